@@ -1,0 +1,168 @@
+package accounting
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Protocol is a transport protocol by its IANA number.
+type Protocol uint8
+
+// The protocols that are counted.
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+// String returns the name that nft and /etc/protocols use: tcp or udp.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	}
+	return fmt.Sprintf("protocol-%d", uint8(p))
+}
+
+// Protocols is a set of protocols.
+type Protocols uint8
+
+// The sets that a port can be counted for.
+const (
+	OnlyTCP Protocols = 1 << iota
+	OnlyUDP
+	TCPAndUDP = OnlyTCP | OnlyUDP
+)
+
+// Has tells whether p is in the set.
+func (s Protocols) Has(p Protocol) bool {
+	switch p {
+	case TCP:
+		return s&OnlyTCP != 0
+	case UDP:
+		return s&OnlyUDP != 0
+	}
+	return false
+}
+
+// Direction is the way traffic takes, seen from the server.
+type Direction uint8
+
+// In is what clients send to the port, Out what the port sends to clients.
+const (
+	In Direction = iota
+	Out
+)
+
+// String returns in or out.
+func (d Direction) String() string {
+	if d == In {
+		return "in"
+	}
+	return "out"
+}
+
+// Key names one counter: a port, a protocol and a direction.
+type Key struct {
+	Port      uint16
+	Protocol  Protocol
+	Direction Direction
+}
+
+// String returns the counter's name in the kernel: PROTO-PORT-DIRECTION, as in
+// tcp-20000-in. It begins with a letter, since nft can't read back a listing
+// in which a name begins with a digit.
+func (k Key) String() string {
+	return fmt.Sprintf("%s-%d-%s", k.Protocol, k.Port, k.Direction)
+}
+
+// Compare orders keys by port, protocol and direction.
+func (k Key) Compare(other Key) int {
+	if k.Port != other.Port {
+		return int(k.Port) - int(other.Port)
+	}
+	if k.Protocol != other.Protocol {
+		return int(k.Protocol) - int(other.Protocol)
+	}
+	return int(k.Direction) - int(other.Direction)
+}
+
+// Port is a local port whose traffic is counted.
+type Port struct {
+	Number    uint16
+	Protocols Protocols
+	Name      string // of the client; empty where no source gives one
+}
+
+// Keys appends the port's counters in the order of [Key.Compare] and returns
+// the extended slice.
+func (p Port) Keys(keys []Key) []Key {
+	for _, protocol := range [...]Protocol{TCP, UDP} {
+		if p.Protocols.Has(protocol) {
+			keys = append(keys,
+				Key{p.Number, protocol, In},
+				Key{p.Number, protocol, Out})
+		}
+	}
+	return keys
+}
+
+// Ports is a list of ports, sorted by number, each number once. [Union] makes
+// one from lists in any order.
+type Ports []Port
+
+// Keys returns the counters of all ports in the order of [Key.Compare].
+func (ports Ports) Keys() []Key {
+	keys := make([]Key, 0, 4*len(ports))
+	for _, port := range ports {
+		keys = port.Keys(keys)
+	}
+	return keys
+}
+
+// Find returns the port with the number, if it is in the list.
+func (ports Ports) Find(number uint16) (Port, bool) {
+	i, found := slices.BinarySearchFunc(ports, number, func(p Port, n uint16) int {
+		return int(p.Number) - int(n)
+	})
+	if !found {
+		return Port{}, false
+	}
+	return ports[i], true
+}
+
+// NameConflict says that two sources give one port different names.
+type NameConflict struct {
+	Port       uint16
+	Kept, Lost string
+}
+
+// Union merges lists of ports: a port that is in several is counted for the
+// protocols of all of them and keeps the first name that is not empty. The
+// lists need not be sorted. Different names for one port are returned as
+// conflicts, in the order in which they are met.
+func Union(lists ...[]Port) (Ports, []NameConflict) {
+	var conflicts []NameConflict
+	var all Ports
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	slices.SortStableFunc(all, func(a, b Port) int { return int(a.Number) - int(b.Number) })
+	merged := all[:0]
+	for _, port := range all {
+		if len(merged) == 0 || merged[len(merged)-1].Number != port.Number {
+			merged = append(merged, port)
+			continue
+		}
+		kept := &merged[len(merged)-1]
+		kept.Protocols |= port.Protocols
+		switch {
+		case kept.Name == "":
+			kept.Name = port.Name
+		case port.Name != "" && port.Name != kept.Name:
+			conflicts = append(conflicts, NameConflict{port.Number, kept.Name, port.Name})
+		}
+	}
+	return merged, conflicts
+}
