@@ -56,10 +56,12 @@ type Source interface {
 	// Read fills sample, reusing its slice. It fails with ErrNoTable or
 	// ErrRestored where there is nothing to count.
 	Read(sample *Sample) error
-	// Ensure makes the table right for the ports and counts on: what is there
-	// and right stays, counters included. It returns what it found wrong and
-	// put right, one finding an entry, empty when nothing was.
-	Ensure(ports Ports) (found []string, err error)
+	// Verify compares the table with what it should be for the ports and
+	// returns what is wrong, one finding an entry.
+	Verify(ports Ports) (findings []string, err error)
+	// Install makes the table right for the ports: what is there and right
+	// stays, counters included.
+	Install(ports Ports) error
 	// Detach ends the counting of keys, the counters stay to be read.
 	Detach(keys []Key) error
 	// Delete removes the counters of detached keys.

@@ -1,0 +1,331 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// bufferSize is what the kernel fills a dump's datagrams up to (it stops at
+// about 32 KiB) with room to spare. Reading in small pieces makes a dump
+// quadratic much sooner: the kernel walks its list from the head for each.
+const bufferSize = 64 << 10
+
+// answerTimeout bounds a wait for the kernel. It answers within the send, so
+// that only a broken kernel ever lets it pass.
+const answerTimeout = 10 * time.Second
+
+// conn is one netlink socket, shared with google/nftables, and the one buffer
+// that all answers are read into. It is not safe for concurrent use.
+type conn struct {
+	library *nftables.Conn
+	netlink *netlink.Conn
+	raw     syscall.RawConn
+	buffer  []byte
+
+	writeBuffer int // bytes that a datagram may have at present
+
+	// The callbacks of raw and what they work on, stored once: a closure made
+	// at each call would allocate.
+	readOnce, readReady, writeOnce func(fd uintptr) bool
+	datagram                       []byte // to write
+	n                              int
+	err                            error
+}
+
+// dial opens the socket. namespace is a file descriptor of a network namespace,
+// 0 for that of the calling thread.
+func dial(namespace int) (*conn, error) {
+	c := &conn{buffer: make([]byte, bufferSize)}
+	library, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(namespace),
+		nftables.WithSockOptions(func(n *netlink.Conn) error {
+			c.netlink = n
+			return nil
+		}))
+	if err != nil {
+		if errors.Is(err, unix.EPROTONOSUPPORT) {
+			return nil, ErrNoNFTables
+		}
+		return nil, fmt.Errorf("opening the netlink socket: %w", err)
+	}
+	c.library = library
+	if err := c.prepare(); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *conn) prepare() error {
+	// Without these an error echoes the whole message that caused it.
+	for _, option := range []netlink.ConnOption{netlink.CapAcknowledge, netlink.ExtendedAcknowledge} {
+		if err := c.netlink.SetOption(option, true); err != nil {
+			return fmt.Errorf("preparing the netlink socket: %w", err)
+		}
+	}
+	raw, err := c.netlink.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("preparing the netlink socket: %w", err)
+	}
+	c.raw = raw
+	c.readOnce = func(fd uintptr) bool {
+		c.n, c.err = unix.Read(int(fd), c.buffer)
+		return !errors.Is(c.err, unix.EAGAIN)
+	}
+	c.readReady = func(fd uintptr) bool {
+		c.n, c.err = unix.Read(int(fd), c.buffer)
+		return true
+	}
+	c.writeOnce = func(fd uintptr) bool {
+		_, c.err = unix.Write(int(fd), c.datagram)
+		return !errors.Is(c.err, unix.EAGAIN)
+	}
+	return nil
+}
+
+func (c *conn) close() error {
+	if err := c.library.CloseLasting(); err != nil {
+		return fmt.Errorf("closing the netlink socket: %w", err)
+	}
+	return nil
+}
+
+// send writes one datagram. The kernel handles it before send returns.
+func (c *conn) send(datagram []byte) error {
+	if need := len(datagram) + 4096; need > c.writeBuffer {
+		// A batch is one datagram, and a datagram has to fit into the buffer.
+		if err := c.netlink.SetWriteBuffer(need); err != nil {
+			return fmt.Errorf("making room for %d bytes in the netlink socket: %w", need, err)
+		}
+		c.writeBuffer = need
+	}
+	c.datagram = datagram
+	err := c.raw.Write(c.writeOnce)
+	c.datagram = nil
+	return errors.Join(err, c.err)
+}
+
+// receive returns the next datagram. It is good until the next call. Without
+// wait an empty datagram says that there is none.
+func (c *conn) receive(wait bool) ([]byte, error) {
+	callback := c.readReady
+	if wait {
+		if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
+			return nil, err
+		}
+		callback = c.readOnce
+	}
+	if err := c.raw.Read(callback); err != nil {
+		return nil, err
+	}
+	if errors.Is(c.err, unix.EAGAIN) {
+		return nil, nil
+	}
+	return c.buffer[:max(c.n, 0)], c.err
+}
+
+// drain throws away what an exchange that broke off may have left behind.
+func (c *conn) drain() {
+	for {
+		datagram, err := c.receive(false)
+		if err == nil && len(datagram) == 0 || err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+	}
+}
+
+// dump sends a request and hands each message of the answer to visit, in the
+// order of the kernel. interrupted says that the kernel flagged the dump: the
+// ruleset, anybody's, changed under it, and entries may be missing or twice.
+// The flag can stand on any message or on the last one, NLMSG_DONE, alone.
+func (c *conn) dump(request []byte, visit func(message) error) (interrupted bool, err error) {
+	if err := c.send(request); err != nil {
+		return false, err
+	}
+	for {
+		datagram, err := c.receive(true)
+		if err != nil {
+			c.drain()
+			return interrupted, err
+		}
+		for len(datagram) > 0 {
+			var m message
+			if m, datagram, err = nextMessage(datagram); err != nil {
+				c.drain()
+				return interrupted, err
+			}
+			interrupted = interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
+			switch m.kind {
+			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+				if number := m.errorNumber(); number != 0 {
+					return interrupted, number
+				}
+				return interrupted, nil
+			default:
+				if err := visit(m); err != nil {
+					c.drain()
+					return interrupted, err
+				}
+			}
+		}
+	}
+}
+
+// get sends requests that are answered by one message each, hands the answers
+// to visit and the refusals to refused, by the sequence of the request.
+func (c *conn) get(requests []byte, count int, visit func(message) error, refused func(uint32, unix.Errno) error) error {
+	if err := c.send(requests); err != nil {
+		return err
+	}
+	for answers := 0; answers < count; {
+		datagram, err := c.receive(true)
+		for err == nil && len(datagram) > 0 {
+			var m message
+			if m, datagram, err = nextMessage(datagram); err != nil {
+				break
+			}
+			answers++
+			if m.kind == unix.NLMSG_ERROR {
+				err = refused(m.sequence, m.errorNumber())
+			} else {
+				err = visit(m)
+			}
+		}
+		if err != nil {
+			c.drain()
+			return err
+		}
+	}
+	return nil
+}
+
+// commit sends a batch. On an error nothing of it was applied: the kernel
+// checks every message and reports each one that it refuses.
+func (c *conn) commit(b *batch) error {
+	datagram := b.finish()
+	if err := c.send(datagram); err != nil {
+		c.drain()
+		return fmt.Errorf("sending %d bytes of changes: %w", len(datagram), err)
+	}
+	refused := &batchError{}
+	for {
+		answer, err := c.receive(false)
+		if errors.Is(err, unix.ENOBUFS) {
+			continue // more refusals than the socket holds: those that it holds say enough
+		}
+		if err != nil {
+			return fmt.Errorf("reading the kernel's answer: %w", err)
+		}
+		if len(answer) == 0 {
+			break
+		}
+		if err := refused.add(datagram, answer); err != nil {
+			return err
+		}
+	}
+	if len(refused.failures) > 0 {
+		return refused
+	}
+	return nil
+}
+
+// add takes the refusals out of an answer to sent.
+func (e *batchError) add(sent, answer []byte) error {
+	for len(answer) > 0 {
+		m, rest, err := nextMessage(answer)
+		if err != nil {
+			return err
+		}
+		answer = rest
+		number := m.errorNumber()
+		if m.kind != unix.NLMSG_ERROR || number == 0 {
+			continue
+		}
+		// The failed request's header follows the number.
+		if len(m.payload) < 4+unix.SizeofNlMsghdr {
+			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload))
+		}
+		e.failures = append(e.failures, failure{int(m.sequence) - 2, number})
+		if e.first == nil {
+			e.first = newOpError(sent, m.sequence, number)
+		}
+	}
+	return nil
+}
+
+// newOpError explains the kernel's refusal of the message with the sequence.
+func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
+	e := &OpError{Op: "changing the ruleset", Err: number}
+	var kind uint16
+	for len(sent) > 0 {
+		m, rest, err := nextMessage(sent)
+		if err != nil {
+			break
+		}
+		if m.sequence == sequence {
+			kind = m.kind
+			e.Op = describe(m)
+			break
+		}
+		sent = rest
+	}
+	switch {
+	case number == unix.EPERM:
+		e.Reason = ErrPermission
+	case number == unix.ENOENT && kind == newRule:
+		e.Reason = ErrNoObjectReference
+	case number == unix.EOPNOTSUPP && kind == newTable:
+		e.Reason = ErrOwnUnsupported
+	case number == unix.EOPNOTSUPP && kind == batchBegin:
+		e.Reason = ErrNoNFTables
+	}
+	return e
+}
+
+// describe says in words what a message of a batch does.
+func describe(m message) string {
+	name := func(attribute uint16) string { return textValue(find(m.payload, attribute)) }
+	switch m.kind {
+	case newTable:
+		return "making table inet " + name(unix.NFTA_TABLE_NAME)
+	case deleteTable:
+		return "deleting table inet " + name(unix.NFTA_TABLE_NAME)
+	case newObject:
+		return "adding counter " + name(unix.NFTA_OBJ_NAME)
+	case deleteObject:
+		return "deleting counter " + name(unix.NFTA_OBJ_NAME)
+	case newSet:
+		return "adding map " + name(unix.NFTA_SET_NAME)
+	case deleteSet:
+		return "deleting set " + name(unix.NFTA_SET_NAME)
+	case newElement:
+		return "adding ports to map " + name(unix.NFTA_SET_ELEM_LIST_SET)
+	case deleteElement:
+		return "taking " + describeElement(m) + " out of map " + name(unix.NFTA_SET_ELEM_LIST_SET)
+	case newChain:
+		return "adding chain " + name(unix.NFTA_CHAIN_NAME)
+	case deleteChain:
+		return "deleting chain " + name(unix.NFTA_CHAIN_NAME)
+	case newRule:
+		return "adding the rule of chain " + name(unix.NFTA_RULE_CHAIN)
+	case deleteRule:
+		return "deleting the rules of chain " + name(unix.NFTA_RULE_CHAIN)
+	}
+	return "changing the ruleset"
+}
+
+func describeElement(m message) string {
+	element := find(find(m.payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
+	value := find(find(element, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
+	key, ok := parseElementKey(value, accounting.In)
+	if !ok {
+		return "an element"
+	}
+	return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
+}

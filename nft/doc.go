@@ -1,0 +1,14 @@
+// Package nft is the kernel's side of ssmonitor: what the table looks like
+// (layout.go, text.go), how it comes to be so (install.go), how drift is found
+// (inspect.go, verify.go) and the reader that takes all counters in one dump
+// (read.go).
+//
+// All of it speaks nf_tables over one netlink socket. github.com/google/nftables
+// opens the socket and removes the table; what it has no words for (a table's
+// user data, maps to named counters and the rule that uses one) and what has to
+// be fast goes as raw messages over the same socket, encoded by encode.go and
+// decoded by decode.go.
+//
+// Every request needs CAP_NET_ADMIN in the user namespace that owns the network
+// namespace, those that only read included. No program is ever run.
+package nft

@@ -1,0 +1,146 @@
+package nft
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// TableName is the name of the table, in family inet.
+const TableName = "ssmonitor"
+
+// Mark is the comment that tells our table from one that somebody else gave
+// the same name.
+const Mark = "made by ssmonitor to count traffic per port"
+
+// Hook says where in the kernel's path packets are counted.
+type Hook string
+
+const (
+	// HookHost counts at input and output: ports of programs on this host.
+	HookHost Hook = "host"
+	// HookContainer counts at prerouting and postrouting: ports that a
+	// container engine publishes by address translation.
+	HookContainer Hook = "container"
+)
+
+// ParseHook returns the hook with the name host or container.
+func ParseHook(name string) (Hook, error) {
+	switch hook := Hook(name); hook {
+	case HookHost, HookContainer:
+		return hook, nil
+	}
+	return "", fmt.Errorf("hook %q is unknown: expected host or container", name)
+}
+
+// chain is one of the two base chains of the table and the rule in it.
+type chain struct {
+	name      string
+	hook      uint32 // NF_INET_*: include/uapi/linux/netfilter.h
+	priority  int32
+	base      string // the priority as nft spells it
+	direction accounting.Direction
+	fib       uint32 // NFTA_FIB_F_* of the address that must be local; 0: no such condition
+}
+
+// Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
+// after every firewall in use (firewalld sits at + 10) and before security, so
+// that only what was let in is counted.
+const (
+	priorityFilter         = 0
+	priorityDestinationNAT = -100
+	prioritySourceNAT      = 100
+)
+
+func (h Hook) chains() [2]chain {
+	if h == HookContainer {
+		return [2]chain{
+			{"prerouting", unix.NF_INET_PRE_ROUTING, priorityDestinationNAT - 10, "dstnat - 10", accounting.In, unix.NFTA_FIB_F_DADDR},
+			{"postrouting", unix.NF_INET_POST_ROUTING, prioritySourceNAT + 10, "srcnat + 10", accounting.Out, unix.NFTA_FIB_F_SADDR},
+		}
+	}
+	return [2]chain{
+		{"input", unix.NF_INET_LOCAL_IN, priorityFilter + 40, "filter + 40", accounting.In, 0},
+		{"output", unix.NF_INET_LOCAL_OUT, priorityFilter + 40, "filter + 40", accounting.Out, 0},
+	}
+}
+
+// mapName returns the name of the map from protocol and port to counter. in and
+// out alone were keywords of nft up to 0.9.8.
+func mapName(d accounting.Direction) string { return "ports-" + d.String() }
+
+var directions = [...]accounting.Direction{accounting.In, accounting.Out}
+
+// appendCounterName appends the name of the key's counter, PROTO-PORT-DIRECTION.
+func appendCounterName(b []byte, key accounting.Key) []byte {
+	if key.Protocol == accounting.TCP {
+		b = append(b, "tcp-"...)
+	} else {
+		b = append(b, "udp-"...)
+	}
+	b = strconv.AppendUint(b, uint64(key.Port), 10)
+	if key.Direction == accounting.In {
+		return append(b, "-in"...)
+	}
+	return append(b, "-out"...)
+}
+
+// parseCounterName is the inverse of appendCounterName; it takes no other
+// spelling, such as one with leading zeros.
+func parseCounterName(name []byte) (accounting.Key, bool) {
+	var key accounting.Key
+	if len(name) < len("tcp-1-in") {
+		return key, false
+	}
+	switch string(name[:4]) {
+	case "tcp-":
+		key.Protocol = accounting.TCP
+	case "udp-":
+		key.Protocol = accounting.UDP
+	default:
+		return key, false
+	}
+	digits, port := 0, 0
+	for name = name[4:]; digits < len(name) && digits < 5 && name[digits] >= '0' && name[digits] <= '9'; digits++ {
+		port = port*10 + int(name[digits]-'0')
+	}
+	if digits == 0 || name[0] == '0' || port > 65535 {
+		return key, false
+	}
+	key.Port = uint16(port)
+	switch string(name[digits:]) {
+	case "-in":
+		key.Direction = accounting.In
+	case "-out":
+		key.Direction = accounting.Out
+	default:
+		return key, false
+	}
+	return key, true
+}
+
+// elementKey is a key of our maps as the kernel holds it: each field of the
+// concatenation inet_proto . inet_service padded to four bytes.
+type elementKey [8]byte
+
+func newElementKey(key accounting.Key) elementKey {
+	return elementKey{byte(key.Protocol), 0, 0, 0, byte(key.Port >> 8), byte(key.Port), 0, 0}
+}
+
+// parseElementKey returns the counter that belongs to an element of the map of
+// direction.
+func parseElementKey(b []byte, direction accounting.Direction) (accounting.Key, bool) {
+	if len(b) != len(elementKey{}) {
+		return accounting.Key{}, false
+	}
+	key := accounting.Key{
+		Port:      uint16(b[4])<<8 | uint16(b[5]),
+		Protocol:  accounting.Protocol(b[0]),
+		Direction: direction,
+	}
+	known := key.Protocol == accounting.TCP || key.Protocol == accounting.UDP
+	return key, known && newElementKey(key) == elementKey(b)
+}

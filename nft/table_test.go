@@ -1,0 +1,307 @@
+package nft
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+func TestInstallCountsBothWaysAndFamilies(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:20000", "[::1]:20000"} {
+		t.Run(address, func(t *testing.T) {
+			inNamespace(t)
+			table := open(t, Options{})
+			install(t, table, portList(3))
+			sendUDP(t, address, 10, 100)
+			readings := read(t, table)
+			if len(readings) != 12 {
+				t.Fatalf("%d counters were read, expected 12", len(readings))
+			}
+			header := uint64(20 + 8)
+			if strings.HasPrefix(address, "[") {
+				header = 40 + 8
+			}
+			// The kernel refuses some of the datagrams with an ICMP error of
+			// the socket, which Write returns in place of sending.
+			in := readings[accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}].Count
+			if in.Packets < 5 || in.Bytes != in.Packets*(100+header) {
+				t.Errorf("in: %+v, expected between 5 and 10 packets of %d bytes", in, 100+header)
+			}
+			out := readings[accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.Out}].Count
+			if out != (accounting.Count{}) {
+				t.Errorf("out: %+v, expected nothing", out)
+			}
+		})
+	}
+}
+
+func TestInstallAgainChangesNothing(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(3))
+	sendUDP(t, "127.0.0.1:20001", 3, 10)
+	before := read(t, table)
+	listing := nftCommand(t, "list ruleset")
+
+	again := open(t, Options{})
+	install(t, again, portList(3))
+	after := read(t, again)
+	if got := nftCommand(t, "list ruleset"); got != listing {
+		t.Errorf("the ruleset changed from\n%s\nto\n%s", listing, got)
+	}
+	for key, reading := range before {
+		if after[key] != reading {
+			t.Errorf("%s was %+v and is %+v", key, reading, after[key])
+		}
+	}
+}
+
+func TestBrokenOffInstallIsCompleted(t *testing.T) {
+	for _, broken := range []string{
+		"flush table inet ssmonitor",
+		"flush chain inet ssmonitor input",
+		"delete element inet ssmonitor ports-in { tcp . 20001 }",
+		"delete element inet ssmonitor ports-out { udp . 20002 }; delete counter inet ssmonitor udp-20002-out",
+		"delete chain inet ssmonitor output",
+		"flush chain inet ssmonitor input; delete map inet ssmonitor ports-in",
+		"flush table inet ssmonitor; delete chain inet ssmonitor input; delete chain inet ssmonitor output; delete map inet ssmonitor ports-in; delete map inet ssmonitor ports-out",
+	} {
+		t.Run(broken, func(t *testing.T) {
+			inNamespace(t)
+			table := open(t, Options{})
+			install(t, table, portList(3))
+			sendUDP(t, "127.0.0.1:20000", 3, 10)
+			before := read(t, table)
+			want := nftCommand(t, "list ruleset")
+			nftCommand(t, broken)
+
+			if findings, err := open(t, Options{}).Verify(portList(3)); err != nil || len(findings) == 0 {
+				t.Fatalf("verifying finds %q, %v", findings, err)
+			}
+			install(t, table, portList(3))
+			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			after := read(t, table)
+			key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
+			if after[key] != before[key] {
+				t.Errorf("%s was %+v and is %+v", key, before[key], after[key])
+			}
+			if findings, err := table.Verify(portList(3)); err != nil || len(findings) > 0 {
+				t.Errorf("after installing again verifying finds %q, %v", findings, err)
+			}
+		})
+	}
+}
+
+// sorted makes two listings comparable whose elements stand in another order.
+func sorted(listing string) string {
+	lines := strings.FieldsFunc(listing, func(r rune) bool { return strings.ContainsRune("\n,{}", r) })
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(strings.TrimSpace(lines[i]), "elements = ")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func TestDriftIsFoundAndPutRight(t *testing.T) {
+	tests := []struct{ script, finding string }{
+		{"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has 2 rules"},
+		{"insert rule inet ssmonitor output udp dport 53 drop", "chain output has 2 rules"},
+		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rule of chain input is not ours"},
+		{"flush chain inet ssmonitor input; add rule inet ssmonitor input accept", "the rule of chain input is not ours"},
+		{"delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook input priority 5; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has another"},
+		{"add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in", "chain again does not belong"},
+		{"add chain inet ssmonitor output { policy drop; }", "chain output has another"},
+		{"delete element inet ssmonitor ports-in { tcp . 20000 }; add element inet ssmonitor ports-in { tcp . 20000 : \"tcp-20001-in\" }", "leads a port to tcp-20001-in"},
+		{"add element inet ssmonitor ports-in { tcp . 443 : \"tcp-20001-in\" }", "leads a port to tcp-20001-in"},
+		{"delete element inet ssmonitor ports-in { tcp . 20000 }", "not counting: counter tcp-20000-in"},
+		{"add set inet ssmonitor other { type ipv4_addr; }", "set other does not belong"},
+		{"delete table inet ssmonitor", "the table is gone"},
+		{"flush ruleset", "the table is gone"},
+	}
+	for _, test := range tests {
+		t.Run(test.script, func(t *testing.T) {
+			inNamespace(t)
+			table := open(t, Options{})
+			ports := portList(2)
+			install(t, table, ports)
+			read(t, table)
+			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
+				t.Fatalf("a new table drifts: %q, %v", findings, err)
+			}
+			want := nftCommand(t, "list ruleset")
+			nftCommand(t, test.script)
+			var sample accounting.Sample
+			if err := table.Read(&sample); err != nil && !errors.Is(err, accounting.ErrNoTable) {
+				t.Fatal(err)
+			}
+			findings, err := table.Verify(ports)
+			if err != nil || !strings.Contains(strings.Join(findings, "; "), test.finding) {
+				t.Fatalf("found %q, %v, expected %q", findings, err, test.finding)
+			}
+			install(t, table, ports)
+			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestPortsAreDetachedThenDeleted(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(3))
+	keys := portList(1).Keys()
+	if err := table.Detach(keys); err != nil {
+		t.Fatal(err)
+	}
+	sendUDP(t, "127.0.0.1:20000", 3, 10)
+	readings := read(t, table)
+	if got := readings[keys[2]]; len(readings) != 12 || got.Count.Packets != 0 {
+		t.Errorf("%d counters, %s is %+v: a detached port counts or its counter is gone", len(readings), keys[2], got)
+	}
+	for range 2 { // what is gone already is none of an error
+		if err := table.Detach(append(keys, accounting.Key{Port: 9, Protocol: accounting.TCP})); err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Delete(keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if readings = read(t, table); len(readings) != 8 {
+		t.Errorf("%d counters are left, expected 8", len(readings))
+	}
+	if err := table.Delete(portList(2).Keys()); err == nil {
+		t.Error("a counter that is in use was deleted")
+	} else if want := "deleting counter tcp-20001-in"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v: expected %q", err, want)
+	}
+}
+
+func TestForeignTableIsRefused(t *testing.T) {
+	inNamespace(t)
+	nftCommand(t, "table inet ssmonitor { comment \"somebody's\"; counter tcp-20000-in { packets 1 bytes 1; }; }")
+	want := nftCommand(t, "list ruleset")
+	table := open(t, Options{})
+	var sample accounting.Sample
+	_, verifyErr := table.Verify(portList(1))
+	for name, err := range map[string]error{
+		"Install": table.Install(portList(1)),
+		"Read":    table.Read(&sample),
+		"Verify":  verifyErr,
+		"Stop":    table.Stop(),
+		"Remove":  table.Remove(),
+	} {
+		if !errors.Is(err, ErrForeignTable) || !strings.Contains(err.Error(), "nft list table inet ssmonitor") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := nftCommand(t, "list ruleset"); got != want {
+		t.Errorf("the table changed to\n%s", got)
+	}
+}
+
+func TestTableOfAnotherFamilyIsNoneOfOurs(t *testing.T) {
+	inNamespace(t)
+	nftCommand(t, "table ip ssmonitor { set s { type ipv4_addr; }; chain c { type filter hook input priority 0; accept; }; }")
+	table := open(t, Options{})
+	install(t, table, portList(1))
+	read(t, table)
+	if findings, err := table.Verify(portList(1)); err != nil || len(findings) > 0 {
+		t.Errorf("found %q, %v", findings, err)
+	}
+}
+
+func TestSavedRulesetIsToldFromOurOwn(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(2))
+	sendUDP(t, "127.0.0.1:20000", 3, 10)
+	saved := nftCommand(t, "list ruleset")
+	nftCommand(t, "flush ruleset\n"+saved)
+	if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(saved) {
+		t.Errorf("loaded again the ruleset lists as\n%s\nnot\n%s", got, saved)
+	}
+	var sample accounting.Sample
+	if err := table.Read(&sample); !errors.Is(err, accounting.ErrRestored) || len(sample.Readings) != 8 {
+		t.Fatalf("reading a restored table: %d counters, %v", len(sample.Readings), err)
+	}
+	install(t, table, portList(2))
+	for key, reading := range read(t, table) {
+		if reading.Count != (accounting.Count{}) {
+			t.Errorf("%s of the new table begins at %+v", key, reading.Count)
+		}
+	}
+}
+
+func TestRemove(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	if err := table.Remove(); !errors.Is(err, accounting.ErrNoTable) {
+		t.Errorf("removing nothing: %v", err)
+	}
+	install(t, table, portList(2))
+	sendUDP(t, "127.0.0.1:20000", 3, 10)
+	if err := table.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := read(t, table)
+	sendUDP(t, "127.0.0.1:20000", 3, 10)
+	if after := read(t, table); after[portList(1).Keys()[2]] != before[portList(1).Keys()[2]] {
+		t.Error("a stopped table counts on")
+	}
+	if err := table.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if got := nftCommand(t, "list ruleset"); got != "" {
+		t.Errorf("left behind:\n%s", got)
+	}
+	var sample accounting.Sample
+	if err := table.Read(&sample); !errors.Is(err, accounting.ErrNoTable) {
+		t.Errorf("reading a table that is gone: %v, %d counters", err, len(sample.Readings))
+	}
+}
+
+// TestRulesetIsWhatNftMakes holds what we install against the same written for
+// nft.
+func TestRulesetIsWhatNftMakes(t *testing.T) {
+	for _, hook := range []Hook{HookHost, HookContainer} {
+		t.Run(string(hook), func(t *testing.T) {
+			var text strings.Builder
+			if err := WriteRuleset(&text, hook, portList(2)); err != nil {
+				t.Fatal(err)
+			}
+			inNamespace(t)
+			nftCommand(t, text.String())
+			want := nftCommand(t, "list ruleset")
+			nftCommand(t, "flush ruleset")
+			table := open(t, Options{Hook: hook})
+			install(t, table, portList(2))
+			if got := nftCommand(t, "list ruleset"); got != want {
+				t.Errorf("ours lists as\n%s\nthe text as\n%s", got, want)
+			}
+			read(t, table)
+			if findings, err := table.Verify(portList(2)); err != nil || len(findings) > 0 {
+				t.Errorf("found %q, %v", findings, err)
+			}
+		})
+	}
+}
+
+func TestHookCanChange(t *testing.T) {
+	inNamespace(t)
+	install(t, open(t, Options{}), portList(2))
+	container := open(t, Options{Hook: HookContainer})
+	findings, err := container.Verify(portList(2))
+	if err != nil || len(findings) == 0 {
+		t.Fatalf("found %q, %v", findings, err)
+	}
+	install(t, container, portList(2))
+	if findings, err := container.Verify(portList(2)); err != nil || len(findings) > 0 {
+		t.Errorf("found %q, %v", findings, err)
+	}
+}
