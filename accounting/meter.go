@@ -1,0 +1,375 @@
+package accounting
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Meter reads a source into a ledger, keeps the source right for the ports in
+// force, and saves. It is safe for concurrent use.
+//
+// What it does in which order is what keeps the totals exact: a reset, another
+// table and a repair are saved before anything is published or installed, and a
+// port that goes is detached, read once more, saved and only then deleted.
+type Meter struct {
+	source       Source
+	store        Store
+	saveInterval time.Duration
+	log          *slog.Logger
+
+	mutex   sync.Mutex
+	ledger  *Ledger
+	ports   Ports
+	wanted  map[Key]bool // the counters of ports
+	leaving map[Key]int  // counters on their way out: readings since they were detached
+	sample  Sample
+	last    interval
+	status  Status
+	saved   time.Time
+}
+
+// interval is the last whole one: what the rates are of.
+type interval struct {
+	end    time.Time
+	length time.Duration // 0: no rate is known
+	totals map[Key]Count // at its end
+	rates  map[Key]Rate
+	spare  map[Key]Count // for the totals of the next one
+}
+
+// MeterOptions are what a meter is made of.
+type MeterOptions struct {
+	Source Source
+	// Store keeps the ledger; nil: it is kept in memory only.
+	Store Store
+	// Saved is what the store held at the start.
+	Saved State
+	// SaveInterval is how long at most a change waits to be saved. What can't
+	// wait is saved at once. 0 saves at every tick.
+	SaveInterval time.Duration
+	Log          *slog.Logger
+}
+
+// Status is how the meter itself fares.
+type Status struct {
+	LastRead      time.Time     // of the last reading that succeeded
+	ReadDuration  time.Duration // of the last reading
+	LastError     error         // of the last reading, nil if it succeeded
+	Reinstalls    uint64        // repairs of the table
+	Resets        uint64        // counters that somebody set back
+	SaveFailures  uint64
+	LastSave      time.Time
+	LastSaveError error // of the last save, nil if it succeeded
+	Ports         int   // in force
+}
+
+// NewMeter returns a meter without ports.
+func NewMeter(options MeterOptions) *Meter {
+	return &Meter{
+		source:       options.Source,
+		store:        options.Store,
+		saveInterval: options.SaveInterval,
+		log:          options.Log,
+		ledger:       NewLedger(options.Saved),
+		wanted:       make(map[Key]bool),
+		leaving:      make(map[Key]int),
+	}
+}
+
+// SetPorts puts a list of ports in force: the counters of new ones are
+// installed at once, those of ports that are no longer in it end counting at
+// once and are deleted after their last reading is saved. After an error the
+// list is in force all the same and the next tick tries again.
+func (m *Meter) SetPorts(ports Ports) error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	before := m.wanted
+	m.ports = slices.Clone(ports)
+	m.wanted = make(map[Key]bool, 4*len(ports))
+	for _, key := range ports.Keys() {
+		m.wanted[key] = true
+		delete(m.leaving, key)
+	}
+	m.status.Ports = len(ports)
+	var gone []Key
+	for key := range before {
+		if !m.wanted[key] {
+			gone = append(gone, key)
+		}
+	}
+	if len(ports) > 0 {
+		if err := m.source.Install(ports); err != nil {
+			return fmt.Errorf("installing the counters of %d ports: %w", len(ports), err)
+		}
+	}
+	return m.detach(gone)
+}
+
+// Ports returns the list in force.
+func (m *Meter) Ports() Ports {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return slices.Clone(m.ports)
+}
+
+// Status returns how the meter fares.
+func (m *Meter) Status() Status {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.status
+}
+
+// Tick ends an interval: it reads, heals what has drifted, saves what is due
+// and returns the report with the rates over the interval. After an error
+// nothing is known of this interval, and the next one has no rates either.
+func (m *Meter) Tick() (*Report, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	err := m.read()
+	if err == nil {
+		m.detachUnknown()
+	}
+	healErr := m.heal(err)
+	if err == nil {
+		err = healErr
+	}
+	m.finishLeaving()
+	if time.Since(m.saved) >= m.saveInterval {
+		m.save()
+	}
+	switch {
+	case errors.Is(err, ErrNoTable) && len(m.ports) == 0:
+		return m.report(), nil // nothing to count, nothing there
+	case err != nil:
+		m.last.reset()
+		return nil, err
+	}
+	m.last.next(m.sample.Time, m.wanted, m.ledger)
+	return m.report(), nil
+}
+
+// Refresh reads and returns the totals of this moment, with the rates of the
+// last whole interval.
+func (m *Meter) Refresh() (*Report, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if err := m.read(); err != nil && (!errors.Is(err, ErrNoTable) || len(m.ports) > 0) {
+		return nil, err
+	}
+	return m.report(), nil
+}
+
+// Close reads for the last time and saves. The counters go on counting, for the
+// next agent to find.
+func (m *Meter) Close() error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	err := m.read()
+	if errors.Is(err, ErrNoTable) {
+		err = nil
+	}
+	if m.store == nil {
+		return err
+	}
+	m.save()
+	return errors.Join(err, m.status.LastSaveError)
+}
+
+// read takes a sample and posts it.
+func (m *Meter) read() error {
+	started := time.Now()
+	err := m.source.Read(&m.sample)
+	m.status.ReadDuration, m.status.LastError = time.Since(started), err
+	if err != nil {
+		return err
+	}
+	m.status.LastRead = m.sample.Time
+	for key := range m.leaving {
+		m.leaving[key]++
+	}
+	resets, newTable := m.ledger.Add(&m.sample)
+	if len(resets) > 0 {
+		m.status.Resets += uint64(len(resets))
+		m.log.Warn("counters were reset by somebody else; what they counted since the last reading before that is lost",
+			"counters", len(resets), "first", resets[0].Key.String(), "was_bytes", resets[0].Was.Bytes, "is_bytes", resets[0].Is.Bytes)
+	}
+	if len(resets) > 0 || newTable {
+		m.save()
+	}
+	return nil
+}
+
+// heal puts right what Verify finds. readErr is what the reading of this tick
+// said.
+func (m *Meter) heal(readErr error) error {
+	nothing := len(m.ports) == 0 && errors.Is(readErr, ErrNoTable)
+	unreadable := readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
+	if nothing || unreadable {
+		return nil
+	}
+	findings, err := m.source.Verify(m.ports)
+	if err != nil || len(findings) == 0 {
+		return err
+	}
+	m.status.Reinstalls++
+	for _, finding := range findings {
+		m.log.Warn("the table was changed by somebody else and is put right", "found", finding)
+	}
+	m.save()
+	if err := m.source.Install(m.ports); err != nil {
+		return fmt.Errorf("putting the table right: %w", err)
+	}
+	return nil
+}
+
+// detachUnknown ends the counting of ports that are not in force, such as those
+// that left the list while no agent ran.
+func (m *Meter) detachUnknown() {
+	var unknown []Key
+	for i := range m.sample.Readings {
+		key := m.sample.Readings[i].Key
+		if !m.wanted[key] {
+			if _, leaving := m.leaving[key]; !leaving {
+				unknown = append(unknown, key)
+			}
+		}
+	}
+	if err := m.detach(unknown); err != nil {
+		m.log.Error("a port that is no longer listed is still counted", "error", err)
+	}
+}
+
+func (m *Meter) detach(keys []Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := m.source.Detach(keys); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		m.leaving[key] = 0
+	}
+	return nil
+}
+
+// finishLeaving deletes the counters whose last reading is saved.
+func (m *Meter) finishLeaving() {
+	var done []Key
+	for key, readings := range m.leaving {
+		if readings > 0 {
+			done = append(done, key)
+		}
+	}
+	if len(done) == 0 || !m.save() {
+		return
+	}
+	slices.SortFunc(done, Key.Compare)
+	if err := m.source.Delete(done); err != nil {
+		m.log.Error("the counters of ports that are no longer listed could not be deleted", "error", err)
+		return
+	}
+	for _, key := range done {
+		delete(m.leaving, key)
+	}
+}
+
+// save reports whether the ledger is safe now. A failure is said when it begins
+// and when it ends.
+func (m *Meter) save() bool {
+	if m.store == nil {
+		return true
+	}
+	m.saved = time.Now()
+	err := m.store.Save(m.ledger.Unsaved())
+	failed := m.status.LastSaveError != nil
+	m.status.LastSaveError = err
+	if err != nil {
+		m.status.SaveFailures++
+		if !failed {
+			m.log.Error("the totals can't be saved; counting goes on and they are saved as soon as they can be", "error", err)
+		}
+		return false
+	}
+	if failed {
+		m.log.Info("the totals are saved again")
+	}
+	m.ledger.Saved()
+	m.status.LastSave = m.saved
+	return true
+}
+
+// next ends the interval at now and begins another.
+func (l *interval) next(now time.Time, keys map[Key]bool, ledger *Ledger) {
+	if l.totals == nil {
+		l.totals, l.spare, l.rates = make(map[Key]Count), make(map[Key]Count), make(map[Key]Rate)
+	}
+	l.length = 0
+	if !l.end.IsZero() {
+		l.length = now.Sub(l.end)
+	}
+	clear(l.spare)
+	clear(l.rates)
+	for key := range keys {
+		total, read := ledger.Total(key)
+		if !read {
+			continue
+		}
+		l.spare[key] = total
+		if before, known := l.totals[key]; known && l.length > 0 {
+			l.rates[key] = perSecond(before, total, l.length)
+		}
+	}
+	l.totals, l.spare, l.end = l.spare, l.totals, now
+}
+
+func perSecond(before, after Count, length time.Duration) Rate {
+	seconds := length.Seconds()
+	return Rate{
+		Packets: float64(after.Packets-before.Packets) / seconds,
+		Bytes:   float64(after.Bytes-before.Bytes) / seconds,
+	}
+}
+
+// reset forgets the interval: the next reading only begins one.
+func (l *interval) reset() {
+	clear(l.totals)
+	clear(l.rates)
+	l.end, l.length = time.Time{}, 0
+}
+
+// report makes a report of the ledger and the last interval's rates.
+func (m *Meter) report() *Report {
+	r := &Report{Time: m.sample.Time, Interval: m.last.length, Ports: make([]PortReport, len(m.ports))}
+	for i, port := range m.ports {
+		p := &r.Ports[i]
+		p.Port, p.Rated = port, m.last.length > 0
+		for _, key := range port.Keys(make([]Key, 0, 4)) {
+			flow := p.flow(key)
+			flow.Total, _ = m.ledger.Total(key)
+			rate, rated := m.last.rates[key]
+			flow.Rate = rate
+			p.Rated = p.Rated && rated
+		}
+		sum := p.Sum()
+		r.Total.In = r.Total.In.plus(sum.In)
+		r.Total.Out = r.Total.Out.plus(sum.Out)
+	}
+	r.Total.In.Total, r.Total.Out.Total = m.ledger.Sum()
+	return r
+}
+
+// flow returns the part of the report that stands for a counter.
+func (p *PortReport) flow(key Key) *Flow {
+	traffic := &p.TCP
+	if key.Protocol == UDP {
+		traffic = &p.UDP
+	}
+	if key.Direction == In {
+		return &traffic.In
+	}
+	return &traffic.Out
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/smallfile"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+)
+
+// Where things are, if nothing else is said.
+const (
+	defaultConfig   = "/etc/ssmonitor/config.yaml"
+	defaultList     = "/etc/ssmonitor/ports"
+	defaultRuntime  = "/run/ssmonitor"
+	defaultState    = "/var/lib/ssmonitor"
+	defaultInterval = 2 * time.Second
+	defaultSave     = 10 * time.Second
+
+	configLimit = 1 << 20 // bytes
+)
+
+func environment(flag string) []string {
+	return []string{"SSMONITOR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+func configFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "config", EnvVars: environment("config"), TakesFile: true,
+		Usage:       "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"",
+		DefaultText: defaultConfig + ", if it is there",
+	}
+}
+
+// sourceFlags name the ports and how they are counted: of setup and run.
+func sourceFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{
+			Name: "shadowsocks", EnvVars: environment("shadowsocks"), TakesFile: true,
+			Usage: "take the ports from a server's configuration: a `FILE or DIRECTORY`, repeatable",
+		},
+		&cli.StringSliceFlag{
+			Name: "port", EnvVars: environment("port"),
+			Usage: "count a port: `PORT[-PORT][/tcp|/udp][=NAME]`, repeatable",
+		},
+		&cli.StringFlag{
+			Name: "ports", EnvVars: environment("ports"), Value: defaultList, TakesFile: true,
+			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
+		},
+		&cli.StringFlag{
+			Name: "hook", EnvVars: environment("hook"), Value: string(nft.HookHost),
+			Usage: "`WHERE` to count: host, or container for ports that a container engine publishes",
+		},
+		&cli.StringFlag{
+			Name: "own", EnvVars: environment("own"), Value: string(nft.OwnNo),
+			Usage: "whether the agent alone may change the table: `no|auto|yes` (Linux 6.9; a saved ruleset with an owned table does not load while the agent runs)",
+		},
+	}
+}
+
+func stateFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "state", EnvVars: append(environment("state"), "STATE_DIRECTORY"), Value: defaultState, TakesFile: true,
+		Usage: "keep the totals in `DIRECTORY`",
+	}
+}
+
+// settings is the file of --config: every flag has a key of the same name.
+type settings struct {
+	Shadowsocks  []string `yaml:"shadowsocks"`
+	Port         []string `yaml:"port"`
+	Ports        string   `yaml:"ports"`
+	Hook         string   `yaml:"hook"`
+	Own          string   `yaml:"own"`
+	Interval     string   `yaml:"interval"`
+	CSV          *string  `yaml:"csv"` // empty is a value: no file
+	Socket       string   `yaml:"socket"`
+	State        string   `yaml:"state"`
+	SaveInterval string   `yaml:"save-interval"`
+}
+
+// values returns what the file says, by the flag's name.
+func (s *settings) values() map[string][]string {
+	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port}
+	for name, value := range map[string]string{
+		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
+		"socket": s.Socket, "state": s.State, "save-interval": s.SaveInterval,
+	} {
+		if value != "" {
+			values[name] = []string{value}
+		}
+	}
+	if s.CSV != nil {
+		values["csv"] = []string{*s.CSV}
+	}
+	return values
+}
+
+// applyConfig gives the flags that neither the command line nor the environment
+// sets the values of the file.
+func applyConfig(c *cli.Context) error {
+	path := c.String("config")
+	data, err := smallfile.Read(configPath(path), configLimit)
+	switch {
+	case path == "" && errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return wrongUsage(fmt.Errorf("reading the settings: %w", err))
+	}
+	var s settings
+	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+		return wrongUsage(fmt.Errorf("reading the settings: %s: %s", configPath(path), yaml.FormatError(err, false, false)))
+	}
+	for name, values := range s.values() {
+		if !hasFlag(c, name) || c.IsSet(name) {
+			continue
+		}
+		for _, value := range values {
+			if err := c.Set(name, value); err != nil {
+				return wrongUsage(fmt.Errorf("reading the settings: %s: key %s: %w", configPath(path), name, err))
+			}
+		}
+	}
+	return nil
+}
+
+func configPath(path string) string {
+	if path == "" {
+		return defaultConfig
+	}
+	return path
+}
+
+func hasFlag(c *cli.Context, name string) bool {
+	for _, flag := range c.Command.Flags {
+		for _, n := range flag.Names() {
+			if n == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tableOptions returns how to count, by the flags.
+func tableOptions(c *cli.Context) (nft.Options, error) {
+	hook, err := nft.ParseHook(c.String("hook"))
+	if err != nil {
+		return nft.Options{}, wrongUsage(err)
+	}
+	own, err := nft.ParseOwn(c.String("own"))
+	if err != nil {
+		return nft.Options{}, wrongUsage(err)
+	}
+	return nft.Options{Hook: hook, Own: own}, nil
+}
+
+// portSources returns the ports of --port and the files of --shadowsocks.
+func portSources(c *cli.Context) (sources.Sources, error) {
+	s := sources.Sources{Shadowsocks: c.StringSlice("shadowsocks"), HostAddresses: sources.HostAddresses}
+	for _, spec := range c.StringSlice("port") {
+		ports, err := portlist.ParseSpec(spec)
+		if err != nil {
+			return s, wrongUsage(err)
+		}
+		s.Ports = append(s.Ports, ports...)
+	}
+	return s, nil
+}
+
+// runtimeDirectory is where the CSV file and the socket are.
+func runtimeDirectory(lookup func(string) string) string {
+	if directory := firstDirectory(lookup("RUNTIME_DIRECTORY")); directory != "" {
+		return directory
+	}
+	return defaultRuntime
+}
+
+// firstDirectory returns the first of systemd's directories, which a colon
+// separates.
+func firstDirectory(list string) string {
+	first, _, _ := strings.Cut(list, ":")
+	return first
+}
+
+// stateDirectory returns --state.
+func stateDirectory(c *cli.Context) string { return filepath.Clean(firstDirectory(c.String("state"))) }
+
+// describeCount says how many ports there are.
+func describeCount(ports int) string {
+	if ports == 1 {
+		return "1 port"
+	}
+	return fmt.Sprintf("%d ports", ports)
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+	"ssmonitor/output"
+)
+
+// socketGroup is who may read from the socket.
+const socketGroup = "ssmonitor"
+
+// freshAtMost bounds how often requests read the kernel.
+const freshAtMost = 200 * time.Millisecond
+
+func runCommand() *cli.Command {
+	directory := runtimeDirectory(os.Getenv)
+	return &cli.Command{
+		Name:  "run",
+		Usage: "the agent: read the counters, keep the totals, publish the rates",
+		Description: "run serves the list of ports that `ssmonitor setup` wrote, or the ports that --shadowsocks and\n" +
+			"--port name, and follows their changes while it runs. It installs what is missing, puts right what\n" +
+			"others change in its table, and publishes the rates once an interval. It needs CAP_NET_ADMIN and\n" +
+			"nothing else. SIGTERM ends it, SIGHUP makes it read its sources again.\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor run\n" +
+			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
+			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
+		Flags: append(sourceFlags(), stateFlag(), configFlag(),
+			&cli.DurationFlag{
+				Name: "interval", EnvVars: environment("interval"), Value: defaultInterval,
+				Usage: "read and publish once in this `TIME`",
+			},
+			&cli.DurationFlag{
+				Name: "save-interval", EnvVars: environment("save-interval"), Value: defaultSave,
+				Usage: "save the totals once in this `TIME`, and at the end",
+			},
+			&cli.StringFlag{
+				Name: "csv", EnvVars: environment("csv"), Value: filepath.Join(directory, "ssmonitor.csv"), TakesFile: true,
+				Usage: "write the rates to `FILE`; empty: none",
+			},
+			&cli.StringFlag{
+				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, "ssmonitor.sock"), TakesFile: true,
+				Usage: "answer readers on the unix socket `FILE`; empty: none",
+			},
+		),
+		Action: run,
+	}
+}
+
+func run(c *cli.Context) error {
+	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+		return err
+	}
+	agent, err := newAgent(c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(agent.run(c.Context), agent.close())
+}
+
+// agent is what run wires together.
+type agent struct {
+	log      *slog.Logger
+	interval time.Duration
+	table    *nft.Table
+	ledger   *store.Store
+	meter    *accounting.Meter
+	follower *sources.Follower
+	csv      *output.CSVFile // nil: none
+	socket   string          // empty: none
+	served   chan error      // what the server on the socket ended with; nil: none
+
+	csvFault, readFault output.Fault
+}
+
+func newAgent(c *cli.Context) (*agent, error) {
+	options, err := tableOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	from, err := runSources(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkIntervals(c); err != nil {
+		return nil, err
+	}
+	a := &agent{
+		log:      newLog(c.App.ErrWriter),
+		interval: c.Duration("interval"),
+		follower: sources.Follow(from),
+		socket:   c.String("socket"),
+	}
+	if path := c.String("csv"); path != "" {
+		a.csv = output.NewCSVFile(path)
+	}
+	if err := a.open(c, options); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+// runSources returns where run takes the ports from: what the flags name, else
+// the list. A list that was named is read beside them.
+func runSources(c *cli.Context) (sources.Sources, error) {
+	from, err := portSources(c)
+	if len(from.Ports)+len(from.Shadowsocks) == 0 || c.IsSet("ports") {
+		from.List = c.String("ports")
+	}
+	return from, err
+}
+
+func checkIntervals(c *cli.Context) error {
+	if interval := c.Duration("interval"); interval < 100*time.Millisecond || interval > time.Hour {
+		return wrongUsage(fmt.Errorf("interval %s: expected 100ms to 1h", interval))
+	}
+	if save := c.Duration("save-interval"); save < 0 || save > time.Hour {
+		return wrongUsage(fmt.Errorf("save-interval %s: expected 0s to 1h", save))
+	}
+	return nil
+}
+
+// open takes the state and the table and puts the ports in force.
+func (a *agent) open(c *cli.Context, options nft.Options) error {
+	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run"})
+	if err != nil {
+		return err
+	}
+	a.ledger = ledger
+	for _, notice := range notices {
+		a.log.Warn(notice.Text)
+	}
+	if a.table, err = nft.Open(options); err != nil {
+		return err
+	}
+	a.meter = accounting.NewMeter(accounting.MeterOptions{
+		Source: a.table, Store: ledger, Saved: saved,
+		SaveInterval: c.Duration("save-interval"), Log: a.log,
+	})
+	result, err := a.follower.Load()
+	a.logNotes(result)
+	switch {
+	case errors.Is(err, sources.ErrNoList):
+	case err != nil:
+		return wrongUsage(err)
+	}
+	if len(result.Ports) == 0 {
+		a.log.Info("no port to count yet: waiting for the list of ports; `ssmonitor setup` writes it, --port and --shadowsocks name ports here")
+	}
+	return a.meter.SetPorts(result.Ports)
+}
+
+func (a *agent) logNotes(result sources.Result) {
+	for _, note := range result.Notes {
+		a.log.Warn(note.Error())
+	}
+}
+
+// run ticks until ctx ends.
+func (a *agent) run(ctx context.Context) error {
+	if err := a.listen(ctx); err != nil {
+		return err
+	}
+	if a.csv != nil {
+		if err := a.csv.Clean(); err != nil {
+			a.log.Warn("the CSV file of an earlier run is in the way", "error", err)
+		}
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	ticks := time.NewTicker(a.interval)
+	defer ticks.Stop()
+	watchdog, stopWatchdog := watchdogTicks()
+	defer stopWatchdog()
+
+	a.log.Info("counting", "ports", len(a.meter.Ports()), "interval", a.interval, "version", version())
+	a.tick()
+	a.notify(daemon.SdNotifyReady)
+	for {
+		select {
+		case <-ctx.Done():
+			a.notify(daemon.SdNotifyStopping)
+			return nil
+		case err := <-a.served:
+			return err
+		case <-hangup:
+			a.reload()
+		case <-watchdog:
+			// Sent by the loop that reads, so that a loop that is stuck is
+			// noticed.
+			a.notify(daemon.SdNotifyWatchdog)
+		case <-ticks.C:
+			if a.follower.Changed() {
+				a.reload()
+			}
+			a.tick()
+		}
+	}
+}
+
+// listen serves readers on the socket.
+func (a *agent) listen(ctx context.Context) error {
+	if a.socket == "" {
+		return nil
+	}
+	listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
+	if err != nil {
+		return err
+	}
+	handler := output.NewHandler(output.NewShared(feed{a.meter, a.interval}, freshAtMost, time.Now), time.Now, a.log)
+	a.served = make(chan error, 1)
+	go func() {
+		defer close(a.served)
+		a.served <- output.Serve(ctx, listener, handler, a.log)
+	}()
+	return nil
+}
+
+// reload takes the sources over again. What can't be read is said, and the
+// ports in force stay.
+func (a *agent) reload() {
+	result, err := a.follower.Load()
+	a.logNotes(result)
+	if err != nil {
+		a.log.Error("the sources of ports can't be read: the ports in force stay", "error", err)
+		return
+	}
+	before := a.meter.Ports()
+	if err := a.meter.SetPorts(result.Ports); err != nil {
+		a.log.Error("the new ports can't be counted yet", "error", err)
+		return
+	}
+	added, removed := difference(before, result.Ports)
+	a.log.Info("the ports were taken over", "ports", len(result.Ports), "added", added, "removed", removed)
+}
+
+// difference counts the ports that are in one list only.
+func difference(before, after accounting.Ports) (added, removed int) {
+	for _, port := range after {
+		if _, found := before.Find(port.Number); !found {
+			added++
+		}
+	}
+	return added, len(before) + added - len(after)
+}
+
+// tick ends an interval and publishes it.
+func (a *agent) tick() {
+	report, err := a.meter.Tick()
+	switch a.readFault.Observe(err) {
+	case output.Failed:
+		a.log.Error("the counters can't be read", "error", err)
+	case output.Recovered:
+		a.log.Info("the counters are read again")
+	}
+	a.notify(status(report, err))
+	if a.csv == nil {
+		return
+	}
+	if err != nil {
+		_ = a.csv.Remove() // what it says is over; a failure shows at the next write
+		return
+	}
+	err = a.csv.Write(report)
+	switch a.csvFault.Observe(err) {
+	case output.Failed:
+		a.log.Error("the CSV file can't be written", "error", err)
+	case output.Recovered:
+		a.log.Info("the CSV file is written again")
+	}
+}
+
+// close ends what newAgent began. The counters go on counting.
+func (a *agent) close() error {
+	var errs []error
+	if a.served != nil {
+		errs = append(errs, <-a.served)
+	}
+	if a.csv != nil {
+		errs = append(errs, a.csv.Remove())
+	}
+	if a.meter != nil {
+		errs = append(errs, a.meter.Close())
+	}
+	if a.table != nil {
+		errs = append(errs, a.table.Close())
+	}
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// feed is the meter as the outputs see it.
+type feed struct {
+	meter    *accounting.Meter
+	interval time.Duration
+}
+
+func (f feed) Report(context.Context) (*accounting.Report, error) { return f.meter.Refresh() }
+
+func (f feed) Health() output.Health {
+	status := f.meter.Status()
+	return output.Health{LastRead: status.LastRead, Interval: f.interval, Err: status.LastError}
+}

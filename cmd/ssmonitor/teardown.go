@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
+	"ssmonitor/nft"
+)
+
+func teardownCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "teardown",
+		Usage: "remove the counters; the totals are kept",
+		Description: "teardown ends all counting, adds what was counted since the last save to the totals and removes\n" +
+			"the table from the kernel. The agent has to be stopped first. The list of ports stays.\n\n" +
+			"Examples:\n\n" +
+			"   systemctl stop ssmonitor; ssmonitor teardown\n" +
+			"   ssmonitor teardown --purge      removes the totals, too",
+		Flags: []cli.Flag{
+			stateFlag(),
+			configFlag(),
+			&cli.BoolFlag{Name: "purge", Usage: "remove the totals as well: they can't be had back"},
+		},
+		Action: teardown,
+	}
+}
+
+func teardown(c *cli.Context) error {
+	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+		return err
+	}
+	table, err := nft.Open(nft.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = table.Close() }()
+	if c.Bool("purge") {
+		return purge(c, table)
+	}
+	return removeKeepingTotals(c, table)
+}
+
+// purge removes the totals first: they can't be held by an agent then.
+func purge(c *cli.Context, table *nft.Table) error {
+	if err := store.Purge(stateDirectory(c)); err != nil {
+		return err
+	}
+	err := table.Remove()
+	if err != nil && !errors.Is(err, accounting.ErrNoTable) {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, "The counters and the totals are removed.")
+	return nil
+}
+
+func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
+	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "teardown"})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	for _, notice := range notices {
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", notice.Text)
+	}
+	if err := table.Stop(); err != nil {
+		return err
+	}
+	meter := accounting.NewMeter(accounting.MeterOptions{
+		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
+	})
+	// Close reads what was counted last and saves it.
+	if err := meter.Close(); err != nil && !errors.Is(err, accounting.ErrRestored) {
+		return fmt.Errorf("%w; counting has ended, the counters are kept: mend this and run teardown again", err)
+	}
+	err = table.Remove()
+	if errors.Is(err, accounting.ErrNoTable) {
+		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", stateDirectory(c))
+	return nil
+}
