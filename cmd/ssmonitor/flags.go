@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func sourceFlags() []cli.Flag {
 		},
 		&cli.StringSliceFlag{
 			Name: "port", EnvVars: environment("port"),
-			Usage: "count a port: `PORT[-PORT][/tcp|/udp][=NAME]`, repeatable",
+			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][=NAME]`, repeatable",
 		},
 		&cli.StringFlag{
 			Name: "ports", EnvVars: environment("ports"), Value: defaultList, TakesFile: true,
@@ -142,14 +143,9 @@ func configPath(path string) string {
 }
 
 func hasFlag(c *cli.Context, name string) bool {
-	for _, flag := range c.Command.Flags {
-		for _, n := range flag.Names() {
-			if n == name {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Command.Flags, func(flag cli.Flag) bool {
+		return slices.Contains(flag.Names(), name)
+	})
 }
 
 // tableOptions returns how to count, by the flags.

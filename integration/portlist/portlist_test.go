@@ -1,0 +1,322 @@
+package portlist_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/smallfile"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func port(number uint16, protocols accounting.Protocols, name string) accounting.Port {
+	return accounting.Port{Number: number, Protocols: protocols, Name: name}
+}
+
+func TestParseSpec(t *testing.T) {
+	const both = accounting.TCPAndUDP
+	for spec, want := range map[string][]accounting.Port{
+		"20000":                      {port(20000, both, "")},
+		"1":                          {port(1, both, "")},
+		"65535":                      {port(65535, both, "")},
+		"65534-65535":                {port(65534, both, ""), port(65535, both, "")},
+		"20000-20000":                {port(20000, both, "")},
+		"20000/tcp":                  {port(20000, accounting.OnlyTCP, "")},
+		"20000/udp=bob":              {port(20000, accounting.OnlyUDP, "bob")},
+		"20000=alice":                {port(20000, both, "alice")},
+		"20000 = alice and bob ":     {port(20000, both, "alice and bob")},
+		"20000=a=b/tcp":              {port(20000, both, "a=b/tcp")},
+		`20000="#1"`:                 {port(20000, both, `"#1"`)},
+		"20000=李雷 👩‍🚀":               {port(20000, both, "李雷 👩‍🚀")},
+		"20000-20002/tcp=the guests": {port(20000, accounting.OnlyTCP, "the guests"), port(20001, accounting.OnlyTCP, "the guests"), port(20002, accounting.OnlyTCP, "the guests")},
+	} {
+		got, err := portlist.ParseSpec(spec)
+		if err != nil {
+			t.Errorf("ParseSpec(%q): %v", spec, err)
+		} else if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("ParseSpec(%q): %s", spec, diff)
+		}
+	}
+}
+
+func TestParseSpecSaysWhatIsWrong(t *testing.T) {
+	for _, test := range []struct{ spec, value, text string }{
+		{"", "", "a port number from 1 to 65535"},
+		{"0", "0", "a port number from 1 to 65535"},
+		{"70000", "70000", "a port number"},
+		{"80a", "80a", "a port number"},
+		{"-1", "", "a port number"},
+		{"+20000", "+20000", "a port number"},
+		{"2e4", "2e4", "a port number"},
+		{"20_000", "20_000", "a port number"},
+		{"20000-", "", "a port number"},
+		{"20000-70000", "70000", "a port number"},
+		{"20001-20000", "20001-20000", "lower port"},
+		{"20000-20001-20002", "20001-20002", "a port number"},
+		{"20000/sctp", "sctp", "tcp or udp"},
+		{"20000/", "", "tcp or udp"},
+		{"20000/TCP", "TCP", "tcp or udp"},
+		{"20000=", "", "a name"},
+		{"20000= ", "", "a name"},
+		{"20000=a\x00b", "a\x00b", "without control"},
+		{"20000=a\nb", "a\nb", "without control"},
+		{"20000=\u202eecila", "\u202eecila", "without control or invisible"},
+		{"20000=a\xff", "a\xff", "UTF-8"},
+		{"20000=" + strings.Repeat("ä", 129), strings.Repeat("ä", 129), "at most 128 characters"},
+		{"20000 # alice", "20000 # alice", "a port number"},
+	} {
+		_, err := portlist.ParseSpec(test.spec)
+		wrong, ok := errors.AsType[*portlist.SpecError](err)
+		if !ok {
+			t.Errorf("ParseSpec(%q) = %v, want a SpecError", test.spec, err)
+			continue
+		}
+		if wrong.Spec != test.spec || wrong.Value != test.value {
+			t.Errorf("ParseSpec(%q): the value at fault is %q of %q, want %q", test.spec, wrong.Value, wrong.Spec, test.value)
+		}
+		if text := err.Error(); !strings.Contains(text, test.text) || strings.ContainsAny(text, "\n\x00") {
+			t.Errorf("ParseSpec(%q) = %q, want one line that says %q", test.spec, text, test.text)
+		}
+	}
+}
+
+func TestParseSpecTakesTheLongestName(t *testing.T) {
+	name := strings.Repeat("名", portlist.MaxNameLength)
+	ports, err := portlist.ParseSpec("20000=" + name)
+	if err != nil || ports[0].Name != name {
+		t.Errorf("a name of %d characters: %v", portlist.MaxNameLength, err)
+	}
+}
+
+func TestCleanName(t *testing.T) {
+	for text, want := range map[string]string{
+		"alice":                               "alice",
+		" alice\t":                            "alice",
+		"alice\nbob":                          "alice bob",
+		"\x1b[31mred":                         "[31mred",
+		"a\xffb":                              "a\ufffdb",
+		"\n\x00":                              "",
+		"":                                    "",
+		strings.Repeat("x", 200):              strings.Repeat("x", 128),
+		strings.Repeat("x", 127) + " " + "yz": strings.Repeat("x", 127),
+	} {
+		if got := portlist.CleanName(text); got != want {
+			t.Errorf("CleanName(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestFormatMatchesTheGoldenFile(t *testing.T) {
+	got, err := portlist.Format([]accounting.Port{
+		port(20002, accounting.OnlyUDP, "carol"),
+		port(20000, accounting.TCPAndUDP, "alice"),
+		port(20001, accounting.OnlyTCP, ""),
+		port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "ports.golden")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriteThenReadReturnsEveryName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "etc", "ssmonitor", "ports")
+	var ports []accounting.Port
+	for i, name := range []string{
+		"", "alice", "# alice", `"alice"`, `'`, `\n`, "=", "a/tcp=b", "-", "20000", "a, b; c", "李雷", "👩‍🚀", "a\u00a0b",
+		strings.Repeat("ß", portlist.MaxNameLength),
+	} {
+		ports = append(ports, port(uint16(20000+i), accounting.Protocols(1+i%3), name))
+	}
+	if err := portlist.Write(path, ports); err != nil {
+		t.Fatal(err)
+	}
+	got, err := portlist.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(ports, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriteReplacesTheListAndItsMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ports")
+	if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Umask(syscall.Umask(0o077))
+	if err := portlist.Write(path, []accounting.Port{port(2, accounting.TCPAndUDP, "")}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o644 {
+		t.Errorf("the list has mode %v, want 0644", info.Mode().Perm())
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the directory holds %v, want the list alone: %v", entries, err)
+	}
+}
+
+func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ports")
+	for _, bad := range []accounting.Port{
+		port(0, accounting.TCPAndUDP, ""),
+		port(1, 0, ""),
+		port(1, accounting.TCPAndUDP, "a\nb"),
+		port(1, accounting.TCPAndUDP, " a"),
+		port(1, accounting.TCPAndUDP, " "),
+		port(1, accounting.TCPAndUDP, strings.Repeat("x", 129)),
+	} {
+		if err := portlist.Write(path, []accounting.Port{bad}); err == nil {
+			t.Errorf("Write(%+v) succeeded", bad)
+		}
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a refused list left a file: %v", err)
+	}
+}
+
+func TestParseTakesListsWrittenByHand(t *testing.T) {
+	ports, err := portlist.Parse([]byte("\ufeff# mine\r\n\r\n 20001/tcp = bob \r\n\t20000-20001\n20002=carol"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []accounting.Port{
+		port(20001, accounting.OnlyTCP, "bob"),
+		port(20000, accounting.TCPAndUDP, ""),
+		port(20001, accounting.TCPAndUDP, ""),
+		port(20002, accounting.TCPAndUDP, "carol"),
+	}
+	if diff := cmp.Diff(want, ports); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseShowsNothingOfAShadowsocksConfiguration(t *testing.T) {
+	_, err := portlist.Parse([]byte("\n {\"password\": \"secret\"}"))
+	if !errors.Is(err, portlist.ErrJSON) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("Parse(JSON) = %v", err)
+	}
+}
+
+func TestReadNamesFileAndLine(t *testing.T) {
+	dir := t.TempDir()
+	list := filepath.Join(dir, "ports")
+	for content, text := range map[string]string{
+		"20000\n# more\n80a=alice\n": `line 3: port "80a=alice": "80a"`,
+		"1-65535\n1-65535\n1":        "line 3: more than 131070 ports",
+	} {
+		if err := os.WriteFile(list, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := portlist.Read(list)
+		if err == nil || !strings.Contains(err.Error(), list+": "+text) {
+			t.Errorf("Read(%q) = %v, want file and %q", content, err, text)
+		}
+	}
+	if _, err := portlist.Read(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing list: %v", err)
+	}
+	if _, err := portlist.Read(dir); !errors.Is(err, smallfile.ErrNotRegular) {
+		t.Errorf("a directory as list: %v", err)
+	}
+	if err := os.Truncate(list, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := portlist.Read(list); !errors.Is(err, smallfile.ErrTooLarge) {
+		t.Errorf("a list of 1 GB: %v", err)
+	}
+}
+
+func FuzzParseSpec(f *testing.F) {
+	for _, spec := range []string{
+		"20000", "20000-20002/tcp=alice", "0", "70000", "80a", "2-1", "1/sctp", "1=", "65535-65535/udp= # b ",
+		"1=\u202e", "1=\xff", "1=a\u00a0", "-", "=", "/",
+	} {
+		f.Add(spec)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		ports, err := portlist.ParseSpec(spec)
+		if err != nil {
+			if _, ok := errors.AsType[*portlist.SpecError](err); !ok {
+				t.Fatalf("the error is %T, want a SpecError", err)
+			}
+			return
+		}
+		for i, port := range ports {
+			if port.Number == 0 || port.Protocols == 0 || port.Protocols > accounting.TCPAndUDP || !utf8.ValidString(port.Name) {
+				t.Fatalf("no valid port: %+v", port)
+			}
+			if i > 0 && port.Number != ports[i-1].Number+1 {
+				t.Fatalf("port %d follows port %d", port.Number, ports[i-1].Number)
+			}
+		}
+		again, err := portlist.ParseSpec(portlist.FormatSpec(ports[0]))
+		if err != nil || !slices.Equal(again, ports[:1]) {
+			t.Fatalf("%+v became %+v, %v", ports[0], again, err)
+		}
+		if portlist.CleanName(ports[0].Name) != ports[0].Name {
+			t.Fatalf("cleaning changed the name %q", ports[0].Name)
+		}
+	})
+}
+
+func FuzzReadList(f *testing.F) {
+	for _, list := range []string{
+		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
+	} {
+		f.Add([]byte(list))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ports, err := portlist.Parse(data)
+		if err != nil {
+			return
+		}
+		list, err := portlist.Format(ports)
+		if err != nil {
+			t.Fatalf("what was read can't be written: %v", err)
+		}
+		again, err := portlist.Parse(list)
+		if err != nil {
+			t.Fatalf("what was written can't be read: %v", err)
+		}
+		want, _ := accounting.Union(ports)
+		got, _ := accounting.Union(again)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+		if rewritten, err := portlist.Format(again); err != nil || !bytes.Equal(rewritten, list) {
+			t.Fatalf("the list is not the same when written again: %v", err)
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package portlist
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ssmonitor/accounting"
+)
+
+// SpecError says what is wrong with a specification of ports. Inspect it with
+// errors.As.
+type SpecError struct {
+	Spec     string // the whole specification
+	Value    string // the part of it that is wrong
+	Expected string // what should stand in its place
+}
+
+// Error names the specification, the wrong part and what was expected.
+func (e *SpecError) Error() string {
+	if e.Value == e.Spec {
+		return fmt.Sprintf("port %s: expected %s", quote(e.Spec), e.Expected)
+	}
+	return fmt.Sprintf("port %s: %s: expected %s", quote(e.Spec), quote(e.Value), e.Expected)
+}
+
+// quote keeps a value that a mistake made very long from filling the screen.
+func quote(value string) string {
+	const longest = 64
+	if len(value) <= longest {
+		return strconv.Quote(value)
+	}
+	return strconv.Quote(value[:longest]) + "..."
+}
+
+const (
+	expectedNumber   = "a port number from 1 to 65535, as in 20000, 20000-20009, 20000/tcp or 20000=alice"
+	expectedRange    = "a range that begins with its lower port, as in 20000-20009"
+	expectedProtocol = "tcp or udp after the slash, or no slash to count both"
+)
+
+// ParseSpec reads PORT[-PORT][/tcp|/udp][=NAME] and returns the ports it
+// stands for in ascending order: both ends of a range included, all with the
+// same protocols and name. The error is a *SpecError.
+func ParseSpec(spec string) ([]accounting.Port, error) {
+	numbers, name, named := strings.Cut(spec, "=")
+	name = strings.TrimSpace(name)
+	if named {
+		if expected := checkName(name); expected != "" {
+			return nil, &SpecError{spec, name, expected}
+		}
+	}
+	numbers, protocol, limited := strings.Cut(strings.TrimSpace(numbers), "/")
+	protocols := accounting.TCPAndUDP
+	if limited {
+		switch protocol {
+		case "tcp":
+			protocols = accounting.OnlyTCP
+		case "udp":
+			protocols = accounting.OnlyUDP
+		default:
+			return nil, &SpecError{spec, protocol, expectedProtocol}
+		}
+	}
+	first, last, err := parseRange(spec, numbers)
+	if err != nil {
+		return nil, err
+	}
+	ports := make([]accounting.Port, 0, last-first+1)
+	for number := first; number <= last; number++ {
+		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: protocols, Name: name})
+	}
+	return ports, nil
+}
+
+// parseRange returns the first and the last port of PORT[-PORT], as int so
+// that counting up to 65535 comes to an end.
+func parseRange(spec, numbers string) (first, last int, err error) {
+	low, high, isRange := strings.Cut(numbers, "-")
+	first, err = parseNumber(spec, low)
+	if err != nil || !isRange {
+		return first, first, err
+	}
+	last, err = parseNumber(spec, high)
+	if err == nil && last < first {
+		err = &SpecError{spec, numbers, expectedRange}
+	}
+	return first, last, err
+}
+
+func parseNumber(spec, text string) (int, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || number == 0 {
+		return 0, &SpecError{spec, text, expectedNumber}
+	}
+	return int(number), nil
+}
+
+// FormatSpec returns the specification of one port, which [ParseSpec] reads
+// back.
+func FormatSpec(port accounting.Port) string {
+	spec := strconv.Itoa(int(port.Number))
+	switch port.Protocols {
+	case accounting.OnlyTCP:
+		spec += "/tcp"
+	case accounting.OnlyUDP:
+		spec += "/udp"
+	}
+	if port.Name != "" {
+		spec += "=" + port.Name
+	}
+	return spec
+}
