@@ -47,7 +47,6 @@ type wrongElement struct {
 // inspection is the table as it was found.
 type inspection struct {
 	generation uint16
-	disturbed  bool       // others changed the ruleset meanwhile
 	table      *tableInfo // nil: there is none
 	chains     []chainInfo
 	sets       []setInfo
@@ -144,22 +143,21 @@ func (c *conn) inspect() (*inspection, error) {
 	return found, nil
 }
 
-func (c *conn) list(found *inspection, op string, ask []byte, visit func([]byte)) error {
-	interrupted, err := c.dump(ask, func(m message) error {
-		found.disturbed = found.disturbed || m.generation != found.generation
+// list hands what a dump lists to visit. Whether the kernel flags the dump says
+// too little to act upon: see Read.
+func (c *conn) list(op string, ask []byte, visit func([]byte)) error {
+	_, err := c.dump(ask, func(m message) error {
 		visit(m.payload)
 		return nil
 	})
-	found.disturbed = found.disturbed || interrupted
 	if errors.Is(err, unix.ENOENT) { // what was asked of went away meanwhile
-		found.disturbed = true
 		return nil
 	}
 	return readError(op, err)
 }
 
 func (c *conn) inspectCounters(found *inspection) error {
-	return c.list(found, "listing the counters", counterRequest(), func(payload []byte) {
+	return c.list("listing the counters", counterRequest(), func(payload []byte) {
 		if reading, ok := decodeCounter(payload); ok {
 			found.counters[reading.Key] = true
 		}
@@ -168,7 +166,7 @@ func (c *conn) inspectCounters(found *inspection) error {
 
 func (c *conn) inspectSets(found *inspection) error {
 	ask := request(getSet, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_SET_TABLE, TableName) })
-	return c.list(found, "listing the maps", ask, func(payload []byte) {
+	return c.list("listing the maps", ask, func(payload []byte) {
 		if textValue(find(payload, unix.NFTA_SET_TABLE)) != TableName {
 			return
 		}
@@ -192,7 +190,7 @@ func (c *conn) inspectElements(found *inspection) error {
 			e.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
 			e.text(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
 		})
-		err := c.list(found, "listing map "+mapName(direction), ask, func(payload []byte) {
+		err := c.list("listing map "+mapName(direction), ask, func(payload []byte) {
 			elements := attributes{rest: find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)}
 			for elements.next() {
 				found.element(direction, elements.value)
@@ -218,7 +216,7 @@ func (found *inspection) element(direction accounting.Direction, payload []byte)
 
 func (c *conn) inspectChains(found *inspection) error {
 	ask := request(getChain, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_CHAIN_TABLE, TableName) })
-	return c.list(found, "listing the chains", ask, func(payload []byte) {
+	return c.list("listing the chains", ask, func(payload []byte) {
 		if textValue(find(payload, unix.NFTA_CHAIN_TABLE)) != TableName {
 			return
 		}
@@ -241,7 +239,7 @@ func (c *conn) inspectRules(found *inspection) error {
 			e.text(unix.NFTA_RULE_TABLE, TableName)
 			e.text(unix.NFTA_RULE_CHAIN, chain.name)
 		})
-		err := c.list(found, "listing the rules of chain "+chain.name, ask, func(payload []byte) {
+		err := c.list("listing the rules of chain "+chain.name, ask, func(payload []byte) {
 			if textValue(find(payload, unix.NFTA_RULE_CHAIN)) == chain.name {
 				chain.rules = append(chain.rules, append([]byte(nil), find(payload, unix.NFTA_RULE_EXPRESSIONS)...))
 			}

@@ -59,7 +59,9 @@ type reader struct {
 //
 // A dump that the kernel flagged as interrupted is only taken if every counter
 // known to exist came exactly once. Else it is repeated, and what is missing
-// after the last attempt is asked for singly.
+// after the last attempt is asked for singly. So is what is missing in a dump
+// without the flag: the kernel raises it by the ruleset's generation, but moves
+// objects in its list shortly before and after that changes.
 func (t *Table) Read(sample *accounting.Sample) error {
 	return t.reader.read(sample)
 }
@@ -79,10 +81,12 @@ func (r *reader) read(sample *accounting.Sample) error {
 		if !same {
 			continue // the table was made while it was read, or is a new one
 		}
-		if interrupted && (r.met < len(r.expected) || r.twice) {
-			continue
+		if r.met == len(r.expected) && !(interrupted && r.twice) {
+			return r.accept()
 		}
-		return r.accept()
+		if !interrupted {
+			break
+		}
 	}
 	if err := r.complete(); err != nil {
 		return err

@@ -108,8 +108,9 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		case len(findings) == 0:
 			t.verified.known, t.verified.generation, t.verified.ports = true, found.generation, slices.Clone(ports)
 			return nil, nil
-		case !found.disturbed, slices.Equal(findings, before):
-			// What two disturbed looks agree on is believed too.
+		case !found.hasEpoch(), slices.Equal(findings, before):
+			// A dump can miss what is there while others change their tables,
+			// flagged or not: only what two looks agree on is believed.
 			return findings, nil
 		}
 		before = findings
@@ -150,7 +151,7 @@ func (t *Table) plan(found *inspection, keys []accounting.Key) *batch {
 	switch {
 	case len(findings) == 0 && !adopt:
 		return nil
-	case found.table == nil || found.table.epoch == accounting.Epoch{}:
+	case !found.hasEpoch():
 		if found.table != nil {
 			b.dropTable()
 		}

@@ -18,12 +18,17 @@ func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []str
 	switch {
 	case found.table == nil:
 		return []string{"the table is gone"}, true
-	case found.table.epoch == accounting.Epoch{}:
+	case !found.hasEpoch():
 		return []string{"the table was loaded from a saved ruleset"}, true
 	}
 	findings = append(found.driftOfChains(hook), found.driftOfMaps()...)
 	structure = len(findings) > 0
 	return append(findings, found.driftOfPorts(keys)...), structure
+}
+
+// hasEpoch tells whether there is a table that we made.
+func (found *inspection) hasEpoch() bool {
+	return found.table != nil && found.table.epoch != accounting.Epoch{}
 }
 
 func (found *inspection) driftOfChains(hook Hook) (findings []string) {

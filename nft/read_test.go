@@ -1,0 +1,194 @@
+package nft
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+func TestReadingDoesNotAllocate(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(500))
+	var sample accounting.Sample
+	allocations := testing.AllocsPerRun(20, func() {
+		if err := table.Read(&sample); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%.1f allocations a reading, expected none", allocations)
+	}
+}
+
+// TestInterruptedDumpsMissNothing reads while another process changes a table
+// of its own without pause. That table comes first in the kernel's list, so
+// that what it loses and gains moves the place where each piece of our dump
+// begins: entries are then truly missing or there twice.
+func TestInterruptedDumpsMissNothing(t *testing.T) {
+	const wanted = 1000 // dumps that the kernel flags
+	inNamespace(t)
+	stop, changes := changeWithoutPause(t)
+	table := open(t, Options{})
+	ports := portList(700)
+	install(t, table, ports)
+	sendUDP(t, "127.0.0.1:20500", 20, 10)
+
+	truth := read(t, table)
+	readings, flagged := 0, uint64(0)
+	for flagged < wanted && readings < 20*wanted {
+		readings++
+		before := table.reader.interrupted
+		got := read(t, table)
+		flagged += table.reader.interrupted - before
+		if len(got) != len(truth) {
+			t.Fatalf("reading %d: %d counters, expected %d", readings, len(got), len(truth))
+		}
+		for key, reading := range truth {
+			if got[key] != reading {
+				t.Fatalf("reading %d: %s is %+v, expected %+v", readings, key, got[key], reading)
+			}
+		}
+	}
+	close(stop)
+	made := <-changes
+	t.Logf("%d readings, %d dumps flagged as interrupted, %d changes by another process", readings, flagged, made)
+	if flagged < wanted {
+		t.Errorf("only %d dumps were flagged in %d readings", flagged, readings)
+	}
+}
+
+// changeWithoutPause adds and removes counters of a foreign table, from another
+// socket, until stop is closed. It then tells how often it did.
+func changeWithoutPause(t *testing.T) (stop chan struct{}, changes chan int) {
+	t.Helper()
+	namespace, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(int(namespace.Fd())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = other.CloseLasting()
+		_ = namespace.Close()
+	})
+	foreign := other.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "foreign"})
+	if err := other.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	stop, changes = make(chan struct{}), make(chan int, 1)
+	go func() {
+		made := 0
+		defer func() { changes <- made }()
+		counters := []nftables.Obj{
+			&nftables.CounterObj{Table: foreign, Name: "one"},
+			&nftables.CounterObj{Table: foreign, Name: "two"},
+			&nftables.CounterObj{Table: foreign, Name: "three"},
+		}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, counter := range counters {
+				if made%2 == 0 {
+					other.AddObj(counter)
+				} else {
+					other.DeleteObject(counter)
+				}
+			}
+			if err := other.Flush(); err != nil {
+				t.Errorf("changing the foreign table: %v", err)
+				return
+			}
+			made++
+		}
+	}()
+	return stop, changes
+}
+
+// TestMissingCountersAreAskedForSingly is what a reading falls back to when
+// each dump was interrupted.
+func TestMissingCountersAreAskedForSingly(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(300))
+	sendUDP(t, "127.0.0.1:20007", 5, 10)
+	want := read(t, table)
+
+	var sample accounting.Sample
+	r := &table.reader
+	r.sample = &sample
+	r.start()
+	if err := r.complete(); err != nil {
+		t.Fatal(err)
+	}
+	if len(sample.Readings) != len(want) {
+		t.Fatalf("%d counters, expected %d", len(sample.Readings), len(want))
+	}
+	for _, reading := range sample.Readings {
+		if want[reading.Key] != reading {
+			t.Errorf("%s is %+v, expected %+v", reading.Key, reading, want[reading.Key])
+		}
+	}
+	// One that is gone is left out, and no error.
+	keys := portList(1).Keys()
+	if err := errors.Join(table.Detach(keys), table.Delete(keys)); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(keys)
+	r.sample = &sample
+	r.start()
+	if err := r.complete(); err != nil || len(sample.Readings) != len(want)-len(keys) {
+		t.Errorf("%d counters, %v", len(sample.Readings), err)
+	}
+}
+
+// TestEveryPortThereIs reads more counters than one dump is good for.
+func TestEveryPortThereIs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(21_000)
+	install(t, table, ports)
+	for range 2 { // the first reading is a dump, the second single requests
+		if got := len(read(t, table)); got != 4*len(ports) {
+			t.Fatalf("%d counters, expected %d", got, 4*len(ports))
+		}
+	}
+	if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
+		t.Errorf("found %q, %v", findings, err)
+	}
+}
+
+func TestWithoutTheCapability(t *testing.T) {
+	inNamespace(t)
+	dropCapabilities(t)
+	_, err := Open(Options{})
+	if !errors.Is(err, ErrPermission) || !errors.Is(err, unix.EPERM) {
+		t.Errorf("opening without CAP_NET_ADMIN: %v", err)
+	}
+}
+
+// dropCapabilities takes the effective capabilities from the test's thread,
+// which ends with the test.
+func dropCapabilities(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+}
