@@ -87,6 +87,10 @@ func NewMeter(options MeterOptions) *Meter {
 func (m *Meter) SetPorts(ports Ports) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	// What drifted while no agent ran is found before anything is added.
+	if err := m.heal(m.read()); err != nil {
+		m.log.Error("the table could not be put right", "error", err)
+	}
 	before := m.wanted
 	m.ports = slices.Clone(ports)
 	m.wanted = make(map[Key]bool, 4*len(ports))
@@ -163,9 +167,9 @@ func (m *Meter) Refresh() (*Report, error) {
 	return m.report(), nil
 }
 
-// Close reads for the last time and saves. The counters go on counting, for the
-// next agent to find.
-func (m *Meter) Close() error {
+// Settle reads and saves at once: at the end of an agent, whose counters go on
+// counting for the next one to find, and before counters are deleted.
+func (m *Meter) Settle() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	err := m.read()

@@ -40,7 +40,9 @@ type conn struct {
 	err                            error
 }
 
-// dial opens the socket. namespace is a file descriptor of a network namespace,
+// dial opens the socket. It leaves NETLINK_CAP_ACK off, though errors then echo
+// the message that they are about: mdlayher/netlink v1.11.2 loses the number of
+// an error that is cut short. namespace is a file descriptor of a network namespace,
 // 0 for that of the calling thread.
 func dial(namespace int) (*conn, error) {
 	c := &conn{buffer: make([]byte, bufferSize)}
@@ -63,12 +65,6 @@ func dial(namespace int) (*conn, error) {
 }
 
 func (c *conn) prepare() error {
-	// Without these an error echoes the whole message that caused it.
-	for _, option := range []netlink.ConnOption{netlink.CapAcknowledge, netlink.ExtendedAcknowledge} {
-		if err := c.netlink.SetOption(option, true); err != nil {
-			return fmt.Errorf("preparing the netlink socket: %w", err)
-		}
-	}
 	raw, err := c.netlink.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("preparing the netlink socket: %w", err)

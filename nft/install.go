@@ -17,9 +17,9 @@ const elementsPerMessage = 1000
 
 // makeTable appends the table with its mark and epoch. Flags are only sent
 // where an owner is wanted: they can't be given to a table later.
-func (b *batch) makeTable(epoch accounting.Epoch, flags uint32) {
+func (b *batch) makeTable(name string, epoch accounting.Epoch, flags uint32) {
 	b.change(newTable, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	b.text(unix.NFTA_TABLE_NAME, TableName)
+	b.text(unix.NFTA_TABLE_NAME, name)
 	if flags != 0 {
 		b.uint32(unix.NFTA_TABLE_FLAGS, flags)
 	}
@@ -36,9 +36,9 @@ func (b *batch) adoptTable() {
 	b.end()
 }
 
-func (b *batch) dropTable() {
+func (b *batch) dropTable(name string) {
 	b.change(deleteTable, 0)
-	b.text(unix.NFTA_TABLE_NAME, TableName)
+	b.text(unix.NFTA_TABLE_NAME, name)
 	b.end()
 }
 

@@ -17,7 +17,7 @@ import (
 // counters alone: it has no maps to counters and no rule that uses one.
 func BenchmarkInstalling(b *testing.B) {
 	for _, against := range []struct {
-		name   string
+		name    string
 		prepare func(b *testing.B, ports int) (install func())
 	}{
 		{"nft -f", nftFile},
@@ -27,11 +27,16 @@ func BenchmarkInstalling(b *testing.B) {
 			b.Run(compared(against.name, ports), func(b *testing.B) {
 				inNamespace(b)
 				table := open(b, Options{})
+				library, err := nftables.New()
+				if err != nil {
+					b.Fatal(err)
+				}
 				list := portList(ports)
 				removed := func(install func()) func() time.Duration {
 					return func() time.Duration {
 						duration := elapsed(install)
-						if err := table.Remove(); err != nil {
+						library.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: TableName})
+						if err := library.Flush(); err != nil {
 							b.Fatal(err)
 						}
 						return duration
@@ -72,11 +77,12 @@ func libraryCounters(b *testing.B, ports int) func() {
 		if err != nil {
 			b.Fatal(err)
 		}
-		table := library.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: TableName, Comment: Mark})
+		table := library.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: TableName})
 		for _, c := range HookHost.chains() {
 			library.AddChain(&nftables.Chain{
 				Table: table, Name: c.name, Type: nftables.ChainTypeFilter,
-				Hooknum: nftables.ChainHookRef(nftables.ChainHook(c.hook)), Priority: nftables.ChainPriorityRef(nftables.ChainPriority(c.priority)),
+				Hooknum:  nftables.ChainHookRef(nftables.ChainHook(c.hook)),
+				Priority: nftables.ChainPriorityRef(nftables.ChainPriority(c.priority)),
 			})
 		}
 		for _, key := range keys {

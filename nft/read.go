@@ -81,7 +81,7 @@ func (r *reader) read(sample *accounting.Sample) error {
 		if !same {
 			continue // the table was made while it was read, or is a new one
 		}
-		if r.met == len(r.expected) && !(interrupted && r.twice) {
+		if r.met == len(r.expected) && (!interrupted || !r.twice) {
 			return r.accept()
 		}
 		if !interrupted {

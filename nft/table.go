@@ -56,7 +56,7 @@ type Table struct {
 		generation uint16
 		ports      accounting.Ports
 	}
-	plain bool // the kernel can't keep an owned table
+	flags uint32 // to make the table with
 }
 
 var _ accounting.Source = (*Table)(nil)
@@ -77,10 +77,41 @@ func Open(options Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{conn: c, options: options, reader: reader{conn: c}}
-	if _, _, err := c.getTable(); err != nil {
+	if _, _, err = c.getTable(); err == nil && options.Own != OwnNo {
+		err = t.probeOwner()
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return t, nil
+}
+
+// probeOwner finds out whether the kernel can keep an owned table, by making
+// and deleting one in one transaction.
+func (t *Table) probeOwner() error {
+	const flags, probe = tableFlagOwner | tableFlagPersist, TableName + "-probe"
+	b := newBatch()
+	b.makeTable(probe, newEpoch(), flags)
+	b.dropTable(probe)
+	err := t.conn.commit(b)
+	switch {
+	case err == nil:
+		t.flags = flags
+	case errors.Is(err, ErrOwnUnsupported) && t.options.Own == OwnAuto:
+		return nil
+	}
+	return err
+}
+
+// Misowned tells whether the table that there is has an owner, or had one, and
+// shall not, or shall and has not: flags that can't be changed, so that the
+// table has to be replaced.
+func (t *Table) Misowned() (bool, error) {
+	info, _, err := t.conn.getTable()
+	if err != nil || info == nil || !info.marked {
+		return false, err
+	}
+	return info.flags&tableFlagPersist != t.flags&tableFlagPersist, nil
 }
 
 // Close closes the socket. The table stays, an owned one as an orphan that the
@@ -153,9 +184,9 @@ func (t *Table) plan(found *inspection, keys []accounting.Key) *batch {
 		return nil
 	case !found.hasEpoch():
 		if found.table != nil {
-			b.dropTable()
+			b.dropTable(TableName)
 		}
-		b.makeTable(newEpoch(), t.flags())
+		b.makeTable(TableName, newEpoch(), t.flags)
 		b.addCounters(keys)
 		b.addMaps()
 		b.addElements(keys)
@@ -217,27 +248,16 @@ func (t *Table) retry(change func() error) (err error) {
 			return nil
 		}
 		raced := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY)
-		switch {
-		case errors.Is(err, ErrOwnUnsupported) && t.options.Own == OwnAuto:
-			t.plain = true
-		case !raced || errors.Is(err, ErrForeignTable):
-			return t.ownership(err)
+		if !raced {
+			break
 		}
 	}
 	return t.ownership(err)
 }
 
-// flags are those to make the table with.
-func (t *Table) flags() uint32 {
-	if t.options.Own == OwnNo || t.plain {
-		return 0
-	}
-	return tableFlagOwner | tableFlagPersist
-}
-
 // driftOfOwner finds an orphan: a table that outlived the socket that owned it.
 func (t *Table) driftOfOwner(found *inspection) []string {
-	if found.table == nil || t.flags() == 0 || found.table.flags&tableFlagPersist == 0 || found.table.flags&tableFlagOwner != 0 {
+	if found.table == nil || t.flags == 0 || found.table.flags&tableFlagPersist == 0 || found.table.flags&tableFlagOwner != 0 {
 		return nil
 	}
 	return []string{"the table has no owner"}

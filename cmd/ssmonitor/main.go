@@ -32,7 +32,7 @@ func main() {
 
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	err := newApp(stdout, stderr).RunContext(ctx, arguments)
+	err := newApp(stdout, stderr).RunContext(ctx, pluginArguments(arguments))
 	switch {
 	case err == nil:
 		return exitDone
@@ -79,6 +79,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			setupCommand(),
 			runCommand(),
 			teardownCommand(),
+			netdataCommand(),
 			versionCommand(),
 		},
 		Action: func(c *cli.Context) error {

@@ -152,6 +152,9 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 		Source: a.table, Store: ledger, Saved: saved,
 		SaveInterval: c.Duration("save-interval"), Log: a.log,
 	})
+	if err := a.replaceMisowned(); err != nil {
+		return err
+	}
 	result, err := a.follower.Load()
 	a.logNotes(result)
 	switch {
@@ -163,6 +166,17 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 		a.log.Info("no port to count yet: waiting for the list of ports; `ssmonitor setup` writes it, --port and --shadowsocks name ports here")
 	}
 	return a.meter.SetPorts(result.Ports)
+}
+
+// replaceMisowned removes a table that --own was different for: its flags can't
+// be changed.
+func (a *agent) replaceMisowned() error {
+	misowned, err := a.table.Misowned()
+	if err != nil || !misowned {
+		return err
+	}
+	a.log.Info("the table is made anew, since --own has changed; what it counted is saved first")
+	return retire(a.table, a.meter)
 }
 
 func (a *agent) logNotes(result sources.Result) {
@@ -296,7 +310,7 @@ func (a *agent) close() error {
 		errs = append(errs, a.csv.Remove())
 	}
 	if a.meter != nil {
-		errs = append(errs, a.meter.Close())
+		errs = append(errs, a.meter.Settle())
 	}
 	if a.table != nil {
 		errs = append(errs, a.table.Close())

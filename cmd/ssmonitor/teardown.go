@@ -66,17 +66,10 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	for _, notice := range notices {
 		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", notice.Text)
 	}
-	if err := table.Stop(); err != nil {
-		return err
-	}
 	meter := accounting.NewMeter(accounting.MeterOptions{
 		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
 	})
-	// Close reads what was counted last and saves it.
-	if err := meter.Close(); err != nil && !errors.Is(err, accounting.ErrRestored) {
-		return fmt.Errorf("%w; counting has ended, the counters are kept: mend this and run teardown again", err)
-	}
-	err = table.Remove()
+	err = retire(table, meter)
 	if errors.Is(err, accounting.ErrNoTable) {
 		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
 		return nil
@@ -86,4 +79,16 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	}
 	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", stateDirectory(c))
 	return nil
+}
+
+// retire removes the table and loses nothing of it: counting ends, what was
+// counted is read and saved, and only then is it deleted.
+func retire(table *nft.Table, meter *accounting.Meter) error {
+	if err := table.Stop(); err != nil {
+		return err
+	}
+	if err := meter.Settle(); err != nil && !errors.Is(err, accounting.ErrRestored) {
+		return fmt.Errorf("%w; counting has ended, the counters are kept: mend this and try again", err)
+	}
+	return table.Remove()
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/output"
+)
+
+// pluginName is the name by which Netdata knows the binary: called so, it is
+// the plugin.
+const pluginName = "ssmonitor.plugin"
+
+func socketFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
+		Value: filepath.Join(runtimeDirectory(os.Getenv), "ssmonitor.sock"),
+		Usage: "ask the agent on the unix socket `FILE`",
+	}
+}
+
+func netdataCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "netdata",
+		Usage:     "Netdata's external plugin: charts for every port",
+		ArgsUsage: "[SECONDS]",
+		Description: "netdata prints charts in the protocol of Netdata's external plugins, once in SECONDS, from what\n" +
+			"the agent says on its socket. Netdata starts it when it finds the binary under the name\n" +
+			pluginName + " in a directory of plugins. It needs no privilege but membership in the group of\n" +
+			"the socket, " + socketGroup + ".\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor netdata 1\n" +
+			"   ln -s $(command -v ssmonitor) /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
+			"   adduser netdata " + socketGroup,
+		Flags:  []cli.Flag{socketFlag(), configFlag()},
+		Action: netdata,
+	}
+}
+
+func netdata(c *cli.Context) error {
+	if err := applyConfig(c); err != nil {
+		return err
+	}
+	if c.Args().Len() > 1 {
+		return noArguments(c)
+	}
+	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
+	if err != nil {
+		return wrongUsage(err)
+	}
+	// A write to a Netdata that is gone has to be an error: by the signal the
+	// plugin would end in a way for which Netdata disables it.
+	signal.Ignore(syscall.SIGPIPE)
+	plugin := &output.Plugin{
+		Agent:   output.NewClient(c.String("socket")),
+		Seconds: seconds,
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Log:     newLog(c.App.ErrWriter),
+	}
+	return plugin.Run(c.Context)
+}
+
+// pluginArguments returns the command line of the subcommand netdata when the
+// binary was called by the plugin's name: Netdata passes the seconds and then
+// what its configuration has as command options.
+func pluginArguments(arguments []string) []string {
+	if len(arguments) == 0 || filepath.Base(arguments[0]) != pluginName {
+		return arguments
+	}
+	rest := arguments[1:]
+	if len(rest) > 0 && rest[0] != "" && rest[0][0] != '-' {
+		// Flags go before arguments: urfave/cli stops at the first of these.
+		rest = append(append([]string{}, rest[1:]...), rest[0])
+	}
+	return append([]string{arguments[0], "netdata"}, rest...)
+}

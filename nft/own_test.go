@@ -1,0 +1,101 @@
+package nft
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+// openOwned opens a table with an owner, or ends the test where the kernel
+// can't keep one.
+func openOwned(t *testing.T) *Table {
+	t.Helper()
+	table, err := Open(Options{Own: OwnYes})
+	if errors.Is(err, ErrOwnUnsupported) {
+		testOwnUnsupported(t)
+		t.Skip("this kernel keeps no owned table, and says so") // proven by the line before
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// testOwnUnsupported is what a kernel before 6.9 has to show instead.
+func testOwnUnsupported(t *testing.T) {
+	t.Helper()
+	table := open(t, Options{Own: OwnAuto})
+	install(t, table, portList(1))
+	if misowned, err := table.Misowned(); misowned || err != nil {
+		t.Errorf("a plain table where auto can have no other: %t, %v", misowned, err)
+	}
+	read(t, table)
+}
+
+func TestOwnedTableWithstandsOthers(t *testing.T) {
+	inNamespace(t)
+	table := openOwned(t)
+	ports := portList(2)
+	install(t, table, ports)
+	sendUDP(t, "127.0.0.1:20000", 5, 10)
+	before := read(t, table)
+	nftCommand(t, "flush ruleset")
+	if output, err := exec.Command("nft", "delete", "table", "inet", "ssmonitor").CombinedOutput(); err == nil {
+		t.Errorf("another process deleted the table: %s", output)
+	}
+	other := open(t, Options{})
+	if err := other.Install(portList(3)); !errors.Is(err, ErrOwned) {
+		t.Errorf("installing from another process: %v", err)
+	}
+	if err := other.Remove(); !errors.Is(err, ErrOwned) {
+		t.Errorf("removing from another process: %v", err)
+	}
+	after := read(t, table)
+	key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
+	if after[key] != before[key] || before[key].Count.Packets == 0 {
+		t.Errorf("%s was %+v and is %+v", key, before[key], after[key])
+	}
+
+	// The next agent adopts what the last one left, counts included.
+	if err := table.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next := openOwned(t)
+	defer func() { _ = next.Close() }()
+	findings, err := next.Verify(ports)
+	if err != nil || !strings.Contains(strings.Join(findings, ";"), "no owner") {
+		t.Errorf("an orphan verifies as %q, %v", findings, err)
+	}
+	install(t, next, portList(3))
+	nftCommand(t, "flush ruleset")
+	if adopted := read(t, next); adopted[key] != before[key] || len(adopted) != 12 {
+		t.Errorf("adopted with %d counters, %s is %+v", len(adopted), key, adopted[key])
+	}
+	if findings, err := next.Verify(portList(3)); err != nil || len(findings) > 0 {
+		t.Errorf("an adopted table verifies as %q, %v", findings, err)
+	}
+}
+
+func TestMisowned(t *testing.T) {
+	inNamespace(t)
+	owned := openOwned(t)
+	defer func() { _ = owned.Close() }()
+	plain := open(t, Options{})
+	install(t, plain, portList(1))
+	if misowned, err := owned.Misowned(); !misowned || err != nil {
+		t.Errorf("a plain table where an owned one is wanted: %t, %v", misowned, err)
+	}
+	if err := plain.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	install(t, owned, portList(1))
+	if misowned, err := owned.Misowned(); misowned || err != nil {
+		t.Errorf("an owned table that is wanted so: %t, %v", misowned, err)
+	}
+	if misowned, err := plain.Misowned(); !misowned || err != nil {
+		t.Errorf("an owned table where a plain one is wanted: %t, %v", misowned, err)
+	}
+}
