@@ -99,18 +99,30 @@ func (m *Meter) SetPorts(ports Ports) error {
 		delete(m.leaving, key)
 	}
 	m.status.Ports = len(ports)
-	var gone []Key
-	for key := range before {
-		if !m.wanted[key] {
-			gone = append(gone, key)
-		}
-	}
-	if len(ports) > 0 {
-		if err := m.source.Install(ports); err != nil {
+	if len(missing(m.wanted, before)) > 0 {
+		if err := m.install(); err != nil {
 			return fmt.Errorf("installing the counters of %d ports: %w", len(ports), err)
 		}
 	}
-	return m.detach(gone)
+	return m.detach(missing(before, m.wanted))
+}
+
+// missing returns the keys of all that are not in some.
+func missing(all, some map[Key]bool) []Key {
+	var keys []Key
+	for key := range all {
+		if !some[key] {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// install makes the table right for the ports in force. It saves first: the
+// table may be gone, and its last values are in the ledger only.
+func (m *Meter) install() error {
+	m.save()
+	return m.source.Install(m.ports)
 }
 
 // Ports returns the list in force.
@@ -145,11 +157,11 @@ func (m *Meter) Tick() (*Report, error) {
 	if time.Since(m.saved) >= m.saveInterval {
 		m.save()
 	}
-	switch {
-	case errors.Is(err, ErrNoTable) && len(m.ports) == 0:
-		return m.report(), nil // nothing to count, nothing there
-	case err != nil:
+	if err != nil {
 		m.last.reset()
+		if m.idle(err) {
+			return m.report(), nil
+		}
 		return nil, err
 	}
 	m.last.next(m.sample.Time, m.wanted, m.ledger)
@@ -161,7 +173,7 @@ func (m *Meter) Tick() (*Report, error) {
 func (m *Meter) Refresh() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if err := m.read(); err != nil && (!errors.Is(err, ErrNoTable) || len(m.ports) > 0) {
+	if err := m.read(); err != nil && !m.idle(err) {
 		return nil, err
 	}
 	return m.report(), nil
@@ -173,8 +185,8 @@ func (m *Meter) Settle() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	err := m.read()
-	if errors.Is(err, ErrNoTable) {
-		err = nil
+	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
+		err = nil // there is nothing that counts
 	}
 	if m.store == nil {
 		return err
@@ -185,9 +197,12 @@ func (m *Meter) Settle() error {
 
 // read takes a sample and posts it.
 func (m *Meter) read() error {
-	started := time.Now()
+	m.sample.Time = time.Now()
 	err := m.source.Read(&m.sample)
-	m.status.ReadDuration, m.status.LastError = time.Since(started), err
+	m.status.ReadDuration, m.status.LastError = time.Since(m.sample.Time), err
+	if m.idle(err) {
+		m.status.LastRead, m.status.LastError = m.sample.Time, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -207,12 +222,17 @@ func (m *Meter) read() error {
 	return nil
 }
 
+// idle tells whether a reading failed only since there is nothing to count and
+// no table.
+func (m *Meter) idle(readErr error) bool {
+	return len(m.ports) == 0 && errors.Is(readErr, ErrNoTable)
+}
+
 // heal puts right what Verify finds. readErr is what the reading of this tick
 // said.
 func (m *Meter) heal(readErr error) error {
-	nothing := len(m.ports) == 0 && errors.Is(readErr, ErrNoTable)
 	unreadable := readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
-	if nothing || unreadable {
+	if unreadable || m.idle(readErr) {
 		return nil
 	}
 	findings, err := m.source.Verify(m.ports)
@@ -223,8 +243,7 @@ func (m *Meter) heal(readErr error) error {
 	for _, finding := range findings {
 		m.log.Warn("the table was changed by somebody else and is put right", "found", finding)
 	}
-	m.save()
-	if err := m.source.Install(m.ports); err != nil {
+	if err := m.install(); err != nil {
 		return fmt.Errorf("putting the table right: %w", err)
 	}
 	return nil
@@ -274,8 +293,9 @@ func (m *Meter) finishLeaving() {
 	slices.SortFunc(done, Key.Compare)
 	if err := m.source.Delete(done); err != nil {
 		m.log.Error("the counters of ports that are no longer listed could not be deleted", "error", err)
-		return
 	}
+	// Those that are still there show up in the next sample, as unknown, and
+	// are detached again: somebody may have attached them.
 	for _, key := range done {
 		delete(m.leaving, key)
 	}

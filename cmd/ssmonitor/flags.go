@@ -84,8 +84,9 @@ type settings struct {
 	Hook         string   `yaml:"hook"`
 	Own          string   `yaml:"own"`
 	Interval     string   `yaml:"interval"`
-	CSV          *string  `yaml:"csv"` // empty is a value: no file
-	Socket       string   `yaml:"socket"`
+	CSV          *string  `yaml:"csv"`    // empty is a value: no file
+	Socket       *string  `yaml:"socket"` // likewise
+	Listen       string   `yaml:"listen"`
 	State        string   `yaml:"state"`
 	SaveInterval string   `yaml:"save-interval"`
 }
@@ -95,14 +96,16 @@ func (s *settings) values() map[string][]string {
 	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port}
 	for name, value := range map[string]string{
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
-		"socket": s.Socket, "state": s.State, "save-interval": s.SaveInterval,
+		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
 	} {
 		if value != "" {
 			values[name] = []string{value}
 		}
 	}
-	if s.CSV != nil {
-		values["csv"] = []string{*s.CSV}
+	for name, value := range map[string]*string{"csv": s.CSV, "socket": s.Socket} {
+		if value != nil {
+			values[name] = []string{*value}
+		}
 	}
 	return values
 }
@@ -128,7 +131,7 @@ func applyConfig(c *cli.Context) error {
 		}
 		for _, value := range values {
 			if err := c.Set(name, value); err != nil {
-				return wrongUsage(fmt.Errorf("reading the settings: %s: key %s: %w", configPath(path), name, err))
+				return wrongUsage(fmt.Errorf("reading the settings: %s: key %s: %q: %w", configPath(path), name, value, err))
 			}
 		}
 	}

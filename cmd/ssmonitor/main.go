@@ -80,6 +80,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			runCommand(),
 			teardownCommand(),
 			netdataCommand(),
+			manualCommand(),
+			completionCommand(),
 			versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
@@ -106,9 +108,13 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 // noArguments refuses words that no flag takes.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return wrongUsage(fmt.Errorf("%q is not expected here: see ssmonitor %s --help", c.Args().First(), c.Command.Name))
+		return unexpected(c, c.Args().First())
 	}
 	return nil
+}
+
+func unexpected(c *cli.Context, argument string) error {
+	return wrongUsage(fmt.Errorf("%q is not expected here: see ssmonitor %s --help", argument, c.Command.Name))
 }
 
 // newLog returns the log on stderr, one line an event. Under systemd the

@@ -42,11 +42,11 @@ func netdataCommand() *cli.Command {
 }
 
 func netdata(c *cli.Context) error {
+	if c.Args().Len() > 1 {
+		return unexpected(c, c.Args().Get(1))
+	}
 	if err := applyConfig(c); err != nil {
 		return err
-	}
-	if c.Args().Len() > 1 {
-		return noArguments(c)
 	}
 	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v2"
 
@@ -23,6 +27,10 @@ import (
 
 // socketGroup is who may read from the socket.
 const socketGroup = "ssmonitor"
+
+// metricsSocket is the name of systemd's socket for /metrics: its unit's
+// FileDescriptorName.
+const metricsSocket = "metrics"
 
 // freshAtMost bounds how often requests read the kernel.
 const freshAtMost = 200 * time.Millisecond
@@ -54,6 +62,10 @@ func runCommand() *cli.Command {
 				Usage: "write the rates to `FILE`; empty: none",
 			},
 			&cli.StringFlag{
+				Name: "listen", EnvVars: environment("listen"),
+				Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:9924", DefaultText: "none",
+			},
+			&cli.StringFlag{
 				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, "ssmonitor.sock"), TakesFile: true,
 				Usage: "answer readers on the unix socket `FILE`; empty: none",
 			},
@@ -83,8 +95,10 @@ type agent struct {
 	follower *sources.Follower
 	csv      *output.CSVFile // nil: none
 	socket   string          // empty: none
-	served   chan error      // what the server on the socket ended with; nil: none
+	address  string          // for /metrics; empty: none
 
+	servers             sync.WaitGroup
+	failed              chan error // of a server, while it should serve
 	csvFault, readFault output.Fault
 }
 
@@ -105,6 +119,8 @@ func newAgent(c *cli.Context) (*agent, error) {
 		interval: c.Duration("interval"),
 		follower: sources.Follow(from),
 		socket:   c.String("socket"),
+		address:  c.String("listen"),
+		failed:   make(chan error, 1),
 	}
 	if path := c.String("csv"); path != "" {
 		a.csv = output.NewCSVFile(path)
@@ -187,6 +203,8 @@ func (a *agent) logNotes(result sources.Result) {
 
 // run ticks until ctx ends.
 func (a *agent) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the servers, too
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
@@ -211,7 +229,7 @@ func (a *agent) run(ctx context.Context) error {
 		case <-ctx.Done():
 			a.notify(daemon.SdNotifyStopping)
 			return nil
-		case err := <-a.served:
+		case err := <-a.failed:
 			return err
 		case <-hangup:
 			a.reload()
@@ -228,22 +246,44 @@ func (a *agent) run(ctx context.Context) error {
 	}
 }
 
-// listen serves readers on the socket.
+// listen serves readers: on the agent's own socket, on --listen, and on what
+// systemd opened for /metrics.
 func (a *agent) listen(ctx context.Context) error {
-	if a.socket == "" {
-		return nil
-	}
-	listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
+	shared := output.NewShared(feed{a.meter, a.interval}, freshAtMost, time.Now)
+	metrics := output.NewMetricsHandler(shared, time.Now)
+	inherited, err := activation.ListenersWithNames()
 	if err != nil {
-		return err
+		return fmt.Errorf("taking over the sockets from systemd: %w", err)
 	}
-	handler := output.NewHandler(output.NewShared(feed{a.meter, a.interval}, freshAtMost, time.Now), time.Now, a.log)
-	a.served = make(chan error, 1)
-	go func() {
-		defer close(a.served)
-		a.served <- output.Serve(ctx, listener, handler, a.log)
-	}()
+	for _, listener := range inherited[metricsSocket] {
+		a.serve(ctx, listener, metrics)
+	}
+	if a.address != "" {
+		listener, err := net.Listen("tcp", a.address)
+		if err != nil {
+			return fmt.Errorf("listening for /metrics: %w", err)
+		}
+		a.serve(ctx, listener, metrics)
+	}
+	if a.socket != "" {
+		listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
+		if err != nil {
+			return err
+		}
+		a.serve(ctx, listener, output.NewHandler(shared, time.Now, a.log))
+	}
 	return nil
+}
+
+func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
+	a.servers.Go(func() {
+		if err := output.Serve(ctx, listener, handler, a.log); err != nil {
+			select {
+			case a.failed <- err:
+			default: // one failure is enough to end
+			}
+		}
+	})
 }
 
 // reload takes the sources over again. What can't be read is said, and the
@@ -302,10 +342,8 @@ func (a *agent) tick() {
 
 // close ends what newAgent began. The counters go on counting.
 func (a *agent) close() error {
+	a.servers.Wait()
 	var errs []error
-	if a.served != nil {
-		errs = append(errs, <-a.served)
-	}
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
 	}

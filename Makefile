@@ -1,0 +1,61 @@
+# ssmonitor: `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test packages lint unit fuzz bench bench-once fault kernels clean
+
+GO      ?= go
+BUILD   ?= build
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
+
+# Debian packages that the tests run, or run against.
+PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux \
+	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
+	systemd-container
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
+
+FUZZTIME ?= 30s
+DURATION ?= 1h
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the static binary: build/ssmonitor
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
+
+demo: build ## show it at work, in a network namespace of its own (root)
+	$(GO) run ./integration/demo -binary $(BUILD)/ssmonitor
+
+test: packages lint unit fuzz bench-once ## install what the tests need and run every test (root)
+
+packages: ## install the Debian packages that the tests need (root)
+	integration/packages.sh $(PACKAGES)
+
+lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint and an untidy go.mod
+	test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+	$(GO) mod tidy -diff
+
+$(GOLANGCI_LINT):
+	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+unit: ## all tests but the fuzzing, with the race detector
+	$(GO) test -race -timeout 25m ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \
+		for target in $$(cd "$$folder" && grep -hos '^func Fuzz[A-Za-z0-9]*' *_test.go | sed 's/^func //'); do \
+			echo "fuzzing $$target"; \
+			(cd "$$folder" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; \
+	done
+
+bench: ## the figures of the README, as ratios in one run (root)
+	$(GO) test -run '^$$' -bench . -timeout 20m ./nft
+
+bench-once: ## each benchmark once, so that none rots
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+clean: ## remove what was built
+	rm -rf $(BUILD)

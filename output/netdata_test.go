@@ -1,0 +1,261 @@
+package output
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ssmonitor/accounting"
+)
+
+// named is a port with its totals; TCP carries all of them.
+func named(number uint16, name string, in, out accounting.Count) accounting.PortReport {
+	return accounting.PortReport{
+		Port: accounting.Port{Number: number, Protocols: accounting.TCPAndUDP, Name: name},
+		TCP:  accounting.Traffic{In: accounting.Flow{Total: in}, Out: accounting.Flow{Total: out}},
+	}
+}
+
+func count(packets, bytes uint64) accounting.Count {
+	return accounting.Count{Packets: packets, Bytes: bytes}
+}
+
+// at is a report so long after noon, with totals that are the ports' sum.
+func at(after time.Duration, ports ...accounting.PortReport) *accounting.Report {
+	report := &accounting.Report{Time: noon.Add(after), Ports: ports}
+	for _, port := range ports {
+		sum := port.Sum()
+		report.Total.In.Total = report.Total.In.Total.Plus(sum.In.Total)
+		report.Total.Out.Total = report.Total.Out.Total.Plus(sum.Out.Total)
+	}
+	return report
+}
+
+func TestChartsOfAScriptedLife(t *testing.T) {
+	alice := func(n uint64) accounting.PortReport {
+		return named(20000, "alice", count(n, 1000*n), count(2*n, 5000*n))
+	}
+	bob := func(name string, n uint64) accounting.PortReport {
+		return named(20001, name, count(n, 100*n), count(n, 100*n))
+	}
+	allGone := at(6 * time.Second)
+	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 12900), count(0, 60900)
+	var all, cycle strings.Builder
+	charts := NewCharts(&cycle, 1)
+	reader := newNetdata()
+	for _, step := range []struct {
+		title  string
+		report *accounting.Report // nil: the agent is away
+	}{
+		{"no port yet", at(0)},
+		{"alice appears", at(time.Second, alice(1))},
+		{"she goes on, read a little late", at(2010*time.Millisecond, alice(2))},
+		{"the same reading again", at(2010*time.Millisecond, alice(2))},
+		{"bob appears, without a name", at(3*time.Second, alice(3), bob("", 1))},
+		{"bob gets his name", at(4*time.Second, alice(4), bob("bob's", 2))},
+		{"the agent is away", nil},
+		{"it is back", at(6*time.Second, alice(6), bob("bob's", 4))},
+		{"a cycle was missed", at(8*time.Second, alice(8), bob("bob's", 6))},
+		{"bob goes", at(9*time.Second, alice(9))},
+		{"and stays away", at(10*time.Second, alice(10))},
+		{"bob returns", at(11*time.Second, alice(11), bob("bob's", 7))},
+		{"the clock is set back", at(5*time.Second, alice(12), bob("bob's", 8))},
+		{"all go, their traffic stays in the total", allGone},
+	} {
+		cycle.Reset()
+		if step.report == nil {
+			charts.Gap()
+		} else if err := charts.Write(step.report); err != nil {
+			t.Fatal(err)
+		}
+		reader.feed(t, cycle.String())
+		all.WriteString("--- " + step.title + "\n" + cycle.String())
+	}
+	golden(t, "life.netdata", all.String())
+}
+
+func TestChartsAreTheDesigns(t *testing.T) {
+	var text strings.Builder
+	if err := NewCharts(&text, 5).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
+		t.Fatal(err)
+	}
+	reader := newNetdata()
+	reader.feed(t, text.String())
+	labels := map[string]string{"port": "20000", "name": "alice"}
+	bits := map[string]dimension{"received": {"incremental", 8, 1000}, "sent": {"incremental", -8, 1000}}
+	packets := map[string]dimension{"received": {"incremental", 1, 1}, "sent": {"incremental", -1, 1}}
+	bytes := []chartUpdate{{values: map[string]int64{"received": 300, "sent": 400}}}
+	want := map[string]*netdataChart{
+		"ssmonitor.total_traffic": {
+			title: "Traffic of all ports", units: "kilobits/s", family: "all ports", context: "ssmonitor.traffic",
+			kind: "area", every: "5", priority: 59990, dimensions: bits, updates: bytes,
+		},
+		"ssmonitor.port_20000_traffic": {
+			title: "Traffic of port 20000 (alice)", units: "kilobits/s", family: "port 20000 alice",
+			context: "ssmonitor.port_traffic", kind: "area", every: "5", priority: 60000, labels: labels,
+			dimensions: bits, updates: bytes,
+		},
+		"ssmonitor.port_20000_packets": {
+			title: "Packets of port 20000 (alice)", units: "packets/s", family: "port 20000 alice",
+			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
+			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
+		},
+	}
+	for id, chart := range reader.charts {
+		if chart.plugin != "ssmonitor.plugin" || chart.module != "nftables" {
+			t.Errorf("%s is of plugin %q, module %q", id, chart.plugin, chart.module)
+		}
+		chart.plugin, chart.module, chart.pending = "", "", nil
+	}
+	if difference := cmp.Diff(want, reader.charts, cmp.AllowUnexported(netdataChart{}, dimension{}, chartUpdate{})); difference != "" {
+		t.Errorf("(-want +got):\n%s", difference)
+	}
+}
+
+func TestChartsNeverFall(t *testing.T) {
+	const id = "ssmonitor.port_1_traffic"
+	const nearlyOverflow = 1<<32 - 1000
+	var text strings.Builder
+	charts := NewCharts(&text, 1)
+	reader := newNetdata()
+	// Totals of an agent that loses its state twice. Netdata has to see the
+	// differences that were measured and nothing else.
+	var seen []int64
+	for i, total := range []uint64{nearlyOverflow, nearlyOverflow + 10, 0, 5, 7, 2, 3} {
+		text.Reset()
+		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, 100), count(0, total)))); err != nil {
+			t.Fatal(err)
+		}
+		before := 0
+		if chart := reader.charts[id]; chart != nil {
+			before = len(chart.updates)
+		}
+		reader.feed(t, text.String())
+		if updates := reader.charts[id].updates; len(updates) > before {
+			seen = append(seen, updates[before].values["sent"]-nearlyOverflow)
+			continued := updates[before].microseconds != 0
+			if after := i == 0 || i == 3 || i == 6; continued == after {
+				t.Errorf("reading %d: told as a continuation: %t", i, continued)
+			}
+		}
+	}
+	if difference := cmp.Diff([]int64{0, 10, 15, 17, 18}, seen); difference != "" {
+		t.Errorf("totals since the first (-want +got):\n%s", difference)
+	}
+}
+
+func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
+	var text strings.Builder
+	charts := NewCharts(&text, 1)
+	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
+		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := newNetdata()
+	reader.feed(t, text.String())
+	if got := reader.last(t, "ssmonitor.port_1_traffic").values["received"]; got != math.MaxInt64 {
+		t.Errorf("the last total is %d, expected the highest there is", got)
+	}
+}
+
+func TestChartsAreWrittenAtOnce(t *testing.T) {
+	var writes writeCounter
+	charts := NewCharts(&writes, 1)
+	for i := range 3 {
+		if err := charts.Write(at(time.Duration(i)*time.Second, manyPorts(1000).Ports...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if writes != 3 {
+		t.Errorf("%d writes for 3 reports", writes)
+	}
+}
+
+type writeCounter int
+
+func (w *writeCounter) Write(p []byte) (int, error) {
+	*w++
+	return len(p), nil
+}
+
+func TestChartsSayThatTheWriteFailed(t *testing.T) {
+	if err := NewCharts(brokenWriter{}, 1).Write(at(0)); !errors.Is(err, errBroken) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+var errBroken = errors.New("broken")
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestFieldsAreCleaned(t *testing.T) {
+	for text, want := range map[string]string{
+		"alice":                           "alice",
+		"Ärger 漢字 😀":                      "Ärger 漢字 😀",
+		" \ta\r\n b ":                     "a b",
+		`it's "x" \n`:                     "it_s _x_ _n",
+		"a=b,c;d":                         "a=b,c;d",
+		"<script>&amp;":                   "_script__amp;",
+		"a\x00b\x7fc\u202ed":              "a_b_c_d",
+		"\xff\xfe":                        "__",
+		"'":                               "_",
+		"":                                "",
+		strings.Repeat("x", 300):          strings.Repeat("x", 200),
+		strings.Repeat("x", 199) + "é":    strings.Repeat("x", 199),
+		strings.Repeat("x", 199) + " yyy": strings.Repeat("x", 199),
+	} {
+		if got := cleanField(text); got != want {
+			t.Errorf("%q became %q, expected %q", text, got, want)
+		}
+	}
+}
+
+func FuzzChartsTakeAnyName(f *testing.F) {
+	for _, name := range []string{
+		"", "alice", "it's", `"`, `\`, "a=b", "a\nDISABLE", "\x00", "é漢😀", "\xff", "' 'x' 'obsolete", strings.Repeat("é", 300),
+		" ", "\u2028", "\u202e", "\u00a0",
+	} {
+		f.Add(name, uint16(20000), uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
+		var text strings.Builder
+		charts := NewCharts(&text, 1)
+		port := named(number, name, count(total, total), count(total, total))
+		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
+			if err := charts.Write(report); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reader := newNetdata()
+		reader.feed(t, text.String())
+		if len(reader.charts) != 3 {
+			t.Fatalf("%d charts, expected 3", len(reader.charts))
+		}
+		for id, chart := range reader.charts {
+			if label := chart.labels["name"]; len(label) > longestField || !utf8.ValidString(label) {
+				t.Errorf("%s has the label %q", id, label)
+			}
+		}
+	})
+}
+
+func BenchmarkCharts(b *testing.B) {
+	report := manyPorts(10000)
+	var writes writeCounter
+	charts := NewCharts(&writes, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		report.Time = report.Time.Add(time.Second)
+		if err := charts.Write(report); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,335 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// pluginUnderTest runs a Plugin, second by second as the test says.
+type pluginUnderTest struct {
+	t      *testing.T
+	stdin  *os.File // Netdata's end
+	ticks  chan time.Time
+	second int64
+	stop   context.CancelFunc
+	ended  chan error
+	log    synced
+	out    synced
+	reader *netdata
+	fed    int // bytes of out that reader has read
+}
+
+// synced is a buffer for several goroutines.
+type synced struct {
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func (s *synced) Write(p []byte) (int, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *synced) String() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.text.String()
+}
+
+func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
+	t.Helper()
+	stdin, netdataStdin := pipe(t)
+	ctx, stop := context.WithCancel(context.Background())
+	p := &pluginUnderTest{
+		t: t, stdin: netdataStdin, ticks: make(chan time.Time), second: noon.Unix(), stop: stop,
+		ended: make(chan error, 1), reader: newNetdata(),
+	}
+	plugin := &Plugin{
+		Agent: agent, Seconds: seconds, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Patience: 100 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
+	}
+	go func() { p.ended <- plugin.Run(ctx) }()
+	t.Cleanup(stop)
+	return p
+}
+
+func pipe(t *testing.T) (reader, writer *os.File) {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = reader.Close()
+		_ = writer.Close()
+	})
+	return reader, writer
+}
+
+// tick lets a second pass and waits for the blank line.
+func (p *pluginUnderTest) tick() {
+	p.t.Helper()
+	p.second++
+	select {
+	case p.ticks <- time.Unix(p.second, 0):
+	case err := <-p.ended:
+		p.t.Fatalf("the plugin has ended: %v", err)
+	case <-time.After(10 * time.Second):
+		p.t.Fatal("the plugin takes no tick")
+	}
+}
+
+// alicesTraffic is the one chart of a port that these tests look at.
+const alicesTraffic = "ssmonitor.port_20000_traffic"
+
+// values is how often it was updated so far.
+func (p *pluginUnderTest) values() int {
+	p.t.Helper()
+	text := p.out.String()
+	whole := strings.LastIndex(text, "\n") + 1
+	p.reader.feed(p.t, text[p.fed:whole])
+	p.fed = whole
+	if chart := p.reader.charts[alicesTraffic]; chart != nil {
+		return len(chart.updates)
+	}
+	return 0
+}
+
+// expectEnd waits for the end, without an error.
+func (p *pluginUnderTest) expectEnd() {
+	p.t.Helper()
+	select {
+	case err := <-p.ended:
+		if err != nil {
+			p.t.Errorf("the plugin ended with %v, expected nil", err)
+		}
+	case <-time.After(10 * time.Second):
+		p.t.Error("the plugin does not end")
+	}
+}
+
+// lines is how often the log has the words.
+func (p *pluginUnderTest) lines(words string) int { return strings.Count(p.log.String(), words) }
+
+// growing is an agent whose totals grow with each report, a second each.
+func growing() *agent {
+	feed := &agent{}
+	var reports uint64
+	feed.answers(func(context.Context) (*accounting.Report, error) {
+		reports++
+		return at(time.Duration(reports)*time.Second, named(20000, "alice", count(reports, reports), count(0, 0))), nil
+	})
+	return feed
+}
+
+func TestPluginShowsTheAgentAwayAndBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := growing()
+	plugin := startPlugin(t, NewClient(path), 1)
+	for range 3 { // No agent yet: no exit, no values.
+		before := len(plugin.out.String())
+		plugin.tick()
+		eventually(t, "a blank line", func() bool { return len(plugin.out.String()) > before })
+	}
+	eventually(t, "the log says that there is no agent", func() bool { return plugin.lines("start it") == 1 })
+	if text := plugin.out.String(); strings.Trim(text, "\n") != "" {
+		t.Errorf("without an agent the plugin wrote %q", text)
+	}
+	next := func() chartUpdate {
+		t.Helper()
+		before := plugin.values()
+		// Ticks that come while a question is under way ask none of their own.
+		eventually(t, "the next value", func() bool { plugin.tick(); return plugin.values() > before })
+		return plugin.reader.charts[alicesTraffic].updates[before]
+	}
+	stop := start(t, path, feed, generous)
+	next()
+	eventually(t, "the log says that the agent is back", func() bool { return plugin.lines("answers again") == 1 })
+	if next().microseconds != 1000000 {
+		t.Error("the second value does not tell the time since the first")
+	}
+
+	stop()
+	eventually(t, "the log says that the agent is away", func() bool { plugin.tick(); return plugin.lines("start it") == 2 })
+	before := plugin.values()
+	for range 5 {
+		plugin.tick()
+	}
+	if values := plugin.values(); values != before {
+		t.Errorf("%d values came without an agent", values-before)
+	}
+	start(t, path, feed, generous)
+	if next().microseconds != 0 {
+		t.Error("the value after the gap is told as a continuation")
+	}
+	if said := plugin.lines("level=ERROR"); said != 2 {
+		t.Errorf("the log has %d errors, expected one each time the agent went:\n%s", said, plugin.log.String())
+	}
+	plugin.stop()
+	plugin.expectEnd()
+}
+
+func TestPluginLivesOnWhileTheAgentHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	release := make(chan struct{})
+	feed := &agent{}
+	feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+		<-release
+		return at(time.Second, named(20000, "alice", count(1, 1), count(1, 1))), nil
+	})
+	start(t, path, feed, generous)
+	plugin := startPlugin(t, NewClient(path), 1)
+	for range 20 {
+		plugin.tick()
+	}
+	eventually(t, "a blank line a second", func() bool { return strings.Count(plugin.out.String(), "\n") == 20 })
+	eventually(t, "the log says so", func() bool { return plugin.lines("does not answer in time") == 1 })
+	close(release)
+	eventually(t, "a value", func() bool { plugin.tick(); return plugin.values() > 0 })
+}
+
+func TestPluginAsksOnceACycle(t *testing.T) {
+	feed := growing()
+	plugin := startPlugin(t, feed, 5) // Noon is a multiple of 5 seconds.
+	asked := func(want int64) {
+		t.Helper()
+		eventually(t, "the agent is asked", func() bool {
+			return plugin.values() == int(want) && feed.asked.Load() == want
+		})
+	}
+	plugin.tick() // The first cycle begins at once,
+	asked(1)
+	for range 3 {
+		plugin.tick()
+	}
+	asked(1)
+	plugin.tick() // the others at multiples of 5 seconds.
+	asked(2)
+	plugin.second += 100 // The machine slept,
+	plugin.tick()
+	asked(3)
+	plugin.second -= 3600 // or the clock was set back.
+	plugin.tick()
+	asked(4)
+	eventually(t, "a blank line a second", func() bool { return strings.HasPrefix(plugin.out.String(), "\n") })
+}
+
+func TestPluginEnds(t *testing.T) {
+	t.Run("when stdin does", func(t *testing.T) {
+		plugin := startPlugin(t, growing(), 1)
+		plugin.tick()
+		if err := plugin.stdin.Close(); err != nil {
+			t.Fatal(err)
+		}
+		plugin.expectEnd()
+	})
+	t.Run("by QUIT, without a line feed and in two parts", func(t *testing.T) {
+		plugin := startPlugin(t, growing(), 1)
+		plugin.tick()
+		for _, part := range []string{"FUNCTION x 1 \"y\"\nQU", "IT"} {
+			if _, err := io.WriteString(plugin.stdin, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plugin.expectEnd()
+	})
+	t.Run("when nobody reads", func(t *testing.T) {
+		stdin, _ := pipe(t)
+		netdataStdout, stdout := pipe(t)
+		if err := netdataStdout.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ticks := make(chan time.Time, 1)
+		ticks <- noon
+		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stdout, Log: quiet(), Ticks: ticks}
+		if err := plugin.Run(t.Context()); err != nil {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("with its context", func(t *testing.T) {
+		plugin := startPlugin(t, growing(), 1)
+		plugin.stop()
+		plugin.expectEnd()
+	})
+	t.Run("with an error when stdout fails in another way", func(t *testing.T) {
+		ticks := make(chan time.Time, 1)
+		ticks <- noon
+		stdin, _ := pipe(t)
+		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: brokenWriter{}, Log: quiet(), Ticks: ticks}
+		if err := plugin.Run(t.Context()); !errors.Is(err, errBroken) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("when Netdata has stopped to read", func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		entered := make(chan struct{})
+		stuck := writerFunc(func(p []byte) (int, error) {
+			close(entered)
+			<-release
+			return len(p), nil
+		})
+		ticks := make(chan time.Time, 1)
+		ticks <- noon
+		stdin, _ := pipe(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stuck, Log: quiet(), Ticks: ticks}
+		ended := make(chan error, 1)
+		go func() { ended <- plugin.Run(ctx) }()
+		<-entered
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestPluginRunsByTheClock(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ticks := everySecond(ctx)
+	for range 2 {
+		if tick := <-ticks; tick.Sub(tick.Truncate(time.Second)) > 900*time.Millisecond {
+			t.Errorf("a tick came at %s, expected the begin of a second", tick)
+		}
+	}
+}
+
+func TestUpdateEvery(t *testing.T) {
+	for _, c := range []struct {
+		argument, environment string
+		want                  int
+		wrong                 string
+	}{
+		{"", "", 1, ""},
+		{"5", "", 5, ""},
+		{"", "2", 2, ""},
+		{"1", "2", 2, ""},
+		{"10", "2", 10, ""},
+		{"0", "", 0, `SECONDS is "0"`},
+		{"-1", "", 0, `SECONDS is "-1"`},
+		{"86401", "", 0, "86400"},
+		{"1.5", "", 0, `SECONDS is "1.5"`},
+		{"1", "x", 0, `NETDATA_UPDATE_EVERY is "x"`},
+	} {
+		seconds, err := UpdateEvery(c.argument, c.environment)
+		if seconds != c.want || (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%q, %q: %d, %v, expected %d, %q", c.argument, c.environment, seconds, err, c.want, c.wrong)
+		}
+	}
+}

@@ -1,0 +1,464 @@
+package output
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// agent is a feed that answers as the test says.
+type agent struct {
+	mutex  sync.Mutex
+	answer func(ctx context.Context) (*accounting.Report, error)
+	health Health
+	asked  atomic.Int64
+}
+
+func (a *agent) Report(ctx context.Context) (*accounting.Report, error) {
+	a.asked.Add(1)
+	a.mutex.Lock()
+	answer := a.answer
+	a.mutex.Unlock()
+	return answer(ctx)
+}
+
+func (a *agent) Health() Health { return a.health }
+
+func (a *agent) answers(answer func(ctx context.Context) (*accounting.Report, error)) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.answer = answer
+}
+
+func (a *agent) answersWith(report *accounting.Report, err error) {
+	a.answers(func(context.Context) (*accounting.Report, error) { return report, err })
+}
+
+// start serves the feed on a socket until the test ends or stop is called.
+func start(t *testing.T, path string, feed Feed, limits limits) (stop func()) {
+	t.Helper()
+	listener := listenSocket(t, path)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, listener, NewHandler(feed, clockAtNoon, quiet()), quiet(), limits) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("serving ended with %v, expected nil", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func clockAtNoon() time.Time { return noon }
+
+var generous = limits{request: 10 * time.Second, answer: 10 * time.Second, shutdown: 10 * time.Second, connections: 64}
+
+func TestClientReadsWhatTheAgentServes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(sampleReport(), nil)
+	stop := start(t, path, feed, generous)
+	report, err := NewClient(path).Report(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if toText(t, report) != toText(t, sampleReport()) {
+		t.Errorf("read %+v", report)
+	}
+	stop()
+	expectFiles(t, filepath.Dir(path))
+}
+
+func TestClientSaysWhatToDo(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "socket")
+	expect := func(t *testing.T, target error, words string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := NewClient(path).Report(ctx)
+		if err == nil || target != nil && !errors.Is(err, target) || !strings.Contains(err.Error(), words) {
+			t.Errorf("the error is %v, expected %v and %q", err, target, words)
+		}
+	}
+	t.Run("no socket", func(t *testing.T) { expect(t, ErrAgentAway, "start it") })
+	t.Run("a socket that nobody serves", func(t *testing.T) {
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.SetUnlinkOnClose(false)
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, ErrAgentAway, "start it")
+	})
+	t.Run("an agent that ends while it answers", func(t *testing.T) {
+		listener := listenSocket(t, path)
+		go func() {
+			if connection, err := listener.Accept(); err == nil {
+				_ = connection.Close()
+			}
+		}()
+		expect(t, ErrAgentAway, "start it")
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("an agent that cannot read", func(t *testing.T) {
+		feed := &agent{}
+		feed.answersWith(nil, accounting.ErrNoTable)
+		defer start(t, path, feed, generous)()
+		expect(t, nil, "503 Service Unavailable: the table ssmonitor does not exist")
+	})
+	t.Run("an agent that hangs", func(t *testing.T) {
+		release := make(chan struct{})
+		feed := &agent{}
+		feed.answers(func(context.Context) (*accounting.Report, error) {
+			<-release
+			return nil, errors.New("released")
+		})
+		defer start(t, path, feed, generous)()
+		defer close(release)
+		expect(t, context.DeadlineExceeded, "its log")
+	})
+	t.Run("an agent that answers nonsense", func(t *testing.T) {
+		listener := listenSocket(t, path)
+		handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ports":7}`) })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- serve(ctx, listener, handler, quiet(), generous) }()
+		expect(t, nil, "expected [")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestClientOutsideTheGroupSaysHowToJoin asks from a second process, as a user
+// whom permissions bind.
+func TestClientOutsideTheGroupSaysHowToJoin(t *testing.T) {
+	const variable = "SSMONITOR_TEST_SOCKET"
+	if path := os.Getenv(variable); path != "" {
+		_, err := NewClient(path).Report(t.Context())
+		t.Logf("permission: %t: %v", errors.Is(err, fs.ErrPermission), err)
+		return
+	}
+	if os.Geteuid() != 0 {
+		skip(t, "asking as another user needs root")
+	}
+	// Not t.TempDir: what is above it is closed to others.
+	directory, err := os.MkdirTemp("", "ssmonitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(directory) //nolint:errcheck // It is a test's.
+	if err := os.Chmod(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(directory, "socket")
+	listenSocket(t, path)
+	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	command.Dir = "/"
+	command.Env = append(os.Environ(), variable+"="+path)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "permission: true") || !strings.Contains(string(out), "usermod") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	for name, c := range map[string]struct {
+		health Health
+		code   int
+		body   string
+	}{
+		"just read": {
+			Health{LastRead: noon.Add(-2 * time.Second), Interval: 2 * time.Second},
+			http.StatusOK, `{"status":"ok","last_read":"2026-11-22T11:59:58.123456789Z"}`,
+		},
+		"a long interval": {
+			Health{LastRead: noon.Add(-59 * time.Second), Interval: 20 * time.Second},
+			http.StatusOK, `{"status":"ok","last_read":"2026-11-22T11:59:01.123456789Z"}`,
+		},
+		"stale": {
+			Health{LastRead: noon.Add(-11 * time.Second), Interval: 2 * time.Second},
+			http.StatusServiceUnavailable,
+			`{"status":"failing","reason":"the last reading of the counters is 11s old, expected at most 10s","last_read":"2026-11-22T11:59:49.123456789Z"}`,
+		},
+		"failed": {
+			Health{LastRead: noon, Interval: time.Second, Err: accounting.ErrNoTable},
+			http.StatusServiceUnavailable,
+			`{"status":"failing","reason":"the last reading of the counters failed: the table ssmonitor does not exist","last_read":"2026-11-22T12:00:00.123456789Z"}`,
+		},
+		"not read yet": {
+			Health{Interval: time.Second},
+			http.StatusServiceUnavailable, `{"status":"failing","reason":"the counters have not been read yet"}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "socket")
+			start(t, path, &agent{health: c.health}, generous)
+			answer := request(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+			if answer.code != c.code || answer.body != c.body || answer.kind != "application/json" {
+				t.Errorf("%+v\nexpected\n%d %s", answer, c.code, c.body)
+			}
+		})
+	}
+}
+
+func TestServerRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(sampleReport(), nil)
+	start(t, path, feed, generous)
+	for name, c := range map[string]struct {
+		request string
+		code    int
+	}{
+		"a POST":           {"POST /v1/ports HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", http.StatusMethodNotAllowed},
+		"a DELETE":         {"DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", http.StatusMethodNotAllowed},
+		"another path":     {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", http.StatusNotFound},
+		"what is not HTTP": {"give me the ports\r\n\r\n", http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := request(t, path, c.request)
+			if answer.code != c.code {
+				t.Errorf("%+v, expected %d", answer, c.code)
+			}
+		})
+	}
+	t.Run("endless headers", func(t *testing.T) {
+		connection := dial(t, path)
+		send(t, connection, "GET /v1/ports HTTP/1.1\r\nHost: x\r\nX: ")
+		var err error
+		for sent := 0; err == nil; sent += 1 << 10 {
+			if sent > 1<<20 {
+				t.Fatal("a megabyte of them was taken")
+			}
+			_, err = connection.Write(make([]byte, 1<<10))
+		}
+	})
+	if asked := feed.asked.Load(); asked != 0 {
+		t.Errorf("the counters were read %d times for that", asked)
+	}
+}
+
+func TestServerGivesUpOnSlowClients(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(manyPorts(20000), nil) // More than a socket's buffers hold.
+	limits := generous
+	limits.request, limits.answer = 50*time.Millisecond, 200*time.Millisecond
+	start(t, path, feed, limits)
+
+	t.Run("one that never ends its request", func(t *testing.T) {
+		connection := dial(t, path)
+		send(t, connection, "GET /v1/ports HTTP/1.1\r\nHost:")
+		// Whatever is answered: the server closes the connection.
+		if _, err := io.Copy(io.Discard, connection); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+	})
+	t.Run("one that never takes its answer", func(t *testing.T) {
+		connection := dial(t, path)
+		send(t, connection, "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
+		time.Sleep(2 * limits.answer) // The client's slowness is what is tested.
+		answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close() //nolint:errcheck // It is broken on purpose.
+		if _, err := ReadJSON(answer.Body); err == nil {
+			t.Error("the whole answer came, expected the server to give up")
+		}
+	})
+}
+
+func TestServerHasSoManyPlacesAndNoMore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(sampleReport(), nil)
+	limits := generous
+	limits.connections = 2
+	start(t, path, feed, limits)
+	first, second := dial(t, path), dial(t, path)
+
+	third := dial(t, path)
+	send(t, third, "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := third.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+		t.Fatalf("%v, expected the third client to wait", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := third.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(third), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("answered %s", answer.Status)
+	}
+	if err := errors.Join(answer.Body.Close(), second.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerSaysThatItsListenerFailed(t *testing.T) {
+	listener := listenSocket(t, filepath.Join(t.TempDir(), "socket"))
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Serve(t.Context(), listener, http.NotFoundHandler(), quiet()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the error is %v, expected net.ErrClosed", err)
+	}
+}
+
+func TestSharedReadsOnceForAllWhoAsk(t *testing.T) {
+	var now atomic.Int64
+	clock := func() time.Time { return noon.Add(time.Duration(now.Load())) }
+	release := make(chan struct{})
+	feed := &agent{}
+	feed.answers(func(context.Context) (*accounting.Report, error) {
+		<-release
+		return sampleReport(), nil
+	})
+	shared := NewShared(feed, 200*time.Millisecond, clock)
+
+	var clients sync.WaitGroup
+	for range 50 {
+		clients.Go(func() {
+			if _, err := shared.Report(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "the reading begins", func() bool { return feed.asked.Load() > 0 })
+	close(release)
+	clients.Wait()
+	for _, step := range []struct {
+		after time.Duration
+		want  int64
+	}{{199 * time.Millisecond, 1}, {200 * time.Millisecond, 2}, {399 * time.Millisecond, 2}, {time.Second, 3}} {
+		now.Store(int64(step.after))
+		if _, err := shared.Report(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if asked := feed.asked.Load(); asked != step.want {
+			t.Errorf("after %s the counters were read %d times, expected %d", step.after, asked, step.want)
+		}
+	}
+}
+
+func TestSharedSurvivesTheClientThatAskedFirst(t *testing.T) {
+	release := make(chan struct{})
+	feed := &agent{}
+	feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+		<-release
+		return sampleReport(), ctx.Err()
+	})
+	shared := NewShared(feed, time.Hour, clockAtNoon)
+	hasty, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := shared.Report(hasty)
+		left <- err
+	}()
+	eventually(t, "the reading begins", func() bool { return feed.asked.Load() == 1 })
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first client got %v, expected context.Canceled", err)
+	}
+	close(release)
+	if _, err := shared.Report(t.Context()); err != nil {
+		t.Errorf("the second client got %v", err)
+	}
+}
+
+func TestSharedDoesNotHammerWhatFails(t *testing.T) {
+	feed := &agent{}
+	feed.answersWith(nil, accounting.ErrNoTable)
+	shared := NewShared(feed, time.Hour, clockAtNoon)
+	for range 3 {
+		if report, err := shared.Report(t.Context()); report != nil || !errors.Is(err, accounting.ErrNoTable) {
+			t.Errorf("%v, %v, expected ErrNoTable", report, err)
+		}
+	}
+	if asked := feed.asked.Load(); asked != 1 {
+		t.Errorf("the counters were read %d times, expected once", asked)
+	}
+}
+
+// answered is what came back: the status, the type and the text.
+type answered struct {
+	code       int
+	kind, body string
+}
+
+// request sends raw text and returns the answer.
+func request(t *testing.T, path, text string) answered {
+	t.Helper()
+	connection := dial(t, path)
+	send(t, connection, text)
+	answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(answer.Body)
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return answered{answer.StatusCode, answer.Header.Get("Content-Type"), strings.TrimSpace(string(content))}
+}
+
+// dial connects for the length of the test, and for 10 seconds at most.
+func dial(t *testing.T, path string) net.Conn {
+	t.Helper()
+	connection, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	if err := connection.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return connection
+}
+
+func send(t *testing.T, connection net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(connection, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func isTimeout(err error) bool {
+	var failed net.Error
+	return errors.As(err, &failed) && failed.Timeout()
+}
