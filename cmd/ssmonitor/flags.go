@@ -111,8 +111,8 @@ func (s *settings) values() map[string][]string {
 }
 
 // applyConfig gives the flags that neither the command line nor the environment
-// sets the values of the file.
-func applyConfig(c *cli.Context) error {
+// sets the values of the file, but for the keys to skip.
+func applyConfig(c *cli.Context, skip ...string) error {
 	path := c.String("config")
 	data, err := smallfile.Read(configPath(path), configLimit)
 	switch {
@@ -126,7 +126,7 @@ func applyConfig(c *cli.Context) error {
 		return wrongUsage(fmt.Errorf("reading the settings: %s: %s", configPath(path), yaml.FormatError(err, false, false)))
 	}
 	for name, values := range s.values() {
-		if !hasFlag(c, name) || c.IsSet(name) {
+		if !hasFlag(c, name) || c.IsSet(name) || slices.Contains(skip, name) {
 			continue
 		}
 		for _, value := range values {

@@ -43,7 +43,8 @@ func runCommand() *cli.Command {
 		Description: "run serves the list of ports that `ssmonitor setup` wrote, or the ports that --shadowsocks and\n" +
 			"--port name, and follows their changes while it runs. It installs what is missing, puts right what\n" +
 			"others change in its table, and publishes the rates once an interval. It needs CAP_NET_ADMIN and\n" +
-			"nothing else. SIGTERM ends it, SIGHUP makes it read its sources again.\n\n" +
+			"nothing else. SIGTERM ends it, SIGHUP makes it read its sources again. With --ports the sources\n" +
+			"in the settings of --config are for setup alone.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
@@ -75,7 +76,16 @@ func runCommand() *cli.Command {
 }
 
 func run(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	// Where the list is named, as in the unit, the file's own sources are for
+	// setup alone: the agent opens no file with passwords.
+	var skip []string
+	if c.IsSet("ports") {
+		skip = []string{"shadowsocks", "port"}
+	}
+	if err := applyConfig(c, skip...); err != nil {
 		return err
 	}
 	agent, err := newAgent(c)
@@ -125,10 +135,19 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if path := c.String("csv"); path != "" {
 		a.csv = output.NewCSVFile(path)
 	}
-	if err := a.open(c, options); err != nil {
+	if err := errors.Join(makeRuntimeDirectory(os.Getenv), a.open(c, options)); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+// makeRuntimeDirectory makes the directory that systemd makes otherwise. Where
+// that is not allowed, whatever goes there says so.
+func makeRuntimeDirectory(lookup func(string) string) error {
+	if err := os.MkdirAll(runtimeDirectory(lookup), 0o755); err != nil && !errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("making the directory of the CSV file and the socket: %w", err)
+	}
+	return nil
 }
 
 // runSources returns where run takes the ports from: what the flags name, else
