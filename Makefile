@@ -24,7 +24,7 @@ build: ## build the static binary: build/ssmonitor
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
 
 demo: build ## show it at work, in a network namespace of its own (root)
-	$(GO) run ./integration/demo -binary $(BUILD)/ssmonitor
+	$(GO) run ./integration/demo -ssmonitor $(BUILD)/ssmonitor
 
 test: packages lint unit fuzz bench-once ## install what the tests need and run every test (root)
 

@@ -178,7 +178,11 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 	}
 	a.ledger = ledger
 	for _, notice := range notices {
-		a.log.Warn(notice.Text)
+		level := slog.LevelWarn
+		if notice.Lost {
+			level = slog.LevelError
+		}
+		a.log.Log(c.Context, level, notice.Text)
 	}
 	if a.table, err = nft.Open(options); err != nil {
 		return err
