@@ -7,9 +7,9 @@ BUILD   ?= build
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
 
 # Debian packages that the tests run, or run against.
-PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux \
+PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
-	systemd-container
+	systemd-container chromium
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
@@ -41,7 +41,7 @@ $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
 unit: ## all tests but the fuzzing, with the race detector
-	$(GO) test -race -timeout 25m ./...
+	$(GO) test -race -count=1 -timeout 25m ./...
 
 fuzz: ## each fuzz target for FUZZTIME
 	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \

@@ -109,6 +109,7 @@ type agent struct {
 
 	servers             sync.WaitGroup
 	failed              chan error // of a server, while it should serve
+	hangup              chan os.Signal
 	csvFault, readFault output.Fault
 }
 
@@ -131,7 +132,9 @@ func newAgent(c *cli.Context) (*agent, error) {
 		socket:   c.String("socket"),
 		address:  c.String("listen"),
 		failed:   make(chan error, 1),
+		hangup:   make(chan os.Signal, 1),
 	}
+	signal.Notify(a.hangup, syscall.SIGHUP)
 	if path := c.String("csv"); path != "" {
 		a.csv = output.NewCSVFile(path)
 	}
@@ -236,9 +239,6 @@ func (a *agent) run(ctx context.Context) error {
 			a.log.Warn("the CSV file of an earlier run is in the way", "error", err)
 		}
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	ticks := time.NewTicker(a.interval)
 	defer ticks.Stop()
 	watchdog, stopWatchdog := watchdogTicks()
@@ -254,7 +254,7 @@ func (a *agent) run(ctx context.Context) error {
 			return nil
 		case err := <-a.failed:
 			return err
-		case <-hangup:
+		case <-a.hangup:
 			a.reload()
 		case <-watchdog:
 			// Sent by the loop that reads, so that a loop that is stuck is
@@ -365,6 +365,7 @@ func (a *agent) tick() {
 
 // close ends what newAgent began. The counters go on counting.
 func (a *agent) close() error {
+	signal.Stop(a.hangup)
 	a.servers.Wait()
 	var errs []error
 	if a.csv != nil {

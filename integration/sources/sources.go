@@ -70,8 +70,8 @@ func Follow(sources Sources) *Follower {
 
 // Load reads all sources. If any of them fails, the error tells of all that
 // do, each naming its file, and the ports are empty: the caller goes on with
-// those in force. ErrNoList is among the errors if the list does not exist.
-// Notes are there with an error, too.
+// those in force. A list that does not exist is ErrNoList; if that is all, the
+// ports are those of the other sources. Notes are there with an error, too.
 func (f *Follower) Load() (Result, error) {
 	f.result, f.seen, f.err = read(&f.sources)
 	return f.result, f.err
@@ -190,7 +190,7 @@ func (l *loading) directory(path string, hostAddresses []netip.Addr) {
 }
 
 func (l *loading) result() (Result, error) {
-	if len(l.failures) > 0 {
+	if len(l.failures) > 0 && !l.lacksListOnly() {
 		return Result{Notes: l.notes}, errors.Join(l.failures...)
 	}
 	explicit, conflicts := accounting.Union(l.sources.Ports)
@@ -209,7 +209,11 @@ func (l *loading) result() (Result, error) {
 		l.notes = append(l.notes, fmt.Errorf("port %d has two names, %q and %q: the first is used; choose with --port %d=NAME",
 			conflict.Port, conflict.Kept, conflict.Lost, conflict.Port))
 	}
-	return Result{Ports: ports, Configs: l.configs, Notes: l.notes}, nil
+	return Result{Ports: ports, Configs: l.configs, Notes: l.notes}, errors.Join(l.failures...)
+}
+
+func (l *loading) lacksListOnly() bool {
+	return len(l.failures) == 1 && errors.Is(l.failures[0], ErrNoList)
 }
 
 // naming returns the explicit ports, of which those that are named, without a

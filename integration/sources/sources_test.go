@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,9 +113,13 @@ func TestLoadTellsOfEveryFailure(t *testing.T) {
 }
 
 func TestLoadTellsThatTheListIsMissing(t *testing.T) {
-	_, err := sources.Follow(sources.Sources{List: filepath.Join(t.TempDir(), "ports")}).Load()
+	named := []accounting.Port{{Number: 20000, Protocols: both}}
+	result, err := sources.Follow(sources.Sources{Ports: named, List: filepath.Join(t.TempDir(), "ports")}).Load()
 	if !errors.Is(err, sources.ErrNoList) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load() = %v", err)
+	}
+	if !slices.Equal(result.Ports, named) {
+		t.Errorf("the other sources give %v", result.Ports)
 	}
 }
 

@@ -1,0 +1,106 @@
+// The demo shows ssmonitor at work, on any Linux host and without a trace on
+// it: it starts itself again in a network namespace of its own, with an empty
+// /run, sends traffic to three ports there, and shows what the real setup and
+// the real agent make of it. Whatever ends it, the namespace and all in it are
+// gone with its last process.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// inside is set in the environment of the copy that runs in the namespace.
+const inside = "SSMONITOR_DEMO_INSIDE"
+
+// The exit statuses, next to 0.
+const (
+	statusFailed      = 1
+	statusUsage       = 2
+	statusInterrupted = 128 + int(syscall.SIGINT) // as shells have it
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	binary := flag.String("ssmonitor", "build/ssmonitor", "the ssmonitor to show, a `path`")
+	duration := flag.Duration("duration", 8*time.Second, "how long to show rates")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "demo shows ssmonitor at work in a network namespace of its own, as root.")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() > 0 || *duration <= 0 {
+		flag.Usage()
+		return statusUsage
+	}
+
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	var err error
+	if os.Getenv(inside) == "" {
+		err = enter(interrupted, *binary)
+	} else {
+		err = show(interrupted, os.Stdout, *binary, *duration)
+	}
+	var exit *exec.ExitError
+	switch {
+	case interrupted.Err() != nil:
+		return statusInterrupted
+	case errors.As(err, &exit) && os.Getenv(inside) == "":
+		return max(exit.ExitCode(), statusFailed) // the copy has said why
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		return statusFailed
+	}
+	return 0
+}
+
+// enter runs a copy of this process in new namespaces.
+func enter(interrupted context.Context, binary string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("only root can make a network namespace: run it as root, with sudo make demo")
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return fmt.Errorf("there is no ssmonitor to show: %w: build it with make build, or name it with --ssmonitor PATH", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding the program to start again: %w", err)
+	}
+	// Pdeathsig watches the thread that starts the copy.
+	runtime.LockOSThread()
+	again := childOf(interrupted, self, os.Args[1:]...)
+	again.Stdout, again.Stderr = os.Stdout, os.Stderr
+	again.Env = append(os.Environ(), inside+"=1")
+	again.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	again.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // with this one, nothing mounted inside is seen outside
+	return again.Run()
+}
+
+// childOf prepares a program that is asked to end when the context is done,
+// and killed when this process is.
+func childOf(ctx context.Context, name string, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, name, arguments...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = 5 * time.Second
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return command
+}
+
+// mountMemory mounts an empty directory, in memory, that this process and its
+// children see.
+func mountMemory(path string) error {
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mounting an empty %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,619 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// The charts of the counted port.
+const (
+	trafficChart = "ssmonitor.port_20000_traffic"
+	packetsChart = "ssmonitor.port_20000_packets"
+	totalChart   = "ssmonitor.total_traffic"
+)
+
+// netdataSettings is all that Netdata is told: one plugin, no collectors of
+// its own, nothing outside its directory.
+const netdataSettings = `
+[global]
+    run as user = root
+    process scheduling policy = keep
+    OOM score = keep
+[directories]
+    config = %[1]s/etc
+    stock config = %[1]s/etc
+    log = %[1]s/log
+    web = /usr/share/netdata/web
+    cache = %[1]s/cache
+    lib = %[1]s/lib
+    home = %[1]s/lib
+    lock = %[1]s/lock
+    plugins = "%[1]s/plugins.d"
+[db]
+    mode = ram
+    retention = 600
+    cleanup obsolete charts after secs = 10
+[web]
+    bind to = 127.0.0.1
+    web server threads = 1
+    web files owner = root
+    web files group = root
+[health]
+    enabled = no
+[plugins]
+    proc = no
+    diskspace = no
+    cgroups = no
+    tc = no
+    idlejitter = no
+    timex = no
+    statsd = no
+    netdata monitoring = no
+    check for new plugins every = 5
+[plugin:ssmonitor]
+    command options = --socket %[2]s
+`
+
+// installedNetdata is where Debian's packages put Netdata's own plugins.
+const installedNetdata = "/usr/lib/netdata"
+
+const netdataPort = 19999
+
+// netdata is a real Netdata that runs ssmonitor.plugin.
+type netdata struct {
+	namespace
+	directory string
+	daemon    *program
+}
+
+// startNetdata starts Netdata where the agent's socket is.
+func startNetdata(t *testing.T, ssmonitor product) netdata {
+	t.Helper()
+	return newNetdata(t, ssmonitor).launch(t)
+}
+
+// newNetdata prepares the directory of a Netdata.
+func newNetdata(t *testing.T, ssmonitor product) netdata {
+	t.Helper()
+	directory := t.TempDir()
+	for _, name := range []string{"etc", "log", "cache", "lib", "lock", "plugins.d"} {
+		if err := os.Mkdir(filepath.Join(directory, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings := fmt.Sprintf(netdataSettings, directory, ssmonitor.socket())
+	writeFile(t, filepath.Join(directory, "etc", "netdata.conf"), settings)
+	writeFile(t, filepath.Join(directory, "etc", ".opt-out-from-anonymous-statistics"), "")
+	if err := os.Symlink(builtProgram("ssmonitor"), filepath.Join(directory, "plugins.d", "ssmonitor.plugin")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Netdata's log of the plugin:\n%s", linesWith(t, filepath.Join(directory, "log", "error.log"), "ssmonitor"))
+		}
+	})
+	return netdata{ssmonitor.namespace, directory, nil}
+}
+
+// addModules installs Netdata's plugins for bash and Python with a module each
+// that reads the CSV.
+func (n netdata) addModules(t *testing.T, csv string) {
+	t.Helper()
+	installed := map[string]string{ // by the name in the plugins' directory
+		"charts.d.plugin":            "plugins.d/charts.d.plugin",
+		"loopsleepms.sh.inc":         "plugins.d/loopsleepms.sh.inc",
+		"python.d.plugin":            "plugins.d/python.d.plugin",
+		"../python.d/python_modules": "python.d/python_modules",
+	}
+	for _, name := range []string{"charts.d", "python.d", "etc/charts.d", "etc/python.d"} {
+		if err := os.Mkdir(filepath.Join(n.directory, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range installed {
+		if err := os.Symlink(filepath.Join(installedNetdata, target), filepath.Join(n.directory, "plugins.d", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for target, source := range map[string]string{
+		"charts.d/ssmonitor.chart.sh":   "netdata/charts.d/ssmonitor.chart.sh",
+		"python.d/shadowsocks.chart.py": "testdata/shadowsocks.chart.py",
+	} {
+		content, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(n.directory, target), string(content))
+	}
+	for path, content := range map[string]string{
+		"charts.d.conf":             "enable_all_charts=no\nssmonitor=yes\n",
+		"charts.d/ssmonitor.conf":   "ssmonitor_csv=" + csv + "\n",
+		"python.d.conf":             "enabled: yes\ndefault_run: no\nshadowsocks: yes\n",
+		"python.d/shadowsocks.conf": "update_every: 1\nlocal:\n    csv: " + csv + "\n",
+	} {
+		writeFile(t, filepath.Join(n.directory, "etc", path), content)
+	}
+}
+
+// linesWith returns the lines of a file that have the word in them.
+func linesWith(t *testing.T, path, word string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	var found strings.Builder
+	for line := range strings.Lines(string(content)) {
+		if strings.Contains(line, word) {
+			found.WriteString(line)
+		}
+	}
+	return found.String()
+}
+
+// launch starts Netdata, for the first time or again.
+func (n netdata) launch(t *testing.T) netdata {
+	t.Helper()
+	command := n.command("netdata", "-D", "-p", strconv.Itoa(netdataPort), "-c", filepath.Join(n.directory, "etc", "netdata.conf"))
+	command.Env = append(os.Environ(), "NETDATA_PIPENAME="+filepath.Join(n.directory, "ipc"))
+	command.Stderr = io.Discard // its own log has all of it
+	n.daemon = start(t, command)
+	n.waitListening(t, netdataPort, "tcp")
+	return n
+}
+
+// get asks Netdata's API and decodes its answer.
+func (n netdata) get(path string, answer any) error {
+	text, err := n.getText(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), answer); err != nil {
+		return fmt.Errorf("Netdata's answer to %s: %w: %s", path, err, text)
+	}
+	return nil
+}
+
+func (n netdata) getText(path string) (string, error) {
+	output, err := n.command("curl", "--silent", "--show-error", "--fail", "--noproxy", "*",
+		fmt.Sprintf("http://127.0.0.1:%d/api/v1/%s", netdataPort, path)).Output()
+	if err != nil {
+		return "", fmt.Errorf("asking Netdata for %s: %w", path, err)
+	}
+	return string(output), nil
+}
+
+// chart is what Netdata says of a chart.
+type chart struct {
+	Context, Units, Family string
+	ChartType              string            `json:"chart_type"`
+	Labels                 map[string]string `json:"chart_labels"`
+}
+
+func (n netdata) chart(id string) (chart, error) {
+	var c chart
+	err := n.get("chart?chart="+id, &c)
+	return c, err
+}
+
+// hasChart tells whether Netdata lists the chart.
+func (n netdata) hasChart(t *testing.T, id string) bool {
+	t.Helper()
+	var list struct{ Charts map[string]json.RawMessage }
+	if err := n.get("charts", &list); err != nil {
+		t.Fatal(err)
+	}
+	_, found := list.Charts[id]
+	return found
+}
+
+// point is a second of a chart; nil is a gap.
+type point struct {
+	time           int64
+	received, sent *float64
+}
+
+func (p point) String() string {
+	if p.received == nil || p.sent == nil {
+		return fmt.Sprintf("%d: gap", p.time)
+	}
+	return fmt.Sprintf("%d: %.1f %.1f", p.time, *p.received, *p.sent)
+}
+
+// points returns the seconds of a chart since a time, oldest first.
+func (n netdata) points(chart string, since time.Time) ([]point, error) {
+	var data struct {
+		Labels []string
+		Data   [][]*float64
+	}
+	if err := n.get(fmt.Sprintf("data?chart=%s&after=%d&format=json&options=nonzero,unaligned", chart, since.Unix()), &data); err != nil {
+		return nil, err
+	}
+	var points []point
+	for _, row := range slices.Backward(data.Data) {
+		if len(row) != 3 || row[0] == nil {
+			return nil, fmt.Errorf("a point of %s has the columns %v", chart, data.Labels)
+		}
+		// The first row is of the second before, and always a gap.
+		if second := int64(*row[0]); second >= since.Unix() {
+			points = append(points, point{second, row[1], row[2]})
+		}
+	}
+	return points, nil
+}
+
+// steadyTraffic is a stream over loopback, the same both ways, and how it
+// shows in the charts.
+type steadyTraffic struct {
+	sender
+	kilobits, packets float64 // per second
+	datagram          uint64  // in bytes, from the IP header up
+}
+
+func startSteadyTraffic(t *testing.T, n namespace) steadyTraffic {
+	t.Helper()
+	const perSecond, payload = 500, 972
+	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
+	const datagram = payload + 20 + 8 // with the headers of IPv4 and UDP
+	return steadyTraffic{
+		sender:   n.startSending(t, sending{from: address, to: address, perSecond: perSecond, size: payload}),
+		kilobits: perSecond * datagram * 8 / 1000,
+		packets:  perSecond,
+		datagram: datagram,
+	}
+}
+
+// within tells whether a point is near the truth, received above and sent
+// below zero.
+func (p point) within(tolerance, truth float64) bool {
+	near := func(value *float64, truth float64) bool {
+		return value != nil && math.Abs(*value-truth) <= math.Abs(tolerance*truth)
+	}
+	return near(p.received, truth) && near(p.sent, -truth)
+}
+
+// waitSteady waits until the newest point of the traffic chart is near the
+// truth, and returns its time.
+func (n netdata) waitSteady(t *testing.T, truth float64) time.Time {
+	t.Helper()
+	var last point
+	begin := time.Now()
+	eventually(t, func() error {
+		points, err := n.points(trafficChart, begin.Add(-2*time.Second))
+		if err != nil {
+			return err
+		}
+		if len(points) == 0 {
+			return fmt.Errorf("there is no point yet")
+		}
+		// At the end of a dead plugin's chart stands its last point.
+		if last = points[len(points)-1]; last.time < begin.Unix() || !last.within(0.05, truth) {
+			return fmt.Errorf("the newest point is %s, want %.0f", last, truth)
+		}
+		return nil
+	})
+	return time.Unix(last.time, 0)
+}
+
+// waitConsecutive waits until the chart shows the truth for so many seconds on
+// end. On a busy machine it may take a second attempt; a chart in which the
+// agent's longer interval shows would never get there.
+func (n netdata) waitConsecutive(t *testing.T, chart string, since time.Time, seconds int, truth float64) {
+	t.Helper()
+	deadline := time.Now().Add(3 * time.Duration(seconds) * time.Second)
+	for {
+		points, err := n.points(chart, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near := 0
+		for _, p := range points {
+			if near++; !p.within(0.05, truth) {
+				near = 0
+			}
+			if near == seconds {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s shows no %d seconds on end within 5 %% of %.0f:\n%v", chart, seconds, truth, points)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// TestNetdataShowsSteadyTraffic lets the agent read every two seconds and
+// Netdata every second: each second has to show the truth all the same.
+func TestNetdataShowsSteadyTraffic(t *testing.T) {
+	require(t, "netdata", "curl", "ss")
+	t.Parallel()
+	const seconds = 20
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--interval", "2s", "--port", "20000=Alice", "--port", "20001")
+	agent.waitSaying(t, "counting")
+	traffic := startSteadyTraffic(t, server)
+	netdata := startNetdata(t, ssmonitor)
+
+	begin := netdata.waitSteady(t, traffic.kilobits)
+	for chart, truth := range map[string]float64{
+		trafficChart: traffic.kilobits,
+		packetsChart: traffic.packets,
+		totalChart:   traffic.kilobits,
+	} {
+		netdata.waitConsecutive(t, chart, begin, seconds, truth)
+	}
+
+	sent := uint64(traffic.stop(t))
+	want := accounting.Count{Packets: sent, Bytes: sent * traffic.datagram}
+	for _, total := range []struct {
+		chart string
+		value uint64
+	}{{trafficChart, want.Bytes}, {packetsChart, want.Packets}, {totalChart, want.Bytes}} {
+		for _, dimension := range []string{"received", "sent"} {
+			eventually(t, func() error {
+				collected, err := netdata.collected(total.chart, dimension)
+				if err == nil && collected != total.value {
+					err = fmt.Errorf("%s has collected %s %d, sent were %d", total.chart, dimension, collected, total.value)
+				}
+				return err
+			})
+		}
+	}
+
+	wantCharts := map[string]chart{
+		trafficChart: {Context: "ssmonitor.port_traffic", Units: "kilobits/s", ChartType: "area", Labels: map[string]string{"port": "20000", "name": "Alice"}},
+		packetsChart: {Context: "ssmonitor.port_packets", Units: "packets/s", ChartType: "line", Labels: map[string]string{"port": "20000", "name": "Alice"}},
+		totalChart:   {Context: "ssmonitor.traffic", Units: "kilobits/s", ChartType: "area"},
+	}
+	for id, want := range wantCharts {
+		got, err := netdata.chart(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Context != want.Context || got.Units != want.Units || got.ChartType != want.ChartType {
+			t.Errorf("chart %s is %+v, want %+v", id, got, want)
+		}
+		for label, value := range want.Labels {
+			if got.Labels[label] != value {
+				t.Errorf("chart %s has the label %s=%q, want %q", id, label, got.Labels[label], value)
+			}
+		}
+	}
+	agent.stop(t)
+}
+
+// collected returns the total that the plugin delivered last.
+func (n netdata) collected(chart, dimension string) (uint64, error) {
+	metrics, err := n.getText("allmetrics?format=prometheus&source=as-collected")
+	if err != nil {
+		return 0, err
+	}
+	line := regexp.MustCompile(fmt.Sprintf(`(?m)^netdata_ssmonitor_\w+\{chart="%s",[^}]*dimension="%s"[^}]*\} (\d+)`, regexp.QuoteMeta(chart), dimension))
+	match := line.FindStringSubmatch(metrics)
+	if match == nil {
+		return 0, fmt.Errorf("%s of %s is not among the metrics:\n%s", dimension, chart, metrics)
+	}
+	return strconv.ParseUint(match[1], 10, 64)
+}
+
+// TestNetdataFollowsThePorts adds, renames and removes a port.
+func TestNetdataFollowsThePorts(t *testing.T) {
+	require(t, "netdata", "curl", "ss")
+	t.Parallel()
+	ssmonitor := newProduct(t, newNamespace(t))
+	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
+	ssmonitor.setup(t, "--port", "20000=alice")
+	netdata := startNetdata(t, ssmonitor)
+	steps := []struct {
+		ports []string
+		names map[int]string // of all ports that Netdata is to show
+	}{
+		{[]string{"--port", "20000=alice"}, map[int]string{20000: "alice"}},
+		{[]string{"--port", "20000=alice", "--port", "20001=bob"}, map[int]string{20000: "alice", 20001: "bob"}},
+		{[]string{"--port", "20000=alice", "--port", "20001=carol"}, map[int]string{20000: "alice", 20001: "carol"}},
+		{[]string{"--port", "20001=carol"}, map[int]string{20001: "carol"}},
+		{[]string{"--port", "20000=dave", "--port", "20001=carol"}, map[int]string{20000: "dave", 20001: "carol"}},
+	}
+	for _, step := range steps {
+		ssmonitor.setup(t, step.ports...)
+		for port := 20000; port <= 20001; port++ {
+			id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
+			eventually(t, func() error {
+				name, wanted := step.names[port]
+				if listed := netdata.hasChart(t, id); listed != wanted {
+					return fmt.Errorf("with %v Netdata lists %s: %t", step.ports, id, listed)
+				}
+				if !wanted {
+					return nil
+				}
+				c, err := netdata.chart(id)
+				if err == nil && c.Labels["name"] != name {
+					err = fmt.Errorf("with %v port %d is called %q", step.ports, port, c.Labels["name"])
+				}
+				return err
+			})
+		}
+	}
+	agent.stop(t)
+}
+
+// TestNetdataWithoutTheAgentShowsAGap stops and kills the agent under steady
+// traffic.
+func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
+	require(t, "netdata", "curl", "ss")
+	t.Parallel()
+	const away = 3 // seconds without the agent
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--port", "20000")
+	agent.waitServing(t, 20000)
+	traffic := startSteadyTraffic(t, server)
+	netdata := startNetdata(t, ssmonitor)
+	begin := netdata.waitSteady(t, traffic.kilobits)
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		agent.signal(signal)
+		agent.wait(t)
+		stopped := time.Now()
+		eventually(t, func() error {
+			if gone := time.Since(stopped); gone < away*time.Second {
+				return fmt.Errorf("the agent has been away for no more than %s", gone)
+			}
+			return nil
+		})
+		agent = ssmonitor.startAgent(t, "--port", "20000")
+		netdata.waitSteady(t, traffic.kilobits)
+		points, err := netdata.points(trafficChart, begin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gaps := 0
+		for _, p := range points {
+			switch {
+			case p.received == nil || p.sent == nil:
+				gaps++
+			case *p.received <= 0 || *p.sent >= 0:
+				t.Errorf("after %s there is a false zero: %s", signal, p)
+			case *p.received > 1.1*traffic.kilobits || *p.sent < -1.1*traffic.kilobits:
+				t.Errorf("after %s there is a spike: %s, the truth is %.0f", signal, p, traffic.kilobits)
+			}
+		}
+		if gaps < away-1 {
+			t.Errorf("after %s there are %d gaps, want at least %d: %v", signal, gaps, away-1, points)
+		}
+		begin = time.Unix(points[len(points)-1].time, 0)
+	}
+	traffic.stop(t)
+	agent.stop(t)
+}
+
+// TestModulesOfTheCSVShowTheSame runs the module for charts.d and one for
+// python.d, as it was written for the CSV of the blog's script.
+func TestModulesOfTheCSVShowTheSame(t *testing.T) {
+	require(t, "netdata", "curl", "ss", installedNetdata+"/plugins.d/charts.d.plugin", installedNetdata+"/plugins.d/python.d.plugin")
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--interval", "1s", "--port", "20000")
+	agent.waitServing(t, countedPort)
+	traffic := startSteadyTraffic(t, server)
+	netdata := newNetdata(t, ssmonitor)
+	netdata.addModules(t, agent.csv)
+	netdata = netdata.launch(t)
+	for chart, truth := range map[string]float64{
+		"ssmonitor_csv.port_20000_traffic": traffic.kilobits,
+		"ssmonitor_csv.port_20000_packets": traffic.packets,
+		"shadowsocks_local.20000_bytes":    traffic.kilobits / 8, // in kilobytes
+		"shadowsocks_local.20000_packets":  traffic.packets,
+	} {
+		begin := time.Now()
+		eventually(t, func() error {
+			points, err := netdata.points(chart, begin)
+			if err != nil {
+				return err
+			}
+			if len(points) == 0 || !points[len(points)-1].within(0.05, truth) {
+				return fmt.Errorf("%s shows %v, want %.0f", chart, points, truth)
+			}
+			return nil
+		})
+	}
+	traffic.stop(t)
+	agent.stop(t)
+}
+
+// TestPluginOutsideTheGroupSaysSo runs the plugin as a user who can't read
+// from the socket.
+func TestPluginOutsideTheGroupSaysSo(t *testing.T) {
+	require(t, "setpriv")
+	t.Parallel()
+	ssmonitor := newProduct(t, newNamespace(t))
+	agent := ssmonitor.startAgent(t, "--port", "20000")
+	agent.waitServing(t, countedPort)
+	command := ssmonitor.ssmonitor(asNobody(""), "netdata", "--socket", ssmonitor.socket(), "1")
+	stdin, err := command.StdinPipe() // as Netdata's: open, and its end is the plugin's
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin := start(t, command)
+	eventually(t, func() error {
+		if lines := strings.Count(plugin.stdout.String(), "\n"); lines < 3 {
+			return fmt.Errorf("the plugin has written %d lines", lines)
+		}
+		return nil
+	})
+	if said := plugin.stderr.String(); !strings.Contains(said, "permission denied") || !strings.Contains(said, "group") || strings.Count(said, "\n") > 1 {
+		t.Errorf("the plugin is to say once that the group is missing, and says:\n%s", said)
+	}
+	if written := plugin.stdout.String(); strings.Trim(written, "\n") != "" {
+		t.Errorf("the plugin writes without any data:\n%s", written)
+	}
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	plugin.endsWith(t, 0)
+	if used := plugin.command.ProcessState.SystemTime() + plugin.command.ProcessState.UserTime(); used > time.Second {
+		t.Errorf("the plugin has used the processor for %s", used)
+	}
+	agent.stop(t)
+}
+
+// TestPluginEndsWithNetdata stops, kills and restarts Netdata under a running
+// agent.
+func TestPluginEndsWithNetdata(t *testing.T) {
+	require(t, "netdata", "curl", "ss")
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--port", "20000")
+	traffic := startSteadyTraffic(t, server)
+	netdata := startNetdata(t, ssmonitor)
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		netdata.waitSteady(t, traffic.kilobits)
+		if server.pluginProcesses(t) == 0 {
+			t.Fatal("there is no process of the plugin: the test can't see it")
+		}
+		netdata.daemon.signal(signal)
+		netdata.daemon.wait(t)
+		ended := time.Now()
+		eventually(t, func() error {
+			if count := server.pluginProcesses(t); count > 0 {
+				return fmt.Errorf("%d processes of the plugin are left", count)
+			}
+			return nil
+		})
+		if after := time.Since(ended); after > 2*time.Second {
+			t.Errorf("after %s of Netdata the plugin lived on for %s", signal, after)
+		}
+		netdata = netdata.launch(t)
+	}
+	netdata.waitSteady(t, traffic.kilobits)
+	traffic.stop(t)
+	agent.stop(t)
+}
+
+// pluginProcesses counts the processes of the plugin in the namespace.
+func (n namespace) pluginProcesses(t *testing.T) int {
+	t.Helper()
+	count := 0
+	for pid := range strings.FieldsSeq(ip(t, "netns", "pids", string(n))) {
+		line, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline")) // fails for one that just ended
+		if err == nil && strings.Contains(string(line), "ssmonitor.plugin") {
+			count++
+		}
+	}
+	return count
+}
