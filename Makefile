@@ -52,7 +52,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 bench: ## the figures of the README, as ratios in one run (root)
-	$(GO) test -run '^$$' -bench . -timeout 20m ./nft
+	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./nft/benchtable
 
 bench-once: ## each benchmark once, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...

@@ -11,9 +11,10 @@ import (
 
 // These benchmarks each hold one thing that ssmonitor does against another way
 // to do it. Machines are noisy, so that figures of two runs don't compare: both
-// ways take turns, once a round, and the medians over all rounds are reported.
-// One iteration is one round: -benchtime 25x makes 25 of them. benchtable makes
-// a table of what they print.
+// ways take turns within each round, a round's figure is the 10th percentile of
+// its calls (the mean follows whatever else the machine does, the best of all is
+// a matter of luck), and the medians over all rounds are reported. One iteration
+// is one round: -benchtime 25x makes 25. benchtable makes a table of the output.
 
 // compared names a benchmark by what it is held against and the number of ports.
 func compared(against string, ports int) string { return fmt.Sprintf("%s/%d", against, ports) }
@@ -33,28 +34,19 @@ func (c *comparison) report(b *testing.B) {
 	b.ReportMetric(median(c.ratios), "ratio")
 }
 
-// compare measures ours and other in turn. Each is called repeat times a round,
-// which is to be long enough for the clock and short enough for both to meet the
-// same machine.
-func compare(b *testing.B, repeat int, ours, other func() time.Duration) {
+// compare measures ours and other, each called as often as calls says in a round.
+func compare(b *testing.B, calls int, ours, other func() time.Duration) {
 	b.Helper()
-	average := func(call func() time.Duration) float64 {
-		var sum time.Duration
-		for range repeat {
-			sum += call()
-		}
-		return float64(sum) / float64(repeat)
-	}
-	average(ours) // the first call is never like the others
-	average(other)
+	ours() // the first call is never like the others
+	other()
 	var c comparison
+	mine, theirs := make([]float64, calls), make([]float64, calls)
 	for b.Loop() {
-		if len(c.ours)%2 == 0 {
-			c.add(average(ours), average(other))
-		} else {
-			theirs := average(other)
-			c.add(average(ours), theirs)
+		for i := range calls {
+			mine[i] = float64(ours())
+			theirs[i] = float64(other())
 		}
+		c.add(percentile(mine, 10), percentile(theirs, 10))
 	}
 	c.report(b)
 }

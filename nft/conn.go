@@ -22,25 +22,27 @@ const bufferSize = 64 << 10
 // that only a broken kernel ever lets it pass.
 const answerTimeout = 10 * time.Second
 
-// conn is one netlink socket, shared with google/nftables, and the one buffer
-// that all answers are read into. It is not safe for concurrent use.
+// conn is two netlink sockets and the one buffer that all answers are read into.
+// Changes go over the one that google/nftables has too, so that a table belongs
+// to both; what only asks goes over the other. It is not safe for concurrent use.
 type conn struct {
 	library *nftables.Conn
 	netlink *netlink.Conn
 	raw     syscall.RawConn
+	asking  int // file descriptor of the socket that only asks
 	buffer  []byte
 
 	writeBuffer int // bytes that a datagram may have at present
 
 	// The callbacks of raw and what they work on, stored once: a closure made
 	// at each call would allocate.
-	readOnce, readReady, writeOnce func(fd uintptr) bool
-	datagram                       []byte // to write
-	n                              int
-	err                            error
+	readReady, writeOnce func(fd uintptr) bool
+	datagram             []byte // to write
+	n                    int
+	err                  error
 }
 
-// dial opens the socket. It leaves NETLINK_CAP_ACK off, though errors then echo
+// dial opens the sockets. It leaves NETLINK_CAP_ACK off, though errors then echo
 // the message that they are about: mdlayher/netlink v1.11.2 loses the number of
 // an error that is cut short. namespace is a file descriptor of a network namespace,
 // 0 for that of the calling thread.
@@ -58,6 +60,9 @@ func dial(namespace int) (*conn, error) {
 		return nil, fmt.Errorf("opening the netlink socket: %w", err)
 	}
 	c.library = library
+	if c.asking, err = dialBlocking(namespace); err != nil {
+		return nil, errors.Join(err, library.CloseLasting())
+	}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -70,10 +75,6 @@ func (c *conn) prepare() error {
 		return fmt.Errorf("preparing the netlink socket: %w", err)
 	}
 	c.raw = raw
-	c.readOnce = func(fd uintptr) bool {
-		c.n, c.err = unix.Read(int(fd), c.buffer)
-		return !errors.Is(c.err, unix.EAGAIN)
-	}
 	c.readReady = func(fd uintptr) bool {
 		c.n, c.err = unix.Read(int(fd), c.buffer)
 		return true
@@ -85,8 +86,40 @@ func (c *conn) prepare() error {
 	return nil
 }
 
+// dialBlocking opens a netlink socket that Go's poller does not watch. The poller
+// would wake a thread at every datagram of a dump, though the kernel has each
+// ready before it is asked for, which makes a reading up to a fifth slower.
+func dialBlocking(namespace int) (fd int, err error) {
+	watched, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
+	if err != nil {
+		return 0, fmt.Errorf("opening the netlink socket to read from: %w", err)
+	}
+	defer func() { err = errors.Join(err, watched.Close()) }()
+	if err := watched.SetReadBuffer(singlesBuffer); err != nil {
+		return 0, fmt.Errorf("making room for answers in the netlink socket: %w", err)
+	}
+	raw, err := watched.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("opening the netlink socket to read from: %w", err)
+	}
+	var failed error
+	if err := raw.Control(func(watched uintptr) {
+		fd, failed = unix.FcntlInt(watched, unix.F_DUPFD_CLOEXEC, 0)
+	}); err != nil || failed != nil {
+		return 0, fmt.Errorf("opening the netlink socket to read from: %w", errors.Join(err, failed))
+	}
+	timeout := unix.NsecToTimeval(answerTimeout.Nanoseconds())
+	if err := errors.Join(
+		unix.SetNonblock(fd, false),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+	); err != nil {
+		return 0, fmt.Errorf("preparing the netlink socket to read from: %w", errors.Join(err, unix.Close(fd)))
+	}
+	return fd, nil
+}
+
 func (c *conn) close() error {
-	if err := c.library.CloseLasting(); err != nil {
+	if err := errors.Join(unix.Close(c.asking), c.library.CloseLasting()); err != nil {
 		return fmt.Errorf("closing the netlink socket: %w", err)
 	}
 	return nil
@@ -107,17 +140,10 @@ func (c *conn) send(datagram []byte) error {
 	return errors.Join(err, c.err)
 }
 
-// receive returns the next datagram. It is good until the next call. Without
-// wait an empty datagram says that there is none.
-func (c *conn) receive(wait bool) ([]byte, error) {
-	callback := c.readReady
-	if wait {
-		if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
-			return nil, err
-		}
-		callback = c.readOnce
-	}
-	if err := c.raw.Read(callback); err != nil {
+// receive returns the kernel's next answer to a change. It is good until the next
+// call; an empty one says that there is none.
+func (c *conn) receive() ([]byte, error) {
+	if err := c.raw.Read(c.readReady); err != nil {
 		return nil, err
 	}
 	if errors.Is(c.err, unix.EAGAIN) {
@@ -126,11 +152,43 @@ func (c *conn) receive(wait bool) ([]byte, error) {
 	return c.buffer[:max(c.n, 0)], c.err
 }
 
-// drain throws away what an exchange that broke off may have left behind.
+// drain throws away what a change that broke off may have left behind.
 func (c *conn) drain() {
 	for {
-		datagram, err := c.receive(false)
+		datagram, err := c.receive()
 		if err == nil && len(datagram) == 0 || err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+	}
+}
+
+// ask writes a request that changes nothing.
+func (c *conn) ask(request []byte) error {
+	_, err := unix.Write(c.asking, request)
+	return err
+}
+
+// answer waits for the next datagram in answer to ask. It is good until the next
+// call.
+func (c *conn) answer() ([]byte, error) {
+	for {
+		n, err := unix.Read(c.asking, c.buffer)
+		switch {
+		case err == nil:
+			return c.buffer[:n], nil
+		case errors.Is(err, unix.EAGAIN):
+			return nil, fmt.Errorf("the kernel has not answered for %s: %w", answerTimeout, err)
+		case !errors.Is(err, unix.EINTR):
+			return nil, err
+		}
+	}
+}
+
+// drainAnswers throws away what is left of an answer that was not read to its end.
+func (c *conn) drainAnswers() {
+	for {
+		n, _, err := unix.Recvfrom(c.asking, c.buffer, unix.MSG_DONTWAIT)
+		if err == nil && n == 0 || err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return
 		}
 	}
@@ -141,23 +199,23 @@ func (c *conn) drain() {
 // ruleset, anybody's, changed under it, and entries may be missing or twice.
 // The flag can stand on any message or on the last one, NLMSG_DONE, alone.
 func (c *conn) dump(request []byte, visit func(message) error) (interrupted bool, err error) {
-	if err := c.send(request); err != nil {
+	if err := c.ask(request); err != nil {
 		return false, err
 	}
 	for {
-		datagram, err := c.receive(true)
+		datagram, err := c.answer()
 		if err != nil {
-			c.drain()
+			c.drainAnswers()
 			return interrupted, err
 		}
 		for len(datagram) > 0 {
 			var m message
 			if m, datagram, err = nextMessage(datagram); err != nil {
-				c.drain()
+				c.drainAnswers()
 				return interrupted, err
 			}
-			interrupted = interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
-			switch m.kind {
+			interrupted = interrupted || m.flags()&unix.NLM_F_DUMP_INTR != 0
+			switch m.kind() {
 			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
 				if number := m.errorNumber(); number != 0 {
 					return interrupted, number
@@ -165,7 +223,7 @@ func (c *conn) dump(request []byte, visit func(message) error) (interrupted bool
 				return interrupted, nil
 			default:
 				if err := visit(m); err != nil {
-					c.drain()
+					c.drainAnswers()
 					return interrupted, err
 				}
 			}
@@ -176,25 +234,25 @@ func (c *conn) dump(request []byte, visit func(message) error) (interrupted bool
 // get sends requests that are answered by one message each, hands the answers
 // to visit and the refusals to refused, by the sequence of the request.
 func (c *conn) get(requests []byte, count int, visit func(message) error, refused func(uint32, unix.Errno) error) error {
-	if err := c.send(requests); err != nil {
+	if err := c.ask(requests); err != nil {
 		return err
 	}
 	for answers := 0; answers < count; {
-		datagram, err := c.receive(true)
+		datagram, err := c.answer()
 		for err == nil && len(datagram) > 0 {
 			var m message
 			if m, datagram, err = nextMessage(datagram); err != nil {
 				break
 			}
 			answers++
-			if m.kind == unix.NLMSG_ERROR {
-				err = refused(m.sequence, m.errorNumber())
+			if m.kind() == unix.NLMSG_ERROR {
+				err = refused(m.sequence(), m.errorNumber())
 			} else {
 				err = visit(m)
 			}
 		}
 		if err != nil {
-			c.drain()
+			c.drainAnswers()
 			return err
 		}
 	}
@@ -211,7 +269,7 @@ func (c *conn) commit(b *batch) error {
 	}
 	refused := &batchError{}
 	for {
-		answer, err := c.receive(false)
+		answer, err := c.receive()
 		if errors.Is(err, unix.ENOBUFS) {
 			continue // more refusals than the socket holds: those that it holds say enough
 		}
@@ -240,16 +298,16 @@ func (e *batchError) add(sent, answer []byte) error {
 		}
 		answer = rest
 		number := m.errorNumber()
-		if m.kind != unix.NLMSG_ERROR || number == 0 {
+		if m.kind() != unix.NLMSG_ERROR || number == 0 {
 			continue
 		}
 		// The failed request's header follows the number.
-		if len(m.payload) < 4+unix.SizeofNlMsghdr {
-			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload))
+		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
+			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
 		}
-		e.failures = append(e.failures, failure{int(m.sequence) - 2, number})
+		e.failures = append(e.failures, failure{int(m.sequence()) - 2, number})
 		if e.first == nil {
-			e.first = newOpError(sent, m.sequence, number)
+			e.first = newOpError(sent, m.sequence(), number)
 		}
 	}
 	return nil
@@ -264,8 +322,8 @@ func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
 		if err != nil {
 			break
 		}
-		if m.sequence == sequence {
-			kind = m.kind
+		if m.sequence() == sequence {
+			kind = m.kind()
 			e.Op = describe(m)
 			break
 		}
@@ -286,8 +344,8 @@ func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
 
 // describe says in words what a message of a batch does.
 func describe(m message) string {
-	name := func(attribute uint16) string { return textValue(find(m.payload, attribute)) }
-	switch m.kind {
+	name := func(attribute uint16) string { return textValue(find(m.payload(), attribute)) }
+	switch m.kind() {
 	case newTable:
 		return "making table inet " + name(unix.NFTA_TABLE_NAME)
 	case deleteTable:
@@ -317,7 +375,7 @@ func describe(m message) string {
 }
 
 func describeElement(m message) string {
-	element := find(find(m.payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
+	element := find(find(m.payload(), unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
 	value := find(find(element, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
 	key, ok := parseElementKey(value, accounting.In)
 	if !ok {

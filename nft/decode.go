@@ -9,34 +9,45 @@ import (
 	"ssmonitor/accounting"
 )
 
-// message is one netlink message with struct nfgenmsg taken apart.
-type message struct {
-	kind       uint16
-	flags      uint16
-	sequence   uint32
-	generation uint16 // nfgenmsg.res_id: the low 16 bits of the ruleset's generation
-	payload    []byte // the attributes; of NLMSG_ERROR and NLMSG_DONE all after the header
+// message is one whole netlink message: struct nlmsghdr, struct nfgenmsg where
+// its kind has one, and the payload. It is what nextMessage returns, so that all
+// of that is there.
+type message []byte
+
+func (m message) kind() uint16     { return binary.NativeEndian.Uint16(m[4:]) }
+func (m message) flags() uint16    { return binary.NativeEndian.Uint16(m[6:]) }
+func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
+
+// generation returns nfgenmsg.res_id, the low 16 bits of the ruleset's generation,
+// and 0 for NLMSG_ERROR and NLMSG_DONE, which have none.
+func (m message) generation() uint16 {
+	if m.kind() < unix.NLMSG_MIN_TYPE {
+		return 0
+	}
+	return binary.BigEndian.Uint16(m[headerLength-2:])
+}
+
+// payload returns the attributes; of NLMSG_ERROR and NLMSG_DONE all after the
+// header.
+func (m message) payload() []byte {
+	if m.kind() < unix.NLMSG_MIN_TYPE {
+		return m[unix.SizeofNlMsghdr:]
+	}
+	return m[headerLength:]
 }
 
 // nextMessage splits the first message off a datagram.
 func nextMessage(datagram []byte) (m message, rest []byte, err error) {
 	if len(datagram) < unix.SizeofNlMsghdr {
-		return message{}, nil, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
+		return nil, nil, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
 	}
 	length := int(binary.NativeEndian.Uint32(datagram))
 	if length < unix.SizeofNlMsghdr || length > len(datagram) {
-		return message{}, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
+		return nil, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
 	}
-	m.kind = binary.NativeEndian.Uint16(datagram[4:])
-	m.flags = binary.NativeEndian.Uint16(datagram[6:])
-	m.sequence = binary.NativeEndian.Uint32(datagram[8:])
-	m.payload = datagram[unix.SizeofNlMsghdr:length]
-	if m.kind >= unix.NLMSG_MIN_TYPE {
-		if length < headerLength {
-			return message{}, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", ErrMalformed, length)
-		}
-		m.generation = binary.BigEndian.Uint16(m.payload[2:])
-		m.payload = m.payload[headerLength-unix.SizeofNlMsghdr:]
+	m = datagram[:length]
+	if m.kind() >= unix.NLMSG_MIN_TYPE && length < headerLength {
+		return nil, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", ErrMalformed, length)
 	}
 	next := (length + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1)
 	return m, datagram[min(next, len(datagram)):], nil
@@ -45,10 +56,10 @@ func nextMessage(datagram []byte) (m message, rest []byte, err error) {
 // errorNumber returns what NLMSG_ERROR and NLMSG_DONE begin with: a negative
 // error number, or 0 for success.
 func (m message) errorNumber() unix.Errno {
-	if len(m.payload) < 4 {
+	if len(m.payload()) < 4 {
 		return 0
 	}
-	if code := int32(binary.NativeEndian.Uint32(m.payload)); code < 0 {
+	if code := int32(binary.NativeEndian.Uint32(m.payload())); code < 0 {
 		return unix.Errno(-code)
 	}
 	return 0
@@ -62,19 +73,24 @@ type attributes struct {
 }
 
 // next moves to the next attribute; what is cut short ends the walk.
-func (a *attributes) next() bool {
-	if len(a.rest) < attributeSpace {
-		return false
+func (a *attributes) next() (more bool) {
+	a.kind, a.value, a.rest, more = nextAttribute(a.rest)
+	return more
+}
+
+// nextAttribute splits the first attribute off a list. The decoding of counters
+// walks with it alone: it stays in registers.
+func nextAttribute(list []byte) (kind uint16, value, rest []byte, more bool) {
+	if len(list) < attributeSpace {
+		return 0, nil, nil, false
 	}
-	length := int(binary.NativeEndian.Uint16(a.rest))
-	if length < attributeSpace || length > len(a.rest) {
-		return false
+	length := int(binary.NativeEndian.Uint16(list))
+	if length < attributeSpace || length > len(list) {
+		return 0, nil, nil, false
 	}
-	a.kind = binary.NativeEndian.Uint16(a.rest[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-	a.value = a.rest[attributeSpace:length]
+	kind = binary.NativeEndian.Uint16(list[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 	next := (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1)
-	a.rest = a.rest[min(next, len(a.rest)):]
-	return true
+	return kind, list[attributeSpace:length], list[min(next, len(list)):], true
 }
 
 // find returns the value of the first attribute of a kind, nil without one.
@@ -115,25 +131,24 @@ func uint64Value(value []byte) uint64 {
 // It does not allocate. ok is false for an object that is none of our counters.
 func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 	complete := 0
-	a := attributes{rest: payload}
-	for a.next() {
-		switch a.kind {
+	for kind, value, rest, more := nextAttribute(payload); more; kind, value, rest, more = nextAttribute(rest) {
+		switch kind {
 		case unix.NFTA_OBJ_NAME:
-			if reading.Key, ok = parseCounterName(trimZero(a.value)); !ok {
+			if reading.Key, ok = parseCounterName(trimZero(value)); !ok {
 				return reading, false
 			}
 			complete |= 1
 		case unix.NFTA_OBJ_TYPE:
-			if uint32Value(a.value) != unix.NFT_OBJECT_COUNTER {
+			if uint32Value(value) != unix.NFT_OBJECT_COUNTER {
 				return reading, false
 			}
 		case unix.NFTA_OBJ_DATA:
-			if reading.Count, ok = decodeCount(a.value); !ok {
+			if reading.Count, ok = decodeCount(value); !ok {
 				return reading, false
 			}
 			complete |= 2
 		case objectAttributeHandle:
-			reading.Handle = uint64Value(a.value)
+			reading.Handle = uint64Value(value)
 			complete |= 4
 		}
 	}
@@ -143,17 +158,16 @@ func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 // decodeCount reads NFTA_COUNTER_BYTES and NFTA_COUNTER_PACKETS (__u64, be).
 func decodeCount(payload []byte) (count accounting.Count, ok bool) {
 	complete := 0
-	a := attributes{rest: payload}
-	for a.next() {
-		if len(a.value) != 8 {
+	for kind, value, rest, more := nextAttribute(payload); more; kind, value, rest, more = nextAttribute(rest) {
+		if len(value) != 8 {
 			continue
 		}
-		switch a.kind {
+		switch kind {
 		case unix.NFTA_COUNTER_BYTES:
-			count.Bytes = uint64Value(a.value)
+			count.Bytes = uint64Value(value)
 			complete |= 1
 		case unix.NFTA_COUNTER_PACKETS:
-			count.Packets = uint64Value(a.value)
+			count.Packets = uint64Value(value)
 			complete |= 2
 		}
 	}

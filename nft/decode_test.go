@@ -59,10 +59,10 @@ func FuzzMessages(f *testing.F) {
 			rest = next
 			_ = m.errorNumber()
 			_ = describe(m)
-			_ = decodeTable(m.payload)
-			found.element(accounting.In, m.payload)
-			_ = sameExpressions(m.payload, m.payload)
-			if reading, ok := decodeCounter(m.payload); ok {
+			_ = decodeTable(m.payload())
+			found.element(accounting.In, m.payload())
+			_ = sameExpressions(m.payload(), m.payload())
+			if reading, ok := decodeCounter(m.payload()); ok {
 				if key, ok := parseCounterName([]byte(reading.Key.String())); !ok || key != reading.Key {
 					t.Fatalf("%+v has a name that does not read back", reading.Key)
 				}
@@ -90,7 +90,7 @@ func TestDecodeRealDump(t *testing.T) {
 			if m, rest, err = nextMessage(rest); err != nil {
 				t.Fatal(err)
 			}
-			if reading, ok := decodeCounter(m.payload); ok && reading.Handle > 0 {
+			if reading, ok := decodeCounter(m.payload()); ok && reading.Handle > 0 {
 				keys = append(keys, reading.Key)
 			}
 		}
@@ -118,16 +118,16 @@ func writeDumps(t *testing.T) {
 		"rules": request(getRule, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_RULE_TABLE, TableName) }),
 		"error": request(getTable, 0, func(e *encoder) { e.text(unix.NFTA_TABLE_NAME, "missing") }),
 	} {
-		if err := table.conn.send(ask); err != nil {
+		if err := table.conn.ask(ask); err != nil {
 			t.Fatal(err)
 		}
-		answer, err := table.conn.receive(true)
+		answer, err := table.conn.answer()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile("testdata/"+name+".dump", answer, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		table.conn.drain()
+		table.conn.drainAnswers()
 	}
 }

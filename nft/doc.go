@@ -3,11 +3,11 @@
 // (inspect.go, verify.go) and the reader that takes all counters in one dump
 // (read.go).
 //
-// All of it speaks nf_tables over one netlink socket. github.com/google/nftables
-// opens the socket and removes the table; what it has no words for (a table's
-// user data, maps to named counters and the rule that uses one) and what has to
-// be fast goes as raw messages over the same socket, encoded by encode.go and
-// decoded by decode.go.
+// All of it speaks nf_tables over netlink. github.com/google/nftables opens the
+// socket for changes and removes the table; what it has no words for (a table's
+// user data, maps to named counters and the rule that uses one) goes as raw
+// messages over the same socket, encoded by encode.go. What only asks goes over
+// a second socket, made to be read fast, and is decoded by decode.go.
 //
 // Every request needs CAP_NET_ADMIN in the user namespace that owns the network
 // namespace, those that only read included. No program is ever run.

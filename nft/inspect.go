@@ -90,7 +90,7 @@ func readError(op string, err error) error {
 func (c *conn) getTable() (info *tableInfo, generation uint16, err error) {
 	ask := request(getTable, 0, func(e *encoder) { e.text(unix.NFTA_TABLE_NAME, TableName) })
 	err = c.get(ask, 1, func(m message) error {
-		info, generation = decodeTable(m.payload), m.generation
+		info, generation = decodeTable(m.payload()), m.generation()
 		return nil
 	}, func(_ uint32, number unix.Errno) error {
 		if number == unix.ENOENT {
@@ -147,7 +147,7 @@ func (c *conn) inspect() (*inspection, error) {
 // too little to act upon: see Read.
 func (c *conn) list(op string, ask []byte, visit func([]byte)) error {
 	_, err := c.dump(ask, func(m message) error {
-		visit(m.payload)
+		visit(m.payload())
 		return nil
 	})
 	if errors.Is(err, unix.ENOENT) { // what was asked of went away meanwhile

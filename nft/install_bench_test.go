@@ -79,10 +79,9 @@ func libraryCounters(b *testing.B, ports int) func() {
 		}
 		table := library.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: TableName})
 		for _, c := range HookHost.chains() {
+			hook, priority := nftables.ChainHook(c.hook), nftables.ChainPriority(c.priority)
 			library.AddChain(&nftables.Chain{
-				Table: table, Name: c.name, Type: nftables.ChainTypeFilter,
-				Hooknum:  nftables.ChainHookRef(nftables.ChainHook(c.hook)),
-				Priority: nftables.ChainPriorityRef(nftables.ChainPriority(c.priority)),
+				Table: table, Name: c.name, Type: nftables.ChainTypeFilter, Hooknum: &hook, Priority: &priority,
 			})
 		}
 		for _, key := range keys {

@@ -20,9 +20,6 @@ const (
 // BenchmarkPacket tells what our rules cost a packet over loopback, which passes
 // both hooks and is counted at both, beyond what it costs without any rules, and
 // holds that against other rules.
-//
-// A round's figure is the 10th percentile of many short bursts: the mean follows
-// whatever else the machine does, and the best of all is a matter of luck.
 func BenchmarkPacket(b *testing.B) {
 	for _, against := range []struct {
 		name  string

@@ -126,8 +126,8 @@ func (r *reader) start() {
 
 // take adds one counter to the sample.
 func (r *reader) take(m message) error {
-	r.generation = m.generation
-	reading, ok := decodeCounter(m.payload)
+	r.generation = m.generation()
+	reading, ok := decodeCounter(m.payload())
 	if !ok {
 		return nil // not one of ours
 	}
@@ -280,12 +280,6 @@ func (r *reader) complete() error {
 // singles asks for each of keys with a request of its own. One that is gone is
 // left out.
 func (r *reader) singles(keys []accounting.Key) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	if err := r.conn.netlink.SetReadBuffer(singlesBuffer); err != nil {
-		return fmt.Errorf("making room for the answers: %w", err)
-	}
 	e := &encoder{}
 	var name []byte
 	for len(keys) > 0 {

@@ -107,9 +107,10 @@ type agent struct {
 	socket   string          // empty: none
 	address  string          // for /metrics; empty: none
 
-	servers             sync.WaitGroup
-	failed              chan error // of a server, while it should serve
-	hangup              chan os.Signal
+	servers sync.WaitGroup
+	failed  chan error // of a server, while it should serve
+	hangup  chan os.Signal
+
 	csvFault, readFault output.Fault
 }
 
