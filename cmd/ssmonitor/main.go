@@ -39,6 +39,8 @@ func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 		return exitUsage
+	case errors.Is(err, errChecked):
+		return exitFailed // check has said what is wrong
 	}
 	fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 	return exitFailed
@@ -80,6 +82,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			runCommand(),
 			teardownCommand(),
 			netdataCommand(),
+			checkCommand(),
 			manualCommand(),
 			completionCommand(),
 			versionCommand(),
