@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
 # Debian packages that the tests run, or run against.
 PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
-	systemd-container chromium
+	systemd-container chromium qemu-system-x86 busybox-static
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
@@ -42,6 +42,9 @@ $(GOLANGCI_LINT):
 
 unit: ## all tests but the fuzzing, with the race detector
 	$(GO) test -race -count=1 -timeout 25m ./...
+
+kernels: packages ## the kernel's side on Debian 12's other kernels, in QEMU; part of unit
+	$(GO) test -v -count=1 ./integration/kernels
 
 fuzz: ## each fuzz target for FUZZTIME
 	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \

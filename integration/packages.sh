@@ -1,7 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need, those named as arguments,
 # where they are missing, and keeps their services from starting on this host.
+# It also sees to it that apt knows today's packages: tests download some.
 set -eu
+
+fresh=$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1)
+if [ -z "$fresh" ] && [ "$(id -u)" = 0 ]; then
+    apt-get -qq update
+fi
 
 missing=
 for package in "$@"; do
@@ -22,6 +28,5 @@ if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
 # shellcheck disable=SC2086 # a list of words
 apt-get -qq install -y --no-install-recommends $missing

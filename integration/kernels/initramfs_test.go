@@ -1,0 +1,125 @@
+package kernels_test
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+//go:embed init.sh
+var initScript []byte
+
+// packInitramfs returns the file system in which the test binary runs.
+func packInitramfs(ctx context.Context, t *testing.T, kernel, binary string) []byte {
+	t.Helper()
+	archive := &initramfs{names: make(map[string]bool)}
+	archive.add("init", executable, initScript)
+	for _, name := range []string{"proc", "sys", "dev", "tmp"} {
+		archive.add(name, folder, nil)
+	}
+	for _, program := range append(neighbours, "busybox") {
+		archive.addProgram(ctx, t, program)
+	}
+	archive.addFile(t, "nft/nft.test", binary)
+	archive.addFiles(t, "nft/testdata", "../../nft/testdata/*.*")
+	archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")
+	for _, name := range moduleFiles(t, kernel) {
+		archive.addFile(t, name, filepath.Join(kernel, name))
+	}
+	return archive.finish()
+}
+
+// initramfs is an archive from which a kernel unpacks its first file system:
+// format newc of Documentation/driver-api/early-userspace/buffer-format.rst.
+type initramfs struct {
+	content bytes.Buffer
+	names   map[string]bool // of all entries so far
+}
+
+const (
+	executable = syscall.S_IFREG | 0o755
+	folder     = syscall.S_IFDIR | 0o755
+)
+
+// add appends a file or directory, after the directories that it lies in, which
+// have to come first. One that is there already stays.
+func (i *initramfs) add(name string, mode uint32, content []byte) {
+	if name == "." || i.names[name] {
+		return
+	}
+	i.names[name] = true
+	i.add(path.Dir(name), folder, nil)
+	i.entry(name, mode, content)
+}
+
+// entry appends a header of 13 fields behind the magic number, the name and the
+// content, the last two padded to four bytes.
+func (i *initramfs) entry(name string, mode uint32, content []byte) {
+	const modeField, linksField, sizeField, nameSizeField = 1, 4, 6, 11
+	fields := [13]int{modeField: int(mode), linksField: 1, sizeField: len(content), nameSizeField: len(name) + 1}
+	i.content.WriteString("070701")
+	for _, field := range fields {
+		fmt.Fprintf(&i.content, "%08X", field)
+	}
+	i.content.WriteString(name + "\x00")
+	i.pad()
+	i.content.Write(content)
+	i.pad()
+}
+
+func (i *initramfs) pad() {
+	i.content.Write(make([]byte, -i.content.Len()&3))
+}
+
+func (i *initramfs) finish() []byte {
+	i.entry("TRAILER!!!", 0, nil)
+	return i.content.Bytes()
+}
+
+// addFile appends a file of the host.
+func (i *initramfs) addFile(t *testing.T, name, source string) {
+	t.Helper()
+	content, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.add(strings.TrimPrefix(name, "/"), executable, content)
+}
+
+// addFiles appends the files of the host that a pattern means.
+func (i *initramfs) addFiles(t *testing.T, target, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: found nothing, %v", pattern, err)
+	}
+	for _, file := range files {
+		i.addFile(t, path.Join(target, filepath.Base(file)), file)
+	}
+}
+
+// addProgram appends a program of the host and the libraries that it loads, at
+// their own paths.
+func (i *initramfs) addProgram(ctx context.Context, t *testing.T, program string) {
+	t.Helper()
+	source, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.addFile(t, "bin/"+program, source)
+	// It fails for a static program, which loads none.
+	libraries, _ := exec.CommandContext(ctx, "ldd", source).Output()
+	for word := range strings.FieldsSeq(string(libraries)) {
+		if filepath.IsAbs(word) {
+			i.addFile(t, word, word)
+		}
+	}
+}

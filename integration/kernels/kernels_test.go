@@ -1,0 +1,177 @@
+package kernels_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// deadline is for one kernel, from the download to the last test: many
+	// times what it takes, for hosts with other work to do.
+	deadline = 4 * time.Minute
+	// cacheDirectory is below the module's build, which git ignores.
+	cacheDirectory = "../../build/kernels"
+)
+
+// leftOut are the tests that skip themselves with -test.short: emulation is too
+// slow for them. No other test may be skipped.
+var leftOut = []string{"TestEveryPortThereIs"}
+
+// neighbours are the programs that the tests of package nft run.
+var neighbours = []string{"nft", "iptables-nft", "ip6tables-nft"}
+
+func TestNftOnDebianKernels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("emulation takes about a minute")
+	}
+	require(t, append(neighbours, "qemu-system-x86_64", "busybox", "ldd", "apt-cache", "apt-get", "dpkg")...)
+	binary := filepath.Join(t.TempDir(), "nft.test")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, "ssmonitor/nft")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output(t, build)
+	wanted := strings.Fields(output(t, exec.CommandContext(t.Context(), binary, "-test.list=^(Test|Fuzz)")))
+
+	for _, kernel := range []struct {
+		series  string
+		persist string // what nft/own_test.go is told
+	}{
+		{"6.1", "no"},
+		{"6.12", "yes"},
+	} {
+		t.Run(kernel.series, func(t *testing.T) {
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			m := machine{
+				kernel:      fetchKernel(ctx, t, kernel.series),
+				environment: []string{"CI=true", "SSMONITOR_KERNEL_HAS_PERSIST=" + kernel.persist},
+			}
+			m.initramfs = packInitramfs(ctx, t, m.kernel, binary)
+			booted := time.Now()
+			result := m.run(ctx, t)
+			passed, err := verdict(result.tests, wanted)
+			if err = errors.Join(err, result.err); err != nil {
+				t.Fatalf("%v\nthe end of the console:\n%s\nwhat the tests wrote:\n%s",
+					err, lastLines(result.console, 40), result.tests)
+			}
+			t.Logf("%s: %d tests and subtests passed in %.1f s of emulation, %.1f s in all",
+				filepath.Base(m.kernel), passed, time.Since(booted).Seconds(), time.Since(began).Seconds())
+		})
+	}
+}
+
+var testResult = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
+
+// verdict judges what came over the virtual machine's serial port. Passed, the
+// number of tests and subtests, is only good without an error: the tests ended
+// with status 0, each of wanted passed, and none but leftOut was skipped.
+func verdict(written string, wanted []string) (passed int, err error) {
+	if last := lastLines(written, 1); last != "VM-RC=0" {
+		err = fmt.Errorf("the last line is %q, expected VM-RC=0", last)
+	}
+	results := make(map[string]string)
+	for _, match := range testResult.FindAllStringSubmatch(written, -1) {
+		result, name := match[1], match[2]
+		results[name] = result
+		switch {
+		case result == "PASS":
+			passed++
+		case result == "FAIL" || !slices.Contains(leftOut, name):
+			err = errors.Join(err, fmt.Errorf("%s: %s", result, name))
+		}
+	}
+	if len(wanted) == 0 {
+		err = errors.Join(err, errors.New("there are no tests to run"))
+	}
+	for _, name := range wanted {
+		if results[name] == "" {
+			err = errors.Join(err, fmt.Errorf("%s did not run to its end", name))
+		}
+	}
+	return passed, err
+}
+
+func TestVerdict(t *testing.T) {
+	wanted := []string{"TestA", "TestEveryPortThereIs"}
+	const both = "6.1.0\n=== RUN   TestA\n--- PASS: TestA (0.01s)\n    --- PASS: TestA/sub (0.00s)\n--- SKIP: TestEveryPortThereIs (0.00s)\nPASS\n"
+	tests := []struct {
+		name, written, complaint string
+		passed                   int
+	}{
+		{"all is well", both + "VM-RC=0\n", "", 2},
+		{"nothing came", "", `the last line is "", expected VM-RC=0`, 0},
+		{"the kernel stopped on the way", both, `the last line is "PASS", expected VM-RC=0`, 2},
+		{"the tests failed at the end", both + "VM-RC=1\n", `the last line is "VM-RC=1", expected VM-RC=0`, 2},
+		{"something follows the verdict", both + "VM-RC=0\noops\n", `the last line is "oops", expected VM-RC=0`, 2},
+		{"a test failed", both + "--- FAIL: TestB (0.00s)\nVM-RC=0\n", "FAIL: TestB", 2},
+		{"a test was skipped", both + "--- SKIP: TestB (0.00s)\nVM-RC=0\n", "SKIP: TestB", 2},
+		{"a subtest was skipped", both + "    --- SKIP: TestA/other (0.00s)\nVM-RC=0\n", "SKIP: TestA/other", 2},
+		{"a test is missing", "--- PASS: TestEveryPortThereIs (9.00s)\nVM-RC=0\n", "TestA did not run to its end", 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			passed, err := verdict(test.written, wanted)
+			complaint := ""
+			if err != nil {
+				complaint, _, _ = strings.Cut(err.Error(), "\n")
+			}
+			if complaint != test.complaint || passed != test.passed {
+				t.Errorf("%d passed, complaint %q, expected %d, %q", passed, complaint, test.passed, test.complaint)
+			}
+		})
+	}
+	if _, err := verdict("VM-RC=0\n", nil); err == nil {
+		t.Error("no tests at all are no complaint")
+	}
+}
+
+// lastLines returns the end of a text, without the last line's end.
+func lastLines(text string, count int) string {
+	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-count):], "\n")
+}
+
+// require skips the test where one of the programs is missing.
+func require(t *testing.T, programs ...string) {
+	t.Helper()
+	var missing []string
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, program)
+		}
+	}
+	if len(missing) > 0 {
+		unmet(t, "this test needs %s: apt-get install qemu-system-x86 busybox-static nftables iptables", strings.Join(missing, ", "))
+	}
+}
+
+// unmet ends a test that lacks what it needs: with CI=true that is a failure.
+func unmet(t *testing.T, format string, arguments ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, arguments...)
+	}
+	t.Skipf(format, arguments...)
+}
+
+// output runs a command and returns what it writes to stdout. The test fails if
+// the command does.
+func output(t *testing.T, command *exec.Cmd) string {
+	t.Helper()
+	var complaints strings.Builder
+	command.Stderr = &complaints
+	written, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, &complaints)
+	}
+	return string(written)
+}
