@@ -4,7 +4,7 @@
 # It also sees to it that apt knows today's packages: tests download some.
 set -eu
 
-fresh=$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1)
+fresh=$(find /var/lib/apt/lists -name '*_Packages*' -ctime -1 2>/dev/null | head -n 1)
 if [ -z "$fresh" ] && [ "$(id -u)" = 0 ]; then
     apt-get -qq update
 fi
