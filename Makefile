@@ -7,7 +7,7 @@ BUILD   ?= build
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
 
 # Debian packages that the tests run, or run against.
-PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils \
+PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static
 
@@ -22,6 +22,8 @@ help: ## list the targets
 
 build: ## build the static binary: build/ssmonitor
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
+
+include integration/install.mk
 
 demo: build ## show it at work, in a network namespace of its own (root)
 	$(GO) run ./integration/demo -ssmonitor $(BUILD)/ssmonitor

@@ -48,7 +48,7 @@ func checkCommand() *cli.Command {
 		Flags: append(sourceFlags(), stateFlag(), configFlag(), socketFlag(),
 			&cli.StringFlag{
 				Name: "csv", EnvVars: environment("csv"), TakesFile: true,
-				Value: filepath.Join(runtimeDirectory(os.Getenv), "ssmonitor.csv"),
+				Value: filepath.Join(defaultRuntime, csvName),
 				Usage: "the `FILE` that the agent writes the rates to; empty: none",
 			},
 		),

@@ -28,6 +28,10 @@ const (
 	defaultInterval = 2 * time.Second
 	defaultSave     = 10 * time.Second
 
+	// In the runtime directory.
+	csvName    = "ssmonitor.csv"
+	socketName = "ssmonitor.sock"
+
 	configLimit = 1 << 20 // bytes
 )
 
@@ -177,7 +181,7 @@ func portSources(c *cli.Context) (sources.Sources, error) {
 	return s, nil
 }
 
-// runtimeDirectory is where the CSV file and the socket are.
+// runtimeDirectory is where the agent puts the CSV file and the socket.
 func runtimeDirectory(lookup func(string) string) string {
 	if directory := firstDirectory(lookup("RUNTIME_DIRECTORY")); directory != "" {
 		return directory

@@ -15,10 +15,12 @@ import (
 // the plugin.
 const pluginName = "ssmonitor.plugin"
 
+// socketFlag is where readers find the agent. RUNTIME_DIRECTORY does not say: in
+// a plugin it is that of Netdata's own unit.
 func socketFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
-		Value: filepath.Join(runtimeDirectory(os.Getenv), "ssmonitor.sock"),
+		Value: filepath.Join(defaultRuntime, socketName),
 		Usage: "ask the agent on the unix socket `FILE`",
 	}
 }

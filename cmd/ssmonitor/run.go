@@ -59,7 +59,7 @@ func runCommand() *cli.Command {
 				Usage: "save the totals once in this `TIME`, and at the end",
 			},
 			&cli.StringFlag{
-				Name: "csv", EnvVars: environment("csv"), Value: filepath.Join(directory, "ssmonitor.csv"), TakesFile: true,
+				Name: "csv", EnvVars: environment("csv"), Value: filepath.Join(directory, csvName), TakesFile: true,
 				Usage: "write the rates to `FILE`; empty: none",
 			},
 			&cli.StringFlag{
@@ -67,7 +67,7 @@ func runCommand() *cli.Command {
 				Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:9924", DefaultText: "none",
 			},
 			&cli.StringFlag{
-				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, "ssmonitor.sock"), TakesFile: true,
+				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, socketName), TakesFile: true,
 				Usage: "answer readers on the unix socket `FILE`; empty: none",
 			},
 		),

@@ -1,0 +1,246 @@
+package accounting
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// kernel is a model of the kernel with our table in it, a Source.
+type kernel struct {
+	table *table // nil: there is none
+	made  uint32 // tables, for the next epoch
+	clock time.Time
+
+	before func(call string) error   // at the start of every call; its error is the call's
+	onRead func()                    // when a reading succeeds
+	onMake func()                    // before a new table is made
+	onDrop func(key Key, c *counter) // before a counter that is of use is deleted by key
+}
+
+// table begins its handles anew, as the kernel does, so that only the epoch
+// tells its counters from another table's.
+type table struct {
+	epoch    Epoch // zero: it was loaded from a file
+	handles  uint64
+	counters map[Key]*counter
+	cut      bool // somebody deleted a chain: nothing is counted
+}
+
+type counter struct {
+	handle   uint64
+	value    Count
+	attached bool
+}
+
+var errAttached = errors.New("a counter is in use")
+
+func newKernel() *kernel { return &kernel{clock: time.Unix(1e9, 0)} }
+
+func (k *kernel) call(name string, keys []Key) error {
+	if k.before == nil {
+		return nil
+	}
+	if len(keys) > 0 {
+		keys = slices.SortedFunc(slices.Values(keys), Key.Compare)
+		name = fmt.Sprintf("%s %v", name, keys)
+	}
+	return k.before(name)
+}
+
+func (k *kernel) Read(sample *Sample) error {
+	sample.Readings = sample.Readings[:0]
+	sample.Time = k.clock
+	if err := k.call("read", nil); err != nil {
+		return err
+	}
+	if k.table == nil {
+		return ErrNoTable
+	}
+	sample.Time, sample.Epoch = k.clock, k.table.epoch
+	for _, key := range k.table.keys() {
+		c := k.table.counters[key]
+		sample.Readings = append(sample.Readings, Reading{key, c.handle, c.value})
+	}
+	if k.table.epoch == (Epoch{}) {
+		return ErrRestored
+	}
+	if k.onRead != nil {
+		k.onRead()
+	}
+	return nil
+}
+
+func (k *kernel) Verify(ports Ports) (findings []string, err error) {
+	if err := k.call("verify", nil); err != nil {
+		return nil, err
+	}
+	switch {
+	case k.table == nil:
+		return []string{"no table"}, nil
+	case k.table.epoch == Epoch{}:
+		return []string{"restored"}, nil
+	case k.table.cut:
+		findings = append(findings, "no chain")
+	}
+	for _, key := range ports.Keys() {
+		if c := k.table.counters[key]; c == nil || !c.attached {
+			findings = append(findings, "not counting: "+key.String())
+		}
+	}
+	return findings, nil
+}
+
+func (k *kernel) Install(ports Ports) error {
+	if err := k.call("install", ports.Keys()); err != nil {
+		return err
+	}
+	if k.table == nil || k.table.epoch == (Epoch{}) {
+		if k.onMake != nil {
+			k.onMake()
+		}
+		k.made++
+		k.table = &table{counters: make(map[Key]*counter)}
+		binary.BigEndian.PutUint32(k.table.epoch[:], k.made)
+	}
+	k.table.cut = false
+	for _, key := range ports.Keys() {
+		k.table.add(key)
+		k.table.counters[key].attached = true
+	}
+	return nil
+}
+
+func (k *kernel) Detach(keys []Key) error {
+	if err := k.call("detach", keys); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if c := k.counter(key); c != nil {
+			c.attached = false
+		}
+	}
+	return nil
+}
+
+func (k *kernel) Delete(keys []Key) error {
+	if err := k.call("delete", keys); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if c := k.counter(key); c != nil && c.attached {
+			return errAttached // and nothing was deleted
+		}
+	}
+	for _, key := range keys {
+		if c := k.counter(key); c != nil {
+			if k.onDrop != nil && k.table.epoch != (Epoch{}) {
+				k.onDrop(key, c)
+			}
+			delete(k.table.counters, key)
+		}
+	}
+	return nil
+}
+
+// counter returns the key's counter, nil where there is none.
+func (k *kernel) counter(key Key) *counter {
+	if k.table == nil {
+		return nil
+	}
+	return k.table.counters[key]
+}
+
+// traffic passes, and tells whether it was counted.
+func (k *kernel) traffic(key Key, amount Count) bool {
+	c := k.counter(key)
+	if c == nil || !c.attached || k.table.cut {
+		return false
+	}
+	c.value = c.value.Plus(amount)
+	return true
+}
+
+// listing is the table as `nft list ruleset` prints it, without epoch and
+// handles.
+func (k *kernel) listing() *table {
+	if k.table == nil {
+		return nil
+	}
+	listing := &table{counters: make(map[Key]*counter), cut: k.table.cut}
+	for _, key := range k.table.keys() {
+		listing.add(key)
+		listing.counters[key].value = k.table.counters[key].value
+		listing.counters[key].attached = k.table.counters[key].attached
+	}
+	return listing
+}
+
+// load replaces all that there is by a listing. The listing can be loaded again.
+func (k *kernel) load(listing *table) {
+	k.table = listing
+	k.table = k.listing()
+}
+
+func (t *table) add(key Key) {
+	if t.counters[key] == nil {
+		t.handles++
+		t.counters[key] = &counter{handle: t.handles}
+	}
+}
+
+func (t *table) keys() []Key { return slices.SortedFunc(maps.Keys(t.counters), Key.Compare) }
+
+// disk is a Store.
+type disk struct {
+	in, out  Count
+	accounts map[Key]Account
+	fault    diskFault
+
+	before func(call string) error
+	onSave func() // when the state is durable
+}
+
+// diskFault is how saving fails.
+type diskFault byte
+
+const (
+	diskGood      diskFault = iota
+	diskFull                // nothing is written
+	diskUncertain           // all is written, and an error returned nevertheless
+	diskFaults
+)
+
+var errDisk = errors.New("the disk is full")
+
+func newDisk() *disk { return &disk{accounts: make(map[Key]Account)} }
+
+func (d *disk) Save(changed State) error {
+	if d.before != nil {
+		if err := d.before("save"); err != nil {
+			return err
+		}
+	}
+	if d.fault == diskFull {
+		return errDisk
+	}
+	d.in, d.out = changed.In, changed.Out
+	for _, account := range changed.Accounts {
+		d.accounts[account.Key] = account
+	}
+	if d.onSave != nil {
+		d.onSave()
+	}
+	if d.fault == diskUncertain {
+		return errDisk
+	}
+	return nil
+}
+
+// state is what an agent begins with.
+func (d *disk) state() State {
+	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts))}
+}

@@ -1,0 +1,199 @@
+package accounting
+
+import (
+	"slices"
+	"testing"
+)
+
+// What the ledger's tests read.
+var (
+	alice     = Key{20000, TCP, In}
+	bob       = Key{20001, TCP, Out}
+	oldTable  = Epoch{1}
+	nextTable = Epoch{2}
+)
+
+// count has bytes and packets that can't be taken for one another.
+func count(packets uint64) Count { return Count{Packets: packets, Bytes: 100 * packets} }
+
+// reading is of handle 1 unless it says otherwise.
+func reading(key Key, packets uint64) Reading { return Reading{key, 1, count(packets)} }
+
+func sample(epoch Epoch, readings ...Reading) *Sample {
+	return &Sample{Epoch: epoch, Readings: readings}
+}
+
+func TestLedgerAdds(t *testing.T) {
+	tests := []struct {
+		name    string
+		samples []*Sample
+		want    uint64 // packets of alice
+		resets  []Reset
+		tables  int // samples that are of another table than the one before
+	}{
+		{"a counter that it meets first, whole", []*Sample{
+			sample(oldTable, reading(alice, 7)),
+		}, 7, nil, 1},
+		{"what a counter gains", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 9)),
+		}, 9, nil, 1},
+		{"a counter that was reset, whole", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 3)), sample(oldTable, reading(alice, 4)),
+		}, 11, []Reset{{alice, count(7), count(3)}}, 1},
+		{"a counter that was reset and stands still", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 0)),
+		}, 7, []Reset{{alice, count(7), count(0)}}, 1},
+		{"the counter of a port that was removed and added, whole", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{alice, 2, count(9)}),
+		}, 16, nil, 1},
+		{"such a counter with the very same value", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{alice, 2, count(7)}),
+		}, 14, nil, 1},
+		{"the counter of a new table that has the same handle, whole", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(nextTable, reading(alice, 9)),
+		}, 16, nil, 2},
+		{"less in a new table, which is no reset", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(nextTable, reading(alice, 3)),
+		}, 10, nil, 2},
+		{"what a port gains after it was gone for a while", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable), sample(oldTable, reading(alice, 8)),
+		}, 8, nil, 1},
+		{"nothing of other ports", []*Sample{
+			sample(oldTable, reading(alice, 7), reading(bob, 100)),
+		}, 7, nil, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			ledger := NewLedger(State{})
+			var resets []Reset
+			tables := 0
+			for _, sample := range test.samples {
+				found, newTable := ledger.Add(sample)
+				resets = append(resets, found...)
+				if newTable {
+					tables++
+				}
+			}
+			if total, read := ledger.Total(alice); total != count(test.want) || !read {
+				t.Errorf("the total is %v (read: %t), want %v", total, read, count(test.want))
+			}
+			if !slices.Equal(resets, test.resets) {
+				t.Errorf("the resets are %v, want %v", resets, test.resets)
+			}
+			if tables != test.tables {
+				t.Errorf("%d tables were new, want %d", tables, test.tables)
+			}
+		})
+	}
+}
+
+// TestLedgerTakesOneFallingFieldForAReset has counters that were reset and have
+// since met more packets than before, but smaller ones, or fewer and larger ones.
+func TestLedgerTakesOneFallingFieldForAReset(t *testing.T) {
+	few, many := Count{Packets: 2, Bytes: 3000}, Count{Packets: 5, Bytes: 400}
+	for _, order := range [][2]Count{{few, many}, {many, few}} {
+		ledger := NewLedger(State{})
+		ledger.Add(sample(oldTable, Reading{alice, 1, order[0]}))
+		resets, _ := ledger.Add(sample(oldTable, Reading{alice, 1, order[1]}))
+		if total, _ := ledger.Total(alice); total != few.Plus(many) || len(resets) != 1 {
+			t.Errorf("%v after %v: the total is %v with %d resets", order[1], order[0], total, len(resets))
+		}
+	}
+}
+
+func TestLedgerGoesOnFromWhatWasSaved(t *testing.T) {
+	saved := State{
+		In: count(50), Out: count(5),
+		Accounts: []Account{{Key: alice, Total: count(40), Last: count(10), Epoch: oldTable, Handle: 1}},
+	}
+	tests := []struct {
+		name string
+		*Sample
+		want   uint64
+		resets int
+	}{
+		{"the same counter", sample(oldTable, reading(alice, 15)), 45, 0},
+		{"it has not moved", sample(oldTable, reading(alice, 10)), 40, 0},
+		{"it was reset", sample(oldTable, reading(alice, 3)), 43, 1},
+		{"another counter", sample(oldTable, Reading{alice, 2, count(15)}), 55, 0},
+		{"another table", sample(nextTable, reading(alice, 15)), 55, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			ledger := NewLedger(saved)
+			resets, newTable := ledger.Add(test.Sample)
+			if total, _ := ledger.Total(alice); total != count(test.want) {
+				t.Errorf("the total is %v, want %v", total, count(test.want))
+			}
+			if in, out := ledger.Sum(); in != count(50+test.want-40) || out != count(5) {
+				t.Errorf("all ports together have %v and %v", in, out)
+			}
+			if len(resets) != test.resets || !newTable {
+				t.Errorf("resets %v, new table %t", resets, newTable)
+			}
+		})
+	}
+}
+
+func TestLedgerSumKeepsPortsThatAreGone(t *testing.T) {
+	ledger := NewLedger(State{})
+	ledger.Add(sample(oldTable, reading(alice, 7), reading(bob, 4)))
+	ledger.Add(sample(oldTable, reading(bob, 5)))
+	if total, read := ledger.Total(alice); total != count(7) || read {
+		t.Errorf("the port that is gone has %v, read: %t", total, read)
+	}
+	if in, out := ledger.Sum(); in != count(7) || out != count(5) {
+		t.Errorf("all ports together have %v and %v", in, out)
+	}
+	if total, read := ledger.Total(Key{1, UDP, In}); total != (Count{}) || read {
+		t.Errorf("a port that never was has %v, read: %t", total, read)
+	}
+}
+
+func TestLedgerHandsOutWhatIsUnsaved(t *testing.T) {
+	ledger := NewLedger(State{})
+	ledger.Add(sample(oldTable, reading(alice, 7), reading(bob, 4)))
+	first := ledger.Unsaved()
+	if len(first.Accounts) != 2 || first.In != count(7) || first.Out != count(4) {
+		t.Fatalf("unsaved is %+v", first)
+	}
+	want := Account{Key: alice, Total: count(7), Last: count(7), Epoch: oldTable, Handle: 1}
+	if first.Accounts[0] != want {
+		t.Errorf("unsaved is %+v, want %+v", first.Accounts[0], want)
+	}
+
+	// The save failed: the same again, and what has changed since.
+	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 4)))
+	second := ledger.Unsaved()
+	if len(second.Accounts) != 2 || second.Accounts[0].Total != count(9) || second.In != count(9) {
+		t.Errorf("after a failed save unsaved is %+v", second)
+	}
+
+	ledger.Saved()
+	if rest := ledger.Unsaved(); len(rest.Accounts) != 0 || rest.In != count(9) || rest.Out != count(4) {
+		t.Errorf("after a save unsaved is %+v", rest)
+	}
+	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 6)))
+	if rest := ledger.Unsaved(); len(rest.Accounts) != 1 || rest.Accounts[0].Key != bob {
+		t.Errorf("when one counter has moved unsaved is %+v", rest)
+	}
+}
+
+func TestLedgerAddDoesNotAllocate(t *testing.T) {
+	const ports = 100
+	s := sample(oldTable)
+	for i := range ports {
+		s.Readings = append(s.Readings, reading(Key{uint16(i + 1), UDP, In}, 1))
+	}
+	ledger := NewLedger(State{})
+	ledger.Add(s)
+	if allocations := testing.AllocsPerRun(100, func() {
+		for i := range s.Readings {
+			s.Readings[i].Count = s.Readings[i].Count.Plus(count(1))
+		}
+		ledger.Add(s)
+		ledger.Saved()
+	}); allocations != 0 {
+		t.Errorf("%v allocations a sample", allocations)
+	}
+}

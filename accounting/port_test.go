@@ -1,0 +1,106 @@
+package accounting
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestUnion(t *testing.T) {
+	tests := []struct {
+		name      string
+		lists     [][]Port
+		want      Ports
+		conflicts []NameConflict
+	}{
+		{"nothing", nil, nil, nil},
+		{"empty lists", [][]Port{{}, nil}, nil, nil},
+		{
+			"sorts by number",
+			[][]Port{{{9, OnlyTCP, ""}, {1, OnlyUDP, ""}}, {{5, TCPAndUDP, ""}}},
+			Ports{{1, OnlyUDP, ""}, {5, TCPAndUDP, ""}, {9, OnlyTCP, ""}}, nil,
+		},
+		{
+			"counts the protocols of all",
+			[][]Port{{{5, OnlyTCP, "a"}}, {{5, OnlyUDP, "a"}}},
+			Ports{{5, TCPAndUDP, "a"}}, nil,
+		},
+		{
+			"keeps the first name that is not empty",
+			[][]Port{{{5, OnlyTCP, ""}}, {{5, OnlyTCP, "a"}}, {{5, OnlyTCP, ""}}},
+			Ports{{5, OnlyTCP, "a"}}, nil,
+		},
+		{
+			"tells of other names in the order of the lists",
+			[][]Port{{{7, OnlyTCP, "x"}, {5, OnlyTCP, "a"}}, {{5, OnlyTCP, "c"}, {7, OnlyTCP, "y"}}, {{5, OnlyTCP, "b"}}},
+			Ports{{5, OnlyTCP, "a"}, {7, OnlyTCP, "x"}},
+			[]NameConflict{{5, "a", "c"}, {5, "a", "b"}, {7, "x", "y"}},
+		},
+		{
+			"the same port twice in one list",
+			[][]Port{{{65535, OnlyTCP, "a"}, {65535, OnlyTCP, "a"}}},
+			Ports{{65535, OnlyTCP, "a"}}, nil,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, conflicts := Union(test.lists...)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+			if !slices.Equal(conflicts, test.conflicts) {
+				t.Errorf("got the conflicts %v, want %v", conflicts, test.conflicts)
+			}
+		})
+	}
+}
+
+func TestUnionLeavesItsListsAlone(t *testing.T) {
+	list := []Port{{9, OnlyTCP, ""}, {9, OnlyUDP, "a"}, {1, OnlyTCP, ""}}
+	before := slices.Clone(list)
+	Union(list, list)
+	if !slices.Equal(list, before) {
+		t.Errorf("the list became %v, was %v", list, before)
+	}
+}
+
+func TestKeysAreInTheirOrder(t *testing.T) {
+	want := []Key{
+		{1, TCP, In}, {1, TCP, Out}, {1, UDP, In}, {1, UDP, Out},
+		{2, UDP, In}, {2, UDP, Out},
+		{65535, TCP, In}, {65535, TCP, Out},
+	}
+	if got := (Ports{{1, TCPAndUDP, ""}, {2, OnlyUDP, ""}, {65535, OnlyTCP, ""}}).Keys(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	shuffled := slices.Clone(want)
+	rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	slices.SortFunc(shuffled, Key.Compare)
+	if !slices.Equal(shuffled, want) {
+		t.Errorf("sorted: %v, want %v", shuffled, want)
+	}
+}
+
+func TestKeyIsNamedAsInTheKernel(t *testing.T) {
+	for name, key := range map[string]Key{
+		"tcp-20000-in":  {20000, TCP, In},
+		"udp-1-out":     {1, UDP, Out},
+		"tcp-65535-out": {65535, TCP, Out},
+	} {
+		if got := key.String(); got != name {
+			t.Errorf("got %s, want %s", got, name)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	ports := Ports{{1, OnlyTCP, "a"}, {5, OnlyUDP, "b"}}
+	if port, found := ports.Find(5); !found || port != ports[1] {
+		t.Errorf("found %v, %t", port, found)
+	}
+	for _, number := range []uint16{0, 2, 6} {
+		if port, found := ports.Find(number); found {
+			t.Errorf("%d is found as %v", number, port)
+		}
+	}
+}

@@ -1,0 +1,366 @@
+package accounting
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// world is all that the totals depend on: the kernel and what others do to it,
+// the disk, the agent that may die at any moment. Beside them it keeps what
+// can be known of the truth, and finds the first thing that is not as the
+// design has it.
+type world struct {
+	kernel  *kernel
+	disk    *disk
+	agent   *Meter // nil: none runs
+	ports   Ports  // that are to be counted
+	listing *table // what was saved with `nft list ruleset`
+	eager   bool   // the next agent saves at each tick
+
+	truth   map[Key]Count // all that the kernel has ever counted
+	memory  map[Key]known // what the agent has read
+	durable map[Key]known // what is saved of it
+	shown   map[Key]known // what the last report was made of
+	forgot  bool          // an agent has crashed since that report
+
+	operating bool  // the agent is at work
+	epoch     Epoch // of the table that the agent has read last
+	tried     bool  // a save was tried since the last reading
+	urgent    bool  // a reading has met what no save was tried of yet, and should be
+
+	disturbance func() error // what others do in the midst of the agent's work
+	countdown   int          // calls until then
+	violation   error
+}
+
+// known is what readings tell of a counter in the best case.
+type known struct {
+	truth   Count    // at the last reading
+	lost    Count    // of that, what no reading can have seen
+	counter *counter // that was read
+	zero    Count    // the truth when this counter stood at 0
+}
+
+func (k known) total() Count { return minus(k.truth, k.lost) }
+
+func minus(a, b Count) Count { return Count{a.Packets - b.Packets, a.Bytes - b.Bytes} }
+
+// less tells whether one of the fields is below that of b.
+func less(a, b Count) bool { return a.Packets < b.Packets || a.Bytes < b.Bytes }
+
+// crashed is what a crash panics with.
+type crashed struct{}
+
+var errDisturbed = errors.New("disturbed")
+
+func newWorld() *world {
+	w := &world{
+		kernel: newKernel(), disk: newDisk(), eager: true,
+		truth: make(map[Key]Count), memory: make(map[Key]known),
+	}
+	w.kernel.before = w.disturb
+	w.kernel.onRead = w.read
+	w.kernel.onMake = w.expectSavedBeforeInstall
+	w.kernel.onDrop = w.expectSavedBeforeDelete
+	w.disk.before = func(call string) error {
+		w.tried, w.urgent = true, false
+		return w.disturb(call)
+	}
+	w.disk.onSave = func() { w.durable = maps.Clone(w.memory) }
+	return w
+}
+
+func (w *world) violate(format string, arguments ...any) {
+	if w.violation == nil {
+		w.violation = fmt.Errorf(format, arguments...)
+	}
+}
+
+// disturb lets others act between two calls of the agent.
+func (w *world) disturb(call string) error {
+	if call == "read" {
+		w.tried = false
+	}
+	if !w.operating || w.countdown == 0 {
+		return nil
+	}
+	if w.countdown--; w.countdown > 0 {
+		return nil
+	}
+	return w.disturbance()
+}
+
+// traffic passes one counter, if it is there.
+func (w *world) traffic(key Key, amount Count) {
+	if w.kernel.traffic(key, amount) {
+		w.truth[key] = w.truth[key].Plus(amount)
+	}
+}
+
+// read is what can be known after a reading.
+func (w *world) read() {
+	if !w.operating {
+		return
+	}
+	if w.kernel.table.epoch != w.epoch {
+		w.epoch, w.urgent = w.kernel.table.epoch, true
+	}
+	for key, c := range w.kernel.table.counters {
+		w.readCounter(key, c)
+	}
+}
+
+// readCounter is what can be known of one counter. All traffic between the reading before and the last time that the counter stood at 0 is
+// lost. So is what the reading before has seen of it, where the counter has come
+// by its old value again: then nothing tells that it was ever reset.
+func (w *world) readCounter(key Key, c *counter) {
+	before, now := w.memory[key], w.truth[key]
+	zero := minus(now, c.value)
+	next := known{truth: now, lost: before.lost, counter: c, zero: zero}
+	switch {
+	case before.counter != c:
+		next.lost = next.lost.Plus(minus(zero, before.truth))
+	case before.zero != zero:
+		next.lost = next.lost.Plus(minus(zero, before.truth))
+		if last := minus(before.truth, before.zero); less(c.value, last) {
+			w.urgent = true
+		} else {
+			next.lost = next.lost.Plus(last)
+		}
+	}
+	w.memory[key] = next
+}
+
+func (w *world) expectSavedBeforeInstall() {
+	if w.operating && !w.tried && !maps.Equal(w.memory, w.durable) {
+		w.violate("a table was made before what the lost one held was saved")
+	}
+}
+
+func (w *world) expectSavedBeforeDelete(key Key, c *counter) {
+	if saved := w.durable[key]; w.operating && (saved.counter != c || saved.truth != w.truth[key]) {
+		w.violate("%s was deleted at %+v, saved was %+v", key, w.truth[key], saved.truth)
+	}
+}
+
+// operate lets the agent work, and start first if it does not run. The agent
+// may die of it.
+func (w *world) operate(work func(agent *Meter)) {
+	w.operating = true
+	defer func() {
+		w.operating = false
+		switch reason := recover(); reason {
+		case nil:
+		case crashed{}:
+			w.crash()
+		default:
+			panic(reason)
+		}
+	}()
+	if w.agent == nil {
+		w.start()
+	}
+	work(w.agent)
+}
+
+func (w *world) newAgent() *Meter {
+	interval := time.Hour
+	if w.eager {
+		interval = 0
+	}
+	w.epoch = Epoch{}
+	return NewMeter(MeterOptions{
+		Source: w.kernel, Store: w.disk, Saved: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (w *world) start() {
+	w.agent = w.newAgent()
+	_ = w.agent.SetPorts(w.ports) // a failure is made good by the next tick
+}
+
+// crash ends the agent. What it had read and not saved can only be read again
+// from counters that are still there.
+func (w *world) crash() {
+	w.agent = nil
+	w.memory = maps.Clone(w.durable)
+	if w.memory == nil {
+		w.memory = make(map[Key]known)
+	}
+	w.forgot, w.urgent = true, false
+}
+
+func (w *world) tick() {
+	w.operate(func(agent *Meter) {
+		w.kernel.clock = w.kernel.clock.Add(time.Second)
+		due := w.due()
+		report, err := agent.Tick()
+		if err != nil {
+			return
+		}
+		w.expectRead(due)
+		w.expectReport(report)
+		if agent.saveInterval == 0 && !w.tried {
+			w.violate("the tick did not save")
+		}
+	})
+}
+
+func (w *world) request() {
+	w.operate(func(agent *Meter) {
+		due := w.due()
+		report, err := agent.Refresh()
+		if err != nil {
+			return
+		}
+		w.expectRead(due)
+		w.expectReport(report)
+	})
+}
+
+// stop ends the agent as SIGTERM does.
+func (w *world) stop() {
+	if w.agent == nil {
+		return
+	}
+	w.operate(func(agent *Meter) {
+		due := w.due()
+		if agent.Settle() == nil {
+			w.expectSaved(due)
+			w.agent = nil
+		} else {
+			w.crash()
+		}
+	})
+}
+
+// teardown is `ssmonitor teardown`, which needs no agent and no ports.
+func (w *world) teardown() {
+	w.stop()
+	w.agent = w.newAgent()
+	w.operate(func(agent *Meter) {
+		if w.kernel.table != nil {
+			w.kernel.table.cut = true
+		}
+		due := w.due()
+		if agent.Settle() == nil {
+			w.expectSaved(due)
+			w.kernel.table = nil
+		}
+		w.crash()
+	})
+}
+
+// due is the truth of all counters that a reading from now on has to see.
+func (w *world) due() map[*counter]reached {
+	due := make(map[*counter]reached)
+	if w.kernel.table != nil && w.kernel.table.epoch != (Epoch{}) {
+		for key, c := range w.kernel.table.counters {
+			due[c] = reached{key, w.truth[key]}
+		}
+	}
+	return due
+}
+
+type reached struct {
+	key   Key
+	truth Count
+}
+
+func (w *world) expectRead(due map[*counter]reached) {
+	for c, r := range due {
+		if w.kernel.counter(r.key) == c && less(w.memory[r.key].truth, r.truth) {
+			w.violate("%s had reached %+v and was read at %+v", r.key, r.truth, w.memory[r.key].truth)
+		}
+	}
+}
+
+func (w *world) expectSaved(due map[*counter]reached) {
+	for c, r := range due {
+		if w.kernel.counter(r.key) == c && less(w.durable[r.key].truth, r.truth) {
+			w.violate("%s had reached %+v and was saved at %+v", r.key, r.truth, w.durable[r.key].truth)
+		}
+	}
+}
+
+// expectReport compares a report with what can be known, and with the report
+// before.
+func (w *world) expectReport(report *Report) {
+	if w.urgent {
+		w.violate("a reset or another table was published before it was saved")
+	}
+	for _, port := range report.Ports {
+		for _, key := range port.Port.Keys(nil) {
+			now := w.memory[key]
+			if total := port.flow(key).Total; total != now.total() {
+				w.violate("the total of %s is %+v, want %+v: the kernel counted %+v, of which %+v can't be known",
+					key, total, now.total(), now.truth, now.lost)
+			}
+			if floor := w.floor(key); less(now.total(), floor) {
+				w.violate("the total of %s fell from %+v to %+v", key, floor, now.total())
+			}
+		}
+	}
+	w.expectSum(report.Total.In.Total, report.Total.Out.Total)
+	w.shown, w.forgot = maps.Clone(w.memory), false
+}
+
+func (w *world) expectSum(in, out Count) {
+	var sum, floor [2]Count // by direction
+	for key, now := range w.memory {
+		sum[key.Direction] = sum[key.Direction].Plus(now.total())
+	}
+	for key := range w.shown {
+		floor[key.Direction] = floor[key.Direction].Plus(w.floor(key))
+	}
+	if in != sum[In] || out != sum[Out] {
+		w.violate("all ports together have %+v and %+v, want %+v and %+v", in, out, sum[In], sum[Out])
+	}
+	if less(in, floor[In]) || less(out, floor[Out]) {
+		w.violate("all ports together fell to %+v and %+v, below %+v and %+v", in, out, floor[In], floor[Out])
+	}
+}
+
+// floor is what a total may not be below: what was shown of it, unless an agent
+// crashed before it had saved that, and the counter was lost before the next one
+// could read it.
+func (w *world) floor(key Key) Count {
+	was, now := w.shown[key], w.memory[key]
+	if w.forgot && (now.lost != was.lost || less(now.truth, was.truth)) {
+		return Count{}
+	}
+	return was.total()
+}
+
+// settleDown lets the faults end, and expects that all is well soon.
+func (w *world) settleDown() {
+	w.disk.fault, w.countdown = diskGood, 0
+	const soon = 5 // ticks: a heal, a reading, a detaching, a reading, one to see it
+	for range soon {
+		w.tick()
+	}
+	var found []Key
+	if w.kernel.table != nil {
+		found = w.kernel.table.keys()
+		if w.kernel.table.cut {
+			w.violate("in the end nothing is counted")
+		}
+	}
+	if want := w.ports.Keys(); !slices.Equal(found, want) {
+		w.violate("in the end there are counters of %v, want %v", found, want)
+	}
+	for _, key := range found {
+		if !w.kernel.counter(key).attached {
+			w.violate("in the end %s is not counted", key)
+		}
+	}
+	w.stop()
+	w.tick() // by another agent
+	if w.agent == nil || w.agent.Status().LastError != nil {
+		w.violate("in the end the counters can't be read")
+	}
+}

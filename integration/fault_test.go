@@ -1,0 +1,550 @@
+package integration_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/nft"
+)
+
+var faultDuration = flag.Duration("fault-duration", 0, "go on with the faults of TestFaults for `this long`, all kinds together")
+
+// The ports of the fault test: one is always counted, the other comes and goes.
+const (
+	steadyPort  = 20000
+	changedPort = 20001
+)
+
+// TestFaults does to an agent on the real kernel what happens to it in years,
+// under traffic of which every datagram is known, and compares the totals with
+// it.
+func TestFaults(t *testing.T) {
+	require(t)
+	if testing.Short() {
+		t.Skip("the faults take two minutes")
+	}
+	phases := []struct {
+		name string
+		run  func(t *testing.T, f *figures)
+	}{
+		{"full state directory", faultFullDirectory},
+		{"kills and port changes", faultKills},
+		{"flushes of a plain table", faultFlushes},
+		{"resets", faultResets},
+		{"saved rulesets", faultSavedRulesets},
+		{"flushes of an owned table", faultOwned},
+	}
+	began := time.Now()
+	all := make([]figures, len(phases))
+	for i, phase := range phases {
+		all[i].until = began.Add(*faultDuration * time.Duration(i+1) / time.Duration(len(phases)))
+		t.Run(phase.name, func(t *testing.T) { phase.run(t, &all[i]) })
+	}
+	var text strings.Builder
+	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(columns, "phase\tfaults\tsent\tcounted\tlost\tat least\tat most\tworst\tbound\t")
+	for i, phase := range phases {
+		all[i].write(columns, phase.name)
+	}
+	if err := columns.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("Packets of the counters that are compared. At least and at most were lost by the log of the traffic;\n"+
+		"the worst is how long the traffic takes that one fault can have cost.\n%s", &text)
+}
+
+// figures are what a phase comes to.
+type figures struct {
+	until         time.Time // it goes on
+	faults        string
+	sent, counted uint64        // packets of the counters that are compared
+	least, most   uint64        // of them that can have been lost, by the log
+	worst         time.Duration // of traffic that one fault can have cost
+	bound         time.Duration // of that; 0: nothing may be lost
+}
+
+// goOn tells whether a phase has more to do after so many rounds.
+func (f *figures) goOn(rounds, fewest int) bool {
+	return rounds < fewest || time.Now().Before(f.until)
+}
+
+func (f *figures) write(w *tabwriter.Writer, name string) {
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n",
+		name, f.faults, f.sent, f.counted, f.sent-f.counted, f.least, f.most, f.worst.Round(time.Millisecond), f.bound)
+}
+
+// trial is a phase under way: an agent, the traffic past it, and somebody who
+// sees the kernel's table as it is.
+type trial struct {
+	agent
+	stream        *stream
+	table         *nft.Table
+	configuration string
+	flags         []string
+	lost          map[accounting.Key]accounting.Count // by the last comparison
+}
+
+// newTrial starts an agent that counts both ports, and the traffic.
+func newTrial(t *testing.T, interval time.Duration) *trial {
+	t.Helper()
+	r := prepareTrial(t, interval)
+	r.start(t)
+	return r
+}
+
+// prepareTrial has no agent yet, and its traffic is paused.
+func prepareTrial(t *testing.T, interval time.Duration, flags ...string) *trial {
+	t.Helper()
+	server, client := newServerAndClient(t)
+	ssmonitor := newProduct(t, server)
+	r := &trial{
+		agent:         agent{product: ssmonitor},
+		stream:        newStream(t, server, client, steadyPort, changedPort),
+		configuration: filepath.Join(ssmonitor.directory, "config.json"),
+		lost:          make(map[accounting.Key]accounting.Count),
+	}
+	r.flags = append([]string{"--interval", interval.String(), "--save-interval", "1s", "--shadowsocks", r.configuration}, flags...)
+	server.within(t, func(namespace *os.File) (err error) {
+		r.table, err = nft.Open(nft.Options{NetNS: int(namespace.Fd())})
+		return err
+	})
+	t.Cleanup(func() { _ = r.table.Close() })
+	return r
+}
+
+// start starts the agent and the traffic.
+func (r *trial) start(t *testing.T) {
+	t.Helper()
+	r.configure(t, steadyPort, changedPort)
+	r.agent = r.startAgent(t, r.flags...)
+	r.waitAttached(t, steadyPort, changedPort)
+	r.stream.resume()
+}
+
+// configure names the ports from now on.
+func (r *trial) configure(t *testing.T, ports ...int) {
+	t.Helper()
+	writeConfiguration(t, r.configuration, ports...)
+}
+
+// kill ends the agent as kill -9 does, and starts another one.
+func (r *trial) kill(t *testing.T) {
+	t.Helper()
+	r.end()
+	r.agent = r.startAgent(t, r.flags...)
+}
+
+// waitAttached waits until the ports are counted, and returns a moment when they
+// were.
+func (r *trial) waitAttached(t *testing.T, numbers ...int) time.Time {
+	t.Helper()
+	var ports accounting.Ports
+	for _, number := range numbers {
+		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP})
+	}
+	eventually(t, func() error {
+		if err := r.table.Read(new(accounting.Sample)); err != nil {
+			return err
+		}
+		findings, err := r.table.Verify(ports)
+		if err == nil && len(findings) > 0 {
+			err = errors.New(strings.Join(findings, "; "))
+		}
+		return err
+	})
+	return time.Now()
+}
+
+// counters returns how many counters the port has in the kernel.
+func (r *trial) counters(port uint16) (int, error) {
+	var sample accounting.Sample
+	if err := r.table.Read(&sample); err != nil {
+		return 0, err
+	}
+	count := 0
+	for _, reading := range sample.Readings {
+		if reading.Key.Port == port {
+			count++
+		}
+	}
+	return count, nil
+}
+
+// waitDeleted waits until the port has no counter, and returns a moment when it
+// had none.
+func (r *trial) waitDeleted(t *testing.T, port uint16) time.Time {
+	t.Helper()
+	eventually(t, func() error {
+		count, err := r.counters(port)
+		if err == nil && count > 0 {
+			err = fmt.Errorf("port %d still has %d counters", port, count)
+		}
+		return err
+	})
+	return time.Now()
+}
+
+// compare pauses the traffic and returns what the totals have come to lack of it
+// since the last comparison. It expects the sum of all ports to agree.
+func (r *trial) compare(t *testing.T) map[accounting.Key]accounting.Count {
+	t.Helper()
+	r.stream.pause(t)
+	report := r.report(t)
+	counted, lost := totals(report), make(map[accounting.Key]accounting.Count)
+	whole := true
+	for key, sent := range r.stream.sent() {
+		total, listed := counted[key]
+		if !listed {
+			whole = false
+			continue
+		}
+		all := difference(t, key, sent, total)
+		lost[key] = difference(t, key, all, r.lost[key])
+		r.lost[key] = all
+	}
+	var sum [2]accounting.Count
+	for key, total := range counted {
+		sum[key.Direction] = sum[key.Direction].Plus(total)
+	}
+	in, out := report.Total.In.Total, report.Total.Out.Total
+	if whole && sum != [2]accounting.Count{accounting.In: in, accounting.Out: out} {
+		t.Fatalf("the ports have %+v together, and all ports together %+v and %+v", sum, in, out)
+	}
+	return lost
+}
+
+// difference ends the test where more was counted than there can be.
+func difference(t *testing.T, key accounting.Key, all, part accounting.Count) accounting.Count {
+	t.Helper()
+	if less(all, part) {
+		t.Fatalf("%s: %+v is counted of %+v: some of it twice", key, part, all)
+	}
+	return accounting.Count{Packets: all.Packets - part.Packets, Bytes: all.Bytes - part.Bytes}
+}
+
+func less(a, b accounting.Count) bool { return a.Packets < b.Packets || a.Bytes < b.Bytes }
+
+// expectNothingLost compares the totals of ports to the byte.
+func (r *trial) expectNothingLost(t *testing.T, ports ...uint16) {
+	t.Helper()
+	for key, lost := range r.compare(t) {
+		if slices.Contains(ports, key.Port) && lost != (accounting.Count{}) {
+			t.Fatalf("%s: %+v is lost", key, lost)
+		}
+	}
+	r.stream.forget()
+	r.stream.resume()
+}
+
+// expectLost compares the loss of all counters with what passed in the windows,
+// one a fault, by the log.
+func (r *trial) expectLost(t *testing.T, f *figures, windows ...window) {
+	t.Helper()
+	for key, lost := range r.compare(t) {
+		least, most := r.stream.duringAll(key, windows)
+		if less(lost, least) || less(most, lost) {
+			t.Fatalf("%s: %+v is lost, by the log it is between %+v and %+v", key, lost, least, most)
+		}
+		f.least, f.most = f.least+least.Packets, f.most+most.Packets
+		for _, w := range windows {
+			_, most := r.stream.during(key, w)
+			length := r.stream.length(key, most.Packets)
+			if f.worst = max(f.worst, length); length > f.bound {
+				t.Fatalf("%s: one fault has cost up to %s of traffic, more than %s", key, length, f.bound)
+			}
+		}
+	}
+	r.stream.forget()
+	r.stream.resume()
+}
+
+// finish ends the agent well, compares the totals that the next one begins with,
+// and writes down what was sent and counted at the ports.
+func (r *trial) finish(t *testing.T, f *figures, ports ...uint16) {
+	t.Helper()
+	r.stop(t)
+	r.agent = r.startAgent(t, r.flags...)
+	for key, lost := range r.compare(t) {
+		if lost != (accounting.Count{}) {
+			t.Errorf("%s: %+v is lost by the last restart", key, lost)
+		}
+	}
+	for key, lost := range r.lost {
+		if slices.Contains(ports, key.Port) {
+			sent := r.stream.sent()[key].Packets
+			f.sent, f.counted = f.sent+sent, f.counted+sent-lost.Packets
+		}
+	}
+}
+
+// anyTime lets a random part of the time pass.
+func anyTime(most time.Duration) { time.Sleep(rand.N(most)) }
+
+// faultKills kills the agent at any moment while ports come and go. The port
+// that stays is counted to the byte; of the other one at least what was sent
+// while it was counted for sure, and at most what was sent while it may have been.
+func faultKills(t *testing.T, f *figures) {
+	const interval, fewest = 200 * time.Millisecond, 25
+	r := newTrial(t, interval)
+	r.expectNothingLost(t, steadyPort, changedPort)
+	kills, changes := 0, 0
+	kill := func() {
+		anyTime(interval)
+		r.kill(t)
+		kills++
+	}
+	change := func(ports ...int) time.Time {
+		now := time.Now()
+		r.configure(t, append(ports, 30000+changes%1000)...)
+		changes++
+		return now
+	}
+	for round := 0; f.goOn(round, fewest); round++ {
+		before := r.stream.sent()
+		var attached window // it has been since ever
+		var counted []window
+		if round%3 == 0 { // the changed port is back before it is gone
+			removed := change(steadyPort)
+			anyTime(interval)
+			change(steadyPort, changedPort)
+			kill()
+			counted = append(counted, attached.until(removed, removed))
+			attached = window{beginEarliest: removed, beginLatest: r.waitAttached(t, steadyPort, changedPort)}
+		}
+		kill()
+		removed := change(steadyPort)
+		kill()
+		counted = append(counted, attached.until(removed, r.waitDeleted(t, changedPort)))
+		added := change(steadyPort, changedPort)
+		kill()
+		attached = window{beginEarliest: added, beginLatest: r.waitAttached(t, steadyPort, changedPort)}
+
+		lost := r.compare(t)
+		counted = append(counted, attached.until(time.Now(), time.Now()))
+		for key, lost := range lost {
+			if key.Port == steadyPort {
+				if lost != (accounting.Count{}) {
+					t.Fatalf("%s: %+v is lost", key, lost)
+				}
+				continue
+			}
+			sent := difference(t, key, r.stream.sent()[key], before[key])
+			total := difference(t, key, sent, lost)
+			if least, most := r.stream.duringAll(key, counted); less(total, least) || less(most, total) {
+				t.Fatalf("%s: %+v is counted, by the log it is between %+v and %+v", key, total, least, most)
+			}
+		}
+		r.stream.forget()
+		r.stream.resume()
+	}
+	f.faults = fmt.Sprintf("%d kills, %d port changes", kills, changes)
+	r.finish(t, f, steadyPort)
+}
+
+// until is the window with its end.
+func (w window) until(earliest, latest time.Time) window {
+	w.endEarliest, w.endLatest = earliest, latest
+	return w
+}
+
+// faultFullDirectory fills the state directory before the agent starts, kills
+// the agent, takes a port away, and makes room.
+func faultFullDirectory(t *testing.T, f *figures) {
+	const interval = 200 * time.Millisecond
+	r := prepareTrial(t, interval)
+	full := fillDirectory(t, r.stateDirectory())
+	r.start(t)
+	const kills = 5
+	for range kills {
+		r.waitSaying(t, "can't be saved")
+		anyTime(2 * interval)
+		r.kill(t)
+		r.expectNothingLost(t, steadyPort, changedPort)
+	}
+	r.waitServing(t, steadyPort, changedPort)
+	removed := time.Now()
+	r.configure(t, steadyPort)
+	r.waitServing(t, steadyPort)
+	r.waitIntervals(t, 5)
+	detached := time.Now()
+	if count, err := r.counters(changedPort); err != nil || count != 4 {
+		t.Errorf("before they could be saved %d counters of the port that went are left, %v", count, err)
+	}
+	r.kill(t)
+	r.waitSaying(t, "can't be saved")
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	r.waitSaying(t, "saved again")
+	r.waitDeleted(t, changedPort)
+	added := time.Now()
+	r.configure(t, steadyPort, changedPort)
+	attached := r.waitAttached(t, steadyPort, changedPort)
+	for key, lost := range r.compare(t) {
+		var least, most accounting.Count
+		if key.Port == changedPort {
+			least, most = r.stream.during(key, window{removed, detached, added, attached})
+		}
+		if less(lost, least) || less(most, lost) {
+			t.Fatalf("%s: %+v is lost, by the log it is between %+v and %+v", key, lost, least, most)
+		}
+	}
+	r.stream.forget()
+	r.stream.resume()
+	f.faults = fmt.Sprintf("%d kills", kills+1)
+	r.finish(t, f, steadyPort)
+}
+
+// fillDirectory mounts a tiny file system there and returns the file that takes
+// up all its room.
+func fillDirectory(t *testing.T, directory string) string {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0755"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(directory, syscall.MNT_DETACH) })
+	path := filepath.Join(directory, "full")
+	if err := os.WriteFile(path, make([]byte, 2<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the state directory: %v", err)
+	}
+	return path
+}
+
+// faultFlushes flushes the ruleset, twice in a row. Lost is what passes between
+// the last reading and the new table. The second table holds more when it is
+// first read than the first one did, whose counters had the same handles.
+//
+// The interval is long beside what the kernel takes for a new table after a
+// flush when no processor is free: half a second was seen.
+func faultFlushes(t *testing.T, f *figures) {
+	const interval, fewest = time.Second, 20
+	r := newTrial(t, interval)
+	f.bound = 2 * interval
+	flushes := 0
+	for ; f.goOn(flushes, fewest); flushes += 2 {
+		anyTime(interval)
+		first := r.destroy(t, "flush ruleset")
+		second := r.destroy(t, "flush ruleset")
+		r.waitServing(t, steadyPort, changedPort)
+		r.expectLost(t, f, first, second)
+	}
+	f.faults = fmt.Sprintf("%d flushes", flushes)
+	r.finish(t, f, steadyPort, changedPort)
+}
+
+// faultSavedRulesets loads a listing that was saved a while ago.
+func faultSavedRulesets(t *testing.T, f *figures) {
+	const interval, fewest = time.Second, 5
+	r := newTrial(t, interval)
+	f.bound = 2 * interval
+	loads := 0
+	for ; f.goOn(loads, fewest); loads++ {
+		saved := r.ruleset(t)
+		anyTime(interval)
+		r.expectLost(t, f, r.destroy(t, "flush ruleset\n"+saved))
+		r.waitSaying(t, "loaded from a saved ruleset")
+	}
+	f.faults = fmt.Sprintf("%d loads", loads)
+	r.finish(t, f, steadyPort, changedPort)
+}
+
+// destroy runs a script of nft that leaves no table that counts, and waits for
+// a new one. It returns the time that nothing was counted, or in vain: from the
+// last reading on.
+func (r *trial) destroy(t *testing.T, script string) window {
+	t.Helper()
+	read := r.report(t).Time
+	began := time.Now()
+	r.nft(t, script)
+	w := window{read, time.Now(), began, began}
+	eventually(t, func() error {
+		asked := time.Now()
+		if err := r.table.Read(new(accounting.Sample)); err != nil {
+			w.endEarliest = asked
+			return err
+		}
+		w.endLatest = time.Now()
+		return nil
+	})
+	return w
+}
+
+// faultResets sets the counters back. Lost is what passes between the last
+// reading and the reset. The agent is stopped meanwhile, so that it is known
+// which reading is the last one.
+func faultResets(t *testing.T, f *figures) {
+	const interval, fewest = 500 * time.Millisecond, 20
+	r := newTrial(t, interval)
+	f.bound = 2 * interval
+	resets := 0
+	for ; f.goOn(resets, fewest); resets++ {
+		// A counter that has come by its old value again before it is read
+		// does not show that it was reset.
+		r.stream.waitFor(t, int(2*interval/streamPause))
+		read := r.report(t).Time
+		r.signal(syscall.SIGSTOP)
+		stopped := time.Now()
+		anyTime(interval / 2)
+		began := time.Now()
+		r.run(t, "nft", "reset", "counters")
+		w := window{read, stopped, began, time.Now()}
+		r.signal(syscall.SIGCONT)
+		r.expectLost(t, f, w)
+	}
+	if said := strings.Count(r.stderr.String(), "reset by somebody else"); said != resets {
+		t.Errorf("the agent speaks of %d resets, want %d", said, resets)
+	}
+	f.faults = fmt.Sprintf("%d resets", resets)
+	r.finish(t, f, steadyPort, changedPort)
+}
+
+// faultOwned flushes the ruleset while the agent owns its table, and kills the
+// agent now and then.
+func faultOwned(t *testing.T, f *figures) {
+	const interval, fewest = 300 * time.Millisecond, 20
+	r := prepareTrial(t, interval, "--own", "yes")
+	if !r.canOwn(t) {
+		t.Skip("this kernel keeps no owned table")
+	}
+	r.start(t)
+	flushes, kills := 0, 0
+	for ; f.goOn(flushes, fewest); flushes++ {
+		anyTime(interval)
+		if flushes%4 == 3 {
+			r.kill(t)
+			kills++
+			r.report(t) // it answers when it has adopted the table
+		}
+		r.run(t, "nft", "flush", "ruleset")
+		r.expectNothingLost(t, steadyPort, changedPort)
+	}
+	f.faults = fmt.Sprintf("%d flushes, %d kills", flushes, kills)
+	r.finish(t, f, steadyPort, changedPort)
+}
+
+// canOwn tells whether the kernel can keep an owned table, of Linux 6.9.
+func (r *trial) canOwn(t *testing.T) (can bool) {
+	t.Helper()
+	r.within(t, func(namespace *os.File) error {
+		table, err := nft.Open(nft.Options{NetNS: int(namespace.Fd()), Own: nft.OwnYes})
+		if errors.Is(err, nft.ErrOwnUnsupported) {
+			return nil
+		}
+		if can = err == nil; can {
+			err = table.Close()
+		}
+		return err
+	})
+	return can
+}

@@ -1,0 +1,123 @@
+# Installing ssmonitor, and a Debian package made of what is installed. The
+# Makefile includes this file: its target build makes $(BUILD)/ssmonitor.
+
+DESTDIR        ?=
+PREFIX         ?= /usr/local
+BINDIR         ?= $(PREFIX)/bin
+MANDIR         ?= $(PREFIX)/share/man
+DOCDIR         ?= $(PREFIX)/share/doc/ssmonitor
+# Samples to be copied: a part of netdata.conf, and a module for charts.d, which
+# next to the plugin would show everything twice.
+SHAREDIR       ?= $(PREFIX)/share/ssmonitor
+BASHDIR        ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR         ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR        ?= $(PREFIX)/share/fish/vendor_completions.d
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR    ?= $(PREFIX)/lib/sysusers.d
+# Netdata looks below its own directory only, wherever ssmonitor is installed;
+# empty leaves Netdata's files out.
+NETDATADIR       ?= $(firstword $(patsubst %/plugins.d,%,$(wildcard /usr/lib/netdata/plugins.d /usr/libexec/netdata/plugins.d)))
+NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
+
+UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-setup.path ssmonitor-metrics.socket
+
+# What is installed, and so what uninstall removes.
+INSTALLED = $(BINDIR)/ssmonitor \
+	$(MANDIR)/man8/ssmonitor.8 \
+	$(DOCDIR)/README.md $(SHAREDIR)/netdata/netdata.conf $(SHAREDIR)/netdata/ssmonitor.chart.sh \
+	$(BASHDIR)/ssmonitor $(ZSHDIR)/_ssmonitor $(FISHDIR)/ssmonitor.fish \
+	$(addprefix $(SYSTEMDUNITDIR)/,$(UNITS)) \
+	$(SYSUSERSDIR)/ssmonitor.conf
+NETDATA_INSTALLED = $(NETDATADIR)/plugins.d/ssmonitor.plugin \
+	$(NETDATAHEALTHDIR)/ssmonitor.conf
+
+# A binary for another machine can't write its own manual here.
+DESCRIBE := env -u GOOS -u GOARCH -u GOARM $(GO) run ./cmd/ssmonitor
+
+.PHONY: generate install uninstall deb
+
+generate: build
+	mkdir -p $(BUILD)
+	$(DESCRIBE) man >$(BUILD)/ssmonitor.8
+	for shell in bash zsh fish; do \
+		$(DESCRIBE) completion $$shell >$(BUILD)/ssmonitor.$$shell || exit; \
+	done
+
+install: generate ## install below PREFIX, /usr/local, or into DESTDIR
+	install -D -m 0755 $(BUILD)/ssmonitor $(DESTDIR)$(BINDIR)/ssmonitor
+	install -D -m 0644 $(BUILD)/ssmonitor.8 $(DESTDIR)$(MANDIR)/man8/ssmonitor.8
+	install -D -m 0644 $(BUILD)/ssmonitor.bash $(DESTDIR)$(BASHDIR)/ssmonitor
+	install -D -m 0644 $(BUILD)/ssmonitor.zsh $(DESTDIR)$(ZSHDIR)/_ssmonitor
+	install -D -m 0644 $(BUILD)/ssmonitor.fish $(DESTDIR)$(FISHDIR)/ssmonitor.fish
+	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 0644 integration/netdata/netdata.conf $(DESTDIR)$(SHAREDIR)/netdata/netdata.conf
+	install -D -m 0644 integration/netdata/charts.d/ssmonitor.chart.sh $(DESTDIR)$(SHAREDIR)/netdata/ssmonitor.chart.sh
+	install -D -m 0644 integration/systemd/ssmonitor.sysusers $(DESTDIR)$(SYSUSERSDIR)/ssmonitor.conf
+	install -d $(DESTDIR)$(SYSTEMDUNITDIR)
+	for unit in $(UNITS); do \
+		sed 's|@BINDIR@|$(BINDIR)|g' integration/systemd/$$unit >$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit && \
+		chmod 0644 $(DESTDIR)$(SYSTEMDUNITDIR)/$$unit || exit; \
+	done
+ifneq ($(NETDATADIR),)
+	install -d $(DESTDIR)$(NETDATADIR)/plugins.d
+	ln -sfr $(DESTDIR)$(BINDIR)/ssmonitor $(DESTDIR)$(NETDATADIR)/plugins.d/ssmonitor.plugin
+	install -D -m 0644 integration/netdata/health.d/ssmonitor.conf $(DESTDIR)$(NETDATAHEALTHDIR)/ssmonitor.conf
+endif
+ifeq ($(DESTDIR),)
+	@echo 'Installed. To start counting, now and at every boot:'
+	@echo '  systemd-sysusers && systemctl daemon-reload'
+	@echo '  systemctl enable --now ssmonitor-setup.path ssmonitor-setup.service ssmonitor.service'
+	@echo 'To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata'
+endif
+
+uninstall: ## remove what install made, and leave the totals
+ifeq ($(DESTDIR),)
+	-if [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS) && $(BINDIR)/ssmonitor teardown; fi
+endif
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(if $(NETDATADIR),$(NETDATA_INSTALLED)))
+	-rmdir $(DESTDIR)$(DOCDIR) $(DESTDIR)$(SHAREDIR)/netdata $(DESTDIR)$(SHAREDIR)
+ifeq ($(DESTDIR),)
+	-if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo 'Left as they are: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'
+	@echo 'and the user and group ssmonitor.'
+endif
+
+# The Debian package. It is the same, byte by byte, whoever builds it of the
+# same commit: dpkg-deb gives no file a time after SOURCE_DATE_EPOCH.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+# Debian's names of architectures, where they are not Go's.
+DEBARCH_386      := i386
+DEBARCH_arm      := armhf
+DEBARCH_mips64le := mips64el
+DEBARCH_ppc64le  := ppc64el
+DEBARCH           = $(or $(DEBARCH_$(shell $(GO) env GOARCH)),$(shell $(GO) env GOARCH))
+
+# Four commits after the tag v1.2.3 it is 1.2.3+4.gCOMMIT. Before the first tag
+# it sorts below 0.1.0, which is to come.
+DEBVERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'),0.1.0~$(shell git rev-list --count HEAD).g$(shell git rev-parse --short HEAD))
+
+DEBCOMPRESSION ?= -Zxz
+DEBROOT         = $(BUILD)/deb
+DEB             = $(BUILD)/ssmonitor_$(DEBVERSION)_$(DEBARCH).deb
+
+deb: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+deb: ## make a Debian package
+	rm -rf $(DEBROOT)
+	umask 022; $(MAKE) install DESTDIR=$(abspath $(DEBROOT)) PREFIX=/usr NETDATADIR=/usr/lib/netdata \
+		ZSHDIR=/usr/share/zsh/vendor-completions
+	install -d $(DEBROOT)/etc/ssmonitor $(DEBROOT)/DEBIAN
+	install -m 0644 integration/debian/copyright $(DEBROOT)/usr/share/doc/ssmonitor/copyright
+	date=$$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH)); \
+	sed "s|@VERSION@|$(DEBVERSION)|; s|@DATE@|$$date|" integration/debian/changelog.in | gzip -9n \
+		>$(DEBROOT)/usr/share/doc/ssmonitor/changelog.gz
+	gzip -9n $(DEBROOT)/usr/share/man/man8/ssmonitor.8
+	install -D -m 0644 integration/debian/lintian-overrides $(DEBROOT)/usr/share/lintian/overrides/ssmonitor
+	install -m 0755 $(addprefix integration/debian/,postinst prerm postrm) $(DEBROOT)/DEBIAN
+	install -m 0644 integration/debian/triggers $(DEBROOT)/DEBIAN
+	cd $(DEBROOT) && find etc usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums
+	size=$$(du -k -s --apparent-size $(DEBROOT) | cut -f1); \
+	sed "s|@VERSION@|$(DEBVERSION)|; s|@ARCHITECTURE@|$(DEBARCH)|; s|@SIZE@|$$size|" \
+		integration/debian/control.in >$(DEBROOT)/DEBIAN/control
+	chmod -R u=rwX,go=rX $(DEBROOT)
+	dpkg-deb --root-owner-group $(DEBCOMPRESSION) --build $(DEBROOT) $(DEB)

@@ -1,0 +1,165 @@
+package systemd_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTableHealsWhenNftablesFlushesIt(t *testing.T) {
+	b := newServer(t)
+	b.write(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter {\n}\n")
+	c := newClient(t, b, 8388)
+	b.expectExact(t)
+	var lost traffic
+	for _, verb := range []string{"start", "reload", "restart", "stop"} {
+		t.Run(verb, func(t *testing.T) {
+			agent, epoch := b.mainPID(t), b.tableHandle()
+			stop := c.startBusy(t)
+			c.waitExchanges(t, 5)
+			before := b.waitForReading(t, lost)
+			b.run(t, "systemctl", verb, "nftables.service")
+			eventually(t, func() error {
+				if now := b.tableHandle(); now == "" || now == epoch {
+					return fmt.Errorf("the table has handle %q, before the flush it had %q", now, epoch)
+				}
+				return nil
+			})
+			b.waitForPorts(t, 8388)
+			window := b.truth(t).minus(before)
+			if err := stop(); err != nil {
+				t.Errorf("the client was disturbed: %v", err)
+			}
+			// Only what passed since the last reading is lost, and no more
+			// once the table is there again.
+			loss := b.loss(t)
+			since := loss.minus(lost)
+			t.Logf("lost %+v of %+v", since, window)
+			if since.In.Bytes > window.In.Bytes || since.Out.Bytes > window.Out.Bytes {
+				t.Errorf("lost %+v, more than the %+v that passed between the last reading and the healing", since, window)
+			}
+			lost = loss
+			for range 5 {
+				if err := c.exchange(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.expectLoss(t, lost)
+			if now := b.mainPID(t); now != agent {
+				t.Errorf("the agent was restarted: process %d instead of %d", now, agent)
+			}
+		})
+	}
+}
+
+// waitForReading waits until the totals hold what has passed the interface by
+// now, and returns it; what was lost earlier is not waited for.
+func (b *box) waitForReading(t *testing.T, lost traffic) traffic {
+	t.Helper()
+	now := b.truth(t)
+	expected := now.minus(lost)
+	eventually(t, func() error {
+		totals, err := b.totals()
+		if err == nil && (totals.In.Bytes < expected.In.Bytes || totals.Out.Bytes < expected.Out.Bytes) {
+			err = fmt.Errorf("the totals are %+v, less than %+v", totals, expected)
+		}
+		return err
+	})
+	return now
+}
+
+// tableHandle identifies the table in the kernel; it is empty where there is
+// none.
+func (b *box) tableHandle() string {
+	listing, err := b.attempt("nft", "--handle", "list", "table", "inet", "ssmonitor")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(listing, "\n")
+	return first
+}
+
+func TestFirewallsLeaveTheTableAlone(t *testing.T) {
+	packages, _ := filepath.Glob(filepath.Join(os.Getenv(enclosedIn), "firewalls", "*.deb"))
+	if os.Getenv(enclosedIn) != "" && len(packages) == 0 {
+		lacking(t, strings.Join(firewalls, " and ")+" from Debian's archive")
+	}
+	b := newServer(t)
+	b.copyIn(t, "/root", packages...)
+	names := make([]string, len(packages))
+	for i, path := range packages {
+		names[i] = "/root/" + filepath.Base(path)
+	}
+	c := newClient(t, b, 8388)
+	stop := c.startBusy(t)
+	for _, command := range []string{
+		"iptables-nft --flush",
+		"iptables-nft --table nat --flush",
+		"iptables-nft --delete-chain",
+		"iptables-legacy --flush",
+		"ip6tables-nft --flush",
+		"nft flush ruleset ip",
+	} {
+		t.Run(command, func(t *testing.T) { b.expectTableKept(t, strings.Fields(command)) })
+	}
+	if err := stop(); err != nil {
+		t.Errorf("the client was disturbed: %v", err)
+	}
+	b.expectExact(t)
+
+	b.run(t, append([]string{"dpkg", "--install"}, names...)...)
+	stop = c.startBusy(t)
+	for _, command := range []string{
+		"firewall-offline-cmd --add-port=8388/tcp --add-port=8388/udp",
+		"systemctl start firewalld.service",
+		"firewall-cmd --reload",
+		"firewall-cmd --complete-reload",
+		"systemctl restart firewalld.service",
+		"systemctl stop firewalld.service",
+		"ufw allow 8388",
+		"ufw --force enable",
+		"ufw reload",
+		"ufw --force reset",
+		"ufw disable",
+	} {
+		t.Run(command, func(t *testing.T) { b.expectTableKept(t, strings.Fields(command)) })
+	}
+	_ = stop() // a firewall that starts may well disturb a client
+	// What they dropped, or answered by ICMP, is not counted. Since they are
+	// gone all is.
+	dropped := b.loss(t)
+	for range 5 {
+		if err := c.exchange(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.expectLoss(t, dropped)
+}
+
+// expectTableKept proves that a command neither replaces the table nor resets
+// its counters.
+func (b *box) expectTableKept(t *testing.T, command []string) {
+	t.Helper()
+	table, counted := b.tableHandle(), b.rawBytes(t)
+	b.run(t, command...)
+	if now := b.tableHandle(); now != table {
+		t.Errorf("the table is %q, it was %q", now, table)
+	}
+	if now := b.rawBytes(t); now < counted {
+		t.Errorf("the counter fell from %d to %d bytes", counted, now)
+	}
+}
+
+// rawBytes returns what the kernel's counter of port 8388 holds.
+func (b *box) rawBytes(t *testing.T) uint64 {
+	t.Helper()
+	listing := b.run(t, "nft", "list", "counter", "inet", "ssmonitor", "tcp-8388-in")
+	_, text, _ := strings.Cut(listing, "bytes ")
+	var bytes uint64
+	if _, err := fmt.Sscan(text, &bytes); err != nil {
+		t.Fatalf("%v in %s", err, listing)
+	}
+	return bytes
+}

@@ -1,0 +1,169 @@
+package systemd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// metricsPort is what ssmonitor-metrics.socket listens on.
+const metricsPort = "10977"
+
+func TestMetricsAreServedToLoopbackOnly(t *testing.T) {
+	b := newServer(t)
+	const url = "http://127.0.0.1:" + metricsPort + "/metrics"
+	if output, err := b.attempt("curl", "--silent", "--max-time", "5", url); err == nil {
+		t.Fatalf("metrics are served though nobody asked for them:\n%s", output)
+	}
+	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
+	b.run(t, "systemctl", "restart", "ssmonitor.service")
+	b.expectMetrics(t, url)
+	expectNoConnection(t, b.address())
+
+	t.Run("even if the socket is open to all", func(t *testing.T) {
+		b.write(t, "/etc/systemd/system/ssmonitor-metrics.socket.d/all.conf", "[Socket]\nListenStream=\nListenStream=0.0.0.0:"+metricsPort+"\n")
+		b.run(t, "systemctl", "daemon-reload")
+		b.run(t, "systemctl", "restart", "ssmonitor.service")
+		b.expectMetrics(t, url)
+		expectNoConnection(t, b.address())
+	})
+
+	t.Run("and not at all when the agent is stopped", func(t *testing.T) {
+		b.run(t, "systemctl", "stop", "ssmonitor.service")
+		if output, err := b.attempt("curl", "--silent", "--max-time", "5", url); err == nil {
+			t.Errorf("metrics are served by a stopped agent:\n%s", output)
+		}
+		b.waitForAgent(t, "inactive")
+	})
+}
+
+// expectMetrics waits until the page is one of ssmonitor's.
+func (b *box) expectMetrics(t *testing.T, url string) {
+	t.Helper()
+	eventually(t, func() error {
+		page, err := b.attempt("curl", "--silent", "--show-error", "--fail", "--max-time", "5", url)
+		if err == nil && !strings.Contains(page, "last_read") {
+			err = fmt.Errorf("this is no page of ssmonitor:\n%s", page)
+		}
+		return err
+	})
+}
+
+// expectNoConnection proves that from the test's network nobody reaches the
+// metrics.
+func expectNoConnection(t *testing.T, host string) {
+	t.Helper()
+	connection, err := net.DialTimeout("tcp", net.JoinHostPort(host, metricsPort), 500*time.Millisecond)
+	if err != nil {
+		return
+	}
+	_ = connection.Close()
+	t.Error("metrics are open to another network")
+}
+
+func TestSocketAnswersItsGroupOnly(t *testing.T) {
+	b := newServer(t)
+	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
+	b.run(t, "useradd", "stranger")
+	ask := []string{"curl", "--silent", "--show-error", "--fail", "--unix-socket", socket, "http://ssmonitor/v1/ports"}
+	if _, err := b.as("reader", ask...); err != nil {
+		t.Errorf("who is in the group can't read: %v", err)
+	}
+	if output, err := b.as("stranger", ask...); err == nil {
+		t.Errorf("who is not in the group reads:\n%s", output)
+	}
+	eventually(t, func() error { // the first comes after an interval
+		_, err := b.as("stranger", "cat", "/run/ssmonitor/ssmonitor.csv")
+		return err
+	})
+	if _, err := b.as("stranger", "ls", "/var/lib/ssmonitor"); err == nil {
+		t.Error("who is not in the group sees the state")
+	}
+}
+
+// expectNoPassword proves that no file and no message of the box holds the
+// password, Shadowsocks's own files excepted.
+func (b *box) expectNoPassword(t *testing.T) {
+	t.Helper()
+	var read int
+	b.walk(t, func(path string, entry fs.DirEntry) {
+		if !entry.Type().IsRegular() || strings.Contains(path, "/etc/shadowsocks-libev/") {
+			return
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return // it has gone
+		}
+		read++
+		if bytes.Contains(content, []byte(password)) {
+			t.Errorf("the password is in %s", path)
+		}
+	})
+	if read == 0 {
+		t.Error("no file was found to look into")
+	}
+	for _, command := range []string{
+		"journalctl --no-pager --output=export",
+		"curl --silent --unix-socket " + socket + " http://ssmonitor/v1/ports",
+		"curl --silent --unix-socket " + socket + " http://ssmonitor/metrics",
+		"ssmonitor setup --dry-run",
+		"cat /etc/ssmonitor/ports",
+	} {
+		if output := b.run(t, strings.Fields(command)...); strings.Contains(output, password) {
+			t.Errorf("%s shows the password", command)
+		}
+	}
+}
+
+func TestDebiansNetdataShowsTheCharts(t *testing.T) {
+	require(t, "netdata")
+	b := newServer(t)
+	if groups := b.run(t, "id", "--name", "--groups", "netdata"); !strings.Contains(groups, "ssmonitor") {
+		t.Fatalf("netdata is in the groups %s", groups)
+	}
+	c := newClient(t, b, 8388)
+	b.run(t, "systemctl", "start", "netdata.service")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Netdata's log:\n%s", b.run(t, "grep", "--ignore-case", "ssmonitor", "/var/log/netdata/error.log"))
+		}
+	})
+	stop := c.startBusy(t)
+	c.waitExchanges(t, 20)
+	if err := stop(); err != nil {
+		t.Errorf("the client was disturbed: %v", err)
+	}
+	b.expectExact(t)
+	truth := b.truth(t)
+	eventually(t, func() error {
+		page, err := b.attempt("curl", "--silent", "--fail", "http://127.0.0.1:19999/api/v1/allmetrics?format=prometheus&source=as-collected")
+		if err != nil {
+			return err
+		}
+		for dimension, want := range map[string]uint64{"received": truth.In.Bytes, "sent": truth.Out.Bytes} {
+			value := regexp.MustCompile(fmt.Sprintf(`(?m)^.*chart="ssmonitor.port_8388_traffic".*dimension="%s"} (\d+)`, dimension)).FindStringSubmatch(page)
+			if value == nil {
+				return fmt.Errorf("netdata has no dimension %s for port 8388:\n%s", dimension, page)
+			}
+			if value[1] != fmt.Sprint(want) {
+				return fmt.Errorf("netdata says %s bytes were %s, the interface %d", value[1], dimension, want)
+			}
+		}
+		return nil
+	})
+
+	t.Run("also where Netdata is installed later", func(t *testing.T) {
+		b.run(t, "gpasswd", "--delete", "netdata", "ssmonitor")
+		b.run(t, "dpkg-trigger", "--by-package=netdata-core", "/usr/lib/netdata/plugins.d")
+		b.run(t, "dpkg", "--triggers-only", "ssmonitor")
+		if groups := b.run(t, "id", "--name", "--groups", "netdata"); !strings.Contains(groups, "ssmonitor") {
+			t.Errorf("netdata is in the groups %s", groups)
+		}
+	})
+}

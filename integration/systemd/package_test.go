@@ -1,0 +1,243 @@
+package systemd_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ssmonitor/integration/shadowsocks"
+)
+
+func TestUnitsAreSoundAndHardened(t *testing.T) {
+	b := newServer(t)
+	const directory = "/usr/lib/systemd/system/"
+	b.run(t, "systemd-analyze", "verify", "--man=no", directory+"ssmonitor.service", directory+"ssmonitor-setup.service",
+		directory+"ssmonitor-setup.path", directory+"ssmonitor-metrics.socket")
+	for unit, exposure := range map[string]string{"ssmonitor.service": "11", "ssmonitor-setup.service": "16"} {
+		// The threshold is in tenths; a unit above it is a failure.
+		b.run(t, "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+exposure, directory+unit)
+	}
+	b.run(t, "systemd-analyze", "security", "--no-pager", "--threshold=11", "ssmonitor.service")
+}
+
+// TestSetupIsStartedWhereverItSearches compares the units with the search: a
+// place that the units name and setup does not know would fail it at boot, and
+// one whose changes nobody watches would not be followed.
+func TestSetupIsStartedWhereverItSearches(t *testing.T) {
+	watched := values(t, "ssmonitor-setup.path", "PathChanged=")
+	root := t.TempDir()
+	var places []string
+	for _, place := range values(t, "ssmonitor-setup.service", "ConditionPathExistsGlob=|") {
+		path := strings.ReplaceAll(place, "*", "8388")
+		places = append(places, path)
+		writeFile(t, filepath.Join(root, path), serverConfiguration(8388))
+		if !slices.Contains(watched, path) && !slices.Contains(watched, filepath.Dir(path)) {
+			t.Errorf("nobody watches %s", place)
+		}
+	}
+	configurations, notes := shadowsocks.Search(root, nil)
+	var found []string
+	for _, configuration := range configurations {
+		found = append(found, strings.TrimPrefix(configuration.Path, root))
+	}
+	slices.Sort(places)
+	slices.Sort(found)
+	if !slices.Equal(found, places) || len(places) == 0 {
+		t.Errorf("setup is started for\n%q and searches\n%q, with notes %v", places, found, notes)
+	}
+}
+
+// values returns what a unit sets by all lines that begin with the key.
+func values(t *testing.T, unit, key string) []string {
+	t.Helper()
+	content, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	for line := range strings.Lines(string(content)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), key); found {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+func TestPackageIsReproducible(t *testing.T) {
+	require(t, "make", "dpkg-deb")
+	var packages [2][]byte
+	for i, builder := range []string{"umask 022", "umask 077; TZ=Pacific/Auckland; LC_ALL=C; export TZ LC_ALL"} {
+		directory := t.TempDir()
+		build := makePackage(olderVersion, directory)
+		build.Args = append([]string{"sh", "-c", builder + `; exec "$@"`, "sh"}, build.Args...)
+		build.Path = "/bin/sh"
+		if output, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building the package: %v\n%s", err, output)
+		}
+		var err error
+		if packages[i], err = os.ReadFile(packageFile(t, directory, olderVersion)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(packages[0], packages[1]) {
+		t.Error("built by two, the package is not the same")
+	}
+}
+
+// packageFile returns the path of a version of the package.
+func packageFile(t *testing.T, directory, version string) string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(directory, "ssmonitor_"+version+"_*.deb"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("packages of version %s in %s: %v, %v", version, directory, paths, err)
+	}
+	return paths[0]
+}
+
+func TestUninstallRemovesWhatInstallMade(t *testing.T) {
+	require(t, "make")
+	destination := t.TempDir()
+	for _, target := range []string{"install", "uninstall"} {
+		command := makeTarget(target, "DESTDIR="+destination, "NETDATADIR=/usr/libexec/netdata", "BUILD="+t.TempDir())
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("make %s: %v\n%s", target, err, output)
+		}
+		var files []string
+		_ = filepath.WalkDir(destination, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				files = append(files, strings.TrimPrefix(path, destination))
+			}
+			return nil
+		})
+		if target == "install" && !slices.Contains(files, "/usr/local/lib/systemd/system/ssmonitor.service") {
+			t.Fatalf("make install made %q", files)
+		}
+		if target == "uninstall" && len(files) > 0 {
+			t.Errorf("make uninstall left %q", files)
+		}
+	}
+}
+
+func TestPurgeLeavesNothing(t *testing.T) {
+	b := newBox(t, map[string]string{configurationFile: serverConfiguration(8388)})
+	before := b.inventory(t)
+	b.install(t, olderVersion)
+	b.waitForAgent(t, "active")
+	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
+	b.waitForPorts(t, 8388)
+
+	b.run(t, "dpkg", "--remove", "ssmonitor")
+	if handle := b.tableHandle(); handle != "" {
+		t.Errorf("removed, the package leaves %s", handle)
+	}
+	for _, kept := range []string{"/etc/ssmonitor/ports", "/var/lib/ssmonitor"} {
+		if _, err := os.Stat(b.path(kept)); err != nil {
+			t.Errorf("removed, but not purged, the package has taken %s: %v", kept, err)
+		}
+	}
+
+	b.run(t, "dpkg", "--purge", "ssmonitor")
+	after := b.inventory(t)
+	for _, path := range slices.Sorted(maps.Keys(merge(before, after))) {
+		// A file that only one of the two knows was the host's at the other time.
+		was, known := before[path]
+		if !known {
+			was = describe("/" + path)
+		}
+		is, known := after[path]
+		if !known {
+			is = describe(b.path("/" + path))
+		}
+		if was != is {
+			t.Errorf("%s was %s\nand is %s", path, was, is)
+		}
+	}
+}
+
+func merge(left, right map[string]string) map[string]string {
+	all := maps.Clone(left)
+	maps.Copy(all, right)
+	return all
+}
+
+// records are the files that say what was done rather than what is there: logs,
+// caches, and the copies that programs make of a file before they change it.
+var records = []string{
+	"var/log/*",
+	"var/cache/*",
+	"var/lib/dpkg/*-old",
+	"etc/*-", // of passwd, group and their shadows
+	"root/*", // the packages
+}
+
+func isRecord(path string) bool {
+	return slices.ContainsFunc(records, func(pattern string) bool {
+		matched, _ := filepath.Match(pattern, path) // the patterns are well formed
+		return matched
+	})
+}
+
+// inventory describes all files that differ from the host's, by their paths.
+func (b *box) inventory(t *testing.T) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(b.changed, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(b.changed, path)
+		if err != nil {
+			return err
+		}
+		if isRecord(relative) {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		files[relative] = describe(b.path("/" + relative))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// describe tells all that matters of a file, times excepted.
+func describe(path string) string {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "absent"
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	description := fmt.Sprintf("%s of %d:%d", info.Mode(), owner.Uid, owner.Gid)
+	switch {
+	case info.Mode().IsRegular():
+		content, err := os.ReadFile(path)
+		description += fmt.Sprintf(", %d bytes %x, %v", len(content), sha256.Sum256(content), err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		description += fmt.Sprintf(" to %s, %v", target, err)
+	}
+	return description
+}
+
+func TestPolicyKeepsTheServiceFromStarting(t *testing.T) {
+	b := newBox(t, map[string]string{configurationFile: serverConfiguration(8388)})
+	b.write(t, "/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
+	b.run(t, "chmod", "755", "/usr/sbin/policy-rc.d")
+	b.install(t, olderVersion)
+	b.waitForAgent(t, "inactive")
+	if enabled := b.run(t, "systemctl", "is-enabled", "ssmonitor.service"); enabled != "enabled\n" {
+		t.Errorf("the service is %s", enabled)
+	}
+}
