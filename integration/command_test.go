@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,6 +60,13 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	// the file open for writing, and it could not be run.
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 0, "no port to count yet")
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// One that can't be read is not taken for gone.
+	writeFile(t, filepath.Join(root, "etc/shadowsocks.json"), "{")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 2, "/etc/shadowsocks.json")
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("setup without ports made:\n%s", ruleset)
 	}

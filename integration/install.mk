@@ -106,7 +106,9 @@ deb: ## make a Debian package
 	rm -rf $(DEBROOT)
 	umask 022; $(MAKE) install DESTDIR=$(abspath $(DEBROOT)) PREFIX=/usr NETDATADIR=/usr/lib/netdata \
 		ZSHDIR=/usr/share/zsh/vendor-completions
-	install -d $(DEBROOT)/etc/ssmonitor $(DEBROOT)/DEBIAN
+	install -D -m 0644 integration/debian/config.yaml $(DEBROOT)/etc/ssmonitor/config.yaml
+	install -d $(DEBROOT)/DEBIAN
+	echo /etc/ssmonitor/config.yaml >$(DEBROOT)/DEBIAN/conffiles
 	install -m 0644 integration/debian/copyright $(DEBROOT)/usr/share/doc/ssmonitor/copyright
 	date=$$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH)); \
 	sed "s|@VERSION@|$(DEBVERSION)|; s|@DATE@|$$date|" integration/debian/changelog.in | gzip -9n \

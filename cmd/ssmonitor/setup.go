@@ -14,6 +14,11 @@ import (
 	"ssmonitor/nft"
 )
 
+var errNoPort = errors.New("no port found: name Shadowsocks' configuration, as in\n" +
+	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
+	"or the ports themselves, as in\n" +
+	"   ssmonitor setup --port 20000=alice --port 20001=bob")
+
 func setupCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "setup",
@@ -27,10 +32,10 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
 			"   ssmonitor setup --port 20000=alice --port 20001/tcp=bob --port 21000-21009\n" +
 			"   ssmonitor setup --dry-run",
-		Flags: append(sourceFlags(), configFlag(), &cli.BoolFlag{
-			Name:  "dry-run",
-			Usage: "print the ruleset as nft text and touch nothing",
-		}),
+		Flags: append(sourceFlags(), configFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "print the ruleset as nft text and touch nothing"},
+			&cli.BoolFlag{Name: "optional", Usage: "take it for no failure that there is no port to count yet, and leave everything as it is"},
+		),
 		Action: setup,
 	}
 }
@@ -44,6 +49,10 @@ func setup(c *cli.Context) error {
 		return err
 	}
 	ports, err := findPorts(c)
+	if errors.Is(err, errNoPort) && c.Bool("optional") {
+		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -83,10 +92,7 @@ func findPorts(c *cli.Context) (accounting.Ports, error) {
 		return nil, wrongUsage(err)
 	}
 	if len(result.Ports) == 0 {
-		return nil, errors.New("no port found: name Shadowsocks' configuration, as in\n" +
-			"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
-			"or the ports themselves, as in\n" +
-			"   ssmonitor setup --port 20000=alice --port 20001=bob")
+		return nil, errNoPort
 	}
 	return result.Ports, nil
 }

@@ -63,9 +63,7 @@ func ReadDirectory(directory string, hostAddresses []netip.Addr) (configs []Conf
 		switch {
 		case err == nil:
 			configs = append(configs, config)
-		// A file can go after the directory was listed: ss-manager removes those
-		// of ports that it removes.
-		case errors.Is(err, ErrClient), errors.Is(err, ErrNoPorts), errors.Is(err, fs.ErrNotExist):
+		case harmless(err):
 			notes = append(notes, err)
 		default:
 			return nil, notes, err
@@ -108,25 +106,48 @@ var usualPlaces = [...]string{
 	"var/lib/shadowsocks-libev/.shadowsocks_*.conf",
 }
 
+// UsualPlaces returns the patterns, as of package filepath, of the files that
+// [Search] reads.
+func UsualPlaces() []string {
+	places := make([]string, len(usualPlaces))
+	for i, pattern := range usualPlaces {
+		places[i] = "/" + pattern
+	}
+	return places
+}
+
 // Search reads the configurations in the usual places below root, which is /
-// outside of tests. A file that gives no ports, of a client for one, is no
-// failure: there is a note for each, the error that [Read] returned.
-func Search(root string, hostAddresses []netip.Addr) (configs []Config, notes []error) {
+// outside of tests. Those of clients and those without ports are skipped, each
+// with a note that says so. Any other file that can't be read is an error,
+// since the ports in it would be taken for gone; what could be read is returned
+// all the same.
+func Search(root string, hostAddresses []netip.Addr) (configs []Config, notes []error, err error) {
+	var failures []error
 	tree := os.DirFS(root)
 	for _, pattern := range usualPlaces {
 		// The only error of Glob is a malformed pattern.
 		names, err := fs.Glob(tree, pattern)
 		if err != nil {
-			notes = append(notes, fmt.Errorf("searching %s: %w", pattern, err))
+			failures = append(failures, fmt.Errorf("searching %s: %w", pattern, err))
 		}
 		for _, name := range names {
 			config, err := Read(filepath.Join(root, name), hostAddresses)
-			if err != nil {
+			switch {
+			case err == nil:
+				configs = append(configs, config)
+			case harmless(err):
 				notes = append(notes, err)
-				continue
+			default:
+				failures = append(failures, err)
 			}
-			configs = append(configs, config)
 		}
 	}
-	return configs, notes
+	return configs, notes, errors.Join(failures...)
+}
+
+// harmless tells whether a file among several that was not read names no port
+// of a server. A file can go after it was listed: ss-manager removes those of
+// ports that it removes.
+func harmless(err error) bool {
+	return errors.Is(err, ErrClient) || errors.Is(err, ErrNoPorts) || errors.Is(err, fs.ErrNotExist)
 }

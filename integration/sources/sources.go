@@ -71,7 +71,8 @@ func Follow(sources Sources) *Follower {
 // Load reads all sources. If any of them fails, the error tells of all that
 // do, each naming its file, and the ports are empty: the caller goes on with
 // those in force. A list that does not exist is ErrNoList; if that is all, the
-// ports are those of the other sources. Notes are there with an error, too.
+// ports are those of the other sources. Configs and Notes are there with an
+// error, too.
 func (f *Follower) Load() (Result, error) {
 	f.result, f.seen, f.err = read(&f.sources)
 	return f.result, f.err
@@ -166,7 +167,8 @@ func (l *loading) configurations() {
 		l.configs = append(l.configs, config)
 	}
 	if root := l.sources.SearchRoot; root != "" {
-		configs, notes := shadowsocks.Search(root, hostAddresses)
+		configs, notes, err := shadowsocks.Search(root, hostAddresses)
+		l.fail(err)
 		l.configs = append(l.configs, configs...)
 		l.notes = append(l.notes, notes...)
 	}
@@ -191,7 +193,7 @@ func (l *loading) directory(path string, hostAddresses []netip.Addr) {
 
 func (l *loading) result() (Result, error) {
 	if len(l.failures) > 0 && !l.lacksListOnly() {
-		return Result{Notes: l.notes}, errors.Join(l.failures...)
+		return Result{Configs: l.configs, Notes: l.notes}, errors.Join(l.failures...)
 	}
 	explicit, conflicts := accounting.Union(l.sources.Ports)
 	lists := [][]accounting.Port{l.listed}
