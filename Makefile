@@ -42,11 +42,15 @@ lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint and an untidy go.mod
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+# One package at a time: the tests under load have the machine to themselves.
 unit: ## all tests but the fuzzing, with the race detector
-	$(GO) test -race -count=1 -timeout 25m ./...
+	GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -p 1 -timeout 25m ./...
 
 kernels: packages ## the kernel's side on Debian 12's other kernels, in QEMU; part of unit
 	$(GO) test -v -count=1 ./integration/kernels
+
+fault: packages ## faults on the real kernel for DURATION, with the figures; two minutes of it are part of unit
+	$(GO) test ./integration -run '^TestFaults$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \
