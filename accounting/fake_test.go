@@ -38,6 +38,9 @@ type counter struct {
 
 var errAttached = errors.New("a counter is in use")
 
+// now is the clock that a meter on this kernel is given.
+func (k *kernel) now() time.Time { return k.clock }
+
 func newKernel() *kernel { return &kernel{clock: time.Unix(1e9, 0)} }
 
 func (k *kernel) call(name string, keys []Key) error {
@@ -53,14 +56,13 @@ func (k *kernel) call(name string, keys []Key) error {
 
 func (k *kernel) Read(sample *Sample) error {
 	sample.Readings = sample.Readings[:0]
-	sample.Time = k.clock
 	if err := k.call("read", nil); err != nil {
 		return err
 	}
 	if k.table == nil {
 		return ErrNoTable
 	}
-	sample.Time, sample.Epoch = k.clock, k.table.epoch
+	sample.Epoch = k.table.epoch
 	for _, key := range k.table.keys() {
 		c := k.table.counters[key]
 		sample.Readings = append(sample.Readings, Reading{key, c.handle, c.value})

@@ -16,6 +16,7 @@ import (
 // table and a repair are saved before anything is published or installed, and a
 // port that goes is detached, read once more, saved and only then deleted.
 type Meter struct {
+	now          func() time.Time
 	source       Source
 	store        Store
 	saveInterval time.Duration
@@ -28,8 +29,11 @@ type Meter struct {
 	leaving map[Key]int  // counters on their way out: readings since they were detached
 	sample  Sample
 	last    interval
-	status  Status
-	saved   time.Time
+	// unmended is what is wrong with the table and could not be put right: it
+	// is said once.
+	unmended []string
+	status   Status
+	saved    time.Time
 }
 
 // interval is the last whole one: what the rates are of.
@@ -48,6 +52,8 @@ type MeterOptions struct {
 	Store Store
 	// Saved is what the store held at the start.
 	Saved State
+	// Now is the clock; nil stands for time.Now.
+	Now func() time.Time
 	// SaveInterval is how long at most a change waits to be saved. What can't
 	// wait is saved at once. 0 saves at every tick.
 	SaveInterval time.Duration
@@ -69,7 +75,12 @@ type Status struct {
 
 // NewMeter returns a meter without ports.
 func NewMeter(options MeterOptions) *Meter {
+	now := options.Now
+	if now == nil {
+		now = time.Now
+	}
 	return &Meter{
+		now:          now,
 		source:       options.Source,
 		store:        options.Store,
 		saveInterval: options.SaveInterval,
@@ -154,7 +165,7 @@ func (m *Meter) Tick() (*Report, error) {
 		err = healErr
 	}
 	m.finishLeaving()
-	if time.Since(m.saved) >= m.saveInterval {
+	if m.now().Sub(m.saved) >= m.saveInterval {
 		m.save()
 	}
 	if err != nil {
@@ -197,9 +208,9 @@ func (m *Meter) Settle() error {
 
 // read takes a sample and posts it.
 func (m *Meter) read() error {
-	m.sample.Time = time.Now()
+	m.sample.Time = m.now()
 	err := m.source.Read(&m.sample)
-	m.status.ReadDuration, m.status.LastError = time.Since(m.sample.Time), err
+	m.status.ReadDuration, m.status.LastError = m.now().Sub(m.sample.Time), err
 	if m.idle(err) {
 		m.status.LastRead, m.status.LastError = m.sample.Time, nil
 	}
@@ -239,13 +250,17 @@ func (m *Meter) heal(readErr error) error {
 	if err != nil || len(findings) == 0 {
 		return err
 	}
-	m.status.Reinstalls++
-	for _, finding := range findings {
-		m.log.Warn("the table was changed by somebody else and is put right", "found", finding)
+	if !slices.Equal(findings, m.unmended) {
+		for _, finding := range findings {
+			m.log.Warn("the table was changed by somebody else and is put right", "found", finding)
+		}
 	}
+	m.unmended = findings
 	if err := m.install(); err != nil {
 		return fmt.Errorf("putting the table right: %w", err)
 	}
+	m.unmended = nil
+	m.status.Reinstalls++
 	return nil
 }
 
@@ -307,7 +322,7 @@ func (m *Meter) save() bool {
 	if m.store == nil {
 		return true
 	}
-	m.saved = time.Now()
+	m.saved = m.now()
 	err := m.store.Save(m.ledger.Unsaved())
 	failed := m.status.LastSaveError != nil
 	m.status.LastSaveError = err

@@ -59,7 +59,7 @@ func newBench(t *testing.T, ports Ports) *bench {
 // restart is what a crash and the start of a new agent come to.
 func (b *bench) restart() {
 	b.Meter = NewMeter(MeterOptions{
-		Source: b.kernel, Store: b.disk, Saved: b.disk.state(),
+		Source: b.kernel, Now: b.kernel.now, Store: b.disk, Saved: b.disk.state(),
 		SaveInterval: time.Hour, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	})
 }
@@ -297,13 +297,14 @@ func TestMeterCountsOnWhileItCannotSave(t *testing.T) {
 	}
 }
 
-// TestMeterSavesAtEachTickThatIsDue has two meters that differ in nothing else.
+// TestMeterSavesAtEachTickThatIsDue has meters that differ in nothing else.
 func TestMeterSavesAtEachTickThatIsDue(t *testing.T) {
-	for interval, want := range map[time.Duration]int{0: 4, time.Hour: 1} {
+	for interval, want := range map[time.Duration]int{0: 4, 2 * time.Second: 2, time.Hour: 1} {
 		kernel, disk, saves := newKernel(), newDisk(), 0
 		disk.onSave = func() { saves++ }
-		meter := NewMeter(MeterOptions{Source: kernel, Store: disk, SaveInterval: interval, Log: slog.New(slog.DiscardHandler)})
+		meter := NewMeter(MeterOptions{Source: kernel, Now: kernel.now, Store: disk, SaveInterval: interval, Log: slog.New(slog.DiscardHandler)})
 		for range 4 {
+			kernel.clock = kernel.clock.Add(time.Second)
 			if _, err := meter.Tick(); err != nil {
 				t.Fatal(err)
 			}
@@ -316,7 +317,7 @@ func TestMeterSavesAtEachTickThatIsDue(t *testing.T) {
 
 func TestMeterWithoutAStore(t *testing.T) {
 	kernel := newKernel()
-	meter := NewMeter(MeterOptions{Source: kernel, Log: slog.New(slog.DiscardHandler)})
+	meter := NewMeter(MeterOptions{Source: kernel, Now: kernel.now, Log: slog.New(slog.DiscardHandler)})
 	for _, ports := range []Ports{aliceAndBob, aliceOnly} {
 		if err := meter.SetPorts(ports); err != nil {
 			t.Fatal(err)
@@ -465,6 +466,34 @@ func TestMeterDoesNotCountWhatAFileSays(t *testing.T) {
 		t.Errorf("the status is %+v", status)
 	}
 	b.expectSaidOnce(t, "found=restored")
+}
+
+func TestMeterSaysOnceWhatItCannotMend(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	refused := errors.New("refused")
+	record := b.kernel.before
+	b.kernel.before = func(call string) error {
+		if strings.HasPrefix(call, "install") {
+			return refused
+		}
+		return record(call)
+	}
+	b.kernel.load(nil)
+	for range 3 {
+		if _, err := b.Tick(); err == nil {
+			t.Error("a tick without a table succeeds")
+		}
+	}
+	b.expectSaidOnce(t, "put right")
+	if b.Status().Reinstalls != 0 {
+		t.Error("a repair that failed is counted")
+	}
+	b.kernel.before = record
+	_, _ = b.Tick() // mends it; there was nothing to read
+	b.tick(t)
+	if b.Status().Reinstalls != 1 {
+		t.Errorf("%d repairs are counted, expected 1", b.Status().Reinstalls)
+	}
 }
 
 // TestSettleOnARestoredTable ends an agent before it has replaced the table:

@@ -37,7 +37,7 @@ type Reading struct {
 // Sample is one reading of all counters in the table, whether a port in force
 // has them or not.
 type Sample struct {
-	Time     time.Time // with its monotonic part
+	Time     time.Time // when the reading began, with its monotonic part; the reader's caller sets it
 	Epoch    Epoch
 	Readings []Reading // each key once, in no order to rely on
 }
@@ -53,7 +53,7 @@ var (
 
 // Source is what the accounting is fed by: the kernel's table of counters.
 type Source interface {
-	// Read fills sample, reusing its slice. It fails with ErrNoTable or
+	// Read fills epoch and readings of the sample, reusing its slice. It fails with ErrNoTable or
 	// ErrRestored where there is nothing to count.
 	Read(sample *Sample) error
 	// Verify compares the table with what it should be for the ports and

@@ -174,7 +174,7 @@ func (w *world) newAgent() *Meter {
 	}
 	w.epoch = Epoch{}
 	return NewMeter(MeterOptions{
-		Source: w.kernel, Store: w.disk, Saved: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
+		Source: w.kernel, Now: w.kernel.now, Store: w.disk, Saved: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

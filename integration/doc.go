@@ -3,8 +3,8 @@
 // nft, setpriv and Netdata, and below it what ssmonitor knows of each of them.
 //
 // The tests need root and the packages shadowsocks-libev, nftables, iproute2,
-// curl, util-linux, bsdutils, netdata-core, netdata-plugins-bash and
-// netdata-plugins-python. Where something is missing a test is skipped and says
+// curl, util-linux, bsdutils, netdata-core, netdata-plugins-bash,
+// netdata-plugins-python, netdata-web and chromium. Where something is missing a test is skipped and says
 // what; with CI=true it fails. All of it happens inside a mount, process and
 // network namespace of the tests' own, in which even their files are: however
 // the tests end, no process, interface or ruleset is left behind, and no

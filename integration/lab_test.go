@@ -116,8 +116,8 @@ func hideHost() error {
 	return os.Setenv("TMPDIR", temporary)
 }
 
-// require skips the test where root or one of the programs is missing; with
-// CI=true the test fails.
+// require skips the test where root or one of the programs, or of the files
+// named by an absolute path, is missing; with CI=true the test fails.
 func require(t *testing.T, programs ...string) {
 	t.Helper()
 	var missing []string
@@ -125,7 +125,11 @@ func require(t *testing.T, programs ...string) {
 		missing = append(missing, "root")
 	}
 	for _, program := range append([]string{"ip", "nft"}, programs...) {
-		if _, err := exec.LookPath(program); err != nil {
+		find := exec.LookPath
+		if filepath.IsAbs(program) {
+			find = filepath.EvalSymlinks
+		}
+		if _, err := find(program); err != nil {
 			missing = append(missing, program)
 		}
 	}

@@ -3,7 +3,6 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -121,7 +120,6 @@ func (r *reader) start() {
 	r.attempt++
 	r.cursor, r.met, r.extra, r.twice = 0, 0, 0, false
 	r.sample.Readings = r.sample.Readings[:0]
-	r.sample.Time = time.Now()
 }
 
 // take adds one counter to the sample.

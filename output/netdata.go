@@ -224,17 +224,19 @@ func (c *chart) appendChart(dst []byte, label string, seconds int, options strin
 		strconv.Itoa(c.priority), strconv.Itoa(seconds), options, "ssmonitor.plugin", "nftables")
 }
 
-// update appends the totals. Without a value just before, or with since 0,
-// Netdata takes the time of arrival.
+// update appends the totals, or where one fell that there is no value: without
+// a word Netdata would spread what follows over the time before. Without a
+// value just before, or with since 0, Netdata takes the time of arrival.
 func (c *chart) update(dst []byte, since int64, received, sent uint64) []byte {
 	fell := c.received.advance(received)
-	if c.sent.advance(sent) || fell {
-		c.continuous = false
-		return dst
-	}
+	fell = c.sent.advance(sent) || fell
 	dst = append(dst, "BEGIN '"...)
 	dst = append(dst, c.id...)
 	dst = append(dst, '\'')
+	if fell {
+		c.continuous = false
+		return append(dst, "\nSET 'received' = ''\nSET 'sent' = ''\nEND\n\n"...)
+	}
 	if c.continuous && since > 0 {
 		dst = append(dst, ' ')
 		dst = strconv.AppendInt(dst, since, 10)

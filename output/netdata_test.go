@@ -131,6 +131,9 @@ func TestChartsNeverFall(t *testing.T) {
 		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, 100), count(0, total)))); err != nil {
 			t.Fatal(err)
 		}
+		if fell := i == 2 || i == 5; strings.Contains(text.String(), "BEGIN '"+id+"'\nSET 'received' = ''\nSET 'sent' = ''") != fell {
+			t.Errorf("reading %d: told as a gap: %t", i, !fell)
+		}
 		before := 0
 		if chart := reader.charts[id]; chart != nil {
 			before = len(chart.updates)

@@ -24,6 +24,7 @@ const (
 // lose a value or crash.
 type netdata struct {
 	charts map[string]*netdataChart
+	gaps   int           // dimensions without a value since the last BEGIN
 	scope  *netdataChart // of CLABEL, DIMENSION: the last CHART; of SET: the last BEGIN
 	inside string        // the keyword that opened the scope
 	labels bool          // some are not committed
@@ -222,6 +223,10 @@ func (n *netdata) set(words []string) error {
 	if !found {
 		return errors.New("the dimension does not exist")
 	}
+	if words[1] == "" {
+		n.gaps++
+		return nil
+	}
 	value, err := strconv.ParseInt(words[1], 10, 64)
 	if err != nil || strconv.FormatInt(value, 10) != words[1] {
 		return errors.New("the value is not plain decimal within int64")
@@ -238,10 +243,14 @@ func (n *netdata) end(words []string) error {
 	if n.inside != "BEGIN" || len(words) != 0 {
 		return errors.New("outside of BEGIN, or with arguments")
 	}
-	if set := len(n.scope.updates[len(n.scope.updates)-1].values); set != len(n.scope.dimensions) {
-		return fmt.Errorf("%d of %d dimensions have a value", set, len(n.scope.dimensions))
+	last := len(n.scope.updates) - 1
+	switch set := len(n.scope.updates[last].values); {
+	case n.gaps == len(n.scope.dimensions) && set == 0:
+		n.scope.updates = n.scope.updates[:last]
+	case n.gaps > 0 || set != len(n.scope.dimensions):
+		return fmt.Errorf("%d of %d dimensions have a value, %d a gap", set, len(n.scope.dimensions), n.gaps)
 	}
-	n.scope, n.inside = nil, ""
+	n.scope, n.inside, n.gaps = nil, "", 0
 	return nil
 }
 
