@@ -56,7 +56,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \
 		for target in $$(cd "$$folder" && grep -hos '^func Fuzz[A-Za-z0-9]*' *_test.go | sed 's/^func //'); do \
 			echo "fuzzing $$target"; \
-			(cd "$$folder" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+			(cd "$$folder" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s .) || exit 1; \
 		done; \
 	done
 

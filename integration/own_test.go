@@ -1,0 +1,57 @@
+package integration_test
+
+import (
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+// TestSetupWorksThroughAnAgentThatOwnsTheTable has the other commands meet a
+// table that they may not change. --own yes fails where the kernel can't keep
+// one; package kernels shows what happens there.
+func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	ssmonitor.setup(t, "--port", "20000=alice")
+	server.sendToItself(t, 20000, 5)
+	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
+	agent.waitServing(t, 20000)
+
+	// What the plain table had counted is in the totals before it went.
+	server.sendToItself(t, 20000, 5)
+	if got := agent.packetsIn(t, 20000); got != 10 {
+		t.Errorf("the total is %d packets, want 10", got)
+	}
+
+	ssmonitor.fail(t, 0, []string{"the running agent owns the table"},
+		"setup", "--ports", ssmonitor.list, "--port", "20000=alice", "--port", "20001=bob")
+	agent.waitServing(t, 20000, 20001)
+	server.nft(t, "flush ruleset")
+	server.sendToItself(t, 20001, 7)
+	if got := agent.packetsIn(t, 20001); got != 7 {
+		t.Errorf("the total of the new port is %d packets, want 7", got)
+	}
+	ssmonitor.fail(t, 1, []string{"held by process", "run"}, "teardown")
+	ssmonitor.fail(t, 1, []string{"held by process", "run"}, "teardown", "--purge")
+	agent.stop(t)
+
+	// Nobody owns it now: another agent adopts it, teardown removes it.
+	agent = ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
+	agent.waitServing(t, 20000, 20001)
+	if first, second := agent.packetsIn(t, 20000), agent.packetsIn(t, 20001); first != 10 || second != 7 {
+		t.Errorf("after a restart the totals are %d and %d packets, want 10 and 7", first, second)
+	}
+	agent.stop(t)
+	ssmonitor.succeed(t, "teardown")
+	if ruleset := server.ruleset(t); ruleset != "" {
+		t.Errorf("after teardown there is still:\n%s", ruleset)
+	}
+}
+
+// packetsIn returns the total of UDP packets that came to a port.
+func (a agent) packetsIn(t *testing.T, port uint16) uint64 {
+	t.Helper()
+	return totals(a.report(t))[accounting.Key{Port: port, Protocol: accounting.UDP, Direction: accounting.In}].Packets
+}
