@@ -7,7 +7,7 @@ BUILD   ?= build
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
 
 # Debian packages that the tests run, or run against.
-PACKAGES := gcc libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
+PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static
 
