@@ -104,6 +104,20 @@ func find(payload []byte, kind uint16) []byte {
 	return nil
 }
 
+// findUserdata returns the value of the first entry of a type in a table's user
+// data: type, length and value, one byte each of the first two. Any process may
+// have written it; google/nftables' own reader panics where it is cut short.
+func findUserdata(data []byte, kind byte) []byte {
+	for len(data) >= 2 && len(data) >= 2+int(data[1]) {
+		value, rest := data[2:2+int(data[1])], data[2+int(data[1]):]
+		if data[0] == kind {
+			return value
+		}
+		data = rest
+	}
+	return nil
+}
+
 func textValue(value []byte) string { return string(trimZero(value)) }
 
 func trimZero(value []byte) []byte {

@@ -113,9 +113,8 @@ func decodeTable(payload []byte) *tableInfo {
 		case tableAttributeOwner:
 			info.owner = uint32Value(a.value)
 		case tableAttributeUserdata:
-			comment, _ := userdata.GetString(a.value, userdata.TypeComment)
-			info.marked = comment == Mark
-			copy(info.epoch[:], userdata.Get(a.value, epochType))
+			info.marked = textValue(findUserdata(a.value, byte(userdata.TypeComment))) == Mark
+			copy(info.epoch[:], findUserdata(a.value, epochType))
 		}
 	}
 	return info
