@@ -53,12 +53,7 @@ fault: packages ## faults on the real kernel for DURATION, with the figures; two
 	$(GO) test ./integration -run '^TestFaults$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
-	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{else if .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r folder; do \
-		for target in $$(cd "$$folder" && grep -hos '^func Fuzz[A-Za-z0-9]*' *_test.go | sed 's/^func //'); do \
-			echo "fuzzing $$target"; \
-			(cd "$$folder" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s .) || exit 1; \
-		done; \
-	done
+	integration/fuzz.sh $(FUZZTIME)
 
 bench: ## the figures of the README, as ratios in one run (root)
 	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./nft/benchtable
