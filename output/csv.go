@@ -89,6 +89,9 @@ func (f *CSVFile) Remove() error {
 func (f *CSVFile) Clean() error {
 	directory, base := filepath.Split(f.path)
 	entries, err := os.ReadDir(filepath.Clean(directory))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was left; that nothing can be written is said by Write
+	}
 	if err != nil {
 		return fmt.Errorf("looking for files that a killed agent left: %w", err)
 	}
