@@ -252,7 +252,7 @@ func (m *Meter) heal(readErr error) error {
 	}
 	if !slices.Equal(findings, m.unmended) {
 		for _, finding := range findings {
-			m.log.Warn("the table was changed by somebody else and is put right", "found", finding)
+			m.log.Warn("the table is not as it should be and is put right", "found", finding)
 		}
 	}
 	m.unmended = findings
