@@ -9,8 +9,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
 // bufferSize is what the kernel fills a dump's datagrams up to (it stops at
@@ -287,99 +285,4 @@ func (c *conn) commit(b *batch) error {
 		return refused
 	}
 	return nil
-}
-
-// add takes the refusals out of an answer to sent.
-func (e *batchError) add(sent, answer []byte) error {
-	for len(answer) > 0 {
-		m, rest, err := nextMessage(answer)
-		if err != nil {
-			return err
-		}
-		answer = rest
-		number := m.errorNumber()
-		if m.kind() != unix.NLMSG_ERROR || number == 0 {
-			continue
-		}
-		// The failed request's header follows the number.
-		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
-			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
-		}
-		e.failures = append(e.failures, failure{int(m.sequence()) - 2, number})
-		if e.first == nil {
-			e.first = newOpError(sent, m.sequence(), number)
-		}
-	}
-	return nil
-}
-
-// newOpError explains the kernel's refusal of the message with the sequence.
-func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
-	e := &OpError{Op: "changing the ruleset", Err: number}
-	var kind uint16
-	for len(sent) > 0 {
-		m, rest, err := nextMessage(sent)
-		if err != nil {
-			break
-		}
-		if m.sequence() == sequence {
-			kind = m.kind()
-			e.Op = describe(m)
-			break
-		}
-		sent = rest
-	}
-	switch {
-	case number == unix.EPERM:
-		e.Reason = ErrPermission
-	case number == unix.ENOENT && kind == newRule:
-		e.Reason = ErrNoObjectReference
-	case number == unix.EOPNOTSUPP && kind == newTable:
-		e.Reason = ErrOwnUnsupported
-	case number == unix.EOPNOTSUPP && kind == batchBegin:
-		e.Reason = ErrNoNFTables
-	}
-	return e
-}
-
-// describe says in words what a message of a batch does.
-func describe(m message) string {
-	name := func(attribute uint16) string { return textValue(find(m.payload(), attribute)) }
-	switch m.kind() {
-	case newTable:
-		return "making table inet " + name(unix.NFTA_TABLE_NAME)
-	case deleteTable:
-		return "deleting table inet " + name(unix.NFTA_TABLE_NAME)
-	case newObject:
-		return "adding counter " + name(unix.NFTA_OBJ_NAME)
-	case deleteObject:
-		return "deleting counter " + name(unix.NFTA_OBJ_NAME)
-	case newSet:
-		return "adding map " + name(unix.NFTA_SET_NAME)
-	case deleteSet:
-		return "deleting set " + name(unix.NFTA_SET_NAME)
-	case newElement:
-		return "adding ports to map " + name(unix.NFTA_SET_ELEM_LIST_SET)
-	case deleteElement:
-		return "taking " + describeElement(m) + " out of map " + name(unix.NFTA_SET_ELEM_LIST_SET)
-	case newChain:
-		return "adding chain " + name(unix.NFTA_CHAIN_NAME)
-	case deleteChain:
-		return "deleting chain " + name(unix.NFTA_CHAIN_NAME)
-	case newRule:
-		return "adding the rule of chain " + name(unix.NFTA_RULE_CHAIN)
-	case deleteRule:
-		return "deleting the rules of chain " + name(unix.NFTA_RULE_CHAIN)
-	}
-	return "changing the ruleset"
-}
-
-func describeElement(m message) string {
-	element := find(find(m.payload(), unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
-	value := find(find(element, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
-	key, ok := parseElementKey(value, accounting.In)
-	if !ok {
-		return "an element"
-	}
-	return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"ssmonitor/accounting"
 )
 
@@ -93,4 +95,118 @@ func (e *batchError) without(keys []accounting.Key, number syscall.Errno) []acco
 		}
 	}
 	return kept
+}
+
+// add takes the refusals out of an answer to sent.
+func (e *batchError) add(sent, answer []byte) error {
+	for len(answer) > 0 {
+		m, rest, err := nextMessage(answer)
+		if err != nil {
+			return err
+		}
+		answer = rest
+		number := m.errorNumber()
+		if m.kind() != unix.NLMSG_ERROR || number == 0 {
+			continue
+		}
+		// The failed request's header follows the number.
+		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
+			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
+		}
+		e.failures = append(e.failures, failure{int(m.sequence()) - 2, number})
+		if e.first == nil {
+			e.first = newOpError(sent, m.sequence(), number)
+		}
+	}
+	return nil
+}
+
+// newOpError explains the kernel's refusal of the message with the sequence.
+func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
+	e := &OpError{Op: "changing the ruleset", Err: number}
+	var kind uint16
+	for len(sent) > 0 {
+		m, rest, err := nextMessage(sent)
+		if err != nil {
+			break
+		}
+		if m.sequence() == sequence {
+			kind = m.kind()
+			e.Op = describe(m)
+			break
+		}
+		sent = rest
+	}
+	switch {
+	case number == unix.EPERM:
+		e.Reason = ErrPermission
+	case number == unix.ENOENT && kind == newRule:
+		e.Reason = ErrNoObjectReference
+	case number == unix.EOPNOTSUPP && kind == newTable:
+		e.Reason = ErrOwnUnsupported
+	case number == unix.EOPNOTSUPP && kind == batchBegin:
+		e.Reason = ErrNoNFTables
+	}
+	return e
+}
+
+// describe says in words what a message of a batch does.
+func describe(m message) string {
+	change, known := changes[m.kind()]
+	if !known {
+		return "changing the ruleset"
+	}
+	if m.kind() == deleteElement {
+		return "taking " + describeElement(m) + " out of map " + textValue(find(m.payload(), change.name))
+	}
+	return change.words + textValue(find(m.payload(), change.name))
+}
+
+// changes are the messages of a batch: what each does, and the attribute with
+// the name of what it does it to.
+var changes = map[uint16]struct {
+	words string
+	name  uint16
+}{
+	newTable:      {"making table inet ", unix.NFTA_TABLE_NAME},
+	deleteTable:   {"deleting table inet ", unix.NFTA_TABLE_NAME},
+	newObject:     {"adding counter ", unix.NFTA_OBJ_NAME},
+	deleteObject:  {"deleting counter ", unix.NFTA_OBJ_NAME},
+	newSet:        {"adding map ", unix.NFTA_SET_NAME},
+	deleteSet:     {"deleting set ", unix.NFTA_SET_NAME},
+	newElement:    {"adding ports to map ", unix.NFTA_SET_ELEM_LIST_SET},
+	deleteElement: {"", unix.NFTA_SET_ELEM_LIST_SET},
+	newChain:      {"adding chain ", unix.NFTA_CHAIN_NAME},
+	deleteChain:   {"deleting chain ", unix.NFTA_CHAIN_NAME},
+	newRule:       {"adding the rule of chain ", unix.NFTA_RULE_CHAIN},
+	deleteRule:    {"deleting the rules of chain ", unix.NFTA_RULE_CHAIN},
+}
+
+func describeElement(m message) string {
+	element := find(find(m.payload(), unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
+	value := find(find(element, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
+	key, ok := parseElementKey(value, accounting.In)
+	if !ok {
+		return "an element"
+	}
+	return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
+}
+
+// readError explains a refusal to read.
+func readError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	number := unix.Errno(0)
+	if !errors.As(err, &number) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	e := &OpError{Op: op, Err: number}
+	switch number {
+	case unix.EPERM:
+		e.Reason = ErrPermission
+	case unix.EINVAL, unix.EOPNOTSUPP:
+		e.Reason = ErrNoNFTables
+	}
+	return e
 }

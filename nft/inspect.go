@@ -2,7 +2,6 @@ package nft
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
@@ -64,25 +63,6 @@ func request(kind, flags uint16, attributes func(*encoder)) []byte {
 	}
 	e.end()
 	return e.buffer
-}
-
-// readError explains a refusal to read.
-func readError(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	number := unix.Errno(0)
-	if !errors.As(err, &number) {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	e := &OpError{Op: op, Err: number}
-	switch number {
-	case unix.EPERM:
-		e.Reason = ErrPermission
-	case unix.EINVAL, unix.EOPNOTSUPP:
-		e.Reason = ErrNoNFTables
-	}
-	return e
 }
 
 // getTable returns what the kernel says of the table and the generation, or nil
