@@ -27,6 +27,7 @@ for file in $(git grep -l '^func Fuzz' -- '*_test.go'); do
         for try in 1 2 3; do
             fuzz "./$(dirname "$file")" "$target" && break
             [ $try -lt 3 ] && interrupted || exit 1
+            echo "Go's own deadline ended $target, which found nothing: once more"
         done
     done
 done
