@@ -131,7 +131,7 @@ func (r *reader) take(m message) error {
 	}
 	place, known := r.cursor, r.cursor < len(r.expected) && r.expected[r.cursor] == reading.Key
 	if !known {
-		place, known = r.lookup(reading.Key)
+		place, known = r.place[reading.Key]
 	}
 	switch {
 	case !known:
@@ -146,11 +146,6 @@ func (r *reader) take(m message) error {
 	}
 	r.sample.Readings = append(r.sample.Readings, reading)
 	return nil
-}
-
-func (r *reader) lookup(key accounting.Key) (int, bool) {
-	place, known := r.place[key]
-	return place, known
 }
 
 // identify finds out which table was read. same is false when it is another

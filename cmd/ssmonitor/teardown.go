@@ -87,7 +87,7 @@ func retire(table *nft.Table, meter *accounting.Meter) error {
 	if err := table.Stop(); err != nil {
 		return err
 	}
-	if err := meter.Settle(); err != nil && !errors.Is(err, accounting.ErrRestored) {
+	if err := meter.Settle(); err != nil {
 		return fmt.Errorf("%w; counting has ended, the counters are kept: mend this and try again", err)
 	}
 	return table.Remove()
