@@ -1,0 +1,67 @@
+package accounting
+
+import (
+	"fmt"
+	"time"
+)
+
+// Period is the length of time that one line of a usage report stands for.
+type Period string
+
+// The periods that usage is kept by, and ByTotal, which stands for all of the
+// time that a report covers.
+const (
+	ByHour  Period = "hour"
+	ByDay   Period = "day"
+	ByMonth Period = "month"
+	ByTotal Period = "total"
+)
+
+// ParsePeriod returns the period with the name hour, day, month or total.
+func ParsePeriod(name string) (Period, error) {
+	switch period := Period(name); period {
+	case ByHour, ByDay, ByMonth, ByTotal:
+		return period, nil
+	}
+	return "", fmt.Errorf("period %q: want hour, day, month or total", name)
+}
+
+// UsageQuery selects a part of the recorded usage.
+type UsageQuery struct {
+	By Period
+	// Since and Until bound the report: a period is in it if it begins at
+	// Since or later and before Until. A zero time is no bound.
+	Since, Until time.Time
+	// Clients and Ports restrict the report; empty slices select everything. A
+	// client without a name is selected by its port.
+	Clients []string
+	Ports   []uint16
+}
+
+// UsageRow is what one client used in one period on one port by one protocol.
+type UsageRow struct {
+	// Start and End bound the period in the zone of the report. For ByTotal
+	// they bound the recorded usage.
+	Start, End time.Time
+	Client     string // empty if the port has no name
+	Port       uint16
+	Protocol   Protocol
+	In, Out    Count
+}
+
+// UsageGap is a time whose history was lost, with the traffic that the counters
+// show for it. The traffic is included in the row of the period in which it was
+// read, so that the sum of all rows stays the total.
+type UsageGap struct {
+	Since, Until time.Time
+	In, Out      Count
+}
+
+// Usage is the answer to a [UsageQuery].
+type Usage struct {
+	Query    UsageQuery
+	Zone     *time.Location
+	MonthDay int        // day on which a month begins, 1 to 28
+	Rows     []UsageRow // sorted by Start, Client, Port and Protocol
+	Gaps     []UsageGap // sorted by Since
+}
