@@ -3,6 +3,7 @@ package accounting
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Protocol is a transport protocol by its IANA number.
@@ -73,8 +74,13 @@ type Key struct {
 // String returns the counter's name in the kernel: PROTO-PORT-DIRECTION, as in
 // tcp-20000-in. It begins with a letter, since nft can't read back a listing
 // in which a name begins with a digit.
-func (k Key) String() string {
-	return fmt.Sprintf("%s-%d-%s", k.Protocol, k.Port, k.Direction)
+func (k Key) String() string { return string(k.AppendText(nil)) }
+
+// AppendText appends what String returns to b and returns the extended slice.
+func (k Key) AppendText(b []byte) []byte {
+	b = append(append(b, k.Protocol.String()...), '-')
+	b = strconv.AppendUint(b, uint64(k.Port), 10)
+	return append(append(b, '-'), k.Direction.String()...)
 }
 
 // Compare orders keys by port, protocol and direction.

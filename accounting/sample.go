@@ -32,6 +32,9 @@ type Reading struct {
 	Key    Key
 	Handle uint64
 	Count  Count
+	// Loaded is true of a counter that somebody loaded from a saved ruleset, so
+	// that it began with an old value and not at 0.
+	Loaded bool
 }
 
 // Sample is one reading of all counters in the table, whether a port in force

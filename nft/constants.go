@@ -4,23 +4,38 @@ import "golang.org/x/sys/unix"
 
 // Constants of include/uapi/linux/netfilter/nf_tables.h that x/sys/unix lacks.
 const (
+	tableFlagDormant = 0x1 // NFT_TABLE_F_DORMANT
 	tableFlagOwner   = 0x2 // NFT_TABLE_F_OWNER, since Linux 5.12
 	tableFlagPersist = 0x4 // NFT_TABLE_F_PERSIST, since Linux 6.9
 
-	tableAttributeHandle   = 4 // NFTA_TABLE_HANDLE (__u64, be)
-	tableAttributeUserdata = 6 // NFTA_TABLE_USERDATA: type, length, value; see below
-	tableAttributeOwner    = 7 // NFTA_TABLE_OWNER (__u32, be): netlink port id
+	attrTableHandle   = 4 // NFTA_TABLE_HANDLE (__u64, be)
+	attrTableUserdata = 6 // NFTA_TABLE_USERDATA: type, length, value; see udataEpoch
 
-	objectAttributeHandle = 6 // NFTA_OBJ_HANDLE (__u64, be)
+	attrChainFlags   = 10  // NFTA_CHAIN_FLAGS (__u32, be)
+	chainFlagBinding = 0x4 // NFT_CHAIN_BINDING: the anonymous chain of a jump, removed with its rule
+
+	attrObjHandle   = 6 // NFTA_OBJ_HANDLE (__u64, be)
+	attrObjUserdata = 8 // NFTA_OBJ_USERDATA, since Linux 5.10; see udataCreated
+
+	attrFlowtableTable = 1 // NFTA_FLOWTABLE_TABLE
+	attrFlowtableName  = 2 // NFTA_FLOWTABLE_NAME
+
+	elemFlagCatchall = 0x2 // NFT_SET_ELEM_CATCHALL: the element `*`, which has no key
+
+	attrBatchGenID = 1 // NFNL_BATCH_GENID (__u32, be): include/uapi/linux/netfilter/nfnetlink.h
+	attrGenID      = 1 // NFTA_GEN_ID (__u32, be)
 )
 
-// epochType is the type of our entry in a table's user data, beside the
-// comment (type 0, NFTNL_UDATA_TABLE_COMMENT of libnftnl). nft neither prints
-// nor restores it, so a table that was loaded from a file has none.
-const epochType = 200
+// Types of our own entries in user data, beside the comment (type 0,
+// NFTNL_UDATA_TABLE_COMMENT of libnftnl). nft neither prints nor restores them:
+// a table or a counter that was loaded from a file has none.
+const (
+	udataEpoch   = 200 // of a table: its accounting.Epoch
+	udataCreated = 200 // of a counter: ssmonitor created it, so it began at 0
+)
 
 // Data types of nft's concatenation: src/datatype.h of nftables. A
-// concatenation is six bits a field, first field highest.
+// concatenation takes six bits per field, the first field highest.
 const (
 	typeInetProtocol = 12
 	typeInetService  = 13
@@ -29,9 +44,8 @@ const (
 	mapKeyType = typeInetProtocol<<typeBits | typeInetService
 )
 
-// accept is NF_ACCEPT of include/uapi/linux/netfilter.h, the verdict that ends
-// our chains.
-const accept = 1
+// verdictAccept is NF_ACCEPT of include/uapi/linux/netfilter.h.
+const verdictAccept = 1
 
 // routeLocal is RTN_LOCAL of include/uapi/linux/rtnetlink.h.
 const routeLocal = unix.RTN_LOCAL
@@ -40,29 +54,34 @@ const routeLocal = unix.RTN_LOCAL
 const (
 	subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
 
-	newTable       = subsystem | unix.NFT_MSG_NEWTABLE
-	getTable       = subsystem | unix.NFT_MSG_GETTABLE
-	deleteTable    = subsystem | unix.NFT_MSG_DELTABLE
-	newChain       = subsystem | unix.NFT_MSG_NEWCHAIN
-	getChain       = subsystem | unix.NFT_MSG_GETCHAIN
-	deleteChain    = subsystem | unix.NFT_MSG_DELCHAIN
-	newRule        = subsystem | unix.NFT_MSG_NEWRULE
-	getRule        = subsystem | unix.NFT_MSG_GETRULE
-	deleteRule     = subsystem | unix.NFT_MSG_DELRULE
-	newSet         = subsystem | unix.NFT_MSG_NEWSET
-	getSet         = subsystem | unix.NFT_MSG_GETSET
-	deleteSet      = subsystem | unix.NFT_MSG_DELSET
-	newElement     = subsystem | unix.NFT_MSG_NEWSETELEM
-	getElement     = subsystem | unix.NFT_MSG_GETSETELEM
-	deleteElement  = subsystem | unix.NFT_MSG_DELSETELEM
-	newObject      = subsystem | unix.NFT_MSG_NEWOBJ
-	getObject      = subsystem | unix.NFT_MSG_GETOBJ
-	deleteObject   = subsystem | unix.NFT_MSG_DELOBJ
-	getGeneration  = subsystem | unix.NFT_MSG_GETGEN
-	batchBegin     = unix.NFNL_MSG_BATCH_BEGIN
-	batchEnd       = unix.NFNL_MSG_BATCH_END
-	familyInet     = unix.NFPROTO_INET
-	familyAny      = unix.NFPROTO_UNSPEC
-	headerLength   = unix.SizeofNlMsghdr + 4 // struct nlmsghdr and struct nfgenmsg
-	attributeSpace = unix.SizeofNlAttr
+	msgNewTable      = subsystem | unix.NFT_MSG_NEWTABLE
+	msgGetTable      = subsystem | unix.NFT_MSG_GETTABLE
+	msgDelTable      = subsystem | unix.NFT_MSG_DELTABLE
+	msgNewChain      = subsystem | unix.NFT_MSG_NEWCHAIN
+	msgGetChain      = subsystem | unix.NFT_MSG_GETCHAIN
+	msgDelChain      = subsystem | unix.NFT_MSG_DELCHAIN
+	msgNewRule       = subsystem | unix.NFT_MSG_NEWRULE
+	msgGetRule       = subsystem | unix.NFT_MSG_GETRULE
+	msgDelRule       = subsystem | unix.NFT_MSG_DELRULE
+	msgNewSet        = subsystem | unix.NFT_MSG_NEWSET
+	msgGetSet        = subsystem | unix.NFT_MSG_GETSET
+	msgDelSet        = subsystem | unix.NFT_MSG_DELSET
+	msgNewElement    = subsystem | unix.NFT_MSG_NEWSETELEM
+	msgGetElement    = subsystem | unix.NFT_MSG_GETSETELEM
+	msgDelElement    = subsystem | unix.NFT_MSG_DELSETELEM
+	msgNewObject     = subsystem | unix.NFT_MSG_NEWOBJ
+	msgGetObject     = subsystem | unix.NFT_MSG_GETOBJ
+	msgDelObject     = subsystem | unix.NFT_MSG_DELOBJ
+	msgGetFlowtable  = subsystem | unix.NFT_MSG_GETFLOWTABLE
+	msgDelFlowtable  = subsystem | unix.NFT_MSG_DELFLOWTABLE
+	msgNewGeneration = subsystem | unix.NFT_MSG_NEWGEN
+	msgGetGeneration = subsystem | unix.NFT_MSG_GETGEN
+	msgBatchBegin    = unix.NFNL_MSG_BATCH_BEGIN
+	msgBatchEnd      = unix.NFNL_MSG_BATCH_END
+)
+
+const (
+	familyInet   = unix.NFPROTO_INET
+	familyAny    = unix.NFPROTO_UNSPEC
+	headerLength = unix.SizeofNlMsghdr + 4 // struct nlmsghdr and struct nfgenmsg
 )

@@ -10,18 +10,18 @@ import (
 )
 
 // message is one whole netlink message: struct nlmsghdr, struct nfgenmsg where
-// its kind has one, and the payload. It is what nextMessage returns, so that all
+// its type has one, and the payload. It is what nextMessage returns, so that all
 // of that is there.
 type message []byte
 
-func (m message) kind() uint16     { return binary.NativeEndian.Uint16(m[4:]) }
+func (m message) typ() uint16      { return binary.NativeEndian.Uint16(m[4:]) }
 func (m message) flags() uint16    { return binary.NativeEndian.Uint16(m[6:]) }
 func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
 
 // generation returns nfgenmsg.res_id, the low 16 bits of the ruleset's generation,
 // and 0 for NLMSG_ERROR and NLMSG_DONE, which have none.
 func (m message) generation() uint16 {
-	if m.kind() < unix.NLMSG_MIN_TYPE {
+	if m.typ() < unix.NLMSG_MIN_TYPE {
 		return 0
 	}
 	return binary.BigEndian.Uint16(m[headerLength-2:])
@@ -30,7 +30,7 @@ func (m message) generation() uint16 {
 // payload returns the attributes; of NLMSG_ERROR and NLMSG_DONE all after the
 // header.
 func (m message) payload() []byte {
-	if m.kind() < unix.NLMSG_MIN_TYPE {
+	if m.typ() < unix.NLMSG_MIN_TYPE {
 		return m[unix.SizeofNlMsghdr:]
 	}
 	return m[headerLength:]
@@ -46,16 +46,15 @@ func nextMessage(datagram []byte) (m message, rest []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
 	}
 	m = datagram[:length]
-	if m.kind() >= unix.NLMSG_MIN_TYPE && length < headerLength {
+	if m.typ() >= unix.NLMSG_MIN_TYPE && length < headerLength {
 		return nil, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", ErrMalformed, length)
 	}
-	next := (length + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1)
-	return m, datagram[min(next, len(datagram)):], nil
+	return m, datagram[min(nlaAlign(length), len(datagram)):], nil
 }
 
-// errorNumber returns what NLMSG_ERROR and NLMSG_DONE begin with: a negative
-// error number, or 0 for success.
-func (m message) errorNumber() unix.Errno {
+// errno returns what NLMSG_ERROR and NLMSG_DONE begin with: a negative error
+// number, or 0 for success.
+func (m message) errno() unix.Errno {
 	if len(m.payload()) < 4 {
 		return 0
 	}
@@ -68,49 +67,48 @@ func (m message) errorNumber() unix.Errno {
 // attributes walks over struct nlattr (include/uapi/linux/netlink.h).
 type attributes struct {
 	rest  []byte
-	kind  uint16
+	typ   uint16
 	value []byte
 }
 
-// next moves to the next attribute; what is cut short ends the walk.
+// next moves to the next attribute; a truncated one ends the walk.
 func (a *attributes) next() (more bool) {
-	a.kind, a.value, a.rest, more = nextAttribute(a.rest)
+	a.typ, a.value, a.rest, more = nextAttribute(a.rest)
 	return more
 }
 
 // nextAttribute splits the first attribute off a list. The decoding of counters
 // walks with it alone: it stays in registers.
-func nextAttribute(list []byte) (kind uint16, value, rest []byte, more bool) {
-	if len(list) < attributeSpace {
+func nextAttribute(list []byte) (typ uint16, value, rest []byte, more bool) {
+	if len(list) < unix.SizeofNlAttr {
 		return 0, nil, nil, false
 	}
 	length := int(binary.NativeEndian.Uint16(list))
-	if length < attributeSpace || length > len(list) {
+	if length < unix.SizeofNlAttr || length > len(list) {
 		return 0, nil, nil, false
 	}
-	kind = binary.NativeEndian.Uint16(list[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-	next := (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1)
-	return kind, list[attributeSpace:length], list[min(next, len(list)):], true
+	typ = binary.NativeEndian.Uint16(list[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+	return typ, list[unix.SizeofNlAttr:length], list[min(nlaAlign(length), len(list)):], true
 }
 
-// find returns the value of the first attribute of a kind, nil without one.
-func find(payload []byte, kind uint16) []byte {
+// find returns the value of the first attribute of a type, nil without one.
+func find(payload []byte, typ uint16) []byte {
 	a := attributes{rest: payload}
 	for a.next() {
-		if a.kind == kind {
+		if a.typ == typ {
 			return a.value
 		}
 	}
 	return nil
 }
 
-// findUserdata returns the value of the first entry of a type in a table's user
-// data: type, length and value, one byte each of the first two. Any process may
-// have written it; google/nftables' own reader panics where it is cut short.
-func findUserdata(data []byte, kind byte) []byte {
+// findUserdata returns the value of the first entry of a type in user data:
+// type, length and value, one byte each for the first two. Any process may have
+// written it; google/nftables' own reader panics if it is truncated.
+func findUserdata(data []byte, typ byte) []byte {
 	for len(data) >= 2 && len(data) >= 2+int(data[1]) {
 		value, rest := data[2:2+int(data[1])], data[2+int(data[1]):]
-		if data[0] == kind {
+		if data[0] == typ {
 			return value
 		}
 		data = rest
@@ -118,7 +116,7 @@ func findUserdata(data []byte, kind byte) []byte {
 	return nil
 }
 
-func textValue(value []byte) string { return string(trimZero(value)) }
+func str(value []byte) string { return string(trimZero(value)) }
 
 func trimZero(value []byte) []byte {
 	if n := len(value); n > 0 && value[n-1] == 0 {
@@ -142,11 +140,12 @@ func uint64Value(value []byte) uint64 {
 }
 
 // decodeCounter takes a named counter out of the attributes of NFT_MSG_NEWOBJ.
-// It does not allocate. ok is false for an object that is none of our counters.
+// It does not allocate. ok is false for an object that is not one of our counters.
 func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 	complete := 0
-	for kind, value, rest, more := nextAttribute(payload); more; kind, value, rest, more = nextAttribute(rest) {
-		switch kind {
+	reading.Loaded = true // unless our mark shows that ssmonitor created it
+	for typ, value, rest, more := nextAttribute(payload); more; typ, value, rest, more = nextAttribute(rest) {
+		switch typ {
 		case unix.NFTA_OBJ_NAME:
 			if reading.Key, ok = parseCounterName(trimZero(value)); !ok {
 				return reading, false
@@ -161,9 +160,11 @@ func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 				return reading, false
 			}
 			complete |= 2
-		case objectAttributeHandle:
+		case attrObjHandle:
 			reading.Handle = uint64Value(value)
 			complete |= 4
+		case attrObjUserdata:
+			reading.Loaded = findUserdata(value, udataCreated) == nil
 		}
 	}
 	return reading, complete == 7
@@ -172,11 +173,11 @@ func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 // decodeCount reads NFTA_COUNTER_BYTES and NFTA_COUNTER_PACKETS (__u64, be).
 func decodeCount(payload []byte) (count accounting.Count, ok bool) {
 	complete := 0
-	for kind, value, rest, more := nextAttribute(payload); more; kind, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := nextAttribute(payload); more; typ, value, rest, more = nextAttribute(rest) {
 		if len(value) != 8 {
 			continue
 		}
-		switch kind {
+		switch typ {
 		case unix.NFTA_COUNTER_BYTES:
 			count.Bytes = uint64Value(value)
 			complete |= 1

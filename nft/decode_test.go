@@ -14,8 +14,8 @@ func TestCounterNames(t *testing.T) {
 	for _, key := range append(portList(3).Keys(),
 		accounting.Key{Port: 1, Protocol: accounting.TCP},
 		accounting.Key{Port: 65535, Protocol: accounting.UDP, Direction: accounting.Out}) {
-		name := string(appendCounterName(nil, key))
-		if got, ok := parseCounterName([]byte(name)); !ok || got != key || name != key.String() {
+		name := key.String()
+		if got, ok := parseCounterName([]byte(name)); !ok || got != key {
 			t.Errorf("%+v is named %s, which reads as %+v, %t", key, name, got, ok)
 		}
 	}
@@ -45,8 +45,12 @@ func FuzzMessages(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		refused := &batchError{}
-		_ = refused.add(nil, datagram)
-		_ = refused.add(datagram, datagram)
+		sent := newBatch()
+		sent.deleteTable(TableName)
+		sent.finish()
+		for first := range uint32(4) {
+			_ = refused.add(sent, first, datagram)
+		}
 		found := &inspection{attached: map[accounting.Key]bool{}}
 		for rest := datagram; len(rest) > 0; {
 			m, next, err := nextMessage(rest)
@@ -57,7 +61,7 @@ func FuzzMessages(f *testing.F) {
 				t.Fatalf("no step in %d bytes", len(rest))
 			}
 			rest = next
-			_ = m.errorNumber()
+			_ = m.errno()
 			_ = describe(m)
 			_ = decodeTable(m.payload())
 			found.element(accounting.In, m.payload())
@@ -110,24 +114,21 @@ func writeDumps(t *testing.T) {
 	install(t, table, portList(1))
 	for name, ask := range map[string][]byte{
 		"counters": counterRequest(),
-		"table":    request(getTable, 0, func(e *encoder) { e.text(unix.NFTA_TABLE_NAME, TableName) }),
-		"elements": request(getElement, unix.NLM_F_DUMP, func(e *encoder) {
-			e.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			e.text(unix.NFTA_SET_ELEM_LIST_SET, mapName(accounting.In))
-		}),
-		"rules": request(getRule, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_RULE_TABLE, TableName) }),
-		"error": request(getTable, 0, func(e *encoder) { e.text(unix.NFTA_TABLE_NAME, "missing") }),
+		"table":    request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
+		"elements": elementsRequest(accounting.In),
+		"rules": request(msgGetRule, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_RULE_TABLE, TableName) }),
+		"error": request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
 	} {
-		if err := table.conn.ask(ask); err != nil {
+		if _, err := table.conn.send(ask); err != nil {
 			t.Fatal(err)
 		}
-		answer, err := table.conn.answer()
+		answer, err := table.conn.receive()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile("testdata/"+name+".dump", answer, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		table.conn.drainAnswers()
+		table.conn.drain()
 	}
 }

@@ -1,16 +1,25 @@
-// Package nft is the kernel's side of ssmonitor: what the table looks like
-// (layout.go, text.go), how it comes to be so (install.go), how drift is found
-// (inspect.go, verify.go) and the reader that takes all counters in one dump
-// (read.go). What others have in the firewall that changes what is counted, and
-// what the kernel can do, is for `ssmonitor check` alone (survey.go,
-// survey_rule.go, support.go).
+// Package nft is the kernel's side of ssmonitor: the table's layout (layout.go,
+// text.go, expressions.go), installing and repairing it (install.go), ending the
+// counting of ports (remove.go), finding drift (inspect.go, verify.go), the reader
+// that takes all counters in one dump (read.go), and what a kernel may lack
+// (support.go).
 //
-// All of it speaks nf_tables over netlink. github.com/google/nftables opens the
-// socket for changes and removes the table; what it has no words for (a table's
-// user data, maps to named counters and the rule that uses one) goes as raw
-// messages over the same socket, encoded by encode.go. What only asks goes over
-// a second socket, made to be read fast, and is decoded by decode.go.
+// All of it speaks nf_tables over one netlink socket (conn.go), with messages of
+// its own (encode.go, batch.go, decode.go): github.com/google/nftables cannot
+// express a table's or a counter's private user data, maps to named counters and
+// the rule that uses one. That library surveys other people's rules for
+// `ssmonitor check`.
+//
+// # What tells our own from a copy
+//
+// A table that ssmonitor creates carries a mark, its comment, and an epoch, a
+// random id, in its private user data. A counter that ssmonitor creates carries a
+// mark in its own user data. nft neither prints nor restores private user data,
+// so what was loaded from a saved ruleset lacks it: a table without an epoch is
+// replaced, and the value that a loaded counter begins with is not traffic.
+//
+// # Capability
 //
 // Every request needs CAP_NET_ADMIN in the user namespace that owns the network
-// namespace, those that only read included. No program is ever run.
+// namespace, even those that only read. No program is ever run.
 package nft

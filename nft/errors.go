@@ -59,16 +59,28 @@ func (e *OpError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// batchError is what the kernel refused of a batch, by the place of the message
-// in it. Nothing of the batch was applied.
+// batchError is what the kernel refused of a batch. Nothing of the batch was
+// applied.
 type batchError struct {
 	first    *OpError
 	failures []failure // in the order of the batch
+	lost     bool      // there were more refusals than the socket could hold
 }
 
 type failure struct {
-	index int // of the message, the batch's begin not counted
-	err   syscall.Errno
+	index int // of the message, not counting the batch's begin
+	typ   uint16
+	errno syscall.Errno
+}
+
+func (e *batchError) orNil() error {
+	switch {
+	case len(e.failures) > 0:
+		return e
+	case e.lost:
+		return &OpError{Op: "changing the ruleset", Err: unix.ENOBUFS}
+	}
+	return nil
 }
 
 func (e *batchError) Error() string {
@@ -80,71 +92,72 @@ func (e *batchError) Error() string {
 
 func (e *batchError) Unwrap() error { return e.first }
 
-// any tells whether the kernel gave the number for one of the messages.
-func (e *batchError) any(number syscall.Errno) bool {
-	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.err == number })
+// refusedWith reports whether the kernel refused one of the messages with the
+// number.
+func (e *batchError) refusedWith(errno syscall.Errno) bool {
+	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
 }
 
-// without returns the keys but for those whose message, one a key, was refused
+// isOfRule reports whether the kernel refused a rule with the number.
+func (e *batchError) isOfRule(errno syscall.Errno) bool {
+	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.typ == msgNewRule && f.errno == errno })
+}
+
+// without returns the keys except those whose message, one per key, was refused
 // with the number.
-func (e *batchError) without(keys []accounting.Key, number syscall.Errno) []accounting.Key {
-	kept := slices.Clone(keys)
-	for _, f := range slices.Backward(e.failures) {
-		if f.err == number && f.index >= 0 && f.index < len(kept) {
-			kept = slices.Delete(kept, f.index, f.index+1)
+func (e *batchError) without(keys []accounting.Key, errno syscall.Errno) []accounting.Key {
+	refused := make(map[int]bool, len(e.failures))
+	for _, f := range e.failures {
+		refused[f.index] = f.errno == errno
+	}
+	kept := make([]accounting.Key, 0, len(keys))
+	for i, key := range keys {
+		if !refused[i] {
+			kept = append(kept, key)
 		}
 	}
 	return kept
 }
 
-// add takes the refusals out of an answer to sent.
-func (e *batchError) add(sent, answer []byte) error {
+// add takes the refusals out of an answer to a batch whose messages are numbered
+// from first.
+func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 	for len(answer) > 0 {
 		m, rest, err := nextMessage(answer)
 		if err != nil {
 			return err
 		}
 		answer = rest
-		number := m.errorNumber()
-		if m.kind() != unix.NLMSG_ERROR || number == 0 {
+		errno := m.errno()
+		if m.typ() != unix.NLMSG_ERROR || errno == 0 {
 			continue
 		}
-		// The failed request's header follows the number.
+		// The header of the refused message follows the number.
 		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
 			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
 		}
-		e.failures = append(e.failures, failure{int(m.sequence()) - 2, number})
+		index := int(m.sequence() - first)
+		if m.sequence()-first >= uint32(sent.count) {
+			continue // a late answer to an earlier batch
+		}
+		refused := message(m.payload()[4:])
+		e.failures = append(e.failures, failure{index - 1, refused.typ(), errno})
 		if e.first == nil {
-			e.first = newOpError(sent, m.sequence(), number)
+			e.first = newOpError(sent.at(index), errno)
 		}
 	}
 	return nil
 }
 
-// newOpError explains the kernel's refusal of the message with the sequence.
-func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
-	e := &OpError{Op: "changing the ruleset", Err: number}
-	var kind uint16
-	for len(sent) > 0 {
-		m, rest, err := nextMessage(sent)
-		if err != nil {
-			break
-		}
-		if m.sequence() == sequence {
-			kind = m.kind()
-			e.Op = describe(m)
-			break
-		}
-		sent = rest
-	}
+// newOpError explains the kernel's refusal of a message.
+func newOpError(refused message, errno unix.Errno) *OpError {
+	e := &OpError{Op: describe(refused), Err: errno}
 	switch {
-	case number == unix.EPERM:
+	case errno == unix.EPERM:
 		e.Reason = ErrPermission
-	case number == unix.ENOENT && kind == newRule:
-		e.Reason = ErrNoObjectReference
-	case number == unix.EOPNOTSUPP && kind == newTable:
+	case errno == unix.EOPNOTSUPP && refused.typ() == msgNewTable:
 		e.Reason = ErrOwnUnsupported
-	case number == unix.EOPNOTSUPP && kind == batchBegin:
+	case errno == unix.EOPNOTSUPP && refused.typ() == msgBatchBegin:
 		e.Reason = ErrNoNFTables
 	}
 	return e
@@ -152,34 +165,36 @@ func newOpError(sent []byte, sequence uint32, number unix.Errno) *OpError {
 
 // describe says in words what a message of a batch does.
 func describe(m message) string {
-	change, known := changes[m.kind()]
+	change, known := changes[m.typ()]
 	if !known {
 		return "changing the ruleset"
 	}
-	if m.kind() == deleteElement {
-		return "taking " + describeElement(m) + " out of map " + textValue(find(m.payload(), change.name))
+	name := str(find(m.payload(), change.name))
+	if m.typ() == msgDelElement {
+		return "removing " + describeElement(m) + " from map " + name
 	}
-	return change.words + textValue(find(m.payload(), change.name))
+	return change.words + name
 }
 
-// changes are the messages of a batch: what each does, and the attribute with
-// the name of what it does it to.
+// changes are the messages of a batch: what each one does, and the attribute with
+// the name of its object.
 var changes = map[uint16]struct {
 	words string
 	name  uint16
 }{
-	newTable:      {"making table inet ", unix.NFTA_TABLE_NAME},
-	deleteTable:   {"deleting table inet ", unix.NFTA_TABLE_NAME},
-	newObject:     {"adding counter ", unix.NFTA_OBJ_NAME},
-	deleteObject:  {"deleting counter ", unix.NFTA_OBJ_NAME},
-	newSet:        {"adding map ", unix.NFTA_SET_NAME},
-	deleteSet:     {"deleting set ", unix.NFTA_SET_NAME},
-	newElement:    {"adding ports to map ", unix.NFTA_SET_ELEM_LIST_SET},
-	deleteElement: {"", unix.NFTA_SET_ELEM_LIST_SET},
-	newChain:      {"adding chain ", unix.NFTA_CHAIN_NAME},
-	deleteChain:   {"deleting chain ", unix.NFTA_CHAIN_NAME},
-	newRule:       {"adding the rule of chain ", unix.NFTA_RULE_CHAIN},
-	deleteRule:    {"deleting the rules of chain ", unix.NFTA_RULE_CHAIN},
+	msgNewTable:     {"creating table inet ", unix.NFTA_TABLE_NAME},
+	msgDelTable:     {"deleting table inet ", unix.NFTA_TABLE_NAME},
+	msgNewObject:    {"creating counter ", unix.NFTA_OBJ_NAME},
+	msgDelObject:    {"deleting counter ", unix.NFTA_OBJ_NAME},
+	msgNewSet:       {"creating map ", unix.NFTA_SET_NAME},
+	msgDelSet:       {"deleting set ", unix.NFTA_SET_NAME},
+	msgNewElement:   {"adding ports to map ", unix.NFTA_SET_ELEM_LIST_SET},
+	msgDelElement:   {"", unix.NFTA_SET_ELEM_LIST_SET},
+	msgNewChain:     {"creating chain ", unix.NFTA_CHAIN_NAME},
+	msgDelChain:     {"deleting chain ", unix.NFTA_CHAIN_NAME},
+	msgNewRule:      {"creating the rule of chain ", unix.NFTA_RULE_CHAIN},
+	msgDelRule:      {"deleting the rules of chain ", unix.NFTA_RULE_CHAIN},
+	msgDelFlowtable: {"deleting flowtable ", attrFlowtableName},
 }
 
 func describeElement(m message) string {
@@ -197,16 +212,13 @@ func readError(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	number := unix.Errno(0)
-	if !errors.As(err, &number) {
+	errno := unix.Errno(0)
+	if !errors.As(err, &errno) {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	e := &OpError{Op: op, Err: number}
-	switch number {
-	case unix.EPERM:
+	e := &OpError{Op: op, Err: errno}
+	if errno == unix.EPERM {
 		e.Reason = ErrPermission
-	case unix.EINVAL, unix.EOPNOTSUPP:
-		e.Reason = ErrNoNFTables
 	}
 	return e
 }

@@ -9,111 +9,145 @@ import (
 	"ssmonitor/accounting"
 )
 
-// tableInfo is what the kernel says of the table itself.
+// tableInfo describes the table itself. The zero value stands for no table.
 type tableInfo struct {
-	handle uint64 // never given twice in a network namespace
+	handle uint64 // from 1; never used twice in a network namespace
 	flags  uint32
-	owner  uint32 // netlink port id, where flags has tableFlagOwner
 	marked bool
 	epoch  accounting.Epoch
 }
 
-// chainInfo is a chain of the table; base is false for one without a hook.
+func (t tableInfo) exists() bool { return t.handle != 0 }
+
+// ours reports whether ssmonitor created the table and it was not loaded from a
+// file.
+func (t tableInfo) ours() bool { return t.epoch != accounting.Epoch{} }
+
+// chainInfo is a chain of the table.
 type chainInfo struct {
 	name     string
-	kind     string
+	typ      string
 	hook     uint32
 	priority int32
 	policy   uint32
-	base     bool
-	rules    [][]byte // NFTA_RULE_EXPRESSIONS of each
+	base     bool // it has a hook
+	binding  bool // it belongs to a jump in a rule and is removed with it
+	rules    [][]byte
 }
 
-// setInfo is a set or map of the table.
+// setInfo is a set or a map of the table.
 type setInfo struct {
 	name                                        string
 	flags, keyType, keyLength, objectType, size uint32
 }
 
+// objectInfo is an object of the table that is not one of our counters.
+type objectInfo struct {
+	name string
+	typ  uint32 // NFT_OBJECT_*
+}
+
 // wrongElement is an element of one of our maps that leads elsewhere than its
-// key says, or has a key that is none of ours.
+// key says, or whose key is not one of ours.
 type wrongElement struct {
 	direction accounting.Direction
 	key       []byte
+	catchall  bool // the element `*`, without a key
 	target    string
 }
 
 // inspection is the table as it was found.
 type inspection struct {
-	generation uint16
-	table      *tableInfo // nil: there is none
+	generation uint32 // of the ruleset before the first look
+	table      tableInfo
 	chains     []chainInfo
 	sets       []setInfo
+	flowtables []string
+	objects    []objectInfo
 	counters   map[accounting.Key]bool
 	attached   map[accounting.Key]bool // counters that their map's element leads to
 	wrong      []wrongElement
 }
 
-// request encodes one message that asks for something of the table.
-func request(kind, flags uint16, attributes func(*encoder)) []byte {
-	e := &encoder{}
-	e.begin(kind, flags, familyInet, 0)
-	if attributes != nil {
-		attributes(e)
-	}
-	e.end()
-	return e.buffer
+// looking is a getTable under way. Its parts are made once, since every reading
+// needs one and must not allocate.
+type looking struct {
+	request    []byte
+	count      int // of the messages in request
+	visit      func(message) error
+	refused    func(unix.Errno) error
+	generation uint32
+	table      tableInfo
 }
 
-// getTable returns what the kernel says of the table and the generation, or nil
-// where there is no such table.
-func (c *conn) getTable() (info *tableInfo, generation uint16, err error) {
-	ask := request(getTable, 0, func(e *encoder) { e.text(unix.NFTA_TABLE_NAME, TableName) })
-	err = c.get(ask, 1, func(m message) error {
-		info, generation = decodeTable(m.payload()), m.generation()
+func (l *looking) prepare() {
+	e := &encoder{}
+	e.begin(msgGetGeneration, 0, familyAny, 0)
+	e.end()
+	e.begin(msgGetTable, 0, familyInet, 0)
+	e.str(unix.NFTA_TABLE_NAME, TableName)
+	e.end()
+	l.request, l.count = e.buffer, e.count
+	l.visit = func(m message) error {
+		if m.typ() == msgNewGeneration {
+			l.generation = uint32Value(find(m.payload(), attrGenID))
+		} else {
+			l.table = decodeTable(m.payload())
+		}
 		return nil
-	}, func(_ uint32, number unix.Errno) error {
-		if number == unix.ENOENT {
+	}
+	l.refused = func(errno unix.Errno) error {
+		if errno == unix.ENOENT {
 			return nil
 		}
-		return number
-	})
-	return info, generation, readError("looking for table inet "+TableName, err)
+		return errno
+	}
 }
 
-func decodeTable(payload []byte) *tableInfo {
-	info := &tableInfo{}
+// getTable returns the generation of the ruleset and, looked up right after it,
+// the table: the zero tableInfo if there is none.
+func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
+	l := &c.looking
+	l.table = tableInfo{}
+	if err := c.get(l.request, l.count, l.visit, l.refused); err != nil {
+		return 0, tableInfo{}, readError("looking for table inet "+TableName, err)
+	}
+	return l.generation, l.table, nil
+}
+
+func decodeTable(payload []byte) (info tableInfo) {
 	a := attributes{rest: payload}
 	for a.next() {
-		switch a.kind {
+		switch a.typ {
 		case unix.NFTA_TABLE_FLAGS:
 			info.flags = uint32Value(a.value)
-		case tableAttributeHandle:
+		case attrTableHandle:
 			info.handle = uint64Value(a.value)
-		case tableAttributeOwner:
-			info.owner = uint32Value(a.value)
-		case tableAttributeUserdata:
-			info.marked = textValue(findUserdata(a.value, byte(userdata.TypeComment))) == Mark
-			copy(info.epoch[:], findUserdata(a.value, epochType))
+		case attrTableUserdata:
+			info.marked = string(trimZero(findUserdata(a.value, byte(userdata.TypeComment)))) == Mark
+			copy(info.epoch[:], findUserdata(a.value, udataEpoch))
 		}
 	}
 	return info
 }
 
-// inspect takes stock of the table.
+// inspect takes stock of the table. It fails with ErrForeignTable if the table
+// is not ours.
 func (c *conn) inspect() (*inspection, error) {
 	found := &inspection{
 		counters: make(map[accounting.Key]bool),
 		attached: make(map[accounting.Key]bool),
 	}
 	var err error
-	if found.table, found.generation, err = c.getTable(); err != nil || found.table == nil {
+	if found.generation, found.table, err = c.getTable(); err != nil || !found.table.exists() {
 		return found, err
 	}
 	if !found.table.marked {
 		return found, ErrForeignTable
 	}
-	steps := []func(*inspection) error{c.inspectCounters, c.inspectSets, c.inspectElements, c.inspectChains, c.inspectRules}
+	steps := []func(*inspection) error{
+		c.inspectObjects, c.inspectSets, c.inspectElements, c.inspectChains, c.inspectRules, c.inspectFlowtables,
+	}
 	for _, step := range steps {
 		if err := step(found); err != nil {
 			return found, err
@@ -122,35 +156,50 @@ func (c *conn) inspect() (*inspection, error) {
 	return found, nil
 }
 
-// list hands what a dump lists to visit. Whether the kernel flags the dump says
-// too little to act upon: see Read.
-func (c *conn) list(op string, ask []byte, visit func([]byte)) error {
-	_, err := c.dump(ask, func(m message) error {
+// list passes the payloads of a dump to visit. What the dump was about may have
+// been removed meanwhile.
+func (c *conn) list(op string, req []byte, visit func([]byte)) error {
+	err := c.dump(req, func(m message) error {
 		visit(m.payload())
 		return nil
 	})
-	if errors.Is(err, unix.ENOENT) { // what was asked of went away meanwhile
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return readError(op, err)
 }
 
-func (c *conn) inspectCounters(found *inspection) error {
-	return c.list("listing the counters", counterRequest(), func(payload []byte) {
+func (c *conn) inspectObjects(found *inspection) error {
+	req := request(msgGetObject, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_OBJ_TABLE, TableName) })
+	return c.list("listing the counters", req, func(payload []byte) {
 		if reading, ok := decodeCounter(payload); ok {
 			found.counters[reading.Key] = true
+			return
+		}
+		found.objects = append(found.objects, objectInfo{
+			name: str(find(payload, unix.NFTA_OBJ_NAME)),
+			typ:  uint32Value(find(payload, unix.NFTA_OBJ_TYPE)),
+		})
+	})
+}
+
+func (c *conn) inspectFlowtables(found *inspection) error {
+	req := request(msgGetFlowtable, unix.NLM_F_DUMP, func(e *encoder) { e.str(attrFlowtableTable, TableName) })
+	return c.list("listing the flowtables", req, func(payload []byte) {
+		if str(find(payload, attrFlowtableTable)) == TableName {
+			found.flowtables = append(found.flowtables, str(find(payload, attrFlowtableName)))
 		}
 	})
 }
 
 func (c *conn) inspectSets(found *inspection) error {
-	ask := request(getSet, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_SET_TABLE, TableName) })
-	return c.list("listing the maps", ask, func(payload []byte) {
-		if textValue(find(payload, unix.NFTA_SET_TABLE)) != TableName {
+	req := request(msgGetSet, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_SET_TABLE, TableName) })
+	return c.list("listing the maps", req, func(payload []byte) {
+		if str(find(payload, unix.NFTA_SET_TABLE)) != TableName {
 			return
 		}
 		found.sets = append(found.sets, setInfo{
-			name:       textValue(find(payload, unix.NFTA_SET_NAME)),
+			name:       str(find(payload, unix.NFTA_SET_NAME)),
 			flags:      uint32Value(find(payload, unix.NFTA_SET_FLAGS)),
 			keyType:    uint32Value(find(payload, unix.NFTA_SET_KEY_TYPE)),
 			keyLength:  uint32Value(find(payload, unix.NFTA_SET_KEY_LEN)),
@@ -165,11 +214,7 @@ func (c *conn) inspectElements(found *inspection) error {
 		if !found.hasMap(direction) {
 			continue
 		}
-		ask := request(getElement, unix.NLM_F_DUMP, func(e *encoder) {
-			e.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			e.text(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
-		})
-		err := c.list("listing map "+mapName(direction), ask, func(payload []byte) {
+		err := c.list("listing map "+mapName(direction), elementsRequest(direction), func(payload []byte) {
 			elements := attributes{rest: find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)}
 			for elements.next() {
 				found.element(direction, elements.value)
@@ -182,6 +227,13 @@ func (c *conn) inspectElements(found *inspection) error {
 	return nil
 }
 
+func elementsRequest(direction accounting.Direction) []byte {
+	return request(msgGetElement, unix.NLM_F_DUMP, func(e *encoder) {
+		e.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		e.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+	})
+}
+
 func (found *inspection) element(direction accounting.Direction, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
 	target := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
@@ -190,23 +242,29 @@ func (found *inspection) element(direction accounting.Direction, payload []byte)
 		found.attached[key] = true
 		return
 	}
-	found.wrong = append(found.wrong, wrongElement{direction, append([]byte(nil), value...), string(target)})
+	found.wrong = append(found.wrong, wrongElement{
+		direction: direction,
+		key:       append([]byte(nil), value...),
+		catchall:  uint32Value(find(payload, unix.NFTA_SET_ELEM_FLAGS))&elemFlagCatchall != 0,
+		target:    string(target),
+	})
 }
 
 func (c *conn) inspectChains(found *inspection) error {
-	ask := request(getChain, unix.NLM_F_DUMP, func(e *encoder) { e.text(unix.NFTA_CHAIN_TABLE, TableName) })
-	return c.list("listing the chains", ask, func(payload []byte) {
-		if textValue(find(payload, unix.NFTA_CHAIN_TABLE)) != TableName {
+	req := request(msgGetChain, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_CHAIN_TABLE, TableName) })
+	return c.list("listing the chains", req, func(payload []byte) {
+		if str(find(payload, unix.NFTA_CHAIN_TABLE)) != TableName {
 			return
 		}
 		hook := find(payload, unix.NFTA_CHAIN_HOOK)
 		found.chains = append(found.chains, chainInfo{
-			name:     textValue(find(payload, unix.NFTA_CHAIN_NAME)),
-			kind:     textValue(find(payload, unix.NFTA_CHAIN_TYPE)),
+			name:     str(find(payload, unix.NFTA_CHAIN_NAME)),
+			typ:      str(find(payload, unix.NFTA_CHAIN_TYPE)),
 			policy:   uint32Value(find(payload, unix.NFTA_CHAIN_POLICY)),
 			hook:     uint32Value(find(hook, unix.NFTA_HOOK_HOOKNUM)),
 			priority: int32(uint32Value(find(hook, unix.NFTA_HOOK_PRIORITY))),
 			base:     hook != nil,
+			binding:  uint32Value(find(payload, attrChainFlags))&chainFlagBinding != 0,
 		})
 	})
 }
@@ -214,12 +272,12 @@ func (c *conn) inspectChains(found *inspection) error {
 func (c *conn) inspectRules(found *inspection) error {
 	for i := range found.chains {
 		chain := &found.chains[i]
-		ask := request(getRule, unix.NLM_F_DUMP, func(e *encoder) {
-			e.text(unix.NFTA_RULE_TABLE, TableName)
-			e.text(unix.NFTA_RULE_CHAIN, chain.name)
+		req := request(msgGetRule, unix.NLM_F_DUMP, func(e *encoder) {
+			e.str(unix.NFTA_RULE_TABLE, TableName)
+			e.str(unix.NFTA_RULE_CHAIN, chain.name)
 		})
-		err := c.list("listing the rules of chain "+chain.name, ask, func(payload []byte) {
-			if textValue(find(payload, unix.NFTA_RULE_CHAIN)) == chain.name {
+		err := c.list("listing the rules of chain "+chain.name, req, func(payload []byte) {
+			if str(find(payload, unix.NFTA_RULE_CHAIN)) == chain.name {
 				chain.rules = append(chain.rules, append([]byte(nil), find(payload, unix.NFTA_RULE_EXPRESSIONS)...))
 			}
 		})

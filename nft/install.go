@@ -1,320 +1,212 @@
 package nft
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
 
-// elementsPerMessage keeps a list of elements within the 64 KiB that the length
-// of a nested attribute can say; one element takes at most 56 bytes.
-const elementsPerMessage = 1000
+// attempts is how often a change or a look is tried when others change the
+// ruleset in between.
+const attempts = 5
 
-// makeTable appends the table with its mark and epoch. Flags are only sent
-// where an owner is wanted: they can't be given to a table later.
-func (b *batch) makeTable(name string, epoch accounting.Epoch, flags uint32) {
-	b.change(newTable, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	b.text(unix.NFTA_TABLE_NAME, name)
-	if flags != 0 {
-		b.uint32(unix.NFTA_TABLE_FLAGS, flags)
+// repair is how far a change goes to make the table right. A further one is
+// tried where the kernel refuses the one before.
+type repair int
+
+const (
+	repairParts     repair = iota // what is missing or wrong
+	repairStructure               // all chains, rules, sets and foreign objects anew; the counters stay
+	repairTable                   // a new table: what the counters gained since they were read is lost
+)
+
+// Install makes the table right for the ports: what is there and right stays,
+// counts included. Drifted chains, maps and rules are replaced in one
+// transaction, so that no packet falls between. A table that was loaded from a
+// file is replaced. Ports that the table has beyond the list stay.
+func (t *Table) Install(ports accounting.Ports) error {
+	keys := ports.Keys()
+	t.verified.known = false
+	err := t.install(keys)
+	if err == nil {
+		t.reader.expect(keys)
+		return nil
 	}
-	data := userdata.AppendString(nil, userdata.TypeComment, Mark)
-	b.bytes(tableAttributeUserdata, userdata.Append(data, epochType, epoch[:]))
-	b.end()
-}
-
-// adoptTable appends the taking over of a table that outlived its owner.
-func (b *batch) adoptTable() {
-	b.change(newTable, 0)
-	b.text(unix.NFTA_TABLE_NAME, TableName)
-	b.uint32(unix.NFTA_TABLE_FLAGS, tableFlagOwner|tableFlagPersist)
-	b.end()
-}
-
-func (b *batch) dropTable(name string) {
-	b.change(deleteTable, 0)
-	b.text(unix.NFTA_TABLE_NAME, name)
-	b.end()
-}
-
-// addCounters appends a named counter for each key. One that exists already
-// keeps its counts.
-func (b *batch) addCounters(keys []accounting.Key) {
-	var name []byte
-	for _, key := range keys {
-		name = append(appendCounterName(name[:0], key), 0)
-		b.change(newObject, unix.NLM_F_CREATE)
-		b.text(unix.NFTA_OBJ_TABLE, TableName)
-		b.bytes(unix.NFTA_OBJ_NAME, name)
-		b.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.endNest(b.nest(unix.NFTA_OBJ_DATA))
-		b.end()
-	}
-}
-
-func (b *batch) dropCounters(keys []accounting.Key) {
-	for _, key := range keys {
-		b.change(deleteObject, 0)
-		b.text(unix.NFTA_OBJ_TABLE, TableName)
-		b.text(unix.NFTA_OBJ_NAME, key.String())
-		b.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.end()
-	}
-}
-
-// addMaps appends the two maps from protocol and port to counter. They have no
-// declared size: that would be a cap.
-func (b *batch) addMaps() {
-	for i, direction := range directions {
-		b.change(newSet, unix.NLM_F_CREATE)
-		b.text(unix.NFTA_SET_TABLE, TableName)
-		b.text(unix.NFTA_SET_NAME, mapName(direction))
-		b.uint32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
-		b.uint32(unix.NFTA_SET_KEY_TYPE, mapKeyType)
-		b.uint32(unix.NFTA_SET_KEY_LEN, uint32(len(elementKey{})))
-		b.uint32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.uint32(unix.NFTA_SET_ID, uint32(i+1))
-		b.end()
-	}
-}
-
-// addElements appends the elements that lead to the counters of keys.
-func (b *batch) addElements(keys []accounting.Key) {
-	var name []byte
-	for _, direction := range directions {
-		chosen := ofDirection(keys, direction)
-		for part := range slices.Chunk(chosen, elementsPerMessage) {
-			b.change(newElement, unix.NLM_F_CREATE)
-			b.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			b.text(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
-			list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-			for _, key := range part {
-				element := b.nest(unix.NFTA_LIST_ELEM)
-				id := newElementKey(key)
-				b.elementKey(id[:])
-				name = append(appendCounterName(name[:0], key), 0)
-				b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
-				b.endNest(element)
-			}
-			b.endNest(list)
-			b.end()
+	err = t.ownership(err)
+	var refused *batchError
+	if errors.As(err, &refused) && refused.isOfRule(unix.ENOENT) {
+		if support, supportErr := t.Support(); supportErr == nil && !support.ObjectMaps {
+			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
 		}
 	}
+	return err
 }
 
-func (b *batch) elementKey(key []byte) {
-	nest := b.nest(unix.NFTA_SET_ELEM_KEY)
-	b.bytes(unix.NFTA_DATA_VALUE, key)
-	b.endNest(nest)
-}
-
-// dropElement appends the removal of one element, a message of its own so that
-// the kernel's refusal names it.
-func (b *batch) dropElement(direction accounting.Direction, key []byte) {
-	b.change(deleteElement, 0)
-	b.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-	b.text(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
-	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-	element := b.nest(unix.NFTA_LIST_ELEM)
-	b.elementKey(key)
-	b.endNest(element)
-	b.endNest(list)
-	b.end()
-}
-
-func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
-	chosen := make([]accounting.Key, 0, len(keys)/2+1)
-	for _, key := range keys {
-		if key.Direction == direction {
-			chosen = append(chosen, key)
+func (t *Table) install(keys []accounting.Key) (err error) {
+	extent := repairParts
+	for range attempts {
+		found, inspectErr := t.conn.inspect()
+		if inspectErr != nil {
+			return inspectErr
 		}
-	}
-	return chosen
-}
-
-// addChains appends the base chains and the rule of each.
-func (b *batch) addChains(hook Hook) {
-	for _, c := range hook.chains() {
-		b.change(newChain, unix.NLM_F_CREATE)
-		b.text(unix.NFTA_CHAIN_TABLE, TableName)
-		b.text(unix.NFTA_CHAIN_NAME, c.name)
-		nest := b.nest(unix.NFTA_CHAIN_HOOK)
-		b.uint32(unix.NFTA_HOOK_HOOKNUM, c.hook)
-		b.uint32(unix.NFTA_HOOK_PRIORITY, uint32(c.priority))
-		b.endNest(nest)
-		b.uint32(unix.NFTA_CHAIN_POLICY, accept)
-		b.text(unix.NFTA_CHAIN_TYPE, "filter")
-		b.end()
-
-		b.change(newRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-		b.text(unix.NFTA_RULE_TABLE, TableName)
-		b.text(unix.NFTA_RULE_CHAIN, c.name)
-		b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, c.expressions())
-		b.end()
-	}
-}
-
-// expressions encodes the chain's rule as nft's own bytecode for it: load the
-// protocol, load the port beside it, look the two up and count.
-func (c chain) expressions() []byte {
-	e := &encoder{}
-	if c.fib != 0 {
-		e.expression("fib", func() {
-			e.uint32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
-			e.uint32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
-			e.uint32(unix.NFTA_FIB_FLAGS, c.fib)
-		})
-		e.expression("cmp", func() {
-			e.uint32(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
-			e.uint32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
-			nest := e.nest(unix.NFTA_CMP_DATA)
-			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(routeLocal))
-			e.endNest(nest)
-		})
-	}
-	e.expression("meta", func() {
-		e.uint32(unix.NFTA_META_DREG, unix.NFT_REG_1)
-		e.uint32(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO)
-	})
-	e.expression("payload", func() {
-		offset := uint32(2) // of the destination port in the header of TCP and UDP
-		if c.direction == accounting.Out {
-			offset = 0
-		}
-		e.uint32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG32_01)
-		e.uint32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_TRANSPORT_HEADER)
-		e.uint32(unix.NFTA_PAYLOAD_OFFSET, offset)
-		e.uint32(unix.NFTA_PAYLOAD_LEN, 2)
-	})
-	e.expression("objref", func() {
-		e.uint32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
-		e.text(unix.NFTA_OBJREF_SET_NAME, mapName(c.direction))
-	})
-	return e.buffer
-}
-
-func (e *encoder) expression(name string, attributes func()) {
-	element := e.nest(unix.NFTA_LIST_ELEM)
-	e.text(unix.NFTA_EXPR_NAME, name)
-	data := e.nest(unix.NFTA_EXPR_DATA)
-	attributes()
-	e.endNest(data)
-	e.endNest(element)
-}
-
-// dropStructure appends the removal of all rules, sets and chains that are in
-// the table. The counters stay.
-func (b *batch) dropStructure(found *inspection) {
-	b.dropRules(found)
-	for _, set := range found.sets {
-		if set.flags&unix.NFT_SET_ANONYMOUS != 0 {
-			continue // went with its rule
-		}
-		b.change(deleteSet, 0)
-		b.text(unix.NFTA_SET_TABLE, TableName)
-		b.text(unix.NFTA_SET_NAME, set.name)
-		b.end()
-	}
-	b.dropChains(found)
-}
-
-func (b *batch) dropRules(found *inspection) {
-	for _, c := range found.chains {
-		b.change(deleteRule, 0)
-		b.text(unix.NFTA_RULE_TABLE, TableName)
-		b.text(unix.NFTA_RULE_CHAIN, c.name)
-		b.end()
-	}
-}
-
-func (b *batch) dropChains(found *inspection) {
-	for _, c := range found.chains {
-		b.change(deleteChain, 0)
-		b.text(unix.NFTA_CHAIN_TABLE, TableName)
-		b.text(unix.NFTA_CHAIN_NAME, c.name)
-		b.end()
-	}
-}
-
-// Detach takes the elements of keys out of the maps, so that nothing more is
-// counted; their counters stay to be read. A key without an element is none of
-// an error.
-func (t *Table) Detach(keys []accounting.Key) error {
-	return t.dropEach("detaching", keys, func(b *batch, key accounting.Key) {
-		id := newElementKey(key)
-		b.dropElement(key.Direction, id[:])
-	})
-}
-
-// Delete removes the counters of detached keys. A counter that is not there is
-// none of an error.
-func (t *Table) Delete(keys []accounting.Key) error {
-	if err := t.dropEach("deleting", keys, func(b *batch, key accounting.Key) {
-		b.dropCounters([]accounting.Key{key})
-	}); err != nil {
-		return err
-	}
-	t.reader.forget(keys)
-	return nil
-}
-
-// dropEach commits one message a key, all or none, but for those that are gone
-// already.
-func (t *Table) dropEach(op string, keys []accounting.Key, drop func(*batch, accounting.Key)) error {
-	for len(keys) > 0 {
-		b := newBatch()
-		for _, key := range keys {
-			drop(b, key)
-		}
-		err := t.conn.commit(b)
-		if err == nil {
+		b := t.plan(found, keys, extent)
+		if b == nil {
 			return nil
 		}
-		var refused *batchError
-		if !errors.As(err, &refused) || !refused.any(unix.ENOENT) {
-			return fmt.Errorf("%s %s: %w", op, abbreviate("counter", keys), t.ownership(err))
+		switch err = t.commitTo(found.table, b); {
+		case err == nil && !found.dormant():
+			return nil
+		case err == nil: // awake now, and what else is wrong shows at the next look
+		case errors.Is(err, errTableChanged):
+		case errors.Is(err, unix.EPERM):
+			return err
+		case extent < repairTable && !t.raced(found, err):
+			extent++
 		}
-		keys = refused.without(keys, unix.ENOENT)
 	}
-	return nil
+	return err
 }
 
-// Stop ends all counting at once by taking the chains out: the counters stay to
-// be read for the last time.
-func (t *Table) Stop() error {
-	return t.retry(func() error {
-		found, err := t.conn.inspect()
-		if err != nil || found.table == nil || len(found.chains) == 0 {
+// raced reports whether the ruleset was changed by others since it was
+// inspected, so that a refusal may be due to that.
+func (t *Table) raced(found *inspection, refusal error) bool {
+	if !errors.Is(refusal, unix.ENOENT) && !errors.Is(refusal, unix.EEXIST) && !errors.Is(refusal, unix.EBUSY) {
+		return false
+	}
+	generation, _, err := t.conn.getTable()
+	return err == nil && generation != found.generation
+}
+
+var errTableChanged = errors.New("the table was replaced meanwhile")
+
+// commitTo commits a batch that was made for a table, the zero one included. It
+// fails with errTableChanged if there is another by now: whether a table is ours
+// is looked up, and the kernel refuses a batch if the ruleset has changed since.
+func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
+	for range attempts {
+		generation, now, lookErr := t.conn.getTable()
+		if lookErr != nil {
+			return lookErr
+		}
+		if now.handle != table.handle || now.marked != table.marked || now.epoch != table.epoch {
+			return errTableChanged
+		}
+		b.onlyAt(generation)
+		if err = t.conn.commit(b); !errors.Is(err, unix.ERESTART) {
 			return err
 		}
-		b := newBatch()
-		b.dropRules(found)
-		b.dropChains(found)
-		return t.conn.commit(b)
-	})
+	}
+	return err
 }
 
-// Remove deletes the table with all that is in it. It fails with
-// accounting.ErrNoTable where there is none and with ErrForeignTable where it is
-// not ours.
-func (t *Table) Remove() error {
-	info, _, err := t.conn.getTable()
+// plan returns the changes that make the table right, nil if it is.
+func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
+	findings, structure := found.drift(t.options.Hook, keys)
+	orphan := t.isOrphan(found.table)
 	switch {
-	case err != nil:
-		return err
-	case info == nil:
-		return accounting.ErrNoTable
-	case !info.marked:
-		return ErrForeignTable
+	case len(findings) == 0 && !orphan:
+		return nil
+	case !found.table.ours() || extent == repairTable:
+		return t.planTable(found, keys)
+	case found.dormant():
+		// By itself: the kernel does not wake a table whose chains change too.
+		b := newBatch()
+		b.setTableFlags(found.table.flags &^ tableFlagDormant)
+		return b
 	}
-	t.conn.library.DelTable(libraryTable)
-	if err := t.conn.library.Flush(); err != nil {
-		return fmt.Errorf("deleting table inet %s: %w", TableName, t.ownership(err))
+	b := newBatch()
+	if orphan {
+		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
-	return nil
+	b.createCounters(missing(keys, found.counters))
+	if structure || extent == repairStructure {
+		b.deleteStructure(found)
+		b.createMaps()
+		b.createElements(union(keys, found.attached))
+		b.createChains(t.options.Hook)
+		return b
+	}
+	for _, wrong := range found.wrong {
+		b.deleteElement(wrong.direction, wrong.key, wrong.catchall)
+	}
+	b.createElements(missing(keys, found.attached))
+	return b
+}
+
+// planTable creates the table, in place of the one that may be there.
+func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
+	b := newBatch()
+	if found.table.exists() {
+		b.deleteTable(TableName)
+	}
+	b.createTable(TableName, newEpoch(), t.flags)
+	b.createCounters(keys)
+	b.createMaps()
+	b.createElements(keys)
+	b.createChains(t.options.Hook)
+	return b
+}
+
+// deleteStructure appends the removal of all that is in the table except our
+// counters. Rules and sets go first, for they refer to the rest.
+func (b *batch) deleteStructure(found *inspection) {
+	b.flushChains(found)
+	for _, set := range found.sets {
+		if set.flags&unix.NFT_SET_ANONYMOUS == 0 { // those are removed with their rule
+			b.deleteSet(set.name)
+		}
+	}
+	b.deleteChains(found)
+	for _, name := range found.flowtables {
+		b.deleteFlowtable(name)
+	}
+	for _, object := range found.objects {
+		b.deleteObject(object.name, object.typ)
+	}
+}
+
+func (b *batch) flushChains(found *inspection) {
+	for _, c := range found.chains {
+		if !c.binding {
+			b.flushChain(c.name)
+		}
+	}
+}
+
+func (b *batch) deleteChains(found *inspection) {
+	for _, c := range found.chains {
+		if !c.binding {
+			b.deleteChain(c.name)
+		}
+	}
+}
+
+func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.Key {
+	var lost []accounting.Key
+	for _, key := range keys {
+		if !have[key] {
+			lost = append(lost, key)
+		}
+	}
+	return lost
+}
+
+// union returns keys and those that others had attached, sorted.
+func union(keys []accounting.Key, attached map[accounting.Key]bool) []accounting.Key {
+	all := slices.Clone(keys)
+	for key := range attached {
+		all = append(all, key)
+	}
+	slices.SortFunc(all, accounting.Key.Compare)
+	return slices.Compact(all)
+}
+
+func newEpoch() (epoch accounting.Epoch) {
+	_, _ = rand.Read(epoch[:]) // never fails: documented since Go 1.24
+	return epoch
 }

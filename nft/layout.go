@@ -2,7 +2,6 @@ package nft
 
 import (
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -74,22 +73,8 @@ func mapName(d accounting.Direction) string { return "ports-" + d.String() }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}
 
-// appendCounterName appends the name of the key's counter, PROTO-PORT-DIRECTION.
-func appendCounterName(b []byte, key accounting.Key) []byte {
-	if key.Protocol == accounting.TCP {
-		b = append(b, "tcp-"...)
-	} else {
-		b = append(b, "udp-"...)
-	}
-	b = strconv.AppendUint(b, uint64(key.Port), 10)
-	if key.Direction == accounting.In {
-		return append(b, "-in"...)
-	}
-	return append(b, "-out"...)
-}
-
-// parseCounterName is the inverse of appendCounterName; it takes no other
-// spelling, such as one with leading zeros.
+// parseCounterName is the inverse of [accounting.Key.AppendText]; it takes no
+// other spelling, such as one with leading zeros.
 func parseCounterName(name []byte) (accounting.Key, bool) {
 	var key accounting.Key
 	if len(name) < len("tcp-1-in") {

@@ -36,8 +36,8 @@ func testOwnUnsupported(t *testing.T) {
 	t.Helper()
 	table := open(t, Options{Own: OwnAuto})
 	install(t, table, portList(1))
-	if misowned, err := table.Misowned(); misowned || err != nil {
-		t.Errorf("a plain table where auto can have no other: %t, %v", misowned, err)
+	if mismatch, err := table.OwnerMismatch(); mismatch || err != nil {
+		t.Errorf("a plain table where auto can have no other: %t, %v", mismatch, err)
 	}
 	nftCommand(t, "add counter inet ssmonitor others") // nobody owns it
 	read(t, table)
@@ -89,7 +89,7 @@ func TestOwnedTableWithstandsOthers(t *testing.T) {
 	}
 }
 
-func TestMisowned(t *testing.T) {
+func TestOwnerMismatch(t *testing.T) {
 	inNamespace(t)
 	owned := openOwned(t)
 	if owned == nil {
@@ -97,17 +97,17 @@ func TestMisowned(t *testing.T) {
 	}
 	plain := open(t, Options{})
 	install(t, plain, portList(1))
-	if misowned, err := owned.Misowned(); !misowned || err != nil {
-		t.Errorf("a plain table where an owned one is wanted: %t, %v", misowned, err)
+	if mismatch, err := owned.OwnerMismatch(); !mismatch || err != nil {
+		t.Errorf("a plain table where an owned one is wanted: %t, %v", mismatch, err)
 	}
 	if err := plain.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	install(t, owned, portList(1))
-	if misowned, err := owned.Misowned(); misowned || err != nil {
-		t.Errorf("an owned table that is wanted so: %t, %v", misowned, err)
+	if mismatch, err := owned.OwnerMismatch(); mismatch || err != nil {
+		t.Errorf("an owned table that is wanted so: %t, %v", mismatch, err)
 	}
-	if misowned, err := plain.Misowned(); !misowned || err != nil {
-		t.Errorf("an owned table where a plain one is wanted: %t, %v", misowned, err)
+	if mismatch, err := plain.OwnerMismatch(); !mismatch || err != nil {
+		t.Errorf("an owned table where a plain one is wanted: %t, %v", mismatch, err)
 	}
 }

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -10,25 +9,25 @@ import (
 )
 
 const (
-	// dumpLimit is how many counters one dump is the fastest way to read. The
-	// kernel walks its list from the head for each datagram of a dump, which
-	// costs more than single requests beyond about this many.
+	// dumpLimit is the number of counters up to which one dump is the fastest
+	// way to read them. The kernel walks its list from the head for each
+	// datagram of a dump, which costs more than single requests beyond about
+	// this many.
 	dumpLimit = 80_000
-	// singlesPerSend is how many single requests go out at once: their answers
-	// have to fit into the socket's buffer.
+	// singlesPerSend is the number of single requests sent at once: their
+	// answers have to fit into the socket's receive buffer.
 	singlesPerSend = 256
-	singlesBuffer  = 8 << 20
 )
 
-// reader reads all counters of the table. It knows which ones exist, so that an
-// interrupted dump can be told from a whole one, and keeps what it needs from
-// one reading to the next, so that a reading does not allocate.
+// reader reads all counters of the table. It knows which ones exist, so that a
+// dump that lacks some is noticed, and keeps what it needs from one reading to
+// the next, so that a reading does not allocate.
 type reader struct {
 	conn *conn
 
 	// expected are the counters known to exist, in the order in which the
-	// kernel lists them; place finds a key in it, and seen says in which
-	// attempt it was last met.
+	// kernel lists them. place finds a key in it, and seen holds the attempt in
+	// which it was last met.
 	expected []accounting.Key
 	place    map[accounting.Key]int
 	seen     []uint32
@@ -36,31 +35,26 @@ type reader struct {
 
 	// Of the attempt under way.
 	sample *accounting.Sample
-	cursor int  // where in expected the next counter is likely to be
-	met    int  // expected counters met
-	extra  int  // counters met beyond those
-	twice  bool // a counter was met twice
+	cursor int // where in expected the next counter is likely to be
+	met    int // expected counters met
+	extra  int // counters met beyond those
 
-	generation uint16 // of the last answer
-	identified bool   // table is what it was at generation checked
-	checked    uint16
-	table      tableInfo
+	generation uint32    // of the ruleset after the last attempt
+	table      tableInfo // that the last attempt read; zero before the first one
 
-	interrupted uint64 // attempts that the kernel flagged, of all time
 	dumpRequest []byte
 	visit       func(message) error
 }
 
 // Read fills sample with every counter of the table. It fails with
-// accounting.ErrNoTable where there is no table, with accounting.ErrRestored
-// where it was loaded from a file (the sample is filled then), and with
-// ErrForeignTable where it is not ours.
+// accounting.ErrNoTable if there is no table, with accounting.ErrRestored if the
+// table was loaded from a file (the sample is filled then), and with
+// ErrForeignTable if it is not ours.
 //
-// A dump that the kernel flagged as interrupted is only taken if every counter
-// known to exist came exactly once. Else it is repeated, and what is missing
-// after the last attempt is asked for singly. So is what is missing in a dump
-// without the flag: the kernel raises it by the ruleset's generation, but moves
-// objects in its list shortly before and after that changes.
+// What a dump lacks of the counters known to exist is requested singly. The
+// kernel's flag for interrupted dumps decides nothing: it goes by the ruleset's
+// generation, but the kernel moves objects in its list shortly before and after
+// that changes.
 func (t *Table) Read(sample *accounting.Sample) error {
 	return t.reader.read(sample)
 }
@@ -69,65 +63,63 @@ func (r *reader) read(sample *accounting.Sample) error {
 	r.sample = sample
 	defer func() { r.sample = nil }()
 	for range attempts {
-		interrupted, err := r.dump()
-		if err != nil {
+		if err := r.readAll(); err != nil {
 			return readError("reading the counters", err)
 		}
 		same, err := r.identify()
 		if err != nil {
 			return err
 		}
-		if !same {
-			continue // the table was made while it was read, or is a new one
+		if same && r.met < len(r.expected) {
+			same, err = r.complete()
+			if err != nil {
+				return err
+			}
 		}
-		if r.met == len(r.expected) && (!interrupted || !r.twice) {
-			return r.accept()
-		}
-		if !interrupted {
-			break
+		if same {
+			return r.finish()
 		}
 	}
-	if err := r.complete(); err != nil {
-		return err
-	}
-	return r.accept()
+	return fmt.Errorf("reading the counters: %w", ErrInterrupted)
 }
 
-// dump reads all counters into the sample.
-func (r *reader) dump() (interrupted bool, err error) {
+// readAll reads the counters into the sample.
+func (r *reader) readAll() error {
 	r.start()
-	if len(r.expected) > dumpLimit && r.identified && r.generation == r.checked {
-		return false, r.singles(r.expected)
+	if len(r.expected) > dumpLimit {
+		generation, table, err := r.conn.getTable()
+		if err != nil {
+			return err
+		}
+		if generation == r.generation && table == r.table {
+			return r.singles(r.expected) // no counter was added since the last dump
+		}
 	}
 	if r.dumpRequest == nil {
 		r.dumpRequest = counterRequest()
-		r.visit = r.take
+		r.visit = r.add
 	}
-	if interrupted, err = r.conn.dump(r.dumpRequest, r.visit); interrupted {
-		r.interrupted++
-	}
-	return interrupted, err
+	return r.conn.dump(r.dumpRequest, r.visit)
 }
 
 func counterRequest() []byte {
-	return request(getObject, unix.NLM_F_DUMP, func(e *encoder) {
-		e.text(unix.NFTA_OBJ_TABLE, TableName)
-		e.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	return request(msgGetObject, unix.NLM_F_DUMP, func(e *encoder) {
+		e.str(unix.NFTA_OBJ_TABLE, TableName)
+		e.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	})
 }
 
 func (r *reader) start() {
 	r.attempt++
-	r.cursor, r.met, r.extra, r.twice = 0, 0, 0, false
+	r.cursor, r.met, r.extra = 0, 0, 0
 	r.sample.Readings = r.sample.Readings[:0]
 }
 
-// take adds one counter to the sample.
-func (r *reader) take(m message) error {
-	r.generation = m.generation()
+// add adds one counter to the sample.
+func (r *reader) add(m message) error {
 	reading, ok := decodeCounter(m.payload())
 	if !ok {
-		return nil // not one of ours
+		return nil // somebody else's
 	}
 	place, known := r.cursor, r.cursor < len(r.expected) && r.expected[r.cursor] == reading.Key
 	if !known {
@@ -137,8 +129,7 @@ func (r *reader) take(m message) error {
 	case !known:
 		r.extra++
 	case r.seen[place] == r.attempt:
-		r.twice = true
-		return nil
+		return nil // a dump can list a counter twice
 	default:
 		r.seen[place] = r.attempt
 		r.met++
@@ -148,45 +139,36 @@ func (r *reader) take(m message) error {
 	return nil
 }
 
-// identify finds out which table was read. same is false when it is another
-// than before, so that the sample may be of either.
+// identify looks up which table was read. same is false if it is another one
+// than before, so that the sample may be of either: a table that exists after
+// the reading and existed before it, by its handle, existed all the time.
 func (r *reader) identify() (same bool, err error) {
-	if r.identified && r.generation == r.checked && len(r.sample.Readings) > 0 {
-		return true, nil
-	}
-	info, generation, err := r.conn.getTable()
-	if err != nil {
+	before := r.table
+	if r.generation, r.table, err = r.conn.getTable(); err != nil {
 		return false, err
 	}
-	if info == nil {
-		r.identified = false
+	switch {
+	case !r.table.exists():
 		return false, accounting.ErrNoTable
-	}
-	if !info.marked {
-		r.identified = false
+	case !r.table.marked:
 		return false, ErrForeignTable
 	}
-	same = r.identified && info.handle == r.table.handle && info.epoch == r.table.epoch
-	if len(r.sample.Readings) == 0 {
-		r.generation = generation // no answer carried it
-	}
-	r.identified, r.checked, r.table = true, r.generation, *info
-	return same, nil
+	return r.table.handle == before.handle, nil
 }
 
-// accept makes the sample the last word on which counters exist.
-func (r *reader) accept() error {
+// finish records which counters the sample shows to exist.
+func (r *reader) finish() error {
 	r.sample.Epoch = r.table.epoch
 	if r.extra > 0 || r.met != len(r.expected) || r.reordered() {
 		r.remember()
 	}
-	if r.table.epoch == (accounting.Epoch{}) {
+	if !r.table.ours() {
 		return accounting.ErrRestored
 	}
 	return nil
 }
 
-// reordered tells whether the kernel's order is another than expected.
+// reordered reports whether the kernel's order is not the expected one.
 func (r *reader) reordered() bool {
 	for i := range r.sample.Readings {
 		if r.sample.Readings[i].Key != r.expected[i] {
@@ -196,7 +178,7 @@ func (r *reader) reordered() bool {
 	return false
 }
 
-// remember takes the sample's counters for those that exist, each once.
+// remember makes the sample's counters the expected ones, each once.
 func (r *reader) remember() {
 	r.expected = r.expected[:0]
 	r.place = make(map[accounting.Key]int, len(r.sample.Readings))
@@ -228,7 +210,7 @@ func (r *reader) expect(keys []accounting.Key) {
 	}
 }
 
-// forget takes counters out that were deleted.
+// forget removes counters that were deleted.
 func (r *reader) forget(keys []accounting.Key) {
 	gone := make(map[accounting.Key]bool, len(keys))
 	for _, key := range keys {
@@ -246,32 +228,22 @@ func (r *reader) forget(keys []accounting.Key) {
 	r.seen = r.seen[:len(kept)]
 }
 
-// complete asks singly for the counters that the last attempt did not meet.
-func (r *reader) complete() error {
-	if !r.identified {
-		return fmt.Errorf("reading the counters: %w", ErrInterrupted)
-	}
+// complete requests the counters that the last attempt did not meet. same is as
+// of identify.
+func (r *reader) complete() (same bool, err error) {
 	var lost []accounting.Key
 	for place, key := range r.expected {
 		if r.seen[place] != r.attempt {
 			lost = append(lost, key)
 		}
 	}
-	before := r.table
 	if err := r.singles(lost); err != nil {
-		return readError("reading the counters", err)
+		return false, readError("reading the counters", err)
 	}
-	if _, err := r.identify(); err != nil {
-		return err
-	}
-	if r.table != before {
-		return fmt.Errorf("reading the counters: %w", ErrInterrupted)
-	}
-	return nil
+	return r.identify()
 }
 
-// singles asks for each of keys with a request of its own. One that is gone is
-// left out.
+// singles requests each of keys by itself. Missing ones are omitted.
 func (r *reader) singles(keys []accounting.Key) error {
 	e := &encoder{}
 	var name []byte
@@ -280,18 +252,18 @@ func (r *reader) singles(keys []accounting.Key) error {
 		keys = keys[len(part):]
 		e.buffer, e.count = e.buffer[:0], 0
 		for _, key := range part {
-			name = append(appendCounterName(name[:0], key), 0)
-			e.begin(getObject, 0, familyInet, 0)
-			e.text(unix.NFTA_OBJ_TABLE, TableName)
+			name = append(key.AppendText(name[:0]), 0)
+			e.begin(msgGetObject, 0, familyInet, 0)
+			e.str(unix.NFTA_OBJ_TABLE, TableName)
 			e.bytes(unix.NFTA_OBJ_NAME, name)
-			e.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+			e.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 			e.end()
 		}
-		err := r.conn.get(e.buffer, len(part), r.take, func(_ uint32, number unix.Errno) error {
-			if errors.Is(number, unix.ENOENT) {
+		err := r.conn.get(e.buffer, len(part), r.add, func(errno unix.Errno) error {
+			if errno == unix.ENOENT {
 				return nil
 			}
-			return number
+			return errno
 		})
 		if err != nil {
 			return err

@@ -9,73 +9,78 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Support is what the kernel can do of what is not in every kernel with
-// nf_tables, whose own absence Open tells.
+// Support is what some kernels with nf_tables lack.
 type Support struct {
-	References  bool // maps that lead to counters; nothing is counted without
-	OwnedTables bool // --own=yes
+	ObjectMaps  bool // maps that lead to counters; nothing is counted without them
+	OwnedTables bool // the flags owner and persist, for --own=yes
 }
 
-// Support finds out what the kernel can do. It lets the kernel check changes
-// that it then refuses as a whole, so that nothing is changed.
+// Support probes the kernel. It lets the kernel check changes that it then
+// refuses as a whole, so nothing is changed.
 func (t *Table) Support() (Support, error) {
-	references, err := t.conn.wouldAccept(func(b *batch, table string) {
-		b.makeTable(table, accounting.Epoch{}, 0)
-		b.addReference(table)
+	objectMaps, err := t.conn.wouldAccept(func(b *batch, table string) {
+		b.createTable(table, accounting.Epoch{}, 0)
+		b.referToCounter(table)
 	})
-	if err != nil && !errors.Is(err, ErrNoObjectReference) {
-		return Support{}, fmt.Errorf("trying references to counters: %w", err)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return Support{}, fmt.Errorf("trying a reference to a counter: %w", err)
 	}
-	owned, err := t.conn.wouldAccept(func(b *batch, table string) {
-		b.makeTable(table, accounting.Epoch{}, tableFlagOwner|tableFlagPersist)
+	owned, err := t.conn.acceptsOwner()
+	return Support{ObjectMaps: objectMaps, OwnedTables: owned}, err
+}
+
+// acceptsOwner reports whether the kernel can keep an owned table.
+func (c *conn) acceptsOwner() (bool, error) {
+	owned, err := c.wouldAccept(func(b *batch, table string) {
+		b.createTable(table, accounting.Epoch{}, tableFlagOwner|tableFlagPersist)
 	})
 	if err != nil && !errors.Is(err, ErrOwnUnsupported) {
-		return Support{}, fmt.Errorf("trying an owned table: %w", err)
+		return false, fmt.Errorf("trying an owned table: %w", err)
 	}
-	return Support{References: references, OwnedTables: owned}, nil
+	return owned, nil
 }
 
-// wouldAccept tells whether the kernel accepts changes to a table that they
-// make themselves. The last message deletes that table once more when it is
-// gone already: that is refused, and all that went before with it.
+// wouldAccept reports whether the kernel accepts changes to a table that they
+// create themselves. The last message deletes that table a second time: it is
+// refused, and everything before it with it.
 func (c *conn) wouldAccept(change func(b *batch, table string)) (bool, error) {
 	const table = TableName + "-check"
 	b := newBatch()
 	change(b, table)
-	b.dropTable(table)
-	b.dropTable(table)
-	last := int(b.count) - 2 // messages are numbered from 1, the batch's begin is one
+	b.deleteTable(table)
+	b.deleteTable(table)
+	last := b.count - 2 // the batch's begin does not count
 	err := c.commit(b)
 	var refused *batchError
-	if errors.As(err, &refused) && len(refused.failures) == 1 && refused.failures[0] == (failure{last, unix.ENOENT}) {
+	if errors.As(err, &refused) && len(refused.failures) == 1 && refused.failures[0] == (failure{last, msgDelTable, unix.ENOENT}) {
 		return true, nil
 	}
 	return false, err
 }
 
-// addReference appends a chain without a hook and a rule in it that refers to a
+// referToCounter appends a chain without a hook and a rule in it that refers to a
 // counter.
-func (b *batch) addReference(table string) {
+func (b *batch) referToCounter(table string) {
 	const name = "check"
-	b.change(newObject, unix.NLM_F_CREATE)
-	b.text(unix.NFTA_OBJ_TABLE, table)
-	b.text(unix.NFTA_OBJ_NAME, name)
-	b.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	b.change(msgNewObject, unix.NLM_F_CREATE)
+	b.str(unix.NFTA_OBJ_TABLE, table)
+	b.str(unix.NFTA_OBJ_NAME, name)
+	b.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	b.endNest(b.nest(unix.NFTA_OBJ_DATA))
 	b.end()
 
-	b.change(newChain, unix.NLM_F_CREATE)
-	b.text(unix.NFTA_CHAIN_TABLE, table)
-	b.text(unix.NFTA_CHAIN_NAME, name)
+	b.change(msgNewChain, unix.NLM_F_CREATE)
+	b.str(unix.NFTA_CHAIN_TABLE, table)
+	b.str(unix.NFTA_CHAIN_NAME, name)
 	b.end()
 
-	b.change(newRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-	b.text(unix.NFTA_RULE_TABLE, table)
-	b.text(unix.NFTA_RULE_CHAIN, name)
+	b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+	b.str(unix.NFTA_RULE_TABLE, table)
+	b.str(unix.NFTA_RULE_CHAIN, name)
 	list := b.nest(unix.NFTA_RULE_EXPRESSIONS)
 	b.expression("objref", func() {
-		b.uint32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.text(unix.NFTA_OBJREF_IMM_NAME, name)
+		b.be32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
+		b.str(unix.NFTA_OBJREF_IMM_NAME, name)
 	})
 	b.endNest(list)
 	b.end()

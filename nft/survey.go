@@ -86,11 +86,15 @@ var familyNames = map[nftables.TableFamily]string{
 // Survey reads all tables but our own. It takes one dump a chain, more for the
 // sets in its rules, and is meant for one look, not for every tick.
 func (t *Table) Survey() (*Survey, error) {
-	chains, err := t.conn.library.ListChains()
+	library, err := nftables.New(nftables.WithNetNSFd(t.options.NetNS))
+	if err != nil {
+		return nil, err
+	}
+	chains, err := library.ListChains()
 	if err != nil {
 		return nil, readError("listing the chains of all tables", err)
 	}
-	s := &surveyor{library: t.conn.library, ours: t.options.Hook.chains(), dropping: make(map[Place]bool)}
+	s := &surveyor{library: library, ours: t.options.Hook.chains(), dropping: make(map[Place]bool)}
 	for _, c := range chains {
 		if _, known := familyNames[c.Table.Family]; known && !isOwnTable(c.Table) {
 			s.chain(c)
@@ -105,7 +109,7 @@ func (t *Table) Survey() (*Survey, error) {
 }
 
 func isOwnTable(table *nftables.Table) bool {
-	return table.Family == libraryTable.Family && table.Name == TableName
+	return table.Family == nftables.TableFamilyINet && table.Name == TableName
 }
 
 func placeOf(c *nftables.Chain) Place {

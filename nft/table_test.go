@@ -114,14 +114,14 @@ func TestDriftIsFoundAndPutRight(t *testing.T) {
 		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rule of chain input is not ours"},
 		{"flush chain inet ssmonitor input; add rule inet ssmonitor input accept", "the rule of chain input is not ours"},
 		{"delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook input priority 5; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has another"},
-		{"add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in", "chain again does not belong"},
+		{"add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in", `chain "again" does not belong`},
 		{"add chain inet ssmonitor output { policy drop; }", "chain output has another"},
-		{"delete element inet ssmonitor ports-in { tcp . 20000 }; add element inet ssmonitor ports-in { tcp . 20000 : \"tcp-20001-in\" }", "leads a port to tcp-20001-in"},
-		{"add element inet ssmonitor ports-in { tcp . 443 : \"tcp-20001-in\" }", "leads a port to tcp-20001-in"},
+		{"delete element inet ssmonitor ports-in { tcp . 20000 }; add element inet ssmonitor ports-in { tcp . 20000 : \"tcp-20001-in\" }", `leads tcp port 20000 to counter "tcp-20001-in"`},
+		{"add element inet ssmonitor ports-in { tcp . 443 : \"tcp-20001-in\" }", `leads tcp port 443 to counter "tcp-20001-in"`},
 		{"delete element inet ssmonitor ports-in { tcp . 20000 }", "not counting: counter tcp-20000-in"},
-		{"add set inet ssmonitor other { type ipv4_addr; }", "set other does not belong"},
-		{"delete table inet ssmonitor", "the table is gone"},
-		{"flush ruleset", "the table is gone"},
+		{"add set inet ssmonitor other { type ipv4_addr; }", `set "other" does not belong`},
+		{"delete table inet ssmonitor", "the table does not exist"},
+		{"flush ruleset", "the table does not exist"},
 	}
 	for _, test := range tests {
 		t.Run(test.script, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 )
 
 // WriteRuleset writes the table for ports as nft text, as nft itself would list
-// it. Loaded with nft -f it counts the same, but has no epoch: the agent takes
-// it for a saved ruleset and replaces it.
+// it. Loaded with nft -f it counts the same, but has no epoch: the agent treats
+// it as a saved ruleset and replaces it.
 func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
 	b := bufio.NewWriter(w)
 	keys := ports.Keys()
@@ -55,5 +55,5 @@ func (c chain) ruleText() string {
 		}
 		local = "fib " + address + " type local "
 	}
-	return fmt.Sprintf("%scounter name meta l4proto . th %s map @%s", local, port, mapName(c.direction))
+	return fmt.Sprintf("%scounter name meta l4proto . th %s map @%s accept", local, port, mapName(c.direction))
 }

@@ -1,34 +1,77 @@
 package nft
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"ssmonitor/accounting"
 )
 
+// Verify compares the table with what it should be for the ports and returns
+// what is wrong, one finding per entry. It costs nothing as long as the
+// ruleset's generation is the one of the last Verify that found nothing. Call
+// it after Read, which looks up the generation.
+func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
+	v := &t.verified
+	if v.known && v.generation == t.reader.generation && slices.Equal(v.ports, ports) {
+		return nil, nil
+	}
+	v.known = false
+	keys := ports.Keys()
+	var before []string
+	for range attempts {
+		found, err := t.conn.inspect()
+		if err != nil {
+			return nil, err
+		}
+		findings, _ := found.drift(t.options.Hook, keys)
+		if t.isOrphan(found.table) {
+			findings = append(findings, "the table has no owner")
+		}
+		switch {
+		case len(findings) == 0:
+			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
+			return nil, nil
+		case !found.table.ours(), slices.Equal(findings, before):
+			// A dump can lack what exists while others change their tables,
+			// flagged or not: drift is believed when two looks agree.
+			return findings, nil
+		}
+		before = findings
+	}
+	return nil, fmt.Errorf("verifying the table: %w", ErrInterrupted)
+}
+
 // drift compares the table with what it should be for keys and the hook, one
-// finding an entry. structure says that chains, rules or maps are among them,
-// and not ports alone.
+// finding per entry. structure reports whether more than ports are among them.
 func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []string, structure bool) {
 	switch {
-	case found.table == nil:
-		return []string{"the table is gone"}, true
-	case !found.hasEpoch():
+	case !found.table.exists():
+		return []string{"the table does not exist"}, true
+	case !found.table.ours():
 		return []string{"the table was loaded from a saved ruleset"}, true
 	}
-	findings = append(found.driftOfChains(hook), found.driftOfMaps()...)
+	findings = slices.Concat(found.driftOfChains(hook), found.driftOfMaps(), found.driftOfOthers())
 	structure = len(findings) > 0
+	if found.dormant() {
+		findings = append(findings, "the table is dormant, so that it counts nothing")
+	}
 	return append(findings, found.driftOfPorts(keys)...), structure
 }
 
-// hasEpoch tells whether there is a table that we made.
-func (found *inspection) hasEpoch() bool {
-	return found.table != nil && found.table.epoch != accounting.Epoch{}
+// dormant reports whether all chains of the table are unhooked.
+func (found *inspection) dormant() bool { return found.table.flags&tableFlagDormant != 0 }
+
+// driftOfOthers finds what only others can have put into the table.
+func (found *inspection) driftOfOthers() (findings []string) {
+	for _, name := range found.flowtables {
+		findings = append(findings, fmt.Sprintf("flowtable %q does not belong here", name))
+	}
+	for _, object := range found.objects {
+		findings = append(findings, fmt.Sprintf("object %q does not belong here", object.name))
+	}
+	return findings
 }
 
 func (found *inspection) driftOfChains(hook Hook) (findings []string) {
@@ -40,7 +83,7 @@ func (found *inspection) driftOfChains(hook Hook) (findings []string) {
 			continue
 		}
 		have := found.chains[i]
-		if !have.base || have.kind != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != accept {
+		if !have.base || have.typ != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != verdictAccept {
 			findings = append(findings, fmt.Sprintf("chain %s has another type, hook, priority or policy", c.name))
 		}
 		switch {
@@ -54,7 +97,7 @@ func (found *inspection) driftOfChains(hook Hook) (findings []string) {
 	}
 	for _, have := range found.chains {
 		if !slices.ContainsFunc(want[:], func(c chain) bool { return c.name == have.name }) {
-			findings = append(findings, fmt.Sprintf("chain %s does not belong here", have.name))
+			findings = append(findings, fmt.Sprintf("chain %q does not belong here", have.name))
 		}
 	}
 	return findings
@@ -73,7 +116,7 @@ func (found *inspection) driftOfMaps() (findings []string) {
 	}
 	for _, set := range found.sets {
 		if set.name != mapName(accounting.In) && set.name != mapName(accounting.Out) {
-			findings = append(findings, fmt.Sprintf("set %s does not belong here", set.name))
+			findings = append(findings, fmt.Sprintf("set %q does not belong here", set.name))
 		}
 	}
 	return findings
@@ -89,19 +132,29 @@ func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string)
 		}
 	}
 	if len(lost) > 0 {
-		findings = append(findings, "missing: "+abbreviate("counter", lost))
+		findings = append(findings, "missing: "+describeKeys("counter", lost))
 	}
 	if len(detached) > 0 {
-		findings = append(findings, "not counting: "+abbreviate("counter", detached))
+		findings = append(findings, "not counting: "+describeKeys("counter", detached))
 	}
 	for _, wrong := range found.wrong {
-		findings = append(findings, fmt.Sprintf("map %s leads a port to %s", mapName(wrong.direction), wrong.target))
+		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", mapName(wrong.direction), wrong.describeKey(), wrong.target))
 	}
 	return findings
 }
 
-// abbreviate names the first few keys and says how many there are.
-func abbreviate(noun string, keys []accounting.Key) string {
+func (w wrongElement) describeKey() string {
+	if w.catchall {
+		return "every other port"
+	}
+	if key, ok := parseElementKey(w.key, w.direction); ok {
+		return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
+	}
+	return fmt.Sprintf("the key %x", w.key)
+}
+
+// describeKeys names the first few keys and how many there are.
+func describeKeys(noun string, keys []accounting.Key) string {
 	const most = 4
 	var names []string
 	for _, key := range keys[:min(most, len(keys))] {
@@ -115,32 +168,4 @@ func abbreviate(noun string, keys []accounting.Key) string {
 		text += ", ..."
 	}
 	return text
-}
-
-// sameExpressions tells whether the expressions of have are those of want, in the
-// same order and with the same attributes. Kernels may add attributes of their own,
-// so more is no difference.
-func sameExpressions(have, want []byte) bool {
-	haveList, wantList := attributes{rest: have}, attributes{rest: want}
-	for wantList.next() {
-		if !haveList.next() || !sameExpression(haveList.value, wantList.value) {
-			return false
-		}
-	}
-	return !haveList.next()
-}
-
-// sameExpression compares two entries of NFTA_RULE_EXPRESSIONS.
-func sameExpression(have, want []byte) bool {
-	if !bytes.Equal(trimZero(find(have, unix.NFTA_EXPR_NAME)), trimZero(find(want, unix.NFTA_EXPR_NAME))) {
-		return false
-	}
-	haveData := find(have, unix.NFTA_EXPR_DATA)
-	wanted := attributes{rest: find(want, unix.NFTA_EXPR_DATA)}
-	for wanted.next() {
-		if !bytes.Equal(find(haveData, wanted.kind), wanted.value) {
-			return false
-		}
-	}
-	return true
 }

@@ -36,7 +36,7 @@ func (k *checking) support(table *nft.Table) {
 	switch {
 	case err != nil:
 		k.say(checkup.Wrong, err.Error(), "see what the kernel says: dmesg")
-	case !support.References:
+	case !support.ObjectMaps:
 		k.say(checkup.Wrong, nft.ErrNoObjectReference.Error(), "load the module (modprobe nft_objref), or boot a kernel that has it")
 	case support.OwnedTables:
 		k.say(checkup.OK, "the kernel has references to counters, and owned tables", "")

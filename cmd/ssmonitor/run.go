@@ -195,7 +195,7 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 		Source: a.table, Store: ledger, Saved: saved,
 		SaveInterval: c.Duration("save-interval"), Log: a.log,
 	})
-	if err := a.replaceMisowned(); err != nil {
+	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
 	result, err := a.follower.Load()
@@ -213,8 +213,8 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 
 // replaceMisowned removes a table that --own was different for: its flags can't
 // be changed.
-func (a *agent) replaceMisowned() error {
-	misowned, err := a.table.Misowned()
+func (a *agent) replaceOwnerMismatch() error {
+	misowned, err := a.table.OwnerMismatch()
 	if err != nil || !misowned {
 		return err
 	}

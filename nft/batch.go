@@ -1,0 +1,237 @@
+package nft
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// elementsPerMessage keeps a list of elements within the 64 KiB that the length
+// of a nested attribute can express; one element takes at most 56 bytes.
+const elementsPerMessage = 1000
+
+// batch is a transaction: the kernel applies all of its messages or none.
+type batch struct {
+	encoder
+	generation int // where the batch's begin has its generation
+	finished   bool
+}
+
+func newBatch() *batch {
+	b := &batch{}
+	b.begin(msgBatchBegin, 0, familyAny, unix.NFNL_SUBSYS_NFTABLES)
+	b.be32(attrBatchGenID, 0)
+	b.generation = len(b.buffer) - 4
+	b.end()
+	return b
+}
+
+// onlyAt lets the kernel refuse the batch with ERESTART if the ruleset is no
+// longer that of the generation; 0 stands for any.
+func (b *batch) onlyAt(generation uint32) {
+	binary.BigEndian.PutUint32(b.buffer[b.generation:], generation)
+}
+
+// finish ends the batch. It can be sent again afterwards.
+func (b *batch) finish() {
+	if !b.finished {
+		b.begin(msgBatchEnd, 0, familyAny, unix.NFNL_SUBSYS_NFTABLES)
+		b.end()
+		b.finished = true
+	}
+}
+
+// at returns the message with the index. It has to exist.
+func (b *batch) at(index int) message {
+	datagram := b.buffer
+	for range index {
+		datagram = datagram[nlaAlign(int(binary.NativeEndian.Uint32(datagram))):]
+	}
+	return datagram[:binary.NativeEndian.Uint32(datagram)]
+}
+
+func (b *batch) change(typ, flags uint16) { b.begin(typ, flags, familyInet, 0) }
+
+// createTable appends the table with its mark and epoch. Flags are sent only for
+// an owned table.
+func (b *batch) createTable(name string, epoch accounting.Epoch, flags uint32) {
+	b.change(msgNewTable, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	b.str(unix.NFTA_TABLE_NAME, name)
+	if flags != 0 {
+		b.be32(unix.NFTA_TABLE_FLAGS, flags)
+	}
+	data := userdata.AppendString(nil, userdata.TypeComment, Mark)
+	b.bytes(attrTableUserdata, userdata.Append(data, udataEpoch, epoch[:]))
+	b.end()
+}
+
+// setTableFlags appends a change of the table's flags: to adopt an orphan, or to
+// wake a dormant table.
+func (b *batch) setTableFlags(flags uint32) {
+	b.change(msgNewTable, 0)
+	b.str(unix.NFTA_TABLE_NAME, TableName)
+	b.be32(unix.NFTA_TABLE_FLAGS, flags)
+	b.end()
+}
+
+func (b *batch) deleteTable(name string) {
+	b.change(msgDelTable, 0)
+	b.str(unix.NFTA_TABLE_NAME, name)
+	b.end()
+}
+
+// createCounters appends a named counter for each key, with the private mark
+// that a counter loaded from a file lacks. An existing counter keeps its counts
+// and its user data.
+func (b *batch) createCounters(keys []accounting.Key) {
+	mark := userdata.Append(nil, udataCreated, nil)
+	var name []byte
+	for _, key := range keys {
+		name = append(key.AppendText(name[:0]), 0)
+		b.change(msgNewObject, unix.NLM_F_CREATE)
+		b.str(unix.NFTA_OBJ_TABLE, TableName)
+		b.bytes(unix.NFTA_OBJ_NAME, name)
+		b.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+		b.endNest(b.nest(unix.NFTA_OBJ_DATA))
+		b.bytes(attrObjUserdata, mark)
+		b.end()
+	}
+}
+
+func (b *batch) deleteObject(name string, objType uint32) {
+	b.change(msgDelObject, 0)
+	b.str(unix.NFTA_OBJ_TABLE, TableName)
+	b.str(unix.NFTA_OBJ_NAME, name)
+	b.be32(unix.NFTA_OBJ_TYPE, objType)
+	b.end()
+}
+
+// createMaps appends the two maps from protocol and port to counter. They have
+// no declared size: that would be a hard cap.
+func (b *batch) createMaps() {
+	for i, direction := range directions {
+		b.change(msgNewSet, unix.NLM_F_CREATE)
+		b.str(unix.NFTA_SET_TABLE, TableName)
+		b.str(unix.NFTA_SET_NAME, mapName(direction))
+		b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
+		b.be32(unix.NFTA_SET_KEY_TYPE, mapKeyType)
+		b.be32(unix.NFTA_SET_KEY_LEN, uint32(len(elementKey{})))
+		b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+		b.be32(unix.NFTA_SET_ID, uint32(i+1))
+		b.end()
+	}
+}
+
+func (b *batch) deleteSet(name string) {
+	b.change(msgDelSet, 0)
+	b.str(unix.NFTA_SET_TABLE, TableName)
+	b.str(unix.NFTA_SET_NAME, name)
+	b.end()
+}
+
+// createElements appends the elements that lead to the counters of keys.
+func (b *batch) createElements(keys []accounting.Key) {
+	var name []byte
+	for _, direction := range directions {
+		chosen := ofDirection(keys, direction)
+		for part := range slices.Chunk(chosen, elementsPerMessage) {
+			b.change(msgNewElement, unix.NLM_F_CREATE)
+			b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+			b.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+			list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+			for _, key := range part {
+				element := b.nest(unix.NFTA_LIST_ELEM)
+				id := newElementKey(key)
+				b.elementKey(id[:])
+				name = append(key.AppendText(name[:0]), 0)
+				b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
+				b.endNest(element)
+			}
+			b.endNest(list)
+			b.end()
+		}
+	}
+}
+
+func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
+	chosen := make([]accounting.Key, 0, len(keys)/2+1)
+	for _, key := range keys {
+		if key.Direction == direction {
+			chosen = append(chosen, key)
+		}
+	}
+	return chosen
+}
+
+func (b *batch) elementKey(key []byte) {
+	nest := b.nest(unix.NFTA_SET_ELEM_KEY)
+	b.bytes(unix.NFTA_DATA_VALUE, key)
+	b.endNest(nest)
+}
+
+// deleteElement appends the removal of one element in a message of its own, so
+// that the kernel's refusal shows which one. The element `*` is addressed by its
+// flag and has no key.
+func (b *batch) deleteElement(direction accounting.Direction, key []byte, catchall bool) {
+	b.change(msgDelElement, 0)
+	b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+	b.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+	element := b.nest(unix.NFTA_LIST_ELEM)
+	if catchall {
+		b.be32(unix.NFTA_SET_ELEM_FLAGS, elemFlagCatchall)
+	} else {
+		b.elementKey(key)
+	}
+	b.endNest(element)
+	b.endNest(list)
+	b.end()
+}
+
+// createChains appends the base chains with their rule.
+func (b *batch) createChains(hook Hook) {
+	for _, c := range hook.chains() {
+		b.change(msgNewChain, unix.NLM_F_CREATE)
+		b.str(unix.NFTA_CHAIN_TABLE, TableName)
+		b.str(unix.NFTA_CHAIN_NAME, c.name)
+		nest := b.nest(unix.NFTA_CHAIN_HOOK)
+		b.be32(unix.NFTA_HOOK_HOOKNUM, c.hook)
+		b.be32(unix.NFTA_HOOK_PRIORITY, uint32(c.priority))
+		b.endNest(nest)
+		b.be32(unix.NFTA_CHAIN_POLICY, verdictAccept)
+		b.str(unix.NFTA_CHAIN_TYPE, "filter")
+		b.end()
+
+		b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+		b.str(unix.NFTA_RULE_TABLE, TableName)
+		b.str(unix.NFTA_RULE_CHAIN, c.name)
+		b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, c.expressions())
+		b.end()
+	}
+}
+
+// flushChain appends the removal of all rules of a chain.
+func (b *batch) flushChain(name string) {
+	b.change(msgDelRule, 0)
+	b.str(unix.NFTA_RULE_TABLE, TableName)
+	b.str(unix.NFTA_RULE_CHAIN, name)
+	b.end()
+}
+
+func (b *batch) deleteChain(name string) {
+	b.change(msgDelChain, 0)
+	b.str(unix.NFTA_CHAIN_TABLE, TableName)
+	b.str(unix.NFTA_CHAIN_NAME, name)
+	b.end()
+}
+
+func (b *batch) deleteFlowtable(name string) {
+	b.change(msgDelFlowtable, 0)
+	b.str(attrFlowtableTable, TableName)
+	b.str(attrFlowtableName, name)
+	b.end()
+}

@@ -1,0 +1,107 @@
+package nft
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// expressions encodes the chain's rule as nft does. For the host's input chain
+// `nft --debug=netlink` lists it as
+//
+//	[ meta load l4proto => reg 1 ]
+//	[ payload load 2b @ transport header + 2 => reg 9 ]
+//	[ objref sreg 1 set ports-in ]
+//	[ immediate reg 0 accept ]
+//
+// and the container's chains begin with
+//
+//	[ fib daddr type => reg 1 ]
+//	[ cmp eq reg 1 0x00000002 ]
+//
+// The verdict ends this base chain only. It makes copies of the rule harmless,
+// such as a saved ruleset that is loaded on top appends: they are never reached
+// by a packet that was counted.
+func (c chain) expressions() []byte {
+	e := &encoder{}
+	if c.fib != 0 {
+		e.expression("fib", func() {
+			e.be32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
+			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
+			e.be32(unix.NFTA_FIB_FLAGS, c.fib)
+		})
+		e.expression("cmp", func() {
+			e.be32(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
+			e.be32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
+			nest := e.nest(unix.NFTA_CMP_DATA)
+			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(routeLocal))
+			e.endNest(nest)
+		})
+	}
+	e.expression("meta", func() {
+		e.be32(unix.NFTA_META_DREG, unix.NFT_REG_1)
+		e.be32(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO)
+	})
+	e.expression("payload", func() {
+		offset := uint32(2) // of the destination port in the header of TCP and UDP
+		if c.direction == accounting.Out {
+			offset = 0
+		}
+		e.be32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG32_01)
+		e.be32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_TRANSPORT_HEADER)
+		e.be32(unix.NFTA_PAYLOAD_OFFSET, offset)
+		e.be32(unix.NFTA_PAYLOAD_LEN, 2)
+	})
+	e.expression("objref", func() {
+		e.be32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
+		e.str(unix.NFTA_OBJREF_SET_NAME, mapName(c.direction))
+	})
+	e.expression("immediate", func() {
+		e.be32(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
+		nest := e.nest(unix.NFTA_IMMEDIATE_DATA)
+		// Without the nested flag, as the kernel dumps it.
+		e.attrHeader(unix.NFTA_DATA_VERDICT, unix.SizeofNlAttr+4)
+		e.be32(unix.NFTA_VERDICT_CODE, verdictAccept)
+		e.endNest(nest)
+	})
+	return e.buffer
+}
+
+func (e *encoder) expression(name string, attributes func()) {
+	element := e.nest(unix.NFTA_LIST_ELEM)
+	e.str(unix.NFTA_EXPR_NAME, name)
+	data := e.nest(unix.NFTA_EXPR_DATA)
+	attributes()
+	e.endNest(data)
+	e.endNest(element)
+}
+
+// sameExpressions reports whether have is the list of expressions want: the same
+// ones in the same order with the same attributes. Kernels may add attributes of
+// their own, so more attributes are no difference.
+func sameExpressions(have, want []byte) bool {
+	haveList, wantList := attributes{rest: have}, attributes{rest: want}
+	for wantList.next() {
+		if !haveList.next() || !sameExpression(haveList.value, wantList.value) {
+			return false
+		}
+	}
+	return !haveList.next()
+}
+
+// sameExpression compares two entries of NFTA_RULE_EXPRESSIONS.
+func sameExpression(have, want []byte) bool {
+	if !bytes.Equal(trimZero(find(have, unix.NFTA_EXPR_NAME)), trimZero(find(want, unix.NFTA_EXPR_NAME))) {
+		return false
+	}
+	haveData := find(have, unix.NFTA_EXPR_DATA)
+	wantData := attributes{rest: find(want, unix.NFTA_EXPR_DATA)}
+	for wantData.next() {
+		if !bytes.Equal(find(haveData, wantData.typ), wantData.value) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,174 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// keysPerBatch bounds a removal: a refusal costs one part, and the parts that
+// went before stay done.
+const keysPerBatch = 4000
+
+// Detach removes the elements of keys from the maps, so that nothing more is
+// counted; their counters stay to be read. A key without an element is not an
+// error.
+func (t *Table) Detach(keys []accounting.Key) error {
+	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
+		id := newElementKey(key)
+		b.deleteElement(key.Direction, id[:], false)
+	})
+}
+
+// Delete removes the counters of detached keys. A missing counter is not an
+// error; one that an element still leads to stays and is one.
+func (t *Table) Delete(keys []accounting.Key) error {
+	err := t.removeEach("deleting", keys, t.existing, func(b *batch, key accounting.Key) {
+		b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
+	})
+	if err == nil {
+		t.reader.forget(keys)
+	}
+	return err
+}
+
+// removeEach commits one message per key. Some of the keys may be removed
+// already: if the kernel says so, present is asked which are not, because it
+// reports only as many refusals at once as the socket holds.
+func (t *Table) removeEach(op string, keys []accounting.Key,
+	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
+) error {
+	var left map[accounting.Key]bool
+	for part := range slices.Chunk(keys, keysPerBatch) {
+		if err := t.removePart(part, &left, present, remove); err != nil {
+			return fmt.Errorf("%s %s: %w", op, describeKeys("counter", part), t.ownership(err))
+		}
+	}
+	return nil
+}
+
+func (t *Table) removePart(part []accounting.Key, left *map[accounting.Key]bool,
+	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
+) error {
+	var inUse, err error
+	for range attempts {
+		part = among(part, *left)
+		if len(part) == 0 {
+			return inUse
+		}
+		b := newBatch()
+		for _, key := range part {
+			remove(b, key)
+		}
+		if err = t.conn.commit(b); err == nil {
+			return inUse
+		}
+		var refused *batchError
+		switch isBatchError := errors.As(err, &refused); {
+		case isBatchError && refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
+			if *left, err = present(); err != nil {
+				return err
+			}
+		case isBatchError && refused.refusedWith(unix.EBUSY):
+			inUse = err
+			part = refused.without(part, unix.EBUSY)
+		default:
+			return err
+		}
+	}
+	return err
+}
+
+// among returns the keys that are in the set; nil stands for all keys.
+func among(keys []accounting.Key, set map[accounting.Key]bool) []accounting.Key {
+	if set == nil {
+		return keys
+	}
+	var chosen []accounting.Key
+	for _, key := range keys {
+		if set[key] {
+			chosen = append(chosen, key)
+		}
+	}
+	return chosen
+}
+
+// attached returns the keys that have an element in their map.
+func (t *Table) attached() (map[accounting.Key]bool, error) {
+	found := &inspection{attached: make(map[accounting.Key]bool)}
+	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found)); err != nil {
+		return nil, err
+	}
+	for _, wrong := range found.wrong {
+		if key, ok := parseElementKey(wrong.key, wrong.direction); ok {
+			found.attached[key] = true // it leads elsewhere, and counts all the same
+		}
+	}
+	return found.attached, nil
+}
+
+// existing returns the keys that have a counter.
+func (t *Table) existing() (map[accounting.Key]bool, error) {
+	found := &inspection{counters: make(map[accounting.Key]bool)}
+	err := t.conn.inspectObjects(found)
+	return found.counters, err
+}
+
+// Stop ends all counting at once by removing the chains: the counters stay to be
+// read for the last time.
+func (t *Table) Stop() error {
+	return t.onOurs("stopping", func(table tableInfo) (*batch, error) {
+		found, err := t.conn.inspect()
+		if err != nil || len(found.chains) == 0 {
+			return nil, err
+		}
+		b := newBatch()
+		b.flushChains(found)
+		b.deleteChains(found)
+		return b, nil
+	})
+}
+
+// Remove deletes the table with all that is in it. It fails with
+// accounting.ErrNoTable if there is none and with ErrForeignTable if it is not
+// ours.
+func (t *Table) Remove() error {
+	return t.onOurs("deleting", func(table tableInfo) (*batch, error) {
+		if !table.exists() {
+			return nil, accounting.ErrNoTable
+		}
+		b := newBatch()
+		b.deleteTable(TableName)
+		return b, nil
+	})
+}
+
+// onOurs commits what plan returns for the table, and plans anew when others
+// changed it meanwhile. A table that is not ours is left alone.
+func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err error) {
+	for range attempts {
+		_, table, lookErr := t.conn.getTable()
+		switch {
+		case lookErr != nil:
+			return lookErr
+		case table.exists() && !table.marked:
+			return ErrForeignTable
+		}
+		b, planErr := plan(table)
+		if planErr != nil || b == nil {
+			return planErr
+		}
+		err = t.commitTo(table, b)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errTableChanged) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ERESTART) {
+			break
+		}
+	}
+	return fmt.Errorf("%s table inet %s: %w", op, TableName, t.ownership(err))
+}

@@ -1,0 +1,372 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+var (
+	udpIn20000 = accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
+	udpIn20001 = accounting.Key{Port: 20001, Protocol: accounting.UDP, Direction: accounting.In}
+)
+
+// TestInstallRemovesWhatOthersAdded lets an administrator put into our table
+// what nft can put there.
+func TestInstallRemovesWhatOthersAdded(t *testing.T) {
+	tests := []struct{ name, script string }{
+		{"dormant", "add table inet ssmonitor { flags dormant; }"},
+		{"dormant and more", "add table inet ssmonitor { flags dormant; }\nflush chain inet ssmonitor input"},
+		{"catch-all element", `add element inet ssmonitor ports-in { * : "tcp-20000-in" }`},
+		{"element of another protocol", `add element inet ssmonitor ports-in { sctp . 20000 : "tcp-20000-in" }`},
+		{"element to the wrong protocol", `delete element inet ssmonitor ports-in { udp . 20000 }; add element inet ssmonitor ports-in { udp . 20000 : "tcp-20000-in" }`},
+		{"element to a foreign counter", `add counter inet ssmonitor other; add element inet ssmonitor ports-in { tcp . 443 : "other" }`},
+		{"map of another size", "flush chain inet ssmonitor input; delete map inet ssmonitor ports-in; " +
+			`add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }`},
+		{"map of another kind", "flush chain inet ssmonitor input; delete map inet ssmonitor ports-in; " +
+			`add map inet ssmonitor ports-in { type inet_service : counter; }`},
+		{"jump rules and verdict map", "add chain inet ssmonitor a; add chain inet ssmonitor b; add rule inet ssmonitor a jump b; insert rule inet ssmonitor input jump a; " +
+			"add map inet ssmonitor verdicts { type inet_service : verdict; }; add element inet ssmonitor verdicts { 53 : jump b }; add rule inet ssmonitor a udp dport vmap @verdicts"},
+		{"anonymous chain", "insert rule inet ssmonitor input jump { udp dport 53 drop; }"},
+		{"anonymous set", "insert rule inet ssmonitor input udp dport { 53, 54 } drop"},
+		{"quota and limit", "add quota inet ssmonitor q { over 10 mbytes; }; add limit inet ssmonitor l { rate 10/second; }; add rule inet ssmonitor input quota name q"},
+		{"map to quotas", "add quota inet ssmonitor q { over 10 mbytes; }; add map inet ssmonitor quotas { type inet_service : quota; }; add element inet ssmonitor quotas { 53 : \"q\" }"},
+		{"foreign counter", "add counter inet ssmonitor mine"},
+		{"renamed chain", "rename chain inet ssmonitor input i"},
+		{"second copy at another priority", `add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in accept`},
+		{"chain of the other hook", `add chain inet ssmonitor prerouting { type filter hook prerouting priority -110; }; add rule inet ssmonitor prerouting counter name meta l4proto . th dport map @ports-in accept`},
+		{"nat chain", "add chain inet ssmonitor n { type nat hook prerouting priority -100; }; add rule inet ssmonitor n udp dport 53 redirect to :54"},
+		{"doubled counting in the rule", `flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in counter accept`},
+		{"rule without its verdict", `flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in`},
+		{"rule with another condition", `flush chain inet ssmonitor input; add rule inet ssmonitor input ip ttl 1 counter name meta l4proto . th dport map @ports-in accept`},
+		{"chain at another hook", `delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook forward priority 40; policy accept; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in accept`},
+		{"chain of another type", `delete chain inet ssmonitor output; add chain inet ssmonitor output { type route hook output priority 40; policy accept; }; add rule inet ssmonitor output counter name meta l4proto . th sport map @ports-out accept`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inNamespace(t)
+			table := open(t, Options{})
+			ports := portList(2)
+			install(t, table, ports)
+			sendUDP(t, "127.0.0.1:20000", 3, 10)
+			before := read(t, table)
+			want := nftCommand(t, "list ruleset")
+			nftCommand(t, test.script)
+
+			findings, err := open(t, Options{}).Verify(ports)
+			if err != nil || len(findings) == 0 {
+				t.Fatalf("verifying finds %q, %v", findings, err)
+			}
+			install(t, table, ports)
+			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
+				t.Errorf("after %q: got\n%s\nwant\n%s", findings, got, want)
+			}
+			after := read(t, table)
+			for key, reading := range before {
+				if after[key].Handle != reading.Handle || after[key].Count.Packets < reading.Count.Packets {
+					t.Errorf("%s: got %+v, want the counter %+v", key, after[key], reading)
+				}
+			}
+			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
+				t.Errorf("after the repair verifying finds %q, %v", findings, err)
+			}
+			sendUDP(t, "127.0.0.1:20000", 3, 10)
+			if counts := read(t, table)[udpIn20000]; counts.Count.Packets <= after[udpIn20000].Count.Packets {
+				t.Errorf("after the repair %s does not count: %+v", udpIn20000, counts)
+			}
+		})
+	}
+}
+
+// TestInstallKeepsElementsOfOthers repairs the structure while another process
+// has attached a port that this one does not know.
+func TestInstallKeepsElementsOfOthers(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(2))
+	nftCommand(t, "flush chain inet ssmonitor input")
+	install(t, table, portList(1))
+	before := read(t, table)[udpIn20001]
+	sendUDP(t, "127.0.0.1:20001", 3, 10)
+	if after := read(t, table)[udpIn20001]; after.Count == before.Count {
+		t.Errorf("%s does not count after the structure was repaired: %+v", udpIn20001, after)
+	}
+}
+
+// TestSavedRulesetOnTop loads a listing into the table that it was made of,
+// without a flush.
+func TestSavedRulesetOnTop(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(2)
+	install(t, table, ports)
+	sendUDP(t, "127.0.0.1:20000", 5, 100)
+	sendUDP(t, "127.0.0.1:20001", 5, 100)
+	saved := nftCommand(t, "list ruleset")
+	before := read(t, table)
+	for key, reading := range before {
+		if reading.Loaded {
+			t.Errorf("%s: created by us and read as loaded", key)
+		}
+	}
+	leaving := portList(1).Keys()
+	if err := errors.Join(table.Detach(leaving), table.Delete(leaving)); err != nil {
+		t.Fatal(err)
+	}
+	nftCommand(t, saved)
+	nftCommand(t, saved)
+
+	after := read(t, table)
+	for key, reading := range after {
+		wasDeleted := slices.Contains(leaving, key)
+		if reading.Loaded != wasDeleted || reading.Count != before[key].Count {
+			t.Errorf("%s: got %+v, want Loaded %t and the count of %+v", key, reading, wasDeleted, before[key])
+		}
+	}
+	// Three rules stand in each chain, and each packet is counted once.
+	const sent = 100
+	sendUDP(t, "127.0.0.1:20001", sent, 100)
+	if gained := read(t, table)[udpIn20001].Count.Packets - after[udpIn20001].Count.Packets; gained > sent || gained < sent/2 {
+		t.Errorf("%d packets were counted of %d sent", gained, sent)
+	}
+}
+
+// TestReadingOfASwappedTable replaces the table before each message of a
+// reading in turn: what is read belongs to one table, whichever it is.
+func TestReadingOfASwappedTable(t *testing.T) {
+	for step := range 6 {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			inNamespace(t)
+			table, other := open(t, Options{}), open(t, Options{})
+			ports := portList(400) // several datagrams
+			install(t, table, ports)
+			sendUDP(t, "127.0.0.1:20000", 5, 10)
+			read(t, table)
+			old := table.reader.table.epoch
+
+			sends := 0
+			table.conn.beforeSend = func() {
+				if sends == step {
+					if err := other.Remove(); err != nil {
+						t.Fatal(err)
+					}
+					install(t, other, ports)
+				}
+				sends++
+			}
+			var sample accounting.Sample
+			if err := table.Read(&sample); err != nil {
+				t.Fatal(err)
+			}
+			table.conn.beforeSend = nil
+			if sends <= step {
+				return // a reading has fewer messages
+			}
+			var reference accounting.Sample
+			if err := other.Read(&reference); err != nil {
+				t.Fatal(err)
+			}
+			for _, reading := range sample.Readings {
+				fresh := sample.Epoch == reference.Epoch
+				if fresh && reading.Key == udpIn20000 && reading.Count.Packets != 0 {
+					t.Errorf("%s of the new table: got the old one's %+v", reading.Key, reading)
+				}
+				if !fresh && reading.Key == udpIn20000 && reading.Count.Packets == 0 {
+					t.Errorf("%s of the old table: got the new one's %+v", reading.Key, reading)
+				}
+			}
+			if len(sample.Readings) != 4*len(ports) {
+				t.Errorf("got %d counters, want %d", len(sample.Readings), 4*len(ports))
+			}
+			if sample.Epoch != old && sample.Epoch != reference.Epoch {
+				t.Errorf("the epoch %x is that of no table", sample.Epoch)
+			}
+		})
+	}
+}
+
+// TestManyCommitsHideNoDrift makes as many changes as the short generation in
+// messages can count.
+func TestManyCommitsHideNoDrift(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	inNamespace(t)
+	table, other := open(t, Options{}), open(t, Options{})
+	ports := portList(1)
+	install(t, table, ports)
+	read(t, table)
+	if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
+		t.Fatalf("found %q, %v", findings, err)
+	}
+	nftCommand(t, "flush chain inet ssmonitor input") // the first commit
+	for i := 1; i < 1<<16; i++ {
+		b := newBatch()
+		if i%2 == 1 {
+			b.createTable("other", accounting.Epoch{}, 0)
+		} else {
+			b.deleteTable("other")
+		}
+		if err := other.conn.commit(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(t, table)
+	if findings, err := table.Verify(ports); err != nil || len(findings) != 1 {
+		t.Errorf("after 65,536 commits verifying finds %q, %v", findings, err)
+	}
+}
+
+// TestForeignTableIsNotRemovedInARace replaces our table by a foreign one just
+// before each message of Remove and of Install.
+func TestForeignTableIsNotRemovedInARace(t *testing.T) {
+	for _, operation := range []string{"remove", "install", "stop"} {
+		for step := range 12 {
+			t.Run(fmt.Sprintf("%s %d", operation, step), func(t *testing.T) {
+				inNamespace(t)
+				table := open(t, Options{})
+				install(t, table, portList(1))
+				nftCommand(t, "flush chain inet ssmonitor input")
+				sends, swapped := 0, false
+				table.conn.beforeSend = func() {
+					if sends == step {
+						nftCommand(t, "delete table inet ssmonitor; add table inet ssmonitor { comment \"somebody's\"; }; add chain inet ssmonitor theirs")
+						swapped = true
+					}
+					sends++
+				}
+				var err error
+				switch operation {
+				case "remove":
+					err = table.Remove()
+				case "install":
+					err = table.Install(portList(1))
+				case "stop":
+					err = table.Stop()
+				}
+				if !swapped {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				if !errors.Is(err, ErrForeignTable) {
+					t.Errorf("got %v, want ErrForeignTable", err)
+				}
+				if got := nftCommand(t, "list ruleset"); !strings.Contains(got, "theirs") || strings.Contains(got, "ports-in") {
+					t.Errorf("the foreign table was changed to\n%s", got)
+				}
+			})
+		}
+	}
+}
+
+// TestRemovingWhatIsGoneIsLinear detaches ports whose elements are gone, as
+// after a kill between detaching and deleting.
+func TestRemovingWhatIsGoneIsLinear(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	const ports = 10_000
+	install(t, table, portList(ports))
+	keys := portList(ports).Keys()
+	detach := func() time.Duration {
+		began := time.Now()
+		if err := table.Detach(keys); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	first, second := detach(), detach()
+	if second > 5*first {
+		t.Errorf("detaching %d ports took %s, and %s when they were detached", ports, first, second)
+	}
+	// Half of them are attached again.
+	install(t, table, portList(ports/2))
+	if err := table.Detach(keys); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Delete(keys); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Delete(keys); err != nil {
+		t.Fatal(err)
+	}
+	if left := len(read(t, table)); left != 0 {
+		t.Errorf("%d counters are left", left)
+	}
+}
+
+// TestDeleteSparesWhatCounts deletes counters of which one is still attached.
+func TestDeleteSparesWhatCounts(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(2))
+	keys := portList(1).Keys()
+	if err := table.Detach(keys[:3]); err != nil {
+		t.Fatal(err)
+	}
+	err := table.Delete(keys)
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), keys[3].String()) {
+		t.Errorf("got %v, want EBUSY of %s", err, keys[3])
+	}
+	if left := read(t, table); len(left) != 5 {
+		t.Errorf("%d counters are left, want the attached one and those of the other port", len(left))
+	}
+}
+
+// TestRefusalsWithoutRoomAreAnError sends a batch with more refusals than the
+// socket can hold.
+func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(1))
+	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, refusals := range []int{1, 10, 5000} {
+		b := newBatch()
+		for range refusals {
+			b.deleteObject("missing", unix.NFT_OBJECT_COUNTER)
+		}
+		if err := table.conn.commit(b); err == nil {
+			t.Errorf("a batch with %d refused messages succeeded", refusals)
+		}
+	}
+	if got := len(read(t, table)); got != 4 {
+		t.Errorf("afterwards %d counters are read, want 4", got)
+	}
+}
+
+// TestLateAnswersAreIgnored leaves answers of an earlier request in the socket.
+func TestLateAnswersAreIgnored(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(1)
+	install(t, table, ports)
+	late := [][]byte{
+		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
+		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
+	}
+	for _, req := range late {
+		if _, err := table.conn.send(req); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(read(t, table)); got != 4*len(ports) {
+			t.Errorf("%d counters are read, want %d", got, 4*len(ports))
+		}
+		if _, err := table.conn.send(req); err != nil {
+			t.Fatal(err)
+		}
+		ports = portList(len(ports) + 1)
+		if err := table.Install(ports); err != nil {
+			t.Errorf("installing: %v", err)
+		}
+	}
+}
