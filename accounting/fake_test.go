@@ -34,6 +34,7 @@ type counter struct {
 	handle   uint64
 	value    Count
 	attached bool
+	loaded   bool // from a listing, into a table that was there
 }
 
 var errAttached = errors.New("a counter is in use")
@@ -65,7 +66,7 @@ func (k *kernel) Read(sample *Sample) error {
 	sample.Epoch = k.table.epoch
 	for _, key := range k.table.keys() {
 		c := k.table.counters[key]
-		sample.Readings = append(sample.Readings, Reading{key, c.handle, c.value})
+		sample.Readings = append(sample.Readings, Reading{Key: key, Handle: c.handle, Count: c.value, Loaded: c.loaded})
 	}
 	if k.table.epoch == (Epoch{}) {
 		return ErrRestored
@@ -185,6 +186,27 @@ func (k *kernel) listing() *table {
 func (k *kernel) load(listing *table) {
 	k.table = listing
 	k.table = k.listing()
+}
+
+// loadOnTop loads a listing without a flush before: what is there stays as it
+// is, and what is missing is created with the values of the listing.
+func (k *kernel) loadOnTop(listing *table) {
+	if k.table == nil {
+		k.load(listing)
+		return
+	}
+	for _, key := range listing.keys() {
+		saved := listing.counters[key]
+		if k.table.counters[key] == nil {
+			k.table.add(key)
+			c := k.table.counters[key]
+			c.value, c.loaded = saved.value, true
+		}
+		if saved.attached {
+			k.table.counters[key].attached = true
+		}
+	}
+	k.table.cut = k.table.cut && listing.cut
 }
 
 func (t *table) add(key Key) {

@@ -35,6 +35,7 @@ var kinds = []struct {
 	{"reset counters", moveReset},
 	{"list ruleset", func(w *world, _ byte) { w.listing = w.kernel.listing() }},
 	{"load the list", func(w *world, _ byte) { w.restore() }},
+	{"load the list on top", func(w *world, _ byte) { w.restoreOnTop() }},
 	{"delete a counter", moveDelete},
 	{"delete a chain", moveCut},
 	{"teardown", func(w *world, _ byte) { w.teardown() }},
@@ -132,6 +133,12 @@ func (w *world) restore() {
 	}
 }
 
+func (w *world) restoreOnTop() {
+	if w.listing != nil {
+		w.kernel.loadOnTop(w.listing)
+	}
+}
+
 // disturbances are what happens between two calls of the agent.
 var disturbances = []struct {
 	name string
@@ -143,6 +150,7 @@ var disturbances = []struct {
 	{"reset counters", undisturbed(moveReset)},
 	{"flush ruleset", undisturbed(func(w *world, _ byte) { w.flush() })},
 	{"load the list", undisturbed(func(w *world, _ byte) { w.restore() })},
+	{"load the list on top", undisturbed(func(w *world, _ byte) { w.restoreOnTop() })},
 	{"delete a counter", undisturbed(moveDelete)},
 	{"setup by another process", undisturbed(func(w *world, argument byte) {
 		w.operating = false
@@ -289,6 +297,20 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			w.tick()
 			w.traffic(key, count(8))
 		}, 15, 6},
+		{"a list loaded on top is not traffic", func(w *world) {
+			w.traffic(key, count(1))
+			w.tick()
+			w.listing = w.kernel.listing()
+			movePorts(w, 4) // the port leaves
+			w.tick()
+			w.tick()
+			w.restoreOnTop()
+			w.traffic(key, count(2)) // before anybody could read the base
+			w.tick()
+			w.traffic(key, count(4))
+			w.tick()
+			w.tick()
+		}, 7, 2},
 		{"a reboot loses what was not saved", func(w *world) {
 			w.eager = false
 			w.crash()

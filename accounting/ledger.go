@@ -1,21 +1,30 @@
 package accounting
 
 // Ledger turns raw counter values into totals. A total only ever grows: the
-// ledger adds what a counter has gained since it was last read, or all of it if
-// it is another counter than before or was reset. Ledger is not safe for
-// concurrent use.
+// ledger adds what a counter has gained since it was last read, or all of its
+// value if it is another counter than before or was reset. What a loaded counter
+// begins with is not traffic. Ledger is not safe for concurrent use.
 type Ledger struct {
 	in, out  Count
 	accounts map[Key]*account
 	sample   uint64 // number of the last one
-	unsaved  []*account
+	dirty    []*account
 	epoch    Epoch // of the last sample
 }
 
 type account struct {
 	Account
-	seen    uint64 // number of the last sample it was in
-	unsaved bool
+	seen  uint64 // number of the last sample it was in
+	dirty bool
+}
+
+// Posting is what posting a sample showed beside the totals.
+type Posting struct {
+	// NewTable reports whether the table is another one than that of the sample
+	// before, or the first one.
+	NewTable bool
+	Resets   []Reset
+	Loaded   []Key // counters that somebody loaded since the sample before
 }
 
 // Reset is a counter that somebody set back: its value was Was at the last
@@ -35,22 +44,18 @@ func NewLedger(saved State) *Ledger {
 	return l
 }
 
-// Add posts a sample. It returns the counters that were reset since the last
-// one, and whether the table is another than that of the sample before, or the
-// first. In the steady state it does not allocate.
-func (l *Ledger) Add(sample *Sample) (resets []Reset, newTable bool) {
+// Add posts a sample. In the steady state it does not allocate.
+func (l *Ledger) Add(sample *Sample) (posting Posting) {
 	l.sample++
-	newTable = sample.Epoch != l.epoch
+	posting.NewTable = sample.Epoch != l.epoch
 	l.epoch = sample.Epoch
 	for i := range sample.Readings {
-		if reset, was := l.post(&sample.Readings[i], sample.Epoch); was {
-			resets = append(resets, reset)
-		}
+		l.post(&sample.Readings[i], sample.Epoch, &posting)
 	}
-	return resets, newTable
+	return posting
 }
 
-func (l *Ledger) post(reading *Reading, epoch Epoch) (reset Reset, was bool) {
+func (l *Ledger) post(reading *Reading, epoch Epoch, posting *Posting) {
 	a := l.accounts[reading.Key]
 	if a == nil {
 		a = &account{Account: Account{Key: reading.Key}}
@@ -59,16 +64,18 @@ func (l *Ledger) post(reading *Reading, epoch Epoch) (reset Reset, was bool) {
 	a.seen = l.sample
 	same := a.Epoch == epoch && a.Handle == reading.Handle
 	if same && a.Last == reading.Count {
-		return Reset{}, false
+		return
 	}
 	gained := reading.Count
-	if same {
-		if gained.Packets >= a.Last.Packets && gained.Bytes >= a.Last.Bytes {
-			gained.Packets -= a.Last.Packets
-			gained.Bytes -= a.Last.Bytes
-		} else {
-			reset, was = Reset{reading.Key, a.Last, reading.Count}, true
-		}
+	switch {
+	case !same && reading.Loaded:
+		gained = Count{}
+		posting.Loaded = append(posting.Loaded, reading.Key)
+	case !same:
+	case gained.Packets < a.Last.Packets || gained.Bytes < a.Last.Bytes:
+		posting.Resets = append(posting.Resets, Reset{reading.Key, a.Last, reading.Count})
+	default:
+		gained = gained.minus(a.Last)
 	}
 	a.Total = a.Total.Plus(gained)
 	if reading.Key.Direction == In {
@@ -77,11 +84,10 @@ func (l *Ledger) post(reading *Reading, epoch Epoch) (reset Reset, was bool) {
 		l.out = l.out.Plus(gained)
 	}
 	a.Last, a.Epoch, a.Handle = reading.Count, epoch, reading.Handle
-	if !a.unsaved {
-		a.unsaved = true
-		l.unsaved = append(l.unsaved, a)
+	if !a.dirty {
+		a.dirty = true
+		l.dirty = append(l.dirty, a)
 	}
-	return reset, was
 }
 
 // Total returns the total of a counter and whether the last sample had it.
@@ -93,23 +99,23 @@ func (l *Ledger) Total(key Key) (total Count, read bool) {
 	return a.Total, a.seen == l.sample
 }
 
-// Sum returns the totals of all ports together, those that are gone included.
+// Sum returns the totals of all ports together, including removed ones.
 func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
-// Unsaved returns what has changed since [Ledger.Saved] was last called.
-func (l *Ledger) Unsaved() State {
-	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.unsaved))}
-	for i, a := range l.unsaved {
+// Changes returns what has changed since [Ledger.MarkSaved] was last called.
+func (l *Ledger) Changes() State {
+	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty))}
+	for i, a := range l.dirty {
 		state.Accounts[i] = a.Account
 	}
 	return state
 }
 
-// Saved says that what Unsaved returned is safe. Nothing may be posted in
-// between.
-func (l *Ledger) Saved() {
-	for _, a := range l.unsaved {
-		a.unsaved = false
+// MarkSaved records that what Changes returned is durable. Nothing may be posted
+// in between.
+func (l *Ledger) MarkSaved() {
+	for _, a := range l.dirty {
+		a.dirty = false
 	}
-	l.unsaved = l.unsaved[:0]
+	l.dirty = l.dirty[:0]
 }

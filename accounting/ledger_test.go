@@ -16,8 +16,10 @@ var (
 // count has bytes and packets that can't be taken for one another.
 func count(packets uint64) Count { return Count{Packets: packets, Bytes: 100 * packets} }
 
-// reading is of handle 1 unless it says otherwise.
-func reading(key Key, packets uint64) Reading { return Reading{key, 1, count(packets)} }
+// reading has handle 1.
+func reading(key Key, packets uint64) Reading {
+	return Reading{Key: key, Handle: 1, Count: count(packets)}
+}
 
 func sample(epoch Epoch, readings ...Reading) *Sample {
 	return &Sample{Epoch: epoch, Readings: readings}
@@ -44,10 +46,10 @@ func TestLedgerAdds(t *testing.T) {
 			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 0)),
 		}, 7, []Reset{{alice, count(7), count(0)}}, 1},
 		{"the counter of a port that was removed and added, whole", []*Sample{
-			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{alice, 2, count(9)}),
+			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(9)}),
 		}, 16, nil, 1},
 		{"such a counter with the very same value", []*Sample{
-			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{alice, 2, count(7)}),
+			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(7)}),
 		}, 14, nil, 1},
 		{"the counter of a new table that has the same handle, whole", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(nextTable, reading(alice, 9)),
@@ -58,6 +60,11 @@ func TestLedgerAdds(t *testing.T) {
 		{"what a port gains after it was gone for a while", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable), sample(oldTable, reading(alice, 8)),
 		}, 8, nil, 1},
+		{"no value that a loaded counter begins with", []*Sample{
+			sample(oldTable, reading(alice, 7)), sample(oldTable),
+			sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(5), Loaded: true}),
+			sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(8), Loaded: true}),
+		}, 10, nil, 1},
 		{"nothing of other ports", []*Sample{
 			sample(oldTable, reading(alice, 7), reading(bob, 100)),
 		}, 7, nil, 1},
@@ -68,9 +75,9 @@ func TestLedgerAdds(t *testing.T) {
 			var resets []Reset
 			tables := 0
 			for _, sample := range test.samples {
-				found, newTable := ledger.Add(sample)
-				resets = append(resets, found...)
-				if newTable {
+				posting := ledger.Add(sample)
+				resets = append(resets, posting.Resets...)
+				if posting.NewTable {
 					tables++
 				}
 			}
@@ -93,8 +100,8 @@ func TestLedgerTakesOneFallingFieldForAReset(t *testing.T) {
 	few, many := Count{Packets: 2, Bytes: 3000}, Count{Packets: 5, Bytes: 400}
 	for _, order := range [][2]Count{{few, many}, {many, few}} {
 		ledger := NewLedger(State{})
-		ledger.Add(sample(oldTable, Reading{alice, 1, order[0]}))
-		resets, _ := ledger.Add(sample(oldTable, Reading{alice, 1, order[1]}))
+		ledger.Add(sample(oldTable, Reading{Key: alice, Handle: 1, Count: order[0]}))
+		resets := ledger.Add(sample(oldTable, Reading{Key: alice, Handle: 1, Count: order[1]})).Resets
 		if total, _ := ledger.Total(alice); total != few.Plus(many) || len(resets) != 1 {
 			t.Errorf("%v after %v: the total is %v with %d resets", order[1], order[0], total, len(resets))
 		}
@@ -115,13 +122,15 @@ func TestLedgerGoesOnFromWhatWasSaved(t *testing.T) {
 		{"the same counter", sample(oldTable, reading(alice, 15)), 45, 0},
 		{"it has not moved", sample(oldTable, reading(alice, 10)), 40, 0},
 		{"it was reset", sample(oldTable, reading(alice, 3)), 43, 1},
-		{"another counter", sample(oldTable, Reading{alice, 2, count(15)}), 55, 0},
+		{"another counter", sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(15)}), 55, 0},
 		{"another table", sample(nextTable, reading(alice, 15)), 55, 0},
+		{"a counter loaded from a file", sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(15), Loaded: true}), 40, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			ledger := NewLedger(saved)
-			resets, newTable := ledger.Add(test.Sample)
+			posting := ledger.Add(test.Sample)
+			resets, newTable := posting.Resets, posting.NewTable
 			if total, _ := ledger.Total(alice); total != count(test.want) {
 				t.Errorf("the total is %v, want %v", total, count(test.want))
 			}
@@ -150,10 +159,10 @@ func TestLedgerSumKeepsPortsThatAreGone(t *testing.T) {
 	}
 }
 
-func TestLedgerHandsOutWhatIsUnsaved(t *testing.T) {
+func TestLedgerReturnsChangesUntilTheyAreSaved(t *testing.T) {
 	ledger := NewLedger(State{})
 	ledger.Add(sample(oldTable, reading(alice, 7), reading(bob, 4)))
-	first := ledger.Unsaved()
+	first := ledger.Changes()
 	if len(first.Accounts) != 2 || first.In != count(7) || first.Out != count(4) {
 		t.Fatalf("unsaved is %+v", first)
 	}
@@ -164,17 +173,17 @@ func TestLedgerHandsOutWhatIsUnsaved(t *testing.T) {
 
 	// The save failed: the same again, and what has changed since.
 	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 4)))
-	second := ledger.Unsaved()
+	second := ledger.Changes()
 	if len(second.Accounts) != 2 || second.Accounts[0].Total != count(9) || second.In != count(9) {
 		t.Errorf("after a failed save unsaved is %+v", second)
 	}
 
-	ledger.Saved()
-	if rest := ledger.Unsaved(); len(rest.Accounts) != 0 || rest.In != count(9) || rest.Out != count(4) {
+	ledger.MarkSaved()
+	if rest := ledger.Changes(); len(rest.Accounts) != 0 || rest.In != count(9) || rest.Out != count(4) {
 		t.Errorf("after a save unsaved is %+v", rest)
 	}
 	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 6)))
-	if rest := ledger.Unsaved(); len(rest.Accounts) != 1 || rest.Accounts[0].Key != bob {
+	if rest := ledger.Changes(); len(rest.Accounts) != 1 || rest.Accounts[0].Key != bob {
 		t.Errorf("when one counter has moved unsaved is %+v", rest)
 	}
 }
@@ -192,7 +201,7 @@ func TestLedgerAddDoesNotAllocate(t *testing.T) {
 			s.Readings[i].Count = s.Readings[i].Count.Plus(count(1))
 		}
 		ledger.Add(s)
-		ledger.Saved()
+		ledger.MarkSaved()
 	}); allocations != 0 {
 		t.Errorf("%v allocations a sample", allocations)
 	}

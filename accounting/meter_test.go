@@ -211,15 +211,17 @@ func TestMeterOrder(t *testing.T) {
 			},
 			[]string{"read", "verify", "detach " + bobKeys, "read", "verify", "save", "install " + bothKeys,
 				"read", "verify", "read", "verify"}},
-		{"a port that left the list while no agent ran is detached, read, saved and then deleted", aliceAndBob,
+		{"a port that was removed while no agent ran is met twice, detached, read, saved and then deleted", aliceAndBob,
 			func(t *testing.T, b *bench) {
 				b.restart()
 				b.setPorts(t, aliceOnly)
 				b.journal = nil
 				b.tick(t)
 				b.tick(t)
+				b.tick(t)
+				b.expectSaidOnce(t, "ports that are not in force")
 			},
-			[]string{"read", "detach " + bobKeys, "verify", "read", "verify", "save", "delete " + bobKeys}},
+			[]string{"read", "verify", "read", "detach " + bobKeys, "verify", "read", "verify", "save", "delete " + bobKeys}},
 		{"other names change nothing in the kernel", aliceOnly,
 			func(t *testing.T, b *bench) {
 				b.setPorts(t, Ports{{20000, OnlyUDP, "carol"}})
@@ -241,7 +243,7 @@ func TestMeterOrder(t *testing.T) {
 		{"the end reads and saves", aliceOnly,
 			func(t *testing.T, b *bench) {
 				b.traffic(t, aliceIn, 5)
-				if err := b.Settle(); err != nil {
+				if err := b.Flush(); err != nil {
 					t.Error(err)
 				}
 				if got := b.saved(aliceIn); got != count(5) {
@@ -279,7 +281,7 @@ func TestMeterCountsOnWhileItCannotSave(t *testing.T) {
 	if status.SaveFailures != 4 || !errors.Is(status.LastSaveError, errDisk) {
 		t.Errorf("the status is %+v", status)
 	}
-	if err := b.Settle(); !errors.Is(err, errDisk) {
+	if err := b.Flush(); !errors.Is(err, errDisk) {
 		t.Errorf("the end: %v", err)
 	}
 
@@ -329,7 +331,7 @@ func TestMeterWithoutAStore(t *testing.T) {
 	if kernel.counter(bobIn) != nil {
 		t.Error("a port that has gone still has its counter")
 	}
-	if err := meter.Settle(); err != nil {
+	if err := meter.Flush(); err != nil {
 		t.Error(err)
 	}
 }
@@ -379,11 +381,23 @@ func TestMeterHasNoRatesAfterAnError(t *testing.T) {
 		t.Run(call, func(t *testing.T) {
 			b := newBench(t, aliceOnly)
 			b.tick(t)
+			b.tick(t)
 			failure := errors.New("interrupted")
 			b.fail[call] = failure
 			b.traffic(t, aliceIn, 5)
-			if report, err := b.Tick(); !errors.Is(err, failure) || report != nil {
-				t.Fatalf("the tick returns %v, %v", report, err)
+			switch report, err := b.Tick(); call {
+			case "read":
+				if !errors.Is(err, failure) || report != nil || !errors.Is(b.Status().LastError, failure) || b.Status().RepairError != nil {
+					t.Fatalf("the tick returns %v, %v, the status is %+v", report, err, b.Status())
+				}
+			case "verify":
+				if err != nil || !errors.Is(b.Status().RepairError, failure) || b.Status().LastError != nil {
+					t.Fatalf("the tick returns %v, the status is %+v", err, b.Status())
+				}
+				if in, rated := inOf(t, report, 20000); rated || report.Interval != 0 || in.Total != count(5) {
+					t.Fatalf("the port is reported with %+v, rated %t, over %s", in, rated, report.Interval)
+				}
+				b.expectSaidOnce(t, "the table can't be repaired")
 			}
 			delete(b.fail, call)
 			b.traffic(t, aliceIn, 5)
@@ -468,7 +482,7 @@ func TestMeterDoesNotCountWhatAFileSays(t *testing.T) {
 	b.expectSaidOnce(t, "found=restored")
 }
 
-func TestMeterSaysOnceWhatItCannotMend(t *testing.T) {
+func TestMeterLogsOnceWhatItCannotRepair(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	refused := errors.New("refused")
 	record := b.kernel.before
@@ -484,21 +498,21 @@ func TestMeterSaysOnceWhatItCannotMend(t *testing.T) {
 			t.Error("a tick without a table succeeds")
 		}
 	}
-	b.expectSaidOnce(t, "put right")
+	b.expectSaidOnce(t, "the table can't be repaired")
 	if b.Status().Reinstalls != 0 {
 		t.Error("a repair that failed is counted")
 	}
 	b.kernel.before = record
-	_, _ = b.Tick() // mends it; there was nothing to read
+	_, _ = b.Tick() // repairs it; there was nothing to read
 	b.tick(t)
 	if b.Status().Reinstalls != 1 {
 		t.Errorf("%d repairs are counted, expected 1", b.Status().Reinstalls)
 	}
 }
 
-// TestSettleOnARestoredTable ends an agent before it has replaced the table:
+// TestFlushOnARestoredTable ends an agent before it has replaced the table:
 // that is no failure, the next one does it.
-func TestSettleOnARestoredTable(t *testing.T) {
+func TestFlushOnARestoredTable(t *testing.T) {
 	for name, listing := range map[string]func(*kernel) *table{
 		"restored": (*kernel).listing,
 		"gone":     func(*kernel) *table { return nil },
@@ -507,12 +521,45 @@ func TestSettleOnARestoredTable(t *testing.T) {
 		b.traffic(t, aliceIn, 5)
 		b.tick(t)
 		b.kernel.load(listing(b.kernel))
-		if err := b.Settle(); err != nil {
+		if err := b.Flush(); err != nil {
 			t.Errorf("the end while the table is %s: %v", name, err)
 		}
 		if got := b.saved(aliceIn); got != count(5) {
 			t.Errorf("saved are %v, want %v", got, count(5))
 		}
+	}
+}
+
+// TestMeterLogsAFaultThatCameBack has somebody else repair what the meter could
+// not, and break it again.
+func TestMeterLogsAFaultThatCameBack(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	b.fail["install"] = errors.New("refused")
+	b.kernel.table.cut = true
+	b.tick(t)
+	b.kernel.table.cut = false
+	b.tick(t)
+	delete(b.fail, "install")
+	b.kernel.table.cut = true
+	b.tick(t)
+	if logged := strings.Count(b.log.String(), `found="no chain"`); logged != 2 {
+		t.Errorf("the fault is logged %d times, want twice, in\n%s", logged, &b.log)
+	}
+	b.expectSaidOnce(t, "as it should be again")
+}
+
+func TestMeterLogsLoadedCounters(t *testing.T) {
+	b := newBench(t, aliceAndBob)
+	b.traffic(t, bobIn, 7)
+	b.tick(t)
+	listing := b.kernel.listing()
+	b.setPorts(t, aliceOnly)
+	b.tick(t)
+	b.kernel.loadOnTop(listing)
+	b.tick(t)
+	b.expectSaidOnce(t, "loaded from a saved ruleset")
+	if got := b.saved(bobIn); got != count(7) {
+		t.Errorf("saved are %v, want %v", got, count(7))
 	}
 }
 

@@ -122,6 +122,9 @@ func (w *world) readCounter(key Key, c *counter) {
 	zero := minus(now, c.value)
 	next := known{truth: now, lost: before.lost, counter: c, zero: zero}
 	switch {
+	case before.counter != c && c.loaded: // it held something already, and nobody knows how much
+		next.lost = next.lost.Plus(minus(now, before.truth))
+		w.urgent = true
 	case before.counter != c:
 		next.lost = next.lost.Plus(minus(zero, before.truth))
 	case before.zero != zero:
@@ -229,7 +232,7 @@ func (w *world) stop() {
 	}
 	w.operate(func(agent *Meter) {
 		due := w.due()
-		if agent.Settle() == nil {
+		if agent.Flush() == nil {
 			w.expectSaved(due)
 			w.agent = nil
 		} else {
@@ -247,7 +250,7 @@ func (w *world) teardown() {
 			w.kernel.table.cut = true
 		}
 		due := w.due()
-		if agent.Settle() == nil {
+		if agent.Flush() == nil {
 			w.expectSaved(due)
 			w.kernel.table = nil
 		}
@@ -339,7 +342,7 @@ func (w *world) floor(key Key) Count {
 // settleDown lets the faults end, and expects that all is well soon.
 func (w *world) settleDown() {
 	w.disk.fault, w.countdown = diskGood, 0
-	const soon = 5 // ticks: a heal, a reading, a detaching, a reading, one to see it
+	const soon = 6 // ticks: a repair, two readings of what is unknown, a detaching, a reading, one to see it
 	for range soon {
 		w.tick()
 	}

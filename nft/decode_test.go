@@ -116,8 +116,8 @@ func writeDumps(t *testing.T) {
 		"counters": counterRequest(),
 		"table":    request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
 		"elements": elementsRequest(accounting.In),
-		"rules": request(msgGetRule, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_RULE_TABLE, TableName) }),
-		"error": request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
+		"rules":    request(msgGetRule, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_RULE_TABLE, TableName) }),
+		"error":    request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
 	} {
 		if _, err := table.conn.send(ask); err != nil {
 			t.Fatal(err)

@@ -193,7 +193,7 @@ func TestCheckBeforeSetup(t *testing.T) {
 	p.wantCheck(p.socket, exitFailed,
 		"WRONG   no agent is running",
 		"WRONG   there is no list of ports "+p.list+": the agent has nothing to count\n          write it: ssmonitor setup",
-		"WRONG   table inet ssmonitor: the table is gone\n          install it: ssmonitor setup")
+		"WRONG   table inet ssmonitor: the table does not exist\n          install it: ssmonitor setup")
 }
 
 func TestCheckOfTheRuleset(t *testing.T) {

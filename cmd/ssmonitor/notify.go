@@ -19,7 +19,7 @@ func status(report *accounting.Report, err error) string {
 	switch {
 	case err != nil:
 		line, _, _ := strings.Cut(err.Error(), "\n")
-		return "STATUS=the counters can't be read: " + line
+		return "STATUS=no rates: " + line
 	case len(report.Ports) == 0:
 		return "STATUS=no port to count yet: run ssmonitor setup"
 	case report.Interval == 0:

@@ -20,6 +20,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
 	"ssmonitor/output"
@@ -101,6 +102,7 @@ type agent struct {
 	interval time.Duration
 	table    *nft.Table
 	ledger   *store.Store
+	claim    *presence.Claim
 	meter    *accounting.Meter
 	follower *sources.Follower
 	csv      *output.CSVFile // nil: none
@@ -139,8 +141,9 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if path := c.String("csv"); path != "" {
 		a.csv = output.NewCSVFile(path)
 	}
-	if err := errors.Join(makeRuntimeDirectory(os.Getenv), a.open(c, options)); err != nil {
-		return nil, errors.Join(err, a.close())
+	if err := errors.Join(makeRuntimeDirectory(os.Getenv), a.open(c, options, from.List)); err != nil {
+		a.abandon()
+		return nil, err
 	}
 	return a, nil
 }
@@ -175,7 +178,7 @@ func checkIntervals(c *cli.Context) error {
 }
 
 // open takes the state and the table and puts the ports in force.
-func (a *agent) open(c *cli.Context, options nft.Options) error {
+func (a *agent) open(c *cli.Context, options nft.Options, list string) error {
 	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run"})
 	if err != nil {
 		return err
@@ -189,6 +192,9 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 		a.log.Log(c.Context, level, notice.Text)
 	}
 	if a.table, err = nft.Open(options); err != nil {
+		return err
+	}
+	if a.claim, err = presence.Take(list); err != nil {
 		return err
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
@@ -211,14 +217,14 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 	return a.meter.SetPorts(result.Ports)
 }
 
-// replaceMisowned removes a table that --own was different for: its flags can't
-// be changed.
+// replaceMismatched removes a table that was created with another --own, whose
+// flags can't be changed.
 func (a *agent) replaceOwnerMismatch() error {
-	misowned, err := a.table.OwnerMismatch()
-	if err != nil || !misowned {
+	mismatch, err := a.table.OwnerMismatch()
+	if err != nil || !mismatch {
 		return err
 	}
-	a.log.Info("the table is made anew, since --own has changed; what it counted is saved first")
+	a.log.Info("the table is replaced, since --own has changed; what it counted is saved first")
 	return retire(a.table, a.meter)
 }
 
@@ -347,7 +353,7 @@ func (a *agent) tick() {
 	case output.Recovered:
 		a.log.Info("the counters are read again")
 	}
-	a.notify(status(report, err))
+	a.notify(status(report, errors.Join(err, a.meter.Status().RepairError)))
 	if a.csv == nil {
 		return
 	}
@@ -372,16 +378,22 @@ func (a *agent) close() error {
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
 	}
-	if a.meter != nil {
-		errs = append(errs, a.meter.Settle())
+	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
+}
+
+// abandon closes what a start that failed has opened. What is wrong is known
+// already.
+func (a *agent) abandon() {
+	signal.Stop(a.hangup)
+	if a.claim != nil {
+		_ = a.claim.Close()
 	}
 	if a.table != nil {
-		errs = append(errs, a.table.Close())
+		_ = a.table.Close()
 	}
 	if a.ledger != nil {
-		errs = append(errs, a.ledger.Close())
+		_ = a.ledger.Close()
 	}
-	return errors.Join(errs...)
 }
 
 // feed is the meter as the outputs see it.
@@ -394,5 +406,5 @@ func (f feed) Report(context.Context) (*accounting.Report, error) { return f.met
 
 func (f feed) Health() output.Health {
 	status := f.meter.Status()
-	return output.Health{LastRead: status.LastRead, Interval: f.interval, Err: status.LastError}
+	return output.Health{LastRead: status.LastRead, Interval: f.interval, Err: errors.Join(status.LastError, status.RepairError)}
 }

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
 )
@@ -72,7 +74,27 @@ func setup(c *cli.Context) error {
 	if err := installCounters(c, table, ports); err != nil {
 		return err
 	}
+	if err := noteOtherAgent(c.App.ErrWriter, c.String("ports")); err != nil {
+		return err
+	}
 	return showPorts(c.App.Writer, c.String("ports"), ports)
+}
+
+// noteOtherAgent tells of a running agent that does not follow the list.
+func noteOtherAgent(w io.Writer, list string) error {
+	agent, err := presence.Find()
+	if err != nil || agent == nil {
+		return err
+	}
+	path, err := filepath.Abs(list)
+	if err != nil {
+		return err
+	}
+	if agent.List != path {
+		fmt.Fprintf(w, "note: the running agent, process %d, does not follow %s and removes the counters of ports that it does not know: "+
+			"start it without --port and --shadowsocks, or with --ports %s\n", agent.PID, path, path)
+	}
+	return nil
 }
 
 // findPorts returns the union of what the flags name, or of the usual places.

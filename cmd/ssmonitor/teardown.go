@@ -8,6 +8,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/integration/presence"
 	"ssmonitor/nft"
 )
 
@@ -19,11 +20,11 @@ func teardownCommand() *cli.Command {
 			"the table from the kernel. The agent has to be stopped first. The list of ports stays.\n\n" +
 			"Examples:\n\n" +
 			"   systemctl stop ssmonitor; ssmonitor teardown\n" +
-			"   ssmonitor teardown --purge      removes the totals, too",
+			"   ssmonitor teardown --purge      removes the totals too",
 		Flags: []cli.Flag{
 			stateFlag(),
 			configFlag(),
-			&cli.BoolFlag{Name: "purge", Usage: "remove the totals as well: they can't be had back"},
+			&cli.BoolFlag{Name: "purge", Usage: "remove the totals as well: they can't be restored"},
 		},
 		Action: teardown,
 	}
@@ -38,13 +39,18 @@ func teardown(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = table.Close() }()
+	claim, err := presence.Take("")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = claim.Close() }()
 	if c.Bool("purge") {
 		return purge(c, table)
 	}
 	return removeKeepingTotals(c, table)
 }
 
-// purge removes the totals first: they can't be held by an agent then.
+// purge removes the totals first, which fails if an agent holds them.
 func purge(c *cli.Context, table *nft.Table) error {
 	if err := store.Purge(stateDirectory(c)); err != nil {
 		return err
@@ -87,8 +93,8 @@ func retire(table *nft.Table, meter *accounting.Meter) error {
 	if err := table.Stop(); err != nil {
 		return err
 	}
-	if err := meter.Settle(); err != nil {
-		return fmt.Errorf("%w; counting has ended, the counters are kept: mend this and try again", err)
+	if err := meter.Flush(); err != nil {
+		return fmt.Errorf("%w; counting has ended, the counters are kept: repair this and try again", err)
 	}
 	return table.Remove()
 }

@@ -1,0 +1,104 @@
+package presence
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace moves the test into a network namespace of its own.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("a network namespace needs root")
+		}
+		t.Skip("a network namespace needs root")
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOneAgentPerNamespace(t *testing.T) {
+	inNamespace(t)
+	if agent, err := Find(); agent != nil || err != nil {
+		t.Fatalf("without an agent: got %+v, %v", agent, err)
+	}
+	first, err := Take("ports")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running *RunningError
+	if _, err := Take(""); !errors.As(err, &running) || running.PID != os.Getpid() {
+		t.Errorf("a second claim: got %v, want one that names process %d", err, os.Getpid())
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if agent, err := Find(); err != nil || *agent != (Agent{os.Getpid(), directory + "/ports"}) {
+			t.Fatalf("got %+v, %v", agent, err)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Take("")
+	if err != nil {
+		t.Fatalf("a claim after the first was closed: %v", err)
+	}
+	if agent, err := Find(); err != nil || agent.List != "" {
+		t.Errorf("without a list: got %+v, %v", agent, err)
+	}
+	inNamespace(t)
+	other, err := Take("")
+	if err != nil {
+		t.Errorf("a claim in another network namespace: %v", err)
+	}
+	if err := errors.Join(again.Close(), other.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStrangerIsNoObstacle has a process without CAP_NET_ADMIN take the address.
+func TestStrangerIsNoObstacle(t *testing.T) {
+	inNamespace(t)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := listener.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Listening again makes the credentials those of the child.
+	command := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c",
+		"import socket,sys; s=socket.socket(fileno=3); s.listen(5); print('up', flush=True); sys.stdin.read()")
+	command.Stderr = os.Stderr
+	command.ExtraFiles = []*os.File{file}
+	stdin, inErr := command.StdinPipe()
+	stdout, outErr := command.StdoutPipe()
+	if err := errors.Join(inErr, outErr, command.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = command.Wait() }()
+	defer func() { _ = stdin.Close() }()
+	if _, err := stdout.Read(make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	claim, err := Take("")
+	if err != nil {
+		t.Fatalf("with the address taken by nobody: %v", err)
+	}
+	if err := claim.Close(); err != nil {
+		t.Error(err)
+	}
+}
