@@ -203,5 +203,5 @@ func (a *administrator) logFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("Packets. At most were lost, or counted besides, by the log of the traffic; the worst is how long the\n"+
-		"traffic takes that one move can have cost or added, beyond the time that no agent ran.\n%s", &text)
+		"traffic takes that one move can have cost or added, beyond the time that no agent ran. %d moves of series were refused.\n%s", a.refused, &text)
 }

@@ -35,6 +35,8 @@ type administrator struct {
 	sent     map[accounting.Key]accounting.Count
 	counted  map[accounting.Key]accounting.Count // both at the last settlement
 	unlisted signed                              // what the sum of all ports has beyond the listed ones
+	inSeries bool                                // another move may be in the way
+	refused  int                                 // moves that were in the way of each other
 	figures  []*moveFigures                      // a row per kind of move
 }
 
@@ -98,14 +100,24 @@ func (a *administrator) shuffledMoves() []move {
 	return moves
 }
 
-// series returns the move and one or two others that can be combined with it.
+// series returns the move and one or two others. One that takes the table away
+// is the last: additions would make a table that is not the agent's.
 func (a *administrator) series(first move) []move {
 	all := []move{first}
+	removal := func(m move) int {
+		if m.from == theLastReading {
+			return 1
+		}
+		return 0
+	}
+	removals, size := removal(first), 2+a.random.IntN(2)
 	for _, m := range a.shuffledMoves() {
-		if len(all) < 2+a.random.IntN(2) && !m.alone && m.name != first.name {
+		if len(all) < size && !m.alone && m.name != first.name && removals+removal(m) < 2 {
 			all = append(all, m)
+			removals += removal(m)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b move) int { return removal(a) - removal(b) })
 	return all
 }
 
@@ -145,6 +157,7 @@ func (a *administrator) round(t *testing.T, name string, down bool, moves ...mov
 		killed = time.Now()
 		r.read = killed.Add(-administratorSave - 2*administratorInterval) // saved for sure
 	}
+	a.inSeries = len(moves) > 1
 	for _, m := range moves {
 		began := time.Now()
 		m.do(t, a)

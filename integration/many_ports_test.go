@@ -21,6 +21,7 @@ func TestDetachedCountersOfManyPortsAreRemoved(t *testing.T) {
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
 	agent := ssmonitor.startAgent(t, "--csv", "", "--port", "20000-29999")
+	agent.waitSaying(t, "counting")
 	server.sendToItself(t, 20000, 10)
 	agent.report(t)
 	agent.signal(syscall.SIGKILL)
