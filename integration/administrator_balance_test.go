@@ -69,19 +69,19 @@ type allowance struct {
 	worst       time.Duration    // of traffic that one move may have cost or added
 }
 
-// allowed returns the allowance of a counter. What several moves have cost for
-// sure isn't known, since the repair of one may be that of another.
+// allowed returns the allowance of a counter. Moves of a series cost what passes
+// from the first of them on until the last repair; what they have cost for sure
+// isn't known, since the repair of one may be that of another.
 func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 	var all allowance
+	var lost window
 	for i, m := range r.moves {
-		w := r.window(i)
 		if m.loses(key) {
-			least, most := a.stream.during(key, w)
-			if len(r.moves) == 1 {
-				all.least = least
+			if w := r.window(i); lost.beginEarliest.IsZero() {
+				lost = w
+			} else {
+				lost = lost.joined(w)
 			}
-			all.most = all.most.Plus(most)
-			all.worst = max(all.worst, a.stream.length(key, most.Packets))
 		}
 		for _, gain := range m.gains {
 			if gain.to == key {
@@ -91,7 +91,25 @@ func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 			}
 		}
 	}
+	if !lost.beginEarliest.IsZero() {
+		all.least, all.most = a.stream.during(key, lost)
+		if len(r.moves) > 1 {
+			all.least = accounting.Count{}
+		}
+		all.worst = max(all.worst, a.stream.length(key, all.most.Packets))
+	}
 	return all
+}
+
+// joined returns a window that contains both for what may pass them.
+func (w window) joined(other window) window {
+	if other.beginEarliest.Before(w.beginEarliest) {
+		w.beginEarliest = other.beginEarliest
+	}
+	if other.endLatest.After(w.endLatest) {
+		w.endLatest = other.endLatest
+	}
+	return w
 }
 
 // settle pauses the traffic, compares the totals of every counter with it, and

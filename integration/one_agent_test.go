@@ -70,7 +70,7 @@ func TestSetupTellsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 			break
 		}
 	}
-	server.waitNoCounters(t, 20001)
+	server.waitOnePort(t)
 	agent.waitSaying(t, "20001")
 	agent.waitServing(t, 20000)
 	agent.stop(t)

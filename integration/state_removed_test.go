@@ -41,7 +41,7 @@ func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
 			server.sendToItself(t, goes, 50)
 			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
 			writeConfiguration(t, configuration, stays)
-			server.waitNoCounters(t, goes)
+			server.waitOnePort(t)
 			right := server.listing(t)
 			server.nft(t, "flush ruleset\n")
 			server.waitListing(t, right, 2*agentInterval)
