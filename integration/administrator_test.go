@@ -1,0 +1,287 @@
+package integration_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+var administratorSeed = flag.Uint64("administrator-seed", 0, "repeat the moves of TestRandomAdministrator by the `seed` that it printed")
+
+const (
+	administratorDuration = 90 * time.Second // without -fault-duration
+	administratorInterval = 400 * time.Millisecond
+	administratorSave     = time.Second // as prepareTrial sets it
+
+	// administratorGrace is added to every deadline: a busy machine delays
+	// ticks, and a new table takes up to half a second.
+	administratorGrace = time.Second
+)
+
+// administrator changes the ruleset under a counting agent in every way that
+// nft offers, and compares the totals with the log of the traffic.
+type administrator struct {
+	*trial
+	random   *rand.Rand
+	right    string // the listing of the table as it should be
+	sent     map[accounting.Key]accounting.Count
+	counted  map[accounting.Key]accounting.Count // both at the last settlement
+	unlisted signed                              // what the sum of all ports has beyond the listed ones
+	inSeries bool                                // another move may be in the way
+	refused  int                                 // moves that were in the way of each other
+	figures  []*moveFigures                      // a row per kind of move
+}
+
+// TestRandomAdministrator makes random moves until its time is up. After every
+// round the table has to be right within the ticks that the moves allow, and the
+// totals have to agree with the traffic to the extent that they allow.
+func TestRandomAdministrator(t *testing.T) {
+	require(t)
+	if testing.Short() {
+		t.Skip("the random administrator takes a minute and a half")
+	}
+	seed := *administratorSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("repeat the moves with -administrator-seed %d", seed)
+	until := time.Now().Add(max(*faultDuration, administratorDuration))
+	tests := []struct {
+		name  string
+		round func(t *testing.T, a *administrator, m move)
+	}{
+		{"one move at a time", func(t *testing.T, a *administrator, m move) { a.round(t, m.name, false, m) }},
+		{"moves combined", func(t *testing.T, a *administrator, m move) {
+			switch down := a.random.IntN(3) == 0; {
+			case !m.alone:
+				a.round(t, "several moves at once", down, a.series(m)...)
+			case !m.needsAgent:
+				a.round(t, m.name+", no agent runs", true, m)
+			}
+		}},
+	}
+	for i, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // with the other one, on a machine that waits most of the time
+			a := newAdministrator(t, rand.New(rand.NewPCG(seed, uint64(i))))
+			t.Cleanup(func() { a.logFigures(t) })
+			for time.Now().Before(until) {
+				for _, m := range a.shuffledMoves() {
+					if time.Now().After(until) {
+						break
+					}
+					test.round(t, a, m)
+				}
+			}
+			a.finish(t)
+		})
+	}
+}
+
+func newAdministrator(t *testing.T, random *rand.Rand) *administrator {
+	t.Helper()
+	a := &administrator{trial: newTrial(t, administratorInterval), random: random}
+	a.right = a.listing(t)
+	a.rebase(t)
+	return a
+}
+
+func (a *administrator) shuffledMoves() []move {
+	moves := administratorMoves()
+	a.random.Shuffle(len(moves), func(i, j int) { moves[i], moves[j] = moves[j], moves[i] })
+	return moves
+}
+
+// series returns the move and one or two others. One that takes the table away
+// is the last: additions would make a table that is not the agent's.
+func (a *administrator) series(first move) []move {
+	all := []move{first}
+	removal := func(m move) int {
+		if m.from == theLastReading {
+			return 1
+		}
+		return 0
+	}
+	removals, size := removal(first), 2+a.random.IntN(2)
+	for _, m := range a.shuffledMoves() {
+		if len(all) < size && !m.alone && m.name != first.name && removals+removal(m) < 2 {
+			all = append(all, m)
+			removals += removal(m)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b move) int { return removal(a) - removal(b) })
+	return all
+}
+
+// pass lets a random part of the time pass.
+func (a *administrator) pass(most time.Duration) {
+	time.Sleep(time.Duration(a.random.Int64N(int64(most))))
+}
+
+// round makes the moves, waits for the repair and settles. A round that fails
+// is reported, and the next one begins with a new table.
+func (a *administrator) round(t *testing.T, name string, down bool, moves ...move) {
+	t.Helper()
+	var names []string
+	var killed time.Time
+	r := &round{moves: moves}
+	ticks := 2
+	for _, m := range moves {
+		names = append(names, m.name)
+		ticks = max(ticks, m.ticks)
+		r.sinceReading = r.sinceReading || m.from == theLastReading
+	}
+	if r.sinceReading {
+		// A counter that outgrows its old value before it is read hides that
+		// it was reset, and a kill loses what was not saved.
+		wait := 2 * administratorInterval
+		if down {
+			wait += administratorSave + administratorInterval
+		}
+		a.stream.waitFor(t, int(wait/streamPause))
+	}
+	a.pass(administratorInterval)
+	r.read = a.report(t).Time
+	a.pass(administratorInterval / 2)
+	if down {
+		names = append(names, "no agent runs")
+		a.end()
+		killed = time.Now()
+		r.read = killed.Add(-administratorSave - 2*administratorInterval) // saved for sure
+	}
+	a.inSeries = len(moves) > 1
+	for _, m := range moves {
+		began := time.Now()
+		m.do(t, a)
+		r.made = append(r.made, moment{began, time.Now()})
+	}
+	if down {
+		a.pass(administratorInterval)
+		a.agent = a.startAgent(t, a.flags...)
+		r.down = time.Since(killed)
+	}
+	err := a.waitRight(t, r, time.Duration(ticks)*administratorInterval+administratorGrace)
+	if err == nil {
+		err = a.settle(t, a.row(name), r)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", strings.Join(names, ", "), err)
+		a.startOver(t)
+	}
+}
+
+// startOver lets the agent make a new table after a failed round.
+func (a *administrator) startOver(t *testing.T) {
+	t.Helper()
+	a.mustRun(t)
+	a.nft(t, "add table inet ssmonitor\ndelete table inet ssmonitor\n")
+	eventually(t, func() error { return a.wrong(t) })
+	a.rebase(t)
+}
+
+// waitRight waits until the table is right, and notes when it was wrong for the
+// last time and right for the first time.
+func (a *administrator) waitRight(t *testing.T, r *round, limit time.Duration) error {
+	t.Helper()
+	a.mustRun(t)
+	deadline := time.Now().Add(limit)
+	for {
+		asked := time.Now()
+		err := a.wrong(t)
+		if err == nil {
+			r.right = time.Now()
+			break
+		}
+		r.wrong = asked
+		if asked.After(deadline) {
+			return fmt.Errorf("after %s the table is not right: %w", limit, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	a.report(t)
+	r.readAgain = time.Now()
+	return nil
+}
+
+// wrong compares the table with what it should be, as nft lists it and as a
+// second socket verifies it.
+func (a *administrator) wrong(t *testing.T) error {
+	t.Helper()
+	if got := a.listing(t); got != a.right {
+		return errors.New("nft lists " + differences(a.right, got))
+	}
+	if err := a.table.Read(new(accounting.Sample)); err != nil {
+		return err
+	}
+	findings, err := a.table.Verify(accounting.Ports{
+		{Number: steadyPort, Protocols: accounting.TCPAndUDP}, {Number: changedPort, Protocols: accounting.TCPAndUDP},
+	})
+	if err == nil && len(findings) > 0 {
+		err = errors.New(strings.Join(findings, "; "))
+	}
+	return err
+}
+
+// ruleComment is a comment of a rule or a chain: it changes nothing.
+var ruleComment = regexp.MustCompile(`(\t\t| )comment "[^"]*"`)
+
+// listing returns what nft lists of our table without the values, as sorted
+// lines, since the kernel lists elements in any order.
+func (n namespace) listing(t *testing.T) string {
+	t.Helper()
+	output, err := n.command("nft", "--stateless", "list", "table", "inet", "ssmonitor").CombinedOutput()
+	if err != nil {
+		return "no table" // or one that changes while it is listed
+	}
+	var lines []string
+	for _, line := range strings.FieldsFunc(ruleComment.ReplaceAllString(string(output), ""), func(r rune) bool { return r == '\n' || r == ',' }) {
+		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "elements = {"))
+		if line = strings.TrimSuffix(line, " }"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// differences names the lines that only one of two sorted listings has.
+func differences(want, got string) string {
+	count := make(map[string]int)
+	for line := range strings.Lines(want + "\n") {
+		count[strings.TrimSpace(line)]++
+	}
+	for line := range strings.Lines(got + "\n") {
+		count[strings.TrimSpace(line)]--
+	}
+	var missing, extra []string
+	for line, n := range count {
+		switch {
+		case n > 0:
+			missing = append(missing, line)
+		case n < 0:
+			extra = append(extra, line)
+		}
+	}
+	slices.Sort(missing)
+	slices.Sort(extra)
+	return fmt.Sprintf("too little: %q, too much: %q", missing, extra)
+}
+
+// finish ends the agent, and compares the totals that the next one begins with.
+func (a *administrator) finish(t *testing.T) {
+	t.Helper()
+	a.stop(t)
+	a.agent = a.startAgent(t, a.flags...)
+	r := &round{right: time.Now(), readAgain: time.Now()}
+	if err := a.settle(t, a.row("the end"), r); err != nil {
+		t.Errorf("the last restart: %v", err)
+	}
+}
