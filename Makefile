@@ -49,8 +49,8 @@ unit: ## all tests but the fuzzing, with the race detector
 kernels: packages ## the kernel's side on Debian 12's other kernels, in QEMU; part of unit
 	$(GO) test -v -count=1 ./integration/kernels
 
-fault: packages ## faults on the real kernel for DURATION, with the figures; two minutes of it are part of unit
-	$(GO) test ./integration -run '^TestFaults$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
+fault: packages ## faults and a random administrator on the real kernel for DURATION each, with the figures; minutes of it are part of unit
+	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)
