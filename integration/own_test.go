@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"testing"
 
 	"ssmonitor/accounting"
@@ -33,8 +34,8 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	if got := agent.packetsIn(t, 20001); got != 7 {
 		t.Errorf("the total of the new port is %d packets, want 7", got)
 	}
-	ssmonitor.fail(t, 1, []string{"held by process", "run"}, "teardown")
-	ssmonitor.fail(t, 1, []string{"held by process", "run"}, "teardown", "--purge")
+	ssmonitor.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown")
+	ssmonitor.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown", "--purge")
 	agent.stop(t)
 
 	// Nobody owns it now: another agent adopts it, teardown removes it.
