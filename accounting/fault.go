@@ -1,0 +1,56 @@
+package accounting
+
+import "errors"
+
+// FaultChange is what the latest result of a repeated operation changed.
+type FaultChange int
+
+// The results of [Fault.Observe].
+const (
+	FaultUnchanged FaultChange = iota // works as before, or fails for the same reason as before
+	FaultRaised                       // fails now, or fails for a new reason
+	FaultCleared                      // works again
+)
+
+// Fault follows an operation that is repeated and can fail for a long time, such
+// as writing to a full disk. It reports when the outcome changes, so that its
+// caller logs a fault once and not at every attempt. The zero value is ready to
+// use and stands for an operation that works. It is used by one goroutine.
+type Fault struct {
+	cause    string // empty while the operation works
+	failures int
+}
+
+// Observe takes the result of the latest attempt.
+func (f *Fault) Observe(err error) FaultChange {
+	if err == nil {
+		if f.cause == "" {
+			return FaultUnchanged
+		}
+		f.cause = ""
+		return FaultCleared
+	}
+	before := f.cause
+	f.cause = "failing: " + rootCause(err)
+	if before == "" {
+		f.failures = 0
+	}
+	f.failures++
+	if f.cause == before {
+		return FaultUnchanged
+	}
+	return FaultRaised
+}
+
+// Failures returns how many attempts in a row have failed so far. After
+// FaultCleared it is the length of the series that has just ended.
+func (f *Fault) Failures() int { return f.failures }
+
+// rootCause returns the text of the innermost error. The outer ones may name
+// something that differs at every attempt, such as a time.
+func rootCause(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
+}
