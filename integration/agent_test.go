@@ -13,8 +13,8 @@ import (
 // nobody is an unprivileged user, by number.
 const nobody = 65534
 
-// asNobody is the prefix that runs ssmonitor as nobody, with the capability
-// or without any.
+// asNobody returns the command prefix that runs ssmonitor as nobody, with the
+// capability or without any.
 func asNobody(capability string) []string {
 	return []string{"setpriv", fmt.Sprintf("--reuid=%d", nobody), fmt.Sprintf("--regid=%d", nobody), "--clear-groups",
 		"--inh-caps=-all" + capability, "--ambient-caps=-all" + capability, "--bounding-set=-all" + capability, "--no-new-privs"}
@@ -89,8 +89,8 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestAgentMakesItsDirectories starts the agent by hand, where no systemd has
-// made them.
+// TestAgentMakesItsDirectories starts the agent by hand, without a systemd that
+// has made them.
 func TestAgentMakesItsDirectories(t *testing.T) {
 	require(t)
 	t.Parallel()
@@ -139,9 +139,9 @@ func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestChangedSourceIsTakenOver edits a configuration under a running agent:
-// well, badly, and well again.
-func TestChangedSourceIsTakenOver(t *testing.T) {
+// TestChangedSourceIsApplied edits a configuration while the agent
+// runs: first correctly, then with an error, then correctly again.
+func TestChangedSourceIsApplied(t *testing.T) {
 	require(t)
 	t.Parallel()
 	server := newNamespace(t)
@@ -173,8 +173,8 @@ func TestChangedSourceIsTakenOver(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestHangupReadsTheSourcesAgain lets the agent have no other occasion, by an
-// interval that is longer than the test.
+// TestHangupReadsTheSourcesAgain uses an interval longer than the test, so that
+// only SIGHUP can make the agent read its sources.
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	require(t)
 	t.Parallel()
@@ -200,7 +200,7 @@ func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	agent.endsWith(t, 0)
 }
 
-// waitIntervals waits until the agent has published so many times more.
+// waitIntervals waits until the agent has published that many more times.
 func (a agent) waitIntervals(t *testing.T, count int) {
 	t.Helper()
 	var last os.FileInfo

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// browser is a headless Chromium with one page, told what to do in the DevTools
+// browser is a headless Chromium with one page, controlled by the DevTools
 // protocol (https://chromedevtools.github.io/devtools-protocol).
 type browser struct {
 	commands *os.File // JSON, each message with a zero byte at its end
@@ -114,7 +114,7 @@ func (b *browser) exchange(method string, parameters map[string]any, result any)
 	}
 }
 
-// resize makes the page so large, in pixels.
+// resize sets the size of the page in pixels.
 func (b *browser) resize(t *testing.T, width, height int) {
 	t.Helper()
 	b.call(t, "Emulation.setDeviceMetricsOverride",
@@ -133,8 +133,8 @@ func (b *browser) point(t *testing.T, x, y float64) {
 	b.call(t, "Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": x, "y": y}, nil)
 }
 
-// evaluate decodes the value of an expression in JavaScript. It fails while
-// one page gives way to another.
+// evaluate decodes the value of a JavaScript expression. It fails while one page
+// replaces another.
 func (b *browser) evaluate(expression string, value any) error {
 	var answer struct {
 		Result           struct{ Value json.RawMessage }

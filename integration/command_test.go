@@ -49,22 +49,22 @@ func TestWrongUsageEndsWithStatus2(t *testing.T) {
 	}
 }
 
-// TestSetupWithoutPortsNamesTheTwoWays runs setup where there is no file at
-// all beside the binary, so that none can be found.
+// TestSetupWithoutPortsNamesTheTwoWays runs setup in a file system that holds
+// only the binary, so that no configuration can be found.
 func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	require(t, "chroot")
 	t.Parallel()
 	server := newNamespace(t)
 	root := t.TempDir()
-	// Not by this process: whatever another test starts meanwhile would hold
-	// the file open for writing, and it could not be run.
+	// The copy is not made by this process. A program that another test starts
+	// meanwhile would inherit the open file, and the copy could not be executed.
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 0, "no port to count yet")
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// One that can't be read is not taken for gone.
+	// An unreadable file is not treated as a missing one.
 	writeFile(t, filepath.Join(root, "etc/shadowsocks.json"), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 2, "/etc/shadowsocks.json")
 	if ruleset := server.ruleset(t); ruleset != "" {
@@ -73,7 +73,7 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 }
 
 // TestSettingsComeFromFlagEnvironmentAndFile gives each of the three a port
-// list of its own; the first that speaks wins.
+// list of its own; the one with the highest precedence applies.
 func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 	require(t)
 	t.Parallel()

@@ -47,7 +47,7 @@ func TestPublishedPortOfAContainer(t *testing.T) {
 		t.Errorf("counted %+v, which is below the payload", clients)
 	}
 
-	// What the container itself fetches from such a port elsewhere is not the
+	// Traffic of the container with the same port of another host is not the
 	// clients' traffic.
 	client.serve(t, countedPort)
 	elsewhere := fmt.Sprintf("%s:%d", clientIPv4, countedPort)

@@ -24,8 +24,8 @@ func TestLoopbackIsCountedOnce(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
 	server := newNamespace(t)
-	// Counters see what TCP hands down, of which loopback makes two packets
-	// where it is above 64 KiB: let it be one segment at a time.
+	// Counters see what TCP passes to IP. Loopback splits what is larger than
+	// 64 KiB into two packets, so each packet is limited to one segment.
 	ip(t, "-netns", string(server), "link", "set", "dev", "lo", "gso_max_segs", "1")
 	ssmonitor := newProduct(t, server)
 	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
@@ -48,7 +48,7 @@ func TestLoopbackIsCountedOnce(t *testing.T) {
 					if counted == before {
 						return fmt.Errorf("nothing is counted")
 					}
-					// Either direction crosses the one interface.
+					// On loopback both directions cross the same interface.
 					if sum := counted.in.Plus(counted.out); sum != carried.in {
 						return fmt.Errorf("counted %+v, loopback carried %+v", sum, carried.in)
 					}
@@ -103,7 +103,7 @@ func TestSetupAgainKeepsCounts(t *testing.T) {
 }
 
 // sendToItself sends datagrams over loopback from the port to the port, so
-// that each is counted once in and once out.
+// that each datagram is counted once in and once out.
 func (n namespace) sendToItself(t *testing.T, port, count int) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", port)
@@ -112,8 +112,8 @@ func (n namespace) sendToItself(t *testing.T, port, count int) {
 	}
 }
 
-// TestPortChangesLoseNoPacketOfAnother lets the agent add and remove ports
-// while a million datagrams pass one that stays.
+// TestPortChangesLoseNoPacketOfAnother makes the agent add and remove ports
+// while a million datagrams pass a port that is counted throughout.
 func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	require(t)
 	t.Parallel()
@@ -159,8 +159,7 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	agent.stop(t)
 }
 
-// writeConfiguration writes a configuration of Shadowsocks for ports with a
-// password each.
+// writeConfiguration writes a Shadowsocks configuration with a password per port.
 func writeConfiguration(t *testing.T, path string, ports ...int) {
 	t.Helper()
 	passwords := make([]string, len(ports))

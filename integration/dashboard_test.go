@@ -21,7 +21,7 @@ var makePicture = flag.Bool("screenshot", false, "write the README's picture of 
 
 const dashboardPicture = "netdata/dashboard.png"
 
-// dashboard is what Netdata's dashboard shows of ssmonitor.
+// dashboard is the part of Netdata's dashboard that shows ssmonitor.
 type dashboard struct {
 	Menu   []string
 	Charts []shownChart
@@ -77,7 +77,7 @@ func (n netdata) openDashboard(t *testing.T, b *browser, from, to time.Time, cha
 	return d
 }
 
-// expect checks the values of the chart whose title begins so.
+// expect checks the values of the chart whose title begins with that text.
 func (d dashboard) expect(t *testing.T, title, units string, received, sent float64) {
 	t.Helper()
 	i := slices.IndexFunc(d.Charts, func(c shownChart) bool { return strings.HasPrefix(c.Title, title) })
@@ -150,7 +150,7 @@ func TestDashboard(t *testing.T) {
 	agent.stop(t)
 }
 
-// unfoldMenu scrolls a little, whereupon the menu shows where the page is.
+// unfoldMenu scrolls a little, which makes the menu show the current section.
 func (b *browser) unfoldMenu(t *testing.T) {
 	t.Helper()
 	eventually(t, func() error {

@@ -21,7 +21,7 @@ func demoWords(arguments ...string) []string {
 }
 
 // demoCommand prepares the demo in a namespace that stands for the host. The
-// mark tells its processes, those of all depths, from others.
+// mark distinguishes its processes and all their descendants from others.
 func demoCommand(n namespace, mark string, words []string) *exec.Cmd {
 	command := n.command(words[0], words[1:]...)
 	command.Env = append(os.Environ(), demoOfTest+"="+mark)
@@ -129,8 +129,8 @@ func (p *program) waitShowing(t *testing.T, text string) {
 	})
 }
 
-// hasNothingOf checks that no process of the demo is left, with which its
-// namespace goes, and that it touched nothing in the host's namespace.
+// hasNothingOf checks that no process of the demo is left, so that its namespace
+// no longer exists, and that nothing changed in the host's namespace.
 func (n namespace) hasNothingOf(t *testing.T, mark string) {
 	t.Helper()
 	eventually(t, func() error {

@@ -1,12 +1,31 @@
-// Package integration is where ssmonitor meets its neighbours: it holds the
+// Package integration holds what ssmonitor knows of its neighbours, and the
 // tests of the real binary against the real kernel, Debian's shadowsocks-libev,
-// nft, setpriv and Netdata, and below it what ssmonitor knows of each of them.
+// nft, setpriv and Netdata. The folders are:
 //
-// The tests need root and the packages shadowsocks-libev, nftables, iproute2,
-// curl, util-linux, bsdutils, netdata-core, netdata-plugins-bash,
-// netdata-plugins-python, netdata-web and chromium. Where something is missing a test is skipped and says
-// what; with CI=true it fails. All of it happens inside a mount, process and
-// network namespace of the tests' own, in which even their files are: however
-// the tests end, no process, interface or ruleset is left behind, and no
-// service of the host is needed or touched.
+// Product, linked into the binary:
+//   - shadowsocks: reads the configurations of the Shadowsocks servers
+//   - portlist: reads and writes the list of ports, and parses port arguments
+//   - sources: combines the sources of ports and follows their changes
+//   - checkup: finds what is wrong on a machine, for ssmonitor check
+//   - configfile: reads regular files of a limited size, for the packages above
+//
+// Packaging, installed next to the binary:
+//   - debian: the Debian package
+//   - systemd: the units; its tests install the package and start the units
+//   - netdata: the charts.d module, the alerts and the metadata for Netdata
+//   - install.mk: the targets of the Makefile that install and package
+//
+// Tests, and what only developers run:
+//   - this package: the binary, from setup to Netdata's dashboard
+//   - demo: a show of ssmonitor at work, for make demo
+//   - kernels: the tests of nft on other kernels, in QEMU
+//   - packages.sh, fuzz.sh: for make test
+//
+// The tests of this package need root and the packages shadowsocks-libev,
+// nftables, iproute2, curl, util-linux, bsdutils, netdata-core,
+// netdata-plugins-bash, netdata-plugins-python, netdata-web and chromium. A test
+// that lacks one of them is skipped and names it; with CI=true it fails. The
+// tests run in mount, PID and network namespaces of their own, which also hold
+// their files. However they end, they leave no process, interface or ruleset
+// behind, and neither need nor touch a service of the host.
 package integration

@@ -20,15 +20,15 @@ import (
 
 var faultDuration = flag.Duration("fault-duration", 0, "go on with the faults of TestFaults for `this long`, all kinds together")
 
-// The ports of the fault test: one is always counted, the other comes and goes.
+// The ports of the fault test: one is always counted, the other is added and removed.
 const (
 	steadyPort  = 20000
 	changedPort = 20001
 )
 
-// TestFaults does to an agent on the real kernel what happens to it in years,
-// under traffic of which every datagram is known, and compares the totals with
-// it.
+// TestFaults subjects an agent on the real kernel to the faults of many years.
+// It sends traffic of which every datagram is known, and compares the totals
+// with it.
 func TestFaults(t *testing.T) {
 	require(t)
 	if testing.Short() {
@@ -64,7 +64,7 @@ func TestFaults(t *testing.T) {
 		"the worst is how long the traffic takes that one fault can have cost.\n%s", &text)
 }
 
-// figures are what a phase comes to.
+// figures are the results of a phase.
 type figures struct {
 	until         time.Time // it goes on
 	faults        string
@@ -74,7 +74,7 @@ type figures struct {
 	bound         time.Duration // of that; 0: nothing may be lost
 }
 
-// goOn tells whether a phase has more to do after so many rounds.
+// goOn reports whether a phase has more to do after that many rounds.
 func (f *figures) goOn(rounds, fewest int) bool {
 	return rounds < fewest || time.Now().Before(f.until)
 }
@@ -84,8 +84,8 @@ func (f *figures) write(w *tabwriter.Writer, name string) {
 		name, f.faults, f.sent, f.counted, f.sent-f.counted, f.least, f.most, f.worst.Round(time.Millisecond), f.bound)
 }
 
-// trial is a phase under way: an agent, the traffic past it, and somebody who
-// sees the kernel's table as it is.
+// trial is a phase in progress: an agent, the traffic that it counts, and an
+// independent view of the kernel's table.
 type trial struct {
 	agent
 	stream        *stream
@@ -103,7 +103,7 @@ func newTrial(t *testing.T, interval time.Duration) *trial {
 	return r
 }
 
-// prepareTrial has no agent yet, and its traffic is paused.
+// prepareTrial returns a trial without an agent, whose traffic is paused.
 func prepareTrial(t *testing.T, interval time.Duration, flags ...string) *trial {
 	t.Helper()
 	server, client := newServerAndClient(t)
@@ -132,7 +132,7 @@ func (r *trial) start(t *testing.T) {
 	r.stream.resume()
 }
 
-// configure names the ports from now on.
+// configure sets the ports that the agent is to count.
 func (r *trial) configure(t *testing.T, ports ...int) {
 	t.Helper()
 	writeConfiguration(t, r.configuration, ports...)
@@ -145,8 +145,8 @@ func (r *trial) kill(t *testing.T) {
 	r.agent = r.startAgent(t, r.flags...)
 }
 
-// waitAttached waits until the ports are counted, and returns a moment when they
-// were.
+// waitAttached waits until the ports are counted, and returns a time at which
+// they were.
 func (r *trial) waitAttached(t *testing.T, numbers ...int) time.Time {
 	t.Helper()
 	var ports accounting.Ports
@@ -181,8 +181,8 @@ func (r *trial) counters(port uint16) (int, error) {
 	return count, nil
 }
 
-// waitDeleted waits until the port has no counter, and returns a moment when it
-// had none.
+// waitDeleted waits until the port has no counter, and returns a time at which
+// it had none.
 func (r *trial) waitDeleted(t *testing.T, port uint16) time.Time {
 	t.Helper()
 	eventually(t, func() error {
@@ -195,8 +195,8 @@ func (r *trial) waitDeleted(t *testing.T, port uint16) time.Time {
 	return time.Now()
 }
 
-// compare pauses the traffic and returns what the totals have come to lack of it
-// since the last comparison. It expects the sum of all ports to agree.
+// compare pauses the traffic and returns by how much the totals have fallen
+// behind it since the last comparison. The sum of all ports must agree.
 func (r *trial) compare(t *testing.T) map[accounting.Key]accounting.Count {
 	t.Helper()
 	r.stream.pause(t)
@@ -224,7 +224,7 @@ func (r *trial) compare(t *testing.T) map[accounting.Key]accounting.Count {
 	return lost
 }
 
-// difference ends the test where more was counted than there can be.
+// difference fails the test if more was counted than was sent.
 func difference(t *testing.T, key accounting.Key, all, part accounting.Count) accounting.Count {
 	t.Helper()
 	if less(all, part) {
@@ -235,7 +235,7 @@ func difference(t *testing.T, key accounting.Key, all, part accounting.Count) ac
 
 func less(a, b accounting.Count) bool { return a.Packets < b.Packets || a.Bytes < b.Bytes }
 
-// expectNothingLost compares the totals of ports to the byte.
+// expectNothingLost checks that the totals of ports are exact to the byte.
 func (r *trial) expectNothingLost(t *testing.T, ports ...uint16) {
 	t.Helper()
 	for key, lost := range r.compare(t) {
@@ -247,8 +247,8 @@ func (r *trial) expectNothingLost(t *testing.T, ports ...uint16) {
 	r.stream.resume()
 }
 
-// expectLost compares the loss of all counters with what passed in the windows,
-// one a fault, by the log.
+// expectLost compares the loss of all counters with the traffic that the log has
+// in the windows, one window per fault.
 func (r *trial) expectLost(t *testing.T, f *figures, windows ...window) {
 	t.Helper()
 	for key, lost := range r.compare(t) {
@@ -269,8 +269,8 @@ func (r *trial) expectLost(t *testing.T, f *figures, windows ...window) {
 	r.stream.resume()
 }
 
-// finish ends the agent well, compares the totals that the next one begins with,
-// and writes down what was sent and counted at the ports.
+// finish stops the agent cleanly, compares the totals with which the next one
+// starts, and logs what was sent and counted on the ports.
 func (r *trial) finish(t *testing.T, f *figures, ports ...uint16) {
 	t.Helper()
 	r.stop(t)
@@ -288,12 +288,13 @@ func (r *trial) finish(t *testing.T, f *figures, ports ...uint16) {
 	}
 }
 
-// anyTime lets a random part of the time pass.
+// anyTime waits for a random part of the time.
 func anyTime(most time.Duration) { time.Sleep(rand.N(most)) }
 
-// faultKills kills the agent at any moment while ports come and go. The port
-// that stays is counted to the byte; of the other one at least what was sent
-// while it was counted for sure, and at most what was sent while it may have been.
+// faultKills kills the agent at random moments while a port is added and removed.
+// The port that stays must be exact to the byte. The total of the other port must
+// be at least what was sent while it was certainly counted, and at most what was
+// sent while it may have been counted.
 func faultKills(t *testing.T, f *figures) {
 	const interval, fewest = 200 * time.Millisecond, 25
 	r := newTrial(t, interval)
@@ -352,7 +353,7 @@ func faultKills(t *testing.T, f *figures) {
 	r.finish(t, f, steadyPort)
 }
 
-// until is the window with its end.
+// until returns the window with its end set.
 func (w window) until(earliest, latest time.Time) window {
 	w.endEarliest, w.endLatest = earliest, latest
 	return w
@@ -406,8 +407,8 @@ func faultFullDirectory(t *testing.T, f *figures) {
 	r.finish(t, f, steadyPort)
 }
 
-// fillDirectory mounts a tiny file system there and returns the file that takes
-// up all its room.
+// fillDirectory mounts a tiny file system on the directory and returns the file
+// that occupies all of its space.
 func fillDirectory(t *testing.T, directory string) string {
 	t.Helper()
 	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0755"); err != nil {
@@ -421,12 +422,13 @@ func fillDirectory(t *testing.T, directory string) string {
 	return path
 }
 
-// faultFlushes flushes the ruleset, twice in a row. Lost is what passes between
-// the last reading and the new table. The second table holds more when it is
-// first read than the first one did, whose counters had the same handles.
+// faultFlushes flushes the ruleset, twice in a row. What passes
+// between the last reading and the new table is lost. At its first reading the
+// second table holds higher values than the first one did, under the same
+// handles.
 //
-// The interval is long beside what the kernel takes for a new table after a
-// flush when no processor is free: half a second was seen.
+// The interval is longer than the kernel needs for a new table after a flush when
+// no processor is free; half a second was observed.
 func faultFlushes(t *testing.T, f *figures) {
 	const interval, fewest = time.Second, 20
 	r := newTrial(t, interval)
@@ -459,9 +461,9 @@ func faultSavedRulesets(t *testing.T, f *figures) {
 	r.finish(t, f, steadyPort, changedPort)
 }
 
-// destroy runs a script of nft that leaves no table that counts, and waits for
-// a new one. It returns the time that nothing was counted, or in vain: from the
-// last reading on.
+// destroy runs an nft script that leaves no table that counts, and waits for a
+// new one. It returns the time in which nothing was counted or the counts were
+// lost, which begins at the last reading.
 func (r *trial) destroy(t *testing.T, script string) window {
 	t.Helper()
 	read := r.report(t).Time
@@ -480,17 +482,17 @@ func (r *trial) destroy(t *testing.T, script string) window {
 	return w
 }
 
-// faultResets sets the counters back. Lost is what passes between the last
-// reading and the reset. The agent is stopped meanwhile, so that it is known
-// which reading is the last one.
+// faultResets resets the counters. What passes between the last reading and the
+// reset is lost. The agent is stopped meanwhile, so that the last reading is
+// known.
 func faultResets(t *testing.T, f *figures) {
 	const interval, fewest = 500 * time.Millisecond, 20
 	r := newTrial(t, interval)
 	f.bound = 2 * interval
 	resets := 0
 	for ; f.goOn(resets, fewest); resets++ {
-		// A counter that has come by its old value again before it is read
-		// does not show that it was reset.
+		// If a counter has reached its old value again before it is read, the
+		// reset cannot be seen.
 		r.stream.waitFor(t, int(2*interval/streamPause))
 		read := r.report(t).Time
 		r.signal(syscall.SIGSTOP)
@@ -533,7 +535,7 @@ func faultOwned(t *testing.T, f *figures) {
 	r.finish(t, f, steadyPort, changedPort)
 }
 
-// canOwn tells whether the kernel can keep an owned table, of Linux 6.9.
+// canOwn reports whether the kernel can keep an owned table (Linux 6.9).
 func (r *trial) canOwn(t *testing.T) (can bool) {
 	t.Helper()
 	r.within(t, func(namespace *os.File) error {

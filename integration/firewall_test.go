@@ -6,8 +6,8 @@ import (
 )
 
 // TestOnlyWhatTheFirewallLetsInIsCounted puts a firewall before the counters
-// and loads it anew after them, since chains of equal priority run in another
-// order then.
+// and reloads it after them, since the order of chains with equal priority
+// depends on the order in which they were loaded.
 func TestOnlyWhatTheFirewallLetsInIsCounted(t *testing.T) {
 	require(t)
 	t.Parallel()

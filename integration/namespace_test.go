@@ -17,7 +17,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// The addresses of the laboratory. The server's and the client's network
+// The addresses of the test network. The server's and the client's network
 // namespaces are joined by a pair of interfaces, both named link.
 const (
 	link       = "veth0"
@@ -27,11 +27,11 @@ const (
 	clientIPv6 = "fd77::2"
 )
 
-// namespace is a network namespace by its name for ip.
+// namespace is a network namespace, identified by its name for ip(8).
 type namespace string
 
-// newNamespace makes a network namespace in which only loopback is up. It goes
-// with the test, and all its processes go with it.
+// newNamespace makes a network namespace in which only loopback is up. It
+// is removed at the end of the test, together with all its processes.
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
 	n := namespace(randomName())
@@ -55,9 +55,9 @@ func newServerAndClient(t *testing.T) (server, client namespace) {
 }
 
 // join makes a pair of interfaces that carries nothing but the traffic of the
-// programs in the two namespaces: neighbours are known from the start, and
-// nobody solicits routers or reports multicast groups. So the statistics of
-// the interfaces are what the counters are to say.
+// programs in the two namespaces: neighbour entries are permanent, and nothing
+// solicits routers or reports multicast groups. So the counters must equal the
+// statistics of the interfaces.
 func join(t *testing.T, left, right namespace, name string, leftAddresses, rightAddresses []string) {
 	t.Helper()
 	const leftMAC, rightMAC = "02:00:00:00:77:01", "02:00:00:00:77:02"
@@ -98,7 +98,7 @@ func ip(t *testing.T, arguments ...string) string {
 }
 
 // killAll ends the processes that live in the namespace, those that left
-// their parents included, and waits until they are gone.
+// their parents included, and waits until they have ended.
 func (n namespace) killAll(t *testing.T) {
 	t.Helper()
 	eventually(t, func() error {
@@ -124,8 +124,8 @@ type traffic struct {
 	in, out accounting.Count
 }
 
-// statistics returns what an interface says it received and sent, without the
-// Ethernet headers.
+// statistics returns what an interface has received and sent, without Ethernet
+// headers.
 func (n namespace) statistics(t *testing.T, name string) traffic {
 	t.Helper()
 	type side struct{ Bytes, Packets uint64 }
@@ -198,8 +198,7 @@ func (n namespace) run(t *testing.T, name string, arguments ...string) string {
 	return p.stdout.String()
 }
 
-// start is begin for programs that the test talks to: what they wrote is shown
-// when the test has failed.
+// start is like begin, but shows the output of the program if the test fails.
 func start(t *testing.T, command *exec.Cmd) *program {
 	t.Helper()
 	p := begin(t, command)
@@ -222,8 +221,8 @@ func begin(t *testing.T, command *exec.Cmd) *program {
 	if command.Stderr == nil {
 		command.Stderr = &p.stderr
 	}
-	// Who keeps the pipes open is not to keep the test waiting: ss-manager's
-	// servers live on with them.
+	// ss-manager's servers outlive it and keep the pipes open; the test must
+	// not wait for them.
 	command.WaitDelay = time.Second
 	if err := command.Start(); err != nil {
 		t.Fatalf("starting %s: %v", p, err)
@@ -248,7 +247,7 @@ func (p *program) end() {
 	<-p.done
 }
 
-// wait returns the program's exit status, -1 if a signal ended it.
+// wait returns the program's exit status, or -1 if a signal ended it.
 func (p *program) wait(t *testing.T) int {
 	t.Helper()
 	select {
@@ -260,7 +259,7 @@ func (p *program) wait(t *testing.T) int {
 	}
 }
 
-// waitListening waits until somebody has the port open for each protocol.
+// waitListening waits until the port is open for each of the protocols.
 func (n namespace) waitListening(t *testing.T, port int, protocols ...string) {
 	t.Helper()
 	for _, protocol := range protocols {

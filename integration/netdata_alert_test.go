@@ -29,8 +29,8 @@ func shippedAlerts(t *testing.T) string {
 	return string(content)
 }
 
-// replaceAll replaces in text what stands in pairs of old and new. All that is
-// old has to be there.
+// replaceAll replaces each old text with its new one, given in pairs. It fails if
+// an old text is missing.
 func replaceAll(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -52,7 +52,7 @@ const alertSettings = `
     run at least every seconds = 1
 `
 
-// setAlerts lets Netdata watch for the alerts once it is launched.
+// setAlerts configures the alerts that Netdata loads when it is launched.
 func (n netdata) setAlerts(t *testing.T, alerts string) {
 	t.Helper()
 	n.addSettings(t, fmt.Sprintf(alertSettings, n.directory))
@@ -63,8 +63,8 @@ func (n netdata) setAlerts(t *testing.T, alerts string) {
 	writeFile(t, filepath.Join(directory, "ssmonitor.conf"), alerts)
 }
 
-// addSettings adds to netdata.conf; where a setting is there twice the last
-// one holds.
+// addSettings appends to netdata.conf. If a setting occurs twice, the last one
+// applies.
 func (n netdata) addSettings(t *testing.T, settings string) {
 	t.Helper()
 	path := filepath.Join(n.directory, "etc", "netdata.conf")
@@ -75,7 +75,7 @@ func (n netdata) addSettings(t *testing.T, settings string) {
 	writeFile(t, path, string(before)+settings)
 }
 
-// alert is what Netdata says of an alert.
+// alert is an alert as Netdata's API returns it.
 type alert struct {
 	Status, Units string
 	Value         *float64
@@ -111,8 +111,8 @@ func (n netdata) waitAlerts(t *testing.T, statuses map[string]string) {
 	})
 }
 
-// TestAlertsLoadAsShipped gives Netdata the file that is installed. What looks
-// back five minutes has no value before these are over.
+// TestAlertsLoadAsShipped gives Netdata the file that is installed. An alert
+// that looks back five minutes has no value before these are over.
 func TestAlertsLoadAsShipped(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestAlertsLoadAsShipped(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestAlertsRaiseAndClear lets a client send too much, and stops the agent,
+// TestAlertsRaiseAndClear makes a client send too much, and stops the agent,
 // with thresholds and times that a test can wait for.
 func TestAlertsRaiseAndClear(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
@@ -183,9 +183,9 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestLostStateShowsNeitherSpikeNorZero kills the agent and takes its totals
-// from it, while Netdata and the plugin go on. They were just below 2^32: a
-// total that falls from there Netdata takes for a counter that went over.
+// TestLostStateShowsNeitherSpikeNorZero kills the agent and deletes its totals,
+// while Netdata and the plugin keep running. The totals were just below 2^32:
+// Netdata takes a decrease from there for the overflow of a counter.
 func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 	if err := os.RemoveAll(ssmonitor.stateDirectory()); err != nil {
 		t.Fatal(err)
 	}
-	server.nft(t, "delete table inet ssmonitor") // its counters would be taken over
+	server.nft(t, "delete table inet ssmonitor") // the agent would adopt its counters
 	agent = ssmonitor.startAgent(t, "--port", "20000")
 	agent.waitServing(t, countedPort)
 	if total := agent.report(t).Total.Out.Total.Bytes; total >= count*datagram {

@@ -25,7 +25,7 @@ const (
 	totalChart   = "ssmonitor.total_traffic"
 )
 
-// netdataSettings is all that Netdata is told: one plugin, no collectors of
+// netdataSettings is the configuration of Netdata: one plugin, no collectors of
 // its own, nothing outside its directory.
 const netdataSettings = `
 [global]
@@ -79,7 +79,7 @@ type netdata struct {
 	daemon    *program
 }
 
-// startNetdata starts Netdata where the agent's socket is.
+// startNetdata starts Netdata in the namespace of the agent.
 func startNetdata(t *testing.T, ssmonitor product) netdata {
 	t.Helper()
 	return newNetdata(t, ssmonitor).launch(t)
@@ -175,7 +175,7 @@ func (n netdata) launch(t *testing.T) netdata {
 	return n
 }
 
-// get asks Netdata's API and decodes its answer.
+// get requests a page of Netdata's API and decodes the response.
 func (n netdata) get(path string, answer any) error {
 	text, err := n.getText(path)
 	if err != nil {
@@ -196,7 +196,7 @@ func (n netdata) getText(path string) (string, error) {
 	return string(output), nil
 }
 
-// chart is what Netdata says of a chart.
+// chart is a chart as Netdata's API returns it.
 type chart struct {
 	Context, Units, Family string
 	ChartType              string            `json:"chart_type"`
@@ -209,7 +209,7 @@ func (n netdata) chart(id string) (chart, error) {
 	return c, err
 }
 
-// hasChart tells whether Netdata lists the chart.
+// hasChart reports whether Netdata lists the chart.
 func (n netdata) hasChart(t *testing.T, id string) bool {
 	t.Helper()
 	var list struct{ Charts map[string]json.RawMessage }
@@ -255,8 +255,8 @@ func (n netdata) points(chart string, since time.Time) ([]point, error) {
 	return points, nil
 }
 
-// steadyTraffic is a stream over loopback, the same both ways, and how it
-// shows in the charts.
+// steadyTraffic is a stream over loopback, the same in both directions, and the
+// values that the charts must show for it.
 type steadyTraffic struct {
 	sender
 	kilobits, packets float64 // per second
@@ -276,7 +276,7 @@ func startSteadyTraffic(t *testing.T, n namespace) steadyTraffic {
 	}
 }
 
-// within tells whether a point is near the truth, received above and sent
+// within reports whether a point is near the true rate, received above and sent
 // below zero.
 func (p point) within(tolerance, truth float64) bool {
 	near := func(value *float64, truth float64) bool {
@@ -286,7 +286,7 @@ func (p point) within(tolerance, truth float64) bool {
 }
 
 // waitSteady waits until the newest point of the traffic chart is near the
-// truth, and returns its time.
+// true rate, and returns its time.
 func (n netdata) waitSteady(t *testing.T, truth float64) time.Time {
 	t.Helper()
 	var last point
@@ -299,7 +299,7 @@ func (n netdata) waitSteady(t *testing.T, truth float64) time.Time {
 		if len(points) == 0 {
 			return fmt.Errorf("there is no point yet")
 		}
-		// At the end of a dead plugin's chart stands its last point.
+		// The chart of a dead plugin ends with its last point.
 		if last = points[len(points)-1]; last.time < begin.Unix() || !last.within(0.05, truth) {
 			return fmt.Errorf("the newest point is %s, want %.0f", last, truth)
 		}
@@ -308,8 +308,8 @@ func (n netdata) waitSteady(t *testing.T, truth float64) time.Time {
 	return time.Unix(last.time, 0)
 }
 
-// waitConsecutive waits until the chart shows the truth for so many seconds on
-// end. On a busy machine it may take a second attempt; a chart in which the
+// waitConsecutive waits until the chart shows the true rate for that many seconds
+// in a row. On a busy machine it may take a second attempt; a chart in which the
 // agent's longer interval shows would never get there.
 func (n netdata) waitConsecutive(t *testing.T, chart string, since time.Time, seconds int, truth float64) {
 	t.Helper()
@@ -335,8 +335,8 @@ func (n netdata) waitConsecutive(t *testing.T, chart string, since time.Time, se
 	}
 }
 
-// TestNetdataShowsSteadyTraffic lets the agent read every two seconds and
-// Netdata every second: each second has to show the truth all the same.
+// TestNetdataShowsSteadyTraffic has the agent read every two seconds and
+// Netdata every second. Every second must still show the true rate.
 func TestNetdataShowsSteadyTraffic(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
@@ -535,9 +535,9 @@ func TestModulesOfTheCSVShowTheSame(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestPluginOutsideTheGroupSaysSo runs the plugin as a user who can't read
+// TestPluginOutsideTheGroupReportsIt runs the plugin as a user who can't read
 // from the socket.
-func TestPluginOutsideTheGroupSaysSo(t *testing.T) {
+func TestPluginOutsideTheGroupReportsIt(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
 	ssmonitor := newProduct(t, newNamespace(t))

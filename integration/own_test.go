@@ -7,8 +7,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// TestSetupWorksThroughAnAgentThatOwnsTheTable has the other commands meet a
-// table that they may not change. --own yes fails where the kernel can't keep
+// TestSetupWorksThroughAnAgentThatOwnsTheTable runs the other commands while the
+// agent owns the table, so that they may not change it. --own yes fails where the kernel can't keep
 // one; package kernels shows what happens there.
 func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	require(t)
@@ -20,7 +20,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
 	agent.waitServing(t, 20000)
 
-	// What the plain table had counted is in the totals before it went.
+	// The totals include what the table without an owner had counted.
 	server.sendToItself(t, 20000, 5)
 	if got := agent.packetsIn(t, 20000); got != 10 {
 		t.Errorf("the total is %d packets, want 10", got)
@@ -38,7 +38,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	ssmonitor.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown", "--purge")
 	agent.stop(t)
 
-	// Nobody owns it now: another agent adopts it, teardown removes it.
+	// The table has no owner now: another agent adopts it, teardown removes it.
 	agent = ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
 	agent.waitServing(t, 20000, 20001)
 	if first, second := agent.packetsIn(t, 20000), agent.packetsIn(t, 20001); first != 10 || second != 7 {
@@ -51,7 +51,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	}
 }
 
-// packetsIn returns the total of UDP packets that came to a port.
+// packetsIn returns the total of UDP packets received on a port.
 func (a agent) packetsIn(t *testing.T, port uint16) uint64 {
 	t.Helper()
 	return totals(a.report(t))[accounting.Key{Port: port, Protocol: accounting.UDP, Direction: accounting.In}].Packets

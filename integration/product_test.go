@@ -46,8 +46,8 @@ func (p product) stateDirectory() string   { return filepath.Join(p.directory, "
 
 func (p product) socket() string { return filepath.Join(p.runtimeDirectory(), "ssmonitor.sock") }
 
-// ssmonitor prepares a run of the binary under test. Before its name on the
-// command line come the words of prefix, for programs such as setpriv.
+// ssmonitor prepares a run of the binary under test. The words of prefix come
+// before its name on the command line, for programs such as setpriv.
 func (p product) ssmonitor(prefix []string, arguments ...string) *exec.Cmd {
 	words := append(append(prefix, builtProgram("ssmonitor")), arguments...)
 	command := p.command(words[0], words[1:]...)
@@ -57,7 +57,7 @@ func (p product) ssmonitor(prefix []string, arguments ...string) *exec.Cmd {
 	return command
 }
 
-// succeed runs ssmonitor to a good end and returns what it wrote to stdout.
+// succeed runs ssmonitor, which must succeed, and returns what it wrote to stdout.
 func (p product) succeed(t *testing.T, arguments ...string) string {
 	t.Helper()
 	run := begin(t, p.ssmonitor(nil, arguments...))
@@ -73,14 +73,14 @@ func (p product) setup(t *testing.T, flags ...string) string {
 	return p.succeed(t, append([]string{"setup", "--ports", p.list}, flags...)...)
 }
 
-// fail runs ssmonitor, which is to end with the status and to name each of the
-// words on stderr.
+// fail runs ssmonitor, which must exit with the status and write each of the
+// words to stderr.
 func (p product) fail(t *testing.T, status int, words []string, arguments ...string) {
 	t.Helper()
 	begin(t, p.ssmonitor(nil, arguments...)).endsWith(t, status, words...)
 }
 
-// endsWith waits for the end of a program that is to fail.
+// endsWith waits for the end of a program and checks its status and stderr.
 func (p *program) endsWith(t *testing.T, status int, words ...string) {
 	t.Helper()
 	if got := p.wait(t); got != status {
@@ -138,8 +138,8 @@ func (a agent) waitSaying(t *testing.T, text string) {
 	})
 }
 
-// mustRun fails the test when the agent has ended, so that nobody waits for it
-// in vain.
+// mustRun fails the test if the agent has ended, so that the test does not wait
+// for it in vain.
 func (a agent) mustRun(t *testing.T) {
 	t.Helper()
 	select {
@@ -193,14 +193,14 @@ func parseCSV(content string) ([]csvRow, error) {
 	return rows, nil
 }
 
-// counters returns what nft says our counters hold, by name.
+// counters returns the values of our counters as nft lists them, by name.
 func (n namespace) counters(t *testing.T) map[string]accounting.Count {
 	t.Helper()
 	return n.countersOf(t, "ssmonitor")
 }
 
-// countersOf returns what the counters of a table hold, by name; none where
-// there is no such table.
+// countersOf returns the values of a table's counters, by name. It returns none
+// if there is no such table.
 func (n namespace) countersOf(t *testing.T, table string) map[string]accounting.Count {
 	t.Helper()
 	output := n.run(t, "nft", "--json", "list", "counters")
@@ -224,7 +224,7 @@ func (n namespace) countersOf(t *testing.T, table string) map[string]accounting.
 	return counters
 }
 
-// counted returns what the counters of a port hold, TCP and UDP together.
+// counted returns the values of a port's counters, TCP and UDP together.
 func (n namespace) counted(t *testing.T, port int) traffic {
 	t.Helper()
 	counters := n.counters(t)
@@ -237,7 +237,7 @@ func (n namespace) counted(t *testing.T, port int) traffic {
 	return sum
 }
 
-// packets returns how many packets the counter holds; it has to be there.
+// packets returns how many packets the counter holds. The counter must exist.
 func (n namespace) packets(t *testing.T, name string) int {
 	t.Helper()
 	count, found := n.counters(t)[name]
@@ -257,7 +257,7 @@ func (n namespace) nft(t *testing.T, ruleset string) {
 	}
 }
 
-// ruleset lists all that is in force in the namespace.
+// ruleset returns the whole ruleset of the namespace.
 func (n namespace) ruleset(t *testing.T) string {
 	t.Helper()
 	return n.run(t, "nft", "list", "ruleset")

@@ -32,8 +32,8 @@ func TestSavedRulesetLoadsAgain(t *testing.T) {
 	}
 }
 
-// TestRulesetLoadedOnTopDoesNotDoubleTheCount loads a saved ruleset into the
-// one that is still there, which adds our rules once more.
+// TestRulesetLoadedOnTopDoesNotDoubleTheCount loads a saved ruleset on top of
+// the one that is still there, which adds our rules a second time.
 func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
 	require(t)
 	t.Parallel()
@@ -43,8 +43,8 @@ func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
 	saved := server.ruleset(t)
 	server.nft(t, saved)
 	eventually(t, func() error {
-		if healed := server.run(t, "nft", "list", "chain", "inet", "ssmonitor", "input"); strings.Count(healed, "ports-in") != 1 {
-			return fmt.Errorf("the chain is not put right:\n%s", healed)
+		if repaired := server.run(t, "nft", "list", "chain", "inet", "ssmonitor", "input"); strings.Count(repaired, "ports-in") != 1 {
+			return fmt.Errorf("the chain is not repaired:\n%s", repaired)
 		}
 		return nil
 	})
@@ -56,8 +56,8 @@ func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestRulesetOfNftAndOursListTheSame compares with a ruleset that nft made of
-// a file, written by hand and by --dry-run.
+// TestRulesetOfNftAndOursListTheSame compares our ruleset with those that
+// nft loads from a file, one written by hand and one by --dry-run.
 func TestRulesetOfNftAndOursListTheSame(t *testing.T) {
 	require(t)
 	t.Parallel()

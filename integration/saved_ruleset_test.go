@@ -12,8 +12,8 @@ import (
 	outputs "ssmonitor/output"
 )
 
-// report asks the agent for GET /v1/ports until it answers with a reading that
-// was begun after this call.
+// report requests GET /v1/ports until the response is from a reading that began
+// after this call.
 func (a agent) report(t *testing.T) *accounting.Report {
 	t.Helper()
 	client := outputs.NewClient(a.socket())
@@ -33,7 +33,7 @@ func (a agent) report(t *testing.T) *accounting.Report {
 	return report
 }
 
-// totals are those of a report's counters.
+// totals returns the totals of a report by counter.
 func totals(report *accounting.Report) map[accounting.Key]accounting.Count {
 	totals := make(map[accounting.Key]accounting.Count)
 	for _, port := range report.Ports {
@@ -53,8 +53,8 @@ func totals(report *accounting.Report) map[accounting.Key]accounting.Count {
 }
 
 // TestLedgerStaysRightWhenASavedRulesetIsLoaded writes the ruleset to a file,
-// and loads it after a port change, a reset and a restart. What the counters in
-// the file hold was counted long ago, and in part for a port that has gone.
+// and loads it after a port change, a reset and a restart. The values in
+// the file were counted long ago, partly for a port that has been removed.
 func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 	require(t)
 	for _, while := range []string{"the agent runs", "no agent runs"} {
@@ -97,8 +97,8 @@ func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 				agent.expectPackets(t, 170, map[int]uint64{stays: 115, comes: 5})
 				server.nft(t, "flush ruleset\n"+saved)
 			} else {
-				// What nobody has read goes with the old table, and what the
-				// restored one counts is no traffic that can be told from the file's.
+				// Counts of the old table that were not read yet are lost with it.
+				// Counts of the restored table cannot be told from those in the file.
 				server.nft(t, "flush ruleset\n"+saved)
 				server.sendToItself(t, stays, 40)
 				agent = start()
@@ -112,7 +112,7 @@ func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 			server.sendToItself(t, stays, 20)
 			agent.expectPackets(t, 190-unread, map[int]uint64{stays: 135 - unread, comes: 5})
 
-			// The port that has gone goes on from its own total, not the file's.
+			// The removed port continues from its own total, not from the file's.
 			setup(stays, goes, comes)
 			agent.waitServing(t, stays, goes, comes)
 			server.sendToItself(t, goes, 1)
@@ -128,7 +128,7 @@ func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 }
 
 // expectPackets compares the totals of UDP, and that of all ports together, with
-// what sendToItself has sent: each datagram came in and went out once.
+// what sendToItself has sent: each datagram is counted once in and once out.
 func (a agent) expectPackets(t *testing.T, all uint64, byPort map[int]uint64) {
 	t.Helper()
 	const size = 20 + 8 + 100 // as sendToItself sends them, with the headers of IPv4 and UDP

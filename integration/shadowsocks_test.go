@@ -21,7 +21,7 @@ const (
 	megabyte        = 1_000_000
 )
 
-// shadowsocksClient is what a user runs: a SOCKS proxy for TCP and a tunnel
+// shadowsocksClient is what a client runs: a SOCKS proxy for TCP and a tunnel
 // for UDP, each on a local port.
 type shadowsocksClient struct {
 	namespace
@@ -29,7 +29,7 @@ type shadowsocksClient struct {
 }
 
 // startShadowsocksClient starts ss-local and ss-tunnel towards a port of the
-// server; firstPort and the next one have to be free in the client's namespace.
+// server; firstPort and the next one must be free in the client's namespace.
 func startShadowsocksClient(t *testing.T, client namespace, server string, serverPort, firstPort int, password string) shadowsocksClient {
 	t.Helper()
 	c := shadowsocksClient{client, firstPort, firstPort + 1}
@@ -61,7 +61,7 @@ func (c shadowsocksClient) echo(t *testing.T, count, size int) {
 	c.exchange(t, fmt.Sprintf("127.0.0.1:%d", c.tunnel), count, size)
 }
 
-// curl runs curl, which fails the test where the server's answer is no success.
+// curl runs curl. The test fails if the response is not a success.
 func (n namespace) curl(t *testing.T, arguments ...string) {
 	t.Helper()
 	n.run(t, "curl", append([]string{"--silent", "--show-error", "--fail", "--globoff", "--noproxy", "", "--output", "/dev/null"}, arguments...)...)
@@ -76,9 +76,9 @@ func fileOf(t *testing.T, size int) string {
 	return path
 }
 
-// TestCountersEqualTheInterfaceUnderShadowsocks lets every kind of traffic
-// through a real Shadowsocks, which is all that the interface carries, and
-// asks both for their count.
+// TestCountersEqualTheInterfaceUnderShadowsocks sends every kind of traffic
+// through a real Shadowsocks. The interface carries nothing else, so its
+// statistics must equal the counters.
 func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	require(t, "ss-server", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	tests := []struct {
 		name     string
 		transmit func(t *testing.T)
-		// The payload that passed, which the count can't be below.
+		// The count must be at least the payload.
 		payloadIn, payloadOut uint64
 	}{
 		{"TCP down over IPv4", func(t *testing.T) { overIPv4.download(t, 10*megabyte) }, 0, 10 * megabyte},
@@ -112,7 +112,7 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			before := server.counted(t, shadowsocksPort)
 			test.transmit(t)
-			// The last acknowledgement may still be on its way.
+			// The last acknowledgement may still be in transit.
 			eventually(t, func() error {
 				counted, carried := server.counted(t, shadowsocksPort), server.statistics(t, link)
 				if counted != carried {
@@ -132,8 +132,8 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	}
 }
 
-// TestManagerReportsNoMoreThanIsCounted compares with the payload that
-// ss-manager knows of: a part of what passed the port, and most of it.
+// TestManagerReportsNoMoreThanIsCounted compares the counters with the
+// payload that ss-manager reports, which is most of what passed the port.
 func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()

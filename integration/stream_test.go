@@ -17,8 +17,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// stream is steady traffic of which every datagram is known: when it was sent
-// and when it arrived. One goroutine sends on all lanes in turn.
+// stream is steady traffic. It records of every datagram when it was sent and
+// when it arrived. One goroutine sends on all lanes in turn.
 type stream struct {
 	gate    sync.Mutex // held while a round is sent, and while the stream is paused
 	paused  bool
@@ -42,8 +42,8 @@ type lane struct {
 	fault    error     // the first one
 }
 
-// passage is one datagram. It was counted at some moment between being sent
-// and having arrived.
+// passage is one datagram. It was counted at some moment between its sending and
+// its arrival.
 type passage struct {
 	size          uint64 // from the IP header up
 	sent, arrived time.Time
@@ -201,7 +201,7 @@ func (l *lane) note(err error) {
 	}
 }
 
-// pause ends the sending and waits until all that was sent has arrived.
+// pause stops sending and waits until all datagrams have arrived.
 func (s *stream) pause(t *testing.T) {
 	t.Helper()
 	s.gate.Lock()
@@ -221,7 +221,7 @@ func (s *stream) pause(t *testing.T) {
 	}
 }
 
-// resume sends on after a pause.
+// resume continues to send after a pause.
 func (s *stream) resume() {
 	s.paused = false
 	s.gate.Unlock()
@@ -237,8 +237,7 @@ func (s *stream) forget() {
 	}
 }
 
-// waitFor waits until every lane has carried so many datagrams that are in the
-// log.
+// waitFor waits until the log has that many datagrams of every lane.
 func (s *stream) waitFor(t *testing.T, datagrams int) {
 	t.Helper()
 	for _, l := range s.lanes {
@@ -253,8 +252,8 @@ func (s *stream) waitFor(t *testing.T, datagrams int) {
 	}
 }
 
-// length returns how long a counter's lanes take, when they are in time, to carry
-// so many datagrams.
+// length returns how long a counter's lanes take to carry that many datagrams if
+// they are on time.
 func (s *stream) length(key accounting.Key, datagrams uint64) time.Duration {
 	lanes := 0
 	for _, l := range s.lanes {
@@ -265,7 +264,7 @@ func (s *stream) length(key accounting.Key, datagrams uint64) time.Duration {
 	return time.Duration(datagrams) * streamPause / time.Duration(lanes)
 }
 
-// sent returns all that was sent past each counter, of all time.
+// sent returns everything that was ever sent past each counter.
 func (s *stream) sent() map[accounting.Key]accounting.Count {
 	sent := make(map[accounting.Key]accounting.Count)
 	for _, l := range s.lanes {
@@ -276,15 +275,15 @@ func (s *stream) sent() map[accounting.Key]accounting.Count {
 	return sent
 }
 
-// window is a time that began between two known moments and ended between two
+// window is a period that began between two known times and ended between two
 // others.
 type window struct {
 	beginEarliest, beginLatest time.Time
 	endEarliest, endLatest     time.Time
 }
 
-// during returns what of the log passed the counter in a window: what did for
-// sure, and what may have. The stream is paused.
+// during returns the traffic in the log that passed the counter in a window: what
+// certainly did, and what may have. The stream must be paused.
 func (s *stream) during(key accounting.Key, w window) (least, most accounting.Count) {
 	for _, l := range s.lanes {
 		if l.key != key {
@@ -305,7 +304,7 @@ func (s *stream) during(key accounting.Key, w window) (least, most accounting.Co
 	return least, most
 }
 
-// duringAll is during of several windows.
+// duringAll is the sum of during over several windows.
 func (s *stream) duringAll(key accounting.Key, windows []window) (least, most accounting.Count) {
 	for _, w := range windows {
 		surely, perhaps := s.during(key, w)

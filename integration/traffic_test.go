@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The test binary plays these roles when it is started inside a namespace.
+// The roles that the test binary can play inside a namespace.
 const (
 	roleServe    = "serve"
 	roleExchange = "exchange"
@@ -55,8 +55,7 @@ func (n namespace) roleCommand(role string, arguments ...string) *exec.Cmd {
 	return command
 }
 
-// runRole is startRole to the end, which has to be a good one. It returns the
-// number that the role printed.
+// runRole runs a role, which must succeed, and returns the number that it prints.
 func (n namespace) runRole(t *testing.T, role string, arguments ...string) int {
 	t.Helper()
 	return begin(t, n.roleCommand(role, arguments...)).number(t)
@@ -130,7 +129,7 @@ func (zeros) Read(buffer []byte) (int, error) {
 	return len(buffer), nil
 }
 
-// exchange sends datagrams to an echo and waits for each to come back.
+// exchange sends datagrams to an echo server and waits for each reply.
 func (n namespace) exchange(t *testing.T, to string, count, size int) {
 	t.Helper()
 	if answered := n.runRole(t, roleExchange, to, strconv.Itoa(count), strconv.Itoa(size)); answered != count {
@@ -174,7 +173,7 @@ func playExchange(arguments []string) error {
 }
 
 // sending describes the datagrams that playSend sends without waiting for
-// any answer. It prints how many the kernel took.
+// replies. playSend prints how many the kernel accepted.
 type sending struct {
 	from, to  string // address and port; from may be empty
 	count     int    // at least; 0: until its stdin is closed
@@ -187,7 +186,7 @@ func (s sending) arguments() []string {
 		"-per-second", strconv.Itoa(s.perSecond), "-size", strconv.Itoa(s.size)}
 }
 
-// send sends the datagrams and returns how many the kernel took.
+// send sends the datagrams and returns how many the kernel accepted.
 func (n namespace) send(t *testing.T, s sending) int {
 	t.Helper()
 	return n.runRole(t, roleSend, s.arguments()...)
@@ -210,7 +209,7 @@ func (n namespace) startSending(t *testing.T, s sending) sender {
 	return sender{start(t, command), stdin}
 }
 
-// stop ends the sending and returns how many datagrams the kernel took.
+// stop ends the sending and returns how many datagrams the kernel accepted.
 func (s sender) stop(t *testing.T) int {
 	t.Helper()
 	if err := s.stdin.Close(); err != nil {
@@ -234,7 +233,7 @@ func playSend(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	// An unconnected socket does not hear that nobody listens.
+	// An unconnected socket gets no ICMP errors if no process listens.
 	network := "udp4"
 	if peer.Addr().Is6() {
 		network = "udp6"
@@ -258,8 +257,8 @@ func playSend(arguments []string) error {
 	return err
 }
 
-// sendDatagrams sends until stop is closed, and at least count. What the
-// firewall refuses is not among those taken.
+// sendDatagrams sends until stop is closed, and at least count. Datagrams
+// that the firewall refuses do not count as accepted.
 func sendDatagrams(socket *net.UDPConn, to netip.AddrPort, payload []byte, count, perSecond int, stop <-chan struct{}) (taken int, err error) {
 	begin := time.Now()
 	for sent := 0; ; sent++ {

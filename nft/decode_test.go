@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 func TestCounterNames(t *testing.T) {
@@ -78,7 +79,7 @@ func FuzzMessages(f *testing.F) {
 // TestDecodeRealDump holds the decoder against a dump of a kernel 6.18, of the
 // counters of port 20000.
 func TestDecodeRealDump(t *testing.T) {
-	if *update {
+	if testkit.Updating() {
 		writeDumps(t)
 	}
 	data, err := os.ReadFile("testdata/counters.dump")

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+
+	"ssmonitor/internal/testkit"
 )
 
 // BenchmarkInstalling holds the installation of a new table against nft with the
@@ -50,9 +52,7 @@ func BenchmarkInstalling(b *testing.B) {
 
 func nftFile(b *testing.B, ports int) func() {
 	b.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		unmet(b, "nft is missing: apt-get install nftables")
-	}
+	testkit.Require(b, "nft")
 	path := filepath.Join(b.TempDir(), "ruleset.nft")
 	file, err := os.Create(path)
 	if err != nil {

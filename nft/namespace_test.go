@@ -2,74 +2,17 @@ package nft
 
 import (
 	"net"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
-// unmet ends a test that lacks what it needs: with CI=true that is a failure.
-func unmet(tb testing.TB, format string, args ...any) {
-	tb.Helper()
-	if os.Getenv("CI") == "true" {
-		tb.Fatalf(format, args...)
-	}
-	tb.Skipf(format, args...)
-}
-
-// inNamespace moves the test into a network namespace of its own, with lo up.
-// The thread is never unlocked, so that it ends with the test and the namespace
-// with it.
-func inNamespace(tb testing.TB) {
-	tb.Helper()
-	if os.Getuid() != 0 {
-		unmet(tb, "a network namespace needs root")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		unmet(tb, "making a network namespace: %v", err)
-	}
-	setUp(tb, "lo")
-}
-
-// setUp does what `ip link set NAME up` does: the tests in a bare virtual
-// machine have no ip.
-func setUp(tb testing.TB, name string) {
-	tb.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		tb.Fatalf("setting %s up: %v", name, err)
-	}
-}
-
 // nftCommand runs nft in the test's namespace and returns what it prints.
-func nftCommand(tb testing.TB, script string) string {
-	tb.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		unmet(tb, "nft is missing: apt-get install nftables")
-	}
-	command := exec.Command("nft", "-f", "-")
-	command.Stdin = strings.NewReader(script)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		tb.Fatalf("nft: %v\n%s\n%s", err, script, output)
-	}
-	return string(output)
-}
+func nftCommand(tb testing.TB, script string) string { tb.Helper(); return testkit.NFT(tb, script) }
+
+// inNamespace moves the test into a network namespace of its own.
+func inNamespace(tb testing.TB) { tb.Helper(); testkit.NetworkNamespace(tb) }
 
 func open(tb testing.TB, options Options) *Table {
 	tb.Helper()

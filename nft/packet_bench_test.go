@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 const (
@@ -74,9 +75,7 @@ func plainCounters(b *testing.B, _ accounting.Ports) {
 // with iptables. iptables-legacy-restore loads them in one go.
 func legacyRules(b *testing.B, ports accounting.Ports) {
 	b.Helper()
-	if _, err := exec.LookPath("iptables-legacy-restore"); err != nil {
-		unmet(b, "iptables-legacy-restore is missing: apt-get install iptables")
-	}
+	testkit.Require(b, "iptables-legacy-restore")
 	var rules strings.Builder
 	fmt.Fprint(&rules, "*filter\n")
 	for _, key := range ports.Keys() {
@@ -90,7 +89,7 @@ func legacyRules(b *testing.B, ports accounting.Ports) {
 	command := exec.Command("iptables-legacy-restore")
 	command.Stdin = strings.NewReader(rules.String())
 	if output, err := command.CombinedOutput(); err != nil {
-		unmet(b, "iptables-legacy-restore: %v\n%s", err, output)
+		testkit.Missing(b, "iptables-legacy-restore: %v\n%s", err, output)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 func survey(t *testing.T, options Options) *Survey {
@@ -37,9 +38,7 @@ func wantSurvey(t *testing.T, options Options, expected Survey) {
 // iptables runs iptables-nft or ip6tables-nft in the test's namespace.
 func iptables(t *testing.T, command, arguments string) {
 	t.Helper()
-	if _, err := exec.LookPath(command); err != nil {
-		unmet(t, "%s is missing: apt-get install iptables", command)
-	}
+	testkit.Require(t, command)
 	if output, err := exec.Command(command, strings.Fields(arguments)...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", command, arguments, err, output)
 	}

@@ -1,15 +1,12 @@
 package nft
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestRulesetText(t *testing.T) {
 	ports := accounting.Ports{
@@ -21,18 +18,6 @@ func TestRulesetText(t *testing.T) {
 		if err := WriteRuleset(&text, hook, ports); err != nil {
 			t.Fatal(err)
 		}
-		golden := "testdata/" + string(hook) + ".golden"
-		if *update {
-			if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text.String() != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", hook, text.String(), want)
-		}
+		testkit.Golden(t, string(hook)+".golden", text.String())
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The module for charts.d is tested here, since what it prints is read by the
@@ -15,10 +17,7 @@ const chartsModule = "../integration/netdata/charts.d/ssmonitor.chart.sh"
 // runModule loads the module as charts.d does and runs the steps.
 func runModule(t *testing.T, csv, steps string) string {
 	t.Helper()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		skip(t, err.Error())
-	}
+	testkit.Require(t, "bash")
 	module, err := filepath.Abs(chartsModule)
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +26,7 @@ func runModule(t *testing.T, csv, steps string) string {
 		ssmonitor_check || exit 3; ssmonitor_create || exit 4
 		update() { ssmonitor_update "$@" || exit 5; echo; echo --; }
 		` + steps
-	command := exec.Command(bash, "-c", script, "bash", module, csv)
+	command := exec.Command("bash", "-c", script, "bash", module, csv)
 	command.Dir = t.TempDir()
 	var complaints strings.Builder
 	command.Stderr = &complaints
@@ -58,11 +57,11 @@ func TestChartsModuleReadsTheCSV(t *testing.T) {
 		reader.feed(t, part)
 	}
 	if len(reader.charts) != 8 { // Three ports of the report and port 7, two charts each.
-		t.Errorf("%d charts, expected 8", len(reader.charts))
+		t.Errorf("%d charts, want 8", len(reader.charts))
 	}
 	traffic := reader.charts["ssmonitor_csv.port_20000_traffic"]
 	if want := (map[string]dimension{"received": {"absolute", 8, 1000000}, "sent": {"absolute", -8, 1000000}}); fmt.Sprint(traffic.dimensions) != fmt.Sprint(want) {
-		t.Errorf("the dimensions are %v, expected %v", traffic.dimensions, want)
+		t.Errorf("the dimensions are %v, want %v", traffic.dimensions, want)
 	}
 	// 1834.220 bytes a second are 1834220 thousandths; no value, and then none
 	// told as a continuation, while the file is missing and while it is stale.
@@ -72,7 +71,7 @@ func TestChartsModuleReadsTheCSV(t *testing.T) {
 	}
 	want := "0 1834220 98211007|1000000 1834220 98211007|1000001 10 9999|0 5000 5000|0 5000 5000|1000006 5000 5000"
 	if strings.Join(got, "|") != want {
-		t.Errorf("the values are\n%s, expected\n%s", strings.Join(got, "|"), want)
+		t.Errorf("the values are\n%s, want\n%s", strings.Join(got, "|"), want)
 	}
 	if got := reader.last(t, "ssmonitor_csv.port_7_packets").values; got["received"] != 1000 || got["sent"] != 2000 {
 		t.Errorf("packets of port 7: %v", got)

@@ -13,40 +13,40 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Client asks the agent over its socket.
+// Client reads reports from the agent over its socket.
 type Client struct {
 	socket string
 	http   http.Client
 }
 
-// NewClient returns a client of the agent that listens on the socket of that
-// path.
+// NewClient returns a client for the agent that listens on the unix socket at
+// that path.
 func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
-		DisableKeepAlives:      true, // The agent keeps no connection either.
+		DisableKeepAlives:      true, // the agent closes every connection after one response
 		MaxResponseHeaderBytes: 4 << 10,
 	}}}
 }
 
-// ErrAgentAway says that no agent answers on the socket, or that it ended while
-// it answered.
-var ErrAgentAway = errors.New("the agent is not running")
+// ErrAgentNotRunning means that no agent answers on the socket, or that the
+// agent ended while it answered.
+var ErrAgentNotRunning = errors.New("the agent is not running")
 
-// Report asks for GET /v1/ports. The error says what to do about it; for
-// errors.Is it is ErrAgentAway, fs.ErrPermission where the user is not in the
-// socket's group, and context.DeadlineExceeded where the agent did not answer
-// within ctx.
+// Report requests GET /v1/ports. Its error says what to do. It is
+// ErrAgentNotRunning, fs.ErrPermission if the user is not in the socket's
+// group, context.DeadlineExceeded if the agent did not answer within ctx, or an
+// error without a type of its own.
 func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
-	report, err := c.ask(ctx)
+	report, err := c.get(ctx)
 	if err == nil {
 		return report, nil
 	}
 	var advice string
 	switch {
-	case errors.Is(err, ErrAgentAway):
+	case errors.Is(err, ErrAgentNotRunning):
 		advice = ": start it (systemctl start ssmonitor), or name its socket with --socket"
 	case errors.Is(err, fs.ErrPermission):
 		advice = ": add this user to the socket's group (usermod --append --groups ssmonitor USER) and start the program again"
@@ -56,34 +56,34 @@ func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
 	return nil, fmt.Errorf("asking the agent on %s: %w%s", c.socket, err, advice)
 }
 
-func (c *Client) ask(ctx context.Context) (*accounting.Report, error) {
-	// The host is of no account: the transport dials the socket whatever it is.
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor/v1/ports", nil)
+func (c *Client) get(ctx context.Context) (*accounting.Report, error) {
+	// The host name does not matter: the transport always dials the socket.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor/v1/ports", nil)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.http.Do(request)
+	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, away(errors.Unwrap(err)) // *url.Error would show a URL that means nothing to the reader.
+		return nil, notRunning(errors.Unwrap(err)) // without the URL of *url.Error, which means nothing to the user
 	}
-	defer answer.Body.Close() //nolint:errcheck // It has been read, or is given up.
-	if answer.StatusCode != http.StatusOK {
-		reason, _ := io.ReadAll(io.LimitReader(answer.Body, 512))
-		return nil, fmt.Errorf("answered %s: %s", answer.Status, strings.TrimSpace(string(reason)))
+	defer resp.Body.Close() //nolint:errcheck // the body has been read or is abandoned
+	if resp.StatusCode != http.StatusOK {
+		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
+		return nil, fmt.Errorf("answered %s: %s", resp.Status, strings.TrimSpace(string(reason)))
 	}
-	report, err := ReadJSON(answer.Body)
+	report, err := ReadJSON(resp.Body)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = away(err)
+		err = notRunning(err)
 	}
 	return report, err
 }
 
-// away makes ErrAgentAway of all that keeps an answer from coming, but for what
-// has a reason of its own. It is one cause for the many ways in which an agent
-// is seen to go, so that a Fault reports it once.
-func away(err error) error {
+// notRunning turns every failure to get a response into ErrAgentNotRunning,
+// except those with a cause of their own. An agent that ends shows in many
+// ways; one cause for all of them lets an [accounting.Fault] report it once.
+func notRunning(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", ErrAgentAway, err.Error())
+	return fmt.Errorf("%w (%s)", ErrAgentNotRunning, err.Error())
 }

@@ -7,20 +7,19 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"ssmonitor/accounting"
 )
 
-// AppendCSV appends the rates of a report to dst, one line a port, and returns
-// the extended slice:
+// AppendCSV appends the rates of a report to dst, one line per port, and returns
+// the extended slice. A line such as
 //
 //	20000,12.500,14.000,1834.221,98211.007
 //
-// is port, packets in, packets out, bytes in and bytes out, each per second,
-// TCP and UDP together. A port whose rates are not known is left out. Once dst
-// is large enough nothing is allocated.
+// holds the port, packets in, packets out, bytes in and bytes out, each per
+// second, TCP and UDP together. Ports whose rates are unknown are omitted.
+// AppendCSV does not allocate if dst is large enough.
 func AppendCSV(dst []byte, report *accounting.Report) []byte {
 	for i := range report.Ports {
 		port := &report.Ports[i]
@@ -41,23 +40,24 @@ func AppendCSV(dst []byte, report *accounting.Report) []byte {
 	return dst
 }
 
-// CSVFile is the file that the CSV is published in. Whoever reads it sees one
-// whole report, never a part of one. It is used by one goroutine.
+// CSVFile is the file in which the CSV is published. A reader sees one whole
+// report, never a part of one. It is used by one goroutine, and by one agent
+// at a time: a second one would write to the same temporary file.
 type CSVFile struct {
 	path    string
 	buffer  []byte
-	written bool // what is at path is this one's
+	written bool // the file at path was written by this CSVFile
 }
 
-// NewCSVFile returns the file of that path and touches nothing yet. Call Clean
-// once it is certain that no other agent runs.
+// NewCSVFile returns the CSV file at that path without touching it. Call
+// RemoveStale once it is certain that no other agent is running.
 func NewCSVFile(path string) *CSVFile {
 	return &CSVFile{path: path}
 }
 
-// Write replaces the file with the rates of the report. A report that knows no
-// rates yet (its Interval is 0) removes the file: no reading, no number. After
-// an error the file is what it was before.
+// Write replaces the file with the rates of the report. If the report has no
+// rates yet (its Interval is 0), Write removes the file: no reading, no number.
+// After an error the file is unchanged.
 func (f *CSVFile) Write(report *accounting.Report) error {
 	if report.Interval <= 0 {
 		return f.Remove()
@@ -70,9 +70,9 @@ func (f *CSVFile) Write(report *accounting.Report) error {
 	return nil
 }
 
-// Remove removes what Write has written, if it is still there: at a clean exit,
-// and whenever what it says is no longer true. The file of another agent, which
-// may be the one that runs, stays.
+// Remove removes the file if Write has written it and it still exists. It is
+// called at a clean exit and whenever the rates are no longer true. The file of
+// another agent, which may still be running, is left alone.
 func (f *CSVFile) Remove() error {
 	if !f.written {
 		return nil
@@ -84,85 +84,79 @@ func (f *CSVFile) Remove() error {
 	return nil
 }
 
-// Clean removes what an agent that was killed has left: its last rates and
-// temporary files. It touches regular files of the calling user only.
-func (f *CSVFile) Clean() error {
-	directory, base := filepath.Split(f.path)
-	entries, err := os.ReadDir(filepath.Clean(directory))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was left; that nothing can be written is said by Write
-	}
-	if err != nil {
-		return fmt.Errorf("looking for files that a killed agent left: %w", err)
-	}
+// RemoveStale removes what a killed agent has left behind: its last rates and
+// its temporary file. It removes only regular files that belong to the calling
+// user.
+func (f *CSVFile) RemoveStale() error {
 	var failed []error
-	for _, entry := range entries {
-		if entry.Name() != base && !isTemporary(entry.Name(), base) || !isOwnFile(entry) {
+	for _, path := range []string{f.path, temporaryName(f.path)} {
+		if !isOwnFile(path) {
 			continue
 		}
-		err := os.Remove(filepath.Join(directory, entry.Name()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failed = append(failed, fmt.Errorf("removing what a killed agent left: %w", err))
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = append(failed, fmt.Errorf("removing a file that a killed agent left behind: %w", err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// replaceFile puts a new file of that content and mode in the place of path, or
-// fails and changes nothing.
+// replaceFile atomically replaces the file at path with a new one of that
+// content and mode. If it fails, it changes nothing.
 //
-// The directory may be one that everybody writes to, /tmp. So the content goes
-// to a new file of a random name: os.CreateTemp opens it with O_EXCL, by which
-// a file or symbolic link that another user put there is never opened, and the
-// rename replaces what is at path, a symbolic link included, without following
-// it. The mode is set on the open file, since umask would take bits away.
+// The directory may be writable for everyone, as /tmp is. The content therefore
+// goes to a new file: O_EXCL never opens a file or symbolic link that another
+// user has put there. Removing and renaming do not follow symbolic links
+// either. The mode is set on the open file, since the umask would take bits
+// away.
 //
-// There is no fsync: after a power cut rates are worthless, and the file lives
-// in a runtime directory. That is also why this is not google/renameio, which
-// syncs at every replacement, and which has no way to find leftovers again.
+// There is no fsync: rates are worthless after a power cut, and the file is in
+// a runtime directory. That is why this is not google/renameio, which syncs at
+// every replacement.
 func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
-	directory, base := filepath.Split(path)
-	file, err := os.CreateTemp(filepath.Clean(directory), "."+base+".*"+temporarySuffix)
+	temporary := temporaryName(path)
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	file, err := os.OpenFile(temporary, flags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		// An earlier Write could not remove it, or somebody else made it.
+		if err = os.Remove(temporary); err == nil {
+			file, err = os.OpenFile(temporary, flags, 0o600)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(file.Name()) // The first error says what is wrong.
+			_ = os.Remove(temporary) // the first error is the one to report
 		}
 	}()
 	_, err = file.Write(content)
 	if err == nil {
 		err = file.Chmod(mode)
 	}
-	if closing := file.Close(); err == nil {
-		err = closing
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
 	}
 	if err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), path)
+	return os.Rename(temporary, path)
 }
 
-const temporarySuffix = ".tmp"
-
-// isTemporary tells whether replaceFile could have named a file so, for the
-// path with that base.
-func isTemporary(name, base string) bool {
-	random, found := strings.CutPrefix(name, "."+base+".")
-	if !found {
-		return false
-	}
-	random, found = strings.CutSuffix(random, temporarySuffix)
-	return found && random != "" && strings.Trim(random, "0123456789") == ""
+// temporaryName returns the name under which the next content of path is
+// written. It is fixed, so that RemoveStale finds it without a search, and in
+// the same directory, so that a rename is enough.
+func temporaryName(path string) string {
+	directory, base := filepath.Split(path)
+	return directory + "." + base + ".new"
 }
 
-// isOwnFile tells whether the entry is a regular file of the calling user.
-func isOwnFile(entry fs.DirEntry) bool {
-	info, err := entry.Info()
+// isOwnFile reports whether path is a regular file of the calling user.
+func isOwnFile(path string) bool {
+	info, err := os.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	status, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(status.Uid) == os.Geteuid()
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }

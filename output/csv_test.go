@@ -5,23 +5,24 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 func TestCSVIsTheBlogPostsForm(t *testing.T) {
-	golden(t, "ports.csv", string(AppendCSV(nil, sampleReport())))
+	testkit.Golden(t, "ports.csv", string(AppendCSV(nil, sampleReport())))
 }
 
 func TestCSVAllocatesNothingInTheSteadyState(t *testing.T) {
 	report := manyPorts(1000)
 	buffer := AppendCSV(nil, report)
 	if allocations := testing.AllocsPerRun(10, func() { buffer = AppendCSV(buffer[:0], report) }); allocations != 0 {
-		t.Errorf("%v allocations a report, expected none", allocations)
+		t.Errorf("%v allocations a report, want none", allocations)
 	}
 }
 
@@ -43,7 +44,7 @@ func TestCSVFileHasItsModeWhateverTheUmask(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Mode() != 0o644 {
-		t.Errorf("the mode is %s, expected 0644", info.Mode())
+		t.Errorf("the mode is %s, want 0644", info.Mode())
 	}
 	expectFiles(t, filepath.Dir(path), "ssmonitor.csv")
 }
@@ -81,7 +82,7 @@ func TestCSVFileReplacesAWholeFileByAWholeFile(t *testing.T) {
 	old := make([]byte, 1<<10)
 	n, _ := reader.Read(old)
 	if want := string(AppendCSV(nil, sampleReport())); string(old[:n]) != want {
-		t.Errorf("a reader that had the file open sees %q, expected the old report %q", old[:n], want)
+		t.Errorf("a reader that had the file open sees %q, want the old report %q", old[:n], want)
 	}
 }
 
@@ -115,42 +116,91 @@ func TestCSVFileOfALivingAgentIsNotRemovedByASecondOne(t *testing.T) {
 	expectFiles(t, filepath.Dir(path), "ssmonitor.csv")
 }
 
-func TestCSVFileCleansUpAfterAKilledAgent(t *testing.T) {
+func TestCSVFileRemovesWhatAKilledAgentLeft(t *testing.T) {
 	directory := t.TempDir()
 	for _, name := range []string{
-		"ssmonitor.csv", ".ssmonitor.csv.4711.tmp", // what an agent leaves
-		".ssmonitor.csv.tmp", ".ssmonitor.csv.x1.tmp", ".ssmonitor.csv.1.tmpx", "ssmonitor.csv.1.tmp", ".other.csv.1.tmp",
+		"ssmonitor.csv", ".ssmonitor.csv.new", // what an agent leaves
+		".ssmonitor.csv.tmp", ".ssmonitor.csv.newer", "ssmonitor.csv.new", ".other.csv.new",
 	} {
 		writeFile(t, filepath.Join(directory, name), "")
 	}
-	if err := os.Symlink("/etc/hostname", filepath.Join(directory, ".ssmonitor.csv.1.tmp")); err != nil {
+	if err := NewCSVFile(filepath.Join(directory, "ssmonitor.csv")).RemoveStale(); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		".other.csv.1.tmp", ".ssmonitor.csv.1.tmp", ".ssmonitor.csv.1.tmpx", ".ssmonitor.csv.tmp",
-		".ssmonitor.csv.x1.tmp", "ssmonitor.csv.1.tmp",
+	expectFiles(t, directory, ".ssmonitor.csv.tmp", ".ssmonitor.csv.newer", "ssmonitor.csv.new", ".other.csv.new")
+}
+
+func TestCSVFileRemovesNothingOfOthers(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "ssmonitor.csv")
+	target := filepath.Join(directory, "target")
+	writeFile(t, target, "precious")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
 	}
+	want := []string{"ssmonitor.csv", "target"}
 	if os.Geteuid() == 0 {
-		foreign := filepath.Join(directory, ".ssmonitor.csv.2.tmp")
+		foreign := filepath.Join(directory, ".ssmonitor.csv.new")
 		writeFile(t, foreign, "")
 		if err := os.Chown(foreign, 65534, -1); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, ".ssmonitor.csv.2.tmp")
+		want = append(want, ".ssmonitor.csv.new")
 	}
-	if err := NewCSVFile(filepath.Join(directory, "ssmonitor.csv")).Clean(); err != nil {
+	if err := NewCSVFile(path).RemoveStale(); err != nil {
 		t.Fatal(err)
 	}
 	expectFiles(t, directory, want...)
 }
 
+// TestCSVFileSurvivesAnyTemporaryFile has files in the way that a failed removal
+// or another user has left. None of them may be written to.
+func TestCSVFileSurvivesAnyTemporaryFile(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(t *testing.T, path, victim string) error
+	}{
+		{"a file", func(t *testing.T, path, _ string) error { return os.WriteFile(path, []byte("old"), 0o666) }},
+		{"a symbolic link", func(t *testing.T, path, victim string) error { return os.Symlink(victim, path) }},
+		{"a hard link", func(t *testing.T, path, victim string) error { return os.Link(victim, path) }},
+		{"a dangling link", func(t *testing.T, path, victim string) error { return os.Symlink(victim+".missing", path) }},
+		{"a FIFO", func(t *testing.T, path, _ string) error { return syscall.Mkfifo(path, 0o666) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			directory := t.TempDir()
+			victim, path := filepath.Join(directory, "victim"), filepath.Join(directory, "ssmonitor.csv")
+			writeFile(t, victim, "precious")
+			if err := test.make(t, filepath.Join(directory, ".ssmonitor.csv.new"), victim); err != nil {
+				t.Fatal(err)
+			}
+			writeCSV(t, NewCSVFile(path))
+			if got := readFile(t, victim); got != "precious" {
+				t.Errorf("the other file holds %q, want it unchanged", got)
+			}
+			if got, want := readFile(t, path), string(AppendCSV(nil, sampleReport())); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			expectFiles(t, directory, "ssmonitor.csv", "victim")
+		})
+	}
+	t.Run("a directory with content", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+		if err := os.MkdirAll(temporaryName(path)+"/x", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := NewCSVFile(path).Write(sampleReport()); err == nil || !strings.Contains(err.Error(), temporaryName(path)) {
+			t.Errorf("got error %v, want one that names %s", err, temporaryName(path))
+		}
+	})
+}
+
 func TestCSVFileNamesADirectoryThatIsMissing(t *testing.T) {
 	file := NewCSVFile(filepath.Join(t.TempDir(), "missing", "ssmonitor.csv"))
-	if err := file.Clean(); err != nil {
+	if err := file.RemoveStale(); err != nil {
 		t.Errorf("there is nothing to clean, but %v", err)
 	}
 	if err := file.Write(sampleReport()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("writing: %v, expected fs.ErrNotExist", err)
+		t.Errorf("writing: %v, want fs.ErrNotExist", err)
 	}
 }
 
@@ -159,47 +209,37 @@ func TestCSVFileOnADiskThatFailsIsReportedOnceAndRecovers(t *testing.T) {
 	filler := filepath.Join(directory, "filler")
 	path := filepath.Join(directory, "ssmonitor.csv")
 	file := NewCSVFile(path)
-	var fault Fault
-	observe := func(report *accounting.Report) Change { return fault.Observe(file.Write(report)) }
-	expect := func(step string, got, want Change) {
+	var fault accounting.Fault
+	observe := func(report *accounting.Report) accounting.FaultChange { return fault.Observe(file.Write(report)) }
+	expect := func(step string, got, want accounting.FaultChange) {
 		t.Helper()
 		if got != want {
-			t.Errorf("%s: change %d, expected %d", step, got, want)
+			t.Errorf("%s: change %d, want %d", step, got, want)
 		}
 	}
 
-	expect("the disk works", observe(sampleReport()), Unchanged)
+	expect("the disk works", observe(sampleReport()), accounting.FaultUnchanged)
 	before := readFile(t, path)
 	fill(t, filler)
-	expect("the disk is full", observe(manyPorts(200)), Failed)
-	expect("it is still full", observe(manyPorts(200)), Unchanged)
+	expect("the disk is full", observe(manyPorts(200)), accounting.FaultRaised)
+	expect("it is still full", observe(manyPorts(200)), accounting.FaultUnchanged)
 	if readFile(t, path) != before {
 		t.Error("the file was changed by a write that failed")
 	}
 	expectFiles(t, directory, "filler", "ssmonitor.csv")
 
 	remount(t, directory, syscall.MS_RDONLY)
-	expect("it is read-only as well", observe(sampleReport()), Failed)
-	expect("it is still read-only", observe(sampleReport()), Unchanged)
+	expect("it is read-only as well", observe(sampleReport()), accounting.FaultRaised)
+	expect("it is still read-only", observe(sampleReport()), accounting.FaultUnchanged)
 	remount(t, directory, 0)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	expect("the disk works again", observe(manyPorts(20)), Recovered)
+	expect("the disk works again", observe(manyPorts(20)), accounting.FaultCleared)
 	if fault.Failures() != 4 {
-		t.Errorf("%d failures, expected 4", fault.Failures())
+		t.Errorf("%d failures, want 4", fault.Failures())
 	}
-	expect("and goes on working", observe(sampleReport()), Unchanged)
-}
-
-func TestFaultCountsEachSeriesByItself(t *testing.T) {
-	var fault Fault
-	for range 2 {
-		fault.Observe(errors.New("one"))
-		if fault.Observe(nil) != Recovered || fault.Failures() != 1 {
-			t.Errorf("%d failures, expected 1", fault.Failures())
-		}
-	}
+	expect("and goes on working", observe(sampleReport()), accounting.FaultUnchanged)
 }
 
 // tinyDisk is a file system of 64 KiB that only this test's thread sees. The
@@ -207,17 +247,8 @@ func TestFaultCountsEachSeriesByItself(t *testing.T) {
 // mount.
 func tinyDisk(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		skip(t, "mounting a file system needs root")
-	}
 	directory := t.TempDir()
-	runtime.LockOSThread()
-	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
-		skip(t, "a mount namespace is not to be had: "+err.Error())
-	}
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
+	testkit.PrivateMounts(t)
 	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=64k"); err != nil {
 		t.Fatal(err)
 	}
@@ -286,6 +317,6 @@ func expectFiles(t *testing.T, directory string, want ...string) {
 	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("the directory holds %q, expected %q", got, want)
+		t.Errorf("the directory holds %q, want %q", got, want)
 	}
 }

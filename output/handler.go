@@ -12,25 +12,25 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Feed is what the agent publishes from. Its methods are called from many
-// goroutines at a time.
-type Feed interface {
-	// Report reads the counters afresh. Nobody changes a report once it is
-	// handed out.
+// Source provides the data that the agent publishes. Its methods are safe for
+// concurrent use.
+type Source interface {
+	// Report reads the counters anew. The report must not be changed once it
+	// is returned.
 	Report(ctx context.Context) (*accounting.Report, error)
-	// Health tells how the agent's own readings go.
+	// Health returns the state of the agent's own readings.
 	Health() Health
 }
 
-// Health is how the agent's readings go.
+// Health is the state of the agent's readings.
 type Health struct {
-	LastRead time.Time     // of the last reading that succeeded; zero: none did
+	LastRead time.Time     // the last successful reading; zero if there was none
 	Interval time.Duration // at which the agent reads
-	Err      error         // of the last reading, nil if it succeeded
+	Err      error         // of the last reading; nil if it succeeded
 }
 
-// Check returns nil if the agent reads as it should, or what is wrong: the last
-// reading failed, or is older than three intervals and ten seconds.
+// Check returns nil if the agent reads as it should. It returns an error if the
+// last reading failed, or is older than three intervals and ten seconds.
 func (h Health) Check(now time.Time) error {
 	limit := max(3*h.Interval, 10*time.Second)
 	switch age := now.Sub(h.LastRead); {
@@ -39,72 +39,72 @@ func (h Health) Check(now time.Time) error {
 	case h.LastRead.IsZero():
 		return errors.New("the counters have not been read yet")
 	case age > limit:
-		return fmt.Errorf("the last reading of the counters is %s old, expected at most %s",
+		return fmt.Errorf("the last reading of the counters is %s old, want at most %s",
 			age.Round(time.Second), limit)
 	}
 	return nil
 }
 
-// readingTime bounds how long a request waits for a reading.
-const readingTime = 5 * time.Second
+// readTimeout limits how long a request waits for a reading.
+const readTimeout = 5 * time.Second
 
-// NewHandler answers GET /v1/ports with the JSON of [WriteJSON] and GET
-// /healthz with 200 or 503 and a reason. Other methods are answered with 405:
-// nothing can be changed here. More paths may be added to what it returns.
-func NewHandler(feed Feed, now func() time.Time, log *slog.Logger) *http.ServeMux {
+// NewHandler serves GET /v1/ports as the JSON of [WriteJSON], and GET /healthz
+// as 200 or 503 with a reason. It answers other methods with 405: clients
+// cannot change anything. The caller may add more paths to the returned mux.
+func NewHandler(source Source, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, request *http.Request) {
-		ctx, cancel := context.WithTimeout(request.Context(), readingTime)
+	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, req *http.Request) {
+		ctx, cancel := context.WithTimeout(req.Context(), readTimeout)
 		defer cancel()
-		report, err := feed.Report(ctx)
+		report, err := source.Report(ctx)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		setJSON(w.Header())
+		setJSONHeader(w.Header())
 		if err := WriteJSON(w, report); err != nil {
-			log.Debug("answering", "path", request.URL.Path, "error", err)
+			log.Debug("writing a response failed", "path", req.URL.Path, "error", err)
 		}
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, request *http.Request) {
-		answerHealth(w, feed.Health(), now())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeHealth(w, source.Health(), now())
 	})
 	return mux
 }
 
-// NewMetricsHandler answers GET /metrics, and nothing else: it is what may be
-// reached over the network. Until the metrics themselves are written the answer
-// is that of /healthz.
-func NewMetricsHandler(feed Feed, now func() time.Time) *http.ServeMux {
+// NewMetricsHandler serves GET /metrics and nothing else: it is the part that
+// may be reachable over the network. Until the metrics are implemented, the
+// response is that of /healthz.
+func NewMetricsHandler(source Source, now func() time.Time) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		answerHealth(w, feed.Health(), now())
+		writeHealth(w, source.Health(), now())
 	})
 	return mux
 }
 
-// answerHealth writes {"status":"ok","last_read":TIME} with 200, or status
-// failing and a reason with 503.
-func answerHealth(w http.ResponseWriter, health Health, now time.Time) {
-	answer := struct {
+// writeHealth writes {"status":"ok","last_read":TIME} with code 200, or the
+// status "failing" and a reason with code 503.
+func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
+	response := struct {
 		Status   string `json:"status"`
 		Reason   string `json:"reason,omitempty"`
 		LastRead string `json:"last_read,omitempty"`
 	}{Status: "ok"}
 	if !health.LastRead.IsZero() {
-		answer.LastRead = health.LastRead.UTC().Format(jsonTime)
+		response.LastRead = health.LastRead.UTC().Format(jsonTime)
 	}
 	code := http.StatusOK
 	if err := health.Check(now); err != nil {
-		answer.Status, answer.Reason = "failing", err.Error()
+		response.Status, response.Reason = "failing", err.Error()
 		code = http.StatusServiceUnavailable
 	}
-	setJSON(w.Header())
+	setJSONHeader(w.Header())
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(answer) // A client that is gone needs no answer.
+	_ = json.NewEncoder(w).Encode(response) // a client that has disconnected needs no response
 }
 
-func setJSON(header http.Header) {
+func setJSONHeader(header http.Header) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 }

@@ -12,9 +12,15 @@ import (
 	"ssmonitor/accounting"
 )
 
-// The form of GET /v1/ports. WriteJSON and ReadJSON share it, so that what one
-// writes the other reads.
+// The response to GET /v1/ports. WriteJSON and ReadJSON share these types, so
+// that they agree on the format.
 type (
+	jsonReport struct {
+		Time            time.Time   `json:"time"`
+		IntervalSeconds float64     `json:"interval_seconds"`
+		Total           jsonTraffic `json:"total"`
+		Ports           []jsonPort  `json:"ports"`
+	}
 	jsonPort struct {
 		Port uint16       `json:"port"`
 		Name string       `json:"name"`
@@ -33,18 +39,18 @@ type (
 	}
 )
 
-// jsonTime is RFC 3339 with all nine digits of the nanoseconds.
+// jsonTime is RFC 3339, always with nine digits of nanoseconds.
 const jsonTime = "2006-01-02T15:04:05.000000000Z07:00"
 
-// WriteJSON writes a report as GET /v1/ports answers it, one line a port,
-// through a small buffer: it never holds the whole answer. Rates that are not
-// known are left out.
+// WriteJSON writes a report as the response to GET /v1/ports, one line per port.
+// It writes through a small buffer and never holds the whole response. Unknown
+// rates are omitted.
 func WriteJSON(w io.Writer, report *accounting.Report) error {
 	out := bufio.NewWriterSize(w, 16<<10)
 	encoder := json.NewEncoder(out)
 	fmt.Fprintf(out, `{"time":%q,"interval_seconds":%v,"total":`,
 		report.Time.UTC().Format(jsonTime), report.Interval.Seconds())
-	// One of each is enough: a value is written before the next one is made.
+	// One of each is enough: each value is written before the next one is set.
 	var tcp, udp jsonTraffic
 	if err := encoder.Encode(tcp.set(&report.Total, report.Interval > 0)); err != nil {
 		return fmt.Errorf("writing the total as JSON: %w", err)
@@ -74,7 +80,8 @@ func WriteJSON(w io.Writer, report *accounting.Report) error {
 	return nil
 }
 
-// set takes over the traffic and returns line. The rates stay the report's own.
+// set fills line with the traffic and returns it. line points to the rates of
+// the report instead of copying them.
 func (line *jsonTraffic) set(traffic *accounting.Traffic, rated bool) *jsonTraffic {
 	line.In.set(&traffic.In, rated)
 	line.Out.set(&traffic.Out, rated)
@@ -88,108 +95,76 @@ func (line *jsonFlow) set(flow *accounting.Flow, rated bool) {
 	}
 }
 
-// maxJSON bounds what ReadJSON takes, in bytes: 65,535 ports with both
-// protocols and a name each stay well below.
+// maxJSON limits the size of what ReadJSON reads. A report of 65,535 ports with
+// both protocols takes about 30 MB.
 const maxJSON = 64 << 20
 
-// ReadJSON reads what [WriteJSON] wrote. It takes no more than 64 MiB, ports
-// only in ascending order, each once, and passes over keys that it does not
-// know. The report's Interval is exact to the nanosecond for intervals below
-// 50 days; its Time has no monotonic part.
+// ReadJSON reads what [WriteJSON] has written, at most 64 MiB of it. Ports must
+// be in ascending order; unknown keys are ignored. The report's Interval is
+// exact to the nanosecond for intervals below 50 days. Its Time has no monotonic
+// part.
 func ReadJSON(r io.Reader) (*accounting.Report, error) {
 	return readJSON(r, maxJSON)
 }
 
-func readJSON(r io.Reader, most int64) (*accounting.Report, error) {
-	limited := &io.LimitedReader{R: r, N: most}
+func readJSON(r io.Reader, limit int64) (*accounting.Report, error) {
+	limited := &io.LimitedReader{R: r, N: limit}
 	decoder := json.NewDecoder(limited)
-	report, err := readReport(decoder)
+	var response jsonReport
+	err := decoder.Decode(&response)
 	if err == nil {
-		// What follows the object, were it only a part, is not ours.
+		// Nothing may follow the object, not even a part of a value.
 		if _, err = decoder.Token(); err == nil {
-			err = errors.New("more follows after the report")
+			err = errors.New("unexpected data after the report")
 		} else if errors.Is(err, io.EOF) {
 			err = nil
 		}
 	}
 	if limited.N <= 0 {
-		err = fmt.Errorf("longer than %d bytes", most)
+		err = fmt.Errorf("longer than %d bytes", limit)
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	var report *accounting.Report
+	if err == nil {
+		report, err = response.report()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the ports as JSON, at byte %d: %w", decoder.InputOffset(), err)
+		return nil, fmt.Errorf("reading the ports as JSON: %w", err)
 	}
 	return report, nil
 }
 
-func readReport(decoder *json.Decoder) (*accounting.Report, error) {
-	report := &accounting.Report{}
-	var listed bool
-	err := readObject(decoder, func(key string) error {
-		switch key {
-		case "time":
-			return decoder.Decode(&report.Time)
-		case "interval_seconds":
-			return readInterval(decoder, &report.Interval)
-		case "total":
-			var total jsonTraffic
-			err := decoder.Decode(&total)
-			report.Total, _ = fromJSON(&total)
-			return err
-		case "ports":
-			listed = true
-			return readPorts(decoder, report)
-		}
-		var unknown json.RawMessage
-		return decoder.Decode(&unknown)
-	})
+// report checks the values and converts them.
+func (r *jsonReport) report() (*accounting.Report, error) {
+	const maxSeconds = math.MaxInt64 / int64(time.Second)
 	switch {
-	case err != nil:
-		return nil, err
-	case report.Time.IsZero():
+	case r.Time.IsZero():
 		return nil, errors.New("the report has no time")
-	case !listed:
+	case r.Ports == nil:
 		return nil, errors.New("the report has no list of ports")
+	case r.IntervalSeconds < 0 || r.IntervalSeconds > float64(maxSeconds):
+		return nil, fmt.Errorf("interval_seconds %v: want 0 to %d", r.IntervalSeconds, maxSeconds)
 	}
-	return report, nil
-}
-
-func readInterval(decoder *json.Decoder, interval *time.Duration) error {
-	var seconds float64
-	if err := decoder.Decode(&seconds); err != nil {
-		return err
+	report := &accounting.Report{
+		Time:     r.Time,
+		Interval: time.Duration(math.Round(r.IntervalSeconds * float64(time.Second))),
 	}
-	const longest = math.MaxInt64 / int64(time.Second)
-	if seconds < 0 || seconds > float64(longest) {
-		return fmt.Errorf("interval_seconds is %v, expected 0 to %d", seconds, longest)
-	}
-	*interval = time.Duration(math.Round(seconds * float64(time.Second)))
-	return nil
-}
-
-func readPorts(decoder *json.Decoder, report *accounting.Report) error {
-	if err := expect(decoder, '['); err != nil {
-		return err
-	}
+	report.Total, _ = r.Total.traffic()
 	var last uint16
-	for decoder.More() {
-		var line jsonPort
-		if err := decoder.Decode(&line); err != nil {
-			return fmt.Errorf("the entry after port %d: %w", last, err)
-		}
-		// Port 0 is not a port, and an ascending list ends by itself.
-		if line.Port <= last {
-			return fmt.Errorf("port %d follows %d, expected ascending numbers", line.Port, last)
+	for i := range r.Ports {
+		line := &r.Ports[i]
+		if line.Port <= last { // also refuses port 0
+			return nil, fmt.Errorf("port %d after port %d: want ascending numbers", line.Port, last)
 		}
 		last = line.Port
 		report.Ports = append(report.Ports, line.report())
 	}
-	return expect(decoder, ']')
+	return report, nil
 }
 
-// report is the inverse of what WriteJSON makes of a port.
+// report converts one port; WriteJSON does the inverse.
 func (line *jsonPort) report() accounting.PortReport {
 	port := accounting.PortReport{
 		Port:  accounting.Port{Number: line.Port, Name: line.Name},
@@ -198,19 +173,19 @@ func (line *jsonPort) report() accounting.PortReport {
 	var rated bool
 	if line.TCP != nil {
 		port.Port.Protocols |= accounting.OnlyTCP
-		port.TCP, rated = fromJSON(line.TCP)
+		port.TCP, rated = line.TCP.traffic()
 		port.Rated = port.Rated && rated
 	}
 	if line.UDP != nil {
 		port.Port.Protocols |= accounting.OnlyUDP
-		port.UDP, rated = fromJSON(line.UDP)
+		port.UDP, rated = line.UDP.traffic()
 		port.Rated = port.Rated && rated
 	}
 	return port
 }
 
-// fromJSON also tells whether all rates are there.
-func fromJSON(line *jsonTraffic) (traffic accounting.Traffic, rated bool) {
+// traffic also reports whether all rates are present.
+func (line *jsonTraffic) traffic() (traffic accounting.Traffic, rated bool) {
 	rated = true
 	flow := func(line *jsonFlow) accounting.Flow {
 		flow := accounting.Flow{Total: accounting.Count{Packets: line.Packets, Bytes: line.Bytes}}
@@ -222,33 +197,4 @@ func fromJSON(line *jsonTraffic) (traffic accounting.Traffic, rated bool) {
 		return flow
 	}
 	return accounting.Traffic{In: flow(&line.In), Out: flow(&line.Out)}, rated
-}
-
-// readObject reads an object and calls field after each key, to read the
-// value.
-func readObject(decoder *json.Decoder, field func(key string) error) error {
-	if err := expect(decoder, '{'); err != nil {
-		return err
-	}
-	for decoder.More() {
-		key, err := decoder.Token()
-		if err != nil {
-			return err
-		}
-		if err := field(fmt.Sprint(key)); err != nil {
-			return fmt.Errorf("%v: %w", key, err)
-		}
-	}
-	return expect(decoder, '}')
-}
-
-func expect(decoder *json.Decoder, expected json.Delim) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return err
-	}
-	if token != expected {
-		return fmt.Errorf("found %v, expected %v", token, expected)
-	}
-	return nil
 }

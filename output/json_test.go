@@ -11,11 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 func TestJSONIsTheDesignsForm(t *testing.T) {
 	text := toText(t, sampleReport())
-	golden(t, "ports.json", text)
+	testkit.Golden(t, "ports.json", text)
 	if !json.Valid([]byte(text)) {
 		t.Error("it is not JSON")
 	}
@@ -23,7 +24,7 @@ func TestJSONIsTheDesignsForm(t *testing.T) {
 
 func TestJSONKnowsNoRatesBeforeTheFirstInterval(t *testing.T) {
 	report := &accounting.Report{Time: noon, Total: accounting.Traffic{In: flow(3, 120, 0, 0)}}
-	golden(t, "no_ports.json", toText(t, report))
+	testkit.Golden(t, "no_ports.json", toText(t, report))
 }
 
 func TestJSONIsReadAsItWasWritten(t *testing.T) {
@@ -69,26 +70,27 @@ func TestReadJSONRefuses(t *testing.T) {
 	const head = `{"time":"2026-11-22T12:00:00Z","ports":`
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":             {"", "unexpected EOF"},
-		"a list":              {"[]", "expected {"},
+		"a list":              {"[]", "cannot unmarshal array"},
 		"no time":             {`{"ports":[]}`, "no time"},
 		"no ports":            {`{"time":"2026-11-22T12:00:00Z"}`, "no list of ports"},
-		"ports as an object":  {head + `{}}`, "expected ["},
+		"ports as an object":  {head + `{}}`, "cannot unmarshal object"},
 		"a broken time":       {`{"time":"noon","ports":[]}`, "noon"},
-		"a negative interval": {`{"interval_seconds":-1}`, "interval_seconds is -1"},
-		"an endless interval": {`{"interval_seconds":1e300}`, "interval_seconds is 1e+300"},
-		"port 0":              {head + `[{"port":0}]}`, "port 0 follows 0"},
+		"a negative interval": {head + `[],"interval_seconds":-1}`, "interval_seconds -1"},
+		"an endless interval": {head + `[],"interval_seconds":1e300}`, "interval_seconds 1e+300"},
+		"port 0":              {head + `[{"port":0}]}`, "port 0 after port 0"},
 		"port 70000":          {head + `[{"port":70000}]}`, "70000"},
-		"a port twice":        {head + `[{"port":1},{"port":1}]}`, "port 1 follows 1"},
+		"a port twice":        {head + `[{"port":1},{"port":1}]}`, "port 1 after port 1"},
 		"a negative total":    {head + `[{"port":1,"tcp":{"in":{"bytes":-1}}}]}`, "-1"},
 		"an answer cut short": {head + `[{"port":1},`, "unexpected EOF"},
-		"more after it":       {head + `[]} {}`, "more follows"},
+		"no list but null":    {head + `null}`, "no list of ports"},
+		"more after it":       {head + `[]} {}`, "unexpected data"},
 		"garbage after it":    {head + `[]} x`, "invalid character"},
 		"more than the bound": {head + `[` + strings.Repeat(" ", 1000), "longer than 1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := readJSON(strings.NewReader(c.text), 1000)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("the error is %v, expected one with %q", err, c.want)
+				t.Errorf("the error is %v, want one with %q", err, c.want)
 			}
 			if errors.Is(err, io.EOF) {
 				t.Error("the error looks like a normal end")

@@ -15,41 +15,41 @@ import (
 )
 
 // Charts writes a series of reports in the protocol of Netdata's external
-// plugins (src/plugins.d/README.md in Netdata's repository), with those
-// keywords only that every Netdata since 1.37 knows: a total chart and two
-// charts a port, which come and go with the ports.
+// plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
+// keywords that every Netdata since 1.37 knows. There is a chart of the total,
+// and two charts per port, which are created and retired with the ports.
 //
-// Netdata makes the rates from the totals. A total of its own that falls it
-// may take for the overflow of a 32-bit counter, and would show a rate that
-// never was: see [series].
+// Netdata calculates the rates from the totals. It may take a total that
+// decreases for the overflow of a 32-bit counter and show a rate that never
+// occurred; see [series].
 type Charts struct {
 	out      io.Writer
 	seconds  int
 	total    *chart
-	ports    map[uint16]*portCharts // those that are gone included
-	shown    int                    // how many of ports are not gone
-	previous time.Time              // of the report that was written last
+	ports    map[uint16]*portCharts // retired ones included
+	active   int                    // how many of ports are not retired
+	previous time.Time              // time of the last report written
 	buffer   []byte
 }
 
 // portCharts is a port as Netdata knows it.
 type portCharts struct {
 	traffic, packets chart
-	name             string // as the report has it
-	label            string // as Netdata has it
-	gone             bool
-	written          time.Time // of the last report that had the port
+	name             string    // as in the report
+	label            string    // the name as Netdata has it
+	retired          bool      // Netdata has been told that the charts are obsolete
+	written          time.Time // time of the last report with this port
 }
 
-// NewCharts returns charts that are updated every so many seconds and written
-// to out, one Write a report.
+// NewCharts returns charts with that many seconds between two values. Each
+// report is written to out with a single call of Write.
 func NewCharts(out io.Writer, seconds int) *Charts {
 	return &Charts{out: out, seconds: seconds, ports: make(map[uint16]*portCharts)}
 }
 
-// Write writes the report's totals, and before them what has changed about the
-// charts. A report of the same time as the last one tells nothing new and is
-// passed over.
+// Write writes the report's totals, preceded by the definitions of charts that
+// are new or have changed. It ignores a report with the same time as the last
+// one, since that contains nothing new.
 func (c *Charts) Write(report *accounting.Report) error {
 	elapsed := report.Time.Sub(c.previous)
 	if elapsed == 0 {
@@ -61,17 +61,17 @@ func (c *Charts) Write(report *accounting.Report) error {
 	since := c.microseconds(elapsed)
 	if c.total == nil {
 		c.total = newTotalChart()
-		c.buffer = c.total.announce(c.buffer, "", c.seconds)
+		c.buffer = c.total.define(c.buffer, "", c.seconds)
 	}
 	c.buffer = c.total.update(c.buffer, since, report.Total.In.Total.Bytes, report.Total.Out.Total.Bytes)
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		charts := c.show(port.Port, report.Time)
+		charts := c.activate(port.Port, report.Time)
 		sum := port.Sum()
 		c.buffer = charts.traffic.update(c.buffer, since, sum.In.Total.Bytes, sum.Out.Total.Bytes)
 		c.buffer = charts.packets.update(c.buffer, since, sum.In.Total.Packets, sum.Out.Total.Packets)
 	}
-	if c.shown > len(report.Ports) {
+	if c.active > len(report.Ports) {
 		c.retire(report.Time)
 	}
 	if _, err := c.out.Write(c.buffer); err != nil {
@@ -80,8 +80,8 @@ func (c *Charts) Write(report *accounting.Report) error {
 	return nil
 }
 
-// Gap says that there was no report for this cycle: what comes next is not
-// told as the continuation of what was before.
+// Gap marks a cycle without a report. The next values are not written as a
+// continuation of the previous ones.
 func (c *Charts) Gap() {
 	if c.total == nil {
 		return
@@ -92,8 +92,8 @@ func (c *Charts) Gap() {
 	}
 }
 
-// microseconds is what Netdata is told to have passed since the last report,
-// or 0 to let it take its own clock: where a cycle was missed, and where the
+// microseconds returns the time since the last report as Netdata is to be told.
+// It returns 0, so that Netdata uses its own clock, if a cycle was missed or the
 // clock of the reports must have been set.
 func (c *Charts) microseconds(elapsed time.Duration) int64 {
 	cycle := time.Duration(c.seconds) * time.Second
@@ -103,46 +103,47 @@ func (c *Charts) microseconds(elapsed time.Duration) int64 {
 	return elapsed.Microseconds()
 }
 
-// show returns the port's charts, announced when they are new, have come back
-// or have another name now.
-func (c *Charts) show(port accounting.Port, now time.Time) *portCharts {
+// activate returns the port's charts. It first writes their definition if they
+// are new, were retired or have a new name.
+func (c *Charts) activate(port accounting.Port, now time.Time) *portCharts {
 	charts, known := c.ports[port.Number]
 	if !known {
 		charts = newPortCharts(port.Number)
 		c.ports[port.Number] = charts
 	}
 	charts.written = now
-	if known && !charts.gone && charts.name == port.Name {
+	if known && !charts.retired && charts.name == port.Name {
 		return charts
 	}
-	if !known || charts.gone {
-		c.shown++
+	if !known || charts.retired {
+		c.active++
 	}
-	charts.name, charts.label, charts.gone = port.Name, cleanField(port.Name), false
-	c.buffer = charts.traffic.announce(c.buffer, charts.label, c.seconds)
-	c.buffer = charts.packets.announce(c.buffer, charts.label, c.seconds)
+	charts.name, charts.label, charts.retired = port.Name, cleanField(port.Name), false
+	c.buffer = charts.traffic.define(c.buffer, charts.label, c.seconds)
+	c.buffer = charts.packets.define(c.buffer, charts.label, c.seconds)
 	return charts
 }
 
-// retire tells Netdata that the charts of ports without a report are obsolete.
-// Their series are kept: a port that comes back goes on from its total.
+// retire tells Netdata that the charts of ports that are not in the report are
+// obsolete. Their series are kept, so that a port that returns continues from
+// its total.
 func (c *Charts) retire(now time.Time) {
-	var gone []uint16
+	var numbers []uint16
 	for number, charts := range c.ports {
-		if !charts.gone && !charts.written.Equal(now) {
-			gone = append(gone, number)
+		if !charts.retired && !charts.written.Equal(now) {
+			numbers = append(numbers, number)
 		}
 	}
-	slices.Sort(gone)
-	for _, number := range gone {
+	slices.Sort(numbers)
+	for _, number := range numbers {
 		charts := c.ports[number]
-		charts.gone = true
+		charts.retired = true
 		charts.interrupt()
 		c.buffer = charts.traffic.appendChart(c.buffer, charts.label, c.seconds, "obsolete")
 		c.buffer = charts.packets.appendChart(c.buffer, charts.label, c.seconds, "obsolete")
 		c.buffer = append(c.buffer, '\n')
 	}
-	c.shown -= len(gone)
+	c.active -= len(numbers)
 }
 
 func (p *portCharts) interrupt() {
@@ -153,23 +154,23 @@ func (p *portCharts) interrupt() {
 type chart struct {
 	id       string
 	port     string // empty: all ports
-	title    string // of all charts in the context
+	title    string // common to all charts of the context
 	units    string
 	context  string
-	kind     string // area or line
+	typ      string // area or line
 	priority int    // the lower, the higher on the dashboard
-	// A value is multiplied by the multiplier and divided by the divisor;
-	// what is sent is drawn below zero.
+	// Netdata multiplies a value by the multiplier, negated for sent so that it
+	// is drawn below zero, and divides it by the divisor.
 	multiplier, divisor int
 
 	received, sent series
-	continuous     bool // the last report had a value
+	continuous     bool // the previous cycle had a value
 }
 
 func newTotalChart() *chart {
 	return &chart{
 		id: "ssmonitor.total_traffic", title: "Traffic of all ports", units: "kilobits/s",
-		context: "ssmonitor.traffic", kind: "area", priority: 59990, multiplier: 8, divisor: 1000,
+		context: "ssmonitor.traffic", typ: "area", priority: 59990, multiplier: 8, divisor: 1000,
 	}
 }
 
@@ -178,22 +179,22 @@ func newPortCharts(number uint16) *portCharts {
 	return &portCharts{
 		traffic: chart{
 			id: "ssmonitor.port_" + port + "_traffic", port: port, title: "Traffic", units: "kilobits/s",
-			context: "ssmonitor.port_traffic", kind: "area", priority: 60000, multiplier: 8, divisor: 1000,
+			context: "ssmonitor.port_traffic", typ: "area", priority: 60000, multiplier: 8, divisor: 1000,
 		},
 		packets: chart{
 			id: "ssmonitor.port_" + port + "_packets", port: port, title: "Packets", units: "packets/s",
-			context: "ssmonitor.port_packets", kind: "line", priority: 60001, multiplier: 1, divisor: 1,
+			context: "ssmonitor.port_packets", typ: "line", priority: 60001, multiplier: 1, divisor: 1,
 		},
 	}
 }
 
-// announce appends all that defines the chart. Said again, it revives a chart
-// that was obsolete and changes title, family and labels.
-func (c *chart) announce(dst []byte, label string, seconds int) []byte {
+// define appends the chart's definition. Defining a chart again revives it if
+// it was obsolete, and updates its title, family and labels.
+func (c *chart) define(dst []byte, label string, seconds int) []byte {
 	dst = c.appendChart(dst, label, seconds, "")
 	if c.port != "" {
 		dst = appendCommand(dst, "CLABEL", "port", c.port, labelSource)
-		if label != "" { // Netdata has no label without a value.
+		if label != "" { // Netdata does not allow an empty label
 			dst = appendCommand(dst, "CLABEL", "name", label, labelSource)
 		}
 		dst = append(dst, "CLABEL_COMMIT\n"...)
@@ -204,12 +205,12 @@ func (c *chart) announce(dst []byte, label string, seconds int) []byte {
 	return append(dst, '\n')
 }
 
-// labelSource is "auto": the plugin made the label. A CLABEL without a source
-// takes Netdata 1.37 down.
+// labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a
+// CLABEL without a source.
 const labelSource = "1"
 
-// appendChart appends the CHART line. The label is in title and family too,
-// since the dashboard of Netdata 1 shows those and no labels.
+// appendChart appends the CHART line. The label is part of title and family as
+// well, since the dashboard of Netdata 1 does not show labels.
 func (c *chart) appendChart(dst []byte, label string, seconds int, options string) []byte {
 	title, family := c.title, "all ports"
 	if c.port != "" {
@@ -220,20 +221,20 @@ func (c *chart) appendChart(dst []byte, label string, seconds int, options strin
 		family += " " + label
 		title += " (" + label + ")"
 	}
-	return appendCommand(dst, "CHART", c.id, "", title, c.units, family, c.context, c.kind,
+	return appendCommand(dst, "CHART", c.id, "", title, c.units, family, c.context, c.typ,
 		strconv.Itoa(c.priority), strconv.Itoa(seconds), options, "ssmonitor.plugin", "nftables")
 }
 
-// update appends the totals, or where one fell that there is no value: without
-// a word Netdata would spread what follows over the time before. Without a
-// value just before, or with since 0, Netdata takes the time of arrival.
+// update appends the totals, or empty values if one of them decreased: without
+// these Netdata would spread the next difference over the time before. If the
+// previous value is missing, or since is 0, Netdata uses the time of arrival.
 func (c *chart) update(dst []byte, since int64, received, sent uint64) []byte {
-	fell := c.received.advance(received)
-	fell = c.sent.advance(sent) || fell
+	decreased := c.received.advance(received)
+	decreased = c.sent.advance(sent) || decreased
 	dst = append(dst, "BEGIN '"...)
 	dst = append(dst, c.id...)
 	dst = append(dst, '\'')
-	if fell {
+	if decreased {
 		c.continuous = false
 		return append(dst, "\nSET 'received' = ''\nSET 'sent' = ''\nEND\n\n"...)
 	}
@@ -249,26 +250,26 @@ func (c *chart) update(dst []byte, since int64, received, sent uint64) []byte {
 	return append(dst, "\nEND\n\n"...)
 }
 
-// series is a total as Netdata is told it: one that never falls. The agent's
-// own never do either, but for one that has lost its state and counts from 0
-// again. Netdata would take a fall from just below 2^32 for an overflow and
-// chart the difference. So the fall is added to all that follows, and the
-// report in which it shows has no value: what happened at it is not known.
+// series is a total as Netdata sees it, which never decreases. The agent's own
+// totals decrease only if it has lost its state and counts from 0 again. Netdata
+// would take a decrease from just below 2^32 for an overflow and chart the
+// difference. So the decrease is added to all later totals, and the report in
+// which it appears has no value, since the traffic of that cycle is unknown.
 type series struct {
 	last, base uint64
 }
 
-// advance takes the next total and tells whether it fell.
-func (s *series) advance(total uint64) (fell bool) {
+// advance takes the next total and reports whether it decreased.
+func (s *series) advance(total uint64) (decreased bool) {
 	if total < s.last {
 		s.base += s.last - total
-		fell = true
+		decreased = true
 	}
 	s.last = total
-	return fell
+	return decreased
 }
 
-// value is the total for Netdata, which counts in int64.
+// value returns the total for Netdata, which counts in int64.
 func (s *series) value() int64 {
 	return int64(min(s.base+s.last, math.MaxInt64))
 }
@@ -284,15 +285,15 @@ func appendCommand(dst []byte, keyword string, fields ...string) []byte {
 	return append(dst, '\n')
 }
 
-// longestField bounds a field in bytes: a CHART line of the longest ones stays
-// far below the 15,360 bytes that Netdata 1.37 takes.
-const longestField = 200
+// maxField is the maximum length of a field in bytes. A CHART line of such
+// fields stays far below the 15,360 bytes that Netdata 1.37 accepts.
+const maxField = 200
 
-// cleanField makes of any text one that stays a single word between single
-// quotes. Netdata knows no escapes, so quotes and backslashes go; <, > and &
-// go because dashboards put titles into HTML; and what has no glyph of its own,
-// control characters and marks that turn the direction of text, because it
-// would deceive whoever reads it.
+// cleanField returns text as Netdata reads it as a single word between single
+// quotes. Netdata has no escapes, so quotes and backslashes are replaced. So are
+// <, > and &, because dashboards put titles into HTML, and everything without a
+// glyph, such as control characters and marks that change the direction of text,
+// because it would deceive the reader.
 func cleanField(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -304,10 +305,10 @@ func cleanField(text string) string {
 		return r
 	}, text)
 	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= longestField {
+	if len(text) <= maxField {
 		return text
 	}
-	end := longestField
+	end := maxField
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}

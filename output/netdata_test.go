@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 // named is a port with its totals; TCP carries all of them.
@@ -76,7 +77,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 		reader.feed(t, cycle.String())
 		all.WriteString("--- " + step.title + "\n" + cycle.String())
 	}
-	golden(t, "life.netdata", all.String())
+	testkit.Golden(t, "life.netdata", all.String())
 }
 
 func TestChartsAreTheDesigns(t *testing.T) {
@@ -163,7 +164,7 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	reader := newNetdata()
 	reader.feed(t, text.String())
 	if got := reader.last(t, "ssmonitor.port_1_traffic").values["received"]; got != math.MaxInt64 {
-		t.Errorf("the last total is %d, expected the highest there is", got)
+		t.Errorf("the last total is %d, want the highest there is", got)
 	}
 }
 
@@ -216,7 +217,7 @@ func TestFieldsAreCleaned(t *testing.T) {
 		strings.Repeat("x", 199) + " yyy": strings.Repeat("x", 199),
 	} {
 		if got := cleanField(text); got != want {
-			t.Errorf("%q became %q, expected %q", text, got, want)
+			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
 }
@@ -240,10 +241,10 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 		reader := newNetdata()
 		reader.feed(t, text.String())
 		if len(reader.charts) != 3 {
-			t.Fatalf("%d charts, expected 3", len(reader.charts))
+			t.Fatalf("%d charts, want 3", len(reader.charts))
 		}
 		for id, chart := range reader.charts {
-			if label := chart.labels["name"]; len(label) > longestField || !utf8.ValidString(label) {
+			if label := chart.labels["name"]; len(label) > maxField || !utf8.ValidString(label) {
 				t.Errorf("%s has the label %q", id, label)
 			}
 		}

@@ -14,44 +14,44 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Plugin is the loop of Netdata's external plugin: every so many seconds it
-// asks the agent and prints what it says as [Charts].
+// Plugin is Netdata's external plugin: it regularly asks the agent for a report
+// and prints it as [Charts].
 //
-// While the agent is away it prints no values, which is a gap in the charts,
-// and goes on: Netdata disables a plugin that ends before it has delivered
-// anything. A blank line each second, whatever else happens, tells Netdata
-// that the plugin lives (from 1.41 on it gives up on one that is silent for two
-// minutes), and the plugin that Netdata does.
+// While the agent is not running, the plugin prints no values, which is a gap in
+// the charts, and keeps trying: Netdata disables a plugin that exits before it
+// has delivered a value. A blank line each second shows Netdata that the plugin
+// is alive (Netdata since 1.41 stops a plugin that is silent for two minutes).
+// It also shows the plugin whether Netdata is.
 type Plugin struct {
 	Agent   Reporter
 	Seconds int       // between two values; at least 1, see UpdateEvery
-	Stdin   io.Reader // ends the loop at its end, or by the word QUIT
-	Stdout  io.Writer // Netdata's; nothing else may write to it
+	Stdin   io.Reader // from Netdata; its end, or the word QUIT, stops the plugin
+	Stdout  io.Writer // to Netdata; nothing else may write to it
 	Log     *slog.Logger
-	// Patience bounds how long the agent may take to answer; 0: 5 seconds.
-	Patience time.Duration
-	// Ticks gives the time once a second; nil: the clock does, at the begin of
-	// each second.
+	// Timeout limits how long the agent may take to answer; 0 means 5 seconds.
+	Timeout time.Duration
+	// Ticks delivers the time once a second. If it is nil, the system's clock
+	// does so at the beginning of each second.
 	Ticks <-chan time.Time
 }
 
-// Reporter is the part of a [Feed], or of a [Client], that the plugin needs.
+// Reporter is the part of a [Source] or a [Client] that the plugin needs.
 type Reporter interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }
 
 var _ Reporter = (*Client)(nil)
 
-// farewell is how long Run waits at the end for a line that is being written.
-const farewell = 500 * time.Millisecond
+// writeGrace is how long Run waits at the end for a write in progress.
+const writeGrace = 500 * time.Millisecond
 
-// Run prints until ctx ends, Stdin ends or says QUIT, or nobody reads Stdout
-// any more, and returns nil then: with status 0 Netdata starts the plugin
-// again. An error says that Stdout failed in another way.
+// Run prints until ctx ends, Stdin ends or delivers QUIT, or Stdout is closed by
+// its reader. It then returns nil: after exit status 0 Netdata starts the plugin
+// again. It returns an error if writing to Stdout fails for another reason.
 //
-// The program has to ignore SIGPIPE (signal.Ignore), or Go ends it at a write
-// to a standard output that is closed, and Netdata disables the plugin for it.
-// The goroutine that reads Stdin stays until the read ends.
+// The program must ignore SIGPIPE (signal.Ignore). Otherwise Go ends it at a
+// write to a closed standard output, and Netdata disables the plugin. The
+// goroutine that reads Stdin remains until the read returns.
 func (p *Plugin) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -66,29 +66,29 @@ func (p *Plugin) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	// Where Netdata has stopped to read, the loop hangs in a write for ever.
+	// If Netdata has stopped reading, the loop blocks in a write forever.
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(farewell):
+	case <-time.After(writeGrace):
 		return nil
 	}
 }
 
-// answer is what became of one question to the agent.
-type answer struct {
+// response is the outcome of one request to the agent.
+type response struct {
 	report *accounting.Report
 	err    error
 }
 
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
-		charts  = NewCharts(p.Stdout, p.Seconds)
-		ticks   = p.Ticks
-		answers = make(chan answer, 1)
-		asking  bool
-		cycle   int64 // the number of the last one: whole multiples of Seconds
-		fault   Fault
+		charts    = NewCharts(p.Stdout, p.Seconds)
+		ticks     = p.Ticks
+		responses = make(chan response, 1)
+		pending   bool  // a request is in progress
+		cycle     int64 // number of the current cycle, counted from the epoch
+		fault     accounting.Fault
 	)
 	if ticks == nil {
 		ticks = everySecond(ctx)
@@ -102,19 +102,18 @@ func (p *Plugin) loop(ctx context.Context) error {
 			_, err = io.WriteString(p.Stdout, "\n")
 			if current := now.Unix() / int64(p.Seconds); current != cycle {
 				cycle = current
-				// An agent that has not answered yet is not asked again.
-				if !asking {
-					asking = true
-					go func() { answers <- p.ask(ctx) }()
+				if !pending {
+					pending = true
+					go func() { responses <- p.request(ctx) }()
 				}
 			}
-		case answer := <-answers:
-			asking = false
-			p.say(&fault, answer.err)
-			if answer.err != nil {
+		case resp := <-responses:
+			pending = false
+			p.logChange(&fault, resp.err)
+			if resp.err != nil {
 				charts.Gap()
 			} else {
-				err = charts.Write(answer.report)
+				err = charts.Write(resp.report)
 			}
 		}
 		if errors.Is(err, syscall.EPIPE) {
@@ -126,37 +125,37 @@ func (p *Plugin) loop(ctx context.Context) error {
 	}
 }
 
-func (p *Plugin) ask(ctx context.Context) answer {
-	patience := p.Patience
-	if patience == 0 {
-		patience = 5 * time.Second
+func (p *Plugin) request(ctx context.Context) response {
+	timeout := p.Timeout
+	if timeout == 0 {
+		timeout = 5 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	report, err := p.Agent.Report(ctx)
-	return answer{report, err}
+	return response{report, err}
 }
 
-// say logs a change of the agent's state once.
-func (p *Plugin) say(fault *Fault, err error) {
+// logChange logs once that the agent stopped or resumed answering.
+func (p *Plugin) logChange(fault *accounting.Fault, err error) {
 	if errors.Is(err, context.Canceled) {
-		return // The plugin itself ends.
+		return // the plugin itself ends
 	}
 	switch fault.Observe(err) {
-	case Failed:
-		p.Log.Error("no values for Netdata, trying on", "error", err)
-	case Recovered:
+	case accounting.FaultRaised:
+		p.Log.Error("no values for Netdata, will keep trying", "error", err)
+	case accounting.FaultCleared:
 		p.Log.Info("the agent answers again", "missed", fault.Failures())
-	case Unchanged:
+	case accounting.FaultUnchanged:
 	}
 }
 
-// waitForQuit returns when Netdata wants the plugin to end: from 2.1 on it says
-// QUIT, without a line feed, and every Netdata that ends closes the pipe.
+// waitForQuit returns when Netdata wants the plugin to end: Netdata since 2.1
+// writes QUIT, without a line feed, and every Netdata that ends closes the pipe.
 func waitForQuit(stdin io.Reader) {
 	quit := []byte("QUIT")
 	chunk := make([]byte, 512)
-	kept := 0 // bytes of the chunk that may begin the word
+	kept := 0 // bytes at the start of chunk that may be the start of the word
 	for {
 		n, err := stdin.Read(chunk[kept:])
 		text := chunk[:kept+n]
@@ -167,8 +166,8 @@ func waitForQuit(stdin io.Reader) {
 	}
 }
 
-// everySecond gives the time at the begin of each second until ctx ends. Who
-// does not take it in time misses it.
+// everySecond delivers the time at the beginning of each second until ctx ends.
+// A tick is dropped if the previous one has not been received yet.
 func everySecond(ctx context.Context) <-chan time.Time {
 	ticks := make(chan time.Time, 1)
 	go func() {
@@ -190,31 +189,31 @@ func everySecond(ctx context.Context) <-chan time.Time {
 	return ticks
 }
 
-// longestUpdate is the longest interval that Netdata knows, a day, in seconds.
-const longestUpdate = 86400
+// maxUpdateEvery is Netdata's longest interval, one day, in seconds.
+const maxUpdateEvery = 86400
 
 // UpdateEvery returns the seconds between two values: the plugin's argument, but
-// never less than environment, the value of NETDATA_UPDATE_EVERY. Either may be
-// empty; without both it is 1.
+// at least environment, the value of NETDATA_UPDATE_EVERY. Either may be empty;
+// if both are, the result is 1.
 func UpdateEvery(argument, environment string) (int, error) {
-	seconds, err := parseSeconds("the argument SECONDS", argument)
+	seconds, err := parseSeconds("argument SECONDS", argument)
 	if err != nil {
 		return 0, err
 	}
-	least, err := parseSeconds("NETDATA_UPDATE_EVERY", environment)
+	minimum, err := parseSeconds("NETDATA_UPDATE_EVERY", environment)
 	if err != nil {
 		return 0, err
 	}
-	return max(seconds, least), nil
+	return max(seconds, minimum), nil
 }
 
-func parseSeconds(what, text string) (int, error) {
+func parseSeconds(name, text string) (int, error) {
 	if text == "" {
 		return 1, nil
 	}
 	seconds, err := strconv.Atoi(text)
-	if err != nil || seconds < 1 || seconds > longestUpdate {
-		return 0, fmt.Errorf("%s is %q, expected whole seconds from 1 to %d", what, text, longestUpdate)
+	if err != nil || seconds < 1 || seconds > maxUpdateEvery {
+		return 0, fmt.Errorf("%s %q: want whole seconds from 1 to %d", name, text, maxUpdateEvery)
 	}
 	return seconds, nil
 }

@@ -56,7 +56,7 @@ func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Patience: 100 * time.Millisecond,
+		Agent: agent, Seconds: seconds, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()
@@ -112,7 +112,7 @@ func (p *pluginUnderTest) expectEnd() {
 	select {
 	case err := <-p.ended:
 		if err != nil {
-			p.t.Errorf("the plugin ended with %v, expected nil", err)
+			p.t.Errorf("the plugin ended with %v, want nil", err)
 		}
 	case <-time.After(10 * time.Second):
 		p.t.Error("the plugin does not end")
@@ -174,7 +174,7 @@ func TestPluginShowsTheAgentAwayAndBack(t *testing.T) {
 		t.Error("the value after the gap is told as a continuation")
 	}
 	if said := plugin.lines("level=ERROR"); said != 2 {
-		t.Errorf("the log has %d errors, expected one each time the agent went:\n%s", said, plugin.log.String())
+		t.Errorf("the log has %d errors, want one each time the agent went:\n%s", said, plugin.log.String())
 	}
 	plugin.stop()
 	plugin.expectEnd()
@@ -305,7 +305,7 @@ func TestPluginRunsByTheClock(t *testing.T) {
 	ticks := everySecond(ctx)
 	for range 2 {
 		if tick := <-ticks; tick.Sub(tick.Truncate(time.Second)) > 900*time.Millisecond {
-			t.Errorf("a tick came at %s, expected the begin of a second", tick)
+			t.Errorf("a tick came at %s, want the begin of a second", tick)
 		}
 	}
 }
@@ -321,15 +321,15 @@ func TestUpdateEvery(t *testing.T) {
 		{"", "2", 2, ""},
 		{"1", "2", 2, ""},
 		{"10", "2", 10, ""},
-		{"0", "", 0, `SECONDS is "0"`},
-		{"-1", "", 0, `SECONDS is "-1"`},
+		{"0", "", 0, `SECONDS "0"`},
+		{"-1", "", 0, `SECONDS "-1"`},
 		{"86401", "", 0, "86400"},
-		{"1.5", "", 0, `SECONDS is "1.5"`},
-		{"1", "x", 0, `NETDATA_UPDATE_EVERY is "x"`},
+		{"1.5", "", 0, `SECONDS "1.5"`},
+		{"1", "x", 0, `NETDATA_UPDATE_EVERY "x"`},
 	} {
 		seconds, err := UpdateEvery(c.argument, c.environment)
 		if seconds != c.want || (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
-			t.Errorf("%q, %q: %d, %v, expected %d, %q", c.argument, c.environment, seconds, err, c.want, c.wrong)
+			t.Errorf("%q, %q: %d, %v, want %d, %q", c.argument, c.environment, seconds, err, c.want, c.wrong)
 		}
 	}
 }

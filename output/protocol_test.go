@@ -105,7 +105,7 @@ func (n *netdata) chart(words []string) error {
 		return errors.New("inside BEGIN")
 	}
 	if len(words) != 12 {
-		return fmt.Errorf("%d words, expected all 12", len(words))
+		return fmt.Errorf("%d words, want all 12", len(words))
 	}
 	id := words[0]
 	if before, after, found := strings.Cut(id, "."); !found || before == "" || after == "" || len(id) > longestID ||
@@ -169,7 +169,7 @@ func (n *netdata) dimension(words []string) error {
 		return errors.New("outside of a chart")
 	}
 	if len(words) != 5 {
-		return fmt.Errorf("%d words, expected 5", len(words))
+		return fmt.Errorf("%d words, want 5", len(words))
 	}
 	multiplier, err := strconv.Atoi(words[3])
 	if err != nil || multiplier == 0 {
@@ -191,7 +191,7 @@ func (n *netdata) begin(words []string) error {
 		return errors.New("inside BEGIN")
 	}
 	if len(words) != 1 && len(words) != 2 {
-		return errors.New("expected an id and at most the microseconds")
+		return errors.New("want an id and at most the microseconds")
 	}
 	chart := n.charts[words[0]]
 	if chart == nil || chart.obsolete {
@@ -217,7 +217,7 @@ func (n *netdata) set(words []string) error {
 		return errors.New("outside of BEGIN")
 	}
 	if len(words) != 2 {
-		return fmt.Errorf("%d words, expected id and value", len(words))
+		return fmt.Errorf("%d words, want id and value", len(words))
 	}
 	dimension, found := n.scope.dimensions[words[0]]
 	if !found {

@@ -12,25 +12,25 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// limits bound what a slow or hostile client can take.
+// limits bounds the resources that a slow or hostile client can hold.
 type limits struct {
 	request     time.Duration // from the connection to the end of the request
-	answer      time.Duration // from there to the end of the answer
-	shutdown    time.Duration // for answers under way when the server ends
+	response    time.Duration // from the end of the request to the end of the response
+	shutdown    time.Duration // for responses in progress when the server stops
 	connections int
 }
 
-// Serve answers requests on listener until ctx ends, closes it and returns nil.
-// An error says that the listener failed.
+// Serve serves HTTP on listener until ctx ends, then closes it and returns nil.
+// It returns an error if the listener fails.
 //
-// A connection serves one request: it has 2 seconds to send it, in no more than
-// 8 KiB, and 10 seconds to take the answer. At most 64 are served at a time,
-// further ones wait for a place. Without kept connections nobody holds a place
-// longer than that.
+// A connection serves one request. The client has 2 seconds to send it, in at
+// most 8 KiB, and 10 seconds to read the response. At most 64 connections are
+// served at a time; further ones wait. Since there are no persistent
+// connections, no client occupies one of the 64 for longer.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	return serve(ctx, listener, handler, log, limits{
 		request:     2 * time.Second,
-		answer:      10 * time.Second,
+		response:    10 * time.Second,
 		shutdown:    2 * time.Second,
 		connections: 64,
 	})
@@ -40,27 +40,27 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: limits.request,
-		ReadTimeout:       limits.request, // A body is never read by a handler, net/http reads a little of it.
-		WriteTimeout:      limits.answer,
-		MaxHeaderBytes:    4 << 10, // net/http adds as much.
+		ReadTimeout:       limits.request, // also covers what net/http reads of a body; the handlers read none
+		WriteTimeout:      limits.response,
+		MaxHeaderBytes:    4 << 10, // net/http adds another 4 KiB
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
 
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(netutil.LimitListener(listener, limits.connections)) }()
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(netutil.LimitListener(listener, limits.connections)) }()
 	select {
-	case err := <-served:
+	case err := <-done:
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
 	}
 
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.shutdown)
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.shutdown)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		log.Debug("ending answers under way", "error", err, "closing", server.Close())
+	if err := server.Shutdown(shutdownCtx); err != nil {
+		log.Debug("aborted the responses in progress", "error", err, "close_error", server.Close())
 	}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
 	return nil

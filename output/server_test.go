@@ -20,9 +20,10 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
-// agent is a feed that answers as the test says.
+// agent is a Source whose results the test sets.
 type agent struct {
 	mutex  sync.Mutex
 	answer func(ctx context.Context) (*accounting.Report, error)
@@ -50,17 +51,17 @@ func (a *agent) answersWith(report *accounting.Report, err error) {
 	a.answers(func(context.Context) (*accounting.Report, error) { return report, err })
 }
 
-// start serves the feed on a socket until the test ends or stop is called.
-func start(t *testing.T, path string, feed Feed, limits limits) (stop func()) {
+// start serves the source on a socket until the test ends or stop is called.
+func start(t *testing.T, path string, source Source, limits limits) (stop func()) {
 	t.Helper()
-	listener := listenSocket(t, path)
+	listener := testListener(t, path)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, listener, NewHandler(feed, clockAtNoon, quiet()), quiet(), limits) }()
+	go func() { ended <- serve(ctx, listener, NewHandler(source, clockAtNoon, quiet()), quiet(), limits) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("serving ended with %v, expected nil", err)
+			t.Errorf("serving ended with %v, want nil", err)
 		}
 	})
 	t.Cleanup(stop)
@@ -69,7 +70,7 @@ func start(t *testing.T, path string, feed Feed, limits limits) (stop func()) {
 
 func clockAtNoon() time.Time { return noon }
 
-var generous = limits{request: 10 * time.Second, answer: 10 * time.Second, shutdown: 10 * time.Second, connections: 64}
+var generous = limits{request: 10 * time.Second, response: 10 * time.Second, shutdown: 10 * time.Second, connections: 64}
 
 func TestClientReadsWhatTheAgentServes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
@@ -96,10 +97,10 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		defer cancel()
 		_, err := NewClient(path).Report(ctx)
 		if err == nil || target != nil && !errors.Is(err, target) || !strings.Contains(err.Error(), words) {
-			t.Errorf("the error is %v, expected %v and %q", err, target, words)
+			t.Errorf("the error is %v, want %v and %q", err, target, words)
 		}
 	}
-	t.Run("no socket", func(t *testing.T) { expect(t, ErrAgentAway, "start it") })
+	t.Run("no socket", func(t *testing.T) { expect(t, ErrAgentNotRunning, "start it") })
 	t.Run("a socket that nobody serves", func(t *testing.T) {
 		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 		if err != nil {
@@ -109,16 +110,16 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		if err := listener.Close(); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, ErrAgentAway, "start it")
+		expect(t, ErrAgentNotRunning, "start it")
 	})
 	t.Run("an agent that ends while it answers", func(t *testing.T) {
-		listener := listenSocket(t, path)
+		listener := testListener(t, path)
 		go func() {
 			if connection, err := listener.Accept(); err == nil {
 				_ = connection.Close()
 			}
 		}()
-		expect(t, ErrAgentAway, "start it")
+		expect(t, ErrAgentNotRunning, "start it")
 		if err := listener.Close(); err != nil {
 			t.Error(err)
 		}
@@ -141,12 +142,12 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		expect(t, context.DeadlineExceeded, "its log")
 	})
 	t.Run("an agent that answers nonsense", func(t *testing.T) {
-		listener := listenSocket(t, path)
+		listener := testListener(t, path)
 		handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ports":7}`) })
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- serve(ctx, listener, handler, quiet(), generous) }()
-		expect(t, nil, "expected [")
+		expect(t, nil, "cannot unmarshal number")
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -164,7 +165,7 @@ func TestClientOutsideTheGroupSaysHowToJoin(t *testing.T) {
 		return
 	}
 	if os.Geteuid() != 0 {
-		skip(t, "asking as another user needs root")
+		testkit.Missing(t, "asking as another user needs root")
 	}
 	// Not t.TempDir: what is above it is closed to others.
 	directory, err := os.MkdirTemp("", "ssmonitor")
@@ -176,7 +177,7 @@ func TestClientOutsideTheGroupSaysHowToJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(directory, "socket")
-	listenSocket(t, path)
+	testListener(t, path)
 	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Dir = "/"
 	command.Env = append(os.Environ(), variable+"="+path)
@@ -204,7 +205,7 @@ func TestHealth(t *testing.T) {
 		"stale": {
 			Health{LastRead: noon.Add(-11 * time.Second), Interval: 2 * time.Second},
 			http.StatusServiceUnavailable,
-			`{"status":"failing","reason":"the last reading of the counters is 11s old, expected at most 10s","last_read":"2026-11-22T11:59:49.123456789Z"}`,
+			`{"status":"failing","reason":"the last reading of the counters is 11s old, want at most 10s","last_read":"2026-11-22T11:59:49.123456789Z"}`,
 		},
 		"failed": {
 			Health{LastRead: noon, Interval: time.Second, Err: accounting.ErrNoTable},
@@ -221,7 +222,7 @@ func TestHealth(t *testing.T) {
 			start(t, path, &agent{health: c.health}, generous)
 			answer := request(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 			if answer.code != c.code || answer.body != c.body || answer.kind != "application/json" {
-				t.Errorf("%+v\nexpected\n%d %s", answer, c.code, c.body)
+				t.Errorf("%+v\nwant\n%d %s", answer, c.code, c.body)
 			}
 		})
 	}
@@ -244,7 +245,7 @@ func TestServerRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			answer := request(t, path, c.request)
 			if answer.code != c.code {
-				t.Errorf("%+v, expected %d", answer, c.code)
+				t.Errorf("%+v, want %d", answer, c.code)
 			}
 		})
 	}
@@ -269,7 +270,7 @@ func TestServerGivesUpOnSlowClients(t *testing.T) {
 	feed := &agent{}
 	feed.answersWith(manyPorts(20000), nil) // More than a socket's buffers hold.
 	limits := generous
-	limits.request, limits.answer = 50*time.Millisecond, 200*time.Millisecond
+	limits.request, limits.response = 50*time.Millisecond, 200*time.Millisecond
 	start(t, path, feed, limits)
 
 	t.Run("one that never ends its request", func(t *testing.T) {
@@ -283,14 +284,14 @@ func TestServerGivesUpOnSlowClients(t *testing.T) {
 	t.Run("one that never takes its answer", func(t *testing.T) {
 		connection := dial(t, path)
 		send(t, connection, "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
-		time.Sleep(2 * limits.answer) // The client's slowness is what is tested.
+		time.Sleep(2 * limits.response) // The client's slowness is what is tested.
 		answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer answer.Body.Close() //nolint:errcheck // It is broken on purpose.
 		if _, err := ReadJSON(answer.Body); err == nil {
-			t.Error("the whole answer came, expected the server to give up")
+			t.Error("the whole answer came, want the server to give up")
 		}
 	})
 }
@@ -310,7 +311,7 @@ func TestServerHasSoManyPlacesAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
-		t.Fatalf("%v, expected the third client to wait", err)
+		t.Fatalf("%v, want the third client to wait", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -331,16 +332,16 @@ func TestServerHasSoManyPlacesAndNoMore(t *testing.T) {
 }
 
 func TestServerSaysThatItsListenerFailed(t *testing.T) {
-	listener := listenSocket(t, filepath.Join(t.TempDir(), "socket"))
+	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := Serve(t.Context(), listener, http.NotFoundHandler(), quiet()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the error is %v, expected net.ErrClosed", err)
+		t.Errorf("the error is %v, want net.ErrClosed", err)
 	}
 }
 
-func TestSharedReadsOnceForAllWhoAsk(t *testing.T) {
+func TestCoalescedReadsOnceForAllWhoAsk(t *testing.T) {
 	var now atomic.Int64
 	clock := func() time.Time { return noon.Add(time.Duration(now.Load())) }
 	release := make(chan struct{})
@@ -349,7 +350,7 @@ func TestSharedReadsOnceForAllWhoAsk(t *testing.T) {
 		<-release
 		return sampleReport(), nil
 	})
-	shared := NewShared(feed, 200*time.Millisecond, clock)
+	shared := NewCoalesced(feed, 200*time.Millisecond, clock)
 
 	var clients sync.WaitGroup
 	for range 50 {
@@ -371,19 +372,19 @@ func TestSharedReadsOnceForAllWhoAsk(t *testing.T) {
 			t.Error(err)
 		}
 		if asked := feed.asked.Load(); asked != step.want {
-			t.Errorf("after %s the counters were read %d times, expected %d", step.after, asked, step.want)
+			t.Errorf("after %s the counters were read %d times, want %d", step.after, asked, step.want)
 		}
 	}
 }
 
-func TestSharedSurvivesTheClientThatAskedFirst(t *testing.T) {
+func TestCoalescedSurvivesTheClientThatAskedFirst(t *testing.T) {
 	release := make(chan struct{})
 	feed := &agent{}
 	feed.answers(func(ctx context.Context) (*accounting.Report, error) {
 		<-release
 		return sampleReport(), ctx.Err()
 	})
-	shared := NewShared(feed, time.Hour, clockAtNoon)
+	shared := NewCoalesced(feed, time.Hour, clockAtNoon)
 	hasty, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {
@@ -393,7 +394,7 @@ func TestSharedSurvivesTheClientThatAskedFirst(t *testing.T) {
 	eventually(t, "the reading begins", func() bool { return feed.asked.Load() == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the first client got %v, expected context.Canceled", err)
+		t.Errorf("the first client got %v, want context.Canceled", err)
 	}
 	close(release)
 	if _, err := shared.Report(t.Context()); err != nil {
@@ -401,17 +402,17 @@ func TestSharedSurvivesTheClientThatAskedFirst(t *testing.T) {
 	}
 }
 
-func TestSharedDoesNotHammerWhatFails(t *testing.T) {
+func TestCoalescedDoesNotHammerWhatFails(t *testing.T) {
 	feed := &agent{}
 	feed.answersWith(nil, accounting.ErrNoTable)
-	shared := NewShared(feed, time.Hour, clockAtNoon)
+	shared := NewCoalesced(feed, time.Hour, clockAtNoon)
 	for range 3 {
 		if report, err := shared.Report(t.Context()); report != nil || !errors.Is(err, accounting.ErrNoTable) {
-			t.Errorf("%v, %v, expected ErrNoTable", report, err)
+			t.Errorf("%v, %v, want ErrNoTable", report, err)
 		}
 	}
 	if asked := feed.asked.Load(); asked != 1 {
-		t.Errorf("the counters were read %d times, expected once", asked)
+		t.Errorf("the counters were read %d times, want once", asked)
 	}
 }
 

@@ -11,11 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
-// listenSocket listens for the test, as a group that does not exist unless one
+// testListener listens for the test, as a group that does not exist unless one
 // is named.
-func listenSocket(t *testing.T, path string) net.Listener {
+func testListener(t *testing.T, path string) net.Listener {
 	t.Helper()
 	listener, err := ListenSocket(path, "no-such-group-here", quiet())
 	if err != nil {
@@ -32,13 +34,13 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	if os.Geteuid() != 0 {
 		own, err := user.LookupGroupId(currentGroup())
 		if err != nil {
-			skip(t, "the user's own group has no name: "+err.Error())
+			testkit.Missing(t, "the user's own group has no name: %v", err)
 		}
 		group = own.Name
 	}
 	wanted, err := user.LookupGroup(group)
 	if err != nil {
-		skip(t, err.Error())
+		testkit.Missing(t, "this test needs the group: %v", err)
 	}
 	listener, err := ListenSocket(path, group, quiet())
 	if err != nil {
@@ -49,13 +51,13 @@ func TestSocketIsForItsGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Mode() != fs.ModeSocket|0o660 {
-		t.Errorf("the mode is %s, expected a socket's 0660", info.Mode())
+		t.Errorf("the mode is %s, want a socket's 0660", info.Mode())
 	}
 	if got := info.Sys().(*syscall.Stat_t).Gid; uint64(got) != number(t, wanted.Gid) {
-		t.Errorf("the group is %d, expected %s", got, wanted.Gid)
+		t.Errorf("the group is %d, want %s", got, wanted.Gid)
 	}
 	if listener.Addr().String() != path {
-		t.Errorf("the address is %s, expected %s", listener.Addr(), path)
+		t.Errorf("the address is %s, want %s", listener.Addr(), path)
 	}
 	expectFiles(t, filepath.Dir(path), "socket")
 	if err := listener.Close(); err != nil {
@@ -64,16 +66,82 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	expectFiles(t, filepath.Dir(path))
 }
 
+// TestSocketIsNeverOpenToOthers looks at the file as bind(2) creates it, before
+// its group and mode are set. Without the call of fchmod the umask of 0 makes it
+// 0777.
+func TestSocketIsNeverOpenToOthers(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path := filepath.Join(t.TempDir(), "socket")
+	listener, err := listenPrivately(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // the test is over
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := info.Mode(), fs.ModeSocket|0o600; got != want {
+		t.Errorf("got mode %s, want %s", got, want)
+	}
+}
+
+// TestSocketIsWatchedWhileItIsMade looks for a moment in which the file is open
+// to others.
+func TestSocketIsWatchedWhileItIsMade(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path := filepath.Join(t.TempDir(), "socket")
+	stop := make(chan struct{})
+	seen := make(chan map[fs.FileMode]int)
+	go func() {
+		modes := make(map[fs.FileMode]int)
+		for {
+			select {
+			case <-stop:
+				seen <- modes
+				return
+			default:
+				if info, err := os.Lstat(path); err == nil {
+					modes[info.Mode().Perm()]++
+				}
+			}
+		}
+	}()
+	for range 500 {
+		listener, err := ListenSocket(path, "no-such-group-here", quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	modes := <-seen
+	for mode := range modes {
+		if mode != 0o600 && mode != 0o660 {
+			t.Errorf("seen with mode %s, want 0600 and then 0660 only", mode)
+		}
+	}
+	t.Logf("modes seen: %v", modes)
+}
+
+func TestSocketRefusesAnAbstractName(t *testing.T) {
+	if _, err := ListenSocket("@ssmonitor-test", "", quiet()); err == nil || !strings.Contains(err.Error(), "want the path of a file") {
+		t.Errorf("got error %v, want one that says so", err)
+	}
+}
+
 func TestSocketOfALivingProcessIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	listenSocket(t, path)
+	testListener(t, path)
 	before, err := os.Lstat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = ListenSocket(path, "", quiet())
-	if !errors.Is(err, ErrSocketServed) || !strings.Contains(err.Error(), "number ") {
-		t.Errorf("the error is %v, expected ErrSocketServed with the process", err)
+	if !errors.Is(err, ErrSocketInUse) || !strings.Contains(err.Error(), "process ") {
+		t.Errorf("the error is %v, want ErrSocketInUse with the process", err)
 	}
 	if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
 		t.Errorf("the socket was replaced: %v", err)
@@ -91,7 +159,7 @@ func TestSocketThatNobodyServesIsReplaced(t *testing.T) {
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}
-	listenSocket(t, path)
+	testListener(t, path)
 	connection, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -118,11 +186,11 @@ func TestSocketReplacesNothingElse(t *testing.T) {
 
 func TestSocketKeepsTheFileOfItsSuccessor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	first := listenSocket(t, path)
+	first := testListener(t, path)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	listenSocket(t, path)
+	testListener(t, path)
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}
@@ -130,9 +198,9 @@ func TestSocketKeepsTheFileOfItsSuccessor(t *testing.T) {
 }
 
 func TestSocketNamesAPathThatIsTooLong(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("x", longestSocket))
+	path := filepath.Join(t.TempDir(), strings.Repeat("x", maxSocketPath))
 	if _, err := ListenSocket(path, "", quiet()); err == nil || !strings.Contains(err.Error(), "107") {
-		t.Errorf("the error is %v, expected one with the bound", err)
+		t.Errorf("the error is %v, want one with the bound", err)
 	}
 }
 

@@ -150,7 +150,7 @@ func (k *checking) agent(ctx context.Context, state, socket string) {
 		k.say(checkup.OK, fmt.Sprintf("the agent is running: process %d holds %s", holder.PID, state), "")
 	case holder != nil:
 		k.say(checkup.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", holder.PID, holder.Holder, state), "")
-	case socket != "" && !errors.Is(askErr, output.ErrAgentAway):
+	case socket != "" && !errors.Is(askErr, output.ErrAgentNotRunning):
 		k.say(checkup.Wrong, askErr.Error(), "see its log: journalctl --unit ssmonitor")
 	case errors.Is(holderErr, fs.ErrPermission) && socket == "":
 		k.say(checkup.Unseen, "whether an agent is running: "+holderErr.Error(), checkup.AsRoot)

@@ -7,13 +7,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"ssmonitor/internal/testkit"
 )
 
 // argumentsVariable makes the test binary the program: see TestProgram.
@@ -37,17 +36,10 @@ type place struct {
 	config, list, state, socket, csv string
 }
 
-// newPlace moves the test into a network namespace of its own. The thread is
-// never unlocked, so that it ends with the test and the namespace with it.
+// newPlace moves the test into a network namespace of its own.
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	if os.Getuid() != 0 {
-		lack(t, "a network namespace needs root")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		lack(t, "making a network namespace: "+err.Error())
-	}
+	testkit.NetworkNamespace(t)
 	// Not t.TempDir(), whose paths are too long for a socket.
 	directory, err := os.MkdirTemp("", "check")
 	if err != nil {
@@ -66,14 +58,6 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-func lack(t *testing.T, missing string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-}
-
 func (p *place) configure(content string) {
 	p.t.Helper()
 	if err := os.WriteFile(p.config, []byte(content), 0o600); err != nil {
@@ -83,14 +67,7 @@ func (p *place) configure(content string) {
 
 func (p *place) nft(script string) {
 	p.t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		lack(p.t, "nft is missing: apt-get install nftables")
-	}
-	command := exec.Command("nft", "-f", "-")
-	command.Stdin = strings.NewReader(script)
-	if output, err := command.CombinedOutput(); err != nil {
-		p.t.Fatalf("nft: %v\n%s\n%s", err, script, output)
-	}
+	testkit.NFT(p.t, script)
 }
 
 func (p *place) setup() {
@@ -126,12 +103,10 @@ func (p *place) agent(socket string) {
 			p.t.Errorf("the agent: %v\n%s", err, &log)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(p.csv); err == nil {
-			return
-		}
-	}
-	p.t.Fatal("the agent has written no CSV file within 20 s")
+	testkit.Eventually(p.t, 20*time.Second, func() error {
+		_, err := os.Stat(p.csv)
+		return err
+	})
 }
 
 func (p *place) checkArguments(socket string) []string {

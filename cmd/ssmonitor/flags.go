@@ -13,8 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/smallfile"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
 )
@@ -118,7 +118,7 @@ func (s *settings) values() map[string][]string {
 // sets the values of the file, but for the keys to skip.
 func applyConfig(c *cli.Context, skip ...string) error {
 	path := c.String("config")
-	data, err := smallfile.Read(configPath(path), configLimit)
+	data, err := configfile.Read(configPath(path), configLimit)
 	switch {
 	case path == "" && errors.Is(err, fs.ErrNotExist):
 		return nil

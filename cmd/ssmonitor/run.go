@@ -33,8 +33,8 @@ const socketGroup = "ssmonitor"
 // FileDescriptorName.
 const metricsSocket = "metrics"
 
-// freshAtMost bounds how often requests read the kernel.
-const freshAtMost = 200 * time.Millisecond
+// minReadGap bounds how often requests read the kernel.
+const minReadGap = 200 * time.Millisecond
 
 func runCommand() *cli.Command {
 	directory := runtimeDirectory(os.Getenv)
@@ -113,7 +113,7 @@ type agent struct {
 	failed  chan error // of a server, while it should serve
 	hangup  chan os.Signal
 
-	csvFault, readFault output.Fault
+	csvFault, readFault accounting.Fault
 }
 
 func newAgent(c *cli.Context) (*agent, error) {
@@ -242,7 +242,7 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	if a.csv != nil {
-		if err := a.csv.Clean(); err != nil {
+		if err := a.csv.RemoveStale(); err != nil {
 			a.log.Warn("the CSV file of an earlier run is in the way", "error", err)
 		}
 	}
@@ -279,8 +279,8 @@ func (a *agent) run(ctx context.Context) error {
 // listen serves readers: on the agent's own socket, on --listen, and on what
 // systemd opened for /metrics.
 func (a *agent) listen(ctx context.Context) error {
-	shared := output.NewShared(feed{a.meter, a.interval}, freshAtMost, time.Now)
-	metrics := output.NewMetricsHandler(shared, time.Now)
+	source := output.NewCoalesced(feed{a.meter, a.interval}, minReadGap, time.Now)
+	metrics := output.NewMetricsHandler(source, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("taking over the sockets from systemd: %w", err)
@@ -300,7 +300,7 @@ func (a *agent) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.serve(ctx, listener, output.NewHandler(shared, time.Now, a.log))
+		a.serve(ctx, listener, output.NewHandler(source, time.Now, a.log))
 	}
 	return nil
 }
@@ -348,9 +348,9 @@ func difference(before, after accounting.Ports) (added, removed int) {
 func (a *agent) tick() {
 	report, err := a.meter.Tick()
 	switch a.readFault.Observe(err) {
-	case output.Failed:
+	case accounting.FaultRaised:
 		a.log.Error("the counters can't be read", "error", err)
-	case output.Recovered:
+	case accounting.FaultCleared:
 		a.log.Info("the counters are read again")
 	}
 	a.notify(status(report, errors.Join(err, a.meter.Status().RepairError)))
@@ -363,9 +363,9 @@ func (a *agent) tick() {
 	}
 	err = a.csv.Write(report)
 	switch a.csvFault.Observe(err) {
-	case output.Failed:
+	case accounting.FaultRaised:
 		a.log.Error("the CSV file can't be written", "error", err)
-	case output.Recovered:
+	case accounting.FaultCleared:
 		a.log.Info("the CSV file is written again")
 	}
 }

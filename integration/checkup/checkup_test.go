@@ -3,7 +3,6 @@ package checkup_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -20,26 +19,8 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if difference := cmp.Diff(string(want), got); difference != "" {
-		t.Errorf("%s differs (-want +got); see the change and run go test -update:\n%s", name, difference)
-	}
-}
 
 // machine is one whose files the test makes. Its groups are netdata's own,
 // 7777, and ssmonitor with the test's number, so that the test can make files
@@ -376,7 +357,7 @@ func TestWrite(t *testing.T) {
 	} {
 		findings = append(findings, more...)
 	}
-	golden(t, "blog.golden", strings.ReplaceAll(render(t, findings), path, "/etc/ssmonitor/ports"))
+	testkit.Golden(t, "blog.golden", strings.ReplaceAll(render(t, findings), path, "/etc/ssmonitor/ports"))
 	if !checkup.HasWrong(findings) {
 		t.Error("the check has not failed")
 	}
@@ -394,7 +375,7 @@ func TestWriteOfLittle(t *testing.T) {
 			t.Errorf("%v: failed %t", findings, !want)
 		}
 	}
-	golden(t, "little.golden", text.String())
+	testkit.Golden(t, "little.golden", text.String())
 }
 
 func TestThisMachine(t *testing.T) {

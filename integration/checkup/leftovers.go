@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/integration/smallfile"
+	"ssmonitor/integration/configfile"
 )
 
 // The parts of the set-up with iptables and a script that ssmonitor replaces.
@@ -124,7 +124,7 @@ func (m *Machine) legacyFindings() (findings []Finding) {
 // read returns the content of a file, nothing where it can't be read: these
 // files are everybody's to read, and mostly not there.
 func (m *Machine) read(path string) []byte {
-	data, err := smallfile.Read(m.path(path), leftoverLimit)
+	data, err := configfile.Read(m.path(path), leftoverLimit)
 	if err != nil {
 		return nil
 	}

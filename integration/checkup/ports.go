@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
-	"ssmonitor/integration/smallfile"
 	"ssmonitor/integration/sources"
 )
 
@@ -49,7 +49,7 @@ func joined(err error) []error {
 // understood from what is only worth knowing.
 func aboutConfiguration(err error) Finding {
 	broken := errors.As(err, new(*shadowsocks.SyntaxError)) || errors.As(err, new(*shadowsocks.ValueError)) ||
-		errors.Is(err, smallfile.ErrNotRegular) || errors.Is(err, smallfile.ErrTooLarge) || errors.Is(err, fs.ErrNotExist)
+		errors.Is(err, configfile.ErrNotRegular) || errors.Is(err, configfile.ErrTooLarge) || errors.Is(err, fs.ErrNotExist)
 	if broken || errors.Is(err, fs.ErrPermission) {
 		return Failure(err, "mend or remove the file: its ports are not counted")
 	}

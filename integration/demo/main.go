@@ -1,8 +1,8 @@
 // The demo shows ssmonitor at work, on any Linux host and without a trace on
-// it: it starts itself again in a network namespace of its own, with an empty
-// /run, sends traffic to three ports there, and shows what the real setup and
-// the real agent make of it. Whatever ends it, the namespace and all in it are
-// gone with its last process.
+// it. It starts itself again in a network namespace of its own, with an empty
+// /run, sends traffic to three ports there, and shows the output of the
+// real setup and the real agent. However it ends, the kernel removes the namespace
+// and everything in it with its last process.
 package main
 
 import (
@@ -76,13 +76,13 @@ func enter(interrupted context.Context, binary string) error {
 	if err != nil {
 		return fmt.Errorf("finding the program to start again: %w", err)
 	}
-	// Pdeathsig watches the thread that starts the copy.
+	// Pdeathsig refers to the thread that starts the copy.
 	runtime.LockOSThread()
 	again := childOf(interrupted, self, os.Args[1:]...)
 	again.Stdout, again.Stderr = os.Stdout, os.Stderr
 	again.Env = append(os.Environ(), inside+"=1")
 	again.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
-	again.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // with this one, nothing mounted inside is seen outside
+	again.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike in Cloneflags, Go also makes all mounts private
 	return again.Run()
 }
 

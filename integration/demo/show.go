@@ -24,7 +24,7 @@ const (
 	csv           = directory + "/ssmonitor.csv"
 )
 
-// show tells the story inside the namespace.
+// show runs the demo inside the namespace.
 func show(ctx context.Context, out io.Writer, binary string, duration time.Duration) error {
 	if err := prepare(); err != nil {
 		return err

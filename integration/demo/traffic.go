@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// client is one who uses a port.
+// client is a person who uses a port.
 type client struct {
 	port  int
 	name  string
@@ -19,7 +19,7 @@ type client struct {
 	flows []flow
 }
 
-// flow is how a client uses its port, and how much.
+// flow is the way and the rate in which a client uses its port.
 type flow struct {
 	network  string // of package net
 	up, down int    // payload in bytes per second; over UDP all that goes up comes down
@@ -123,7 +123,7 @@ func (f flow) connect(ctx context.Context, address string) (server io.ReadWriteC
 	return server, client, err
 }
 
-// pace writes so many bytes per second until the context is done.
+// pace writes that many bytes per second until the context is done.
 func pace(ctx context.Context, to io.Writer, perSecond int) error {
 	const beat = 20 * time.Millisecond
 	ticks := time.NewTicker(beat)

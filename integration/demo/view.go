@@ -19,7 +19,7 @@ func parse(csv string) (map[int]row, error) {
 	for line := range strings.Lines(csv) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), ",")
 		if len(fields) != 5 {
-			return nil, fmt.Errorf("CSV line %q has %d fields, expected 5", line, len(fields))
+			return nil, fmt.Errorf("CSV line %q has %d fields, want 5", line, len(fields))
 		}
 		var numbers [5]float64
 		for i, field := range fields {
@@ -34,8 +34,8 @@ func parse(csv string) (map[int]row, error) {
 	return rows, nil
 }
 
-// view is the live table: drawn in place on a terminal, one below the other
-// elsewhere.
+// view is the live table. On a terminal it is redrawn in place; elsewhere each
+// table is printed below the last.
 type view struct {
 	out      io.Writer
 	terminal bool

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // fetchKernel returns the directory with Debian's newest kernel of a series,
-// such as 6.1. What was unpacked earlier is taken again; an update of the
-// package has another name.
+// such as 6.1. A kernel that was unpacked earlier is used again; an update of
+// the package has another name.
 func fetchKernel(ctx context.Context, t *testing.T, series string) string {
 	t.Helper()
 	name := newestPackage(ctx, t, series)
@@ -31,8 +33,8 @@ func fetchKernel(ctx context.Context, t *testing.T, series string) string {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// It gets its name when it is complete, so that a broken off download is
-	// no kernel.
+	// The directory gets its name when it is complete, so that an interrupted
+	// download is not taken for a kernel.
 	temporary, err := os.MkdirTemp(cache, "incomplete-")
 	if err != nil {
 		t.Fatal(err)
@@ -57,13 +59,13 @@ func newestPackage(ctx context.Context, t *testing.T, series string) string {
 	metapackages := []string{"linux-image-" + series + "-cloud-amd64", "linux-image-cloud-amd64"}
 	dependency := regexp.MustCompile(`Depends: (linux-image-` + regexp.QuoteMeta(series) + `\.\S+)`)
 	for _, metapackage := range metapackages {
-		// It fails for a package that this release does not have.
+		// apt-cache fails for a package that this release does not have.
 		depends, _ := exec.CommandContext(ctx, "apt-cache", "depends", metapackage).Output()
 		if match := dependency.FindSubmatch(depends); match != nil {
 			return string(match[1])
 		}
 	}
-	unmet(t, "apt knows no kernel %s by %s: run apt-get update, on Debian 12", series, strings.Join(metapackages, " or "))
+	testkit.Missing(t, "apt knows no kernel %s by %s: run apt-get update, on Debian 12", series, strings.Join(metapackages, " or "))
 	return ""
 }
 
@@ -97,12 +99,12 @@ func moduleFiles(t *testing.T, kernel string) []string {
 	return files
 }
 
-// only returns the one file below a directory that a pattern means.
+// only returns the one file below a directory that matches a pattern.
 func only(t *testing.T, directory, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(directory, pattern))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("%s of %s: found %q, %v, expected one", pattern, directory, found, err)
+		t.Fatalf("%s of %s: found %q, %v, want one file", pattern, directory, found, err)
 	}
 	return found[0]
 }

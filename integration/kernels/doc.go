@@ -1,7 +1,7 @@
 // Package kernels holds a test that runs the tests of package nft on the
 // kernels of Debian that the host does not run: 6.1, which can't keep an owned
-// table (flag persist), and 6.12, which can. All but those that -short leaves
-// out have to pass on both.
+// table (flag persist), and 6.12, which can. All of them must pass on both,
+// except those that -short skips.
 //
 // Each kernel boots in QEMU, emulated and without KVM, with an initramfs that
 // holds the static test binary, busybox as the shell, nft and iptables with
@@ -11,7 +11,7 @@
 // and root is not needed.
 //
 // The test needs Debian 12 on amd64, where apt has fetched its lists, and the
-// packages qemu-system-x86, busybox-static, nftables and iptables. Where
-// something is missing it is skipped and says what; with CI=true it fails. It
-// takes about a minute and is left out with -short.
+// packages qemu-system-x86, busybox-static, nftables and iptables. If
+// something is missing the test is skipped and names it; with CI=true it fails.
+// It takes about a minute and is skipped with -short.
 package kernels

@@ -94,7 +94,7 @@ func (i *initramfs) addFile(t *testing.T, name, source string) {
 	i.add(strings.TrimPrefix(name, "/"), executable, content)
 }
 
-// addFiles appends the files of the host that a pattern means.
+// addFiles appends the files of the host that match a pattern.
 func (i *initramfs) addFiles(t *testing.T, target, pattern string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -115,7 +115,7 @@ func (i *initramfs) addProgram(ctx context.Context, t *testing.T, program string
 		t.Fatal(err)
 	}
 	i.addFile(t, "bin/"+program, source)
-	// It fails for a static program, which loads none.
+	// ldd fails for a static program, which loads none.
 	libraries, _ := exec.CommandContext(ctx, "ldd", source).Output()
 	for word := range strings.FieldsSeq(string(libraries)) {
 		if filepath.IsAbs(word) {

@@ -12,11 +12,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 const (
-	// deadline is for one kernel, from the download to the last test: many
-	// times what it takes, for hosts with other work to do.
+	// deadline limits one kernel, from the download to the last test. It is many
+	// times what is needed, for busy hosts.
 	deadline = 4 * time.Minute
 	// cacheDirectory is below the module's build, which git ignores.
 	cacheDirectory = "../../build/kernels"
@@ -33,7 +35,7 @@ func TestNftOnDebianKernels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("emulation takes about a minute")
 	}
-	require(t, append(neighbours, "qemu-system-x86_64", "busybox", "ldd", "apt-cache", "apt-get", "dpkg")...)
+	testkit.Require(t, append(neighbours, "qemu-system-x86_64", "busybox", "ldd", "apt-cache", "apt-get", "dpkg")...)
 	binary := filepath.Join(t.TempDir(), "nft.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, "ssmonitor/nft")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -71,12 +73,12 @@ func TestNftOnDebianKernels(t *testing.T) {
 
 var testResult = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
 
-// verdict judges what came over the virtual machine's serial port. Passed, the
-// number of tests and subtests, is only good without an error: the tests ended
-// with status 0, each of wanted passed, and none but leftOut was skipped.
+// verdict evaluates the output of the virtual machine's serial port. It returns
+// the number of tests and subtests that passed. It returns an error unless the
+// tests ended with status 0, each of wanted passed, and only leftOut was skipped.
 func verdict(written string, wanted []string) (passed int, err error) {
 	if last := lastLines(written, 1); last != "VM-RC=0" {
-		err = fmt.Errorf("the last line is %q, expected VM-RC=0", last)
+		err = fmt.Errorf("the last line is %q, want VM-RC=0", last)
 	}
 	results := make(map[string]string)
 	for _, match := range testResult.FindAllStringSubmatch(written, -1) {
@@ -108,10 +110,10 @@ func TestVerdict(t *testing.T) {
 		passed                   int
 	}{
 		{"all is well", both + "VM-RC=0\n", "", 2},
-		{"nothing came", "", `the last line is "", expected VM-RC=0`, 0},
-		{"the kernel stopped on the way", both, `the last line is "PASS", expected VM-RC=0`, 2},
-		{"the tests failed at the end", both + "VM-RC=1\n", `the last line is "VM-RC=1", expected VM-RC=0`, 2},
-		{"something follows the verdict", both + "VM-RC=0\noops\n", `the last line is "oops", expected VM-RC=0`, 2},
+		{"nothing came", "", `the last line is "", want VM-RC=0`, 0},
+		{"the kernel stopped on the way", both, `the last line is "PASS", want VM-RC=0`, 2},
+		{"the tests failed at the end", both + "VM-RC=1\n", `the last line is "VM-RC=1", want VM-RC=0`, 2},
+		{"something follows the verdict", both + "VM-RC=0\noops\n", `the last line is "oops", want VM-RC=0`, 2},
 		{"a test failed", both + "--- FAIL: TestB (0.00s)\nVM-RC=0\n", "FAIL: TestB", 2},
 		{"a test was skipped", both + "--- SKIP: TestB (0.00s)\nVM-RC=0\n", "SKIP: TestB", 2},
 		{"a subtest was skipped", both + "    --- SKIP: TestA/other (0.00s)\nVM-RC=0\n", "SKIP: TestA/other", 2},
@@ -125,7 +127,7 @@ func TestVerdict(t *testing.T) {
 				complaint, _, _ = strings.Cut(err.Error(), "\n")
 			}
 			if complaint != test.complaint || passed != test.passed {
-				t.Errorf("%d passed, complaint %q, expected %d, %q", passed, complaint, test.passed, test.complaint)
+				t.Errorf("%d passed, complaint %q, want %d, %q", passed, complaint, test.passed, test.complaint)
 			}
 		})
 	}
@@ -138,29 +140,6 @@ func TestVerdict(t *testing.T) {
 func lastLines(text string, count int) string {
 	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-count):], "\n")
-}
-
-// require skips the test where one of the programs is missing.
-func require(t *testing.T, programs ...string) {
-	t.Helper()
-	var missing []string
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program)
-		}
-	}
-	if len(missing) > 0 {
-		unmet(t, "this test needs %s: apt-get install qemu-system-x86 busybox-static nftables iptables", strings.Join(missing, ", "))
-	}
-}
-
-// unmet ends a test that lacks what it needs: with CI=true that is a failure.
-func unmet(t *testing.T, format string, arguments ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, arguments...)
-	}
-	t.Skipf(format, arguments...)
 }
 
 // output runs a command and returns what it writes to stdout. The test fails if

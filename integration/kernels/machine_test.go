@@ -19,7 +19,7 @@ type machine struct {
 	environment []string // NAME=VALUE, for /init
 }
 
-// result is what a virtual machine left.
+// result is what a virtual machine has written.
 type result struct {
 	tests   string // what /init wrote to the second serial port
 	console string // what the kernel said

@@ -12,7 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/smallfile"
+	"ssmonitor/integration/configfile"
 )
 
 const (
@@ -35,10 +35,10 @@ var ErrJSON = errors.New("this is JSON, expected one PORT[-PORT][/tcp|/udp][=NAM
 // Read reads the list of ports at path, in the order of its lines; use
 // [accounting.Union] to merge them. A list that names no port is no error.
 // A missing file is fs.ErrNotExist, anything but a regular file of bounded
-// size is an error of package smallfile, a line that can't be read is a
+// size is an error of package configfile, a line that can't be read is a
 // *SpecError or ErrJSON; all name the file, the last two the line too.
 func Read(path string) ([]accounting.Port, error) {
-	data, err := smallfile.Read(path, maxSize)
+	data, err := configfile.Read(path, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of ports: %w", err)
 	}

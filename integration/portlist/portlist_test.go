@@ -3,7 +3,6 @@ package portlist_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,11 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/smallfile"
+	"ssmonitor/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func port(number uint16, protocols accounting.Protocols, name string) accounting.Port {
 	return accounting.Port{Number: number, Protocols: protocols, Name: name}
@@ -129,19 +127,7 @@ func TestFormatMatchesTheGoldenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "ports.golden")
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Error(diff)
-	}
+	testkit.Golden(t, "ports.golden", string(got))
 }
 
 func TestWriteThenReadReturnsEveryName(t *testing.T) {
@@ -247,13 +233,13 @@ func TestReadNamesFileAndLine(t *testing.T) {
 	if _, err := portlist.Read(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing list: %v", err)
 	}
-	if _, err := portlist.Read(dir); !errors.Is(err, smallfile.ErrNotRegular) {
+	if _, err := portlist.Read(dir); !errors.Is(err, configfile.ErrNotRegular) {
 		t.Errorf("a directory as list: %v", err)
 	}
 	if err := os.Truncate(list, 1<<30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := portlist.Read(list); !errors.Is(err, smallfile.ErrTooLarge) {
+	if _, err := portlist.Read(list); !errors.Is(err, configfile.ErrTooLarge) {
 		t.Errorf("a list of 1 GB: %v", err)
 	}
 }

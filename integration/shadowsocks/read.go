@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"ssmonitor/integration/smallfile"
+	"ssmonitor/integration/configfile"
 )
 
 // maxSize is far above any configuration: libev stops at 128 KiB.
@@ -17,10 +17,10 @@ const maxSize = 4 << 20
 
 // Read reads the configuration in the file at path. On top of the errors of
 // [Parse] it has those of the operating system, such as fs.ErrNotExist, and
-// those of package smallfile for anything but a regular file of bounded size.
+// those of package configfile for anything but a regular file of bounded size.
 // All name the file.
 func Read(path string, hostAddresses []netip.Addr) (Config, error) {
-	data, err := smallfile.Read(path, maxSize)
+	data, err := configfile.Read(path, maxSize)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading a Shadowsocks configuration: %w", err)
 	}

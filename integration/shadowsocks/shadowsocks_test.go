@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/shadowsocks"
-	"ssmonitor/integration/smallfile"
 )
 
 var hostAddresses = []netip.Addr{
@@ -250,16 +250,16 @@ func TestReadNamesTheFile(t *testing.T) {
 	for name, want := range map[string]error{
 		"missing.json": fs.ErrNotExist,
 		"empty.json":   shadowsocks.ErrNoPorts,
-		"huge.json":    smallfile.ErrTooLarge,
-		"fifo.json":    smallfile.ErrNotRegular,
-		".":            smallfile.ErrNotRegular,
+		"huge.json":    configfile.ErrTooLarge,
+		"fifo.json":    configfile.ErrNotRegular,
+		".":            configfile.ErrNotRegular,
 	} {
 		path := filepath.Join(dir, name)
 		if _, err := shadowsocks.Read(path, nil); !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("Read(%s) = %v, want %v", path, err, want)
 		}
 	}
-	if _, err := shadowsocks.Read(os.DevNull, nil); !errors.Is(err, smallfile.ErrNotRegular) {
+	if _, err := shadowsocks.Read(os.DevNull, nil); !errors.Is(err, configfile.ErrNotRegular) {
 		t.Errorf("a device: %v", err)
 	}
 	path := filepath.Join(dir, "broken.json")

@@ -20,8 +20,8 @@ import (
 
 // box is a machine with a real systemd as its first process: the host's own
 // files below an overlay that keeps all changes in memory, booted as a
-// container with a network of its own. It has nothing of the host's services;
-// no unit is enabled in it.
+// container with a network of its own. None of the host's services
+// is in it, and no unit is enabled.
 type box struct {
 	number    int    // distinguishes the boxes of a run
 	changed   string // the directory with the files that differ from the host's
@@ -34,7 +34,7 @@ type box struct {
 var boxes atomic.Int32
 
 // newBox boots a box in which the files, by their paths, have the given
-// content. It is thrown away with the test.
+// content. It is removed at the end of the test.
 func newBox(t *testing.T, files map[string]string) *box {
 	t.Helper()
 	require(t, "systemd-nspawn", "nsenter", "ip", "nft", "ss-server", "ss-local", "curl", "make", "dpkg-deb")
@@ -52,8 +52,8 @@ func newBox(t *testing.T, files map[string]string) *box {
 	return b
 }
 
-// mountImage puts an overlay above the host's root and takes out of it what
-// would act inside of the box.
+// mountImage puts an overlay above the host's root and removes from it what
+// would act inside the box.
 func (b *box) mountImage(t *testing.T) {
 	t.Helper()
 	directory := t.TempDir()
@@ -87,7 +87,7 @@ func (b *box) mountImage(t *testing.T) {
 	writeFile(t, filepath.Join(b.image, "etc/machine-id"), "")
 }
 
-// mount mounts a file system that goes with the test.
+// mount mounts a file system until the end of the test.
 func mount(t *testing.T, kind, directory, options string) {
 	t.Helper()
 	if err := syscall.Mount(kind, directory, kind, 0, options); err != nil {
@@ -107,7 +107,7 @@ func (b *box) boot(t *testing.T) {
 	b.container = exec.Command("systemd-nspawn", "--quiet", "--boot", "--directory="+b.image,
 		fmt.Sprintf("--machine=ssmonitor-box-%d", b.number), "--register=no", "--keep-unit", "--private-network",
 		"--settings=no", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
-		// Without these two, IPAddressDeny= is not enforced and nobody says so.
+		// Without these two, IPAddressDeny= is silently not enforced.
 		"--system-call-filter=bpf", "--capability=CAP_BPF",
 		"--", "systemd.unit=basic.target", "quiet")
 	b.container.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
@@ -124,8 +124,8 @@ func (b *box) boot(t *testing.T) {
 	}()
 	b.ended = ended
 	t.Cleanup(func() {
-		// Nothing of the box is kept, so it need not be shut down. That a
-		// process can't be killed says that it has ended.
+		// Nothing of the box is kept, so it need not be shut down. If a process
+		// cannot be killed, it has ended.
 		if b.ended == ended && b.leader != 0 { // not rebooted since
 			_ = syscall.Kill(b.leader, syscall.SIGKILL)
 		}
@@ -218,7 +218,7 @@ func (b *box) attempt(arguments ...string) (string, error) {
 	return string(output), nil
 }
 
-// run is attempt for a program that has to succeed.
+// run is like attempt for a program that must succeed.
 func (b *box) run(t *testing.T, arguments ...string) string {
 	t.Helper()
 	output, err := b.attempt(arguments...)
@@ -228,12 +228,12 @@ func (b *box) run(t *testing.T, arguments ...string) string {
 	return output
 }
 
-// as is run for another user, in the groups that the user is in.
+// as is like run, for another user and with that user's groups.
 func (b *box) as(user string, arguments ...string) (string, error) {
 	return b.attempt(append([]string{"runuser", "--user=" + user, "--"}, arguments...)...)
 }
 
-// write puts a file in place in the box by a rename, as an editor does.
+// write replaces a file of the box by a rename, as an editor does.
 func (b *box) write(t *testing.T, path, content string) {
 	t.Helper()
 	writeFile(t, b.path(path), content)
@@ -297,8 +297,8 @@ func (b *box) inside(t *testing.T, function func() error) {
 	}
 }
 
-// walk calls visit for each file of the box that differs from the host's and
-// each that lives in memory.
+// walk calls visit for each file of the box that differs from the host's, and for
+// each file in memory.
 func (b *box) walk(t *testing.T, visit func(path string, entry fs.DirEntry)) {
 	t.Helper()
 	for _, top := range []string{b.changed, b.path("/run"), b.path("/tmp"), b.path("/dev/shm")} {

@@ -2,13 +2,14 @@ package systemd_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
-func TestTableHealsWhenNftablesFlushesIt(t *testing.T) {
+func TestTableIsRepairedWhenNftablesFlushesIt(t *testing.T) {
 	b := newServer(t)
 	b.write(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter {\n}\n")
 	c := newClient(t, b, 8388)
@@ -32,8 +33,8 @@ func TestTableHealsWhenNftablesFlushesIt(t *testing.T) {
 			if err := stop(); err != nil {
 				t.Errorf("the client was disturbed: %v", err)
 			}
-			// Only what passed since the last reading is lost, and no more
-			// once the table is there again.
+			// Only what passed since the last reading is lost, and nothing
+			// after the table has been installed again.
 			loss := b.loss(t)
 			since := loss.minus(lost)
 			t.Logf("lost %+v of %+v", since, window)
@@ -54,24 +55,24 @@ func TestTableHealsWhenNftablesFlushesIt(t *testing.T) {
 	}
 }
 
-// waitForReading waits until the totals hold what has passed the interface by
-// now, and returns it; what was lost earlier is not waited for.
+// waitForReading waits until the totals include what has passed the interface by
+// now, less what was lost earlier, and returns what has passed.
 func (b *box) waitForReading(t *testing.T, lost traffic) traffic {
 	t.Helper()
 	now := b.truth(t)
-	expected := now.minus(lost)
+	want := now.minus(lost)
 	eventually(t, func() error {
 		totals, err := b.totals()
-		if err == nil && (totals.In.Bytes < expected.In.Bytes || totals.Out.Bytes < expected.Out.Bytes) {
-			err = fmt.Errorf("the totals are %+v, less than %+v", totals, expected)
+		if err == nil && (totals.In.Bytes < want.In.Bytes || totals.Out.Bytes < want.Out.Bytes) {
+			err = fmt.Errorf("the totals are %+v, less than %+v", totals, want)
 		}
 		return err
 	})
 	return now
 }
 
-// tableHandle identifies the table in the kernel; it is empty where there is
-// none.
+// tableHandle returns what identifies the table in the kernel; it is empty if
+// there is no table.
 func (b *box) tableHandle() string {
 	listing, err := b.attempt("nft", "--handle", "list", "table", "inet", "ssmonitor")
 	if err != nil {
@@ -82,9 +83,9 @@ func (b *box) tableHandle() string {
 }
 
 func TestFirewallsLeaveTheTableAlone(t *testing.T) {
-	packages, _ := filepath.Glob(filepath.Join(os.Getenv(enclosedIn), "firewalls", "*.deb"))
-	if os.Getenv(enclosedIn) != "" && len(packages) == 0 {
-		lacking(t, strings.Join(firewalls, " and ")+" from Debian's archive")
+	packages, _ := filepath.Glob(filepath.Join(testkit.SandboxDirectory(), "firewalls", "*.deb"))
+	if testkit.SandboxDirectory() != "" && len(packages) == 0 {
+		testkit.Missing(t, "this test needs %s", strings.Join(firewalls, " and ")+" from Debian's archive")
 	}
 	b := newServer(t)
 	b.copyIn(t, "/root", packages...)
@@ -127,8 +128,8 @@ func TestFirewallsLeaveTheTableAlone(t *testing.T) {
 		t.Run(command, func(t *testing.T) { b.expectTableKept(t, strings.Fields(command)) })
 	}
 	_ = stop() // a firewall that starts may well disturb a client
-	// What they dropped, or answered by ICMP, is not counted. Since they are
-	// gone all is.
+	// What the firewalls dropped or rejected is not counted. Once they are
+	// removed, everything is.
 	dropped := b.loss(t)
 	for range 5 {
 		if err := c.exchange(); err != nil {
@@ -138,7 +139,7 @@ func TestFirewallsLeaveTheTableAlone(t *testing.T) {
 	b.expectLoss(t, dropped)
 }
 
-// expectTableKept proves that a command neither replaces the table nor resets
+// expectTableKept checks that a command neither replaces the table nor resets
 // its counters.
 func (b *box) expectTableKept(t *testing.T, command []string) {
 	t.Helper()

@@ -55,8 +55,8 @@ func (b *box) expectMetrics(t *testing.T, url string) {
 	})
 }
 
-// expectNoConnection proves that from the test's network nobody reaches the
-// metrics.
+// expectNoConnection checks that the metrics cannot be reached from the test's
+// network.
 func expectNoConnection(t *testing.T, host string) {
 	t.Helper()
 	connection, err := net.DialTimeout("tcp", net.JoinHostPort(host, metricsPort), 500*time.Millisecond)
@@ -87,7 +87,7 @@ func TestSocketAnswersItsGroupOnly(t *testing.T) {
 	}
 }
 
-// expectNoPassword proves that no file and no message of the box holds the
+// expectNoPassword checks that no file and no message of the box holds the
 // password, Shadowsocks's own files excepted.
 func (b *box) expectNoPassword(t *testing.T) {
 	t.Helper()

@@ -28,8 +28,8 @@ func TestUnitsAreSoundAndHardened(t *testing.T) {
 	b.run(t, "systemd-analyze", "security", "--no-pager", "--threshold=11", "ssmonitor.service")
 }
 
-// TestChangesAreWatchedWhereverSetupSearches compares the unit with the search:
-// a place whose changes nobody watches would not be followed.
+// TestChangesAreWatchedWhereverSetupSearches compares the path unit with the
+// search: changes in a place that the unit does not watch would be missed.
 func TestChangesAreWatchedWhereverSetupSearches(t *testing.T) {
 	watched := values(t, "ssmonitor-setup.path", "PathChanged=")
 	for _, place := range shadowsocks.UsualPlaces() {
@@ -39,7 +39,7 @@ func TestChangesAreWatchedWhereverSetupSearches(t *testing.T) {
 	}
 }
 
-// values returns what a unit sets by all lines that begin with the key.
+// values returns the values of all lines of a unit that begin with the key.
 func values(t *testing.T, unit, key string) []string {
 	t.Helper()
 	content, err := os.ReadFile(unit)
@@ -131,7 +131,7 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	b.run(t, "dpkg", "--purge", "ssmonitor")
 	after := b.inventory(t)
 	for _, path := range slices.Sorted(maps.Keys(merge(before, after))) {
-		// A file that only one of the two knows was the host's at the other time.
+		// A file that is in only one inventory was unchanged in the other.
 		was, known := before[path]
 		if !known {
 			was = describe("/" + path)
@@ -152,7 +152,7 @@ func merge(left, right map[string]string) map[string]string {
 	return all
 }
 
-// records are the files that say what was done rather than what is there: logs,
+// records are files that record what was done and not what is installed: logs,
 // caches, and the copies that programs make of a file before they change it.
 var records = []string{
 	"var/log/*",
@@ -196,7 +196,7 @@ func (b *box) inventory(t *testing.T) map[string]string {
 	return files
 }
 
-// describe tells all that matters of a file, times excepted.
+// describe returns everything that matters about a file, except its times.
 func describe(path string) string {
 	info, err := os.Lstat(path)
 	if err != nil {

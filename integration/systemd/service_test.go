@@ -2,19 +2,20 @@ package systemd_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // install installs a version of the package in the box.
 func (b *box) install(t *testing.T, version string) {
 	t.Helper()
-	path := packageFile(t, os.Getenv(enclosedIn), version)
+	path := packageFile(t, testkit.SandboxDirectory(), version)
 	b.copyIn(t, "/root", path)
 	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(path)))
 }
@@ -47,7 +48,7 @@ func (b *box) mainPID(t *testing.T) int {
 	return pid
 }
 
-// waitForAgent waits until the agent is in a state of systemd's.
+// waitForAgent waits until systemd reports the state for the agent.
 func (b *box) waitForAgent(t *testing.T, state string) {
 	t.Helper()
 	eventually(t, func() error {
@@ -58,7 +59,7 @@ func (b *box) waitForAgent(t *testing.T, state string) {
 	})
 }
 
-// waitForSuccessor waits until another process is the agent, and ready.
+// waitForSuccessor waits until another process is the agent and is ready.
 func (b *box) waitForSuccessor(t *testing.T, before int) {
 	t.Helper()
 	eventually(t, func() error {
@@ -133,7 +134,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 		}
 	})
 
-	t.Run("and says so", func(t *testing.T) {
+	t.Run("and reports it", func(t *testing.T) {
 		if status := b.agentProperty(t, "StatusText"); !strings.Contains(status, "2 ports") {
 			t.Errorf("the status is %q", status)
 		}
@@ -248,7 +249,7 @@ func TestServiceIdlesUntilThereIsShadowsocks(t *testing.T) {
 	if !strings.Contains(b.journal(t, "ssmonitor.service"), "no port") {
 		t.Errorf("the journal does not say that there is no port:\n%s", b.journal(t, "ssmonitor.service"))
 	}
-	// As at boot: all that is enabled is started.
+	// As at boot: everything that is enabled is started.
 	b.run(t, "systemctl", "start", "multi-user.target")
 	if failed := b.run(t, "systemctl", "--failed", "--plain", "--no-legend"); failed != "" {
 		t.Errorf("without Shadowsocks, units failed:\n%s", failed)

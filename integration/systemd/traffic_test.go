@@ -22,8 +22,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// password is the secret of all Shadowsocks configurations of the tests. It is
-// to be found nowhere else.
+// password is the secret of all Shadowsocks configurations of the tests. It
+// must not appear anywhere else.
 const password = "correct-horse-battery-staple"
 
 // serverConfiguration is what an operator gives shadowsocks-libev.
@@ -55,9 +55,9 @@ func (t traffic) minus(earlier traffic) traffic {
 func (b *box) address() string { return fmt.Sprintf("10.78.%d.1", b.number) }
 
 // connect joins the box and the test by a pair of interfaces that carry
-// nothing but the traffic of the test's programs: neighbours are known from
-// the start, and there is no IPv6 to announce itself. So the statistics of the
-// interface are what the counters are to say.
+// nothing but the traffic of the test's programs: neighbour entries are
+// permanent, and there is no IPv6 to announce itself. So the counters must equal
+// the statistics of the interface.
 func (b *box) connect(t *testing.T) {
 	t.Helper()
 	name := fmt.Sprintf("box%d", b.number)
@@ -134,15 +134,15 @@ func (b *box) totals() (traffic, error) {
 	return answer.Total, nil
 }
 
-// expectExact waits until the totals are what the interface says. Nothing is
-// to be sending.
+// expectExact waits until the totals equal the interface's statistics. No traffic
+// may be in progress.
 func (b *box) expectExact(t *testing.T) {
 	t.Helper()
 	b.expectLoss(t, traffic{})
 }
 
-// expectLoss waits until the totals and the loss together are what the
-// interface says.
+// expectLoss waits until the totals and the loss together equal the interface's
+// statistics.
 func (b *box) expectLoss(t *testing.T, loss traffic) {
 	t.Helper()
 	eventually(t, func() error {
@@ -157,12 +157,13 @@ func (b *box) expectLoss(t *testing.T, loss traffic) {
 	})
 }
 
-// loss returns what the totals lack when the last packet has been counted.
+// loss returns by how much the totals are too low once the last packet has been
+// counted.
 func (b *box) loss(t *testing.T) traffic {
 	t.Helper()
 	var before traffic
-	// What was in flight when the senders stopped has arrived when nothing
-	// changes between two questions to the agent.
+	// Once nothing changes between two requests to the agent, everything that
+	// was in transit has arrived.
 	eventually(t, func() error {
 		totals, err := b.totals()
 		if err != nil {
@@ -179,7 +180,7 @@ func (b *box) loss(t *testing.T) traffic {
 	return before
 }
 
-// client is somebody who uses a Shadowsocks port of the box, from outside.
+// client uses a Shadowsocks port of the box from outside.
 type client struct {
 	box       *box
 	http      *http.Client
@@ -235,7 +236,7 @@ func startProxy(t *testing.T, server string, port int) *url.URL {
 }
 
 // startTarget serves HTTP on the loopback of the box and returns the URL. The
-// server takes what it is sent and returns as many bytes as the query says.
+// server accepts any upload and returns as many bytes as the query says.
 func (b *box) startTarget(t *testing.T) string {
 	t.Helper()
 	var listener net.Listener
@@ -268,16 +269,16 @@ func (c *client) exchange() error {
 	if received != down {
 		return fmt.Errorf("received %d bytes of %d", received, down)
 	}
-	// Not with each, since Shadowsocks complains of them; and never before it
-	// listens, or the kernel answers by ICMP, which belongs to no port.
+	// Not in each round, since Shadowsocks logs an error for each datagram, and
+	// not before it listens, since the kernel would answer by ICMP.
 	if c.exchanges.Add(1)%10 == 1 {
 		_, err = c.datagrams.Write(make([]byte, 500))
 	}
 	return err
 }
 
-// startBusy lets the client exchange until stop is called, which returns the
-// last error of an exchange.
+// startBusy makes the client exchange data until stop is called, which returns
+// the last error.
 func (c *client) startBusy(t *testing.T) (stop func() error) {
 	t.Helper()
 	quit, done := make(chan struct{}), make(chan error, 1)
@@ -305,7 +306,7 @@ func (c *client) startBusy(t *testing.T) (stop func() error) {
 	return stop
 }
 
-// waitExchanges waits until a busy client has done some more.
+// waitExchanges waits until a busy client has completed more exchanges.
 func (c *client) waitExchanges(t *testing.T, more int64) {
 	t.Helper()
 	goal := c.exchanges.Load() + more

@@ -1,58 +1,25 @@
 package output
 
 import (
-	"flag"
+	"errors"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares got with the file of that name in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if difference := cmp.Diff(string(want), got); difference != "" {
-		t.Errorf("%s differs (-want +got); see the change and run go test -update:\n%s", name, difference)
-	}
-}
-
-// skip says what is missing. In CI nothing may be.
-func skip(t *testing.T, missing string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-}
 
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	testkit.Eventually(t, 10*time.Second, func() error {
 		if condition() {
-			return
+			return nil
 		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	t.Fatal("not within 10 s: " + what)
+		return errors.New("no: " + what)
+	})
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -1,6 +1,6 @@
-// Package smallfile reads configuration files: regular files of a bounded
+// Package configfile reads configuration files: regular files of a limited
 // size. A path that leads to anything else is refused without blocking.
-package smallfile
+package configfile
 
 import (
 	"errors"
@@ -19,9 +19,9 @@ var (
 
 // Read returns the content of the regular file at path, following symbolic
 // links. It fails with ErrNotRegular for a directory, a FIFO, a socket or a
-// device, with ErrTooLarge for a file of more than limit bytes, of which it
-// reads nothing, and else with the error of the operating system. Every error
-// names the path, none shows content.
+// device, and with ErrTooLarge for a file of more than limit bytes, without
+// reading it. Other errors are those of the operating system. Every error names
+// the path and none shows content.
 func Read(path string, limit int64) ([]byte, error) {
 	// Merely opening a device can act on it, so look before opening.
 	info, err := os.Stat(path)
@@ -47,8 +47,8 @@ func Read(path string, limit int64) ([]byte, error) {
 	return readAll(path, file, limit)
 }
 
-// readAll holds to the limit for a file that grows meanwhile, or that gives no
-// size beforehand as those in /proc do.
+// readAll enforces the limit for a file that grows meanwhile or that reports no
+// size, as those in /proc do.
 func readAll(path string, file io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {

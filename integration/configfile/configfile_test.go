@@ -1,4 +1,4 @@
-package smallfile_test
+package configfile_test
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"ssmonitor/integration/smallfile"
+	"ssmonitor/integration/configfile"
 )
 
 func TestReadReturnsContentUpToTheLimit(t *testing.T) {
@@ -23,18 +23,18 @@ func TestReadReturnsContentUpToTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, link} {
-		data, err := smallfile.Read(name, 5)
+		data, err := configfile.Read(name, 5)
 		if err != nil || string(data) != "12345" {
 			t.Errorf("Read(%s) = %q, %v", name, data, err)
 		}
 	}
-	if _, err := smallfile.Read(path, 4); !errors.Is(err, smallfile.ErrTooLarge) {
+	if _, err := configfile.Read(path, 4); !errors.Is(err, configfile.ErrTooLarge) {
 		t.Errorf("five bytes with a limit of four: %v", err)
 	}
 }
 
 func TestReadHoldsToTheLimitWithoutASize(t *testing.T) {
-	if _, err := smallfile.Read("/proc/self/status", 10); !errors.Is(err, smallfile.ErrTooLarge) {
+	if _, err := configfile.Read("/proc/self/status", 10); !errors.Is(err, configfile.ErrTooLarge) {
 		t.Errorf("a file that claims to be empty: %v", err)
 	}
 }
@@ -63,14 +63,14 @@ func TestReadRefusesWhatIsNoSmallRegularFile(t *testing.T) {
 		want error
 		text string
 	}{
-		{dir, smallfile.ErrNotRegular, "a directory"},
-		{fifo, smallfile.ErrNotRegular, "a FIFO"},
-		{socket, smallfile.ErrNotRegular, "a socket"},
-		{os.DevNull, smallfile.ErrNotRegular, "a device"},
-		{huge, smallfile.ErrTooLarge, "at most 1048576 bytes"},
+		{dir, configfile.ErrNotRegular, "a directory"},
+		{fifo, configfile.ErrNotRegular, "a FIFO"},
+		{socket, configfile.ErrNotRegular, "a socket"},
+		{os.DevNull, configfile.ErrNotRegular, "a device"},
+		{huge, configfile.ErrTooLarge, "at most 1048576 bytes"},
 		{filepath.Join(dir, "missing"), fs.ErrNotExist, "no such file"},
 	} {
-		_, err := smallfile.Read(test.path, 1<<20)
+		_, err := configfile.Read(test.path, 1<<20)
 		if !errors.Is(err, test.want) {
 			t.Errorf("Read(%s) = %v, want %v", test.path, err, test.want)
 			continue

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"ssmonitor/internal/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Sandbox{}.Main(m)) }
+
+// TestDefaultPathsAreOutOfReach runs commands without the flags that keep the
+// other tests away from the places of an installed ssmonitor.
+func TestDefaultPathsAreOutOfReach(t *testing.T) {
+	newPlace(t) // the ruleset, too, is the test's own
+	status, _, stderr := call(t, "setup", "--port", "20000")
+	if status != exitFailed || !strings.Contains(stderr, "read-only file system") {
+		t.Errorf("setup: got status %d, want %d and \"read-only file system\" in\n%s", status, exitFailed, stderr)
+	}
+	if status, _, stderr := call(t, "setup", "--dry-run", "--port", "20000"); status != exitDone {
+		t.Errorf("setup --dry-run: got status %d, want %d\n%s", status, exitDone, stderr)
+	}
+	for _, path := range []string{"/etc/ssmonitor", "/var/lib/ssmonitor"} {
+		if entries, err := os.ReadDir(path); err != nil && !errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
+			t.Errorf("%s: got %v, %v; want nothing there", path, entries, err)
+		}
+	}
+}
