@@ -1,9 +1,8 @@
 // Package nft is the kernel's side of ssmonitor: what the table looks like
 // (layout.go, text.go), how it comes to be so (install.go), how drift is found
 // (inspect.go, verify.go) and the reader that takes all counters in one dump
-// (read.go). What others have in the firewall that changes what is counted, and
-// what the kernel can do, is for `ssmonitor check` alone (survey.go,
-// survey_rule.go, support.go).
+// (read.go). What the kernel can do is for `ssmonitor check` alone (support.go);
+// so is package survey, which reads what others have in the firewall.
 //
 // All of it speaks nf_tables over netlink. github.com/google/nftables opens the
 // socket for changes and removes the table; what it has no words for (a table's
