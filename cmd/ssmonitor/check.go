@@ -37,25 +37,28 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "what is right and wrong here, each with what to do",
-		Description: "check looks at everything that counting depends on: the settings, the kernel, Shadowsocks'\n" +
-			"configurations and the list of ports, the table of counters and what the rest of the firewall\n" +
-			"does to the packets, the agent with its socket and its CSV file, Netdata, and what is left of a\n" +
-			"setup with iptables and a script. It changes nothing. Each line begins with one of\n\n" +
+		Description: "check looks at everything that counting depends on: the settings, the kernel,\n" +
+			"Shadowsocks' configurations and the list of ports, the table of counters and\n" +
+			"what the rest of the firewall does to the packets, the agent with its socket\n" +
+			"and its CSV file, Netdata, and what is left of a setup with iptables and a\n" +
+			"script. It changes nothing. Each line begins with one of\n\n" +
 			"   ok       as it should be\n" +
 			"   note     worth knowing\n" +
 			"   WRONG    does not work; the lines below say what to do\n" +
 			"   unknown  could not be checked; the lines below say how to\n\n" +
-			"Root can check everything, other users less. Give check the flags that setup and run are started\n" +
-			"with, if any; those in the settings file are used anyway. If that file can't be read or has a\n" +
-			"mistake, check reports it and uses the defaults.\n\n" +
-			"Every finding has an id that stays the same between versions; --json shows it.\n\n" +
-			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage, 3 nothing wrong was found,\n" +
-			"but something could not be checked. With --nagios: 0 OK, 2 CRITICAL, 3 UNKNOWN.\n\n" +
+			"Root can check everything, other users less. Give check the flags that setup\n" +
+			"and run are started with, if any; those in the settings file are used anyway.\n" +
+			"If that file can't be read or has a mistake, check reports it and uses the\n" +
+			"defaults.\n\n" +
+			"Every finding has an id that stays the same between versions: see --json.\n\n" +
+			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage,\n" +
+			"3 nothing wrong was found, but something could not be checked.\n" +
+			"With --nagios: 0 OK, 2 CRITICAL or wrong usage, 3 UNKNOWN.\n\n" +
 			"Examples:\n\n" +
 			"   sudo ssmonitor check\n" +
 			"   ssmonitor check --shadowsocks /etc/shadowsocks/config.json\n" +
 			"   ssmonitor check --hook container\n" +
-			"   ssmonitor check --quiet || mail -s ssmonitor root\n" +
+			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
 		Flags: append(sourceFlags(), stateFlag(), configFlag(), socketFlag(),
 			&cli.StringFlag{
@@ -165,7 +168,10 @@ func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) erro
 	case quiet:
 		return checkup.WriteText(w, checkup.Problems(findings))
 	}
-	return errors.Join(checkup.WriteText(w, findings), checkup.WriteSummary(w, findings))
+	if err := checkup.WriteText(w, findings); err != nil {
+		return err
+	}
+	return checkup.WriteSummary(w, findings)
 }
 
 // statusOf returns the exit status of a check as an error, nil for 0.

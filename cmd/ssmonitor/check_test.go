@@ -296,3 +296,24 @@ func TestCheckUsage(t *testing.T) {
 	}
 	wantParts(t, help, "unknown  could not be checked", "Exit status: 0", "sudo ssmonitor check", "--csv FILE", "--json", "--quiet", "--nagios")
 }
+
+// TestCheckFailsOnce expects one line for an output that can't be written.
+func TestCheckFailsOnce(t *testing.T) {
+	p := newPlace(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	for _, form := range []string{"", "--quiet", "--json", "--nagios"} {
+		arguments := append([]string{"ssmonitor"}, p.checkArguments(p.socket)...)
+		if form != "" {
+			arguments = append(arguments, form)
+		}
+		var stderr bytes.Buffer
+		status := execute(t.Context(), arguments, full, &stderr)
+		if status != exitFailed || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: ended with %d and said %q, want %d and a line", form, status, &stderr, exitFailed)
+		}
+	}
+}
