@@ -68,6 +68,18 @@ func TestWriteJSON(t *testing.T) {
 	}
 }
 
+// TestWriteJSONKeepsCommands checks that a remedy can be copied from the document.
+func TestWriteJSONKeepsCommands(t *testing.T) {
+	var text bytes.Buffer
+	finding := checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "message", Remedy: "one && two > three"}
+	if err := checkup.WriteJSON(&text, []checkup.Finding{finding}, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), `"one && two > three"`) {
+		t.Errorf("got\n%s", &text)
+	}
+}
+
 var (
 	fine    = checkup.Finding{ID: "fine", Level: checkup.OK, Message: "first"}
 	noted   = checkup.Finding{ID: "noted", Level: checkup.Note, Message: "second"}

@@ -228,6 +228,7 @@ func TestOwnTableIsNotSurveyed(t *testing.T) {
 		t.Run(string(hook), func(t *testing.T) {
 			inNamespace(t)
 			install(t, hook)
+			nftCommand(t, "table inet ssmonitor { chain theirs { type filter hook input priority filter + 50; policy drop; tcp dport 1 counter; tcp dport 2 drop; }; }")
 			nftCommand(t, "table arp filter { chain input { type filter hook input priority 0; policy drop; }; }")
 			before := nftCommand(t, "list ruleset")
 			wantSurvey(t, Survey{})
