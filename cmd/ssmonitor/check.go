@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
@@ -22,173 +21,168 @@ import (
 // agentPatience bounds how long the agent may take to answer.
 const agentPatience = 5 * time.Second
 
-// errChecked ends a check that found something wrong: its findings, which are
-// printed, have said what.
-var errChecked = errors.New("something is wrong here: what, and what to do, is said above")
+// Exit statuses of check beyond those of every command.
+const (
+	exitUnknown        = 3 // something could not be checked, and nothing is wrong
+	exitNagiosCritical = 2 // with --nagios, something is wrong
+)
+
+// checkStatus ends a check with an exit status. The findings are printed by
+// then, so execute prints nothing more.
+type checkStatus int
+
+func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with status %d", int(s)) }
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "what is right and wrong here, each with what to do",
-		Description: "check looks at all that the counting needs: the kernel, Shadowsocks' configurations and the list of\n" +
-			"ports, the table of counters and what the rest of the firewall does to the packets, the agent with\n" +
-			"its socket and its CSV file, Netdata, and what is left of a set-up with iptables and a script.\n" +
-			"It changes nothing. Each line begins with one of\n\n" +
+		Description: "check looks at everything that counting depends on: the settings, the kernel,\n" +
+			"Shadowsocks' configurations and the list of ports, the table of counters and\n" +
+			"what the rest of the firewall does to the packets, the agent with its socket\n" +
+			"and its CSV file, Netdata, and what is left of a setup with iptables and a\n" +
+			"script. It changes nothing. Each line begins with one of\n\n" +
 			"   ok       as it should be\n" +
 			"   note     worth knowing\n" +
-			"   WRONG    does not work; the lines below it say what to do\n" +
-			"   unseen   could not be looked at; the lines below it say how to see it\n\n" +
-			"Root sees everything, anybody else less. Give check the flags that setup and run are started with,\n" +
-			"if any; those in the configuration file are taken over.\n\n" +
-			"Exit status: 0 nothing that was seen is wrong, 1 something is, 2 wrong usage or configuration.\n\n" +
+			"   WRONG    does not work; the lines below say what to do\n" +
+			"   unknown  could not be checked; the lines below say how to\n\n" +
+			"Root can check everything, other users less. Give check the flags that setup\n" +
+			"and run are started with, if any; those in the settings file are used anyway.\n" +
+			"If that file can't be read or has a mistake, check reports it and uses the\n" +
+			"defaults.\n\n" +
+			"Every finding has an id that stays the same between versions: see --json.\n\n" +
+			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage,\n" +
+			"3 nothing wrong was found, but something could not be checked.\n" +
+			"With --nagios: 0 OK, 2 CRITICAL or wrong usage, 3 UNKNOWN.\n\n" +
 			"Examples:\n\n" +
 			"   sudo ssmonitor check\n" +
 			"   ssmonitor check --shadowsocks /etc/shadowsocks/config.json\n" +
-			"   ssmonitor check --hook container",
+			"   ssmonitor check --hook container\n" +
+			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
+			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
 		Flags: append(sourceFlags(), stateFlag(), configFlag(), socketFlag(),
 			&cli.StringFlag{
 				Name: "csv", EnvVars: environment("csv"), TakesFile: true,
 				Value: filepath.Join(defaultRuntime, csvName),
 				Usage: "the `FILE` that the agent writes the rates to; empty: none",
 			},
+			&cli.BoolFlag{Name: "quiet", Usage: "print only what is wrong or unknown: nothing if all is well"},
+			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
+			&cli.BoolFlag{Name: "nagios", Usage: "print one line, and exit, as a Nagios plugin does"},
 		),
 		Action: check,
 	}
 }
 
 func check(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+	if err := noArguments(c); err != nil {
 		return err
 	}
-	options, err := tableOptions(c)
-	if err != nil {
-		return err
+	if c.Bool("json") && c.Bool("nagios") {
+		return wrongUsage(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
-	from, err := portSources(c)
+	options, from, settingsErr, err := checkSettings(c)
 	if err != nil {
 		return err
 	}
 	if len(from.Shadowsocks) == 0 {
 		from.SearchRoot = "/"
 	}
-	looking := &checking{machine: checkup.ThisMachine(), options: options}
-	looking.all(c, from)
-	if err := checkup.Write(c.App.Writer, looking.findings); err != nil {
+	task := &checkup.Check{
+		SettingsErr: settingsErr,
+		Sources:     from,
+		List:        c.String("ports"),
+		State:       stateDirectory(c),
+		Socket:      c.String("socket"),
+		CSV:         c.String("csv"),
+		Group:       socketGroup,
+		Interval:    defaultInterval,
+		Hook:        string(options.Hook),
+		Own:         string(options.Own),
+	}
+	// Without an owner: to try one would change the ruleset for a moment.
+	table, err := nft.Open(nft.Options{Hook: options.Hook})
+	if err == nil {
+		defer func() { _ = table.Close() }()
+		task.Kernel = &checkedKernel{table}
+	}
+	task.KernelErr = err
+	task.Agent = agentState(c.Context, task.State, task.Socket)
+	task.Machine = checkup.ThisMachine()
+	findings := task.Findings()
+	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err
 	}
-	if checkup.HasWrong(looking.findings) {
-		return errChecked
-	}
-	return nil
+	return statusOf(checkup.Result(findings), c.Bool("nagios"))
 }
 
-// checking gathers the findings.
-type checking struct {
-	machine  *checkup.Machine
-	options  nft.Options
-	findings []checkup.Finding
-
-	running bool               // an agent does
-	report  *accounting.Report // its answer, or nil
+// checkSettings returns how to count and where the ports come from. The mistakes
+// of the settings file are settingsErr, and the flags and the environment apply
+// without it; mistakes of the command line are err.
+func checkSettings(c *cli.Context) (options nft.Options, from sources.Sources, settingsErr, err error) {
+	parse := func() (nft.Options, sources.Sources, error) {
+		options, optionsErr := tableOptions(c)
+		from, sourcesErr := portSources(c)
+		return options, from, errors.Join(optionsErr, sourcesErr)
+	}
+	if options, from, err = parse(); err != nil {
+		return options, from, nil, err
+	}
+	switch settingsErr = applyConfig(c); {
+	case errors.Is(settingsErr, fs.ErrNotExist): // the default may be missing, a file that was named may not
+		return options, from, nil, settingsErr
+	case settingsErr != nil:
+		return options, from, settingsErr, nil
+	}
+	withFile, fromFile, settingsErr := parse()
+	if settingsErr != nil {
+		return options, from, fmt.Errorf("reading the settings: %s: %w", configPath(c.String("config")), settingsErr), nil
+	}
+	return withFile, fromFile, nil, nil
 }
 
-func (k *checking) add(findings ...checkup.Finding) { k.findings = append(k.findings, findings...) }
-
-func (k *checking) say(level checkup.Level, what, do string) {
-	k.add(checkup.Finding{Level: level, What: what, Do: do})
-}
-
-// all looks at one thing after the other, in the order in which one would mend
-// them.
-func (k *checking) all(c *cli.Context, from sources.Sources) {
-	table := k.kernel()
-	if table != nil {
-		defer func() { _ = table.Close() }()
+// agentState asks the agent for its report and the state directory for its
+// holder.
+func agentState(ctx context.Context, state, socket string) (agent checkup.AgentState) {
+	holder, err := store.Holder(state)
+	if holder != nil {
+		agent.Holder = checkup.Holder{PID: holder.PID, Command: holder.Holder}
 	}
-	socket, csv := c.String("socket"), c.String("csv")
-	k.agent(c.Context, stateDirectory(c), socket)
-	ports := k.ports(c.String("ports"), from)
-	if table != nil {
-		k.table(table, ports)
-		k.neighbours(table, ports)
-	}
-	if socket != "" {
-		k.add(k.machine.Socket(socket, socketGroup)...)
-	}
-	if csv != "" {
-		k.add(k.machine.CSV(csv, k.interval(), k.running)...)
-	}
-	if socket != "" {
-		k.add(k.machine.Netdata(socket, socketGroup)...)
-	}
-	k.add(k.machine.Leftovers(csv)...)
-}
-
-// agent finds out whether one runs: it answers on the socket, or holds the
-// state.
-func (k *checking) agent(ctx context.Context, state, socket string) {
-	holder, holderErr := store.Holder(state)
-	k.running = holder != nil && holder.Holder == "run"
-	var askErr error
+	agent.HolderErr = err
 	if socket != "" {
 		ctx, cancel := context.WithTimeout(ctx, agentPatience)
 		defer cancel()
-		k.report, askErr = output.NewClient(socket).Report(ctx)
-		k.running = k.running || k.report != nil
+		agent.Report, agent.ReportErr = output.NewClient(socket).Report(ctx)
+		agent.NotListening = errors.Is(agent.ReportErr, output.ErrAgentNotRunning)
 	}
+	return agent
+}
+
+func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) error {
+	quiet := c.Bool("quiet")
 	switch {
-	case k.report != nil:
-		k.say(checkup.OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", socket,
-			describeCount(len(k.report.Ports)), time.Since(k.report.Time).Round(100*time.Millisecond)), "")
-	case errors.Is(askErr, fs.ErrPermission):
-		k.say(checkup.Unseen, "whether the agent answers on "+socket+": this user may not connect",
-			checkup.AsRoot+"\nor add the user to the socket's group: usermod --append --groups "+socketGroup+" USER")
-	case k.running && socket != "":
-		k.say(checkup.Wrong, fmt.Sprintf("the agent, process %d, gives no answer on %s: %v", holder.PID, socket, askErr),
-			"name the socket that it listens on with --socket\nor start it again: systemctl restart ssmonitor")
-	case k.running:
-		k.say(checkup.OK, fmt.Sprintf("the agent is running: process %d holds %s", holder.PID, state), "")
-	case holder != nil:
-		k.say(checkup.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", holder.PID, holder.Holder, state), "")
-	case socket != "" && !errors.Is(askErr, output.ErrAgentNotRunning):
-		k.say(checkup.Wrong, askErr.Error(), "see its log: journalctl --unit ssmonitor")
-	case errors.Is(holderErr, fs.ErrPermission) && socket == "":
-		k.say(checkup.Unseen, "whether an agent is running: "+holderErr.Error(), checkup.AsRoot)
-	case holderErr != nil && !errors.Is(holderErr, fs.ErrPermission):
-		k.add(checkup.Failure(holderErr, "see that --state names the directory of the agent"))
-	default:
-		k.say(checkup.Wrong, "no agent is running: nothing is published, and the totals are not kept",
-			"start it: systemctl enable --now ssmonitor (or, by hand, ssmonitor run)")
+	case c.Bool("nagios"):
+		return checkup.WriteNagios(w, findings)
+	case c.Bool("json"):
+		return checkup.WriteJSON(w, findings, quiet)
+	case quiet:
+		return checkup.WriteText(w, checkup.Problems(findings))
 	}
+	if err := checkup.WriteText(w, findings); err != nil {
+		return err
+	}
+	return checkup.WriteSummary(w, findings)
 }
 
-// interval is the agent's, as far as it is known.
-func (k *checking) interval() time.Duration {
-	if k.report != nil && k.report.Interval > 0 {
-		return k.report.Interval
+// statusOf returns the exit status of a check as an error, nil for 0.
+func statusOf(result checkup.Level, nagios bool) error {
+	switch {
+	case result == checkup.Unknown:
+		return checkStatus(exitUnknown)
+	case result == checkup.Wrong && nagios:
+		return checkStatus(exitNagiosCritical)
+	case result == checkup.Wrong:
+		return checkStatus(exitFailed)
 	}
-	return defaultInterval
-}
-
-// ports looks at where they come from and returns what is to be counted.
-func (k *checking) ports(list string, from sources.Sources) accounting.Ports {
-	if from.SearchRoot != "" && os.Geteuid() != 0 {
-		k.say(checkup.Unseen, "configurations in directories that only root may look into", checkup.AsRoot)
-	}
-	found, err := sources.Follow(from).Load()
-	k.add(checkup.Configurations(found, err)...)
-	findings, ports := checkup.List(list, found.Ports, k.counted())
-	k.add(findings...)
-	return ports
-}
-
-// counted returns the ports of the agent that answered.
-func (k *checking) counted() (ports accounting.Ports) {
-	if k.report == nil {
-		return nil
-	}
-	for _, port := range k.report.Ports {
-		ports = append(ports, port.Port)
-	}
-	return ports
+	return nil
 }

@@ -2,154 +2,56 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"encoding/json"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"ssmonitor/internal/testkit"
 )
 
-// argumentsVariable makes the test binary the program: see TestProgram.
-const argumentsVariable = "SSMONITOR_TEST_ARGUMENTS"
-
-// TestProgram is not a test of its own: the others start it as the program.
-func TestProgram(*testing.T) {
-	arguments := os.Getenv(argumentsVariable)
-	if arguments == "" {
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	os.Exit(execute(ctx, strings.Split(arguments, "\n"), os.Stdout, os.Stderr))
-}
-
-// place is a network namespace and the files of an agent in it.
-type place struct {
-	t                                *testing.T
-	directory                        string
-	config, list, state, socket, csv string
-}
-
-// newPlace moves the test into a network namespace of its own.
-func newPlace(t *testing.T) *place {
+// healthy is the status of a check that finds nothing wrong here. The host decides
+// whether it has rules of iptables-legacy, which can't be checked.
+func healthy(t *testing.T) int {
 	t.Helper()
-	testkit.NetworkNamespace(t)
-	// Not t.TempDir(), whose paths are too long for a socket.
-	directory, err := os.MkdirTemp("", "check")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	in := func(name string) string { return filepath.Join(directory, name) }
-	p := &place{t, directory, in("config.json"), in("ports"), in("state"), in("private/socket"), in("ssmonitor.csv")}
-	if err := os.Mkdir(in("private"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	p.configure(`{"port_password": {"20000": "secret", "20001": "secret"}}`)
-	return p
-}
-
-func (p *place) configure(content string) {
-	p.t.Helper()
-	if err := os.WriteFile(p.config, []byte(content), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *place) nft(script string) {
-	p.t.Helper()
-	testkit.NFT(p.t, script)
-}
-
-func (p *place) setup() {
-	p.t.Helper()
-	arguments := []string{"ssmonitor", "setup", "--shadowsocks", p.config, "--ports", p.list}
-	var output bytes.Buffer
-	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
-		p.t.Fatalf("setup ended with %d:\n%s", status, &output)
-	}
-}
-
-// program prepares the program as a process of its own in the namespace.
-func (p *place) program(arguments ...string) *exec.Cmd {
-	// The link leads a user to the binary who could not reach its directory.
-	command := exec.Command("/proc/self/exe", "-test.run", "^TestProgram$")
-	command.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(append([]string{"ssmonitor"}, arguments...), "\n"))
-	command.Dir = "/"
-	return command
-}
-
-// agent starts the agent and waits until it has published.
-func (p *place) agent(socket string) {
-	p.t.Helper()
-	command := p.program("run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms")
-	var log bytes.Buffer
-	command.Stderr = &log
-	if err := command.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		if err := command.Wait(); err != nil {
-			p.t.Errorf("the agent: %v\n%s", err, &log)
-		}
-	})
-	testkit.Eventually(p.t, 20*time.Second, func() error {
-		_, err := os.Stat(p.csv)
-		return err
-	})
-}
-
-func (p *place) checkArguments(socket string) []string {
-	return []string{"check", "--shadowsocks", p.config, "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
-}
-
-// wantCheck checks and compares the status, and that each of the parts is in
-// one line and the line behind it of what is printed.
-func (p *place) wantCheck(socket string, status int, parts ...string) string {
-	p.t.Helper()
-	var stdout, stderr bytes.Buffer
-	got := execute(context.Background(), append([]string{"ssmonitor"}, p.checkArguments(socket)...), &stdout, &stderr)
-	if got != status {
-		p.t.Errorf("ended with %d, want %d:\n%s%s", got, status, &stdout, &stderr)
-	}
-	wantParts(p.t, stdout.String(), parts...)
-	return stdout.String()
-}
-
-func wantParts(t *testing.T, output string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(output, part) {
-			t.Errorf("%q is not in\n%s", part, output)
+	for _, file := range []string{"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"} {
+		if names, err := os.ReadFile(file); err == nil && (bytes.Contains(names, []byte("nat")) || bytes.Contains(names, []byte("filter"))) {
+			return exitUnknown
 		}
 	}
-	if strings.Contains(output, "secret") {
-		t.Errorf("a password is in\n%s", output)
-	}
+	return exitDone
 }
 
-func TestCheckFindsAllRight(t *testing.T) {
+func TestCheckOfAHealthyAgent(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
 	p.agent("")
-	p.wantCheck("", exitDone,
-		"ok      CAP_NET_ADMIN is there", "ok      the kernel has references",
+	status := healthy(t)
+	p.wantCheck("", status, []string{
+		"ok      the kernel has nf_tables", "ok      the kernel has maps from ports",
 		"ok      the agent is running: process",
-		"ok      configuration "+p.config+" (port_password): ports 20000-20001",
-		"ok      list of ports "+p.list,
-		"ok      table inet ssmonitor counts 2 ports at the hook host",
-		"ok      CSV file "+p.csv,
-		"Nothing that was seen is wrong")
+		"ok      configuration " + p.config + " (port_password): ports 20000-20001",
+		"ok      list of ports " + p.list,
+		"ok      table inet ssmonitor counts 2 ports at hook host",
+		"ok      CSV file " + p.csv,
+		"\nNothing wrong was found",
+	})
+	if quiet := p.wantCheck("", status, nil, "--quiet"); status == exitDone && quiet != "" {
+		t.Errorf("--quiet printed\n%s", quiet)
+	}
+	if status == exitDone {
+		p.wantCheck("", status, []string{"SSMONITOR OK - ", " | wrong=0 unknown=0 "}, "--nagios")
+	}
+	var document struct {
+		Result   string
+		Findings []struct{ ID, Level string }
+	}
+	if err := json.Unmarshal([]byte(p.wantCheck("", status, nil, "--json")), &document); err != nil {
+		t.Fatal(err)
+	}
+	if len(document.Findings) < 7 || document.Findings[0].ID != "kernel-nf-tables" || document.Findings[0].Level != "ok" || document.Result == "wrong" {
+		t.Errorf("--json printed %+v", document)
+	}
 }
 
 func TestCheckOfARunningAgent(t *testing.T) {
@@ -157,129 +59,261 @@ func TestCheckOfARunningAgent(t *testing.T) {
 	p.setup()
 	p.agent(p.socket)
 	p.configure(`{"port_password": {"20000": "secret", "20001": "secret", "20002": "secret"}}`)
-	p.wantCheck(p.socket, exitFailed,
-		"ok      the agent answers on "+p.socket+": 2 ports, last read 0",
-		"WRONG   configured, but not in the list "+p.list+": port 20002\n          take them over: ssmonitor setup")
-	p.wantCheck(p.socket+"x", exitFailed, "gives no answer on", "name the socket that it listens on with --socket")
+	p.wantCheck(p.socket, exitFailed, []string{
+		"ok      the agent answers on " + p.socket + ": 2 ports, last read 0",
+		"WRONG   configured, but not in the list " + p.list + ": port 20002\n          update it: ssmonitor setup",
+	})
+	p.wantCheck(p.socket+"x", exitFailed, []string{"does not answer on", "name the socket that it listens on with --socket"})
 }
 
 func TestCheckBeforeSetup(t *testing.T) {
 	p := newPlace(t)
-	p.wantCheck(p.socket, exitFailed,
+	p.wantCheck(p.socket, exitFailed, []string{
 		"WRONG   no agent is running",
-		"WRONG   there is no list of ports "+p.list+": the agent has nothing to count\n          write it: ssmonitor setup",
-		"WRONG   table inet ssmonitor: the table does not exist\n          install it: ssmonitor setup")
+		"WRONG   there is no list of ports " + p.list + ": the agent has nothing to count\n          write it: ssmonitor setup",
+		"WRONG   table inet ssmonitor: the table does not exist\n          install it: ssmonitor setup",
+	})
+	quiet := p.wantCheck(p.socket, exitFailed, []string{"WRONG   no agent is running"}, "--quiet")
+	if strings.Contains(quiet, "ok  ") || strings.Contains(quiet, "note ") || strings.Contains(quiet, "things are wrong") {
+		t.Errorf("--quiet printed\n%s", quiet)
+	}
+	nagios := p.wantCheck(p.socket, exitNagiosCritical, []string{"SSMONITOR CRITICAL - no agent is running", "more problem"}, "--nagios")
+	if strings.Count(nagios, "\n") != 1 {
+		t.Errorf("--nagios printed more than a line:\n%s", nagios)
+	}
+	if document := p.wantCheck(p.socket, exitFailed, []string{`"result": "wrong"`, `"id": "port-list"`}, "--json", "--quiet"); strings.Contains(document, `"level": "ok"`) {
+		t.Errorf("--json --quiet printed\n%s", document)
+	}
+}
+
+// TestCheckOfConfigurations expects a line per bad file, and of a dangling link
+// the same as setup: a note.
+func TestCheckOfConfigurations(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	dangling := filepath.Join(p.directory, "configurations", "dangling.json")
+	if err := os.Mkdir(filepath.Dir(dangling), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", dangling); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(dangling), "good.json"), []byte(`{"server_port": 20000}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(p.directory, "broken.json")
+	if err := os.WriteFile(broken, []byte(`{"port_password": {`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(p.directory, "missing.json")
+
+	output := p.wantCheck(p.socket, exitFailed, []string{
+		"ok      configuration " + p.config, "WRONG   reading a Shadowsocks configuration: " + broken,
+		"WRONG   reading a Shadowsocks configuration: stat " + missing, "note    reading a Shadowsocks configuration: stat " + dangling,
+	}, "--shadowsocks", filepath.Dir(dangling), "--shadowsocks", broken, "--shadowsocks", missing)
+	if strings.Count(output, "WRONG") != 3 { // and no agent is running
+		t.Errorf("want a line per bad file:\n%s", output)
+	}
+	_, _, stderr := call(t, "setup", "--dry-run", "--shadowsocks", filepath.Dir(dangling), "--ports", p.list)
+	wantParts(t, stderr, "note: reading a Shadowsocks configuration: stat "+dangling)
 }
 
 func TestCheckOfTheRuleset(t *testing.T) {
-	for name, test := range map[string]struct {
-		script string
+	for _, test := range []struct {
+		name   string
 		hook   string
+		script string
 		want   []string
 	}{
-		"a published port": {
+		{
+			"published port", "host",
 			`table ip nat {
 				chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
 				chain DOCKER { iifname != "docker0" tcp dport 20001 dnat to 172.17.0.2:8388; }
-			}`, "host",
-			[]string{"WRONG   port 20001: sent on to 172.17.0.2:8388 in ip nat DOCKER, before the hook host could count\n" +
-				`          count where containers are published: write "hook: container"`},
+			}`,
+			[]string{"WRONG   port 20001: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, before hook host can count\n" +
+				`          count at the hook for containers: write "hook: container"`},
 		},
-		"a published port, hook container": {
-			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20000-30000 dnat to 172.17.0.2; }; }`, "container",
-			[]string{"ok      ports 20000-20001: sent on to 172.17.0.2 in ip nat PREROUTING, and counted before"},
+		{
+			"published port, hook container", "container",
+			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20000-30000 dnat to 172.17.0.2; }; }`,
+			[]string{"ok      ports 20000-20001: redirected to 172.17.0.2 by chain ip nat PREROUTING, after being counted"},
 		},
-		"another port of this host": {
-			`table inet nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20001 redirect to :8388; }; }`, "host",
-			[]string{"WRONG   port 20001: sent on to port 8388 in inet nat PREROUTING"},
+		{
+			"another port of this host", "host",
+			`table inet nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20001 redirect to :8388; }; }`,
+			[]string{"WRONG   port 20001: redirected to port 8388 by chain inet nat PREROUTING"},
 		},
-		"to where it went anyway": {
-			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; tcp dport 20001 dnat to 127.0.0.1:20001; tcp dport 443 redirect to :20001; }; }`, "host",
+		{
+			"to where it went anyway", "host",
+			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; tcp dport 20001 dnat to 127.0.0.1:20001; tcp dport 443 redirect to :20001; }; }`,
 			[]string{"ok      table inet ssmonitor counts 2 ports"},
 		},
-		"rules that count too": {
+		{
+			"rules that count too", "host",
 			`table ip filter {
-				chain INPUT { type filter hook input priority filter; tcp dport 20000 counter; tcp dport 20001 counter; }
-				chain OUTPUT { type filter hook output priority filter; tcp sport 20000 counter; }
-			}`, "host",
-			[]string{"note    chain ip filter INPUT has rules that only count a port, 2 of them", "note    chain ip filter OUTPUT", "README"},
+				chain INPUT { type filter hook input priority filter; tcp dport 20000 counter; udp dport 20001 counter; }
+				chain OUTPUT { type filter hook output priority filter; udp sport 20000 counter; }
+				chain FORWARD { type filter hook forward priority filter; udp dport 20000 counter; tcp sport 20000 counter; }
+			}`,
+			[]string{"note    chain ip filter INPUT has 2 rules that only count a port", "note    chain ip filter OUTPUT has 1 rule that only counts a port",
+				"note    chain ip filter FORWARD has 2 rules", "README"},
 		},
-		"a late filter": {
-			`table inet late { chain c { type filter hook input priority security; policy drop; }; }`, "host",
+		{
+			"chain that drops later", "host",
+			`table inet late { chain c { type filter hook input priority security; policy drop; }; }`,
 			[]string{"note    chain inet late c may drop packets after they were counted"},
 		},
-		"a lost rule": {
-			`flush chain inet ssmonitor input`, "host",
+		{
+			"lost rule", "host",
+			`flush chain inet ssmonitor input`,
 			[]string{"WRONG   table inet ssmonitor: chain input has lost its rule\n          install it: ssmonitor setup"},
 		},
-		"another's table": {
-			`delete table inet ssmonitor; add table inet ssmonitor`, "host",
+		{
+			"foreign table", "host",
+			`delete table inet ssmonitor; add table inet ssmonitor`,
 			[]string{"WRONG   table inet ssmonitor was made by somebody else", "nft list table inet ssmonitor"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
 			t.Setenv("SSMONITOR_HOOK", test.hook)
 			p.setup()
 			p.nft(test.script)
-			output := p.wantCheck(p.socket, exitFailed, test.want...)
+			output := p.wantCheck(p.socket, exitFailed, test.want)
 			wrong := strings.Count(output, "WRONG") - 1 // no agent is running
-			if wantWrong := strings.Count(strings.Join(test.want, "\n"), "WRONG"); wrong != wantWrong {
-				t.Errorf("%d more things are wrong than that no agent is running, want %d:\n%s", wrong, wantWrong, output)
+			if want := strings.Count(strings.Join(test.want, "\n"), "WRONG"); wrong != want {
+				t.Errorf("%d more things are wrong than that no agent is running, want %d:\n%s", wrong, want, output)
 			}
 		})
 	}
 }
 
-// TestCheckWithoutRights runs it as nobody: what can't be seen is said, and is
-// no failure.
+// checkAsNobody runs the program as user nobody.
+func (p *place) checkAsNobody(arguments ...string) (output string, status int) {
+	p.t.Helper()
+	command := p.program(arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	text, err := command.CombinedOutput()
+	if err != nil && command.ProcessState == nil {
+		p.t.Fatal(err)
+	}
+	return string(text), command.ProcessState.ExitCode()
+}
+
+// TestCheckWithoutRights expects unknown findings, and no failure, of a user who
+// may not look.
 func TestCheckWithoutRights(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
 	p.agent(p.socket)
-	check := func(arguments ...string) (string, int) {
-		command := p.program(arguments...)
-		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		var stdout, stderr bytes.Buffer
-		command.Stdout, command.Stderr = &stdout, &stderr
-		if err := command.Run(); err != nil && command.ProcessState == nil {
-			t.Fatal(err)
-		}
-		return stdout.String() + stderr.String(), command.ProcessState.ExitCode()
-	}
-	output, status := check(p.checkArguments(p.socket)...)
-	if status != exitDone {
-		t.Errorf("ended with %d:\n%s", status, output)
+	output, status := p.checkAsNobody(p.checkArguments(p.socket)...)
+	if status != exitUnknown {
+		t.Errorf("ended with %d, want %d:\n%s", status, exitUnknown, output)
 	}
 	wantParts(t, output,
-		"unseen  the kernel, its counters and the firewall: CAP_NET_ADMIN is missing\n          run it as root: sudo ssmonitor check",
-		"unseen  whether the agent answers on "+p.socket,
-		"unseen  reading a Shadowsocks configuration: open "+p.config+": permission denied",
+		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing\n          run it as root: sudo ssmonitor check",
+		"unknown the agent on "+p.socket+" can't be asked",
+		"unknown reading a Shadowsocks configuration: open "+p.config+": permission denied",
 		"ok      list of ports "+p.list,
 		"ok      CSV file "+p.csv,
-		"Nothing that was seen is wrong", "could not be seen")
+		"Nothing wrong was found", "could not be checked")
 
-	output, _ = check("check", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")
-	wantParts(t, output, "unseen  configurations in directories that only root may look into",
-		"unseen  whether an agent is running")
+	broken := filepath.Join(p.directory, "broken.json")
+	if err := os.WriteFile(broken, []byte(`{"port_password": {`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--shadowsocks", broken)...)
+	if status != exitFailed {
+		t.Errorf("a broken file beside an unreadable one: ended with %d, want %d:\n%s", status, exitFailed, output)
+	}
+	wantParts(t, output, "unknown reading a Shadowsocks configuration: open "+p.config, "WRONG   reading a Shadowsocks configuration: "+broken)
+
+	output, _ = p.checkAsNobody("check", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")
+	wantParts(t, output, "unknown configurations in directories that only root can read can't be found",
+		"unknown whether an agent is running can't be seen")
+	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--nagios")...)
+	if status != exitUnknown {
+		t.Errorf("--nagios: ended with %d, want %d:\n%s", status, exitUnknown, output)
+	}
+	wantParts(t, output, "SSMONITOR UNKNOWN - the kernel")
+}
+
+// TestCheckOfSettings expects mistakes in the settings as findings of a check that
+// goes on with the flags.
+func TestCheckOfSettings(t *testing.T) {
+	for _, test := range []struct {
+		name, settings string
+		mode           os.FileMode
+		nobody         bool
+		want           []string
+	}{
+		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "[1:1]", "this check uses defaults"}},
+		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", `hook "nosuch" is unknown`}},
+		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "80a"}},
+		{"not readable", "hook: host\n", 0o600, true, []string{"unknown reading the settings", "permission denied\n          run it as root"}},
+		{"mistake, as nobody", "hooks: host\n", 0o644, true, []string{"WRONG   reading the settings"}},
+		{"right", "hook: container\n", 0o644, false, []string{"at hook container"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlace(t)
+			p.setup("--hook", "container")
+			config := filepath.Join(p.directory, "config.yaml")
+			if err := os.WriteFile(config, []byte(test.settings), test.mode); err != nil {
+				t.Fatal(err)
+			}
+			arguments := append(p.checkArguments(p.socket), "--config", config)
+			var output string
+			if test.nobody {
+				output, _ = p.checkAsNobody(arguments...)
+			} else {
+				_, output, _ = call(t, arguments...)
+			}
+			wantParts(t, output, append(test.want, "list of ports "+p.list)...)
+		})
+	}
 }
 
 func TestCheckUsage(t *testing.T) {
-	for arguments, want := range map[string]string{
-		"check something":     `"something" is not expected here`,
-		"check --hook nosuch": `hook "nosuch" is unknown`,
-		"check --port 80a":    `80a`,
-		"check --nosuch":      "see ssmonitor check --help",
+	for _, test := range []struct{ name, want string }{ // the name is the command line
+		{"check something", `"something" is not expected here`},
+		{"check --hook nosuch", `hook "nosuch" is unknown`},
+		{"check --port 80a", `80a`},
+		{"check --nosuch", "see ssmonitor check --help"},
+		{"check --json --nagios", "exclude each other"},
+		{"check --config /nosuch/config.yaml", "/nosuch/config.yaml"},
 	} {
-		var stdout, stderr bytes.Buffer
-		status := execute(context.Background(), append([]string{"ssmonitor"}, strings.Fields(arguments)...), &stdout, &stderr)
-		if status != exitUsage || !strings.Contains(stderr.String(), want) {
-			t.Errorf("%s: ended with %d and said %s", arguments, status, &stderr)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			status, stdout, stderr := call(t, strings.Fields(test.name)...)
+			if status != exitUsage || !strings.Contains(stderr, test.want) || stdout != "" {
+				t.Errorf("ended with %d, %q on stdout and %q on stderr, want %d and %q", status, stdout, stderr, exitUsage, test.want)
+			}
+		})
 	}
-	var help bytes.Buffer
-	if status := execute(context.Background(), []string{"ssmonitor", "check", "--help"}, &help, &help); status != exitDone {
+	status, help, _ := call(t, "check", "--help")
+	if status != exitDone {
 		t.Errorf("--help ended with %d", status)
 	}
-	wantParts(t, help.String(), "unseen   could not be looked at", "Exit status: 0", "sudo ssmonitor check", "--csv FILE")
+	wantParts(t, help, "unknown  could not be checked", "Exit status: 0", "sudo ssmonitor check", "--csv FILE", "--json", "--quiet", "--nagios")
+}
+
+// TestCheckFailsOnce expects one line for an output that can't be written.
+func TestCheckFailsOnce(t *testing.T) {
+	p := newPlace(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	for _, form := range []string{"", "--quiet", "--json", "--nagios"} {
+		arguments := append([]string{"ssmonitor"}, p.checkArguments(p.socket)...)
+		if form != "" {
+			arguments = append(arguments, form)
+		}
+		var stderr bytes.Buffer
+		status := execute(t.Context(), arguments, full, &stderr)
+		if status != exitFailed || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: ended with %d and said %q, want %d and a line", form, status, &stderr, exitFailed)
+		}
+	}
 }

@@ -33,14 +33,15 @@ func main() {
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	err := newApp(stdout, stderr).RunContext(ctx, pluginArguments(arguments))
+	status := checkStatus(exitFailed)
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 		return exitUsage
-	case errors.Is(err, errChecked):
-		return exitFailed // check has said what is wrong
+	case errors.As(err, &status):
+		return int(status) // the findings are printed
 	}
 	fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 	return exitFailed

@@ -1,66 +1,81 @@
-// Package checkup looks at what is around the agent and says what is right and
-// wrong, each with what to do: the list of ports beside Shadowsocks'
-// configurations, the socket, the CSV file, Netdata, and what is left of the
-// set-up that ssmonitor replaces. It changes nothing, and says what it could
-// not see.
 package checkup
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"strings"
+	"slices"
 )
 
-// Level says what a finding amounts to.
+// Level is the result of one check.
 type Level int
 
-// The levels. Only Wrong makes a check fail.
+// The levels, from the best to the worst.
 const (
-	OK     Level = iota // as it should be
-	Note                // worth knowing
-	Wrong               // something does not work
-	Unseen              // the calling user may not see it
+	OK      Level = iota // as it should be
+	Note                 // worth knowing
+	Unknown              // could not be checked
+	Wrong                // does not work
 )
 
-// String returns the word that begins a finding's line.
+var levelNames = [...]string{OK: "ok", Note: "note", Unknown: "unknown", Wrong: "wrong"}
+
+// String returns the level's name in JSON: ok, note, unknown or wrong.
 func (l Level) String() string {
-	switch l {
-	case OK:
-		return "ok"
-	case Note:
-		return "note"
-	case Wrong:
-		return "WRONG"
-	case Unseen:
-		return "unseen"
+	if l < 0 || int(l) >= len(levelNames) {
+		return fmt.Sprintf("level %d", int(l))
 	}
-	return fmt.Sprintf("level %d", int(l))
+	return levelNames[l]
 }
 
-// Finding is one thing that was looked at.
+// MarshalText implements encoding.TextMarshaler.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// Finding is the result of one check of one thing.
 type Finding struct {
-	Level Level
-	What  string
-	Do    string // what to do about it, in lines; empty: nothing
+	ID      ID
+	Level   Level
+	Subject string // the file, chain or socket that it is about, where there is one
+	Message string
+	Remedy  string // what to do about it, in lines; empty: nothing
 }
 
-// AsRoot is what to do about most that could not be seen.
-const AsRoot = "run it as root: sudo ssmonitor check"
+const (
+	// asRoot is the remedy for most of what is Unknown.
+	asRoot = "run it as root: sudo ssmonitor check"
+	// migration is the remedy for what is left of the setup that ssmonitor
+	// replaces.
+	migration = "see the section on migration in the README"
+	// seeLog is the remedy where the agent has logged the reason.
+	seeLog = "see the agent's log: journalctl --unit ssmonitor"
+	// startAgent is the remedy where nothing runs.
+	startAgent = "start the agent: systemctl enable --now ssmonitor (or, by hand, ssmonitor run)"
+)
 
-// Failure is a finding about something that could not be looked at: Unseen
-// where the user may not, else Wrong with what to do.
-func Failure(err error, do string) Finding {
+// failure returns the finding for an error: Unknown if the user lacks the
+// permission, else Wrong with the remedy.
+func failure(id ID, subject string, err error, remedy string) Finding {
 	if errors.Is(err, fs.ErrPermission) {
-		return Finding{Unseen, err.Error(), AsRoot}
+		return Finding{id, Unknown, subject, err.Error(), asRoot}
 	}
-	return Finding{Wrong, err.Error(), do}
+	return Finding{id, Wrong, subject, err.Error(), remedy}
 }
 
-// HasWrong tells whether the check has failed.
-func HasWrong(findings []Finding) bool { return count(findings, Wrong) > 0 }
+// Result returns the result of the whole check: Wrong if anything is wrong, else
+// Unknown if anything could not be checked, else OK.
+func Result(findings []Finding) Level {
+	for _, level := range [...]Level{Wrong, Unknown} {
+		if count(findings, level) > 0 {
+			return level
+		}
+	}
+	return OK
+}
+
+// Problems returns the findings that are Wrong or Unknown.
+func Problems(findings []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Level < Unknown })
+}
 
 func count(findings []Finding, level Level) (n int) {
 	for _, finding := range findings {
@@ -71,42 +86,10 @@ func count(findings []Finding, level Level) (n int) {
 	return n
 }
 
-// Write writes one line a finding, what to do indented below, and a summary of
-// one line at the end.
-func Write(w io.Writer, findings []Finding) error {
-	b := bufio.NewWriter(w)
-	for _, finding := range findings {
-		fmt.Fprintf(b, "%-8s%s\n", finding.Level, strings.ReplaceAll(finding.What, "\n", " "))
-		if finding.Do == "" {
-			continue
-		}
-		for line := range strings.SplitSeq(finding.Do, "\n") {
-			fmt.Fprintf(b, "          %s\n", line)
-		}
+// plural returns the number and the noun, with an s unless the number is 1.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	fmt.Fprintf(b, "\n%s\n", summary(findings))
-	return b.Flush()
-}
-
-func summary(findings []Finding) string {
-	var parts []string
-	switch wrong := count(findings, Wrong); wrong {
-	case 0:
-		parts = append(parts, "Nothing that was seen is wrong")
-	case 1:
-		parts = append(parts, "1 thing is wrong")
-	default:
-		parts = append(parts, fmt.Sprintf("%d things are wrong", wrong))
-	}
-	if unseen := count(findings, Unseen); unseen > 0 {
-		parts = append(parts, fmt.Sprintf("%d could not be seen", unseen))
-	}
-	switch notes := count(findings, Note); notes {
-	case 0:
-	case 1:
-		parts = append(parts, "1 note")
-	default:
-		parts = append(parts, fmt.Sprintf("%d notes", notes))
-	}
-	return strings.Join(parts, ", ") + "."
+	return fmt.Sprintf("%d %ss", n, noun)
 }

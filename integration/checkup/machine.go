@@ -12,44 +12,45 @@ import (
 	"time"
 )
 
-// Machine is the file system and the users that are looked at.
+// Machine is the file system and the users to check.
 type Machine struct {
 	Root string // the directory that paths begin at, / outside of tests
 	Now  time.Time
-	// Account and Group look up a name; for errors.As their errors are
-	// user.UnknownUserError and user.UnknownGroupError where there is none.
-	Account func(name string) (Account, error)
-	Group   func(name string) (uint32, error)
+	UID  int // of the calling user
+	// User and Group look up a name. For errors.As, their errors are
+	// user.UnknownUserError and user.UnknownGroupError if there is no such name.
+	User  func(name string) (User, error)
+	Group func(name string) (gid uint32, err error)
 }
 
-// Account is a user as the kernel knows one.
-type Account struct {
+// User is a user as the kernel knows one.
+type User struct {
 	ID     uint32
 	Groups []uint32
 }
 
-// ThisMachine is the machine that the program runs on.
+// ThisMachine returns the machine that the program runs on.
 func ThisMachine() *Machine {
-	return &Machine{Root: "/", Now: time.Now(), Account: lookupAccount, Group: lookupGroup}
+	return &Machine{Root: "/", Now: time.Now(), UID: os.Geteuid(), User: lookupUser, Group: lookupGroup}
 }
 
-func lookupAccount(name string) (Account, error) {
+func lookupUser(name string) (User, error) {
 	found, err := user.Lookup(name)
 	if err != nil {
-		return Account{}, err
+		return User{}, err
 	}
-	numbers, err := found.GroupIds()
+	gids, err := found.GroupIds()
 	if err != nil {
-		return Account{}, err
+		return User{}, err
 	}
-	var account Account
+	var account User
 	if account.ID, err = parseID(found.Uid); err != nil {
-		return Account{}, err
+		return User{}, err
 	}
-	for _, number := range numbers {
-		group, err := parseID(number)
+	for _, gid := range gids {
+		group, err := parseID(gid)
 		if err != nil {
-			return Account{}, err
+			return User{}, err
 		}
 		account.Groups = append(account.Groups, group)
 	}
@@ -67,7 +68,7 @@ func lookupGroup(name string) (uint32, error) {
 func parseID(text string) (uint32, error) {
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("user or group number %q: %w", text, err)
+		return 0, fmt.Errorf("user or group id %q: %w", text, err)
 	}
 	return uint32(id), nil
 }
@@ -79,8 +80,8 @@ func (m *Machine) exists(path string) bool {
 	return err == nil
 }
 
-// glob returns the paths that match, without the root. A directory that may not
-// be listed matches nothing.
+// glob returns the matching paths, without the root. A directory that the user
+// may not list matches nothing.
 func (m *Machine) glob(pattern string) (paths []string) {
 	names, err := fs.Glob(os.DirFS(m.Root), pattern[1:])
 	if err != nil { // the pattern is malformed
@@ -92,15 +93,15 @@ func (m *Machine) glob(pattern string) (paths []string) {
 	return paths
 }
 
-// enters tells whether the account may pass through a directory, as path
-// resolution of path_resolution(7) decides without capabilities.
-func (a Account) enters(directory fs.FileInfo) bool {
+// enters reports whether the user may pass through a directory: the rule of
+// path_resolution(7), without capabilities.
+func (u User) enters(directory fs.FileInfo) bool {
 	owner, ok := directory.Sys().(*syscall.Stat_t)
 	execute := fs.FileMode(0o001)
 	switch {
-	case ok && owner.Uid == a.ID:
+	case ok && owner.Uid == u.ID:
 		execute = 0o100
-	case ok && slices.Contains(a.Groups, owner.Gid):
+	case ok && slices.Contains(u.Groups, owner.Gid):
 		execute = 0o010
 	}
 	return directory.Mode()&execute != 0

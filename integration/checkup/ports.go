@@ -4,78 +4,78 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 )
 
-// Configurations says what the sources of ports gave, where err is that of
-// their Load.
+// Configurations returns the findings about Shadowsocks' configurations. found
+// and err are what Load of package sources returned.
 func Configurations(found sources.Result, err error) (findings []Finding) {
 	for _, config := range found.Configs {
-		findings = append(findings, Finding{OK,
+		findings = append(findings, Finding{Configuration, OK, config.Path,
 			fmt.Sprintf("configuration %s (%s): %s", config.Path, config.Form, DescribePorts(config.Ports)), ""})
 	}
 	for _, note := range found.Notes {
-		findings = append(findings, aboutConfiguration(note))
+		findings = append(findings, Finding{Configuration, Note, pathOf(note), note.Error(), ""})
 	}
-	for _, failure := range joined(err) {
-		findings = append(findings, Failure(failure, "mend the file, or name another"))
+	for _, err := range separate(err) {
+		findings = append(findings, failure(Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
 	if len(findings) == 0 && len(found.Ports) == 0 {
-		findings = append(findings, Finding{Note, "no Shadowsocks configuration was found in the usual places",
+		findings = append(findings, Finding{ConfigurationSearch, Note, "", "no Shadowsocks configuration was found in the usual places",
 			"if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
 	return findings
 }
 
-// joined returns the errors that errors.Join made one.
-func joined(err error) []error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		return several.Unwrap()
-	}
+// separate returns the errors that errors.Join has joined, at any depth.
+func separate(err error) (list []error) {
 	if err == nil {
 		return nil
 	}
-	return []error{err}
+	joined, ok := err.(interface{ Unwrap() []error })
+	// An error of fmt.Errorf may wrap several as well, and its text is more than
+	// theirs.
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
+		return []error{err}
+	}
+	for _, part := range joined.Unwrap() {
+		list = append(list, separate(part)...)
+	}
+	return list
 }
 
-// aboutConfiguration is about what a search met: it tells a file that can't be
-// understood from what is only worth knowing.
-func aboutConfiguration(err error) Finding {
-	broken := errors.As(err, new(*shadowsocks.SyntaxError)) || errors.As(err, new(*shadowsocks.ValueError)) ||
-		errors.Is(err, configfile.ErrNotRegular) || errors.Is(err, configfile.ErrTooLarge) || errors.Is(err, fs.ErrNotExist)
-	if broken || errors.Is(err, fs.ErrPermission) {
-		return Failure(err, "mend or remove the file: its ports are not counted")
+// pathOf returns the path that the operating system refused, if that was it.
+func pathOf(err error) string {
+	if refused := (*fs.PathError)(nil); errors.As(err, &refused) {
+		return refused.Path
 	}
-	return Finding{Note, err.Error(), ""}
+	return ""
 }
 
 // List compares the list of ports at path with the ports that were found and
-// with those that a running agent counts; either may be empty. It returns what
-// there is to be counted as well.
-func List(path string, found, counted accounting.Ports) ([]Finding, accounting.Ports) {
+// with those that a running agent serves; either may be empty. It also returns
+// the ports that should be counted.
+func List(path string, found, served accounting.Ports) ([]Finding, accounting.Ports) {
 	listed, err := portlist.Read(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(counted) > 0:
-		return []Finding{{Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", path), ""}}, counted
+	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
+		return []Finding{{PortList, Note, path, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", path), ""}}, served
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{{Wrong, fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", path), writeList(found)}}, found
+		return []Finding{{PortList, Wrong, path, fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", path), writeList(found)}}, found
 	case err != nil:
-		return []Finding{Failure(err, "write it anew: ssmonitor setup")}, counted
+		return []Finding{failure(PortList, path, err, "write it again: ssmonitor setup")}, served
 	case len(listed) == 0:
-		return []Finding{{Wrong, fmt.Sprintf("the list of ports %s is empty", path), writeList(found)}}, found
+		return []Finding{{PortList, Wrong, path, fmt.Sprintf("the list of ports %s is empty", path), writeList(found)}}, found
 	}
 	ports, _ := accounting.Union(listed)
-	findings := []Finding{{OK, fmt.Sprintf("list of ports %s: %s", path, DescribePorts(ports)), ""}}
-	return append(findings, compareList(path, ports, found, counted)...), ports
+	findings := []Finding{{PortList, OK, path, fmt.Sprintf("list of ports %s: %s", path, DescribePorts(ports)), ""}}
+	return append(findings, compareList(path, ports, found, served)...), ports
 }
 
+// writeList returns the remedy for a list that is missing or empty.
 func writeList(found accounting.Ports) string {
 	if len(found) > 0 {
 		return "write it: ssmonitor setup"
@@ -84,75 +84,33 @@ func writeList(found accounting.Ports) string {
 		"or Shadowsocks' configuration: ssmonitor setup --shadowsocks FILE"
 }
 
-func compareList(path string, listed, found, counted accounting.Ports) (findings []Finding) {
-	if lost := without(found, listed); len(lost) > 0 {
-		findings = append(findings, Finding{Wrong,
-			fmt.Sprintf("configured, but not in the list %s: %s", path, DescribePorts(lost)),
-			"take them over: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.path"})
+func compareList(path string, listed, found, served accounting.Ports) (findings []Finding) {
+	if missing := without(found, listed); len(missing) > 0 {
+		findings = append(findings, Finding{PortListIncomplete, Wrong, path,
+			fmt.Sprintf("configured, but not in the list %s: %s", path, DescribePorts(missing)),
+			"update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.path"})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
-		findings = append(findings, Finding{Note,
+		findings = append(findings, Finding{PortListExtra, Note, path,
 			fmt.Sprintf("in the list %s, but in no configuration that was found: %s", path, DescribePorts(extra)),
-			"nothing, if they were named with --port; else write the list anew: ssmonitor setup"})
+			"nothing, if they were named with --port; else write the list again: ssmonitor setup"})
 	}
-	if uncounted := without(listed, counted); len(uncounted) > 0 && len(counted) > 0 {
-		findings = append(findings, Finding{Wrong,
-			fmt.Sprintf("in the list %s, but not counted by the agent: %s", path, DescribePorts(uncounted)),
-			"let it read the list again: systemctl reload ssmonitor\nand see its log: journalctl --unit ssmonitor"})
+	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
+		findings = append(findings, Finding{PortListNotServed, Wrong, path,
+			fmt.Sprintf("in the list %s, but not counted by the agent: %s", path, DescribePorts(notServed)),
+			"have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
 	}
 	return findings
 }
 
-// without returns the ports of which others lacks a protocol, each with those
-// that it lacks.
-func without(ports, others accounting.Ports) (lost accounting.Ports) {
+// without returns the ports of which others lacks a protocol, each with the
+// protocols that are missing.
+func without(ports, others accounting.Ports) (missing accounting.Ports) {
 	for _, port := range ports {
 		other, _ := others.Find(port.Number)
 		if port.Protocols &^= other.Protocols; port.Protocols != 0 {
-			lost = append(lost, port)
+			missing = append(missing, port)
 		}
 	}
-	return lost
-}
-
-// DescribePorts names ports in words for people: neighbours as a range, a single
-// protocol by its name, and no more than the first few.
-func DescribePorts(ports []accounting.Port) string {
-	const most = 8
-	sorted, _ := accounting.Union(ports)
-	var ranges []string
-	for len(sorted) > 0 {
-		if len(ranges) == most {
-			ranges = append(ranges, fmt.Sprintf("and %d more", len(sorted)))
-			break
-		}
-		first, length := sorted[0], 1
-		for length < len(sorted) && sorted[length].Number == sorted[length-1].Number+1 && sorted[length].Protocols == first.Protocols {
-			length++
-		}
-		ranges = append(ranges, describeRange(first, sorted[length-1].Number))
-		sorted = sorted[length:]
-	}
-	if len(ranges) == 0 {
-		return "no port"
-	}
-	noun := "ports "
-	if len(ranges) == 1 && !strings.Contains(ranges[0], "-") {
-		noun = "port "
-	}
-	return noun + strings.Join(slices.Clip(ranges), ", ")
-}
-
-func describeRange(first accounting.Port, last uint16) string {
-	text := fmt.Sprint(first.Number)
-	if last != first.Number {
-		text += fmt.Sprintf("-%d", last)
-	}
-	switch first.Protocols {
-	case accounting.OnlyTCP:
-		return text + "/tcp"
-	case accounting.OnlyUDP:
-		return text + "/udp"
-	}
-	return text
+	return missing
 }

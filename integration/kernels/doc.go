@@ -1,10 +1,10 @@
-// Package kernels holds a test that runs the tests of package nft on the
-// kernels of Debian that the host does not run: 6.1, which can't keep an owned
-// table (flag persist), and 6.12, which can. All of them must pass on both,
+// Package kernels holds a test that runs the tests of packages nft and nft/survey
+// on the kernels of Debian that the host does not run: 6.1, which can't keep an
+// owned table (flag persist), and 6.12, which can. All of them must pass on both,
 // except those that -short skips.
 //
 // Each kernel boots in QEMU, emulated and without KVM, with an initramfs that
-// holds the static test binary, busybox as the shell, nft and iptables with
+// holds the static test binaries, busybox as the shell, nft and iptables with
 // their libraries, and netfilter's modules, which the kernel loads when it
 // needs them. The kernels come from the package sources of the host, the newest
 // of each series, and are unpacked into build/kernels; nothing is installed,

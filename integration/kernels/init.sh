@@ -16,7 +16,10 @@ cd /nft || poweroff -f
 # Closing the port waits until all of it is sent.
 {
     uname -r
-    ./nft.test -test.v -test.short -test.timeout=3m
-    echo "VM-RC=$?"
+    status=0
+    for binary in ./*.test; do
+        "$binary" -test.v -test.short -test.timeout=3m || status=$?
+    done
+    echo "VM-RC=$status"
 } >/dev/ttyS1 2>&1
 poweroff -f

@@ -17,8 +17,8 @@ import (
 //go:embed init.sh
 var initScript []byte
 
-// packInitramfs returns the file system in which the test binary runs.
-func packInitramfs(ctx context.Context, t *testing.T, kernel, binary string) []byte {
+// packInitramfs returns the file system in which the test binaries run.
+func packInitramfs(ctx context.Context, t *testing.T, kernel string, binaries []string) []byte {
 	t.Helper()
 	archive := &initramfs{names: make(map[string]bool)}
 	archive.add("init", executable, initScript)
@@ -28,7 +28,9 @@ func packInitramfs(ctx context.Context, t *testing.T, kernel, binary string) []b
 	for _, program := range append(neighbours, "busybox") {
 		archive.addProgram(ctx, t, program)
 	}
-	archive.addFile(t, "nft/nft.test", binary)
+	for _, binary := range binaries {
+		archive.addFile(t, "nft/"+filepath.Base(binary), binary)
+	}
 	archive.addFiles(t, "nft/testdata", "../../nft/testdata/*.*")
 	archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")
 	for _, name := range moduleFiles(t, kernel) {

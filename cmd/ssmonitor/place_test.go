@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"ssmonitor/internal/testkit"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// argumentsVariable turns the test binary into the program: see TestProgram.
+const argumentsVariable = "SSMONITOR_TEST_ARGUMENTS"
+
+// TestProgram is not a test: other tests start it as the program.
+func TestProgram(*testing.T) {
+	arguments := os.Getenv(argumentsVariable)
+	if arguments == "" {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	os.Exit(execute(ctx, strings.Split(arguments, "\n"), os.Stdout, os.Stderr))
+}
+
+// place is a network namespace with the files of one agent.
+type place struct {
+	t                                *testing.T
+	directory                        string
+	config, list, state, socket, csv string
+}
+
+// newPlace moves the test into a network namespace of its own.
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	testkit.NetworkNamespace(t)
+	// Not t.TempDir(), whose paths are too long for a socket.
+	directory, err := os.MkdirTemp("", "check")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in := func(name string) string { return filepath.Join(directory, name) }
+	p := &place{t, directory, in("config.json"), in("ports"), in("state"), in("private/socket"), in("ssmonitor.csv")}
+	if err := os.Mkdir(in("private"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.configure(`{"port_password": {"20000": "secret", "20001": "secret"}}`)
+	return p
+}
+
+func (p *place) configure(content string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.config, []byte(content), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) nft(script string) {
+	p.t.Helper()
+	testkit.NFT(p.t, script)
+}
+
+func (p *place) setup(more ...string) {
+	p.t.Helper()
+	arguments := append([]string{"ssmonitor", "setup", "--shadowsocks", p.config, "--ports", p.list}, more...)
+	var output bytes.Buffer
+	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
+		p.t.Fatalf("setup ended with %d:\n%s", status, &output)
+	}
+}
+
+// program prepares the program as a process of its own in the namespace.
+func (p *place) program(arguments ...string) *exec.Cmd {
+	// By this link, users who may not enter the binary's directory reach it.
+	command := exec.Command("/proc/self/exe", "-test.run", "^TestProgram$")
+	command.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(append([]string{"ssmonitor"}, arguments...), "\n"))
+	command.Dir = "/"
+	return command
+}
+
+// agent starts the agent and waits for its first CSV file.
+func (p *place) agent(socket string) {
+	p.t.Helper()
+	command := p.program("run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms")
+	var log bytes.Buffer
+	command.Stderr = &log
+	if err := command.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		if err := command.Wait(); err != nil {
+			p.t.Errorf("the agent: %v\n%s", err, &log)
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(p.csv); err == nil {
+			return
+		}
+	}
+	p.t.Fatal("the agent has written no CSV file within 20 s")
+}
+
+func (p *place) checkArguments(socket string) []string {
+	return []string{"check", "--shadowsocks", p.config, "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
+}
+
+// wantCheck runs check with more arguments and compares its exit status. Each of
+// the parts has to be in its output, and stderr has to stay empty.
+func (p *place) wantCheck(socket string, status int, parts []string, more ...string) string {
+	p.t.Helper()
+	got, stdout, stderr := call(p.t, append(p.checkArguments(socket), more...)...)
+	if got != status || stderr != "" {
+		p.t.Errorf("ended with %d and %q on stderr, want %d and nothing:\n%s", got, stderr, status, stdout)
+	}
+	wantParts(p.t, stdout, parts...)
+	return stdout
+}
+
+func wantParts(t *testing.T, output string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(output, part) {
+			t.Errorf("%q is not in\n%s", part, output)
+		}
+	}
+	if strings.Contains(output, "secret") {
+		t.Errorf("a password is in\n%s", output)
+	}
+}

@@ -1,0 +1,84 @@
+// Package checkup decides what is right and wrong around the agent, and what to
+// do about it: the settings, the kernel, Shadowsocks' configurations and the list
+// of ports, the rest of the firewall, the agent's outputs, Netdata, and what is
+// left of the setup that ssmonitor replaces. It changes nothing.
+//
+// What the kernel and the agent say reaches it as plain data: see [Kernel] and
+// [AgentState].
+package checkup
+
+import (
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/sources"
+)
+
+// Check is what to check.
+type Check struct {
+	Machine     *Machine
+	SettingsErr error // why the settings file was not applied, or nil
+	Sources     sources.Sources
+	List        string        // path of the list of ports
+	State       string        // directory of the totals
+	Socket      string        // path of the agent's socket; empty: it has none
+	CSV         string        // path of the CSV file; empty: there is none
+	Group       string        // whose members may connect to the socket
+	Interval    time.Duration // of an agent that does not say its own
+	Hook        string        // host or container
+	Own         string        // no, auto or yes
+
+	Kernel    Kernel // nil if KernelErr is not
+	KernelErr error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
+	Agent     AgentState
+}
+
+// Findings checks one thing after another, in the order in which one would fix
+// them.
+func (c *Check) Findings() []Finding {
+	var findings []Finding
+	add := func(more []Finding) { findings = append(findings, more...) }
+	if c.SettingsErr != nil {
+		add([]Finding{failure(Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults")})
+	}
+	add(c.kernel())
+	add(c.agent())
+	portFindings, ports := c.ports()
+	add(portFindings)
+	if c.Kernel != nil {
+		add(c.table(ports))
+		add(c.ruleset(ports))
+	}
+	if c.Socket != "" {
+		add(c.Machine.Socket(c.Socket, c.Group))
+	}
+	if c.CSV != "" {
+		add(c.Machine.CSV(c.CSV, c.interval(), c.Agent.running()))
+	}
+	if c.Socket != "" {
+		add(c.Machine.Netdata(c.Socket, c.Group))
+	}
+	add(c.Machine.Leftovers(c.CSV))
+	return findings
+}
+
+// interval returns the agent's, as far as it is known.
+func (c *Check) interval() time.Duration {
+	if report := c.Agent.Report; report != nil && report.Interval > 0 {
+		return report.Interval
+	}
+	return c.Interval
+}
+
+// ports checks the sources of ports and returns those that should be counted.
+func (c *Check) ports() ([]Finding, accounting.Ports) {
+	var findings []Finding
+	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
+		findings = append(findings, Finding{ConfigurationSearch, Unknown, "",
+			"configurations in directories that only root can read can't be found", asRoot})
+	}
+	found, err := sources.Follow(c.Sources).Load()
+	findings = append(findings, Configurations(found, err)...)
+	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
+	return append(findings, listFindings...), ports
+}

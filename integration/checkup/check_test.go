@@ -1,0 +1,196 @@
+package checkup_test
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/sources"
+)
+
+// answers is a kernel that gives fixed answers: the decisions are under test
+// here. The command's tests ask the real one.
+type answers struct {
+	support     checkup.Support
+	supportErr  error
+	differences []string
+	verifyErr   error
+	rules       checkup.Rules
+	rulesErr    error
+}
+
+func (a *answers) Support() (checkup.Support, error)         { return a.support, a.supportErr }
+func (a *answers) Verify(accounting.Ports) ([]string, error) { return a.differences, a.verifyErr }
+func (a *answers) Rules() (checkup.Rules, error)             { return a.rules, a.rulesErr }
+
+// newCheck returns a check of a machine where all is well, and its kernel.
+func newCheck(t *testing.T) (*checkup.Check, *answers) {
+	t.Helper()
+	m := newMachine(t)
+	kernel := &answers{support: checkup.Support{CounterMaps: true, OwnedTables: true}}
+	return &checkup.Check{
+		Machine: m.Machine, Kernel: kernel,
+		Sources: sources.Sources{Ports: portsOf(1, 2)}, List: list(t, "1\n2\n"), State: "/state", Group: group,
+		Interval: 2 * time.Second, Hook: "host", Own: "no",
+		Agent: checkup.AgentState{Holder: checkup.Holder{PID: 42, Command: "run"}},
+	}, kernel
+}
+
+// wantProblems compares the findings that are not ok.
+func wantProblems(t *testing.T, c *checkup.Check, want ...string) {
+	t.Helper()
+	var got []checkup.Finding
+	for _, finding := range c.Findings() {
+		if finding.Level != checkup.OK {
+			got = append(got, finding)
+		}
+	}
+	wantFindings(t, got, want...)
+}
+
+func TestFindings(t *testing.T) {
+	c, _ := newCheck(t)
+	wantFindings(t, c.Findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
+		"ok agent process 42 holds /state", "ok port-list", "ok counter-table counts 2 ports at hook host")
+}
+
+func TestKernelFindings(t *testing.T) {
+	const noList = "wrong port-list"
+	refused := &fs.PathError{Op: "socket", Path: "netlink", Err: fs.ErrPermission}
+	for _, test := range []struct {
+		name    string
+		prepare func(*checkup.Check, *answers)
+		want    []string
+	}{
+		{"no privilege", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, refused }, []string{"unknown privilege run it as root"}},
+		{"no nf_tables", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, errors.New("no nf_tables") },
+			[]string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no counter maps", func(_ *checkup.Check, k *answers) { k.support = checkup.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
+		{"support not known", func(_ *checkup.Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
+		{"owned tables not needed", func(_ *checkup.Check, k *answers) { k.support.OwnedTables = false }, nil},
+		{"owned tables needed", func(c *checkup.Check, k *answers) { k.support.OwnedTables, c.Own = false, "yes" },
+			[]string{"wrong kernel-owned-tables auto or no"}},
+		{"table differs, agent running", func(_ *checkup.Check, k *answers) { k.differences = []string{"this", "that"} },
+			[]string{"wrong counter-table this; that"}},
+		{"table differs, no agent", func(c *checkup.Check, k *answers) { c.Agent, k.differences = checkup.AgentState{}, []string{"this"} },
+			[]string{"wrong agent", "wrong counter-table install it: ssmonitor setup"}},
+		{"foreign table", func(_ *checkup.Check, k *answers) { k.verifyErr = checkup.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
+		{"table not readable", func(_ *checkup.Check, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
+		{"rules not readable", func(_ *checkup.Check, k *answers) { k.rulesErr = errors.New("EIO") }, []string{"wrong ruleset EIO"}},
+		{"a rule not readable", func(_ *checkup.Check, k *answers) { k.rules.Unread = []error{errors.New("chain ip x y: EIO")} },
+			[]string{"unknown ruleset chain ip x y"}},
+		{"no ports", func(c *checkup.Check, k *answers) {
+			c.List, c.Sources.Ports, k.differences = "/nosuch", nil, []string{"the table is gone"}
+		}, []string{"note configuration-search", noList}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, kernel := newCheck(t)
+			test.prepare(c, kernel)
+			wantProblems(t, c, test.want...)
+		})
+	}
+}
+
+func TestRulesetFindings(t *testing.T) {
+	const chain = "ip nat DOCKER"
+	covers := func(numbers ...uint16) func(accounting.Port) bool {
+		return func(port accounting.Port) bool { _, found := portsOf(numbers...).Find(port.Number); return found }
+	}
+	host := netip.MustParseAddr("192.0.2.1")
+	container := netip.MustParseAddr("172.17.0.2")
+	published := checkup.DNAT{Chain: chain, Covers: covers(1, 2), Address: container, Port: 8388}
+	offload := checkup.Offload{Chain: "inet f forward", Flowtable: "fast"}
+	for _, test := range []struct {
+		name  string
+		hook  string
+		rules checkup.Rules
+		want  []string
+	}{
+		{"published", "host", checkup.Rules{DNATs: []checkup.DNAT{published}},
+			[]string{"wrong port-dnat ports 1-2: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, before hook host"}},
+		{"published, hook container", "container", checkup.Rules{DNATs: []checkup.DNAT{published}}, nil},
+		{"other ports", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(3), Address: container}}}, nil},
+		{"same port of the host", "host", checkup.Rules{HostAddresses: []netip.Addr{host},
+			DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Address: host}, {Chain: chain, Covers: covers(1), Address: netip.MustParseAddr("::1"), Port: 1}, {Chain: chain, Covers: covers(1)}}}, nil},
+		{"other port of the host", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1, 2), Port: 1}}},
+			[]string{"wrong port-dnat port 2: redirected to port 1"}},
+		{"mapped", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Mapped: true}}}, []string{"wrong port-dnat addresses in a map"}},
+		{"same port elsewhere", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Address: container}}},
+			[]string{"wrong port-dnat redirected to 172.17.0.2 by"}},
+		{"offload", "host", checkup.Rules{Offloads: []checkup.Offload{offload}}, nil},
+		{"offload of published ports", "container", checkup.Rules{DNATs: []checkup.DNAT{published}, Offloads: []checkup.Offload{offload}},
+			[]string{"wrong flow-offload flow add @fast"}},
+		{"later drop chain", "host", checkup.Rules{LaterDropChains: []string{"inet late c"}}, []string{"note later-drop-chain chain inet late c"}},
+		{"counting rules", "host", checkup.Rules{CountingRules: []string{"ip filter INPUT", "ip filter INPUT", "ip filter FORWARD"}},
+			[]string{"note counting-rules chain ip filter INPUT has 2 rules", "note counting-rules chain ip filter FORWARD has 1 rule that"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, kernel := newCheck(t)
+			c.Hook, kernel.rules = test.hook, test.rules
+			wantProblems(t, c, test.want...)
+		})
+	}
+}
+
+func TestAgentFindings(t *testing.T) {
+	report := &accounting.Report{Time: time.Now(), Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
+	holder := func(command string) checkup.Holder { return checkup.Holder{PID: 42, Command: command} }
+	away := errors.New("the agent is not running")
+	for _, test := range []struct {
+		name   string
+		socket string
+		agent  checkup.AgentState
+		want   string
+	}{
+		{"answers", socket, checkup.AgentState{Report: report, Holder: holder("run")}, "ok agent 2 ports, last read"},
+		{"may not connect", socket, checkup.AgentState{ReportErr: fs.ErrPermission, Holder: holder("run")}, "unknown agent usermod"},
+		{"does not answer", socket, checkup.AgentState{ReportErr: away, NotListening: true, Holder: holder("run")}, "wrong agent does not answer on"},
+		{"another command", socket, checkup.AgentState{ReportErr: away, NotListening: true, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
+		{"malformed answer", socket, checkup.AgentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
+		{"not running", socket, checkup.AgentState{ReportErr: away, NotListening: true}, "wrong agent systemctl enable --now"},
+		{"not running, state closed", socket, checkup.AgentState{ReportErr: away, NotListening: true, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
+		{"state closed, no socket", "", checkup.AgentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
+		{"state unreadable", "", checkup.AgentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := newCheck(t)
+			c.Socket, c.Agent = test.socket, test.agent
+			for _, finding := range c.Findings() {
+				if finding.ID == checkup.Agent {
+					wantFindings(t, []checkup.Finding{finding}, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSettingsFindings(t *testing.T) {
+	c, _ := newCheck(t)
+	c.SettingsErr = errors.New("config.yaml: [1:1] unknown field")
+	wantProblems(t, c, "wrong settings this check uses defaults")
+	c.SettingsErr = &fs.PathError{Op: "open", Path: "config.yaml", Err: fs.ErrPermission}
+	wantProblems(t, c, "unknown settings run it as root")
+}
+
+func TestSearchAsUser(t *testing.T) {
+	c, _ := newCheck(t)
+	c.Sources.SearchRoot, c.Machine.UID = c.Machine.Root, 1000
+	wantProblems(t, c, "unknown configuration-search run it as root")
+}
+
+// TestCSVInterval checks that the CSV file is judged by the interval of the agent
+// that answers.
+func TestCSVInterval(t *testing.T) {
+	c, _ := newCheck(t)
+	m := machine{c.Machine, t}
+	m.write(csv, "", 0o644, time.Minute)
+	c.CSV = csv
+	c.Agent.Report = &accounting.Report{Time: m.Now, Interval: 30 * time.Second, Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
+	wantProblems(t, c)
+	c.Agent.Report.Interval = time.Second
+	wantProblems(t, c, "wrong csv-file 1m0s old")
+}

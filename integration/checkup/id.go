@@ -1,0 +1,39 @@
+package checkup
+
+// ID identifies what was checked. IDs are stable between versions, unlike the
+// messages; findings.md describes each. Several findings may share one: their
+// subjects differ.
+type ID string
+
+// The IDs, in the order of the checks.
+const (
+	Settings            ID = "settings"
+	Privilege           ID = "privilege"
+	KernelNFTables      ID = "kernel-nf-tables"
+	KernelCounterMaps   ID = "kernel-counter-maps"
+	KernelOwnedTables   ID = "kernel-owned-tables"
+	Agent               ID = "agent"
+	ConfigurationSearch ID = "configuration-search"
+	Configuration       ID = "configuration"
+	PortList            ID = "port-list"
+	PortListIncomplete  ID = "port-list-incomplete"
+	PortListExtra       ID = "port-list-extra"
+	PortListNotServed   ID = "port-list-not-served"
+	CounterTable        ID = "counter-table"
+	Ruleset             ID = "ruleset"
+	PortDNAT            ID = "port-dnat"
+	FlowOffload         ID = "flow-offload"
+	LaterDropChain      ID = "later-drop-chain"
+	CountingRules       ID = "counting-rules"
+	AgentSocket         ID = "agent-socket"
+	CSVFile             ID = "csv-file"
+	CSVPrivateTmp       ID = "csv-private-tmp"
+	NetdataPlugin       ID = "netdata-plugin"
+	NetdataAccess       ID = "netdata-access"
+	OldScript           ID = "old-script"
+	OldUnit             ID = "old-unit"
+	OldRules            ID = "old-rules"
+	OldCSV              ID = "old-csv"
+	OldModule           ID = "old-module"
+	IPTablesLegacy      ID = "iptables-legacy"
+)

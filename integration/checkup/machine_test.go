@@ -1,0 +1,169 @@
+package checkup_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/integration/checkup"
+)
+
+// machine is a machine whose files the test writes. Group ssmonitor has the id of
+// the test's own group, so that the test can give files to it; user netdata is
+// in it.
+type machine struct {
+	*checkup.Machine
+	t *testing.T
+}
+
+const (
+	socket    = "/run/ssmonitor/ssmonitor.sock"
+	csv       = "/run/ssmonitor/ssmonitor.csv"
+	group     = "ssmonitor"
+	netdataID = 7777
+)
+
+func newMachine(t *testing.T) machine {
+	t.Helper()
+	// Not t.TempDir(), whose paths are too long for a socket.
+	root, err := os.MkdirTemp("", "checkup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	own := uint32(os.Getgid())
+	return machine{&checkup.Machine{
+		Root: root,
+		Now:  time.Now(),
+		User: func(name string) (checkup.User, error) {
+			if name != "netdata" {
+				return checkup.User{}, user.UnknownUserError(name)
+			}
+			return checkup.User{ID: netdataID, Groups: []uint32{netdataID, own}}, nil
+		},
+		Group: func(name string) (uint32, error) {
+			if name != group {
+				return 0, user.UnknownGroupError(name)
+			}
+			return own, nil
+		},
+	}, t}
+}
+
+// write creates a file of the given age.
+func (m machine) write(path, content string, mode fs.FileMode, age time.Duration) {
+	m.t.Helper()
+	path = filepath.Join(m.Root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	_ = os.Remove(path) // it may be read-only
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(path, mode), os.Chtimes(path, m.Now.Add(-age), m.Now.Add(-age))); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// listen creates the socket.
+func (m machine) listen(mode fs.FileMode) {
+	m.t.Helper()
+	path := filepath.Join(m.Root, socket)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = listener.Close() })
+	if err := os.Chmod(path, mode); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// asNobody gives the test's thread the file permissions of user nobody. The thread
+// is never unlocked, so it ends with the test.
+func asNobody(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("becoming another user needs root")
+		}
+		t.Skip("becoming another user needs root")
+	}
+	runtime.LockOSThread()
+	if _, err := unix.SetfsuidRetUid(65534); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m machine) chmod(path string, mode fs.FileMode) {
+	m.t.Helper()
+	if err := os.Chmod(filepath.Join(m.Root, path), mode); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// wantFindings compares findings with lines "LEVEL ID PART", where PART is in the
+// message or the remedy.
+func wantFindings(t *testing.T, got []checkup.Finding, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d findings, want %d:\n%s", len(got), len(want), render(t, got))
+	}
+	for i, finding := range got {
+		level, rest, _ := strings.Cut(want[i], " ")
+		id, part, _ := strings.Cut(rest, " ")
+		if finding.Level.String() != level || string(finding.ID) != id || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		}
+		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
+			t.Errorf("%s: there is no remedy", finding.Message)
+		}
+	}
+}
+
+func render(t *testing.T, findings []checkup.Finding) string {
+	t.Helper()
+	var text bytes.Buffer
+	if err := errors.Join(checkup.WriteText(&text, findings), checkup.WriteSummary(&text, findings)); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+func TestThisMachine(t *testing.T) {
+	m := checkup.ThisMachine()
+	account, err := m.User("root")
+	if err != nil || account.ID != 0 || len(account.Groups) == 0 {
+		t.Errorf("root is %+v, %v", account, err)
+	}
+	if _, err := m.User("no-such-user"); !errors.As(err, new(user.UnknownUserError)) {
+		t.Errorf("an unknown user: %v", err)
+	}
+	if number, err := m.Group("root"); err != nil || number != 0 {
+		t.Errorf("group root is %d, %v", number, err)
+	}
+	if _, err := m.Group("no-such-group"); !errors.As(err, new(user.UnknownGroupError)) {
+		t.Errorf("an unknown group: %v", err)
+	}
+}
+
+func (m machine) remove(path string) {
+	m.t.Helper()
+	if err := os.RemoveAll(filepath.Join(m.Root, path)); err != nil {
+		m.t.Fatal(err)
+	}
+}

@@ -1,0 +1,135 @@
+package checkup_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/integration/sources"
+)
+
+func list(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ports")
+	if content != "" {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+func portsOf(numbers ...uint16) (ports accounting.Ports) {
+	for _, number := range numbers {
+		ports = append(ports, accounting.Port{Number: number, Protocols: accounting.TCPAndUDP})
+	}
+	return ports
+}
+
+func TestList(t *testing.T) {
+	onlyTCP := accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}}
+	for _, test := range []struct {
+		name          string
+		list          string // empty: no file
+		found, served accounting.Ports
+		want          []string
+		ports         accounting.Ports
+	}{
+		{"all agree", "1\n2\n", portsOf(1, 2), portsOf(1, 2), []string{"ok port-list ports 1-2"}, portsOf(1, 2)},
+		{"a port is missing", "1\n", portsOf(1, 2), nil, []string{"ok port-list", "wrong port-list-incomplete port 2"}, portsOf(1)},
+		{"a protocol is missing", "1/tcp\n", portsOf(1), nil, []string{"ok port-list port 1/tcp", "wrong port-list-incomplete port 1/udp"}, onlyTCP},
+		{"a port too many", "1\n2\n", portsOf(1), nil, []string{"ok port-list", "note port-list-extra port 2"}, portsOf(1, 2)},
+		{"no configurations", "1\n2\n", nil, nil, []string{"ok port-list"}, portsOf(1, 2)},
+		{"not served by the agent", "1\n2\n", nil, portsOf(1), []string{"ok port-list", "wrong port-list-not-served reload"}, portsOf(1, 2)},
+		{"no list", "", portsOf(1), nil, []string{"wrong port-list ssmonitor setup"}, portsOf(1)},
+		{"no list, no configurations", "", nil, nil, []string{"wrong port-list --port 20000=alice"}, nil},
+		{"no list, ports of the agent", "", portsOf(1), portsOf(3), []string{"note port-list was started with"}, portsOf(3)},
+		{"empty list", "# none\n", nil, nil, []string{"wrong port-list is empty"}, nil},
+		{"malformed list", "80a\n", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			findings, ports := checkup.List(list(t, test.list), test.found, test.served)
+			wantFindings(t, findings, test.want...)
+			if difference := cmp.Diff(test.ports, ports); difference != "" {
+				t.Errorf("ports (-want +got)\n%s", difference)
+			}
+		})
+	}
+}
+
+func TestConfigurations(t *testing.T) {
+	denied := func(path string) error { return &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission} }
+	broken := fmt.Errorf("reading a Shadowsocks configuration: /etc/b.json: %w", &shadowsocks.SyntaxError{Line: 3, Column: 9})
+	for _, test := range []struct {
+		name  string
+		found sources.Result
+		err   error
+		want  []string
+	}{
+		{"none", sources.Result{}, nil, []string{"note configuration-search --shadowsocks FILE"}},
+		{"none, but a port was named", sources.Result{Ports: portsOf(1)}, nil, nil},
+		{"found, with notes", sources.Result{
+			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.FormPortPassword, Ports: portsOf(20002, 20000, 20001)}},
+			Notes: []error{
+				fmt.Errorf("reading a Shadowsocks configuration: /etc/a.json: %w", shadowsocks.ErrClient),
+				&fs.PathError{Op: "stat", Path: "/etc/dangling.json", Err: fs.ErrNotExist},
+				errors.New("port 1 has two names"),
+			},
+		}, nil, []string{"ok configuration (port_password): ports 20000-20002",
+			"note configuration client", "note configuration dangling.json", "note configuration two names"}},
+		{"several bad files", sources.Result{}, errors.Join(errors.Join(broken, denied("/etc/c.json")), errors.Join(broken)),
+			[]string{"wrong configuration line 3, column 9", "unknown configuration run it as root", "wrong configuration line 3"}},
+		{"one bad file", sources.Result{}, broken, []string{"wrong configuration correct or remove"}},
+		{"an error that wraps several", sources.Result{}, fmt.Errorf("%w (%w)", sources.ErrNoList, fs.ErrNotExist),
+			[]string{"wrong configuration there is no list of ports yet"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wantFindings(t, checkup.Configurations(test.found, test.err), test.want...)
+		})
+	}
+}
+
+// TestConfigurationsOfASearch has real files in one of the usual places.
+func TestConfigurationsOfASearch(t *testing.T) {
+	m := newMachine(t)
+	m.write("/etc/shadowsocks/good.json", `{"port_password": {"20000": "secret"}}`, 0o600, 0)
+	m.write("/etc/shadowsocks/broken.json", `{"port_password": {`, 0o600, 0)
+	m.write("/etc/shadowsocks/worse.json", `{"server_port": "80a"}`, 0o600, 0)
+	if err := os.Symlink("nowhere.conf", filepath.Join(m.Root, "/etc/shadowsocks/dangling.json")); err != nil {
+		t.Fatal(err)
+	}
+	found, err := sources.Follow(sources.Sources{
+		SearchRoot:    m.Root,
+		HostAddresses: func() ([]netip.Addr, error) { return nil, nil },
+	}).Load()
+	wantFindings(t, checkup.Configurations(found, err),
+		"ok configuration good.json", "note configuration dangling.json", "wrong configuration broken.json", "wrong configuration worse.json")
+}
+
+func TestDescribePorts(t *testing.T) {
+	for _, test := range []struct {
+		want  string
+		ports accounting.Ports
+	}{
+		{"no port", nil},
+		{"port 7", portsOf(7)},
+		{"ports 7-8", portsOf(8, 7)},
+		{"ports 1, 3-5, 65535", portsOf(1, 3, 4, 5, 65535)},
+		{"ports 1/udp, 2-3", accounting.Ports{
+			{Number: 1, Protocols: accounting.OnlyUDP}, {Number: 2, Protocols: accounting.TCPAndUDP}, {Number: 3, Protocols: accounting.TCPAndUDP}}},
+		{"ports 2, 4, 6, 8, 10, 12, 14, 16, and 2 more", portsOf(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)},
+	} {
+		if got := checkup.DescribePorts(test.ports); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}

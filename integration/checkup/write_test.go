@@ -1,0 +1,125 @@
+package checkup_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
+)
+
+// blogFindings checks a machine that still has the blog post's setup.
+func blogFindings(t *testing.T) []checkup.Finding {
+	t.Helper()
+	m := newMachine(t)
+	m.writeBlogSetup()
+	m.write("/usr/lib/netdata/plugins.d/apps.plugin", "", 0o755, 0)
+	m.write("/usr/lib/netdata/plugins.d/ssmonitor.plugin", "", 0o755, 0)
+	m.write("/run/ssmonitor/ssmonitor.sock", "", 0o660, 0)
+	m.write(csv, "", 0o644, 3*time.Minute)
+	findings := checkup.Configurations(sources.Result{
+		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.FormPortPassword, Ports: portsOf(20000, 20001, 20002)}},
+	}, nil)
+	path := list(t, "20000=alice\n20001=bob\n")
+	listFindings, _ := checkup.List(path, portsOf(20000, 20001, 20002), nil)
+	for _, more := range [][]checkup.Finding{
+		listFindings, m.Socket(socket, group), m.CSV(csv, 2*time.Second, true), m.Netdata(socket, group), m.Leftovers(csv),
+	} {
+		findings = append(findings, more...)
+	}
+	for i := range findings {
+		f := &findings[i]
+		f.Message = strings.ReplaceAll(f.Message, path, "/etc/ssmonitor/ports")
+		f.Subject = strings.ReplaceAll(f.Subject, path, "/etc/ssmonitor/ports")
+	}
+	return findings
+}
+
+func TestWriteText(t *testing.T) {
+	findings := blogFindings(t)
+	testkit.Golden(t, "blog.golden", render(t, findings))
+	var text bytes.Buffer
+	if err := checkup.WriteText(&text, checkup.Problems(findings)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Golden(t, "quiet.golden", text.String())
+}
+
+func TestWriteJSON(t *testing.T) {
+	findings := blogFindings(t)
+	for _, test := range []struct {
+		name         string
+		problemsOnly bool
+	}{{"blog.json.golden", false}, {"quiet.json.golden", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			var text bytes.Buffer
+			if err := checkup.WriteJSON(&text, findings, test.problemsOnly); err != nil {
+				t.Fatal(err)
+			}
+			if !json.Valid(text.Bytes()) {
+				t.Error("this is not JSON")
+			}
+			testkit.Golden(t, test.name, text.String())
+		})
+	}
+}
+
+// TestWriteJSONKeepsCommands checks that a remedy can be copied from the document.
+func TestWriteJSONKeepsCommands(t *testing.T) {
+	var text bytes.Buffer
+	finding := checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "message", Remedy: "one && two > three"}
+	if err := checkup.WriteJSON(&text, []checkup.Finding{finding}, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), `"one && two > three"`) {
+		t.Errorf("got\n%s", &text)
+	}
+}
+
+var (
+	fine    = checkup.Finding{ID: "fine", Level: checkup.OK, Message: "first"}
+	noted   = checkup.Finding{ID: "noted", Level: checkup.Note, Message: "second"}
+	unknown = checkup.Finding{ID: "unknown", Level: checkup.Unknown, Message: "a line\nand another", Remedy: "one\ntwo"}
+	wrong   = checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "third | or", Remedy: "three"}
+)
+
+// TestResults shows short checks in every form, with their results.
+func TestResults(t *testing.T) {
+	var text strings.Builder
+	for _, test := range []struct {
+		name     string
+		findings []checkup.Finding
+		want     checkup.Level
+	}{
+		{"nothing", nil, checkup.OK},
+		{"fine", []checkup.Finding{fine}, checkup.OK},
+		{"with a note", []checkup.Finding{fine, noted}, checkup.OK},
+		{"unknown", []checkup.Finding{fine, unknown}, checkup.Unknown},
+		{"wrong", []checkup.Finding{wrong}, checkup.Wrong},
+		{"unknown and wrong", []checkup.Finding{unknown, noted, noted, wrong, wrong}, checkup.Wrong},
+	} {
+		if got := checkup.Result(test.findings); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+		text.WriteString("--- " + test.name + "\n" + render(t, test.findings) + "\n")
+		if err := checkup.WriteNagios(&text, test.findings); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.Golden(t, "results.golden", text.String())
+}
+
+func TestLevelString(t *testing.T) {
+	for level, want := range map[checkup.Level]string{
+		checkup.OK: "ok", checkup.Note: "note", checkup.Unknown: "unknown", checkup.Wrong: "wrong", 7: "level 7", -1: "level -1",
+	} {
+		if got := level.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package survey
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/nft"
+)
+
+// dropCapabilities takes every capability from the test's locked thread.
+func dropCapabilities(tb testing.TB) {
+	tb.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		tb.Fatalf("dropping capabilities: %v", err)
+	}
+}
+
+// iptables runs iptables-nft or ip6tables-nft in the test's namespace.
+func iptables(tb testing.TB, command, arguments string) {
+	tb.Helper()
+	testkit.Require(tb, command)
+	if output, err := exec.Command(command, strings.Fields(arguments)...).CombinedOutput(); err != nil {
+		tb.Fatalf("%s %s: %v\n%s", command, arguments, err, output)
+	}
+}
+
+// install installs ssmonitor's own table for one port.
+func install(tb testing.TB, hook nft.Hook) {
+	tb.Helper()
+	table, err := nft.Open(nft.Options{Hook: hook})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	if err := table.Install(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP}}); err != nil {
+		tb.Fatal(err)
+	}
+}
