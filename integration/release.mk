@@ -16,9 +16,10 @@ TARBALL = $(SOURCE)-linux-$(DEBARCH)
 TAR     = tar --sort=name --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner
 
 # google/nftables formats math.MaxUint32 as an int, which does not compile for
-# 32 bits. The compiler is given the file with the type named.
-NFTABLES_MODULE = $(shell $(GO) list -m -f '{{.Dir}}' github.com/google/nftables)
-FLAGS_armhf     = -overlay=$(abspath $(BUILD))/overlay.json
+# 32 bits: armhf is built with a copy in which its type is named. The path of
+# the copy is recorded in the binary, so it does not depend on BUILD.
+PATCHED     := .deps/nftables
+FLAGS_armhf := -modfile=.deps/armhf.mod
 
 .PHONY: release tarball source $(addprefix release-,$(RELEASE_ARCHITECTURES))
 
@@ -27,12 +28,18 @@ release: ## tarballs and Debian packages for three architectures, with SHA256SUM
 	$(MAKE) source $(addprefix release-,$(RELEASE_ARCHITECTURES))
 	cd $(RELEASE) && LC_ALL=C sha256sum ssmonitor* >SHA256SUMS
 
-$(BUILD)/overlay.json: go.mod
-	mkdir -p $(BUILD)
-	sed 's/transaction", math.MaxUint32)/transaction", uint32(math.MaxUint32))/' $(NFTABLES_MODULE)/conn.go >$(BUILD)/nftables_conn.go
-	echo '{"Replace": {"$(NFTABLES_MODULE)/conn.go": "$(abspath $(BUILD))/nftables_conn.go"}}' >$@
+.deps/armhf.mod: go.mod go.sum
+	rm -rf $(PATCHED)
+	mkdir -p $(dir $@)
+	$(GO) mod download github.com/google/nftables
+	cp -r "$$($(GO) list -m -f '{{.Dir}}' github.com/google/nftables)" $(PATCHED)
+	chmod -R u+w $(PATCHED)
+	sed -i 's/transaction", math.MaxUint32)/transaction", uint32(math.MaxUint32))/' $(PATCHED)/conn.go
+	cp go.sum .deps/armhf.sum
+	cp go.mod $@
+	$(GO) mod edit -replace github.com/google/nftables=./$(PATCHED) $@
 
-release-armhf: $(BUILD)/overlay.json
+release-armhf: .deps/armhf.mod
 
 $(addprefix release-,$(RELEASE_ARCHITECTURES)): release-%:
 	env GOOS=linux GOARCH=$(GOARCH_$*) GOARM=7 GOAMD64=v1 GOARM64=v8.0 GOFLAGS=$(FLAGS_$*) GOEXPERIMENT= \
