@@ -135,3 +135,15 @@ func TestRPM(t *testing.T) {
 		t.Errorf("the installed binary prints %q", got)
 	}
 }
+
+// TestPKGBUILD checks the recipe for Arch: Debian has no pacman to build with.
+func TestPKGBUILD(t *testing.T) {
+	for _, file := range []string{"PKGBUILD", "ssmonitor.install"} {
+		// makepkg sets and reads the variables, and stops at a failed cd.
+		run(t, "../arch", nil, "shellcheck", "--shell=bash", "--exclude=SC2034,SC2154,SC2164", file)
+	}
+	got := run(t, "../arch", nil, "bash", "-c", ". ./PKGBUILD && echo $pkgver && declare -F build package")
+	if want := "0.2.0\nbuild\npackage\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
