@@ -4,12 +4,16 @@
 
 GO      ?= go
 BUILD   ?= build
-VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.2.0)
+# The date of the last commit: of whatever is packed, and of the manual.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)
 
-# Debian packages that the tests run, or run against.
+# Debian packages that the tests run or run against.
 PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
-	systemd-container chromium qemu-system-x86 busybox-static
+	systemd-container chromium qemu-system-x86 busybox-static \
+	zsh fish man-db mandoc lintian rpm file shellcheck
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
@@ -21,11 +25,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the static binary: build/ssmonitor
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
 
-include integration/install.mk
+include integration/install.mk integration/release.mk
 
-demo: build ## show it at work, in a network namespace of its own (root)
+demo: build ## run the demo in a network namespace of its own (root)
 	$(GO) run ./integration/demo -ssmonitor $(BUILD)/ssmonitor
 
 test: packages lint unit fuzz bench-once ## install what the tests need and run every test (root)
@@ -33,32 +37,33 @@ test: packages lint unit fuzz bench-once ## install what the tests need and run 
 packages: ## install the Debian packages that the tests need (root)
 	integration/packages.sh $(PACKAGES)
 
-lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint and an untidy go.mod
+lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go.mod
 	test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run ./...
 	$(GO) mod tidy -diff
+	shellcheck .ci/run integration/*.sh integration/debian/postinst integration/debian/postrm integration/debian/prerm
 
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
-# One package at a time: the tests under load have the machine to themselves.
-unit: ## all tests but the fuzzing, with the race detector
+# One package at a time: the tests under load need the machine for themselves.
+unit: ## all tests but fuzzing, with the race detector
 	GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -p 1 -timeout 25m ./...
 
-kernels: packages ## the kernel's side on Debian 12's other kernels, in QEMU; part of unit
+kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; part of unit
 	$(GO) test -v -count=1 ./integration/kernels
 
-fault: packages ## faults and a random administrator on the real kernel for DURATION each, with the figures; minutes of it are part of unit
+fault: packages ## faults and a random administrator on the real kernel for DURATION each; minutes of it are part of unit
 	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)
 
-bench: ## the figures of the README, as ratios in one run (root)
+bench: ## the benchmarks of the README, as ratios in one run (root)
 	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./nft/benchtable
 
-bench-once: ## each benchmark once, so that none rots
+bench-once: ## each benchmark once, so that none breaks unnoticed
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 clean: ## remove what was built

@@ -1,38 +1,38 @@
-# Installing ssmonitor, and a Debian package made of what is installed. The
-# Makefile includes this file: its target build makes $(BUILD)/ssmonitor.
+# Installing ssmonitor, and a Debian package of the installed files. Included by
+# the Makefile, whose target build makes $(BUILD)/ssmonitor.
 
 DESTDIR        ?=
 PREFIX         ?= /usr/local
 BINDIR         ?= $(PREFIX)/bin
 MANDIR         ?= $(PREFIX)/share/man
 DOCDIR         ?= $(PREFIX)/share/doc/ssmonitor
-# Samples to be copied: a part of netdata.conf, and a module for charts.d, which
-# next to the plugin would show everything twice.
+# Samples for Netdata: a section of netdata.conf, and a module for charts.d, to
+# use instead of the plugin.
 SHAREDIR       ?= $(PREFIX)/share/ssmonitor
 BASHDIR        ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR         ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR        ?= $(PREFIX)/share/fish/vendor_completions.d
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR    ?= $(PREFIX)/lib/sysusers.d
-# Netdata looks below its own directory only, wherever ssmonitor is installed;
-# empty leaves Netdata's files out.
+# Netdata reads its own directory only, wherever ssmonitor is installed. If this
+# is empty, Netdata's files are not installed.
 NETDATADIR       ?= $(firstword $(patsubst %/plugins.d,%,$(wildcard /usr/lib/netdata/plugins.d /usr/libexec/netdata/plugins.d)))
 NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
 
 UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-setup.path ssmonitor-metrics.socket
 
-# What is installed, and so what uninstall removes.
+# The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \
 	$(MANDIR)/man8/ssmonitor.8 \
-	$(DOCDIR)/README.md $(SHAREDIR)/netdata/netdata.conf $(SHAREDIR)/netdata/ssmonitor.chart.sh \
+	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) $(SHAREDIR)/netdata/netdata.conf $(SHAREDIR)/netdata/ssmonitor.chart.sh \
 	$(BASHDIR)/ssmonitor $(ZSHDIR)/_ssmonitor $(FISHDIR)/ssmonitor.fish \
 	$(addprefix $(SYSTEMDUNITDIR)/,$(UNITS)) \
 	$(SYSUSERSDIR)/ssmonitor.conf
 NETDATA_INSTALLED = $(NETDATADIR)/plugins.d/ssmonitor.plugin \
 	$(NETDATAHEALTHDIR)/ssmonitor.conf
 
-# A binary for another machine can't write its own manual here.
-DESCRIBE := env -u GOOS -u GOARCH -u GOARM $(GO) run ./cmd/ssmonitor
+# A binary for another architecture can't print its own manual here.
+DESCRIBE := env -u GOOS -u GOARCH CGO_ENABLED=0 $(GO) run -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' ./cmd/ssmonitor
 
 .PHONY: generate install uninstall deb
 
@@ -43,13 +43,14 @@ generate: build
 		$(DESCRIBE) completion $$shell >$(BUILD)/ssmonitor.$$shell || exit; \
 	done
 
-install: generate ## install below PREFIX, /usr/local, or into DESTDIR
+install: generate ## install to PREFIX, /usr/local, below DESTDIR if set
 	install -D -m 0755 $(BUILD)/ssmonitor $(DESTDIR)$(BINDIR)/ssmonitor
 	install -D -m 0644 $(BUILD)/ssmonitor.8 $(DESTDIR)$(MANDIR)/man8/ssmonitor.8
 	install -D -m 0644 $(BUILD)/ssmonitor.bash $(DESTDIR)$(BASHDIR)/ssmonitor
 	install -D -m 0644 $(BUILD)/ssmonitor.zsh $(DESTDIR)$(ZSHDIR)/_ssmonitor
 	install -D -m 0644 $(BUILD)/ssmonitor.fish $(DESTDIR)$(FISHDIR)/ssmonitor.fish
-	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -d $(DESTDIR)$(DOCDIR)
+	install -m 0644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -D -m 0644 integration/netdata/netdata.conf $(DESTDIR)$(SHAREDIR)/netdata/netdata.conf
 	install -D -m 0644 integration/netdata/charts.d/ssmonitor.chart.sh $(DESTDIR)$(SHAREDIR)/netdata/ssmonitor.chart.sh
 	install -D -m 0644 integration/systemd/ssmonitor.sysusers $(DESTDIR)$(SYSUSERSDIR)/ssmonitor.conf
@@ -70,23 +71,23 @@ ifeq ($(DESTDIR),)
 	@echo 'To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata'
 endif
 
-uninstall: ## remove what install made, and leave the totals
+uninstall: ## remove the installed files and keep the totals
 ifeq ($(DESTDIR),)
-	-if [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS) && $(BINDIR)/ssmonitor teardown; fi
+	-if [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS); fi
+	-$(BINDIR)/ssmonitor teardown || $(BINDIR)/ssmonitor teardown --config none
 endif
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(if $(NETDATADIR),$(NETDATA_INSTALLED)))
 	-rmdir $(DESTDIR)$(DOCDIR) $(DESTDIR)$(SHAREDIR)/netdata $(DESTDIR)$(SHAREDIR)
 ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	@echo 'Left as they are: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'
+	@echo 'Kept: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'
 	@echo 'and the user and group ssmonitor.'
 endif
 
-# The Debian package. It is the same, byte by byte, whoever builds it of the
-# same commit: dpkg-deb gives no file a time after SOURCE_DATE_EPOCH.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+# The Debian package is reproducible: of the same commit it is the same byte by
+# byte, since dpkg-deb clamps all times to SOURCE_DATE_EPOCH.
 
-# Debian's names of architectures, where they are not Go's.
+# Debian's names of architectures where they differ from Go's.
 DEBARCH_386      := i386
 DEBARCH_arm      := armhf
 DEBARCH_mips64le := mips64el
@@ -94,21 +95,24 @@ DEBARCH_ppc64le  := ppc64el
 DEBARCH           = $(or $(DEBARCH_$(shell $(GO) env GOARCH)),$(shell $(GO) env GOARCH))
 
 # Four commits after the tag v1.2.3 it is 1.2.3+4.gCOMMIT. Before the first tag
-# it sorts below 0.1.0, which is to come.
-DEBVERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'),0.1.0~$(shell git rev-list --count HEAD).g$(shell git rev-parse --short HEAD))
+# it sorts below 0.2.0.
+DEBVERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'),0.2.0~$(shell git rev-list --count HEAD).g$(shell git rev-parse --short HEAD))
 
 DEBCOMPRESSION ?= -Zxz
 DEBROOT         = $(BUILD)/deb
 DEB             = $(BUILD)/ssmonitor_$(DEBVERSION)_$(DEBARCH).deb
 
 deb: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
-deb: ## make a Debian package
+deb: ## build a Debian package
 	rm -rf $(DEBROOT)
 	umask 022; $(MAKE) install DESTDIR=$(abspath $(DEBROOT)) PREFIX=/usr NETDATADIR=/usr/lib/netdata \
 		ZSHDIR=/usr/share/zsh/vendor-completions
 	install -D -m 0644 integration/debian/config.yaml $(DEBROOT)/etc/ssmonitor/config.yaml
 	install -d $(DEBROOT)/DEBIAN
 	echo /etc/ssmonitor/config.yaml >$(DEBROOT)/DEBIAN/conffiles
+	rm $(DEBROOT)/usr/share/doc/ssmonitor/LICENSE # it is in copyright
+	gzip -9n <CHANGELOG.md >$(DEBROOT)/usr/share/doc/ssmonitor/CHANGELOG.md.gz
+	rm $(DEBROOT)/usr/share/doc/ssmonitor/CHANGELOG.md
 	install -m 0644 integration/debian/copyright $(DEBROOT)/usr/share/doc/ssmonitor/copyright
 	date=$$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH)); \
 	sed "s|@VERSION@|$(DEBVERSION)|; s|@DATE@|$$date|" integration/debian/changelog.in | gzip -9n \

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the Debian packages that the tests need, those named as arguments,
-# where they are missing, and keeps their services from starting on this host.
-# It also sees to it that apt knows today's packages: tests download some.
+# Installs those of the Debian packages named as arguments that are missing, and
+# keeps their services from starting on this host. It also refreshes apt's lists
+# if they are older than a day: tests download packages.
 set -eu
 
 fresh=$(find /var/lib/apt/lists -name '*_Packages*' -ctime -1 2>/dev/null | head -n 1)
@@ -23,9 +23,14 @@ fi
 
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
+    # dash does not run the trap of EXIT when a signal ends it.
+    trap 'rm -f $policy' EXIT
+    for signal in HUP INT TERM; do
+        # shellcheck disable=SC2064 # the signal of this round
+        trap "rm -f $policy; trap - EXIT $signal; kill -s $signal \$\$" $signal
+    done
     printf '#!/bin/sh\nexit 101\n' >$policy
     chmod +x $policy
-    trap 'rm -f $policy' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # a list of words

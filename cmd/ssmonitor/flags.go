@@ -22,6 +22,7 @@ import (
 // Where things are, if nothing else is said.
 const (
 	defaultConfig   = "/etc/ssmonitor/config.yaml"
+	noConfig        = "none" // --config none: no settings file
 	defaultList     = "/etc/ssmonitor/ports"
 	defaultRuntime  = "/run/ssmonitor"
 	defaultState    = "/var/lib/ssmonitor"
@@ -42,8 +43,8 @@ func environment(flag string) []string {
 func configFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "config", EnvVars: environment("config"), TakesFile: true,
-		Usage:       "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"",
-		DefaultText: defaultConfig + ", if it is there",
+		Usage:       "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"; none: no file",
+		DefaultText: defaultConfig + ", if it exists",
 	}
 }
 
@@ -64,7 +65,7 @@ func sourceFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name: "hook", EnvVars: environment("hook"), Value: string(nft.HookHost),
-			Usage: "`WHERE` to count: host, or container for ports that a container engine publishes",
+			Usage: "where to count: `host|container`; container is for ports that a container engine publishes",
 		},
 		&cli.StringFlag{
 			Name: "own", EnvVars: environment("own"), Value: string(nft.OwnNo),
@@ -118,6 +119,9 @@ func (s *settings) values() map[string][]string {
 // sets the values of the file, but for the keys to skip.
 func applyConfig(c *cli.Context, skip ...string) error {
 	path := c.String("config")
+	if path == noConfig {
+		return nil
+	}
 	data, err := configfile.Read(configPath(path), configLimit)
 	switch {
 	case path == "" && errors.Is(err, fs.ErrNotExist):

@@ -7,17 +7,20 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
 )
 
-// Exit statuses, as the README promises them.
+// Exit statuses, documented in the manual.
 const (
 	exitDone   = 0
 	exitFailed = 1
@@ -32,23 +35,45 @@ func main() {
 
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	err := newApp(stdout, stderr).RunContext(ctx, pluginArguments(arguments))
+	out := &checkedWriter{Writer: stdout}
+	err := newApp(out, stderr).RunContext(ctx, pluginArguments(arguments))
 	status := checkStatus(exitFailed)
 	switch {
-	case err == nil:
+	case (err == nil || errors.Is(err, errPrinted)) && out.err == nil:
 		return exitDone
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 		return exitUsage
 	case errors.As(err, &status):
 		return int(status) // the findings are printed
+	case err == nil || errors.Is(err, errPrinted):
+		err = fmt.Errorf("writing the output: %w", out.err)
 	}
 	fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 	return exitFailed
 }
 
-// usageError is a command line or configuration that can't be followed: exit
-// status 2.
+// errPrinted ends the command line before a command: --version has printed all
+// that was asked for.
+var errPrinted = errors.New("printed")
+
+// checkedWriter keeps the first error of a write, so that a command that
+// prints to a full disk fails even where it does not look at each write.
+type checkedWriter struct {
+	io.Writer
+	err error
+}
+
+// Write writes to the underlying writer.
+func (w *checkedWriter) Write(data []byte) (int, error) {
+	n, err := w.Writer.Write(data)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// usageError is an invalid command line or configuration: exit status 2.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
@@ -64,20 +89,19 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:  "ssmonitor",
 		Usage: "who uses how much of a Shadowsocks server, by port",
-		Description: "ssmonitor counts, for every port of a Shadowsocks server, what clients send and receive: TCP and\n" +
-			"UDP, IPv4 and IPv6. It makes nftables counters of its own and touches nothing else in the firewall.\n\n" +
+		Description: "ssmonitor counts what clients send and receive on every port of a Shadowsocks server: TCP and " +
+			"UDP, IPv4 and IPv6. It creates nftables counters of its own and touches nothing else in the firewall.\n\n" +
 			"Start with two commands, as root:\n\n" +
-			"   ssmonitor setup      finds the ports in Shadowsocks' configuration and begins to count\n" +
-			"   ssmonitor run        keeps the totals and publishes the rates, until it is stopped\n\n" +
+			"   ssmonitor setup   finds the ports in Shadowsocks' configuration and\n" +
+			"                     begins to count\n" +
+			"   ssmonitor run     keeps the totals and publishes the rates, until it\n" +
+			"                     is stopped\n\n" +
 			"Exit status: 0 done, 1 failed, 2 wrong usage or configuration.",
-		Version:              version(),
-		HideVersion:          true,
-		Suggest:              true,
-		EnableBashCompletion: true,
-		Writer:               stdout,
-		ErrWriter:            stderr,
-		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides
-		OnUsageError:         onUsageError,
+		Version:        version(),
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		ExitErrHandler: func(*cli.Context, error) {}, // execute decides
+		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			setupCommand(),
 			runCommand(),
@@ -86,30 +110,88 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			checkCommand(),
 			manualCommand(),
 			completionCommand(),
+			completeCommand(),
 			versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return wrongUsage(fmt.Errorf("there is no command %q: see ssmonitor --help", c.Args().First()))
+				return unknownCommand(c.App, c.Args().First())
 			}
-			return cli.ShowAppHelp(c)
+			return writeHelp(c.App.Writer, appPage(c.App))
+		},
+		Before: func(c *cli.Context) error {
+			if !c.Bool("version") {
+				return nil
+			}
+			return errors.Join(printVersion(c.App.Writer), errPrinted)
 		},
 	}
+	addHelp(app)
 	for _, command := range app.Commands {
 		command.OnUsageError = onUsageError
+		readableDurations(command.Flags)
 	}
 	return app
 }
 
+// onUsageError answers --help, which the flag package returns as an error where
+// no such flag is defined, and suggests a flag for an unknown one.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	name := "ssmonitor"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
+	p, flags := appPage(c.App), c.App.Flags
+	if c.Command != nil && c.App.Command(c.Command.Name) != nil {
+		p, flags = commandPage(c.Command), c.Command.Flags
 	}
-	return wrongUsage(fmt.Errorf("%w: see %s --help", err, name))
+	if errors.Is(err, flag.ErrHelp) {
+		return writeHelp(c.App.Writer, p)
+	}
+	// The flag package has no type for this error.
+	unknown, found := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !found {
+		return wrongUsage(fmt.Errorf("%w: see %s --help", err, p.name))
+	}
+	var known []string
+	for _, flag := range flags {
+		known = append(known, flag.Names()...)
+	}
+	suggestion := closest(unknown, known)
+	if suggestion != "" {
+		suggestion = dashed(suggestion)
+	}
+	return wrongUsage(fmt.Errorf("%s has no flag %s%s: see %s --help", p.name, dashed(unknown), didYouMean(suggestion), p.name))
 }
 
-// noArguments refuses words that no flag takes.
+func unknownCommand(app *cli.App, name string) error {
+	var known []string
+	for _, command := range app.VisibleCommands() {
+		known = append(known, command.Name)
+	}
+	return wrongUsage(fmt.Errorf("there is no command %q%s: see ssmonitor --help", name, didYouMean(closest(name, known))))
+}
+
+func didYouMean(suggestion string) string {
+	if suggestion == "" {
+		return ""
+	}
+	return " (did you mean " + suggestion + "?)"
+}
+
+// closest returns the known word that is most like the given one, or "" if
+// none is.
+func closest(word string, known []string) string {
+	const (
+		boostThreshold, prefixSize = 0.7, 4 // as the algorithm's author chose them
+		enough                     = 0.8
+	)
+	best, similarity := "", enough
+	for _, candidate := range known {
+		if s := smetrics.JaroWinkler(word, candidate, boostThreshold, prefixSize); len(candidate) > 1 && s > similarity {
+			best, similarity = candidate, s
+		}
+	}
+	return best
+}
+
+// noArguments refuses arguments that belong to no flag.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
 		return unexpected(c, c.Args().First())
@@ -121,8 +203,8 @@ func unexpected(c *cli.Context, argument string) error {
 	return wrongUsage(fmt.Errorf("%q is not expected here: see ssmonitor %s --help", argument, c.Command.Name))
 }
 
-// newLog returns the log on stderr, one line an event. Under systemd the
-// journal has the time already.
+// newLog returns the log on stderr, one line per event. Under systemd the
+// journal adds the time.
 func newLog(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{}
 	if os.Getenv("JOURNAL_STREAM") != "" {

@@ -33,11 +33,22 @@ func TestWrongUsageIsNamed(t *testing.T) {
 	}{
 		{"second argument", `"2" is not expected`, []string{"netdata", "1", "2"}},
 		{"seconds", "soon", []string{"netdata", "soon"}},
-		{"shell", "expected bash, zsh or fish", []string{"completion", "tcsh"}},
+		{"shell", "want bash, zsh or fish", []string{"completion", "tcsh"}},
 		{"save-interval", "expected 0s to 1h", []string{"run", "--save-interval", "2h"}},
 		{"wrong kind of value", "[1:11]", settings("interval: [5s]\n")},
 		{"wrong value", `key interval: "soon"`, settings("interval: soon\n")},
 		{"no YAML", "[1:", settings("{\n")},
+		{"interval without unit in a file", `key interval: "5": a duration has a unit: write 5s for seconds`, settings("interval: 5\n")},
+		{"interval without unit", "write 5s for seconds", []string{"run", "--interval", "5"}},
+		{"interval with another unit", "want a duration, such as", []string{"run", "--interval", "5 seconds"}},
+		{"mistyped command", `no command "sttup" (did you mean setup?)`, []string{"sttup"}},
+		{"help of a mistyped command", `no command "sttup" (did you mean setup?)`, []string{"help", "sttup"}},
+		{"unlike any command", `no command "xyzzy": see ssmonitor --help`, []string{"xyzzy"}},
+		{"help of two commands", `"run" is not expected`, []string{"help", "setup", "run"}},
+		{"mistyped flag", "no flag --prot (did you mean --port?): see ssmonitor setup --help", []string{"setup", "--prot", "1"}},
+		{"mistyped flag before the command", "no flag --verison (did you mean --version?)", []string{"--verison"}},
+		{"unlike any flag", "no flag --xyzzy: see ssmonitor run --help", []string{"run", "--xyzzy"}},
+		{"unlike any short flag", "no flag -x: see ssmonitor run --help", []string{"run", "-x"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -75,7 +86,7 @@ func TestHelpTeaches(t *testing.T) {
 			continue
 		}
 		status, help, _ := call(t, command.Name, "--help")
-		if status != exitDone || !strings.Contains(help, command.Usage) {
+		if status != exitDone || !strings.Contains(strings.Join(strings.Fields(help), " "), command.Usage) {
 			t.Errorf("%s --help: status %d\n%s", command.Name, status, help)
 		}
 		if command.Name != "version" && !strings.Contains(help, "Example") {
@@ -87,10 +98,46 @@ func TestHelpTeaches(t *testing.T) {
 	}
 }
 
-func TestCompletion(t *testing.T) {
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if status, script, _ := call(t, "completion", shell); status != exitDone || !strings.Contains(script, "ssmonitor") {
-			t.Errorf("%s: status %d\n%s", shell, status, script)
+func TestVersion(t *testing.T) {
+	_, want, _ := call(t, "version")
+	if !strings.HasPrefix(want, "ssmonitor ") {
+		t.Errorf("version prints %q", want)
+	}
+	for _, arguments := range [][]string{{"--version"}, {"-v"}, {"--version", "run"}} {
+		if status, got, stderr := call(t, arguments...); status != exitDone || got != want || stderr != "" {
+			t.Errorf("%q: status %d, printed %q and %q, want %q", arguments, status, got, stderr, want)
 		}
+	}
+}
+
+// TestFullDisk writes to the device that is always full.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	for _, arguments := range [][]string{{}, {"--help"}, {"setup", "--help"}, {"help", "run"}, {"--version"}, {"version"}, {"man"},
+		{"completion", "bash"}, {"setup", "--config", "none", "--port", "20000", "--dry-run"}} {
+		var stderr bytes.Buffer
+		status := execute(t.Context(), append([]string{"ssmonitor"}, arguments...), full, &stderr)
+		if status != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%q: status %d, said %q; want status 1 and no space left", arguments, status, &stderr)
+		}
+	}
+}
+
+func TestNoSettingsFile(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSMONITOR_CONFIG", broken)
+	dryRun := []string{"setup", "--port", "20000", "--dry-run"}
+	if status, _, stderr := call(t, dryRun...); status != exitUsage {
+		t.Errorf("broken settings: status %d, said %q", status, stderr)
+	}
+	if status, ruleset, stderr := call(t, append(dryRun, "--config", "none")...); status != exitDone || ruleset == "" {
+		t.Errorf("--config none: status %d, said %q", status, stderr)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"ssmonitor/output"
 )
 
-// pluginName is the name by which Netdata knows the binary: called so, it is
-// the plugin.
+// pluginName is the binary's name in Netdata's directory of plugins. Called by
+// this name, it runs the subcommand netdata.
 const pluginName = "ssmonitor.plugin"
 
-// socketFlag is where readers find the agent. RUNTIME_DIRECTORY does not say: in
-// a plugin it is that of Netdata's own unit.
+// socketFlag names the agent's socket for readers. RUNTIME_DIRECTORY is not
+// used: in a plugin it is the directory of Netdata's own unit.
 func socketFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
@@ -30,13 +30,14 @@ func netdataCommand() *cli.Command {
 		Name:      "netdata",
 		Usage:     "Netdata's external plugin: charts for every port",
 		ArgsUsage: "[SECONDS]",
-		Description: "netdata prints charts in the protocol of Netdata's external plugins, once in SECONDS, from what\n" +
-			"the agent says on its socket. Netdata starts it when it finds the binary under the name\n" +
-			pluginName + " in a directory of plugins. It needs no privilege but membership in the group of\n" +
+		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
+			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
+			pluginName + " in a directory of plugins. It needs no privilege but membership in the group of " +
 			"the socket, " + socketGroup + ".\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor netdata 1\n" +
-			"   ln -s $(command -v ssmonitor) /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
+			"   ln -s $(command -v ssmonitor) \\\n" +
+			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
 			"   adduser netdata " + socketGroup,
 		Flags:  []cli.Flag{socketFlag(), configFlag()},
 		Action: netdata,
@@ -54,8 +55,8 @@ func netdata(c *cli.Context) error {
 	if err != nil {
 		return wrongUsage(err)
 	}
-	// A write to a Netdata that is gone has to be an error: by the signal the
-	// plugin would end in a way for which Netdata disables it.
+	// A write to a Netdata that has ended must be an error. Killed by the
+	// signal, the plugin would be disabled by the next Netdata.
 	signal.Ignore(syscall.SIGPIPE)
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),
@@ -67,9 +68,9 @@ func netdata(c *cli.Context) error {
 	return plugin.Run(c.Context)
 }
 
-// pluginArguments returns the command line of the subcommand netdata when the
-// binary was called by the plugin's name: Netdata passes the seconds and then
-// what its configuration has as command options.
+// pluginArguments returns the command line of the subcommand netdata if the
+// binary was called by the plugin's name. Netdata passes the seconds, then the
+// "command options" of its configuration.
 func pluginArguments(arguments []string) []string {
 	if len(arguments) == 0 || filepath.Base(arguments[0]) != pluginName {
 		return arguments

@@ -10,11 +10,11 @@ import (
 	"ssmonitor/accounting"
 )
 
-// notify tells systemd, where it started us: sd_notify(3). That it can't be
-// told is nothing to act upon.
+// notify sends the state to systemd if systemd started the agent:
+// sd_notify(3). A failure is ignored, since nothing can be done about it.
 func (a *agent) notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
-// status is one line for `systemctl status`.
+// status returns the line that `systemctl status` shows.
 func status(report *accounting.Report, err error) string {
 	switch {
 	case err != nil:
@@ -29,8 +29,8 @@ func status(report *accounting.Report, err error) string {
 		report.Total.In.Rate.Bytes*8/1000, report.Total.Out.Rate.Bytes*8/1000)
 }
 
-// watchdogTicks ticks twice in the time in which systemd wants a sign of life,
-// never where it wants none.
+// watchdogTicks ticks twice per watchdog timeout of systemd. Without a
+// watchdog it never ticks.
 func watchdogTicks() (ticks <-chan time.Time, stop func()) {
 	timeout, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || timeout == 0 {

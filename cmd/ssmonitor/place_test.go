@@ -7,11 +7,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // argumentsVariable turns the test binary into the program: see TestProgram.

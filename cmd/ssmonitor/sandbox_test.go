@@ -10,7 +10,14 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-func TestMain(m *testing.M) { os.Exit(testkit.Sandbox{}.Main(m)) }
+// TestMain makes the test binary the program itself for the tests that need it
+// as a process, and runs all others in the sandbox.
+func TestMain(m *testing.M) {
+	if os.Getenv("SSMONITOR_AS_PRODUCT") != "" {
+		main()
+	}
+	os.Exit(testkit.Sandbox{}.Main(m))
+}
 
 // TestDefaultPathsAreOutOfReach runs commands without the flags that keep the
 // other tests away from the places of an installed ssmonitor.

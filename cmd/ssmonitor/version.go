@@ -2,16 +2,21 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// release is set by the linker: -X main.release=0.1.0.
-var release string
+// Set by the linker: -X main.release=0.2.0 -X main.released=2026-11-24.
+var (
+	release  string
+	released string // the date of the release
+)
 
-// version is the release, or what Go knows of the commit.
+// version returns the release, or what Go recorded of the commit.
 func version() string {
 	if release != "" {
 		return release
@@ -22,6 +27,23 @@ func version() string {
 	return "unknown"
 }
 
+// releaseDate returns the date of the release, or of the commit as Go recorded
+// it, and "" if neither is known.
+func releaseDate() string {
+	if released != "" {
+		return released
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.time" {
+				date, _, _ := strings.Cut(setting.Value, "T")
+				return date
+			}
+		}
+	}
+	return ""
+}
+
 func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
@@ -30,8 +52,12 @@ func versionCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.App.Writer, "ssmonitor %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			return printVersion(c.App.Writer)
 		},
 	}
+}
+
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "ssmonitor %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }

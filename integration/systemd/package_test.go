@@ -117,6 +117,8 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	b.waitForAgent(t, "active")
 	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
 	b.waitForPorts(t, 8388)
+	// Removal does not depend on a file that users edit.
+	b.write(t, "/etc/ssmonitor/config.yaml", "intervall: {\n")
 
 	b.run(t, "dpkg", "--remove", "ssmonitor")
 	if handle := b.tableHandle(); handle != "" {

@@ -1,9 +1,22 @@
-# Completion of ssmonitor for bash. The program itself says what can follow.
+# Completion of ssmonitor for bash. The program itself lists what can follow.
 
 _ssmonitor() {
-    local current=${COMP_WORDS[COMP_CWORD]} before=("${COMP_WORDS[@]:0:COMP_CWORD}")
-    [[ $current == -* ]] && before+=("$current")
-    mapfile -t COMPREPLY < <(compgen -W "$("${before[@]}" --generate-bash-completion 2>/dev/null)" -- "$current")
+    local current=${COMP_WORDS[COMP_CWORD]} value
+    COMPREPLY=()
+    [[ $current == '=' ]] && current=
+    while IFS=$'\t' read -r value _; do
+        case $value in
+        :files)
+            compopt -o filenames
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
+        :directories)
+            compopt -o filenames
+            mapfile -t COMPREPLY < <(compgen -d -- "$current")
+            ;;
+        "$current"*) COMPREPLY+=("$value") ;;
+        esac
+    done < <("${1/#\~\//$HOME/}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 
-complete -o bashdefault -o default -F _ssmonitor ssmonitor
+complete -F _ssmonitor ssmonitor

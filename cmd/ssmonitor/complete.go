@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// candidate is what can stand for the word at the cursor. The completion
+// scripts let the shell itself complete file names for the last two.
+type candidate struct{ value, usage string }
+
+var (
+	anyFile      = candidate{value: ":files"}
+	anyDirectory = candidate{value: ":directories"}
+)
+
+// completeCommand is what the completion scripts call: its arguments are the
+// words after the program's name up to the cursor, the last one unfinished.
+func completeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "__complete", Hidden: true, SkipFlagParsing: true,
+		Usage: "print what can follow, for completion scripts",
+		Action: func(c *cli.Context) error {
+			return writeCandidates(c.App.Writer, complete(c.App, c.Args().Slice()))
+		},
+	}
+}
+
+func writeCandidates(w io.Writer, candidates []candidate) error {
+	for _, c := range candidates {
+		if _, err := fmt.Fprintf(w, "%s\t%s\n", c.value, c.usage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete returns what can stand for the last of the words. It leaves it to
+// the shell to drop what does not match the part that is typed already.
+func complete(app *cli.App, words []string) []candidate {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	words, current := words[:len(words)-1], words[len(words)-1]
+	command := slices.IndexFunc(words, func(word string) bool { return !strings.HasPrefix(word, "-") })
+	if command < 0 {
+		if strings.HasPrefix(current, "-") {
+			return flagCandidates(app.Flags, words)
+		}
+		return commandCandidates(app)
+	}
+	named := app.Command(words[command])
+	if named == nil {
+		return nil
+	}
+	return completeArgument(app, named, words[command+1:], current)
+}
+
+// completeArgument completes a word after the command's name.
+func completeArgument(app *cli.App, command *cli.Command, words []string, current string) []candidate {
+	var arguments int
+	var pending cli.Flag // its value is next
+	onlyArguments := false
+	for _, word := range words {
+		switch {
+		case pending != nil && word == "=": // bash splits --flag=value in three
+		case pending != nil:
+			pending = nil
+		case onlyArguments || !strings.HasPrefix(word, "-"):
+			arguments++
+		case word == "--":
+			onlyArguments = true
+		default:
+			pending = flagBeforeValue(command.Flags, word)
+		}
+	}
+	name, _, assigned := strings.Cut(current, "=")
+	switch {
+	case pending != nil:
+		return valueCandidates(pending)
+	case !onlyArguments && assigned && strings.HasPrefix(name, "-"):
+		return valueCandidates(flagBeforeValue(command.Flags, name))
+	case !onlyArguments && strings.HasPrefix(current, "-"):
+		return flagCandidates(command.Flags, words)
+	case arguments == 0 && command.Name == "help":
+		return commandCandidates(app)
+	case arguments == 0 && alternatives.MatchString(command.ArgsUsage):
+		return alternativeCandidates(command.ArgsUsage)
+	}
+	return flagCandidates(command.Flags, words)
+}
+
+func commandCandidates(app *cli.App) []candidate {
+	var all []candidate
+	for _, command := range app.VisibleCommands() {
+		all = append(all, candidate{command.Name, command.Usage})
+	}
+	return all
+}
+
+// flagBeforeValue returns the flag that takes the word after this one as its
+// value, nil if none does.
+func flagBeforeValue(flags []cli.Flag, word string) cli.Flag {
+	name := strings.TrimLeft(word, "-")
+	for _, flag := range flags {
+		documented, ok := flag.(cli.DocGenerationFlag)
+		if ok && documented.TakesValue() && slices.Contains(flag.Names(), name) {
+			return flag
+		}
+	}
+	return nil
+}
+
+// flagCandidates returns the long names of the flags that may still be given.
+func flagCandidates(flags []cli.Flag, words []string) []candidate {
+	var all []candidate
+	for _, o := range options(flags) {
+		given := slices.ContainsFunc(words, func(word string) bool {
+			name, _, _ := strings.Cut(word, "=")
+			return slices.Contains(o.names, name)
+		})
+		if !given || o.repeatable {
+			all = append(all, candidate{o.names[0], o.usage})
+		}
+	}
+	return all
+}
+
+// alternatives matches the name of a value that lists all values there are.
+var alternatives = regexp.MustCompile(`^\[?[a-z0-9]+(\|[a-z0-9]+)+\]?$`)
+
+func alternativeCandidates(value string) []candidate {
+	var all []candidate
+	for alternative := range strings.SplitSeq(strings.Trim(value, "[]"), "|") {
+		all = append(all, candidate{value: alternative})
+	}
+	return all
+}
+
+// valueCandidates returns the values of a flag, nothing if they can't be known.
+func valueCandidates(flag cli.Flag) []candidate {
+	if flag == nil {
+		return nil
+	}
+	value := newOption(flag).value
+	switch {
+	case alternatives.MatchString(value):
+		return alternativeCandidates(value)
+	case value == "DIRECTORY":
+		return []candidate{anyDirectory}
+	case takesFile(flag):
+		return []candidate{anyFile}
+	}
+	return nil
+}
+
+func takesFile(flag cli.Flag) bool {
+	switch f := flag.(type) {
+	case *cli.StringFlag:
+		return f.TakesFile
+	case *cli.StringSliceFlag:
+		return f.TakesFile
+	case *cli.PathFlag:
+		return true
+	}
+	return false
+}

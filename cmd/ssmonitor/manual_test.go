@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// requireProgram skips the test where the program is missing; with CI=true that
+// is a failure.
+func requireProgram(t *testing.T, name, debianPackage string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing: apt-get install %s", name, debianPackage)
+		}
+		t.Skipf("%s is missing: apt-get install %s", name, debianPackage)
+	}
+}
+
+// manualFile writes the page of a release to a file.
+func manualFile(t *testing.T) string {
+	t.Helper()
+	oldRelease, oldReleased := release, released
+	release, released = "1.2.3", "2026-11-24"
+	t.Cleanup(func() { release, released = oldRelease, oldReleased })
+	path := filepath.Join(t.TempDir(), "ssmonitor.8")
+	if err := os.WriteFile(path, manual(newApp(io.Discard, io.Discard)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestManualIsSound(t *testing.T) {
+	path := manualFile(t)
+	tests := []struct {
+		debianPackage string
+		command       []string
+		quietOutput   bool // the output is complaints
+	}{
+		{"mandoc", []string{"mandoc", "-T", "lint", path}, true},
+		{"groff-base", []string{"groff", "-ww", "-man", "-T", "utf8", "-z", path}, true},
+		{"man-db", []string{"man", "--warnings", "-l", path}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.command[0], func(t *testing.T) {
+			requireProgram(t, test.command[0], test.debianPackage)
+			command := exec.Command(test.command[0], test.command[1:]...)
+			command.Env = append(os.Environ(), "MANWIDTH=80", "MANPAGER=cat", "LC_ALL=C.UTF-8")
+			var stdout, stderr bytes.Buffer
+			command.Stdout, command.Stderr = &stdout, &stderr
+			if err := command.Run(); err != nil || stderr.Len() > 0 || test.quietOutput && stdout.Len() > 0 {
+				t.Errorf("%v\n%s\n%s", err, &stdout, &stderr)
+			}
+		})
+	}
+}
+
+func TestManualIsComplete(t *testing.T) {
+	requireProgram(t, "mandoc", "mandoc")
+	output, err := exec.Command("mandoc", "-T", "ascii", "-O", "width=80", manualFile(t)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What mandoc prints in bold is overstruck: a letter, a backspace, the letter.
+	var plain strings.Builder
+	for i, r := range string(output) {
+		if r != '\b' && !strings.HasPrefix(string(output)[i+1:], "\b") {
+			plain.WriteRune(r)
+		}
+	}
+	text := plain.String()
+	for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "FORMATS",
+		"ENVIRONMENT", "FILES", "EXIT STATUS", "SEE ALSO"} {
+		if !strings.Contains(text, "\n"+section+"\n") {
+			t.Errorf("the manual has no section %s", section)
+		}
+	}
+	for _, want := range []string{"ssmonitor 1.2.3", "2026-11-24", "20000,12.500,14.000,1834.221,98211.007", "Winston Yin",
+		"GET /v1/ports", "interval: 5s\n", "nft(8)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the manual lacks %q", want)
+		}
+	}
+	for i := range reflect.TypeFor[settings]().NumField() {
+		key, _, _ := strings.Cut(reflect.TypeFor[settings]().Field(i).Tag.Get("yaml"), ",")
+		if !strings.Contains(text, "\n       "+key+": ") {
+			t.Errorf("the manual lacks the setting %s", key)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+// What the manual says beside the help of the commands.
+
+const aboutSettings = "Settings are read from `" + defaultConfig + "` or the file of `--config`, in YAML. Each of these options " +
+	"is a key. A setting is taken from the command line, else from the environment, else from this file. " +
+	"Unknown keys are errors that name line and column. A repeatable option is a list:\n\n" +
+	"   interval: 5s\n" +
+	"   port:\n" +
+	"     - 20000=alice\n" +
+	"     - 20001/tcp=bob"
+
+type manualTerm struct{ name, text string }
+
+// manualSections follow the commands and the settings.
+var manualSections = []struct {
+	title, text string
+	terms       []manualTerm
+}{
+	{title: "FORMATS", text: formats},
+	{title: "ENVIRONMENT", terms: []manualTerm{
+		{"SSMONITOR_NAME", "the option --NAME in upper case, with _ for -: SSMONITOR_SAVE_INTERVAL is --save-interval. " +
+			"A repeatable option takes its values separated by commas."},
+		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
+			defaultRuntime + " and " + defaultState + "."},
+		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
+		{"JOURNAL_STREAM", "set by systemd: the log has no time of its own, since the journal adds it."},
+	}},
+	{title: "FILES", terms: []manualTerm{
+		{defaultConfig, "the settings; optional"},
+		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, and no password"},
+		{defaultState, "the totals"},
+		{defaultRuntime + "/" + csvName, "the rates as CSV, removed when the agent ends"},
+		{defaultRuntime + "/" + socketName, "the agent's socket, for members of the group " + socketGroup},
+	}},
+	{title: "EXIT STATUS", terms: []manualTerm{
+		{"0", "The command succeeded. For check: nothing that could be examined is wrong."},
+		{"1", "The command failed; the error says what failed and what to do. For check: something is wrong."},
+		{"2", "Wrong usage or an invalid configuration; nothing was changed."},
+	}},
+}
+
+const formats = "`CSV`: one line per port, sorted by number, without a header. The columns are port, packets in, packets out, " +
+	"bytes in and bytes out, each per second over the last interval, TCP and UDP together. `In` is what clients send to the port. " +
+	"The file is replaced atomically every interval and removed when the agent ends:\n\n" +
+	"   20000,12.500,14.000,1834.221,98211.007\n\n" +
+	"`JSON`: GET /v1/ports on the socket returns totals and rates per port and protocol, read from the kernel for this request. " +
+	"Unknown values are omitted:\n\n" +
+	"   {\"time\": \"2026-11-24T12:00:00.5Z\", \"interval_seconds\": 2,\n" +
+	"    \"total\": {\"in\": {...}, \"out\": {...}},\n" +
+	"    \"ports\": [{\"port\": 20000, \"name\": \"alice\",\n" +
+	"      \"tcp\": {\"in\": {\"bytes\": 1834221, \"packets\": 2500,\n" +
+	"                     \"bytes_per_second\": 1834.221,\n" +
+	"                     \"packets_per_second\": 12.5},\n" +
+	"              \"out\": {...}},\n" +
+	"      \"udp\": {...}}]}\n\n" +
+	"Bytes are counted from the IP header up, packets as the kernel sees them. " +
+	"A total never decreases. GET /healthz answers with status 200 while the counters can be read.\n\n" +
+	"`Prometheus`: GET /metrics, with --listen or ssmonitor-metrics.socket."
+
+const seeAlso = `.BR nft (8),
+.BR systemd.service (5),
+.BR ss\-server (1),
+.BR ss\-manager (1)
+.PP
+Winston Yin, \(lqShadowsocks bandwidth monitoring with Netdata\(rq, 2018: the
+setup with iptables rules and a script that ssmonitor replaces.
+`

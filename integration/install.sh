@@ -1,0 +1,110 @@
+#!/bin/sh
+# Installs ssmonitor from an unpacked release, or removes it. Needs no tool but
+# a shell and coreutils.
+set -eu
+
+usage() {
+    cat <<END
+usage: ./install.sh [--prefix DIRECTORY] [--uninstall]
+
+Installs ssmonitor below the prefix, /usr/local by default, and links it into
+Netdata where Netdata is installed. Nothing is started. --uninstall removes the
+installed files and keeps the settings, the list of ports and the totals.
+DESTDIR, if set, is put in front of every path.
+END
+}
+
+prefix=/usr/local
+uninstall=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --prefix)
+        [ $# -gt 1 ] || { usage >&2; exit 2; }
+        prefix=$2
+        shift
+        ;;
+    --prefix=*) prefix=${1#*=} ;;
+    --uninstall) uninstall=yes ;;
+    -h | --help) usage; exit 0 ;;
+    *)
+        echo "install.sh: unexpected argument \"$1\"" >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+case $prefix in
+/*) ;;
+*)
+    echo "install.sh: --prefix \"$prefix\": want an absolute path" >&2
+    exit 2
+    ;;
+esac
+prefix=${prefix%/}
+destination=${DESTDIR:-}
+
+cd "$(dirname "$0")"
+units='ssmonitor-setup.path ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
+
+# The paths of Netdata's plugins and of its stock alerts, for each of the ways
+# in which it is packaged. None below DESTDIR, unless they are there.
+netdata() {
+    while read -r plugins alerts; do
+        if [ -d "$destination$plugins" ]; then
+            "$1" "$destination$plugins/ssmonitor.plugin" "$destination$alerts/ssmonitor.conf"
+        fi
+    done <<END
+/usr/lib/netdata/plugins.d /usr/lib/netdata/conf.d/health.d
+/usr/libexec/netdata/plugins.d /usr/lib/netdata/conf.d/health.d
+/opt/netdata/usr/libexec/netdata/plugins.d /opt/netdata/usr/lib/netdata/conf.d/health.d
+END
+}
+
+link_netdata() {
+    ln -sf "$prefix/bin/ssmonitor" "$1"
+    install -D -m 0644 share/ssmonitor/netdata/health.d/ssmonitor.conf "$2"
+}
+
+unlink_netdata() { rm -f "$1" "$2"; }
+
+files=$(find bin lib share -type f)
+
+if [ -n "$uninstall" ]; then
+    if [ -z "$destination" ]; then
+        if [ -d /run/systemd/system ]; then
+            # shellcheck disable=SC2086 # a list of words
+            systemctl disable --now $units || true
+        fi
+        # A settings file that can't be read must not keep the counters.
+        "$prefix/bin/ssmonitor" teardown || "$prefix/bin/ssmonitor" teardown --config none || true
+    fi
+    for file in $files; do
+        rm -f "$destination$prefix/$file"
+    done
+    rmdir "$destination$prefix/share/ssmonitor/netdata/health.d" "$destination$prefix/share/ssmonitor/netdata" \
+        "$destination$prefix/share/ssmonitor" "$destination$prefix/share/doc/ssmonitor" 2>/dev/null || true
+    netdata unlink_netdata
+    if [ -z "$destination" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+    fi
+    echo 'Removed. Kept: /etc/ssmonitor, the totals in /var/lib/ssmonitor, and the user and group ssmonitor.'
+    exit 0
+fi
+
+for file in $files; do
+    mode=0644
+    [ -x "$file" ] && mode=0755
+    install -D -m $mode "$file" "$destination$prefix/$file"
+done
+for unit in $units; do
+    sed "s|/usr/local/bin/|$prefix/bin/|g" "lib/systemd/system/$unit" >"$destination$prefix/lib/systemd/system/$unit"
+done
+netdata link_netdata
+
+cat <<END
+Installed below $prefix. To start counting, now and at every boot:
+  systemd-sysusers && systemctl daemon-reload
+  systemctl enable --now ssmonitor-setup.path ssmonitor-setup.service ssmonitor.service
+To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata
+END

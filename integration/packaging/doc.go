@@ -1,0 +1,3 @@
+// Package packaging holds the tests of what is released: tarballs, Debian, RPM
+// and Arch packages. They build with the real tools, in temporary directories.
+package packaging

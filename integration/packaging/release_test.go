@@ -1,0 +1,149 @@
+package packaging
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// run runs a program and returns what it writes.
+func run(t *testing.T, directory string, environment []string, words ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(words[0]); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing", words[0])
+		}
+		t.Skipf("%s is missing", words[0])
+	}
+	command := exec.Command(words[0], words[1:]...)
+	command.Dir = directory
+	// The flags of a make that runs the tests are not for another one.
+	command.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
+	}), environment...)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
+	}
+	return string(output)
+}
+
+// release clones the checkout's last commit to the directory and builds a
+// release there. It returns the directory of the release.
+func release(t *testing.T, directory string, environment ...string) string {
+	t.Helper()
+	top := strings.TrimSpace(run(t, ".", nil, "git", "rev-parse", "--show-toplevel"))
+	run(t, ".", nil, "git", "-c", "advice.detachedHead=false", "clone", "--quiet", "--no-tags", top, directory)
+	run(t, directory, environment, "make", "release")
+	return filepath.Join(directory, "build", "release")
+}
+
+// TestReleaseIsReproducible builds the same commit at two paths and times, as
+// two people with different settings.
+func TestReleaseIsReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds for three architectures, twice")
+	}
+	first := release(t, filepath.Join(t.TempDir(), "one"))
+	second := release(t, filepath.Join(t.TempDir(), "another", "place"), "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
+	sums := make([]string, 2)
+	for i, directory := range []string{first, second} {
+		content, err := os.ReadFile(filepath.Join(directory, "SHA256SUMS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[i] = string(content)
+		run(t, directory, nil, "sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("the same commit gives\n%sand\n%s", sums[0], sums[1])
+	}
+	if lines := strings.Count(sums[0], "\n"); lines != 7 {
+		t.Errorf("%d files, want the source and two for each of three architectures:\n%s", lines, sums[0])
+	}
+	for _, machine := range []struct{ name, elf string }{{"amd64", "x86-64"}, {"arm64", "ARM aarch64"}, {"armhf", "ARM, EABI5"}} {
+		t.Run(machine.name, func(t *testing.T) { testArtifacts(t, first, machine.name, machine.elf) })
+	}
+}
+
+// testArtifacts looks at the tarball and the Debian package of an architecture.
+func testArtifacts(t *testing.T, directory, machine, elf string) {
+	tarballs, _ := filepath.Glob(filepath.Join(directory, "ssmonitor-*-linux-"+machine+".tar.gz"))
+	packages, _ := filepath.Glob(filepath.Join(directory, "ssmonitor_*_"+machine+".deb"))
+	if len(tarballs) != 1 || len(packages) != 1 {
+		t.Fatalf("found %q and %q, want one each", tarballs, packages)
+	}
+	unpacked := t.TempDir()
+	run(t, unpacked, nil, "tar", "--extract", "--strip-components=1", "--file", tarballs[0])
+	if kind := run(t, unpacked, nil, "file", "bin/ssmonitor"); !strings.Contains(kind, elf) || !strings.Contains(kind, "statically linked") {
+		t.Errorf("the binary is %s", kind)
+	}
+	testInstallScript(t, unpacked)
+	if complaints := run(t, unpacked, nil, "lintian", "--fail-on", "error,warning", "--no-tag-display-limit", "--allow-root", packages[0]); complaints != "" {
+		t.Errorf("lintian says\n%s", complaints)
+	}
+}
+
+// testInstallScript installs an unpacked tarball below a directory and removes
+// it again.
+func testInstallScript(t *testing.T, unpacked string) {
+	root := t.TempDir()
+	plugins := filepath.Join(root, "opt/netdata/usr/libexec/netdata/plugins.d")
+	if err := os.MkdirAll(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	environment := []string{"DESTDIR=" + root}
+	run(t, unpacked, environment, "./install.sh", "--prefix", "/opt/ssmonitor")
+	unit, err := os.ReadFile(filepath.Join(root, "opt/ssmonitor/lib/systemd/system/ssmonitor.service"))
+	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
+		t.Errorf("the installed unit: %v\n%s", err, unit)
+	}
+	if target, err := os.Readlink(filepath.Join(plugins, "ssmonitor.plugin")); target != "/opt/ssmonitor/bin/ssmonitor" {
+		t.Errorf("the plugin links to %q, %v", target, err)
+	}
+	run(t, unpacked, environment, "./install.sh", "--prefix=/opt/ssmonitor", "--uninstall")
+	if left := run(t, root, nil, "find", ".", "!", "-type", "d"); left != "" {
+		t.Errorf("left after --uninstall:\n%s", left)
+	}
+}
+
+// TestRPM builds the package of the last commit and installs it below a
+// directory.
+func TestRPM(t *testing.T) {
+	top := t.TempDir()
+	build := filepath.Join(top, "build")
+	run(t, "../..", nil, "make", "source", "BUILD="+build)
+	root := filepath.Join(top, "root")
+	run(t, "../rpm", nil, "rpmbuild", "-bb", "--nodeps", "--define", "_topdir "+top,
+		"--define", "_sourcedir "+filepath.Join(build, "release"), "ssmonitor.spec")
+	packages, err := filepath.Glob(filepath.Join(top, "RPMS/*/ssmonitor-*.rpm"))
+	if err != nil || len(packages) != 1 {
+		t.Fatalf("built %q, %v", packages, err)
+	}
+	// Debian's rpm knows no Go and no systemd, and scripts would act on the host.
+	run(t, top, nil, "rpm", "--root", root, "--dbpath", "/var/lib/rpm", "--install", "--nodeps", "--noscripts", packages[0])
+	for _, path := range []string{"usr/bin/ssmonitor", "usr/lib/systemd/system/ssmonitor.service", "etc/ssmonitor/config.yaml",
+		"usr/libexec/netdata/plugins.d/ssmonitor.plugin"} {
+		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := run(t, top, nil, filepath.Join(root, "usr/bin/ssmonitor"), "--version"); !strings.HasPrefix(got, "ssmonitor 0.2.0 ") {
+		t.Errorf("the installed binary prints %q", got)
+	}
+}
+
+// TestPKGBUILD checks the recipe for Arch: Debian has no pacman to build with.
+func TestPKGBUILD(t *testing.T) {
+	for _, file := range []string{"PKGBUILD", "ssmonitor.install"} {
+		// makepkg sets and reads the variables, and stops at a failed cd.
+		run(t, "../arch", nil, "shellcheck", "--shell=bash", "--exclude=SC2034,SC2154,SC2164", file)
+	}
+	got := run(t, "../arch", nil, "bash", "-c", ". ./PKGBUILD && echo $pkgver && declare -F build package")
+	if want := "0.2.0\nbuild\npackage\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
