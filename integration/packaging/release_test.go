@@ -31,12 +31,11 @@ func run(t *testing.T, directory string, environment []string, words ...string) 
 	return string(output)
 }
 
-// release clones the checkout's last commit to the directory and builds a
+// release clones the last commit of a checkout to the directory and builds a
 // release there. It returns the directory of the release.
-func release(t *testing.T, directory string, environment ...string) string {
+func release(t *testing.T, from, directory string, environment ...string) string {
 	t.Helper()
-	top := strings.TrimSpace(run(t, ".", nil, "git", "rev-parse", "--show-toplevel"))
-	run(t, ".", nil, "git", "-c", "advice.detachedHead=false", "clone", "--quiet", "--no-tags", top, directory)
+	run(t, ".", nil, "git", "clone", "--quiet", "--no-tags", from, directory)
 	run(t, directory, environment, "make", "release")
 	return filepath.Join(directory, "build", "release")
 }
@@ -47,8 +46,10 @@ func TestReleaseIsReproducible(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds for three architectures, twice")
 	}
-	first := release(t, filepath.Join(t.TempDir(), "one"))
-	second := release(t, filepath.Join(t.TempDir(), "another", "place"), "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
+	top := strings.TrimSpace(run(t, ".", nil, "git", "rev-parse", "--show-toplevel"))
+	one := filepath.Join(t.TempDir(), "one")
+	first := release(t, top, one)
+	second := release(t, one, filepath.Join(t.TempDir(), "another", "place"), "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
 	sums := make([]string, 2)
 	for i, directory := range []string{first, second} {
 		content, err := os.ReadFile(filepath.Join(directory, "SHA256SUMS"))
