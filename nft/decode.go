@@ -15,17 +15,7 @@ import (
 type message []byte
 
 func (m message) typ() uint16      { return binary.NativeEndian.Uint16(m[4:]) }
-func (m message) flags() uint16    { return binary.NativeEndian.Uint16(m[6:]) }
 func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
-
-// generation returns nfgenmsg.res_id, the low 16 bits of the ruleset's generation,
-// and 0 for NLMSG_ERROR and NLMSG_DONE, which have none.
-func (m message) generation() uint16 {
-	if m.typ() < unix.NLMSG_MIN_TYPE {
-		return 0
-	}
-	return binary.BigEndian.Uint16(m[headerLength-2:])
-}
 
 // payload returns the attributes; of NLMSG_ERROR and NLMSG_DONE all after the
 // header.
