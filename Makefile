@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
 # Debian packages that the tests run, or run against.
 PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
-	systemd-container chromium qemu-system-x86 busybox-static
+	systemd-container chromium qemu-system-x86 busybox-static sqlite3
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint

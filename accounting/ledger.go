@@ -1,5 +1,7 @@
 package accounting
 
+import "slices"
+
 // Ledger turns raw counter values into totals. A total only ever grows: the
 // ledger adds what a counter has gained since it was last read, or all of it if
 // it is another counter than before or was reset. Ledger is not safe for
@@ -10,12 +12,14 @@ type Ledger struct {
 	sample   uint64 // number of the last one
 	unsaved  []*account
 	epoch    Epoch // of the last sample
+	gains    gains // since the last save
 }
 
 type account struct {
 	Account
 	seen    uint64 // number of the last sample it was in
 	unsaved bool
+	gain    int // index of its newest gain since the last save, plus 1; 0: none
 }
 
 // Reset is a counter that somebody set back: its value was Was at the last
@@ -43,14 +47,18 @@ func (l *Ledger) Add(sample *Sample) (resets []Reset, newTable bool) {
 	newTable = sample.Epoch != l.epoch
 	l.epoch = sample.Epoch
 	for i := range sample.Readings {
-		if reset, was := l.post(&sample.Readings[i], sample.Epoch); was {
+		if reset, was := l.post(&sample.Readings[i], sample); was {
 			resets = append(resets, reset)
 		}
+	}
+	if l.gains.full(len(l.accounts)) {
+		l.gains.merge(func(key Key) *int { return &l.accounts[key].gain })
 	}
 	return resets, newTable
 }
 
-func (l *Ledger) post(reading *Reading, epoch Epoch) (reset Reset, was bool) {
+func (l *Ledger) post(reading *Reading, sample *Sample) (reset Reset, was bool) {
+	epoch := sample.Epoch
 	a := l.accounts[reading.Key]
 	if a == nil {
 		a = &account{Account: Account{Key: reading.Key}}
@@ -77,6 +85,9 @@ func (l *Ledger) post(reading *Reading, epoch Epoch) (reset Reset, was bool) {
 		l.out = l.out.Plus(gained)
 	}
 	a.Last, a.Epoch, a.Handle = reading.Count, epoch, reading.Handle
+	if gained != (Count{}) {
+		a.gain = l.gains.add(a.gain, Gain{sample.Time, reading.Key, gained})
+	}
 	if !a.unsaved {
 		a.unsaved = true
 		l.unsaved = append(l.unsaved, a)
@@ -98,7 +109,7 @@ func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
 // Unsaved returns what has changed since [Ledger.Saved] was last called.
 func (l *Ledger) Unsaved() State {
-	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.unsaved))}
+	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.unsaved)), Gains: slices.Clone(l.gains.list)}
 	for i, a := range l.unsaved {
 		state.Accounts[i] = a.Account
 	}
@@ -109,7 +120,8 @@ func (l *Ledger) Unsaved() State {
 // between.
 func (l *Ledger) Saved() {
 	for _, a := range l.unsaved {
-		a.unsaved = false
+		a.unsaved, a.gain = false, 0
 	}
 	l.unsaved = l.unsaved[:0]
+	l.gains.reset()
 }

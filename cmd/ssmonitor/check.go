@@ -107,6 +107,7 @@ func (k *checking) all(c *cli.Context, from sources.Sources) {
 	}
 	socket, csv := c.String("socket"), c.String("csv")
 	k.agent(c.Context, stateDirectory(c), socket)
+	k.ledger(stateDirectory(c))
 	ports := k.ports(c.String("ports"), from)
 	if table != nil {
 		k.table(table, ports)
@@ -159,6 +160,24 @@ func (k *checking) agent(ctx context.Context, state, socket string) {
 	default:
 		k.say(checkup.Wrong, "no agent is running: nothing is published, and the totals are not kept",
 			"start it: systemctl enable --now ssmonitor (or, by hand, ssmonitor run)")
+	}
+}
+
+// ledger verifies the database: its pages, and that usage is what the totals
+// gained.
+func (k *checking) ledger(state string) {
+	problems, err := store.Check(state)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nothing has been saved yet
+	case errors.Is(err, fs.ErrPermission):
+		k.say(checkup.Unseen, "whether the usage is complete: this user may not read "+state,
+			checkup.AsRoot+"\nor add the user to the group: usermod --append --groups "+socketGroup+" USER")
+	case err != nil:
+		k.add(checkup.Failure(err, "restart the agent: it continues from its backup"))
+	case len(problems) > 0:
+		k.say(checkup.Wrong, "usage and totals differ: "+problems[0], "report this as an error of ssmonitor, with a copy of "+state)
+	default:
+		k.say(checkup.OK, "usage by hour, day and month agrees with the totals", "")
 	}
 }
 

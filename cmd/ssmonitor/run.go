@@ -176,7 +176,7 @@ func checkIntervals(c *cli.Context) error {
 
 // open takes the state and the table and puts the ports in force.
 func (a *agent) open(c *cli.Context, options nft.Options) error {
-	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run"})
+	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run", Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (a *agent) open(c *cli.Context, options nft.Options) error {
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports; `ssmonitor setup` writes it, --port and --shadowsocks name ports here")
 	}
-	return a.meter.SetPorts(result.Ports)
+	return a.meter.SetPorts(ledger.SetPorts(result.Ports))
 }
 
 // replaceMisowned removes a table that --own was different for: its flags can't
@@ -262,7 +262,7 @@ func (a *agent) run(ctx context.Context) error {
 			// noticed.
 			a.notify(daemon.SdNotifyWatchdog)
 		case <-ticks.C:
-			if a.follower.Changed() {
+			if a.follower.Changed() || a.ledger.Renamed() {
 				a.reload()
 			}
 			a.tick()
@@ -320,7 +320,7 @@ func (a *agent) reload() {
 		return
 	}
 	before := a.meter.Ports()
-	if err := a.meter.SetPorts(result.Ports); err != nil {
+	if err := a.meter.SetPorts(a.ledger.SetPorts(result.Ports)); err != nil {
 		a.log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}
