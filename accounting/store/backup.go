@@ -138,6 +138,10 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 	if err = errors.Join(err, copying.Close()); err != nil {
 		return explain(path, err)
 	}
+	// A page of zeros has the checksum of one: the copy is checked in full.
+	if err := verify(temporary, s.options.vfs); err != nil {
+		return err
+	}
 	return putInPlace(temporary, path, s.options.rename)
 }
 
@@ -209,7 +213,7 @@ func (s *Store) restore(lost bool) error {
 
 // adopt puts a complete database in place and opens it.
 func (s *Store) adopt(temporary string) error {
-	if err := check(temporary, s.options.vfs); err != nil {
+	if err := verify(temporary, s.options.vfs); err != nil {
 		return err
 	}
 	if err := putInPlace(temporary, s.path, s.options.rename); err != nil {
@@ -218,15 +222,12 @@ func (s *Store) adopt(temporary string) error {
 	return s.load()
 }
 
-// check reads all that a store reads when it is opened.
-func check(path, vfs string) error {
-	db, err := connect(path, vfs, sqlite3.OPEN_READONLY, url.Values{"immutable": {"1"}})
-	if err != nil {
-		return explain(path, err)
-	}
-	defer db.close()
-	_, err = db.accounts()
-	return explain(path, errors.Join(err, new(clients).load(db)))
+// verify reads all of a database that nobody writes to.
+func verify(path, vfs string) error {
+	return view(path, vfs, openImmutable, func(db *database) error {
+		_, err := db.accounts()
+		return errors.Join(err, new(clients).load(db), db.quickCheck())
+	})
 }
 
 // beginGap records that the usage since the last save of the database is not

@@ -35,12 +35,7 @@ order by 1, 2`
 func Check(directory string) (problems []string, err error) {
 	path := filepath.Join(directory, databaseName)
 	err = view(path, "", openToRead, func(db *database) error {
-		if err := db.run("pragma quick_check(1)", func(row *sqlite3.Stmt) error {
-			if found := row.ColumnText(0); found != "ok" {
-				return damaged("%s", found)
-			}
-			return nil
-		}); err != nil {
+		if err := db.quickCheck(); err != nil {
 			return err
 		}
 		for i, period := range periods {
@@ -59,4 +54,14 @@ func Check(directory string) (problems []string, err error) {
 		return nil, fmt.Errorf("checking the ledger: %w", err)
 	}
 	return problems, nil
+}
+
+// quickCheck reads all pages.
+func (db *database) quickCheck() error {
+	return db.run("pragma quick_check(1)", func(row *sqlite3.Stmt) error {
+		if found := row.ColumnText(0); found != "ok" {
+			return damaged("%s", found)
+		}
+		return nil
+	})
 }

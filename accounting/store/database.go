@@ -59,7 +59,7 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	_ = file.Close()
-	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI|sqlite3.OPEN_NOFOLLOW)
+	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, err
 	}

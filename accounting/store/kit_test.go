@@ -44,6 +44,15 @@ func abandon(s *Store) {
 	s.release()
 }
 
+// awaitBackup waits for a backup that is being made.
+func awaitBackup(s *Store) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.backup.done != nil {
+		s.endBackup(<-s.backup.done)
+	}
+}
+
 func save(t testing.TB, s *Store, states ...accounting.State) {
 	t.Helper()
 	for _, state := range states {
@@ -67,9 +76,21 @@ func killed(t testing.TB, s *Store) string {
 	s.mutex.Lock()
 	s.stopBackup()
 	s.mutex.Unlock()
-	directory := t.TempDir()
+	directory := fast(t)
 	restore(t, directory, snapshot(t, s.directory))
 	abandon(s)
+	return directory
+}
+
+// fast returns a directory in memory, if there is one, for tests that save
+// thousands of times.
+func fast(t testing.TB) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("/dev/shm", "ssmonitor-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	return directory
 }
 

@@ -48,7 +48,7 @@ const modelPorts = 4
 
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
-		t: t, random: rand.New(rand.NewPCG(seed, 1)), directory: t.TempDir(),
+		t: t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
 		now: time.Date(2023, 2, 27, 22, 0, 0, 0, time.UTC), zone: time.UTC, monthDay: 1,
 		counters: make(map[accounting.Key]accounting.Count), owners: make(map[uint16]int), sources: make(map[uint16]string),
 		booked: make(map[bookedKey][2]accounting.Count), saved: make(map[accounting.Key]accounting.Count),

@@ -180,6 +180,10 @@ func (s *Store) attach() error {
 		return err
 	}
 	err := s.load()
+	if err == nil && s.behindBackup() {
+		s.detach()
+		err = fmt.Errorf("%s is %w", s.path, damaged("it holds fewer saves than its backup"))
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -196,6 +200,17 @@ func (s *Store) attach() error {
 		return s.restore(false)
 	}
 	return err
+}
+
+// behindBackup reports whether the backup is newer than the database, whose log
+// must have been damaged then.
+func (s *Store) behindBackup() bool {
+	var saves int64
+	err := view(s.backupPath(), s.options.vfs, openImmutable, func(db *database) (err error) {
+		saves, err = db.value("select saves from ledger")
+		return err
+	})
+	return err == nil && saves > s.saves
 }
 
 // load opens the database and reads it.
@@ -361,20 +376,32 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.stopBackup()
-	var err error
-	if s.db != nil && s.db.moved() {
-		if err = s.resume(); err == nil {
-			s.tell()
-		}
-	}
-	if err == nil && s.db != nil && s.backup.saves != s.saves {
-		_, err = s.makeBackup(context.Background())
+	defer s.tell()
+	err := s.settle()
+	if errors.Is(err, ErrDamaged) {
+		s.condemn(err)
+		err = s.settle()
 	}
 	s.release()
 	if err != nil {
 		return fmt.Errorf("closing the ledger: %w", err)
 	}
 	return nil
+}
+
+// settle sees that the last save is in the database and in the backup.
+func (s *Store) settle() error {
+	if !s.attached {
+		return nil // nothing was ever saved
+	}
+	if err := s.resume(); err != nil {
+		return err
+	}
+	if s.backup.saves == s.saves {
+		return nil
+	}
+	_, err := s.makeBackup(context.Background())
+	return err
 }
 
 // release lets go of what the store holds.

@@ -429,11 +429,7 @@ func TestBackup(t *testing.T) {
 	options.Now = func() time.Time { return now }
 	s, _, _ := openWith(t, directory, options)
 	wait := func() int64 {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		if s.backup.done != nil {
-			s.endBackup(<-s.backup.done)
-		}
+		awaitBackup(s)
 		return s.backup.saves
 	}
 	save(t, s, stateAt(1, 2))
@@ -508,11 +504,7 @@ func TestDamageUnderARunningStore(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	save(t, s, stateAt(1, 200))
-	s.mutex.Lock()
-	if s.backup.done != nil {
-		s.endBackup(<-s.backup.done)
-	}
-	s.mutex.Unlock()
+	awaitBackup(s)
 	save(t, s, stateAt(2, 200))
 	if _, _, err := s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,10 @@
 package store
 
 import (
+	"errors"
+	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
@@ -18,8 +22,19 @@ func (fileSystem) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag,
 	return plain(vfs.Find("").Open(name, flags))
 }
 
+// OpenFilename opens the log to read where it may not be written, as SQLite's own
+// file system does.
 func (fileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return plain(vfs.Find("").(vfs.VFSFilename).OpenFilename(name, flags))
+	system := vfs.Find("").(vfs.VFSFilename)
+	file, opened, err := plain(system.OpenFilename(name, flags))
+	if err == nil || flags&vfs.OPEN_WAL == 0 || flags&vfs.OPEN_READWRITE == 0 {
+		return file, opened, err
+	}
+	flags = flags&^(vfs.OPEN_READWRITE|vfs.OPEN_CREATE) | vfs.OPEN_READONLY
+	if file, opened, readErr := plain(system.OpenFilename(name, flags)); readErr == nil {
+		return file, opened, nil
+	}
+	return nil, opened, err
 }
 
 func (fileSystem) Delete(name string, syncDirectory bool) error {
@@ -52,3 +67,19 @@ type wholeFile interface {
 }
 
 type plainFile struct{ wholeFile }
+
+// WriteAt reports a full disk as such.
+func (f plainFile) WriteAt(data []byte, offset int64) (int, error) {
+	n, err := f.wholeFile.WriteAt(data, offset)
+	return n, full(err)
+}
+
+// SizeHint reports a full disk as such.
+func (f plainFile) SizeHint(size int64) error { return full(f.wholeFile.SizeHint(size)) }
+
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return sqlite3.FULL
+	}
+	return err
+}

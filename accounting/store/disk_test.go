@@ -1,0 +1,192 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// smallDisk mounts a file system of its own for the test.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0750"); err != nil {
+		needRoot(t, fmt.Sprintf("the right to mount a tmpfs (%v)", err))
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(directory, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return directory
+}
+
+// fill takes all space that is left and returns how to give it back.
+func fill(t *testing.T, directory string) (free func()) {
+	t.Helper()
+	path := filepath.Join(directory, "ballast")
+	ballast, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ballast.Close() }()
+	for err == nil {
+		_, err = ballast.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDiskFull saves more and more ports, so that a save needs more space.
+func TestDiskFull(t *testing.T) {
+	for saves := range uint64(4) {
+		t.Run(fmt.Sprintf("after %d saves", saves), func(t *testing.T) {
+			directory := filepath.Join(smallDisk(t), "state")
+			s, _, _ := open(t, directory)
+			for n := range saves {
+				save(t, s, stateAt(n+1, int(20*(n+1))))
+			}
+			s.mutex.Lock()
+			s.stopBackup()
+			s.mutex.Unlock()
+			free := fill(t, filepath.Dir(directory))
+			failed, n := 0, saves+1
+			for ; n <= saves+5; n++ {
+				err := s.Save(stateAt(n, int(20*n)))
+				if err == nil {
+					continue // there is some space in the log
+				}
+				if !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("save %d on a full disk: %v", n, err)
+				}
+				failed++
+				state, _, err := Read(directory)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := state.In.Packets; got >= stateAt(n, int(20*n)).In.Packets {
+					t.Errorf("save %d is there", n)
+				}
+			}
+			if failed == 0 {
+				t.Error("no save failed")
+			}
+			free()
+			save(t, s, stateAt(n, int(20*n)))
+			state, notices, err := Read(directory)
+			if err != nil || len(notices) > 0 {
+				t.Fatal(notices, err)
+			}
+			wantState(t, state, stateAt(n, int(20*n)))
+			closeStore(t, s)
+			wantSound(t, directory)
+		})
+	}
+}
+
+// TestDiskFullAtTheStart opens a new ledger without a byte left.
+func TestDiskFullAtTheStart(t *testing.T) {
+	disk := smallDisk(t)
+	directory := filepath.Join(disk, "state")
+	free := fill(t, disk)
+	s, _, notices := open(t, directory)
+	if len(notices) != 1 || !strings.Contains(notices[0].Text, "can't be saved yet") {
+		t.Errorf("notices %v", notices)
+	}
+	for range 3 {
+		if err := s.Save(stateAt(1, 2)); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("on a full disk: %v", err)
+		}
+	}
+	free()
+	save(t, s, stateAt(2, 2))
+	closeStore(t, s)
+	_, state, notices := open(t, directory)
+	wantState(t, state, stateAt(2, 2))
+	if len(notices) > 0 {
+		t.Errorf("notices %v", notices)
+	}
+	wantSound(t, directory)
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	disk := smallDisk(t)
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT|flags, "size=2m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"there", "missing"} {
+		t.Run(name, func(t *testing.T) {
+			directory := filepath.Join(disk, name)
+			n := uint64(0)
+			if name == "there" {
+				s, _, _ := open(t, directory)
+				save(t, s, stateAt(1, 3), stateAt(2, 3))
+				closeStore(t, s)
+				n = 2
+			}
+			remount(syscall.MS_RDONLY)
+			s, state, notices := open(t, directory)
+			wantState(t, state, stateAt(n, int(3*min(n, 1))))
+			if len(notices) != 1 || !strings.Contains(notices[0].Text, "read-only file system") {
+				t.Errorf("notices %v", notices)
+			}
+			for range 3 {
+				if err := s.Save(stateAt(3, 3)); !errors.Is(err, syscall.EROFS) {
+					t.Errorf("got %v", err)
+				}
+			}
+			remount(0)
+			save(t, s, stateAt(3, 3), stateAt(4, 3))
+			if _, _, _, err := Open(directory, Options{}); !errors.As(err, new(*LockedError)) {
+				t.Errorf("the store holds no lock: %v", err)
+			}
+			closeStore(t, s)
+			state, _, err := Read(directory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, state, stateAt(4, 3))
+			wantSound(t, directory)
+		})
+	}
+}
+
+// TestALedgerThatAppearsLater is a state directory that is mounted after the
+// agent started: nothing in it may be written over.
+func TestALedgerThatAppearsLater(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(3, 2))
+	closeStore(t, s)
+	link := filepath.Join(t.TempDir(), "state")
+	if err := os.Symlink(filepath.Join(directory, "nowhere"), link); err != nil {
+		t.Fatal(err)
+	}
+	s, _, notices := open(t, link)
+	if len(notices) != 1 {
+		t.Fatalf("notices %v", notices)
+	}
+	if err := errors.Join(os.Remove(link), os.Symlink(directory, link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("got %v", err)
+	}
+	closeStore(t, s)
+	again, state, _ := open(t, directory)
+	wantState(t, state, stateAt(3, 2))
+	closeStore(t, again)
+}
