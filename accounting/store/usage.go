@@ -151,11 +151,11 @@ type ranked struct {
 
 // rows returns the usage by hour, day or month.
 func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]*owner) ([]accounting.UsageRow, error) {
-	size, err := db.value("select count(*) from usage where period = ? and start >= ? and start < ?", int64(period), since, until)
+	starts, err := db.value("select count(*) from period where period = ? and start >= ? and start < ?", int64(period), since, until)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]accounting.UsageRow, 0, size)
+	var rows []accounting.UsageRow
 	var group []ranked
 	err = db.run("select start, until from period where period = ? and start >= ? and start < ? order by start", func(found *sqlite3.Stmt) error {
 		at := found.ColumnInt64(0)
@@ -172,6 +172,9 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 				}
 				return nil
 			}, int64(period), at)
+		if rows == nil && period != hours { // the other periods are about as large
+			rows = make([]accounting.UsageRow, 0, int(starts)*len(group))
+		}
 		rows = appendSorted(rows, group)
 		return err
 	}, int64(period), since, until)
