@@ -49,7 +49,7 @@ func runCommand() *cli.Command {
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
 			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
-		Flags: append(sourceFlags(), stateFlag(), configFlag(),
+		Flags: append(append(sourceFlags(), calendarFlags()...), stateFlag(), configFlag(),
 			&cli.DurationFlag{
 				Name: "interval", EnvVars: environment("interval"), Value: defaultInterval,
 				Usage: "read and publish once in this `TIME`",
@@ -176,7 +176,11 @@ func checkIntervals(c *cli.Context) error {
 
 // open takes the state and the table and puts the ports in force.
 func (a *agent) open(c *cli.Context, options nft.Options) error {
-	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run", Log: a.log})
+	keep, err := storeOptions(c, a.log)
+	if err != nil {
+		return err
+	}
+	ledger, saved, notices, err := store.Open(stateDirectory(c), keep)
 	if err != nil {
 		return err
 	}
