@@ -159,8 +159,8 @@ func residentMegabytes(b *testing.B) float64 {
 func procValue(b *testing.B, path, name string) (value int64) {
 	b.Helper()
 	for line := range strings.Lines(string(readAll(b, path))) {
-		if strings.HasPrefix(line, name) {
-			if _, err := fmt.Sscan(strings.TrimPrefix(line, name), &value); err != nil {
+		if rest, found := strings.CutPrefix(line, name); found {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
 				b.Fatal(err)
 			}
 		}
