@@ -1,5 +1,7 @@
 package accounting
 
+import "slices"
+
 // Ledger turns raw counter values into totals. A total only ever grows: the
 // ledger adds what a counter has gained since it was last read, or all of its
 // value if it is another counter than before or was reset. What a loaded counter
@@ -10,12 +12,14 @@ type Ledger struct {
 	sample   uint64 // number of the last one
 	dirty    []*account
 	epoch    Epoch // of the last sample
+	gains    gains // since the last save
 }
 
 type account struct {
 	Account
 	seen  uint64 // number of the last sample it was in
 	dirty bool
+	gain  int // index of its newest gain since the last save, plus 1; 0: none
 }
 
 // Posting is what posting a sample showed beside the totals.
@@ -50,12 +54,16 @@ func (l *Ledger) Add(sample *Sample) (posting Posting) {
 	posting.NewTable = sample.Epoch != l.epoch
 	l.epoch = sample.Epoch
 	for i := range sample.Readings {
-		l.post(&sample.Readings[i], sample.Epoch, &posting)
+		l.post(&sample.Readings[i], sample, &posting)
+	}
+	if l.gains.full(len(l.accounts)) {
+		l.gains.merge(func(key Key) *int { return &l.accounts[key].gain })
 	}
 	return posting
 }
 
-func (l *Ledger) post(reading *Reading, epoch Epoch, posting *Posting) {
+func (l *Ledger) post(reading *Reading, sample *Sample, posting *Posting) {
+	epoch := sample.Epoch
 	a := l.accounts[reading.Key]
 	if a == nil {
 		a = &account{Account: Account{Key: reading.Key}}
@@ -84,6 +92,9 @@ func (l *Ledger) post(reading *Reading, epoch Epoch, posting *Posting) {
 		l.out = l.out.Plus(gained)
 	}
 	a.Last, a.Epoch, a.Handle = reading.Count, epoch, reading.Handle
+	if gained != (Count{}) {
+		a.gain = l.gains.add(a.gain, Gain{sample.Time, reading.Key, gained})
+	}
 	if !a.dirty {
 		a.dirty = true
 		l.dirty = append(l.dirty, a)
@@ -104,7 +115,7 @@ func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
 // Changes returns what has changed since [Ledger.MarkSaved] was last called.
 func (l *Ledger) Changes() State {
-	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty))}
+	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty)), Gains: slices.Clone(l.gains.list)}
 	for i, a := range l.dirty {
 		state.Accounts[i] = a.Account
 	}
@@ -115,7 +126,8 @@ func (l *Ledger) Changes() State {
 // in between.
 func (l *Ledger) MarkSaved() {
 	for _, a := range l.dirty {
-		a.dirty = false
+		a.dirty, a.gain = false, 0
 	}
 	l.dirty = l.dirty[:0]
+	l.gains.reset()
 }

@@ -19,6 +19,9 @@ type State struct {
 	// included.
 	In, Out  Count
 	Accounts []Account // in no order to rely on
+	// Gains are when the changed accounts gained what they did, in the order
+	// of the readings. They are empty in a state that was read.
+	Gains []Gain
 }
 
 // Store keeps the ledger's state. Save is durable and atomic when it returns

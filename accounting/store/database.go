@@ -1,176 +1,300 @@
 package store
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
-	"fmt"
+	"io/fs"
+	"math"
+	"net/url"
 	"os"
-	"runtime/debug"
+	"path/filepath"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
 )
 
-// foreignLockTimeout is how long another program that looks into a file, such
-// as bbolt's own, may hold a save up.
-const foreignLockTimeout = 200 * time.Millisecond
+const (
+	// patience is how long a write waits for another process's. Those are
+	// short: a new client.
+	patience = 5 * time.Second
+	// walLimit is the size to which the write-ahead log is cut down when it is
+	// begun anew.
+	walLimit = 4 << 20
+	// checkpointAfter is how many pages the write-ahead log may hold.
+	checkpointAfter = 1000
+)
 
-// database is a file that is open for saves. It is only opened on what
-// [verify] has passed, or on a new file.
+// database is an open database and its prepared statements.
 type database struct {
-	bolt   *bbolt.DB
-	file   *os.File // bolt's, to close where bolt can't be trusted to
-	buffer []byte
-	sum    checksum
+	*sqlite3.Conn
+	path       string
+	statements map[string]*sqlite3.Stmt
+	files      [3]fs.FileInfo // the database, its log and the log's index, when they were opened
 }
 
-// errPanicked marks an error that was a panic or a memory fault in bbolt: the
-// database's own locks may still be held.
-var errPanicked = errors.New("bbolt panicked")
+// siblings are the files that a database consists of.
+func siblings(path string) []string { return []string{path, path + "-wal", path + "-shm"} }
 
-func openDatabase(path string) (*database, error) {
-	opened := new(database)
-	options := &bbolt.Options{
-		Timeout:        foreignLockTimeout,
-		NoFreelistSync: true, // the free pages follow from the tree, which was verified
-		FreelistType:   bbolt.FreelistMapType,
-		PageSize:       pageSize,
-		NoStatistics:   true,
-		OpenFile: func(path string, flag int, _ os.FileMode) (file *os.File, err error) {
-			opened.file, err = openRegular(path, flag&^os.O_CREATE)
-			return opened.file, err
-		},
-	}
-	err := guard(func() (err error) {
-		opened.bolt, err = bbolt.Open(path, 0, options)
-		return err
-	})
+// uri names a file as SQLite does. settings are parameters, such as mode=ro.
+func uri(path string, settings url.Values) string {
+	absolute, err := filepath.Abs(path)
 	if err != nil {
-		if opened.file != nil {
-			_ = opened.file.Close()
-		}
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		absolute = path
 	}
-	return opened, nil
+	return (&url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}).String()
 }
 
-// guard turns a panic into an error, and a fault on mapped memory too, which
-// is what an unreadable sector or a file cut short by others looks like.
-func guard(action func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("%w: %v", errPanicked, cause)
+// connect opens a database that is there. vfs is the name of a VFS; empty: the
+// default one.
+func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*database, error) {
+	if settings == nil {
+		settings = url.Values{}
+	}
+	settings.Set("vfs", cmp.Or(vfs, vfsName))
+	// SQLite would name neither a link nor a directory.
+	file, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	_ = file.Close()
+	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI)
+	if err != nil {
+		return nil, err
+	}
+	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt)}
+	err = errors.Join(
+		conn.BusyTimeout(patience),
+		conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
+		db.identify(),
+	)
+	if err != nil {
+		db.close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// openToWrite opens the database of a holder of the directory, or of a process
+// that changes a client.
+func openToWrite(path, vfs string) (*database, error) {
+	// The log stays when the database is closed: a reader who may not create
+	// files finds it. SQLite would create it with the process's own group.
+	for _, name := range siblings(path)[1:] {
+		file, err := createFile(name)
+		if err == nil {
+			err = file.Close()
 		}
-	}()
-	return action()
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	db, err := connect(path, vfs, sqlite3.OPEN_READWRITE, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.prepareToWrite(); err != nil {
+		db.close()
+		return nil, err
+	}
+	return db, nil
 }
 
-// commit makes one transaction of the accounts and the totals of changed. Of
-// an error the caller has to assume that it happened after the commit as well
-// as before.
-func (d *database) commit(sequence uint64, changed accounting.State) error {
-	return guard(func() error {
-		tx, err := d.bolt.Begin(true)
+func (db *database) prepareToWrite() error {
+	if _, err := db.FileControl("main", sqlite3.FCNTL_PERSIST_WAL, true); err != nil {
+		return err
+	}
+	// Checkpoints are separate from saves: one that fails must not make a
+	// durable save fail.
+	if err := db.WALAutoCheckpoint(0); err != nil {
+		return err
+	}
+	if err := db.Exec("pragma synchronous = full; pragma journal_size_limit = " + itoa(walLimit)); err != nil {
+		return err
+	}
+	version, err := db.value("pragma user_version")
+	if err != nil {
+		return err
+	}
+	if err := migrate(db.Conn, int(version)); err != nil {
+		return err
+	}
+	for i, name := range siblings(db.path) {
+		if db.files[i], err = os.Lstat(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// identify reports a file that is not a database of ours, or a later version's.
+func (db *database) identify() error {
+	id, err := db.value("pragma application_id")
+	if err != nil {
+		return err
+	}
+	version, err := db.value("pragma user_version")
+	if err != nil {
+		return err
+	}
+	if id != applicationID || version < 1 {
+		return damaged("it is no database of ssmonitor")
+	}
+	if int(version) > len(migrations) {
+		return &NewerError{Path: db.path, Version: int(version), Supported: len(migrations)}
+	}
+	// The header says whether pages have checksums: without this a damaged
+	// header would do away with all of them.
+	if verified, err := db.value("pragma checksum_verification"); err != nil || verified != 1 {
+		return errors.Join(err, damaged("its pages have no checksums"))
+	}
+	return nil
+}
+
+// create makes a new file under a name that nobody opens yet and lets fill make
+// a database of it.
+func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
+	file, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	settings := url.Values{"vfs": {cmp.Or(vfs, vfsName)}}
+	conn, err := sqlite3.OpenFlags(uri(path, settings), sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.Exec("pragma temp_store = memory; pragma synchronous = full"); err != nil {
+		return err
+	}
+	return fill(conn)
+}
+
+func enableChecksums(conn *sqlite3.Conn) error { return conn.EnableChecksums("main") }
+
+// initialize makes an empty database one of ours.
+func initialize(conn *sqlite3.Conn) error {
+	if err := enableChecksums(conn); err != nil {
+		return err
+	}
+	if err := migrate(conn, 0); err != nil {
+		return err
+	}
+	return conn.Exec("pragma journal_mode = wal")
+}
+
+// moved reports whether another file, or none, is where the database was
+// opened.
+func (db *database) moved() bool {
+	for i, name := range siblings(db.path) {
+		there, err := os.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && !os.SameFile(there, db.files[i])) {
+			return true
+		}
+	}
+	return false
+}
+
+// statement returns a prepared statement, which it keeps.
+func (db *database) statement(text string) (*sqlite3.Stmt, error) {
+	if statement := db.statements[text]; statement != nil {
+		return statement, nil
+	}
+	statement, _, err := db.PrepareFlags(text, sqlite3.PREPARE_PERSISTENT)
+	if err != nil {
+		return nil, err
+	}
+	db.statements[text] = statement
+	return statement, nil
+}
+
+// run executes a statement with numbers or texts for its parameters, and hands
+// each row to visit, if that is not nil.
+func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parameters ...any) error {
+	statement, err := db.statement(text)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = statement.Reset() }() // Err has the error
+	for i, parameter := range parameters {
+		switch value := parameter.(type) {
+		case int64:
+			err = statement.BindInt64(i+1, value)
+		case string:
+			err = statement.BindText(i+1, value)
+		case []byte:
+			err = statement.BindBlob(i+1, value)
+		}
 		if err != nil {
 			return err
 		}
-		defer func() { _ = tx.Rollback() }() // does nothing after a commit
-		if err := d.write(tx, sequence, changed); err != nil {
+	}
+	for statement.Step() {
+		if visit == nil {
+			continue
+		}
+		if err := visit(statement); err != nil {
 			return err
 		}
-		return tx.Commit()
-	})
+	}
+	return statement.Err()
 }
 
-func (d *database) write(tx *bbolt.Tx, sequence uint64, changed accounting.State) error {
-	ledger, err := tx.CreateBucketIfNotExists([]byte(ledgerBucket))
-	if err != nil {
-		return err
-	}
-	if err := d.loadChecksum(ledger); err != nil {
-		return err
-	}
-	if err := d.writeTotals(tx, changed); err != nil {
-		return err
-	}
-	if err := d.writeAccounts(tx, changed.Accounts); err != nil {
-		return err
-	}
-	h := header{version: formatVersion, sequence: sequence, rows: d.sum.rows, sum: d.sum.sum}
-	return ledger.Put([]byte(headerKey), h.encode())
-}
-
-func (d *database) loadChecksum(ledger *bbolt.Bucket) error {
-	d.sum.rows, d.sum.sum = 0, 0
-	value := ledger.Get([]byte(headerKey))
-	if value == nil {
+// value returns the first number that a query finds, 0 where there is no row.
+func (db *database) value(text string, parameters ...any) (value int64, err error) {
+	err = db.run(text, func(row *sqlite3.Stmt) error {
+		value = row.ColumnInt64(0)
 		return nil
-	}
-	h, err := decodeHeader(value)
-	if err != nil {
-		return err
-	}
-	d.sum.rows, d.sum.sum = h.rows, h.sum
-	return nil
+	}, parameters...)
+	return value, err
 }
 
-func (d *database) writeTotals(tx *bbolt.Tx, changed accounting.State) error {
-	totals, err := tx.CreateBucketIfNotExists([]byte(totalsBucket))
-	if err != nil {
-		return err
+func (db *database) close() {
+	for _, statement := range db.statements {
+		_ = statement.Close() // an open one would keep the connection open
 	}
-	return d.put(totals, totalsBucket, []byte(totalsKey), appendTotals(nil, changed.In, changed.Out))
+	_ = db.Close() // what was committed is safe
 }
 
-func (d *database) writeAccounts(tx *bbolt.Tx, changed []accounting.Account) error {
-	accounts, err := tx.CreateBucketIfNotExists([]byte(accountsBucket))
-	if err != nil {
-		return err
-	}
-	// bbolt refers to the values until the commit: the buffer must not move.
-	if need := len(changed) * accountLength; cap(d.buffer) < need {
-		d.buffer = make([]byte, 0, need)
-	}
-	values := d.buffer[:0]
-	var key [keyLength]byte
-	for i := range changed {
-		start := len(values)
-		values = appendAccount(values, &changed[i])
-		if err := d.put(accounts, accountsBucket, appendKey(key[:0], changed[i].Key), values[start:]); err != nil {
-			return fmt.Errorf("account %s: %w", changed[i].Key, err)
+// accounts reads all accounts.
+func (db *database) accounts() (map[accounting.Key]accounting.Account, error) {
+	accounts := make(map[accounting.Key]accounting.Account)
+	err := db.run("select port, protocol, direction, packets, bytes, last_packets, last_bytes, handle, epoch from account",
+		func(row *sqlite3.Stmt) error {
+			port, protocol, direction := row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2)
+			if port < 0 || port > math.MaxUint16 || protocol < 0 || protocol > math.MaxUint8 || direction < 0 || direction > 1 {
+				return damaged("an account of port %d, protocol %d, direction %d", port, protocol, direction)
+			}
+			account := accounting.Account{
+				Key:    accounting.Key{Port: uint16(port), Protocol: accounting.Protocol(protocol), Direction: accounting.Direction(direction)},
+				Total:  accounting.Count{Packets: uint64(row.ColumnInt64(3)), Bytes: uint64(row.ColumnInt64(4))},
+				Last:   accounting.Count{Packets: uint64(row.ColumnInt64(5)), Bytes: uint64(row.ColumnInt64(6))},
+				Handle: uint64(row.ColumnInt64(7)),
+			}
+			if copy(account.Epoch[:], row.ColumnRawBlob(8)) != len(account.Epoch) {
+				return damaged("the epoch of %s is too short", account.Key)
+			}
+			accounts[account.Key] = account
+			return nil
+		})
+	return accounts, err
+}
+
+// stateOf makes a state of accounts. As accounts are never removed, the totals
+// of all ports together are their sums.
+func stateOf(accounts map[accounting.Key]accounting.Account) accounting.State {
+	state := accounting.State{Accounts: make([]accounting.Account, 0, len(accounts))}
+	for _, account := range accounts {
+		state.Accounts = append(state.Accounts, account)
+		if account.Key.Direction == accounting.In {
+			state.In = state.In.Plus(account.Total)
+		} else {
+			state.Out = state.Out.Plus(account.Total)
 		}
 	}
-	return nil
-}
-
-// put writes a row and keeps up the checksum over all of them. The value must
-// stay as it is until the commit.
-func (d *database) put(bucket *bbolt.Bucket, name string, key, value []byte) error {
-	old := bucket.Get(key)
-	if old != nil && bytes.Equal(old, value) {
-		return nil
-	}
-	if old != nil {
-		d.sum.remove(name, key, old)
-	}
-	d.sum.add(name, key, value)
-	return bucket.Put(key, value)
-}
-
-func (d *database) close() error {
-	return guard(d.bolt.Close)
-}
-
-// abandon closes what a commit failed on.
-func (d *database) abandon(cause error) {
-	if !errors.Is(cause, errPanicked) {
-		_ = d.close()
-		return
-	}
-	// Closing would wait for bbolt's own lock. The mapping stays behind, the
-	// file is free for others.
-	_ = d.file.Close()
+	return state
 }

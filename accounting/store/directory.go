@@ -15,11 +15,11 @@ import (
 // Names in the state directory, all of them.
 const (
 	lockName     = "lock"
+	databaseName = "ssmonitor.db"
+	backupName   = "ssmonitor.backup.db"
 	newSuffix    = ".new"
 	damagedInfix = ".damaged-"
 )
-
-var fileNames = [2]string{"ledger-a.db", "ledger-b.db"}
 
 const (
 	fileMode      = 0o640
@@ -111,17 +111,8 @@ func adopt(file *os.File) error {
 	return nil
 }
 
-// allocate reserves space at once, so that a copy that does not fit fails
-// before it fills the disk.
-func allocate(file *os.File, size int64) error {
-	err := syscall.Fallocate(int(file.Fd()), 0, 0, size)
-	if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
-		return fmt.Errorf("allocating %d bytes for %s: %w", size, file.Name(), err)
-	}
-	return nil
-}
-
-// setAside renames a damaged file to a name that is free and returns that.
+// setAside renames a damaged database and its log to a name that is free and
+// returns that.
 func setAside(path string, now time.Time) (string, error) {
 	aside := path + damagedInfix + now.UTC().Format("20060102T150405Z")
 	for free, n := aside, 2; ; n++ {
@@ -133,23 +124,29 @@ func setAside(path string, now time.Time) (string, error) {
 		}
 		free = fmt.Sprintf("%s-%d", aside, n)
 	}
-	if err := os.Rename(path, aside); err != nil {
-		return "", fmt.Errorf("setting a damaged file aside: %w", err)
+	// The database first: without it nobody takes the log for another one's.
+	from, to := siblings(path), siblings(aside)
+	for i := range from {
+		if err := os.Rename(from[i], to[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("renaming a damaged file: %w", err)
+		}
 	}
 	return aside, syncDirectory(filepath.Dir(path))
 }
 
-// dropOldest removes the oldest of the files that were set aside, down to
+// dropOldest removes the oldest of the databases that were set aside, down to
 // maxSetAside, and returns what it removed.
 func dropOldest(directory string) ([]string, error) {
-	aside, err := ownFiles(directory, func(name string) bool { return strings.Contains(name, damagedInfix) })
+	aside, err := ownFiles(directory, func(name string) bool {
+		return strings.Contains(name, damagedInfix) && !strings.HasSuffix(name, "-wal") && !strings.HasSuffix(name, "-shm")
+	})
 	if err != nil || len(aside) <= maxSetAside {
 		return nil, err
 	}
 	slices.SortFunc(aside, func(a, b string) int { return strings.Compare(timeOf(a), timeOf(b)) })
 	aside = aside[:len(aside)-maxSetAside]
 	for i, name := range aside {
-		if err := os.Remove(filepath.Join(directory, name)); err != nil {
+		if err := removeDatabase(filepath.Join(directory, name)); err != nil {
 			return aside[:i], err
 		}
 	}
@@ -161,8 +158,44 @@ func timeOf(name string) string {
 	return after
 }
 
-// ownFiles returns the names of the ledger's files, those set aside included,
-// that pass the filter.
+// removeDatabase removes a database, its log and the log's index, where they
+// are.
+func removeDatabase(path string) error {
+	for _, name := range siblings(path) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// putInPlace makes a new database durable and renames it to its place. A log
+// that belonged to another database there would be applied to the new one.
+func putInPlace(path, place string, rename func(from, to string) error) error {
+	file, err := openRegular(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(file.Sync(), file.Close())
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", path, err)
+	}
+	for _, name := range siblings(place)[1:] {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := syncDirectory(filepath.Dir(place)); err != nil {
+		return err
+	}
+	if err := rename(path, place); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(place))
+}
+
+// ownFiles returns the names of the files that this package creates, those set
+// aside included, that pass the filter.
 func ownFiles(directory string, keep func(name string) bool) ([]string, error) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {
@@ -170,14 +203,36 @@ func ownFiles(directory string, keep func(name string) bool) ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		name := entry.Name()
-		for _, own := range fileNames {
-			if (name == own || name == own+newSuffix || strings.HasPrefix(name, own+damagedInfix)) && keep(name) {
-				names = append(names, name)
-			}
+		if name := entry.Name(); isOwn(name) && keep(name) {
+			names = append(names, name)
 		}
 	}
 	return names, nil
+}
+
+func isOwn(name string) bool {
+	for _, own := range [...]string{databaseName, backupName} {
+		rest, found := strings.CutPrefix(name, own)
+		if !found {
+			continue
+		}
+		switch rest {
+		case "", "-wal", "-shm", "-journal":
+			return true
+		}
+		return strings.HasPrefix(rest, newSuffix) || strings.HasPrefix(rest, damagedInfix)
+	}
+	return false
+}
+
+// removeUnfinished removes what a process left that was ended while it wrote a
+// new database.
+func removeUnfinished(directory string) error {
+	names, err := ownFiles(directory, func(name string) bool { return strings.Contains(name, newSuffix) })
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(filepath.Join(directory, name)))
+	}
+	return err
 }
 
 // Purge removes the ledger: exactly the files that this package made, those

@@ -8,15 +8,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"ssmonitor/accounting"
 )
 
 // smallDisk mounts a file system of its own for the test.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
-	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0750"); err != nil {
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0750"); err != nil {
 		needRoot(t, fmt.Sprintf("the right to mount a tmpfs (%v)", err))
 	}
 	t.Cleanup(func() {
@@ -37,7 +35,7 @@ func fill(t *testing.T, directory string) (free func()) {
 	}
 	defer func() { _ = ballast.Close() }()
 	for err == nil {
-		_, err = ballast.Write(make([]byte, pageSize))
+		_, err = ballast.Write(make([]byte, 4096))
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
@@ -49,113 +47,109 @@ func fill(t *testing.T, directory string) (free func()) {
 	}
 }
 
-// growing returns a ledger with more accounts in every save.
-func growing(save uint64) accounting.State {
-	state := stateOf(save)
-	state.Accounts = accountsOf(save, int(40*save))
-	return state
-}
-
+// TestDiskFull saves more and more ports, so that a save needs more space.
 func TestDiskFull(t *testing.T) {
 	for saves := range uint64(4) {
 		t.Run(fmt.Sprintf("after %d saves", saves), func(t *testing.T) {
 			directory := filepath.Join(smallDisk(t), "state")
 			s, _, _ := open(t, directory)
 			for n := range saves {
-				save(t, s, growing(n+1))
+				save(t, s, stateAt(n+1, int(20*(n+1))))
 			}
+			s.mutex.Lock()
+			s.stopBackup()
+			s.mutex.Unlock()
 			free := fill(t, filepath.Dir(directory))
-			n := saves + 1
+			failed, n := 0, saves+1
 			for ; n <= saves+5; n++ {
-				if err := s.Save(growing(n)); !errors.Is(err, syscall.ENOSPC) {
+				err := s.Save(stateAt(n, int(20*n)))
+				if err == nil {
+					continue // there is some space in the log
+				}
+				if !errors.Is(err, syscall.ENOSPC) {
 					t.Fatalf("save %d on a full disk: %v", n, err)
 				}
-				wantSaved(t, directory, saves)
+				failed++
+				state, _, err := Read(directory)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := state.In.Packets; got >= stateAt(n, int(20*n)).In.Packets {
+					t.Errorf("save %d is there", n)
+				}
+			}
+			if failed == 0 {
+				t.Error("no save failed")
 			}
 			free()
-			save(t, s, growing(n))
-			wantSaved(t, directory, n)
-			// The other file had lacked all of it, and none of this.
-			idle := growing(n)
-			idle.Accounts, idle.In.Packets = nil, n+1
-			save(t, s, idle)
-			kill(s)
-			want := growing(n)
-			want.In.Packets = n + 1
+			save(t, s, stateAt(n, int(20*n)))
 			state, notices, err := Read(directory)
 			if err != nil || len(notices) > 0 {
-				t.Fatalf("reading: %v, %v", err, notices)
+				t.Fatal(notices, err)
 			}
-			wantState(t, state, want)
+			wantState(t, state, stateAt(n, int(20*n)))
+			closeStore(t, s)
+			wantSound(t, directory)
 		})
 	}
 }
 
-func wantSaved(t *testing.T, directory string, save uint64) {
-	t.Helper()
-	if save == 0 {
-		return
-	}
-	state, notices, err := Read(directory)
-	if err != nil || len(notices) > 0 {
-		t.Fatalf("reading: %v, %v", err, notices)
-	}
-	wantState(t, state, growing(save))
-}
-
-// TestDiskFullAtTheStart opens a new ledger and an old one without a byte
-// left.
+// TestDiskFullAtTheStart opens a new ledger without a byte left.
 func TestDiskFullAtTheStart(t *testing.T) {
 	disk := smallDisk(t)
 	directory := filepath.Join(disk, "state")
-	if err := os.Mkdir(directory, directoryMode); err != nil {
-		t.Fatal(err)
+	free := fill(t, disk)
+	s, _, notices := open(t, directory)
+	if len(notices) != 1 || !strings.Contains(notices[0].Text, "can't be saved yet") {
+		t.Errorf("notices %v", notices)
 	}
-	for _, n := range []uint64{1, 3} {
-		free := fill(t, disk)
-		s, _, notices := open(t, directory)
-		t.Logf("notices: %v", notices)
-		if err := s.Save(growing(n)); !errors.Is(err, syscall.ENOSPC) {
-			t.Fatalf("save %d on a full disk: %v", n, err)
+	for range 3 {
+		if err := s.Save(stateAt(1, 2)); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("on a full disk: %v", err)
 		}
-		free()
-		save(t, s, growing(n))
-		wantSaved(t, directory, n)
-		kill(s)
 	}
+	free()
+	save(t, s, stateAt(2, 2))
+	closeStore(t, s)
+	_, state, notices := open(t, directory)
+	wantState(t, state, stateAt(2, 2))
+	if len(notices) > 0 {
+		t.Errorf("notices %v", notices)
+	}
+	wantSound(t, directory)
 }
 
 func TestReadOnlyDisk(t *testing.T) {
 	disk := smallDisk(t)
 	remount := func(flags uintptr) {
 		t.Helper()
-		if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT|flags, "size=1m"); err != nil {
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT|flags, "size=2m"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"there", "missing"} {
 		t.Run(name, func(t *testing.T) {
 			directory := filepath.Join(disk, name)
-			var want accounting.State
+			n := uint64(0)
 			if name == "there" {
 				s, _, _ := open(t, directory)
-				save(t, s, stateOf(1), stateOf(2))
+				save(t, s, stateAt(1, 3), stateAt(2, 3))
 				closeStore(t, s)
-				want = stateOf(2)
+				n = 2
 			}
 			remount(syscall.MS_RDONLY)
 			s, state, notices := open(t, directory)
-			wantState(t, state, want)
+			wantState(t, state, stateAt(n, int(3*min(n, 1))))
 			if len(notices) != 1 || !strings.Contains(notices[0].Text, "read-only file system") {
 				t.Errorf("notices %v", notices)
 			}
 			for range 3 {
-				if err := s.Save(stateOf(3)); !errors.Is(err, syscall.EROFS) {
+				if err := s.Save(stateAt(3, 3)); !errors.Is(err, syscall.EROFS) {
 					t.Errorf("got %v", err)
 				}
 			}
 			remount(0)
-			save(t, s, stateOf(3), stateOf(4))
+			save(t, s, stateAt(3, 3), stateAt(4, 3))
 			if _, _, _, err := Open(directory, Options{}); !errors.As(err, new(*LockedError)) {
 				t.Errorf("the store holds no lock: %v", err)
 			}
@@ -164,7 +158,8 @@ func TestReadOnlyDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantState(t, state, stateOf(4))
+			wantState(t, state, stateAt(4, 3))
+			wantSound(t, directory)
 		})
 	}
 }
@@ -172,39 +167,26 @@ func TestReadOnlyDisk(t *testing.T) {
 // TestALedgerThatAppearsLater is a state directory that is mounted after the
 // agent started: nothing in it may be written over.
 func TestALedgerThatAppearsLater(t *testing.T) {
-	directory := saved(t, 3)
-	hidden := directory + ".hidden"
-	if err := os.Rename(directory, hidden); err != nil {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(3, 2))
+	closeStore(t, s)
+	link := filepath.Join(t.TempDir(), "state")
+	if err := os.Symlink(filepath.Join(directory, "nowhere"), link); err != nil {
 		t.Fatal(err)
 	}
-	writeAll(t, directory, nil) // a file in the way: no directory can be made
-	if _, _, _, err := Open(directory, Options{}); !errors.Is(err, syscall.ENOTDIR) {
-		t.Errorf("opening a file: %v", err)
-	}
-	below := filepath.Join(t.TempDir(), "state")
-	if err := os.Symlink(filepath.Join(directory, "nowhere"), below); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(directory); err != nil {
-		t.Fatal(err)
-	}
-	s, _, notices := open(t, below)
+	s, _, notices := open(t, link)
 	if len(notices) != 1 {
 		t.Fatalf("notices %v", notices)
 	}
-	if err := errors.Join(os.Remove(below), os.Rename(hidden, directory), os.Symlink(directory, below)); err != nil {
+	if err := errors.Join(os.Remove(link), os.Symlink(directory, link)); err != nil {
 		t.Fatal(err)
 	}
-	before := snapshot(t, directory)
-	if err := s.Save(stateOf(9)); err == nil || !strings.Contains(err.Error(), "start again") {
+	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "start again") {
 		t.Errorf("got %v", err)
 	}
-	for name, content := range snapshot(t, directory) {
-		if before[name] != content {
-			t.Errorf("%s changed", name)
-		}
-	}
+	closeStore(t, s)
 	again, state, _ := open(t, directory)
-	wantState(t, state, stateOf(3))
+	wantState(t, state, stateAt(3, 2))
 	closeStore(t, again)
 }

@@ -1,54 +1,68 @@
-// Package store keeps the ledger of package accounting on disk: durable,
-// checked, and never without a previous good copy.
+// Package store keeps the ledger of package accounting and the usage of its
+// clients in one SQLite database: durable, checked, and never without a good
+// copy.
 //
-// # Two files
+// # Files
 //
-// A state directory holds ledger-a.db and ledger-b.db, two bbolt databases
-// that are saved to in turn. A save is one transaction in one of them; it
-// writes all that has changed since that file's own last save, and a sequence
-// number. So the other file is always the state one save earlier, and it is
-// enough: an account carries the identity and the last raw value of its
-// counter, so that the next reading makes good what the lost save held, to the
-// byte, as long as the kernel's table lives on. After a reboot it is that one
-// save's traffic that is missing.
+// A state directory holds ssmonitor.db, in WAL mode with synchronous=FULL, with
+// a checksum on every page, and ssmonitor.backup.db, which is copied from it
+// once a day and at a clean stop. All files have mode 0640 and the owner and the
+// group of the directory. The log (-wal) and its index (-shm) stay when the
+// database is closed, so that members of the group, who may not create files,
+// can read at any time. New databases and backups are written under another
+// name (.new), synced, and renamed to their place.
 //
-// A file comes to be under another name (ledger-a.db.new) and takes its place
-// by a rename when its first save is durable: a file either is not there or is
-// whole. A file that a save failed on is not trusted again: at its next turn
-// it is replaced by a copy of the other one. A failed save therefore costs
-// nothing but its turn; the next goes to the other file.
+// # Saves
 //
-// # What is checked
+// A save is one transaction. It writes the accounts that have changed, and adds
+// what each total has gained to three rows of usage: of the hour, the day and
+// the month in which it was read. The gain is the difference between the new
+// total and the one in the database; the readings only say how it is spread
+// over time. So the sums of usage over hours, days and months are always what
+// the totals gained, also after a save that failed with its transaction
+// durable. [Check] verifies this.
 //
-// bbolt does not notice damaged pages: it panics on them, faults, or reads
-// wrong numbers, partly in goroutines of its own where no caller can recover.
-// So a file is read by this package first, which trusts nothing in it: page
-// numbers and bounds, page types, the order of keys, no page used twice (all
-// that bbolt itself later relies on), and a checksum over every row of every
-// bucket. Only a file that passes is handed to bbolt, which works out its free
-// pages from that tree and from no list in the file. The same reader serves
-// [Read], which thereby needs no lock.
+// Periods begin by the zone and the day of the month that [Options] name.
+// Another zone or day begins new periods; what is written stays. Hours and days
+// are deleted when they have been kept for their time, the oldest ones first,
+// one of each in a save.
 //
-// A damaged file is renamed to NAME.damaged-TIME and kept, the other one is
-// used, and a [Notice] says so. When both are damaged, both are kept aside and
-// the ledger begins anew, with a notice that says that totals were lost:
-// refusing to save would lose the new totals too, at every restart, and totals
-// that begin at a known moment are as honest as those of a first start.
+// # Clients
 //
-// # Format, version 1
+// Usage belongs to a tenure: a port and the name of its client from a time on.
+// A source that changes its name for a port renames the tenure; [NewClient]
+// begins another one. Reports put tenures of the same name together.
 //
-// Pages of 4096 bytes, bbolt's format 2. All numbers below are big endian.
+// # Damage
 //
-//	bucket ledger    "header" -> version uint32, sequence uint64, rows uint64, sum uint64, check uint64
-//	bucket totals    "all"    -> in packets, in bytes, out packets, out bytes uint64
-//	bucket accounts  port uint16, protocol uint8, direction uint8 (0 in, 1 out) ->
-//	                 total packets, total bytes, last packets, last bytes uint64, epoch 16 bytes, handle uint64
+// Damaged pages are found when they are read: the accounts and the clients at
+// the start, the usage when it is written, asked for or backed up. A damaged
+// database is renamed to NAME.damaged-TIME and kept, and the ledger goes on from
+// the backup. An account carries the identity and the last raw value of its
+// counter, so that the next reading makes the totals exact, to the byte, as long
+// as the kernel's table lives. What that reading adds for the time since the
+// backup is in the period of the reading, and recorded as a gap. A damaged log
+// ends at its last good transaction, which is an earlier save. When the backup
+// is damaged, too, the ledger begins anew, with a notice that says that totals
+// were lost: refusing to save would lose the new totals too.
 //
-// In every version the header's first four bytes are the version and its last
-// eight a checksum of those before. Rows and sum are over all buckets but
-// ledger, those that this version does not know included: sum adds up, modulo
-// 2^64, the first eight bytes of the SHA-256 of each row (the length of the
-// bucket's name as uint8, the name, the length of the key as uint16, the key,
-// the value), so that a save keeps it up by the rows that it changes. A later
-// version may add buckets without a new number; buckets hold rows only.
+// A running store knows all accounts. It loses no total when its files are
+// damaged, removed or replaced, and no usage when it still has them open.
+//
+// # For other programs
+//
+// Four views stay as they are in all later versions. Other programs should open
+// the database read-only: a program that does not know about page checksums
+// leaves pages that look damaged.
+//
+//	clients        client, port, since (RFC 3339, UTC), current (0 or 1)
+//	usage_hourly   period, time, client, port, protocol, bytes_in, bytes_out, packets_in, packets_out
+//	usage_daily    the same
+//	usage_monthly  the same
+//
+// client is the name, or the port's number where it has none. period is when
+// the hour (RFC 3339, with the offset of its zone), the day or the month (ISO
+// 8601 date of its first day) began; time is the same instant in seconds since
+// 1970. protocol is tcp or udp. A client that had a port twice has two rows in a
+// period.
 package store

@@ -3,6 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // ErrDamaged says that what a file holds is not what was saved to it.
@@ -24,20 +27,52 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("the ledger in %s is held by %s: stop it first, or give another state directory", e.Directory, holder)
 }
 
-// NewerError says that a file was written in a format of a later version of
-// the program. The file has not been touched.
+// NewerError says that the database was written by a later version of the
+// program. It has not been touched.
 type NewerError struct {
 	Path      string
-	Version   uint32 // of the file
-	Supported uint32 // the latest that this program knows
+	Version   int // of the database's schema
+	Supported int // the latest that this program knows
 }
 
 // Error names both versions and what to do.
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("%s has format version %d, this ssmonitor knows versions up to %d: install a newer ssmonitor, or move the file away to begin anew",
+	return fmt.Sprintf("%s has schema version %d, this ssmonitor knows versions up to %d: install a newer ssmonitor, or move the file away to begin anew",
 		e.Path, e.Version, e.Supported)
+}
+
+// UnknownClientError says that a query or a change names a client or a port
+// that was never counted.
+type UnknownClientError struct {
+	Client string // empty: it is a port
+	Port   uint16
+}
+
+// Error names the client or the port.
+func (e *UnknownClientError) Error() string {
+	if e.Client == "" {
+		return fmt.Sprintf("port %d: nothing was ever counted on it", e.Port)
+	}
+	return fmt.Sprintf("client %q: nothing was ever counted for a client of that name", e.Client)
 }
 
 func damaged(format string, arguments ...any) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(format, arguments...))
+}
+
+// explain gives an error of SQLite its meaning: ErrDamaged, or the system's
+// error where SQLite has only its own code for it.
+func explain(path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("%s is %w", path, err)
+	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.IOERR_DATA),
+		errors.Is(err, sqlite3.IOERR_SHORT_READ), errors.Is(err, sqlite3.IOERR_CORRUPTFS):
+		return fmt.Errorf("%s is %w: %w", path, ErrDamaged, err)
+	case errors.Is(err, sqlite3.FULL):
+		return fmt.Errorf("%s: %w (%w)", path, syscall.ENOSPC, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }

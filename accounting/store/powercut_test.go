@@ -1,149 +1,289 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
+
+	"github.com/ncruces/go-sqlite3/vfs"
+
+	"ssmonitor/accounting"
 )
 
 const sectorSize = 512
 
-// TestPowerCut tears a save in every way: of the pages that it wrote any
-// subset reached the disk, in the order of bbolt's flushes or not, some of
-// them only in part. The ledger opens to that save or to the one before.
-func TestPowerCut(t *testing.T) {
-	for _, saves := range []uint64{2, 3, 4, 9} {
-		t.Run(fmt.Sprintf("during save %d", saves+1), func(t *testing.T) { cutPower(t, saves) })
+// recorder is a file system that writes down what reaches it, so that a test
+// can show what a disk holds that lost its power at any moment.
+type recorder struct {
+	fileSystem
+	mutex sync.Mutex
+	log   []operation
+}
+
+// operation is a write, a truncation (data nil), or a sync (offset -1).
+type operation struct {
+	path   string
+	offset int64
+	data   []byte
+}
+
+func (r *recorder) add(op operation) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.log = append(r.log, op)
+}
+
+// take returns what was recorded since the last call.
+func (r *recorder) take() []operation {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	log := r.log
+	r.log = nil
+	return log
+}
+
+func (r *recorder) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	return r.record(name)(r.fileSystem.Open(name, flags))
+}
+
+func (r *recorder) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	return r.record(name.String())(r.fileSystem.OpenFilename(name, flags))
+}
+
+func (r *recorder) record(path string) func(vfs.File, vfs.OpenFlag, error) (vfs.File, vfs.OpenFlag, error) {
+	return func(file vfs.File, flags vfs.OpenFlag, err error) (vfs.File, vfs.OpenFlag, error) {
+		if plain, ok := file.(plainFile); ok && err == nil {
+			return &recordedFile{plain, r, path}, flags, nil
+		}
+		return file, flags, err
 	}
 }
 
-func cutPower(t *testing.T, saves uint64) {
-	directory := t.TempDir()
-	s, _, _ := open(t, directory)
-	for n := range saves {
-		save(t, s, stateOf(n+1))
+type recordedFile struct {
+	plainFile
+	recorder *recorder
+	path     string
+}
+
+func (f *recordedFile) WriteAt(data []byte, offset int64) (int, error) {
+	f.recorder.add(operation{f.path, offset, slices.Clone(data)})
+	return f.plainFile.WriteAt(data, offset)
+}
+
+func (f *recordedFile) Truncate(size int64) error {
+	f.recorder.add(operation{f.path, size, nil})
+	return f.plainFile.Truncate(size)
+}
+
+func (f *recordedFile) Sync(flags vfs.SyncFlag) error {
+	f.recorder.add(operation{f.path, -1, nil})
+	return f.plainFile.Sync(flags)
+}
+
+// recording returns options whose store is recorded.
+func recording(t *testing.T) (*recorder, Options) {
+	t.Helper()
+	r := new(recorder)
+	name := "recorder-" + t.Name()
+	vfs.Register(name, r)
+	t.Cleanup(func() { vfs.Unregister(name) })
+	options := at(noon)
+	options.vfs = name
+	return r, options
+}
+
+// cut returns the files after the operations of log, of which those before the
+// last sync of their file are on the disk, and of the others any part: each of
+// their sectors or not, in no order.
+func cut(before map[string]string, log []operation, random *rand.Rand) map[string]string {
+	files := make(map[string][]byte)
+	for name, content := range before {
+		files[name] = []byte(content)
 	}
-	before := snapshot(t, directory)
-	save(t, s, stateOf(saves+1))
-	after := snapshot(t, directory)
-	kill(s)
-	name := filepath.Base(newestPath(t, directory))
-	other := filepath.Base(otherOf(name))
-	if before[other] != after[other] {
-		t.Fatal("the save wrote to both files")
+	synced := make(map[string]int)
+	for i, op := range log {
+		if op.offset < 0 {
+			synced[op.path] = i
+		}
 	}
-	torn := newTornSave(before[name], after[name])
-	t.Logf("%d pages changed", len(torn.changed))
-	opened := map[uint64]int{}
-	variants := 0
-	for variant, ordered := range torn.variants() {
-		restore(t, directory, map[string]string{other: after[other], name: string(variant)})
-		state, notices, err := Read(directory)
-		if err != nil {
-			t.Fatal(err)
+	chance := random.IntN(5) // of a write to reach the disk: from never to always
+	for i, op := range log {
+		name := filepath.Base(op.path)
+		durable := i < synced[op.path]
+		switch {
+		case op.offset < 0:
+		case op.data == nil:
+			if durable || random.IntN(4) < chance {
+				files[name] = files[name][:min(int64(len(files[name])), op.offset)]
+			}
+		default:
+			for at := 0; at < len(op.data); at += sectorSize {
+				if durable || random.IntN(4) < chance {
+					files[name] = put(files[name], op.data[at:min(at+sectorSize, len(op.data))], op.offset+int64(at))
+				}
+			}
 		}
-		got := state.In.Packets
-		if got != saves && got != saves+1 {
-			t.Fatalf("opened to save %d, want %d or %d", got, saves, saves+1)
+	}
+	after := make(map[string]string)
+	for name, content := range files {
+		after[name] = string(content)
+	}
+	return after
+}
+
+func put(file, data []byte, offset int64) []byte {
+	if missing := offset + int64(len(data)) - int64(len(file)); missing > 0 {
+		file = append(file, make([]byte, missing)...)
+	}
+	copy(file[offset:], data)
+	return file
+}
+
+// TestPowerCutDuringASave cuts the power at every operation of saves and of the
+// checkpoint after them. The ledger opens to that save or the one before it.
+func TestPowerCutDuringASave(t *testing.T) {
+	r, options := recording(t)
+	directory := fast(t)
+	s, _, _ := openWith(t, directory, options)
+	const ports, saves = 12, 14
+	save(t, s, stateAt(1, ports))
+	s.mutex.Lock()
+	s.stopBackup()
+	s.mutex.Unlock()
+	random := rand.New(rand.NewPCG(3, 4))
+	target := fast(t)
+	opened := make(map[uint64]int)
+	for n := uint64(2); n <= saves; n++ {
+		before := snapshot(t, directory)
+		delete(before, lockName)
+		r.take()
+		save(t, s, stateAt(n, ports))
+		durable := len(r.log)
+		if n%5 == 0 { // and the log begins anew
+			if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
+				t.Fatal(err)
+			}
 		}
-		opened[got]++
-		wantState(t, state, stateOf(got))
-		if ordered && len(notices) > 0 {
-			t.Errorf("a disk that keeps the order of flushes left a damaged file: %v", notices)
+		log := r.take()
+		for moment := range len(log) + 1 {
+			for range 3 {
+				restore(t, target, cut(before, log[:moment], random))
+				got := expectOpens(t, target, ports, n-1, n)
+				if moment >= durable && got != n {
+					t.Fatalf("save %d was durable, the ledger opens to %d", n, got)
+				}
+				if opened[got]++; t.Failed() {
+					t.Fatalf("at operation %d of %d of save %d", moment, len(log), n)
+				}
+			}
 		}
-		if variants++; variants%16 != 0 {
-			continue
-		}
-		s, state, _ := open(t, directory)
-		wantState(t, state, stateOf(got))
-		save(t, s, stateOf(saves+2))
-		kill(s)
-		state, _, err = Read(directory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantState(t, state, stateOf(saves+2))
 	}
 	t.Logf("opened to (save: times) %v", opened)
-	if opened[saves] == 0 || opened[saves+1] == 0 {
-		t.Errorf("not both states were met: %v", opened)
+}
+
+// expectOpens opens what a cut left, goes on with it, and returns the save that
+// it opened to.
+func expectOpens(t *testing.T, directory string, ports int, saves ...uint64) uint64 {
+	t.Helper()
+	s, state, notices := open(t, directory)
+	if len(notices) > 0 {
+		t.Errorf("notices %v", notices)
 	}
+	got := state.In.Packets / (2 * uint64(ports))
+	if !slices.Contains(saves, got) {
+		t.Errorf("opened to %d, want one of %v", got, saves)
+	}
+	wantState(t, state, stateAt(got, min(int(got), 1)*ports))
+	s.backup.due = noon.Add(backupEvery)
+	save(t, s, stateAt(got+1, ports))
+	abandon(s)
+	wantSound(t, directory)
+	return got
 }
 
-// tornSave is a file before and after a save.
-type tornSave struct {
-	before, after []byte
-	changed       []int // offsets of the pages that the save wrote
-}
-
-func newTornSave(before, after string) *tornSave {
-	torn := &tornSave{before: make([]byte, len(after)), after: []byte(after)}
-	copy(torn.before, before)
-	for at := 0; at < len(after); at += pageSize {
-		if !bytes.Equal(torn.before[at:at+pageSize], torn.after[at:at+pageSize]) {
-			torn.changed = append(torn.changed, at)
+// TestPowerCutDuringABackup cuts the power at every operation of a backup. The
+// backup is the old one or the new one, and the database is as it was.
+func TestPowerCutDuringABackup(t *testing.T) {
+	r, options := recording(t)
+	directory := fast(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	var before map[string]string
+	var log, renamed []operation
+	options.rename = func(from, to string) error {
+		if filepath.Base(to) == backupName {
+			// What it holds is on the disk before it has the name.
+			renamed = slices.Clone(r.log)
+		}
+		return os.Rename(from, to)
+	}
+	s, _, _ := openWith(t, directory, options)
+	const ports = 20
+	save(t, s, stateAt(1, ports))
+	awaitBackup(s)
+	save(t, s, stateAt(2, ports))
+	before = snapshot(t, directory)
+	delete(before, lockName)
+	r.take()
+	if _, err := s.makeBackup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	log = r.take()
+	target := fast(t)
+	for moment := range len(log) + 1 {
+		files := cut(before, log[:moment], random)
+		restore(t, target, files)
+		expectOpens(t, target, ports, 2)
+		// The database is damaged, too.
+		files[databaseName], files[databaseName+"-wal"] = "damaged", ""
+		restore(t, target, files)
+		s, state, notices := open(t, target)
+		wantState(t, state, stateAt(1, ports))
+		abandon(s)
+		if t.Failed() {
+			t.Fatalf("at operation %d: notices %v", moment, notices)
 		}
 	}
-	return torn
+	// After the rename, as few of the backup's writes may be lost as before it.
+	for range 20 {
+		files := cut(before, renamed, random)
+		delete(files, databaseName)
+		delete(files, databaseName+"-wal")
+		files[backupName] = files[backupName+newSuffix]
+		restore(t, target, files)
+		s, state, _ := open(t, target)
+		wantState(t, state, stateAt(2, ports))
+		abandon(s)
+	}
+	t.Logf("%d operations", len(log))
 }
 
-// variants yields every subset of the changed pages, as far as those are few,
-// and random subsets with some of the pages torn between sectors. Ordered are
-// those that a disk can show which writes all before a flush before all after
-// it: no root page before all the others.
-func (torn *tornSave) variants() func(yield func(file []byte, ordered bool) bool) {
-	const random = 150
-	return func(yield func([]byte, bool) bool) {
-		subsets := 1 << min(len(torn.changed), 8)
-		source := rand.New(rand.NewPCG(7, 8))
-		for i := range subsets + random {
-			exhaustive := i < subsets && len(torn.changed) <= 8
-			file := bytes.Clone(torn.before)
-			root, complete := false, true
-			for n, at := range torn.changed {
-				whole := i>>n&1 == 1
-				if !exhaustive {
-					whole = source.IntN(3) > 0
-				}
-				end := at
-				switch {
-				case whole:
-					end += pageSize
-				case !exhaustive && source.IntN(2) == 0:
-					end += source.IntN(pageSize/sectorSize) * sectorSize
-				}
-				copy(file[at:end], torn.after[at:end])
-				switch {
-				case at < firstTreePage*pageSize:
-					root = root || end > at
-				case end < at+pageSize:
-					complete = complete && bytes.Equal(file[at:at+pageSize], torn.after[at:at+pageSize])
-				}
+// TestPowerCutDuringTheFirstStart cuts the power while a database is created.
+func TestPowerCutDuringTheFirstStart(t *testing.T) {
+	r, options := recording(t)
+	random := rand.New(rand.NewPCG(7, 8))
+	directory := fast(t)
+	var names []string
+	options.rename = func(from, to string) error {
+		names = append(names, fmt.Sprint(len(r.log), " ", filepath.Base(to)))
+		return os.Rename(from, to)
+	}
+	s, _, _ := openWith(t, directory, options)
+	log := r.take()
+	abandon(s)
+	target := fast(t)
+	for moment := range log {
+		restore(t, target, cut(nil, log[:moment], random))
+		s, state, notices := open(t, target)
+		wantState(t, state, accounting.State{})
+		for _, notice := range notices {
+			if notice.Lost && len(names) > 0 {
+				t.Errorf("at operation %d: %v (renames %v)", moment, notices, names)
 			}
-			if !yield(file, complete || !root) {
-				return
-			}
 		}
-	}
-}
-
-// TestPowerCutBeforeTheRename leaves the unfinished file of a save that
-// replaces another.
-func TestPowerCutBeforeTheRename(t *testing.T) {
-	directory := saved(t, 3)
-	whole := readAll(t, newestPath(t, directory))
-	for _, size := range []int{0, 1, pageSize, len(whole) / 2, len(whole)} {
-		for _, name := range fileNames {
-			writeAll(t, filepath.Join(directory, name+newSuffix), whole[:size])
-		}
-		s, state, notices := open(t, directory)
-		wantState(t, state, stateOf(3))
-		if len(notices) > 0 {
-			t.Errorf("notices %v", notices)
-		}
-		save(t, s, stateOf(4), stateOf(5), stateOf(3))
-		kill(s)
+		abandon(s)
 	}
 }

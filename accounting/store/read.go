@@ -4,132 +4,91 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
 )
 
+// openToRead opens a database for a process that may be unable to write to the
+// directory, whether an agent has it open or not.
+func openToRead(path, vfs string) (*database, error) {
+	names := siblings(path)
+	log, logErr := os.Stat(names[1])
+	empty := errors.Is(logErr, fs.ErrNotExist) || (logErr == nil && log.Size() == 0)
+	if _, err := os.Stat(names[2]); errors.Is(err, fs.ErrNotExist) {
+		if empty {
+			return openImmutable(path, vfs) // nobody has it open
+		}
+		// SQLite would create the index with root's group.
+		if index, err := createFile(names[2]); err == nil {
+			_ = index.Close()
+		}
+	}
+	db, err := connect(path, vfs, sqlite3.OPEN_READONLY, nil)
+	if err != nil && empty && (errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY)) {
+		return openImmutable(path, vfs)
+	}
+	return db, err
+}
+
+// openImmutable opens a database that nobody writes to, which needs no other
+// file.
+func openImmutable(path, vfs string) (*database, error) {
+	return connect(path, vfs, sqlite3.OPEN_READONLY, url.Values{"immutable": {"1"}})
+}
+
+// view lets read see the database in the state of one save.
+func view(path, vfs string, open func(path, vfs string) (*database, error), read func(*database) error) error {
+	db, err := open(path, vfs)
+	if err != nil {
+		return explain(path, err)
+	}
+	defer db.close()
+	if err := db.Exec("begin"); err != nil {
+		return explain(path, err)
+	}
+	return explain(path, read(db))
+}
+
 // Read returns the state that was saved last, taking no lock: it neither waits
-// for a process that holds the directory nor keeps one from starting. Notices
-// name damaged files; it changes none. It fails with fs.ErrNotExist where
-// nothing has been saved, with ErrDamaged where no file is good, and with
-// a *NewerError.
+// for a process that holds the directory nor keeps one from starting. Where the
+// database is damaged or missing it returns the backup's state and a notice. It
+// fails with fs.ErrNotExist where nothing has been saved, with ErrDamaged where
+// no copy is good, and with a *NewerError.
 func Read(directory string) (accounting.State, []Notice, error) {
-	found, err := inspect(directory)
-	if err != nil {
-		return accounting.State{}, nil, fmt.Errorf("reading the ledger: %w", err)
-	}
-	newest := found.newest()
-	if newest < 0 {
-		return accounting.State{}, nil, found.failure(directory)
-	}
-	var notices []Notice
-	for _, one := range found {
-		if errors.Is(one.err, ErrDamaged) {
-			notices = append(notices, Notice{Text: fmt.Sprintf("%v; the other file is used, at most one save older", one.err)})
+	state, _, notices, err := read(directory, "")
+	return state, notices, err
+}
+
+func read(directory, vfs string) (state accounting.State, saves int64, notices []Notice, err error) {
+	get := func(db *database) error {
+		accounts, err := db.accounts()
+		if err != nil {
+			return err
 		}
+		state = stateOf(accounts)
+		saves, err = db.value("select saves from ledger")
+		return err
 	}
-	return found[newest].state, notices, nil
-}
-
-// inspection is what the two files hold.
-type inspection [2]struct {
-	content
-	err error // nil, ErrDamaged or fs.ErrNotExist
-}
-
-// inspect reads both files. It fails where one is newer than this program, or
-// can't be opened.
-func inspect(directory string) (inspection, error) {
-	var found inspection
-	for i, name := range fileNames {
-		one := &found[i]
-		one.content, one.err = inspectFile(filepath.Join(directory, name))
-		if one.err != nil && !errors.Is(one.err, ErrDamaged) && !errors.Is(one.err, fs.ErrNotExist) {
-			return inspection{}, one.err
-		}
+	first := view(filepath.Join(directory, databaseName), vfs, openToRead, get)
+	if first == nil {
+		return state, saves, nil, nil
 	}
-	return found, nil
-}
-
-func inspectFile(path string) (content, error) {
-	file, err := openRegular(path, os.O_RDONLY)
-	if err != nil {
-		return content{}, err
+	if !errors.Is(first, ErrDamaged) && !errors.Is(first, fs.ErrNotExist) {
+		return state, 0, nil, fmt.Errorf("reading the ledger: %w", first)
 	}
-	defer func() { _ = file.Close() }()
-	return verify(file)
-}
-
-// newest returns the index of the good file with the higher sequence, -1 where
-// none is good.
-func (found *inspection) newest() int {
-	newest := -1
-	for i := range found {
-		if found[i].err == nil && (newest < 0 || found[i].header.sequence > found[newest].header.sequence) {
-			newest = i
-		}
-	}
-	return newest
-}
-
-// failure says why neither file is good.
-func (found *inspection) failure(directory string) error {
-	first, second := found[0].err, found[1].err
+	second := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
 	switch {
-	case !errors.Is(first, ErrDamaged) && !errors.Is(second, ErrDamaged):
-		return fmt.Errorf("nothing has been saved in %s yet: %w", directory, first)
-	case !errors.Is(second, ErrDamaged):
-		return fmt.Errorf("reading the ledger: %w", first)
-	case !errors.Is(first, ErrDamaged):
-		return fmt.Errorf("reading the ledger: %w", second)
+	case second == nil:
+		return state, saves, []Notice{{Text: fmt.Sprintf("%v; the backup is used", first)}}, nil
+	case errors.Is(first, fs.ErrNotExist) && errors.Is(second, fs.ErrNotExist):
+		return state, 0, nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, first)
+	case errors.Is(second, fs.ErrNotExist):
+		return state, 0, nil, fmt.Errorf("reading the ledger: %w", first)
 	}
-	return fmt.Errorf("reading the ledger: %w; %w", first, second)
-}
-
-// sequence returns that of the newest good file, 0 where none is good.
-func (found *inspection) sequence() uint64 {
-	if newest := found.newest(); newest >= 0 {
-		return found[newest].header.sequence
-	}
-	return 0
-}
-
-// setDamagedAside renames the damaged files and says so. What can't be renamed
-// now is when its place is needed.
-func (s *Store) setDamagedAside(found inspection) []Notice {
-	lost := found.newest() < 0
-	outcome := "the other file is used, at most one save older"
-	if lost {
-		outcome = "no good file is left: the totals begin anew"
-	}
-	var notices []Notice
-	for i, name := range fileNames {
-		if !errors.Is(found[i].err, ErrDamaged) {
-			continue
-		}
-		kept := "it will be set aside at the next save"
-		if s.lock != nil {
-			if aside, err := setAside(filepath.Join(s.directory, name), s.now()); err != nil {
-				kept = err.Error()
-			} else {
-				kept = "it is kept as " + aside
-			}
-		}
-		notices = append(notices, Notice{Text: fmt.Sprintf("%v; %s; %s", found[i].err, kept, outcome), Lost: lost})
-	}
-	if len(notices) == 0 || s.lock == nil {
-		return notices
-	}
-	dropped, err := dropOldest(s.directory)
-	if err != nil {
-		notices = append(notices, Notice{Text: fmt.Sprintf("removing the oldest damaged files: %v", err)})
-	}
-	if len(dropped) > 0 {
-		notices = append(notices, Notice{Text: fmt.Sprintf("more than %d damaged files were kept in %s: removed %s",
-			maxSetAside, s.directory, strings.Join(dropped, ", "))})
-	}
-	return notices
+	return state, 0, nil, fmt.Errorf("reading the ledger: %w; %w", first, second)
 }

@@ -1,27 +1,48 @@
 package store
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"ssmonitor/accounting"
 )
 
-// Options say who opens a store.
+// Options say who opens a store, and what it keeps.
 type Options struct {
 	// Holder is the subcommand that opens it, one word such as "run", for the
 	// message that a second one gets.
 	Holder string
-	// Now is the clock, for the names of files that are set aside. Nil stands
-	// for time.Now.
+	// Now is the clock. Nil stands for time.Now.
 	Now func() time.Time
+	// Zone is where hours, days and months begin. Nil stands for the one of
+	// the save before, which for a new ledger is time.Local.
+	Zone *time.Location
+	// MonthDay is the day on which a month begins, 1 to 28. 0 stands for the
+	// one of the save before, which for a new ledger is 1.
+	MonthDay int
+	// KeepHours and KeepDays are for how long usage by hour and by day is kept.
+	// 0 stands for 90 days and 2 years. Usage by month is kept for ever.
+	KeepHours, KeepDays time.Duration
+	// Log gets what happens while the store is open. Nil: nothing is logged.
+	Log *slog.Logger
+
+	vfs    string // of a test
+	rename func(from, to string) error
 }
+
+// For how long usage is kept if nothing else is said.
+const (
+	defaultKeepHours = 90 * 24 * time.Hour
+	defaultKeepDays  = 2 * 366 * 24 * time.Hour
+)
 
 // Notice is what the operator should know about a ledger that could be opened
 // or read nevertheless.
@@ -31,114 +52,228 @@ type Notice struct {
 	Lost bool
 }
 
-// Store is the ledger's place in a state directory. It implements
-// [accounting.Store]. Its methods may be called at the same time.
+// Store is the ledger's database. It implements [accounting.Store]. Its methods
+// may be called at the same time.
 type Store struct {
 	directory string
-	holder    string
-	now       func() time.Time
+	path      string
+	options   Options
+	calendar  accounting.Calendar
 
 	mutex    sync.Mutex
-	lock     *lock // nil until the directory could be locked
-	files    [2]file
-	turn     int    // index of the file that the next save goes to
-	sequence uint64 // of the last save that was tried
-	fresh    bool   // there was nothing to begin from, and nothing has been saved
+	lock     *lock     // nil until the directory could be locked
+	db       *database // nil until it could be opened
+	attached bool      // it could be opened once
 	closed   bool
-	in, out  accounting.Count // that were saved last
+	accounts map[accounting.Key]accounting.Account // that were saved last
+	saves    int64                                 // how many there were
+	// uncertain says that a save failed: what the database holds is read again
+	// before the next one.
+	uncertain   bool
+	gapOpen     bool // the next save ends a gap
+	calendarSet bool // the database holds the calendar
+	clients     clients
+	starts      map[start]bool      // periods that the database has
+	oldest      map[int64]time.Time // of hours and days: until when there is nothing to prune
+	notices     []Notice            // that nobody was told yet
 
-	// Buffers, kept from save to save.
-	sorted []accounting.Account
-	merged []accounting.Account
+	backup backup
 }
 
 var _ accounting.Store = (*Store)(nil)
 
-// file is one of the two files.
-type file struct {
-	path string
-	// whole says that the file was verified and that no save has failed on it
-	// since. Any other is replaced at its turn.
-	whole    bool
-	sequence uint64    // of the last save that the file must hold to be of use
-	database *database // nil until its first turn
-	// behind is what the file lacks of what was saved, sorted by key.
-	behind []accounting.Account
-}
-
 // Open takes the directory, which it makes where it is missing, and returns
 // the state that was saved last; a new ledger begins empty. It fails with
 // a *LockedError where another process holds the directory, with a *NewerError
-// where a later version wrote a file, and where it can't find out what the
-// directory holds. It does not fail on a disk that is full or read-only, nor
-// on a directory that can't be made: notices say so, and each Save tries
-// again. Nor does it fail on damaged files, as the package's comment says; a
-// notice with Lost set says that none was left to begin from.
+// where a later version wrote the database, and where it can't find out what
+// the directory holds. It does not fail on a disk that is full or read-only,
+// nor on a directory that can't be made: notices say so, and each Save tries
+// again. Nor does it fail on a damaged database, as the package's comment says;
+// a notice with Lost set says that no backup was left to begin from.
 func Open(directory string, options Options) (*Store, accounting.State, []Notice, error) {
-	s := &Store{directory: directory, holder: options.Holder, now: options.Now}
-	if s.now == nil {
-		s.now = time.Now
+	if options.MonthDay < 0 || options.MonthDay > 28 {
+		return nil, accounting.State{}, nil, fmt.Errorf("months that begin on day %d: want a day from 1 to 28, which every month has", options.MonthDay)
 	}
-	var notices []Notice
-	if err := s.hold(); err != nil {
-		if _, locked := errors.AsType[*LockedError](err); locked {
-			return nil, accounting.State{}, nil, err
-		}
-		notices = append(notices, Notice{Text: fmt.Sprintf("the ledger can't be saved yet: %v", err)})
+	if options.Now == nil {
+		options.Now = time.Now
 	}
-	found, err := inspect(directory)
-	if err != nil {
-		s.releaseLock()
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.rename == nil {
+		options.rename = os.Rename
+	}
+	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
+	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
+	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options}
+	if err := s.begin(); err != nil {
+		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
-	notices = append(notices, s.setDamagedAside(found)...)
-	return s, s.begin(found), notices, nil
+	notices := s.notices
+	s.notices = nil
+	return s, stateOf(s.accounts), notices, nil
 }
 
-// hold takes the lock, once.
+// begin reads what there is, to write if possible.
+func (s *Store) begin() error {
+	err := s.attach()
+	if err == nil || refusal(err) {
+		return err
+	}
+	s.note(false, "the ledger can't be saved yet: %v", err)
+	state, saves, notices, err := read(s.directory, s.options.vfs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.notices = append(s.notices, notices...)
+	s.accounts, s.saves = make(map[accounting.Key]accounting.Account, len(state.Accounts)), saves
+	for _, account := range state.Accounts {
+		s.accounts[account.Key] = account
+	}
+	return nil
+}
+
+// refusal reports an error that nothing but a person can change.
+func refusal(err error) bool {
+	return errors.As(err, new(*LockedError)) || errors.As(err, new(*NewerError))
+}
+
+func (s *Store) note(lost bool, format string, arguments ...any) {
+	s.notices = append(s.notices, Notice{Text: fmt.Sprintf(format, arguments...), Lost: lost})
+}
+
+// tell logs the notices of what happened after Open.
+func (s *Store) tell() {
+	for _, notice := range s.notices {
+		s.options.Log.Warn(notice.Text)
+	}
+	s.notices = nil
+}
+
+// hold takes the lock, again where somebody removed the file.
 func (s *Store) hold() error {
-	if s.lock != nil {
+	if s.lock != nil && isAt(s.lock.file, s.lock.file.Name()) {
 		return nil
 	}
 	if err := makeDirectory(s.directory); err != nil {
 		return err
 	}
-	lock, err := acquire(s.directory, s.holder)
+	lock, err := acquire(s.directory, s.options.Holder)
 	if err != nil {
 		return err
+	}
+	if s.lock != nil {
+		s.lock.release()
 	}
 	s.lock = lock
 	return nil
 }
 
-func (s *Store) releaseLock() {
-	if s.lock != nil {
-		s.lock.release()
-		s.lock = nil
+// attach locks the directory and opens the database: what is there, else the
+// backup, else a new one. It reads all but the usage.
+func (s *Store) attach() error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	if err := removeUnfinished(s.directory); err != nil {
+		return err
+	}
+	err := s.load()
+	if err == nil && s.behindBackup() {
+		s.detach()
+		err = fmt.Errorf("%s is %w", s.path, damaged("it holds fewer saves than its backup"))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrDamaged):
+		reason := err
+		aside, err := setAside(s.path, s.options.Now())
+		if err != nil {
+			return err
+		}
+		s.note(false, "%v; it is kept as %s", reason, aside)
+		s.dropOldest()
+		return s.restore(true)
+	case errors.Is(err, fs.ErrNotExist):
+		return s.restore(false)
+	}
+	return err
+}
+
+// behindBackup reports whether the backup is newer than the database, whose log
+// must have been damaged then.
+func (s *Store) behindBackup() bool {
+	var saves int64
+	err := view(s.backupPath(), s.options.vfs, openImmutable, func(db *database) (err error) {
+		saves, err = db.value("select saves from ledger")
+		return err
+	})
+	return err == nil && saves > s.saves
+}
+
+// load opens the database and reads it.
+func (s *Store) load() error {
+	db, err := openToWrite(s.path, s.options.vfs)
+	if err != nil {
+		return explain(s.path, err)
+	}
+	s.db = db
+	if err := s.reload(); err != nil {
+		s.detach()
+		return explain(s.path, err)
+	}
+	return nil
+}
+
+// reload reads what the store keeps in memory.
+func (s *Store) reload() error {
+	accounts, err := s.db.accounts()
+	if err != nil {
+		return err
+	}
+	saves, err := s.db.value("select saves from ledger")
+	if err != nil {
+		return err
+	}
+	open, err := s.db.value("select count(*) from gap where until is null")
+	if err != nil {
+		return err
+	}
+	if err := s.clients.load(s.db); err != nil {
+		return err
+	}
+	if s.calendar, err = s.db.calendar(); err != nil {
+		return err
+	}
+	s.calendar.Zone = cmp.Or(s.options.Zone, s.calendar.Zone)
+	s.calendar.MonthDay = cmp.Or(s.options.MonthDay, s.calendar.MonthDay)
+	s.accounts, s.saves, s.gapOpen = accounts, saves, open > 0
+	s.starts, s.oldest = make(map[start]bool), make(map[int64]time.Time)
+	s.calendarSet, s.uncertain, s.attached = false, false, true
+	return nil
+}
+
+// detach closes the database.
+func (s *Store) detach() {
+	if s.db != nil {
+		s.db.close()
+		s.db = nil
 	}
 }
 
-// begin takes what was found as the state to go on from and returns it.
-func (s *Store) begin(found inspection) accounting.State {
-	newest := found.newest()
-	for i := range s.files {
-		s.files[i].path = filepath.Join(s.directory, fileNames[i])
-		// What an older file lacks is not known. So it is replaced at its turn,
-		// and never copied from: it does not hold the save that is asked for.
-		s.files[i].whole = found[i].err == nil && found[i].header.sequence == found.sequence()
-		s.files[i].sequence = found.sequence()
+func (s *Store) dropOldest() {
+	dropped, err := dropOldest(s.directory)
+	if err != nil {
+		s.note(false, "removing the oldest damaged files: %v", err)
 	}
-	if newest < 0 {
-		s.fresh = true
-		return accounting.State{}
+	if len(dropped) > 0 {
+		s.note(false, "more than %d damaged files were kept in %s: removed %v", maxSetAside, s.directory, dropped)
 	}
-	s.turn, s.sequence = 1-newest, found.sequence()
-	state := found[newest].state
-	s.in, s.out = state.In, state.Out
-	return state
 }
 
-// Save writes the accounts and the totals in one transaction, durable when it
+// Save writes the accounts and their usage in one transaction, durable when it
 // returns nil. After an error the state on disk is the one of an earlier save,
 // or this one; the next Save, with the same accounts and those that changed
 // since, needs nothing else to succeed once the reason is gone. Errors wrap
@@ -150,210 +285,89 @@ func (s *Store) Save(changed accounting.State) error {
 	if s.closed {
 		return fmt.Errorf("saving the ledger: %w", fs.ErrClosed)
 	}
-	if !s.fresh && len(changed.Accounts) == 0 && changed.In == s.in && changed.Out == s.out {
-		return nil
+	defer s.tell()
+	err := s.write(changed)
+	if errors.Is(err, ErrDamaged) {
+		s.condemn(err)
+		err = s.write(changed)
 	}
+	if err != nil {
+		return fmt.Errorf("saving the ledger: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) write(changed accounting.State) error {
 	if err := s.resume(); err != nil {
-		return fmt.Errorf("saving the ledger: %w", err)
+		return err
 	}
-	s.sorted = append(s.sorted[:0], changed.Accounts...)
-	slices.SortStableFunc(s.sorted, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
-	changed.Accounts = s.sorted
-
-	target, other := &s.files[s.turn], &s.files[1-s.turn]
-	// The turn passes on after an error too: one bad file must not keep the
-	// ledger from being saved.
-	s.turn = 1 - s.turn
-	s.sequence++ // also of a save that fails: it may be in the file all the same
-	if err := s.saveTo(target, other, changed); err != nil {
-		return fmt.Errorf("saving the ledger: %w", err)
+	if err := s.save(changed); err != nil {
+		s.uncertain = true
+		return explain(s.path, err)
 	}
-	s.fresh = false
-	s.in, s.out = changed.In, changed.Out
-	target.whole, target.sequence, target.behind = true, s.sequence, target.behind[:0]
-	s.merged = merge(s.merged[:0], other.behind, changed.Accounts)
-	other.behind, s.merged = s.merged, other.behind
+	if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
+		return err // the save is durable; it is repeated in another database
+	}
+	s.startBackup()
 	return nil
 }
 
-// resume takes the lock where Open could not, provided that the ledger is
-// still the one that Open read.
+// resume opens the database where Open could not, and where somebody has
+// removed or replaced it.
 func (s *Store) resume() error {
-	if s.lock != nil {
+	if s.db != nil && s.db.moved() {
+		s.note(false, "%s was removed or replaced by somebody else: it is written anew", s.path)
+		if err := s.rescue(); err != nil {
+			return err
+		}
+		s.detach()
+	}
+	if s.db != nil {
 		return nil
 	}
-	if err := s.hold(); err != nil {
-		return err
+	known, saves, attached := s.accounts, s.saves, s.attached
+	err := s.attach()
+	if err == nil && !attached && s.saves != saves {
+		err = fmt.Errorf("%s has changed since it was read: it holds %d saves, expected %d: start again", s.path, s.saves, saves)
 	}
-	found, err := inspect(s.directory)
-	if err == nil && found.sequence() != s.sequence {
-		err = fmt.Errorf("the ledger in %s has changed since it was read (save %d, expected %d): start again",
-			s.directory, found.sequence(), s.sequence)
-	}
-	if err != nil {
-		s.releaseLock()
-	}
-	return err
-}
-
-func (s *Store) saveTo(target, other *file, changed accounting.State) error {
-	if !target.whole {
-		return s.replace(target, other, changed)
-	}
-	if target.database == nil {
-		opened, err := openDatabase(target.path)
-		if err != nil {
-			target.whole = false
-			return err
-		}
-		target.database = opened
-	}
-	if err := s.commit(target.database, target.behind, changed); err != nil {
-		target.distrust(err)
-		return fmt.Errorf("%s: %w", target.path, err)
-	}
-	return nil
-}
-
-// distrust ends the use of a file until it has been replaced.
-func (f *file) distrust(cause error) {
-	if f.database != nil {
-		f.database.abandon(cause)
-	}
-	f.database, f.whole = nil, false
-}
-
-// commit saves what has changed and what the database lacked before.
-func (s *Store) commit(database *database, lacking []accounting.Account, changed accounting.State) error {
-	s.merged = merge(s.merged[:0], lacking, changed.Accounts)
-	changed.Accounts = s.merged
-	return database.commit(s.sequence, changed)
-}
-
-// replace makes the file anew from the other one and this save, and puts it in
-// place when it is durable.
-func (s *Store) replace(target, other *file, changed accounting.State) error {
-	path := target.path + newSuffix
-	lacking, err := s.seed(path, target, other)
-	if err != nil {
-		return err
-	}
-	opened, err := openDatabase(path)
-	if err != nil {
-		_ = os.Remove(path)
-		return err
-	}
-	if err = s.commit(opened, lacking, changed); err == nil {
-		err = s.putInPlace(path, target.path)
-	}
-	if err != nil {
-		opened.abandon(err)
-		_ = os.Remove(path)
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	target.database = opened
-	return nil
-}
-
-// seed makes a file at path that holds what one of the two files holds, the
-// other one if that is good, and returns what that one lacks. Of a fresh
-// ledger it is empty.
-func (s *Store) seed(path string, target, other *file) ([]accounting.Account, error) {
-	if s.fresh {
-		created, err := createNew(path)
-		if err != nil {
-			return nil, err
-		}
-		return nil, created.Close()
-	}
-	err := copyVerified(path, other)
 	if err == nil {
-		return other.behind, nil
-	}
-	if !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	other.distrust(err)
-	if second := copyVerified(path, target); second != nil {
-		return nil, fmt.Errorf("%w; %w", err, second)
-	}
-	return target.behind, nil
-}
-
-// createNew makes an empty file where a broken off save may have left one.
-func createNew(path string) (*os.File, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return createFile(path)
-}
-
-func copyVerified(path string, source *file) error {
-	original, err := openRegular(source.path, os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = original.Close() }()
-	duplicate, err := createNew(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = duplicate.Close() }()
-	if err = copyTree(duplicate, original); err == nil {
-		err = checkCopy(duplicate, source)
+		err = s.replay(known)
 	}
 	if err != nil {
-		_ = os.Remove(path)
+		s.detach()
+		s.accounts, s.saves, s.attached = known, saves, attached
 	}
 	return err
 }
 
-func checkCopy(duplicate *os.File, source *file) error {
-	found, err := verify(duplicate)
-	if err != nil {
-		return fmt.Errorf("copying %s: %w", source.path, err)
-	}
-	if found.header.sequence < source.sequence {
-		return fmt.Errorf("%s: %w", source.path, damaged("it holds save %d, expected %d or later", found.header.sequence, source.sequence))
-	}
-	return nil
-}
-
-// putInPlace renames the new file over the old one, which is set aside where
-// it is damaged.
-func (s *Store) putInPlace(path, place string) error {
-	if _, err := inspectFile(place); errors.Is(err, ErrDamaged) {
-		if _, err := setAside(place, s.now()); err != nil {
-			return err
+// replay brings a database up to date that is older than what the store knows:
+// a backup, or a new one.
+func (s *Store) replay(known map[accounting.Key]accounting.Account) error {
+	var newer accounting.State
+	for key, account := range known {
+		if account != s.accounts[key] {
+			newer.Accounts = append(newer.Accounts, account)
 		}
 	}
-	if err := os.Rename(path, place); err != nil {
-		return err
+	if len(newer.Accounts) == 0 {
+		return nil
 	}
-	return syncDirectory(s.directory)
+	return explain(s.path, s.save(newer))
 }
 
-// merge appends the accounts of both sorted lists to merged in the order of
-// keys. Of one key the newer list's last account counts.
-func merge(merged, older, newer []accounting.Account) []accounting.Account {
-	for len(older) > 0 || len(newer) > 0 {
-		from := &newer
-		if len(newer) == 0 || (len(older) > 0 && older[0].Key.Compare(newer[0].Key) <= 0) {
-			from = &older
-		}
-		account := (*from)[0]
-		*from = (*from)[1:]
-		if last := len(merged) - 1; last >= 0 && merged[last].Key == account.Key {
-			merged[last] = account
-		} else {
-			merged = append(merged, account)
-		}
+// checkpoint moves the log into the database when it has become long. What
+// keeps it from that shows when the log can't grow any more.
+func (s *Store) checkpoint() error {
+	size, err := os.Stat(s.path + "-wal")
+	if err != nil || size.Size() < checkpointAfter*4096 {
+		return nil
 	}
-	return merged
+	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
+	return explain(s.path, err)
 }
 
-// Close levels the two files, so that the next Open finds both up to date, and
-// lets go of the directory. All that was saved is safe whatever it returns.
+// Close makes the backup and lets go of the directory. All that was saved is
+// safe whatever it returns.
 func (s *Store) Close() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -361,27 +375,40 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.level()
-	for i := range s.files {
-		if database := s.files[i].database; database != nil {
-			if failure := database.close(); err == nil {
-				err = failure
-			}
-		}
+	s.stopBackup()
+	defer s.tell()
+	err := s.settle()
+	if errors.Is(err, ErrDamaged) {
+		s.condemn(err)
+		err = s.settle()
 	}
-	s.releaseLock()
+	s.release()
 	if err != nil {
 		return fmt.Errorf("closing the ledger: %w", err)
 	}
 	return nil
 }
 
-// level writes what the file whose turn it is lacks, under the number of the
-// last save. The next Open then need not copy the other one.
-func (s *Store) level() error {
-	target, other := &s.files[s.turn], &s.files[1-s.turn]
-	if !target.whole || !other.whole || target.sequence == s.sequence {
+// settle sees that the last save is in the database and in the backup.
+func (s *Store) settle() error {
+	if !s.attached {
+		return nil // nothing was ever saved
+	}
+	if err := s.resume(); err != nil {
+		return err
+	}
+	if s.backup.saves == s.saves {
 		return nil
 	}
-	return s.saveTo(target, other, accounting.State{In: s.in, Out: s.out})
+	_, err := s.makeBackup(context.Background())
+	return err
+}
+
+// release lets go of what the store holds.
+func (s *Store) release() {
+	s.detach()
+	if s.lock != nil {
+		s.lock.release()
+		s.lock = nil
+	}
 }

@@ -1,695 +1,539 @@
 package store
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"go.etcd.io/bbolt"
+	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
 )
 
-// ports is the number of ports of the test ledgers; each has four accounts.
-const ports = 30
-
-// stateOf returns a ledger of which every number tells the save that it is
-// from, so that a mix of two saves can't go unnoticed.
-func stateOf(save uint64) accounting.State {
-	return accounting.State{
-		In:       accounting.Count{Packets: save, Bytes: 1000 * save},
-		Out:      accounting.Count{Packets: 2 * save, Bytes: 2000 * save},
-		Accounts: accountsOf(save, ports),
-	}
-}
-
-func accountsOf(save uint64, ports int) []accounting.Account {
-	accounts := make([]accounting.Account, 0, 4*ports)
-	for port := range ports {
-		keys := accounting.Port{Number: uint16(20000 + port), Protocols: accounting.TCPAndUDP}.Keys(nil)
-		for _, key := range keys {
-			accounts = append(accounts, accounting.Account{
-				Key:    key,
-				Total:  accounting.Count{Packets: save * 3, Bytes: save * uint64(key.Port)},
-				Last:   accounting.Count{Packets: save, Bytes: save << 32},
-				Epoch:  accounting.Epoch{1, 2, 3, 15: byte(save)},
-				Handle: uint64(port) + save,
-			})
-		}
-	}
-	return accounts
-}
-
-func open(t testing.TB, directory string) (*Store, accounting.State, []Notice) {
-	t.Helper()
-	s, state, notices, err := Open(directory, Options{Holder: "run"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s, state, notices
-}
-
-func save(t testing.TB, s *Store, states ...accounting.State) {
-	t.Helper()
-	for _, state := range states {
-		if err := s.Save(state); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func closeStore(t testing.TB, s *Store) {
-	t.Helper()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// saved makes a ledger of some saves, as a killed agent leaves it: the last
-// one is in one file, the one before in the other.
-func saved(t testing.TB, saves uint64) string {
-	t.Helper()
-	directory := t.TempDir()
-	s, _, _ := open(t, directory)
-	for n := range saves {
-		save(t, s, stateOf(n+1))
-	}
-	kill(s)
-	return directory
-}
-
-// kill ends the use of a store the way kill -9 does.
-func kill(s *Store) {
-	for i := range s.files {
-		if s.files[i].database != nil {
-			_ = s.files[i].database.close()
-			s.files[i].database, s.files[i].whole = nil, false
-		}
-	}
-	_ = s.lock.file.Close()
-	s.lock, s.closed = nil, true
-}
-
-func newestPath(t testing.TB, directory string) string {
-	t.Helper()
-	found, err := inspect(directory)
-	if err != nil || found.newest() < 0 {
-		t.Fatalf("no newest file: %v", err)
-	}
-	return filepath.Join(directory, fileNames[found.newest()])
-}
-
-func otherOf(path string) string {
-	for _, name := range fileNames {
-		if other := filepath.Join(filepath.Dir(path), name); other != path {
-			return other
-		}
-	}
-	return ""
-}
-
-func readAll(t testing.TB, path string) []byte {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-func writeAll(t testing.TB, path string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, content, 0o640); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantState(t testing.TB, got, want accounting.State) {
-	t.Helper()
-	if !sameState(got, want) {
-		t.Fatalf("wrong state (-want +got):\n%s", cmp.Diff(want, got))
-	}
-}
-
-// sameState spares the many comparisons that find no difference the reflection
-// of cmp.
-func sameState(a, b accounting.State) bool {
-	return a.In == b.In && a.Out == b.Out && slices.Equal(a.Accounts, b.Accounts)
-}
-
 func TestANewLedgerIsEmpty(t *testing.T) {
-	directory := filepath.Join(t.TempDir(), "made", "here")
-	_, state, notices := open(t, directory)
-	wantState(t, state, accounting.State{})
-	if len(notices) != 0 {
+	directory := filepath.Join(t.TempDir(), "a", "state")
+	if _, _, err := Read(directory); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nothing has been saved in "+directory) {
+		t.Errorf("reading: %v", err)
+	}
+	s, state, notices := open(t, directory)
+	if len(notices) > 0 {
 		t.Errorf("notices %v", notices)
 	}
-	information, err := os.Stat(directory)
-	if err != nil || information.Mode().Perm()&^directoryMode != 0 {
-		t.Errorf("directory: %v, %v", information.Mode(), err)
+	wantState(t, state, accounting.State{})
+	if report := usage(t, directory, accounting.ByMonth); len(report.Rows) > 0 {
+		t.Errorf("usage %v", report.Rows)
 	}
-	if _, _, err := Read(directory); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nothing has been saved") {
-		t.Errorf("reading a ledger that was never saved: %v", err)
-	}
+	closeStore(t, s)
+	wantSound(t, directory)
 }
 
 func TestWhatIsSavedIsThereAgain(t *testing.T) {
-	for saves := uint64(1); saves <= 5; saves++ {
-		for _, clean := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%d saves, clean %t", saves, clean), func(t *testing.T) {
-				directory := t.TempDir()
-				s, _, _ := open(t, directory)
-				for n := range saves {
-					save(t, s, stateOf(n+1))
-				}
-				if clean {
-					closeStore(t, s)
-				} else {
-					kill(s)
-				}
-				again, state, notices := open(t, directory)
-				wantState(t, state, stateOf(saves))
-				if len(notices) != 0 {
-					t.Errorf("notices %v", notices)
-				}
-				save(t, again, stateOf(saves+1), stateOf(saves+2))
-				closeStore(t, again)
-				state, _, err := Read(directory)
-				if err != nil {
-					t.Fatal(err)
-				}
-				wantState(t, state, stateOf(saves+2))
-			})
-		}
-	}
-}
-
-// model applies changes the way the store has to.
-type model map[accounting.Key]accounting.Account
-
-func (m model) apply(changed accounting.State) accounting.State {
-	for _, account := range changed.Accounts {
-		m[account.Key] = account
-	}
-	all := accounting.State{In: changed.In, Out: changed.Out}
-	for _, account := range m {
-		all.Accounts = append(all.Accounts, account)
-	}
-	slices.SortFunc(all.Accounts, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
-	return all
-}
-
-func TestPartialSavesAddUpInBothFiles(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
 	directory := t.TempDir()
-	model := model{}
-	var before, last accounting.State
-	s, _, _ := open(t, directory)
-	for n := range uint64(120) {
-		all := stateOf(n + 1)
-		random.Shuffle(len(all.Accounts), func(i, j int) {
-			all.Accounts[i], all.Accounts[j] = all.Accounts[j], all.Accounts[i]
-		})
-		all.Accounts = all.Accounts[:random.IntN(len(all.Accounts))]
-		before, last = last, model.apply(all)
-		save(t, s, all)
-		if n == 0 {
-			continue
+	for n := range uint64(5) {
+		s, state, notices := open(t, directory)
+		wantState(t, state, stateAt(n, int(3*min(n, 1))))
+		if len(notices) > 0 {
+			t.Errorf("notices %v", notices)
 		}
-		found, err := inspect(directory)
+		save(t, s, stateAt(n+1, 3))
+		read, _, err := Read(directory)
 		if err != nil {
 			t.Fatal(err)
 		}
-		newest := found.newest()
-		wantState(t, found[newest].state, last)
-		wantState(t, found[1-newest].state, before)
-		if random.IntN(10) == 0 {
-			kill(s)
-			s, _, _ = open(t, directory)
-			save(t, s, all) // brings the older file up to date
-			last = model.apply(all)
-		} else if random.IntN(10) == 0 {
+		wantState(t, read, stateAt(n+1, 3))
+		if n%2 == 0 {
 			closeStore(t, s)
-			s, _, _ = open(t, directory)
+		} else {
+			directory = killed(t, s)
 		}
 	}
+	wantSound(t, directory)
 }
 
-func TestCloseLevelsTheFiles(t *testing.T) {
-	directory := t.TempDir()
-	for round := range uint64(3) { // the third begins with a file that has no turn yet
-		s, _, _ := open(t, directory)
-		save(t, s, stateOf(2*round+1), stateOf(2*round+2))
-		if round == 2 {
-			save(t, s, stateOf(2*round+3))
-		}
-		closeStore(t, s)
-		found, err := inspect(directory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found[0].header != found[1].header {
-			t.Errorf("headers %+v and %+v", found[0].header, found[1].header)
-		}
-		wantState(t, found[0].state, found[1].state)
-	}
-}
-
-func TestNothingNewIsNotWritten(t *testing.T) {
+// TestExtremeValues saves what no counter reaches in a lifetime.
+func TestExtremeValues(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	save(t, s, stateOf(1), stateOf(2))
-	before := readAll(t, newestPath(t, directory))
-	idle := stateOf(2)
-	idle.Accounts = nil
-	save(t, s, idle, idle, idle)
-	if !bytes.Equal(before, readAll(t, newestPath(t, directory))) {
-		t.Error("the file was written to")
+	key := accounting.Key{Port: 65535, Protocol: 255, Direction: accounting.Out}
+	want := stateOf(map[accounting.Key]accounting.Account{key: {
+		Key: key, Total: accounting.Count{Packets: 1<<63 - 1, Bytes: 1<<63 - 1}, Last: accounting.Count{Packets: 1<<64 - 1, Bytes: 1 << 63},
+		Epoch: accounting.Epoch{0: 255, 15: 255}, Handle: 1<<64 - 1,
+	}})
+	save(t, s, want)
+	directory = killed(t, s)
+	_, state, _ := open(t, directory)
+	wantState(t, state, want)
+	wantSound(t, directory)
+}
+
+// TestATotalNeverFalls is what a fault in the caller would do.
+func TestATotalNeverFalls(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(5, 2))
+	if err := s.Save(stateAt(4, 2)); err == nil || !strings.Contains(err.Error(), "already saved") {
+		t.Errorf("saving an older state: %v", err)
+	}
+	save(t, s, stateAt(6, 2))
+	wantSound(t, directory)
+}
+
+// TestAGainBelongsToItsReading saves readings of several hours at once, of which
+// some are saved already.
+func TestAGainBelongsToItsReading(t *testing.T) {
+	key := accounting.Key{Port: 1, Protocol: accounting.TCP}
+	gain := func(hour int, bytes uint64) accounting.Gain {
+		return accounting.Gain{Time: noon.Add(time.Duration(hour) * time.Hour), Key: key, Count: accounting.Count{Packets: 1, Bytes: bytes}}
+	}
+	account := func(bytes uint64) accounting.State {
+		return stateOf(map[accounting.Key]accounting.Account{key: {Key: key, Total: accounting.Count{Packets: 1, Bytes: bytes}}})
+	}
+	tests := []struct {
+		name  string
+		saved uint64
+		total uint64
+		gains []accounting.Gain
+		want  []uint64 // by hour from noon on
+	}{
+		{"each in its hour", 0, 111, []accounting.Gain{gain(0, 1), gain(1, 10), gain(2, 100)}, []uint64{1, 10, 100}},
+		{"the older ones were saved", 11, 111, []accounting.Gain{gain(0, 1), gain(1, 10), gain(2, 100)}, []uint64{11, 0, 100}},
+		{"one was saved in part", 6, 111, []accounting.Gain{gain(0, 1), gain(1, 10), gain(2, 100)}, []uint64{6, 5, 100}},
+		{"what no reading explains", 0, 120, []accounting.Gain{gain(0, 1), gain(2, 100)}, []uint64{1, 0, 119}},
+		{"no reading at all", 0, 7, nil, []uint64{7}},
+		{"a clock that was set back", 0, 11, []accounting.Gain{gain(1, 1), gain(0, 10)}, []uint64{10, 1}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			directory := t.TempDir()
+			s, _, _ := open(t, directory)
+			if test.saved > 0 {
+				save(t, s, account(test.saved))
+			}
+			state := account(test.total)
+			state.Gains = test.gains
+			save(t, s, state)
+			want := make(map[int64]uint64)
+			for hour, bytes := range test.want {
+				if bytes > 0 {
+					want[noon.Add(time.Duration(hour)*time.Hour).Unix()] = bytes
+				}
+			}
+			rows := usage(t, directory, accounting.ByHour).Rows
+			for _, row := range rows {
+				if want[row.Start.Unix()] != row.In.Bytes {
+					t.Errorf("at %s: %d bytes, want %d", row.Start, row.In.Bytes, want[row.Start.Unix()])
+				}
+			}
+			if len(rows) != len(want) {
+				t.Errorf("%d rows, want %d", len(rows), len(want))
+			}
+			wantSound(t, directory)
+		})
 	}
 }
 
 func TestSaveAfterClose(t *testing.T) {
 	s, _, _ := open(t, t.TempDir())
 	closeStore(t, s)
-	if err := s.Save(stateOf(1)); !errors.Is(err, fs.ErrClosed) {
+	closeStore(t, s)
+	if err := s.Save(stateAt(1, 1)); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestNothingNewIsNotWritten(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	s.mutex.Lock()
+	s.stopBackup()
+	s.mutex.Unlock()
+	before := snapshot(t, directory)
+	save(t, s, accounting.State{In: stateAt(1, 1).In})
+	s.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}})
+	for name, content := range snapshot(t, directory) {
+		if before[name] != content && !strings.HasSuffix(name, "-shm") {
+			t.Errorf("%s was written", name)
+		}
+	}
+}
+
+func TestCalendarOptions(t *testing.T) {
+	for _, day := range []int{-1, 29, 31} {
+		if _, _, _, err := Open(t.TempDir(), Options{MonthDay: day}); err == nil || !strings.Contains(err.Error(), "1 to 28") {
+			t.Errorf("day %d: %v", day, err)
+		}
+	}
+	// Who does not say leaves it as it is.
+	directory := t.TempDir()
+	tehran, err := time.LoadLocation("Asia/Tehran")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := at(noon)
+	options.Zone, options.MonthDay = tehran, 7
+	s, _, _ := openWith(t, directory, options)
+	save(t, s, stateAt(1, 1))
 	closeStore(t, s)
+	s, _, _ = openWith(t, directory, Options{Holder: "teardown"})
+	save(t, s, stateAt(2, 1))
+	closeStore(t, s)
+	if report := usage(t, directory, accounting.ByMonth); report.Zone.String() != "Asia/Tehran" || report.MonthDay != 7 {
+		t.Errorf("the calendar is that of %s, day %d", report.Zone, report.MonthDay)
+	}
+}
+
+// TestHoursAndDaysAreKeptForTheirTime prunes.
+func TestHoursAndDaysAreKeptForTheirTime(t *testing.T) {
+	directory := t.TempDir()
+	now := noon
+	options := at(noon)
+	options.Now, options.KeepHours, options.KeepDays = func() time.Time { return now }, 10*time.Hour, 72*time.Hour
+	s, _, _ := openWith(t, directory, options)
+	for n := range uint64(200) {
+		save(t, s, stateAt(n+1, 1))
+		now = now.Add(time.Hour)
+	}
+	save(t, s, stateAt(201, 1))
+	first := func(by accounting.Period) time.Time { return usage(t, directory, by).Rows[0].Start }
+	if got, want := first(accounting.ByHour), now.Add(-10*time.Hour); !got.Equal(want) {
+		t.Errorf("hours begin at %s, want %s", got, want)
+	}
+	if got := now.Sub(first(accounting.ByDay)); got < 72*time.Hour || got > 96*time.Hour {
+		t.Errorf("days begin %s ago", got)
+	}
+	if got := first(accounting.ByMonth); got.Month() != time.November {
+		t.Errorf("months begin at %s", got)
+	}
+	wantSound(t, directory)
+	in, _ := sums(usage(t, directory, accounting.ByTotal))
+	if want := stateAt(201, 1).In; in != want {
+		t.Errorf("in total %v, want %v", in, want)
+	}
+}
+
+func TestCheckFindsWhatDiffers(t *testing.T) {
+	for _, change := range []string{
+		"update usage set bytes_in = bytes_in + 1 where period = 1",
+		"update usage set packets_out = packets_out - 1 where period = 2",
+		"update account set bytes = bytes + 1 where direction = 1 and protocol = 17",
+		"delete from usage where period = 0",
+		"insert into pruned values (1, 7, 6, 0, 0, 0, 1)",
+	} {
+		directory := t.TempDir()
+		s, _, _ := open(t, directory)
+		save(t, s, stateAt(1, 1))
+		if err := s.db.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+		if problems, err := Check(directory); err != nil || len(problems) == 0 {
+			t.Errorf("after %q the check finds %v, %v", change, problems, err)
+		}
+	}
 }
 
 func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
-		needRoot(t, "root to own a directory by another user")
+		needRoot(t, "root")
 	}
+	syscall.Umask(syscall.Umask(0o077)) // what it is does not matter
 	directory := t.TempDir()
 	if err := os.Chown(directory, 1234, 2345); err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Umask(syscall.Umask(0o077))
 	s, _, _ := open(t, directory)
-	save(t, s, stateOf(1), stateOf(2))
-	for _, name := range []string{fileNames[0], fileNames[1], lockName} {
-		information, err := os.Stat(filepath.Join(directory, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		owner := information.Sys().(*syscall.Stat_t)
-		if owner.Uid != 1234 || owner.Gid != 2345 || information.Mode() != fileMode {
-			t.Errorf("%s belongs to %d:%d with %v, want 1234:2345 with %v", name, owner.Uid, owner.Gid, information.Mode(), fs.FileMode(fileMode))
+	save(t, s, stateAt(1, 1))
+	check := func() {
+		t.Helper()
+		for name := range snapshot(t, directory) {
+			information, err := os.Stat(filepath.Join(directory, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner := information.Sys().(*syscall.Stat_t)
+			if owner.Uid != 1234 || owner.Gid != 2345 || information.Mode() != fileMode {
+				t.Errorf("%s is of %d:%d with mode %s", name, owner.Uid, owner.Gid, information.Mode())
+			}
 		}
 	}
+	check()
+	closeStore(t, s)
+	check()
+	for _, name := range []string{databaseName + "-wal", databaseName + "-shm"} {
+		if err := os.Remove(filepath.Join(directory, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := NewClient(directory, 20000, "dave", noon); err != nil {
+		t.Error(err)
+	}
+	check()
 }
 
 func TestLinksAndPipesAreRefused(t *testing.T) {
-	tests := map[string]func(path string) error{
-		"link": func(path string) error { return os.Symlink("/etc/passwd", path) },
-		"pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
-	}
-	for name, plant := range tests {
-		t.Run(name, func(t *testing.T) {
-			directory := saved(t, 2)
-			path := filepath.Join(directory, fileNames[0])
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-			if err := plant(path); err != nil {
-				t.Fatal(err)
-			}
-			if _, _, _, err := Open(directory, Options{}); err == nil || !strings.Contains(err.Error(), path) {
-				t.Errorf("opened: %v", err)
-			}
-		})
+	for _, name := range []string{databaseName, backupName, lockName} {
+		directory := t.TempDir()
+		target := filepath.Join(t.TempDir(), "target")
+		writeAll(t, target, []byte("mine"))
+		if err := os.Symlink(target, filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
+		s, _, _, err := Open(directory, at(noon))
+		if err == nil {
+			_ = s.Save(stateAt(1, 1))
+			_ = s.Close()
+		}
+		if content := string(readAll(t, target)); content != "mine" {
+			t.Errorf("%s: the link was followed: %q", name, content)
+		}
+		fifo := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(fifo, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, _, _, err := Open(fifo, at(noon)); err == nil { // and does not wait
+			_ = s.Close()
+		}
 	}
 }
 
-// TestANewerFormatIsLeftAlone proves that the version is read before anything
-// is written.
-func TestANewerFormatIsLeftAlone(t *testing.T) {
-	directory := saved(t, 3)
-	path := newestPath(t, directory)
-	edit(t, path, func(tx *bbolt.Tx) error {
-		// Of a later header only its first and its last bytes are known.
-		value := append(binary.BigEndian.AppendUint32(nil, 7), "what a later version needs"...)
-		value = binary.BigEndian.AppendUint64(value, shortHash(value))
-		return tx.Bucket([]byte(ledgerBucket)).Put([]byte(headerKey), value)
-	})
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	if err := s.db.Exec("pragma user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close() // its backup fails
 	before := snapshot(t, directory)
-	check := func(err error) {
-		t.Helper()
-		newer, ok := errors.AsType[*NewerError](err)
-		if !ok || newer.Version != 7 || newer.Supported != formatVersion || newer.Path != path {
-			t.Fatalf("got %v", err)
+	_, _, _, openErr := Open(directory, at(noon))
+	_, _, readErr := Read(directory)
+	_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByDay})
+	clientErr := NewClient(directory, 20000, "dave", noon)
+	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr, "client": clientErr} {
+		var newer *NewerError
+		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, _, _, err := Open(directory, Options{})
-	check(err)
-	_, _, err = Read(directory)
-	check(err)
-	if difference := cmp.Diff(before, snapshot(t, directory)); difference != "" {
-		t.Errorf("files changed: %s", difference)
+	if after := snapshot(t, directory); after[databaseName] != before[databaseName] || after[databaseName+"-wal"] != before[databaseName+"-wal"] {
+		t.Error("the database was changed")
 	}
-}
-
-// edit changes a file behind the store's back.
-func edit(t testing.TB, path string, change func(*bbolt.Tx) error) {
-	t.Helper()
-	database, err := bbolt.Open(path, 0o640, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(database.Update(change), database.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// snapshot returns the ledger's files by name.
-func snapshot(t testing.TB, directory string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	names, err := ownFiles(directory, func(string) bool { return true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		files[name] = string(readAll(t, filepath.Join(directory, name)))
-	}
-	return files
-}
-
-// TestBucketsOfALaterVersionAreKept stands for history: buckets that this
-// version does not know are covered by the checksum, copied, and left alone.
-func TestBucketsOfALaterVersionAreKept(t *testing.T) {
-	directory := saved(t, 3)
-	path := newestPath(t, directory)
-	addHistory(t, path)
-	s, state, notices := open(t, directory)
-	if len(notices) > 0 {
-		t.Fatalf("notices %v", notices)
-	}
-	wantState(t, state, stateOf(3))
-	save(t, s, stateOf(4), stateOf(5))
-	closeStore(t, s)
-	for _, name := range fileNames {
-		path := filepath.Join(directory, name)
-		if rows := countRows(t, path, "hour"); rows != 500 {
-			t.Errorf("%s has %d rows of history, want 500", name, rows)
-		}
-		edit(t, path, func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte("hour")).Put([]byte("row-007"), []byte("another value"))
-		})
-		if _, err := inspectFile(path); !errors.Is(err, ErrDamaged) {
-			t.Errorf("a changed row of history: %v", err)
-		}
-	}
-}
-
-func addHistory(t testing.TB, path string) {
-	t.Helper()
-	edit(t, path, func(tx *bbolt.Tx) error {
-		history, err := tx.CreateBucket([]byte("hour"))
-		if err != nil {
-			return err
-		}
-		d := new(database)
-		ledger := tx.Bucket([]byte(ledgerBucket))
-		if err := d.loadChecksum(ledger); err != nil {
-			return err
-		}
-		for i := range 500 {
-			if err := d.put(history, "hour", fmt.Appendf(nil, "row-%03d", i), fmt.Appendf(nil, "%0100d", i)); err != nil {
-				return err
-			}
-		}
-		h, err := decodeHeader(ledger.Get([]byte(headerKey)))
-		h.rows, h.sum = d.sum.rows, d.sum.sum
-		return errors.Join(err, ledger.Put([]byte(headerKey), h.encode()))
-	})
-}
-
-func countRows(t testing.TB, path, bucket string) (rows int) {
-	t.Helper()
-	edit(t, path, func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(bucket)).ForEach(func(_, _ []byte) error { rows++; return nil })
-	})
-	return rows
 }
 
 func TestPurgeRemovesExactlyOurFiles(t *testing.T) {
-	directory := saved(t, 3)
-	for _, name := range []string{fileNames[0] + newSuffix, fileNames[1] + damagedInfix + "x", "ledger-a.db.mine", "notes"} {
-		writeAll(t, filepath.Join(directory, name), []byte("x"))
-	}
-	s, _, _ := open(t, directory)
-	if _, ok := errors.AsType[*LockedError](Purge(directory)); !ok {
-		t.Error("purged while another holds it")
-	}
-	closeStore(t, s)
-	if err := Purge(directory); err != nil {
-		t.Fatal(err)
-	}
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	for _, entry := range entries {
-		left = append(left, entry.Name())
-	}
-	if difference := cmp.Diff([]string{"ledger-a.db.mine", "notes"}, left); difference != "" {
-		t.Error(difference)
-	}
+	directory := t.TempDir()
 	if err := Purge(filepath.Join(directory, "missing")); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestReadWhileSaving reads as fast as it can during saves of both files: each
-// reading is one whole save, and never goes back.
-func TestReadWhileSaving(t *testing.T) {
-	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	save(t, s, stateOf(1))
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		defer close(done)
-		for n := range uint64(200) {
-			if err := s.Save(stateOf(n + 2)); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	var last uint64
-	for reading := true; reading; {
-		select {
-		case <-done:
-			reading = false
-		default:
-		}
-		state, notices, err := Read(directory)
-		if err != nil || len(notices) > 0 {
-			t.Errorf("reading: %v, %v", err, notices)
-			break
-		}
-		if state.In.Packets < last {
-			t.Errorf("save %d after save %d", state.In.Packets, last)
-		}
-		last = state.In.Packets
-		wantState(t, state, stateOf(last))
+	save(t, s, stateAt(1, 1))
+	if err := Purge(directory); !errors.As(err, new(*LockedError)) {
+		t.Errorf("purging under an agent: %v", err)
 	}
-	group.Wait()
-}
-
-func TestReadNeedsNoLock(t *testing.T) {
-	directory := t.TempDir()
-	s, _, _ := open(t, directory)
-	save(t, s, stateOf(1), stateOf(2))
-	reader, err := os.Open(newestPath(t, directory))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = reader.Close() }()
-	state, _, err := Read(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantState(t, state, stateOf(2))
-}
-
-// TestAForeignLockHoldsNothingUp has another program look into a file with
-// bbolt, which locks it.
-func TestAForeignLockHoldsNothingUp(t *testing.T) {
-	directory := saved(t, 4)
-	s, _, _ := open(t, directory)
-	save(t, s, stateOf(5), stateOf(6))
 	closeStore(t, s)
-	for _, name := range fileNames {
-		other, err := bbolt.Open(filepath.Join(directory, name), 0, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = other.Close() }()
+	others := []string{"notes", "ssmonitor.database", "ssmonitor.db.old", "lock2"}
+	for _, name := range append([]string{"ssmonitor.db.new", "ssmonitor.db.new-wal", "ssmonitor.db.damaged-20260101T000000Z-shm", "ssmonitor.backup.db.new-journal"}, others...) {
+		writeAll(t, filepath.Join(directory, name), nil)
 	}
-	s, state, _ := open(t, directory)
-	wantState(t, state, stateOf(6))
-	errs := 0
-	for range 4 {
-		if s.Save(stateOf(7)) != nil {
-			errs++
-		}
-	}
-	if errs > 2 {
-		t.Errorf("%d of 4 saves failed, want no more than one a file", errs)
-	}
-	state, _, err := Read(directory)
-	if err != nil {
+	if err := Purge(directory); err != nil {
 		t.Fatal(err)
 	}
-	wantState(t, state, stateOf(7))
+	var left []string
+	for name := range snapshot(t, directory) {
+		left = append(left, name)
+	}
+	if slices.Sort(left); !slices.Equal(left, slices.Sorted(slices.Values(others))) {
+		t.Errorf("left are %v, want %v", left, others)
+	}
 }
 
-// needRoot skips the test, or fails it where everything must be there.
-func needRoot(t testing.TB, missing string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("this test needs %s", missing)
-	}
-	t.Skipf("this test needs %s", missing)
-}
-
-// The processes that tests start are this test binary with this variable set
-// to what to do and the directory.
-const childVariable = "SSMONITOR_STORE_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if role, directory, found := strings.Cut(os.Getenv(childVariable), ":"); found {
-		if err := child(role, directory); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// child saves one state after the other, saying so after each, until it is
-// killed; or holds the directory until its input ends.
-func child(role, directory string) error {
-	s, state, _, err := Open(directory, Options{Holder: role})
-	if err != nil {
-		return err
-	}
-	if role == "hold" {
-		fmt.Println("ready")
-		_, err := io.Copy(io.Discard, os.Stdin)
-		return err
-	}
-	for n := state.In.Packets + 1; ; n++ {
-		if err := s.Save(stateOf(n)); err != nil {
-			return err
-		}
-		if _, err := fmt.Println(n); err != nil {
-			return err
+// TestMovedFiles removes and replaces what a running store has open.
+func TestMovedFiles(t *testing.T) {
+	remove := func(names ...string) func(t *testing.T, directory string) {
+		return func(t *testing.T, directory string) {
+			for _, name := range names {
+				if err := os.Remove(filepath.Join(directory, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
+	tests := []struct {
+		name string
+		do   func(t *testing.T, directory string)
+	}{
+		{"the database", remove(databaseName)},
+		{"the log", remove(databaseName + "-wal")},
+		{"the index", remove(databaseName + "-shm")},
+		{"all of them", remove(databaseName, databaseName+"-wal", databaseName+"-shm")},
+		{"the lock, too", remove(databaseName, lockName)},
+		{"the directory", func(t *testing.T, directory string) {
+			if err := os.RemoveAll(directory); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"replaced by another ledger", func(t *testing.T, directory string) {
+			other := t.TempDir()
+			s, _, _ := open(t, other)
+			save(t, s, stateAt(2, 1))
+			restore(t, directory, snapshot(t, killed(t, s)))
+		}},
+		{"replaced by something else", func(t *testing.T, directory string) {
+			remove(databaseName)(t, directory)
+			writeAll(t, filepath.Join(directory, databaseName), []byte("not a database"))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			directory := filepath.Join(t.TempDir(), "state")
+			s, _, _ := open(t, directory)
+			save(t, s, stateAt(1, 3), stateAt(2, 3))
+			test.do(t, directory)
+			save(t, s, stateAt(3, 3))
+			state, _, err := Read(directory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, state, stateAt(3, 3))
+			wantSound(t, directory)
+			save(t, s, stateAt(4, 3))
+			closeStore(t, s)
+			s, state, notices := open(t, directory)
+			wantState(t, state, stateAt(4, 3))
+			if len(notices) > 0 {
+				t.Errorf("notices %v", notices)
+			}
+			if gaps := usage(t, directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+				t.Errorf("gaps %v", gaps)
+			}
+			closeStore(t, s)
+			if err := Purge(directory); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
-// startChild starts a child that ends with the test.
-func startChild(t testing.TB, role, directory string) (*exec.Cmd, io.Reader) {
-	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), childVariable+"="+role+":"+directory)
-	output, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	input, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = input.Close()
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	return command, output
-}
-
-func TestASecondProcessIsToldWhoHoldsTheLedger(t *testing.T) {
+// TestBackup makes one a day and at the end, and goes on from it.
+func TestBackup(t *testing.T) {
 	directory := t.TempDir()
-	command, output := startChild(t, "hold", directory)
-	line := make([]byte, 6)
-	if _, err := io.ReadFull(output, line); err != nil {
+	now := time.Now()
+	options := at(now)
+	options.Now = func() time.Time { return now }
+	s, _, _ := openWith(t, directory, options)
+	wait := func() int64 {
+		awaitBackup(s)
+		return s.backup.saves
+	}
+	save(t, s, stateAt(1, 2))
+	if got := wait(); got != 1 {
+		t.Errorf("the first backup is of save %d", got)
+	}
+	save(t, s, stateAt(2, 2))
+	if got := wait(); got != 1 {
+		t.Errorf("a second backup is of save %d", got)
+	}
+	now = now.Add(25 * time.Hour)
+	save(t, s, stateAt(3, 2))
+	if got := wait(); got != 3 {
+		t.Errorf("the next day's backup is of save %d", got)
+	}
+	save(t, s, stateAt(4, 2))
+	directory = killed(t, s)
+
+	writeAll(t, filepath.Join(directory, databaseName), []byte(strings.Repeat("damaged", 1000)))
+	options.Now = func() time.Time { return now.Add(time.Hour) }
+	s, state, notices := openWith(t, directory, options)
+	wantState(t, state, stateAt(3, 2))
+	if len(notices) != 2 || notices[0].Lost || !strings.Contains(notices[0].Text, "kept as") || !strings.Contains(notices[1].Text, "backup") {
+		t.Errorf("notices %v", notices)
+	}
+	// The next reading finds all that the counters have gained since.
+	save(t, s, stateAt(9, 2), stateAt(10, 2))
+	wantSound(t, directory)
+	gaps := usage(t, directory, accounting.ByDay).Gaps
+	before, after := stateAt(3, 2), stateAt(9, 2)
+	want := accounting.UsageGap{
+		Since: now.Truncate(time.Second).UTC(), Until: now.Add(time.Hour).Truncate(time.Second).UTC(),
+		In: minus(after.In, before.In), Out: minus(after.Out, before.Out),
+	}
+	if len(gaps) != 1 || gaps[0] != want {
+		t.Errorf("gaps %+v, want %+v", gaps, want)
+	}
+	closeStore(t, s)
+	if err := os.Remove(filepath.Join(directory, databaseName)); err != nil {
 		t.Fatal(err)
 	}
-	_, _, _, err := Open(directory, Options{Holder: "run"})
-	locked, ok := errors.AsType[*LockedError](err)
-	if !ok || locked.PID != command.Process.Pid || locked.Holder != "hold" || locked.Directory != directory {
-		t.Fatalf("got %v", err)
+	_, state, notices = openWith(t, directory, options)
+	wantState(t, state, stateAt(10, 2))
+	if len(notices) != 1 {
+		t.Errorf("notices %v", notices)
 	}
-	if want := fmt.Sprintf("held by process %d (ssmonitor hold)", command.Process.Pid); !strings.Contains(err.Error(), want) {
-		t.Errorf("%q does not contain %q", err, want)
+}
+
+// TestBothAreDamaged begins anew and says so.
+func TestBothAreDamaged(t *testing.T) {
+	directory := t.TempDir()
+	for n := range 2 * maxSetAside {
+		s, state, notices := open(t, directory)
+		if n > 0 && (len(notices) < 3 || !notices[len(notices)-1].Lost) {
+			t.Errorf("notices %v", notices)
+		}
+		wantState(t, state, accounting.State{})
+		save(t, s, stateAt(1, 1))
+		closeStore(t, s)
+		for _, name := range []string{databaseName, backupName} {
+			writeAll(t, filepath.Join(directory, name), []byte(fmt.Sprint("damaged ", n)))
+		}
 	}
-	if err := command.Process.Kill(); err != nil {
-		t.Fatal(err)
+	if kept := snapshot(t, directory); len(kept) > 3*(maxSetAside+2) {
+		t.Errorf("%d files are kept", len(kept))
 	}
-	_ = command.Wait()
+}
+
+// TestDamageUnderARunningStore damages pages of usage, which are read only when
+// they are written.
+func TestDamageUnderARunningStore(t *testing.T) {
+	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	save(t, s, stateOf(1))
-}
-
-func TestKillWhileSaving(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	directory := t.TempDir()
-	var acknowledged uint64
-	for range 25 {
-		command, output := startChild(t, "save", directory)
-		// The child is killed some time after one of its first saves.
-		after := acknowledged + 1 + random.Uint64N(12)
-		for acknowledged < after {
-			if _, err := fmt.Fscanln(output, &acknowledged); err != nil {
-				t.Fatalf("after save %d: %v", acknowledged, err)
-			}
-		}
-		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-		if err := command.Process.Kill(); err != nil {
+	save(t, s, stateAt(1, 200))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 200))
+	if _, _, err := s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
+		t.Fatal(err)
+	}
+	content := readAll(t, filepath.Join(directory, databaseName))
+	file, err := os.OpenFile(filepath.Join(directory, databaseName), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for at := 4096 + 100; at < len(content); at += 4096 {
+		if _, err := file.WriteAt([]byte{content[at] ^ 1}, int64(at)); err != nil {
 			t.Fatal(err)
 		}
-		for n := uint64(0); ; {
-			if _, err := fmt.Fscanln(output, &n); err != nil {
-				break
-			}
-			acknowledged = n
-		}
-		_ = command.Wait()
-		state, notices, err := Read(directory)
-		if err != nil || len(notices) > 0 {
-			t.Fatalf("after save %d: %v, %v", acknowledged, err, notices)
-		}
-		got := state.In.Packets
-		if got != acknowledged && got != acknowledged+1 {
-			t.Fatalf("save %d was acknowledged, found %d", acknowledged, got)
-		}
-		wantState(t, state, stateOf(got))
-		acknowledged = got
+	}
+	if _, err := s.db.FileControl("main", sqlite3.FCNTL_RESET_CACHE); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Usage(accounting.UsageQuery{By: accounting.ByHour}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("reading the usage: %v", err)
+	}
+	save(t, s, stateAt(3, 200))
+	state, notices, err := Read(directory)
+	if err != nil || len(notices) > 0 {
+		t.Fatal(notices, err)
+	}
+	wantState(t, state, stateAt(3, 200))
+	wantSound(t, directory)
+	if gaps := usage(t, directory, accounting.ByDay).Gaps; len(gaps) != 1 || gaps[0].In != stateAt(1, 200).In {
+		t.Errorf("gaps %v", gaps)
 	}
 }

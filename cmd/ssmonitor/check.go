@@ -108,6 +108,7 @@ func check(c *cli.Context) error {
 	}
 	task.KernelErr = err
 	task.Agent = agentState(c.Context, task.State, task.Socket)
+	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()
 	findings := task.Findings()
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {

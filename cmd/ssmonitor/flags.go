@@ -94,6 +94,10 @@ type settings struct {
 	Listen       string   `yaml:"listen"`
 	State        string   `yaml:"state"`
 	SaveInterval string   `yaml:"save-interval"`
+	TimeZone     string   `yaml:"time-zone"`
+	MonthDay     string   `yaml:"month-day"`
+	KeepHours    string   `yaml:"keep-hours"`
+	KeepDays     string   `yaml:"keep-days"`
 }
 
 // values returns what the file says, by the flag's name.
@@ -102,6 +106,7 @@ func (s *settings) values() map[string][]string {
 	for name, value := range map[string]string{
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
 		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
+		"time-zone": s.TimeZone, "month-day": s.MonthDay, "keep-hours": s.KeepHours, "keep-days": s.KeepDays,
 	} {
 		if value != "" {
 			values[name] = []string{value}

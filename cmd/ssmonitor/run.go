@@ -50,7 +50,7 @@ func runCommand() *cli.Command {
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
 			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
-		Flags: append(sourceFlags(), stateFlag(), configFlag(),
+		Flags: append(append(sourceFlags(), calendarFlags()...), stateFlag(), configFlag(),
 			&cli.DurationFlag{
 				Name: "interval", EnvVars: environment("interval"), Value: defaultInterval,
 				Usage: "read and publish once in this `TIME`",
@@ -179,7 +179,11 @@ func checkIntervals(c *cli.Context) error {
 
 // open takes the state and the table and puts the ports in force.
 func (a *agent) open(c *cli.Context, options nft.Options, list string) error {
-	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "run"})
+	keep, err := storeOptions(c, a.log)
+	if err != nil {
+		return err
+	}
+	ledger, saved, notices, err := store.Open(stateDirectory(c), keep)
 	if err != nil {
 		return err
 	}
@@ -214,10 +218,10 @@ func (a *agent) open(c *cli.Context, options nft.Options, list string) error {
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports; `ssmonitor setup` writes it, --port and --shadowsocks name ports here")
 	}
-	return a.meter.SetPorts(result.Ports)
+	return a.meter.SetPorts(ledger.SetPorts(result.Ports))
 }
 
-// replaceMismatched removes a table that was created with another --own, whose
+// replaceOwnerMismatch removes a table that was created with another --own, whose
 // flags can't be changed.
 func (a *agent) replaceOwnerMismatch() error {
 	mismatch, err := a.table.OwnerMismatch()
@@ -268,7 +272,7 @@ func (a *agent) run(ctx context.Context) error {
 			// noticed.
 			a.notify(daemon.SdNotifyWatchdog)
 		case <-ticks.C:
-			if a.follower.Changed() {
+			if a.follower.Changed() || a.ledger.Renamed() {
 				a.reload()
 			}
 			a.tick()
@@ -326,7 +330,7 @@ func (a *agent) reload() {
 		return
 	}
 	before := a.meter.Ports()
-	if err := a.meter.SetPorts(result.Ports); err != nil {
+	if err := a.meter.SetPorts(a.ledger.SetPorts(result.Ports)); err != nil {
 		a.log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}

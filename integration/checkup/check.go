@@ -8,6 +8,9 @@
 package checkup
 
 import (
+	"errors"
+	"io/fs"
+	"strings"
 	"time"
 
 	"ssmonitor/accounting"
@@ -31,6 +34,9 @@ type Check struct {
 	Kernel    Kernel // nil if KernelErr is not
 	KernelErr error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
 	Agent     AgentState
+
+	LedgerProblems []string // how usage and totals differ
+	LedgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save
 }
 
 // Findings checks one thing after another, in the order in which one would fix
@@ -43,6 +49,7 @@ func (c *Check) Findings() []Finding {
 	}
 	add(c.kernel())
 	add(c.agent())
+	add(c.ledger())
 	portFindings, ports := c.ports()
 	add(portFindings)
 	if c.Kernel != nil {
@@ -60,6 +67,23 @@ func (c *Check) Findings() []Finding {
 	}
 	add(c.Machine.Leftovers(c.CSV))
 	return findings
+}
+
+// ledger reports whether the recorded usage is what the totals gained.
+func (c *Check) ledger() []Finding {
+	switch {
+	case errors.Is(c.LedgerErr, fs.ErrNotExist):
+		return nil
+	case errors.Is(c.LedgerErr, fs.ErrPermission):
+		return []Finding{{Ledger, Unknown, c.State, "the totals and the usage can't be checked: this user may not read " + c.State,
+			asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"}}
+	case c.LedgerErr != nil:
+		return []Finding{failure(Ledger, c.State, c.LedgerErr, "restart the agent: it continues from its backup")}
+	case len(c.LedgerProblems) > 0:
+		return []Finding{{Ledger, Wrong, c.State, "usage and totals differ: " + strings.Join(c.LedgerProblems, "; "),
+			"report this as an error of ssmonitor, with a copy of " + c.State}}
+	}
+	return []Finding{{Ledger, OK, c.State, "usage by hour, day and month agrees with the totals", ""}}
 }
 
 // interval returns the agent's, as far as it is known.

@@ -55,7 +55,27 @@ func wantProblems(t *testing.T, c *checkup.Check, want ...string) {
 func TestFindings(t *testing.T) {
 	c, _ := newCheck(t)
 	wantFindings(t, c.Findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
-		"ok agent process 42 holds /state", "ok port-list", "ok counter-table counts 2 ports at hook host")
+		"ok agent process 42 holds /state", "ok ledger usage", "ok port-list", "ok counter-table counts 2 ports at hook host")
+}
+
+func TestLedgerFindings(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		err      error
+		problems []string
+		want     []string
+	}{
+		{"nothing saved yet", fs.ErrNotExist, nil, nil},
+		{"may not be read", fs.ErrPermission, nil, []string{"unknown ledger may not read /state"}},
+		{"damaged", errors.New("ssmonitor.db is damaged"), nil, []string{"wrong ledger is damaged"}},
+		{"usage that is not the totals", nil, []string{"tcp port 1: 5 bytes"}, []string{"wrong ledger tcp port 1: 5 bytes"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := newCheck(t)
+			c.LedgerErr, c.LedgerProblems = test.err, test.problems
+			wantProblems(t, c, test.want...)
+		})
+	}
 }
 
 func TestKernelFindings(t *testing.T) {

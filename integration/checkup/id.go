@@ -13,6 +13,7 @@ const (
 	KernelCounterMaps   ID = "kernel-counter-maps"
 	KernelOwnedTables   ID = "kernel-owned-tables"
 	Agent               ID = "agent"
+	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"
 	PortList            ID = "port-list"

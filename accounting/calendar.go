@@ -1,0 +1,63 @@
+package accounting
+
+import "time"
+
+// Calendar divides time into the hours, days and months of a zone.
+type Calendar struct {
+	Zone     *time.Location
+	MonthDay int // day on which a month begins, 1 to 28
+}
+
+// Bounds returns the period that t belongs to: its first instant and the first
+// one after it. A day in which clocks change has 23 or 25 hours, and an hour in
+// which they change by less than an hour is cut there. ByTotal has no bounds.
+func (c Calendar) Bounds(period Period, t time.Time) (start, end time.Time) {
+	t = t.In(c.Zone)
+	year, month, day := t.Date()
+	switch period {
+	case ByHour:
+		return c.hour(t)
+	case ByDay:
+		return c.midnight(year, month, day), c.midnight(year, month, day+1)
+	case ByMonth:
+		if day < c.MonthDay {
+			month--
+		}
+		return c.midnight(year, month, c.MonthDay), c.midnight(year, month+1, c.MonthDay)
+	}
+	return time.Time{}, time.Time{}
+}
+
+func (c Calendar) hour(t time.Time) (start, end time.Time) {
+	seconds := time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
+	start = t.Add(-seconds)
+	end = start.Add(time.Hour)
+	first, next := t.ZoneBounds()
+	if start.Before(first) {
+		start = first
+	}
+	if !next.IsZero() && end.After(next) {
+		end = next
+	}
+	return start, end
+}
+
+// midnight returns the first instant of a day. time.Date does not say which
+// instant it returns where midnight occurs twice or, as in Cairo, not at all.
+func (c Calendar) midnight(year int, month time.Month, day int) time.Time {
+	const apart = 36 * time.Hour // more than any change of a zone's offset
+	wall := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	before, after := wall.Add(-apart).In(c.Zone), wall.Add(apart).In(c.Zone)
+	_, offset := before.Zone()
+	start := wall.Add(-time.Duration(offset) * time.Second).In(c.Zone)
+	_, change := before.ZoneBounds()
+	if change.IsZero() || change.After(after) || start.Before(change) {
+		return start
+	}
+	_, offset = change.Zone()
+	start = wall.Add(-time.Duration(offset) * time.Second).In(c.Zone)
+	if start.Before(change) {
+		return change
+	}
+	return start
+}

@@ -1,0 +1,62 @@
+package accounting
+
+import "time"
+
+// Gain is what one counter gained up to a reading.
+type Gain struct {
+	Time  time.Time // of the last reading that it includes
+	Key   Key
+	Count Count
+}
+
+const (
+	// gainsWidth is how much time one gain stands for at most. Hours begin at
+	// a quarter in every zone, so that no gain belongs to two of them.
+	gainsWidth = 15 * time.Minute
+	// maxGains bounds what is kept while nothing can be saved.
+	maxGains = 1 << 16
+)
+
+// gains records what the accounts have gained since the last save, in the order
+// of the readings.
+type gains struct {
+	list  []Gain
+	width time.Duration // 0 stands for gainsWidth
+}
+
+// add records a gain. at is the index of the account's newest gain plus one, or
+// 0; add returns the new one.
+func (g *gains) add(at int, gain Gain) int {
+	if at > 0 && g.together(g.list[at-1].Time, gain.Time) {
+		newest := &g.list[at-1]
+		newest.Count, newest.Time = newest.Count.Plus(gain.Count), gain.Time
+		return at
+	}
+	g.list = append(g.list, gain)
+	return len(g.list)
+}
+
+func (g *gains) together(a, b time.Time) bool {
+	width := int64(max(g.width, gainsWidth) / time.Second)
+	return a.Unix()/width == b.Unix()/width
+}
+
+// full reports whether it is time to merge.
+func (g *gains) full(accounts int) bool { return len(g.list) >= max(maxGains, 2*accounts) }
+
+// merge lets one gain stand for four times as much time as before. Where
+// nothing could be saved for weeks, usage is less precise in time, never in
+// amount.
+func (g *gains) merge(at func(Key) *int) {
+	old := g.list
+	g.list, g.width = old[:0], 4*max(g.width, gainsWidth)
+	for i := range old {
+		*at(old[i].Key) = 0
+	}
+	for _, gain := range old {
+		newest := at(gain.Key)
+		*newest = g.add(*newest, gain)
+	}
+}
+
+func (g *gains) reset() { g.list, g.width = g.list[:0], 0 }

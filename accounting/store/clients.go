@@ -1,0 +1,198 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/accounting"
+)
+
+// clients are the names of the ports and the tenures in force.
+type clients struct {
+	ports   map[uint16]tenure
+	wanted  accounting.Ports // that the sources give
+	stale   bool             // wanted was not compared with the database yet
+	version int64            // of the data, as other connections change it
+	changed bool             // another process has changed a client
+}
+
+// tenure is a port and its client from a time on.
+type tenure struct {
+	id     int64
+	name   string
+	source string // the last name that a source gave
+}
+
+func (c *clients) load(db *database) error {
+	version, err := db.value("pragma data_version")
+	if err != nil {
+		return err
+	}
+	ports := make(map[uint16]tenure)
+	err = db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
+		func(row *sqlite3.Stmt) error {
+			port := row.ColumnInt64(0)
+			if port < 0 || port > math.MaxUint16 {
+				return damaged("a client of port %d", port)
+			}
+			ports[uint16(port)] = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
+			return nil
+		})
+	if err == nil {
+		c.ports, c.version, c.stale = ports, version, true
+	}
+	return err
+}
+
+// pending reports whether there is something to read or to write.
+func (c *clients) pending(db *database) (bool, error) {
+	version, err := db.value("pragma data_version")
+	return version != c.version || (c.stale && len(c.different()) > 0), err
+}
+
+// different returns the ports whose names are not those in the database.
+func (c *clients) different() (ports []accounting.Port) {
+	for _, port := range c.wanted {
+		if known, found := c.ports[port.Number]; !found || (port.Name != "" && port.Name != known.source) {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
+
+// update reads what other processes have changed and writes what the sources
+// have changed. It is part of a transaction.
+func (c *clients) update(db *database, now time.Time) error {
+	version, err := db.value("pragma data_version")
+	if err != nil {
+		return err
+	}
+	if version != c.version {
+		if err := c.load(db); err != nil {
+			return err
+		}
+		c.changed = true
+	}
+	if !c.stale {
+		return nil
+	}
+	for _, port := range c.different() {
+		known, found := c.ports[port.Number]
+		if !found {
+			if _, err := c.begin(db, port.Number, port.Name, port.Name, now); err != nil {
+				return err
+			}
+			continue
+		}
+		known.name, known.source = port.Name, port.Name
+		if err := errors.Join(
+			db.run("update tenure set name = ? where id = ?", nil, known.name, known.id),
+			db.run("update port set source_name = ? where port = ?", nil, known.source, int64(port.Number))); err != nil {
+			return err
+		}
+		c.ports[port.Number] = known
+	}
+	return nil
+}
+
+// applied says that the transaction with the last update is durable.
+func (c *clients) applied() { c.stale = false }
+
+// begin opens a tenure.
+func (c *clients) begin(db *database, port uint16, name, source string, now time.Time) (tenure, error) {
+	if err := db.run("insert into tenure (port, name, since) values (?, ?, ?)", nil, int64(port), name, now.Unix()); err != nil {
+		return tenure{}, err
+	}
+	begun := tenure{db.LastInsertRowID(), name, source}
+	err := db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), begun.id, source)
+	if err != nil {
+		return tenure{}, err
+	}
+	c.ports[port] = begun
+	return begun, nil
+}
+
+// tenure returns the tenure in force.
+func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error) {
+	if known, found := c.ports[port]; found {
+		return known.id, nil
+	}
+	begun, err := c.begin(db, port, "", "", now)
+	return begun.id, err
+}
+
+// names returns the ports with the names in force.
+func (c *clients) names(ports accounting.Ports) accounting.Ports {
+	named := slices.Clone(ports)
+	for i := range named {
+		known, found := c.ports[named[i].Number]
+		if found && (named[i].Name == "" || named[i].Name == known.source) {
+			named[i].Name = known.name
+		}
+	}
+	return named
+}
+
+// SetPorts takes the ports and the names that the sources give and returns them
+// with the names in force. A port whose source gives it another name than
+// before is renamed, with all of its client's history. A name that [NewClient]
+// gave stays until then.
+func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.clients.wanted, s.clients.stale, s.clients.changed = slices.Clone(ports), true, false
+	if !s.closed {
+		// What can't be written now is written by the next save.
+		if err := s.write(accounting.State{}); err != nil {
+			s.note(false, "the names of the ports can't be saved yet: %v", err)
+		}
+		s.tell()
+	}
+	return s.clients.names(ports)
+}
+
+// Renamed reports whether another process has changed a client since the last
+// call of SetPorts: the names in force are others now.
+func (s *Store) Renamed() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.clients.changed
+}
+
+// NewClient hands a port to a client: its usage from now on is a history of its
+// own. The usage up to now stays with the client before. It works beside an
+// agent, which takes notice at its next save. It fails with an
+// *UnknownClientError for a port that was never counted.
+func NewClient(directory string, port uint16, name string, now time.Time) error {
+	path := filepath.Join(directory, databaseName)
+	db, err := openToWrite(path, "")
+	if err != nil {
+		return fmt.Errorf("opening the ledger: %w", explain(path, err))
+	}
+	defer db.close()
+	err = transact(db.Conn, func() error {
+		var c clients
+		if err := c.load(db); err != nil {
+			return err
+		}
+		known, found := c.ports[port]
+		if !found {
+			return &UnknownClientError{Port: port}
+		}
+		if known.name == name {
+			return fmt.Errorf("port %d belongs to %q already: a new client needs another name", port, name)
+		}
+		_, err := c.begin(db, port, name, known.source, now)
+		return err
+	})
+	if err != nil && !errors.As(err, new(*UnknownClientError)) {
+		return fmt.Errorf("beginning a client: %w", explain(path, err))
+	}
+	return err
+}

@@ -1,0 +1,306 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// model is what a ledger should hold after all that happened to it.
+type model struct {
+	t      *testing.T
+	random *rand.Rand
+
+	directory string
+	store     *Store
+	ledger    *accounting.Ledger
+	now       time.Time
+	latest    time.Time // that the clock ever showed
+	zone      *time.Location
+	monthDay  int
+
+	counters map[accounting.Key]accounting.Count // in the kernel
+	read     map[accounting.Key]accounting.Count // that the ledger has posted
+	pending  []accounting.Gain                   // that are not saved
+	owners   map[uint16]int                      // the tenure in force, an index of names
+	names    []string
+	sources  map[uint16]string
+	booked   map[bookedKey][2]accounting.Count
+	saved    map[accounting.Key]accounting.Count
+}
+
+type bookedKey struct {
+	period   accounting.Period
+	start    int64
+	tenure   int
+	port     uint16
+	protocol accounting.Protocol
+}
+
+var modelZones = []string{"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Africa/Cairo", "Pacific/Apia"}
+
+const modelPorts = 4
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{
+		t: t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
+		now: time.Date(2023, 2, 27, 22, 0, 0, 0, time.UTC), zone: time.UTC, monthDay: 1,
+		counters: make(map[accounting.Key]accounting.Count), owners: make(map[uint16]int), sources: make(map[uint16]string),
+		booked: make(map[bookedKey][2]accounting.Count), saved: make(map[accounting.Key]accounting.Count),
+	}
+	m.start()
+	return m
+}
+
+func (m *model) start() {
+	options := Options{
+		Holder: "run", Now: func() time.Time { return m.now }, Zone: m.zone, MonthDay: m.monthDay,
+		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour,
+	}
+	s, state, notices, err := Open(m.directory, options)
+	if err != nil || len(notices) > 0 {
+		m.t.Fatal(notices, err)
+	}
+	for _, account := range state.Accounts {
+		if account.Total != m.saved[account.Key] {
+			m.t.Fatalf("%s starts from %v, want %v", account.Key, account.Total, m.saved[account.Key])
+		}
+	}
+	m.store, m.ledger = s, accounting.NewLedger(state)
+	m.read, m.pending = maps.Clone(m.saved), nil
+	m.rename()
+}
+
+// rename lets the sources give what names they please.
+func (m *model) rename() {
+	var ports accounting.Ports
+	for port := uint16(1); port <= modelPorts; port++ {
+		if m.random.IntN(8) == 0 || m.sources[port] == "" {
+			name := fmt.Sprintf("client-%d", m.random.IntN(10))
+			if _, found := m.owners[port]; !found {
+				m.own(port, name)
+			} else if name != m.sources[port] {
+				m.names[m.owners[port]] = name
+			}
+			m.sources[port] = name
+		}
+		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
+	}
+	for _, port := range m.store.SetPorts(ports) {
+		// A source that names a port as before keeps the name of NewClient.
+		if want := m.names[m.owners[port.Number]]; port.Name != want {
+			m.t.Fatalf("port %d is named %q, want %q", port.Number, port.Name, want)
+		}
+	}
+}
+
+func (m *model) own(port uint16, name string) {
+	m.owners[port] = len(m.names)
+	m.names = append(m.names, name)
+}
+
+func (m *model) traffic() {
+	for range 1 + m.random.IntN(4) {
+		key := accounting.Key{
+			Port:     1 + uint16(m.random.IntN(modelPorts)),
+			Protocol: []accounting.Protocol{accounting.TCP, accounting.UDP}[m.random.IntN(2)], Direction: accounting.Direction(m.random.IntN(2)),
+		}
+		packets := uint64(m.random.IntN(1000))
+		m.counters[key] = m.counters[key].Plus(accounting.Count{Packets: packets, Bytes: packets * uint64(40+m.random.IntN(1400))})
+	}
+}
+
+func (m *model) reading() {
+	sample := accounting.Sample{Time: m.now, Epoch: accounting.Epoch{9}}
+	for key, count := range m.counters {
+		sample.Readings = append(sample.Readings, accounting.Reading{Key: key, Handle: 1, Count: count})
+		if gained := minus(count, m.read[key]); gained != (accounting.Count{}) {
+			m.pending = append(m.pending, accounting.Gain{Time: m.now, Key: key, Count: gained})
+			m.read[key] = count
+		}
+	}
+	m.ledger.Add(&sample)
+}
+
+// save saves. An uncertain save is written, but the agent does not know.
+func (m *model) save(uncertain bool) {
+	if err := m.store.Save(m.ledger.Changes()); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, gain := range m.pending {
+		calendar := accounting.Calendar{Zone: m.zone, MonthDay: m.monthDay}
+		for _, period := range periods {
+			first, _ := calendar.Bounds(period, gain.Time)
+			key := bookedKey{period, first.Unix(), m.owners[gain.Key.Port], gain.Key.Port, gain.Key.Protocol}
+			counts := m.booked[key]
+			counts[gain.Key.Direction] = counts[gain.Key.Direction].Plus(gain.Count)
+			m.booked[key] = counts
+		}
+	}
+	m.pending, m.saved = nil, maps.Clone(m.read)
+	if uncertain {
+		m.store.uncertain = true
+		return
+	}
+	m.ledger.MarkSaved()
+}
+
+func (m *model) pass() {
+	switch m.random.IntN(300) {
+	case 0:
+		m.now = m.now.AddDate(1, 0, 0)
+	case 1:
+		m.now = m.now.AddDate(-1, 0, 0)
+	case 2, 3, 4, 5:
+		m.now = m.now.Add(time.Duration(m.random.IntN(40*24)) * time.Hour)
+	default:
+		m.now = m.now.Add(time.Duration(m.random.IntN(9*3600)) * time.Second)
+	}
+	if m.now.After(m.latest) {
+		m.latest = m.now
+	}
+}
+
+func (m *model) step() {
+	m.pass()
+	switch m.random.IntN(40) {
+	case 0: // killed
+		m.directory = killed(m.t, m.store)
+		m.start()
+	case 1: // stopped, and started with another calendar
+		closeStore(m.t, m.store)
+		zone, err := time.LoadLocation(modelZones[m.random.IntN(len(modelZones))])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.zone, m.monthDay = zone, 1+m.random.IntN(28)
+		m.start()
+	case 2:
+		m.rename()
+	case 3:
+		port := 1 + uint16(m.random.IntN(modelPorts))
+		name := fmt.Sprintf("client-%d", m.random.IntN(10))
+		err := NewClient(m.directory, port, name, m.now)
+		if same := m.names[m.owners[port]] == name; (err != nil) != same {
+			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
+		}
+		if err == nil {
+			m.own(port, name)
+		}
+	default:
+		m.traffic()
+		m.reading()
+		switch m.random.IntN(4) {
+		case 0: // not saved yet, or not saved for a fault
+		case 1:
+			m.save(true)
+		default:
+			m.save(false)
+		}
+	}
+}
+
+// compare expects the truth, to the byte.
+func (m *model) compare() {
+	wantSound(m.t, m.directory)
+	for _, period := range periods {
+		m.comparePeriod(period)
+	}
+	var in, out accounting.Count
+	for key, count := range m.saved {
+		if key.Direction == accounting.In {
+			in = in.Plus(count)
+		} else {
+			out = out.Plus(count)
+		}
+	}
+	for _, by := range []accounting.Period{accounting.ByMonth, accounting.ByTotal} {
+		if gotIn, gotOut := sums(usage(m.t, m.directory, by)); gotIn != in || gotOut != out {
+			m.t.Errorf("by %s: %v in, %v out, want %v and %v", by, gotIn, gotOut, in, out)
+		}
+	}
+}
+
+func (m *model) comparePeriod(period accounting.Period) {
+	type line struct {
+		start    int64
+		client   string
+		port     uint16
+		protocol accounting.Protocol
+	}
+	want := make(map[line][2]accounting.Count)
+	for key, counts := range m.booked {
+		if key.period == period {
+			l := line{key.start, m.names[key.tenure], key.port, key.protocol}
+			sum := want[l]
+			for direction := range sum {
+				sum[direction] = sum[direction].Plus(counts[direction])
+			}
+			want[l] = sum
+		}
+	}
+	report := usage(m.t, m.directory, period)
+	sorted := slices.IsSortedFunc(report.Rows, func(a, b accounting.UsageRow) int {
+		for _, order := range []int{a.Start.Compare(b.Start), compareStrings(a.Client, b.Client), int(a.Port) - int(b.Port), int(a.Protocol) - int(b.Protocol)} {
+			if order != 0 {
+				return order
+			}
+		}
+		return 0
+	})
+	if !sorted {
+		m.t.Errorf("by %s: the rows are not sorted", period)
+	}
+	for _, row := range report.Rows {
+		l := line{row.Start.Unix(), row.Client, row.Port, row.Protocol}
+		if got := [2]accounting.Count{row.In, row.Out}; got != want[l] {
+			m.t.Errorf("by %s: %v of %v, want %v", period, got, l, want[l])
+		}
+		if !row.End.After(row.Start) {
+			m.t.Errorf("by %s: %v ends at %v", period, l, row.End)
+		}
+		delete(want, l)
+	}
+	keep := map[accounting.Period]time.Duration{accounting.ByHour: m.store.options.KeepHours, accounting.ByDay: m.store.options.KeepDays}[period]
+	for l := range want {
+		if keep == 0 || m.latest.Sub(time.Unix(l.start, 0)) < keep {
+			m.t.Errorf("by %s: %v is missing: %v", period, l, want[l])
+		}
+	}
+}
+
+func compareStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// TestUsageIsTheTruth lets years pass with all that happens in them.
+func TestUsageIsTheTruth(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			m := newModel(t, seed)
+			for step := range 900 {
+				if m.step(); t.Failed() {
+					t.Fatalf("after step %d", step)
+				}
+				if step%150 == 149 {
+					m.compare()
+				}
+			}
+			m.compare()
+			abandon(m.store)
+			t.Logf("from 2023 to %s", m.latest.Format(time.DateOnly))
+		})
+	}
+}

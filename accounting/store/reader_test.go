@@ -1,0 +1,252 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+// The group that may read, and a user who is in it.
+const (
+	readerUser  = 12345
+	readerGroup = 23456
+)
+
+// TestMain is also the process of another user: it reads a directory and
+// prints what it found.
+func TestMain(m *testing.M) {
+	directory := os.Getenv("SSMONITOR_TEST_READ")
+	if directory == "" {
+		os.Exit(m.Run())
+	}
+	var found readout
+	state, _, err := Read(directory)
+	if err == nil {
+		found.In = state.In
+		var report *accounting.Usage
+		if report, err = Usage(directory, accounting.UsageQuery{By: accounting.ByDay}); err == nil {
+			found.Usage, _ = sums(report)
+			_, err = Check(directory)
+		}
+	}
+	if err != nil {
+		found.Err = err.Error()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(found); err != nil {
+		os.Exit(1)
+	}
+}
+
+type readout struct {
+	In, Usage accounting.Count
+	Err       string
+}
+
+// readAs lets another user read.
+func readAs(t *testing.T, directory string, groups ...uint32) readout {
+	t.Helper()
+	// The binary of the test is in a directory that only root may enter.
+	program := filepath.Join(filepath.Dir(directory), "reader")
+	if _, err := os.Stat(program); err != nil {
+		if err := os.WriteFile(program, readAll(t, "/proc/self/exe"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := exec.Command(program)
+	command.Env = append(os.Environ(), "SSMONITOR_TEST_READ="+directory)
+	command.Stderr = os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: readerUser, Gid: readerUser, Groups: groups}}
+	output, err := command.Output()
+	var found readout
+	if err == nil {
+		err = json.Unmarshal(output, &found)
+	}
+	if err != nil {
+		t.Fatalf("reading as another user: %v: %s", err, output)
+	}
+	return found
+}
+
+// groupDirectory returns a state directory whose group may read.
+func groupDirectory(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		needRoot(t, "root")
+	}
+	base, err := os.MkdirTemp("", "ssmonitor-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
+	directory := filepath.Join(base, "state")
+	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(directory, directoryMode), os.Chown(directory, 999, readerGroup)); err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
+// TestTheGroupMayRead reads as a member of the group, who can't write anything,
+// while the agent runs and while it does not.
+func TestTheGroupMayRead(t *testing.T) {
+	directory := groupDirectory(t)
+	want := func(when string, n uint64) {
+		t.Helper()
+		before := snapshot(t, directory)
+		found := readAs(t, directory, readerGroup)
+		if in := stateAt(n, 3).In; found.Err != "" || found.In != in || found.Usage != in {
+			t.Errorf("%s: read %+v, want %v", when, found, in)
+		}
+		if after := snapshot(t, directory); len(after) != len(before) {
+			t.Errorf("%s: the reader left files", when)
+		}
+		if found := readAs(t, directory); !strings.Contains(found.Err, "permission denied") {
+			t.Errorf("%s: a user outside the group reads %+v", when, found)
+		}
+	}
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	want("running", 1)
+	save(t, s, stateAt(2, 3))
+	want("running, after another save", 2)
+	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	want("after a checkpoint", 2)
+	save(t, s, stateAt(3, 3))
+	want("when the log begins anew", 3)
+
+	// A killed agent leaves its log, and an index that nobody holds.
+	s.mutex.Lock()
+	s.stopBackup()
+	s.mutex.Unlock()
+	files := snapshot(t, directory)
+	closeStore(t, s)
+	want("stopped", 3)
+	for name, content := range files {
+		writeAll(t, filepath.Join(directory, name), []byte(content))
+	}
+	want("killed", 3)
+	if err := os.Remove(filepath.Join(directory, databaseName+"-shm")); err != nil {
+		t.Fatal(err)
+	}
+	s, state, _ := open(t, directory)
+	wantState(t, state, stateAt(3, 3))
+	closeStore(t, s)
+	for _, name := range siblings(databaseName)[1:] { // as sqlite3 does when root closes it
+		_ = os.Remove(filepath.Join(directory, name))
+	}
+	want("without log and index", 3)
+	wantSound(t, directory) // by root, who must leave no files of its own
+	want("after root has read", 3)
+	s, _, _ = open(t, directory)
+	want("opened again", 3)
+	closeStore(t, s)
+}
+
+// TestReadersDoNotDelaySaves reads and backs up all the time while a store
+// saves.
+func TestReadersDoNotDelaySaves(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 50))
+	awaitBackup(s)
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	read := func(do func() error) {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := do(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	read(func() error {
+		report, err := s.Usage(accounting.UsageQuery{By: accounting.ByHour})
+		if err != nil {
+			return err
+		}
+		in, _ := sums(report)
+		if got := in.Packets / 100; in != stateAt(got, 50).In {
+			return fmt.Errorf("%v is the state of no save", in)
+		}
+		return nil
+	})
+	read(func() error {
+		problems, err := Check(directory)
+		if len(problems) > 0 {
+			return errors.New(problems[0])
+		}
+		return err
+	})
+	read(func() error {
+		_, err := s.makeBackup(t.Context())
+		return err
+	})
+	for n := uint64(2); n < 100; n++ {
+		save(t, s, stateAt(n, 50))
+	}
+	close(stop)
+	readers.Wait()
+	closeStore(t, s)
+	wantSound(t, directory)
+}
+
+// sqlite runs Debian's shell.
+func sqlite(t *testing.T, directory, query string) string {
+	t.Helper()
+	output, err := exec.Command("sqlite3", "-readonly", filepath.Join(directory, databaseName), query).CombinedOutput()
+	if err != nil {
+		t.Errorf("sqlite3 %q: %v: %s", query, err, output)
+	}
+	return strings.TrimSpace(string(output))
+}
+
+// TestViews reads with Debian's sqlite3 what other programs may rely on.
+func TestViews(t *testing.T) {
+	if _, err := exec.LookPath("sqlite3"); err != nil {
+		needRoot(t, "sqlite3 (apt-get install sqlite3)")
+	}
+	directory := t.TempDir()
+	options := at(noon)
+	s, _, _ := openWith(t, directory, options)
+	s.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}})
+	save(t, s, stateAt(1, 2))
+	if err := NewClient(directory, 20000, "dave", noon.AddDate(0, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, stateAt(3, 2))
+	tests := []struct{ query, want string }{
+		{"select * from clients order by port, since", "alice|20000|2026-11-24T12:00:00Z|0\ndave|20000|2026-11-25T12:00:00Z|1\n20001|20001|2026-11-24T12:00:00Z|1"},
+		{"select * from usage_hourly order by client, protocol limit 2", "2026-11-24T12:00:00Z|1795521600|20001|20001|tcp|6000|6000|3|6\n2026-11-24T12:00:00Z|1795521600|20001|20001|udp|6000|6000|3|6"},
+		{"select * from usage_daily where client = 'dave' and protocol = 'tcp'", "2026-11-24|1795478400|dave|20000|tcp|2000|2000|2|4"},
+		{"select period, time, sum(bytes_in), sum(packets_out) from usage_monthly", "2026-11-01|1793491200|18000|24"},
+	}
+	for _, running := range []bool{true, false} {
+		for _, test := range tests {
+			if got := sqlite(t, directory, test.query); got != test.want {
+				t.Errorf("%s (running: %t)\n got %s\nwant %s", test.query, running, got, test.want)
+			}
+		}
+		if running {
+			closeStore(t, s)
+		}
+	}
+	wantSound(t, directory)
+}

@@ -1,0 +1,271 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/accounting"
+)
+
+// start names a period in the database.
+type start struct {
+	period int64
+	at     int64
+}
+
+// row is usage that is added to a row of the database.
+type row struct {
+	start
+	counts [2]accounting.Count // in, out
+}
+
+// save writes what has changed, in one transaction.
+func (s *Store) save(changed accounting.State) error {
+	now := s.options.Now()
+	if len(changed.Accounts) == 0 {
+		if pending, err := s.clients.pending(s.db); err != nil || !pending {
+			return err
+		}
+	}
+	err := transact(s.db.Conn, func() error {
+		if s.uncertain {
+			if err := s.reload(); err != nil {
+				return err
+			}
+		}
+		if err := s.clients.update(s.db, now); err != nil {
+			return err
+		}
+		if !s.calendarSet {
+			if err := s.db.setCalendar(s.calendar, now); err != nil {
+				return err
+			}
+		}
+		if err := s.post(changed, now); err != nil {
+			return err
+		}
+		if err := s.prune(now); err != nil {
+			return err
+		}
+		return s.db.run("update ledger set saves = ?, saved = ?", nil, s.saves+1, now.Unix())
+	})
+	if err != nil {
+		s.uncertain = true
+		return err
+	}
+	for _, account := range changed.Accounts {
+		s.accounts[account.Key] = account
+	}
+	s.saves++
+	s.calendarSet = true
+	s.clients.applied()
+	if len(changed.Accounts) > 0 {
+		s.gapOpen = false
+	}
+	return nil
+}
+
+// post writes the accounts and books what each of them has gained. That is what
+// its total has more than the one in the database, whatever the gains say: a
+// save that failed may have been written nevertheless.
+func (s *Store) post(changed accounting.State, now time.Time) error {
+	accounts, gains := slices.Clone(changed.Accounts), slices.Clone(changed.Gains)
+	slices.SortFunc(accounts, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
+	slices.SortStableFunc(gains, func(a, b accounting.Gain) int { return a.Key.Compare(b.Key) })
+	newest := time.Time{}
+	for i := range changed.Gains {
+		if gain := &changed.Gains[i]; gain.Time.After(newest) {
+			newest = gain.Time
+		}
+	}
+	if newest.IsZero() {
+		newest = now
+	}
+	book := booking{store: s, now: now}
+	for i := range accounts {
+		account := &accounts[i]
+		for len(gains) > 0 && gains[0].Key.Compare(account.Key) < 0 {
+			gains = gains[1:]
+		}
+		own := 0
+		for own < len(gains) && gains[own].Key == account.Key {
+			own++
+		}
+		if err := book.account(account, gains[:own], newest); err != nil {
+			return err
+		}
+		if err := s.db.run(`insert into account values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			on conflict do update set packets = excluded.packets, bytes = excluded.bytes, last_packets = excluded.last_packets,
+			last_bytes = excluded.last_bytes, epoch = excluded.epoch, handle = excluded.handle`, nil,
+			int64(account.Key.Port), int64(account.Key.Protocol), int64(account.Key.Direction),
+			int64(account.Total.Packets), int64(account.Total.Bytes), int64(account.Last.Packets), int64(account.Last.Bytes),
+			account.Epoch[:], int64(account.Handle)); err != nil {
+			return err
+		}
+	}
+	if err := book.flush(); err != nil {
+		return err
+	}
+	if !s.gapOpen || len(accounts) == 0 {
+		return nil
+	}
+	in, out := book.sums[accounting.In], book.sums[accounting.Out]
+	return s.db.run("update gap set until = ?, packets_in = ?, bytes_in = ?, packets_out = ?, bytes_out = ? where until is null", nil,
+		newest.Unix(), int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes))
+}
+
+// booking gathers the usage of one port and protocol, whose accounts follow one
+// another.
+type booking struct {
+	store  *Store
+	now    time.Time
+	key    accounting.Key // without the direction
+	rows   []row
+	sums   [2]accounting.Count // of all, by direction
+	at     time.Time           // of the last gain; its periods are
+	starts [len(periods)]start
+}
+
+// account books the gain of an account. The newest readings count first: of an
+// uncertain save that was written it is the older ones that are booked already.
+// What no reading explains belongs to the newest.
+func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
+	saved := b.store.accounts[account.Key].Total
+	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
+		return fmt.Errorf("the total of %s is %d bytes, already saved are %d: start again", account.Key, account.Total.Bytes, saved.Bytes)
+	}
+	key := account.Key
+	key.Direction = 0
+	if key != b.key {
+		if err := b.flush(); err != nil {
+			return err
+		}
+		b.key = key
+	}
+	rest := minus(account.Total, saved)
+	direction := account.Key.Direction
+	b.sums[direction] = b.sums[direction].Plus(rest)
+	for _, gain := range slices.Backward(gains) {
+		part := accounting.Count{
+			Packets: min(rest.Packets, gain.Count.Packets),
+			Bytes:   min(rest.Bytes, gain.Count.Bytes),
+		}
+		rest = minus(rest, part)
+		if err := b.add(gain.Time, direction, part); err != nil {
+			return err
+		}
+	}
+	if len(gains) > 0 {
+		newest = gains[len(gains)-1].Time
+	}
+	return b.add(newest, direction, rest)
+}
+
+func minus(a, b accounting.Count) accounting.Count {
+	return accounting.Count{Packets: a.Packets - b.Packets, Bytes: a.Bytes - b.Bytes}
+}
+
+func (b *booking) add(at time.Time, direction accounting.Direction, count accounting.Count) error {
+	if count == (accounting.Count{}) {
+		return nil
+	}
+	if b.at.IsZero() || !at.Equal(b.at) {
+		if err := b.find(at); err != nil {
+			return err
+		}
+	}
+	for _, start := range b.starts {
+		i := slices.IndexFunc(b.rows, func(r row) bool { return r.start == start })
+		if i < 0 {
+			i = len(b.rows)
+			b.rows = append(b.rows, row{start: start})
+		}
+		b.rows[i].counts[direction] = b.rows[i].counts[direction].Plus(count)
+	}
+	return nil
+}
+
+// find sets the periods that a time belongs to.
+func (b *booking) find(at time.Time) error {
+	for i, period := range periods {
+		first, until := b.store.calendar.Bounds(period, at)
+		begin := start{int64(i), first.Unix()}
+		if !b.store.starts[begin] {
+			if err := b.store.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
+				begin.period, begin.at, until.Unix(), first.Format(labels[i])); err != nil {
+				return err
+			}
+			b.store.starts[begin] = true
+		}
+		b.starts[i] = begin
+	}
+	b.at = at
+	return nil
+}
+
+// flush writes the usage of the port and protocol.
+func (b *booking) flush() error {
+	if len(b.rows) == 0 {
+		return nil
+	}
+	tenure, err := b.store.clients.tenure(b.store.db, b.key.Port, b.now)
+	if err != nil {
+		return err
+	}
+	for i := range b.rows {
+		r := &b.rows[i]
+		in, out := r.counts[accounting.In], r.counts[accounting.Out]
+		if err := b.store.db.run(`insert into usage values (?, ?, ?, ?, ?, ?, ?, ?)
+			on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
+			packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, nil,
+			r.period, r.at, tenure, int64(b.key.Protocol),
+			int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes)); err != nil {
+			return err
+		}
+	}
+	b.rows = b.rows[:0]
+	return nil
+}
+
+// prune deletes the oldest hour and the oldest day that are older than they are
+// kept. It takes one of each for a save, so that none takes long, and a clock
+// that is wrong for a while costs little.
+func (s *Store) prune(now time.Time) error {
+	for period, keep := range map[int64]time.Duration{hours: s.options.KeepHours, days: s.options.KeepDays} {
+		if now.Before(s.oldest[period]) {
+			continue
+		}
+		first, until := int64(0), int64(0)
+		err := s.db.run("select start, until from period where period = ? order by start limit 1", func(row *sqlite3.Stmt) error {
+			first, until = row.ColumnInt64(0), row.ColumnInt64(1)
+			return nil
+		}, period)
+		if err != nil {
+			return err
+		}
+		if due := time.Unix(until, 0).Add(keep); until == 0 || now.Before(due) {
+			s.oldest[period] = due
+			if until == 0 {
+				s.oldest[period] = now.Add(min(keep, time.Hour))
+			}
+			continue
+		}
+		if err := cmp.Or(
+			s.db.run(`insert into pruned
+				select period, port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out)
+				from usage join tenure on tenure.id = usage.tenure
+				where period = ? and start = ? group by period, port, protocol
+				on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
+				packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, nil, period, first),
+			s.db.run("delete from usage where period = ? and start = ?", nil, period, first),
+			s.db.run("delete from period where period = ? and start = ?", nil, period, first)); err != nil {
+			return err
+		}
+		delete(s.starts, start{period, first})
+	}
+	return nil
+}

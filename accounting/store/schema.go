@@ -1,0 +1,147 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// applicationID is in the header of every database that this package creates:
+// "ssmo".
+const applicationID = 0x73736d6f
+
+// migrations lead from one version of the schema to the next. The version of a
+// database is how many it has been through: its user_version.
+var migrations = []string{schema}
+
+// Names of tables are singular; plurals are the views for other programs.
+const schema = `
+create table ledger (
+	id integer primary key check (id = 1),
+	saves integer not null,       -- how many there were
+	saved integer not null,       -- when the last one was, as all times here in seconds since 1970
+	zone text not null,           -- periods begin by this zone
+	zone_offset integer not null, -- its offset when it was written, where no database of zones has it
+	month_day integer not null    -- and months on this day
+) strict;
+insert into ledger values (1, 0, 0, 'Local', 0, 1);
+
+create table account (
+	port integer not null,
+	protocol integer not null,  -- 6 tcp, 17 udp
+	direction integer not null, -- 0 in, 1 out
+	packets integer not null,   -- totals
+	bytes integer not null,
+	last_packets integer not null, -- the counter's value at the last reading
+	last_bytes integer not null,
+	epoch blob not null,        -- with the handle: which counter that was
+	handle integer not null,
+	primary key (port, protocol, direction)
+) strict, without rowid;
+
+create table tenure (
+	id integer primary key,
+	port integer not null,
+	name text not null,
+	since integer not null
+) strict;
+
+create table port (
+	port integer primary key,
+	tenure integer not null references tenure (id), -- in force
+	source_name text not null  -- the last one that a source gave: a change renames the tenure
+) strict;
+
+create table period (
+	period integer not null, -- 0 hour, 1 day, 2 month
+	start integer not null,
+	until integer not null,
+	label text not null,     -- for the views
+	primary key (period, start)
+) strict, without rowid;
+
+create table usage (
+	period integer not null,
+	start integer not null,
+	tenure integer not null references tenure (id),
+	protocol integer not null,
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null,
+	primary key (period, start, tenure, protocol)
+) strict, without rowid;
+
+-- What was deleted from usage as it grew old, so that sums can be checked.
+create table pruned (
+	period integer not null,
+	port integer not null,
+	protocol integer not null,
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null,
+	primary key (period, port, protocol)
+) strict, without rowid;
+
+create table gap (
+	id integer primary key,
+	since integer not null,
+	until integer, -- null until the counters have been read
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null
+) strict;
+
+create view clients as
+select case name when '' then cast(tenure.port as text) else name end as client, tenure.port as port,
+	strftime('%Y-%m-%dT%H:%M:%SZ', since, 'unixepoch') as since,
+	exists (select 1 from port where port.tenure = tenure.id) as current
+from tenure;
+create view usage_hourly as ` + usageView + `0;
+create view usage_daily as ` + usageView + `1;
+create view usage_monthly as ` + usageView + `2;
+`
+
+const usageView = `
+select period.label as period, usage.start as time,
+	case name when '' then cast(tenure.port as text) else name end as client, tenure.port as port,
+	case protocol when 6 then 'tcp' when 17 then 'udp' else cast(protocol as text) end as protocol,
+	bytes_in, bytes_out, packets_in, packets_out
+from usage join tenure on tenure.id = usage.tenure
+	join period on period.period = usage.period and period.start = usage.start
+where usage.period = `
+
+// migrate brings the schema up to date, in one transaction.
+func migrate(conn *sqlite3.Conn, from int) error {
+	if from == len(migrations) {
+		return nil
+	}
+	return transact(conn, func() error {
+		for version := from; version < len(migrations); version++ {
+			if err := conn.Exec(migrations[version]); err != nil {
+				return fmt.Errorf("migrating to schema version %d: %w", version+1, err)
+			}
+		}
+		return conn.Exec(fmt.Sprintf("pragma user_version = %d; pragma application_id = %d", len(migrations), applicationID))
+	})
+}
+
+// transact runs do in a transaction that writes. It takes the right to write
+// first: no read in it can be out of date when it writes.
+func transact(conn *sqlite3.Conn, do func() error) error {
+	if err := conn.Exec("begin immediate"); err != nil {
+		return err
+	}
+	err := do()
+	if err == nil {
+		if err = conn.Exec("commit"); err == nil {
+			return nil
+		}
+	}
+	if !conn.GetAutocommit() { // some errors have ended it already
+		_ = conn.Exec("rollback")
+	}
+	return err
+}

@@ -1,0 +1,281 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/accounting"
+)
+
+// Usage answers a query from the database in a directory, whether an agent runs
+// or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist
+// where nothing has been saved, with an *UnknownClientError, with ErrDamaged,
+// and with a *NewerError.
+func Usage(directory string, query accounting.UsageQuery) (*accounting.Usage, error) {
+	return usageOf(directory, "", query)
+}
+
+// Usage answers a query. Saves go on meanwhile.
+func (s *Store) Usage(query accounting.UsageQuery) (*accounting.Usage, error) {
+	return usageOf(s.directory, s.options.vfs, query)
+}
+
+func usageOf(directory, vfs string, query accounting.UsageQuery) (usage *accounting.Usage, err error) {
+	err = view(filepath.Join(directory, databaseName), vfs, openToRead, func(db *database) (err error) {
+		usage, err = db.usage(query)
+		return err
+	})
+	switch {
+	case err == nil:
+		return usage, nil
+	case errors.As(err, new(*UnknownClientError)):
+		return nil, err
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, err)
+	case errors.Is(err, ErrDamaged):
+		return nil, fmt.Errorf("reading the usage: %w; start ssmonitor again: it goes on from its backup", err)
+	}
+	return nil, fmt.Errorf("reading the usage: %w", err)
+}
+
+// holder is a tenure as a query sees it.
+type owner struct {
+	name string
+	port uint16
+	rank int // in the order of names and ports; equal tenures share one
+	skip bool
+}
+
+func (db *database) usage(query accounting.UsageQuery) (*accounting.Usage, error) {
+	calendar, err := db.calendar()
+	if err != nil {
+		return nil, err
+	}
+	usage := &accounting.Usage{Query: query, Zone: calendar.Zone, MonthDay: calendar.MonthDay}
+	owners, err := db.owners(query)
+	if err != nil {
+		return nil, err
+	}
+	if usage.Gaps, err = db.gaps(query, calendar.Zone); err != nil {
+		return nil, err
+	}
+	if query.By == accounting.ByTotal {
+		usage.Rows, err = db.total(query, calendar, owners)
+		return usage, err
+	}
+	period := slices.Index(periods[:], query.By)
+	if period < 0 {
+		_, err := accounting.ParsePeriod(string(query.By))
+		return nil, err
+	}
+	since, until := bounds(query)
+	usage.Rows, err = db.rows(period, since, until, calendar.Zone, owners)
+	return usage, err
+}
+
+// bounds returns the first second that a period may begin at and the first one
+// after them.
+func bounds(query accounting.UsageQuery) (since, until int64) {
+	since, until = math.MinInt64, math.MaxInt64
+	if !query.Since.IsZero() {
+		since = ceil(query.Since)
+	}
+	if !query.Until.IsZero() {
+		until = ceil(query.Until)
+	}
+	return since, until
+}
+
+func ceil(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}
+
+// owners returns all tenures by their id, those that the query does not select
+// marked to be skipped.
+func (db *database) owners(query accounting.UsageQuery) (map[int64]*owner, error) {
+	owners := make(map[int64]*owner)
+	clients, ports := make(map[string]bool), make(map[uint16]bool)
+	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
+		o := &owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
+		client := cmp.Or(o.name, strconv.Itoa(int(o.port)))
+		clients[client], ports[o.port] = true, true
+		o.skip = len(query.Clients) > 0 && !slices.Contains(query.Clients, client) ||
+			len(query.Ports) > 0 && !slices.Contains(query.Ports, o.port)
+		owners[row.ColumnInt64(0)] = o
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, client := range query.Clients {
+		if !clients[client] {
+			return nil, &UnknownClientError{Client: client}
+		}
+	}
+	for _, port := range query.Ports {
+		if !ports[port] {
+			return nil, &UnknownClientError{Port: port}
+		}
+	}
+	sorted := make([]*owner, 0, len(owners))
+	for _, o := range owners {
+		sorted = append(sorted, o)
+	}
+	slices.SortFunc(sorted, func(a, b *owner) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.port, b.port)) })
+	for i, o := range sorted {
+		o.rank = i
+		if i > 0 && sorted[i-1].name == o.name && sorted[i-1].port == o.port {
+			o.rank = sorted[i-1].rank
+		}
+	}
+	return owners, nil
+}
+
+// ranked is a row with its place among those of the same period.
+type ranked struct {
+	rank int
+	accounting.UsageRow
+}
+
+// rows returns the usage by hour, day or month.
+func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]*owner) ([]accounting.UsageRow, error) {
+	starts, err := db.value("select count(*) from period where period = ? and start >= ? and start < ?", int64(period), since, until)
+	if err != nil {
+		return nil, err
+	}
+	var rows []accounting.UsageRow
+	var group []ranked
+	err = db.run("select start, until from period where period = ? and start >= ? and start < ? order by start", func(found *sqlite3.Stmt) error {
+		at := found.ColumnInt64(0)
+		first, last := time.Unix(at, 0).In(zone), time.Unix(found.ColumnInt64(1), 0).In(zone)
+		group = group[:0]
+		err := db.run("select tenure, protocol, packets_in, bytes_in, packets_out, bytes_out from usage where period = ? and start = ?",
+			func(row *sqlite3.Stmt) error {
+				o := owners[row.ColumnInt64(0)]
+				if o == nil {
+					return damaged("usage of a client that does not exist")
+				}
+				if !o.skip {
+					group = append(group, ranked{o.rank, usageRow(row, o, first, last)})
+				}
+				return nil
+			}, int64(period), at)
+		if rows == nil && period != hours { // the other periods are about as large
+			rows = make([]accounting.UsageRow, 0, int(starts)*len(group))
+		}
+		rows = appendSorted(rows, group)
+		return err
+	}, int64(period), since, until)
+	return rows, err
+}
+
+// usageRow reads a row whose columns begin with tenure and protocol.
+func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) accounting.UsageRow {
+	return accounting.UsageRow{
+		Start: start, End: end, Client: o.name, Port: o.port, Protocol: accounting.Protocol(row.ColumnInt64(1)),
+		In:  accounting.Count{Packets: uint64(row.ColumnInt64(2)), Bytes: uint64(row.ColumnInt64(3))},
+		Out: accounting.Count{Packets: uint64(row.ColumnInt64(4)), Bytes: uint64(row.ColumnInt64(5))},
+	}
+}
+
+// appendSorted appends the rows of one period. Those of one client, which had
+// the port more than once, are one.
+func appendSorted(rows []accounting.UsageRow, group []ranked) []accounting.UsageRow {
+	slices.SortFunc(group, func(a, b ranked) int {
+		return cmp.Or(a.rank-b.rank, int(a.Protocol)-int(b.Protocol))
+	})
+	for i := range group {
+		row := &group[i]
+		if i > 0 && group[i-1].rank == row.rank && group[i-1].Protocol == row.Protocol {
+			same := &rows[len(rows)-1]
+			same.In, same.Out = same.In.Plus(row.In), same.Out.Plus(row.Out)
+			continue
+		}
+		rows = append(rows, row.UsageRow)
+	}
+	return rows
+}
+
+// total returns the usage of all periods together. It adds up the longest
+// periods that the bounds of the query do not cut and that are still kept.
+func (db *database) total(query accounting.UsageQuery, calendar accounting.Calendar, owners map[int64]*owner) ([]accounting.UsageRow, error) {
+	period, err := db.divides(query, calendar)
+	if err != nil {
+		return nil, err
+	}
+	since, until := bounds(query)
+	var first, last time.Time
+	err = db.run("select min(start), max(until) from period where period = ? and start >= ? and start < ?", func(row *sqlite3.Stmt) error {
+		first, last = time.Unix(row.ColumnInt64(0), 0).In(calendar.Zone), time.Unix(row.ColumnInt64(1), 0).In(calendar.Zone)
+		return nil
+	}, period, since, until)
+	if err != nil {
+		return nil, err
+	}
+	var group []ranked
+	err = db.run(`select tenure, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from usage
+		where period = ? and start >= ? and start < ? group by tenure, protocol`, func(row *sqlite3.Stmt) error {
+		o := owners[row.ColumnInt64(0)]
+		if o == nil {
+			return damaged("usage of a client that does not exist")
+		}
+		if !o.skip {
+			group = append(group, ranked{o.rank, usageRow(row, o, first, last)})
+		}
+		return nil
+	}, period, since, until)
+	return appendSorted(nil, group), err
+}
+
+// divides returns the longest period that both bounds of a query are bounds of,
+// else the shortest one that is still kept for all of its time.
+func (db *database) divides(query accounting.UsageQuery, calendar accounting.Calendar) (int64, error) {
+	at := func(period accounting.Period, t time.Time) bool {
+		start, _ := calendar.Bounds(period, t)
+		return t.IsZero() || start.Equal(t)
+	}
+	for period := months; period > hours; period-- {
+		if at(periods[period], query.Since) && at(periods[period], query.Until) {
+			return int64(period), nil
+		}
+	}
+	oldest, err := db.value("select coalesce(min(start), 0) from period where period = 0")
+	if err != nil {
+		return 0, err
+	}
+	pruned, err := db.value("select count(*) from pruned where period = 0")
+	if err != nil || pruned == 0 || (!query.Since.IsZero() && query.Since.Unix() >= oldest) {
+		return hours, err
+	}
+	return days, nil
+}
+
+// gaps returns those that overlap with the time of the query.
+func (db *database) gaps(query accounting.UsageQuery, zone *time.Location) (gaps []accounting.UsageGap, err error) {
+	since, until := bounds(query)
+	err = db.run(`select since, coalesce(until, saved), packets_in, bytes_in, packets_out, bytes_out from gap, ledger
+		where coalesce(until, saved) >= ? and since < ? order by since, gap.id`, func(row *sqlite3.Stmt) error {
+		count := func(column int) accounting.Count {
+			return accounting.Count{Packets: uint64(row.ColumnInt64(column)), Bytes: uint64(row.ColumnInt64(column + 1))}
+		}
+		gap := accounting.UsageGap{Until: time.Unix(row.ColumnInt64(1), 0).In(zone), In: count(2), Out: count(4)}
+		if at := row.ColumnInt64(0); at > 0 {
+			gap.Since = time.Unix(at, 0).In(zone)
+		}
+		gaps = append(gaps, gap)
+		return nil
+	}, since, until)
+	return gaps, err
+}

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"strconv"
+	"time"
+	_ "time/tzdata" // a static binary may run where no database of zones is
+
+	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/accounting"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// periods are numbered in the database.
+var periods = [...]accounting.Period{accounting.ByHour, accounting.ByDay, accounting.ByMonth}
+
+const (
+	hours = iota
+	days
+	months
+)
+
+// labels are how the views write a period's start.
+var labels = [...]string{"2006-01-02T15:04:05Z07:00", time.DateOnly, time.DateOnly}
+
+// calendar returns that of the last save, for readers.
+func (db *database) calendar() (accounting.Calendar, error) {
+	calendar := accounting.Calendar{Zone: time.UTC, MonthDay: 1}
+	err := db.run("select zone, zone_offset, month_day from ledger", func(row *sqlite3.Stmt) error {
+		name, offset := row.ColumnText(0), row.ColumnInt(1)
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			zone = time.FixedZone(name, offset)
+		}
+		calendar.Zone, calendar.MonthDay = zone, row.ColumnInt(2)
+		return nil
+	})
+	return calendar, err
+}
+
+func (db *database) setCalendar(calendar accounting.Calendar, now time.Time) error {
+	_, offset := now.In(calendar.Zone).Zone()
+	return db.run("update ledger set zone = ?, zone_offset = ?, month_day = ?", nil,
+		calendar.Zone.String(), int64(offset), int64(calendar.MonthDay))
+}
