@@ -1,11 +1,13 @@
 package accounting
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ func (f *fakeUsage) Usage(_ context.Context, query UsageQuery) (*Usage, error) {
 			row.Start, row.End = f.calendar.start(query.By, row.Start), f.calendar.next(query.By, row.Start)
 		}
 		if query.By != ByTotal && (!query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until)) ||
-			len(query.Clients) > 0 && !slices.Contains(query.Clients, row.Client) ||
+			len(query.Clients) > 0 && !slices.Contains(query.Clients, cmp.Or(row.Client, strconv.Itoa(int(row.Port)))) ||
 			len(query.Ports) > 0 && !slices.Contains(query.Ports, row.Port) {
 			continue
 		}
@@ -100,7 +102,7 @@ func TestReportUsage(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			report, err := ReportUsage(t.Context(), sampleUsage(t), test.request, UsageSettings{Zone: time.UTC, MonthDay: 1}, mustTime(t, "2026-11-04T12:00:00Z"))
+			report, err := ReportUsage(t.Context(), sampleUsage(t), test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +138,7 @@ func TestUsageSumsAreExact(t *testing.T) {
 		if request.Since != "" {
 			request.Since = "2026-09"
 		}
-		report, err := ReportUsage(t.Context(), source, request, UsageSettings{Zone: source.calendar.zone, MonthDay: source.calendar.monthDay}, base.AddDate(0, 2, 0))
+		report, err := ReportUsage(t.Context(), source, request, UsageLimits{}, base.AddDate(0, 2, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,9 +172,9 @@ func TestUsageSumsAreExact(t *testing.T) {
 }
 
 func TestUsageLimitsOfReport(t *testing.T) {
-	settings := UsageSettings{Zone: time.UTC, MonthDay: 1, Limits: UsageLimits{Default: 2332, Clients: map[string]uint64{"bob": 331}}}
+	limits := UsageLimits{Default: 2332, Clients: map[string]uint64{"bob": 331}}
 	// A part of the month and of alice's ports: the limit is for all of them.
-	report, err := ReportUsage(t.Context(), sampleUsage(t), UsageRequest{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, settings, mustTime(t, "2026-11-04T12:00:00Z"))
+	report, err := ReportUsage(t.Context(), sampleUsage(t), UsageRequest{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, limits, mustTime(t, "2026-11-04T12:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +212,7 @@ func TestUsageCourse(t *testing.T) {
 			if test.name == "nothing" {
 				source.hours = nil
 			}
-			report, err := ReportUsage(t.Context(), source, test.request, UsageSettings{Zone: time.UTC, MonthDay: 1}, mustTime(t, "2026-11-04T12:00:00Z"))
+			report, err := ReportUsage(t.Context(), source, test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,7 +230,7 @@ func TestUsageCourse(t *testing.T) {
 		first := source.hours[0]
 		first.Start, first.End = first.Start.AddDate(-2, 0, 0), first.End.AddDate(-2, 0, 0)
 		source.hours = slices.Insert(source.hours, 0, first)
-		report, err := ReportUsage(t.Context(), source, UsageRequest{By: "month", Course: true}, UsageSettings{Zone: time.UTC, MonthDay: 1}, mustTime(t, "2026-11-04T12:00:00Z"))
+		report, err := ReportUsage(t.Context(), source, UsageRequest{By: "month", Course: true}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 		if err != nil || report.CourseBy != ByMonth || len(report.Course) != 26 {
 			t.Errorf("got %d bars by %s, %v", len(report.Course), report.CourseBy, err)
 		}
@@ -250,21 +252,40 @@ func TestFillLeavesForeignPeriods(t *testing.T) {
 }
 
 func TestUnknownClient(t *testing.T) {
-	settings := UsageSettings{Zone: time.UTC, MonthDay: 1}
 	source := sampleUsage(t)
 	source.clients = append(source.clients, PortClient{Port: 1, Name: "bobby"}, PortClient{Port: 2, Name: "Zoë"})
-	_, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"Bobb"}}, settings, time.Now())
+	_, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"Bobb"}}, UsageLimits{}, time.Now())
 	want := `client "Bobb" is not known: the nearest of 6 are bob, bobby, Zoë; see ssmonitor client list`
 	if !errors.As(err, new(*UsageRequestError)) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{Ports: []string{"20001", "20009"}}, UsageLimits{}, time.Now()); !errors.As(err, new(*UsageRequestError)) || !strings.Contains(err.Error(), "port 20009 was never counted") {
+		t.Errorf("got %v", err)
+	}
 	source.clients = nil
-	if _, err = ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"bob"}}, settings, time.Now()); err == nil || !strings.Contains(err.Error(), "no usage of any client is recorded yet") {
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"bob"}}, UsageLimits{}, time.Now()); err == nil || !strings.Contains(err.Error(), "no usage of any client is recorded yet") {
 		t.Errorf("got %v", err)
 	}
 	source.err = errors.New("database is damaged")
-	if _, err = ReportUsage(t.Context(), source, UsageRequest{}, settings, time.Now()); !errors.Is(err, source.err) || errors.As(err, new(*UsageRequestError)) {
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{}, UsageLimits{}, time.Now()); !errors.Is(err, source.err) || errors.As(err, new(*UsageRequestError)) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestClientNamedAsAPort has one named 20003 beside one without a name on that
+// port.
+func TestClientNamedAsAPort(t *testing.T) {
+	source := sampleUsage(t)
+	source.hours[1].Client = "20003"
+	source.clients = append(source.clients, PortClient{Port: 20000, Name: "20003"})
+	for client, want := range map[string]string{"20003": "11-01T00: 20003[20000] 10+200\n", "port 20003": "11-01T00: port 20003[20003] 50+60\n"} {
+		report, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{client}}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(report); got != want {
+			t.Errorf("%s: got %q, want %q", client, got, want)
+		}
 	}
 }
 

@@ -26,13 +26,6 @@ type PortClient struct {
 	Until time.Time // zero: it has the port now
 }
 
-// UsageSettings are how an operator wants usage to be reported.
-type UsageSettings struct {
-	Zone     *time.Location
-	MonthDay int // day on which a month begins, 1 to 28
-	Limits   UsageLimits
-}
-
 // UsageRequest asks for a report in the words of people: those of the command
 // line, and of the parameters of an HTTP request. An empty string is the
 // default.
@@ -64,8 +57,8 @@ type usagePlan struct {
 const mostTop = 65535
 
 // plan reads everything but the names of clients.
-func (r UsageRequest) plan(now time.Time, settings UsageSettings) (usagePlan, error) {
-	p := usagePlan{order: SortUsage, calendar: calendar{settings.Zone, settings.MonthDay}}
+func (r UsageRequest) plan(c calendar, now time.Time) (usagePlan, error) {
+	p := usagePlan{order: SortUsage, calendar: c}
 	var err error
 	if r.Sort != "" {
 		if p.order, err = ParseUsageSort(r.Sort); err != nil {
@@ -90,7 +83,7 @@ func (r UsageRequest) plan(now time.Time, settings UsageSettings) (usagePlan, er
 			return p, err
 		}
 	}
-	s, err := r.span(p.calendar, now)
+	s, err := r.span(c, now)
 	if err != nil {
 		return p, err
 	}
@@ -100,7 +93,7 @@ func (r UsageRequest) plan(now time.Time, settings UsageSettings) (usagePlan, er
 			p.query.By = ByMonth
 		}
 	}
-	s = p.calendar.widen(s, p.query.By)
+	s = c.widen(s, p.query.By)
 	p.query.Since, p.query.Until = s.since, s.until
 	return p, nil
 }
@@ -130,12 +123,17 @@ func (r UsageRequest) span(c calendar, now time.Time) (span, error) {
 
 // ReportUsage makes the report that the request asks for. A request that can't
 // be followed is a [UsageRequestError].
-func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, settings UsageSettings, now time.Time) (*UsageReport, error) {
-	plan, err := request.plan(now, settings)
+func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, limits UsageLimits, now time.Time) (*UsageReport, error) {
+	// No period begins before its own beginning: the answer is the calendar.
+	recorded, err := source.Usage(ctx, UsageQuery{By: ByMonth, Since: now, Until: now})
+	if err != nil {
+		return nil, err
+	}
+	plan, err := request.plan(calendar{recorded.Zone, recorded.MonthDay}, now)
 	if err != nil {
 		return nil, &UsageRequestError{err}
 	}
-	if err := plan.findClients(ctx, source); err != nil {
+	if err := plan.findSelected(ctx, source); err != nil {
 		return nil, err
 	}
 	usage, err := plan.ask(ctx, source, plan.query)
@@ -143,7 +141,7 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 		return nil, err
 	}
 	report := plan.report(usage, now)
-	if err := plan.addLimits(ctx, source, report, settings.Limits); err != nil {
+	if err := plan.addLimits(ctx, source, report, limits); err != nil {
 		return nil, err
 	}
 	if request.Course {
@@ -152,14 +150,19 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 	return report, err
 }
 
-// findClients checks that there are such clients.
-func (p *usagePlan) findClients(ctx context.Context, source UsageSource) error {
-	if len(p.labels) == 0 {
+// findSelected checks that there are such clients and ports.
+func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error {
+	if len(p.labels)+len(p.query.Ports) == 0 {
 		return nil
 	}
 	clients, err := source.Clients(ctx)
 	if err != nil {
 		return err
+	}
+	for _, port := range p.query.Ports {
+		if !slices.ContainsFunc(clients, func(client PortClient) bool { return client.Port == port }) {
+			return &UsageRequestError{fmt.Errorf("port %d was never counted: see ssmonitor client list", port)}
+		}
 	}
 	var known []string
 	for _, client := range clients {
@@ -216,12 +219,13 @@ func distance(a, b string) int {
 	return row[len(to)]
 }
 
-// ask queries the source for the clients of the plan. Those without a name are
-// sorted out here: a query selects by name or by port, but not either of them.
+// ask queries the source for the clients of the plan. In a query the number of
+// a port stands for a client without a name; a client whose name is that number
+// is sorted out here.
 func (p *usagePlan) ask(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
-	query.Clients = p.labels
-	if slices.ContainsFunc(p.labels, func(label string) bool { return strings.HasPrefix(label, portPrefix) }) {
-		query.Clients = nil
+	query.Clients = nil
+	for _, label := range p.labels {
+		query.Clients = append(query.Clients, strings.TrimPrefix(label, portPrefix))
 	}
 	usage, err := source.Usage(ctx, query)
 	if err != nil || len(p.labels) == 0 {
@@ -241,12 +245,6 @@ func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
 		Zone: p.calendar.zone, MonthDay: p.calendar.monthDay,
 		Periods: usagePeriods(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
 	}
-	if usage.Zone != nil {
-		report.Zone = usage.Zone
-	}
-	if usage.MonthDay != 0 {
-		report.MonthDay = usage.MonthDay
-	}
 	for i := range report.Periods {
 		period := &report.Periods[i]
 		period.Start, period.End = period.Start.In(report.Zone), period.End.In(report.Zone)
@@ -259,8 +257,7 @@ func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
 		if !p.query.Until.IsZero() && p.query.Until.Before(now) {
 			until = p.query.Until
 		}
-		c := calendar{report.Zone, report.MonthDay}
-		report.Periods = c.fill(report.Periods, p.query.By, report.Periods[0].Start, until)
+		report.Periods = p.calendar.fill(report.Periods, p.query.By, report.Periods[0].Start, until)
 	}
 	return report
 }
@@ -296,7 +293,7 @@ const (
 
 // addCourse adds the periods of a chart over the time of the report.
 func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *UsageReport) error {
-	c := calendar{report.Zone, report.MonthDay}
+	c := p.calendar
 	bounds := p.courseBounds(c, report)
 	if !bounds.since.Before(bounds.until) {
 		return nil

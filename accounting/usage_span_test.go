@@ -110,7 +110,7 @@ func TestUsageSpan(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			plan, err := test.request.plan(mustTime(t, now), UsageSettings{Zone: time.UTC, MonthDay: 1})
+			plan, err := test.request.plan(calendar{time.UTC, 1}, mustTime(t, now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,8 +130,7 @@ func bound(t time.Time) string {
 }
 
 func TestUsageMonthDay(t *testing.T) {
-	plan, err := UsageRequest{Since: "2026-11", Until: "2026-11"}.plan(mustTime(t, "2026-11-24T00:00:00Z"),
-		UsageSettings{Zone: mustZone(t, "Asia/Tehran"), MonthDay: 15})
+	plan, err := UsageRequest{Since: "2026-11", Until: "2026-11"}.plan(calendar{mustZone(t, "Asia/Tehran"), 15}, mustTime(t, "2026-11-24T00:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +174,7 @@ func TestUsageRequestErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := test.request.plan(mustTime(t, "2026-11-24T16:17:24Z"), UsageSettings{Zone: time.UTC, MonthDay: 1})
+			_, err := test.request.plan(calendar{time.UTC, 1}, mustTime(t, "2026-11-24T16:17:24Z"))
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -190,9 +189,9 @@ func FuzzUsageSpan(f *testing.F) {
 	zones := []*time.Location{time.UTC, mustZone(f, "Asia/Kathmandu"), mustZone(f, "America/Havana")}
 	now := mustTime(f, "2026-11-24T16:17:24Z")
 	f.Fuzz(func(t *testing.T, since, until, last string, day uint8) {
-		settings := UsageSettings{Zone: zones[int(day)%len(zones)], MonthDay: int(day)%28 + 1}
+		c := calendar{zones[int(day)%len(zones)], int(day)%28 + 1}
 		for _, request := range []UsageRequest{{Since: since, Until: until}, {Last: last}, {Since: since, By: "month"}, {Last: last, By: "day"}} {
-			plan, err := request.plan(now, settings)
+			plan, err := request.plan(c, now)
 			if err != nil {
 				if strings.Contains(err.Error(), "\n") {
 					t.Errorf("%+v: the error has lines: %v", request, err)

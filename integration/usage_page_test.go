@@ -54,7 +54,7 @@ func writeUsagePage(t *testing.T, names []string, warn ...string) (url string) {
 		t.Fatal(err)
 	}
 	report, err := accounting.ReportUsage(t.Context(), &monthSource{start, start.AddDate(0, 0, 24), names},
-		accounting.UsageRequest{Course: true}, accounting.UsageSettings{Zone: time.UTC, MonthDay: 1, Limits: limits}, start.AddDate(0, 0, 23))
+		accounting.UsageRequest{Course: true}, limits, start.AddDate(0, 0, 23))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type (
 	htmlChart struct {
 		By     accounting.Period
 		Width  int
+		Few    bool  // bars, so that each has room for its label
 		Lines  []int // of the scale
 		Scale  []string
 		Bars   []htmlBar
@@ -68,7 +69,7 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 	if len(report.Course) == 0 {
 		return nil
 	}
-	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course)}
+	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course), Few: len(report.Course) <= mostLabels}
 	var largest uint64
 	for i := range report.Course {
 		largest = max(largest, report.Course[i].Bytes())
@@ -91,7 +92,11 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 			bar.Label = barLabel(chart.By, period.Start)
 		}
 		bar.Gap = slices.ContainsFunc(report.Gaps, func(gap accounting.UsageGap) bool {
-			return gap.Since.Before(period.End) && gap.Until.After(period.Start)
+			since := gap.Since
+			if since.IsZero() {
+				since = gap.Until.Add(-1) // only its end is known
+			}
+			return since.Before(period.End) && gap.Until.After(period.Start)
 		})
 		bar.Title = barTitle(period, bar)
 		chart.Bars = append(chart.Bars, bar)

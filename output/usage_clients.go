@@ -14,8 +14,9 @@ import (
 	"ssmonitor/accounting"
 )
 
-// WriteClientTable writes the clients for people, by port and time.
-func WriteClientTable(w io.Writer, clients []accounting.PortClient, zone *time.Location) error {
+// WriteClientTable writes the clients for people, by port and time. The times
+// are in the zones that they carry.
+func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	out := bufio.NewWriter(w)
 	if len(clients) == 0 {
 		fmt.Fprintln(out, "No client is known yet.")
@@ -35,7 +36,7 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient, zone *time.L
 		line("PORT", "NAME", "SINCE", "UNTIL")
 	}
 	for _, client := range clients {
-		line(fmt.Sprint(client.Port), client.Name, clientTime(client.Since, zone), clientTime(client.Until, zone))
+		line(fmt.Sprint(client.Port), client.Name, clientTime(client.Since), clientTime(client.Until))
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing the clients: %w", err)
@@ -43,9 +44,9 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient, zone *time.L
 	return nil
 }
 
-func clientTime(t time.Time, zone *time.Location) string {
+func clientTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(zone).Format(minuteLayout)
+	return t.Format(minuteLayout)
 }

@@ -59,7 +59,12 @@ func csvLine(kind, start, end, client, ports string, in, out accounting.Count) [
 	}
 }
 
-func csvTime(t time.Time, zone *time.Location) string { return t.In(zone).Format(time.RFC3339) }
+func csvTime(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return "" // not known
+	}
+	return t.In(zone).Format(time.RFC3339)
+}
 
 func csvNumber(n uint64) string { return strconv.FormatUint(n, 10) }
 

@@ -22,7 +22,7 @@ var usageParameters = []string{"by", "since", "until", "last", "client", "port",
 
 // NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsageJSON]. A
 // request that can't be followed is answered with 400 and one line.
-func NewUsageHandler(source accounting.UsageSource, settings accounting.UsageSettings, now func() time.Time, log *slog.Logger) http.Handler {
+func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimits, now func() time.Time, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
 		defer cancel()
@@ -31,7 +31,7 @@ func NewUsageHandler(source accounting.UsageSource, settings accounting.UsageSet
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		report, err := accounting.ReportUsage(ctx, source, usageRequest, settings, now())
+		report, err := accounting.ReportUsage(ctx, source, usageRequest, limits, now())
 		switch {
 		case errors.As(err, new(*accounting.UsageRequestError)):
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -43,8 +43,8 @@ type (
 		jsonSum
 	}
 	jsonGap struct {
-		Since time.Time `json:"since"`
-		Until time.Time `json:"until"`
+		Since *time.Time `json:"since,omitempty"` // omitted where it is not known
+		Until time.Time  `json:"until"`
 		jsonSum
 	}
 	jsonLimit struct {
@@ -69,25 +69,24 @@ type (
 // WriteUsageJSON writes the report as one JSON object.
 func WriteUsageJSON(w io.Writer, report *accounting.UsageReport) error {
 	in := func(t time.Time) time.Time { return t.In(report.Zone) }
+	known := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		t = in(t)
+		return &t
+	}
 	value := jsonUsage{
 		By: report.By, Zone: report.Zone.String(), MonthDay: report.MonthDay,
+		Since: known(report.Since), Until: known(report.Until),
 		Total:   sumJSON(report.In, report.Out),
 		Periods: []jsonPeriod{}, Gaps: []jsonGap{}, Limits: []jsonLimit{},
-	}
-	for _, bound := range [...]struct {
-		from time.Time
-		to   **time.Time
-	}{{report.Since, &value.Since}, {report.Until, &value.Until}} {
-		if !bound.from.IsZero() {
-			t := in(bound.from)
-			*bound.to = &t
-		}
 	}
 	for i := range report.Periods {
 		value.Periods = append(value.Periods, periodJSON(&report.Periods[i]))
 	}
 	for _, gap := range report.Gaps {
-		value.Gaps = append(value.Gaps, jsonGap{in(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
+		value.Gaps = append(value.Gaps, jsonGap{known(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
 	}
 	for _, state := range report.Limits {
 		value.Limits = append(value.Limits, jsonLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})

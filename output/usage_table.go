@@ -65,6 +65,9 @@ func (t *usageTable) measure() {
 		for _, client := range period.Clients {
 			t.name = max(t.name, min(nameWidth, uniseg.StringWidth(tableText(client.Label()))))
 		}
+		if len(period.Clients) > 1 {
+			t.name = max(t.name, len(countClients(period.Clients)))
+		}
 	}
 	taken := t.name + 3*bytesWidth + shareWidth + 5*len(columnSpace)
 	t.bar = min(barWidth, tableWidth-taken)

@@ -135,8 +135,11 @@ func usageZone(report *accounting.UsageReport) string {
 
 // gapText tells of a gap what people have to know.
 func gapText(gap accounting.UsageGap, zone *time.Location) string {
-	return fmt.Sprintf("%s to %s: %s received, %s sent",
-		gap.Since.In(zone).Format(minuteLayout), gap.Until.In(zone).Format(minuteLayout),
+	since := "some time"
+	if !gap.Since.IsZero() {
+		since = gap.Since.In(zone).Format(minuteLayout)
+	}
+	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.In(zone).Format(minuteLayout),
 		humanBytes(gap.In.Bytes), humanBytes(gap.Out.Bytes))
 }
 

@@ -32,7 +32,11 @@ func main() {
 
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
-	err := newApp(stdout, stderr).RunContext(ctx, pluginArguments(arguments))
+	return exitStatus(newApp(stdout, stderr).RunContext(ctx, pluginArguments(arguments)), stderr)
+}
+
+// exitStatus writes the error and returns its exit status.
+func exitStatus(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // for --zone on hosts and in containers without it
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+)
+
+// history is the recorded usage, as the commands need it.
+type history interface {
+	accounting.UsageSource
+	// NewClient gives the port to another client from now on. The usage so far
+	// stays with the one before.
+	NewClient(port uint16, name string) error
+}
+
+// openHistory returns the recorded usage in a state directory.
+type openHistory func(directory string) history
+
+// historyError adds what to do about it to the reason why the usage can't be
+// read or changed.
+func historyError(err error) error {
+	switch {
+	case errors.As(err, new(*accounting.UsageRequestError)):
+		return wrongUsage(err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: become root, or, to read, a member of the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
+	}
+	return err
+}
+
+// calendarFlags say how usage is divided: of run.
+func calendarFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "zone", EnvVars: environment("zone"),
+			Usage: "begin days and months by the clock of the time `ZONE`, such as Asia/Tehran", DefaultText: "the host's",
+		},
+		&cli.IntFlag{
+			Name: "month-day", EnvVars: environment("month-day"), Value: 1,
+			Usage: "begin months on this `DAY`, 1 to 28",
+		},
+	}
+}
+
+func warnFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "warn", EnvVars: environment("warn"),
+		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
+	}
+}
+
+// The time for which hours and days are kept, unless something else is said.
+const (
+	defaultKeepHours = "90d"
+	defaultKeepDays  = "2y"
+)
+
+// retentionFlags say how long usage is kept: of run.
+func retentionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "keep-hours", EnvVars: environment("keep-hours"), Value: defaultKeepHours,
+			Usage: "keep the usage of each hour for this `TIME`, in days, weeks or years: 90d, 12w, 2y",
+		},
+		&cli.StringFlag{
+			Name: "keep-days", EnvVars: environment("keep-days"), Value: defaultKeepDays,
+			Usage: "keep the usage of each day for this `TIME`; months are kept for ever",
+		},
+	}
+}
+
+// parseKeep reads the time of --keep-hours or --keep-days.
+func parseKeep(flag, text string) (time.Duration, error) {
+	const day, mostDays = 24 * time.Hour, 100 * 365
+	digits := strings.TrimRight(text, "dwy")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	days := map[string]uint64{"d": 1, "w": 7, "y": 365}[text[len(digits):]] * n
+	if err != nil || days == 0 || days > mostDays {
+		return 0, wrongUsage(fmt.Errorf("%s %q: want a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y", flag, text))
+	}
+	return time.Duration(days) * day, nil
+}
+
+// usageCalendar returns what the calendar flags say.
+func usageCalendar(c *cli.Context) (zone *time.Location, monthDay int, err error) {
+	monthDay = c.Int("month-day")
+	if monthDay < 1 || monthDay > 28 {
+		return nil, 0, wrongUsage(fmt.Errorf("month-day %d: want 1 to 28, since not every month has more days", monthDay))
+	}
+	zone, err = loadZone(c.String("zone"))
+	return zone, monthDay, wrongUsage(err)
+}
+
+// usageLimits returns what --warn says.
+func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
+	limits, err := accounting.ParseUsageLimits(c.StringSlice("warn"))
+	return limits, wrongUsage(err)
+}
+
+// loadZone returns the zone with the name. Without one it is that of the host,
+// by name where that can be found out.
+func loadZone(name string) (*time.Location, error) {
+	if name == "" {
+		return hostZone(), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, fmt.Errorf("zone %q: want a name of the time zone database, such as Europe/Berlin or UTC", name)
+	}
+	return zone, nil
+}
+
+func hostZone() *time.Location {
+	name := os.Getenv("TZ")
+	if name == "" {
+		target, _ := os.Readlink("/etc/localtime") // else the zone has no name
+		_, name, _ = strings.Cut(target, "zoneinfo/")
+	}
+	if zone, err := time.LoadLocation(name); err == nil && name != "" {
+		return zone
+	}
+	return time.Local
+}
