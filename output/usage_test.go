@@ -60,7 +60,7 @@ var tehran = func() *time.Location {
 }()
 
 // wideNames are those that align by their cells, not by bytes or runes.
-var wideNames = []string{"alice", "علی رضا", "王小明的手機", "👩‍👩‍👧 family", "نیم‌فاصله", "e\u0301tienne", "a name that is much longer than its column", "漢字漢字漢字漢字漢字漢字漢字", "", "<b>&\"'", "=cmd|' /C calc'!A0"}
+var wideNames = []string{"alice", "علی رضا", "王小明的手機", "👩\u200d👩\u200d👧 family", "نیم\u200cفاصله", "e\u0301tienne", "a name that is much longer than its column", "漢字漢字漢字漢字漢字漢字漢字", "", "<b>&\"'", "=cmd|' /C calc'!A0"}
 
 func wideUsage() *usageSource {
 	s := &usageSource{zone: tehran}
