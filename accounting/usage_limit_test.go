@@ -120,6 +120,12 @@ func TestLimitWatch(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
 		}
 	}
+	both := monthOf(november, map[string]uint64{"dave": 200})
+	watch = NewLimitWatch(limits, both)
+	both.Rows = append(both.Rows, monthOf(december, map[string]uint64{"dave": 150}).Rows...)
+	if got := names(watch.Crossed(both)); got != "dave 150/100 " {
+		t.Errorf("beyond it in the month after: got %q", got)
+	}
 	if got := NewLimitWatch(UsageLimits{}, nil).Crossed(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
 		t.Errorf("without limits: %v", got)
 	}
