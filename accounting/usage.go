@@ -33,7 +33,7 @@ type UsageQuery struct {
 	// Since or later and before Until. A zero time is no bound.
 	Since, Until time.Time
 	// Clients and Ports restrict the report; empty slices select everything. A
-	// client without a name is selected by its port.
+	// client without a name is selected by its port, as in "20000".
 	Clients []string
 	Ports   []uint16
 }
@@ -53,7 +53,7 @@ type UsageRow struct {
 // show for it. The traffic is included in the row of the period in which it was
 // read, so that the sum of all rows stays the total.
 type UsageGap struct {
-	Since, Until time.Time
+	Since, Until time.Time // Since is zero where it is not known
 	In, Out      Count
 }
 

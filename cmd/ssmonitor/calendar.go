@@ -1,57 +1,106 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
+	"os"
+	"strconv"
+	"strings"
 	"time"
+	_ "time/tzdata" // for --zone on hosts and in containers without it
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting/store"
 )
 
-// calendarFlags say where the periods of usage begin, and for how long usage is
-// kept.
+// calendarFlags select how usage is divided into periods.
 func calendarFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
-			Name: "time-zone", EnvVars: environment("time-zone"), DefaultText: "the host's",
-			Usage: "begin hours, days and months by the clock of `ZONE`, such as Asia/Tehran",
+			Name: "zone", EnvVars: environment("zone"),
+			Usage: "begin days and months by the clock of the time `ZONE`, such as Asia/Tehran", DefaultText: "the host's",
 		},
 		&cli.IntFlag{
 			Name: "month-day", EnvVars: environment("month-day"), Value: 1,
 			Usage: "begin months on this `DAY`, 1 to 28",
 		},
-		&cli.IntFlag{
-			Name: "keep-hours", EnvVars: environment("keep-hours"), Value: 90,
-			Usage: "keep usage by hour for `DAYS`",
+	}
+}
+
+// Defaults of the retention flags.
+const (
+	defaultKeepHours = "90d"
+	defaultKeepDays  = "2y"
+)
+
+// retentionFlags select how long usage is kept.
+func retentionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "keep-hours", EnvVars: environment("keep-hours"), Value: defaultKeepHours,
+			Usage: "keep the usage of each hour for this `TIME`, in days, weeks or years: 90d, 12w, 2y",
 		},
-		&cli.IntFlag{
-			Name: "keep-days", EnvVars: environment("keep-days"), Value: 731,
-			Usage: "keep usage by day for `DAYS`; usage by month is kept for ever",
+		&cli.StringFlag{
+			Name: "keep-days", EnvVars: environment("keep-days"), Value: defaultKeepDays,
+			Usage: "keep the usage of each day for this `TIME`; months are kept for ever",
 		},
 	}
 }
 
-// storeOptions returns what the flags say.
-func storeOptions(c *cli.Context, log *slog.Logger) (store.Options, error) {
-	options := store.Options{Holder: "run", Log: log, Zone: time.Local, MonthDay: c.Int("month-day")}
-	if name := c.String("time-zone"); name != "" {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			return options, wrongUsage(fmt.Errorf("time-zone %q: want a name of the time zone database, such as Asia/Tehran or UTC", name))
-		}
-		options.Zone = zone
+// parseKeep reads the time of --keep-hours or --keep-days.
+func parseKeep(flag, text string) (time.Duration, error) {
+	const day, mostDays = 24 * time.Hour, 100 * 365
+	digits := strings.TrimRight(text, "dwy")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	days := map[string]uint64{"d": 1, "w": 7, "y": 365}[text[len(digits):]] * n
+	if err != nil || days == 0 || days > mostDays {
+		return 0, wrongUsage(fmt.Errorf("%s %q: want a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y", flag, text))
 	}
-	if options.MonthDay < 1 || options.MonthDay > 28 {
-		return options, wrongUsage(fmt.Errorf("month-day %d: want a day from 1 to 28, which every month has", options.MonthDay))
+	return time.Duration(days) * day, nil
+}
+
+// storeOptions returns what the flags select.
+func storeOptions(c *cli.Context) (store.Options, error) {
+	zone, monthDay, err := usageCalendar(c)
+	hours, hoursErr := parseKeep("keep-hours", c.String("keep-hours"))
+	days, daysErr := parseKeep("keep-days", c.String("keep-days"))
+	return store.Options{
+		Holder: "run", Zone: zone, MonthDay: monthDay, KeepHours: hours, KeepDays: days,
+	}, errors.Join(err, hoursErr, daysErr)
+}
+
+// usageCalendar returns what the calendar flags select.
+func usageCalendar(c *cli.Context) (zone *time.Location, monthDay int, err error) {
+	monthDay = c.Int("month-day")
+	if monthDay < 1 || monthDay > 28 {
+		return nil, 0, wrongUsage(fmt.Errorf("month-day %d: want 1 to 28, since not every month has more days", monthDay))
 	}
-	for name, keep := range map[string]*time.Duration{"keep-hours": &options.KeepHours, "keep-days": &options.KeepDays} {
-		const longest = 36500 // a hundred years
-		if days := c.Int(name); days < 1 || days > longest {
-			return options, wrongUsage(fmt.Errorf("%s %d: want 1 to %d days", name, days, longest))
-		}
-		*keep = time.Duration(c.Int(name)) * 24 * time.Hour
+	zone, err = loadZone(c.String("zone"))
+	return zone, monthDay, wrongUsage(err)
+}
+
+// loadZone returns the zone with the name. Without one it is that of the host,
+// by name where that can be found out.
+func loadZone(name string) (*time.Location, error) {
+	if name == "" {
+		return hostZone(), nil
 	}
-	return options, nil
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, fmt.Errorf("zone %q: want a name of the time zone database, such as Europe/Berlin or UTC", name)
+	}
+	return zone, nil
+}
+
+func hostZone() *time.Location {
+	name := os.Getenv("TZ")
+	if name == "" {
+		target, _ := os.Readlink("/etc/localtime") // else the zone has no name
+		_, name, _ = strings.Cut(target, "zoneinfo/")
+	}
+	if zone, err := time.LoadLocation(name); err == nil && name != "" {
+		return zone
+	}
+	return time.Local
 }

@@ -42,7 +42,7 @@ func TestComplete(t *testing.T) {
 		{"nothing typed", nil, []string{"setup"}, nil},
 		{"after the end of flags", []string{"setup", "--", ""}, nil, []string{"setup"}},
 	}
-	app := newApp(io.Discard, io.Discard)
+	app := newApp(io.Discard, io.Discard, openSavedHistory)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string

@@ -94,19 +94,46 @@ type settings struct {
 	Listen       string   `yaml:"listen"`
 	State        string   `yaml:"state"`
 	SaveInterval string   `yaml:"save-interval"`
-	TimeZone     string   `yaml:"time-zone"`
+	Zone         string   `yaml:"zone"`
 	MonthDay     string   `yaml:"month-day"`
 	KeepHours    string   `yaml:"keep-hours"`
 	KeepDays     string   `yaml:"keep-days"`
+	Warn         limits   `yaml:"warn"`
+}
+
+// limits is the key warn: one limit for all clients, a list of the values of
+// --warn, or a map of clients and their limits.
+type limits []string
+
+// UnmarshalYAML reads any of the three.
+func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
+	var one string
+	if unmarshal(&one) == nil {
+		*l = limits{one}
+		return nil
+	}
+	if unmarshal((*[]string)(l)) == nil {
+		return nil
+	}
+	var clients map[string]string
+	if err := unmarshal(&clients); err != nil {
+		return errors.New("key warn: want a limit, a list of limits, or a map of clients and limits, as in {alice: 50GB}")
+	}
+	*l = nil
+	for client, limit := range clients {
+		*l = append(*l, client+"="+limit)
+	}
+	slices.Sort(*l)
+	return nil
 }
 
 // values returns what the file says, by the flag's name.
 func (s *settings) values() map[string][]string {
-	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port}
+	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port, "warn": s.Warn}
 	for name, value := range map[string]string{
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
 		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
-		"time-zone": s.TimeZone, "month-day": s.MonthDay, "keep-hours": s.KeepHours, "keep-days": s.KeepDays,
+		"zone": s.Zone, "month-day": s.MonthDay, "keep-hours": s.KeepHours, "keep-days": s.KeepDays,
 	} {
 		if value != "" {
 			values[name] = []string{value}

@@ -36,7 +36,11 @@ func main() {
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{Writer: stdout}
-	err := newApp(out, stderr).RunContext(ctx, pluginArguments(arguments))
+	return exitStatus(newApp(out, stderr, openSavedHistory).RunContext(ctx, pluginArguments(arguments)), out, stderr)
+}
+
+// exitStatus writes the error and returns its exit status.
+func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	status := checkStatus(exitFailed)
 	switch {
 	case (err == nil || errors.Is(err, errPrinted)) && out.err == nil:
@@ -85,7 +89,7 @@ func wrongUsage(err error) error {
 	return &usageError{err}
 }
 
-func newApp(stdout, stderr io.Writer) *cli.App {
+func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 	app := &cli.App{
 		Name:  "ssmonitor",
 		Usage: "who uses how much of a Shadowsocks server, by port",
@@ -108,6 +112,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			teardownCommand(),
 			netdataCommand(),
 			checkCommand(),
+			usageCommand(open),
+			clientCommand(open),
 			manualCommand(),
 			completionCommand(),
 			completeCommand(),

@@ -30,7 +30,7 @@ func manualFile(t *testing.T) string {
 	release, released = "1.2.3", "2026-11-24"
 	t.Cleanup(func() { release, released = oldRelease, oldReleased })
 	path := filepath.Join(t.TempDir(), "ssmonitor.8")
-	if err := os.WriteFile(path, manual(newApp(io.Discard, io.Discard)), 0o644); err != nil {
+	if err := os.WriteFile(path, manual(newApp(io.Discard, io.Discard, openSavedHistory)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -1,0 +1,181 @@
+package accounting
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// byteUnits are the units of [ParseSize] in lower case. One letter is decimal.
+var byteUnits = map[string]uint64{
+	"b":  1,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15,
+	"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50,
+}
+
+var errSize = errors.New("want a number and a unit, as in 500MB, 100GB or 1.5TiB")
+
+// ParseSize reads a number of bytes such as 100GB (10^9 bytes each) or 1.5TiB
+// (2^40 bytes each). It rounds to the nearest byte.
+func ParseSize(text string) (uint64, error) {
+	trimmed := strings.TrimSpace(text)
+	digits := strings.TrimRight(trimmed, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	unit, known := byteUnits[strings.ToLower(trimmed[len(digits):])]
+	digits = strings.TrimSpace(digits)
+	whole, fraction, pointed := strings.Cut(digits, ".")
+	if !known || len(digits) > 32 || !isDigits(whole) || pointed && !isDigits(fraction) {
+		return 0, fmt.Errorf("size %q: %w", text, errSize)
+	}
+	number, _ := new(big.Rat).SetString(digits)
+	number.Mul(number, new(big.Rat).SetUint64(unit))
+	number.Add(number, big.NewRat(1, 2))
+	bytes := new(big.Int).Div(number.Num(), number.Denom())
+	if !bytes.IsUint64() || bytes.Uint64() > math.MaxInt64 {
+		return 0, fmt.Errorf("size %q: want less than 9223PB", text)
+	}
+	return bytes.Uint64(), nil
+}
+
+func isDigits(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
+// UsageLimits are the bytes, received and sent together, that clients may use
+// in a month before a warning.
+type UsageLimits struct {
+	Default uint64            // of every client that has none of its own; 0: none
+	Clients map[string]uint64 // by name, or number of a port without one; 0: none
+}
+
+// ParseUsageLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
+// The size "none" exempts the client.
+func ParseUsageLimits(texts []string) (UsageLimits, error) {
+	limits := UsageLimits{Clients: make(map[string]uint64)}
+	var defaults int
+	for _, text := range texts {
+		client, size := "", text
+		if i := strings.LastIndexByte(text, '='); i >= 0 {
+			client, size = text[:i], text[i+1:]
+			if strings.TrimSpace(client) == "" {
+				return limits, fmt.Errorf("warn %q: want a client before the equals sign, as in alice=50GB", text)
+			}
+		}
+		bytes, err := parseLimit(size)
+		if err != nil {
+			return limits, fmt.Errorf("warn %q: %w", text, err)
+		}
+		if client == "" {
+			limits.Default = bytes
+			if defaults++; defaults > 1 {
+				return limits, fmt.Errorf("warn %q: want one limit for all clients, this is the second", text)
+			}
+			continue
+		}
+		client = strings.TrimSpace(client)
+		if _, repeated := limits.Clients[client]; repeated {
+			return limits, fmt.Errorf("warn %q: want one limit for %s, this is the second", text, client)
+		}
+		limits.Clients[client] = bytes
+	}
+	return limits, nil
+}
+
+func parseLimit(text string) (uint64, error) {
+	if text == "none" {
+		return 0, nil
+	}
+	bytes, err := ParseSize(text)
+	if err == nil && bytes == 0 {
+		err = fmt.Errorf("size %q: want more than 0 bytes, or none", text)
+	}
+	return bytes, err
+}
+
+// For returns the limit of the client that reports show under the label. A
+// limit of 20000 is also that of "port 20000".
+func (l UsageLimits) For(label string) (bytes uint64, limited bool) {
+	bytes, found := l.Clients[label]
+	if !found {
+		bytes, found = l.Clients[strings.TrimPrefix(label, portPrefix)]
+	}
+	if !found {
+		bytes = l.Default
+	}
+	return bytes, bytes > 0
+}
+
+// Any reports whether any client has a limit.
+func (l UsageLimits) Any() bool { return l.Default != 0 || len(l.Clients) > 0 }
+
+// LimitState is what a client with a limit has used in a month.
+type LimitState struct {
+	Client      string // as reports show it
+	Start, End  time.Time
+	Used, Limit uint64
+}
+
+// Over reports whether the client has used more than its limit.
+func (s LimitState) Over() bool { return s.Used > s.Limit }
+
+// LimitStates returns the state of every client that has a limit and used
+// anything, by month and then by usage, the most first. The usage has to be by
+// month.
+func LimitStates(months *Usage, limits UsageLimits) []LimitState {
+	if months == nil || !limits.Any() {
+		return nil
+	}
+	var states []LimitState
+	for _, period := range usagePeriods(months.Rows) {
+		sortClients(period.Clients, SortUsage)
+		for _, client := range period.Clients {
+			if limit, limited := limits.For(client.Label()); limited {
+				states = append(states, LimitState{client.Label(), period.Start, period.End, client.Bytes(), limit})
+			}
+		}
+	}
+	return states
+}
+
+// LimitWatch finds the clients that cross their limit, each once in a month.
+type LimitWatch struct {
+	limits   UsageLimits
+	reported map[limitKey]bool
+}
+
+type limitKey struct {
+	client string
+	month  int64 // Unix time of its start
+}
+
+// NewLimitWatch returns a watch that takes those who are over in the saved
+// usage for reported. Given the running month as the store holds it before the
+// first reading, a restart repeats no warning, and what crosses while the agent
+// is not running is still reported.
+func NewLimitWatch(limits UsageLimits, saved *Usage) *LimitWatch {
+	w := &LimitWatch{limits: limits}
+	w.Crossed(saved)
+	return w
+}
+
+// Crossed returns the clients that are over their limit and were not before.
+// The usage is by month and has the running month; months that it no longer has
+// are forgotten.
+func (w *LimitWatch) Crossed(months *Usage) []LimitState {
+	var crossed []LimitState
+	reported := make(map[limitKey]bool)
+	for _, state := range LimitStates(months, w.limits) {
+		if !state.Over() {
+			continue
+		}
+		key := limitKey{state.Client, state.Start.Unix()}
+		if reported[key] = true; !w.reported[key] {
+			crossed = append(crossed, state)
+		}
+	}
+	w.reported = reported
+	return crossed
+}

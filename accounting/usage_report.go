@@ -1,0 +1,247 @@
+package accounting
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// UsageSort is the order of the clients in a period.
+type UsageSort string
+
+// The orders of clients. All but the name have the largest first.
+const (
+	SortUsage UsageSort = "usage" // received and sent together
+	SortName  UsageSort = "name"
+	SortIn    UsageSort = "in"
+	SortOut   UsageSort = "out"
+)
+
+// ParseUsageSort returns the order with the name usage, name, in or out.
+func ParseUsageSort(name string) (UsageSort, error) {
+	switch order := UsageSort(name); order {
+	case SortUsage, SortName, SortIn, SortOut:
+		return order, nil
+	}
+	return "", fmt.Errorf("sort %q: want usage, name, in or out", name)
+}
+
+// ClientUsage is what one client used in one period on all of its ports, or
+// what several used that are shown as one.
+type ClientUsage struct {
+	Client  string   // empty if the port has no name
+	Ports   []uint16 // sorted
+	Others  int      // the number of clients summed here; 0 for one client
+	In, Out Count
+}
+
+// Label returns the name under which reports show the client: its own, or that
+// of its port.
+func (u ClientUsage) Label() string {
+	switch {
+	case u.Others == 1:
+		return "1 other"
+	case u.Others > 0:
+		return fmt.Sprintf("%d others", u.Others)
+	case u.Client != "" || len(u.Ports) == 0:
+		return u.Client
+	}
+	return portLabel(u.Ports[0])
+}
+
+// Bytes returns what was received and sent together.
+func (u ClientUsage) Bytes() uint64 { return u.In.Bytes + u.Out.Bytes }
+
+func (u *ClientUsage) add(in, out Count) {
+	u.In, u.Out = u.In.Plus(in), u.Out.Plus(out)
+}
+
+const portPrefix = "port "
+
+func portLabel(port uint16) string { return portPrefix + strconv.Itoa(int(port)) }
+
+// PeriodUsage is what the clients used in one period.
+type PeriodUsage struct {
+	Start, End time.Time
+	Clients    []ClientUsage
+	In, Out    Count // of all clients
+}
+
+// Bytes returns what all clients received and sent together.
+func (p *PeriodUsage) Bytes() uint64 { return p.In.Bytes + p.Out.Bytes }
+
+// Share returns the client's part of the period's bytes, from 0 to 1.
+func (p *PeriodUsage) Share(client ClientUsage) float64 {
+	if p.Bytes() == 0 {
+		return 0
+	}
+	return float64(client.Bytes()) / float64(p.Bytes())
+}
+
+// UsageReport is what a report shows, whatever its format.
+type UsageReport struct {
+	By           Period
+	Since, Until time.Time // a zero time is no bound
+	Now          time.Time
+	Sort         UsageSort
+	Zone         *time.Location
+	MonthDay     int
+	// Periods are sorted by time. One without clients is a period of which
+	// no usage is recorded.
+	Periods []PeriodUsage
+	In, Out Count // of all periods
+	// Whole has the clients over the whole time, sorted and cut as those of
+	// each period. It has no bounds of its own.
+	Whole  PeriodUsage
+	Gaps   []UsageGap
+	Limits []LimitState
+	// Course divides the time into shorter periods for a chart; empty where
+	// none was asked for.
+	CourseBy Period
+	Course   []PeriodUsage
+}
+
+// Bytes returns what all clients received and sent together.
+func (r *UsageReport) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
+
+// Empty reports whether no usage and no gap is recorded.
+func (r *UsageReport) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
+
+// usagePeriods sums rows to one entry per period and client, both in the order
+// in which they first appear.
+func usagePeriods(rows []UsageRow) []PeriodUsage {
+	type bounds struct{ start, end int64 }
+	type clientKey struct {
+		period int
+		client string
+		port   uint16 // of a client without a name
+	}
+	var periods []PeriodUsage
+	periodOf := make(map[bounds]int)
+	clientOf := make(map[clientKey]int)
+	for _, row := range rows {
+		b := bounds{row.Start.UnixNano(), row.End.UnixNano()}
+		p, found := periodOf[b]
+		if !found {
+			p = len(periods)
+			periodOf[b] = p
+			periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
+		}
+		period := &periods[p]
+		key := clientKey{period: p, client: row.Client}
+		if row.Client == "" {
+			key.port = row.Port
+		}
+		c, found := clientOf[key]
+		if !found {
+			c = len(period.Clients)
+			clientOf[key] = c
+			period.Clients = append(period.Clients, ClientUsage{Client: row.Client})
+		}
+		client := &period.Clients[c]
+		client.add(row.In, row.Out)
+		if i, found := slices.BinarySearch(client.Ports, row.Port); !found {
+			client.Ports = slices.Insert(client.Ports, i, row.Port)
+		}
+		period.In, period.Out = period.In.Plus(row.In), period.Out.Plus(row.Out)
+	}
+	slices.SortStableFunc(periods, func(a, b PeriodUsage) int { return a.Start.Compare(b.Start) })
+	return periods
+}
+
+// sortClients sorts by the order and, where that leaves two equal, by name.
+func sortClients(clients []ClientUsage, order UsageSort) {
+	slices.SortFunc(clients, func(a, b ClientUsage) int {
+		var first int
+		switch order {
+		case SortUsage:
+			first = cmp.Compare(b.Bytes(), a.Bytes())
+		case SortIn:
+			first = cmp.Compare(b.In.Bytes, a.In.Bytes)
+		case SortOut:
+			first = cmp.Compare(b.Out.Bytes, a.Out.Bytes)
+		}
+		return cmp.Or(first, compareNames(a, b))
+	})
+}
+
+// compareNames orders names as people look them up, and after them the ports
+// without one by number.
+func compareNames(a, b ClientUsage) int {
+	if named := a.Client != ""; named != (b.Client != "") {
+		if named {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		strings.Compare(strings.ToLower(a.Client), strings.ToLower(b.Client)),
+		strings.Compare(a.Client, b.Client),
+		slices.Compare(a.Ports, b.Ports),
+	)
+}
+
+// arrange sorts the clients and sums all but the first top of them into one
+// line. By name, those with the most usage are kept. 0 keeps all.
+func (p *PeriodUsage) arrange(order UsageSort, top int) {
+	if top > 0 && len(p.Clients) > top {
+		largest := order
+		if order == SortName {
+			largest = SortUsage
+		}
+		sortClients(p.Clients, largest)
+		others := ClientUsage{Others: len(p.Clients) - top}
+		for _, client := range p.Clients[top:] {
+			others.add(client.In, client.Out)
+			others.Ports = append(others.Ports, client.Ports...)
+		}
+		slices.Sort(others.Ports)
+		others.Ports = slices.Compact(others.Ports)
+		sortClients(p.Clients[:top], order)
+		p.Clients = append(slices.Clip(p.Clients[:top]), others)
+		return
+	}
+	sortClients(p.Clients, order)
+}
+
+// whole sums the rows over all periods.
+func whole(rows []UsageRow) PeriodUsage {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].Start, rows[i].End = time.Time{}, time.Time{}
+	}
+	if periods := usagePeriods(rows); len(periods) > 0 {
+		return periods[0]
+	}
+	return PeriodUsage{}
+}
+
+// fill puts a period without clients wherever none is recorded between the
+// first one, or since if nothing is, and until. A period recorded under another
+// zone or month day may begin at any time; the empty ones leave it as it is.
+func (c Calendar) fill(periods []PeriodUsage, by Period, since, until time.Time) []PeriodUsage {
+	var filled []PeriodUsage
+	at := since
+	empty := func(until time.Time) {
+		for at.Before(until) {
+			end := c.next(by, at)
+			if end.After(until) {
+				end = until
+			}
+			filled = append(filled, PeriodUsage{Start: at, End: end})
+			at = end
+		}
+	}
+	for _, period := range periods {
+		empty(period.Start)
+		filled = append(filled, period)
+		if period.End.After(at) {
+			at = period.End
+		}
+	}
+	empty(until)
+	return filled
+}

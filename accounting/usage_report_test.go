@@ -1,0 +1,301 @@
+package accounting
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeUsage answers from rows by hour as the store does.
+type fakeUsage struct {
+	hours    []UsageRow
+	calendar Calendar
+	clients  []PortClient
+	gaps     []UsageGap
+	err      error
+}
+
+func (f *fakeUsage) Clients(context.Context) ([]PortClient, error) { return f.clients, f.err }
+
+func (f *fakeUsage) Usage(_ context.Context, query UsageQuery) (*Usage, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	usage := &Usage{Query: query, Zone: f.calendar.Zone, MonthDay: f.calendar.MonthDay, Gaps: f.gaps}
+	for _, row := range f.hours {
+		if query.By == ByTotal {
+			row.Start, row.End = f.hours[0].Start, f.hours[len(f.hours)-1].End
+		} else {
+			row.Start, row.End = f.calendar.start(query.By, row.Start), f.calendar.next(query.By, row.Start)
+		}
+		if query.By != ByTotal && (!query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until)) ||
+			len(query.Clients) > 0 && !slices.Contains(query.Clients, cmp.Or(row.Client, strconv.Itoa(int(row.Port)))) ||
+			len(query.Ports) > 0 && !slices.Contains(query.Ports, row.Port) {
+			continue
+		}
+		usage.Rows = append(usage.Rows, row)
+	}
+	return usage, nil
+}
+
+// sampleUsage has two days of November and one of October, 2026: alice on two
+// ports, bob, and two ports without a name.
+func sampleUsage(t *testing.T) *fakeUsage {
+	f := &fakeUsage{calendar: Calendar{time.UTC, 1}}
+	hour := func(text, client string, port uint16, protocol Protocol, in, out uint64) {
+		start := mustTime(t, text+":00:00Z")
+		f.hours = append(f.hours, UsageRow{start, start.Add(time.Hour), client, port, protocol, Count{in / 10, in}, Count{out / 10, out}})
+	}
+	hour("2026-10-31T23", "bob", 20002, TCP, 1000, 2000)
+	hour("2026-11-01T00", "alice", 20000, TCP, 10, 200)
+	hour("2026-11-01T00", "alice", 20000, UDP, 1, 20)
+	hour("2026-11-01T05", "alice", 20001, TCP, 100, 2000)
+	hour("2026-11-01T05", "bob", 20002, TCP, 300, 30)
+	hour("2026-11-03T00", "", 20003, TCP, 50, 60)
+	hour("2026-11-03T01", "", 20004, TCP, 7000, 0)
+	hour("2026-11-03T01", "alice", 20000, TCP, 1, 1)
+	f.clients = []PortClient{{Port: 20000, Name: "alice"}, {Port: 20001, Name: "alice"}, {Port: 20002, Name: "bob"}, {Port: 20003}, {Port: 20004}}
+	return f
+}
+
+// describe writes the clients of each period: their ports, in and out.
+func describe(report *UsageReport) string {
+	var b strings.Builder
+	for _, period := range report.Periods {
+		fmt.Fprintf(&b, "%s:", period.Start.Format("01-02T15"))
+		for _, client := range period.Clients {
+			fmt.Fprintf(&b, " %s%v %d+%d", client.Label(), client.Ports, client.In.Bytes, client.Out.Bytes)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestReportUsage(t *testing.T) {
+	const november = "11-01T00: port 20004[20004] 7000+0 alice[20000 20001] 112+2221 bob[20002] 300+30 port 20003[20003] 50+60\n"
+	tests := []struct {
+		name    string
+		request UsageRequest
+		want    string
+	}{
+		{"running month", UsageRequest{}, november},
+		{"by name", UsageRequest{Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 bob[20002] 300+30 port 20003[20003] 50+60 port 20004[20004] 7000+0\n"},
+		{"by in", UsageRequest{Sort: "in"}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 alice[20000 20001] 112+2221 port 20003[20003] 50+60\n"},
+		{"by out", UsageRequest{Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 port 20004[20004] 7000+0\n"},
+		{"top", UsageRequest{Top: "2"}, "11-01T00: port 20004[20004] 7000+0 alice[20000 20001] 112+2221 2 others[20002 20003] 350+90\n"},
+		{"top by name", UsageRequest{Top: "2", Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 port 20004[20004] 7000+0 2 others[20002 20003] 350+90\n"},
+		{"top by out", UsageRequest{Top: "3", Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 1 other[20004] 7000+0\n"},
+		{"top of all", UsageRequest{Top: "4"}, november},
+		{"a client", UsageRequest{Clients: []string{"alice"}}, "11-01T00: alice[20000 20001] 112+2221\n"},
+		{"clients with and without a name", UsageRequest{Clients: []string{"20003", "port 20004", "bob"}}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 port 20003[20003] 50+60\n"},
+		{"a port", UsageRequest{Ports: []string{"20001", "20003"}}, "11-01T00: alice[20001] 100+2000 port 20003[20003] 50+60\n"},
+		{"days, one of them without usage", UsageRequest{By: "day"}, "11-01T00: alice[20000 20001] 111+2220 bob[20002] 300+30\n11-02T00:\n11-03T00: port 20004[20004] 7000+0 port 20003[20003] 50+60 alice[20000] 1+1\n11-04T00:\n"},
+		{"all months", UsageRequest{By: "month"}, "10-01T00: bob[20002] 1000+2000\n" + november},
+		{"nothing", UsageRequest{Since: "2026-01", Until: "2026-02", By: "month"}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			report, err := ReportUsage(t.Context(), sampleUsage(t), test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := describe(report); got != test.want {
+				t.Errorf("got\n%swant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestUsageSumsAreExact compares every sum of random reports with that of the
+// rows that they are made of.
+func TestUsageSumsAreExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	base := mustTime(t, "2026-10-20T00:00:00Z")
+	for range 300 {
+		source := &fakeUsage{calendar: Calendar{mustZone(t, []string{"UTC", "Asia/Kathmandu", "Europe/Berlin"}[random.IntN(3)]), 1 + random.IntN(28)}}
+		var in, out Count
+		for range 1 + random.IntN(60) {
+			start := base.Add(time.Duration(random.IntN(60*24)) * time.Hour)
+			port := uint16(20000 + random.IntN(8))
+			row := UsageRow{Start: start, End: start.Add(time.Hour), Client: []string{"", "a", "b"}[random.IntN(3)], Port: port, Protocol: TCP,
+				In: Count{random.Uint64N(1e6), random.Uint64N(1e15)}, Out: Count{random.Uint64N(1e6), random.Uint64N(1e15)}}
+			source.hours = append(source.hours, row)
+			in, out = in.Plus(row.In), out.Plus(row.Out)
+		}
+		slices.SortFunc(source.hours, func(a, b UsageRow) int { return a.Start.Compare(b.Start) })
+		by := []string{"hour", "day", "month", "total"}[random.IntN(4)]
+		request := UsageRequest{By: by, Since: "2026-10", Course: true, Top: []string{"", "1", "3"}[random.IntN(3)], Sort: []string{"usage", "name", "in", "out"}[random.IntN(4)]}
+		if by == "month" {
+			request.Since = "" // the day of the month may begin one before
+		}
+		if request.Since != "" {
+			request.Since = "2026-09"
+		}
+		report, err := ReportUsage(t.Context(), source, request, UsageLimits{}, base.AddDate(0, 2, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.In != in || report.Out != out || report.Whole.In != in || report.Whole.Out != out || report.Bytes() != in.Bytes+out.Bytes {
+			t.Fatalf("by %s: total %v %v, whole %v %v, want %v %v", by, report.In, report.Out, report.Whole.In, report.Whole.Out, in, out)
+		}
+		sum := func(name string, periods []PeriodUsage) {
+			var periodIn, clientIn, periodOut, clientOut Count
+			for i, period := range periods {
+				periodIn, periodOut = periodIn.Plus(period.In), periodOut.Plus(period.Out)
+				var share float64
+				for _, client := range period.Clients {
+					clientIn, clientOut = clientIn.Plus(client.In), clientOut.Plus(client.Out)
+					share += period.Share(client)
+				}
+				if period.Bytes() > 0 && (share < 0.999999 || share > 1.000001) {
+					t.Errorf("%s: the shares are %v in sum", name, share)
+				}
+				if i > 0 && period.Start.Before(periods[i-1].Start) {
+					t.Errorf("%s: %s follows %s", name, period.Start, periods[i-1].Start)
+				}
+			}
+			if periodIn != in || clientIn != in || periodOut != out || clientOut != out {
+				t.Fatalf("%s by %s: periods %v %v, clients %v %v, want %v %v", name, by, periodIn, periodOut, clientIn, clientOut, in, out)
+			}
+		}
+		sum("periods", report.Periods)
+		sum("course", report.Course)
+		sum("whole", []PeriodUsage{report.Whole})
+	}
+}
+
+func TestUsageLimitsOfReport(t *testing.T) {
+	limits := UsageLimits{Default: 2332, Clients: map[string]uint64{"bob": 331}}
+	// A part of the month and of alice's ports: the limit is for all of them.
+	report, err := ReportUsage(t.Context(), sampleUsage(t), UsageRequest{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, limits, mustTime(t, "2026-11-04T12:00:00Z"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, state := range report.Limits {
+		got = append(got, fmt.Sprint(state.Client, state.Start.Format(" 2006-01 "), state.Used, " of ", state.Limit, state.Over()))
+	}
+	if want := []string{"alice 2026-11 2333 of 2332 true", "bob 2026-11 330 of 331 false"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUsageCourse(t *testing.T) {
+	tests := []struct {
+		name    string
+		request UsageRequest
+		by      Period
+		bars    int
+		first   string
+	}{
+		{"running month", UsageRequest{}, ByDay, 30, "2026-11-01T00"},
+		{"all months", UsageRequest{By: "month"}, ByDay, 61, "2026-10-01T00"},
+		{"one day", UsageRequest{Since: "2026-11-01", Until: "2026-11-01"}, ByHour, 24, "2026-11-01T00"},
+		{"four days by day", UsageRequest{By: "day", Last: "4d"}, ByDay, 4, "2026-11-01T00"},
+		{"hours", UsageRequest{By: "hour", Last: "96h"}, ByHour, 96, "2026-10-31T13"},
+		{"too many hours", UsageRequest{By: "hour", Last: "97h"}, ByDay, 5, "2026-10-31T00"},
+		{"since long before", UsageRequest{Since: "1970-01"}, ByDay, 61, "2026-10-01T00"},
+		{"until long after", UsageRequest{Since: "2026-11", Until: "2200-01"}, ByDay, 30, "2026-11-01T00"},
+		{"nothing", UsageRequest{Until: "2026-01"}, "", 0, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.request.Course = true
+			source := sampleUsage(t)
+			if test.name == "nothing" {
+				source.hours = nil
+			}
+			report, err := ReportUsage(t.Context(), source, test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := ""
+			if len(report.Course) > 0 {
+				first = report.Course[0].Start.Format("2006-01-02T15")
+			}
+			if report.CourseBy != test.by || len(report.Course) != test.bars || first != test.first {
+				t.Errorf("got %d bars by %q from %s, want %d by %q from %s", len(report.Course), report.CourseBy, first, test.bars, test.by, test.first)
+			}
+		})
+	}
+	t.Run("months of two years", func(t *testing.T) {
+		source := sampleUsage(t)
+		first := source.hours[0]
+		first.Start, first.End = first.Start.AddDate(-2, 0, 0), first.End.AddDate(-2, 0, 0)
+		source.hours = slices.Insert(source.hours, 0, first)
+		report, err := ReportUsage(t.Context(), source, UsageRequest{By: "month", Course: true}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+		if err != nil || report.CourseBy != ByMonth || len(report.Course) != 26 {
+			t.Errorf("got %d bars by %s, %v", len(report.Course), report.CourseBy, err)
+		}
+	})
+}
+
+// TestFillLeavesForeignPeriods has days that begin by the clock of another zone.
+func TestFillLeavesForeignPeriods(t *testing.T) {
+	at := func(text string) time.Time { return mustTime(t, "2026-11-"+text+":00:00Z") }
+	foreign := PeriodUsage{Start: at("02T05"), End: at("03T05")}
+	filled := Calendar{time.UTC, 1}.fill([]PeriodUsage{foreign}, ByDay, at("01T00"), at("05T00"))
+	var got []string
+	for _, period := range filled {
+		got = append(got, period.Start.Format("02T15")+"-"+period.End.Format("02T15"))
+	}
+	if want := []string{"01T00-02T00", "02T00-02T05", "02T05-03T05", "03T05-04T00", "04T00-05T00"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUnknownClient(t *testing.T) {
+	source := sampleUsage(t)
+	source.clients = append(source.clients, PortClient{Port: 1, Name: "bobby"}, PortClient{Port: 2, Name: "Zoë"})
+	_, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"Bobb"}}, UsageLimits{}, time.Now())
+	want := `client "Bobb" is not known: the nearest of 6 are bob, bobby, Zoë; see ssmonitor client list`
+	if !errors.As(err, new(*UsageRequestError)) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{Ports: []string{"20001", "20009"}}, UsageLimits{}, time.Now()); !errors.As(err, new(*UsageRequestError)) || !strings.Contains(err.Error(), "port 20009 was never counted") {
+		t.Errorf("got %v", err)
+	}
+	source.clients = nil
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"bob"}}, UsageLimits{}, time.Now()); err == nil || !strings.Contains(err.Error(), "no usage of any client is recorded yet") {
+		t.Errorf("got %v", err)
+	}
+	source.err = errors.New("database is damaged")
+	if _, err = ReportUsage(t.Context(), source, UsageRequest{}, UsageLimits{}, time.Now()); !errors.Is(err, source.err) || errors.As(err, new(*UsageRequestError)) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestClientNamedAsAPort has one named 20003 beside one without a name on that
+// port.
+func TestClientNamedAsAPort(t *testing.T) {
+	source := sampleUsage(t)
+	source.hours[1].Client = "20003"
+	source.clients = append(source.clients, PortClient{Port: 20000, Name: "20003"})
+	for client, want := range map[string]string{"20003": "11-01T00: 20003[20000] 10+200\n", "port 20003": "11-01T00: port 20003[20003] 50+60\n"} {
+		report, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{client}}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(report); got != want {
+			t.Errorf("%s: got %q, want %q", client, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"علی", "على", 1}, {"ab", "ba", 2}, {"alice", "alicia", 2}} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("%s to %s: got %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}

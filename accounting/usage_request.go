@@ -1,0 +1,340 @@
+package accounting
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// UsageSource answers from the recorded usage.
+type UsageSource interface {
+	Usage(ctx context.Context, query UsageQuery) (*Usage, error)
+	// Clients returns every client there has been, in no order to rely on.
+	Clients(ctx context.Context) ([]PortClient, error)
+}
+
+// PortClient is a client of a port, from one time to another.
+type PortClient struct {
+	Port  uint16
+	Name  string    // empty if the port has no name
+	Since time.Time // zero: since the port has been counted
+	Until time.Time // zero: it has the port now
+}
+
+// UsageRequest asks for a report in the words of people: those of the command
+// line, and of the parameters of an HTTP request. An empty string is the
+// default.
+type UsageRequest struct {
+	By, Since, Until, Last, Top, Sort string
+
+	Clients, Ports []string
+	// Course asks for the periods of a chart, too.
+	Course bool
+}
+
+// UsageRequestError says that a report was asked for in a way that can't be
+// followed.
+type UsageRequestError struct{ err error }
+
+func (e *UsageRequestError) Error() string { return e.err.Error() }
+func (e *UsageRequestError) Unwrap() error { return e.err }
+
+// usagePlan is a request that was understood.
+type usagePlan struct {
+	query    UsageQuery
+	labels   []string // of the clients asked for
+	order    UsageSort
+	top      int
+	calendar Calendar
+}
+
+// mostTop bounds --top: there are no more ports.
+const mostTop = 65535
+
+// plan reads everything but the names of clients.
+func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
+	p := usagePlan{order: SortUsage, calendar: c}
+	var err error
+	if r.Sort != "" {
+		if p.order, err = ParseUsageSort(r.Sort); err != nil {
+			return p, err
+		}
+	}
+	if r.Top != "" {
+		if p.top, err = strconv.Atoi(r.Top); err != nil || p.top < 1 || p.top > mostTop {
+			return p, fmt.Errorf("top %q: want a number from 1 to %d", r.Top, mostTop)
+		}
+	}
+	for _, text := range r.Ports {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			return p, fmt.Errorf("port %q: want a number from 1 to 65535", text)
+		}
+		p.query.Ports = append(p.query.Ports, uint16(port))
+	}
+	p.labels = slices.Clone(r.Clients)
+	if r.By != "" {
+		if p.query.By, err = ParsePeriod(r.By); err != nil {
+			return p, err
+		}
+	}
+	s, err := r.span(c, now)
+	if err != nil {
+		return p, err
+	}
+	if p.query.By == "" {
+		p.query.By = ByTotal
+		if r.unbounded() {
+			p.query.By = ByMonth
+		}
+	}
+	s = c.widen(s, p.query.By)
+	p.query.Since, p.query.Until = s.since, s.until
+	return p, nil
+}
+
+func (r UsageRequest) unbounded() bool { return r.Since == "" && r.Until == "" && r.Last == "" }
+
+// span returns the time that is asked for. Without one it is the running month,
+// for hours the running day, and all of the time where months or a total are
+// asked for.
+func (r UsageRequest) span(c Calendar, now time.Time) (span, error) {
+	switch {
+	case r.Last != "" && (r.Since != "" || r.Until != ""):
+		return span{}, errors.New("last is a time of its own: want it without since and until")
+	case r.Last != "":
+		return c.last(r.Last, now)
+	case !r.unbounded():
+		return c.between(r.Since, r.Until)
+	}
+	switch Period(r.By) {
+	case ByMonth, ByTotal:
+		return span{}, nil
+	case ByHour:
+		return span{c.start(ByDay, now), c.next(ByDay, now)}, nil
+	}
+	return span{c.start(ByMonth, now), c.next(ByMonth, now)}, nil
+}
+
+// ReportUsage makes the report that the request asks for. A request that can't
+// be followed is a [UsageRequestError].
+func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, limits UsageLimits, now time.Time) (*UsageReport, error) {
+	// No period begins before its own beginning: the answer is the calendar.
+	recorded, err := source.Usage(ctx, UsageQuery{By: ByMonth, Since: now, Until: now})
+	if err != nil {
+		return nil, err
+	}
+	plan, err := request.plan(Calendar{recorded.Zone, recorded.MonthDay}, now)
+	if err != nil {
+		return nil, &UsageRequestError{err}
+	}
+	if err := plan.findSelected(ctx, source); err != nil {
+		return nil, err
+	}
+	usage, err := plan.ask(ctx, source, plan.query)
+	if err != nil {
+		return nil, err
+	}
+	report := plan.report(usage, now)
+	if err := plan.addLimits(ctx, source, report, limits); err != nil {
+		return nil, err
+	}
+	if request.Course {
+		err = plan.addCourse(ctx, source, report)
+	}
+	return report, err
+}
+
+// findSelected checks that there are such clients and ports.
+func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error {
+	if len(p.labels)+len(p.query.Ports) == 0 {
+		return nil
+	}
+	clients, err := source.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	for _, port := range p.query.Ports {
+		if !slices.ContainsFunc(clients, func(client PortClient) bool { return client.Port == port }) {
+			return &UsageRequestError{fmt.Errorf("port %d was never counted: see ssmonitor client list", port)}
+		}
+	}
+	var known []string
+	for _, client := range clients {
+		known = append(known, ClientUsage{Client: client.Name, Ports: []uint16{client.Port}}.Label())
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for i, label := range p.labels {
+		if !slices.Contains(known, label) {
+			p.labels[i] = portPrefix + label // as in --client 20000
+		}
+		if !slices.Contains(known, p.labels[i]) {
+			return &UsageRequestError{unknownClient(label, known)}
+		}
+	}
+	return nil
+}
+
+// unknownClient names those whose names are nearest.
+func unknownClient(label string, known []string) error {
+	if len(known) == 0 {
+		return fmt.Errorf("client %q: no usage of any client is recorded yet", label)
+	}
+	distances := make(map[string]int, len(known))
+	for _, name := range known {
+		distances[name] = distance(strings.ToLower(label), strings.ToLower(name))
+	}
+	slices.SortStableFunc(known, func(a, b string) int { return cmp.Compare(distances[a], distances[b]) })
+	const most = 3
+	return fmt.Errorf("client %q is not known: the nearest of %d are %s; see ssmonitor client list",
+		label, len(known), strings.Join(known[:min(most, len(known))], ", "))
+}
+
+// distance is that of Levenshtein: how many characters to insert, remove or
+// replace.
+func distance(a, b string) int {
+	from, to := []rune(a), []rune(b)
+	row := make([]int, len(to)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i, r := range from {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range to {
+			changed := diagonal
+			if r != to[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(to)]
+}
+
+// ask queries the source for the clients of the plan. In a query the number of
+// a port stands for a client without a name; a client whose name is that number
+// is sorted out here.
+func (p *usagePlan) ask(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
+	query.Clients = nil
+	for _, label := range p.labels {
+		query.Clients = append(query.Clients, strings.TrimPrefix(label, portPrefix))
+	}
+	usage, err := source.Usage(ctx, query)
+	if err != nil || len(p.labels) == 0 {
+		return usage, err
+	}
+	selected := *usage
+	selected.Rows = slices.DeleteFunc(slices.Clone(usage.Rows), func(row UsageRow) bool {
+		return !slices.Contains(p.labels, ClientUsage{Client: row.Client, Ports: []uint16{row.Port}}.Label())
+	})
+	return &selected, nil
+}
+
+// report does the arithmetic.
+func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
+	report := &UsageReport{
+		By: p.query.By, Since: p.query.Since, Until: p.query.Until, Now: now, Sort: p.order,
+		Zone: p.calendar.Zone, MonthDay: p.calendar.MonthDay,
+		Periods: usagePeriods(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
+	}
+	for i := range report.Periods {
+		period := &report.Periods[i]
+		period.Start, period.End = period.Start.In(report.Zone), period.End.In(report.Zone)
+		report.In, report.Out = report.In.Plus(period.In), report.Out.Plus(period.Out)
+		period.arrange(p.order, p.top)
+	}
+	report.Whole.arrange(p.order, p.top)
+	if len(report.Periods) > 0 && p.query.By != ByTotal {
+		until := now
+		if !p.query.Until.IsZero() && p.query.Until.Before(now) {
+			until = p.query.Until
+		}
+		report.Periods = p.calendar.fill(report.Periods, p.query.By, report.Periods[0].Start, until)
+	}
+	return report
+}
+
+// gaps returns those that touch the time of the report.
+func (p *usagePlan) gaps(gaps []UsageGap) []UsageGap {
+	return slices.DeleteFunc(slices.Clone(gaps), func(gap UsageGap) bool {
+		return gap.Until.Before(p.query.Since) || !p.query.Until.IsZero() && !gap.Since.Before(p.query.Until)
+	})
+}
+
+// addLimits adds the limits of the months that the report touches. A limit is
+// for all of a client's ports and the whole month, whatever the report shows.
+func (p *usagePlan) addLimits(ctx context.Context, source UsageSource, report *UsageReport, limits UsageLimits) error {
+	if !limits.Any() {
+		return nil
+	}
+	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
+	usage, err := p.ask(ctx, source, UsageQuery{By: ByMonth, Since: months.since, Until: months.until})
+	if err != nil {
+		return fmt.Errorf("comparing usage with the limits: %w", err)
+	}
+	report.Limits = LimitStates(usage, limits)
+	return nil
+}
+
+// A chart has a bar per hour for up to four days, a bar per day for up to a
+// quarter, and else one per month.
+const (
+	mostHourBars = 4 * 24 * time.Hour
+	mostDayBars  = 92 * 24 * time.Hour
+)
+
+// addCourse adds the periods of a chart over the time of the report.
+func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *UsageReport) error {
+	c := p.calendar
+	bounds := p.courseBounds(c, report)
+	if !bounds.since.Before(bounds.until) {
+		return nil
+	}
+	query := p.query
+	hourly := p.query.By == ByHour || p.query.By == ByTotal
+	switch length := bounds.until.Sub(bounds.since); {
+	case hourly && length <= mostHourBars:
+		query.By = ByHour
+	case length <= mostDayBars:
+		query.By = ByDay
+	default:
+		query.By = ByMonth
+	}
+	bounds = c.widen(bounds, query.By)
+	query.Since, query.Until = bounds.since, bounds.until
+	usage, err := p.ask(ctx, source, query)
+	if err != nil {
+		return fmt.Errorf("dividing the usage by %s: %w", query.By, err)
+	}
+	course := usagePeriods(usage.Rows)
+	for i := range course {
+		course[i].Start, course[i].End = course[i].Start.In(c.Zone), course[i].End.In(c.Zone)
+		course[i].arrange(SortUsage, 0)
+	}
+	report.CourseBy, report.Course = query.By, c.fill(course, query.By, bounds.since, bounds.until)
+	return nil
+}
+
+// courseBounds returns the time asked for, without the months before the first
+// recorded usage and after the running one.
+func (p *usagePlan) courseBounds(c Calendar, report *UsageReport) span {
+	if len(report.Whole.Clients) == 0 {
+		return span{}
+	}
+	recorded := c.widen(span{report.Periods[0].Start, report.Now}, ByMonth)
+	if p.query.Since.After(recorded.since) {
+		recorded.since = p.query.Since
+	}
+	if !p.query.Until.IsZero() && p.query.Until.Before(recorded.until) {
+		recorded.until = p.query.Until
+	}
+	return recorded
+}

@@ -1,0 +1,206 @@
+package accounting
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func mustZone(t testing.TB, name string) *time.Location {
+	t.Helper()
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zone
+}
+
+func mustTime(t testing.TB, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestCalendar(t *testing.T) {
+	tests := []struct {
+		name, zone string
+		monthDay   int
+		by         Period
+		at         string
+		start, end string
+	}{
+		{"hour", "UTC", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T16:00:00Z", "2026-11-24T17:00:00Z"},
+		{"hour in Tehran", "Asia/Tehran", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T15:30:00Z", "2026-11-24T16:30:00Z"},
+		{"hour in Kathmandu", "Asia/Kathmandu", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T16:15:00Z", "2026-11-24T17:15:00Z"},
+		{"hour before 1970", "Asia/Kolkata", 1, ByHour, "1969-12-31T10:00:00Z", "1969-12-31T09:30:00Z", "1969-12-31T10:30:00Z"},
+		{"day in Tehran", "Asia/Tehran", 1, ByDay, "2026-11-24T21:00:00Z", "2026-11-24T20:30:00Z", "2026-11-25T20:30:00Z"},
+		{"day of 23 hours", "Europe/Berlin", 1, ByDay, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
+		{"day of 25 hours", "Europe/Berlin", 1, ByDay, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"},
+		{"day without midnight", "America/Havana", 1, ByDay, "2026-03-08T12:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"},
+		{"day with midnight twice", "America/Havana", 1, ByDay, "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"},
+		{"day before one that was skipped", "Pacific/Apia", 1, ByDay, "2011-12-30T00:00:00Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"},
+		{"month", "UTC", 1, ByMonth, "2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"},
+		{"month before its day", "UTC", 15, ByMonth, "2027-01-14T23:59:59Z", "2026-12-15T00:00:00Z", "2027-01-15T00:00:00Z"},
+		{"month on its day", "UTC", 15, ByMonth, "2027-01-15T00:00:00Z", "2027-01-15T00:00:00Z", "2027-02-15T00:00:00Z"},
+		{"month of 28 days", "UTC", 28, ByMonth, "2027-02-28T00:00:00Z", "2027-02-28T00:00:00Z", "2027-03-28T00:00:00Z"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := Calendar{mustZone(t, test.zone), test.monthDay}
+			at := mustTime(t, test.at)
+			start, end := c.start(test.by, at), c.next(test.by, at)
+			if !start.Equal(mustTime(t, test.start)) || !end.Equal(mustTime(t, test.end)) {
+				t.Errorf("got %s to %s, want %s to %s", start.UTC(), end.UTC(), test.start, test.end)
+			}
+		})
+	}
+}
+
+// TestCalendarCoversTime walks 30 years: periods follow each other without a
+// hole, and begin where the ones of their own first instant do.
+func TestCalendarCoversTime(t *testing.T) {
+	for _, name := range []string{"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/Havana", "Atlantic/Azores", "Pacific/Apia", "Asia/Beirut"} {
+		for _, by := range []Period{ByDay, ByMonth} {
+			c := Calendar{mustZone(t, name), 7}
+			at := c.start(by, mustTime(t, "2000-01-01T00:00:00Z"))
+			for at.Year() < 2030 {
+				next := c.next(by, at)
+				if !next.After(at) {
+					t.Fatalf("%s: %s after %s is %s", name, by, at, next)
+				}
+				if start := c.start(by, next.Add(-time.Second)); !start.Equal(at) {
+					t.Fatalf("%s: the %s before %s begins %s, want %s", name, by, next, start, at)
+				}
+				at = next
+			}
+		}
+	}
+}
+
+func TestUsageSpan(t *testing.T) {
+	now := "2026-11-24T16:17:24Z"
+	tests := []struct {
+		name         string
+		request      UsageRequest
+		since, until string // empty: no bound
+		by           Period
+	}{
+		{"nothing", UsageRequest{}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
+		{"by month", UsageRequest{By: "month"}, "", "", ByMonth},
+		{"by total", UsageRequest{By: "total"}, "", "", ByTotal},
+		{"by day", UsageRequest{By: "day"}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByDay},
+		{"by hour", UsageRequest{By: "hour"}, "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z", ByHour},
+		{"since a month", UsageRequest{Since: "2026-10"}, "2026-10-01T00:00:00Z", "", ByTotal},
+		{"until a month", UsageRequest{Until: "2026-10"}, "", "2026-11-01T00:00:00Z", ByTotal},
+		{"one month", UsageRequest{Since: "2026-02", Until: "2026-02"}, "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
+		{"one day", UsageRequest{Since: "2026-02-28", Until: "2026-02-28"}, "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
+		{"leap day", UsageRequest{Since: "2028-02-29"}, "2028-02-29T00:00:00Z", "", ByTotal},
+		{"times", UsageRequest{Since: "2026-11-24T10:00:00+01:00", Until: "2026-11-24T10:00"}, "2026-11-24T09:00:00Z", "2026-11-24T10:00:00Z", ByTotal},
+		{"time with a space", UsageRequest{Since: "2026-11-24 10:00:00"}, "2026-11-24T10:00:00Z", "", ByTotal},
+		{"widened to hours", UsageRequest{Since: "2026-11-24T10:20", Until: "2026-11-24T10:40"}, "2026-11-24T10:00:00Z", "2026-11-24T11:00:00Z", ByTotal},
+		{"widened to months", UsageRequest{By: "month", Since: "2026-10-20", Until: "2026-11-02"}, "2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
+		{"last hours", UsageRequest{Last: "24h"}, "2026-11-23T17:00:00Z", "2026-11-24T17:00:00Z", ByTotal},
+		{"last days", UsageRequest{Last: "7d", By: "day"}, "2026-11-18T00:00:00Z", "2026-11-25T00:00:00Z", ByDay},
+		{"last weeks", UsageRequest{Last: "2w"}, "2026-11-11T00:00:00Z", "2026-11-25T00:00:00Z", ByTotal},
+		{"last months", UsageRequest{Last: "12mo"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
+		{"last years", UsageRequest{Last: "1y"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			plan, err := test.request.plan(Calendar{time.UTC, 1}, mustTime(t, now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := [2]string{bound(plan.query.Since), bound(plan.query.Until)}
+			if want := [2]string{test.since, test.until}; got != want || plan.query.By != test.by {
+				t.Errorf("got %q by %s, want %q by %s", got, plan.query.By, want, test.by)
+			}
+		})
+	}
+}
+
+func bound(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func TestUsageMonthDay(t *testing.T) {
+	plan, err := UsageRequest{Since: "2026-11", Until: "2026-11"}.plan(Calendar{mustZone(t, "Asia/Tehran"), 15}, mustTime(t, "2026-11-24T00:00:00Z"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := bound(plan.query.Since) + " " + bound(plan.query.Until)
+	if want := "2026-11-14T20:30:00Z 2026-12-14T20:30:00Z"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestUsageRequestErrors(t *testing.T) {
+	tests := []struct {
+		name    string
+		request UsageRequest
+		want    string
+	}{
+		{"month 13", UsageRequest{Since: "2026-13"}, `since "2026-13": month 13: want 01 to 12`},
+		{"month 0", UsageRequest{Until: "2026-00-01"}, `until "2026-00-01": month 00: want 01 to 12`},
+		{"day 31", UsageRequest{Since: "2026-11-31"}, `since "2026-11-31": day 31: November 2026 has 30 days`},
+		{"day 0", UsageRequest{Since: "2026-11-00"}, `day 00: November 2026 has 30 days`},
+		{"no leap year", UsageRequest{Since: "2027-02-29"}, "February 2027 has 28 days"},
+		{"year", UsageRequest{Since: "0001-02"}, "year 0001: want 1970 to 2200"},
+		{"word", UsageRequest{Since: "yesterday"}, "want a month (2026-11)"},
+		{"short", UsageRequest{Since: "2026-1-2"}, "want a month (2026-11)"},
+		{"sign", UsageRequest{Since: "2026-+1"}, "want a month (2026-11)"},
+		{"clock", UsageRequest{Since: "2026-11-24T25:00"}, "want a month (2026-11)"},
+		{"clock of a month", UsageRequest{Since: "2026-11T10:00"}, "want a month (2026-11)"},
+		{"since after until", UsageRequest{Since: "2026-11", Until: "2026-10"}, `since "2026-11" is not before until "2026-10"`},
+		{"since is until", UsageRequest{Since: "2026-11-24T10:00", Until: "2026-11-24T10:00"}, "is not before until"},
+		{"last and since", UsageRequest{Last: "7d", Since: "2026"}, "want it without since and until"},
+		{"last of minutes", UsageRequest{Last: "5m"}, `last "5m": want a number of hours`},
+		{"last of nothing", UsageRequest{Last: "0d"}, `last "0d": want 1 to 36600d`},
+		{"last too long", UsageRequest{Last: "101y"}, `want 1 to 100y`},
+		{"last without a number", UsageRequest{Last: "mo"}, "want a number of hours"},
+		{"negative last", UsageRequest{Last: "-7d"}, "want a number of hours"},
+		{"period", UsageRequest{By: "week"}, `period "week": want hour, day, month or total`},
+		{"sort", UsageRequest{Sort: "size"}, `sort "size": want usage, name, in or out`},
+		{"top", UsageRequest{Top: "0"}, `top "0": want a number from 1`},
+		{"top of letters", UsageRequest{Top: "ten"}, `top "ten": want a number from 1`},
+		{"port 0", UsageRequest{Ports: []string{"0"}}, `port "0": want a number from 1 to 65535`},
+		{"port", UsageRequest{Ports: []string{"65536"}}, `port "65536": want a number from 1 to 65535`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := test.request.plan(Calendar{time.UTC, 1}, mustTime(t, "2026-11-24T16:17:24Z"))
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+func FuzzUsageSpan(f *testing.F) {
+	for _, text := range []string{"2026-11", "2026-11-24", "2026-11-24T16:00:00Z", "2026-11-24 16:00", "24h", "3mo", "1y", "9999-12"} {
+		f.Add(text, text, text, uint8(1))
+	}
+	zones := []*time.Location{time.UTC, mustZone(f, "Asia/Kathmandu"), mustZone(f, "America/Havana")}
+	now := mustTime(f, "2026-11-24T16:17:24Z")
+	f.Fuzz(func(t *testing.T, since, until, last string, day uint8) {
+		c := Calendar{zones[int(day)%len(zones)], int(day)%28 + 1}
+		for _, request := range []UsageRequest{{Since: since, Until: until}, {Last: last}, {Since: since, By: "month"}, {Last: last, By: "day"}} {
+			plan, err := request.plan(c, now)
+			if err != nil {
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("%+v: the error has lines: %v", request, err)
+				}
+				continue
+			}
+			if s, u := plan.query.Since, plan.query.Until; !s.IsZero() && !u.IsZero() && !s.Before(u) {
+				t.Errorf("%+v: %s is not before %s", request, s, u)
+			}
+		}
+	})
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/integration/portlist"
+	"ssmonitor/output"
+)
+
+func clientCommand(open openHistory) *cli.Command {
+	return &cli.Command{
+		Name:  "client",
+		Usage: "list the clients that usage belongs to, or give a port to another one",
+		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port\n" +
+			"20000=alicia) is the same client. When another person gets the port, `client new` begins a new\n" +
+			"history for it, and that of the client before stays as it is.\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor client list\n" +
+			"   ssmonitor client new 20000 dave",
+		Subcommands: []*cli.Command{
+			{
+				Name: "list", Usage: "list the clients, with the time for which each had its port",
+				Description:  "Example:\n\n   ssmonitor client list",
+				Flags:        []cli.Flag{stateFlag(), configFlag()},
+				OnUsageError: onUsageError,
+				Action:       func(c *cli.Context) error { return listClients(c, open) },
+			},
+			{
+				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
+				Description:  "Example:\n\n   ssmonitor client new 20000 dave",
+				Flags:        []cli.Flag{stateFlag(), configFlag()},
+				OnUsageError: onUsageError,
+				Action:       func(c *cli.Context) error { return newClient(c, open) },
+			},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return wrongUsage(fmt.Errorf("there is no command client %q: want list or new", c.Args().First()))
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
+	}
+}
+
+func listClients(c *cli.Context, open openHistory) error {
+	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+		return err
+	}
+	clients, err := open(stateDirectory(c)).Clients(c.Context)
+	if err != nil {
+		return historyError(err)
+	}
+	return output.WriteClientTable(c.App.Writer, clients)
+}
+
+func newClient(c *cli.Context, open openHistory) error {
+	if c.NArg() != 2 {
+		return wrongUsage(fmt.Errorf("want a port and a name, as in ssmonitor client new 20000 dave, have %d arguments", c.NArg()))
+	}
+	if err := applyConfig(c); err != nil {
+		return err
+	}
+	ports, err := portlist.ParseSpec(c.Args().Get(0) + "=" + c.Args().Get(1))
+	if err != nil {
+		return wrongUsage(err)
+	}
+	if len(ports) != 1 {
+		return wrongUsage(fmt.Errorf("ports %q: want one port", c.Args().Get(0)))
+	}
+	port := ports[0]
+	if err := open(stateDirectory(c)).NewClient(port.Number, port.Name); err != nil {
+		return historyError(fmt.Errorf("giving port %d to %s: %w", port.Number, port.Name, err))
+	}
+	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from now on.\n", port.Number, port.Name)
+	return nil
+}

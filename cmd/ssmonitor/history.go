@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
+)
+
+// history is the recorded usage, as the commands need it.
+type history interface {
+	accounting.UsageSource
+	// NewClient gives the port to another client from now on. The usage so far
+	// stays with the one before.
+	NewClient(port uint16, name string) error
+}
+
+// openHistory returns the recorded usage in a state directory.
+type openHistory func(directory string) history
+
+// savedHistory is the recorded usage in a state directory. Each call opens the
+// database by itself, so that none delays a save.
+type savedHistory struct{ directory string }
+
+func openSavedHistory(directory string) history { return savedHistory{directory} }
+
+func (h savedHistory) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+	return store.Usage(h.directory, query)
+}
+
+func (h savedHistory) Clients(context.Context) ([]accounting.PortClient, error) {
+	return store.Clients(h.directory)
+}
+
+func (h savedHistory) NewClient(port uint16, name string) error {
+	return store.NewClient(h.directory, port, name, time.Now())
+}
+
+// historyError adds what to do about it to the reason why the usage can't be
+// read or changed.
+func historyError(err error) error {
+	switch {
+	case errors.As(err, new(*accounting.UsageRequestError)):
+		return wrongUsage(err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: become root, or, to read, a member of the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
+	}
+	return err
+}
+
+func warnFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "warn", EnvVars: environment("warn"),
+		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
+	}
+}
+
+// usageLimits returns what --warn says.
+func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
+	limits, err := accounting.ParseUsageLimits(c.StringSlice("warn"))
+	return limits, wrongUsage(err)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// limitCheck logs the clients that cross their limit of the month.
+type limitCheck struct {
+	limits   accounting.UsageLimits
+	calendar accounting.Calendar
+	history  history
+	log      *slog.Logger
+	watch    *accounting.LimitWatch
+	checked  time.Time // LastSave of the last check
+	fault    accounting.Fault
+}
+
+// begin remembers who is over the limit already. It is called before the first
+// reading.
+func (l *limitCheck) begin(ctx context.Context) {
+	var saved *accounting.Usage
+	if l.limits.Any() {
+		saved, _ = l.runningMonth(ctx) // before the first save there is none
+	}
+	l.watch = accounting.NewLimitWatch(l.limits, saved)
+}
+
+// check looks at the usage if it was saved since the last check.
+func (l *limitCheck) check(ctx context.Context, saved time.Time) {
+	if !l.limits.Any() || saved.Equal(l.checked) {
+		return
+	}
+	l.checked = saved
+	months, err := l.runningMonth(ctx)
+	if l.fault.Observe(err) == accounting.FaultRaised {
+		l.log.Error("the usage can't be compared with its limits", "error", err)
+	}
+	if err != nil {
+		return
+	}
+	for _, state := range l.watch.Crossed(months) {
+		l.log.Warn("a client has used more than its limit of the month",
+			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
+	}
+}
+
+func (l *limitCheck) runningMonth(ctx context.Context) (*accounting.Usage, error) {
+	start, _ := l.calendar.Bounds(accounting.ByMonth, time.Now())
+	return l.history.Usage(ctx, accounting.UsageQuery{By: accounting.ByMonth, Since: start})
+}

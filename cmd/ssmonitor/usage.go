@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/output"
+)
+
+func usageCommand(open openHistory) *cli.Command {
+	return &cli.Command{
+		Name:  "usage",
+		Usage: "who used how much: by hour, day, month or in total",
+		Description: "usage reports what each client received and sent, the running month if nothing else is asked for.\n" +
+			"It works while the agent runs and while it does not, for root and the group " + socketGroup + ".\n\n" +
+			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an\n" +
+			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is\n" +
+			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years.\n" +
+			"Without a time, --by day is the running month, --by hour today, and --by month and --by total are\n" +
+			"all of the time. A client that has no name is called by its port: 20000 or \"port 20000\".\n\n" +
+			"In the file of --config, warn is one limit for all clients, a list, or a map of clients and limits:\n" +
+			"\"warn: 100GB\", \"warn: [100GB, alice=50GB, bob=none]\" or \"warn: {alice: 50GB}\".\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor usage\n" +
+			"   ssmonitor usage --last 7d --top 10\n" +
+			"   ssmonitor usage --by day --client alice --client bob\n" +
+			"   ssmonitor usage --by month --since 2026-01 --format csv\n" +
+			"   ssmonitor usage --since 2026-10 --format html --output october.html",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "by", Usage: "report each `hour|day|month`, or the total", DefaultText: "total"},
+			&cli.StringFlag{Name: "since", Usage: "begin with this `TIME`"},
+			&cli.StringFlag{Name: "until", Usage: "end with this `TIME`"},
+			&cli.StringFlag{Name: "last", Usage: "report the last `TIME`, such as 24h, 7d, 4w, 3mo or 1y"},
+			&cli.StringSliceFlag{Name: "client", Usage: "report only the client with this `NAME`, repeatable"},
+			&cli.StringSliceFlag{Name: "port", Usage: "report only the port with this `NUMBER`, repeatable"},
+			&cli.StringFlag{Name: "top", Usage: "show the `NUMBER` of clients with the largest usage, and the others as one"},
+			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(accounting.SortUsage)},
+			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
+			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced as a whole", TakesFile: true, DefaultText: "the terminal"},
+			warnFlag(), stateFlag(), configFlag(),
+		},
+		Action: func(c *cli.Context) error { return usage(c, open, time.Now()) },
+	}
+}
+
+// The formats of a report.
+const (
+	formatTable = "table"
+	formatCSV   = "csv"
+	formatJSON  = "json"
+	formatHTML  = "html"
+)
+
+func usage(c *cli.Context, open openHistory, now time.Time) error {
+	// The key port of the settings is for setup and run.
+	if err := errors.Join(noArguments(c), applyConfig(c, "port")); err != nil {
+		return err
+	}
+	limits, err := usageLimits(c)
+	if err != nil {
+		return err
+	}
+	write, err := usageWriter(c)
+	if err != nil {
+		return err
+	}
+	report, err := accounting.ReportUsage(c.Context, open(stateDirectory(c)), accounting.UsageRequest{
+		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
+		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
+		Course: c.String("format") == formatHTML,
+	}, limits, now)
+	if err != nil {
+		return historyError(err)
+	}
+	return writeUsage(c, func(w io.Writer) error { return write(w, report) })
+}
+
+// usageWriter returns what writes the format.
+func usageWriter(c *cli.Context) (func(io.Writer, *accounting.UsageReport) error, error) {
+	switch format := c.String("format"); format {
+	case formatTable:
+		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
+		return func(w io.Writer, report *accounting.UsageReport) error {
+			return output.WriteUsageTable(w, report, colored)
+		}, nil
+	case formatCSV:
+		return output.WriteUsageCSV, nil
+	case formatJSON:
+		return output.WriteUsageJSON, nil
+	case formatHTML:
+		return output.WriteUsageHTML, nil
+	default:
+		return nil, wrongUsage(fmt.Errorf("format %q: want table, csv, json or html", format))
+	}
+}
+
+// showsColors reports whether w is a terminal that colours are wanted on
+// (https://no-color.org).
+func showsColors(w io.Writer, lookup func(string) string) bool {
+	if checked, wrapped := w.(*checkedWriter); wrapped {
+		w = checked.Writer
+	}
+	file, isFile := w.(*os.File)
+	if !isFile || lookup("NO_COLOR") != "" || lookup("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// writeUsage writes to --output, so that readers of the file never see a part
+// of it, or to the command's writer.
+func writeUsage(c *cli.Context, write func(io.Writer) error) error {
+	path := c.String("output")
+	if path == "" {
+		return write(c.App.Writer)
+	}
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("writing the usage: %w", err)
+	}
+	defer file.Cleanup() //nolint:errcheck // It was replaced, or the first error says why not.
+	if err := write(file); err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("writing the usage: %w", err)
+	}
+	return nil
+}

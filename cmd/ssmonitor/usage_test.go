@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+)
+
+// fakeHistory has two clients, with usage in the running month.
+type fakeHistory struct {
+	directory string
+	given     string // by NewClient
+	err       error  // of every method
+}
+
+func (h *fakeHistory) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+	now := time.Now().UTC()
+	start := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	usage := &accounting.Usage{Query: query, Zone: time.UTC, MonthDay: 1}
+	for i, name := range []string{"alice", "bob"} {
+		usage.Rows = append(usage.Rows, accounting.UsageRow{
+			Start: start, End: start.AddDate(0, 1, 0), Client: name, Port: uint16(20000 + i), Protocol: accounting.TCP,
+			In: accounting.Count{Packets: 1, Bytes: 1000}, Out: accounting.Count{Packets: 2, Bytes: uint64(3000 * (i + 1))},
+		})
+	}
+	return usage, h.err
+}
+
+func (h *fakeHistory) Clients(context.Context) ([]accounting.PortClient, error) {
+	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: "alice"}}, h.err
+}
+
+func (h *fakeHistory) NewClient(port uint16, name string) error {
+	h.given = fmt.Sprintf("%d %s", port, name)
+	return h.err
+}
+
+func (h *fakeHistory) open(directory string) history {
+	h.directory = directory
+	return h
+}
+
+// callUsage runs the command line with the commands of usage.
+func callUsage(t *testing.T, h *fakeHistory, arguments ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, failure bytes.Buffer
+	checked := &checkedWriter{Writer: &out}
+	err := newApp(checked, &failure, h.open).RunContext(t.Context(), append([]string{"ssmonitor"}, arguments...))
+	status = exitStatus(err, checked, &failure)
+	return status, out.String(), failure.String()
+}
+
+func writeSettings(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestUsageCommand(t *testing.T) {
+	h := &fakeHistory{}
+	status, stdout, stderr := callUsage(t, h, "usage", "--state", "/somewhere/else", "--config", writeSettings(t,
+		"port: [20000=alice]\nzone: Asia/Kathmandu\nmonth-day: 15\nkeep-hours: 90d\nwarn: {alice: 3kB, 20001: 1GB}\n"))
+	if status != exitDone || stderr != "" || h.directory != "/somewhere/else" {
+		t.Errorf("status %d, said %q, opened %q", status, stderr, h.directory)
+	}
+	for _, want := range []string{"bob          1.00 kB    6.00 kB    7.00 kB   63.6%", "Over the monthly limit:\n  alice", "4.00 kB of 3 kB"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("it lacks %q:\n%s", want, stdout)
+		}
+	}
+	if strings.Contains(stdout, "\x1b") {
+		t.Errorf("it has colours:\n%q", stdout)
+	}
+}
+
+func TestUsageFormats(t *testing.T) {
+	for format, want := range map[string]string{"csv": "type,start,end,client", "json": `"by": "month"`, "html": "<!DOCTYPE html>", "table": "CLIENT"} {
+		path := filepath.Join(t.TempDir(), "report")
+		none := writeSettings(t, "")
+		status, stdout, stderr := callUsage(t, &fakeHistory{}, "usage", "--format", format, "--config", none)
+		if status != exitDone || !strings.Contains(stdout, want) {
+			t.Errorf("%s: status %d, said %q, printed\n%s", format, status, stderr, stdout)
+		}
+		status, silent, stderr := callUsage(t, &fakeHistory{}, "usage", "--format", format, "--config", none, "--output", path)
+		written, err := os.ReadFile(path)
+		if status != exitDone || silent != "" || err != nil || format != "html" && string(written) != stdout {
+			t.Errorf("%s to a file: status %d, said %q, printed %q, wrote\n%s", format, status, stderr, silent, written)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: %v, %v", format, info.Mode(), err)
+		}
+	}
+}
+
+func TestWrongUsageOfUsage(t *testing.T) {
+	none := writeSettings(t, "")
+	newer := errors.New("ssmonitor.db has schema 7, this ssmonitor knows 1: update it")
+	tests := []struct {
+		name      string
+		err       error
+		arguments []string
+		status    int
+		says      string
+	}{
+		{"unknown client", nil, []string{"usage", "--client", "alicia"}, exitUsage, `client "alicia" is not known: the nearest of 2 are alice, bob`},
+		{"since after until", nil, []string{"usage", "--since", "2026-11", "--until", "2026-10"}, exitUsage, `since "2026-11" is not before until "2026-10"`},
+		{"month 13", nil, []string{"usage", "--since", "2026-13"}, exitUsage, "month 13: want 01 to 12"},
+		{"format", nil, []string{"usage", "--format", "xml"}, exitUsage, `format "xml": want table, csv, json or html`},
+		{"argument", nil, []string{"usage", "alice"}, exitUsage, `"alice" is not expected here`},
+		{"warn", nil, []string{"usage", "--warn", "alice=much"}, exitUsage, `warn "alice=much": size "much"`},
+		{"warn in the settings", nil, []string{"usage", "--config", writeSettings(t, "warn: {alice: [1GB]}\n")}, exitUsage, "key warn: want a limit, a list of limits, or a map"},
+		{"no rights", fmt.Errorf("opening ssmonitor.db: %w", fs.ErrPermission), []string{"usage"}, exitFailed, "usermod --append --groups ssmonitor USER"},
+		{"newer schema", newer, []string{"usage"}, exitFailed, newer.Error()},
+		{"no directory for the output", nil, []string{"usage", "--output", "/nowhere/at/all"}, exitFailed, "/nowhere/at"},
+		{"new without a name", nil, []string{"client", "new", "20000"}, exitUsage, "want a port and a name"},
+		{"new for a port that is none", nil, []string{"client", "new", "0", "dave"}, exitUsage, "0"},
+		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
+		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
+		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "become root"},
+		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
+		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command client "old"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("SSMONITOR_CONFIG", none)
+			status, stdout, stderr := callUsage(t, &fakeHistory{err: test.err}, test.arguments...)
+			if status != test.status || !strings.Contains(stderr, test.says) || stdout != "" || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("status %d, said %q and printed %q; want status %d and %q", status, stderr, stdout, test.status, test.says)
+			}
+		})
+	}
+}
+
+func TestClientCommand(t *testing.T) {
+	t.Setenv("SSMONITOR_CONFIG", writeSettings(t, ""))
+	h := &fakeHistory{}
+	status, stdout, stderr := callUsage(t, h, "client", "new", "20000", "Dave Doe")
+	if status != exitDone || h.given != "20000 Dave Doe" || stdout != "Port 20000 belongs to Dave Doe from now on.\n" {
+		t.Errorf("status %d, said %q, printed %q, gave %q", status, stderr, stdout, h.given)
+	}
+	status, stdout, stderr = callUsage(t, h, "client", "list")
+	if want := " PORT  NAME   SINCE             UNTIL\n20000  alice\n20001  bob\n"; status != exitDone || stdout != want {
+		t.Errorf("status %d, said %q, printed %q", status, stderr, stdout)
+	}
+	for _, arguments := range [][]string{{"usage", "--help"}, {"client", "--help"}, {"client", "new", "--help"}, {"client", "list", "--help"}, {"client"}} {
+		if status, help, stderr := callUsage(t, h, arguments...); status != exitDone || !strings.Contains(help, "Example") && len(arguments) > 1 || help == "" {
+			t.Errorf("%q: status %d, said %q, printed\n%s", arguments, status, stderr, help)
+		}
+	}
+}
+
+func TestWarnInSettings(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"one limit", "warn: 3kB\n", "alice"},
+		{"a list", "warn: [100GB, alice=3kB]\n", "alice"},
+		{"a map", "warn:\n  alice: 3kB\n", "alice"},
+		{"nobody", "warn: [3kB, alice=none, bob=1GB]\n", "Nobody is over"},
+	}
+	for _, test := range tests {
+		status, stdout, stderr := callUsage(t, &fakeHistory{}, "usage", "--client", "alice", "--client", "bob", "--config", writeSettings(t, test.text))
+		_, limits, _ := strings.Cut(stdout, "100.0%")
+		if status != exitDone || !strings.Contains(limits, test.want) {
+			t.Errorf("%s: status %d, said %q, printed\n%s", test.name, status, stderr, stdout)
+		}
+	}
+}
+
+func TestParseKeep(t *testing.T) {
+	if got := len(retentionFlags()); got != 2 {
+		t.Errorf("%d flags", got)
+	}
+	for text, want := range map[string]time.Duration{defaultKeepHours: 90 * 24 * time.Hour, defaultKeepDays: 730 * 24 * time.Hour, "12w": 84 * 24 * time.Hour, "1d": 24 * time.Hour, "100y": 36500 * 24 * time.Hour} {
+		if got, err := parseKeep("keep-days", text); err != nil || got != want {
+			t.Errorf("%q: got %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0d", "d", "90", "-1d", "101y", "1.5y", "1wd", "3mo", "65536y", "90D"} {
+		if got, err := parseKeep("keep-days", text); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "want a time from 1d to 100y") {
+			t.Errorf("%q: got %s, %v", text, got, err)
+		}
+	}
+}
+
+func TestUsageCalendar(t *testing.T) {
+	calendar := func(settings string, arguments ...string) (zone *time.Location, day int, err error) {
+		app := &cli.App{Flags: append(calendarFlags(), configFlag()), Action: func(c *cli.Context) error {
+			c.Command.Flags = c.App.Flags
+			if err := applyConfig(c); err != nil {
+				return err
+			}
+			zone, day, err = usageCalendar(c)
+			return err
+		}, ExitErrHandler: func(*cli.Context, error) {}, Writer: &bytes.Buffer{}}
+		err = app.RunContext(t.Context(), append([]string{"run", "--config", writeSettings(t, settings)}, arguments...))
+		return zone, day, err
+	}
+	if zone, day, err := calendar("zone: Asia/Kathmandu\nmonth-day: 15\n"); err != nil || zone.String() != "Asia/Kathmandu" || day != 15 {
+		t.Errorf("got %s, %d, %v", zone, day, err)
+	}
+	t.Setenv("TZ", "Asia/Tehran")
+	if zone, day, err := calendar(""); err != nil || zone.String() != "Asia/Tehran" || day != 1 {
+		t.Errorf("got %s, %d, %v", zone, day, err)
+	}
+	tests := []struct {
+		settings, want string
+		arguments      []string
+	}{
+		{"month-day: 31\n", "month-day 31: want 1 to 28", nil},
+		{"month-day: first\n", "key month-day", nil},
+		{"", "month-day 0: want 1 to 28", []string{"--month-day", "0"}},
+		{"", `zone "Asia/Teheran-": want a name`, []string{"--zone", "Asia/Teheran-"}},
+		{"", `zone "Local": want a name`, []string{"--zone", "Local"}},
+		{"", `zone "../etc/passwd": want a name`, []string{"--zone", "../etc/passwd"}},
+	}
+	for _, test := range tests {
+		if _, _, err := calendar(test.settings, test.arguments...); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q %q: got %v, want %s", test.settings, test.arguments, err, test.want)
+		}
+	}
+}
+
+func TestColorsOnlyOnATerminal(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/null", os.O_WRONLY, 0) // a character device, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = terminal.Close() }()
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	environment := func(variables ...string) func(string) string {
+		return func(name string) string {
+			for _, variable := range variables {
+				if value, found := strings.CutPrefix(variable, name+"="); found {
+					return value
+				}
+			}
+			return ""
+		}
+	}
+	if !showsColors(terminal, environment("TERM=xterm", "NO_COLOR=")) {
+		t.Error("no colours on a terminal")
+	}
+	if showsColors(terminal, environment("NO_COLOR=1")) || showsColors(terminal, environment("TERM=dumb")) ||
+		showsColors(file, environment()) || showsColors(&bytes.Buffer{}, environment()) {
+		t.Error("colours where there are to be none")
+	}
+}

@@ -1,0 +1,79 @@
+package output
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// usageColumns are the columns of the CSV. A line of type gap has its bytes in
+// columns of its own: they are part of a client's line already, so that sums
+// over a column stay right.
+var usageColumns = []string{
+	"type", "start", "end", "client", "ports",
+	"in_bytes", "in_packets", "out_bytes", "out_packets", "bytes",
+	"gap_in_bytes", "gap_out_bytes",
+}
+
+// WriteUsageCSV writes a header and a line per period and client, with the type
+// client; others sums those after the top, empty is a period without usage, and
+// gap a time whose history was lost. Numbers are exact, times RFC 3339.
+func WriteUsageCSV(w io.Writer, report *accounting.UsageReport) error {
+	out := csv.NewWriter(w)
+	lines := [][]string{usageColumns}
+	for _, period := range report.Periods {
+		start, end := csvTime(period.Start, report.Zone), csvTime(period.End, report.Zone)
+		if len(period.Clients) == 0 {
+			lines = append(lines, csvLine("empty", start, end, "", "", accounting.Count{}, accounting.Count{}))
+		}
+		for _, client := range period.Clients {
+			kind := "client"
+			if client.Others > 0 {
+				kind = "others"
+			}
+			lines = append(lines, csvLine(kind, start, end, csvText(client.Label()), portList(client.Ports), client.In, client.Out))
+		}
+	}
+	for _, gap := range report.Gaps {
+		lines = append(lines, []string{
+			"gap", csvTime(gap.Since, report.Zone), csvTime(gap.Until, report.Zone), "", "", "", "", "", "", "",
+			csvNumber(gap.In.Bytes), csvNumber(gap.Out.Bytes),
+		})
+	}
+	if err := out.WriteAll(lines); err != nil {
+		return fmt.Errorf("writing the usage as CSV: %w", err)
+	}
+	return nil
+}
+
+func csvLine(kind, start, end, client, ports string, in, out accounting.Count) []string {
+	return []string{
+		kind, start, end, client, ports,
+		csvNumber(in.Bytes), csvNumber(in.Packets), csvNumber(out.Bytes), csvNumber(out.Packets),
+		csvNumber(in.Bytes + out.Bytes), "", "",
+	}
+}
+
+func csvTime(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return "" // not known
+	}
+	return t.In(zone).Format(time.RFC3339)
+}
+
+func csvNumber(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// csvText keeps a spreadsheet from taking a name for a formula: an apostrophe
+// before it, as OWASP advises. Names come from configurations that others may
+// write, and the file may be opened by whoever pays the bill.
+func csvText(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(text)[0]) {
+		return "'" + text
+	}
+	return text
+}

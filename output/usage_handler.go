@@ -1,0 +1,67 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// usageTimeout bounds how long a request for usage may take.
+const usageTimeout = 10 * time.Second
+
+// usageParameters are the parameters of GET /v1/usage, those of `usage`.
+var usageParameters = []string{"by", "since", "until", "last", "client", "port", "top", "sort"}
+
+// NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsageJSON]. A
+// request that can't be followed is answered with 400 and one line.
+func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimits, now func() time.Time, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
+		defer cancel()
+		usageRequest, err := parseUsageParameters(request.URL.RawQuery)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		report, err := accounting.ReportUsage(ctx, source, usageRequest, limits, now())
+		switch {
+		case errors.As(err, new(*accounting.UsageRequestError)):
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		setJSONHeader(w.Header())
+		if err := WriteUsageJSON(w, report); err != nil {
+			log.Debug("answering", "path", request.URL.Path, "error", err)
+		}
+	})
+}
+
+func parseUsageParameters(query string) (accounting.UsageRequest, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return accounting.UsageRequest{}, err
+	}
+	for name, given := range values {
+		if !slices.Contains(usageParameters, name) {
+			return accounting.UsageRequest{}, fmt.Errorf("parameter %q: want one of %s", name, strings.Join(usageParameters, ", "))
+		}
+		if len(given) > 1 && name != "client" && name != "port" {
+			return accounting.UsageRequest{}, fmt.Errorf("parameter %q: want it once", name)
+		}
+	}
+	return accounting.UsageRequest{
+		By: values.Get("by"), Since: values.Get("since"), Until: values.Get("until"), Last: values.Get("last"),
+		Clients: values["client"], Ports: values["port"], Top: values.Get("top"), Sort: values.Get("sort"),
+	}, nil
+}

@@ -1,0 +1,151 @@
+package output
+
+import (
+	"bufio"
+	"crypto/sha256"
+	_ "embed" // for the page
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+var (
+	//go:embed page/usage.html
+	usagePage string
+	//go:embed page/usage.css
+	usageStyle string
+	//go:embed page/usage.js
+	usageScript string
+
+	usageTemplate = template.Must(template.New("usage").Parse(usagePage))
+)
+
+// The values of the page, as its template shows them.
+type (
+	htmlUsage struct {
+		Style                 template.CSS
+		Script                template.JS
+		StyleHash, ScriptHash string
+
+		Range, Zone, By, Sorted string
+		In, Out, Total          string
+		Count                   int
+		Over                    []htmlLimit
+		Gaps                    []string
+		Chart                   *htmlChart
+		Clients                 []htmlClient
+		Others                  *htmlClient
+		Periods                 []htmlPeriod
+		Written, WrittenText    string
+	}
+	htmlClient struct {
+		Name, Ports              string
+		In, Out, Total, Share    string
+		InBytes, OutBytes, Bytes uint64
+		Bar                      float64 // percent of the largest
+		Class                    string
+		Over                     bool
+	}
+	htmlLimit  struct{ Client, Month, Used, Limit string }
+	htmlPeriod struct {
+		Time, In, Out, Total string
+		Empty                bool
+	}
+)
+
+// WriteUsageHTML writes the report as one page that needs no network: its style
+// and script are part of it, and its content security policy allows nothing
+// else. The report should have a course for the chart.
+func WriteUsageHTML(w io.Writer, report *accounting.UsageReport) error {
+	page := htmlUsage{
+		Style: template.CSS(usageStyle), Script: template.JS(usageScript),
+		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
+		Range: usageRange(report), Zone: usageZone(report), By: string(report.By), Sorted: string(report.Sort),
+		In: humanBytes(report.In.Bytes), Out: humanBytes(report.Out.Bytes), Total: humanBytes(report.Bytes()),
+		Written:     report.Now.In(report.Zone).Format(time.RFC3339),
+		WrittenText: report.Now.In(report.Zone).Format(minuteLayout),
+	}
+	colors := clientColors(report)
+	page.addClients(report, colors)
+	page.Chart = newHTMLChart(report, colors)
+	if len(report.Periods) > 1 {
+		for _, period := range report.Periods {
+			page.Periods = append(page.Periods, htmlPeriod{
+				usageSpan(period.Start, period.End),
+				humanBytes(period.In.Bytes), humanBytes(period.Out.Bytes), humanBytes(period.Bytes()),
+				len(period.Clients) == 0,
+			})
+		}
+	}
+	for _, gap := range report.Gaps {
+		page.Gaps = append(page.Gaps, gapText(gap, report.Zone))
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	if err := usageTemplate.Execute(out, page); err != nil {
+		return fmt.Errorf("writing the usage as HTML: %w", err)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("writing the usage as HTML: %w", err)
+	}
+	return nil
+}
+
+// sourceHash is what a content security policy names an inline style or script
+// by (https://www.w3.org/TR/CSP3/#grammardef-hash-source).
+func sourceHash(text string) string {
+	hash := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(hash[:])
+}
+
+func (page *htmlUsage) addClients(report *accounting.UsageReport, colors map[string]string) {
+	over := make(map[string]bool)
+	for _, state := range report.Limits {
+		if state.Over() {
+			over[state.Client] = true
+			page.Over = append(page.Over, htmlLimit{
+				state.Client, usageSpan(state.Start.In(report.Zone), state.End.In(report.Zone)),
+				humanBytes(state.Used), roundBytes(float64(state.Limit)),
+			})
+		}
+	}
+	var largest uint64
+	for _, client := range report.Whole.Clients {
+		page.Count += max(1, client.Others)
+		if client.Others == 0 {
+			largest = max(largest, client.Bytes())
+		}
+	}
+	for _, client := range report.Whole.Clients {
+		line := htmlClient{
+			Name: client.Label(),
+			In:   humanBytes(client.In.Bytes), Out: humanBytes(client.Out.Bytes), Total: humanBytes(client.Bytes()),
+			Share:   humanShare(report.Whole.Share(client)),
+			InBytes: client.In.Bytes, OutBytes: client.Out.Bytes, Bytes: client.Bytes(),
+			Bar:  barPercent(client.Bytes(), largest),
+			Over: over[client.Label()],
+		}
+		if client.Others > 0 {
+			page.Others = &line
+			continue
+		}
+		if client.Client != "" {
+			line.Ports = portList(client.Ports)
+		}
+		if line.Class = colors[line.Name]; line.Class == "" {
+			line.Class = othersClass
+		}
+		page.Clients = append(page.Clients, line)
+	}
+}
+
+func barPercent(value, largest uint64) float64 {
+	if largest == 0 {
+		return 0
+	}
+	return math.Round(float64(value)/float64(largest)*1e4) / 100
+}

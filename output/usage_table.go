@@ -1,0 +1,249 @@
+package output
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+
+	"ssmonitor/accounting"
+)
+
+// The widths of the table in terminal cells. Two spaces part the columns.
+const (
+	tableWidth  = 80
+	nameWidth   = 24 // at most
+	bytesWidth  = 9  // 999.99 GB
+	shareWidth  = 6  // 100.0%
+	barWidth    = 20 // at most
+	columnSpace = "  "
+)
+
+// Colours of a terminal, by ECMA-48.
+const (
+	styleBold  = "\x1b[1m"
+	styleFaint = "\x1b[2m"
+	styleBar   = "\x1b[36m"
+	styleOver  = "\x1b[1;31m"
+	styleEnd   = "\x1b[0m"
+)
+
+// WriteUsageTable writes the report for people, 80 columns wide at most, with
+// colours if asked.
+func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool) error {
+	t := &usageTable{out: bufio.NewWriter(w), report: report, colored: colored}
+	t.measure()
+	t.write()
+	if err := t.out.Flush(); err != nil {
+		return fmt.Errorf("writing the usage: %w", err)
+	}
+	return nil
+}
+
+type usageTable struct {
+	out     *bufio.Writer
+	report  *accounting.UsageReport
+	colored bool
+	name    int // width of the column
+	bar     int
+	over    map[overKey]bool
+}
+
+type overKey struct {
+	client string
+	start  int64
+}
+
+// measure gives the names the width that they need and the bars what is left.
+func (t *usageTable) measure() {
+	t.name = len("CLIENT")
+	for _, period := range t.report.Periods {
+		for _, client := range period.Clients {
+			t.name = max(t.name, min(nameWidth, uniseg.StringWidth(tableText(client.Label()))))
+		}
+		if len(period.Clients) > 1 {
+			t.name = max(t.name, len(countClients(period.Clients)))
+		}
+	}
+	taken := t.name + 3*bytesWidth + shareWidth + 5*len(columnSpace)
+	t.bar = min(barWidth, tableWidth-taken)
+	t.over = make(map[overKey]bool)
+	for _, state := range t.report.Limits {
+		if state.Over() {
+			t.over[overKey{state.Client, state.Start.Unix()}] = true
+		}
+	}
+}
+
+func (t *usageTable) write() {
+	report := t.report
+	title := "Usage, " + usageRange(report)
+	if len(report.Periods) > 1 {
+		title = fmt.Sprintf("Usage by %s, %s", report.By, usageRange(report))
+	}
+	fmt.Fprintf(t.out, "%s (%s)\n", t.style(styleBold, title), usageZone(report))
+	if len(report.Whole.Clients) == 0 {
+		fmt.Fprintln(t.out, "\nNo usage is recorded for this time.")
+	} else {
+		fmt.Fprintf(t.out, "\n%s\n", t.style(styleBold, t.line("CLIENT", "RECEIVED", "SENT", "TOTAL", "SHARE")))
+		for i := range report.Periods {
+			t.writePeriod(&report.Periods[i])
+		}
+	}
+	if len(report.Periods) > 1 {
+		t.writeSum("Total", report.In, report.Out, "")
+	}
+	t.writeLimits()
+	for i, gap := range report.Gaps {
+		if i == 0 {
+			fmt.Fprintln(t.out, "\nHistory was lost here; this traffic is in the period in which it was read:")
+		}
+		fmt.Fprintf(t.out, "  %s\n", gapText(gap, report.Zone))
+	}
+}
+
+func (t *usageTable) writePeriod(period *accounting.PeriodUsage) {
+	several := len(t.report.Periods) > 1
+	if several {
+		fmt.Fprintf(t.out, "%s\n", t.style(styleFaint, usageSpan(period.Start, period.End)))
+	}
+	if len(period.Clients) == 0 {
+		fmt.Fprintln(t.out, "no usage recorded")
+	}
+	var largest uint64
+	for _, client := range period.Clients {
+		if client.Others == 0 {
+			largest = max(largest, client.Bytes())
+		}
+	}
+	for _, client := range period.Clients {
+		share := humanShare(period.Share(client))
+		line := t.line(tableText(client.Label()), humanBytes(client.In.Bytes), humanBytes(client.Out.Bytes), humanBytes(client.Bytes()), share)
+		if t.over[overKey{client.Label(), period.Start.Unix()}] {
+			line = t.style(styleOver, line)
+		}
+		bar := ""
+		if client.Others == 0 {
+			bar = usageBar(client.Bytes(), largest, t.bar)
+		}
+		if bar != "" {
+			line += columnSpace + t.style(styleBar, bar)
+		}
+		fmt.Fprintln(t.out, line)
+	}
+	if len(period.Clients) > 1 || several && len(period.Clients) > 0 {
+		t.writeSum(countClients(period.Clients), period.In, period.Out, "100.0%")
+	}
+	if several {
+		fmt.Fprintln(t.out)
+	}
+}
+
+func (t *usageTable) writeSum(label string, in, out accounting.Count, share string) {
+	line := t.line(label, humanBytes(in.Bytes), humanBytes(out.Bytes), humanBytes(in.Bytes+out.Bytes), share)
+	fmt.Fprintln(t.out, t.style(styleBold, line))
+}
+
+// writeLimits names who is over.
+func (t *usageTable) writeLimits() {
+	if len(t.report.Limits) == 0 {
+		return
+	}
+	if len(t.over) == 0 {
+		fmt.Fprintln(t.out, "\nNobody is over the monthly limit.")
+		return
+	}
+	fmt.Fprintln(t.out, "\nOver the monthly limit:")
+	for _, state := range t.report.Limits {
+		if state.Over() {
+			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, padRight(tableText(state.Client), t.name)),
+				usageSpan(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), humanBytes(state.Used), roundBytes(float64(state.Limit)))
+		}
+	}
+}
+
+// line aligns the columns; trailing spaces are removed.
+func (t *usageTable) line(name string, numbers ...string) string {
+	var b strings.Builder
+	b.WriteString(padRight(name, t.name))
+	for i, number := range numbers {
+		width := bytesWidth
+		if i == len(numbers)-1 {
+			width = shareWidth
+		}
+		fmt.Fprintf(&b, "%s%*s", columnSpace, width, number)
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+func (t *usageTable) style(style, text string) string {
+	if !t.colored || text == "" {
+		return text
+	}
+	return style + text + styleEnd
+}
+
+// padRight makes the text exactly so wide in cells; what is longer ends in an
+// ellipsis. The cells of a character with its modifiers, or of an emoji made of
+// several, are those of the Unicode grapheme cluster.
+func padRight(text string, width int) string {
+	if uniseg.StringWidth(text) > width {
+		text = truncate(text, width-1) + "…"
+	}
+	padded := text + strings.Repeat(" ", width-uniseg.StringWidth(text))
+	if strings.ContainsFunc(text, rightToLeft) {
+		// A terminal that knows bidirectional text would show the numbers that
+		// follow to the left of the name.
+		const leftToRightMark = "\u200e"
+		return leftToRightMark + text + leftToRightMark + padded[len(text):]
+	}
+	return padded
+}
+
+func truncate(text string, width int) string {
+	var b strings.Builder
+	taken, state := 0, -1
+	for text != "" {
+		var cluster string
+		var cells int
+		cluster, text, cells, state = uniseg.FirstGraphemeClusterInString(text, state)
+		if taken += cells; taken > width {
+			break
+		}
+		b.WriteString(cluster)
+	}
+	return b.String()
+}
+
+func rightToLeft(r rune) bool {
+	return unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Thaana, unicode.Nko)
+}
+
+// tableText replaces what would move the cursor or the text around it. The two
+// joiners are part of Persian words and of emoji.
+func tableText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) || r == '\u200c' || r == '\u200d' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
+// usageBar draws value of largest in a width of cells, to an eighth of a cell.
+// What is more than nothing has a bar.
+func usageBar(value, largest uint64, width int) string {
+	if value == 0 || largest == 0 || width <= 0 {
+		return ""
+	}
+	eighths := max(1, int(math.Round(float64(value)/float64(largest)*float64(width)*8)))
+	bar := strings.Repeat("█", eighths/8)
+	if part := eighths % 8; part > 0 {
+		bar += string([]rune("▏▎▍▌▋▊▉")[part-1])
+	}
+	return bar
+}

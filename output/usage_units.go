@@ -1,0 +1,161 @@
+package output
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// humanBytes writes bytes in decimal units, as providers bill them: 46.90 GB.
+func humanBytes(bytes uint64) string {
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, unit := float64(bytes), -1
+	for value >= 999.995 { // which two decimals would show as 1000.00
+		value /= 1000
+		unit++
+	}
+	if unit < 0 {
+		value, unit = value/1000, 0
+	}
+	return fmt.Sprintf("%.2f %cB", value, "kMGTPE"[unit])
+}
+
+// roundBytes writes a round number of bytes without needless decimals: 1.5 TB.
+func roundBytes(bytes float64) string {
+	const units = "kMGTPE"
+	unit := -1
+	for bytes >= 1000 && unit < len(units)-1 {
+		bytes /= 1000
+		unit++
+	}
+	number := fmt.Sprintf("%.4g", bytes)
+	if bytes == 0 {
+		return "0"
+	}
+	if unit < 0 {
+		return number + " B"
+	}
+	return fmt.Sprintf("%s %cB", number, units[unit])
+}
+
+// humanShare writes a part of 1 in percent. What is more than nothing is never
+// shown as nothing, and what is less than all never as all.
+func humanShare(share float64) string {
+	switch percent := math.Round(share*1000) / 10; {
+	case share > 0 && percent == 0:
+		return "<0.1%"
+	case share < 1 && percent == 100:
+		return ">99.9%"
+	default:
+		return fmt.Sprintf("%.1f%%", percent)
+	}
+}
+
+// Layouts of times for people.
+const (
+	dayLayout    = "2006-01-02"
+	minuteLayout = "2006-01-02 15:04"
+)
+
+// usageTime writes an instant, without its clock where that shows midnight.
+func usageTime(t time.Time) string {
+	if isMidnight(t) {
+		return t.Format(dayLayout)
+	}
+	return t.Format(minuteLayout)
+}
+
+func isMidnight(t time.Time) bool {
+	hour, minute, second := t.Clock()
+	return hour == 0 && minute == 0 && second == 0
+}
+
+// usageSpan writes the time between two instants: "2026-11", "2026-11-24",
+// "2026-11-15 to 2026-12-14" (the last day, not the one after), or with clocks.
+func usageSpan(start, end time.Time) string {
+	if !isMidnight(start) || !isMidnight(end) {
+		return usageClock(start, end)
+	}
+	switch {
+	case start.Day() == 1 && sameDay(start.AddDate(0, 1, 0), end):
+		return start.Format("2006-01")
+	case sameDay(start.AddDate(0, 0, 1), end):
+		return start.Format(dayLayout)
+	}
+	return start.Format(dayLayout) + " to " + end.AddDate(0, 0, -1).Format(dayLayout)
+}
+
+// usageClock has the offset on days when clocks change, since an hour may exist
+// twice then.
+func usageClock(start, end time.Time) string {
+	layout := minuteLayout
+	_, before := start.Add(-24 * time.Hour).Zone()
+	_, after := end.Add(24 * time.Hour).Zone()
+	if before != after {
+		layout += "-07:00"
+	}
+	if end.Sub(start) == time.Hour {
+		return start.Format(layout)
+	}
+	return start.Format(layout) + " to " + end.Format(layout)
+}
+
+func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLayout) }
+
+// usageRange writes the time of a whole report.
+func usageRange(report *accounting.UsageReport) string {
+	since, until := report.Since.In(report.Zone), report.Until.In(report.Zone)
+	switch {
+	case report.Since.IsZero() && report.Until.IsZero():
+		return "all of the time"
+	case report.Since.IsZero():
+		return "before " + usageTime(until)
+	case report.Until.IsZero():
+		return "since " + usageTime(since)
+	}
+	if span := usageSpan(since, until); span != since.Format("2006-01") {
+		return span
+	}
+	return since.Format("January 2006")
+}
+
+// usageZone names the zone, and the day of the month where it is not the first.
+func usageZone(report *accounting.UsageReport) string {
+	zone := report.Zone.String()
+	if report.MonthDay > 1 {
+		return fmt.Sprintf("%s, months begin on day %d", zone, report.MonthDay)
+	}
+	return zone
+}
+
+// gapText tells of a gap what people have to know.
+func gapText(gap accounting.UsageGap, zone *time.Location) string {
+	since := "some time"
+	if !gap.Since.IsZero() {
+		since = gap.Since.In(zone).Format(minuteLayout)
+	}
+	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.In(zone).Format(minuteLayout),
+		humanBytes(gap.In.Bytes), humanBytes(gap.Out.Bytes))
+}
+
+// countClients writes "1 client" or "3 clients", with those that are summed.
+func countClients(clients []accounting.ClientUsage) string {
+	count := 0
+	for _, client := range clients {
+		count += max(1, client.Others)
+	}
+	if count == 1 {
+		return "1 client"
+	}
+	return fmt.Sprintf("%d clients", count)
+}
+
+// portList writes the ports of a client: "20000 20001".
+func portList(ports []uint16) string {
+	return strings.Trim(fmt.Sprint(ports), "[]")
+}
