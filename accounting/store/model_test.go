@@ -129,6 +129,7 @@ func (m *model) reading() {
 
 // save saves. An uncertain save is written, but the agent does not know.
 func (m *model) save(uncertain bool) {
+	known, saves := maps.Clone(m.store.accounts), m.store.saves
 	if err := m.store.Save(m.ledger.Changes()); err != nil {
 		m.t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func (m *model) save(uncertain bool) {
 	}
 	m.pending, m.saved = nil, maps.Clone(m.read)
 	if uncertain {
-		m.store.uncertain = true
+		m.store.accounts, m.store.saves, m.store.uncertain = known, saves, true
 		return
 	}
 	m.ledger.MarkSaved()
