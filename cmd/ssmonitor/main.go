@@ -73,6 +73,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		HideVersion:          true,
 		Suggest:              true,
 		EnableBashCompletion: true,
+		// A comma is part of a name or a path: see repeated.
+		DisableSliceFlagSeparator: true,
 		Writer:               stdout,
 		ErrWriter:            stderr,
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides
