@@ -64,9 +64,11 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// One that can't be read is not taken for gone.
-	writeFile(t, filepath.Join(root, "etc/shadowsocks.json"), "{")
-	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 2, "/etc/shadowsocks.json")
+	// One that can't be read is noted; it fails where it is named.
+	configuration := "/etc/shadowsocks.json"
+	writeFile(t, filepath.Join(root, configuration), "{")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 0, configuration, "no port to count yet")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("setup without ports made:\n%s", ruleset)
 	}

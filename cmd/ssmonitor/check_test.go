@@ -95,7 +95,7 @@ func (p *place) nft(script string) {
 
 func (p *place) setup() {
 	p.t.Helper()
-	arguments := []string{"ssmonitor", "setup", "--shadowsocks", p.config, "--ports", p.list}
+	arguments := []string{"ssmonitor", "setup", "--no-search", "--shadowsocks", p.config, "--ports", p.list}
 	var output bytes.Buffer
 	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
 		p.t.Fatalf("setup ended with %d:\n%s", status, &output)

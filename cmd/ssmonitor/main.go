@@ -75,10 +75,10 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		EnableBashCompletion: true,
 		// A comma is part of a name or a path: see repeated.
 		DisableSliceFlagSeparator: true,
-		Writer:               stdout,
-		ErrWriter:            stderr,
-		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides
-		OnUsageError:         onUsageError,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		ExitErrHandler:            func(*cli.Context, error) {}, // execute decides
+		OnUsageError:              onUsageError,
 		Commands: []*cli.Command{
 			setupCommand(),
 			runCommand(),

@@ -94,7 +94,7 @@ func Parse(data []byte) ([]Entry, error) {
 			if !afterMark {
 				sources = nil // a new group of ports begins
 			}
-			sources, afterMark = append(sources[:len(sources):len(sources)], string(bytes.TrimSpace(source))), true
+			sources, afterMark = append(slices.Clip(sources), string(bytes.TrimSpace(source))), true
 			continue
 		}
 		if len(line) == 0 || line[0] == '#' {

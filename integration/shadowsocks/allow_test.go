@@ -32,7 +32,7 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 	if _, content := keeps("clients", "id"); content {
 		t.Error("the id of a client, which is its secret in VLESS, is read")
 	}
-	for _, column := range strings.Fields(queryInbounds) {
+	for column := range strings.FieldsSeq(queryInbounds) {
 		if secret.MatchString(column) {
 			t.Errorf("the query of 3x-ui reads %s", column)
 		}

@@ -49,11 +49,19 @@ func readDatabase(path string, options Options) (Config, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
 	defer cancel()
 	c := collector{options: options, form: Form3XUI}
-	err = c.query(ctx, path, "mode=ro")
+	mode := "mode=ro"
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		if mode, err = quietMode(path); err != nil {
+			return Config{}, err
+		}
+	}
+	err = c.query(ctx, path, mode)
 	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) {
-		// A write-ahead log that nobody has open needs a file beside it, which
-		// can't be created here. Then the log is not in use.
+		// A write-ahead log needs a file beside it, which can't be written here.
 		c = collector{options: options, form: Form3XUI}
+		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+			c.note("the write-ahead log can't be read here, so that recent changes may be missing")
+		}
 		err = c.query(ctx, path, "immutable=1")
 	}
 	if err != nil {
@@ -64,6 +72,23 @@ func readDatabase(path string, options Options) (Config, error) {
 		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI, err)
 	}
 	return config, nil
+}
+
+// quietMode returns how to read a database without a write-ahead log. If it is
+// in write-ahead mode, nobody has it open, and SQLite would leave a log and a
+// file of locks behind.
+func quietMode(path string) (string, error) {
+	const writeAhead, at = 2, 19 // the read version: https://www.sqlite.org/fileformat.html
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	header := make([]byte, at+1)
+	if n, err := file.ReadAt(header, 0); n == len(header) && err == nil && header[at] == writeAhead {
+		return "immutable=1", nil
+	}
+	return "mode=ro", nil
 }
 
 // databaseError keeps SQLite's word for what failed. Its message can quote

@@ -55,8 +55,7 @@ func (e *SyntaxError) Error() string {
 
 // yamlPosition returns where the library found an error.
 func yamlPosition(err error) error {
-	var own *SyntaxError
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*SyntaxError](err); ok {
 		return own
 	}
 	position := &SyntaxError{Line: 1, Column: 1, YAML: true}

@@ -52,7 +52,10 @@ func readClients(path string, config Config, options Options) (Config, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return config, nil
 	}
-	if err != nil && !(errors.Is(err, ErrNoPorts) && len(config.additional) > 0) {
+	if len(config.additional) > 0 && errors.Is(err, ErrNoPorts) {
+		err = nil
+	}
+	if err != nil {
 		return Config{}, err
 	}
 	return config.withClients(clients), nil
@@ -128,8 +131,7 @@ func readAll(paths []string, options Options) (configs []Config, skipped []Skipp
 // file that can't be read may name some, and one with the address of another
 // host may be a server's before the network is up.
 func (s Skipped) Harmless() bool {
-	var client *ClientError
-	if errors.As(s.Err, &client) {
+	if client, ok := errors.AsType[*ClientError](s.Err); ok {
 		return !client.ByAddress
 	}
 	return errors.Is(s.Err, ErrNoPorts)

@@ -3,6 +3,7 @@ package shadowsocks
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -170,8 +171,8 @@ func (c *yamlConverter) object(entries []*ast.MappingValueNode, parent string, k
 // merge returns the members of the mapping, or of the mappings, under <<.
 func (c *yamlConverter) merge(from ast.Node, parent string, keep bool) (members []member) {
 	v := c.value(from, parent, keep)
-	for i := len(v.items) - 1; i >= 0; i-- { // the first of several counts
-		members = append(members, v.items[i].members...)
+	for _, item := range slices.Backward(v.items) { // the first of several counts
+		members = append(members, item.members...)
 	}
 	return append(members, v.members...)
 }

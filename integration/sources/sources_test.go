@@ -403,7 +403,9 @@ func TestFollowTheCompanionsOfAConfiguration(t *testing.T) {
 			follow(t, sources.Follow(from), []step{
 				{"one user", func() {}, 1, false},
 				{"two clients", func() { write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}]`) }, 2, false},
-				{"three clients", func() { write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}, {"port": 3}]`) }, 3, false},
+				{"three clients", func() {
+					write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}, {"port": 3}]`)
+				}, 3, false},
 				{"gone", func() { remove(t, filepath.Join(dir, "mudb.json")) }, 1, false},
 			})
 		})
