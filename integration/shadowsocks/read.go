@@ -96,8 +96,8 @@ type Skipped struct {
 }
 
 // ReadDirectory reads the configurations in a directory, those that
-// [ListDirectory] finds. It skips those of clients and those without ports. Any
-// other file that can't be read is an error.
+// [ListDirectory] finds and that are not [Stopped]. It skips those of clients and
+// those without ports. Any other file that can't be read is an error.
 func ReadDirectory(directory string, options Options) (configs []Config, skipped []Skipped, err error) {
 	paths, err := ListDirectory(directory)
 	if err != nil {
@@ -114,6 +114,9 @@ func ReadDirectory(directory string, options Options) (configs []Config, skipped
 
 func readAll(paths []string, options Options) (configs []Config, skipped []Skipped) {
 	for _, path := range paths {
+		if Stopped(path) {
+			continue
+		}
 		config, err := Read(path, options)
 		switch {
 		case err == nil:
@@ -139,7 +142,7 @@ func (s Skipped) Harmless() bool {
 
 func isConfigName(name string) bool {
 	if strings.HasPrefix(name, ".") {
-		return strings.HasPrefix(name, ".shadowsocks_") && strings.HasSuffix(name, ".conf")
+		return isManaged(name)
 	}
 	switch filepath.Ext(name) {
 	case ".json", ".json5", ".yaml", ".yml":

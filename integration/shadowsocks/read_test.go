@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -57,7 +58,7 @@ func TestReadDirectory(t *testing.T) {
 	write(t, dir, "client.json", `{"server": "203.0.113.7", "server_port": 9, "local_port": 1080}`)
 	write(t, dir, "other.json", `{"log": true}`)
 	write(t, dir, ".shadowsocks_8394.conf", `{"server_port": 8394, "mode": "tcp_only"}`)
-	write(t, dir, ".shadowsocks_8394.pid", `4711`)
+	write(t, dir, ".shadowsocks_8394.pid", fmt.Sprint(os.Getpid()))
 	write(t, dir, ".hidden.json", `not JSON`)
 	write(t, dir, "README", `not JSON`)
 	write(t, dir, "below.json/c.json", `{"server_port": 3}`)
@@ -152,6 +153,30 @@ func TestSearch(t *testing.T) {
 
 	if configs, skipped := shadowsocks.Search(t.TempDir(), shadowsocks.Options{}); configs != nil || skipped != nil {
 		t.Errorf("an empty root: %v, %v", configs, skipped)
+	}
+}
+
+// ss-manager leaves the files of a port that it has removed.
+func TestReadDirectoryLeavesOutStoppedServers(t *testing.T) {
+	dir := t.TempDir()
+	stopped := exec.Command("true")
+	if err := stopped.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for port, pid := range map[int]string{
+		1: fmt.Sprint(os.Getpid()), 2: fmt.Sprint(stopped.Process.Pid), 3: "", 4: "not a number", 5: "-1", 6: "0",
+	} {
+		write(t, dir, fmt.Sprintf(".shadowsocks_%d.conf", port), fmt.Sprintf(`{"server_port": %d}`, port))
+		write(t, dir, fmt.Sprintf(".shadowsocks_%d.pid", port), pid+"\n")
+	}
+	write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`)
+	configs, _, err := shadowsocks.ReadDirectory(dir, shadowsocks.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = ".shadowsocks_1.conf .shadowsocks_3.conf .shadowsocks_4.conf .shadowsocks_5.conf .shadowsocks_6.conf .shadowsocks_7.conf"
+	if got := paths(dir, configs); got != want {
+		t.Errorf("read %s, want %s", got, want)
 	}
 }
 

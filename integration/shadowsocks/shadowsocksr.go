@@ -19,8 +19,11 @@ func Companions(path string) []string {
 	if filepath.Base(path) == userConfig {
 		return []string{filepath.Join(filepath.Dir(path), multiUser)}
 	}
-	if filepath.Ext(path) == ".db" {
+	switch {
+	case filepath.Ext(path) == databaseSuffix:
 		return []string{path + "-wal"}
+	case isManaged(path):
+		return []string{pidFile(path)}
 	}
 	return nil
 }

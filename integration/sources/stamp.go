@@ -4,6 +4,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"ssmonitor/integration/shadowsocks"
 )
 
 // granularity is longer than the steps in which kernels record the times of
@@ -17,6 +19,7 @@ type fileStamp struct {
 	inode             uint64
 	size              int64
 	modified, changed syscall.Timespec // mtime; ctime, which also shows a chmod
+	stopped           bool             // the server of the configuration, where that can be told
 }
 
 // statOf returns the stamp of what is at the path now, following symbolic links.
@@ -26,7 +29,7 @@ func statOf(path string) fileStamp {
 	if err != nil {
 		return stamp
 	}
-	stamp.size = info.Size()
+	stamp.size, stamp.stopped = info.Size(), shadowsocks.Stopped(path)
 	if status, ok := info.Sys().(*syscall.Stat_t); ok {
 		stamp.inode = status.Ino
 		stamp.modified, stamp.changed = status.Mtim, status.Ctim
