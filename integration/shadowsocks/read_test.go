@@ -198,3 +198,26 @@ func paths(dir string, configs []shadowsocks.Config) string {
 	}
 	return strings.Join(names, " ")
 }
+
+// A file takes a bounded amount of memory and time, whatever is in it.
+func TestParseIsBounded(t *testing.T) {
+	for name, content := range map[string]string{
+		"many servers":        `{"servers": [` + strings.Repeat(`{},`, 300_000) + `]}`,
+		"many ports":          `{"inbounds": [{"protocol": "shadowsocks", "port": "` + strings.Repeat("1-65535,", 1000) + `"}]}`,
+		"deep JSON":           strings.Repeat("[", 1_000_000),
+		"a long YAML":         "keys: [" + strings.Repeat("1,", 200_000) + "]\n",
+		"a deep YAML":         "keys: " + strings.Repeat("[", 100_000) + "\n",
+		"a deep YAML by line": strings.Repeat("[\n", 100_000) + "\n",
+		"a deep list of YAML": "keys:\n" + strings.Repeat("- ", 100_000) + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if config, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{}); err == nil {
+				t.Errorf("got %d ports, want an error", len(config.Ports))
+			}
+		})
+	}
+	config, err := shadowsocks.Parse([]byte(`{"rules": [`+strings.Repeat("1,", 1_000_000)+`], "server_port": 8388}`), shadowsocks.Options{})
+	if err != nil || len(config.Ports) != 1 {
+		t.Errorf("many unknown values: %v, %v, want one port", config.Ports, err)
+	}
+}

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// maxYAMLSize is lower than maxSize, since the library needs many times the
-	// memory of the text.
-	maxYAMLSize = 1 << 20
+	// maxYAMLSize is lower than maxSize, since the library takes hundreds of times the
+	// memory of a list, and a time that grows with its square.
+	maxYAMLSize = 256 << 10
 	// maxYAMLDepth bounds the nesting that one line can begin.
 	maxYAMLDepth = 1000
 )
@@ -22,7 +22,7 @@ const (
 // *ValueError: those of the library quote the text.
 func parseYAML(data []byte) (value, error) {
 	if len(data) > maxYAMLSize {
-		return value{}, &ValueError{"the file", "too large", "at most 1 MiB of YAML"}
+		return value{}, &ValueError{"the file", "too large", "at most 256 KiB of YAML"}
 	}
 	if line := tooDeep(data); line > 0 {
 		return value{}, &SyntaxError{Line: line, Column: 1, YAML: true}
