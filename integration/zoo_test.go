@@ -170,7 +170,7 @@ func TestPortsOfAManagerAreFollowedLive(t *testing.T) {
 	before := server.counted(t, added)
 	user := startShadowsocksClient(t, client, serverIPv4, added, 1080, password)
 	user.download(t, megabyte)
-	user.echo(t, 50, 1000)
+	user.echo(t, 50, 500)
 	eventually(t, func() error {
 		counted, carried := server.counted(t, added), server.statistics(t, link)
 		if counted != carried || counted.out.Bytes-before.out.Bytes < megabyte {
