@@ -202,7 +202,7 @@ func (l *loading) earlier() (map[string][]portlist.Entry, error) {
 func (l *loading) keep(source string, earlier map[string][]portlist.Entry, why error) {
 	if entries := earlier[source]; len(entries) > 0 {
 		l.kept = append(l.kept, entries...)
-		why = fmt.Errorf("%w (the %d ports that it had stay)", why, len(entries))
+		why = fmt.Errorf("%w; the ports that it had stay counted: %d", why, len(entries))
 	}
 	l.note(why)
 }

@@ -313,7 +313,7 @@ func TestSearchKeepsThePortsOfAFileThatBroke(t *testing.T) {
 		{"broken from the first", func() { write(t, root, name, `{"server_port": 8388`) }, "1", "config.json: line 1"},
 		{"repaired", func() { write(t, root, name, `{"server_port": 8388, "mode": "tcp_only", "remarks": "alice"}`) }, "1 8388/tcp=alice", "[]"},
 		{"broken", func() { write(t, root, name, `{"server_port": `) }, "1 8388/tcp=alice", "config.json: line 1, column 17: expected JSON"},
-		{"broken still", func() {}, "1 8388/tcp=alice", "(the 1 ports that it had stay)"},
+		{"broken still", func() {}, "1 8388/tcp=alice", "the ports that it had stay counted: 1"},
 		{"empty", func() { write(t, root, name, "") }, "1 8388/tcp=alice", "empty"},
 		{"another format", func() { write(t, root, name, "server_port: 8388\n") }, "1 8388/tcp=alice", "YAML"},
 		{"an address that is not there", func() { write(t, root, name, `{"server": "198.51.100.1", "server_port": 8388}`) }, "1 8388/tcp=alice", "not an address of this host"},
