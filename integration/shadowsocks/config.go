@@ -261,7 +261,7 @@ func (c *collector) config() (Config, error) {
 			c.note("%s", others)
 		}
 	}
-	if len(c.ports) == 0 && len(c.additional) == 0 {
+	if len(c.ports) == 0 {
 		if reasons := append(c.reasons, c.notes...); len(reasons) > 0 {
 			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
 		}

@@ -221,3 +221,10 @@ func TestParseIsBounded(t *testing.T) {
 		t.Errorf("many unknown values: %v, %v, want one port", config.Ports, err)
 	}
 }
+
+func TestAdditionalPortsAloneAreNoPorts(t *testing.T) {
+	_, err := shadowsocks.Parse([]byte(`{"obfs": "plain", "additional_ports": {"443": {}}}`), shadowsocks.Options{})
+	if !errors.Is(err, shadowsocks.ErrNoPorts) {
+		t.Errorf("got %v, want ErrNoPorts", err)
+	}
+}
