@@ -60,13 +60,15 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	// meanwhile would inherit the open file, and the copy could not be executed.
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
-	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 0, "no port to count yet")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, "no port to count yet")
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// An unreadable file is not treated as a missing one.
-	writeFile(t, filepath.Join(root, "etc/shadowsocks.json"), "{")
-	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 2, "/etc/shadowsocks.json")
+	// One that can't be read is noted; it fails where it is named.
+	configuration := "/etc/shadowsocks.json"
+	writeFile(t, filepath.Join(root, configuration), "{")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("setup without ports made:\n%s", ruleset)
 	}

@@ -186,15 +186,31 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 // port, in bytes of both directions.
 func askManager(t *testing.T, address string) func() map[string]uint64 {
 	t.Helper()
-	socket, err := net.DialUnix("unixgram",
-		&net.UnixAddr{Name: filepath.Join(t.TempDir(), "ask.sock"), Net: "unixgram"},
-		&net.UnixAddr{Name: address, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = socket.Close() })
+	tell := commandManager(t, address)
 	return func() map[string]uint64 {
-		if _, err := socket.Write([]byte("ping")); err != nil {
+		stat := make(map[string]uint64)
+		answer := tell("ping")
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "stat: ")), &stat); err != nil {
+			t.Fatalf("ss-manager answered %q: %v", answer, err)
+		}
+		return stat
+	}
+}
+
+// commandManager returns a function that sends ss-manager a command and returns
+// its answer.
+func commandManager(t *testing.T, address string) func(command string) string {
+	t.Helper()
+	var socket *net.UnixConn
+	eventually(t, func() (err error) { // until the manager listens
+		socket, err = net.DialUnix("unixgram",
+			&net.UnixAddr{Name: filepath.Join(t.TempDir(), "ask.sock"), Net: "unixgram"},
+			&net.UnixAddr{Name: address, Net: "unixgram"})
+		return err
+	})
+	t.Cleanup(func() { _ = socket.Close() })
+	return func(command string) string {
+		if _, err := socket.Write([]byte(command)); err != nil {
 			t.Fatalf("asking ss-manager: %v", err)
 		}
 		if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -205,11 +221,6 @@ func askManager(t *testing.T, address string) func() map[string]uint64 {
 		if err != nil {
 			t.Fatalf("waiting for ss-manager: %v", err)
 		}
-		stat := make(map[string]uint64)
-		text := strings.TrimPrefix(strings.TrimRight(string(answer[:n]), "\x00\n"), "stat: ")
-		if err := json.Unmarshal([]byte(text), &stat); err != nil {
-			t.Fatalf("ss-manager answered %q: %v", answer[:n], err)
-		}
-		return stat
+		return strings.TrimRight(string(answer[:n]), "\x00\n")
 	}
 }

@@ -60,7 +60,7 @@ func checkCommand() *cli.Command {
 			"   ssmonitor check --hook container\n" +
 			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
-		Flags: append(sourceFlags(), stateFlag(), configFlag(), socketFlag(),
+		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(), socketFlag(),
 			&cli.StringFlag{
 				Name: "csv", EnvVars: environment("csv"), TakesFile: true,
 				Value: filepath.Join(defaultRuntime, csvName),
@@ -85,7 +85,7 @@ func check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(from.Shadowsocks) == 0 {
+	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
 	}
 	task := &checkup.Check{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +57,14 @@ func sourceFlags() []cli.Flag {
 			Usage: "take the ports from a server's configuration: a `FILE or DIRECTORY`, repeatable",
 		},
 		&cli.StringSliceFlag{
+			Name: "server-config", EnvVars: environment("server-config"), TakesFile: true,
+			Usage: "like --shadowsocks, for a `FILE` that looks like a client's but is a server's, repeatable",
+		},
+		&cli.BoolFlag{
+			Name: "any-protocol", EnvVars: environment("any-protocol"),
+			Usage: "take the ports of every protocol from a configuration, not those of Shadowsocks alone",
+		},
+		&cli.StringSliceFlag{
 			Name: "port", EnvVars: environment("port"),
 			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][=NAME]`, repeatable",
 		},
@@ -74,6 +83,13 @@ func sourceFlags() []cli.Flag {
 	}
 }
 
+func noSearchFlag() cli.Flag {
+	return &cli.BoolFlag{
+		Name: "no-search", EnvVars: environment("no-search"),
+		Usage: "do not look for configurations in the usual places",
+	}
+}
+
 func stateFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "state", EnvVars: append(environment("state"), "STATE_DIRECTORY"), Value: defaultState, TakesFile: true,
@@ -84,6 +100,9 @@ func stateFlag() cli.Flag {
 // settings is the file of --config: every flag has a key of the same name.
 type settings struct {
 	Shadowsocks  []string `yaml:"shadowsocks"`
+	ServerConfig []string `yaml:"server-config"`
+	AnyProtocol  bool     `yaml:"any-protocol"`
+	NoSearch     bool     `yaml:"no-search"`
 	Port         []string `yaml:"port"`
 	Ports        string   `yaml:"ports"`
 	Hook         string   `yaml:"hook"`
@@ -129,7 +148,12 @@ func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
 
 // values returns what the file says, by the flag's name.
 func (s *settings) values() map[string][]string {
-	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port, "warn": s.Warn}
+	values := map[string][]string{"shadowsocks": s.Shadowsocks, "server-config": s.ServerConfig, "port": s.Port, "warn": s.Warn}
+	for name, set := range map[string]bool{"any-protocol": s.AnyProtocol, "no-search": s.NoSearch} {
+		if set {
+			values[name] = []string{"true"}
+		}
+	}
 	for name, value := range map[string]string{
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
 		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
@@ -204,10 +228,15 @@ func tableOptions(c *cli.Context) (nft.Options, error) {
 	return nft.Options{Hook: hook, Own: own}, nil
 }
 
-// portSources returns the ports of --port and the files of --shadowsocks.
+// portSources returns the ports of --port and the files of --shadowsocks and
+// --server-config.
 func portSources(c *cli.Context) (sources.Sources, error) {
-	s := sources.Sources{Shadowsocks: c.StringSlice("shadowsocks"), HostAddresses: sources.HostAddresses}
-	for _, spec := range c.StringSlice("port") {
+	s := sources.Sources{
+		Shadowsocks: repeated(c, "shadowsocks"),
+		Servers:     repeated(c, "server-config"),
+		AnyProtocol: c.Bool("any-protocol"),
+	}
+	for _, spec := range repeated(c, "port") {
 		ports, err := portlist.ParseSpec(spec)
 		if err != nil {
 			return s, wrongUsage(err)
@@ -215,6 +244,21 @@ func portSources(c *cli.Context) (sources.Sources, error) {
 		s.Ports = append(s.Ports, ports...)
 	}
 	return s, nil
+}
+
+// repeated returns the values of a repeatable flag. Only the environment
+// variable, which can't be repeated, is split at commas.
+func repeated(c *cli.Context, name string) []string {
+	values := c.StringSlice(name)
+	variable, found := os.LookupEnv(environment(name)[0])
+	if !found || len(values) != 1 || values[0] != variable {
+		return values
+	}
+	values = strings.Split(variable, ",")
+	for i := range values {
+		values[i] = strings.TrimSpace(values[i])
+	}
+	return values
 }
 
 // runtimeDirectory is where the agent puts the CSV file and the socket.

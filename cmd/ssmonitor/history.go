@@ -63,6 +63,6 @@ func warnFlag() cli.Flag {
 
 // usageLimits returns what --warn says.
 func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
-	limits, err := accounting.ParseUsageLimits(c.StringSlice("warn"))
+	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
 	return limits, wrongUsage(err)
 }

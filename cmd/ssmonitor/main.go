@@ -101,11 +101,13 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 			"   ssmonitor run     keeps the totals and publishes the rates, until it\n" +
 			"                     is stopped\n\n" +
 			"Exit status: 0 done, 1 failed, 2 wrong usage or configuration.",
-		Version:        version(),
-		Writer:         stdout,
-		ErrWriter:      stderr,
-		ExitErrHandler: func(*cli.Context, error) {}, // execute decides
-		OnUsageError:   onUsageError,
+		Version: version(),
+		// A comma is part of a name or a path: see repeated.
+		DisableSliceFlagSeparator: true,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		ExitErrHandler:            func(*cli.Context, error) {}, // execute decides
+		OnUsageError:              onUsageError,
 		Commands: []*cli.Command{
 			setupCommand(),
 			runCommand(),

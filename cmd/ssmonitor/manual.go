@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"bytes"
 	"fmt"
 	"regexp"
@@ -38,7 +39,7 @@ func manual(app *cli.App) []byte {
 	m.section("CONFIGURATION")
 	m.description(aboutSettings)
 	for _, o := range settingsOptions(app) {
-		m.term(strings.TrimPrefix(o.names[0], "--")+": "+o.value, o.usage)
+		m.term(strings.TrimPrefix(o.names[0], "--")+": "+cmp.Or(o.value, "true"), o.usage)
 	}
 	for _, s := range manualSections {
 		m.section(s.title)

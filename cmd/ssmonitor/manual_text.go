@@ -29,7 +29,9 @@ var manualSections = []struct {
 	{title: "FILES", terms: []manualTerm{
 		{defaultConfig, "the settings; optional"},
 		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, and no password"},
-		{defaultState, "the totals"},
+		{defaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
+			"usage_daily and usage_monthly; other programs should only read it"},
+		{defaultState + "/ssmonitor.backup.db", "its backup, made daily and when the agent ends"},
 		{defaultRuntime + "/" + csvName, "the rates as CSV, removed when the agent ends"},
 		{defaultRuntime + "/" + socketName, "the agent's socket, for members of the group " + socketGroup},
 	}},
@@ -37,6 +39,7 @@ var manualSections = []struct {
 		{"0", "The command succeeded. For check: nothing that could be examined is wrong."},
 		{"1", "The command failed; the error says what failed and what to do. For check: something is wrong."},
 		{"2", "Wrong usage or an invalid configuration; nothing was changed."},
+		{"3", "Of check alone: nothing wrong was found, but something could not be checked."},
 	}},
 }
 
@@ -55,7 +58,8 @@ const formats = "`CSV`: one line per port, sorted by number, without a header. T
 	"              \"out\": {...}},\n" +
 	"      \"udp\": {...}}]}\n\n" +
 	"Bytes are counted from the IP header up, packets as the kernel sees them. " +
-	"A total never decreases. GET /healthz answers with status 200 while the counters can be read.\n\n" +
+	"A total never decreases. GET /v1/usage takes the options of `ssmonitor usage` as parameters, such as " +
+	"?by=day&client=alice, and returns what --format json prints. GET /healthz answers with status 200 while the counters can be read.\n\n" +
 	"`Prometheus`: GET /metrics, with --listen or ssmonitor-metrics.socket."
 
 const seeAlso = `.BR nft (8),

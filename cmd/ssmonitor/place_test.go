@@ -72,7 +72,7 @@ func (p *place) nft(script string) {
 
 func (p *place) setup(more ...string) {
 	p.t.Helper()
-	arguments := append([]string{"ssmonitor", "setup", "--shadowsocks", p.config, "--ports", p.list}, more...)
+	arguments := append([]string{"ssmonitor", "setup", "--no-search", "--shadowsocks", p.config, "--ports", p.list}, more...)
 	var output bytes.Buffer
 	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
 		p.t.Fatalf("setup ended with %d:\n%s", status, &output)
@@ -112,7 +112,7 @@ func (p *place) agent(socket string) {
 }
 
 func (p *place) checkArguments(socket string) []string {
-	return []string{"check", "--shadowsocks", p.config, "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
+	return []string{"check", "--no-search", "--shadowsocks", p.config, "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
 }
 
 // wantCheck runs check with more arguments and compares its exit status. Each of

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,18 +25,23 @@ func setupCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "setup",
 		Usage: "find the ports, install their counters and write the list of ports",
-		Description: "setup takes the ports from Shadowsocks' configuration (it searches the usual places, or reads\n" +
-			"what --shadowsocks names) and from --port, makes a counter for each port, protocol and direction,\n" +
-			"and writes the list of ports that `ssmonitor run` serves. The list holds numbers, protocols and\n" +
-			"names, and no password. setup can be run again at any time: what counts goes on counting.\n\n" +
+		Description: "setup takes the ports from Shadowsocks' configurations (those in the usual places, and those that\n" +
+			"--shadowsocks names) and from --port, creates a counter for each port, protocol and direction, and\n" +
+			"writes the list of ports that `ssmonitor run` serves. It prints the list: each port with its source,\n" +
+			"+ if it was added, - if it was removed, ~ if its protocols or its name changed. The list contains no\n" +
+			"password. setup can be run again at any time: existing counters continue.\n\n" +
+			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
+			"is named has to be right.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
-			"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
+			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +
 			"   ssmonitor setup --port 20000=alice --port 20001/tcp=bob --port 21000-21009\n" +
+			"   ssmonitor setup --no-search --port 51820/udp=wireguard\n" +
 			"   ssmonitor setup --dry-run",
-		Flags: append(sourceFlags(), configFlag(),
-			&cli.BoolFlag{Name: "dry-run", Usage: "print the ruleset as nft text and touch nothing"},
-			&cli.BoolFlag{Name: "optional", Usage: "take it for no failure that there is no port to count yet, and leave everything as it is"},
+		Flags: append(sourceFlags(), noSearchFlag(), configFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "print the list, as comments, and the ruleset as nft text, and change nothing"},
+			&cli.BoolFlag{Name: "json", Usage: "print the list as JSON, and no ruleset"},
+			&cli.BoolFlag{Name: "if-configured", Usage: "succeed if there is no port to count yet, and change nothing"},
 		),
 		Action: setup,
 	}
@@ -50,34 +55,43 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := findPorts(c)
-	if errors.Is(err, errNoPort) && c.Bool("optional") {
+	found, err := findPorts(c)
+	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	list := c.String("ports")
+	earlier, err := earlierList(c, list)
+	if err != nil {
+		return err
+	}
+	report := newSetupReport(list, earlier, found)
 	if c.Bool("dry-run") {
-		return nft.WriteRuleset(c.App.Writer, options.Hook, ports)
+		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports)
 	}
 	table, err := nft.Open(options)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = table.Close() }()
-	// The list comes first: a running agent takes counters that it knows no
-	// port for out again.
-	if err := portlist.Write(c.String("ports"), ports); err != nil {
+	// The list comes first: a running agent removes counters of ports that it
+	// does not know.
+	if err := portlist.Write(list, found.Entries); err != nil {
 		return err
 	}
-	if err := installCounters(c, table, ports); err != nil {
+	if err := installCounters(c, table, found.Ports); err != nil {
 		return err
 	}
-	if err := noteOtherAgent(c.App.ErrWriter, c.String("ports")); err != nil {
+	if err := noteOtherAgent(c.App.ErrWriter, list); err != nil {
 		return err
 	}
-	return showPorts(c.App.Writer, c.String("ports"), ports)
+	if c.Bool("json") {
+		return report.writeJSON(c.App.Writer)
+	}
+	return report.writeTable(c.App.Writer)
 }
 
 // noteOtherAgent tells of a running agent that does not follow the list.
@@ -97,53 +111,55 @@ func noteOtherAgent(w io.Writer, list string) error {
 	return nil
 }
 
-// findPorts returns the union of what the flags name, or of the usual places.
-func findPorts(c *cli.Context) (accounting.Ports, error) {
+// findPorts returns the union of what the flags name and of the usual places.
+func findPorts(c *cli.Context) (sources.Result, error) {
 	from, err := portSources(c)
 	if err != nil {
-		return nil, err
+		return sources.Result{}, err
 	}
-	if len(from.Shadowsocks) == 0 {
+	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
+		from.Earlier = c.String("ports")
 	}
 	result, err := sources.Follow(from).Load()
 	for _, note := range result.Notes {
 		fmt.Fprintf(c.App.ErrWriter, "note: %v\n", note)
 	}
 	if err != nil {
-		return nil, wrongUsage(err)
+		return result, wrongUsage(err)
 	}
 	if len(result.Ports) == 0 {
-		return nil, errNoPort
+		return result, errNoPort
 	}
-	return result.Ports, nil
+	return result, nil
+}
+
+// earlierList returns the list that is replaced. One that can't be understood is
+// noted.
+func earlierList(c *cli.Context, path string) ([]portlist.Entry, error) {
+	entries, err := portlist.ReadEntries(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, new(*portlist.SpecError)), errors.Is(err, portlist.ErrNotAList):
+		fmt.Fprintf(c.App.ErrWriter, "note: %v; the list is replaced\n", err)
+	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
+	case err != nil:
+		return nil, err
+	}
+	return entries, nil
 }
 
 func installCounters(c *cli.Context, table *nft.Table, ports accounting.Ports) error {
 	findings, err := table.Verify(ports)
-	if err != nil {
+	if err != nil || len(findings) == 0 {
 		return err
-	}
-	if len(findings) == 0 {
-		fmt.Fprintln(c.App.ErrWriter, "note: all of it was counted already, nothing was changed")
-		return nil
 	}
 	err = table.Install(ports)
 	if errors.Is(err, nft.ErrOwned) {
-		fmt.Fprintln(c.App.ErrWriter, "note: the running agent owns the table and takes the new list over by itself")
+		fmt.Fprintln(c.App.ErrWriter, "note: the running agent owns the table and loads the new list by itself")
 		return nil
 	}
 	return err
-}
-
-func showPorts(w io.Writer, list string, ports accounting.Ports) error {
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "PORT\tCOUNTED\tNAME")
-	for _, port := range ports {
-		fmt.Fprintf(columns, "%d\t%s\t%s\n", port.Number, describeProtocols(port.Protocols), port.Name)
-	}
-	fmt.Fprintf(columns, "\n%s counted, listed in %s.\n", describeCount(len(ports)), list)
-	return columns.Flush()
 }
 
 func describeProtocols(p accounting.Protocols) string {
@@ -154,4 +170,15 @@ func describeProtocols(p accounting.Protocols) string {
 		return "udp"
 	}
 	return "tcp, udp"
+}
+
+// writeDry prints what setup would do.
+func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
+	if asJSON {
+		return r.writeJSON(w)
+	}
+	if err := r.writeTable(&commentWriter{w: w}); err != nil {
+		return err
+	}
+	return nft.WriteRuleset(w, hook, ports)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -108,11 +107,11 @@ func TestConfigurationsOfASearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := sources.Follow(sources.Sources{
-		SearchRoot:    m.Root,
-		HostAddresses: func() ([]netip.Addr, error) { return nil, nil },
+		SearchRoot: m.Root,
+		Host:       func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil },
 	}).Load()
 	wantFindings(t, checkup.Configurations(found, err),
-		"ok configuration good.json", "note configuration dangling.json", "wrong configuration broken.json", "wrong configuration worse.json")
+		"ok configuration good.json", "note configuration broken.json", "note configuration worse.json")
 }
 
 func TestDescribePorts(t *testing.T) {

@@ -1,10 +1,11 @@
 // Package portlist is the one way in which people and files name ports to
 // ssmonitor: the specification PORT[-PORT][/tcp|/udp][=NAME] of the flag
-// --port, and the list of ports, a file with one specification a line, which
+// --port, and the list of ports, a file with one specification per line, which
 // setup writes and run reads.
 //
-// A specification without a protocol means both. A name is what follows the
-// first equals sign, without the white space around it; nothing in it is
-// special, so quotes and # are part of it. In the list, a line that begins
-// with # is a comment, and blank lines do not count.
+// A specification without a protocol means both. The name is what follows the
+// first equals sign, without surrounding white space. No character in it is
+// special: quotes and # are part of the name. In the list, a line that begins
+// with # is a comment. A comment "# from SOURCE" records where the ports below it
+// came from; several of them in a row apply together. Blank lines are ignored.
 package portlist

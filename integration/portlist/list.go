@@ -24,86 +24,170 @@ const (
 )
 
 const header = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.
-# One a line: PORT[-PORT][/tcp|/udp][=NAME]; a comment needs a line of its own.
+# One per line: PORT[-PORT][/tcp|/udp][=NAME]; a comment needs a line of its own.
+# "from" names the source of the ports below it.
 `
 
-// ErrJSON says that a Shadowsocks configuration was given for the list of
-// ports, for errors.Is.
-var ErrJSON = errors.New("this is JSON, expected one PORT[-PORT][/tcp|/udp][=NAME] a line: " +
+// sourceMark begins a comment that names a source of the ports below it.
+const sourceMark = "# from "
+
+// ErrNotAList means that a Shadowsocks configuration was given in place of the
+// list of ports, for errors.Is.
+var ErrNotAList = errors.New("this is JSON, expected one PORT[-PORT][/tcp|/udp][=NAME] per line: " +
 	"name a Shadowsocks configuration with --shadowsocks")
 
+// Entry is a port of the list and where it came from.
+type Entry struct {
+	accounting.Port
+	// Sources are what [SourceName] makes of the paths of configurations, or
+	// flags such as --port; nil where they are unknown, as in a list written by
+	// hand.
+	Sources []string
+}
+
+// Ports returns the ports of the entries, in their order.
+func Ports(entries []Entry) []accounting.Port {
+	ports := make([]accounting.Port, len(entries))
+	for i, entry := range entries {
+		ports[i] = entry.Port
+	}
+	return ports
+}
+
 // Read reads the list of ports at path, in the order of its lines; use
-// [accounting.Union] to merge them. A list that names no port is no error.
-// A missing file is fs.ErrNotExist, anything but a regular file of bounded
-// size is an error of package configfile, a line that can't be read is a
-// *SpecError or ErrJSON; all name the file, the last two the line too.
+// [accounting.Union] to merge them. A list without any port is not an error. It
+// returns fs.ErrNotExist for a missing file, an error of package configfile for
+// anything but a regular file of bounded size, and a *SpecError or
+// ErrNotAList for a line that can't be read. All of them name the file, the last
+// two the line as well.
 func Read(path string) ([]accounting.Port, error) {
+	entries, err := ReadEntries(path)
+	if err != nil {
+		return nil, err
+	}
+	return Ports(entries), nil
+}
+
+// ReadEntries is Read with the sources of the ports.
+func ReadEntries(path string) ([]Entry, error) {
 	data, err := configfile.Read(path, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of ports: %w", err)
 	}
-	ports, err := Parse(data)
+	entries, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of ports: %s: %w", path, err)
 	}
-	return ports, nil
+	return entries, nil
 }
 
-// Parse reads a list of ports from memory, as [Read] does from a file. Its
-// errors name the line.
-func Parse(data []byte) ([]accounting.Port, error) {
-	var ports []accounting.Port
-	number := 0
+// Parse reads a list of ports from memory, as [ReadEntries] does from a file.
+// Its errors name the line.
+func Parse(data []byte) ([]Entry, error) {
+	var entries []Entry
+	var sources []string
+	number, afterMark := 0, false
 	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		number++
 		line = bytes.TrimSpace(line)
+		if source, marked := bytes.CutPrefix(line, []byte(sourceMark)); marked {
+			if !afterMark {
+				sources = nil // a new group of ports begins
+			}
+			sources, afterMark = append(slices.Clip(sources), string(bytes.TrimSpace(source))), true
+			continue
+		}
 		if len(line) == 0 || line[0] == '#' {
 			continue
 		}
+		afterMark = false
 		// Such a file may hold passwords, which a SpecError would show.
 		if line[0] == '{' {
-			return nil, fmt.Errorf("line %d: %w", number, ErrJSON)
+			return nil, fmt.Errorf("line %d: %w", number, ErrNotAList)
 		}
 		named, err := ParseSpec(string(line))
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		if len(ports)+len(named) > maxPorts {
+		if len(entries)+len(named) > maxPorts {
 			return nil, fmt.Errorf("line %d: more than %d ports so far: expected each port once, or once for each protocol",
 				number, maxPorts)
 		}
-		ports = append(ports, named...)
+		for _, port := range named {
+			entries = append(entries, Entry{port, sources})
+		}
 	}
-	return ports, nil
+	return entries, nil
 }
 
 // Format returns the list as [Write] writes it: a comment that says what the
-// file is, and one port a line, sorted by number.
-func Format(ports []accounting.Port) ([]byte, error) {
+// file is, then the ports of each source, one per line, sorted by number.
+func Format(entries []Entry) ([]byte, error) {
 	var list strings.Builder
 	list.WriteString(header)
-	sorted := slices.Clone(ports)
-	slices.SortStableFunc(sorted, func(a, b accounting.Port) int { return int(a.Number) - int(b.Number) })
-	for _, port := range sorted {
-		spec := FormatSpec(port)
-		// What can't be read back must not be written.
-		if read, err := ParseSpec(spec); err != nil {
-			return nil, err
-		} else if len(read) != 1 || read[0] != port {
-			return nil, fmt.Errorf("port %d: expected a protocol to count and a name without white space around it", port.Number)
+	for _, group := range groups(entries) {
+		for _, source := range group[0].Sources {
+			list.WriteString(sourceMark + SourceName(source) + "\n")
 		}
-		list.WriteString(spec)
-		list.WriteByte('\n')
+		for _, entry := range group {
+			spec := FormatSpec(entry.Port)
+			// What can't be read back must not be written.
+			if read, err := ParseSpec(spec); err != nil {
+				return nil, err
+			} else if len(read) != 1 || read[0] != entry.Port {
+				return nil, fmt.Errorf("port %d: expected a protocol to count and a name without white space around it", entry.Number)
+			}
+			list.WriteString(spec + "\n")
+		}
 	}
 	return []byte(list.String()), nil
 }
 
-// Write replaces the list of ports at path atomically and makes its directory
-// where it is missing. Everybody may read the list: it holds no secret. A port
-// that Read would not return as it is, such as one with a line break in its
-// name, is an error, and then the list is left as it was.
-func Write(path string, ports []accounting.Port) error {
-	list, err := Format(ports)
+// groups returns the entries by their sources, those without any first, since
+// no mark could end the group before them.
+func groups(entries []Entry) [][]Entry {
+	bySources := make(map[string]int)
+	var groups [][]Entry
+	for _, entry := range entries {
+		key := strings.Join(entry.Sources, "\x00")
+		i, found := bySources[key]
+		if !found {
+			i = len(groups)
+			bySources[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], entry)
+	}
+	for _, group := range groups {
+		slices.SortStableFunc(group, func(a, b Entry) int { return int(a.Number) - int(b.Number) })
+	}
+	slices.SortStableFunc(groups, func(a, b []Entry) int {
+		if unknownA, unknownB := len(a[0].Sources) == 0, len(b[0].Sources) == 0; unknownA != unknownB {
+			if unknownA {
+				return -1
+			}
+			return 1
+		}
+		return int(a[0].Number) - int(b[0].Number)
+	})
+	return groups
+}
+
+// SourceName returns the name of a source as the list gives it: the path itself,
+// or quoted if it would not stay on one line or is very long.
+func SourceName(source string) string {
+	if accounting.NameFault(source) == "" && strings.TrimSpace(source) == source {
+		return source
+	}
+	return fmt.Sprintf("%+q", source)
+}
+
+// Write replaces the list of ports at path atomically and creates its directory
+// if necessary. Everybody may read the list: it contains no secret. A port that
+// Read would not return as it is, such as one with a line break in its name, is
+// an error, and the list remains unchanged.
+func Write(path string, entries []Entry) error {
+	list, err := Format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
 	}
@@ -116,8 +200,8 @@ func Write(path string, ports []accounting.Port) error {
 	return nil
 }
 
-// replace is renameio.WriteFile, but for the mode, which is to be the same
-// whatever the umask or the file before say.
+// replace is renameio.WriteFile, except that the mode does not depend on the
+// umask or on the file before.
 func replace(path string, data []byte) error {
 	file, err := renameio.NewPendingFile(path,
 		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))

@@ -3,6 +3,7 @@ package portlist_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +20,15 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/internal/testkit"
 )
+
+// without returns the ports as entries without sources.
+func without(ports ...accounting.Port) []portlist.Entry {
+	var entries []portlist.Entry
+	for _, port := range ports {
+		entries = append(entries, portlist.Entry{Port: port})
+	}
+	return entries
+}
 
 func port(number uint16, protocols accounting.Protocols, name string) accounting.Port {
 	return accounting.Port{Number: number, Protocols: protocols, Name: name}
@@ -92,37 +102,21 @@ func TestParseSpecSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestParseSpecTakesTheLongestName(t *testing.T) {
-	name := strings.Repeat("名", portlist.MaxNameLength)
+	name := strings.Repeat("名", accounting.MaxNameLength)
 	ports, err := portlist.ParseSpec("20000=" + name)
 	if err != nil || ports[0].Name != name {
-		t.Errorf("a name of %d characters: %v", portlist.MaxNameLength, err)
-	}
-}
-
-func TestCleanName(t *testing.T) {
-	for text, want := range map[string]string{
-		"alice":                               "alice",
-		" alice\t":                            "alice",
-		"alice\nbob":                          "alice bob",
-		"\x1b[31mred":                         "[31mred",
-		"a\xffb":                              "a\ufffdb",
-		"\n\x00":                              "",
-		"":                                    "",
-		strings.Repeat("x", 200):              strings.Repeat("x", 128),
-		strings.Repeat("x", 127) + " " + "yz": strings.Repeat("x", 127),
-	} {
-		if got := portlist.CleanName(text); got != want {
-			t.Errorf("CleanName(%q) = %q, want %q", text, got, want)
-		}
+		t.Errorf("a name of %d characters: %v", accounting.MaxNameLength, err)
 	}
 }
 
 func TestFormatMatchesTheGoldenFile(t *testing.T) {
-	got, err := portlist.Format([]accounting.Port{
-		port(20002, accounting.OnlyUDP, "carol"),
-		port(20000, accounting.TCPAndUDP, "alice"),
-		port(20001, accounting.OnlyTCP, ""),
-		port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`),
+	const libev, rust = "/etc/shadowsocks-libev/config.json", "/etc/shadowsocks-rust/config.json"
+	got, err := portlist.Format([]portlist.Entry{
+		{Port: port(20002, accounting.OnlyUDP, "carol"), Sources: []string{libev}},
+		{Port: port(20000, accounting.TCPAndUDP, "alice"), Sources: []string{libev}},
+		{Port: port(20001, accounting.OnlyTCP, ""), Sources: []string{libev, rust}},
+		{Port: port(30000, accounting.TCPAndUDP, "by hand")},
+		{Port: port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`), Sources: []string{"--port"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -135,11 +129,11 @@ func TestWriteThenReadReturnsEveryName(t *testing.T) {
 	var ports []accounting.Port
 	for i, name := range []string{
 		"", "alice", "# alice", `"alice"`, `'`, `\n`, "=", "a/tcp=b", "-", "20000", "a, b; c", "李雷", "👩‍🚀", "a\u00a0b",
-		strings.Repeat("ß", portlist.MaxNameLength),
+		strings.Repeat("ß", accounting.MaxNameLength),
 	} {
 		ports = append(ports, port(uint16(20000+i), accounting.Protocols(1+i%3), name))
 	}
-	if err := portlist.Write(path, ports); err != nil {
+	if err := portlist.Write(path, without(ports...)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := portlist.Read(path)
@@ -157,7 +151,7 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Umask(syscall.Umask(0o077))
-	if err := portlist.Write(path, []accounting.Port{port(2, accounting.TCPAndUDP, "")}); err != nil {
+	if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
@@ -183,7 +177,7 @@ func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
 		port(1, accounting.TCPAndUDP, " "),
 		port(1, accounting.TCPAndUDP, strings.Repeat("x", 129)),
 	} {
-		if err := portlist.Write(path, []accounting.Port{bad}); err == nil {
+		if err := portlist.Write(path, without(bad)); err == nil {
 			t.Errorf("Write(%+v) succeeded", bad)
 		}
 	}
@@ -193,7 +187,7 @@ func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
 }
 
 func TestParseTakesListsWrittenByHand(t *testing.T) {
-	ports, err := portlist.Parse([]byte("\ufeff# mine\r\n\r\n 20001/tcp = bob \r\n\t20000-20001\n20002=carol"))
+	entries, err := portlist.Parse([]byte("\ufeff# mine\r\n\r\n 20001/tcp = bob \r\n\t20000-20001\n20002=carol"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,14 +197,45 @@ func TestParseTakesListsWrittenByHand(t *testing.T) {
 		port(20001, accounting.TCPAndUDP, ""),
 		port(20002, accounting.TCPAndUDP, "carol"),
 	}
-	if diff := cmp.Diff(want, ports); diff != "" {
+	if diff := cmp.Diff(without(want...), entries); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestParseReadsTheSources(t *testing.T) {
+	entries, err := portlist.Parse([]byte("1\n# from /a\n2\n# a comment\n\n3\n# from /a\n#from nowhere\n# from /b c \n4-5\n# from --port\n6\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, entry := range entries {
+		got = append(got, fmt.Sprintf("%d %q", entry.Number, entry.Sources))
+	}
+	want := []string{`1 []`, `2 ["/a"]`, `3 ["/a"]`, `4 ["/a" "/b c"]`, `5 ["/a" "/b c"]`, `6 ["--port"]`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSourcesStayOnTheirLine(t *testing.T) {
+	for _, source := range []string{"/etc/a.json", "/a b", " /a", "/a\n443=evil", "/\u202ea", "/\xff", "/" + strings.Repeat("a", 200), "# from", ""} {
+		list, err := portlist.Format([]portlist.Entry{{Port: port(1, accounting.TCPAndUDP, ""), Sources: []string{source}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := portlist.Parse(list)
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("source %q: %v, %v", source, entries, err)
+		}
+		if got, want := entries[0].Sources, []string{portlist.SourceName(source)}; !slices.Equal(got, want) {
+			t.Errorf("source %q became %q, want %q", source, got, want)
+		}
 	}
 }
 
 func TestParseShowsNothingOfAShadowsocksConfiguration(t *testing.T) {
 	_, err := portlist.Parse([]byte("\n {\"password\": \"secret\"}"))
-	if !errors.Is(err, portlist.ErrJSON) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "line 2") {
+	if !errors.Is(err, portlist.ErrNotAList) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("Parse(JSON) = %v", err)
 	}
 }
@@ -271,7 +296,7 @@ func FuzzParseSpec(f *testing.F) {
 		if err != nil || !slices.Equal(again, ports[:1]) {
 			t.Fatalf("%+v became %+v, %v", ports[0], again, err)
 		}
-		if portlist.CleanName(ports[0].Name) != ports[0].Name {
+		if accounting.CleanName(ports[0].Name) != ports[0].Name {
 			t.Fatalf("cleaning changed the name %q", ports[0].Name)
 		}
 	})
@@ -280,15 +305,16 @@ func FuzzParseSpec(f *testing.F) {
 func FuzzReadList(f *testing.F) {
 	for _, list := range []string{
 		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
+		"# from /a\n# from /b\n1\n# from --port\n2=x\n",
 	} {
 		f.Add([]byte(list))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ports, err := portlist.Parse(data)
+		entries, err := portlist.Parse(data)
 		if err != nil {
 			return
 		}
-		list, err := portlist.Format(ports)
+		list, err := portlist.Format(entries)
 		if err != nil {
 			t.Fatalf("what was read can't be written: %v", err)
 		}
@@ -296,8 +322,8 @@ func FuzzReadList(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written can't be read: %v", err)
 		}
-		want, _ := accounting.Union(ports)
-		got, _ := accounting.Union(again)
+		want, _ := accounting.Union(portlist.Ports(entries))
+		got, _ := accounting.Union(portlist.Ports(again))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}

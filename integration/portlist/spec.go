@@ -8,8 +8,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// SpecError says what is wrong with a specification of ports. Inspect it with
-// errors.As.
+// SpecError describes a specification of ports that can't be read. Inspect it
+// with errors.As.
 type SpecError struct {
 	Spec     string // the whole specification
 	Value    string // the part of it that is wrong
@@ -46,7 +46,7 @@ func ParseSpec(spec string) ([]accounting.Port, error) {
 	numbers, name, named := strings.Cut(spec, "=")
 	name = strings.TrimSpace(name)
 	if named {
-		if expected := checkName(name); expected != "" {
+		if expected := accounting.NameFault(name); expected != "" {
 			return nil, &SpecError{spec, name, expected}
 		}
 	}
@@ -73,8 +73,8 @@ func ParseSpec(spec string) ([]accounting.Port, error) {
 	return ports, nil
 }
 
-// parseRange returns the first and the last port of PORT[-PORT], as int so
-// that counting up to 65535 comes to an end.
+// parseRange returns the first and the last port of PORT[-PORT]. They are of
+// type int so that a loop up to 65535 ends.
 func parseRange(spec, numbers string) (first, last int, err error) {
 	low, high, isRange := strings.Cut(numbers, "-")
 	first, err = parseNumber(spec, low)

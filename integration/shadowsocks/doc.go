@@ -1,20 +1,20 @@
-// Package shadowsocks finds out which ports a Shadowsocks server listens on,
-// by the server's own configuration: the port numbers, the protocols, and a
-// name for the client where the form has one. No type here has a field for a
-// password, and no error shows content of a file other than a mistaken port.
+// Package shadowsocks finds out which ports a Shadowsocks server listens on from
+// the server's own configuration: the port numbers, the protocols, and a name
+// for the client where the configuration has one.
 //
-// The form is told by the fields that are there:
+// A configuration is recognised by its keys, whatever the file is called:
+// shadowsocks-libev and its manager, shadowsocks-rust, the Python server,
+// ShadowsocksR, Outline and outline-ss-server, sing-box, Xray and V2Ray, 3x-ui,
+// shadowsocks-go, gost and mihomo. Each form has a reader. To add one, write the
+// reader, add it to readers, add the keys that it needs to knownKeys, and give it
+// a directory in testdata/zoo.
 //
-//   - server_port, a number or a text, as shadowsocks-libev, shadowsocks-rust
-//     and the python server have it; libev's list of addresses in server may
-//     give some a port of their own;
-//   - server_port with a list of ports, of the python server;
-//   - port_password, an object with the ports as its keys, of ss-manager, the
-//     python server and ShadowsocksR; as in the python server, it takes the
-//     place of server_port;
-//   - servers, a list of objects, of shadowsocks-rust; it adds to the above.
+// Files are read as JSON5, as shadowsocks-rust reads them, which includes JSON and
+// JSON with comments and trailing commas: each of the servers accepts another
+// part of that. A file that does not begin as JSON does is read as YAML. Keys are
+// case-sensitive.
 //
-// Files are read as JSON5, which has JSON, and JSON with comments and trailing
-// commas, in it: each of these servers accepts another part of that. Of JSON5,
-// the escapes \x, \v and \0 in texts are not understood.
+// No secret gets into memory as a value. The parsers decode the values of known
+// keys only, no type has a field for a password, and no error shows content of a
+// file other than a mistaken port.
 package shadowsocks

@@ -5,26 +5,65 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/goccy/go-yaml"
 )
 
-// Reasons why a readable configuration gives no ports, for errors.Is.
+// Reasons why a readable file gives no ports, for errors.Is.
 var (
-	// ErrClient says that the file configures a client: its ports are those of
-	// a server elsewhere.
+	// ErrClient means that the file configures a client: the ports in it are
+	// those of a server elsewhere. The error is a *ClientError.
 	ErrClient = errors.New("this configures a Shadowsocks client, expected a server's configuration")
-	// ErrNoPorts says that the file names no port of a server.
-	ErrNoPorts = errors.New("no server port in it, expected server_port, port_password or servers")
+	// ErrNoPorts means that the file names no port of a server.
+	ErrNoPorts = errors.New("no port of a Shadowsocks server in it")
+	// ErrFormat means that the file is nothing that a Shadowsocks server reads.
+	// The error says what it is.
+	ErrFormat = errors.New("expected the configuration of a Shadowsocks server, in JSON or in YAML")
 )
 
-// SyntaxError says where a file stops being JSON, JSON with comments or JSON5.
-// It does not say what stands there: that might be part of a password.
+// ClientError says why a file was taken for a client's. It is ErrClient.
+type ClientError struct {
+	Reason string
+	// ByAddress is set where the reason is the address of the server. It can be
+	// wrong: at boot, an address may not be there yet.
+	ByAddress bool
+}
+
+// Error gives the reason and the remedy.
+func (e *ClientError) Error() string {
+	return fmt.Sprintf("%v: %s; if it is a server's all the same, name it with --server-config", ErrClient, e.Reason)
+}
+
+// Unwrap returns ErrClient.
+func (e *ClientError) Unwrap() error { return ErrClient }
+
+// SyntaxError says where a file stops being JSON5 or YAML. It does not say what
+// stands there, since that might be part of a password.
 type SyntaxError struct {
 	Line, Column int // from 1; the column in characters
+	YAML         bool
 }
 
 // Error names line and column.
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("line %d, column %d: expected JSON, JSON with comments or JSON5", e.Line, e.Column)
+	expected := "JSON, JSON with comments or JSON5"
+	if e.YAML {
+		expected = "YAML"
+	}
+	return fmt.Sprintf("line %d, column %d: expected %s", e.Line, e.Column, expected)
+}
+
+// yamlPosition returns where the library found an error.
+func yamlPosition(err error) error {
+	if own, ok := errors.AsType[*SyntaxError](err); ok {
+		return own
+	}
+	position := &SyntaxError{Line: 1, Column: 1, YAML: true}
+	var located yaml.Error
+	if errors.As(err, &located) && located.GetToken() != nil && located.GetToken().Position != nil {
+		position.Line, position.Column = located.GetToken().Position.Line, located.GetToken().Position.Column
+	}
+	return position
 }
 
 // ValueError says which value of a configuration is not what it should be.
@@ -39,27 +78,22 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("%s is %s: expected %s", e.Place, e.Value, e.Expected)
 }
 
-// portError says that text is no port number.
+// portError reports that the text is not a port number.
 func portError(place, text string) error {
 	return &ValueError{place, show(text), "a port number from 1 to 65535, digits only"}
 }
 
-// show quotes a mistaken port number. Any other text might be a password in
-// the wrong place, so it is shown only if it is short and all of it but one
-// character could be part of a number.
+// show quotes a mistaken port number. Anything else might be a password in the
+// wrong place. So it shows only what has as many digits as a port number and no
+// other character than a sign or a space.
 func show(text string) string {
-	const longest = 7
+	const longest = 5
 	if text == "" {
 		return "empty"
 	}
-	strange := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || strings.ContainsRune("+-. ", r) {
-			return -1
-		}
-		return r
-	}, text)
-	if len(text) > longest || len(strange) > 1 || len(strange) == len(text) {
-		return "no number"
+	digits := strings.TrimSpace(strings.TrimLeft(text, " +-"))
+	if digits == "" || len(digits) > longest || len(text) > longest+2 || strings.Trim(digits, "0123456789") != "" {
+		return "not a port number"
 	}
 	return strconv.Quote(text)
 }

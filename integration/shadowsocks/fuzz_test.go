@@ -10,75 +10,69 @@ import (
 	"ssmonitor/integration/shadowsocks"
 )
 
-// marker is the password in the seeds, of letters that no error has in its own
-// words, so that not even a piece of it can be in one unnoticed.
-const marker = "QZQZQ"
-
-// shown counts the marker's letters in an error.
-func shown(err error) int {
-	return strings.Count(err.Error(), "Q") + strings.Count(err.Error(), "Z")
+// addZoo adds the files of the zoo with the extensions as seeds.
+func addZoo(f *testing.F, extensions ...string) {
+	f.Helper()
+	for _, paths := range zooFiles(f) {
+		for _, path := range paths {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, extension := range extensions {
+				if filepath.Ext(path) == extension && len(content) < 64<<10 {
+					f.Add(content)
+				}
+			}
+		}
+	}
 }
 
-// fuzzParse checks what holds for every input of Parse: no panic, valid ports
-// or else an error, and no password in it.
-func fuzzParse(f *testing.F, files, broken string, more ...string) {
-	paths, err := filepath.Glob(filepath.Join("testdata", "configs", files))
-	if err != nil || len(paths) == 0 {
-		f.Fatalf("no seeds in %s: %v", files, err)
-	}
-	seeds := append(more, broken)
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
+// checkConfig checks what holds for every input: valid ports or else an error,
+// and no password in either. Of the marker's letters, a mistaken port may show
+// none.
+func checkConfig(t *testing.T, config shadowsocks.Config, err error) {
+	t.Helper()
+	if err != nil {
+		if strings.Contains(err.Error(), marker) {
+			t.Fatalf("an error shows a password: %v", err)
 		}
-		seeds = append(seeds, string(content))
+		return
 	}
-	for _, seed := range seeds {
-		f.Add([]byte(strings.ReplaceAll(seed, "SECRET", marker)))
+	if config.Form == "" || len(config.Ports) == 0 {
+		t.Fatalf("neither ports nor an error: %+v", config)
 	}
+	for _, port := range config.Ports {
+		if port.Number == 0 || port.Protocols == 0 || port.Protocols > accounting.TCPAndUDP || accounting.CleanName(port.Name) != port.Name {
+			t.Fatalf("not a valid port: %+v", port)
+		}
+	}
+}
+
+func FuzzJSON5(f *testing.F) {
+	addZoo(f, ".json", ".json5", ".conf")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		config, err := shadowsocks.Parse(data, hostAddresses)
-		if err != nil {
-			// One is allowed: a mistaken port such as 80Z is shown.
-			if shown(err) > 1 {
-				t.Fatalf("an error shows a password: %v", err)
-			}
-			return
-		}
-		if config.Form == "" || len(config.Ports) == 0 {
-			t.Fatalf("neither ports nor an error: %+v", config)
-		}
-		for _, port := range config.Ports {
-			if port.Number == 0 || port.Protocols == 0 || port.Protocols > accounting.TCPAndUDP {
-				t.Fatalf("no valid port: %+v", port)
-			}
-		}
-		ports, _ := accounting.Union(config.Ports)
-		for i, port := range ports[1:] {
-			if port.Number <= ports[i].Number {
-				t.Fatalf("port %d follows port %d", port.Number, ports[i].Number)
-			}
-		}
+		config, err := shadowsocks.Parse(data, shadowsocks.Options{Host: testHost})
+		checkConfig(t, config, err)
 	})
 }
 
-func FuzzLibev(f *testing.F) {
-	fuzzParse(f, "*libev-*", `{"server": ["[::]:SECRET"], "server_port": "SECRET"}`)
+func FuzzYAML(f *testing.F) {
+	addZoo(f, ".yml", ".yaml")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		config, err := shadowsocks.Parse(append([]byte("---\n"), data...), shadowsocks.Options{Host: testHost, AnyProtocol: true})
+		checkConfig(t, config, err)
+	})
 }
 
-func FuzzManager(f *testing.F) {
-	fuzzParse(f, "manager*", `{"port_password": {"SECRET": "8391", 8391: SECRET}}`)
-}
-
-func FuzzPython(f *testing.F) {
-	fuzzParse(f, "python-*", `{"server_port": ["1SECRET", null, [2]]}`, `{"port_password": "SECRET"}`)
-}
-
-func FuzzShadowsocksR(f *testing.F) {
-	fuzzParse(f, "shadowsocksr*", `{"obfs": "plain", "port_password": {"1": ["SECRET"}}`)
-}
-
-func FuzzRust(f *testing.F) {
-	fuzzParse(f, "*rust-*", `{servers: [{port: 'SECRET', disabled: "SECRET"}, SECRET]} // SECRET`)
+func FuzzDatabase(f *testing.F) {
+	addZoo(f, ".db")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x-ui.db")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config, err := shadowsocks.Read(path, shadowsocks.Options{Host: testHost})
+		checkConfig(t, config, err)
+	})
 }

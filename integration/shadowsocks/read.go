@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ssmonitor/integration/configfile"
@@ -15,26 +15,56 @@ import (
 // maxSize is far above any configuration: libev stops at 128 KiB.
 const maxSize = 4 << 20
 
-// Read reads the configuration in the file at path. On top of the errors of
-// [Parse] it has those of the operating system, such as fs.ErrNotExist, and
-// those of package configfile for anything but a regular file of bounded size.
-// All name the file.
-func Read(path string, hostAddresses []netip.Addr) (Config, error) {
-	data, err := configfile.Read(path, maxSize)
+// Read reads the configuration in the file at path. In addition to the errors
+// of [Parse] it returns those of the operating system, such as fs.ErrNotExist,
+// and those of package configfile for anything but a regular file of bounded
+// size. All of them name the file.
+func Read(path string, options Options) (Config, error) {
+	config, err := readFile(path, options)
+	if err == nil && config.Form == FormShadowsocksR && filepath.Base(path) == userConfig {
+		config, err = readClients(path, config, options)
+	}
 	if err != nil {
 		return Config{}, fmt.Errorf("reading a Shadowsocks configuration: %w", err)
-	}
-	config, err := Parse(data, hostAddresses)
-	if err != nil {
-		return Config{}, fmt.Errorf("reading a Shadowsocks configuration: %s: %w", path, err)
 	}
 	config.Path = path
 	return config, nil
 }
 
-// ListDirectory returns the paths of the files that [ReadDirectory] reads, in
-// the order of their names: *.json, *.json5, and the .shadowsocks_PORT.conf
-// that ss-manager writes for each of its ports. Directories below are left out.
+func readFile(path string, options Options) (Config, error) {
+	if filepath.Ext(path) == databaseSuffix {
+		return readDatabase(path, options)
+	}
+	data, err := configfile.Read(path, maxSize)
+	if err != nil {
+		return Config{}, err
+	}
+	config, err := Parse(data, options)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return config, nil
+}
+
+// readClients adds what mudb.json beside the configuration says, if it is there.
+func readClients(path string, config Config, options Options) (Config, error) {
+	clients, err := readFile(filepath.Join(filepath.Dir(path), multiUser), options)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config, nil
+	}
+	if len(config.additional) > 0 && errors.Is(err, ErrNoPorts) {
+		err = nil
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return config.withClients(clients), nil
+}
+
+// ListDirectory returns the paths of the files that [ReadDirectory] reads,
+// sorted by name: *.json, *.json5, *.yaml, *.yml, x-ui.db, and the
+// .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It leaves
+// out subdirectories and hidden files of other names.
 func ListDirectory(directory string) ([]string, error) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {
@@ -46,42 +76,79 @@ func ListDirectory(directory string) ([]string, error) {
 			paths = append(paths, filepath.Join(directory, entry.Name()))
 		}
 	}
-	return paths, nil
+	return withoutSuperseded(paths), nil
+}
+
+// withoutSuperseded leaves out what ShadowsocksR's user-config.json replaces or
+// is read with.
+func withoutSuperseded(paths []string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool {
+		name := filepath.Base(path)
+		return (name == multiUser || name == "config.json") &&
+			slices.Contains(paths, filepath.Join(filepath.Dir(path), userConfig))
+	})
+}
+
+// Skipped is a file among several that gave no ports, and why.
+type Skipped struct {
+	Path string
+	Err  error
 }
 
 // ReadDirectory reads the configurations in a directory, those that
-// [ListDirectory] finds. Those of clients and those without ports are skipped,
-// each with a note that says so. Any other file that can't be read is an error,
-// and so is a directory without any server's configuration, with ErrNoPorts.
-func ReadDirectory(directory string, hostAddresses []netip.Addr) (configs []Config, notes []error, err error) {
+// [ListDirectory] finds and that are not [Stopped]. It skips those of clients and
+// those without ports. Any other file that can't be read is an error.
+func ReadDirectory(directory string, options Options) (configs []Config, skipped []Skipped, err error) {
 	paths, err := ListDirectory(directory)
 	if err != nil {
 		return nil, nil, err
 	}
+	configs, skipped = readAll(paths, options)
+	for _, file := range skipped {
+		if !errors.Is(file.Err, ErrClient) && !errors.Is(file.Err, ErrNoPorts) {
+			return nil, skipped, file.Err
+		}
+	}
+	return configs, skipped, nil
+}
+
+func readAll(paths []string, options Options) (configs []Config, skipped []Skipped) {
 	for _, path := range paths {
-		config, err := Read(path, hostAddresses)
+		if Stopped(path) {
+			continue
+		}
+		config, err := Read(path, options)
 		switch {
 		case err == nil:
 			configs = append(configs, config)
-		case harmless(err):
-			notes = append(notes, err)
+		case errors.Is(err, fs.ErrNotExist):
+			// It was removed after it was listed, as ss-manager does.
 		default:
-			return nil, notes, err
+			skipped = append(skipped, Skipped{path, err})
 		}
 	}
-	if len(configs) == 0 {
-		err = fmt.Errorf("reading Shadowsocks configurations: %s holds none of a server, in *.json, *.json5 or .shadowsocks_PORT.conf: %w",
-			directory, ErrNoPorts)
+	return configs, skipped
+}
+
+// Harmless reports whether the file names no port of a server for certain. A
+// file that can't be read may name some, and one with the address of another
+// host may be a server's before the network is up.
+func (s Skipped) Harmless() bool {
+	if client, ok := errors.AsType[*ClientError](s.Err); ok {
+		return !client.ByAddress
 	}
-	return configs, notes, err
+	return errors.Is(s.Err, ErrNoPorts)
 }
 
 func isConfigName(name string) bool {
 	if strings.HasPrefix(name, ".") {
-		return strings.HasPrefix(name, ".shadowsocks_") && strings.HasSuffix(name, ".conf")
+		return isManaged(name)
 	}
-	extension := filepath.Ext(name)
-	return extension == ".json" || extension == ".json5"
+	switch filepath.Ext(name) {
+	case ".json", ".json5", ".yaml", ".yml":
+		return true
+	}
+	return name == "x-ui.db"
 }
 
 // usualPlaces is where packages and the scripts in circulation put the
@@ -104,6 +171,18 @@ var usualPlaces = [...]string{
 	"var/snap/shadowsocks-rust/common/*.json",
 	"root/.shadowsocks/.shadowsocks_*.conf",
 	"var/lib/shadowsocks-libev/.shadowsocks_*.conf",
+	"opt/outline/persisted-state/shadowbox_config.json",
+	"etc/outline-ss-server/config.yml",
+	"etc/sing-box/*.json",
+	"etc/xray/*.json",
+	"usr/local/etc/xray/*.json",
+	"etc/v2ray/*.json",
+	"usr/local/etc/v2ray/*.json",
+	"etc/x-ui/x-ui.db",
+	"var/lib/marzban/xray_config.json",
+	"etc/gost/gost.yml",
+	"etc/gost/gost.json",
+	"etc/mihomo/config.yaml",
 }
 
 // UsualPlaces returns the patterns, as of package filepath, of the files that
@@ -117,37 +196,20 @@ func UsualPlaces() []string {
 }
 
 // Search reads the configurations in the usual places below root, which is /
-// outside of tests. Those of clients and those without ports are skipped, each
-// with a note that says so. Any other file that can't be read is an error,
-// since the ports in it would be taken for gone; what could be read is returned
-// all the same.
-func Search(root string, hostAddresses []netip.Addr) (configs []Config, notes []error, err error) {
-	var failures []error
+// outside of tests. It skips every file that gives no ports, for whatever
+// reason: what lies in these places need not be meant for ssmonitor.
+func Search(root string, options Options) (configs []Config, skipped []Skipped) {
+	var paths []string
 	tree := os.DirFS(root)
 	for _, pattern := range usualPlaces {
-		// The only error of Glob is a malformed pattern.
 		names, err := fs.Glob(tree, pattern)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("searching %s: %w", pattern, err))
+		if err != nil { // the pattern is malformed
+			skipped = append(skipped, Skipped{filepath.Join(root, pattern), err})
 		}
 		for _, name := range names {
-			config, err := Read(filepath.Join(root, name), hostAddresses)
-			switch {
-			case err == nil:
-				configs = append(configs, config)
-			case harmless(err):
-				notes = append(notes, err)
-			default:
-				failures = append(failures, err)
-			}
+			paths = append(paths, filepath.Join(root, name))
 		}
 	}
-	return configs, notes, errors.Join(failures...)
-}
-
-// harmless tells whether a file among several that was not read names no port
-// of a server. A file can go after it was listed: ss-manager removes those of
-// ports that it removes.
-func harmless(err error) bool {
-	return errors.Is(err, ErrClient) || errors.Is(err, ErrNoPorts) || errors.Is(err, fs.ErrNotExist)
+	configs, more := readAll(withoutSuperseded(paths), options)
+	return configs, append(skipped, more...)
 }

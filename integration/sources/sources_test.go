@@ -2,8 +2,8 @@ package sources_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +21,7 @@ import (
 
 const both = accounting.TCPAndUDP
 
-func noAddresses() ([]netip.Addr, error) { return nil, nil }
+func noHost() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }
 
 func TestLoadTakesTheUnion(t *testing.T) {
 	dir := t.TempDir()
@@ -31,11 +31,11 @@ func TestLoadTakesTheUnion(t *testing.T) {
 	write(t, dir, "many/client.json", `{"server": "203.0.113.7", "server_port": 9, "local_port": 1080}`)
 	write(t, dir, "root/etc/shadowsocks.json", `{"server_port": 20003}`)
 	follower := sources.Follow(sources.Sources{
-		Ports:         []accounting.Port{{Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"}},
-		List:          list,
-		Shadowsocks:   []string{single, filepath.Join(dir, "many")},
-		SearchRoot:    filepath.Join(dir, "root"),
-		HostAddresses: noAddresses,
+		Ports:       []accounting.Port{{Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"}},
+		List:        list,
+		Shadowsocks: []string{single, filepath.Join(dir, "many")},
+		SearchRoot:  filepath.Join(dir, "root"),
+		Host:        noHost,
 	})
 	result, err := follower.Load()
 	if err != nil {
@@ -71,7 +71,7 @@ func TestNamingAPortOfAFileLeavesItsProtocols(t *testing.T) {
 			t.Fatal(err)
 		}
 		result, err := sources.Follow(sources.Sources{
-			Ports: named, Shadowsocks: []string{file}, HostAddresses: noAddresses,
+			Ports: named, Shadowsocks: []string{file}, Host: noHost,
 		}).Load()
 		if err != nil || len(result.Ports) != 1 || result.Ports[0] != want {
 			t.Errorf("%s: %v, %v, want %v", spec, result.Ports, err, want)
@@ -98,7 +98,7 @@ func TestLoadTellsOfEveryFailure(t *testing.T) {
 	broken := write(t, dir, "broken.json", "{")
 	client := write(t, dir, "client.json", `{"locals": [1]}`)
 	follower := sources.Follow(sources.Sources{
-		List: list, Shadowsocks: []string{broken, client, dir + "/missing"}, HostAddresses: noAddresses,
+		List: list, Shadowsocks: []string{broken, client, dir + "/missing"}, Host: noHost,
 	})
 	result, err := follower.Load()
 	if result.Ports != nil || !errors.Is(err, shadowsocks.ErrClient) || !errors.Is(err, fs.ErrNotExist) {
@@ -126,8 +126,8 @@ func TestLoadTellsThatTheListIsMissing(t *testing.T) {
 func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 	unknown := errors.New("unknown")
 	follower := sources.Follow(sources.Sources{
-		Shadowsocks:   []string{t.TempDir()},
-		HostAddresses: func() ([]netip.Addr, error) { return nil, unknown },
+		Shadowsocks: []string{t.TempDir()},
+		Host:        func() (shadowsocks.Host, error) { return shadowsocks.Host{}, unknown },
 	})
 	if _, err := follower.Load(); !errors.Is(err, unknown) {
 		t.Errorf("Load() = %v", err)
@@ -170,9 +170,9 @@ func TestFollowTheListOfPorts(t *testing.T) {
 		{"not written yet", func() {}, 0, true},
 		{"written", func() { write(t, dir, "ports", "1\n2\n") }, 2, false},
 		{"broken", func() { write(t, dir, "ports", "1\n2x\n") }, 0, true},
-		{"mended", func() { write(t, dir, "ports", "1\n2\n3\n") }, 3, false},
+		{"repaired", func() { write(t, dir, "ports", "1\n2\n3\n") }, 3, false},
 		{"replaced", func() {
-			if err := portlist.Write(list, []accounting.Port{{Number: 4, Protocols: both}}); err != nil {
+			if err := portlist.Write(list, []portlist.Entry{{Port: accounting.Port{Number: 4, Protocols: both}}}); err != nil {
 				t.Fatal(err)
 			}
 		}, 1, false},
@@ -191,14 +191,14 @@ func TestFollowTheListOfPorts(t *testing.T) {
 
 func TestFollowADirectoryOfConfigurations(t *testing.T) {
 	dir := t.TempDir()
-	follower := sources.Follow(sources.Sources{Shadowsocks: []string{dir}, HostAddresses: noAddresses})
+	follower := sources.Follow(sources.Sources{Shadowsocks: []string{dir}, Host: noHost})
 	follow(t, follower, []step{
-		{"empty", func() {}, 0, true},
+		{"empty", func() {}, 0, false},
 		{"a file added", func() { write(t, dir, "a.json", `{"server_port": 1}`) }, 1, false},
 		{"another added", func() { write(t, dir, ".shadowsocks_2.conf", `{"server_port": 2}`) }, 2, false},
 		{"one written in place", func() { write(t, dir, "a.json", `{"server_port": [1, 3, 4]}`) }, 4, false},
 		{"one broken in place", func() { write(t, dir, "a.json", `{`) }, 0, true},
-		{"one mended in place", func() { write(t, dir, "a.json", `{"server_port": 1}`) }, 2, false},
+		{"one repaired in place", func() { write(t, dir, "a.json", `{"server_port": 1}`) }, 2, false},
 		{"one removed", func() { remove(t, filepath.Join(dir, "a.json")) }, 1, false},
 	})
 }
@@ -227,7 +227,7 @@ func TestFollowALinkedConfiguration(t *testing.T) {
 	if err := os.Symlink(write(t, dir, "a.json", `{"server_port": 1}`), link); err != nil {
 		t.Fatal(err)
 	}
-	follower := sources.Follow(sources.Sources{Shadowsocks: []string{link}, HostAddresses: noAddresses})
+	follower := sources.Follow(sources.Sources{Shadowsocks: []string{link}, Host: noHost})
 	follow(t, follower, []step{
 		{"linked", func() {}, 1, false},
 		{"linked elsewhere", func() {
@@ -269,5 +269,145 @@ func remove(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func searchIn(root string) sources.Sources {
+	return sources.Sources{
+		Ports:      []accounting.Port{{Number: 1, Protocols: both}},
+		SearchRoot: root,
+		Earlier:    filepath.Join(root, "ports"),
+		Host:       noHost,
+	}
+}
+
+// setup loads the sources and writes the list, as setup does.
+func setup(t *testing.T, from sources.Sources) (ports, notes string) {
+	t.Helper()
+	result, err := sources.Follow(from).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := portlist.Write(from.Earlier, result.Entries); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range result.Ports {
+		ports += portlist.FormatSpec(port) + " "
+	}
+	return strings.TrimSpace(ports), fmt.Sprint(result.Notes)
+}
+
+// A file that the search can't read keeps the ports that it had, until it is
+// gone or says that it has none.
+func TestSearchKeepsThePortsOfAFileThatBroke(t *testing.T) {
+	root := t.TempDir()
+	const name = "etc/shadowsocks-libev/config.json"
+	from := searchIn(root)
+	for _, step := range []struct {
+		name    string
+		do      func()
+		ports   string
+		noteHas string
+	}{
+		{"nothing yet", func() {}, "1", "[]"},
+		{"broken from the first", func() { write(t, root, name, `{"server_port": 8388`) }, "1", "config.json: line 1"},
+		{"repaired", func() { write(t, root, name, `{"server_port": 8388, "mode": "tcp_only", "remarks": "alice"}`) }, "1 8388/tcp=alice", "[]"},
+		{"broken", func() { write(t, root, name, `{"server_port": `) }, "1 8388/tcp=alice", "config.json: line 1, column 17: expected JSON"},
+		{"broken still", func() {}, "1 8388/tcp=alice", "the ports that it had stay counted: 1"},
+		{"empty", func() { write(t, root, name, "") }, "1 8388/tcp=alice", "empty"},
+		{"another format", func() { write(t, root, name, "server_port: 8388\n") }, "1 8388/tcp=alice", "YAML"},
+		{"an address that is not there", func() { write(t, root, name, `{"server": "198.51.100.1", "server_port": 8388}`) }, "1 8388/tcp=alice", "not an address of this host"},
+		{"another port", func() { write(t, root, name, `{"server_port": [8389, 8390]}`) }, "1 8389 8390", "[]"},
+		{"a client's", func() { write(t, root, name, `{"locals": [{}], "server": "x", "server_port": 8389}`) }, "1", "client"},
+		{"a server's again", func() { write(t, root, name, `{"server_port": 8391}`) }, "1 8391", "[]"},
+		{"without ports", func() { write(t, root, name, `{"server": "::"}`) }, "1", "no port"},
+		{"a server's once more", func() { write(t, root, name, `{"server_port": 8391}`) }, "1 8391", "[]"},
+		{"gone", func() { remove(t, filepath.Join(root, name)) }, "1", "[]"},
+	} {
+		step.do()
+		ports, notes := setup(t, from)
+		if ports != step.ports || !strings.Contains(notes, step.noteHas) {
+			t.Fatalf("%s: got ports %q and notes %s, want %q and %q", step.name, ports, notes, step.ports, step.noteHas)
+		}
+	}
+}
+
+// Both files of a port keep it, and each only its own.
+func TestSearchKeepsAPortOfTwoFiles(t *testing.T) {
+	root := t.TempDir()
+	from := searchIn(root)
+	write(t, root, "etc/shadowsocks/a.json", `{"server_port": [10, 11]}`)
+	write(t, root, "etc/shadowsocks/b.json", `{"server_port": [11, 12]}`)
+	setup(t, from)
+	write(t, root, "etc/shadowsocks/a.json", `{`)
+	write(t, root, "etc/shadowsocks/b.json", `{"server_port": 13}`)
+	if ports, _ := setup(t, from); ports != "1 10 11 13" {
+		t.Errorf("got %s, want 1 10 11 13", ports)
+	}
+}
+
+// A file that is named has to be right, also where the search would find it, and
+// is read once.
+func TestANamedFileInAUsualPlace(t *testing.T) {
+	root := t.TempDir()
+	from := searchIn(root)
+	from.Shadowsocks = []string{write(t, root, "etc/shadowsocks/a.json", `{"server_port": 10}`)}
+	result, err := sources.Follow(from).Load()
+	if err != nil || len(result.Configs) != 1 {
+		t.Errorf("got %v, %v, want one configuration", result.Configs, err)
+	}
+	write(t, root, "etc/shadowsocks/a.json", `{`)
+	if _, err := sources.Follow(from).Load(); err == nil {
+		t.Error("a named file is broken, and that is no error")
+	}
+}
+
+func TestServersAreForced(t *testing.T) {
+	client := write(t, t.TempDir(), "a.json", `{"server": "198.51.100.1", "server_port": 10, "local_port": 1080}`)
+	if _, err := sources.Follow(sources.Sources{Shadowsocks: []string{client}, Host: noHost}).Load(); !errors.Is(err, shadowsocks.ErrClient) {
+		t.Errorf("got %v, want ErrClient", err)
+	}
+	result, err := sources.Follow(sources.Sources{Servers: []string{client}, Host: noHost}).Load()
+	if err != nil || len(result.Ports) != 1 {
+		t.Errorf("got %v, %v, want one port", result.Ports, err)
+	}
+}
+
+func TestEntriesNameEverySource(t *testing.T) {
+	dir := t.TempDir()
+	a, b := write(t, dir, "a.json", `{"server_port": [10, 11]}`), write(t, dir, "b.json", `{"server_port": [11, 12]}`)
+	result, err := sources.Follow(sources.Sources{
+		Ports: []accounting.Port{{Number: 12, Protocols: both}}, Shadowsocks: []string{a, b}, Host: noHost,
+	}).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]string
+	for _, entry := range result.Entries {
+		got = append(got, entry.Sources)
+	}
+	if diff := cmp.Diff([][]string{{a}, {a, b}, {sources.Flag, b}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What comes beside a configuration is followed too.
+func TestFollowTheCompanionsOfAConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	config := write(t, dir, "user-config.json", `{"server_port": 8388, "obfs": "plain"}`)
+	for name, from := range map[string]sources.Sources{
+		"file":      {Shadowsocks: []string{config}, Host: noHost},
+		"directory": {Shadowsocks: []string{dir}, Host: noHost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			follow(t, sources.Follow(from), []step{
+				{"one user", func() {}, 1, false},
+				{"two clients", func() { write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}]`) }, 2, false},
+				{"three clients", func() {
+					write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}, {"port": 3}]`)
+				}, 3, false},
+				{"gone", func() { remove(t, filepath.Join(dir, "mudb.json")) }, 1, false},
+			})
+		})
 	}
 }

@@ -4,44 +4,47 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"ssmonitor/integration/shadowsocks"
 )
 
-// granularity is longer than the steps in which kernels count the time of
+// granularity is longer than the steps in which kernels record the times of
 // local files, at most 10 ms.
 const granularity = 100 * time.Millisecond
 
-// stamp is what tells one state of a path from another without reading it. It
-// is all zero but for the path where nothing is to be seen.
-type stamp struct {
-	path           string
-	inode          uint64
-	size           int64
-	written, moved syscall.Timespec // mtime; ctime, which also shows a chmod
+// fileStamp distinguishes the states of a path without reading the file. If
+// there is nothing at the path, all fields but the path are zero.
+type fileStamp struct {
+	path              string
+	inode             uint64
+	size              int64
+	modified, changed syscall.Timespec // mtime; ctime, which also shows a chmod
+	stopped           bool             // the server of the configuration, where that can be told
 }
 
-// take returns the stamp of what is at the path now, behind symbolic links.
-func take(path string) stamp {
-	now := stamp{path: path}
+// statOf returns the stamp of what is at the path now, following symbolic links.
+func statOf(path string) fileStamp {
+	stamp := fileStamp{path: path}
 	info, err := os.Stat(path)
 	if err != nil {
-		return now
+		return stamp
 	}
-	now.size = info.Size()
+	stamp.size, stamp.stopped = info.Size(), shadowsocks.Stopped(path)
 	if status, ok := info.Sys().(*syscall.Stat_t); ok {
-		now.inode = status.Ino
-		now.written, now.moved = status.Mtim, status.Ctim
+		stamp.inode = status.Ino
+		stamp.modified, stamp.changed = status.Mtim, status.Ctim
 	}
-	return now
+	return stamp
 }
 
-// outdated tells whether the path has another stamp now.
-func (s stamp) outdated() bool {
-	return take(s.path) != s
+// outdated reports whether the path has another stamp now.
+func (s fileStamp) outdated() bool {
+	return statOf(s.path) != s
 }
 
-// recent tells that the path has changed so short a time ago that another
-// change could leave it with the same stamp.
-func (s stamp) recent() bool {
-	age := time.Since(time.Unix(s.moved.Unix()))
+// recent reports whether the path has changed so recently that another change
+// could leave it with the same stamp.
+func (s fileStamp) recent() bool {
+	age := time.Since(time.Unix(s.changed.Unix()))
 	return age < granularity && age > -granularity
 }

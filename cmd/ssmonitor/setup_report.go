@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/sources"
+)
+
+// The ways in which a port of the list can change, as JSON names them.
+const (
+	portAdded   = "added"
+	portRemoved = "removed"
+	portChanged = "changed"
+)
+
+// setupReport is what setup tells about the list of ports.
+type setupReport struct {
+	List  string      `json:"list"`
+	Ports []setupPort `json:"ports"`
+	Notes []string    `json:"notes"`
+}
+
+// setupPort is a port of the new list or, if it was removed, of the one before.
+type setupPort struct {
+	Port      uint16       `json:"port"`
+	Protocols []string     `json:"protocols"`
+	Name      string       `json:"name,omitempty"`
+	Sources   []string     `json:"sources,omitempty"`
+	Change    string       `json:"change,omitempty"`
+	Before    *setupBefore `json:"before,omitempty"` // of a changed port
+}
+
+type setupBefore struct {
+	Protocols []string `json:"protocols"`
+	Name      string   `json:"name,omitempty"`
+}
+
+// newSetupReport compares what was found with the list before.
+func newSetupReport(list string, earlier []portlist.Entry, found sources.Result) *setupReport {
+	report := &setupReport{List: list, Ports: []setupPort{}, Notes: []string{}}
+	before, _ := accounting.Union(portlist.Ports(earlier))
+	for _, entry := range found.Entries {
+		row := newSetupPort(entry.Port, entry.Sources)
+		old, existed := before.Find(entry.Number)
+		switch {
+		case !existed:
+			row.Change = portAdded
+		case old != entry.Port:
+			row.Change = portChanged
+			row.Before = &setupBefore{protocolNames(old.Protocols), old.Name}
+		}
+		report.Ports = append(report.Ports, row)
+	}
+	for _, old := range before {
+		if _, remains := found.Ports.Find(old.Number); !remains {
+			row := newSetupPort(old, sourcesOf(earlier, old.Number))
+			row.Change = portRemoved
+			report.Ports = append(report.Ports, row)
+		}
+	}
+	slices.SortStableFunc(report.Ports, func(a, b setupPort) int { return int(a.Port) - int(b.Port) })
+	for _, note := range found.Notes {
+		report.Notes = append(report.Notes, note.Error())
+	}
+	return report
+}
+
+func newSetupPort(port accounting.Port, from []string) setupPort {
+	return setupPort{Port: port.Number, Protocols: protocolNames(port.Protocols), Name: port.Name, Sources: from}
+}
+
+func protocolNames(p accounting.Protocols) []string {
+	return strings.Split(describeProtocols(p), ", ")
+}
+
+func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
+	for _, entry := range entries {
+		if entry.Number == port {
+			from = append(from, entry.Sources...)
+		}
+	}
+	return from
+}
+
+func (r *setupReport) writeJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(r)
+}
+
+// writeTable writes one line per port. Its first column says what changed.
+func (r *setupReport) writeTable(w io.Writer) error {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
+	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
+	changes := make(map[string]int)
+	for _, port := range r.Ports {
+		changes[port.Change]++
+		counted, name := strings.Join(port.Protocols, ", "), port.Name
+		if before := port.Before; before != nil {
+			if was := strings.Join(before.Protocols, ", "); was != counted {
+				counted += " (was " + was + ")"
+			}
+			if before.Name != name {
+				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
+			}
+		}
+		fmt.Fprintf(columns, "%s %d\t%s\t%s\t%s\n", marks[port.Change], port.Port, counted, name, strings.Join(port.Sources, ", "))
+	}
+	if err := columns.Flush(); err != nil {
+		return err
+	}
+	summary := "nothing has changed"
+	var parts []string
+	for _, change := range []string{portAdded, portRemoved, portChanged} {
+		if changes[change] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", changes[change], change))
+		}
+	}
+	if len(parts) > 0 {
+		summary = strings.Join(parts, ", ")
+	}
+	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(len(r.Ports)-changes[portRemoved]), r.List, summary)
+	return err
+}
+
+// commentWriter makes each line a comment of nft.
+type commentWriter struct {
+	w       io.Writer
+	started bool // a line
+}
+
+// Write implements io.Writer.
+func (c *commentWriter) Write(data []byte) (int, error) {
+	for line := range bytes.Lines(data) {
+		if !c.started {
+			if _, err := io.WriteString(c.w, "# "); err != nil {
+				return 0, err
+			}
+		}
+		c.started = !bytes.HasSuffix(line, []byte("\n"))
+		if _, err := c.w.Write(line); err != nil {
+			return 0, err
+		}
+	}
+	return len(data), nil
+}

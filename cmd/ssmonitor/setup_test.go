@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ssmonitor/internal/testkit"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// setupIn runs setup --dry-run on the files of a directory.
+func setupIn(t *testing.T, directory string, arguments ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	return call(t, append([]string{"setup", "--dry-run", "--no-search", "--ports", filepath.Join(directory, "ports")}, arguments...)...)
+}
+
+func writeIn(t *testing.T, directory, name, content string) string {
+	t.Helper()
+	path := filepath.Join(directory, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// changedList is a list of which one port is gone, one is new, one has another
+// name and one another protocol.
+func changedList(t *testing.T) (directory string, flags []string) {
+	t.Helper()
+	directory = t.TempDir()
+	config := writeIn(t, directory, "config.json", `{"servers": [
+		{"address": "::", "port": 20000, "name": "alice"},
+		{"address": "::", "port": 20001, "name": "robert"},
+		{"address": "::", "port": 20002, "mode": "tcp_only"},
+		{"address": "::", "port": 20004, "users": [{"name": "a"}, {"name": "b"}]}]}`)
+	writeIn(t, directory, "ports", "# from "+config+"\n20000=alice\n20001=bob\n20002\n20003=gone\n")
+	return directory, []string{"--shadowsocks", config, "--port", "30000/udp=Doe, John"}
+}
+
+func TestSetupPrintsWhatChanges(t *testing.T) {
+	directory, flags := changedList(t)
+	status, stdout, stderr := setupIn(t, directory, flags...)
+	if status != exitDone {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	table, ruleset, _ := strings.Cut(stdout, "table inet")
+	if !strings.Contains(ruleset, "counter udp-30000-in") {
+		t.Errorf("the ruleset is missing in:\n%s", stdout)
+	}
+	got := strings.ReplaceAll(stderr+table, directory, "DIRECTORY")
+	testkit.Golden(t, "setup.golden", got)
+}
+
+func TestSetupPrintsJSON(t *testing.T) {
+	directory, flags := changedList(t)
+	status, stdout, stderr := setupIn(t, directory, append(flags, "--json")...)
+	if status != exitDone {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	var report setupReport
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v in:\n%s", err, stdout)
+	}
+	changes := make(map[uint16]string)
+	for _, port := range report.Ports {
+		changes[port.Port] = port.Change
+		if len(port.Sources) == 0 || len(port.Protocols) == 0 {
+			t.Errorf("port %d has the sources %q and the protocols %q", port.Port, port.Sources, port.Protocols)
+		}
+	}
+	want := map[uint16]string{20000: "", 20001: portChanged, 20002: portChanged, 20003: portRemoved, 20004: portAdded, 30000: portAdded}
+	if diff := cmp.Diff(want, changes); diff != "" {
+		t.Error(diff)
+	}
+	if len(report.Notes) != 1 || report.List != filepath.Join(directory, "ports") {
+		t.Errorf("got the notes %q and the list %s", report.Notes, report.List)
+	}
+}
+
+// A comma separates values in the environment alone.
+func TestOnlyTheEnvironmentIsSplitAtCommas(t *testing.T) {
+	directory := t.TempDir()
+	config := writeIn(t, directory, "a,b.json", `{"server_port": 8388}`)
+	settings := writeIn(t, directory, "config.yaml", "port: ['20002=Doe, John']\nno-search: true\n")
+	for _, test := range []struct {
+		name, variable string
+		arguments      []string
+		want           []string
+	}{
+		{"flag", "", []string{"--port", "20000=Doe, John"}, []string{"20000 Doe, John"}},
+		{"path", "", []string{"--shadowsocks", config}, []string{"8388 "}},
+		{"environment", "20000=Doe, 20001=John", nil, []string{"20000 Doe", "20001 John"}},
+		{"flag over environment", "20000=Doe,20001", []string{"--port", "20003=Doe, J"}, []string{"20003 Doe, J"}},
+		{"settings", "", []string{"--config", settings}, []string{"20002 Doe, John"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.variable != "" {
+				t.Setenv("SSMONITOR_PORT", test.variable)
+			}
+			status, stdout, stderr := setupIn(t, directory, append(test.arguments, "--json")...)
+			if status != exitDone {
+				t.Fatalf("status %d: %s", status, stderr)
+			}
+			var report setupReport
+			if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, port := range report.Ports {
+				got = append(got, strings.Join([]string{strings.TrimSpace(string(mustMarshal(t, port.Port))), port.Name}, " "))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func mustMarshal(t *testing.T, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Nothing that setup prints about any file of the zoo contains a secret.
+func TestSetupShowsNoSecretOfTheZoo(t *testing.T) {
+	const marker, zoo = "QZQZQ", "../../integration/shadowsocks/testdata/zoo"
+	directory, count := t.TempDir(), 0
+	if err := os.CopyFS(directory, os.DirFS(zoo)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Name() == "expect.golden" {
+			return err
+		}
+		count++
+		for _, flags := range [][]string{{"--shadowsocks", path}, {"--server-config", path, "--any-protocol", "--json"}} {
+			_, stdout, stderr := setupIn(t, t.TempDir(), flags...)
+			if strings.Contains(stdout+stderr, marker) {
+				t.Errorf("%s: a secret is shown:\n%s\n%s", path, stderr, stdout)
+			}
+		}
+		return nil
+	})
+	if err != nil || count == 0 {
+		t.Fatalf("%d files, %v", count, err)
+	}
+}

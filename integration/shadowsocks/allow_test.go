@@ -1,0 +1,118 @@
+package shadowsocks
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// secret matches words for secrets. A key of the allow-list that matches would
+// let a secret into memory.
+var secret = regexp.MustCompile(`(?i)pass|pwd|psk|secret|key|uuid|token|auth|cert|cipher|method`)
+
+// harmlessKeys match, but their values are no secrets: a port_password's keys
+// are ports, and of its values only the kind is kept; the others are lists of
+// objects, of which again only known keys are kept.
+var harmlessKeys = newKeySet("port_password", "accessKeys", "keys")
+
+func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
+	for key := range knownKeys {
+		if secret.MatchString(key) && !harmlessKeys[key] {
+			t.Errorf("the content of %s is read", key)
+		}
+	}
+	for _, parent := range []string{"", "port_password", "additional_ports", "keys", "clients", "users", "settings"} {
+		for _, key := range []string{"password", "passwd", "psk", "secret", "key", "uuid", "uPSKs", "8388"} {
+			if _, content := keeps(parent, key); content {
+				t.Errorf("the content of %s in %s is read", key, parent)
+			}
+		}
+	}
+	if _, content := keeps("clients", "id"); content {
+		t.Error("the id of a client, which is its secret in VLESS, is read")
+	}
+	for column := range strings.FieldsSeq(queryInbounds) {
+		if secret.MatchString(column) {
+			t.Errorf("the query of 3x-ui reads %s", column)
+		}
+	}
+}
+
+// The types that files are decoded into have exactly these fields.
+func TestNoTypeHasAFieldForASecret(t *testing.T) {
+	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "member.key", "member.value",
+		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
+		"Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
+		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
+		"collector.others", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
+		"Port.Number", "Port.Protocols", "Port.Name", "ClientError.Reason", "ClientError.ByAddress",
+		"SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
+		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
+		"uint128.hi", "uint128.lo", "Handle.value")
+	seen := make(map[reflect.Type]bool)
+	var check func(reflect.Type)
+	check = func(typ reflect.Type) {
+		if seen[typ] || typ.PkgPath() == "unique" || strings.HasPrefix(typ.PkgPath(), "internal/") {
+			return
+		}
+		seen[typ] = true
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Array:
+			check(typ.Elem())
+		case reflect.Struct:
+			for field := range typ.Fields() {
+				if name := typ.Name() + "." + field.Name; !allowed[name] {
+					t.Errorf("field %s is not allowed", name)
+				}
+				check(field.Type)
+			}
+		}
+	}
+	for _, root := range []any{
+		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, SyntaxError{}, ValueError{}, Options{},
+	} {
+		check(reflect.TypeOf(root))
+	}
+}
+
+// A value that is not known leaves nothing behind but its kind.
+func TestParsersKeepKnownValuesOnly(t *testing.T) {
+	const text = `{"password": "QZQZQ", "server_port": 8388, "x": {"port": 1}, "port_password": {"1": "QZQZQ"},
+		"settings": {"clients": [{"id": "QZQZQ", "email": "a"}]}, "keys": [{"id": "b", "secret": "QZQZQ"}], "uPSKs": ["QZQZQ"]}`
+	fromJSON, err := parseJSON5([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromYAML, err := parseYAML([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "server_port=8388 port_password{1=} settings{clients[{email=a}]} keys[{id=b}] uPSKs[]"
+	for _, v := range []value{fromJSON, fromYAML} {
+		if got := spell(v); got != "{"+want+"}" {
+			t.Errorf("got %s, want {%s}", got, want)
+		}
+	}
+}
+
+func spell(v value) string {
+	var parts []string
+	for _, m := range v.members {
+		equals := "="
+		if m.value.kind == kindObject || m.value.kind == kindList {
+			equals = ""
+		}
+		parts = append(parts, m.key+equals+spell(m.value))
+	}
+	for _, item := range v.items {
+		parts = append(parts, spell(item))
+	}
+	switch v.kind {
+	case kindObject:
+		return "{" + strings.Join(parts, " ") + "}"
+	case kindList:
+		return "[" + strings.Join(parts, " ") + "]"
+	}
+	return v.scalar
+}

@@ -1,0 +1,333 @@
+package shadowsocks
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"ssmonitor/accounting"
+)
+
+// readBasic reads the forms with server_port, port_password or servers:
+// shadowsocks-libev, shadowsocks-rust, the Python server and ShadowsocksR.
+func readBasic(c *collector, root node) error {
+	lists, err := serverLists(root)
+	if err != nil {
+		return err
+	}
+	if err := refuseClient(c, root, lists); err != nil {
+		return err
+	}
+	if root.has("obfs") {
+		c.form = FormShadowsocksR
+	}
+	if err := readPortPassword(c, root); err != nil {
+		return err
+	}
+	if err := readServerPort(c, root); err != nil {
+		return err
+	}
+	if err := readServers(c, root, lists); err != nil {
+		return err
+	}
+	if err := readAdditionalPorts(c, root); err != nil {
+		return err
+	}
+	if len(c.ports) == 0 && root.has("manager_address") {
+		c.missing("its ports come and go at run time: name the manager's working directory with --shadowsocks")
+	}
+	return nil
+}
+
+// serverLists returns the entries of servers and of shadowsocks, which is
+// another name of servers.
+func serverLists(root node) ([]node, error) {
+	servers, err := root.at("servers").objects()
+	if err != nil {
+		return nil, err
+	}
+	more, err := root.at("shadowsocks").objects()
+	return append(servers, more...), err
+}
+
+// readPortPassword takes the keys of port_password. ss-manager skips those whose
+// value is not a text; ShadowsocksR also has lists and objects.
+func readPortPassword(c *collector, root node) error {
+	passwords := root.at("port_password")
+	if passwords.value == nil {
+		return nil
+	}
+	if passwords.kind != kindObject {
+		return passwords.wrongKind("an object with the ports as its keys")
+	}
+	template, err := readTemplate(root, root)
+	if err != nil {
+		return err
+	}
+	skipped := 0
+	for _, entry := range sortedPorts(passwords.members) {
+		number, err := parsePort("a key of port_password", entry.key)
+		if err != nil {
+			return err
+		}
+		switch entry.value.kind {
+		case kindObject, kindList:
+			c.form = FormShadowsocksR
+		case kindText:
+		default:
+			skipped++
+			continue
+		}
+		if err := c.add(passwords.place, number, template.Protocols, ""); err != nil { // the remark is on all of them
+			return err
+		}
+	}
+	if skipped > 0 {
+		c.missing("left out, as ss-manager does: %d of port_password, since the password is not a text", skipped)
+	}
+	if len(c.ports) > 0 && c.form != FormShadowsocksR {
+		c.form = FormPortPassword
+	}
+	return nil
+}
+
+// sortedPorts returns the members by their keys. Of several with one key the
+// last counts.
+func sortedPorts(members []member) []member {
+	byKey := make(map[string]member, len(members))
+	for _, m := range members {
+		byKey[m.key] = m
+	}
+	sorted := make([]member, 0, len(byKey))
+	for _, m := range byKey {
+		sorted = append(sorted, m)
+	}
+	slices.SortFunc(sorted, func(a, b member) int {
+		if len(a.key) != len(b.key) {
+			return len(a.key) - len(b.key)
+		}
+		if a.key < b.key {
+			return -1
+		}
+		return 1
+	})
+	return sorted
+}
+
+// readServerPort takes the ports of the server outside of lists.
+func readServerPort(c *collector, root node) error {
+	before := len(c.ports)
+	if before > 0 && c.form == FormShadowsocksR {
+		return nil // port_password takes its place
+	}
+	if err := readServer(c, root, root, root.at("server"), root.at("server_port")); err != nil {
+		return err
+	}
+	switch {
+	case len(c.ports) == before || c.form == FormShadowsocksR:
+	case before > 0:
+		c.note("server_port and port_password are both there, and both are counted: ss-server listens on the one, ss-manager on the others")
+	case root.at("server_port").is(kindList):
+		c.form = FormList
+	default:
+		c.form = FormSingle
+	}
+	return nil
+}
+
+// readServers takes the servers of a list, as shadowsocks-rust has it.
+func readServers(c *collector, root node, servers []node) error {
+	disabled := 0
+	for _, server := range servers {
+		off, err := server.at("disabled").flag(false)
+		if err != nil {
+			return err
+		}
+		if off {
+			disabled++
+			continue
+		}
+		before := len(c.ports)
+		address, port := server.at("server").or(server.at("address")), server.at("server_port").or(server.at("port"))
+		if err := readServer(c, server, root, address, port); err != nil {
+			return err
+		}
+		if len(c.ports) == before {
+			return &ValueError{server.place + ".server_port", "missing", "a port number from 1 to 65535"}
+		}
+		name, users, err := readUsers(server, "name", "users")
+		if err != nil {
+			return err
+		}
+		for i := before; i < len(c.ports); i++ {
+			c.share(c.ports[i].Number, max(1, users))
+			c.ports[i].Name = cmp.Or(c.ports[i].Name, accounting.CleanName(name))
+		}
+		c.form = FormServers
+	}
+	if disabled > 0 && disabled == len(servers) {
+		c.missing("all of its servers are disabled")
+	}
+	return nil
+}
+
+// readServer takes the ports of one server: those of server_port, unless all of
+// its addresses have a port of their own, and these.
+func readServer(c *collector, server, root, address, port node) error {
+	template, err := readTemplate(server, root)
+	if err != nil {
+		return err
+	}
+	endpoints, err := endpoints(address)
+	if err != nil {
+		return err
+	}
+	bare := len(endpoints) == 0
+	for _, endpoint := range endpoints {
+		if endpoint.port == "" {
+			bare = true
+			continue
+		}
+		number, err := parsePort(endpoint.place, endpoint.port)
+		if err != nil {
+			return err
+		}
+		if err := c.add(endpoint.place, number, template.Protocols, template.Name); err != nil {
+			return err
+		}
+	}
+	if !bare {
+		return nil
+	}
+	ports, err := port.each()
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		number, err := port.port()
+		if err != nil {
+			return err
+		}
+		if err := c.add(port.place, number, template.Protocols, template.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTemplate returns what the ports of one server have in common: protocols
+// and name. A server without a mode has that of the whole file.
+func readTemplate(server, root node) (accounting.Port, error) {
+	protocols, err := readMode(server.at("mode").or(root.at("mode")), server.at("plugin"))
+	if err != nil {
+		return accounting.Port{}, err
+	}
+	name := ""
+	for _, key := range []string{"name", "remarks"} {
+		text, err := server.at(key).text()
+		if err != nil {
+			return accounting.Port{}, err
+		}
+		if text = accounting.CleanName(text); text != "" {
+			name = text
+		}
+	}
+	return accounting.Port{Protocols: protocols, Name: name}, nil
+}
+
+// readMode returns both protocols, unless the mode says one and no plugin is
+// named. A plugin can listen for both, whatever is relayed behind it. Without a
+// mode, the same file means TCP to one server and both to another.
+func readMode(mode, plugin node) (accounting.Protocols, error) {
+	word, err := mode.text()
+	if err != nil {
+		return 0, err
+	}
+	program, err := plugin.text()
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case program == "" && word == "tcp_only":
+		return accounting.OnlyTCP, nil
+	case program == "" && word == "udp_only":
+		return accounting.OnlyUDP, nil
+	}
+	return accounting.TCPAndUDP, nil
+}
+
+// clientProtocols are what shadowsocks-rust's client speaks on its local port;
+// ShadowsocksR uses the key for something else.
+var clientProtocols = newKeySet("socks", "http", "tunnel", "redir", "dns", "tun", "fake-dns")
+
+// refuseClient returns a *ClientError if the file configures a client. Servers'
+// configurations have local_port too, being copied from a client's.
+func refuseClient(c *collector, root node, servers []node) error {
+	locals, err := root.at("locals").list()
+	if err != nil || c.options.ForceServer {
+		return err
+	}
+	protocol := root.at("protocol")
+	for _, sign := range []struct {
+		found  bool
+		reason string
+	}{
+		{len(locals) > 0, "it has locals"},
+		{root.has("online_config"), "it has online_config"},
+		{root.has("tun_interface_name", "tun_interface_address"), "it has a tun interface"},
+		{root.has("forward_address"), "it has forward_address"},
+		{protocol.is(kindText) && clientProtocols[protocol.scalar], "its protocol is one that a client speaks on its local port"},
+		{root.has("version") && len(servers) > 0, "it is a list of servers for clients (SIP008), by its version"},
+	} {
+		if sign.found {
+			return &ClientError{Reason: sign.reason}
+		}
+	}
+	if root.has("manager_address", "port_password") {
+		return nil // only a server's has them
+	}
+	addresses := []node{root.at("server")}
+	for _, server := range servers {
+		addresses = append(addresses, server.at("server").or(server.at("address")))
+	}
+	return refuseRemote(c, addresses, root.has("local_port"))
+}
+
+// refuseRemote returns a *ClientError if no server at the addresses can be on
+// this host.
+func refuseRemote(c *collector, addresses []node, hasLocalPort bool) error {
+	var remote, unknown, loopback string
+	for _, address := range addresses {
+		endpoints, err := endpoints(address)
+		if err != nil {
+			return err
+		}
+		for _, endpoint := range endpoints {
+			switch host := endpoint.host; {
+			case isLoopback(host) && address.is(kindList):
+				return nil // Debian's own; a client is behind one such address at most
+			case isLoopback(host):
+				loopback = endpoint.place
+			case c.options.Host.isLocal(host):
+				return nil
+			case isAddress(host):
+				remote = endpoint.place
+			default:
+				unknown = endpoint.place
+			}
+		}
+	}
+	switch {
+	case loopback != "" && hasLocalPort:
+		return &ClientError{Reason: fmt.Sprintf("%s is a loopback address, and it has local_port", loopback), ByAddress: true}
+	case loopback != "":
+		return nil
+	case hasLocalPort && remote+unknown != "":
+		return &ClientError{Reason: fmt.Sprintf("%s is not this host, and it has local_port", cmp.Or(remote, unknown)), ByAddress: true}
+	case unknown != "":
+		c.note("taken for a server's, though the name in %s is not known here: nothing in it is a client's", unknown)
+	case remote != "":
+		return &ClientError{Reason: fmt.Sprintf("%s is not an address of this host", remote), ByAddress: true}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package shadowsocks
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"ssmonitor/accounting"
+)
+
+// Form is what a configuration was recognised as, in words for people.
+type Form string
+
+// The forms, after the program or the fields that tell them.
+const (
+	FormSingle            Form = "server_port"
+	FormList              Form = "list of server_port"
+	FormPortPassword      Form = "port_password"
+	FormShadowsocksR      Form = "ShadowsocksR"
+	FormShadowsocksRUsers Form = "ShadowsocksR, multi-user"
+	FormServers           Form = "servers of shadowsocks-rust"
+	FormOutlineManager    Form = "Outline"
+	FormOutlineServer     Form = "outline-ss-server"
+	FormSingBox           Form = "sing-box"
+	FormXray              Form = "Xray or V2Ray"
+	Form3XUI              Form = "3x-ui"
+	FormShadowsocksGo     Form = "shadowsocks-go"
+	FormGost              Form = "gost"
+	FormMihomo            Form = "mihomo"
+)
+
+// Options says how configurations are read.
+type Options struct {
+	// Host is what tells a server's configuration from a client's.
+	Host Host
+	// ForceServer takes every configuration for a server's.
+	ForceServer bool
+	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
+	// the configurations of programs that serve several.
+	AnyProtocol bool
+}
+
+// Config is what a server's configuration says about ports.
+type Config struct {
+	Path string // of the file; empty after Parse
+	Form Form
+	// Ports in the order of the file. A port can be there twice;
+	// [accounting.Union] merges.
+	Ports []accounting.Port
+	// Notes are worth knowing though nothing failed, such as a port that
+	// several users share.
+	Notes []string
+
+	additional     []accounting.Port // of ShadowsocksR, open in multi-user mode only
+	additionalOnly bool
+}
+
+// reader reads one form. It is found by its keys.
+type reader struct {
+	form    Form
+	matches func(root node) bool
+	read    func(c *collector, root node) error
+	// needle is a key that gives the form away where the file can't be parsed.
+	needle string
+}
+
+// readers are in the order in which they are tried. The last one takes any
+// object.
+var readers = []reader{
+	{FormShadowsocksRUsers, isMultiUser, readMultiUser, `"transfer_enable"`},
+	{FormOutlineManager, isOutlineManager, readOutlineManager, `"accessKeys"`},
+	{FormOutlineServer, isOutlineServer, readOutlineServer, "secret:"},
+	{FormGost, isGost, readGost, "handler"},
+	{FormMihomo, isMihomo, readMihomo, "proxies:"},
+	{FormSingBox, isSingBox, readSingBox, `"listen_port"`},
+	{FormXray, isXray, readXray, `"inbounds"`},
+	{FormShadowsocksGo, isShadowsocksGo, readShadowsocksGo, `"tcpListeners"`},
+	{FormServers, isServers, readBasic, `"servers"`},
+	{FormPortPassword, hasPortPassword, readBasic, `"port_password"`},
+	{FormSingle, isObject, readBasic, "server_port"},
+}
+
+func isObject(root node) bool        { return root.is(kindObject) }
+func isServers(root node) bool       { return root.has("servers", "shadowsocks") }
+func hasPortPassword(root node) bool { return root.has("port_password") }
+
+// Parse reads a configuration from memory, in any form but a database. It fails
+// with ErrClient, ErrNoPorts, ErrFormat, a *SyntaxError or a *ValueError.
+func Parse(data []byte, options Options) (Config, error) {
+	root, isYAML, err := decode(data)
+	if err != nil {
+		return Config{}, err
+	}
+	if root.kind != kindObject && root.kind != kindList {
+		return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
+	}
+	top := node{value: &root}
+	for _, reader := range readers {
+		if !reader.matches(top) {
+			continue
+		}
+		c := collector{options: options, form: reader.form}
+		err := reader.read(&c, top)
+		if isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server_port", "port_password", "servers") {
+			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
+		}
+		var config Config
+		if err == nil {
+			config, err = c.config()
+		}
+		if err != nil && !isBasic(c.form) {
+			err = fmt.Errorf("as %s: %w", c.form, err)
+		}
+		return config, err
+	}
+	return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
+}
+
+func isBasic(form Form) bool {
+	return slices.Contains([]Form{FormSingle, FormList, FormPortPassword, FormServers, FormShadowsocksR}, form)
+}
+
+// decode reads a file as JSON5 or, if it does not begin as JSON does, as YAML.
+func decode(data []byte) (root value, isYAML bool, err error) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
+	if len(text) == 0 {
+		return value{}, false, fmt.Errorf("the file is empty: %w", ErrFormat)
+	}
+	if isUTF16(data) {
+		return value{}, false, fmt.Errorf("this is UTF-16: %w, encoded as UTF-8", ErrFormat)
+	}
+	for _, scheme := range []string{"ss://", "ssr://", "ssconf://"} {
+		if bytes.HasPrefix(text, []byte(scheme)) {
+			return value{}, false, fmt.Errorf("this is a link for clients, %s...: %w", scheme, ErrFormat)
+		}
+	}
+	root, err = parseJSON5(data)
+	if err != nil && bytes.Contains(data, []byte(`"inbounds"`)) {
+		root, err = parseJSON(data, true)
+	}
+	if err == nil || bytes.IndexByte([]byte("{[/"), text[0]) >= 0 {
+		return root, false, lookingLike(data, err)
+	}
+	if !looksLikeYAML(text) {
+		return root, false, err
+	}
+	root, yamlErr := parseYAML(data)
+	if yamlErr == nil && root.kind == kindText {
+		return root, false, err
+	}
+	return root, true, lookingLike(data, yamlErr)
+}
+
+// looksLikeYAML reports whether the text begins as a mapping, a list, a comment
+// or a document of YAML does.
+func looksLikeYAML(text []byte) bool {
+	if bytes.HasPrefix(text, []byte("---")) || bytes.HasPrefix(text, []byte("%YAML")) {
+		return true
+	}
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		return bytes.Contains(line, []byte(": ")) || bytes.HasSuffix(line, []byte(":")) || bytes.HasPrefix(line, []byte("- "))
+	}
+	return false
+}
+
+func isUTF16(data []byte) bool {
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return true
+	}
+	return len(data) >= 4 && utf8.Valid(data[:2]) && (data[0] == 0) != (data[1] == 0) && (data[2] == 0) == (data[0] == 0)
+}
+
+// lookingLike adds to an error of syntax the form that the file looks like.
+func lookingLike(data []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, reader := range readers {
+		if bytes.Contains(data, []byte(reader.needle)) {
+			if isBasic(reader.form) {
+				return fmt.Errorf("%w; it looks like a configuration with %s", err, reader.form)
+			}
+			return fmt.Errorf("%w; it looks like a configuration of %s", err, reader.form)
+		}
+	}
+	return err
+}
+
+// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
+// wide ranges from taking all memory.
+const maxPorts = 2 * 65535
+
+// collector gathers what a reader finds.
+type collector struct {
+	options Options
+	form    Form
+	ports   []accounting.Port
+	notes   []string
+	reasons []string       // why there may be no port
+	users   map[uint16]int // behind a port
+	others  []string       // ports of other protocols, as 443 (vless)
+
+	additional     []accounting.Port
+	additionalOnly bool
+}
+
+// add takes a port. Its name is cleaned.
+func (c *collector) add(place string, number uint16, protocols accounting.Protocols, name string) error {
+	if len(c.ports) == maxPorts {
+		return &ValueError{place, "one port too many", "at most 131070 ports"}
+	}
+	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: accounting.CleanName(name)})
+	return nil
+}
+
+func (c *collector) note(format string, arguments ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, arguments...))
+}
+
+// missing records why a part of the configuration gives no port.
+func (c *collector) missing(format string, arguments ...any) {
+	c.reasons = append(c.reasons, fmt.Sprintf(format, arguments...))
+}
+
+// share counts users behind a port.
+func (c *collector) share(number uint16, users int) {
+	if c.users == nil {
+		c.users = make(map[uint16]int)
+	}
+	c.users[number] += users
+}
+
+// otherProtocol reports whether a port of the protocol is left out, and
+// remembers it for a note.
+func (c *collector) otherProtocol(protocol, port string) bool {
+	if c.options.AnyProtocol {
+		return false
+	}
+	if protocol = accounting.CleanName(protocol); len(protocol) > 32 || protocol == "" {
+		protocol = "another protocol"
+	}
+	c.others = append(c.others, fmt.Sprintf("%s (%s)", port, protocol))
+	return true
+}
+
+// config returns what was gathered, or ErrNoPorts.
+func (c *collector) config() (Config, error) {
+	if len(c.others) > 0 {
+		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", abbreviate(c.others))
+		if len(c.ports) == 0 {
+			c.missing("%s", others)
+		} else {
+			c.note("%s", others)
+		}
+	}
+	if len(c.ports) == 0 {
+		if reasons := append(c.reasons, c.notes...); len(reasons) > 0 {
+			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
+		}
+		if !isBasic(c.form) {
+			return Config{}, ErrNoPorts
+		}
+		return Config{}, fmt.Errorf("%w, expected server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
+	}
+	c.notes = append(c.notes, c.reasons...)
+	var shared []string
+	for _, number := range slices.Sorted(maps.Keys(c.users)) {
+		if users := c.users[number]; users > 1 {
+			shared = append(shared, fmt.Sprintf("%d (%d users)", number, users))
+		}
+	}
+	if len(shared) > 0 {
+		c.note("several users share a port and can't be told apart by its counters: %s", abbreviate(shared))
+	}
+	return Config{
+		Form: c.form, Ports: c.ports, Notes: c.notes, additional: c.additional, additionalOnly: c.additionalOnly,
+	}, nil
+}
+
+// abbreviate joins the first few of the words.
+func abbreviate(words []string) string {
+	const most = 8
+	if len(words) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+	}
+	return strings.Join(words, ", ")
+}

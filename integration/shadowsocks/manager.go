@@ -1,0 +1,63 @@
+package shadowsocks
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"ssmonitor/integration/configfile"
+)
+
+// The files that ss-manager writes for each of its ports, in its working
+// directory. It removes neither when it removes the port.
+const (
+	managedPrefix = ".shadowsocks_"
+	managedConfig = ".conf"
+	managedPID    = ".pid"
+)
+
+// isManaged reports whether the file is the configuration of a port of
+// ss-manager.
+func isManaged(path string) bool {
+	name := filepath.Base(path)
+	return strings.HasPrefix(name, managedPrefix) && strings.HasSuffix(name, managedConfig)
+}
+
+// pidFile returns the path of the file with the process that serves the port.
+func pidFile(path string) string { return strings.TrimSuffix(path, managedConfig) + managedPID }
+
+// Stopped reports whether the file at path is the configuration of a port of
+// ss-manager whose server is not running any more. Without a file that names the
+// server, it has not started yet.
+func Stopped(path string) bool {
+	const maxPIDSize = 64
+	if !isManaged(path) {
+		return false
+	}
+	content, err := configfile.Read(pidFile(path), maxPIDSize)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(content)))
+	if err != nil || pid <= 0 {
+		return false
+	}
+	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || isZombie(pid)
+}
+
+// isZombie reports whether the process has ended, and its parent has not noticed
+// yet: https://docs.kernel.org/filesystems/proc.html.
+func isZombie(pid int) bool {
+	const maxStatSize = 4096
+	stat, err := configfile.Read(fmt.Sprintf("/proc/%d/stat", pid), maxStatSize)
+	if err != nil {
+		return false
+	}
+	// The name of the program, in parentheses, may hold anything.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return len(fields) > 0 && bytes.ContainsAny(fields[0], "ZX")
+}

@@ -1,0 +1,216 @@
+package shadowsocks
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// kind is the type of a value, in words for error messages.
+type kind string
+
+const (
+	kindNull   kind = "null"
+	kindBool   kind = "true or false"
+	kindNumber kind = "a number"
+	kindText   kind = "a text"
+	kindList   kind = "a list"
+	kindObject kind = "an object"
+)
+
+// value is what a file holds in one place, in JSON or in YAML. The parsers keep
+// the content of values only under the keys of [knownKeys]. Of any other value,
+// such as a password, only the kind is kept.
+type value struct {
+	kind    kind
+	scalar  string // of a number as the file spells it, of a text without quotes and escapes
+	items   []value
+	members []member // in the order of the file
+}
+
+type member struct {
+	key   string
+	value value
+}
+
+// knownKeys are the keys whose values are read. No secret is among them.
+var knownKeys = newKeySet(
+	// shadowsocks-libev, shadowsocks-rust and the Python server
+	"server", "server_port", "port_password", "mode", "plugin", "remarks", "name", "servers", "shadowsocks",
+	"address", "port", "disabled", "local_port", "locals", "protocol", "obfs", "version", "manager_address",
+	"online_config", "tun_interface_name", "tun_interface_address", "forward_address", "users",
+	// ShadowsocksR
+	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only",
+	// Outline
+	"accessKeys", "services", "listeners", "type", "keys",
+	// sing-box, Xray, V2Ray
+	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
+	"settings", "clients", "email", "destinations",
+	// shadowsocks-go
+	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
+	// gost and mihomo
+	"addr", "handler", "listener", "udp", "proxies",
+)
+
+// presentKeys are the keys of which it matters that they are there. Their values
+// may be secrets, and only the kind is kept.
+var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "ServeNodes", "ss-config")
+
+func newKeySet(keys ...string) map[string]bool {
+	set := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		set[key] = true
+	}
+	return set
+}
+
+// keeps reports whether the key of an object is kept, and its content. The
+// object itself is the value of parent, or an entry of it.
+func keeps(parent, key string) (kept, content bool) {
+	switch {
+	case parent == "port_password" || parent == "additional_ports":
+		return true, false // the keys are ports
+	case parent == "keys" && key == "id":
+		return true, true // the name of a client of Outline; elsewhere an id can be a secret
+	}
+	content = knownKeys[key]
+	return content || presentKeys[key], content
+}
+
+// node is a value and its place in the file, as in servers[2].server_port. Its
+// value is nil where the file has none, or null.
+type node struct {
+	place string
+	*value
+}
+
+// at returns the value of a key of an object. If a key is there twice, the last
+// one counts.
+func (n node) at(key string) node {
+	child := node{place: strings.TrimPrefix(n.place+"."+key, ".")}
+	if n.value == nil {
+		return child
+	}
+	for i := len(n.members) - 1; i >= 0; i-- {
+		if n.members[i].key == key {
+			if found := &n.members[i].value; found.kind != kindNull {
+				child.value = found
+			}
+			break
+		}
+	}
+	return child
+}
+
+// has reports whether the object has any of the keys, null not counted.
+func (n node) has(keys ...string) bool {
+	for _, key := range keys {
+		if n.at(key).value != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// or returns n, or other where there is no value.
+func (n node) or(other node) node {
+	if n.value == nil {
+		return other
+	}
+	return n
+}
+
+// is reports whether there is a value of the kind.
+func (n node) is(k kind) bool { return n.value != nil && n.kind == k }
+
+func (n node) wrongKind(expected string) error {
+	return &ValueError{n.place, string(n.kind), expected}
+}
+
+// list returns the entries of a list, and nothing where there is no value.
+func (n node) list() ([]node, error) {
+	if n.value == nil {
+		return nil, nil
+	}
+	if n.kind != kindList {
+		return nil, n.wrongKind("a list, [...]")
+	}
+	nodes := make([]node, len(n.items))
+	for i := range n.items {
+		nodes[i] = node{fmt.Sprintf("%s[%d]", n.place, i), &n.items[i]}
+	}
+	return nodes, nil
+}
+
+// objects is list for lists of objects.
+func (n node) objects() ([]node, error) {
+	nodes, err := n.list()
+	for _, entry := range nodes {
+		if entry.kind != kindObject {
+			return nil, entry.wrongKind("an object, {...}")
+		}
+	}
+	return nodes, err
+}
+
+// each returns the entries of a list, or else the value itself.
+func (n node) each() ([]node, error) {
+	if n.value == nil || n.kind == kindList {
+		return n.list()
+	}
+	return []node{n}, nil
+}
+
+// text returns a text; a missing one is empty.
+func (n node) text() (string, error) {
+	switch {
+	case n.value == nil:
+		return "", nil
+	case n.kind != kindText:
+		return "", n.wrongKind("a text")
+	}
+	return n.scalar, nil
+}
+
+// flag returns true or false; a missing one is the fallback.
+func (n node) flag(fallback bool) (bool, error) {
+	switch {
+	case n.value == nil:
+		return fallback, nil
+	case n.kind != kindBool:
+		return false, n.wrongKind("true or false")
+	}
+	return n.scalar == "true", nil
+}
+
+// port returns a port number, which the file gives as a number or as a text.
+func (n node) port() (uint16, error) {
+	const expected = "a port number from 1 to 65535"
+	switch {
+	case n.value == nil:
+		return 0, &ValueError{n.place, "missing", expected}
+	case n.kind == kindNumber:
+		digits, base := strings.TrimPrefix(n.scalar, "+"), 10
+		if hex, found := strings.CutPrefix(strings.ToLower(digits), "0x"); found {
+			digits, base = hex, 16
+		}
+		number, err := strconv.ParseUint(digits, base, 16)
+		if err != nil || number == 0 {
+			return 0, portError(n.place, n.scalar)
+		}
+		return uint16(number), nil
+	case n.kind == kindText:
+		return parsePort(n.place, n.scalar)
+	}
+	return 0, n.wrongKind(expected)
+}
+
+// parsePort reads a port number. Spellings such as 20000.0 and 2e4 are errors
+// here because they are errors to the servers.
+func parsePort(place, text string) (uint16, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || number == 0 {
+		return 0, portError(place, text)
+	}
+	return uint16(number), nil
+}

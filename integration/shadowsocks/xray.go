@@ -1,0 +1,128 @@
+package shadowsocks
+
+import (
+	"strings"
+
+	"ssmonitor/accounting"
+)
+
+// isXray recognises Xray, V2Ray and Marzban's configuration of Xray by the
+// protocol of the inbounds and outbounds.
+func isXray(root node) bool {
+	return anyHas(root, "protocol", "inbounds", "outbounds", "inboundDetour") || root.at("inbound").has("protocol") ||
+		root.has("inbounds", "outbounds")
+}
+
+func readXray(c *collector, root node) error {
+	inbounds, err := root.at("inbounds").objects()
+	if err != nil {
+		return err
+	}
+	if inbound := root.at("inbound"); inbound.is(kindObject) { // of V2Ray before version 4
+		inbounds = append(inbounds, inbound)
+	}
+	more, err := root.at("inboundDetour").objects()
+	if err != nil {
+		return err
+	}
+	for _, inbound := range append(inbounds, more...) {
+		if err := readXrayInbound(c, inbound); err != nil {
+			return err
+		}
+	}
+	return refuseOutbounds(c, root, "protocol")
+}
+
+func readXrayInbound(c *collector, inbound node) error {
+	protocol, err := inbound.at("protocol").text()
+	if err != nil {
+		return err
+	}
+	if listen := inbound.at("listen"); listen.is(kindText) && strings.HasPrefix(strings.TrimPrefix(listen.scalar, "@"), "/") {
+		return nil // a unix socket
+	}
+	port := inbound.at("port")
+	if port.value == nil {
+		return nil
+	}
+	protocols, settings := accounting.TCPAndUDP, inbound.at("settings")
+	if strings.EqualFold(protocol, protocolShadowsocks) {
+		if protocols, err = readNetwork(settings.at("network"), accounting.OnlyTCP); err != nil {
+			return err
+		}
+		if udp, err := settings.at("udp").flag(false); err != nil {
+			return err
+		} else if udp { // of V2Ray before version 4
+			protocols = accounting.TCPAndUDP
+		}
+	} else if c.otherProtocol(protocol, shownPorts(port)) {
+		return nil
+	}
+	numbers, err := readPorts(c, port)
+	if err != nil {
+		return err
+	}
+	name, users, err := readUsers(settings, "email", "clients", "users")
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		name, err = settings.at("email").text()
+	}
+	if name == "" && err == nil {
+		name, err = inbound.at("tag").text()
+	}
+	if err != nil {
+		return err
+	}
+	for _, number := range numbers {
+		c.share(number, users)
+		if err := c.add(port.place, number, protocols, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shownPorts returns ports as the file spells them, if that is all that is there.
+func shownPorts(port node) string {
+	if port.kind != kindNumber && port.kind != kindText || len(port.scalar) > 32 || strings.Trim(port.scalar, "0123456789-, ") != "" {
+		return "a port"
+	}
+	return port.scalar
+}
+
+// readPorts reads a port, or a text with several and with ranges, as
+// "20000,20010-20019". The value of env:NAME is known to the server only.
+func readPorts(c *collector, port node) ([]uint16, error) {
+	if !port.is(kindText) {
+		number, err := port.port()
+		return []uint16{number}, err
+	}
+	var numbers []uint16
+	for word := range strings.FieldsFuncSeq(port.scalar, func(r rune) bool { return r == ',' || r == '/' }) {
+		word = strings.TrimSpace(word)
+		if strings.HasPrefix(word, "env:") {
+			c.missing("%s comes from the environment of the server: name it with --port", port.place)
+			continue
+		}
+		low, high, isRange := strings.Cut(word, "-")
+		first, err := parsePort(port.place, strings.TrimSpace(low))
+		if err != nil {
+			return nil, err
+		}
+		last := first
+		if isRange {
+			if last, err = parsePort(port.place, strings.TrimSpace(high)); err != nil {
+				return nil, err
+			}
+		}
+		if last < first || len(numbers)+int(last-first) >= maxPorts {
+			return nil, &ValueError{port.place, "not a range", "a range that begins with its lower port, as 20000-20009"}
+		}
+		for number := int(first); number <= int(last); number++ {
+			numbers = append(numbers, uint16(number))
+		}
+	}
+	return numbers, nil
+}

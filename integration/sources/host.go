@@ -1,0 +1,73 @@
+package sources
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"ssmonitor/integration/configfile"
+	"ssmonitor/integration/shadowsocks"
+)
+
+const (
+	hostsFile    = "/etc/hosts"
+	hostsMaxSize = 1 << 20
+)
+
+// ThisHost returns the addresses of the network interfaces, and the names of
+// this host as the kernel and /etc/hosts give them. It asks no name server.
+func ThisHost() (shadowsocks.Host, error) {
+	addresses, err := HostAddresses()
+	if err != nil {
+		return shadowsocks.Host{}, err
+	}
+	host := shadowsocks.Host{Addresses: addresses}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		host.Names = append(host.Names, name)
+	}
+	hosts, err := configfile.Read(hostsFile, hostsMaxSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return host, fmt.Errorf("reading the names of this host: %w", err)
+	}
+	host.Names = append(host.Names, namesOf(hosts, addresses)...)
+	return host, nil
+}
+
+// namesOf returns the names in a hosts(5) file for the addresses and for
+// loopback.
+func namesOf(hosts []byte, addresses []netip.Addr) []string {
+	var names []string
+	for line := range bytes.Lines(hosts) {
+		line, _, _ = bytes.Cut(line, []byte("#"))
+		fields := strings.Fields(string(line))
+		if len(fields) < 2 {
+			continue
+		}
+		address, err := netip.ParseAddr(fields[0])
+		if err == nil && (address.IsLoopback() || slices.Contains(addresses, address.WithZone(""))) {
+			names = append(names, fields[1:]...)
+		}
+	}
+	return names
+}
+
+// HostAddresses returns the addresses of the network interfaces of this host.
+func HostAddresses() ([]netip.Addr, error) {
+	networks, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var addresses []netip.Addr
+	for _, network := range networks {
+		if prefix, err := netip.ParsePrefix(network.String()); err == nil {
+			addresses = append(addresses, prefix.Addr())
+		}
+	}
+	return addresses, nil
+}
