@@ -87,8 +87,8 @@ func TestManualIsComplete(t *testing.T) {
 			t.Errorf("the manual lacks %q", want)
 		}
 	}
-	for i := range reflect.TypeFor[settings]().NumField() {
-		key, _, _ := strings.Cut(reflect.TypeFor[settings]().Field(i).Tag.Get("yaml"), ",")
+	for field := range reflect.TypeFor[settings]().Fields() {
+		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if !strings.Contains(text, "\n       "+key+": ") {
 			t.Errorf("the manual lacks the setting %s", key)
 		}
