@@ -46,7 +46,7 @@ func TestWrongUsageIsNamed(t *testing.T) {
 		{"unlike any command", `no command "xyzzy": see ssmonitor --help`, []string{"xyzzy"}},
 		{"help of two commands", `"run" is not expected`, []string{"help", "setup", "run"}},
 		{"mistyped flag", "no flag --prot (did you mean --port?): see ssmonitor setup --help", []string{"setup", "--prot", "1"}},
-		{"mistyped flag before the command", "no flag --versoin (did you mean --version?)", []string{"--versoin"}},
+		{"mistyped flag before the command", "no flag --vversion (did you mean --version?)", []string{"--vversion"}},
 		{"unlike any flag", "no flag --xyzzy: see ssmonitor run --help", []string{"run", "--xyzzy"}},
 		{"unlike any short flag", "no flag -x: see ssmonitor run --help", []string{"run", "-x"}},
 	}
@@ -81,7 +81,7 @@ func TestHelpTeaches(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("status %d", status)
 	}
-	for _, command := range newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory).VisibleCommands() {
+	for _, command := range newApp(&bytes.Buffer{}, &bytes.Buffer{}).VisibleCommands() {
 		if command.Name == "help" {
 			continue
 		}

@@ -83,7 +83,7 @@ func testArtifacts(t *testing.T, directory, machine, elf string) {
 		t.Errorf("the binary is %s", kind)
 	}
 	testInstallScript(t, unpacked)
-	if complaints := run(t, unpacked, nil, "lintian", "--fail-on", "error,warning", "--no-tag-display-limit", "--allow-root", packages[0]); complaints != "" {
+	if complaints := run(t, unpacked, nil, "lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", "--allow-root", packages[0]); complaints != "" {
 		t.Errorf("lintian says\n%s", complaints)
 	}
 }
@@ -97,7 +97,7 @@ func testInstallScript(t *testing.T, unpacked string) {
 		t.Fatal(err)
 	}
 	environment := []string{"DESTDIR=" + root}
-	run(t, unpacked, environment, "./install.sh", "--prefix", "/opt/ssmonitor")
+	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
 	unit, err := os.ReadFile(filepath.Join(root, "opt/ssmonitor/lib/systemd/system/ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
 		t.Errorf("the installed unit: %v\n%s", err, unit)
@@ -105,7 +105,7 @@ func testInstallScript(t *testing.T, unpacked string) {
 	if target, err := os.Readlink(filepath.Join(plugins, "ssmonitor.plugin")); target != "/opt/ssmonitor/bin/ssmonitor" {
 		t.Errorf("the plugin links to %q, %v", target, err)
 	}
-	run(t, unpacked, environment, "./install.sh", "--prefix=/opt/ssmonitor", "--uninstall")
+	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix=/opt/ssmonitor", "--uninstall")
 	if left := run(t, root, nil, "find", ".", "!", "-type", "d"); left != "" {
 		t.Errorf("left after --uninstall:\n%s", left)
 	}
