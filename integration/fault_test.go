@@ -368,7 +368,7 @@ func faultFullDirectory(t *testing.T, f *figures) {
 	r.start(t)
 	const kills = 5
 	for range kills {
-		r.waitSaying(t, "can't be saved")
+		r.waitSaying(t, "the totals can't be saved")
 		anyTime(2 * interval)
 		r.kill(t)
 		r.expectNothingLost(t, steadyPort, changedPort)
@@ -383,7 +383,7 @@ func faultFullDirectory(t *testing.T, f *figures) {
 		t.Errorf("before they could be saved %d counters of the port that went are left, %v", count, err)
 	}
 	r.kill(t)
-	r.waitSaying(t, "can't be saved")
+	r.waitSaying(t, "the totals can't be saved")
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}

@@ -179,6 +179,7 @@ func (s *Store) restore(lost bool) error {
 	err := copyFile(s.backupPath(), temporary)
 	if err == nil {
 		if err = s.adopt(temporary); err == nil {
+			s.note(false, "the ledger continues from its backup of %s: the next reading makes the totals exact if the table of counters is the same", s.backupTime())
 			return s.beginGap()
 		}
 		s.accounts = known
@@ -203,7 +204,8 @@ func (s *Store) restore(lost bool) error {
 		return err
 	}
 	switch {
-	case known != nil:
+	case len(known) > 0:
+		s.note(false, "there is no backup of the ledger: it continues with the totals of this process, and without the usage so far")
 		return s.beginGap()
 	case lost:
 		s.note(true, "no good copy of the ledger is left in %s: the totals begin anew", s.directory)
@@ -233,7 +235,6 @@ func verify(path, vfs string) error {
 // beginGap records that the usage since the last save of the database is not
 // known. What the next reading adds for that time goes with it.
 func (s *Store) beginGap() error {
-	s.note(false, "the ledger goes on from its backup, as of %s: the next reading makes its totals exact where the table of counters is the same", s.backupTime())
 	err := transact(s.db.Conn, func() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
 			"where not exists (select 1 from gap where until is null)", nil)
