@@ -8,9 +8,9 @@ type Calendar struct {
 	MonthDay int // day on which a month begins, 1 to 28
 }
 
-// Bounds returns the period that t belongs to: its first instant and the first
-// one after it. A day in which clocks change has 23 or 25 hours, and an hour in
-// which they change by less than an hour is cut there. ByTotal has no bounds.
+// Bounds returns the period that contains t: its first instant and the first one
+// after it. A day on which clocks change has 23 or 25 hours. An hour in which
+// they change by less than an hour ends at the change. ByTotal has no bounds.
 func (c Calendar) Bounds(period Period, t time.Time) (start, end time.Time) {
 	t = t.In(c.Zone)
 	year, month, day := t.Date()
@@ -45,7 +45,7 @@ func (c Calendar) hour(t time.Time) (start, end time.Time) {
 // midnight returns the first instant of a day. time.Date does not say which
 // instant it returns where midnight occurs twice or, as in Cairo, not at all.
 func (c Calendar) midnight(year int, month time.Month, day int) time.Time {
-	const apart = 36 * time.Hour // more than any change of a zone's offset
+	const apart = 36 * time.Hour // longer than any change of a zone's offset
 	wall := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 	before, after := wall.Add(-apart).In(c.Zone), wall.Add(apart).In(c.Zone)
 	_, offset := before.Zone()

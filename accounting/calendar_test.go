@@ -47,18 +47,18 @@ func TestCalendarBounds(t *testing.T) {
 			}
 			start, end := Calendar{zone, test.monthDay}.Bounds(test.period, at)
 			if got := start.UTC().Format(time.RFC3339); got != test.start {
-				t.Errorf("it begins at %s, want %s", got, test.start)
+				t.Errorf("got start %s, want %s", got, test.start)
 			}
 			if got := end.UTC().Format(time.RFC3339); got != test.end {
-				t.Errorf("it ends at %s, want %s", got, test.end)
+				t.Errorf("got end %s, want %s", got, test.end)
 			}
 		})
 	}
 }
 
-// TestCalendarHasNoHolesAndNoOverlaps walks through years of difficult zones:
-// where a period ends the next one begins, and each has the same bounds at its
-// begin, within it and at its last second.
+// TestCalendarHasNoHolesAndNoOverlaps walks through years of difficult zones.
+// Each period begins where the one before ends, and has the same bounds at its
+// start, within it and at its last nanosecond.
 func TestCalendarHasNoHolesAndNoOverlaps(t *testing.T) {
 	zones := []string{
 		"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe",
@@ -78,11 +78,11 @@ func TestCalendarHasNoHolesAndNoOverlaps(t *testing.T) {
 			for at := from; at.Before(to); {
 				start, end := calendar.Bounds(period, at)
 				if !start.Equal(at) && !at.Equal(from) {
-					t.Fatalf("%s: the %s after %s begins at %s", name, period, at, start)
+					t.Fatalf("%s: got start %s for the next %s, want %s", name, start, period, at)
 				}
 				for _, within := range []time.Time{start, start.Add(end.Sub(start) / 3), end.Add(-time.Nanosecond)} {
 					if s, e := calendar.Bounds(period, within); !s.Equal(start) || !e.Equal(end) {
-						t.Fatalf("%s: the %s of %s is %s to %s, want %s to %s", name, period, within, s, e, start, end)
+						t.Fatalf("%s: got %s to %s for the %s of %s, want %s to %s", name, s, e, period, within, start, end)
 					}
 				}
 				at = end

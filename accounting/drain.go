@@ -2,9 +2,9 @@ package accounting
 
 import "slices"
 
-// detachUnknown ends the counting of ports that are not in force, such as those
-// that were removed while no agent ran. It gives them one tick to come into
-// force: `ssmonitor setup` may have installed them for a list that is read next.
+// detachUnknown stops counting ports that are not in force, such as those that
+// were removed while no agent ran. It waits for one tick before that:
+// `ssmonitor setup` may have installed them for a list that is about to be read.
 func (m *Meter) detachUnknown() {
 	var due, fresh []Key
 	for i := range m.sample.Readings {
@@ -32,14 +32,14 @@ func (m *Meter) detachUnknown() {
 	m.detachNext(fresh)
 }
 
-// detachNext lets the next tick detach the keys.
+// detachNext makes the next tick detach the keys.
 func (m *Meter) detachNext(keys []Key) {
 	for _, key := range keys {
 		m.unknown[key] = true
 	}
 }
 
-// detach lets the counters of keys count nothing more and be deleted later.
+// detach ends the counting of keys. Their counters are deleted later.
 func (m *Meter) detach(keys []Key) error {
 	if len(keys) == 0 {
 		return nil
@@ -54,7 +54,7 @@ func (m *Meter) detach(keys []Key) error {
 	return nil
 }
 
-// deleteDrained deletes the counters whose last reading is saved.
+// deleteDrained deletes the detached counters after saving their last reading.
 func (m *Meter) deleteDrained() {
 	var done []Key
 	for key, readings := range m.draining {
@@ -69,8 +69,8 @@ func (m *Meter) deleteDrained() {
 	if err := m.source.Delete(done); err != nil {
 		m.log.Error("the counters of removed ports could not be deleted", "error", err)
 	}
-	// Those that are still there are detached again: somebody may have attached
-	// them.
+	// Counters that still exist are detached again: somebody may have attached
+	// them meanwhile.
 	for _, key := range done {
 		delete(m.draining, key)
 	}

@@ -12,17 +12,17 @@ import (
 // kernel is a model of the kernel with our table in it, a Source.
 type kernel struct {
 	table *table // nil: there is none
-	made  uint32 // tables, for the next epoch
+	made  uint32 // number of tables so far, for the next epoch
 	clock time.Time
 
-	before func(call string) error   // at the start of every call; its error is the call's
-	onRead func()                    // when a reading succeeds
-	onMake func()                    // before a new table is made
-	onDrop func(key Key, c *counter) // before a counter that is of use is deleted by key
+	before func(call string) error   // called at the start of every call, which returns its error
+	onRead func()                    // called when a reading succeeds
+	onMake func()                    // called before a new table is created
+	onDrop func(key Key, c *counter) // called before Delete deletes a counter of a table that is not restored
 }
 
-// table begins its handles anew, as the kernel does, so that only the epoch
-// tells its counters from another table's.
+// table numbers its handles from 1, as the kernel does, so that only the epoch
+// distinguishes its counters from those of another table.
 type table struct {
 	epoch    Epoch // zero: it was loaded from a file
 	handles  uint64
@@ -34,12 +34,12 @@ type counter struct {
 	handle   uint64
 	value    Count
 	attached bool
-	loaded   bool // from a listing, into a table that was there
+	loaded   bool // from a listing, into an existing table
 }
 
 var errAttached = errors.New("a counter is in use")
 
-// now is the clock that a meter on this kernel is given.
+// now is the clock of a meter on this kernel.
 func (k *kernel) now() time.Time { return k.clock }
 
 func newKernel() *kernel { return &kernel{clock: time.Unix(1e9, 0)} }
@@ -149,7 +149,7 @@ func (k *kernel) Delete(keys []Key) error {
 	return nil
 }
 
-// counter returns the key's counter, nil where there is none.
+// counter returns the key's counter, or nil if there is none.
 func (k *kernel) counter(key Key) *counter {
 	if k.table == nil {
 		return nil
@@ -157,7 +157,7 @@ func (k *kernel) counter(key Key) *counter {
 	return k.table.counters[key]
 }
 
-// traffic passes, and tells whether it was counted.
+// traffic sends traffic through the counter and reports whether it was counted.
 func (k *kernel) traffic(key Key, amount Count) bool {
 	c := k.counter(key)
 	if c == nil || !c.attached || k.table.cut {
@@ -182,14 +182,14 @@ func (k *kernel) listing() *table {
 	return listing
 }
 
-// load replaces all that there is by a listing. The listing can be loaded again.
+// load replaces the table by a listing. The listing can be loaded again.
 func (k *kernel) load(listing *table) {
 	k.table = listing
 	k.table = k.listing()
 }
 
-// loadOnTop loads a listing without a flush before: what is there stays as it
-// is, and what is missing is created with the values of the listing.
+// loadOnTop loads a listing without a flush before it: existing counters stay as
+// they are, and missing ones are created with the values of the listing.
 func (k *kernel) loadOnTop(listing *table) {
 	if k.table == nil {
 		k.load(listing)
@@ -225,7 +225,7 @@ type disk struct {
 	fault    diskFault
 
 	before func(call string) error
-	onSave func() // when the state is durable
+	onSave func() // called when the state is durable
 }
 
 // diskFault is how saving fails.
@@ -234,7 +234,7 @@ type diskFault byte
 const (
 	diskGood      diskFault = iota
 	diskFull                // nothing is written
-	diskUncertain           // all is written, and an error returned nevertheless
+	diskUncertain           // everything is written, but an error is returned
 	diskFaults
 )
 
@@ -264,7 +264,7 @@ func (d *disk) Save(changed State) error {
 	return nil
 }
 
-// state is what an agent begins with.
+// state returns the state with which an agent begins.
 func (d *disk) state() State {
 	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts))}
 }

@@ -2,7 +2,8 @@ package accounting
 
 import "errors"
 
-// FaultChange is what the latest result of a repeated operation changed.
+// FaultChange compares the latest result of a repeated operation with the one
+// before.
 type FaultChange int
 
 // The results of [Fault.Observe].
@@ -12,16 +13,16 @@ const (
 	FaultCleared                      // works again
 )
 
-// Fault follows an operation that is repeated and can fail for a long time, such
-// as writing to a full disk. It reports when the outcome changes, so that its
-// caller logs a fault once and not at every attempt. The zero value is ready to
-// use and stands for an operation that works. It is used by one goroutine.
+// Fault tracks a repeated operation that can fail for a long time, such as
+// writing to a full disk. It reports when the outcome changes, so that its caller
+// logs a fault once and not at every attempt. The zero value is ready to use and
+// stands for an operation that works. Fault is not safe for concurrent use.
 type Fault struct {
 	cause    string // empty while the operation works
 	failures int
 }
 
-// Observe takes the result of the latest attempt.
+// Observe records the result of the latest attempt and returns what it changes.
 func (f *Fault) Observe(err error) FaultChange {
 	if err == nil {
 		if f.cause == "" {
@@ -46,8 +47,8 @@ func (f *Fault) Observe(err error) FaultChange {
 // FaultCleared it is the length of the series that has just ended.
 func (f *Fault) Failures() int { return f.failures }
 
-// rootCause returns the text of the innermost error. The outer ones may name
-// something that differs at every attempt, such as a time.
+// rootCause returns the text of the innermost error. The outer errors may name
+// something that differs with every attempt, such as a time.
 func rootCause(err error) string {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner

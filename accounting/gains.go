@@ -2,7 +2,7 @@ package accounting
 
 import "time"
 
-// Gain is what one counter gained up to a reading.
+// Gain is the traffic that one counter gained up to a reading.
 type Gain struct {
 	Time  time.Time // of the last reading that it includes
 	Key   Key
@@ -10,15 +10,15 @@ type Gain struct {
 }
 
 const (
-	// gainsWidth is how much time one gain stands for at most. Hours begin at
-	// a quarter in every zone, so that no gain belongs to two of them.
+	// gainsWidth is the longest time that one gain stands for. In every zone
+	// hours begin at a quarter of an hour, so that no gain belongs to two hours.
 	gainsWidth = 15 * time.Minute
-	// maxGains bounds what is kept while nothing can be saved.
+	// maxGains bounds the list while nothing can be saved.
 	maxGains = 1 << 16
 )
 
-// gains records what the accounts have gained since the last save, in the order
-// of the readings.
+// gains lists what the accounts have gained since the last save, in the order of
+// the readings.
 type gains struct {
 	list  []Gain
 	width time.Duration // 0 stands for gainsWidth
@@ -41,11 +41,11 @@ func (g *gains) together(a, b time.Time) bool {
 	return a.Unix()/width == b.Unix()/width
 }
 
-// full reports whether it is time to merge.
+// full reports whether the list has to be merged.
 func (g *gains) full(accounts int) bool { return len(g.list) >= max(maxGains, 2*accounts) }
 
-// merge lets one gain stand for four times as much time as before. Where
-// nothing could be saved for weeks, usage is less precise in time, never in
+// merge makes each gain stand for four times as much time as before. After weeks
+// in which nothing could be saved, usage is less precise in time, but never in
 // amount.
 func (g *gains) merge(at func(Key) *int) {
 	old := g.list

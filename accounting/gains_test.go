@@ -34,16 +34,16 @@ func TestLedgerRecordsGains(t *testing.T) {
 func expectGains(t *testing.T, got, want []Gain) {
 	t.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("%d gains %v, want %v", len(got), got, want)
+		t.Fatalf("got %d gains %v, want %v", len(got), got, want)
 	}
 	for i := range want {
 		if got[i] != want[i] {
-			t.Errorf("gain %d is %v, want %v", i, got[i], want[i])
+			t.Errorf("gain %d: got %v, want %v", i, got[i], want[i])
 		}
 	}
 }
 
-// TestGainsAreBounded saves nothing for years.
+// TestGainsAreBounded lets readings go unsaved for years.
 func TestGainsAreBounded(t *testing.T) {
 	ledger := NewLedger(State{})
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -58,7 +58,7 @@ func TestGainsAreBounded(t *testing.T) {
 		}
 		ledger.Add(s)
 		if size := len(ledger.gains.list); size > maxGains+10*ports { // a merge may need to be repeated
-			t.Fatalf("%d gains are kept", size)
+			t.Fatalf("got %d gains, want at most %d", size, maxGains+10*ports)
 		}
 	}
 	sums := make(map[Key]Count)
@@ -72,7 +72,7 @@ func TestGainsAreBounded(t *testing.T) {
 	}
 	for key, sum := range sums {
 		if total, _ := ledger.Total(key); sum != total {
-			t.Errorf("the gains of %s are %v, its total is %v", key, sum, total)
+			t.Errorf("%s: got gains of %v, want the total %v", key, sum, total)
 		}
 	}
 	if len(sums) != ports || !last.Equal(now) {

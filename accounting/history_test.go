@@ -8,11 +8,10 @@ import (
 	"testing"
 )
 
-// move is one thing that happens in a history. The argument says how.
+// move is one event in a history. The argument selects a variant of it.
 type move struct{ kind, argument byte }
 
-// kinds are all things that can happen. Those that happen often stand here more
-// than once.
+// kinds are all events that can happen. Frequent ones are listed more than once.
 var kinds = []struct {
 	name string
 	do   func(w *world, argument byte)
@@ -44,8 +43,8 @@ var kinds = []struct {
 	{"disturb the agent", moveDisturb},
 }
 
-// keyOf spreads an argument over the counters of ports 1 to 4; what is left of
-// it follows.
+// keyOf maps an argument to a counter of ports 1 to 4 and returns the rest of the
+// argument.
 func keyOf(argument byte) (Key, byte) {
 	key := Key{Port: 1 + uint16(argument%4), Protocol: TCP, Direction: Direction(argument / 8 % 2)}
 	if argument/4%2 == 1 {
@@ -66,7 +65,7 @@ func moveTrafficEverywhere(w *world, argument byte) {
 	}
 }
 
-// movePorts changes the list: two bits a port say for which protocols it is
+// movePorts changes the list: two bits per port select the protocols that are
 // counted.
 func movePorts(w *world, argument byte) {
 	w.ports = nil
@@ -75,17 +74,17 @@ func movePorts(w *world, argument byte) {
 			w.ports = append(w.ports, Port{Number: 1 + i, Protocols: protocols})
 		}
 	}
-	w.operate(func(agent *Meter) { _ = agent.SetPorts(w.ports) }) // a failure is made good by the next tick
+	w.operate(func(agent *Meter) { _ = agent.SetPorts(w.ports) }) // after a failure the next tick tries again
 }
 
-// moveSetup installs the ports in force and does not wait for the agent, or
-// some that the agent knows nothing of.
+// moveSetup installs ports without the agent: those in force, or others that the
+// agent does not know.
 func moveSetup(w *world, argument byte) {
 	ports := w.ports
 	if argument%2 == 1 {
 		ports = Ports{{1 + uint16(argument/2%4), TCPAndUDP, ""}}
 	}
-	_ = w.kernel.Install(ports) // never fails but when it is disturbed
+	_ = w.kernel.Install(ports) // fails only if it is disturbed
 }
 
 func moveReset(w *world, argument byte) {
@@ -112,8 +111,8 @@ func moveCut(w *world, _ byte) {
 	}
 }
 
-// moveReboot loses what is in the kernel: after a clean shutdown, a crash, or
-// one that loads a saved ruleset at the start.
+// moveReboot empties the kernel: after a clean shutdown or a crash, and with or
+// without a saved ruleset that is loaded at the start.
 func moveReboot(w *world, argument byte) {
 	if argument%2 == 0 {
 		w.stop()
@@ -139,7 +138,7 @@ func (w *world) restoreOnTop() {
 	}
 }
 
-// disturbances are what happens between two calls of the agent.
+// disturbances are what can happen between two calls of the agent.
 var disturbances = []struct {
 	name string
 	do   func(w *world, argument byte) error
@@ -159,7 +158,8 @@ var disturbances = []struct {
 	})},
 }
 
-// undisturbed is what others do without a fault of the agent's call.
+// undisturbed makes a disturbance of an action that does not make the agent's
+// call fail.
 func undisturbed(do func(*world, byte)) func(*world, byte) error {
 	return func(w *world, argument byte) error {
 		do(w, argument)
@@ -186,8 +186,7 @@ func (m move) String() string {
 	return fmt.Sprintf("%s (%#x)", kind, m.argument)
 }
 
-// live lets a history happen in a new world. It returns what was not as it
-// should be.
+// live plays a history in a new world and returns the first violation.
 func live(history []move) error {
 	w := newWorld()
 	for i, m := range history {
@@ -202,7 +201,7 @@ func live(history []move) error {
 	return nil
 }
 
-// shrink takes moves out of a history for as long as it fails without them.
+// shrink removes moves from a history as long as it still fails.
 func shrink(history []move) []move {
 	for size := len(history) / 2; size > 0; {
 		shorter := false
@@ -220,7 +219,8 @@ func shrink(history []move) []move {
 	return history
 }
 
-// expectWell lives a history and shows as little of it as still goes wrong.
+// expectWell plays a history. If it fails, it shows the shortest part of it that
+// still fails.
 func expectWell(t *testing.T, name string, history []move) {
 	t.Helper()
 	if live(history) == nil {
@@ -234,8 +234,8 @@ func expectWell(t *testing.T, name string, history []move) {
 	t.Fatalf("%s: %v\nthe history:%s", name, live(history), &text)
 }
 
-// TestTotalsAreTheTruthButForWhatCannotBeKnown lives many random histories.
-func TestTotalsAreTheTruthButForWhatCannotBeKnown(t *testing.T) {
+// TestTotalsAreExactExceptForWhatIsLost plays many random histories.
+func TestTotalsAreExactExceptForWhatIsLost(t *testing.T) {
 	const histories, longest = 3000, 100
 	for seed := range uint64(histories) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -247,8 +247,8 @@ func TestTotalsAreTheTruthButForWhatCannotBeKnown(t *testing.T) {
 	}
 }
 
-// TestHistoriesLoseWhatTheyMust guards the model: a world in which nothing ever
-// is lost, or nothing counted, would prove nothing.
+// TestHistoriesLoseWhatTheyMust tests the model: a world that never loses
+// anything, or never counts anything, would prove nothing.
 func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 	key := Key{1, TCP, In}
 	tests := []struct {
@@ -270,7 +270,7 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			w.tick()
 			w.traffic(key, count(2))
 			w.flush()
-			w.traffic(key, count(4)) // is not counted by anybody
+			w.traffic(key, count(4)) // nothing counts it
 			w.tick()
 			w.traffic(key, count(8))
 		}, 11, 2},
@@ -301,11 +301,11 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			w.traffic(key, count(1))
 			w.tick()
 			w.listing = w.kernel.listing()
-			movePorts(w, 4) // the port leaves
+			movePorts(w, 4) // removes the port
 			w.tick()
 			w.tick()
 			w.restoreOnTop()
-			w.traffic(key, count(2)) // before anybody could read the base
+			w.traffic(key, count(2)) // before the initial value was read
 			w.tick()
 			w.traffic(key, count(4))
 			w.tick()
@@ -336,13 +336,13 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 				t.Error(w.violation)
 			}
 			if w.truth[key] != count(test.truth) || w.memory[key].lost != count(test.lost) {
-				t.Errorf("counted are %v, lost %v, want %v and %v", w.truth[key], w.memory[key].lost, count(test.truth), count(test.lost))
+				t.Errorf("got %v counted and %v lost, want %v and %v", w.truth[key], w.memory[key].lost, count(test.truth), count(test.lost))
 			}
 		})
 	}
 }
 
-// FuzzHistory takes two bytes for a move.
+// FuzzHistory makes each move from two bytes.
 func FuzzHistory(f *testing.F) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -353,7 +353,7 @@ func FuzzHistory(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		const longest = 200 // moves: longer ones teach nothing more
+		const longest = 200 // moves: longer histories find nothing more
 		var history []move
 		for pair := range slices.Chunk(data[:min(len(data), 2*longest)], 2) {
 			history = append(history, move{pair[0], pair[len(pair)-1]})

@@ -2,14 +2,14 @@ package accounting
 
 import "slices"
 
-// Ledger turns raw counter values into totals. A total only ever grows: the
-// ledger adds what a counter has gained since it was last read, or all of its
-// value if it is another counter than before or was reset. What a loaded counter
-// begins with is not traffic. Ledger is not safe for concurrent use.
+// Ledger turns raw counter values into totals, which only grow. It adds what a
+// counter has gained since the last reading, or the whole value of a counter that
+// is new or was reset. The initial value of a loaded counter is not added, since
+// it is not traffic. Ledger is not safe for concurrent use.
 type Ledger struct {
 	in, out  Count
 	accounts map[Key]*account
-	sample   uint64 // number of the last one
+	sample   uint64 // number of the last sample
 	dirty    []*account
 	epoch    Epoch // of the last sample
 	gains    gains // since the last save
@@ -17,29 +17,28 @@ type Ledger struct {
 
 type account struct {
 	Account
-	seen  uint64 // number of the last sample it was in
-	dirty bool
-	gain  int // index of its newest gain since the last save, plus 1; 0: none
+	seen  uint64 // number of the last sample that had it
+	dirty bool   // changed since the last save
+	gain  int    // index of its newest gain since the last save, plus 1; 0: none
 }
 
-// Posting is what posting a sample showed beside the totals.
+// Posting is what a sample revealed about the table and its counters.
 type Posting struct {
-	// NewTable reports whether the table is another one than that of the sample
-	// before, or the first one.
+	// NewTable reports whether the sample is of another table than the sample
+	// before, or is the first one.
 	NewTable bool
-	Resets   []Reset
-	Loaded   []Key // counters that somebody loaded since the sample before
+	Resets   []Reset // counters that somebody reset since the sample before
+	Loaded   []Key   // counters that somebody loaded since the sample before
 }
 
-// Reset is a counter that somebody set back: its value was Was at the last
-// reading and Is now. What it counted between that reading and the reset is not
-// known.
+// Reset is a counter that somebody reset. Its value was Was at the reading before
+// and is Is now. What it counted between that reading and the reset is lost.
 type Reset struct {
 	Key     Key
 	Was, Is Count
 }
 
-// NewLedger returns a ledger that goes on from what was saved.
+// NewLedger returns a ledger that continues from the saved state.
 func NewLedger(saved State) *Ledger {
 	l := &Ledger{in: saved.In, out: saved.Out, accounts: make(map[Key]*account, len(saved.Accounts))}
 	for _, a := range saved.Accounts {
@@ -48,7 +47,7 @@ func NewLedger(saved State) *Ledger {
 	return l
 }
 
-// Add posts a sample. In the steady state it does not allocate.
+// Add adds a sample to the totals. In the steady state it does not allocate.
 func (l *Ledger) Add(sample *Sample) (posting Posting) {
 	l.sample++
 	posting.NewTable = sample.Epoch != l.epoch
@@ -101,7 +100,7 @@ func (l *Ledger) post(reading *Reading, sample *Sample, posting *Posting) {
 	}
 }
 
-// Total returns the total of a counter and whether the last sample had it.
+// Total returns the total of a counter, and whether the last sample had it.
 func (l *Ledger) Total(key Key) (total Count, read bool) {
 	a := l.accounts[key]
 	if a == nil {
@@ -113,7 +112,7 @@ func (l *Ledger) Total(key Key) (total Count, read bool) {
 // Sum returns the totals of all ports together, including removed ones.
 func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
-// Changes returns what has changed since [Ledger.MarkSaved] was last called.
+// Changes returns what has changed since the last call of [Ledger.MarkSaved].
 func (l *Ledger) Changes() State {
 	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty)), Gains: slices.Clone(l.gains.list)}
 	for i, a := range l.dirty {
@@ -122,8 +121,8 @@ func (l *Ledger) Changes() State {
 	return state
 }
 
-// MarkSaved records that what Changes returned is durable. Nothing may be posted
-// in between.
+// MarkSaved records that the result of Changes is durable. Add must not be called
+// between Changes and MarkSaved.
 func (l *Ledger) MarkSaved() {
 	for _, a := range l.dirty {
 		a.dirty, a.gain = false, 0

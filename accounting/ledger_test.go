@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What the ledger's tests read.
+// The tables and counters of the ledger's tests.
 var (
 	alice     = Key{20000, TCP, In}
 	bob       = Key{20001, TCP, Out}
@@ -13,10 +13,10 @@ var (
 	nextTable = Epoch{2}
 )
 
-// count has bytes and packets that can't be taken for one another.
+// count returns a count whose bytes and packets can't be confused.
 func count(packets uint64) Count { return Count{Packets: packets, Bytes: 100 * packets} }
 
-// reading has handle 1.
+// reading returns a reading with handle 1.
 func reading(key Key, packets uint64) Reading {
 	return Reading{Key: key, Handle: 1, Count: count(packets)}
 }
@@ -31,36 +31,36 @@ func TestLedgerAdds(t *testing.T) {
 		samples []*Sample
 		want    uint64 // packets of alice
 		resets  []Reset
-		tables  int // samples that are of another table than the one before
+		tables  int // how often the table changes
 	}{
-		{"a counter that it meets first, whole", []*Sample{
+		{"the whole value of a new counter", []*Sample{
 			sample(oldTable, reading(alice, 7)),
 		}, 7, nil, 1},
 		{"what a counter gains", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 9)),
 		}, 9, nil, 1},
-		{"a counter that was reset, whole", []*Sample{
+		{"the whole value of a counter that was reset", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 3)), sample(oldTable, reading(alice, 4)),
 		}, 11, []Reset{{alice, count(7), count(3)}}, 1},
-		{"a counter that was reset and stands still", []*Sample{
+		{"nothing of a counter that was reset and has not moved since", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable, reading(alice, 0)),
 		}, 7, []Reset{{alice, count(7), count(0)}}, 1},
-		{"the counter of a port that was removed and added, whole", []*Sample{
+		{"the whole value of a port that was removed and added", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(9)}),
 		}, 16, nil, 1},
-		{"such a counter with the very same value", []*Sample{
+		{"the same value of a port that was removed and added", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(7)}),
 		}, 14, nil, 1},
-		{"the counter of a new table that has the same handle, whole", []*Sample{
+		{"the whole value of the same handle in a new table", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(nextTable, reading(alice, 9)),
 		}, 16, nil, 2},
-		{"less in a new table, which is no reset", []*Sample{
+		{"a smaller value in a new table, which is not a reset", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(nextTable, reading(alice, 3)),
 		}, 10, nil, 2},
-		{"what a port gains after it was gone for a while", []*Sample{
+		{"what a counter gained while readings lacked it", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable), sample(oldTable, reading(alice, 8)),
 		}, 8, nil, 1},
-		{"no value that a loaded counter begins with", []*Sample{
+		{"not the initial value of a loaded counter", []*Sample{
 			sample(oldTable, reading(alice, 7)), sample(oldTable),
 			sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(5), Loaded: true}),
 			sample(oldTable, Reading{Key: alice, Handle: 2, Count: count(8), Loaded: true}),
@@ -82,33 +82,33 @@ func TestLedgerAdds(t *testing.T) {
 				}
 			}
 			if total, read := ledger.Total(alice); total != count(test.want) || !read {
-				t.Errorf("the total is %v (read: %t), want %v", total, read, count(test.want))
+				t.Errorf("got total %v (read: %t), want %v", total, read, count(test.want))
 			}
 			if !slices.Equal(resets, test.resets) {
-				t.Errorf("the resets are %v, want %v", resets, test.resets)
+				t.Errorf("got resets %v, want %v", resets, test.resets)
 			}
 			if tables != test.tables {
-				t.Errorf("%d tables were new, want %d", tables, test.tables)
+				t.Errorf("got %d new tables, want %d", tables, test.tables)
 			}
 		})
 	}
 }
 
-// TestLedgerTakesOneFallingFieldForAReset has counters that were reset and have
-// since met more packets than before, but smaller ones, or fewer and larger ones.
-func TestLedgerTakesOneFallingFieldForAReset(t *testing.T) {
+// TestLedgerFindsAResetByOneField resets counters that then count more but
+// smaller packets than before, or fewer but larger ones.
+func TestLedgerFindsAResetByOneField(t *testing.T) {
 	few, many := Count{Packets: 2, Bytes: 3000}, Count{Packets: 5, Bytes: 400}
 	for _, order := range [][2]Count{{few, many}, {many, few}} {
 		ledger := NewLedger(State{})
 		ledger.Add(sample(oldTable, Reading{Key: alice, Handle: 1, Count: order[0]}))
 		resets := ledger.Add(sample(oldTable, Reading{Key: alice, Handle: 1, Count: order[1]})).Resets
 		if total, _ := ledger.Total(alice); total != few.Plus(many) || len(resets) != 1 {
-			t.Errorf("%v after %v: the total is %v with %d resets", order[1], order[0], total, len(resets))
+			t.Errorf("%v after %v: got total %v and %d resets, want %v and 1", order[1], order[0], total, len(resets), few.Plus(many))
 		}
 	}
 }
 
-func TestLedgerGoesOnFromWhatWasSaved(t *testing.T) {
+func TestLedgerContinuesFromTheSavedState(t *testing.T) {
 	saved := State{
 		In: count(50), Out: count(5),
 		Accounts: []Account{{Key: alice, Total: count(40), Last: count(10), Epoch: oldTable, Handle: 1}},
@@ -132,30 +132,30 @@ func TestLedgerGoesOnFromWhatWasSaved(t *testing.T) {
 			posting := ledger.Add(test.Sample)
 			resets, newTable := posting.Resets, posting.NewTable
 			if total, _ := ledger.Total(alice); total != count(test.want) {
-				t.Errorf("the total is %v, want %v", total, count(test.want))
+				t.Errorf("got total %v, want %v", total, count(test.want))
 			}
 			if in, out := ledger.Sum(); in != count(50+test.want-40) || out != count(5) {
-				t.Errorf("all ports together have %v and %v", in, out)
+				t.Errorf("got the sums %v and %v, want %v and %v", in, out, count(50+test.want-40), count(5))
 			}
 			if len(resets) != test.resets || !newTable {
-				t.Errorf("resets %v, new table %t", resets, newTable)
+				t.Errorf("got resets %v, new table %t, want %d resets, true", resets, newTable, test.resets)
 			}
 		})
 	}
 }
 
-func TestLedgerSumKeepsPortsThatAreGone(t *testing.T) {
+func TestLedgerSumKeepsRemovedPorts(t *testing.T) {
 	ledger := NewLedger(State{})
 	ledger.Add(sample(oldTable, reading(alice, 7), reading(bob, 4)))
 	ledger.Add(sample(oldTable, reading(bob, 5)))
 	if total, read := ledger.Total(alice); total != count(7) || read {
-		t.Errorf("the port that is gone has %v, read: %t", total, read)
+		t.Errorf("removed port: got %v, read: %t, want %v, false", total, read, count(7))
 	}
 	if in, out := ledger.Sum(); in != count(7) || out != count(5) {
-		t.Errorf("all ports together have %v and %v", in, out)
+		t.Errorf("got the sums %v and %v, want %v and %v", in, out, count(7), count(5))
 	}
 	if total, read := ledger.Total(Key{1, UDP, In}); total != (Count{}) || read {
-		t.Errorf("a port that never was has %v, read: %t", total, read)
+		t.Errorf("unknown port: got %v, read: %t, want 0, false", total, read)
 	}
 }
 
@@ -164,27 +164,27 @@ func TestLedgerReturnsChangesUntilTheyAreSaved(t *testing.T) {
 	ledger.Add(sample(oldTable, reading(alice, 7), reading(bob, 4)))
 	first := ledger.Changes()
 	if len(first.Accounts) != 2 || first.In != count(7) || first.Out != count(4) {
-		t.Fatalf("unsaved is %+v", first)
+		t.Fatalf("got changes %+v, want both accounts", first)
 	}
 	want := Account{Key: alice, Total: count(7), Last: count(7), Epoch: oldTable, Handle: 1}
 	if first.Accounts[0] != want {
-		t.Errorf("unsaved is %+v, want %+v", first.Accounts[0], want)
+		t.Errorf("got change %+v, want %+v", first.Accounts[0], want)
 	}
 
-	// The save failed: the same again, and what has changed since.
+	// The save failed: Changes returns the same accounts, as they are now.
 	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 4)))
 	second := ledger.Changes()
 	if len(second.Accounts) != 2 || second.Accounts[0].Total != count(9) || second.In != count(9) {
-		t.Errorf("after a failed save unsaved is %+v", second)
+		t.Errorf("after a failed save: got changes %+v", second)
 	}
 
 	ledger.MarkSaved()
 	if rest := ledger.Changes(); len(rest.Accounts) != 0 || rest.In != count(9) || rest.Out != count(4) {
-		t.Errorf("after a save unsaved is %+v", rest)
+		t.Errorf("after a save: got changes %+v, want no account", rest)
 	}
 	ledger.Add(sample(oldTable, reading(alice, 9), reading(bob, 6)))
 	if rest := ledger.Changes(); len(rest.Accounts) != 1 || rest.Accounts[0].Key != bob {
-		t.Errorf("when one counter has moved unsaved is %+v", rest)
+		t.Errorf("after one counter has moved: got changes %+v, want only %s", rest, bob)
 	}
 }
 
@@ -203,6 +203,6 @@ func TestLedgerAddDoesNotAllocate(t *testing.T) {
 		ledger.Add(s)
 		ledger.MarkSaved()
 	}); allocations != 0 {
-		t.Errorf("%v allocations a sample", allocations)
+		t.Errorf("got %v allocations per sample, want 0", allocations)
 	}
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// Meter reads a source into a ledger, keeps the source right for the ports in
-// force, and saves. It is safe for concurrent use.
+// Meter reads a source into a ledger, repairs the source when it does not match
+// the ports in force, and saves the ledger. It is safe for concurrent use.
 //
-// The order of its steps keeps the totals exact: a reset, another table and a
-// repair are saved before anything is published or installed, and a port that is
-// removed is detached, read once more, saved and only then deleted.
+// The order of its steps keeps the totals exact. After a reset, after a change of
+// the table and before a repair, it saves before it publishes or installs
+// anything. A removed port is detached, read once more, saved and only then
+// deleted.
 type Meter struct {
 	now          func() time.Time
 	source       Source
@@ -26,30 +27,32 @@ type Meter struct {
 	ledger    *Ledger
 	ports     Ports
 	wanted    map[Key]bool // the counters of ports
-	draining  map[Key]int  // detached counters: readings since then
-	unknown   map[Key]bool // counters of the last tick that were neither
+	draining  map[Key]int  // detached counters, with the number of readings since then
+	unknown   map[Key]bool // counters that the last tick found and that are neither
 	sample    Sample
 	last      interval
-	lastDrift []string // what was wrong with the table and is not repaired yet
+	lastDrift []string // findings that are not repaired yet
 	status    Status
-	saved     time.Time
+	saved     time.Time // of the last attempt to save
 
 	repairFault, saveFault, detachFault Fault
 }
 
 // MeterOptions configure a meter.
 type MeterOptions struct {
+	// Source is the table of counters.
 	Source Source
-	// Store keeps the ledger. Without one it is kept in memory only.
+	// Store keeps the ledger. If it is nil, the ledger is kept in memory only.
 	Store Store
-	// Saved is what the store held at the start.
+	// Saved is the state with which the ledger begins.
 	Saved State
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
-	// SaveInterval is how long a change waits at most to be saved. What can't
-	// wait is saved at once. 0 saves at every tick.
+	// SaveInterval is the longest time that a change waits to be saved. Changes
+	// that could not be computed again are saved at once. 0 saves at every tick.
 	SaveInterval time.Duration
-	Log          *slog.Logger
+	// Log receives faults, repairs and what is lost.
+	Log *slog.Logger
 }
 
 // Status is the state of the meter itself.
@@ -57,13 +60,13 @@ type Status struct {
 	LastRead      time.Time     // of the last reading that succeeded
 	ReadDuration  time.Duration // of the last reading
 	LastError     error         // of the last reading, nil if it succeeded
-	RepairError   error         // of the last repair, nil if the table is as it should be
+	RepairError   error         // of the last verification or repair, nil if the table is correct
 	Reinstalls    uint64        // repairs of the table
 	Resets        uint64        // counters that somebody set back
-	SaveFailures  uint64
-	LastSave      time.Time
-	LastSaveError error // of the last save, nil if it succeeded
-	Ports         int   // in force
+	SaveFailures  uint64        // attempts to save that failed
+	LastSave      time.Time     // of the last save that succeeded
+	LastSaveError error         // of the last save, nil if it succeeded
+	Ports         int           // in force
 }
 
 // NewMeter returns a meter without ports.
@@ -85,14 +88,14 @@ func NewMeter(options MeterOptions) *Meter {
 	}
 }
 
-// SetPorts puts a list of ports in force: the counters of new ones are installed
-// at once, those of removed ones stop counting at once and are deleted when
-// their last reading is saved. After an error the list is in force all the same
-// and the next tick tries again.
+// SetPorts puts a list of ports in force. The counters of new ports are installed
+// at once. Those of removed ports stop counting at once and are deleted after
+// their last reading is saved. If SetPorts fails, the list is in force
+// nevertheless, and the next tick tries again.
 func (m *Meter) SetPorts(ports Ports) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	// What drifted while no agent ran is found before anything is added.
+	// Drift from the time when no agent ran is found before anything is added.
 	m.repair(m.read())
 	before := m.wanted
 	m.ports = slices.Clone(ports)
@@ -135,11 +138,10 @@ func (m *Meter) Status() Status {
 	return m.status
 }
 
-// Tick ends an interval: it reads, repairs what has drifted, saves what is due
-// and returns the report with the rates over the interval. It fails if the
-// counters can't be read; nothing is known of this interval then, and the next
-// one has no rates either. As long as the table can't be repaired the report has
-// totals and no rates.
+// Tick ends an interval: it reads, repairs drift, saves if a save is due, and
+// returns the report with the rates of the interval. It fails if the counters
+// can't be read, and then the next interval has no rates either. While the table
+// can't be repaired, the report has totals but no rates.
 func (m *Meter) Tick() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -163,8 +165,8 @@ func (m *Meter) Tick() (*Report, error) {
 	return m.report(), nil
 }
 
-// Refresh reads and returns the totals of this moment, with the rates of the
-// last whole interval.
+// Refresh reads and returns the current totals, with the rates of the last
+// complete interval.
 func (m *Meter) Refresh() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -174,14 +176,14 @@ func (m *Meter) Refresh() (*Report, error) {
 	return m.report(), nil
 }
 
-// Flush reads and saves at once: at the end of an agent, whose counters go on
-// counting for the next one to find, and before counters are deleted.
+// Flush reads and saves at once. It is called when an agent ends, although its
+// counters go on counting, and before counters are deleted.
 func (m *Meter) Flush() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	err := m.read()
 	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
-		err = nil // there is nothing that counts
+		err = nil // nothing is being counted
 	}
 	if m.store == nil {
 		return err
@@ -209,8 +211,8 @@ func (m *Meter) read() error {
 	return nil
 }
 
-// post adds the sample to the ledger. What the ledger can't find out a second
-// time is saved at once.
+// post adds the sample to the ledger. Changes that could not be computed again
+// are saved at once.
 func (m *Meter) post() {
 	posting := m.ledger.Add(&m.sample)
 	if resets := posting.Resets; len(resets) > 0 {
@@ -219,7 +221,7 @@ func (m *Meter) post() {
 			"counters", len(resets), "first", resets[0].Key.String(), "was_bytes", resets[0].Was.Bytes, "is_bytes", resets[0].Is.Bytes)
 	}
 	if loaded := posting.Loaded; len(loaded) > 0 {
-		m.log.Warn("counters were loaded from a saved ruleset; the values that they began with are not counted",
+		m.log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
 			"counters", len(loaded), "first", loaded[0].String())
 	}
 	if posting.NewTable || len(posting.Resets) > 0 || len(posting.Loaded) > 0 {
@@ -233,7 +235,7 @@ func (m *Meter) idle(readErr error) bool {
 	return len(m.ports) == 0 && errors.Is(readErr, ErrNoTable)
 }
 
-// save reports whether the ledger is durable now.
+// save saves the changes and reports whether the ledger is durable now.
 func (m *Meter) save() bool {
 	if m.store == nil {
 		return true
@@ -243,7 +245,7 @@ func (m *Meter) save() bool {
 	m.status.LastSaveError = err
 	switch m.saveFault.Observe(err) {
 	case FaultRaised:
-		m.log.Error("the totals can't be saved; counting goes on and they are saved as soon as they can be", "error", err)
+		m.log.Error("the totals can't be saved; counting continues, and saving is tried again", "error", err)
 	case FaultCleared:
 		m.log.Info("the totals are saved again")
 	}

@@ -36,7 +36,7 @@ const (
 	TCPAndUDP = OnlyTCP | OnlyUDP
 )
 
-// Has tells whether p is in the set.
+// Has reports whether p is in the set.
 func (s Protocols) Has(p Protocol) bool {
 	switch p {
 	case TCP:
@@ -47,7 +47,7 @@ func (s Protocols) Has(p Protocol) bool {
 	return false
 }
 
-// Direction is the way traffic takes, seen from the server.
+// Direction is the direction of traffic, seen from the server.
 type Direction uint8
 
 // In is what clients send to the port, Out what the port sends to clients.
@@ -72,8 +72,8 @@ type Key struct {
 }
 
 // String returns the counter's name in the kernel: PROTO-PORT-DIRECTION, as in
-// tcp-20000-in. It begins with a letter, since nft can't read back a listing
-// in which a name begins with a digit.
+// tcp-20000-in. It begins with a letter because nft can't load a listing in which
+// a name begins with a digit.
 func (k Key) String() string { return string(k.AppendText(nil)) }
 
 // AppendText appends what String returns to b and returns the extended slice.
@@ -98,7 +98,7 @@ func (k Key) Compare(other Key) int {
 type Port struct {
 	Number    uint16
 	Protocols Protocols
-	Name      string // of the client; empty where no source gives one
+	Name      string // of the client; empty if no source gives one
 }
 
 // Keys appends the port's counters in the order of [Key.Compare] and returns
@@ -138,16 +138,17 @@ func (ports Ports) Find(number uint16) (Port, bool) {
 	return ports[i], true
 }
 
-// NameConflict says that two sources give one port different names.
+// NameConflict is a port to which two sources give different names.
 type NameConflict struct {
-	Port       uint16
-	Kept, Lost string
+	Port uint16
+	Kept string // the name in the merged list
+	Lost string // the other name
 }
 
-// Union merges lists of ports: a port that is in several is counted for the
-// protocols of all of them and keeps the first name that is not empty. The
-// lists need not be sorted. Different names for one port are returned as
-// conflicts, in the order in which they are met.
+// Union merges lists of ports, which need not be sorted. A port that is in
+// several lists is counted for the protocols of all of them and keeps the first
+// name that is not empty. Other names for the same port are returned as
+// conflicts, sorted by port.
 func Union(lists ...[]Port) (Ports, []NameConflict) {
 	var conflicts []NameConflict
 	var all Ports

@@ -49,7 +49,7 @@ func TestUnion(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 			if !slices.Equal(conflicts, test.conflicts) {
-				t.Errorf("got the conflicts %v, want %v", conflicts, test.conflicts)
+				t.Errorf("got conflicts %v, want %v", conflicts, test.conflicts)
 			}
 		})
 	}
@@ -60,7 +60,7 @@ func TestUnionLeavesItsListsAlone(t *testing.T) {
 	before := slices.Clone(list)
 	Union(list, list)
 	if !slices.Equal(list, before) {
-		t.Errorf("the list became %v, was %v", list, before)
+		t.Errorf("got %v, want the list %v as before", list, before)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestKeysAreInTheirOrder(t *testing.T) {
 	rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	slices.SortFunc(shuffled, Key.Compare)
 	if !slices.Equal(shuffled, want) {
-		t.Errorf("sorted: %v, want %v", shuffled, want)
+		t.Errorf("sorted: got %v, want %v", shuffled, want)
 	}
 }
 
@@ -96,11 +96,11 @@ func TestKeyIsNamedAsInTheKernel(t *testing.T) {
 func TestFind(t *testing.T) {
 	ports := Ports{{1, OnlyTCP, "a"}, {5, OnlyUDP, "b"}}
 	if port, found := ports.Find(5); !found || port != ports[1] {
-		t.Errorf("found %v, %t", port, found)
+		t.Errorf("got %v, %t", port, found)
 	}
 	for _, number := range []uint16{0, 2, 6} {
 		if port, found := ports.Find(number); found {
-			t.Errorf("%d is found as %v", number, port)
+			t.Errorf("%d: got %v, want none", number, port)
 		}
 	}
 }

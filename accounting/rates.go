@@ -2,16 +2,16 @@ package accounting
 
 import "time"
 
-// interval is the last whole one, which the rates are of.
+// interval is the last complete interval, to which the rates belong.
 type interval struct {
 	end    time.Time
 	length time.Duration // 0: no rate is known
 	totals map[Key]Count // at its end
 	rates  map[Key]Rate
-	spare  map[Key]Count // for the totals of the next one
+	spare  map[Key]Count // reused for the totals of the next interval
 }
 
-// next ends the interval at now and begins another one.
+// next ends the interval at now and begins the next one.
 func (l *interval) next(now time.Time, keys map[Key]bool, ledger *Ledger) {
 	if l.totals == nil {
 		l.totals, l.spare, l.rates = make(map[Key]Count), make(map[Key]Count), make(map[Key]Rate)
@@ -43,7 +43,7 @@ func perSecond(before, after Count, length time.Duration) Rate {
 	}
 }
 
-// reset forgets the interval: the next reading only begins one.
+// reset discards the interval, so that the next reading only begins one.
 func (l *interval) reset() {
 	clear(l.totals)
 	clear(l.rates)

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// repair makes the table right if Verify finds something wrong with it. readErr
-// is the result of the reading before.
+// repair repairs the table if Verify finds something wrong with it. readErr is
+// the result of the reading before.
 func (m *Meter) repair(readErr error) {
 	unreadable := readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
 	if unreadable {
-		return // which is another fault
+		return // a fault of its own, which a repair can't clear
 	}
 	var err error
 	if !m.idle(readErr) {
@@ -20,13 +20,13 @@ func (m *Meter) repair(readErr error) {
 	m.status.RepairError = err
 	switch m.repairFault.Observe(err) {
 	case FaultRaised:
-		m.log.Error("the table can't be repaired; there are no rates until it can be", "error", err)
+		m.log.Error("the table can't be repaired; there are no rates until it is", "error", err)
 	case FaultCleared:
-		m.log.Info("the table is as it should be again")
+		m.log.Info("the table is correct again")
 	}
 }
 
-// verify verifies the table and installs it anew where it has drifted.
+// verify verifies the table and repairs it if it has drifted.
 func (m *Meter) verify() error {
 	findings, err := m.source.Verify(m.ports)
 	if err != nil {
@@ -34,7 +34,7 @@ func (m *Meter) verify() error {
 	}
 	if !slices.Equal(findings, m.lastDrift) {
 		for _, finding := range findings {
-			m.log.Warn("the table is not as it should be and is repaired", "found", finding)
+			m.log.Warn("the table has drifted and is being repaired", "found", finding)
 		}
 	}
 	m.lastDrift = findings
@@ -49,8 +49,8 @@ func (m *Meter) verify() error {
 	return nil
 }
 
-// install makes the table right for the ports in force. It saves first: the
-// table may not exist any more, and its last values are in the ledger only.
+// install creates or repairs the table for the ports in force. It saves first:
+// if the table no longer exists, only the ledger has its last values.
 func (m *Meter) install() error {
 	m.save()
 	return m.source.Install(m.ports)

@@ -8,11 +8,10 @@ type Rate struct {
 	Bytes   float64
 }
 
-// Flow is one direction of a port's traffic: the total of all time and the
-// rate over the last whole interval.
+// Flow is one direction of a port's traffic.
 type Flow struct {
-	Total Count
-	Rate  Rate
+	Total Count // of all time
+	Rate  Rate  // over the last complete interval
 }
 
 // Traffic is both directions of one protocol, or of all of them.
@@ -20,13 +19,12 @@ type Traffic struct {
 	In, Out Flow
 }
 
-// PortReport is what is known of one port. TCP and UDP are zero where
-// Port.Protocols does not have them.
+// PortReport is the traffic of one port.
 type PortReport struct {
 	Port     Port
-	TCP, UDP Traffic
-	// Rated says that the rates are known: the port was read at both ends of
-	// the last interval.
+	TCP, UDP Traffic // zero if Port.Protocols does not include the protocol
+	// Rated reports whether the rates are known: the port was read at both ends
+	// of the last interval.
 	Rated bool
 }
 
@@ -44,8 +42,8 @@ func (f Flow) plus(other Flow) Flow {
 
 // Report is what the outputs publish.
 type Report struct {
-	Time     time.Time     // of the reading that the totals stand for
-	Interval time.Duration // over which the rates are; 0: no rate is known yet
-	Total    Traffic       // all ports, those that are gone included in its totals
+	Time     time.Time     // of the reading that the totals are from
+	Interval time.Duration // that the rates are over; 0: no rate is known yet
+	Total    Traffic       // of all ports; its totals include removed ports
 	Ports    []PortReport  // sorted by number
 }

@@ -2,11 +2,10 @@ package accounting
 
 import "time"
 
-// Count is the value of a counter: packets as the kernel sees them (after GRO,
-// before GSO) and bytes from the IP header up.
+// Count is the value of a counter.
 type Count struct {
-	Packets uint64
-	Bytes   uint64
+	Packets uint64 // as the kernel sees them: after GRO, before GSO
+	Bytes   uint64 // from the IP header up
 }
 
 // Plus returns the sum of two counts.
@@ -22,22 +21,23 @@ func (c Count) minus(other Count) Count {
 // with. The zero epoch stands for a table with our mark that has none.
 type Epoch [16]byte
 
-// Reading is one counter of a sample. Handle is the kernel's number for the
-// object. It is never used twice in a table, so epoch and handle identify the
-// counter when a port is removed and comes back.
+// Reading is one counter of a sample.
 type Reading struct {
-	Key    Key
+	Key Key
+	// Handle is the kernel's number for the counter. It is never used twice in
+	// a table. So the epoch and the handle distinguish the counter of a port
+	// from the one it gets after it was removed and added again.
 	Handle uint64
 	Count  Count
-	// Loaded is true of a counter that was loaded from a saved ruleset, so that
-	// it began with an old value and not at 0.
+	// Loaded reports whether the counter was loaded from a saved ruleset, so
+	// that it began with an old value instead of 0.
 	Loaded bool
 }
 
 // Sample is one reading of all counters in the table, including those of ports
 // that are not in force.
 type Sample struct {
-	Time     time.Time // when the reading began, with its monotonic part; set by the caller of Read
+	Time     time.Time // when the reading began, with the monotonic clock; set by the caller of Read
 	Epoch    Epoch
 	Readings []Reading // each key once, in any order
 }

@@ -1,31 +1,31 @@
 package accounting
 
-// Account is one counter's line in the ledger. Accounts are never removed: a
-// port that comes back goes on from its total.
+// Account is the entry of one counter in the ledger. Accounts are never removed:
+// a port that is added again continues from its total.
 type Account struct {
 	Key   Key
 	Total Count // of all time
-	// Last is the raw value that Total includes, of the counter that Epoch
-	// and Handle identify.
+	// Last is the value at the last reading of the counter that Epoch and Handle
+	// identify. Total includes it.
 	Last   Count
 	Epoch  Epoch
 	Handle uint64
 }
 
-// State is what the ledger knows, or, as the argument of a save, what of it
-// has changed since the last one.
+// State is the contents of the ledger or, as the argument of Save, what has
+// changed since the last save.
 type State struct {
-	// In and Out are the totals of all ports together, those that are gone
-	// included.
+	// In and Out are the totals of all ports together, including removed ones.
 	In, Out  Count
-	Accounts []Account // in no order to rely on
-	// Gains are when the changed accounts gained what they did, in the order
-	// of the readings. They are empty in a state that was read.
+	Accounts []Account // in no particular order
+	// Gains distribute what the changed accounts have gained over time, in the
+	// order of the readings. A state that was read from a store has none.
 	Gains []Gain
 }
 
-// Store keeps the ledger's state. Save is durable and atomic when it returns
-// nil; after an error the caller hands the same accounts in again.
+// Store keeps the ledger's state.
 type Store interface {
+	// Save is atomic, and durable if it returns nil. After an error the caller
+	// passes the same accounts again.
 	Save(changed State) error
 }

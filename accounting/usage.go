@@ -29,10 +29,10 @@ func ParsePeriod(name string) (Period, error) {
 // UsageQuery selects a part of the recorded usage.
 type UsageQuery struct {
 	By Period
-	// Since and Until bound the report: a period is in it if it begins at
-	// Since or later and before Until. A zero time is no bound.
+	// Since and Until bound the report: it has the periods that begin at Since
+	// or later and before Until. A zero time is no bound.
 	Since, Until time.Time
-	// Clients and Ports restrict the report; empty slices select everything. A
+	// Clients and Ports restrict the report. Empty slices select everything. A
 	// client without a name is selected by its port, as in "20000".
 	Clients []string
 	Ports   []uint16
@@ -51,9 +51,9 @@ type UsageRow struct {
 
 // UsageGap is a time whose history was lost, with the traffic that the counters
 // show for it. The traffic is included in the row of the period in which it was
-// read, so that the sum of all rows stays the total.
+// read, so that the rows still add up to the total.
 type UsageGap struct {
-	Since, Until time.Time // Since is zero where it is not known
+	Since, Until time.Time // Since is zero if it is not known
 	In, Out      Count
 }
 

@@ -47,7 +47,7 @@ func isDigits(text string) bool {
 // UsageLimits are the bytes, received and sent together, that clients may use
 // in a month before a warning.
 type UsageLimits struct {
-	Default uint64            // of every client that has none of its own; 0: none
+	Default uint64            // of every client without one of its own; 0: none
 	Clients map[string]uint64 // by name, or number of a port without one; 0: none
 }
 
@@ -95,8 +95,8 @@ func parseLimit(text string) (uint64, error) {
 	return bytes, err
 }
 
-// For returns the limit of the client that reports show under the label. A
-// limit of 20000 is also that of "port 20000".
+// For returns the limit of the client that reports show under the label. A limit
+// for 20000 also applies to "port 20000".
 func (l UsageLimits) For(label string) (bytes uint64, limited bool) {
 	bytes, found := l.Clients[label]
 	if !found {
@@ -140,7 +140,7 @@ func LimitStates(months *Usage, limits UsageLimits) []LimitState {
 	return states
 }
 
-// LimitWatch finds the clients that cross their limit, each once in a month.
+// LimitWatch finds the clients that exceed their limit, each once per month.
 type LimitWatch struct {
 	limits   UsageLimits
 	reported map[limitKey]bool
@@ -151,19 +151,20 @@ type limitKey struct {
 	month  int64 // Unix time of its start
 }
 
-// NewLimitWatch returns a watch that takes those who are over in the saved
-// usage for reported. Given the running month as the store holds it before the
-// first reading, a restart repeats no warning, and what crosses while the agent
-// is not running is still reported.
+// NewLimitWatch returns a watch for which the clients that are over their limit
+// in the saved usage have been reported already. Pass it the current month as
+// the store has it before the first reading: then a restart repeats no warning,
+// and clients that exceed their limit while the agent is not running are still
+// reported.
 func NewLimitWatch(limits UsageLimits, saved *Usage) *LimitWatch {
 	w := &LimitWatch{limits: limits}
 	w.Crossed(saved)
 	return w
 }
 
-// Crossed returns the clients that are over their limit and were not before.
-// The usage is by month and has the running month; months that it no longer has
-// are forgotten.
+// Crossed returns the clients that are over their limit and were not before. The
+// usage must be by month and include the current one. Months that it does not
+// include are forgotten.
 func (w *LimitWatch) Crossed(months *Usage) []LimitState {
 	var crossed []LimitState
 	reported := make(map[limitKey]bool)

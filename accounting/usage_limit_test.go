@@ -38,10 +38,10 @@ func FuzzParseSize(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if size, err := ParseSize(text); err == nil && size > math.MaxInt64 {
-			t.Errorf("%q is %d", text, size)
+			t.Errorf("%q: got %d, want an error", text, size)
 		}
 		if _, err := ParseUsageLimits([]string{text, "a=" + text}); err != nil && strings.Contains(err.Error(), "\n") {
-			t.Errorf("the error has lines: %v", err)
+			t.Errorf("got an error of several lines: %v", err)
 		}
 	})
 }

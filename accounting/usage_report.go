@@ -29,8 +29,8 @@ func ParseUsageSort(name string) (UsageSort, error) {
 	return "", fmt.Errorf("sort %q: want usage, name, in or out", name)
 }
 
-// ClientUsage is what one client used in one period on all of its ports, or
-// what several used that are shown as one.
+// ClientUsage is what one client used in one period on all of its ports, or what
+// several clients used that are shown as one.
 type ClientUsage struct {
 	Client  string   // empty if the port has no name
 	Ports   []uint16 // sorted
@@ -89,17 +89,16 @@ type UsageReport struct {
 	Sort         UsageSort
 	Zone         *time.Location
 	MonthDay     int
-	// Periods are sorted by time. One without clients is a period of which
-	// no usage is recorded.
+	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
 	In, Out Count // of all periods
-	// Whole has the clients over the whole time, sorted and cut as those of
-	// each period. It has no bounds of its own.
+	// Whole has the usage of each client over the whole time, sorted and cut as
+	// in each period. It has no bounds of its own.
 	Whole  PeriodUsage
 	Gaps   []UsageGap
 	Limits []LimitState
-	// Course divides the time into shorter periods for a chart; empty where
-	// none was asked for.
+	// Course divides the time into shorter periods for a chart. It is empty if
+	// none was requested.
 	CourseBy Period
 	Course   []PeriodUsage
 }
@@ -110,8 +109,8 @@ func (r *UsageReport) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
 // Empty reports whether no usage and no gap is recorded.
 func (r *UsageReport) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
 
-// usagePeriods sums rows to one entry per period and client, both in the order
-// in which they first appear.
+// usagePeriods adds up the rows of each client in each period. Periods are sorted
+// by time, clients are in the order in which they first appear.
 func usagePeriods(rows []UsageRow) []PeriodUsage {
 	type bounds struct{ start, end int64 }
 	type clientKey struct {
@@ -152,7 +151,7 @@ func usagePeriods(rows []UsageRow) []PeriodUsage {
 	return periods
 }
 
-// sortClients sorts by the order and, where that leaves two equal, by name.
+// sortClients sorts by the order, and clients that are equal in it by name.
 func sortClients(clients []ClientUsage, order UsageSort) {
 	slices.SortFunc(clients, func(a, b ClientUsage) int {
 		var first int
@@ -168,8 +167,8 @@ func sortClients(clients []ClientUsage, order UsageSort) {
 	})
 }
 
-// compareNames orders names as people look them up, and after them the ports
-// without one by number.
+// compareNames orders names as people look them up, followed by the ports without
+// a name in the order of their numbers.
 func compareNames(a, b ClientUsage) int {
 	if named := a.Client != ""; named != (b.Client != "") {
 		if named {
@@ -184,8 +183,9 @@ func compareNames(a, b ClientUsage) int {
 	)
 }
 
-// arrange sorts the clients and sums all but the first top of them into one
-// line. By name, those with the most usage are kept. 0 keeps all.
+// arrange sorts the clients and adds up all but the first top of them in one
+// entry; 0 keeps all. If they are sorted by name, it keeps those with the largest
+// usage.
 func (p *PeriodUsage) arrange(order UsageSort, top int) {
 	if top > 0 && len(p.Clients) > top {
 		largest := order
@@ -207,7 +207,7 @@ func (p *PeriodUsage) arrange(order UsageSort, top int) {
 	sortClients(p.Clients, order)
 }
 
-// whole sums the rows over all periods.
+// whole adds up the rows of all periods.
 func whole(rows []UsageRow) PeriodUsage {
 	rows = slices.Clone(rows)
 	for i := range rows {
@@ -219,9 +219,9 @@ func whole(rows []UsageRow) PeriodUsage {
 	return PeriodUsage{}
 }
 
-// fill puts a period without clients wherever none is recorded between the
-// first one, or since if nothing is, and until. A period recorded under another
-// zone or month day may begin at any time; the empty ones leave it as it is.
+// fill adds a period without clients wherever none is recorded between since and
+// until. Periods that were recorded under another zone or month day may begin at
+// any time; the added ones fit around them.
 func (c Calendar) fill(periods []PeriodUsage, by Period, since, until time.Time) []PeriodUsage {
 	var filled []PeriodUsage
 	at := since

@@ -45,8 +45,8 @@ func (f *fakeUsage) Usage(_ context.Context, query UsageQuery) (*Usage, error) {
 	return usage, nil
 }
 
-// sampleUsage has two days of November and one of October, 2026: alice on two
-// ports, bob, and two ports without a name.
+// sampleUsage returns the usage of two days in November and one in October 2026:
+// alice on two ports, bob, and two ports without a name.
 func sampleUsage(t *testing.T) *fakeUsage {
 	f := &fakeUsage{calendar: Calendar{time.UTC, 1}}
 	hour := func(text, client string, port uint16, protocol Protocol, in, out uint64) {
@@ -113,8 +113,8 @@ func TestReportUsage(t *testing.T) {
 	}
 }
 
-// TestUsageSumsAreExact compares every sum of random reports with that of the
-// rows that they are made of.
+// TestUsageSumsAreExact compares every sum in random reports with the sum of the
+// rows that the reports are made from.
 func TestUsageSumsAreExact(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	base := mustTime(t, "2026-10-20T00:00:00Z")
@@ -155,7 +155,7 @@ func TestUsageSumsAreExact(t *testing.T) {
 					share += period.Share(client)
 				}
 				if period.Bytes() > 0 && (share < 0.999999 || share > 1.000001) {
-					t.Errorf("%s: the shares are %v in sum", name, share)
+					t.Errorf("%s: got shares that add up to %v, want 1", name, share)
 				}
 				if i > 0 && period.Start.Before(periods[i-1].Start) {
 					t.Errorf("%s: %s follows %s", name, period.Start, periods[i-1].Start)
@@ -173,7 +173,8 @@ func TestUsageSumsAreExact(t *testing.T) {
 
 func TestUsageLimitsOfReport(t *testing.T) {
 	limits := UsageLimits{Default: 2332, Clients: map[string]uint64{"bob": 331}}
-	// A part of the month and of alice's ports: the limit is for all of them.
+	// The report has a part of the month and of alice's ports, but the limit applies
+	// to all of them.
 	report, err := ReportUsage(t.Context(), sampleUsage(t), UsageRequest{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, limits, mustTime(t, "2026-11-04T12:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +238,8 @@ func TestUsageCourse(t *testing.T) {
 	})
 }
 
-// TestFillLeavesForeignPeriods has days that begin by the clock of another zone.
+// TestFillLeavesForeignPeriods fills around days that begin by the clock of another
+// zone.
 func TestFillLeavesForeignPeriods(t *testing.T) {
 	at := func(text string) time.Time { return mustTime(t, "2026-11-"+text+":00:00Z") }
 	foreign := PeriodUsage{Start: at("02T05"), End: at("03T05")}
@@ -272,8 +274,8 @@ func TestUnknownClient(t *testing.T) {
 	}
 }
 
-// TestClientNamedAsAPort has one named 20003 beside one without a name on that
-// port.
+// TestClientNamedAsAPort has a client named 20003 and another one without a name
+// on port 20003.
 func TestClientNamedAsAPort(t *testing.T) {
 	source := sampleUsage(t)
 	source.hours[1].Client = "20003"

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// UsageSource answers from the recorded usage.
+// UsageSource is the recorded usage.
 type UsageSource interface {
 	Usage(ctx context.Context, query UsageQuery) (*Usage, error)
-	// Clients returns every client there has been, in no order to rely on.
+	// Clients returns every client that has ever had a port, in no particular
+	// order.
 	Clients(ctx context.Context) ([]PortClient, error)
 }
 
@@ -26,25 +27,25 @@ type PortClient struct {
 	Until time.Time // zero: it has the port now
 }
 
-// UsageRequest asks for a report in the words of people: those of the command
-// line, and of the parameters of an HTTP request. An empty string is the
-// default.
+// UsageRequest asks for a report as people write it on the command line or in
+// the parameters of an HTTP request. An empty field selects the default.
 type UsageRequest struct {
-	By, Since, Until, Last, Top, Sort string
-
+	By             string // hour, day, month or total
+	Since, Until   string // a month, a day or a time
+	Last           string // such as 7d, instead of Since and Until
+	Top            string // how many clients to show
+	Sort           string // usage, name, in or out
 	Clients, Ports []string
-	// Course asks for the periods of a chart, too.
-	Course bool
+	Course         bool // also return the periods of a chart
 }
 
-// UsageRequestError says that a report was asked for in a way that can't be
-// followed.
+// UsageRequestError is a mistake in a request.
 type UsageRequestError struct{ err error }
 
 func (e *UsageRequestError) Error() string { return e.err.Error() }
 func (e *UsageRequestError) Unwrap() error { return e.err }
 
-// usagePlan is a request that was understood.
+// usagePlan is a parsed request.
 type usagePlan struct {
 	query    UsageQuery
 	labels   []string // of the clients asked for
@@ -56,7 +57,7 @@ type usagePlan struct {
 // mostTop bounds --top: there are no more ports.
 const mostTop = 65535
 
-// plan reads everything but the names of clients.
+// plan parses everything except the names of clients.
 func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
 	p := usagePlan{order: SortUsage, calendar: c}
 	var err error
@@ -100,13 +101,12 @@ func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
 
 func (r UsageRequest) unbounded() bool { return r.Since == "" && r.Until == "" && r.Last == "" }
 
-// span returns the time that is asked for. Without one it is the running month,
-// for hours the running day, and all of the time where months or a total are
-// asked for.
+// span returns the requested time. The default is the current month; for a
+// report by hour it is today, and by month or in total all recorded time.
 func (r UsageRequest) span(c Calendar, now time.Time) (span, error) {
 	switch {
 	case r.Last != "" && (r.Since != "" || r.Until != ""):
-		return span{}, errors.New("last is a time of its own: want it without since and until")
+		return span{}, errors.New("last names the whole time: want it without since and until")
 	case r.Last != "":
 		return c.last(r.Last, now)
 	case !r.unbounded():
@@ -121,10 +121,10 @@ func (r UsageRequest) span(c Calendar, now time.Time) (span, error) {
 	return span{c.start(ByMonth, now), c.next(ByMonth, now)}, nil
 }
 
-// ReportUsage makes the report that the request asks for. A request that can't
-// be followed is a [UsageRequestError].
+// ReportUsage makes the report that the request asks for. It fails with a
+// [UsageRequestError] if the request has a mistake.
 func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, limits UsageLimits, now time.Time) (*UsageReport, error) {
-	// No period begins before its own beginning: the answer is the calendar.
+	// A query for no time at all returns the calendar.
 	recorded, err := source.Usage(ctx, UsageQuery{By: ByMonth, Since: now, Until: now})
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 	if err := plan.findSelected(ctx, source); err != nil {
 		return nil, err
 	}
-	usage, err := plan.ask(ctx, source, plan.query)
+	usage, err := plan.fetch(ctx, source, plan.query)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 	return report, err
 }
 
-// findSelected checks that there are such clients and ports.
+// findSelected checks that the selected clients and ports exist.
 func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error {
 	if len(p.labels)+len(p.query.Ports) == 0 {
 		return nil
@@ -181,7 +181,7 @@ func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error 
 	return nil
 }
 
-// unknownClient names those whose names are nearest.
+// unknownClient returns an error that suggests the most similar names.
 func unknownClient(label string, known []string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("client %q: no usage of any client is recorded yet", label)
@@ -196,8 +196,8 @@ func unknownClient(label string, known []string) error {
 		label, len(known), strings.Join(known[:min(most, len(known))], ", "))
 }
 
-// distance is that of Levenshtein: how many characters to insert, remove or
-// replace.
+// distance returns the Levenshtein distance: how many characters have to be
+// inserted, removed or replaced.
 func distance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	row := make([]int, len(to)+1)
@@ -219,10 +219,10 @@ func distance(a, b string) int {
 	return row[len(to)]
 }
 
-// ask queries the source for the clients of the plan. In a query the number of
-// a port stands for a client without a name; a client whose name is that number
-// is sorted out here.
-func (p *usagePlan) ask(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
+// fetch queries the source for the clients of the plan. In a query the number of
+// a port selects the client without a name, but also a client whose name is that
+// number, which fetch filters out.
+func (p *usagePlan) fetch(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
 	query.Clients = nil
 	for _, label := range p.labels {
 		query.Clients = append(query.Clients, strings.TrimPrefix(label, portPrefix))
@@ -238,7 +238,7 @@ func (p *usagePlan) ask(ctx context.Context, source UsageSource, query UsageQuer
 	return &selected, nil
 }
 
-// report does the arithmetic.
+// report computes the report from the usage.
 func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
 	report := &UsageReport{
 		By: p.query.By, Since: p.query.Since, Until: p.query.Until, Now: now, Sort: p.order,
@@ -269,14 +269,15 @@ func (p *usagePlan) gaps(gaps []UsageGap) []UsageGap {
 	})
 }
 
-// addLimits adds the limits of the months that the report touches. A limit is
-// for all of a client's ports and the whole month, whatever the report shows.
+// addLimits adds the limits of the months that the report touches. A limit
+// applies to all of a client's ports and the whole month, whatever the report
+// shows.
 func (p *usagePlan) addLimits(ctx context.Context, source UsageSource, report *UsageReport, limits UsageLimits) error {
 	if !limits.Any() {
 		return nil
 	}
 	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
-	usage, err := p.ask(ctx, source, UsageQuery{By: ByMonth, Since: months.since, Until: months.until})
+	usage, err := p.fetch(ctx, source, UsageQuery{By: ByMonth, Since: months.since, Until: months.until})
 	if err != nil {
 		return fmt.Errorf("comparing usage with the limits: %w", err)
 	}
@@ -284,8 +285,8 @@ func (p *usagePlan) addLimits(ctx context.Context, source UsageSource, report *U
 	return nil
 }
 
-// A chart has a bar per hour for up to four days, a bar per day for up to a
-// quarter, and else one per month.
+// A chart has one bar per hour for up to four days, one per day for up to a
+// quarter of a year, and otherwise one per month.
 const (
 	mostHourBars = 4 * 24 * time.Hour
 	mostDayBars  = 92 * 24 * time.Hour
@@ -310,7 +311,7 @@ func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *U
 	}
 	bounds = c.widen(bounds, query.By)
 	query.Since, query.Until = bounds.since, bounds.until
-	usage, err := p.ask(ctx, source, query)
+	usage, err := p.fetch(ctx, source, query)
 	if err != nil {
 		return fmt.Errorf("dividing the usage by %s: %w", query.By, err)
 	}
@@ -323,8 +324,8 @@ func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *U
 	return nil
 }
 
-// courseBounds returns the time asked for, without the months before the first
-// recorded usage and after the running one.
+// courseBounds returns the requested time, without the months before the first
+// recorded usage and after the current month.
 func (p *usagePlan) courseBounds(c Calendar, report *UsageReport) span {
 	if len(report.Whole.Clients) == 0 {
 		return span{}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// moment is a point in time as people write it: an instant, or a whole day or
-// month, which begins and ends.
+// moment is a time as people write it: an instant, or a whole day or month. The
+// start and the end of an instant are the same.
 type moment struct{ start, end time.Time }
 
 // The years that a moment may lie in. Their instants fit into nanoseconds.
@@ -20,7 +20,7 @@ const (
 
 var errMoment = errors.New("want a month (2026-11), a day (2026-11-24) or a time (2026-11-24T16:00 or 2026-11-24T16:00:00Z)")
 
-// moment reads a month, a day, a local time or a time of RFC 3339.
+// moment parses a month, a day, a local time or an RFC 3339 time.
 func (c Calendar) moment(text string) (moment, error) {
 	date, clock, timed := cutClock(text)
 	year, month, day, err := parseDate(date)
@@ -45,7 +45,7 @@ func cutClock(text string) (date, clock string, found bool) {
 	return text, "", false
 }
 
-// parseDate reads YYYY-MM, with day 0, or YYYY-MM-DD.
+// parseDate parses YYYY-MM, for which day is 0, or YYYY-MM-DD.
 func parseDate(text string) (year int, month time.Month, day int, err error) {
 	fields := strings.Split(text, "-")
 	widths := [...]int{4, 2, 2}
@@ -74,7 +74,7 @@ func parseDate(text string) (year int, month time.Month, day int, err error) {
 	return year, month, day, nil
 }
 
-// clock reads a time of RFC 3339, or one without an offset as local.
+// clock parses an RFC 3339 time, or a local time without an offset.
 func (c Calendar) clock(text string) (time.Time, error) {
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04"} {
 		if t, err := time.ParseInLocation(layout, strings.ToUpper(text), c.Zone); err == nil {
@@ -87,8 +87,8 @@ func (c Calendar) clock(text string) (time.Time, error) {
 // span is the time of a report. A zero time is no bound.
 type span struct{ since, until time.Time }
 
-// between reads --since and --until, which may be empty. A day or a month is
-// part of the span at either end.
+// between parses --since and --until, which may be empty. The span includes the
+// day or month that either of them names.
 func (c Calendar) between(since, until string) (span, error) {
 	var s span
 	if since != "" {
@@ -111,13 +111,13 @@ func (c Calendar) between(since, until string) (span, error) {
 	return s, nil
 }
 
-// mostHours bounds --last: as many hours as there are in 100 years.
+// mostHours bounds --last: the hours of 100 years.
 const mostHours = 100 * 366 * 24
 
 var errLast = errors.New("want a number of hours, days, weeks, months or years, as in 24h, 7d, 4w, 3mo or 1y")
 
-// last reads --last: the running unit and those before it, so that 7d is today
-// and six days.
+// last parses --last: the current hour, day or month and those before it, so that
+// 7d is today and the six days before.
 func (c Calendar) last(text string, now time.Time) (span, error) {
 	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz")
 	n, err := strconv.ParseUint(digits, 10, 32)
@@ -146,8 +146,8 @@ func (c Calendar) last(text string, now time.Time) (span, error) {
 	return span{c.add(by, now, 1-int(n)*units), c.next(by, now)}, nil
 }
 
-// widen moves the bounds to those of the periods that they lie in, so that a
-// report shows whole periods.
+// widen moves the bounds outwards to the bounds of periods, so that a report
+// shows whole periods.
 func (c Calendar) widen(s span, by Period) span {
 	if !s.since.IsZero() {
 		s.since = c.start(by, s.since)

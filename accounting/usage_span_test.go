@@ -59,8 +59,8 @@ func TestCalendar(t *testing.T) {
 	}
 }
 
-// TestCalendarCoversTime walks 30 years: periods follow each other without a
-// hole, and begin where the ones of their own first instant do.
+// TestCalendarCoversTime walks through 30 years: periods follow each other without
+// a hole, and each contains its own first instant.
 func TestCalendarCoversTime(t *testing.T) {
 	for _, name := range []string{"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/Havana", "Atlantic/Azores", "Pacific/Apia", "Asia/Beirut"} {
 		for _, by := range []Period{ByDay, ByMonth} {
@@ -69,7 +69,7 @@ func TestCalendarCoversTime(t *testing.T) {
 			for at.Year() < 2030 {
 				next := c.next(by, at)
 				if !next.After(at) {
-					t.Fatalf("%s: %s after %s is %s", name, by, at, next)
+					t.Fatalf("%s: got the %s after %s at %s", name, by, at, next)
 				}
 				if start := c.start(by, next.Add(-time.Second)); !start.Equal(at) {
 					t.Fatalf("%s: the %s before %s begins %s, want %s", name, by, next, start, at)
@@ -194,12 +194,12 @@ func FuzzUsageSpan(f *testing.F) {
 			plan, err := request.plan(c, now)
 			if err != nil {
 				if strings.Contains(err.Error(), "\n") {
-					t.Errorf("%+v: the error has lines: %v", request, err)
+					t.Errorf("%+v: got an error of several lines: %v", request, err)
 				}
 				continue
 			}
 			if s, u := plan.query.Since, plan.query.Until; !s.IsZero() && !u.IsZero() && !s.Before(u) {
-				t.Errorf("%+v: %s is not before %s", request, s, u)
+				t.Errorf("%+v: got %s, which is not before %s", request, s, u)
 			}
 		}
 	})

@@ -9,39 +9,39 @@ import (
 	"time"
 )
 
-// world is all that the totals depend on: the kernel and what others do to it,
-// the disk, the agent that may die at any moment. Beside them it keeps what
-// can be known of the truth, and finds the first thing that is not as the
-// design has it.
+// world is a model of everything that the totals depend on: the kernel and what
+// others do to it, the disk, and the agent, which may die at any moment. It also
+// keeps track of the true traffic and how much of it can be known, and records
+// the first violation of the design.
 type world struct {
 	kernel  *kernel
 	disk    *disk
-	agent   *Meter // nil: none runs
-	ports   Ports  // that are to be counted
+	agent   *Meter // nil: not running
+	ports   Ports  // to be counted
 	listing *table // what was saved with `nft list ruleset`
 	eager   bool   // the next agent saves at each tick
 
 	truth   map[Key]Count // all that the kernel has ever counted
-	memory  map[Key]known // what the agent has read
-	durable map[Key]known // what is saved of it
-	shown   map[Key]known // what the last report was made of
+	memory  map[Key]known // at the agent's last reading
+	durable map[Key]known // at the last save
+	shown   map[Key]known // at the last report
 	forgot  bool          // an agent has crashed since that report
 
-	operating bool  // the agent is at work
+	operating bool  // the agent is running a call
 	epoch     Epoch // of the table that the agent has read last
 	tried     bool  // a save was tried since the last reading
-	urgent    bool  // a reading has met what no save was tried of yet, and should be
+	urgent    bool  // a reading found what must be saved at once, and no save was tried since
 
-	disturbance func() error // what others do in the midst of the agent's work
-	countdown   int          // calls until then
+	disturbance func() error // what others do between two calls of the agent
+	countdown   int          // number of calls until then
 	violation   error
 }
 
-// known is what readings tell of a counter in the best case.
+// known is the most that readings can reveal about a counter.
 type known struct {
 	truth   Count    // at the last reading
-	lost    Count    // of that, what no reading can have seen
-	counter *counter // that was read
+	lost    Count    // the part of it that no reading can have seen
+	counter *counter // the one that was read
 	zero    Count    // the truth when this counter stood at 0
 }
 
@@ -49,10 +49,10 @@ func (k known) total() Count { return minus(k.truth, k.lost) }
 
 func minus(a, b Count) Count { return Count{a.Packets - b.Packets, a.Bytes - b.Bytes} }
 
-// less tells whether one of the fields is below that of b.
+// less reports whether any field of a is below that of b.
 func less(a, b Count) bool { return a.Packets < b.Packets || a.Bytes < b.Bytes }
 
-// crashed is what a crash panics with.
+// crashed is the value that a crash panics with.
 type crashed struct{}
 
 var errDisturbed = errors.New("disturbed")
@@ -94,14 +94,14 @@ func (w *world) disturb(call string) error {
 	return w.disturbance()
 }
 
-// traffic passes one counter, if it is there.
+// traffic sends traffic through one counter, if it exists.
 func (w *world) traffic(key Key, amount Count) {
 	if w.kernel.traffic(key, amount) {
 		w.truth[key] = w.truth[key].Plus(amount)
 	}
 }
 
-// read is what can be known after a reading.
+// read updates what can be known after a reading.
 func (w *world) read() {
 	if !w.operating {
 		return
@@ -114,15 +114,16 @@ func (w *world) read() {
 	}
 }
 
-// readCounter is what can be known of one counter. All traffic between the reading before and the last time that the counter stood at 0 is
-// lost. So is what the reading before has seen of it, where the counter has come
-// by its old value again: then nothing tells that it was ever reset.
+// readCounter updates what can be known of one counter. All traffic between the
+// reading before and the last time that the counter stood at 0 is lost. If the
+// counter has reached at least its old value again, nothing shows that it was
+// reset, and what the reading before has seen of it is lost as well.
 func (w *world) readCounter(key Key, c *counter) {
 	before, now := w.memory[key], w.truth[key]
 	zero := minus(now, c.value)
 	next := known{truth: now, lost: before.lost, counter: c, zero: zero}
 	switch {
-	case before.counter != c && c.loaded: // it held something already, and nobody knows how much
+	case before.counter != c && c.loaded: // it began with an unknown value
 		next.lost = next.lost.Plus(minus(now, before.truth))
 		w.urgent = true
 	case before.counter != c:
@@ -150,8 +151,8 @@ func (w *world) expectSavedBeforeDelete(key Key, c *counter) {
 	}
 }
 
-// operate lets the agent work, and start first if it does not run. The agent
-// may die of it.
+// operate calls the agent, which it starts first if none is running. The agent
+// may die during the call.
 func (w *world) operate(work func(agent *Meter)) {
 	w.operating = true
 	defer func() {
@@ -183,11 +184,11 @@ func (w *world) newAgent() *Meter {
 
 func (w *world) start() {
 	w.agent = w.newAgent()
-	_ = w.agent.SetPorts(w.ports) // a failure is made good by the next tick
+	_ = w.agent.SetPorts(w.ports) // after a failure the next tick tries again
 }
 
-// crash ends the agent. What it had read and not saved can only be read again
-// from counters that are still there.
+// crash ends the agent. What it had read but not saved can be read again only
+// from counters that still exist.
 func (w *world) crash() {
 	w.agent = nil
 	w.memory = maps.Clone(w.durable)
@@ -241,7 +242,7 @@ func (w *world) stop() {
 	})
 }
 
-// teardown is `ssmonitor teardown`, which needs no agent and no ports.
+// teardown does what `ssmonitor teardown` does, without an agent or ports.
 func (w *world) teardown() {
 	w.stop()
 	w.agent = w.newAgent()
@@ -258,7 +259,7 @@ func (w *world) teardown() {
 	})
 }
 
-// due is the truth of all counters that a reading from now on has to see.
+// due returns the true traffic of all counters that the next reading must see.
 func (w *world) due() map[*counter]reached {
 	due := make(map[*counter]reached)
 	if w.kernel.table != nil && w.kernel.table.epoch != (Epoch{}) {
@@ -290,8 +291,8 @@ func (w *world) expectSaved(due map[*counter]reached) {
 	}
 }
 
-// expectReport compares a report with what can be known, and with the report
-// before.
+// expectReport compares a report with what can be known and with the report
+// before it.
 func (w *world) expectReport(report *Report) {
 	if w.urgent {
 		w.violate("a reset or another table was published before it was saved")
@@ -328,9 +329,9 @@ func (w *world) expectSum(in, out Count) {
 	}
 }
 
-// floor is what a total may not be below: what was shown of it, unless an agent
-// crashed before it had saved that, and the counter was lost before the next one
-// could read it.
+// floor returns the least that a total may be: what was shown of it, unless an
+// agent crashed before it had saved that and the counter was lost before the next
+// agent could read it.
 func (w *world) floor(key Key) Count {
 	was, now := w.shown[key], w.memory[key]
 	if w.forgot && (now.lost != was.lost || less(now.truth, was.truth)) {
@@ -339,10 +340,10 @@ func (w *world) floor(key Key) Count {
 	return was.total()
 }
 
-// settleDown lets the faults end, and expects that all is well soon.
+// settleDown ends all faults and expects correct totals soon after.
 func (w *world) settleDown() {
 	w.disk.fault, w.countdown = diskGood, 0
-	const soon = 6 // ticks: a repair, two readings of what is unknown, a detaching, a reading, one to see it
+	const soon = 6 // ticks: a repair, two readings of unknown counters, a detaching, a last reading, and one to see the result
 	for range soon {
 		w.tick()
 	}

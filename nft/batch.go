@@ -17,7 +17,7 @@ const elementsPerMessage = 1000
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
 	encoder
-	generation int // where the batch's begin has its generation
+	generation int // offset of the generation in the batch's begin message
 	finished   bool
 }
 
@@ -30,8 +30,8 @@ func newBatch() *batch {
 	return b
 }
 
-// onlyAt lets the kernel refuse the batch with ERESTART if the ruleset is no
-// longer that of the generation; 0 stands for any.
+// onlyAt makes the kernel refuse the batch with ERESTART unless the ruleset is
+// at the generation. 0 allows any generation.
 func (b *batch) onlyAt(generation uint32) {
 	binary.BigEndian.PutUint32(b.buffer[b.generation:], generation)
 }
@@ -45,7 +45,7 @@ func (b *batch) finish() {
 	}
 }
 
-// at returns the message with the index. It has to exist.
+// at returns the message at the index, which must exist.
 func (b *batch) at(index int) message {
 	datagram := b.buffer
 	for range index {
@@ -174,8 +174,8 @@ func (b *batch) elementKey(key []byte) {
 }
 
 // deleteElement appends the removal of one element in a message of its own, so
-// that the kernel's refusal shows which one. The element `*` is addressed by its
-// flag and has no key.
+// that a refusal shows which one it is about. The element `*` has no key and is
+// addressed by its flag.
 func (b *batch) deleteElement(direction accounting.Direction, key []byte, catchall bool) {
 	b.change(msgDelElement, 0)
 	b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)

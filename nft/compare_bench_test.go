@@ -9,14 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These benchmarks each hold one thing that ssmonitor does against another way
-// to do it. Machines are noisy, so that figures of two runs don't compare: both
-// ways take turns within each round, a round's figure is the 10th percentile of
-// its calls (the mean follows whatever else the machine does, the best of all is
-// a matter of luck), and the medians over all rounds are reported. One iteration
-// is one round: -benchtime 25x makes 25. benchtable makes a table of the output.
+// Each of these benchmarks compares one thing that ssmonitor does with another
+// way to do it. Machines are noisy, so figures of different runs are not
+// comparable. Both ways take turns within each round. The figure of a round is
+// the 10th percentile of its calls: the mean depends on whatever else the machine
+// does, and the minimum on luck. The medians over all rounds are reported. One
+// iteration is one round: -benchtime 25x runs 25. integration/benchtable makes a
+// table of the output.
 
-// compared names a benchmark by what it is held against and the number of ports.
+// compared names a benchmark by what it is compared with and the number of ports.
 func compared(against string, ports int) string { return fmt.Sprintf("%s/%d", against, ports) }
 
 // comparison is what the rounds of one benchmark measured, in nanoseconds.
@@ -34,10 +35,10 @@ func (c *comparison) report(b *testing.B) {
 	b.ReportMetric(median(c.ratios), "ratio")
 }
 
-// compare measures ours and other, each called as often as calls says in a round.
+// compare measures ours and other, which are called calls times in each round.
 func compare(b *testing.B, calls int, ours, other func() time.Duration) {
 	b.Helper()
-	ours() // the first call is never like the others
+	ours() // the first call takes longer
 	other()
 	var c comparison
 	mine, theirs := make([]float64, calls), make([]float64, calls)
@@ -51,7 +52,7 @@ func compare(b *testing.B, calls int, ours, other func() time.Duration) {
 	c.report(b)
 }
 
-// elapsed times one call.
+// elapsed returns how long one call takes.
 func elapsed(call func()) time.Duration {
 	started := time.Now()
 	call()

@@ -18,23 +18,23 @@ const (
 	// receiveBuffer has room for the answers to singlesPerSend requests and for
 	// thousands of refusals.
 	receiveBuffer = 8 << 20
-	// answerTimeout bounds a wait for the kernel. It answers within the send,
-	// so only a broken kernel ever lets it pass.
+	// answerTimeout bounds the wait for an answer. The kernel answers within the
+	// send, so only a broken kernel exceeds it.
 	answerTimeout = 10 * time.Second
 )
 
 // conn is a netlink socket and the buffer that all answers are read into. An
 // owned table belongs to the socket. conn is not safe for concurrent use.
 //
-// NETLINK_CAP_ACK is left off although errors then echo the message that they
-// are about: the place of a refused message shows in the echo's sequence number.
+// NETLINK_CAP_ACK stays off, although every error then echoes the whole message
+// that was refused: the sequence number in the echo shows which one it was.
 type conn struct {
 	fd         int
 	buffer     []byte
-	sendBuffer int    // bytes that a datagram may have at present
+	sendBuffer int    // bytes that a datagram may have
 	sequence   uint32 // of the last message that was sent
 
-	looking looking
+	lookup tableLookup
 
 	// beforeSend runs before each send. Tests change the ruleset in it.
 	beforeSend func()
@@ -43,9 +43,9 @@ type conn struct {
 // dial opens the socket in the network namespace of a file descriptor, 0 for
 // that of the calling thread.
 //
-// Go's poller does not watch the socket: it would wake a thread for every
-// datagram of a dump, though the kernel has each one ready before it is asked
-// for, and a reading would take up to a fifth longer.
+// Go's poller does not watch the socket. It would wake a thread for every
+// datagram of a dump, although the kernel has each one ready in advance, and
+// readings would take up to a fifth longer.
 func dial(namespace int) (*conn, error) {
 	watched, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
@@ -59,11 +59,11 @@ func dial(namespace int) (*conn, error) {
 		return nil, fmt.Errorf("opening the netlink socket: %w", err)
 	}
 	c := &conn{fd: fd, buffer: make([]byte, readLength)}
-	c.looking.prepare()
+	c.lookup.prepare()
 	return c, nil
 }
 
-// unwatched returns a file descriptor of the socket that blocks.
+// unwatched returns a blocking file descriptor of the socket.
 func unwatched(watched *netlink.Conn) (fd int, err error) {
 	raw, err := watched.SyscallConn()
 	if err != nil {
@@ -94,9 +94,9 @@ func (c *conn) close() error {
 	return nil
 }
 
-// number gives the messages of a datagram sequence numbers that no message
-// before had, and returns the first: an answer shows which message it is about,
-// and a late answer to an earlier one is told apart.
+// number gives each message of a datagram a new sequence number and returns the
+// first one. The numbers show which message an answer belongs to, and that a late
+// answer belongs to none of them.
 func (c *conn) number(datagram []byte) (first uint32) {
 	first = c.sequence + 1
 	for at := 0; at < len(datagram); at += nlaAlign(int(binary.NativeEndian.Uint32(datagram[at:]))) {
@@ -124,8 +124,8 @@ func (c *conn) send(datagram []byte) (first uint32, err error) {
 	}
 }
 
-// makeRoom lets a datagram of the length be sent: a batch is one datagram, and a
-// datagram has to fit into the send buffer.
+// makeRoom enlarges the send buffer for a datagram of the length. A batch is one
+// datagram and has to fit into it.
 func (c *conn) makeRoom(length int) error {
 	need := length + 4096
 	if need <= c.sendBuffer {
@@ -133,7 +133,7 @@ func (c *conn) makeRoom(length int) error {
 	}
 	err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, need)
 	if err != nil {
-		// Without CAP_NET_ADMIN: the send itself gets to say what is missing.
+		// CAP_NET_ADMIN is missing, which the send itself reports.
 		err = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, need)
 	}
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *conn) receive() ([]byte, error) {
 	}
 }
 
-// receiveNow returns the next datagram, nil if there is none.
+// receiveNow returns the next datagram, or nil if none is waiting.
 func (c *conn) receiveNow() ([]byte, error) {
 	for {
 		n, _, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
@@ -186,9 +186,9 @@ func (c *conn) drain() {
 // dump sends a request and passes each message of the answer to visit, in the
 // kernel's order.
 //
-// The kernel flags a dump during which the ruleset changed (NLM_F_DUMP_INTR),
-// but it may lack entries without the flag, and be whole with it: who needs a
-// whole dump has to know what must be in it.
+// The kernel flags a dump during which the ruleset changed (NLM_F_DUMP_INTR).
+// But a dump without the flag may lack entries, and one with it may be complete:
+// a caller that needs a complete dump must know what belongs in it.
 func (c *conn) dump(req []byte, visit func(message) error) (err error) {
 	first, err := c.send(req)
 	if err != nil {
@@ -261,8 +261,8 @@ func (c *conn) get(reqs []byte, count int, visit func(message) error, refused fu
 	return nil
 }
 
-// commit sends a batch. After an error nothing of it was applied: the kernel
-// checks every message and reports each one that it refuses.
+// commit sends a batch. After an error none of it is applied: the kernel checks
+// every message and reports each one that it refuses.
 func (c *conn) commit(b *batch) error {
 	b.finish()
 	first, err := c.send(b.buffer)
@@ -275,8 +275,8 @@ func (c *conn) commit(b *batch) error {
 		answer, err := c.receiveNow()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
-			// No message is acknowledged, so what found no room in the socket
-			// were refusals.
+			// Only refusals are answered, so the answers that found no room
+			// in the socket were refusals.
 			refused.lost = true
 		case err != nil:
 			c.drain()

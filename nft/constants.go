@@ -26,7 +26,7 @@ const (
 	attrGenID      = 1 // NFTA_GEN_ID (__u32, be)
 )
 
-// Types of our own entries in user data, beside the comment (type 0,
+// Types of our own entries in user data, besides the comment (type 0,
 // NFTNL_UDATA_TABLE_COMMENT of libnftnl). nft neither prints nor restores them:
 // a table or a counter that was loaded from a file has none.
 const (

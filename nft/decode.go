@@ -10,15 +10,14 @@ import (
 )
 
 // message is one whole netlink message: struct nlmsghdr, struct nfgenmsg where
-// its type has one, and the payload. It is what nextMessage returns, so that all
-// of that is there.
+// its type has one, and the payload. nextMessage checks that all of it is there.
 type message []byte
 
 func (m message) typ() uint16      { return binary.NativeEndian.Uint16(m[4:]) }
 func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
 
-// payload returns the attributes; of NLMSG_ERROR and NLMSG_DONE all after the
-// header.
+// payload returns the attributes, or everything after the header for NLMSG_ERROR
+// and NLMSG_DONE.
 func (m message) payload() []byte {
 	if m.typ() < unix.NLMSG_MIN_TYPE {
 		return m[unix.SizeofNlMsghdr:]
@@ -67,8 +66,8 @@ func (a *attributes) next() (more bool) {
 	return more
 }
 
-// nextAttribute splits the first attribute off a list. The decoding of counters
-// walks with it alone: it stays in registers.
+// nextAttribute splits the first attribute off a list. Counters are decoded with
+// it rather than with attributes, because its results stay in registers.
 func nextAttribute(list []byte) (typ uint16, value, rest []byte, more bool) {
 	if len(list) < unix.SizeofNlAttr {
 		return 0, nil, nil, false
@@ -81,7 +80,8 @@ func nextAttribute(list []byte) (typ uint16, value, rest []byte, more bool) {
 	return typ, list[unix.SizeofNlAttr:length], list[min(nlaAlign(length), len(list)):], true
 }
 
-// find returns the value of the first attribute of a type, nil without one.
+// find returns the value of the first attribute of a type, or nil if there is
+// none.
 func find(payload []byte, typ uint16) []byte {
 	a := attributes{rest: payload}
 	for a.next() {
@@ -129,8 +129,8 @@ func uint64Value(value []byte) uint64 {
 	return binary.BigEndian.Uint64(value)
 }
 
-// decodeCounter takes a named counter out of the attributes of NFT_MSG_NEWOBJ.
-// It does not allocate. ok is false for an object that is not one of our counters.
+// decodeCounter decodes a named counter from the attributes of NFT_MSG_NEWOBJ.
+// It does not allocate. ok is false if the object is not one of our counters.
 func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 	complete := 0
 	reading.Loaded = true // unless our mark shows that ssmonitor created it

@@ -17,7 +17,7 @@ func TestCounterNames(t *testing.T) {
 		accounting.Key{Port: 65535, Protocol: accounting.UDP, Direction: accounting.Out}) {
 		name := key.String()
 		if got, ok := parseCounterName([]byte(name)); !ok || got != key {
-			t.Errorf("%+v is named %s, which reads as %+v, %t", key, name, got, ok)
+			t.Errorf("%s: got %+v, %t, want %+v", name, got, ok, key)
 		}
 	}
 	for _, name := range []string{
@@ -25,13 +25,13 @@ func TestCounterNames(t *testing.T) {
 		"tcp-100000-in", "sctp-1-in", "tcp-1-in ", "tcp-1-inn", "TCP-1-in", "udp-+1-in", "tcp-1-out-in",
 	} {
 		if key, ok := parseCounterName([]byte(name)); ok {
-			t.Errorf("%q reads as %+v", name, key)
+			t.Errorf("%q: got %+v, want no key", name, key)
 		}
 	}
 }
 
-// FuzzMessages decodes whatever comes as an answer of the kernel: nothing may
-// panic, and the walk has to end.
+// FuzzMessages decodes arbitrary bytes as an answer from the kernel: nothing may
+// panic, and every walk must end.
 func FuzzMessages(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/*.dump")
 	if err != nil || len(seeds) == 0 {
@@ -65,7 +65,7 @@ func FuzzMessages(f *testing.F) {
 			_ = m.errno()
 			_ = describe(m)
 			_ = decodeTable(m.payload())
-			found.element(accounting.In, m.payload())
+			found.addElement(accounting.In, m.payload())
 			_ = sameExpressions(m.payload(), m.payload())
 			if reading, ok := decodeCounter(m.payload()); ok {
 				if key, ok := parseCounterName([]byte(reading.Key.String())); !ok || key != reading.Key {
@@ -76,8 +76,8 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-// TestDecodeRealDump holds the decoder against a dump of a kernel 6.18, of the
-// counters of port 20000.
+// TestDecodeRealDump decodes a dump that a 6.18 kernel made of the counters of
+// port 20000.
 func TestDecodeRealDump(t *testing.T) {
 	if testkit.Updating() {
 		writeDumps(t)
@@ -101,14 +101,14 @@ func TestDecodeRealDump(t *testing.T) {
 		}
 	})
 	if want := portList(1).Keys(); len(keys) != len(want) || keys[0] != want[0] || keys[3] != want[3] {
-		t.Errorf("decoded %v, expected %v", keys, want)
+		t.Errorf("got %v, want %v", keys, want)
 	}
 	if allocations > 0 {
-		t.Errorf("decoding allocates %.1f times", allocations)
+		t.Errorf("got %.1f allocations, want 0", allocations)
 	}
 }
 
-// writeDumps records the kernel's answers that the decoder is tested with.
+// writeDumps records the kernel's answers that are test data for the decoder.
 func writeDumps(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{Hook: HookContainer})

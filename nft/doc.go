@@ -1,8 +1,8 @@
-// Package nft is the kernel's side of ssmonitor: the table's layout (layout.go,
-// text.go, expressions.go), installing and repairing it (install.go), ending the
-// counting of ports (remove.go), finding drift (inspect.go, verify.go), the reader
-// that takes all counters in one dump (read.go), and what a kernel may lack
-// (support.go).
+// Package nft counts traffic in the kernel. It defines the layout of ssmonitor's
+// table (layout.go, text.go, expressions.go), installs and repairs the table
+// (install.go), stops counting ports (remove.go), finds drift (inspect.go,
+// verify.go), reads all counters in one dump (read.go), and probes which features
+// the kernel has (support.go).
 //
 // All of it speaks nf_tables over one netlink socket (conn.go), with messages of
 // its own (encode.go, batch.go, decode.go): github.com/google/nftables cannot
@@ -10,16 +10,17 @@
 // the rule that uses one. That library surveys other people's rules for
 // `ssmonitor check`.
 //
-// # What tells our own from a copy
+// # How our table is told from a copy
 //
 // A table that ssmonitor creates carries a mark, its comment, and an epoch, a
 // random id, in its private user data. A counter that ssmonitor creates carries a
 // mark in its own user data. nft neither prints nor restores private user data,
-// so what was loaded from a saved ruleset lacks it: a table without an epoch is
-// replaced, and the value that a loaded counter begins with is not traffic.
+// so whatever was loaded from a saved ruleset lacks it: a table without an epoch
+// is replaced, and the initial value of a loaded counter is not counted as
+// traffic.
 //
 // # Capability
 //
-// Every request needs CAP_NET_ADMIN in the user namespace that owns the network
-// namespace, even those that only read. No program is ever run.
+// Every request, even one that only reads, needs CAP_NET_ADMIN in the user
+// namespace that owns the network namespace. The package never runs a program.
 package nft

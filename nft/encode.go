@@ -72,7 +72,7 @@ func (e *encoder) str(attrType uint16, value string) {
 	e.pad()
 }
 
-// be32 appends a number in network byte order, as nf_tables has them all.
+// be32 appends a number in network byte order, which nf_tables uses throughout.
 func (e *encoder) be32(attrType uint16, value uint32) {
 	e.attrHeader(attrType, 4)
 	e.buffer = binary.BigEndian.AppendUint32(e.buffer, value)

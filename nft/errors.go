@@ -11,12 +11,12 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Errors for errors.Is. Those of a table that is not there or was loaded from a
-// file are accounting.ErrNoTable and accounting.ErrRestored.
+// Errors for errors.Is. A missing table is reported as accounting.ErrNoTable, a
+// table that was loaded from a file as accounting.ErrRestored.
 var (
 	// ErrPermission says that the process lacks CAP_NET_ADMIN.
 	ErrPermission = errors.New("CAP_NET_ADMIN is missing: run as root or under the unit ssmonitor.service")
-	// ErrForeignTable says that somebody else made a table of our name.
+	// ErrForeignTable says that somebody else created a table with our name.
 	ErrForeignTable = errors.New("table inet " + TableName + " exists and is not ours; it is left alone: " +
 		"look at it with `nft list table inet " + TableName + "` and rename or delete it")
 	// ErrOwned says that another process owns the table (flag owner).
@@ -27,18 +27,18 @@ var (
 	ErrNoObjectReference = errors.New("the kernel has no reference to named counters: CONFIG_NFT_OBJREF (module nft_objref) is needed, built in since Linux 6.2")
 	// ErrOwnUnsupported says that the kernel can't keep an owned table.
 	ErrOwnUnsupported = errors.New("the kernel can't keep an owned table: flags owner and persist need Linux 6.9")
-	// ErrInterrupted says that a dump was cut short by changes of others each
-	// time that it was tried.
+	// ErrInterrupted says that others changed the ruleset during every attempt
+	// to dump it.
 	ErrInterrupted = errors.New("the ruleset changes faster than it can be read")
-	// ErrMalformed says that an answer of the kernel could not be understood.
-	ErrMalformed = errors.New("malformed answer of the kernel")
+	// ErrMalformed says that an answer from the kernel could not be decoded.
+	ErrMalformed = errors.New("malformed answer from the kernel")
 )
 
-// OpError says what was being done, to which object, when the kernel refused.
-// It unwraps to the kernel's error number and, where there is one, to the
-// sentinel of this package that explains it.
+// OpError is an operation that the kernel refused. It unwraps to the kernel's
+// error number and, if there is one, to the sentinel of this package that
+// explains it.
 type OpError struct {
-	Op     string        // such as "adding counter tcp-20000-in"
+	Op     string        // operation and object, such as "creating counter tcp-20000-in"
 	Err    syscall.Errno // the kernel's answer
 	Reason error         // a sentinel of this package, or nil
 }
@@ -59,8 +59,8 @@ func (e *OpError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// batchError is what the kernel refused of a batch. Nothing of the batch was
-// applied.
+// batchError lists the messages of a batch that the kernel refused. None of the
+// batch was applied.
 type batchError struct {
 	first    *OpError
 	failures []failure // in the order of the batch
@@ -92,19 +92,18 @@ func (e *batchError) Error() string {
 
 func (e *batchError) Unwrap() error { return e.first }
 
-// refusedWith reports whether the kernel refused one of the messages with the
-// number.
+// refusedWith reports whether the kernel refused any message with errno.
 func (e *batchError) refusedWith(errno syscall.Errno) bool {
 	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
 }
 
-// isOfRule reports whether the kernel refused a rule with the number.
+// isOfRule reports whether the kernel refused a rule with errno.
 func (e *batchError) isOfRule(errno syscall.Errno) bool {
 	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.typ == msgNewRule && f.errno == errno })
 }
 
 // without returns the keys except those whose message, one per key, was refused
-// with the number.
+// with errno.
 func (e *batchError) without(keys []accounting.Key, errno syscall.Errno) []accounting.Key {
 	refused := make(map[int]bool, len(e.failures))
 	for _, f := range e.failures {
@@ -119,7 +118,7 @@ func (e *batchError) without(keys []accounting.Key, errno syscall.Errno) []accou
 	return kept
 }
 
-// add takes the refusals out of an answer to a batch whose messages are numbered
+// add records the refusals in an answer to a batch whose messages are numbered
 // from first.
 func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 	for len(answer) > 0 {
@@ -132,7 +131,7 @@ func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 		if m.typ() != unix.NLMSG_ERROR || errno == 0 {
 			continue
 		}
-		// The header of the refused message follows the number.
+		// The header of the refused message follows the error number.
 		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
 			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
 		}
@@ -163,7 +162,7 @@ func newOpError(refused message, errno unix.Errno) *OpError {
 	return e
 }
 
-// describe says in words what a message of a batch does.
+// describe returns in words what a message of a batch does.
 func describe(m message) string {
 	change, known := changes[m.typ()]
 	if !known {

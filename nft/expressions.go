@@ -22,8 +22,8 @@ import (
 //	[ cmp eq reg 1 0x00000002 ]
 //
 // The verdict ends this base chain only. It makes copies of the rule harmless,
-// such as a saved ruleset that is loaded on top appends: they are never reached
-// by a packet that was counted.
+// such as those that loading a saved ruleset appends: a packet that was counted
+// never reaches them.
 func (c chain) expressions() []byte {
 	e := &encoder{}
 	if c.fib != 0 {
@@ -78,9 +78,9 @@ func (e *encoder) expression(name string, attributes func()) {
 	e.endNest(element)
 }
 
-// sameExpressions reports whether have is the list of expressions want: the same
-// ones in the same order with the same attributes. Kernels may add attributes of
-// their own, so more attributes are no difference.
+// sameExpressions reports whether have and want list the same expressions in the
+// same order with the same attributes. Kernels may add attributes of their own,
+// so have may contain more of them.
 func sameExpressions(have, want []byte) bool {
 	haveList, wantList := attributes{rest: have}, attributes{rest: want}
 	for wantList.next() {

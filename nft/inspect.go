@@ -47,8 +47,8 @@ type objectInfo struct {
 	typ  uint32 // NFT_OBJECT_*
 }
 
-// wrongElement is an element of one of our maps that leads elsewhere than its
-// key says, or whose key is not one of ours.
+// wrongElement is an element of one of our maps whose key is not one of ours, or
+// that leads to a counter other than the one that belongs to its key.
 type wrongElement struct {
 	direction accounting.Direction
 	key       []byte
@@ -58,7 +58,7 @@ type wrongElement struct {
 
 // inspection is the table as it was found.
 type inspection struct {
-	generation uint32 // of the ruleset before the first look
+	generation uint32 // of the ruleset when the inspection began
 	table      tableInfo
 	chains     []chainInfo
 	sets       []setInfo
@@ -69,9 +69,9 @@ type inspection struct {
 	wrong      []wrongElement
 }
 
-// looking is a getTable under way. Its parts are made once, since every reading
-// needs one and must not allocate.
-type looking struct {
+// tableLookup is the request and the result of getTable. It is prepared once,
+// since every reading needs one and must not allocate.
+type tableLookup struct {
 	request    []byte
 	count      int // of the messages in request
 	visit      func(message) error
@@ -80,7 +80,7 @@ type looking struct {
 	table      tableInfo
 }
 
-func (l *looking) prepare() {
+func (l *tableLookup) prepare() {
 	e := &encoder{}
 	e.begin(msgGetGeneration, 0, familyAny, 0)
 	e.end()
@@ -104,10 +104,10 @@ func (l *looking) prepare() {
 	}
 }
 
-// getTable returns the generation of the ruleset and, looked up right after it,
-// the table: the zero tableInfo if there is none.
+// getTable returns the generation of the ruleset and then the table, which is
+// the zero tableInfo if it does not exist.
 func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
-	l := &c.looking
+	l := &c.lookup
 	l.table = tableInfo{}
 	if err := c.get(l.request, l.count, l.visit, l.refused); err != nil {
 		return 0, tableInfo{}, readError("looking for table inet "+TableName, err)
@@ -131,8 +131,8 @@ func decodeTable(payload []byte) (info tableInfo) {
 	return info
 }
 
-// inspect takes stock of the table. It fails with ErrForeignTable if the table
-// is not ours.
+// inspect lists everything in the table. It fails with ErrForeignTable if the
+// table is not ours.
 func (c *conn) inspect() (*inspection, error) {
 	found := &inspection{
 		counters: make(map[accounting.Key]bool),
@@ -156,8 +156,8 @@ func (c *conn) inspect() (*inspection, error) {
 	return found, nil
 }
 
-// list passes the payloads of a dump to visit. What the dump was about may have
-// been removed meanwhile.
+// list passes the payloads of a dump to visit. It is not an error if what is
+// listed was removed meanwhile.
 func (c *conn) list(op string, req []byte, visit func([]byte)) error {
 	err := c.dump(req, func(m message) error {
 		visit(m.payload())
@@ -217,7 +217,7 @@ func (c *conn) inspectElements(found *inspection) error {
 		err := c.list("listing map "+mapName(direction), elementsRequest(direction), func(payload []byte) {
 			elements := attributes{rest: find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)}
 			for elements.next() {
-				found.element(direction, elements.value)
+				found.addElement(direction, elements.value)
 			}
 		})
 		if err != nil {
@@ -234,7 +234,7 @@ func elementsRequest(direction accounting.Direction) []byte {
 	})
 }
 
-func (found *inspection) element(direction accounting.Direction, payload []byte) {
+func (found *inspection) addElement(direction accounting.Direction, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
 	target := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
 	key, known := parseElementKey(value, direction)

@@ -11,24 +11,25 @@ import (
 	"ssmonitor/accounting"
 )
 
-// attempts is how often a change or a look is tried when others change the
-// ruleset in between.
+// attempts bounds how often a change or a reading is tried while others keep
+// changing the ruleset.
 const attempts = 5
 
-// repair is how far a change goes to make the table right. A further one is
-// tried where the kernel refuses the one before.
+// repair is the extent of a repair. If the kernel refuses one, the next larger
+// one is tried.
 type repair int
 
 const (
-	repairParts     repair = iota // what is missing or wrong
-	repairStructure               // all chains, rules, sets and foreign objects anew; the counters stay
-	repairTable                   // a new table: what the counters gained since they were read is lost
+	repairParts     repair = iota // only what is missing or wrong
+	repairStructure               // replace everything except our counters
+	repairTable                   // replace the table: what its counters gained since they were read is lost
 )
 
-// Install makes the table right for the ports: what is there and right stays,
-// counts included. Drifted chains, maps and rules are replaced in one
-// transaction, so that no packet falls between. A table that was loaded from a
-// file is replaced. Ports that the table has beyond the list stay.
+// Install creates or repairs the table so that it counts the ports. Whatever is
+// correct already is kept, counts included. Drifted chains, maps and rules are
+// replaced in one transaction, so that no packet goes uncounted in between. A
+// table that was loaded from a file is replaced. Ports that are in the table but
+// not in the list are kept.
 func (t *Table) Install(ports accounting.Ports) error {
 	keys := ports.Keys()
 	t.verified.known = false
@@ -61,7 +62,7 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		switch err = t.commitTo(found.table, b); {
 		case err == nil && !found.dormant():
 			return nil
-		case err == nil: // awake now, and what else is wrong shows at the next look
+		case err == nil: // the table is awake now; the next inspection shows what else is wrong
 		case errors.Is(err, errTableChanged):
 		case errors.Is(err, unix.EPERM):
 			return err
@@ -84,9 +85,10 @@ func (t *Table) raced(found *inspection, refusal error) bool {
 
 var errTableChanged = errors.New("the table was replaced meanwhile")
 
-// commitTo commits a batch that was made for a table, the zero one included. It
-// fails with errTableChanged if there is another by now: whether a table is ours
-// is looked up, and the kernel refuses a batch if the ruleset has changed since.
+// commitTo commits a batch that was planned for the table, or for no table if it
+// is the zero one. It fails with errTableChanged if there is another table by
+// now. It looks the table up, and the kernel refuses the batch if the ruleset has
+// changed since.
 func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 	for range attempts {
 		generation, now, lookErr := t.conn.getTable()
@@ -104,7 +106,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 	return err
 }
 
-// plan returns the changes that make the table right, nil if it is.
+// plan returns the changes that repair the table, or nil if nothing is wrong.
 func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
 	findings, structure := found.drift(t.options.Hook, keys)
 	orphan := t.isOrphan(found.table)
@@ -114,7 +116,8 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	case !found.table.ours() || extent == repairTable:
 		return t.planTable(found, keys)
 	case found.dormant():
-		// By itself: the kernel does not wake a table whose chains change too.
+		// In a batch of its own: the kernel does not wake a table whose chains
+		// change in the same batch.
 		b := newBatch()
 		b.setTableFlags(found.table.flags &^ tableFlagDormant)
 		return b
@@ -138,7 +141,8 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	return b
 }
 
-// planTable creates the table, in place of the one that may be there.
+// planTable returns the changes that create the table, in place of any existing
+// one.
 func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	b := newBatch()
 	if found.table.exists() {
@@ -152,12 +156,12 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	return b
 }
 
-// deleteStructure appends the removal of all that is in the table except our
-// counters. Rules and sets go first, for they refer to the rest.
+// deleteStructure appends the removal of everything in the table except our
+// counters. Rules and sets are removed first, since they refer to the rest.
 func (b *batch) deleteStructure(found *inspection) {
 	b.flushChains(found)
 	for _, set := range found.sets {
-		if set.flags&unix.NFT_SET_ANONYMOUS == 0 { // those are removed with their rule
+		if set.flags&unix.NFT_SET_ANONYMOUS == 0 { // anonymous sets are removed with their rule
 			b.deleteSet(set.name)
 		}
 	}
@@ -196,7 +200,7 @@ func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.K
 	return lost
 }
 
-// union returns keys and those that others had attached, sorted.
+// union returns keys together with those that are attached already, sorted.
 func union(keys []accounting.Key, attached map[accounting.Key]bool) []accounting.Key {
 	all := slices.Clone(keys)
 	for key := range attached {

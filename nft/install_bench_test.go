@@ -13,10 +13,10 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// BenchmarkInstalling holds the installation of a new table against nft with the
-// same ruleset as a file (the start of the process is part of that: a user has
-// it too), and against google/nftables with the table, its chains and its
-// counters alone: it has no maps to counters and no rule that uses one.
+// BenchmarkInstalling compares the installation of a new table with two others:
+// nft with the same ruleset as a file, including the start of the process, which
+// a user also waits for; and google/nftables with the table, its chains and its
+// counters only, since it has no maps to counters and no rule that uses one.
 func BenchmarkInstalling(b *testing.B) {
 	for _, against := range []struct {
 		name    string

@@ -11,8 +11,8 @@ import (
 // TableName is the name of the table, in family inet.
 const TableName = "ssmonitor"
 
-// Mark is the comment that tells our table from one that somebody else gave
-// the same name.
+// Mark is the comment that distinguishes our table from a foreign one of the
+// same name.
 const Mark = "made by ssmonitor to count traffic per port"
 
 // Hook says where in the kernel's path packets are counted.
@@ -32,22 +32,22 @@ func ParseHook(name string) (Hook, error) {
 	case HookHost, HookContainer:
 		return hook, nil
 	}
-	return "", fmt.Errorf("hook %q is unknown: expected host or container", name)
+	return "", fmt.Errorf("hook %q: want host or container", name)
 }
 
 // chain is one of the two base chains of the table and the rule in it.
 type chain struct {
-	name      string
-	hook      uint32 // NF_INET_*: include/uapi/linux/netfilter.h
-	priority  int32
-	base      string // the priority as nft spells it
-	direction accounting.Direction
-	fib       uint32 // NFTA_FIB_F_* of the address that must be local; 0: no such condition
+	name         string
+	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
+	priority     int32
+	priorityText string // as nft lists it
+	direction    accounting.Direction
+	fib          uint32 // NFTA_FIB_F_* of the address that must be local; 0: no such condition
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
 // after every firewall in use (firewalld sits at + 10) and before security, so
-// that only what was let in is counted.
+// that only packets that the firewall accepts are counted.
 const (
 	priorityFilter         = 0
 	priorityDestinationNAT = -100
@@ -67,13 +67,13 @@ func (h Hook) chains() [2]chain {
 	}
 }
 
-// mapName returns the name of the map from protocol and port to counter. in and
-// out alone were keywords of nft up to 0.9.8.
+// mapName returns the name of the map from protocol and port to counter. It has
+// a prefix because in and out were keywords of nft up to 0.9.8.
 func mapName(d accounting.Direction) string { return "ports-" + d.String() }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}
 
-// parseCounterName is the inverse of [accounting.Key.AppendText]; it takes no
+// parseCounterName is the inverse of [accounting.Key.AppendText]. It accepts no
 // other spelling, such as one with leading zeros.
 func parseCounterName(name []byte) (accounting.Key, bool) {
 	var key accounting.Key

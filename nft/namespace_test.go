@@ -57,8 +57,8 @@ func read(tb testing.TB, table *Table) map[accounting.Key]accounting.Reading {
 	return readings
 }
 
-// sendUDP sends count datagrams of size bytes to a port of loopback, from a
-// socket that is in the test's namespace.
+// sendUDP sends count datagrams of size bytes to an address on loopback, from a
+// socket in the test's namespace.
 func sendUDP(tb testing.TB, address string, count, size int) {
 	tb.Helper()
 	connection, err := net.Dial("udp", address)
@@ -67,6 +67,6 @@ func sendUDP(tb testing.TB, address string, count, size int) {
 	}
 	defer func() { _ = connection.Close() }()
 	for range count {
-		_, _ = connection.Write(make([]byte, size)) // nobody listens: ECONNREFUSED now and then
+		_, _ = connection.Write(make([]byte, size)) // nobody listens: it may return ECONNREFUSED
 	}
 }

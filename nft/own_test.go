@@ -10,8 +10,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// openOwned opens a table with an owner. Where the kernel can't keep one it
-// tests what is to happen instead and returns nil.
+// openOwned opens a table with an owner. If the kernel can't keep one, it tests
+// what must happen instead and returns nil.
 func openOwned(t *testing.T) *Table {
 	t.Helper()
 	table, err := Open(Options{Own: OwnYes})
@@ -19,9 +19,9 @@ func openOwned(t *testing.T) *Table {
 	if !supported && !errors.Is(err, ErrOwnUnsupported) {
 		t.Fatal(err)
 	}
-	// Where the kernel is a known one, neither answer is right by itself.
+	// Where the test knows the kernel, it knows the right answer.
 	if known := os.Getenv("SSMONITOR_KERNEL_HAS_PERSIST"); known != "" && supported != (known == "yes") {
-		t.Fatalf("this kernel has persist: %s, yet opening an owned table says %v", known, err)
+		t.Fatalf("Open of an owned table: got %v on a kernel with persist: %s", err, known)
 	}
 	if !supported {
 		testOwnUnsupported(t)
@@ -31,15 +31,16 @@ func openOwned(t *testing.T) *Table {
 	return table
 }
 
-// testOwnUnsupported is what a kernel before 6.9 has to show instead.
+// testOwnUnsupported tests that OwnAuto creates a plain table on kernels before
+// 6.9.
 func testOwnUnsupported(t *testing.T) {
 	t.Helper()
 	table := open(t, Options{Own: OwnAuto})
 	install(t, table, portList(1))
 	if mismatch, err := table.OwnerMismatch(); mismatch || err != nil {
-		t.Errorf("a plain table where auto can have no other: %t, %v", mismatch, err)
+		t.Errorf("OwnerMismatch of a plain table with OwnAuto: got %t, %v, want false", mismatch, err)
 	}
-	nftCommand(t, "add counter inet ssmonitor others") // nobody owns it
+	nftCommand(t, "add counter inet ssmonitor others") // succeeds: nobody owns the table
 	read(t, table)
 }
 
@@ -59,33 +60,33 @@ func TestOwnedTableWithstandsOthers(t *testing.T) {
 	}
 	other := open(t, Options{})
 	if err := other.Install(portList(3)); !errors.Is(err, ErrOwned) {
-		t.Errorf("installing from another process: %v", err)
+		t.Errorf("Install from another process: got %v, want ErrOwned", err)
 	}
 	if err := other.Remove(); !errors.Is(err, ErrOwned) {
-		t.Errorf("removing from another process: %v", err)
+		t.Errorf("Remove from another process: got %v, want ErrOwned", err)
 	}
 	after := read(t, table)
 	key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
 	if after[key] != before[key] || before[key].Count.Packets == 0 {
-		t.Errorf("%s was %+v and is %+v", key, before[key], after[key])
+		t.Errorf("%s: got %+v, want %+v as before", key, after[key], before[key])
 	}
 
-	// The next agent adopts what the last one left, counts included.
+	// The next agent adopts the orphaned table, counts included.
 	if err := table.Close(); err != nil {
 		t.Fatal(err)
 	}
 	next := openOwned(t)
 	findings, err := next.Verify(ports)
 	if err != nil || !strings.Contains(strings.Join(findings, ";"), "no owner") {
-		t.Errorf("an orphan verifies as %q, %v", findings, err)
+		t.Errorf("Verify of an orphan: got %q, %v, want \"no owner\"", findings, err)
 	}
 	install(t, next, portList(3))
 	nftCommand(t, "flush ruleset")
 	if adopted := read(t, next); adopted[key] != before[key] || len(adopted) != 12 {
-		t.Errorf("adopted with %d counters, %s is %+v", len(adopted), key, adopted[key])
+		t.Errorf("after the adoption: got %d counters and %+v for %s, want 12 and %+v", len(adopted), adopted[key], key, before[key])
 	}
 	if findings, err := next.Verify(portList(3)); err != nil || len(findings) > 0 {
-		t.Errorf("an adopted table verifies as %q, %v", findings, err)
+		t.Errorf("Verify of an adopted table: got %q, %v, want no findings", findings, err)
 	}
 }
 
@@ -98,16 +99,16 @@ func TestOwnerMismatch(t *testing.T) {
 	plain := open(t, Options{})
 	install(t, plain, portList(1))
 	if mismatch, err := owned.OwnerMismatch(); !mismatch || err != nil {
-		t.Errorf("a plain table where an owned one is wanted: %t, %v", mismatch, err)
+		t.Errorf("plain table, owned one wanted: got %t, %v, want true", mismatch, err)
 	}
 	if err := plain.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	install(t, owned, portList(1))
 	if mismatch, err := owned.OwnerMismatch(); mismatch || err != nil {
-		t.Errorf("an owned table that is wanted so: %t, %v", mismatch, err)
+		t.Errorf("owned table, owned one wanted: got %t, %v, want false", mismatch, err)
 	}
 	if mismatch, err := plain.OwnerMismatch(); !mismatch || err != nil {
-		t.Errorf("an owned table where a plain one is wanted: %t, %v", mismatch, err)
+		t.Errorf("owned table, plain one wanted: got %t, %v, want true", mismatch, err)
 	}
 }

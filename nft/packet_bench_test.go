@@ -18,9 +18,9 @@ const (
 	burstLength    = 16 // packets
 )
 
-// BenchmarkPacket tells what our rules cost a packet over loopback, which passes
-// both hooks and is counted at both, beyond what it costs without any rules, and
-// holds that against other rules.
+// BenchmarkPacket measures what our rules add to the cost of a packet over
+// loopback, which passes both hooks and is counted at both, and compares that
+// with other rules.
 func BenchmarkPacket(b *testing.B) {
 	for _, against := range []struct {
 		name  string
@@ -58,11 +58,12 @@ func comparePackets(b *testing.B, none, ours, other *trafficPath) {
 		c.add(ours.round(b)-base, other.round(b)-base)
 	}
 	c.report(b)
-	// Of what may be nothing but noise on a bad day the ratio of two medians says more.
+	// On a noisy machine the differences are mostly noise, and the ratio of the
+	// medians means more than the median of the ratios.
 	b.ReportMetric(median(c.ours)/median(c.others), "ratio")
 }
 
-// plainCounters makes one rule a hook that counts everything.
+// plainCounters creates one rule per hook that counts everything.
 func plainCounters(b *testing.B, _ accounting.Ports) {
 	b.Helper()
 	nftCommand(b, `table inet plain {
@@ -71,8 +72,8 @@ func plainCounters(b *testing.B, _ accounting.Ports) {
 	}`)
 }
 
-// legacyRules makes one rule for each port, protocol and direction, as is common
-// with iptables. iptables-legacy-restore loads them in one go.
+// legacyRules creates one rule per port, protocol and direction, as is common
+// with iptables. iptables-legacy-restore loads all of them at once.
 func legacyRules(b *testing.B, ports accounting.Ports) {
 	b.Helper()
 	testkit.Require(b, "iptables-legacy-restore")
@@ -93,15 +94,15 @@ func legacyRules(b *testing.B, ports accounting.Ports) {
 	}
 }
 
-// trafficPath is a network namespace with a UDP socket at either end of its
-// loopback, on two of the counted ports.
+// trafficPath is a network namespace with two connected UDP sockets on loopback,
+// on two of the counted ports.
 type trafficPath struct {
 	sender, receiver int
 	packets          int // sent so far
 }
 
-// newTrafficPath moves the test into a new namespace. Its sockets stay good when
-// the test moves on to the next one.
+// newTrafficPath moves the test into a new namespace. Its sockets keep working
+// after the test has moved on to the next one.
 func newTrafficPath(b *testing.B) *trafficPath {
 	b.Helper()
 	inNamespace(b)
@@ -128,7 +129,7 @@ func boundSocket(b *testing.B, address unix.Sockaddr) int {
 	return fd
 }
 
-// round returns the 10th percentile of many bursts, in nanoseconds a packet.
+// round returns the 10th percentile of many bursts, in nanoseconds per packet.
 func (p *trafficPath) round(b *testing.B) float64 {
 	b.Helper()
 	bursts := make([]float64, burstsPerRound)
@@ -138,7 +139,7 @@ func (p *trafficPath) round(b *testing.B) float64 {
 	return percentile(bursts, 10)
 }
 
-// burst times the sending alone: loopback delivers within the sender's call.
+// burst measures the sending only: loopback delivers within the sender's call.
 func (p *trafficPath) burst(b *testing.B) time.Duration {
 	b.Helper()
 	var payload [64]byte
@@ -158,7 +159,7 @@ func (p *trafficPath) burst(b *testing.B) time.Duration {
 	return duration
 }
 
-// checkCounted makes sure that what was measured is the counting of packets.
+// checkCounted checks that the packets of the measurement were counted.
 func (p *trafficPath) checkCounted(b *testing.B, table *Table) {
 	b.Helper()
 	ports, readings := portList(2), read(b, table)

@@ -26,18 +26,18 @@ type reader struct {
 	conn *conn
 
 	// expected are the counters known to exist, in the order in which the
-	// kernel lists them. place finds a key in it, and seen holds the attempt in
-	// which it was last met.
+	// kernel lists them. place is the index of a key in it. seen holds, by that
+	// index, the attempt that last found the counter.
 	expected []accounting.Key
 	place    map[accounting.Key]int
 	seen     []uint32
 	attempt  uint32
 
-	// Of the attempt under way.
+	// State of the current attempt.
 	sample *accounting.Sample
 	cursor int // where in expected the next counter is likely to be
-	met    int // expected counters met
-	extra  int // counters met beyond those
+	met    int // expected counters found
+	extra  int // other counters found
 
 	generation uint32    // of the ruleset after the last attempt
 	table      tableInfo // that the last attempt read; zero before the first one
@@ -51,10 +51,10 @@ type reader struct {
 // table was loaded from a file (the sample is filled then), and with
 // ErrForeignTable if it is not ours.
 //
-// What a dump lacks of the counters known to exist is requested singly. The
-// kernel's flag for interrupted dumps decides nothing: it goes by the ruleset's
-// generation, but the kernel moves objects in its list shortly before and after
-// that changes.
+// Known counters that a dump lacks are requested one by one. The kernel's flag
+// for interrupted dumps is ignored: it depends on the ruleset's generation, but
+// the kernel moves objects in its list shortly before and after the generation
+// changes.
 func (t *Table) Read(sample *accounting.Sample) error {
 	return t.reader.read(sample)
 }
@@ -139,9 +139,9 @@ func (r *reader) add(m message) error {
 	return nil
 }
 
-// identify looks up which table was read. same is false if it is another one
-// than before, so that the sample may be of either: a table that exists after
-// the reading and existed before it, by its handle, existed all the time.
+// identify looks up which table was read. same is false if it is not the table
+// of the attempt before: the sample may then be of either. A table that has the
+// same handle before and after the reading existed all the time.
 func (r *reader) identify() (same bool, err error) {
 	before := r.table
 	if r.generation, r.table, err = r.conn.getTable(); err != nil {
@@ -156,7 +156,7 @@ func (r *reader) identify() (same bool, err error) {
 	return r.table.handle == before.handle, nil
 }
 
-// finish records which counters the sample shows to exist.
+// finish completes the sample and records which counters exist.
 func (r *reader) finish() error {
 	r.sample.Epoch = r.table.epoch
 	if r.extra > 0 || r.met != len(r.expected) || r.reordered() {
@@ -196,7 +196,7 @@ func (r *reader) remember() {
 	r.attempt = 0
 }
 
-// expect adds counters that were installed.
+// expect adds installed counters to the expected ones.
 func (r *reader) expect(keys []accounting.Key) {
 	if r.place == nil {
 		r.place = make(map[accounting.Key]int, len(keys))
@@ -210,16 +210,16 @@ func (r *reader) expect(keys []accounting.Key) {
 	}
 }
 
-// forget removes counters that were deleted.
+// forget removes deleted counters from the expected ones.
 func (r *reader) forget(keys []accounting.Key) {
-	gone := make(map[accounting.Key]bool, len(keys))
+	deleted := make(map[accounting.Key]bool, len(keys))
 	for _, key := range keys {
-		gone[key] = true
+		deleted[key] = true
 	}
 	kept := r.expected[:0]
 	clear(r.place)
 	for _, key := range r.expected {
-		if !gone[key] {
+		if !deleted[key] {
 			r.place[key] = len(kept)
 			kept = append(kept, key)
 		}
@@ -228,8 +228,8 @@ func (r *reader) forget(keys []accounting.Key) {
 	r.seen = r.seen[:len(kept)]
 }
 
-// complete requests the counters that the last attempt did not meet. same is as
-// of identify.
+// complete requests the counters that the last attempt did not find. same is
+// that of identify.
 func (r *reader) complete() (same bool, err error) {
 	var lost []accounting.Key
 	for place, key := range r.expected {

@@ -11,7 +11,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// BenchmarkReading holds a reading against the least that one can cost.
+// BenchmarkReading compares a reading with the least that a reading can cost.
 func BenchmarkReading(b *testing.B) {
 	for _, ports := range []int{3, 1000, 10_000} {
 		b.Run(compared("bare loop", ports), func(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkReading(b *testing.B) {
 			}
 			other := func() {
 				if counters, err := bare.read(); err != nil || counters != 4*ports {
-					b.Fatalf("the bare loop met %d counters: %v", counters, err)
+					b.Fatalf("the bare loop read %d counters: %v", counters, err)
 				}
 			}
 			pin(b)
@@ -39,8 +39,8 @@ func BenchmarkReading(b *testing.B) {
 	}
 }
 
-// bareReader asks for the same dump and walks over its messages. It decodes and
-// checks nothing.
+// bareReader requests the same dump and walks over its messages, without decoding
+// or checking them.
 type bareReader struct {
 	fd              int
 	request, buffer []byte
@@ -56,7 +56,7 @@ func newBareReader(b *testing.B) *bareReader {
 	return &bareReader{fd, counterRequest(), make([]byte, 64<<10)}
 }
 
-// read returns how many counters came.
+// read returns the number of counters in the dump.
 func (r *bareReader) read() (counters int, err error) {
 	if _, err := unix.Write(r.fd, r.request); err != nil {
 		return 0, err

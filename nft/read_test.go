@@ -23,16 +23,16 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		}
 	})
 	if allocations != 0 {
-		t.Errorf("%.1f allocations a reading, expected none", allocations)
+		t.Errorf("got %.1f allocations per reading, want 0", allocations)
 	}
 }
 
-// TestInterruptedDumpsMissNothing reads while another process changes a table
-// of its own without pause. That table comes first in the kernel's list, so what
-// it loses and gains moves the place where each piece of our dump begins: entries
-// are then truly missing or listed twice.
+// TestInterruptedDumpsMissNothing reads while another process keeps changing a
+// table of its own. That table comes first in the kernel's list, so its changes
+// shift the place where each piece of our dump begins: entries really are missing
+// or listed twice.
 func TestInterruptedDumpsMissNothing(t *testing.T) {
-	wanted := 200 // readings whose dump lacked counters
+	wanted := 200 // readings with an incomplete dump
 	if testing.Short() {
 		wanted = 20
 	}
@@ -43,7 +43,7 @@ func TestInterruptedDumpsMissNothing(t *testing.T) {
 	install(t, table, ports)
 	sendUDP(t, "127.0.0.1:20500", 20, 10)
 
-	// Of the dump, the generation and the table.
+	// Three sends: the dump, the generation and the table.
 	const messagesOfWholeReading = 3
 	truth := read(t, table)
 	readings, incomplete := 0, 0
@@ -65,14 +65,14 @@ func TestInterruptedDumpsMissNothing(t *testing.T) {
 	}
 	close(stop)
 	made := <-changes
-	t.Logf("%d readings, %d of an incomplete dump, %d changes by another process", readings, incomplete, made)
+	t.Logf("%d readings, %d with an incomplete dump, %d changes by another process", readings, incomplete, made)
 	if incomplete < wanted {
 		t.Errorf("only %d dumps were incomplete in %d readings", incomplete, readings)
 	}
 }
 
 // changeWithoutPause adds and removes counters of a foreign table, from another
-// socket, until stop is closed. It then tells how often it did.
+// socket, until stop is closed. Then it sends the number of changes.
 func changeWithoutPause(t *testing.T) (stop chan struct{}, changes chan int) {
 	t.Helper()
 	namespace, err := os.Open("/proc/thread-self/ns/net")
@@ -123,9 +123,9 @@ func changeWithoutPause(t *testing.T) (stop chan struct{}, changes chan int) {
 	return stop, changes
 }
 
-// TestMissingCountersAreAskedForSingly is what a reading falls back to when
-// each dump was interrupted.
-func TestMissingCountersAreAskedForSingly(t *testing.T) {
+// TestMissingCountersAreRequestedOneByOne tests the requests that complete an
+// interrupted dump.
+func TestMissingCountersAreRequestedOneByOne(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(300))
@@ -140,14 +140,14 @@ func TestMissingCountersAreAskedForSingly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(sample.Readings) != len(want) {
-		t.Fatalf("%d counters, expected %d", len(sample.Readings), len(want))
+		t.Fatalf("got %d counters, want %d", len(sample.Readings), len(want))
 	}
 	for _, reading := range sample.Readings {
 		if want[reading.Key] != reading {
-			t.Errorf("%s is %+v, expected %+v", reading.Key, reading, want[reading.Key])
+			t.Errorf("%s: got %+v, want %+v", reading.Key, reading, want[reading.Key])
 		}
 	}
-	// One that is gone is left out, and no error.
+	// Deleted counters are omitted, which is not an error.
 	keys := portList(1).Keys()
 	if err := errors.Join(table.Detach(keys), table.Delete(keys)); err != nil {
 		t.Fatal(err)
@@ -156,12 +156,12 @@ func TestMissingCountersAreAskedForSingly(t *testing.T) {
 	r.sample = &sample
 	r.start()
 	if _, err := r.complete(); err != nil || len(sample.Readings) != len(want)-len(keys) {
-		t.Errorf("%d counters, %v", len(sample.Readings), err)
+		t.Errorf("got %d counters, %v, want %d", len(sample.Readings), err, len(want)-len(keys))
 	}
 }
 
-// TestEveryPortThereIs reads more counters than one dump is good for.
-func TestEveryPortThereIs(t *testing.T) {
+// TestReadBeyondTheDumpLimit reads more counters than are read in one dump.
+func TestReadBeyondTheDumpLimit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -171,11 +171,11 @@ func TestEveryPortThereIs(t *testing.T) {
 	install(t, table, ports)
 	for range 2 { // the first reading is a dump, the second single requests
 		if got := len(read(t, table)); got != 4*len(ports) {
-			t.Fatalf("%d counters, expected %d", got, 4*len(ports))
+			t.Fatalf("got %d counters, want %d", got, 4*len(ports))
 		}
 	}
 	if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
-		t.Errorf("found %q, %v", findings, err)
+		t.Errorf("Verify: got %q, %v, want no findings", findings, err)
 	}
 }
 
@@ -184,7 +184,7 @@ func TestWithoutTheCapability(t *testing.T) {
 	dropCapabilities(t)
 	_, err := Open(Options{})
 	if !errors.Is(err, ErrPermission) || !errors.Is(err, unix.EPERM) {
-		t.Errorf("opening without CAP_NET_ADMIN: %v", err)
+		t.Errorf("Open without CAP_NET_ADMIN: got %v", err)
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 	"ssmonitor/accounting"
 )
 
-// keysPerBatch bounds a removal: a refusal costs one part, and the parts that
-// went before stay done.
+// keysPerBatch bounds one transaction of a removal: a refusal undoes one part,
+// and the parts before it stay removed.
 const keysPerBatch = 4000
 
 // Detach removes the elements of keys from the maps, so that nothing more is
-// counted; their counters stay to be read. A key without an element is not an
-// error.
+// counted. The counters are kept for a last reading. A key without an element is
+// not an error.
 func (t *Table) Detach(keys []accounting.Key) error {
 	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
@@ -25,7 +25,7 @@ func (t *Table) Detach(keys []accounting.Key) error {
 }
 
 // Delete removes the counters of detached keys. A missing counter is not an
-// error; one that an element still leads to stays and is one.
+// error. A counter that an element still leads to is kept, and Delete fails.
 func (t *Table) Delete(keys []accounting.Key) error {
 	err := t.removeEach("deleting", keys, t.existing, func(b *batch, key accounting.Key) {
 		b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
@@ -36,9 +36,9 @@ func (t *Table) Delete(keys []accounting.Key) error {
 	return err
 }
 
-// removeEach commits one message per key. Some of the keys may be removed
-// already: if the kernel says so, present is asked which are not, because it
-// reports only as many refusals at once as the socket holds.
+// removeEach commits one message per key. Some of the keys may have been removed
+// already. If the kernel refuses one of those, present finds out which keys are
+// left, because the kernel reports only as many refusals as the socket can hold.
 func (t *Table) removeEach(op string, keys []accounting.Key,
 	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
 ) error {
@@ -83,7 +83,7 @@ func (t *Table) removePart(part []accounting.Key, left *map[accounting.Key]bool,
 	return err
 }
 
-// among returns the keys that are in the set; nil stands for all keys.
+// among returns the keys that are in the set. A nil set has all keys.
 func among(keys []accounting.Key, set map[accounting.Key]bool) []accounting.Key {
 	if set == nil {
 		return keys
@@ -105,7 +105,7 @@ func (t *Table) attached() (map[accounting.Key]bool, error) {
 	}
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.direction); ok {
-			found.attached[key] = true // it leads elsewhere, and counts all the same
+			found.attached[key] = true // it leads to another counter, but it counts
 		}
 	}
 	return found.attached, nil
@@ -118,8 +118,8 @@ func (t *Table) existing() (map[accounting.Key]bool, error) {
 	return found.counters, err
 }
 
-// Stop ends all counting at once by removing the chains: the counters stay to be
-// read for the last time.
+// Stop ends all counting at once by removing the chains. The counters are kept
+// for a last reading.
 func (t *Table) Stop() error {
 	return t.onOurs("stopping", func(table tableInfo) (*batch, error) {
 		found, err := t.conn.inspect()
@@ -133,9 +133,9 @@ func (t *Table) Stop() error {
 	})
 }
 
-// Remove deletes the table with all that is in it. It fails with
-// accounting.ErrNoTable if there is none and with ErrForeignTable if it is not
-// ours.
+// Remove deletes the table and everything in it. It fails with
+// accounting.ErrNoTable if there is no table, and with ErrForeignTable if the
+// table is not ours.
 func (t *Table) Remove() error {
 	return t.onOurs("deleting", func(table tableInfo) (*batch, error) {
 		if !table.exists() {
@@ -147,7 +147,7 @@ func (t *Table) Remove() error {
 	})
 }
 
-// onOurs commits what plan returns for the table, and plans anew when others
+// onOurs commits what plan returns for the table, and plans again if others have
 // changed it meanwhile. A table that is not ours is left alone.
 func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err error) {
 	for range attempts {

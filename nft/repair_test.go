@@ -18,8 +18,8 @@ var (
 	udpIn20001 = accounting.Key{Port: 20001, Protocol: accounting.UDP, Direction: accounting.In}
 )
 
-// TestInstallRemovesWhatOthersAdded lets an administrator put into our table
-// what nft can put there.
+// TestInstallRemovesWhatOthersAdded adds to our table everything that an
+// administrator can add with nft.
 func TestInstallRemovesWhatOthersAdded(t *testing.T) {
 	tests := []struct{ name, script string }{
 		{"dormant", "add table inet ssmonitor { flags dormant; }"},
@@ -62,7 +62,7 @@ func TestInstallRemovesWhatOthersAdded(t *testing.T) {
 
 			findings, err := open(t, Options{}).Verify(ports)
 			if err != nil || len(findings) == 0 {
-				t.Fatalf("verifying finds %q, %v", findings, err)
+				t.Fatalf("Verify: got %q, %v", findings, err)
 			}
 			install(t, table, ports)
 			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
@@ -75,7 +75,7 @@ func TestInstallRemovesWhatOthersAdded(t *testing.T) {
 				}
 			}
 			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
-				t.Errorf("after the repair verifying finds %q, %v", findings, err)
+				t.Errorf("Verify after the repair: got %q, %v, want no findings", findings, err)
 			}
 			sendUDP(t, "127.0.0.1:20000", 3, 10)
 			if counts := read(t, table)[udpIn20000]; counts.Count.Packets <= after[udpIn20000].Count.Packets {
@@ -100,8 +100,8 @@ func TestInstallKeepsElementsOfOthers(t *testing.T) {
 	}
 }
 
-// TestSavedRulesetOnTop loads a listing into the table that it was made of,
-// without a flush.
+// TestSavedRulesetOnTop loads a listing of the table without flushing the table
+// first.
 func TestSavedRulesetOnTop(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
@@ -113,11 +113,11 @@ func TestSavedRulesetOnTop(t *testing.T) {
 	before := read(t, table)
 	for key, reading := range before {
 		if reading.Loaded {
-			t.Errorf("%s: created by us and read as loaded", key)
+			t.Errorf("%s: got Loaded, want a counter that we created", key)
 		}
 	}
-	leaving := portList(1).Keys()
-	if err := errors.Join(table.Detach(leaving), table.Delete(leaving)); err != nil {
+	removed := portList(1).Keys()
+	if err := errors.Join(table.Detach(removed), table.Delete(removed)); err != nil {
 		t.Fatal(err)
 	}
 	nftCommand(t, saved)
@@ -125,21 +125,21 @@ func TestSavedRulesetOnTop(t *testing.T) {
 
 	after := read(t, table)
 	for key, reading := range after {
-		wasDeleted := slices.Contains(leaving, key)
+		wasDeleted := slices.Contains(removed, key)
 		if reading.Loaded != wasDeleted || reading.Count != before[key].Count {
 			t.Errorf("%s: got %+v, want Loaded %t and the count of %+v", key, reading, wasDeleted, before[key])
 		}
 	}
-	// Three rules stand in each chain, and each packet is counted once.
+	// Each chain has three rules, and each packet is counted once.
 	const sent = 100
 	sendUDP(t, "127.0.0.1:20001", sent, 100)
 	if gained := read(t, table)[udpIn20001].Count.Packets - after[udpIn20001].Count.Packets; gained > sent || gained < sent/2 {
-		t.Errorf("%d packets were counted of %d sent", gained, sent)
+		t.Errorf("got %d packets, want the %d that were sent", gained, sent)
 	}
 }
 
 // TestReadingOfASwappedTable replaces the table before each message of a
-// reading in turn: what is read belongs to one table, whichever it is.
+// reading in turn. The reading must belong to one of the two tables as a whole.
 func TestReadingOfASwappedTable(t *testing.T) {
 	for step := range 6 {
 		t.Run(fmt.Sprint(step), func(t *testing.T) {
@@ -186,14 +186,14 @@ func TestReadingOfASwappedTable(t *testing.T) {
 				t.Errorf("got %d counters, want %d", len(sample.Readings), 4*len(ports))
 			}
 			if sample.Epoch != old && sample.Epoch != reference.Epoch {
-				t.Errorf("the epoch %x is that of no table", sample.Epoch)
+				t.Errorf("got epoch %x, want that of one of the tables", sample.Epoch)
 			}
 		})
 	}
 }
 
-// TestManyCommitsHideNoDrift makes as many changes as the short generation in
-// messages can count.
+// TestManyCommitsHideNoDrift makes as many changes as the 16-bit generation in
+// the messages' header can count.
 func TestManyCommitsHideNoDrift(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -220,12 +220,12 @@ func TestManyCommitsHideNoDrift(t *testing.T) {
 	}
 	read(t, table)
 	if findings, err := table.Verify(ports); err != nil || len(findings) != 1 {
-		t.Errorf("after 65,536 commits verifying finds %q, %v", findings, err)
+		t.Errorf("Verify after 65,536 commits: got %q, %v", findings, err)
 	}
 }
 
 // TestForeignTableIsNotRemovedInARace replaces our table by a foreign one just
-// before each message of Remove and of Install.
+// before each message of Remove, Install and Stop in turn.
 func TestForeignTableIsNotRemovedInARace(t *testing.T) {
 	for _, operation := range []string{"remove", "install", "stop"} {
 		for step := range 12 {
@@ -261,16 +261,16 @@ func TestForeignTableIsNotRemovedInARace(t *testing.T) {
 					t.Errorf("got %v, want ErrForeignTable", err)
 				}
 				if got := nftCommand(t, "list ruleset"); !strings.Contains(got, "theirs") || strings.Contains(got, "ports-in") {
-					t.Errorf("the foreign table was changed to\n%s", got)
+					t.Errorf("got\n%s\nwant the foreign table as it was", got)
 				}
 			})
 		}
 	}
 }
 
-// TestRemovingWhatIsGoneIsLinear detaches ports whose elements are gone, as
+// TestDetachingAgainIsLinear detaches ports that have no element any more, as
 // after a kill between detaching and deleting.
-func TestRemovingWhatIsGoneIsLinear(t *testing.T) {
+func TestDetachingAgainIsLinear(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	const ports = 10_000
@@ -285,7 +285,7 @@ func TestRemovingWhatIsGoneIsLinear(t *testing.T) {
 	}
 	first, second := detach(), detach()
 	if second > 5*first {
-		t.Errorf("detaching %d ports took %s, and %s when they were detached", ports, first, second)
+		t.Errorf("detaching %d ports took %s, and %s the second time", ports, first, second)
 	}
 	// Half of them are attached again.
 	install(t, table, portList(ports/2))
@@ -299,12 +299,13 @@ func TestRemovingWhatIsGoneIsLinear(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left := len(read(t, table)); left != 0 {
-		t.Errorf("%d counters are left", left)
+		t.Errorf("got %d counters, want none", left)
 	}
 }
 
-// TestDeleteSparesWhatCounts deletes counters of which one is still attached.
-func TestDeleteSparesWhatCounts(t *testing.T) {
+// TestDeleteKeepsAttachedCounters deletes counters, one of which is still
+// attached.
+func TestDeleteKeepsAttachedCounters(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(2))
@@ -317,7 +318,7 @@ func TestDeleteSparesWhatCounts(t *testing.T) {
 		t.Errorf("got %v, want EBUSY of %s", err, keys[3])
 	}
 	if left := read(t, table); len(left) != 5 {
-		t.Errorf("%d counters are left, want the attached one and those of the other port", len(left))
+		t.Errorf("got %d counters, want the attached one and the 4 of the other port", len(left))
 	}
 }
 
@@ -340,7 +341,7 @@ func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
 		}
 	}
 	if got := len(read(t, table)); got != 4 {
-		t.Errorf("afterwards %d counters are read, want 4", got)
+		t.Errorf("afterwards: got %d counters, want 4", got)
 	}
 }
 
@@ -359,7 +360,7 @@ func TestLateAnswersAreIgnored(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := len(read(t, table)); got != 4*len(ports) {
-			t.Errorf("%d counters are read, want %d", got, 4*len(ports))
+			t.Errorf("got %d counters, want %d", got, 4*len(ports))
 		}
 		if _, err := table.conn.send(req); err != nil {
 			t.Fatal(err)

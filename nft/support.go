@@ -9,14 +9,14 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Support is what some kernels with nf_tables lack.
+// Support lists the features that some kernels with nf_tables lack.
 type Support struct {
 	ObjectMaps  bool // maps that lead to counters; nothing is counted without them
 	OwnedTables bool // the flags owner and persist, for --own=yes
 }
 
-// Support probes the kernel. It lets the kernel check changes that it then
-// refuses as a whole, so nothing is changed.
+// Support probes the kernel with changes that the kernel checks and then refuses
+// as a whole, so that nothing is changed.
 func (t *Table) Support() (Support, error) {
 	objectMaps, err := t.conn.wouldAccept(func(b *batch, table string) {
 		b.createTable(table, accounting.Epoch{}, 0)
@@ -40,9 +40,9 @@ func (c *conn) acceptsOwner() (bool, error) {
 	return owned, nil
 }
 
-// wouldAccept reports whether the kernel accepts changes to a table that they
-// create themselves. The last message deletes that table a second time: it is
-// refused, and everything before it with it.
+// wouldAccept reports whether the kernel would accept the changes, which create
+// a table of their own. The last message deletes that table a second time. The
+// kernel refuses it, and the whole batch with it.
 func (c *conn) wouldAccept(change func(b *batch, table string)) (bool, error) {
 	const table = TableName + "-check"
 	b := newBatch()

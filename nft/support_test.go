@@ -19,17 +19,17 @@ func TestSupportChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after, _, err := table.conn.getTable(); err != nil || after != before {
-		t.Errorf("the ruleset's generation was %d and is %d, %v", before, after, err)
+		t.Errorf("got generation %d, %v, want %d as before", after, err, before)
 	}
 	if !support.ObjectMaps {
-		t.Error("this kernel can not map ports to counters, though it counts")
+		t.Error("got ObjectMaps false on a kernel that counts")
 	}
 	owned, err := Open(Options{Own: OwnYes})
 	if err == nil {
 		defer func() { _ = owned.Close() }()
 	}
 	if support.OwnedTables != (err == nil) {
-		t.Errorf("owned tables: %t, opening one says %v", support.OwnedTables, err)
+		t.Errorf("got OwnedTables %t, but opening one returns %v", support.OwnedTables, err)
 	}
 }
 
@@ -40,6 +40,6 @@ func TestWouldNotAccept(t *testing.T) {
 		b.createTable(name, accounting.Epoch{}, 1<<31)
 	})
 	if accepted || err == nil {
-		t.Errorf("unknown flags were accepted: %t, %v", accepted, err)
+		t.Errorf("unknown flags: got %t, %v, want a refusal", accepted, err)
 	}
 }

@@ -49,7 +49,7 @@ type Table struct {
 	flags    uint32 // to create the table with
 }
 
-// verified is what Verify found to be right the last time.
+// verified is what Verify last found to be correct.
 type verified struct {
 	known      bool
 	generation uint32
@@ -99,8 +99,8 @@ func (c *conn) ownerFlags(own Own) (uint32, error) {
 	return 0, nil
 }
 
-// OwnerMismatch reports whether the existing table has or had an owner and is
-// to have none, or the other way round. These flags can't be changed: the table
+// OwnerMismatch reports whether the existing table was created with an owner and
+// should have none, or the reverse. These flags can't be changed, so the table
 // has to be replaced.
 func (t *Table) OwnerMismatch() (bool, error) {
 	_, table, err := t.conn.getTable()

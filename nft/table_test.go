@@ -18,21 +18,21 @@ func TestInstallCountsBothWaysAndFamilies(t *testing.T) {
 			sendUDP(t, address, 10, 100)
 			readings := read(t, table)
 			if len(readings) != 12 {
-				t.Fatalf("%d counters were read, expected 12", len(readings))
+				t.Fatalf("got %d counters, want 12", len(readings))
 			}
 			header := uint64(20 + 8)
 			if strings.HasPrefix(address, "[") {
 				header = 40 + 8
 			}
-			// The kernel refuses some of the datagrams with an ICMP error of
-			// the socket, which Write returns in place of sending.
+			// Nobody listens, so the socket gets ICMP errors, which some calls of
+			// Write return instead of sending.
 			in := readings[accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}].Count
 			if in.Packets < 5 || in.Bytes != in.Packets*(100+header) {
-				t.Errorf("in: %+v, expected between 5 and 10 packets of %d bytes", in, 100+header)
+				t.Errorf("in: got %+v, want 5 to 10 packets of %d bytes", in, 100+header)
 			}
 			out := readings[accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.Out}].Count
 			if out != (accounting.Count{}) {
-				t.Errorf("out: %+v, expected nothing", out)
+				t.Errorf("out: got %+v, want nothing", out)
 			}
 		})
 	}
@@ -54,12 +54,12 @@ func TestInstallAgainChangesNothing(t *testing.T) {
 	}
 	for key, reading := range before {
 		if after[key] != reading {
-			t.Errorf("%s was %+v and is %+v", key, reading, after[key])
+			t.Errorf("%s: got %+v, want %+v as before", key, after[key], reading)
 		}
 	}
 }
 
-func TestBrokenOffInstallIsCompleted(t *testing.T) {
+func TestInstallCompletesWhatWasInterrupted(t *testing.T) {
 	for _, broken := range []string{
 		"flush table inet ssmonitor",
 		"flush chain inet ssmonitor input",
@@ -79,7 +79,7 @@ func TestBrokenOffInstallIsCompleted(t *testing.T) {
 			nftCommand(t, broken)
 
 			if findings, err := open(t, Options{}).Verify(portList(3)); err != nil || len(findings) == 0 {
-				t.Fatalf("verifying finds %q, %v", findings, err)
+				t.Fatalf("Verify: got %q, %v, want findings", findings, err)
 			}
 			install(t, table, portList(3))
 			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
@@ -88,16 +88,16 @@ func TestBrokenOffInstallIsCompleted(t *testing.T) {
 			after := read(t, table)
 			key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
 			if after[key] != before[key] {
-				t.Errorf("%s was %+v and is %+v", key, before[key], after[key])
+				t.Errorf("%s: got %+v, want %+v as before", key, after[key], before[key])
 			}
 			if findings, err := table.Verify(portList(3)); err != nil || len(findings) > 0 {
-				t.Errorf("after installing again verifying finds %q, %v", findings, err)
+				t.Errorf("Verify after the repair: got %q, %v, want no findings", findings, err)
 			}
 		})
 	}
 }
 
-// sorted makes two listings comparable whose elements stand in another order.
+// sorted makes two listings comparable that differ in the order of elements.
 func sorted(listing string) string {
 	lines := strings.FieldsFunc(listing, func(r rune) bool { return strings.ContainsRune("\n,{}", r) })
 	for i := range lines {
@@ -107,8 +107,8 @@ func sorted(listing string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestDriftIsFoundAndPutRight(t *testing.T) {
-	tests := []struct{ script, finding string }{
+func TestDriftIsFoundAndRepaired(t *testing.T) {
+	tests := []struct{ script, want string }{
 		{"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has 2 rules"},
 		{"insert rule inet ssmonitor output udp dport 53 drop", "chain output has 2 rules"},
 		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rule of chain input is not ours"},
@@ -131,7 +131,7 @@ func TestDriftIsFoundAndPutRight(t *testing.T) {
 			install(t, table, ports)
 			read(t, table)
 			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
-				t.Fatalf("a new table drifts: %q, %v", findings, err)
+				t.Fatalf("Verify of a new table: got %q, %v, want no findings", findings, err)
 			}
 			want := nftCommand(t, "list ruleset")
 			nftCommand(t, test.script)
@@ -140,8 +140,8 @@ func TestDriftIsFoundAndPutRight(t *testing.T) {
 				t.Fatal(err)
 			}
 			findings, err := table.Verify(ports)
-			if err != nil || !strings.Contains(strings.Join(findings, "; "), test.finding) {
-				t.Fatalf("found %q, %v, expected %q", findings, err, test.finding)
+			if err != nil || !strings.Contains(strings.Join(findings, "; "), test.want) {
+				t.Fatalf("Verify: got %q, %v, want %q", findings, err, test.want)
 			}
 			install(t, table, ports)
 			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
@@ -162,9 +162,9 @@ func TestPortsAreDetachedThenDeleted(t *testing.T) {
 	sendUDP(t, "127.0.0.1:20000", 3, 10)
 	readings := read(t, table)
 	if got := readings[keys[2]]; len(readings) != 12 || got.Count.Packets != 0 {
-		t.Errorf("%d counters, %s is %+v: a detached port counts or its counter is gone", len(readings), keys[2], got)
+		t.Errorf("after Detach: got %d counters and %+v for %s, want 12 counters and no packet", len(readings), got, keys[2])
 	}
-	for range 2 { // what is gone already is none of an error
+	for range 2 { // a missing element or counter is not an error
 		if err := table.Detach(append(keys, accounting.Key{Port: 9, Protocol: accounting.TCP})); err != nil {
 			t.Fatal(err)
 		}
@@ -173,12 +173,12 @@ func TestPortsAreDetachedThenDeleted(t *testing.T) {
 		}
 	}
 	if readings = read(t, table); len(readings) != 8 {
-		t.Errorf("%d counters are left, expected 8", len(readings))
+		t.Errorf("after Delete: got %d counters, want 8", len(readings))
 	}
 	if err := table.Delete(portList(2).Keys()); err == nil {
 		t.Error("a counter that is in use was deleted")
 	} else if want := "deleting counter tcp-20001-in"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v: expected %q", err, want)
+		t.Errorf("got error %v, want %q", err, want)
 	}
 }
 
@@ -189,34 +189,38 @@ func TestForeignTableIsRefused(t *testing.T) {
 	table := open(t, Options{})
 	var sample accounting.Sample
 	_, verifyErr := table.Verify(portList(1))
-	for name, err := range map[string]error{
-		"Install": table.Install(portList(1)),
-		"Read":    table.Read(&sample),
-		"Verify":  verifyErr,
-		"Stop":    table.Stop(),
-		"Remove":  table.Remove(),
-	} {
-		if !errors.Is(err, ErrForeignTable) || !strings.Contains(err.Error(), "nft list table inet ssmonitor") {
-			t.Errorf("%s: %v", name, err)
+	tests := []struct {
+		name string
+		err  error
+	}{
+		{"Install", table.Install(portList(1))},
+		{"Read", table.Read(&sample)},
+		{"Verify", verifyErr},
+		{"Stop", table.Stop()},
+		{"Remove", table.Remove()},
+	}
+	for _, test := range tests {
+		if !errors.Is(test.err, ErrForeignTable) || !strings.Contains(test.err.Error(), "nft list table inet ssmonitor") {
+			t.Errorf("%s: got %v, want ErrForeignTable", test.name, test.err)
 		}
 	}
 	if got := nftCommand(t, "list ruleset"); got != want {
-		t.Errorf("the table changed to\n%s", got)
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-func TestTableOfAnotherFamilyIsNoneOfOurs(t *testing.T) {
+func TestTableOfAnotherFamilyIsNotOurs(t *testing.T) {
 	inNamespace(t)
 	nftCommand(t, "table ip ssmonitor { set s { type ipv4_addr; }; chain c { type filter hook input priority 0; accept; }; }")
 	table := open(t, Options{})
 	install(t, table, portList(1))
 	read(t, table)
 	if findings, err := table.Verify(portList(1)); err != nil || len(findings) > 0 {
-		t.Errorf("found %q, %v", findings, err)
+		t.Errorf("Verify: got %q, %v, want no findings", findings, err)
 	}
 }
 
-func TestSavedRulesetIsToldFromOurOwn(t *testing.T) {
+func TestLoadedRulesetIsDistinguishedFromOurs(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(2))
@@ -224,16 +228,16 @@ func TestSavedRulesetIsToldFromOurOwn(t *testing.T) {
 	saved := nftCommand(t, "list ruleset")
 	nftCommand(t, "flush ruleset\n"+saved)
 	if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(saved) {
-		t.Errorf("loaded again the ruleset lists as\n%s\nnot\n%s", got, saved)
+		t.Errorf("after loading: got\n%s\nwant\n%s", got, saved)
 	}
 	var sample accounting.Sample
 	if err := table.Read(&sample); !errors.Is(err, accounting.ErrRestored) || len(sample.Readings) != 8 {
-		t.Fatalf("reading a restored table: %d counters, %v", len(sample.Readings), err)
+		t.Fatalf("Read of a loaded table: got %d counters, %v, want 8, ErrRestored", len(sample.Readings), err)
 	}
 	install(t, table, portList(2))
 	for key, reading := range read(t, table) {
 		if reading.Count != (accounting.Count{}) {
-			t.Errorf("%s of the new table begins at %+v", key, reading.Count)
+			t.Errorf("%s of the new table: got %+v, want 0", key, reading.Count)
 		}
 	}
 }
@@ -242,7 +246,7 @@ func TestRemove(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	if err := table.Remove(); !errors.Is(err, accounting.ErrNoTable) {
-		t.Errorf("removing nothing: %v", err)
+		t.Errorf("Remove without a table: got %v, want ErrNoTable", err)
 	}
 	install(t, table, portList(2))
 	sendUDP(t, "127.0.0.1:20000", 3, 10)
@@ -252,23 +256,23 @@ func TestRemove(t *testing.T) {
 	before := read(t, table)
 	sendUDP(t, "127.0.0.1:20000", 3, 10)
 	if after := read(t, table); after[portList(1).Keys()[2]] != before[portList(1).Keys()[2]] {
-		t.Error("a stopped table counts on")
+		t.Error("the table still counts after Stop")
 	}
 	if err := table.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if got := nftCommand(t, "list ruleset"); got != "" {
-		t.Errorf("left behind:\n%s", got)
+		t.Errorf("after Remove: got\n%s\nwant an empty ruleset", got)
 	}
 	var sample accounting.Sample
 	if err := table.Read(&sample); !errors.Is(err, accounting.ErrNoTable) {
-		t.Errorf("reading a table that is gone: %v, %d counters", err, len(sample.Readings))
+		t.Errorf("Read after Remove: got %v, %d counters, want ErrNoTable", err, len(sample.Readings))
 	}
 }
 
-// TestRulesetIsWhatNftMakes holds what we install against the same written for
-// nft.
-func TestRulesetIsWhatNftMakes(t *testing.T) {
+// TestInstallEqualsNft compares what Install creates with the text of the same
+// table as nft loads it.
+func TestInstallEqualsNft(t *testing.T) {
 	for _, hook := range []Hook{HookHost, HookContainer} {
 		t.Run(string(hook), func(t *testing.T) {
 			var text strings.Builder
@@ -282,11 +286,11 @@ func TestRulesetIsWhatNftMakes(t *testing.T) {
 			table := open(t, Options{Hook: hook})
 			install(t, table, portList(2))
 			if got := nftCommand(t, "list ruleset"); got != want {
-				t.Errorf("ours lists as\n%s\nthe text as\n%s", got, want)
+				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			read(t, table)
 			if findings, err := table.Verify(portList(2)); err != nil || len(findings) > 0 {
-				t.Errorf("found %q, %v", findings, err)
+				t.Errorf("Verify: got %q, %v, want no findings", findings, err)
 			}
 		})
 	}
@@ -298,10 +302,10 @@ func TestHookCanChange(t *testing.T) {
 	container := open(t, Options{Hook: HookContainer})
 	findings, err := container.Verify(portList(2))
 	if err != nil || len(findings) == 0 {
-		t.Fatalf("found %q, %v", findings, err)
+		t.Fatalf("Verify with another hook: got %q, %v, want findings", findings, err)
 	}
 	install(t, container, portList(2))
 	if findings, err := container.Verify(portList(2)); err != nil || len(findings) > 0 {
-		t.Errorf("found %q, %v", findings, err)
+		t.Errorf("Verify after Install: got %q, %v, want no findings", findings, err)
 	}
 }

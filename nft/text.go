@@ -37,7 +37,7 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
 			fmt.Fprint(b, "\n")
 		}
 		fmt.Fprintf(b, "\tchain %s {\n\t\ttype filter hook %s priority %s; policy accept;\n\t\t%s\n\t}\n",
-			c.name, c.name, c.base, c.ruleText())
+			c.name, c.name, c.priorityText, c.ruleText())
 	}
 	fmt.Fprint(b, "}\n")
 	return b.Flush()

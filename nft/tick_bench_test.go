@@ -9,8 +9,8 @@ import (
 	"ssmonitor/output"
 )
 
-// BenchmarkTick holds all that the agent does in an interval, but for the
-// writing of files, against the reading that is part of it.
+// BenchmarkTick compares everything that the agent does in an interval, except
+// for writing files, with the reading alone.
 func BenchmarkTick(b *testing.B) {
 	for _, ports := range []int{3, 1000} {
 		b.Run(compared("reading alone", ports), func(b *testing.B) {
@@ -40,7 +40,7 @@ func BenchmarkTick(b *testing.B) {
 				func() time.Duration { return elapsed(tick) },
 				func() time.Duration { return elapsed(reading) })
 			if len(csv) == 0 {
-				b.Error("the ticks made no report")
+				b.Error("the ticks returned no report")
 			}
 			b.ReportMetric(testing.AllocsPerRun(5, tick), "allocations")
 		})

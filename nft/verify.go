@@ -34,8 +34,8 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
-			// A dump can lack what exists while others change their tables,
-			// flagged or not: drift is believed when two looks agree.
+			// While others change their tables, a dump can lack entries,
+			// flagged or not: drift is reported when two inspections agree.
 			return findings, nil
 		}
 		before = findings
@@ -44,7 +44,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 }
 
 // drift compares the table with what it should be for keys and the hook, one
-// finding per entry. structure reports whether more than ports are among them.
+// finding per entry. structure reports whether the table drifted beyond its ports.
 func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []string, structure bool) {
 	switch {
 	case !found.table.exists():
@@ -63,7 +63,7 @@ func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []str
 // dormant reports whether all chains of the table are unhooked.
 func (found *inspection) dormant() bool { return found.table.flags&tableFlagDormant != 0 }
 
-// driftOfOthers finds what only others can have put into the table.
+// driftOfOthers finds what only others can have added to the table.
 func (found *inspection) driftOfOthers() (findings []string) {
 	for _, name := range found.flowtables {
 		findings = append(findings, fmt.Sprintf("flowtable %q does not belong here", name))

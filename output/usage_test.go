@@ -358,7 +358,7 @@ func TestUsageHandler(t *testing.T) {
 		"/v1/usage?format=csv":         `parameter "format": want one of by, since, until, last, client, port, top, sort`,
 		"/v1/usage?by=day&by=hour":     `parameter "by": want it once`,
 		"/v1/usage?by=%zz":             `invalid URL escape "%zz"`,
-		"/v1/usage?since=a%0ab&last=1": "last is a time of its own",
+		"/v1/usage?since=a%0ab&last=1": "last names the whole time",
 	} {
 		if code, got := get(path); code != http.StatusBadRequest || !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
 			t.Errorf("%s: %d %q, want %q", path, code, got, want)

@@ -249,7 +249,7 @@ func TestCheckOfSettings(t *testing.T) {
 		want           []string
 	}{
 		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "[1:1]", "this check uses defaults"}},
-		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", `hook "nosuch" is unknown`}},
+		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", `hook "nosuch": want host or container`}},
 		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "80a"}},
 		{"not readable", "hook: host\n", 0o600, true, []string{"unknown reading the settings", "permission denied\n          run it as root"}},
 		{"mistake, as nobody", "hooks: host\n", 0o644, true, []string{"WRONG   reading the settings"}},
@@ -277,7 +277,7 @@ func TestCheckOfSettings(t *testing.T) {
 func TestCheckUsage(t *testing.T) {
 	for _, test := range []struct{ name, want string }{ // the name is the command line
 		{"check something", `"something" is not expected here`},
-		{"check --hook nosuch", `hook "nosuch" is unknown`},
+		{"check --hook nosuch", `hook "nosuch": want host or container`},
 		{"check --port 80a", `80a`},
 		{"check --nosuch", "see ssmonitor check --help"},
 		{"check --json --nagios", "exclude each other"},
