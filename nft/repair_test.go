@@ -228,7 +228,8 @@ func TestManyCommitsHideNoDrift(t *testing.T) {
 // before each message of Remove, Install and Stop in turn.
 func TestForeignTableIsNotRemovedInARace(t *testing.T) {
 	for _, operation := range []string{"remove", "install", "stop"} {
-		for step := range 12 {
+		reached := true
+		for step := 0; reached; step++ {
 			t.Run(fmt.Sprintf("%s %d", operation, step), func(t *testing.T) {
 				inNamespace(t)
 				table := open(t, Options{})
@@ -251,9 +252,9 @@ func TestForeignTableIsNotRemovedInARace(t *testing.T) {
 				case "stop":
 					err = table.Stop()
 				}
-				if !swapped {
-					if err != nil {
-						t.Error(err)
+				if reached = swapped; !reached { // the operation has fewer messages
+					if err != nil || step < 2 {
+						t.Errorf("after %d messages: %v", step, err)
 					}
 					return
 				}
@@ -273,7 +274,10 @@ func TestForeignTableIsNotRemovedInARace(t *testing.T) {
 func TestDetachingAgainIsLinear(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	const ports = 10_000
+	ports := 10_000
+	if testing.Short() {
+		ports = 1000
+	}
 	install(t, table, portList(ports))
 	keys := portList(ports).Keys()
 	detach := func() time.Duration {

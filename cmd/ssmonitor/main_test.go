@@ -81,7 +81,7 @@ func TestHelpTeaches(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("status %d", status)
 	}
-	for _, command := range newApp(&bytes.Buffer{}, &bytes.Buffer{}).VisibleCommands() {
+	for _, command := range newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory).VisibleCommands() {
 		if command.Name == "help" {
 			continue
 		}
