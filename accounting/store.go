@@ -22,6 +22,9 @@ type State struct {
 	// Gains are when the changed accounts gained what they did, in the order
 	// of the readings. They are empty in a state that was read.
 	Gains []Gain
+	// Read says that the counters were read at least once since the ledger
+	// was loaded: accounts that are not here have gained nothing.
+	Read bool
 }
 
 // Store keeps the ledger's state. Save is durable and atomic when it returns
