@@ -114,7 +114,7 @@ func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
 // Changes returns what has changed since the last call of [Ledger.MarkSaved].
 func (l *Ledger) Changes() State {
-	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty)), Gains: slices.Clone(l.gains.list)}
+	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty)), Gains: slices.Clone(l.gains.list), Read: l.sample > 0}
 	for i, a := range l.dirty {
 		state.Accounts[i] = a.Account
 	}

@@ -21,6 +21,9 @@ type State struct {
 	// Gains distribute what the changed accounts have gained over time, in the
 	// order of the readings. A state that was read from a store has none.
 	Gains []Gain
+	// Read says that the counters were read at least once since the ledger
+	// was loaded: accounts that are not here have gained nothing.
+	Read bool
 }
 
 // Store keeps the ledger's state.

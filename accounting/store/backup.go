@@ -228,7 +228,7 @@ func (s *Store) adopt(temporary string) error {
 func verify(path, vfs string) error {
 	return view(path, vfs, openImmutable, func(db *database) error {
 		_, err := db.accounts()
-		return errors.Join(err, new(clients).load(db), db.quickCheck())
+		return cmp.Or(err, new(clients).load(db), db.quickCheck())
 	})
 }
 

@@ -64,7 +64,7 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt)}
-	err = errors.Join(
+	err = cmp.Or( // the first one: each of them has the same cause
 		conn.BusyTimeout(patience),
 		conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
 		db.identify(),

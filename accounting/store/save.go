@@ -26,7 +26,8 @@ type row struct {
 // save writes what has changed, in one transaction.
 func (s *Store) save(changed accounting.State) error {
 	now := s.options.Now()
-	if len(changed.Accounts) == 0 {
+	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
+	if len(changed.Accounts) == 0 && !endsGap {
 		if pending, err := s.clients.pending(s.db); err != nil || !pending {
 			return err
 		}
@@ -45,7 +46,7 @@ func (s *Store) save(changed accounting.State) error {
 				return err
 			}
 		}
-		if err := s.post(changed, now); err != nil {
+		if err := s.post(changed, now, endsGap); err != nil {
 			return err
 		}
 		if err := s.prune(now); err != nil {
@@ -63,7 +64,7 @@ func (s *Store) save(changed accounting.State) error {
 	s.saves++
 	s.calendarSet = true
 	s.clients.applied()
-	if len(changed.Accounts) > 0 {
+	if endsGap {
 		s.gapOpen = false
 	}
 	return nil
@@ -72,7 +73,7 @@ func (s *Store) save(changed accounting.State) error {
 // post writes the accounts and books what each of them has gained. That is what
 // its total has more than the one in the database, whatever the gains say: a
 // save that failed may have been written nevertheless.
-func (s *Store) post(changed accounting.State, now time.Time) error {
+func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) error {
 	accounts, gains := slices.Clone(changed.Accounts), slices.Clone(changed.Gains)
 	slices.SortFunc(accounts, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
 	slices.SortStableFunc(gains, func(a, b accounting.Gain) int { return a.Key.Compare(b.Key) })
@@ -110,7 +111,7 @@ func (s *Store) post(changed accounting.State, now time.Time) error {
 	if err := book.flush(); err != nil {
 		return err
 	}
-	if !s.gapOpen || len(accounts) == 0 {
+	if !endsGap {
 		return nil
 	}
 	in, out := book.sums[accounting.In], book.sums[accounting.Out]

@@ -1,9 +1,6 @@
 package store
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -19,13 +16,7 @@ func Clients(directory string) (clients []accounting.PortClient, err error) {
 		clients, err = db.portClients()
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the clients: %w", err)
-	}
-	return clients, nil
+	return clients, readingError("the clients", directory, err)
 }
 
 func (db *database) portClients() (clients []accounting.PortClient, err error) {

@@ -34,20 +34,26 @@ func usageOf(directory, vfs string, query accounting.UsageQuery) (usage *account
 		usage, err = db.usage(query)
 		return err
 	})
-	switch {
-	case err == nil:
-		return usage, nil
-	case errors.As(err, new(*UnknownClientError)):
+	if errors.As(err, new(*UnknownClientError)) {
 		return nil, err
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, err)
-	case errors.Is(err, ErrDamaged):
-		return nil, fmt.Errorf("reading the usage: %w; start ssmonitor again: it goes on from its backup", err)
 	}
-	return nil, fmt.Errorf("reading the usage: %w", err)
+	return usage, readingError("the usage", directory, err)
 }
 
-// holder is a tenure as a query sees it.
+// readingError says what could not be read, and what to do.
+func readingError(what, directory string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("nothing has been saved in %s yet: %w", directory, err)
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("reading %s: %w; start ssmonitor again: it goes on from its backup", what, err)
+	}
+	return fmt.Errorf("reading %s: %w", what, err)
+}
+
+// owner is a tenure as a query sees it.
 type owner struct {
 	name string
 	port uint16

@@ -226,9 +226,9 @@ func (a *agent) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		mux := output.NewHandler(source, time.Now, a.log)
-		mux.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
-		a.serve(ctx, listener, mux)
+		handler := output.NewHandler(source, time.Now, a.log)
+		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
+		a.serve(ctx, listener, handler)
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func noSearchFlag() cli.Flag {
 
 func stateFlag() cli.Flag {
 	return &cli.StringFlag{
-		Name: "state", EnvVars: append(environment("state"), "STATE_DIRECTORY"), Value: defaultState, TakesFile: true,
+		Name: "state", EnvVars: environment("state"), Value: defaultState, TakesFile: true,
 		Usage: "keep the totals in `DIRECTORY`",
 	}
 }
@@ -276,8 +276,15 @@ func firstDirectory(list string) string {
 	return first
 }
 
-// stateDirectory returns --state.
-func stateDirectory(c *cli.Context) string { return filepath.Clean(firstDirectory(c.String("state"))) }
+// stateDirectory returns --state, also as the settings give it, or else that of
+// the systemd unit. The settings come first: a command by hand has no unit, and
+// must not take another directory than the agent.
+func stateDirectory(c *cli.Context) string {
+	if unit := firstDirectory(os.Getenv("STATE_DIRECTORY")); unit != "" && !c.IsSet("state") {
+		return filepath.Clean(unit)
+	}
+	return filepath.Clean(c.String("state"))
+}
 
 // describeCount says how many ports there are.
 func describeCount(ports int) string {

@@ -46,7 +46,7 @@ func (h savedHistory) NewClient(port uint16, name string) error {
 // read or changed.
 func historyError(err error) error {
 	switch {
-	case errors.As(err, new(*accounting.UsageRequestError)):
+	case errors.As(err, new(*accounting.UsageRequestError)), errors.As(err, new(*store.UnknownClientError)):
 		return wrongUsage(err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: become root, or, to read, a member of the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)

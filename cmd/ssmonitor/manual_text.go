@@ -22,7 +22,7 @@ var manualSections = []struct {
 		{"SSMONITOR_NAME", "the option --NAME in upper case, with _ for -: SSMONITOR_SAVE_INTERVAL is --save-interval. " +
 			"A repeatable option takes its values separated by commas."},
 		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
-			defaultRuntime + " and " + defaultState + "."},
+			defaultRuntime + " and " + defaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
 		{"JOURNAL_STREAM", "set by systemd: the log has no time of its own, since the journal adds it."},
 	}},

@@ -1,0 +1,134 @@
+package systemd_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+const state = "/var/lib/ssmonitor"
+
+// usage returns the sum of `ssmonitor usage` as a user asks for it.
+func (b *box) usage(user string) (traffic, error) {
+	output, err := b.as(user, "ssmonitor", "usage", "--by", "total", "--format", "json")
+	if err != nil {
+		return traffic{}, err
+	}
+	var answer struct{ Total traffic }
+	if err := json.Unmarshal([]byte(output), &answer); err != nil {
+		return traffic{}, fmt.Errorf("%w in %s", err, output)
+	}
+	return answer.Total, nil
+}
+
+func TestLedgerLivesUnderTheUnitsRestrictions(t *testing.T) {
+	require(t, "sqlite3")
+	b := newServer(t)
+	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
+	b.run(t, "useradd", "stranger")
+	c := newClient(t, b, 8388)
+	for range 20 {
+		if err := c.exchange(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.expectExact(t)
+	want, err := b.totals()
+	if err != nil || want.In.Bytes == 0 {
+		t.Fatalf("the totals are %+v, %v", want, err)
+	}
+	expect := func(t *testing.T) {
+		t.Helper()
+		for _, user := range []string{"root", "reader"} {
+			eventually(t, func() error {
+				got, err := b.usage(user)
+				if err == nil && got != want {
+					err = fmt.Errorf("the usage is %+v for %s, want %+v", got, user, want)
+				}
+				return err
+			})
+		}
+		output, err := b.as("stranger", "ssmonitor", "usage")
+		if err == nil || strings.Count(output, "\n") != 1 || !strings.Contains(output, "usermod") {
+			t.Errorf("who is not in the group is told: %v\n%s", err, output)
+		}
+		if output, err := b.as("reader", "sqlite3", "-readonly", state+"/ssmonitor.db", "select sum(bytes_in) from usage_monthly"); err != nil ||
+			strings.TrimSpace(output) != strconv.FormatUint(want.In.Bytes, 10) {
+			t.Errorf("sqlite3 reads %v, %s, want %d", err, output, want.In.Bytes)
+		}
+		b.expectOwnFiles(t)
+	}
+
+	t.Run("running", expect)
+	t.Run("killed", func(t *testing.T) {
+		before := b.mainPID(t)
+		b.run(t, "systemctl", "kill", "--signal=KILL", "ssmonitor.service")
+		b.waitForSuccessor(t, before)
+		expect(t)
+	})
+	t.Run("stopped", func(t *testing.T) {
+		b.run(t, "rm", state+"/ssmonitor.backup.db")
+		b.run(t, "systemctl", "stop", "ssmonitor.service")
+		expect(t)
+		saved := b.run(t, "sqlite3", "-readonly", "file:"+state+"/ssmonitor.backup.db?immutable=1", "select sum(bytes * (direction = 0)), sum(bytes * (direction = 1)) from account")
+		if sums := fmt.Sprintf("%d|%d\n", want.In.Bytes, want.Out.Bytes); saved != sums {
+			t.Errorf("the backup of the stop holds %s, want %s", saved, sums)
+		}
+	})
+	t.Run("changed by root", func(t *testing.T) {
+		b.run(t, "ssmonitor", "client", "new", "8388", "dave")
+		expect(t)
+		b.run(t, "systemctl", "start", "ssmonitor.service")
+		expect(t)
+	})
+	if complaint := regexp.MustCompile(`(?mi)^.*(level=(warn|error)|panic|denied|not permitted).*$`).FindString(b.journal(t, "ssmonitor.service")); complaint != "" {
+		t.Errorf("the journal is not clean: %s", complaint)
+	}
+}
+
+// expectOwnFiles checks that all of the state belongs to the agent and its
+// group.
+func (b *box) expectOwnFiles(t *testing.T) {
+	t.Helper()
+	listing := strings.TrimSpace(b.run(t, "find", state, "-type", "f", "-printf", "%f %u %g %m\n"))
+	for line := range strings.Lines(listing) {
+		if !strings.HasSuffix(strings.TrimSpace(line), " ssmonitor ssmonitor 640") {
+			t.Errorf("the state has a file with the wrong owner or mode: %s", line)
+		}
+	}
+	if strings.Count(listing, "\n") < 3 {
+		t.Errorf("the state has only:\n%s", listing)
+	}
+}
+
+// TestStateOfTheSettingsUnderTheUnit names another directory in the settings,
+// without and with the right to write to it.
+func TestStateOfTheSettingsUnderTheUnit(t *testing.T) {
+	b := newServer(t)
+	b.write(t, "/etc/ssmonitor/config.yaml", "state: /srv/ssmonitor\n")
+	b.run(t, "systemctl", "restart", "ssmonitor.service")
+	eventually(t, func() error {
+		if journal := b.journal(t, "ssmonitor.service"); !strings.Contains(journal, "/srv/ssmonitor") {
+			return fmt.Errorf("the journal does not name the directory that can't be written:\n%s", journal)
+		}
+		return nil
+	})
+	b.run(t, "install", "--directory", "--owner=ssmonitor", "--group=ssmonitor", "--mode=750", "/srv/ssmonitor")
+	b.write(t, "/etc/systemd/system/ssmonitor.service.d/state.conf", "[Service]\nReadWritePaths=/srv/ssmonitor\n")
+	b.run(t, "systemctl", "daemon-reload")
+	b.run(t, "systemctl", "restart", "ssmonitor.service")
+	c := newClient(t, b, 8388)
+	if err := c.exchange(); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, "systemctl", "stop", "ssmonitor.service")
+	got, err := b.usage("root")
+	if err != nil || got == (traffic{}) || got.In == (accounting.Count{}) {
+		t.Errorf("by hand the usage is %+v, %v", got, err)
+	}
+}
