@@ -7,8 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/integration/shadowsocks"
 )
 
 // requireProgram skips the test where the program is missing; with CI=true that
@@ -95,5 +101,59 @@ func TestManualIsComplete(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+}
+
+// TestReadmeIsComplete finds every flag, environment variable, setting and usual
+// place in the README.
+func TestReadmeIsComplete(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	// A flag begins a code span; a space or the end of the span follows.
+	mentions := func(flag string) bool {
+		return regexp.MustCompile("`--" + regexp.QuoteMeta(flag) + "[ `]").MatchString(text)
+	}
+	var inspect func(commands []*cli.Command)
+	inspect = func(commands []*cli.Command) {
+		for _, command := range commands {
+			if command.Hidden {
+				continue
+			}
+			if !strings.Contains(text, command.Name) {
+				t.Errorf("the README lacks the command %s", command.Name)
+			}
+			for _, flag := range command.Flags {
+				if name := flag.Names()[0]; !mentions(name) {
+					t.Errorf("the README lacks the flag --%s of %s", name, command.FullName())
+				}
+				documented, ok := flag.(cli.DocGenerationFlag)
+				if !ok {
+					continue
+				}
+				for _, variable := range documented.GetEnvVars() {
+					if !strings.Contains(text, "`"+variable+"`") {
+						t.Errorf("the README lacks the variable %s of %s", variable, command.FullName())
+					}
+				}
+			}
+			inspect(command.Subcommands)
+		}
+	}
+	app := newApp(io.Discard, io.Discard, openSavedHistory)
+	app.Setup()
+	inspect(app.Commands)
+	for field := range reflect.TypeFor[settings]().Fields() {
+		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		if !mentions(key) {
+			t.Errorf("the README lacks the setting %s", key)
+		}
+	}
+	for _, place := range shadowsocks.UsualPlaces() {
+		if !slices.Contains(strings.Fields(text), place) {
+			t.Errorf("the README lacks the usual place %s", place)
+		}
 	}
 }
