@@ -182,8 +182,8 @@ func TestALedgerThatAppearsLater(t *testing.T) {
 	if err := errors.Join(os.Remove(link), os.Symlink(directory, link)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "start again") {
-		t.Errorf("got %v", err)
+	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "restart ssmonitor") {
+		t.Errorf("Save: got %v, want an error that says to restart", err)
 	}
 	closeStore(t, s)
 	again, state, _ := open(t, directory)
