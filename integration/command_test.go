@@ -60,13 +60,13 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	// meanwhile would inherit the open file, and the copy could not be executed.
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
-	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 0, "no port to count yet")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, "no port to count yet")
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	// An unreadable file is not treated as a missing one.
 	writeFile(t, filepath.Join(root, "etc/shadowsocks.json"), "{")
-	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--optional")).endsWith(t, 2, "/etc/shadowsocks.json")
+	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 2, "/etc/shadowsocks.json")
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("setup without ports made:\n%s", ruleset)
 	}
@@ -98,7 +98,7 @@ func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 			run.endsWith(t, 0)
 			ruleset := run.stdout.String()
 			if strings.Count(ruleset, "counter tcp-") != 2 || !strings.Contains(ruleset, test.want) {
-				t.Errorf("expected one port with counter %s in\n%s", test.want, ruleset)
+				t.Errorf("want one port with counter %s, got\n%s", test.want, ruleset)
 			}
 		})
 	}

@@ -19,7 +19,7 @@ import (
 	"ssmonitor/nft"
 )
 
-// Where things are, if nothing else is said.
+// Default paths and intervals.
 const (
 	defaultConfig   = "/etc/ssmonitor/config.yaml"
 	noConfig        = "none" // --config none: no settings file
@@ -48,7 +48,8 @@ func configFlag() cli.Flag {
 	}
 }
 
-// sourceFlags name the ports and how they are counted: of setup and run.
+// sourceFlags returns the flags of setup and run for the ports and how to count
+// them.
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
@@ -127,7 +128,7 @@ func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
-// values returns what the file says, by the flag's name.
+// values returns the values in the file by the names of their flags.
 func (s *settings) values() map[string][]string {
 	values := map[string][]string{"shadowsocks": s.Shadowsocks, "port": s.Port, "warn": s.Warn}
 	for name, value := range map[string]string{
@@ -147,8 +148,8 @@ func (s *settings) values() map[string][]string {
 	return values
 }
 
-// applyConfig gives the flags that neither the command line nor the environment
-// sets the values of the file, but for the keys to skip.
+// applyConfig sets the flags that neither the command line nor the environment
+// sets to the values in the file, except for the keys to skip.
 func applyConfig(c *cli.Context, skip ...string) error {
 	path := c.String("config")
 	if path == noConfig {
@@ -235,7 +236,7 @@ func firstDirectory(list string) string {
 // stateDirectory returns --state.
 func stateDirectory(c *cli.Context) string { return filepath.Clean(firstDirectory(c.String("state"))) }
 
-// describeCount says how many ports there are.
+// describeCount returns the number of ports in words.
 func describeCount(ports int) string {
 	if ports == 1 {
 		return "1 port"

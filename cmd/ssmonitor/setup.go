@@ -36,7 +36,7 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup --dry-run",
 		Flags: append(sourceFlags(), configFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the ruleset as nft text and touch nothing"},
-			&cli.BoolFlag{Name: "optional", Usage: "take it for no failure that there is no port to count yet, and leave everything as it is"},
+			&cli.BoolFlag{Name: "if-configured", Usage: "succeed and change nothing if there is no port to count yet"},
 		),
 		Action: setup,
 	}
@@ -51,7 +51,7 @@ func setup(c *cli.Context) error {
 		return err
 	}
 	ports, err := findPorts(c)
-	if errors.Is(err, errNoPort) && c.Bool("optional") {
+	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
 		return nil
 	}
