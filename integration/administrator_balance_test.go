@@ -11,7 +11,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// round is a few moves between two settlements, and when they were made.
+// round is a few moves between two settlements, with the times of the moves.
 type round struct {
 	moves        []move
 	made         []moment
@@ -62,16 +62,17 @@ func (s signed) within(least, most signed) bool {
 	return least.packets <= s.packets && s.packets <= most.packets && least.bytes <= s.bytes && s.bytes <= most.bytes
 }
 
-// allowance is what a round may cost one counter by the log of the traffic.
+// allowance is what one counter may lose or gain in a round, by the log of the
+// traffic.
 type allowance struct {
 	least, most accounting.Count // lost
-	over        accounting.Count // counted besides, at most
+	over        accounting.Count // counted in addition, at most
 	worst       time.Duration    // of traffic that one move may have cost or added
 }
 
-// allowed returns the allowance of a counter. Moves of a series cost what passes
-// from the first of them on until the last repair; what they have cost for sure
-// isn't known, since the repair of one may be that of another.
+// allowed returns the allowance of a counter. The moves of a series may lose what
+// passes between the first of them and the last repair. The least that they lose
+// is not known, since the repair of one may be that of another.
 func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 	var all allowance
 	var lost window
@@ -101,7 +102,7 @@ func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 	return all
 }
 
-// joined returns a window that contains both for what may pass them.
+// joined returns the smallest window that contains both.
 func (w window) joined(other window) window {
 	if other.beginEarliest.Before(w.beginEarliest) {
 		w.beginEarliest = other.beginEarliest
@@ -131,7 +132,7 @@ func (a *administrator) settle(t *testing.T, row *moveFigures, r *round) error {
 	row.bound = max(row.bound, limit)
 	var errs []error
 	if a.unlisted != beforeUnlisted {
-		errs = append(errs, fmt.Errorf("ports that are not listed had %+v, and have %+v", beforeUnlisted, a.unlisted))
+		errs = append(errs, fmt.Errorf("unlisted ports: got %+v, want %+v as before", a.unlisted, beforeUnlisted))
 	}
 	for key, counted := range a.counted {
 		if less(counted, before[key]) {
@@ -141,7 +142,7 @@ func (a *administrator) settle(t *testing.T, row *moveFigures, r *round) error {
 		all := a.allowed(key, r)
 		least, most := signed{}.plus(all.least).minus(all.over), signed{}.plus(all.most)
 		if !lost.within(least, most) {
-			errs = append(errs, fmt.Errorf("%s: %+v is lost, by the log it is between %+v and %+v", key, lost, least, most))
+			errs = append(errs, fmt.Errorf("%s: got a loss of %+v, want between %+v and %+v by the log", key, lost, least, most))
 		}
 		worst := max(0, all.worst-r.down)
 		if worst > limit {
@@ -173,7 +174,7 @@ func (a *administrator) rebase(t *testing.T) {
 	a.stream.resume()
 }
 
-// moveFigures are what one kind of move comes to, in packets.
+// moveFigures are the results of one kind of move, in packets.
 type moveFigures struct {
 	name           string
 	times          int
@@ -220,6 +221,6 @@ func (a *administrator) logFigures(t *testing.T) {
 	if err := columns.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("Packets. At most were lost, or counted besides, by the log of the traffic; the worst is how long the\n"+
+	t.Logf("Packets. At most were lost, or counted in addition, by the log of the traffic; the worst is how long the\n"+
 		"traffic takes that one move can have cost or added, beyond the time that no agent ran. %d moves of series were refused.\n%s", a.refused, &text)
 }

@@ -14,12 +14,12 @@ import (
 	"ssmonitor/accounting"
 )
 
-// move is something that an administrator does, and what it may cost.
+// move is something that an administrator does, and the traffic that it may lose.
 type move struct {
 	name string
 	do   func(t *testing.T, a *administrator)
 
-	// What keys count is lost from one moment until another; no key: nothing is.
+	// What keys count between from and until is lost. Without keys nothing is.
 	keys  []accounting.Key
 	from  boundary
 	until boundary
@@ -40,13 +40,13 @@ const (
 	theRepair
 )
 
-// gain is traffic of one counter that another one may count besides, or that
-// the same one may count again.
+// gain is traffic of one counter that another one may count as well, or that the
+// same one may count again.
 type gain struct{ to, of accounting.Key }
 
 func (m move) loses(key accounting.Key) bool { return slices.Contains(m.keys, key) }
 
-// The counters that the traffic passes.
+// The counters that count the traffic.
 var (
 	steadyIn   = accounting.Key{Port: steadyPort, Protocol: accounting.UDP, Direction: accounting.In}
 	steadyOut  = accounting.Key{Port: steadyPort, Protocol: accounting.UDP, Direction: accounting.Out}
@@ -71,8 +71,8 @@ func script(lines ...string) func(*testing.T, *administrator) {
 	}
 }
 
-// load loads a ruleset. It may be refused when what it names was taken out by
-// another move of a series: then it changes nothing.
+// load loads a ruleset. nft may refuse it if another move of the series removed
+// what it names. Then it changes nothing.
 func (a *administrator) load(t *testing.T, ruleset string) {
 	t.Helper()
 	if !a.inSeries {
@@ -89,7 +89,7 @@ func (a *administrator) load(t *testing.T, ruleset string) {
 	}
 }
 
-// harmlessMoves need no repair, or one that costs nothing.
+// harmlessMoves need no repair, or one that loses nothing.
 func harmlessMoves() []move {
 	return []move{
 		{name: "agent killed and started", alone: true, needsAgent: true, do: func(t *testing.T, a *administrator) { a.kill(t) }},
@@ -130,7 +130,7 @@ func burst(t *testing.T, a *administrator) {
 	})
 }
 
-// library calls act with a connection to the kernel in the namespace, for what
+// library calls act with a connection to the kernel in the namespace, to do what
 // nft has no syntax for.
 func (n namespace) library(t *testing.T, act func(*nftables.Conn) error) {
 	t.Helper()
@@ -158,8 +158,8 @@ func commentRule(t *testing.T, a *administrator) {
 	a.load(t, fmt.Sprintf("replace rule inet ssmonitor input handle %s %s comment \"hello\"\n", found[2], rule))
 }
 
-// additions put something of theirs into our table. They cost nothing, but for
-// a verdict before our rule.
+// additions add something foreign to our table. They lose nothing, except for a
+// verdict before our rule.
 func additions() []move {
 	return []move{
 		{name: "sets and maps", do: script("table inet ssmonitor {",
@@ -224,13 +224,13 @@ func oddNames(t *testing.T, a *administrator) {
 	})
 }
 
-// stoppingMoves end the counting until the repair; the counters stay.
+// stoppingMoves end the counting until the repair, but keep the counters.
 func stoppingMoves() []move {
 	stop := func(name string, keys []accounting.Key, lines ...string) move {
 		return move{name: name, keys: keys, from: theMove, until: theRepair, do: script(lines...)}
 	}
 	alone := func(m move) move {
-		m.alone = true // what it names may be gone after others
+		m.alone = true // other moves may remove what it names
 		return m
 	}
 	return []move{
@@ -257,7 +257,7 @@ func stoppingMoves() []move {
 	}
 }
 
-// forgettingMoves take what was not read yet with them.
+// forgettingMoves lose what was not read yet.
 func forgettingMoves() []move {
 	forget := func(name string, keys []accounting.Key, until boundary, do func(*testing.T, *administrator)) move {
 		return move{name: name, keys: keys, from: theLastReading, until: until, do: do}
@@ -294,13 +294,13 @@ func forgettingMoves() []move {
 		}},
 		replaced,
 		deleted,
-		{name: "port gone and back, old listing on top", keys: changedAll, from: theMove, until: theNextReading, ticks: 8,
+		{name: "port removed and added, old listing on top", keys: changedAll, from: theMove, until: theNextReading, ticks: 8,
 			alone: true, needsAgent: true, do: loadDeletedPort},
 	}
 }
 
-// loadDeletedPort loads a listing that has counters of a port that has left the
-// list since, and lists the port again.
+// loadDeletedPort loads a listing with the counters of a port that was removed
+// from the list since, and then adds the port again.
 func loadDeletedPort(t *testing.T, a *administrator) {
 	t.Helper()
 	saved := a.ruleset(t)

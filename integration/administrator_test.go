@@ -41,8 +41,8 @@ type administrator struct {
 }
 
 // TestRandomAdministrator makes random moves until its time is up. After every
-// round the table has to be right within the ticks that the moves allow, and the
-// totals have to agree with the traffic to the extent that they allow.
+// round the table has to be correct within the ticks that the moves allow, and
+// the totals may differ from the traffic only as far as the moves allow.
 func TestRandomAdministrator(t *testing.T) {
 	require(t)
 	if testing.Short() {
@@ -100,8 +100,8 @@ func (a *administrator) shuffledMoves() []move {
 	return moves
 }
 
-// series returns the move and one or two others. One that takes the table away
-// is the last: additions would make a table that is not the agent's.
+// series returns the move and one or two others. A move that removes the table is
+// the last: additions after it would create a table that is not the agent's.
 func (a *administrator) series(first move) []move {
 	all := []move{first}
 	removal := func(m move) int {
@@ -121,7 +121,7 @@ func (a *administrator) series(first move) []move {
 	return all
 }
 
-// pass lets a random part of the time pass.
+// pass waits for a random part of the time.
 func (a *administrator) pass(most time.Duration) {
 	time.Sleep(time.Duration(a.random.Int64N(int64(most))))
 }
@@ -140,8 +140,8 @@ func (a *administrator) round(t *testing.T, name string, down bool, moves ...mov
 		r.sinceReading = r.sinceReading || m.from == theLastReading
 	}
 	if r.sinceReading {
-		// A counter that outgrows its old value before it is read hides that
-		// it was reset, and a kill loses what was not saved.
+		// A counter that exceeds its old value before it is read hides that it
+		// was reset, and a kill loses what was not saved.
 		wait := 2 * administratorInterval
 		if down {
 			wait += administratorSave + administratorInterval
@@ -178,7 +178,7 @@ func (a *administrator) round(t *testing.T, name string, down bool, moves ...mov
 	}
 }
 
-// startOver lets the agent make a new table after a failed round.
+// startOver makes the agent create a new table after a failed round.
 func (a *administrator) startOver(t *testing.T) {
 	t.Helper()
 	a.mustRun(t)
@@ -187,8 +187,8 @@ func (a *administrator) startOver(t *testing.T) {
 	a.rebase(t)
 }
 
-// waitRight waits until the table is right, and notes when it was wrong for the
-// last time and right for the first time.
+// waitRight waits until the table is correct, and records when it was last wrong
+// and first correct.
 func (a *administrator) waitRight(t *testing.T, r *round, limit time.Duration) error {
 	t.Helper()
 	a.mustRun(t)
@@ -202,7 +202,7 @@ func (a *administrator) waitRight(t *testing.T, r *round, limit time.Duration) e
 		}
 		r.wrong = asked
 		if asked.After(deadline) {
-			return fmt.Errorf("after %s the table is not right: %w", limit, err)
+			return fmt.Errorf("after %s the table is not correct: %w", limit, err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -252,7 +252,7 @@ func (n namespace) listing(t *testing.T) string {
 	return strings.Join(lines, "\n")
 }
 
-// differences names the lines that only one of two sorted listings has.
+// differences lists the lines that only one of two sorted listings has.
 func differences(want, got string) string {
 	count := make(map[string]int)
 	for line := range strings.Lines(want + "\n") {
@@ -275,7 +275,7 @@ func differences(want, got string) string {
 	return fmt.Sprintf("too little: %q, too much: %q", missing, extra)
 }
 
-// finish ends the agent, and compares the totals that the next one begins with.
+// finish ends the agent and compares the totals with which the next one begins.
 func (a *administrator) finish(t *testing.T) {
 	t.Helper()
 	a.stop(t)

@@ -35,14 +35,14 @@ func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 	without := start(t, ssmonitor.ssmonitor(asNobody(""), run...))
 	without.endsWith(t, 1, "CAP_NET_ADMIN")
 	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("without the capability it made:\n%s", ruleset)
+		t.Errorf("without the capability: got the ruleset\n%s", ruleset)
 	}
 
 	with := agent{ssmonitor, start(t, ssmonitor.ssmonitor(asNobody(",+net_admin"), run...))}
 	with.waitServing(t, countedPort)
 	server.sendToItself(t, countedPort, 10)
 	if got := server.packets(t, "udp-20000-in"); got != 10 {
-		t.Errorf("%d packets are counted, want 10", got)
+		t.Errorf("got %d packets, want 10", got)
 	}
 	with.stop(t)
 }
@@ -63,11 +63,11 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 			return err
 		}
 		if len(rows) != 2 || rows[0].port != countedPort || rows[1] != (csvRow{port: idlePort}) {
-			return fmt.Errorf("the CSV has the rows %+v", rows)
+			return fmt.Errorf("got the CSV rows %+v", rows)
 		}
 		r, bytes := rows[0], float64(perSecond*(payload+20+8)) // with the headers of IPv4 and UDP
 		if !near(r.packetsIn, perSecond) || !near(r.packetsOut, perSecond) || !near(r.bytesIn, bytes) || !near(r.bytesOut, bytes) {
-			return fmt.Errorf("the rates are %+v, want %d packets and %.0f bytes each way", r, perSecond, bytes)
+			return fmt.Errorf("got rates %+v, want %d packets and %.0f bytes each way", r, perSecond, bytes)
 		}
 		return nil
 	})
@@ -75,7 +75,7 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 	eventually(t, func() error {
 		rows, err := agent.readCSV()
 		if err == nil && rows[0] != (csvRow{port: countedPort}) {
-			err = fmt.Errorf("after the traffic the rates are %+v", rows[0])
+			err = fmt.Errorf("after the traffic: got rates %+v, want 0", rows[0])
 		}
 		return err
 	})
@@ -84,14 +84,14 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	if mode := info.Mode(); mode != 0o644 {
-		t.Errorf("the CSV has mode %o, want 644", mode)
+		t.Errorf("CSV: got mode %o, want 644", mode)
 	}
 	agent.stop(t)
 }
 
-// TestAgentMakesItsDirectories starts the agent by hand, without a systemd that
-// has made them.
-func TestAgentMakesItsDirectories(t *testing.T) {
+// TestAgentCreatesItsDirectories starts the agent without systemd, which creates
+// them otherwise.
+func TestAgentCreatesItsDirectories(t *testing.T) {
 	require(t)
 	t.Parallel()
 	ssmonitor := newProduct(t, newNamespace(t))
@@ -158,11 +158,11 @@ func TestChangedSourceIsApplied(t *testing.T) {
 	agent.waitIntervals(t, 5)
 	agent.waitServing(t, 20000, 20001)
 	if said := strings.Count(agent.stderr.String(), configuration); said != 1 {
-		t.Errorf("the broken configuration is reported %d times:\n%s", said, &agent.stderr)
+		t.Errorf("broken configuration: got %d reports, want 1:\n%s", said, &agent.stderr)
 	}
 	server.sendToItself(t, 20001, 10)
 	if got := server.packets(t, "udp-20001-in"); got != 10 {
-		t.Errorf("%d packets are counted under a broken configuration, want 10", got)
+		t.Errorf("with a broken configuration: got %d packets, want 10", got)
 	}
 
 	writeConfiguration(t, configuration, 20002)
@@ -211,7 +211,7 @@ func (a agent) waitIntervals(t *testing.T, count int) {
 				return err
 			}
 			if last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) {
-				return fmt.Errorf("the CSV is not written anew")
+				return fmt.Errorf("the CSV was not written again")
 			}
 			last = info
 			return nil

@@ -64,7 +64,7 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// One that can't be read is noted; it fails where it is named.
+	// An unreadable file is noted, and is an error where it is named.
 	configuration := "/etc/shadowsocks.json"
 	writeFile(t, filepath.Join(root, configuration), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
@@ -100,7 +100,7 @@ func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 			run.endsWith(t, 0)
 			ruleset := run.stdout.String()
 			if strings.Count(ruleset, "counter tcp-") != 2 || !strings.Contains(ruleset, test.want) {
-				t.Errorf("expected one port with counter %s in\n%s", test.want, ruleset)
+				t.Errorf("want one port with counter %s, got\n%s", test.want, ruleset)
 			}
 		})
 	}

@@ -72,7 +72,7 @@ func TestRemotePortOfTheSameNumberIsNotCounted(t *testing.T) {
 		server.exchange(t, address, 10, 1000)
 	}
 	if counted := server.counted(t, countedPort); counted != (traffic{}) {
-		t.Errorf("counted %+v of traffic that is not the port's", counted)
+		t.Errorf("got %+v, want nothing of traffic to other ports", counted)
 	}
 	if carried := server.statistics(t, link); carried.in.Bytes < 2*megabyte {
 		t.Errorf("the interface carried no more than %+v", carried)
@@ -97,7 +97,7 @@ func TestSetupAgainKeepsCounts(t *testing.T) {
 	server.sendToItself(t, countedPort+1, 1)
 	for name, want := range map[string]int{"udp-20000-in": datagrams, "udp-20000-out": datagrams, "udp-20001-in": 1} {
 		if got := server.packets(t, name); got != want {
-			t.Errorf("counter %s holds %d packets, want %d", name, got, want)
+			t.Errorf("counter %s: got %d packets, want %d", name, got, want)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	size := uint64(20 + 8 + 10) // with the headers of IPv4 and UDP
 	want := accounting.Count{Packets: uint64(sent), Bytes: uint64(sent) * size}
 	if counted := server.counted(t, countedPort); counted != (traffic{want, want}) {
-		t.Errorf("counted %+v, sent were %+v each way", counted, want)
+		t.Errorf("got %+v, want %+v each way", counted, want)
 	}
 	if carried := server.statistics(t, "lo"); carried.in.Packets != uint64(sent) {
 		t.Errorf("loopback carried %d packets of %d: the comparison is void", carried.in.Packets, sent)
@@ -152,7 +152,7 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	agent.waitServing(t, countedPort, other)
 	eventually(t, func() error {
 		if counters := server.counters(t); len(counters) != 8 {
-			return fmt.Errorf("there are counters of ports that are gone: %v", counters)
+			return fmt.Errorf("got counters of removed ports: %v", counters)
 		}
 		return nil
 	})

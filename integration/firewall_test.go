@@ -51,10 +51,10 @@ func TestOnlyWhatTheFirewallLetsInIsCounted(t *testing.T) {
 					client.send(t, sending{to: fmt.Sprintf("%s:%d", serverIPv4, port), count: datagrams, size: 100})
 				}
 				if got := server.packets(t, "udp-20000-in"); got != round*datagrams {
-					t.Errorf("round %d: %d packets are counted on the open port, want %d", round, got, round*datagrams)
+					t.Errorf("round %d: open port: got %d packets, want %d", round, got, round*datagrams)
 				}
 				if got := server.packets(t, "udp-20001-in"); got != 0 {
-					t.Errorf("round %d: %d packets are counted on the closed port", round, got)
+					t.Errorf("round %d: closed port: got %d packets, want 0", round, got)
 				}
 				if got := server.packetsRefused(t); got != datagrams {
 					t.Errorf("round %d: the firewall refused %d packets, want %d", round, got, datagrams)
@@ -98,7 +98,7 @@ func TestOnlyWhatTheFirewallLetsOutIsCounted(t *testing.T) {
 	}
 }
 
-// packetsRefused returns what the counter of the tests' firewall holds.
+// packetsRefused returns the value of the counter in the test's firewall.
 func (n namespace) packetsRefused(t *testing.T) int {
 	t.Helper()
 	return int(n.countersOf(t, "firewall")["refused"].Packets)

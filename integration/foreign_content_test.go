@@ -66,9 +66,9 @@ func TestDormantTableIsRepaired(t *testing.T) {
 	})
 }
 
-// TestForeignContentIsRemoved makes every addition of the random administrator
-// to the table of an agent that publishes. The counters keep their values, and
-// the agent publishes on.
+// TestForeignContentIsRemoved makes every addition of the random administrator to
+// the table of a running agent. The counters keep their values, and the agent
+// keeps publishing.
 func TestForeignContentIsRemoved(t *testing.T) {
 	require(t)
 	for _, m := range additions() {
@@ -92,7 +92,7 @@ func TestForeignContentIsRemoved(t *testing.T) {
 	}
 }
 
-// TestSetupRemovesForeignContent has setup repair the table where no agent runs.
+// TestSetupRemovesForeignContent repairs the table with setup while no agent runs.
 func TestSetupRemovesForeignContent(t *testing.T) {
 	require(t)
 	t.Parallel()
@@ -109,13 +109,13 @@ func TestSetupRemovesForeignContent(t *testing.T) {
 		m.do(t, a)
 		ssmonitor.setup(t, "--port", "20000-20001")
 		if got := server.listing(t); got != right {
-			t.Errorf("%s: setup leaves %s", m.name, differences(right, got))
+			t.Errorf("%s: after setup: got %s", m.name, differences(right, got))
 			server.nft(t, "delete table inet ssmonitor\n")
 			ssmonitor.setup(t, "--port", "20000-20001")
 			server.sendToItself(t, 20000, 10)
 		}
 		if got := server.packets(t, "udp-20000-in"); got != 10 {
-			t.Errorf("%s: %d packets are counted, want 10", m.name, got)
+			t.Errorf("%s: got %d packets, want 10", m.name, got)
 		}
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/google/nftables"
 )
 
-// TestDetachedCountersOfManyPortsAreRemoved lets an agent begin where another
-// one was killed: 10,000 ports have left the list, their elements are gone, and
-// their counters are not. No report takes long meanwhile.
+// TestDetachedCountersOfManyPortsAreRemoved starts an agent after another one was
+// killed: 10,000 ports were removed from the list, and their elements were
+// deleted, but not their counters. No report takes long meanwhile.
 func TestDetachedCountersOfManyPortsAreRemoved(t *testing.T) {
 	require(t)
 	if testing.Short() {
@@ -41,21 +41,21 @@ func TestDetachedCountersOfManyPortsAreRemoved(t *testing.T) {
 			break
 		}
 		if time.Since(began) > 4*patience {
-			t.Fatalf("after %s there are still %d counters", time.Since(began), left)
+			t.Fatalf("after %s: got %d counters, want none", time.Since(began), left)
 		}
 	}
 	t.Logf("39,996 counters were removed in %s, the longest report took %s", time.Since(began), longest)
 	if longest > most {
-		t.Errorf("a report took %s, more than %s", longest, most)
+		t.Errorf("got a report that took %s, want at most %s", longest, most)
 	}
 	agent.waitServing(t, 20000)
 	agent.expectPackets(t, 10, map[int]uint64{20000: 10})
 	agent.stop(t)
 }
 
-// TestDriftBehindManyCommitsIsFound stops the agent, takes a rule out, and has
-// as many other commits follow as bring the low 16 bits of the ruleset's
-// generation back to where they were.
+// TestDriftBehindManyCommitsIsFound stops the agent, deletes a rule, and then
+// makes other commits until the low 16 bits of the ruleset's generation are the
+// same as before.
 func TestDriftBehindManyCommitsIsFound(t *testing.T) {
 	require(t)
 	if testing.Short() {

@@ -30,8 +30,8 @@ const (
 // namespace is a network namespace, identified by its name for ip(8).
 type namespace string
 
-// newNamespace makes a network namespace in which only loopback is up. It
-// is removed at the end of the test, together with all its processes.
+// newNamespace creates a network namespace in which only loopback is up. It is
+// removed at the end of the test, together with all its processes.
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
 	n := namespace(randomName())
@@ -44,7 +44,7 @@ func newNamespace(t *testing.T) namespace {
 	return n
 }
 
-// newServerAndClient makes two namespaces and joins them.
+// newServerAndClient creates two namespaces and joins them.
 func newServerAndClient(t *testing.T) (server, client namespace) {
 	t.Helper()
 	server, client = newNamespace(t), newNamespace(t)
@@ -115,7 +115,7 @@ func (n namespace) killAll(t *testing.T) {
 				return fmt.Errorf("killing process %d: %w", pid, err)
 			}
 		}
-		return fmt.Errorf("processes %v live on", pids)
+		return fmt.Errorf("processes %v are still alive", pids)
 	})
 }
 

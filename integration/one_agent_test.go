@@ -24,7 +24,7 @@ func TestOneAgentPerNetworkNamespace(t *testing.T) {
 	case <-second.done:
 	case <-time.After(patience):
 		second.end()
-		t.Errorf("a second agent with a state of its own goes on beside the first:\n%s", &second.stderr)
+		t.Errorf("a second agent with a state of its own runs at the same time as the first:\n%s", &second.stderr)
 	}
 	second.endsWith(t, 1, fmt.Sprint(first.command.Process.Pid))
 	first.waitServing(t, 20000)
@@ -42,10 +42,11 @@ func TestOneAgentPerNetworkNamespace(t *testing.T) {
 	second.stop(t)
 }
 
-// TestSetupTellsThatTheAgentDoesNotFollowTheList runs setup beside an agent that
-// serves the ports of its own flags. The agent logs the counters that it knows
-// no port for, and removes them when they are still unknown at a second tick.
-func TestSetupTellsThatTheAgentDoesNotFollowTheList(t *testing.T) {
+// TestSetupReportsThatTheAgentDoesNotFollowTheList runs setup while an agent
+// serves the ports of its own flags. The agent logs the counters that belong to
+// no port that it knows, and removes them if they are still unknown at the next
+// tick.
+func TestSetupReportsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 	require(t)
 	t.Parallel()
 	const interval = time.Second
@@ -78,7 +79,7 @@ func TestSetupTellsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 
 // TestSetupForAnAgentThatFollowsTheListSaysNothingOfIt has the agent serve the
 // list that setup writes.
-func TestSetupForAnAgentThatFollowsTheListSaysNothingOfIt(t *testing.T) {
+func TestSetupDoesNotMentionAnAgentThatFollowsTheList(t *testing.T) {
 	require(t)
 	t.Parallel()
 	server := newNamespace(t)

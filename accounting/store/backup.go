@@ -19,17 +19,17 @@ const (
 	checkpointMode = sqlite3.CHECKPOINT_PASSIVE
 	backupEvery    = 24 * time.Hour
 	backupRetry    = time.Hour
-	// backupStep is how many pages a backup copies before it looks whether it
-	// should end.
+	// backupStep is how many pages a backup copies between two checks of whether
+	// it was canceled.
 	backupStep = 1024
 )
 
 // backup is the state of the backups.
 type backup struct {
-	due    time.Time // zero: at once
-	saves  int64     // that the last one of this process holds
-	cancel context.CancelFunc
-	done   chan backupResult // nil: none is being made
+	due    time.Time          // of the next one; zero: at once
+	saves  int64              // number of saves in the last one that this process made
+	cancel context.CancelFunc // ends the running one
+	done   chan backupResult  // nil if none is running
 }
 
 type backupResult struct {
@@ -39,8 +39,8 @@ type backupResult struct {
 
 func (s *Store) backupPath() string { return filepath.Join(s.directory, backupName) }
 
-// startBackup makes a backup beside the saves when one is due, and takes notice
-// of the last one's result.
+// startBackup starts a backup in the background if one is due, and handles the
+// result of the one before.
 func (s *Store) startBackup() {
 	select {
 	case result := <-s.backup.done:
@@ -53,7 +53,7 @@ func (s *Store) startBackup() {
 			s.backup.due = made.ModTime().Add(backupEvery)
 		}
 	}
-	// A clock that was set back must not put it off for long.
+	// A clock that was set back must not delay the backup for long.
 	if s.backup.done != nil || (now.Before(s.backup.due) && s.backup.due.Sub(now) <= backupEvery) {
 		return
 	}
@@ -84,7 +84,7 @@ func (s *Store) endBackup(result backupResult) {
 	}
 }
 
-// stopBackup ends a backup that is being made.
+// stopBackup cancels a running backup and waits for its end.
 func (s *Store) stopBackup() {
 	if s.backup.done != nil {
 		s.backup.cancel()
@@ -92,8 +92,9 @@ func (s *Store) stopBackup() {
 	}
 }
 
-// makeBackup copies the database as the last save left it, through a connection
-// of its own: saves go on meanwhile. It returns how many saves the copy holds.
+// makeBackup copies the database as of the last save, through a connection of its
+// own, so that saves can continue meanwhile. It returns the number of saves in the
+// copy.
 func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 	db, err := connect(s.path, s.options.vfs, sqlite3.OPEN_READONLY, nil)
 	if err != nil {
@@ -103,7 +104,7 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 	if err := db.Exec("begin"); err != nil {
 		return 0, explain(s.path, err)
 	}
-	if saves, err = db.value("select saves from ledger"); err != nil { // from here on it reads this state
+	if saves, err = db.value("select saves from ledger"); err != nil { // the first read fixes the state that is copied
 		return 0, explain(s.path, err)
 	}
 	return saves, s.copyTo(ctx, db, s.backupPath())
@@ -120,8 +121,7 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 			_ = removeDatabase(temporary)
 		}
 	}()
-	// Pages get their checksums from the first one on, if the file says so
-	// before it is copied to.
+	// Every page gets a checksum if the file has them enabled before the copying.
 	if err := create(temporary, s.options.vfs, enableChecksums); err != nil {
 		return explain(temporary, err)
 	}
@@ -138,14 +138,14 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 	if err = errors.Join(err, copying.Close()); err != nil {
 		return explain(path, err)
 	}
-	// A page of zeros has the checksum of one: the copy is checked in full.
+	// A page of zeros has a valid checksum, so the whole copy is checked.
 	if err := verify(temporary, s.options.vfs); err != nil {
 		return err
 	}
 	return putInPlace(temporary, path, s.options.rename)
 }
 
-// condemn ends the use of a damaged database. The next save goes on with the
+// condemn ends the use of a damaged database. The next save continues from the
 // backup.
 func (s *Store) condemn(reason error) {
 	s.detach()
@@ -158,8 +158,8 @@ func (s *Store) condemn(reason error) {
 	s.dropOldest()
 }
 
-// rescue writes a database anew whose files were removed or replaced, from those
-// that are still open.
+// rescue writes the database again after its files were removed or replaced, from
+// the files that are still open.
 func (s *Store) rescue() error {
 	if err := s.hold(); err != nil {
 		return err
@@ -171,8 +171,8 @@ func (s *Store) rescue() error {
 	return err
 }
 
-// restore opens the backup in the place of the database, or a new database
-// where there is none.
+// restore replaces the database by a copy of the backup, or by a new database if
+// there is no usable backup, and opens it.
 func (s *Store) restore(lost bool) error {
 	known := s.accounts
 	temporary := s.path + newSuffix
@@ -205,15 +205,15 @@ func (s *Store) restore(lost bool) error {
 	}
 	switch {
 	case len(known) > 0:
-		s.note(false, "there is no backup of the ledger: it continues with the totals of this process, and without the usage so far")
+		s.note(false, "there is no backup of the ledger: it continues with the totals in memory and without the usage so far")
 		return s.beginGap()
 	case lost:
-		s.note(true, "no good copy of the ledger is left in %s: the totals begin anew", s.directory)
+		s.note(true, "no usable copy of the ledger is left in %s: the totals start again at 0", s.directory)
 	}
 	return nil
 }
 
-// adopt puts a complete database in place and opens it.
+// adopt verifies a new database, puts it in place and opens it.
 func (s *Store) adopt(temporary string) error {
 	if err := verify(temporary, s.options.vfs); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (s *Store) adopt(temporary string) error {
 	return s.load()
 }
 
-// verify reads all of a database that nobody writes to.
+// verify checks all of a database that nobody writes to.
 func verify(path, vfs string) error {
 	return view(path, vfs, openImmutable, func(db *database) error {
 		_, err := db.accounts()
@@ -232,8 +232,8 @@ func verify(path, vfs string) error {
 	})
 }
 
-// beginGap records that the usage since the last save of the database is not
-// known. What the next reading adds for that time goes with it.
+// beginGap records that the usage since the last save in the database is not
+// known. The next save adds to it what was counted in that time.
 func (s *Store) beginGap() error {
 	err := transact(s.db.Conn, func() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
@@ -244,7 +244,7 @@ func (s *Store) beginGap() error {
 }
 
 func (s *Store) backupTime() string {
-	saved, _ := s.db.value("select saved from ledger") // a failure shows at once
+	saved, _ := s.db.value("select saved from ledger") // the next statement fails as well
 	return time.Unix(saved, 0).In(s.calendar.Zone).Format(time.RFC3339)
 }
 

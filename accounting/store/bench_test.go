@@ -40,9 +40,8 @@ func BenchmarkSave(b *testing.B) {
 	}
 }
 
-// BenchmarkFiveYears opens and queries a database as 1,000 ports leave it that
-// ran for five years: 90 days of hours with 8 active ones a day, all days, and
-// months.
+// BenchmarkFiveYears opens and queries the database of 1,000 ports after five
+// years: 90 days of hours, 8 of them active per day, and all days and months.
 func BenchmarkFiveYears(b *testing.B) {
 	const ports = 1000
 	directory := b.TempDir()
@@ -112,7 +111,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// fiveYears fills the tables of usage in SQL.
+// fiveYears fills the usage tables with SQL.
 func fiveYears(b *testing.B, s *Store) {
 	b.Helper()
 	fill := func(period int, count, step int64) string {
@@ -140,7 +139,7 @@ func fiveYears(b *testing.B, s *Store) {
 	}
 }
 
-// cpu returns what the process has used.
+// cpu returns the CPU time of the process.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage

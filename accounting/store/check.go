@@ -9,8 +9,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// booked compares what was booked by one period, the pruned part included, with
-// the totals.
+// booked finds the ports whose usage by one period, including what was pruned, is
+// not their total.
 const booked = `
 with booked as (
 	select port, protocol, sum(packets_in) as packets_in, sum(bytes_in) as bytes_in, sum(packets_out) as packets_out, sum(bytes_out) as bytes_out
@@ -29,9 +29,9 @@ where coalesce(total.packets_in, 0) <> coalesce(booked.packets_in, 0) or coalesc
 	or coalesce(total.packets_out, 0) <> coalesce(booked.packets_out, 0) or coalesce(total.bytes_out, 0) <> coalesce(booked.bytes_out, 0)
 order by 1, 2`
 
-// Check looks for what is wrong in the database of a directory: damaged pages,
-// and usage whose sum by hour, day or month is not what the totals gained. It
-// reads all of the database. It fails where it can't read it.
+// Check reads all of the database in a directory and returns what is wrong with
+// it: usage by hour, day or month that does not add up to the totals. It fails
+// with ErrDamaged if a page is damaged, and if it can't read the database.
 func Check(directory string) (problems []string, err error) {
 	path := filepath.Join(directory, databaseName)
 	err = view(path, "", openToRead, func(db *database) error {

@@ -16,17 +16,17 @@ import (
 // clients are the names of the ports and the tenures in force.
 type clients struct {
 	ports   map[uint16]tenure
-	wanted  accounting.Ports // that the sources give
-	stale   bool             // wanted was not compared with the database yet
-	version int64            // of the data, as other connections change it
+	wanted  accounting.Ports // as the sources name them
+	stale   bool             // wanted may differ from the database
+	version int64            // SQLite's data_version, which changes of other connections change
 	changed bool             // another process has changed a client
 }
 
-// tenure is a port and its client from a time on.
+// tenure is the time during which a client has a port.
 type tenure struct {
 	id     int64
 	name   string
-	source string // the last name that a source gave
+	source string // the last name from a source
 }
 
 func (c *clients) load(db *database) error {
@@ -101,7 +101,7 @@ func (c *clients) update(db *database, now time.Time) error {
 	return nil
 }
 
-// applied says that the transaction with the last update is durable.
+// applied records that the transaction of the last update is durable.
 func (c *clients) applied() { c.stale = false }
 
 // begin opens a tenure.
@@ -118,7 +118,8 @@ func (c *clients) begin(db *database, port uint16, name, source string, now time
 	return begun, nil
 }
 
-// tenure returns the tenure in force.
+// tenure returns the id of the port's current tenure, which it begins if there is
+// none.
 func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error) {
 	if known, found := c.ports[port]; found {
 		return known.id, nil
@@ -127,7 +128,7 @@ func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error
 	return begun.id, err
 }
 
-// names returns the ports with the names in force.
+// names returns the ports with their current names.
 func (c *clients) names(ports accounting.Ports) accounting.Ports {
 	named := slices.Clone(ports)
 	for i := range named {
@@ -139,36 +140,35 @@ func (c *clients) names(ports accounting.Ports) accounting.Ports {
 	return named
 }
 
-// SetPorts takes the ports and the names that the sources give and returns them
-// with the names in force. A port whose source gives it another name than
-// before is renamed, with all of its client's history. A name that [NewClient]
-// gave stays until then.
+// SetPorts records the ports with the names from the sources and returns them
+// with their current names. If a source changes the name of a port, its client is
+// renamed, with all of its history. Until then a name from [NewClient] is kept.
 func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.clients.wanted, s.clients.stale, s.clients.changed = slices.Clone(ports), true, false
 	if !s.closed {
-		// What can't be written now is written by the next save.
+		// If this fails, the next save writes the names.
 		if err := s.write(accounting.State{}); err != nil {
 			s.note(false, "the names of the ports can't be saved yet: %v", err)
 		}
-		s.tell()
+		s.logNotices()
 	}
 	return s.clients.names(ports)
 }
 
 // Renamed reports whether another process has changed a client since the last
-// call of SetPorts: the names in force are others now.
+// call of SetPorts, so that the current names are different ones.
 func (s *Store) Renamed() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.clients.changed
 }
 
-// NewClient hands a port to a client: its usage from now on is a history of its
-// own. The usage up to now stays with the client before. It works beside an
-// agent, which takes notice at its next save. It fails with an
-// *UnknownClientError for a port that was never counted.
+// NewClient gives a port to a new client, which begins a history of its own. The
+// usage so far stays with the client before. It can be called while an agent runs,
+// which notices it at its next save. It fails with an *UnknownClientError if the
+// port was never counted.
 func NewClient(directory string, port uint16, name string, now time.Time) error {
 	path := filepath.Join(directory, databaseName)
 	db, err := openToWrite(path, "")

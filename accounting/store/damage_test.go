@@ -12,7 +12,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// damages are what disks and people do to files.
+// damages are what disks and people can do to files.
 var damages = []struct {
 	name string
 	do   func(file []byte, random *rand.Rand) []byte
@@ -53,8 +53,8 @@ var damages = []struct {
 
 const damagePorts, damageSaves = 25, 6
 
-// undamaged returns the files of a ledger, and where killed says so those of
-// one that was not closed. The backup holds the third save.
+// undamaged returns the files of a ledger, which was not closed if killed is set.
+// The backup has the third save.
 func undamaged(t *testing.T, kill bool) map[string]string {
 	t.Helper()
 	directory := fast(t)
@@ -84,8 +84,8 @@ func undamaged(t *testing.T, kill bool) map[string]string {
 	return files
 }
 
-// TestDamages damages files in a thousand ways. Whatever is read is what was
-// saved once, and the ledger goes on from there.
+// TestDamages damages files in a thousand ways. Whatever can be read was saved
+// before, and the ledger continues from it.
 func TestDamages(t *testing.T) {
 	const workers, each = 4, 250
 	whole := [2]map[string]string{undamaged(t, false), undamaged(t, true)}
@@ -109,7 +109,7 @@ func TestDamages(t *testing.T) {
 	}
 }
 
-// damageSome damages the database, now and then the backup as well, or the log.
+// damageSome damages the database, the database and the backup, or the log.
 func damageSome(files map[string]string, log bool, random *rand.Rand) (done []string) {
 	names := []string{databaseName}
 	if random.IntN(4) == 0 {
@@ -146,27 +146,27 @@ func surviveDamage(t *testing.T, directory string) (outcome string) {
 		outcome = fmt.Sprintf("the log ends at save %d", got)
 	}
 	wantState(t, state, stateAt(got, min(int(got), 1)*damagePorts))
-	// The counters are read and saved, again and again.
+	// The next readings are saved.
 	for n := uint64(damageSaves + 1); n < damageSaves+3; n++ {
 		if err := s.Save(stateAt(n, damagePorts)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	closeStore(t, s)
-	wantSound(t, directory) // after the backup has read all of it
+	wantSound(t, directory) // the backup of Close has read all of it
 	_, state, notices = open2(t, directory)
 	wantState(t, state, stateAt(damageSaves+2, damagePorts))
 	if len(notices) > 0 {
-		t.Errorf("notices after the repair %v", notices)
+		t.Errorf("after the repair: got notices %v", notices)
 	}
 	in, out := sums(usage(t, directory, accounting.ByMonth))
 	if want := stateAt(damageSaves+2, damagePorts); in != want.In || out != want.Out {
-		t.Errorf("usage is %v and %v, want %v and %v", in, out, want.In, want.Out)
+		t.Errorf("got usage %v and %v, want %v and %v", in, out, want.In, want.Out)
 	}
 	return outcome
 }
 
-// open2 opens a store and lets it go at once.
+// open2 opens a store and abandons it at once.
 func open2(t *testing.T, directory string) (*Store, accounting.State, []Notice) {
 	t.Helper()
 	s, state, notices := open(t, directory)
@@ -174,7 +174,8 @@ func open2(t *testing.T, directory string) (*Store, accounting.State, []Notice) 
 	return s, state, notices
 }
 
-// expectTruth reads what can be read. It is an error or what was saved.
+// expectTruth reads the ledger and the usage. Each returns an error or what was
+// saved.
 func expectTruth(t *testing.T, directory string) {
 	t.Helper()
 	state, _, err := Read(directory)
@@ -182,7 +183,7 @@ func expectTruth(t *testing.T, directory string) {
 		got := state.In.Packets / (2 * damagePorts)
 		wantState(t, state, stateAt(got, min(int(got), 1)*damagePorts))
 	} else if !errors.Is(err, ErrDamaged) && !errors.As(err, new(*NewerError)) {
-		t.Errorf("reading: %v", err)
+		t.Errorf("Read: got %v", err)
 	}
 	for _, by := range []accounting.Period{accounting.ByHour, accounting.ByTotal} {
 		report, err := Usage(directory, accounting.UsageQuery{By: by})
@@ -192,7 +193,7 @@ func expectTruth(t *testing.T, directory string) {
 		in, out := sums(report)
 		got := in.Packets / (2 * damagePorts)
 		if want := stateAt(got, damagePorts); got > 0 && (in != want.In || out != want.Out) {
-			t.Errorf("by %s: %v and %v were never saved", by, in, out)
+			t.Errorf("by %s: got %v and %v, which were never saved", by, in, out)
 		}
 	}
 }

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// patience is how long a write waits for another process's. Those are
-	// short: a new client.
+	// patience is how long a write waits for that of another process, which is
+	// short: it begins a new client.
 	patience = 5 * time.Second
-	// walLimit is the size to which the write-ahead log is cut down when it is
-	// begun anew.
+	// walLimit is the size to which the write-ahead log is truncated when it
+	// starts again.
 	walLimit = 4 << 20
 	// checkpointAfter is how many pages the write-ahead log may hold.
 	checkpointAfter = 1000
@@ -37,7 +37,8 @@ type database struct {
 // siblings are the files that a database consists of.
 func siblings(path string) []string { return []string{path, path + "-wal", path + "-shm"} }
 
-// uri names a file as SQLite does. settings are parameters, such as mode=ro.
+// uri returns the name of a file for SQLite. settings are its parameters, such as
+// mode=ro.
 func uri(path string, settings url.Values) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -46,14 +47,14 @@ func uri(path string, settings url.Values) string {
 	return (&url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}).String()
 }
 
-// connect opens a database that is there. vfs is the name of a VFS; empty: the
-// default one.
+// connect opens an existing database. vfs is the name of a VFS; empty stands for
+// the default one.
 func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*database, error) {
 	if settings == nil {
 		settings = url.Values{}
 	}
 	settings.Set("vfs", cmp.Or(vfs, vfsName))
-	// SQLite would name neither a link nor a directory.
+	// SQLite's own errors do not say that a file is a link or a directory.
 	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -76,11 +77,11 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 	return db, nil
 }
 
-// openToWrite opens the database of a holder of the directory, or of a process
-// that changes a client.
+// openToWrite opens the database for the holder of the directory, or for a
+// process that changes a client.
 func openToWrite(path, vfs string) (*database, error) {
-	// The log stays when the database is closed: a reader who may not create
-	// files finds it. SQLite would create it with the process's own group.
+	// The log and its index are kept when the database is closed, for readers who
+	// may not create files. SQLite would create them with the process's own group.
 	for _, name := range siblings(path)[1:] {
 		file, err := createFile(name)
 		if err == nil {
@@ -128,7 +129,7 @@ func (db *database) prepareToWrite() error {
 	return nil
 }
 
-// identify reports a file that is not a database of ours, or a later version's.
+// identify fails if the file is not a database of ours, or a later version's.
 func (db *database) identify() error {
 	id, err := db.value("pragma application_id")
 	if err != nil {
@@ -139,21 +140,20 @@ func (db *database) identify() error {
 		return err
 	}
 	if id != applicationID || version < 1 {
-		return damaged("it is no database of ssmonitor")
+		return damaged("it is not a database of ssmonitor")
 	}
 	if int(version) > len(migrations) {
 		return &NewerError{Path: db.path, Version: int(version), Supported: len(migrations)}
 	}
-	// The header says whether pages have checksums: without this a damaged
-	// header would do away with all of them.
+	// The header records whether pages have checksums: without this check a
+	// damaged header would disable all of them.
 	if verified, err := db.value("pragma checksum_verification"); err != nil || verified != 1 {
 		return errors.Join(err, damaged("its pages have no checksums"))
 	}
 	return nil
 }
 
-// create makes a new file under a name that nobody opens yet and lets fill make
-// a database of it.
+// create creates a file under a name that nobody else opens, and fills it.
 func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 	file, err := createFile(path)
 	if err != nil {
@@ -176,7 +176,7 @@ func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 
 func enableChecksums(conn *sqlite3.Conn) error { return conn.EnableChecksums("main") }
 
-// initialize makes an empty database one of ours.
+// initialize creates our schema in an empty database.
 func initialize(conn *sqlite3.Conn) error {
 	if err := enableChecksums(conn); err != nil {
 		return err
@@ -187,8 +187,8 @@ func initialize(conn *sqlite3.Conn) error {
 	return conn.Exec("pragma journal_mode = wal")
 }
 
-// moved reports whether another file, or none, is where the database was
-// opened.
+// moved reports whether a file of the database was removed or replaced since it
+// was opened.
 func (db *database) moved() bool {
 	for i, name := range siblings(db.path) {
 		there, err := os.Lstat(name)
@@ -199,7 +199,7 @@ func (db *database) moved() bool {
 	return false
 }
 
-// statement returns a prepared statement, which it keeps.
+// statement returns a prepared statement and caches it.
 func (db *database) statement(text string) (*sqlite3.Stmt, error) {
 	if statement := db.statements[text]; statement != nil {
 		return statement, nil
@@ -212,8 +212,8 @@ func (db *database) statement(text string) (*sqlite3.Stmt, error) {
 	return statement, nil
 }
 
-// run executes a statement with numbers or texts for its parameters, and hands
-// each row to visit, if that is not nil.
+// run executes a statement with numbers, texts or blobs for its parameters, and
+// passes each row to visit unless that is nil.
 func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parameters ...any) error {
 	statement, err := db.statement(text)
 	if err != nil {
@@ -244,7 +244,7 @@ func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parame
 	return statement.Err()
 }
 
-// value returns the first number that a query finds, 0 where there is no row.
+// value returns the number that a query finds, or 0 if there is no row.
 func (db *database) value(text string, parameters ...any) (value int64, err error) {
 	err = db.run(text, func(row *sqlite3.Stmt) error {
 		value = row.ColumnInt64(0)
@@ -284,8 +284,8 @@ func (db *database) accounts() (map[accounting.Key]accounting.Account, error) {
 	return accounts, err
 }
 
-// stateOf makes a state of accounts. As accounts are never removed, the totals
-// of all ports together are their sums.
+// stateOf returns the state with the accounts. Since accounts are never removed,
+// their sums are the totals of all ports together.
 func stateOf(accounts map[accounting.Key]accounting.Account) accounting.State {
 	state := accounting.State{Accounts: make([]accounting.Account, 0, len(accounts))}
 	for _, account := range accounts {

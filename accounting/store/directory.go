@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Names in the state directory, all of them.
+// All names in the state directory are made of these.
 const (
 	lockName     = "lock"
 	databaseName = "ssmonitor.db"
@@ -24,23 +24,23 @@ const (
 const (
 	fileMode      = 0o640
 	directoryMode = 0o750
-	// maxSetAside is how many damaged files are kept: a failing disk must not
-	// fill itself up with them.
+	// maxSetAside is how many damaged databases are kept: they must not fill up a
+	// failing disk.
 	maxSetAside = 8
 )
 
-// makeDirectory makes the directory where it is missing.
+// makeDirectory creates the directory if it does not exist.
 func makeDirectory(path string) error {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.MkdirAll(path, directoryMode); err != nil {
-		return fmt.Errorf("making the state directory: %w", err)
+		return fmt.Errorf("creating the state directory: %w", err)
 	}
 	return syncDirectory(filepath.Dir(path))
 }
 
-// syncDirectory makes names that came or went durable.
+// syncDirectory makes changes of names in the directory durable.
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
 	if err != nil {
@@ -53,8 +53,8 @@ func syncDirectory(path string) error {
 	return nil
 }
 
-// openRegular opens a file that is there, follows no link and waits for no
-// pipe: root opens the directory of a user with fewer rights.
+// openRegular opens an existing file. It follows no link and does not wait for a
+// pipe, because root may open the directory of a user with fewer rights.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -71,8 +71,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	return file, nil
 }
 
-// createFile makes a new file that belongs to whom the directory belongs to,
-// so that the agent can go on with what root wrote.
+// createFile creates a file with the owner and the group of the directory, so
+// that the agent can use what root wrote.
 func createFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
@@ -87,7 +87,7 @@ func createFile(path string) (*os.File, error) {
 }
 
 func adopt(file *os.File) error {
-	// The process's umask may have taken bits away.
+	// The process's umask may have cleared bits.
 	if err := file.Chmod(fileMode); err != nil {
 		return err
 	}
@@ -103,16 +103,16 @@ func adopt(file *os.File) error {
 	if os.Geteuid() == 0 {
 		user = int(owner.Uid)
 	}
-	// A user outside the directory's group can't give files to it: they are
-	// private then.
+	// A user outside the directory's group can't give files to that group. They
+	// stay private.
 	if err := file.Chown(user, int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	return nil
 }
 
-// setAside renames a damaged database and its log to a name that is free and
-// returns that.
+// setAside renames a damaged database and its log to an unused name and returns
+// the name.
 func setAside(path string, now time.Time) (string, error) {
 	aside := path + damagedInfix + now.UTC().Format("20060102T150405Z")
 	for free, n := aside, 2; ; n++ {
@@ -124,7 +124,7 @@ func setAside(path string, now time.Time) (string, error) {
 		}
 		free = fmt.Sprintf("%s-%d", aside, n)
 	}
-	// The database first: without it nobody takes the log for another one's.
+	// The database first, so that its log is never taken for that of another one.
 	from, to := siblings(path), siblings(aside)
 	for i := range from {
 		if err := os.Rename(from[i], to[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,8 +134,8 @@ func setAside(path string, now time.Time) (string, error) {
 	return aside, syncDirectory(filepath.Dir(path))
 }
 
-// dropOldest removes the oldest of the databases that were set aside, down to
-// maxSetAside, and returns what it removed.
+// dropOldest removes the oldest damaged databases until maxSetAside are left, and
+// returns the names of those that it removed.
 func dropOldest(directory string) ([]string, error) {
 	aside, err := ownFiles(directory, func(name string) bool {
 		return strings.Contains(name, damagedInfix) && !strings.HasSuffix(name, "-wal") && !strings.HasSuffix(name, "-shm")
@@ -158,8 +158,7 @@ func timeOf(name string) string {
 	return after
 }
 
-// removeDatabase removes a database, its log and the log's index, where they
-// are.
+// removeDatabase removes a database, its log and the log's index if they exist.
 func removeDatabase(path string) error {
 	for _, name := range siblings(path) {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -169,8 +168,8 @@ func removeDatabase(path string) error {
 	return nil
 }
 
-// putInPlace makes a new database durable and renames it to its place. A log
-// that belonged to another database there would be applied to the new one.
+// putInPlace makes a new database durable and renames it to place. It removes the
+// log of any database that was there, which would be applied to the new one.
 func putInPlace(path, place string, rename func(from, to string) error) error {
 	file, err := openRegular(path, os.O_RDWR)
 	if err != nil {
@@ -194,8 +193,8 @@ func putInPlace(path, place string, rename func(from, to string) error) error {
 	return syncDirectory(filepath.Dir(place))
 }
 
-// ownFiles returns the names of the files that this package creates, those set
-// aside included, that pass the filter.
+// ownFiles returns the names of the files that this package created, including
+// damaged ones, that pass the filter.
 func ownFiles(directory string, keep func(name string) bool) ([]string, error) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {
@@ -225,7 +224,7 @@ func isOwn(name string) bool {
 	return false
 }
 
-// removeUnfinished removes what a process left that was ended while it wrote a
+// removeUnfinished removes what was left by a process that ended while it wrote a
 // new database.
 func removeUnfinished(directory string) error {
 	names, err := ownFiles(directory, func(name string) bool { return strings.Contains(name, newSuffix) })
@@ -235,10 +234,9 @@ func removeUnfinished(directory string) error {
 	return err
 }
 
-// Purge removes the ledger: exactly the files that this package made, those
-// that were set aside included. The directory stays. It fails with a
-// *LockedError while a process holds the directory; a directory that is not
-// there is no error.
+// Purge removes the ledger: exactly the files that this package created,
+// including damaged ones. It keeps the directory. It fails with a *LockedError
+// while another process holds the directory. A missing directory is not an error.
 func Purge(directory string) error {
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -252,7 +250,7 @@ func Purge(directory string) error {
 	if err != nil {
 		return fmt.Errorf("purging the ledger: %w", err)
 	}
-	// The lock goes last, so that nobody begins a new ledger meanwhile.
+	// The lock is removed last, so that nobody begins a new ledger meanwhile.
 	for _, name := range append(names, lockName) {
 		if err := os.Remove(filepath.Join(directory, name)); err != nil {
 			return fmt.Errorf("purging the ledger: %w", err)

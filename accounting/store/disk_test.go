@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// smallDisk mounts a file system of its own for the test.
+// smallDisk mounts a small file system for the test.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
@@ -25,7 +25,7 @@ func smallDisk(t *testing.T) string {
 	return directory
 }
 
-// fill takes all space that is left and returns how to give it back.
+// fill takes all free space and returns a function that frees it.
 func fill(t *testing.T, directory string) (free func()) {
 	t.Helper()
 	path := filepath.Join(directory, "ballast")
@@ -47,7 +47,7 @@ func fill(t *testing.T, directory string) (free func()) {
 	}
 }
 
-// TestDiskFull saves more and more ports, so that a save needs more space.
+// TestDiskFull saves more and more ports, so that each save needs more space.
 func TestDiskFull(t *testing.T) {
 	for saves := range uint64(4) {
 		t.Run(fmt.Sprintf("after %d saves", saves), func(t *testing.T) {
@@ -64,10 +64,10 @@ func TestDiskFull(t *testing.T) {
 			for ; n <= saves+5; n++ {
 				err := s.Save(stateAt(n, int(20*n)))
 				if err == nil {
-					continue // there is some space in the log
+					continue // the log still has room
 				}
 				if !errors.Is(err, syscall.ENOSPC) {
-					t.Fatalf("save %d on a full disk: %v", n, err)
+					t.Fatalf("save %d on a full disk: got %v", n, err)
 				}
 				failed++
 				state, _, err := Read(directory)
@@ -75,7 +75,7 @@ func TestDiskFull(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := state.In.Packets; got >= stateAt(n, int(20*n)).In.Packets {
-					t.Errorf("save %d is there", n)
+					t.Errorf("got save %d after it failed", n)
 				}
 			}
 			if failed == 0 {
@@ -101,11 +101,11 @@ func TestDiskFullAtTheStart(t *testing.T) {
 	free := fill(t, disk)
 	s, _, notices := open(t, directory)
 	if len(notices) != 1 || !strings.Contains(notices[0].Text, "can't be saved yet") {
-		t.Errorf("notices %v", notices)
+		t.Errorf("got notices %v", notices)
 	}
 	for range 3 {
 		if err := s.Save(stateAt(1, 2)); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("on a full disk: %v", err)
+			t.Errorf("Save on a full disk: got %v", err)
 		}
 	}
 	free()
@@ -114,7 +114,7 @@ func TestDiskFullAtTheStart(t *testing.T) {
 	_, state, notices := open(t, directory)
 	wantState(t, state, stateAt(2, 2))
 	if len(notices) > 0 {
-		t.Errorf("notices %v", notices)
+		t.Errorf("got notices %v", notices)
 	}
 	wantSound(t, directory)
 }
@@ -141,7 +141,7 @@ func TestReadOnlyDisk(t *testing.T) {
 			s, state, notices := open(t, directory)
 			wantState(t, state, stateAt(n, int(3*min(n, 1))))
 			if len(notices) != 1 || !strings.Contains(notices[0].Text, "read-only file system") {
-				t.Errorf("notices %v", notices)
+				t.Errorf("got notices %v", notices)
 			}
 			for range 3 {
 				if err := s.Save(stateAt(3, 3)); !errors.Is(err, syscall.EROFS) {
@@ -151,7 +151,7 @@ func TestReadOnlyDisk(t *testing.T) {
 			remount(0)
 			save(t, s, stateAt(3, 3), stateAt(4, 3))
 			if _, _, _, err := Open(directory, Options{}); !errors.As(err, new(*LockedError)) {
-				t.Errorf("the store holds no lock: %v", err)
+				t.Errorf("second Open: got %v, want a LockedError", err)
 			}
 			closeStore(t, s)
 			state, _, err := Read(directory)
@@ -164,8 +164,8 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
-// TestALedgerThatAppearsLater is a state directory that is mounted after the
-// agent started: nothing in it may be written over.
+// TestALedgerThatAppearsLater mounts a state directory after the agent has
+// started: nothing in it may be overwritten.
 func TestALedgerThatAppearsLater(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
@@ -177,13 +177,13 @@ func TestALedgerThatAppearsLater(t *testing.T) {
 	}
 	s, _, notices := open(t, link)
 	if len(notices) != 1 {
-		t.Fatalf("notices %v", notices)
+		t.Fatalf("got notices %v", notices)
 	}
 	if err := errors.Join(os.Remove(link), os.Symlink(directory, link)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "start again") {
-		t.Errorf("got %v", err)
+	if err := s.Save(stateAt(9, 1)); err == nil || !strings.Contains(err.Error(), "restart ssmonitor") {
+		t.Errorf("Save: got %v, want an error that says to restart", err)
 	}
 	closeStore(t, s)
 	again, state, _ := open(t, directory)

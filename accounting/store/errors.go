@@ -8,13 +8,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// ErrDamaged says that what a file holds is not what was saved to it.
+// ErrDamaged says that the contents of a file are not what was saved to it.
 var ErrDamaged = errors.New("damaged")
 
 // LockedError says that another process holds the state directory.
 type LockedError struct {
 	Directory string
-	PID       int    // 0 where the holder has not said yet
+	PID       int    // 0 if the holder has not written it yet
 	Holder    string // what the process does, such as "run"
 }
 
@@ -27,8 +27,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("the ledger in %s is held by %s: stop it first, or give another state directory", e.Directory, holder)
 }
 
-// NewerError says that the database was written by a later version of the
-// program. It has not been touched.
+// NewerError says that a later version of the program wrote the database, which
+// is left unchanged.
 type NewerError struct {
 	Path      string
 	Version   int // of the database's schema
@@ -37,14 +37,14 @@ type NewerError struct {
 
 // Error names both versions and what to do.
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("%s has schema version %d, this ssmonitor knows versions up to %d: install a newer ssmonitor, or move the file away to begin anew",
+	return fmt.Sprintf("%s has schema version %d, this ssmonitor knows versions up to %d: install a newer ssmonitor, or move the file away to start again at 0",
 		e.Path, e.Version, e.Supported)
 }
 
-// UnknownClientError says that a query or a change names a client or a port
-// that was never counted.
+// UnknownClientError is a query or a change for a client or a port that was never
+// counted.
 type UnknownClientError struct {
-	Client string // empty: it is a port
+	Client string // empty if it is a port
 	Port   uint16
 }
 
@@ -60,8 +60,8 @@ func damaged(format string, arguments ...any) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(format, arguments...))
 }
 
-// explain gives an error of SQLite its meaning: ErrDamaged, or the system's
-// error where SQLite has only its own code for it.
+// explain adds the path to an error of SQLite, and its meaning: ErrDamaged, or the
+// system's error if SQLite has only a code of its own for it.
 func explain(path string, err error) error {
 	switch {
 	case err == nil:

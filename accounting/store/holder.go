@@ -13,10 +13,10 @@ import (
 // locksPath lists the locks that processes hold: proc_locks(5).
 const locksPath = "/proc/locks"
 
-// Holder returns who holds the directory: its *LockedError, or nil where nobody
-// does. It looks without taking the lock, so that it never keeps an agent from
-// starting. A process of another PID namespace is not seen. It fails with
-// fs.ErrPermission where the directory may not be read.
+// Holder returns the process that holds the directory, as a *LockedError, or nil
+// if there is none. It does not take the lock, so that it never keeps an agent
+// from starting. It does not see processes of another PID namespace. It fails with
+// fs.ErrPermission if the directory may not be read.
 func Holder(directory string) (*LockedError, error) {
 	file, err := openRegular(filepath.Join(directory, lockName), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,8 +30,8 @@ func Holder(directory string) (*LockedError, error) {
 	if !errors.As(heldBy(file, directory), &named) || named.PID == 0 {
 		return nil, nil
 	}
-	// A process that was killed is named still. The number that it had is told
-	// from another process's by the lock alone.
+	// The file still names a process that was killed, and another process may
+	// have its number by now. Only the lock distinguishes them.
 	locks, err := os.ReadFile(locksPath)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the holder of the ledger's lock: %w", err)
@@ -43,7 +43,7 @@ func Holder(directory string) (*LockedError, error) {
 }
 
 // holdsFlock looks for a line such as "2: FLOCK ADVISORY WRITE 1234 08:01:99 0 EOF".
-// The file's number in it is of no use: some file systems show another one.
+// The inode number in it is useless: some file systems show a different one.
 func holdsFlock(locks []byte, pid int) bool {
 	number := []byte(strconv.Itoa(pid))
 	for line := range bytes.Lines(locks) {

@@ -14,26 +14,26 @@ func TestHolder(t *testing.T) {
 	wantNobody := func(when string) {
 		t.Helper()
 		if holder, err := Holder(directory); holder != nil || err != nil {
-			t.Errorf("%s: held by %v, %v", when, holder, err)
+			t.Errorf("%s: got holder %v, %v", when, holder, err)
 		}
 	}
 	wantNobody("nothing was ever saved")
 	s, _, _ := open(t, directory)
 	holder, err := Holder(directory)
 	if err != nil || holder == nil || holder.PID != os.Getpid() || holder.Directory != directory {
-		t.Errorf("held by %v, %v", holder, err)
+		t.Errorf("got holder %v, %v", holder, err)
 	}
 	closeStore(t, s)
 	wantNobody("closed")
 
-	// A process that was killed leaves its number behind, which another one
-	// gets some day.
+	// A killed process leaves its number behind, which another process may have by
+	// now.
 	for _, text := range []string{fmt.Sprintf("%d ssmonitor run\n", os.Getppid()), "no number"} {
 		writeAll(t, filepath.Join(directory, lockName), []byte(text))
 		wantNobody(text)
 	}
 	if _, err := Holder(filepath.Join(directory, lockName)); err == nil || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file for the directory: %v", err)
+		t.Errorf("Holder of a file: got %v", err)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestHoldsFlock(t *testing.T) {
 		"short\n")
 	for pid, want := range map[int]bool{11: false, 12: false, 13: true, 14: false, 1: false, 3: false} {
 		if holdsFlock(locks, pid) != want {
-			t.Errorf("process %d: %t", pid, !want)
+			t.Errorf("process %d: got %t, want %t", pid, !want, want)
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"ssmonitor/accounting"
 )
 
-// noon is when most tests happen.
+// noon is the time of most tests.
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// at returns options with a clock that stands still.
+// at returns options with a stopped clock.
 func at(now time.Time) Options {
 	return Options{Holder: "run", Zone: time.UTC, Now: func() time.Time { return now }}
 }
@@ -35,7 +35,7 @@ func openWith(t testing.TB, directory string, options Options) (*Store, accounti
 	return s, state, notices
 }
 
-// abandon lets go of everything without a backup.
+// abandon releases everything without a backup.
 func abandon(s *Store) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -44,7 +44,7 @@ func abandon(s *Store) {
 	s.release()
 }
 
-// awaitBackup waits for a backup that is being made.
+// awaitBackup waits for the running backup.
 func awaitBackup(s *Store) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -69,7 +69,7 @@ func closeStore(t testing.TB, s *Store) {
 	}
 }
 
-// killed returns a directory with what a process would leave that is killed
+// killed returns a directory with what the process would leave if it were killed
 // now.
 func killed(t testing.TB, s *Store) string {
 	t.Helper()
@@ -137,8 +137,8 @@ func writeAll(t testing.TB, path string, content []byte) {
 	}
 }
 
-// stateAt is the state of the n-th save: four counters of each port, which gain
-// something in every save.
+// stateAt returns the state of the n-th save: four counters for each port, all of
+// which gain something in every save.
 func stateAt(n uint64, ports int) accounting.State {
 	accounts := make(map[accounting.Key]accounting.Account, 4*ports)
 	for port := range ports {
@@ -161,16 +161,16 @@ func wantState(t testing.TB, got, want accounting.State) {
 		return slices.SortedFunc(slices.Values(state.Accounts), func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
 	}
 	if got.In != want.In || got.Out != want.Out || !slices.Equal(sort(got), sort(want)) {
-		t.Errorf("the state is %+v, want %+v", got, want)
+		t.Errorf("got state %+v, want %+v", got, want)
 	}
 }
 
-// wantSound expects that the sums of usage are what the totals gained.
+// wantSound expects that the usage adds up to what the totals gained.
 func wantSound(t testing.TB, directory string) {
 	t.Helper()
 	problems, err := Check(directory)
 	if err != nil || len(problems) > 0 {
-		t.Errorf("the check finds %q, %v", problems, err)
+		t.Errorf("Check: got %q, %v, want no problems", problems, err)
 	}
 }
 
@@ -191,7 +191,7 @@ func sums(usage *accounting.Usage) (in, out accounting.Count) {
 	return in, out
 }
 
-// needRoot skips, or fails where all tests are to run.
+// needRoot skips the test, or fails it if all tests have to run.
 func needRoot(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// lock is the right to change what the directory holds. The kernel takes it
-// away from a process that ends, however it ends.
+// lock is the right to change the contents of the directory. The kernel releases
+// it when the process ends, however it ends.
 type lock struct{ file *os.File }
 
-// acquire takes the lock or fails at once with a *LockedError. The file says
-// who holds it, as "PID ssmonitor HOLDER".
+// acquire takes the lock or fails at once with a *LockedError. The file names the
+// holder, as "PID ssmonitor HOLDER".
 func acquire(directory, holder string) (*lock, error) {
 	path := filepath.Join(directory, lockName)
 	for {
@@ -36,7 +36,7 @@ func acquire(directory, holder string) (*lock, error) {
 			_ = file.Close()
 			continue
 		}
-		// The name is a courtesy, which a full disk may refuse.
+		// The name only serves error messages. A full disk may refuse it.
 		_ = file.Truncate(0)
 		_, _ = file.WriteAt(fmt.Appendf(nil, "%d ssmonitor %s\n", os.Getpid(), holder), 0)
 		return &lock{file}, nil

@@ -11,7 +11,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// model is what a ledger should hold after all that happened to it.
+// model is what the ledger should contain.
 type model struct {
 	t      *testing.T
 	random *rand.Rand
@@ -20,13 +20,13 @@ type model struct {
 	store     *Store
 	ledger    *accounting.Ledger
 	now       time.Time
-	latest    time.Time // that the clock ever showed
+	latest    time.Time // that the clock has shown so far
 	zone      *time.Location
 	monthDay  int
 
 	counters map[accounting.Key]accounting.Count // in the kernel
-	read     map[accounting.Key]accounting.Count // that the ledger has posted
-	pending  []accounting.Gain                   // that are not saved
+	read     map[accounting.Key]accounting.Count // by the ledger
+	pending  []accounting.Gain                   // not saved yet
 	owners   map[uint16]int                      // the tenure in force, an index of names
 	names    []string
 	sources  map[uint16]string
@@ -68,7 +68,7 @@ func (m *model) start() {
 	}
 	for _, account := range state.Accounts {
 		if account.Total != m.saved[account.Key] {
-			m.t.Fatalf("%s starts from %v, want %v", account.Key, account.Total, m.saved[account.Key])
+			m.t.Fatalf("%s: got %v, want %v", account.Key, account.Total, m.saved[account.Key])
 		}
 	}
 	m.store, m.ledger = s, accounting.NewLedger(state)
@@ -76,7 +76,7 @@ func (m *model) start() {
 	m.rename()
 }
 
-// rename lets the sources give what names they please.
+// rename changes names in the sources at random.
 func (m *model) rename() {
 	var ports accounting.Ports
 	for port := uint16(1); port <= modelPorts; port++ {
@@ -92,9 +92,9 @@ func (m *model) rename() {
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
 	for _, port := range m.store.SetPorts(ports) {
-		// A source that names a port as before keeps the name of NewClient.
+		// If the source has not changed its name, that of NewClient is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
-			m.t.Fatalf("port %d is named %q, want %q", port.Number, port.Name, want)
+			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (m *model) reading() {
 	m.ledger.Add(&sample)
 }
 
-// save saves. An uncertain save is written, but the agent does not know.
+// save saves. An uncertain save is written, but returns an error.
 func (m *model) save(uncertain bool) {
 	known, saves := maps.Clone(m.store.accounts), m.store.saves
 	if err := m.store.Save(m.ledger.Changes()); err != nil {
@@ -197,7 +197,7 @@ func (m *model) step() {
 		m.traffic()
 		m.reading()
 		switch m.random.IntN(4) {
-		case 0: // not saved yet, or not saved for a fault
+		case 0: // not saved yet, or the save failed
 		case 1:
 			m.save(true)
 		default:
@@ -206,7 +206,7 @@ func (m *model) step() {
 	}
 }
 
-// compare expects the truth, to the byte.
+// compare expects exact usage, to the byte.
 func (m *model) compare() {
 	wantSound(m.t, m.directory)
 	for _, period := range periods {
@@ -222,7 +222,7 @@ func (m *model) compare() {
 	}
 	for _, by := range []accounting.Period{accounting.ByMonth, accounting.ByTotal} {
 		if gotIn, gotOut := sums(usage(m.t, m.directory, by)); gotIn != in || gotOut != out {
-			m.t.Errorf("by %s: %v in, %v out, want %v and %v", by, gotIn, gotOut, in, out)
+			m.t.Errorf("by %s: got %v in, %v out, want %v and %v", by, gotIn, gotOut, in, out)
 		}
 	}
 }
@@ -260,10 +260,10 @@ func (m *model) comparePeriod(period accounting.Period) {
 	for _, row := range report.Rows {
 		l := line{row.Start.Unix(), row.Client, row.Port, row.Protocol}
 		if got := [2]accounting.Count{row.In, row.Out}; got != want[l] {
-			m.t.Errorf("by %s: %v of %v, want %v", period, got, l, want[l])
+			m.t.Errorf("by %s: got %v of %v, want %v", period, got, l, want[l])
 		}
 		if !row.End.After(row.Start) {
-			m.t.Errorf("by %s: %v ends at %v", period, l, row.End)
+			m.t.Errorf("by %s: got the end of %v at %v", period, l, row.End)
 		}
 		delete(want, l)
 	}
@@ -285,8 +285,8 @@ func compareStrings(a, b string) int {
 	return 0
 }
 
-// TestUsageIsTheTruth lets years pass with all that happens in them.
-func TestUsageIsTheTruth(t *testing.T) {
+// TestUsageIsExact plays years of random events.
+func TestUsageIsExact(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()

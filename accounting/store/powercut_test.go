@@ -16,8 +16,8 @@ import (
 
 const sectorSize = 512
 
-// recorder is a file system that writes down what reaches it, so that a test
-// can show what a disk holds that lost its power at any moment.
+// recorder is a file system that records all operations, so that a test can
+// construct what is on the disk after a power cut at any moment.
 type recorder struct {
 	fileSystem
 	mutex sync.Mutex
@@ -37,7 +37,7 @@ func (r *recorder) add(op operation) {
 	r.log = append(r.log, op)
 }
 
-// take returns what was recorded since the last call.
+// take returns the operations since the last call.
 func (r *recorder) take() []operation {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -84,7 +84,7 @@ func (f *recordedFile) Sync(flags vfs.SyncFlag) error {
 	return f.plainFile.Sync(flags)
 }
 
-// recording returns options whose store is recorded.
+// recording returns options of a store that is recorded.
 func recording(t *testing.T) (*recorder, Options) {
 	t.Helper()
 	r := new(recorder)
@@ -96,9 +96,9 @@ func recording(t *testing.T) (*recorder, Options) {
 	return r, options
 }
 
-// cut returns the files after the operations of log, of which those before the
-// last sync of their file are on the disk, and of the others any part: each of
-// their sectors or not, in no order.
+// cut returns the files after a power cut. Operations of log before the last sync
+// of their file are on the disk. Of the others any part is: each of their sectors
+// may or may not have been written, in any order.
 func cut(before map[string]string, log []operation, random *rand.Rand) map[string]string {
 	files := make(map[string][]byte)
 	for name, content := range before {
@@ -110,7 +110,7 @@ func cut(before map[string]string, log []operation, random *rand.Rand) map[strin
 			synced[op.path] = i
 		}
 	}
-	chance := random.IntN(5) // of a write to reach the disk: from never to always
+	chance := random.IntN(5) // that a write reaches the disk, from never to always
 	for i, op := range log {
 		name := filepath.Base(op.path)
 		durable := i < synced[op.path]
@@ -143,8 +143,8 @@ func put(file, data []byte, offset int64) []byte {
 	return file
 }
 
-// TestPowerCutDuringASave cuts the power at every operation of saves and of the
-// checkpoint after them. The ledger opens to that save or the one before it.
+// TestPowerCutDuringASave cuts the power at every operation of a save and of the
+// checkpoint after it. The ledger then has that save or the one before it.
 func TestPowerCutDuringASave(t *testing.T) {
 	r, options := recording(t)
 	directory := fast(t)
@@ -163,7 +163,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 		r.take()
 		save(t, s, stateAt(n, ports))
 		durable := len(r.log)
-		if n%5 == 0 { // and the log begins anew
+		if n%5 == 0 { // the log starts again after this
 			if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 				restore(t, target, cut(before, log[:moment], random))
 				got := expectOpens(t, target, ports, n-1, n)
 				if moment >= durable && got != n {
-					t.Fatalf("save %d was durable, the ledger opens to %d", n, got)
+					t.Fatalf("got save %[2]d, but save %[1]d was durable", n, got)
 				}
 				if opened[got]++; t.Failed() {
 					t.Fatalf("at operation %d of %d of save %d", moment, len(log), n)
@@ -185,17 +185,17 @@ func TestPowerCutDuringASave(t *testing.T) {
 	t.Logf("opened to (save: times) %v", opened)
 }
 
-// expectOpens opens what a cut left, goes on with it, and returns the save that
-// it opened to.
+// expectOpens opens the ledger after a power cut, saves again, and returns the
+// save that it had.
 func expectOpens(t *testing.T, directory string, ports int, saves ...uint64) uint64 {
 	t.Helper()
 	s, state, notices := open(t, directory)
 	if len(notices) > 0 {
-		t.Errorf("notices %v", notices)
+		t.Errorf("got notices %v", notices)
 	}
 	got := state.In.Packets / (2 * uint64(ports))
 	if !slices.Contains(saves, got) {
-		t.Errorf("opened to %d, want one of %v", got, saves)
+		t.Errorf("got save %d, want one of %v", got, saves)
 	}
 	wantState(t, state, stateAt(got, min(int(got), 1)*ports))
 	s.backup.due = noon.Add(backupEvery)
@@ -206,7 +206,7 @@ func expectOpens(t *testing.T, directory string, ports int, saves ...uint64) uin
 }
 
 // TestPowerCutDuringABackup cuts the power at every operation of a backup. The
-// backup is the old one or the new one, and the database is as it was.
+// backup is then the old or the new one, and the database is unchanged.
 func TestPowerCutDuringABackup(t *testing.T) {
 	r, options := recording(t)
 	directory := fast(t)
@@ -215,7 +215,7 @@ func TestPowerCutDuringABackup(t *testing.T) {
 	var log, renamed []operation
 	options.rename = func(from, to string) error {
 		if filepath.Base(to) == backupName {
-			// What it holds is on the disk before it has the name.
+			// Its contents must be durable before the rename.
 			renamed = slices.Clone(r.log)
 		}
 		return os.Rename(from, to)
@@ -237,17 +237,17 @@ func TestPowerCutDuringABackup(t *testing.T) {
 		files := cut(before, log[:moment], random)
 		restore(t, target, files)
 		expectOpens(t, target, ports, 2)
-		// The database is damaged, too.
+		// The database is damaged as well.
 		files[databaseName], files[databaseName+"-wal"] = "damaged", ""
 		restore(t, target, files)
 		s, state, notices := open(t, target)
 		wantState(t, state, stateAt(1, ports))
 		abandon(s)
 		if t.Failed() {
-			t.Fatalf("at operation %d: notices %v", moment, notices)
+			t.Fatalf("at operation %d: got notices %v", moment, notices)
 		}
 	}
-	// After the rename, as few of the backup's writes may be lost as before it.
+	// After the rename, no write of the backup may be lost.
 	for range 20 {
 		files := cut(before, renamed, random)
 		delete(files, databaseName)
@@ -281,7 +281,7 @@ func TestPowerCutDuringTheFirstStart(t *testing.T) {
 		wantState(t, state, accounting.State{})
 		for _, notice := range notices {
 			if notice.Lost && len(names) > 0 {
-				t.Errorf("at operation %d: %v (renames %v)", moment, notices, names)
+				t.Errorf("at operation %d: got %v (renames %v)", moment, notices, names)
 			}
 		}
 		abandon(s)

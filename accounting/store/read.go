@@ -13,8 +13,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// openToRead opens a database for a process that may be unable to write to the
-// directory, whether an agent has it open or not.
+// openToRead opens a database, which an agent may have open, for a process that
+// may be unable to write to the directory.
 func openToRead(path, vfs string) (*database, error) {
 	names := siblings(path)
 	log, logErr := os.Stat(names[1])
@@ -41,7 +41,7 @@ func openImmutable(path, vfs string) (*database, error) {
 	return connect(path, vfs, sqlite3.OPEN_READONLY, url.Values{"immutable": {"1"}})
 }
 
-// view lets read see the database in the state of one save.
+// view calls read with the database in the state of one save.
 func view(path, vfs string, open func(path, vfs string) (*database, error), read func(*database) error) error {
 	db, err := open(path, vfs)
 	if err != nil {
@@ -54,11 +54,11 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 	return explain(path, read(db))
 }
 
-// Read returns the state that was saved last, taking no lock: it neither waits
-// for a process that holds the directory nor keeps one from starting. Where the
-// database is damaged or missing it returns the backup's state and a notice. It
-// fails with fs.ErrNotExist where nothing has been saved, with ErrDamaged where
-// no copy is good, and with a *NewerError.
+// Read returns the state of the last save. It takes no lock: it neither waits for
+// a process that holds the directory nor keeps one from starting. If the database
+// is damaged or missing, it returns the backup's state and a notice. It fails with
+// fs.ErrNotExist if nothing has been saved, with ErrDamaged if no copy is usable,
+// and with a *NewerError.
 func Read(directory string) (accounting.State, []Notice, error) {
 	state, _, notices, err := read(directory, "")
 	return state, notices, err

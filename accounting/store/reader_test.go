@@ -15,14 +15,14 @@ import (
 	"ssmonitor/accounting"
 )
 
-// The group that may read, and a user who is in it.
+// The group that may read, and a user in it.
 const (
 	readerUser  = 12345
 	readerGroup = 23456
 )
 
-// TestMain is also the process of another user: it reads a directory and
-// prints what it found.
+// TestMain also runs as another user: then it reads a directory and prints what it
+// found.
 func TestMain(m *testing.M) {
 	directory := os.Getenv("SSMONITOR_TEST_READ")
 	if directory == "" {
@@ -51,7 +51,7 @@ type readout struct {
 	Err       string
 }
 
-// readAs lets another user read.
+// readAs reads as another user.
 func readAs(t *testing.T, directory string, groups ...uint32) readout {
 	t.Helper()
 	// The binary of the test is in a directory that only root may enter.
@@ -103,13 +103,13 @@ func TestTheGroupMayRead(t *testing.T) {
 		before := snapshot(t, directory)
 		found := readAs(t, directory, readerGroup)
 		if in := stateAt(n, 3).In; found.Err != "" || found.In != in || found.Usage != in {
-			t.Errorf("%s: read %+v, want %v", when, found, in)
+			t.Errorf("%s: got %+v, want %v", when, found, in)
 		}
 		if after := snapshot(t, directory); len(after) != len(before) {
 			t.Errorf("%s: the reader left files", when)
 		}
 		if found := readAs(t, directory); !strings.Contains(found.Err, "permission denied") {
-			t.Errorf("%s: a user outside the group reads %+v", when, found)
+			t.Errorf("%s: a user outside the group got %+v", when, found)
 		}
 	}
 	s, _, _ := open(t, directory)
@@ -123,9 +123,9 @@ func TestTheGroupMayRead(t *testing.T) {
 	}
 	want("after a checkpoint", 2)
 	save(t, s, stateAt(3, 3))
-	want("when the log begins anew", 3)
+	want("when the log starts again", 3)
 
-	// A killed agent leaves its log, and an index that nobody holds.
+	// A killed agent leaves its log and an index.
 	s.mutex.Lock()
 	s.stopBackup()
 	s.mutex.Unlock()
@@ -142,19 +142,18 @@ func TestTheGroupMayRead(t *testing.T) {
 	s, state, _ := open(t, directory)
 	wantState(t, state, stateAt(3, 3))
 	closeStore(t, s)
-	for _, name := range siblings(databaseName)[1:] { // as sqlite3 does when root closes it
+	for _, name := range siblings(databaseName)[1:] { // as sqlite3 removes them when root closes the database
 		_ = os.Remove(filepath.Join(directory, name))
 	}
 	want("without log and index", 3)
-	wantSound(t, directory) // by root, who must leave no files of its own
+	wantSound(t, directory) // as root, who must not leave files that belong to root
 	want("after root has read", 3)
 	s, _, _ = open(t, directory)
 	want("opened again", 3)
 	closeStore(t, s)
 }
 
-// TestReadersDoNotDelaySaves reads and backs up all the time while a store
-// saves.
+// TestReadersDoNotDelaySaves keeps reading and backing up while a store saves.
 func TestReadersDoNotDelaySaves(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
@@ -184,7 +183,7 @@ func TestReadersDoNotDelaySaves(t *testing.T) {
 		}
 		in, _ := sums(report)
 		if got := in.Packets / 100; in != stateAt(got, 50).In {
-			return fmt.Errorf("%v is the state of no save", in)
+			return fmt.Errorf("got %v, which is the state of no save", in)
 		}
 		return nil
 	})
@@ -208,7 +207,7 @@ func TestReadersDoNotDelaySaves(t *testing.T) {
 	wantSound(t, directory)
 }
 
-// sqlite runs Debian's shell.
+// sqlite runs a query in Debian's sqlite3.
 func sqlite(t *testing.T, directory, query string) string {
 	t.Helper()
 	output, err := exec.Command("sqlite3", "-readonly", filepath.Join(directory, databaseName), query).CombinedOutput()
@@ -218,7 +217,7 @@ func sqlite(t *testing.T, directory, query string) string {
 	return strings.TrimSpace(string(output))
 }
 
-// TestViews reads with Debian's sqlite3 what other programs may rely on.
+// TestViews reads the views with Debian's sqlite3, as other programs do.
 func TestViews(t *testing.T) {
 	if _, err := exec.LookPath("sqlite3"); err != nil {
 		needRoot(t, "sqlite3 (apt-get install sqlite3)")

@@ -11,13 +11,13 @@ import (
 	"ssmonitor/accounting"
 )
 
-// start names a period in the database.
+// start identifies a period in the database.
 type start struct {
-	period int64
-	at     int64
+	period int64 // index of periods
+	at     int64 // seconds since 1970
 }
 
-// row is usage that is added to a row of the database.
+// row is usage to be added to a row of the database.
 type row struct {
 	start
 	counts [2]accounting.Count // in, out
@@ -70,9 +70,9 @@ func (s *Store) save(changed accounting.State) error {
 	return nil
 }
 
-// post writes the accounts and books what each of them has gained. That is what
-// its total has more than the one in the database, whatever the gains say: a
-// save that failed may have been written nevertheless.
+// post writes the accounts and books what each of them has gained. The gain is the
+// difference between its total and the one in the database, regardless of the
+// gains in changed: a save that failed may have been written nevertheless.
 func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) error {
 	accounts, gains := slices.Clone(changed.Accounts), slices.Clone(changed.Gains)
 	slices.SortFunc(accounts, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
@@ -126,18 +126,18 @@ type booking struct {
 	now    time.Time
 	key    accounting.Key // without the direction
 	rows   []row
-	sums   [2]accounting.Count // of all, by direction
-	at     time.Time           // of the last gain; its periods are
-	starts [len(periods)]start
+	sums   [2]accounting.Count // of all accounts, by direction
+	at     time.Time           // of the last gain
+	starts [len(periods)]start // the periods that contain at
 }
 
-// account books the gain of an account. The newest readings count first: of an
-// uncertain save that was written it is the older ones that are booked already.
-// What no reading explains belongs to the newest.
+// account books the gain of an account, beginning with the newest readings: if an
+// uncertain save was written, the older ones are booked already. What no reading
+// accounts for belongs to the newest.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
 	saved := b.store.accounts[account.Key].Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
-		return fmt.Errorf("the total of %s is %d bytes, already saved are %d: start again", account.Key, account.Total.Bytes, saved.Bytes)
+		return fmt.Errorf("the total of %s is %d bytes, less than the %d that are saved: restart ssmonitor", account.Key, account.Total.Bytes, saved.Bytes)
 	}
 	key := account.Key
 	key.Direction = 0
@@ -190,7 +190,7 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 	return nil
 }
 
-// find sets the periods that a time belongs to.
+// find sets the periods that contain a time, and adds new ones to the database.
 func (b *booking) find(at time.Time) error {
 	for i, period := range periods {
 		first, until := b.store.calendar.Bounds(period, at)
@@ -232,9 +232,9 @@ func (b *booking) flush() error {
 	return nil
 }
 
-// prune deletes the oldest hour and the oldest day that are older than they are
-// kept. It takes one of each for a save, so that none takes long, and a clock
-// that is wrong for a while costs little.
+// prune deletes the oldest hour and the oldest day if their retention time is
+// over. It deletes only one of each per save, so that no save takes long, and a
+// clock that is wrong for a while costs little.
 func (s *Store) prune(now time.Time) error {
 	for period, keep := range map[int64]time.Duration{hours: s.options.KeepHours, days: s.options.KeepDays} {
 		if now.Before(s.oldest[period]) {

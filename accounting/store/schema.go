@@ -10,8 +10,8 @@ import (
 // "ssmo".
 const applicationID = 0x73736d6f
 
-// migrations lead from one version of the schema to the next. The version of a
-// database is how many it has been through: its user_version.
+// migrations lead from one version of the schema to the next. The user_version of
+// a database is the number of migrations that were applied to it.
 var migrations = []string{schema}
 
 // Names of tables are singular; plurals are the views for other programs.
@@ -128,8 +128,8 @@ func migrate(conn *sqlite3.Conn, from int) error {
 	})
 }
 
-// transact runs do in a transaction that writes. It takes the right to write
-// first: no read in it can be out of date when it writes.
+// transact runs do in a transaction. The transaction takes the write lock first,
+// so that nothing that do reads can be out of date when it writes.
 func transact(conn *sqlite3.Conn, do func() error) error {
 	if err := conn.Exec("begin immediate"); err != nil {
 		return err

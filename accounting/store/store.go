@@ -15,45 +15,44 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Options say who opens a store, and what it keeps.
+// Options configure a store.
 type Options struct {
-	// Holder is the subcommand that opens it, one word such as "run", for the
-	// message that a second one gets.
+	// Holder is the subcommand that opens the store, one word such as "run". The
+	// error names it when another process tries to open the same directory.
 	Holder string
-	// Now is the clock. Nil stands for time.Now.
+	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
-	// Zone is where hours, days and months begin. Nil stands for the one of
-	// the save before, which for a new ledger is time.Local.
+	// Zone determines when hours, days and months begin. Nil stands for the zone
+	// of the last save, which is time.Local for a new ledger.
 	Zone *time.Location
-	// MonthDay is the day on which a month begins, 1 to 28. 0 stands for the
-	// one of the save before, which for a new ledger is 1.
+	// MonthDay is the day on which a month begins, 1 to 28. 0 stands for the day
+	// of the last save, which is 1 for a new ledger.
 	MonthDay int
-	// KeepHours and KeepDays are for how long usage by hour and by day is kept.
-	// 0 stands for 90 days and 2 years. Usage by month is kept for ever.
+	// KeepHours and KeepDays are how long usage by hour and by day is kept. 0
+	// stands for 90 days and 2 years. Usage by month is kept for ever.
 	KeepHours, KeepDays time.Duration
-	// Log gets what happens while the store is open. Nil: nothing is logged.
+	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger
 
 	vfs    string // of a test
 	rename func(from, to string) error
 }
 
-// For how long usage is kept if nothing else is said.
+// The default retention times of usage.
 const (
 	defaultKeepHours = 90 * 24 * time.Hour
 	defaultKeepDays  = 2 * 366 * 24 * time.Hour
 )
 
-// Notice is what the operator should know about a ledger that could be opened
-// or read nevertheless.
+// Notice is something that the operator should know about a ledger that could be
+// opened or read nevertheless.
 type Notice struct {
 	Text string
-	// Lost says that totals are lost: they begin anew.
-	Lost bool
+	Lost bool // totals are lost: they begin at 0
 }
 
-// Store is the ledger's database. It implements [accounting.Store]. Its methods
-// may be called at the same time.
+// Store is the ledger's database. It implements [accounting.Store] and is safe
+// for concurrent use.
 type Store struct {
 	directory string
 	path      string
@@ -61,38 +60,39 @@ type Store struct {
 	calendar  accounting.Calendar
 
 	mutex    sync.Mutex
-	lock     *lock     // nil until the directory could be locked
-	db       *database // nil until it could be opened
-	attached bool      // it could be opened once
+	lock     *lock     // nil while the directory can't be locked
+	db       *database // nil while the database can't be opened
+	attached bool      // the database has been opened at least once
 	closed   bool
-	accounts map[accounting.Key]accounting.Account // that were saved last
-	saves    int64                                 // how many there were
-	// uncertain says that a save failed: what the database holds is read again
-	// before the next one.
+	accounts map[accounting.Key]accounting.Account // as they were last saved
+	saves    int64                                 // number of saves so far
+	// uncertain is set when a save fails: the contents of the database are read
+	// again before the next one.
 	uncertain   bool
 	gapOpen     bool // the next save ends a gap
-	calendarSet bool // the database holds the calendar
+	calendarSet bool // the database has the current calendar
 	clients     clients
 	starts      map[start]bool      // periods that the database has
-	oldest      map[int64]time.Time // of hours and days: until when there is nothing to prune
-	notices     []Notice            // that nobody was told yet
+	oldest      map[int64]time.Time // of hours and days: no pruning before this time
+	notices     []Notice            // not yet returned or logged
 
 	backup backup
 }
 
 var _ accounting.Store = (*Store)(nil)
 
-// Open takes the directory, which it makes where it is missing, and returns
-// the state that was saved last; a new ledger begins empty. It fails with
-// a *LockedError where another process holds the directory, with a *NewerError
-// where a later version wrote the database, and where it can't find out what
-// the directory holds. It does not fail on a disk that is full or read-only,
-// nor on a directory that can't be made: notices say so, and each Save tries
-// again. Nor does it fail on a damaged database, as the package's comment says;
-// a notice with Lost set says that no backup was left to begin from.
+// Open locks the directory, which it creates if it does not exist, and returns
+// the state of the last save. A new ledger is empty.
+//
+// Open fails with a *LockedError if another process holds the directory, with a
+// *NewerError if a later version wrote the database, and if it can't find out
+// what is in the directory. It does not fail if the disk is full or read-only or
+// the directory can't be created: notices report that, and each Save tries again.
+// Nor does it fail if the database is damaged; see the package comment. A notice
+// with Lost set reports that there was no usable backup.
 func Open(directory string, options Options) (*Store, accounting.State, []Notice, error) {
 	if options.MonthDay < 0 || options.MonthDay > 28 {
-		return nil, accounting.State{}, nil, fmt.Errorf("months that begin on day %d: want a day from 1 to 28, which every month has", options.MonthDay)
+		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -115,7 +115,7 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	return s, stateOf(s.accounts), notices, nil
 }
 
-// begin reads what there is, to write if possible.
+// begin opens the ledger, or only reads it if it can't be written yet.
 func (s *Store) begin() error {
 	err := s.attach()
 	if err == nil || refusal(err) {
@@ -134,7 +134,7 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// refusal reports an error that nothing but a person can change.
+// refusal reports whether only the operator can do something about the error.
 func refusal(err error) bool {
 	return errors.As(err, new(*LockedError)) || errors.As(err, new(*NewerError))
 }
@@ -143,149 +143,26 @@ func (s *Store) note(lost bool, format string, arguments ...any) {
 	s.notices = append(s.notices, Notice{Text: fmt.Sprintf(format, arguments...), Lost: lost})
 }
 
-// tell logs the notices of what happened after Open.
-func (s *Store) tell() {
+// logNotices logs what happened since Open returned.
+func (s *Store) logNotices() {
 	for _, notice := range s.notices {
 		s.options.Log.Warn(notice.Text)
 	}
 	s.notices = nil
 }
 
-// hold takes the lock, again where somebody removed the file.
-func (s *Store) hold() error {
-	if s.lock != nil && isAt(s.lock.file, s.lock.file.Name()) {
-		return nil
-	}
-	if err := makeDirectory(s.directory); err != nil {
-		return err
-	}
-	lock, err := acquire(s.directory, s.options.Holder)
-	if err != nil {
-		return err
-	}
-	if s.lock != nil {
-		s.lock.release()
-	}
-	s.lock = lock
-	return nil
-}
-
-// attach locks the directory and opens the database: what is there, else the
-// backup, else a new one. It reads all but the usage.
-func (s *Store) attach() error {
-	if err := s.hold(); err != nil {
-		return err
-	}
-	if err := removeUnfinished(s.directory); err != nil {
-		return err
-	}
-	err := s.load()
-	if err == nil && s.behindBackup() {
-		s.detach()
-		err = fmt.Errorf("%s is %w", s.path, damaged("it holds fewer saves than its backup"))
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrDamaged):
-		reason := err
-		aside, err := setAside(s.path, s.options.Now())
-		if err != nil {
-			return err
-		}
-		s.note(false, "%v; it is kept as %s", reason, aside)
-		s.dropOldest()
-		return s.restore(true)
-	case errors.Is(err, fs.ErrNotExist):
-		return s.restore(false)
-	}
-	return err
-}
-
-// behindBackup reports whether the backup is newer than the database, whose log
-// must have been damaged then.
-func (s *Store) behindBackup() bool {
-	var saves int64
-	err := view(s.backupPath(), s.options.vfs, openImmutable, func(db *database) (err error) {
-		saves, err = db.value("select saves from ledger")
-		return err
-	})
-	return err == nil && saves > s.saves
-}
-
-// load opens the database and reads it.
-func (s *Store) load() error {
-	db, err := openToWrite(s.path, s.options.vfs)
-	if err != nil {
-		return explain(s.path, err)
-	}
-	s.db = db
-	if err := s.reload(); err != nil {
-		s.detach()
-		return explain(s.path, err)
-	}
-	return nil
-}
-
-// reload reads what the store keeps in memory.
-func (s *Store) reload() error {
-	accounts, err := s.db.accounts()
-	if err != nil {
-		return err
-	}
-	saves, err := s.db.value("select saves from ledger")
-	if err != nil {
-		return err
-	}
-	open, err := s.db.value("select count(*) from gap where until is null")
-	if err != nil {
-		return err
-	}
-	if err := s.clients.load(s.db); err != nil {
-		return err
-	}
-	if s.calendar, err = s.db.calendar(); err != nil {
-		return err
-	}
-	s.calendar.Zone = cmp.Or(s.options.Zone, s.calendar.Zone)
-	s.calendar.MonthDay = cmp.Or(s.options.MonthDay, s.calendar.MonthDay)
-	s.accounts, s.saves, s.gapOpen = accounts, saves, open > 0
-	s.starts, s.oldest = make(map[start]bool), make(map[int64]time.Time)
-	s.calendarSet, s.uncertain, s.attached = false, false, true
-	return nil
-}
-
-// detach closes the database.
-func (s *Store) detach() {
-	if s.db != nil {
-		s.db.close()
-		s.db = nil
-	}
-}
-
-func (s *Store) dropOldest() {
-	dropped, err := dropOldest(s.directory)
-	if err != nil {
-		s.note(false, "removing the oldest damaged files: %v", err)
-	}
-	if len(dropped) > 0 {
-		s.note(false, "more than %d damaged files were kept in %s: removed %v", maxSetAside, s.directory, dropped)
-	}
-}
-
-// Save writes the accounts and their usage in one transaction, durable when it
-// returns nil. After an error the state on disk is the one of an earlier save,
-// or this one; the next Save, with the same accounts and those that changed
-// since, needs nothing else to succeed once the reason is gone. Errors wrap
-// those of the operating system, such as syscall.ENOSPC. Where nothing has
-// changed nothing is written.
+// Save writes the accounts and their usage in one transaction, which is durable
+// when Save returns nil. If nothing has changed, nothing is written. After an
+// error the disk has the state of an earlier save or of this one. The caller then
+// passes the same accounts again, together with those that have changed since.
+// Errors wrap those of the operating system, such as syscall.ENOSPC.
 func (s *Store) Save(changed accounting.State) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.closed {
 		return fmt.Errorf("saving the ledger: %w", fs.ErrClosed)
 	}
-	defer s.tell()
+	defer s.logNotices()
 	err := s.write(changed)
 	if errors.Is(err, ErrDamaged) {
 		s.condemn(err)
@@ -312,11 +189,11 @@ func (s *Store) write(changed accounting.State) error {
 	return nil
 }
 
-// resume opens the database where Open could not, and where somebody has
-// removed or replaced it.
+// resume opens the database if Open could not, or if somebody has removed or
+// replaced it.
 func (s *Store) resume() error {
 	if s.db != nil && s.db.moved() {
-		s.note(false, "%s was removed or replaced by somebody else: it is written anew", s.path)
+		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
 		if err := s.rescue(); err != nil {
 			return err
 		}
@@ -328,7 +205,7 @@ func (s *Store) resume() error {
 	known, saves, attached := s.accounts, s.saves, s.attached
 	err := s.attach()
 	if err == nil && !attached && s.saves != saves {
-		err = fmt.Errorf("%s has changed since it was read: it holds %d saves, expected %d: start again", s.path, s.saves, saves)
+		err = fmt.Errorf("%s has changed since it was read: got %d saves, want %d: restart ssmonitor", s.path, s.saves, saves)
 	}
 	if err == nil {
 		err = s.replay(known)
@@ -340,8 +217,8 @@ func (s *Store) resume() error {
 	return err
 }
 
-// replay brings a database up to date that is older than what the store knows:
-// a backup, or a new one.
+// replay saves the accounts that are newer in memory than in the database, which
+// is a copy of the backup or a new one.
 func (s *Store) replay(known map[accounting.Key]accounting.Account) error {
 	var newer accounting.State
 	for key, account := range known {
@@ -355,8 +232,8 @@ func (s *Store) replay(known map[accounting.Key]accounting.Account) error {
 	return explain(s.path, s.save(newer))
 }
 
-// checkpoint moves the log into the database when it has become long. What
-// keeps it from that shows when the log can't grow any more.
+// checkpoint moves a long log into the database. If that is not possible, an
+// error follows only when the log can't grow any more.
 func (s *Store) checkpoint() error {
 	size, err := os.Stat(s.path + "-wal")
 	if err != nil || size.Size() < checkpointAfter*4096 {
@@ -366,8 +243,8 @@ func (s *Store) checkpoint() error {
 	return explain(s.path, err)
 }
 
-// Close makes the backup and lets go of the directory. All that was saved is
-// safe whatever it returns.
+// Close makes a backup and unlocks the directory. Everything that was saved is
+// durable even if Close fails.
 func (s *Store) Close() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -376,7 +253,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.stopBackup()
-	defer s.tell()
+	defer s.logNotices()
 	err := s.settle()
 	if errors.Is(err, ErrDamaged) {
 		s.condemn(err)
@@ -389,7 +266,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// settle sees that the last save is in the database and in the backup.
+// settle makes sure that the database and the backup have the last save.
 func (s *Store) settle() error {
 	if !s.attached {
 		return nil // nothing was ever saved
@@ -404,7 +281,7 @@ func (s *Store) settle() error {
 	return err
 }
 
-// release lets go of what the store holds.
+// release closes the database and unlocks the directory.
 func (s *Store) release() {
 	s.detach()
 	if s.lock != nil {

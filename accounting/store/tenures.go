@@ -9,8 +9,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Clients returns every client that there has been, those of one port in the
-// order of time. Its errors are those of [Usage].
+// Clients returns every client that has ever had a port, sorted by port and time.
+// Its errors are those of [Usage].
 func Clients(directory string) (clients []accounting.PortClient, err error) {
 	err = view(filepath.Join(directory, databaseName), "", openToRead, func(db *database) (err error) {
 		clients, err = db.portClients()

@@ -17,14 +17,14 @@ import (
 )
 
 // Usage answers a query from the database in a directory, whether an agent runs
-// or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist
-// where nothing has been saved, with an *UnknownClientError, with ErrDamaged,
-// and with a *NewerError.
+// or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist if
+// nothing has been saved, with an *UnknownClientError, with ErrDamaged, and with a
+// *NewerError.
 func Usage(directory string, query accounting.UsageQuery) (*accounting.Usage, error) {
 	return usageOf(directory, "", query)
 }
 
-// Usage answers a query. Saves go on meanwhile.
+// Usage answers a query. It does not block saves.
 func (s *Store) Usage(query accounting.UsageQuery) (*accounting.Usage, error) {
 	return usageOf(s.directory, s.options.vfs, query)
 }
@@ -40,7 +40,7 @@ func usageOf(directory, vfs string, query accounting.UsageQuery) (usage *account
 	return usage, readingError("the usage", directory, err)
 }
 
-// readingError says what could not be read, and what to do.
+// readingError explains why something could not be read, and what to do.
 func readingError(what, directory string, err error) error {
 	switch {
 	case err == nil:
@@ -48,7 +48,7 @@ func readingError(what, directory string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("nothing has been saved in %s yet: %w", directory, err)
 	case errors.Is(err, ErrDamaged):
-		return fmt.Errorf("reading %s: %w; start ssmonitor again: it goes on from its backup", what, err)
+		return fmt.Errorf("reading %s: %w; restart ssmonitor, which then continues from its backup", what, err)
 	}
 	return fmt.Errorf("reading %s: %w", what, err)
 }
@@ -57,8 +57,8 @@ func readingError(what, directory string, err error) error {
 type owner struct {
 	name string
 	port uint16
-	rank int // in the order of names and ports; equal tenures share one
-	skip bool
+	rank int  // place in the order of names and ports, which equal tenures share
+	skip bool // not selected by the query
 }
 
 func (db *database) usage(query accounting.UsageQuery) (*accounting.Usage, error) {
@@ -88,8 +88,8 @@ func (db *database) usage(query accounting.UsageQuery) (*accounting.Usage, error
 	return usage, err
 }
 
-// bounds returns the first second that a period may begin at and the first one
-// after them.
+// bounds returns the range of seconds in which the periods of a query begin. The
+// end is not part of it.
 func bounds(query accounting.UsageQuery) (since, until int64) {
 	since, until = math.MinInt64, math.MaxInt64
 	if !query.Since.IsZero() {
@@ -108,8 +108,7 @@ func ceil(t time.Time) int64 {
 	return t.Unix()
 }
 
-// owners returns all tenures by their id, those that the query does not select
-// marked to be skipped.
+// owners returns all tenures by their id.
 func (db *database) owners(query accounting.UsageQuery) (map[int64]*owner, error) {
 	owners := make(map[int64]*owner)
 	clients, ports := make(map[string]bool), make(map[uint16]bool)
@@ -178,7 +177,7 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 				}
 				return nil
 			}, int64(period), at)
-		if rows == nil && period != hours { // the other periods are about as large
+		if rows == nil && period != hours { // other days and months have about as many rows
 			rows = make([]accounting.UsageRow, 0, int(starts)*len(group))
 		}
 		rows = appendSorted(rows, group)
@@ -196,8 +195,8 @@ func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) accounting.Usag
 	}
 }
 
-// appendSorted appends the rows of one period. Those of one client, which had
-// the port more than once, are one.
+// appendSorted appends the rows of one period. It adds up the rows of a client
+// that had the same port more than once.
 func appendSorted(rows []accounting.UsageRow, group []ranked) []accounting.UsageRow {
 	slices.SortFunc(group, func(a, b ranked) int {
 		return cmp.Or(a.rank-b.rank, int(a.Protocol)-int(b.Protocol))
@@ -245,8 +244,8 @@ func (db *database) total(query accounting.UsageQuery, calendar accounting.Calen
 	return appendSorted(nil, group), err
 }
 
-// divides returns the longest period that both bounds of a query are bounds of,
-// else the shortest one that is still kept for all of its time.
+// divides returns the longest period that begins at both bounds of a query. If
+// there is none, it returns hours, or days if hours of that time were deleted.
 func (db *database) divides(query accounting.UsageQuery, calendar accounting.Calendar) (int64, error) {
 	at := func(period accounting.Period, t time.Time) bool {
 		start, _ := calendar.Bounds(period, t)
@@ -268,7 +267,7 @@ func (db *database) divides(query accounting.UsageQuery, calendar accounting.Cal
 	return days, nil
 }
 
-// gaps returns those that overlap with the time of the query.
+// gaps returns the gaps that overlap the time of the query.
 func (db *database) gaps(query accounting.UsageQuery, zone *time.Location) (gaps []accounting.UsageGap, err error) {
 	since, until := bounds(query)
 	err = db.run(`select since, coalesce(until, saved), packets_in, bytes_in, packets_out, bytes_out from gap, ledger

@@ -8,21 +8,21 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// vfsName is the file system that SQLite is told to use.
+// vfsName is the name under which SQLite knows our file system.
 const vfsName = "ssmonitor"
 
 func init() { vfs.Register(vfsName, fileSystem{}) }
 
-// fileSystem is the default file system without memory mapping. In
-// go-sqlite3 v0.37.0 a file with checksums first offers memory mapping and then
-// has none: a checkpoint after another connection's write panics.
+// fileSystem is the default file system without memory mapping. In go-sqlite3
+// v0.37.0 a file with checksums offers memory mapping but does not implement it,
+// so that a checkpoint after another connection's write panics.
 type fileSystem struct{}
 
 func (fileSystem) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	return plain(vfs.Find("").Open(name, flags))
 }
 
-// OpenFilename opens the log to read where it may not be written, as SQLite's own
+// OpenFilename opens the log read-only if it may not be written, as SQLite's own
 // file system does.
 func (fileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	system := vfs.Find("").(vfs.VFSFilename)
@@ -47,7 +47,7 @@ func (fileSystem) Access(name string, flags vfs.AccessFlag) (bool, error) {
 
 func (fileSystem) FullPathname(name string) (string, error) { return vfs.Find("").FullPathname(name) }
 
-// plain hides from SQLite that a file could be mapped.
+// plain hides from SQLite that a file can be mapped.
 func plain(file vfs.File, flags vfs.OpenFlag, err error) (vfs.File, vfs.OpenFlag, error) {
 	if whole, ok := file.(wholeFile); ok && err == nil {
 		return plainFile{whole}, flags, nil
@@ -55,8 +55,8 @@ func plain(file vfs.File, flags vfs.OpenFlag, err error) (vfs.File, vfs.OpenFlag
 	return file, flags, err
 }
 
-// wholeFile is what a file of the default file system can do, but for memory
-// mapping.
+// wholeFile lists what a file of the default file system can do, except for
+// memory mapping.
 type wholeFile interface {
 	vfs.FilePersistWAL
 	vfs.FilePowersafeOverwrite

@@ -3,7 +3,7 @@ package store
 import (
 	"strconv"
 	"time"
-	_ "time/tzdata" // a static binary may run where no database of zones is
+	_ "time/tzdata" // a static binary may run on a host without time zones
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -12,7 +12,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// periods are numbered in the database.
+// periods are numbered in the database by their index.
 var periods = [...]accounting.Period{accounting.ByHour, accounting.ByDay, accounting.ByMonth}
 
 const (
@@ -21,10 +21,10 @@ const (
 	months
 )
 
-// labels are how the views write a period's start.
+// labels are the formats in which the views show the start of a period.
 var labels = [...]string{"2006-01-02T15:04:05Z07:00", time.DateOnly, time.DateOnly}
 
-// calendar returns that of the last save, for readers.
+// calendar returns the calendar of the last save.
 func (db *database) calendar() (accounting.Calendar, error) {
 	calendar := accounting.Calendar{Zone: time.UTC, MonthDay: 1}
 	err := db.run("select zone, zone_offset, month_day from ledger", func(row *sqlite3.Stmt) error {

@@ -25,7 +25,7 @@ import (
 	"ssmonitor/output"
 )
 
-// agent is what run wires together.
+// agent holds the parts that run connects.
 type agent struct {
 	log      *slog.Logger
 	interval time.Duration
@@ -39,7 +39,7 @@ type agent struct {
 	address  string          // for /metrics; empty: none
 
 	servers sync.WaitGroup
-	failed  chan error // of a server, while it should serve
+	failed  chan error // receives the error of a server that fails
 	hangup  chan os.Signal
 
 	history history
@@ -93,16 +93,16 @@ func newAgent(c *cli.Context) (*agent, error) {
 	return a, nil
 }
 
-// makeRuntimeDirectory makes the directory that systemd makes otherwise. Where
-// that is not allowed, whatever goes there says so.
+// makeRuntimeDirectory creates the directory that systemd creates for the unit.
+// If that is not permitted, writing to the directory reports it.
 func makeRuntimeDirectory(lookup func(string) string) error {
 	if err := os.MkdirAll(runtimeDirectory(lookup), 0o755); err != nil && !errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("making the directory of the CSV file and the socket: %w", err)
+		return fmt.Errorf("creating the directory of the CSV file and the socket: %w", err)
 	}
 	return nil
 }
 
-// open takes the state and the table and puts the ports in force.
+// open opens the ledger and the table and puts the ports in force.
 func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, list string) error {
 	ledger, saved, notices, err := store.Open(stateDirectory(c), keep)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		return wrongUsage(err)
 	}
 	if len(result.Ports) == 0 {
-		a.log.Info("no port to count yet: waiting for the list of ports; `ssmonitor setup` writes it, --port and --shadowsocks name ports here")
+		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
 	return a.meter.SetPorts(ledger.SetPorts(result.Ports))
 }
@@ -163,13 +163,13 @@ func (a *agent) logNotes(result sources.Result) {
 // run ticks until ctx ends.
 func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the servers, too
+	defer cancel() // also ends the servers
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
 	if a.csv != nil {
 		if err := a.csv.RemoveStale(); err != nil {
-			a.log.Warn("the CSV file of an earlier run is in the way", "error", err)
+			a.log.Warn("the CSV file of an earlier run can't be removed", "error", err)
 		}
 	}
 	ticks := time.NewTicker(a.interval)
@@ -190,8 +190,8 @@ func (a *agent) run(ctx context.Context) error {
 		case <-a.hangup:
 			a.reload()
 		case <-watchdog:
-			// Sent by the loop that reads, so that a loop that is stuck is
-			// noticed.
+			// The loop that reads sends it, so that systemd notices if the loop
+			// is stuck.
 			a.notify(daemon.SdNotifyWatchdog)
 		case <-ticks.C:
 			if a.follower.Changed() || a.ledger.Renamed() {
@@ -202,14 +202,14 @@ func (a *agent) run(ctx context.Context) error {
 	}
 }
 
-// listen serves readers: on the agent's own socket, on --listen, and on what
-// systemd opened for /metrics.
+// listen serves readers on the agent's own socket, on --listen, and on the
+// sockets that systemd opened for /metrics.
 func (a *agent) listen(ctx context.Context) error {
-	source := output.NewCoalesced(feed{a.meter, a.interval}, minReadGap, time.Now)
+	source := output.NewCoalesced(meterSource{a.meter, a.interval}, minReadGap, time.Now)
 	metrics := output.NewMetricsHandler(source, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
-		return fmt.Errorf("taking over the sockets from systemd: %w", err)
+		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
 	}
 	for _, listener := range inherited[metricsSocket] {
 		a.serve(ctx, listener, metrics)
@@ -238,19 +238,19 @@ func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.H
 		if err := output.Serve(ctx, listener, handler, a.log); err != nil {
 			select {
 			case a.failed <- err:
-			default: // one failure is enough to end
+			default: // one failure ends the agent
 			}
 		}
 	})
 }
 
-// reload takes the sources over again. What can't be read is said, and the
-// ports in force stay.
+// reload reads the sources again and applies the list. If that fails, it logs why,
+// and the ports in force stay.
 func (a *agent) reload() {
 	result, err := a.follower.Load()
 	a.logNotes(result)
 	if err != nil {
-		a.log.Error("the sources of ports can't be read: the ports in force stay", "error", err)
+		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
 	before := a.meter.Ports()
@@ -259,7 +259,7 @@ func (a *agent) reload() {
 		return
 	}
 	added, removed := difference(before, result.Ports)
-	a.log.Info("the ports were taken over", "ports", len(result.Ports), "added", added, "removed", removed)
+	a.log.Info("applied the list of ports", "ports", len(result.Ports), "added", added, "removed", removed)
 }
 
 // difference counts the ports that are in one list only.
@@ -287,7 +287,7 @@ func (a *agent) tick(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		_ = a.csv.Remove() // what it says is over; a failure shows at the next write
+		_ = a.csv.Remove() // its rates are out of date; the next write reports any failure
 		return
 	}
 	err = a.csv.Write(report)
@@ -299,7 +299,7 @@ func (a *agent) tick(ctx context.Context) {
 	}
 }
 
-// close ends what newAgent began. The counters go on counting.
+// close saves and closes what newAgent opened. The counters go on counting.
 func (a *agent) close() error {
 	signal.Stop(a.hangup)
 	a.servers.Wait()
@@ -310,8 +310,8 @@ func (a *agent) close() error {
 	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
 }
 
-// abandon closes what a start that failed has opened. What is wrong is known
-// already.
+// abandon closes what a failed start has opened. It ignores errors, since the
+// reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
 	if a.claim != nil {
@@ -325,15 +325,15 @@ func (a *agent) abandon() {
 	}
 }
 
-// feed is the meter as the outputs see it.
-type feed struct {
+// meterSource is the meter as a source for the outputs.
+type meterSource struct {
 	meter    *accounting.Meter
 	interval time.Duration
 }
 
-func (f feed) Report(context.Context) (*accounting.Report, error) { return f.meter.Refresh() }
+func (s meterSource) Report(context.Context) (*accounting.Report, error) { return s.meter.Refresh() }
 
-func (f feed) Health() output.Health {
-	status := f.meter.Status()
-	return output.Health{LastRead: status.LastRead, Interval: f.interval, Err: errors.Join(status.LastError, status.RepairError)}
+func (s meterSource) Health() output.Health {
+	status := s.meter.Status()
+	return output.Health{LastRead: status.LastRead, Interval: s.interval, Err: errors.Join(status.LastError, status.RepairError)}
 }

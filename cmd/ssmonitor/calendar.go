@@ -14,12 +14,12 @@ import (
 	"ssmonitor/accounting/store"
 )
 
-// calendarFlags select how usage is divided into periods.
+// calendarFlags returns the flags that divide usage into periods.
 func calendarFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "zone", EnvVars: environment("zone"),
-			Usage: "begin days and months by the clock of the time `ZONE`, such as Asia/Tehran", DefaultText: "the host's",
+			Usage: "begin days and months at midnight in the time `ZONE`, such as Asia/Tehran", DefaultText: "the host's",
 		},
 		&cli.IntFlag{
 			Name: "month-day", EnvVars: environment("month-day"), Value: 1,
@@ -34,7 +34,7 @@ const (
 	defaultKeepDays  = "2y"
 )
 
-// retentionFlags select how long usage is kept.
+// retentionFlags returns the flags for how long usage is kept.
 func retentionFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
@@ -48,7 +48,7 @@ func retentionFlags() []cli.Flag {
 	}
 }
 
-// parseKeep reads the time of --keep-hours or --keep-days.
+// parseKeep parses the value of --keep-hours or --keep-days.
 func parseKeep(flag, text string) (time.Duration, error) {
 	const day, mostDays = 24 * time.Hour, 100 * 365
 	digits := strings.TrimRight(text, "dwy")
@@ -60,7 +60,7 @@ func parseKeep(flag, text string) (time.Duration, error) {
 	return time.Duration(days) * day, nil
 }
 
-// storeOptions returns what the flags select.
+// storeOptions returns the options of the store from the flags.
 func storeOptions(c *cli.Context) (store.Options, error) {
 	zone, monthDay, err := usageCalendar(c)
 	hours, hoursErr := parseKeep("keep-hours", c.String("keep-hours"))
@@ -70,7 +70,7 @@ func storeOptions(c *cli.Context) (store.Options, error) {
 	}, errors.Join(err, hoursErr, daysErr)
 }
 
-// usageCalendar returns what the calendar flags select.
+// usageCalendar returns the zone and the day on which a month begins.
 func usageCalendar(c *cli.Context) (zone *time.Location, monthDay int, err error) {
 	monthDay = c.Int("month-day")
 	if monthDay < 1 || monthDay > 28 {
@@ -80,8 +80,8 @@ func usageCalendar(c *cli.Context) (zone *time.Location, monthDay int, err error
 	return zone, monthDay, wrongUsage(err)
 }
 
-// loadZone returns the zone with the name. Without one it is that of the host,
-// by name where that can be found out.
+// loadZone returns the zone with the name. An empty name stands for the zone of
+// the host, which has its name if that can be found out.
 func loadZone(name string) (*time.Location, error) {
 	if name == "" {
 		return hostZone(), nil

@@ -36,7 +36,7 @@ func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with s
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
-		Usage: "what is right and wrong here, each with what to do",
+		Usage: "find out what is right and wrong, and what to do about it",
 		Description: "check looks at everything that counting depends on: the settings, the kernel,\n" +
 			"Shadowsocks' configurations and the list of ports, the table of counters and\n" +
 			"what the rest of the firewall does to the packets, the agent with its socket\n" +
@@ -100,7 +100,7 @@ func check(c *cli.Context) error {
 		Hook:        string(options.Hook),
 		Own:         string(options.Own),
 	}
-	// Without an owner: to try one would change the ruleset for a moment.
+	// Without an owner, so that Open does not probe for owned tables.
 	table, err := nft.Open(nft.Options{Hook: options.Hook})
 	if err == nil {
 		defer func() { _ = table.Close() }()
@@ -117,9 +117,9 @@ func check(c *cli.Context) error {
 	return statusOf(checkup.Result(findings), c.Bool("nagios"))
 }
 
-// checkSettings returns how to count and where the ports come from. The mistakes
-// of the settings file are settingsErr, and the flags and the environment apply
-// without it; mistakes of the command line are err.
+// checkSettings returns how to count and where the ports come from. If the
+// settings file has a mistake, settingsErr is that mistake, and the results come
+// from the flags and the environment only. err is a mistake on the command line.
 func checkSettings(c *cli.Context) (options nft.Options, from sources.Sources, settingsErr, err error) {
 	parse := func() (nft.Options, sources.Sources, error) {
 		options, optionsErr := tableOptions(c)
@@ -130,7 +130,7 @@ func checkSettings(c *cli.Context) (options nft.Options, from sources.Sources, s
 		return options, from, nil, err
 	}
 	switch settingsErr = applyConfig(c); {
-	case errors.Is(settingsErr, fs.ErrNotExist): // the default may be missing, a file that was named may not
+	case errors.Is(settingsErr, fs.ErrNotExist): // only the default file may be missing
 		return options, from, nil, settingsErr
 	case settingsErr != nil:
 		return options, from, settingsErr, nil

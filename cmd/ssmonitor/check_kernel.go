@@ -11,7 +11,7 @@ import (
 	"ssmonitor/nft/survey"
 )
 
-// checkedKernel tells checkup what nft and survey find.
+// checkedKernel passes to checkup what nft and survey find.
 type checkedKernel struct{ table *nft.Table }
 
 var _ checkup.Kernel = (*checkedKernel)(nil)
@@ -39,7 +39,7 @@ func (k *checkedKernel) Rules() (checkup.Rules, error) {
 	}
 	rules := checkup.Rules{Unread: found.Unread}
 	if rules.HostAddresses, err = sources.HostAddresses(); err != nil {
-		return rules, fmt.Errorf("asking for the addresses of this host: %w", err)
+		return rules, fmt.Errorf("listing the addresses of this host: %w", err)
 	}
 	for _, dnat := range found.DNATs {
 		rules.DNATs = append(rules.DNATs, checkup.DNAT{

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// healthy is the status of a check that finds nothing wrong here. The host decides
-// whether it has rules of iptables-legacy, which can't be checked.
+// healthy is the exit status of a check that finds nothing wrong. It depends on
+// the host: rules of iptables-legacy can't be checked.
 func healthy(t *testing.T) int {
 	t.Helper()
 	for _, file := range []string{"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"} {
@@ -86,8 +86,8 @@ func TestCheckBeforeSetup(t *testing.T) {
 	}
 }
 
-// TestCheckOfConfigurations expects a line per bad file, and of a dangling link
-// the same as setup: a note.
+// TestCheckOfConfigurations expects one line per bad file, and a note about a
+// dangling link, as from setup.
 func TestCheckOfConfigurations(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
@@ -183,7 +183,7 @@ func TestCheckOfTheRuleset(t *testing.T) {
 			output := p.wantCheck(p.socket, exitFailed, test.want)
 			wrong := strings.Count(output, "WRONG") - 1 // no agent is running
 			if want := strings.Count(strings.Join(test.want, "\n"), "WRONG"); wrong != want {
-				t.Errorf("%d more things are wrong than that no agent is running, want %d:\n%s", wrong, want, output)
+				t.Errorf("besides the missing agent: got %d wrong findings, want %d:\n%s", wrong, want, output)
 			}
 		})
 	}
@@ -201,15 +201,15 @@ func (p *place) checkAsNobody(arguments ...string) (output string, status int) {
 	return string(text), command.ProcessState.ExitCode()
 }
 
-// TestCheckWithoutRights expects unknown findings, and no failure, of a user who
-// may not look.
+// TestCheckWithoutRights expects unknown findings and no failure when a user
+// without rights runs check.
 func TestCheckWithoutRights(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
 	p.agent(p.socket)
 	output, status := p.checkAsNobody(p.checkArguments(p.socket)...)
 	if status != exitUnknown {
-		t.Errorf("ended with %d, want %d:\n%s", status, exitUnknown, output)
+		t.Errorf("got status %d, want %d:\n%s", status, exitUnknown, output)
 	}
 	wantParts(t, output,
 		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing\n          run it as root: sudo ssmonitor check",
@@ -225,7 +225,7 @@ func TestCheckWithoutRights(t *testing.T) {
 	}
 	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--shadowsocks", broken)...)
 	if status != exitFailed {
-		t.Errorf("a broken file beside an unreadable one: ended with %d, want %d:\n%s", status, exitFailed, output)
+		t.Errorf("a broken file and an unreadable one: got status %d, want %d:\n%s", status, exitFailed, output)
 	}
 	wantParts(t, output, "unknown reading a Shadowsocks configuration: open "+p.config, "WRONG   reading a Shadowsocks configuration: "+broken)
 
@@ -234,13 +234,13 @@ func TestCheckWithoutRights(t *testing.T) {
 		"unknown whether an agent is running can't be seen")
 	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--nagios")...)
 	if status != exitUnknown {
-		t.Errorf("--nagios: ended with %d, want %d:\n%s", status, exitUnknown, output)
+		t.Errorf("--nagios: got status %d, want %d:\n%s", status, exitUnknown, output)
 	}
 	wantParts(t, output, "SSMONITOR UNKNOWN - the kernel")
 }
 
-// TestCheckOfSettings expects mistakes in the settings as findings of a check that
-// goes on with the flags.
+// TestCheckOfSettings expects mistakes in the settings to be findings of a check
+// that continues with the flags.
 func TestCheckOfSettings(t *testing.T) {
 	for _, test := range []struct {
 		name, settings string
@@ -286,7 +286,7 @@ func TestCheckUsage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			status, stdout, stderr := call(t, strings.Fields(test.name)...)
 			if status != exitUsage || !strings.Contains(stderr, test.want) || stdout != "" {
-				t.Errorf("ended with %d, %q on stdout and %q on stderr, want %d and %q", status, stdout, stderr, exitUsage, test.want)
+				t.Errorf("got status %d, %q on stdout and %q on stderr, want %d and %q", status, stdout, stderr, exitUsage, test.want)
 			}
 		})
 	}
@@ -313,7 +313,7 @@ func TestCheckFailsOnce(t *testing.T) {
 		var stderr bytes.Buffer
 		status := execute(t.Context(), arguments, full, &stderr)
 		if status != exitFailed || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), "no space left") {
-			t.Errorf("%q: ended with %d and said %q, want %d and a line", form, status, &stderr, exitFailed)
+			t.Errorf("%q: got status %d and %q on stderr, want %d and one line", form, status, &stderr, exitFailed)
 		}
 	}
 }

@@ -15,14 +15,14 @@ func clientCommand(open openHistory) *cli.Command {
 		Name:  "client",
 		Usage: "list the clients that usage belongs to, or give a port to another one",
 		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port\n" +
-			"20000=alicia) is the same client. When another person gets the port, `client new` begins a new\n" +
-			"history for it, and that of the client before stays as it is.\n\n" +
+			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a\n" +
+			"new history for it, and that of the client before stays as it is.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client list\n" +
 			"   ssmonitor client new 20000 dave",
 		Subcommands: []*cli.Command{
 			{
-				Name: "list", Usage: "list the clients, with the time for which each had its port",
+				Name: "list", Usage: "list the clients, with the time during which each had its port",
 				Description:  "Example:\n\n   ssmonitor client list",
 				Flags:        []cli.Flag{stateFlag(), configFlag()},
 				OnUsageError: onUsageError,
@@ -58,7 +58,7 @@ func listClients(c *cli.Context, open openHistory) error {
 
 func newClient(c *cli.Context, open openHistory) error {
 	if c.NArg() != 2 {
-		return wrongUsage(fmt.Errorf("want a port and a name, as in ssmonitor client new 20000 dave, have %d arguments", c.NArg()))
+		return wrongUsage(fmt.Errorf("got %d arguments, want a port and a name, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
 	if err := applyConfig(c); err != nil {
 		return err

@@ -10,10 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// candidate is what can stand for the word at the cursor. The completion
-// scripts let the shell itself complete file names for the last two.
+// candidate is a possible completion of the word at the cursor.
 type candidate struct{ value, usage string }
 
+// For these two the completion scripts let the shell complete file names.
 var (
 	anyFile      = candidate{value: ":files"}
 	anyDirectory = candidate{value: ":directories"}
@@ -40,8 +40,8 @@ func writeCandidates(w io.Writer, candidates []candidate) error {
 	return nil
 }
 
-// complete returns what can stand for the last of the words. It leaves it to
-// the shell to drop what does not match the part that is typed already.
+// complete returns the candidates for the last of the words. The scripts drop
+// those that do not match what is typed already.
 func complete(app *cli.App, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -64,7 +64,7 @@ func complete(app *cli.App, words []string) []candidate {
 // completeArgument completes a word after the command's name.
 func completeArgument(app *cli.App, command *cli.Command, words []string, current string) []candidate {
 	var arguments int
-	var pending cli.Flag // its value is next
+	var pending cli.Flag // the flag whose value comes next
 	onlyArguments := false
 	for _, word := range words {
 		switch {
@@ -103,8 +103,7 @@ func commandCandidates(app *cli.App) []candidate {
 	return all
 }
 
-// flagBeforeValue returns the flag that takes the word after this one as its
-// value, nil if none does.
+// flagBeforeValue returns the flag that word names if it takes a value, or nil.
 func flagBeforeValue(flags []cli.Flag, word string) cli.Flag {
 	name := strings.TrimLeft(word, "-")
 	for _, flag := range flags {
@@ -131,7 +130,7 @@ func flagCandidates(flags []cli.Flag, words []string) []candidate {
 	return all
 }
 
-// alternatives matches the name of a value that lists all values there are.
+// alternatives matches the name of a value that lists all possible values.
 var alternatives = regexp.MustCompile(`^\[?[a-z0-9]+(\|[a-z0-9]+)+\]?$`)
 
 func alternativeCandidates(value string) []candidate {
@@ -142,7 +141,8 @@ func alternativeCandidates(value string) []candidate {
 	return all
 }
 
-// valueCandidates returns the values of a flag, nothing if they can't be known.
+// valueCandidates returns the possible values of a flag, or nil if they are not
+// known.
 func valueCandidates(flag cli.Flag) []candidate {
 	if flag == nil {
 		return nil

@@ -202,7 +202,7 @@ func TestCompletionInZsh(t *testing.T) {
 			"unsetopt prompt_sp; unset zle_bracketed_paste; PS1='> '; "+load.lines)
 		tests := []struct{ name, keys, want string }{
 			{"command", "ssmonitor comp\t", "letion"},
-			{"flags", "ssmonitor setup --\t", "print the ruleset as nft text"},
+			{"flags", "ssmonitor setup --\t", "print the list, as comments"},
 			{"flag", "ssmonitor setup --dr\t", "y-run"},
 			{"value", "ssmonitor run --hook cont\t", "ainer"},
 			{"value after =", "ssmonitor run --hook=cont\t", "ainer"},
@@ -224,7 +224,7 @@ func TestCompletionInFish(t *testing.T) {
 	s := newShell(t, []string{"fish", "--no-config"}, "ssmonitor.fish", "")
 	tests := []struct{ name, line, want string }{
 		{"command", "ssmonitor comp", "completion\tprint the completion script of a shell\n"},
-		{"flags", "ssmonitor setup --", "--dry-run\tprint the ruleset as nft text"},
+		{"flags", "ssmonitor setup --", "--dry-run\tprint the list, as comments"},
 		{"value", "ssmonitor run --hook cont", "container\t\n"},
 		{"value after =", "ssmonitor run --hook=cont", "--hook=container\t\n"},
 		{"shell", "ssmonitor completion f", "fish\t\n"},

@@ -20,7 +20,7 @@ import (
 	"ssmonitor/nft"
 )
 
-// Where things are, if nothing else is said.
+// Default paths and intervals.
 const (
 	defaultConfig   = "/etc/ssmonitor/config.yaml"
 	noConfig        = "none" // --config none: no settings file
@@ -49,7 +49,8 @@ func configFlag() cli.Flag {
 	}
 }
 
-// sourceFlags name the ports and how they are counted: of setup and run.
+// sourceFlags returns the flags of setup and run for the ports and how to count
+// them.
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
@@ -146,7 +147,7 @@ func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
-// values returns what the file says, by the flag's name.
+// values returns the values in the file by the names of their flags.
 func (s *settings) values() map[string][]string {
 	values := map[string][]string{"shadowsocks": s.Shadowsocks, "server-config": s.ServerConfig, "port": s.Port, "warn": s.Warn}
 	for name, set := range map[string]bool{"any-protocol": s.AnyProtocol, "no-search": s.NoSearch} {
@@ -171,8 +172,8 @@ func (s *settings) values() map[string][]string {
 	return values
 }
 
-// applyConfig gives the flags that neither the command line nor the environment
-// sets the values of the file, but for the keys to skip.
+// applyConfig sets the flags that neither the command line nor the environment
+// sets to the values in the file, except for the keys to skip.
 func applyConfig(c *cli.Context, skip ...string) error {
 	path := c.String("config")
 	if path == noConfig {
@@ -286,7 +287,7 @@ func stateDirectory(c *cli.Context) string {
 	return filepath.Clean(c.String("state"))
 }
 
-// describeCount says how many ports there are.
+// describeCount returns the number of ports in words.
 func describeCount(ports int) string {
 	if ports == 1 {
 		return "1 port"

@@ -17,9 +17,8 @@ const (
 	helpColumn = 28
 )
 
-// addHelp gives the application the command help and the flag --version, and
-// takes the library's away: they neither keep to a width nor report a failed
-// write. --help needs no flag: see onUsageError.
+// addHelp replaces the library's command help and flag --version, which neither
+// wrap lines nor report a failed write. --help needs no flag: see onUsageError.
 func addHelp(app *cli.App) {
 	app.HideHelp, app.HideVersion = true, true
 	app.Commands = append(app.Commands, helpCommand())
@@ -54,7 +53,7 @@ func helpCommand() *cli.Command {
 	}
 }
 
-// page is what --help and the manual say about the program or one command.
+// page is the contents of --help and of the manual for the program or one command.
 type page struct {
 	name, usage, synopsis, description string
 	commands                           []*cli.Command
@@ -79,7 +78,7 @@ func commandPage(command *cli.Command) page {
 // option is a flag as the help shows it.
 type option struct {
 	names       []string // with their dashes, the long one first
-	value       string   // the name of the value; empty: none is taken
+	value       string   // the name of the value; empty if it takes none
 	usage       string   // what it does
 	defaultText string   // empty: none
 	environment []string // variables that set it
@@ -123,8 +122,8 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// splitUsage returns the name of the value, which stands in backquotes, and
-// the usage without them.
+// splitUsage returns the name of the value, which is in backquotes, and the usage
+// without the backquotes.
 func splitUsage(usage string) (value, text string) {
 	before, rest, opened := strings.Cut(usage, "`")
 	value, after, closed := strings.Cut(rest, "`")
@@ -191,7 +190,7 @@ func writeHelp(w io.Writer, p page) error {
 	return err
 }
 
-// writeTerm writes a term and beside it, in a column of its own, what it means.
+// writeTerm writes a term and, in a second column, its description.
 func writeTerm(b *strings.Builder, term, text string) {
 	start := strings.Repeat(" ", helpIndent) + term
 	if utf8.RuneCountInString(start) > helpColumn-2 {

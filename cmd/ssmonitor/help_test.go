@@ -19,7 +19,7 @@ func TestHelpFitsTheTerminal(t *testing.T) {
 	for _, arguments := range pages {
 		status, help, stderr := call(t, arguments...)
 		if status != exitDone || stderr != "" || !strings.Contains(help, "OPTIONS:\n") {
-			t.Errorf("%q: status %d, printed %q and %q", arguments, status, help, stderr)
+			t.Errorf("%q: status %d, stdout %q and %q", arguments, status, help, stderr)
 		}
 		for line := range strings.Lines(help) {
 			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > helpWidth {

@@ -13,7 +13,7 @@ import (
 	"ssmonitor/accounting/store"
 )
 
-// history is the recorded usage, as the commands need it.
+// history is the recorded usage as the commands need it.
 type history interface {
 	accounting.UsageSource
 	// NewClient gives the port to another client from now on. The usage so far
@@ -21,11 +21,11 @@ type history interface {
 	NewClient(port uint16, name string) error
 }
 
-// openHistory returns the recorded usage in a state directory.
+// openHistory opens the recorded usage in a state directory.
 type openHistory func(directory string) history
 
-// savedHistory is the recorded usage in a state directory. Each call opens the
-// database by itself, so that none delays a save.
+// savedHistory is the recorded usage in a state directory. Each call opens and
+// closes the database, so that none delays a save.
 type savedHistory struct{ directory string }
 
 func openSavedHistory(directory string) history { return savedHistory{directory} }
@@ -42,14 +42,13 @@ func (h savedHistory) NewClient(port uint16, name string) error {
 	return store.NewClient(h.directory, port, name, time.Now())
 }
 
-// historyError adds what to do about it to the reason why the usage can't be
-// read or changed.
+// historyError adds the remedy to an error from reading or changing the usage.
 func historyError(err error) error {
 	switch {
 	case errors.As(err, new(*accounting.UsageRequestError)), errors.As(err, new(*store.UnknownClientError)):
 		return wrongUsage(err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: become root, or, to read, a member of the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
+		return fmt.Errorf("%w: run it as root, or, to read, join the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
 	}
 	return err
 }
@@ -61,7 +60,7 @@ func warnFlag() cli.Flag {
 	}
 }
 
-// usageLimits returns what --warn says.
+// usageLimits parses --warn.
 func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
 	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
 	return limits, wrongUsage(err)

@@ -8,7 +8,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// limitCheck logs the clients that cross their limit of the month.
+// limitCheck logs the clients that exceed their monthly limit.
 type limitCheck struct {
 	limits   accounting.UsageLimits
 	calendar accounting.Calendar
@@ -24,7 +24,7 @@ type limitCheck struct {
 func (l *limitCheck) begin(ctx context.Context) {
 	var saved *accounting.Usage
 	if l.limits.Any() {
-		saved, _ = l.runningMonth(ctx) // before the first save there is none
+		saved, _ = l.runningMonth(ctx) // fails before the first save
 	}
 	l.watch = accounting.NewLimitWatch(l.limits, saved)
 }
@@ -37,13 +37,13 @@ func (l *limitCheck) check(ctx context.Context, saved time.Time) {
 	l.checked = saved
 	months, err := l.runningMonth(ctx)
 	if l.fault.Observe(err) == accounting.FaultRaised {
-		l.log.Error("the usage can't be compared with its limits", "error", err)
+		l.log.Error("the usage can't be compared with the limits", "error", err)
 	}
 	if err != nil {
 		return
 	}
 	for _, state := range l.watch.Crossed(months) {
-		l.log.Warn("a client has used more than its limit of the month",
+		l.log.Warn("a client has used more than its monthly limit",
 			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
 	}
 }

@@ -57,12 +57,12 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	return exitFailed
 }
 
-// errPrinted ends the command line before a command: --version has printed all
-// that was asked for.
+// errPrinted ends the command line before any command runs, after --version has
+// printed the version.
 var errPrinted = errors.New("printed")
 
-// checkedWriter keeps the first error of a write, so that a command that
-// prints to a full disk fails even where it does not look at each write.
+// checkedWriter keeps the first error of a write, so that a command that prints to
+// a full disk fails even if it does not check each write.
 type checkedWriter struct {
 	io.Writer
 	err error
@@ -142,8 +142,8 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 	return app
 }
 
-// onUsageError answers --help, which the flag package returns as an error where
-// no such flag is defined, and suggests a flag for an unknown one.
+// onUsageError answers --help, which the flag package returns as an error because
+// no such flag is defined, and suggests a flag in place of an unknown one.
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	p, flags := appPage(c.App), c.App.Flags
 	if c.Command != nil && c.App.Command(c.Command.Name) != nil {
@@ -183,8 +183,8 @@ func didYouMean(suggestion string) string {
 	return " (did you mean " + suggestion + "?)"
 }
 
-// closest returns the known word that is most like the given one, or "" if
-// none is.
+// closest returns the known word that is most similar to the given one, or "" if
+// none is similar.
 func closest(word string, known []string) string {
 	const (
 		boostThreshold, prefixSize = 0.7, 4 // as the algorithm's author chose them
@@ -199,7 +199,7 @@ func closest(word string, known []string) string {
 	return best
 }
 
-// noArguments refuses arguments that belong to no flag.
+// noArguments fails if there are arguments that belong to no flag.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
 		return unexpected(c, c.Args().First())

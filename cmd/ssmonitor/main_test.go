@@ -17,8 +17,8 @@ func call(t *testing.T, arguments ...string) (status int, stdout, stderr string)
 	return status, out.String(), failure.String()
 }
 
-// TestWrongUsageIsNamed has the cases that need no ruleset to look at; the
-// others run the real binary in integration.
+// TestWrongUsageIsNamed has the cases that don't look at the ruleset. The others
+// run the real binary in package integration.
 func TestWrongUsageIsNamed(t *testing.T) {
 	settings := func(text string) []string {
 		path := filepath.Join(t.TempDir(), "config.yaml")
@@ -28,13 +28,13 @@ func TestWrongUsageIsNamed(t *testing.T) {
 		return []string{"run", "--config", path}
 	}
 	tests := []struct {
-		name, says string
+		name, want string
 		arguments  []string
 	}{
 		{"second argument", `"2" is not expected`, []string{"netdata", "1", "2"}},
 		{"seconds", "soon", []string{"netdata", "soon"}},
 		{"shell", "want bash, zsh or fish", []string{"completion", "tcsh"}},
-		{"save-interval", "expected 0s to 1h", []string{"run", "--save-interval", "2h"}},
+		{"save-interval", "want 0s to 1h", []string{"run", "--save-interval", "2h"}},
 		{"wrong kind of value", "[1:11]", settings("interval: [5s]\n")},
 		{"wrong value", `key interval: "soon"`, settings("interval: soon\n")},
 		{"no YAML", "[1:", settings("{\n")},
@@ -53,14 +53,14 @@ func TestWrongUsageIsNamed(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			status, stdout, stderr := call(t, test.arguments...)
-			if status != exitUsage || !strings.Contains(stderr, test.says) || stdout != "" {
-				t.Errorf("status %d, said %q and printed %q; expected status 2 and %q", status, stderr, stdout, test.says)
+			if status != exitUsage || !strings.Contains(stderr, test.want) || stdout != "" {
+				t.Errorf("got status %d, %q on stderr and %q on stdout, want status 2 and %q", status, stderr, stdout, test.want)
 			}
 		})
 	}
 }
 
-func TestPluginsName(t *testing.T) {
+func TestPluginNameSelectsTheSubcommand(t *testing.T) {
 	tests := []struct{ called, want []string }{
 		{[]string{"/usr/bin/ssmonitor", "run"}, []string{"/usr/bin/ssmonitor", "run"}},
 		{[]string{"/x/ssmonitor.plugin"}, []string{"/x/ssmonitor.plugin", "netdata"}},
@@ -71,12 +71,12 @@ func TestPluginsName(t *testing.T) {
 	}
 	for _, test := range tests {
 		if got := pluginArguments(test.called); !slices.Equal(got, test.want) {
-			t.Errorf("%q becomes %q, expected %q", test.called, got, test.want)
+			t.Errorf("%q: got %q, want %q", test.called, got, test.want)
 		}
 	}
 }
 
-func TestHelpTeaches(t *testing.T) {
+func TestHelpHasExamples(t *testing.T) {
 	status, manual, _ := call(t, "man")
 	if status != exitDone {
 		t.Fatalf("status %d", status)
@@ -87,7 +87,7 @@ func TestHelpTeaches(t *testing.T) {
 		}
 		status, help, _ := call(t, command.Name, "--help")
 		if status != exitDone || !strings.Contains(strings.Join(strings.Fields(help), " "), command.Usage) {
-			t.Errorf("%s --help: status %d\n%s", command.Name, status, help)
+			t.Errorf("%s --help: got status %d and\n%s", command.Name, status, help)
 		}
 		if command.Name != "version" && !strings.Contains(help, "Example") {
 			t.Errorf("%s --help has no example", command.Name)
@@ -101,16 +101,16 @@ func TestHelpTeaches(t *testing.T) {
 func TestVersion(t *testing.T) {
 	_, want, _ := call(t, "version")
 	if !strings.HasPrefix(want, "ssmonitor ") {
-		t.Errorf("version prints %q", want)
+		t.Errorf("version: got %q", want)
 	}
 	for _, arguments := range [][]string{{"--version"}, {"-v"}, {"--version", "run"}} {
 		if status, got, stderr := call(t, arguments...); status != exitDone || got != want || stderr != "" {
-			t.Errorf("%q: status %d, printed %q and %q, want %q", arguments, status, got, stderr, want)
+			t.Errorf("%q: got status %d, %q and %q, want %q", arguments, status, got, stderr, want)
 		}
 	}
 }
 
-// TestFullDisk writes to the device that is always full.
+// TestFullDisk writes to /dev/full.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestFullDisk(t *testing.T) {
 		var stderr bytes.Buffer
 		status := execute(t.Context(), append([]string{"ssmonitor"}, arguments...), full, &stderr)
 		if status != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
-			t.Errorf("%q: status %d, said %q; want status 1 and no space left", arguments, status, &stderr)
+			t.Errorf("%q: got status %d and %q, want status 1 and no space left", arguments, status, &stderr)
 		}
 	}
 }
@@ -135,9 +135,9 @@ func TestNoSettingsFile(t *testing.T) {
 	t.Setenv("SSMONITOR_CONFIG", broken)
 	dryRun := []string{"setup", "--port", "20000", "--dry-run"}
 	if status, _, stderr := call(t, dryRun...); status != exitUsage {
-		t.Errorf("broken settings: status %d, said %q", status, stderr)
+		t.Errorf("broken settings: got status %d and %q", status, stderr)
 	}
 	if status, ruleset, stderr := call(t, append(dryRun, "--config", "none")...); status != exitDone || ruleset == "" {
-		t.Errorf("--config none: status %d, said %q", status, stderr)
+		t.Errorf("--config none: got status %d and %q", status, stderr)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"ssmonitor/integration/shadowsocks"
 )
 
-// requireProgram skips the test where the program is missing; with CI=true that
-// is a failure.
+// requireProgram skips the test if the program is missing, or fails it with
+// CI=true.
 func requireProgram(t *testing.T, name, debianPackage string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
@@ -73,7 +73,7 @@ func TestManualIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What mandoc prints in bold is overstruck: a letter, a backspace, the letter.
+	// mandoc prints bold letters by overstriking: letter, backspace, letter.
 	var plain strings.Builder
 	for i, r := range string(output) {
 		if r != '\b' && !strings.HasPrefix(string(output)[i+1:], "\b") {

@@ -1,10 +1,10 @@
 package main
 
-// What the manual says beside the help of the commands.
+// The texts of the manual besides the help of the commands.
 
 const aboutSettings = "Settings are read from `" + defaultConfig + "` or the file of `--config`, in YAML. Each of these options " +
-	"is a key. A setting is taken from the command line, else from the environment, else from this file. " +
-	"Unknown keys are errors that name line and column. A repeatable option is a list:\n\n" +
+	"is a key. The command line takes precedence over the environment, and the environment over this file. " +
+	"An unknown key is an error, which names its line and column. The value of a repeatable option is a list:\n\n" +
 	"   interval: 5s\n" +
 	"   port:\n" +
 	"     - 20000=alice\n" +
@@ -24,11 +24,11 @@ var manualSections = []struct {
 		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
 			defaultRuntime + " and " + defaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
-		{"JOURNAL_STREAM", "set by systemd: the log has no time of its own, since the journal adds it."},
+		{"JOURNAL_STREAM", "set by systemd; the log then has no timestamps, since the journal adds them."},
 	}},
 	{title: "FILES", terms: []manualTerm{
 		{defaultConfig, "the settings; optional"},
-		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, and no password"},
+		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, without passwords"},
 		{defaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
 			"usage_daily and usage_monthly; other programs should only read it"},
 		{defaultState + "/ssmonitor.backup.db", "its backup, made daily and when the agent ends"},

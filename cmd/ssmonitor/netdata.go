@@ -32,8 +32,8 @@ func netdataCommand() *cli.Command {
 		ArgsUsage: "[SECONDS]",
 		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
-			pluginName + " in a directory of plugins. It needs no privilege but membership in the group of " +
-			"the socket, " + socketGroup + ".\n\n" +
+			pluginName + " in a directory of plugins. It needs no privilege except membership in the " +
+			"socket's group, " + socketGroup + ".\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
@@ -55,8 +55,8 @@ func netdata(c *cli.Context) error {
 	if err != nil {
 		return wrongUsage(err)
 	}
-	// A write to a Netdata that has ended must be an error. Killed by the
-	// signal, the plugin would be disabled by the next Netdata.
+	// A write to a Netdata that has ended must be an error: Netdata would disable
+	// a plugin that is killed by the signal.
 	signal.Ignore(syscall.SIGPIPE)
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),

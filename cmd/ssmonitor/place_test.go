@@ -79,9 +79,9 @@ func (p *place) setup(more ...string) {
 	}
 }
 
-// program prepares the program as a process of its own in the namespace.
+// program prepares a process of the program in the namespace.
 func (p *place) program(arguments ...string) *exec.Cmd {
-	// By this link, users who may not enter the binary's directory reach it.
+	// This link lets users run the binary who may not enter its directory.
 	command := exec.Command("/proc/self/exe", "-test.run", "^TestProgram$")
 	command.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(append([]string{"ssmonitor"}, arguments...), "\n"))
 	command.Dir = "/"
@@ -121,7 +121,7 @@ func (p *place) wantCheck(socket string, status int, parts []string, more ...str
 	p.t.Helper()
 	got, stdout, stderr := call(p.t, append(p.checkArguments(socket), more...)...)
 	if got != status || stderr != "" {
-		p.t.Errorf("ended with %d and %q on stderr, want %d and nothing:\n%s", got, stderr, status, stdout)
+		p.t.Errorf("got status %d and %q on stderr, want %d and nothing:\n%s", got, stderr, status, stdout)
 	}
 	wantParts(p.t, stdout, parts...)
 	return stdout

@@ -13,14 +13,14 @@ import (
 	"ssmonitor/integration/sources"
 )
 
-// socketGroup is who may read from the socket.
+// socketGroup is the group that may read from the socket.
 const socketGroup = "ssmonitor"
 
 // metricsSocket is the name of systemd's socket for /metrics: its unit's
 // FileDescriptorName.
 const metricsSocket = "metrics"
 
-// minReadGap bounds how often requests read the kernel.
+// minReadGap is the shortest time between two readings for requests.
 const minReadGap = 200 * time.Millisecond
 
 func runCommand() *cli.Command {
@@ -28,11 +28,11 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "the agent: read the counters, keep the totals, publish the rates",
-		Description: "run serves the list of ports that `ssmonitor setup` wrote, or the ports that --shadowsocks and\n" +
-			"--port name, and follows their changes while it runs. It installs what is missing, puts right what\n" +
-			"others change in its table, and publishes the rates once an interval. It needs CAP_NET_ADMIN and\n" +
-			"nothing else. SIGTERM ends it, SIGHUP makes it read its sources again. With --ports the sources\n" +
-			"in the settings of --config are for setup alone.\n\n" +
+		Description: "run counts the ports in the list that `ssmonitor setup` wrote, or those that --shadowsocks and\n" +
+			"--port name, and applies changes of these sources while it runs. It installs missing counters,\n" +
+			"repairs its table if others change it, and publishes the rates once per interval. The only\n" +
+			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again.\n" +
+			"With --ports, it ignores the sources in the settings file, which are then for setup only.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
@@ -40,15 +40,15 @@ func runCommand() *cli.Command {
 		Flags: slices.Concat(sourceFlags(), calendarFlags(), retentionFlags(), []cli.Flag{warnFlag(), stateFlag(), configFlag(),
 			&cli.DurationFlag{
 				Name: "interval", EnvVars: environment("interval"), Value: defaultInterval,
-				Usage: "read and publish once in this `TIME`",
+				Usage: "read and publish once per `TIME`",
 			},
 			&cli.DurationFlag{
 				Name: "save-interval", EnvVars: environment("save-interval"), Value: defaultSave,
-				Usage: "save the totals once in this `TIME`, and at the end",
+				Usage: "save the totals once per `TIME`, and at the end",
 			},
 			&cli.StringFlag{
 				Name: "csv", EnvVars: environment("csv"), Value: filepath.Join(directory, csvName), TakesFile: true,
-				Usage: "write the rates to `FILE`; empty: none",
+				Usage: "write the rates to `FILE`; empty: write no file",
 			},
 			&cli.StringFlag{
 				Name: "listen", EnvVars: environment("listen"),
@@ -56,7 +56,7 @@ func runCommand() *cli.Command {
 			},
 			&cli.StringFlag{
 				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, socketName), TakesFile: true,
-				Usage: "answer readers on the unix socket `FILE`; empty: none",
+				Usage: "answer readers on the unix socket `FILE`; empty: open no socket",
 			},
 		}),
 		Action: run,
@@ -67,8 +67,8 @@ func run(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	// Where the list is named, as in the unit, the file's own sources are for
-	// setup alone: the agent opens no file with passwords.
+	// If the list is named, as in the unit, the sources in the settings file are
+	// for setup only: the agent then opens no file with passwords.
 	var skip []string
 	if c.IsSet("ports") {
 		skip = []string{"shadowsocks", "port"}
@@ -83,8 +83,8 @@ func run(c *cli.Context) error {
 	return errors.Join(agent.run(c.Context), agent.close())
 }
 
-// runSources returns where run takes the ports from: what the flags name, else
-// the list. A list that was named is read beside them.
+// runSources returns the sources of run: those that the flags name, or else the
+// list. If the list is named as well, it is read together with the other sources.
 func runSources(c *cli.Context) (sources.Sources, error) {
 	from, err := portSources(c)
 	if len(from.Ports)+len(from.Shadowsocks) == 0 || c.IsSet("ports") {
@@ -95,10 +95,10 @@ func runSources(c *cli.Context) (sources.Sources, error) {
 
 func checkIntervals(c *cli.Context) error {
 	if interval := c.Duration("interval"); interval < 100*time.Millisecond || interval > time.Hour {
-		return wrongUsage(fmt.Errorf("interval %s: expected 100ms to 1h", interval))
+		return wrongUsage(fmt.Errorf("interval %s: want 100ms to 1h", interval))
 	}
 	if save := c.Duration("save-interval"); save < 0 || save > time.Hour {
-		return wrongUsage(fmt.Errorf("save-interval %s: expected 0s to 1h", save))
+		return wrongUsage(fmt.Errorf("save-interval %s: want 0s to 1h", save))
 	}
 	return nil
 }

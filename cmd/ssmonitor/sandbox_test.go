@@ -10,8 +10,8 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// TestMain makes the test binary the program itself for the tests that need it
-// as a process, and runs all others in the sandbox.
+// TestMain runs the program itself for tests that start it as a process, and
+// otherwise all tests in the sandbox.
 func TestMain(m *testing.M) {
 	if os.Getenv("SSMONITOR_AS_PRODUCT") != "" {
 		main()
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // TestDefaultPathsAreOutOfReach runs commands without the flags that keep the
 // other tests away from the places of an installed ssmonitor.
 func TestDefaultPathsAreOutOfReach(t *testing.T) {
-	newPlace(t) // the ruleset, too, is the test's own
+	newPlace(t) // the ruleset is the test's own as well
 	status, _, stderr := call(t, "setup", "--port", "20000")
 	if status != exitFailed || !strings.Contains(stderr, "read-only file system") {
 		t.Errorf("setup: got status %d, want %d and \"read-only file system\" in\n%s", status, exitFailed, stderr)

@@ -17,7 +17,7 @@ func teardownCommand() *cli.Command {
 		Name:  "teardown",
 		Usage: "remove the counters; the totals are kept",
 		Description: "teardown ends all counting, adds what was counted since the last save to the totals and removes\n" +
-			"the table from the kernel. The agent has to be stopped first. The list of ports stays.\n\n" +
+			"the table from the kernel. Stop the agent first. The list of ports is kept.\n\n" +
 			"Examples:\n\n" +
 			"   systemctl stop ssmonitor; ssmonitor teardown\n" +
 			"   ssmonitor teardown --purge      removes the totals too",
@@ -50,7 +50,7 @@ func teardown(c *cli.Context) error {
 	return removeKeepingTotals(c, table)
 }
 
-// purge removes the totals first, which fails if an agent holds them.
+// purge removes the totals first, because that fails if an agent holds them.
 func purge(c *cli.Context, table *nft.Table) error {
 	if err := store.Purge(stateDirectory(c)); err != nil {
 		return err
@@ -87,8 +87,8 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	return nil
 }
 
-// retire removes the table and loses nothing of it: counting ends, what was
-// counted is read and saved, and only then is it deleted.
+// retire removes the table without losing traffic: it ends counting, reads and
+// saves what was counted, and only then deletes the table.
 func retire(table *nft.Table, meter *accounting.Meter) error {
 	if err := table.Stop(); err != nil {
 		return err

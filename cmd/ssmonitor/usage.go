@@ -18,13 +18,13 @@ func usageCommand(open openHistory) *cli.Command {
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
-		Description: "usage reports what each client received and sent, the running month if nothing else is asked for.\n" +
-			"It works while the agent runs and while it does not, for root and the group " + socketGroup + ".\n\n" +
+		Description: "usage reports what each client received and sent, by default in the current month. It works\n" +
+			"whether the agent runs or not, for root and members of the group " + socketGroup + ".\n\n" +
 			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an\n" +
 			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is\n" +
 			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years.\n" +
-			"Without a time, --by day is the running month, --by hour today, and --by month and --by total are\n" +
-			"all of the time. A client that has no name is called by its port: 20000 or \"port 20000\".\n\n" +
+			"Without a time, --by day reports the current month, --by hour today, and --by month and --by total\n" +
+			"all recorded time. A client without a name is selected by its port: 20000 or \"port 20000\".\n\n" +
 			"In the file of --config, warn is one limit for all clients, a list, or a map of clients and limits:\n" +
 			"\"warn: 100GB\", \"warn: [100GB, alice=50GB, bob=none]\" or \"warn: {alice: 50GB}\".\n\n" +
 			"Examples:\n\n" +
@@ -40,10 +40,10 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringFlag{Name: "last", Usage: "report the last `TIME`, such as 24h, 7d, 4w, 3mo or 1y"},
 			&cli.StringSliceFlag{Name: "client", Usage: "report only the client with this `NAME`, repeatable"},
 			&cli.StringSliceFlag{Name: "port", Usage: "report only the port with this `NUMBER`, repeatable"},
-			&cli.StringFlag{Name: "top", Usage: "show the `NUMBER` of clients with the largest usage, and the others as one"},
+			&cli.StringFlag{Name: "top", Usage: "show only this `NUMBER` of clients, those with the largest usage, and the others as one"},
 			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(accounting.SortUsage)},
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
-			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced as a whole", TakesFile: true, DefaultText: "the terminal"},
+			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
 			warnFlag(), stateFlag(), configFlag(),
 		},
 		Action: func(c *cli.Context) error { return usage(c, open, time.Now()) },
@@ -82,7 +82,7 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 	return writeUsage(c, func(w io.Writer) error { return write(w, report) })
 }
 
-// usageWriter returns what writes the format.
+// usageWriter returns the function that writes the requested format.
 func usageWriter(c *cli.Context) (func(io.Writer, *accounting.UsageReport) error, error) {
 	switch format := c.String("format"); format {
 	case formatTable:
@@ -101,7 +101,7 @@ func usageWriter(c *cli.Context) (func(io.Writer, *accounting.UsageReport) error
 	}
 }
 
-// showsColors reports whether w is a terminal that colours are wanted on
+// showsColors reports whether w is a terminal on which colours are wanted
 // (https://no-color.org).
 func showsColors(w io.Writer, lookup func(string) string) bool {
 	if checked, wrapped := w.(*checkedWriter); wrapped {
@@ -115,8 +115,8 @@ func showsColors(w io.Writer, lookup func(string) string) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// writeUsage writes to --output, so that readers of the file never see a part
-// of it, or to the command's writer.
+// writeUsage writes to the command's writer, or to --output in such a way that
+// readers of the file never see a part of it.
 func writeUsage(c *cli.Context, write func(io.Writer) error) error {
 	path := c.String("output")
 	if path == "" {

@@ -75,15 +75,15 @@ func TestUsageCommand(t *testing.T) {
 	status, stdout, stderr := callUsage(t, h, "usage", "--state", "/somewhere/else", "--config", writeSettings(t,
 		"port: [20000=alice]\nzone: Asia/Kathmandu\nmonth-day: 15\nkeep-hours: 90d\nwarn: {alice: 3kB, 20001: 1GB}\n"))
 	if status != exitDone || stderr != "" || h.directory != "/somewhere/else" {
-		t.Errorf("status %d, said %q, opened %q", status, stderr, h.directory)
+		t.Errorf("got status %d, stderr %q, opened %q", status, stderr, h.directory)
 	}
 	for _, want := range []string{"bob          1.00 kB    6.00 kB    7.00 kB   63.6%", "Over the monthly limit:\n  alice", "4.00 kB of 3 kB"} {
 		if !strings.Contains(stdout, want) {
-			t.Errorf("it lacks %q:\n%s", want, stdout)
+			t.Errorf("got no %q in\n%s", want, stdout)
 		}
 	}
 	if strings.Contains(stdout, "\x1b") {
-		t.Errorf("it has colours:\n%q", stdout)
+		t.Errorf("got colours, want none:\n%q", stdout)
 	}
 }
 
@@ -93,12 +93,12 @@ func TestUsageFormats(t *testing.T) {
 		none := writeSettings(t, "")
 		status, stdout, stderr := callUsage(t, &fakeHistory{}, "usage", "--format", format, "--config", none)
 		if status != exitDone || !strings.Contains(stdout, want) {
-			t.Errorf("%s: status %d, said %q, printed\n%s", format, status, stderr, stdout)
+			t.Errorf("%s: got status %d, stderr %q, stdout\n%s", format, status, stderr, stdout)
 		}
 		status, silent, stderr := callUsage(t, &fakeHistory{}, "usage", "--format", format, "--config", none, "--output", path)
 		written, err := os.ReadFile(path)
 		if status != exitDone || silent != "" || err != nil || format != "html" && string(written) != stdout {
-			t.Errorf("%s to a file: status %d, said %q, printed %q, wrote\n%s", format, status, stderr, silent, written)
+			t.Errorf("%s to a file: got status %d, stderr %q, stdout %q, wrote\n%s", format, status, stderr, silent, written)
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o644 {
@@ -131,7 +131,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"new for a port that is none", nil, []string{"client", "new", "0", "dave"}, exitUsage, "0"},
 		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
-		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "become root"},
+		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "run it as root"},
 		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
 		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command client "old"`},
 	}
@@ -140,7 +140,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 			t.Setenv("SSMONITOR_CONFIG", none)
 			status, stdout, stderr := callUsage(t, &fakeHistory{err: test.err}, test.arguments...)
 			if status != test.status || !strings.Contains(stderr, test.says) || stdout != "" || strings.Count(stderr, "\n") != 1 {
-				t.Errorf("status %d, said %q and printed %q; want status %d and %q", status, stderr, stdout, test.status, test.says)
+				t.Errorf("got status %d, stderr %q and printed %q; want status %d and %q", status, stderr, stdout, test.status, test.says)
 			}
 		})
 	}
@@ -151,15 +151,15 @@ func TestClientCommand(t *testing.T) {
 	h := &fakeHistory{}
 	status, stdout, stderr := callUsage(t, h, "client", "new", "20000", "Dave Doe")
 	if status != exitDone || h.given != "20000 Dave Doe" || stdout != "Port 20000 belongs to Dave Doe from now on.\n" {
-		t.Errorf("status %d, said %q, printed %q, gave %q", status, stderr, stdout, h.given)
+		t.Errorf("got status %d, stderr %q, stdout %q, gave %q", status, stderr, stdout, h.given)
 	}
 	status, stdout, stderr = callUsage(t, h, "client", "list")
 	if want := " PORT  NAME   SINCE             UNTIL\n20000  alice\n20001  bob\n"; status != exitDone || stdout != want {
-		t.Errorf("status %d, said %q, printed %q", status, stderr, stdout)
+		t.Errorf("got status %d, stderr %q, stdout %q", status, stderr, stdout)
 	}
 	for _, arguments := range [][]string{{"usage", "--help"}, {"client", "--help"}, {"client", "new", "--help"}, {"client", "list", "--help"}, {"client"}} {
 		if status, help, stderr := callUsage(t, h, arguments...); status != exitDone || !strings.Contains(help, "Example") && len(arguments) > 1 || help == "" {
-			t.Errorf("%q: status %d, said %q, printed\n%s", arguments, status, stderr, help)
+			t.Errorf("%q: got status %d, stderr %q, stdout\n%s", arguments, status, stderr, help)
 		}
 	}
 }
@@ -175,7 +175,7 @@ func TestWarnInSettings(t *testing.T) {
 		status, stdout, stderr := callUsage(t, &fakeHistory{}, "usage", "--client", "alice", "--client", "bob", "--config", writeSettings(t, test.text))
 		_, limits, _ := strings.Cut(stdout, "100.0%")
 		if status != exitDone || !strings.Contains(limits, test.want) {
-			t.Errorf("%s: status %d, said %q, printed\n%s", test.name, status, stderr, stdout)
+			t.Errorf("%s: got status %d, stderr %q, stdout\n%s", test.name, status, stderr, stdout)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func TestUsageCalendar(t *testing.T) {
 }
 
 func TestColorsOnlyOnATerminal(t *testing.T) {
-	terminal, err := os.OpenFile("/dev/null", os.O_WRONLY, 0) // a character device, too
+	terminal, err := os.OpenFile("/dev/null", os.O_WRONLY, 0) // a character device like a terminal
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,10 +256,10 @@ func TestColorsOnlyOnATerminal(t *testing.T) {
 		}
 	}
 	if !showsColors(terminal, environment("TERM=xterm", "NO_COLOR=")) {
-		t.Error("no colours on a terminal")
+		t.Error("got no colours on a terminal")
 	}
 	if showsColors(terminal, environment("NO_COLOR=1")) || showsColors(terminal, environment("TERM=dumb")) ||
 		showsColors(file, environment()) || showsColors(&bytes.Buffer{}, environment()) {
-		t.Error("colours where there are to be none")
+		t.Error("got colours, want none")
 	}
 }

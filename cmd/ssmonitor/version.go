@@ -16,7 +16,7 @@ var (
 	released string // the date of the release
 )
 
-// version returns the release, or what Go recorded of the commit.
+// version returns the release, or the version that Go derived from the commit.
 func version() string {
 	if release != "" {
 		return release
@@ -27,8 +27,8 @@ func version() string {
 	return "unknown"
 }
 
-// releaseDate returns the date of the release, or of the commit as Go recorded
-// it, and "" if neither is known.
+// releaseDate returns the date of the release, or of the commit that Go recorded,
+// or "" if neither is known.
 func releaseDate() string {
 	if released != "" {
 		return released

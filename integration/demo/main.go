@@ -1,8 +1,8 @@
-// The demo shows ssmonitor at work, on any Linux host and without a trace on
-// it. It starts itself again in a network namespace of its own, with an empty
-// /run, sends traffic to three ports there, and shows the output of the
-// real setup and the real agent. However it ends, the kernel removes the namespace
-// and everything in it with its last process.
+// The demo shows ssmonitor at work on any Linux host, without leaving a trace. It
+// starts itself again in a network namespace of its own, with an empty /run. There
+// it sends traffic to three ports, and shows the output of the real setup and the
+// real agent. However it ends, the kernel removes the namespace and everything in
+// it together with its last process.
 package main
 
 import (
@@ -25,13 +25,13 @@ const inside = "SSMONITOR_DEMO_INSIDE"
 const (
 	statusFailed      = 1
 	statusUsage       = 2
-	statusInterrupted = 128 + int(syscall.SIGINT) // as shells have it
+	statusInterrupted = 128 + int(syscall.SIGINT) // as in shells
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	binary := flag.String("ssmonitor", "build/ssmonitor", "the ssmonitor to show, a `path`")
+	binary := flag.String("ssmonitor", "build/ssmonitor", "the `path` of the ssmonitor to show")
 	duration := flag.Duration("duration", 8*time.Second, "how long to show rates")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "demo shows ssmonitor at work in a network namespace of its own, as root.")
@@ -56,7 +56,7 @@ func run() int {
 	case interrupted.Err() != nil:
 		return statusInterrupted
 	case errors.As(err, &exit) && os.Getenv(inside) == "":
-		return max(exit.ExitCode(), statusFailed) // the copy has said why
+		return max(exit.ExitCode(), statusFailed) // the copy has printed the reason
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return statusFailed
@@ -67,10 +67,10 @@ func run() int {
 // enter runs a copy of this process in new namespaces.
 func enter(interrupted context.Context, binary string) error {
 	if os.Geteuid() != 0 {
-		return errors.New("only root can make a network namespace: run it as root, with sudo make demo")
+		return errors.New("only root can create a network namespace: run sudo make demo")
 	}
 	if _, err := os.Stat(binary); err != nil {
-		return fmt.Errorf("there is no ssmonitor to show: %w: build it with make build, or name it with --ssmonitor PATH", err)
+		return fmt.Errorf("finding the ssmonitor to show: %w: build it with make build, or name it with --ssmonitor PATH", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -96,7 +96,7 @@ func childOf(ctx context.Context, name string, arguments ...string) *exec.Cmd {
 	return command
 }
 
-// mountMemory mounts an empty directory, in memory, that this process and its
+// mountMemory mounts an empty directory in memory, which only this process and its
 // children see.
 func mountMemory(path string) error {
 	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "mode=0755"); err != nil {

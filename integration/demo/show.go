@@ -46,7 +46,7 @@ func show(ctx context.Context, out io.Writer, binary string, duration time.Durat
 	if err := errors.Join(err, agent.stop()); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "\nThe agent has ended, and with this line the namespace goes: the host was not touched.")
+	fmt.Fprintln(out, "\nThe agent has ended. The namespace now disappears with everything in it; the host was not touched.")
 	return nil
 }
 
@@ -83,9 +83,9 @@ func setup(ctx context.Context, out io.Writer, binary string) error {
 // agent is a running `ssmonitor run`.
 type agent struct {
 	cancel context.CancelFunc
-	log    bytes.Buffer  // to be read after it has ended
-	ended  chan struct{} // closed when it has
-	err    error         // of its end
+	log    bytes.Buffer  // read only after it has ended
+	ended  chan struct{} // closed when it has ended
+	err    error         // from its end
 }
 
 func startAgent(ctx context.Context, out io.Writer, binary string) (*agent, error) {
@@ -111,10 +111,10 @@ func startAgent(ctx context.Context, out io.Writer, binary string) (*agent, erro
 func (a *agent) stop() error {
 	a.cancel()
 	<-a.ended
-	if a.err == nil || errors.Is(a.err, context.Canceled) { // it ended well, the latter because of cancel
+	if a.err == nil || errors.Is(a.err, context.Canceled) { // Canceled: it succeeded after cancel
 		return nil
 	}
-	return fmt.Errorf("the agent did not end well: %w; its log:\n%s", a.err, &a.log)
+	return fmt.Errorf("the agent failed: %w; its log:\n%s", a.err, &a.log)
 }
 
 // showRates sends the clients' traffic and draws the rates that the agent
@@ -132,11 +132,11 @@ func showRates(ctx context.Context, out io.Writer, agent *agent, duration time.D
 		select {
 		case err := <-traffic: // ends with the context
 			if err == nil && last == "" {
-				err = errors.New("the agent has published nothing yet: give it more time with --duration")
+				err = errors.New("the agent has not published anything yet: give it more time with --duration")
 			}
 			return last, err
 		case <-agent.ended:
-			return last, errors.New("the agent ended before its time")
+			return last, errors.New("the agent ended too early")
 		case <-ticks.C:
 			content, err := os.ReadFile(csv)
 			if errors.Is(err, os.ErrNotExist) {

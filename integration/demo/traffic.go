@@ -15,14 +15,14 @@ import (
 type client struct {
 	port  int
 	name  string
-	does  string // in words
+	does  string // in words, for the view
 	flows []flow
 }
 
-// flow is the way and the rate in which a client uses its port.
+// flow is how a client uses its port.
 type flow struct {
-	network  string // of package net
-	up, down int    // payload in bytes per second; over UDP all that goes up comes down
+	network  string // as in package net
+	up, down int    // payload in bytes per second; over UDP everything is echoed
 }
 
 var clients = []client{
@@ -31,8 +31,8 @@ var clients = []client{
 	{20002, "carol", "talks over UDP, IPv4 and IPv6", []flow{{network: "udp4", up: 80_000}, {network: "udp6", up: 40_000}}},
 }
 
-// shadowsocksConfiguration is a configuration in the form of shadowsocks-rust,
-// which has a place for the name of a client.
+// shadowsocksConfiguration returns a configuration in the format of
+// shadowsocks-rust, which can name clients.
 func shadowsocksConfiguration() ([]byte, error) {
 	type server struct {
 		Address  string `json:"address"`
@@ -52,8 +52,8 @@ func shadowsocksConfiguration() ([]byte, error) {
 	return json.MarshalIndent(configuration, "", "  ")
 }
 
-// sendTraffic plays all clients and their servers on loopback until the
-// context is done, and returns the first error before that.
+// sendTraffic runs all clients and their servers on loopback until the context is
+// done, and returns the first error before that.
 func sendTraffic(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, client := range clients {
@@ -61,7 +61,7 @@ func sendTraffic(ctx context.Context) error {
 			group.Go(func() error {
 				err := flow.play(ctx, client.port)
 				if err == nil || ctx.Err() != nil {
-					return nil // the connections were closed by us
+					return nil // we closed the connections
 				}
 				return fmt.Errorf("traffic of %s by %s: %w", client.name, flow.network, err)
 			})

@@ -25,9 +25,9 @@ const (
 	cacheDirectory = "../../build/kernels"
 )
 
-// leftOut are the tests that skip themselves with -test.short: emulation is too
-// slow for them. No other test may be skipped.
-var leftOut = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift"}
+// skipped are the tests that skip themselves with -test.short, because emulation
+// is too slow for them. No other test may be skipped.
+var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift"}
 
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.
@@ -85,7 +85,8 @@ var testResult = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
 
 // verdict evaluates the output of the virtual machine's serial port. It returns
 // the number of tests and subtests that passed. It returns an error unless the
-// tests ended with status 0, each of wanted passed, and only leftOut was skipped.
+// tests ended with status 0, all wanted tests passed, and only those in skipped
+// were skipped.
 func verdict(written string, wanted []string) (passed int, err error) {
 	if last := lastLines(written, 1); last != "VM-RC=0" {
 		err = fmt.Errorf("the last line is %q, want VM-RC=0", last)
@@ -97,7 +98,7 @@ func verdict(written string, wanted []string) (passed int, err error) {
 		switch {
 		case result == "PASS":
 			passed++
-		case result == "FAIL" || !slices.Contains(leftOut, name):
+		case result == "FAIL" || !slices.Contains(skipped, name):
 			err = errors.Join(err, fmt.Errorf("%s: %s", result, name))
 		}
 	}
@@ -137,12 +138,12 @@ func TestVerdict(t *testing.T) {
 				complaint, _, _ = strings.Cut(err.Error(), "\n")
 			}
 			if complaint != test.complaint || passed != test.passed {
-				t.Errorf("%d passed, complaint %q, want %d, %q", passed, complaint, test.passed, test.complaint)
+				t.Errorf("got %d passed, complaint %q, want %d, %q", passed, complaint, test.passed, test.complaint)
 			}
 		})
 	}
 	if _, err := verdict("VM-RC=0\n", nil); err == nil {
-		t.Error("no tests at all are no complaint")
+		t.Error("without any test: got no complaint")
 	}
 }
 

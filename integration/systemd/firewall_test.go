@@ -39,7 +39,7 @@ func TestTableIsRepairedWhenNftablesFlushesIt(t *testing.T) {
 			since := loss.minus(lost)
 			t.Logf("lost %+v of %+v", since, window)
 			if since.In.Bytes > window.In.Bytes || since.Out.Bytes > window.Out.Bytes {
-				t.Errorf("lost %+v, more than the %+v that passed between the last reading and the healing", since, window)
+				t.Errorf("got a loss of %+v, want at most the %+v between the last reading and the repair", since, window)
 			}
 			lost = loss
 			for range 5 {

@@ -98,7 +98,7 @@ func (b *box) expectNoPassword(t *testing.T) {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return // it has gone
+			return // the test has ended it
 		}
 		read++
 		if bytes.Contains(content, []byte(password)) {

@@ -184,7 +184,7 @@ func TestTotalsAreExactWhateverHappensToTheAgent(t *testing.T) {
 		{name: "systemctl restart", happening: systemctl("restart")},
 		{name: "systemctl reload", happening: systemctl("reload"), stays: true},
 		{name: "kill -9", happening: signal(syscall.SIGKILL)},
-		{name: "kill -STOP, until the watchdog bites", happening: signal(syscall.SIGSTOP)},
+		{name: "kill -STOP, until the watchdog aborts it", happening: signal(syscall.SIGSTOP)},
 		{name: "upgrade of the package", happening: func(t *testing.T) { b.install(t, newerVersion) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestTotalsAreExactWhateverHappensToTheAgent(t *testing.T) {
 		})
 	}
 	if journal := b.journal(t, "ssmonitor.service"); !strings.Contains(journal, "Watchdog timeout") {
-		t.Errorf("the watchdog did not bite:\n%s", journal)
+		t.Errorf("got no watchdog timeout in the journal:\n%s", journal)
 	}
 }
 
@@ -244,10 +244,10 @@ func TestServiceIdlesUntilThereIsShadowsocks(t *testing.T) {
 	b.waitForAgent(t, "active")
 	agent := b.mainPID(t)
 	if status := b.agentProperty(t, "StatusText"); !strings.Contains(status, "no port") {
-		t.Errorf("the status does not say that there is no port: %q", status)
+		t.Errorf("got status %q, want one that reports that there is no port", status)
 	}
 	if !strings.Contains(b.journal(t, "ssmonitor.service"), "no port") {
-		t.Errorf("the journal does not say that there is no port:\n%s", b.journal(t, "ssmonitor.service"))
+		t.Errorf("the journal does not report that there is no port:\n%s", b.journal(t, "ssmonitor.service"))
 	}
 	// As at boot: everything that is enabled is started.
 	b.run(t, "systemctl", "start", "multi-user.target")

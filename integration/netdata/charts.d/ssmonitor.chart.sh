@@ -3,33 +3,33 @@
 #
 # Charts of the rates in the CSV that `ssmonitor run` publishes, for Netdata
 # installations that use charts.d. The external plugin (ssmonitor.plugin) shows
-# more and costs less; both may run, their charts have different ids.
+# more and costs less. Both may run: their charts have different ids.
 #
-# What may be set in charts.d/ssmonitor.conf:
+# These settings may be changed in charts.d/ssmonitor.conf:
 
 # The CSV: the agent's --csv.
 ssmonitor_csv="/run/ssmonitor/ssmonitor.csv"
 
-# The agent's --interval in seconds, rounded up: a file older than three of
-# them (and than ten seconds) is stale.
+# The agent's --interval in seconds, rounded up. A file is stale if it is older
+# than three intervals and older than ten seconds.
 ssmonitor_interval=2
 
-# Seconds between two updates; unset: Netdata's own.
+# Seconds between two updates. If it is empty, Netdata's own setting applies.
 ssmonitor_update_every=
 
-# The place of the charts on the dashboard.
+# The position of the charts on the dashboard.
 ssmonitor_priority=60100
 
 # For each port with charts, how many updates in a row it has been missing.
 declare -A ssmonitor_missing=()
 
-# After so many of them its charts are obsolete.
+# After this many updates its charts are obsolete.
 ssmonitor_patience=10
 
-# What an update prints, gathered to be written at once.
+# The output of an update, collected to be written at once.
 ssmonitor_output=""
 
-# Always 0: charts.d drops a module whose check fails, and the agent may well
+# Always succeeds: charts.d drops a module whose check fails, but the agent may
 # start later than Netdata.
 ssmonitor_check() {
   return 0
@@ -40,8 +40,8 @@ ssmonitor_create() {
 }
 
 # Argument: microseconds since the last update, empty at the first. It never
-# fails, since charts.d drops a module that fails for a while: no file, and a
-# stale one, is a gap.
+# fails, since charts.d drops a module that keeps failing. A missing or stale
+# file shows as a gap.
 ssmonitor_update() {
   local since="$1" port
   local -A present=()
@@ -62,7 +62,7 @@ ssmonitor_update() {
   return 0
 }
 
-# Whether the file is there and young enough.
+# Succeeds if the file exists and is not stale.
 ssmonitor_fresh() {
   local modified now limit=$((ssmonitor_interval * 3))
 
@@ -72,8 +72,8 @@ ssmonitor_fresh() {
   [ $((now - modified)) -le "$limit" ]
 }
 
-# Reads the file and marks its ports in the caller's `present`. A line of
-# another form is passed over.
+# Reads the file and marks its ports in the caller's `present`. Lines in another
+# format are ignored.
 ssmonitor_read() {
   local since="$1" port packets_in packets_out bytes_in bytes_out rate='^[0-9]{1,15}\.[0-9]{3}$'
 
@@ -93,16 +93,15 @@ ssmonitor_port() {
     ssmonitor_charts "$port" ''
     since=
   elif [ "${ssmonitor_missing[$port]}" -gt 0 ]; then
-    since= # After a gap Netdata takes its own clock.
+    since= # After a gap Netdata uses its own clock.
   fi
   ssmonitor_missing[$port]=0
   ssmonitor_values "port_${port}_traffic" "$since" "$bytes_in" "$bytes_out"
   ssmonitor_values "port_${port}_packets" "$since" "$packets_in" "$packets_out"
 }
 
-# Arguments: chart, microseconds, what is received and what is sent. Without
-# its dot a rate is a whole number of thousandths; 10# keeps leading zeros from
-# making it octal.
+# Arguments: chart, microseconds, received rate, sent rate. Without its dot a rate
+# is a whole number of thousandths; 10# keeps leading zeros from making it octal.
 ssmonitor_values() {
   ssmonitor_output+="BEGIN ssmonitor_csv.$1 $2
 SET received = $((10#${3/./}))

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/accounting"
+)
+
+// TestBackup makes one backup per day and one at the end, and continues from it.
+func TestBackup(t *testing.T) {
+	directory := t.TempDir()
+	now := time.Now()
+	options := at(now)
+	options.Now = func() time.Time { return now }
+	s, _, _ := openWith(t, directory, options)
+	wait := func() int64 {
+		awaitBackup(s)
+		return s.backup.saves
+	}
+	save(t, s, stateAt(1, 2))
+	if got := wait(); got != 1 {
+		t.Errorf("first backup: got save %d, want 1", got)
+	}
+	save(t, s, stateAt(2, 2))
+	if got := wait(); got != 1 {
+		t.Errorf("no second backup is due: got save %d, want 1", got)
+	}
+	now = now.Add(25 * time.Hour)
+	save(t, s, stateAt(3, 2))
+	if got := wait(); got != 3 {
+		t.Errorf("next day's backup: got save %d, want 3", got)
+	}
+	save(t, s, stateAt(4, 2))
+	directory = killed(t, s)
+
+	writeAll(t, filepath.Join(directory, databaseName), []byte(strings.Repeat("damaged", 1000)))
+	options.Now = func() time.Time { return now.Add(time.Hour) }
+	s, state, notices := openWith(t, directory, options)
+	wantState(t, state, stateAt(3, 2))
+	if len(notices) != 2 || notices[0].Lost || !strings.Contains(notices[0].Text, "kept as") || !strings.Contains(notices[1].Text, "backup") {
+		t.Errorf("got notices %v", notices)
+	}
+	// The next reading finds everything that the counters have gained since.
+	save(t, s, stateAt(9, 2), stateAt(10, 2))
+	wantSound(t, directory)
+	gaps := usage(t, directory, accounting.ByDay).Gaps
+	before, after := stateAt(3, 2), stateAt(9, 2)
+	want := accounting.UsageGap{
+		Since: now.Truncate(time.Second).UTC(), Until: now.Add(time.Hour).Truncate(time.Second).UTC(),
+		In: minus(after.In, before.In), Out: minus(after.Out, before.Out),
+	}
+	if len(gaps) != 1 || gaps[0] != want {
+		t.Errorf("got gaps %+v, want %+v", gaps, want)
+	}
+	closeStore(t, s)
+	if err := os.Remove(filepath.Join(directory, databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	_, state, notices = openWith(t, directory, options)
+	wantState(t, state, stateAt(10, 2))
+	if len(notices) != 1 {
+		t.Errorf("got notices %v", notices)
+	}
+}
+
+// TestWithoutAGoodCopyTheLedgerStartsAgain damages the database and the backup.
+func TestWithoutAGoodCopyTheLedgerStartsAgain(t *testing.T) {
+	directory := t.TempDir()
+	for n := range 2 * maxSetAside {
+		s, state, notices := open(t, directory)
+		if n > 0 && (len(notices) < 3 || !notices[len(notices)-1].Lost) {
+			t.Errorf("got notices %v", notices)
+		}
+		wantState(t, state, accounting.State{})
+		save(t, s, stateAt(1, 1))
+		closeStore(t, s)
+		for _, name := range []string{databaseName, backupName} {
+			writeAll(t, filepath.Join(directory, name), []byte(fmt.Sprint("damaged ", n)))
+		}
+	}
+	if kept := snapshot(t, directory); len(kept) > 3*(maxSetAside+2) {
+		t.Errorf("got %d files, want at most %d", len(kept), 3*(maxSetAside+2))
+	}
+}
+
+// TestDamageUnderARunningStore damages pages of usage, which are read only when
+// they are written.
+func TestDamageUnderARunningStore(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 200))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 200))
+	if _, _, err := s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
+		t.Fatal(err)
+	}
+	content := readAll(t, filepath.Join(directory, databaseName))
+	file, err := os.OpenFile(filepath.Join(directory, databaseName), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for at := 4096 + 100; at < len(content); at += 4096 {
+		if _, err := file.WriteAt([]byte{content[at] ^ 1}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.db.FileControl("main", sqlite3.FCNTL_RESET_CACHE); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Usage(accounting.UsageQuery{By: accounting.ByHour}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Usage: got %v, want ErrDamaged", err)
+	}
+	save(t, s, stateAt(3, 200))
+	state, notices, err := Read(directory)
+	if err != nil || len(notices) > 0 {
+		t.Fatal(notices, err)
+	}
+	wantState(t, state, stateAt(3, 200))
+	wantSound(t, directory)
+	if gaps := usage(t, directory, accounting.ByDay).Gaps; len(gaps) != 1 || gaps[0].In != stateAt(1, 200).In {
+		t.Errorf("got gaps %v", gaps)
+	}
+}

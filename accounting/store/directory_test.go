@@ -1,0 +1,194 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		needRoot(t, "root")
+	}
+	syscall.Umask(syscall.Umask(0o077)) // the modes must not depend on it
+	directory := t.TempDir()
+	if err := os.Chown(directory, 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	check := func() {
+		t.Helper()
+		for name := range snapshot(t, directory) {
+			information, err := os.Stat(filepath.Join(directory, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner := information.Sys().(*syscall.Stat_t)
+			if owner.Uid != 1234 || owner.Gid != 2345 || information.Mode() != fileMode {
+				t.Errorf("%s: got owner %d:%d and mode %s", name, owner.Uid, owner.Gid, information.Mode())
+			}
+		}
+	}
+	check()
+	closeStore(t, s)
+	check()
+	for _, name := range []string{databaseName + "-wal", databaseName + "-shm"} {
+		if err := os.Remove(filepath.Join(directory, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := NewClient(directory, 20000, "dave", noon); err != nil {
+		t.Error(err)
+	}
+	check()
+}
+
+func TestLinksAndPipesAreRefused(t *testing.T) {
+	for _, name := range []string{databaseName, backupName, lockName} {
+		directory := t.TempDir()
+		target := filepath.Join(t.TempDir(), "target")
+		writeAll(t, target, []byte("mine"))
+		if err := os.Symlink(target, filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
+		s, _, _, err := Open(directory, at(noon))
+		if err == nil {
+			_ = s.Save(stateAt(1, 1))
+			_ = s.Close()
+		}
+		if content := string(readAll(t, target)); content != "mine" {
+			t.Errorf("%s: the link was followed: %q", name, content)
+		}
+		fifo := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(fifo, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, _, _, err := Open(fifo, at(noon)); err == nil { // Open must not wait for the pipe
+			_ = s.Close()
+		}
+	}
+}
+
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	if err := s.db.Exec("pragma user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close() // the backup of a newer schema fails
+	before := snapshot(t, directory)
+	_, _, _, openErr := Open(directory, at(noon))
+	_, _, readErr := Read(directory)
+	_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByDay})
+	clientErr := NewClient(directory, 20000, "dave", noon)
+	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr, "client": clientErr} {
+		var newer *NewerError
+		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if after := snapshot(t, directory); after[databaseName] != before[databaseName] || after[databaseName+"-wal"] != before[databaseName+"-wal"] {
+		t.Error("the database was changed")
+	}
+}
+
+func TestPurgeRemovesExactlyOurFiles(t *testing.T) {
+	directory := t.TempDir()
+	if err := Purge(filepath.Join(directory, "missing")); err != nil {
+		t.Error(err)
+	}
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	if err := Purge(directory); !errors.As(err, new(*LockedError)) {
+		t.Errorf("Purge while an agent runs: got %v, want a LockedError", err)
+	}
+	closeStore(t, s)
+	others := []string{"notes", "ssmonitor.database", "ssmonitor.db.old", "lock2"}
+	for _, name := range append([]string{"ssmonitor.db.new", "ssmonitor.db.new-wal", "ssmonitor.db.damaged-20260101T000000Z-shm", "ssmonitor.backup.db.new-journal"}, others...) {
+		writeAll(t, filepath.Join(directory, name), nil)
+	}
+	if err := Purge(directory); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for name := range snapshot(t, directory) {
+		left = append(left, name)
+	}
+	if slices.Sort(left); !slices.Equal(left, slices.Sorted(slices.Values(others))) {
+		t.Errorf("got %v, want %v", left, others)
+	}
+}
+
+// TestMovedFiles removes and replaces the files of a running store.
+func TestMovedFiles(t *testing.T) {
+	remove := func(names ...string) func(t *testing.T, directory string) {
+		return func(t *testing.T, directory string) {
+			for _, name := range names {
+				if err := os.Remove(filepath.Join(directory, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	tests := []struct {
+		name string
+		do   func(t *testing.T, directory string)
+	}{
+		{"the database", remove(databaseName)},
+		{"the log", remove(databaseName + "-wal")},
+		{"the index", remove(databaseName + "-shm")},
+		{"all of them", remove(databaseName, databaseName+"-wal", databaseName+"-shm")},
+		{"the lock as well", remove(databaseName, lockName)},
+		{"the directory", func(t *testing.T, directory string) {
+			if err := os.RemoveAll(directory); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"replaced by another ledger", func(t *testing.T, directory string) {
+			other := t.TempDir()
+			s, _, _ := open(t, other)
+			save(t, s, stateAt(2, 1))
+			restore(t, directory, snapshot(t, killed(t, s)))
+		}},
+		{"replaced by something else", func(t *testing.T, directory string) {
+			remove(databaseName)(t, directory)
+			writeAll(t, filepath.Join(directory, databaseName), []byte("not a database"))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			directory := filepath.Join(t.TempDir(), "state")
+			s, _, _ := open(t, directory)
+			save(t, s, stateAt(1, 3), stateAt(2, 3))
+			test.do(t, directory)
+			save(t, s, stateAt(3, 3))
+			state, _, err := Read(directory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, state, stateAt(3, 3))
+			wantSound(t, directory)
+			save(t, s, stateAt(4, 3))
+			closeStore(t, s)
+			s, state, notices := open(t, directory)
+			wantState(t, state, stateAt(4, 3))
+			if len(notices) > 0 {
+				t.Errorf("got notices %v", notices)
+			}
+			if gaps := usage(t, directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+				t.Errorf("got gaps %v", gaps)
+			}
+			closeStore(t, s)
+			if err := Purge(directory); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+func TestCoalescedReadsOnceForAllWhoAsk(t *testing.T) {
+	var now atomic.Int64
+	clock := func() time.Time { return noon.Add(time.Duration(now.Load())) }
+	release := make(chan struct{})
+	feed := &agent{}
+	feed.answers(func(context.Context) (*accounting.Report, error) {
+		<-release
+		return sampleReport(), nil
+	})
+	shared := NewCoalesced(feed, 200*time.Millisecond, clock)
+
+	var clients sync.WaitGroup
+	for range 50 {
+		clients.Go(func() {
+			if _, err := shared.Report(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "the reading begins", func() bool { return feed.asked.Load() > 0 })
+	close(release)
+	clients.Wait()
+	for _, step := range []struct {
+		after time.Duration
+		want  int64
+	}{{199 * time.Millisecond, 1}, {200 * time.Millisecond, 2}, {399 * time.Millisecond, 2}, {time.Second, 3}} {
+		now.Store(int64(step.after))
+		if _, err := shared.Report(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if asked := feed.asked.Load(); asked != step.want {
+			t.Errorf("after %s the counters were read %d times, want %d", step.after, asked, step.want)
+		}
+	}
+}
+
+func TestCoalescedSurvivesTheClientThatAskedFirst(t *testing.T) {
+	release := make(chan struct{})
+	feed := &agent{}
+	feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+		<-release
+		return sampleReport(), ctx.Err()
+	})
+	shared := NewCoalesced(feed, time.Hour, clockAtNoon)
+	hasty, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := shared.Report(hasty)
+		left <- err
+	}()
+	eventually(t, "the reading begins", func() bool { return feed.asked.Load() == 1 })
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first client got %v, want context.Canceled", err)
+	}
+	close(release)
+	if _, err := shared.Report(t.Context()); err != nil {
+		t.Errorf("the second client got %v", err)
+	}
+}
+
+func TestCoalescedDoesNotHammerWhatFails(t *testing.T) {
+	feed := &agent{}
+	feed.answersWith(nil, accounting.ErrNoTable)
+	shared := NewCoalesced(feed, time.Hour, clockAtNoon)
+	for range 3 {
+		if report, err := shared.Report(t.Context()); report != nil || !errors.Is(err, accounting.ErrNoTable) {
+			t.Errorf("%v, %v, want ErrNoTable", report, err)
+		}
+	}
+	if asked := feed.asked.Load(); asked != 1 {
+		t.Errorf("the counters were read %d times, want once", asked)
+	}
+}
