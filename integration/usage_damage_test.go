@@ -48,7 +48,7 @@ func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
 			damage(t, ssmonitor.stateFile("ssmonitor.db"))
 
 			agent = start()
-			agent.waitSaying(t, "goes on from its backup")
+			agent.waitSaying(t, "from its backup")
 			agent.waitIntervals(t, 3)
 			lost := uint64(test.saved + test.unseen)
 			server.sendToItself(t, 20000, 5) // after the gap

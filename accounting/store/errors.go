@@ -68,7 +68,9 @@ func explain(path string, err error) error {
 		return nil
 	case errors.Is(err, ErrDamaged):
 		return fmt.Errorf("%s is %w", path, err)
-	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.IOERR_DATA),
+	case errors.Is(err, sqlite3.IOERR_DATA): // SQLite calls it a disk I/O error
+		return fmt.Errorf("%s is %w: a page does not match its checksum (%w)", path, ErrDamaged, err)
+	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB),
 		errors.Is(err, sqlite3.IOERR_SHORT_READ), errors.Is(err, sqlite3.IOERR_CORRUPTFS):
 		return fmt.Errorf("%s is %w: %w", path, ErrDamaged, err)
 	case errors.Is(err, sqlite3.FULL):
