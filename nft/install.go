@@ -62,7 +62,7 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		case err == nil && !found.dormant():
 			return nil
 		case err == nil: // awake now, and what else is wrong shows at the next look
-		case errors.Is(err, errTableChanged):
+		case errors.Is(err, errTableChanged), errors.Is(err, unix.ERESTART): // nothing was refused: look again
 		case errors.Is(err, unix.EPERM):
 			return err
 		case extent < repairTable && !t.raced(found, err):

@@ -11,6 +11,56 @@ import (
 // damage puts into our table what only a repair of the structure removes.
 const damage = "flush chain inet ssmonitor input; add set inet ssmonitor other { type ipv4_addr; }"
 
+// TestInstallKeepsCountersInABusyRuleset has others change their own tables
+// before each message of a repair: as long as that lasts the kernel refuses every
+// change, which is no reason to go further than without them.
+func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
+	for _, busy := range []struct {
+		name     string
+		messages int
+		repaired bool
+	}{
+		{"for a moment", 12, true},
+		{"for three attempts", 57, true},
+		{"all the time", 1000, false},
+	} {
+		t.Run(busy.name, func(t *testing.T) {
+			inNamespace(t)
+			table, other := open(t, Options{}), open(t, Options{})
+			ports := portList(1)
+			install(t, table, ports)
+			sendUDP(t, "127.0.0.1:20000", 3, 10)
+			before := read(t, table)
+			nftCommand(t, "delete element inet ssmonitor ports-out { udp . 20000 }")
+
+			sends := 0
+			table.conn.beforeSend = func() {
+				if sends++; sends > busy.messages {
+					return
+				}
+				b := newBatch()
+				if sends%2 == 1 {
+					b.createTable("other", accounting.Epoch{}, 0)
+				} else {
+					b.deleteTable("other")
+				}
+				if err := other.conn.commit(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := table.Install(ports)
+			table.conn.beforeSend = nil
+			if (err == nil) != busy.repaired {
+				t.Errorf("installing: got %v, want success: %t", err, busy.repaired)
+			}
+			expectSameCounters(t, read(t, table), before)
+			if findings := verify(t, table, ports); (len(findings) == 0) != busy.repaired {
+				t.Errorf("afterwards verifying finds %q", findings)
+			}
+		})
+	}
+}
+
 // TestInstallKeepsCountersAfterLostRaces has others remove what a repair is about
 // to remove, twice in a row: each refusal is due to that.
 func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {
