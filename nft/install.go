@@ -63,7 +63,7 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		case err == nil && !found.dormant():
 			return nil
 		case err == nil: // the table is awake now; the next inspection shows what else is wrong
-		case errors.Is(err, errTableChanged):
+		case errors.Is(err, errTableChanged), errors.Is(err, unix.ERESTART): // nothing was refused: look again
 		case errors.Is(err, unix.EPERM):
 			return err
 		case extent < repairTable && !t.raced(found, err):

@@ -1,0 +1,159 @@
+package nft
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"ssmonitor/accounting"
+)
+
+func verify(t *testing.T, table *Table, ports accounting.Ports) []string {
+	t.Helper()
+	findings, err := table.Verify(ports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return findings
+}
+
+// TestVerifyKnowsForWhichPorts asks about more ports while the ruleset stays as
+// it is.
+func TestVerifyKnowsForWhichPorts(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(1))
+	read(t, table)
+	if findings := verify(t, table, portList(1)); len(findings) > 0 {
+		t.Fatalf("got %q, want nothing", findings)
+	}
+	if findings := verify(t, table, portList(2)); len(findings) != 1 || !strings.Contains(findings[0], "tcp-20001-in") {
+		t.Errorf("with one more port: got %q, want its missing counters", findings)
+	}
+	if findings := verify(t, table, portList(1)); len(findings) > 0 {
+		t.Errorf("without it: got %q, want nothing", findings)
+	}
+}
+
+// TestVerifyMissesNoChangeDuringItsLook damages the table before each message of
+// a look in turn: what the look came too early for, the next one has to find.
+func TestVerifyMissesNoChangeDuringItsLook(t *testing.T) {
+	inNamespace(t)
+	ports := portList(1)
+	for step, sends := 0, 1; sends > step; step++ {
+		table := open(t, Options{})
+		install(t, table, ports)
+		read(t, table)
+		sends = 0
+		table.conn.beforeSend = func() {
+			if sends == step {
+				nftCommand(t, "flush chain inet ssmonitor input")
+			}
+			sends++
+		}
+		verify(t, table, ports)
+		table.conn.beforeSend = nil
+		if sends <= step {
+			return // a look has fewer messages
+		}
+		read(t, table)
+		if findings := verify(t, table, ports); len(findings) != 1 {
+			t.Errorf("damaged before message %d: got %q, want the lost rule", step, findings)
+		}
+	}
+}
+
+// TestVerifyBelievesTwoLooks hides an element from one message of a look in turn,
+// as a dump does that others interrupt.
+func TestVerifyBelievesTwoLooks(t *testing.T) {
+	inNamespace(t)
+	const element = `element inet ssmonitor ports-in { tcp . 20000`
+	ports := portList(1)
+	for step, sends := 0, 2; sends > step+1; step++ {
+		table := open(t, Options{})
+		install(t, table, ports)
+		sends = 0
+		table.conn.beforeSend = func() {
+			switch sends {
+			case step:
+				nftCommand(t, "delete "+element+" }")
+			case step + 1:
+				nftCommand(t, "add "+element+` : "tcp-20000-in" }`)
+			}
+			sends++
+		}
+		findings := verify(t, table, ports)
+		table.conn.beforeSend = nil
+		if sends > step+1 && len(findings) > 0 {
+			t.Errorf("hidden from message %d: got %q, want nothing", step, findings)
+		}
+	}
+}
+
+// TestVerifyComparesTheSizeOfMaps has a table that is right but for a cap on how
+// many ports it can ever take.
+func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(1)
+	install(t, table, ports)
+	want := nftCommand(t, "list ruleset")
+	nftCommand(t, `flush chain inet ssmonitor input; delete map inet ssmonitor ports-in
+		add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }
+		add element inet ssmonitor ports-in { tcp . 20000 : "tcp-20000-in", udp . 20000 : "udp-20000-in" }
+		add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in accept`)
+	// Whether the elements of such a map count is not looked at.
+	if findings := verify(t, table, ports); len(findings) == 0 || findings[0] != "map ports-in is of another kind" {
+		t.Errorf("got %q, want a map of another kind", findings)
+	}
+	install(t, table, ports)
+	if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSameExpressions(t *testing.T) {
+	rule := HookHost.chains()[0].expressions()
+	encode := func(add func(*encoder)) []byte {
+		e := &encoder{}
+		add(e)
+		return e.buffer
+	}
+	counter := encode(func(e *encoder) { e.expression("counter", func() {}) })
+	first := len(rule) - len(withoutFirst(rule))
+	tests := []struct {
+		name       string
+		have, want []byte
+		same       bool
+	}{
+		{"the rule itself", rule, rule, true},
+		{"one more at the end", slices.Concat(rule, counter), rule, false},
+		{"one more at the beginning", slices.Concat(counter, rule), rule, false},
+		{"one less at the beginning", rule[first:], rule, false},
+		{"one less at the end", rule, slices.Concat(rule, counter), false},
+		{"none", nil, rule, false},
+		{"another order", slices.Concat(rule[first:], rule[:first]), rule, false},
+		{"the rule of the other direction", HookHost.chains()[1].expressions(), rule, false},
+		{
+			"one more attribute",
+			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1); e.be32(2, 2) }) }),
+			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1) }) }), true,
+		},
+		{
+			"one less attribute",
+			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1) }) }),
+			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1); e.be32(2, 2) }) }), false,
+		},
+	}
+	for _, test := range tests {
+		if got := sameExpressions(test.have, test.want); got != test.same {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.same)
+		}
+	}
+}
+
+// withoutFirst returns a list of attributes without its first one.
+func withoutFirst(list []byte) []byte {
+	_, _, rest, _ := nextAttribute(list)
+	return rest
+}
