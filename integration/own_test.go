@@ -26,7 +26,8 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 		t.Errorf("the total is %d packets, want 10", got)
 	}
 
-	ssmonitor.fail(t, 0, []string{"the running agent owns the table"},
+	// It leaves the table to the agent, which may be faster than it anyway.
+	ssmonitor.succeed(t,
 		"setup", "--ports", ssmonitor.list, "--port", "20000=alice", "--port", "20001=bob")
 	agent.waitServing(t, 20000, 20001)
 	server.nft(t, "flush ruleset")

@@ -30,6 +30,7 @@ type backup struct {
 	saves  int64              // number of saves in the last one that this process made
 	cancel context.CancelFunc // ends the running one
 	done   chan backupResult  // nil if none is running
+	of     *database          // that was open when the backup under way began
 }
 
 type backupResult struct {
@@ -60,7 +61,7 @@ func (s *Store) startBackup() {
 	var ctx context.Context
 	ctx, s.backup.cancel = context.WithCancel(context.Background())
 	done := make(chan backupResult, 1)
-	s.backup.done = done
+	s.backup.done, s.backup.of = done, s.db
 	go func() {
 		saves, err := s.makeBackup(ctx)
 		done <- backupResult{saves, err}
@@ -79,7 +80,8 @@ func (s *Store) endBackup(result backupResult) {
 		return
 	}
 	s.note(false, "the ledger's backup can't be written: %v", result.err)
-	if errors.Is(result.err, ErrDamaged) {
+	// A file that was replaced meanwhile says nothing about the present one.
+	if errors.Is(result.err, ErrDamaged) && s.db == s.backup.of {
 		s.condemn(result.err)
 	}
 }

@@ -58,7 +58,7 @@ func listClients(c *cli.Context, open openHistory) error {
 
 func newClient(c *cli.Context, open openHistory) error {
 	if c.NArg() != 2 {
-		return wrongUsage(fmt.Errorf("got %d arguments, want a port and a name, as in ssmonitor client new 20000 dave", c.NArg()))
+		return wrongUsage(fmt.Errorf("got %d arguments, want a port and a name behind the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
 	if err := applyConfig(c); err != nil {
 		return err

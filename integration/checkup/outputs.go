@@ -53,7 +53,7 @@ func (m *Machine) CSV(path string, interval time.Duration, running bool) []Findi
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return []Finding{{CSVFile, Wrong, path, fmt.Sprintf("the agent writes no CSV file %s", path),
-			fmt.Sprintf("if it was started just now, wait: the first is written after one interval, %s\n", interval) +
+			fmt.Sprintf("if it was started just now, wait: the first is written after one interval, %s\n", interval.Round(time.Second/10)) +
 				"else " + seeLog}}
 	case err != nil:
 		return []Finding{failure(CSVFile, path, err, "make the directory readable")}

@@ -111,7 +111,7 @@ func TestConfigurationsOfASearch(t *testing.T) {
 		Host:       func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil },
 	}).Load()
 	wantFindings(t, checkup.Configurations(found, err),
-		"ok configuration good.json", "note configuration broken.json", "note configuration worse.json")
+		"ok configuration good.json", "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
 
 func TestDescribePorts(t *testing.T) {

@@ -70,7 +70,7 @@ func prepare() error {
 }
 
 func setup(ctx context.Context, out io.Writer, binary string) error {
-	command := childOf(ctx, binary, "setup", "--shadowsocks", configuration, "--ports", list)
+	command := childOf(ctx, binary, "setup", "--no-search", "--shadowsocks", configuration, "--ports", list)
 	announce(out, command.Args...)
 	output, err := command.CombinedOutput()
 	fmt.Fprintf(out, "%s", output)

@@ -26,8 +26,10 @@ const (
 )
 
 // skipped are the tests that skip themselves with -test.short, because emulation
-// is too slow for them. No other test may be skipped.
-var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift"}
+// is too slow for them, and one that needs flowtables. No other test may be
+// skipped.
+var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift",
+	"TestSingleRequestsMissNoNewCounter", "TestInstallRemovesFlowtables"}
 
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.

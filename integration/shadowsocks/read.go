@@ -105,7 +105,7 @@ func ReadDirectory(directory string, options Options) (configs []Config, skipped
 	}
 	configs, skipped = readAll(paths, options)
 	for _, file := range skipped {
-		if !errors.Is(file.Err, ErrClient) && !errors.Is(file.Err, ErrNoPorts) {
+		if !errors.Is(file.Err, ErrClient) && !errors.Is(file.Err, ErrNoPorts) && !errors.Is(file.Err, fs.ErrNotExist) {
 			return nil, skipped, file.Err
 		}
 	}
@@ -121,13 +121,18 @@ func readAll(paths []string, options Options) (configs []Config, skipped []Skipp
 		switch {
 		case err == nil:
 			configs = append(configs, config)
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && !isLink(path):
 			// It was removed after it was listed, as ss-manager does.
 		default:
 			skipped = append(skipped, Skipped{path, err})
 		}
 	}
 	return configs, skipped
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // Harmless reports whether the file names no port of a server for certain. A
