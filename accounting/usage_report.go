@@ -113,42 +113,68 @@ func (r *UsageReport) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.G
 // by time, clients are in the order in which they first appear.
 func usagePeriods(rows []UsageRow) []PeriodUsage {
 	type bounds struct{ start, end int64 }
-	type clientKey struct {
-		period int
-		client string
-		port   uint16 // of a client without a name
-	}
 	var periods []PeriodUsage
 	periodOf := make(map[bounds]int)
-	clientOf := make(map[clientKey]int)
-	for _, row := range rows {
-		b := bounds{row.Start.UnixNano(), row.End.UnixNano()}
-		p, found := periodOf[b]
-		if !found {
-			p = len(periods)
-			periodOf[b] = p
-			periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
+	current, clientOf := -1, make(map[usageClient]int) // rows of a period usually stand together
+	for i := range rows {
+		row := &rows[i]
+		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
+			b := bounds{row.Start.UnixNano(), row.End.UnixNano()}
+			p, found := periodOf[b]
+			if !found {
+				p = len(periods)
+				periodOf[b] = p
+				periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
+			}
+			current = p
+			periods[p].indexClients(clientOf)
 		}
-		period := &periods[p]
-		key := clientKey{period: p, client: row.Client}
-		if row.Client == "" {
-			key.port = row.Port
-		}
-		c, found := clientOf[key]
-		if !found {
-			c = len(period.Clients)
-			clientOf[key] = c
-			period.Clients = append(period.Clients, ClientUsage{Client: row.Client})
-		}
-		client := &period.Clients[c]
-		client.add(row.In, row.Out)
-		if i, found := slices.BinarySearch(client.Ports, row.Port); !found {
-			client.Ports = slices.Insert(client.Ports, i, row.Port)
-		}
-		period.In, period.Out = period.In.Plus(row.In), period.Out.Plus(row.Out)
+		periods[current].addRow(row, clientOf)
 	}
 	slices.SortStableFunc(periods, func(a, b PeriodUsage) int { return a.Start.Compare(b.Start) })
 	return periods
+}
+
+// usageClient identifies a client in a report: by its name, or by its port if it
+// has none.
+type usageClient struct {
+	name string
+	port uint16
+}
+
+func clientOfRow(row *UsageRow) usageClient {
+	if row.Client != "" {
+		return usageClient{name: row.Client}
+	}
+	return usageClient{port: row.Port}
+}
+
+// indexClients makes clientOf the places of the period's clients.
+func (p *PeriodUsage) indexClients(clientOf map[usageClient]int) {
+	clear(clientOf)
+	for i, client := range p.Clients {
+		id := usageClient{name: client.Client}
+		if client.Client == "" {
+			id.port = client.Ports[0]
+		}
+		clientOf[id] = i
+	}
+}
+
+func (p *PeriodUsage) addRow(row *UsageRow, clientOf map[usageClient]int) {
+	id := clientOfRow(row)
+	place, found := clientOf[id]
+	if !found {
+		place = len(p.Clients)
+		clientOf[id] = place
+		p.Clients = append(p.Clients, ClientUsage{Client: row.Client})
+	}
+	client := &p.Clients[place]
+	client.add(row.In, row.Out)
+	if i, found := slices.BinarySearch(client.Ports, row.Port); !found {
+		client.Ports = slices.Insert(client.Ports, i, row.Port)
+	}
+	p.In, p.Out = p.In.Plus(row.In), p.Out.Plus(row.Out)
 }
 
 // sortClients sorts by the order, and clients that are equal in it by name.
@@ -208,15 +234,12 @@ func (p *PeriodUsage) arrange(order UsageSort, top int) {
 }
 
 // whole adds up the rows of all periods.
-func whole(rows []UsageRow) PeriodUsage {
-	rows = slices.Clone(rows)
+func whole(rows []UsageRow) (sum PeriodUsage) {
+	clientOf := make(map[usageClient]int)
 	for i := range rows {
-		rows[i].Start, rows[i].End = time.Time{}, time.Time{}
+		sum.addRow(&rows[i], clientOf)
 	}
-	if periods := usagePeriods(rows); len(periods) > 0 {
-		return periods[0]
-	}
-	return PeriodUsage{}
+	return sum
 }
 
 // fill adds a period without clients wherever none is recorded between since and
