@@ -61,7 +61,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)
 
 bench: ## the benchmarks of the README, as ratios in one run (root)
-	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./nft/benchtable
+	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./integration/benchtable
 
 bench-once: ## each benchmark once, so that none breaks unnoticed
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
