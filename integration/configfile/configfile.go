@@ -13,7 +13,7 @@ import (
 
 // Errors of [Read], for errors.Is.
 var (
-	ErrNotRegular = errors.New("expected a regular file")
+	ErrNotRegular = errors.New("want a regular file")
 	ErrTooLarge   = errors.New("the file is too large")
 )
 
@@ -71,7 +71,7 @@ func check(path string, info fs.FileInfo, limit int64) error {
 }
 
 func tooLarge(path string, limit int64) error {
-	return fmt.Errorf("%s: %w: expected at most %d bytes", path, ErrTooLarge, limit)
+	return fmt.Errorf("%s: %w: want at most %d bytes", path, ErrTooLarge, limit)
 }
 
 func kind(mode fs.FileMode) string {

@@ -268,7 +268,7 @@ func (c *collector) config() (Config, error) {
 		if !isBasic(c.form) {
 			return Config{}, ErrNoPorts
 		}
-		return Config{}, fmt.Errorf("%w, expected server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
+		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
 	}
 	c.notes = append(c.notes, c.reasons...)
 	var shared []string
