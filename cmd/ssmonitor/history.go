@@ -17,7 +17,7 @@ import (
 type history interface {
 	accounting.UsageSource
 	// NewClient gives the port to another client from now on. The usage so far
-	// stays with the one before.
+	// stays with the previous client.
 	NewClient(port uint16, name string) error
 }
 
@@ -25,7 +25,7 @@ type history interface {
 type openHistory func(directory string) history
 
 // savedHistory is the recorded usage in a state directory. Each call opens and
-// closes the database, so that none delays a save.
+// closes the database, so that an idle reader delays no save.
 type savedHistory struct{ directory string }
 
 func openSavedHistory(directory string) history { return savedHistory{directory} }

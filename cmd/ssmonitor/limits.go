@@ -15,7 +15,7 @@ type limitCheck struct {
 	history  history
 	log      *slog.Logger
 	watch    *accounting.LimitWatch
-	checked  time.Time // LastSave of the last check
+	checked  time.Time // when the usage of the last check was saved
 	fault    accounting.Fault
 }
 

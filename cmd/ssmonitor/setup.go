@@ -94,7 +94,7 @@ func setup(c *cli.Context) error {
 	return report.writeTable(c.App.Writer)
 }
 
-// noteOtherAgent tells of a running agent that does not follow the list.
+// noteOtherAgent prints a note if the running agent does not follow the list.
 func noteOtherAgent(w io.Writer, list string) error {
 	agent, err := presence.Find()
 	if err != nil || agent == nil {
@@ -134,8 +134,8 @@ func findPorts(c *cli.Context) (sources.Result, error) {
 	return result, nil
 }
 
-// earlierList returns the list that is replaced. One that can't be understood is
-// noted.
+// earlierList returns the list that is replaced. It prints a note if the list has
+// a mistake.
 func earlierList(c *cli.Context, path string) ([]portlist.Entry, error) {
 	entries, err := portlist.ReadEntries(path)
 	switch {

@@ -21,14 +21,14 @@ const (
 	portChanged = "changed"
 )
 
-// setupReport is what setup tells about the list of ports.
+// setupReport is what setup prints about the list of ports.
 type setupReport struct {
 	List  string      `json:"list"`
 	Ports []setupPort `json:"ports"`
 	Notes []string    `json:"notes"`
 }
 
-// setupPort is a port of the new list or, if it was removed, of the one before.
+// setupPort is a port of the new list or, if it was removed, of the earlier one.
 type setupPort struct {
 	Port      uint16       `json:"port"`
 	Protocols []string     `json:"protocols"`
@@ -43,7 +43,7 @@ type setupBefore struct {
 	Name      string   `json:"name,omitempty"`
 }
 
-// newSetupReport compares what was found with the list before.
+// newSetupReport compares what was found with the earlier list.
 func newSetupReport(list string, earlier []portlist.Entry, found sources.Result) *setupReport {
 	report := &setupReport{List: list, Ports: []setupPort{}, Notes: []string{}}
 	before, _ := accounting.Union(portlist.Ports(earlier))
@@ -97,7 +97,7 @@ func (r *setupReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// writeTable writes one line per port. Its first column says what changed.
+// writeTable writes one line per port. Its first column marks the changes.
 func (r *setupReport) writeTable(w io.Writer) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
@@ -136,7 +136,7 @@ func (r *setupReport) writeTable(w io.Writer) error {
 // commentWriter makes each line a comment of nft.
 type commentWriter struct {
 	w       io.Writer
-	started bool // a line
+	started bool // whether a line has begun
 }
 
 // Write implements io.Writer.

@@ -120,8 +120,8 @@ func Parse(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Format returns the list as [Write] writes it: a comment that says what the
-// file is, then the ports of each source, one per line, sorted by number.
+// Format returns the list as [Write] writes it: a comment that explains the
+// file, then the ports of each source, one per line, sorted by number.
 func Format(entries []Entry) ([]byte, error) {
 	var list strings.Builder
 	list.WriteString(header)
@@ -200,8 +200,8 @@ func Write(path string, entries []Entry) error {
 	return nil
 }
 
-// replace is renameio.WriteFile, except that the mode does not depend on the
-// umask or on the file before.
+// replace is renameio.WriteFile, except that the mode depends neither on the
+// umask nor on the replaced file.
 func replace(path string, data []byte) error {
 	file, err := renameio.NewPendingFile(path,
 		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))

@@ -16,12 +16,12 @@ var (
 	ErrClient = errors.New("this configures a Shadowsocks client, not a server")
 	// ErrNoPorts means that the file names no port of a server.
 	ErrNoPorts = errors.New("no port of a Shadowsocks server in it")
-	// ErrFormat means that the file is nothing that a Shadowsocks server reads.
+	// ErrFormat means that no Shadowsocks server reads such a file.
 	// The error says what it is.
 	ErrFormat = errors.New("want the configuration of a Shadowsocks server, in JSON or in YAML")
 )
 
-// ClientError says why a file was taken for a client's. It is ErrClient.
+// ClientError says why a file is read as a client's. It wraps ErrClient.
 type ClientError struct {
 	Reason string
 	// ByAddress is set where the reason is the address of the server. It can be
