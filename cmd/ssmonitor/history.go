@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 )
@@ -51,17 +49,4 @@ func historyError(err error) error {
 		return fmt.Errorf("%w: run it as root, or, to read, join the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
 	}
 	return err
-}
-
-func warnFlag() cli.Flag {
-	return &cli.StringSliceFlag{
-		Name: "warn", EnvVars: environment("warn"),
-		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
-	}
-}
-
-// usageLimits parses --warn.
-func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
-	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
-	return limits, wrongUsage(err)
 }

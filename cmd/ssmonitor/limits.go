@@ -5,8 +5,23 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"ssmonitor/accounting"
 )
+
+func warnFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "warn", EnvVars: environment("warn"),
+		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
+	}
+}
+
+// usageLimits parses --warn.
+func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
+	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
+	return limits, wrongUsage(err)
+}
 
 // limitCheck logs the clients that exceed their monthly limit.
 type limitCheck struct {

@@ -161,24 +161,3 @@ func installCounters(c *cli.Context, table *nft.Table, ports accounting.Ports) e
 	}
 	return err
 }
-
-func describeProtocols(p accounting.Protocols) string {
-	switch p {
-	case accounting.OnlyTCP:
-		return "tcp"
-	case accounting.OnlyUDP:
-		return "udp"
-	}
-	return "tcp, udp"
-}
-
-// writeDry prints what setup would do.
-func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
-	if asJSON {
-		return r.writeJSON(w)
-	}
-	if err := r.writeTable(&commentWriter{w: w}); err != nil {
-		return err
-	}
-	return nft.WriteRuleset(w, hook, ports)
-}

@@ -12,6 +12,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
 )
 
 // The ways in which a port of the list can change, as JSON names them.
@@ -81,6 +82,16 @@ func protocolNames(p accounting.Protocols) []string {
 	return strings.Split(describeProtocols(p), ", ")
 }
 
+func describeProtocols(p accounting.Protocols) string {
+	switch p {
+	case accounting.OnlyTCP:
+		return "tcp"
+	case accounting.OnlyUDP:
+		return "udp"
+	}
+	return "tcp, udp"
+}
+
 func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 	for _, entry := range entries {
 		if entry.Number == port {
@@ -131,6 +142,17 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(len(r.Ports)-changes[portRemoved]), r.List, summary)
 	return err
+}
+
+// writeDry prints the list and the ruleset that setup would write.
+func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
+	if asJSON {
+		return r.writeJSON(w)
+	}
+	if err := r.writeTable(&commentWriter{w: w}); err != nil {
+		return err
+	}
+	return nft.WriteRuleset(w, hook, ports)
 }
 
 // commentWriter makes each line a comment of nft.
