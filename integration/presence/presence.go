@@ -35,7 +35,11 @@ type RunningError struct {
 }
 
 func (e *RunningError) Error() string {
-	return fmt.Sprintf("another ssmonitor, process %d, counts in this network namespace: stop it first", e.PID)
+	process := fmt.Sprintf("process %d", e.PID)
+	if e.PID == 0 {
+		process = "in another PID namespace"
+	}
+	return fmt.Sprintf("another ssmonitor, %s, counts in this network namespace: stop it first", process)
 }
 
 // Claim is the right to change the table. It is released by Close, or when the
