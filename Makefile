@@ -5,7 +5,7 @@
 GO      ?= go
 BUILD   ?= build
 VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.2.0)
-# The date of the last commit: of whatever is packed, and of the manual.
+# The date of the last commit, which the packed files and the manual get.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)
 
@@ -54,14 +54,14 @@ unit: ## all tests but fuzzing, with the race detector
 kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; part of unit
 	$(GO) test -v -count=1 ./integration/kernels
 
-fault: packages ## faults and a random administrator on the real kernel for DURATION each; minutes of it are part of unit
+fault: packages ## faults and random changes on the real kernel for DURATION each; unit runs them for minutes
 	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)
 
 bench: ## the benchmarks of the README, as ratios in one run (root)
-	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./nft/benchtable
+	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./integration/benchtable
 
 bench-once: ## each benchmark once, so that none breaks unnoticed
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...

@@ -6,19 +6,24 @@
 //   - shadowsocks: reads the configurations of the Shadowsocks servers
 //   - portlist: reads and writes the list of ports, and parses port arguments
 //   - sources: combines the sources of ports and follows their changes
+//   - presence: finds the running agent, and lets one run per network namespace
 //   - checkup: finds what is wrong on a machine, for ssmonitor check
 //   - configfile: reads regular files of a limited size, for the packages above
 //
 // Packaging, installed next to the binary:
-//   - debian: the Debian package
+//   - debian, arch, rpm: the packages of these distributions
 //   - systemd: the units; its tests install the package and start the units
 //   - netdata: the charts.d module, the alerts and the metadata for Netdata
-//   - install.mk: the targets of the Makefile that install and package
+//   - install.mk, release.mk: the targets of the Makefile that install, package
+//     and release
+//   - install.sh: installs from an unpacked release
 //
 // Tests, and what only developers run:
 //   - this package: the binary, from setup to Netdata's dashboard
-//   - demo: a show of ssmonitor at work, for make demo
-//   - kernels: the tests of nft on other kernels, in QEMU
+//   - demo: shows ssmonitor at work, for make demo
+//   - benchtable: makes the README's table of costs, for make bench
+//   - kernels: runs the tests of nft on other kernels, in QEMU
+//   - packaging: the tests of releases and of the packages for Arch and RPM
 //   - packages.sh, fuzz.sh: for make test
 //
 // The tests of this package need root and the packages shadowsocks-libev,

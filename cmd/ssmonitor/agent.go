@@ -202,8 +202,8 @@ func (a *agent) run(ctx context.Context) error {
 	}
 }
 
-// listen serves readers on the agent's own socket, on --listen, and on the
-// sockets that systemd opened for /metrics.
+// listen serves readers on the agent's own socket, and /metrics on --listen and
+// on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context) error {
 	source := output.NewCoalesced(meterSource{a.meter, a.interval}, minReadGap, time.Now)
 	metrics := output.NewMetricsHandler(source, time.Now)

@@ -80,8 +80,8 @@ func usageCalendar(c *cli.Context) (zone *time.Location, monthDay int, err error
 	return zone, monthDay, wrongUsage(err)
 }
 
-// loadZone returns the zone with the name. An empty name stands for the zone of
-// the host, which has its name if that can be found out.
+// loadZone returns the zone with the name, or the zone of the host if the name is
+// empty.
 func loadZone(name string) (*time.Location, error) {
 	if name == "" {
 		return hostZone(), nil
@@ -93,6 +93,8 @@ func loadZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
+// hostZone returns the zone of TZ or /etc/localtime, under its name if that is
+// known.
 func hostZone() *time.Location {
 	name := os.Getenv("TZ")
 	if name == "" {

@@ -16,7 +16,7 @@ func clientCommand(open openHistory) *cli.Command {
 		Usage: "list the clients that usage belongs to, or give a port to another one",
 		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port\n" +
 			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a\n" +
-			"new history for it, and that of the client before stays as it is.\n\n" +
+			"new history for it; the previous client keeps its own.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client list\n" +
 			"   ssmonitor client new 20000 dave",

@@ -21,7 +21,7 @@ func manualCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "man",
 		Usage: "print the manual page",
-		Description: "The page contains all of --help, the settings, the files and the formats.\n\n" +
+		Description: "The page contains the help of every command, the settings, the files and the formats.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor man | man -l -\n" +
 			"   ssmonitor man > /usr/local/share/man/man8/ssmonitor.8",

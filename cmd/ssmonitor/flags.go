@@ -49,8 +49,8 @@ func configFlag() cli.Flag {
 	}
 }
 
-// sourceFlags returns the flags of setup and run for the ports and how to count
-// them.
+// sourceFlags returns the flags of setup, run and check for the ports and how to
+// count them.
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
@@ -98,7 +98,8 @@ func stateFlag() cli.Flag {
 	}
 }
 
-// settings is the file of --config: every flag has a key of the same name.
+// settings is the file of --config: every flag with an environment variable,
+// except --config, has a key of the same name.
 type settings struct {
 	Shadowsocks  []string `yaml:"shadowsocks"`
 	ServerConfig []string `yaml:"server-config"`
@@ -216,7 +217,7 @@ func hasFlag(c *cli.Context, name string) bool {
 	})
 }
 
-// tableOptions returns how to count, by the flags.
+// tableOptions returns how to count, from the flags.
 func tableOptions(c *cli.Context) (nft.Options, error) {
 	hook, err := nft.ParseHook(c.String("hook"))
 	if err != nil {
@@ -277,9 +278,9 @@ func firstDirectory(list string) string {
 	return first
 }
 
-// stateDirectory returns --state, also as the settings give it, or else that of
-// the systemd unit. The settings come first: a command by hand has no unit, and
-// must not take another directory than the agent.
+// stateDirectory returns --state, from the command line, the environment or the
+// settings, or else the directory of the systemd unit. The settings come first: a
+// command run by hand has no unit and must use the agent's directory.
 func stateDirectory(c *cli.Context) string {
 	if unit := firstDirectory(os.Getenv("STATE_DIRECTORY")); unit != "" && !c.IsSet("state") {
 		return filepath.Clean(unit)

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 )
@@ -17,7 +15,7 @@ import (
 type history interface {
 	accounting.UsageSource
 	// NewClient gives the port to another client from now on. The usage so far
-	// stays with the one before.
+	// stays with the previous client.
 	NewClient(port uint16, name string) error
 }
 
@@ -25,7 +23,7 @@ type history interface {
 type openHistory func(directory string) history
 
 // savedHistory is the recorded usage in a state directory. Each call opens and
-// closes the database, so that none delays a save.
+// closes the database, so that an idle reader delays no save.
 type savedHistory struct{ directory string }
 
 func openSavedHistory(directory string) history { return savedHistory{directory} }
@@ -51,17 +49,4 @@ func historyError(err error) error {
 		return fmt.Errorf("%w: run it as root, or, to read, join the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
 	}
 	return err
-}
-
-func warnFlag() cli.Flag {
-	return &cli.StringSliceFlag{
-		Name: "warn", EnvVars: environment("warn"),
-		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
-	}
-}
-
-// usageLimits parses --warn.
-func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
-	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
-	return limits, wrongUsage(err)
 }

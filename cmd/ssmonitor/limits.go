@@ -5,8 +5,23 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"ssmonitor/accounting"
 )
+
+func warnFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "warn", EnvVars: environment("warn"),
+		Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
+	}
+}
+
+// usageLimits parses --warn.
+func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
+	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
+	return limits, wrongUsage(err)
+}
 
 // limitCheck logs the clients that exceed their monthly limit.
 type limitCheck struct {
@@ -15,7 +30,7 @@ type limitCheck struct {
 	history  history
 	log      *slog.Logger
 	watch    *accounting.LimitWatch
-	checked  time.Time // LastSave of the last check
+	checked  time.Time // when the usage of the last check was saved
 	fault    accounting.Fault
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/testkit"
 )
 
 // requireProgram skips the test if the program is missing, or fails it with
@@ -22,10 +23,7 @@ import (
 func requireProgram(t *testing.T, name, debianPackage string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing: apt-get install %s", name, debianPackage)
-		}
-		t.Skipf("%s is missing: apt-get install %s", name, debianPackage)
+		testkit.Missing(t, "%s is missing: apt-get install %s", name, debianPackage)
 	}
 }
 

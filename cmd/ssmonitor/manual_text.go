@@ -31,7 +31,7 @@ var manualSections = []struct {
 		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, without passwords"},
 		{defaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
 			"usage_daily and usage_monthly; other programs should only read it"},
-		{defaultState + "/ssmonitor.backup.db", "its backup, made daily and when the agent ends"},
+		{defaultState + "/ssmonitor.backup.db", "its backup, written daily and when the agent ends"},
 		{defaultRuntime + "/" + csvName, "the rates as CSV, removed when the agent ends"},
 		{defaultRuntime + "/" + socketName, "the agent's socket, for members of the group " + socketGroup},
 	}},
@@ -60,7 +60,7 @@ const formats = "`CSV`: one line per port, sorted by number, without a header. T
 	"Bytes are counted from the IP header up, packets as the kernel sees them. " +
 	"A total never decreases. GET /v1/usage takes the options of `ssmonitor usage` as parameters, such as " +
 	"?by=day&client=alice, and returns what --format json prints. GET /healthz answers with status 200 while the counters can be read.\n\n" +
-	"`Prometheus`: GET /metrics, with --listen or ssmonitor-metrics.socket."
+	"`Metrics`: GET /metrics, with --listen or ssmonitor-metrics.socket, still answers as GET /healthz does."
 
 const seeAlso = `.BR nft (8),
 .BR systemd.service (5),

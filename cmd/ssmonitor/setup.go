@@ -94,7 +94,7 @@ func setup(c *cli.Context) error {
 	return report.writeTable(c.App.Writer)
 }
 
-// noteOtherAgent tells of a running agent that does not follow the list.
+// noteOtherAgent prints a note if the running agent does not follow the list.
 func noteOtherAgent(w io.Writer, list string) error {
 	agent, err := presence.Find()
 	if err != nil || agent == nil {
@@ -134,8 +134,8 @@ func findPorts(c *cli.Context) (sources.Result, error) {
 	return result, nil
 }
 
-// earlierList returns the list that is replaced. One that can't be understood is
-// noted.
+// earlierList returns the list that is replaced. It prints a note if the list has
+// a mistake.
 func earlierList(c *cli.Context, path string) ([]portlist.Entry, error) {
 	entries, err := portlist.ReadEntries(path)
 	switch {
@@ -160,25 +160,4 @@ func installCounters(c *cli.Context, table *nft.Table, ports accounting.Ports) e
 		return nil
 	}
 	return err
-}
-
-func describeProtocols(p accounting.Protocols) string {
-	switch p {
-	case accounting.OnlyTCP:
-		return "tcp"
-	case accounting.OnlyUDP:
-		return "udp"
-	}
-	return "tcp, udp"
-}
-
-// writeDry prints what setup would do.
-func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
-	if asJSON {
-		return r.writeJSON(w)
-	}
-	if err := r.writeTable(&commentWriter{w: w}); err != nil {
-		return err
-	}
-	return nft.WriteRuleset(w, hook, ports)
 }

@@ -12,6 +12,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
 )
 
 // The ways in which a port of the list can change, as JSON names them.
@@ -21,14 +22,14 @@ const (
 	portChanged = "changed"
 )
 
-// setupReport is what setup tells about the list of ports.
+// setupReport is what setup prints about the list of ports.
 type setupReport struct {
 	List  string      `json:"list"`
 	Ports []setupPort `json:"ports"`
 	Notes []string    `json:"notes"`
 }
 
-// setupPort is a port of the new list or, if it was removed, of the one before.
+// setupPort is a port of the new list or, if it was removed, of the earlier one.
 type setupPort struct {
 	Port      uint16       `json:"port"`
 	Protocols []string     `json:"protocols"`
@@ -43,7 +44,7 @@ type setupBefore struct {
 	Name      string   `json:"name,omitempty"`
 }
 
-// newSetupReport compares what was found with the list before.
+// newSetupReport compares what was found with the earlier list.
 func newSetupReport(list string, earlier []portlist.Entry, found sources.Result) *setupReport {
 	report := &setupReport{List: list, Ports: []setupPort{}, Notes: []string{}}
 	before, _ := accounting.Union(portlist.Ports(earlier))
@@ -81,6 +82,16 @@ func protocolNames(p accounting.Protocols) []string {
 	return strings.Split(describeProtocols(p), ", ")
 }
 
+func describeProtocols(p accounting.Protocols) string {
+	switch p {
+	case accounting.OnlyTCP:
+		return "tcp"
+	case accounting.OnlyUDP:
+		return "udp"
+	}
+	return "tcp, udp"
+}
+
 func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 	for _, entry := range entries {
 		if entry.Number == port {
@@ -97,7 +108,7 @@ func (r *setupReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// writeTable writes one line per port. Its first column says what changed.
+// writeTable writes one line per port. Its first column marks the changes.
 func (r *setupReport) writeTable(w io.Writer) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
@@ -133,10 +144,21 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	return err
 }
 
+// writeDry prints the list and the ruleset that setup would write.
+func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
+	if asJSON {
+		return r.writeJSON(w)
+	}
+	if err := r.writeTable(&commentWriter{w: w}); err != nil {
+		return err
+	}
+	return nft.WriteRuleset(w, hook, ports)
+}
+
 // commentWriter makes each line a comment of nft.
 type commentWriter struct {
 	w       io.Writer
-	started bool // a line
+	started bool // whether a line has begun
 }
 
 // Write implements io.Writer.

@@ -27,7 +27,7 @@ type Check struct {
 	Socket      string        // path of the agent's socket; empty: it has none
 	CSV         string        // path of the CSV file; empty: there is none
 	Group       string        // whose members may connect to the socket
-	Interval    time.Duration // of an agent that does not say its own
+	Interval    time.Duration // of an agent that does not report its own
 	Hook        string        // host or container
 	Own         string        // no, auto or yes
 

@@ -13,7 +13,7 @@ import (
 
 // Errors of [Read], for errors.Is.
 var (
-	ErrNotRegular = errors.New("expected a regular file")
+	ErrNotRegular = errors.New("want a regular file")
 	ErrTooLarge   = errors.New("the file is too large")
 )
 
@@ -21,9 +21,9 @@ var (
 // links. It fails with ErrNotRegular for a directory, a FIFO, a socket or a
 // device, and with ErrTooLarge for a file of more than limit bytes, without
 // reading it. Other errors are those of the operating system. Every error names
-// the path and none shows content.
+// the path, and no error shows content.
 func Read(path string, limit int64) ([]byte, error) {
-	// Merely opening a device can act on it, so look before opening.
+	// Opening a device can have side effects, so check before opening.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func check(path string, info fs.FileInfo, limit int64) error {
 }
 
 func tooLarge(path string, limit int64) error {
-	return fmt.Errorf("%s: %w: expected at most %d bytes", path, ErrTooLarge, limit)
+	return fmt.Errorf("%s: %w: want at most %d bytes", path, ErrTooLarge, limit)
 }
 
 func kind(mode fs.FileMode) string {

@@ -1,5 +1,5 @@
-// Package portlist is the one way in which people and files name ports to
-// ssmonitor: the specification PORT[-PORT][/tcp|/udp][=NAME] of the flag
+// Package portlist reads and writes ports as people and files name them: the
+// specification PORT[-PORT][/tcp|/udp][=NAME] of the flag
 // --port, and the list of ports, a file with one specification per line, which
 // setup writes and run reads.
 //

@@ -33,7 +33,7 @@ const sourceMark = "# from "
 
 // ErrNotAList means that a Shadowsocks configuration was given in place of the
 // list of ports, for errors.Is.
-var ErrNotAList = errors.New("this is JSON, expected one PORT[-PORT][/tcp|/udp][=NAME] per line: " +
+var ErrNotAList = errors.New("this is JSON: want one PORT[-PORT][/tcp|/udp][=NAME] per line: " +
 	"name a Shadowsocks configuration with --shadowsocks")
 
 // Entry is a port of the list and where it came from.
@@ -110,7 +110,7 @@ func Parse(data []byte) ([]Entry, error) {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		if len(entries)+len(named) > maxPorts {
-			return nil, fmt.Errorf("line %d: more than %d ports so far: expected each port once, or once for each protocol",
+			return nil, fmt.Errorf("line %d: more than %d ports so far: want each port once, or once for each protocol",
 				number, maxPorts)
 		}
 		for _, port := range named {
@@ -120,8 +120,8 @@ func Parse(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Format returns the list as [Write] writes it: a comment that says what the
-// file is, then the ports of each source, one per line, sorted by number.
+// Format returns the list as [Write] writes it: a comment that explains the
+// file, then the ports of each source, one per line, sorted by number.
 func Format(entries []Entry) ([]byte, error) {
 	var list strings.Builder
 	list.WriteString(header)
@@ -135,7 +135,7 @@ func Format(entries []Entry) ([]byte, error) {
 			if read, err := ParseSpec(spec); err != nil {
 				return nil, err
 			} else if len(read) != 1 || read[0] != entry.Port {
-				return nil, fmt.Errorf("port %d: expected a protocol to count and a name without white space around it", entry.Number)
+				return nil, fmt.Errorf("port %d: want a protocol to count and a name without white space around it", entry.Number)
 			}
 			list.WriteString(spec + "\n")
 		}
@@ -200,8 +200,8 @@ func Write(path string, entries []Entry) error {
 	return nil
 }
 
-// replace is renameio.WriteFile, except that the mode does not depend on the
-// umask or on the file before.
+// replace is renameio.WriteFile, except that the mode depends neither on the
+// umask nor on the replaced file.
 func replace(path string, data []byte) error {
 	file, err := renameio.NewPendingFile(path,
 		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))

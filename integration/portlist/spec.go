@@ -16,12 +16,12 @@ type SpecError struct {
 	Expected string // what should stand in its place
 }
 
-// Error names the specification, the wrong part and what was expected.
+// Error names the specification, the wrong part and what should stand there.
 func (e *SpecError) Error() string {
 	if e.Value == e.Spec {
-		return fmt.Sprintf("port %s: expected %s", quote(e.Spec), e.Expected)
+		return fmt.Sprintf("port %s: want %s", quote(e.Spec), e.Expected)
 	}
-	return fmt.Sprintf("port %s: %s: expected %s", quote(e.Spec), quote(e.Value), e.Expected)
+	return fmt.Sprintf("port %s: %s: want %s", quote(e.Spec), quote(e.Value), e.Expected)
 }
 
 // quote keeps a value that a mistake made very long from filling the screen.

@@ -1,11 +1,11 @@
-// Package presence lets one agent per network namespace run, and tells other
-// commands about it. The table of counters belongs to the namespace, so two
+// Package presence lets only one agent run per network namespace, and lets other
+// commands find it. The table of counters belongs to the namespace, so two
 // agents would detach each other's ports, whatever their state directories.
 //
 // The agent listens on an abstract unix socket, which belongs to the network
 // namespace too and is released by the kernel however the agent ends: unix(7).
 // The credentials of the socket identify the agent's process, and whoever
-// connects is sent one line, the path of the list of ports that it follows.
+// connects receives one line, the path of the list of ports that it follows.
 package presence
 
 import (
@@ -29,19 +29,23 @@ const (
 	capNetAdmin = 12
 )
 
-// RunningError says that another agent runs in the network namespace.
+// RunningError reports that another agent runs in the network namespace.
 type RunningError struct {
 	PID int // 0 if the process is in another PID namespace
 }
 
 func (e *RunningError) Error() string {
-	return fmt.Sprintf("another ssmonitor, process %d, counts in this network namespace: stop it first", e.PID)
+	process := fmt.Sprintf("process %d", e.PID)
+	if e.PID == 0 {
+		process = "in another PID namespace"
+	}
+	return fmt.Sprintf("another ssmonitor, %s, counts in this network namespace: stop it first", process)
 }
 
 // Claim is the right to change the table. It is released by Close, or when the
 // process ends.
 type Claim struct {
-	listener *net.UnixListener // nil if the address is taken by a stranger
+	listener *net.UnixListener // nil if a process that is no agent holds the address
 	done     chan struct{}
 }
 
@@ -100,7 +104,7 @@ func (c *Claim) serve(list string) {
 			continue // a connection that was aborted, or too many open files
 		}
 		_ = connection.SetDeadline(time.Now().Add(patience))
-		_, _ = fmt.Fprintln(connection, list) // who has gone away need not know
+		_, _ = fmt.Fprintln(connection, list) // the client may have hung up
 		_ = connection.Close()
 	}
 }
@@ -127,7 +131,7 @@ func Find() (*Agent, error) {
 		return nil, fmt.Errorf("looking for a running agent: %w", err)
 	}
 	_ = connection.SetDeadline(time.Now().Add(patience))
-	list, _ := bufio.NewReaderSize(connection, 4096).ReadString('\n') // an agent that stops says nothing
+	list, _ := bufio.NewReaderSize(connection, 4096).ReadString('\n') // empty if the agent is stopping
 	return &Agent{PID: pid, List: strings.TrimSuffix(list, "\n")}, nil
 }
 
@@ -148,7 +152,7 @@ func peer(connection *net.UnixConn) (pid int, err error) {
 }
 
 // canChangeFirewall reports whether a process has CAP_NET_ADMIN, by CapEff of
-// proc_pid_status(5), or can't be looked at.
+// proc_pid_status(5). It reports true if that can't be read.
 func canChangeFirewall(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

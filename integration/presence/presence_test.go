@@ -5,29 +5,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"ssmonitor/internal/testkit"
 )
 
-// inNamespace moves the test into a network namespace of its own.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("a network namespace needs root")
-		}
-		t.Skip("a network namespace needs root")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestOneAgentPerNamespace(t *testing.T) {
-	inNamespace(t)
+	testkit.NetworkNamespace(t)
 	if agent, err := Find(); agent != nil || err != nil {
 		t.Fatalf("without an agent: got %+v, %v", agent, err)
 	}
@@ -58,7 +42,7 @@ func TestOneAgentPerNamespace(t *testing.T) {
 	if agent, err := Find(); err != nil || agent.List != "" {
 		t.Errorf("without a list: got %+v, %v", agent, err)
 	}
-	inNamespace(t)
+	testkit.NetworkNamespace(t)
 	other, err := Take("")
 	if err != nil {
 		t.Errorf("a claim in another network namespace: %v", err)
@@ -70,7 +54,7 @@ func TestOneAgentPerNamespace(t *testing.T) {
 
 // TestStrangerIsNoObstacle has a process without CAP_NET_ADMIN take the address.
 func TestStrangerIsNoObstacle(t *testing.T) {
-	inNamespace(t)
+	testkit.NetworkNamespace(t)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Host is what tells the addresses of this host from others, and so a server's
+// Host distinguishes the addresses of this host from others, and so a server's
 // configuration from a client's.
 type Host struct {
 	Addresses []netip.Addr // of the network interfaces

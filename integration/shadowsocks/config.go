@@ -15,7 +15,7 @@ import (
 // Form is what a configuration was recognised as, in words for people.
 type Form string
 
-// The forms, after the program or the fields that tell them.
+// The forms, named after the program or the keys that identify them.
 const (
 	FormSingle            Form = "server_port"
 	FormList              Form = "list of server_port"
@@ -35,9 +35,9 @@ const (
 
 // Options says how configurations are read.
 type Options struct {
-	// Host is what tells a server's configuration from a client's.
+	// Host distinguishes a server's configuration from a client's.
 	Host Host
-	// ForceServer takes every configuration for a server's.
+	// ForceServer reads every configuration as a server's.
 	ForceServer bool
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
@@ -212,7 +212,7 @@ type collector struct {
 	additionalOnly bool
 }
 
-// add takes a port. Its name is cleaned.
+// add adds a port, with its name cleaned.
 func (c *collector) add(place string, number uint16, protocols accounting.Protocols, name string) error {
 	if len(c.ports) == maxPorts {
 		return &ValueError{place, "one port too many", "at most 131070 ports"}
@@ -238,8 +238,8 @@ func (c *collector) share(number uint16, users int) {
 	c.users[number] += users
 }
 
-// otherProtocol reports whether a port of the protocol is left out, and
-// remembers it for a note.
+// otherProtocol reports whether a port of the protocol is omitted. If so, a note
+// will mention the port.
 func (c *collector) otherProtocol(protocol, port string) bool {
 	if c.options.AnyProtocol {
 		return false
@@ -268,7 +268,7 @@ func (c *collector) config() (Config, error) {
 		if !isBasic(c.form) {
 			return Config{}, ErrNoPorts
 		}
-		return Config{}, fmt.Errorf("%w, expected server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
+		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
 	}
 	c.notes = append(c.notes, c.reasons...)
 	var shared []string

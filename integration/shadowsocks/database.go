@@ -42,7 +42,7 @@ func readDatabase(path string, options Options) (Config, error) {
 	case !info.Mode().IsRegular():
 		return Config{}, fmt.Errorf("%s: %w", path, configfile.ErrNotRegular)
 	case info.Size() > maxDatabaseSize:
-		return Config{}, fmt.Errorf("%s: %w: expected at most %d bytes", path, configfile.ErrTooLarge, maxDatabaseSize)
+		return Config{}, fmt.Errorf("%s: %w: want at most %d bytes", path, configfile.ErrTooLarge, maxDatabaseSize)
 	case info.Size() == 0:
 		return Config{}, fmt.Errorf("%s: the file is empty: %w", path, ErrFormat)
 	}
@@ -101,7 +101,7 @@ func databaseError(err error) error {
 	if failed.Code() == sqlite3.ERROR {
 		return fmt.Errorf("there is no table inbounds with port, protocol and remark in it: %w", ErrFormat)
 	}
-	return fmt.Errorf("%w, expected an SQLite database", failed.Code())
+	return fmt.Errorf("%w: want an SQLite database", failed.Code())
 }
 
 func (c *collector) query(ctx context.Context, path, mode string) (err error) {

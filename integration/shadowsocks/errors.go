@@ -13,15 +13,15 @@ import (
 var (
 	// ErrClient means that the file configures a client: the ports in it are
 	// those of a server elsewhere. The error is a *ClientError.
-	ErrClient = errors.New("this configures a Shadowsocks client, expected a server's configuration")
+	ErrClient = errors.New("this configures a Shadowsocks client, not a server")
 	// ErrNoPorts means that the file names no port of a server.
 	ErrNoPorts = errors.New("no port of a Shadowsocks server in it")
-	// ErrFormat means that the file is nothing that a Shadowsocks server reads.
+	// ErrFormat means that no Shadowsocks server reads such a file.
 	// The error says what it is.
-	ErrFormat = errors.New("expected the configuration of a Shadowsocks server, in JSON or in YAML")
+	ErrFormat = errors.New("want the configuration of a Shadowsocks server, in JSON or in YAML")
 )
 
-// ClientError says why a file was taken for a client's. It is ErrClient.
+// ClientError says why a file is read as a client's. It wraps ErrClient.
 type ClientError struct {
 	Reason string
 	// ByAddress is set where the reason is the address of the server. It can be
@@ -50,7 +50,7 @@ func (e *SyntaxError) Error() string {
 	if e.YAML {
 		expected = "YAML"
 	}
-	return fmt.Sprintf("line %d, column %d: expected %s", e.Line, e.Column, expected)
+	return fmt.Sprintf("line %d, column %d: want %s", e.Line, e.Column, expected)
 }
 
 // yamlPosition returns where the library found an error.
@@ -73,9 +73,9 @@ type ValueError struct {
 	Expected string
 }
 
-// Error names place, value and what was expected.
+// Error names the place, the value and what should stand there.
 func (e *ValueError) Error() string {
-	return fmt.Sprintf("%s is %s: expected %s", e.Place, e.Value, e.Expected)
+	return fmt.Sprintf("%s is %s: want %s", e.Place, e.Value, e.Expected)
 }
 
 // portError reports that the text is not a port number.

@@ -63,8 +63,8 @@ func readClients(path string, config Config, options Options) (Config, error) {
 
 // ListDirectory returns the paths of the files that [ReadDirectory] reads,
 // sorted by name: *.json, *.json5, *.yaml, *.yml, x-ui.db, and the
-// .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It leaves
-// out subdirectories and hidden files of other names.
+// .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It omits
+// subdirectories and other hidden files.
 func ListDirectory(directory string) ([]string, error) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {
@@ -79,8 +79,8 @@ func ListDirectory(directory string) ([]string, error) {
 	return withoutSuperseded(paths), nil
 }
 
-// withoutSuperseded leaves out what ShadowsocksR's user-config.json replaces or
-// is read with.
+// withoutSuperseded omits the files that ShadowsocksR's user-config.json replaces,
+// and those that are read together with it.
 func withoutSuperseded(paths []string) []string {
 	return slices.DeleteFunc(paths, func(path string) bool {
 		name := filepath.Base(path)
@@ -135,7 +135,7 @@ func isLink(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// Harmless reports whether the file names no port of a server for certain. A
+// Harmless reports whether the file certainly names no port of a server. A
 // file that can't be read may name some, and one with the address of another
 // host may be a server's before the network is up.
 func (s Skipped) Harmless() bool {

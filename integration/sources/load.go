@@ -16,7 +16,7 @@ import (
 // loading is one reading of all sources in progress.
 type loading struct {
 	sources  *Sources
-	seen     []fileStamp
+	seen     []fileState
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
 	kept     []portlist.Entry // of files that can't be read any more
@@ -24,8 +24,8 @@ type loading struct {
 	failures []error
 }
 
-// read reads the sources and returns the stamps of all that it read.
-func read(sources *Sources) (Result, []fileStamp, error) {
+// read reads the sources. It also returns the states of the paths that it read.
+func read(sources *Sources) (Result, []fileState, error) {
 	loading := loading{sources: sources}
 	loading.list()
 	loading.configurations()
@@ -33,10 +33,10 @@ func read(sources *Sources) (Result, []fileStamp, error) {
 	return result, loading.seen, err
 }
 
-// watch takes the stamp of a path that is about to be read, so that a change in
-// between shows as another stamp.
+// watch records the state of a path that is about to be read, so that a change
+// during the reading shows as another state.
 func (l *loading) watch(path string) {
-	l.seen = append(l.seen, statOf(path))
+	l.seen = append(l.seen, stateOf(path))
 }
 
 func (l *loading) fail(err error) {
@@ -97,7 +97,7 @@ func (l *loading) named(path string, options shadowsocks.Options) {
 		l.fail(err)
 		return
 	}
-	l.take(config)
+	l.add(config)
 }
 
 func (l *loading) watchCompanions(path string) {
@@ -121,7 +121,7 @@ func (l *loading) directory(path string, options shadowsocks.Options) {
 	}
 	configs, skipped, err := shadowsocks.ReadDirectory(path, options)
 	l.fail(err)
-	l.take(configs...)
+	l.add(configs...)
 	if err == nil {
 		for _, file := range skipped {
 			l.note(file.Err)
@@ -132,7 +132,8 @@ func (l *loading) directory(path string, options shadowsocks.Options) {
 	}
 }
 
-func (l *loading) take(configs ...shadowsocks.Config) {
+// add adds configurations and their notes.
+func (l *loading) add(configs ...shadowsocks.Config) {
 	for _, config := range configs {
 		l.configs = append(l.configs, config)
 		for _, note := range config.Notes {
@@ -141,8 +142,8 @@ func (l *loading) take(configs ...shadowsocks.Config) {
 	}
 }
 
-// search reads the usual places. Nothing there fails: a file that can't be read
-// is a note, and keeps the ports that it had.
+// search reads the usual places. A file there that can't be read is a note, not a
+// failure, and its ports of the last setup are kept.
 func (l *loading) search(options shadowsocks.Options) {
 	earlier, err := l.earlier()
 	if err != nil {
@@ -154,7 +155,7 @@ func (l *loading) search(options shadowsocks.Options) {
 	for _, config := range configs {
 		found[portlist.SourceName(config.Path)] = true
 		if !slices.Contains(named, config.Path) {
-			l.take(config)
+			l.add(config)
 		}
 	}
 	for _, file := range skipped {
@@ -248,9 +249,8 @@ func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 	}
 }
 
-// naming returns the explicit ports. Those that have a name, no protocol, and
-// are given by a file as well take the protocols of the file: they only name the
-// port.
+// naming returns the explicit ports. One with a name and without a protocol only
+// names the port if a file gives it as well: its protocols are then the file's.
 func naming(explicit, fromFiles accounting.Ports) accounting.Ports {
 	named := slices.Clone(explicit)
 	for i, port := range named {
@@ -261,7 +261,7 @@ func naming(explicit, fromFiles accounting.Ports) accounting.Ports {
 	return named
 }
 
-// entries adds to the ports where they came from.
+// entries returns the ports with their sources.
 func (l *loading) entries(ports accounting.Ports) []portlist.Entry {
 	sources := make(map[uint16][]string, len(ports))
 	add := func(port accounting.Port, source string) {

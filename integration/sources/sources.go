@@ -29,8 +29,8 @@ type Sources struct {
 	List string
 	// Shadowsocks are the paths of configurations, and of directories of them.
 	Shadowsocks []string
-	// Servers are like Shadowsocks, except that none of the configurations is
-	// taken for a client's.
+	// Servers are like Shadowsocks, but every configuration is read as a
+	// server's.
 	Servers []string
 	// AnyProtocol also takes the ports of other protocols from configurations.
 	AnyProtocol bool
@@ -38,12 +38,12 @@ type Sources struct {
 	// Shadowsocks configurations, / outside of tests. Each Load searches again,
 	// but what it finds is not watched. A file that can't be read is a note.
 	SearchRoot string
-	// Earlier is the path of the list that the last setup wrote. A file that the
-	// search can't read any more keeps the ports that it has there.
+	// Earlier is the path of the list that the last setup wrote. If the search
+	// can't read a file any more, its ports in that list are kept.
 	Earlier string
-	// Host returns what is known of this host, by which a client's configuration
-	// is told from a server's. It is called only if configurations are read; nil
-	// stands for [ThisHost].
+	// Host returns what is known of this host. It distinguishes a client's
+	// configuration from a server's, and is called only if configurations are
+	// read; nil stands for [ThisHost].
 	Host func() (shadowsocks.Host, error)
 }
 
@@ -66,7 +66,7 @@ type Follower struct {
 	// What the last Load saw.
 	result Result
 	err    error
-	seen   []fileStamp
+	seen   []fileState
 }
 
 // Follow returns a follower of the sources. It reads nothing before Load.
@@ -89,12 +89,12 @@ func (f *Follower) Load() (Result, error) {
 
 // Changed reports whether a source has changed since the last Load: a file was
 // written, replaced, added or removed. It remains true until Load is called,
-// whether that succeeds or fails. It looks at the files' attributes only, unless
-// a file was so recently changed that another change might not show in them;
-// then it reads the files again and compares.
+// whether that succeeds or fails. It compares the files' attributes. Only if a file
+// was changed so recently that another change might not show in them does it
+// read the files again.
 func (f *Follower) Changed() bool {
-	recent := slices.ContainsFunc(f.seen, fileStamp.recent)
-	if slices.ContainsFunc(f.seen, fileStamp.outdated) {
+	recent := slices.ContainsFunc(f.seen, fileState.recent)
+	if slices.ContainsFunc(f.seen, fileState.outdated) {
 		return true
 	}
 	if !recent {

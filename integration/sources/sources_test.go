@@ -312,7 +312,7 @@ func TestSearchKeepsThePortsOfAFileThatBroke(t *testing.T) {
 		{"nothing yet", func() {}, "1", "[]"},
 		{"broken from the first", func() { write(t, root, name, `{"server_port": 8388`) }, "1", "config.json: line 1"},
 		{"repaired", func() { write(t, root, name, `{"server_port": 8388, "mode": "tcp_only", "remarks": "alice"}`) }, "1 8388/tcp=alice", "[]"},
-		{"broken", func() { write(t, root, name, `{"server_port": `) }, "1 8388/tcp=alice", "config.json: line 1, column 17: expected JSON"},
+		{"broken", func() { write(t, root, name, `{"server_port": `) }, "1 8388/tcp=alice", "config.json: line 1, column 17: want JSON"},
 		{"broken still", func() {}, "1 8388/tcp=alice", "the ports that it had stay counted: 1"},
 		{"empty", func() { write(t, root, name, "") }, "1 8388/tcp=alice", "empty"},
 		{"another format", func() { write(t, root, name, "server_port: 8388\n") }, "1 8388/tcp=alice", "YAML"},

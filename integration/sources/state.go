@@ -12,39 +12,39 @@ import (
 // local files, at most 10 ms.
 const granularity = 100 * time.Millisecond
 
-// fileStamp distinguishes the states of a path without reading the file. If
+// fileState distinguishes the states of a path without reading the file. If
 // there is nothing at the path, all fields but the path are zero.
-type fileStamp struct {
+type fileState struct {
 	path              string
 	inode             uint64
 	size              int64
 	modified, changed syscall.Timespec // mtime; ctime, which also shows a chmod
-	stopped           bool             // the server of the configuration, where that can be told
+	stopped           bool             // whether the server of the configuration is known to have ended
 }
 
-// statOf returns the stamp of what is at the path now, following symbolic links.
-func statOf(path string) fileStamp {
-	stamp := fileStamp{path: path}
+// stateOf returns the state of the path now, following symbolic links.
+func stateOf(path string) fileState {
+	state := fileState{path: path}
 	info, err := os.Stat(path)
 	if err != nil {
-		return stamp
+		return state
 	}
-	stamp.size, stamp.stopped = info.Size(), shadowsocks.Stopped(path)
+	state.size, state.stopped = info.Size(), shadowsocks.Stopped(path)
 	if status, ok := info.Sys().(*syscall.Stat_t); ok {
-		stamp.inode = status.Ino
-		stamp.modified, stamp.changed = status.Mtim, status.Ctim
+		state.inode = status.Ino
+		state.modified, state.changed = status.Mtim, status.Ctim
 	}
-	return stamp
+	return state
 }
 
-// outdated reports whether the path has another stamp now.
-func (s fileStamp) outdated() bool {
-	return statOf(s.path) != s
+// outdated reports whether the path has another state now.
+func (s fileState) outdated() bool {
+	return stateOf(s.path) != s
 }
 
 // recent reports whether the path has changed so recently that another change
-// could leave it with the same stamp.
-func (s fileStamp) recent() bool {
+// could leave it in the same state.
+func (s fileState) recent() bool {
 	age := time.Since(time.Unix(s.changed.Unix()))
 	return age < granularity && age > -granularity
 }
