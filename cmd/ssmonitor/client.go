@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/integration/portlist"
+	"ssmonitor/accounting"
 	"ssmonitor/output"
 )
 
@@ -63,17 +65,17 @@ func newClient(c *cli.Context, open openHistory) error {
 	if err := applyConfig(c); err != nil {
 		return err
 	}
-	ports, err := portlist.ParseSpec(c.Args().Get(0) + "=" + c.Args().Get(1))
-	if err != nil {
-		return wrongUsage(err)
+	port, err := strconv.ParseUint(c.Args().Get(0), 10, 16)
+	if err != nil || port == 0 {
+		return wrongUsage(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
 	}
-	if len(ports) != 1 {
-		return wrongUsage(fmt.Errorf("ports %q: want one port", c.Args().Get(0)))
+	name := strings.TrimSpace(c.Args().Get(1))
+	if want := accounting.NameFault(name); want != "" {
+		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}
-	port := ports[0]
-	if err := open(stateDirectory(c)).NewClient(port.Number, port.Name); err != nil {
-		return historyError(fmt.Errorf("giving port %d to %s: %w", port.Number, port.Name, err))
+	if err := open(stateDirectory(c)).NewClient(uint16(port), name); err != nil {
+		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err))
 	}
-	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from now on.\n", port.Number, port.Name)
+	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from now on.\n", port, name)
 	return nil
 }

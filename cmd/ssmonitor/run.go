@@ -71,7 +71,7 @@ func run(c *cli.Context) error {
 	// for setup only: the agent then opens no file with passwords.
 	var skip []string
 	if c.IsSet("ports") {
-		skip = []string{"shadowsocks", "port"}
+		skip = []string{"shadowsocks", "server-config", "port"}
 	}
 	if err := applyConfig(c, skip...); err != nil {
 		return err
@@ -87,7 +87,7 @@ func run(c *cli.Context) error {
 // list. If the list is named as well, it is read together with the other sources.
 func runSources(c *cli.Context) (sources.Sources, error) {
 	from, err := portSources(c)
-	if len(from.Ports)+len(from.Shadowsocks) == 0 || c.IsSet("ports") {
+	if len(from.Ports)+len(from.Shadowsocks)+len(from.Servers) == 0 || c.IsSet("ports") {
 		from.List = c.String("ports")
 	}
 	return from, err

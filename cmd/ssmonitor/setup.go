@@ -105,8 +105,8 @@ func noteOtherAgent(w io.Writer, list string) error {
 		return err
 	}
 	if agent.List != path {
-		fmt.Fprintf(w, "note: the running agent, process %d, does not follow %s and removes the counters of ports that it does not know: "+
-			"start it without --port and --shadowsocks, or with --ports %s\n", agent.PID, path, path)
+		fmt.Fprintf(w, "note: the running agent does not follow %s and removes the counters of ports that it does not know: "+
+			"start it without --port and --shadowsocks, or with --ports %s\n", path, path)
 	}
 	return nil
 }

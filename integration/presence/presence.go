@@ -25,6 +25,9 @@ const (
 	address = "@ssmonitor"
 	// patience bounds a conversation, which takes microseconds.
 	patience = time.Second
+	// attempts is how often a claim is tried if the holder of the address is no
+	// agent: it may just have ended.
+	attempts = 3
 	// capNetAdmin is CAP_NET_ADMIN of include/uapi/linux/capability.h.
 	capNetAdmin = 12
 )
@@ -62,25 +65,26 @@ func Take(list string) (*Claim, error) {
 		}
 		list = absolute
 	}
-	c := &Claim{done: make(chan struct{})}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
-	switch {
-	case err == nil:
-		c.listener = listener
-		go c.serve(list)
-		return c, nil
-	case !errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("claiming the network namespace: %w", err)
+	for range attempts {
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+		if err == nil {
+			c := &Claim{listener: listener, done: make(chan struct{})}
+			go c.serve(list)
+			return c, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("claiming the network namespace: %w", err)
+		}
+		agent, err := Find()
+		if err != nil {
+			return nil, err
+		}
+		if agent != nil && canChangeFirewall(agent.PID) {
+			return nil, &RunningError{PID: agent.PID}
+		}
+		// The holder has ended meanwhile, or is no agent.
 	}
-	agent, err := Find()
-	if err != nil {
-		return nil, err
-	}
-	if agent != nil && canChangeFirewall(agent.PID) {
-		return nil, &RunningError{PID: agent.PID}
-	}
-	close(c.done)
-	return c, nil
+	return &Claim{}, nil
 }
 
 // Close releases the claim.
@@ -116,10 +120,10 @@ type Agent struct {
 }
 
 // Find returns the agent that runs in this network namespace, nil if there is
-// none.
+// none. A process that does not accept connections is not an agent.
 func Find() (*Agent, error) {
 	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: address, Net: "unix"})
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EAGAIN) {
 		return nil, nil
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"ssmonitor/internal/testkit"
 )
 
@@ -81,6 +83,35 @@ func TestStrangerIsNoObstacle(t *testing.T) {
 	claim, err := Take("")
 	if err != nil {
 		t.Fatalf("with the address taken by nobody: %v", err)
+	}
+	if err := claim.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFullBacklogIsNoObstacle has a process take the address that accepts no
+// connection.
+func TestFullBacklogIsNoObstacle(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: address}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // more than fit
+		if connection, err := net.Dial("unix", address); err == nil {
+			defer func() { _ = connection.Close() }()
+		}
+	}
+	if agent, err := Find(); agent != nil || err != nil {
+		t.Errorf("Find: got %+v, %v, want no agent", agent, err)
+	}
+	claim, err := Take("")
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := claim.Close(); err != nil {
 		t.Error(err)

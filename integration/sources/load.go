@@ -210,7 +210,11 @@ func (l *loading) keep(source string, earlier map[string][]portlist.Entry, why e
 
 // result merges what was read, unless something failed.
 func (l *loading) result() (Result, error) {
-	err := errors.Join(l.failures...)
+	failures := l.failures
+	if !l.lacksListOnly() { // a missing list is no reason to go on without the others
+		failures = slices.DeleteFunc(slices.Clone(failures), func(err error) bool { return errors.Is(err, ErrNoList) })
+	}
+	err := errors.Join(failures...)
 	if err != nil && !l.lacksListOnly() {
 		return Result{Configs: l.configs, Notes: l.notes}, err
 	}

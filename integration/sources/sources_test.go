@@ -123,6 +123,15 @@ func TestLoadTellsThatTheListIsMissing(t *testing.T) {
 	}
 }
 
+func TestLoadReportsABrokenFileBesideAMissingList(t *testing.T) {
+	dir := t.TempDir()
+	broken := write(t, dir, "broken.json", "{")
+	_, err := sources.Follow(sources.Sources{List: dir + "/ports", Shadowsocks: []string{broken}, Host: noHost}).Load()
+	if err == nil || errors.Is(err, sources.ErrNoList) || !strings.Contains(err.Error(), broken) {
+		t.Errorf("got %v, want an error that names %s only", err, broken)
+	}
+}
+
 func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 	unknown := errors.New("unknown")
 	follower := sources.Follow(sources.Sources{
