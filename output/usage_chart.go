@@ -17,7 +17,7 @@ const (
 	othersClass = "c7"
 )
 
-// The chart's own units, which the page stretches.
+// Sizes in the units of the SVG's view box, which the page scales.
 const (
 	slotWidth   = 10
 	slotMargin  = 1 // on both sides of a bar
@@ -30,7 +30,7 @@ type (
 	htmlChart struct {
 		By     accounting.Period
 		Width  int
-		Few    bool  // bars, so that each has room for its label
+		Few    bool  // few bars, so that each has room for its label
 		Lines  []int // of the scale
 		Scale  []string
 		Bars   []htmlBar
@@ -63,8 +63,8 @@ func clientColors(report *accounting.UsageReport) map[string]string {
 	return colors
 }
 
-// newHTMLChart stacks each period of the report's course by client. It returns
-// nil if there is no course.
+// newHTMLChart returns a chart with one stacked bar per period of the report's
+// course. It returns nil if the report has no course.
 func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htmlChart {
 	if len(report.Course) == 0 {
 		return nil
