@@ -40,7 +40,7 @@ func (t *Table) Install(ports accounting.Ports) error {
 	}
 	err = t.ownership(err)
 	var refused *batchError
-	if errors.As(err, &refused) && refused.isOfRule(unix.ENOENT) {
+	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
 		if support, supportErr := t.Support(); supportErr == nil && !support.ObjectMaps {
 			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
 		}
@@ -73,8 +73,8 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 	return err
 }
 
-// raced reports whether the ruleset was changed by others since it was
-// inspected, so that a refusal may be due to that.
+// raced reports whether a refusal may be due to others, who have changed the
+// ruleset since it was inspected.
 func (t *Table) raced(found *inspection, refusal error) bool {
 	if !errors.Is(refusal, unix.ENOENT) && !errors.Is(refusal, unix.EEXIST) && !errors.Is(refusal, unix.EBUSY) {
 		return false
@@ -85,10 +85,10 @@ func (t *Table) raced(found *inspection, refusal error) bool {
 
 var errTableChanged = errors.New("the table was replaced meanwhile")
 
-// commitTo commits a batch that was planned for the table, or for no table if it
-// is the zero one. It fails with errTableChanged if there is another table by
-// now. It looks the table up, and the kernel refuses the batch if the ruleset has
-// changed since.
+// commitTo commits a batch that was planned for the table. The zero tableInfo
+// stands for no table. It fails with errTableChanged if the table has been
+// replaced, created or deleted since. A change of the ruleset between this check
+// and the commit makes the kernel refuse the batch, and commitTo tries again.
 func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 	for range attempts {
 		generation, now, lookErr := t.conn.getTable()
@@ -116,8 +116,8 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	case !found.table.ours() || extent == repairTable:
 		return t.planTable(found, keys)
 	case found.dormant():
-		// In a batch of its own: the kernel does not wake a table whose chains
-		// change in the same batch.
+		// This takes a batch of its own: the kernel does not wake a table whose
+		// chains change in the same batch.
 		b := newBatch()
 		b.setTableFlags(found.table.flags &^ tableFlagDormant)
 		return b

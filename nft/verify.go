@@ -34,8 +34,9 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
-			// While others change their tables, a dump can lack entries,
-			// flagged or not: drift is reported when two inspections agree.
+			// While others change their tables, a dump can lack entries even
+			// without NLM_F_DUMP_INTR, so drift is reported only when two
+			// inspections agree.
 			return findings, nil
 		}
 		before = findings

@@ -160,9 +160,9 @@ func protocolSet(number byte) accounting.Protocols {
 	return 0
 }
 
-// portsOf returns the ports that a comparison matches. It reports false for
-// comparisons that are ignored.
-func portsOf(op expr.CmpOp, port uint16) ([]PortRange, bool) {
+// portsOf returns the ports that a comparison matches. ok is false for a
+// comparison that narrow ignores.
+func portsOf(op expr.CmpOp, port uint16) (ports []PortRange, ok bool) {
 	const last = 1<<16 - 1
 	switch op {
 	case expr.CmpOpEq:
