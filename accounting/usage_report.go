@@ -151,7 +151,7 @@ func usagePeriods(rows []UsageRow) []PeriodUsage {
 	return periods
 }
 
-// sortClients sorts by the order, and clients that are equal in it by name.
+// sortClients sorts the clients in an order, and equal ones by name.
 func sortClients(clients []ClientUsage, order UsageSort) {
 	slices.SortFunc(clients, func(a, b ClientUsage) int {
 		var first int
@@ -183,9 +183,9 @@ func compareNames(a, b ClientUsage) int {
 	)
 }
 
-// arrange sorts the clients and adds up all but the first top of them in one
-// entry; 0 keeps all. If they are sorted by name, it keeps those with the largest
-// usage.
+// arrange sorts the clients. If there are more than top, it keeps the top ones and
+// adds up the others in one entry; 0 keeps all. If the order is by name, the ones
+// with the largest usage are kept.
 func (p *PeriodUsage) arrange(order UsageSort, top int) {
 	if top > 0 && len(p.Clients) > top {
 		largest := order

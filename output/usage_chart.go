@@ -23,7 +23,7 @@ const (
 	slotMargin  = 1 // on both sides of a bar
 	chartHeight = 1000
 	scaleSteps  = 4
-	mostLabels  = 8 // along the time: as many as fit into 390 pixels
+	maxLabels   = 8 // along the time: as many as fit into 390 pixels
 )
 
 type (
@@ -69,7 +69,7 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 	if len(report.Course) == 0 {
 		return nil
 	}
-	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course), Few: len(report.Course) <= mostLabels}
+	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course), Few: len(report.Course) <= maxLabels}
 	var largest uint64
 	for i := range report.Course {
 		largest = max(largest, report.Course[i].Bytes())
@@ -81,8 +81,8 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 	}
 	series, others := legend(report, colors)
 	chart.Legend = series
-	every := (len(report.Course) + mostLabels - 1) / mostLabels
-	if chart.By == accounting.ByDay && len(report.Course) > mostLabels {
+	every := (len(report.Course) + maxLabels - 1) / maxLabels
+	if chart.By == accounting.ByDay && len(report.Course) > maxLabels {
 		every = (every + 6) / 7 * 7 // weeks
 	}
 	for i := range report.Course {
