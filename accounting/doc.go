@@ -4,7 +4,13 @@
 // negative.
 //
 // Data flows one way: a [Source] is read into a [Sample], the [Ledger] turns
-// samples into totals, and a [Meter] drives both and returns a [Report]. The
-// package knows neither netlink nor any output format, and imports only the
+// samples into totals, and a [Meter] drives both, saves the ledger in a [Store]
+// and returns a [Report].
+//
+// The store also records the usage of clients by hour, day and month. The files
+// usage*.go turn what it recorded into a [UsageReport] and compare usage with the
+// limits of clients.
+//
+// The package knows neither netlink nor any output format, and imports only the
 // standard library.
 package accounting

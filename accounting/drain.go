@@ -3,8 +3,9 @@ package accounting
 import "slices"
 
 // detachUnknown stops counting ports that are not in force, such as those that
-// were removed while no agent ran. It waits for one tick before that:
-// `ssmonitor setup` may have installed them for a list that is about to be read.
+// were removed while no agent ran. It does so only when two ticks in a row have
+// found them: `ssmonitor setup` may just have installed them, and the agent may be
+// about to load the list that has them.
 func (m *Meter) detachUnknown() {
 	var due, fresh []Key
 	for i := range m.sample.Readings {

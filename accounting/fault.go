@@ -47,8 +47,9 @@ func (f *Fault) Observe(err error) FaultChange {
 // FaultCleared it is the length of the series that has just ended.
 func (f *Fault) Failures() int { return f.failures }
 
-// rootCause returns the text of the innermost error. The outer errors may name
-// something that differs with every attempt, such as a time.
+// rootCause returns the text of the innermost error, or of the first one that
+// wraps several. The outer errors may name something that differs with every
+// attempt, such as a time.
 func rootCause(err error) string {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner

@@ -24,8 +24,8 @@ type gains struct {
 	width time.Duration // 0 stands for gainsWidth
 }
 
-// add records a gain. at is the index of the account's newest gain plus one, or
-// 0; add returns the new one.
+// add records a gain. at is the index of the account's newest gain plus one, or 0
+// if it has none. add returns the new value of at.
 func (g *gains) add(at int, gain Gain) int {
 	if at > 0 && g.together(g.list[at-1].Time, gain.Time) {
 		newest := &g.list[at-1]
@@ -36,6 +36,7 @@ func (g *gains) add(at int, gain Gain) int {
 	return len(g.list)
 }
 
+// together reports whether gains at a and b are recorded as one.
 func (g *gains) together(a, b time.Time) bool {
 	width := int64(max(g.width, gainsWidth) / time.Second)
 	return a.Unix()/width == b.Unix()/width
@@ -44,9 +45,9 @@ func (g *gains) together(a, b time.Time) bool {
 // full reports whether the list has to be merged.
 func (g *gains) full(accounts int) bool { return len(g.list) >= max(maxGains, 2*accounts) }
 
-// merge makes each gain stand for four times as much time as before. After weeks
-// in which nothing could be saved, usage is less precise in time, but never in
-// amount.
+// merge makes each gain stand for four times as much time as before. at returns
+// the index of a key's newest gain, as in add. After weeks in which nothing could
+// be saved, usage is less precise in time, but never in amount.
 func (g *gains) merge(at func(Key) *int) {
 	old := g.list
 	g.list, g.width = old[:0], 4*max(g.width, gainsWidth)

@@ -28,12 +28,12 @@ type Meter struct {
 	ports     Ports
 	wanted    map[Key]bool // the counters of ports
 	draining  map[Key]int  // detached counters, with the number of readings since then
-	unknown   map[Key]bool // counters that the last tick found and that are neither
+	unknown   map[Key]bool // counters in neither map, to be detached by the next tick
 	sample    Sample
 	last      interval
 	lastDrift []string // findings that are not repaired yet
 	status    Status
-	saved     time.Time // of the last attempt to save
+	attempted time.Time // when the last save was attempted
 
 	repairFault, saveFault, detachFault Fault
 }
@@ -62,7 +62,7 @@ type Status struct {
 	LastError     error         // of the last reading, nil if it succeeded
 	RepairError   error         // of the last verification or repair, nil if the table is correct
 	Reinstalls    uint64        // repairs of the table
-	Resets        uint64        // counters that somebody set back
+	Resets        uint64        // resets of counters by somebody else
 	SaveFailures  uint64        // attempts to save that failed
 	LastSave      time.Time     // of the last save that succeeded
 	LastSaveError error         // of the last save, nil if it succeeded
@@ -91,7 +91,7 @@ func NewMeter(options MeterOptions) *Meter {
 // SetPorts puts a list of ports in force. The counters of new ports are installed
 // at once. Those of removed ports stop counting at once and are deleted after
 // their last reading is saved. If SetPorts fails, the list is in force
-// nevertheless, and the next tick tries again.
+// nevertheless, and the next ticks complete the change.
 func (m *Meter) SetPorts(ports Ports) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -105,12 +105,13 @@ func (m *Meter) SetPorts(ports Ports) error {
 		delete(m.draining, key)
 	}
 	m.status.Ports = len(ports)
+	var err error
 	if len(missing(m.wanted, before)) > 0 {
-		if err := m.install(); err != nil {
-			return fmt.Errorf("installing the counters: %w", err)
+		if err = m.install(); err != nil {
+			err = fmt.Errorf("installing the counters: %w", err)
 		}
 	}
-	return m.detach(missing(before, m.wanted))
+	return errors.Join(err, m.detach(missing(before, m.wanted)))
 }
 
 // missing returns the keys of all that are not in some.
@@ -151,7 +152,7 @@ func (m *Meter) Tick() (*Report, error) {
 	}
 	m.repair(err)
 	m.deleteDrained()
-	if m.now().Sub(m.saved) >= m.saveInterval {
+	if m.now().Sub(m.attempted) >= m.saveInterval {
 		m.save()
 	}
 	if err != nil || m.status.RepairError != nil {
@@ -176,8 +177,8 @@ func (m *Meter) Refresh() (*Report, error) {
 	return m.report(), nil
 }
 
-// Flush reads and saves at once. It is called when an agent ends, although its
-// counters go on counting, and before counters are deleted.
+// Flush reads and saves at once. It is called when an agent ends, whose counters
+// continue to count without it, and before counters are deleted.
 func (m *Meter) Flush() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -240,7 +241,7 @@ func (m *Meter) save() bool {
 	if m.store == nil {
 		return true
 	}
-	m.saved = m.now()
+	m.attempted = m.now()
 	err := m.store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
 	switch m.saveFault.Observe(err) {
@@ -254,7 +255,7 @@ func (m *Meter) save() bool {
 		return false
 	}
 	m.ledger.MarkSaved()
-	m.status.LastSave = m.saved
+	m.status.LastSave = m.attempted
 	return true
 }
 

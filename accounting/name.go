@@ -10,8 +10,9 @@ import (
 // MaxNameLength is the length of the longest name, in Unicode code points.
 const MaxNameLength = 128
 
-// NameFault reports what is wrong with the name of a client: it returns what
-// was expected in its place, or the empty string if the name is valid.
+// NameFault checks the name of a client. It returns a description of what a valid
+// name would be, for an error of the form "want ...", or the empty string if the
+// name is valid.
 func NameFault(name string) string {
 	switch {
 	case name == "":

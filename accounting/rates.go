@@ -43,7 +43,7 @@ func perSecond(before, after Count, length time.Duration) Rate {
 	}
 }
 
-// reset discards the interval, so that the next reading only begins one.
+// reset discards the interval. The next call of next begins one without rates.
 func (l *interval) reset() {
 	clear(l.totals)
 	clear(l.rates)

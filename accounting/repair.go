@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// repair repairs the table if Verify finds something wrong with it. readErr is
-// the result of the reading before.
+// repair verifies the table, repairs it if necessary, and records the result in
+// the status and the log. readErr is the result of the reading just before.
 func (m *Meter) repair(readErr error) {
 	unreadable := readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
 	if unreadable {
-		return // a fault of its own, which a repair can't clear
+		return // a repair can't clear this fault
 	}
 	var err error
 	if !m.idle(readErr) {

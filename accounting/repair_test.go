@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMeterLeavesAnUnreadableTableAlone has a reading fail for another reason
-// than that there is nothing to read.
+// TestMeterLeavesAnUnreadableTableAlone has a reading fail although there is a
+// table of ours.
 func TestMeterLeavesAnUnreadableTableAlone(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.kernel.table.cut = true

@@ -47,8 +47,8 @@ func isDigits(text string) bool {
 // UsageLimits are the bytes, received and sent together, that clients may use
 // in a month before a warning.
 type UsageLimits struct {
-	Default uint64            // of every client without one of its own; 0: none
-	Clients map[string]uint64 // by name, or number of a port without one; 0: none
+	Default uint64            // of every client that Clients does not have; 0: no limit
+	Clients map[string]uint64 // by name, or by the number of a port without a name; 0: no limit
 }
 
 // ParseUsageLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.

@@ -209,9 +209,9 @@ func compareNames(a, b ClientUsage) int {
 	)
 }
 
-// arrange sorts the clients and adds up all but the first top of them in one
-// entry; 0 keeps all. If they are sorted by name, it keeps those with the largest
-// usage.
+// arrange sorts the clients. If there are more than top, it keeps the top ones and
+// adds up the others in one entry; 0 keeps all. If the order is by name, the ones
+// with the largest usage are kept.
 func (p *PeriodUsage) arrange(order UsageSort, top int) {
 	if top > 0 && len(p.Clients) > top {
 		largest := order

@@ -54,8 +54,8 @@ type usagePlan struct {
 	calendar Calendar
 }
 
-// mostTop bounds --top: there are no more ports.
-const mostTop = 65535
+// maxTop bounds --top: there are no more ports.
+const maxTop = 65535
 
 // plan parses everything except the names of clients.
 func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
@@ -67,8 +67,8 @@ func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
 		}
 	}
 	if r.Top != "" {
-		if p.top, err = strconv.Atoi(r.Top); err != nil || p.top < 1 || p.top > mostTop {
-			return p, fmt.Errorf("top %q: want a number from 1 to %d", r.Top, mostTop)
+		if p.top, err = strconv.Atoi(r.Top); err != nil || p.top < 1 || p.top > maxTop {
+			return p, fmt.Errorf("top %q: want a number from 1 to %d", r.Top, maxTop)
 		}
 	}
 	for _, text := range r.Ports {
@@ -150,7 +150,8 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 	return report, err
 }
 
-// findSelected checks that the selected clients and ports exist.
+// findSelected checks that the selected clients and ports exist, and replaces a
+// port's number among the clients by its label, "port 20000".
 func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error {
 	if len(p.labels)+len(p.query.Ports) == 0 {
 		return nil
@@ -219,9 +220,9 @@ func distance(a, b string) int {
 	return row[len(to)]
 }
 
-// fetch queries the source for the clients of the plan. In a query the number of
-// a port selects the client without a name, but also a client whose name is that
-// number, which fetch filters out.
+// fetch queries the source for the clients of the plan. In a query a port's number
+// selects both the client without a name on that port and a client that has this
+// number as its name. fetch drops the rows of the one that was not asked for.
 func (p *usagePlan) fetch(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
 	query.Clients = nil
 	for _, label := range p.labels {
@@ -262,7 +263,7 @@ func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
 	return report
 }
 
-// gaps returns those that touch the time of the report.
+// gaps returns the gaps that touch the time of the report.
 func (p *usagePlan) gaps(gaps []UsageGap) []UsageGap {
 	return slices.DeleteFunc(slices.Clone(gaps), func(gap UsageGap) bool {
 		return gap.Until.Before(p.query.Since) || !p.query.Until.IsZero() && !gap.Since.Before(p.query.Until)
@@ -288,23 +289,23 @@ func (p *usagePlan) addLimits(ctx context.Context, source UsageSource, report *U
 // A chart has one bar per hour for up to four days, one per day for up to a
 // quarter of a year, and otherwise one per month.
 const (
-	mostHourBars = 4 * 24 * time.Hour
-	mostDayBars  = 92 * 24 * time.Hour
+	maxHourBars = 4 * 24 * time.Hour
+	maxDayBars  = 92 * 24 * time.Hour
 )
 
 // addCourse adds the periods of a chart over the time of the report.
 func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *UsageReport) error {
 	c := p.calendar
-	bounds := p.courseBounds(c, report)
+	bounds := p.courseBounds(report)
 	if !bounds.since.Before(bounds.until) {
 		return nil
 	}
 	query := p.query
 	hourly := p.query.By == ByHour || p.query.By == ByTotal
 	switch length := bounds.until.Sub(bounds.since); {
-	case hourly && length <= mostHourBars:
+	case hourly && length <= maxHourBars:
 		query.By = ByHour
-	case length <= mostDayBars:
+	case length <= maxDayBars:
 		query.By = ByDay
 	default:
 		query.By = ByMonth
@@ -326,11 +327,11 @@ func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *U
 
 // courseBounds returns the requested time, without the months before the first
 // recorded usage and after the current month.
-func (p *usagePlan) courseBounds(c Calendar, report *UsageReport) span {
+func (p *usagePlan) courseBounds(report *UsageReport) span {
 	if len(report.Whole.Clients) == 0 {
 		return span{}
 	}
-	recorded := c.widen(span{report.Periods[0].Start, report.Now}, ByMonth)
+	recorded := p.calendar.widen(span{report.Periods[0].Start, report.Now}, ByMonth)
 	if p.query.Since.After(recorded.since) {
 		recorded.since = p.query.Since
 	}

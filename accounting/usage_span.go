@@ -111,8 +111,8 @@ func (c Calendar) between(since, until string) (span, error) {
 	return s, nil
 }
 
-// mostHours bounds --last: the hours of 100 years.
-const mostHours = 100 * 366 * 24
+// maxHours bounds --last: the hours of 100 years.
+const maxHours = 100 * 366 * 24
 
 var errLast = errors.New("want a number of hours, days, weeks, months or years, as in 24h, 7d, 4w, 3mo or 1y")
 
@@ -140,8 +140,8 @@ func (c Calendar) last(text string, now time.Time) (span, error) {
 	default:
 		return span{}, fmt.Errorf("last %q: %w", text, errLast)
 	}
-	if n == 0 || n > mostHours/hours {
-		return span{}, fmt.Errorf("last %q: want 1 to %d%s", text, mostHours/hours, text[len(digits):])
+	if n == 0 || n > maxHours/hours {
+		return span{}, fmt.Errorf("last %q: want 1 to %d%s", text, maxHours/hours, text[len(digits):])
 	}
 	return span{c.add(by, now, 1-int(n)*units), c.next(by, now)}, nil
 }

@@ -111,7 +111,7 @@ func (a agent) waitNamed(t *testing.T, name string) {
 func TestWarningIsLoggedOnce(t *testing.T) {
 	require(t)
 	t.Parallel()
-	const warning = "has used more than its limit"
+	const warning = "has used more than its monthly limit"
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
 	settings := ssmonitor.settings(t, "warn:\n  alice: 2kB\n  bob: 2kB\n")

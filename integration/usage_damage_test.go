@@ -119,7 +119,7 @@ func TestLedgerWithoutAGoodCopyBeginsAnew(t *testing.T) {
 	damage(t, ssmonitor.stateFile("ssmonitor.backup.db"))
 	agent = start()
 	agent.waitSaying(t, "level=ERROR")
-	agent.waitSaying(t, "totals begin anew")
+	agent.waitSaying(t, "the totals start again at 0")
 	if aside, _ := filepath.Glob(ssmonitor.stateFile("*.damaged-*Z")); len(aside) != 2 {
 		t.Errorf("the damaged files that are kept are %v", aside)
 	}

@@ -79,8 +79,8 @@ func TestUnreadRefusalsAreAnError(t *testing.T) {
 	}
 }
 
-// TestRemovalAfterUnreadRefusals removes what is gone when no refusal finds room:
-// the kernel does not say why the batch failed.
+// TestRemovalAfterUnreadRefusals removes keys that were removed already, while the
+// socket has no room for a refusal that would name them.
 func TestRemovalAfterUnreadRefusals(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})

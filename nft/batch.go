@@ -110,20 +110,18 @@ func (b *batch) deleteObject(name string, objType uint32) {
 	b.end()
 }
 
-// createMaps appends the two maps from protocol and port to counter. They have
-// no declared size: that would be a hard cap.
-func (b *batch) createMaps() {
-	for i, direction := range directions {
-		b.change(msgNewSet, unix.NLM_F_CREATE)
-		b.str(unix.NFTA_SET_TABLE, TableName)
-		b.str(unix.NFTA_SET_NAME, mapName(direction))
-		b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
-		b.be32(unix.NFTA_SET_KEY_TYPE, mapKeyType)
-		b.be32(unix.NFTA_SET_KEY_LEN, uint32(len(elementKey{})))
-		b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.be32(unix.NFTA_SET_ID, uint32(i+1))
-		b.end()
-	}
+// createMap appends the map from protocol and port to counter of a direction. It
+// has no declared size: that would be a hard cap.
+func (b *batch) createMap(direction accounting.Direction) {
+	b.change(msgNewSet, unix.NLM_F_CREATE)
+	b.str(unix.NFTA_SET_TABLE, TableName)
+	b.str(unix.NFTA_SET_NAME, mapName(direction))
+	b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
+	b.be32(unix.NFTA_SET_KEY_TYPE, mapKeyType)
+	b.be32(unix.NFTA_SET_KEY_LEN, uint32(len(elementKey{})))
+	b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	b.be32(unix.NFTA_SET_ID, uint32(direction)+1)
+	b.end()
 }
 
 func (b *batch) deleteSet(name string) {
@@ -192,25 +190,37 @@ func (b *batch) deleteElement(direction accounting.Direction, key []byte, catcha
 	b.end()
 }
 
-// createChains appends the base chains with their rule.
-func (b *batch) createChains(hook Hook) {
-	for _, c := range hook.chains() {
-		b.change(msgNewChain, unix.NLM_F_CREATE)
-		b.str(unix.NFTA_CHAIN_TABLE, TableName)
-		b.str(unix.NFTA_CHAIN_NAME, c.name)
-		nest := b.nest(unix.NFTA_CHAIN_HOOK)
-		b.be32(unix.NFTA_HOOK_HOOKNUM, c.hook)
-		b.be32(unix.NFTA_HOOK_PRIORITY, uint32(c.priority))
-		b.endNest(nest)
-		b.be32(unix.NFTA_CHAIN_POLICY, verdictAccept)
-		b.str(unix.NFTA_CHAIN_TYPE, "filter")
-		b.end()
+func (b *batch) createChain(c chain) {
+	b.change(msgNewChain, unix.NLM_F_CREATE)
+	b.str(unix.NFTA_CHAIN_TABLE, TableName)
+	b.str(unix.NFTA_CHAIN_NAME, c.name)
+	nest := b.nest(unix.NFTA_CHAIN_HOOK)
+	b.be32(unix.NFTA_HOOK_HOOKNUM, c.hook)
+	b.be32(unix.NFTA_HOOK_PRIORITY, uint32(c.priority))
+	b.endNest(nest)
+	b.be32(unix.NFTA_CHAIN_POLICY, verdictAccept)
+	b.str(unix.NFTA_CHAIN_TYPE, "filter")
+	b.end()
+}
 
-		b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-		b.str(unix.NFTA_RULE_TABLE, TableName)
-		b.str(unix.NFTA_RULE_CHAIN, c.name)
-		b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, c.expressions())
-		b.end()
+func (b *batch) createRule(c chain) {
+	b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+	b.str(unix.NFTA_RULE_TABLE, TableName)
+	b.str(unix.NFTA_RULE_CHAIN, c.name)
+	b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, c.expressions())
+	b.end()
+}
+
+// createStructure appends both maps with their elements, and both chains with
+// their rule.
+func (b *batch) createStructure(hook Hook, keys []accounting.Key) {
+	for _, direction := range directions {
+		b.createMap(direction)
+	}
+	b.createElements(keys)
+	for _, c := range hook.chains() {
+		b.createChain(c)
+		b.createRule(c)
 	}
 }
 

@@ -31,7 +31,7 @@ const (
 type conn struct {
 	fd         int
 	buffer     []byte
-	sendBuffer int    // bytes that a datagram may have
+	sendBuffer int    // size of the socket's send buffer; 0: not set yet
 	sequence   uint32 // of the last message that was sent
 
 	lookup tableLookup

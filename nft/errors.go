@@ -97,8 +97,8 @@ func (e *batchError) refusedWith(errno syscall.Errno) bool {
 	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
 }
 
-// isOfRule reports whether the kernel refused a rule with errno.
-func (e *batchError) isOfRule(errno syscall.Errno) bool {
+// refusedRuleWith reports whether the kernel refused a rule with errno.
+func (e *batchError) refusedRuleWith(errno syscall.Errno) bool {
 	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.typ == msgNewRule && f.errno == errno })
 }
 
@@ -135,14 +135,14 @@ func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
 			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
 		}
-		index := int(m.sequence() - first)
-		if m.sequence()-first >= uint32(sent.count) {
+		index := m.sequence() - first
+		if index >= uint32(sent.count) {
 			continue // a late answer to an earlier batch
 		}
 		refused := message(m.payload()[4:])
-		e.failures = append(e.failures, failure{index - 1, refused.typ(), errno})
+		e.failures = append(e.failures, failure{int(index) - 1, refused.typ(), errno})
 		if e.first == nil {
-			e.first = newOpError(sent.at(index), errno)
+			e.first = newOpError(sent.at(int(index)), errno)
 		}
 	}
 	return nil

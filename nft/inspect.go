@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
@@ -47,8 +48,8 @@ type objectInfo struct {
 	typ  uint32 // NFT_OBJECT_*
 }
 
-// wrongElement is an element of one of our maps whose key is not one of ours, or
-// that leads to a counter other than the one that belongs to its key.
+// wrongElement is an element of one of our maps that is not one of ours: its key
+// is not a port, or it leads to a counter other than that of its key.
 type wrongElement struct {
 	direction accounting.Direction
 	key       []byte
@@ -65,7 +66,7 @@ type inspection struct {
 	flowtables []string
 	objects    []objectInfo
 	counters   map[accounting.Key]bool
-	attached   map[accounting.Key]bool // counters that their map's element leads to
+	attached   map[accounting.Key]bool // keys whose element leads to their own counter
 	wrong      []wrongElement
 }
 
@@ -104,8 +105,8 @@ func (l *tableLookup) prepare() {
 	}
 }
 
-// getTable returns the generation of the ruleset and then the table, which is
-// the zero tableInfo if it does not exist.
+// getTable reads the generation of the ruleset first and the table second. It
+// returns the zero tableInfo if the table does not exist.
 func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
 	l := &c.lookup
 	l.table = tableInfo{}
@@ -156,8 +157,8 @@ func (c *conn) inspect() (*inspection, error) {
 	return found, nil
 }
 
-// list passes the payloads of a dump to visit. It is not an error if what is
-// listed was removed meanwhile.
+// list passes the payloads of a dump to visit. If the object to be listed does
+// not exist, the list is empty, without an error.
 func (c *conn) list(op string, req []byte, visit func([]byte)) error {
 	err := c.dump(req, func(m message) error {
 		visit(m.payload())
@@ -288,13 +289,15 @@ func (c *conn) inspectRules(found *inspection) error {
 	return nil
 }
 
+// hasMap reports whether the direction's map exists and maps ports to counters.
+// hasMap reports whether the map of a direction exists and is of the right kind.
 func (found *inspection) hasMap(direction accounting.Direction) bool {
-	for _, set := range found.sets {
-		if set.name == mapName(direction) {
-			return set.isObjectMap()
-		}
-	}
-	return false
+	return slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == mapName(direction) && s.isObjectMap() })
+}
+
+// isOurs reports whether the set is one of our maps and of the right kind.
+func (s setInfo) isOurs() bool {
+	return s.isObjectMap() && (s.name == mapName(accounting.In) || s.name == mapName(accounting.Out))
 }
 
 func (s setInfo) isObjectMap() bool {

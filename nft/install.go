@@ -40,7 +40,7 @@ func (t *Table) Install(ports accounting.Ports) error {
 	}
 	err = t.ownership(err)
 	var refused *batchError
-	if errors.As(err, &refused) && refused.isOfRule(unix.ENOENT) {
+	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
 		if support, supportErr := t.Support(); supportErr == nil && !support.ObjectMaps {
 			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
 		}
@@ -66,6 +66,8 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		case errors.Is(err, errTableChanged), errors.Is(err, unix.ERESTART): // nothing was refused: look again
 		case errors.Is(err, unix.EPERM):
 			return err
+		case isShortage(err):
+			return err
 		case extent < repairTable && !t.raced(found, err):
 			extent++
 		}
@@ -73,8 +75,14 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 	return err
 }
 
-// raced reports whether the ruleset was changed by others since it was
-// inspected, so that a refusal may be due to that.
+// isShortage reports whether a change failed for a lack of memory or of room in
+// the socket. To go further would need more of it.
+func isShortage(err error) bool {
+	return errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EMSGSIZE)
+}
+
+// raced reports whether a refusal may be due to others, who have changed the
+// ruleset since it was inspected.
 func (t *Table) raced(found *inspection, refusal error) bool {
 	if !errors.Is(refusal, unix.ENOENT) && !errors.Is(refusal, unix.EEXIST) && !errors.Is(refusal, unix.EBUSY) {
 		return false
@@ -85,10 +93,10 @@ func (t *Table) raced(found *inspection, refusal error) bool {
 
 var errTableChanged = errors.New("the table was replaced meanwhile")
 
-// commitTo commits a batch that was planned for the table, or for no table if it
-// is the zero one. It fails with errTableChanged if there is another table by
-// now. It looks the table up, and the kernel refuses the batch if the ruleset has
-// changed since.
+// commitTo commits a batch that was planned for the table. The zero tableInfo
+// stands for no table. It fails with errTableChanged if the table has been
+// replaced, created or deleted since. A change of the ruleset between this check
+// and the commit makes the kernel refuse the batch, and commitTo tries again.
 func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 	for range attempts {
 		generation, now, lookErr := t.conn.getTable()
@@ -108,7 +116,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.
 func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
-	findings, structure := found.drift(t.options.Hook, keys)
+	findings := found.drift(t.options.Hook, keys)
 	orphan := t.isOrphan(found.table)
 	switch {
 	case len(findings) == 0 && !orphan:
@@ -116,8 +124,8 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	case !found.table.ours() || extent == repairTable:
 		return t.planTable(found, keys)
 	case found.dormant():
-		// In a batch of its own: the kernel does not wake a table whose chains
-		// change in the same batch.
+		// This takes a batch of its own: the kernel does not wake a table whose
+		// chains change in the same batch.
 		b := newBatch()
 		b.setTableFlags(found.table.flags &^ tableFlagDormant)
 		return b
@@ -127,17 +135,12 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
 	b.createCounters(missing(keys, found.counters))
-	if structure || extent == repairStructure {
+	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createMaps()
-		b.createElements(union(keys, found.attached))
-		b.createChains(t.options.Hook)
+		b.createStructure(t.options.Hook, union(keys, found.attached))
 		return b
 	}
-	for _, wrong := range found.wrong {
-		b.deleteElement(wrong.direction, wrong.key, wrong.catchall)
-	}
-	b.createElements(missing(keys, found.attached))
+	b.repairParts(found, t.options.Hook, keys)
 	return b
 }
 
@@ -150,22 +153,75 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	}
 	b.createTable(TableName, newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createMaps()
-	b.createElements(keys)
-	b.createChains(t.options.Hook)
+	b.createStructure(t.options.Hook, keys)
 	return b
+}
+
+// repairParts appends the removal of what others put into the table, and the
+// repair of what is wrong of ours. A chain that only has wrong rules stays: its
+// rules change at once for every packet. A packet that passes while a chain is
+// replaced may meet neither chain, or both.
+func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key) {
+	chains := hook.chains()
+	var faults [len(chains)]chainFault
+	for i, c := range chains {
+		faults[i], _ = found.chainFault(c)
+		if faults[i] == chainRight && !found.hasMap(c.direction) {
+			faults[i] = chainRules // its rule refers to a wrong map
+		}
+		if faults[i] == chainRules || faults[i] == chainWrong {
+			b.flushChain(c.name)
+		}
+	}
+	foreign := found.foreignChains(hook)
+	b.flushChains(foreign)
+	for _, wrong := range found.wrong {
+		if found.hasMap(wrong.direction) {
+			b.deleteElement(wrong.direction, wrong.key, wrong.catchall)
+		}
+	}
+	for _, set := range found.sets {
+		if !set.isOurs() && set.flags&unix.NFT_SET_ANONYMOUS == 0 {
+			b.deleteSet(set.name)
+		}
+	}
+	b.deleteChains(foreign)
+	b.deleteOthers(found)
+	for _, direction := range directions {
+		if !found.hasMap(direction) {
+			b.createMap(direction)
+		}
+	}
+	b.createElements(missing(keys, found.attached))
+	for i, c := range chains {
+		if faults[i] == chainWrong {
+			b.deleteChain(c.name)
+		}
+		if faults[i] == chainWrong || faults[i] == chainMissing {
+			b.createChain(c)
+		}
+		if faults[i] != chainRight {
+			b.createRule(c)
+		}
+	}
 }
 
 // deleteStructure appends the removal of everything in the table except our
 // counters. Rules and sets are removed first, since they refer to the rest.
 func (b *batch) deleteStructure(found *inspection) {
-	b.flushChains(found)
+	b.flushChains(found.chains)
 	for _, set := range found.sets {
 		if set.flags&unix.NFT_SET_ANONYMOUS == 0 { // anonymous sets are removed with their rule
 			b.deleteSet(set.name)
 		}
 	}
-	b.deleteChains(found)
+	b.deleteChains(found.chains)
+	b.deleteOthers(found)
+}
+
+// deleteOthers appends the removal of what only others can have put into the
+// table besides chains and sets.
+func (b *batch) deleteOthers(found *inspection) {
 	for _, name := range found.flowtables {
 		b.deleteFlowtable(name)
 	}
@@ -174,16 +230,16 @@ func (b *batch) deleteStructure(found *inspection) {
 	}
 }
 
-func (b *batch) flushChains(found *inspection) {
-	for _, c := range found.chains {
+func (b *batch) flushChains(chains []chainInfo) {
+	for _, c := range chains {
 		if !c.binding {
 			b.flushChain(c.name)
 		}
 	}
 }
 
-func (b *batch) deleteChains(found *inspection) {
-	for _, c := range found.chains {
+func (b *batch) deleteChains(chains []chainInfo) {
+	for _, c := range chains {
 		if !c.binding {
 			b.deleteChain(c.name)
 		}

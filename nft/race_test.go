@@ -12,8 +12,8 @@ import (
 const damage = "flush chain inet ssmonitor input; add set inet ssmonitor other { type ipv4_addr; }"
 
 // TestInstallKeepsCountersInABusyRuleset has others change their own tables
-// before each message of a repair: as long as that lasts the kernel refuses every
-// change, which is no reason to go further than without them.
+// before each message of a repair. Meanwhile the kernel refuses every batch, but
+// that must not lead to a larger repair.
 func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
 	for _, busy := range []struct {
 		name     string
@@ -61,8 +61,8 @@ func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
 	}
 }
 
-// TestInstallKeepsCountersAfterLostRaces has others remove what a repair is about
-// to remove, twice in a row: each refusal is due to that.
+// TestInstallKeepsCountersAfterLostRaces has others remove, twice in a row, what a
+// repair is about to remove. The refusals must not lead to a larger repair.
 func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})

@@ -119,7 +119,7 @@ func (r *reader) start() {
 func (r *reader) add(m message) error {
 	reading, ok := decodeCounter(m.payload())
 	if !ok {
-		return nil // somebody else's
+		return nil // not one of ours
 	}
 	place, known := r.cursor, r.cursor < len(r.expected) && r.expected[r.cursor] == reading.Key
 	if !known {
@@ -139,9 +139,9 @@ func (r *reader) add(m message) error {
 	return nil
 }
 
-// identify looks up which table was read. same is false if it is not the table
-// of the attempt before: the sample may then be of either. A table that has the
-// same handle before and after the reading existed all the time.
+// identify looks up which table was read. same reports whether it is the table
+// of the previous lookup: a table with the same handle before and after a reading
+// existed throughout. Otherwise the sample may be of either table.
 func (r *reader) identify() (same bool, err error) {
 	before := r.table
 	if r.generation, r.table, err = r.conn.getTable(); err != nil {
@@ -228,8 +228,8 @@ func (r *reader) forget(keys []accounting.Key) {
 	r.seen = r.seen[:len(kept)]
 }
 
-// complete requests the counters that the last attempt did not find. same is
-// that of identify.
+// complete requests the counters that the last attempt did not find. It returns
+// the result of identify.
 func (r *reader) complete() (same bool, err error) {
 	var lost []accounting.Key
 	for place, key := range r.expected {

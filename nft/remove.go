@@ -36,9 +36,9 @@ func (t *Table) Delete(keys []accounting.Key) error {
 	return err
 }
 
-// removeEach commits one message per key. Some of the keys may have been removed
-// already. If the kernel refuses one of those, present finds out which keys are
-// left, because the kernel reports only as many refusals as the socket can hold.
+// removeEach commits one message per key, as remove appends it. The kernel refuses
+// a batch with a key that is removed already. present then lists the keys that are
+// left, since the socket may not have held every refusal.
 func (t *Table) removeEach(op string, keys []accounting.Key,
 	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
 ) error {
@@ -70,8 +70,9 @@ func (t *Table) removePart(part []accounting.Key, left *map[accounting.Key]bool,
 		var refused *batchError
 		switch isBatchError := errors.As(err, &refused); {
 		case isBatchError && refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
-			if *left, err = present(); err != nil {
-				return err
+			var lookErr error
+			if *left, lookErr = present(); lookErr != nil {
+				return lookErr
 			}
 		case isBatchError && refused.refusedWith(unix.EBUSY):
 			inUse = err
@@ -105,7 +106,7 @@ func (t *Table) attached() (map[accounting.Key]bool, error) {
 	}
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.direction); ok {
-			found.attached[key] = true // it leads to another counter, but it counts
+			found.attached[key] = true // it counts, although for another counter
 		}
 	}
 	return found.attached, nil
@@ -127,8 +128,8 @@ func (t *Table) Stop() error {
 			return nil, err
 		}
 		b := newBatch()
-		b.flushChains(found)
-		b.deleteChains(found)
+		b.flushChains(found.chains)
+		b.deleteChains(found.chains)
 		return b, nil
 	})
 }

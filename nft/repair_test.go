@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -373,5 +374,40 @@ func TestLateAnswersAreIgnored(t *testing.T) {
 		if err := table.Install(ports); err != nil {
 			t.Errorf("installing: %v", err)
 		}
+	}
+}
+
+// TestRepairKeepsRightChains replaces no chain that is right, since a packet that
+// passes meanwhile could miss both the old and the new one.
+func TestRepairKeepsRightChains(t *testing.T) {
+	for _, script := range []string{
+		"add set inet ssmonitor other { type ipv4_addr; }",
+		"add rule inet ssmonitor input udp dport 53 drop",
+		"flush chain inet ssmonitor input; delete map inet ssmonitor ports-in",
+		"add chain inet ssmonitor a; insert rule inet ssmonitor input jump a",
+	} {
+		t.Run(script, func(t *testing.T) {
+			inNamespace(t)
+			table := open(t, Options{})
+			install(t, table, portList(2))
+			chains := func() (handles []string) {
+				listing, err := exec.Command("nft", "--handle", "list", "chains").CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %s", err, listing)
+				}
+				for line := range strings.Lines(string(listing)) {
+					if strings.Contains(line, "chain ") {
+						handles = append(handles, strings.TrimSpace(line))
+					}
+				}
+				return handles
+			}
+			want := chains()
+			nftCommand(t, script)
+			install(t, table, portList(2))
+			if got := chains(); len(want) != 2 || !slices.Equal(got, want) {
+				t.Errorf("got the chains %q, want %q", got, want)
+			}
+		})
 	}
 }

@@ -74,7 +74,7 @@ func Open(options Options) (*Table, error) {
 	t := &Table{conn: c, options: options, reader: reader{conn: c}}
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // nobody answers for the subsystem
+		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem
 	}
 	if err == nil && options.Own != OwnNo {
 		t.flags, err = c.ownerFlags(options.Own)
@@ -100,8 +100,8 @@ func (c *conn) ownerFlags(own Own) (uint32, error) {
 }
 
 // OwnerMismatch reports whether the existing table was created with an owner and
-// should have none, or the reverse. These flags can't be changed, so the table
-// has to be replaced.
+// should have none, or the reverse. The kernel does not change the flag persist of
+// an existing table, so the table has to be replaced.
 func (t *Table) OwnerMismatch() (bool, error) {
 	_, table, err := t.conn.getTable()
 	if err != nil || !table.marked {

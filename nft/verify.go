@@ -25,7 +25,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		findings, _ := found.drift(t.options.Hook, keys)
+		findings := found.drift(t.options.Hook, keys)
 		if t.isOrphan(found.table) {
 			findings = append(findings, "the table has no owner")
 		}
@@ -34,8 +34,9 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
-			// While others change their tables, a dump can lack entries,
-			// flagged or not: drift is reported when two inspections agree.
+			// While others change their tables, a dump can lack entries even
+			// without NLM_F_DUMP_INTR, so drift is reported only when two
+			// inspections agree.
 			return findings, nil
 		}
 		before = findings
@@ -44,20 +45,18 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 }
 
 // drift compares the table with what it should be for keys and the hook, one
-// finding per entry. structure reports whether the table drifted beyond its ports.
-func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []string, structure bool) {
+// finding per entry.
+func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []string) {
 	switch {
 	case !found.table.exists():
-		return []string{"the table does not exist"}, true
+		return []string{"the table does not exist"}
 	case !found.table.ours():
-		return []string{"the table was loaded from a saved ruleset"}, true
+		return []string{"the table was loaded from a saved ruleset"}
+	case found.dormant():
+		findings = []string{"the table is dormant, so that it counts nothing"}
 	}
-	findings = slices.Concat(found.driftOfChains(hook), found.driftOfMaps(), found.driftOfOthers())
-	structure = len(findings) > 0
-	if found.dormant() {
-		findings = append(findings, "the table is dormant, so that it counts nothing")
-	}
-	return append(findings, found.driftOfPorts(keys)...), structure
+	return slices.Concat(findings,
+		found.driftOfChains(hook), found.driftOfMaps(), found.driftOfOthers(), found.driftOfPorts(keys))
 }
 
 // dormant reports whether all chains of the table are unhooked.
@@ -75,32 +74,59 @@ func (found *inspection) driftOfOthers() (findings []string) {
 }
 
 func (found *inspection) driftOfChains(hook Hook) (findings []string) {
-	want := hook.chains()
-	for _, c := range want {
-		i := slices.IndexFunc(found.chains, func(have chainInfo) bool { return have.name == c.name })
-		if i < 0 {
-			findings = append(findings, fmt.Sprintf("chain %s is missing", c.name))
-			continue
-		}
-		have := found.chains[i]
-		if !have.base || have.typ != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != verdictAccept {
-			findings = append(findings, fmt.Sprintf("chain %s has another type, hook, priority or policy", c.name))
-		}
-		switch {
-		case len(have.rules) == 0:
-			findings = append(findings, fmt.Sprintf("chain %s has lost its rule", c.name))
-		case len(have.rules) > 1:
-			findings = append(findings, fmt.Sprintf("chain %s has %d rules instead of one", c.name, len(have.rules)))
-		case !sameExpressions(have.rules[0], c.expressions()):
-			findings = append(findings, fmt.Sprintf("the rule of chain %s is not ours", c.name))
-		}
+	for _, c := range hook.chains() {
+		_, more := found.chainFault(c)
+		findings = append(findings, more...)
 	}
-	for _, have := range found.chains {
-		if !slices.ContainsFunc(want[:], func(c chain) bool { return c.name == have.name }) {
-			findings = append(findings, fmt.Sprintf("chain %q does not belong here", have.name))
-		}
+	for _, have := range found.foreignChains(hook) {
+		findings = append(findings, fmt.Sprintf("chain %q does not belong here", have.name))
 	}
 	return findings
+}
+
+// chainFault is what is wrong with one of our chains.
+type chainFault int
+
+const (
+	chainRight   chainFault = iota
+	chainRules              // the chain is right, but not its rules
+	chainWrong              // another type, hook, priority or policy
+	chainMissing            // there is none of that name
+)
+
+func (found *inspection) chainFault(c chain) (fault chainFault, findings []string) {
+	i := slices.IndexFunc(found.chains, func(have chainInfo) bool { return have.name == c.name })
+	if i < 0 {
+		return chainMissing, []string{fmt.Sprintf("chain %s is missing", c.name)}
+	}
+	have := found.chains[i]
+	switch {
+	case len(have.rules) == 0:
+		findings = append(findings, fmt.Sprintf("chain %s has lost its rule", c.name))
+	case len(have.rules) > 1:
+		findings = append(findings, fmt.Sprintf("chain %s has %d rules instead of one", c.name, len(have.rules)))
+	case !sameExpressions(have.rules[0], c.expressions()):
+		findings = append(findings, fmt.Sprintf("the rule of chain %s is not ours", c.name))
+	}
+	if len(findings) > 0 {
+		fault = chainRules
+	}
+	if !have.base || have.typ != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != verdictAccept {
+		fault = chainWrong
+		findings = append(findings, fmt.Sprintf("chain %s has another type, hook, priority or policy", c.name))
+	}
+	return fault, findings
+}
+
+// foreignChains returns the chains whose name is none of ours.
+func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
+	ours := hook.chains()
+	for _, have := range found.chains {
+		if !slices.ContainsFunc(ours[:], func(c chain) bool { return c.name == have.name }) {
+			foreign = append(foreign, have)
+		}
+	}
+	return foreign
 }
 
 func (found *inspection) driftOfMaps() (findings []string) {

@@ -17,8 +17,8 @@ func verify(t *testing.T, table *Table, ports accounting.Ports) []string {
 	return findings
 }
 
-// TestVerifyKnowsForWhichPorts asks about more ports while the ruleset stays as
-// it is.
+// TestVerifyKnowsForWhichPorts verifies more ports while the ruleset does not
+// change.
 func TestVerifyKnowsForWhichPorts(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
@@ -36,7 +36,7 @@ func TestVerifyKnowsForWhichPorts(t *testing.T) {
 }
 
 // TestVerifyMissesNoChangeDuringItsLook damages the table before each message of
-// a look in turn: what the look came too early for, the next one has to find.
+// a verification in turn. The next one must find what it was too early to find.
 func TestVerifyMissesNoChangeDuringItsLook(t *testing.T) {
 	inNamespace(t)
 	ports := portList(1)
@@ -63,8 +63,8 @@ func TestVerifyMissesNoChangeDuringItsLook(t *testing.T) {
 	}
 }
 
-// TestVerifyBelievesTwoLooks hides an element from one message of a look in turn,
-// as a dump does that others interrupt.
+// TestVerifyBelievesTwoLooks hides an element from each message of a verification
+// in turn, as an interrupted dump does.
 func TestVerifyBelievesTwoLooks(t *testing.T) {
 	inNamespace(t)
 	const element = `element inet ssmonitor ports-in { tcp . 20000`
@@ -90,8 +90,8 @@ func TestVerifyBelievesTwoLooks(t *testing.T) {
 	}
 }
 
-// TestVerifyComparesTheSizeOfMaps has a table that is right but for a cap on how
-// many ports it can ever take.
+// TestVerifyComparesTheSizeOfMaps verifies a table that is correct except for a
+// limit on the size of its maps.
 func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
@@ -102,7 +102,7 @@ func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
 		add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }
 		add element inet ssmonitor ports-in { tcp . 20000 : "tcp-20000-in", udp . 20000 : "udp-20000-in" }
 		add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in accept`)
-	// Whether the elements of such a map count is not looked at.
+	// The elements of such a map are not inspected.
 	if findings := verify(t, table, ports); len(findings) == 0 || findings[0] != "map ports-in is of another kind" {
 		t.Errorf("got %q, want a map of another kind", findings)
 	}

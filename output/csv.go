@@ -56,7 +56,7 @@ func NewCSVFile(path string) *CSVFile {
 }
 
 // Write replaces the file with the rates of the report. If the report has no
-// rates yet (its Interval is 0), Write removes the file: no reading, no number.
+// rates yet (its Interval is 0), Write removes the file.
 // After an error the file is unchanged.
 func (f *CSVFile) Write(report *accounting.Report) error {
 	if report.Interval <= 0 {
@@ -100,14 +100,13 @@ func (f *CSVFile) RemoveStale() error {
 	return errors.Join(failed...)
 }
 
-// replaceFile atomically replaces the file at path with a new one of that
-// content and mode. If it fails, it changes nothing.
+// replaceFile atomically replaces the file at path with a new one that has the
+// content and the mode. If it fails, it changes nothing.
 //
 // The directory may be writable for everyone, as /tmp is. The content therefore
 // goes to a new file: O_EXCL never opens a file or symbolic link that another
 // user has put there. Removing and renaming do not follow symbolic links
-// either. The mode is set on the open file, since the umask would take bits
-// away.
+// either. The mode is set on the open file, since the umask would clear bits.
 //
 // There is no fsync: rates are worthless after a power cut, and the file is in
 // a runtime directory. That is why this is not google/renameio, which syncs at
@@ -117,7 +116,7 @@ func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	file, err := os.OpenFile(temporary, flags, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		// An earlier Write could not remove it, or somebody else made it.
+		// An earlier Write could not remove it, or somebody else created it.
 		if err = os.Remove(temporary); err == nil {
 			file, err = os.OpenFile(temporary, flags, 0o600)
 		}

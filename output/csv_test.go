@@ -153,8 +153,8 @@ func TestCSVFileRemovesNothingOfOthers(t *testing.T) {
 	expectFiles(t, directory, want...)
 }
 
-// TestCSVFileSurvivesAnyTemporaryFile has files in the way that a failed removal
-// or another user has left. None of them may be written to.
+// TestCSVFileSurvivesAnyTemporaryFile puts files under the temporary name, as a
+// failed removal or another user may leave them. None of them may be written to.
 func TestCSVFileSurvivesAnyTemporaryFile(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -1,8 +1,12 @@
-// Package output holds the formats in which ssmonitor publishes its data: the
-// CSV file, the JSON on the agent's socket with its server and client, and
-// Netdata's plugin protocol.
+// Package output holds the formats in which ssmonitor publishes its data.
 //
-// Everything here is made from an [accounting.Report] and does not depend on
-// how the report was read. An unknown value is omitted, in the way of each
-// format: no line in the CSV, no key in the JSON, no value for Netdata.
+// The current totals and rates, an [accounting.Report], are published as a CSV
+// file (csv.go), as JSON on the agent's socket (json.go, with its server and
+// client), and in Netdata's plugin protocol (netdata.go, plugin.go). The usage of
+// clients over time, an [accounting.UsageReport], is written as a table for
+// terminals, CSV, JSON or an HTML page (usage_*.go).
+//
+// No format depends on how its report was read. An unknown value is omitted, in
+// the way of each format: no line in the CSV, no key in the JSON, no value for
+// Netdata.
 package output

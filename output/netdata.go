@@ -37,7 +37,7 @@ type portCharts struct {
 	traffic, packets chart
 	name             string    // as in the report
 	label            string    // the name as Netdata has it
-	retired          bool      // Netdata has been told that the charts are obsolete
+	retired          bool      // the charts were marked as obsolete
 	written          time.Time // time of the last report with this port
 }
 
@@ -92,9 +92,9 @@ func (c *Charts) Gap() {
 	}
 }
 
-// microseconds returns the time since the last report as Netdata is to be told.
-// It returns 0, so that Netdata uses its own clock, if a cycle was missed or the
-// clock of the reports must have been set.
+// microseconds returns the time since the last report for Netdata. It returns 0,
+// so that Netdata uses its own clock, if a cycle was missed or the clock of the
+// reports must have been set.
 func (c *Charts) microseconds(elapsed time.Duration) int64 {
 	cycle := time.Duration(c.seconds) * time.Second
 	if elapsed < cycle/2 || elapsed >= 2*cycle {

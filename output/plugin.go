@@ -21,7 +21,7 @@ import (
 // the charts, and keeps trying: Netdata disables a plugin that exits before it
 // has delivered a value. A blank line each second shows Netdata that the plugin
 // is alive (Netdata since 1.41 stops a plugin that is silent for two minutes).
-// It also shows the plugin whether Netdata is.
+// The write also fails once Netdata has ended.
 type Plugin struct {
 	Agent   Reporter
 	Seconds int       // between two values; at least 1, see UpdateEvery

@@ -119,7 +119,7 @@ func (p *pluginUnderTest) expectEnd() {
 	}
 }
 
-// lines is how often the log has the words.
+// lines returns how often the log contains the words.
 func (p *pluginUnderTest) lines(words string) int { return strings.Count(p.log.String(), words) }
 
 // growing is an agent whose totals grow with each report, a second each.
@@ -149,7 +149,7 @@ func TestPluginShowsTheAgentAwayAndBack(t *testing.T) {
 	next := func() chartUpdate {
 		t.Helper()
 		before := plugin.values()
-		// Ticks that come while a question is under way ask none of their own.
+		// Ticks during a request start no request of their own.
 		eventually(t, "the next value", func() bool { plugin.tick(); return plugin.values() > before })
 		return plugin.reader.charts[alicesTraffic].updates[before]
 	}

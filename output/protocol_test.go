@@ -291,7 +291,7 @@ func splitWords(line string) ([]string, error) {
 	return words, nil
 }
 
-// last returns what a chart was told last.
+// last returns the last update of a chart.
 func (n *netdata) last(t *testing.T, id string) chartUpdate {
 	t.Helper()
 	chart := n.charts[id]

@@ -128,7 +128,7 @@ func TestSocketIsWatchedWhileItIsMade(t *testing.T) {
 
 func TestSocketRefusesAnAbstractName(t *testing.T) {
 	if _, err := ListenSocket("@ssmonitor-test", "", quiet()); err == nil || !strings.Contains(err.Error(), "want the path of a file") {
-		t.Errorf("got error %v, want one that says so", err)
+		t.Errorf("got error %v, want one that asks for the path of a file", err)
 	}
 }
 

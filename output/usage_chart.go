@@ -17,20 +17,20 @@ const (
 	othersClass = "c7"
 )
 
-// The chart's own units, which the page stretches.
+// Sizes in the units of the SVG's view box, which the page scales.
 const (
 	slotWidth   = 10
 	slotMargin  = 1 // on both sides of a bar
 	chartHeight = 1000
 	scaleSteps  = 4
-	mostLabels  = 8 // along the time: as many as fit into 390 pixels
+	maxLabels   = 8 // along the time: as many as fit into 390 pixels
 )
 
 type (
 	htmlChart struct {
 		By     accounting.Period
 		Width  int
-		Few    bool  // bars, so that each has room for its label
+		Few    bool  // few bars, so that each has room for its label
 		Lines  []int // of the scale
 		Scale  []string
 		Bars   []htmlBar
@@ -63,13 +63,13 @@ func clientColors(report *accounting.UsageReport) map[string]string {
 	return colors
 }
 
-// newHTMLChart stacks each period of the report's course by client. It returns
-// nil if there is no course.
+// newHTMLChart returns a chart with one stacked bar per period of the report's
+// course. It returns nil if the report has no course.
 func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htmlChart {
 	if len(report.Course) == 0 {
 		return nil
 	}
-	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course), Few: len(report.Course) <= mostLabels}
+	chart := &htmlChart{By: report.CourseBy, Width: slotWidth * len(report.Course), Few: len(report.Course) <= maxLabels}
 	var largest uint64
 	for i := range report.Course {
 		largest = max(largest, report.Course[i].Bytes())
@@ -81,8 +81,8 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 	}
 	series, others := legend(report, colors)
 	chart.Legend = series
-	every := (len(report.Course) + mostLabels - 1) / mostLabels
-	if chart.By == accounting.ByDay && len(report.Course) > mostLabels {
+	every := (len(report.Course) + maxLabels - 1) / maxLabels
+	if chart.By == accounting.ByDay && len(report.Course) > maxLabels {
 		every = (every + 6) / 7 * 7 // weeks
 	}
 	for i := range report.Course {

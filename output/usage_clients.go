@@ -14,8 +14,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// WriteClientTable writes the clients for people, by port and time. The times
-// are in the zones that they carry.
+// WriteClientTable writes the clients as a table for terminals, sorted by port
+// and time. Times are shown in their own location.
 func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	out := bufio.NewWriter(w)
 	if len(clients) == 0 {

@@ -12,17 +12,18 @@ import (
 )
 
 // usageColumns are the columns of the CSV. A line of type gap has its bytes in
-// columns of its own: they are part of a client's line already, so that sums
-// over a column stay right.
+// columns of its own, since they are also part of a client's line: the sum of a
+// column counts nothing twice.
 var usageColumns = []string{
 	"type", "start", "end", "client", "ports",
 	"in_bytes", "in_packets", "out_bytes", "out_packets", "bytes",
 	"gap_in_bytes", "gap_out_bytes",
 }
 
-// WriteUsageCSV writes a header and a line per period and client, with the type
-// client; others sums those after the top, empty is a period without usage, and
-// gap a time whose history was lost. Numbers are exact, times RFC 3339.
+// WriteUsageCSV writes a header and then one line per period and client. The
+// first column is the type of the line: client, others (the sum of the clients
+// below the top ones), empty (a period without usage), or gap (a time whose
+// history was lost). Numbers are exact, and times are RFC 3339.
 func WriteUsageCSV(w io.Writer, report *accounting.UsageReport) error {
 	out := csv.NewWriter(w)
 	lines := [][]string{usageColumns}
@@ -68,8 +69,8 @@ func csvTime(t time.Time, zone *time.Location) string {
 
 func csvNumber(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// csvText keeps a spreadsheet from taking a name for a formula: an apostrophe
-// before it, as OWASP advises. Names come from configurations that others may
+// csvText puts an apostrophe before a name that a spreadsheet would evaluate as a
+// formula, as OWASP advises. Names come from configurations that others may
 // write, and the file may be opened by whoever pays the bill.
 func csvText(text string) string {
 	if text != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(text)[0]) {

@@ -17,11 +17,12 @@ import (
 // usageTimeout bounds how long a request for usage may take.
 const usageTimeout = 10 * time.Second
 
-// usageParameters are the parameters of GET /v1/usage, those of `usage`.
+// usageParameters are the parameters of GET /v1/usage. They have the names of the
+// options of `ssmonitor usage`.
 var usageParameters = []string{"by", "since", "until", "last", "client", "port", "top", "sort"}
 
-// NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsageJSON]. A
-// request that can't be followed is answered with 400 and one line.
+// NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsageJSON]. It
+// answers an invalid request with 400 and one line that names the mistake.
 func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimits, now func() time.Time, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
@@ -42,7 +43,7 @@ func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimit
 		}
 		setJSONHeader(w.Header())
 		if err := WriteUsageJSON(w, report); err != nil {
-			log.Debug("answering", "path", request.URL.Path, "error", err)
+			log.Debug("writing a response failed", "path", request.URL.Path, "error", err)
 		}
 	})
 }

@@ -25,7 +25,7 @@ var (
 	usageTemplate = template.Must(template.New("usage").Parse(usagePage))
 )
 
-// The values of the page, as its template shows them.
+// The values that the template of the page shows.
 type (
 	htmlUsage struct {
 		Style                 template.CSS
@@ -95,8 +95,8 @@ func WriteUsageHTML(w io.Writer, report *accounting.UsageReport) error {
 	return nil
 }
 
-// sourceHash is what a content security policy names an inline style or script
-// by (https://www.w3.org/TR/CSP3/#grammardef-hash-source).
+// sourceHash returns the hash by which a content security policy allows an inline
+// style or script (https://www.w3.org/TR/CSP3/#grammardef-hash-source).
 func sourceHash(text string) string {
 	hash := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(hash[:])

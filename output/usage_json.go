@@ -10,8 +10,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// The form of GET /v1/usage and of `usage --format json`. Numbers are integers
-// of 64 bits but for share, times are RFC 3339.
+// The format of GET /v1/usage and of `usage --format json`. All numbers except
+// share are 64-bit integers, and times are RFC 3339.
 type (
 	jsonUsage struct {
 		By       accounting.Period `json:"by"`
@@ -43,7 +43,7 @@ type (
 		jsonSum
 	}
 	jsonGap struct {
-		Since *time.Time `json:"since,omitempty"` // omitted where it is not known
+		Since *time.Time `json:"since,omitempty"` // omitted if it is not known
 		Until time.Time  `json:"until"`
 		jsonSum
 	}

@@ -13,7 +13,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// The widths of the table in terminal cells. Two spaces part the columns.
+// The widths of the table in terminal cells. Two spaces separate the columns.
 const (
 	tableWidth  = 80
 	nameWidth   = 24 // at most
@@ -32,8 +32,8 @@ const (
 	styleEnd   = "\x1b[0m"
 )
 
-// WriteUsageTable writes the report for people, 80 columns wide at most, with
-// colours if asked.
+// WriteUsageTable writes the report as a table for terminals, at most 80 columns
+// wide. If colored is set, it uses ANSI colours.
 func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool) error {
 	t := &usageTable{out: bufio.NewWriter(w), report: report, colored: colored}
 	t.measure()
@@ -48,8 +48,8 @@ type usageTable struct {
 	out     *bufio.Writer
 	report  *accounting.UsageReport
 	colored bool
-	name    int // width of the column
-	bar     int
+	name    int // width of the column of names
+	bar     int // width of the longest bar
 	over    map[overKey]bool
 }
 
@@ -58,7 +58,7 @@ type overKey struct {
 	start  int64
 }
 
-// measure gives the names the width that they need and the bars what is left.
+// measure gives the names the width that they need, and the bars the rest.
 func (t *usageTable) measure() {
 	t.name = len("CLIENT")
 	for _, period := range t.report.Periods {
@@ -148,7 +148,7 @@ func (t *usageTable) writeSum(label string, in, out accounting.Count, share stri
 	fmt.Fprintln(t.out, t.style(styleBold, line))
 }
 
-// writeLimits names who is over.
+// writeLimits lists the clients that are over their limit.
 func (t *usageTable) writeLimits() {
 	if len(t.report.Limits) == 0 {
 		return
@@ -187,9 +187,9 @@ func (t *usageTable) style(style, text string) string {
 	return style + text + styleEnd
 }
 
-// padRight makes the text exactly so wide in cells; what is longer ends in an
-// ellipsis. The cells of a character with its modifiers, or of an emoji made of
-// several, are those of the Unicode grapheme cluster.
+// padRight pads the text to a width in terminal cells. It cuts a longer text and
+// ends it with an ellipsis. Widths are those of Unicode grapheme clusters, such
+// as a letter with its accents or an emoji made of several code points.
 func padRight(text string, width int) string {
 	if uniseg.StringWidth(text) > width {
 		text = truncate(text, width-1) + "…"
@@ -223,8 +223,8 @@ func rightToLeft(r rune) bool {
 	return unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Thaana, unicode.Nko)
 }
 
-// tableText replaces what would move the cursor or the text around it. The two
-// joiners are part of Persian words and of emoji.
+// tableText replaces characters that would move the cursor or reorder the text
+// around them. The two joiners are kept: Persian words and emoji need them.
 func tableText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) || r == '\u200c' || r == '\u200d' {
@@ -234,8 +234,8 @@ func tableText(text string) string {
 	}, text)
 }
 
-// usageBar draws value of largest in a width of cells, to an eighth of a cell.
-// What is more than nothing has a bar.
+// usageBar draws a bar of which largest would fill width cells, to an eighth of a
+// cell. Every value above 0 has a bar.
 func usageBar(value, largest uint64, width int) string {
 	if value == 0 || largest == 0 || width <= 0 {
 		return ""

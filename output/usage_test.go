@@ -303,8 +303,8 @@ func TestScaleTop(t *testing.T) {
 	}
 }
 
-// TestUsageChartStacks checks that the parts of each bar stand on each other
-// and are as high in sum as the period has bytes.
+// TestUsageChartStacks checks that the parts of each bar are stacked without gaps
+// and that their total height matches the bytes of the period.
 func TestUsageChartStacks(t *testing.T) {
 	report := usageReport(t, wideUsage(), accounting.UsageRequest{})
 	chart := newHTMLChart(report, clientColors(report))

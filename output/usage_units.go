@@ -19,9 +19,6 @@ func humanBytes(bytes uint64) string {
 		value /= 1000
 		unit++
 	}
-	if unit < 0 {
-		value, unit = value/1000, 0
-	}
 	return fmt.Sprintf("%.2f %cB", value, "kMGTPE"[unit])
 }
 
@@ -43,8 +40,8 @@ func roundBytes(bytes float64) string {
 	return fmt.Sprintf("%s %cB", number, units[unit])
 }
 
-// humanShare writes a part of 1 in percent. What is more than nothing is never
-// shown as nothing, and what is less than all never as all.
+// humanShare writes a share from 0 to 1 in percent. It never rounds a positive
+// share to 0.0% or a share below 1 to 100.0%.
 func humanShare(share float64) string {
 	switch percent := math.Round(share*1000) / 10; {
 	case share > 0 && percent == 0:
@@ -62,7 +59,7 @@ const (
 	minuteLayout = "2006-01-02 15:04"
 )
 
-// usageTime writes an instant, without its clock where that shows midnight.
+// usageTime writes an instant: the date alone if it is midnight.
 func usageTime(t time.Time) string {
 	if isMidnight(t) {
 		return t.Format(dayLayout)
@@ -76,7 +73,7 @@ func isMidnight(t time.Time) bool {
 }
 
 // usageSpan writes the time between two instants: "2026-11", "2026-11-24",
-// "2026-11-15 to 2026-12-14" (the last day, not the one after), or with clocks.
+// "2026-11-15 to 2026-12-14" (both days included), or with times of day.
 func usageSpan(start, end time.Time) string {
 	if !isMidnight(start) || !isMidnight(end) {
 		return usageClock(start, end)
@@ -90,8 +87,8 @@ func usageSpan(start, end time.Time) string {
 	return start.Format(dayLayout) + " to " + end.AddDate(0, 0, -1).Format(dayLayout)
 }
 
-// usageClock has the offset on days when clocks change, since an hour may exist
-// twice then.
+// usageClock writes the time between two instants with times of day. It adds the
+// UTC offset near a change of the clocks, since an hour may occur twice then.
 func usageClock(start, end time.Time) string {
 	layout := minuteLayout
 	_, before := start.Add(-24 * time.Hour).Zone()
@@ -124,7 +121,8 @@ func usageRange(report *accounting.UsageReport) string {
 	return since.Format("January 2006")
 }
 
-// usageZone names the zone, and the day of the month where it is not the first.
+// usageZone names the zone, and the day on which months begin unless that is the
+// first.
 func usageZone(report *accounting.UsageReport) string {
 	zone := report.Zone.String()
 	if report.MonthDay > 1 {
@@ -133,7 +131,7 @@ func usageZone(report *accounting.UsageReport) string {
 	return zone
 }
 
-// gapText tells of a gap what people have to know.
+// gapText writes the time of a gap and the traffic that was counted in it.
 func gapText(gap accounting.UsageGap, zone *time.Location) string {
 	since := "some time"
 	if !gap.Since.IsZero() {
@@ -143,7 +141,7 @@ func gapText(gap accounting.UsageGap, zone *time.Location) string {
 		humanBytes(gap.In.Bytes), humanBytes(gap.Out.Bytes))
 }
 
-// countClients writes "1 client" or "3 clients", with those that are summed.
+// countClients writes "1 client" or "3 clients", including those summed as others.
 func countClients(clients []accounting.ClientUsage) string {
 	count := 0
 	for _, client := range clients {

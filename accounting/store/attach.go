@@ -3,12 +3,12 @@ package store
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 )
 
-// hold takes the lock, and takes it again if somebody has removed its file.
+// hold takes the lock unless the store has it already. It takes it again if
+// somebody has removed or replaced its file.
 func (s *Store) hold() error {
 	if s.lock != nil && isAt(s.lock.file, s.lock.file.Name()) {
 		return nil
@@ -27,8 +27,9 @@ func (s *Store) hold() error {
 	return nil
 }
 
-// attach locks the directory and opens the database, or a copy of the backup, or
-// a new database. It reads everything except the usage.
+// attach locks the directory, opens the database and reads everything in it except
+// the usage. A damaged or missing database is replaced by a copy of the backup or,
+// if there is none, by a new one.
 func (s *Store) attach() error {
 	if err := s.hold(); err != nil {
 		return err
@@ -39,7 +40,7 @@ func (s *Store) attach() error {
 	err := s.load()
 	if err == nil && s.behindBackup() {
 		s.detach()
-		err = fmt.Errorf("%s is %w", s.path, damaged("it holds fewer saves than its backup"))
+		err = explain(s.path, damaged("it holds fewer saves than its backup"))
 	}
 	switch {
 	case err == nil:

@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	checkpointMode = sqlite3.CHECKPOINT_PASSIVE
-	backupEvery    = 24 * time.Hour
-	backupRetry    = time.Hour
+	backupEvery = 24 * time.Hour
+	backupRetry = time.Hour
 	// backupStep is how many pages a backup copies between two checks of whether
 	// it was canceled.
 	backupStep = 1024
@@ -28,9 +27,9 @@ const (
 type backup struct {
 	due    time.Time          // of the next one; zero: at once
 	saves  int64              // number of saves in the last one that this process made
-	cancel context.CancelFunc // ends the running one
-	done   chan backupResult  // nil if none is running
-	of     *database          // that was open when the backup under way began
+	cancel context.CancelFunc // ends the running backup
+	done   chan backupResult  // nil if no backup is running
+	of     *database          // the database that was open when the running backup began
 }
 
 type backupResult struct {
@@ -80,7 +79,8 @@ func (s *Store) endBackup(result backupResult) {
 		return
 	}
 	s.note(false, "the ledger's backup can't be written: %v", result.err)
-	// A file that was replaced meanwhile says nothing about the present one.
+	// The damage of a database that was replaced meanwhile does not concern the
+	// current one.
 	if errors.Is(result.err, ErrDamaged) && s.db == s.backup.of {
 		s.condemn(result.err)
 	}
@@ -91,6 +91,16 @@ func (s *Store) stopBackup() {
 	if s.backup.done != nil {
 		s.backup.cancel()
 		s.endBackup(<-s.backup.done)
+	}
+}
+
+// abandonBackup cancels a running backup of a database that is not used any more,
+// and waits for its end.
+func (s *Store) abandonBackup() {
+	if s.backup.done != nil {
+		s.backup.cancel()
+		<-s.backup.done
+		s.backup.done = nil
 	}
 }
 
@@ -137,8 +147,9 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 			done, err = copying.Step(backupStep)
 		}
 	}
-	if err = errors.Join(err, copying.Close()); err != nil {
-		return explain(path, err)
+	closeErr := copying.Close() // repeats the error of a failed step
+	if err = cmp.Or(err, closeErr); err != nil {
+		return explain(db.path, err)
 	}
 	// A page of zeros has a valid checksum, so the whole copy is checked.
 	if err := verify(temporary, s.options.vfs); err != nil {
@@ -147,9 +158,10 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 	return putInPlace(temporary, path, s.options.rename)
 }
 
-// condemn ends the use of a damaged database. The next save continues from the
-// backup.
+// condemn closes a damaged database and renames it. The next save continues from
+// the backup.
 func (s *Store) condemn(reason error) {
+	s.abandonBackup()
 	s.detach()
 	aside, err := setAside(s.path, s.options.Now())
 	if err != nil {
@@ -160,8 +172,8 @@ func (s *Store) condemn(reason error) {
 	s.dropOldest()
 }
 
-// rescue writes the database again after its files were removed or replaced, from
-// the files that are still open.
+// rescue writes the database again after its files were removed or replaced. It
+// copies it from the files that are still open.
 func (s *Store) rescue() error {
 	if err := s.hold(); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// clients are the names of the ports and the tenures in force.
+// clients holds the current tenure of each port, with its names.
 type clients struct {
 	ports   map[uint16]tenure
 	wanted  accounting.Ports // as the sources name them
@@ -158,7 +158,7 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 }
 
 // Renamed reports whether another process has changed a client since the last
-// call of SetPorts, so that the current names are different ones.
+// call of SetPorts, so that the names that it returned are no longer current.
 func (s *Store) Renamed() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -166,9 +166,9 @@ func (s *Store) Renamed() bool {
 }
 
 // NewClient gives a port to a new client, which begins a history of its own. The
-// usage so far stays with the client before. It can be called while an agent runs,
-// which notices it at its next save. It fails with an *UnknownClientError if the
-// port was never counted.
+// usage so far stays with the previous client. NewClient can be called while an
+// agent runs, which notices the change at its next save. It fails with an
+// *UnknownClientError if the port was never counted.
 func NewClient(directory string, port uint16, name string, now time.Time) error {
 	path := filepath.Join(directory, databaseName)
 	db, err := openToWrite(path, "")

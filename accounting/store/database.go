@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -16,14 +17,16 @@ import (
 )
 
 const (
-	// patience is how long a write waits for that of another process, which is
-	// short: it begins a new client.
+	// patience is how long a write waits for another process to end its own. The
+	// only such write is the short one of NewClient.
 	patience = 5 * time.Second
 	// walLimit is the size to which the write-ahead log is truncated when it
 	// starts again.
 	walLimit = 4 << 20
-	// checkpointAfter is how many pages the write-ahead log may hold.
+	// checkpointAfter is the number of pages in the write-ahead log from which a
+	// save is followed by a checkpoint.
 	checkpointAfter = 1000
+	checkpointMode  = sqlite3.CHECKPOINT_PASSIVE
 )
 
 // database is an open database and its prepared statements.
@@ -34,7 +37,8 @@ type database struct {
 	files      [3]fs.FileInfo // the database, its log and the log's index, when they were opened
 }
 
-// siblings are the files that a database consists of.
+// siblings are the files that a database consists of: itself, its log and the
+// log's index.
 func siblings(path string) []string { return []string{path, path + "-wal", path + "-shm"} }
 
 // uri returns the name of a file for SQLite. settings are its parameters, such as
@@ -65,7 +69,7 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt)}
-	err = cmp.Or( // the first one: each of them has the same cause
+	err = cmp.Or( // the first error: the others have the same cause
 		conn.BusyTimeout(patience),
 		conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
 		db.identify(),
@@ -111,7 +115,7 @@ func (db *database) prepareToWrite() error {
 	if err := db.WALAutoCheckpoint(0); err != nil {
 		return err
 	}
-	if err := db.Exec("pragma synchronous = full; pragma journal_size_limit = " + itoa(walLimit)); err != nil {
+	if err := db.Exec("pragma synchronous = full; pragma journal_size_limit = " + strconv.Itoa(walLimit)); err != nil {
 		return err
 	}
 	version, err := db.value("pragma user_version")
@@ -129,7 +133,8 @@ func (db *database) prepareToWrite() error {
 	return nil
 }
 
-// identify fails if the file is not a database of ours, or a later version's.
+// identify fails if the file is not a database of ours, or if a later version
+// wrote it.
 func (db *database) identify() error {
 	id, err := db.value("pragma application_id")
 	if err != nil {
@@ -257,7 +262,7 @@ func (db *database) close() {
 	for _, statement := range db.statements {
 		_ = statement.Close() // an open one would keep the connection open
 	}
-	_ = db.Close() // what was committed is safe
+	_ = db.Close() // everything that was committed is durable
 }
 
 // accounts reads all accounts.

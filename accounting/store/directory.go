@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// All names in the state directory are made of these.
+// The names of all files in the state directory consist of these.
 const (
 	lockName     = "lock"
 	databaseName = "ssmonitor.db"
@@ -78,7 +78,7 @@ func createFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := adopt(file); err != nil {
+	if err := inheritOwner(file); err != nil {
 		_ = file.Close()
 		_ = os.Remove(path)
 		return nil, err
@@ -86,7 +86,9 @@ func createFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-func adopt(file *os.File) error {
+// inheritOwner sets the mode of a new file and gives it to the owner and the group
+// of its directory, as far as the process may do that.
+func inheritOwner(file *os.File) error {
 	// The process's umask may have cleared bits.
 	if err := file.Chmod(fileMode); err != nil {
 		return err
@@ -124,7 +126,8 @@ func setAside(path string, now time.Time) (string, error) {
 		}
 		free = fmt.Sprintf("%s-%d", aside, n)
 	}
-	// The database first, so that its log is never taken for that of another one.
+	// The database is renamed first, so that its log is never applied to another
+	// database.
 	from, to := siblings(path), siblings(aside)
 	for i := range from {
 		if err := os.Rename(from[i], to[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -169,7 +172,7 @@ func removeDatabase(path string) error {
 }
 
 // putInPlace makes a new database durable and renames it to place. It removes the
-// log of any database that was there, which would be applied to the new one.
+// log of the database that was there: SQLite would apply it to the new one.
 func putInPlace(path, place string, rename func(from, to string) error) error {
 	file, err := openRegular(path, os.O_RDWR)
 	if err != nil {

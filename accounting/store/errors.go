@@ -24,7 +24,7 @@ func (e *LockedError) Error() string {
 	if e.PID != 0 {
 		holder = fmt.Sprintf("process %d (ssmonitor %s)", e.PID, e.Holder)
 	}
-	return fmt.Sprintf("the ledger in %s is held by %s: stop it first, or give another state directory", e.Directory, holder)
+	return fmt.Sprintf("the ledger in %s is held by %s: stop it first, or use another state directory", e.Directory, holder)
 }
 
 // NewerError says that a later version of the program wrote the database, which
@@ -60,8 +60,8 @@ func damaged(format string, arguments ...any) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(format, arguments...))
 }
 
-// explain adds the path to an error of SQLite, and its meaning: ErrDamaged, or the
-// system's error if SQLite has only a code of its own for it.
+// explain adds the path to an error of SQLite, and the error that it stands for:
+// ErrDamaged, or the operating system's for a full disk.
 func explain(path string, err error) error {
 	switch {
 	case err == nil:

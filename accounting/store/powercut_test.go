@@ -97,8 +97,8 @@ func recording(t *testing.T) (*recorder, Options) {
 }
 
 // cut returns the files after a power cut. Operations of log before the last sync
-// of their file are on the disk. Of the others any part is: each of their sectors
-// may or may not have been written, in any order.
+// of their file are on the disk. Each sector of the later ones may or may not have
+// been written, in any order.
 func cut(before map[string]string, log []operation, random *rand.Rand) map[string]string {
 	files := make(map[string][]byte)
 	for name, content := range before {

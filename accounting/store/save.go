@@ -11,7 +11,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// start identifies a period in the database.
+// start identifies a row of the table period by its primary key.
 type start struct {
 	period int64 // index of periods
 	at     int64 // seconds since 1970
@@ -119,8 +119,8 @@ func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) erro
 		newest.Unix(), int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes))
 }
 
-// booking gathers the usage of one port and protocol, whose accounts follow one
-// another.
+// booking collects the usage of one port and protocol, whose two accounts follow
+// one another, and writes it.
 type booking struct {
 	store  *Store
 	now    time.Time
@@ -131,9 +131,10 @@ type booking struct {
 	starts [len(periods)]start // the periods that contain at
 }
 
-// account books the gain of an account, beginning with the newest readings: if an
-// uncertain save was written, the older ones are booked already. What no reading
-// accounts for belongs to the newest.
+// account books the gain of an account, beginning with the newest reading: if a
+// save that failed was written nevertheless, the older readings are booked
+// already. The part of the gain that no reading explains is booked with the newest
+// reading.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
 	saved := b.store.accounts[account.Key].Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {

@@ -34,7 +34,8 @@ type Options struct {
 	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger
 
-	vfs    string // of a test
+	// Tests replace these.
+	vfs    string
 	rename func(from, to string) error
 }
 
@@ -118,7 +119,7 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 // begin opens the ledger, or only reads it if it can't be written yet.
 func (s *Store) begin() error {
 	err := s.attach()
-	if err == nil || refusal(err) {
+	if err == nil || needsOperator(err) {
 		return err
 	}
 	s.note(false, "the ledger can't be saved yet: %v", err)
@@ -134,8 +135,9 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// refusal reports whether only the operator can do something about the error.
-func refusal(err error) bool {
+// needsOperator reports whether trying again can't help: the operator has to stop
+// another process or install another version.
+func needsOperator(err error) bool {
 	return errors.As(err, new(*LockedError)) || errors.As(err, new(*NewerError))
 }
 
@@ -232,11 +234,11 @@ func (s *Store) replay(known map[accounting.Key]accounting.Account) error {
 	return explain(s.path, s.save(newer))
 }
 
-// checkpoint moves a long log into the database. If that is not possible, an
-// error follows only when the log can't grow any more.
+// checkpoint moves a long log into the database. The caller may ignore a failure
+// other than damage: the log grows, and saves fail only when it can't grow further.
 func (s *Store) checkpoint() error {
-	size, err := os.Stat(s.path + "-wal")
-	if err != nil || size.Size() < checkpointAfter*4096 {
+	log, err := os.Stat(s.path + "-wal")
+	if err != nil || log.Size() < checkpointAfter*4096 {
 		return nil
 	}
 	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
@@ -266,7 +268,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// settle makes sure that the database and the backup have the last save.
+// settle makes sure that both the database and the backup contain the last save.
 func (s *Store) settle() error {
 	if !s.attached {
 		return nil // nothing was ever saved

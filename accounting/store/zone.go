@@ -1,7 +1,6 @@
 package store
 
 import (
-	"strconv"
 	"time"
 	_ "time/tzdata" // a static binary may run on a host without time zones
 
@@ -9,8 +8,6 @@ import (
 
 	"ssmonitor/accounting"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // periods are numbered in the database by their index.
 var periods = [...]accounting.Period{accounting.ByHour, accounting.ByDay, accounting.ByMonth}

@@ -27,8 +27,8 @@ func (r *ruleReader) match(e *expr.Match) {
 	}
 }
 
-// matchPorts applies a range of the tcp or udp extension. The range of all ports
-// is how the extension writes no condition.
+// matchPorts applies a range of the tcp or udp extension. A range of all ports
+// stands for no condition.
 func (r *ruleReader) matchPorts(f field, ports [2]uint16, inverted bool) {
 	if !inverted && ports != [2]uint16{0, 1<<16 - 1} {
 		r.restrict(f, []PortRange{{ports[0], ports[1]}})

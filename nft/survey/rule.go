@@ -160,9 +160,9 @@ func protocolSet(number byte) accounting.Protocols {
 	return 0
 }
 
-// portsOf returns the ports that a comparison matches. It reports false for
-// comparisons that are ignored.
-func portsOf(op expr.CmpOp, port uint16) ([]PortRange, bool) {
+// portsOf returns the ports that a comparison matches. ok is false for a
+// comparison that narrow ignores.
+func portsOf(op expr.CmpOp, port uint16) (ports []PortRange, ok bool) {
 	const last = 1<<16 - 1
 	switch op {
 	case expr.CmpOpEq:
@@ -242,7 +242,16 @@ func elementPorts(elements []nftables.SetElement) (ports []PortRange, ok bool) {
 		return nil, false
 	}
 	intervals := slices.ContainsFunc(elements, func(e nftables.SetElement) bool { return e.IntervalEnd })
-	slices.SortFunc(elements, func(a, b nftables.SetElement) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(elements, func(a, b nftables.SetElement) int {
+		order := bytes.Compare(a.Key, b.Key)
+		if order == 0 && a.IntervalEnd != b.IntervalEnd { // one interval begins where another ends
+			if a.IntervalEnd {
+				return -1
+			}
+			return 1
+		}
+		return order
+	})
 	ports = []PortRange{}
 	for _, element := range elements {
 		port := binary.BigEndian.Uint16(element.Key)

@@ -1,10 +1,12 @@
 package survey
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -256,5 +258,19 @@ func TestReadWithoutRights(t *testing.T) {
 	dropCapabilities(t)
 	if _, err := Read(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
+	}
+}
+
+// TestPortsOfAdjacentIntervals has an interval begin where another ends, in the
+// order of a kernel's dump.
+func TestPortsOfAdjacentIntervals(t *testing.T) {
+	element := func(port uint16, end bool) nftables.SetElement {
+		return nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, port), IntervalEnd: end}
+	}
+	got, ok := elementPorts([]nftables.SetElement{
+		element(301, true), element(201, false), element(201, true), element(100, false), element(0, true),
+	})
+	if want := ports(100, 200, 201, 300); !ok || !slices.Equal(got, want) {
+		t.Errorf("got %v, %t, want %v", got, ok, want)
 	}
 }
