@@ -50,6 +50,7 @@ $(GOLANGCI_LINT):
 # One package at a time: the tests under load need the machine for themselves.
 unit: ## all tests but fuzzing, with the race detector
 	GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -p 1 -timeout 25m ./...
+	$(GO) test -count=1 -run '^TestDamages$$' ./accounting/store -args -damages 1000
 
 kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; part of unit
 	$(GO) test -v -count=1 ./integration/kernels

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -84,10 +85,13 @@ func undamaged(t *testing.T, kill bool) map[string]string {
 	return files
 }
 
-// TestDamages damages files in a thousand ways. Whatever can be read was saved
-// before, and the ledger continues from it.
+var damageCount = flag.Int("damages", 100, "damage the ledger in this `number` of ways in TestDamages")
+
+// TestDamages damages files at random, a thousand times in `make test`. Whatever
+// can be read was saved before, and the ledger continues from it.
 func TestDamages(t *testing.T) {
-	const workers, each = 4, 250
+	const workers = 4
+	each := *damageCount / workers
 	whole := [2]map[string]string{undamaged(t, false), undamaged(t, true)}
 	for worker := range workers {
 		t.Run(fmt.Sprint("part ", worker), func(t *testing.T) {
