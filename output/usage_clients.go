@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rivo/uniseg"
-
 	"ssmonitor/accounting"
 )
 
@@ -26,7 +24,7 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	})
 	width := len("NAME")
 	for _, client := range clients {
-		width = max(width, min(nameWidth, uniseg.StringWidth(tableText(client.Name))))
+		width = max(width, min(nameWidth, displayWidth(tableText(client.Name))))
 	}
 	line := func(port, name, since, until string) {
 		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, padRight(tableText(name), width), since, until)

@@ -63,7 +63,7 @@ func (t *usageTable) measure() {
 	t.name = len("CLIENT")
 	for _, period := range t.report.Periods {
 		for _, client := range period.Clients {
-			t.name = max(t.name, min(nameWidth, uniseg.StringWidth(tableText(client.Label()))))
+			t.name = max(t.name, min(nameWidth, displayWidth(tableText(client.Label()))))
 		}
 		if len(period.Clients) > 1 {
 			t.name = max(t.name, len(countClients(period.Clients)))
@@ -191,10 +191,10 @@ func (t *usageTable) style(style, text string) string {
 // ends it with an ellipsis. Widths are those of Unicode grapheme clusters, such
 // as a letter with its accents or an emoji made of several code points.
 func padRight(text string, width int) string {
-	if uniseg.StringWidth(text) > width {
+	if displayWidth(text) > width {
 		text = truncate(text, width-1) + "…"
 	}
-	padded := text + strings.Repeat(" ", width-uniseg.StringWidth(text))
+	padded := text + strings.Repeat(" ", width-displayWidth(text))
 	if strings.ContainsFunc(text, rightToLeft) {
 		// A terminal that knows bidirectional text would show the numbers that
 		// follow to the left of the name.
@@ -202,6 +202,16 @@ func padRight(text string, width int) string {
 		return leftToRightMark + text + leftToRightMark + padded[len(text):]
 	}
 	return padded
+}
+
+// displayWidth returns the number of a terminal's columns that text takes.
+func displayWidth(text string) int {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return uniseg.StringWidth(text)
+		}
+	}
+	return len(text) // most names, for which segmentation would take most of a report's time
 }
 
 func truncate(text string, width int) string {
