@@ -28,6 +28,7 @@ func TestInstallRemovesWhatOthersAdded(t *testing.T) {
 		{"catch-all element", `add element inet ssmonitor ports-in { * : "tcp-20000-in" }`},
 		{"element of another protocol", `add element inet ssmonitor ports-in { sctp . 20000 : "tcp-20000-in" }`},
 		{"element to the wrong protocol", `delete element inet ssmonitor ports-in { udp . 20000 }; add element inet ssmonitor ports-in { udp . 20000 : "tcp-20000-in" }`},
+		{"element to the other direction", `delete element inet ssmonitor ports-in { udp . 20000 }; add element inet ssmonitor ports-in { udp . 20000 : "udp-20000-out" }`},
 		{"element to a foreign counter", `add counter inet ssmonitor other; add element inet ssmonitor ports-in { tcp . 443 : "other" }`},
 		{"map of another size", "flush chain inet ssmonitor input; delete map inet ssmonitor ports-in; " +
 			`add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }`},
