@@ -2,6 +2,17 @@ package accounting
 
 import "slices"
 
+// counterState is what the meter has to do with a counter.
+type counterState byte
+
+const (
+	foreign  counterState = iota // nothing, as far as is known
+	inForce                      // its port is in force
+	unknown                      // its port is not in force: the next tick detaches it
+	draining                     // detached: its last reading is to come
+	drained                      // its last reading is posted
+)
+
 // detachUnknown stops counting ports that are not in force, such as those that
 // were removed while no agent ran. It does so only when two ticks in a row have
 // found them: `ssmonitor setup` may just have installed them, and the agent may be
@@ -10,12 +21,10 @@ func (m *Meter) detachUnknown() {
 	var due, fresh []Key
 	for i := range m.sample.Readings {
 		key := m.sample.Readings[i].Key
-		_, draining := m.draining[key]
-		switch {
-		case m.wanted[key] || draining:
-		case m.unknown[key]:
+		switch m.states.Get(key) {
+		case unknown:
 			due = append(due, key)
-		default:
+		case foreign:
 			fresh = append(fresh, key)
 		}
 	}
@@ -28,16 +37,27 @@ func (m *Meter) detachUnknown() {
 		m.log.Error("ports that are not in force are still counted", "error", err)
 	}
 	if err == nil {
-		clear(m.unknown)
+		for _, key := range m.unknown { // those that were not found again
+			m.states.replace(key, unknown, foreign)
+		}
+		m.unknown = m.unknown[:0]
 	}
 	m.detachNext(fresh)
+}
+
+// replace sets the value of key if it is old.
+func (m *KeyMap[T]) replace(key Key, old, value T) {
+	if at := m.At(key); *at == old {
+		*at = value
+	}
 }
 
 // detachNext makes the next tick detach the keys.
 func (m *Meter) detachNext(keys []Key) {
 	for _, key := range keys {
-		m.unknown[key] = true
+		*m.states.At(key) = unknown
 	}
+	m.unknown = append(m.unknown, keys...)
 }
 
 // detach ends the counting of keys. Their counters are deleted later.
@@ -50,16 +70,24 @@ func (m *Meter) detach(keys []Key) error {
 		return err
 	}
 	for _, key := range keys {
-		m.draining[key] = 0
+		*m.states.At(key) = draining
 	}
+	m.detached = append(m.detached, keys...)
 	return nil
+}
+
+// drain records that the detached counters were read.
+func (m *Meter) drain() {
+	for _, key := range m.detached {
+		m.states.replace(key, draining, drained)
+	}
 }
 
 // deleteDrained deletes the detached counters after saving their last reading.
 func (m *Meter) deleteDrained() {
 	var done []Key
-	for key, readings := range m.draining {
-		if readings > 0 {
+	for _, key := range m.detached {
+		if m.states.Get(key) == drained {
 			done = append(done, key)
 		}
 	}
@@ -67,13 +95,12 @@ func (m *Meter) deleteDrained() {
 		return
 	}
 	slices.SortFunc(done, Key.Compare)
+	done = slices.Compact(done)
 	if err := m.source.Delete(done); err != nil {
 		m.log.Error("the counters of removed ports could not be deleted", "error", err)
 	}
 	// Counters that still exist are detached again: somebody may have attached
 	// them meanwhile.
-	for _, key := range done {
-		delete(m.draining, key)
-	}
 	m.detachNext(done)
+	m.detached = slices.DeleteFunc(m.detached, func(key Key) bool { return m.states.Get(key) != draining })
 }

@@ -14,6 +14,7 @@ type kernel struct {
 	table *table // nil: there is none
 	made  uint32 // number of tables so far, for the next epoch
 	clock time.Time
+	known string // the shape of the table when it was last verified or installed
 
 	before func(call string) error   // called at the start of every call, which returns its error
 	onRead func()                    // called when a reading succeeds
@@ -94,7 +95,36 @@ func (k *kernel) Verify(ports Ports) (findings []string, err error) {
 			findings = append(findings, "not counting: "+key.String())
 		}
 	}
+	k.known = ""
+	if len(findings) == 0 {
+		k.known = k.shape()
+	}
 	return findings, nil
+}
+
+// shape describes the table without the values of its counters.
+func (k *kernel) shape() string {
+	if k.table == nil {
+		return ""
+	}
+	shape := fmt.Sprintf("%p %x %t", k.table, k.table.epoch, k.table.cut)
+	for _, key := range k.table.keys() {
+		c := k.table.counters[key]
+		shape += fmt.Sprintf(" %s %d %t", key, c.handle, c.attached)
+	}
+	return shape
+}
+
+func (k *kernel) Attach(ports Ports) error {
+	if err := k.call("attach", ports.Keys()); err != nil {
+		return err
+	}
+	if k.known == "" || k.known != k.shape() {
+		return ErrChanged
+	}
+	k.table.attach(ports.Keys())
+	k.known = k.shape()
+	return nil
 }
 
 func (k *kernel) Install(ports Ports) error {
@@ -110,10 +140,8 @@ func (k *kernel) Install(ports Ports) error {
 		binary.BigEndian.PutUint32(k.table.epoch[:], k.made)
 	}
 	k.table.cut = false
-	for _, key := range ports.Keys() {
-		k.table.add(key)
-		k.table.counters[key].attached = true
-	}
+	k.table.attach(ports.Keys())
+	k.known = k.shape()
 	return nil
 }
 
@@ -121,12 +149,20 @@ func (k *kernel) Detach(keys []Key) error {
 	if err := k.call("detach", keys); err != nil {
 		return err
 	}
+	defer k.keepKnown(k.shape())
 	for _, key := range keys {
 		if c := k.counter(key); c != nil {
 			c.attached = false
 		}
 	}
 	return nil
+}
+
+// keepKnown keeps the table known after a change of ours, if it was known before.
+func (k *kernel) keepKnown(before string) {
+	if k.known == before {
+		k.known = k.shape()
+	}
 }
 
 func (k *kernel) Delete(keys []Key) error {
@@ -138,6 +174,7 @@ func (k *kernel) Delete(keys []Key) error {
 			return errAttached // and nothing was deleted
 		}
 	}
+	defer k.keepKnown(k.shape())
 	for _, key := range keys {
 		if c := k.counter(key); c != nil {
 			if k.onDrop != nil && k.table.epoch != (Epoch{}) {
@@ -213,6 +250,13 @@ func (t *table) add(key Key) {
 	if t.counters[key] == nil {
 		t.handles++
 		t.counters[key] = &counter{handle: t.handles}
+	}
+}
+
+func (t *table) attach(keys []Key) {
+	for _, key := range keys {
+		t.add(key)
+		t.counters[key].attached = true
 	}
 }
 

@@ -1,6 +1,9 @@
 package accounting
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Gain is the traffic that one counter gained up to a reading.
 type Gain struct {
@@ -26,14 +29,14 @@ type gains struct {
 
 // add records a gain. at is the index of the account's newest gain plus one, or 0
 // if it has none. add returns the new value of at.
-func (g *gains) add(at int, gain Gain) int {
+func (g *gains) add(at int32, gain Gain) int32 {
 	if at > 0 && g.together(g.list[at-1].Time, gain.Time) {
 		newest := &g.list[at-1]
 		newest.Count, newest.Time = newest.Count.Plus(gain.Count), gain.Time
 		return at
 	}
 	g.list = append(g.list, gain)
-	return len(g.list)
+	return int32(len(g.list))
 }
 
 // together reports whether gains at a and b are recorded as one.
@@ -48,7 +51,7 @@ func (g *gains) full(accounts int) bool { return len(g.list) >= max(maxGains, 2*
 // merge makes each gain stand for four times as much time as before. at returns
 // the index of a key's newest gain, as in add. After weeks in which nothing could
 // be saved, usage is less precise in time, but never in amount.
-func (g *gains) merge(at func(Key) *int) {
+func (g *gains) merge(at func(Key) *int32) {
 	old := g.list
 	g.list, g.width = old[:0], 4*max(g.width, gainsWidth)
 	for i := range old {
@@ -58,6 +61,13 @@ func (g *gains) merge(at func(Key) *int) {
 		newest := at(gain.Key)
 		*newest = g.add(*newest, gain)
 	}
+}
+
+// sorted returns the gains by key, those of one key in the order of the readings.
+func (g *gains) sorted() []Gain {
+	list := slices.Clone(g.list)
+	slices.SortStableFunc(list, func(a, b Gain) int { return a.Key.Compare(b.Key) })
+	return list
 }
 
 func (g *gains) reset() { g.list, g.width = g.list[:0], 0 }

@@ -1,6 +1,9 @@
 package accounting
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestKeyMapKeepsEachKeyApart(t *testing.T) {
 	var m KeyMap[int]
@@ -8,7 +11,7 @@ func TestKeyMapKeepsEachKeyApart(t *testing.T) {
 	for _, number := range []uint16{1, 255, 256, 20000, 65535} {
 		keys = Port{Number: number, Protocols: TCPAndUDP}.Keys(keys)
 	}
-	for i, key := range keys {
+	for i, key := range slices.Backward(keys) {
 		if got := m.Get(key); got != 0 {
 			t.Errorf("%s: %d before it was set, want 0", key, got)
 		}
@@ -18,5 +21,15 @@ func TestKeyMapKeepsEachKeyApart(t *testing.T) {
 		if got := m.Get(key); got != i+1 {
 			t.Errorf("%s: %d, want %d", key, got, i+1)
 		}
+	}
+	at := 0
+	for key, value := range m.All() {
+		if key != keys[at] || value != at+1 {
+			t.Fatalf("entry %d: got %s: %d, want %s: %d", at, key, value, keys[at], at+1)
+		}
+		at++
+	}
+	if at != len(keys) {
+		t.Errorf("got %d keys, want %d", at, len(keys))
 	}
 }

@@ -57,6 +57,7 @@ func newBench(t *testing.T, ports Ports) *bench {
 
 // restart replaces the meter, as a crash and the start of a new agent do.
 func (b *bench) restart() {
+	b.kernel.known = ""
 	b.Meter = NewMeter(MeterOptions{
 		Source: b.kernel, Now: b.kernel.now, Store: b.disk, Saved: b.disk.state(),
 		SaveInterval: time.Hour, Log: slog.New(slog.NewTextHandler(&b.log, nil)),

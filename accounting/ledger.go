@@ -8,18 +8,24 @@ import "slices"
 // it is not traffic. Ledger is not safe for concurrent use.
 type Ledger struct {
 	in, out  Count
-	accounts map[Key]*account
-	sample   uint64 // number of the last sample
-	dirty    []*account
-	epoch    Epoch // of the last sample
-	gains    gains // since the last save
+	accounts []account     // without pointers: the garbage collector skips them
+	place    KeyMap[int32] // of a key's account in accounts, plus 1
+	epochs   []Epoch       // that the accounts refer to
+	epoch    uint32        // place of the last sample's epoch in epochs, plus 1
+	sample   uint32        // number of the last sample
+	changed  int           // accounts that have changed since the last save
+	gains    gains         // since the last save
 }
 
+// account is an Account in few bytes.
 type account struct {
-	Account
-	seen  uint64 // number of the last sample that had it
-	dirty bool   // changed since the last save
-	gain  int    // index of its newest gain since the last save, plus 1; 0: none
+	total, last Count
+	handle      uint64
+	key         Key
+	epoch       uint32 // place in Ledger.epochs, plus 1; 0: never read
+	seen        uint32 // number of the last sample that had it
+	gain        int32  // place of its newest gain since the last save, plus 1; 0: none
+	changed     bool   // since the last save
 }
 
 // Posting is what a sample revealed about the table and its counters.
@@ -40,73 +46,94 @@ type Reset struct {
 
 // NewLedger returns a ledger that continues from the saved state.
 func NewLedger(saved State) *Ledger {
-	l := &Ledger{in: saved.In, out: saved.Out, accounts: make(map[Key]*account, len(saved.Accounts))}
+	l := &Ledger{in: saved.In, out: saved.Out, accounts: make([]account, 0, len(saved.Accounts))}
 	for _, a := range saved.Accounts {
-		l.accounts[a.Key] = &account{Account: a}
+		place := l.open(a.Key)
+		l.accounts[place] = account{key: a.Key, total: a.Total, last: a.Last, epoch: l.intern(a.Epoch), handle: a.Handle}
 	}
 	return l
+}
+
+// open returns the place of the key's account, which it creates if it does not
+// exist.
+func (l *Ledger) open(key Key) int32 {
+	place := l.place.At(key)
+	if *place == 0 {
+		l.accounts = append(l.accounts, account{key: key})
+		*place = int32(len(l.accounts))
+	}
+	return *place - 1
+}
+
+// intern returns the place of an epoch in epochs, plus 1. There are few: one for
+// each table that there ever was.
+func (l *Ledger) intern(epoch Epoch) uint32 {
+	place := slices.Index(l.epochs, epoch)
+	if place < 0 {
+		place = len(l.epochs)
+		l.epochs = append(l.epochs, epoch)
+	}
+	return uint32(place) + 1
 }
 
 // Add adds a sample to the totals. In the steady state it does not allocate.
 func (l *Ledger) Add(sample *Sample) (posting Posting) {
 	l.sample++
-	posting.NewTable = sample.Epoch != l.epoch
-	l.epoch = sample.Epoch
+	epoch := l.intern(sample.Epoch)
+	posting.NewTable = epoch != l.epoch
+	l.epoch = epoch
 	for i := range sample.Readings {
-		l.post(&sample.Readings[i], sample, &posting)
+		reading := &sample.Readings[i]
+		a := &l.accounts[l.open(reading.Key)]
+		a.seen = l.sample
+		if a.epoch != epoch || a.handle != reading.Handle || a.last != reading.Count {
+			l.post(a, reading, sample, &posting)
+		}
 	}
 	if l.gains.full(len(l.accounts)) {
-		l.gains.merge(func(key Key) *int { return &l.accounts[key].gain })
+		l.gains.merge(func(key Key) *int32 { return &l.accounts[l.open(key)].gain })
 	}
 	return posting
 }
 
-func (l *Ledger) post(reading *Reading, sample *Sample, posting *Posting) {
-	epoch := sample.Epoch
-	a := l.accounts[reading.Key]
-	if a == nil {
-		a = &account{Account: Account{Key: reading.Key}}
-		l.accounts[reading.Key] = a
-	}
-	a.seen = l.sample
-	same := a.Epoch == epoch && a.Handle == reading.Handle
-	if same && a.Last == reading.Count {
-		return
-	}
+// post posts a reading that differs from the last one of its account.
+func (l *Ledger) post(a *account, reading *Reading, sample *Sample, posting *Posting) {
+	same := a.epoch == l.epoch && a.handle == reading.Handle
 	gained := reading.Count
 	switch {
 	case !same && reading.Loaded:
 		gained = Count{}
 		posting.Loaded = append(posting.Loaded, reading.Key)
 	case !same:
-	case gained.Packets < a.Last.Packets || gained.Bytes < a.Last.Bytes:
-		posting.Resets = append(posting.Resets, Reset{reading.Key, a.Last, reading.Count})
+	case gained.Packets < a.last.Packets || gained.Bytes < a.last.Bytes:
+		posting.Resets = append(posting.Resets, Reset{reading.Key, a.last, reading.Count})
 	default:
-		gained = gained.minus(a.Last)
+		gained = gained.minus(a.last)
 	}
-	a.Total = a.Total.Plus(gained)
+	a.total = a.total.Plus(gained)
 	if reading.Key.Direction == In {
 		l.in = l.in.Plus(gained)
 	} else {
 		l.out = l.out.Plus(gained)
 	}
-	a.Last, a.Epoch, a.Handle = reading.Count, epoch, reading.Handle
+	a.last, a.epoch, a.handle = reading.Count, l.epoch, reading.Handle
 	if gained != (Count{}) {
 		a.gain = l.gains.add(a.gain, Gain{sample.Time, reading.Key, gained})
 	}
-	if !a.dirty {
-		a.dirty = true
-		l.dirty = append(l.dirty, a)
+	if !a.changed {
+		a.changed = true
+		l.changed++
 	}
 }
 
 // Total returns the total of a counter, and whether the last sample had it.
 func (l *Ledger) Total(key Key) (total Count, read bool) {
-	a := l.accounts[key]
-	if a == nil {
+	place := l.place.Get(key)
+	if place == 0 {
 		return Count{}, false
 	}
-	return a.Total, a.seen == l.sample
+	a := &l.accounts[place-1]
+	return a.total, a.seen == l.sample
 }
 
 // Sum returns the totals of all ports together, including removed ones.
@@ -114,19 +141,29 @@ func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
 // Changes returns what has changed since the last call of [Ledger.MarkSaved].
 func (l *Ledger) Changes() State {
-	state := State{In: l.in, Out: l.out, Accounts: make([]Account, len(l.dirty)), Gains: slices.Clone(l.gains.list), Read: l.sample > 0}
-	for i, a := range l.dirty {
-		state.Accounts[i] = a.Account
+	state := State{In: l.in, Out: l.out, Read: l.sample > 0}
+	if l.changed == 0 {
+		return state
 	}
+	state.Accounts = make([]Account, 0, l.changed)
+	for key, place := range l.place.All() {
+		if a := &l.accounts[place-1]; a.changed {
+			state.Accounts = append(state.Accounts, Account{Key: key, Total: a.total, Last: a.last, Epoch: l.epochs[a.epoch-1], Handle: a.handle})
+		}
+	}
+	state.Gains = l.gains.sorted()
 	return state
 }
 
 // MarkSaved records that the result of Changes is durable. Add must not be called
 // between Changes and MarkSaved.
 func (l *Ledger) MarkSaved() {
-	for _, a := range l.dirty {
-		a.dirty, a.gain = false, 0
+	if l.changed == 0 {
+		return
 	}
-	l.dirty = l.dirty[:0]
+	for i := range l.accounts {
+		l.accounts[i].changed, l.accounts[i].gain = false, 0
+	}
+	l.changed = 0
 	l.gains.reset()
 }

@@ -26,9 +26,9 @@ type Meter struct {
 	mutex     sync.Mutex
 	ledger    *Ledger
 	ports     Ports
-	wanted    map[Key]bool // the counters of ports
-	draining  map[Key]int  // detached counters, with the number of readings since then
-	unknown   map[Key]bool // counters in neither map, to be detached by the next tick
+	states    KeyMap[counterState]
+	unknown   []Key // that were given this state since the last tick
+	detached  []Key // that may be draining or drained
 	sample    Sample
 	last      interval
 	lastDrift []string // findings that are not repaired yet
@@ -82,9 +82,6 @@ func NewMeter(options MeterOptions) *Meter {
 		saveInterval: options.SaveInterval,
 		log:          options.Log,
 		ledger:       NewLedger(options.Saved),
-		wanted:       make(map[Key]bool),
-		draining:     make(map[Key]int),
-		unknown:      make(map[Key]bool),
 	}
 }
 
@@ -95,34 +92,29 @@ func NewMeter(options MeterOptions) *Meter {
 func (m *Meter) SetPorts(ports Ports) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	// Drift from the time when no agent ran is found before anything is added.
-	m.repair(m.read())
-	before := m.wanted
-	m.ports = slices.Clone(ports)
-	m.wanted = make(map[Key]bool, 4*len(ports))
-	for _, key := range ports.Keys() {
-		m.wanted[key] = true
-		delete(m.draining, key)
-	}
-	m.status.Ports = len(ports)
+	added, removed := m.ports.changes(ports)
 	var err error
-	if len(missing(m.wanted, before)) > 0 {
-		if err = m.install(); err != nil {
-			err = fmt.Errorf("installing the counters: %w", err)
-		}
+	if len(added) > 0 {
+		err = m.source.Attach(added)
 	}
-	return errors.Join(err, m.detach(missing(before, m.wanted)))
-}
-
-// missing returns the keys of all that are not in some.
-func missing(all, some map[Key]bool) []Key {
-	var keys []Key
-	for key := range all {
-		if !some[key] {
-			keys = append(keys, key)
-		}
+	install := errors.Is(err, ErrChanged)
+	if install {
+		// Drift from the time when no agent ran is found before anything is added.
+		m.repair(m.read())
 	}
-	return keys
+	m.ports = slices.Clone(ports)
+	m.last.follow(m.ports)
+	m.status.Ports = len(ports)
+	for _, key := range added.Keys() {
+		*m.states.At(key) = inForce
+	}
+	if install {
+		err = m.install()
+	}
+	if err != nil {
+		err = fmt.Errorf("installing the counters: %w", err)
+	}
+	return errors.Join(err, m.detach(removed.Keys()))
 }
 
 // Ports returns the list in force.
@@ -142,7 +134,8 @@ func (m *Meter) Status() Status {
 // Tick ends an interval: it reads, repairs drift, saves if a save is due, and
 // returns the report with the rates of the interval. It fails if the counters
 // can't be read, and then the next interval has no rates either. While the table
-// can't be repaired, the report has totals but no rates.
+// can't be repaired, the report has totals but no rates. The report is valid until
+// the next call of a method that changes the meter.
 func (m *Meter) Tick() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -155,15 +148,16 @@ func (m *Meter) Tick() (*Report, error) {
 	if m.now().Sub(m.attempted) >= m.saveInterval {
 		m.save()
 	}
-	if err != nil || m.status.RepairError != nil {
-		m.last.reset()
-	} else {
-		m.last.next(m.sample.Time, m.wanted, m.ledger)
-	}
-	if err != nil && !m.idle(err) {
+	switch {
+	case err != nil && !m.idle(err):
+		m.last.forget()
 		return nil, err
+	case err != nil || m.status.RepairError != nil:
+		m.last.interrupt(m.sample.Time, m.ledger)
+	default:
+		m.last.next(m.sample.Time, m.ledger)
 	}
-	return m.report(), nil
+	return &m.last.report, nil
 }
 
 // Refresh reads and returns the current totals, with the rates of the last
@@ -174,7 +168,7 @@ func (m *Meter) Refresh() (*Report, error) {
 	if err := m.read(); err != nil && !m.idle(err) {
 		return nil, err
 	}
-	return m.report(), nil
+	return m.last.fresh(m.sample.Time, m.ledger), nil
 }
 
 // Flush reads and saves at once. It is called when an agent ends, whose counters
@@ -205,9 +199,7 @@ func (m *Meter) read() error {
 		return err
 	}
 	m.status.LastRead = m.sample.Time
-	for key := range m.draining {
-		m.draining[key]++
-	}
+	m.drain()
 	m.post()
 	return nil
 }
@@ -257,37 +249,4 @@ func (m *Meter) save() bool {
 	m.ledger.MarkSaved()
 	m.status.LastSave = m.attempted
 	return true
-}
-
-// report returns a report of the ledger and the rates of the last interval.
-func (m *Meter) report() *Report {
-	r := &Report{Time: m.sample.Time, Interval: m.last.length, Ports: make([]PortReport, len(m.ports))}
-	for i, port := range m.ports {
-		p := &r.Ports[i]
-		p.Port, p.Rated = port, m.last.length > 0
-		for _, key := range port.Keys(make([]Key, 0, 4)) {
-			flow := p.flow(key)
-			flow.Total, _ = m.ledger.Total(key)
-			rate, rated := m.last.rates[key]
-			flow.Rate = rate
-			p.Rated = p.Rated && rated
-		}
-		sum := p.Sum()
-		r.Total.In = r.Total.In.plus(sum.In)
-		r.Total.Out = r.Total.Out.plus(sum.Out)
-	}
-	r.Total.In.Total, r.Total.Out.Total = m.ledger.Sum()
-	return r
-}
-
-// flow returns the part of the report that a counter belongs to.
-func (p *PortReport) flow(key Key) *Flow {
-	traffic := &p.TCP
-	if key.Protocol == UDP {
-		traffic = &p.UDP
-	}
-	if key.Direction == In {
-		return &traffic.In
-	}
-	return &traffic.Out
 }

@@ -21,7 +21,7 @@ func TestMeterOrder(t *testing.T) {
 				b.setPorts(t, aliceOnly)
 				b.tick(t)
 			},
-			[]string{"read", "save", "install " + aliceKeys, "read", "save", "verify"}},
+			[]string{"attach " + aliceKeys, "read", "save", "install " + aliceKeys, "read", "save", "verify"}},
 		{"a quiet tick saves nothing", aliceOnly,
 			func(t *testing.T, b *bench) { b.traffic(t, aliceIn, 1); b.tick(t) },
 			[]string{"read", "verify"}},
@@ -77,13 +77,19 @@ func TestMeterOrder(t *testing.T) {
 				b.kernel.load(nil)
 				b.setPorts(t, aliceAndBob)
 			},
-			[]string{"read", "verify", "save", "install " + aliceKeys, "save", "install " + bothKeys}},
+			[]string{"attach " + bobKeys, "read", "verify", "save", "install " + aliceKeys, "save", "install " + bothKeys}},
+		{"a new port is attached without a look at the others", aliceOnly,
+			func(t *testing.T, b *bench) { b.setPorts(t, aliceAndBob); b.tick(t) },
+			[]string{"attach " + bobKeys, "read", "verify"}},
+		{"a new protocol of a port is attached alone", Ports{{20000, OnlyTCP, "alice"}},
+			func(t *testing.T, b *bench) { b.setPorts(t, Ports{{20000, TCPAndUDP, "alice"}}) },
+			[]string{"attach " + aliceKeys}},
 		{"a removed port is detached, read, saved and then deleted", aliceAndBob,
 			func(t *testing.T, b *bench) { b.setPorts(t, aliceOnly); b.tick(t) },
-			[]string{"read", "verify", "detach " + bobKeys, "read", "verify", "save", "delete " + bobKeys}},
+			[]string{"detach " + bobKeys, "read", "verify", "save", "delete " + bobKeys}},
 		{"the last port is removed in the same way", aliceOnly,
 			func(t *testing.T, b *bench) { b.setPorts(t, nil); b.tick(t); b.tick(t) },
-			[]string{"read", "verify", "detach " + aliceKeys, "read", "verify", "save", "delete " + aliceKeys, "read", "verify"}},
+			[]string{"detach " + aliceKeys, "read", "verify", "save", "delete " + aliceKeys, "read", "verify"}},
 		{"a port that is added again at once is attached and not deleted", aliceAndBob,
 			func(t *testing.T, b *bench) {
 				b.setPorts(t, aliceOnly)
@@ -91,8 +97,7 @@ func TestMeterOrder(t *testing.T) {
 				b.tick(t)
 				b.tick(t)
 			},
-			[]string{"read", "verify", "detach " + bobKeys, "read", "verify", "save", "install " + bothKeys,
-				"read", "verify", "read", "verify"}},
+			[]string{"detach " + bobKeys, "attach " + bobKeys, "read", "verify", "read", "verify"}},
 		{"a port that was removed while no agent ran is read twice, detached, read, saved and then deleted", aliceAndBob,
 			func(t *testing.T, b *bench) {
 				b.restart()
@@ -111,7 +116,7 @@ func TestMeterOrder(t *testing.T) {
 					t.Errorf("got name %q, want carol", got)
 				}
 			},
-			[]string{"read", "verify", "read", "verify"}},
+			[]string{"read", "verify"}},
 		{"without a table and without ports nothing is installed", nil,
 			func(t *testing.T, b *bench) {
 				if report := b.tick(t); len(report.Ports) != 0 || report.Interval != 0 {
@@ -350,14 +355,14 @@ func TestMeterCountsResets(t *testing.T) {
 
 func TestSetPortsIsInForceAfterAnError(t *testing.T) {
 	b := newBench(t, aliceOnly)
-	b.fail["install"] = errors.New("refused")
+	b.fail["attach"] = errors.New("refused")
 	if err := b.SetPorts(aliceAndBob); err == nil {
 		t.Fatal("the failure is not returned")
 	}
 	if got := b.Ports(); !slices.Equal(got, aliceAndBob) {
 		t.Errorf("got %v, want %v", got, aliceAndBob)
 	}
-	delete(b.fail, "install")
+	delete(b.fail, "attach")
 	b.tick(t)
 	b.traffic(t, bobIn, 1)
 
@@ -406,5 +411,46 @@ func TestMeterKeepsItsOwnListOfPorts(t *testing.T) {
 		if port.Port.Name == "mallory" {
 			t.Errorf("port %d: got the name that the caller changed in its own list", port.Port.Number)
 		}
+	}
+}
+
+// steady is a source whose counters never change.
+type steady struct {
+	*kernel
+	readings []Reading
+}
+
+func (s steady) Read(sample *Sample) error {
+	sample.Epoch, sample.Readings = Epoch{1}, append(sample.Readings[:0], s.readings...)
+	return nil
+}
+
+func (s steady) Verify(Ports) ([]string, error) { return nil, nil }
+
+func (s steady) Attach(Ports) error { return nil }
+
+func TestSteadyTickDoesNotAllocate(t *testing.T) {
+	var ports Ports
+	source := steady{kernel: newKernel()}
+	for number := range uint16(1000) {
+		port := Port{Number: number + 1, Protocols: TCPAndUDP}
+		ports = append(ports, port)
+		for _, key := range port.Keys(nil) {
+			source.readings = append(source.readings, Reading{Key: key, Handle: uint64(len(source.readings))})
+		}
+	}
+	meter := NewMeter(MeterOptions{Source: source, Log: slog.New(slog.DiscardHandler)})
+	if err := meter.SetPorts(ports); err != nil {
+		t.Fatal(err)
+	}
+	if allocations := testing.AllocsPerRun(100, func() {
+		for i := range source.readings {
+			source.readings[i].Count = source.readings[i].Count.Plus(count(1))
+		}
+		if _, err := meter.Tick(); err != nil {
+			t.Fatal(err)
+		}
+	}); allocations > 0 {
+		t.Errorf("a tick allocates %.0f times, want 0", allocations)
 	}
 }

@@ -138,6 +138,30 @@ func (ports Ports) Find(number uint16) (Port, bool) {
 	return ports[i], true
 }
 
+// changes compares the list with the next one. It returns the ports that are new
+// and those that are gone, each with the protocols concerned.
+func (ports Ports) changes(next Ports) (added, removed Ports) {
+	before := ports
+	for len(before) > 0 || len(next) > 0 {
+		switch {
+		case len(next) == 0 || len(before) > 0 && before[0].Number < next[0].Number:
+			removed, before = append(removed, before[0]), before[1:]
+		case len(before) == 0 || next[0].Number < before[0].Number:
+			added, next = append(added, next[0]), next[1:]
+		default:
+			was, is := before[0], next[0]
+			if more := is.Protocols &^ was.Protocols; more != 0 {
+				added = append(added, Port{Number: is.Number, Protocols: more, Name: is.Name})
+			}
+			if fewer := was.Protocols &^ is.Protocols; fewer != 0 {
+				removed = append(removed, Port{Number: was.Number, Protocols: fewer, Name: was.Name})
+			}
+			before, next = before[1:], next[1:]
+		}
+	}
+	return added, removed
+}
+
 // NameConflict is a port to which two sources give different names.
 type NameConflict struct {
 	Port uint16

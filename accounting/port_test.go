@@ -104,3 +104,35 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+func TestChangesOfPorts(t *testing.T) {
+	before := Ports{{1, TCPAndUDP, "a"}, {2, OnlyTCP, "b"}, {3, TCPAndUDP, "c"}, {5, OnlyUDP, "e"}}
+	tests := []struct {
+		name           string
+		next           Ports
+		added, removed Ports
+	}{
+		{"nothing", before, nil, nil},
+		{"another name", Ports{{1, TCPAndUDP, "z"}, before[1], before[2], before[3]}, nil, nil},
+		{"the first and the last port go", before[1:3], nil, Ports{before[0], before[3]}},
+		{"ports come at the ends and between", Ports{before[0], before[1], before[2], {4, OnlyTCP, ""}, before[3], {9, OnlyUDP, "i"}},
+			Ports{{4, OnlyTCP, ""}, {9, OnlyUDP, "i"}}, nil},
+		{"a protocol comes and one goes", Ports{{1, OnlyUDP, "a"}, {2, TCPAndUDP, "b"}, before[2], before[3]},
+			Ports{{2, OnlyUDP, "b"}}, Ports{{1, OnlyTCP, "a"}}},
+		{"one protocol for another", Ports{before[0], {2, OnlyUDP, "b"}, before[2], before[3]},
+			Ports{{2, OnlyUDP, "b"}}, Ports{{2, OnlyTCP, "b"}}},
+		{"all go", nil, nil, before},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			added, removed := before.changes(test.next)
+			if !slices.Equal(added, test.added) || !slices.Equal(removed, test.removed) {
+				t.Errorf("got %v added and %v removed, want %v and %v", added, removed, test.added, test.removed)
+			}
+			added, removed = test.next.changes(before)
+			if len(added) != len(test.removed) || len(removed) != len(test.added) {
+				t.Errorf("backward: got %v added and %v removed", added, removed)
+			}
+		})
+	}
+}

@@ -1,38 +1,102 @@
 package accounting
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// interval is the last complete interval, to which the rates belong.
+// interval is the last complete interval. Its report has the totals at its end,
+// from which the next interval begins, and its rates.
 type interval struct {
-	end    time.Time
-	length time.Duration // 0: no rate is known
-	totals map[Key]Count // at its end
-	rates  map[Key]Rate
-	spare  map[Key]Count // reused for the totals of the next interval
+	end    time.Time // zero: the next interval has no rates
+	report Report
+	read   []bool // by place in report.Ports: whether all counters of the port were read at the end
 }
 
-// next ends the interval at now and begins the next one.
-func (l *interval) next(now time.Time, keys map[Key]bool, ledger *Ledger) {
-	if l.totals == nil {
-		l.totals, l.spare, l.rates = make(map[Key]Count), make(map[Key]Count), make(map[Key]Rate)
+// follow makes the report one of the ports.
+func (l *interval) follow(ports Ports) {
+	before, read := l.report.Ports, l.read
+	l.report.Ports, l.read = make([]PortReport, len(ports)), make([]bool, len(ports))
+	at := 0
+	for i, port := range ports {
+		for at < len(before) && before[at].Port.Number < port.Number {
+			at++
+		}
+		if at < len(before) && before[at].Port.Number == port.Number && before[at].Port.Protocols == port.Protocols {
+			l.report.Ports[i], l.read[i] = before[at], read[at]
+		}
+		l.report.Ports[i].Port = port
 	}
-	l.length = 0
+}
+
+// next ends the interval at now and begins the next one. Rates are known for
+// ports whose counters were read at both ends.
+func (l *interval) next(now time.Time, ledger *Ledger) {
+	l.report.Interval = 0
 	if !l.end.IsZero() {
-		l.length = now.Sub(l.end)
+		l.report.Interval = now.Sub(l.end)
 	}
-	clear(l.spare)
-	clear(l.rates)
-	for key := range keys {
-		total, read := ledger.Total(key)
-		if !read {
-			continue
+	l.end = now
+	for i := range l.report.Ports {
+		p := &l.report.Ports[i]
+		known := l.read[i] && l.report.Interval > 0
+		l.read[i] = true
+		for key, flow := range p.flows() {
+			total, read := ledger.Total(key)
+			flow.Rate = Rate{}
+			if known {
+				flow.Rate = perSecond(flow.Total, total, l.report.Interval)
+			}
+			flow.Total = total
+			l.read[i] = l.read[i] && read
 		}
-		l.spare[key] = total
-		if before, known := l.totals[key]; known && l.length > 0 {
-			l.rates[key] = perSecond(before, total, l.length)
+		p.Rated = known && l.read[i]
+	}
+	l.report.finish(now, ledger)
+}
+
+// interrupt ends the interval at now without rates. The next one has none either.
+func (l *interval) interrupt(now time.Time, ledger *Ledger) {
+	l.forget()
+	l.next(now, ledger)
+	l.forget()
+}
+
+// forget makes the next interval one without rates.
+func (l *interval) forget() {
+	l.end, l.report.Interval = time.Time{}, 0
+	clear(l.read)
+	for i := range l.report.Ports {
+		p := &l.report.Ports[i]
+		p.Rated = false
+		for _, flow := range p.flows() {
+			flow.Rate = Rate{}
 		}
 	}
-	l.totals, l.spare, l.end = l.spare, l.totals, now
+}
+
+// fresh returns a report with the ledger's totals and the rates of the interval.
+func (l *interval) fresh(now time.Time, ledger *Ledger) *Report {
+	report := l.report
+	report.Ports = slices.Clone(l.report.Ports)
+	for i := range report.Ports {
+		for key, flow := range report.Ports[i].flows() {
+			flow.Total, _ = ledger.Total(key)
+		}
+	}
+	report.finish(now, ledger)
+	return &report
+}
+
+// finish sets the time and the sums.
+func (r *Report) finish(now time.Time, ledger *Ledger) {
+	r.Time, r.Total = now, Traffic{}
+	for i := range r.Ports {
+		sum := r.Ports[i].Sum()
+		r.Total.In.Rate = r.Total.In.Rate.plus(sum.In.Rate)
+		r.Total.Out.Rate = r.Total.Out.Rate.plus(sum.Out.Rate)
+	}
+	r.Total.In.Total, r.Total.Out.Total = ledger.Sum()
 }
 
 func perSecond(before, after Count, length time.Duration) Rate {
@@ -41,11 +105,4 @@ func perSecond(before, after Count, length time.Duration) Rate {
 		Packets: float64(after.Packets-before.Packets) / seconds,
 		Bytes:   float64(after.Bytes-before.Bytes) / seconds,
 	}
-}
-
-// reset discards the interval. The next call of next begins one without rates.
-func (l *interval) reset() {
-	clear(l.totals)
-	clear(l.rates)
-	l.end, l.length = time.Time{}, 0
 }

@@ -1,6 +1,9 @@
 package accounting
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Rate is packets and bytes per second.
 type Rate struct {
@@ -33,11 +36,30 @@ func (p PortReport) Sum() Traffic {
 	return Traffic{In: p.TCP.In.plus(p.UDP.In), Out: p.TCP.Out.plus(p.UDP.Out)}
 }
 
-func (f Flow) plus(other Flow) Flow {
-	return Flow{
-		Total: f.Total.Plus(other.Total),
-		Rate:  Rate{f.Rate.Packets + other.Rate.Packets, f.Rate.Bytes + other.Rate.Bytes},
+// flows returns the counters of the port with their flows.
+func (p *PortReport) flows() iter.Seq2[Key, *Flow] {
+	return func(yield func(Key, *Flow) bool) {
+		for _, protocol := range [...]Protocol{TCP, UDP} {
+			if !p.Port.Protocols.Has(protocol) {
+				continue
+			}
+			traffic := &p.TCP
+			if protocol == UDP {
+				traffic = &p.UDP
+			}
+			if !yield(Key{p.Port.Number, protocol, In}, &traffic.In) || !yield(Key{p.Port.Number, protocol, Out}, &traffic.Out) {
+				return
+			}
+		}
 	}
+}
+
+func (f Flow) plus(other Flow) Flow {
+	return Flow{Total: f.Total.Plus(other.Total), Rate: f.Rate.plus(other.Rate)}
+}
+
+func (r Rate) plus(other Rate) Rate {
+	return Rate{r.Packets + other.Packets, r.Bytes + other.Bytes}
 }
 
 // Report is what the outputs publish.

@@ -9,6 +9,9 @@ var (
 	// ErrRestored says that the table was loaded from a saved ruleset: it has
 	// our mark but no epoch. The values of its counters are not traffic.
 	ErrRestored = errors.New("the table ssmonitor was loaded from a saved ruleset")
+	// ErrChanged says that the table may no longer be as it was last verified or
+	// installed: call Install.
+	ErrChanged = errors.New("the table ssmonitor may have been changed")
 )
 
 // Source is the kernel's table of counters. Its methods are called by one
@@ -23,6 +26,10 @@ type Source interface {
 	// Install creates or repairs the table so that it counts the ports. Whatever
 	// is correct already is kept, counters included.
 	Install(ports Ports) error
+	// Attach begins to count more ports. It looks at nothing but the new ports,
+	// and fails with ErrChanged, without a change, unless the table is certainly
+	// as Verify or Install left it.
+	Attach(ports Ports) error
 	// Detach ends the counting of keys. Their counters are kept for a last
 	// reading.
 	Detach(keys []Key) error

@@ -17,9 +17,10 @@ type Account struct {
 type State struct {
 	// In and Out are the totals of all ports together, including removed ones.
 	In, Out  Count
-	Accounts []Account // in no particular order
-	// Gains distribute what the changed accounts have gained over time, in the
-	// order of the readings. A state that was read from a store has none.
+	Accounts []Account // by Key.Compare
+	// Gains distribute what the changed accounts have gained over time, by
+	// Key.Compare and then in the order of the readings. A state that was read
+	// from a store has none.
 	Gains []Gain
 	// Read says that the counters were read at least once since the ledger
 	// was loaded: accounts that are not here have gained nothing.

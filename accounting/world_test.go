@@ -176,7 +176,7 @@ func (w *world) newAgent() *Meter {
 	if w.eager {
 		interval = 0
 	}
-	w.epoch = Epoch{}
+	w.epoch, w.kernel.known = Epoch{}, ""
 	return NewMeter(MeterOptions{
 		Source: w.kernel, Now: w.kernel.now, Store: w.disk, Saved: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
 	})
@@ -298,9 +298,9 @@ func (w *world) expectReport(report *Report) {
 		w.violate("a reset or another table was published before it was saved")
 	}
 	for _, port := range report.Ports {
-		for _, key := range port.Port.Keys(nil) {
+		for key, flow := range port.flows() {
 			now := w.memory[key]
-			if total := port.flow(key).Total; total != now.total() {
+			if total := flow.Total; total != now.total() {
 				w.violate("the total of %s is %+v, want %+v: the kernel counted %+v, of which %+v can't be known",
 					key, total, now.total(), now.truth, now.lost)
 			}
