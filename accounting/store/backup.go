@@ -218,7 +218,7 @@ func (s *Store) restore(lost bool) error {
 		return err
 	}
 	switch {
-	case len(known) > 0:
+	case len(known.list) > 0:
 		s.note(false, "there is no backup of the ledger: it continues with the totals in memory and without the usage so far")
 		return s.beginGap()
 	case lost:

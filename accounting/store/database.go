@@ -266,12 +266,12 @@ func (db *database) close() {
 }
 
 // accounts reads all accounts.
-func (db *database) accounts() (map[accounting.Key]accounting.Account, error) {
-	accounts := make(map[accounting.Key]accounting.Account)
+func (db *database) accounts() (*accounts, error) {
+	found := new(accounts)
 	err := db.run("select port, protocol, direction, packets, bytes, last_packets, last_bytes, handle, epoch from account",
 		func(row *sqlite3.Stmt) error {
 			port, protocol, direction := row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2)
-			if port < 0 || port > math.MaxUint16 || protocol < 0 || protocol > math.MaxUint8 || direction < 0 || direction > 1 {
+			if port < 0 || port > math.MaxUint16 || (protocol != int64(accounting.TCP) && protocol != int64(accounting.UDP)) || direction < 0 || direction > 1 {
 				return damaged("an account of port %d, protocol %d, direction %d", port, protocol, direction)
 			}
 			account := accounting.Account{
@@ -283,23 +283,8 @@ func (db *database) accounts() (map[accounting.Key]accounting.Account, error) {
 			if copy(account.Epoch[:], row.ColumnRawBlob(8)) != len(account.Epoch) {
 				return damaged("the epoch of %s is too short", account.Key)
 			}
-			accounts[account.Key] = account
+			found.set(account)
 			return nil
 		})
-	return accounts, err
-}
-
-// stateOf returns the state with the accounts. Since accounts are never removed,
-// their sums are the totals of all ports together.
-func stateOf(accounts map[accounting.Key]accounting.Account) accounting.State {
-	state := accounting.State{Accounts: make([]accounting.Account, 0, len(accounts))}
-	for _, account := range accounts {
-		state.Accounts = append(state.Accounts, account)
-		if account.Key.Direction == accounting.In {
-			state.In = state.In.Plus(account.Total)
-		} else {
-			state.Out = state.Out.Plus(account.Total)
-		}
-	}
-	return state
+	return found, err
 }

@@ -140,19 +140,19 @@ func writeAll(t testing.TB, path string, content []byte) {
 // stateAt returns the state of the n-th save: four counters for each port, all of
 // which gain something in every save.
 func stateAt(n uint64, ports int) accounting.State {
-	accounts := make(map[accounting.Key]accounting.Account, 4*ports)
+	var all accounts
 	for port := range ports {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			for _, direction := range []accounting.Direction{accounting.In, accounting.Out} {
 				key := accounting.Key{Port: uint16(20000 + port), Protocol: protocol, Direction: direction}
 				total := accounting.Count{Packets: n * (1 + uint64(direction)), Bytes: n * 1000 * (1 + uint64(port%7))}
-				accounts[key] = accounting.Account{
+				all.set(accounting.Account{
 					Key: key, Total: total, Last: total, Epoch: accounting.Epoch{1, 2}, Handle: uint64(port),
-				}
+				})
 			}
 		}
 	}
-	return stateOf(accounts)
+	return all.state()
 }
 
 func wantState(t testing.TB, got, want accounting.State) {

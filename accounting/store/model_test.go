@@ -129,7 +129,10 @@ func (m *model) reading() {
 
 // save saves. An uncertain save is written, but returns an error.
 func (m *model) save(uncertain bool) {
-	known, saves := maps.Clone(m.store.accounts), m.store.saves
+	known, saves := new(accounts), m.store.saves
+	for _, account := range m.store.accounts.list {
+		known.set(account)
+	}
 	if err := m.store.Save(m.ledger.Changes()); err != nil {
 		m.t.Fatal(err)
 	}

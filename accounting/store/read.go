@@ -70,7 +70,7 @@ func read(directory, vfs string) (state accounting.State, saves int64, notices [
 		if err != nil {
 			return err
 		}
-		state = stateOf(accounts)
+		state = accounts.state()
 		saves, err = db.value("select saves from ledger")
 		return err
 	}

@@ -59,7 +59,7 @@ func (s *Store) save(changed accounting.State) error {
 		return err
 	}
 	for _, account := range changed.Accounts {
-		s.accounts[account.Key] = account
+		s.accounts.set(account)
 	}
 	s.saves++
 	s.calendarSet = true
@@ -74,10 +74,7 @@ func (s *Store) save(changed accounting.State) error {
 // difference between its total and the one in the database, regardless of the
 // gains in changed: a save that failed may have been written nevertheless.
 func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) error {
-	accounts, gains := slices.Clone(changed.Accounts), slices.Clone(changed.Gains)
-	slices.SortFunc(accounts, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
-	slices.SortStableFunc(gains, func(a, b accounting.Gain) int { return a.Key.Compare(b.Key) })
-	newest := time.Time{}
+	gains, newest := changed.Gains, time.Time{}
 	for i := range changed.Gains {
 		if gain := &changed.Gains[i]; gain.Time.After(newest) {
 			newest = gain.Time
@@ -87,8 +84,8 @@ func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) erro
 		newest = now
 	}
 	book := booking{store: s, now: now}
-	for i := range accounts {
-		account := &accounts[i]
+	for i := range changed.Accounts {
+		account := &changed.Accounts[i]
 		for len(gains) > 0 && gains[0].Key.Compare(account.Key) < 0 {
 			gains = gains[1:]
 		}
@@ -136,7 +133,7 @@ type booking struct {
 // already. The part of the gain that no reading explains is booked with the newest
 // reading.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
-	saved := b.store.accounts[account.Key].Total
+	saved := b.store.accounts.get(account.Key).Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
 		return fmt.Errorf("the total of %s is %d bytes, less than the %d that are saved: restart ssmonitor", account.Key, account.Total.Bytes, saved.Bytes)
 	}

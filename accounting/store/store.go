@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,8 +66,8 @@ type Store struct {
 	db       *database // nil while the database can't be opened
 	attached bool      // the database has been opened at least once
 	closed   bool
-	accounts map[accounting.Key]accounting.Account // as they were last saved
-	saves    int64                                 // number of saves so far
+	accounts *accounts // as they were last saved
+	saves    int64     // number of saves so far
 	// uncertain is set when a save fails: the contents of the database are read
 	// again before the next one.
 	uncertain   bool
@@ -106,14 +107,14 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	}
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
-	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options}
+	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
 	if err := s.begin(); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	notices := s.notices
 	s.notices = nil
-	return s, stateOf(s.accounts), notices, nil
+	return s, s.accounts.state(), notices, nil
 }
 
 // begin opens the ledger, or only reads it if it can't be written yet.
@@ -128,9 +129,9 @@ func (s *Store) begin() error {
 		return err
 	}
 	s.notices = append(s.notices, notices...)
-	s.accounts, s.saves = make(map[accounting.Key]accounting.Account, len(state.Accounts)), saves
+	s.saves = saves
 	for _, account := range state.Accounts {
-		s.accounts[account.Key] = account
+		s.accounts.set(account)
 	}
 	return nil
 }
@@ -221,13 +222,11 @@ func (s *Store) resume() error {
 
 // replay saves the accounts that are newer in memory than in the database, which
 // is a copy of the backup or a new one.
-func (s *Store) replay(known map[accounting.Key]accounting.Account) error {
-	var newer accounting.State
-	for key, account := range known {
-		if account != s.accounts[key] {
-			newer.Accounts = append(newer.Accounts, account)
-		}
-	}
+func (s *Store) replay(known *accounts) error {
+	newer := known.state()
+	newer.Accounts = slices.DeleteFunc(newer.Accounts, func(account accounting.Account) bool {
+		return account == s.accounts.get(account.Key)
+	})
 	if len(newer.Accounts) == 0 {
 		return nil
 	}

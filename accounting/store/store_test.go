@@ -55,11 +55,13 @@ func TestWhatIsSavedIsThereAgain(t *testing.T) {
 func TestExtremeValues(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	key := accounting.Key{Port: 65535, Protocol: 255, Direction: accounting.Out}
-	want := stateOf(map[accounting.Key]accounting.Account{key: {
+	key := accounting.Key{Port: 65535, Protocol: accounting.UDP, Direction: accounting.Out}
+	var all accounts
+	all.set(accounting.Account{
 		Key: key, Total: accounting.Count{Packets: 1<<63 - 1, Bytes: 1<<63 - 1}, Last: accounting.Count{Packets: 1<<64 - 1, Bytes: 1 << 63},
 		Epoch: accounting.Epoch{0: 255, 15: 255}, Handle: 1<<64 - 1,
-	}})
+	})
+	want := all.state()
 	save(t, s, want)
 	directory = killed(t, s)
 	_, state, _ := open(t, directory)
@@ -87,7 +89,7 @@ func TestAGainBelongsToItsReading(t *testing.T) {
 		return accounting.Gain{Time: noon.Add(time.Duration(hour) * time.Hour), Key: key, Count: accounting.Count{Packets: 1, Bytes: bytes}}
 	}
 	account := func(bytes uint64) accounting.State {
-		return stateOf(map[accounting.Key]accounting.Account{key: {Key: key, Total: accounting.Count{Packets: 1, Bytes: bytes}}})
+		return accounting.State{Accounts: []accounting.Account{{Key: key, Total: accounting.Count{Packets: 1, Bytes: bytes}}}}
 	}
 	tests := []struct {
 		name  string
