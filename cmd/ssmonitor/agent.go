@@ -45,6 +45,7 @@ type agent struct {
 	history history
 	limits  *limitCheck
 
+	notifier            *notifier
 	csvFault, readFault accounting.Fault
 }
 
@@ -77,6 +78,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 		failed:   make(chan error, 1),
 		hangup:   make(chan os.Signal, 1),
 		history:  savedHistory{stateDirectory(c)},
+		notifier: newNotifier(),
 	}
 	a.limits = &limitCheck{
 		limits: limits, calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, log: a.log,
@@ -174,25 +176,23 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	ticks := time.NewTicker(a.interval)
 	defer ticks.Stop()
-	watchdog, stopWatchdog := watchdogTicks()
+	watchdog, stopWatchdog := a.notifier.between(a.interval)
 	defer stopWatchdog()
 
 	a.log.Info("counting", "ports", len(a.meter.Ports()), "interval", a.interval, "version", version())
 	a.tick(ctx)
-	a.notify(daemon.SdNotifyReady)
+	a.notifier.send(daemon.SdNotifyReady)
 	for {
 		select {
 		case <-ctx.Done():
-			a.notify(daemon.SdNotifyStopping)
+			a.notifier.send(daemon.SdNotifyStopping)
 			return nil
 		case err := <-a.failed:
 			return err
 		case <-a.hangup:
 			a.reload()
 		case <-watchdog:
-			// The loop that reads sends it, so that systemd notices if the loop
-			// is stuck.
-			a.notify(daemon.SdNotifyWatchdog)
+			a.notifier.alive(time.Now())
 		case <-ticks.C:
 			if a.follower.Changed() || a.ledger.Renamed() {
 				a.reload()
@@ -282,7 +282,8 @@ func (a *agent) tick(ctx context.Context) {
 		a.log.Info("the counters are read again")
 	}
 	a.limits.check(ctx, a.meter.Status().LastSave)
-	a.notify(status(report, errors.Join(err, a.meter.Status().RepairError)))
+	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
+	a.notifier.tick(time.Now(), a.interval, state, rates)
 	if a.csv == nil {
 		return
 	}
