@@ -2,6 +2,9 @@ module ssmonitor
 
 go 1.26.0
 
+// The runtime would look up every second how many processors it may use.
+godebug updatemaxprocs=0
+
 require (
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/goccy/go-yaml v1.19.2

@@ -174,7 +174,10 @@ func (a *agent) run(ctx context.Context) error {
 			a.log.Warn("the CSV file of an earlier run can't be removed", "error", err)
 		}
 	}
-	ticks := time.NewTicker(a.interval)
+	ticks, err := newTicker(a.interval)
+	if err != nil {
+		return err
+	}
 	defer ticks.Stop()
 	watchdog, stopWatchdog := a.notifier.between(a.interval)
 	defer stopWatchdog()
