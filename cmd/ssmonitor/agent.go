@@ -185,6 +185,7 @@ func (a *agent) run(ctx context.Context) error {
 	a.log.Info("counting", "ports", len(a.meter.Ports()), "interval", a.interval, "version", version())
 	a.tick(ctx)
 	a.notifier.send(daemon.SdNotifyReady)
+	releaseMemory()
 	for {
 		select {
 		case <-ctx.Done():

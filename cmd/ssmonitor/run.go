@@ -76,6 +76,7 @@ func run(c *cli.Context) error {
 	if err := applyConfig(c, skip...); err != nil {
 		return err
 	}
+	limitMemory()
 	agent, err := newAgent(c)
 	if err != nil {
 		return err

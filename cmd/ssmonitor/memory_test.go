@@ -1,0 +1,35 @@
+package main
+
+import "testing"
+
+func TestReadOnlyMapping(t *testing.T) {
+	const program = "/usr/sbin/ssmonitor"
+	tests := []struct {
+		name, line string
+		begin, end uintptr
+		want       bool
+	}{
+		{"code", "00400000-00c32000 r-xp 00000000 fe:00 10010803                           " + program, 0x400000, 0xc32000, true},
+		{"constants", "00c32000-01593000 r--p 00832000 fe:00 10010803 " + program, 0xc32000, 0x1593000, true},
+		{"variables", "01593000-01618000 rw-p 01193000 fe:00 10010803 " + program, 0, 0, false},
+		{"another file", "7f0000000000-7f0000001000 r--p 00000000 fe:00 7 /usr/lib/locale/locale-archive", 0, 0, false},
+		{"no file", "c000000000-c000400000 rw-p 00000000 00:00 0", 0, 0, false},
+		{"nothing", "", 0, 0, false},
+		{"no addresses", "begin-end r--p 00000000 fe:00 7 " + program, 0, 0, false},
+		{"an empty mapping", "00400000-00400000 r--p 00000000 fe:00 7 " + program, 0, 0, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			begin, end, ok := readOnlyMapping(test.line, program)
+			if ok != test.want || (ok && (begin != test.begin || end != test.end)) {
+				t.Errorf("got %x-%x, %t, want %x-%x, %t", begin, end, ok, test.begin, test.end, test.want)
+			}
+		})
+	}
+}
+
+// TestReleaseMemory runs on after it has given back its own code.
+func TestReleaseMemory(t *testing.T) {
+	releaseMemory()
+	limitMemory()
+}
