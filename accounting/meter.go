@@ -160,13 +160,21 @@ func (m *Meter) Tick() (*Report, error) {
 	return &m.last.report, nil
 }
 
+// readShare is how many times its own duration passes from the start of a reading
+// until Refresh reads again.
+const readShare = 5
+
 // Refresh reads and returns the current totals, with the rates of the last
-// complete interval.
+// complete interval. Where a reading takes long, it returns the totals of the last
+// one, so that clients can't make the meter read for more than a fifth of the time.
 func (m *Meter) Refresh() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if err := m.read(); err != nil && !m.idle(err) {
-		return nil, err
+	recent := m.status.LastError == nil && m.now().Sub(m.sample.Time) < readShare*m.status.ReadDuration
+	if !recent {
+		if err := m.read(); err != nil && !m.idle(err) {
+			return nil, err
+		}
 	}
 	return m.last.fresh(m.sample.Time, m.ledger), nil
 }

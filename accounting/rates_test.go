@@ -114,6 +114,45 @@ func TestRefreshHasFreshTotalsAndTheLastRates(t *testing.T) {
 	}
 }
 
+// TestRefreshSparesAKernelThatTakesLong reads a source that takes a second.
+func TestRefreshSparesAKernelThatTakesLong(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	b.kernel.before = func(call string) error {
+		if call == "read" {
+			b.kernel.clock = b.kernel.clock.Add(time.Second)
+		}
+		return b.fail[call]
+	}
+	b.tick(t)
+	b.traffic(t, aliceIn, 1)
+	total := func(after time.Duration) uint64 {
+		t.Helper()
+		b.kernel.clock = b.kernel.clock.Add(after)
+		report, err := b.Refresh()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, _ := inOf(t, report, 20000)
+		return in.Total.Packets
+	}
+	if got := total(3 * time.Second); got != 0 {
+		t.Errorf("4 s after the reading began: got %d packets, want those of the last reading", got)
+	}
+	if got := total(time.Second); got != 1 {
+		t.Errorf("5 s after the reading began: got %d packets, want a new reading", got)
+	}
+
+	b.fail["read"] = errors.New("interrupted")
+	if _, err := b.Tick(); err == nil {
+		t.Fatal("the reading does not fail")
+	}
+	delete(b.fail, "read")
+	b.traffic(t, aliceIn, 1)
+	if got := total(0); got != 2 {
+		t.Errorf("after a reading that failed: got %d packets, want a new reading", got)
+	}
+}
+
 // TestMeterForgetsRatesWhileItIsIdle adds a port again after an hour without a
 // table.
 func TestMeterForgetsRatesWhileItIsIdle(t *testing.T) {

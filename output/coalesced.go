@@ -11,9 +11,8 @@ import (
 
 // Coalesced is a [Source] that limits how often another one is read, however
 // many clients there are. Requests that arrive while a reading is in progress
-// share it. Requests that arrive within the gap after its start get the same
-// report. The gap grows with what a reading costs, so that clients can't make the
-// agent read for more than a fifth of the time.
+// share it. Requests that arrive within the minimum gap after its start get the
+// same report.
 type Coalesced struct {
 	Source
 	minGap time.Duration
@@ -22,14 +21,9 @@ type Coalesced struct {
 	flight singleflight.Group
 	// The fields below are used only inside the flight.
 	started time.Time
-	cost    time.Duration // of the last reading
 	report  *accounting.Report
 	err     error
 }
-
-// readShare is how many times its own cost passes from the start of a reading to
-// the next one.
-const readShare = 5
 
 // NewCoalesced coalesces the readings of source. At least minGap passes between
 // the starts of two readings.
@@ -37,15 +31,14 @@ func NewCoalesced(source Source, minGap time.Duration, now func() time.Time) *Co
 	return &Coalesced{Source: source, minGap: minGap, now: now}
 }
 
-// Report returns a reading that was started at most the gap ago. If a
+// Report returns a reading that was started at most the minimum gap ago. If a
 // client disconnects, or its ctx ends, the reading goes on for the others.
 func (c *Coalesced) Report(ctx context.Context) (*accounting.Report, error) {
 	result := c.flight.DoChan("", func() (any, error) {
 		now := c.now()
-		if c.started.IsZero() || now.Sub(c.started) >= max(c.minGap, readShare*c.cost) {
+		if c.started.IsZero() || now.Sub(c.started) >= c.minGap {
 			c.started = now
 			c.report, c.err = c.Source.Report(context.WithoutCancel(ctx))
-			c.cost = c.now().Sub(now)
 		}
 		return c.report, c.err
 	})

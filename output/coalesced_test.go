@@ -47,26 +47,6 @@ func TestCoalescedReadsOnceForAllWhoAsk(t *testing.T) {
 	}
 }
 
-func TestCoalescedReadsLessOftenWhatIsExpensive(t *testing.T) {
-	var now time.Time
-	feed := &agent{}
-	feed.answers(func(context.Context) (*accounting.Report, error) {
-		now = now.Add(time.Second)
-		return sampleReport(), nil
-	})
-	now = noon
-	shared := NewCoalesced(feed, 200*time.Millisecond, func() time.Time { return now })
-	for range 100 { // within 10 s, and 1 s more per reading
-		if _, err := shared.Report(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		now = now.Add(100 * time.Millisecond)
-	}
-	if asked := feed.asked.Load(); asked != 3 {
-		t.Errorf("the counters were read %d times, want 3", asked)
-	}
-}
-
 func TestCoalescedSurvivesTheClientThatAskedFirst(t *testing.T) {
 	release := make(chan struct{})
 	feed := &agent{}
