@@ -1,0 +1,84 @@
+package integration_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEveryPort counts all 65,535 ports, with all outputs, and removes and adds
+// one of them.
+func TestEveryPort(t *testing.T) {
+	require(t)
+	if testing.Short() {
+		t.Skip("65,535 ports take a while")
+	}
+	const megabytes = 80 // resident
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	step := func(name string, do func()) {
+		began := time.Now()
+		do()
+		t.Logf("%s: %s", name, time.Since(began).Round(time.Millisecond))
+	}
+	step("setup", func() { ssmonitor.setup(t, "--port", "1-65535") })
+	command := ssmonitor.ssmonitor(nil, "run", "--ports", ssmonitor.list, "--interval", "1s")
+	command.Env = append(command.Env, "GOMEMLIMIT=72MiB") // as under the unit's limit
+	agent := agent{ssmonitor, start(t, command)}
+	lines := func(want int) func() {
+		return func() {
+			eventually(t, func() error {
+				agent.mustRun(t)
+				content, err := os.ReadFile(ssmonitor.csv)
+				if got := bytes.Count(content, []byte("\n")); err != nil || got != want {
+					return fmt.Errorf("the CSV has %d lines, want %d: %v", got, want, err)
+				}
+				return nil
+			})
+		}
+	}
+	step("the first rates", lines(65535))
+	server.sendToItself(t, 1, 7)
+	server.sendToItself(t, 65535, 5)
+	want := map[int]uint64{1: 7, 40000: 0, 65535: 5}
+	step("a report", func() { agent.expectPackets(t, 12, want) })
+
+	step("a port less", func() {
+		ssmonitor.setup(t, "--port", "1-39999", "--port", "40001-65535")
+		lines(65534)()
+	})
+	step("a port more", func() {
+		ssmonitor.setup(t, "--port", "1-65535")
+		lines(65535)()
+	})
+	server.sendToItself(t, 40000, 3)
+	want[40000] = 3
+	agent.expectPackets(t, 15, want)
+
+	resident := residentMegabytes(t, agent.command.Process.Pid)
+	t.Logf("resident: %d MB", resident)
+	if resident > megabytes {
+		t.Errorf("the agent has %d MB, want at most %d", resident, megabytes)
+	}
+	step("the end of the agent", func() { agent.stop(t) })
+	step("teardown", func() { ssmonitor.succeed(t, "teardown") })
+}
+
+// residentMegabytes returns VmRSS of a process, see proc_pid_status(5).
+func residentMegabytes(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes / 1024
+}
