@@ -213,6 +213,13 @@ func (r *reader) remember() {
 	r.attempt = 0
 }
 
+// begin makes a table the last one that was read. It was just created, without
+// counters.
+func (r *reader) begin(table tableInfo) {
+	r.table, r.settled = table, false
+	r.forget(r.expected)
+}
+
 // expect adds installed counters to the expected ones.
 func (r *reader) expect(keys []accounting.Key) {
 	for _, key := range keys {
@@ -227,11 +234,14 @@ func (r *reader) expect(keys []accounting.Key) {
 // forget removes deleted counters from the expected ones.
 func (r *reader) forget(keys []accounting.Key) {
 	for _, key := range keys {
-		if place := r.place.At(key); *place > 0 {
-			r.expected[*place-1] = accounting.Key{}
+		if place := r.place.Get(key); place > 0 {
+			r.expected[place-1] = accounting.Key{}
 			r.gaps++
-			*place = 0
+			*r.place.At(key) = 0
 		}
+	}
+	if r.gaps == len(r.expected) {
+		r.expected, r.seen, r.gaps = r.expected[:0], r.seen[:0], 0
 	}
 }
 

@@ -47,6 +47,8 @@ type Table struct {
 	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with
+
+	keysPerPart int // keysPerAttachment, less in tests
 }
 
 var _ accounting.Source = (*Table)(nil)
@@ -64,7 +66,7 @@ func Open(options Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{conn: c, options: options, reader: newReader(c)}
+	t := &Table{conn: c, options: options, reader: newReader(c), keysPerPart: keysPerAttachment}
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem
