@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -257,5 +258,51 @@ func TestInstallInParts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReaderFollowsOwnChanges adds and deletes ports in the middle of the list.
+func TestReaderFollowsOwnChanges(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(6)
+	install(t, table, ports)
+	for _, limit := range []int{dumpLimit, 1} { // by a dump, then by single requests
+		table.reader.dumpLimit = limit
+		for round := range 3 {
+			read(t, table)
+			middle := ports[2:4].Keys()
+			if err := errors.Join(table.Detach(middle), table.Delete(middle)); err != nil {
+				t.Fatal(err)
+			}
+			if round > 0 {
+				if got := read(t, table); len(got) != 16 || table.reader.known() != 16 {
+					t.Errorf("after Delete: got %d counters, %d known, want 16", len(got), table.reader.known())
+				}
+			}
+			if err := table.Attach(ports[2:4]); err != nil {
+				t.Fatal(err)
+			}
+			if round > 1 {
+				continue
+			}
+			if got := read(t, table); len(got) != 24 || table.reader.known() != 24 {
+				t.Errorf("after Attach: got %d counters, %d known, want 24", len(got), table.reader.known())
+			}
+		}
+		before := table.conn.sequence
+		if got := len(read(t, table)); got != 24 {
+			t.Errorf("got %d counters, want 24", got)
+		}
+		sent, want := table.conn.sequence-before, uint32(3)
+		if limit == 1 {
+			want = 2 + 24 + 2
+		}
+		if sent != want {
+			t.Errorf("with a limit of %d a reading takes %d messages, want %d", limit, sent, want)
+		}
+		if slices.Contains(table.reader.expected, accounting.Key{}) {
+			t.Errorf("gaps are left: %v", table.reader.expected)
+		}
 	}
 }
