@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -258,6 +259,64 @@ func TestInstallInParts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOnePortCostsNoMoreThanItself adds and removes one port among many. It
+// counts the messages and the memory of that and of the next reading and
+// verification.
+func TestOnePortCostsNoMoreThanItself(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	ports := portList(2000)
+	one, others := ports[1000:1001], slices.Delete(slices.Clone(ports), 1000, 1001)
+	install(t, table, others)
+	var sample accounting.Sample
+	measure := func(change func() error) (messages uint32, memory uint64) {
+		t.Helper()
+		var before, after runtime.MemStats
+		sent := table.conn.sequence
+		runtime.ReadMemStats(&before)
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return table.conn.sequence - sent, after.TotalAlloc - before.TotalAlloc
+	}
+	look := func(ports accounting.Ports) func() error {
+		return func() error {
+			if err := table.Read(&sample); err != nil {
+				return err
+			}
+			findings, err := table.Verify(ports)
+			if len(findings) > 0 {
+				t.Errorf("got %q, want nothing", findings)
+			}
+			return err
+		}
+	}
+	const ofReading = 3 // the dump, the generation and the table
+	for round := range 3 {
+		for _, step := range []struct {
+			name     string
+			change   func() error
+			messages uint32
+		}{
+			{"a reading", look(others), ofReading},
+			{"Attach", func() error { return table.Attach(one) }, 2 + 4 + 2}, // the batch, counters, elements of two maps
+			{"a reading", look(ports), ofReading},
+			{"Detach", func() error { return table.Detach(one.Keys()) }, 2 + 4},
+			{"a reading", look(others), ofReading},
+			{"Delete", func() error { return table.Delete(one.Keys()) }, 2 + 4},
+		} {
+			messages, memory := measure(step.change)
+			if messages != step.messages {
+				t.Errorf("%s takes %d messages, want %d", step.name, messages, step.messages)
+			}
+			if round > 0 && memory > 16<<10 {
+				t.Errorf("%s takes %d bytes of memory, want less than 16 KiB", step.name, memory)
+			}
+		}
 	}
 }
 
