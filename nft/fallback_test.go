@@ -17,12 +17,12 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 	table := open(t, Options{})
 	install(t, table, portList(2))
 	nftCommand(t, "flush chain inet ssmonitor input")
-	found, err := table.conn.inspect()
+	found, err := table.inspect()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := table.plan(found, portList(1).Keys(), repairStructure)
-	if err := table.commitTo(found.table, b); err != nil {
+	if _, err := table.commitTo(found.table, b); err != nil {
 		t.Fatal(err)
 	}
 	before := read(t, table)[udpIn20001]

@@ -29,13 +29,12 @@ const (
 // correct already is kept, counts included. Drifted chains, maps and rules are
 // replaced in one transaction, so that no packet goes uncounted in between. A
 // table that was loaded from a file is replaced. Ports that are in the table but
-// not in the list are kept.
+// not in the list are kept. Of more than 10,000 new ports the first ones begin to
+// count before the others.
 func (t *Table) Install(ports accounting.Ports) error {
-	keys := ports.Keys()
 	t.verified.known = false
-	err := t.install(keys)
+	err := t.install(ports)
 	if err == nil {
-		t.reader.expect(keys)
 		return nil
 	}
 	err = t.ownership(err)
@@ -48,18 +47,15 @@ func (t *Table) Install(ports accounting.Ports) error {
 	return err
 }
 
-func (t *Table) install(keys []accounting.Key) (err error) {
+func (t *Table) install(ports accounting.Ports) (err error) {
 	extent := repairParts
 	for range attempts {
-		found, inspectErr := t.conn.inspect()
+		t.verified.known = false
+		found, inspectErr := t.inspect()
 		if inspectErr != nil {
 			return inspectErr
 		}
-		b := t.plan(found, keys, extent)
-		if b == nil {
-			return nil
-		}
-		switch err = t.commitTo(found.table, b); {
+		switch err = t.apply(found, ports, extent); {
 		case err == nil && !found.dormant():
 			return nil
 		case err == nil: // the table is awake now; the next inspection shows what else is wrong
@@ -73,6 +69,60 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		}
 	}
 	return err
+}
+
+// apply commits what the table lacks. The result is verified if nobody else has
+// changed the ruleset since the inspection.
+func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) error {
+	keys := ports.Keys()
+	replace := !found.table.ours() || extent == repairTable
+	attached := &found.attached
+	if replace {
+		attached = new(accounting.KeyMap[bool])
+	}
+	rest := missing(keys, attached)
+	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) > 0 {
+		keys = slices.DeleteFunc(keys, func(key accounting.Key) bool {
+			return key.Compare(rest[0]) >= 0 && !attached.Get(key)
+		})
+	}
+	b := t.plan(found, keys, extent)
+	if b == nil {
+		t.verified.set(found.generation, ports)
+		t.reader.expect(keys)
+		return nil
+	}
+	generation, err := t.commitTo(found.table, b)
+	if err != nil || found.dormant() {
+		return err
+	}
+	t.verified.set(nextGeneration(generation), ports)
+	t.verified.known = replace || generation == found.generation
+	table := found.table
+	if replace {
+		var now uint32
+		if now, table, err = t.conn.getTable(); err == nil && now != t.verified.generation {
+			err = errTableChanged
+		}
+		t.reader.begin(table)
+	}
+	t.reader.expect(keys)
+	if err == nil {
+		err = t.attachRest(table, rest)
+	}
+	t.verified.known = t.verified.known && err == nil
+	return err
+}
+
+// attachRest adds the keys for which one transaction has no room.
+func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
+	for part := range slices.Chunk(rest, t.keysPerPart) {
+		if _, err := t.commitTo(table, newAttachment(part)); err != nil {
+			return err
+		}
+		t.reader.expect(part)
+	}
+	return nil
 }
 
 // isShortage reports whether a change failed for a lack of memory or of room in
@@ -96,22 +146,26 @@ var errTableChanged = errors.New("the table was replaced meanwhile")
 // commitTo commits a batch that was planned for the table. The zero tableInfo
 // stands for no table. It fails with errTableChanged if the table has been
 // replaced, created or deleted since. A change of the ruleset between this check
-// and the commit makes the kernel refuse the batch, and commitTo tries again.
-func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
+// and the commit makes the kernel refuse the batch, and commitTo tries again. It
+// returns the generation at which the batch was applied.
+func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err error) {
 	for range attempts {
 		generation, now, lookErr := t.conn.getTable()
 		if lookErr != nil {
-			return lookErr
+			return 0, lookErr
 		}
 		if now.handle != table.handle || now.marked != table.marked || now.epoch != table.epoch {
-			return errTableChanged
+			return 0, errTableChanged
 		}
 		b.onlyAt(generation)
-		if err = t.conn.commit(b); !errors.Is(err, unix.ERESTART) {
-			return err
+		if err = t.conn.commit(b); err == nil {
+			t.verified.committed(generation)
+		}
+		if !errors.Is(err, unix.ERESTART) {
+			return generation, err
 		}
 	}
-	return err
+	return 0, err
 }
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.
@@ -134,10 +188,10 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	if orphan {
 		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
-	b.createCounters(missing(keys, found.counters))
+	b.createCounters(missing(keys, &found.counters))
 	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createStructure(t.options.Hook, union(keys, found.attached))
+		b.createStructure(t.options.Hook, union(keys, &found.attached))
 		return b
 	}
 	b.repairParts(found, t.options.Hook, keys)
@@ -192,7 +246,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 			b.createMap(direction)
 		}
 	}
-	b.createElements(missing(keys, found.attached))
+	b.createElements(missing(keys, &found.attached))
 	for i, c := range chains {
 		if faults[i] == chainWrong {
 			b.deleteChain(c.name)
@@ -246,10 +300,10 @@ func (b *batch) deleteChains(chains []chainInfo) {
 	}
 }
 
-func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.Key {
+func missing(keys []accounting.Key, have *accounting.KeyMap[bool]) []accounting.Key {
 	var lost []accounting.Key
 	for _, key := range keys {
-		if !have[key] {
+		if !have.Get(key) {
 			lost = append(lost, key)
 		}
 	}
@@ -257,13 +311,20 @@ func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.K
 }
 
 // union returns keys together with those that are attached already, sorted.
-func union(keys []accounting.Key, attached map[accounting.Key]bool) []accounting.Key {
-	all := slices.Clone(keys)
-	for key := range attached {
-		all = append(all, key)
+func union(keys []accounting.Key, attached *accounting.KeyMap[bool]) []accounting.Key {
+	for _, key := range keys {
+		*attached.At(key) = true
 	}
-	slices.SortFunc(all, accounting.Key.Compare)
-	return slices.Compact(all)
+	return among(everyKey(), attached)
+}
+
+// everyKey returns the keys of all counters that can exist, sorted.
+func everyKey() []accounting.Key {
+	ports := make(accounting.Ports, 1<<16)
+	for i := range ports {
+		ports[i] = accounting.Port{Number: uint16(i), Protocols: accounting.TCPAndUDP}
+	}
+	return ports.Keys()
 }
 
 func newEpoch() (epoch accounting.Epoch) {

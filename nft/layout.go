@@ -67,6 +67,10 @@ func (h Hook) chains() [2]chain {
 	}
 }
 
+// structures is the number of chains and maps in a table without anything of
+// others.
+const structures = 4
+
 // mapName returns the name of the map from protocol and port to counter. It has
 // a prefix because in and out were keywords of nft up to 0.9.8.
 func mapName(d accounting.Direction) string { return "ports-" + d.String() }

@@ -9,19 +9,20 @@ import (
 )
 
 // Verify compares the table with what it should be for the ports and returns
-// what is wrong, one finding per entry. It costs nothing as long as the
-// ruleset's generation is the one of the last Verify that found nothing. Call
-// it after Read, which looks up the generation.
+// what is wrong, one finding per entry. It lists nothing as long as the ruleset's
+// generation is the one of the last Verify that found nothing, or has been
+// advanced by our own changes only. Call it after Read, which looks up the
+// generation.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 	v := &t.verified
-	if v.known && v.generation == t.reader.generation && slices.Equal(v.ports, ports) {
+	if v.known && v.generation == t.reader.generation && v.has(ports) {
 		return nil, nil
 	}
 	v.known = false
 	keys := ports.Keys()
 	var before []string
 	for range attempts {
-		found, err := t.conn.inspect()
+		found, err := t.inspect()
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +32,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		}
 		switch {
 		case len(findings) == 0:
-			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
+			v.set(found.generation, ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
 			// While others change their tables, a dump can lack entries even
@@ -151,17 +152,19 @@ func (found *inspection) driftOfMaps() (findings []string) {
 func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string) {
 	var lost, detached []accounting.Key
 	for _, key := range keys {
-		if !found.counters[key] {
-			lost = append(lost, key)
-		} else if !found.attached[key] {
+		switch {
+		case found.attached.Get(key): // so that its counter exists too
+		case found.counters.Get(key):
 			detached = append(detached, key)
+		default:
+			lost = append(lost, key)
 		}
 	}
 	if len(lost) > 0 {
-		findings = append(findings, "missing: "+describeKeys("counter", lost))
+		findings = append(findings, "missing: "+describeKeys(lost))
 	}
 	if len(detached) > 0 {
-		findings = append(findings, "not counting: "+describeKeys("counter", detached))
+		findings = append(findings, "not counting: "+describeKeys(detached))
 	}
 	for _, wrong := range found.wrong {
 		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", mapName(wrong.direction), wrong.describeKey(), wrong.target))
@@ -179,17 +182,17 @@ func (w wrongElement) describeKey() string {
 	return fmt.Sprintf("the key %x", w.key)
 }
 
-// describeKeys names the first few keys and how many there are.
-func describeKeys(noun string, keys []accounting.Key) string {
+// describeKeys names the first few counters and how many there are.
+func describeKeys(keys []accounting.Key) string {
 	const most = 4
 	var names []string
 	for _, key := range keys[:min(most, len(keys))] {
 		names = append(names, key.String())
 	}
 	if len(keys) == 1 {
-		return noun + " " + names[0]
+		return "counter " + names[0]
 	}
-	text := fmt.Sprintf("%d %ss, %s", len(keys), noun, strings.Join(names, ", "))
+	text := fmt.Sprintf("%d counters, %s", len(keys), strings.Join(names, ", "))
 	if len(keys) > most {
 		text += ", ..."
 	}
