@@ -2,11 +2,33 @@ package accounting
 
 import "iter"
 
-// KeyMap maps keys to values by position instead of by hash: it grows by pages
-// of 256 ports and is never rebuilt. The zero value is empty: every key has the
-// zero T. Its keys have the protocol TCP or UDP.
+// PortMap maps ports to values by position instead of by hash: it grows by pages
+// of 256 ports and is never rebuilt. The zero value is empty: every port has the
+// zero T.
+type PortMap[T any] struct {
+	pages [256]*[256]T
+}
+
+// Get returns the value of port, or the zero T.
+func (m *PortMap[T]) Get(port uint16) (value T) {
+	if page := m.pages[port>>8]; page != nil {
+		value = page[port&0xff]
+	}
+	return value
+}
+
+// At returns where the value of port is. The result remains valid.
+func (m *PortMap[T]) At(port uint16) *T {
+	page := &m.pages[port>>8]
+	if *page == nil {
+		*page = new([256]T)
+	}
+	return &(*page)[port&0xff]
+}
+
+// KeyMap is a PortMap with a value per key. Its keys have the protocol TCP or UDP.
 type KeyMap[T comparable] struct {
-	pages [256]*[256 * keysPerPort]T
+	ports PortMap[[keysPerPort]T]
 }
 
 // keysPerPort is the number of counters that a port can have.
@@ -14,51 +36,47 @@ const keysPerPort = 4
 
 // Get returns the value of key, or the zero T.
 func (m *KeyMap[T]) Get(key Key) (value T) {
-	if page := m.pages[key.Port>>8]; page != nil {
-		value = page[key.slot()]
+	if page := m.ports.pages[key.Port>>8]; page != nil {
+		value = page[key.Port&0xff][key.slot()]
 	}
 	return value
 }
 
 // At returns where the value of key is. The result remains valid.
-func (m *KeyMap[T]) At(key Key) *T {
-	page := &m.pages[key.Port>>8]
-	if *page == nil {
-		*page = new([256 * keysPerPort]T)
-	}
-	return &(*page)[key.slot()]
-}
+func (m *KeyMap[T]) At(key Key) *T { return &m.ports.At(key.Port)[key.slot()] }
 
 // All returns the keys whose value is not the zero T with their values, in the
 // order of [Key.Compare].
 func (m *KeyMap[T]) All() iter.Seq2[Key, T] {
 	return func(yield func(Key, T) bool) {
 		var zero T
-		for i, page := range &m.pages {
+		for high, page := range &m.ports.pages {
 			if page == nil {
 				continue
 			}
-			for slot, value := range page {
-				if value != zero && !yield(keyAt(i, slot), value) {
-					return
+			for low := range page {
+				for slot, value := range &page[low] {
+					if value != zero && !yield(keyAt(uint16(high<<8|low), slot), value) {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
-// slot is the place of the key in its page, in the order of Compare.
-func (k Key) slot() uint16 {
-	slot := k.Port&0xff<<2 | uint16(k.Direction&1)
+// slot is the place of the key among those of its port, in the order of Compare.
+func (k Key) slot() uint8 {
+	slot := uint8(k.Direction & 1)
 	if k.Protocol == UDP {
 		slot |= 2
 	}
 	return slot
 }
 
-// keyAt returns the key at a slot of a page.
-func keyAt(page, slot int) Key {
-	key := Key{Port: uint16(page<<8 | slot>>2), Protocol: TCP, Direction: Direction(slot & 1)}
+// keyAt returns the key at a slot of a port.
+func keyAt(port uint16, slot int) Key {
+	key := Key{Port: port, Protocol: TCP, Direction: Direction(slot & 1)}
 	if slot&2 != 0 {
 		key.Protocol = UDP
 	}

@@ -1,7 +1,5 @@
 package accounting
 
-import "slices"
-
 // Ledger turns raw counter values into totals, which only grow. It adds what a
 // counter has gained since the last reading, or the whole value of a counter that
 // is new or was reset. The initial value of a loaded counter is not added, since
@@ -10,11 +8,11 @@ type Ledger struct {
 	in, out  Count
 	accounts []account     // without pointers: the garbage collector skips them
 	place    KeyMap[int32] // of a key's account in accounts, plus 1
-	epochs   []Epoch       // that the accounts refer to
-	epoch    uint32        // place of the last sample's epoch in epochs, plus 1
-	sample   uint32        // number of the last sample
-	changed  int           // accounts that have changed since the last save
-	gains    gains         // since the last save
+	epochs   Epochs
+	epoch    uint32 // number of the last sample's epoch
+	sample   uint32 // number of the last sample
+	changed  int    // accounts that have changed since the last save
+	gains    gains  // since the last save
 }
 
 // account is an Account in few bytes.
@@ -22,7 +20,7 @@ type account struct {
 	total, last Count
 	handle      uint64
 	key         Key
-	epoch       uint32 // place in Ledger.epochs, plus 1; 0: never read
+	epoch       uint32 // its number; 0: never read
 	seen        uint32 // number of the last sample that had it
 	gain        int32  // place of its newest gain since the last save, plus 1; 0: none
 	changed     bool   // since the last save
@@ -49,7 +47,7 @@ func NewLedger(saved State) *Ledger {
 	l := &Ledger{in: saved.In, out: saved.Out, accounts: make([]account, 0, len(saved.Accounts))}
 	for _, a := range saved.Accounts {
 		place := l.open(a.Key)
-		l.accounts[place] = account{key: a.Key, total: a.Total, last: a.Last, epoch: l.intern(a.Epoch), handle: a.Handle}
+		l.accounts[place] = account{key: a.Key, total: a.Total, last: a.Last, epoch: l.epochs.Number(a.Epoch), handle: a.Handle}
 	}
 	return l
 }
@@ -65,23 +63,15 @@ func (l *Ledger) open(key Key) int32 {
 	return *place - 1
 }
 
-// intern returns the place of an epoch in epochs, plus 1. There are few: one for
-// each table that there ever was.
-func (l *Ledger) intern(epoch Epoch) uint32 {
-	place := slices.Index(l.epochs, epoch)
-	if place < 0 {
-		place = len(l.epochs)
-		l.epochs = append(l.epochs, epoch)
-	}
-	return uint32(place) + 1
-}
-
 // Add adds a sample to the totals. In the steady state it does not allocate.
 func (l *Ledger) Add(sample *Sample) (posting Posting) {
 	l.sample++
-	epoch := l.intern(sample.Epoch)
+	epoch := l.epochs.Number(sample.Epoch)
 	posting.NewTable = epoch != l.epoch
 	l.epoch = epoch
+	if len(l.accounts) == 0 {
+		l.accounts = make([]account, 0, len(sample.Readings)) // without the room that append would leave
+	}
 	for i := range sample.Readings {
 		reading := &sample.Readings[i]
 		a := &l.accounts[l.open(reading.Key)]
@@ -148,7 +138,7 @@ func (l *Ledger) Changes() State {
 	state.Accounts = make([]Account, 0, l.changed)
 	for key, place := range l.place.All() {
 		if a := &l.accounts[place-1]; a.changed {
-			state.Accounts = append(state.Accounts, Account{Key: key, Total: a.total, Last: a.last, Epoch: l.epochs[a.epoch-1], Handle: a.handle})
+			state.Accounts = append(state.Accounts, Account{Key: key, Total: a.total, Last: a.last, Epoch: l.epochs.Epoch(a.epoch), Handle: a.handle})
 		}
 	}
 	state.Gains = l.gains.sorted()

@@ -1,6 +1,9 @@
 package accounting
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Count is the value of a counter.
 type Count struct {
@@ -20,6 +23,25 @@ func (c Count) minus(other Count) Count {
 // Epoch is the instance id of a table: a random value that the table is created
 // with. The zero epoch stands for a table with our mark that has none.
 type Epoch [16]byte
+
+// Epochs numbers epochs, so that a number can stand for one in many accounts.
+// There are few: one for each table that there ever was.
+type Epochs struct {
+	list []Epoch
+}
+
+// Number returns the number of an epoch, from 1.
+func (e *Epochs) Number(epoch Epoch) uint32 {
+	place := slices.Index(e.list, epoch)
+	if place < 0 {
+		place = len(e.list)
+		e.list = append(e.list, epoch)
+	}
+	return uint32(place) + 1
+}
+
+// Epoch returns the epoch with a number that Number has returned.
+func (e *Epochs) Epoch(number uint32) Epoch { return e.list[number-1] }
 
 // Reading is one counter of a sample.
 type Reading struct {

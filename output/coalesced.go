@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"time"
+	"weak"
 
 	"golang.org/x/sync/singleflight"
 
@@ -21,7 +22,7 @@ type Coalesced struct {
 	flight singleflight.Group
 	// The fields below are used only inside the flight.
 	started time.Time
-	report  *accounting.Report
+	report  weak.Pointer[accounting.Report] // a report of many ports is large: it is kept only while clients read it
 	err     error
 }
 
@@ -36,11 +37,13 @@ func NewCoalesced(source Source, minGap time.Duration, now func() time.Time) *Co
 func (c *Coalesced) Report(ctx context.Context) (*accounting.Report, error) {
 	result := c.flight.DoChan("", func() (any, error) {
 		now := c.now()
-		if c.started.IsZero() || now.Sub(c.started) >= c.minGap {
+		report := c.report.Value()
+		if c.started.IsZero() || now.Sub(c.started) >= c.minGap || (report == nil && c.err == nil) {
 			c.started = now
-			c.report, c.err = c.Source.Report(context.WithoutCancel(ctx))
+			report, c.err = c.Source.Report(context.WithoutCancel(ctx))
+			c.report = weak.Make(report)
 		}
-		return c.report, c.err
+		return report, c.err
 	})
 	select {
 	case <-ctx.Done():

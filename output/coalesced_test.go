@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,9 +17,11 @@ func TestCoalescedReadsOnceForAllWhoAsk(t *testing.T) {
 	clock := func() time.Time { return noon.Add(time.Duration(now.Load())) }
 	release := make(chan struct{})
 	feed := &agent{}
+	report := sampleReport() // in use until the end, or it would have to be read again
+	defer runtime.KeepAlive(report)
 	feed.answers(func(context.Context) (*accounting.Report, error) {
 		<-release
-		return sampleReport(), nil
+		return report, nil
 	})
 	shared := NewCoalesced(feed, 200*time.Millisecond, clock)
 

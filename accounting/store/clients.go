@@ -15,7 +15,7 @@ import (
 
 // clients holds the current tenure of each port, with its names.
 type clients struct {
-	ports   map[uint16]tenure
+	ports   accounting.PortMap[tenure]
 	wanted  accounting.Ports // as the sources name them
 	stale   bool             // wanted may differ from the database
 	version int64            // SQLite's data_version, which changes of other connections change
@@ -24,7 +24,7 @@ type clients struct {
 
 // tenure is the time during which a client has a port.
 type tenure struct {
-	id     int64
+	id     int64 // 0: there is none
 	name   string
 	source string // the last name from a source
 }
@@ -34,14 +34,14 @@ func (c *clients) load(db *database) error {
 	if err != nil {
 		return err
 	}
-	ports := make(map[uint16]tenure)
+	var ports accounting.PortMap[tenure]
 	err = db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
 		func(row *sqlite3.Stmt) error {
 			port := row.ColumnInt64(0)
 			if port < 0 || port > math.MaxUint16 {
 				return damaged("a client of port %d", port)
 			}
-			ports[uint16(port)] = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
+			*ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
 			return nil
 		})
 	if err == nil {
@@ -59,7 +59,7 @@ func (c *clients) pending(db *database) (bool, error) {
 // different returns the ports whose names are not those in the database.
 func (c *clients) different() (ports []accounting.Port) {
 	for _, port := range c.wanted {
-		if known, found := c.ports[port.Number]; !found || (port.Name != "" && port.Name != known.source) {
+		if known := c.ports.Get(port.Number); known.id == 0 || (port.Name != "" && port.Name != known.source) {
 			ports = append(ports, port)
 		}
 	}
@@ -83,20 +83,19 @@ func (c *clients) update(db *database, now time.Time) error {
 		return nil
 	}
 	for _, port := range c.different() {
-		known, found := c.ports[port.Number]
-		if !found {
+		known := c.ports.At(port.Number)
+		if known.id == 0 {
 			if _, err := c.begin(db, port.Number, port.Name, port.Name, now); err != nil {
 				return err
 			}
 			continue
 		}
-		known.name, known.source = port.Name, port.Name
 		if err := errors.Join(
-			db.run("update tenure set name = ? where id = ?", nil, known.name, known.id),
-			db.run("update port set source_name = ? where port = ?", nil, known.source, int64(port.Number))); err != nil {
+			db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id),
+			db.run("update port set source_name = ? where port = ?", nil, port.Name, int64(port.Number))); err != nil {
 			return err
 		}
-		c.ports[port.Number] = known
+		known.name, known.source = port.Name, port.Name
 	}
 	return nil
 }
@@ -114,14 +113,14 @@ func (c *clients) begin(db *database, port uint16, name, source string, now time
 	if err != nil {
 		return tenure{}, err
 	}
-	c.ports[port] = begun
+	*c.ports.At(port) = begun
 	return begun, nil
 }
 
 // tenure returns the id of the port's current tenure, which it begins if there is
 // none.
 func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error) {
-	if known, found := c.ports[port]; found {
+	if known := c.ports.Get(port); known.id != 0 {
 		return known.id, nil
 	}
 	begun, err := c.begin(db, port, "", "", now)
@@ -132,8 +131,8 @@ func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error
 func (c *clients) names(ports accounting.Ports) accounting.Ports {
 	named := slices.Clone(ports)
 	for i := range named {
-		known, found := c.ports[named[i].Number]
-		if found && (named[i].Name == "" || named[i].Name == known.source) {
+		known := c.ports.Get(named[i].Number)
+		if known.id != 0 && (named[i].Name == "" || named[i].Name == known.source) {
 			named[i].Name = known.name
 		}
 	}
@@ -181,8 +180,8 @@ func NewClient(directory string, port uint16, name string, now time.Time) error 
 		if err := c.load(db); err != nil {
 			return err
 		}
-		known, found := c.ports[port]
-		if !found {
+		known := c.ports.Get(port)
+		if known.id == 0 {
 			return &UnknownClientError{Port: port}
 		}
 		if known.name == name {

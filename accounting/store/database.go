@@ -268,7 +268,12 @@ func (db *database) close() {
 // accounts reads all accounts.
 func (db *database) accounts() (*accounts, error) {
 	found := new(accounts)
-	err := db.run("select port, protocol, direction, packets, bytes, last_packets, last_bytes, handle, epoch from account",
+	count, err := db.value("select count(*) from account")
+	if err != nil {
+		return found, err
+	}
+	found.reserve(int(count))
+	err = db.run("select port, protocol, direction, packets, bytes, last_packets, last_bytes, handle, epoch from account",
 		func(row *sqlite3.Stmt) error {
 			port, protocol, direction := row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2)
 			if port < 0 || port > math.MaxUint16 || (protocol != int64(accounting.TCP) && protocol != int64(accounting.UDP)) || direction < 0 || direction > 1 {

@@ -130,7 +130,7 @@ func (m *model) reading() {
 // save saves. An uncertain save is written, but returns an error.
 func (m *model) save(uncertain bool) {
 	known, saves := new(accounts), m.store.saves
-	for _, account := range m.store.accounts.list {
+	for _, account := range m.store.accounts.state().Accounts {
 		known.set(account)
 	}
 	if err := m.store.Save(m.ledger.Changes()); err != nil {

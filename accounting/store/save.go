@@ -58,6 +58,7 @@ func (s *Store) save(changed accounting.State) error {
 		s.uncertain = true
 		return err
 	}
+	s.accounts.reserve(len(changed.Accounts))
 	for _, account := range changed.Accounts {
 		s.accounts.set(account)
 	}

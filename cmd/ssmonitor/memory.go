@@ -11,9 +11,10 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// heapShare is the part of the memory limit of the agent's unit that Go's heap
-// may have: the program's file, the kernel's buffers and stacks need the rest.
-const heapShare = 0.75
+// heapShare is the part of the memory limit of the agent's unit that Go may use.
+// The kernel counts the counters that the agent installs, and the message that
+// installs them, as memory of the unit too, and both take more.
+const heapShare = 0.22
 
 // limitMemory makes the garbage collector respect the memory limit of the
 // control group, such as MemoryMax= of the unit. GOMEMLIMIT has priority.

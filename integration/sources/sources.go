@@ -64,9 +64,9 @@ type Result struct {
 type Follower struct {
 	sources Sources
 	// What the last Load saw.
-	result Result
-	err    error
-	seen   []fileState
+	ports accounting.Ports
+	said  string // its error and its notes
+	seen  []fileState
 }
 
 // Follow returns a follower of the sources. It reads nothing before Load.
@@ -83,8 +83,9 @@ func Follow(sources Sources) *Follower {
 // ErrNoList and the ports are those of the other sources. Configs and Notes are
 // returned with an error as well.
 func (f *Follower) Load() (Result, error) {
-	f.result, f.seen, f.err = read(&f.sources)
-	return f.result, f.err
+	result, seen, err := read(&f.sources)
+	f.ports, f.said, f.seen = result.Ports, said(result, err), seen
+	return result, err
 }
 
 // Changed reports whether a source has changed since the last Load: a file was
@@ -101,9 +102,11 @@ func (f *Follower) Changed() bool {
 		return false
 	}
 	result, seen, err := read(&f.sources)
-	if !slices.Equal(result.Ports, f.result.Ports) || fmt.Sprint(err, result.Notes) != fmt.Sprint(f.err, f.result.Notes) {
+	if !slices.Equal(result.Ports, f.ports) || said(result, err) != f.said {
 		return true
 	}
 	f.seen = seen
 	return false
 }
+
+func said(result Result, err error) string { return fmt.Sprint(err, result.Notes) }
