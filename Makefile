@@ -1,6 +1,6 @@
 # ssmonitor: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test packages lint unit fuzz bench bench-once fault kernels clean
+.PHONY: help build demo test packages lint unit fuzz bench-compare bench-readme bench-once fault kernels clean
 
 GO      ?= go
 BUILD   ?= build
@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d 
 
 # Debian packages that the tests run or run against.
 PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
-	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
+	python3 shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static \
 	zsh fish man-db mandoc lintian rpm file shellcheck sqlite3
 
@@ -22,7 +22,7 @@ FUZZTIME ?= 10s
 DURATION ?= 1h
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the static binary: build/ssmonitor
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BUILD)/ssmonitor ./cmd/ssmonitor
@@ -61,8 +61,15 @@ fault: packages ## faults and random changes on the real kernel for DURATION eac
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)
 
-bench: ## the benchmarks of the README, as ratios in one run (root)
-	$(GO) test -run '^$$' -bench . -benchtime 25x -v -timeout 20m ./nft | $(GO) run ./integration/benchtable
+# -args separates the flags; -ports, -rounds, -ticks and more are in the test.
+COMPARE := cd integration/compare && $(GO) test -count=1 -timeout 1h -run '^TestCompare$$' -args -full \
+	-directory $(abspath $(BUILD))/compare $(COMPARE_FLAGS)
+
+bench-compare: ## compare costs with those of the alternatives, some minutes, into build/compare (root)
+	$(COMPARE)
+
+bench-readme: ## the same, and put the figures and plots into the README (root)
+	$(COMPARE) -readme
 
 bench-once: ## each benchmark once, so that none breaks unnoticed
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...

@@ -21,7 +21,8 @@
 // Tests, and what only developers run:
 //   - this package: the binary, from setup to Netdata's dashboard
 //   - demo: shows ssmonitor at work, for make demo
-//   - benchtable: makes the README's table of costs, for make bench
+//   - compare: compares costs with those of the alternatives, for make bench-compare,
+//     and makes the README's table of costs
 //   - kernels: runs the tests of nft on other kernels, in QEMU
 //   - packaging: the tests of releases and of the packages for Arch and RPM
 //   - packages.sh, fuzz.sh: for make test
