@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
+
+	"ssmonitor/nft"
 )
 
 // Exit statuses, documented in the manual.
@@ -45,6 +48,11 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	switch {
 	case (err == nil || errors.Is(err, errPrinted)) && out.err == nil:
 		return exitDone
+	case errors.Is(err, fs.ErrPermission):
+		// A file that may not be read need not be wrong.
+		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*ownRemedy)) {
+			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv))
+		}
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 		return exitUsage

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,8 +50,12 @@ func netdata(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return unexpected(c, c.Args().Get(1))
 	}
-	if err := applyConfig(c); err != nil {
+	log := newLog(c.App.ErrWriter)
+	if err := applyConfig(c); errors.Is(err, fs.ErrNotExist) { // only the default file may be missing
 		return err
+	} else if err != nil {
+		// Netdata would disable a plugin that ends until its own restart.
+		log.Error("the settings can't be used: using the defaults", "error", err)
 	}
 	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
@@ -63,7 +69,7 @@ func netdata(c *cli.Context) error {
 		Seconds: seconds,
 		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
-		Log:     newLog(c.App.ErrWriter),
+		Log:     log,
 	}
 	return plugin.Run(c.Context)
 }
