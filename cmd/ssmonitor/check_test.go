@@ -60,7 +60,7 @@ func TestCheckOfARunningAgent(t *testing.T) {
 	p.agent(p.socket)
 	p.configure(`{"port_password": {"20000": "secret", "20001": "secret", "20002": "secret"}}`)
 	p.wantCheck(p.socket, exitFailed, []string{
-		"ok      the agent answers on " + p.socket + ": 2 ports, last read 0",
+		"ok      the agent answers on " + p.socket + ": 2 ports, last read ",
 		"WRONG   configured, but not in the list " + p.list + ": port 20002\n          update it: ssmonitor setup",
 	})
 	p.wantCheck(p.socket+"x", exitFailed, []string{"does not answer on", "name the socket that it listens on with --socket"})
