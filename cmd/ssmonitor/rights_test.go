@@ -160,7 +160,7 @@ func TestUnitErrors(t *testing.T) {
 			if !errors.Is(got, test.err) {
 				t.Errorf("%v is not %v", got, test.err)
 			}
-			if test.want == "" && got != err || test.want != "" && (!strings.Contains(got.Error(), test.want) || !errors.As(got, new(*usageError))) {
+			if test.want == "" && got.Error() != err.Error() || test.want != "" && (!strings.Contains(got.Error(), test.want) || !errors.As(got, new(*usageError))) {
 				t.Errorf("got %v, want %q", got, test.want)
 			}
 		})

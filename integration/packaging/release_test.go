@@ -91,19 +91,23 @@ func testArtifacts(t *testing.T, directory, machine, elf string) {
 // testInstallScript installs an unpacked tarball below a directory and removes
 // it again.
 func testInstallScript(t *testing.T, unpacked string) {
-	root := t.TempDir()
-	plugins := filepath.Join(root, "opt/netdata/usr/libexec/netdata/plugins.d")
-	if err := os.MkdirAll(plugins, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	root := makeNetdata(t, upstreamPlugins, commonHealth, staticPlugins, staticHealth)
 	environment := []string{"DESTDIR=" + root}
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
 	unit, err := os.ReadFile(filepath.Join(root, "opt/ssmonitor/lib/systemd/system/ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
 		t.Errorf("the installed unit: %v\n%s", err, unit)
 	}
-	if target, err := os.Readlink(filepath.Join(plugins, "ssmonitor.plugin")); target != "/opt/ssmonitor/bin/ssmonitor" {
-		t.Errorf("the plugin links to %q, %v", target, err)
+	for path, want := range map[string]string{
+		upstreamPlugins + "/ssmonitor.plugin": "bin/ssmonitor", staticPlugins + "/ssmonitor.plugin": "bin/ssmonitor",
+		commonHealth + "/ssmonitor.conf": "share/ssmonitor/netdata/health.d/ssmonitor.conf", staticHealth + "/ssmonitor.conf": "share/ssmonitor/netdata/health.d/ssmonitor.conf",
+	} {
+		// The target is without the directory in which the test installs.
+		if target, err := os.Readlink(filepath.Join(root, path)); target != "/opt/ssmonitor/"+want {
+			t.Errorf("%s links to %q, %v", path, target, err)
+		} else if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+			t.Errorf("%s links to nothing: %v", path, err)
+		}
 	}
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix=/opt/ssmonitor", "--uninstall")
 	if left := run(t, root, nil, "find", ".", "!", "-type", "d"); left != "" {
