@@ -47,7 +47,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	allGone := at(6 * time.Second)
 	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 12900), count(0, 60900)
 	var all, cycle strings.Builder
-	charts := NewCharts(&cycle, 1)
+	charts := NewCharts(&cycle, 1, AllPorts)
 	reader := newNetdata()
 	for _, step := range []struct {
 		title  string
@@ -82,7 +82,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 
 func TestChartsAreTheDesigns(t *testing.T) {
 	var text strings.Builder
-	if err := NewCharts(&text, 5).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
+	if err := NewCharts(&text, 5, AllPorts).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
 		t.Fatal(err)
 	}
 	reader := newNetdata()
@@ -97,12 +97,12 @@ func TestChartsAreTheDesigns(t *testing.T) {
 			kind: "area", every: "5", priority: 59990, dimensions: bits, updates: bytes,
 		},
 		"ssmonitor.port_20000_traffic": {
-			title: "Traffic of port 20000 (alice)", units: "kilobits/s", family: "port 20000 alice",
+			title: "Traffic of a port", units: "kilobits/s", family: "ports",
 			context: "ssmonitor.port_traffic", kind: "area", every: "5", priority: 60000, labels: labels,
 			dimensions: bits, updates: bytes,
 		},
 		"ssmonitor.port_20000_packets": {
-			title: "Packets of port 20000 (alice)", units: "packets/s", family: "port 20000 alice",
+			title: "Packets of a port", units: "packets/s", family: "ports",
 			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
 			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
 		},
@@ -122,7 +122,7 @@ func TestChartsNeverFall(t *testing.T) {
 	const id = "ssmonitor.port_1_traffic"
 	const nearlyOverflow = 1<<32 - 1000
 	var text strings.Builder
-	charts := NewCharts(&text, 1)
+	charts := NewCharts(&text, 1, AllPorts)
 	reader := newNetdata()
 	// Totals of an agent that loses its state twice. Netdata has to see the
 	// differences that were measured and nothing else.
@@ -155,7 +155,7 @@ func TestChartsNeverFall(t *testing.T) {
 
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	var text strings.Builder
-	charts := NewCharts(&text, 1)
+	charts := NewCharts(&text, 1, AllPorts)
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
 		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 
 func TestChartsAreWrittenAtOnce(t *testing.T) {
 	var writes writeCounter
-	charts := NewCharts(&writes, 1)
+	charts := NewCharts(&writes, 1, AllPorts)
 	for i := range 3 {
 		if err := charts.Write(at(time.Duration(i)*time.Second, manyPorts(1000).Ports...)); err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func (w *writeCounter) Write(p []byte) (int, error) {
 }
 
 func TestChartsSayThatTheWriteFailed(t *testing.T) {
-	if err := NewCharts(brokenWriter{}, 1).Write(at(0)); !errors.Is(err, errBroken) {
+	if err := NewCharts(brokenWriter{}, 1, AllPorts).Write(at(0)); !errors.Is(err, errBroken) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -231,7 +231,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
 		var text strings.Builder
-		charts := NewCharts(&text, 1)
+		charts := NewCharts(&text, 1, AllPorts)
 		port := named(number, name, count(total, total), count(total, total))
 		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
 			if err := charts.Write(report); err != nil {
@@ -254,7 +254,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 func BenchmarkCharts(b *testing.B) {
 	report := manyPorts(10000)
 	var writes writeCounter
-	charts := NewCharts(&writes, 1)
+	charts := NewCharts(&writes, 1, AllPorts)
 	b.ReportAllocs()
 	for b.Loop() {
 		report.Time = report.Time.Add(time.Second)

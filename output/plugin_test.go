@@ -56,7 +56,7 @@ func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
+		Agent: agent, Seconds: seconds, MaxPorts: AllPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()

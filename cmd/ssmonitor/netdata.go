@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -36,19 +38,51 @@ func netdataCommand() *cli.Command {
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
 			pluginName + " in a directory of plugins. It needs no privilege except membership in the " +
 			"socket's group, " + socketGroup + ".\n\n" +
+			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
+			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
+			"integration/netdata/netdata.conf.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
 			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
 			"   adduser netdata " + socketGroup,
-		Flags:  []cli.Flag{socketFlag(), configFlag()},
+		Flags:  []cli.Flag{socketFlag(), chartsFlag(), configFlag()},
 		Action: netdata,
 	}
+}
+
+// defaultCharts keeps the dashboard usable on a server with very many ports.
+const defaultCharts = "100"
+
+func chartsFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "charts", EnvVars: environment("charts"), Value: defaultCharts,
+		Usage: "give charts of their own to this `NUMBER` of ports at most; all: to every port; none: to no port",
+	}
+}
+
+// parseCharts parses the value of --charts.
+func parseCharts(text string) (maxPorts int, err error) {
+	switch text {
+	case "all":
+		return output.AllPorts, nil
+	case "none":
+		return 0, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0, wrongUsage(fmt.Errorf("charts %q: want a number of ports, such as %s, or all or none", text, defaultCharts))
+	}
+	return int(number), nil
 }
 
 func netdata(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return unexpected(c, c.Args().Get(1))
+	}
+	maxPorts, err := parseCharts(c.String("charts"))
+	if err != nil {
+		return err
 	}
 	log := newLog(c.App.ErrWriter)
 	if err := applyConfig(c); errors.Is(err, fs.ErrNotExist) { // only the default file may be missing
@@ -56,6 +90,11 @@ func netdata(c *cli.Context) error {
 	} else if err != nil {
 		// Netdata would disable a plugin that ends until its own restart.
 		log.Error("the settings can't be used: using the defaults", "error", err)
+	}
+	if configured, err := parseCharts(c.String("charts")); err != nil {
+		log.Error("the settings can't be used: using the defaults", "error", err)
+	} else {
+		maxPorts = configured
 	}
 	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
@@ -66,10 +105,10 @@ func netdata(c *cli.Context) error {
 	signal.Ignore(syscall.SIGPIPE)
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),
-		Seconds: seconds,
-		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Log:     log,
+		Seconds: seconds, MaxPorts: maxPorts,
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Log:    log,
 	}
 	return plugin.Run(c.Context)
 }

@@ -85,6 +85,7 @@ func TestPluginWithoutSettings(t *testing.T) {
 		{"not readable", "socket: /nowhere\n", 0o600, "permission denied"},
 		{"misspelled", "sockett: /nowhere\n", 0o644, "[1:1]"},
 		{"no YAML", "{", 0o644, "[1:"},
+		{"a number of charts that is none", "charts: many\n", 0o644, "many"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
