@@ -140,7 +140,7 @@ func TestDashboard(t *testing.T) {
 	if *makePicture {
 		begin := time.Now()
 		server.playClients(t)
-		browser.resize(t, 1200, 1390) // room for four
+		browser.resize(t, 1200, 1290) // room for four
 		netdata.openDashboard(t, browser, begin.Add(span), time.Now(), 4)
 		browser.unfoldMenu(t)
 		if err := os.WriteFile(dashboardPicture, browser.screenshot(t), 0o644); err != nil {
