@@ -153,6 +153,61 @@ func TestChartsNeverFall(t *testing.T) {
 	}
 }
 
+// TestBothDirectionsFallTogether has both totals of a port decrease at once. The
+// next report continues.
+func TestBothDirectionsFallTogether(t *testing.T) {
+	const id = "ssmonitor.port_1_traffic"
+	var text strings.Builder
+	charts := NewCharts(&text, 1, AllPorts)
+	reader := newNetdata()
+	for i, total := range []uint64{1000, 10, 12, 15} {
+		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(total, total), count(total, 2*total)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader.feed(t, text.String())
+	if gaps := strings.Count(text.String(), "BEGIN '"+id+"'\nSET 'received' = ''\nSET 'sent' = ''"); gaps != 1 {
+		t.Errorf("%d gaps, want 1:\n%s", gaps, &text)
+	}
+	want := chartUpdate{microseconds: 1_000_000, values: map[string]int64{"received": 1005, "sent": 2010}}
+	if difference := cmp.Diff(want, reader.last(t, id), cmp.AllowUnexported(chartUpdate{})); difference != "" {
+		t.Errorf("(-want +got):\n%s", difference)
+	}
+}
+
+// TestStepsOfTime looks at the microseconds that Netdata is told: none if the step
+// is not about a cycle, since the clock was set or a cycle was missed.
+func TestStepsOfTime(t *testing.T) {
+	for _, test := range []struct {
+		step time.Duration
+		want int64
+	}{
+		{time.Millisecond, 0},
+		{-time.Second, 0},
+		{2499 * time.Millisecond, 0},
+		{2500 * time.Millisecond, 2_500_000},
+		{5 * time.Second, 5_000_000},
+		{9999 * time.Millisecond, 9_999_000},
+		{10 * time.Second, 0},
+		{time.Hour, 0},
+	} {
+		var text strings.Builder
+		charts := NewCharts(&text, 5, AllPorts)
+		for _, after := range []time.Duration{0, test.step} {
+			if err := charts.Write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reader := newNetdata()
+		reader.feed(t, text.String())
+		for _, id := range []string{"ssmonitor.total_traffic", "ssmonitor.port_1_traffic", "ssmonitor.port_1_packets"} {
+			if got := reader.last(t, id).microseconds; got != test.want {
+				t.Errorf("after %s: %s has %d microseconds, want %d", test.step, id, got, test.want)
+			}
+		}
+	}
+}
+
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	var text strings.Builder
 	charts := NewCharts(&text, 1, AllPorts)
@@ -206,6 +261,7 @@ func TestFieldsAreCleaned(t *testing.T) {
 		"Ärger 漢字 😀":                      "Ärger 漢字 😀",
 		" \ta\r\n b ":                     "a b",
 		`it's "x" \n`:                     "it_s _x_ _n",
+		"`id`":                            "_id_",
 		"a=b,c;d":                         "a=b,c;d",
 		"<script>&amp;":                   "_script__amp;",
 		"a\x00b\x7fc\u202ed":              "a_b_c_d",

@@ -199,6 +199,75 @@ func TestPluginLivesOnWhileTheAgentHangs(t *testing.T) {
 	eventually(t, "a value", func() bool { plugin.tick(); return plugin.values() > 0 })
 }
 
+// TestPluginIsPatient looks at how long the agent may take.
+func TestPluginIsPatient(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Minute: time.Minute} {
+		left := make(chan time.Duration, 1)
+		feed := &agent{}
+		feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			return nil, accounting.ErrNoTable
+		})
+		plugin := &Plugin{Agent: feed, Timeout: timeout}
+		_ = plugin.request(t.Context())
+		if got := <-left; got > want || got < want-time.Second {
+			t.Errorf("timeout %s: the agent may take %s, want %s", timeout, got, want)
+		}
+	}
+}
+
+// TestPluginEndsQuietly ends the plugin while it waits for the agent. That is no
+// error of the agent's. Which of two events the plugin sees first is random.
+func TestPluginEndsQuietly(t *testing.T) {
+	for range 40 {
+		asked := make(chan struct{}, 1)
+		feed := &agent{}
+		feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+			asked <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		plugin := startPlugin(t, feed, 1)
+		plugin.tick()
+		<-asked
+		plugin.stop()
+		plugin.expectEnd()
+		if said := plugin.log.String(); said != "" {
+			t.Fatalf("the plugin logs its own end:\n%s", said)
+		}
+	}
+}
+
+// TestPluginFinishesItsLine ends the plugin during a write: Netdata gets all of
+// it.
+func TestPluginFinishesItsLine(t *testing.T) {
+	entered, written := make(chan struct{}), make(chan struct{})
+	slow := writerFunc(func(p []byte) (int, error) {
+		close(entered)
+		time.Sleep(50 * time.Millisecond) // a slow reader
+		close(written)
+		return len(p), nil
+	})
+	ticks := make(chan time.Time, 1)
+	ticks <- noon
+	stdin, _ := pipe(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: slow, Log: quiet(), Ticks: ticks}
+	ended := make(chan error, 1)
+	go func() { ended <- plugin.Run(ctx) }()
+	<-entered
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the error is %v", err)
+	}
+	select {
+	case <-written:
+	default:
+		t.Error("the plugin ended during a write")
+	}
+}
+
 func TestPluginAsksOnceACycle(t *testing.T) {
 	feed := growing()
 	plugin := startPlugin(t, feed, 5) // Noon is a multiple of 5 seconds.
