@@ -109,6 +109,9 @@ func TestHelpHasExamples(t *testing.T) {
 			t.Errorf("the manual page lacks %s", command.path)
 		}
 	}
+	if strings.Contains(manual, "__complete") || strings.Contains(manual, `\_\_complete`) {
+		t.Error("the manual page has a hidden command")
+	}
 	if !slices.Contains(named, "client new") || !slices.Contains(named, "client list") {
 		t.Errorf("the subcommands are missing in %q", named)
 	}

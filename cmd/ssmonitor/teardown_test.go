@@ -40,6 +40,10 @@ func TestTeardownDryRun(t *testing.T) {
 		t.Error("--dry-run has made the state directory")
 	}
 
+	p.nft("delete table inet ssmonitor")
+	p.nft(before) // loaded from a saved file
+	expect(counters + kept)
+
 	p.nft("delete table inet ssmonitor; add table inet ssmonitor")
 	if status, stdout, stderr := dryRun(); status != exitFailed || stdout != "" || !strings.Contains(stderr, "is not ours") {
 		t.Errorf("a foreign table: got status %d, %q and %q", status, stderr, stdout)

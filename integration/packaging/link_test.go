@@ -119,13 +119,13 @@ func TestLinkScript(t *testing.T) {
 			}
 			environment := []string{"DESTDIR=" + root}
 			for range 2 { // it can be run again
-				run(t, "../netdata", environment, "./link.sh", "link")
+				run(t, "../netdata", environment, "sh", "link.sh", "link")
 				if got := links(t, root); !maps.Equal(got, test.want) {
 					t.Errorf("linked: got %q, want %q", got, test.want)
 				}
 			}
 			for range 2 {
-				run(t, "../netdata", environment, "./link.sh", "unlink")
+				run(t, "../netdata", environment, "sh", "link.sh", "unlink")
 				if got := links(t, root); !maps.Equal(got, test.left) {
 					t.Errorf("unlinked: got %q, want %q", got, test.left)
 				}
