@@ -207,6 +207,16 @@ func TestOtherPortsNeverShowASpike(t *testing.T) {
 	}
 }
 
+// TestIdlePortsKeepTheirCharts has ports without any traffic: a new one with a
+// smaller number takes no charts away.
+func TestIdlePortsKeepTheirCharts(t *testing.T) {
+	l := newLife(t, 1)
+	l.report(-1, 0, 0)
+	l.expectActive("port_2", "other")
+	l.report(0, 0, 0)
+	l.expectActive("port_2", "other")
+}
+
 func TestChartsWithoutPorts(t *testing.T) {
 	for _, most := range []int{0, -1, math.MinInt} {
 		l := newLife(t, most)

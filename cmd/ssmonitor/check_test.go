@@ -297,6 +297,18 @@ func TestCheckUsage(t *testing.T) {
 	wantParts(t, help, "unknown  could not be checked", "Exit status: 0", "sudo ssmonitor check", "--csv FILE", "--json", "--quiet", "--nagios")
 }
 
+// TestCheckLooksWhereTheAgentWrites has systemd's variable, as run in a unit.
+func TestCheckLooksWhereTheAgentWrites(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", "/run/first:/run/second")
+	for _, command := range []string{"run", "check"} {
+		_, help, _ := call(t, command, "--help")
+		wantParts(t, help, "/run/first/ssmonitor.sock", "/run/first/ssmonitor.csv")
+	}
+	if _, help, _ := call(t, "netdata", "--help"); strings.Contains(help, "/run/first") {
+		t.Errorf("the plugin takes Netdata's own directory:\n%s", help)
+	}
+}
+
 // TestCheckFailsOnce expects one line for an output that can't be written.
 func TestCheckFailsOnce(t *testing.T) {
 	p := newPlace(t)

@@ -19,12 +19,11 @@ import (
 // this name, it runs the subcommand netdata.
 const pluginName = "ssmonitor.plugin"
 
-// socketFlag names the agent's socket for readers. RUNTIME_DIRECTORY is not
-// used: in a plugin it is the directory of Netdata's own unit.
-func socketFlag() cli.Flag {
+// socketFlag names the agent's socket for readers, by default in the directory.
+func socketFlag(directory string) cli.Flag {
 	return &cli.StringFlag{
 		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
-		Value: filepath.Join(defaultRuntime, socketName),
+		Value: filepath.Join(directory, socketName),
 		Usage: "ask the agent on the unix socket `FILE`",
 	}
 }
@@ -46,7 +45,8 @@ func netdataCommand() *cli.Command {
 			"   ln -s $(command -v ssmonitor) \\\n" +
 			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
 			"   adduser netdata " + socketGroup,
-		Flags:  []cli.Flag{socketFlag(), chartsFlag(), configFlag()},
+		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
+		Flags:  []cli.Flag{socketFlag(defaultRuntime), chartsFlag(), configFlag()},
 		Action: netdata,
 	}
 }
