@@ -207,6 +207,23 @@ func TestOtherPortsNeverShowASpike(t *testing.T) {
 	}
 }
 
+// TestReturningPortAddsNothing has a port come back with a higher total after
+// several reports.
+func TestReturningPortAddsNothing(t *testing.T) {
+	for away := range 4 {
+		l := newLife(t, 1)
+		l.report(1000, 500, 400, 10)
+		want := l.netdata.last(t, "ssmonitor.other_traffic").values["sent"]
+		for range away + 1 {
+			l.report(1000, -1, 400, 10)
+		}
+		l.report(1000, 900, 400, 10)
+		if got := l.netdata.last(t, "ssmonitor.other_traffic").values["sent"]; got != want {
+			t.Errorf("after %d reports without it, the port adds %d", away+1, got-want)
+		}
+	}
+}
+
 // TestIdlePortsKeepTheirCharts has ports without any traffic: a new one with a
 // smaller number takes no charts away.
 func TestIdlePortsKeepTheirCharts(t *testing.T) {
