@@ -42,7 +42,7 @@ lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run ./...
 	$(GO) mod tidy -diff
-	shellcheck .ci/run integration/*.sh integration/debian/postinst integration/debian/postrm integration/debian/prerm
+	shellcheck .ci/run integration/*.sh integration/netdata/link.sh integration/debian/postinst integration/debian/postrm integration/debian/prerm
 
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,42 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("setup without ports made:\n%s", ruleset)
+	}
+}
+
+// TestClosedDirectoryIsNotEmpty searches, as nobody, where a usual place may not
+// be listed.
+func TestClosedDirectoryIsNotEmpty(t *testing.T) {
+	require(t, "chroot")
+	t.Parallel()
+	server := newNamespace(t)
+	root := sharedDirectory(t)
+	server.run(t, "cp", builtProgram("ssmonitor"), root)
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "etc/shadowsocks"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	search := func(arguments ...string) *program {
+		words := append([]string{fmt.Sprintf("--userspec=%d:%d", nobody, nobody), root, "/ssmonitor"}, arguments...)
+		return start(t, server.command("chroot", words...))
+	}
+	const closed = "searching for Shadowsocks configurations: open /etc/shadowsocks: permission denied\n"
+	setup := search("setup", "--dry-run")
+	setup.endsWith(t, 1, "note: "+closed, "not every usual place can be read by this user, so run it as root: no port found", "--shadowsocks")
+	if notes := strings.Count(setup.stderr.String(), "note: "); notes != 1 {
+		t.Errorf("setup prints %d notes, want 1:\n%s", notes, &setup.stderr)
+	}
+	setup = search("setup", "--dry-run", "--no-search")
+	setup.endsWith(t, 1, "no port found")
+	if strings.Contains(setup.stderr.String(), "as root") {
+		t.Errorf("setup without a search prints\n%s", &setup.stderr)
+	}
+	check := search("check")
+	check.endsWith(t, 1)
+	if printed := check.stdout.String(); !strings.Contains(printed, "unknown "+closed) || strings.Contains(printed, "no Shadowsocks configuration was found") {
+		t.Errorf("check prints\n%s", printed)
 	}
 }
 

@@ -15,8 +15,8 @@ FISHDIR        ?= $(PREFIX)/share/fish/vendor_completions.d
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR    ?= $(PREFIX)/lib/sysusers.d
 # Netdata reads its own directory only, wherever ssmonitor is installed. If this
-# is empty, Netdata's files are not installed.
-NETDATADIR       ?= $(firstword $(patsubst %/plugins.d,%,$(wildcard /usr/lib/netdata/plugins.d /usr/libexec/netdata/plugins.d)))
+# is empty, ssmonitor is linked into every Netdata that is there.
+NETDATADIR       ?=
 NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
 
 UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-setup.path ssmonitor-metrics.socket
@@ -24,7 +24,7 @@ UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-setup.path ssmonito
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \
 	$(MANDIR)/man8/ssmonitor.8 \
-	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) $(SHAREDIR)/netdata/netdata.conf $(SHAREDIR)/netdata/ssmonitor.chart.sh \
+	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) $(addprefix $(SHAREDIR)/netdata/,netdata.conf ssmonitor.chart.sh health.d/ssmonitor.conf link.sh) \
 	$(BASHDIR)/ssmonitor $(ZSHDIR)/_ssmonitor $(FISHDIR)/ssmonitor.fish \
 	$(addprefix $(SYSTEMDUNITDIR)/,$(UNITS)) \
 	$(SYSUSERSDIR)/ssmonitor.conf
@@ -53,6 +53,8 @@ install: generate ## install to PREFIX, /usr/local, below DESTDIR if set
 	install -m 0644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -D -m 0644 integration/netdata/netdata.conf $(DESTDIR)$(SHAREDIR)/netdata/netdata.conf
 	install -D -m 0644 integration/netdata/charts.d/ssmonitor.chart.sh $(DESTDIR)$(SHAREDIR)/netdata/ssmonitor.chart.sh
+	install -D -m 0644 integration/netdata/health.d/ssmonitor.conf $(DESTDIR)$(SHAREDIR)/netdata/health.d/ssmonitor.conf
+	install -D -m 0755 integration/netdata/link.sh $(DESTDIR)$(SHAREDIR)/netdata/link.sh
 	install -D -m 0644 integration/systemd/ssmonitor.sysusers $(DESTDIR)$(SYSUSERSDIR)/ssmonitor.conf
 	install -d $(DESTDIR)$(SYSTEMDUNITDIR)
 	for unit in $(UNITS); do \
@@ -63,6 +65,8 @@ ifneq ($(NETDATADIR),)
 	install -d $(DESTDIR)$(NETDATADIR)/plugins.d
 	ln -sfr $(DESTDIR)$(BINDIR)/ssmonitor $(DESTDIR)$(NETDATADIR)/plugins.d/ssmonitor.plugin
 	install -D -m 0644 integration/netdata/health.d/ssmonitor.conf $(DESTDIR)$(NETDATAHEALTHDIR)/ssmonitor.conf
+else
+	DESTDIR=$(DESTDIR) integration/netdata/link.sh link $(BINDIR)/ssmonitor
 endif
 ifeq ($(DESTDIR),)
 	@echo 'Installed. To start counting, now and at every boot:'
@@ -76,8 +80,9 @@ ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS); fi
 	-$(BINDIR)/ssmonitor teardown || $(BINDIR)/ssmonitor teardown --config none
 endif
+	DESTDIR=$(DESTDIR) integration/netdata/link.sh unlink $(BINDIR)/ssmonitor
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(if $(NETDATADIR),$(NETDATA_INSTALLED)))
-	-rmdir $(DESTDIR)$(DOCDIR) $(DESTDIR)$(SHAREDIR)/netdata $(DESTDIR)$(SHAREDIR)
+	-rmdir $(DESTDIR)$(DOCDIR) $(addprefix $(DESTDIR)$(SHAREDIR),/netdata/health.d /netdata /)
 ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo 'Kept: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'

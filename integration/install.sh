@@ -47,26 +47,7 @@ destination=${DESTDIR:-}
 cd "$(dirname "$0")"
 units='ssmonitor-setup.path ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
 
-# The paths of Netdata's plugins and of its stock alerts, for each of the ways
-# in which it is packaged. None below DESTDIR, unless they are there.
-netdata() {
-    while read -r plugins alerts; do
-        if [ -d "$destination$plugins" ]; then
-            "$1" "$destination$plugins/ssmonitor.plugin" "$destination$alerts/ssmonitor.conf"
-        fi
-    done <<END
-/usr/lib/netdata/plugins.d /usr/lib/netdata/conf.d/health.d
-/usr/libexec/netdata/plugins.d /usr/lib/netdata/conf.d/health.d
-/opt/netdata/usr/libexec/netdata/plugins.d /opt/netdata/usr/lib/netdata/conf.d/health.d
-END
-}
-
-link_netdata() {
-    ln -sf "$prefix/bin/ssmonitor" "$1"
-    install -D -m 0644 share/ssmonitor/netdata/health.d/ssmonitor.conf "$2"
-}
-
-unlink_netdata() { rm -f "$1" "$2"; }
+netdata() { DESTDIR=$destination sh share/ssmonitor/netdata/link.sh "$1" "$prefix/bin/ssmonitor"; }
 
 files=$(find bin lib share -type f)
 
@@ -84,7 +65,7 @@ if [ -n "$uninstall" ]; then
     done
     rmdir "$destination$prefix/share/ssmonitor/netdata/health.d" "$destination$prefix/share/ssmonitor/netdata" \
         "$destination$prefix/share/ssmonitor" "$destination$prefix/share/doc/ssmonitor" 2>/dev/null || true
-    netdata unlink_netdata
+    netdata unlink
     if [ -z "$destination" ] && [ -d /run/systemd/system ]; then
         systemctl daemon-reload
     fi
@@ -100,7 +81,7 @@ done
 for unit in $units; do
     sed "s|/usr/local/bin/|$prefix/bin/|g" "lib/systemd/system/$unit" >"$destination$prefix/lib/systemd/system/$unit"
 done
-netdata link_netdata
+netdata link
 
 cat <<END
 Installed below $prefix. To start counting, now and at every boot:

@@ -13,10 +13,8 @@ import (
 // The alerts of netdata/health.d/ssmonitor.conf on the charts of the tests.
 const (
 	lastCollectedAlert = totalChart + ".ssmonitor_last_collected"
-	receivedAlert      = trafficChart + ".ssmonitor_port_received"
-	sentAlert          = trafficChart + ".ssmonitor_port_sent"
-	idleReceivedAlert  = "ssmonitor.port_20001_traffic.ssmonitor_port_received"
-	idleSentAlert      = "ssmonitor.port_20001_traffic.ssmonitor_port_sent"
+	trafficAlert       = trafficChart + ".ssmonitor_port_traffic"
+	idleAlert          = "ssmonitor.port_20001_traffic.ssmonitor_port_traffic"
 )
 
 // shippedAlerts is the file as it is installed.
@@ -124,11 +122,12 @@ func TestAlertsLoadAsShipped(t *testing.T) {
 	netdata = netdata.launch(t)
 	netdata.waitAlerts(t, map[string]string{
 		lastCollectedAlert: "CLEAR",
-		receivedAlert:      "UNINITIALIZED",
-		sentAlert:          "UNINITIALIZED",
-		idleReceivedAlert:  "UNINITIALIZED",
-		idleSentAlert:      "UNINITIALIZED",
+		trafficAlert:       "UNINITIALIZED",
+		idleAlert:          "UNINITIALIZED",
 	})
+	if alerts, err := netdata.alerts(); err != nil || len(alerts) != 3 {
+		t.Errorf("got the alerts %v, %v, want one for each port and one for all", alerts, err)
+	}
 	if complaints := linesWith(t, filepath.Join(netdata.directory, "log", "error.log"), "/ssmonitor.conf"); complaints != "" {
 		t.Errorf("Netdata does not like the file:\n%s", complaints)
 	}
@@ -147,8 +146,8 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	agent.waitServing(t, 20000, 20001)
 	netdata := newNetdata(t, ssmonitor)
 	netdata.setAlerts(t, replaceAll(t, shippedAlerts(t),
-		"(40000)", "(1000)", // the traffic is of 4000 kilobits/s
-		"(50000)", "(2000)",
+		"(40000)", "(1000)", // the traffic is of 4000 kilobits/s in each direction
+		"(50000)", "(6000)",
 		"average -5m", "average -3s",
 		"every: 10s", "every: 1s",
 		"5 + 5 * $update_every", "3 * $update_every",
@@ -160,13 +159,11 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 
 	netdata.waitAlerts(t, map[string]string{
 		lastCollectedAlert: "CLEAR",
-		receivedAlert:      "WARNING",
-		sentAlert:          "WARNING",
-		idleReceivedAlert:  "CLEAR",
-		idleSentAlert:      "CLEAR",
+		trafficAlert:       "WARNING",
+		idleAlert:          "CLEAR",
 	})
 	traffic.stop(t)
-	netdata.waitAlerts(t, map[string]string{receivedAlert: "CLEAR", sentAlert: "CLEAR"})
+	netdata.waitAlerts(t, map[string]string{trafficAlert: "CLEAR"})
 
 	agent.stop(t)
 	stopped := time.Now()
@@ -180,6 +177,40 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	}
 	agent = ssmonitor.startAgent(t, ports...)
 	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
+	agent.stop(t)
+}
+
+// TestPortAlertsCanBeTurnedOff copies the file to where an administrator edits it
+// and deletes the alert of each port, as the file says.
+func TestPortAlertsCanBeTurnedOff(t *testing.T) {
+	require(t, "netdata", "curl", "ss")
+	t.Parallel()
+	alerts := shippedAlerts(t)
+	edited, _, found := strings.Cut(alerts, " template: ssmonitor_port_traffic\n")
+	if !found {
+		t.Fatal("there is no alert of each port")
+	}
+	ssmonitor := newProduct(t, newNamespace(t))
+	agent := ssmonitor.startAgent(t, "--port", "20000", "--port", "20001")
+	agent.waitServing(t, 20000, 20001)
+	netdata := newNetdata(t, ssmonitor)
+	netdata.setAlerts(t, alerts)
+	own := filepath.Join(netdata.directory, "etc", "health.d")
+	if err := os.Mkdir(own, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(own, "ssmonitor.conf"), edited)
+	netdata = netdata.launch(t)
+	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
+	eventually(t, func() error {
+		if !netdata.hasChart(t, trafficChart) {
+			return fmt.Errorf("there is no chart of a port yet")
+		}
+		return nil
+	})
+	if got, err := netdata.alerts(); err != nil || len(got) != 1 {
+		t.Errorf("got the alerts %v, %v", got, err)
+	}
 	agent.stop(t)
 }
 

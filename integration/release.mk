@@ -50,12 +50,10 @@ $(addprefix release-,$(RELEASE_ARCHITECTURES)): release-%:
 tarball: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 tarball: ## a tarball of the static binary with an install script
 	rm -rf $(BUILD)/tarball $(BUILD)/ssmonitor-*.tar.gz
-	umask 022; $(MAKE) install DESTDIR=$(abspath $(BUILD))/tarball/staged PREFIX=/usr/local NETDATADIR=
+	umask 022; $(MAKE) install DESTDIR=$(abspath $(BUILD))/tarball/staged PREFIX=/usr/local
 	mv $(BUILD)/tarball/staged/usr/local $(BUILD)/tarball/$(TARBALL)
 	cp README.md CHANGELOG.md LICENSE $(BUILD)/tarball/$(TARBALL)
 	install -m 0755 integration/install.sh $(BUILD)/tarball/$(TARBALL)
-	install -D -m 0644 integration/netdata/health.d/ssmonitor.conf \
-		$(BUILD)/tarball/$(TARBALL)/share/ssmonitor/netdata/health.d/ssmonitor.conf
 	chmod -R u=rwX,go=rX $(BUILD)/tarball/$(TARBALL)
 	$(TAR) -C $(BUILD)/tarball -c $(TARBALL) | gzip -9n >$(BUILD)/$(TARBALL).tar.gz
 

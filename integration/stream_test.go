@@ -201,11 +201,14 @@ func (l *lane) note(err error) {
 	}
 }
 
-// pause stops sending and waits until all datagrams have arrived.
+// pause stops sending, if it was not stopped, and waits until all datagrams have
+// arrived.
 func (s *stream) pause(t *testing.T) {
 	t.Helper()
-	s.gate.Lock()
-	s.paused = true
+	if !s.paused {
+		s.gate.Lock()
+		s.paused = true
+	}
 	for _, l := range s.lanes {
 		eventually(t, func() error {
 			l.mutex.Lock()

@@ -39,7 +39,7 @@ func ExampleAppendCSV() {
 // The first report defines the charts. Later ones only add values, with the
 // microseconds since the report before.
 func ExampleCharts() {
-	charts := output.NewCharts(os.Stdout, 1)
+	charts := output.NewCharts(os.Stdout, 1, output.AllPorts)
 	for second, bytes := range []uint64{5000, 6250} {
 		if err := charts.Write(exampleReport(second, bytes)); err != nil {
 			fmt.Println(err)
@@ -55,14 +55,14 @@ func ExampleCharts() {
 	// SET 'sent' = 0
 	// END
 	//
-	// CHART 'ssmonitor.port_20000_traffic' '' 'Traffic of port 20000 (alice)' 'kilobits/s' 'port 20000 alice' 'ssmonitor.port_traffic' 'area' '60000' '1' '' 'ssmonitor.plugin' 'nftables'
+	// CHART 'ssmonitor.port_20000_traffic' '' 'Traffic of a port' 'kilobits/s' 'ports' 'ssmonitor.port_traffic' 'area' '60000' '1' '' 'ssmonitor.plugin' 'nftables'
 	// CLABEL 'port' '20000' '1'
 	// CLABEL 'name' 'alice' '1'
 	// CLABEL_COMMIT
 	// DIMENSION 'received' 'received' 'incremental' '8' '1000'
 	// DIMENSION 'sent' 'sent' 'incremental' '-8' '1000'
 	//
-	// CHART 'ssmonitor.port_20000_packets' '' 'Packets of port 20000 (alice)' 'packets/s' 'port 20000 alice' 'ssmonitor.port_packets' 'line' '60001' '1' '' 'ssmonitor.plugin' 'nftables'
+	// CHART 'ssmonitor.port_20000_packets' '' 'Packets of a port' 'packets/s' 'ports' 'ssmonitor.port_packets' 'line' '60001' '1' '' 'ssmonitor.plugin' 'nftables'
 	// CLABEL 'port' '20000' '1'
 	// CLABEL 'name' 'alice' '1'
 	// CLABEL_COMMIT

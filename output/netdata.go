@@ -17,7 +17,12 @@ import (
 // Charts writes a series of reports in the protocol of Netdata's external
 // plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
 // keywords that every Netdata since 1.37 knows. There is a chart of the total,
-// and two charts per port, which are created and retired with the ports.
+// and two charts per port, which are created and retired with the ports. If
+// there are more ports than are to have charts, two charts show the sum of the
+// others.
+//
+// Charts of one context differ only in their ids and labels: newer versions of
+// Netdata show title and family of one chart for the whole context.
 //
 // Netdata calculates the rates from the totals. It may take a total that
 // decreases for the overflow of a 32-bit counter and show a rate that never
@@ -25,26 +30,39 @@ import (
 type Charts struct {
 	out      io.Writer
 	seconds  int
+	maxPorts int // that have charts of their own
 	total    *chart
 	ports    map[uint16]*portCharts // retired ones included
 	active   int                    // how many of ports are not retired
+	others   *otherCharts           // nil until there are too many ports
 	previous time.Time              // time of the last report written
 	buffer   []byte
 }
 
+// AllPorts is the number of ports with charts of their own that does not limit
+// them.
+const AllPorts = math.MaxInt
+
 // portCharts is a port as Netdata knows it.
 type portCharts struct {
-	traffic, packets chart
-	name             string    // as in the report
-	label            string    // the name as Netdata has it
-	retired          bool      // the charts were marked as obsolete
-	written          time.Time // time of the last report with this port
+	pair
+	name    string    // as in the report
+	label   string    // the name as Netdata has it
+	fresh   bool      // the report written last is the first since the charts were defined
+	retired bool      // the charts were marked as obsolete
+	written time.Time // time of the last report with this port
 }
 
-// NewCharts returns charts with that many seconds between two values. Each
+// pair is the two charts of the same traffic.
+type pair struct {
+	traffic, packets chart
+}
+
+// NewCharts returns charts with that many seconds between two values. At most
+// maxPorts ports have charts of their own, those with the largest totals. Each
 // report is written to out with a single call of Write.
-func NewCharts(out io.Writer, seconds int) *Charts {
-	return &Charts{out: out, seconds: seconds, ports: make(map[uint16]*portCharts)}
+func NewCharts(out io.Writer, seconds, maxPorts int) *Charts {
+	return &Charts{out: out, seconds: seconds, maxPorts: maxPorts, ports: make(map[uint16]*portCharts)}
 }
 
 // Write writes the report's totals, preceded by the definitions of charts that
@@ -64,16 +82,15 @@ func (c *Charts) Write(report *accounting.Report) error {
 		c.buffer = c.total.define(c.buffer, "", c.seconds)
 	}
 	c.buffer = c.total.update(c.buffer, since, report.Total.In.Total.Bytes, report.Total.Out.Total.Bytes)
-	for i := range report.Ports {
-		port := &report.Ports[i]
+	shown := c.shown(report.Ports)
+	for _, port := range shown {
 		charts := c.activate(port.Port, report.Time)
-		sum := port.Sum()
-		c.buffer = charts.traffic.update(c.buffer, since, sum.In.Total.Bytes, sum.Out.Total.Bytes)
-		c.buffer = charts.packets.update(c.buffer, since, sum.In.Total.Packets, sum.Out.Total.Packets)
+		c.buffer = charts.update(c.buffer, since, port.Sum())
 	}
-	if c.active > len(report.Ports) {
+	if c.active > len(shown) {
 		c.retire(report.Time)
 	}
+	c.writeOthers(report, since)
 	if _, err := c.out.Write(c.buffer); err != nil {
 		return fmt.Errorf("writing to Netdata: %w", err)
 	}
@@ -89,6 +106,9 @@ func (c *Charts) Gap() {
 	c.total.continuous = false
 	for _, charts := range c.ports {
 		charts.interrupt()
+	}
+	if c.others != nil {
+		c.others.interrupt()
 	}
 }
 
@@ -111,16 +131,15 @@ func (c *Charts) activate(port accounting.Port, now time.Time) *portCharts {
 		charts = newPortCharts(port.Number)
 		c.ports[port.Number] = charts
 	}
-	charts.written = now
-	if known && !charts.retired && charts.name == port.Name {
+	charts.written, charts.fresh = now, !known || charts.retired
+	if !charts.fresh && charts.name == port.Name {
 		return charts
 	}
-	if !known || charts.retired {
+	if charts.fresh {
 		c.active++
 	}
 	charts.name, charts.label, charts.retired = port.Name, cleanField(port.Name), false
-	c.buffer = charts.traffic.define(c.buffer, charts.label, c.seconds)
-	c.buffer = charts.packets.define(c.buffer, charts.label, c.seconds)
+	c.buffer = charts.define(c.buffer, charts.label, c.seconds)
 	return charts
 }
 
@@ -139,22 +158,34 @@ func (c *Charts) retire(now time.Time) {
 		charts := c.ports[number]
 		charts.retired = true
 		charts.interrupt()
-		c.buffer = charts.traffic.appendChart(c.buffer, charts.label, c.seconds, "obsolete")
-		c.buffer = charts.packets.appendChart(c.buffer, charts.label, c.seconds, "obsolete")
-		c.buffer = append(c.buffer, '\n')
+		c.buffer = charts.retire(c.buffer, c.seconds)
 	}
 	c.active -= len(numbers)
 }
 
-func (p *portCharts) interrupt() {
+func (p *pair) define(dst []byte, label string, seconds int) []byte {
+	return p.packets.define(p.traffic.define(dst, label, seconds), label, seconds)
+}
+
+func (p *pair) retire(dst []byte, seconds int) []byte {
+	return append(p.packets.appendChart(p.traffic.appendChart(dst, seconds, "obsolete"), seconds, "obsolete"), '\n')
+}
+
+func (p *pair) update(dst []byte, since int64, sum accounting.Traffic) []byte {
+	dst = p.traffic.update(dst, since, sum.In.Total.Bytes, sum.Out.Total.Bytes)
+	return p.packets.update(dst, since, sum.In.Total.Packets, sum.Out.Total.Packets)
+}
+
+func (p *pair) interrupt() {
 	p.traffic.continuous, p.packets.continuous = false, false
 }
 
 // chart is one chart with the dimensions received and sent.
 type chart struct {
 	id       string
-	port     string // empty: all ports
-	title    string // common to all charts of the context
+	port     string // empty: several ports
+	title    string
+	family   string
 	units    string
 	context  string
 	typ      string // area or line
@@ -169,29 +200,39 @@ type chart struct {
 
 func newTotalChart() *chart {
 	return &chart{
-		id: "ssmonitor.total_traffic", title: "Traffic of all ports", units: "kilobits/s",
+		id: "ssmonitor.total_traffic", title: "Traffic of all ports", family: "all ports", units: "kilobits/s",
 		context: "ssmonitor.traffic", typ: "area", priority: 59990, multiplier: 8, divisor: 1000,
 	}
 }
 
 func newPortCharts(number uint16) *portCharts {
 	port := strconv.Itoa(int(number))
-	return &portCharts{
+	pair := newPair("port", " of a port", "ports", 60000)
+	pair.traffic.id, pair.traffic.port = "ssmonitor.port_"+port+"_traffic", port
+	pair.packets.id, pair.packets.port = "ssmonitor.port_"+port+"_packets", port
+	return &portCharts{pair: pair}
+}
+
+// newPair returns the charts that belong to ssmonitor.NAME_traffic and
+// ssmonitor.NAME_packets, as contexts and as ids.
+func newPair(name, of, family string, priority int) pair {
+	traffic, packets := "ssmonitor."+name+"_traffic", "ssmonitor."+name+"_packets"
+	return pair{
 		traffic: chart{
-			id: "ssmonitor.port_" + port + "_traffic", port: port, title: "Traffic", units: "kilobits/s",
-			context: "ssmonitor.port_traffic", typ: "area", priority: 60000, multiplier: 8, divisor: 1000,
+			id: traffic, context: traffic, title: "Traffic" + of, family: family, units: "kilobits/s",
+			typ: "area", priority: priority, multiplier: 8, divisor: 1000,
 		},
 		packets: chart{
-			id: "ssmonitor.port_" + port + "_packets", port: port, title: "Packets", units: "packets/s",
-			context: "ssmonitor.port_packets", typ: "line", priority: 60001, multiplier: 1, divisor: 1,
+			id: packets, context: packets, title: "Packets" + of, family: family, units: "packets/s",
+			typ: "line", priority: priority + 1, multiplier: 1, divisor: 1,
 		},
 	}
 }
 
 // define appends the chart's definition. Defining a chart again revives it if
-// it was obsolete, and updates its title, family and labels.
+// it was obsolete, and updates its labels.
 func (c *chart) define(dst []byte, label string, seconds int) []byte {
-	dst = c.appendChart(dst, label, seconds, "")
+	dst = c.appendChart(dst, seconds, "")
 	if c.port != "" {
 		dst = appendCommand(dst, "CLABEL", "port", c.port, labelSource)
 		if label != "" { // Netdata does not allow an empty label
@@ -209,20 +250,20 @@ func (c *chart) define(dst []byte, label string, seconds int) []byte {
 // CLABEL without a source.
 const labelSource = "1"
 
-// appendChart appends the CHART line. The label is part of title and family as
-// well, since the dashboard of Netdata 1 does not show labels.
-func (c *chart) appendChart(dst []byte, label string, seconds int, options string) []byte {
-	title, family := c.title, "all ports"
-	if c.port != "" {
-		family = "port " + c.port
-		title += " of port " + c.port
-	}
-	if label != "" {
-		family += " " + label
-		title += " (" + label + ")"
-	}
-	return appendCommand(dst, "CHART", c.id, "", title, c.units, family, c.context, c.typ,
+func (c *chart) appendChart(dst []byte, seconds int, options string) []byte {
+	return appendCommand(dst, "CHART", c.id, "", c.title, c.units, c.family, c.context, c.typ,
 		strconv.Itoa(c.priority), strconv.Itoa(seconds), options, "ssmonitor.plugin", "nftables")
+}
+
+const noValues = "\nSET 'received' = ''\nSET 'sent' = ''\nEND\n\n"
+
+// skip appends no values.
+func (p *pair) skip(dst []byte) []byte {
+	for _, chart := range [...]*chart{&p.traffic, &p.packets} {
+		chart.continuous = false
+		dst = append(dst, "BEGIN '"+chart.id+"'"+noValues...)
+	}
+	return dst
 }
 
 // update appends the totals, or empty values if one of them decreased: without
@@ -236,7 +277,7 @@ func (c *chart) update(dst []byte, since int64, received, sent uint64) []byte {
 	dst = append(dst, '\'')
 	if decreased {
 		c.continuous = false
-		return append(dst, "\nSET 'received' = ''\nSET 'sent' = ''\nEND\n\n"...)
+		return append(dst, noValues...)
 	}
 	if c.continuous && since > 0 {
 		dst = append(dst, ' ')

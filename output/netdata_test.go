@@ -47,7 +47,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	allGone := at(6 * time.Second)
 	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 12900), count(0, 60900)
 	var all, cycle strings.Builder
-	charts := NewCharts(&cycle, 1)
+	charts := NewCharts(&cycle, 1, AllPorts)
 	reader := newNetdata()
 	for _, step := range []struct {
 		title  string
@@ -82,7 +82,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 
 func TestChartsAreTheDesigns(t *testing.T) {
 	var text strings.Builder
-	if err := NewCharts(&text, 5).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
+	if err := NewCharts(&text, 5, AllPorts).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
 		t.Fatal(err)
 	}
 	reader := newNetdata()
@@ -97,12 +97,12 @@ func TestChartsAreTheDesigns(t *testing.T) {
 			kind: "area", every: "5", priority: 59990, dimensions: bits, updates: bytes,
 		},
 		"ssmonitor.port_20000_traffic": {
-			title: "Traffic of port 20000 (alice)", units: "kilobits/s", family: "port 20000 alice",
+			title: "Traffic of a port", units: "kilobits/s", family: "ports",
 			context: "ssmonitor.port_traffic", kind: "area", every: "5", priority: 60000, labels: labels,
 			dimensions: bits, updates: bytes,
 		},
 		"ssmonitor.port_20000_packets": {
-			title: "Packets of port 20000 (alice)", units: "packets/s", family: "port 20000 alice",
+			title: "Packets of a port", units: "packets/s", family: "ports",
 			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
 			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
 		},
@@ -122,7 +122,7 @@ func TestChartsNeverFall(t *testing.T) {
 	const id = "ssmonitor.port_1_traffic"
 	const nearlyOverflow = 1<<32 - 1000
 	var text strings.Builder
-	charts := NewCharts(&text, 1)
+	charts := NewCharts(&text, 1, AllPorts)
 	reader := newNetdata()
 	// Totals of an agent that loses its state twice. Netdata has to see the
 	// differences that were measured and nothing else.
@@ -153,9 +153,64 @@ func TestChartsNeverFall(t *testing.T) {
 	}
 }
 
+// TestBothDirectionsFallTogether has both totals of a port decrease at once. The
+// next report continues.
+func TestBothDirectionsFallTogether(t *testing.T) {
+	const id = "ssmonitor.port_1_traffic"
+	var text strings.Builder
+	charts := NewCharts(&text, 1, AllPorts)
+	reader := newNetdata()
+	for i, total := range []uint64{1000, 10, 12, 15} {
+		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(total, total), count(total, 2*total)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader.feed(t, text.String())
+	if gaps := strings.Count(text.String(), "BEGIN '"+id+"'\nSET 'received' = ''\nSET 'sent' = ''"); gaps != 1 {
+		t.Errorf("%d gaps, want 1:\n%s", gaps, &text)
+	}
+	want := chartUpdate{microseconds: 1_000_000, values: map[string]int64{"received": 1005, "sent": 2010}}
+	if difference := cmp.Diff(want, reader.last(t, id), cmp.AllowUnexported(chartUpdate{})); difference != "" {
+		t.Errorf("(-want +got):\n%s", difference)
+	}
+}
+
+// TestStepsOfTime looks at the microseconds that Netdata is told: none if the step
+// is not about a cycle, since the clock was set or a cycle was missed.
+func TestStepsOfTime(t *testing.T) {
+	for _, test := range []struct {
+		step time.Duration
+		want int64
+	}{
+		{time.Millisecond, 0},
+		{-time.Second, 0},
+		{2499 * time.Millisecond, 0},
+		{2500 * time.Millisecond, 2_500_000},
+		{5 * time.Second, 5_000_000},
+		{9999 * time.Millisecond, 9_999_000},
+		{10 * time.Second, 0},
+		{time.Hour, 0},
+	} {
+		var text strings.Builder
+		charts := NewCharts(&text, 5, AllPorts)
+		for _, after := range []time.Duration{0, test.step} {
+			if err := charts.Write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reader := newNetdata()
+		reader.feed(t, text.String())
+		for _, id := range []string{"ssmonitor.total_traffic", "ssmonitor.port_1_traffic", "ssmonitor.port_1_packets"} {
+			if got := reader.last(t, id).microseconds; got != test.want {
+				t.Errorf("after %s: %s has %d microseconds, want %d", test.step, id, got, test.want)
+			}
+		}
+	}
+}
+
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	var text strings.Builder
-	charts := NewCharts(&text, 1)
+	charts := NewCharts(&text, 1, AllPorts)
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
 		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
 			t.Fatal(err)
@@ -170,7 +225,7 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 
 func TestChartsAreWrittenAtOnce(t *testing.T) {
 	var writes writeCounter
-	charts := NewCharts(&writes, 1)
+	charts := NewCharts(&writes, 1, AllPorts)
 	for i := range 3 {
 		if err := charts.Write(at(time.Duration(i)*time.Second, manyPorts(1000).Ports...)); err != nil {
 			t.Fatal(err)
@@ -189,7 +244,7 @@ func (w *writeCounter) Write(p []byte) (int, error) {
 }
 
 func TestChartsSayThatTheWriteFailed(t *testing.T) {
-	if err := NewCharts(brokenWriter{}, 1).Write(at(0)); !errors.Is(err, errBroken) {
+	if err := NewCharts(brokenWriter{}, 1, AllPorts).Write(at(0)); !errors.Is(err, errBroken) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -206,6 +261,7 @@ func TestFieldsAreCleaned(t *testing.T) {
 		"Ärger 漢字 😀":                      "Ärger 漢字 😀",
 		" \ta\r\n b ":                     "a b",
 		`it's "x" \n`:                     "it_s _x_ _n",
+		"`id`":                            "_id_",
 		"a=b,c;d":                         "a=b,c;d",
 		"<script>&amp;":                   "_script__amp;",
 		"a\x00b\x7fc\u202ed":              "a_b_c_d",
@@ -231,7 +287,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
 		var text strings.Builder
-		charts := NewCharts(&text, 1)
+		charts := NewCharts(&text, 1, AllPorts)
 		port := named(number, name, count(total, total), count(total, total))
 		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
 			if err := charts.Write(report); err != nil {
@@ -254,7 +310,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 func BenchmarkCharts(b *testing.B) {
 	report := manyPorts(10000)
 	var writes writeCounter
-	charts := NewCharts(&writes, 1)
+	charts := NewCharts(&writes, 1, AllPorts)
 	b.ReportAllocs()
 	for b.Loop() {
 		report.Time = report.Time.Add(time.Second)

@@ -23,11 +23,12 @@ import (
 // is alive (Netdata since 1.41 stops a plugin that is silent for two minutes).
 // The write also fails once Netdata has ended.
 type Plugin struct {
-	Agent   Reporter
-	Seconds int       // between two values; at least 1, see UpdateEvery
-	Stdin   io.Reader // from Netdata; its end, or the word QUIT, stops the plugin
-	Stdout  io.Writer // to Netdata; nothing else may write to it
-	Log     *slog.Logger
+	Agent    Reporter
+	Seconds  int       // between two values; at least 1, see UpdateEvery
+	MaxPorts int       // that have charts of their own, see NewCharts
+	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin
+	Stdout   io.Writer // to Netdata; nothing else may write to it
+	Log      *slog.Logger
 	// Timeout limits how long the agent may take to answer; 0 means 5 seconds.
 	Timeout time.Duration
 	// Ticks delivers the time once a second. If it is nil, the system's clock
@@ -83,7 +84,7 @@ type response struct {
 
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
-		charts    = NewCharts(p.Stdout, p.Seconds)
+		charts    = NewCharts(p.Stdout, p.Seconds, p.MaxPorts)
 		ticks     = p.Ticks
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress

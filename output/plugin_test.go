@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -56,7 +57,7 @@ func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
+		Agent: agent, Seconds: seconds, MaxPorts: AllPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()
@@ -197,6 +198,69 @@ func TestPluginLivesOnWhileTheAgentHangs(t *testing.T) {
 	eventually(t, "the log says so", func() bool { return plugin.lines("does not answer in time") == 1 })
 	close(release)
 	eventually(t, "a value", func() bool { plugin.tick(); return plugin.values() > 0 })
+}
+
+// TestPluginIsPatient looks at how long the agent may take.
+func TestPluginIsPatient(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Minute: time.Minute} {
+		left := make(chan time.Duration, 1)
+		feed := &agent{}
+		feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			return nil, accounting.ErrNoTable
+		})
+		plugin := &Plugin{Agent: feed, Timeout: timeout}
+		_ = plugin.request(t.Context())
+		if got := <-left; got > want || got < want-time.Second {
+			t.Errorf("timeout %s: the agent may take %s, want %s", timeout, got, want)
+		}
+	}
+}
+
+// TestPluginEndsQuietly ends the plugin while it waits for the agent. That is no
+// error of the agent's.
+func TestPluginEndsQuietly(t *testing.T) {
+	var log synced
+	plugin := &Plugin{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	var fault accounting.Fault
+	plugin.logChange(&fault, fmt.Errorf("asking the agent: %w", context.Canceled))
+	if said := log.String(); said != "" {
+		t.Errorf("the plugin logs its own end:\n%s", said)
+	}
+	plugin.logChange(&fault, ErrAgentNotRunning)
+	if !strings.Contains(log.String(), "level=ERROR") {
+		t.Error("the plugin does not log that the agent is not running")
+	}
+}
+
+// TestPluginFinishesItsLine ends the plugin during a write: Netdata gets all of
+// it.
+func TestPluginFinishesItsLine(t *testing.T) {
+	entered, written := make(chan struct{}), make(chan struct{})
+	slow := writerFunc(func(p []byte) (int, error) {
+		close(entered)
+		time.Sleep(50 * time.Millisecond) // a slow reader
+		close(written)
+		return len(p), nil
+	})
+	ticks := make(chan time.Time, 1)
+	ticks <- noon
+	stdin, _ := pipe(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: slow, Log: quiet(), Ticks: ticks}
+	ended := make(chan error, 1)
+	go func() { ended <- plugin.Run(ctx) }()
+	<-entered
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the error is %v", err)
+	}
+	select {
+	case <-written:
+	default:
+		t.Error("the plugin ended during a write")
+	}
 }
 
 func TestPluginAsksOnceACycle(t *testing.T) {

@@ -28,22 +28,23 @@ type limits struct {
 // served at a time; further ones wait. Since there are no persistent
 // connections, no client occupies one of the 64 for longer.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	return serve(ctx, listener, handler, log, limits{
-		request:     2 * time.Second,
-		response:    10 * time.Second,
-		shutdown:    2 * time.Second,
-		connections: 64,
-	})
+	return serve(ctx, listener, handler, log, servingLimits)
+}
+
+var servingLimits = limits{
+	request:     2 * time.Second,
+	response:    10 * time.Second,
+	shutdown:    2 * time.Second,
+	connections: 64,
 }
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, limits limits) error {
 	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: limits.request,
-		ReadTimeout:       limits.request, // also covers what net/http reads of a body; the handlers read none
-		WriteTimeout:      limits.response,
-		MaxHeaderBytes:    4 << 10, // net/http adds another 4 KiB
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:        handler,
+		ReadTimeout:    limits.request, // also covers what net/http reads of a body; the handlers read none
+		WriteTimeout:   limits.response,
+		MaxHeaderBytes: 4 << 10, // net/http adds another 4 KiB
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
 

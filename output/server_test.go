@@ -331,6 +331,84 @@ func TestServerHasSoManyPlacesAndNoMore(t *testing.T) {
 	}
 }
 
+// TestServingLimits compares the limits with those that Serve documents, and has
+// a client wait for the shortest one.
+func TestServingLimits(t *testing.T) {
+	if want := (limits{request: 2 * time.Second, response: 10 * time.Second, shutdown: 2 * time.Second, connections: 64}); servingLimits != want {
+		t.Errorf("got %+v, want %+v", servingLimits, want)
+	}
+	path := filepath.Join(t.TempDir(), "socket")
+	listener := testListener(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, listener, http.NotFoundHandler(), quiet()) }()
+	connection := dial(t, path)
+	began := time.Now()
+	// The client sends nothing, and the server hangs up.
+	if _, err := connection.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || time.Since(began) < time.Second {
+		t.Errorf("after %s: got %v, want the end of the connection after 2s", time.Since(began), err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServerKeepsNoConnection sends two requests at once: only one is answered.
+func TestServerKeepsNoConnection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(sampleReport(), nil)
+	start(t, path, feed, generous)
+	connection := dial(t, path)
+	const get = "GET /v1/ports HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
+	send(t, connection, get+get)
+	everything, err := io.ReadAll(connection)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatal(err)
+	}
+	if answers := strings.Count(string(everything), "HTTP/1.1 200 OK"); answers != 1 || !strings.Contains(string(everything), "Connection: close") {
+		t.Errorf("got %d answers, want one that ends the connection", answers)
+	}
+}
+
+// TestReadingIsBounded looks at how long a source may take for a request.
+func TestReadingIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	left := make(chan time.Duration, 1)
+	feed.answers(func(ctx context.Context) (*accounting.Report, error) {
+		deadline, _ := ctx.Deadline()
+		left <- time.Until(deadline)
+		return sampleReport(), nil
+	})
+	start(t, path, feed, generous)
+	request(t, path, "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
+	if got := <-left; got <= 0 || got > 5*time.Second {
+		t.Errorf("a reading may take %s, want at most 5s", got)
+	}
+}
+
+// TestAnswersAreNotCached looks at the header of each path.
+func TestAnswersAreNotCached(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	feed := &agent{}
+	feed.answersWith(sampleReport(), nil)
+	start(t, path, feed, generous)
+	for _, target := range []string{"/v1/ports", "/healthz"} {
+		connection := dial(t, path)
+		send(t, connection, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if got := answer.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control is %q", target, got)
+		}
+	}
+}
+
 func TestServerSaysThatItsListenerFailed(t *testing.T) {
 	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
 	if err := listener.Close(); err != nil {

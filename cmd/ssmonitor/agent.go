@@ -87,6 +87,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 	signal.Notify(a.hangup, syscall.SIGHUP)
 	if path := c.String("csv"); path != "" {
 		a.csv = output.NewCSVFile(path)
+		noteCSV(a.log, path, os.Getenv)
 	}
 	if err := errors.Join(makeRuntimeDirectory(os.Getenv), a.open(c, keep, options, from.List)); err != nil {
 		a.abandon()
@@ -221,14 +222,14 @@ func (a *agent) listen(ctx context.Context) error {
 	if a.address != "" {
 		listener, err := net.Listen("tcp", a.address)
 		if err != nil {
-			return fmt.Errorf("listening for /metrics: %w", err)
+			return listenError(fmt.Errorf("listening for /metrics: %w", err), os.Getenv)
 		}
 		a.serve(ctx, listener, metrics)
 	}
 	if a.socket != "" {
 		listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
 		if err != nil {
-			return err
+			return writeError(err, a.socket, os.Getenv)
 		}
 		handler := output.NewHandler(source, time.Now, a.log)
 		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -34,6 +35,7 @@ type checkStatus int
 func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with status %d", int(s)) }
 
 func checkCommand() *cli.Command {
+	directory := runtimeDirectory(os.Getenv)
 	return &cli.Command{
 		Name:  "check",
 		Usage: "find out what is right and wrong, and what to do about it",
@@ -60,10 +62,10 @@ func checkCommand() *cli.Command {
 			"   ssmonitor check --hook container\n" +
 			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
-		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(), socketFlag(),
+		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(), socketFlag(directory),
 			&cli.StringFlag{
 				Name: "csv", EnvVars: environment("csv"), TakesFile: true,
-				Value: filepath.Join(defaultRuntime, csvName),
+				Value: filepath.Join(directory, csvName),
 				Usage: "the `FILE` that the agent writes the rates to; empty: none",
 			},
 			&cli.BoolFlag{Name: "quiet", Usage: "print only what is wrong or unknown: nothing if all is well"},

@@ -60,7 +60,7 @@ func TestCheckOfARunningAgent(t *testing.T) {
 	p.agent(p.socket)
 	p.configure(`{"port_password": {"20000": "secret", "20001": "secret", "20002": "secret"}}`)
 	p.wantCheck(p.socket, exitFailed, []string{
-		"ok      the agent answers on " + p.socket + ": 2 ports, last read 0",
+		"ok      the agent answers on " + p.socket + ": 2 ports, last read ",
 		"WRONG   configured, but not in the list " + p.list + ": port 20002\n          update it: ssmonitor setup",
 	})
 	p.wantCheck(p.socket+"x", exitFailed, []string{"does not answer on", "name the socket that it listens on with --socket"})
@@ -295,6 +295,18 @@ func TestCheckUsage(t *testing.T) {
 		t.Errorf("--help ended with %d", status)
 	}
 	wantParts(t, help, "unknown  could not be checked", "Exit status: 0", "sudo ssmonitor check", "--csv FILE", "--json", "--quiet", "--nagios")
+}
+
+// TestCheckLooksWhereTheAgentWrites has systemd's variable, as run in a unit.
+func TestCheckLooksWhereTheAgentWrites(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", "/run/first:/run/second")
+	for _, command := range []string{"run", "check"} {
+		_, help, _ := call(t, command, "--help")
+		wantParts(t, help, "/run/first/ssmonitor.sock", "/run/first/ssmonitor.csv")
+	}
+	if _, help, _ := call(t, "netdata", "--help"); strings.Contains(help, "/run/first") {
+		t.Errorf("the plugin takes Netdata's own directory:\n%s", help)
+	}
 }
 
 // TestCheckFailsOnce expects one line for an output that can't be written.

@@ -25,24 +25,22 @@ func clientCommand(open openHistory) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the clients, with the time during which each had its port",
-				Description:  "Example:\n\n   ssmonitor client list",
-				Flags:        []cli.Flag{stateFlag(), configFlag()},
-				OnUsageError: onUsageError,
-				Action:       func(c *cli.Context) error { return listClients(c, open) },
+				Description: "Example:\n\n   ssmonitor client list",
+				Flags:       []cli.Flag{stateFlag(), configFlag()},
+				Action:      func(c *cli.Context) error { return listClients(c, open) },
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
-				Description:  "Example:\n\n   ssmonitor client new 20000 dave",
-				Flags:        []cli.Flag{stateFlag(), configFlag()},
-				OnUsageError: onUsageError,
-				Action:       func(c *cli.Context) error { return newClient(c, open) },
+				Description: "Example:\n\n   ssmonitor client new 20000 dave",
+				Flags:       []cli.Flag{stateFlag(), configFlag()},
+				Action:      func(c *cli.Context) error { return newClient(c, open) },
 			},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return wrongUsage(fmt.Errorf("there is no command client %q: want list or new", c.Args().First()))
+				return unknownCommand("client", c.Command.Subcommands, c.Args().First())
 			}
-			return cli.ShowSubcommandHelp(c)
+			return writeHelp(c.App.Writer, commandPage(commandOf(c)))
 		},
 	}
 }

@@ -52,13 +52,24 @@ func complete(app *cli.App, words []string) []candidate {
 		if strings.HasPrefix(current, "-") {
 			return flagCandidates(app.Flags, words)
 		}
-		return commandCandidates(app)
+		return commandCandidates(app.Commands)
 	}
 	named := app.Command(words[command])
 	if named == nil {
 		return nil
 	}
-	return completeArgument(app, named, words[command+1:], current)
+	words = words[command+1:]
+	if len(named.Subcommands) > 0 {
+		if len(words) == 0 {
+			return slices.Concat(commandCandidates(named.Subcommands), flagCandidates(named.Flags, words))
+		}
+		i := slices.IndexFunc(named.Subcommands, func(sub *cli.Command) bool { return sub.HasName(words[0]) })
+		if i < 0 {
+			return nil
+		}
+		named, words = named.Subcommands[i], words[1:]
+	}
+	return completeArgument(app, named, words, current)
 }
 
 // completeArgument completes a word after the command's name.
@@ -88,17 +99,24 @@ func completeArgument(app *cli.App, command *cli.Command, words []string, curren
 	case !onlyArguments && strings.HasPrefix(current, "-"):
 		return flagCandidates(command.Flags, words)
 	case arguments == 0 && command.Name == "help":
-		return commandCandidates(app)
+		return commandCandidates(app.Commands)
+	case arguments == 1 && command.Name == "help":
+		if named := app.Command(words[len(words)-1]); named != nil {
+			return commandCandidates(named.Subcommands)
+		}
+		return nil
 	case arguments == 0 && alternatives.MatchString(command.ArgsUsage):
 		return alternativeCandidates(command.ArgsUsage)
 	}
 	return flagCandidates(command.Flags, words)
 }
 
-func commandCandidates(app *cli.App) []candidate {
+func commandCandidates(commands []*cli.Command) []candidate {
 	var all []candidate
-	for _, command := range app.VisibleCommands() {
-		all = append(all, candidate{command.Name, command.Usage})
+	for _, command := range commands {
+		if !command.Hidden {
+			all = append(all, candidate{command.Name, command.Usage})
+		}
 	}
 	return all
 }

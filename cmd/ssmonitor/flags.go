@@ -120,6 +120,7 @@ type settings struct {
 	KeepHours    string   `yaml:"keep-hours"`
 	KeepDays     string   `yaml:"keep-days"`
 	Warn         limits   `yaml:"warn"`
+	Charts       string   `yaml:"charts"`
 }
 
 // limits is the key warn: one limit for all clients, a list of the values of
@@ -160,6 +161,7 @@ func (s *settings) values() map[string][]string {
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
 		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
 		"zone": s.Zone, "month-day": s.MonthDay, "keep-hours": s.KeepHours, "keep-days": s.KeepDays,
+		"charts": s.Charts,
 	} {
 		if value != "" {
 			values[name] = []string{value}

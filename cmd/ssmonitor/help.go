@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,9 +24,37 @@ func addHelp(app *cli.App) {
 	app.HideHelp, app.HideVersion = true, true
 	app.Commands = append(app.Commands, helpCommand())
 	app.Flags = append(app.Flags, &cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"})
-	for _, command := range app.Commands {
+	for _, command := range allCommands(app) {
 		command.HideHelp = true
 	}
+}
+
+// namedCommand is a command with all its names, such as "client list".
+type namedCommand struct {
+	*cli.Command
+	path string
+}
+
+// allCommands returns the commands and, after each, its subcommands.
+func allCommands(app *cli.App) (all []namedCommand) {
+	for _, command := range app.Commands {
+		all = append(all, namedCommand{command, command.Name})
+		for _, sub := range command.Subcommands {
+			all = append(all, namedCommand{sub, command.Name + " " + sub.Name})
+		}
+	}
+	return all
+}
+
+// commandOf returns the command that is running. It is the zero value before a
+// command's name was read.
+func commandOf(c *cli.Context) namedCommand {
+	for _, command := range allCommands(c.App) {
+		if command.Command == c.Command {
+			return command
+		}
+	}
+	return namedCommand{}
 }
 
 func helpCommand() *cli.Command {
@@ -33,22 +62,25 @@ func helpCommand() *cli.Command {
 		Name:      "help",
 		Aliases:   []string{"h"},
 		Usage:     "print the help of a command",
-		ArgsUsage: "[COMMAND]",
+		ArgsUsage: "[COMMAND]...",
 		Description: "Examples:\n\n" +
-			"   ssmonitor help setup",
+			"   ssmonitor help setup\n" +
+			"   ssmonitor help client new",
 		Action: func(c *cli.Context) error {
-			if c.Args().Len() > 1 {
-				return unexpected(c, c.Args().Get(1))
+			p, commands, path := appPage(c.App), c.App.Commands, ""
+			for _, name := range c.Args().Slice() {
+				if path != "" && len(commands) == 0 {
+					return unexpected(c, name)
+				}
+				i := slices.IndexFunc(commands, func(command *cli.Command) bool { return command.HasName(name) })
+				if i < 0 {
+					return unknownCommand(path, commands, name)
+				}
+				path = strings.TrimSpace(path + " " + commands[i].Name)
+				p = commandPage(namedCommand{commands[i], path})
+				commands = commands[i].Subcommands
 			}
-			name := c.Args().First()
-			if name == "" {
-				return writeHelp(c.App.Writer, appPage(c.App))
-			}
-			command := c.App.Command(name)
-			if command == nil {
-				return unknownCommand(c.App, name)
-			}
-			return writeHelp(c.App.Writer, commandPage(command))
+			return writeHelp(c.App.Writer, p)
 		},
 	}
 }
@@ -67,11 +99,15 @@ func appPage(app *cli.App) page {
 	}
 }
 
-func commandPage(command *cli.Command) page {
-	name := "ssmonitor " + command.Name
+func commandPage(command namedCommand) page {
+	name := "ssmonitor " + command.path
+	synopsis := strings.TrimSpace(name + " [OPTION]... " + command.ArgsUsage)
+	if len(command.Subcommands) > 0 {
+		synopsis = name + " COMMAND [OPTION]..."
+	}
 	return page{
-		name: name, usage: command.Usage, synopsis: strings.TrimSpace(name + " [OPTION]... " + command.ArgsUsage),
-		description: command.Description, options: options(command.Flags),
+		name: name, usage: command.Usage, synopsis: synopsis, description: command.Description,
+		commands: command.Subcommands, options: options(command.Flags),
 	}
 }
 

@@ -46,7 +46,7 @@ func historyError(err error) error {
 	case errors.As(err, new(*accounting.UsageRequestError)), errors.As(err, new(*store.UnknownClientError)):
 		return wrongUsage(err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: run it as root, or, to read, join the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)
+		return &ownRemedy{fmt.Errorf("%w: run it as root, or, to read, join the group %s (usermod --append --groups %s USER)", err, socketGroup, socketGroup)}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
+
+	"ssmonitor/nft"
 )
 
 // Exit statuses, documented in the manual.
@@ -45,6 +48,11 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	switch {
 	case (err == nil || errors.Is(err, errPrinted)) && out.err == nil:
 		return exitDone
+	case errors.Is(err, fs.ErrPermission):
+		// A file that may not be read need not be wrong.
+		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*ownRemedy)) {
+			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv))
+		}
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
 		return exitUsage
@@ -123,7 +131,7 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return unknownCommand(c.App, c.Args().First())
+				return unknownCommand("", c.App.Commands, c.Args().First())
 			}
 			return writeHelp(c.App.Writer, appPage(c.App))
 		},
@@ -135,7 +143,7 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 		},
 	}
 	addHelp(app)
-	for _, command := range app.Commands {
+	for _, command := range allCommands(app) {
 		command.OnUsageError = onUsageError
 		readableDurations(command.Flags)
 	}
@@ -146,8 +154,8 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 // no such flag is defined, and suggests a flag in place of an unknown one.
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	p, flags := appPage(c.App), c.App.Flags
-	if c.Command != nil && c.App.Command(c.Command.Name) != nil {
-		p, flags = commandPage(c.Command), c.Command.Flags
+	if command := commandOf(c); command.Command != nil {
+		p, flags = commandPage(command), command.Flags
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		return writeHelp(c.App.Writer, p)
@@ -168,12 +176,18 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	return wrongUsage(fmt.Errorf("%s has no flag %s%s: see %s --help", p.name, dashed(unknown), didYouMean(suggestion), p.name))
 }
 
-func unknownCommand(app *cli.App, name string) error {
+// unknownCommand returns the error for a name that is none of the commands. parent
+// is the command to which these belong; empty: the program.
+func unknownCommand(parent string, commands []*cli.Command, name string) error {
 	var known []string
-	for _, command := range app.VisibleCommands() {
-		known = append(known, command.Name)
+	for _, command := range commands {
+		if !command.Hidden {
+			known = append(known, command.Name)
+		}
 	}
-	return wrongUsage(fmt.Errorf("there is no command %q%s: see ssmonitor --help", name, didYouMean(closest(name, known))))
+	program := strings.TrimSpace("ssmonitor " + parent)
+	return wrongUsage(fmt.Errorf("there is no command %q%s: see %s --help",
+		strings.TrimSpace(parent+" "+name), didYouMean(closest(name, known)), program))
 }
 
 func didYouMean(suggestion string) string {
@@ -208,7 +222,7 @@ func noArguments(c *cli.Context) error {
 }
 
 func unexpected(c *cli.Context, argument string) error {
-	return wrongUsage(fmt.Errorf("%q is not expected here: see ssmonitor %s --help", argument, c.Command.Name))
+	return wrongUsage(fmt.Errorf("%q is not expected here: see ssmonitor %s --help", argument, commandOf(c).path))
 }
 
 // newLog returns the log on stderr, one line per event. Under systemd the

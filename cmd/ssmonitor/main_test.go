@@ -48,6 +48,12 @@ func TestWrongUsageIsNamed(t *testing.T) {
 		{"mistyped flag", "no flag --prot (did you mean --port?): see ssmonitor setup --help", []string{"setup", "--prot", "1"}},
 		{"mistyped flag before the command", "no flag --vversion (did you mean --version?)", []string{"--vversion"}},
 		{"unlike any flag", "no flag --xyzzy: see ssmonitor run --help", []string{"run", "--xyzzy"}},
+		{"mistyped subcommand", `no command "client lst" (did you mean list?): see ssmonitor client --help`, []string{"client", "lst"}},
+		{"help of a mistyped subcommand", `no command "client lst" (did you mean list?): see ssmonitor client --help`, []string{"help", "client", "lst"}},
+		{"help of two subcommands", `"new" is not expected here: see ssmonitor help --help`, []string{"help", "client", "list", "new"}},
+		{"mistyped flag of a subcommand", "ssmonitor client list has no flag --stat (did you mean --state?): see ssmonitor client list --help", []string{"client", "list", "--stat"}},
+		{"argument of a subcommand", `"x" is not expected here: see ssmonitor client list --help`, []string{"client", "list", "x"}},
+		{"two formats", "--json and --format csv exclude each other", []string{"usage", "--json", "--format", "csv"}},
 		{"unlike any short flag", "no flag -x: see ssmonitor run --help", []string{"run", "-x"}},
 	}
 	for _, test := range tests {
@@ -81,20 +87,36 @@ func TestHelpHasExamples(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("status %d", status)
 	}
-	for _, command := range newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory).VisibleCommands() {
-		if command.Name == "help" {
+	var named []string
+	for _, command := range allCommands(newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory)) {
+		if command.Hidden || command.Name == "help" {
 			continue
 		}
-		status, help, _ := call(t, command.Name, "--help")
-		if status != exitDone || !strings.Contains(strings.Join(strings.Fields(help), " "), command.Usage) {
-			t.Errorf("%s --help: got status %d and\n%s", command.Name, status, help)
+		named = append(named, command.path)
+		words := strings.Fields(command.path)
+		status, help, stderr := call(t, append(words, "--help")...)
+		if status != exitDone || stderr != "" || !strings.HasPrefix(help, "NAME:\n   ssmonitor "+command.path+" - ") ||
+			!strings.Contains(strings.Join(strings.Fields(help), " "), command.Usage) {
+			t.Errorf("%s --help: got status %d, %q and\n%s", command.path, status, stderr, help)
 		}
 		if command.Name != "version" && !strings.Contains(help, "Example") {
-			t.Errorf("%s --help has no example", command.Name)
+			t.Errorf("%s --help has no example", command.path)
 		}
-		if !strings.Contains(manual, "ssmonitor "+command.Name) {
-			t.Errorf("the manual page lacks %s", command.Name)
+		if _, same, _ := call(t, append([]string{"help"}, words...)...); same != help {
+			t.Errorf("help %s differs from --help:\n%s", command.path, same)
 		}
+		if !strings.Contains(manual, "\n.SS ssmonitor "+command.path) {
+			t.Errorf("the manual page lacks %s", command.path)
+		}
+	}
+	if strings.Contains(manual, "__complete") || strings.Contains(manual, `\_\_complete`) {
+		t.Error("the manual page has a hidden command")
+	}
+	if !slices.Contains(named, "client new") || !slices.Contains(named, "client list") {
+		t.Errorf("the subcommands are missing in %q", named)
+	}
+	if _, bare, _ := call(t, "client"); !strings.Contains(bare, "ssmonitor client COMMAND [OPTION]...") || !strings.Contains(bare, "\n   new ") {
+		t.Errorf("client without a subcommand prints\n%s", bare)
 	}
 }
 

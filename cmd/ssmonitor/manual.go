@@ -22,7 +22,10 @@ func manual(app *cli.App) []byte {
 	m.section("DESCRIPTION")
 	m.description(app.Description)
 	m.section("COMMANDS")
-	for _, command := range app.VisibleCommands() {
+	for _, command := range allCommands(app) {
+		if command.Hidden {
+			continue
+		}
 		p := commandPage(command)
 		fmt.Fprintf(&m.b, ".SS %s\n", roffText(strings.TrimSpace(p.name+" "+command.ArgsUsage)))
 		m.description(upperFirst(p.usage) + ".\n\n" + p.description)
@@ -57,7 +60,7 @@ func manual(app *cli.App) []byte {
 // of any command that have an environment variable, sorted by name.
 func settingsOptions(app *cli.App) []option {
 	byName := make(map[string]option)
-	for _, command := range app.VisibleCommands() {
+	for _, command := range allCommands(app) {
 		for _, o := range options(command.Flags) {
 			_, known := byName[o.names[0]]
 			if !known && len(o.environment) > 0 && o.names[0] != "--config" {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -15,12 +19,11 @@ import (
 // this name, it runs the subcommand netdata.
 const pluginName = "ssmonitor.plugin"
 
-// socketFlag names the agent's socket for readers. RUNTIME_DIRECTORY is not
-// used: in a plugin it is the directory of Netdata's own unit.
-func socketFlag() cli.Flag {
+// socketFlag names the agent's socket for readers, by default in the directory.
+func socketFlag(directory string) cli.Flag {
 	return &cli.StringFlag{
 		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
-		Value: filepath.Join(defaultRuntime, socketName),
+		Value: filepath.Join(directory, socketName),
 		Usage: "ask the agent on the unix socket `FILE`",
 	}
 }
@@ -34,22 +37,64 @@ func netdataCommand() *cli.Command {
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
 			pluginName + " in a directory of plugins. It needs no privilege except membership in the " +
 			"socket's group, " + socketGroup + ".\n\n" +
+			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
+			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
+			"integration/netdata/netdata.conf.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
 			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
 			"   adduser netdata " + socketGroup,
-		Flags:  []cli.Flag{socketFlag(), configFlag()},
+		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
+		Flags:  []cli.Flag{socketFlag(defaultRuntime), chartsFlag(), configFlag()},
 		Action: netdata,
 	}
+}
+
+// defaultCharts keeps the dashboard usable on a server with very many ports.
+const defaultCharts = "100"
+
+func chartsFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "charts", EnvVars: environment("charts"), Value: defaultCharts,
+		Usage: "give charts of their own to this `NUMBER` of ports at most; all: to every port; none: to no port",
+	}
+}
+
+// parseCharts parses the value of --charts.
+func parseCharts(text string) (maxPorts int, err error) {
+	switch text {
+	case "all":
+		return output.AllPorts, nil
+	case "none":
+		return 0, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0, wrongUsage(fmt.Errorf("charts %q: want a number of ports, such as %s, or all or none", text, defaultCharts))
+	}
+	return int(number), nil
 }
 
 func netdata(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return unexpected(c, c.Args().Get(1))
 	}
-	if err := applyConfig(c); err != nil {
+	maxPorts, err := parseCharts(c.String("charts"))
+	if err != nil {
 		return err
+	}
+	log := newLog(c.App.ErrWriter)
+	if err := applyConfig(c); errors.Is(err, fs.ErrNotExist) { // only the default file may be missing
+		return err
+	} else if err != nil {
+		// Netdata would disable a plugin that ends until its own restart.
+		log.Error("the settings can't be used: using the defaults", "error", err)
+	}
+	if configured, err := parseCharts(c.String("charts")); err != nil {
+		log.Error("the settings can't be used: using the defaults", "error", err)
+	} else {
+		maxPorts = configured
 	}
 	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
@@ -60,10 +105,10 @@ func netdata(c *cli.Context) error {
 	signal.Ignore(syscall.SIGPIPE)
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),
-		Seconds: seconds,
-		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Log:     newLog(c.App.ErrWriter),
+		Seconds: seconds, MaxPorts: maxPorts,
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Log:    log,
 	}
 	return plugin.Run(c.Context)
 }

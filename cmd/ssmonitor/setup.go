@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -127,6 +128,9 @@ func findPorts(c *cli.Context) (sources.Result, error) {
 	}
 	if err != nil {
 		return result, wrongUsage(err)
+	}
+	if len(result.Ports) == 0 && os.Geteuid() != 0 && !c.Bool("no-search") {
+		return result, fmt.Errorf("not every usual place can be read by this user, so run it as root: %w", errNoPort)
 	}
 	if len(result.Ports) == 0 {
 		return result, errNoPort

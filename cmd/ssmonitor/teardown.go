@@ -20,11 +20,13 @@ func teardownCommand() *cli.Command {
 			"the table from the kernel. Stop the agent first. The list of ports is kept.\n\n" +
 			"Examples:\n\n" +
 			"   systemctl stop ssmonitor; ssmonitor teardown\n" +
+			"   ssmonitor teardown --dry-run    changes nothing\n" +
 			"   ssmonitor teardown --purge      removes the totals too",
 		Flags: []cli.Flag{
 			stateFlag(),
 			configFlag(),
 			&cli.BoolFlag{Name: "purge", Usage: "remove the totals as well: they can't be restored"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be removed, and change nothing"},
 		},
 		Action: teardown,
 	}
@@ -39,6 +41,9 @@ func teardown(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = table.Close() }()
+	if c.Bool("dry-run") {
+		return describeTeardown(c, table)
+	}
 	claim, err := presence.Take("")
 	if err != nil {
 		return err
@@ -48,6 +53,37 @@ func teardown(c *cli.Context) error {
 		return purge(c, table)
 	}
 	return removeKeepingTotals(c, table)
+}
+
+// describeTeardown prints what teardown would do, or fails as it would.
+func describeTeardown(c *cli.Context, table *nft.Table) error {
+	agent, err := presence.Find()
+	if err != nil {
+		return err
+	}
+	if agent != nil {
+		return &presence.RunningError{PID: agent.PID}
+	}
+	totals := fmt.Sprintf("The totals in %s would be kept.", stateDirectory(c))
+	if c.Bool("purge") {
+		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", stateDirectory(c))
+	}
+	var sample accounting.Sample
+	err = table.Read(&sample)
+	switch {
+	case errors.Is(err, accounting.ErrNoTable):
+		_, err = fmt.Fprintf(c.App.Writer, "There are no counters to remove. %s\n", totals)
+		return err
+	case err != nil && !errors.Is(err, accounting.ErrRestored): // loaded from a file, and ours
+		return err
+	}
+	ports := make(map[uint16]bool)
+	for _, reading := range sample.Readings {
+		ports[reading.Key.Port] = true
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "Counting would end, and table inet %s would be removed, with the counters of %s. %s\n",
+		nft.TableName, describeCount(len(ports)), totals)
+	return err
 }
 
 // purge removes the totals first, because that fails if an agent holds them.

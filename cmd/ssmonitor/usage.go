@@ -43,6 +43,7 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringFlag{Name: "top", Usage: "show only this `NUMBER` of clients, those with the largest usage, and the others as one"},
 			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(accounting.SortUsage)},
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
+			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
 			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
 			warnFlag(), stateFlag(), configFlag(),
 		},
@@ -67,14 +68,21 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	write, err := usageWriter(c)
+	format := c.String("format")
+	if c.Bool("json") {
+		if c.IsSet("format") && format != formatJSON {
+			return wrongUsage(fmt.Errorf("--json and --format %s exclude each other: see ssmonitor usage --help", format))
+		}
+		format = formatJSON
+	}
+	write, err := usageWriter(c, format)
 	if err != nil {
 		return err
 	}
 	report, err := accounting.ReportUsage(c.Context, open(stateDirectory(c)), accounting.UsageRequest{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
-		Course: c.String("format") == formatHTML,
+		Course: format == formatHTML,
 	}, limits, now)
 	if err != nil {
 		return historyError(err)
@@ -83,8 +91,8 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 }
 
 // usageWriter returns the function that writes the requested format.
-func usageWriter(c *cli.Context) (func(io.Writer, *accounting.UsageReport) error, error) {
-	switch format := c.String("format"); format {
+func usageWriter(c *cli.Context, format string) (func(io.Writer, *accounting.UsageReport) error, error) {
+	switch format {
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
 		return func(w io.Writer, report *accounting.UsageReport) error {

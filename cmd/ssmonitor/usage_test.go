@@ -107,6 +107,17 @@ func TestUsageFormats(t *testing.T) {
 	}
 }
 
+func TestUsageJSON(t *testing.T) {
+	none := writeSettings(t, "")
+	_, want, _ := callUsage(t, &fakeHistory{}, "usage", "--format", "json", "--config", none)
+	for _, arguments := range [][]string{{"--json"}, {"--json", "--format", "json"}} {
+		status, got, stderr := callUsage(t, &fakeHistory{}, append([]string{"usage", "--config", none}, arguments...)...)
+		if status != exitDone || stderr != "" || got != want || !strings.HasPrefix(got, "{") {
+			t.Errorf("%q: got status %d, %q and\n%s", arguments, status, stderr, got)
+		}
+	}
+}
+
 func TestWrongUsageOfUsage(t *testing.T) {
 	none := writeSettings(t, "")
 	newer := errors.New("ssmonitor.db has schema 7, this ssmonitor knows 1: update it")
@@ -133,7 +144,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
 		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "run it as root"},
 		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
-		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command client "old"`},
+		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command "client old"`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

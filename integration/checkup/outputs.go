@@ -52,9 +52,11 @@ func (m *Machine) CSV(path string, interval time.Duration, running bool) []Findi
 	case errors.Is(err, fs.ErrNotExist) && !running:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{{CSVFile, Wrong, path, fmt.Sprintf("the agent writes no CSV file %s", path),
-			fmt.Sprintf("if it was started just now, wait: the first is written after one interval, %s\n", interval.Round(time.Second/10)) +
-				"else " + seeLog}}
+		remedy := fmt.Sprintf("if it was started just now, wait: the first is written after one interval, %s\n", interval.Round(time.Second/10))
+		if strings.HasPrefix(path, "/tmp/") {
+			remedy += "if it runs as ssmonitor.service, it has a /tmp of its own (PrivateTmp=): use a path in /run/ssmonitor\n"
+		}
+		return []Finding{{CSVFile, Wrong, path, fmt.Sprintf("the agent writes no CSV file %s", path), remedy + "else " + seeLog}}
 	case err != nil:
 		return []Finding{failure(CSVFile, path, err, "make the directory readable")}
 	}

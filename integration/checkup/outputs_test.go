@@ -52,6 +52,7 @@ func TestCSV(t *testing.T) {
 		{"fresh", csv, time.Second, true, []string{"ok csv-file 1s old"}},
 		{"missing, no agent", csv, -1, false, nil},
 		{"missing, agent running", csv, -1, true, []string{"wrong csv-file writes no CSV"}},
+		{"missing in /tmp, agent running", "/tmp/ssmonitor.csv", -1, true, []string{"wrong csv-file a /tmp of its own (PrivateTmp=)"}},
 		{"stale", csv, time.Minute, true, []string{"wrong csv-file 1m0s old"}},
 		{"left behind", csv, time.Hour, false, []string{"wrong csv-file no agent writes it"}},
 		{"in /tmp", "/tmp/ssmonitor.csv", 0, true, []string{"ok csv-file", "note csv-private-tmp PrivateTmp"}},

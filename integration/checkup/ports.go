@@ -18,7 +18,11 @@ func Configurations(found sources.Result, err error) (findings []Finding) {
 			fmt.Sprintf("configuration %s (%s): %s", config.Path, config.Form, DescribePorts(config.Ports)), ""})
 	}
 	for _, note := range found.Notes {
-		findings = append(findings, Finding{Configuration, Note, pathOf(note), note.Error(), ""})
+		finding := failure(Configuration, pathOf(note), note, "")
+		if finding.Level != Unknown {
+			finding.Level = Note
+		}
+		findings = append(findings, finding)
 	}
 	for _, err := range separate(err) {
 		findings = append(findings, failure(Configuration, pathOf(err), err, "correct or remove the file, or name another"))

@@ -91,19 +91,23 @@ func testArtifacts(t *testing.T, directory, machine, elf string) {
 // testInstallScript installs an unpacked tarball below a directory and removes
 // it again.
 func testInstallScript(t *testing.T, unpacked string) {
-	root := t.TempDir()
-	plugins := filepath.Join(root, "opt/netdata/usr/libexec/netdata/plugins.d")
-	if err := os.MkdirAll(plugins, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	root := makeNetdata(t, upstreamPlugins, commonHealth, staticPlugins, staticHealth)
 	environment := []string{"DESTDIR=" + root}
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
 	unit, err := os.ReadFile(filepath.Join(root, "opt/ssmonitor/lib/systemd/system/ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
 		t.Errorf("the installed unit: %v\n%s", err, unit)
 	}
-	if target, err := os.Readlink(filepath.Join(plugins, "ssmonitor.plugin")); target != "/opt/ssmonitor/bin/ssmonitor" {
-		t.Errorf("the plugin links to %q, %v", target, err)
+	for path, want := range map[string]string{
+		upstreamPlugins + "/ssmonitor.plugin": "bin/ssmonitor", staticPlugins + "/ssmonitor.plugin": "bin/ssmonitor",
+		commonHealth + "/ssmonitor.conf": "share/ssmonitor/netdata/health.d/ssmonitor.conf", staticHealth + "/ssmonitor.conf": "share/ssmonitor/netdata/health.d/ssmonitor.conf",
+	} {
+		// The target is without the directory in which the test installs.
+		if target, err := os.Readlink(filepath.Join(root, path)); target != "/opt/ssmonitor/"+want {
+			t.Errorf("%s links to %q, %v", path, target, err)
+		} else if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+			t.Errorf("%s links to nothing: %v", path, err)
+		}
 	}
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix=/opt/ssmonitor", "--uninstall")
 	if left := run(t, root, nil, "find", ".", "!", "-type", "d"); left != "" {
@@ -127,7 +131,7 @@ func TestRPM(t *testing.T) {
 	// Debian's rpm knows no Go and no systemd, and scripts would act on the host.
 	run(t, top, nil, "rpm", "--root", root, "--dbpath", "/var/lib/rpm", "--install", "--nodeps", "--noscripts", packages[0])
 	for _, path := range []string{"usr/bin/ssmonitor", "usr/lib/systemd/system/ssmonitor.service", "etc/ssmonitor/config.yaml",
-		"usr/libexec/netdata/plugins.d/ssmonitor.plugin"} {
+		"usr/libexec/netdata/plugins.d/ssmonitor.plugin", "usr/share/ssmonitor/netdata/link.sh", "usr/share/ssmonitor/netdata/health.d/ssmonitor.conf"} {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
 			t.Error(err)
 		}
@@ -146,5 +150,38 @@ func TestPKGBUILD(t *testing.T) {
 	got := run(t, "../arch", nil, "bash", "-c", ". ./PKGBUILD && echo $pkgver && declare -F build package")
 	if want := "0.2.0\nbuild\npackage\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPKGBUILDBuilds runs the recipe's functions as makepkg does, on the source of
+// the last commit.
+func TestPKGBUILDBuilds(t *testing.T) {
+	top := t.TempDir()
+	build, source, root := filepath.Join(top, "build"), filepath.Join(top, "src"), filepath.Join(top, "pkg")
+	for _, directory := range []string{source, root} {
+		if err := os.Mkdir(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "../..", nil, "make", "source", "BUILD="+build, "VERSION=0.2.0")
+	run(t, source, nil, "tar", "--extract", "--file", filepath.Join(build, "release", "ssmonitor-0.2.0.tar.gz"))
+	recipe, err := filepath.Abs("../arch/PKGBUILD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, function := range []string{"build", "package"} {
+		run(t, source, []string{"pkgdir=" + root, "SOURCE_DATE_EPOCH=1700000000"}, "bash", "-e", "-c", ". "+recipe+"; "+function)
+	}
+	for path, target := range map[string]string{
+		"usr/bin/ssmonitor": "file", "usr/lib/systemd/system/ssmonitor.service": "file", "etc/ssmonitor/config.yaml": "file",
+		"usr/share/licenses/ssmonitor/LICENSE": "file", "usr/share/ssmonitor/netdata/link.sh": "file",
+		"usr/lib/netdata/plugins.d/ssmonitor.plugin": "../../../bin/ssmonitor",
+	} {
+		if got := links(t, root)[path]; got != target {
+			t.Errorf("%s is %q, want %q", path, got, target)
+		}
+	}
+	if got := run(t, top, nil, filepath.Join(root, "usr/bin/ssmonitor"), "--version"); !strings.HasPrefix(got, "ssmonitor 0.2.0 ") {
+		t.Errorf("the packaged binary prints %q", got)
 	}
 }

@@ -150,6 +150,7 @@ func (l *loading) search(options shadowsocks.Options) {
 		l.note(fmt.Errorf("the ports of the last setup are unknown: %w", err))
 	}
 	named := slices.Concat(l.sources.Shadowsocks, l.sources.Servers)
+	l.noteClosedDirectories()
 	configs, skipped := shadowsocks.Search(l.sources.SearchRoot, options)
 	found := make(map[string]bool)
 	for _, config := range configs {
@@ -177,6 +178,23 @@ func (l *loading) search(options shadowsocks.Options) {
 		}
 		if _, err := os.Stat(source); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.keep(source, earlier, err)
+		}
+	}
+}
+
+// noteClosedDirectories notes the usual places that exist and may not be listed:
+// what is in them is not known.
+func (l *loading) noteClosedDirectories() {
+	var noted []string
+	for _, place := range shadowsocks.UsualPlaces() {
+		directory := filepath.Join(l.sources.SearchRoot, filepath.Dir(place))
+		if slices.Contains(noted, directory) {
+			continue
+		}
+		noted = append(noted, directory)
+		_, err := os.ReadDir(directory)
+		if _, statErr := os.Stat(directory); statErr == nil && errors.Is(err, fs.ErrPermission) {
+			l.note(fmt.Errorf("searching for Shadowsocks configurations: %w", err))
 		}
 	}
 }

@@ -148,6 +148,37 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestPackageLinksIntoEveryNetdata installs the package beside Debian's Netdata
+// and two of upstream's. The last one comes later.
+func TestPackageLinksIntoEveryNetdata(t *testing.T) {
+	require(t, "netdata")
+	const upstream, static = "/usr/libexec/netdata/plugins.d", "/opt/netdata/usr/libexec/netdata/plugins.d"
+	const staticAlerts = "/opt/netdata/usr/lib/netdata/conf.d/health.d"
+	b := newBox(t, map[string]string{static + "/apps.plugin": "", staticAlerts + "/cpu.conf": ""})
+	b.install(t, olderVersion)
+	b.write(t, upstream+"/apps.plugin", "")
+	b.run(t, "dpkg-trigger", "--by-package=netdata-core", upstream)
+	b.run(t, "dpkg", "--triggers-only", "ssmonitor")
+	links := []string{static + "/ssmonitor.plugin", upstream + "/ssmonitor.plugin", staticAlerts + "/ssmonitor.conf"}
+	for _, path := range append(links, "/usr/lib/netdata/plugins.d/ssmonitor.plugin") {
+		if target := b.run(t, "readlink", "-e", path); target != "/usr/bin/ssmonitor\n" && target != "/usr/share/ssmonitor/netdata/health.d/ssmonitor.conf\n" {
+			t.Errorf("%s links to %s", path, target)
+		}
+	}
+	check, _ := b.attempt("ssmonitor", "check")
+	for _, directory := range []string{"/usr/lib/netdata/plugins.d", upstream, static} {
+		if want := "ok      Netdata has the plugin " + directory + "/ssmonitor.plugin\n"; !strings.Contains(check, want) {
+			t.Errorf("check does not print %q:\n%s", want, check)
+		}
+	}
+	b.run(t, "dpkg", "--remove", "ssmonitor")
+	for _, path := range links {
+		if target, err := os.Readlink(b.path(path)); err == nil {
+			t.Errorf("removed, the package leaves %s, a link to %s", path, target)
+		}
+	}
+}
+
 func merge(left, right map[string]string) map[string]string {
 	all := maps.Clone(left)
 	maps.Copy(all, right)

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"ssmonitor/output"
+)
+
+func TestParseCharts(t *testing.T) {
+	for text, want := range map[string]int{"all": output.AllPorts, "none": 0, "0": 0, "1": 1, defaultCharts: 100, "65535": 65535} {
+		if got, err := parseCharts(text); err != nil || got != want {
+			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "many", "-1", "1.5", "65536", "All", " 1"} {
+		if _, err := parseCharts(text); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "want a number of ports, such as 100, or all or none") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if status, _, stderr := call(t, "netdata", "--charts", "many"); status != exitUsage || !strings.Contains(stderr, `charts "many"`) {
+		t.Errorf("got status %d and %q", status, stderr)
+	}
+}
+
+// TestPluginSurvivesTheSignal has Netdata stop reading while it keeps the plugin's
+// stdin open. Netdata disables a plugin that the signal SIGPIPE ends.
+func TestPluginSurvivesTheSignal(t *testing.T) {
+	p := newPlace(t)
+	netdata, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := p.program("netdata", "--config", "none", "--socket", p.socket, "1")
+	if _, err := command.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	command.Stdout, command.Stderr = stdout, &log
+	if err := errors.Join(command.Start(), stdout.Close(), netdata.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("the plugin ended with %v, want status 0\n%s", err, &log)
+	}
+}
+
+// TestPluginTakesChartsFromSettings has two ports, of which one may have charts of
+// its own. The command line comes first.
+func TestPluginTakesChartsFromSettings(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	p.agent(p.socket)
+	for _, test := range []struct {
+		name, settings string
+		arguments      []string
+		ports          int
+	}{
+		{"default", "", nil, 2},
+		{"settings", "charts: 1\n", nil, 1},
+		{"none", "charts: none\n", nil, 0},
+		{"command line first", "charts: none\n", []string{"--charts", "1"}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := writeSettings(t, test.settings)
+			command := p.program(append(append([]string{"netdata", "--config", path, "--socket", p.socket}, test.arguments...), "1")...)
+			stdin, err := command.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout, err := command.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			ports := 0
+			// The second report begins with the total again.
+			for totals := 0; totals < 2 && lines.Scan(); {
+				if strings.HasPrefix(lines.Text(), "CHART 'ssmonitor.port_") && strings.Contains(lines.Text(), "_traffic' ''") {
+					ports++
+				}
+				if strings.HasPrefix(lines.Text(), "BEGIN 'ssmonitor.total_traffic'") {
+					totals++
+				}
+			}
+			_ = stdin.Close()
+			_, _ = io.Copy(io.Discard, stdout)
+			if err := command.Wait(); err != nil || ports != test.ports {
+				t.Errorf("%d ports have charts, want %d; the plugin ended with %v", ports, test.ports, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// asNobody runs the program as user nobody. It returns what it wrote to stdout
+// and stderr.
+func (p *place) asNobody(arguments ...string) (status int, stdout, stderr string) {
+	p.t.Helper()
+	command := p.program(arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	var out, failure bytes.Buffer
+	command.Stdout, command.Stderr = &out, &failure
+	if err := command.Run(); err != nil && command.ProcessState == nil {
+		p.t.Fatal(err)
+	}
+	return command.ProcessState.ExitCode(), out.String(), failure.String()
+}
+
+// TestMissingRights runs each command as a user without rights. A file that
+// may not be read is not wrong usage.
+func TestMissingRights(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	closed := filepath.Join(p.directory, "private")
+	settings := filepath.Join(closed, "config.yaml")
+	if err := os.WriteFile(settings, []byte("interval: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(p.directory, "open") // nobody can write to it
+	if err := os.Mkdir(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const asRoot, capability = "permission denied: run it as root\n", "CAP_NET_ADMIN is missing: run as root"
+	for _, test := range []struct {
+		name, arguments, want string
+	}{
+		{"setup: the kernel", "setup --no-search --port 1 --ports " + open + "/ports", capability},
+		{"setup: the list", "setup --no-search --port 1 --ports " + closed + "/ports", asRoot},
+		{"setup: a configuration", "setup --no-search --dry-run --shadowsocks " + p.config, asRoot},
+		{"setup: a directory of configurations", "setup --no-search --dry-run --shadowsocks " + closed, asRoot},
+		{"setup: the settings", "setup --no-search --dry-run --port 1 --config " + settings, asRoot},
+		{"run: the kernel", "run --port 1 --state " + open, capability},
+		{"run: the totals", "run --port 1 --state " + closed, "permission denied: run it as root"},
+		{"run: the settings", "run --port 1 --config " + settings, asRoot},
+		{"teardown: the kernel", "teardown --state " + open, capability},
+		{"teardown --purge", "teardown --purge --state " + open, capability},
+		{"teardown: the settings", "teardown --config " + settings, asRoot},
+		{"usage: the totals", "usage --state " + closed, "run it as root, or, to read, join the group"},
+		{"usage: the settings", "usage --config " + settings, asRoot},
+		{"client list: the totals", "client list --state " + closed, "run it as root, or, to read, join the group"},
+		{"client list: the settings", "client list --config " + settings, asRoot},
+		{"client new: the totals", "client new --state " + closed + " 20000 dave", "run it as root, or, to read, join the group"},
+		{"client new: the settings", "client new --config " + settings + " 20000 dave", asRoot},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			status, stdout, stderr := p.asNobody(strings.Fields(test.arguments)...)
+			lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+			if status != exitFailed || stdout != "" || !strings.Contains(lines[len(lines)-1]+"\n", test.want) || strings.Count(stderr, "as root") != 1 {
+				t.Errorf("got status %d, %q on stdout and %q on stderr, want status 1 and %q", status, stdout, stderr, test.want)
+			}
+		})
+	}
+}
+
+// TestPluginWithoutSettings expects the plugin to go on with the defaults if it
+// can't use the settings: Netdata would disable it.
+func TestPluginWithoutSettings(t *testing.T) {
+	for _, test := range []struct {
+		name, settings string
+		mode           os.FileMode
+		want           string
+	}{
+		{"not readable", "socket: /nowhere\n", 0o600, "permission denied"},
+		{"misspelled", "sockett: /nowhere\n", 0o644, "[1:1]"},
+		{"no YAML", "{", 0o644, "[1:"},
+		{"a number of charts that is none", "charts: many\n", 0o644, "many"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlace(t)
+			path := filepath.Join(p.directory, "config.yaml")
+			if err := os.WriteFile(path, []byte(test.settings), test.mode); err != nil {
+				t.Fatal(err)
+			}
+			command := p.program("netdata", "--config", path, "1")
+			command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			stdin, err := command.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			command.Stderr = &log
+			stdout, err := command.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// Two lines: it has also asked the agent, which is not there.
+			line := make([]byte, 1)
+			for range 2 {
+				if _, err := stdout.Read(line); err != nil || line[0] != '\n' {
+					t.Fatalf("the plugin writes %q, %v\n%s", line, err, &log)
+				}
+			}
+			if err := errors.Join(stdin.Close(), command.Wait()); err != nil {
+				t.Errorf("the plugin ended with %v", err)
+			}
+			if strings.Count(log.String(), "the settings can't be used") != 1 || !strings.Contains(log.String(), test.want) ||
+				!strings.Contains(log.String(), "/run/ssmonitor/ssmonitor.sock") {
+				t.Errorf("want one line about the settings, with %q, and one about the default socket:\n%s", test.want, &log)
+			}
+		})
+	}
+	if status, _, stderr := call(t, "netdata", "--config", "/nosuch/config.yaml"); status != exitUsage || !strings.Contains(stderr, "/nosuch/config.yaml") {
+		t.Errorf("a file that is named and missing: got status %d and %q, want 2", status, stderr)
+	}
+}
+
+func TestUnitErrors(t *testing.T) {
+	environment := func(unit bool) func(string) string {
+		return func(name string) string {
+			if unit {
+				return map[string]string{"NOTIFY_SOCKET": "/run/systemd/notify", "RUNTIME_DIRECTORY": "/run/other"}[name]
+			}
+			return ""
+		}
+	}
+	refused := func(err error) error { return fmt.Errorf("listening: %w", err) }
+	write := func(err error, lookup func(string) string) error { return writeError(err, "/srv/a/b", lookup) }
+	for _, test := range []struct {
+		name   string
+		change func(error, func(string) string) error
+		err    error
+		unit   bool
+		want   string // of the remedy; empty: the error is unchanged
+	}{
+		{"no network in the unit", listenError, syscall.EAFNOSUPPORT, true, "enable ssmonitor-metrics.socket"},
+		{"no network", listenError, syscall.EAFNOSUPPORT, false, ""},
+		{"address in use", listenError, syscall.EADDRINUSE, true, ""},
+		{"read-only in the unit", write, syscall.EROFS, true, "ReadWritePaths=/srv/a"},
+		{"read-only in the unit, where it may write", write, syscall.EROFS, true, "write to /run/other and"},
+		{"read-only", write, syscall.EROFS, false, ""},
+		{"full", write, syscall.ENOSPC, true, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := refused(test.err)
+			got := test.change(err, environment(test.unit))
+			if !errors.Is(got, test.err) {
+				t.Errorf("%v is not %v", got, test.err)
+			}
+			if test.want == "" && got.Error() != err.Error() || test.want != "" && (!strings.Contains(got.Error(), test.want) || !errors.As(got, new(*usageError))) {
+				t.Errorf("got %v, want %q", got, test.want)
+			}
+		})
+	}
+	if got := rightsRemedy(environment(false)); got != "run it as root" {
+		t.Errorf("by hand: %q", got)
+	}
+	if got := rightsRemedy(environment(true)); strings.Contains(got, "root") {
+		t.Errorf("in the unit: %q", got)
+	}
+}
+
+func TestInPrivateTmp(t *testing.T) {
+	const mounts = "22 1 0:20 / / rw - overlay overlay rw\n" +
+		"900 899 0:45 /systemd-private-5d-ssmonitor.service-x/tmp /tmp rw,nosuid shared:1 - tmpfs tmpfs rw\n" +
+		"901 899 0:20 /var/tmp/systemd-private-5d-ssmonitor.service-y/tmp /var/tmp rw - overlay overlay rw\n" +
+		"902 899 0:46 / /tmp/mounted rw - tmpfs tmpfs rw\nshort line\n"
+	for path, want := range map[string]bool{
+		"/tmp/x": true, "/var/tmp/x": true, "/var/tmp/../tmp/x": true, "/tmpx/y": false, "/run/ssmonitor/x": false, "/srv/tmp/x": false, "/tmp": false,
+	} {
+		if got := inPrivateTmp(path, mounts); got != want {
+			t.Errorf("%s: got %t", path, got)
+		}
+	}
+	if inPrivateTmp("/tmp/x", "22 1 0:20 / /tmp rw - tmpfs tmpfs rw\n") {
+		t.Error("a /tmp of the host counts as private")
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// inUnit reports whether systemd started the program as a service that notifies
+// it, as ssmonitor.service does.
+func inUnit(lookup func(string) string) bool { return lookup("NOTIFY_SOCKET") != "" }
+
+// listenError adds what to do to an error from listening on TCP. What the unit
+// forbids is a wrong configuration: another attempt would fail alike.
+func listenError(err error, lookup func(string) string) error {
+	if !errors.Is(err, syscall.EAFNOSUPPORT) || !inUnit(lookup) {
+		return err
+	}
+	return wrongUsage(fmt.Errorf("%w: the unit gives the agent no network; remove the key listen and run "+
+		"`systemctl enable ssmonitor-metrics.socket`, which serves /metrics on 127.0.0.1:10977, or allow it in a drop-in "+
+		"(systemctl edit ssmonitor): RestrictAddressFamilies=AF_INET AF_INET6 and IPAddressAllow=localhost", err))
+}
+
+// writeError does the same for a file that the agent can't write at path.
+func writeError(err error, path string, lookup func(string) string) error {
+	if !errors.Is(err, syscall.EROFS) || !inUnit(lookup) {
+		return err
+	}
+	return wrongUsage(fmt.Errorf("%w: the unit lets the agent write to %s and its state directory only; use a path there, "+
+		"or allow another one in a drop-in (systemctl edit ssmonitor): ReadWritePaths=%s",
+		err, runtimeDirectory(lookup), filepath.Dir(path)))
+}
+
+// rightsRemedy returns what to do about a missing right.
+func rightsRemedy(lookup func(string) string) string {
+	if inUnit(lookup) {
+		return "give the right to the unit's user, or change the unit (systemctl edit ssmonitor; for /home: ProtectHome=)"
+	}
+	return "run it as root"
+}
+
+// ownRemedy marks an error for a missing right that says itself what to do.
+type ownRemedy struct{ error }
+
+func (e *ownRemedy) Unwrap() error { return e.error }
+
+// noteCSV logs why nobody will see the CSV file, if that is known in advance. It
+// is no reason not to count.
+func noteCSV(log *slog.Logger, path string, lookup func(string) string) {
+	err := syscall.Access(filepath.Dir(path), 2) // W_OK of unistd.h
+	if err != nil {
+		err = writeError(&fs.PathError{Op: "writing", Path: path, Err: err}, path, lookup)
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo") // none without /proc
+	switch {
+	case errors.As(err, new(*usageError)):
+		log.Error("the CSV file can't be written", "error", err)
+	case inPrivateTmp(path, string(mounts)):
+		log.Warn("no other program sees the CSV file: the unit has a private /tmp (PrivateTmp=)", "csv", path,
+			"remedy", "use a path in "+runtimeDirectory(lookup))
+	}
+}
+
+// inPrivateTmp reports whether path is in a directory that systemd made for
+// PrivateTmp=, according to the contents of /proc/self/mountinfo: proc(5).
+func inPrivateTmp(path, mounts string) bool {
+	for line := range strings.Lines(mounts) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 { // the fourth is the root of the mount, the fifth where it is
+			continue
+		}
+		if strings.Contains(fields[3], "/systemd-private-") && strings.HasPrefix(filepath.Clean(path), fields[4]+"/") {
+			return true
+		}
+	}
+	return false
+}

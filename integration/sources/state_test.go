@@ -1,0 +1,79 @@
+package sources_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ssmonitor/integration/sources"
+)
+
+// settle waits until a change of a file can't leave its attributes the same, so
+// that the attributes alone show it.
+const settle = 300 * time.Millisecond
+
+// TestChangesShowInAttributes changes files in such a way that only one of their
+// attributes, or those of one of several files, are different.
+func TestChangesShowInAttributes(t *testing.T) {
+	rewrite := func(t *testing.T, path, content string) {
+		t.Helper()
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0) // the same file, and no change of its directory
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteString(content); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, path string)
+	}{
+		{"the same size and the old time of modification", func(t *testing.T, path string) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, path, `{"server_port": 2}`)
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the mode", func(t *testing.T, path string) {
+			if err := os.Chmod(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the content, in place", func(t *testing.T, path string) { rewrite(t, path, `{"server_port": 2}`) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, directory := range []bool{false, true} {
+				dir := t.TempDir()
+				path := write(t, dir, "a.json", `{"server_port": 1}`)
+				write(t, dir, "b.json", `{"server_port": 3}`)
+				named := path
+				if directory {
+					named = filepath.Dir(path)
+				}
+				time.Sleep(settle)
+				follower := sources.Follow(sources.Sources{Shadowsocks: []string{named}, Host: noHost})
+				if _, err := follower.Load(); err != nil {
+					t.Fatal(err)
+				}
+				if follower.Changed() {
+					t.Error("changed before the change")
+				}
+				test.change(t, path)
+				time.Sleep(settle)
+				if !follower.Changed() {
+					t.Errorf("named as a directory %t: the change is not seen", directory)
+				}
+			}
+		})
+	}
+}
