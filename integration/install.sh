@@ -45,7 +45,7 @@ prefix=${prefix%/}
 destination=${DESTDIR:-}
 
 cd "$(dirname "$0")"
-units='ssmonitor-setup.path ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
+units='ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
 
 # The paths of Netdata's plugins and of its stock alerts, for each of the ways
 # in which it is packaged. None below DESTDIR, unless they are there.
@@ -105,6 +105,6 @@ netdata link_netdata
 cat <<END
 Installed below $prefix. To start counting, now and at every boot:
   systemd-sysusers && systemctl daemon-reload
-  systemctl enable --now ssmonitor-setup.path ssmonitor-setup.service ssmonitor.service
+  systemctl enable --now ssmonitor-setup.service ssmonitor.service
 To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata
 END

@@ -74,6 +74,21 @@ func newSetupReport(list string, earlier []portlist.Entry, found sources.Result)
 	return report
 }
 
+// changed reports whether the list differs from the earlier one.
+func (r *setupReport) changed() bool {
+	return slices.ContainsFunc(r.Ports, func(port setupPort) bool { return port.Change != "" })
+}
+
+// count returns the number of ports in the new list.
+func (r *setupReport) count() (ports int) {
+	for _, port := range r.Ports {
+		if port.Change != portRemoved {
+			ports++
+		}
+	}
+	return ports
+}
+
 func newSetupPort(port accounting.Port, from []string) setupPort {
 	return setupPort{Port: port.Number, Protocols: protocolNames(port.Protocols), Name: port.Name, Sources: from}
 }
@@ -140,7 +155,7 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	if len(parts) > 0 {
 		summary = strings.Join(parts, ", ")
 	}
-	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(len(r.Ports)-changes[portRemoved]), r.List, summary)
+	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(r.count()), r.List, summary)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,8 @@ const (
 	// maxPorts is every port once for TCP and once for UDP. It keeps a list of
 	// many wide ranges from taking all memory.
 	maxPorts = 2 * 65535
+	// mode is that of the list: it contains no secret.
+	mode fs.FileMode = 0o644
 )
 
 const header = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.
@@ -185,11 +188,15 @@ func SourceName(source string) string {
 // Write replaces the list of ports at path atomically and creates its directory
 // if necessary. Everybody may read the list: it contains no secret. A port that
 // Read would not return as it is, such as one with a line break in its name, is
-// an error, and the list remains unchanged.
+// an error, and the list remains unchanged. A file that is right already is not
+// replaced, so that nobody reads it again in vain.
 func Write(path string, entries []Entry) error {
 	list, err := Format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
+	}
+	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) {
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
@@ -200,11 +207,16 @@ func Write(path string, entries []Entry) error {
 	return nil
 }
 
+func hasMode(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode() == mode
+}
+
 // replace is renameio.WriteFile, except that the mode depends neither on the
 // umask nor on the replaced file.
 func replace(path string, data []byte) error {
 	file, err := renameio.NewPendingFile(path,
-		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))
+		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
 	}
