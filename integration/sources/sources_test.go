@@ -429,7 +429,7 @@ func TestFollowTheUsualPlaces(t *testing.T) {
 		{"a directory", func() { write(t, root, "etc/shadowsocks-libev/readme", "") }, 0, false},
 		{"a file in it", func() { write(t, root, "etc/shadowsocks-libev/config.json", `{"server_port": 1}`) }, 1, false},
 		{"in place", func() { write(t, root, "etc/shadowsocks-libev/config.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
-		{"a file of a fixed name", func() { write(t, root, "etc/mihomo/config.yaml", `ss-config: ss://a:b@:3`) }, 3, false},
+		{"a file of a fixed name", func() { write(t, root, "etc/mihomo/config.yaml", "listeners: [{type: shadowsocks, port: 3}]") }, 3, false},
 		{"in multi-user mode", func() {
 			write(t, root, "usr/local/shadowsocksr/user-config.json", `{"server_port": 4, "obfs": "plain"}`)
 		}, 4, false},
