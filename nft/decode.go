@@ -16,6 +16,15 @@ type message []byte
 func (m message) typ() uint16      { return binary.NativeEndian.Uint16(m[4:]) }
 func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
 
+// generation returns the low 16 bits of the ruleset's generation at which the
+// kernel wrote the message (nfgenmsg.res_id).
+func (m message) generation() uint16 {
+	if len(m) < headerLength {
+		return 0
+	}
+	return binary.BigEndian.Uint16(m[headerLength-2:])
+}
+
 // payload returns the attributes, or everything after the header for NLMSG_ERROR
 // and NLMSG_DONE.
 func (m message) payload() []byte {

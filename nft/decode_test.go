@@ -52,7 +52,7 @@ func FuzzMessages(f *testing.F) {
 		for first := range uint32(4) {
 			_ = refused.add(sent, first, datagram)
 		}
-		found := &inspection{attached: map[accounting.Key]bool{}}
+		found := &inspection{}
 		for rest := datagram; len(rest) > 0; {
 			m, next, err := nextMessage(rest)
 			if err != nil {

@@ -17,7 +17,7 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 	table := open(t, Options{})
 	install(t, table, portList(2))
 	nftCommand(t, "flush chain inet ssmonitor input")
-	found, err := table.conn.inspect()
+	found, err := table.inspect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 type tableInfo struct {
 	handle uint64 // from 1; never used twice in a network namespace
 	flags  uint32
+	use    uint32 // number of chains, sets, objects and flowtables in it
 	marked bool
 	epoch  accounting.Epoch
 }
@@ -65,8 +66,8 @@ type inspection struct {
 	sets       []setInfo
 	flowtables []string
 	objects    []objectInfo
-	counters   map[accounting.Key]bool
-	attached   map[accounting.Key]bool // keys whose element leads to their own counter
+	counters   accounting.KeyMap[bool]
+	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
 	wrong      []wrongElement
 }
 
@@ -97,12 +98,15 @@ func (l *tableLookup) prepare() {
 		}
 		return nil
 	}
-	l.refused = func(errno unix.Errno) error {
-		if errno == unix.ENOENT {
-			return nil
-		}
-		return errno
+	l.refused = ignoreMissing
+}
+
+// ignoreMissing accepts the refusal of a request for what does not exist.
+func ignoreMissing(errno unix.Errno) error {
+	if errno == unix.ENOENT {
+		return nil
 	}
+	return errno
 }
 
 // getTable reads the generation of the ruleset first and the table second. It
@@ -122,6 +126,8 @@ func decodeTable(payload []byte) (info tableInfo) {
 		switch a.typ {
 		case unix.NFTA_TABLE_FLAGS:
 			info.flags = uint32Value(a.value)
+		case unix.NFTA_TABLE_USE:
+			info.use = uint32Value(a.value)
 		case attrTableHandle:
 			info.handle = uint64Value(a.value)
 		case attrTableUserdata:
@@ -134,11 +140,12 @@ func decodeTable(payload []byte) (info tableInfo) {
 
 // inspect lists everything in the table. It fails with ErrForeignTable if the
 // table is not ours.
-func (c *conn) inspect() (*inspection, error) {
-	found := &inspection{
-		counters: make(map[accounting.Key]bool),
-		attached: make(map[accounting.Key]bool),
-	}
+//
+// The counters are not listed again if nothing has changed since they were read:
+// the table's use then shows that it holds nothing besides them and what is
+// listed here.
+func (t *Table) inspect() (*inspection, error) {
+	found, c := &inspection{}, t.conn
 	var err error
 	if found.generation, found.table, err = c.getTable(); err != nil || !found.table.exists() {
 		return found, err
@@ -147,7 +154,7 @@ func (c *conn) inspect() (*inspection, error) {
 		return found, ErrForeignTable
 	}
 	steps := []func(*inspection) error{
-		c.inspectObjects, c.inspectSets, c.inspectElements, c.inspectChains, c.inspectRules, c.inspectFlowtables,
+		c.inspectSets, c.inspectElements, c.inspectChains, c.inspectRules, c.inspectFlowtables, t.inspectCounters,
 	}
 	for _, step := range steps {
 		if err := step(found); err != nil {
@@ -155,6 +162,22 @@ func (c *conn) inspect() (*inspection, error) {
 		}
 	}
 	return found, nil
+}
+
+// inspectCounters takes the counters from the last reading if it can, and lists
+// all objects of the table otherwise.
+func (t *Table) inspectCounters(found *inspection) error {
+	r := t.reader
+	others := len(found.sets) + len(found.chains) + len(found.flowtables)
+	if !r.settled || r.generation != found.generation || r.table != found.table || int(r.table.use) != r.known()+others {
+		return t.conn.inspectObjects(found)
+	}
+	for _, key := range r.expected {
+		if key != (accounting.Key{}) {
+			*found.counters.At(key) = true
+		}
+	}
+	return nil
 }
 
 // list passes the payloads of a dump to visit. If the object to be listed does
@@ -174,7 +197,7 @@ func (c *conn) inspectObjects(found *inspection) error {
 	req := request(msgGetObject, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_OBJ_TABLE, TableName) })
 	return c.list("listing the counters", req, func(payload []byte) {
 		if reading, ok := decodeCounter(payload); ok {
-			found.counters[reading.Key] = true
+			*found.counters.At(reading.Key) = true
 			return
 		}
 		found.objects = append(found.objects, objectInfo{
@@ -240,7 +263,7 @@ func (found *inspection) addElement(direction accounting.Direction, payload []by
 	target := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
 	key, known := parseElementKey(value, direction)
 	if leads, ok := parseCounterName(target); known && ok && leads == key {
-		found.attached[key] = true
+		*found.attached.At(key) = true
 		return
 	}
 	found.wrong = append(found.wrong, wrongElement{
@@ -289,7 +312,6 @@ func (c *conn) inspectRules(found *inspection) error {
 	return nil
 }
 
-// hasMap reports whether the direction's map exists and maps ports to counters.
 // hasMap reports whether the map of a direction exists and is of the right kind.
 func (found *inspection) hasMap(direction accounting.Direction) bool {
 	return slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == mapName(direction) && s.isObjectMap() })

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -51,7 +50,7 @@ func (t *Table) Install(ports accounting.Ports) error {
 func (t *Table) install(keys []accounting.Key) (err error) {
 	extent := repairParts
 	for range attempts {
-		found, inspectErr := t.conn.inspect()
+		found, inspectErr := t.inspect()
 		if inspectErr != nil {
 			return inspectErr
 		}
@@ -134,10 +133,10 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	if orphan {
 		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
-	b.createCounters(missing(keys, found.counters))
+	b.createCounters(missing(keys, &found.counters))
 	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createStructure(t.options.Hook, union(keys, found.attached))
+		b.createStructure(t.options.Hook, union(keys, &found.attached))
 		return b
 	}
 	b.repairParts(found, t.options.Hook, keys)
@@ -192,7 +191,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 			b.createMap(direction)
 		}
 	}
-	b.createElements(missing(keys, found.attached))
+	b.createElements(missing(keys, &found.attached))
 	for i, c := range chains {
 		if faults[i] == chainWrong {
 			b.deleteChain(c.name)
@@ -246,10 +245,10 @@ func (b *batch) deleteChains(chains []chainInfo) {
 	}
 }
 
-func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.Key {
+func missing(keys []accounting.Key, have *accounting.KeyMap[bool]) []accounting.Key {
 	var lost []accounting.Key
 	for _, key := range keys {
-		if !have[key] {
+		if !have.Get(key) {
 			lost = append(lost, key)
 		}
 	}
@@ -257,13 +256,20 @@ func missing(keys []accounting.Key, have map[accounting.Key]bool) []accounting.K
 }
 
 // union returns keys together with those that are attached already, sorted.
-func union(keys []accounting.Key, attached map[accounting.Key]bool) []accounting.Key {
-	all := slices.Clone(keys)
-	for key := range attached {
-		all = append(all, key)
+func union(keys []accounting.Key, attached *accounting.KeyMap[bool]) []accounting.Key {
+	for _, key := range keys {
+		*attached.At(key) = true
 	}
-	slices.SortFunc(all, accounting.Key.Compare)
-	return slices.Compact(all)
+	return among(everyKey(), attached)
+}
+
+// everyKey returns the keys of all counters that can exist, sorted.
+func everyKey() []accounting.Key {
+	ports := make(accounting.Ports, 1<<16)
+	for i := range ports {
+		ports[i] = accounting.Port{Number: uint16(i), Protocols: accounting.TCPAndUDP}
+	}
+	return ports.Keys()
 }
 
 func newEpoch() (epoch accounting.Epoch) {

@@ -73,7 +73,7 @@ func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {
 
 	look, sends := 0, 0
 	table.conn.beforeSend = func() { look++ }
-	if _, err := table.conn.inspect(); err != nil {
+	if _, err := table.inspect(); err != nil {
 		t.Fatal(err)
 	}
 	nftCommand(t, damage)

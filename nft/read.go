@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -26,25 +27,44 @@ type reader struct {
 	conn *conn
 
 	// expected are the counters known to exist, in the order in which the
-	// kernel lists them. place is the index of a key in it. seen holds, by that
+	// kernel lists them. A deleted one leaves the zero key, a gap, until the next
+	// reading. place is 1 plus the index of a key in it. seen holds, by that
 	// index, the attempt that last found the counter.
 	expected []accounting.Key
-	place    map[accounting.Key]int
+	gaps     int
+	place    accounting.KeyMap[int32]
 	seen     []uint32
 	attempt  uint32
 
 	// State of the current attempt.
-	sample *accounting.Sample
-	cursor int // where in expected the next counter is likely to be
-	met    int // expected counters found
-	extra  int // other counters found
+	sample    *accounting.Sample
+	cursor    int  // where in expected the next counter is likely to be
+	met       int  // expected counters found
+	extra     int  // other counters found
+	reordered bool // a counter was not the next one of expected
+	messages  int
+	first     uint16 // the generation at which the first message was written
 
 	generation uint32    // of the ruleset after the last attempt
 	table      tableInfo // that the last attempt read; zero before the first one
+	// settled reports whether expected was exactly what existed at the
+	// generation.
+	settled bool
 
 	dumpRequest []byte
 	visit       func(message) error
+	refused     func(unix.Errno) error
 }
+
+func newReader(c *conn) *reader {
+	r := &reader{conn: c, dumpRequest: counterRequest()}
+	r.visit = r.add
+	r.refused = ignoreMissing
+	return r
+}
+
+// known returns the number of counters known to exist.
+func (r *reader) known() int { return len(r.expected) - r.gaps }
 
 // Read fills sample with every counter of the table. It fails with
 // accounting.ErrNoTable if there is no table, with accounting.ErrRestored if the
@@ -70,7 +90,7 @@ func (r *reader) read(sample *accounting.Sample) error {
 		if err != nil {
 			return err
 		}
-		if same && r.met < len(r.expected) {
+		if same && r.met < r.known() {
 			same, err = r.complete()
 			if err != nil {
 				return err
@@ -95,10 +115,6 @@ func (r *reader) readAll() error {
 			return r.singles(r.expected) // no counter was added since the last dump
 		}
 	}
-	if r.dumpRequest == nil {
-		r.dumpRequest = counterRequest()
-		r.visit = r.add
-	}
 	return r.conn.dump(r.dumpRequest, r.visit)
 }
 
@@ -112,21 +128,27 @@ func counterRequest() []byte {
 func (r *reader) start() {
 	r.attempt++
 	r.cursor, r.met, r.extra = 0, 0, 0
+	r.reordered, r.messages, r.settled = false, 0, false
 	r.sample.Readings = r.sample.Readings[:0]
 }
 
 // add adds one counter to the sample.
 func (r *reader) add(m message) error {
+	if r.messages == 0 {
+		r.first = m.generation()
+	}
+	r.messages++
 	reading, ok := decodeCounter(m.payload())
 	if !ok {
 		return nil // not one of ours
 	}
-	place, known := r.cursor, r.cursor < len(r.expected) && r.expected[r.cursor] == reading.Key
-	if !known {
-		place, known = r.place[reading.Key]
+	place := r.cursor
+	if place == len(r.expected) || r.expected[place] != reading.Key {
+		r.reordered = true
+		place = int(r.place.Get(reading.Key)) - 1
 	}
 	switch {
-	case !known:
+	case place < 0:
 		r.extra++
 	case r.seen[place] == r.attempt:
 		return nil // a dump can list a counter twice
@@ -159,7 +181,8 @@ func (r *reader) identify() (same bool, err error) {
 // finish completes the sample and records which counters exist.
 func (r *reader) finish() error {
 	r.sample.Epoch = r.table.epoch
-	if r.extra > 0 || r.met != len(r.expected) || r.reordered() {
+	r.settled = r.messages > 0 && r.first == uint16(r.generation)
+	if r.extra > 0 || r.reordered || r.met != len(r.expected) {
 		r.remember()
 	}
 	if !r.table.ours() {
@@ -168,64 +191,48 @@ func (r *reader) finish() error {
 	return nil
 }
 
-// reordered reports whether the kernel's order is not the expected one.
-func (r *reader) reordered() bool {
-	for i := range r.sample.Readings {
-		if r.sample.Readings[i].Key != r.expected[i] {
-			return true
-		}
-	}
-	return false
-}
-
 // remember makes the sample's counters the expected ones, each once.
 func (r *reader) remember() {
-	r.expected = r.expected[:0]
-	r.place = make(map[accounting.Key]int, len(r.sample.Readings))
+	for _, key := range r.expected {
+		if key != (accounting.Key{}) {
+			*r.place.At(key) = 0
+		}
+	}
+	r.expected, r.gaps = slices.Grow(r.expected[:0], len(r.sample.Readings)), 0
 	kept := r.sample.Readings[:0]
 	for _, reading := range r.sample.Readings {
-		if _, twice := r.place[reading.Key]; twice {
-			continue
+		if place := r.place.At(reading.Key); *place == 0 {
+			r.expected = append(r.expected, reading.Key)
+			*place = int32(len(r.expected))
+			kept = append(kept, reading)
 		}
-		r.place[reading.Key] = len(r.expected)
-		r.expected = append(r.expected, reading.Key)
-		kept = append(kept, reading)
 	}
 	r.sample.Readings = kept
-	r.seen = make([]uint32, len(r.expected))
+	r.seen = slices.Grow(r.seen[:0], len(kept))[:len(kept)]
+	clear(r.seen)
 	r.attempt = 0
 }
 
 // expect adds installed counters to the expected ones.
 func (r *reader) expect(keys []accounting.Key) {
-	if r.place == nil {
-		r.place = make(map[accounting.Key]int, len(keys))
-	}
 	for _, key := range keys {
-		if _, known := r.place[key]; !known {
-			r.place[key] = len(r.expected)
+		if place := r.place.At(key); *place == 0 {
 			r.expected = append(r.expected, key)
 			r.seen = append(r.seen, 0)
+			*place = int32(len(r.expected))
 		}
 	}
 }
 
 // forget removes deleted counters from the expected ones.
 func (r *reader) forget(keys []accounting.Key) {
-	deleted := make(map[accounting.Key]bool, len(keys))
 	for _, key := range keys {
-		deleted[key] = true
-	}
-	kept := r.expected[:0]
-	clear(r.place)
-	for _, key := range r.expected {
-		if !deleted[key] {
-			r.place[key] = len(kept)
-			kept = append(kept, key)
+		if place := r.place.At(key); *place > 0 {
+			r.expected[*place-1] = accounting.Key{}
+			r.gaps++
+			*place = 0
 		}
 	}
-	r.expected = kept
-	r.seen = r.seen[:len(kept)]
 }
 
 // complete requests the counters that the last attempt did not find. It returns
@@ -233,7 +240,7 @@ func (r *reader) forget(keys []accounting.Key) {
 func (r *reader) complete() (same bool, err error) {
 	var lost []accounting.Key
 	for place, key := range r.expected {
-		if r.seen[place] != r.attempt {
+		if key != (accounting.Key{}) && r.seen[place] != r.attempt {
 			lost = append(lost, key)
 		}
 	}
@@ -259,13 +266,7 @@ func (r *reader) singles(keys []accounting.Key) error {
 			e.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 			e.end()
 		}
-		err := r.conn.get(e.buffer, len(part), r.add, func(errno unix.Errno) error {
-			if errno == unix.ENOENT {
-				return nil
-			}
-			return errno
-		})
-		if err != nil {
+		if err := r.conn.get(e.buffer, len(part), r.visit, r.refused); err != nil {
 			return err
 		}
 	}

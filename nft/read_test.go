@@ -133,7 +133,7 @@ func TestMissingCountersAreRequestedOneByOne(t *testing.T) {
 	want := read(t, table)
 
 	var sample accounting.Sample
-	r := &table.reader
+	r := table.reader
 	r.sample = &sample
 	r.start()
 	if _, err := r.complete(); err != nil {

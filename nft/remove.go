@@ -40,9 +40,9 @@ func (t *Table) Delete(keys []accounting.Key) error {
 // a batch with a key that is removed already. present then lists the keys that are
 // left, since the socket may not have held every refusal.
 func (t *Table) removeEach(op string, keys []accounting.Key,
-	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
+	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
 ) error {
-	var left map[accounting.Key]bool
+	var left *accounting.KeyMap[bool]
 	for part := range slices.Chunk(keys, keysPerBatch) {
 		if err := t.removePart(part, &left, present, remove); err != nil {
 			return fmt.Errorf("%s %s: %w", op, describeKeys("counter", part), t.ownership(err))
@@ -51,8 +51,8 @@ func (t *Table) removeEach(op string, keys []accounting.Key,
 	return nil
 }
 
-func (t *Table) removePart(part []accounting.Key, left *map[accounting.Key]bool,
-	present func() (map[accounting.Key]bool, error), remove func(*batch, accounting.Key),
+func (t *Table) removePart(part []accounting.Key, left **accounting.KeyMap[bool],
+	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
 ) error {
 	var inUse, err error
 	for range attempts {
@@ -85,13 +85,13 @@ func (t *Table) removePart(part []accounting.Key, left *map[accounting.Key]bool,
 }
 
 // among returns the keys that are in the set. A nil set has all keys.
-func among(keys []accounting.Key, set map[accounting.Key]bool) []accounting.Key {
+func among(keys []accounting.Key, set *accounting.KeyMap[bool]) []accounting.Key {
 	if set == nil {
 		return keys
 	}
 	var chosen []accounting.Key
 	for _, key := range keys {
-		if set[key] {
+		if set.Get(key) {
 			chosen = append(chosen, key)
 		}
 	}
@@ -99,31 +99,31 @@ func among(keys []accounting.Key, set map[accounting.Key]bool) []accounting.Key 
 }
 
 // attached returns the keys that have an element in their map.
-func (t *Table) attached() (map[accounting.Key]bool, error) {
-	found := &inspection{attached: make(map[accounting.Key]bool)}
+func (t *Table) attached() (*accounting.KeyMap[bool], error) {
+	found := &inspection{}
 	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found)); err != nil {
 		return nil, err
 	}
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.direction); ok {
-			found.attached[key] = true // it counts, although for another counter
+			*found.attached.At(key) = true // it counts, although for another counter
 		}
 	}
-	return found.attached, nil
+	return &found.attached, nil
 }
 
 // existing returns the keys that have a counter.
-func (t *Table) existing() (map[accounting.Key]bool, error) {
-	found := &inspection{counters: make(map[accounting.Key]bool)}
+func (t *Table) existing() (*accounting.KeyMap[bool], error) {
+	found := &inspection{}
 	err := t.conn.inspectObjects(found)
-	return found.counters, err
+	return &found.counters, err
 }
 
 // Stop ends all counting at once by removing the chains. The counters are kept
 // for a last reading.
 func (t *Table) Stop() error {
 	return t.onOurs("stopping", func(table tableInfo) (*batch, error) {
-		found, err := t.conn.inspect()
+		found, err := t.inspect()
 		if err != nil || len(found.chains) == 0 {
 			return nil, err
 		}

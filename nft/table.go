@@ -44,16 +44,9 @@ type Options struct {
 type Table struct {
 	conn     *conn
 	options  Options
-	reader   reader
+	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with
-}
-
-// verified is what Verify last found to be correct.
-type verified struct {
-	known      bool
-	generation uint32
-	ports      accounting.Ports
 }
 
 var _ accounting.Source = (*Table)(nil)
@@ -71,7 +64,7 @@ func Open(options Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{conn: c, options: options, reader: reader{conn: c}}
+	t := &Table{conn: c, options: options, reader: newReader(c)}
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem

@@ -8,20 +8,52 @@ import (
 	"ssmonitor/accounting"
 )
 
+// verified is what was last found to be correct, or made so by our own changes
+// of what was.
+type verified struct {
+	known      bool
+	generation uint32
+	counted    [1 << 16]accounting.Protocols // of each port
+}
+
+// set records that the table counts the ports at the generation.
+func (v *verified) set(generation uint32, ports accounting.Ports) {
+	v.known, v.generation = true, generation
+	clear(v.counted[:])
+	v.add(ports)
+}
+
+func (v *verified) add(ports accounting.Ports) {
+	for _, port := range ports {
+		v.counted[port.Number] |= port.Protocols
+	}
+}
+
+// has reports whether all the ports are counted.
+func (v *verified) has(ports accounting.Ports) bool {
+	for _, port := range ports {
+		if port.Protocols&^v.counted[port.Number] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Verify compares the table with what it should be for the ports and returns
-// what is wrong, one finding per entry. It costs nothing as long as the
-// ruleset's generation is the one of the last Verify that found nothing. Call
-// it after Read, which looks up the generation.
+// what is wrong, one finding per entry. It lists nothing as long as the ruleset's
+// generation is the one of the last Verify that found nothing, or has been
+// advanced by our own changes only. Call it after Read, which looks up the
+// generation.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 	v := &t.verified
-	if v.known && v.generation == t.reader.generation && slices.Equal(v.ports, ports) {
+	if v.known && v.generation == t.reader.generation && v.has(ports) {
 		return nil, nil
 	}
 	v.known = false
 	keys := ports.Keys()
 	var before []string
 	for range attempts {
-		found, err := t.conn.inspect()
+		found, err := t.inspect()
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +63,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		}
 		switch {
 		case len(findings) == 0:
-			v.known, v.generation, v.ports = true, found.generation, slices.Clone(ports)
+			v.set(found.generation, ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
 			// While others change their tables, a dump can lack entries even
@@ -151,10 +183,12 @@ func (found *inspection) driftOfMaps() (findings []string) {
 func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string) {
 	var lost, detached []accounting.Key
 	for _, key := range keys {
-		if !found.counters[key] {
-			lost = append(lost, key)
-		} else if !found.attached[key] {
+		switch {
+		case found.attached.Get(key): // so that its counter exists too
+		case found.counters.Get(key):
 			detached = append(detached, key)
+		default:
+			lost = append(lost, key)
 		}
 	}
 	if len(lost) > 0 {

@@ -90,6 +90,68 @@ func TestVerifyBelievesTwoLooks(t *testing.T) {
 	}
 }
 
+// TestVerifyFindsObjectsOfOthers adds an object before each message of a reading
+// and a verification in turn. In the same transaction a counter is deleted, so
+// that the number of objects stays the same.
+func TestVerifyFindsObjectsOfOthers(t *testing.T) {
+	inNamespace(t)
+	for _, object := range []string{"quota inet ssmonitor other { over 10 mbytes; }", "counter inet ssmonitor other"} {
+		for step, sends := 0, 1; sends > step; step++ {
+			table := open(t, Options{})
+			install(t, table, portList(2))
+			read(t, table)
+			sends = 0
+			table.conn.beforeSend = func() {
+				if sends == step {
+					nftCommand(t, "delete element inet ssmonitor ports-in { tcp . 20001 }; delete counter inet ssmonitor tcp-20001-in; add "+object)
+				}
+				sends++
+			}
+			read(t, table)
+			findings := verify(t, table, portList(1))
+			table.conn.beforeSend = nil
+			if len(findings) == 0 {
+				read(t, table)
+				findings = verify(t, table, portList(1))
+			}
+			if sends > step && (len(findings) != 1 || findings[0] != `object "other" does not belong here`) {
+				t.Errorf("%s, added before message %d: got %q, want the object", object, step, findings)
+			}
+			install(t, table, portList(2))
+		}
+	}
+}
+
+// TestVerifyDumpsCountersOnlyIfTheyChanged counts the messages of a verification.
+func TestVerifyDumpsCountersOnlyIfTheyChanged(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(2))
+	messages := func() (sent uint32) {
+		before := table.conn.sequence
+		if findings := verify(t, table, portList(1)); len(findings) > 0 {
+			t.Fatalf("got %q, want nothing", findings)
+		}
+		return table.conn.sequence - before
+	}
+	// The table and its generation, the sets, the elements of two maps, the
+	// chains, the rules of two, and the flowtables.
+	const afterRead = 9
+	nftCommand(t, "add table inet other")
+	read(t, table)
+	if got := messages(); got != afterRead {
+		t.Errorf("after a reading: got %d messages, want %d", got, afterRead)
+	}
+	if got := messages(); got != 0 {
+		t.Errorf("verified again: got %d messages, want none", got)
+	}
+	nftCommand(t, "delete table inet other")
+	table.verified.known = false
+	if got := messages(); got != afterRead+1 {
+		t.Errorf("after a change since the reading: got %d messages, want %d", got, afterRead+1)
+	}
+}
+
 // TestVerifyComparesTheSizeOfMaps verifies a table that is correct except for a
 // limit on the size of its maps.
 func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
