@@ -97,7 +97,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	defer m.mutex.Unlock()
 	// Drift from the time when no agent ran is found before anything is added.
 	m.repair(m.read())
-	before := m.wanted
+	before, rehook := m.wanted, m.ports.Published() != ports.Published()
 	m.ports = slices.Clone(ports)
 	m.wanted = make(map[Key]bool, 4*len(ports))
 	for _, key := range ports.Keys() {
@@ -106,7 +106,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	}
 	m.status.Ports = len(ports)
 	var err error
-	if len(missing(m.wanted, before)) > 0 {
+	if rehook || len(missing(m.wanted, before)) > 0 {
 		if err = m.install(); err != nil {
 			err = fmt.Errorf("installing the counters: %w", err)
 		}

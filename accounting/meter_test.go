@@ -106,7 +106,7 @@ func TestMeterOrder(t *testing.T) {
 			[]string{"read", "verify", "read", "detach " + bobKeys, "verify", "read", "verify", "save", "delete " + bobKeys}},
 		{"other names change nothing in the kernel", aliceOnly,
 			func(t *testing.T, b *bench) {
-				b.setPorts(t, Ports{{20000, OnlyUDP, "carol"}})
+				b.setPorts(t, Ports{{20000, OnlyUDP, "carol", false}})
 				if got := b.tick(t).Ports[0].Port.Name; got != "carol" {
 					t.Errorf("got name %q, want carol", got)
 				}

@@ -31,7 +31,7 @@ const (
 // not in the list are kept.
 func (t *Table) Install(ports accounting.Ports) error {
 	keys := ports.Keys()
-	t.verified.known = false
+	t.verified.known, t.hook = false, t.options.Hook.with(ports)
 	err := t.install(keys)
 	if err == nil {
 		t.reader.expect(keys)
@@ -115,7 +115,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.
 func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
-	findings := found.drift(t.options.Hook, keys)
+	findings := found.drift(t.hook, keys)
 	orphan := t.isOrphan(found.table)
 	switch {
 	case len(findings) == 0 && !orphan:
@@ -136,10 +136,10 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	b.createCounters(missing(keys, &found.counters))
 	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createStructure(t.options.Hook, union(keys, &found.attached))
+		b.createStructure(t.hook, union(keys, &found.attached))
 		return b
 	}
-	b.repairParts(found, t.options.Hook, keys)
+	b.repairParts(found, t.hook, keys)
 	return b
 }
 
@@ -152,7 +152,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	}
 	b.createTable(TableName, newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(t.options.Hook, keys)
+	b.createStructure(t.hook, keys)
 	return b
 }
 
@@ -162,7 +162,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 // replaced may meet neither chain, or both.
 func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key) {
 	chains := hook.chains()
-	var faults [len(chains)]chainFault
+	faults := make([]chainFault, len(chains))
 	for i, c := range chains {
 		faults[i], _ = found.chainFault(c)
 		if faults[i] == chainRight && !found.hasMap(c.direction) {

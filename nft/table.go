@@ -44,6 +44,7 @@ type Options struct {
 type Table struct {
 	conn     *conn
 	options  Options
+	hook     Hook // that of the last Verify or Install
 	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with

@@ -45,10 +45,11 @@ func (v *verified) has(ports accounting.Ports) bool {
 // advanced by our own changes only. Call it after Read, which looks up the
 // generation.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
-	v := &t.verified
-	if v.known && v.generation == t.reader.generation && v.has(ports) {
+	v, hook := &t.verified, t.options.Hook.with(ports)
+	if v.known && v.generation == t.reader.generation && hook == t.hook && v.has(ports) {
 		return nil, nil
 	}
+	t.hook = hook
 	v.known = false
 	keys := ports.Keys()
 	var before []string
@@ -57,7 +58,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		findings := found.drift(t.options.Hook, keys)
+		findings := found.drift(hook, keys)
 		if t.isOrphan(found.table) {
 			findings = append(findings, "the table has no owner")
 		}
@@ -154,7 +155,7 @@ func (found *inspection) chainFault(c chain) (fault chainFault, findings []strin
 func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
 	ours := hook.chains()
 	for _, have := range found.chains {
-		if !slices.ContainsFunc(ours[:], func(c chain) bool { return c.name == have.name }) {
+		if !slices.ContainsFunc(ours, func(c chain) bool { return c.name == have.name }) {
 			foreign = append(foreign, have)
 		}
 	}
