@@ -31,11 +31,13 @@ func setupCommand() *cli.Command {
 			"password. setup can be run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
+			"A port that a container engine publishes is counted where the host forwards its packets. setup\n" +
+			"finds such ports by the rules that translate addresses, and notes them.\n\n" +
 			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told\n" +
 			"apart: give each a port of their own.\n\n" +
 			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again\n" +
-			"whenever a file that it has read or a usual place changes, within a second or two. A mistake in a\n" +
-			"file is then logged, and the ports in force stay. SIGHUP makes it set up again.\n\n" +
+			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
+			"two. A mistake in a file is then logged, and the ports in force stay. SIGHUP makes it set up again.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +
@@ -66,7 +68,7 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := findPorts(sources.Follow(from))
+	found, err := findPorts(sources.Follow(from), options.Hook)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
@@ -104,8 +106,9 @@ func setupSources(c *cli.Context) (sources.Sources, error) {
 	return from, err
 }
 
-// findPorts reads the sources. The error is errNoPort if they name no port.
-func findPorts(follower *sources.Follower) (sources.Result, error) {
+// findPorts reads the sources, and which of the ports are published. The error is
+// errNoPort if the sources name no port.
+func findPorts(follower *sources.Follower, hook nft.Hook) (sources.Result, error) {
 	result, err := follower.Load()
 	if err != nil {
 		return result, wrongUsage(err)
@@ -113,7 +116,8 @@ func findPorts(follower *sources.Follower) (sources.Result, error) {
 	if len(result.Ports) == 0 {
 		return result, errNoPort
 	}
-	return result, nil
+	err = markPublished(&result, hook)
+	return result, err
 }
 
 // applySetup writes the list of ports and installs their counters, unless this is

@@ -20,6 +20,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
 )
 
 const (
@@ -36,6 +37,7 @@ type setupFollower struct {
 	log     *slog.Logger
 	// What the last setup has read; settings is of the file with the settings.
 	settings, files *sources.Follower
+	ruleset         uint32 // its generation
 
 	fault  accounting.Fault
 	last   time.Time // of the last setup
@@ -85,7 +87,14 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 
 func (f *setupFollower) outdated() bool {
 	failing := f.failed && time.Since(f.last) >= followRetry
-	return failing || f.settings.Changed() || f.files.Changed()
+	return failing || f.settings.Changed() || f.files.Changed() || f.rulesetChanged()
+}
+
+// rulesetChanged reports whether anybody has changed the ruleset, as a container
+// engine does when it publishes a port.
+func (f *setupFollower) rulesetChanged() bool {
+	generation, err := survey.Generation()
+	return err == nil && generation != f.ruleset
 }
 
 // setUp sets up once. It prints the list if that has changed, and logs a failure
@@ -132,6 +141,9 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	f.settings = sources.Follow(sources.Sources{Watched: settingsPaths(c)})
 	_, _ = f.settings.Load() // reads nothing
 	f.files = sources.Follow(sources.Sources{})
+	if f.ruleset, err = survey.Generation(); err != nil {
+		return nil, nil, err
+	}
 	if err := applyConfig(c); err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +152,7 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 		return nil, nil, err
 	}
 	f.files = sources.Follow(from)
-	found, err := findPorts(f.files)
+	found, err := findPorts(f.files, options.Hook)
 	if err != nil {
 		return nil, found.Notes, err
 	}
