@@ -41,12 +41,21 @@ func ParseHook(name string) (Hook, error) {
 // never at two of these hooks.
 const hookPublished Hook = "host, with published ports"
 
+// hookUndecided is HookHost before an agent knows its ports. The chains of
+// hookPublished may be there: they must not go and come back when an agent starts.
+const hookUndecided Hook = "host, with unknown ports"
+
 // with returns the hook for a list of ports.
 func (h Hook) with(ports accounting.Ports) Hook {
-	if h == HookHost && ports.Published() {
+	switch {
+	case h != HookHost:
+		return h
+	case len(ports) == 0:
+		return hookUndecided
+	case ports.Published():
 		return hookPublished
 	}
-	return h
+	return HookHost
 }
 
 // chain is one of the base chains of the table and the rule in it.

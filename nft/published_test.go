@@ -47,6 +47,10 @@ func TestPublishedPortsAddTheForwardChains(t *testing.T) {
 			}
 		}
 	}
+	// An agent that starts knows no ports at first.
+	if findings, err := open(t, Options{}).Verify(nil); err != nil || len(findings) > 0 {
+		t.Errorf("without ports, Verify found %q, %v", findings, err)
+	}
 	// Where the run is forced to the container's hook, nothing is forwarded.
 	container := open(t, Options{Hook: HookContainer})
 	install(t, container, published(3))

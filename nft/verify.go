@@ -154,6 +154,9 @@ func (found *inspection) chainFault(c chain) (fault chainFault, findings []strin
 // foreignChains returns the chains whose name is none of ours.
 func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
 	ours := hook.chains()
+	if hook == hookUndecided {
+		ours = hookPublished.chains()
+	}
 	for _, have := range found.chains {
 		if !slices.ContainsFunc(ours, func(c chain) bool { return c.name == have.name }) {
 			foreign = append(foreign, have)

@@ -77,7 +77,7 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	report, notes, err := applySetup(c, options, found)
+	report, notes, err := applySetup(c, options, found, false)
 	printNotes(c, notes)
 	switch {
 	case err != nil:
@@ -121,15 +121,16 @@ func findPorts(follower *sources.Follower, hook nft.Hook) (sources.Result, error
 }
 
 // applySetup writes the list of ports and installs their counters, unless this is
-// a dry run.
-func applySetup(c *cli.Context, options nft.Options, found sources.Result) (report *setupReport, notes []error, err error) {
+// a dry run. If the table was installed for the list before, and the list is the
+// same, the table is the agent's concern.
+func applySetup(c *cli.Context, options nft.Options, found sources.Result, installed bool) (report *setupReport, notes []error, err error) {
 	list := c.String("ports")
 	earlier, notes, err := earlierList(c, list)
 	if err != nil {
 		return nil, notes, err
 	}
 	report = newSetupReport(list, earlier, found)
-	if c.Bool("dry-run") {
+	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
 	}
 	table, err := nft.Open(options)

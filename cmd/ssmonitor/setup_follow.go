@@ -156,7 +156,7 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	if err != nil {
 		return nil, found.Notes, err
 	}
-	report, notes, err = applySetup(c, options, found)
+	report, notes, err = applySetup(c, options, found, f.done && !f.failed)
 	return report, append(found.Notes, notes...), err
 }
 
