@@ -19,10 +19,11 @@ const Mark = "made by ssmonitor to count traffic per port"
 type Hook string
 
 const (
-	// HookHost counts at input and output: ports of programs on this host.
+	// HookHost counts at input and output: ports of programs on this host. If
+	// any port is published, it also counts where the host forwards.
 	HookHost Hook = "host"
-	// HookContainer counts at prerouting and postrouting: ports that a
-	// container engine publishes by address translation.
+	// HookContainer counts every port at prerouting and postrouting, before
+	// addresses are translated.
 	HookContainer Hook = "container"
 )
 
