@@ -117,6 +117,20 @@ func (k *kernel) Install(ports Ports) error {
 	return nil
 }
 
+func (k *kernel) Attach(ports Ports) error {
+	if err := k.call("attach", ports.Keys()); err != nil {
+		return err
+	}
+	if k.table == nil || k.table.epoch == (Epoch{}) || k.table.cut {
+		return ErrChanged
+	}
+	for _, key := range ports.Keys() {
+		k.table.add(key)
+		k.table.counters[key].attached = true
+	}
+	return nil
+}
+
 func (k *kernel) Detach(keys []Key) error {
 	if err := k.call("detach", keys); err != nil {
 		return err

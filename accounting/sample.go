@@ -24,14 +24,14 @@ type Epoch [16]byte
 // Reading is one counter of a sample.
 type Reading struct {
 	Key Key
+	// Loaded reports whether the counter was loaded from a saved ruleset, so
+	// that it began with an old value instead of 0.
+	Loaded bool
 	// Handle is the kernel's number for the counter. It is never used twice in
 	// a table. So the epoch and the handle distinguish the counter of a port
 	// from the one it gets after it was removed and added again.
 	Handle uint64
 	Count  Count
-	// Loaded reports whether the counter was loaded from a saved ruleset, so
-	// that it began with an old value instead of 0.
-	Loaded bool
 }
 
 // Sample is one reading of all counters in the table, including those of ports

@@ -9,6 +9,9 @@ var (
 	// ErrRestored says that the table was loaded from a saved ruleset: it has
 	// our mark but no epoch. The values of its counters are not traffic.
 	ErrRestored = errors.New("the table ssmonitor was loaded from a saved ruleset")
+	// ErrChanged says that the table may not be what the last Verify or Install
+	// left. Install finds out and does what is necessary.
+	ErrChanged = errors.New("the ruleset has been changed by others")
 )
 
 // Source is the kernel's table of counters. Its methods are called by one
@@ -23,6 +26,10 @@ type Source interface {
 	// Install creates or repairs the table so that it counts the ports. Whatever
 	// is correct already is kept, counters included.
 	Install(ports Ports) error
+	// Attach begins to count more ports in a table that is as the last Verify or
+	// Install left it, without looking at it. It fails with ErrChanged if it may
+	// not be: call Install.
+	Attach(ports Ports) error
 	// Detach ends the counting of keys. Their counters are kept for a last
 	// reading.
 	Detach(keys []Key) error

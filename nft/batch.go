@@ -14,6 +14,11 @@ import (
 // of a nested attribute can express; one element takes at most 56 bytes.
 const elementsPerMessage = 1000
 
+// keyLength is the most that a counter and its element take in a batch: 76 and
+// little more than 40 bytes. The buffer grows once for both, since it reaches
+// megabytes.
+const keyLength = 120
+
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
 	encoder
@@ -89,6 +94,7 @@ func (b *batch) deleteTable(name string) {
 // and its user data.
 func (b *batch) createCounters(keys []accounting.Key) {
 	mark := userdata.Append(nil, udataCreated, nil)
+	b.buffer = slices.Grow(b.buffer, len(keys)*keyLength)
 	var name []byte
 	for _, key := range keys {
 		name = append(key.AppendText(name[:0]), 0)

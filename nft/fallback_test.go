@@ -22,7 +22,7 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := table.plan(found, portList(1).Keys(), repairStructure)
-	if err := table.commitTo(found.table, b); err != nil {
+	if _, err := table.commitTo(found.table, b); err != nil {
 		t.Fatal(err)
 	}
 	before := read(t, table)[udpIn20001]

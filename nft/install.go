@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -28,15 +29,15 @@ const (
 // correct already is kept, counts included. Drifted chains, maps and rules are
 // replaced in one transaction, so that no packet goes uncounted in between. A
 // table that was loaded from a file is replaced. Ports that are in the table but
-// not in the list are kept.
+// not in the list are kept. Of more than 10,000 new ports the first ones begin to
+// count before the others.
 func (t *Table) Install(ports accounting.Ports) error {
-	keys := ports.Keys()
-	t.verified.known, t.hook = false, t.options.Hook.with(ports)
-	err := t.install(keys)
+	t.setHook(ports)
+	err := t.install(ports)
 	if err == nil {
-		t.reader.expect(keys)
 		return nil
 	}
+	t.verified.known = false
 	err = t.ownership(err)
 	var refused *batchError
 	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
@@ -47,18 +48,14 @@ func (t *Table) Install(ports accounting.Ports) error {
 	return err
 }
 
-func (t *Table) install(keys []accounting.Key) (err error) {
+func (t *Table) install(ports accounting.Ports) (err error) {
 	extent := repairParts
 	for range attempts {
 		found, inspectErr := t.inspect()
 		if inspectErr != nil {
 			return inspectErr
 		}
-		b := t.plan(found, keys, extent)
-		if b == nil {
-			return nil
-		}
-		switch err = t.commitTo(found.table, b); {
+		switch err = t.apply(found, ports, extent); {
 		case err == nil && !found.dormant():
 			return nil
 		case err == nil: // the table is awake now; the next inspection shows what else is wrong
@@ -72,6 +69,64 @@ func (t *Table) install(keys []accounting.Key) (err error) {
 		}
 	}
 	return err
+}
+
+// apply commits what the table lacks. If that succeeds, the table is verified as
+// of the inspection and our own commits since.
+func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) error {
+	keys := ports.Keys()
+	replace := !found.table.ours() || extent == repairTable
+	attached := &found.attached
+	if replace {
+		attached = new(accounting.KeyMap[bool])
+	}
+	part := keys
+	rest := missing(keys, attached)
+	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) > 0 {
+		end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
+		part = keys[:end]
+	}
+	t.verified.set(found.generation, ports)
+	if b := t.plan(found, part, extent); b != nil {
+		generation, err := t.commitTo(found.table, b)
+		if err != nil || found.dormant() {
+			return err
+		}
+		table := found.table
+		if replace {
+			if table, err = t.identifyNew(generation); err != nil {
+				return err
+			}
+		}
+		if err := t.attachRest(table, rest); err != nil {
+			return err
+		}
+	}
+	t.reader.expect(keys)
+	return nil
+}
+
+// identifyNew looks up the table that a batch has created at the generation. It
+// is verified whatever others did before.
+func (t *Table) identifyNew(generation uint32) (tableInfo, error) {
+	t.verified.generation = generation
+	t.verified.advance()
+	now, table, err := t.conn.getTable()
+	if err == nil && now != t.verified.generation {
+		err = errTableChanged // it may be another one
+	}
+	t.reader.begin(table)
+	return table, err
+}
+
+// attachRest adds the keys for which one transaction has no room.
+func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
+	for part := range slices.Chunk(rest, t.keysPerPart) {
+		if _, err := t.commitTo(table, newAttachment(part)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isShortage reports whether a change failed for a lack of memory or of room in
@@ -95,22 +150,23 @@ var errTableChanged = errors.New("the table was replaced meanwhile")
 // commitTo commits a batch that was planned for the table. The zero tableInfo
 // stands for no table. It fails with errTableChanged if the table has been
 // replaced, created or deleted since. A change of the ruleset between this check
-// and the commit makes the kernel refuse the batch, and commitTo tries again.
-func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
+// and the commit makes the kernel refuse the batch, and commitTo tries again. It
+// returns the generation at which the batch was applied.
+func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err error) {
 	for range attempts {
 		generation, now, lookErr := t.conn.getTable()
 		if lookErr != nil {
-			return lookErr
+			return 0, lookErr
 		}
 		if now.handle != table.handle || now.marked != table.marked || now.epoch != table.epoch {
-			return errTableChanged
+			return 0, errTableChanged
 		}
 		b.onlyAt(generation)
-		if err = t.conn.commit(b); !errors.Is(err, unix.ERESTART) {
-			return err
+		if err = t.commit(b); !errors.Is(err, unix.ERESTART) {
+			return generation, err
 		}
 	}
-	return err
+	return 0, err
 }
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.

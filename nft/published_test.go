@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -94,4 +95,19 @@ func TestForwardChainsAreRepairedAndReloaded(t *testing.T) {
 	if got := nftCommand(t, "list table inet ssmonitor"); got != listing {
 		t.Errorf("the table was listed as\n%s\nand is, loaded again,\n%s", listing, got)
 	}
+}
+
+// Attach leaves the first published port to Install, which adds the chains.
+func TestAttachOfPublishedPorts(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(1))
+	if err := table.Attach(published(2)); !errors.Is(err, accounting.ErrChanged) {
+		t.Errorf("without the chains, Attach returned %v, want ErrChanged", err)
+	}
+	install(t, table, published(2))
+	if err := table.Attach(published(3)); err != nil {
+		t.Errorf("with the chains, Attach returned %v", err)
+	}
+	verifyNothing(t, open(t, Options{}), published(3))
 }

@@ -14,7 +14,10 @@ const (
 	// way to read them. The kernel walks its list from the head for each
 	// datagram of a dump, which costs more than single requests beyond about
 	// this many.
-	dumpLimit = 80_000
+	dumpLimit = 45_000
+	// guessLimit is the number of counters from which on it is faster to request
+	// every counter that can exist than to find out by a dump which ones do.
+	guessLimit = 80_000
 	// singlesPerSend is the number of single requests sent at once: their
 	// answers have to fit into the socket's receive buffer.
 	singlesPerSend = 256
@@ -42,6 +45,7 @@ type reader struct {
 	met       int  // expected counters found
 	extra     int  // other counters found
 	reordered bool // a counter was not the next one of expected
+	single    bool // only the expected counters were requested
 	messages  int
 	first     uint16 // the generation at which the first message was written
 
@@ -52,14 +56,17 @@ type reader struct {
 	settled bool
 
 	dumpRequest []byte
+	requests    encoder // of single counters
+	name        []byte
 	visit       func(message) error
-	refused     func(unix.Errno) error
+
+	structures            int // chains and maps in a table without anything of others
+	dumpLimit, guessLimit int // variables, for the tests
 }
 
 func newReader(c *conn) *reader {
-	r := &reader{conn: c, dumpRequest: counterRequest()}
+	r := &reader{conn: c, dumpRequest: counterRequest(), dumpLimit: dumpLimit, guessLimit: guessLimit}
 	r.visit = r.add
-	r.refused = ignoreMissing
 	return r
 }
 
@@ -90,6 +97,10 @@ func (r *reader) read(sample *accounting.Sample) error {
 		if err != nil {
 			return err
 		}
+		if r.single && r.met < r.known() {
+			r.remember() // another counter may be there instead of the missing one
+			continue
+		}
 		if same && r.met < r.known() {
 			same, err = r.complete()
 			if err != nil {
@@ -106,16 +117,29 @@ func (r *reader) read(sample *accounting.Sample) error {
 // readAll reads the counters into the sample.
 func (r *reader) readAll() error {
 	r.start()
-	if len(r.expected) > dumpLimit {
-		generation, table, err := r.conn.getTable()
+	if r.known() > r.dumpLimit || !r.table.exists() {
+		_, table, err := r.conn.getTable()
 		if err != nil {
 			return err
 		}
-		if generation == r.generation && table == r.table {
-			return r.singles(r.expected) // no counter was added since the last dump
+		r.single = r.known() > r.dumpLimit && r.knowsAllOf(table)
+		r.table = table
+		r.sample.Readings = slices.Grow(r.sample.Readings, int(table.use))
+		switch {
+		case r.single:
+			return r.singles(r.expected)
+		case int(table.use) > r.guessLimit:
+			return r.singles(everyKey())
 		}
 	}
 	return r.conn.dump(r.dumpRequest, r.visit)
+}
+
+// knowsAllOf reports whether the expected counters are all that the table has, if
+// it has each of them. It relies on the table's chains and maps being complete:
+// while some are missing, as many new counters go unnoticed.
+func (r *reader) knowsAllOf(table tableInfo) bool {
+	return int(table.use) == r.known()+r.structures
 }
 
 func counterRequest() []byte {
@@ -128,7 +152,7 @@ func counterRequest() []byte {
 func (r *reader) start() {
 	r.attempt++
 	r.cursor, r.met, r.extra = 0, 0, 0
-	r.reordered, r.messages, r.settled = false, 0, false
+	r.reordered, r.messages, r.settled, r.single = false, 0, false, false
 	r.sample.Readings = r.sample.Readings[:0]
 }
 
@@ -213,6 +237,13 @@ func (r *reader) remember() {
 	r.attempt = 0
 }
 
+// begin makes a table the last one that was read. It was just created, without
+// counters.
+func (r *reader) begin(table tableInfo) {
+	r.table, r.settled = table, false
+	r.forget(r.expected)
+}
+
 // expect adds installed counters to the expected ones.
 func (r *reader) expect(keys []accounting.Key) {
 	for _, key := range keys {
@@ -227,11 +258,14 @@ func (r *reader) expect(keys []accounting.Key) {
 // forget removes deleted counters from the expected ones.
 func (r *reader) forget(keys []accounting.Key) {
 	for _, key := range keys {
-		if place := r.place.At(key); *place > 0 {
-			r.expected[*place-1] = accounting.Key{}
+		if place := r.place.Get(key); place > 0 {
+			r.expected[place-1] = accounting.Key{}
 			r.gaps++
-			*place = 0
+			*r.place.At(key) = 0
 		}
+	}
+	if r.gaps == len(r.expected) {
+		r.expected, r.seen, r.gaps = r.expected[:0], r.seen[:0], 0
 	}
 }
 
@@ -252,21 +286,26 @@ func (r *reader) complete() (same bool, err error) {
 
 // singles requests each of keys by itself. Missing ones are omitted.
 func (r *reader) singles(keys []accounting.Key) error {
-	e := &encoder{}
-	var name []byte
+	e := &r.requests
 	for len(keys) > 0 {
 		part := keys[:min(singlesPerSend, len(keys))]
 		keys = keys[len(part):]
 		e.buffer, e.count = e.buffer[:0], 0
 		for _, key := range part {
-			name = append(key.AppendText(name[:0]), 0)
+			if key == (accounting.Key{}) {
+				continue // a gap of expected
+			}
+			r.name = append(key.AppendText(r.name[:0]), 0)
 			e.begin(msgGetObject, 0, familyInet, 0)
 			e.str(unix.NFTA_OBJ_TABLE, TableName)
-			e.bytes(unix.NFTA_OBJ_NAME, name)
+			e.bytes(unix.NFTA_OBJ_NAME, r.name)
 			e.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 			e.end()
 		}
-		if err := r.conn.get(e.buffer, len(part), r.visit, r.refused); err != nil {
+		if e.count == 0 {
+			continue
+		}
+		if err := r.conn.get(e.buffer, e.count, r.visit, ignoreMissing); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ const keysPerBatch = 4000
 // counted. The counters are kept for a last reading. A key without an element is
 // not an error.
 func (t *Table) Detach(keys []accounting.Key) error {
+	t.verified.remove(keys)
 	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
 		b.deleteElement(key.Direction, id[:], false)
@@ -45,7 +46,7 @@ func (t *Table) removeEach(op string, keys []accounting.Key,
 	var left *accounting.KeyMap[bool]
 	for part := range slices.Chunk(keys, keysPerBatch) {
 		if err := t.removePart(part, &left, present, remove); err != nil {
-			return fmt.Errorf("%s %s: %w", op, describeKeys("counter", part), t.ownership(err))
+			return fmt.Errorf("%s %s: %w", op, describeKeys(part), t.ownership(err))
 		}
 	}
 	return nil
@@ -64,7 +65,7 @@ func (t *Table) removePart(part []accounting.Key, left **accounting.KeyMap[bool]
 		for _, key := range part {
 			remove(b, key)
 		}
-		if err = t.conn.commit(b); err == nil {
+		if err = t.commit(b); err == nil {
 			return inUse
 		}
 		var refused *batchError
@@ -163,8 +164,8 @@ func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err err
 		if planErr != nil || b == nil {
 			return planErr
 		}
-		err = t.commitTo(table, b)
-		if err == nil {
+		t.verified.known = false
+		if _, err = t.commitTo(table, b); err == nil {
 			return nil
 		}
 		if !errors.Is(err, errTableChanged) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ERESTART) {

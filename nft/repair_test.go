@@ -220,6 +220,9 @@ func TestManyCommitsHideNoDrift(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := table.Attach(portList(2)); !errors.Is(err, accounting.ErrChanged) {
+		t.Errorf("Attach after 65,536 commits: got %v, want ErrChanged", err)
+	}
 	read(t, table)
 	if findings, err := table.Verify(ports); err != nil || len(findings) != 1 {
 		t.Errorf("Verify after 65,536 commits: got %q, %v", findings, err)

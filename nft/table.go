@@ -48,6 +48,8 @@ type Table struct {
 	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with
+
+	keysPerPart int // keysPerAttachment, less in tests
 }
 
 var _ accounting.Source = (*Table)(nil)
@@ -65,7 +67,8 @@ func Open(options Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{conn: c, options: options, reader: newReader(c)}
+	t := &Table{conn: c, options: options, reader: newReader(c), keysPerPart: keysPerAttachment}
+	t.setHook(nil)
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem
@@ -77,6 +80,12 @@ func Open(options Options) (*Table, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return t, nil
+}
+
+// setHook records the hook for the ports.
+func (t *Table) setHook(ports accounting.Ports) {
+	t.hook = t.options.Hook.with(ports)
+	t.reader.structures = len(directions) + len(t.hook.chains())
 }
 
 // ownerFlags returns the flags to create a table with.

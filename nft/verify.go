@@ -8,37 +8,6 @@ import (
 	"ssmonitor/accounting"
 )
 
-// verified is what was last found to be correct, or made so by our own changes
-// of what was.
-type verified struct {
-	known      bool
-	generation uint32
-	counted    [1 << 16]accounting.Protocols // of each port
-}
-
-// set records that the table counts the ports at the generation.
-func (v *verified) set(generation uint32, ports accounting.Ports) {
-	v.known, v.generation = true, generation
-	clear(v.counted[:])
-	v.add(ports)
-}
-
-func (v *verified) add(ports accounting.Ports) {
-	for _, port := range ports {
-		v.counted[port.Number] |= port.Protocols
-	}
-}
-
-// has reports whether all the ports are counted.
-func (v *verified) has(ports accounting.Ports) bool {
-	for _, port := range ports {
-		if port.Protocols&^v.counted[port.Number] != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // Verify compares the table with what it should be for the ports and returns
 // what is wrong, one finding per entry. It lists nothing as long as the ruleset's
 // generation is the one of the last Verify that found nothing, or has been
@@ -49,7 +18,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 	if v.known && v.generation == t.reader.generation && hook == t.hook && v.has(ports) {
 		return nil, nil
 	}
-	t.hook = hook
+	t.setHook(ports)
 	v.known = false
 	keys := ports.Keys()
 	var before []string
@@ -196,10 +165,10 @@ func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string)
 		}
 	}
 	if len(lost) > 0 {
-		findings = append(findings, "missing: "+describeKeys("counter", lost))
+		findings = append(findings, "missing: "+describeKeys(lost))
 	}
 	if len(detached) > 0 {
-		findings = append(findings, "not counting: "+describeKeys("counter", detached))
+		findings = append(findings, "not counting: "+describeKeys(detached))
 	}
 	for _, wrong := range found.wrong {
 		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", mapName(wrong.direction), wrong.describeKey(), wrong.target))
@@ -217,17 +186,17 @@ func (w wrongElement) describeKey() string {
 	return fmt.Sprintf("the key %x", w.key)
 }
 
-// describeKeys names the first few keys and how many there are.
-func describeKeys(noun string, keys []accounting.Key) string {
+// describeKeys names the first few counters and how many there are.
+func describeKeys(keys []accounting.Key) string {
 	const most = 4
 	var names []string
 	for _, key := range keys[:min(most, len(keys))] {
 		names = append(names, key.String())
 	}
 	if len(keys) == 1 {
-		return noun + " " + names[0]
+		return "counter " + names[0]
 	}
-	text := fmt.Sprintf("%d %ss, %s", len(keys), noun, strings.Join(names, ", "))
+	text := fmt.Sprintf("%d counters, %s", len(keys), strings.Join(names, ", "))
 	if len(keys) > most {
 		text += ", ..."
 	}

@@ -1,0 +1,123 @@
+package nft
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+func TestReadingInSinglesDoesNotAllocate(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(500))
+	table.reader.dumpLimit = 1
+	var sample accounting.Sample
+	allocations := testing.AllocsPerRun(20, func() {
+		if err := table.Read(&sample); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations != 0 || !table.reader.single {
+		t.Errorf("got %.1f allocations per reading, single requests: %t; want 0, true", allocations, table.reader.single)
+	}
+}
+
+// TestEachWayOfReadingReadsTheSame compares a dump, requests of the known counters,
+// and requests of all that can exist.
+func TestEachWayOfReadingReadsTheSame(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}, {Number: 20000, Protocols: accounting.TCPAndUDP}, {Number: 65535, Protocols: accounting.OnlyUDP}})
+	nftCommand(t, "add counter inet ssmonitor mine")
+	sendUDP(t, "127.0.0.1:20000", 5, 10)
+	sendUDP(t, "127.0.0.1:65535", 5, 10)
+	want := read(t, table)
+	if len(want) != 8 {
+		t.Fatalf("got %d counters, want 8", len(want))
+	}
+	nftCommand(t, "delete counter inet ssmonitor mine")
+	table.reader.dumpLimit = 1
+	expectSameCounters(t, read(t, table), want)
+	fresh := open(t, Options{})
+	fresh.reader.guessLimit = 1
+	for i, messages := range []uint32{2 + 4<<16 + 2, 1 + 2} {
+		before := fresh.conn.sequence
+		got := read(t, fresh)
+		if sent := fresh.conn.sequence - before; sent != messages {
+			t.Errorf("reading %d takes %d messages, want %d", i, sent, messages)
+		}
+		expectSameCounters(t, got, want)
+		if len(got) != len(want) {
+			t.Errorf("got %d counters, want %d", len(got), len(want))
+		}
+	}
+}
+
+// TestSinglesMissNoChangeOfOthers adds or removes a port before each message of a
+// reading in turn.
+func TestSinglesMissNoChangeOfOthers(t *testing.T) {
+	ports := portList(100) // two sends
+	for _, test := range []struct {
+		name   string
+		change func(other *Table) error
+		after  int // number of counters
+	}{
+		{"added", func(other *Table) error { return other.Install(portList(101)) }, 404},
+		{"removed", func(other *Table) error {
+			if err := other.Detach(ports[50:51].Keys()); err != nil {
+				return err
+			}
+			return other.Delete(ports[50:51].Keys())
+		}, 396},
+		{"one added, one removed", func(other *Table) error {
+			b := newAttachment(portList(101)[100:].Keys())
+			for _, key := range ports[50:51].Keys() {
+				id := newElementKey(key)
+				b.deleteElement(key.Direction, id[:], false)
+				b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
+			}
+			return other.conn.commit(b)
+		}, 400},
+		{"replaced", func(other *Table) error {
+			if err := other.Remove(); err != nil {
+				return err
+			}
+			return other.Install(portList(90))
+		}, 360},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inNamespace(t)
+			for step, sends := 0, 1; sends > step; step++ {
+				table, other := open(t, Options{}), open(t, Options{})
+				table.reader.dumpLimit = 1
+				install(t, table, ports)
+				truth := read(t, table)
+				sends = 0
+				table.conn.beforeSend = func() {
+					if sends == step {
+						if err := test.change(other); err != nil {
+							t.Fatal(err)
+						}
+					}
+					sends++
+				}
+				got := len(read(t, table))
+				table.conn.beforeSend = nil
+				if sends <= step {
+					return
+				}
+				if got != len(truth) && got != test.after {
+					t.Errorf("before message %d: got %d counters, want %d or %d", step, got, len(truth), test.after)
+				}
+				if got := len(read(t, table)); got != test.after {
+					t.Errorf("after the change before message %d: got %d counters, want %d", step, got, test.after)
+				}
+				if err := other.Remove(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
