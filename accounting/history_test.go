@@ -82,7 +82,7 @@ func movePorts(w *world, argument byte) {
 func moveSetup(w *world, argument byte) {
 	ports := w.ports
 	if argument%2 == 1 {
-		ports = Ports{{1 + uint16(argument/2%4), TCPAndUDP, ""}}
+		ports = Ports{{1 + uint16(argument/2%4), TCPAndUDP, "", false}}
 	}
 	_ = w.kernel.Install(ports) // fails only if it is disturbed
 }

@@ -11,7 +11,7 @@ import (
 
 // The ports of the meter's tests are counted for UDP alone: two counters each.
 var (
-	aliceAndBob = Ports{{20000, OnlyUDP, "alice"}, {20001, OnlyUDP, "bob"}}
+	aliceAndBob = Ports{{20000, OnlyUDP, "alice", false}, {20001, OnlyUDP, "bob", false}}
 	aliceOnly   = aliceAndBob[:1]
 
 	aliceIn = Key{20000, UDP, In}

@@ -94,7 +94,10 @@ func (m *Meter) SetPorts(ports Ports) error {
 	defer m.mutex.Unlock()
 	added, removed := m.ports.changes(ports)
 	var err error
-	if len(added) > 0 {
+	switch {
+	case m.ports.Published() != ports.Published():
+		err = ErrChanged // other chains
+	case len(added) > 0:
 		err = m.source.Attach(added)
 	}
 	install := errors.Is(err, ErrChanged)

@@ -81,8 +81,8 @@ func TestMeterOrder(t *testing.T) {
 		{"a new port is attached without a look at the others", aliceOnly,
 			func(t *testing.T, b *bench) { b.setPorts(t, aliceAndBob); b.tick(t) },
 			[]string{"attach " + bobKeys, "read", "verify"}},
-		{"a new protocol of a port is attached alone", Ports{{20000, OnlyTCP, "alice"}},
-			func(t *testing.T, b *bench) { b.setPorts(t, Ports{{20000, TCPAndUDP, "alice"}}) },
+		{"a new protocol of a port is attached alone", Ports{{20000, OnlyTCP, "alice", false}},
+			func(t *testing.T, b *bench) { b.setPorts(t, Ports{{20000, TCPAndUDP, "alice", false}}) },
 			[]string{"attach " + aliceKeys}},
 		{"a removed port is detached, read, saved and then deleted", aliceAndBob,
 			func(t *testing.T, b *bench) { b.setPorts(t, aliceOnly); b.tick(t) },
@@ -111,7 +111,7 @@ func TestMeterOrder(t *testing.T) {
 			[]string{"read", "verify", "read", "detach " + bobKeys, "verify", "read", "verify", "save", "delete " + bobKeys}},
 		{"other names change nothing in the kernel", aliceOnly,
 			func(t *testing.T, b *bench) {
-				b.setPorts(t, Ports{{20000, OnlyUDP, "carol"}})
+				b.setPorts(t, Ports{{20000, OnlyUDP, "carol", false}})
 				if got := b.tick(t).Ports[0].Port.Name; got != "carol" {
 					t.Errorf("got name %q, want carol", got)
 				}

@@ -99,6 +99,9 @@ type Port struct {
 	Number    uint16
 	Protocols Protocols
 	Name      string // of the client; empty if no source gives one
+	// Published reports whether the host forwards what clients send to the port,
+	// as it does for the ports that a container engine publishes.
+	Published bool
 }
 
 // Keys appends the port's counters in the order of [Key.Compare] and returns
@@ -162,6 +165,11 @@ func (ports Ports) changes(next Ports) (added, removed Ports) {
 	return added, removed
 }
 
+// Published reports whether any of the ports is published.
+func (ports Ports) Published() bool {
+	return slices.ContainsFunc(ports, func(p Port) bool { return p.Published })
+}
+
 // NameConflict is a port to which two sources give different names.
 type NameConflict struct {
 	Port uint16
@@ -188,6 +196,7 @@ func Union(lists ...[]Port) (Ports, []NameConflict) {
 		}
 		kept := &merged[len(merged)-1]
 		kept.Protocols |= port.Protocols
+		kept.Published = kept.Published || port.Published
 		switch {
 		case kept.Name == "":
 			kept.Name = port.Name

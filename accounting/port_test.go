@@ -17,29 +17,29 @@ func TestUnion(t *testing.T) {
 		{"empty lists", [][]Port{{}, nil}, nil, nil},
 		{
 			"sorts by number",
-			[][]Port{{{9, OnlyTCP, ""}, {1, OnlyUDP, ""}}, {{5, TCPAndUDP, ""}}},
-			Ports{{1, OnlyUDP, ""}, {5, TCPAndUDP, ""}, {9, OnlyTCP, ""}}, nil,
+			[][]Port{{{9, OnlyTCP, "", false}, {1, OnlyUDP, "", false}}, {{5, TCPAndUDP, "", false}}},
+			Ports{{1, OnlyUDP, "", false}, {5, TCPAndUDP, "", false}, {9, OnlyTCP, "", false}}, nil,
 		},
 		{
 			"counts the protocols of all",
-			[][]Port{{{5, OnlyTCP, "a"}}, {{5, OnlyUDP, "a"}}},
-			Ports{{5, TCPAndUDP, "a"}}, nil,
+			[][]Port{{{5, OnlyTCP, "a", false}}, {{5, OnlyUDP, "a", false}}},
+			Ports{{5, TCPAndUDP, "a", false}}, nil,
 		},
 		{
 			"keeps the first name that is not empty",
-			[][]Port{{{5, OnlyTCP, ""}}, {{5, OnlyTCP, "a"}}, {{5, OnlyTCP, ""}}},
-			Ports{{5, OnlyTCP, "a"}}, nil,
+			[][]Port{{{5, OnlyTCP, "", false}}, {{5, OnlyTCP, "a", false}}, {{5, OnlyTCP, "", false}}},
+			Ports{{5, OnlyTCP, "a", false}}, nil,
 		},
 		{
 			"tells of other names in the order of the lists",
-			[][]Port{{{7, OnlyTCP, "x"}, {5, OnlyTCP, "a"}}, {{5, OnlyTCP, "c"}, {7, OnlyTCP, "y"}}, {{5, OnlyTCP, "b"}}},
-			Ports{{5, OnlyTCP, "a"}, {7, OnlyTCP, "x"}},
+			[][]Port{{{7, OnlyTCP, "x", false}, {5, OnlyTCP, "a", false}}, {{5, OnlyTCP, "c", false}, {7, OnlyTCP, "y", false}}, {{5, OnlyTCP, "b", false}}},
+			Ports{{5, OnlyTCP, "a", false}, {7, OnlyTCP, "x", false}},
 			[]NameConflict{{5, "a", "c"}, {5, "a", "b"}, {7, "x", "y"}},
 		},
 		{
 			"the same port twice in one list",
-			[][]Port{{{65535, OnlyTCP, "a"}, {65535, OnlyTCP, "a"}}},
-			Ports{{65535, OnlyTCP, "a"}}, nil,
+			[][]Port{{{65535, OnlyTCP, "a", false}, {65535, OnlyTCP, "a", false}}},
+			Ports{{65535, OnlyTCP, "a", false}}, nil,
 		},
 	}
 	for _, test := range tests {
@@ -56,7 +56,7 @@ func TestUnion(t *testing.T) {
 }
 
 func TestUnionLeavesItsListsAlone(t *testing.T) {
-	list := []Port{{9, OnlyTCP, ""}, {9, OnlyUDP, "a"}, {1, OnlyTCP, ""}}
+	list := []Port{{9, OnlyTCP, "", false}, {9, OnlyUDP, "a", false}, {1, OnlyTCP, "", false}}
 	before := slices.Clone(list)
 	Union(list, list)
 	if !slices.Equal(list, before) {
@@ -70,7 +70,7 @@ func TestKeysAreInTheirOrder(t *testing.T) {
 		{2, UDP, In}, {2, UDP, Out},
 		{65535, TCP, In}, {65535, TCP, Out},
 	}
-	if got := (Ports{{1, TCPAndUDP, ""}, {2, OnlyUDP, ""}, {65535, OnlyTCP, ""}}).Keys(); !slices.Equal(got, want) {
+	if got := (Ports{{1, TCPAndUDP, "", false}, {2, OnlyUDP, "", false}, {65535, OnlyTCP, "", false}}).Keys(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	shuffled := slices.Clone(want)
@@ -94,7 +94,7 @@ func TestKeyIsNamedAsInTheKernel(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	ports := Ports{{1, OnlyTCP, "a"}, {5, OnlyUDP, "b"}}
+	ports := Ports{{1, OnlyTCP, "a", false}, {5, OnlyUDP, "b", false}}
 	if port, found := ports.Find(5); !found || port != ports[1] {
 		t.Errorf("got %v, %t", port, found)
 	}
@@ -106,21 +106,21 @@ func TestFind(t *testing.T) {
 }
 
 func TestChangesOfPorts(t *testing.T) {
-	before := Ports{{1, TCPAndUDP, "a"}, {2, OnlyTCP, "b"}, {3, TCPAndUDP, "c"}, {5, OnlyUDP, "e"}}
+	before := Ports{{1, TCPAndUDP, "a", false}, {2, OnlyTCP, "b", false}, {3, TCPAndUDP, "c", false}, {5, OnlyUDP, "e", false}}
 	tests := []struct {
 		name           string
 		next           Ports
 		added, removed Ports
 	}{
 		{"nothing", before, nil, nil},
-		{"another name", Ports{{1, TCPAndUDP, "z"}, before[1], before[2], before[3]}, nil, nil},
+		{"another name", Ports{{1, TCPAndUDP, "z", false}, before[1], before[2], before[3]}, nil, nil},
 		{"the first and the last port go", before[1:3], nil, Ports{before[0], before[3]}},
-		{"ports come at the ends and between", Ports{before[0], before[1], before[2], {4, OnlyTCP, ""}, before[3], {9, OnlyUDP, "i"}},
-			Ports{{4, OnlyTCP, ""}, {9, OnlyUDP, "i"}}, nil},
-		{"a protocol comes and one goes", Ports{{1, OnlyUDP, "a"}, {2, TCPAndUDP, "b"}, before[2], before[3]},
-			Ports{{2, OnlyUDP, "b"}}, Ports{{1, OnlyTCP, "a"}}},
-		{"one protocol for another", Ports{before[0], {2, OnlyUDP, "b"}, before[2], before[3]},
-			Ports{{2, OnlyUDP, "b"}}, Ports{{2, OnlyTCP, "b"}}},
+		{"ports come at the ends and between", Ports{before[0], before[1], before[2], {4, OnlyTCP, "", false}, before[3], {9, OnlyUDP, "i", false}},
+			Ports{{4, OnlyTCP, "", false}, {9, OnlyUDP, "i", false}}, nil},
+		{"a protocol comes and one goes", Ports{{1, OnlyUDP, "a", false}, {2, TCPAndUDP, "b", false}, before[2], before[3]},
+			Ports{{2, OnlyUDP, "b", false}}, Ports{{1, OnlyTCP, "a", false}}},
+		{"one protocol for another", Ports{before[0], {2, OnlyUDP, "b", false}, before[2], before[3]},
+			Ports{{2, OnlyUDP, "b", false}}, Ports{{2, OnlyTCP, "b", false}}},
 		{"all go", nil, nil, before},
 	}
 	for _, test := range tests {

@@ -19,7 +19,7 @@ SYSUSERSDIR    ?= $(PREFIX)/lib/sysusers.d
 NETDATADIR       ?=
 NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
 
-UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-setup.path ssmonitor-metrics.socket
+UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket
 
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \
@@ -71,7 +71,7 @@ endif
 ifeq ($(DESTDIR),)
 	@echo 'Installed. To start counting, now and at every boot:'
 	@echo '  systemd-sysusers && systemctl daemon-reload'
-	@echo '  systemctl enable --now ssmonitor-setup.path ssmonitor-setup.service ssmonitor.service'
+	@echo '  systemctl enable --now ssmonitor-setup.service ssmonitor.service'
 	@echo 'To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata'
 endif
 

@@ -45,7 +45,7 @@ prefix=${prefix%/}
 destination=${DESTDIR:-}
 
 cd "$(dirname "$0")"
-units='ssmonitor-setup.path ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
+units='ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
 
 netdata() { DESTDIR=$destination sh share/ssmonitor/netdata/link.sh "$1" "$prefix/bin/ssmonitor"; }
 
@@ -86,6 +86,6 @@ netdata link
 cat <<END
 Installed below $prefix. To start counting, now and at every boot:
   systemd-sysusers && systemctl daemon-reload
-  systemctl enable --now ssmonitor-setup.path ssmonitor-setup.service ssmonitor.service
+  systemctl enable --now ssmonitor-setup.service ssmonitor.service
 To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata
 END

@@ -15,30 +15,24 @@ import (
 const keysPerAttachment = 40_000
 
 // verified is what the table is known to be: what Verify or Install left, and our
-// own changes since. The kernel applies a batch that names a generation only if
-// nobody has changed the ruleset since that generation. So after such a batch the
-// table is known as well, at the next generation.
+// own changes since. Each commit, ours or of others, advances the ruleset's
+// generation by one. Here only ours do, so that the generation stays behind the
+// ruleset's for ever once others have changed anything.
 type verified struct {
 	known      bool
 	generation uint32
 	counted    [1 << 16]accounting.Protocols // of each port
 }
 
-// set records that the table counts the ports at the generation.
+// set records that the table is as it should be for the ports at the generation.
 func (v *verified) set(generation uint32, ports accounting.Ports) {
 	v.known, v.generation = true, generation
 	clear(v.counted[:])
 	v.add(ports)
 }
 
-// committed records the success of a batch that named the generation.
-func (v *verified) committed(generation uint32) {
-	v.known = v.known && v.generation == generation
-	v.generation = nextGeneration(generation)
-}
-
-// nextGeneration returns the generation after one commit. The kernel skips 0.
-func nextGeneration(generation uint32) uint32 { return max(generation+1, 1) }
+// advance follows a commit of ours. The kernel skips generation 0.
+func (v *verified) advance() { v.generation = max(v.generation+1, 1) }
 
 func (v *verified) add(ports accounting.Ports) {
 	for _, port := range ports {
@@ -82,7 +76,9 @@ func (v *verified) missing(ports accounting.Ports) (keys []accounting.Key) {
 // than 10,000 ports the first ones may have been added.
 func (t *Table) Attach(ports accounting.Ports) error {
 	v := &t.verified
-	if !v.known {
+	// The first published port needs chains of its own.
+	lacksChains := t.hook == hookUndecided || t.hook == HookHost && accounting.Ports(ports).Published()
+	if !v.known || lacksChains {
 		return accounting.ErrChanged
 	}
 	for part := range slices.Chunk(v.missing(ports), t.keysPerPart) {
@@ -98,14 +94,13 @@ func (t *Table) attach(keys []accounting.Key) error {
 	v := &t.verified
 	b := newAttachment(keys)
 	b.onlyAt(v.generation)
-	switch err := t.conn.commit(b); {
+	switch err := t.commit(b); {
 	case errors.Is(err, unix.ERESTART):
 		v.known = false
 		return accounting.ErrChanged
 	case err != nil:
 		return t.ownership(err)
 	}
-	v.committed(v.generation)
 	t.reader.expect(keys)
 	return nil
 }
@@ -117,21 +112,11 @@ func newAttachment(keys []accounting.Key) *batch {
 	return b
 }
 
-// commit commits a batch that may be applied to any state of the ruleset. If it
-// is applied to the verified one, the new state is verified too.
+// commit commits a batch.
 func (t *Table) commit(b *batch) error {
-	v := &t.verified
-	if v.known {
-		b.onlyAt(v.generation)
-		err := t.conn.commit(b)
-		if err == nil {
-			v.committed(v.generation)
-		}
-		if !errors.Is(err, unix.ERESTART) {
-			return err
-		}
-		v.known = false
-		b.onlyAt(0)
+	err := t.conn.commit(b)
+	if err == nil {
+		t.verified.advance()
 	}
-	return t.conn.commit(b)
+	return err
 }

@@ -225,6 +225,7 @@ func TestInstallInParts(t *testing.T) {
 					install(t, other, ports[1:3])
 				}
 				if test.before == "loaded" {
+					install(t, other, ports)
 					nftCommand(t, "flush ruleset\n"+nftCommand(t, "list ruleset"))
 				}
 				sends, changed := 0, false
@@ -243,6 +244,10 @@ func TestInstallInParts(t *testing.T) {
 					t.Fatalf("changed before message %d: %v", step, err)
 				}
 				table.conn.beforeSend = nil
+				const room = 4096 // that makeRoom adds
+				if size := table.conn.sendBuffer - room; size > keysPerPart*keyLength+1500 && !changed {
+					t.Errorf("the largest transaction has %d bytes", size)
+				}
 				if got := len(read(t, table)); got != 4*len(ports) && !changed {
 					t.Errorf("got %d counters, want %d", got, 4*len(ports))
 				}
@@ -320,6 +325,42 @@ func TestOnePortCostsNoMoreThanItself(t *testing.T) {
 	}
 }
 
+// TestFailedInstallIsNotVerified takes the socket away before each message of an
+// installation in turn.
+func TestFailedInstallIsNotVerified(t *testing.T) {
+	inNamespace(t)
+	ports := portList(7)
+	for step, sends := 0, 1; sends > step; step++ {
+		table := open(t, Options{})
+		table.keysPerPart = 8
+		install(t, table, ports[:1])
+		nftCommand(t, "flush chain inet ssmonitor input")
+		sends = 0
+		working := table.conn.fd
+		table.conn.beforeSend = func() {
+			if sends == step {
+				table.conn.fd = -1
+			}
+			sends++
+		}
+		err := table.Install(ports)
+		table.conn.fd, table.conn.beforeSend = working, nil
+		if (err == nil) != (sends <= step) {
+			t.Fatalf("failing before message %d: got %v", step, err)
+		}
+		if attachErr := table.Attach(ports); err != nil && !errors.Is(attachErr, accounting.ErrChanged) {
+			t.Errorf("failing before message %d: Attach: got %v, want ErrChanged", step, attachErr)
+		}
+		read(t, table)
+		if findings := verify(t, table, ports); len(findings) == 0 {
+			expectCounting(t, ports)
+		}
+		if err := table.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestReaderFollowsOwnChanges adds and deletes ports in the middle of the list.
 func TestReaderFollowsOwnChanges(t *testing.T) {
 	inNamespace(t)
@@ -350,8 +391,14 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 			}
 		}
 		before := table.conn.sequence
-		if got := len(read(t, table)); got != 24 {
-			t.Errorf("got %d counters, want 24", got)
+		var sample accounting.Sample
+		if err := table.Read(&sample); err != nil || len(sample.Readings) != 24 {
+			t.Errorf("got %d counters, %v, want 24", len(sample.Readings), err)
+		}
+		for i, reading := range sample.Readings {
+			if reading.Key != table.reader.expected[i] {
+				t.Errorf("counter %d is %s, expected is %s", i, reading.Key, table.reader.expected[i])
+			}
 		}
 		sent, want := table.conn.sequence-before, uint32(3)
 		if limit == 1 {

@@ -217,8 +217,8 @@ func (b *batch) createRule(c chain) {
 	b.end()
 }
 
-// createStructure appends both maps with their elements, and both chains with
-// their rule.
+// createStructure appends both maps with their elements, and the chains with their
+// rule.
 func (b *batch) createStructure(hook Hook, keys []accounting.Key) {
 	for _, direction := range directions {
 		b.createMap(direction)

@@ -32,11 +32,12 @@ const (
 // not in the list are kept. Of more than 10,000 new ports the first ones begin to
 // count before the others.
 func (t *Table) Install(ports accounting.Ports) error {
-	t.verified.known = false
+	t.setHook(ports)
 	err := t.install(ports)
 	if err == nil {
 		return nil
 	}
+	t.verified.known = false
 	err = t.ownership(err)
 	var refused *batchError
 	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
@@ -50,7 +51,6 @@ func (t *Table) Install(ports accounting.Ports) error {
 func (t *Table) install(ports accounting.Ports) (err error) {
 	extent := repairParts
 	for range attempts {
-		t.verified.known = false
 		found, inspectErr := t.inspect()
 		if inspectErr != nil {
 			return inspectErr
@@ -71,8 +71,8 @@ func (t *Table) install(ports accounting.Ports) (err error) {
 	return err
 }
 
-// apply commits what the table lacks. The result is verified if nobody else has
-// changed the ruleset since the inspection.
+// apply commits what the table lacks. If that succeeds, the table is verified as
+// of the inspection and our own commits since.
 func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) error {
 	keys := ports.Keys()
 	replace := !found.table.ours() || extent == repairTable
@@ -80,38 +80,43 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 	if replace {
 		attached = new(accounting.KeyMap[bool])
 	}
+	part := keys
 	rest := missing(keys, attached)
 	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) > 0 {
-		keys = slices.DeleteFunc(keys, func(key accounting.Key) bool {
-			return key.Compare(rest[0]) >= 0 && !attached.Get(key)
-		})
+		end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
+		part = keys[:end]
 	}
-	b := t.plan(found, keys, extent)
-	if b == nil {
-		t.verified.set(found.generation, ports)
-		t.reader.expect(keys)
-		return nil
-	}
-	generation, err := t.commitTo(found.table, b)
-	if err != nil || found.dormant() {
-		return err
-	}
-	t.verified.set(nextGeneration(generation), ports)
-	t.verified.known = replace || generation == found.generation
-	table := found.table
-	if replace {
-		var now uint32
-		if now, table, err = t.conn.getTable(); err == nil && now != t.verified.generation {
-			err = errTableChanged
+	t.verified.set(found.generation, ports)
+	if b := t.plan(found, part, extent); b != nil {
+		generation, err := t.commitTo(found.table, b)
+		if err != nil || found.dormant() {
+			return err
 		}
-		t.reader.begin(table)
+		table := found.table
+		if replace {
+			if table, err = t.identifyNew(generation); err != nil {
+				return err
+			}
+		}
+		if err := t.attachRest(table, rest); err != nil {
+			return err
+		}
 	}
 	t.reader.expect(keys)
-	if err == nil {
-		err = t.attachRest(table, rest)
+	return nil
+}
+
+// identifyNew looks up the table that a batch has created at the generation. It
+// is verified whatever others did before.
+func (t *Table) identifyNew(generation uint32) (tableInfo, error) {
+	t.verified.generation = generation
+	t.verified.advance()
+	now, table, err := t.conn.getTable()
+	if err == nil && now != t.verified.generation {
+		err = errTableChanged // it may be another one
 	}
-	t.verified.known = t.verified.known && err == nil
-	return err
+	t.reader.begin(table)
+	return table, err
 }
 
 // attachRest adds the keys for which one transaction has no room.
@@ -120,7 +125,6 @@ func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
 		if _, err := t.commitTo(table, newAttachment(part)); err != nil {
 			return err
 		}
-		t.reader.expect(part)
 	}
 	return nil
 }
@@ -158,10 +162,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err erro
 			return 0, errTableChanged
 		}
 		b.onlyAt(generation)
-		if err = t.conn.commit(b); err == nil {
-			t.verified.committed(generation)
-		}
-		if !errors.Is(err, unix.ERESTART) {
+		if err = t.commit(b); !errors.Is(err, unix.ERESTART) {
 			return generation, err
 		}
 	}
@@ -170,7 +171,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err erro
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.
 func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
-	findings := found.drift(t.options.Hook, keys)
+	findings := found.drift(t.hook, keys)
 	orphan := t.isOrphan(found.table)
 	switch {
 	case len(findings) == 0 && !orphan:
@@ -191,10 +192,10 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	b.createCounters(missing(keys, &found.counters))
 	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createStructure(t.options.Hook, union(keys, &found.attached))
+		b.createStructure(t.hook, union(keys, &found.attached))
 		return b
 	}
-	b.repairParts(found, t.options.Hook, keys)
+	b.repairParts(found, t.hook, keys)
 	return b
 }
 
@@ -207,7 +208,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	}
 	b.createTable(TableName, newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(t.options.Hook, keys)
+	b.createStructure(t.hook, keys)
 	return b
 }
 
@@ -217,7 +218,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 // replaced may meet neither chain, or both.
 func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key) {
 	chains := hook.chains()
-	var faults [len(chains)]chainFault
+	faults := make([]chainFault, len(chains))
 	for i, c := range chains {
 		faults[i], _ = found.chainFault(c)
 		if faults[i] == chainRight && !found.hasMap(c.direction) {

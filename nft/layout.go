@@ -19,10 +19,11 @@ const Mark = "made by ssmonitor to count traffic per port"
 type Hook string
 
 const (
-	// HookHost counts at input and output: ports of programs on this host.
+	// HookHost counts at input and output: ports of programs on this host. If
+	// any port is published, it also counts where the host forwards.
 	HookHost Hook = "host"
-	// HookContainer counts at prerouting and postrouting: ports that a
-	// container engine publishes by address translation.
+	// HookContainer counts every port at prerouting and postrouting, before
+	// addresses are translated.
 	HookContainer Hook = "container"
 )
 
@@ -35,7 +36,30 @@ func ParseHook(name string) (Hook, error) {
 	return "", fmt.Errorf("hook %q: want host or container", name)
 }
 
-// chain is one of the two base chains of the table and the rule in it.
+// hookPublished is HookHost for a host that publishes ports of containers. The
+// translation sends their packets past input and output, so they are counted where
+// the host forwards them, by the port that they had before. The same packet is
+// never at two of these hooks.
+const hookPublished Hook = "host, with published ports"
+
+// hookUndecided is HookHost before an agent knows its ports. The chains of
+// hookPublished may be there: they must not go and come back when an agent starts.
+const hookUndecided Hook = "host, with unknown ports"
+
+// with returns the hook for a list of ports.
+func (h Hook) with(ports accounting.Ports) Hook {
+	switch {
+	case h != HookHost:
+		return h
+	case len(ports) == 0:
+		return hookUndecided
+	case ports.Published():
+		return hookPublished
+	}
+	return HookHost
+}
+
+// chain is one of the base chains of the table and the rule in it.
 type chain struct {
 	name         string
 	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
@@ -43,6 +67,10 @@ type chain struct {
 	priorityText string // as nft lists it
 	direction    accounting.Direction
 	fib          uint32 // NFTA_FIB_F_* of the address that must be local; 0: no such condition
+	// forwarded is the protocol of the connections whose destination was
+	// translated; 0: any packet. nft takes the port of a connection from a rule
+	// that matches its protocol only.
+	forwarded accounting.Protocol
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
@@ -54,22 +82,27 @@ const (
 	prioritySourceNAT      = 100
 )
 
-func (h Hook) chains() [2]chain {
+func (h Hook) chains() []chain {
 	if h == HookContainer {
-		return [2]chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, priorityDestinationNAT - 10, "dstnat - 10", accounting.In, unix.NFTA_FIB_F_DADDR},
-			{"postrouting", unix.NF_INET_POST_ROUTING, prioritySourceNAT + 10, "srcnat + 10", accounting.Out, unix.NFTA_FIB_F_SADDR},
+		return []chain{
+			{"prerouting", unix.NF_INET_PRE_ROUTING, priorityDestinationNAT - 10, "dstnat - 10", accounting.In, unix.NFTA_FIB_F_DADDR, 0},
+			{"postrouting", unix.NF_INET_POST_ROUTING, prioritySourceNAT + 10, "srcnat + 10", accounting.Out, unix.NFTA_FIB_F_SADDR, 0},
 		}
 	}
-	return [2]chain{
-		{"input", unix.NF_INET_LOCAL_IN, priorityFilter + 40, "filter + 40", accounting.In, 0},
-		{"output", unix.NF_INET_LOCAL_OUT, priorityFilter + 40, "filter + 40", accounting.Out, 0},
+	chains := []chain{
+		{"input", unix.NF_INET_LOCAL_IN, priorityFilter + 40, "filter + 40", accounting.In, 0, 0},
+		{"output", unix.NF_INET_LOCAL_OUT, priorityFilter + 40, "filter + 40", accounting.Out, 0, 0},
 	}
+	if h == hookPublished {
+		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
+			for _, direction := range directions {
+				name := fmt.Sprintf("forward-%s-%s", protocol, direction)
+				chains = append(chains, chain{name, unix.NF_INET_FORWARD, priorityFilter + 40, "filter + 40", direction, 0, protocol})
+			}
+		}
+	}
+	return chains
 }
-
-// structures is the number of chains and maps in a table without anything of
-// others.
-const structures = 4
 
 // mapName returns the name of the map from protocol and port to counter. It has
 // a prefix because in and out were keywords of nft up to 0.9.8.

@@ -60,6 +60,7 @@ type reader struct {
 	name        []byte
 	visit       func(message) error
 
+	structures            int // chains and maps in a table without anything of others
 	dumpLimit, guessLimit int // variables, for the tests
 }
 
@@ -134,11 +135,11 @@ func (r *reader) readAll() error {
 	return r.conn.dump(r.dumpRequest, r.visit)
 }
 
-// knowsAllOf reports whether the table is the last one that was read and has no
-// counter but the expected ones. It relies on the table's chains and maps being
-// complete: while some are missing, as many new counters go unnoticed.
+// knowsAllOf reports whether the expected counters are all that the table has, if
+// it has each of them. It relies on the table's chains and maps being complete:
+// while some are missing, as many new counters go unnoticed.
 func (r *reader) knowsAllOf(table tableInfo) bool {
-	return table.handle == r.table.handle && int(table.use) == r.known()+structures
+	return int(table.use) == r.known()+r.structures
 }
 
 func counterRequest() []byte {
@@ -186,8 +187,7 @@ func (r *reader) add(m message) error {
 
 // identify looks up which table was read. same reports whether it is the table
 // of the previous lookup: a table with the same handle before and after a reading
-// existed throughout. Otherwise the sample may be of either table. A reading of
-// the expected counters only also has to be of all that existed at its end.
+// existed throughout. Otherwise the sample may be of either table.
 func (r *reader) identify() (same bool, err error) {
 	before := r.table
 	if r.generation, r.table, err = r.conn.getTable(); err != nil {
@@ -199,7 +199,7 @@ func (r *reader) identify() (same bool, err error) {
 	case !r.table.marked:
 		return false, ErrForeignTable
 	}
-	return r.table.handle == before.handle && (!r.single || r.knowsAllOf(r.table)), nil
+	return r.table.handle == before.handle, nil
 }
 
 // finish completes the sample and records which counters exist.

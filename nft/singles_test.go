@@ -42,8 +42,12 @@ func TestEachWayOfReadingReadsTheSame(t *testing.T) {
 	expectSameCounters(t, read(t, table), want)
 	fresh := open(t, Options{})
 	fresh.reader.guessLimit = 1
-	for range 2 {
+	for i, messages := range []uint32{2 + 4<<16 + 2, 1 + 2} {
+		before := fresh.conn.sequence
 		got := read(t, fresh)
+		if sent := fresh.conn.sequence - before; sent != messages {
+			t.Errorf("reading %d takes %d messages, want %d", i, sent, messages)
+		}
 		expectSameCounters(t, got, want)
 		if len(got) != len(want) {
 			t.Errorf("got %d counters, want %d", len(got), len(want))

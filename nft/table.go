@@ -44,6 +44,7 @@ type Options struct {
 type Table struct {
 	conn     *conn
 	options  Options
+	hook     Hook // that of the last Verify or Install
 	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with
@@ -67,6 +68,7 @@ func Open(options Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{conn: c, options: options, reader: newReader(c), keysPerPart: keysPerAttachment}
+	t.setHook(nil)
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem
@@ -78,6 +80,12 @@ func Open(options Options) (*Table, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return t, nil
+}
+
+// setHook records the hook for the ports.
+func (t *Table) setHook(ports accounting.Ports) {
+	t.hook = t.options.Hook.with(ports)
+	t.reader.structures = len(directions) + len(t.hook.chains())
 }
 
 // ownerFlags returns the flags to create a table with.

@@ -273,23 +273,31 @@ func TestRemove(t *testing.T) {
 // TestInstallEqualsNft compares what Install creates with the text of the same
 // table as nft loads it.
 func TestInstallEqualsNft(t *testing.T) {
-	for _, hook := range []Hook{HookHost, HookContainer} {
-		t.Run(string(hook), func(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		hook  Hook
+		ports accounting.Ports
+	}{
+		{"host", HookHost, portList(2)},
+		{"container", HookContainer, portList(2)},
+		{"published", HookHost, published(2)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			var text strings.Builder
-			if err := WriteRuleset(&text, hook, portList(2)); err != nil {
+			if err := WriteRuleset(&text, test.hook, test.ports); err != nil {
 				t.Fatal(err)
 			}
 			inNamespace(t)
 			nftCommand(t, text.String())
 			want := nftCommand(t, "list ruleset")
 			nftCommand(t, "flush ruleset")
-			table := open(t, Options{Hook: hook})
-			install(t, table, portList(2))
+			table := open(t, Options{Hook: test.hook})
+			install(t, table, test.ports)
 			if got := nftCommand(t, "list ruleset"); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			read(t, table)
-			if findings, err := table.Verify(portList(2)); err != nil || len(findings) > 0 {
+			if findings, err := table.Verify(test.ports); err != nil || len(findings) > 0 {
 				t.Errorf("Verify: got %q, %v, want no findings", findings, err)
 			}
 		})

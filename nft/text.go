@@ -32,18 +32,33 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
 		}
 		fmt.Fprint(b, "\t}\n\n")
 	}
-	for i, c := range hook.chains() {
+	for i, c := range hook.with(ports).chains() {
 		if i > 0 {
 			fmt.Fprint(b, "\n")
 		}
 		fmt.Fprintf(b, "\tchain %s {\n\t\ttype filter hook %s priority %s; policy accept;\n\t\t%s\n\t}\n",
-			c.name, c.name, c.priorityText, c.ruleText())
+			c.name, c.hookText(), c.priorityText, c.ruleText())
 	}
 	fmt.Fprint(b, "}\n")
 	return b.Flush()
 }
 
+func (c chain) hookText() string {
+	if c.forwarded != 0 {
+		return "forward"
+	}
+	return c.name
+}
+
 func (c chain) ruleText() string {
+	if c.forwarded != 0 {
+		direction := "original"
+		if c.direction == accounting.Out {
+			direction = "reply"
+		}
+		return fmt.Sprintf("meta l4proto %s ct status dnat ct direction %s counter name meta l4proto . ct original proto-dst map @%s accept",
+			c.forwarded, direction, mapName(c.direction))
+	}
 	local, port := "", "dport"
 	if c.direction == accounting.Out {
 		port = "sport"

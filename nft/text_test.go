@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,11 +14,21 @@ func TestRulesetText(t *testing.T) {
 		{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"},
 		{Number: 20001, Protocols: accounting.OnlyTCP},
 	}
-	for _, hook := range []Hook{HookHost, HookContainer} {
+	published := slices.Clone(ports)
+	published[1].Published = true
+	for _, test := range []struct {
+		name  string
+		hook  Hook
+		ports accounting.Ports
+	}{
+		{"host", HookHost, ports},
+		{"container", HookContainer, ports},
+		{"published", HookHost, published},
+	} {
 		var text strings.Builder
-		if err := WriteRuleset(&text, hook, ports); err != nil {
+		if err := WriteRuleset(&text, test.hook, test.ports); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Golden(t, string(hook)+".golden", text.String())
+		testkit.Golden(t, test.name+".golden", text.String())
 	}
 }

@@ -14,10 +14,11 @@ import (
 // advanced by our own changes only. Call it after Read, which looks up the
 // generation.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
-	v := &t.verified
-	if v.known && v.generation == t.reader.generation && v.has(ports) {
+	v, hook := &t.verified, t.options.Hook.with(ports)
+	if v.known && v.generation == t.reader.generation && hook == t.hook && v.has(ports) {
 		return nil, nil
 	}
+	t.setHook(ports)
 	v.known = false
 	keys := ports.Keys()
 	var before []string
@@ -26,7 +27,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		findings := found.drift(t.options.Hook, keys)
+		findings := found.drift(hook, keys)
 		if t.isOrphan(found.table) {
 			findings = append(findings, "the table has no owner")
 		}
@@ -122,8 +123,11 @@ func (found *inspection) chainFault(c chain) (fault chainFault, findings []strin
 // foreignChains returns the chains whose name is none of ours.
 func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
 	ours := hook.chains()
+	if hook == hookUndecided {
+		ours = hookPublished.chains()
+	}
 	for _, have := range found.chains {
-		if !slices.ContainsFunc(ours[:], func(c chain) bool { return c.name == have.name }) {
+		if !slices.ContainsFunc(ours, func(c chain) bool { return c.name == have.name }) {
 			foreign = append(foreign, have)
 		}
 	}

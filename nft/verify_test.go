@@ -33,6 +33,14 @@ func TestVerifyKnowsForWhichPorts(t *testing.T) {
 	if findings := verify(t, table, portList(1)); len(findings) > 0 {
 		t.Errorf("without it: got %q, want nothing", findings)
 	}
+	install(t, table, portList(2))
+	nftCommand(t, "delete element inet ssmonitor ports-in { udp . 20001 }")
+	for i, want := range []int{0, 1} {
+		read(t, table)
+		if findings := verify(t, table, portList(i+1)); len(findings) != want {
+			t.Errorf("of %d ports, the second one detached by others: got %q", i+1, findings)
+		}
+	}
 }
 
 // TestVerifyMissesNoChangeDuringItsLook damages the table before each message of

@@ -77,7 +77,7 @@ func checkCommand() *cli.Command {
 }
 
 func check(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
+	if err := errors.Join(noArguments(c), keepOutOfDumps()); err != nil {
 		return err
 	}
 	if c.Bool("json") && c.Bool("nagios") {

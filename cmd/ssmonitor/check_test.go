@@ -131,8 +131,8 @@ func TestCheckOfTheRuleset(t *testing.T) {
 				chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
 				chain DOCKER { iifname != "docker0" tcp dport 20001 dnat to 172.17.0.2:8388; }
 			}`,
-			[]string{"WRONG   port 20001: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, before hook host can count\n" +
-				`          count at the hook for containers: write "hook: container"`},
+			[]string{"WRONG   port 20001: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, past hook host, and not counted\n" +
+				"          have setup find what is published: ssmonitor setup\n"},
 		},
 		{
 			"published port, hook container", "container",

@@ -75,7 +75,7 @@ func sourceFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name: "hook", EnvVars: environment("hook"), Value: string(nft.HookHost),
-			Usage: "where to count: `host|container`; container is for ports that a container engine publishes",
+			Usage: "where to count: `host|container`; container: every port before addresses are translated, and before the firewall",
 		},
 		&cli.StringFlag{
 			Name: "own", EnvVars: environment("own"), Value: string(nft.OwnNo),

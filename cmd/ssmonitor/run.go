@@ -91,6 +91,9 @@ func runSources(c *cli.Context) (sources.Sources, error) {
 	if len(from.Ports)+len(from.Shadowsocks)+len(from.Servers) == 0 || c.IsSet("ports") {
 		from.List = c.String("ports")
 	}
+	if len(from.Shadowsocks)+len(from.Servers) > 0 {
+		err = errors.Join(err, keepOutOfDumps())
+	}
 	return from, err
 }
 

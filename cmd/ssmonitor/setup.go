@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +32,13 @@ func setupCommand() *cli.Command {
 			"password. setup can be run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
+			"A port that a container engine publishes is counted where the host forwards its packets. setup\n" +
+			"finds such ports by the rules that translate addresses, and notes them.\n\n" +
+			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told\n" +
+			"apart: give each a port of their own.\n\n" +
+			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again\n" +
+			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
+			"two. A mistake in a file is then logged, and the ports in force stay. SIGHUP makes it set up again.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +
@@ -42,6 +48,7 @@ func setupCommand() *cli.Command {
 		Flags: append(sourceFlags(), noSearchFlag(), configFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the list, as comments, and the ruleset as nft text, and change nothing"},
 			&cli.BoolFlag{Name: "json", Usage: "print the list as JSON, and no ruleset"},
+			&cli.BoolFlag{Name: "follow", Usage: "keep running, and set up again when a configuration changes"},
 			&cli.BoolFlag{Name: "if-configured", Usage: "succeed if there is no port to count yet, and change nothing"},
 		),
 		Action: setup,
@@ -49,119 +56,152 @@ func setupCommand() *cli.Command {
 }
 
 func setup(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+	if err := errors.Join(noArguments(c), keepOutOfDumps()); err != nil {
 		return err
 	}
-	options, err := tableOptions(c)
+	if c.Bool("follow") {
+		return followSetup(c)
+	}
+	if err := applyConfig(c); err != nil {
+		return err
+	}
+	options, from, err := setupSettings(c)
 	if err != nil {
 		return err
 	}
-	found, err := findPorts(c)
+	found, err := findPorts(sources.Follow(from), options.Hook)
+	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
 		return nil
 	}
+	if errors.Is(err, errNoPort) && os.Geteuid() != 0 && !c.Bool("no-search") {
+		err = fmt.Errorf("not every usual place can be read by this user, so run it as root: %w", err)
+	}
 	if err != nil {
 		return err
 	}
-	list := c.String("ports")
-	earlier, err := earlierList(c, list)
-	if err != nil {
+	report, notes, err := applySetup(c, options, found, false)
+	printNotes(c, notes)
+	switch {
+	case err != nil:
 		return err
-	}
-	report := newSetupReport(list, earlier, found)
-	if c.Bool("dry-run") {
+	case c.Bool("dry-run"):
 		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports)
-	}
-	table, err := nft.Open(options)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = table.Close() }()
-	// The list comes first: a running agent removes counters of ports that it
-	// does not know.
-	if err := portlist.Write(list, found.Entries); err != nil {
-		return err
-	}
-	if err := installCounters(c, table, found.Ports); err != nil {
-		return err
-	}
-	if err := noteOtherAgent(c.App.ErrWriter, list); err != nil {
-		return err
-	}
-	if c.Bool("json") {
+	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
 	}
 	return report.writeTable(c.App.Writer)
 }
 
-// noteOtherAgent prints a note if the running agent does not follow the list.
-func noteOtherAgent(w io.Writer, list string) error {
-	agent, err := presence.Find()
-	if err != nil || agent == nil {
-		return err
+func printNotes(c *cli.Context, notes []error) {
+	for _, note := range notes {
+		fmt.Fprintf(c.App.ErrWriter, "note: %v\n", note)
 	}
-	path, err := filepath.Abs(list)
-	if err != nil {
-		return err
-	}
-	if agent.List != path {
-		fmt.Fprintf(w, "note: the running agent does not follow %s and removes the counters of ports that it does not know: "+
-			"start it without --port and --shadowsocks, or with --ports %s\n", path, path)
-	}
-	return nil
 }
 
-// findPorts returns the union of what the flags name and of the usual places.
-func findPorts(c *cli.Context) (sources.Result, error) {
+// setupSources returns what the flags name, and the usual places.
+func setupSources(c *cli.Context) (sources.Sources, error) {
 	from, err := portSources(c)
-	if err != nil {
-		return sources.Result{}, err
-	}
 	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
 		from.Earlier = c.String("ports")
 	}
-	result, err := sources.Follow(from).Load()
-	for _, note := range result.Notes {
-		fmt.Fprintf(c.App.ErrWriter, "note: %v\n", note)
-	}
+	return from, err
+}
+
+// findPorts reads the sources, and which of the ports are published. The error is
+// errNoPort if the sources name no port.
+func findPorts(follower *sources.Follower, hook nft.Hook) (sources.Result, error) {
+	result, err := follower.Load()
 	if err != nil {
 		return result, wrongUsage(err)
-	}
-	if len(result.Ports) == 0 && os.Geteuid() != 0 && !c.Bool("no-search") {
-		return result, fmt.Errorf("not every usual place can be read by this user, so run it as root: %w", errNoPort)
 	}
 	if len(result.Ports) == 0 {
 		return result, errNoPort
 	}
-	return result, nil
+	err = markPublished(&result, hook)
+	return result, err
 }
 
-// earlierList returns the list that is replaced. It prints a note if the list has
-// a mistake.
-func earlierList(c *cli.Context, path string) ([]portlist.Entry, error) {
-	entries, err := portlist.ReadEntries(path)
+// applySetup writes the list of ports and installs their counters, unless this is
+// a dry run. If the table was installed for the list before, and the list is the
+// same, the table is the agent's concern.
+func applySetup(c *cli.Context, options nft.Options, found sources.Result, installed bool) (report *setupReport, notes []error, err error) {
+	list := c.String("ports")
+	earlier, notes, err := earlierList(c, list)
+	if err != nil {
+		return nil, notes, err
+	}
+	report = newSetupReport(list, earlier, found)
+	if c.Bool("dry-run") || installed && !report.changed() {
+		return report, notes, nil
+	}
+	table, err := nft.Open(options)
+	if err != nil {
+		return nil, notes, err
+	}
+	defer func() { _ = table.Close() }()
+	// The list comes first: a running agent removes counters of ports that it
+	// does not know.
+	if err := portlist.Write(list, found.Entries); err != nil {
+		return nil, notes, err
+	}
+	owned, err := installCounters(table, found.Ports)
+	if err != nil {
+		return nil, notes, err
+	}
+	if owned {
+		notes = append(notes, errOwnedByAgent)
+	}
+	note, err := otherList(list)
+	if note != nil {
+		notes = append(notes, note)
+	}
+	return report, notes, err
+}
+
+var errOwnedByAgent = errors.New("the running agent owns the table and loads the new list by itself")
+
+// otherList returns a note if the running agent does not follow the list.
+func otherList(list string) (note, err error) {
+	agent, err := presence.Find()
+	if err != nil || agent == nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(list)
+	if err != nil || agent.List == path {
+		return nil, err
+	}
+	return fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
+		"start it without --port and --shadowsocks, or with --ports %s", path, path), nil
+}
+
+// earlierList returns the list that is replaced, and a note if the list has a
+// mistake.
+func earlierList(c *cli.Context, path string) (entries []portlist.Entry, notes []error, err error) {
+	entries, err = portlist.ReadEntries(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, new(*portlist.SpecError)), errors.Is(err, portlist.ErrNotAList):
-		fmt.Fprintf(c.App.ErrWriter, "note: %v; the list is replaced\n", err)
+		return entries, []error{fmt.Errorf("%w; the list is replaced", err)}, nil
 	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
-	return entries, nil
+	return entries, nil, nil
 }
 
-func installCounters(c *cli.Context, table *nft.Table, ports accounting.Ports) error {
+// installCounters reports whether the running agent owns the table, so that only
+// the agent can change it.
+func installCounters(table *nft.Table, ports accounting.Ports) (owned bool, err error) {
 	findings, err := table.Verify(ports)
 	if err != nil || len(findings) == 0 {
-		return err
+		return false, err
 	}
 	err = table.Install(ports)
 	if errors.Is(err, nft.ErrOwned) {
-		fmt.Fprintln(c.App.ErrWriter, "note: the running agent owns the table and loads the new list by itself")
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
 }

@@ -34,6 +34,7 @@ type setupPort struct {
 	Port      uint16       `json:"port"`
 	Protocols []string     `json:"protocols"`
 	Name      string       `json:"name,omitempty"`
+	Published bool         `json:"published,omitempty"`
 	Sources   []string     `json:"sources,omitempty"`
 	Change    string       `json:"change,omitempty"`
 	Before    *setupBefore `json:"before,omitempty"` // of a changed port
@@ -42,6 +43,7 @@ type setupPort struct {
 type setupBefore struct {
 	Protocols []string `json:"protocols"`
 	Name      string   `json:"name,omitempty"`
+	Published bool     `json:"published,omitempty"`
 }
 
 // newSetupReport compares what was found with the earlier list.
@@ -56,7 +58,7 @@ func newSetupReport(list string, earlier []portlist.Entry, found sources.Result)
 			row.Change = portAdded
 		case old != entry.Port:
 			row.Change = portChanged
-			row.Before = &setupBefore{protocolNames(old.Protocols), old.Name}
+			row.Before = &setupBefore{protocolNames(old.Protocols), old.Name, old.Published}
 		}
 		report.Ports = append(report.Ports, row)
 	}
@@ -74,12 +76,35 @@ func newSetupReport(list string, earlier []portlist.Entry, found sources.Result)
 	return report
 }
 
+// changed reports whether the list differs from the earlier one.
+func (r *setupReport) changed() bool {
+	return slices.ContainsFunc(r.Ports, func(port setupPort) bool { return port.Change != "" })
+}
+
+// count returns the number of ports in the new list.
+func (r *setupReport) count() (ports int) {
+	for _, port := range r.Ports {
+		if port.Change != portRemoved {
+			ports++
+		}
+	}
+	return ports
+}
+
 func newSetupPort(port accounting.Port, from []string) setupPort {
-	return setupPort{Port: port.Number, Protocols: protocolNames(port.Protocols), Name: port.Name, Sources: from}
+	return setupPort{Port: port.Number, Protocols: protocolNames(port.Protocols), Name: port.Name, Published: port.Published, Sources: from}
 }
 
 func protocolNames(p accounting.Protocols) []string {
 	return strings.Split(describeProtocols(p), ", ")
+}
+
+func describeCounted(protocols []string, published bool) string {
+	counted := strings.Join(protocols, ", ")
+	if published {
+		counted += ", forwarded"
+	}
+	return counted
 }
 
 func describeProtocols(p accounting.Protocols) string {
@@ -116,9 +141,9 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	changes := make(map[string]int)
 	for _, port := range r.Ports {
 		changes[port.Change]++
-		counted, name := strings.Join(port.Protocols, ", "), port.Name
+		counted, name := describeCounted(port.Protocols, port.Published), port.Name
 		if before := port.Before; before != nil {
-			if was := strings.Join(before.Protocols, ", "); was != counted {
+			if was := describeCounted(before.Protocols, before.Published); was != counted {
 				counted += " (was " + was + ")"
 			}
 			if before.Name != name {
@@ -140,7 +165,7 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	if len(parts) > 0 {
 		summary = strings.Join(parts, ", ")
 	}
-	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(len(r.Ports)-changes[portRemoved]), r.List, summary)
+	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(r.count()), r.List, summary)
 	return err
 }
 

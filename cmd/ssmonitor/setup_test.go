@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ssmonitor/integration/portlist"
 	"ssmonitor/internal/testkit"
 
 	"github.com/google/go-cmp/cmp"
@@ -153,5 +155,46 @@ func TestSetupShowsNoSecretOfTheZoo(t *testing.T) {
 	})
 	if err != nil || count == 0 {
 		t.Fatalf("%d files, %v", count, err)
+	}
+}
+
+// TestSetupMarksPublishedPorts has two ports, of which a container engine publishes
+// one, later both, and then none.
+func TestSetupMarksPublishedPorts(t *testing.T) {
+	p := newPlace(t)
+	const engine = `table ip nat {
+		chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
+		chain DOCKER { %s }
+	}`
+	for _, step := range []struct{ name, rule, published string }{
+		{"one port, by TCP", `iifname != "docker0" tcp dport 20001 dnat to 172.17.0.2:8388;`, "20001"},
+		{"both", `udp dport 20000-20001 dnat to 172.17.0.2;`, "20000 20001"},
+		{"by a map", `dnat to udp dport map { 20000 : 172.17.0.2, 443 : 172.17.0.3 };`, "20000"},
+		{"redirected to this host", `tcp dport 20000 redirect to :8388;`, ""},
+		{"none", ``, ""},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			p.nft("flush ruleset ip; " + fmt.Sprintf(engine, step.rule))
+			p.t = t
+			p.setup()
+			entries, err := portlist.ReadEntries(p.list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var published []string
+			for _, entry := range entries {
+				if entry.Published {
+					published = append(published, fmt.Sprint(entry.Number))
+				}
+			}
+			if got := strings.Join(published, " "); got != step.published {
+				t.Errorf("setup marked %q, want %q", got, step.published)
+			}
+			_, output, _ := call(t, p.checkArguments(p.socket)...)
+			counted := strings.Contains(output, "and counted where the host forwards it")
+			if want := step.published != ""; counted != want || strings.Contains(output, "past hook host") {
+				t.Errorf("check said, want counted %t:\n%s", want, output)
+			}
+		})
 	}
 }

@@ -131,7 +131,7 @@ func TestRulesetFindings(t *testing.T) {
 		want  []string
 	}{
 		{"published", "host", checkup.Rules{DNATs: []checkup.DNAT{published}},
-			[]string{"wrong port-dnat ports 1-2: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, before hook host"}},
+			[]string{"wrong port-dnat ports 1-2: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, past hook host"}},
 		{"published, hook container", "container", checkup.Rules{DNATs: []checkup.DNAT{published}}, nil},
 		{"other ports", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(3), Address: container}}}, nil},
 		{"same port of the host", "host", checkup.Rules{HostAddresses: []netip.Addr{host},

@@ -102,6 +102,9 @@ func (c *Check) table(ports accounting.Ports) []Finding {
 	case len(differences) == 0:
 		finding.Level = OK
 		finding.Message = fmt.Sprintf("table %s counts %s at hook %s", tableName, plural(len(ports), "port"), c.Hook)
+		if ports.Published() && c.Hook == "host" {
+			finding.Message += ", and published ports where they are forwarded"
+		}
 	default:
 		finding.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		finding.Remedy = "install it: ssmonitor setup"

@@ -92,7 +92,7 @@ func compareList(path string, listed, found, served accounting.Ports) (findings 
 	if missing := without(found, listed); len(missing) > 0 {
 		findings = append(findings, Finding{PortListIncomplete, Wrong, path,
 			fmt.Sprintf("configured, but not in the list %s: %s", path, DescribePorts(missing)),
-			"update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.path"})
+			"update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
 		findings = append(findings, Finding{PortListExtra, Note, path,

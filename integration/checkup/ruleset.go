@@ -40,23 +40,38 @@ func (c *Check) dnats(rules Rules, ports accounting.Ports) (findings []Finding, 
 			continue
 		}
 		published = true
-		message := fmt.Sprintf("%s: redirected to %s by chain %s", DescribePorts(covered), dnat.destination(), dnat.Chain)
-		if c.Hook == "container" {
-			findings = append(findings, Finding{PortDNAT, OK, dnat.Chain, message + ", after being counted", ""})
-			continue
-		}
-		findings = append(findings, Finding{PortDNAT, Wrong, dnat.Chain, message + ", before hook host can count",
-			"count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml" +
-				"\nthen ssmonitor setup && systemctl restart ssmonitor"})
+		findings = append(findings, c.dnat(dnat, rules.HostAddresses, covered, ports.Published()))
 	}
 	return findings, published
+}
+
+// dnat returns the finding for a rule that covers ports. forwarded reports whether
+// the table counts what the host forwards.
+func (c *Check) dnat(dnat DNAT, hostAddresses []netip.Addr, covered []accounting.Port, forwarded bool) Finding {
+	message := fmt.Sprintf("%s: redirected to %s by chain %s", DescribePorts(covered), dnat.destination(), dnat.Chain)
+	switch forwards := dnat.Mapped || !dnat.isLocal(hostAddresses); {
+	case c.Hook == "container":
+		return Finding{PortDNAT, OK, dnat.Chain, message + ", after being counted", ""}
+	case forwards && forwarded:
+		return Finding{PortDNAT, OK, dnat.Chain, message + ", and counted where the host forwards it", ""}
+	case forwards:
+		return Finding{PortDNAT, Wrong, dnat.Chain, message + ", past hook host, and not counted",
+			"have setup find what is published: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service" +
+				"\nor, for an agent without a list of ports, give it --hook container"}
+	}
+	return Finding{PortDNAT, Wrong, dnat.Chain, message + ", before hook host can count",
+		"count the port that it is redirected to, or count at the hook for containers:\nwrite \"hook: container\" into /etc/ssmonitor/config.yaml" +
+			"\nthen ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"}
 }
 
 // keeps reports whether packets to the port still reach a program on this host
 // at the same port.
 func (d DNAT) keeps(port accounting.Port, hostAddresses []netip.Addr) bool {
-	local := !d.Address.IsValid() || d.Address.IsLoopback() || slices.Contains(hostAddresses, d.Address)
-	return local && !d.Mapped && (d.Port == 0 || d.Port == port.Number)
+	return d.isLocal(hostAddresses) && !d.Mapped && (d.Port == 0 || d.Port == port.Number)
+}
+
+func (d DNAT) isLocal(hostAddresses []netip.Addr) bool {
+	return !d.Address.IsValid() || d.Address.IsLoopback() || slices.Contains(hostAddresses, d.Address)
 }
 
 // destination describes the new destination.

@@ -7,5 +7,6 @@
 // first equals sign, without surrounding white space. No character in it is
 // special: quotes and # are part of the name. In the list, a line that begins
 // with # is a comment. A comment "# from SOURCE" records where the ports below it
-// came from; several of them in a row apply together. Blank lines are ignored.
+// came from; several of them in a row apply together. A comment "# published" among
+// them records that a container engine publishes the ports. Blank lines are ignored.
 package portlist

@@ -12,7 +12,7 @@ func ExampleParseSpec() {
 		fmt.Println(ports, err)
 	}
 	// Output:
-	// [{20000 3 alice}] <nil>
-	// [{21000 2 } {21001 2 }] <nil>
+	// [{20000 3 alice false}] <nil>
+	// [{21000 2  false} {21001 2  false}] <nil>
 	// [] port "80a": want a port number from 1 to 65535, as in 20000, 20000-20009, 20000/tcp or 20000=alice
 }

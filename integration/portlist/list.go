@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,15 +22,22 @@ const (
 	// maxPorts is every port once for TCP and once for UDP. It keeps a list of
 	// many wide ranges from taking all memory.
 	maxPorts = 2 * 65535
+	// mode is that of the list: it contains no secret.
+	mode fs.FileMode = 0o644
 )
 
 const header = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.
 # One per line: PORT[-PORT][/tcp|/udp][=NAME]; a comment needs a line of its own.
-# "from" names the source of the ports below it.
+# "from" names the source of the ports below it; "published" says that a container
+# engine publishes them.
 `
 
-// sourceMark begins a comment that names a source of the ports below it.
-const sourceMark = "# from "
+const (
+	// sourceMark begins a comment that names a source of the ports below it.
+	sourceMark = "# from "
+	// publishedMark is a comment that says that the ports below it are published.
+	publishedMark = "# published"
+)
 
 // ErrNotAList means that a Shadowsocks configuration was given in place of the
 // list of ports, for errors.Is.
@@ -86,15 +94,20 @@ func ReadEntries(path string) ([]Entry, error) {
 func Parse(data []byte) ([]Entry, error) {
 	var entries []Entry
 	var sources []string
-	number, afterMark := 0, false
+	number, afterMark, published := 0, false, false
 	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		number++
 		line = bytes.TrimSpace(line)
-		if source, marked := bytes.CutPrefix(line, []byte(sourceMark)); marked {
+		source, named := bytes.CutPrefix(line, []byte(sourceMark))
+		if named || string(line) == publishedMark {
 			if !afterMark {
-				sources = nil // a new group of ports begins
+				sources, published = nil, false // a new group of ports begins
 			}
-			sources, afterMark = append(slices.Clip(sources), string(bytes.TrimSpace(source))), true
+			if afterMark = true; named {
+				sources = append(slices.Clip(sources), string(bytes.TrimSpace(source)))
+			} else {
+				published = true
+			}
 			continue
 		}
 		if len(line) == 0 || line[0] == '#' {
@@ -105,15 +118,16 @@ func Parse(data []byte) ([]Entry, error) {
 		if line[0] == '{' {
 			return nil, fmt.Errorf("line %d: %w", number, ErrNotAList)
 		}
-		named, err := ParseSpec(string(line))
+		ports, err := ParseSpec(string(line))
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		if len(entries)+len(named) > maxPorts {
+		if len(entries)+len(ports) > maxPorts {
 			return nil, fmt.Errorf("line %d: more than %d ports so far: want each port once, or once for each protocol",
 				number, maxPorts)
 		}
-		for _, port := range named {
+		for _, port := range ports {
+			port.Published = published
 			entries = append(entries, Entry{port, sources})
 		}
 	}
@@ -129,12 +143,16 @@ func Format(entries []Entry) ([]byte, error) {
 		for _, source := range group[0].Sources {
 			list.WriteString(sourceMark + SourceName(source) + "\n")
 		}
+		if group[0].Published {
+			list.WriteString(publishedMark + "\n")
+		}
 		for _, entry := range group {
-			spec := FormatSpec(entry.Port)
+			spec, port := FormatSpec(entry.Port), entry.Port
+			port.Published = false // the mark says it
 			// What can't be read back must not be written.
 			if read, err := ParseSpec(spec); err != nil {
 				return nil, err
-			} else if len(read) != 1 || read[0] != entry.Port {
+			} else if len(read) != 1 || read[0] != port {
 				return nil, fmt.Errorf("port %d: want a protocol to count and a name without white space around it", entry.Number)
 			}
 			list.WriteString(spec + "\n")
@@ -143,13 +161,13 @@ func Format(entries []Entry) ([]byte, error) {
 	return []byte(list.String()), nil
 }
 
-// groups returns the entries by their sources, those without any first, since
-// no mark could end the group before them.
+// groups returns the entries by their sources and by whether they are published,
+// those without any mark first, since no mark could end the group before them.
 func groups(entries []Entry) [][]Entry {
 	bySources := make(map[string]int)
 	var groups [][]Entry
 	for _, entry := range entries {
-		key := strings.Join(entry.Sources, "\x00")
+		key := fmt.Sprint(entry.Published, strings.Join(entry.Sources, "\x00"))
 		i, found := bySources[key]
 		if !found {
 			i = len(groups)
@@ -162,8 +180,8 @@ func groups(entries []Entry) [][]Entry {
 		slices.SortStableFunc(group, func(a, b Entry) int { return int(a.Number) - int(b.Number) })
 	}
 	slices.SortStableFunc(groups, func(a, b []Entry) int {
-		if unknownA, unknownB := len(a[0].Sources) == 0, len(b[0].Sources) == 0; unknownA != unknownB {
-			if unknownA {
+		if plainA, plainB := a[0].unmarked(), b[0].unmarked(); plainA != plainB {
+			if plainA {
 				return -1
 			}
 			return 1
@@ -172,6 +190,9 @@ func groups(entries []Entry) [][]Entry {
 	})
 	return groups
 }
+
+// unmarked reports whether no mark belongs above the entry.
+func (e Entry) unmarked() bool { return len(e.Sources) == 0 && !e.Published }
 
 // SourceName returns the name of a source as the list gives it: the path itself,
 // or quoted if it would not stay on one line or is very long.
@@ -185,11 +206,15 @@ func SourceName(source string) string {
 // Write replaces the list of ports at path atomically and creates its directory
 // if necessary. Everybody may read the list: it contains no secret. A port that
 // Read would not return as it is, such as one with a line break in its name, is
-// an error, and the list remains unchanged.
+// an error, and the list remains unchanged. A file that is right already is not
+// replaced, so that nobody reads it again in vain.
 func Write(path string, entries []Entry) error {
 	list, err := Format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
+	}
+	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) {
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
@@ -200,11 +225,16 @@ func Write(path string, entries []Entry) error {
 	return nil
 }
 
+func hasMode(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode() == mode
+}
+
 // replace is renameio.WriteFile, except that the mode depends neither on the
 // umask nor on the replaced file.
 func replace(path string, data []byte) error {
 	file, err := renameio.NewPendingFile(path,
-		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))
+		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,7 @@ func TestFormatMatchesTheGoldenFile(t *testing.T) {
 		{Port: port(20001, accounting.OnlyTCP, ""), Sources: []string{libev, rust}},
 		{Port: port(30000, accounting.TCPAndUDP, "by hand")},
 		{Port: port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`), Sources: []string{"--port"}},
+		{Port: accounting.Port{Number: 20003, Protocols: accounting.TCPAndUDP, Name: "dave", Published: true}, Sources: []string{libev}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -217,6 +218,23 @@ func TestParseReadsTheSources(t *testing.T) {
 	}
 }
 
+func TestParseReadsWhatIsPublished(t *testing.T) {
+	entries, err := portlist.Parse([]byte("1\n# published\n2=a\n3\n# from /a\n4\n# published\n# from /b\n5-6/tcp\n# from /c\n7\n#published\n8\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, entry := range entries {
+		got = append(got, fmt.Sprintf("%d %t %q", entry.Number, entry.Published, entry.Sources))
+	}
+	want := []string{
+		"1 false []", "2 true []", "3 true []", `4 false ["/a"]`, `5 true ["/b"]`, `6 true ["/b"]`, `7 false ["/c"]`, `8 false ["/c"]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSourcesStayOnTheirLine(t *testing.T) {
 	for _, source := range []string{"/etc/a.json", "/a b", " /a", "/a\n443=evil", "/\u202ea", "/\xff", "/" + strings.Repeat("a", 200), "# from", ""} {
 		list, err := portlist.Format([]portlist.Entry{{Port: port(1, accounting.TCPAndUDP, ""), Sources: []string{source}}})
@@ -305,7 +323,7 @@ func FuzzParseSpec(f *testing.F) {
 func FuzzReadList(f *testing.F) {
 	for _, list := range []string{
 		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
-		"# from /a\n# from /b\n1\n# from --port\n2=x\n",
+		"# from /a\n# from /b\n1\n# from --port\n2=x\n", "# published\n1\n# from /a\n# published\n2\n",
 	} {
 		f.Add([]byte(list))
 	}

@@ -204,17 +204,36 @@ func UsualPlaces() []string {
 // outside of tests. It skips every file that gives no ports, for whatever
 // reason: what lies in these places need not be meant for ssmonitor.
 func Search(root string, options Options) (configs []Config, skipped []Skipped) {
+	return readAll(withoutSuperseded(searchFiles(root)), options)
+}
+
+// SearchPaths returns the paths on which the result of [Search] depends: the
+// files that it finds now, those that are read with them, and the files and
+// directories that may be created.
+func SearchPaths(root string) []string {
+	paths := searchFiles(root)
+	for _, path := range paths {
+		paths = append(paths, Companions(path)...)
+	}
+	for _, pattern := range usualPlaces {
+		if strings.Contains(filepath.Base(pattern), "*") {
+			pattern = filepath.Dir(pattern)
+		}
+		paths = append(paths, filepath.Join(root, pattern))
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// searchFiles returns the files in the usual places below root.
+func searchFiles(root string) []string {
 	var paths []string
 	tree := os.DirFS(root)
 	for _, pattern := range usualPlaces {
-		names, err := fs.Glob(tree, pattern)
-		if err != nil { // the pattern is malformed
-			skipped = append(skipped, Skipped{filepath.Join(root, pattern), err})
-		}
+		names, _ := fs.Glob(tree, pattern) // fails only for a malformed pattern
 		for _, name := range names {
 			paths = append(paths, filepath.Join(root, name))
 		}
 	}
-	configs, more := readAll(withoutSuperseded(paths), options)
-	return configs, append(skipped, more...)
+	return paths
 }

@@ -27,6 +27,9 @@ type loading struct {
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, []fileState, error) {
 	loading := loading{sources: sources}
+	for _, path := range sources.Watched {
+		loading.watch(path)
+	}
 	loading.list()
 	loading.configurations()
 	result, err := loading.result()
@@ -65,6 +68,7 @@ func (l *loading) configurations() {
 	if len(l.sources.Shadowsocks)+len(l.sources.Servers) == 0 && l.sources.SearchRoot == "" {
 		return
 	}
+	l.watch(hostsFile)
 	host, err := l.sources.Host()
 	if err != nil {
 		l.fail(fmt.Errorf("reading the addresses of this host: %w", err))
@@ -145,6 +149,9 @@ func (l *loading) add(configs ...shadowsocks.Config) {
 // search reads the usual places. A file there that can't be read is a note, not a
 // failure, and its ports of the last setup are kept.
 func (l *loading) search(options shadowsocks.Options) {
+	for _, path := range shadowsocks.SearchPaths(l.sources.SearchRoot) {
+		l.watch(path)
+	}
 	earlier, err := l.earlier()
 	if err != nil {
 		l.note(fmt.Errorf("the ports of the last setup are unknown: %w", err))

@@ -35,12 +35,15 @@ type Sources struct {
 	// AnyProtocol also takes the ports of other protocols from configurations.
 	AnyProtocol bool
 	// SearchRoot is the directory below which the usual places are searched for
-	// Shadowsocks configurations, / outside of tests. Each Load searches again,
-	// but what it finds is not watched. A file that can't be read is a note.
+	// Shadowsocks configurations, / outside of tests. A file that can't be read
+	// is a note.
 	SearchRoot string
 	// Earlier is the path of the list that the last setup wrote. If the search
 	// can't read a file any more, its ports in that list are kept.
 	Earlier string
+	// Watched are paths whose change is a change of the sources too, such as that
+	// of the settings. Load does not read them.
+	Watched []string
 	// Host returns what is known of this host. It distinguishes a client's
 	// configuration from a server's, and is called only if configurations are
 	// read; nil stands for [ThisHost].
@@ -100,6 +103,9 @@ func (f *Follower) Changed() bool {
 	}
 	if !recent {
 		return false
+	}
+	if len(f.sources.Watched) > 0 {
+		return true // what is in them is not known here
 	}
 	result, seen, err := read(&f.sources)
 	if !slices.Equal(result.Ports, f.ports) || said(result, err) != f.said {

@@ -17,6 +17,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 )
 
 const both = accounting.TCPAndUDP
@@ -419,4 +420,53 @@ func TestFollowTheCompanionsOfAConfiguration(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFollowTheUsualPlaces(t *testing.T) {
+	root := t.TempDir()
+	follow(t, sources.Follow(sources.Sources{SearchRoot: root, Host: noHost}), []step{
+		{"nothing there", func() {}, 0, false},
+		{"a directory", func() { write(t, root, "etc/shadowsocks-libev/readme", "") }, 0, false},
+		{"a file in it", func() { write(t, root, "etc/shadowsocks-libev/config.json", `{"server_port": 1}`) }, 1, false},
+		{"in place", func() { write(t, root, "etc/shadowsocks-libev/config.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
+		{"a file of a fixed name", func() { write(t, root, "etc/mihomo/config.yaml", "listeners: [{type: shadowsocks, port: 3}]") }, 3, false},
+		{"in multi-user mode", func() {
+			write(t, root, "usr/local/shadowsocksr/user-config.json", `{"server_port": 4, "obfs": "plain"}`)
+		}, 4, false},
+		{"with clients", func() {
+			write(t, root, "usr/local/shadowsocksr/mudb.json", `[{"port": 5, "user": "a"}, {"port": 6, "user": "b"}]`)
+		}, 5, false},
+		{"removed", func() { remove(t, filepath.Join(root, "etc/shadowsocks-libev/config.json")) }, 3, false},
+	})
+}
+
+// The content of such a file is not read, so a change that may be followed by
+// another one at once is reported twice.
+func TestFollowWatchedPaths(t *testing.T) {
+	dir := t.TempDir()
+	settings := filepath.Join(dir, "config.yaml")
+	follower := sources.Follow(sources.Sources{Watched: []string{settings}})
+	load := func() {
+		t.Helper()
+		if _, err := follower.Load(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	if follower.Changed() {
+		t.Error("a missing file has changed")
+	}
+	write(t, dir, "config.yaml", "port: [1]")
+	load()
+	write(t, dir, "config.yaml", "port: [2]")
+	if !follower.Changed() {
+		t.Error("a change at once after Load is not noticed")
+	}
+	load()
+	testkit.Eventually(t, time.Second, func() error {
+		if follower.Changed() {
+			return errors.New("still changed")
+		}
+		return nil
+	})
 }

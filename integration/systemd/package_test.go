@@ -12,47 +12,18 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"ssmonitor/integration/shadowsocks"
 )
 
 func TestUnitsAreSoundAndHardened(t *testing.T) {
 	b := newServer(t)
 	const directory = "/usr/lib/systemd/system/"
 	b.run(t, "systemd-analyze", "verify", "--man=no", directory+"ssmonitor.service", directory+"ssmonitor-setup.service",
-		directory+"ssmonitor-setup.path", directory+"ssmonitor-metrics.socket")
+		directory+"ssmonitor-metrics.socket")
 	for unit, exposure := range map[string]string{"ssmonitor.service": "11", "ssmonitor-setup.service": "16"} {
 		// The threshold is in tenths; a unit above it is a failure.
 		b.run(t, "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+exposure, directory+unit)
 	}
 	b.run(t, "systemd-analyze", "security", "--no-pager", "--threshold=11", "ssmonitor.service")
-}
-
-// TestChangesAreWatchedWhereverSetupSearches compares the path unit with the
-// search: changes in a place that the unit does not watch would be missed.
-func TestChangesAreWatchedWhereverSetupSearches(t *testing.T) {
-	watched := values(t, "ssmonitor-setup.path", "PathChanged=")
-	for _, place := range shadowsocks.UsualPlaces() {
-		if !slices.Contains(watched, place) && !slices.Contains(watched, filepath.Dir(place)) {
-			t.Errorf("nobody watches %s", place)
-		}
-	}
-}
-
-// values returns the values of all lines of a unit that begin with the key.
-func values(t *testing.T, unit, key string) []string {
-	t.Helper()
-	content, err := os.ReadFile(unit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values []string
-	for line := range strings.Lines(string(content)) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(line), key); found {
-			values = append(values, value)
-		}
-	}
-	return values
 }
 
 func TestPackageIsReproducible(t *testing.T) {

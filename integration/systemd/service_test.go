@@ -123,7 +123,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 	})
 
 	t.Run("with a clean journal", func(t *testing.T) {
-		for _, unit := range []string{"ssmonitor.service", "ssmonitor-setup.service", "ssmonitor-setup.path"} {
+		for _, unit := range []string{"ssmonitor.service", "ssmonitor-setup.service"} {
 			journal := b.journal(t, unit)
 			if complaint := regexp.MustCompile(`(?mi)^.*(level=(warn|error)|fail|panic|denied|not permitted).*$`).FindString(journal); complaint != "" {
 				t.Errorf("the journal of %s is not clean: %s\n%s", unit, complaint, journal)

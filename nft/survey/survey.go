@@ -62,6 +62,12 @@ func (d DNAT) Covers(port accounting.Port) bool {
 	})
 }
 
+// Forwards reports whether the host with these addresses forwards the packets that
+// the rule matches, because their new destination is another host or a container.
+func (d DNAT) Forwards(hostAddresses []netip.Addr) bool {
+	return d.Mapped || d.Address.IsValid() && !d.Address.IsLoopback() && !slices.Contains(hostAddresses, d.Address)
+}
+
 // Offload is a rule that adds connections to a flowtable.
 type Offload struct {
 	Place     Place
@@ -110,6 +116,20 @@ func Read() (survey *Survey, err error) {
 		}
 	}
 	return &s.found, nil
+}
+
+// Generation returns the generation of the ruleset, which every change by anybody
+// advances.
+func Generation() (uint32, error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return 0, fmt.Errorf("opening the netlink socket: %w", err)
+	}
+	generation, err := conn.GetGen()
+	if err != nil {
+		return 0, fmt.Errorf("looking up the generation of the ruleset: %w", err)
+	}
+	return generation.ID, nil
 }
 
 func isOwnTable(table *nftables.Table) bool {

@@ -60,6 +60,9 @@ func TestDNATs(t *testing.T) {
 			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20001, 20002), Address: container}},
 		{`dnat to tcp dport map { 30000 : 10.0.0.2, 30001 : 10.0.0.3 }`,
 			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(30000, 30000, 30001, 30001), Mapped: true}},
+		// As netavark writes it.
+		{`ip daddr 192.0.2.1 tcp dport 20000 dnat ip to 10.88.0.2:8388`,
+			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: netip.MustParseAddr("10.88.0.2"), Port: 8388}},
 		{`dnat ip to tcp dport map { 30010 : 10.0.0.2 . 8388 }`,
 			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(30010, 30010), Mapped: true}},
 		{`udp dport 40000-40010 redirect to :50000`,
@@ -126,6 +129,42 @@ func TestDNATCovers(t *testing.T) {
 		if got := dnat.Covers(accounting.Port{Number: test.number, Protocols: test.protocols}); got != test.want {
 			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
 		}
+	}
+}
+
+func TestDNATForwards(t *testing.T) {
+	here, container := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("172.17.0.2")
+	for _, test := range []struct {
+		name string
+		dnat DNAT
+		want bool
+	}{
+		{"container", DNAT{Address: container, Port: 8388}, true},
+		{"map", DNAT{Mapped: true}, true},
+		{"redirect", DNAT{Port: 8388}, false},
+		{"this host", DNAT{Address: here}, false},
+		{"loopback", DNAT{Address: netip.MustParseAddr("127.0.0.1")}, false},
+	} {
+		if got := test.dnat.Forwards([]netip.Addr{here}); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+func TestGenerationAdvancesWithEveryChange(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	var generations []uint32
+	for _, change := range []string{"list ruleset", "add table ip nat", "list ruleset", "add chain ip nat DOCKER"} {
+		testkit.NFT(t, change)
+		generation, err := Generation()
+		if err != nil {
+			t.Fatal(err)
+		}
+		generations = append(generations, generation)
+	}
+	first := generations[0]
+	if want := []uint32{first, first + 1, first + 1, first + 2}; !slices.Equal(generations, want) {
+		t.Errorf("got the generations %v, want %v", generations, want)
 	}
 }
 

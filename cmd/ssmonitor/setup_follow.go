@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+const (
+	// followInterval is the time between two looks at the files.
+	followInterval = time.Second
+	// followRetry is the time after which a setup that failed is tried again
+	// though no file has changed.
+	followRetry = 10 * time.Second
+)
+
+// setupFollower sets up again whenever something that setup reads changes.
+type setupFollower struct {
+	command *cli.Context // without the settings of the file
+	log     *slog.Logger
+	// What the last setup has read; settings is of the file with the settings.
+	settings, files *sources.Follower
+	ruleset         uint32 // its generation
+
+	fault  accounting.Fault
+	last   time.Time // of the last setup
+	failed bool      // whether it failed
+	done   bool      // whether a setup has succeeded
+	said   []string  // the notes of the last setup
+}
+
+func followSetup(c *cli.Context) error {
+	if c.Bool("dry-run") || c.Bool("json") {
+		return wrongUsage(errors.New("--follow excludes --dry-run and --json: see ssmonitor setup --help"))
+	}
+	if _, _, err := setupSettings(c); err != nil { // a mistake on the command line
+		return err
+	}
+	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter)}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	if err := f.setUp(); err != nil && !errors.As(err, new(*usageError)) {
+		return err
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	return f.follow(c.Context, hangup)
+}
+
+// follow looks for changes until ctx ends. It compares attributes of files, as
+// the agent does, since no event of the kernel covers files that do not exist yet,
+// network file systems and the logs of databases alike.
+func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) error {
+	ticks := time.NewTicker(followInterval)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+			return nil
+		case <-hangup:
+		case <-ticks.C:
+			if !f.outdated() {
+				continue
+			}
+		}
+		_ = f.setUp() // logged
+	}
+}
+
+func (f *setupFollower) outdated() bool {
+	failing := f.failed && time.Since(f.last) >= followRetry
+	return failing || f.settings.Changed() || f.files.Changed() || f.rulesetChanged()
+}
+
+// rulesetChanged reports whether anybody has changed the ruleset, as a container
+// engine does when it publishes a port.
+func (f *setupFollower) rulesetChanged() bool {
+	generation, err := survey.Generation()
+	return err == nil && generation != f.ruleset
+}
+
+// setUp sets up once. It prints the list if that has changed, and logs a failure
+// and each note once.
+func (f *setupFollower) setUp() error {
+	f.last = time.Now()
+	report, notes, err := f.attempt()
+	f.sayNew(notes)
+	state := "no port to count yet"
+	switch {
+	case errors.Is(err, errNoPort):
+		err = nil
+		if !f.done {
+			f.log.Info("no port to count yet: waiting for a Shadowsocks configuration")
+		}
+	case err != nil:
+		reason, _, _ := strings.Cut(err.Error(), "\n")
+		state = "the ports in force stay: " + reason
+	default:
+		state = describeCount(report.count())
+		if !f.done || report.changed() {
+			err = report.writeTable(f.command.App.Writer)
+		}
+		f.done = true
+	}
+	f.failed = err != nil
+	switch f.fault.Observe(err) {
+	case accounting.FaultRaised:
+		f.log.Error("setup failed; the ports in force stay", "error", err)
+	case accounting.FaultCleared:
+		f.log.Info("setup succeeds again")
+	}
+	_, _ = daemon.SdNotify(false, "STATUS="+state)
+	return err
+}
+
+// attempt is a setup with the settings, and the files that they name, as they are
+// now.
+func (f *setupFollower) attempt() (report *setupReport, notes []error, err error) {
+	c, err := f.withoutSettings()
+	if err != nil {
+		return nil, nil, err
+	}
+	f.settings = sources.Follow(sources.Sources{Watched: settingsPaths(c)})
+	_, _ = f.settings.Load() // reads nothing
+	f.files = sources.Follow(sources.Sources{})
+	if f.ruleset, err = survey.Generation(); err != nil {
+		return nil, nil, err
+	}
+	if err := applyConfig(c); err != nil {
+		return nil, nil, err
+	}
+	options, from, err := setupSettings(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.files = sources.Follow(from)
+	found, err := findPorts(f.files, options.Hook)
+	if err != nil {
+		return nil, found.Notes, err
+	}
+	report, notes, err = applySetup(c, options, found, f.done && !f.failed)
+	return report, append(found.Notes, notes...), err
+}
+
+// setupSettings returns how to count and where the ports come from.
+func setupSettings(c *cli.Context) (nft.Options, sources.Sources, error) {
+	options, optionsErr := tableOptions(c)
+	from, sourcesErr := setupSources(c)
+	return options, from, errors.Join(optionsErr, sourcesErr)
+}
+
+// withoutSettings returns the command as the command line and the environment
+// give it, so that the file with the settings can be applied anew.
+func (f *setupFollower) withoutSettings() (*cli.Context, error) {
+	command := setupCommand()
+	flags := flag.NewFlagSet(command.Name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for _, option := range command.Flags {
+		if err := option.Apply(flags); err != nil {
+			return nil, wrongUsage(err)
+		}
+		name := option.Names()[0]
+		if !f.command.IsSet(name) {
+			continue
+		}
+		values := []string{fmt.Sprint(f.command.Value(name))}
+		if _, repeatable := option.(*cli.StringSliceFlag); repeatable {
+			values = f.command.StringSlice(name)
+		}
+		for _, value := range values {
+			if err := flags.Set(name, value); err != nil {
+				return nil, wrongUsage(fmt.Errorf("--%s: %w", name, err))
+			}
+		}
+	}
+	c := cli.NewContext(f.command.App, flags, nil)
+	c.Command = command
+	return c, nil
+}
+
+// settingsPaths returns the file with the settings, if there may be one.
+func settingsPaths(c *cli.Context) []string {
+	if path := c.String("config"); path != noConfig {
+		return []string{configPath(path)}
+	}
+	return nil
+}
+
+// sayNew logs the notes that were not among those of the last setup.
+func (f *setupFollower) sayNew(notes []error) {
+	var said []string
+	for _, note := range notes {
+		text := note.Error()
+		if !slices.Contains(f.said, text) && !slices.Contains(said, text) {
+			f.log.Warn(text)
+		}
+		said = append(said, text)
+	}
+	f.said = said
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+// markPublished marks the ports whose packets the host forwards, which it can
+// count there, and adds a note for each rule that makes it forward them. With hook
+// container every port is counted before that anyway.
+func markPublished(found *sources.Result, hook nft.Hook) error {
+	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
+	for i := range found.Ports {
+		found.Ports[i].Published, found.Entries[i].Published = false, false // the list may say so of an earlier time
+	}
+	if hook != nft.HookHost {
+		return nil
+	}
+	rules, err := survey.Read()
+	if errors.Is(err, fs.ErrPermission) {
+		found.Notes = append(found.Notes, fmt.Errorf("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for published ports: %w", err)
+	}
+	addresses, err := sources.HostAddresses()
+	if err != nil {
+		return fmt.Errorf("listing the addresses of this host: %w", err)
+	}
+	for _, rule := range rules.DNATs {
+		if !rule.Forwards(addresses) {
+			continue
+		}
+		var published []accounting.Port
+		for i, port := range found.Ports {
+			if rule.Covers(port) {
+				published = append(published, port)
+				found.Ports[i].Published, found.Entries[i].Published = true, true
+			}
+		}
+		if len(published) > 0 {
+			found.Notes = append(found.Notes, fmt.Errorf("%s: published by chain %s, and counted where the host forwards what it translates",
+				checkup.DescribePorts(published), rule.Place))
+		}
+	}
+	return nil
+}
