@@ -96,7 +96,6 @@ func (t *Table) attach(keys []accounting.Key) error {
 	b.onlyAt(v.generation)
 	switch err := t.commit(b); {
 	case errors.Is(err, unix.ERESTART):
-		v.known = false
 		return accounting.ErrChanged
 	case err != nil:
 		return t.ownership(err)

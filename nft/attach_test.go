@@ -325,18 +325,48 @@ func TestOnePortCostsNoMoreThanItself(t *testing.T) {
 	}
 }
 
+// TestInstallInPartsLeavesAForeignTable puts a table of somebody else, with maps
+// like ours, in the place of ours before each message of an installation in turn.
+func TestInstallInPartsLeavesAForeignTable(t *testing.T) {
+	inNamespace(t)
+	const foreign = `delete table inet ssmonitor
+		table inet ssmonitor { comment "somebody's"
+			map ports-in { type inet_proto . inet_service : counter; }
+			map ports-out { type inet_proto . inet_service : counter; }
+		}`
+	replaced := true
+	for step := 0; replaced; step++ {
+		table, other := open(t, Options{}), open(t, Options{})
+		table.keysPerPart = 8
+		sends := 0
+		replaced = false
+		table.conn.beforeSend = func() {
+			if _, found, err := other.conn.getTable(); sends >= step && !replaced && err == nil && found.exists() {
+				nftCommand(t, foreign)
+				replaced = true
+			}
+			sends++
+		}
+		err := table.Install(portList(5))
+		if replaced && (!errors.Is(err, ErrForeignTable) || strings.Contains(nftCommand(t, "list ruleset"), "counter tcp")) {
+			t.Errorf("replaced before message %d: got %v, want ErrForeignTable and no counter", step, err)
+		}
+		nftCommand(t, "flush ruleset")
+	}
+}
+
 // TestFailedInstallIsNotVerified takes the socket away before each message of an
 // installation in turn.
 func TestFailedInstallIsNotVerified(t *testing.T) {
 	inNamespace(t)
 	ports := portList(7)
-	for step, sends := 0, 1; sends > step; step++ {
+	failed := true
+	for step := 0; failed; step++ {
 		table := open(t, Options{})
 		table.keysPerPart = 8
 		install(t, table, ports[:1])
 		nftCommand(t, "flush chain inet ssmonitor input")
-		sends = 0
-		working := table.conn.fd
+		sends, working := 0, table.conn.fd
 		table.conn.beforeSend = func() {
 			if sends == step {
 				table.conn.fd = -1
@@ -345,10 +375,10 @@ func TestFailedInstallIsNotVerified(t *testing.T) {
 		}
 		err := table.Install(ports)
 		table.conn.fd, table.conn.beforeSend = working, nil
-		if (err == nil) != (sends <= step) {
+		if failed = err != nil; failed != (sends > step) || step > 50 {
 			t.Fatalf("failing before message %d: got %v", step, err)
 		}
-		if attachErr := table.Attach(ports); err != nil && !errors.Is(attachErr, accounting.ErrChanged) {
+		if attachErr := table.Attach(ports); failed && !errors.Is(attachErr, accounting.ErrChanged) {
 			t.Errorf("failing before message %d: Attach: got %v, want ErrChanged", step, attachErr)
 		}
 		read(t, table)
@@ -369,6 +399,17 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 	install(t, table, ports)
 	for _, limit := range []int{dumpLimit, 1} { // by a dump, then by single requests
 		table.reader.dumpLimit = limit
+		read(t, table)
+		other := open(t, Options{})
+		first := ports[:1].Keys()
+		if err := errors.Join(other.Detach(first), other.Delete(first), other.Install(ports)); err != nil {
+			t.Fatal(err)
+		}
+		read(t, table)
+		verify(t, table, ports)
+		if limit == dumpLimit && table.reader.expected[23] != first[3] {
+			t.Errorf("re-created by others: the last counter is %s, want %s", table.reader.expected[23], first[3])
+		}
 		for round := range 3 {
 			read(t, table)
 			middle := ports[2:4].Keys()

@@ -165,7 +165,8 @@ func (t *Table) inspect() (*inspection, error) {
 }
 
 // inspectCounters takes the counters from the last reading if it can, and lists
-// all objects of the table otherwise.
+// all objects of the table otherwise. The table is compared with the one that was
+// read, since a transaction that the kernel has not finished changes the use too.
 func (t *Table) inspectCounters(found *inspection) error {
 	r := t.reader
 	others := len(found.sets) + len(found.chains) + len(found.flowtables)

@@ -242,6 +242,7 @@ func (r *reader) remember() {
 func (r *reader) begin(table tableInfo) {
 	r.table, r.settled = table, false
 	r.forget(r.expected)
+	r.expected, r.seen, r.gaps = r.expected[:0], r.seen[:0], 0
 }
 
 // expect adds installed counters to the expected ones.
@@ -263,9 +264,6 @@ func (r *reader) forget(keys []accounting.Key) {
 			r.gaps++
 			*r.place.At(key) = 0
 		}
-	}
-	if r.gaps == len(r.expected) {
-		r.expected, r.seen, r.gaps = r.expected[:0], r.seen[:0], 0
 	}
 }
 
