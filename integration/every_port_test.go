@@ -37,7 +37,7 @@ func TestEveryPort(t *testing.T) {
 				agent.mustRun(t)
 				content, err := os.ReadFile(ssmonitor.csv)
 				if got := bytes.Count(content, []byte("\n")); err != nil || got != want {
-					return fmt.Errorf("the CSV has %d lines, want %d: %v", got, want, err)
+					return fmt.Errorf("the CSV has %d lines, want %d (%w)", got, want, err)
 				}
 				return nil
 			})

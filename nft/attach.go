@@ -77,7 +77,7 @@ func (v *verified) missing(ports accounting.Ports) (keys []accounting.Key) {
 func (t *Table) Attach(ports accounting.Ports) error {
 	v := &t.verified
 	// The first published port needs chains of its own.
-	lacksChains := t.hook == hookUndecided || t.hook == HookHost && accounting.Ports(ports).Published()
+	lacksChains := t.hook == hookUndecided || t.hook == HookHost && ports.Published()
 	if !v.known || lacksChains {
 		return accounting.ErrChanged
 	}

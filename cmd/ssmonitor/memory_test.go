@@ -29,7 +29,7 @@ func TestReadOnlyMapping(t *testing.T) {
 }
 
 // TestReleaseMemory runs on after it has given back its own code.
-func TestReleaseMemory(t *testing.T) {
+func TestReleaseMemory(*testing.T) {
 	releaseMemory()
 	limitMemory()
 }
