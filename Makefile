@@ -13,6 +13,7 @@ LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d 
 PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static \
+	prometheus prometheus-node-exporter victoria-metrics \
 	zsh fish man-db mandoc lintian rpm file shellcheck sqlite3
 
 GOLANGCI_LINT_VERSION := v2.15.0
