@@ -1,6 +1,6 @@
 # ssmonitor: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test packages lint unit fuzz bench bench-once fault kernels clean
+.PHONY: help build demo test packages lint unit fuzz bench bench-once fault fleet kernels clean
 
 GO      ?= go
 BUILD   ?= build
@@ -58,6 +58,10 @@ kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; par
 
 fault: packages ## faults and random changes on the real kernel for DURATION each; unit runs them for minutes
 	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
+
+fleet: packages ## 1,000 simulated servers, a Prometheus and a VictoriaMetrics for DURATION
+	$(GO) test ./integration/prometheus -run '^TestFleet$$' -count 1 -v -timeout 0 -args \
+		-fleet-servers 1000 -fleet-clients 50 -fleet-interval 30s -fleet-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)

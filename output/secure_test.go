@@ -4,17 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // webFiles writes a key with its certificate for 127.0.0.1, and web configurations
@@ -31,28 +27,11 @@ import (
 func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 	t.Helper()
 	directory = t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ssmonitor"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate := testkit.Certificate(t, directory)
 	const pair = "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
 	// The password is "secret": bcrypt with the least cost.
 	const users = "basic_auth_users: {prometheus: $2a$04$3PeJc8qM/hHzAheIrWAQfuMtsRQYGQes4McVLc8DRiGsJDJcYmjPC}\n"
 	for name, content := range map[string]string{
-		"cert.pem":      string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		"key.pem":       string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret})),
 		"tls.yml":       pair,
 		"users.yml":     users,
 		"both.yml":      pair + users,
@@ -67,7 +46,7 @@ func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 		}
 	}
 	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	roots.AppendCertsFromPEM(certificate)
 	return directory, roots
 }
 
@@ -250,7 +229,7 @@ func TestMetricsUnderAttack(t *testing.T) {
 					time.Sleep(2 * limits.response) // the client's slowness is what is tested
 					return
 				}
-				answer, err := http.ReadResponse(bufio.NewReader(connection), nil) //nolint:bodyclose // it is closed below
+				answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
 				if err != nil {
 					return // refused without an answer
 				}
