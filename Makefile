@@ -1,6 +1,6 @@
 # ssmonitor: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test packages lint unit fuzz bench-compare bench-readme bench-once fault kernels clean
+.PHONY: help build demo test packages lint unit fuzz bench-compare bench-readme bench-once fault fleet kernels clean
 
 GO      ?= go
 BUILD   ?= build
@@ -13,6 +13,7 @@ LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d 
 PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux bsdutils passwd \
 	python3 shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static \
+	prometheus prometheus-node-exporter victoria-metrics \
 	zsh fish man-db mandoc lintian rpm file shellcheck sqlite3 socat podman crun netavark
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -57,6 +58,10 @@ kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; par
 
 fault: packages ## faults and random changes on the real kernel for DURATION each; unit runs them for minutes
 	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
+
+fleet: packages ## 1,000 simulated servers, a Prometheus and a VictoriaMetrics for DURATION
+	$(GO) test ./integration/prometheus -run '^TestFleet$$' -count 1 -v -timeout 0 -args \
+		-fleet-servers 1000 -fleet-clients 50 -fleet-interval 30s -fleet-duration $(DURATION)
 
 fuzz: ## each fuzz target for FUZZTIME
 	integration/fuzz.sh $(FUZZTIME)

@@ -173,13 +173,20 @@ const readShare = 5
 func (m *Meter) Refresh() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	recent := m.status.LastError == nil && m.now().Sub(m.sample.Time) < readShare*m.status.ReadDuration
-	if !recent {
-		if err := m.read(); err != nil && !m.idle(err) {
-			return nil, err
-		}
+	if err := m.refresh(); err != nil {
+		return nil, err
 	}
 	return m.last.fresh(m.sample.Time, m.ledger), nil
+}
+
+func (m *Meter) refresh() error {
+	if m.status.LastError == nil && m.now().Sub(m.sample.Time) < readShare*m.status.ReadDuration {
+		return nil
+	}
+	if err := m.read(); !m.idle(err) {
+		return err
+	}
+	return nil
 }
 
 // Flush reads and saves at once. It is called when an agent ends, whose counters

@@ -14,6 +14,8 @@
 //   - debian, arch, rpm: the packages of these distributions
 //   - systemd: the units; its tests install the package and start the units
 //   - netdata: the charts.d module, the alerts and the metadata for Netdata
+//   - prometheus: rules, alerts and examples of scraping, with a simulated fleet
+//   - grafana: the dashboard
 //   - install.mk, release.mk: the targets of the Makefile that install, package
 //     and release
 //   - install.sh: installs from an unpacked release
@@ -29,7 +31,8 @@
 //
 // The tests of this package need root and the packages shadowsocks-libev,
 // nftables, iproute2, curl, util-linux, bsdutils, netdata-core,
-// netdata-plugins-bash, netdata-plugins-python, netdata-web and chromium. A test
+// netdata-plugins-bash, netdata-plugins-python, netdata-web, chromium, prometheus,
+// prometheus-node-exporter and victoria-metrics. A test
 // that lacks one of them is skipped and names it; with CI=true it fails. The
 // tests run in mount, PID and network namespaces of their own, which also hold
 // their files. However they end, they leave no process, interface or ruleset

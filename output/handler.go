@@ -72,17 +72,6 @@ func NewHandler(source Source, now func() time.Time, log *slog.Logger) *http.Ser
 	return mux
 }
 
-// NewMetricsHandler serves GET /metrics and nothing else: it is the part that
-// may be reachable over the network. Until the metrics are implemented, the
-// response is that of /healthz.
-func NewMetricsHandler(source Source, now func() time.Time) *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		writeHealth(w, source.Health(), now())
-	})
-	return mux
-}
-
 // writeHealth writes {"status":"ok","last_read":TIME} with code 200, or the
 // status "failing" and a reason with code 503.
 func writeHealth(w http.ResponseWriter, health Health, now time.Time) {

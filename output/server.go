@@ -39,17 +39,28 @@ var servingLimits = limits{
 }
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, limits limits) error {
+	server := newServer(handler, log, limits)
+	return runServer(ctx, server, listener, server.Serve, log, limits)
+}
+
+func newServer(handler http.Handler, log *slog.Logger, limits limits) *http.Server {
 	server := &http.Server{
 		Handler:        handler,
 		ReadTimeout:    limits.request, // also covers what net/http reads of a body; the handlers read none
 		WriteTimeout:   limits.response,
 		MaxHeaderBytes: 4 << 10, // net/http adds another 4 KiB
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// "OPTIONS *" goes to the handler, which refuses it.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
+	return server
+}
 
+// runServer calls serveOn, which serves on the listener, until ctx ends.
+func runServer(ctx context.Context, server *http.Server, listener net.Listener, serveOn func(net.Listener) error, log *slog.Logger, limits limits) error {
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(netutil.LimitListener(listener, limits.connections)) }()
+	go func() { done <- serveOn(netutil.LimitListener(listener, limits.connections)) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)

@@ -37,16 +37,20 @@ type agent struct {
 	csv      *output.CSVFile // nil: none
 	socket   string          // empty: none
 	address  string          // for /metrics; empty: none
+	metrics  metricsOptions
 
 	servers sync.WaitGroup
 	failed  chan error // receives the error of a server that fails
 	hangup  chan os.Signal
 
 	history history
+	month   *monthUsage
 	limits  *limitCheck
 
-	notifier            *notifier
-	csvFault, readFault accounting.Fault
+	textfile *output.MetricsFile // nil: none
+
+	notifier                           *notifier
+	csvFault, readFault, textfileFault accounting.Fault
 }
 
 func newAgent(c *cli.Context) (*agent, error) {
@@ -69,20 +73,24 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if err := checkIntervals(c); err != nil {
 		return nil, err
 	}
+	metrics, err := newMetricsOptions(c)
+	if err != nil {
+		return nil, err
+	}
 	a := &agent{
 		log:      newLog(c.App.ErrWriter),
 		interval: c.Duration("interval"),
 		follower: sources.Follow(from),
 		socket:   c.String("socket"),
 		address:  c.String("listen"),
+		metrics:  metrics,
 		failed:   make(chan error, 1),
 		hangup:   make(chan os.Signal, 1),
 		history:  savedHistory{stateDirectory(c)},
 		notifier: newNotifier(),
 	}
-	a.limits = &limitCheck{
-		limits: limits, calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, log: a.log,
-	}
+	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
+	a.limits = &limitCheck{limits: limits, month: a.month, log: a.log}
 	keep.Log = a.log
 	signal.Notify(a.hangup, syscall.SIGHUP)
 	if path := c.String("csv"); path != "" {
@@ -167,7 +175,8 @@ func (a *agent) logNotes(result sources.Result) {
 func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also ends the servers
-	if err := a.listen(ctx); err != nil {
+	metrics := a.newMetrics()
+	if err := a.listen(ctx, output.NewMetricsHandler(metrics, time.Now)); err != nil {
 		return err
 	}
 	if a.csv != nil {
@@ -175,6 +184,7 @@ func (a *agent) run(ctx context.Context) error {
 			a.log.Warn("the CSV file of an earlier run can't be removed", "error", err)
 		}
 	}
+	a.openTextfile(metrics)
 	ticks, err := newTicker(a.interval)
 	if err != nil {
 		return err
@@ -207,24 +217,23 @@ func (a *agent) run(ctx context.Context) error {
 	}
 }
 
-// listen serves readers on the agent's own socket, and /metrics on --listen and
-// on the sockets that systemd opened.
-func (a *agent) listen(ctx context.Context) error {
+// listen serves readers on the agent's own socket, and metrics there, on --listen
+// and on the sockets that systemd opened.
+func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 	source := output.NewCoalesced(meterSource{a.meter, a.interval}, minReadGap, time.Now)
-	metrics := output.NewMetricsHandler(source, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
 	}
 	for _, listener := range inherited[metricsSocket] {
-		a.serve(ctx, listener, metrics)
+		a.serveMetrics(ctx, listener, metrics)
 	}
 	if a.address != "" {
 		listener, err := net.Listen("tcp", a.address)
 		if err != nil {
 			return listenError(fmt.Errorf("listening for /metrics: %w", err), os.Getenv)
 		}
-		a.serve(ctx, listener, metrics)
+		a.serveMetrics(ctx, listener, metrics)
 	}
 	if a.socket != "" {
 		listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
@@ -233,14 +242,19 @@ func (a *agent) listen(ctx context.Context) error {
 		}
 		handler := output.NewHandler(source, time.Now, a.log)
 		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
+		handler.Handle("GET /metrics", metrics)
 		a.serve(ctx, listener, handler)
 	}
 	return nil
 }
 
 func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
+	a.serveBy(ctx, output.Serve, listener, handler)
+}
+
+func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Listener, handler http.Handler) {
 	a.servers.Go(func() {
-		if err := output.Serve(ctx, listener, handler, a.log); err != nil {
+		if err := serve(ctx, listener, handler, a.log); err != nil {
 			select {
 			case a.failed <- err:
 			default: // one failure ends the agent
@@ -289,6 +303,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.limits.check(ctx, a.meter.Status().LastSave)
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.tick(time.Now(), a.interval, state, rates)
+	a.writeTextfile(ctx, report)
 	if a.csv == nil {
 		return
 	}
@@ -312,6 +327,9 @@ func (a *agent) close() error {
 	var errs []error
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
+	}
+	if a.textfile != nil {
+		errs = append(errs, a.textfile.Remove())
 	}
 	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
 }

@@ -113,6 +113,9 @@ type settings struct {
 	CSV          *string  `yaml:"csv"`    // empty is a value: no file
 	Socket       *string  `yaml:"socket"` // likewise
 	Listen       string   `yaml:"listen"`
+	WebConfig    string   `yaml:"web-config"`
+	MetricsNames string   `yaml:"metrics-names"`
+	Textfile     string   `yaml:"textfile"`
 	State        string   `yaml:"state"`
 	SaveInterval string   `yaml:"save-interval"`
 	Zone         string   `yaml:"zone"`
@@ -159,7 +162,7 @@ func (s *settings) values() map[string][]string {
 	}
 	for name, value := range map[string]string{
 		"ports": s.Ports, "hook": s.Hook, "own": s.Own, "interval": s.Interval,
-		"listen": s.Listen, "state": s.State, "save-interval": s.SaveInterval,
+		"listen": s.Listen, "web-config": s.WebConfig, "metrics-names": s.MetricsNames, "textfile": s.Textfile, "state": s.State, "save-interval": s.SaveInterval,
 		"zone": s.Zone, "month-day": s.MonthDay, "keep-hours": s.KeepHours, "keep-days": s.KeepDays,
 		"charts": s.Charts,
 	} {

@@ -25,13 +25,12 @@ func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
 
 // limitCheck logs the clients that exceed their monthly limit.
 type limitCheck struct {
-	limits   accounting.UsageLimits
-	calendar accounting.Calendar
-	history  history
-	log      *slog.Logger
-	watch    *accounting.LimitWatch
-	checked  time.Time // when the usage of the last check was saved
-	fault    accounting.Fault
+	limits  accounting.UsageLimits
+	log     *slog.Logger
+	watch   *accounting.LimitWatch
+	month   *monthUsage
+	checked time.Time // when the usage of the last check was saved
+	fault   accounting.Fault
 }
 
 // begin remembers who is over the limit already. It is called before the first
@@ -39,7 +38,7 @@ type limitCheck struct {
 func (l *limitCheck) begin(ctx context.Context) {
 	var saved *accounting.Usage
 	if l.limits.Any() {
-		saved, _ = l.runningMonth(ctx) // fails before the first save
+		saved, _ = l.month.get(ctx, time.Time{}) // fails before the first save
 	}
 	l.watch = accounting.NewLimitWatch(l.limits, saved)
 }
@@ -50,7 +49,7 @@ func (l *limitCheck) check(ctx context.Context, saved time.Time) {
 		return
 	}
 	l.checked = saved
-	months, err := l.runningMonth(ctx)
+	months, err := l.month.get(ctx, saved)
 	if l.fault.Observe(err) == accounting.FaultRaised {
 		l.log.Error("the usage can't be compared with the limits", "error", err)
 	}
@@ -61,9 +60,4 @@ func (l *limitCheck) check(ctx context.Context, saved time.Time) {
 		l.log.Warn("a client has used more than its monthly limit",
 			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
 	}
-}
-
-func (l *limitCheck) runningMonth(ctx context.Context) (*accounting.Usage, error) {
-	start, _ := l.calendar.Bounds(accounting.ByMonth, time.Now())
-	return l.history.Usage(ctx, accounting.UsageQuery{By: accounting.ByMonth, Since: start})
 }

@@ -60,7 +60,10 @@ const formats = "`CSV`: one line per port, sorted by number, without a header. T
 	"Bytes are counted from the IP header up, packets as the kernel sees them. " +
 	"A total never decreases. GET /v1/usage takes the options of `ssmonitor usage` as parameters, such as " +
 	"?by=day&client=alice, and returns what --format json prints. GET /healthz answers with status 200 while the counters can be read.\n\n" +
-	"`Metrics`: GET /metrics, with --listen or ssmonitor-metrics.socket, still answers as GET /healthz does."
+	"`Metrics`: GET /metrics on the socket, with --listen and with ssmonitor-metrics.socket answers in Prometheus' text format or in OpenMetrics:\n\n" +
+	"   ssmonitor_port_bytes_total{port=\"20000\",name=\"alice\",\n" +
+	"     proto=\"tcp\",direction=\"out\"} 98211007\n\n" +
+	"The totals are those of a save, so that none is ever taken back. --textfile writes the same, without the metrics of the process."
 
 const seeAlso = `.BR nft (8),
 .BR systemd.service (5),

@@ -52,7 +52,19 @@ func runCommand() *cli.Command {
 			},
 			&cli.StringFlag{
 				Name: "listen", EnvVars: environment("listen"),
-				Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:9924", DefaultText: "none",
+				Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:10977", DefaultText: "none",
+			},
+			&cli.StringFlag{
+				Name: "web-config", EnvVars: environment("web-config"), TakesFile: true,
+				Usage: "TLS and passwords for /metrics on TCP: a web configuration `FILE` as Prometheus' exporters have it", DefaultText: "none",
+			},
+			&cli.StringFlag{
+				Name: "metrics-names", EnvVars: environment("metrics-names"), Value: namesYes,
+				Usage: "whether metrics have the names of clients: `yes|no`",
+			},
+			&cli.StringFlag{
+				Name: "textfile", EnvVars: environment("textfile"), TakesFile: true,
+				Usage: "write the metrics to `FILE` for node_exporter's textfile collector", DefaultText: "none",
 			},
 			&cli.StringFlag{
 				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, socketName), TakesFile: true,

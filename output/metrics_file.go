@@ -1,0 +1,41 @@
+package output
+
+import (
+	"context"
+	"fmt"
+
+	"ssmonitor/accounting"
+)
+
+// MetricsFile is a file for the textfile collector of node_exporter. It is used
+// by one goroutine.
+type MetricsFile struct {
+	publishedFile
+	metrics *Metrics
+	buffer  []byte
+}
+
+// NewMetricsFile returns the file at that path without touching it. Call
+// RemoveStale once it is certain that no other agent is running.
+func NewMetricsFile(path string, metrics *Metrics) *MetricsFile {
+	return &MetricsFile{publishedFile: publishedFile{path: path}, metrics: metrics}
+}
+
+// Write replaces the file with the metrics of the report, whose totals must be
+// saved. Without a report, the file has the metrics of the agent itself and the
+// usage of the month. The metrics of the process are never in it: node_exporter
+// has some of the same names. After an error the file is unchanged.
+func (f *MetricsFile) Write(ctx context.Context, report *accounting.Report) error {
+	source := f.metrics.options.Source
+	r := &reading{MetricsOptions: &f.metrics.options, report: report, status: source.Status()}
+	r.month, _ = source.Month(ctx)
+	page, err := r.append(f.buffer[:0], metricsFormats[0])
+	if err == nil {
+		f.buffer = page
+		err = f.replace(page)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the metrics to %s: %w", f.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,391 @@
+package output
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+)
+
+// metered is a MetricsSource whose results the test sets.
+type metered struct {
+	report   *accounting.Report
+	err      error
+	status   accounting.Status
+	month    *accounting.Usage
+	readings atomic.Int64
+}
+
+func (m *metered) Report(context.Context) (*accounting.Report, error) {
+	m.readings.Add(1)
+	return m.report, m.err
+}
+
+func (m *metered) Status() accounting.Status { return m.status }
+
+func (m *metered) Month(context.Context) (*accounting.Usage, error) {
+	if m.month == nil {
+		return nil, errors.New("nothing has been saved yet")
+	}
+	return m.month, nil
+}
+
+func sampleMetered() *metered {
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	row := func(client string, port uint16, protocol accounting.Protocol, in, out uint64) accounting.UsageRow {
+		return accounting.UsageRow{
+			Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: port, Protocol: protocol,
+			In: accounting.Count{Bytes: in}, Out: accounting.Count{Bytes: out},
+		}
+	}
+	return &metered{
+		report: sampleReport(),
+		status: accounting.Status{
+			LastRead: noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3,
+			SaveFailures: 1, LastSave: noon.Add(-time.Second), Ports: 4,
+		},
+		month: &accounting.Usage{
+			Query: accounting.UsageQuery{By: accounting.ByMonth, Since: start},
+			Rows: []accounting.UsageRow{
+				row("alice", 20000, accounting.TCP, 40, 2), row("alice", 20000, accounting.UDP, 2, 1),
+				row("carol, who had it before", 20000, accounting.TCP, 5, 6), row("", 65535, accounting.TCP, 0, 7),
+			},
+		},
+	}
+}
+
+// goVersion is the label of build_info that changes with the toolchain.
+var goVersion = runtime.Version()
+
+func sampleMetrics(source MetricsSource, names bool) *Metrics {
+	return NewMetrics(MetricsOptions{
+		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
+		Limits: accounting.UsageLimits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
+	})
+}
+
+func metricsPage(t testing.TB, metrics *Metrics, format expfmt.Format) string {
+	t.Helper()
+	page, err := metrics.read(t.Context()).append(nil, format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(page), goVersion, "go1.x")
+}
+
+func TestMetricsPages(t *testing.T) {
+	blind := sampleMetered()
+	blind.report, blind.err, blind.month = nil, accounting.ErrNoTable, nil
+	blind.status.LastError, blind.status.RepairError, blind.status.LastSaveError = accounting.ErrNoTable, accounting.ErrNoTable, errors.New("disk full")
+	blind.status.LastSave = time.Time{}
+	for _, c := range []struct {
+		name   string
+		source *metered
+		names  bool
+		format expfmt.Format
+	}{
+		{"metrics.prom", sampleMetered(), true, metricsFormats[0]},
+		{"metrics.openmetrics", sampleMetered(), true, metricsFormats[1]},
+		{"metrics_no_names.prom", sampleMetered(), false, metricsFormats[0]},
+		{"metrics_blind.prom", blind, true, metricsFormats[0]},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testkit.Golden(t, c.name, metricsPage(t, sampleMetrics(c.source, c.names), c.format))
+		})
+	}
+}
+
+// TestMetricsFollowTheConventions uses Prometheus' own lint, the newest in Go and
+// the one of Debian's promtool.
+func TestMetricsFollowTheConventions(t *testing.T) {
+	for _, names := range []bool{true, false} {
+		page := metricsPage(t, sampleMetrics(sampleMetered(), names), metricsFormats[0])
+		problems, err := promlint.New(strings.NewReader(page)).Lint()
+		if err != nil || len(problems) > 0 {
+			t.Errorf("names %t: %v, %v", names, problems, err)
+		}
+		testkit.Require(t, "promtool")
+		command := exec.Command("promtool", "check", "metrics")
+		command.Stdin = strings.NewReader(page)
+		if output, err := command.CombinedOutput(); err != nil || len(output) > 0 {
+			t.Errorf("names %t: promtool: %v\n%s", names, err, output)
+		}
+	}
+}
+
+// TestMetricsEscapeNames checks that no name breaks out of its label.
+func TestMetricsEscapeNames(t *testing.T) {
+	for _, name := range []string{`quote " and \ slash`, "line\nbreak", "漢字 é", `a="b",c="d"} 7`, "not UTF-8 \xff"} {
+		source := sampleMetered()
+		source.report.Ports[1].Port.Name = name
+		page := metricsPage(t, sampleMetrics(source, true), metricsFormats[0])
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(page))
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		found := false
+		for _, metric := range families["ssmonitor_port_bytes_total"].Metric {
+			for _, label := range metric.Label {
+				found = found || label.GetName() == "name" && label.GetValue() == strings.ToValidUTF8(name, "\uFFFD")
+			}
+		}
+		if !found {
+			t.Errorf("%q is not in the page", name)
+		}
+	}
+}
+
+func scrape(t *testing.T, handler http.Handler, method, path string, header map[string]string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequest(method, path, nil)
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, req)
+	return response
+}
+
+func TestMetricsHandlerNegotiates(t *testing.T) {
+	source := sampleMetered()
+	source.report = manyPorts(500)
+	handler := NewMetricsHandler(sampleMetrics(source, true), clockAtNoon)
+	const text, open = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"
+	// What Prometheus 2.42 and 3.5 send.
+	const old = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+	const current = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.2"
+	for _, c := range []struct {
+		name, accept, encoding, wantType, wantEncoding string
+	}{
+		{"curl", "*/*", "", text, ""},
+		{"nothing", "", "", text, ""},
+		{"Prometheus 2", old, "gzip", open, "gzip"},
+		{"Prometheus 3", current, "gzip", open, "gzip"},
+		{"protobuf only", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "", text, ""},
+		{"an encoding that is refused", "*/*", "br, gzip;q=0", text, ""},
+		{"several encodings", "*/*", "br;q=1.0, gzip;q=0.8, *;q=0.1", text, "gzip"},
+		{"nonsense", ";;;,=/", ",;,=", text, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			response := scrape(t, handler, http.MethodGet, "/metrics", map[string]string{"Accept": c.accept, "Accept-Encoding": c.encoding})
+			header := response.Result().Header
+			if response.Code != http.StatusOK || header.Get("Content-Type") != c.wantType || header.Get("Content-Encoding") != c.wantEncoding {
+				t.Fatalf("got %d %v", response.Code, header)
+			}
+			if length := header.Get("Content-Length"); length != strconv.Itoa(response.Body.Len()) {
+				t.Errorf("got length %s of %d bytes", length, response.Body.Len())
+			}
+			var body io.Reader = response.Body
+			if c.wantEncoding == "gzip" {
+				unpacked, err := gzip.NewReader(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body = unpacked
+			}
+			page, err := io.ReadAll(body)
+			if err != nil || !bytes.Contains(page, []byte(`ssmonitor_port_bytes_total{port="500",name="client",proto="udp",direction="out"}`)) {
+				t.Errorf("got %v and\n%.2000s", err, page)
+			}
+			if end := []byte("# EOF\n"); bytes.HasSuffix(page, end) != (c.wantType == open) {
+				t.Errorf("the page ends with %q", page[len(page)-20:])
+			}
+		})
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodHead, "/metrics", http.StatusOK},
+		{http.MethodPost, "/metrics", http.StatusMethodNotAllowed},
+		{"PROPFIND", "/metrics", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/", http.StatusNotFound},
+		{http.MethodGet, "/metrics/", http.StatusNotFound},
+		{http.MethodGet, "/v1/ports", http.StatusNotFound},
+		{http.MethodGet, "/debug/pprof/", http.StatusNotFound},
+	} {
+		if got := scrape(t, handler, c.method, c.path, nil).Code; got != c.want {
+			t.Errorf("%s %s: got %d, want %d", c.method, c.path, got, c.want)
+		}
+	}
+}
+
+func TestMetricsHandlerReadsOnceForAll(t *testing.T) {
+	source := sampleMetered()
+	var now atomic.Int64
+	clock := func() time.Time { return noon.Add(time.Duration(now.Load())) }
+	handler := NewMetricsHandler(sampleMetrics(source, true), clock)
+	for _, step := range []struct {
+		at   time.Duration
+		want int64
+	}{{0, 1}, {999 * time.Millisecond, 1}, {time.Second, 2}, {1500 * time.Millisecond, 2}, {-time.Hour, 3}} {
+		now.Store(int64(step.at))
+		var clients sync.WaitGroup
+		for range 200 {
+			clients.Go(func() {
+				if response := scrape(t, handler, http.MethodGet, "/metrics", nil); response.Code != http.StatusOK {
+					t.Errorf("got %d: %s", response.Code, response.Body)
+				}
+			})
+		}
+		clients.Wait()
+		if got := source.readings.Load(); got != step.want {
+			t.Errorf("at %s: got %d readings, want %d", step.at, got, step.want)
+		}
+	}
+}
+
+// TestMetricsHandlerShowsNoUnknownNumber checks that a reading that failed leaves
+// a gap, and that the agent's own metrics are still there.
+func TestMetricsHandlerShowsNoUnknownNumber(t *testing.T) {
+	source := sampleMetered()
+	source.report, source.err, source.status.LastError = nil, accounting.ErrNoTable, accounting.ErrNoTable
+	page := scrape(t, NewMetricsHandler(sampleMetrics(source, true), clockAtNoon), http.MethodGet, "/metrics", nil).Body.String()
+	if strings.Contains(page, "ssmonitor_port_bytes_total") || !strings.Contains(page, "\nssmonitor_read_success 0\n") {
+		t.Errorf("got\n%s", page)
+	}
+}
+
+func TestMetricsFile(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "ssmonitor.prom")
+	source := sampleMetered()
+	metrics := sampleMetrics(source, true)
+	if err := os.WriteFile(path, []byte("of a killed agent"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := NewMetricsFile(path, metrics)
+	if err := file.RemoveStale(); err != nil {
+		t.Fatal(err)
+	}
+	expectFiles(t, directory)
+	for _, report := range []*accounting.Report{sampleReport(), nil} {
+		if err := file.Write(t.Context(), report); err != nil {
+			t.Fatal(err)
+		}
+		expectFiles(t, directory, "ssmonitor.prom")
+		source.report = report
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.ReplaceAll(string(content), goVersion, "go1.x"), metricsPage(t, metrics, metricsFormats[0]); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		if bytes.Contains(content, []byte("process_")) {
+			t.Error("the file has metrics of the process, which node_exporter has too")
+		}
+	}
+	if err := file.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	expectFiles(t, directory)
+}
+
+// BenchmarkMetrics renders a scrape, beside a bare writer of the same text.
+func BenchmarkMetrics(b *testing.B) {
+	for _, ports := range []int{3, 1000, 10000} {
+		source := &metered{report: manyPorts(ports), month: &accounting.Usage{}}
+		for i := range source.report.Ports {
+			port := &source.report.Ports[i].Port
+			port.Name = fmt.Sprintf("client %d", i)
+			source.month.Rows = append(source.month.Rows, accounting.UsageRow{Client: port.Name, Port: port.Number, In: accounting.Count{Bytes: 7}})
+		}
+		metrics := sampleMetrics(source, true)
+		for _, key := range []pageKey{{metricsFormats[1], true}, {metricsFormats[0], false}} {
+			name := "text"
+			if key.compressed {
+				name = "OpenMetrics,gzip"
+			}
+			b.Run(fmt.Sprintf("ports=%d/%s", ports, name), func(b *testing.B) {
+				b.ReportAllocs()
+				var p page
+				used := processCPU(b)
+				for b.Loop() {
+					if err := p.fill(b.Context(), metrics, key); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(len(p.content)), "bytes/page")
+				b.ReportMetric(float64((processCPU(b)-used).Microseconds())/float64(b.N), "cpu-us/op")
+			})
+		}
+		b.Run(fmt.Sprintf("ports=%d/bare", ports), func(b *testing.B) {
+			b.ReportAllocs()
+			var page []byte
+			for b.Loop() {
+				page = appendBare(page[:0], source.report)
+			}
+			b.ReportMetric(float64(len(page)), "bytes/page")
+		})
+	}
+}
+
+// processCPU returns the CPU time of the process.
+func processCPU(tb testing.TB) time.Duration {
+	tb.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// appendBare writes the counters of the ports as text with no library.
+func appendBare(page []byte, report *accounting.Report) []byte {
+	for _, metric := range []string{"bytes", "packets"} {
+		for i := range report.Ports {
+			port := &report.Ports[i]
+			for _, flow := range []struct {
+				proto, direction string
+				total            accounting.Count
+			}{
+				{"tcp", "in", port.TCP.In.Total}, {"tcp", "out", port.TCP.Out.Total},
+				{"udp", "in", port.UDP.In.Total}, {"udp", "out", port.UDP.Out.Total},
+			} {
+				page = append(page, "ssmonitor_port_"...)
+				page = append(page, metric...)
+				page = append(page, `_total{direction="`...)
+				page = append(page, flow.direction...)
+				page = append(page, `",name="`...)
+				page = append(page, port.Port.Name...)
+				page = append(page, `",port="`...)
+				page = strconv.AppendUint(page, uint64(port.Port.Number), 10)
+				page = append(page, `",proto="`...)
+				page = append(page, flow.proto...)
+				page = append(page, `"} `...)
+				value := flow.total.Bytes
+				if metric == "packets" {
+					value = flow.total.Packets
+				}
+				page = strconv.AppendFloat(page, float64(value), 'g', -1, 64)
+				page = append(page, '\n')
+			}
+		}
+	}
+	return page
+}
