@@ -29,6 +29,9 @@ const (
 	// followRetry is the time after which a setup that failed is tried again
 	// though no file has changed.
 	followRetry = 10 * time.Second
+	// rulesetShare is how many times its own duration passes from a setup until
+	// another one because of the ruleset, which some hosts change all the time.
+	rulesetShare = 20
 )
 
 // setupFollower sets up again whenever something that setup reads changes.
@@ -40,10 +43,11 @@ type setupFollower struct {
 	ruleset         uint32 // its generation
 
 	fault  accounting.Fault
-	last   time.Time // of the last setup
-	failed bool      // whether it failed
-	done   bool      // whether a setup has succeeded
-	said   []string  // the notes of the last setup
+	last   time.Time // when the last setup began
+	took   time.Duration
+	failed bool     // whether it failed
+	done   bool     // whether a setup has succeeded
+	said   []string // the notes of the last setup
 }
 
 func followSetup(c *cli.Context) error {
@@ -68,7 +72,10 @@ func followSetup(c *cli.Context) error {
 // the agent does, since no event of the kernel covers files that do not exist yet,
 // network file systems and the logs of databases alike.
 func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) error {
-	ticks := time.NewTicker(followInterval)
+	ticks, err := newTicker(followInterval)
+	if err != nil {
+		return err
+	}
 	defer ticks.Stop()
 	for {
 		select {
@@ -87,7 +94,8 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 
 func (f *setupFollower) outdated() bool {
 	failing := f.failed && time.Since(f.last) >= followRetry
-	return failing || f.settings.Changed() || f.files.Changed() || f.rulesetChanged()
+	surveyed := time.Since(f.last) >= rulesetShare*f.took
+	return failing || f.settings.Changed() || f.files.Changed() || (surveyed && f.rulesetChanged())
 }
 
 // rulesetChanged reports whether anybody has changed the ruleset, as a container
@@ -102,6 +110,7 @@ func (f *setupFollower) rulesetChanged() bool {
 func (f *setupFollower) setUp() error {
 	f.last = time.Now()
 	report, notes, err := f.attempt()
+	f.took = time.Since(f.last)
 	f.sayNew(notes)
 	state := "no port to count yet"
 	switch {
