@@ -169,8 +169,13 @@ func (t *Table) inspect() (*inspection, error) {
 // read, since a transaction that the kernel has not finished changes the use too.
 func (t *Table) inspectCounters(found *inspection) error {
 	r := t.reader
-	others := len(found.sets) + len(found.chains) + len(found.flowtables)
-	if !r.settled || r.generation != found.generation || r.table != found.table || int(r.table.use) != r.known()+others {
+	if !r.hasReadAllOf(found) && int(found.table.use) > r.guessLimit {
+		// To list the objects would take many times as long as to read the counters.
+		if err := r.read(new(accounting.Sample)); err != nil && !errors.Is(err, accounting.ErrRestored) {
+			return err
+		}
+	}
+	if !r.hasReadAllOf(found) {
 		return t.conn.inspectObjects(found)
 	}
 	for _, key := range r.expected {
@@ -179,6 +184,13 @@ func (t *Table) inspectCounters(found *inspection) error {
 		}
 	}
 	return nil
+}
+
+// hasReadAllOf reports whether the last reading was of the table that is inspected,
+// and found everything in it that the inspection has not found.
+func (r *reader) hasReadAllOf(found *inspection) bool {
+	others := len(found.sets) + len(found.chains) + len(found.flowtables)
+	return r.settled && r.generation == found.generation && r.table == found.table && int(r.table.use) == r.known()+others
 }
 
 // list passes the payloads of a dump to visit. If the object to be listed does

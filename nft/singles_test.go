@@ -55,6 +55,28 @@ func TestEachWayOfReadingReadsTheSame(t *testing.T) {
 	}
 }
 
+// TestAnotherProcessInstallsWithoutListingTheCounters adds a port to a large table
+// that another process has installed, with and without an object of others.
+func TestAnotherProcessInstallsWithoutListingTheCounters(t *testing.T) {
+	inNamespace(t)
+	ports := portList(100)
+	install(t, open(t, Options{}), ports[:99])
+	for _, foreign := range []bool{false, true} {
+		if foreign {
+			nftCommand(t, "add quota inet ssmonitor mine over 1 mbytes")
+		}
+		other := open(t, Options{})
+		other.reader.guessLimit = 1
+		install(t, other, ports)
+		if got := other.reader.known(); got < 4*99 {
+			t.Errorf("with a foreign object: %t: the reader knows %d counters, want those that were read", foreign, got)
+		}
+		if findings, err := open(t, Options{}).Verify(ports); err != nil || len(findings) > 0 {
+			t.Errorf("with a foreign object: %t: got %v, %v, want nothing wrong", foreign, findings, err)
+		}
+	}
+}
+
 // TestSinglesMissNoChangeOfOthers adds or removes a port before each message of a
 // reading in turn.
 func TestSinglesMissNoChangeOfOthers(t *testing.T) {
