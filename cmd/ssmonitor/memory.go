@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -59,4 +61,27 @@ func readOnlyMapping(line, file string) (begin, end uintptr, ok bool) {
 	}
 	last, err := strconv.ParseUint(to, 16, strconv.IntSize)
 	return uintptr(first), uintptr(last), err == nil && first < last
+}
+
+// Memory of the agent's unit, as measured at 65,535 ports: 231 MB.
+const (
+	memoryOfAgent = 20 << 20
+	memoryPerPort = 3600
+)
+
+// memoryNote says that a list of ports is too large for the memory limit of the
+// agent's unit, or returns nil. Without a running unit no limit is known. root is
+// the directory below which /sys is.
+func memoryNote(root string, ports int) error {
+	content, err := os.ReadFile(filepath.Join(root, "sys/fs/cgroup/system.slice/ssmonitor.service/memory.max"))
+	if err != nil {
+		return nil
+	}
+	limit, err := strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64)
+	need := uint64(memoryOfAgent + memoryPerPort*ports)
+	if err != nil || need <= limit { // the file says "max" where there is no limit
+		return nil
+	}
+	return fmt.Errorf("%d ports may need %d MB, and ssmonitor.service may have %d MB: "+
+		"raise MemoryMax= with `systemctl edit ssmonitor.service`, or the agent may be killed", ports, need/1e6, limit/1e6)
 }

@@ -134,6 +134,9 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, insta
 		return nil, notes, err
 	}
 	report = newSetupReport(list, earlier, found)
+	if note := memoryNote("/", len(found.Ports)); note != nil {
+		notes = append(notes, note)
+	}
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
 	}
