@@ -67,7 +67,10 @@ func TestStatusTellsInFromOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = socket.Close() }()
-	command := ssmonitor.ssmonitor(nil, "run", "--interval", "200ms", "--port", "20000")
+	ssmonitor.setup(t, "--port", "20000")
+	const perSecond, payload = 200, 972
+	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
+	command := ssmonitor.ssmonitor(nil, "run", "--interval", "2s", "--ports", ssmonitor.list)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+address.Name)
 	agent := agent{ssmonitor, start(t, command)}
 	var said []string
@@ -85,8 +88,6 @@ func TestStatusTellsInFromOut(t *testing.T) {
 	}
 	for !strings.Contains(receive(), "READY=1") {
 	}
-	const perSecond, payload = 200, 972
-	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
 	const kilobits = perSecond * (payload + 20 + 8) * 8 / 1000
 	rates := regexp.MustCompile(`STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
 	for {
@@ -98,9 +99,10 @@ func TestStatusTellsInFromOut(t *testing.T) {
 		if found[2] != "0" {
 			t.Errorf("nothing was sent from the port, and the status is %q", found[0])
 		}
-		if in > kilobits*8/10 && in < kilobits*12/10 {
-			break
+		if in < kilobits*8/10 || in > kilobits*12/10 {
+			t.Errorf("%d kbit/s are sent, and the status is %q", kilobits, found[0])
 		}
+		break
 	}
 	sender.stop(t)
 	agent.stop(t)

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+	outputs "ssmonitor/output"
 )
 
 // TestEveryPort counts all 65,535 ports, with all outputs, and removes and adds
@@ -28,12 +31,12 @@ func TestEveryPort(t *testing.T) {
 		t.Logf("%s: %s", name, time.Since(began).Round(time.Millisecond))
 	}
 	step("setup", func() { ssmonitor.setup(t, "--port", "1-65535") })
-	command := ssmonitor.ssmonitor(nil, "run", "--ports", ssmonitor.list, "--interval", "1s")
+	command := ssmonitor.ssmonitor(nil, "run", "--ports", ssmonitor.list, "--interval", "2s")
 	command.Env = append(command.Env, "GOMEMLIMIT=72MiB") // as under the unit's limit
 	agent := agent{ssmonitor, start(t, command)}
 	lines := func(want int) func() {
 		return func() {
-			eventually(t, func() error {
+			testkit.Eventually(t, 4*patience, func() error {
 				agent.mustRun(t)
 				content, err := os.ReadFile(ssmonitor.csv)
 				if got := bytes.Count(content, []byte("\n")); err != nil || got != want {
@@ -46,14 +49,24 @@ func TestEveryPort(t *testing.T) {
 	step("the first rates", lines(65535))
 	server.sendToItself(t, 1, 7)
 	server.sendToItself(t, 65535, 5)
+	client := outputs.NewClient(ssmonitor.socket())
 	expect := func(ports map[uint16]uint64) {
 		t.Helper()
-		got := totals(agent.report(t))
-		for port, packets := range ports {
-			if key := (accounting.Key{Port: port, Protocol: accounting.UDP}); got[key].Packets != packets {
-				t.Errorf("%s: got %d packets, want %d", key, got[key].Packets, packets)
+		testkit.Eventually(t, 4*patience, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			report, err := client.Report(ctx)
+			if err != nil {
+				return err
 			}
-		}
+			got := totals(report)
+			for port, packets := range ports {
+				if key := (accounting.Key{Port: port, Protocol: accounting.UDP}); got[key].Packets != packets {
+					return fmt.Errorf("%s: got %d packets, want %d", key, got[key].Packets, packets)
+				}
+			}
+			return nil
+		})
 	}
 	step("a report", func() { expect(map[uint16]uint64{1: 7, 40000: 0, 65535: 5}) })
 

@@ -52,6 +52,13 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 		download := begin(t, client.command("curl", "--silent", "--output", "/dev/null", "--socks5-hostname",
 			fmt.Sprintf("127.0.0.1:%d", leaves.socks), fmt.Sprintf("http://%s:%d/%d", serverIPv4, targetPort, 100_000*megabyte)))
 		server.waitCounting(t, comesAndGoes, 10*megabyte)
+		echoed := server.packets(t, fmt.Sprintf("udp-%d-out", comesAndGoes)) // the rest of the datagrams is not answered
+		eventually(t, func() error {
+			if got := server.packets(t, fmt.Sprintf("udp-%d-in", comesAndGoes)); got < echoed+10 {
+				return fmt.Errorf("port %d has received %d datagrams", comesAndGoes, got)
+			}
+			return nil
+		})
 		agent.signal(syscall.SIGSTOP)
 		tell(fmt.Sprintf(`remove: {"server_port": %d}`, comesAndGoes))
 		download.end()

@@ -49,7 +49,7 @@ func TestWrongCallsOfUsage(t *testing.T) {
 		{"new client of a port that was never counted", "client new 20009 dave", 2, []string{"20009"}},
 		{"new client of two ports", "client new 20000-20001 dave", 2, []string{"want a number from 1 to 65535"}},
 		{"new client of the same name", "client new 20000 alice", 1, []string{"20000", "alice", "another name"}},
-		{"unknown command of client", "client add", 2, []string{"add", "list or new"}},
+		{"unknown command of client", "client add", 2, []string{"add", "ssmonitor client --help"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			begin(t, ssmonitor.ssmonitor(nil, strings.Fields(test.arguments)...)).expectOneLine(t, test.status, test.words...)
