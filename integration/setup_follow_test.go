@@ -3,6 +3,7 @@ package integration_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"ssmonitor/integration/portlist"
 )
@@ -81,6 +83,51 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	if status := setup.wait(t); status != 0 {
 		t.Errorf("setup --follow ended with status %d", status)
 	}
+}
+
+// TestSetupThatFollowsTriesAgain has somebody else's table in the way of new
+// counters, after the list is written. It is ready before that, as systemd sees it.
+func TestSetupThatFollowsTriesAgain(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	address := &net.UnixAddr{Name: filepath.Join(ssmonitor.directory, "notify"), Net: "unixgram"}
+	socket, err := net.ListenUnixgram("unixgram", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	writeFile(t, configuration, `{"server_port": 20000}`)
+	command := ssmonitor.ssmonitor(nil, "setup", "--follow", "--ports", ssmonitor.list, "--shadowsocks", configuration)
+	command.Env = append(command.Env, "NOTIFY_SOCKET="+address.Name)
+	setup := start(t, command)
+	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	for said := ""; !strings.Contains(said, "READY=1"); {
+		message := make([]byte, 4096)
+		n, err := socket.Read(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = string(message[:n])
+	}
+	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
+	writeFile(t, configuration, `{"server_port": 20001}`)
+	setup.waitWriting(t, "setup failed")
+	ssmonitor.waitListing(t, 20001)
+	server.nft(t, "delete table inet ssmonitor\n")
+	eventually(t, func() error {
+		if ruleset := server.ruleset(t); !strings.Contains(ruleset, "tcp . 20001") {
+			return fmt.Errorf("port 20001 is not counted:\n%s", ruleset)
+		}
+		return nil
+	})
+	setup.waitWriting(t, "setup succeeds again")
+	setup.signal(syscall.SIGTERM)
+	setup.wait(t)
 }
 
 // waitListing waits until the list of ports has these ports and no others.

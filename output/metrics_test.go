@@ -199,6 +199,9 @@ func TestMetricsHandlerNegotiates(t *testing.T) {
 			if length := header.Get("Content-Length"); length != strconv.Itoa(response.Body.Len()) {
 				t.Errorf("got length %s of %d bytes", length, response.Body.Len())
 			}
+			if vary := header.Get("Vary"); vary != "Accept, Accept-Encoding" { // a cache would mix up the formats
+				t.Errorf("got Vary: %q", vary)
+			}
 			var body io.Reader = response.Body
 			if c.wantEncoding == "gzip" {
 				unpacked, err := gzip.NewReader(body)
@@ -256,6 +259,30 @@ func TestMetricsHandlerReadsOnceForAll(t *testing.T) {
 		if got := source.readings.Load(); got != step.want {
 			t.Errorf("at %s: got %d readings, want %d", step.at, got, step.want)
 		}
+	}
+}
+
+// leaving is a source whose first client leaves while the counters are read.
+type leaving struct {
+	*metered
+	leave context.CancelFunc
+}
+
+func (l leaving) Report(ctx context.Context) (*accounting.Report, error) {
+	l.leave()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.metered.Report(ctx)
+}
+
+func TestMetricsHandlerSurvivesTheClientThatAskedFirst(t *testing.T) {
+	hasty, leave := context.WithCancel(t.Context())
+	handler := NewMetricsHandler(sampleMetrics(leaving{sampleMetered(), leave}, true), clockAtNoon)
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(hasty, http.MethodGet, "/metrics", nil))
+	page := scrape(t, handler, http.MethodGet, "/metrics", nil).Body.String()
+	if !strings.Contains(page, "ssmonitor_port_bytes_total") {
+		t.Errorf("the second client got\n%s", page)
 	}
 }
 

@@ -238,10 +238,13 @@ func TestPluginEndsQuietly(t *testing.T) {
 // it.
 func TestPluginFinishesItsLine(t *testing.T) {
 	entered, written := make(chan struct{}), make(chan struct{})
+	var once sync.Once // the agent's report may come before the plugin sees its end
 	slow := writerFunc(func(p []byte) (int, error) {
-		close(entered)
-		time.Sleep(50 * time.Millisecond) // a slow reader
-		close(written)
+		once.Do(func() {
+			close(entered)
+			time.Sleep(50 * time.Millisecond) // a slow reader
+			close(written)
+		})
 		return len(p), nil
 	})
 	ticks := make(chan time.Time, 1)

@@ -36,6 +36,7 @@ func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 		"users.yml":     users,
 		"both.yml":      pair + users,
 		"mutual.yml":    strings.TrimSuffix(pair, "}\n") + ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: cert.pem}\n",
+		"given.yml":     strings.TrimSuffix(pair, "}\n") + ", client_auth_type: VerifyClientCertIfGiven, client_ca_file: cert.pem}\n",
 		"empty.yml":     "",
 		"unknown.yml":   "tls: {}\n",
 		"missing.yml":   "tls_server_config: {cert_file: nowhere.pem, key_file: key.pem}\n",
@@ -64,7 +65,7 @@ func TestWebConfigSaysWhatAListenerLacks(t *testing.T) {
 	socket := listen("unix", filepath.Join(t.TempDir(), "socket"))
 	for _, c := range []struct{ file, want string }{
 		{"", "TLS and authentication"}, {"empty.yml", "TLS and authentication"}, {"tls.yml", "authentication"},
-		{"users.yml", "TLS"}, {"both.yml", ""}, {"mutual.yml", ""},
+		{"users.yml", "TLS"}, {"both.yml", ""}, {"mutual.yml", ""}, {"given.yml", "authentication"},
 	} {
 		var config *WebConfig
 		if c.file != "" {

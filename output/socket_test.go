@@ -66,6 +66,22 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	expectFiles(t, filepath.Dir(path))
 }
 
+// TestSocketOfTheGroupIsNotGivenToItAgain has a path that chown would not find.
+func TestSocketOfTheGroupIsNotGivenToItAgain(t *testing.T) {
+	directory := t.TempDir()
+	info, err := os.Lstat(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := user.LookupGroupId(strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Gid)))
+	if err != nil {
+		testkit.Missing(t, "the user's own group has no name: %v", err)
+	}
+	if err := giveToGroup(filepath.Join(directory, "nowhere"), info, group.Name); err != nil {
+		t.Errorf("got %v, want nothing to be done", err)
+	}
+}
+
 // TestSocketIsNeverOpenToOthers looks at the file as bind(2) creates it, before
 // its group and mode are set. Without the call of fchmod the umask of 0 makes it
 // 0777.

@@ -352,6 +352,9 @@ func TestUsageHandler(t *testing.T) {
 	if code, got := get("/v1/usage?client=alice&client=20008&port=20000&sort=name&last=7d"); code != http.StatusOK || strings.Count(got, `"client":`) != 2 {
 		t.Errorf("%d %s", code, got)
 	}
+	if code, got := get("/v1/usage?port=20000&port=20001"); code != http.StatusOK {
+		t.Errorf("of two ports: %d %s", code, got)
+	}
 	for path, want := range map[string]string{
 		"/v1/usage?since=2026-13":      `since "2026-13": month 13: want 01 to 12`,
 		"/v1/usage?client=alicia":      `client "alicia" is not known: the nearest of 11 are alice`,

@@ -32,6 +32,8 @@ func TestWrongUsageIsNamed(t *testing.T) {
 		arguments  []string
 	}{
 		{"second argument", `"2" is not expected`, []string{"netdata", "1", "2"}},
+		{"following without a change", "--follow excludes --dry-run and --json", []string{"setup", "--follow", "--dry-run"}},
+		{"following as JSON", "--follow excludes --dry-run and --json", []string{"setup", "--follow", "--json"}},
 		{"seconds", "soon", []string{"netdata", "soon"}},
 		{"shell", "want bash, zsh or fish", []string{"completion", "tcsh"}},
 		{"save-interval", "want 0s to 1h", []string{"run", "--save-interval", "2h"}},

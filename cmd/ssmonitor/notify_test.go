@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 func TestNotifierSendsOnlyWhatIsNew(t *testing.T) {
@@ -57,5 +60,26 @@ func TestNotifierIsNeverSilentForTooLong(t *testing.T) {
 	defer stop()
 	if ticks == nil {
 		t.Error("at intervals of 16s there is no timer for the watchdog")
+	}
+}
+
+func TestStatus(t *testing.T) {
+	report := &accounting.Report{Interval: 2 * time.Second, Ports: make([]accounting.PortReport, 2)}
+	report.Total.In.Rate.Bytes, report.Total.Out.Rate.Bytes = 1000, 125
+	for _, test := range []struct {
+		name         string
+		report       *accounting.Report
+		err          error
+		state, rates string
+	}{
+		{"rates", report, nil, "counting 2 ports", ", in 8 kbit/s, out 1 kbit/s"},
+		{"no rates yet", &accounting.Report{Ports: report.Ports[:1]}, nil, "counting 1 port", ""},
+		{"no ports", &accounting.Report{}, nil, "no port to count yet: run ssmonitor setup", ""},
+		// In sd_notify's protocol a second line would be another assignment.
+		{"two errors", nil, errors.Join(errors.New("refused"), errors.New("WATCHDOG=trigger")), "no rates: refused", ""},
+	} {
+		if state, rates := status(test.report, test.err); state != test.state || rates != test.rates {
+			t.Errorf("%s: got %q and %q, want %q and %q", test.name, state, rates, test.state, test.rates)
+		}
 	}
 }

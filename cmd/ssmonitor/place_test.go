@@ -89,9 +89,9 @@ func (p *place) program(arguments ...string) *exec.Cmd {
 }
 
 // agent starts the agent and waits for its first CSV file.
-func (p *place) agent(socket string) {
+func (p *place) agent(socket string, more ...string) {
 	p.t.Helper()
-	command := p.program("run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms")
+	command := p.program(append([]string{"run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms"}, more...)...)
 	var log bytes.Buffer
 	command.Stderr = &log
 	if err := command.Start(); err != nil {

@@ -10,8 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/nft"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -196,5 +199,23 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 				t.Errorf("check said, want counted %t:\n%s", want, output)
 			}
 		})
+	}
+}
+
+// TestMarkPublishedForgets has ports that were published at an earlier time. What
+// it was given may belong to somebody else.
+func TestMarkPublishedForgets(t *testing.T) {
+	p := newPlace(t)
+	p.nft("add table inet other")
+	for _, hook := range []nft.Hook{nft.HookHost, nft.HookContainer} {
+		port := accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Published: true}
+		given := sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}}
+		found := given
+		if err := markPublished(&found, hook); err != nil {
+			t.Fatal(err)
+		}
+		if found.Ports[0].Published || found.Entries[0].Published || !given.Ports[0].Published || !given.Entries[0].Published {
+			t.Errorf("hook %s: got %+v, and of what was given %+v", hook, found, given)
+		}
 	}
 }

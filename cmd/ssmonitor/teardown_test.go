@@ -1,12 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/nft"
 )
 
 // TestTeardownDryRun expects the announcement of what teardown does, and that
@@ -53,5 +58,29 @@ func TestTeardownDryRun(t *testing.T) {
 	p.agent("")
 	if status, stdout, stderr := dryRun(); status != exitFailed || stdout != "" || !strings.Contains(stderr, "stop it first") {
 		t.Errorf("under a running agent: got status %d, %q and %q", status, stderr, stdout)
+	}
+}
+
+// refusing is a store on a full disk.
+type refusing struct{}
+
+func (refusing) Save(accounting.State) error { return syscall.ENOSPC }
+
+// TestRetireKeepsWhatIsNotSaved retires a table whose counters can't be saved.
+func TestRetireKeepsWhatIsNotSaved(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	table, err := nft.Open(nft.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: newLog(io.Discard)})
+	if err := retire(table, meter); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	}
+	var sample accounting.Sample
+	if err := table.Read(&sample); err != nil || len(sample.Readings) == 0 {
+		t.Errorf("the counters are gone: %v", err)
 	}
 }

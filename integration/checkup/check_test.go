@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,27 @@ func TestFindings(t *testing.T) {
 	c, _ := newCheck(t)
 	wantFindings(t, c.Findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
 		"ok agent process 42 holds /state", "ok ledger usage", "ok port-list", "ok counter-table counts 2 ports at hook host")
+}
+
+// TestPublishedPortsAtEachHook has a list with a published port. Only hook host
+// counts it where it is forwarded.
+func TestPublishedPortsAtEachHook(t *testing.T) {
+	for hook, want := range map[string]string{
+		"host":      "ok counter-table at hook host, and published ports where they are forwarded",
+		"container": "ok counter-table counts 2 ports at hook container",
+	} {
+		c, _ := newCheck(t)
+		c.List, c.Hook = list(t, "1\n# published\n2\n"), hook
+		for _, finding := range c.Findings() {
+			if finding.ID != checkup.CounterTable {
+				continue
+			}
+			wantFindings(t, []checkup.Finding{finding}, want)
+			if strings.Contains(finding.Message, "forwarded") != (hook == "host") {
+				t.Errorf("at hook %s: %s", hook, finding.Message)
+			}
+		}
+	}
 }
 
 func TestLedgerFindings(t *testing.T) {

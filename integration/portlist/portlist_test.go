@@ -152,15 +152,20 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Umask(syscall.Umask(0o077))
-	if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode().Perm() != 0o644 {
-		t.Errorf("the list has mode %v, want 0644", info.Mode().Perm())
+	for range 2 {
+		if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o644 {
+			t.Errorf("the list has mode %v, want 0644", info.Mode().Perm())
+		}
+		if err := os.Chmod(path, 0o600); err != nil { // the content of the second time is the same
+			t.Fatal(err)
+		}
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
@@ -232,6 +237,25 @@ func TestParseReadsWhatIsPublished(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestPublishedPortsOfNoSource checks that a mark does not reach the ports below
+// those that it is for.
+func TestPublishedPortsOfNoSource(t *testing.T) {
+	published := port(1, accounting.TCPAndUDP, "")
+	published.Published = true
+	want := without(port(2, accounting.TCPAndUDP, ""), published)
+	list, err := portlist.Format([]portlist.Entry{want[1], want[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := portlist.Parse(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s\n%s", diff, list)
 	}
 }
 

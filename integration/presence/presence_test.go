@@ -117,3 +117,11 @@ func TestFullBacklogIsNoObstacle(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUnknownProcessIsTakenForAnAgent has no process, as where the agent is in
+// another PID namespace: two agents would be worse than none.
+func TestUnknownProcessIsTakenForAnAgent(t *testing.T) {
+	if !canChangeFirewall(0) {
+		t.Error("a process of which nothing is known is taken for no agent")
+	}
+}

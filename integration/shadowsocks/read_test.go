@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -177,6 +178,28 @@ func TestReadDirectoryLeavesOutStoppedServers(t *testing.T) {
 	const want = ".shadowsocks_1.conf .shadowsocks_3.conf .shadowsocks_4.conf .shadowsocks_5.conf .shadowsocks_6.conf .shadowsocks_7.conf"
 	if got := paths(dir, configs); got != want {
 		t.Errorf("read %s, want %s", got, want)
+	}
+}
+
+// TestStoppedServerThatNobodyHasWaitedFor has a server that is a zombie.
+func TestStoppedServerThatNobodyHasWaitedFor(t *testing.T) {
+	ended := exec.Command("true")
+	stdout, err := ended.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ended.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ended.Wait() }()
+	dir := t.TempDir()
+	write(t, dir, ".shadowsocks_1.conf", `{"server_port": 1}`)
+	write(t, dir, ".shadowsocks_1.pid", fmt.Sprint(ended.Process.Pid))
+	_, _ = stdout.Read(make([]byte, 1)) // until it ends
+	for deadline := time.Now().Add(10 * time.Second); !shadowsocks.Stopped(filepath.Join(dir, ".shadowsocks_1.conf")); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a server that has ended is taken for one that runs")
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package sources_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -75,5 +77,56 @@ func TestChangesShowInAttributes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestChangesBesideAConfigurationShow leaves the files in the directory that name
+// ports as they are: the clients of ShadowsocksR are in a file that is read with
+// another one, and the server of a port of ss-manager ends.
+func TestChangesBesideAConfigurationShow(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "user-config.json", `{"server_port": 8388, "obfs": "plain"}`)
+	clients := write(t, dir, "mudb.json", `[{"port": 1, "user": "a"}]`)
+	server := exec.Command("sleep", "infinity")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			_ = server.Process.Kill()
+			_ = server.Wait()
+		}
+	}
+	t.Cleanup(end)
+	write(t, dir, ".shadowsocks_3.conf", `{"server_port": 3}`)
+	write(t, dir, ".shadowsocks_3.pid", fmt.Sprint(server.Process.Pid))
+	follower := sources.Follow(sources.Sources{Shadowsocks: []string{dir}, Host: noHost})
+	for _, step := range []struct {
+		name  string
+		do    func()
+		ports int
+	}{
+		{"clients, in place", func() {
+			write(t, filepath.Dir(clients), "mudb.json", `[{"port": 1, "user": "a"}, {"port": 2, "user": "b"}]`)
+		}, 3},
+		{"a server that has ended", end, 2},
+	} {
+		time.Sleep(settle)
+		if _, err := follower.Load(); err != nil {
+			t.Fatal(err)
+		}
+		if follower.Changed() {
+			t.Errorf("%s: changed before the change", step.name)
+		}
+		step.do()
+		time.Sleep(settle)
+		if !follower.Changed() {
+			t.Errorf("%s: the change is not seen", step.name)
+		}
+		if result, err := follower.Load(); err != nil || len(result.Ports) != step.ports {
+			t.Errorf("%s: got %v, %v, want %d ports", step.name, result.Ports, err, step.ports)
+		}
 	}
 }

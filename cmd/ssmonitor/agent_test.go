@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+// TestTextfileBetweenSaves sends traffic that the agent does not save for an hour.
+// The textfile keeps the totals of the last save meanwhile.
+func TestTextfileBetweenSaves(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	path := filepath.Join(p.directory, "ssmonitor.prom")
+	p.agent(p.socket, "--save-interval", "1h", "--textfile", path)
+	connection, err := net.Dial("udp", "127.0.0.1:20000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	for range 20 {
+		_, _ = connection.Write(make([]byte, 100)) // refused now and then: nobody listens
+		time.Sleep(50 * time.Millisecond)
+		if content, err := os.ReadFile(path); err != nil || !strings.Contains(string(content), "ssmonitor_port_bytes_total") {
+			t.Fatalf("got %v and\n%s", err, content)
+		}
+	}
+}
+
+// TestAgentOpensNoSourceOfTheSettings has settings with sources that would be
+// errors: beside --ports they are for setup.
+func TestAgentOpensNoSourceOfTheSettings(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	p.agent(p.socket, "--config", writeSettings(t, "shadowsocks: [/nowhere]\nserver-config: [/nowhere]\nport: [nothing]\n"))
+}
+
+// TestSourcesWithPasswordsAreNotDumped asks the kernel whether this process may
+// dump core. The test restores that.
+func TestSourcesWithPasswordsAreNotDumped(t *testing.T) {
+	dumpable := func() int {
+		t.Helper()
+		value, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	before := dumpable()
+	defer func() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(before), 0, 0, 0) }()
+	for arguments, want := range map[string]int{
+		"--port 20000": 1, "--shadowsocks /a.json": 0, "--server-config /a.json": 0, "--ports /list --server-config /a.json": 0,
+	} {
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		command := runCommand()
+		command.Action = func(c *cli.Context) error {
+			_, err := runSources(c)
+			return err
+		}
+		app := &cli.App{Commands: []*cli.Command{command}}
+		if err := app.RunContext(t.Context(), append([]string{"ssmonitor", "run"}, strings.Fields(arguments)...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := dumpable(); got != want {
+			t.Errorf("%s: got dumpable %d, want %d", arguments, got, want)
+		}
+	}
+}
+
+// TestOtherListByARelativePath has an agent that follows the list.
+func TestOtherListByARelativePath(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	p.agent(p.socket)
+	t.Chdir(p.directory)
+	if note, err := otherList(filepath.Base(p.list)); note != nil || err != nil {
+		t.Errorf("of the agent's list: got %v, %v", note, err)
+	}
+	if note, err := otherList("another"); note == nil || err != nil {
+		t.Errorf("of another list: got %v, %v, want a note", note, err)
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft/survey"
+)
+
+// TestFollowerWaits checks what makes a follower set up though no file has
+// changed: a failure, after a while, and another ruleset, after a time that the
+// last setup decides.
+func TestFollowerWaits(t *testing.T) {
+	p := newPlace(t)
+	p.nft("add table inet other")
+	now, err := survey.Generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	for _, test := range []struct {
+		name     string
+		follower setupFollower
+		want     bool
+	}{
+		{"nothing", setupFollower{ruleset: now, last: ago(time.Hour)}, false},
+		{"a failure just now", setupFollower{ruleset: now, failed: true, last: ago(followRetry / 2)}, false},
+		{"a failure", setupFollower{ruleset: now, failed: true, last: ago(followRetry)}, true},
+		{"a ruleset", setupFollower{ruleset: now - 1, took: time.Second, last: ago(rulesetShare * time.Second)}, true},
+		{"a ruleset of a slow setup", setupFollower{ruleset: now - 1, took: time.Minute, last: ago(rulesetShare * time.Second)}, false},
+	} {
+		test.follower.settings, test.follower.files = sources.Follow(sources.Sources{}), sources.Follow(sources.Sources{})
+		if got := test.follower.outdated(); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
+	}
+}
