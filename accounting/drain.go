@@ -55,9 +55,11 @@ func (m *KeyMap[T]) replace(key Key, old, value T) {
 // detachNext makes the next tick detach the keys.
 func (m *Meter) detachNext(keys []Key) {
 	for _, key := range keys {
-		*m.states.At(key) = unknown
+		if state := m.states.At(key); *state != unknown {
+			*state = unknown
+			m.unknown = append(m.unknown, key)
+		}
 	}
-	m.unknown = append(m.unknown, keys...)
 }
 
 // detach ends the counting of keys. Their counters are deleted later.

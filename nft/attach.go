@@ -72,7 +72,7 @@ func (v *verified) missing(ports accounting.Ports) (keys []accounting.Key) {
 // Attach begins to count more ports, without looking at the table: it only adds
 // their counters and elements. It fails with accounting.ErrChanged if somebody
 // else has changed the ruleset, ours or another table, since the last Verify that
-// found nothing or the last Install. Then nothing is changed, except that of more
+// found nothing or the last Install, or if a port is counted already. Then nothing is changed, except that of more
 // than 10,000 ports the first ones may have been added.
 func (t *Table) Attach(ports accounting.Ports) error {
 	v := &t.verified
@@ -95,7 +95,7 @@ func (t *Table) attach(keys []accounting.Key) error {
 	b := newAttachment(keys)
 	b.onlyAt(v.generation)
 	switch err := t.commit(b); {
-	case errors.Is(err, unix.ERESTART):
+	case errors.Is(err, unix.ERESTART), errors.Is(err, unix.EEXIST):
 		return accounting.ErrChanged
 	case err != nil:
 		return t.ownership(err)

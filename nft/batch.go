@@ -137,13 +137,15 @@ func (b *batch) deleteSet(name string) {
 	b.end()
 }
 
-// createElements appends the elements that lead to the counters of keys.
+// createElements appends the elements that lead to the counters of keys. The kernel
+// refuses those that exist: a batch that changes nothing would not advance the
+// ruleset's generation, which verified relies on.
 func (b *batch) createElements(keys []accounting.Key) {
 	var name []byte
 	for _, direction := range directions {
 		chosen := ofDirection(keys, direction)
 		for part := range slices.Chunk(chosen, elementsPerMessage) {
-			b.change(msgNewElement, unix.NLM_F_CREATE)
+			b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 			b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
 			b.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
 			list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)

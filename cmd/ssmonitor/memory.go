@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -32,35 +33,54 @@ func releaseMemory() {
 	if err != nil {
 		return
 	}
-	mappings, err := os.Open("/proc/self/maps")
+	mappings, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
 	defer func() { _ = mappings.Close() }()
-	lines := bufio.NewScanner(mappings)
-	for lines.Scan() {
-		if begin, end, ok := readOnlyMapping(lines.Text(), program); ok {
-			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, begin, end-begin, syscall.MADV_DONTNEED)
-		}
+	for _, clean := range cleanMappings(mappings, program) {
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, clean.begin, clean.end-clean.begin, syscall.MADV_DONTNEED)
 	}
 }
 
-// readOnlyMapping returns the addresses of a mapping of the file that can't have
-// been written to. line is as proc_pid_maps(5) has it:
+// mapping is a range of addresses.
+type mapping struct{ begin, end uintptr }
+
+// cleanMappings returns the mappings of the file that can't be written to and
+// never were. The dynamic linker writes to some of a position-independent program,
+// and makes them read-only afterwards. smaps is as proc_pid_smaps(5) has it:
 //
 //	00400000-00c32000 r-xp 00000000 fe:00 10010803    /usr/sbin/ssmonitor
-func readOnlyMapping(line, file string) (begin, end uintptr, ok bool) {
-	fields := strings.Fields(line)
-	if len(fields) < 6 || fields[5] != file || fields[1][1] == 'w' {
-		return 0, 0, false
+//	Anonymous:             0 kB
+//	Swap:                  0 kB
+func cleanMappings(smaps io.Reader, file string) (clean []mapping) {
+	lines := bufio.NewScanner(smaps)
+	current := false // whether the last mapping may still be clean
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		switch {
+		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
+			var found mapping
+			if found, current = readOnlyMapping(fields, file); current {
+				clean = append(clean, found)
+			}
+		case current && len(fields) >= 2 && (fields[0] == "Anonymous:" || fields[0] == "Swap:") && fields[1] != "0":
+			clean, current = clean[:len(clean)-1], false
+		}
+	}
+	return clean
+}
+
+// readOnlyMapping returns the mapping of a line's fields if it is one of the file
+// and can't be written to.
+func readOnlyMapping(fields []string, file string) (found mapping, ok bool) {
+	if len(fields) < 6 || fields[5] != file || strings.Contains(fields[1], "w") {
+		return mapping{}, false
 	}
 	from, to, _ := strings.Cut(fields[0], "-")
-	first, err := strconv.ParseUint(from, 16, strconv.IntSize)
-	if err != nil {
-		return 0, 0, false
-	}
-	last, err := strconv.ParseUint(to, 16, strconv.IntSize)
-	return uintptr(first), uintptr(last), err == nil && first < last
+	begin, beginErr := strconv.ParseUint(from, 16, strconv.IntSize)
+	end, endErr := strconv.ParseUint(to, 16, strconv.IntSize)
+	return mapping{uintptr(begin), uintptr(end)}, beginErr == nil && endErr == nil && begin < end
 }
 
 // Memory of the agent's unit, as measured at 65,535 ports: 231 MB.

@@ -3,31 +3,40 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestReadOnlyMapping(t *testing.T) {
-	const program = "/usr/sbin/ssmonitor"
+func TestCleanMappings(t *testing.T) {
+	const (
+		program = "/usr/sbin/ssmonitor"
+		clean   = "Rss: 4 kB\nAnonymous:             0 kB\nSwap:                  0 kB\nVmFlags: rd mr mw me\n"
+		written = "Rss: 4 kB\nAnonymous:             4 kB\nSwap:                  0 kB\n"
+		swapped = "Rss: 4 kB\nAnonymous:             0 kB\nSwap:                  4 kB\n"
+	)
 	tests := []struct {
-		name, line string
-		begin, end uintptr
-		want       bool
+		name, smaps string
+		want        []mapping
 	}{
-		{"code", "00400000-00c32000 r-xp 00000000 fe:00 10010803                           " + program, 0x400000, 0xc32000, true},
-		{"constants", "00c32000-01593000 r--p 00832000 fe:00 10010803 " + program, 0xc32000, 0x1593000, true},
-		{"variables", "01593000-01618000 rw-p 01193000 fe:00 10010803 " + program, 0, 0, false},
-		{"another file", "7f0000000000-7f0000001000 r--p 00000000 fe:00 7 /usr/lib/locale/locale-archive", 0, 0, false},
-		{"no file", "c000000000-c000400000 rw-p 00000000 00:00 0", 0, 0, false},
-		{"nothing", "", 0, 0, false},
-		{"no addresses", "begin-end r--p 00000000 fe:00 7 " + program, 0, 0, false},
-		{"an empty mapping", "00400000-00400000 r--p 00000000 fe:00 7 " + program, 0, 0, false},
+		{"code", "00400000-00c32000 r-xp 00000000 fe:00 10010803                           " + program + "\n" + clean, []mapping{{0x400000, 0xc32000}}},
+		{"constants", "00c32000-01593000 r--p 00832000 fe:00 10010803 " + program + "\n" + clean, []mapping{{0xc32000, 0x1593000}}},
+		{"variables", "01593000-01618000 rw-p 01193000 fe:00 10010803 " + program + "\n" + clean, nil},
+		{"relocated constants", "00c32000-01593000 r--p 00832000 fe:00 10010803 " + program + "\n" + written, nil},
+		{"relocated constants in swap", "00c32000-01593000 r--p 00832000 fe:00 10010803 " + program + "\n" + swapped, nil},
+		{"code and relocated constants", "00400000-00c32000 r-xp 00000000 fe:00 7 " + program + "\n" + clean +
+			"00c32000-01593000 r--p 00832000 fe:00 7 " + program + "\n" + written +
+			"c000000000-c000400000 rw-p 00000000 00:00 0\n" + written, []mapping{{0x400000, 0xc32000}}},
+		{"another file", "7f0000000000-7f0000001000 r--p 00000000 fe:00 7 /usr/lib/locale/locale-archive\n" + clean, nil},
+		{"no file", "c000000000-c000400000 r--p 00000000 00:00 0\n" + clean, nil},
+		{"nothing", "", nil},
+		{"no addresses", "begin-end r--p 00000000 fe:00 7 " + program + "\n" + clean, nil},
+		{"an empty mapping", "00400000-00400000 r--p 00000000 fe:00 7 " + program + "\n" + clean, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			begin, end, ok := readOnlyMapping(test.line, program)
-			if ok != test.want || (ok && (begin != test.begin || end != test.end)) {
-				t.Errorf("got %x-%x, %t, want %x-%x, %t", begin, end, ok, test.begin, test.end, test.want)
+			if got := cleanMappings(strings.NewReader(test.smaps), program); !slices.Equal(got, test.want) {
+				t.Errorf("got %x, want %x", got, test.want)
 			}
 		})
 	}
