@@ -40,6 +40,9 @@ func TestEachWayOfReadingReadsTheSame(t *testing.T) {
 	nftCommand(t, "delete counter inet ssmonitor mine")
 	table.reader.dumpLimit = 1
 	expectSameCounters(t, read(t, table), want)
+	if testing.Short() {
+		return // 262,144 requests take a while
+	}
 	fresh := open(t, Options{})
 	fresh.reader.guessLimit = 1
 	for i, messages := range []uint32{2 + 4<<16 + 2, 1 + 2} {
@@ -58,6 +61,9 @@ func TestEachWayOfReadingReadsTheSame(t *testing.T) {
 // TestAnotherProcessInstallsWithoutListingTheCounters adds a port to a large table
 // that another process has installed, with and without an object of others.
 func TestAnotherProcessInstallsWithoutListingTheCounters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("262,144 requests take a while")
+	}
 	inNamespace(t)
 	ports := portList(100)
 	install(t, open(t, Options{}), ports[:99])
