@@ -130,6 +130,25 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	setup.wait(t)
 }
 
+// TestSetupLogsThatNoPortIsLeft removes the only configuration.
+func TestSetupLogsThatNoPortIsLeft(t *testing.T) {
+	t.Parallel()
+	ssmonitor := newProduct(t, newNamespace(t))
+	many := filepath.Join(ssmonitor.directory, "many")
+	if err := os.Mkdir(many, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
+	setup := start(t, ssmonitor.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
+		"--ports", ssmonitor.list, "--shadowsocks", many))
+	ssmonitor.waitListing(t, 20000)
+	remove(t, filepath.Join(many, "a.json"))
+	setup.waitWriting(t, "no port found; the ports in force stay")
+	ssmonitor.waitListing(t, 20000)
+	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
+	ssmonitor.waitListing(t, 20001)
+}
+
 // waitListing waits until the list of ports has these ports and no others.
 func (p product) waitListing(t *testing.T, ports ...int) {
 	t.Helper()

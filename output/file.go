@@ -64,8 +64,8 @@ func (f *publishedFile) RemoveStale() error {
 // user has put there. Removing and renaming do not follow symbolic links
 // either. The mode is set on the open file, since the umask would clear bits.
 //
-// There is no fsync: the content is worthless after a power cut. That is why this is not google/renameio, which syncs at
-// every replacement.
+// There is no fsync: the content is worthless after a power cut. That is why this
+// is not google/renameio, which syncs at every replacement.
 func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
 	temporary := temporaryName(path)
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL

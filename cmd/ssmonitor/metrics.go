@@ -63,7 +63,11 @@ type serveFunc func(context.Context, net.Listener, http.Handler, *slog.Logger) e
 // network.
 func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, metrics http.Handler) {
 	if missing := a.metrics.web.Exposure(listener); missing != "" {
-		a.log.Warn("metrics, with the names and traffic of the clients, are served to other hosts without "+missing+
+		content := "the names and traffic of the clients"
+		if !a.metrics.names {
+			content = "the traffic of every port"
+		}
+		a.log.Warn("metrics, with "+content+", are served to other hosts without "+missing+
 			": add it with --web-config, or listen on 127.0.0.1", "address", listener.Addr().String())
 	}
 	serve := serveFunc(output.Serve)

@@ -48,6 +48,7 @@ type setupFollower struct {
 	failed bool     // whether it failed
 	done   bool     // whether a setup has succeeded
 	said   []string // the notes of the last setup
+	state  string   // that systemd has
 }
 
 func followSetup(c *cli.Context) error {
@@ -116,8 +117,11 @@ func (f *setupFollower) setUp() error {
 	switch {
 	case errors.Is(err, errNoPort):
 		err = nil
-		if !f.done {
-			f.log.Info("no port to count yet: waiting for a Shadowsocks configuration")
+		if f.done {
+			state = "no port found; the ports in force stay"
+		}
+		if state != f.state {
+			f.log.Info(state + ": waiting for a Shadowsocks configuration")
 		}
 	case err != nil:
 		reason, _, _ := strings.Cut(err.Error(), "\n")
@@ -136,6 +140,7 @@ func (f *setupFollower) setUp() error {
 	case accounting.FaultCleared:
 		f.log.Info("setup succeeds again")
 	}
+	f.state = state
 	_, _ = daemon.SdNotify(false, "STATUS="+state)
 	return err
 }

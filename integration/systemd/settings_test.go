@@ -27,7 +27,7 @@ func (b *box) restartAgent(t *testing.T, settings, state string) string {
 // restarts. Then it applies the remedy.
 func TestSettingsThatTheUnitForbids(t *testing.T) {
 	b := newServer(t)
-	b.run(t, "systemctl", "stop", "ssmonitor-setup.path")
+	b.run(t, "systemctl", "stop", "ssmonitor-setup.service")
 	b.run(t, "install", "-d", "-o", "ssmonitor", "/srv/ssmonitor")
 	for _, test := range []struct {
 		name, settings string
@@ -95,7 +95,7 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 func TestAgentOpensNoFileWithPasswords(t *testing.T) {
 	const named, forced = "/srv/shadowsocks/named.json", "/srv/shadowsocks/forced.json"
 	b := newServer(t)
-	b.run(t, "systemctl", "stop", "ssmonitor-setup.path")
+	b.run(t, "systemctl", "stop", "ssmonitor-setup.service")
 	b.write(t, named, serverConfiguration(8389))
 	b.write(t, forced, serverConfiguration(8390))
 	b.write(t, settingsFile, fmt.Sprintf("shadowsocks: [%s]\nserver-config: [%s]\nport: [8391]\n", named, forced))
