@@ -36,10 +36,11 @@ func TestTextfileBetweenSaves(t *testing.T) {
 	}
 	p.nft("delete table inet ssmonitor; add table inet ssmonitor") // which is not the agent's
 	testkit.Eventually(t, 10*time.Second, func() error {
-		if content, err := os.ReadFile(path); err != nil || !strings.Contains(string(content), "\nssmonitor_read_success 0\n") {
-			return fmt.Errorf("a reading that fails does not show: %v\n%s", err, content)
+		content, err := os.ReadFile(path)
+		if err == nil && !strings.Contains(string(content), "\nssmonitor_read_success 0\n") {
+			err = fmt.Errorf("a reading that fails does not show:\n%s", content)
 		}
-		return nil
+		return err
 	})
 	p.nft("delete table inet ssmonitor")
 	testkit.Eventually(t, 10*time.Second, func() error { // the agent ends well
