@@ -297,6 +297,28 @@ func TestMetricsHandlerShowsNoUnknownNumber(t *testing.T) {
 	}
 }
 
+// TestMetricsTellFaultsApart has one fault at a time.
+func TestMetricsTellFaultsApart(t *testing.T) {
+	for name, set := range map[string]func(*accounting.Status){
+		"read":   func(s *accounting.Status) { s.LastError = accounting.ErrNoTable },
+		"repair": func(s *accounting.Status) { s.RepairError = accounting.ErrNoTable },
+		"save":   func(s *accounting.Status) { s.LastSaveError = syscall.ENOSPC },
+	} {
+		source := sampleMetered()
+		set(&source.status)
+		page := metricsPage(t, sampleMetrics(source, true), metricsFormats[0])
+		for _, metric := range []string{"read", "repair", "save"} {
+			want := 1
+			if metric == name {
+				want = 0
+			}
+			if line := fmt.Sprintf("\nssmonitor_%s_success %d\n", metric, want); !strings.Contains(page, line) {
+				t.Errorf("only %s failed: want %q in\n%s", name, line, page)
+			}
+		}
+	}
+}
+
 func TestMetricsFile(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "ssmonitor.prom")

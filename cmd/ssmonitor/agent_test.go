@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestTextfileBetweenSaves sends traffic that the agent does not save for an hour.
-// The textfile keeps the totals of the last save meanwhile.
+// The textfile keeps the totals of the last save meanwhile, until a reading fails.
 func TestTextfileBetweenSaves(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
@@ -31,6 +34,19 @@ func TestTextfileBetweenSaves(t *testing.T) {
 			t.Fatalf("got %v and\n%s", err, content)
 		}
 	}
+	p.nft("delete table inet ssmonitor; add table inet ssmonitor") // which is not the agent's
+	testkit.Eventually(t, 10*time.Second, func() error {
+		content, err := os.ReadFile(path)
+		if err == nil && !strings.Contains(string(content), "\nssmonitor_read_success 0\n") {
+			err = fmt.Errorf("a reading that fails does not show:\n%s", content)
+		}
+		return err
+	})
+	p.nft("delete table inet ssmonitor")
+	testkit.Eventually(t, 10*time.Second, func() error { // the agent ends well
+		_, err := os.Stat(p.csv)
+		return err
+	})
 }
 
 // TestAgentOpensNoSourceOfTheSettings has settings with sources that would be

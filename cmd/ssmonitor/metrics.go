@@ -95,7 +95,7 @@ func (a *agent) writeTextfile(ctx context.Context, report *accounting.Report) {
 		return
 	}
 	if !a.meter.Saved() {
-		if a.meter.Status().LastSaveError == nil {
+		if report != nil && a.meter.Status().LastSaveError == nil {
 			return // the file has the totals of the last save until the next one
 		}
 		report = nil

@@ -456,14 +456,21 @@ func TestFollowWatchedPaths(t *testing.T) {
 	if follower.Changed() {
 		t.Error("a missing file has changed")
 	}
-	for range 100 { // in most of them the attributes stay the same
-		write(t, dir, "config.yaml", "port: [1]")
-		load()
-		write(t, dir, "config.yaml", "port: [2]")
-		if !follower.Changed() {
-			t.Fatal("a change at once after Load is not noticed")
-		}
+	write(t, dir, "config.yaml", "port: [1]")
+	load()
+	write(t, dir, "config.yaml", "port: [2]")
+	if !follower.Changed() {
+		t.Error("a change at once after Load is not noticed")
 	}
+	// Kernels with times of high resolution show it in the attributes as well.
+	testkit.Eventually(t, 10*time.Second, func() error {
+		write(t, dir, "config.yaml", "port: [3]")
+		load()
+		if !follower.Changed() {
+			return errors.New("a change that may hide another one is not reported again")
+		}
+		return nil
+	})
 	load()
 	testkit.Eventually(t, time.Second, func() error {
 		if follower.Changed() {
