@@ -19,7 +19,7 @@ PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
 
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 DURATION ?= 1h
 
 help: ## list the targets
