@@ -28,7 +28,11 @@ func TestJSONKnowsNoRatesBeforeTheFirstInterval(t *testing.T) {
 }
 
 func TestJSONIsReadAsItWasWritten(t *testing.T) {
-	for _, report := range []*accounting.Report{sampleReport(), manyPorts(300), {Time: noon}} {
+	unrated := &accounting.Report{Time: noon, Ports: []accounting.PortReport{
+		{Port: accounting.Port{Number: 1, Protocols: accounting.OnlyUDP}},
+		{Port: accounting.Port{Number: 2, Protocols: accounting.TCPAndUDP}},
+	}}
+	for _, report := range []*accounting.Report{sampleReport(), unrated, manyPorts(300), {Time: noon}} {
 		got, err := ReadJSON(strings.NewReader(toText(t, report)))
 		if err != nil {
 			t.Fatal(err)
