@@ -17,7 +17,7 @@ import (
 // heapShare is the part of the memory limit of the agent's unit that Go may use.
 // The kernel counts the counters that the agent installs, and the message that
 // installs them, as memory of the unit too, and both take more.
-const heapShare = 0.22
+const heapShare = 0.21
 
 // limitMemory makes the garbage collector respect the memory limit of the
 // control group, such as MemoryMax= of the unit. GOMEMLIMIT has priority.
