@@ -106,6 +106,13 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.expectExact(t)
+		eventually(t, func() error { // setup counts it before the agent knows it
+			rates, err := b.attempt("cat", "/run/ssmonitor/ssmonitor.csv")
+			if err == nil && !strings.Contains(rates, "\n8389,") {
+				err = fmt.Errorf("the agent does not publish port 8389 but\n%s", rates)
+			}
+			return err
+		})
 		if now := b.mainPID(t); now != agent {
 			t.Errorf("the agent was restarted: process %d instead of %d", now, agent)
 		}

@@ -16,11 +16,10 @@ const settingsFile = "/etc/ssmonitor/config.yaml"
 func (b *box) restartAgent(t *testing.T, settings, state string) string {
 	t.Helper()
 	b.write(t, settingsFile, settings)
-	b.run(t, "journalctl", "--rotate")
-	b.run(t, "journalctl", "--vacuum-time=1s", "--quiet")
 	_, _ = b.attempt("systemctl", "restart", "ssmonitor.service") // fails if the agent does
 	b.waitForAgent(t, state)
-	return b.journal(t, "ssmonitor.service")
+	journal := b.journal(t, "ssmonitor.service")
+	return journal[max(0, strings.LastIndex(journal, "Starting ssmonitor.service")):]
 }
 
 // TestSettingsThatTheUnitForbids expects an error that names the remedy, and no
