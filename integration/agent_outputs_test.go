@@ -54,6 +54,17 @@ func TestFailedReadingRemovesTheRates(t *testing.T) {
 	agent.stop(t)
 }
 
+// listenAsSystemd opens a socket that receives what sd_notify(3) sends.
+func (p product) listenAsSystemd(t *testing.T) *net.UnixConn {
+	t.Helper()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(p.directory, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket
+}
+
 // TestStatusTellsInFromOut sends to a port and not from it, and reads the status
 // as systemd does.
 func TestStatusTellsInFromOut(t *testing.T) {
@@ -61,17 +72,12 @@ func TestStatusTellsInFromOut(t *testing.T) {
 	t.Parallel()
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
-	address := &net.UnixAddr{Name: filepath.Join(ssmonitor.directory, "notify"), Net: "unixgram"}
-	socket, err := net.ListenUnixgram("unixgram", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = socket.Close() }()
+	socket := ssmonitor.listenAsSystemd(t)
 	ssmonitor.setup(t, "--port", "20000")
 	const perSecond, payload = 200, 972
 	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
 	command := ssmonitor.ssmonitor(nil, "run", "--interval", "2s", "--ports", ssmonitor.list)
-	command.Env = append(command.Env, "NOTIFY_SOCKET="+address.Name)
+	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	agent := agent{ssmonitor, start(t, command)}
 	var said []string
 	receive := func() string {

@@ -3,7 +3,6 @@ package integration_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,16 +91,11 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	t.Parallel()
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
-	address := &net.UnixAddr{Name: filepath.Join(ssmonitor.directory, "notify"), Net: "unixgram"}
-	socket, err := net.ListenUnixgram("unixgram", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = socket.Close() }()
+	socket := ssmonitor.listenAsSystemd(t)
 	configuration := filepath.Join(ssmonitor.directory, "config.json")
 	writeFile(t, configuration, `{"server_port": 20000}`)
 	command := ssmonitor.ssmonitor(nil, "setup", "--follow", "--ports", ssmonitor.list, "--shadowsocks", configuration)
-	command.Env = append(command.Env, "NOTIFY_SOCKET="+address.Name)
+	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
 	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
