@@ -28,7 +28,18 @@ type PortReport struct {
 	TCP, UDP Traffic // zero if Port.Protocols does not include the protocol
 	// Rated reports whether the rates are known: the port was read at both ends
 	// of the last interval.
-	Rated bool
+	Rated       bool
+	Connections Connections
+}
+
+// Connections is who is connected to a port over TCP.
+type Connections struct {
+	// Known is false if nobody has counted, and if the connections of the port
+	// can't be seen from here: UDP has none, and those of a published port are in
+	// the network namespace of its container.
+	Known       bool
+	Established int // connections in the state ESTABLISHED
+	Addresses   int // distinct remote IP addresses of these connections
 }
 
 // Sum returns TCP and UDP together.

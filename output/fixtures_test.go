@@ -54,8 +54,9 @@ func sampleReport() *accounting.Report {
 					In:  flow(1000, 140000, 12, 1800.2205),
 					Out: flow(2000, 9.1e18, 13.5, 98000.003),
 				},
-				UDP:   accounting.Traffic{In: flow(99, 960, 0.5, 34), Out: flow(200, 1000, 0.5, 211.0041)},
-				Rated: true,
+				UDP:         accounting.Traffic{In: flow(99, 960, 0.5, 34), Out: flow(200, 1000, 0.5, 211.0041)},
+				Rated:       true,
+				Connections: accounting.Connections{Known: true, Established: 3, Addresses: 2},
 			},
 			{
 				Port:  accounting.Port{Number: 20001, Protocols: accounting.OnlyUDP, Name: "bob é 漢"},
@@ -63,8 +64,9 @@ func sampleReport() *accounting.Report {
 			},
 			{
 				Port:  accounting.Port{Number: 65535, Protocols: accounting.OnlyTCP},
-				TCP:   accounting.Traffic{Out: flow(7, 7, 0, 1234567890.1234)},
-				Rated: true,
+				TCP:         accounting.Traffic{Out: flow(7, 7, 0, 1234567890.1234)},
+				Rated:       true,
+				Connections: accounting.Connections{Known: true},
 			},
 		},
 	}

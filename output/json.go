@@ -26,6 +26,9 @@ type (
 		Name string       `json:"name"`
 		TCP  *jsonTraffic `json:"tcp,omitempty"`
 		UDP  *jsonTraffic `json:"udp,omitempty"`
+		// Of TCP; both or none.
+		Connections *int `json:"connections,omitempty"`
+		Addresses   *int `json:"addresses,omitempty"`
 	}
 	jsonTraffic struct {
 		In  jsonFlow `json:"in"`
@@ -44,7 +47,7 @@ const jsonTime = "2006-01-02T15:04:05.000000000Z07:00"
 
 // WriteJSON writes a report as the response to GET /v1/ports, one line per port.
 // It writes through a small buffer and never holds the whole response. Unknown
-// rates are omitted.
+// rates and connections are omitted.
 func WriteJSON(w io.Writer, report *accounting.Report) error {
 	out := bufio.NewWriterSize(w, 16<<10)
 	encoder := json.NewEncoder(out)
@@ -68,6 +71,9 @@ func WriteJSON(w io.Writer, report *accounting.Report) error {
 		}
 		if port.Port.Protocols.Has(accounting.UDP) {
 			line.UDP = udp.set(&port.UDP, port.Rated)
+		}
+		if port.Connections.Known {
+			line.Connections, line.Addresses = &port.Connections.Established, &port.Connections.Addresses
 		}
 		if err := encoder.Encode(&line); err != nil {
 			return fmt.Errorf("writing port %d as JSON: %w", line.Port, err)
@@ -158,6 +164,9 @@ func (r *jsonReport) report() (*accounting.Report, error) {
 		if line.Port <= last { // also refuses port 0
 			return nil, fmt.Errorf("port %d after port %d: want ascending numbers", line.Port, last)
 		}
+		if !line.counts() {
+			return nil, fmt.Errorf("port %d: want connections and addresses from 0 on, both or none", line.Port)
+		}
 		last = line.Port
 		report.Ports = append(report.Ports, line.report())
 	}
@@ -181,7 +190,18 @@ func (line *jsonPort) report() accounting.PortReport {
 		port.UDP, rated = line.UDP.traffic()
 		port.Rated = port.Rated && rated
 	}
+	if line.Connections != nil {
+		port.Connections = accounting.Connections{Known: true, Established: *line.Connections, Addresses: *line.Addresses}
+	}
 	return port
+}
+
+// counts reports whether the connections are valid, or omitted.
+func (line *jsonPort) counts() bool {
+	if line.Connections == nil || line.Addresses == nil {
+		return line.Connections == line.Addresses
+	}
+	return *line.Connections >= 0 && *line.Addresses >= 0
 }
 
 // traffic also reports whether all rates are present.

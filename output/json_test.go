@@ -85,6 +85,8 @@ func TestReadJSONRefuses(t *testing.T) {
 		"port 70000":          {head + `[{"port":70000}]}`, "70000"},
 		"a port twice":        {head + `[{"port":1},{"port":1}]}`, "port 1 after port 1"},
 		"a negative total":    {head + `[{"port":1,"tcp":{"in":{"bytes":-1}}}]}`, "-1"},
+		"no addresses":        {head + `[{"port":1,"connections":1}]}`, "port 1: want connections and addresses"},
+		"negative addresses":  {head + `[{"port":1,"connections":1,"addresses":-1}]}`, "port 1: want connections and addresses"},
 		"an answer cut short": {head + `[{"port":1},`, "unexpected EOF"},
 		"no list but null":    {head + `null}`, "no list of ports"},
 		"more after it":       {head + `[]} {}`, "unexpected data"},
