@@ -63,7 +63,7 @@ func sampleReport() *accounting.Report {
 				Rated: true,
 			},
 			{
-				Port:  accounting.Port{Number: 65535, Protocols: accounting.OnlyTCP},
+				Port:        accounting.Port{Number: 65535, Protocols: accounting.OnlyTCP},
 				TCP:         accounting.Traffic{Out: flow(7, 7, 0, 1234567890.1234)},
 				Rated:       true,
 				Connections: accounting.Connections{Known: true},
