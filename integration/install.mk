@@ -61,6 +61,11 @@ install: generate ## install to PREFIX, /usr/local, below DESTDIR if set
 		sed 's|@BINDIR@|$(BINDIR)|g' integration/systemd/$$unit >$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit && \
 		chmod 0644 $(DESTDIR)$(SYSTEMDUNITDIR)/$$unit || exit; \
 	done
+# Up to version 0.2.0 a path unit started setup, which now keeps running.
+ifeq ($(DESTDIR),)
+	-if [ -d /run/systemd/system ] && [ -e $(SYSTEMDUNITDIR)/ssmonitor-setup.path ]; then systemctl disable --now ssmonitor-setup.path; fi
+endif
+	rm -f $(DESTDIR)$(SYSTEMDUNITDIR)/ssmonitor-setup.path
 ifneq ($(NETDATADIR),)
 	install -d $(DESTDIR)$(NETDATADIR)/plugins.d
 	ln -sfr $(DESTDIR)$(BINDIR)/ssmonitor $(DESTDIR)$(NETDATADIR)/plugins.d/ssmonitor.plugin

@@ -82,6 +82,12 @@ for unit in $units; do
     sed "s|/usr/local/bin/|$prefix/bin/|g" "lib/systemd/system/$unit" >"$destination$prefix/lib/systemd/system/$unit"
 done
 netdata link
+# Up to version 0.2.0 a path unit started setup, which now keeps running.
+path_unit=$prefix/lib/systemd/system/ssmonitor-setup.path
+if [ -z "$destination" ] && [ -d /run/systemd/system ] && [ -e "$path_unit" ]; then
+    systemctl disable --now ssmonitor-setup.path || true
+fi
+rm -f "$destination$path_unit"
 
 cat <<END
 Installed below $prefix. To start counting, now and at every boot:

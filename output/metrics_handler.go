@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// metricsGap is the shortest time between two readings for /metrics, each of
+// MetricsGap is the shortest time between two readings for /metrics, each of
 // which may save the totals. It is shorter than any useful interval of scrapes.
-const metricsGap = time.Second
+const MetricsGap = time.Second
 
 // gzipMinimum is the size from which a response is compressed. A smaller one is
 // sent in the first round trip anyway, and a compressor takes 800 KB of memory.
@@ -117,7 +117,7 @@ func (h *metricsHandler) page(key pageKey) *page {
 	return p
 }
 
-// render returns a response that was begun at most metricsGap ago.
+// render returns a response that was begun at most MetricsGap ago.
 func (p *page) render(ctx context.Context, h *metricsHandler, key pageKey) (content []byte, gzipped bool, err error) {
 	select {
 	case <-ctx.Done():
@@ -125,7 +125,7 @@ func (p *page) render(ctx context.Context, h *metricsHandler, key pageKey) (cont
 	case <-p.turn:
 	}
 	defer func() { p.turn <- struct{}{} }()
-	if now := h.now(); p.started.IsZero() || now.Sub(p.started) >= metricsGap || now.Before(p.started) {
+	if now := h.now(); p.started.IsZero() || now.Sub(p.started) >= MetricsGap || now.Before(p.started) {
 		p.started = now
 		// The others that wait need the response even if this client leaves.
 		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)

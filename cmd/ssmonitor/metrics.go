@@ -21,10 +21,6 @@ const (
 	namesNo  = "no"
 )
 
-// minMetricsGap is the shortest time between two readings for /metrics, which may
-// save. All formats share them.
-const minMetricsGap = time.Second
-
 // metricsOptions are the flags that concern metrics.
 type metricsOptions struct {
 	web      *output.WebConfig // nil: neither TLS nor passwords
@@ -49,7 +45,7 @@ func newMetricsOptions(c *cli.Context) (options metricsOptions, err error) {
 }
 
 func (a *agent) newMetrics() *output.Metrics {
-	saved := output.NewCoalesced(savedSource{meterSource{a.meter, a.interval}}, minMetricsGap, time.Now)
+	saved := output.NewCoalesced(savedSource{meterSource{a.meter, a.interval}}, output.MetricsGap, time.Now)
 	return output.NewMetrics(output.MetricsOptions{
 		Source: metricsSource{saved, a.meter, a.month}, Limits: a.limits.limits, Interval: a.interval,
 		Names: a.metrics.names, Version: version(),

@@ -93,8 +93,15 @@ func testArtifacts(t *testing.T, directory, machine, elf string) {
 func testInstallScript(t *testing.T, unpacked string) {
 	root := makeNetdata(t, upstreamPlugins, commonHealth, staticPlugins, staticHealth)
 	environment := []string{"DESTDIR=" + root}
+	units := filepath.Join(root, "opt/ssmonitor/lib/systemd/system")
+	if err := os.MkdirAll(units, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(units, "ssmonitor-setup.path"), []byte("of version 0.2.0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
-	unit, err := os.ReadFile(filepath.Join(root, "opt/ssmonitor/lib/systemd/system/ssmonitor.service"))
+	unit, err := os.ReadFile(filepath.Join(units, "ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
 		t.Errorf("the installed unit: %v\n%s", err, unit)
 	}

@@ -194,6 +194,28 @@ func (s service) cost(t *testing.T) (cpu time.Duration, memory int) {
 	return time.Duration(user+system) * 10 * time.Millisecond, pages * os.Getpagesize()
 }
 
+// ruleDuration returns how long the last evaluation of the usage took a Prometheus.
+func (s service) ruleDuration(t *testing.T) time.Duration {
+	t.Helper()
+	content, err := s.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(content) {
+		if !strings.HasPrefix(line, "prometheus_rule_group_last_duration_seconds") || !strings.Contains(line, "ssmonitor-usage") {
+			continue
+		}
+		fields := strings.Fields(line)
+		seconds, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
+	}
+	t.Fatal("Prometheus knows no rules of the usage")
+	return 0
+}
+
 // TestFleet lets one Prometheus scrape a simulated fleet, evaluate our rules and
 // write everything to VictoriaMetrics, and asks both for the usage of the month.
 func TestFleet(t *testing.T) {
@@ -207,7 +229,9 @@ func TestFleet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	evaluation := time.Minute
 	if *fleetInterval < 10*time.Second {
+		evaluation = time.Second
 		rules = []byte(strings.NewReplacer("interval: 1m", "interval: 1s", "offset 1m", "offset 1s").Replace(string(rules)))
 	}
 	for name, content := range map[string]string{"ssmonitor.rules.yml": string(rules), "prometheus.yml": fmt.Sprintf(`
@@ -261,6 +285,7 @@ remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadlin
 		cpu, memory := measured.cost(t)
 		t.Logf("%s: %s, %d MB", name, share(cpu-measured.before), memory>>20)
 	}
+	t.Logf("Prometheus evaluates the rules in %s of every %s", prometheus.ruleDuration(t), evaluation)
 	clients := (*fleetServers + 1) / 2 * *fleetClients
 	var sums []float64
 	for _, report := range []struct {
@@ -273,7 +298,8 @@ remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadlin
 		{"VictoriaMetrics, by the rules", victoria, "sum by (client) (ssmonitor:client_bytes:month)"},
 		{"VictoriaMetrics, by increase", victoria, fmt.Sprintf("sum by (name) (increase(ssmonitor_port_bytes_total[%.0fs]))", length)},
 	} {
-		testkit.Eventually(t, 20*time.Second, func() error {
+		// The rules have to see a port twice.
+		testkit.Eventually(t, 20*time.Second+4*evaluation, func() error {
 			results, sum, took, err := report.query(report.expression)
 			if err == nil && (results != clients || sum <= 0) {
 				err = fmt.Errorf("%s: got %d clients and %.0f bytes, want %d clients", report.name, results, sum, clients)

@@ -35,6 +35,7 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		{"misspelled key", "intervall: 5s\n", []string{settingsFile, "[1:1]", "intervall"}},
 		{"listen", "listen: 127.0.0.1:9924\n", []string{"systemctl enable ssmonitor-metrics.socket", "RestrictAddressFamilies=AF_INET"}},
 		{"socket", "socket: /srv/ssmonitor/sock\n", []string{"/srv/ssmonitor/sock", "use a path there", "ReadWritePaths=/srv/ssmonitor"}},
+		{"state", "state: /srv/ssmonitor\n", []string{"/srv/ssmonitor", "use a path there", "ReadWritePaths=/srv/ssmonitor"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			journal := b.restartAgent(t, test.settings, "failed")
