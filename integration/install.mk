@@ -6,8 +6,8 @@ PREFIX         ?= /usr/local
 BINDIR         ?= $(PREFIX)/bin
 MANDIR         ?= $(PREFIX)/share/man
 DOCDIR         ?= $(PREFIX)/share/doc/ssmonitor
-# Samples for Netdata: a section of netdata.conf, and a module for charts.d, to
-# use instead of the plugin.
+# For Netdata a section of netdata.conf, and a module for charts.d to use instead
+# of the plugin; rules and configurations for Prometheus; a dashboard for Grafana.
 SHAREDIR       ?= $(PREFIX)/share/ssmonitor
 BASHDIR        ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR         ?= $(PREFIX)/share/zsh/site-functions
@@ -21,10 +21,15 @@ NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
 
 UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket
 
+# Of integration, installed below SHAREDIR.
+SHARED := netdata/netdata.conf netdata/stream.conf netdata/health.d/ssmonitor.conf \
+	$(addprefix prometheus/,README.md ssmonitor.rules.yml ssmonitor.rules.test.yml prometheus.yml agent.yml servers.yml) grafana/ssmonitor.json
+
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \
 	$(MANDIR)/man8/ssmonitor.8 \
-	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) $(addprefix $(SHAREDIR)/netdata/,netdata.conf ssmonitor.chart.sh health.d/ssmonitor.conf link.sh) \
+	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) \
+	$(addprefix $(SHAREDIR)/,$(SHARED) netdata/ssmonitor.chart.sh netdata/link.sh) \
 	$(BASHDIR)/ssmonitor $(ZSHDIR)/_ssmonitor $(FISHDIR)/ssmonitor.fish \
 	$(addprefix $(SYSTEMDUNITDIR)/,$(UNITS)) \
 	$(SYSUSERSDIR)/ssmonitor.conf
@@ -51,9 +56,8 @@ install: generate ## install to PREFIX, /usr/local, below DESTDIR if set
 	install -D -m 0644 $(BUILD)/ssmonitor.fish $(DESTDIR)$(FISHDIR)/ssmonitor.fish
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 0644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
-	install -D -m 0644 integration/netdata/netdata.conf $(DESTDIR)$(SHAREDIR)/netdata/netdata.conf
+	for file in $(SHARED); do install -D -m 0644 integration/$$file $(DESTDIR)$(SHAREDIR)/$$file || exit; done
 	install -D -m 0644 integration/netdata/charts.d/ssmonitor.chart.sh $(DESTDIR)$(SHAREDIR)/netdata/ssmonitor.chart.sh
-	install -D -m 0644 integration/netdata/health.d/ssmonitor.conf $(DESTDIR)$(SHAREDIR)/netdata/health.d/ssmonitor.conf
 	install -D -m 0755 integration/netdata/link.sh $(DESTDIR)$(SHAREDIR)/netdata/link.sh
 	install -D -m 0644 integration/systemd/ssmonitor.sysusers $(DESTDIR)$(SYSUSERSDIR)/ssmonitor.conf
 	install -d $(DESTDIR)$(SYSTEMDUNITDIR)
@@ -87,7 +91,7 @@ ifeq ($(DESTDIR),)
 endif
 	DESTDIR=$(DESTDIR) integration/netdata/link.sh unlink $(BINDIR)/ssmonitor
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(if $(NETDATADIR),$(NETDATA_INSTALLED)))
-	-rmdir $(DESTDIR)$(DOCDIR) $(addprefix $(DESTDIR)$(SHAREDIR),/netdata/health.d /netdata /)
+	-rmdir $(DESTDIR)$(DOCDIR) $(addprefix $(DESTDIR)$(SHAREDIR),/netdata/health.d /netdata /prometheus /grafana /)
 ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo 'Kept: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'

@@ -63,8 +63,9 @@ if [ -n "$uninstall" ]; then
     for file in $files; do
         rm -f "$destination$prefix/$file"
     done
-    rmdir "$destination$prefix/share/ssmonitor/netdata/health.d" "$destination$prefix/share/ssmonitor/netdata" \
-        "$destination$prefix/share/ssmonitor" "$destination$prefix/share/doc/ssmonitor" 2>/dev/null || true
+    shared=$destination$prefix/share/ssmonitor
+    rmdir "$shared/netdata/health.d" "$shared/netdata" "$shared/prometheus" "$shared/grafana" "$shared" \
+        "$destination$prefix/share/doc/ssmonitor" 2>/dev/null || true
     netdata unlink
     if [ -z "$destination" ] && [ -d /run/systemd/system ]; then
         systemctl daemon-reload

@@ -138,7 +138,8 @@ func TestRPM(t *testing.T) {
 	// Debian's rpm knows no Go and no systemd, and scripts would act on the host.
 	run(t, top, nil, "rpm", "--root", root, "--dbpath", "/var/lib/rpm", "--install", "--nodeps", "--noscripts", packages[0])
 	for _, path := range []string{"usr/bin/ssmonitor", "usr/lib/systemd/system/ssmonitor.service", "etc/ssmonitor/config.yaml",
-		"usr/libexec/netdata/plugins.d/ssmonitor.plugin", "usr/share/ssmonitor/netdata/link.sh", "usr/share/ssmonitor/netdata/health.d/ssmonitor.conf"} {
+		"usr/libexec/netdata/plugins.d/ssmonitor.plugin", "usr/share/ssmonitor/netdata/link.sh", "usr/share/ssmonitor/netdata/health.d/ssmonitor.conf",
+		"usr/share/ssmonitor/prometheus/ssmonitor.rules.yml", "usr/share/ssmonitor/grafana/ssmonitor.json"} {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
 			t.Error(err)
 		}
