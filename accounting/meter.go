@@ -34,6 +34,7 @@ type Meter struct {
 	lastDrift []string // findings that are not repaired yet
 	status    Status
 	attempted time.Time // when the last save was attempted
+	losses    losses
 
 	repairFault, saveFault, detachFault Fault
 }
@@ -63,6 +64,7 @@ type Status struct {
 	RepairError   error         // of the last verification or repair, nil if the table is correct
 	Reinstalls    uint64        // repairs of the table
 	Resets        uint64        // resets of counters by somebody else
+	Uncertain     time.Duration // at most this long, in all, traffic passed that may be missing
 	SaveFailures  uint64        // attempts to save that failed
 	LastSave      time.Time     // of the last save that succeeded
 	LastSaveError error         // of the last save, nil if it succeeded
@@ -148,6 +150,9 @@ func (m *Meter) Tick() (*Report, error) {
 	}
 	m.repair(err)
 	m.deleteDrained()
+	if m.status.RepairError == nil && !unreadable(err) {
+		m.status.Uncertain += m.losses.end(m.sample.Time, m.now())
+	}
 	if m.now().Sub(m.attempted) >= m.saveInterval {
 		m.save()
 	}
@@ -235,6 +240,7 @@ func (m *Meter) post() {
 		m.log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
 			"counters", len(loaded), "first", loaded[0].String())
 	}
+	m.losses.observe(posting)
 	if posting.NewTable || len(posting.Resets) > 0 || len(posting.Loaded) > 0 {
 		m.save()
 	}

@@ -9,9 +9,8 @@ import (
 // repair verifies the table, repairs it if necessary, and records the result in
 // the status and the log. readErr is the result of the reading just before.
 func (m *Meter) repair(readErr error) {
-	unreadable := readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
-	if unreadable {
-		return // a repair can't clear this fault
+	if unreadable(readErr) {
+		return
 	}
 	var err error
 	if !m.idle(readErr) {
@@ -24,6 +23,11 @@ func (m *Meter) repair(readErr error) {
 	case FaultCleared:
 		m.log.Info("the table is correct again")
 	}
+}
+
+// unreadable reports whether a reading failed in a way that no repair clears.
+func unreadable(readErr error) bool {
+	return readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
 }
 
 // verify verifies the table and repairs it if it has drifted.
@@ -45,6 +49,7 @@ func (m *Meter) verify() error {
 		return fmt.Errorf("repairing the table: %w", err)
 	}
 	m.lastDrift = nil
+	m.losses.occurred = true
 	m.status.Reinstalls++
 	return nil
 }
@@ -53,5 +58,6 @@ func (m *Meter) verify() error {
 // if the table no longer exists, only the ledger has its last values.
 func (m *Meter) install() error {
 	m.save()
+	m.losses.installed = true
 	return m.source.Install(m.ports)
 }

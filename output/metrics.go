@@ -75,6 +75,8 @@ var agentMetrics = []agentMetric{
 		func(s *accounting.Status, _ *MetricsOptions) float64 { return float64(s.Reinstalls) }},
 	{newAgentDesc("resets_total", "Counters that somebody else reset since the agent started."), prometheus.CounterValue,
 		func(s *accounting.Status, _ *MetricsOptions) float64 { return float64(s.Resets) }},
+	{newAgentDesc("uncertain_seconds_total", "Time since the agent started whose traffic may be missing, at most, because others deleted or changed the table or reset counters."), prometheus.CounterValue,
+		func(s *accounting.Status, _ *MetricsOptions) float64 { return s.Uncertain.Seconds() }},
 	{newAgentDesc("save_success", "Whether the last attempt to save the totals succeeded."), prometheus.GaugeValue,
 		func(s *accounting.Status, _ *MetricsOptions) float64 { return isNil(s.LastSaveError) }},
 	{newAgentDesc("save_failures_total", "Attempts to save the totals that failed since the agent started."), prometheus.CounterValue,

@@ -63,7 +63,7 @@ func sampleMetered() *metered {
 	return &metered{
 		report: sampleReport(),
 		status: accounting.Status{
-			LastRead: noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3,
+			LastRead: noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3, Uncertain: 2500 * time.Millisecond,
 			SaveFailures: 1, LastSave: noon.Add(-time.Second), Ports: 4,
 		},
 		month: &accounting.Usage{
