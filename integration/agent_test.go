@@ -173,6 +173,24 @@ func TestChangedSourceIsApplied(t *testing.T) {
 	agent.stop(t)
 }
 
+// TestRepairedTableIsNoError deletes the table once: the log says what was found,
+// and nothing of it is an error.
+func TestRepairedTableIsNoError(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
+	agent.waitServing(t, countedPort)
+	right := server.listing(t)
+	server.nft(t, "delete table inet ssmonitor\n")
+	server.waitListing(t, right, 2*agentInterval)
+	agent.waitIntervals(t, 2)
+	if log := agent.stderr.String(); strings.Count(log, "is being repaired") != 1 || strings.Contains(log, "level=ERROR") || strings.Contains(log, "read again") {
+		t.Errorf("want one warning and no error:\n%s", log)
+	}
+	agent.stop(t)
+}
+
 // TestHangupReadsTheSourcesAgain uses an interval longer than the test, so that
 // only SIGHUP can make the agent read its sources.
 func TestHangupReadsTheSourcesAgain(t *testing.T) {

@@ -294,11 +294,13 @@ func difference(before, after accounting.Ports) (added, removed int) {
 // tick ends an interval and publishes it.
 func (a *agent) tick(ctx context.Context) {
 	report, err := a.meter.Tick()
-	switch a.readFault.Observe(err) {
-	case accounting.FaultRaised:
-		a.log.Error("the counters can't be read", "error", err)
-	case accounting.FaultCleared:
-		a.log.Info("the counters are read again")
+	if !errors.Is(err, accounting.ErrNoTable) && !errors.Is(err, accounting.ErrRestored) { // the repair is logged
+		switch a.readFault.Observe(err) {
+		case accounting.FaultRaised:
+			a.log.Error("the counters can't be read", "error", err)
+		case accounting.FaultCleared:
+			a.log.Info("the counters are read again")
+		}
 	}
 	a.limits.check(ctx, a.meter.Status().LastSave)
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
