@@ -33,7 +33,9 @@ include integration/install.mk integration/release.mk
 demo: build ## run the demo in a network namespace of its own (root)
 	$(GO) run ./integration/demo -ssmonitor $(BUILD)/ssmonitor
 
-test: packages lint unit fuzz bench-once ## install what the tests need and run every test (root)
+test: ## install what the tests need and run every test (root)
+	$(MAKE) -j 2 packages $(GOLANGCI_LINT)
+	$(MAKE) lint unit fuzz bench-once
 
 packages: ## install the Debian packages that the tests need (root)
 	integration/packages.sh $(PACKAGES)
@@ -77,7 +79,7 @@ bench-readme: ## the same, and put the figures and plots into the README (root)
 	$(COMPARE) -readme
 
 bench-once: ## each benchmark once, so that none breaks unnoticed
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x $$(git grep -l '^func Benchmark' -- '*_test.go' | sed 's|[^/]*$$||; s|^|./|' | sort -u)
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
