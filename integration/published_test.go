@@ -164,26 +164,46 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 	}
 }
 
-// TestPortThatIsPublishedLater starts with a port that nobody publishes. setup
-// follows the ruleset, so that the agent counts what is forwarded soon after.
+// TestPortThatIsPublishedLater starts with a port that nobody publishes. What
+// knows the port follows the ruleset, so that the agent counts what is forwarded
+// soon after.
 func TestPortThatIsPublishedLater(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
+	tests := []struct {
+		name  string
+		start func(t *testing.T, h *host) agent
+	}{
+		{"setup", func(t *testing.T, h *host) agent {
+			start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+			h.waitListing(t, publishedPort)
+			return h.startAgent(t, "--ports", h.list)
+		}},
+		{"run", func(t *testing.T, h *host) agent { return h.startAgent(t, "--port", fmt.Sprint(publishedPort)) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			testPublishedLater(t, test.start)
+		})
+	}
+}
+
+func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) agent) {
 	h := newHost(t)
-	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
-	h.waitListing(t, publishedPort)
-	agent := h.startAgent(t, "--ports", h.list)
+	agent := startCounting(t, h)
 	agent.waitServing(t, publishedPort)
 	chains := func(want int) {
 		t.Helper()
 		eventually(t, func() error {
 			if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Count(listing, "hook forward") != want {
-				return fmt.Errorf("want %d chains at forward in\n%s\nsetup wrote\n%s", want, listing, &setup.stderr)
+				return fmt.Errorf("want %d chains at forward in\n%s", want, listing)
 			}
 			return nil
 		})
 	}
 	chains(0)
+	h.nft(t, "table ip other {}") // is no concern of anybody
 	h.publish(t)
 	chains(4)
 	h.container.serve(t, containerPort)
@@ -194,6 +214,10 @@ func TestPortThatIsPublishedLater(t *testing.T) {
 	chains(0)
 	if counted := h.counted(t, publishedPort); counted != total {
 		t.Errorf("counted were %+v, and are %+v", total, counted)
+	}
+	agent.stop(t)
+	if said := agent.stderr.String(); strings.Count(said, "applied the list") != 2 {
+		t.Errorf("the agent has not applied the list twice:\n%s", said)
 	}
 }
 

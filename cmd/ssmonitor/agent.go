@@ -47,6 +47,8 @@ type agent struct {
 	month   *monthUsage
 	limits  *limitCheck
 
+	publishing *publishing // nil: the list says which ports are published
+
 	textfile *output.MetricsFile // nil: none
 
 	notifier                           *notifier
@@ -80,7 +82,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 	a := &agent{
 		log:      newLog(c.App.ErrWriter),
 		interval: c.Duration("interval"),
-		follower: sources.Follow(from),
+		follower: sources.Follow(from), publishing: followPublishing(from, options.Hook),
 		socket:   c.String("socket"),
 		address:  c.String("listen"),
 		metrics:  metrics,
@@ -141,7 +143,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
-	result, err := a.follower.Load()
+	result, err := a.load()
 	a.logNotes(result)
 	switch {
 	case errors.Is(err, sources.ErrNoList):
@@ -209,7 +211,7 @@ func (a *agent) run(ctx context.Context) error {
 		case <-watchdog:
 			a.notifier.alive(time.Now())
 		case <-ticks.C:
-			if a.follower.Changed() || a.ledger.Renamed() {
+			if a.follower.Changed() || a.ledger.Renamed() || a.publishing.changed(a.meter.Ports()) {
 				a.reload()
 			}
 			a.tick(ctx)
@@ -266,7 +268,7 @@ func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Liste
 // reload reads the sources again and applies the list. If that fails, it logs why,
 // and the ports in force stay.
 func (a *agent) reload() {
-	result, err := a.follower.Load()
+	result, err := a.load()
 	a.logNotes(result)
 	if err != nil {
 		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
