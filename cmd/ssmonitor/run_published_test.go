@@ -18,16 +18,18 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 	const rule = "port 20000: published by chain ip engine prerouting"
 	for _, test := range []struct {
 		name      string
-		arguments []string
+		arguments string
 		chains    int // at forward
 		said      int // the rule, in the log
+		check     string
+		found     string // by check, of the rule
 	}{
-		{"a port", []string{"--port", "20000"}, 4, 1},
-		{"a port and the list", []string{"--port", "20000", "--ports", "LIST"}, 4, 1},
-		{"the list alone", []string{"--ports", "LIST"}, 0, 0}, // setup looks for it
-		{"a configuration", []string{"--shadowsocks", "CONFIG"}, 4, 1},
-		{"a configuration of a server", []string{"--server-config", "CONFIG"}, 4, 1},
-		{"hook container", []string{"--port", "20000", "--hook", "container"}, 0, 0},
+		{"a port", "--port 20000", 4, 1, "--ports NONE", "ok     "},
+		{"a port and the list", "--port 20000 --ports LIST", 4, 1, "", ""},
+		{"the list alone", "--ports LIST", 0, 0, "--ports LIST", "WRONG  "}, // setup looks for it
+		{"a configuration", "--shadowsocks CONFIG", 4, 1, "--ports NONE", "ok     "},
+		{"a configuration of a server", "--server-config CONFIG", 4, 1, "", ""},
+		{"hook container", "--port 20000 --hook container", 0, 0, "--ports NONE --hook container", "ok     "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
@@ -39,11 +41,10 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			arguments := []string{"run", "--state", p.state, "--socket", "", "--csv", p.csv, "--interval", "100ms"}
-			for _, argument := range test.arguments {
-				arguments = append(arguments, strings.NewReplacer("CONFIG", p.config, "LIST", p.list).Replace(argument))
+			words := func(text string) []string {
+				return strings.Fields(strings.NewReplacer("CONFIG", p.config, "LIST", p.list, "NONE", p.list+".none").Replace(text))
 			}
-			agent := p.program(arguments...)
+			agent := p.program(append([]string{"run", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms"}, words(test.arguments)...)...)
 			var log bytes.Buffer
 			agent.Stderr = &log
 			if err := agent.Start(); err != nil {
@@ -52,6 +53,10 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 			t.Cleanup(func() { _ = agent.Process.Kill() })
 			testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
 			ruleset := testkit.NFT(t, "list table inet ssmonitor")
+			if test.check != "" {
+				_, findings, _ := call(t, append([]string{"check", "--no-search", "--state", p.state, "--socket", p.socket, "--csv", p.csv}, words(test.check)...)...)
+				wantParts(t, findings, "ok      table inet ssmonitor counts", test.found+" port 20000: redirected to 172.30.0.2:8388")
+			}
 			_ = agent.Process.Signal(syscall.SIGTERM)
 			if err := agent.Wait(); err != nil {
 				t.Errorf("the agent: %v", err)
