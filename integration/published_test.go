@@ -1,8 +1,12 @@
 package integration_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -160,26 +164,46 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 	}
 }
 
-// TestPortThatIsPublishedLater starts with a port that nobody publishes. setup
-// follows the ruleset, so that the agent counts what is forwarded soon after.
+// TestPortThatIsPublishedLater starts with a port that nobody publishes. What
+// knows the port follows the ruleset, so that the agent counts what is forwarded
+// soon after.
 func TestPortThatIsPublishedLater(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
+	tests := []struct {
+		name  string
+		start func(t *testing.T, h *host) agent
+	}{
+		{"setup", func(t *testing.T, h *host) agent {
+			start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+			h.waitListing(t, publishedPort)
+			return h.startAgent(t, "--ports", h.list)
+		}},
+		{"run", func(t *testing.T, h *host) agent { return h.startAgent(t, "--port", fmt.Sprint(publishedPort)) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			testPublishedLater(t, test.start)
+		})
+	}
+}
+
+func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) agent) {
 	h := newHost(t)
-	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
-	h.waitListing(t, publishedPort)
-	agent := h.startAgent(t, "--ports", h.list)
+	agent := startCounting(t, h)
 	agent.waitServing(t, publishedPort)
 	chains := func(want int) {
 		t.Helper()
 		eventually(t, func() error {
 			if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Count(listing, "hook forward") != want {
-				return fmt.Errorf("want %d chains at forward in\n%s\nsetup wrote\n%s", want, listing, &setup.stderr)
+				return fmt.Errorf("want %d chains at forward in\n%s", want, listing)
 			}
 			return nil
 		})
 	}
 	chains(0)
+	h.nft(t, "table ip other {}") // is no concern of anybody
 	h.publish(t)
 	chains(4)
 	h.container.serve(t, containerPort)
@@ -191,35 +215,115 @@ func TestPortThatIsPublishedLater(t *testing.T) {
 	if counted := h.counted(t, publishedPort); counted != total {
 		t.Errorf("counted were %+v, and are %+v", total, counted)
 	}
+	agent.stop(t)
+	if said := agent.stderr.String(); strings.Count(said, "applied the list") != 2 {
+		t.Errorf("the agent has not applied the list twice:\n%s", said)
+	}
 }
 
-// TestUserSpaceProxiesAreCountedOnce has a port that a program passes on to the
-// container, as rootless engines do, and one that is published by translation as
-// well, as Docker's proxy does for connections to loopback.
+// setUp sets up the ports and returns those that are counted where the host
+// forwards their packets.
+func (h *host) setUp(t *testing.T, ports ...int) (forwarded []int) {
+	t.Helper()
+	arguments := []string{"--json"}
+	for _, port := range ports {
+		arguments = append(arguments, "--port", fmt.Sprint(port))
+	}
+	var report struct {
+		Ports []struct {
+			Port      int
+			Published bool
+		}
+	}
+	if err := json.Unmarshal([]byte(h.setup(t, arguments...)), &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range report.Ports {
+		if port.Published {
+			forwarded = append(forwarded, port.Port)
+		}
+	}
+	return forwarded
+}
+
+// transmit downloads and uploads a megabyte and exchanges datagrams with the port.
+// The counters of all ports must equal what the client has sent and received since
+// setUp, and those of this port have grown by the payload.
+func (h *host) transmit(t *testing.T, address string, port int, all ...int) {
+	t.Helper()
+	before := h.counted(t, port)
+	to := net.JoinHostPort(address, fmt.Sprint(port))
+	h.client.curl(t, fmt.Sprintf("http://%s/%d", to, megabyte))
+	h.client.curl(t, "--upload-file", fileOf(t, megabyte), "http://"+to+"/")
+	h.client.exchange(t, to, 20, 1000)
+	h.carries(t, all...)
+	after := h.counted(t, port)
+	if in, out := after.in.Bytes-before.in.Bytes, after.out.Bytes-before.out.Bytes; in < megabyte+20_000 || out < megabyte+20_000 {
+		t.Errorf("%s: counted %d bytes in and %d out, which is below the payload", to, in, out)
+	}
+}
+
+// startDockerProxy starts what Docker starts for a published port: for each
+// protocol and family a program that passes the data on to the container.
+func (h *host) startDockerProxy(t *testing.T, port, containerPort int) {
+	t.Helper()
+	ready, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // where Docker's daemon waits for an answer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ready.Close() }()
+	var proxies []*program
+	for _, protocol := range []string{"tcp", "udp"} {
+		for _, address := range []string{"0.0.0.0", "::"} {
+			proxy := h.command("docker-proxy", "-proto", protocol, "-host-ip", address, "-host-port", fmt.Sprint(port),
+				"-container-ip", containerIPv4, "-container-port", fmt.Sprint(containerPort))
+			proxy.ExtraFiles = []*os.File{ready}
+			proxies = append(proxies, start(t, proxy))
+		}
+	}
+	h.waitSockets(t, port, 4, proxies...)
+}
+
+// waitSockets waits until the programs listen at the port with so many sockets.
+// It skips the test if one of them does not run on this machine.
+func (n namespace) waitSockets(t *testing.T, port, count int, programs ...*program) {
+	t.Helper()
+	eventually(t, func() error {
+		for _, p := range programs {
+			select {
+			case <-p.done:
+				t.Skipf("%s does not run here: %s\n%s", p, &p.stdout, &p.stderr)
+			default:
+			}
+		}
+		listening := n.run(t, "ss", "-Hlntu", fmt.Sprintf("sport = :%d", port))
+		if got := strings.Count(listening, "\n"); got != count {
+			return fmt.Errorf("port %d has %d sockets, want %d:\n%s", port, got, count, listening)
+		}
+		return nil
+	})
+}
+
+// TestUserSpaceProxiesAreCountedOnce has a port that only Docker's proxy passes on,
+// to the same port of the container, and one that is published by translation as
+// well: its proxy gets the connections to loopback.
 func TestUserSpaceProxiesAreCountedOnce(t *testing.T) {
-	require(t, "curl", "ss", "socat")
+	require(t, "curl", "ss", "docker-proxy")
 	t.Parallel()
 	h := newHost(t)
 	h.publish(t)
-	h.setup(t, "--port", fmt.Sprint(publishedPort), "--port", fmt.Sprint(proxiedPort))
-	h.container.serve(t, containerPort)
-	for _, port := range []int{publishedPort, proxiedPort} {
-		h.start(t, "socat", fmt.Sprintf("TCP6-LISTEN:%d,fork,reuseaddr", port), fmt.Sprintf("TCP:%s:%d", containerIPv4, containerPort))
-		h.start(t, "socat", fmt.Sprintf("UDP6-LISTEN:%d,fork,reuseaddr", port), fmt.Sprintf("UDP:%s:%d", containerIPv4, containerPort))
-		h.waitListening(t, port, "tcp", "udp")
+	for port, inside := range map[int]int{publishedPort: containerPort, proxiedPort: proxiedPort} {
+		h.container.serve(t, inside)
+		h.startDockerProxy(t, port, inside)
+	}
+	if forwarded := h.setUp(t, publishedPort, proxiedPort); !slices.Equal(forwarded, []int{publishedPort}) {
+		t.Errorf("counted where they are forwarded: %v, want %d", forwarded, publishedPort)
 	}
 	for _, port := range []int{publishedPort, proxiedPort} {
-		for _, address := range []string{serverIPv4, "[" + serverIPv6 + "]"} {
-			to := fmt.Sprintf("%s:%d", address, port)
-			h.client.curl(t, fmt.Sprintf("http://%s/%d", to, megabyte))
-			h.client.curl(t, "--upload-file", fileOf(t, megabyte), "http://"+to+"/")
-			h.client.exchange(t, to, 20, 1000)
-		}
-		if counted := h.counted(t, port); counted.in.Bytes < 2*megabyte || counted.out.Bytes < 2*megabyte {
-			t.Errorf("port %d: counted only %+v", port, counted)
+		for _, address := range []string{serverIPv4, serverIPv6} {
+			h.transmit(t, address, port, publishedPort, proxiedPort)
 		}
 	}
-	h.carries(t, publishedPort, proxiedPort)
 
 	// Connections to loopback are not translated: the program takes them. lo splits
 	// packets after they were counted, so its statistics are a little higher.

@@ -16,7 +16,7 @@ const zoo = "shadowsocks/testdata/zoo"
 // They listen exactly on the ports that setup names, and on no protocol that it
 // leaves out.
 func TestServersListenWhereSetupSays(t *testing.T) {
-	require(t, "ss-server", "ss-manager", "ss")
+	require(t, "ss-server", "ss-manager", "v2ray", "ss")
 	t.Parallel()
 	families := []struct {
 		name  string
@@ -33,6 +33,10 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 			"three-ports.json", "tcp-only.json", "number-as-password.json", "remarks.json",
 		}},
 		{"ss-manager", startBoth, []string{"with-server-port.json"}},
+		{"xray", startV2Ray, []string{
+			"clients.json", "comments.json", "email.json", "network-list.json", "network-text.json", "network-udp.json",
+			"port-range.json", "port-text.json", "unix-socket.json", "upper-case.json",
+		}},
 	}
 	for _, family := range families {
 		for _, name := range family.files {
@@ -63,6 +67,10 @@ func startManager(t *testing.T, n namespace, file string) {
 	directory := filepath.Dir(file)
 	n.start(t, "ss-manager", "-c", file, "--manager-address", filepath.Join(directory, "manager.sock"),
 		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(directory, "manager"))
+}
+
+func startV2Ray(t *testing.T, n namespace, file string) {
+	n.start(t, "v2ray", "-config", file)
 }
 
 // startBoth starts both of the programs that read server_port and port_password.

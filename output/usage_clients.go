@@ -3,6 +3,7 @@ package output
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -19,9 +20,7 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	if len(clients) == 0 {
 		fmt.Fprintln(out, "No client is known yet.")
 	}
-	clients = slices.SortedFunc(slices.Values(clients), func(a, b accounting.PortClient) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), a.Since.Compare(b.Since))
-	})
+	clients = sortClients(clients)
 	width := len("NAME")
 	for _, client := range clients {
 		width = max(width, min(nameWidth, displayWidth(tableText(client.Name))))
@@ -38,6 +37,37 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing the clients: %w", err)
+	}
+	return nil
+}
+
+// sortClients returns the clients sorted by port and time.
+func sortClients(clients []accounting.PortClient) []accounting.PortClient {
+	return slices.SortedFunc(slices.Values(clients), func(a, b accounting.PortClient) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), a.Since.Compare(b.Since))
+	})
+}
+
+// WriteClientJSON writes the clients as one JSON object, sorted as in the table.
+// An unknown name or time is omitted.
+func WriteClientJSON(w io.Writer, clients []accounting.PortClient) error {
+	type client struct {
+		Port  uint16    `json:"port"`
+		Name  string    `json:"name,omitempty"`
+		Since time.Time `json:"since,omitzero"`
+		Until time.Time `json:"until,omitzero"`
+	}
+	list := struct {
+		Clients []client `json:"clients"`
+	}{[]client{}}
+	for _, c := range sortClients(clients) {
+		list.Clients = append(list.Clients, client(c))
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(list); err != nil {
+		return fmt.Errorf("writing the clients as JSON: %w", err)
 	}
 	return nil
 }

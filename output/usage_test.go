@@ -388,8 +388,8 @@ func FuzzUsageParameters(f *testing.F) {
 	})
 }
 
-func TestWriteClientTable(t *testing.T) {
-	var b strings.Builder
+func TestWriteClients(t *testing.T) {
+	var b, asJSON strings.Builder
 	clients := []accounting.PortClient{
 		{Port: 20001, Name: "王小明", Since: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
 		{Port: 20000, Name: "dave", Since: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},
@@ -401,11 +401,19 @@ func TestWriteClientTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Golden(t, "clients.txt", b.String())
+	if err := WriteClientJSON(&asJSON, clients); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Golden(t, "clients.json", asJSON.String())
 	if !slices.Equal(given, clients) {
 		t.Error("the list was changed")
 	}
 	b.Reset()
 	if err := WriteClientTable(&b, nil); err != nil || b.String() != "No client is known yet.\n" {
 		t.Errorf("got %q, %v", b.String(), err)
+	}
+	asJSON.Reset()
+	if err := WriteClientJSON(&asJSON, nil); err != nil || asJSON.String() != "{\n  \"clients\": []\n}\n" {
+		t.Errorf("got %q, %v", asJSON.String(), err)
 	}
 }

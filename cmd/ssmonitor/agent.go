@@ -47,6 +47,8 @@ type agent struct {
 	month   *monthUsage
 	limits  *limitCheck
 
+	publishing *publishing // nil: the list says which ports are published
+
 	textfile *output.MetricsFile // nil: none
 
 	notifier                           *notifier
@@ -89,6 +91,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 		history:  savedHistory{stateDirectory(c)},
 		notifier: newNotifier(),
 	}
+	a.publishing = followPublishing(from, options.Hook)
 	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
 	a.limits = &limitCheck{limits: limits, month: a.month, log: a.log}
 	keep.Log = a.log
@@ -142,12 +145,14 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		return err
 	}
 	result, err := a.follower.Load()
-	a.logNotes(result)
-	switch {
-	case errors.Is(err, sources.ErrNoList):
-	case err != nil:
+	if err != nil && !errors.Is(err, sources.ErrNoList) {
+		a.logNotes(result)
 		return wrongUsage(err)
 	}
+	if err := a.publishing.mark(&result); err != nil {
+		return err
+	}
+	a.logNotes(result)
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
@@ -209,7 +214,7 @@ func (a *agent) run(ctx context.Context) error {
 		case <-watchdog:
 			a.notifier.alive(time.Now())
 		case <-ticks.C:
-			if a.follower.Changed() || a.ledger.Renamed() {
+			if a.follower.Changed() || a.ledger.Renamed() || a.publishing.changed(a.meter.Ports()) {
 				a.reload()
 			}
 			a.tick(ctx)
@@ -267,6 +272,9 @@ func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Liste
 // and the ports in force stay.
 func (a *agent) reload() {
 	result, err := a.follower.Load()
+	if err == nil {
+		err = a.publishing.mark(&result)
+	}
 	a.logNotes(result)
 	if err != nil {
 		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)

@@ -26,8 +26,9 @@ func clientCommand(open openHistory) *cli.Command {
 			{
 				Name: "list", Usage: "list the clients, with the time during which each had its port",
 				Description: "Example:\n\n   ssmonitor client list",
-				Flags:       []cli.Flag{stateFlag(), configFlag()},
-				Action:      func(c *cli.Context) error { return listClients(c, open) },
+				Flags: []cli.Flag{stateFlag(), configFlag(),
+					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}},
+				Action: func(c *cli.Context) error { return listClients(c, open) },
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
@@ -52,6 +53,9 @@ func listClients(c *cli.Context, open openHistory) error {
 	clients, err := open(stateDirectory(c)).Clients(c.Context)
 	if err != nil {
 		return historyError(err)
+	}
+	if c.Bool("json") {
+		return output.WriteClientJSON(c.App.Writer, clients)
 	}
 	return output.WriteClientTable(c.App.Writer, clients)
 }

@@ -100,6 +100,12 @@ func purge(c *cli.Context, table *nft.Table) error {
 }
 
 func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
+	// To open totals that were purged would create them again.
+	var sample accounting.Sample
+	if err := table.Read(&sample); errors.Is(err, accounting.ErrNoTable) {
+		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
+		return nil
+	}
 	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "teardown"})
 	if err != nil {
 		return err
@@ -111,12 +117,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	meter := accounting.NewMeter(accounting.MeterOptions{
 		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
 	})
-	err = retire(table, meter)
-	if errors.Is(err, accounting.ErrNoTable) {
-		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
-		return nil
-	}
-	if err != nil {
+	if err := retire(table, meter); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", stateDirectory(c))

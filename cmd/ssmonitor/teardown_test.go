@@ -61,6 +61,25 @@ func TestTeardownDryRun(t *testing.T) {
 	}
 }
 
+// TestTeardownAfterPurge expects that nothing creates the totals again.
+func TestTeardownAfterPurge(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	for _, test := range []struct{ arguments, want string }{
+		{"", "The counters are removed; the totals are kept in " + p.state + ".\n"},
+		{"--purge", "The counters and the totals are removed.\n"},
+		{"", "There were no counters to remove.\n"},
+	} {
+		arguments := append([]string{"teardown", "--state", p.state}, strings.Fields(test.arguments)...)
+		if status, stdout, stderr := call(t, arguments...); status != exitDone || stdout != test.want || stderr != "" {
+			t.Errorf("%q: got status %d, %q and %q, want %q", arguments, status, stderr, stdout, test.want)
+		}
+	}
+	if left, err := os.ReadDir(p.state); err != nil || len(left) > 0 {
+		t.Errorf("the state directory has %v, %v", left, err)
+	}
+}
+
 // refusing is a store on a full disk.
 type refusing struct{}
 

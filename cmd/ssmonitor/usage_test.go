@@ -168,6 +168,10 @@ func TestClientCommand(t *testing.T) {
 	if want := " PORT  NAME   SINCE             UNTIL\n20000  alice\n20001  bob\n"; status != exitDone || stdout != want {
 		t.Errorf("got status %d, stderr %q, stdout %q", status, stderr, stdout)
 	}
+	status, stdout, stderr = callUsage(t, h, "client", "list", "--json")
+	if status != exitDone || !strings.Contains(stdout, `"name": "alice"`) {
+		t.Errorf("got status %d, stderr %q, stdout %q", status, stderr, stdout)
+	}
 	for _, arguments := range [][]string{{"usage", "--help"}, {"client", "--help"}, {"client", "new", "--help"}, {"client", "list", "--help"}, {"client"}} {
 		if status, help, stderr := callUsage(t, h, arguments...); status != exitDone || !strings.Contains(help, "Example") && len(arguments) > 1 || help == "" {
 			t.Errorf("%q: got status %d, stderr %q, stdout\n%s", arguments, status, stderr, help)

@@ -10,6 +10,7 @@ package checkup
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -53,8 +54,12 @@ func (c *Check) Findings() []Finding {
 	portFindings, ports := c.ports()
 	add(portFindings)
 	if c.Kernel != nil {
+		rules, err := c.Kernel.Rules()
+		if _, missing := os.Stat(c.List); errors.Is(missing, fs.ErrNotExist) {
+			ports = c.markForwarded(ports, rules) // as an agent without a list does
+		}
 		add(c.table(ports))
-		add(c.ruleset(ports))
+		add(c.ruleset(ports, rules, err))
 	}
 	if c.Socket != "" {
 		add(c.Machine.Socket(c.Socket, c.Group))

@@ -8,9 +8,20 @@ import (
 	"ssmonitor/accounting"
 )
 
-// ruleset checks what the rules of others do to the packets that are counted.
-func (c *Check) ruleset(ports accounting.Ports) []Finding {
-	rules, err := c.Kernel.Rules()
+// markForwarded marks the ports whose packets the host forwards as published.
+func (c *Check) markForwarded(ports accounting.Ports, rules Rules) accounting.Ports {
+	marked := slices.Clone(ports)
+	for i, port := range marked {
+		marked[i].Published = c.Hook == "host" && slices.ContainsFunc(rules.DNATs, func(dnat DNAT) bool {
+			return dnat.Covers(port) && dnat.forwards(rules.HostAddresses)
+		})
+	}
+	return marked
+}
+
+// ruleset checks what the rules of others do to the packets that are counted. err
+// is why the rules can't be read.
+func (c *Check) ruleset(ports accounting.Ports, rules Rules, err error) []Finding {
 	if err != nil {
 		return []Finding{failure(Ruleset, "", err, "try again")}
 	}
@@ -49,15 +60,14 @@ func (c *Check) dnats(rules Rules, ports accounting.Ports) (findings []Finding, 
 // the table counts what the host forwards.
 func (c *Check) dnat(dnat DNAT, hostAddresses []netip.Addr, covered []accounting.Port, forwarded bool) Finding {
 	message := fmt.Sprintf("%s: redirected to %s by chain %s", DescribePorts(covered), dnat.destination(), dnat.Chain)
-	switch forwards := dnat.Mapped || !dnat.isLocal(hostAddresses); {
+	switch forwards := dnat.forwards(hostAddresses); {
 	case c.Hook == "container":
 		return Finding{PortDNAT, OK, dnat.Chain, message + ", after being counted", ""}
 	case forwards && forwarded:
 		return Finding{PortDNAT, OK, dnat.Chain, message + ", and counted where the host forwards it", ""}
 	case forwards:
 		return Finding{PortDNAT, Wrong, dnat.Chain, message + ", past hook host, and not counted",
-			"have setup find what is published: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service" +
-				"\nor, for an agent without a list of ports, give it --hook container"}
+			"have setup find what is published: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"}
 	}
 	return Finding{PortDNAT, Wrong, dnat.Chain, message + ", before hook host can count",
 		"count the port that it is redirected to, or count at the hook for containers:\nwrite \"hook: container\" into /etc/ssmonitor/config.yaml" +
@@ -69,6 +79,9 @@ func (c *Check) dnat(dnat DNAT, hostAddresses []netip.Addr, covered []accounting
 func (d DNAT) keeps(port accounting.Port, hostAddresses []netip.Addr) bool {
 	return d.isLocal(hostAddresses) && !d.Mapped && (d.Port == 0 || d.Port == port.Number)
 }
+
+// forwards reports whether the new destination is another host or a container.
+func (d DNAT) forwards(hostAddresses []netip.Addr) bool { return d.Mapped || !d.isLocal(hostAddresses) }
 
 func (d DNAT) isLocal(hostAddresses []netip.Addr) bool {
 	return !d.Address.IsValid() || d.Address.IsLoopback() || slices.Contains(hostAddresses, d.Address)

@@ -1,6 +1,6 @@
 // Package survey reads other people's rules: what the rest of the firewall does
-// to the packets that ssmonitor counts. It serves `ssmonitor check` alone,
-// changes nothing, and has a netlink connection of its own.
+// to the packets that ssmonitor counts. It changes nothing, and has a netlink
+// connection of its own.
 //
 // A rule is understood as far as it concerns ports. A set or map in it is read
 // where its keys are ports or protocols; verdict maps are ignored.

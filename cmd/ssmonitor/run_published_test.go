@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+)
+
+// TestRunMarksPublishedPorts has a port that was published before the agent starts
+// with sources of its own. It is counted where it is forwarded from the first
+// moment, unless all ports are counted before that.
+func TestRunMarksPublishedPorts(t *testing.T) {
+	const rule = "port 20000: published by chain ip engine prerouting"
+	for _, test := range []struct {
+		name      string
+		arguments string
+		chains    int // at forward
+		said      int // the rule, in the log
+		check     string
+		found     string // by check, of the rule
+	}{
+		{"a port", "--port 20000", 4, 1, "--ports NONE", "ok     "},
+		{"a port and the list", "--port 20000 --ports LIST", 4, 1, "", ""},
+		{"the list alone", "--ports LIST", 0, 0, "--ports LIST", "WRONG  "}, // setup looks for it
+		{"a configuration", "--shadowsocks CONFIG", 4, 1, "--ports NONE", "ok     "},
+		{"a configuration of a server", "--server-config CONFIG", 4, 1, "", ""},
+		{"hook container", "--port 20000 --hook container", 0, 0, "--ports NONE --hook container", "ok     "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlace(t)
+			p.nft(`table ip engine {
+				chain prerouting {
+					type nat hook prerouting priority dstnat; fib daddr type local tcp dport 20000 dnat to 172.30.0.2:8388
+				}
+			}`)
+			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			words := func(text string) []string {
+				return strings.Fields(strings.NewReplacer("CONFIG", p.config, "LIST", p.list, "NONE", p.list+".none").Replace(text))
+			}
+			agent := p.program(append([]string{"run", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms"}, words(test.arguments)...)...)
+			var log bytes.Buffer
+			agent.Stderr = &log
+			if err := agent.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = agent.Process.Kill() })
+			testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
+			ruleset := testkit.NFT(t, "list table inet ssmonitor")
+			if test.check != "" {
+				_, findings, _ := call(t, append([]string{"check", "--no-search", "--state", p.state, "--socket", p.socket, "--csv", p.csv}, words(test.check)...)...)
+				wantParts(t, findings, "ok      table inet ssmonitor counts", test.found+" port 20000: redirected to 172.30.0.2:8388")
+			}
+			_ = agent.Process.Signal(syscall.SIGTERM)
+			if err := agent.Wait(); err != nil {
+				t.Errorf("the agent: %v", err)
+			}
+			if chains := strings.Count(ruleset, "hook forward"); chains != test.chains {
+				t.Errorf("%d chains at forward, want %d in\n%s", chains, test.chains, ruleset)
+			}
+			if said := strings.Count(log.String(), rule); said != test.said || strings.Contains(log.String(), "applied the list") {
+				t.Errorf("want the rule %d times in a log of one list:\n%s", test.said, &log)
+			}
+		})
+	}
+}
