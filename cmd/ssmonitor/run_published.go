@@ -18,7 +18,7 @@ type publishing struct {
 	generation uint32        // of the ruleset at the last survey
 	last       time.Time     // when that began
 	took       time.Duration // how long it took
-	failed     bool
+	failed     bool          // whether it did
 }
 
 // followPublishing returns nil if the agent need not look for published ports.
@@ -54,7 +54,7 @@ func (p *publishing) changed(ports accounting.Ports) bool {
 		return false
 	}
 	if p.failed {
-		return true
+		return time.Since(p.last) >= followRetry
 	}
 	if generation, err := survey.Generation(); err != nil || generation == p.generation {
 		return false
