@@ -100,14 +100,19 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	for said := ""; !strings.Contains(said, "READY=1"); {
-		message := make([]byte, 4096)
-		n, err := socket.Read(message)
-		if err != nil {
-			t.Fatal(err)
+	waitSaying := func(text string) {
+		for said := ""; !strings.Contains(said, text); {
+			message := make([]byte, 4096)
+			n, err := socket.Read(message)
+			if err != nil {
+				t.Fatalf("%v; want %s", err, text)
+			}
+			said = string(message[:n])
 		}
-		said = string(message[:n])
 	}
+	waitSaying("READY=1")
+	setup.signal(syscall.SIGHUP) // as systemctl reload does
+	waitSaying("STATUS=1 port")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
 	writeFile(t, configuration, `{"server_port": 20001}`)
 	setup.waitWriting(t, "setup failed")

@@ -188,6 +188,20 @@ func TestUsagePage(t *testing.T) {
 			t.Errorf("after a click on column %d it shows %+v, want %+v", sort.column, page, sort)
 		}
 	}
+	const almostEqual = `(() => {
+		const rows = [...document.querySelectorAll("#clients tbody tr")];
+		rows.forEach(row => row.cells[3].dataset.value = "0");
+		rows.at(0).cells[3].dataset.value = "9007199254740992"; // 2^53, which a Number can't tell from the next
+		rows.at(-1).cells[3].dataset.value = "9007199254740993";
+		return true;
+	})()`
+	var set bool
+	if err := browser.evaluate(almostEqual, &set); err != nil {
+		t.Fatal(err)
+	}
+	if page := browser.sortUsage(t, 3); page.First != "Ivan" {
+		t.Errorf("the larger of two numbers with 16 digits is not first: it shows %+v", page)
+	}
 	if *makePicture {
 		load(1000, 1180, "light", url)
 		if err := os.WriteFile(usagePicture, browser.screenshot(t), 0o644); err != nil {

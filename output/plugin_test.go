@@ -362,6 +362,27 @@ func TestPluginEnds(t *testing.T) {
 	})
 }
 
+// readOn is where a plugin reads that has missed the word.
+type readOn struct{ t *testing.T }
+
+func (r readOn) Read([]byte) (int, error) {
+	r.t.Error("QUIT is not seen")
+	return 0, io.EOF
+}
+
+// TestQuitInParts has reads end within the word, which a pipe does now and then.
+func TestQuitInParts(t *testing.T) {
+	for _, parts := range [][]string{
+		{"QUIT"}, {"FUNCTION x 1 \"y\"\nQU", "IT"}, {"Q", "U", "I", "T"}, {strings.Repeat("x", 511) + "Q", "UIT"},
+	} {
+		var stdin []io.Reader
+		for _, part := range parts {
+			stdin = append(stdin, strings.NewReader(part))
+		}
+		waitForQuit(io.MultiReader(append(stdin, readOn{t})...))
+	}
+}
+
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

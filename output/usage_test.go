@@ -156,6 +156,28 @@ func TestUsageTableAligns(t *testing.T) {
 	}
 }
 
+// TestUsageTableMarksTheMonth has a client that is over its limit in one of two
+// months.
+func TestUsageTableMarksTheMonth(t *testing.T) {
+	source := &usageSource{zone: time.UTC}
+	for i, bytes := range []uint64{1e9, 5e9} {
+		start := time.Date(2026, time.October+time.Month(i), 3, 0, 0, 0, 0, time.UTC)
+		source.rows = append(source.rows, accounting.UsageRow{
+			Start: start, End: start.AddDate(0, 0, 1), Client: "alice", Port: 20000, In: accounting.Count{Packets: 1, Bytes: bytes},
+		})
+	}
+	var b strings.Builder
+	if err := WriteUsageTable(&b, usageReport(t, source, accounting.UsageRequest{By: "month"}, "3GB"), true); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		_, row, found := strings.Cut(line, "alice")
+		if found && strings.Contains(row, "%") && strings.HasPrefix(line, styleOver) != strings.Contains(row, "5.00 GB") {
+			t.Errorf("want the month of 5 GB marked and no other:\n%s", b.String())
+		}
+	}
+}
+
 func TestHumanBytes(t *testing.T) {
 	tests := []struct {
 		bytes uint64

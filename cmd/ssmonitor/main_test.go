@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 // call runs the command line as main does.
@@ -163,5 +168,41 @@ func TestNoSettingsFile(t *testing.T) {
 	}
 	if status, ruleset, stderr := call(t, append(dryRun, "--config", "none")...); status != exitDone || ruleset == "" {
 		t.Errorf("--config none: got status %d and %q", status, stderr)
+	}
+}
+
+// TestEveryKeyOfTheSettingsSetsItsFlag gives the keys to the commands that have the
+// flags.
+func TestEveryKeyOfTheSettingsSetsItsFlag(t *testing.T) {
+	values := map[string]string{
+		"shadowsocks": "[x]", "server-config": "[x]", "port": "[x]", "any-protocol": "true", "no-search": "true",
+		"interval": "1s", "save-interval": "1s", "month-day": "2",
+	}
+	for field := range reflect.TypeFor[settings]().Fields() {
+		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		path := writeSettings(t, key+": "+cmp.Or(values[key], "x")+"\n")
+		commands := 0
+		for _, command := range allCommands(newApp(io.Discard, io.Discard, openSavedHistory)) {
+			command.Action = func(c *cli.Context) error {
+				if !hasFlag(c, key) {
+					return nil
+				}
+				commands++
+				if err := applyConfig(c); err != nil || !c.IsSet(key) {
+					t.Errorf("%s: key %s sets no flag: %v", c.Command.Name, key, err)
+				}
+				return nil
+			}
+			if command.Subcommands != nil || !hasFlag(&cli.Context{Command: command.Command}, "config") {
+				continue
+			}
+			app := &cli.App{Commands: []*cli.Command{command.Command}}
+			if err := app.RunContext(t.Context(), []string{"ssmonitor", command.Name, "--config", path}); err != nil {
+				t.Error(err)
+			}
+		}
+		if commands == 0 {
+			t.Errorf("no command has a flag for the key %s", key)
+		}
 	}
 }

@@ -28,6 +28,14 @@ func TestParseCharts(t *testing.T) {
 	}
 }
 
+// TestPluginIgnoresNetdatasDirectory has Netdata's own unit make a directory.
+func TestPluginIgnoresNetdatasDirectory(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", "/run/netdata")
+	if status, help, _ := call(t, "netdata", "--help"); status != exitDone || !strings.Contains(help, defaultRuntime+"/"+socketName) {
+		t.Errorf("got status %d, want the agent's socket in\n%s", status, help)
+	}
+}
+
 // TestPluginSurvivesTheSignal has Netdata stop reading while it keeps the plugin's
 // stdin open. Netdata disables a plugin that the signal SIGPIPE ends.
 func TestPluginSurvivesTheSignal(t *testing.T) {

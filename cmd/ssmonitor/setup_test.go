@@ -88,6 +88,16 @@ func TestSetupPrintsJSON(t *testing.T) {
 	}
 }
 
+func TestSetupReplacesWhatIsNoList(t *testing.T) {
+	for _, content := range []string{"20000/sctp\n", `{"server_port": 8388}`} {
+		directory := t.TempDir()
+		writeIn(t, directory, "ports", content)
+		if status, _, stderr := setupIn(t, directory, "--port", "20000"); status != exitDone || !strings.Contains(stderr, "the list is replaced") {
+			t.Errorf("%s: got status %d and %q", content, status, stderr)
+		}
+	}
+}
+
 // A comma separates values in the environment alone.
 func TestOnlyTheEnvironmentIsSplitAtCommas(t *testing.T) {
 	directory := t.TempDir()
@@ -158,6 +168,18 @@ func TestSetupShowsNoSecretOfTheZoo(t *testing.T) {
 	})
 	if err != nil || count == 0 {
 		t.Fatalf("%d files, %v", count, err)
+	}
+}
+
+// TestSetupReportsWhatBecamePublished has a port of which nothing else changed.
+func TestSetupReportsWhatBecamePublished(t *testing.T) {
+	port := accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP}
+	earlier := []portlist.Entry{{Port: port}}
+	port.Published = true
+	report := newSetupReport("ports", earlier, sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}})
+	var table strings.Builder
+	if err := report.writeTable(&table); err != nil || !report.changed() || !strings.Contains(table.String(), "~ 20000  tcp, udp, forwarded (was tcp, udp)") {
+		t.Errorf("got changed %t, %v and\n%s", report.changed(), err, &table)
 	}
 }
 

@@ -116,6 +116,13 @@ func TestNetdata(t *testing.T) {
 			m.User = func(name string) (checkup.User, error) { return checkup.User{}, user.UnknownUserError(name) }
 		}, []string{plugged, "note netdata-access no user netdata"}},
 		{"directory open to the group", func(m machine) { complete(m); m.chmod("/run/ssmonitor", 0o710) }, []string{plugged, "ok netdata-access"}},
+		{"directory of Netdata's own", func(m machine) {
+			complete(m)
+			m.chmod("/run/ssmonitor", 0o700)
+			m.User = func(string) (checkup.User, error) {
+				return checkup.User{ID: uint32(os.Getuid()), Groups: []uint32{uint32(os.Getgid())}}, nil
+			}
+		}, []string{plugged, "ok netdata-access"}},
 		{"directory closed", func(m machine) { complete(m); m.chmod("/run/ssmonitor", 0o701) },
 			[]string{plugged, "wrong netdata-access chmod o+x /run/ssmonitor"}},
 		{"directory above closed", func(m machine) { complete(m); m.chmod("/run", 0o701) },

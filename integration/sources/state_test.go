@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"ssmonitor/integration/sources"
 )
 
@@ -128,5 +130,41 @@ func TestChangesBesideAConfigurationShow(t *testing.T) {
 		if result, err := follower.Load(); err != nil || len(result.Ports) != step.ports {
 			t.Errorf("%s: got %v, %v, want %d ports", step.name, result.Ports, err, step.ports)
 		}
+	}
+}
+
+// TestChangesOfADatabaseShow has a panel that keeps its database open: what it
+// changes is in the write-ahead log alone.
+func TestChangesOfADatabaseShow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x-ui.db")
+	panel, err := sqlite3.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = panel.Close() })
+	execute := func(statements string) {
+		t.Helper()
+		if err := panel.Exec(statements); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execute(`PRAGMA journal_mode = WAL;
+		CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER);
+		INSERT INTO inbounds VALUES (1, 1, 'shadowsocks', '', '', '{}', 1)`)
+	time.Sleep(settle)
+	follower := sources.Follow(sources.Sources{Shadowsocks: []string{path}, Host: noHost})
+	if _, err := follower.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if follower.Changed() {
+		t.Error("changed before the change")
+	}
+	execute("UPDATE inbounds SET port = 2")
+	time.Sleep(settle)
+	if !follower.Changed() {
+		t.Error("the change is not seen")
+	}
+	if result, err := follower.Load(); err != nil || len(result.Ports) != 1 || result.Ports[0].Number != 2 {
+		t.Errorf("got %v, %v, want port 2", result.Ports, err)
 	}
 }

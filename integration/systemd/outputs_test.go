@@ -34,6 +34,16 @@ func TestMetricsAreServedToLoopbackOnly(t *testing.T) {
 		expectNoConnection(t, b.address())
 	})
 
+	t.Run("and with a password if the settings have one", func(t *testing.T) {
+		// The password is "secret", by bcrypt.
+		b.write(t, "/etc/ssmonitor/web.yml", "basic_auth_users: {prometheus: $2a$04$3PeJc8qM/hHzAheIrWAQfuMtsRQYGQes4McVLc8DRiGsJDJcYmjPC}\n")
+		b.restartAgent(t, "web-config: /etc/ssmonitor/web.yml\n", "active")
+		if page, err := b.attempt("curl", "--silent", "--fail", "--max-time", "5", url); err == nil {
+			t.Errorf("metrics are served without the password:\n%s", page)
+		}
+		b.expectMetrics(t, strings.Replace(url, "//", "//prometheus:secret@", 1))
+	})
+
 	t.Run("and not at all when the agent is stopped", func(t *testing.T) {
 		b.run(t, "systemctl", "stop", "ssmonitor.service")
 		if output, err := b.attempt("curl", "--silent", "--max-time", "5", url); err == nil {

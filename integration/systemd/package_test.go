@@ -228,4 +228,13 @@ func TestPolicyKeepsTheServiceFromStarting(t *testing.T) {
 	if enabled := b.run(t, "systemctl", "is-enabled", "ssmonitor.service"); enabled != "enabled\n" {
 		t.Errorf("the service is %s", enabled)
 	}
+	t.Run("and an upgrade from enabling what was disabled", func(t *testing.T) {
+		b.run(t, "systemctl", "disable", "ssmonitor-setup.service")
+		b.install(t, newerVersion)
+		for unit, want := range map[string]string{"ssmonitor.service": "enabled\n", "ssmonitor-setup.service": "disabled\n"} {
+			if enabled, _ := b.attempt("systemctl", "is-enabled", unit); enabled != want {
+				t.Errorf("%s is %s", unit, enabled)
+			}
+		}
+	})
 }

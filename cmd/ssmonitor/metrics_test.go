@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// countedHistory counts the queries.
+type countedHistory struct {
+	fakeHistory
+	queries int
+}
+
+func (h *countedHistory) Usage(ctx context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+	h.queries++
+	return h.fakeHistory.Usage(ctx, query)
+}
+
+// TestMonthIsReadOnceInAWhile steps the clock, back as well.
+func TestMonthIsReadOnceInAWhile(t *testing.T) {
+	now, h := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), &countedHistory{}
+	source := metricsSource{month: &monthUsage{
+		calendar: accounting.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now },
+	}}
+	for _, step := range []struct {
+		name    string
+		passed  time.Duration
+		queries int
+	}{
+		{"the first time", 0, 1},
+		{"as old as it may be", monthGap, 1},
+		{"older", time.Nanosecond, 2},
+		{"the clock was set back", -time.Hour, 3},
+	} {
+		now = now.Add(step.passed)
+		if usage, err := source.Month(t.Context()); err != nil || usage == nil || h.queries != step.queries {
+			t.Errorf("%s: got %v, %v after %d queries, want %d", step.name, usage, err, h.queries, step.queries)
+		}
+	}
+}
