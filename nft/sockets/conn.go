@@ -47,6 +47,11 @@ type Conn struct {
 	ports   portSet
 	seen    map[socket]struct{}
 
+	families []uint8
+
+	// onReceive runs after each datagram. Tests change it and fail in it.
+	onReceive func(datagram []byte) error
+
 	// Of the read that is going on. The function is made once, since it would be
 	// allocated for each datagram.
 	read     func(fd uintptr) (done bool)
@@ -72,7 +77,10 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the netlink socket: %w", err), conn.Close())
 	}
-	c := &Conn{netlink: conn, raw: raw, buffer: make([]byte, readLength), seen: make(map[socket]struct{})}
+	c := &Conn{
+		netlink: conn, raw: raw, families: []uint8{unix.AF_INET, unix.AF_INET6},
+		buffer: make([]byte, readLength), seen: make(map[socket]struct{}),
+	}
 	c.read = func(fd uintptr) bool {
 		for {
 			c.received, c.failed = unix.Read(int(fd), c.buffer)
@@ -106,7 +114,10 @@ func (c *Conn) Count(ports accounting.Ports, reuse []accounting.Connections) ([]
 		}
 		clear(c.seen)
 	}
-	err := c.dump(c.ports.only(), begin, func(s socket) {
+	if begin(); c.ports.visible.last == 0 {
+		return counts, nil
+	}
+	err := c.dump(c.ports.visible, begin, func(s socket) {
 		i, wanted := c.ports.index(s.port)
 		if !wanted || !counts[i].Known {
 			return
@@ -135,7 +146,7 @@ type Remote struct {
 // connections.
 func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	found := make(map[[16]byte]int)
-	err := c.dump(port, func() { clear(found) }, func(s socket) {
+	err := c.dump(portRange{port, port}, func() { clear(found) }, func(s socket) {
 		if s.port == port {
 			found[s.address]++
 		}
@@ -156,13 +167,15 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
-// dump passes all established connections to visit, or those of one local port if
-// it is not 0. It calls begin before each attempt.
-func (c *Conn) dump(port uint16, begin func(), visit func(socket)) (err error) {
+// dump passes the established connections to local ports in the range to visit. It
+// calls begin before each attempt.
+func (c *Conn) dump(ports portRange, begin func(), visit func(socket)) (err error) {
 	for range attempts {
 		begin()
-		if err = c.dumpFamily(unix.AF_INET, port, visit); err == nil {
-			err = c.dumpFamily(unix.AF_INET6, port, visit)
+		for _, family := range c.families {
+			if err = c.dumpFamily(family, ports, visit); err != nil {
+				break
+			}
 		}
 		if !errors.Is(err, ErrInterrupted) && !errors.Is(err, unix.ENOBUFS) {
 			break
@@ -174,11 +187,11 @@ func (c *Conn) dump(port uint16, begin func(), visit func(socket)) (err error) {
 	return err
 }
 
-func (c *Conn) dumpFamily(family uint8, port uint16, visit func(socket)) error {
+func (c *Conn) dumpFamily(family uint8, ports portRange, visit func(socket)) error {
 	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
-	c.request = appendRequest(c.request[:0], family, port)
+	c.request = appendRequest(c.request[:0], family, ports)
 	sent, err := c.netlink.Send(netlink.Message{
 		Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump},
 		Data:   c.request,
@@ -209,7 +222,11 @@ func (c *Conn) receive(wait bool) ([]byte, error) {
 	if c.failed != nil {
 		return nil, c.failed
 	}
-	return c.buffer[:c.received], nil
+	datagram := c.buffer[:c.received]
+	if wait && c.onReceive != nil {
+		return datagram, c.onReceive(datagram)
+	}
+	return datagram, nil
 }
 
 // drain discards the rest of an answer. The kernel refuses a new dump until the

@@ -16,16 +16,40 @@ const (
 // tcpEstablished is TCP_ESTABLISHED of include/net/tcp_states.h.
 const tcpEstablished = 1
 
+// Of include/uapi/linux/inet_diag.h; the operations are those of enum with
+// INET_DIAG_BC_NOP.
+const (
+	attrBytecode = 1 // INET_DIAG_REQ_BYTECODE
+	opSourceGE   = 2 // INET_DIAG_BC_S_GE
+	opSourceLE   = 3 // INET_DIAG_BC_S_LE
+	opLength     = 4 // struct inet_diag_bc_op: __u8 code, yes; __u16 no
+)
+
 // appendRequest appends struct inet_diag_req_v2 for the established TCP sockets of
-// a family. A port other than 0 makes the kernel leave out those with another
-// local port.
-func appendRequest(b []byte, family uint8, port uint16) []byte {
+// a family with a local port in the range, and the program that makes the kernel
+// leave out the others. These are mainly the connections that the server opens for
+// its clients. To leave them out saves a third of the time.
+func appendRequest(b []byte, family uint8, ports portRange) []byte {
 	b = append(b, family, unix.IPPROTO_TCP,
 		0, // idiag_ext: no attributes
 		0) // pad
 	b = binary.NativeEndian.AppendUint32(b, 1<<tcpEstablished) // idiag_states
-	b = binary.BigEndian.AppendUint16(b, port)                 // id.idiag_sport
-	return append(b, make([]byte, requestLength-10)...)        // the rest of id: any
+	b = append(b, make([]byte, requestLength-8)...)            // id: any
+
+	const program = 4 * opLength
+	b = binary.NativeEndian.AppendUint16(b, unix.SizeofNlAttr+program)
+	b = binary.NativeEndian.AppendUint16(b, attrBytecode)
+	b = appendComparison(b, opSourceGE, program, ports.first)
+	return appendComparison(b, opSourceLE, program-2*opLength, ports.last)
+}
+
+// appendComparison appends an operation that compares the port, and the port, with
+// left bytes of the program from there on. A jump to the end accepts the socket, a
+// jump beyond it rejects the socket.
+func appendComparison(b []byte, op uint8, left, port uint16) []byte {
+	b = append(b, op, 2*opLength)
+	b = binary.NativeEndian.AppendUint16(b, left+opLength)
+	return binary.NativeEndian.AppendUint16(append(b, 0, 0), port)
 }
 
 // socket is the local port and the remote address of a connection.
