@@ -22,6 +22,7 @@ import (
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
+	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 )
 
@@ -47,6 +48,11 @@ type agent struct {
 	month   *monthUsage
 	limits  *limitCheck
 
+	sockets       *sockets.Conn // nil: connections are unknown
+	connections   *accounting.ConnectionMeter
+	addressLimits accounting.AddressLimits
+	addresses     *accounting.AddressWatch
+
 	textfile *output.MetricsFile // nil: none
 
 	notifier                           *notifier
@@ -70,6 +76,10 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	addressLimits, err := addressLimits(c)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkIntervals(c); err != nil {
 		return nil, err
 	}
@@ -88,6 +98,8 @@ func newAgent(c *cli.Context) (*agent, error) {
 		hangup:   make(chan os.Signal, 1),
 		history:  savedHistory{stateDirectory(c)},
 		notifier: newNotifier(),
+
+		addressLimits: addressLimits,
 	}
 	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
 	a.limits = &limitCheck{limits: limits, month: a.month, log: a.log}
@@ -138,6 +150,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		Source: a.table, Store: ledger, Saved: saved,
 		SaveInterval: c.Duration("save-interval"), Log: a.log,
 	})
+	a.openSockets(options.Hook)
 	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
@@ -220,7 +233,7 @@ func (a *agent) run(ctx context.Context) error {
 // listen serves readers on the agent's own socket, and metrics there, on --listen
 // and on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
-	source := output.NewCoalesced(meterSource{a.meter, a.interval}, minReadGap, time.Now)
+	source := output.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
@@ -301,6 +314,7 @@ func (a *agent) tick(ctx context.Context) {
 		a.log.Info("the counters are read again")
 	}
 	a.limits.check(ctx, a.meter.Status().LastSave)
+	a.checkAddresses(report)
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.tick(time.Now(), a.interval, state, rates)
 	a.writeTextfile(ctx, report)
@@ -331,6 +345,9 @@ func (a *agent) close() error {
 	if a.textfile != nil {
 		errs = append(errs, a.textfile.Remove())
 	}
+	if a.sockets != nil {
+		errs = append(errs, a.sockets.Close())
+	}
 	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
 }
 
@@ -338,6 +355,9 @@ func (a *agent) close() error {
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
+	if a.sockets != nil {
+		_ = a.sockets.Close()
+	}
 	if a.claim != nil {
 		_ = a.claim.Close()
 	}
@@ -349,13 +369,23 @@ func (a *agent) abandon() {
 	}
 }
 
-// meterSource is the meter as a source for the outputs.
+// meterSource is the meter as a source for the outputs, with who is connected.
 type meterSource struct {
-	meter    *accounting.Meter
-	interval time.Duration
+	meter       *accounting.Meter
+	connections *accounting.ConnectionMeter
+	interval    time.Duration
 }
 
-func (s meterSource) Report(context.Context) (*accounting.Report, error) { return s.meter.Refresh() }
+func (s meterSource) Report(context.Context) (*accounting.Report, error) {
+	return s.complete(s.meter.Refresh())
+}
+
+func (s meterSource) complete(report *accounting.Report, err error) (*accounting.Report, error) {
+	if err == nil {
+		s.connections.Complete(report)
+	}
+	return report, err
+}
 
 func (s meterSource) Health() output.Health {
 	status := s.meter.Status()
