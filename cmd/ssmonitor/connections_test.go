@@ -139,3 +139,29 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectionsToContainersAreUnknown has packets counted before addresses are
+// translated, so that any port may be a container's.
+func TestConnectionsToContainersAreUnknown(t *testing.T) {
+	p := newPlace(t)
+	p.setup("--hook", "container")
+	var log bytes.Buffer
+	app := &cli.App{Flags: runCommand().Flags, ErrWriter: &log, ExitErrHandler: func(*cli.Context, error) {}, Action: func(c *cli.Context) error {
+		a, err := newAgent(c)
+		if err != nil {
+			return err
+		}
+		report, err := meterSource{a.meter, a.connections, a.interval}.Report(t.Context())
+		if err != nil || len(report.Ports) != 2 || report.Ports[0].Connections.Known {
+			t.Errorf("got %+v, %v, want two ports with unknown connections", report, err)
+		}
+		return a.close()
+	}}
+	if err := app.RunContext(t.Context(), []string{"run", "--config", noConfig, "--hook", "container", "--addresses", "3",
+		"--ports", p.list, "--state", p.state, "--socket", "", "--csv", ""}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "--addresses has no effect") {
+		t.Errorf("got the log\n%s", &log)
+	}
+}
