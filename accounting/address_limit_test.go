@@ -71,7 +71,7 @@ func TestAddressWatch(t *testing.T) {
 		{"and again", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{3}, 7), slices.Repeat([]int{4}, 7)),
 			[]string{"60s: 4 over", "130s: 3 under", "200s: 4 over"}},
 		{"unknown in between", []int{4, 4, 4, unknown, 4, 4, 4, 4, 4, 4, 4, 4}, []string{"100s: 4 over"}},
-		{"unknown once it is over", []int{4, 4, 4, 4, 4, 4, 4, unknown, unknown, 4, 4, 4, 4, 4, 4, 4}, []string{"60s: 4 over"}},
+		{"unknown once it is over", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{unknown}, 9), []int{4, 4}), []string{"60s: 4 over"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()

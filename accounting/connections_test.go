@@ -86,10 +86,11 @@ func TestConnectionMeterCompletesReports(t *testing.T) {
 		meter := NewConnectionMeter(source, source.now, nil)
 		meter.Complete(crowdReport())
 		report := &Report{Ports: []PortReport{
-			{Port: Port{Number: 19999, Protocols: OnlyTCP}}, {Port: Port{Number: 20001, Protocols: OnlyTCP}}, {Port: Port{Number: 20003, Protocols: TCPAndUDP}},
+			{Port: Port{Number: 19999, Protocols: OnlyTCP}}, {Port: Port{Number: 20000, Protocols: OnlyUDP}},
+			{Port: Port{Number: 20001, Protocols: OnlyTCP}}, {Port: Port{Number: 20003, Protocols: TCPAndUDP}},
 		}}
 		meter.Complete(report)
-		if got, want := connectionsOf(report), []Connections{{}, known[1], {}}; source.counted != 1 || !slices.Equal(got, want) {
+		if got, want := connectionsOf(report), []Connections{{}, {}, known[1], {}}; source.counted != 1 || !slices.Equal(got, want) {
 			t.Errorf("counted %d times: got %v, want %v", source.counted, got, want)
 		}
 	})
@@ -126,6 +127,9 @@ func TestConnectionMeterOutlivesFaults(t *testing.T) {
 		meter.Complete(report)
 		return report.Ports[0].Connections
 	}
+	if got := complete(); !got.Known {
+		t.Errorf("got %v, want known connections", got)
+	}
 	source.err = errors.New("no tcp_diag")
 	for range 30 {
 		if got := complete(); got != (Connections{}) {
@@ -133,8 +137,8 @@ func TestConnectionMeterOutlivesFaults(t *testing.T) {
 		}
 		source.clock = source.clock.Add(time.Second)
 	}
-	if source.counted != 3 {
-		t.Errorf("tried %d times in 30 s, want 3", source.counted)
+	if source.counted != 1+3 {
+		t.Errorf("tried %d times in 30 s, want 3", source.counted-1)
 	}
 	if got := strings.Count(log.String(), "can't be counted"); got != 1 {
 		t.Errorf("got %d lines of the fault, want 1:\n%s", got, &log)

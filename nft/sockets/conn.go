@@ -146,11 +146,7 @@ type Remote struct {
 // connections.
 func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	found := make(map[[16]byte]int)
-	err := c.dump(portRange{port, port}, func() { clear(found) }, func(s socket) {
-		if s.port == port {
-			found[s.address]++
-		}
-	})
+	err := c.dump(portRange{port, port}, func() { clear(found) }, func(s socket) { found[s.address]++ })
 	if err != nil {
 		return nil, fmt.Errorf("listing the addresses that are connected to port %d: %w", port, err)
 	}
