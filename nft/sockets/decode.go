@@ -28,7 +28,7 @@ const (
 // appendRequest appends struct inet_diag_req_v2 for the established TCP sockets of
 // a family with a local port in the range, and the program that makes the kernel
 // leave out the others. These are mainly the connections that the server opens for
-// its clients. To leave them out saves a third of the time.
+// its clients. To leave them out saves 25 to 35 % of the time.
 func appendRequest(b []byte, family uint8, ports portRange) []byte {
 	b = append(b, family, unix.IPPROTO_TCP,
 		0, // idiag_ext: no attributes
