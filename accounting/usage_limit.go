@@ -54,6 +54,11 @@ type UsageLimits struct {
 // ParseUsageLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
 // The size "none" exempts the client.
 func ParseUsageLimits(texts []string) (UsageLimits, error) {
+	return parseLimits("warn", "alice=50GB", texts, parseLimit)
+}
+
+// parseLimits reads the limits of a setting with the name.
+func parseLimits(name, example string, texts []string, parse func(string) (uint64, error)) (UsageLimits, error) {
 	limits := UsageLimits{Clients: make(map[string]uint64)}
 	var defaults int
 	for _, text := range texts {
@@ -61,25 +66,25 @@ func ParseUsageLimits(texts []string) (UsageLimits, error) {
 		if i := strings.LastIndexByte(text, '='); i >= 0 {
 			client, size = text[:i], text[i+1:]
 			if strings.TrimSpace(client) == "" {
-				return limits, fmt.Errorf("warn %q: want a client before the equals sign, as in alice=50GB", text)
+				return limits, fmt.Errorf("%s %q: want a client before the equals sign, as in %s", name, text, example)
 			}
 		}
-		bytes, err := parseLimit(size)
+		limit, err := parse(size)
 		if err != nil {
-			return limits, fmt.Errorf("warn %q: %w", text, err)
+			return limits, fmt.Errorf("%s %q: %w", name, text, err)
 		}
 		if client == "" {
-			limits.Default = bytes
+			limits.Default = limit
 			if defaults++; defaults > 1 {
-				return limits, fmt.Errorf("warn %q: want one limit for all clients, this is the second", text)
+				return limits, fmt.Errorf("%s %q: want one limit for all clients, this is the second", name, text)
 			}
 			continue
 		}
 		client = strings.TrimSpace(client)
 		if _, repeated := limits.Clients[client]; repeated {
-			return limits, fmt.Errorf("warn %q: want one limit for %s, this is the second", text, client)
+			return limits, fmt.Errorf("%s %q: want one limit for %s, this is the second", name, text, client)
 		}
-		limits.Clients[client] = bytes
+		limits.Clients[client] = limit
 	}
 	return limits, nil
 }

@@ -99,7 +99,7 @@ func (d dashboard) expect(t *testing.T, title, units string, received, sent floa
 func TestDashboard(t *testing.T) {
 	require(t, "netdata", "curl", "ss", "chromium", "/usr/share/netdata/web/index.html")
 	t.Parallel()
-	const charts = 1 + 2*3 // the sum, and two a port
+	const charts = 1 + 3*3 // the sum, and three a port
 	const span = 5 * time.Second
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
@@ -110,7 +110,7 @@ func TestDashboard(t *testing.T) {
 	netdata.addSettings(t, "[global]\n    hostname = server\n")
 	netdata = netdata.launch(t)
 	browser := server.startBrowser(t)
-	browser.resize(t, 1200, 2400) // room for all charts
+	browser.resize(t, 1200, 3600) // room for all charts
 
 	look := func(kilobits float64) dashboard {
 		t.Helper()

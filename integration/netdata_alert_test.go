@@ -15,6 +15,7 @@ const (
 	lastCollectedAlert = totalChart + ".ssmonitor_last_collected"
 	trafficAlert       = trafficChart + ".ssmonitor_port_traffic"
 	idleAlert          = "ssmonitor.port_20001_traffic.ssmonitor_port_traffic"
+	addressAlert       = "ssmonitor.port_20001_addresses.ssmonitor_port_addresses"
 )
 
 // shippedAlerts is the file as it is installed.
@@ -124,9 +125,10 @@ func TestAlertsLoadAsShipped(t *testing.T) {
 		lastCollectedAlert: "CLEAR",
 		trafficAlert:       "UNINITIALIZED",
 		idleAlert:          "UNINITIALIZED",
+		addressAlert:       "UNINITIALIZED",
 	})
-	if alerts, err := netdata.alerts(); err != nil || len(alerts) != 3 {
-		t.Errorf("got the alerts %v, %v, want one for each port and one for all", alerts, err)
+	if alerts, err := netdata.alerts(); err != nil || len(alerts) != 5 {
+		t.Errorf("got the alerts %v, %v, want two for each port and one for all", alerts, err)
 	}
 	if complaints := linesWith(t, filepath.Join(netdata.directory, "log", "error.log"), "/ssmonitor.conf"); complaints != "" {
 		t.Errorf("Netdata does not like the file:\n%s", complaints)
@@ -148,22 +150,32 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	netdata.setAlerts(t, replaceAll(t, shippedAlerts(t),
 		"(40000)", "(1000)", // the traffic is of 4000 kilobits/s in each direction
 		"(50000)", "(6000)",
+		"$this > 5\n", "$this > 1\n",
 		"average -5m", "average -3s",
+		"min -1m", "min -3s",
 		"every: 10s", "every: 1s",
 		"5 + 5 * $update_every", "3 * $update_every",
 		"60 + 5 * $update_every", "6 * $update_every",
 		"delay: down 1m", "delay: down 1s",
 		"delay: down 5m", "delay: down 1s"))
 	traffic := startSteadyTraffic(t, server)
+	server.serve(t, 20001)
+	clients := server.connect(t, addressesFrom("127.0.0.2", 2), 2, "127.0.0.1:20001")
 	netdata = netdata.launch(t)
 
 	netdata.waitAlerts(t, map[string]string{
 		lastCollectedAlert: "CLEAR",
 		trafficAlert:       "WARNING",
 		idleAlert:          "CLEAR",
+		addressAlert:       "WARNING",
 	})
 	traffic.stop(t)
-	netdata.waitAlerts(t, map[string]string{trafficAlert: "CLEAR"})
+	for _, client := range clients[2:] {
+		if err := client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	netdata.waitAlerts(t, map[string]string{trafficAlert: "CLEAR", addressAlert: "CLEAR"})
 
 	agent.stop(t)
 	stopped := time.Now()

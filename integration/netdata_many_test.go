@@ -31,9 +31,10 @@ func TestContextsFitEveryPort(t *testing.T) {
 	ssmonitor.setup(t, "--port", "20000=Alice")
 	netdata := startNetdata(t, ssmonitor)
 	wantHeadings := map[string]netdataContext{
-		"ssmonitor.traffic":      {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
-		"ssmonitor.port_traffic": {Title: "Traffic of a port", Units: "kilobits/s", Family: "ports", ChartType: "area"},
-		"ssmonitor.port_packets": {Title: "Packets of a port", Units: "packets/s", Family: "ports", ChartType: "line"},
+		"ssmonitor.port_addresses": {Title: "Addresses connected to a port", Units: "addresses", Family: "ports", ChartType: "line"},
+		"ssmonitor.traffic":        {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
+		"ssmonitor.port_traffic":   {Title: "Traffic of a port", Units: "kilobits/s", Family: "ports", ChartType: "area"},
+		"ssmonitor.port_packets":   {Title: "Packets of a port", Units: "packets/s", Family: "ports", ChartType: "line"},
 	}
 	for _, step := range []struct {
 		ports []string
@@ -67,7 +68,7 @@ func TestContextsFitEveryPort(t *testing.T) {
 }
 
 // TestNetdataOfManyPorts has 500 ports: by default 100 of them have charts, and
-// an alert each.
+// two alerts each.
 func TestNetdataOfManyPorts(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	for _, test := range []struct {
@@ -94,7 +95,7 @@ func TestNetdataOfManyPorts(t *testing.T) {
 			netdata.setAlerts(t, shippedAlerts(t))
 			netdata.addSettings(t, fmt.Sprintf("[plugin:ssmonitor]\n    command options = --socket %s %s\n", ssmonitor.socket(), test.options))
 			netdata = netdata.launch(t)
-			charts := 1 + 2*test.ports
+			charts := 1 + 3*test.ports
 			if test.others {
 				charts += 2
 			}
@@ -107,8 +108,8 @@ func TestNetdataOfManyPorts(t *testing.T) {
 					return fmt.Errorf("there are %d charts, want %d", len(list.Charts), charts)
 				}
 				alerts, err := netdata.alerts()
-				if err == nil && len(alerts) != 1+test.ports {
-					err = fmt.Errorf("there are %d alerts, want %d", len(alerts), 1+test.ports)
+				if err == nil && len(alerts) != 1+2*test.ports {
+					err = fmt.Errorf("there are %d alerts, want %d", len(alerts), 1+2*test.ports)
 				}
 				return err
 			})

@@ -18,6 +18,7 @@ import (
 const (
 	trafficChart = "ssmonitor.port_20000_traffic"
 	packetsChart = "ssmonitor.port_20000_packets"
+	addressChart = "ssmonitor.port_20000_addresses"
 	totalChart   = "ssmonitor.total_traffic"
 )
 
@@ -63,6 +64,7 @@ func TestNetdataShowsSteadyTraffic(t *testing.T) {
 	wantCharts := map[string]chart{
 		trafficChart: {Context: "ssmonitor.port_traffic", Units: "kilobits/s", ChartType: "area", Labels: map[string]string{"port": "20000", "name": "Alice"}},
 		packetsChart: {Context: "ssmonitor.port_packets", Units: "packets/s", ChartType: "line", Labels: map[string]string{"port": "20000", "name": "Alice"}},
+		addressChart: {Context: "ssmonitor.port_addresses", Units: "addresses", ChartType: "line", Labels: map[string]string{"port": "20000", "name": "Alice"}},
 		totalChart:   {Context: "ssmonitor.traffic", Units: "kilobits/s", ChartType: "area"},
 	}
 	for id, want := range wantCharts {

@@ -31,9 +31,11 @@ type MetricsSource interface {
 
 // MetricsOptions configure the metrics.
 type MetricsOptions struct {
-	Source   MetricsSource
-	Limits   accounting.UsageLimits // of the clients in a month
-	Interval time.Duration          // at which the agent reads
+	Source MetricsSource
+	Limits accounting.UsageLimits // of the clients in a month
+	// AddressLimits are those of the addresses that are connected to a port.
+	AddressLimits accounting.AddressLimits
+	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
 	// a month is by port, and the limits of clients with a name are omitted.
 	Names   bool
@@ -136,6 +138,7 @@ func (r *reading) append(page []byte, format expfmt.Format, further ...prometheu
 	w := seriesWriter{page: page, openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.Names}
 	if r.report != nil {
 		w.ports(r.report)
+		w.connections(r.report, r.AddressLimits)
 	}
 	if r.month != nil {
 		w.month(r.month, r.report, r.Limits)

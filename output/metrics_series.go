@@ -28,6 +28,12 @@ var (
 		"Bytes from the IP header up that clients sent to the port (in) and that the port sent (out). Never decreases while the state is kept."}
 	portPackets = metricFamily{"ssmonitor_port_packets_total", "counter",
 		"Packets, as the kernel sees them, that clients sent to the port (in) and that the port sent (out)."}
+	portConnections = metricFamily{"ssmonitor_port_connections", "gauge",
+		"Established TCP connections to the port. Ports of UDP alone and of containers have no value."}
+	portAddresses = metricFamily{"ssmonitor_port_addresses", "gauge",
+		"Distinct addresses from which clients are connected to the port over TCP."}
+	portAddressLimit = metricFamily{"ssmonitor_port_addresses_limit", "gauge",
+		"Distinct addresses that may be connected to the port at the same time, for longer than a minute, before a warning."}
 	monthBytes = metricFamily{"ssmonitor_port_month_bytes", "gauge",
 		"Bytes that the client of the port has used on it in the running month of this server's calendar."}
 	monthLimit = metricFamily{"ssmonitor_client_month_limit_bytes", "gauge",
@@ -109,6 +115,38 @@ func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of 
 			w.sample(family, `,proto="udp"`+labelIn, of(port.UDP.In.Total))
 			w.sample(family, `,proto="udp"`+labelOut, of(port.UDP.Out.Total))
 		}
+	}
+}
+
+// connections writes who is connected, and the limits, where they are known.
+func (w *seriesWriter) connections(report *accounting.Report, limits accounting.AddressLimits) {
+	w.gauge(report, portConnections, func(port *accounting.PortReport) (int, bool) {
+		return port.Connections.Established, port.Connections.Known
+	})
+	w.gauge(report, portAddresses, func(port *accounting.PortReport) (int, bool) {
+		return port.Connections.Addresses, port.Connections.Known
+	})
+	w.gauge(report, portAddressLimit, func(port *accounting.PortReport) (int, bool) {
+		limit, limited := limits.For(port.Port)
+		return limit, limited && port.Port.ConnectionsVisible()
+	})
+}
+
+// gauge writes a value per port that has one, and nothing if none has.
+func (w *seriesWriter) gauge(report *accounting.Report, family metricFamily, of func(*accounting.PortReport) (int, bool)) {
+	begun := false
+	for i := range report.Ports {
+		port := &report.Ports[i]
+		value, known := of(port)
+		if !known {
+			continue
+		}
+		if !begun {
+			w.begin(family)
+			begun = true
+		}
+		w.setLabels(strconv.Itoa(int(port.Port.Number)), port.Port.Name)
+		w.sample(family, "", uint64(value))
 	}
 }
 

@@ -80,9 +80,14 @@ func sampleMetered() *metered {
 var goVersion = runtime.Version()
 
 func sampleMetrics(source MetricsSource, names bool) *Metrics {
+	addresses, err := accounting.ParseAddressLimits([]string{"3", "alice=1"})
+	if err != nil {
+		panic(err)
+	}
 	return NewMetrics(MetricsOptions{
 		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
-		Limits: accounting.UsageLimits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
+		Limits:        accounting.UsageLimits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
+		AddressLimits: addresses,
 	})
 }
 

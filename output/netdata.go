@@ -17,9 +17,9 @@ import (
 // Charts writes a series of reports in the protocol of Netdata's external
 // plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
 // keywords that every Netdata since 1.37 knows. There is a chart of the total,
-// and two charts per port, which are created and retired with the ports. If
-// there are more ports than are to have charts, two charts show the sum of the
-// others.
+// and two charts per port, which are created and retired with the ports, with a
+// third one where it is known who is connected. If there are more ports than are
+// to have charts, two charts show the sum of the others.
 //
 // Charts of one context differ only in their ids and labels: newer versions of
 // Netdata show title and family of one chart for the whole context.
@@ -46,11 +46,12 @@ const AllPorts = math.MaxInt
 // portCharts is a port as Netdata knows it.
 type portCharts struct {
 	pair
-	name    string    // as in the report
-	label   string    // the name as Netdata has it
-	fresh   bool      // the report written last is the first since the charts were defined
-	retired bool      // the charts were marked as obsolete
-	written time.Time // time of the last report with this port
+	addresses addressChart
+	name      string    // as in the report
+	label     string    // the name as Netdata has it
+	fresh     bool      // the report written last is the first since the charts were defined
+	retired   bool      // the charts were marked as obsolete
+	written   time.Time // time of the last report with this port
 }
 
 // pair is the two charts of the same traffic.
@@ -86,6 +87,7 @@ func (c *Charts) Write(report *accounting.Report) error {
 	for _, port := range shown {
 		charts := c.activate(port.Port, report.Time)
 		c.buffer = charts.update(c.buffer, since, port.Sum())
+		c.buffer = charts.addresses.update(c.buffer, since, port.Connections, charts.label, c.seconds)
 	}
 	if c.active > len(shown) {
 		c.retire(report.Time)
@@ -106,6 +108,7 @@ func (c *Charts) Gap() {
 	c.total.continuous = false
 	for _, charts := range c.ports {
 		charts.interrupt()
+		charts.addresses.continuous = false
 	}
 	if c.others != nil {
 		c.others.interrupt()
@@ -139,6 +142,7 @@ func (c *Charts) activate(port accounting.Port, now time.Time) *portCharts {
 		c.active++
 	}
 	charts.name, charts.label, charts.retired = port.Name, cleanField(port.Name), false
+	charts.addresses.defined = false
 	c.buffer = charts.define(c.buffer, charts.label, c.seconds)
 	return charts
 }
@@ -159,6 +163,7 @@ func (c *Charts) retire(now time.Time) {
 		charts.retired = true
 		charts.interrupt()
 		c.buffer = charts.retire(c.buffer, c.seconds)
+		c.buffer = charts.addresses.retire(c.buffer, c.seconds)
 	}
 	c.active -= len(numbers)
 }
@@ -210,7 +215,7 @@ func newPortCharts(number uint16) *portCharts {
 	pair := newPair("port", " of a port", "ports", 60000)
 	pair.traffic.id, pair.traffic.port = "ssmonitor.port_"+port+"_traffic", port
 	pair.packets.id, pair.packets.port = "ssmonitor.port_"+port+"_packets", port
-	return &portCharts{pair: pair}
+	return &portCharts{pair: pair, addresses: newAddressChart(port)}
 }
 
 // newPair returns the charts that belong to ssmonitor.NAME_traffic and
@@ -232,6 +237,15 @@ func newPair(name, of, family string, priority int) pair {
 // define appends the chart's definition. Defining a chart again revives it if
 // it was obsolete, and updates its labels.
 func (c *chart) define(dst []byte, label string, seconds int) []byte {
+	dst = c.begin(dst, label, seconds)
+	divisor := strconv.Itoa(c.divisor)
+	dst = appendCommand(dst, "DIMENSION", "received", "received", "incremental", strconv.Itoa(c.multiplier), divisor)
+	dst = appendCommand(dst, "DIMENSION", "sent", "sent", "incremental", strconv.Itoa(-c.multiplier), divisor)
+	return append(dst, '\n')
+}
+
+// begin appends the definition without the dimensions.
+func (c *chart) begin(dst []byte, label string, seconds int) []byte {
 	dst = c.appendChart(dst, seconds, "")
 	if c.port != "" {
 		dst = appendCommand(dst, "CLABEL", "port", c.port, labelSource)
@@ -240,10 +254,7 @@ func (c *chart) define(dst []byte, label string, seconds int) []byte {
 		}
 		dst = append(dst, "CLABEL_COMMIT\n"...)
 	}
-	divisor := strconv.Itoa(c.divisor)
-	dst = appendCommand(dst, "DIMENSION", "received", "received", "incremental", strconv.Itoa(c.multiplier), divisor)
-	dst = appendCommand(dst, "DIMENSION", "sent", "sent", "incremental", strconv.Itoa(-c.multiplier), divisor)
-	return append(dst, '\n')
+	return dst
 }
 
 // labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a

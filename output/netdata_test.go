@@ -44,8 +44,12 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	bob := func(name string, n uint64) accounting.PortReport {
 		return named(20001, name, count(n, 100*n), count(n, 100*n))
 	}
+	from := func(addresses int, port accounting.PortReport) accounting.PortReport {
+		port.Connections = accounting.Connections{Known: true, Established: 2 * addresses, Addresses: addresses}
+		return port
+	}
 	allGone := at(6 * time.Second)
-	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 12900), count(0, 60900)
+	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 13900), count(0, 65900)
 	var all, cycle strings.Builder
 	charts := NewCharts(&cycle, 1, AllPorts)
 	reader := newNetdata()
@@ -62,10 +66,16 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 		{"the agent is away", nil},
 		{"it is back", at(6*time.Second, alice(6), bob("bob's", 4))},
 		{"a cycle was missed", at(8*time.Second, alice(8), bob("bob's", 6))},
-		{"bob goes", at(9*time.Second, alice(9))},
-		{"and stays away", at(10*time.Second, alice(10))},
-		{"bob returns", at(11*time.Second, alice(11), bob("bob's", 7))},
-		{"the clock is set back", at(5*time.Second, alice(12), bob("bob's", 8))},
+		{"it becomes known who is connected", at(9*time.Second, from(0, alice(9)), from(3, bob("bob's", 6)))},
+		{"and changes", at(10*time.Second, from(1, alice(9)), from(4, bob("bob's", 6)))},
+		{"the agent is away again", nil},
+		{"and back", at(10500*time.Millisecond, from(1, alice(9)), from(4, bob("bob's", 6)))},
+		{"it is unknown who is connected to her", at(11500*time.Millisecond, alice(9), from(5, bob("bob's", 6)))},
+		{"alice is known again, bob gets another name", at(12500*time.Millisecond, from(2, alice(9)), from(6, bob("rob", 6)))},
+		{"bob goes", at(13500*time.Millisecond, from(1, alice(10)))},
+		{"and stays away", at(14500*time.Millisecond, from(1, alice(11)))},
+		{"bob returns", at(15500*time.Millisecond, from(1, alice(12)), from(2, bob("bob's", 7)))},
+		{"the clock is set back", at(5*time.Second, from(1, alice(13)), from(2, bob("bob's", 8)))},
 		{"all go, their traffic stays in the total", allGone},
 	} {
 		cycle.Reset()
@@ -82,7 +92,9 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 
 func TestChartsAreTheDesigns(t *testing.T) {
 	var text strings.Builder
-	if err := NewCharts(&text, 5, AllPorts).Write(at(0, named(20000, "alice", count(3, 300), count(4, 400)))); err != nil {
+	alice := named(20000, "alice", count(3, 300), count(4, 400))
+	alice.Connections = accounting.Connections{Known: true, Established: 7, Addresses: 2}
+	if err := NewCharts(&text, 5, AllPorts).Write(at(0, alice)); err != nil {
 		t.Fatal(err)
 	}
 	reader := newNetdata()
@@ -105,6 +117,11 @@ func TestChartsAreTheDesigns(t *testing.T) {
 			title: "Packets of a port", units: "packets/s", family: "ports",
 			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
 			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
+		},
+		"ssmonitor.port_20000_addresses": {
+			title: "Addresses connected to a port", units: "addresses", family: "ports",
+			context: "ssmonitor.port_addresses", kind: "line", every: "5", priority: 60002, labels: labels,
+			dimensions: map[string]dimension{"addresses": {"absolute", 1, 1}}, updates: []chartUpdate{{values: map[string]int64{"addresses": 2}}},
 		},
 	}
 	for id, chart := range reader.charts {

@@ -22,6 +22,7 @@ import (
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
+	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 )
 
@@ -49,6 +50,11 @@ type agent struct {
 
 	publishing *publishing // nil: the list says which ports are published
 
+	sockets       *sockets.Conn // nil: connections are unknown
+	connections   *accounting.ConnectionMeter
+	addressLimits accounting.AddressLimits
+	addresses     *accounting.AddressWatch
+
 	textfile *output.MetricsFile // nil: none
 
 	notifier                           *notifier
@@ -72,6 +78,10 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	addressLimits, err := addressLimits(c)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkIntervals(c); err != nil {
 		return nil, err
 	}
@@ -90,6 +100,8 @@ func newAgent(c *cli.Context) (*agent, error) {
 		hangup:   make(chan os.Signal, 1),
 		history:  savedHistory{stateDirectory(c)},
 		notifier: newNotifier(),
+
+		addressLimits: addressLimits,
 	}
 	a.publishing = followPublishing(from, options.Hook)
 	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
@@ -141,6 +153,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		Source: a.table, Store: ledger, Saved: saved,
 		SaveInterval: c.Duration("save-interval"), Log: a.log,
 	})
+	a.openSockets(options.Hook)
 	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
@@ -225,7 +238,7 @@ func (a *agent) run(ctx context.Context) error {
 // listen serves readers on the agent's own socket, and metrics there, on --listen
 // and on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
-	source := output.NewCoalesced(meterSource{a.meter, a.interval}, minReadGap, time.Now)
+	source := output.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
@@ -311,6 +324,7 @@ func (a *agent) tick(ctx context.Context) {
 		}
 	}
 	a.limits.check(ctx, a.meter.Status().LastSave)
+	a.checkAddresses(report)
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.tick(time.Now(), a.interval, state, rates)
 	a.writeTextfile(ctx, report)
@@ -341,6 +355,9 @@ func (a *agent) close() error {
 	if a.textfile != nil {
 		errs = append(errs, a.textfile.Remove())
 	}
+	if a.sockets != nil {
+		errs = append(errs, a.sockets.Close())
+	}
 	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
 }
 
@@ -348,6 +365,9 @@ func (a *agent) close() error {
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
+	if a.sockets != nil {
+		_ = a.sockets.Close()
+	}
 	if a.claim != nil {
 		_ = a.claim.Close()
 	}
@@ -359,13 +379,23 @@ func (a *agent) abandon() {
 	}
 }
 
-// meterSource is the meter as a source for the outputs.
+// meterSource is the meter as a source for the outputs, with who is connected.
 type meterSource struct {
-	meter    *accounting.Meter
-	interval time.Duration
+	meter       *accounting.Meter
+	connections *accounting.ConnectionMeter
+	interval    time.Duration
 }
 
-func (s meterSource) Report(context.Context) (*accounting.Report, error) { return s.meter.Refresh() }
+func (s meterSource) Report(context.Context) (*accounting.Report, error) {
+	return s.complete(s.meter.Refresh())
+}
+
+func (s meterSource) complete(report *accounting.Report, err error) (*accounting.Report, error) {
+	if err == nil {
+		s.connections.Complete(report)
+	}
+	return report, err
+}
 
 func (s meterSource) Health() output.Health {
 	status := s.meter.Status()

@@ -123,6 +123,7 @@ type settings struct {
 	KeepHours    string   `yaml:"keep-hours"`
 	KeepDays     string   `yaml:"keep-days"`
 	Warn         limits   `yaml:"warn"`
+	Addresses    counts   `yaml:"addresses"`
 	Charts       string   `yaml:"charts"`
 }
 
@@ -130,8 +131,20 @@ type settings struct {
 // --warn, or a map of clients and their limits.
 type limits []string
 
+// counts is the key addresses, which has the same forms.
+type counts []string
+
 // UnmarshalYAML reads any of the three.
 func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
+	return l.read(unmarshal, "warn", "alice: 50GB")
+}
+
+// UnmarshalYAML reads any of the three.
+func (c *counts) UnmarshalYAML(unmarshal func(any) error) error {
+	return (*limits)(c).read(unmarshal, "addresses", "alice: 5")
+}
+
+func (l *limits) read(unmarshal func(any) error, key, example string) error {
 	var one string
 	if unmarshal(&one) == nil {
 		*l = limits{one}
@@ -142,7 +155,7 @@ func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	var clients map[string]string
 	if err := unmarshal(&clients); err != nil {
-		return errors.New("key warn: want a limit, a list of limits, or a map of clients and limits, as in {alice: 50GB}")
+		return fmt.Errorf("key %s: want a limit, a list of limits, or a map of clients and limits, as in {%s}", key, example)
 	}
 	*l = nil
 	for client, limit := range clients {
@@ -154,7 +167,7 @@ func (l *limits) UnmarshalYAML(unmarshal func(any) error) error {
 
 // values returns the values in the file by the names of their flags.
 func (s *settings) values() map[string][]string {
-	values := map[string][]string{"shadowsocks": s.Shadowsocks, "server-config": s.ServerConfig, "port": s.Port, "warn": s.Warn}
+	values := map[string][]string{"shadowsocks": s.Shadowsocks, "server-config": s.ServerConfig, "port": s.Port, "warn": s.Warn, "addresses": s.Addresses}
 	for name, set := range map[string]bool{"any-protocol": s.AnyProtocol, "no-search": s.NoSearch} {
 		if set {
 			values[name] = []string{"true"}

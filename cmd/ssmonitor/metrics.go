@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,9 +46,9 @@ func newMetricsOptions(c *cli.Context) (options metricsOptions, err error) {
 }
 
 func (a *agent) newMetrics() *output.Metrics {
-	saved := output.NewCoalesced(savedSource{meterSource{a.meter, a.interval}}, output.MetricsGap, time.Now)
+	saved := output.NewCoalesced(savedSource{meterSource{a.meter, a.connections, a.interval}}, output.MetricsGap, time.Now)
 	return output.NewMetrics(output.MetricsOptions{
-		Source: metricsSource{saved, a.meter, a.month}, Limits: a.limits.limits, Interval: a.interval,
+		Source: metricsSource{saved, a.meter, a.month}, Limits: a.limits.limits, AddressLimits: a.addressLimits, Interval: a.interval,
 		Names: a.metrics.names, Version: version(),
 	})
 }
@@ -96,6 +97,13 @@ func (a *agent) writeTextfile(ctx context.Context, report *accounting.Report) {
 		}
 		report = nil
 	}
+	if report != nil {
+		// The meter keeps its report for the next interval.
+		own := *report
+		own.Ports = slices.Clone(report.Ports)
+		a.connections.Complete(&own)
+		report = &own
+	}
 	err := a.textfile.Write(ctx, report)
 	switch a.textfileFault.Observe(err) {
 	case accounting.FaultRaised:
@@ -109,7 +117,7 @@ func (a *agent) writeTextfile(ctx context.Context, report *accounting.Report) {
 type savedSource struct{ meterSource }
 
 func (s savedSource) Report(context.Context) (*accounting.Report, error) {
-	return s.meter.RefreshSaved()
+	return s.complete(s.meter.RefreshSaved())
 }
 
 // metricsSource is the agent as the source of its metrics.

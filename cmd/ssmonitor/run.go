@@ -39,7 +39,7 @@ func runCommand() *cli.Command {
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
 			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
-		Flags: slices.Concat(sourceFlags(), calendarFlags(), retentionFlags(), []cli.Flag{warnFlag(), stateFlag(), configFlag(),
+		Flags: slices.Concat(sourceFlags(), calendarFlags(), retentionFlags(), []cli.Flag{warnFlag(), addressesFlag(), stateFlag(), configFlag(),
 			&cli.DurationFlag{
 				Name: "interval", EnvVars: environment("interval"), Value: defaultInterval,
 				Usage: "read and publish once per `TIME`",

@@ -82,8 +82,8 @@ func TestSocketAnswersItsGroupOnly(t *testing.T) {
 	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
 	b.run(t, "useradd", "stranger")
 	ask := []string{"curl", "--silent", "--show-error", "--fail", "--unix-socket", socket, "http://ssmonitor/v1/ports"}
-	if _, err := b.as("reader", ask...); err != nil {
-		t.Errorf("who is in the group can't read: %v", err)
+	if output, err := b.as("reader", ask...); err != nil || !strings.Contains(output, `"connections":`) {
+		t.Errorf("who is in the group can't read, or not who is connected: %v\n%s", err, output)
 	}
 	if output, err := b.as("stranger", ask...); err == nil {
 		t.Errorf("who is not in the group reads:\n%s", output)

@@ -1,0 +1,151 @@
+package accounting
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// AddressLimits are the distinct addresses that may be connected to a port at the
+// same time before a warning.
+type AddressLimits struct{ limits UsageLimits }
+
+// ParseAddressLimits reads limits: NUMBER for every port, or CLIENT=NUMBER for
+// those of one client. The number 0, or "none", stands for no limit.
+func ParseAddressLimits(texts []string) (AddressLimits, error) {
+	limits, err := parseLimits("addresses", "alice=5", texts, parseAddressLimit)
+	return AddressLimits{limits}, err
+}
+
+func parseAddressLimit(text string) (uint64, error) {
+	text = strings.TrimSpace(text)
+	if text == "none" {
+		return 0, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a number of addresses, such as 3, or none", text)
+	}
+	return number, nil
+}
+
+// For returns the limit of the port.
+func (l AddressLimits) For(port Port) (addresses int, limited bool) {
+	label := port.Name
+	if label == "" {
+		label = portPrefix + strconv.Itoa(int(port.Number))
+	}
+	number, limited := l.limits.For(label)
+	return int(number), limited
+}
+
+// Any reports whether any port may have a limit.
+func (l AddressLimits) Any() bool {
+	for _, number := range l.limits.Clients {
+		if number > 0 {
+			return true
+		}
+	}
+	return l.limits.Default > 0
+}
+
+const (
+	// addressTime is how long a port has to be over its limit, or no longer over
+	// it, to be reported. A client that moves from one network to another has two
+	// addresses for a while.
+	addressTime = time.Minute
+	// addressGap is the time between two counts. It bounds what the watch costs
+	// where the agent's interval is short.
+	addressGap = 10 * time.Second
+)
+
+// AddressChange says that a port is over its limit now, or no longer.
+type AddressChange struct {
+	Port             Port
+	Addresses, Limit int
+	Over             bool
+}
+
+// AddressWatch finds the ports to which more addresses are connected than their
+// limits allow, for a minute or longer. It is not safe for concurrent use.
+type AddressWatch struct {
+	limits AddressLimits
+	meter  *ConnectionMeter
+	now    func() time.Time
+
+	checked time.Time
+	round   int
+	ports   map[uint16]*addressState // those that are over their limit, or were
+}
+
+// addressState is what the watch knows of one port.
+type addressState struct {
+	over  bool      // as it was reported last
+	since time.Time // when that became untrue; zero: it is true
+	round int       // the last one with the port
+}
+
+// NewAddressWatch returns a watch that counts with the meter. If now is nil, it
+// uses time.Now.
+func NewAddressWatch(limits AddressLimits, meter *ConnectionMeter, now func() time.Time) *AddressWatch {
+	if now == nil {
+		now = time.Now
+	}
+	return &AddressWatch{limits: limits, meter: meter, now: now, ports: make(map[uint16]*addressState)}
+}
+
+// Changed counts the connections of the report's ports, if there is a limit and
+// the last count was 10 seconds ago, and returns the ports that have been over
+// their limit for a minute, each once, and those that no longer are.
+func (w *AddressWatch) Changed(report *Report) (changed []AddressChange) {
+	now := w.now()
+	if age := now.Sub(w.checked); !w.limits.Any() || age >= 0 && age < addressGap {
+		return nil
+	}
+	w.checked = now
+	w.round++
+	w.meter.visit(report.Ports, func(i int, connections Connections) {
+		port := &report.Ports[i].Port
+		limit, limited := w.limits.For(*port)
+		if !limited {
+			return
+		}
+		if w.observe(now, port.Number, connections, limit) {
+			changed = append(changed, AddressChange{*port, connections.Addresses, limit, connections.Addresses > limit})
+		}
+	})
+	for number, state := range w.ports {
+		if state.round != w.round {
+			delete(w.ports, number) // no longer counted
+		}
+	}
+	return changed
+}
+
+// observe reports whether what is known of a port has changed for long enough.
+func (w *AddressWatch) observe(now time.Time, number uint16, connections Connections, limit int) (changed bool) {
+	state := w.ports[number]
+	over := connections.Known && connections.Addresses > limit
+	if state == nil {
+		if !over {
+			return false
+		}
+		state = &addressState{}
+		w.ports[number] = state
+	}
+	state.round = w.round
+	switch {
+	case !connections.Known || over == state.over:
+		state.since = time.Time{}
+	case state.since.IsZero() || now.Before(state.since):
+		state.since = now
+	case now.Sub(state.since) >= addressTime:
+		state.over, state.since = over, time.Time{}
+		changed = true
+	}
+	if !state.over && state.since.IsZero() {
+		delete(w.ports, number)
+	}
+	return changed
+}

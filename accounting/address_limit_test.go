@@ -1,0 +1,141 @@
+package accounting
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func addressLimitsOf(t *testing.T, texts ...string) AddressLimits {
+	t.Helper()
+	limits, err := ParseAddressLimits(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limits
+}
+
+func TestParseAddressLimits(t *testing.T) {
+	limits := addressLimitsOf(t, "3", "alice=5", "bob=none", "carol=0", "20000=7", "port 20001=8")
+	for _, test := range []struct {
+		port    Port
+		want    int
+		limited bool
+	}{
+		{Port{Name: "alice", Number: 1}, 5, true}, {Port{Name: "bob", Number: 1}, 0, false}, {Port{Name: "carol", Number: 1}, 0, false},
+		{Port{Name: "dave", Number: 20000}, 3, true}, {Port{Number: 20000}, 7, true}, {Port{Number: 20001}, 8, true}, {Port{Number: 20002}, 3, true},
+	} {
+		if got, limited := limits.For(test.port); got != test.want || limited != test.limited {
+			t.Errorf("%v: got %d, %t, want %d, %t", test.port, got, limited, test.want, test.limited)
+		}
+	}
+	for _, test := range []struct {
+		texts []string
+		want  bool
+	}{{nil, false}, {[]string{"0"}, false}, {[]string{"none", "alice=0"}, false}, {[]string{"1"}, true}, {[]string{"alice=1"}, true}} {
+		if got := addressLimitsOf(t, test.texts...).Any(); got != test.want {
+			t.Errorf("%q: Any: got %t, want %t", test.texts, got, test.want)
+		}
+	}
+	for _, test := range []struct{ text, want string }{
+		{"many", `addresses "many": "many": want a number of addresses, such as 3, or none`},
+		{"-1", "want a number of addresses"}, {"1.5", "want a number of addresses"}, {"", "want a number of addresses"},
+		{"alice=", "want a number of addresses"}, {"=3", "want a client before the equals sign, as in alice=5"}, {"99999999999", "want a number of addresses"},
+	} {
+		if _, err := ParseAddressLimits([]string{test.text}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %q", test.text, err, test.want)
+		}
+	}
+	if _, err := ParseAddressLimits([]string{"3", "4"}); err == nil || !strings.Contains(err.Error(), "this is the second") {
+		t.Errorf("two limits: got %v", err)
+	}
+}
+
+// TestAddressWatch sets the addresses of alice's port, whose limit is 3, for each
+// 10 seconds, and lists what is reported and when.
+func TestAddressWatch(t *testing.T) {
+	const unknown = -1
+	for _, test := range []struct {
+		name   string
+		counts []int
+		want   []string
+	}{
+		{"at the limit", []int{3, 3, 3, 3, 3, 3, 3, 3}, nil},
+		{"over it for less than a minute", []int{4, 4, 4, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4}, nil},
+		{"over it for a minute", []int{0, 4, 4, 4, 4, 4, 4, 9, 4, 4}, []string{"70s: 9 over"}},
+		{"over it for long", slices.Repeat([]int{5}, 100), []string{"60s: 5 over"}},
+		{"and under it for less than a minute", []int{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 4, 4}, []string{"60s: 4 over"}},
+		{"and no longer", []int{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 2, 1}, []string{"60s: 4 over", "130s: 2 under"}},
+		{"and again", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{3}, 7), slices.Repeat([]int{4}, 7)),
+			[]string{"60s: 4 over", "130s: 3 under", "200s: 4 over"}},
+		{"unknown in between", []int{4, 4, 4, unknown, 4, 4, 4, 4, 4, 4, 4, 4}, []string{"100s: 4 over"}},
+		{"unknown once it is over", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{unknown}, 9), []int{4, 4}), []string{"60s: 4 over"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := newCrowd()
+			start := source.clock
+			watch := NewAddressWatch(addressLimitsOf(t, "3", "bob=none"), NewConnectionMeter(source, source.now, nil), source.now)
+			var got []string
+			for i, addresses := range test.counts {
+				report := crowdReport()
+				if addresses == unknown {
+					report.Ports[0].Port.Protocols = OnlyUDP
+				}
+				source.of[20000] = Connections{Established: 20, Addresses: addresses}
+				source.of[20001] = Connections{Established: 20, Addresses: 20} // bob has no limit
+				source.clock = start.Add(time.Duration(i) * addressGap)
+				for _, change := range watch.Changed(report) {
+					word := map[bool]string{true: "over", false: "under"}[change.Over]
+					got = append(got, fmt.Sprintf("%gs: %d %s", source.clock.Sub(start).Seconds(), change.Addresses, word))
+					if change.Port.Name != "alice" || change.Limit != 3 {
+						t.Errorf("got %+v, want alice's limit of 3", change)
+					}
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestAddressWatchCountsOnlyWithALimit lets an hour of ticks pass.
+func TestAddressWatchCountsOnlyWithALimit(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		limits []string
+		want   int
+	}{{"unset", nil, 0}, {"off", []string{"0", "alice=none"}, 0}, {"set", []string{"3"}, 360}} {
+		t.Run(test.name, func(t *testing.T) {
+			source := newCrowd()
+			watch := NewAddressWatch(addressLimitsOf(t, test.limits...), NewConnectionMeter(source, source.now, nil), source.now)
+			report := crowdReport()
+			for range 1800 {
+				watch.Changed(report)
+				source.clock = source.clock.Add(2 * time.Second)
+			}
+			if source.counted != test.want {
+				t.Errorf("counted %d times, want %d", source.counted, test.want)
+			}
+		})
+	}
+}
+
+// TestAddressWatchForgetsPorts removes a port that is over its limit.
+func TestAddressWatchForgetsPorts(t *testing.T) {
+	source := newCrowd()
+	watch := NewAddressWatch(addressLimitsOf(t, "3"), NewConnectionMeter(source, source.now, nil), source.now)
+	changes := 0
+	for range 7 {
+		changes += len(watch.Changed(crowdReport()))
+		source.clock = source.clock.Add(addressGap)
+	}
+	without := crowdReport()
+	without.Ports = without.Ports[1:]
+	changes += len(watch.Changed(without))
+	if changes != 1 || len(watch.ports) != 0 {
+		t.Errorf("got %d changes, and %d ports are remembered, want 1 and none", changes, len(watch.ports))
+	}
+}

@@ -1,0 +1,107 @@
+package accounting
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// ConnectionSource counts who is connected. Its method is called by one goroutine
+// at a time.
+type ConnectionSource interface {
+	// Count returns the connections of each port, in the order of the ports, and
+	// reuses the slice. Those that can't be seen are unknown.
+	Count(ports Ports, reuse []Connections) ([]Connections, error)
+}
+
+// ConnectionsVisible reports whether the connections of the port can be counted:
+// UDP has none, and those of a published port are in the network namespace of its
+// container.
+func (p Port) ConnectionsVisible() bool { return p.Protocols.Has(TCP) && !p.Published }
+
+// ConnectionMeter counts connections for whoever asks, and shares a count between
+// those who ask at the same time. It counts only when it is asked. It is safe for
+// concurrent use.
+type ConnectionMeter struct {
+	source ConnectionSource
+	now    func() time.Time
+	log    *slog.Logger
+
+	mutex    sync.Mutex
+	ports    Ports         // of the last count
+	counts   []Connections // of these ports; empty if the count failed
+	started  time.Time     // of the last count
+	duration time.Duration
+	fault    Fault
+}
+
+// NewConnectionMeter returns a meter that counts with the source. If the source is
+// nil, all connections are unknown. If now is nil, the meter uses time.Now. The log
+// receives faults.
+func NewConnectionMeter(source ConnectionSource, now func() time.Time, log *slog.Logger) *ConnectionMeter {
+	if now == nil {
+		now = time.Now
+	}
+	return &ConnectionMeter{source: source, now: now, log: log}
+}
+
+// Complete sets the connections of the report's ports. Those that can't be counted
+// are unknown.
+func (m *ConnectionMeter) Complete(report *Report) {
+	m.visit(report.Ports, func(i int, connections Connections) {
+		report.Ports[i].Connections = connections
+	})
+}
+
+// visit passes the connections of each port to yield, which must not use the
+// meter. It does not change the ports.
+func (m *ConnectionMeter) visit(ports []PortReport, yield func(i int, connections Connections)) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.count(ports)
+	at := 0
+	for i := range ports {
+		number := ports[i].Port.Number
+		for at < len(m.counts) && m.ports[at].Number < number {
+			at++
+		}
+		var connections Connections
+		if at < len(m.counts) && m.ports[at].Number == number && ports[i].Port.ConnectionsVisible() {
+			connections = m.counts[at]
+		}
+		yield(i, connections)
+	}
+}
+
+// retryGap is the time from a count that failed to the next one. A kernel without
+// sock_diag looks for a module at each attempt.
+const retryGap = 10 * time.Second
+
+// count counts the connections of the ports, unless the last count is recent
+// enough: where one takes long, clients can't make the meter count for more than a
+// fifth of the time.
+func (m *ConnectionMeter) count(ports []PortReport) {
+	now := m.now()
+	gap := readShare * m.duration
+	if m.fault.failing() {
+		gap = max(gap, retryGap)
+	}
+	if age := now.Sub(m.started); m.source == nil || !m.started.IsZero() && age >= 0 && age < gap {
+		return
+	}
+	m.ports = m.ports[:0]
+	for i := range ports {
+		m.ports = append(m.ports, ports[i].Port)
+	}
+	counts, err := m.source.Count(m.ports, m.counts)
+	if err != nil {
+		counts = m.counts[:0]
+	}
+	m.counts, m.started, m.duration = counts, now, m.now().Sub(now)
+	switch m.fault.Observe(err) {
+	case FaultRaised:
+		m.log.Error("the connections can't be counted; they are unknown until they can", "error", err)
+	case FaultCleared:
+		m.log.Info("the connections are counted again")
+	}
+}

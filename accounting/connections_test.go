@@ -1,0 +1,167 @@
+package accounting
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// crowd is who is connected, as a source with a clock.
+type crowd struct {
+	clock    time.Time
+	takes    time.Duration // for a count
+	err      error
+	counted  int
+	of       map[uint16]Connections
+	reported []uint16 // the ports of the last count
+}
+
+func (c *crowd) now() time.Time { return c.clock }
+
+func (c *crowd) Count(ports Ports, reuse []Connections) ([]Connections, error) {
+	c.counted++
+	c.clock = c.clock.Add(c.takes)
+	if c.err != nil {
+		return nil, c.err
+	}
+	reuse, c.reported = reuse[:0], nil
+	for _, port := range ports {
+		connections := c.of[port.Number]
+		connections.Known = port.ConnectionsVisible()
+		reuse = append(reuse, connections)
+		c.reported = append(c.reported, port.Number)
+	}
+	return reuse, nil
+}
+
+func newCrowd() *crowd {
+	return &crowd{
+		clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+		of:    map[uint16]Connections{20000: {Established: 9, Addresses: 4}, 20001: {Established: 1, Addresses: 1}},
+	}
+}
+
+// crowdReport is a report of alice, bob, one published port and one of UDP alone.
+func crowdReport() *Report {
+	return &Report{Ports: []PortReport{
+		{Port: Port{Number: 20000, Protocols: TCPAndUDP, Name: "alice"}},
+		{Port: Port{Number: 20001, Protocols: OnlyTCP, Name: "bob"}},
+		{Port: Port{Number: 20002, Protocols: TCPAndUDP, Published: true}},
+		{Port: Port{Number: 20003, Protocols: OnlyUDP}},
+	}}
+}
+
+func connectionsOf(report *Report) []Connections {
+	var all []Connections
+	for _, port := range report.Ports {
+		all = append(all, port.Connections)
+	}
+	return all
+}
+
+func TestConnectionMeterCompletesReports(t *testing.T) {
+	known := []Connections{{true, 9, 4}, {true, 1, 1}, {}, {}}
+	t.Run("known where visible", func(t *testing.T) {
+		report, source := crowdReport(), newCrowd()
+		NewConnectionMeter(source, source.now, nil).Complete(report)
+		if got := connectionsOf(report); !slices.Equal(got, known) {
+			t.Errorf("got %v, want %v", got, known)
+		}
+	})
+	t.Run("no source", func(t *testing.T) {
+		report := crowdReport()
+		report.Ports[0].Connections = known[0]
+		NewConnectionMeter(nil, nil, nil).Complete(report)
+		if got := connectionsOf(report); !slices.Equal(got, make([]Connections, 4)) {
+			t.Errorf("got %v, want nothing known", got)
+		}
+	})
+	t.Run("the ports change while a count is shared", func(t *testing.T) {
+		source := newCrowd()
+		source.takes = time.Second
+		meter := NewConnectionMeter(source, source.now, nil)
+		meter.Complete(crowdReport())
+		report := &Report{Ports: []PortReport{
+			{Port: Port{Number: 19999, Protocols: OnlyTCP}}, {Port: Port{Number: 20000, Protocols: OnlyUDP}},
+			{Port: Port{Number: 20001, Protocols: OnlyTCP}}, {Port: Port{Number: 20003, Protocols: TCPAndUDP}},
+		}}
+		meter.Complete(report)
+		if got, want := connectionsOf(report), []Connections{{}, {}, known[1], {}}; source.counted != 1 || !slices.Equal(got, want) {
+			t.Errorf("counted %d times: got %v, want %v", source.counted, got, want)
+		}
+	})
+}
+
+// TestConnectionMeterSharesCounts checks that clients can't make it count for more
+// than a fifth of the time.
+func TestConnectionMeterSharesCounts(t *testing.T) {
+	source := newCrowd()
+	source.takes = 100 * time.Millisecond
+	start := source.clock
+	meter := NewConnectionMeter(source, source.now, nil)
+	for _, step := range []struct {
+		at   time.Duration
+		want int
+	}{
+		{0, 1}, {100 * time.Millisecond, 1}, {499 * time.Millisecond, 1}, {500 * time.Millisecond, 2},
+		{900 * time.Millisecond, 2}, {time.Second, 3}, {-time.Hour, 4},
+	} {
+		source.clock = start.Add(step.at)
+		meter.Complete(crowdReport())
+		if source.counted != step.want {
+			t.Errorf("at %s: counted %d times, want %d", step.at, source.counted, step.want)
+		}
+	}
+}
+
+func TestConnectionMeterOutlivesFaults(t *testing.T) {
+	var log bytes.Buffer
+	source := newCrowd()
+	meter := NewConnectionMeter(source, source.now, slog.New(slog.NewTextHandler(&log, nil)))
+	complete := func() Connections {
+		report := crowdReport()
+		meter.Complete(report)
+		return report.Ports[0].Connections
+	}
+	if got := complete(); !got.Known {
+		t.Errorf("got %v, want known connections", got)
+	}
+	source.err = errors.New("no tcp_diag")
+	for range 30 {
+		if got := complete(); got != (Connections{}) {
+			t.Errorf("got %v, want unknown", got)
+		}
+		source.clock = source.clock.Add(time.Second)
+	}
+	if source.counted != 1+3 {
+		t.Errorf("tried %d times in 30 s, want 3", source.counted-1)
+	}
+	if got := strings.Count(log.String(), "can't be counted"); got != 1 {
+		t.Errorf("got %d lines of the fault, want 1:\n%s", got, &log)
+	}
+	source.err = nil
+	if got := complete(); !got.Known || !strings.Contains(log.String(), "counted again") {
+		t.Errorf("got %v and the log\n%s", got, &log)
+	}
+}
+
+func TestConnectionMeterAllocatesLittle(t *testing.T) {
+	source := newCrowd()
+	meter, report := NewConnectionMeter(source, source.now, nil), &Report{}
+	for i := range 1000 {
+		report.Ports = append(report.Ports, PortReport{Port: Port{Number: uint16(1 + i), Protocols: OnlyTCP, Name: "alice"}})
+	}
+	source.reported = make([]uint16, 0, 1000)
+	meter.Complete(report)
+	allocs := testing.AllocsPerRun(10, func() {
+		source.clock = source.clock.Add(time.Second)
+		meter.Complete(report)
+	})
+	if allocs > 20 { // those of the fake
+		t.Errorf("%v allocations for 1,000 ports", allocs)
+	}
+}

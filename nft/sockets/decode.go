@@ -1,0 +1,128 @@
+package sockets
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lengths of include/uapi/linux/inet_diag.h.
+const (
+	requestLength = 56 // struct inet_diag_req_v2
+	socketLength  = 72 // struct inet_diag_msg, which attributes follow
+)
+
+// tcpEstablished is TCP_ESTABLISHED of include/net/tcp_states.h.
+const tcpEstablished = 1
+
+// Of include/uapi/linux/inet_diag.h; the operations are those of enum with
+// INET_DIAG_BC_NOP.
+const (
+	attrBytecode = 1 // INET_DIAG_REQ_BYTECODE
+	opSourceGE   = 2 // INET_DIAG_BC_S_GE
+	opSourceLE   = 3 // INET_DIAG_BC_S_LE
+	opLength     = 4 // struct inet_diag_bc_op: __u8 code, yes; __u16 no
+)
+
+// appendRequest appends struct inet_diag_req_v2 for the established TCP sockets of
+// a family with a local port in the range, and the program that makes the kernel
+// leave out the others. These are mainly the connections that the server opens for
+// its clients. To leave them out saves 25 to 35 % of the time.
+func appendRequest(b []byte, family uint8, ports portRange) []byte {
+	b = append(b, family, unix.IPPROTO_TCP,
+		0, // idiag_ext: no attributes
+		0) // pad
+	b = binary.NativeEndian.AppendUint32(b, 1<<tcpEstablished) // idiag_states
+	b = append(b, make([]byte, requestLength-8)...)            // id: any
+
+	const program = 4 * opLength
+	b = binary.NativeEndian.AppendUint16(b, unix.SizeofNlAttr+program)
+	b = binary.NativeEndian.AppendUint16(b, attrBytecode)
+	b = appendComparison(b, opSourceGE, program, ports.first)
+	return appendComparison(b, opSourceLE, program-2*opLength, ports.last)
+}
+
+// appendComparison appends an operation that compares the port, and the port, with
+// left bytes of the program from there on. A jump to the end accepts the socket, a
+// jump beyond it rejects the socket.
+func appendComparison(b []byte, op uint8, left, port uint16) []byte {
+	b = append(b, op, 2*opLength)
+	b = binary.NativeEndian.AppendUint16(b, left+opLength)
+	return binary.NativeEndian.AppendUint16(append(b, 0, 0), port)
+}
+
+// socket is the local port and the remote address of a connection.
+type socket struct {
+	address [16]byte // IPv4 as IPv4-mapped IPv6
+	port    uint16
+}
+
+// decodeSocket reads struct inet_diag_msg:
+//
+//	__u8 idiag_family, idiag_state, idiag_timer, idiag_retrans;
+//	struct inet_diag_sockid {
+//		__be16 idiag_sport, idiag_dport;
+//		__be32 idiag_src[4], idiag_dst[4];
+//		...
+//
+// ok is false unless it is an established connection.
+func decodeSocket(b []byte) (s socket, ok bool) {
+	if len(b) < socketLength || b[1] != tcpEstablished {
+		return socket{}, false
+	}
+	s.port = binary.BigEndian.Uint16(b[4:])
+	switch b[0] {
+	case unix.AF_INET:
+		s.address[10], s.address[11] = 0xff, 0xff
+		copy(s.address[12:], b[24:28])
+	case unix.AF_INET6:
+		copy(s.address[:], b[24:40])
+	default:
+		return socket{}, false
+	}
+	return s, true
+}
+
+// visitDump passes the established connections in a datagram of the dump with the
+// sequence number to visit. done reports the dump's end. Messages of other dumps
+// are ignored. visitDump keeps nothing of the datagram.
+func visitDump(datagram []byte, sequence uint32, visit func(socket)) (done bool, err error) {
+	for len(datagram) > 0 {
+		if len(datagram) < unix.SizeofNlMsghdr {
+			return false, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
+		}
+		length := int(binary.NativeEndian.Uint32(datagram))
+		if length < unix.SizeofNlMsghdr || length > len(datagram) {
+			return false, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
+		}
+		typ, flags := binary.NativeEndian.Uint16(datagram[4:]), binary.NativeEndian.Uint16(datagram[6:])
+		ours := binary.NativeEndian.Uint32(datagram[8:]) == sequence
+		payload := datagram[unix.SizeofNlMsghdr:length]
+		datagram = datagram[min((length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(datagram)):]
+		switch {
+		case !ours:
+		case flags&unix.NLM_F_DUMP_INTR != 0:
+			return false, ErrInterrupted
+		case typ == unix.NLMSG_DONE, typ == unix.NLMSG_ERROR:
+			return true, errno(payload)
+		case typ == unix.SOCK_DIAG_BY_FAMILY:
+			if s, ok := decodeSocket(payload); ok {
+				visit(s)
+			}
+		}
+	}
+	return false, nil
+}
+
+// errno returns what NLMSG_DONE and NLMSG_ERROR begin with: a negative error
+// number, or 0 for success.
+func errno(payload []byte) error {
+	if len(payload) < 4 {
+		return nil
+	}
+	if code := int32(binary.NativeEndian.Uint32(payload)); code < 0 {
+		return unix.Errno(-code)
+	}
+	return nil
+}

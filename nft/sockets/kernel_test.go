@@ -1,0 +1,156 @@
+package sockets
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+)
+
+func open(tb testing.TB) *Conn {
+	tb.Helper()
+	conn, err := Open()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// serve accepts connections on an address of the test's namespace. It closes each
+// one once the client has closed it, or at once.
+func serve(tb testing.TB, network, address string, hangUp bool) {
+	tb.Helper()
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				if !hangUp {
+					_, _ = io.Copy(io.Discard, conn)
+				}
+				_ = conn.Close()
+			}()
+		}
+	}()
+}
+
+// connect opens connections from an address.
+func connect(tb testing.TB, count int, from, to string) []net.Conn {
+	tb.Helper()
+	dialer := net.Dialer{
+		Timeout:   10 * time.Second,
+		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)),
+	}
+	conns := make([]net.Conn, count)
+	for i := range conns {
+		var err error
+		if conns[i], err = dialer.Dial("tcp", to); err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = conns[i].Close() })
+	}
+	return conns
+}
+
+func counts(tb testing.TB, conn *Conn, ports accounting.Ports) []accounting.Connections {
+	tb.Helper()
+	got, err := conn.Count(ports, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return got
+}
+
+func known(established, addresses int) accounting.Connections {
+	return accounting.Connections{Known: true, Established: established, Addresses: addresses}
+}
+
+// TestCountIsWhatTheKernelHas connects to ports on loopback, where both ends of a
+// connection are in the kernel's list.
+func TestCountIsWhatTheKernelHas(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	serve(t, "tcp4", "127.0.0.1:20000", false)
+	serve(t, "tcp", "[::]:20001", false) // IPv4 clients have mapped addresses
+	serve(t, "tcp4", "127.0.0.1:20002", true)
+	serve(t, "tcp4", "127.0.0.1:20003", false)
+	serve(t, "tcp4", "127.0.0.1:20009", false) // not counted
+
+	connect(t, 3, "127.0.0.2", "127.0.0.1:20000")
+	leaving := connect(t, 2, "127.0.0.3", "127.0.0.1:20000")
+	connect(t, 2, "127.0.0.2", "127.0.0.1:20001")
+	connect(t, 1, "::1", "[::1]:20001")
+	for _, conn := range connect(t, 2, "127.0.0.2", "127.0.0.1:20002") {
+		_, _ = io.Copy(io.Discard, conn) // the server closes first: it keeps TIME_WAIT
+		_ = conn.Close()
+	}
+	connect(t, 2, "127.0.0.2", "127.0.0.1:20003")
+	connect(t, 2, "127.0.0.2", "127.0.0.1:20009")
+
+	ports := accounting.Ports{
+		{Number: 20000, Protocols: accounting.TCPAndUDP},
+		{Number: 20001, Protocols: accounting.OnlyTCP},
+		{Number: 20002, Protocols: accounting.TCPAndUDP},
+		{Number: 20003, Protocols: accounting.TCPAndUDP, Published: true},
+		{Number: 20004, Protocols: accounting.TCPAndUDP},
+		{Number: 20009, Protocols: accounting.OnlyUDP},
+	}
+	conn := open(t)
+	want := []accounting.Connections{known(5, 2), known(3, 2), known(0, 0), {}, known(0, 0), {}}
+	testkit.Eventually(t, 5*time.Second, func() error { // the server accepts in its own time
+		return difference(want, counts(t, conn, ports))
+	})
+	// One port, which the kernel selects.
+	for i := range ports {
+		if diff := cmp.Diff(want[i:i+1], counts(t, conn, ports[i:i+1])); diff != "" {
+			t.Errorf("port %d alone (-want +got):\n%s", ports[i].Number, diff)
+		}
+	}
+
+	addresses := func(port uint16) []Remote {
+		remotes, err := conn.Addresses(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return remotes
+	}
+	for port, want := range map[uint16][]Remote{
+		20000: {{netip.MustParseAddr("127.0.0.2"), 3}, {netip.MustParseAddr("127.0.0.3"), 2}},
+		20001: {{netip.MustParseAddr("127.0.0.2"), 2}, {netip.IPv6Loopback(), 1}},
+		20002: {},
+	} {
+		if diff := cmp.Diff(want, addresses(port), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("addresses of port %d (-want +got):\n%s", port, diff)
+		}
+	}
+
+	for _, conn := range leaving {
+		_ = conn.Close()
+	}
+	want[0] = known(3, 1)
+	testkit.Eventually(t, 5*time.Second, func() error {
+		return difference(want, counts(t, conn, ports))
+	})
+}
+
+func difference(want, got []accounting.Connections) error {
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("connections (-want +got):\n%s", diff)
+	}
+	return nil
+}
