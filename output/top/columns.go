@@ -37,7 +37,7 @@ var columns = []column{
 	{"MONTH", bytesWidth, func(c *client) string { return c.month.String() }},
 	{"LIMIT", 6, limitText},
 	{"CONN", 5, func(c *client) string { return countText(c.connections.Established, c.connections.Known) }},
-	{"ADDR", 5, addressText},
+	{"ADDR", 4, addressText},
 }
 
 func rateText(rate accounting.Rate, known bool) string {

@@ -19,8 +19,11 @@ func (m *Model) detailView(width, height int) []Line {
 	if c == nil {
 		return append(lines, nil, Line{{title, Bold}}, plain(" This client has no port any more."))
 	}
-	body := []Line{nil, {{title, Bold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s%s",
-		rateText(c.in, c.rated), rateText(c.out, c.rated), c.today, c.month, limitDetail(c)))}
+	body := []Line{nil, {{title, Bold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
+		rateText(c.in, c.rated), rateText(c.out, c.rated), c.today, c.month))}
+	if c.limit.Limit > 0 {
+		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), output.RoundBytes(c.limit.Limit))))
+	}
 	if line := m.history.sparkline(c.label, m.shown.at, max(0, width-2*margin), m.levels); line != "" {
 		body = append(body, Line{{Text: " "}, {line, Chart}})
 	}
@@ -30,13 +33,6 @@ func (m *Model) detailView(width, height int) []Line {
 	m.page = max(1, height-len(lines))
 	d.first = max(0, min(d.first, len(body)-m.page))
 	return append(lines, body[d.first:min(len(body), d.first+m.page)]...)
-}
-
-func limitDetail(c *client) string {
-	if c.limit.Limit == 0 {
-		return ""
-	}
-	return fmt.Sprintf("  limit %s of %s", limitText(c), output.RoundBytes(c.limit.Limit))
 }
 
 // portLines shows the ports by protocol. Numbers are known while the agent answers.

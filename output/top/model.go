@@ -69,7 +69,7 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 		m.latest.clients = slices.Clone(m.latest.clients)
 		for i := range m.latest.clients {
 			c := &m.latest.clients[i]
-			c.rated, c.connections = false, accounting.Connections{}
+			c.rated, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
 		}
 		m.latest.today, m.latest.month = nil, nil
 	}

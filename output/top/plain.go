@@ -18,6 +18,11 @@ func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	return m.writeTable(w)
+}
+
+// writeTable writes the whole table as plain text.
+func (m *Model) writeTable(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	for _, line := range m.head(maxLines) {
 		fmt.Fprintln(out, line)
