@@ -31,7 +31,7 @@ type Top struct {
 // usageInterval returns how often the usage is requested. The agent reads it from
 // its database, for which it needs some milliseconds with 1,000 ports.
 func usageInterval(report *accounting.Report) time.Duration {
-	const least, most, perPort = 10 * time.Second, time.Minute, 20 * time.Millisecond
+	const least, most, perPort = 5 * time.Second, time.Minute, 25 * time.Millisecond
 	if report == nil {
 		return least
 	}
