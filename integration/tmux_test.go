@@ -15,15 +15,13 @@ import (
 // terminal is a shell in a tmux of its own.
 type terminal struct {
 	product
-	socket      string
-	environment []string
+	socket string
 }
 
-// newTerminal starts a shell in a terminal of that size. The environment adds to
-// that of the product.
-func newTerminal(t *testing.T, p product, width, height int, environment ...string) terminal {
+// newTerminal starts a shell in a terminal of that size.
+func newTerminal(t *testing.T, p product, width, height int) terminal {
 	t.Helper()
-	term := terminal{p, filepath.Join(t.TempDir(), "tmux"), append([]string{"LC_ALL=C.UTF-8", "NO_COLOR=", "ENV="}, environment...)}
+	term := terminal{p, filepath.Join(t.TempDir(), "tmux")}
 	term.tmux(t, "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "sh")
 	term.waitShowing(t, "#") // root's prompt
 	return term
@@ -33,7 +31,7 @@ func (term terminal) command(arguments ...string) *exec.Cmd {
 	command := term.ssmonitor(nil)
 	words := append([]string{"tmux", "-f", "/dev/null", "-S", term.socket}, arguments...)
 	command.Args = append(command.Args[:len(command.Args)-1], words...) // in place of ssmonitor
-	command.Env = append(command.Env, term.environment...)
+	command.Env = append(command.Env, "LC_ALL=C.UTF-8", "NO_COLOR=")
 	// The server outlives the command that starts it.
 	command.SysProcAttr = nil
 	return command

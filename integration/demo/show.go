@@ -128,11 +128,10 @@ func (a *agent) stop() error {
 func showTraffic(ctx context.Context, agent *agent, binary string, duration time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	traffic := make(chan error, 1)
+	traffic := make(chan struct{})
 	go func() {
-		err := sendTraffic(ctx)
-		cancel(err)
-		traffic <- err
+		defer close(traffic)
+		cancel(sendTraffic(ctx))
 	}()
 	go func() {
 		select {
@@ -156,7 +155,7 @@ func showTraffic(ctx context.Context, agent *agent, binary string, duration time
 	}
 	cause := context.Cause(ctx) // before the traffic ends
 	cancel(nil)
-	<-traffic // its error is the cause
+	<-traffic
 	return errors.Join(cause, err)
 }
 
