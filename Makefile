@@ -14,7 +14,7 @@ PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux
 	python3 shadowsocks-libev netdata-core netdata-plugins-bash netdata-plugins-python netdata-web \
 	systemd-container chromium qemu-system-x86 busybox-static \
 	prometheus prometheus-node-exporter victoria-metrics \
-	zsh fish man-db mandoc lintian rpm file shellcheck sqlite3 v2ray \
+	tmux zsh fish man-db mandoc lintian rpm file shellcheck sqlite3 v2ray \
 	podman crun netavark uidmap slirp4netns passt docker.io
 
 GOLANGCI_LINT_VERSION := v2.15.0

@@ -30,6 +30,7 @@ func play(role string, arguments []string) int {
 		roleServe:    playServe,
 		roleExchange: playExchange,
 		roleSend:     playSend,
+		topRole:      playTop,
 	}
 	act, known := roles[role]
 	if !known {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -40,9 +41,19 @@ var ErrAgentNotRunning = errors.New("the agent is not running")
 // group, context.DeadlineExceeded if the agent did not answer within ctx, or an
 // error without a type of its own.
 func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
-	report, err := c.get(ctx)
+	return fetch(ctx, c, "/v1/ports", ReadJSON)
+}
+
+// Usage requests GET /v1/usage with these parameters. Its errors are those of
+// Report.
+func (c *Client) Usage(ctx context.Context, parameters url.Values) (*accounting.UsageReport, error) {
+	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), ReadUsageJSON)
+}
+
+func fetch[T any](ctx context.Context, c *Client, path string, read func(io.Reader) (*T, error)) (*T, error) {
+	value, err := get(ctx, c, path, read)
 	if err == nil {
-		return report, nil
+		return value, nil
 	}
 	var advice string
 	switch {
@@ -56,9 +67,9 @@ func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
 	return nil, fmt.Errorf("asking the agent on %s: %w%s", c.socket, err, advice)
 }
 
-func (c *Client) get(ctx context.Context) (*accounting.Report, error) {
+func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader) (*T, error)) (*T, error) {
 	// The host name does not matter: the transport always dials the socket.
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor/v1/ports", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +82,11 @@ func (c *Client) get(ctx context.Context) (*accounting.Report, error) {
 		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return nil, fmt.Errorf("answered %s: %s", resp.Status, strings.TrimSpace(string(reason)))
 	}
-	report, err := ReadJSON(resp.Body)
+	value, err := read(resp.Body)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = notRunning(err)
 	}
-	return report, err
+	return value, err
 }
 
 // notRunning turns every failure to get a response into ErrAgentNotRunning,

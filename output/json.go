@@ -6,21 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"time"
 
 	"ssmonitor/accounting"
 )
 
-// The response to GET /v1/ports. WriteJSON and ReadJSON share these types, so
+// A port in the response to GET /v1/ports. WriteJSON and ReadJSON share these types, so
 // that they agree on the format.
 type (
-	jsonReport struct {
-		Time            time.Time   `json:"time"`
-		IntervalSeconds float64     `json:"interval_seconds"`
-		Total           jsonTraffic `json:"total"`
-		Ports           []jsonPort  `json:"ports"`
-	}
 	jsonPort struct {
 		Port uint16       `json:"port"`
 		Name string       `json:"name"`
@@ -116,8 +108,7 @@ func ReadJSON(r io.Reader) (*accounting.Report, error) {
 func readJSON(r io.Reader, limit int64) (*accounting.Report, error) {
 	limited := &io.LimitedReader{R: r, N: limit}
 	decoder := json.NewDecoder(limited)
-	var response jsonReport
-	err := decoder.Decode(&response)
+	report, err := decodeReport(decoder)
 	if err == nil {
 		// Nothing may follow the object, not even a part of a value.
 		if _, err = decoder.Token(); err == nil {
@@ -132,43 +123,8 @@ func readJSON(r io.Reader, limit int64) (*accounting.Report, error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	var report *accounting.Report
-	if err == nil {
-		report, err = response.report()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the ports as JSON: %w", err)
-	}
-	return report, nil
-}
-
-// report checks the values and converts them.
-func (r *jsonReport) report() (*accounting.Report, error) {
-	const maxSeconds = math.MaxInt64 / int64(time.Second)
-	switch {
-	case r.Time.IsZero():
-		return nil, errors.New("the report has no time")
-	case r.Ports == nil:
-		return nil, errors.New("the report has no list of ports")
-	case r.IntervalSeconds < 0 || r.IntervalSeconds > float64(maxSeconds):
-		return nil, fmt.Errorf("interval_seconds %v: want 0 to %d", r.IntervalSeconds, maxSeconds)
-	}
-	report := &accounting.Report{
-		Time:     r.Time,
-		Interval: time.Duration(math.Round(r.IntervalSeconds * float64(time.Second))),
-	}
-	report.Total, _ = r.Total.traffic()
-	var last uint16
-	for i := range r.Ports {
-		line := &r.Ports[i]
-		if line.Port <= last { // also refuses port 0
-			return nil, fmt.Errorf("port %d after port %d: want ascending numbers", line.Port, last)
-		}
-		if !line.counts() {
-			return nil, fmt.Errorf("port %d: want connections and addresses from 0 on, both or none", line.Port)
-		}
-		last = line.Port
-		report.Ports = append(report.Ports, line.report())
 	}
 	return report, nil
 }

@@ -74,10 +74,10 @@ func TestReadJSONRefuses(t *testing.T) {
 	const head = `{"time":"2026-11-22T12:00:00Z","ports":`
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":             {"", "unexpected EOF"},
-		"a list":              {"[]", "cannot unmarshal array"},
+		"a list":              {"[]", "want an object, got ["},
 		"no time":             {`{"ports":[]}`, "no time"},
 		"no ports":            {`{"time":"2026-11-22T12:00:00Z"}`, "no list of ports"},
-		"ports as an object":  {head + `{}}`, "cannot unmarshal object"},
+		"ports as an object":  {head + `{}}`, "want a list of ports, got {"},
 		"a broken time":       {`{"time":"noon","ports":[]}`, "noon"},
 		"a negative interval": {head + `[],"interval_seconds":-1}`, "interval_seconds -1"},
 		"an endless interval": {head + `[],"interval_seconds":1e300}`, "interval_seconds 1e+300"},
@@ -88,7 +88,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		"no addresses":        {head + `[{"port":1,"connections":1}]}`, "port 1: want connections and addresses"},
 		"negative addresses":  {head + `[{"port":1,"connections":1,"addresses":-1}]}`, "port 1: want connections and addresses"},
 		"an answer cut short": {head + `[{"port":1},`, "unexpected EOF"},
-		"no list but null":    {head + `null}`, "no list of ports"},
+		"no list but null":    {head + `null}`, "want a list of ports, got"},
 		"more after it":       {head + `[]} {}`, "unexpected data"},
 		"garbage after it":    {head + `[]} x`, "invalid character"},
 		"more than the bound": {head + `[` + strings.Repeat(" ", 1000), "longer than 1000"},

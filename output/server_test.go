@@ -147,7 +147,7 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- serve(ctx, listener, handler, quiet(), generous) }()
-		expect(t, nil, "cannot unmarshal number")
+		expect(t, nil, "want a list of ports, got 7")
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)

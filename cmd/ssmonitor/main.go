@@ -122,6 +122,7 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 			teardownCommand(),
 			netdataCommand(),
 			checkCommand(),
+			topCommand(),
 			usageCommand(open),
 			clientCommand(open),
 			manualCommand(),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
 
 	"ssmonitor/accounting"
 	"ssmonitor/output"
@@ -112,15 +113,16 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *accounting.Usa
 // showsColors reports whether w is a terminal on which colours are wanted
 // (https://no-color.org).
 func showsColors(w io.Writer, lookup func(string) string) bool {
+	return lookup("NO_COLOR") == "" && lookup("TERM") != "dumb" && isTerminal(w)
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w any) bool {
 	if checked, wrapped := w.(*checkedWriter); wrapped {
 		w = checked.Writer
 	}
 	file, isFile := w.(*os.File)
-	if !isFile || lookup("NO_COLOR") != "" || lookup("TERM") == "dumb" {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 // writeUsage writes to the command's writer, or to --output in such a way that

@@ -1,7 +1,7 @@
 // The demo shows ssmonitor at work on any Linux host, without leaving a trace. It
 // starts itself again in a network namespace of its own, with an empty /run. There
-// it sends traffic to three ports, and shows the output of the real setup and the
-// real agent. However it ends, the kernel removes the namespace and everything in
+// it sends traffic to three ports, and shows the real setup, the real agent, the
+// live table and the usage. However it ends, the kernel removes the namespace and everything in
 // it together with its last process.
 package main
 
@@ -28,11 +28,11 @@ const (
 	statusInterrupted = 128 + int(syscall.SIGINT) // as in shells
 )
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(demo()) }
 
-func run() int {
+func demo() int {
 	binary := flag.String("ssmonitor", "build/ssmonitor", "the `path` of the ssmonitor to show")
-	duration := flag.Duration("duration", 8*time.Second, "how long to show rates")
+	duration := flag.Duration("duration", 8*time.Second, "how long to show the live table")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "demo shows ssmonitor at work in a network namespace of its own, as root.")
 		flag.PrintDefaults()
@@ -49,7 +49,7 @@ func run() int {
 	if os.Getenv(inside) == "" {
 		err = enter(interrupted, *binary)
 	} else {
-		err = show(interrupted, os.Stdout, *binary, *duration)
+		err = show(interrupted, *binary, *duration)
 	}
 	var exit *exec.ExitError
 	switch {
@@ -79,7 +79,7 @@ func enter(interrupted context.Context, binary string) error {
 	// Pdeathsig refers to the thread that starts the copy.
 	runtime.LockOSThread()
 	again := childOf(interrupted, self, os.Args[1:]...)
-	again.Stdout, again.Stderr = os.Stdout, os.Stderr
+	again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
 	again.Env = append(os.Environ(), inside+"=1")
 	again.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
 	again.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike in Cloneflags, Go also makes all mounts private

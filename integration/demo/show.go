@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// interval is how often the agent reads the counters and the view is drawn.
-const interval = 500 * time.Millisecond
+const (
+	// interval is how often the agent reads the counters and the table is drawn.
+	interval = 500 * time.Millisecond
+	// ahead is how long the clients have sent traffic when the table begins.
+	ahead = 2 * time.Second
+)
 
 // The files of the demo, which are in memory and seen by its processes only.
 const (
@@ -22,10 +26,13 @@ const (
 	configuration = directory + "/config.json"
 	list          = directory + "/ports"
 	csv           = directory + "/ssmonitor.csv"
+	socket        = directory + "/ssmonitor.sock"
+	state         = directory + "/state"
 )
 
 // show runs the demo inside the namespace.
-func show(ctx context.Context, out io.Writer, binary string, duration time.Duration) error {
+func show(ctx context.Context, binary string, duration time.Duration) error {
+	out := os.Stdout
 	if err := prepare(); err != nil {
 		return err
 	}
@@ -37,11 +44,9 @@ func show(ctx context.Context, out io.Writer, binary string, duration time.Durat
 	if err != nil {
 		return err
 	}
-	last, err := showRates(ctx, out, agent, duration)
+	err = showTraffic(ctx, agent, binary, duration)
 	if err == nil {
-		announce(out, "cat", csv)
-		fmt.Fprintf(out, "%s(port, packets in, packets out, bytes in, bytes out; each per second)\n", last)
-		err = complete(last)
+		err = run(ctx, binary, "usage", "--state", state)
 	}
 	if err := errors.Join(err, agent.stop()); err != nil {
 		return err
@@ -92,7 +97,7 @@ func startAgent(ctx context.Context, out io.Writer, binary string) (*agent, erro
 	a := &agent{ended: make(chan struct{})}
 	ctx, a.cancel = context.WithCancel(ctx)
 	command := childOf(ctx, binary, "run", "--ports", list, "--interval", interval.String(), "--csv", csv,
-		"--socket", filepath.Join(directory, "ssmonitor.sock"), "--state", filepath.Join(directory, "state"))
+		"--socket", socket, "--state", state, "--save-interval", "1s")
 	command.Stdout, command.Stderr = &a.log, &a.log
 	command.SysProcAttr.Setpgid = true // Ctrl-C is for the demo, which then ends the agent
 	announce(out, command.Args...)
@@ -117,52 +122,57 @@ func (a *agent) stop() error {
 	return fmt.Errorf("the agent failed: %w; its log:\n%s", a.err, &a.log)
 }
 
-// showRates sends the clients' traffic and draws the rates that the agent
-// publishes, until the time is over, the context is done or something fails.
-// It returns the CSV as it was drawn last.
-func showRates(ctx context.Context, out io.Writer, agent *agent, duration time.Duration) (last string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, duration)
-	defer cancel()
-	traffic := make(chan error, 1)
-	go func() { traffic <- sendTraffic(ctx) }()
-	view := newView(out)
-	ticks := time.NewTicker(interval)
-	defer ticks.Stop()
-	for {
+// showTraffic sends the clients' traffic and shows the live table, until the time is
+// over, the user quits, the context is done or something fails. Without a terminal
+// it shows the table once, at the end.
+func showTraffic(ctx context.Context, agent *agent, binary string, duration time.Duration) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	traffic := make(chan struct{})
+	go func() {
+		defer close(traffic)
+		cancel(sendTraffic(ctx))
+	}()
+	go func() {
 		select {
-		case err := <-traffic: // ends with the context
-			if err == nil && last == "" {
-				err = errors.New("the agent has not published anything yet: give it more time with --duration")
-			}
-			return last, err
 		case <-agent.ended:
-			return last, errors.New("the agent ended too early")
-		case <-ticks.C:
-			content, err := os.ReadFile(csv)
-			if errors.Is(err, os.ErrNotExist) {
-				continue // the first interval is not over
-			}
-			if err != nil {
-				return last, err
-			}
-			last = string(content)
-			if err := view.draw(last); err != nil {
-				return last, err
-			}
+			cancel(errors.New("the agent ended too early"))
+		case <-ctx.Done():
 		}
+	}()
+	fmt.Fprintln(os.Stdout)
+	for _, client := range clients {
+		fmt.Fprintf(os.Stdout, "%s %s.\n", client.name, client.does)
+	}
+	wait(ctx, ahead)
+	table := []string{"top", "--interval", interval.String(), "--socket", socket}
+	var err error
+	if isTerminal() {
+		err = play(ctx, duration, binary, table...)
+	} else {
+		wait(ctx, duration)
+		err = run(ctx, binary, append(table, "--once")...)
+	}
+	cause := context.Cause(ctx) // before the traffic ends
+	cancel(nil)
+	<-traffic
+	return errors.Join(cause, err)
+}
+
+func wait(ctx context.Context, duration time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(duration):
 	}
 }
 
-// complete checks that the CSV shows traffic of every client both ways.
-func complete(csv string) error {
-	rows, err := parse(csv)
-	if err != nil {
-		return err
-	}
-	for _, client := range clients {
-		if r := rows[client.port]; r.bytesIn == 0 || r.bytesOut == 0 {
-			return fmt.Errorf("the traffic of port %d is not in the CSV", client.port)
-		}
+// run shows a command of ssmonitor and what it prints.
+func run(ctx context.Context, binary string, arguments ...string) error {
+	command := childOf(ctx, binary, arguments...)
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	announce(os.Stdout, command.Args...)
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("ssmonitor %s: %w", arguments[0], err)
 	}
 	return nil
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/nft/sockets"
+	"ssmonitor/output"
+	"ssmonitor/output/top"
+)
+
+func topCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "top",
+		Usage: "the live table: who sends and receives how much now",
+		Description: "top shows the clients in the terminal, the busiest first: bytes per second in and out, what they used\n" +
+			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from,\n" +
+			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known.\n\n" +
+			"It asks the agent on its socket, for root and members of the group " + socketGroup + ", and goes on by itself\n" +
+			"when the agent ends and is started again.\n\n" +
+			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for\n" +
+			"root, who is connected. / filters, Space pauses, ? explains all keys, q quits.\n\n" +
+			"--once prints the table once, --json one line of JSON per refresh: {\"time\", \"interval_seconds\", \"in\",\n" +
+			"\"out\", \"clients\": [{\"client\", \"ports\", \"in\", \"out\", \"today_bytes\", \"month_bytes\", \"limit\",\n" +
+			"\"connections\", \"addresses\"}]}. In and out have bytes_per_second and packets_per_second. Unknown values\n" +
+			"are omitted.\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor top\n" +
+			"   ssmonitor top --once\n" +
+			"   ssmonitor top --json --interval 10s | jq '.clients[0]'",
+		Flags: []cli.Flag{
+			// Without a variable and not from the settings, where interval is that of the agent.
+			&cli.DurationFlag{Name: "interval", Value: defaultInterval, Usage: "refresh every `TIME`, 100ms to 1h"},
+			&cli.BoolFlag{Name: "once", Usage: "print the table once, as plain text"},
+			&cli.BoolFlag{Name: "json", Usage: "print one line of JSON per refresh; with --once one line"},
+			socketFlag(runtimeDirectory(os.Getenv)), configFlag(),
+		},
+		Action: runTop,
+	}
+}
+
+func runTop(c *cli.Context) error {
+	if err := errors.Join(noArguments(c), applyConfig(c, "interval")); err != nil {
+		return err
+	}
+	interval, once, json := c.Duration("interval"), c.Bool("once"), c.Bool("json")
+	live := !once && !json
+	switch {
+	case interval < 100*time.Millisecond || interval > time.Hour:
+		return wrongUsage(fmt.Errorf("interval %s: want 100ms to 1h", interval))
+	case c.String("socket") == "":
+		return wrongUsage(errors.New("top reads the agent's socket, which is turned off: remove the empty socket from the settings, or name one with --socket"))
+	case live && (!isTerminal(os.Stdin) || !isTerminal(c.App.Writer)):
+		return wrongUsage(errors.New("top needs a terminal: use --once to print the table once, or --json for a stream of lines"))
+	case live && (os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb"):
+		return wrongUsage(fmt.Errorf("TERM=%s: this terminal can't move its cursor: use --once to print the table once, or --json for a stream of lines", os.Getenv("TERM")))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("finding the host's name: %w", err)
+	}
+	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now}
+	if os.Geteuid() == 0 {
+		t.Remotes = remotes
+	}
+	// As Ctrl-C does, a terminal that is closed ends the view.
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
+	defer stop()
+	log := newLog(c.App.ErrWriter)
+	switch {
+	case once && json:
+		err = t.OnceJSON(ctx, c.App.Writer, log)
+	case once:
+		err = t.Once(ctx, c.App.Writer, log)
+	case json:
+		err = t.Stream(ctx, c.App.Writer, log)
+	default:
+		err = t.Run(ctx)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = &ownRemedy{err}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// remotes returns the addresses that are connected to the port now.
+func remotes(port uint16) (all []top.Remote, err error) {
+	conn, err := sockets.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	found, err := conn.Addresses(port)
+	for _, remote := range found {
+		all = append(all, top.Remote(remote))
+	}
+	return all, err
+}

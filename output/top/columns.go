@@ -1,0 +1,146 @@
+package top
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/output"
+)
+
+// unknown stands for every value that is not known.
+const unknown = "-"
+
+// The widths of the columns. A blank separates them.
+const (
+	margin       = 1
+	bytesWidth   = 9 // 999.99 GB
+	minName      = 12
+	maxName      = 32
+	minSparkline = 8
+)
+
+// column is a column of numbers.
+type column struct {
+	title string
+	width int
+	cell  func(*client) string
+}
+
+// columns are the columns of numbers. In a narrow window the last ones are left
+// out.
+var columns = []column{
+	{"IN/s", bytesWidth, func(c *client) string { return rateText(c.in, c.rated) }},
+	{"OUT/s", bytesWidth, func(c *client) string { return rateText(c.out, c.rated) }},
+	{"TODAY", bytesWidth, func(c *client) string { return c.today.String() }},
+	{"MONTH", bytesWidth, func(c *client) string { return c.month.String() }},
+	{"LIMIT", 6, limitText},
+	{"CONN", 5, func(c *client) string { return countText(c.connections.Established, c.connections.Known) }},
+	{"ADDR", 4, addressText},
+}
+
+func rateText(rate accounting.Rate, known bool) string {
+	if !known {
+		return unknown
+	}
+	return output.HumanRate(rate.Bytes)
+}
+
+func (a amount) String() string {
+	if !a.known {
+		return unknown
+	}
+	return output.HumanBytes(a.bytes)
+}
+
+func limitText(c *client) string {
+	share, known := c.share()
+	switch {
+	case !known:
+		return unknown
+	case share >= 10:
+		return ">999%"
+	}
+	return output.HumanShare(share)
+}
+
+func countText(count int, known bool) string {
+	if !known {
+		return unknown
+	}
+	return strconv.Itoa(count)
+}
+
+func addressText(c *client) string {
+	text := countText(c.connections.Addresses, c.connections.Known)
+	if c.addressesAtLeast {
+		text += "+"
+	}
+	return text
+}
+
+// layout is what fits into a window.
+type layout struct {
+	name, sparkline int
+	columns         []column
+}
+
+// layoutOf divides the width of the window. A width of 0 is unlimited.
+func layoutOf(width int, rows []client) layout {
+	l := layout{name: len("CLIENT"), columns: columns}
+	for i := range rows {
+		l.name = max(l.name, output.TerminalWidth(output.TerminalText(rows[i].label)))
+	}
+	if width == 0 {
+		return l
+	}
+	l.name = min(l.name, maxName)
+	rest := func() int {
+		rest := width - margin
+		for _, c := range l.columns {
+			rest -= 1 + c.width
+		}
+		return rest
+	}
+	for len(l.columns) > 1 && rest() < min(l.name, minName) {
+		l.columns = l.columns[:len(l.columns)-1]
+	}
+	room := rest()
+	if room >= minName+1+minSparkline {
+		l.name = min(max(l.name, minName), room-1-minSparkline)
+		l.sparkline = min(room-1-l.name, historyBins)
+	} else {
+		l.name = max(1, room)
+	}
+	return l
+}
+
+// head returns the head of the table.
+func (l layout) head() Line {
+	var b strings.Builder
+	b.WriteString(strings.Repeat(" ", margin) + output.PadRight("CLIENT", l.name))
+	for _, c := range l.columns {
+		fmt.Fprintf(&b, " %*s", c.width, c.title)
+	}
+	return plain(b.String())
+}
+
+// line returns the line of a client. The name is a span of its own: a terminal may
+// disagree about its width.
+func (l layout) line(c *client, sparkline string) Line {
+	name := strings.Repeat(" ", margin) + output.PadRight(output.TerminalText(c.label), l.name)
+	var numbers strings.Builder
+	for _, column := range l.columns {
+		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))
+	}
+	style := Plain
+	if c.limit.Limit > 0 && c.limit.Over() {
+		style = Alarming
+	}
+	line := Line{{name, style}, {numbers.String(), style}}
+	if sparkline != "" {
+		line = append(line, Span{" " + sparkline, Chart})
+	}
+	return line
+}

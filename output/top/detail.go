@@ -1,0 +1,119 @@
+package top
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// Remote is an address that is connected to a port.
+type Remote struct {
+	Address     netip.Addr
+	Connections int
+}
+
+// detail is the view of one client.
+type detail struct {
+	label     string
+	first     int                     // line at the top of the window
+	hours     *accounting.UsageReport // of today; nil until the agent answers
+	hoursErr  error
+	remotes   []Remote // nil: not known
+	remoteErr error
+}
+
+// openDetail opens the view of the selected client, or of the first one.
+func (m *Model) openDetail() Action {
+	row := max(0, m.row())
+	if row >= len(m.rows) {
+		return Nothing
+	}
+	m.selected = m.rows[row].label
+	m.detail = &detail{label: m.selected}
+	return OpenDetail
+}
+
+func (m *Model) pressInDetail(key string) Action {
+	d := m.detail
+	switch key {
+	case "q", keyEscape, keyEnter, keyBackspace, keyLeft:
+		m.detail = nil
+	case "?", "h":
+		m.help = true
+	case " ", "p":
+		m.paused = !m.paused
+		m.refresh()
+	case keyUp:
+		d.first--
+	case keyDown:
+		d.first++
+	case keyPageUp:
+		d.first -= m.page
+	case keyPageDown:
+		d.first += m.page
+	case keyHome, "g":
+		d.first = 0
+	case keyEnd, "G":
+		d.first = maxLines
+	}
+	return Nothing
+}
+
+// maxLines is more than a detail view has.
+const maxLines = 1 << 30
+
+// Detail returns the label of the client in the detail view, and its ports whose
+// connections can be seen.
+func (m *Model) Detail() (label string, ports []uint16, open bool) {
+	if m.detail == nil {
+		return "", nil, false
+	}
+	if c := m.client(m.detail.label); c != nil {
+		for _, port := range c.ports {
+			if port.Connections.Known {
+				ports = append(ports, port.Port.Number)
+			}
+		}
+	}
+	return m.detail.label, ports, true
+}
+
+// ObserveHours takes the client's usage of today by hour.
+func (m *Model) ObserveHours(label string, hours *accounting.UsageReport, err error) {
+	if m.detail != nil && m.detail.label == label && !errors.Is(err, context.Canceled) {
+		m.detail.hours, m.detail.hoursErr = hours, err
+	}
+}
+
+// ObserveRemotes takes the addresses that are connected to the client's ports,
+// in any order. An address on several ports is one.
+func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
+	if m.detail == nil || m.detail.label != label || m.paused {
+		return
+	}
+	sum := make(map[netip.Addr]int)
+	for _, remote := range remotes {
+		sum[remote.Address] += remote.Connections
+	}
+	m.detail.remotes, m.detail.remoteErr = make([]Remote, 0, len(sum)), err
+	for address, connections := range sum {
+		m.detail.remotes = append(m.detail.remotes, Remote{address, connections})
+	}
+	slices.SortFunc(m.detail.remotes, func(a, b Remote) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), a.Address.Compare(b.Address))
+	})
+}
+
+// hoursOf returns the client's hours of today. They are unknown when the day is
+// over, until the agent answers for the next one.
+func (d *detail) hoursAt(now time.Time) []accounting.PeriodUsage {
+	if d.hours == nil || d.hoursErr != nil || !now.Before(d.hours.Until) {
+		return nil
+	}
+	return d.hours.Periods
+}

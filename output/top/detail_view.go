@@ -1,0 +1,108 @@
+package top
+
+import (
+	"fmt"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/output"
+)
+
+const hourBar = 20 // width of the longest bar
+
+// detailView returns the lines of the client's view that fit.
+func (m *Model) detailView(width, height int) []Line {
+	lines := m.head(width)
+	d := m.detail
+	c := m.client(d.label)
+	title := " " + output.TerminalText(d.label)
+	if c == nil {
+		return append(lines, nil, Line{{title, Bold}}, plain(" This client has no port any more."))
+	}
+	body := []Line{nil, {{title, Bold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
+		rateText(c.in, c.rated), rateText(c.out, c.rated), c.today, c.month))}
+	if c.limit.Limit > 0 {
+		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), output.RoundBytes(c.limit.Limit))))
+	}
+	if line := m.history.sparkline(c.label, m.shown.at, max(0, width-2*margin), m.levels); line != "" {
+		body = append(body, Line{{Text: " "}, {line, Chart}})
+	}
+	body = append(body, portLines(c, m.shown.err == nil)...)
+	body = append(body, d.remoteLines()...)
+	body = append(body, m.hourLines()...)
+	m.page = max(1, height-len(lines))
+	d.first = max(0, min(d.first, len(body)-m.page))
+	return append(lines, body[d.first:min(len(body), d.first+m.page)]...)
+}
+
+// portLines shows the ports by protocol. Numbers are known while the agent answers.
+func portLines(c *client, answers bool) []Line {
+	lines := []Line{nil, {{fmt.Sprintf(" %5s  %-8s %9s %9s %11s %11s %5s %5s", "PORT", "PROTOCOL", "IN/s", "OUT/s", "IN", "OUT", "CONN", "ADDR"), Bold}}}
+	for _, port := range c.ports {
+		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+			if !port.Port.Protocols.Has(protocol) {
+				continue
+			}
+			traffic, connections, addresses := &port.UDP, "", ""
+			if protocol == accounting.TCP {
+				known := answers && port.Connections.Known
+				traffic = &port.TCP
+				connections = countText(port.Connections.Established, known)
+				addresses = countText(port.Connections.Addresses, known)
+			}
+			rated := answers && port.Rated
+			lines = append(lines, plain(fmt.Sprintf(" %5d  %-8s %9s %9s %11s %11s %5s %5s", port.Port.Number, protocol,
+				rateText(traffic.In.Rate, rated), rateText(traffic.Out.Rate, rated),
+				amount{traffic.In.Total.Bytes, answers}, amount{traffic.Out.Total.Bytes, answers}, connections, addresses)))
+		}
+	}
+	return lines
+}
+
+func (d *detail) remoteLines() []Line {
+	switch {
+	case d.remoteErr != nil:
+		return []Line{nil, {{" addresses: " + d.remoteErr.Error(), Alarming}}}
+	case d.remotes == nil:
+		return nil
+	case len(d.remotes) == 0:
+		return []Line{nil, plain(" Nobody is connected over TCP.")}
+	}
+	lines := []Line{nil, {{fmt.Sprintf(" %-39s %5s", "CONNECTED FROM", "CONN"), Bold}}}
+	for _, remote := range d.remotes {
+		lines = append(lines, plain(fmt.Sprintf(" %-39s %5d", remote.Address, remote.Connections)))
+	}
+	return lines
+}
+
+// hourLines shows the hours of today that have usage.
+func (m *Model) hourLines() []Line {
+	d := m.detail
+	if d.hoursErr != nil && m.shown.err == nil {
+		return []Line{nil, {{" hours: " + d.hoursErr.Error(), Alarming}}}
+	}
+	hours := d.hoursAt(m.shown.at)
+	if m.shown.err != nil {
+		hours = nil
+	}
+	lines := []Line{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), Bold}}}
+	if hours == nil {
+		return append(lines, plain(" "+unknown))
+	}
+	var largest uint64
+	for i := range hours {
+		largest = max(largest, hours[i].Bytes())
+	}
+	for i := range hours {
+		h := &hours[i]
+		bar := output.Bar(h.Bytes(), largest, hourBar)
+		if m.levels == ascii {
+			bar = strings.Repeat("#", len([]rune(bar)))
+		}
+		lines = append(lines, Line{
+			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), output.HumanBytes(h.In.Bytes), output.HumanBytes(h.Out.Bytes))},
+			{bar, Chart},
+		})
+	}
+	return lines
+}

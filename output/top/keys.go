@@ -1,0 +1,148 @@
+package top
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Action is what a key asks of the program around the model.
+type Action int
+
+// The actions.
+const (
+	Nothing Action = iota
+	Quit
+	Suspend    // stop until the shell continues the program
+	OpenDetail // the detail view has been opened: it needs data
+)
+
+// The keys that are not text.
+const (
+	keyUp        = "<up>"
+	keyDown      = "<down>"
+	keyLeft      = "<left>"
+	keyRight     = "<right>"
+	keyPageUp    = "<page up>"
+	keyPageDown  = "<page down>"
+	keyHome      = "<home>"
+	keyEnd       = "<end>"
+	keyEnter     = "<enter>"
+	keyEscape    = "<escape>"
+	keyBackspace = "<backspace>"
+	keyClear     = "<ctrl-u>"
+	keyInterrupt = "<ctrl-c>"
+	keySuspend   = "<ctrl-z>"
+)
+
+// Press handles a key: one of the names above or a typed character.
+func (m *Model) Press(key string) Action {
+	switch {
+	case key == keyInterrupt:
+		return Quit
+	case key == keySuspend:
+		return Suspend
+	case m.typing:
+		m.edit(key)
+	case m.help:
+		m.help = false // any key closes it
+		if key == "q" {
+			return Quit
+		}
+	case m.detail != nil:
+		return m.pressInDetail(key)
+	default:
+		return m.pressInTable(key)
+	}
+	return Nothing
+}
+
+func (m *Model) pressInTable(key string) Action {
+	switch key {
+	case "q":
+		return Quit
+	case "?", "h":
+		m.help = true
+	case "/":
+		m.typing = true
+	case " ", "p":
+		m.paused = !m.paused
+		m.refresh()
+	case keyEscape:
+		if m.filter != "" {
+			m.filter = ""
+			m.arrange()
+		} else {
+			m.selected, m.first = "", 0
+		}
+	case keyEnter:
+		return m.openDetail()
+	case keyLeft:
+		m.sortBy((m.by + orders - 1) % orders)
+	case keyRight:
+		m.sortBy((m.by + 1) % orders)
+	default:
+		if m.move(key) {
+			return Nothing
+		}
+		if i := strings.Index(orderKeys, key); i >= 0 && len(key) == 1 {
+			m.sortBy(order(i))
+		}
+	}
+	return Nothing
+}
+
+// sortBy sorts by the order; by the same again, the other way round.
+func (m *Model) sortBy(by order) {
+	m.reversed = by == m.by && !m.reversed
+	m.by = by
+	m.arrange()
+}
+
+// move moves the selection, and reports whether the key does.
+func (m *Model) move(key string) bool {
+	row := m.row()
+	switch key {
+	case keyUp:
+		row--
+	case keyDown:
+		row++
+	case keyPageUp:
+		row -= m.page
+	case keyPageDown:
+		row = max(row, 0) + m.page
+	case keyHome, "g":
+		row = 0
+	case keyEnd, "G":
+		row = len(m.rows) - 1
+	default:
+		return false
+	}
+	if len(m.rows) > 0 {
+		m.selected = m.rows[max(0, min(row, len(m.rows)-1))].label
+	}
+	return true
+}
+
+// edit changes the filter, which applies at once.
+func (m *Model) edit(key string) {
+	switch key {
+	case keyEnter:
+		m.typing = false
+	case keyEscape:
+		m.typing, m.filter = false, ""
+	case keyBackspace:
+		_, last := utf8.DecodeLastRuneInString(m.filter)
+		m.filter = m.filter[:len(m.filter)-last]
+	case keyClear:
+		m.filter = ""
+	case keyUp, keyDown, keyPageUp, keyPageDown, keyHome, keyEnd:
+		m.typing = false
+		m.move(key)
+	default:
+		if r, size := utf8.DecodeRuneInString(key); (size == len(key) || key[0] != '<') && unicode.IsGraphic(r) {
+			m.filter += key
+		}
+	}
+	m.arrange()
+}

@@ -1,0 +1,145 @@
+package top
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// Model is the state of the live table: what the agent has answered, and what the
+// user has selected. Its methods do no input or output.
+type Model struct {
+	host    string
+	levels  string // of sparklines
+	history *history
+
+	latest snapshot // what the agent answered last
+	shown  snapshot // the same, unless the user has paused
+	paused bool
+	rows   []client // of shown, filtered and sorted
+
+	by       order
+	reversed bool
+	filter   string
+	typing   bool   // keys go to the filter
+	selected string // label of the selected client; empty until the user moves
+	first    int    // row at the top of the window
+	page     int    // rows in the window, as drawn last
+
+	help   bool
+	detail *detail // nil: the table
+}
+
+// snapshot is what is known at one time.
+type snapshot struct {
+	at           time.Time
+	report       *accounting.Report // the last that was read; its rates are unknown if err is set
+	err          error
+	clients      []client
+	today, month *used
+	usageErr     error
+}
+
+// NewModel returns the model of a table that is refreshed once per interval.
+// Without Unicode, sparklines are of ASCII characters.
+func NewModel(host string, interval time.Duration, unicode bool) *Model {
+	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: byRate}
+	if unicode {
+		m.levels = blocks
+	}
+	return m
+}
+
+// ObserveReport takes an answer to GET /v1/ports.
+func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the program ends
+	}
+	m.latest.at, m.latest.err = now, err
+	if err == nil {
+		m.latest.report = report
+		m.latest.clients = clientsOf(report)
+		m.history.add(now, m.latest.clients)
+	} else {
+		// What was read last is no longer true; only who there was is kept.
+		m.latest.clients = slices.Clone(m.latest.clients)
+		for i := range m.latest.clients {
+			c := &m.latest.clients[i]
+			c.rated, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
+		}
+		m.latest.today, m.latest.month = nil, nil
+	}
+	m.refresh()
+}
+
+// ObserveUsage takes the answers to GET /v1/usage for today and this month.
+func (m *Model) ObserveUsage(now time.Time, today, month *accounting.UsageReport, err error) {
+	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
+	if err == nil && m.latest.err == nil {
+		m.latest.today, m.latest.month = usedIn(today), usedIn(month)
+	}
+	m.latest.at = now
+	m.refresh()
+}
+
+// refresh shows the latest snapshot unless the user has paused.
+func (m *Model) refresh() {
+	if m.paused {
+		return
+	}
+	m.shown = m.latest
+	m.shown.clients = slices.Clone(m.latest.clients)
+	s := &m.shown
+	for i := range s.clients {
+		c := &s.clients[i]
+		c.today, c.month = s.today.of(c.label, s.at), s.month.of(c.label, s.at)
+		if c.month.known {
+			c.limit = s.month.limits[c.label]
+		}
+	}
+	m.arrange()
+}
+
+// arrange filters and sorts the rows.
+func (m *Model) arrange() {
+	m.rows = m.rows[:0]
+	filter := strings.ToLower(m.filter)
+	for _, c := range m.shown.clients {
+		if filter == "" || c.matches(filter) {
+			m.rows = append(m.rows, c)
+		}
+	}
+	sortClients(m.rows, m.by, m.reversed)
+}
+
+// row returns the place of the selected client among the rows, or -1.
+func (m *Model) row() int {
+	if m.selected == "" {
+		return -1
+	}
+	return slices.IndexFunc(m.rows, func(c client) bool { return c.label == m.selected })
+}
+
+// scroll moves the window of that many rows so that it has the selected one.
+func (m *Model) scroll(page int) {
+	m.page = max(1, page)
+	if row := m.row(); row >= 0 {
+		m.first = min(m.first, row)
+		m.first = max(m.first, row-m.page+1)
+	}
+	m.first = max(0, min(m.first, len(m.rows)-m.page))
+}
+
+// client returns the client with the label, or nil.
+func (m *Model) client(label string) *client {
+	for i := range m.shown.clients {
+		if m.shown.clients[i].label == label {
+			return &m.shown.clients[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package top
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// Once writes the table as plain text: every client, and no name is cut.
+func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
+	m, err := t.once(ctx, log)
+	if err != nil {
+		return err
+	}
+	return m.writeTable(w)
+}
+
+// writeTable writes the whole table as plain text.
+func (m *Model) writeTable(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	for _, line := range m.head(maxLines) {
+		fmt.Fprintln(out, line)
+	}
+	l := layoutOf(0, m.rows)
+	fmt.Fprintln(out, l.head())
+	for i := range m.rows {
+		fmt.Fprintln(out, l.line(&m.rows[i], ""))
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	return nil
+}
+
+// OnceJSON writes one line of JSON, see [Top.Stream].
+func (t *Top) OnceJSON(ctx context.Context, w io.Writer, log *slog.Logger) error {
+	m, err := t.once(ctx, log)
+	if err != nil {
+		return err
+	}
+	return m.writeJSON(w)
+}
+
+// once asks the agent once. Without the usage the rest is still worth showing.
+func (t *Top) once(ctx context.Context, log *slog.Logger) (*Model, error) {
+	m := NewModel(t.Host, t.Interval, true)
+	report, err := t.report(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.ObserveReport(t.Now(), report, nil)
+	today, month, err := t.usage(ctx)
+	if err != nil {
+		log.Warn("the usage is not known", "error", err)
+	}
+	m.ObserveUsage(t.Now(), today, month, err)
+	m.shown.usageErr = nil // logged
+	return m, nil
+}
+
+// Stream writes a line of JSON once per interval until ctx ends. While the agent
+// does not answer there are no lines; the log says why.
+func (t *Top) Stream(ctx context.Context, w io.Writer, log *slog.Logger) error {
+	ticks := time.NewTicker(t.Interval)
+	defer ticks.Stop()
+	var fault, usageFault accounting.Fault
+	m := NewModel(t.Host, t.Interval, true)
+	var usageAt time.Time // of the last request
+	for {
+		report, err := t.report(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch fault.Observe(err) {
+		case accounting.FaultRaised:
+			log.Error("no lines, will keep trying", "error", err)
+		case accounting.FaultCleared:
+			log.Info("the agent answers again", "missed", fault.Failures())
+			usageAt = time.Time{}
+		case accounting.FaultUnchanged:
+		}
+		m.ObserveReport(t.Now(), report, err)
+		if err == nil && t.Now().Sub(usageAt) >= usageInterval(report) {
+			usageAt = t.Now()
+			today, month, err := t.usage(ctx)
+			if usageFault.Observe(err) == accounting.FaultRaised && ctx.Err() == nil {
+				log.Error("the usage is not known, will keep trying", "error", err)
+			}
+			m.ObserveUsage(t.Now(), today, month, err)
+		}
+		if err == nil {
+			if err := m.writeJSON(w); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+}
+
+// The format of --json. Unknown values are omitted.
+type (
+	jsonTable struct {
+		Time            time.Time    `json:"time"`
+		IntervalSeconds float64      `json:"interval_seconds"`
+		In              *jsonRate    `json:"in,omitempty"`
+		Out             *jsonRate    `json:"out,omitempty"`
+		Clients         []jsonClient `json:"clients"`
+	}
+	jsonClient struct {
+		Client      string     `json:"client"`
+		Ports       []uint16   `json:"ports"`
+		In          *jsonRate  `json:"in,omitempty"`
+		Out         *jsonRate  `json:"out,omitempty"`
+		Today       *uint64    `json:"today_bytes,omitempty"`
+		Month       *uint64    `json:"month_bytes,omitempty"`
+		Limit       *jsonLimit `json:"limit,omitempty"`
+		Connections *int       `json:"connections,omitempty"`
+		Addresses   *int       `json:"addresses,omitempty"`
+	}
+	jsonRate struct {
+		Bytes   float64 `json:"bytes_per_second"`
+		Packets float64 `json:"packets_per_second"`
+	}
+	jsonLimit struct {
+		Used  uint64 `json:"used_bytes"`
+		Limit uint64 `json:"limit_bytes"`
+		Over  bool   `json:"over"`
+	}
+)
+
+// writeJSON writes what the table shows as one line.
+func (m *Model) writeJSON(w io.Writer) error {
+	report := m.shown.report
+	value := jsonTable{
+		Time: report.Time, IntervalSeconds: report.Interval.Seconds(), Clients: []jsonClient{},
+		In:  rateJSON(report.Total.In.Rate, report.Interval > 0),
+		Out: rateJSON(report.Total.Out.Rate, report.Interval > 0),
+	}
+	for i := range m.rows {
+		value.Clients = append(value.Clients, m.rows[i].json())
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("writing the clients as JSON: %w", err)
+	}
+	return nil
+}
+
+func (c *client) json() jsonClient {
+	value := jsonClient{Client: c.label, In: rateJSON(c.in, c.rated), Out: rateJSON(c.out, c.rated)}
+	for _, port := range c.ports {
+		value.Ports = append(value.Ports, port.Port.Number)
+	}
+	if c.today.known {
+		value.Today = &c.today.bytes
+	}
+	if c.month.known {
+		value.Month = &c.month.bytes
+	}
+	if c.limit.Limit > 0 {
+		value.Limit = &jsonLimit{c.limit.Used, c.limit.Limit, c.limit.Over()}
+	}
+	if c.connections.Known {
+		value.Connections = &c.connections.Established
+		if !c.addressesAtLeast {
+			value.Addresses = &c.connections.Addresses
+		}
+	}
+	return value
+}
+
+func rateJSON(rate accounting.Rate, known bool) *jsonRate {
+	if !known {
+		return nil
+	}
+	return &jsonRate{rate.Bytes, rate.Packets}
+}

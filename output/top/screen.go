@@ -1,0 +1,279 @@
+package top
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gdamore/tcell/v3"
+	"github.com/gdamore/tcell/v3/color"
+
+	"ssmonitor/output"
+)
+
+// Run shows the table on the terminal until the user quits, ctx ends or the
+// terminal is closed. However it ends, also by a panic, the terminal is as it was
+// before.
+func (t *Top) Run(ctx context.Context) error {
+	// The answers to questions about a terminal would arrive late over a slow
+	// line, and end up in the shell.
+	screen, err := tcell.NewScreen(tcell.OptNegotiation(false))
+	if err == nil {
+		err = screen.Init()
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the terminal: %w", err)
+	}
+	defer screen.Fini()
+	screen.RegisterRuneFallback('…', "~") // in a locale without Unicode
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &session{
+		Top: t, screen: screen, ctx: ctx,
+		model:   NewModel(t.Host, t.Interval, showsBlocks(screen.CharacterSet(), os.Getenv("TERM"))),
+		answers: make(chan answer), panics: make(chan string),
+	}
+	return s.run()
+}
+
+// showsBlocks reports whether the terminal has the characters of sparklines, which
+// are in none of the fonts of the Linux console.
+func showsBlocks(charset, term string) bool {
+	utf8 := strings.EqualFold(charset, "UTF-8") || strings.EqualFold(charset, "utf8")
+	return utf8 && term != "linux" && !strings.HasPrefix(term, "vt")
+}
+
+// session is a table on a terminal.
+type session struct {
+	*Top
+	screen  tcell.Screen
+	ctx     context.Context
+	model   *Model
+	answers chan answer
+	panics  chan string // of requests, with their stacks
+	// A request of each kind is in progress at most.
+	pending [kinds]bool
+}
+
+// kind is what is requested.
+type kind int
+
+const (
+	askReport kind = iota
+	askUsage
+	askDetail
+	kinds
+)
+
+// answer applies what was requested to the model.
+type answer struct {
+	kind  kind
+	apply func(*Model)
+}
+
+func (s *session) run() error {
+	refresh, usage := time.NewTicker(s.Interval), time.NewTimer(usageInterval(nil))
+	defer refresh.Stop()
+	defer usage.Stop()
+	s.askReport()
+	s.askUsage()
+	for {
+		s.draw()
+		select {
+		case <-s.ctx.Done():
+			return nil
+		case event, open := <-s.screen.EventQ():
+			if !open {
+				return nil
+			}
+			done, err := s.handle(event)
+			if done || err != nil {
+				return err
+			}
+		case message := <-s.panics:
+			panic(message) //nolint:forbidigo // where the terminal is restored
+		case <-refresh.C:
+			s.askReport()
+			s.askDetail(false)
+		case <-usage.C:
+			usage.Reset(usageInterval(s.model.latest.report))
+			s.askUsage()
+			s.askDetail(true)
+		case answer := <-s.answers:
+			s.pending[answer.kind] = false
+			failed := s.model.latest.err != nil
+			answer.apply(s.model)
+			if failed && s.model.latest.err == nil {
+				s.askUsage() // the agent is back
+			}
+		}
+	}
+}
+
+// handle handles an event of the terminal.
+func (s *session) handle(event tcell.Event) (done bool, err error) {
+	switch event := event.(type) {
+	case *tcell.EventKey:
+		if event.Key() == tcell.KeyCtrlL {
+			s.screen.Sync() // repaint what another program has overwritten
+			return false, nil
+		}
+		switch s.model.Press(keyName(event)) {
+		case Quit:
+			return true, nil
+		case Suspend:
+			return false, s.suspend()
+		case OpenDetail:
+			s.askDetail(true)
+		case Nothing:
+		}
+	case *tcell.EventError:
+		return true, nil // the terminal is closed
+	}
+	return false, nil
+}
+
+// ask requests something in the background.
+func (s *session) ask(kind kind, request func() func(*Model)) {
+	if s.pending[kind] {
+		return
+	}
+	s.pending[kind] = true
+	go func() {
+		defer s.passPanic()
+		apply := request()
+		select {
+		case s.answers <- answer{kind, apply}:
+		case <-s.ctx.Done():
+		}
+	}()
+}
+
+// passPanic hands a panic to the goroutine that restores the terminal. Elsewhere it
+// would end the program at once.
+func (s *session) passPanic() {
+	if reason := recover(); reason != nil {
+		s.panics <- fmt.Sprintf("%v\n\n%s", reason, debug.Stack())
+	}
+}
+
+func (s *session) askReport() {
+	s.ask(askReport, func() func(*Model) {
+		report, err := s.report(s.ctx)
+		return func(m *Model) { m.ObserveReport(s.Now(), report, err) }
+	})
+}
+
+func (s *session) askUsage() {
+	s.ask(askUsage, func() func(*Model) {
+		today, month, err := s.usage(s.ctx)
+		return func(m *Model) { m.ObserveUsage(s.Now(), today, month, err) }
+	})
+}
+
+// askDetail requests what the detail view shows, if it is open.
+func (s *session) askDetail(hours bool) {
+	label, ports, open := s.model.Detail()
+	if !open {
+		return
+	}
+	s.ask(askDetail, func() func(*Model) {
+		var applies []func(*Model)
+		if hours {
+			usage, err := s.hours(s.ctx, label)
+			applies = append(applies, func(m *Model) { m.ObserveHours(label, usage, err) })
+		}
+		if s.Remotes != nil && len(ports) > 0 {
+			remotes, err := s.remotes(ports)
+			applies = append(applies, func(m *Model) { m.ObserveRemotes(label, remotes, err) })
+		}
+		return func(m *Model) {
+			for _, apply := range applies {
+				apply(m)
+			}
+		}
+	})
+}
+
+// suspendGrace is how long the program may go on running while the kernel stops it.
+const suspendGrace = 200 * time.Millisecond
+
+// suspend stops the program as Ctrl-Z does elsewhere, until the shell continues it.
+func (s *session) suspend() error {
+	if err := s.screen.Suspend(); err != nil {
+		return fmt.Errorf("suspending: %w", err)
+	}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	if err := syscall.Kill(0, syscall.SIGTSTP); err != nil {
+		return fmt.Errorf("suspending: %w", err)
+	}
+	select {
+	case <-continued:
+	case <-time.After(suspendGrace): // nobody could continue it, so the kernel has not stopped it
+	case <-s.ctx.Done():
+		return nil
+	}
+	if err := s.screen.Resume(); err != nil {
+		return fmt.Errorf("going on after a suspension: %w", err)
+	}
+	return nil
+}
+
+// draw paints the model. The screen sends only what has changed to the terminal.
+func (s *session) draw() {
+	width, height := s.screen.Size()
+	colored := s.screen.Colors() > 0
+	for y, line := range s.model.View(width, height) {
+		x, end := 0, 0
+		for _, span := range line {
+			// The terminal library may disagree about the width of a name. What
+			// follows keeps its column.
+			end += output.TerminalWidth(span.Text)
+			s.put(x, y, span.Text, look(span.Style, colored))
+			x = end
+		}
+		s.put(x, y, strings.Repeat(" ", max(0, width-x)), tcell.StyleDefault)
+	}
+	s.screen.Show()
+}
+
+func (s *session) put(x, y int, text string, style tcell.Style) {
+	for text != "" {
+		rest, cells := s.screen.Put(x, y, text, style)
+		if cells == 0 {
+			return
+		}
+		text, x = rest, x+cells
+	}
+}
+
+// look returns how a style looks.
+func look(style Style, colored bool) tcell.Style {
+	plain := tcell.StyleDefault
+	switch style {
+	case Bold:
+		return plain.Bold(true)
+	case Faint:
+		return plain.Dim(true)
+	case Reverse:
+		return plain.Reverse(true)
+	case Chart:
+		if colored {
+			return plain.Foreground(color.Teal)
+		}
+	case Alarming:
+		if colored {
+			plain = plain.Foreground(color.Maroon)
+		}
+		return plain.Bold(true)
+	case Plain:
+	}
+	return plain
+}

@@ -1,0 +1,183 @@
+package top
+
+import (
+	"fmt"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/output"
+)
+
+// View returns the lines of a window of that size, at most height, none wider than
+// width.
+func (m *Model) View(width, height int) []Line {
+	var lines []Line
+	foot := " q quit  ? help  / filter  Enter details  Space pause  Left Right sort"
+	switch {
+	case m.help:
+		lines, foot = helpLines(), " any key: back"
+		lines = lines[:min(len(lines), max(0, height-1))]
+	case m.detail != nil:
+		lines = m.detailView(width, max(0, height-1))
+		foot = " q back  Up Down scroll  Space pause  ? help"
+	default:
+		lines = m.table(width, max(0, height-1))
+	}
+	if m.typing {
+		foot = " filter: " + output.TerminalText(m.filter) + "_  Enter keep  Esc remove"
+	}
+	for len(lines) < height-1 {
+		lines = append(lines, nil)
+	}
+	if height > 0 {
+		lines = append(lines[:height-1:height-1], Line{{foot, Faint}})
+	}
+	for i, line := range lines {
+		lines[i] = line.fit(width)
+	}
+	return lines
+}
+
+// table returns the head and the rows that fit.
+func (m *Model) table(width, height int) []Line {
+	lines := m.head(width)
+	l := layoutOf(width, m.rows)
+	lines = append(lines, l.head().styled(Reverse, width))
+	m.scroll(height - len(lines))
+	if len(m.rows) == 0 {
+		return append(lines, plain(m.emptyText()))
+	}
+	selected := m.row()
+	for i := m.first; i < min(m.first+m.page, len(m.rows)); i++ {
+		c := &m.rows[i]
+		line := l.line(c, m.history.sparkline(c.label, m.shown.at, l.sparkline, m.levels))
+		if i == selected {
+			line = line.selected(width)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// selected marks the line also where a terminal can't show it in reverse.
+func (l Line) selected(width int) Line {
+	taken := 0
+	marked := make(Line, len(l), len(l)+1)
+	for i, span := range l {
+		taken += output.TerminalWidth(span.Text)
+		marked[i] = Span{span.Text, Reverse}
+	}
+	marked[0].Text = ">" + marked[0].Text[margin:]
+	return append(marked, Span{strings.Repeat(" ", max(0, width-taken)), Reverse})
+}
+
+func (m *Model) emptyText() string {
+	switch s := &m.shown; {
+	case s.report == nil && s.err == nil:
+		return " waiting for the agent"
+	case s.report == nil:
+		return ""
+	case len(s.clients) == 0:
+		return " no port is counted"
+	}
+	return " no client matches the filter"
+}
+
+// head returns the lines above the table.
+func (m *Model) head(width int) []Line {
+	s := &m.shown
+	first := Line{{" ssmonitor top", Bold}, {Text: "  " + output.TerminalText(m.host)}}
+	if !s.at.IsZero() {
+		first = append(first, Span{Text: s.at.Format("  15:04:05")})
+	}
+	first = append(first, Span{"  " + s.rates(), Bold})
+	lines := []Line{first, m.counts()}
+	switch {
+	case s.err != nil:
+		lines = append(lines, wrap(s.err.Error(), max(1, width-margin), Alarming)...)
+	case s.usageErr != nil:
+		lines = append(lines, wrap("usage: "+s.usageErr.Error(), max(1, width-margin), Alarming)...)
+	}
+	for i := 2; i < len(lines); i++ {
+		lines[i] = append(plain(strings.Repeat(" ", margin)), lines[i]...)
+	}
+	return lines
+}
+
+func (s *snapshot) rates() string {
+	var in, out accounting.Rate
+	known := s.report != nil && s.err == nil && s.report.Interval > 0
+	if known {
+		in, out = s.report.Total.In.Rate, s.report.Total.Out.Rate
+	}
+	return fmt.Sprintf("in %s/s  out %s/s", rateText(in, known), rateText(out, known))
+}
+
+// counts returns the line with numbers of clients, ports and connections, and how
+// the table is arranged.
+func (m *Model) counts() Line {
+	s := &m.shown
+	var texts []string
+	if s.report != nil {
+		texts = append(texts, count(len(s.clients), "client"), count(len(s.report.Ports), "port"))
+	}
+	connections, some, all := 0, false, true
+	for i := range s.clients {
+		c := &s.clients[i].connections
+		connections += c.Established
+		some, all = some || c.Known, all && c.Known
+	}
+	switch {
+	case some && all:
+		texts = append(texts, count(connections, "connection"))
+	case some:
+		texts = append(texts, fmt.Sprintf("%d+ connections", connections))
+	}
+	line := plain(" " + strings.Join(texts, ", ") + "  by " + m.by.String())
+	if m.reversed {
+		line = append(line, Span{Text: ", reversed"})
+	}
+	if m.filter != "" {
+		line = append(line, Span{Text: "  filter: "}, Span{output.TerminalText(m.filter), Bold})
+	}
+	if m.paused {
+		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})
+	}
+	return line
+}
+
+func count(number int, thing string) string {
+	if number == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", number, thing)
+}
+
+// helpLines explain the view.
+func helpLines() []Line {
+	text := ` Clients by what they use now. In is what clients send to the server.
+
+ IN/s OUT/s  bytes per second in the agent's last interval
+ TODAY MONTH bytes in both directions together
+ LIMIT       the part of the monthly limit (warn) that is used
+ CONN ADDR   established TCP connections, and the addresses they come from;
+             3+: at least, since addresses on several ports may be the same
+ -           not known
+
+ Up Down PgUp PgDn Home End   select a client
+ Enter                        its ports, its hours of today, and for root who
+                              is connected; Esc or q: back
+ Left Right                   sort by the next column; or by a letter:
+    r rate     i in      o out          n name
+    t today    m month   l limit        c connections   a addresses
+                              the same letter again: the other way round
+ /                            show only names and ports with a text
+ Space p                      pause, and go on
+ Esc                          remove the filter, then the selection
+ q Ctrl-C                     quit      Ctrl-Z  stop until fg`
+	var lines []Line
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, plain(line))
+	}
+	return lines
+}

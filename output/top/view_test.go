@@ -1,0 +1,127 @@
+package top
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/output"
+)
+
+func TestViewOfTheTable(t *testing.T) {
+	tests := []struct {
+		name          string
+		keys          string
+		width, height int
+	}{
+		{"small", "", 80, 24},
+		{"large", "", 200, 50},
+		{"narrow", "", 50, 12},
+		{"scrolled", "<end><up>", 80, 12},
+		{"filtered", "/LI<enter>", 80, 12},
+		{"filtering", "/nothing like it", 80, 12},
+		{"sorted", "n", 80, 20},
+		{"paused", " ", 80, 12},
+		{"help", "?", 80, 26},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := sampleModel()
+			m.View(test.width, test.height)
+			press(m, test.keys)
+			golden(t, test.name, m, test.width, test.height)
+		})
+	}
+}
+
+func TestViewFitsEveryWindow(t *testing.T) {
+	for _, keys := range []string{"", "<down>", "?", "/x", "<enter>"} {
+		for _, size := range [][2]int{{0, 0}, {1, 1}, {2, 3}, {10, 5}, {20, 4}, {57, 9}, {66, 9}, {300, 100}} {
+			m := sampleModel()
+			press(m, keys)
+			if size[1] > 0 {
+				screenshot(t, m, size[0], size[1])
+			} else {
+				m.View(size[0], size[1])
+			}
+		}
+	}
+}
+
+func TestViewOfOneClient(t *testing.T) {
+	m := sampleModel()
+	press(m, "n<down><down><enter>") // a name, alice
+	hours := &accounting.UsageReport{By: accounting.ByHour, Until: noon.Add(12 * time.Hour)}
+	for i := range 3 {
+		start := noon.Add(time.Duration(i-2) * time.Hour)
+		hour := accounting.PeriodUsage{Start: start, End: start.Add(time.Hour), In: accounting.Count{Bytes: uint64(i) * 1000}, Out: accounting.Count{Bytes: 1000}}
+		hours.Periods = append(hours.Periods, hour)
+	}
+	label, ports, open := m.Detail()
+	if label != "alice" || len(ports) != 2 || !open {
+		t.Errorf("the detail is of %q, %v", label, ports)
+	}
+	m.ObserveHours("bob", nil, errors.New("of another client"))
+	m.ObserveHours(label, hours, nil)
+	address := netip.MustParseAddr
+	m.ObserveRemotes(label, []Remote{{address("192.0.2.1"), 1}, {address("2001:db8::1"), 2}, {address("192.0.2.1"), 2}}, nil)
+	golden(t, "client", m, 80, 30)
+	m.Press(keyEnd)
+	golden(t, "client-end", m, 60, 12)
+	m.ObserveReport(noon, nil, output.ErrAgentNotRunning)
+	golden(t, "client-outage", m, 80, 30)
+	m.ObserveReport(noon, reportOf(port(20001, "bob", 1, 1)), nil)
+	golden(t, "client-removed", m, 80, 10)
+}
+
+// TestNoStaleNumbers lets the agent end: every number is unknown until it answers
+// again.
+func TestNoStaleNumbers(t *testing.T) {
+	m := NewModel("server", time.Second, false)
+	golden(t, "waiting", m, 80, 8)
+	m.ObserveReport(noon, reportOf(), nil)
+	golden(t, "no-ports", m, 80, 8)
+	m = sampleModel()
+	m.ObserveReport(noon, nil, errors.New("asking the agent on /run/ssmonitor/ssmonitor.sock: the agent is not running: start it (systemctl start ssmonitor)"))
+	golden(t, "outage", m, 80, 24)
+	m.ObserveReport(noon.Add(time.Second), sampleReport(), nil)
+	for _, c := range m.rows {
+		if c.today.known || c.month.known || c.limit.Limit != 0 {
+			t.Errorf("the usage of %s is known before the agent has been asked", c.label)
+		}
+	}
+	today, month := sampleUsage()
+	m.ObserveUsage(noon, today, month, nil)
+	m.ObserveReport(noon.Add(12*time.Hour), sampleReport(), nil) // after midnight
+	for _, c := range m.rows {
+		if c.today.known || !c.month.known {
+			t.Errorf("%s: after midnight today is %v and the month %v", c.label, c.today, c.month)
+		}
+	}
+	m.ObserveUsage(noon, nil, nil, errors.New("the database is locked"))
+	if shown := screenshot(t, m, 80, 24); !strings.Contains(shown, "usage: the database is locked") || m.rows[0].month.known {
+		t.Errorf("without usage:\n%s", shown)
+	}
+}
+
+func TestPlainTableAndJSON(t *testing.T) {
+	m := sampleModel()
+	var text bytes.Buffer
+	if err := m.writeTable(&text); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Golden(t, "once.golden", text.String())
+	text.Reset()
+	if err := m.writeJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(text.String(), "\n") != 1 {
+		t.Errorf("want one line:\n%s", &text)
+	}
+	testkit.Golden(t, "once.json", text.String())
+}

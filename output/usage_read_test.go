@@ -1,0 +1,80 @@
+package output
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ssmonitor/accounting"
+)
+
+func TestReadUsageJSONReturnsWhatWasWritten(t *testing.T) {
+	for _, name := range []string{"month", "days", "empty"} {
+		written, err := os.ReadFile(filepath.Join("testdata", "usage_"+name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := ReadUsageJSON(strings.NewReader(string(written)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Zone = tehran; name == "empty" {
+			report.Zone = time.UTC
+		}
+		var again strings.Builder
+		if err := WriteUsageJSON(&again, report); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(written), again.String()); diff != "" {
+			t.Errorf("%s: -written +again:\n%s", name, diff)
+		}
+	}
+	report, err := ReadUsageJSON(strings.NewReader(`{"periods": [{"clients": [{"client": "port 20000", "ports": [20000]}, {"client": "port 1", "ports": [20000]}]}]}`))
+	if err != nil || report.Periods[0].Clients[0].Client != "" || report.Periods[0].Clients[1].Client != "port 1" {
+		t.Errorf("a port without a name: %+v, %v", report, err)
+	}
+	for _, text := range []string{"", "{", `{"by": "day"`} {
+		if _, err := ReadUsageJSON(strings.NewReader(text)); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestClientRequestsUsage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	now := func() time.Time { return time.Date(2026, 11, 24, 16, 17, 24, 0, tehran) }
+	listener := testListener(t, path)
+	server := &http.Server{Handler: NewUsageHandler(wideUsage(), accounting.UsageLimits{}, now, quiet()), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	client := NewClient(path)
+	report, err := client.Usage(t.Context(), url.Values{"by": {"day"}, "client": {"علی رضا"}, "last": {"2d"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Periods) != 2 || len(report.Periods[0].Clients) != 1 || report.Periods[0].Clients[0].Client != "علی رضا" {
+		t.Errorf("got %+v", report)
+	}
+	if _, err := client.Usage(t.Context(), url.Values{"client": {"nobody"}}); err == nil || !strings.Contains(err.Error(), `400 Bad Request: client "nobody" is not known`) {
+		t.Errorf("an unknown client: %v", err)
+	}
+	_ = server.Close()
+	if _, err := client.Usage(t.Context(), nil); !errors.Is(err, ErrAgentNotRunning) || !strings.Contains(err.Error(), "systemctl start ssmonitor") {
+		t.Errorf("without an agent: %v", err)
+	}
+}
+
+func FuzzReadUsageJSON(f *testing.F) {
+	f.Add(`{"by": "day", "since": "2026-11-09T00:00:00+03:30", "periods": [{"clients": [{"client": "port 20000", "ports": [20000], "in": {"bytes": 1}}], "others": {"clients": 2}}], "limits": [{"client": "a"}], "gaps": [{}]}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		_, _ = ReadUsageJSON(strings.NewReader(text))
+	})
+}
