@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/output"
 )
 
 // Model is the state of the live table: what the agent has answered, and what the
@@ -47,6 +48,11 @@ type snapshot struct {
 // NewModel returns the model of a table that is refreshed once per interval.
 // Without Unicode, sparklines are of ASCII characters.
 func NewModel(host string, interval time.Duration, unicode bool) *Model {
+	const maxHost = 20 // leaves room for the rates
+	host = output.TerminalText(host)
+	if output.TerminalWidth(host) > maxHost {
+		host = output.PadRight(host, maxHost)
+	}
 	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: byRate}
 	if unicode {
 		m.levels = blocks

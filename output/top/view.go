@@ -86,7 +86,7 @@ func (m *Model) emptyText() string {
 // head returns the lines above the table.
 func (m *Model) head(width int) []Line {
 	s := &m.shown
-	first := Line{{" ssmonitor top", Bold}, {Text: "  " + output.TerminalText(m.host)}}
+	first := Line{{" ssmonitor top", Bold}, {Text: "  " + m.host}}
 	if !s.at.IsZero() {
 		first = append(first, Span{Text: s.at.Format("  15:04:05")})
 	}

@@ -75,6 +75,10 @@ func TestViewOfOneClient(t *testing.T) {
 	golden(t, "client-end", m, 60, 12)
 	m.ObserveReport(noon, nil, output.ErrAgentNotRunning)
 	golden(t, "client-outage", m, 80, 30)
+	m.ObserveReport(noon.Add(12*time.Hour), sampleReport(), nil)
+	if shown := screenshot(t, m, 80, 30); strings.Contains(shown, "10:00") || !strings.Contains(shown, "OUT\n -\n") {
+		t.Errorf("after midnight:\n%s", shown)
+	}
 	m.ObserveReport(noon, reportOf(port(20001, "bob", 1, 1)), nil)
 	golden(t, "client-removed", m, 80, 10)
 }
