@@ -250,16 +250,16 @@ func TestUsageCalendar(t *testing.T) {
 }
 
 func TestColorsOnlyOnATerminal(t *testing.T) {
-	terminal, err := os.OpenFile("/dev/null", os.O_WRONLY, 0) // a character device like a terminal
-	if err != nil {
-		t.Fatal(err)
+	open := func(path string, flags int) *os.File {
+		file, err := os.OpenFile(path, flags, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = file.Close() })
+		return file
 	}
-	defer func() { _ = terminal.Close() }()
-	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
+	terminal, null := open("/dev/ptmx", os.O_RDWR), open("/dev/null", os.O_WRONLY)
+	file := open(filepath.Join(t.TempDir(), "file"), os.O_WRONLY|os.O_CREATE)
 	environment := func(variables ...string) func(string) string {
 		return func(name string) string {
 			for _, variable := range variables {
@@ -274,7 +274,7 @@ func TestColorsOnlyOnATerminal(t *testing.T) {
 		t.Error("got no colours on a terminal")
 	}
 	if showsColors(terminal, environment("NO_COLOR=1")) || showsColors(terminal, environment("TERM=dumb")) ||
-		showsColors(file, environment()) || showsColors(&bytes.Buffer{}, environment()) {
+		showsColors(null, environment()) || showsColors(file, environment()) || showsColors(&bytes.Buffer{}, environment()) {
 		t.Error("got colours, want none")
 	}
 }
