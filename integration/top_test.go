@@ -136,6 +136,42 @@ func TestTopOutlivesTheAgent(t *testing.T) {
 	}
 }
 
+// TestTopShowsRootWhoIsConnected opens the view of a client, as root and as a
+// member of the socket's group.
+func TestTopShowsRootWhoIsConnected(t *testing.T) {
+	require(t, "tmux", "setpriv")
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--port", "20000/tcp=alice")
+	agent.waitServing(t, 20000)
+	server.serve(t, 20000)
+	server.connect(t, []string{"127.0.0.2"}, 2, "127.0.0.1:20000")
+	server.connect(t, []string{"127.0.0.3"}, 1, "127.0.0.1:20000")
+
+	term := newTerminal(t, ssmonitor, 80, 24)
+	term.top(t, "--interval", "500ms")
+	term.waitShowing(t, "3 connections", "alice")
+	term.press(t, "Down", "Enter")
+	shown := term.waitShowing(t, "127.0.0.2", "127.0.0.3")
+	if strings.Index(shown, "127.0.0.2") > strings.Index(shown, "127.0.0.3") {
+		t.Errorf("the address with the most connections is not the first:\n%s", shown)
+	}
+	term.press(t, "q", "q")
+
+	// With the group of the socket, root's here, and no user's rights.
+	term.run(t, "clear; setpriv --reuid 65534 --regid 0 --clear-groups "+builtProgram("ssmonitor")+" top --interval 500ms")
+	term.waitShowing(t, "3 connections", "alice")
+	term.press(t, "Down", "Enter")
+	term.waitShowing(t, "PROTOCOL", "HOUR")
+	time.Sleep(1500 * time.Millisecond) // three refreshes
+	if shown := term.shown(t); strings.Contains(shown, "127.0.0.") {
+		t.Errorf("the addresses are shown to another user:\n%s", shown)
+	}
+	term.press(t, "q", "q")
+	agent.stop(t)
+}
+
 // topRole runs the live table in a program that fails on purpose.
 const topRole = "top"
 
