@@ -51,9 +51,15 @@ lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
-# One package at a time: the tests under load need the machine for themselves.
+# These need the machine for themselves, one after the other, since they wait for
+# what happens in time. The others compute.
+ALONE := ./accounting/store ./cmd/ssmonitor ./integration ./integration/compare ./integration/presence \
+	./integration/prometheus ./integration/sources ./integration/systemd ./nft ./output
+TEST  := GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -timeout 25m
+
 unit: ## all tests but fuzzing, with the race detector
-	GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -p 1 -timeout 25m ./...
+	$(TEST) -p 2 $$($(GO) list ./... | grep -vxF "$$($(GO) list $(ALONE))")
+	$(TEST) -p 1 $(ALONE)
 	$(GO) test -count=1 -run '^TestDamages$$' ./accounting/store -args -damages 1000
 
 kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; part of unit

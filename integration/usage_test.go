@@ -69,6 +69,7 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 	member, stranger := asUser(readersGroup), asUser(readersUser)
 	start := func() agent {
 		agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
+		agent.waitSaying(t, "counting") // what one that was killed has published is still there
 		agent.waitServing(t, 20000, 20001)
 		return agent
 	}

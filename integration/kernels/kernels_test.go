@@ -20,7 +20,7 @@ import (
 const (
 	// deadline limits one kernel, from the download to the last test. It is many
 	// times what is needed, for busy hosts.
-	deadline = 8 * time.Minute
+	deadline = 12 * time.Minute
 	// cacheDirectory is below the module's build, which git ignores.
 	cacheDirectory = "../../build/kernels"
 )
