@@ -53,7 +53,7 @@ $(GOLANGCI_LINT):
 
 # These need the machine for themselves, one after the other, since they wait for
 # what happens in time. The others compute.
-ALONE := ./accounting/store ./cmd/ssmonitor ./integration ./integration/compare ./integration/presence \
+ALONE := ./accounting/store ./cmd/ssmonitor ./integration ./integration/compare ./integration/kernels ./integration/presence \
 	./integration/prometheus ./integration/sources ./integration/systemd ./nft ./output
 TEST  := GORACE=atexit_sleep_ms=0 $(GO) test -race -count=1 -timeout 25m
 

@@ -31,13 +31,13 @@ func parseAddressLimit(text string) (uint64, error) {
 }
 
 // For returns the limit of the port.
-func (l AddressLimits) For(port Port) (addresses int, limited bool) {
+func (l AddressLimits) For(port Port) (addresses int32, limited bool) {
 	label := port.Name
 	if label == "" {
 		label = portPrefix + strconv.Itoa(int(port.Number))
 	}
 	number, limited := l.limits.For(label)
-	return int(number), limited
+	return int32(number), limited
 }
 
 // Any reports whether any port may have a limit.
@@ -63,7 +63,7 @@ const (
 // AddressChange says that a port is over its limit now, or no longer.
 type AddressChange struct {
 	Port             Port
-	Addresses, Limit int
+	Addresses, Limit int32
 	Over             bool
 }
 
@@ -124,7 +124,7 @@ func (w *AddressWatch) Changed(report *Report) (changed []AddressChange) {
 }
 
 // observe reports whether what is known of a port has changed for long enough.
-func (w *AddressWatch) observe(now time.Time, number uint16, connections Connections, limit int) (changed bool) {
+func (w *AddressWatch) observe(now time.Time, number uint16, connections Connections, limit int32) (changed bool) {
 	state := w.ports[number]
 	over := connections.Known && connections.Addresses > limit
 	if state == nil {

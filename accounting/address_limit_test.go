@@ -21,7 +21,7 @@ func TestParseAddressLimits(t *testing.T) {
 	limits := addressLimitsOf(t, "3", "alice=5", "bob=none", "carol=0", "20000=7", "port 20001=8")
 	for _, test := range []struct {
 		port    Port
-		want    int
+		want    int32
 		limited bool
 	}{
 		{Port{Name: "alice", Number: 1}, 5, true}, {Port{Name: "bob", Number: 1}, 0, false}, {Port{Name: "carol", Number: 1}, 0, false},
@@ -59,19 +59,19 @@ func TestAddressWatch(t *testing.T) {
 	const unknown = -1
 	for _, test := range []struct {
 		name   string
-		counts []int
+		counts []int32
 		want   []string
 	}{
-		{"at the limit", []int{3, 3, 3, 3, 3, 3, 3, 3}, nil},
-		{"over it for less than a minute", []int{4, 4, 4, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4}, nil},
-		{"over it for a minute", []int{0, 4, 4, 4, 4, 4, 4, 9, 4, 4}, []string{"70s: 9 over"}},
-		{"over it for long", slices.Repeat([]int{5}, 100), []string{"60s: 5 over"}},
-		{"and under it for less than a minute", []int{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 4, 4}, []string{"60s: 4 over"}},
-		{"and no longer", []int{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 2, 1}, []string{"60s: 4 over", "130s: 2 under"}},
-		{"and again", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{3}, 7), slices.Repeat([]int{4}, 7)),
+		{"at the limit", []int32{3, 3, 3, 3, 3, 3, 3, 3}, nil},
+		{"over it for less than a minute", []int32{4, 4, 4, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4}, nil},
+		{"over it for a minute", []int32{0, 4, 4, 4, 4, 4, 4, 9, 4, 4}, []string{"70s: 9 over"}},
+		{"over it for long", slices.Repeat([]int32{5}, 100), []string{"60s: 5 over"}},
+		{"and under it for less than a minute", []int32{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 4, 4}, []string{"60s: 4 over"}},
+		{"and no longer", []int32{4, 4, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1, 2, 1}, []string{"60s: 4 over", "130s: 2 under"}},
+		{"and again", slices.Concat(slices.Repeat([]int32{4}, 7), slices.Repeat([]int32{3}, 7), slices.Repeat([]int32{4}, 7)),
 			[]string{"60s: 4 over", "130s: 3 under", "200s: 4 over"}},
-		{"unknown in between", []int{4, 4, 4, unknown, 4, 4, 4, 4, 4, 4, 4, 4}, []string{"100s: 4 over"}},
-		{"unknown once it is over", slices.Concat(slices.Repeat([]int{4}, 7), slices.Repeat([]int{unknown}, 9), []int{4, 4}), []string{"60s: 4 over"}},
+		{"unknown in between", []int32{4, 4, 4, unknown, 4, 4, 4, 4, 4, 4, 4, 4}, []string{"100s: 4 over"}},
+		{"unknown once it is over", slices.Concat(slices.Repeat([]int32{4}, 7), slices.Repeat([]int32{unknown}, 9), []int32{4, 4}), []string{"60s: 4 over"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()

@@ -9,9 +9,9 @@ import (
 // ConnectionSource counts who is connected. Its method is called by one goroutine
 // at a time.
 type ConnectionSource interface {
-	// Count returns the connections of each port, in the order of the ports, and
-	// reuses the slice. Those that can't be seen are unknown.
-	Count(ports Ports, reuse []Connections) ([]Connections, error)
+	// Count returns the connections of each port, in the order of the ports, which
+	// is ascending, and reuses the slice.
+	Count(ports []uint16, reuse []Connections) ([]Connections, error)
 }
 
 // ConnectionsVisible reports whether the connections of the port can be counted:
@@ -28,7 +28,7 @@ type ConnectionMeter struct {
 	log    *slog.Logger
 
 	mutex    sync.Mutex
-	ports    Ports         // of the last count
+	ports    []uint16      // of the last count: those whose connections are visible
 	counts   []Connections // of these ports; empty if the count failed
 	started  time.Time     // of the last count
 	duration time.Duration
@@ -62,11 +62,11 @@ func (m *ConnectionMeter) visit(ports []PortReport, yield func(i int, connection
 	at := 0
 	for i := range ports {
 		number := ports[i].Port.Number
-		for at < len(m.counts) && m.ports[at].Number < number {
+		for at < len(m.counts) && m.ports[at] < number {
 			at++
 		}
 		var connections Connections
-		if at < len(m.counts) && m.ports[at].Number == number && ports[i].Port.ConnectionsVisible() {
+		if at < len(m.counts) && m.ports[at] == number && ports[i].Port.ConnectionsVisible() {
 			connections = m.counts[at]
 		}
 		yield(i, connections)
@@ -91,7 +91,9 @@ func (m *ConnectionMeter) count(ports []PortReport) {
 	}
 	m.ports = m.ports[:0]
 	for i := range ports {
-		m.ports = append(m.ports, ports[i].Port)
+		if ports[i].Port.ConnectionsVisible() {
+			m.ports = append(m.ports, ports[i].Port.Number)
+		}
 	}
 	counts, err := m.source.Count(m.ports, m.counts)
 	if err != nil {

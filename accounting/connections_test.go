@@ -22,7 +22,7 @@ type crowd struct {
 
 func (c *crowd) now() time.Time { return c.clock }
 
-func (c *crowd) Count(ports Ports, reuse []Connections) ([]Connections, error) {
+func (c *crowd) Count(ports []uint16, reuse []Connections) ([]Connections, error) {
 	c.counted++
 	c.clock = c.clock.Add(c.takes)
 	if c.err != nil {
@@ -30,10 +30,10 @@ func (c *crowd) Count(ports Ports, reuse []Connections) ([]Connections, error) {
 	}
 	reuse, c.reported = reuse[:0], nil
 	for _, port := range ports {
-		connections := c.of[port.Number]
-		connections.Known = port.ConnectionsVisible()
+		connections := c.of[port]
+		connections.Known = true
 		reuse = append(reuse, connections)
-		c.reported = append(c.reported, port.Number)
+		c.reported = append(c.reported, port)
 	}
 	return reuse, nil
 }

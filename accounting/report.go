@@ -38,8 +38,8 @@ type Connections struct {
 	// can't be seen from here: UDP has none, and those of a published port are in
 	// the network namespace of its container.
 	Known       bool
-	Established int // connections in the state ESTABLISHED
-	Addresses   int // distinct remote IP addresses of these connections
+	Established int32 // connections in the state ESTABLISHED
+	Addresses   int32 // distinct remote IP addresses of these connections
 }
 
 // Sum returns TCP and UDP together.

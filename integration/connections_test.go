@@ -69,7 +69,7 @@ func (a agent) waitConnections(t *testing.T, want map[uint16]accounting.Connecti
 		if diff := cmp.Diff(want, got); diff != "" {
 			return fmt.Errorf("connections in the JSON (-want +got):\n%s", diff)
 		}
-		wanted, scraped := make(map[string]int), make(map[string]int)
+		wanted, scraped := make(map[string]int32), make(map[string]int32)
 		for port, connections := range want {
 			if connections.Known {
 				wanted[fmt.Sprint("connections of ", port)] = connections.Established
@@ -78,7 +78,7 @@ func (a agent) waitConnections(t *testing.T, want map[uint16]accounting.Connecti
 		}
 		_, page := a.get(t, "/metrics")
 		for _, line := range lines.FindAllStringSubmatch(page, -1) {
-			scraped[line[1]+" of "+line[2]] = int(parse(t, line[3]))
+			scraped[line[1]+" of "+line[2]] = int32(parse(t, line[3]))
 		}
 		if diff := cmp.Diff(wanted, scraped); diff != "" {
 			return fmt.Errorf("connections in the metrics (-want +got):\n%s", diff)

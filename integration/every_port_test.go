@@ -52,7 +52,10 @@ func TestEveryPort(t *testing.T) {
 		t.Helper()
 		testkit.Eventually(t, 4*patience, func() error {
 			// The race detector decodes more slowly than the agent waits for a reader.
-			_, page := agent.get(t, "/v1/ports")
+			_, page, err := agent.request("/v1/ports")
+			if err != nil {
+				return err
+			}
 			report, err := outputs.ReadJSON(strings.NewReader(page))
 			if err != nil {
 				return err

@@ -90,6 +90,14 @@ func decodeUsage(t *testing.T, text string, answer *usageAnswer) {
 // get asks the agent on its socket.
 func (p product) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
+	status, body, err := p.request(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+func (p product) request(path string) (status int, body string, err error) {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -98,14 +106,11 @@ func (p product) get(t *testing.T, path string) (status int, body string) {
 	}}
 	response, err := client.Get("http://ssmonitor" + path)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(content)
+	return response.StatusCode, string(content), err
 }
 
 // waitUsage waits until the saved usage is that of the clients.

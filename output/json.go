@@ -19,8 +19,8 @@ type (
 		TCP  *jsonTraffic `json:"tcp,omitempty"`
 		UDP  *jsonTraffic `json:"udp,omitempty"`
 		// Of TCP; both or none.
-		Connections *int `json:"connections,omitempty"`
-		Addresses   *int `json:"addresses,omitempty"`
+		Connections *int32 `json:"connections,omitempty"`
+		Addresses   *int32 `json:"addresses,omitempty"`
 	}
 	jsonTraffic struct {
 		In  jsonFlow `json:"in"`

@@ -103,13 +103,13 @@ type portMemory struct {
 	line                   jsonPort
 	tcp, udp               jsonTraffic
 	rates                  [8]float64
-	connections, addresses int
+	connections, addresses int32
 }
 
 // decode reads a port, which is valid until the next one is read. Everything that
 // is optional has a value beforehand by which its absence is seen.
 func (m *portMemory) decode(decoder *json.Decoder) (*jsonPort, error) {
-	const absentBytes, absentCount = math.MaxUint64, math.MinInt
+	const absentBytes, absentCount = math.MaxUint64, math.MinInt32
 	flow := func(i int) jsonFlow {
 		m.rates[i], m.rates[i+1] = math.NaN(), math.NaN()
 		return jsonFlow{Bytes: absentBytes, BytesPerSecond: &m.rates[i], PacketsPerSecond: &m.rates[i+1]}

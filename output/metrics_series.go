@@ -120,20 +120,20 @@ func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of 
 
 // connections writes who is connected, and the limits, where they are known.
 func (w *seriesWriter) connections(report *accounting.Report, limits accounting.AddressLimits) {
-	w.gauge(report, portConnections, func(port *accounting.PortReport) (int, bool) {
+	w.gauge(report, portConnections, func(port *accounting.PortReport) (int32, bool) {
 		return port.Connections.Established, port.Connections.Known
 	})
-	w.gauge(report, portAddresses, func(port *accounting.PortReport) (int, bool) {
+	w.gauge(report, portAddresses, func(port *accounting.PortReport) (int32, bool) {
 		return port.Connections.Addresses, port.Connections.Known
 	})
-	w.gauge(report, portAddressLimit, func(port *accounting.PortReport) (int, bool) {
+	w.gauge(report, portAddressLimit, func(port *accounting.PortReport) (int32, bool) {
 		limit, limited := limits.For(port.Port)
 		return limit, limited && port.Port.ConnectionsVisible()
 	})
 }
 
 // gauge writes a value per port that has one, and nothing if none has.
-func (w *seriesWriter) gauge(report *accounting.Report, family metricFamily, of func(*accounting.PortReport) (int, bool)) {
+func (w *seriesWriter) gauge(report *accounting.Report, family metricFamily, of func(*accounting.PortReport) (int32, bool)) {
 	begun := false
 	for i := range report.Ports {
 		port := &report.Ports[i]

@@ -44,7 +44,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	bob := func(name string, n uint64) accounting.PortReport {
 		return named(20001, name, count(n, 100*n), count(n, 100*n))
 	}
-	from := func(addresses int, port accounting.PortReport) accounting.PortReport {
+	from := func(addresses int32, port accounting.PortReport) accounting.PortReport {
 		port.Connections = accounting.Connections{Known: true, Established: 2 * addresses, Addresses: addresses}
 		return port
 	}

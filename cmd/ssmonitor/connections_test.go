@@ -32,7 +32,7 @@ func TestAddressesInSettings(t *testing.T) {
 	for _, test := range []struct {
 		name, settings string
 		arguments      []string
-		alice, bob     int
+		alice, bob     int32
 	}{
 		{"none", "", nil, 0, 0},
 		{"a number", "addresses: 3\n", nil, 3, 3},
@@ -73,7 +73,7 @@ type countedSource struct {
 	counts int
 }
 
-func (s *countedSource) Count(ports accounting.Ports, reuse []accounting.Connections) ([]accounting.Connections, error) {
+func (s *countedSource) Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error) {
 	s.counts++
 	return s.ConnectionSource.Count(ports, reuse)
 }

@@ -41,10 +41,7 @@ func BenchmarkCount(b *testing.B) {
 			conn := open(b)
 			for _, asked := range []int{1, ports, 10_000} {
 				b.Run(fmt.Sprintf("ports=%d", asked), func(b *testing.B) {
-					list := make(accounting.Ports, asked)
-					for i := range list {
-						list[i] = accounting.Port{Number: uint16(20000 + i), Protocols: accounting.TCPAndUDP}
-					}
+					list := portList(20000, asked)
 					var counts []accounting.Connections
 					b.ReportAllocs()
 					before := processorTime(b)
@@ -55,7 +52,7 @@ func BenchmarkCount(b *testing.B) {
 						}
 					}
 					b.ReportMetric(float64(processorTime(b)-before)/float64(b.N)/1e6, "cpu-ms/op")
-					if got, want := counts[0], known(connections/ports, connections/ports/perAddress); got != want {
+					if got, want := counts[0], known(int32(connections/ports), int32(connections/ports/perAddress)); got != want {
 						b.Errorf("got %+v, want %+v", got, want)
 					}
 				})

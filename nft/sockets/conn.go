@@ -100,26 +100,25 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Count returns the connections of each port, in the order of the ports. It
-// reuses the slice. Connections of ports that can't be seen from here stay
-// unknown. A connection belongs to its local port; IPv4-mapped IPv6 addresses
+// Count returns the connections of each port, in the order of the ports, which
+// must be ascending. It reuses the slice. A connection belongs to its local port; IPv4-mapped IPv6 addresses
 // count as the IPv4 address. Count fails with ErrUnsupported if the kernel can't
 // list connections.
-func (c *Conn) Count(ports accounting.Ports, reuse []accounting.Connections) ([]accounting.Connections, error) {
+func (c *Conn) Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error) {
 	counts := slices.Grow(reuse[:0], len(ports))[:len(ports)]
 	c.ports.set(ports)
 	begin := func() {
 		for i := range ports {
-			counts[i] = accounting.Connections{Known: ports[i].ConnectionsVisible()}
+			counts[i] = accounting.Connections{Known: true}
 		}
 		clear(c.seen)
 	}
-	if begin(); c.ports.visible.last == 0 {
+	if len(ports) == 0 {
 		return counts, nil
 	}
-	err := c.dump(c.ports.visible, begin, func(s socket) {
+	err := c.dump(portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket) {
 		i, wanted := c.ports.index(s.port)
-		if !wanted || !counts[i].Known {
+		if !wanted {
 			return
 		}
 		counts[i].Established++

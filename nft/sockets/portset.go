@@ -1,33 +1,21 @@
 package sockets
 
-import (
-	"math/bits"
+import "math/bits"
 
-	"ssmonitor/accounting"
-)
-
-// portRange is the first and the last port of a range; 0: it is empty.
+// portRange is the first and the last port of a range.
 type portRange struct{ first, last uint16 }
 
 // portSet is a set of ports that finds the place of each in the sorted list.
 type portSet struct {
-	visible portRange // of the ports whose connections can be counted
-	words   [1 << 16 / 64]uint64
-	before  [1 << 16 / 64]uint16 // how many ports are in the words before
+	words  [1 << 16 / 64]uint64
+	before [1 << 16 / 64]uint16 // how many ports are in the words before
 }
 
 // set makes the set one of the ports.
-func (s *portSet) set(ports accounting.Ports) {
+func (s *portSet) set(ports []uint16) {
 	clear(s.words[:])
-	s.visible = portRange{}
-	for i := range ports {
-		number := ports[i].Number
-		if ports[i].ConnectionsVisible() {
-			if s.visible.last = number; s.visible.first == 0 {
-				s.visible.first = number
-			}
-		}
-		s.words[number/64] |= 1 << (number % 64)
+	for _, port := range ports {
+		s.words[port/64] |= 1 << (port % 64)
 	}
 	count := 0
 	for i, word := range s.words {

@@ -65,11 +65,11 @@ func limitText(c *client) string {
 	return output.HumanShare(share)
 }
 
-func countText(count int, known bool) string {
+func countText(count int32, known bool) string {
 	if !known {
 		return unknown
 	}
-	return strconv.Itoa(count)
+	return strconv.Itoa(int(count))
 }
 
 func addressText(c *client) string {

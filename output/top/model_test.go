@@ -11,7 +11,7 @@ import (
 )
 
 func TestClientsOf(t *testing.T) {
-	known := func(established, addresses int) accounting.Connections {
+	known := func(established, addresses int32) accounting.Connections {
 		return accounting.Connections{Known: true, Established: established, Addresses: addresses}
 	}
 	with := func(number uint16, protocols accounting.Protocols, rated bool, c accounting.Connections) accounting.PortReport {

@@ -124,8 +124,8 @@ type (
 		Today       *uint64    `json:"today_bytes,omitempty"`
 		Month       *uint64    `json:"month_bytes,omitempty"`
 		Limit       *jsonLimit `json:"limit,omitempty"`
-		Connections *int       `json:"connections,omitempty"`
-		Addresses   *int       `json:"addresses,omitempty"`
+		Connections *int32     `json:"connections,omitempty"`
+		Addresses   *int32     `json:"addresses,omitempty"`
 	}
 	jsonRate struct {
 		Bytes   float64 `json:"bytes_per_second"`

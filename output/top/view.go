@@ -124,7 +124,7 @@ func (m *Model) counts() Line {
 	connections, some, all := 0, false, true
 	for i := range s.clients {
 		c := &s.clients[i].connections
-		connections += c.Established
+		connections += int(c.Established)
 		some, all = some || c.Known, all && c.Known
 	}
 	switch {
