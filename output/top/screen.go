@@ -176,12 +176,14 @@ func (s *session) askUsage() {
 	})
 }
 
-// askDetail requests what the detail view shows, if it is open.
+// askDetail requests what the detail view shows, if it is open. Hours that are not
+// known are always requested.
 func (s *session) askDetail(hours bool) {
 	label, ports, open := s.model.Detail()
 	if !open {
 		return
 	}
+	hours = hours || s.model.detail.hours == nil
 	s.ask(askDetail, func() func(*Model) {
 		var applies []func(*Model)
 		if hours {
