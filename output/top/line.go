@@ -61,13 +61,11 @@ func (l Line) styled(style Style, width int) Line {
 	return Line{{text + strings.Repeat(" ", max(0, width-output.TerminalWidth(text))), style}}
 }
 
-// wrap breaks text into lines between words. The text may be an answer that is not
-// the agent's.
+// wrap breaks text into lines between words.
 func wrap(text string, width int, style Style) []Line {
 	var lines []Line
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		word = output.TerminalText(word)
 		if line != "" && output.TerminalWidth(line+" "+word) > width {
 			lines = append(lines, Line{{line, style}})
 			line = ""

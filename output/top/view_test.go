@@ -111,10 +111,6 @@ func TestNoStaleNumbers(t *testing.T) {
 	if shown := screenshot(t, m, 80, 24); !strings.Contains(shown, "usage: the database is locked") || m.rows[0].month.known {
 		t.Errorf("without usage:\n%s", shown)
 	}
-	m.ObserveReport(noon, nil, errors.New("answered 404 Not Found:\n\x1b[2Jgone"))
-	if shown := screenshot(t, m, 80, 24); !strings.Contains(shown, " answered 404 Not Found: \ufffd[2Jgone\n") {
-		t.Errorf("an answer with an escape sequence:\n%q", shown)
-	}
 }
 
 func TestPlainTableAndJSON(t *testing.T) {
