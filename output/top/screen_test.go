@@ -34,7 +34,7 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	s := &session{Top: &Top{Agent: agent, Now: time.Now}, ctx: t.Context(), model: sampleModel(), answers: make(chan answer)}
 	receive := func() {
 		t.Helper()
-		if !s.pending[askDetail] {
+		if !s.pending[detailRequest] {
 			t.Fatal("nothing is requested")
 		}
 		answer := <-s.answers
@@ -43,21 +43,21 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	}
 	press(s.model, "<down><enter>")
 	first, _, _ := s.model.Detail()
-	s.askDetail(true)
+	s.requestDetail(true)
 	press(s.model, "<escape><down><enter>") // before the answer
 	second, _, _ := s.model.Detail()
-	s.askDetail(true)
+	s.requestDetail(true)
 	receive()
 	agent.err = errors.New("not running")
-	s.askDetail(false) // at a refresh
+	s.requestDetail(false) // at a refresh
 	receive()
 	agent.err = nil
-	s.askDetail(false)
+	s.requestDetail(false)
 	receive()
 	if hours := s.model.detail.hours; hours != today || s.model.detail.hoursErr != nil {
 		t.Errorf("got the hours %v, %v", hours, s.model.detail.hoursErr)
 	}
-	if s.askDetail(false); s.pending[askDetail] {
+	if s.requestDetail(false); s.pending[detailRequest] {
 		receive()
 	}
 	if want := []string{first, second, second}; !slices.Equal(agent.asked, want) {
