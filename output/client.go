@@ -80,7 +80,8 @@ func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader
 	defer resp.Body.Close() //nolint:errcheck // the body has been read or is abandoned
 	if resp.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
-		return nil, fmt.Errorf("answered %s: %s", resp.Status, strings.TrimSpace(string(reason)))
+		// It may be another program that answers, and the error ends up in a terminal.
+		return nil, errors.New(tableText(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " "))))
 	}
 	value, err := read(resp.Body)
 	if errors.Is(err, io.ErrUnexpectedEOF) {

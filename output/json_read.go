@@ -33,7 +33,9 @@ func decodeReport(decoder *json.Decoder) (*accounting.Report, error) {
 		case "interval_seconds":
 			err = decoder.Decode(&seconds)
 		case "total":
-			err = decoder.Decode(&total)
+			if err = decoder.Decode(&total); err == nil && !total.valid() {
+				err = errors.New("total: " + wantRates)
+			}
 		case "ports":
 			listed = true
 			ports, err = decodePorts(decoder)
@@ -64,6 +66,27 @@ func decodeReport(decoder *json.Decoder) (*accounting.Report, error) {
 	return report, nil
 }
 
+// maxRate is beyond every link. With it, sums of rates stay finite.
+const (
+	maxRate   = 1e18
+	wantRates = "want rates from 0 to 1e18 per second"
+)
+
+// valid reports whether the rates are valid, or omitted.
+func (line *jsonTraffic) valid() bool {
+	if line == nil {
+		return true
+	}
+	for _, rate := range []*float64{
+		line.In.BytesPerSecond, line.In.PacketsPerSecond, line.Out.BytesPerSecond, line.Out.PacketsPerSecond,
+	} {
+		if rate != nil && (*rate < 0 || *rate > maxRate) {
+			return false
+		}
+	}
+	return true
+}
+
 // expect reads a token that must be the wanted one.
 func expect(decoder *json.Decoder, want json.Delim, name string) error {
 	token, err := decoder.Token()
@@ -90,6 +113,9 @@ func decodePorts(decoder *json.Decoder) ([]accounting.PortReport, error) {
 		}
 		if !line.counts() {
 			return nil, fmt.Errorf("port %d: want connections and addresses from 0 on, both or none", line.Port)
+		}
+		if !line.TCP.valid() || !line.UDP.valid() {
+			return nil, fmt.Errorf("port %d: %s", line.Port, wantRates)
 		}
 		last = line.Port
 		ports = append(ports, line.report())

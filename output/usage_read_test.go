@@ -72,6 +72,21 @@ func TestClientRequestsUsage(t *testing.T) {
 	}
 }
 
+// TestClientReplacesControlCharacters asks a socket on which another program answers.
+func TestClientReplacesControlCharacters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	listener := testListener(t, path)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "\x1b[2Jgone\nfor good", http.StatusNotFound)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	_, err := NewClient(path).Report(t.Context())
+	if err == nil || !strings.HasSuffix(err.Error(), "answered 404 Not Found: \ufffd[2Jgone for good") {
+		t.Errorf("got %q", err)
+	}
+}
+
 func FuzzReadUsageJSON(f *testing.F) {
 	f.Add(`{"by": "day", "since": "2026-11-09T00:00:00+03:30", "periods": [{"clients": [{"client": "port 20000", "ports": [20000], "in": {"bytes": 1}}], "others": {"clients": 2}}], "limits": [{"client": "a"}], "gaps": [{}]}`)
 	f.Fuzz(func(_ *testing.T, text string) {

@@ -54,6 +54,9 @@ func clientsOf(report *accounting.Report) []client {
 		}
 		clients[place].add(port)
 	}
+	for i := range clients {
+		clients[i].countConnections()
+	}
 	return clients
 }
 
@@ -62,14 +65,15 @@ func (c *client) add(port *accounting.PortReport) {
 	c.rated = c.rated && port.Rated
 	c.in, c.out = plus(c.in, sum.In.Rate), plus(c.out, sum.Out.Rate)
 	c.ports = append(c.ports, port)
-	c.connections = accounting.Connections{}
-	c.addressesAtLeast = false
+}
+
+func (c *client) countConnections() {
 	for _, p := range c.ports {
 		if !p.Port.Protocols.Has(accounting.TCP) {
 			continue
 		}
 		if !p.Connections.Known {
-			c.connections = accounting.Connections{}
+			c.connections, c.addressesAtLeast = accounting.Connections{}, false
 			return
 		}
 		c.connections.Known = true

@@ -59,13 +59,13 @@ func (m *Model) pressInDetail(key string) Action {
 	case keyHome, "g":
 		d.first = 0
 	case keyEnd, "G":
-		d.first = maxLines
+		d.first = unlimited
 	}
 	return Nothing
 }
 
-// maxLines is more than a detail view has.
-const maxLines = 1 << 30
+// unlimited is more than a view has lines or columns.
+const unlimited = 1 << 30
 
 // Detail returns the label of the client in the detail view, and its ports whose
 // connections can be seen.
@@ -109,7 +109,7 @@ func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
 	})
 }
 
-// hoursOf returns the client's hours of today. They are unknown when the day is
+// hoursAt returns the client's hours of today. They are unknown when the day is
 // over, until the agent answers for the next one.
 func (d *detail) hoursAt(now time.Time) []accounting.PeriodUsage {
 	if d.hours == nil || d.hoursErr != nil || !now.Before(d.hours.Until) {

@@ -2,8 +2,9 @@ package top
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"ssmonitor/output"
 )
 
 // Action is what a key asks of the program around the model.
@@ -140,7 +141,8 @@ func (m *Model) edit(key string) {
 		m.typing = false
 		m.move(key)
 	default:
-		if r, size := utf8.DecodeRuneInString(key); (size == len(key) || key[0] != '<') && unicode.IsGraphic(r) {
+		_, size := utf8.DecodeRuneInString(key)
+		if (size == len(key) || key[0] != '<') && output.TerminalText(key) == key {
 			m.filter += key
 		}
 	}

@@ -174,11 +174,17 @@ func TestFilter(t *testing.T) {
 		})
 	}
 	m := sampleModel()
-	for _, key := range []string{"/", "王", "小", "\x1b", "\x00"} {
+	for _, key := range []string{"/", "王", "小", "\x1b", "\x00", "\u202e"} {
 		m.Press(key)
 	}
 	if m.filter != "王小" || len(m.rows) != 1 {
 		t.Errorf("filter %q, %d rows", m.filter, len(m.rows))
+	}
+	for _, key := range []string{"<ctrl-u>", "👩", "\u200d", "👩"} {
+		m.Press(key)
+	}
+	if m.filter != "👩\u200d👩" || len(m.rows) != 1 {
+		t.Errorf("filter %q, %d rows, with a joiner", m.filter, len(m.rows))
 	}
 }
 

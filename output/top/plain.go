@@ -24,7 +24,7 @@ func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
 // writeTable writes the whole table as plain text.
 func (m *Model) writeTable(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	for _, line := range m.head(maxLines) {
+	for _, line := range m.head(unlimited) {
 		fmt.Fprintln(out, line)
 	}
 	l := layoutOf(0, m.rows)

@@ -64,9 +64,9 @@ type session struct {
 type kind int
 
 const (
-	askReport kind = iota
-	askUsage
-	askDetail
+	reportRequest kind = iota
+	usageRequest
+	detailRequest
 	kinds
 )
 
@@ -80,8 +80,8 @@ func (s *session) run() error {
 	refresh, usage := time.NewTicker(s.Interval), time.NewTimer(usageInterval(nil))
 	defer refresh.Stop()
 	defer usage.Stop()
-	s.askReport()
-	s.askUsage()
+	s.requestReport()
+	s.requestUsage()
 	for {
 		s.draw()
 		select {
@@ -98,18 +98,18 @@ func (s *session) run() error {
 		case message := <-s.panics:
 			panic(message) //nolint:forbidigo // where the terminal is restored
 		case <-refresh.C:
-			s.askReport()
-			s.askDetail(false)
+			s.requestReport()
+			s.requestDetail(false)
 		case <-usage.C:
 			usage.Reset(usageInterval(s.model.latest.report))
-			s.askUsage()
-			s.askDetail(true)
+			s.requestUsage()
+			s.requestDetail(true)
 		case answer := <-s.answers:
 			s.pending[answer.kind] = false
 			failed := s.model.latest.err != nil
 			answer.apply(s.model)
 			if failed && s.model.latest.err == nil {
-				s.askUsage() // the agent is back
+				s.requestUsage() // the agent is back
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 		case Suspend:
 			return false, s.suspend()
 		case OpenDetail:
-			s.askDetail(true)
+			s.requestDetail(true)
 		case Nothing:
 		}
 	case *tcell.EventError:
@@ -138,15 +138,15 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 	return false, nil
 }
 
-// ask requests something in the background.
-func (s *session) ask(kind kind, request func() func(*Model)) {
+// request runs a request in the background, unless one of its kind is in progress.
+func (s *session) request(kind kind, run func() func(*Model)) {
 	if s.pending[kind] {
 		return
 	}
 	s.pending[kind] = true
 	go func() {
 		defer s.passPanic()
-		apply := request()
+		apply := run()
 		select {
 		case s.answers <- answer{kind, apply}:
 		case <-s.ctx.Done():
@@ -162,27 +162,29 @@ func (s *session) passPanic() {
 	}
 }
 
-func (s *session) askReport() {
-	s.ask(askReport, func() func(*Model) {
+func (s *session) requestReport() {
+	s.request(reportRequest, func() func(*Model) {
 		report, err := s.report(s.ctx)
 		return func(m *Model) { m.ObserveReport(s.Now(), report, err) }
 	})
 }
 
-func (s *session) askUsage() {
-	s.ask(askUsage, func() func(*Model) {
+func (s *session) requestUsage() {
+	s.request(usageRequest, func() func(*Model) {
 		today, month, err := s.usage(s.ctx)
 		return func(m *Model) { m.ObserveUsage(s.Now(), today, month, err) }
 	})
 }
 
-// askDetail requests what the detail view shows, if it is open.
-func (s *session) askDetail(hours bool) {
+// requestDetail requests what the detail view shows, if it is open. Hours that are not
+// known are always requested.
+func (s *session) requestDetail(hours bool) {
 	label, ports, open := s.model.Detail()
 	if !open {
 		return
 	}
-	s.ask(askDetail, func() func(*Model) {
+	hours = hours || s.model.detail.hours == nil
+	s.request(detailRequest, func() func(*Model) {
 		var applies []func(*Model)
 		if hours {
 			usage, err := s.hours(s.ctx, label)
