@@ -169,6 +169,13 @@ func TestTopShowsRootWhoIsConnected(t *testing.T) {
 		t.Errorf("the addresses are shown to another user:\n%s", shown)
 	}
 	term.press(t, "q", "q")
+
+	elsewhere := newTerminal(t, product{newNamespace(t), ssmonitor.directory, ssmonitor.csv, ssmonitor.list}, 80, 24)
+	elsewhere.top(t, "--interval", "500ms")
+	elsewhere.waitShowing(t, "3 connections", "alice")
+	elsewhere.press(t, "Down", "Enter")
+	elsewhere.waitShowing(t, "in another network namespace", "nsenter --net --target")
+	elsewhere.press(t, "q", "q")
 	agent.stop(t)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -69,7 +70,7 @@ func runTop(c *cli.Context) error {
 	}
 	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now}
 	if os.Geteuid() == 0 {
-		t.Remotes = remotes
+		t.Remotes = remotes(c.String("socket"))
 	}
 	// As Ctrl-C does, a terminal that is closed ends the view.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
@@ -94,16 +95,54 @@ func runTop(c *cli.Context) error {
 	return err
 }
 
-// remotes returns the addresses that are connected to the port now.
-func remotes(port uint16) (all []top.Remote, err error) {
-	conn, err := sockets.Open()
+// remotes returns a function that lists the addresses that are connected to a port
+// now. It asks the kernel, and fails if the agent on the socket counts elsewhere.
+func remotes(socket string) func(port uint16) ([]top.Remote, error) {
+	return func(port uint16) (all []top.Remote, err error) {
+		if err := sameNetwork(socket); err != nil {
+			return nil, err
+		}
+		conn, err := sockets.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+		found, err := conn.Addresses(port)
+		for _, remote := range found {
+			all = append(all, top.Remote(remote))
+		}
+		return all, err
+	}
+}
+
+// sameNetwork fails unless the process that listens on the socket is in the network
+// namespace of this one.
+func sameNetwork(socket string) error {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	found, err := conn.Addresses(port)
-	for _, remote := range found {
-		all = append(all, top.Remote(remote))
+	defer func() { _ = conn.Close() }()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return all, err
+	var peer *syscall.Ucred
+	if controlErr := raw.Control(func(fd uintptr) {
+		peer, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); controlErr != nil || err != nil {
+		return fmt.Errorf("asking who listens on %s: %w", socket, errors.Join(controlErr, err))
+	}
+	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", peer.Pid))
+	if err != nil {
+		return err
+	}
+	ours, err := os.Stat("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(theirs, ours) {
+		return fmt.Errorf("the agent, process %[1]d, is in another network namespace: run top there (nsenter --net --target %[1]d)", peer.Pid)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -24,6 +25,13 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 		}
 		defer func() { _ = conn.Close() }()
 	}
+	socket := filepath.Join(t.TempDir(), "socket")
+	agent, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = agent.Close() }()
+	remotes := remotes(socket)
 	port := uint16(listener.Addr().(*net.TCPAddr).Port)
 	got, err := remotes(port)
 	if want := []top.Remote{{Address: netip.MustParseAddr("127.0.0.1"), Connections: 2}}; err != nil || !slices.Equal(got, want) {

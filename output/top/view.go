@@ -121,17 +121,14 @@ func (m *Model) counts() Line {
 	if s.report != nil {
 		texts = append(texts, count(len(s.clients), "client"), count(len(s.report.Ports), "port"))
 	}
-	connections, some, all := 0, false, true
+	connections, known := 0, false
 	for i := range s.clients {
 		c := &s.clients[i].connections
 		connections += int(c.Established)
-		some, all = some || c.Known, all && c.Known
+		known = known || c.Known
 	}
-	switch {
-	case some && all:
+	if known {
 		texts = append(texts, count(connections, "connection"))
-	case some:
-		texts = append(texts, fmt.Sprintf("%d+ connections", connections))
 	}
 	line := plain(" " + strings.Join(texts, ", ") + "  by " + m.by.String())
 	if m.reversed {
