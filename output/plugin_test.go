@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -290,6 +291,32 @@ func TestPluginAsksOnceACycle(t *testing.T) {
 	plugin.tick()
 	asked(4)
 	eventually(t, "a blank line a second", func() bool { return strings.HasPrefix(plugin.out.String(), "\n") })
+}
+
+// TestPluginAsksOnceAtATime has an agent that takes several cycles for an answer.
+func TestPluginAsksOnceAtATime(t *testing.T) {
+	feed, release := &agent{}, make(chan struct{})
+	var running atomic.Int64
+	var overlapped atomic.Bool
+	feed.answers(func(context.Context) (*accounting.Report, error) {
+		defer running.Add(-1)
+		if running.Add(1) > 1 {
+			overlapped.Store(true)
+		}
+		<-release
+		return nil, ErrAgentNotRunning
+	})
+	plugin := startPlugin(t, feed, 1)
+	for range 5 {
+		plugin.tick()
+	}
+	eventually(t, "the agent is asked", func() bool { return feed.asked.Load() > 0 })
+	plugin.tick()
+	close(release)
+	eventually(t, "the agent is asked again", func() bool { plugin.tick(); return feed.asked.Load() > 1 })
+	if overlapped.Load() {
+		t.Error("the agent is asked again before it has answered")
+	}
 }
 
 func TestPluginEnds(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/nft"
 )
 
 // TestTextfileBetweenSaves sends traffic that the agent does not save for an hour.
@@ -47,6 +50,34 @@ func TestTextfileBetweenSaves(t *testing.T) {
 		_, err := os.Stat(p.csv)
 		return err
 	})
+}
+
+// TestTextfileWhileSavesFail has a full disk under the totals: the textfile has no
+// totals, which may be lost again, and says so.
+func TestTextfileWhileSavesFail(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	table, err := nft.Open(nft.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	log := newLog(io.Discard)
+	a := &agent{
+		log: log, interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(string) {}},
+		month:   &monthUsage{calendar: accounting.Calendar{Zone: time.UTC, MonthDay: 1}, history: &fakeHistory{}, now: time.Now},
+		meter:   accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: log}),
+		metrics: metricsOptions{textfile: filepath.Join(p.directory, "ssmonitor.prom")},
+	}
+	a.openTextfile(a.newMetrics())
+	if err := a.meter.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP}}); err != nil {
+		t.Fatal(err)
+	}
+	a.tick(t.Context())
+	page, err := os.ReadFile(a.metrics.textfile)
+	if err != nil || !strings.Contains(string(page), "\nssmonitor_save_success 0\n") || strings.Contains(string(page), "ssmonitor_port_bytes_total") {
+		t.Errorf("got %v and\n%s", err, page)
+	}
 }
 
 // TestAgentOpensNoSourceOfTheSettings has settings with sources that would be

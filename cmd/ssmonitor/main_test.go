@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/urfave/cli/v2"
@@ -153,6 +154,30 @@ func TestFullDisk(t *testing.T) {
 		if status != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
 			t.Errorf("%q: got status %d and %q, want status 1 and no space left", arguments, status, &stderr)
 		}
+	}
+}
+
+// fullOnce is a disk that is full at the first write.
+type fullOnce struct{ full bool }
+
+func (w *fullOnce) Write(data []byte) (int, error) {
+	if !w.full {
+		w.full = true
+		return 0, syscall.ENOSPC
+	}
+	return len(data), nil
+}
+
+// TestWriteAfterAFailedOne prints to a disk that has room again before the end.
+func TestWriteAfterAFailedOne(t *testing.T) {
+	out := &checkedWriter{Writer: &fullOnce{}}
+	var stderr bytes.Buffer
+	_, _ = out.Write([]byte("lost\n"))
+	if _, err := out.Write([]byte("written\n")); err != nil {
+		t.Fatal(err)
+	}
+	if status := exitStatus(nil, out, &stderr); status != exitFailed || !strings.Contains(stderr.String(), syscall.ENOSPC.Error()) {
+		t.Errorf("got status %d and %q, want status 1 and %v", status, &stderr, syscall.ENOSPC)
 	}
 }
 

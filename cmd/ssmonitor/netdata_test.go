@@ -72,6 +72,7 @@ func TestPluginTakesChartsFromSettings(t *testing.T) {
 		{"default", "", nil, 2},
 		{"settings", "charts: 1\n", nil, 1},
 		{"none", "charts: none\n", nil, 0},
+		{"a mistake in the settings", "charts: many\n", nil, 2},
 		{"command line first", "charts: none\n", []string{"--charts", "1"}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"io"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/nft"
 )
 
 func TestNotifierSendsOnlyWhatIsNew(t *testing.T) {
@@ -81,5 +84,30 @@ func TestStatus(t *testing.T) {
 		if state, rates := status(test.report, test.err); state != test.state || rates != test.rates {
 			t.Errorf("%s: got %q and %q, want %q and %q", test.name, state, rates, test.state, test.rates)
 		}
+	}
+}
+
+// unrepairable is the real table, except that it can't be verified.
+type unrepairable struct{ *nft.Table }
+
+func (unrepairable) Verify(accounting.Ports) ([]string, error) { return nil, syscall.ENOBUFS }
+
+// TestTickSendsWhyNothingIsRepaired has a table that can be read.
+func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	table, err := nft.Open(nft.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	var sent string
+	a := &agent{
+		log: newLog(io.Discard), interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(state string) { sent += state }},
+		meter: accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{table}, Store: refusing{}, Log: newLog(io.Discard)}),
+	}
+	a.tick(t.Context())
+	if want := "STATUS=no rates: " + syscall.ENOBUFS.Error(); sent != want {
+		t.Errorf("got %q, want %q", sent, want)
 	}
 }

@@ -102,6 +102,8 @@ func TestSetupReplacesWhatIsNoList(t *testing.T) {
 func TestOnlyTheEnvironmentIsSplitAtCommas(t *testing.T) {
 	directory := t.TempDir()
 	config := writeIn(t, directory, "a,b.json", `{"server_port": 8388}`)
+	second := writeIn(t, directory, "second.json", `{"server_port": 8389}`)
+	third := writeIn(t, directory, "third.json", `{"server_port": 8390}`)
 	settings := writeIn(t, directory, "config.yaml", "port: ['20002=Doe, John']\nno-search: true\n")
 	for _, test := range []struct {
 		name, variable string
@@ -110,13 +112,14 @@ func TestOnlyTheEnvironmentIsSplitAtCommas(t *testing.T) {
 	}{
 		{"flag", "", []string{"--port", "20000=Doe, John"}, []string{"20000 Doe, John"}},
 		{"path", "", []string{"--shadowsocks", config}, []string{"8388 "}},
-		{"environment", "20000=Doe, 20001=John", nil, []string{"20000 Doe", "20001 John"}},
-		{"flag over environment", "20000=Doe,20001", []string{"--port", "20003=Doe, J"}, []string{"20003 Doe, J"}},
+		{"environment", "SSMONITOR_PORT=20000=Doe, 20001=John", nil, []string{"20000 Doe", "20001 John"}},
+		{"paths in the environment", "SSMONITOR_SHADOWSOCKS=" + second + ", " + third, nil, []string{"8389 ", "8390 "}},
+		{"flag over environment", "SSMONITOR_PORT=20000=Doe,20001", []string{"--port", "20003=Doe, J"}, []string{"20003 Doe, J"}},
 		{"settings", "", []string{"--config", settings}, []string{"20002 Doe, John"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.variable != "" {
-				t.Setenv("SSMONITOR_PORT", test.variable)
+			if name, value, set := strings.Cut(test.variable, "="); set {
+				t.Setenv(name, value)
 			}
 			status, stdout, stderr := setupIn(t, directory, append(test.arguments, "--json")...)
 			if status != exitDone {

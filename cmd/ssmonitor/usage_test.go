@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -276,5 +277,15 @@ func TestColorsOnlyOnATerminal(t *testing.T) {
 	if showsColors(terminal, environment("NO_COLOR=1")) || showsColors(terminal, environment("TERM=dumb")) ||
 		showsColors(null, environment()) || showsColors(file, environment()) || showsColors(&bytes.Buffer{}, environment()) {
 		t.Error("got colours, want none")
+	}
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	h, report := &fakeHistory{}, filepath.Join(t.TempDir(), "report")
+	arguments := []string{"ssmonitor", "usage", "--config", "none", "--output", report}
+	if err := newApp(terminal, io.Discard, h.open).RunContext(t.Context(), arguments); err != nil {
+		t.Fatal(err)
+	}
+	if written, err := os.ReadFile(report); err != nil || len(written) == 0 || bytes.Contains(written, []byte("\x1b")) {
+		t.Errorf("--output on a terminal: got %v and %q, want no colours", err, written)
 	}
 }
