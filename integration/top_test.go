@@ -174,7 +174,7 @@ func TestTopShowsRootWhoIsConnected(t *testing.T) {
 	elsewhere.top(t, "--interval", "500ms")
 	elsewhere.waitShowing(t, "3 connections", "alice")
 	elsewhere.press(t, "Down", "Enter")
-	elsewhere.waitShowing(t, "in another network namespace", "nsenter --net --target")
+	elsewhere.waitShowing(t, "in another network namespace")
 	elsewhere.press(t, "q", "q")
 	agent.stop(t)
 }
