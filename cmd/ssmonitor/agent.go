@@ -132,8 +132,9 @@ func makeRuntimeDirectory(lookup func(string) string) error {
 func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, list string) error {
 	ledger, saved, notices, err := store.Open(stateDirectory(c), keep)
 	if err != nil {
-		return writeError(err, stateDirectory(c)+"/", os.Getenv)
+		return err
 	}
+	noteState(a.log, stateDirectory(c), os.Getenv)
 	a.ledger = ledger
 	for _, notice := range notices {
 		level := slog.LevelWarn

@@ -66,6 +66,19 @@ func noteCSV(log *slog.Logger, path string, lookup func(string) string) {
 	}
 }
 
+// noteState logs what to do if the unit lets the agent write no totals. Counting
+// goes on, and saving is tried again.
+func noteState(log *slog.Logger, directory string, lookup func(string) string) {
+	err := syscall.Access(directory, 2) // W_OK of unistd.h
+	if errors.Is(err, fs.ErrNotExist) {
+		err = syscall.Access(filepath.Dir(directory), 2)
+	}
+	err = writeError(&fs.PathError{Op: "writing", Path: directory, Err: err}, directory+"/", lookup)
+	if errors.As(err, new(*usageError)) {
+		log.Error("the totals can't be saved", "error", err)
+	}
+}
+
 // inPrivateTmp reports whether path is in a directory that systemd made for
 // PrivateTmp=, according to the contents of /proc/self/mountinfo: proc(5).
 func inPrivateTmp(path, mounts string) bool {

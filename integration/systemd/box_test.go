@@ -71,6 +71,7 @@ func (b *box) mountImage(t *testing.T) {
 		"etc/systemd/system/*.wants",
 		"etc/fstab",
 		"etc/shadowsocks-libev/*",
+		"etc/v2ray",
 		"etc/ssmonitor",
 		"usr/sbin/policy-rc.d", // keeps services from starting in a build
 	} {
