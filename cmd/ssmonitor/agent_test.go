@@ -69,6 +69,7 @@ func TestTextfileWhileSavesFail(t *testing.T) {
 		meter:   accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: log}),
 		metrics: metricsOptions{textfile: filepath.Join(p.directory, "ssmonitor.prom")},
 	}
+	a.openSockets(nft.HookContainer) // none
 	a.openTextfile(a.newMetrics())
 	if err := a.meter.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP}}); err != nil {
 		t.Fatal(err)

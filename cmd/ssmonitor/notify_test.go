@@ -106,6 +106,7 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 		log: newLog(io.Discard), interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(state string) { sent += state }},
 		meter: accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{table}, Store: refusing{}, Log: newLog(io.Discard)}),
 	}
+	a.openSockets(nft.HookContainer) // none
 	a.tick(t.Context())
 	if want := "STATUS=no rates: " + syscall.ENOBUFS.Error(); sent != want {
 		t.Errorf("got %q, want %q", sent, want)
