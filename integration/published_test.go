@@ -215,10 +215,13 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	if counted := h.counted(t, publishedPort); counted != total {
 		t.Errorf("counted were %+v, and are %+v", total, counted)
 	}
+	eventually(t, func() error { // setup removes the chains before the agent has the list
+		if said := agent.stderr.String(); strings.Count(said, "applied the list") != 2 {
+			return fmt.Errorf("the agent has not applied the list twice:\n%s", said)
+		}
+		return nil
+	})
 	agent.stop(t)
-	if said := agent.stderr.String(); strings.Count(said, "applied the list") != 2 {
-		t.Errorf("the agent has not applied the list twice:\n%s", said)
-	}
 }
 
 // setUp sets up the ports and returns those that are counted where the host

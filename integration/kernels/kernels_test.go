@@ -63,7 +63,6 @@ func TestNftOnDebianKernels(t *testing.T) {
 		{"6.12", "yes"},
 	} {
 		t.Run(kernel.series, func(t *testing.T) {
-			t.Parallel() // each machine has one processor
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
