@@ -93,8 +93,8 @@ func (r *Report) finish(now time.Time, ledger *Ledger) {
 	r.Time, r.Total = now, Traffic{}
 	for i := range r.Ports {
 		sum := r.Ports[i].Sum()
-		r.Total.In.Rate = r.Total.In.Rate.plus(sum.In.Rate)
-		r.Total.Out.Rate = r.Total.Out.Rate.plus(sum.Out.Rate)
+		r.Total.In.Rate = r.Total.In.Rate.Plus(sum.In.Rate)
+		r.Total.Out.Rate = r.Total.Out.Rate.Plus(sum.Out.Rate)
 	}
 	r.Total.In.Total, r.Total.Out.Total = ledger.Sum()
 }

@@ -66,10 +66,11 @@ func (p *PortReport) flows() iter.Seq2[Key, *Flow] {
 }
 
 func (f Flow) plus(other Flow) Flow {
-	return Flow{Total: f.Total.Plus(other.Total), Rate: f.Rate.plus(other.Rate)}
+	return Flow{Total: f.Total.Plus(other.Total), Rate: f.Rate.Plus(other.Rate)}
 }
 
-func (r Rate) plus(other Rate) Rate {
+// Plus returns the sum of both rates.
+func (r Rate) Plus(other Rate) Rate {
 	return Rate{r.Packets + other.Packets, r.Bytes + other.Bytes}
 }
 

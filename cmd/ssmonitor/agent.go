@@ -228,7 +228,7 @@ func (a *agent) run(ctx context.Context) error {
 		case <-watchdog:
 			a.notifier.alive(time.Now())
 		case <-ticks.C:
-			if a.follower.Changed() || a.ledger.Renamed() || a.publishing.changed(a.meter.Ports()) {
+			if a.follower.Changed() || a.ledger.Renamed() || a.publishing.changed(a.meter.Ports) {
 				a.reload()
 			}
 			a.tick(ctx)

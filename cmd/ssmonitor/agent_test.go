@@ -57,11 +57,7 @@ func TestTextfileBetweenSaves(t *testing.T) {
 func TestTextfileWhileSavesFail(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	table, err := nft.Open(nft.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
+	table := p.table()
 	log := newLog(io.Discard)
 	a := &agent{
 		log: log, interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(string) {}},

@@ -96,11 +96,7 @@ func (unrepairable) Verify(accounting.Ports) ([]string, error) { return nil, sys
 func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	table, err := nft.Open(nft.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
+	table := p.table()
 	var sent string
 	a := &agent{
 		log: newLog(io.Discard), interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(state string) { sent += state }},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/testkit"
+	"ssmonitor/nft"
 )
 
 // argumentsVariable turns the test binary into the program: see TestProgram.
@@ -109,6 +110,17 @@ func (p *place) agent(socket string, more ...string) {
 		}
 	}
 	p.t.Fatal("the agent has written no CSV file within 20 s")
+}
+
+// table opens the table until the test ends.
+func (p *place) table() *nft.Table {
+	p.t.Helper()
+	table, err := nft.Open(nft.Options{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = table.Close() })
+	return table
 }
 
 func (p *place) checkArguments(socket string) []string {

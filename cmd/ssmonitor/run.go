@@ -112,11 +112,19 @@ func runSources(c *cli.Context) (sources.Sources, error) {
 }
 
 func checkIntervals(c *cli.Context) error {
-	if interval := c.Duration("interval"); interval < 100*time.Millisecond || interval > time.Hour {
-		return wrongUsage(fmt.Errorf("interval %s: want 100ms to 1h", interval))
+	if err := checkInterval(c); err != nil {
+		return err
 	}
 	if save := c.Duration("save-interval"); save < 0 || save > time.Hour {
 		return wrongUsage(fmt.Errorf("save-interval %s: want 0s to 1h", save))
+	}
+	return nil
+}
+
+// checkInterval checks the interval of run and of top.
+func checkInterval(c *cli.Context) error {
+	if interval := c.Duration("interval"); interval < 100*time.Millisecond || interval > time.Hour {
+		return wrongUsage(fmt.Errorf("interval %s: want 100ms to 1h", interval))
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (p *publishing) mark(found *sources.Result) (err error) {
 
 // changed reports whether other ports are published than the marks say, or whether
 // the last list could not be marked.
-func (p *publishing) changed(ports accounting.Ports) bool {
+func (p *publishing) changed(inForce func() accounting.Ports) bool {
 	if p == nil || time.Since(p.last) < rulesetShare*p.took {
 		return false
 	}
@@ -59,6 +59,7 @@ func (p *publishing) changed(ports accounting.Ports) bool {
 	if generation, err := survey.Generation(); err != nil || generation == p.generation {
 		return false
 	}
+	ports := inForce() // a copy, which is not made at every tick
 	found := sources.Result{Ports: ports, Entries: make([]portlist.Entry, len(ports))}
 	return p.mark(&found) == nil && !slices.Equal(found.Ports, ports)
 }

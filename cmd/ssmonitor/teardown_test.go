@@ -11,7 +11,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/nft"
 )
 
 // TestTeardownDryRun expects the announcement of what teardown does, and that
@@ -89,11 +88,7 @@ func (refusing) Save(accounting.State) error { return syscall.ENOSPC }
 func TestRetireKeepsWhatIsNotSaved(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	table, err := nft.Open(nft.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
+	table := p.table()
 	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: newLog(io.Discard)})
 	if err := retire(table, meter); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want %v", err, syscall.ENOSPC)

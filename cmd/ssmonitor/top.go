@@ -49,14 +49,12 @@ func topCommand() *cli.Command {
 }
 
 func runTop(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c, "interval")); err != nil {
+	if err := errors.Join(noArguments(c), applyConfig(c, "interval"), checkInterval(c)); err != nil {
 		return err
 	}
 	interval, once, json := c.Duration("interval"), c.Bool("once"), c.Bool("json")
 	live := !once && !json
 	switch {
-	case interval < 100*time.Millisecond || interval > time.Hour:
-		return wrongUsage(fmt.Errorf("interval %s: want 100ms to 1h", interval))
 	case c.String("socket") == "":
 		return wrongUsage(errors.New("top reads the agent's socket, which is turned off: remove the empty socket from the settings, or name one with --socket"))
 	case live && (!isTerminal(os.Stdin) || !isTerminal(c.App.Writer)):

@@ -63,7 +63,7 @@ func clientsOf(report *accounting.Report) []client {
 func (c *client) add(port *accounting.PortReport) {
 	sum := port.Sum()
 	c.rated = c.rated && port.Rated
-	c.in, c.out = plus(c.in, sum.In.Rate), plus(c.out, sum.Out.Rate)
+	c.in, c.out = c.in.Plus(sum.In.Rate), c.out.Plus(sum.Out.Rate)
 	c.ports = append(c.ports, port)
 }
 
@@ -81,10 +81,6 @@ func (c *client) countConnections() {
 		c.addressesAtLeast = c.addressesAtLeast || min(c.connections.Addresses, p.Connections.Addresses) > 0
 		c.connections.Addresses = max(c.connections.Addresses, p.Connections.Addresses)
 	}
-}
-
-func plus(a, b accounting.Rate) accounting.Rate {
-	return accounting.Rate{Packets: a.Packets + b.Packets, Bytes: a.Bytes + b.Bytes}
 }
 
 // matches reports whether the client's name or one of its ports has the text, in
