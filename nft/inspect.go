@@ -14,7 +14,7 @@ import (
 type tableInfo struct {
 	handle uint64 // from 1; never used twice in a network namespace
 	flags  uint32
-	use    uint32 // number of chains, sets, objects and flowtables in it
+	use    uint32 // number of chains, named sets, objects and flowtables in it
 	marked bool
 	epoch  accounting.Epoch
 }
@@ -189,7 +189,12 @@ func (t *Table) inspectCounters(found *inspection) error {
 // hasReadAllOf reports whether the last reading was of the table that is inspected,
 // and found everything in it that the inspection has not found.
 func (r *reader) hasReadAllOf(found *inspection) bool {
-	others := len(found.sets) + len(found.chains) + len(found.flowtables)
+	others := len(found.chains) + len(found.flowtables)
+	for _, set := range found.sets {
+		if !set.isAnonymous() { // the kernel does not count those in the table's use
+			others++
+		}
+	}
 	return r.settled && r.generation == found.generation && r.table == found.table && int(r.table.use) == r.known()+others
 }
 
@@ -334,6 +339,9 @@ func (found *inspection) hasMap(direction accounting.Direction) bool {
 func (s setInfo) isOurs() bool {
 	return s.isObjectMap() && (s.name == mapName(accounting.In) || s.name == mapName(accounting.Out))
 }
+
+// isAnonymous reports whether the set belongs to a rule and is removed with it.
+func (s setInfo) isAnonymous() bool { return s.flags&unix.NFT_SET_ANONYMOUS != 0 }
 
 func (s setInfo) isObjectMap() bool {
 	return s.flags == unix.NFT_SET_OBJECT && s.objectType == unix.NFT_OBJECT_COUNTER &&

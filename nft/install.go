@@ -236,7 +236,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 		}
 	}
 	for _, set := range found.sets {
-		if !set.isOurs() && set.flags&unix.NFT_SET_ANONYMOUS == 0 {
+		if !set.isOurs() && !set.isAnonymous() {
 			b.deleteSet(set.name)
 		}
 	}
@@ -266,7 +266,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 func (b *batch) deleteStructure(found *inspection) {
 	b.flushChains(found.chains)
 	for _, set := range found.sets {
-		if set.flags&unix.NFT_SET_ANONYMOUS == 0 { // anonymous sets are removed with their rule
+		if !set.isAnonymous() {
 			b.deleteSet(set.name)
 		}
 	}
