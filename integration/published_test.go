@@ -254,8 +254,9 @@ func (h *host) setUp(t *testing.T, ports ...int) (forwarded []int) {
 // setUp, and those of this port have grown by the payload.
 func (h *host) transmit(t *testing.T, address string, port int, all ...int) {
 	t.Helper()
-	before := h.counted(t, port)
 	to := net.JoinHostPort(address, fmt.Sprint(port))
+	h.client.waitAnswering(t, to)
+	before := h.counted(t, port)
 	h.client.curl(t, fmt.Sprintf("http://%s/%d", to, megabyte))
 	h.client.curl(t, "--upload-file", fileOf(t, megabyte), "http://"+to+"/")
 	h.client.exchange(t, to, 20, 1000)
@@ -264,6 +265,20 @@ func (h *host) transmit(t *testing.T, address string, port int, all ...int) {
 	if in, out := after.in.Bytes-before.in.Bytes, after.out.Bytes-before.out.Bytes; in < megabyte+20_000 || out < megabyte+20_000 {
 		t.Errorf("%s: counted %d bytes in and %d out, which is below the payload", to, in, out)
 	}
+}
+
+// waitAnswering waits until the server answers. A container that has just started
+// may not listen yet, and may still look for other users of its IPv6 address.
+func (n namespace) waitAnswering(t *testing.T, to string) {
+	t.Helper()
+	eventually(t, func() error {
+		output, err := n.command("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "",
+			"--max-time", "2", "http://"+to+"/0").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", to, err, output)
+		}
+		return nil
+	})
 }
 
 // startDockerProxy starts what Docker starts for a published port: for each

@@ -102,16 +102,15 @@ func (term terminal) state(t *testing.T) string {
 }
 
 // child returns the process that the shell runs in the foreground.
-func (term terminal) child(t *testing.T) *os.Process {
+func (term terminal) child(t *testing.T) (child *os.Process) {
 	t.Helper()
-	shell := strings.TrimSpace(term.tmux(t, "display-message", "-p", "#{pane_pid}"))
-	var child *os.Process
+	shell := term.shell(t)
 	eventually(t, func() error {
-		text, err := os.ReadFile(filepath.Join("/proc", shell, "task", shell, "children"))
+		children, err := os.ReadFile(shell)
 		if err != nil {
 			return err
 		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
 		if err != nil {
 			return errors.New("the shell runs nothing")
 		}
@@ -119,6 +118,26 @@ func (term terminal) child(t *testing.T) *os.Process {
 		return err
 	})
 	return child
+}
+
+// waitIdle waits until the shell runs nothing: what is typed before may be lost.
+func (term terminal) waitIdle(t *testing.T) {
+	t.Helper()
+	shell := term.shell(t)
+	eventually(t, func() error {
+		children, err := os.ReadFile(shell)
+		if err == nil && len(children) > 0 {
+			err = fmt.Errorf("the shell runs %s", children)
+		}
+		return err
+	})
+}
+
+// shell returns the path of the file with the processes that the shell runs.
+func (term terminal) shell(t *testing.T) string {
+	t.Helper()
+	pid := strings.TrimSpace(term.tmux(t, "display-message", "-p", "#{pane_pid}"))
+	return filepath.Join("/proc", pid, "task", pid, "children")
 }
 
 var (

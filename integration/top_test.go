@@ -158,6 +158,7 @@ func TestTopShowsRootWhoIsConnected(t *testing.T) {
 		t.Errorf("the address with the most connections is not the first:\n%s", shown)
 	}
 	term.press(t, "q", "q")
+	term.waitIdle(t)
 
 	// With the group of the socket, root's here, and no user's rights.
 	term.run(t, "clear; setpriv --reuid 65534 --regid 0 --clear-groups "+builtProgram("ssmonitor")+" top --interval 500ms")
