@@ -22,7 +22,8 @@ const keyLength = 120
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
 	encoder
-	generation int // offset of the generation in the batch's begin message
+	generation int              // offset of the generation in the batch's begin message
+	epoch      accounting.Epoch // of the table that the batch creates
 	finished   bool
 }
 
@@ -72,6 +73,7 @@ func (b *batch) createTable(name string, epoch accounting.Epoch, flags uint32) {
 	data := userdata.AppendString(nil, userdata.TypeComment, Mark)
 	b.bytes(attrTableUserdata, userdata.Append(data, udataEpoch, epoch[:]))
 	b.end()
+	b.epoch = epoch
 }
 
 // setTableFlags appends a change of the table's flags: to adopt an orphan, or to

@@ -94,7 +94,7 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 		}
 		table := found.table
 		if replace {
-			if table, err = t.identifyNew(generation); err != nil {
+			if table, err = t.identifyNew(generation, b.epoch); err != nil {
 				return err
 			}
 		}
@@ -108,12 +108,12 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 
 // identifyNew looks up the table that a batch has created at the generation. It
 // is verified whatever others did before.
-func (t *Table) identifyNew(generation uint32) (tableInfo, error) {
+func (t *Table) identifyNew(generation uint32, epoch accounting.Epoch) (tableInfo, error) {
 	t.verified.generation = generation
 	t.verified.advance()
-	now, table, err := t.conn.getTable()
-	if err == nil && now != t.verified.generation {
-		err = errTableChanged // it may be another one
+	_, table, err := t.conn.getTable()
+	if err == nil && table.epoch != epoch {
+		err = errTableChanged
 	}
 	t.reader.begin(table)
 	return table, err

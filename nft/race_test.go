@@ -61,6 +61,34 @@ func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
 	}
 }
 
+// TestNewTableIsKnownInABusyRuleset has others change their own table once while a
+// table is created. Nothing has to be looked at twice for that, at most the batch
+// is sent again.
+func TestNewTableIsKnownInABusyRuleset(t *testing.T) {
+	const messages, again = 4, 2 // a look; the table and the batch, perhaps again; the new table
+	ports := portList(1)
+	for step := range messages {
+		inNamespace(t)
+		table := open(t, Options{})
+		sends := 0
+		table.conn.beforeSend = func() {
+			if sends == step {
+				nftCommand(t, "add table inet other")
+			}
+			sends++
+		}
+		install(t, table, ports)
+		table.conn.beforeSend = nil
+		if sends > messages+again {
+			t.Errorf("a change before message %d: the table took %d messages", step, sends)
+		}
+		expectCounting(t, ports)
+		if findings := verify(t, table, ports); len(findings) > 0 {
+			t.Errorf("a change before message %d: verifying finds %q", step, findings)
+		}
+	}
+}
+
 // TestInstallKeepsCountersAfterLostRaces has others remove, twice in a row, what a
 // repair is about to remove. The refusals must not lead to a larger repair.
 func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/google/nftables"
@@ -37,11 +38,12 @@ func TestInterruptedDumpsMissNothing(t *testing.T) {
 		wanted = 20
 	}
 	inNamespace(t)
-	stop, changes := changeWithoutPause(t)
+	change := foreignChanges(t)
 	table := open(t, Options{})
 	ports := portList(700)
 	install(t, table, ports)
 	sendUDP(t, "127.0.0.1:20500", 20, 10)
+	stop := change()
 
 	// Three sends: the dump, the generation and the table.
 	const messagesOfWholeReading = 3
@@ -63,17 +65,15 @@ func TestInterruptedDumpsMissNothing(t *testing.T) {
 			}
 		}
 	}
-	close(stop)
-	made := <-changes
-	t.Logf("%d readings, %d with an incomplete dump, %d changes by another process", readings, incomplete, made)
+	t.Logf("%d readings, %d with an incomplete dump, %d changes by another process", readings, incomplete, stop())
 	if incomplete < wanted {
 		t.Errorf("only %d dumps were incomplete in %d readings", incomplete, readings)
 	}
 }
 
-// changeWithoutPause adds and removes counters of a foreign table, from another
-// socket, until stop is closed. Then it sends the number of changes.
-func changeWithoutPause(t *testing.T) (stop chan struct{}, changes chan int) {
+// foreignChanges creates a foreign table and returns what begins to add and remove
+// counters of it, without a pause, from another socket, until stop is called.
+func foreignChanges(t *testing.T) (begin func() (stop func() (made int))) {
 	t.Helper()
 	namespace, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -91,36 +91,42 @@ func changeWithoutPause(t *testing.T) (stop chan struct{}, changes chan int) {
 	if err := other.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	stop, changes = make(chan struct{}), make(chan int, 1)
-	go func() {
-		made := 0
-		defer func() { changes <- made }()
-		counters := []nftables.Obj{
-			&nftables.CounterObj{Table: foreign, Name: "one"},
-			&nftables.CounterObj{Table: foreign, Name: "two"},
-			&nftables.CounterObj{Table: foreign, Name: "three"},
-		}
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			for _, counter := range counters {
-				if made%2 == 0 {
-					other.AddObj(counter)
-				} else {
-					other.DeleteObject(counter)
+	counters := []nftables.Obj{
+		&nftables.CounterObj{Table: foreign, Name: "one"},
+		&nftables.CounterObj{Table: foreign, Name: "two"},
+		&nftables.CounterObj{Table: foreign, Name: "three"},
+	}
+	return func() func() int {
+		end, made := make(chan struct{}), make(chan int)
+		go func() {
+			defer close(made)
+			for changes := 0; ; changes++ {
+				select {
+				case <-end:
+					made <- changes
+					return
+				default:
+				}
+				for _, counter := range counters {
+					if changes%2 == 0 {
+						other.AddObj(counter)
+					} else {
+						other.DeleteObject(counter)
+					}
+				}
+				if err := other.Flush(); err != nil {
+					t.Errorf("changing the foreign table: %v", err)
+					return
 				}
 			}
-			if err := other.Flush(); err != nil {
-				t.Errorf("changing the foreign table: %v", err)
-				return
-			}
-			made++
-		}
-	}()
-	return stop, changes
+		}()
+		stop := sync.OnceValue(func() int {
+			close(end)
+			return <-made
+		})
+		t.Cleanup(func() { stop() })
+		return stop
+	}
 }
 
 // TestMissingCountersAreRequestedOneByOne tests the requests that complete an
