@@ -36,8 +36,10 @@ func (t *Top) Run(ctx context.Context) error {
 	s := &session{
 		Top: t, screen: screen, ctx: ctx,
 		model:   NewModel(t.Host, t.Interval, showsBlocks(screen.CharacterSet(), os.Getenv("TERM"))),
-		answers: make(chan answer), panics: make(chan string),
+		answers: make(chan answer), panics: make(chan string), continued: make(chan os.Signal, 1),
 	}
+	signal.Notify(s.continued, syscall.SIGCONT)
+	defer signal.Stop(s.continued)
 	return s.run()
 }
 
@@ -51,11 +53,12 @@ func showsBlocks(charset, term string) bool {
 // session is a table on a terminal.
 type session struct {
 	*Top
-	screen  tcell.Screen
-	ctx     context.Context
-	model   *Model
-	answers chan answer
-	panics  chan string // of requests, with their stacks
+	screen    tcell.Screen
+	ctx       context.Context
+	model     *Model
+	answers   chan answer
+	panics    chan string    // of requests, with their stacks
+	continued chan os.Signal // after a stop, by the shell or somebody else
 	// A request of each kind is in progress at most.
 	pending [kinds]bool
 }
@@ -95,6 +98,8 @@ func (s *session) run() error {
 			if done || err != nil {
 				return err
 			}
+		case <-s.continued:
+			s.screen.Sync() // the shell has written since
 		case message := <-s.panics:
 			panic(message) //nolint:forbidigo // where the terminal is restored
 		case <-refresh.C:
@@ -210,14 +215,11 @@ func (s *session) suspend() error {
 	if err := s.screen.Suspend(); err != nil {
 		return fmt.Errorf("suspending: %w", err)
 	}
-	continued := make(chan os.Signal, 1)
-	signal.Notify(continued, syscall.SIGCONT)
-	defer signal.Stop(continued)
 	if err := syscall.Kill(0, syscall.SIGTSTP); err != nil {
 		return fmt.Errorf("suspending: %w", err)
 	}
 	select {
-	case <-continued:
+	case <-s.continued:
 	case <-time.After(suspendGrace): // nobody could continue it, so the kernel has not stopped it
 	case <-s.ctx.Done():
 		return nil
