@@ -334,56 +334,6 @@ func TestDeleteKeepsAttachedCounters(t *testing.T) {
 	}
 }
 
-// TestRefusalsWithoutRoomAreAnError sends a batch with more refusals than the
-// socket can hold.
-func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	install(t, table, portList(1))
-	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
-		t.Fatal(err)
-	}
-	for _, refusals := range []int{1, 10, 5000} {
-		b := newBatch()
-		for range refusals {
-			b.deleteObject("missing", unix.NFT_OBJECT_COUNTER)
-		}
-		if err := table.conn.commit(b); err == nil {
-			t.Errorf("a batch with %d refused messages succeeded", refusals)
-		}
-	}
-	if got := len(read(t, table)); got != 4 {
-		t.Errorf("afterwards: got %d counters, want 4", got)
-	}
-}
-
-// TestLateAnswersAreIgnored leaves answers of an earlier request in the socket.
-func TestLateAnswersAreIgnored(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	ports := portList(1)
-	install(t, table, ports)
-	late := [][]byte{
-		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
-		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
-	}
-	for _, req := range late {
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		if got := len(read(t, table)); got != 4*len(ports) {
-			t.Errorf("got %d counters, want %d", got, 4*len(ports))
-		}
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		ports = portList(len(ports) + 1)
-		if err := table.Install(ports); err != nil {
-			t.Errorf("installing: %v", err)
-		}
-	}
-}
-
 // TestRepairKeepsRightChains replaces no chain that is right, since a packet that
 // passes meanwhile could miss both the old and the new one.
 func TestRepairKeepsRightChains(t *testing.T) {

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"ssmonitor/accounting"
+	"ssmonitor/output"
+)
+
+// listen serves readers on the agent's own socket, and metrics there, on --listen
+// and on the sockets that systemd opened.
+func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
+	source := output.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
+	inherited, err := activation.ListenersWithNames()
+	if err != nil {
+		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
+	}
+	for _, listener := range inherited[metricsSocket] {
+		a.serveMetrics(ctx, listener, metrics)
+	}
+	if a.address != "" {
+		listener, err := net.Listen("tcp", a.address)
+		if err != nil {
+			return listenError(fmt.Errorf("listening for /metrics: %w", err), os.Getenv)
+		}
+		a.serveMetrics(ctx, listener, metrics)
+	}
+	if a.socket != "" {
+		listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
+		if err != nil {
+			return writeError(err, a.socket, os.Getenv)
+		}
+		handler := output.NewHandler(source, time.Now, a.log)
+		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
+		handler.Handle("GET /metrics", metrics)
+		a.serve(ctx, listener, handler)
+	}
+	return nil
+}
+
+func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
+	a.serveBy(ctx, output.Serve, listener, handler)
+}
+
+func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Listener, handler http.Handler) {
+	a.servers.Go(func() {
+		if err := serve(ctx, listener, handler, a.log); err != nil {
+			select {
+			case a.failed <- err:
+			default: // one failure ends the agent
+			}
+		}
+	})
+}
+
+// meterSource is the meter as a source for the outputs, with who is connected.
+type meterSource struct {
+	meter       *accounting.Meter
+	connections *accounting.ConnectionMeter
+	interval    time.Duration
+}
+
+func (s meterSource) Report(context.Context) (*accounting.Report, error) {
+	return s.complete(s.meter.Refresh())
+}
+
+func (s meterSource) complete(report *accounting.Report, err error) (*accounting.Report, error) {
+	if err == nil {
+		s.connections.Complete(report)
+	}
+	return report, err
+}
+
+func (s meterSource) Health() output.Health {
+	status := s.meter.Status()
+	return output.Health{LastRead: status.LastRead, Interval: s.interval, Err: errors.Join(status.LastError, status.RepairError)}
+}
