@@ -148,11 +148,15 @@ func (m *portMemory) decode(decoder *json.Decoder) (*jsonPort, error) {
 		return nil, err
 	}
 	for _, traffic := range []**jsonTraffic{&line.TCP, &line.UDP} {
-		if *traffic != nil && (*traffic).In.Bytes == absentBytes {
-			*traffic = nil
-		}
 		if *traffic == nil {
 			continue
+		}
+		switch in, out := (*traffic).In.Bytes == absentBytes, (*traffic).Out.Bytes == absentBytes; {
+		case in && out:
+			*traffic = nil
+			continue
+		case in || out:
+			return nil, fmt.Errorf("port %d: want the bytes of both directions", line.Port)
 		}
 		for _, flow := range []*jsonFlow{&(*traffic).In, &(*traffic).Out} {
 			if flow.BytesPerSecond != nil && math.IsNaN(*flow.BytesPerSecond) {

@@ -152,17 +152,15 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		SaveInterval: c.Duration("save-interval"), Log: a.log,
 	})
 	a.openSockets(options.Hook)
-	if err := a.replaceOwnerMismatch(); err != nil {
-		return err
-	}
 	result, err := a.follower.Load()
 	if err != nil && !errors.Is(err, sources.ErrNoList) {
 		a.logNotes(result)
-		return wrongUsage(err)
+		return wrongUsage(err) // the table of an earlier agent goes on counting
 	}
-	if err := a.publishing.mark(&result); err != nil {
+	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
+	a.markPublished(&result)
 	a.logNotes(result)
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
@@ -237,14 +235,13 @@ func (a *agent) run(ctx context.Context) error {
 // and the ports in force stay.
 func (a *agent) reload() {
 	result, err := a.follower.Load()
-	if err == nil {
-		err = a.publishing.mark(&result)
-	}
-	a.logNotes(result)
 	if err != nil {
+		a.logNotes(result)
 		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
+	a.markPublished(&result)
+	a.logNotes(result)
 	before := a.meter.Ports()
 	if err := a.meter.SetPorts(a.ledger.SetPorts(result.Ports)); err != nil {
 		a.log.Error("the new ports can't be counted yet", "error", err)
@@ -252,6 +249,22 @@ func (a *agent) reload() {
 	}
 	added, removed := difference(before, result.Ports)
 	a.log.Info("applied the list of ports", "ports", len(result.Ports), "added", added, "removed", removed)
+}
+
+// markPublished marks the published ports. If that fails, ports in force stay as they
+// are marked: the rules of others don't keep the agent from counting.
+func (a *agent) markPublished(result *sources.Result) {
+	err := a.publishing.mark(result)
+	if err == nil {
+		return
+	}
+	a.log.Error("which ports are published can't be determined; those in force stay as they are", "error", err)
+	inForce := a.meter.Ports()
+	for i := range result.Ports {
+		if port, found := inForce.Find(result.Ports[i].Number); found {
+			result.Ports[i].Published = port.Published
+		}
+	}
 }
 
 // difference counts the ports that are in one list only.

@@ -11,6 +11,25 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
+// TestBrokenListLeavesTheTable starts an agent that would replace the table, with a
+// list that it can't read: the table of before goes on counting.
+func TestBrokenListLeavesTheTable(t *testing.T) {
+	p := newPlace(t)
+	if status, stdout, stderr := call(t, "setup", "--no-search", "--port", "20000", "--ports", p.list); status != 0 {
+		t.Fatalf("setup: status %d\n%s%s", status, stdout, stderr)
+	}
+	if err := os.WriteFile(p.list, []byte("20000 sctp\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	arguments := []string{"run", "--own", "yes", "--ports", p.list, "--state", p.state, "--socket", p.socket, "--csv", p.csv}
+	if status, _, stderr := call(t, arguments...); status != exitUsage || !strings.Contains(stderr, p.list) {
+		t.Errorf("run: status %d\n%s", status, stderr)
+	}
+	if ruleset := testkit.NFT(t, "list ruleset"); !strings.Contains(ruleset, "tcp-20000-in") {
+		t.Errorf("the table is removed:\n%s", ruleset)
+	}
+}
+
 // TestRunMarksPublishedPorts has a port that was published before the agent starts
 // with sources of its own. It is counted where it is forwarded from the first
 // moment, unless all ports are counted before that.

@@ -15,17 +15,17 @@ import (
 
 // markPublished marks the ports whose packets the host forwards, which it can
 // count there, and adds a note for each rule that makes it forward them. With hook
-// container every port is counted before that anyway.
+// container every port is counted before that anyway. A port stays marked while a
+// rule can't be read, which may be the one that publishes it.
 func markPublished(found *sources.Result, hook nft.Hook) error {
 	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
-	for i := range found.Ports {
-		found.Ports[i].Published, found.Entries[i].Published = false, false // the list may say so of an earlier time
-	}
 	if hook != nft.HookHost {
+		unmark(found)
 		return nil
 	}
 	rules, err := survey.Read()
 	if errors.Is(err, fs.ErrPermission) {
+		unmark(found)
 		found.Notes = append(found.Notes, fmt.Errorf("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
 		return nil
 	}
@@ -35,6 +35,12 @@ func markPublished(found *sources.Result, hook nft.Hook) error {
 	addresses, err := sources.HostAddresses()
 	if err != nil {
 		return fmt.Errorf("listing the addresses of this host: %w", err)
+	}
+	if len(rules.Unread) == 0 {
+		unmark(found)
+	}
+	for _, err := range rules.Unread {
+		found.Notes = append(found.Notes, fmt.Errorf("looking for published ports: a rule can't be read: %w", err))
 	}
 	for _, rule := range rules.DNATs {
 		if !rule.Forwards(addresses) {
@@ -53,4 +59,11 @@ func markPublished(found *sources.Result, hook nft.Hook) error {
 		}
 	}
 	return nil
+}
+
+// unmark removes the marks that the list has of an earlier time.
+func unmark(found *sources.Result) {
+	for i := range found.Ports {
+		found.Ports[i].Published, found.Entries[i].Published = false, false
+	}
 }

@@ -111,9 +111,9 @@ func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
 
 // hoursAt returns the client's hours of today. They are unknown when the day is
 // over, until the agent answers for the next one.
-func (d *detail) hoursAt(now time.Time) []accounting.PeriodUsage {
+func (d *detail) hoursAt(now time.Time) (hours []accounting.PeriodUsage, known bool) {
 	if d.hours == nil || d.hoursErr != nil || !now.Before(d.hours.Until) {
-		return nil
+		return nil, false
 	}
-	return d.hours.Periods
+	return d.hours.Periods, true
 }

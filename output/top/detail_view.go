@@ -28,8 +28,8 @@ func (m *Model) detailView(width, height int) []Line {
 		body = append(body, Line{{Text: " "}, {line, Chart}})
 	}
 	body = append(body, portLines(c, m.shown.err == nil)...)
-	body = append(body, d.remoteLines()...)
-	body = append(body, m.hourLines()...)
+	body = append(body, m.remoteLines(width)...)
+	body = append(body, m.hourLines(width)...)
 	m.page = max(1, height-len(lines))
 	d.first = max(0, min(d.first, len(body)-m.page))
 	return append(lines, body[d.first:min(len(body), d.first+m.page)]...)
@@ -59,10 +59,15 @@ func portLines(c *client, answers bool) []Line {
 	return lines
 }
 
-func (d *detail) remoteLines() []Line {
+// remoteLines shows who is connected, while that is known.
+func (m *Model) remoteLines(width int) []Line {
+	d := m.detail
+	_, ports, _ := m.Detail()
 	switch {
+	case m.shown.err != nil || len(ports) == 0:
+		return nil
 	case d.remoteErr != nil:
-		return []Line{nil, {{" addresses: " + d.remoteErr.Error(), Alarming}}}
+		return append([]Line{nil}, faultLines("addresses: "+d.remoteErr.Error(), width)...)
 	case d.remotes == nil:
 		return nil
 	case len(d.remotes) == 0:
@@ -76,18 +81,18 @@ func (d *detail) remoteLines() []Line {
 }
 
 // hourLines shows the hours of today that have usage.
-func (m *Model) hourLines() []Line {
+func (m *Model) hourLines(width int) []Line {
 	d := m.detail
 	if d.hoursErr != nil && m.shown.err == nil {
-		return []Line{nil, {{" hours: " + d.hoursErr.Error(), Alarming}}}
+		return append([]Line{nil}, faultLines("hours: "+d.hoursErr.Error(), width)...)
 	}
-	hours := d.hoursAt(m.shown.at)
-	if m.shown.err != nil {
-		hours = nil
-	}
+	hours, known := d.hoursAt(m.shown.at)
 	lines := []Line{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), Bold}}}
-	if hours == nil {
+	switch {
+	case !known || m.shown.err != nil:
 		return append(lines, plain(" "+unknown))
+	case len(hours) == 0:
+		return append(lines, plain(" none yet"))
 	}
 	var largest uint64
 	for i := range hours {

@@ -46,7 +46,7 @@ func (m *Model) Press(key string) Action {
 	case m.typing:
 		m.edit(key)
 	case m.help:
-		m.help = false // any key closes it
+		m.help = false
 		if key == "q" {
 			return Quit
 		}

@@ -69,7 +69,8 @@ type kind int
 const (
 	reportRequest kind = iota
 	usageRequest
-	detailRequest
+	hoursRequest
+	remotesRequest
 	kinds
 )
 
@@ -188,23 +189,18 @@ func (s *session) requestDetail(hours bool) {
 	if !open {
 		return
 	}
-	hours = hours || s.model.detail.hours == nil
-	s.request(detailRequest, func() func(*Model) {
-		var applies []func(*Model)
-		if hours {
+	if hours || s.model.detail.hours == nil {
+		s.request(hoursRequest, func() func(*Model) {
 			usage, err := s.hours(s.ctx, label)
-			applies = append(applies, func(m *Model) { m.ObserveHours(label, usage, err) })
-		}
-		if s.Remotes != nil && len(ports) > 0 {
+			return func(m *Model) { m.ObserveHours(label, usage, err) }
+		})
+	}
+	if s.Remotes != nil && len(ports) > 0 {
+		s.request(remotesRequest, func() func(*Model) {
 			remotes, err := s.remotes(ports)
-			applies = append(applies, func(m *Model) { m.ObserveRemotes(label, remotes, err) })
-		}
-		return func(m *Model) {
-			for _, apply := range applies {
-				apply(m)
-			}
-		}
-	})
+			return func(m *Model) { m.ObserveRemotes(label, remotes, err) }
+		})
+	}
 }
 
 // suspendGrace is how long the program may go on running while the kernel stops it.

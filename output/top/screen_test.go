@@ -34,7 +34,7 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	s := &session{Top: &Top{Agent: agent, Now: time.Now}, ctx: t.Context(), model: sampleModel(), answers: make(chan answer)}
 	receive := func() {
 		t.Helper()
-		if !s.pending[detailRequest] {
+		if !s.pending[hoursRequest] {
 			t.Fatal("nothing is requested")
 		}
 		answer := <-s.answers
@@ -57,7 +57,7 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	if hours := s.model.detail.hours; hours != today || s.model.detail.hoursErr != nil {
 		t.Errorf("got the hours %v, %v", hours, s.model.detail.hoursErr)
 	}
-	if s.requestDetail(false); s.pending[detailRequest] {
+	if s.requestDetail(false); s.pending[hoursRequest] {
 		receive()
 	}
 	if want := []string{first, second, second}; !slices.Equal(agent.asked, want) {

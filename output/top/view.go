@@ -15,7 +15,7 @@ func (m *Model) View(width, height int) []Line {
 	foot := " q quit  ? help  / filter  Enter details  Space pause  Left Right sort"
 	switch {
 	case m.help:
-		lines, foot = helpLines(), " any key: back"
+		lines, foot = helpLines(), " q quit  any other key: back"
 		lines = lines[:min(len(lines), max(0, height-1))]
 	case m.detail != nil:
 		lines = m.detailView(width, max(0, height-1))
@@ -94,11 +94,17 @@ func (m *Model) head(width int) []Line {
 	lines := []Line{first, m.counts()}
 	switch {
 	case s.err != nil:
-		lines = append(lines, wrap(s.err.Error(), max(1, width-margin), Alarming)...)
+		lines = append(lines, faultLines(s.err.Error(), width)...)
 	case s.usageErr != nil:
-		lines = append(lines, wrap("usage: "+s.usageErr.Error(), max(1, width-margin), Alarming)...)
+		lines = append(lines, faultLines("usage: "+s.usageErr.Error(), width)...)
 	}
-	for i := 2; i < len(lines); i++ {
+	return lines
+}
+
+// faultLines shows all of what is wrong.
+func faultLines(text string, width int) []Line {
+	lines := wrap(text, max(1, width-margin), Alarming)
+	for i := range lines {
 		lines[i] = append(plain(strings.Repeat(" ", margin)), lines[i]...)
 	}
 	return lines

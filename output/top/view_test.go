@@ -83,6 +83,23 @@ func TestViewOfOneClient(t *testing.T) {
 	golden(t, "client-removed", m, 80, 10)
 }
 
+// TestClientWithoutUsageToday has no hour to show, which is not the same as unknown
+// hours, and shows the remedy of an error whole.
+func TestClientWithoutUsageToday(t *testing.T) {
+	m := sampleModel()
+	press(m, "n<down><down><enter>")
+	label, _, _ := m.Detail()
+	m.ObserveHours(label, &accounting.UsageReport{By: accounting.ByHour, Until: noon.Add(12 * time.Hour)}, nil)
+	m.ObserveRemotes(label, nil, errors.New("the agent, process 14728, is in another network namespace: run top there: nsenter --net --target 14728 ssmonitor top"))
+	shown := screenshot(t, m, 80, 30)
+	if !strings.Contains(shown, "OUT\n none yet\n") {
+		t.Errorf("no usage is not shown:\n%s", shown)
+	}
+	if words := strings.Join(strings.Fields(shown), " "); !strings.Contains(words, "--target 14728 ssmonitor top") {
+		t.Errorf("the remedy is cut off:\n%s", shown)
+	}
+}
+
 // TestNoStaleNumbers lets the agent end: every number is unknown until it answers
 // again.
 func TestNoStaleNumbers(t *testing.T) {
