@@ -37,6 +37,7 @@ func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 		"both.yml":      pair + users,
 		"mutual.yml":    strings.TrimSuffix(pair, "}\n") + ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: cert.pem}\n",
 		"given.yml":     strings.TrimSuffix(pair, "}\n") + ", client_auth_type: VerifyClientCertIfGiven, client_ca_file: cert.pem}\n",
+		"any.yml":       strings.TrimSuffix(pair, "}\n") + ", client_auth_type: RequireAnyClientCert}\n",
 		"empty.yml":     "",
 		"unknown.yml":   "tls: {}\n",
 		"missing.yml":   "tls_server_config: {cert_file: nowhere.pem, key_file: key.pem}\n",
@@ -66,6 +67,7 @@ func TestWebConfigSaysWhatAListenerLacks(t *testing.T) {
 	for _, c := range []struct{ file, want string }{
 		{"", "TLS and authentication"}, {"empty.yml", "TLS and authentication"}, {"tls.yml", "authentication"},
 		{"users.yml", "TLS"}, {"both.yml", ""}, {"mutual.yml", ""}, {"given.yml", "authentication"},
+		{"any.yml", "authentication"}, // any certificate will do
 	} {
 		var config *WebConfig
 		if c.file != "" {
