@@ -145,12 +145,12 @@ func TestUnitErrors(t *testing.T) {
 		change func(error, func(string) string) error
 		err    error
 		unit   bool
-		want   string // of the remedy; empty: the error is unchanged
+		want   string // in the remedy and a line feed; empty: the error is unchanged
 	}{
 		{"no network in the unit", listenError, syscall.EAFNOSUPPORT, true, "enable ssmonitor-metrics.socket"},
 		{"no network", listenError, syscall.EAFNOSUPPORT, false, ""},
 		{"address in use", listenError, syscall.EADDRINUSE, true, ""},
-		{"read-only in the unit", write, syscall.EROFS, true, "ReadWritePaths=/srv/a"},
+		{"read-only in the unit", write, syscall.EROFS, true, "ReadWritePaths=/srv/a\n"},
 		{"read-only in the unit, where it may write", write, syscall.EROFS, true, "write to /run/other and"},
 		{"read-only", write, syscall.EROFS, false, ""},
 		{"full", write, syscall.ENOSPC, true, ""},
@@ -161,7 +161,7 @@ func TestUnitErrors(t *testing.T) {
 			if !errors.Is(got, test.err) {
 				t.Errorf("%v is not %v", got, test.err)
 			}
-			if test.want == "" && got.Error() != err.Error() || test.want != "" && (!strings.Contains(got.Error(), test.want) || !errors.As(got, new(*usageError))) {
+			if test.want == "" && got.Error() != err.Error() || test.want != "" && (!strings.Contains(got.Error()+"\n", test.want) || !errors.As(got, new(*usageError))) {
 				t.Errorf("got %v, want %q", got, test.want)
 			}
 		})
