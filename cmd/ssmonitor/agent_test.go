@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,5 +132,19 @@ func TestOtherListByARelativePath(t *testing.T) {
 	}
 	if note, err := otherList("another"); note == nil || err != nil {
 		t.Errorf("of another list: got %v, %v, want a note", note, err)
+	}
+}
+
+// TestHealthNamesWhyNothingIsRepaired has a table that can be read.
+func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	meter := accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{p.table()}, Log: newLog(io.Discard)})
+	_, _ = meter.Tick()
+	if err := meter.Status().LastError; err != nil {
+		t.Fatal(err)
+	}
+	if got := (meterSource{meter: meter}).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
+		t.Errorf("got %v, want %v", got.Err, syscall.ENOBUFS)
 	}
 }
