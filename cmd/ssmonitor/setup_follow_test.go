@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +36,29 @@ func TestFollowerWaits(t *testing.T) {
 		test.follower.settings, test.follower.files = sources.Follow(sources.Sources{}), sources.Follow(sources.Sources{})
 		if got := test.follower.outdated(); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+// TestNotesThatComeBackAreLoggedAgain expects a note once for as long as it stays.
+func TestNotesThatComeBackAreLoggedAgain(t *testing.T) {
+	var log bytes.Buffer
+	f := &setupFollower{log: newLog(&log)}
+	closed, broken := errors.New("a closed directory"), errors.New("a broken file")
+	for i, step := range []struct {
+		notes          []error
+		closed, broken int // how often they are in the log
+	}{
+		{[]error{closed, broken, broken}, 1, 1},
+		{[]error{broken, closed}, 1, 1},
+		{[]error{closed}, 1, 1},
+		{[]error{closed, broken}, 1, 2},
+		{nil, 1, 2},
+		{[]error{closed}, 2, 2},
+	} {
+		f.sayNew(step.notes)
+		if c, b := strings.Count(log.String(), closed.Error()), strings.Count(log.String(), broken.Error()); c != step.closed || b != step.broken {
+			t.Errorf("step %d: got %d and %d, want %d and %d:\n%s", i, c, b, step.closed, step.broken, &log)
 		}
 	}
 }
