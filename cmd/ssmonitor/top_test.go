@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/top"
 )
@@ -39,5 +41,24 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 	}
 	if got, err := remotes(port + 1); err != nil || len(got) != 0 {
 		t.Errorf("of another port: %v, %v", got, err)
+	}
+}
+
+// TestTopHasAnIntervalOfItsOwn has settings with the agent's interval and socket.
+func TestTopHasAnIntervalOfItsOwn(t *testing.T) {
+	settings := writeSettings(t, "interval: 1h\nsocket: /nowhere\n")
+	command := topCommand()
+	command.Action = func(c *cli.Context) error {
+		if err := runTop(c); err == nil {
+			t.Error("top has found an agent")
+		}
+		if got := c.Duration("interval"); got != defaultInterval || c.String("socket") != "/nowhere" {
+			t.Errorf("got the interval %s and the socket %s", got, c.String("socket"))
+		}
+		return nil
+	}
+	app := &cli.App{Commands: []*cli.Command{command}}
+	if err := app.RunContext(t.Context(), []string{"ssmonitor", "top", "--once", "--config", settings}); err != nil {
+		t.Fatal(err)
 	}
 }
