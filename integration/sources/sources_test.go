@@ -342,6 +342,36 @@ func TestSearchKeepsThePortsOfAFileThatBroke(t *testing.T) {
 	}
 }
 
+// A place below which nothing can be looked up hides its files: what they had
+// stays, until they are known to be gone.
+func TestSearchKeepsThePortsOfAHiddenFile(t *testing.T) {
+	root := t.TempDir()
+	const name = "etc/shadowsocks-libev/config.json"
+	directory := filepath.Dir(filepath.Join(root, name))
+	from := searchIn(root)
+	for _, step := range []struct {
+		name    string
+		do      func()
+		ports   string
+		noteHas string
+	}{
+		{"readable", func() { write(t, root, name, `{"server_port": 8388}`) }, "1 8388", "[]"},
+		{"a file in place of the directory", func() {
+			if err := os.RemoveAll(directory); err != nil {
+				t.Fatal(err)
+			}
+			write(t, root, filepath.Dir(name), "")
+		}, "1 8388", "the ports that it had stay counted: 1"},
+		{"gone", func() { remove(t, directory) }, "1", "[]"},
+	} {
+		step.do()
+		ports, notes := setup(t, from)
+		if ports != step.ports || !strings.Contains(notes, step.noteHas) {
+			t.Fatalf("%s: got ports %q and notes %s, want %q and %q", step.name, ports, notes, step.ports, step.noteHas)
+		}
+	}
+}
+
 // Both files of a port keep it, and each only its own.
 func TestSearchKeepsAPortOfTwoFiles(t *testing.T) {
 	root := t.TempDir()
