@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gdamore/tcell/v3"
+	"github.com/gdamore/tcell/v3/vt"
+
 	"ssmonitor/accounting"
 )
 
@@ -62,5 +65,62 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	}
 	if want := []string{first, second, second}; !slices.Equal(agent.asked, want) {
 		t.Errorf("asked for %q, want %q", agent.asked, want)
+	}
+}
+
+// returningAgent answers neither a report nor the usage at first.
+type returningAgent struct {
+	asked  chan<- string
+	failed bool // the first report
+}
+
+func (a *returningAgent) Report(context.Context) (*accounting.Report, error) {
+	a.asked <- "report"
+	if !a.failed {
+		a.failed = true
+		return nil, errors.New("not running")
+	}
+	return sampleReport(), nil
+}
+
+func (a *returningAgent) Usage(context.Context, url.Values) (*accounting.UsageReport, error) {
+	a.asked <- "usage"
+	return nil, errors.New("not running")
+}
+
+// TestUsageIsRequestedWhenTheAgentIsBack does not wait for the turn of the usage,
+// which is seconds later.
+func TestUsageIsRequestedWhenTheAgentIsBack(t *testing.T) {
+	screen, err := tcell.NewTerminfoScreenFromTty(vt.NewMockTerm(), tcell.OptNegotiation(false))
+	if err == nil {
+		err = screen.Init()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Fini()
+	ctx, cancel := context.WithTimeout(t.Context(), usageInterval(nil)/2)
+	defer cancel()
+	asked := make(chan string, 1000)
+	s := &session{
+		Top:    &Top{Agent: &returningAgent{asked: asked}, Interval: 500 * time.Millisecond, Now: time.Now},
+		screen: screen, ctx: ctx, model: NewModel("server", time.Second, true), answers: make(chan answer),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.run() }()
+	usages := 0
+	for usages < 2 {
+		select {
+		case what := <-asked:
+			if what == "usage" {
+				usages++
+			}
+		case err := <-ended:
+			t.Fatalf("the usage was requested %d times; run ended with %v", usages, err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
