@@ -195,18 +195,28 @@ func remove(t *testing.T, path string) {
 }
 
 // openPanel creates a database as 3x-ui has one, with a write-ahead log, and keeps
-// it open. The returned function changes it.
+// it open. The returned function changes it, and returns once that is committed.
 func openPanel(t *testing.T, path string) (execute func(statement string)) {
 	t.Helper()
 	reader, writer := io.Pipe()
 	command := exec.Command("sqlite3", path)
 	command.Stdin = reader
-	start(t, command)
+	panel := start(t, command)
 	t.Cleanup(func() { _ = writer.Close() })
+	count := 0
 	execute = func(statement string) {
-		if _, err := io.WriteString(writer, statement+";\n"); err != nil {
+		t.Helper()
+		count++
+		answer := fmt.Sprintf("done with %d\n", count)
+		if _, err := fmt.Fprintf(writer, "%s;\nSELECT 'done with %d';\n", statement, count); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, func() error {
+			if !strings.Contains(panel.stdout.String(), answer) {
+				return fmt.Errorf("sqlite3 has not executed %s", statement)
+			}
+			return nil
+		})
 	}
 	execute(`PRAGMA journal_mode = WAL`)
 	execute(`CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)`)
