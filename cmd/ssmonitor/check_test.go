@@ -8,6 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 )
 
 // healthy is the exit status of a check that finds nothing wrong. It depends on
@@ -187,6 +190,25 @@ func TestCheckOfTheRuleset(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCheckOfARuleThatCannotBeRead has a limit per 2 seconds, which the kernel
+// takes from any program and the library does not know.
+func TestCheckOfARuleThatCannotBeRead(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	p.agent("")
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "odd"})
+	chain := conn.AddChain(&nftables.Chain{Table: table, Name: "c"})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Limit{Rate: 1, Unit: 2, Burst: 5}}})
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p.wantCheck("", exitUnknown, []string{"unknown a rule can't be checked: chain inet odd c: ", "look at it: nft list ruleset"})
 }
 
 // checkAsNobody runs the program as user nobody.
