@@ -213,16 +213,19 @@ func (b *batch) createChain(c chain) {
 	b.end()
 }
 
-func (b *batch) createRule(c chain) {
-	b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-	b.str(unix.NFTA_RULE_TABLE, TableName)
-	b.str(unix.NFTA_RULE_CHAIN, c.name)
-	b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, c.expressions())
-	b.end()
+// createRules appends the rules of a chain to those that it has.
+func (b *batch) createRules(c chain) {
+	for _, r := range c.rules {
+		b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+		b.str(unix.NFTA_RULE_TABLE, TableName)
+		b.str(unix.NFTA_RULE_CHAIN, c.name)
+		b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.expressions())
+		b.end()
+	}
 }
 
 // createStructure appends both maps with their elements, and the chains with their
-// rule.
+// rules.
 func (b *batch) createStructure(hook Hook, keys []accounting.Key) {
 	for _, direction := range directions {
 		b.createMap(direction)
@@ -230,7 +233,7 @@ func (b *batch) createStructure(hook Hook, keys []accounting.Key) {
 	b.createElements(keys)
 	for _, c := range hook.chains() {
 		b.createChain(c)
-		b.createRule(c)
+		b.createRules(c)
 	}
 }
 

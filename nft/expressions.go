@@ -2,68 +2,48 @@ package nft
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
 
-// expressions encodes the chain's rule as nft does. For the host's input chain
-// `nft --debug=netlink` lists it as
-//
-//	[ meta load l4proto => reg 1 ]
-//	[ payload load 2b @ transport header + 2 => reg 9 ]
-//	[ objref sreg 1 set ports-in ]
-//	[ immediate reg 0 accept ]
-//
-// and the container's chains begin with
-//
-//	[ fib daddr type => reg 1 ]
-//	[ cmp eq reg 1 0x00000002 ]
-//
-// The chain for what clients send to published ports by TCP has
-//
-//	[ meta load l4proto => reg 1 ]
-//	[ cmp eq reg 1 0x00000006 ]
-//	[ ct load status => reg 1 ]
-//	[ bitwise reg 1 = ( reg 1 & 0x00000020 ) ^ 0x00000000 ]
-//	[ cmp neq reg 1 0x00000000 ]
-//	[ ct load direction => reg 1 ]
-//	[ cmp eq reg 1 0x00000000 ]
-//
-// before that, and loads the port with
-//
-//	[ ct load proto_dst => reg 9 , dir original ]
-//
-// The verdict ends this base chain only. It makes copies of the rule harmless,
-// such as those that loading a saved ruleset appends: a packet that was counted
-// never reaches them.
-func (c chain) expressions() []byte {
+// rule is a rule of ours: its statements in order. A rule that counts ends in
+// acceptPacket. The verdict ends this base chain only. It makes copies of the rule
+// harmless, such as those that loading a saved ruleset appends: a packet that was
+// counted never reaches them.
+type rule []statement
+
+// statement is a part of a rule, as nft lists it and as the kernel executes it.
+type statement struct {
+	text   string
+	encode func(e *encoder)
+}
+
+// expressions encodes the rule as nft does.
+func (r rule) expressions() []byte {
 	e := &encoder{}
-	if c.fib != 0 {
-		e.expression("fib", func() {
-			e.be32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
-			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
-			e.be32(unix.NFTA_FIB_FLAGS, c.fib)
-		})
-		e.compare(unix.NFT_CMP_EQ, nativeEndian(routeLocal))
+	for _, s := range r {
+		s.encode(e)
 	}
-	if c.forwarded != 0 {
-		e.translated(c.forwarded, c.direction)
+	return e.buffer
+}
+
+// String returns the rule as nft lists it.
+func (r rule) String() string {
+	texts := make([]string, len(r))
+	for i, s := range r {
+		texts[i] = s.text
 	}
-	e.expression("meta", func() {
-		e.be32(unix.NFTA_META_DREG, unix.NFT_REG_1)
-		e.be32(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO)
-	})
-	if c.forwarded != 0 {
-		e.connection(unix.NFT_CT_PROTO_DST, unix.NFT_REG32_01, true)
-	} else {
-		e.port(c.direction)
-	}
-	e.expression("objref", func() {
-		e.be32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
-		e.str(unix.NFTA_OBJREF_SET_NAME, mapName(c.direction))
-	})
+	return strings.Join(texts, " ")
+}
+
+// acceptPacket is
+//
+//	[ immediate reg 0 accept ]
+var acceptPacket = statement{"accept", func(e *encoder) {
 	e.expression("immediate", func() {
 		e.be32(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
 		nest := e.nest(unix.NFTA_IMMEDIATE_DATA)
@@ -72,47 +52,115 @@ func (c chain) expressions() []byte {
 		e.be32(unix.NFTA_VERDICT_CODE, verdictAccept)
 		e.endNest(nest)
 	})
-	return e.buffer
+}}
+
+// countPort counts by the port of this host:
+//
+//	[ meta load l4proto => reg 1 ]
+//	[ payload load 2b @ transport header + 2 => reg 9 ]
+//	[ objref sreg 1 set ports-in ]
+func countPort(direction accounting.Direction) statement {
+	port := "dport"
+	if direction == accounting.Out {
+		port = "sport"
+	}
+	text := fmt.Sprintf("counter name meta l4proto . th %s map @%s", port, mapName(direction))
+	return statement{text, func(e *encoder) {
+		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
+		e.port(direction, unix.NFT_REG32_01)
+		e.countBy(mapName(direction))
+	}}
+}
+
+// countBy adds the packet to the counter to which the map leads the key in register 1.
+func (e *encoder) countBy(mapName string) {
+	e.expression("objref", func() {
+		e.be32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
+		e.str(unix.NFTA_OBJREF_SET_NAME, mapName)
+	})
+}
+
+// localAddress matches packets to an address of this host, or from one:
+//
+//	[ fib daddr type => reg 1 ]
+//	[ cmp eq reg 1 0x00000002 ]
+func localAddress(direction accounting.Direction) statement {
+	text, address := "fib daddr type local", uint32(unix.NFTA_FIB_F_DADDR)
+	if direction == accounting.Out {
+		text, address = "fib saddr type local", unix.NFTA_FIB_F_SADDR
+	}
+	return statement{text, func(e *encoder) {
+		e.expression("fib", func() {
+			e.be32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
+			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
+			e.be32(unix.NFTA_FIB_FLAGS, address)
+		})
+		e.compare(unix.NFT_CMP_EQ, nativeEndian(routeLocal))
+	}}
+}
+
+func (e *encoder) meta(key, register uint32) {
+	e.expression("meta", func() {
+		e.be32(unix.NFTA_META_DREG, register)
+		e.be32(unix.NFTA_META_KEY, key)
+	})
 }
 
 // port loads the port of this host from a packet of the direction.
-func (e *encoder) port(direction accounting.Direction) {
+func (e *encoder) port(direction accounting.Direction, register uint32) {
+	offset := uint32(2) // of the destination port in the header of TCP and UDP
+	if direction == accounting.Out {
+		offset = 0
+	}
+	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2, register)
+}
+
+func (e *encoder) payload(base, offset, length, register uint32) {
 	e.expression("payload", func() {
-		offset := uint32(2) // of the destination port in the header of TCP and UDP
-		if direction == accounting.Out {
-			offset = 0
-		}
-		e.be32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG32_01)
-		e.be32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_TRANSPORT_HEADER)
+		e.be32(unix.NFTA_PAYLOAD_DREG, register)
+		e.be32(unix.NFTA_PAYLOAD_BASE, base)
 		e.be32(unix.NFTA_PAYLOAD_OFFSET, offset)
-		e.be32(unix.NFTA_PAYLOAD_LEN, 2)
+		e.be32(unix.NFTA_PAYLOAD_LEN, length)
 	})
 }
 
 // translated matches the packets of a direction of connections by the protocol
 // whose destination was translated.
-func (e *encoder) translated(protocol accounting.Protocol, direction accounting.Direction) {
+func translated(protocol accounting.Protocol, direction accounting.Direction) statement {
 	const destinationTranslated = 1 << 5 // IPS_DST_NAT of include/uapi/linux/netfilter/nf_conntrack_common.h
-	e.expression("meta", func() {
-		e.be32(unix.NFTA_META_DREG, unix.NFT_REG_1)
-		e.be32(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO)
-	})
-	e.compare(unix.NFT_CMP_EQ, []byte{byte(protocol)})
-	e.connection(unix.NFT_CT_STATUS, unix.NFT_REG_1, false)
-	e.expression("bitwise", func() {
-		e.be32(unix.NFTA_BITWISE_SREG, unix.NFT_REG_1)
-		e.be32(unix.NFTA_BITWISE_DREG, unix.NFT_REG_1)
-		e.be32(unix.NFTA_BITWISE_LEN, 4)
-		mask := e.nest(unix.NFTA_BITWISE_MASK)
-		e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(destinationTranslated))
-		e.endNest(mask)
-		xor := e.nest(unix.NFTA_BITWISE_XOR)
-		e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(0))
-		e.endNest(xor)
-	})
-	e.compare(unix.NFT_CMP_NEQ, nativeEndian(0))
-	e.connection(unix.NFT_CT_DIRECTION, unix.NFT_REG_1, false)
-	e.compare(unix.NFT_CMP_EQ, []byte{byte(direction)}) // IP_CT_DIR_ORIGINAL is 0, as In, and IP_CT_DIR_REPLY 1
+	name := "original"
+	if direction == accounting.Out {
+		name = "reply"
+	}
+	return statement{fmt.Sprintf("meta l4proto %s ct status dnat ct direction %s", protocol, name), func(e *encoder) {
+		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
+		e.compare(unix.NFT_CMP_EQ, []byte{byte(protocol)})
+		e.connection(unix.NFT_CT_STATUS, unix.NFT_REG_1, false)
+		e.expression("bitwise", func() {
+			e.be32(unix.NFTA_BITWISE_SREG, unix.NFT_REG_1)
+			e.be32(unix.NFTA_BITWISE_DREG, unix.NFT_REG_1)
+			e.be32(unix.NFTA_BITWISE_LEN, 4)
+			mask := e.nest(unix.NFTA_BITWISE_MASK)
+			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(destinationTranslated))
+			e.endNest(mask)
+			xor := e.nest(unix.NFTA_BITWISE_XOR)
+			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(0))
+			e.endNest(xor)
+		})
+		e.compare(unix.NFT_CMP_NEQ, nativeEndian(0))
+		e.connection(unix.NFT_CT_DIRECTION, unix.NFT_REG_1, false)
+		e.compare(unix.NFT_CMP_EQ, []byte{byte(direction)}) // IP_CT_DIR_ORIGINAL is 0, as In, and IP_CT_DIR_REPLY 1
+	}}
+}
+
+// countOriginalPort counts by the port that the client sent to.
+func countOriginalPort(direction accounting.Direction) statement {
+	text := fmt.Sprintf("counter name meta l4proto . ct original proto-dst map @%s", mapName(direction))
+	return statement{text, func(e *encoder) {
+		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
+		e.connection(unix.NFT_CT_PROTO_DST, unix.NFT_REG32_01, true)
+		e.countBy(mapName(direction))
+	}}
 }
 
 // connection loads a property of the packet's connection, of its original

@@ -222,7 +222,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 	for i, c := range chains {
 		faults[i], _ = found.chainFault(c)
 		if faults[i] == chainRight && !found.hasMap(c.direction) {
-			faults[i] = chainRules // its rule refers to a wrong map
+			faults[i] = chainRules // its rules refer to a wrong map
 		}
 		if faults[i] == chainRules || faults[i] == chainWrong {
 			b.flushChain(c.name)
@@ -256,7 +256,7 @@ func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key)
 			b.createChain(c)
 		}
 		if faults[i] != chainRight {
-			b.createRule(c)
+			b.createRules(c)
 		}
 	}
 }

@@ -59,18 +59,15 @@ func (h Hook) with(ports accounting.Ports) Hook {
 	return HookHost
 }
 
-// chain is one of the base chains of the table and the rule in it.
+// chain is one of the base chains of the table.
 type chain struct {
 	name         string
 	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
+	hookText     string // as nft lists it
 	priority     int32
 	priorityText string // as nft lists it
 	direction    accounting.Direction
-	fib          uint32 // NFTA_FIB_F_* of the address that must be local; 0: no such condition
-	// forwarded is the protocol of the connections whose destination was
-	// translated; 0: any packet. nft takes the port of a connection from a rule
-	// that matches its protocol only.
-	forwarded accounting.Protocol
+	rules        []rule // in order
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
@@ -85,19 +82,24 @@ const (
 func (h Hook) chains() []chain {
 	if h == HookContainer {
 		return []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, priorityDestinationNAT - 10, "dstnat - 10", accounting.In, unix.NFTA_FIB_F_DADDR, 0},
-			{"postrouting", unix.NF_INET_POST_ROUTING, prioritySourceNAT + 10, "srcnat + 10", accounting.Out, unix.NFTA_FIB_F_SADDR, 0},
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", accounting.In,
+				[]rule{{localAddress(accounting.In), countPort(accounting.In), acceptPacket}}},
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", accounting.Out,
+				[]rule{{localAddress(accounting.Out), countPort(accounting.Out), acceptPacket}}},
 		}
 	}
 	chains := []chain{
-		{"input", unix.NF_INET_LOCAL_IN, priorityFilter + 40, "filter + 40", accounting.In, 0, 0},
-		{"output", unix.NF_INET_LOCAL_OUT, priorityFilter + 40, "filter + 40", accounting.Out, 0, 0},
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", accounting.In,
+			[]rule{{countPort(accounting.In), acceptPacket}}},
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", accounting.Out,
+			[]rule{{countPort(accounting.Out), acceptPacket}}},
 	}
 	if h == hookPublished {
 		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
 			for _, direction := range directions {
 				name := fmt.Sprintf("forward-%s-%s", protocol, direction)
-				chains = append(chains, chain{name, unix.NF_INET_FORWARD, priorityFilter + 40, "filter + 40", direction, 0, protocol})
+				chains = append(chains, chain{name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", direction,
+					[]rule{{translated(protocol, direction), countOriginalPort(direction), acceptPacket}}})
 			}
 		}
 	}

@@ -109,10 +109,10 @@ func sorted(listing string) string {
 
 func TestDriftIsFoundAndRepaired(t *testing.T) {
 	tests := []struct{ script, want string }{
-		{"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has 2 rules"},
-		{"insert rule inet ssmonitor output udp dport 53 drop", "chain output has 2 rules"},
-		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rule of chain input is not ours"},
-		{"flush chain inet ssmonitor input; add rule inet ssmonitor input accept", "the rule of chain input is not ours"},
+		{"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has 1 rule more than ours"},
+		{"insert rule inet ssmonitor output udp dport 53 drop", "chain output has 1 rule more than ours"},
+		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rules of chain input are not ours"},
+		{"flush chain inet ssmonitor input; add rule inet ssmonitor input accept", "the rules of chain input are not ours"},
 		{"delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook input priority 5; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has another"},
 		{"add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in", `chain "again" does not belong`},
 		{"add chain inet ssmonitor output { policy drop; }", "chain output has another"},

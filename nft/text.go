@@ -36,39 +36,12 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
 		if i > 0 {
 			fmt.Fprint(b, "\n")
 		}
-		fmt.Fprintf(b, "\tchain %s {\n\t\ttype filter hook %s priority %s; policy accept;\n\t\t%s\n\t}\n",
-			c.name, c.hookText(), c.priorityText, c.ruleText())
+		fmt.Fprintf(b, "\tchain %s {\n\t\ttype filter hook %s priority %s; policy accept;\n", c.name, c.hookText, c.priorityText)
+		for _, r := range c.rules {
+			fmt.Fprintf(b, "\t\t%s\n", r)
+		}
+		fmt.Fprint(b, "\t}\n")
 	}
 	fmt.Fprint(b, "}\n")
 	return b.Flush()
-}
-
-func (c chain) hookText() string {
-	if c.forwarded != 0 {
-		return "forward"
-	}
-	return c.name
-}
-
-func (c chain) ruleText() string {
-	if c.forwarded != 0 {
-		direction := "original"
-		if c.direction == accounting.Out {
-			direction = "reply"
-		}
-		return fmt.Sprintf("meta l4proto %s ct status dnat ct direction %s counter name meta l4proto . ct original proto-dst map @%s accept",
-			c.forwarded, direction, mapName(c.direction))
-	}
-	local, port := "", "dport"
-	if c.direction == accounting.Out {
-		port = "sport"
-	}
-	if c.fib != 0 {
-		address := "daddr"
-		if c.direction == accounting.Out {
-			address = "saddr"
-		}
-		local = "fib " + address + " type local "
-	}
-	return fmt.Sprintf("%scounter name meta l4proto . th %s map @%s accept", local, port, mapName(c.direction))
 }

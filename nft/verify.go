@@ -102,13 +102,16 @@ func (found *inspection) chainFault(c chain) (fault chainFault, findings []strin
 		return chainMissing, []string{fmt.Sprintf("chain %s is missing", c.name)}
 	}
 	have := found.chains[i]
-	switch {
-	case len(have.rules) == 0:
-		findings = append(findings, fmt.Sprintf("chain %s has lost its rule", c.name))
-	case len(have.rules) > 1:
-		findings = append(findings, fmt.Sprintf("chain %s has %d rules instead of one", c.name, len(have.rules)))
-	case !sameExpressions(have.rules[0], c.expressions()):
-		findings = append(findings, fmt.Sprintf("the rule of chain %s is not ours", c.name))
+	switch ours := slices.EqualFunc(have.rules, c.rules, func(have []byte, want rule) bool {
+		return sameExpressions(have, want.expressions())
+	}); {
+	case ours:
+	case len(have.rules) < len(c.rules):
+		findings = append(findings, fmt.Sprintf("chain %s has lost %s", c.name, describeRules(len(c.rules)-len(have.rules))))
+	case len(have.rules) > len(c.rules):
+		findings = append(findings, fmt.Sprintf("chain %s has %s more than ours", c.name, describeRules(len(have.rules)-len(c.rules))))
+	default:
+		findings = append(findings, fmt.Sprintf("the rules of chain %s are not ours", c.name))
 	}
 	if len(findings) > 0 {
 		fault = chainRules
@@ -118,6 +121,13 @@ func (found *inspection) chainFault(c chain) (fault chainFault, findings []strin
 		findings = append(findings, fmt.Sprintf("chain %s has another type, hook, priority or policy", c.name))
 	}
 	return fault, findings
+}
+
+func describeRules(count int) string {
+	if count == 1 {
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", count)
 }
 
 // foreignChains returns the chains whose name is none of ours.

@@ -183,7 +183,7 @@ func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
 }
 
 func TestSameExpressions(t *testing.T) {
-	rule := HookHost.chains()[0].expressions()
+	rule := HookHost.chains()[0].rules[0].expressions()
 	encode := func(add func(*encoder)) []byte {
 		e := &encoder{}
 		add(e)
@@ -203,7 +203,7 @@ func TestSameExpressions(t *testing.T) {
 		{"one less at the end", rule, slices.Concat(rule, counter), false},
 		{"none", nil, rule, false},
 		{"another order", slices.Concat(rule[first:], rule[:first]), rule, false},
-		{"the rule of the other direction", HookHost.chains()[1].expressions(), rule, false},
+		{"the rule of the other direction", HookHost.chains()[1].rules[0].expressions(), rule, false},
 		{
 			"one more attribute",
 			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1); e.be32(2, 2) }) }),

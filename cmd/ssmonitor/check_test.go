@@ -170,7 +170,7 @@ func TestCheckOfTheRuleset(t *testing.T) {
 		{
 			"lost rule", "host",
 			`flush chain inet ssmonitor input`,
-			[]string{"WRONG   table inet ssmonitor: chain input has lost its rule\n          install it: ssmonitor setup"},
+			[]string{"WRONG   table inet ssmonitor: chain input has lost 1 rule\n          install it: ssmonitor setup"},
 		},
 		{
 			"foreign table", "host",
