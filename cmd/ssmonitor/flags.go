@@ -67,7 +67,7 @@ func sourceFlags() []cli.Flag {
 		},
 		&cli.StringSliceFlag{
 			Name: "port", EnvVars: environment("port"),
-			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][=NAME]`, repeatable",
+			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]`, repeatable; after @: where the host forwards it",
 		},
 		&cli.StringFlag{
 			Name: "ports", EnvVars: environment("ports"), Value: defaultList, TakesFile: true,
@@ -248,7 +248,7 @@ func tableOptions(c *cli.Context) (nft.Options, error) {
 	return nft.Options{Hook: hook, Own: own}, nil
 }
 
-// portSources returns the ports of --port and the files of --shadowsocks and
+// portSources returns the ports and targets of --port and the files of --shadowsocks and
 // --server-config.
 func portSources(c *cli.Context) (sources.Sources, error) {
 	s := sources.Sources{
@@ -257,11 +257,11 @@ func portSources(c *cli.Context) (sources.Sources, error) {
 		AnyProtocol: c.Bool("any-protocol"),
 	}
 	for _, spec := range repeated(c, "port") {
-		ports, err := portlist.ParseSpec(spec)
+		ports, targets, err := portlist.ParseSpec(spec)
 		if err != nil {
 			return s, wrongUsage(err)
 		}
-		s.Ports = append(s.Ports, ports...)
+		s.Ports, s.Targets = append(s.Ports, ports...), append(s.Targets, targets...)
 	}
 	return s, nil
 }

@@ -35,6 +35,7 @@ type setupPort struct {
 	Protocols []string     `json:"protocols"`
 	Name      string       `json:"name,omitempty"`
 	Published bool         `json:"published,omitempty"`
+	Targets   []string     `json:"targets,omitempty"` // as in tcp 172.17.0.2:8388
 	Sources   []string     `json:"sources,omitempty"`
 	Change    string       `json:"change,omitempty"`
 	Before    *setupBefore `json:"before,omitempty"` // of a changed port
@@ -44,27 +45,30 @@ type setupBefore struct {
 	Protocols []string `json:"protocols"`
 	Name      string   `json:"name,omitempty"`
 	Published bool     `json:"published,omitempty"`
+	Targets   []string `json:"targets,omitempty"`
 }
 
 // newSetupReport compares what was found with the earlier list.
 func newSetupReport(list string, earlier []portlist.Entry, found sources.Result) *setupReport {
 	report := &setupReport{List: list, Ports: []setupPort{}, Notes: []string{}}
 	before, _ := accounting.Union(portlist.Ports(earlier))
+	targetsBefore, _ := before.Targets(portlist.Targets(earlier)) // setup replaces a list with a mistake
 	for _, entry := range found.Entries {
-		row := newSetupPort(entry.Port, entry.Sources)
+		row := newSetupPort(entry)
 		old, existed := before.Find(entry.Number)
+		oldTargets := targetsOf(targetsBefore, entry.Number)
 		switch {
 		case !existed:
 			row.Change = portAdded
-		case old != entry.Port:
+		case old != entry.Port || !slices.Equal(oldTargets, entry.Targets):
 			row.Change = portChanged
-			row.Before = &setupBefore{protocolNames(old.Protocols), old.Name, old.Published}
+			row.Before = &setupBefore{protocolNames(old.Protocols), old.Name, old.Published, targetNames(oldTargets)}
 		}
 		report.Ports = append(report.Ports, row)
 	}
 	for _, old := range before {
 		if _, remains := found.Ports.Find(old.Number); !remains {
-			row := newSetupPort(old, sourcesOf(earlier, old.Number))
+			row := newSetupPort(portlist.Entry{Port: old, Sources: sourcesOf(earlier, old.Number), Targets: targetsOf(targetsBefore, old.Number)})
 			row.Change = portRemoved
 			report.Ports = append(report.Ports, row)
 		}
@@ -91,18 +95,39 @@ func (r *setupReport) count() (ports int) {
 	return ports
 }
 
-func newSetupPort(port accounting.Port, from []string) setupPort {
-	return setupPort{Port: port.Number, Protocols: protocolNames(port.Protocols), Name: port.Name, Published: port.Published, Sources: from}
+func newSetupPort(entry portlist.Entry) setupPort {
+	return setupPort{
+		Port: entry.Number, Protocols: protocolNames(entry.Protocols), Name: entry.Name, Published: entry.Published,
+		Targets: targetNames(entry.Targets), Sources: entry.Sources,
+	}
+}
+
+// targetsOf returns the targets of one port, of sorted targets.
+func targetsOf(targets []accounting.Target, port uint16) []accounting.Target {
+	byPort := func(target accounting.Target, port int) int { return int(target.Port) - port }
+	begin, _ := slices.BinarySearchFunc(targets, int(port), byPort)
+	end, _ := slices.BinarySearchFunc(targets, int(port)+1, byPort)
+	return targets[begin:end]
+}
+
+func targetNames(targets []accounting.Target) (names []string) {
+	for _, target := range targets {
+		names = append(names, target.String())
+	}
+	return names
 }
 
 func protocolNames(p accounting.Protocols) []string {
 	return strings.Split(describeProtocols(p), ", ")
 }
 
-func describeCounted(protocols []string, published bool) string {
+func describeCounted(protocols []string, published bool, targets []string) string {
 	counted := strings.Join(protocols, ", ")
-	if published {
+	if published || len(targets) > 0 {
 		counted += ", forwarded"
+	}
+	if len(targets) > 0 {
+		counted += " to " + strings.Join(targets, ", ")
 	}
 	return counted
 }
@@ -141,9 +166,9 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	changes := make(map[string]int)
 	for _, port := range r.Ports {
 		changes[port.Change]++
-		counted, name := describeCounted(port.Protocols, port.Published), port.Name
+		counted, name := describeCounted(port.Protocols, port.Published, port.Targets), port.Name
 		if before := port.Before; before != nil {
-			if was := describeCounted(before.Protocols, before.Published); was != counted {
+			if was := describeCounted(before.Protocols, before.Published, before.Targets); was != counted {
 				counted += " (was " + was + ")"
 			}
 			if before.Name != name {

@@ -186,6 +186,38 @@ func TestSetupReportsWhatBecamePublished(t *testing.T) {
 	}
 }
 
+// TestSetupWritesTargets names targets on the command line and in the settings,
+// then others. Each is a change of the list.
+func TestSetupWritesTargets(t *testing.T) {
+	p := newPlace(t)
+	settings := writeIn(t, t.TempDir(), "config.yaml", "port: ['20001/udp@[fd00::2]:53=bob']\n")
+	for _, test := range []struct {
+		arguments []string
+		line      string // of the list
+		report    string
+	}{
+		{[]string{"--port", "20000@172.17.0.2:8388=alice"}, "20000@172.17.0.2:8388=alice", "+ 20000  tcp, udp, forwarded to tcp 172.17.0.2:8388, udp 172.17.0.2:8388  alice"},
+		{[]string{"--port", "20000@172.17.0.2:8388=alice"}, "20000@172.17.0.2:8388=alice", "nothing has changed"},
+		{[]string{"--port", "20000=alice"}, "20000=alice", "~ 20000  tcp, udp (was tcp, udp, forwarded to tcp 172.17.0.2:8388, udp 172.17.0.2:8388)"},
+		{[]string{"--port", "20000/tcp@172.17.0.2=alice", "--port", "20000/udp@172.17.0.3"}, "20000/udp@172.17.0.3:20000=alice", "1 changed"},
+		{[]string{"--config", settings}, "20001/udp@[fd00::2]:53=bob", "+ 20001  udp, forwarded to udp [fd00::2]:53"},
+	} {
+		status, stdout, stderr := call(t, append([]string{"setup", "--no-search", "--ports", p.list}, test.arguments...)...)
+		list, err := os.ReadFile(p.list)
+		if err != nil || status != exitDone {
+			t.Fatalf("%q: status %d, %v\n%s", test.arguments, status, err, stderr)
+		}
+		if !strings.Contains(string(list), "\n"+test.line+"\n") || !strings.Contains(stdout, test.report) {
+			t.Errorf("%q: got the list\n%s\nand the report\n%s\nwant %q and %q", test.arguments, list, stdout, test.line, test.report)
+		}
+	}
+	t.Setenv("SSMONITOR_PORT", "20002@172.17.0.2, 20003@172.17.0.2:20002")
+	status, _, stderr := call(t, "setup", "--no-search", "--ports", p.list)
+	if status != exitUsage || !strings.Contains(stderr, "ports 20002 and 20003 have the same target, tcp 172.17.0.2:20002") {
+		t.Errorf("two ports of one target: status %d\n%s", status, stderr)
+	}
+}
+
 // TestSetupMarksPublishedPorts has two ports, of which a container engine publishes
 // one, later both, and then none.
 func TestSetupMarksPublishedPorts(t *testing.T) {

@@ -27,7 +27,8 @@ const (
 )
 
 const header = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.
-# One per line: PORT[-PORT][/tcp|/udp][=NAME]; a comment needs a line of its own.
+# One per line: PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]; a comment needs a
+# line of its own. What follows @ is where the host forwards the port.
 # "from" names the source of the ports below it; "published" says that a container
 # engine publishes them.
 `
@@ -41,7 +42,7 @@ const (
 
 // ErrNotAList means that a Shadowsocks configuration was given in place of the
 // list of ports, for errors.Is.
-var ErrNotAList = errors.New("this is JSON: want one PORT[-PORT][/tcp|/udp][=NAME] per line: " +
+var ErrNotAList = errors.New("this is JSON: want one PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME] per line: " +
 	"name a Shadowsocks configuration with --shadowsocks")
 
 // Entry is a port of the list and where it came from.
@@ -51,6 +52,8 @@ type Entry struct {
 	// flags such as --port; nil where they are unknown, as in a list written by
 	// hand.
 	Sources []string
+	// Targets are where the host forwards the port, as far as that was named.
+	Targets []accounting.Target
 }
 
 // Ports returns the ports of the entries, in their order.
@@ -60,6 +63,14 @@ func Ports(entries []Entry) []accounting.Port {
 		ports[i] = entry.Port
 	}
 	return ports
+}
+
+// Targets returns the targets of the entries, in their order.
+func Targets(entries []Entry) (targets []accounting.Target) {
+	for _, entry := range entries {
+		targets = append(targets, entry.Targets...)
+	}
+	return targets
 }
 
 // Read reads the list of ports at path, in the order of its lines; use
@@ -76,7 +87,7 @@ func Read(path string) ([]accounting.Port, error) {
 	return Ports(entries), nil
 }
 
-// ReadEntries is Read with the sources of the ports.
+// ReadEntries is Read with the sources and the targets of the ports.
 func ReadEntries(path string) ([]Entry, error) {
 	data, err := configfile.Read(path, maxSize)
 	if err != nil {
@@ -94,7 +105,7 @@ func ReadEntries(path string) ([]Entry, error) {
 func Parse(data []byte) ([]Entry, error) {
 	var entries []Entry
 	var sources []string
-	number, afterMark, published := 0, false, false
+	number, afterMark, published, targetCount := 0, false, false, 0
 	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		number++
 		line = bytes.TrimSpace(line)
@@ -118,7 +129,7 @@ func Parse(data []byte) ([]Entry, error) {
 		if line[0] == '{' {
 			return nil, fmt.Errorf("line %d: %w", number, ErrNotAList)
 		}
-		ports, err := ParseSpec(string(line))
+		ports, targets, err := ParseSpec(string(line))
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
@@ -126,9 +137,14 @@ func Parse(data []byte) ([]Entry, error) {
 			return nil, fmt.Errorf("line %d: more than %d ports so far: want each port once, or once for each protocol",
 				number, maxPorts)
 		}
+		if targetCount += len(targets); targetCount > maxTargets {
+			return nil, fmt.Errorf("line %d: more than %d targets so far: want %s", number, maxTargets, expectedFewer)
+		}
+		own := len(targets) / len(ports) // they are sorted by port, and each port has as many
 		for _, port := range ports {
 			port.Published = published
-			entries = append(entries, Entry{port, sources})
+			entries = append(entries, Entry{port, sources, targets[:own:own]})
+			targets = targets[own:]
 		}
 	}
 	return entries, nil
@@ -147,18 +163,33 @@ func Format(entries []Entry) ([]byte, error) {
 			list.WriteString(publishedMark + "\n")
 		}
 		for _, entry := range group {
-			spec, port := FormatSpec(entry.Port), entry.Port
-			port.Published = false // the mark says it
-			// What can't be read back must not be written.
-			if read, err := ParseSpec(spec); err != nil {
-				return nil, err
-			} else if len(read) != 1 || read[0] != port {
-				return nil, fmt.Errorf("port %d: want a protocol to count and a name without white space around it", entry.Number)
+			for _, part := range entry.perProtocol() {
+				spec, err := part.spec()
+				if err != nil {
+					return nil, err
+				}
+				list.WriteString(spec + "\n")
 			}
-			list.WriteString(spec + "\n")
 		}
 	}
 	return []byte(list.String()), nil
+}
+
+// spec returns the specification of the entry. What can't be read back is an error:
+// it must not be written.
+func (e Entry) spec() (string, error) {
+	spec, port := FormatSpec(e.Port, e.Targets...), e.Port
+	port.Published = false // the mark says it
+	ports, targets, err := ParseSpec(spec)
+	switch {
+	case err != nil:
+		return "", err
+	case len(ports) != 1 || ports[0] != port:
+		return "", fmt.Errorf("port %d: want a protocol to count and a name without white space around it", e.Number)
+	case !slices.Equal(targets, sorted(e.Targets)):
+		return "", fmt.Errorf("port %d: want targets of its own protocols: %v", e.Number, e.Targets)
+	}
+	return spec, nil
 }
 
 // groups returns the entries by their sources and by whether they are published,

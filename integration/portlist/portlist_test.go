@@ -30,6 +30,16 @@ func without(ports ...accounting.Port) []portlist.Entry {
 	return entries
 }
 
+// targets returns those of a specification.
+func targets(t *testing.T, spec string) []accounting.Target {
+	t.Helper()
+	_, targets, err := portlist.ParseSpec(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return targets
+}
+
 func port(number uint16, protocols accounting.Protocols, name string) accounting.Port {
 	return accounting.Port{Number: number, Protocols: protocols, Name: name}
 }
@@ -51,7 +61,7 @@ func TestParseSpec(t *testing.T) {
 		"20000=李雷 👩‍🚀":               {port(20000, both, "李雷 👩‍🚀")},
 		"20000-20002/tcp=the guests": {port(20000, accounting.OnlyTCP, "the guests"), port(20001, accounting.OnlyTCP, "the guests"), port(20002, accounting.OnlyTCP, "the guests")},
 	} {
-		got, err := portlist.ParseSpec(spec)
+		got, _, err := portlist.ParseSpec(spec)
 		if err != nil {
 			t.Errorf("ParseSpec(%q): %v", spec, err)
 		} else if diff := cmp.Diff(want, got); diff != "" {
@@ -86,7 +96,7 @@ func TestParseSpecSaysWhatIsWrong(t *testing.T) {
 		{"20000=" + strings.Repeat("ä", 129), strings.Repeat("ä", 129), "at most 128 characters"},
 		{"20000 # alice", "20000 # alice", "a port number"},
 	} {
-		_, err := portlist.ParseSpec(test.spec)
+		_, _, err := portlist.ParseSpec(test.spec)
 		wrong, ok := errors.AsType[*portlist.SpecError](err)
 		if !ok {
 			t.Errorf("ParseSpec(%q) = %v, want a SpecError", test.spec, err)
@@ -101,9 +111,82 @@ func TestParseSpecSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestParseSpecReadsTargets(t *testing.T) {
+	for spec, want := range map[string]string{
+		"8388@172.17.0.2:18388":                      "8388: tcp 172.17.0.2:18388, udp 172.17.0.2:18388",
+		"8388@172.17.0.2":                            "8388: tcp 172.17.0.2:8388, udp 172.17.0.2:8388",
+		"8388/udp@[fd00::2]:53=a@b:c":                "8388/udp=a@b:c: udp [fd00::2]:53",
+		"8388/tcp@[fd00::2]@172.17.0.2 = alice":      "8388/tcp=alice: tcp 172.17.0.2:8388, tcp [fd00::2]:8388",
+		"8388/tcp@172.17.0.2@172.17.0.2:8388":        "8388/tcp: tcp 172.17.0.2:8388",
+		"8388/tcp@[::ffff:172.17.0.2]@169.254.1.2":   "8388/tcp: tcp 169.254.1.2:8388, tcp 172.17.0.2:8388",
+		"8388/tcp@[2001:DB8:0::2]":                   "8388/tcp: tcp [2001:db8::2]:8388",
+		"8388-8389/udp@172.17.0.2":                   "8388/udp 8389/udp: udp 172.17.0.2:8388, udp 172.17.0.2:8389",
+		"8388-8388/udp@172.17.0.2:1":                 "8388/udp: udp 172.17.0.2:1",
+		"8388=alice@172.17.0.2:8388 @[fd00::2]:8388": "8388=alice@172.17.0.2:8388 @[fd00::2]:8388: ",
+	} {
+		ports, targets, err := portlist.ParseSpec(spec)
+		if err != nil {
+			t.Errorf("ParseSpec(%q): %v", spec, err)
+			continue
+		}
+		var numbers, places []string
+		for _, port := range ports {
+			numbers = append(numbers, portlist.FormatSpec(port))
+		}
+		for _, target := range targets {
+			places = append(places, target.String())
+		}
+		if got := strings.Join(numbers, " ") + ": " + strings.Join(places, ", "); got != want {
+			t.Errorf("ParseSpec(%q) = %s, want %s", spec, got, want)
+		}
+	}
+}
+
+func TestParseSpecSaysWhatIsWrongWithATarget(t *testing.T) {
+	for _, test := range []struct{ spec, value, text string }{
+		{"8388@", "", "address of a container"},
+		{"8388@@172.17.0.2", "", "address of a container"},
+		{"8388@web", "web", "address of a container"},
+		{"8388@172.17.0.2/tcp", "172.17.0.2/tcp", "address of a container"},
+		{"8388@172.17.0.2:", "172.17.0.2:", "address of a container"},
+		{"8388@172.17.0.2:0", "172.17.0.2:0", "address of a container"},
+		{"8388@172.17.0.2:70000", "172.17.0.2:70000", "address of a container"},
+		{"8388@172.17.0.2:8388-8389", "172.17.0.2:8388-8389", "address of a container"},
+		{"8388@fd00::2", "fd00::2", "address of a container"},
+		{"8388@[fd00::2]8388", "[fd00::2]8388", "address of a container"},
+		{"8388@[172.17.0.2]", "[172.17.0.2]", "address of a container"},
+		{"8388@[fd00::2", "[fd00::2", "address of a container"},
+		{"8388@ 172.17.0.2", " 172.17.0.2", "address of a container"},
+		{"8388@172.17.0.2@127.0.0.1:1", "127.0.0.1:1", "neither loopback nor"},
+		{"8388@[::1]", "[::1]", "neither loopback nor"},
+		{"8388@[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]", "neither loopback nor"},
+		{"8388@0.0.0.0", "0.0.0.0", "an address that the host forwards to"},
+		{"8388@[::]:8388", "[::]:8388", "an address that the host forwards to"},
+		{"8388@224.0.0.1", "224.0.0.1", "multicast"},
+		{"8388@[ff02::1]", "[ff02::1]", "multicast"},
+		{"8388@255.255.255.255", "255.255.255.255", "an address that the host forwards to"},
+		{"8388@[fe80::2]", "[fe80::2]", "an address that the host forwards to"},
+		{"8388@[fd00::2%eth0]:8388", "[fd00::2%eth0]:8388", "without a zone"},
+		{"8388-8389@172.17.0.2:8388", "172.17.0.2:8388", "without a port after a range"},
+		{"8388 @172.17.0.2", "8388 ", "a port number"},
+		{"8388@172.17.0.2=", "", "a name"},
+		{"1-65535@1.1.1.1@1.1.1.2@1.1.1.3", "1-65535@1.1.1.1@1.1.1.2@1.1.1.3", "fewer ports or targets"},
+	} {
+		_, _, err := portlist.ParseSpec(test.spec)
+		wrong, ok := errors.AsType[*portlist.SpecError](err)
+		if !ok {
+			t.Errorf("ParseSpec(%q) = %v, want a SpecError", test.spec, err)
+			continue
+		}
+		if wrong.Spec != test.spec || wrong.Value != test.value || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("ParseSpec(%q): the value at fault is %q in %v, want %q and %q", test.spec, wrong.Value, err, test.value, test.text)
+		}
+	}
+}
+
 func TestParseSpecTakesTheLongestName(t *testing.T) {
 	name := strings.Repeat("名", accounting.MaxNameLength)
-	ports, err := portlist.ParseSpec("20000=" + name)
+	ports, _, err := portlist.ParseSpec("20000=" + name)
 	if err != nil || ports[0].Name != name {
 		t.Errorf("a name of %d characters: %v", accounting.MaxNameLength, err)
 	}
@@ -118,6 +201,9 @@ func TestFormatMatchesTheGoldenFile(t *testing.T) {
 		{Port: port(30000, accounting.TCPAndUDP, "by hand")},
 		{Port: port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`), Sources: []string{"--port"}},
 		{Port: accounting.Port{Number: 20003, Protocols: accounting.TCPAndUDP, Name: "dave", Published: true}, Sources: []string{libev}},
+		{Port: port(8388, accounting.TCPAndUDP, "erin@home"), Sources: []string{"--port"}, Targets: targets(t, "8388@[fd00::2]@172.17.0.2:8389")},
+		{Port: port(8400, accounting.TCPAndUDP, "frank"), Sources: []string{"--port"},
+			Targets: slices.Concat(targets(t, "8400/udp@172.17.0.3"), targets(t, "8400/tcp@172.17.0.4"))},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +261,16 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 
 func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ports")
+	foreign := targets(t, "2@172.17.0.2")
+	for _, bad := range []portlist.Entry{
+		{Port: port(1, accounting.TCPAndUDP, ""), Targets: foreign},
+		{Port: port(2, accounting.OnlyTCP, ""), Targets: foreign},
+		{Port: port(2, accounting.OnlyUDP, ""), Targets: []accounting.Target{{Protocol: accounting.UDP, Port: 2}}},
+	} {
+		if err := portlist.Write(path, []portlist.Entry{bad}); err == nil {
+			t.Errorf("Write(%+v) succeeded", bad)
+		}
+	}
 	for _, bad := range []accounting.Port{
 		port(0, accounting.TCPAndUDP, ""),
 		port(1, 0, ""),
@@ -204,6 +300,21 @@ func TestParseTakesListsWrittenByHand(t *testing.T) {
 		port(20002, accounting.TCPAndUDP, "carol"),
 	}
 	if diff := cmp.Diff(without(want...), entries); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseReadsTheTargetsOfARange(t *testing.T) {
+	entries, err := portlist.Parse([]byte("1-3@172.17.0.2@[fd00::2]\n4/tcp\n5/udp@172.17.0.2:1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, entry := range entries {
+		got = append(got, portlist.FormatSpec(entry.Port, entry.Targets...))
+	}
+	want := []string{"1@172.17.0.2:1@[fd00::2]:1", "2@172.17.0.2:2@[fd00::2]:2", "3@172.17.0.2:3@[fd00::2]:3", "4/tcp", "5/udp@172.17.0.2:1"}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -259,6 +370,38 @@ func TestPublishedPortsOfNoSource(t *testing.T) {
 	}
 }
 
+// TestTargetsSurviveTheList has a port that is forwarded to one container for TCP
+// and to another for UDP, which takes two lines.
+func TestTargetsSurviveTheList(t *testing.T) {
+	want := []portlist.Entry{
+		{Port: port(1, accounting.TCPAndUDP, "a"), Targets: slices.Concat(targets(t, "1/tcp@172.17.0.2:2"), targets(t, "1/udp@172.17.0.3"))},
+		{Port: port(2, accounting.TCPAndUDP, "b"), Targets: targets(t, "2/udp@172.17.0.2:2")},
+		{Port: port(3, accounting.OnlyTCP, ""), Targets: targets(t, "3/tcp@172.17.0.2@[fd00::2]")},
+		{Port: port(4, accounting.TCPAndUDP, "")},
+	}
+	list, err := portlist.Format(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := portlist.Parse(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 6 {
+		t.Errorf("want 6 lines:\n%s", list)
+	}
+	wantPorts, _ := accounting.Union(portlist.Ports(want))
+	gotPorts, _ := accounting.Union(portlist.Ports(got))
+	if diff := cmp.Diff(wantPorts, gotPorts); diff != "" {
+		t.Errorf("%s\n%s", diff, list)
+	}
+	wantTargets, _ := wantPorts.Targets(portlist.Targets(want))
+	gotTargets, _ := gotPorts.Targets(portlist.Targets(got))
+	if len(wantTargets) != 5 || !slices.Equal(gotTargets, wantTargets) {
+		t.Errorf("got %v, want %v in\n%s", gotTargets, wantTargets, list)
+	}
+}
+
 func TestSourcesStayOnTheirLine(t *testing.T) {
 	for _, source := range []string{"/etc/a.json", "/a b", " /a", "/a\n443=evil", "/\u202ea", "/\xff", "/" + strings.Repeat("a", 200), "# from", ""} {
 		list, err := portlist.Format([]portlist.Entry{{Port: port(1, accounting.TCPAndUDP, ""), Sources: []string{source}}})
@@ -286,8 +429,9 @@ func TestReadNamesFileAndLine(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "ports")
 	for content, text := range map[string]string{
-		"20000\n# more\n80a=alice\n": `line 3: port "80a=alice": "80a"`,
-		"1-65535\n1-65535\n1":        "line 3: more than 131070 ports",
+		"20000\n# more\n80a=alice\n":                   `line 3: port "80a=alice": "80a"`,
+		"1-65535\n1-65535\n1":                          "line 3: more than 131070 ports",
+		strings.Repeat("1-32767@1.1.1.1@1.1.1.2\n", 3): "line 3: more than 262140 targets",
 	} {
 		if err := os.WriteFile(list, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -315,11 +459,12 @@ func FuzzParseSpec(f *testing.F) {
 	for _, spec := range []string{
 		"20000", "20000-20002/tcp=alice", "0", "70000", "80a", "2-1", "1/sctp", "1=", "65535-65535/udp= # b ",
 		"1=\u202e", "1=\xff", "1=a\u00a0", "-", "=", "/",
+		"1@172.17.0.2:2", "1-3/tcp@[fd00::2]@172.17.0.2=a@b", "1@", "1@[::1]:1", "1@[fe80::1%0]", "1@[::ffff:1.2.3.4]:0",
 	} {
 		f.Add(spec)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
-		ports, err := portlist.ParseSpec(spec)
+		ports, targets, err := portlist.ParseSpec(spec)
 		if err != nil {
 			if _, ok := errors.AsType[*portlist.SpecError](err); !ok {
 				t.Fatalf("the error is %T, want a SpecError", err)
@@ -334,9 +479,13 @@ func FuzzParseSpec(f *testing.F) {
 				t.Fatalf("port %d follows port %d", port.Number, ports[i-1].Number)
 			}
 		}
-		again, err := portlist.ParseSpec(portlist.FormatSpec(ports[0]))
-		if err != nil || !slices.Equal(again, ports[:1]) {
-			t.Fatalf("%+v became %+v, %v", ports[0], again, err)
+		if merged, err := accounting.Ports(ports).Targets(targets); err != nil || !slices.Equal(merged, targets) {
+			t.Fatalf("the targets are not sorted, unique and of the ports: %v, %v", targets, err)
+		}
+		targets = targets[:len(targets)/len(ports)]
+		again, targetsAgain, err := portlist.ParseSpec(portlist.FormatSpec(ports[0], targets...))
+		if err != nil || !slices.Equal(again, ports[:1]) || !slices.Equal(targetsAgain, targets) {
+			t.Fatalf("%+v became %+v, %v became %v, %v", ports[0], again, targets, targetsAgain, err)
 		}
 		if accounting.CleanName(ports[0].Name) != ports[0].Name {
 			t.Fatalf("cleaning changed the name %q", ports[0].Name)
@@ -348,6 +497,7 @@ func FuzzReadList(f *testing.F) {
 	for _, list := range []string{
 		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
 		"# from /a\n# from /b\n1\n# from --port\n2=x\n", "# published\n1\n# from /a\n# published\n2\n",
+		"1/tcp@172.17.0.2\n1/udp@172.17.0.3=a\n2-3@[fd00::2]\n# published\n4@172.17.0.2:1@172.17.0.2:2\n",
 	} {
 		f.Add([]byte(list))
 	}
@@ -368,6 +518,11 @@ func FuzzReadList(f *testing.F) {
 		got, _ := accounting.Union(portlist.Ports(again))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
+		}
+		wantTargets, wantErr := want.Targets(portlist.Targets(entries))
+		gotTargets, gotErr := got.Targets(portlist.Targets(again))
+		if !slices.Equal(gotTargets, wantTargets) || (wantErr == nil) != (gotErr == nil) {
+			t.Fatalf("targets %v became %v, %v, %v", wantTargets, gotTargets, wantErr, gotErr)
 		}
 		if rewritten, err := portlist.Format(again); err != nil || !bytes.Equal(rewritten, list) {
 			t.Fatalf("the list is not the same when written again: %v", err)

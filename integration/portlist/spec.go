@@ -39,18 +39,21 @@ const (
 	expectedProtocol = "tcp or udp after the slash, or no slash to count both"
 )
 
-// ParseSpec reads PORT[-PORT][/tcp|/udp][=NAME] and returns the ports it
-// stands for in ascending order: both ends of a range included, all with the
-// same protocols and name. The error is a *SpecError.
-func ParseSpec(spec string) ([]accounting.Port, error) {
+// ParseSpec reads PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME] and returns the
+// ports it stands for in ascending order: both ends of a range included, all with
+// the same protocols and name. Each @ names a target of each port, with the
+// port's own number if no other is given. Targets are sorted, each once. The error
+// is a *SpecError.
+func ParseSpec(spec string) ([]accounting.Port, []accounting.Target, error) {
 	numbers, name, named := strings.Cut(spec, "=")
 	name = strings.TrimSpace(name)
 	if named {
 		if expected := accounting.NameFault(name); expected != "" {
-			return nil, &SpecError{spec, name, expected}
+			return nil, nil, &SpecError{spec, name, expected}
 		}
 	}
-	numbers, protocol, limited := strings.Cut(strings.TrimSpace(numbers), "/")
+	places := strings.Split(strings.TrimSpace(numbers), "@")
+	numbers, protocol, limited := strings.Cut(places[0], "/")
 	protocols := accounting.TCPAndUDP
 	if limited {
 		switch protocol {
@@ -59,18 +62,19 @@ func ParseSpec(spec string) ([]accounting.Port, error) {
 		case "udp":
 			protocols = accounting.OnlyUDP
 		default:
-			return nil, &SpecError{spec, protocol, expectedProtocol}
+			return nil, nil, &SpecError{spec, protocol, expectedProtocol}
 		}
 	}
 	first, last, err := parseRange(spec, numbers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ports := make([]accounting.Port, 0, last-first+1)
 	for number := first; number <= last; number++ {
 		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: protocols, Name: name})
 	}
-	return ports, nil
+	targets, err := parseTargets(spec, ports, places[1:])
+	return ports, targets, err
 }
 
 // parseRange returns the first and the last port of PORT[-PORT]. They are of
@@ -96,18 +100,21 @@ func parseNumber(spec, text string) (int, error) {
 	return int(number), nil
 }
 
-// FormatSpec returns the specification of one port, which [ParseSpec] reads
-// back.
-func FormatSpec(port accounting.Port) string {
-	spec := strconv.Itoa(int(port.Number))
+// FormatSpec returns the specification of one port, which [ParseSpec] reads back.
+// The targets are the port's, the same for each of its protocols.
+func FormatSpec(port accounting.Port, targets ...accounting.Target) string {
+	spec := []byte(strconv.Itoa(int(port.Number)))
 	switch port.Protocols {
 	case accounting.OnlyTCP:
-		spec += "/tcp"
+		spec = append(spec, "/tcp"...)
 	case accounting.OnlyUDP:
-		spec += "/udp"
+		spec = append(spec, "/udp"...)
+	}
+	for _, address := range addresses(targets) {
+		spec = address.AppendTo(append(spec, '@'))
 	}
 	if port.Name != "" {
-		spec += "=" + port.Name
+		spec = append(append(spec, '='), port.Name...)
 	}
-	return spec
+	return string(spec)
 }

@@ -244,8 +244,12 @@ func (l *loading) result() (Result, error) {
 		return Result{Configs: l.configs, Notes: l.notes}, err
 	}
 	ports, conflicts := l.merge()
+	targets, conflict := ports.Targets(l.sources.Targets, portlist.Targets(l.listed))
+	if conflict != nil {
+		return Result{Configs: l.configs, Notes: l.notes}, conflict
+	}
 	l.noteConflicts(conflicts)
-	return Result{Ports: ports, Entries: l.entries(ports), Configs: l.configs, Notes: l.notes}, err
+	return Result{Ports: ports, Targets: targets, Entries: l.entries(ports, targets), Configs: l.configs, Notes: l.notes}, err
 }
 
 func (l *loading) lacksListOnly() bool {
@@ -262,7 +266,7 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	}
 	lists = append(lists, portlist.Ports(l.kept))
 	fromFiles, _ := accounting.Union(lists...)
-	ports, more := accounting.Union(append([][]accounting.Port{naming(explicit, fromFiles)}, lists...)...)
+	ports, more := accounting.Union(append([][]accounting.Port{l.naming(explicit, fromFiles)}, lists...)...)
 	for _, conflict := range more {
 		if port, _ := explicit.Find(conflict.Port); port.Name == "" {
 			conflicts = append(conflicts, conflict)
@@ -278,20 +282,26 @@ func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 	}
 }
 
-// naming returns the explicit ports. One with a name and without a protocol only
-// names the port if a file gives it as well: its protocols are then the file's.
-func naming(explicit, fromFiles accounting.Ports) accounting.Ports {
+// naming returns the explicit ports. One with a name or a target and without a
+// protocol only describes the port if a file gives it as well: its protocols are
+// then the file's.
+func (l *loading) naming(explicit, fromFiles accounting.Ports) accounting.Ports {
 	named := slices.Clone(explicit)
+	var hasTarget accounting.PortMap[bool]
+	for _, target := range l.sources.Targets {
+		*hasTarget.At(target.Port) = true
+	}
 	for i, port := range named {
-		if given, found := fromFiles.Find(port.Number); found && port.Name != "" && port.Protocols == accounting.TCPAndUDP {
+		described := port.Name != "" || hasTarget.Get(port.Number)
+		if given, found := fromFiles.Find(port.Number); found && described && port.Protocols == accounting.TCPAndUDP {
 			named[i].Protocols = given.Protocols
 		}
 	}
 	return named
 }
 
-// entries returns the ports with their sources.
-func (l *loading) entries(ports accounting.Ports) []portlist.Entry {
+// entries returns the ports with their sources and targets.
+func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) []portlist.Entry {
 	sources := make(map[uint16][]string, len(ports))
 	add := func(port accounting.Port, source string) {
 		if known := sources[port.Number]; source != "" && !slices.Contains(known, source) {
@@ -314,7 +324,12 @@ func (l *loading) entries(ports accounting.Ports) []portlist.Entry {
 	}
 	entries := make([]portlist.Entry, len(ports))
 	for i, port := range ports {
-		entries[i] = portlist.Entry{Port: port, Sources: sources[port.Number]}
+		own := 0
+		for own < len(targets) && targets[own].Port == port.Number {
+			own++
+		}
+		entries[i] = portlist.Entry{Port: port, Sources: sources[port.Number], Targets: targets[:own:own]}
+		targets = targets[own:]
 	}
 	return entries
 }

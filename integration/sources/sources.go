@@ -25,6 +25,8 @@ type Sources struct {
 	// Ports were named one by one. A name given here is preferred to that of
 	// any other source, without a note.
 	Ports []accounting.Port
+	// Targets are where the host forwards Ports, as far as that was named.
+	Targets []accounting.Target
 	// List is the path of the list of ports.
 	List string
 	// Shadowsocks are the paths of configurations, and of directories of them.
@@ -53,7 +55,11 @@ type Sources struct {
 // Result is what the sources said at one time.
 type Result struct {
 	Ports accounting.Ports
-	// Entries are the same ports with their sources.
+	// Targets are where the host forwards the ports, as far as the command line or
+	// the list names that: sorted and each once, for the protocols that a port
+	// counts.
+	Targets []accounting.Target
+	// Entries are the same ports with their sources and targets.
 	Entries []portlist.Entry
 	// Configs are the Shadowsocks configurations that were read.
 	Configs []shadowsocks.Config
@@ -67,9 +73,10 @@ type Result struct {
 type Follower struct {
 	sources Sources
 	// What the last Load saw.
-	ports accounting.Ports
-	said  string // its error and its notes
-	seen  []fileState
+	ports   accounting.Ports
+	targets []accounting.Target
+	said    string // its error and its notes
+	seen    []fileState
 }
 
 // Follow returns a follower of the sources. It reads nothing before Load.
@@ -87,7 +94,7 @@ func Follow(sources Sources) *Follower {
 // returned with an error as well.
 func (f *Follower) Load() (Result, error) {
 	result, seen, err := read(&f.sources)
-	f.ports, f.said, f.seen = result.Ports, said(result, err), seen
+	f.ports, f.targets, f.said, f.seen = result.Ports, result.Targets, said(result, err), seen
 	return result, err
 }
 
@@ -108,7 +115,7 @@ func (f *Follower) Changed() bool {
 		return true // what is in them is not known here
 	}
 	result, seen, err := read(&f.sources)
-	if !slices.Equal(result.Ports, f.ports) || said(result, err) != f.said {
+	if !slices.Equal(result.Ports, f.ports) || !slices.Equal(result.Targets, f.targets) || said(result, err) != f.said {
 		return true
 	}
 	f.seen = seen

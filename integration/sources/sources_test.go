@@ -66,17 +66,58 @@ func TestNamingAPortOfAFileLeavesItsProtocols(t *testing.T) {
 		"20000=alice":     {Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"},
 		"20000/udp=alice": {Number: 20000, Protocols: both, Name: "alice"},
 		"20000":           {Number: 20000, Protocols: both},
+
+		"20000@172.17.0.2":     {Number: 20000, Protocols: accounting.OnlyTCP},
+		"20000/udp@172.17.0.2": {Number: 20000, Protocols: both},
 	} {
-		named, err := portlist.ParseSpec(spec)
+		named, targets, err := portlist.ParseSpec(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		result, err := sources.Follow(sources.Sources{
-			Ports: named, Shadowsocks: []string{file}, Host: noHost,
+			Ports: named, Targets: targets, Shadowsocks: []string{file}, Host: noHost,
 		}).Load()
 		if err != nil || len(result.Ports) != 1 || result.Ports[0] != want {
 			t.Errorf("%s: %v, %v, want %v", spec, result.Ports, err, want)
 		}
+	}
+}
+
+// TestLoadReturnsTheTargets has a port of a configuration, which counts TCP only,
+// and targets on the command line and in the list.
+func TestLoadReturnsTheTargets(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "single.json", `{"server_port": 20000, "mode": "tcp_only"}`)
+	list := write(t, dir, "ports", "20001/udp@172.17.0.2:53=bob\n20001/tcp@[fd00::2]\n20000/tcp@172.17.0.2\n")
+	named, targets, err := portlist.ParseSpec("20000@172.17.0.9:1@172.17.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := sources.Follow(sources.Sources{Ports: named, Targets: targets, List: list, Shadowsocks: []string{file}, Host: noHost}).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "[tcp 172.17.0.2:20000 tcp 172.17.0.9:1 tcp [fd00::2]:20001 udp 172.17.0.2:53]"
+	if got := fmt.Sprint(result.Targets); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if !slices.Equal(portlist.Targets(result.Entries), result.Targets) {
+		t.Errorf("the entries have the targets %v, want %v", portlist.Targets(result.Entries), result.Targets)
+	}
+	if want := (accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}, {Number: 20001, Protocols: both, Name: "bob"}}); !slices.Equal(result.Ports, want) {
+		t.Errorf("got the ports %v, want %v", result.Ports, want)
+	}
+}
+
+func TestTwoPortsOfOneTargetAreAFailure(t *testing.T) {
+	list := write(t, t.TempDir(), "ports", "20000@172.17.0.2:8388\n")
+	named, targets, err := portlist.ParseSpec("20001@172.17.0.2:8388")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := sources.Follow(sources.Sources{Ports: named, Targets: targets, List: list}).Load()
+	if err == nil || !strings.Contains(err.Error(), "ports 20000 and 20001 have the same target, tcp 172.17.0.2:8388") || result.Ports != nil {
+		t.Errorf("got %v, %v", result.Ports, err)
 	}
 }
 
@@ -220,7 +261,7 @@ func TestFollowSeesTheSecondOfTwoChangesAtOnce(t *testing.T) {
 	write(t, dir, "ports", "1\n")
 	follower := sources.Follow(sources.Sources{List: filepath.Join(dir, "ports")})
 	for i := range 1000 {
-		content := []string{"1\n", "2\n"}[i%2]
+		content := []string{"1@172.17.0.2\n", "2@172.17.0.2\n", "2@172.17.0.3\n"}[i%3]
 		write(t, dir, "ports", content)
 		if i > 0 && !follower.Changed() {
 			t.Fatalf("change %d was not seen", i)
