@@ -12,8 +12,8 @@ import (
 
 // Of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 const (
-	msgNew = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0 // IPCTNL_MSG_CT_NEW: an entry
-	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
+	msgNew = unix.NFNL_SUBSYS_CTNETLINK << 8 // and IPCTNL_MSG_CT_NEW, which is 0: an entry
+	msgGet = msgNew | 1                      // IPCTNL_MSG_CT_GET
 
 	attrOriginal = 1 // CTA_TUPLE_ORIG
 	attrReply    = 2 // CTA_TUPLE_REPLY
