@@ -16,6 +16,9 @@ type kernel struct {
 	clock time.Time
 	known string // the shape of the table when it was last verified or installed
 
+	targets []Target // that Verify and Install expect
+	decided bool     // whether there are any such
+
 	before func(call string) error   // called at the start of every call, which returns its error
 	onRead func()                    // called when a reading succeeds
 	onMake func()                    // called before a new table is created
@@ -28,6 +31,7 @@ type table struct {
 	epoch    Epoch // zero: it was loaded from a file
 	handles  uint64
 	counters map[Key]*counter
+	targets  []Target
 	cut      bool // somebody deleted a chain: nothing is counted
 }
 
@@ -90,6 +94,9 @@ func (k *kernel) Verify(ports Ports) (findings []string, err error) {
 	case k.table.cut:
 		findings = append(findings, "no chain")
 	}
+	if k.decided && !slices.Equal(k.table.targets, k.targets) {
+		findings = append(findings, "other targets")
+	}
 	for _, key := range ports.Keys() {
 		if c := k.table.counters[key]; c == nil || !c.attached {
 			findings = append(findings, "not counting: "+key.String())
@@ -107,7 +114,7 @@ func (k *kernel) shape() string {
 	if k.table == nil {
 		return ""
 	}
-	shape := fmt.Sprintf("%p %x %t", k.table, k.table.epoch, k.table.cut)
+	shape := fmt.Sprintf("%p %x %t %v", k.table, k.table.epoch, k.table.cut, k.table.targets)
 	for _, key := range k.table.keys() {
 		c := k.table.counters[key]
 		shape += fmt.Sprintf(" %s %d %t", key, c.handle, c.attached)
@@ -140,9 +147,21 @@ func (k *kernel) Install(ports Ports) error {
 		binary.BigEndian.PutUint32(k.table.epoch[:], k.made)
 	}
 	k.table.cut = false
+	if k.decided {
+		k.table.targets = k.targets
+	}
 	k.table.attach(ports.Keys())
 	k.known = k.shape()
 	return nil
+}
+
+func (k *kernel) SetTargets(targets []Target) { k.targets, k.decided = targets, true }
+
+func (k *kernel) Targets() ([]Target, error) {
+	if err := k.call("targets", nil); err != nil || k.table == nil {
+		return nil, err
+	}
+	return k.table.targets, nil
 }
 
 func (k *kernel) Detach(keys []Key) error {

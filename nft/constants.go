@@ -37,6 +37,8 @@ const (
 // Data types of nft's concatenation: src/datatype.h of nftables. A
 // concatenation takes six bits per field, the first field highest.
 const (
+	typeIPv4Address  = 7
+	typeIPv6Address  = 8
 	typeInetProtocol = 12
 	typeInetService  = 13
 	typeBits         = 6
