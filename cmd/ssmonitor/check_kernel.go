@@ -33,17 +33,22 @@ func (k *checkedKernel) Verify(ports accounting.Ports) ([]string, error) {
 
 // Rules implements checkup.Kernel.
 func (k *checkedKernel) Rules() (checkup.Rules, error) {
-	found, err := survey.Read()
+	addresses, err := sources.HostAddresses()
+	if err != nil {
+		return checkup.Rules{}, fmt.Errorf("listing the addresses of this host: %w", err)
+	}
+	host := survey.Host{Addresses: addresses}
+	found, err := survey.Read(host)
 	if err != nil {
 		return checkup.Rules{}, err
 	}
-	rules := checkup.Rules{Unread: found.Unread}
-	if rules.HostAddresses, err = sources.HostAddresses(); err != nil {
-		return rules, fmt.Errorf("listing the addresses of this host: %w", err)
-	}
-	for _, dnat := range found.DNATs {
+	rules := checkup.Rules{Unread: found.Unread, HostAddresses: addresses}
+	for _, t := range found.Translations {
+		if t.Outgoing(host) {
+			continue
+		}
 		rules.DNATs = append(rules.DNATs, checkup.DNAT{
-			Chain: dnat.Place.String(), Covers: dnat.Covers, Address: dnat.Address, Mapped: dnat.Mapped, Port: dnat.Port,
+			Chain: t.Place.String(), Covers: t.Covers, Address: t.Target.Addr(), Port: t.Target.Port(),
 		})
 	}
 	for _, offload := range found.Offloads {

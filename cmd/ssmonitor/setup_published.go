@@ -23,7 +23,12 @@ func markPublished(found *sources.Result, hook nft.Hook) error {
 		unmark(found)
 		return nil
 	}
-	rules, err := survey.Read()
+	addresses, err := sources.HostAddresses()
+	if err != nil {
+		return fmt.Errorf("listing the addresses of this host: %w", err)
+	}
+	host := survey.Host{Addresses: addresses}
+	rules, err := survey.Read(host)
 	if errors.Is(err, fs.ErrPermission) {
 		unmark(found)
 		found.Notes = append(found.Notes, fmt.Errorf("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
@@ -32,18 +37,14 @@ func markPublished(found *sources.Result, hook nft.Hook) error {
 	if err != nil {
 		return fmt.Errorf("looking for published ports: %w", err)
 	}
-	addresses, err := sources.HostAddresses()
-	if err != nil {
-		return fmt.Errorf("listing the addresses of this host: %w", err)
-	}
 	if len(rules.Unread) == 0 {
 		unmark(found)
 	}
 	for _, err := range rules.Unread {
 		found.Notes = append(found.Notes, fmt.Errorf("looking for published ports: a rule can't be read: %w", err))
 	}
-	for _, rule := range rules.DNATs {
-		if !rule.Forwards(addresses) {
+	for _, rule := range rules.Translations {
+		if !rule.Forwards(host) || rule.Outgoing(host) {
 			continue
 		}
 		var published []accounting.Port
