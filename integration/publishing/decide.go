@@ -111,14 +111,15 @@ func (d *decider) translations() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
-			target := d.targetOf(t, port.Number)
 			switch {
-			case !d.forwards(t.Target.Addr()):
+			case !t.Forwards(d.Host):
 				d.redirects(t, port)
-			case t.Doubtful && d.mayBeForOthers(t, port.Number):
-				d.doubtful(t, port, target)
+			case t.Outgoing(d.Host) && d.mayBeForOthers(t, port.Number):
+				d.doubtful(t, port)
 			default:
-				d.add(target, "chain "+t.Place.String())
+				for _, target := range targetsOf(t, port.Number) {
+					d.add(target, "chain "+t.Place.String())
+				}
 			}
 		}
 	}
@@ -127,20 +128,24 @@ func (d *decider) translations() {
 // covered returns the ports in the range that are counted for the protocol.
 func (d *decider) covered(protocol accounting.Protocol, ports survey.PortRange) (covered []accounting.Port) {
 	for _, port := range d.ports {
-		if port.Protocols.Has(protocol) && ports.First <= port.Number && port.Number <= ports.Last {
+		if port.Protocols.Has(protocol) && ports.Contains(port.Number) {
 			covered = append(covered, port)
 		}
 	}
 	return covered
 }
 
-// targetOf returns where a translation leads what clients send to the port.
-func (d *decider) targetOf(t *survey.Translation, port uint16) accounting.Target {
-	address := t.Target
-	if address.Port() == 0 {
-		address = netip.AddrPortFrom(address.Addr(), port)
+// targetsOf returns where a translation leads what clients send to the port. The
+// kernel chooses from a range.
+func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target) {
+	first, last := t.Target.Port(), max(t.Target.Port(), t.LastTargetPort)
+	if first == 0 {
+		first, last = port, port
 	}
-	return accounting.Target{Protocol: t.Protocol, Address: address, Port: port}
+	for inside := int(first); inside <= int(last); inside++ {
+		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(inside)), Port: port})
+	}
+	return targets
 }
 
 // forwards reports whether the host forwards packets to the address.

@@ -55,7 +55,7 @@ func rule(first, last uint16, address string, change ...func(*survey.Translation
 }
 
 func byUDP(t *survey.Translation)  { t.Protocol = accounting.UDP }
-func inside(t *survey.Translation) { t.Incoming, t.Doubtful = "docker0", true }
+func inside(t *survey.Translation) { t.Incoming = []string{"docker0"} }
 
 func flow(original, reply string) conntrack.Flow {
 	client := netip.MustParseAddrPort("198.51.100.1:50000")
@@ -138,7 +138,7 @@ func TestDecide(t *testing.T) {
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},
 		}}}, transient: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood: an unknown expression"}},
-		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: true}}, transient: true, findings: []string{"unknown legacy-nat hook: container"}},
+		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, transient: true, findings: []string{"unknown legacy-nat hook: container"}},
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
@@ -148,7 +148,7 @@ func TestDecide(t *testing.T) {
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat and counted"}},
 		{name: "hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
-			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: true,
+			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: []string{"ip"},
 		}}, findings: []string{"ok port-dnat after being counted", "wrong flow-offload @fast"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -80,7 +80,7 @@ func (d *decider) shared(owner uint16, target accounting.Target) {
 // what containers send to other servers is no concern of the port.
 func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
-	if t.Doubtful || (target == 0 || target == port.Number) {
+	if t.Outgoing(d.Host) || target == 0 || target == port.Number {
 		return
 	}
 	if _, counted := d.ports.Find(target); counted {
@@ -93,7 +93,8 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 
 // doubtful reports a translation that is not taken for publishing. Where a program
 // of the host serves the port, that is what clients use.
-func (d *decider) doubtful(t *survey.Translation, port accounting.Port, target accounting.Target) {
+func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
+	target := targetsOf(t, port.Number)[0]
 	level := checkup.Unknown
 	if d.Listens(t.Protocol, port.Number) {
 		level = checkup.Note
@@ -104,10 +105,14 @@ func (d *decider) doubtful(t *survey.Translation, port accounting.Port, target a
 }
 
 func describeSenders(t *survey.Translation) string {
-	if t.Incoming != "" {
-		return "what arrives by " + t.Incoming
+	if len(t.Incoming) > 0 {
+		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}
-	return fmt.Sprintf("senders in %v", t.Sources)
+	senders := slices.Clone(t.SourceSets)
+	for _, prefix := range t.Sources {
+		senders = append(senders, prefix.String())
+	}
+	return "senders in " + strings.Join(senders, ", ")
 }
 
 // elsewhere reports ports of which a container has the number, but publishes another
@@ -118,10 +123,10 @@ func (d *decider) elsewhere() {
 		inside, outside := t.Target.Port(), t.Ports.First
 		port, counted := d.ports.Find(inside)
 		place := end{t.Protocol, t.Target}
-		if _, known := d.owner[place]; known || !counted || inside == outside || t.Ports.First != t.Ports.Last || t.Doubtful {
+		if _, known := d.owner[place]; known || !counted || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
 			continue
 		}
-		if !port.Protocols.Has(t.Protocol) || !d.forwards(t.Target.Addr()) || d.Listens(t.Protocol, inside) {
+		if !port.Protocols.Has(t.Protocol) || !t.Forwards(d.Host) || d.Listens(t.Protocol, inside) {
 			continue
 		}
 		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
@@ -139,7 +144,7 @@ func (d *decider) unknown() {
 				checkup.DescribePorts(ports), u.Place, u.Reason), d.nameTarget(0, ""))
 		}
 	}
-	if d.Rules.LegacyNAT {
+	if len(d.Rules.LegacyNAT) > 0 {
 		d.Transient = true
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
 			"a port that it publishes is counted only if its target is named, or known by a connection", d.nameTarget(0, ""))
@@ -164,7 +169,7 @@ func (d *decider) offloads() {
 func (d *decider) countedBefore() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
-		if ports := d.covered(t.Protocol, t.Ports); len(ports) > 0 && d.forwards(t.Target.Addr()) {
+		if ports := d.covered(t.Protocol, t.Ports); len(ports) > 0 && t.Forwards(d.Host) {
 			for _, port := range ports {
 				d.group("chain "+t.Place.String()).include(port, t.Target)
 			}
