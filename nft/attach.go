@@ -14,6 +14,20 @@ import (
 // keyLength bytes of memory per key: a table of all ports is installed in several.
 const keysPerAttachment = 40_000
 
+// structureLength is more than a batch takes besides its keys: for the table, its
+// maps, chains and rules.
+const structureLength = 16 << 10
+
+// keysPerTransaction returns how many keys a transaction can add, keysPerAttachment
+// at most: as many as fit into the socket.
+func (c *conn) keysPerTransaction() (int, error) {
+	const most = structureLength + keysPerAttachment*keyLength
+	if fits, err := c.makeRoom(most); err != nil || fits {
+		return keysPerAttachment, err
+	}
+	return max((c.room-structureLength)/keyLength, 1), nil
+}
+
 // verified is what the table is known to be: what Verify or Install left, and our
 // own changes since. Each commit, ours or of others, advances the ruleset's
 // generation by one. Here only ours do, so that the generation stays behind the

@@ -21,6 +21,12 @@ const (
 	// answerTimeout bounds the wait for an answer. The kernel answers within the
 	// send, so only a broken kernel exceeds it.
 	answerTimeout = 10 * time.Second
+	// sendOverhead is what the send buffer has to have beyond a datagram:
+	//
+	//	if (len > sk->sk_sndbuf - 32)
+	//
+	// in netlink_sendmsg of net/netlink/af_netlink.c.
+	sendOverhead = 32
 )
 
 // conn is a netlink socket and the buffer that all answers are read into. An
@@ -29,15 +35,17 @@ const (
 // NETLINK_CAP_ACK stays off, although every error then echoes the whole message
 // that was refused: the sequence number in the echo shows which one it was.
 type conn struct {
-	fd         int
-	buffer     []byte
-	sendBuffer int    // size of the socket's send buffer; 0: not set yet
-	sequence   uint32 // of the last message that was sent
+	fd       int
+	buffer   []byte
+	room     int    // length of the longest datagram that can be sent; 0: not known yet
+	sequence uint32 // of the last message that was sent
 
 	lookup tableLookup
 
 	// beforeSend runs before each send. Tests change the ruleset in it.
 	beforeSend func()
+	// sendLimit bounds the send buffer as net.core.wmem_max does. Only tests set it.
+	sendLimit int
 }
 
 // dial opens the socket in the network namespace of a file descriptor, 0 for
@@ -113,8 +121,11 @@ func (c *conn) send(datagram []byte) (first uint32, err error) {
 		c.beforeSend()
 	}
 	first = c.number(datagram)
-	if err := c.makeRoom(len(datagram)); err != nil {
+	if hasRoom, err := c.makeRoom(len(datagram)); err != nil {
 		return first, err
+	} else if !hasRoom {
+		return first, fmt.Errorf("the netlink socket takes %d bytes at once: set net.core.wmem_max to %d on the host: %w",
+			c.room, len(datagram), unix.EMSGSIZE)
 	}
 	for {
 		_, err = unix.Write(c.fd, datagram)
@@ -124,23 +135,36 @@ func (c *conn) send(datagram []byte) (first uint32, err error) {
 	}
 }
 
-// makeRoom enlarges the send buffer for a datagram of the length. A batch is one
-// datagram and has to fit into it.
-func (c *conn) makeRoom(length int) error {
-	need := length + 4096
-	if need <= c.sendBuffer {
-		return nil
+// makeRoom enlarges the send buffer for a datagram of the length, and reports
+// whether it fits. A batch is one datagram. Without CAP_NET_ADMIN over the host, as in
+// an unprivileged container, net.core.wmem_max is the limit.
+func (c *conn) makeRoom(length int) (fits bool, err error) {
+	if length <= c.room {
+		return true, nil
 	}
-	err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, need)
-	if err != nil {
-		// CAP_NET_ADMIN is missing, which the send itself reports.
+	need := length + sendOverhead
+	if c.sendLimit > 0 {
+		need = min(need, c.sendLimit)
+	}
+	if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, need); err != nil {
 		err = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, need)
+		if err != nil {
+			return false, fmt.Errorf("making room for %d bytes in the netlink socket: %w", need, err)
+		}
 	}
+	size, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF) // up to twice what was requested
 	if err != nil {
-		return fmt.Errorf("making room for %d bytes in the netlink socket: %w", need, err)
+		return false, fmt.Errorf("looking up the netlink socket's send buffer: %w", err)
 	}
-	c.sendBuffer = need
-	return nil
+	c.room = size - sendOverhead
+	return length <= c.room, nil
+}
+
+// fits reports whether a batch can be sent.
+func (c *conn) fits(b *batch) bool {
+	b.finish()
+	fits, err := c.makeRoom(len(b.buffer))
+	return fits && err == nil
 }
 
 // receive waits for the next datagram. It is valid until the next call.

@@ -61,6 +61,8 @@ func (t *Table) install(ports accounting.Ports) (err error) {
 		case errors.Is(err, errTableChanged), errors.Is(err, unix.ERESTART): // nothing was refused: look again
 		case errors.Is(err, unix.EPERM):
 			return err
+		case extent < repairStructure && errors.Is(err, unix.EMSGSIZE):
+			extent = repairStructure // which does not list what it removes from the maps
 		case isShortage(err):
 			return err
 		case extent < repairTable && !t.raced(found, err):
@@ -79,14 +81,17 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 	if replace {
 		attached = new(accounting.KeyMap[bool])
 	}
-	part := keys
-	rest := missing(keys, attached)
-	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) > 0 {
-		end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
-		part = keys[:end]
+	part, rest := t.split(keys, attached)
+	b := t.plan(found, part, extent)
+	if b != nil && extent == repairStructure && !t.conn.fits(b) {
+		// The new maps begin with a part of their elements.
+		all := union(keys, attached)
+		*attached = accounting.KeyMap[bool]{}
+		part, rest = t.split(all, attached)
+		b = t.plan(found, part, extent)
 	}
 	t.verified.set(found.generation, ports)
-	if b := t.plan(found, part, extent); b != nil {
+	if b != nil {
 		generation, err := t.commitTo(found.table, b)
 		if err != nil || found.dormant() {
 			return err
@@ -103,6 +108,17 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 	}
 	t.reader.expect(keys)
 	return nil
+}
+
+// split returns the keys up to where a transaction has added as many as it can, and
+// those behind that are not attached.
+func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
+	rest = missing(keys, attached)
+	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) == 0 {
+		return keys, nil
+	}
+	end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
+	return keys[:end], rest
 }
 
 // identifyNew looks up the table that a batch has created at the generation. It

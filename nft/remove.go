@@ -47,7 +47,7 @@ func (t *Table) removeEach(op string, keys []accounting.Key,
 	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
 ) error {
 	var left *accounting.KeyMap[bool]
-	for part := range slices.Chunk(keys, keysPerBatch) {
+	for part := range slices.Chunk(keys, min(keysPerBatch, t.keysPerPart)) {
 		if err := t.removePart(part, &left, present, remove); err != nil {
 			return fmt.Errorf("%s %s: %w", op, describeKeys(part), t.ownership(err))
 		}

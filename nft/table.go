@@ -51,7 +51,7 @@ type Table struct {
 	verified verified
 	flags    uint32 // to create the table with
 
-	keysPerPart int // keysPerAttachment, less in tests
+	keysPerPart int // what a transaction can add; less in tests
 }
 
 var _ accounting.Source = (*Table)(nil)
@@ -69,8 +69,11 @@ func Open(options Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{conn: c, options: options, reader: newReader(c), keysPerPart: keysPerAttachment}
+	t := &Table{conn: c, options: options, reader: newReader(c)}
 	t.setHook()
+	if t.keysPerPart, err = c.keysPerTransaction(); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
 	_, _, err = c.getTable()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem

@@ -34,7 +34,7 @@ var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift
 
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.
-var packages = []string{"ssmonitor/nft", "ssmonitor/nft/survey", "ssmonitor/nft/conntrack"}
+var packages = []string{"ssmonitor/nft", "ssmonitor/nft/survey", "ssmonitor/nft/conntrack", "ssmonitor/nft/ipvs"}
 
 // neighbours are the programs that the tests of these packages run.
 var neighbours = []string{"nft", "iptables-nft", "ip6tables-nft"}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -303,6 +304,24 @@ func TestNoTrackingStaysOff(t *testing.T) {
 		expectFlows(t, "without tracking", flows(t, Flows))
 		expectFlows(t, "redirected without tracking", flows(t, Redirected))
 		send(t, conn, "127.0.0.1:40000", conn)
+	}
+}
+
+// TestFlowsWhereSysctlsAreHidden lists as the units do, with ProcSubset=pid.
+func TestFlowsWhereSysctlsAreHidden(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.PrivateMounts(t)
+	testkit.NFT(t, published)
+	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
+	send(t, client, "127.0.0.3:30000", server)
+	if err := unix.Mount("proc", "/proc", "proc", 0, "subset=pid"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(countFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s: got %v, want it to be hidden", countFile, err)
+	}
+	if got := flows(t, Redirected); len(got) != 1 {
+		t.Errorf("got %v, want one flow", got)
 	}
 }
 
