@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -226,8 +227,12 @@ func groups(entries []Entry) [][]Entry {
 func (e Entry) unmarked() bool { return len(e.Sources) == 0 && !e.Published }
 
 // SourceName returns the name of a source as the list gives it: the path itself,
-// or quoted if it would not stay on one line or is very long.
+// or quoted if it would not stay on one line or is very long. What it has quoted
+// stays as it is.
 func SourceName(source string) string {
+	if path, err := strconv.Unquote(source); err == nil && fmt.Sprintf("%+q", path) == source {
+		return source
+	}
 	if accounting.NameFault(source) == "" && strings.TrimSpace(source) == source {
 		return source
 	}
