@@ -11,10 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"ssmonitor/accounting"
 	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/atomicfile"
 )
 
 const (
@@ -243,19 +242,20 @@ func SourceName(source string) string {
 // if necessary. Everybody may read the list: it contains no secret. A port that
 // Read would not return as it is, such as one with a line break in its name, is
 // an error, and the list remains unchanged. A file that is right already is not
-// replaced, so that nobody reads it again in vain.
+// replaced, so that nobody reads it again in vain, unless a killed process has left
+// something beside it.
 func Write(path string, entries []Entry) error {
 	list, err := Format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
 	}
-	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) {
+	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) && !atomicfile.Interrupted(path) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
 	}
-	if err := replace(path, list); err != nil {
+	if err := atomicfile.Write(path, list, mode); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
 	}
 	return nil
@@ -264,19 +264,4 @@ func Write(path string, entries []Entry) error {
 func hasMode(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode() == mode
-}
-
-// replace is renameio.WriteFile, except that the mode depends neither on the
-// umask nor on the replaced file.
-func replace(path string, data []byte) error {
-	file, err := renameio.NewPendingFile(path,
-		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
-	if err != nil {
-		return err
-	}
-	defer file.Cleanup() //nolint:errcheck // does nothing after the replacement; before it, the first error counts
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	return file.CloseAtomicallyReplace()
 }

@@ -259,6 +259,23 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 	}
 }
 
+// TestWriteRemovesWhatAKilledProcessLeft has a list that is right already.
+func TestWriteRemovesWhatAKilledProcessLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ports")
+	for range 2 {
+		if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("the directory holds %v, want the list alone: %v", entries, err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), ".ports.new"), []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ports")
 	foreign := targets(t, "2@172.17.0.2")
