@@ -53,6 +53,7 @@ func (c *Check) Findings() []Finding {
 	add(c.ledger())
 	portFindings, ports := c.ports()
 	add(portFindings)
+	add(c.Machine.LocalPorts(ports, c.Hook))
 	if c.Kernel != nil {
 		rules, err := c.Kernel.Rules()
 		if _, missing := os.Stat(c.List); errors.Is(missing, fs.ErrNotExist) {

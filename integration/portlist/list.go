@@ -164,7 +164,7 @@ func Format(entries []Entry) ([]byte, error) {
 		}
 		for _, entry := range group {
 			for _, part := range entry.perProtocol() {
-				spec, err := part.spec()
+				spec, err := part.line()
 				if err != nil {
 					return nil, err
 				}
@@ -175,9 +175,9 @@ func Format(entries []Entry) ([]byte, error) {
 	return []byte(list.String()), nil
 }
 
-// spec returns the specification of the entry. What can't be read back is an error:
+// line returns the specification of the entry. What can't be read back is an error:
 // it must not be written.
-func (e Entry) spec() (string, error) {
+func (e Entry) line() (string, error) {
 	spec, port := FormatSpec(e.Port, e.Targets...), e.Port
 	port.Published = false // the mark says it
 	ports, targets, err := ParseSpec(spec)
