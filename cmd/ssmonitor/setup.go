@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
@@ -136,6 +138,9 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, targe
 	report = newSetupReport(list, earlier, found)
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
+	}
+	for _, finding := range checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)) {
+		notes = append(notes, errors.New(finding.Message+": "+strings.ReplaceAll(finding.Remedy, "\n", "; ")))
 	}
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil

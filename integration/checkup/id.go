@@ -20,6 +20,7 @@ const (
 	PortListIncomplete  ID = "port-list-incomplete"
 	PortListExtra       ID = "port-list-extra"
 	PortListNotServed   ID = "port-list-not-served"
+	LocalPortRange      ID = "local-port-range"
 	CounterTable        ID = "counter-table"
 	Ruleset             ID = "ruleset"
 	PortDNAT            ID = "port-dnat"
