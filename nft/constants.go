@@ -22,6 +22,9 @@ const (
 
 	elemFlagCatchall = 0x2 // NFT_SET_ELEM_CATCHALL: the element `*`, which has no key
 
+	metaInputKind  = 26 // NFT_META_IIFKIND, since Linux 5.0
+	metaOutputKind = 27 // NFT_META_OIFKIND
+
 	attrBatchGenID = 1 // NFNL_BATCH_GENID (__u32, be): include/uapi/linux/netfilter/nfnetlink.h
 	attrGenID      = 1 // NFTA_GEN_ID (__u32, be)
 )

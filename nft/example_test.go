@@ -42,6 +42,7 @@ func ExampleWriteRuleset() {
 	//
 	// 	chain output {
 	// 		type filter hook output priority filter + 40; policy accept;
+	// 		meta oifkind "vrf" accept
 	// 		counter name meta l4proto . th sport map @ports-out accept
 	// 	}
 	// }

@@ -85,15 +85,19 @@ func (e *encoder) countBy(m counterMap) {
 //	[ fib daddr type => reg 1 ]
 //	[ cmp eq reg 1 0x00000002 ]
 func localAddress(direction accounting.Direction) statement {
-	text, address := "fib daddr type local", uint32(unix.NFTA_FIB_F_DADDR)
 	if direction == accounting.Out {
-		text, address = "fib saddr type local", unix.NFTA_FIB_F_SADDR
+		return addressType("fib saddr type local", unix.NFTA_FIB_F_SADDR)
 	}
+	return addressType("fib daddr type local", unix.NFTA_FIB_F_DADDR)
+}
+
+// addressType matches packets whose address, which flags select, is local.
+func addressType(text string, flags uint32) statement {
 	return statement{text, func(e *encoder) {
 		e.expression("fib", func() {
 			e.be32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
 			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
-			e.be32(unix.NFTA_FIB_FLAGS, address)
+			e.be32(unix.NFTA_FIB_FLAGS, flags)
 		})
 		e.compare(unix.NFT_CMP_EQ, nativeEndian(routeLocal))
 	}}

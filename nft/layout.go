@@ -70,16 +70,16 @@ func (h Hook) chains() []chain {
 	if h == HookContainer {
 		return []chain{
 			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", portMap(accounting.In),
-				[]rule{{localAddress(accounting.In), countPort(accounting.In), acceptPacket}}},
+				localRules(accounting.In)},
 			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", portMap(accounting.Out),
-				[]rule{{localAddress(accounting.Out), countPort(accounting.Out), acceptPacket}}},
+				localRules(accounting.Out)},
 		}
 	}
 	chains := []chain{
 		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", portMap(accounting.In),
 			[]rule{{countPort(accounting.In), acceptPacket}}},
 		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", portMap(accounting.Out),
-			[]rule{{countPort(accounting.Out), acceptPacket}}},
+			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
 	}
 	if h == hookPublished {
 		for _, m := range forwardMaps {
