@@ -227,6 +227,10 @@ func (m *Meter) refresh() error {
 func (m *Meter) Flush() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	return m.flush()
+}
+
+func (m *Meter) flush() error {
 	err := m.read()
 	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
 		err = nil // nothing is being counted
