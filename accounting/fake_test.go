@@ -14,7 +14,8 @@ type kernel struct {
 	table *table // nil: there is none
 	made  uint32 // number of tables so far, for the next epoch
 	clock time.Time
-	known string // the shape of the table when it was last verified or installed
+	other [2]*table // of other network namespaces, in which an agent may run in turn
+	known string    // the shape of the table when it was last verified or installed
 
 	targets []Target // that Verify and Install expect
 	decided bool     // whether there are any such
@@ -38,6 +39,7 @@ type table struct {
 type counter struct {
 	handle   uint64
 	value    Count
+	truth    Count // all that it has ever counted
 	attached bool
 	loaded   bool // from a listing, into an existing table
 }
@@ -213,15 +215,19 @@ func (k *kernel) counter(key Key) *counter {
 	return k.table.counters[key]
 }
 
-// traffic sends traffic through the counter and reports whether it was counted.
-func (k *kernel) traffic(key Key, amount Count) bool {
-	c := k.counter(key)
-	if c == nil || !c.attached || k.table.cut {
+// traffic sends traffic through the counter of a table, or of none, and reports
+// whether it was counted.
+func (t *table) traffic(key Key, amount Count) bool {
+	if t == nil || t.cut || t.counters[key] == nil || !t.counters[key].attached {
 		return false
 	}
-	c.value = c.value.Plus(amount)
+	c := t.counters[key]
+	c.value, c.truth = c.value.Plus(amount), c.truth.Plus(amount)
 	return true
 }
+
+// move goes to another network namespace.
+func (k *kernel) move(n int) { k.table, k.other[n] = k.other[n], k.table }
 
 // listing is the table as `nft list ruleset` prints it, without epoch and
 // handles.
@@ -285,10 +291,16 @@ func (t *table) keys() []Key { return slices.SortedFunc(maps.Keys(t.counters), K
 type disk struct {
 	in, out  Count
 	accounts map[Key]Account
+	formers  map[formerOf]Former
 	fault    diskFault
 
 	before func(call string) error
 	onSave func() // called when the state is durable
+}
+
+type formerOf struct {
+	key   Key
+	epoch Epoch
 }
 
 // diskFault is how saving fails.
@@ -303,7 +315,9 @@ const (
 
 var errDisk = errors.New("the disk is full")
 
-func newDisk() *disk { return &disk{accounts: make(map[Key]Account)} }
+func newDisk() *disk {
+	return &disk{accounts: make(map[Key]Account), formers: make(map[formerOf]Former)}
+}
 
 func (d *disk) Save(changed State) error {
 	if d.before != nil {
@@ -318,6 +332,9 @@ func (d *disk) Save(changed State) error {
 	for _, account := range changed.Accounts {
 		d.accounts[account.Key] = account
 	}
+	for _, former := range changed.Formers {
+		d.formers[formerOf{former.Key, former.Epoch}] = former
+	}
 	if d.onSave != nil {
 		d.onSave()
 	}
@@ -329,5 +346,5 @@ func (d *disk) Save(changed State) error {
 
 // state returns the state with which an agent begins.
 func (d *disk) state() State {
-	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts))}
+	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts)), Formers: slices.Collect(maps.Values(d.formers))}
 }
