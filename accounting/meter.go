@@ -26,8 +26,8 @@ type Meter struct {
 	mutex      sync.Mutex
 	ledger     *Ledger
 	ports      Ports
-	targets    []Target
-	hasTargets bool // whether the targets are set
+	forwarding Forwarding
+	forwards   bool // whether it is set
 	states     KeyMap[counterState]
 	unknown    []Key // that were given this state since the last tick
 	detached   []Key // that may be draining or drained
@@ -121,19 +121,19 @@ func (m *Meter) SetPorts(ports Ports) error {
 	return errors.Join(err, m.detach(removed.Keys()))
 }
 
-// SetTargets sets where the host forwards what clients send to ports in force, so
-// that it is counted there. The table is changed at once.
-func (m *Meter) SetTargets(targets []Target) error {
+// SetForwarding sets what is counted where the host forwards packets. The table is
+// changed at once.
+func (m *Meter) SetForwarding(forwarding Forwarding) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if m.hasTargets && slices.Equal(m.targets, targets) {
+	if m.forwards && m.forwarding.Equal(forwarding) {
 		return nil
 	}
 	if len(m.ports) > 0 {
 		m.repair(m.read()) // drift is found before anything is changed
 	}
-	m.source.SetTargets(targets)
-	m.targets, m.hasTargets = slices.Clone(targets), true
+	m.source.SetForwarding(forwarding)
+	m.forwarding, m.forwards = forwarding, true
 	if len(m.ports) == 0 {
 		return nil // installed with the first ports
 	}

@@ -70,12 +70,12 @@ func TestMeterKeepsItsOwnListOfPorts(t *testing.T) {
 
 var toAlice = []Target{{UDP, netip.MustParseAddrPort("172.30.0.2:8388"), 20000}}
 
-// TestSetTargetsIsNoRepair has ports published: what changes in the table is the
+// TestSetForwardingIsNoRepair has ports published: what changes in the table is the
 // meter's own doing.
-func TestSetTargetsIsNoRepair(t *testing.T) {
+func TestSetForwardingIsNoRepair(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	for _, targets := range [][]Target{toAlice, nil, toAlice, toAlice} {
-		if err := b.SetTargets(targets); err != nil {
+		if err := b.SetForwarding(Forwarding{Targets: targets}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := b.Targets(); err != nil || !slices.Equal(got, targets) {
@@ -93,12 +93,12 @@ func TestSetTargetsIsNoRepair(t *testing.T) {
 	}
 }
 
-// TestSetTargetsFindsDriftFirst changes targets while others have damaged the table:
+// TestSetForwardingFindsDriftFirst changes targets while others have damaged the table:
 // that is still a repair, and may have lost something.
-func TestSetTargetsFindsDriftFirst(t *testing.T) {
+func TestSetForwardingFindsDriftFirst(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.kernel.table.cut = true
-	if err := b.SetTargets(toAlice); err != nil {
+	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err != nil {
 		t.Fatal(err)
 	}
 	b.tick(t)
@@ -107,10 +107,10 @@ func TestSetTargetsFindsDriftFirst(t *testing.T) {
 	}
 }
 
-func TestSetTargetsThatFailsIsRepeated(t *testing.T) {
+func TestSetForwardingThatFailsIsRepeated(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.fail["install"] = errors.New("refused")
-	if err := b.SetTargets(toAlice); err == nil {
+	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err == nil {
 		t.Fatal("the failure is not returned")
 	}
 	delete(b.fail, "install")
@@ -123,7 +123,7 @@ func TestSetTargetsThatFailsIsRepeated(t *testing.T) {
 // TestTargetsBeforeTheFirstPorts are installed together with these.
 func TestTargetsBeforeTheFirstPorts(t *testing.T) {
 	b := newBench(t, nil)
-	if err := b.SetTargets(toAlice); err != nil {
+	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err != nil {
 		t.Fatal(err)
 	}
 	b.expectJournal(t)

@@ -7,6 +7,20 @@ import (
 	"slices"
 )
 
+// Forwarding is what is counted where the host forwards packets.
+type Forwarding struct {
+	Targets []Target
+	// Addresses are those of this host, if not every target is known. What a client
+	// begins by sending to one of them and a counted port is then counted wherever
+	// the host forwards it, as long as connection tracking has the entry.
+	Addresses []netip.Addr
+}
+
+// Equal reports whether the same is counted, in the same order.
+func (f Forwarding) Equal(other Forwarding) bool {
+	return slices.Equal(f.Targets, other.Targets) && slices.Equal(f.Addresses, other.Addresses)
+}
+
 // Target is where the host forwards what clients send to a counted port: the
 // address and the port of a container, for example. Its address has no zone and is
 // not IPv4-mapped, so that equal targets compare equal.
@@ -20,7 +34,9 @@ type Target struct {
 func (t Target) String() string { return t.Protocol.String() + " " + t.Address.String() }
 
 // SamePlace reports whether the targets have the same address, port and protocol.
-func (t Target) SamePlace(other Target) bool { return t.Protocol == other.Protocol && t.Address == other.Address }
+func (t Target) SamePlace(other Target) bool {
+	return t.Protocol == other.Protocol && t.Address == other.Address
+}
 
 // Compare orders targets by counted port, protocol, address and port.
 func (t Target) Compare(other Target) int {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
 )
 
 // lateRequests are answered by a refusal and by a table.
@@ -84,7 +86,7 @@ func TestUnreadRefusalsAreAnError(t *testing.T) {
 func TestRemovalAfterUnreadRefusals(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetTargets(nil)
+	table.SetForwarding(accounting.Forwarding{})
 	install(t, table, portList(2))
 	keys := portList(1).Keys()
 	for range 2 {

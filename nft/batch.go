@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/userdata"
@@ -123,10 +124,12 @@ func (b *batch) createMap(m counterMap) {
 	b.change(msgNewSet, unix.NLM_F_CREATE)
 	b.str(unix.NFTA_SET_TABLE, TableName)
 	b.str(unix.NFTA_SET_NAME, m.name)
-	b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
+	if !m.addresses {
+		b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
+		b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	}
 	b.be32(unix.NFTA_SET_KEY_TYPE, m.keyType())
 	b.be32(unix.NFTA_SET_KEY_LEN, uint32(m.keyLength()))
-	b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	b.be32(unix.NFTA_SET_ID, m.id)
 	b.end()
 }
@@ -176,12 +179,27 @@ func (b *batch) createTargets(elements []forwardElement) {
 }
 
 // element appends an element that leads to the counter with a name, which ends in
-// a zero byte.
+// a zero byte. An element of a set leads to nothing.
 func (b *batch) element(key, name []byte) {
 	nest := b.nest(unix.NFTA_LIST_ELEM)
 	b.elementKey(key)
-	b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
+	if name != nil {
+		b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
+	}
 	b.endNest(nest)
+}
+
+// createAddresses appends elements of the sets of the host's addresses.
+func (b *batch) createAddresses(addresses []netip.Addr) {
+	for _, address := range addresses {
+		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		b.str(unix.NFTA_SET_ELEM_LIST_SET, hostSetOf(address).name)
+		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		b.element(address.AsSlice(), nil)
+		b.endNest(list)
+		b.end()
+	}
 }
 
 func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
@@ -245,12 +263,13 @@ func (b *batch) createRules(c chain) {
 
 // createStructure appends the maps with their elements, and the chains with their
 // rules.
-func (b *batch) createStructure(hook Hook, keys []accounting.Key, targets []forwardElement) {
+func (b *batch) createStructure(hook Hook, keys []accounting.Key, targets []forwardElement, addresses []netip.Addr) {
 	for _, m := range hook.maps() {
 		b.createMap(m)
 	}
 	b.createElements(keys)
 	b.createTargets(targets)
+	b.createAddresses(addresses)
 	for _, c := range hook.chains() {
 		b.createChain(c)
 		b.createRules(c)

@@ -11,7 +11,7 @@ import (
 // This is what `ssmonitor setup --dry-run` prints for one port.
 func ExampleWriteRuleset() {
 	ports := accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"}}
-	if err := nft.WriteRuleset(os.Stdout, nft.HookHost, ports, nil); err != nil {
+	if err := nft.WriteRuleset(os.Stdout, nft.HookHost, ports, accounting.Forwarding{}); err != nil {
 		fmt.Println(err)
 	}
 	// Output:

@@ -128,37 +128,6 @@ func (e *encoder) payload(base, offset, length, register uint32) {
 	})
 }
 
-// countTarget counts by the address and port of a container, which the forward
-// hook sees in both directions: the destination is translated before it, the
-// source of an answer after it. For IPv4 and what clients send that is
-//
-//	[ meta load nfproto => reg 1 ]
-//	[ cmp eq reg 1 0x00000002 ]
-//	[ payload load 4b @ network header + 16 => reg 1 ]
-//	[ meta load l4proto => reg 9 ]
-//	[ payload load 2b @ transport header + 2 => reg 10 ]
-//	[ objref sreg 1 set forward-ip-in ]
-func countTarget(m counterMap) statement {
-	network, offset, registers := "ip", uint32(12), [...]uint32{unix.NFT_REG32_01, unix.NFT_REG32_02}
-	if m.family == unix.NFPROTO_IPV6 {
-		network, offset, registers = "ip6", 8, [...]uint32{unix.NFT_REG_2, unix.NFT_REG32_05}
-	}
-	address, port := "saddr", "sport"
-	if m.direction == accounting.In {
-		address, port = "daddr", "dport"
-		offset += uint32(addressLength(m.family)) // behind the source address
-	}
-	text := fmt.Sprintf("counter name %s %s . meta l4proto . th %s map @%s", network, address, port, m.name)
-	return statement{text, func(e *encoder) {
-		e.meta(unix.NFT_META_NFPROTO, unix.NFT_REG_1)
-		e.compare(unix.NFT_CMP_EQ, []byte{m.family})
-		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(addressLength(m.family)), unix.NFT_REG_1)
-		e.meta(unix.NFT_META_L4PROTO, registers[0])
-		e.port(m.direction, registers[1])
-		e.countBy(m)
-	}}
-}
-
 // compare compares register 1 with a value.
 func (e *encoder) compare(operation uint32, value []byte) {
 	e.expression("cmp", func() {

@@ -68,13 +68,14 @@ func elementsOf(targets []accounting.Target) []forwardElement {
 	return elements
 }
 
-// SetTargets sets where the host forwards what clients send to published ports.
-// [Table.Install] counts that too, for the ports that it is called with, and
-// [Table.Verify] compares it. Until SetTargets is called both leave whatever is
-// counted at forward as it is. A hook other than HookHost has no targets.
-func (t *Table) SetTargets(targets []accounting.Target) {
-	before, same := t.hook, slices.Equal(t.targets, targets)
-	t.targets, t.decided = slices.Clone(targets), true
+// SetForwarding sets what is counted where the host forwards packets. [Table.Install]
+// installs it for the ports that it is called with, and [Table.Verify] compares it.
+// Until SetForwarding is called both leave whatever is counted at forward as it is.
+// A hook other than HookHost counts nothing there.
+func (t *Table) SetForwarding(forwarding accounting.Forwarding) {
+	before, same := t.hook, t.forwarding.Equal(forwarding)
+	t.forwarding, t.decided = forwarding, true
+	t.forwarding.Targets = slices.Clone(forwarding.Targets) // Detach changes them
 	t.setHook()
 	if !same || t.hook != before {
 		t.verified.known = false
@@ -96,12 +97,15 @@ func (t *Table) Targets() ([]accounting.Target, error) {
 	return targets, nil
 }
 
+// forwards reports whether the table counts at forward.
+func (t *Table) forwards() bool { return t.hook == hookPublished || t.hook == hookRedirected }
+
 // wanted returns the elements of the targets of keys, which are sorted.
 func (t *Table) wanted(keys []accounting.Key) []forwardElement {
-	if t.hook != hookPublished {
+	if !t.forwards() {
 		return nil
 	}
-	return slices.DeleteFunc(elementsOf(t.targets), func(f forwardElement) bool {
+	return slices.DeleteFunc(elementsOf(t.forwarding.Targets), func(f forwardElement) bool {
 		_, found := slices.BinarySearchFunc(keys, f.counter(), accounting.Key.Compare)
 		return !found
 	})
@@ -113,7 +117,7 @@ func (t *Table) superfluous(found *inspection) (elements []forwardElement) {
 		return nil
 	}
 	for element := range found.forwarded {
-		if t.hook != hookPublished || !slices.Contains(t.targets, element.target) {
+		if !t.forwards() || !slices.Contains(t.forwarding.Targets, element.target) {
 			elements = append(elements, element)
 		}
 	}
@@ -125,13 +129,41 @@ func (found *inspection) lacking(elements []forwardElement) []forwardElement {
 	return slices.DeleteFunc(slices.Clone(elements), func(f forwardElement) bool { return found.forwarded[f] })
 }
 
-// driftOfTargets compares what is counted at forward with the targets.
-func (t *Table) driftOfTargets(found *inspection, keys []accounting.Key) (findings []string) {
+// addresses returns the addresses that the sets of the host's addresses should have.
+func (t *Table) addresses() []netip.Addr {
+	if t.hook != hookRedirected {
+		return nil
+	}
+	return t.forwarding.Addresses
+}
+
+// changedAddresses returns the addresses that the sets lack, and those that they
+// should not have.
+func (t *Table) changedAddresses(found *inspection) (missing, extra []netip.Addr) {
+	for _, address := range t.addresses() {
+		if !found.addresses[address] {
+			missing = append(missing, address)
+		}
+	}
+	for address := range found.addresses {
+		if t.hook != hookUndecided && !slices.Contains(t.addresses(), address) {
+			extra = append(extra, address)
+		}
+	}
+	return missing, extra
+}
+
+// driftOfForwarding compares what is counted at forward.
+func (t *Table) driftOfForwarding(found *inspection, keys []accounting.Key) (findings []string) {
 	for _, lost := range found.lacking(t.wanted(keys)) {
 		findings = append(findings, fmt.Sprintf("not counting at forward: %s", lost))
 	}
 	for _, extra := range t.superfluous(found) {
 		findings = append(findings, fmt.Sprintf("counting at forward what does not belong here: %s", extra))
+	}
+	missing, extra := t.changedAddresses(found)
+	if len(missing)+len(extra) > 0 {
+		findings = append(findings, fmt.Sprintf("the sets of this host's addresses lack %v and have %v too many", missing, extra))
 	}
 	return findings
 }
@@ -148,11 +180,12 @@ func (t *Table) detachTargets(keys []accounting.Key) (err error) {
 	for _, key := range keys {
 		*removed.At(key) = true
 	}
-	before := len(t.targets)
-	t.targets = slices.DeleteFunc(t.targets, func(target accounting.Target) bool {
+	targets := &t.forwarding.Targets
+	before := len(*targets)
+	*targets = slices.DeleteFunc(*targets, func(target accounting.Target) bool {
 		return removed.Get(forwardElement{target, accounting.In}.counter())
 	})
-	if t.hook != hookUndecided && len(t.targets) == before {
+	if t.hook != hookUndecided && len(*targets) == before {
 		return nil
 	}
 	for range attempts {

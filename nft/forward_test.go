@@ -23,6 +23,10 @@ func containers() []accounting.Target {
 	}
 }
 
+func hostAddresses() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("172.30.0.1"), netip.MustParseAddr("fd01::1")}
+}
+
 // targetsOf returns what the table counts at forward, sorted.
 func targetsOf(t *testing.T, table *Table) []accounting.Target {
 	t.Helper()
@@ -37,7 +41,7 @@ func targetsOf(t *testing.T, table *Table) []accounting.Target {
 func TestTargetsAddTheForwardChains(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetTargets(nil)
+	table.SetForwarding(accounting.Forwarding{})
 	install(t, table, portList(1))
 	moved := target(accounting.TCP, "172.30.0.2:8388", 20001)
 	for _, step := range []struct {
@@ -58,7 +62,7 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 	} {
 		sendUDP(t, "127.0.0.1:20001", 3, 10)
 		before := read(t, table)
-		table.SetTargets(step.targets)
+		table.SetForwarding(accounting.Forwarding{Targets: step.targets})
 		if step.name != "of a port that is not counted" {
 			if findings, err := table.Verify(step.ports); err != nil || len(findings) == 0 {
 				t.Fatalf("%s: before Install, Verify found %q, %v", step.name, findings, err)
@@ -66,12 +70,12 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 		} else if err := table.Detach(portList(2)[1:].Keys()); err != nil {
 			t.Fatal(err)
 		} else {
-			table.SetTargets(step.targets)
+			table.SetForwarding(accounting.Forwarding{Targets: step.targets})
 		}
 		install(t, table, step.ports)
 		verifyNothing(t, table, step.ports)
 		other := open(t, Options{})
-		other.SetTargets(step.targets)
+		other.SetForwarding(accounting.Forwarding{Targets: step.targets})
 		verifyNothing(t, other, step.ports)
 		verifyNothing(t, open(t, Options{}), step.ports) // which leaves undecided what is counted at forward
 		want := step.counted
@@ -94,7 +98,7 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 	}
 	// Where the hook is forced to the container's, nothing is forwarded.
 	container := open(t, Options{Hook: HookContainer})
-	container.SetTargets(containers())
+	container.SetForwarding(accounting.Forwarding{Targets: containers()})
 	install(t, container, portList(3))
 	if listing := nftCommand(t, "list table inet ssmonitor"); strings.Contains(listing, "forward") {
 		t.Errorf("hook container has\n%s", listing)
@@ -113,7 +117,8 @@ func verifyNothing(t *testing.T, table *Table, ports accounting.Ports) {
 func TestForwardIsRepairedAndReloaded(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetTargets(containers())
+	forwarding := accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}
+	table.SetForwarding(forwarding)
 	install(t, table, portList(2))
 	listing := nftCommand(t, "list table inet ssmonitor")
 	for _, broken := range []string{
@@ -130,6 +135,9 @@ func TestForwardIsRepairedAndReloaded(t *testing.T) {
 		`delete element inet ssmonitor forward-ip-in { 172.30.0.3 . tcp . 8388 }
 		 add element inet ssmonitor forward-ip-in { 172.30.0.3 . tcp . 8388 : "tcp-20000-in" }`,
 		`add element inet ssmonitor forward-ip-in { * : "tcp-20000-in" }`,
+		"flush set inet ssmonitor host-ip",
+		"add element inet ssmonitor host-ip6 { fd01::2 }",
+		"flush chain inet ssmonitor forward-ip6-in; flush chain inet ssmonitor forward-ip6-out; delete set inet ssmonitor host-ip6",
 	} {
 		nftCommand(t, broken)
 		read(t, table) // Verify relies on the generation of the last reading
@@ -138,7 +146,7 @@ func TestForwardIsRepairedAndReloaded(t *testing.T) {
 		}
 		install(t, table, portList(2))
 		other := open(t, Options{})
-		other.SetTargets(containers())
+		other.SetForwarding(forwarding)
 		verifyNothing(t, other, portList(2))
 		if got := nftCommand(t, "list table inet ssmonitor"); sorted(got) != sorted(listing) {
 			t.Errorf("%s: the table was listed as\n%s\nand is, repaired,\n%s", broken, listing, got)
@@ -157,7 +165,7 @@ func TestDetachRemovesTargets(t *testing.T) {
 	for _, decided := range []bool{true, false} {
 		inNamespace(t)
 		table := open(t, Options{})
-		table.SetTargets(containers())
+		table.SetForwarding(accounting.Forwarding{Targets: containers()})
 		install(t, table, portList(2))
 		if !decided { // an agent that removes a port right after its start
 			table = open(t, Options{})
@@ -176,11 +184,35 @@ func TestDetachRemovesTargets(t *testing.T) {
 	}
 }
 
+// The sets of the host's addresses come and go with the need for them.
+func TestAddressesOfTheHost(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	install(t, table, portList(2))
+	for _, addresses := range [][]netip.Addr{hostAddresses(), hostAddresses()[:1], nil, hostAddresses()[1:]} {
+		for _, targets := range [][]accounting.Target{nil, containers()} {
+			forwarding := accounting.Forwarding{Targets: targets, Addresses: addresses}
+			table.SetForwarding(forwarding)
+			install(t, table, portList(2))
+			other := open(t, Options{})
+			other.SetForwarding(forwarding)
+			verifyNothing(t, other, portList(2))
+			verifyNothing(t, open(t, Options{}), portList(2))
+			listing := nftCommand(t, "list table inet ssmonitor")
+			for _, address := range hostAddresses() {
+				if got, want := strings.Contains(listing, address.String()), slices.Contains(addresses, address); got != want {
+					t.Errorf("%v: address %s is there: %t, want %t", forwarding, address, got, want)
+				}
+			}
+		}
+	}
+}
+
 // Ports that are added later need no look at what is counted at forward.
 func TestAttachBesideTargets(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetTargets(containers())
+	table.SetForwarding(accounting.Forwarding{Targets: containers()})
 	install(t, table, portList(2))
 	if err := table.Attach(portList(3)); err != nil {
 		t.Errorf("Attach returned %v", err)
@@ -198,7 +230,7 @@ func TestTargetsOfManyPorts(t *testing.T) {
 	for _, port := range ports {
 		targets = append(targets, target(accounting.UDP, netip.AddrPortFrom(netip.MustParseAddr("172.30.0.2"), port.Number).String(), port.Number))
 	}
-	table.SetTargets(targets)
+	table.SetForwarding(accounting.Forwarding{Targets: targets})
 	install(t, table, ports)
 	verifyNothing(t, table, ports)
 	if got := targetsOf(t, table); !slices.Equal(got, targets) {

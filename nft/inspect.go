@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/userdata"
@@ -69,6 +70,7 @@ type inspection struct {
 	counters   accounting.KeyMap[bool]
 	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
 	forwarded  map[forwardElement]bool
+	addresses  map[netip.Addr]bool // in the sets of the host's addresses
 	wrong      []wrongElement
 }
 
@@ -253,7 +255,7 @@ func (c *conn) inspectSets(found *inspection) error {
 }
 
 func (c *conn) inspectAllElements(found *inspection) error {
-	return c.inspectElements(found, hookPublished.maps())
+	return c.inspectElements(found, hookRedirected.maps())
 }
 
 // inspectElements lists the elements of those of the maps that exist.
@@ -284,6 +286,10 @@ func elementsRequest(m counterMap) []byte {
 
 func (found *inspection) addElement(m counterMap, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
+	if m.addresses {
+		found.addAddress(value)
+		return
+	}
 	name := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
 	if counter, ok := parseCounterName(name); ok && found.addRightElement(m, value, counter) {
 		return
@@ -294,6 +300,15 @@ func (found *inspection) addElement(m counterMap, payload []byte) {
 		catchall: uint32Value(find(payload, unix.NFTA_SET_ELEM_FLAGS))&elemFlagCatchall != 0,
 		counter:  string(name),
 	})
+}
+
+func (found *inspection) addAddress(value []byte) {
+	if found.addresses == nil {
+		found.addresses = make(map[netip.Addr]bool)
+	}
+	if address, ok := netip.AddrFromSlice(value); ok {
+		found.addresses[address] = true
+	}
 }
 
 // addRightElement reports whether an element that leads to the counter is one of
@@ -354,12 +369,20 @@ func (c *conn) inspectRules(found *inspection) error {
 	return nil
 }
 
+func (found *inspection) hasMaps(maps []counterMap) bool {
+	return !slices.ContainsFunc(maps, func(m counterMap) bool { return !found.hasMap(m) })
+}
+
 // hasMap reports whether the map exists and is of the right kind.
 func (found *inspection) hasMap(m counterMap) bool { return slices.ContainsFunc(found.sets, m.matches) }
 
 // matches reports whether the set is the map, and of the right kind.
 func (m counterMap) matches(s setInfo) bool {
-	return s.name == m.name && s.flags == unix.NFT_SET_OBJECT && s.objectType == unix.NFT_OBJECT_COUNTER &&
+	flags, object := uint32(unix.NFT_SET_OBJECT), uint32(unix.NFT_OBJECT_COUNTER)
+	if m.addresses {
+		flags, object = 0, 0
+	}
+	return s.name == m.name && s.flags == flags && s.objectType == object &&
 		s.keyType == m.keyType() && s.keyLength == uint32(m.keyLength()) && s.size == 0
 }
 

@@ -210,7 +210,7 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	if extent == repairStructure {
 		b.deleteStructure(found)
 		all := union(keys, &found.attached)
-		b.createStructure(t.hook, all, t.wanted(all))
+		b.createStructure(t.hook, all, t.wanted(all), t.addresses())
 		return b
 	}
 	t.repairParts(b, found, keys)
@@ -226,7 +226,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	}
 	b.createTable(TableName, newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(t.hook, keys, t.wanted(keys))
+	b.createStructure(t.hook, keys, t.wanted(keys), t.addresses())
 	return b
 }
 
@@ -239,7 +239,7 @@ func (t *Table) repairParts(b *batch, found *inspection, keys []accounting.Key) 
 	faults := make([]chainFault, len(chains))
 	for i, c := range chains {
 		faults[i], _ = found.chainFault(c)
-		if faults[i] == chainRight && !found.hasMap(c.counts) {
+		if faults[i] == chainRight && !found.hasMaps(c.uses) {
 			faults[i] = chainRules // its rules refer to a wrong map
 		}
 		if faults[i] == chainRules || faults[i] == chainWrong {
@@ -258,6 +258,12 @@ func (t *Table) repairParts(b *batch, found *inspection, keys []accounting.Key) 
 			b.deleteElement(extra.home(), extra.key(), false)
 		}
 	}
+	missingAddresses, extraAddresses := t.changedAddresses(found)
+	for _, address := range extraAddresses {
+		if slices.Contains(maps, hostSetOf(address)) {
+			b.deleteElement(hostSetOf(address), address.AsSlice(), false)
+		}
+	}
 	for _, set := range found.foreignSets(t.hook) {
 		b.deleteSet(set.name)
 	}
@@ -270,6 +276,7 @@ func (t *Table) repairParts(b *batch, found *inspection, keys []accounting.Key) 
 	}
 	b.createElements(missing(keys, &found.attached))
 	b.createTargets(found.lacking(t.wanted(keys)))
+	b.createAddresses(missingAddresses)
 	for i, c := range chains {
 		if faults[i] == chainWrong {
 			b.deleteChain(c.name)

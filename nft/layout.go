@@ -2,6 +2,9 @@ package nft
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -42,9 +45,27 @@ func ParseHook(name string) (Hook, error) {
 // packet is never at two of these hooks.
 const hookPublished Hook = "host, with published ports"
 
+// hookRedirected is hookPublished where not every target is known. The connection
+// entry shows what the client has sent to. That distinguishes ports that share a
+// target, too, but it fails for an entry that the container has begun.
+const hookRedirected Hook = "host, with redirected connections"
+
 // hookUndecided is HookHost before the targets are known. What hookPublished has
 // may be there: it must not be removed and created again when an agent starts.
 const hookUndecided Hook = "host, with unknown targets"
+
+// with returns the hook for what is forwarded.
+func (h Hook) with(forwarding accounting.Forwarding) Hook {
+	switch {
+	case h != HookHost:
+		return h
+	case len(forwarding.Addresses) > 0:
+		return hookRedirected
+	case len(forwarding.Targets) > 0:
+		return hookPublished
+	}
+	return h
+}
 
 // chain is one of the base chains of the table.
 type chain struct {
@@ -52,9 +73,9 @@ type chain struct {
 	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
 	hookText     string // as nft lists it
 	priority     int32
-	priorityText string     // as nft lists it
-	counts       counterMap // by which its rules count
-	rules        []rule     // in order
+	priorityText string       // as nft lists it
+	uses         []counterMap // by its rules
+	rules        []rule       // in order
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
@@ -69,22 +90,27 @@ const (
 func (h Hook) chains() []chain {
 	if h == HookContainer {
 		return []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", portMap(accounting.In),
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{portMap(accounting.In)},
 				localRules(accounting.In)},
-			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", portMap(accounting.Out),
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{portMap(accounting.Out)},
 				localRules(accounting.Out)},
 		}
 	}
 	chains := []chain{
-		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", portMap(accounting.In),
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.In)},
 			[]rule{{countPort(accounting.In), acceptPacket}}},
-		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", portMap(accounting.Out),
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.Out)},
 			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
 	}
-	if h == hookPublished {
+	if h == hookPublished || h == hookRedirected {
 		for _, m := range forwardMaps {
-			chains = append(chains, chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", m,
-				[]rule{{countTarget(m), acceptPacket}}})
+			c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
+				[]rule{{countTarget(m), acceptPacket}}}
+			if h == hookRedirected {
+				c.rules = append(redirectedRules(m), c.rules...)
+				c.uses = append(c.uses, portMap(m.direction), hostSet(m.family))
+			}
+			chains = append(chains, c)
 		}
 	}
 	return chains
@@ -92,39 +118,68 @@ func (h Hook) chains() []chain {
 
 // maps returns the maps of the table.
 func (h Hook) maps() []counterMap {
-	if h == hookPublished {
-		return append(portMaps[:], forwardMaps[:]...)
+	switch h {
+	case hookPublished:
+		return slices.Concat(portMaps[:], forwardMaps[:])
+	case hookRedirected:
+		return slices.Concat(portMaps[:], forwardMaps[:], hostSets[:])
 	}
 	return portMaps[:]
 }
 
 // counterMap is one of the maps of the table. It leads from the protocol and the
-// port of a packet to a counter, or from address, protocol and port.
+// port of a packet to a counter, or from address, protocol and port. A set of the
+// addresses of this host leads to nothing.
 type counterMap struct {
 	name      string
 	id        uint32 // within a transaction
 	direction accounting.Direction
 	family    byte // NFPROTO_* of the address; NFPROTO_UNSPEC: the key has no address
+	addresses bool // it is a set of addresses
 }
 
 // The names of the first two have a prefix because in and out were keywords of nft
 // up to 0.9.8.
 var (
 	portMaps = [...]counterMap{
-		{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC},
-		{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC},
+		{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC, false},
+		{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC, false},
 	}
 	forwardMaps = [...]counterMap{
-		{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4},
-		{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4},
-		{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6},
-		{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6},
+		{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4, false},
+		{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4, false},
+		{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6, false},
+		{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6, false},
+	}
+	hostSets = [...]counterMap{
+		{"host-ip", 7, accounting.In, unix.NFPROTO_IPV4, true},
+		{"host-ip6", 8, accounting.In, unix.NFPROTO_IPV6, true},
 	}
 )
 
+// hostSet returns the set of the host's addresses of a family.
+func hostSet(family byte) counterMap {
+	if family == unix.NFPROTO_IPV4 {
+		return hostSets[0]
+	}
+	return hostSets[1]
+}
+
+func hostSetOf(address netip.Addr) counterMap {
+	if address.Is4() {
+		return hostSets[0]
+	}
+	return hostSets[1]
+}
+
 // keyLength is the length of a key as the kernel holds it: each field padded to
 // four bytes.
-func (m counterMap) keyLength() int { return addressLength(m.family) + len(elementKey{}) }
+func (m counterMap) keyLength() int {
+	if m.addresses {
+		return addressLength(m.family)
+	}
+	return addressLength(m.family) + len(elementKey{})
+}
 
 func addressLength(family byte) int {
 	switch family {
@@ -138,24 +193,40 @@ func addressLength(family byte) int {
 
 // keyType is the type of a key as nft composes it.
 func (m counterMap) keyType() uint32 {
+	address := uint32(0)
 	switch m.family {
 	case unix.NFPROTO_IPV4:
-		return typeIPv4Address<<(2*typeBits) | mapKeyType
+		address = typeIPv4Address
 	case unix.NFPROTO_IPV6:
-		return typeIPv6Address<<(2*typeBits) | mapKeyType
+		address = typeIPv6Address
 	}
-	return mapKeyType
+	if m.addresses {
+		return address
+	}
+	return address<<(2*typeBits) | mapKeyType
 }
 
 // typeText is the type of the map as nft lists it.
 func (m counterMap) typeText() string {
+	text := "inet_proto . inet_service : counter"
 	switch m.family {
 	case unix.NFPROTO_IPV4:
-		return "ipv4_addr . inet_proto . inet_service : counter"
+		text = "ipv4_addr . " + text
 	case unix.NFPROTO_IPV6:
-		return "ipv6_addr . inet_proto . inet_service : counter"
+		text = "ipv6_addr . " + text
 	}
-	return "inet_proto . inet_service : counter"
+	if m.addresses {
+		text, _, _ = strings.Cut(text, " ")
+	}
+	return text
+}
+
+// kindText is what nft calls it.
+func (m counterMap) kindText() string {
+	if m.addresses {
+		return "set"
+	}
+	return "map"
 }
 
 // portMap returns the map from protocol and port to counter of a direction.

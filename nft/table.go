@@ -42,14 +42,14 @@ type Options struct {
 // Table is our table in the kernel. It need not exist. Table is not safe for
 // concurrent use.
 type Table struct {
-	conn     *conn
-	options  Options
-	hook     Hook // by the targets
-	targets  []accounting.Target
-	decided  bool // whether the targets are known
-	reader   *reader
-	verified verified
-	flags    uint32 // to create the table with
+	conn       *conn
+	options    Options
+	hook       Hook // by what is forwarded
+	forwarding accounting.Forwarding
+	decided    bool // whether that is known
+	reader     *reader
+	verified   verified
+	flags      uint32 // to create the table with
 
 	keysPerPart int // what a transaction can add; less in tests
 }
@@ -87,17 +87,11 @@ func Open(options Options) (*Table, error) {
 	return t, nil
 }
 
-// setHook determines the hook by the targets.
+// setHook determines the hook by what is forwarded.
 func (t *Table) setHook() {
-	switch {
-	case t.options.Hook != HookHost:
-		t.hook = t.options.Hook
-	case !t.decided:
+	t.hook = t.options.Hook.with(t.forwarding)
+	if t.hook == HookHost && !t.decided {
 		t.hook = hookUndecided
-	case len(t.targets) > 0:
-		t.hook = hookPublished
-	default:
-		t.hook = HookHost
 	}
 	t.reader.structures = len(t.hook.maps()) + len(t.hook.chains())
 }

@@ -274,18 +274,19 @@ func TestRemove(t *testing.T) {
 // table as nft loads it.
 func TestInstallEqualsNft(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		hook    Hook
-		targets []accounting.Target
+		name      string
+		hook      Hook
+		forwarded accounting.Forwarding
 	}{
-		{"host", HookHost, nil},
-		{"container", HookContainer, nil},
-		{"published", HookHost, containers()},
+		{"host", HookHost, accounting.Forwarding{}},
+		{"container", HookContainer, accounting.Forwarding{}},
+		{"published", HookHost, accounting.Forwarding{Targets: containers()}},
+		{"redirected", HookHost, accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var text strings.Builder
 			ports := portList(2)
-			if err := WriteRuleset(&text, test.hook, ports, test.targets); err != nil {
+			if err := WriteRuleset(&text, test.hook, ports, test.forwarded); err != nil {
 				t.Fatal(err)
 			}
 			inNamespace(t)
@@ -293,7 +294,7 @@ func TestInstallEqualsNft(t *testing.T) {
 			want := nftCommand(t, "list ruleset")
 			nftCommand(t, "flush ruleset")
 			table := open(t, Options{Hook: test.hook})
-			table.SetTargets(test.targets)
+			table.SetForwarding(test.forwarded)
 			install(t, table, ports)
 			if got := nftCommand(t, "list ruleset"); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)

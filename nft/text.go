@@ -11,13 +11,11 @@ import (
 	"ssmonitor/accounting"
 )
 
-// WriteRuleset writes the table for ports and targets as nft text, as nft itself
-// would list it. Loaded with nft -f it counts the same, but has no epoch: the agent
+// WriteRuleset writes the table for ports, and for what is forwarded, as nft text,
+// as nft itself would list it. Loaded with nft -f it counts the same, but has no epoch: the agent
 // treats it as a saved ruleset and replaces it.
-func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, targets []accounting.Target) error {
-	if hook == HookHost && len(targets) > 0 {
-		hook = hookPublished
-	}
+func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
+	hook = hook.with(forwarding)
 	b := bufio.NewWriter(w)
 	keys := ports.Keys()
 	fmt.Fprintf(b, "table inet %s {\n\tcomment %q\n", TableName, Mark)
@@ -25,8 +23,8 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, targets []acco
 		fmt.Fprintf(b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", key)
 	}
 	for _, m := range hook.maps() {
-		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s\n", m.name, m.typeText())
-		if elements := m.elementTexts(keys, targets); len(elements) > 0 {
+		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", m.kindText(), m.name, m.typeText())
+		if elements := m.elementTexts(keys, forwarding); len(elements) > 0 {
 			fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 		}
 		fmt.Fprint(b, "\t}\n\n")
@@ -45,9 +43,16 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, targets []acco
 	return b.Flush()
 }
 
-// elementTexts returns the elements that the map has for the keys and the targets,
-// as nft lists them.
-func (m counterMap) elementTexts(keys []accounting.Key, targets []accounting.Target) (texts []string) {
+// elementTexts returns the elements of the map as nft lists them.
+func (m counterMap) elementTexts(keys []accounting.Key, forwarding accounting.Forwarding) (texts []string) {
+	if m.addresses {
+		for _, address := range forwarding.Addresses {
+			if hostSetOf(address) == m {
+				texts = append(texts, address.String())
+			}
+		}
+		return texts
+	}
 	if m.family == unix.NFPROTO_UNSPEC {
 		for _, key := range keys {
 			if key.Direction == m.direction {
@@ -56,7 +61,7 @@ func (m counterMap) elementTexts(keys []accounting.Key, targets []accounting.Tar
 		}
 		return texts
 	}
-	for _, target := range targets {
+	for _, target := range forwarding.Targets {
 		if f := (forwardElement{target, m.direction}); f.home() == m {
 			texts = append(texts, fmt.Sprintf("%s . %s . %d : %q", target.Address.Addr(), target.Protocol, target.Address.Port(), f.counter()))
 		}

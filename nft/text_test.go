@@ -14,16 +14,17 @@ func TestRulesetText(t *testing.T) {
 		{Number: 20001, Protocols: accounting.OnlyTCP},
 	}
 	for _, test := range []struct {
-		name    string
-		hook    Hook
-		targets []accounting.Target
+		name      string
+		hook      Hook
+		forwarded accounting.Forwarding
 	}{
-		{"host", HookHost, nil},
-		{"container", HookContainer, nil},
-		{"published", HookHost, containers()},
+		{"host", HookHost, accounting.Forwarding{}},
+		{"container", HookContainer, accounting.Forwarding{}},
+		{"published", HookHost, accounting.Forwarding{Targets: containers()}},
+		{"redirected", HookHost, accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}},
 	} {
 		var text strings.Builder
-		if err := WriteRuleset(&text, test.hook, ports, test.targets); err != nil {
+		if err := WriteRuleset(&text, test.hook, ports, test.forwarded); err != nil {
 			t.Fatal(err)
 		}
 		testkit.Golden(t, test.name+".golden", text.String())

@@ -56,7 +56,7 @@ func (t *Table) drift(found *inspection, keys []accounting.Key) (findings []stri
 		findings = []string{"the table is dormant, so that it counts nothing"}
 	}
 	return slices.Concat(findings,
-		found.driftOfChains(t.hook), found.driftOfMaps(t.hook), found.driftOfOthers(), found.driftOfPorts(keys), t.driftOfTargets(found, keys))
+		found.driftOfChains(t.hook), found.driftOfMaps(t.hook), found.driftOfOthers(), found.driftOfPorts(keys), t.driftOfForwarding(found, keys))
 }
 
 // dormant reports whether all chains of the table are unhooked.
@@ -132,7 +132,7 @@ func describeRules(count int) string {
 func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
 	ours := hook.chains()
 	if hook == hookUndecided {
-		ours = hookPublished.chains()
+		ours = hookRedirected.chains()
 	}
 	for _, have := range found.chains {
 		if !slices.ContainsFunc(ours, func(c chain) bool { return c.name == have.name }) {
@@ -164,7 +164,7 @@ func (found *inspection) driftOfMaps(hook Hook) (findings []string) {
 func (found *inspection) foreignSets(hook Hook) (foreign []setInfo) {
 	ours := hook.maps()
 	if hook == hookUndecided {
-		ours = hookPublished.maps()
+		ours = hookRedirected.maps()
 	}
 	for _, set := range found.sets {
 		if !set.isAnonymous() && !slices.ContainsFunc(ours, func(m counterMap) bool { return m.matches(set) }) {

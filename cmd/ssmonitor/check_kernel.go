@@ -49,7 +49,8 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 	if err != nil {
 		return rules, err
 	}
-	k.table.SetTargets(withRest(decision.Targets, installed))
+	decision.Targets = withRest(decision.Targets, installed)
+	k.table.SetForwarding(decision.Forwarding)
 	rules.Published, rules.Unread = decision.Findings, scene.Rules.Unread
 	for _, place := range scene.Rules.Mirrors {
 		rules.Mirrors = append(rules.Mirrors, place.String())

@@ -100,7 +100,7 @@ func publishingNotes(findings []checkup.Finding) (notes []error) {
 
 // decideForSetup adds the notes of a decision to what was found. Without
 // CAP_NET_ADMIN there is no decision.
-func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (targets []accounting.Target, err error) {
+func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (forwarding accounting.Forwarding, err error) {
 	decision, err := p.decide(found, func() ([]accounting.Target, error) {
 		table, err := nft.Open(nft.Options{Hook: options.Hook}) // without an owner: this only reads
 		if err != nil {
@@ -112,13 +112,13 @@ func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (t
 	if errors.Is(err, fs.ErrPermission) {
 		markPublished(found, found.Targets)
 		found.Notes = append(found.Notes, errors.New("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
-		return found.Targets, nil
+		return accounting.Forwarding{Targets: found.Targets}, nil
 	}
 	if err != nil {
-		return nil, err
+		return forwarding, err
 	}
 	found.Notes = append(found.Notes, publishingNotes(decision.Findings)...)
-	return decision.Targets, nil
+	return decision.Forwarding, nil
 }
 
 // publish puts the decision for the ports in force. If there is none, the targets
@@ -140,7 +140,7 @@ func (a *agent) publish(found *sources.Result) error {
 		return nil
 	}
 	a.logFindings(decision.Findings)
-	return a.meter.SetTargets(decision.Targets)
+	return a.meter.SetForwarding(decision.Forwarding)
 }
 
 // logFindings logs those that were not among the last ones.

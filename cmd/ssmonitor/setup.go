@@ -71,7 +71,7 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, targets, err := findPorts(sources.Follow(from), &publisher{hook: options.Hook}, options)
+	found, forwarding, err := findPorts(sources.Follow(from), &publisher{hook: options.Hook}, options)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
@@ -83,13 +83,13 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	report, notes, err := applySetup(c, options, found, targets, false)
+	report, notes, err := applySetup(c, options, found, forwarding, false)
 	printNotes(c, notes)
 	switch {
 	case err != nil:
 		return err
 	case c.Bool("dry-run"):
-		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports, targets)
+		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports, forwarding)
 	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
 	}
@@ -114,22 +114,22 @@ func setupSources(c *cli.Context) (sources.Sources, error) {
 
 // findPorts reads the sources, and where those of the ports lead that are published.
 // The error is errNoPort if the sources name no port.
-func findPorts(follower *sources.Follower, p *publisher, options nft.Options) (sources.Result, []accounting.Target, error) {
+func findPorts(follower *sources.Follower, p *publisher, options nft.Options) (sources.Result, accounting.Forwarding, error) {
 	result, err := follower.Load()
 	if err != nil {
-		return result, nil, wrongUsage(err)
+		return result, accounting.Forwarding{}, wrongUsage(err)
 	}
 	if len(result.Ports) == 0 {
-		return result, nil, errNoPort
+		return result, accounting.Forwarding{}, errNoPort
 	}
-	targets, err := decideForSetup(p, &result, options)
-	return result, targets, err
+	forwarding, err := decideForSetup(p, &result, options)
+	return result, forwarding, err
 }
 
 // applySetup writes the list of ports and installs their counters, unless this is
-// a dry run. If the table was installed for the list and the targets before, and
+// a dry run. If the table was installed for the list before, and for what is forwarded, and
 // the list is the same, the table is the agent's concern.
-func applySetup(c *cli.Context, options nft.Options, found sources.Result, targets []accounting.Target, installed bool) (report *setupReport, notes []error, err error) {
+func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwarding accounting.Forwarding, installed bool) (report *setupReport, notes []error, err error) {
 	list := c.String("ports")
 	earlier, notes, err := earlierList(c, list)
 	if err != nil {
@@ -160,7 +160,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, targe
 		return nil, notes, err
 	}
 	if agent == nil {
-		table.SetTargets(targets) // otherwise the agent does, alone
+		table.SetForwarding(forwarding) // otherwise the agent does, alone
 	}
 	owned, err := installCounters(table, found.Ports)
 	if err != nil {

@@ -37,7 +37,7 @@ type setupFollower struct {
 	// What the last setup has read; settings is of the file with the settings.
 	settings, files *sources.Follower
 	publisher       publisher
-	targets         []accounting.Target // of the last setup
+	forwarding      accounting.Forwarding // of the last setup
 
 	fault  accounting.Fault
 	last   time.Time // when the last setup began
@@ -153,13 +153,13 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	}
 	f.files = sources.Follow(from)
 	f.publisher.hook = options.Hook
-	found, targets, err := findPorts(f.files, &f.publisher, options)
+	found, forwarding, err := findPorts(f.files, &f.publisher, options)
 	if err != nil {
 		return nil, found.Notes, err
 	}
-	installed := f.done && !f.failed && slices.Equal(targets, f.targets)
-	report, notes, err = applySetup(c, options, found, targets, installed)
-	f.targets = targets
+	installed := f.done && !f.failed && forwarding.Equal(f.forwarding)
+	report, notes, err = applySetup(c, options, found, forwarding, installed)
+	f.forwarding = forwarding
 	return report, append(found.Notes, notes...), err
 }
 

@@ -13,9 +13,9 @@ import (
 
 // Decision is where published ports lead.
 type Decision struct {
-	// Targets are what is to be counted where the host forwards it: sorted, and
-	// each address and port once.
-	Targets []accounting.Target
+	// Forwarding is what is to be counted where the host forwards it. The targets
+	// are sorted, and each address and port is there once.
+	accounting.Forwarding
 	// Transient reports whether the decision can change although nobody changes a
 	// rule: connections end, or begin where no rule shows a target.
 	Transient bool
@@ -25,7 +25,7 @@ type Decision struct {
 
 // Decide decides for the ports. The operator has named some of the targets.
 func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decision, error) {
-	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16)}
+	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16), doubts: make(map[end]bool)}
 	if s.Hook != nft.HookHost {
 		d.countedBefore()
 		return d.Decision, nil
@@ -42,6 +42,10 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.unknown()
 	d.offloads()
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
+	if d.byConnection {
+		d.Transient = true // the addresses can change
+		d.Addresses = hostAddresses(d.Host.Addresses)
+	}
 	return d.Decision, nil
 }
 
@@ -52,7 +56,22 @@ type decider struct {
 	Decision
 	ports  accounting.Ports
 	owner  map[end]uint16 // the port for which a target is counted
+	doubts map[end]bool   // targets that are reached for other reasons, too
 	groups []*group
+	// byConnection is set where only the connection entry shows what a client has
+	// sent to.
+	byConnection bool
+}
+
+// hostAddresses returns the addresses as packets have them, sorted and each once.
+func hostAddresses(addresses []netip.Addr) (list []netip.Addr) {
+	for _, address := range addresses {
+		if !address.IsLoopback() {
+			list = append(list, address.Unmap().WithZone(""))
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
 }
 
 // group is what one finding is about: the ports that are published in one way.
@@ -114,7 +133,7 @@ func (d *decider) translations() {
 			switch {
 			case !t.Forwards(d.Host):
 				d.redirects(t, port)
-			case t.Outgoing(d.Host) && d.mayBeForOthers(t, port.Number):
+			case t.Outgoing(d.Host):
 				d.doubtful(t, port)
 			default:
 				for _, target := range targetsOf(t, port.Number) {
@@ -153,20 +172,12 @@ func (s *Scene) forwards(address netip.Addr) bool {
 	return address.IsValid() && !address.IsLoopback() && !slices.Contains(s.Host.Addresses, address)
 }
 
-// mayBeForOthers reports whether a rule for what arrives by a certain interface, or
-// from certain addresses, may be for what containers send to other servers. It is
-// for clients if no program of the host could serve them at that port, on a host
-// without a default route that would show where clients come from.
-func (d *decider) mayBeForOthers(t *survey.Translation, port uint16) bool {
-	return len(d.Host.Uplinks) > 0 || d.Listens(t.Protocol, port)
-}
-
 // services adds the real servers of IPVS, whose answers are forwarded.
 func (d *decider) services() {
 	for _, service := range d.Services {
 		if !service.Address.IsValid() {
 			if len(service.Servers) > 0 {
-				d.note(checkup.PortDNAT, checkup.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), d.nameTarget(0, ""))
+				d.note(checkup.PortDNAT, checkup.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), nameTarget)
 			}
 			continue
 		}
@@ -191,7 +202,7 @@ func (d *decider) services() {
 // redirected adds the targets of connections, whatever rule translates them.
 func (d *decider) redirected() {
 	for _, flow := range d.Redirected {
-		if d.forwards(flow.Reply.Source.Addr()) {
+		if d.forwards(flow.Reply.Source.Addr()) && !d.doubts[end{flow.Protocol, flow.Reply.Source}] {
 			d.Transient = true
 			d.add(accounting.Target{Protocol: flow.Protocol, Address: flow.Reply.Source, Port: flow.Original.Destination.Port()},
 				connectionOnly)
@@ -202,8 +213,9 @@ func (d *decider) redirected() {
 // lingering adds the targets that are counted and to which only connections lead.
 func (d *decider) lingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
-		_, decided := d.owner[end{target.Protocol, target.Address}]
-		return decided
+		place := end{target.Protocol, target.Address}
+		_, decided := d.owner[place]
+		return decided || d.doubts[place]
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
 		var err error

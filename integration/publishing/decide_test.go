@@ -25,7 +25,7 @@ var aliceAndBob = accounting.Ports{
 
 var (
 	docker = survey.Place{Family: "ip", Table: "nat", Chain: "DOCKER"}
-	host   = survey.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("172.17.0.1")}, Uplinks: []string{"eth0"}}
+	host   = survey.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("172.17.0.1")}, Uplinks: []string{"eth0"}}
 )
 
 // to reads targets such as "tcp 172.17.0.2:8388 20000".
@@ -75,6 +75,7 @@ func TestDecide(t *testing.T) {
 		connected []accounting.Target
 		want      []accounting.Target
 		transient bool
+		entries   bool     // whether connection entries count, too
 		findings  []string // LEVEL ID PART
 	}{
 		{name: "nothing"},
@@ -92,23 +93,19 @@ func TestDecide(t *testing.T) {
 		{name: "named", named: to("udp 172.17.0.9:1 20000"), want: to("udp 172.17.0.9:1 20000"), findings: []string{"ok port-dnat by the settings"}},
 		{name: "what is named has precedence", named: to("tcp 172.17.0.2:8388 20001"),
 			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
-			want:  to("tcp 172.17.0.2:8388 20001"), findings: []string{"wrong shared-target all are counted as port 20001", "ok port-dnat port 20001/tcp"}},
+			want:  to("tcp 172.17.0.2:8388 20001"), entries: true, findings: []string{"note shared-target counts as port 20001", "ok port-dnat port 20001/tcp"}},
 		{name: "two ports to one container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20001, container)}}},
-			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong shared-target ports 20000 and 20001 are both published to tcp 172.17.0.2:8388", "ok port-dnat port 20000: "}},
+			want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"note shared-target ports 20000 and 20001 are both published to tcp 172.17.0.2:8388", "ok port-dnat port 20000: "}},
 		{name: "to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}},
 			findings: []string{"wrong port-dnat redirected to port 9000 by chain ip nat DOCKER, before hook host can count"}},
 		{name: "to a counted port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001")}}}},
 		{name: "to the same port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "192.0.2.1:0")}}}},
 		{name: "what containers send, to a port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000", inside)}}}},
-		{name: "what containers send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
-			findings: []string{"unknown port-dnat port 20000: chain ip nat DOCKER translates it only for what arrives by docker0, to tcp 172.31.0.2:3129: taken for what they send to other servers"}},
-		{name: "the same, and a program of the host listens", scene: publishing.Scene{
-			Listens: func(accounting.Protocol, uint16) bool { return true },
-			Rules:   &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}},
-		}, findings: []string{"note port-dnat port 20000: chain"}},
-		{name: "the same, without a default route", scene: publishing.Scene{Host: survey.Host{Addresses: host.Addresses},
+		{name: "what containers send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}}, entries: true,
+			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what arrives by docker0, to 172.31.0.2:3129: counted where the connection entry shows"}},
+		{name: "the same, with connections", scene: publishing.Scene{Installed: to("tcp 172.31.0.2:3129 20000"), Redirected: []conntrack.Flow{flow("192.0.2.1:20000", "172.31.0.2:3129")},
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
-			want: to("tcp 172.31.0.2:3129 20000"), findings: []string{"ok port-dnat"}},
+			connected: to("tcp 172.31.0.2:3129 20000"), entries: true, findings: []string{"note port-dnat"}},
 		{name: "a connection shows it", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20000", container)}},
 			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat a rule that only connections show"}},
 		{name: "a connection to a port that is not counted", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20002", container)}}, transient: true},
@@ -137,8 +134,8 @@ func TestDecide(t *testing.T) {
 		{name: "not understood", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},
-		}}}, transient: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood: an unknown expression"}},
-		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, transient: true, findings: []string{"unknown legacy-nat hook: container"}},
+		}}}, entries: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood (an unknown expression)"}},
+		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true, findings: []string{"unknown legacy-nat hook: container"}},
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
@@ -159,8 +156,11 @@ func TestDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(decision.Targets, test.want) || decision.Transient != test.transient {
-				t.Errorf("got the targets %v, transient %t, want %v, %t", decision.Targets, decision.Transient, test.want, test.transient)
+			if want := test.transient || test.entries; !slices.Equal(decision.Targets, test.want) || decision.Transient != want {
+				t.Errorf("got the targets %v, transient %t, want %v, %t", decision.Targets, decision.Transient, test.want, want)
+			}
+			if entries := slices.Equal(decision.Addresses, []netip.Addr{netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("192.0.2.1")}); entries != test.entries {
+				t.Errorf("got the addresses %v, want some: %t", decision.Addresses, test.entries)
 			}
 			wantFindings(t, decision.Findings, test.findings)
 		})

@@ -19,14 +19,8 @@ const connectionOnly = "a rule that only connections show, until they end,"
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
-// nameTarget is the remedy where a target is unknown or in doubt.
-func (d *decider) nameTarget(port uint16, address string) string {
-	example := "PORT@ADDRESS:PORT"
-	if port != 0 {
-		example = fmt.Sprintf("%d@%s", port, address)
-	}
-	return "if clients use it, name where it leads: ssmonitor setup --port " + example + "\nor " + hookContainer
-}
+// nameTarget is the remedy where a target is unknown.
+const nameTarget = "name where it leads: ssmonitor setup --port PORT@ADDRESS:PORT\nor " + hookContainer
 
 func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
 	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
@@ -69,11 +63,13 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	return text
 }
 
-// shared reports a second port with the same target.
+// shared reports a second port with the same target. What their clients begin is
+// distinguished by the connection entry.
 func (d *decider) shared(owner uint16, target accounting.Target) {
-	d.note(checkup.SharedTarget, checkup.Wrong, target.String(), fmt.Sprintf(
-		"ports %d and %d are both published to %s, where their clients can't be told apart: all are counted as port %d",
-		owner, target.Port, target, owner), "publish each to a port of its own\nor "+hookContainer)
+	d.byConnection = true
+	d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+		"ports %d and %d are both published to %s: a connection that begins there, or that no entry is left of, counts as port %d",
+		owner, target.Port, target, owner), "")
 }
 
 // redirects reports a translation to another port of this host. One that may be for
@@ -91,17 +87,17 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 		"count the port that it is redirected to: ssmonitor setup --port "+fmt.Sprint(target)+"\nor "+hookContainer)
 }
 
-// doubtful reports a translation that is not taken for publishing. Where a program
-// of the host serves the port, that is what clients use.
+// doubtful reports a translation that may be for what others send to other servers.
+// Of that, what is sent to an address of this host is the port's.
 func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
-	target := targetsOf(t, port.Number)[0]
-	level := checkup.Unknown
-	if d.Listens(t.Protocol, port.Number) {
-		level = checkup.Note
+	d.byConnection = true
+	targets := targetsOf(t, port.Number)
+	for _, target := range targets {
+		d.doubts[end{target.Protocol, target.Address}] = true
 	}
-	d.note(checkup.PortDNAT, level, t.Place.String(), fmt.Sprintf(
-		"%s: chain %s translates it only for %s, to %s: taken for what they send to other servers, and not counted",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), target), d.nameTarget(port.Number, target.Address.String()))
+	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address), "")
 }
 
 func describeSenders(t *survey.Translation) string {
@@ -139,15 +135,15 @@ func (d *decider) elsewhere() {
 func (d *decider) unknown() {
 	for _, u := range d.Rules.Unresolved {
 		if ports := d.covered(u.Protocol, u.Ports); len(ports) > 0 {
-			d.Transient = true
-			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood: %s",
-				checkup.DescribePorts(ports), u.Place, u.Reason), d.nameTarget(0, ""))
+			d.byConnection = true
+			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
+				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
 		}
 	}
 	if len(d.Rules.LegacyNAT) > 0 {
-		d.Transient = true
+		d.byConnection = true
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
-			"a port that it publishes is counted only if its target is named, or known by a connection", d.nameTarget(0, ""))
+			"ports that it publishes are counted as far as connection entries show it", nameTarget)
 	}
 }
 
