@@ -50,10 +50,13 @@ func entriesOf(elements []element, intervals bool) (entries []entry) {
 			open = false
 			continue
 		}
+		if open { // ends where the next begins, which nft leaves out
+			entries[len(entries)-1].keys.last = before(e.key)
+		}
 		added := entry{keys: interval{e.key, e.key}, value: e.value, verdict: e.verdict, catchAll: e.catchAll}
 		switch {
 		case e.catchAll:
-			added.keys = interval{}
+			added.keys, open = interval{}, false
 		case e.keyEnd != nil:
 			added.keys.last, added.byField = e.keyEnd, true
 		case intervals:

@@ -97,17 +97,16 @@ func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey
 }
 
 func (r *ruleset) survey(host Host) *Survey {
-	translated := newTranslated()
+	translated := translated{packets: make(map[fate][]packet)}
 	r.translations(host, translated.add)
 	survey := &Survey{
-		Translations:    translated.translations(),
-		Unresolved:      translated.unresolvedPorts(),
 		Offloads:        r.offloads(),
 		CountingRules:   r.countingRules(),
 		Mirrors:         r.mirrors(),
 		LaterDropChains: r.laterDropChains(),
 		LegacyNAT:       legacyNAT(),
 	}
+	translated.report(survey)
 	survey.Unread = r.unread
 	return survey
 }

@@ -166,4 +166,3 @@ func TestReadWithoutRights(t *testing.T) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
 	}
 }
-
