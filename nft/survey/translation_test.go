@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -379,5 +380,62 @@ func TestIptablesTranslations(t *testing.T) {
 			iptables(t, command, "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")
 			wantFound(t, test.want)
 		})
+	}
+}
+
+func TestTranslationOutgoing(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		translation Translation
+		want        bool
+	}{
+		{"unrestricted", Translation{}, false},
+		{"from a bridge", Translation{Incoming: []string{"bridge0"}}, true},
+		{"from the uplink", Translation{Incoming: []string{"bridge0", "eth0"}}, false},
+		{"from interfaces like the uplink", Translation{Incoming: []string{"eth*"}}, false},
+		{"from interfaces unlike the uplink", Translation{Incoming: []string{"eth0.*"}}, true},
+		{"from a bridge to this host", Translation{Incoming: []string{"bridge0"}, LocalOnly: true}, false},
+		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
+		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
+		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
+	} {
+		if got := test.translation.Outgoing(testHost); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+func TestTranslationForwards(t *testing.T) {
+	for _, test := range []struct {
+		target string
+		want   bool
+	}{
+		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"[::1]:8388", false},
+	} {
+		if got := (Translation{Target: netip.MustParseAddrPort(test.target)}).Forwards(testHost); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.target, got, test.want)
+		}
+	}
+	if (Translation{Target: netip.AddrPortFrom(netip.Addr{}, 8388)}).Forwards(testHost) {
+		t.Error("a redirection forwards")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, test := range []struct {
+		number    uint16
+		protocols accounting.Protocols
+		want      bool
+	}{
+		{10, accounting.OnlyTCP, true}, {12, accounting.TCPAndUDP, true},
+		{12, accounting.OnlyUDP, false}, {13, accounting.OnlyTCP, false}, {9, accounting.OnlyTCP, false},
+	} {
+		port := accounting.Port{Number: test.number, Protocols: test.protocols}
+		if got := (Translation{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
+			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+		}
+		if got := (Unresolved{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
+			t.Errorf("unresolved port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+		}
 	}
 }
