@@ -3,11 +3,15 @@ package survey
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -62,13 +66,24 @@ func describePorts(r PortRange) string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
-// found returns what a survey finds, a line each.
-func found(t *testing.T) (lines []string) {
+// found returns what a survey finds in a number of steps, a line each.
+func found(t *testing.T, steps int) (lines []string) {
 	t.Helper()
-	survey, err := Read(testHost)
+	lister, err := nftables.New()
 	if err != nil {
 		t.Fatal(err)
 	}
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	rules, err := readRuleset(conn, lister)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.maxSteps = steps
+	survey := rules.survey(testHost)
 	for _, translation := range survey.Translations {
 		lines = append(lines, describe(translation))
 	}
@@ -83,7 +98,7 @@ func found(t *testing.T) (lines []string) {
 
 func wantFound(t *testing.T, want []string) {
 	t.Helper()
-	if difference := cmp.Diff(want, found(t), cmpopts.EquateEmpty()); difference != "" {
+	if difference := cmp.Diff(want, found(t, maxSteps), cmpopts.EquateEmpty()); difference != "" {
 		t.Errorf("(-want +got)\n%s\n%s", difference, testkit.NFT(t, "list ruleset"))
 	}
 }
@@ -437,5 +452,33 @@ func TestCovers(t *testing.T) {
 		if got := (Unresolved{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
 			t.Errorf("unresolved port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
 		}
+	}
+}
+
+// TestTranslationsBeyondTheLimits has rulesets that take too long to follow: what
+// is not followed is reported.
+func TestTranslationsBeyondTheLimits(t *testing.T) {
+	var marks strings.Builder
+	for bit := range 13 { // as many kinds of packets as subsets of these
+		fmt.Fprintf(&marks, "ip ttl %d meta mark set mark or %d; ", bit, 1<<bit)
+	}
+	for _, test := range []struct {
+		name, table, rules string
+		steps              int
+		want               string
+	}{
+		{"steps", "", "tcp dport 1 accept; tcp dport 2 accept; tcp dport 20000 dnat to 172.17.0.2", 6, "tcp 2-65535 ? the rules are too many to follow"},
+		{"steps in a chain", "chain c {\ntcp dport 2 accept\ntcp dport 20000 dnat to 172.17.0.2\n}", "tcp dport > 9 jump c; tcp dport 20000 accept", 6,
+			"tcp 10-65535 ? the rules are too many to follow"},
+		{"kinds of packets", "", marks.String() + "tcp dport 20000 dnat to 172.17.0.2", maxSteps, "tcp 1-65535 ? the rules tell too many kinds of packets apart"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, nat("ip", test.table, test.rules))
+			got := found(t, test.steps)
+			if !slices.Contains(got, test.want) {
+				t.Errorf("got %q, want also %q", got, test.want)
+			}
+		})
 	}
 }
