@@ -56,7 +56,7 @@ func FuzzDecode(f *testing.F) {
 	testkit.NetworkNamespace(f)
 	testkit.NFT(f, nat("ip", "map m {\ntype ipv4_addr . inet_service : verdict\nflags interval\nelements = { 192.0.2.1 . 1-9 : accept, * : goto c }\n}\nchain c {\n}",
 		`ip daddr . tcp dport vmap @m; tcp dport & 0xfffe == 20000 meta mark set mark or 1; meta mark 1-5 dnat to numgen inc mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }; iifname "br*" udp dport set 5`))
-	for _, rule := range strings.Split("-p udp -m multiport ! --dports 1,2:5 -j REDIRECT;-m statistic --mode nth --every 2 --packet 0 -m mark --mark 1/2 -j CONNMARK --save-mark;-j MARK --set-mark 5", ";") {
+	for rule := range strings.SplitSeq("-p udp -m multiport ! --dports 1,2:5 -j REDIRECT;-m statistic --mode nth --every 2 --packet 0 -m mark --mark 1/2 -j CONNMARK --save-mark;-j MARK --set-mark 5", ";") {
 		iptables(f, "iptables-nft", "-t nat -A PREROUTING "+rule)
 	}
 	for _, payload := range dumps(f) {

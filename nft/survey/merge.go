@@ -107,16 +107,16 @@ func withoutSubsumed(packets []packet) (kept []packet) {
 	return kept
 }
 
-// includes reports whether what becomes of p also becomes of q, with fewer
+// includes reports whether what becomes of q also becomes of p, with fewer
 // conditions, for the ports that both have.
-func (q *packet) includes(p *packet) bool {
+func (p *packet) includes(q *packet) bool {
 	switch {
-	case q.mark != p.mark || q.connMark != p.connMark || q.untracked != p.untracked || q.tracked != p.tracked:
-	case q.uncertain && !p.uncertain || q.foreign && !p.foreign || q.toHost && !p.toHost:
-	case len(q.interfaces) > 0 && !slices.Equal(q.interfaces, p.interfaces):
-	case len(q.sources) > 0 && !slices.Equal(q.sources, p.sources):
-	case slices.ContainsFunc(q.sourceSets, func(s string) bool { return !slices.Contains(p.sourceSets, s) }):
-	case slices.ContainsFunc(p.addresses, func(a netip.Addr) bool { return !slices.Contains(q.addresses, a) }):
+	case p.mark != q.mark || p.connMark != q.connMark || p.untracked != q.untracked || p.tracked != q.tracked:
+	case p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.toHost && !q.toHost:
+	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces):
+	case len(p.sources) > 0 && !slices.Equal(p.sources, q.sources):
+	case slices.ContainsFunc(p.sourceSets, func(s string) bool { return !slices.Contains(q.sourceSets, s) }):
+	case slices.ContainsFunc(q.addresses, func(a netip.Addr) bool { return !slices.Contains(p.addresses, a) }):
 	default:
 		return true
 	}

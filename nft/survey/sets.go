@@ -126,8 +126,8 @@ func (e *entry) require(p *packet, key []cell, lengths []int) (possible bool) {
 
 // match is an entry and the packets whose key it has.
 type match struct {
-	*entry
-	thread
+	entry  *entry
+	thread thread
 }
 
 // lookup divides a thread by the entries of a set that the key in a register has.

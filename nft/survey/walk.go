@@ -157,7 +157,8 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 				jumping.add(o)
 			case expr.VerdictGoto:
 				going.add(o)
-			case expr.VerdictAccept:
+			case expr.VerdictDrop:
+			default:
 				w.accepted = append(w.accepted, o.packet)
 			}
 		}
