@@ -15,21 +15,23 @@ const (
 	interfaceIndex        // of the incoming interface
 	addressType           // what the routing table says of the destination address
 	addressTypeHere       // the same, of addresses of some interface only
+	sourceType            // what it says of the source address
 	foreignMark           // a packet mark that no rule sets
 )
 
 // cell is what is known about a byte in a register: its value, or that it is
-// (byte & mask) ^ xor, where the byte is number index of the field.
+// (byte &^ hidden) ^ xor, where the byte is number index of the field. The zero
+// cell is a byte of which nothing is known.
 type cell struct {
-	field     field
-	value     byte // of a constant
-	index     byte
-	mask, xor byte
+	field       field
+	value       byte // of a constant
+	index       byte
+	hidden, xor byte
 }
 
 func constantCell(value byte) cell { return cell{field: constant, value: value} }
 
-func fieldCell(f field, index int) cell { return cell{field: f, index: byte(index), mask: 0xff} }
+func fieldCell(f field, index int) cell { return cell{field: f, index: byte(index)} }
 
 func constantCells(values []byte) []cell {
 	cells := make([]cell, len(values))
@@ -49,18 +51,18 @@ func fieldCells(f field, length int) []cell {
 
 // through returns (c & mask) ^ xor.
 func (c cell) through(mask, xor byte) cell {
-	switch {
-	case c.field == constant:
+	if c.field == constant {
 		return constantCell(c.value&mask ^ xor)
-	case c.mask&mask == 0:
-		return constantCell(c.xor&mask ^ xor)
 	}
-	c.mask, c.xor = c.mask&mask, c.xor&mask^xor
+	c.hidden, c.xor = c.hidden|^mask, c.xor&mask^xor
+	if c.hidden == 0xff {
+		return constantCell(c.xor)
+	}
 	return c
 }
 
 // with returns the cell as a constant if its field has the value.
-func (c cell) with(value byte) cell { return constantCell(value&c.mask ^ c.xor) }
+func (c cell) with(value byte) cell { return constantCell(value&^c.hidden ^ c.xor) }
 
 func has(cells []cell, f field) bool {
 	for _, c := range cells {
@@ -105,8 +107,8 @@ func compare(cells []cell, value []byte) (possible orders) {
 }
 
 func (c cell) compare(value byte) (possible orders) {
-	lowest := c.xor &^ c.mask
-	highest := lowest | c.mask
+	lowest := c.xor & c.hidden
+	highest := lowest | ^c.hidden
 	if c.field == constant {
 		lowest, highest = c.value, c.value
 	}

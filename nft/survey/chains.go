@@ -83,7 +83,9 @@ func (r *ruleset) onlyPort(c *chain, counting rule, direction accounting.Directi
 		var ports []PortRange
 		for _, family := range c.families() {
 			p := packet{family: family, protocol: protocol, ports: allPorts, sourcePort: direction == accounting.Out}
-			ports = append(ports, r.matching(c, counting, p)...)
+			for _, p := range r.matching(c, counting, p) {
+				ports = append(ports, p.ports...)
+			}
 		}
 		switch matched := newPortSet(ports); {
 		case len(matched) == 0:
@@ -106,39 +108,86 @@ func (c *chain) families() []byte {
 	return []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6}
 }
 
-// matching returns the ports for which a rule may match a packet.
-func (r *ruleset) matching(c *chain, matched rule, p packet) (ports []PortRange) {
-	accept := rule{expressions: append(slices.Clone(matched.expressions), &expr.Verdict{Kind: expr.VerdictAccept})}
-	for _, o := range (&run{rules: r, chain: c, found: func(result) {}}).apply(accept, p) {
+// matching returns the packets, of those that p stands for, that a rule may match.
+func (r *ruleset) matching(c *chain, matched rule, p packet) (packets []packet) {
+	p.mark, p.connMark = [4]cell{}, [4]cell{}
+	accepting := rule{expressions: append(slices.Clone(matched.expressions), &expr.Verdict{Kind: expr.VerdictAccept})}
+	for _, o := range (&run{rules: r, chain: c, found: func(result) {}}).apply(accepting, p) {
 		if o.verdict.Kind == expr.VerdictAccept {
-			ports = append(ports, o.packet.ports...)
+			packets = append(packets, o.packet)
 		}
 	}
-	return ports
+	return packets
 }
 
-// mirrors returns the chains with a rule that sends copies of packets which the
-// output hook sees once more.
-func (r *ruleset) mirrors() (found []Place) {
+// mirrors returns the rules that send copies of packets which are counted. A copy
+// passes the output hook as a packet of its own, with the ports of the first.
+func (r *ruleset) mirrors(host Host) (found []Mirror) {
+	hooks := r.hooks()
 	for _, c := range r.others() {
-		if slices.ContainsFunc(c.rules, rule.copies) {
-			found = append(found, c.place)
+		m := Mirror{Place: c.place}
+		for _, a := range c.rules {
+			if i := slices.IndexFunc(a.expressions, copies); i >= 0 {
+				r.mirror(&m, c, rule{expressions: a.expressions[:i]}, hooks[c], host)
+			}
+		}
+		if m.Sent || m.Forwarded {
+			found = append(found, m)
 		}
 	}
 	return found
 }
 
-// copies reports whether the rule sends copies of packets elsewhere.
-func (a rule) copies() bool {
-	return slices.ContainsFunc(a.expressions, func(expression any) bool {
-		switch e := expression.(type) {
-		case *expr.Dup:
-			return true
-		case *expr.Target:
-			return e.Name == "TEE"
+// mirror adds to a mirror the packets that match a rule's conditions at hooks.
+func (r *ruleset) mirror(m *Mirror, c *chain, conditions rule, hooks []nftables.ChainHook, host Host) {
+	for _, p := range r.matched(c, conditions) {
+		fromUplink := len(p.interfaces) > 0 && !slices.ContainsFunc(p.interfaces, func(name string) bool { return !host.hasUplink(name) })
+		for _, hook := range hooks {
+			switch hook {
+			case unix.NF_INET_LOCAL_OUT:
+				m.Sent = true
+			case unix.NF_INET_POST_ROUTING:
+				m.Sent, m.Forwarded = true, true
+			case unix.NF_INET_PRE_ROUTING, unix.NF_INET_FORWARD:
+				m.Forwarded = m.Forwarded || !fromUplink
+			}
 		}
-		return false
-	})
+	}
+}
+
+// hooks returns at which hooks each chain gets packets.
+func (r *ruleset) hooks() map[*chain][]nftables.ChainHook {
+	hooks := make(map[*chain][]nftables.ChainHook)
+	for _, base := range r.others() {
+		if base.Hooknum == nil {
+			continue
+		}
+		for _, c := range r.reachable(base) {
+			hooks[c] = append(hooks[c], *base.Hooknum)
+		}
+	}
+	return hooks
+}
+
+// matched returns the packets from ports that a rule may match.
+func (r *ruleset) matched(c *chain, matching rule) (packets []packet) {
+	for _, family := range c.families() {
+		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+			packets = append(packets, r.matching(c, matching, packet{family: family, protocol: protocol, ports: allPorts, sourcePort: true})...)
+		}
+	}
+	return packets
+}
+
+// copies reports whether an expression sends a copy of the packet elsewhere.
+func copies(expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Dup:
+		return e.RegAddr != 0 // else a device sends the copy, past every hook
+	case *expr.Target:
+		return e.Name == "TEE"
+	}
+	return false
 }
 
 // laterDropChains returns the base chains that may drop packets after ssmonitor

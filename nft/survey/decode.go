@@ -104,10 +104,17 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	case "byteorder":
 		return decodeByteorder(body)
 	}
-	if known := newExpression(name, body); known != nil && expr.Unmarshal(family, body, known) == nil {
+	if known := newExpression(name, body); known != nil && unmarshal(family, body, known) {
 		return known, nil
 	}
 	return opaque{name}, nil
+}
+
+// unmarshal reports whether the library can decode an expression, which panics on
+// what no kernel sends.
+func unmarshal(family byte, body []byte, known expr.Any) (ok bool) {
+	defer func() { ok = recover() == nil && ok }()
+	return expr.Unmarshal(family, body, known) == nil
 }
 
 // newExpression returns an expression that the library decodes, or nil.

@@ -2,8 +2,8 @@ package survey
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -12,39 +12,111 @@ import (
 // maxTargets bounds the addresses among which a translation chooses.
 const maxTargets = 256
 
-// translated collects what becomes of packets, by all but their ports.
+// translated collects what becomes of packets.
 type translated struct {
-	ports map[string]portSet
-	found map[string]Translation
-	open  map[string]Unresolved
+	keys    []fate
+	packets map[fate][]packet
 }
 
-func newTranslated() *translated {
-	return &translated{make(map[string]portSet), make(map[string]Translation), make(map[string]Unresolved)}
+// fate is what a rule makes of packets.
+type fate struct {
+	place    Place
+	protocol accounting.Protocol
+	to       destination
+	reason   string
 }
 
 // add adds the result of a rule in a chain.
 func (t *translated) add(c *chain, r result) {
-	if r.packet.foreign && r.reason == "" {
-		r.reason = "the packets have a mark that no rule sets"
+	p := r.packet
+	key := fate{c.place, p.protocol, r.to, r.reason}
+	switch {
+	case r.reason == "" && p.foreign:
+		key.reason = "the packets have a mark that no rule sets"
+	case r.reason == "" && len(addressesOf(r.to)) == 0:
+		key.reason = "the new address is one of too many"
 	}
-	if r.reason == "" && len(addressesOf(r.to)) == 0 {
-		r.reason = "the new address is one of too many"
+	if t.packets[key] == nil {
+		t.keys = append(t.keys, key)
 	}
-	if r.reason != "" {
-		t.unresolved(Unresolved{Place: c.place, Protocol: r.packet.protocol, Reason: r.reason}, r.packet.ports)
-		return
+	p.mark, p.connMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, nil, false, false
+	t.packets[key] = append(t.packets[key], p)
+}
+
+// report adds to a survey what was collected, with an entry for each range of
+// ports, in order.
+func (t *translated) report(s *Survey) {
+	for _, key := range t.keys {
+		for _, p := range mergePackets(t.packets[key]) {
+			if key.reason == "" {
+				s.Translations = append(s.Translations, key.translations(p)...)
+			}
+			for _, ports := range p.ports {
+				if key.reason != "" {
+					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason})
+				}
+			}
+		}
 	}
+	slices.SortStableFunc(s.Translations, func(a, b Translation) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports), a.Target.Compare(b.Target))
+	})
+	s.Translations = slices.CompactFunc(s.Translations, func(a, b Translation) bool { return reflect.DeepEqual(a, b) })
+	slices.SortStableFunc(s.Unresolved, func(a, b Unresolved) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports))
+	})
+	s.Unresolved = slices.Compact(s.Unresolved)
+}
+
+func (r PortRange) compare(other PortRange) int {
+	return cmp.Or(cmp.Compare(r.First, other.First), cmp.Compare(r.Last, other.Last))
+}
+
+// translations returns what becomes of packets, with an entry for each new address
+// and each range of ports.
+func (f fate) translations(p packet) (all []Translation) {
 	found := Translation{
-		Place: c.place, Protocol: r.packet.protocol, Incoming: slices.Clone(r.packet.interfaces), Sources: slices.Clone(r.packet.sources),
-		SourceSets: slices.Clone(r.packet.sourceSets), LocalOnly: r.packet.toHost, Maybe: r.packet.uncertain,
+		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
+		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
 	}
-	slices.Sort(found.Incoming)
-	slices.SortFunc(found.Sources, func(a, b netip.Prefix) int { return cmp.Compare(a.String(), b.String()) })
-	slices.Sort(found.SourceSets)
-	for _, address := range addressesOf(r.to) {
-		t.target(found, address, r.to, r.packet.ports)
+	slices.SortFunc(found.Sources, netip.Prefix.Compare)
+	for _, address := range addressesOf(f.to) {
+		for _, mapped := range f.to.mapPorts(p.ports) {
+			found.Ports, found.Target, found.LastTargetPort = mapped.ports, netip.AddrPortFrom(address, mapped.first), mapped.last
+			all = append(all, found)
+		}
 	}
+	return all
+}
+
+// mappedPorts is what a translation makes of ports. The last one is 0 if there is
+// no choice.
+type mappedPorts struct {
+	ports       PortRange
+	first, last uint16
+}
+
+func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
+	for _, r := range ports {
+		switch {
+		case to.shifted:
+			mapped = append(mapped, to.shift(r)...)
+		case to.lastPort == to.firstPort:
+			mapped = append(mapped, mappedPorts{r, to.firstPort, 0})
+		default:
+			mapped = append(mapped, mappedPorts{r, to.firstPort, to.lastPort})
+		}
+	}
+	return mapped
+}
+
+func (to destination) shift(r PortRange) (mapped []mappedPorts) {
+	size := int(to.lastPort) - int(to.firstPort) + 1
+	for port := int(r.First); port <= int(r.Last) && size > 0; port++ {
+		offset := ((port-int(to.basePort))%size + size) % size
+		mapped = append(mapped, mappedPorts{PortRange{uint16(port), uint16(port)}, to.firstPort + uint16(offset), 0})
+	}
+	return mapped
 }
 
 // addressesOf returns the addresses that a translation chooses from; the zero Addr
@@ -57,83 +129,4 @@ func addressesOf(to destination) (addresses []netip.Addr) {
 		}
 	}
 	return nil
-}
-
-// target adds a translation to one address.
-func (t *translated) target(found Translation, address netip.Addr, to destination, ports portSet) {
-	if !to.shifted {
-		found.Target = netip.AddrPortFrom(address, to.firstPort)
-		if to.lastPort != to.firstPort {
-			found.LastTargetPort = to.lastPort
-		}
-		t.translation(found, ports)
-		return
-	}
-	size := int(to.lastPort) - int(to.firstPort) + 1
-	for _, r := range ports {
-		for port := int(r.First); port <= int(r.Last); port++ {
-			offset := ((port-int(to.basePort))%size + size) % size
-			found.Target = netip.AddrPortFrom(address, to.firstPort+uint16(offset))
-			t.translation(found, portSet{{uint16(port), uint16(port)}})
-		}
-	}
-}
-
-func (t *translated) translation(found Translation, ports portSet) {
-	key := fmt.Sprint(found)
-	t.found[key] = found
-	t.ports[key] = newPortSet(slices.Concat(t.ports[key], ports))
-}
-
-func (t *translated) unresolved(found Unresolved, ports portSet) {
-	key := fmt.Sprint(found)
-	t.open[key] = found
-	t.ports[key] = newPortSet(slices.Concat(t.ports[key], ports))
-}
-
-// translations returns the translations in order. One for each range of ports.
-func (t *translated) translations() (all []Translation) {
-	for key, found := range t.found {
-		ports := t.ports[key]
-		for other, more := range t.found {
-			if other != key && more.includes(found) {
-				ports = ports.minus(t.ports[other])
-			}
-		}
-		for _, found.Ports = range ports {
-			all = append(all, found)
-		}
-	}
-	slices.SortFunc(all, func(a, b Translation) int {
-		return cmp.Or(order(a.Place, b.Place, a.Protocol, b.Protocol, a.Ports, b.Ports), a.Target.Compare(b.Target), cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
-	})
-	return all
-}
-
-// includes reports whether t says the same of a port as other, with fewer
-// conditions.
-func (t Translation) includes(other Translation) bool {
-	bare := other
-	bare.LocalOnly, bare.Maybe = t.LocalOnly, t.Maybe
-	if len(t.Incoming)+len(t.Sources)+len(t.SourceSets) == 0 {
-		bare.Incoming, bare.Sources, bare.SourceSets = t.Incoming, t.Sources, t.SourceSets
-	}
-	return fmt.Sprint(t) == fmt.Sprint(bare) && (!t.Maybe || other.Maybe) && (!t.LocalOnly || other.LocalOnly)
-}
-
-// unresolvedPorts returns what is not understood, in order.
-func (t *translated) unresolvedPorts() (all []Unresolved) {
-	for key, found := range t.open {
-		for _, found.Ports = range t.ports[key] {
-			all = append(all, found)
-		}
-	}
-	slices.SortFunc(all, func(a, b Unresolved) int {
-		return cmp.Or(order(a.Place, b.Place, a.Protocol, b.Protocol, a.Ports, b.Ports), cmp.Compare(a.Reason, b.Reason))
-	})
-	return all
-}
-
-func order(a, b Place, p, q accounting.Protocol, r, s PortRange) int {
-	return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(p, q), cmp.Compare(r.First, s.First), cmp.Compare(r.Last, s.Last))
 }

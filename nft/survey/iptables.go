@@ -137,8 +137,11 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 		limitIn
 		limitOut
 	)
-	if info.Source != 0 {
+	if info.Source != 0 && info.Dest != 0 {
 		return t.either()
+	}
+	if info.Source != 0 { // as any condition on where packets come from
+		return []thread{t}, []thread{t}
 	}
 	local := info.Dest&(1<<unix.RTN_LOCAL) != 0
 	if info.Flags&(limitIn|limitOut) != 0 && local {

@@ -86,36 +86,39 @@ func union[T comparable](a, b []T) []T {
 	return both
 }
 
-// withoutSubsumed drops packets that another one includes. For many, that would
-// take longer than it saves.
-func withoutSubsumed(packets []packet) []packet {
+// withoutSubsumed takes from packets the ports for which another one includes them.
+// For many packets, that would take longer than it saves.
+func withoutSubsumed(packets []packet) (kept []packet) {
 	const many = 64
 	if len(packets) > many {
 		return packets
 	}
-	kept := make([]packet, 0, len(packets))
-	for i, p := range packets {
-		included := slices.ContainsFunc(kept, func(q packet) bool { return q.includes(&p) }) ||
-			slices.ContainsFunc(packets[i+1:], func(q packet) bool { return q.includes(&p) })
-		if !included {
-			kept = append(kept, p)
+	for i := range packets {
+		p := &packets[i]
+		for j := range packets {
+			if i != j && packets[j].includes(p) {
+				p.ports = p.ports.minus(packets[j].ports)
+			}
+		}
+		if len(p.ports) > 0 {
+			kept = append(kept, *p)
 		}
 	}
 	return kept
 }
 
-// includes reports whether what becomes of p also becomes of q, with fewer
-// conditions.
-func (q packet) includes(p *packet) bool {
+// includes reports whether what becomes of q also becomes of p, with fewer
+// conditions, for the ports that both have.
+func (p *packet) includes(q *packet) bool {
 	switch {
-	case q.mark != p.mark || q.connMark != p.connMark || q.untracked != p.untracked || q.tracked != p.tracked:
-	case q.uncertain && !p.uncertain || q.foreign && !p.foreign || q.toHost && !p.toHost:
-	case len(q.interfaces) > 0 && !slices.Equal(q.interfaces, p.interfaces):
-	case len(q.sources) > 0 && !slices.Equal(q.sources, p.sources):
-	case slices.ContainsFunc(q.sourceSets, func(s string) bool { return !slices.Contains(p.sourceSets, s) }):
-	case slices.ContainsFunc(p.addresses, func(a netip.Addr) bool { return !slices.Contains(q.addresses, a) }):
+	case p.mark != q.mark || p.connMark != q.connMark || p.untracked != q.untracked || p.tracked != q.tracked:
+	case p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.toHost && !q.toHost:
+	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces):
+	case len(p.sources) > 0 && !slices.Equal(p.sources, q.sources):
+	case slices.ContainsFunc(p.sourceSets, func(s string) bool { return !slices.Contains(q.sourceSets, s) }):
+	case slices.ContainsFunc(q.addresses, func(a netip.Addr) bool { return !slices.Contains(p.addresses, a) }):
 	default:
-		return len(p.ports.minus(q.ports)) == 0
+		return true
 	}
 	return false
 }

@@ -152,7 +152,9 @@ func (p *packet) conntrack(e *expr.Ct) []cell {
 // route returns what a fib expression loads.
 func (p *packet) route(e *expr.Fib) []cell {
 	switch {
-	case !e.ResultADDRTYPE || !e.FlagDADDR:
+	case e.ResultADDRTYPE && e.FlagSADDR:
+		return fieldCells(sourceType, 4)
+	case !e.ResultADDRTYPE:
 	case e.FlagIIF || e.FlagOIF:
 		return fieldCells(addressTypeHere, 4)
 	default:

@@ -38,7 +38,11 @@ func (r *run) apply(applied rule, p packet) []outcome {
 	threads := []thread{{packet: p}}
 	for _, expression := range applied.expressions {
 		var next []thread
-		for _, t := range threads {
+		for i, t := range threads {
+			if len(next) > maxThreads {
+				r.giveUp(threads[i:], "a rule has too many outcomes")
+				break
+			}
 			next = append(next, r.step(t, expression)...)
 		}
 		threads = next
@@ -46,6 +50,16 @@ func (r *run) apply(applied rule, p packet) []outcome {
 	}
 	r.end(threads, expr.Verdict{Kind: expr.VerdictContinue})
 	return r.outcomes
+}
+
+// maxThreads bounds the threads of a rule. A map of all ports makes 65,535.
+const maxThreads = 1 << 16
+
+// giveUp reports threads that are not followed any further.
+func (r *run) giveUp(threads []thread, reason string) {
+	for _, t := range threads {
+		r.found(result{packet: t.packet, reason: reason})
+	}
 }
 
 // end ends the rule for threads.

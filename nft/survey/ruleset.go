@@ -41,6 +41,8 @@ type ruleset struct {
 	byName map[tableID]map[string]*chain
 	sets   map[tableID]map[string]*set
 	unread []error
+
+	maxSteps int // see the constant
 }
 
 // familyNames holds the families that packets to a port pass through.
@@ -53,7 +55,7 @@ var familyNames = map[nftables.TableFamily]string{
 // readRuleset reads every chain, rule and set. The elements of sets are read when
 // they are needed.
 func readRuleset(conn *netlink.Conn, lister *nftables.Conn) (*ruleset, error) {
-	r := &ruleset{conn: conn, byName: make(map[tableID]map[string]*chain), sets: make(map[tableID]map[string]*set)}
+	r := &ruleset{conn: conn, maxSteps: maxSteps, byName: make(map[tableID]map[string]*chain), sets: make(map[tableID]map[string]*set)}
 	if err := r.readChains(lister); err != nil {
 		return nil, fmt.Errorf("listing the chains of all tables: %w", err)
 	}

@@ -38,7 +38,7 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 	case sourceField:
 		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
 	case addressField:
-		whole := len(cells) == p.addressLength() && !slices.ContainsFunc(cells, func(c cell) bool { return c.mask != 0xff })
+		whole := len(cells) == p.addressLength() && !slices.ContainsFunc(cells, func(c cell) bool { return c.hidden != 0 })
 		p.toHost = p.toHost || single && whole
 	case addressType, addressTypeHere:
 		p.toHost = p.toHost || single && bytes.Equal(values.first, localType)
@@ -95,8 +95,8 @@ func matchesInterface(pattern, name string) bool {
 func coveringPrefix(cells []cell, values interval, length int) netip.Prefix {
 	address, bits := make([]byte, length), 0
 	for i, c := range cells[:min(len(cells), length)] {
-		known := c.mask &^ (values.first[i] ^ values.last[i])
-		address[i] = (values.first[i] ^ c.xor) & c.mask
+		known := ^c.hidden &^ (values.first[i] ^ values.last[i])
+		address[i] = (values.first[i] ^ c.xor) &^ c.hidden
 		for bit := byte(0x80); bit != 0 && known&bit != 0; bit >>= 1 {
 			bits++
 		}

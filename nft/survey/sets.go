@@ -50,10 +50,13 @@ func entriesOf(elements []element, intervals bool) (entries []entry) {
 			open = false
 			continue
 		}
+		if open { // ends where the next begins, which nft leaves out
+			entries[len(entries)-1].keys.last = before(e.key)
+		}
 		added := entry{keys: interval{e.key, e.key}, value: e.value, verdict: e.verdict, catchAll: e.catchAll}
 		switch {
 		case e.catchAll:
-			added.keys = interval{}
+			added.keys, open = interval{}, false
 		case e.keyEnd != nil:
 			added.keys.last, added.byField = e.keyEnd, true
 		case intervals:
@@ -123,8 +126,8 @@ func (e *entry) require(p *packet, key []cell, lengths []int) (possible bool) {
 
 // match is an entry and the packets whose key it has.
 type match struct {
-	*entry
-	thread
+	entry  *entry
+	thread thread
 }
 
 // lookup divides a thread by the entries of a set that the key in a register has.

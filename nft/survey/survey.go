@@ -25,7 +25,7 @@ type Survey struct {
 	Unresolved      []Unresolved   // rules that may do so in a way that is not understood
 	Offloads        []Offload      // rules that move connections to a flowtable, past every hook
 	CountingRules   []CountingRule // rules that count a port and do nothing else
-	Mirrors         []Place        // chains that send copies of packets, which may be counted twice
+	Mirrors         []Mirror       // chains that send copies of packets, which may be counted twice
 	LaterDropChains []Place        // base chains that may drop packets after they were counted
 	LegacyNAT       []string       // the families, ip or ip6, in which iptables-legacy may translate: its rules can't be read
 	Unread          []error        // one per rule or set that could not be read
@@ -49,6 +49,15 @@ func (p Place) String() string {
 type Offload struct {
 	Place     Place
 	Flowtable string
+}
+
+// Mirror is a chain with rules that send copies of packets to another host, with
+// nft's dup or the target TEE of iptables. A copy passes the output hook as if this
+// host had sent it, and counts there if its source port is a counted port.
+type Mirror struct {
+	Place     Place
+	Sent      bool // copies what programs of this host send
+	Forwarded bool // copies what is forwarded, such as the replies of containers
 }
 
 // CountingRule is a rule that counts the packets of one port and does nothing
@@ -97,17 +106,16 @@ func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey
 }
 
 func (r *ruleset) survey(host Host) *Survey {
-	translated := newTranslated()
+	translated := translated{packets: make(map[fate][]packet)}
 	r.translations(host, translated.add)
 	survey := &Survey{
-		Translations:    translated.translations(),
-		Unresolved:      translated.unresolvedPorts(),
 		Offloads:        r.offloads(),
 		CountingRules:   r.countingRules(),
-		Mirrors:         r.mirrors(),
+		Mirrors:         r.mirrors(host),
 		LaterDropChains: r.laterDropChains(),
-		LegacyNAT:       legacyNAT(),
+		LegacyNAT:       legacyNAT("/proc/thread-self/net"),
 	}
+	translated.report(survey)
 	survey.Unread = r.unread
 	return survey
 }

@@ -3,7 +3,9 @@ package survey
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +128,17 @@ func TestLaterDropChains(t *testing.T) {
 		{"later, in a chain that it jumps to",
 			"chain d { drop; }\n chain c { type filter hook input priority 100; jump d; }", nft.HookHost, "c"},
 		{"later, drops nothing", "chain c { type filter hook input priority security; meta mark set 1 accept; }", nft.HookHost, ""},
+		{"later, by a verdict map", "chain c { type filter hook input priority 100; tcp dport vmap { 1 : accept, 2 : drop }; }", nft.HookHost, "c"},
+		{"later, by a map that does not drop", "chain c { type filter hook input priority 100; tcp dport vmap { 1 : accept }; }", nft.HookHost, ""},
+		{"later, of type route", "chain c { type route hook output priority 100; policy drop; }", nft.HookHost, "c"},
+		{"earlier, of type route", "chain c { type route hook output priority mangle; policy drop; }", nft.HookHost, ""},
+		{"after output", "chain c { type filter hook postrouting priority -300; policy drop; }", nft.HookHost, "c"},
+		{"after output, dropping nothing", "chain c { type filter hook postrouting priority -300; counter; }", nft.HookHost, ""},
+		{"in a chain that another base chain jumps to",
+			"chain d { drop; }\n chain b { type filter hook input priority -10; jump d; }\n chain c { type filter hook input priority 100; accept; }", nft.HookHost, ""},
+		{"after postrouting of the container hook", "chain c { type filter hook postrouting priority srcnat + 20; policy drop; }", nft.HookContainer, "c"},
+		{"before postrouting of the container hook", "chain c { type filter hook postrouting priority srcnat; policy drop; }", nft.HookContainer, ""},
+		{"the firewall behind the container hook", "chain c { type filter hook input priority filter; policy drop; }", nft.HookContainer, ""},
 		{"another hook", "chain c { type filter hook forward priority security; policy drop; }", nft.HookHost, ""},
 		{"before the container hook", "chain c { type filter hook prerouting priority raw; policy drop; }", nft.HookContainer, ""},
 		{"after the container hook", "chain c { type filter hook prerouting priority mangle + 50; policy drop; }", nft.HookContainer, "c"},
@@ -140,6 +153,61 @@ func TestLaterDropChains(t *testing.T) {
 			}
 			wantSurvey(t, want)
 		})
+	}
+}
+
+func TestMirrors(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		chain string // of table ip mirror, ending in a rule without its statement
+		want  []Mirror
+	}{
+		{"output", "type filter hook output priority 0\n", []Mirror{{Sent: true}}},
+		{"postrouting", "type filter hook postrouting priority 0\noifname \"eth0\"", []Mirror{{Sent: true, Forwarded: true}}},
+		{"forward", "type filter hook forward priority 0\n", []Mirror{{Forwarded: true}}},
+		{"prerouting", "type filter hook prerouting priority 0\n", []Mirror{{Forwarded: true}}},
+		{"prerouting, by the uplink", "type filter hook prerouting priority 0\niifname \"eth0\"", nil},
+		{"prerouting, by a bridge", "type filter hook prerouting priority 0\niifname \"bridge0\"", []Mirror{{Forwarded: true}}},
+		{"input", "type filter hook input priority 0\n", nil},
+		{"output, another protocol", "type filter hook output priority 0\nip protocol icmp", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, "table ip mirror {\nchain c {\n"+test.chain+" dup to 192.0.2.9\n}\n}")
+			want := Survey{Mirrors: test.want}
+			for i := range want.Mirrors {
+				want.Mirrors[i].Place = Place{"ip", "mirror", "c"}
+			}
+			wantSurvey(t, want)
+		})
+	}
+}
+
+func TestIptablesMirror(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -N COPY")
+	iptables(t, "ip6tables-nft", "-t mangle -A COPY -j TEE --gateway fd00::9")
+	wantSurvey(t, Survey{})
+	iptables(t, "ip6tables-nft", "-t mangle -A POSTROUTING -p udp -j COPY")
+	wantSurvey(t, Survey{Mirrors: []Mirror{{Place: Place{"ip6", "mangle", "COPY"}, Sent: true, Forwarded: true}}})
+}
+
+func TestLegacyNAT(t *testing.T) {
+	directory := t.TempDir()
+	for _, test := range []struct {
+		file, content string
+		want          []string
+	}{
+		{"ip_tables_names", "filter\n", nil},
+		{"ip6_tables_names", "mangle\nnat\n", []string{"ip6"}},
+		{"ip_tables_names", "filter\nnat\n", []string{"ip", "ip6"}},
+	} {
+		if err := os.WriteFile(filepath.Join(directory, test.file), []byte(test.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := legacyNAT(directory); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", test.file, got, test.want)
+		}
 	}
 }
 

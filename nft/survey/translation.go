@@ -64,8 +64,10 @@ func (t Translation) Forwards(host Host) bool {
 // uplink, and not whether they are for this host.
 func (t Translation) Outgoing(host Host) bool {
 	restricted := len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0
-	fromUplink := slices.ContainsFunc(t.Incoming, func(pattern string) bool {
-		return slices.ContainsFunc(host.Uplinks, func(uplink string) bool { return matchesInterface(pattern, uplink) })
-	})
-	return restricted && !t.LocalOnly && !fromUplink
+	return restricted && !t.LocalOnly && !slices.ContainsFunc(t.Incoming, host.hasUplink)
+}
+
+// hasUplink reports whether an uplink has a name, or one that the pattern matches.
+func (h Host) hasUplink(pattern string) bool {
+	return slices.ContainsFunc(h.Uplinks, func(uplink string) bool { return matchesInterface(pattern, uplink) })
 }

@@ -3,12 +3,17 @@ package survey
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -61,13 +66,24 @@ func describePorts(r PortRange) string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
-// found returns what a survey finds, a line each.
-func found(t *testing.T) (lines []string) {
+// found returns what a survey finds in a number of steps, a line each.
+func found(t *testing.T, steps int) (lines []string) {
 	t.Helper()
-	survey, err := Read(testHost)
+	lister, err := nftables.New()
 	if err != nil {
 		t.Fatal(err)
 	}
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	rules, err := readRuleset(conn, lister)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.maxSteps = steps
+	survey := rules.survey(testHost)
 	for _, translation := range survey.Translations {
 		lines = append(lines, describe(translation))
 	}
@@ -82,7 +98,7 @@ func found(t *testing.T) (lines []string) {
 
 func wantFound(t *testing.T, want []string) {
 	t.Helper()
-	if difference := cmp.Diff(want, found(t), cmpopts.EquateEmpty()); difference != "" {
+	if difference := cmp.Diff(want, found(t, maxSteps), cmpopts.EquateEmpty()); difference != "" {
 		t.Errorf("(-want +got)\n%s\n%s", difference, testkit.NFT(t, "list ruleset"))
 	}
 }
@@ -90,32 +106,87 @@ func wantFound(t *testing.T, want []string) {
 // both returns a line for each protocol.
 func both(rest string) []string { return []string{"tcp " + rest, "udp " + rest} }
 
-// TestTranslations has rules of a chain of type nat at prerouting, in family ip
-// unless the row names another, and more chains and sets before it.
-func TestTranslations(t *testing.T) {
+func TestTranslationOutgoing(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		family string
-		table  string // more of the table
-		rules  string
-		want   []string
+		name        string
+		translation Translation
+		want        bool
 	}{
-		{"port", "", "", `tcp dport 20000 dnat to 172.17.0.2:8388`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
+		{"unrestricted", Translation{}, false},
+		{"from a bridge", Translation{Incoming: []string{"bridge0"}}, true},
+		{"from the uplink", Translation{Incoming: []string{"bridge0", "eth0"}}, false},
+		{"from interfaces like the uplink", Translation{Incoming: []string{"eth*"}}, false},
+		{"from interfaces unlike the uplink", Translation{Incoming: []string{"eth0.*"}}, true},
+		{"from a bridge to this host", Translation{Incoming: []string{"bridge0"}, LocalOnly: true}, false},
+		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
+		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
+		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			testkit.NetworkNamespace(t)
-			family := test.family
-			if family == "" {
-				family = "ip"
-			}
-			testkit.NFT(t, nat(family, test.table, test.rules))
-			wantFound(t, test.want)
-		})
+		if got := test.translation.Outgoing(testHost); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
 	}
 }
 
-// nat returns a table with rules in a chain of type nat at prerouting.
-func nat(family, more, rules string) string {
-	return fmt.Sprintf("table %s nat {\n%s\nchain PREROUTING {\ntype nat hook prerouting priority dstnat;\n%s\n}\n}",
-		family, more, strings.ReplaceAll(rules, "; ", "\n"))
+func TestTranslationForwards(t *testing.T) {
+	for _, test := range []struct {
+		target string
+		want   bool
+	}{
+		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"[::1]:8388", false},
+	} {
+		if got := (Translation{Target: netip.MustParseAddrPort(test.target)}).Forwards(testHost); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.target, got, test.want)
+		}
+	}
+	if (Translation{Target: netip.AddrPortFrom(netip.Addr{}, 8388)}).Forwards(testHost) {
+		t.Error("a redirection forwards")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, test := range []struct {
+		number    uint16
+		protocols accounting.Protocols
+		want      bool
+	}{
+		{10, accounting.OnlyTCP, true}, {12, accounting.TCPAndUDP, true},
+		{12, accounting.OnlyUDP, false}, {13, accounting.OnlyTCP, false}, {9, accounting.OnlyTCP, false},
+	} {
+		port := accounting.Port{Number: test.number, Protocols: test.protocols}
+		if got := (Translation{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
+			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+		}
+		if got := (Unresolved{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
+			t.Errorf("unresolved port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+		}
+	}
+}
+
+// TestTranslationsBeyondTheLimits has rulesets that take too long to follow: what
+// is not followed is reported.
+func TestTranslationsBeyondTheLimits(t *testing.T) {
+	var marks strings.Builder
+	for bit := range 13 { // as many kinds of packets as subsets of these
+		fmt.Fprintf(&marks, "ip ttl %d meta mark set mark or %d; ", bit, 1<<bit)
+	}
+	for _, test := range []struct {
+		name, table, rules string
+		steps              int
+		want               string
+	}{
+		{"steps", "", "tcp dport 1 accept; tcp dport 2 accept; tcp dport 20000 dnat to 172.17.0.2", 6, "tcp 2-65535 ? the rules are too many to follow"},
+		{"steps in a chain", "chain c {\ntcp dport 2 accept\ntcp dport 20000 dnat to 172.17.0.2\n}", "tcp dport > 9 jump c; tcp dport 20000 accept", 6,
+			"tcp 10-65535 ? the rules are too many to follow"},
+		{"kinds of packets", "", marks.String() + "tcp dport 20000 dnat to 172.17.0.2", maxSteps, "tcp 1-65535 ? the rules tell too many kinds of packets apart"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, nat("ip", test.table, test.rules))
+			got := found(t, test.steps)
+			if !slices.Contains(got, test.want) {
+				t.Errorf("got %q, want also %q", got, test.want)
+			}
+		})
+	}
 }

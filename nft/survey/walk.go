@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxSteps bounds the expressions and entries of sets that a walk applies. A
-	// rule of each of 10,000 ports takes some 100,000.
-	maxSteps = 4_000_000
+	// rule for each of 10,000 ports takes some 100,000.
+	maxSteps = 2_000_000
 	// maxPackets bounds the packets that are told apart at one rule.
 	maxPackets = 4096
 	// maxJumps is what the kernel allows: NFT_JUMP_STACK_SIZE.
@@ -131,7 +131,7 @@ func (w *walk) walk(c *chain, packets []packet, jumps int) (returned []packet) {
 		if !applied.matters() {
 			continue
 		}
-		if w.run.steps > maxSteps {
+		if w.run.steps > w.run.rules.maxSteps {
 			w.giveUp(c, packets, "the rules are too many to follow")
 			return nil
 		}
@@ -157,7 +157,8 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 				jumping.add(o)
 			case expr.VerdictGoto:
 				going.add(o)
-			case expr.VerdictAccept:
+			case expr.VerdictDrop:
+			default:
 				w.accepted = append(w.accepted, o.packet)
 			}
 		}

@@ -1,0 +1,104 @@
+package survey
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+)
+
+// dumps returns the payloads of all rules, sets and elements in the test's
+// namespace.
+func dumps(tb testing.TB) (payloads [][]byte) {
+	tb.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	r := &ruleset{conn: conn}
+	collect := func(payload []byte) { payloads = append(payloads, payload) }
+	for _, messageType := range []int{unix.NFT_MSG_GETRULE, unix.NFT_MSG_GETSET} {
+		if err := r.dump(messageType, unix.NFPROTO_UNSPEC, nil, collect); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	ids := []netlink.Attribute{{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte("nat\x00")}, {Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte("m\x00")}}
+	if err := r.dump(unix.NFT_MSG_GETSETELEM, unix.NFPROTO_IPV4, ids, collect); err != nil {
+		tb.Fatal(err)
+	}
+	return payloads
+}
+
+// closedConn returns a connection over which nothing can be read.
+func closedConn(tb testing.TB) *netlink.Conn {
+	tb.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return conn
+}
+
+// FuzzDecode decodes any bytes as a rule, a set and elements, and applies the rule
+// and the elements to packets.
+func FuzzDecode(f *testing.F) {
+	testkit.NetworkNamespace(f)
+	testkit.NFT(f, nat("ip", "map m {\ntype ipv4_addr . inet_service : verdict\nflags interval\nelements = { 192.0.2.1 . 1-9 : accept, * : goto c }\n}\nchain c {\n}",
+		`ip daddr . tcp dport vmap @m; tcp dport & 0xfffe == 20000 meta mark set mark or 1; meta mark 1-5 dnat to numgen inc mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }; iifname "br*" udp dport set 5`))
+	for rule := range strings.SplitSeq("-p udp -m multiport ! --dports 1,2:5 -j REDIRECT;-m statistic --mode nth --every 2 --packet 0 -m mark --mark 1/2 -j CONNMARK --save-mark;-j MARK --set-mark 5", ";") {
+		iptables(f, "iptables-nft", "-t nat -A PREROUTING "+rule)
+	}
+	for _, payload := range dumps(f) {
+		f.Add(payload)
+	}
+	closed := closedConn(f)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		_, _, decoded, _ := decodeRule(payload)
+		_, s, _ := decodeSet(payload)
+		elements, _ := decodeElements(payload)
+		table := tableID{nftables.TableFamilyIPv4, "nat"}
+		s.entries, s.isRead = entriesOf(elements, s.intervals), true
+		r := &run{rules: &ruleset{conn: closed, sets: map[tableID]map[string]*set{table: {s.name: &s, "m": &s}}}, found: func(result) {}}
+		r.chain = &chain{table: table}
+		p := packet{family: unix.NFPROTO_IPV4, protocol: accounting.TCP, ports: allPorts, addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+		for _, o := range r.apply(decoded, p) {
+			if len(o.packet.ports) == 0 {
+				t.Error("a packet without ports")
+			}
+		}
+	})
+}
+
+// TestEntriesOfAdjacentIntervals has an interval begin where another ends, in the
+// order of a kernel's dump.
+func TestEntriesOfAdjacentIntervals(t *testing.T) {
+	at := func(port uint16, end bool) element {
+		return element{key: []byte{byte(port >> 8), byte(port)}, intervalEnd: end}
+	}
+	var got []PortRange
+	for _, e := range entriesOf([]element{at(301, true), at(201, false), at(201, true), at(100, false), at(0, true)}, true) {
+		got = append(got, e.answer(fieldCells(portField, 2), []int{2}).must...)
+	}
+	if want := []PortRange{{100, 200}, {201, 300}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestUnreadableSets has a rule and a map whose elements can't be read.
+func TestUnreadableSets(t *testing.T) {
+	rules := &ruleset{conn: closedConn(t), sets: make(map[tableID]map[string]*set)}
+	if _, err := rules.set(tableID{nftables.TableFamilyIPv4, "nat"}, "ports"); err == nil || len(rules.unread) != 1 {
+		t.Errorf("got %v, unread %v, want an error", err, rules.unread)
+	}
+}

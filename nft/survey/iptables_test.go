@@ -1,0 +1,84 @@
+package survey
+
+import (
+	"strings"
+	"testing"
+
+	"ssmonitor/internal/testkit"
+)
+
+// TestIptablesTranslations has rules of iptables-nft and ip6tables-nft. Each row
+// appends rules, separated by ";", to tables that have chains as Docker has them.
+func TestIptablesTranslations(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		command string
+		rules   string
+		want    []string
+	}{
+		{"docker", "", "DOCKER ! -i docker0 -p tcp -m tcp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388", []string{"tcp 20000 > 172.17.0.2 :8388 local"}},
+		{"docker on one address", "", "DOCKER -d 192.0.2.1/32 ! -i docker0 -p udp -m udp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388",
+			[]string{"udp 20000 > 172.17.0.2 :8388 local"}},
+		{"docker on an address of another", "", "DOCKER -d 192.0.2.9/32 -p udp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388", nil},
+		{"docker of IPv6", "ip6tables-nft", "DOCKER ! -i docker0 -p tcp -m tcp --dport 20000 -j DNAT --to-destination [fd00::2]:8388",
+			[]string{"tcp 20000 > fd00::2 :8388 local"}},
+		{"hairpin rule of docker", "", "DOCKER -i docker0 -j RETURN;DOCKER -p tcp --dport 20000 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 local"}},
+		{"range", "", "DOCKER -p tcp --dport 20000:20002 -j DNAT --to 172.17.0.2:8000-8002", []string{"tcp 20000-20002 > 172.17.0.2 :8000-8002 local"}},
+		{"shifted range", "", "DOCKER -p tcp --dport 20000:20002 -j DNAT --to 172.17.0.2:8000-8001/20000",
+			[]string{"tcp 20000 > 172.17.0.2 :8000 local", "tcp 20001 > 172.17.0.2 :8001 local", "tcp 20002 > 172.17.0.2 :8000 local"}},
+		{"address range", "", "DOCKER -p tcp --dport 20000 -j DNAT --to 172.17.0.2-172.17.0.3", []string{"tcp 20000 > 172.17.0.2 local", "tcp 20000 > 172.17.0.3 local"}},
+		{"not a port", "", "DOCKER -p tcp ! --dport 22 -j DNAT --to 172.17.0.2", []string{"tcp 1-21 > 172.17.0.2 local", "tcp 23-65535 > 172.17.0.2 local"}},
+		{"ports", "", "DOCKER -p udp -m multiport --dports 20000,20002:20003 -j DNAT --to 172.17.0.2",
+			[]string{"udp 20000 > 172.17.0.2 local", "udp 20002-20003 > 172.17.0.2 local"}},
+		{"not ports", "", "DOCKER -p udp -m multiport ! --dports 22,80:65535 -j DNAT --to 172.17.0.2",
+			[]string{"udp 1-21 > 172.17.0.2 local", "udp 23-79 > 172.17.0.2 local"}},
+		{"either port", "", "DOCKER -p udp -m multiport --ports 20000 -j DNAT --to 172.17.0.2", []string{
+			"udp 1-19999 > 172.17.0.2 local maybe", "udp 20000 > 172.17.0.2 local", "udp 20001-65535 > 172.17.0.2 local maybe"}},
+		{"redirect", "", "DOCKER -p tcp --dport 20000 -j REDIRECT --to-ports 8388", []string{"tcp 20000 > :8388 local"}},
+		{"redirect of IPv6", "ip6tables-nft", "DOCKER -p tcp --dport 20000 -j REDIRECT --to-ports 8388", []string{"tcp 20000 > :8388 local"}},
+		{"syn and state", "", "DOCKER -p tcp --syn --dport 20000 -m conntrack --ctstate NEW -m comment --comment x -j DNAT --to 172.17.0.2",
+			[]string{"tcp 20000 > 172.17.0.2 local"}},
+		{"established", "", "DOCKER -p tcp --dport 20000 -m conntrack --ctstate ESTABLISHED -j DNAT --to 172.17.0.2", nil},
+		{"not to this host", "", "PREROUTING -m addrtype ! --dst-type LOCAL -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
+		{"anywhere", "", "PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
+		{"local by interface", "", "PREROUTING -m addrtype --dst-type LOCAL --limit-iface-in -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9 local"}},
+		{"proxy of a bridge", "", "PREROUTING -i bridge0 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"proxy of bridges", "", "PREROUTING -i br+ -s 10.0.0.0/8 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in br* from 10.0.0.0/8"}},
+		{"accepted before", "", "PREROUTING -p tcp --dport 20000 -j ACCEPT;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
+		{"kube-proxy", "", "DOCKER -p tcp -m tcp --dport 20000 -j SERVICE;SERVICE -m statistic --mode random --probability 0.5 -j ENDPOINT;SERVICE -p tcp -j DNAT --to 172.17.0.3:8388;" +
+			"ENDPOINT -m addrtype --src-type LOCAL -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -s 172.17.0.2/32 -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -p tcp -j DNAT --to-destination 172.17.0.2:8388",
+			[]string{"tcp 20000 > 172.17.0.2 :8388 local", "tcp 20000 > 172.17.0.3 :8388 local"}},
+		{"mark", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x1/0xff;PREROUTING -m mark --mark 0x1/0x1 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2"}},
+		{"no mark", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x1;PREROUTING -p tcp --dport 20000:20001 -m mark ! --mark 0x1 -j DNAT --to 172.17.0.2",
+			[]string{"tcp 20001 > 172.17.0.2"}},
+		{"connection mark", "", "mangle PREROUTING -p tcp --dport 20000 -j CONNMARK --set-mark 0x5;mangle PREROUTING -j CONNMARK --restore-mark;PREROUTING -m mark --mark 0x5 -j DNAT --to 172.17.0.2",
+			[]string{"tcp 20000 > 172.17.0.2"}},
+		{"mark saved", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x5;mangle PREROUTING -j CONNMARK --save-mark;PREROUTING -m connmark --mark 0x5/0xff -j DNAT --to 172.17.0.2",
+			[]string{"tcp 20000 > 172.17.0.2"}},
+		{"not tracked", "", "raw PREROUTING -p tcp --dport 20000 -j CT --notrack;PREROUTING -p tcp --dport 20000:20001 -j DNAT --to 172.17.0.2", []string{"tcp 20001 > 172.17.0.2"}},
+		{"transparent proxy", "", "mangle PREROUTING -p tcp --dport 20000 -j TPROXY --on-port 8388 --tproxy-mark 1", nil},
+		{"network to another", "", "PREROUTING -p tcp --dport 20000 -j NETMAP --to 172.17.0.0/24", []string{"tcp 20000 ? target NETMAP is not known"}},
+		{"unknown match", "", "DOCKER -p tcp --dport 20000 -m hashlimit --hashlimit-upto 5/sec --hashlimit-name x -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 local maybe"}},
+		{"output", "", "OUTPUT -p tcp --dport 20000 -j DNAT --to 172.17.0.2", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			command := test.command
+			if command == "" {
+				command = "iptables-nft"
+			}
+			for _, chain := range []string{"DOCKER", "SERVICE", "ENDPOINT"} {
+				iptables(t, command, "-t nat -N "+chain)
+			}
+			for rule := range strings.SplitSeq(test.rules, ";") {
+				table, rest, other := strings.Cut(rule, " ")
+				if !other || table != "mangle" && table != "raw" {
+					table, rest = "nat", rule
+				}
+				iptables(t, command, "-t "+table+" -A "+rest)
+			}
+			iptables(t, command, "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")
+			wantFound(t, test.want)
+		})
+	}
+}
