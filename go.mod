@@ -14,7 +14,6 @@ require (
 	// A commit of main: v0.3.0 loses the end of a large batch, and no release
 	// with the fix exists yet.
 	github.com/google/nftables v0.3.1-0.20251119083706-1db35da82052
-	github.com/google/renameio/v2 v2.0.2
 	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/mdlayher/netlink v1.11.2
 	github.com/ncruces/go-sqlite3 v0.37.0

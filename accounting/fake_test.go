@@ -14,7 +14,11 @@ type kernel struct {
 	table *table // nil: there is none
 	made  uint32 // number of tables so far, for the next epoch
 	clock time.Time
-	known string // the shape of the table when it was last verified or installed
+	other [2]*table // of other network namespaces, in which an agent may run in turn
+	known string    // the shape of the table when it was last verified or installed
+
+	targets []Target // that Verify and Install expect
+	decided bool     // whether there are any such
 
 	before func(call string) error   // called at the start of every call, which returns its error
 	onRead func()                    // called when a reading succeeds
@@ -28,12 +32,14 @@ type table struct {
 	epoch    Epoch // zero: it was loaded from a file
 	handles  uint64
 	counters map[Key]*counter
+	targets  []Target
 	cut      bool // somebody deleted a chain: nothing is counted
 }
 
 type counter struct {
 	handle   uint64
 	value    Count
+	truth    Count // all that it has ever counted
 	attached bool
 	loaded   bool // from a listing, into an existing table
 }
@@ -90,6 +96,9 @@ func (k *kernel) Verify(ports Ports) (findings []string, err error) {
 	case k.table.cut:
 		findings = append(findings, "no chain")
 	}
+	if k.decided && !slices.Equal(k.table.targets, k.targets) {
+		findings = append(findings, "other targets")
+	}
 	for _, key := range ports.Keys() {
 		if c := k.table.counters[key]; c == nil || !c.attached {
 			findings = append(findings, "not counting: "+key.String())
@@ -107,7 +116,7 @@ func (k *kernel) shape() string {
 	if k.table == nil {
 		return ""
 	}
-	shape := fmt.Sprintf("%p %x %t", k.table, k.table.epoch, k.table.cut)
+	shape := fmt.Sprintf("%p %x %t %v", k.table, k.table.epoch, k.table.cut, k.table.targets)
 	for _, key := range k.table.keys() {
 		c := k.table.counters[key]
 		shape += fmt.Sprintf(" %s %d %t", key, c.handle, c.attached)
@@ -140,9 +149,21 @@ func (k *kernel) Install(ports Ports) error {
 		binary.BigEndian.PutUint32(k.table.epoch[:], k.made)
 	}
 	k.table.cut = false
+	if k.decided {
+		k.table.targets = k.targets
+	}
 	k.table.attach(ports.Keys())
 	k.known = k.shape()
 	return nil
+}
+
+func (k *kernel) SetTargets(targets []Target) { k.targets, k.decided = targets, true }
+
+func (k *kernel) Targets() ([]Target, error) {
+	if err := k.call("targets", nil); err != nil || k.table == nil {
+		return nil, err
+	}
+	return k.table.targets, nil
 }
 
 func (k *kernel) Detach(keys []Key) error {
@@ -194,15 +215,19 @@ func (k *kernel) counter(key Key) *counter {
 	return k.table.counters[key]
 }
 
-// traffic sends traffic through the counter and reports whether it was counted.
-func (k *kernel) traffic(key Key, amount Count) bool {
-	c := k.counter(key)
-	if c == nil || !c.attached || k.table.cut {
+// traffic sends traffic through the counter of a table, or of none, and reports
+// whether it was counted.
+func (t *table) traffic(key Key, amount Count) bool {
+	if t == nil || t.cut || t.counters[key] == nil || !t.counters[key].attached {
 		return false
 	}
-	c.value = c.value.Plus(amount)
+	c := t.counters[key]
+	c.value, c.truth = c.value.Plus(amount), c.truth.Plus(amount)
 	return true
 }
+
+// move goes to another network namespace.
+func (k *kernel) move(n int) { k.table, k.other[n] = k.other[n], k.table }
 
 // listing is the table as `nft list ruleset` prints it, without epoch and
 // handles.
@@ -266,10 +291,16 @@ func (t *table) keys() []Key { return slices.SortedFunc(maps.Keys(t.counters), K
 type disk struct {
 	in, out  Count
 	accounts map[Key]Account
+	formers  map[formerOf]Former
 	fault    diskFault
 
 	before func(call string) error
 	onSave func() // called when the state is durable
+}
+
+type formerOf struct {
+	key   Key
+	epoch Epoch
 }
 
 // diskFault is how saving fails.
@@ -284,7 +315,9 @@ const (
 
 var errDisk = errors.New("the disk is full")
 
-func newDisk() *disk { return &disk{accounts: make(map[Key]Account)} }
+func newDisk() *disk {
+	return &disk{accounts: make(map[Key]Account), formers: make(map[formerOf]Former)}
+}
 
 func (d *disk) Save(changed State) error {
 	if d.before != nil {
@@ -299,6 +332,9 @@ func (d *disk) Save(changed State) error {
 	for _, account := range changed.Accounts {
 		d.accounts[account.Key] = account
 	}
+	for _, former := range changed.Formers {
+		d.formers[formerOf{former.Key, former.Epoch}] = former
+	}
 	if d.onSave != nil {
 		d.onSave()
 	}
@@ -310,5 +346,5 @@ func (d *disk) Save(changed State) error {
 
 // state returns the state with which an agent begins.
 func (d *disk) state() State {
-	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts))}
+	return State{In: d.in, Out: d.out, Accounts: slices.Collect(maps.Values(d.accounts)), Formers: slices.Collect(maps.Values(d.formers))}
 }

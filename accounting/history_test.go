@@ -39,6 +39,8 @@ var kinds = []struct {
 	{"delete a chain", moveCut},
 	{"teardown", func(w *world, _ byte) { w.teardown() }},
 	{"reboot", moveReboot},
+	{"another namespace", moveNamespace},
+	{"traffic in another namespace", moveTrafficElsewhere},
 	{"disturb the agent", moveDisturb},
 	{"disturb the agent", moveDisturb},
 }
@@ -124,6 +126,22 @@ func moveReboot(w *world, argument byte) {
 	}
 }
 
+// moveNamespace goes to another network namespace, with or without the agent.
+func moveNamespace(w *world, argument byte) {
+	switch argument / 2 % 3 {
+	case 0:
+		w.stop()
+	case 1:
+		w.crash()
+	}
+	w.kernel.move(int(argument % 2))
+}
+
+func moveTrafficElsewhere(w *world, argument byte) {
+	key, rest := keyOf(argument)
+	w.trafficIn(w.kernel.other[rest%2], key, count(uint64(rest)+1))
+}
+
 func (w *world) flush() { w.kernel.table = nil }
 
 func (w *world) restore() {
@@ -151,6 +169,7 @@ var disturbances = []struct {
 	{"load the list", undisturbed(func(w *world, _ byte) { w.restore() })},
 	{"load the list on top", undisturbed(func(w *world, _ byte) { w.restoreOnTop() })},
 	{"delete a counter", undisturbed(moveDelete)},
+	{"another namespace", undisturbed(func(w *world, argument byte) { w.kernel.move(int(argument) / 16 % 2) })},
 	{"setup by another process", undisturbed(func(w *world, argument byte) {
 		w.operating = false
 		moveSetup(w, argument)
@@ -311,6 +330,16 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			w.tick()
 			w.tick()
 		}, 7, 2},
+		{"a table that returns loses nothing", func(w *world) {
+			w.traffic(key, count(1))
+			w.tick()
+			w.kernel.move(0)
+			w.tick()
+			w.traffic(key, count(2))
+			w.trafficIn(w.kernel.other[0], key, count(4))
+			w.stop()
+			w.kernel.move(0)
+		}, 7, 0},
 		{"a reboot loses what was not saved", func(w *world) {
 			w.eager = false
 			w.crash()
@@ -335,8 +364,8 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			if w.violation != nil {
 				t.Error(w.violation)
 			}
-			if w.truth[key] != count(test.truth) || w.memory[key].lost != count(test.lost) {
-				t.Errorf("got %v counted and %v lost, want %v and %v", w.truth[key], w.memory[key].lost, count(test.truth), count(test.lost))
+			if lost := minus(w.truth[key], w.total(key)); w.truth[key] != count(test.truth) || lost != count(test.lost) {
+				t.Errorf("got %v counted and %v lost, want %v and %v", w.truth[key], lost, count(test.truth), count(test.lost))
 			}
 		})
 	}

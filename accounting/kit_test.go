@@ -85,7 +85,7 @@ func (b *bench) tick(t *testing.T) *Report {
 // traffic sends packets through a counter that must count them.
 func (b *bench) traffic(t *testing.T, key Key, packets uint64) {
 	t.Helper()
-	if !b.kernel.traffic(key, count(packets)) {
+	if !b.kernel.table.traffic(key, count(packets)) {
 		t.Fatalf("%s is not counted", key)
 	}
 }

@@ -1,9 +1,10 @@
 package accounting
 
 // Ledger turns raw counter values into totals, which only grow. It adds what a
-// counter has gained since the last reading, or the whole value of a counter that
-// is new or was reset. The initial value of a loaded counter is not added, since
-// it is not traffic. Ledger is not safe for concurrent use.
+// counter has gained since its last reading, even if another table was read in
+// between, or the whole value of a counter that is new or was reset. The initial
+// value of a loaded counter is not added, since it is not traffic. Ledger is not
+// safe for concurrent use.
 type Ledger struct {
 	in, out  Count
 	accounts []account     // without pointers: the garbage collector skips them
@@ -13,6 +14,8 @@ type Ledger struct {
 	sample   uint32 // number of the last sample
 	changed  int    // accounts that have changed since the last save
 	gains    gains  // since the last save
+	formers  Formers
+	left     map[formerKey]bool // formers that have changed since the last save
 }
 
 // account is an Account in few bytes.
@@ -44,10 +47,13 @@ type Reset struct {
 
 // NewLedger returns a ledger that continues from the saved state.
 func NewLedger(saved State) *Ledger {
-	l := &Ledger{in: saved.In, out: saved.Out, accounts: make([]account, 0, len(saved.Accounts))}
+	l := &Ledger{in: saved.In, out: saved.Out, accounts: make([]account, 0, len(saved.Accounts)), left: make(map[formerKey]bool)}
 	for _, a := range saved.Accounts {
 		place := l.open(a.Key)
 		l.accounts[place] = account{key: a.Key, total: a.Total, last: a.Last, epoch: l.epochs.Number(a.Epoch), handle: a.Handle}
+	}
+	for _, former := range saved.Formers {
+		l.formers.Set(former.Key, l.epochs.Number(former.Epoch), former.Handle, former.Last)
 	}
 	return l
 }
@@ -80,6 +86,9 @@ func (l *Ledger) Add(sample *Sample) (posting Posting) {
 			l.post(a, reading, sample, &posting)
 		}
 	}
+	if posting.NewTable {
+		l.formers.Trim(MaxFormers) // not before all counters of a table that returns were found
+	}
 	if l.gains.full(len(l.accounts)) {
 		l.gains.merge(func(key Key) *int32 { return &l.accounts[l.open(key)].gain })
 	}
@@ -88,17 +97,22 @@ func (l *Ledger) Add(sample *Sample) (posting Posting) {
 
 // post posts a reading that differs from the last one of its account.
 func (l *Ledger) post(a *account, reading *Reading, sample *Sample, posting *Posting) {
-	same := a.epoch == l.epoch && a.handle == reading.Handle
+	last, same := a.last, a.epoch == l.epoch && a.handle == reading.Handle
+	if a.epoch != 0 && a.epoch != l.epoch {
+		last, same = l.formers.get(a.key, l.epoch, reading.Handle)
+		l.formers.Set(a.key, a.epoch, a.handle, a.last)
+		l.left[formerKey{a.key, a.epoch}] = true
+	}
 	gained := reading.Count
 	switch {
 	case !same && reading.Loaded:
 		gained = Count{}
 		posting.Loaded = append(posting.Loaded, reading.Key)
 	case !same:
-	case gained.Packets < a.last.Packets || gained.Bytes < a.last.Bytes:
-		posting.Resets = append(posting.Resets, Reset{reading.Key, a.last, reading.Count})
+	case gained.Packets < last.Packets || gained.Bytes < last.Bytes:
+		posting.Resets = append(posting.Resets, Reset{reading.Key, last, reading.Count})
 	default:
-		gained = gained.minus(a.last)
+		gained = gained.minus(last)
 	}
 	a.total = a.total.Plus(gained)
 	if reading.Key.Direction == In {
@@ -142,6 +156,14 @@ func (l *Ledger) Changes() State {
 		}
 	}
 	state.Gains = l.gains.sorted()
+	for key := range l.left {
+		former, known := l.formers.of[key]
+		if !known { // forgotten
+			delete(l.left, key)
+			continue
+		}
+		state.Formers = append(state.Formers, Former{key.key, former.last, l.epochs.Epoch(key.epoch), former.handle})
+	}
 	return state
 }
 
@@ -155,5 +177,6 @@ func (l *Ledger) MarkSaved() {
 		l.accounts[i].changed, l.accounts[i].gain = false, 0
 	}
 	l.changed = 0
+	clear(l.left)
 	l.gains.reset()
 }

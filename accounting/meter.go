@@ -23,18 +23,20 @@ type Meter struct {
 	saveInterval time.Duration
 	log          *slog.Logger
 
-	mutex     sync.Mutex
-	ledger    *Ledger
-	ports     Ports
-	states    KeyMap[counterState]
-	unknown   []Key // that were given this state since the last tick
-	detached  []Key // that may be draining or drained
-	sample    Sample
-	last      interval
-	lastDrift []string // findings that are not repaired yet
-	status    Status
-	attempted time.Time // when the last save was attempted
-	losses    losses
+	mutex      sync.Mutex
+	ledger     *Ledger
+	ports      Ports
+	targets    []Target
+	hasTargets bool // whether the targets are set
+	states     KeyMap[counterState]
+	unknown    []Key // that were given this state since the last tick
+	detached   []Key // that may be draining or drained
+	sample     Sample
+	last       interval
+	lastDrift  []string // findings that are not repaired yet
+	status     Status
+	attempted  time.Time // when the last save was attempted
+	losses     losses
 
 	repairFault, saveFault, detachFault Fault
 }
@@ -96,10 +98,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	defer m.mutex.Unlock()
 	added, removed := m.ports.changes(ports)
 	var err error
-	switch {
-	case m.ports.Published() != ports.Published():
-		err = ErrChanged // other chains
-	case len(added) > 0:
+	if len(added) > 0 {
 		err = m.source.Attach(added)
 	}
 	install := errors.Is(err, ErrChanged)
@@ -120,6 +119,35 @@ func (m *Meter) SetPorts(ports Ports) error {
 		err = fmt.Errorf("installing the counters: %w", err)
 	}
 	return errors.Join(err, m.detach(removed.Keys()))
+}
+
+// SetTargets sets where the host forwards what clients send to ports in force, so
+// that it is counted there. The table is changed at once.
+func (m *Meter) SetTargets(targets []Target) error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.hasTargets && slices.Equal(m.targets, targets) {
+		return nil
+	}
+	if len(m.ports) > 0 {
+		m.repair(m.read()) // drift is found before anything is changed
+	}
+	m.source.SetTargets(targets)
+	m.targets, m.hasTargets = slices.Clone(targets), true
+	if len(m.ports) == 0 {
+		return nil // installed with the first ports
+	}
+	if err := m.install(); err != nil {
+		return fmt.Errorf("counting what is forwarded: %w", err)
+	}
+	return nil
+}
+
+// Targets returns the targets that the table has.
+func (m *Meter) Targets() ([]Target, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.source.Targets()
 }
 
 // Ports returns the list in force.
@@ -199,6 +227,10 @@ func (m *Meter) refresh() error {
 func (m *Meter) Flush() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	return m.flush()
+}
+
+func (m *Meter) flush() error {
 	err := m.read()
 	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
 		err = nil // nothing is being counted

@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 )
@@ -64,5 +65,70 @@ func TestMeterKeepsItsOwnListOfPorts(t *testing.T) {
 		if port.Port.Name == "mallory" {
 			t.Errorf("port %d: got the name that the caller changed in its own list", port.Port.Number)
 		}
+	}
+}
+
+var toAlice = []Target{{UDP, netip.MustParseAddrPort("172.30.0.2:8388"), 20000}}
+
+// TestSetTargetsIsNoRepair has ports published: what changes in the table is the
+// meter's own doing.
+func TestSetTargetsIsNoRepair(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	for _, targets := range [][]Target{toAlice, nil, toAlice, toAlice} {
+		if err := b.SetTargets(targets); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Targets(); err != nil || !slices.Equal(got, targets) {
+			t.Errorf("the table has the targets %v, %v, want %v", got, err, targets)
+		}
+		b.tick(t)
+	}
+	if got := b.Status(); got.Reinstalls != 0 || got.Uncertain != 0 || b.log.Len() > 0 {
+		t.Errorf("got %d repairs, %s uncertain, and the log\n%s", got.Reinstalls, got.Uncertain, &b.log)
+	}
+	b.kernel.table.targets = nil
+	b.tick(t)
+	if got := b.Status().Reinstalls; got != 1 {
+		t.Errorf("of targets that others removed: got %d repairs, want 1", got)
+	}
+}
+
+// TestSetTargetsFindsDriftFirst changes targets while others have damaged the table:
+// that is still a repair, and may have lost something.
+func TestSetTargetsFindsDriftFirst(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	b.kernel.table.cut = true
+	if err := b.SetTargets(toAlice); err != nil {
+		t.Fatal(err)
+	}
+	b.tick(t)
+	if got := b.Status(); got.Reinstalls != 1 || got.Uncertain == 0 {
+		t.Errorf("got %d repairs, %s uncertain, want 1 and some", got.Reinstalls, got.Uncertain)
+	}
+}
+
+func TestSetTargetsThatFailsIsRepeated(t *testing.T) {
+	b := newBench(t, aliceOnly)
+	b.fail["install"] = errors.New("refused")
+	if err := b.SetTargets(toAlice); err == nil {
+		t.Fatal("the failure is not returned")
+	}
+	delete(b.fail, "install")
+	b.tick(t)
+	if got, _ := b.Targets(); !slices.Equal(got, toAlice) {
+		t.Errorf("the table has the targets %v, want %v", got, toAlice)
+	}
+}
+
+// TestTargetsBeforeTheFirstPorts are installed together with these.
+func TestTargetsBeforeTheFirstPorts(t *testing.T) {
+	b := newBench(t, nil)
+	if err := b.SetTargets(toAlice); err != nil {
+		t.Fatal(err)
+	}
+	b.expectJournal(t)
+	b.setPorts(t, aliceOnly)
+	if got, _ := b.Targets(); !slices.Equal(got, toAlice) {
+		t.Errorf("the table has the targets %v, want %v", got, toAlice)
 	}
 }

@@ -165,11 +165,6 @@ func (ports Ports) changes(next Ports) (added, removed Ports) {
 	return added, removed
 }
 
-// Published reports whether any of the ports is published.
-func (ports Ports) Published() bool {
-	return slices.ContainsFunc(ports, func(p Port) bool { return p.Published })
-}
-
 // NameConflict is a port to which two sources give different names.
 type NameConflict struct {
 	Port uint16

@@ -26,6 +26,11 @@ type Source interface {
 	// Install creates or repairs the table so that it counts the ports. Whatever
 	// is correct already is kept, counters included.
 	Install(ports Ports) error
+	// SetTargets sets the targets that Verify and Install expect in the table
+	// besides the ports. Until it is called, they leave those in the table.
+	SetTargets(targets []Target)
+	// Targets returns the targets that the table has.
+	Targets() ([]Target, error)
 	// Attach begins to count more ports. It looks at nothing but the new ports,
 	// and fails with ErrChanged, without a change, unless the table is certainly
 	// as Verify or Install left it.

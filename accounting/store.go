@@ -18,6 +18,8 @@ type State struct {
 	// In and Out are the totals of all ports together, including removed ones.
 	In, Out  Count
 	Accounts []Account // by Key.Compare
+	// Formers are the counters of former tables that the accounts may return to.
+	Formers []Former
 	// Gains distribute what the changed accounts have gained over time, by
 	// Key.Compare and then in the order of the readings. A state that was read
 	// from a store has none.

@@ -21,11 +21,11 @@ type world struct {
 	listing *table // what was saved with `nft list ruleset`
 	eager   bool   // the next agent saves at each tick
 
-	truth   map[Key]Count // all that the kernel has ever counted
-	memory  map[Key]known // at the agent's last reading
-	durable map[Key]known // at the last save
-	shown   map[Key]known // at the last report
-	forgot  bool          // an agent has crashed since that report
+	truth   map[Key]Count      // all that the kernel has ever counted
+	memory  map[counting]known // at the agent's last reading
+	durable map[counting]known // at the last save
+	shown   map[counting]known // at the last report
+	forgot  bool               // an agent has crashed since that report
 
 	operating bool  // the agent is running a call
 	epoch     Epoch // of the table that the agent has read last
@@ -37,12 +37,17 @@ type world struct {
 	violation   error
 }
 
+// counting is a counter that counts for a key.
+type counting struct {
+	key     Key
+	counter *counter
+}
+
 // known is the most that readings can reveal about a counter.
 type known struct {
-	truth   Count    // at the last reading
-	lost    Count    // the part of it that no reading can have seen
-	counter *counter // the one that was read
-	zero    Count    // the truth when this counter stood at 0
+	truth Count // at the last reading
+	lost  Count // the part of it that no reading can have seen
+	zero  Count // the truth when it stood at 0
 }
 
 func (k known) total() Count { return minus(k.truth, k.lost) }
@@ -60,7 +65,7 @@ var errDisturbed = errors.New("disturbed")
 func newWorld() *world {
 	w := &world{
 		kernel: newKernel(), disk: newDisk(), eager: true,
-		truth: make(map[Key]Count), memory: make(map[Key]known),
+		truth: make(map[Key]Count), memory: make(map[counting]known),
 	}
 	w.kernel.before = w.disturb
 	w.kernel.onRead = w.read
@@ -95,8 +100,10 @@ func (w *world) disturb(call string) error {
 }
 
 // traffic sends traffic through one counter, if it exists.
-func (w *world) traffic(key Key, amount Count) {
-	if w.kernel.traffic(key, amount) {
+func (w *world) traffic(key Key, amount Count) { w.trafficIn(w.kernel.table, key, amount) }
+
+func (w *world) trafficIn(table *table, key Key, amount Count) {
+	if table.traffic(key, amount) {
 		w.truth[key] = w.truth[key].Plus(amount)
 	}
 }
@@ -117,26 +124,37 @@ func (w *world) read() {
 // readCounter updates what can be known of one counter. All traffic between the
 // reading before and the last time that the counter stood at 0 is lost. If the
 // counter has reached at least its old value again, nothing shows that it was
-// reset, and what the reading before has seen of it is lost as well.
+// reset, and what the reading before has seen of it is lost as well. It does not
+// matter which other counters were read in between.
 func (w *world) readCounter(key Key, c *counter) {
-	before, now := w.memory[key], w.truth[key]
-	zero := minus(now, c.value)
-	next := known{truth: now, lost: before.lost, counter: c, zero: zero}
+	at := counting{key, c}
+	before, seen := w.memory[at]
+	next := known{truth: c.truth, lost: before.lost, zero: minus(c.truth, c.value)}
 	switch {
-	case before.counter != c && c.loaded: // it began with an unknown value
-		next.lost = next.lost.Plus(minus(now, before.truth))
+	case !seen && c.loaded: // it began with an unknown value
+		next.lost = c.truth
 		w.urgent = true
-	case before.counter != c:
-		next.lost = next.lost.Plus(minus(zero, before.truth))
-	case before.zero != zero:
-		next.lost = next.lost.Plus(minus(zero, before.truth))
+	case !seen:
+		next.lost = next.zero
+	case before.zero != next.zero:
+		next.lost = next.lost.Plus(minus(next.zero, before.truth))
 		if last := minus(before.truth, before.zero); less(c.value, last) {
 			w.urgent = true
 		} else {
 			next.lost = next.lost.Plus(last)
 		}
 	}
-	w.memory[key] = next
+	w.memory[at] = next
+}
+
+// total returns the most that can be known of a key's traffic.
+func (w *world) total(key Key) (total Count) {
+	for at, now := range w.memory {
+		if at.key == key {
+			total = total.Plus(now.total())
+		}
+	}
+	return total
 }
 
 func (w *world) expectSavedBeforeInstall() {
@@ -146,8 +164,8 @@ func (w *world) expectSavedBeforeInstall() {
 }
 
 func (w *world) expectSavedBeforeDelete(key Key, c *counter) {
-	if saved := w.durable[key]; w.operating && (saved.counter != c || saved.truth != w.truth[key]) {
-		w.violate("%s was deleted at %+v, saved was %+v", key, w.truth[key], saved.truth)
+	if saved, found := w.durable[counting{key, c}]; w.operating && (!found || saved.truth != c.truth) {
+		w.violate("%s was deleted at %+v, saved was %+v", key, c.truth, saved.truth)
 	}
 }
 
@@ -193,7 +211,7 @@ func (w *world) crash() {
 	w.agent = nil
 	w.memory = maps.Clone(w.durable)
 	if w.memory == nil {
-		w.memory = make(map[Key]known)
+		w.memory = make(map[counting]known)
 	}
 	w.forgot, w.urgent = true, false
 }
@@ -264,7 +282,7 @@ func (w *world) due() map[*counter]reached {
 	due := make(map[*counter]reached)
 	if w.kernel.table != nil && w.kernel.table.epoch != (Epoch{}) {
 		for key, c := range w.kernel.table.counters {
-			due[c] = reached{key, w.truth[key]}
+			due[c] = reached{key, c.truth}
 		}
 	}
 	return due
@@ -277,16 +295,16 @@ type reached struct {
 
 func (w *world) expectRead(due map[*counter]reached) {
 	for c, r := range due {
-		if w.kernel.counter(r.key) == c && less(w.memory[r.key].truth, r.truth) {
-			w.violate("%s had reached %+v and was read at %+v", r.key, r.truth, w.memory[r.key].truth)
+		if w.kernel.counter(r.key) == c && less(w.memory[counting{r.key, c}].truth, r.truth) {
+			w.violate("%s had reached %+v and was read at %+v", r.key, r.truth, w.memory[counting{r.key, c}].truth)
 		}
 	}
 }
 
 func (w *world) expectSaved(due map[*counter]reached) {
 	for c, r := range due {
-		if w.kernel.counter(r.key) == c && less(w.durable[r.key].truth, r.truth) {
-			w.violate("%s had reached %+v and was saved at %+v", r.key, r.truth, w.durable[r.key].truth)
+		if w.kernel.counter(r.key) == c && less(w.durable[counting{r.key, c}].truth, r.truth) {
+			w.violate("%s had reached %+v and was saved at %+v", r.key, r.truth, w.durable[counting{r.key, c}].truth)
 		}
 	}
 }
@@ -299,13 +317,13 @@ func (w *world) expectReport(report *Report) {
 	}
 	for _, port := range report.Ports {
 		for key, flow := range port.flows() {
-			now := w.memory[key]
-			if total := flow.Total; total != now.total() {
-				w.violate("the total of %s is %+v, want %+v: the kernel counted %+v, of which %+v can't be known",
-					key, total, now.total(), now.truth, now.lost)
+			known := w.total(key)
+			if total := flow.Total; total != known {
+				w.violate("the total of %s is %+v, want %+v: the kernel counted %+v, of which the rest can't be known",
+					key, total, known, w.truth[key])
 			}
-			if floor := w.floor(key); less(now.total(), floor) {
-				w.violate("the total of %s fell from %+v to %+v", key, floor, now.total())
+			if floor := w.floor(key); less(known, floor) {
+				w.violate("the total of %s fell from %+v to %+v", key, floor, known)
 			}
 		}
 	}
@@ -315,11 +333,11 @@ func (w *world) expectReport(report *Report) {
 
 func (w *world) expectSum(in, out Count) {
 	var sum, floor [2]Count // by direction
-	for key, now := range w.memory {
-		sum[key.Direction] = sum[key.Direction].Plus(now.total())
+	for at, now := range w.memory {
+		sum[at.key.Direction] = sum[at.key.Direction].Plus(now.total())
 	}
-	for key := range w.shown {
-		floor[key.Direction] = floor[key.Direction].Plus(w.floor(key))
+	for at, was := range w.shown {
+		floor[at.key.Direction] = floor[at.key.Direction].Plus(w.still(at, was))
 	}
 	if in != sum[In] || out != sum[Out] {
 		w.violate("all ports together have %+v and %+v, want %+v and %+v", in, out, sum[In], sum[Out])
@@ -329,11 +347,21 @@ func (w *world) expectSum(in, out Count) {
 	}
 }
 
-// floor returns the least that a total may be: what was shown of it, unless an
-// agent crashed before it had saved that and the counter was lost before the next
-// agent could read it.
-func (w *world) floor(key Key) Count {
-	was, now := w.shown[key], w.memory[key]
+// floor returns the least that a total may be.
+func (w *world) floor(key Key) (floor Count) {
+	for at, was := range w.shown {
+		if at.key == key {
+			floor = floor.Plus(w.still(at, was))
+		}
+	}
+	return floor
+}
+
+// still returns the part of a total that can't have been forgotten: what was shown
+// of a counter, unless an agent crashed before it had saved that and the counter
+// was lost before the next agent could read it.
+func (w *world) still(at counting, was known) Count {
+	now := w.memory[at]
 	if w.forgot && (now.lost != was.lost || less(now.truth, was.truth)) {
 		return Count{}
 	}

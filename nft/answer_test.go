@@ -84,6 +84,7 @@ func TestUnreadRefusalsAreAnError(t *testing.T) {
 func TestRemovalAfterUnreadRefusals(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
+	table.SetTargets(nil)
 	install(t, table, portList(2))
 	keys := portList(1).Keys()
 	for range 2 {

@@ -90,9 +90,7 @@ func (v *verified) missing(ports accounting.Ports) (keys []accounting.Key) {
 // than 10,000 ports the first ones may have been added.
 func (t *Table) Attach(ports accounting.Ports) error {
 	v := &t.verified
-	// The first published port needs chains of its own.
-	lacksChains := t.hook == hookUndecided || t.hook == HookHost && ports.Published()
-	if !v.known || lacksChains {
+	if !v.known {
 		return accounting.ErrChanged
 	}
 	for part := range slices.Chunk(v.missing(ports), t.keysPerPart) {

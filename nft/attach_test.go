@@ -209,6 +209,7 @@ func TestChangesOfOthersBetweenOwnChanges(t *testing.T) {
 func TestOnePortCostsNoMoreThanItself(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
+	table.SetTargets(nil)
 	ports := portList(2000)
 	one, others := ports[1000:1001], slices.Delete(slices.Clone(ports), 1000, 1001)
 	install(t, table, others)

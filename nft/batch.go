@@ -118,17 +118,16 @@ func (b *batch) deleteObject(name string, objType uint32) {
 	b.end()
 }
 
-// createMap appends the map from protocol and port to counter of a direction. It
-// has no declared size: that would be a hard cap.
-func (b *batch) createMap(direction accounting.Direction) {
+// createMap appends a map. It has no declared size: that would be a hard cap.
+func (b *batch) createMap(m counterMap) {
 	b.change(msgNewSet, unix.NLM_F_CREATE)
 	b.str(unix.NFTA_SET_TABLE, TableName)
-	b.str(unix.NFTA_SET_NAME, mapName(direction))
+	b.str(unix.NFTA_SET_NAME, m.name)
 	b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
-	b.be32(unix.NFTA_SET_KEY_TYPE, mapKeyType)
-	b.be32(unix.NFTA_SET_KEY_LEN, uint32(len(elementKey{})))
+	b.be32(unix.NFTA_SET_KEY_TYPE, m.keyType())
+	b.be32(unix.NFTA_SET_KEY_LEN, uint32(m.keyLength()))
 	b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-	b.be32(unix.NFTA_SET_ID, uint32(direction)+1)
+	b.be32(unix.NFTA_SET_ID, m.id)
 	b.end()
 }
 
@@ -149,20 +148,40 @@ func (b *batch) createElements(keys []accounting.Key) {
 		for part := range slices.Chunk(chosen, elementsPerMessage) {
 			b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 			b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			b.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+			b.str(unix.NFTA_SET_ELEM_LIST_SET, portMap(direction).name)
 			list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 			for _, key := range part {
-				element := b.nest(unix.NFTA_LIST_ELEM)
 				id := newElementKey(key)
-				b.elementKey(id[:])
 				name = append(key.AppendText(name[:0]), 0)
-				b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
-				b.endNest(element)
+				b.element(id[:], name)
 			}
 			b.endNest(list)
 			b.end()
 		}
 	}
+}
+
+// createTargets appends elements of the maps of targets. There are few, so each has
+// a message of its own.
+func (b *batch) createTargets(elements []forwardElement) {
+	for _, f := range elements {
+		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		b.str(unix.NFTA_SET_ELEM_LIST_SET, f.home().name)
+		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		b.element(f.key(), append(f.counter().AppendText(nil), 0))
+		b.endNest(list)
+		b.end()
+	}
+}
+
+// element appends an element that leads to the counter with a name, which ends in
+// a zero byte.
+func (b *batch) element(key, name []byte) {
+	nest := b.nest(unix.NFTA_LIST_ELEM)
+	b.elementKey(key)
+	b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
+	b.endNest(nest)
 }
 
 func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
@@ -184,10 +203,10 @@ func (b *batch) elementKey(key []byte) {
 // deleteElement appends the removal of one element in a message of its own, so
 // that a refusal shows which one it is about. The element `*` has no key and is
 // addressed by its flag.
-func (b *batch) deleteElement(direction accounting.Direction, key []byte, catchall bool) {
+func (b *batch) deleteElement(m counterMap, key []byte, catchall bool) {
 	b.change(msgDelElement, 0)
 	b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-	b.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+	b.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
 	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 	element := b.nest(unix.NFTA_LIST_ELEM)
 	if catchall {
@@ -224,13 +243,14 @@ func (b *batch) createRules(c chain) {
 	}
 }
 
-// createStructure appends both maps with their elements, and the chains with their
+// createStructure appends the maps with their elements, and the chains with their
 // rules.
-func (b *batch) createStructure(hook Hook, keys []accounting.Key) {
-	for _, direction := range directions {
-		b.createMap(direction)
+func (b *batch) createStructure(hook Hook, keys []accounting.Key, targets []forwardElement) {
+	for _, m := range hook.maps() {
+		b.createMap(m)
 	}
 	b.createElements(keys)
+	b.createTargets(targets)
 	for _, c := range hook.chains() {
 		b.createChain(c)
 		b.createRules(c)

@@ -22,6 +22,9 @@ const (
 
 	elemFlagCatchall = 0x2 // NFT_SET_ELEM_CATCHALL: the element `*`, which has no key
 
+	metaInputKind  = 26 // NFT_META_IIFKIND, since Linux 5.0
+	metaOutputKind = 27 // NFT_META_OIFKIND
+
 	attrBatchGenID = 1 // NFNL_BATCH_GENID (__u32, be): include/uapi/linux/netfilter/nfnetlink.h
 	attrGenID      = 1 // NFTA_GEN_ID (__u32, be)
 )
@@ -37,6 +40,8 @@ const (
 // Data types of nft's concatenation: src/datatype.h of nftables. A
 // concatenation takes six bits per field, the first field highest.
 const (
+	typeIPv4Address  = 7
+	typeIPv6Address  = 8
 	typeInetProtocol = 12
 	typeInetService  = 13
 	typeBits         = 6

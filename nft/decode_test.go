@@ -65,7 +65,7 @@ func FuzzMessages(f *testing.F) {
 			_ = m.errno()
 			_ = describe(m)
 			_ = decodeTable(m.payload())
-			found.addElement(accounting.In, m.payload())
+			found.addElement(portMap(accounting.In), m.payload())
 			_ = sameExpressions(m.payload(), m.payload())
 			if reading, ok := decodeCounter(m.payload()); ok {
 				if key, ok := parseCounterName([]byte(reading.Key.String())); !ok || key != reading.Key {
@@ -116,7 +116,7 @@ func writeDumps(t *testing.T) {
 	for name, ask := range map[string][]byte{
 		"counters": counterRequest(),
 		"table":    request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
-		"elements": elementsRequest(accounting.In),
+		"elements": elementsRequest(portMap(accounting.In)),
 		"rules":    request(msgGetRule, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_RULE_TABLE, TableName) }),
 		"error":    request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
 	} {

@@ -11,7 +11,7 @@ import (
 // This is what `ssmonitor setup --dry-run` prints for one port.
 func ExampleWriteRuleset() {
 	ports := accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"}}
-	if err := nft.WriteRuleset(os.Stdout, nft.HookHost, ports); err != nil {
+	if err := nft.WriteRuleset(os.Stdout, nft.HookHost, ports, nil); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
@@ -42,6 +42,7 @@ func ExampleWriteRuleset() {
 	//
 	// 	chain output {
 	// 		type filter hook output priority filter + 40; policy accept;
+	// 		meta oifkind "vrf" accept
 	// 		counter name meta l4proto . th sport map @ports-out accept
 	// 	}
 	// }

@@ -64,19 +64,19 @@ func countPort(direction accounting.Direction) statement {
 	if direction == accounting.Out {
 		port = "sport"
 	}
-	text := fmt.Sprintf("counter name meta l4proto . th %s map @%s", port, mapName(direction))
+	text := fmt.Sprintf("counter name meta l4proto . th %s map @%s", port, portMap(direction).name)
 	return statement{text, func(e *encoder) {
 		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
 		e.port(direction, unix.NFT_REG32_01)
-		e.countBy(mapName(direction))
+		e.countBy(portMap(direction))
 	}}
 }
 
 // countBy adds the packet to the counter to which the map leads the key in register 1.
-func (e *encoder) countBy(mapName string) {
+func (e *encoder) countBy(m counterMap) {
 	e.expression("objref", func() {
 		e.be32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
-		e.str(unix.NFTA_OBJREF_SET_NAME, mapName)
+		e.str(unix.NFTA_OBJREF_SET_NAME, m.name)
 	})
 }
 
@@ -85,15 +85,19 @@ func (e *encoder) countBy(mapName string) {
 //	[ fib daddr type => reg 1 ]
 //	[ cmp eq reg 1 0x00000002 ]
 func localAddress(direction accounting.Direction) statement {
-	text, address := "fib daddr type local", uint32(unix.NFTA_FIB_F_DADDR)
 	if direction == accounting.Out {
-		text, address = "fib saddr type local", unix.NFTA_FIB_F_SADDR
+		return addressType("fib saddr type local", unix.NFTA_FIB_F_SADDR)
 	}
+	return addressType("fib daddr type local", unix.NFTA_FIB_F_DADDR)
+}
+
+// addressType matches packets whose address, which flags select, is local.
+func addressType(text string, flags uint32) statement {
 	return statement{text, func(e *encoder) {
 		e.expression("fib", func() {
 			e.be32(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
 			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
-			e.be32(unix.NFTA_FIB_FLAGS, address)
+			e.be32(unix.NFTA_FIB_FLAGS, flags)
 		})
 		e.compare(unix.NFT_CMP_EQ, nativeEndian(routeLocal))
 	}}
@@ -124,55 +128,35 @@ func (e *encoder) payload(base, offset, length, register uint32) {
 	})
 }
 
-// translated matches the packets of a direction of connections by the protocol
-// whose destination was translated.
-func translated(protocol accounting.Protocol, direction accounting.Direction) statement {
-	const destinationTranslated = 1 << 5 // IPS_DST_NAT of include/uapi/linux/netfilter/nf_conntrack_common.h
-	name := "original"
-	if direction == accounting.Out {
-		name = "reply"
+// countTarget counts by the address and port of a container, which the forward
+// hook sees in both directions: the destination is translated before it, the
+// source of an answer after it. For IPv4 and what clients send that is
+//
+//	[ meta load nfproto => reg 1 ]
+//	[ cmp eq reg 1 0x00000002 ]
+//	[ payload load 4b @ network header + 16 => reg 1 ]
+//	[ meta load l4proto => reg 9 ]
+//	[ payload load 2b @ transport header + 2 => reg 10 ]
+//	[ objref sreg 1 set forward-ip-in ]
+func countTarget(m counterMap) statement {
+	network, offset, registers := "ip", uint32(12), [...]uint32{unix.NFT_REG32_01, unix.NFT_REG32_02}
+	if m.family == unix.NFPROTO_IPV6 {
+		network, offset, registers = "ip6", 8, [...]uint32{unix.NFT_REG_2, unix.NFT_REG32_05}
 	}
-	return statement{fmt.Sprintf("meta l4proto %s ct status dnat ct direction %s", protocol, name), func(e *encoder) {
-		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
-		e.compare(unix.NFT_CMP_EQ, []byte{byte(protocol)})
-		e.connection(unix.NFT_CT_STATUS, unix.NFT_REG_1, false)
-		e.expression("bitwise", func() {
-			e.be32(unix.NFTA_BITWISE_SREG, unix.NFT_REG_1)
-			e.be32(unix.NFTA_BITWISE_DREG, unix.NFT_REG_1)
-			e.be32(unix.NFTA_BITWISE_LEN, 4)
-			mask := e.nest(unix.NFTA_BITWISE_MASK)
-			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(destinationTranslated))
-			e.endNest(mask)
-			xor := e.nest(unix.NFTA_BITWISE_XOR)
-			e.bytes(unix.NFTA_DATA_VALUE, nativeEndian(0))
-			e.endNest(xor)
-		})
-		e.compare(unix.NFT_CMP_NEQ, nativeEndian(0))
-		e.connection(unix.NFT_CT_DIRECTION, unix.NFT_REG_1, false)
-		e.compare(unix.NFT_CMP_EQ, []byte{byte(direction)}) // IP_CT_DIR_ORIGINAL is 0, as In, and IP_CT_DIR_REPLY 1
-	}}
-}
-
-// countOriginalPort counts by the port that the client sent to.
-func countOriginalPort(direction accounting.Direction) statement {
-	text := fmt.Sprintf("counter name meta l4proto . ct original proto-dst map @%s", mapName(direction))
+	address, port := "saddr", "sport"
+	if m.direction == accounting.In {
+		address, port = "daddr", "dport"
+		offset += uint32(addressLength(m.family)) // behind the source address
+	}
+	text := fmt.Sprintf("counter name %s %s . meta l4proto . th %s map @%s", network, address, port, m.name)
 	return statement{text, func(e *encoder) {
-		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
-		e.connection(unix.NFT_CT_PROTO_DST, unix.NFT_REG32_01, true)
-		e.countBy(mapName(direction))
+		e.meta(unix.NFT_META_NFPROTO, unix.NFT_REG_1)
+		e.compare(unix.NFT_CMP_EQ, []byte{m.family})
+		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(addressLength(m.family)), unix.NFT_REG_1)
+		e.meta(unix.NFT_META_L4PROTO, registers[0])
+		e.port(m.direction, registers[1])
+		e.countBy(m)
 	}}
-}
-
-// connection loads a property of the packet's connection, of its original
-// direction if the property has one.
-func (e *encoder) connection(key, register uint32, original bool) {
-	e.expression("ct", func() {
-		e.be32(unix.NFTA_CT_DREG, register)
-		e.be32(unix.NFTA_CT_KEY, key)
-		if original {
-			e.bytes(unix.NFTA_CT_DIRECTION, []byte{0}) // IP_CT_DIR_ORIGINAL
-		}
-	})
 }
 
 // compare compares register 1 with a value.

@@ -52,10 +52,10 @@ type objectInfo struct {
 // wrongElement is an element of one of our maps that is not one of ours: its key
 // is not a port, or it leads to a counter other than that of its key.
 type wrongElement struct {
-	direction accounting.Direction
-	key       []byte
-	catchall  bool // the element `*`, without a key
-	target    string
+	home     counterMap
+	key      []byte
+	catchall bool // the element `*`, without a key
+	counter  string
 }
 
 // inspection is the table as it was found.
@@ -68,6 +68,7 @@ type inspection struct {
 	objects    []objectInfo
 	counters   accounting.KeyMap[bool]
 	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
+	forwarded  map[forwardElement]bool
 	wrong      []wrongElement
 }
 
@@ -154,7 +155,7 @@ func (t *Table) inspect() (*inspection, error) {
 		return found, ErrForeignTable
 	}
 	steps := []func(*inspection) error{
-		c.inspectSets, c.inspectElements, c.inspectChains, c.inspectRules, c.inspectFlowtables, t.inspectCounters,
+		c.inspectSets, c.inspectAllElements, c.inspectChains, c.inspectRules, c.inspectFlowtables, t.inspectCounters,
 	}
 	for _, step := range steps {
 		if err := step(found); err != nil {
@@ -251,15 +252,20 @@ func (c *conn) inspectSets(found *inspection) error {
 	})
 }
 
-func (c *conn) inspectElements(found *inspection) error {
-	for _, direction := range directions {
-		if !found.hasMap(direction) {
+func (c *conn) inspectAllElements(found *inspection) error {
+	return c.inspectElements(found, hookPublished.maps())
+}
+
+// inspectElements lists the elements of those of the maps that exist.
+func (c *conn) inspectElements(found *inspection, maps []counterMap) error {
+	for _, m := range maps {
+		if !found.hasMap(m) {
 			continue
 		}
-		err := c.list("listing map "+mapName(direction), elementsRequest(direction), func(payload []byte) {
+		err := c.list("listing map "+m.name, elementsRequest(m), func(payload []byte) {
 			elements := attributes{rest: find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)}
 			for elements.next() {
-				found.addElement(direction, elements.value)
+				found.addElement(m, elements.value)
 			}
 		})
 		if err != nil {
@@ -269,27 +275,45 @@ func (c *conn) inspectElements(found *inspection) error {
 	return nil
 }
 
-func elementsRequest(direction accounting.Direction) []byte {
+func elementsRequest(m counterMap) []byte {
 	return request(msgGetElement, unix.NLM_F_DUMP, func(e *encoder) {
 		e.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		e.str(unix.NFTA_SET_ELEM_LIST_SET, mapName(direction))
+		e.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
 	})
 }
 
-func (found *inspection) addElement(direction accounting.Direction, payload []byte) {
+func (found *inspection) addElement(m counterMap, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
-	target := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
-	key, known := parseElementKey(value, direction)
-	if leads, ok := parseCounterName(target); known && ok && leads == key {
-		*found.attached.At(key) = true
+	name := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
+	if counter, ok := parseCounterName(name); ok && found.addRightElement(m, value, counter) {
 		return
 	}
 	found.wrong = append(found.wrong, wrongElement{
-		direction: direction,
-		key:       append([]byte(nil), value...),
-		catchall:  uint32Value(find(payload, unix.NFTA_SET_ELEM_FLAGS))&elemFlagCatchall != 0,
-		target:    string(target),
+		home:     m,
+		key:      append([]byte(nil), value...),
+		catchall: uint32Value(find(payload, unix.NFTA_SET_ELEM_FLAGS))&elemFlagCatchall != 0,
+		counter:  string(name),
 	})
+}
+
+// addRightElement reports whether an element that leads to the counter is one of
+// ours, and records it.
+func (found *inspection) addRightElement(m counterMap, value []byte, counter accounting.Key) bool {
+	if m.family == unix.NFPROTO_UNSPEC {
+		key, known := parseElementKey(value, m.direction)
+		if known && key == counter {
+			*found.attached.At(key) = true
+		}
+		return known && key == counter
+	}
+	element, known := parseForwardElement(m, value, counter)
+	if known {
+		if found.forwarded == nil {
+			found.forwarded = make(map[forwardElement]bool)
+		}
+		found.forwarded[element] = true
+	}
+	return known
 }
 
 func (c *conn) inspectChains(found *inspection) error {
@@ -330,20 +354,14 @@ func (c *conn) inspectRules(found *inspection) error {
 	return nil
 }
 
-// hasMap reports whether the map of a direction exists and is of the right kind.
-func (found *inspection) hasMap(direction accounting.Direction) bool {
-	return slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == mapName(direction) && s.isObjectMap() })
-}
+// hasMap reports whether the map exists and is of the right kind.
+func (found *inspection) hasMap(m counterMap) bool { return slices.ContainsFunc(found.sets, m.matches) }
 
-// isOurs reports whether the set is one of our maps and of the right kind.
-func (s setInfo) isOurs() bool {
-	return s.isObjectMap() && (s.name == mapName(accounting.In) || s.name == mapName(accounting.Out))
+// matches reports whether the set is the map, and of the right kind.
+func (m counterMap) matches(s setInfo) bool {
+	return s.name == m.name && s.flags == unix.NFT_SET_OBJECT && s.objectType == unix.NFT_OBJECT_COUNTER &&
+		s.keyType == m.keyType() && s.keyLength == uint32(m.keyLength()) && s.size == 0
 }
 
 // isAnonymous reports whether the set belongs to a rule and is removed with it.
 func (s setInfo) isAnonymous() bool { return s.flags&unix.NFT_SET_ANONYMOUS != 0 }
-
-func (s setInfo) isObjectMap() bool {
-	return s.flags == unix.NFT_SET_OBJECT && s.objectType == unix.NFT_OBJECT_COUNTER &&
-		s.keyType == mapKeyType && s.keyLength == uint32(len(elementKey{})) && s.size == 0
-}

@@ -32,7 +32,6 @@ const (
 // not in the list are kept. Of more than 10,000 new ports the first ones begin to
 // count before the others.
 func (t *Table) Install(ports accounting.Ports) error {
-	t.setHook(ports)
 	err := t.install(ports)
 	if err == nil {
 		return nil
@@ -138,7 +137,9 @@ func (t *Table) identifyNew(generation uint32, epoch accounting.Epoch) (tableInf
 // attachRest adds the keys for which one transaction has no room.
 func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
 	for part := range slices.Chunk(rest, t.keysPerPart) {
-		if _, err := t.commitTo(table, newAttachment(part)); err != nil {
+		b := newAttachment(part)
+		b.createTargets(t.wanted(part))
+		if _, err := t.commitTo(table, b); err != nil {
 			return err
 		}
 	}
@@ -187,7 +188,7 @@ func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err erro
 
 // plan returns the changes that repair the table, or nil if nothing is wrong.
 func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
-	findings := found.drift(t.hook, keys)
+	findings := t.drift(found, keys)
 	orphan := t.isOrphan(found.table)
 	switch {
 	case len(findings) == 0 && !orphan:
@@ -208,10 +209,11 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 	b.createCounters(missing(keys, &found.counters))
 	if extent == repairStructure {
 		b.deleteStructure(found)
-		b.createStructure(t.hook, union(keys, &found.attached))
+		all := union(keys, &found.attached)
+		b.createStructure(t.hook, all, t.wanted(all))
 		return b
 	}
-	b.repairParts(found, t.hook, keys)
+	t.repairParts(b, found, keys)
 	return b
 }
 
@@ -224,7 +226,7 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	}
 	b.createTable(TableName, newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(t.hook, keys)
+	b.createStructure(t.hook, keys, t.wanted(keys))
 	return b
 }
 
@@ -232,38 +234,42 @@ func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 // repair of what is wrong of ours. A chain that only has wrong rules stays: its
 // rules change at once for every packet. A packet that passes while a chain is
 // replaced may meet neither chain, or both.
-func (b *batch) repairParts(found *inspection, hook Hook, keys []accounting.Key) {
-	chains := hook.chains()
+func (t *Table) repairParts(b *batch, found *inspection, keys []accounting.Key) {
+	chains, maps := t.hook.chains(), t.hook.maps()
 	faults := make([]chainFault, len(chains))
 	for i, c := range chains {
 		faults[i], _ = found.chainFault(c)
-		if faults[i] == chainRight && !found.hasMap(c.direction) {
+		if faults[i] == chainRight && !found.hasMap(c.counts) {
 			faults[i] = chainRules // its rules refer to a wrong map
 		}
 		if faults[i] == chainRules || faults[i] == chainWrong {
 			b.flushChain(c.name)
 		}
 	}
-	foreign := found.foreignChains(hook)
+	foreign := found.foreignChains(t.hook)
 	b.flushChains(foreign)
 	for _, wrong := range found.wrong {
-		if found.hasMap(wrong.direction) {
-			b.deleteElement(wrong.direction, wrong.key, wrong.catchall)
+		if slices.Contains(maps, wrong.home) {
+			b.deleteElement(wrong.home, wrong.key, wrong.catchall)
 		}
 	}
-	for _, set := range found.sets {
-		if !set.isOurs() && !set.isAnonymous() {
-			b.deleteSet(set.name)
+	for _, extra := range t.superfluous(found) {
+		if slices.Contains(maps, extra.home()) {
+			b.deleteElement(extra.home(), extra.key(), false)
 		}
+	}
+	for _, set := range found.foreignSets(t.hook) {
+		b.deleteSet(set.name)
 	}
 	b.deleteChains(foreign)
 	b.deleteOthers(found)
-	for _, direction := range directions {
-		if !found.hasMap(direction) {
-			b.createMap(direction)
+	for _, m := range maps {
+		if !found.hasMap(m) {
+			b.createMap(m)
 		}
 	}
 	b.createElements(missing(keys, &found.attached))
+	b.createTargets(found.lacking(t.wanted(keys)))
 	for i, c := range chains {
 		if faults[i] == chainWrong {
 			b.deleteChain(c.name)

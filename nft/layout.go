@@ -19,8 +19,8 @@ const Mark = "made by ssmonitor to count traffic per port"
 type Hook string
 
 const (
-	// HookHost counts at input and output: ports of programs on this host. If
-	// any port is published, it also counts where the host forwards.
+	// HookHost counts at input and output: ports of programs on this host. What
+	// clients send to published ports is counted where the host forwards it.
 	HookHost Hook = "host"
 	// HookContainer counts every port at prerouting and postrouting, before
 	// addresses are translated.
@@ -38,26 +38,13 @@ func ParseHook(name string) (Hook, error) {
 
 // hookPublished is HookHost for a host that publishes ports of containers. The
 // translation sends their packets past input and output, so they are counted where
-// the host forwards them, by the port that they had before. The same packet is
-// never at two of these hooks.
+// the host forwards them, by the address and port of the container. The same
+// packet is never at two of these hooks.
 const hookPublished Hook = "host, with published ports"
 
-// hookUndecided is HookHost before an agent knows its ports. The chains of
-// hookPublished may be there: they must not go and come back when an agent starts.
-const hookUndecided Hook = "host, with unknown ports"
-
-// with returns the hook for a list of ports.
-func (h Hook) with(ports accounting.Ports) Hook {
-	switch {
-	case h != HookHost:
-		return h
-	case len(ports) == 0:
-		return hookUndecided
-	case ports.Published():
-		return hookPublished
-	}
-	return HookHost
-}
+// hookUndecided is HookHost before the targets are known. What hookPublished has
+// may be there: it must not be removed and created again when an agent starts.
+const hookUndecided Hook = "host, with unknown targets"
 
 // chain is one of the base chains of the table.
 type chain struct {
@@ -65,9 +52,9 @@ type chain struct {
 	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
 	hookText     string // as nft lists it
 	priority     int32
-	priorityText string // as nft lists it
-	direction    accounting.Direction
-	rules        []rule // in order
+	priorityText string     // as nft lists it
+	counts       counterMap // by which its rules count
+	rules        []rule     // in order
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
@@ -82,33 +69,97 @@ const (
 func (h Hook) chains() []chain {
 	if h == HookContainer {
 		return []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", accounting.In,
-				[]rule{{localAddress(accounting.In), countPort(accounting.In), acceptPacket}}},
-			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", accounting.Out,
-				[]rule{{localAddress(accounting.Out), countPort(accounting.Out), acceptPacket}}},
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", portMap(accounting.In),
+				localRules(accounting.In)},
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", portMap(accounting.Out),
+				localRules(accounting.Out)},
 		}
 	}
 	chains := []chain{
-		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", accounting.In,
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", portMap(accounting.In),
 			[]rule{{countPort(accounting.In), acceptPacket}}},
-		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", accounting.Out,
-			[]rule{{countPort(accounting.Out), acceptPacket}}},
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", portMap(accounting.Out),
+			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
 	}
 	if h == hookPublished {
-		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-			for _, direction := range directions {
-				name := fmt.Sprintf("forward-%s-%s", protocol, direction)
-				chains = append(chains, chain{name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", direction,
-					[]rule{{translated(protocol, direction), countOriginalPort(direction), acceptPacket}}})
-			}
+		for _, m := range forwardMaps {
+			chains = append(chains, chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", m,
+				[]rule{{countTarget(m), acceptPacket}}})
 		}
 	}
 	return chains
 }
 
-// mapName returns the name of the map from protocol and port to counter. It has
-// a prefix because in and out were keywords of nft up to 0.9.8.
-func mapName(d accounting.Direction) string { return "ports-" + d.String() }
+// maps returns the maps of the table.
+func (h Hook) maps() []counterMap {
+	if h == hookPublished {
+		return append(portMaps[:], forwardMaps[:]...)
+	}
+	return portMaps[:]
+}
+
+// counterMap is one of the maps of the table. It leads from the protocol and the
+// port of a packet to a counter, or from address, protocol and port.
+type counterMap struct {
+	name      string
+	id        uint32 // within a transaction
+	direction accounting.Direction
+	family    byte // NFPROTO_* of the address; NFPROTO_UNSPEC: the key has no address
+}
+
+// The names of the first two have a prefix because in and out were keywords of nft
+// up to 0.9.8.
+var (
+	portMaps = [...]counterMap{
+		{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC},
+		{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC},
+	}
+	forwardMaps = [...]counterMap{
+		{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4},
+		{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4},
+		{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6},
+		{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6},
+	}
+)
+
+// keyLength is the length of a key as the kernel holds it: each field padded to
+// four bytes.
+func (m counterMap) keyLength() int { return addressLength(m.family) + len(elementKey{}) }
+
+func addressLength(family byte) int {
+	switch family {
+	case unix.NFPROTO_IPV4:
+		return 4
+	case unix.NFPROTO_IPV6:
+		return 16
+	}
+	return 0
+}
+
+// keyType is the type of a key as nft composes it.
+func (m counterMap) keyType() uint32 {
+	switch m.family {
+	case unix.NFPROTO_IPV4:
+		return typeIPv4Address<<(2*typeBits) | mapKeyType
+	case unix.NFPROTO_IPV6:
+		return typeIPv6Address<<(2*typeBits) | mapKeyType
+	}
+	return mapKeyType
+}
+
+// typeText is the type of the map as nft lists it.
+func (m counterMap) typeText() string {
+	switch m.family {
+	case unix.NFPROTO_IPV4:
+		return "ipv4_addr . inet_proto . inet_service : counter"
+	case unix.NFPROTO_IPV6:
+		return "ipv6_addr . inet_proto . inet_service : counter"
+	}
+	return "inet_proto . inet_service : counter"
+}
+
+// portMap returns the map from protocol and port to counter of a direction.
+func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}
 

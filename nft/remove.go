@@ -19,9 +19,12 @@ const keysPerBatch = 4000
 // not an error.
 func (t *Table) Detach(keys []accounting.Key) error {
 	t.verified.remove(keys)
+	if err := t.detachTargets(keys); err != nil {
+		return fmt.Errorf("detaching the targets of %s: %w", describeKeys(keys), t.ownership(err))
+	}
 	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
-		b.deleteElement(key.Direction, id[:], false)
+		b.deleteElement(portMap(key.Direction), id[:], false)
 	})
 }
 
@@ -102,11 +105,11 @@ func among(keys []accounting.Key, set *accounting.KeyMap[bool]) []accounting.Key
 // attached returns the keys that have an element in their map.
 func (t *Table) attached() (*accounting.KeyMap[bool], error) {
 	found := &inspection{}
-	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found)); err != nil {
+	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, portMaps[:])); err != nil {
 		return nil, err
 	}
 	for _, wrong := range found.wrong {
-		if key, ok := parseElementKey(wrong.key, wrong.direction); ok {
+		if key, ok := parseElementKey(wrong.key, wrong.home.direction); ok {
 			*found.attached.At(key) = true // it counts, although for another counter
 		}
 	}

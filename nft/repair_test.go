@@ -50,8 +50,10 @@ func TestInstallRemovesWhatOthersAdded(t *testing.T) {
 		{"doubled counting in the rule", `flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in counter accept`},
 		{"rule without its verdict", `flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in`},
 		{"rule with another condition", `flush chain inet ssmonitor input; add rule inet ssmonitor input ip ttl 1 counter name meta l4proto . th dport map @ports-in accept`},
+		{"without the rule for VRFs", `flush chain inet ssmonitor output; add rule inet ssmonitor output counter name meta l4proto . th sport map @ports-out accept`},
+		{"rule for other devices than VRFs", `flush chain inet ssmonitor output; add rule inet ssmonitor output meta oifkind "veth" accept; add rule inet ssmonitor output counter name meta l4proto . th sport map @ports-out accept`},
 		{"chain at another hook", `delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook forward priority 40; policy accept; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in accept`},
-		{"chain of another type", `delete chain inet ssmonitor output; add chain inet ssmonitor output { type route hook output priority 40; policy accept; }; add rule inet ssmonitor output counter name meta l4proto . th sport map @ports-out accept`},
+		{"chain of another type", `delete chain inet ssmonitor output; add chain inet ssmonitor output { type route hook output priority 40; policy accept; }; add rule inet ssmonitor output meta oifkind "vrf" accept; add rule inet ssmonitor output counter name meta l4proto . th sport map @ports-out accept`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

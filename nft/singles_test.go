@@ -103,7 +103,7 @@ func TestSinglesMissNoChangeOfOthers(t *testing.T) {
 			b := newAttachment(portList(101)[100:].Keys())
 			for _, key := range ports[50:51].Keys() {
 				id := newElementKey(key)
-				b.deleteElement(key.Direction, id[:], false)
+				b.deleteElement(portMap(key.Direction), id[:], false)
 				b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
 			}
 			return other.conn.commit(b)

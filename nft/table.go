@@ -44,7 +44,9 @@ type Options struct {
 type Table struct {
 	conn     *conn
 	options  Options
-	hook     Hook // that of the last Verify or Install
+	hook     Hook // by the targets
+	targets  []accounting.Target
+	decided  bool // whether the targets are known
 	reader   *reader
 	verified verified
 	flags    uint32 // to create the table with
@@ -68,7 +70,7 @@ func Open(options Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{conn: c, options: options, reader: newReader(c)}
-	t.setHook(nil)
+	t.setHook()
 	if t.keysPerPart, err = c.keysPerTransaction(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -85,10 +87,19 @@ func Open(options Options) (*Table, error) {
 	return t, nil
 }
 
-// setHook records the hook for the ports.
-func (t *Table) setHook(ports accounting.Ports) {
-	t.hook = t.options.Hook.with(ports)
-	t.reader.structures = len(directions) + len(t.hook.chains())
+// setHook determines the hook by the targets.
+func (t *Table) setHook() {
+	switch {
+	case t.options.Hook != HookHost:
+		t.hook = t.options.Hook
+	case !t.decided:
+		t.hook = hookUndecided
+	case len(t.targets) > 0:
+		t.hook = hookPublished
+	default:
+		t.hook = HookHost
+	}
+	t.reader.structures = len(t.hook.maps()) + len(t.hook.chains())
 }
 
 // ownerFlags returns the flags to create a table with.

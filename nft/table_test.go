@@ -274,17 +274,18 @@ func TestRemove(t *testing.T) {
 // table as nft loads it.
 func TestInstallEqualsNft(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		hook  Hook
-		ports accounting.Ports
+		name    string
+		hook    Hook
+		targets []accounting.Target
 	}{
-		{"host", HookHost, portList(2)},
-		{"container", HookContainer, portList(2)},
-		{"published", HookHost, published(2)},
+		{"host", HookHost, nil},
+		{"container", HookContainer, nil},
+		{"published", HookHost, containers()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var text strings.Builder
-			if err := WriteRuleset(&text, test.hook, test.ports); err != nil {
+			ports := portList(2)
+			if err := WriteRuleset(&text, test.hook, ports, test.targets); err != nil {
 				t.Fatal(err)
 			}
 			inNamespace(t)
@@ -292,12 +293,13 @@ func TestInstallEqualsNft(t *testing.T) {
 			want := nftCommand(t, "list ruleset")
 			nftCommand(t, "flush ruleset")
 			table := open(t, Options{Hook: test.hook})
-			install(t, table, test.ports)
+			table.SetTargets(test.targets)
+			install(t, table, ports)
 			if got := nftCommand(t, "list ruleset"); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			read(t, table)
-			if findings, err := table.Verify(test.ports); err != nil || len(findings) > 0 {
+			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
 				t.Errorf("Verify: got %q, %v, want no findings", findings, err)
 			}
 		})

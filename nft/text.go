@@ -4,35 +4,34 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
 
-// WriteRuleset writes the table for ports as nft text, as nft itself would list
-// it. Loaded with nft -f it counts the same, but has no epoch: the agent treats
-// it as a saved ruleset and replaces it.
-func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
+// WriteRuleset writes the table for ports and targets as nft text, as nft itself
+// would list it. Loaded with nft -f it counts the same, but has no epoch: the agent
+// treats it as a saved ruleset and replaces it.
+func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, targets []accounting.Target) error {
+	if hook == HookHost && len(targets) > 0 {
+		hook = hookPublished
+	}
 	b := bufio.NewWriter(w)
 	keys := ports.Keys()
 	fmt.Fprintf(b, "table inet %s {\n\tcomment %q\n", TableName, Mark)
 	for _, key := range keys {
 		fmt.Fprintf(b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", key)
 	}
-	for _, direction := range directions {
-		fmt.Fprintf(b, "\tmap %s {\n\t\ttype inet_proto . inet_service : counter\n", mapName(direction))
-		separator := "\t\telements = { "
-		for _, key := range keys {
-			if key.Direction == direction {
-				fmt.Fprintf(b, "%s%s . %d : %q", separator, key.Protocol, key.Port, key)
-				separator = ",\n\t\t\t     "
-			}
-		}
-		if len(keys) > 0 {
-			fmt.Fprint(b, " }\n")
+	for _, m := range hook.maps() {
+		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s\n", m.name, m.typeText())
+		if elements := m.elementTexts(keys, targets); len(elements) > 0 {
+			fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 		}
 		fmt.Fprint(b, "\t}\n\n")
 	}
-	for i, c := range hook.with(ports).chains() {
+	for i, c := range hook.chains() {
 		if i > 0 {
 			fmt.Fprint(b, "\n")
 		}
@@ -44,4 +43,23 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports) error {
 	}
 	fmt.Fprint(b, "}\n")
 	return b.Flush()
+}
+
+// elementTexts returns the elements that the map has for the keys and the targets,
+// as nft lists them.
+func (m counterMap) elementTexts(keys []accounting.Key, targets []accounting.Target) (texts []string) {
+	if m.family == unix.NFPROTO_UNSPEC {
+		for _, key := range keys {
+			if key.Direction == m.direction {
+				texts = append(texts, fmt.Sprintf("%s . %d : %q", key.Protocol, key.Port, key))
+			}
+		}
+		return texts
+	}
+	for _, target := range targets {
+		if f := (forwardElement{target, m.direction}); f.home() == m {
+			texts = append(texts, fmt.Sprintf("%s . %s . %d : %q", target.Address.Addr(), target.Protocol, target.Address.Port(), f.counter()))
+		}
+	}
+	return texts
 }

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -14,19 +13,17 @@ func TestRulesetText(t *testing.T) {
 		{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"},
 		{Number: 20001, Protocols: accounting.OnlyTCP},
 	}
-	published := slices.Clone(ports)
-	published[1].Published = true
 	for _, test := range []struct {
-		name  string
-		hook  Hook
-		ports accounting.Ports
+		name    string
+		hook    Hook
+		targets []accounting.Target
 	}{
-		{"host", HookHost, ports},
-		{"container", HookContainer, ports},
-		{"published", HookHost, published},
+		{"host", HookHost, nil},
+		{"container", HookContainer, nil},
+		{"published", HookHost, containers()},
 	} {
 		var text strings.Builder
-		if err := WriteRuleset(&text, test.hook, test.ports); err != nil {
+		if err := WriteRuleset(&text, test.hook, ports, test.targets); err != nil {
 			t.Fatal(err)
 		}
 		testkit.Golden(t, test.name+".golden", text.String())

@@ -14,11 +14,10 @@ import (
 // advanced by our own changes only. Call it after Read, which looks up the
 // generation.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
-	v, hook := &t.verified, t.options.Hook.with(ports)
-	if v.known && v.generation == t.reader.generation && hook == t.hook && v.has(ports) {
+	v := &t.verified
+	if v.known && v.generation == t.reader.generation && v.has(ports) {
 		return nil, nil
 	}
-	t.setHook(ports)
 	v.known = false
 	keys := ports.Keys()
 	var before []string
@@ -27,7 +26,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		findings := found.drift(hook, keys)
+		findings := t.drift(found, keys)
 		if t.isOrphan(found.table) {
 			findings = append(findings, "the table has no owner")
 		}
@@ -46,9 +45,8 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 	return nil, fmt.Errorf("verifying the table: %w", ErrInterrupted)
 }
 
-// drift compares the table with what it should be for keys and the hook, one
-// finding per entry.
-func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []string) {
+// drift compares the table with what it should be for keys, one finding per entry.
+func (t *Table) drift(found *inspection, keys []accounting.Key) (findings []string) {
 	switch {
 	case !found.table.exists():
 		return []string{"the table does not exist"}
@@ -58,7 +56,7 @@ func (found *inspection) drift(hook Hook, keys []accounting.Key) (findings []str
 		findings = []string{"the table is dormant, so that it counts nothing"}
 	}
 	return slices.Concat(findings,
-		found.driftOfChains(hook), found.driftOfMaps(), found.driftOfOthers(), found.driftOfPorts(keys))
+		found.driftOfChains(t.hook), found.driftOfMaps(t.hook), found.driftOfOthers(), found.driftOfPorts(keys), t.driftOfTargets(found, keys))
 }
 
 // dormant reports whether all chains of the table are unhooked.
@@ -144,23 +142,36 @@ func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
 	return foreign
 }
 
-func (found *inspection) driftOfMaps() (findings []string) {
-	for _, direction := range directions {
-		name := mapName(direction)
+func (found *inspection) driftOfMaps(hook Hook) (findings []string) {
+	for _, m := range hook.maps() {
 		switch {
-		case found.hasMap(direction):
-		case slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == name }):
-			findings = append(findings, fmt.Sprintf("map %s is of another kind", name))
+		case found.hasMap(m):
+		case slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == m.name }):
+			findings = append(findings, fmt.Sprintf("map %s is of another kind", m.name))
 		default:
-			findings = append(findings, fmt.Sprintf("map %s is missing", name))
+			findings = append(findings, fmt.Sprintf("map %s is missing", m.name))
 		}
 	}
-	for _, set := range found.sets {
-		if set.name != mapName(accounting.In) && set.name != mapName(accounting.Out) {
+	for _, set := range found.foreignSets(hook) {
+		if !slices.ContainsFunc(hook.maps(), func(m counterMap) bool { return m.name == set.name }) {
 			findings = append(findings, fmt.Sprintf("set %q does not belong here", set.name))
 		}
 	}
 	return findings
+}
+
+// foreignSets returns the sets that are none of our maps, or of another kind.
+func (found *inspection) foreignSets(hook Hook) (foreign []setInfo) {
+	ours := hook.maps()
+	if hook == hookUndecided {
+		ours = hookPublished.maps()
+	}
+	for _, set := range found.sets {
+		if !set.isAnonymous() && !slices.ContainsFunc(ours, func(m counterMap) bool { return m.matches(set) }) {
+			foreign = append(foreign, set)
+		}
+	}
+	return foreign
 }
 
 func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string) {
@@ -181,7 +192,7 @@ func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string)
 		findings = append(findings, "not counting: "+describeKeys(detached))
 	}
 	for _, wrong := range found.wrong {
-		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", mapName(wrong.direction), wrong.describeKey(), wrong.target))
+		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", wrong.home.name, wrong.describeKey(), wrong.counter))
 	}
 	return findings
 }
@@ -190,7 +201,7 @@ func (w wrongElement) describeKey() string {
 	if w.catchall {
 		return "every other port"
 	}
-	if key, ok := parseElementKey(w.key, w.direction); ok {
+	if key, ok := parseElementKey(w.key, w.home.direction); ok {
 		return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
 	}
 	return fmt.Sprintf("the key %x", w.key)

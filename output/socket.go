@@ -40,7 +40,32 @@ func ListenSocket(path, group string, log *slog.Logger) (net.Listener, error) {
 	return listener, nil
 }
 
+// ListenPrivateSocket is like [ListenSocket], but the socket has mode 0600: only the
+// calling user and root may connect.
+func ListenPrivateSocket(path string) (net.Listener, error) {
+	s, err := listenOwnSocket(path)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", path, err)
+	}
+	return s, nil
+}
+
 func listenSocket(path, group string, log *slog.Logger) (net.Listener, error) {
+	s, err := listenOwnSocket(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := giveToGroup(path, s.own, group); err != nil {
+		log.Info("only the agent's own group can read from the socket", "socket", path, "error", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// listenOwnSocket listens on a socket file of mode 0600.
+func listenOwnSocket(path string) (*socket, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("the path has %d bytes, want at most %d: choose a shorter directory", len(path), maxSocketPath)
 	}
@@ -59,14 +84,7 @@ func listenSocket(path, group string, log *slog.Logger) (net.Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &socket{UnixListener: listener, path: path, own: own}
-	if err := giveToGroup(path, own, group); err != nil {
-		log.Info("only the agent's own group can read from the socket", "socket", path, "error", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	return &socket{UnixListener: listener, path: path, own: own}, nil
 }
 
 // listenPrivately listens on a new socket file of mode 0600. bind(2) creates
@@ -136,17 +154,28 @@ func removeDeadSocket(path string) error {
 	return fmt.Errorf("%w, %s: stop that process first or choose another path", ErrSocketInUse, peerName(conn))
 }
 
+// PeerCredentials returns the process at the other end of a connection over a unix
+// socket: SO_PEERCRED of unix(7). Its number is 0 if it is in another PID namespace.
+func PeerCredentials(conn net.Conn) (*syscall.Ucred, error) {
+	unixConn, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("the peer of %T: %w", conn, errors.ErrUnsupported)
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *syscall.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	return cred, errors.Join(err, failed)
+}
+
 // peerName names the process at the other end of a connection.
 func peerName(conn net.Conn) string {
-	var cred *syscall.Ucred
-	err := errors.ErrUnsupported
-	if raw, ok := conn.(syscall.Conn); ok {
-		if control, rawErr := raw.SyscallConn(); rawErr == nil {
-			_ = control.Control(func(fd uintptr) {
-				cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-			})
-		}
-	}
+	cred, err := PeerCredentials(conn)
 	if err != nil || cred.Pid == 0 {
 		return "whose process ID is not visible from here" // it may be in another PID namespace
 	}

@@ -230,3 +230,23 @@ func number(t *testing.T, text string) uint64 {
 	}
 	return number
 }
+
+func TestPrivateSocket(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path := filepath.Join(t.TempDir(), "socket")
+	listener, err := ListenPrivateSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Errorf("the mode is %s, %v, want a socket's 0600", info.Mode(), err)
+	}
+	if _, err := ListenPrivateSocket(path); !errors.Is(err, ErrSocketInUse) {
+		t.Errorf("a second listener: got %v", err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	expectFiles(t, filepath.Dir(path))
+}

@@ -2,11 +2,13 @@ package store
 
 import "ssmonitor/accounting"
 
-// accounts are the accounts of a ledger, in few bytes. The zero value is empty.
+// accounts are the accounts of a ledger, in few bytes, and the counters that they
+// may return to. The zero value is empty.
 type accounts struct {
-	list   []account
-	place  accounting.KeyMap[int32] // in list, plus 1
-	epochs accounting.Epochs
+	list    []account
+	place   accounting.KeyMap[int32] // in list, plus 1
+	epochs  accounting.Epochs
+	formers accounting.Formers
 }
 
 // account is an accounting.Account with the number of its epoch. It has no
@@ -53,10 +55,14 @@ func (a *accounts) set(changed accounting.Account) {
 	}
 }
 
+func (a *accounts) setFormer(former accounting.Former) {
+	a.formers.Set(former.Key, a.epochs.Number(former.Epoch), former.Handle, former.Last)
+}
+
 // state returns the state with the accounts. Since accounts are never removed,
 // their sums are the totals of all ports together.
 func (a *accounts) state() accounting.State {
-	state := accounting.State{Accounts: make([]accounting.Account, 0, len(a.list))}
+	state := accounting.State{Accounts: make([]accounting.Account, 0, len(a.list)), Formers: a.formers.All(&a.epochs)}
 	for _, place := range a.place.All() {
 		account := a.at(place)
 		state.Accounts = append(state.Accounts, account)

@@ -34,6 +34,7 @@ type database struct {
 	*sqlite3.Conn
 	path       string
 	statements map[string]*sqlite3.Stmt
+	version    int            // of the schema
 	files      [3]fs.FileInfo // the database, its log and the log's index, when they were opened
 }
 
@@ -125,6 +126,7 @@ func (db *database) prepareToWrite() error {
 	if err := migrate(db.Conn, int(version)); err != nil {
 		return err
 	}
+	db.version = len(migrations)
 	for i, name := range siblings(db.path) {
 		if db.files[i], err = os.Lstat(name); err != nil {
 			return err
@@ -150,6 +152,7 @@ func (db *database) identify() error {
 	if int(version) > len(migrations) {
 		return &NewerError{Path: db.path, Version: int(version), Supported: len(migrations)}
 	}
+	db.version = int(version)
 	// The header records whether pages have checksums: without this check a
 	// damaged header would disable all of them.
 	if verified, err := db.value("pragma checksum_verification"); err != nil || verified != 1 {
@@ -265,7 +268,7 @@ func (db *database) close() {
 	_ = db.Close() // everything that was committed is durable
 }
 
-// accounts reads all accounts.
+// accounts reads all accounts and the counters that they may return to.
 func (db *database) accounts() (*accounts, error) {
 	found := new(accounts)
 	count, err := db.value("select count(*) from account")
@@ -273,23 +276,43 @@ func (db *database) accounts() (*accounts, error) {
 		return found, err
 	}
 	found.reserve(int(count))
-	err = db.run("select port, protocol, direction, packets, bytes, last_packets, last_bytes, handle, epoch from account",
+	err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes, packets, bytes from account",
 		func(row *sqlite3.Stmt) error {
-			port, protocol, direction := row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2)
-			if port < 0 || port > math.MaxUint16 || (protocol != int64(accounting.TCP) && protocol != int64(accounting.UDP)) || direction < 0 || direction > 1 {
-				return damaged("an account of port %d, protocol %d, direction %d", port, protocol, direction)
-			}
-			account := accounting.Account{
-				Key:    accounting.Key{Port: uint16(port), Protocol: accounting.Protocol(protocol), Direction: accounting.Direction(direction)},
-				Total:  accounting.Count{Packets: uint64(row.ColumnInt64(3)), Bytes: uint64(row.ColumnInt64(4))},
-				Last:   accounting.Count{Packets: uint64(row.ColumnInt64(5)), Bytes: uint64(row.ColumnInt64(6))},
-				Handle: uint64(row.ColumnInt64(7)),
-			}
-			if copy(account.Epoch[:], row.ColumnRawBlob(8)) != len(account.Epoch) {
-				return damaged("the epoch of %s is too short", account.Key)
-			}
-			found.set(account)
-			return nil
+			former, err := formerOf(row)
+			found.set(accounting.Account{
+				Key: former.Key, Last: former.Last, Epoch: former.Epoch, Handle: former.Handle, Total: countAt(row, 7),
+			})
+			return err
 		})
+	if err != nil || db.version < formerVersion {
+		return found, err
+	}
+	err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes from former order by left", func(row *sqlite3.Stmt) error {
+		former, err := formerOf(row)
+		found.setFormer(former)
+		return err
+	})
 	return found, err
+}
+
+// formerOf reads a row whose columns begin with the key, the handle, the epoch and
+// the last value of a counter.
+func formerOf(row *sqlite3.Stmt) (former accounting.Former, err error) {
+	port, protocol, direction := row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2)
+	if port < 0 || port > math.MaxUint16 || (protocol != int64(accounting.TCP) && protocol != int64(accounting.UDP)) || direction < 0 || direction > 1 {
+		return former, damaged("an account of port %d, protocol %d, direction %d", port, protocol, direction)
+	}
+	former = accounting.Former{
+		Key:    accounting.Key{Port: uint16(port), Protocol: accounting.Protocol(protocol), Direction: accounting.Direction(direction)},
+		Handle: uint64(row.ColumnInt64(3)), Last: countAt(row, 5),
+	}
+	if copy(former.Epoch[:], row.ColumnRawBlob(4)) != len(former.Epoch) {
+		return former, damaged("the epoch of %s is too short", former.Key)
+	}
+	return former, nil
+}
+
+// countAt reads packets and bytes.
+func countAt(row *sqlite3.Stmt, column int) accounting.Count {
+	return accounting.Count{Packets: uint64(row.ColumnInt64(column)), Bytes: uint64(row.ColumnInt64(column + 1))}
 }

@@ -22,6 +22,12 @@
 // what the totals have gained, even after a save that returned an error although
 // its transaction was durable. [Check] verifies this.
 //
+// An account that is read from another table, as in a fail-over pair with one state
+// directory, leaves behind the last values of the counters that it leaves. If their
+// table is read again, it continues from them. They are kept for 90 days, at most
+// [accounting.MaxFormers] of them; the tables that were left longest ago are
+// forgotten first. What a forgotten table still holds is counted again.
+//
 // Periods begin according to the zone and the day of the month in [Options].
 // Another zone or day begins new periods; existing ones are kept as they are.
 // Hours and days are deleted when their retention time is over, the oldest first,

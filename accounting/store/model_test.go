@@ -24,10 +24,13 @@ type model struct {
 	zone      *time.Location
 	monthDay  int
 
-	counters map[accounting.Key]accounting.Count // in the kernel
-	read     map[accounting.Key]accounting.Count // by the ledger
-	pending  []accounting.Gain                   // not saved yet
-	owners   map[uint16]int                      // the tenure in force, an index of names
+	table    int                                    // that is read; tables return
+	counters [3]map[accounting.Key]accounting.Count // of each table, in the kernel
+	seen     [3]map[accounting.Key]accounting.Count // at the last reading of each table
+	durable  [3]map[accounting.Key]accounting.Count // at the last save
+	read     map[accounting.Key]accounting.Count    // by the ledger
+	pending  []accounting.Gain                      // not saved yet
+	owners   map[uint16]int                         // the tenure in force, an index of names
 	names    []string
 	sources  map[uint16]string
 	booked   map[bookedKey][2]accounting.Count
@@ -50,8 +53,11 @@ func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
 		now: time.Date(2023, 2, 27, 22, 0, 0, 0, time.UTC), zone: time.UTC, monthDay: 1,
-		counters: make(map[accounting.Key]accounting.Count), owners: make(map[uint16]int), sources: make(map[uint16]string),
+		owners: make(map[uint16]int), sources: make(map[uint16]string),
 		booked: make(map[bookedKey][2]accounting.Count), saved: make(map[accounting.Key]accounting.Count),
+	}
+	for table := range m.counters {
+		m.counters[table], m.durable[table] = make(map[accounting.Key]accounting.Count), make(map[accounting.Key]accounting.Count)
 	}
 	m.start()
 	return m
@@ -60,7 +66,7 @@ func newModel(t *testing.T, seed uint64) *model {
 func (m *model) start() {
 	options := Options{
 		Holder: "run", Now: func() time.Time { return m.now }, Zone: m.zone, MonthDay: m.monthDay,
-		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour,
+		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour, keepFormers: 100 * 366 * 24 * time.Hour,
 	}
 	s, state, notices, err := Open(m.directory, options)
 	if err != nil || len(notices) > 0 {
@@ -73,6 +79,9 @@ func (m *model) start() {
 	}
 	m.store, m.ledger = s, accounting.NewLedger(state)
 	m.read, m.pending = maps.Clone(m.saved), nil
+	for table := range m.durable {
+		m.seen[table] = maps.Clone(m.durable[table])
+	}
 	m.rename()
 }
 
@@ -111,17 +120,21 @@ func (m *model) traffic() {
 			Protocol: []accounting.Protocol{accounting.TCP, accounting.UDP}[m.random.IntN(2)], Direction: accounting.Direction(m.random.IntN(2)),
 		}
 		packets := uint64(m.random.IntN(1000))
-		m.counters[key] = m.counters[key].Plus(accounting.Count{Packets: packets, Bytes: packets * uint64(40+m.random.IntN(1400))})
+		counters := m.counters[m.random.IntN(len(m.counters))]
+		counters[key] = counters[key].Plus(accounting.Count{Packets: packets, Bytes: packets * uint64(40+m.random.IntN(1400))})
 	}
 }
 
 func (m *model) reading() {
-	sample := accounting.Sample{Time: m.now, Epoch: accounting.Epoch{9}}
-	for key, count := range m.counters {
+	if m.random.IntN(4) == 0 {
+		m.table = m.random.IntN(len(m.counters))
+	}
+	sample := accounting.Sample{Time: m.now, Epoch: accounting.Epoch{byte(m.table)}}
+	for key, count := range m.counters[m.table] {
 		sample.Readings = append(sample.Readings, accounting.Reading{Key: key, Handle: 1, Count: count})
-		if gained := minus(count, m.read[key]); gained != (accounting.Count{}) {
+		if gained := minus(count, m.seen[m.table][key]); gained != (accounting.Count{}) {
 			m.pending = append(m.pending, accounting.Gain{Time: m.now, Key: key, Count: gained})
-			m.read[key] = count
+			m.read[key], m.seen[m.table][key] = m.read[key].Plus(gained), count
 		}
 	}
 	m.ledger.Add(&sample)
@@ -147,6 +160,9 @@ func (m *model) save(uncertain bool) {
 		}
 	}
 	m.pending, m.saved = nil, maps.Clone(m.read)
+	for table := range m.seen {
+		m.durable[table] = maps.Clone(m.seen[table])
+	}
 	if uncertain {
 		m.store.accounts, m.store.saves, m.store.uncertain = known, saves, true
 		return

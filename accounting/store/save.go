@@ -27,7 +27,7 @@ type row struct {
 func (s *Store) save(changed accounting.State) error {
 	now := s.options.Now()
 	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
-	if len(changed.Accounts) == 0 && !endsGap {
+	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap {
 		if pending, err := s.clients.pending(s.db); err != nil || !pending {
 			return err
 		}
@@ -49,6 +49,9 @@ func (s *Store) save(changed accounting.State) error {
 		if err := s.post(changed, now, endsGap); err != nil {
 			return err
 		}
+		if err := s.leave(changed.Formers, now); err != nil {
+			return err
+		}
 		if err := s.prune(now); err != nil {
 			return err
 		}
@@ -62,6 +65,10 @@ func (s *Store) save(changed accounting.State) error {
 	for _, account := range changed.Accounts {
 		s.accounts.set(account)
 	}
+	for _, former := range changed.Formers {
+		s.accounts.setFormer(former)
+	}
+	s.accounts.formers.Trim(accounting.MaxFormers)
 	s.saves++
 	s.calendarSet = true
 	s.clients.applied()

@@ -12,7 +12,7 @@ const applicationID = 0x73736d6f
 
 // migrations lead from one version of the schema to the next. The user_version of
 // a database is the number of migrations that were applied to it.
-var migrations = []string{schema}
+var migrations = []string{schema, formerSchema}
 
 // Names of tables are singular; plurals are the views for other programs.
 const schema = `
@@ -102,6 +102,24 @@ from tenure;
 create view usage_hourly as ` + usageView + `0;
 create view usage_daily as ` + usageView + `1;
 create view usage_monthly as ` + usageView + `2;
+`
+
+// formerVersion is the first version that has the table former.
+const formerVersion = 2
+
+// formerSchema adds the counters of tables that were read before others.
+const formerSchema = `
+create table former (
+	epoch blob not null,        -- the table's
+	port integer not null,
+	protocol integer not null,
+	direction integer not null,
+	handle integer not null,
+	last_packets integer not null, -- the value at its last reading
+	last_bytes integer not null,
+	left integer not null,      -- when another table was read
+	primary key (epoch, port, protocol, direction)
+) strict, without rowid;
 `
 
 const usageView = `

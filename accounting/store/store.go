@@ -36,8 +36,9 @@ type Options struct {
 	Log *slog.Logger
 
 	// Tests replace these.
-	vfs    string
-	rename func(from, to string) error
+	keepFormers time.Duration
+	vfs         string
+	rename      func(from, to string) error
 }
 
 // The default retention times of usage.
@@ -105,6 +106,7 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	if options.rename == nil {
 		options.rename = os.Rename
 	}
+	options.keepFormers = cmp.Or(options.keepFormers, defaultKeepFormers)
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
@@ -227,7 +229,10 @@ func (s *Store) replay(known *accounts) error {
 	newer.Accounts = slices.DeleteFunc(newer.Accounts, func(account accounting.Account) bool {
 		return account == s.accounts.get(account.Key)
 	})
-	if len(newer.Accounts) == 0 {
+	if old := s.accounts.state().Formers; slices.Equal(newer.Formers, old) {
+		newer.Formers = nil
+	}
+	if len(newer.Accounts) == 0 && len(newer.Formers) == 0 {
 		return nil
 	}
 	return explain(s.path, s.save(newer))

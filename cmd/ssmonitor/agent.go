@@ -16,6 +16,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
@@ -45,7 +46,9 @@ type agent struct {
 	month   *monthUsage
 	limits  *limitCheck
 
-	publishing *publishing // nil: the list says which ports are published
+	publisher publisher
+	named     []accounting.Target // by the operator
+	published []checkup.Finding   // of the last decision
 
 	sockets       *sockets.Conn // nil: connections are unknown
 	connections   *accounting.ConnectionMeter
@@ -100,7 +103,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 
 		addressLimits: addressLimits,
 	}
-	a.publishing = followPublishing(from, options.Hook)
+	a.publisher = publisher{hook: options.Hook}
 	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
 	a.limits = &limitCheck{limits: limits, month: a.month, log: a.log}
 	keep.Log = a.log
@@ -160,12 +163,12 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
-	a.markPublished(&result)
+	err = a.publish(&result)
 	a.logNotes(result)
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
-	return a.meter.SetPorts(ledger.SetPorts(result.Ports))
+	return errors.Join(err, a.meter.SetPorts(ledger.SetPorts(result.Ports)))
 }
 
 // replaceOwnerMismatch removes a table that was created with another --own, whose
@@ -223,8 +226,11 @@ func (a *agent) run(ctx context.Context) error {
 		case <-watchdog:
 			a.notifier.alive(time.Now())
 		case <-ticks.C:
-			if a.follower.Changed() || a.ledger.Renamed() || a.publishing.changed(a.meter.Ports) {
+			switch {
+			case a.follower.Changed() || a.ledger.Renamed():
 				a.reload()
+			case a.publisher.outdated():
+				a.republish()
 			}
 			a.tick(ctx)
 		}
@@ -240,31 +246,15 @@ func (a *agent) reload() {
 		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
-	a.markPublished(&result)
+	err = a.publish(&result)
 	a.logNotes(result)
 	before := a.meter.Ports()
-	if err := a.meter.SetPorts(a.ledger.SetPorts(result.Ports)); err != nil {
+	if err := errors.Join(err, a.meter.SetPorts(a.ledger.SetPorts(result.Ports))); err != nil {
 		a.log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}
 	added, removed := difference(before, result.Ports)
 	a.log.Info("applied the list of ports", "ports", len(result.Ports), "added", added, "removed", removed)
-}
-
-// markPublished marks the published ports. If that fails, ports in force stay as they
-// are marked: the rules of others don't keep the agent from counting.
-func (a *agent) markPublished(result *sources.Result) {
-	err := a.publishing.mark(result)
-	if err == nil {
-		return
-	}
-	a.log.Error("which ports are published can't be determined; those in force stay as they are", "error", err)
-	inForce := a.meter.Ports()
-	for i := range result.Ports {
-		if port, found := inForce.Find(result.Ports[i].Number); found {
-			result.Ports[i].Published = port.Published
-		}
-	}
 }
 
 // difference counts the ports that are in one list only.

@@ -106,7 +106,7 @@ func check(c *cli.Context) error {
 	table, err := nft.Open(nft.Options{Hook: options.Hook})
 	if err == nil {
 		defer func() { _ = table.Close() }()
-		task.Kernel = &checkedKernel{table}
+		task.Kernel = &checkedKernel{table, options.Hook}
 	}
 	task.KernelErr = err
 	task.Agent = agentState(c.Context, task.State, task.Socket)

@@ -2,17 +2,19 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/sources"
+	"ssmonitor/integration/publishing"
 	"ssmonitor/nft"
-	"ssmonitor/nft/survey"
 )
 
 // checkedKernel passes to checkup what nft and survey find.
-type checkedKernel struct{ table *nft.Table }
+type checkedKernel struct {
+	table *nft.Table
+	hook  nft.Hook
+}
 
 var _ checkup.Kernel = (*checkedKernel)(nil)
 
@@ -31,29 +33,44 @@ func (k *checkedKernel) Verify(ports accounting.Ports) ([]string, error) {
 	return differences, err
 }
 
-// Rules implements checkup.Kernel.
-func (k *checkedKernel) Rules() (checkup.Rules, error) {
-	found, err := survey.Read()
+// Rules implements checkup.Kernel. From then on Verify expects the targets that it
+// finds.
+func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target) (rules checkup.Rules, err error) {
+	installed, err := k.table.Targets()
 	if err != nil {
-		return checkup.Rules{}, err
+		return rules, err
 	}
-	rules := checkup.Rules{Unread: found.Unread}
-	if rules.HostAddresses, err = sources.HostAddresses(); err != nil {
-		return rules, fmt.Errorf("listing the addresses of this host: %w", err)
+	scene, err := publishing.Observe(k.hook, installed)
+	if err != nil {
+		return rules, err
 	}
-	for _, dnat := range found.DNATs {
-		rules.DNATs = append(rules.DNATs, checkup.DNAT{
-			Chain: dnat.Place.String(), Covers: dnat.Covers, Address: dnat.Address, Mapped: dnat.Mapped, Port: dnat.Port,
-		})
+	scene.ReadOnly = true
+	decision, err := scene.Decide(ports, named)
+	if err != nil {
+		return rules, err
 	}
-	for _, offload := range found.Offloads {
-		rules.Offloads = append(rules.Offloads, checkup.Offload{Chain: offload.Place.String(), Flowtable: offload.Flowtable})
+	k.table.SetTargets(withRest(decision.Targets, installed))
+	rules.Published, rules.Unread = decision.Findings, scene.Rules.Unread
+	for _, place := range scene.Rules.Mirrors {
+		rules.Mirrors = append(rules.Mirrors, place.String())
 	}
-	for _, place := range found.LaterDropChains {
+	for _, place := range scene.Rules.LaterDropChains {
 		rules.LaterDropChains = append(rules.LaterDropChains, place.String())
 	}
-	for _, rule := range found.CountingRules {
+	for _, rule := range scene.Rules.CountingRules {
 		rules.CountingRules = append(rules.CountingRules, rule.Place.String())
 	}
 	return rules, nil
+}
+
+// withRest adds the installed targets that were not decided about: the agent may not
+// have removed them yet.
+func withRest(decided, installed []accounting.Target) []accounting.Target {
+	all := slices.Clone(decided)
+	for _, target := range installed {
+		if !slices.ContainsFunc(decided, target.SamePlace) {
+			all = append(all, target)
+		}
+	}
+	return all
 }

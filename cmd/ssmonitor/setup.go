@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
@@ -69,7 +71,7 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := findPorts(sources.Follow(from), options.Hook)
+	found, targets, err := findPorts(sources.Follow(from), &publisher{hook: options.Hook}, options)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
@@ -81,13 +83,13 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	report, notes, err := applySetup(c, options, found, false)
+	report, notes, err := applySetup(c, options, found, targets, false)
 	printNotes(c, notes)
 	switch {
 	case err != nil:
 		return err
 	case c.Bool("dry-run"):
-		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports)
+		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports, targets)
 	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
 	}
@@ -110,24 +112,24 @@ func setupSources(c *cli.Context) (sources.Sources, error) {
 	return from, err
 }
 
-// findPorts reads the sources, and which of the ports are published. The error is
-// errNoPort if the sources name no port.
-func findPorts(follower *sources.Follower, hook nft.Hook) (sources.Result, error) {
+// findPorts reads the sources, and where those of the ports lead that are published.
+// The error is errNoPort if the sources name no port.
+func findPorts(follower *sources.Follower, p *publisher, options nft.Options) (sources.Result, []accounting.Target, error) {
 	result, err := follower.Load()
 	if err != nil {
-		return result, wrongUsage(err)
+		return result, nil, wrongUsage(err)
 	}
 	if len(result.Ports) == 0 {
-		return result, errNoPort
+		return result, nil, errNoPort
 	}
-	err = markPublished(&result, hook)
-	return result, err
+	targets, err := decideForSetup(p, &result, options)
+	return result, targets, err
 }
 
 // applySetup writes the list of ports and installs their counters, unless this is
-// a dry run. If the table was installed for the list before, and the list is the
-// same, the table is the agent's concern.
-func applySetup(c *cli.Context, options nft.Options, found sources.Result, installed bool) (report *setupReport, notes []error, err error) {
+// a dry run. If the table was installed for the list and the targets before, and
+// the list is the same, the table is the agent's concern.
+func applySetup(c *cli.Context, options nft.Options, found sources.Result, targets []accounting.Target, installed bool) (report *setupReport, notes []error, err error) {
 	list := c.String("ports")
 	earlier, notes, err := earlierList(c, list)
 	if err != nil {
@@ -136,6 +138,9 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, insta
 	report = newSetupReport(list, earlier, found)
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
+	}
+	for _, finding := range checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)) {
+		notes = append(notes, errors.New(finding.Message+": "+strings.ReplaceAll(finding.Remedy, "\n", "; ")))
 	}
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
@@ -150,6 +155,13 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, insta
 	if err := portlist.Write(list, found.Entries); err != nil {
 		return nil, notes, err
 	}
+	agent, err := presence.Find()
+	if err != nil {
+		return nil, notes, err
+	}
+	if agent == nil {
+		table.SetTargets(targets) // otherwise the agent does, alone
+	}
 	owned, err := installCounters(table, found.Ports)
 	if err != nil {
 		return nil, notes, err
@@ -157,7 +169,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, insta
 	if owned {
 		notes = append(notes, errOwnedByAgent)
 	}
-	note, err := otherList(list)
+	note, err := otherList(agent, list)
 	if note != nil {
 		notes = append(notes, note)
 	}
@@ -167,10 +179,9 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, insta
 var errOwnedByAgent = errors.New("the running agent owns the table and loads the new list by itself")
 
 // otherList returns a note if the running agent does not follow the list.
-func otherList(list string) (note, err error) {
-	agent, err := presence.Find()
-	if err != nil || agent == nil {
-		return nil, err
+func otherList(agent *presence.Agent, list string) (note, err error) {
+	if agent == nil {
+		return nil, nil
 	}
 	path, err := filepath.Abs(list)
 	if err != nil || agent.List == path {

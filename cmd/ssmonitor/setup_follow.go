@@ -20,7 +20,6 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
-	"ssmonitor/nft/survey"
 )
 
 const (
@@ -29,9 +28,6 @@ const (
 	// followRetry is the time after which a setup that failed is tried again
 	// though no file has changed.
 	followRetry = 10 * time.Second
-	// rulesetShare is how many times its own duration passes from a setup until
-	// another one because of the ruleset, which some hosts change all the time.
-	rulesetShare = 20
 )
 
 // setupFollower sets up again whenever something that setup reads changes.
@@ -40,7 +36,8 @@ type setupFollower struct {
 	log     *slog.Logger
 	// What the last setup has read; settings is of the file with the settings.
 	settings, files *sources.Follower
-	ruleset         uint32 // its generation
+	publisher       publisher
+	targets         []accounting.Target // of the last setup
 
 	fault  accounting.Fault
 	last   time.Time // when the last setup began
@@ -95,15 +92,7 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 
 func (f *setupFollower) outdated() bool {
 	failing := f.failed && time.Since(f.last) >= followRetry
-	surveyed := time.Since(f.last) >= rulesetShare*f.took
-	return failing || f.settings.Changed() || f.files.Changed() || (surveyed && f.rulesetChanged())
-}
-
-// rulesetChanged reports whether anybody has changed the ruleset, as a container
-// engine does when it publishes a port.
-func (f *setupFollower) rulesetChanged() bool {
-	generation, err := survey.Generation()
-	return err == nil && generation != f.ruleset
+	return failing || f.settings.Changed() || f.files.Changed() || f.publisher.outdated()
 }
 
 // setUp sets up once. It prints the list if that has changed, and logs a failure
@@ -155,9 +144,6 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	f.settings = sources.Follow(sources.Sources{Watched: settingsPaths(c)})
 	_, _ = f.settings.Load() // reads nothing
 	f.files = sources.Follow(sources.Sources{})
-	if f.ruleset, err = survey.Generation(); err != nil {
-		return nil, nil, err
-	}
 	if err := applyConfig(c); err != nil {
 		return nil, nil, err
 	}
@@ -166,11 +152,14 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 		return nil, nil, err
 	}
 	f.files = sources.Follow(from)
-	found, err := findPorts(f.files, options.Hook)
+	f.publisher.hook = options.Hook
+	found, targets, err := findPorts(f.files, &f.publisher, options)
 	if err != nil {
 		return nil, found.Notes, err
 	}
-	report, notes, err = applySetup(c, options, found, f.done && !f.failed)
+	installed := f.done && !f.failed && slices.Equal(targets, f.targets)
+	report, notes, err = applySetup(c, options, found, targets, installed)
+	f.targets = targets
 	return report, append(found.Notes, notes...), err
 }
 

@@ -195,14 +195,14 @@ func (r *setupReport) writeTable(w io.Writer) error {
 }
 
 // writeDry prints the list and the ruleset that setup would write.
-func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports) error {
+func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports, targets []accounting.Target) error {
 	if asJSON {
 		return r.writeJSON(w)
 	}
 	if err := r.writeTable(&commentWriter{w: w}); err != nil {
 		return err
 	}
-	return nft.WriteRuleset(w, hook, ports)
+	return nft.WriteRuleset(w, hook, ports, targets)
 }
 
 // commentWriter makes each line a comment of nft.

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/atomicfile"
 	"ssmonitor/output"
 )
 
@@ -132,15 +135,13 @@ func writeUsage(c *cli.Context, write func(io.Writer) error) error {
 	if path == "" {
 		return write(c.App.Writer)
 	}
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("writing the usage: %w", err)
-	}
-	defer file.Cleanup() //nolint:errcheck // It was replaced, or the first error says why not.
-	if err := write(file); err != nil {
+	var report bytes.Buffer
+	if err := write(&report); err != nil {
 		return err
 	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
+	umask := syscall.Umask(0o077)
+	syscall.Umask(umask)
+	if err := atomicfile.Write(path, report.Bytes(), 0o644&^fs.FileMode(umask)); err != nil {
 		return fmt.Errorf("writing the usage: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,6 +106,17 @@ func TestUsageFormats(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o644 {
 			t.Errorf("%s: %v, %v", format, info.Mode(), err)
 		}
+	}
+}
+
+func TestUsageOutputFollowsTheUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	path := filepath.Join(t.TempDir(), "report")
+	if status, _, stderr := callUsage(t, &fakeHistory{}, "usage", "--config", writeSettings(t, ""), "--output", path); status != exitDone {
+		t.Fatalf("status %d\n%s", status, stderr)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got the mode %v, want 0600: %v", info.Mode(), err)
 	}
 }
 

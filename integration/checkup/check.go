@@ -10,11 +10,11 @@ package checkup
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 )
 
@@ -51,15 +51,13 @@ func (c *Check) Findings() []Finding {
 	add(c.kernel())
 	add(c.agent())
 	add(c.ledger())
-	portFindings, ports := c.ports()
+	portFindings, ports, named := c.ports()
 	add(portFindings)
+	add(c.Machine.LocalPorts(ports, c.Hook))
 	if c.Kernel != nil {
-		rules, err := c.Kernel.Rules()
-		if _, missing := os.Stat(c.List); errors.Is(missing, fs.ErrNotExist) {
-			ports = c.markForwarded(ports, rules) // as an agent without a list does
-		}
+		rules, err := c.Kernel.Rules(ports, named) // first: they show what the table has to count
 		add(c.table(ports))
-		add(c.ruleset(ports, rules, err))
+		add(c.ruleset(rules, err))
 	}
 	if c.Socket != "" {
 		add(c.Machine.Socket(c.Socket, c.Group))
@@ -99,8 +97,9 @@ func (c *Check) interval() time.Duration {
 	return c.Interval
 }
 
-// ports checks the sources of ports and returns those that should be counted.
-func (c *Check) ports() ([]Finding, accounting.Ports) {
+// ports checks the sources of ports. It returns those that should be counted, and
+// the targets that were named.
+func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target) {
 	var findings []Finding
 	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
 		findings = append(findings, Finding{ConfigurationSearch, Unknown, "",
@@ -109,5 +108,10 @@ func (c *Check) ports() ([]Finding, accounting.Ports) {
 	found, err := sources.Follow(c.Sources).Load()
 	findings = append(findings, Configurations(found, err)...)
 	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
-	return append(findings, listFindings...), ports
+	entries, _ := portlist.ReadEntries(c.List) // List reports an error
+	named, err := ports.Targets(found.Targets, portlist.Targets(entries))
+	if err != nil {
+		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "publish each to a port of its own"))
+	}
+	return append(findings, listFindings...), ports, named
 }

@@ -3,8 +3,6 @@ package checkup_test
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +24,9 @@ type answers struct {
 
 func (a *answers) Support() (checkup.Support, error)         { return a.support, a.supportErr }
 func (a *answers) Verify(accounting.Ports) ([]string, error) { return a.differences, a.verifyErr }
-func (a *answers) Rules() (checkup.Rules, error)             { return a.rules, a.rulesErr }
+func (a *answers) Rules(accounting.Ports, []accounting.Target) (checkup.Rules, error) {
+	return a.rules, a.rulesErr
+}
 
 // newCheck returns a check of a machine where all is well, and its kernel.
 func newCheck(t *testing.T) (*checkup.Check, *answers) {
@@ -57,27 +57,6 @@ func TestFindings(t *testing.T) {
 	c, _ := newCheck(t)
 	wantFindings(t, c.Findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
 		"ok agent process 42 holds /state", "ok ledger usage", "ok port-list", "ok counter-table counts 2 ports at hook host")
-}
-
-// TestPublishedPortsAtEachHook has a list with a published port. Only hook host
-// counts it where it is forwarded.
-func TestPublishedPortsAtEachHook(t *testing.T) {
-	for hook, want := range map[string]string{
-		"host":      "ok counter-table at hook host, and published ports where they are forwarded",
-		"container": "ok counter-table counts 2 ports at hook container",
-	} {
-		c, _ := newCheck(t)
-		c.List, c.Hook = list(t, "1\n# published\n2\n"), hook
-		for _, finding := range c.Findings() {
-			if finding.ID != checkup.CounterTable {
-				continue
-			}
-			wantFindings(t, []checkup.Finding{finding}, want)
-			if strings.Contains(finding.Message, "forwarded") != (hook == "host") {
-				t.Errorf("at hook %s: %s", hook, finding.Message)
-			}
-		}
-	}
 }
 
 func TestLedgerFindings(t *testing.T) {
@@ -138,41 +117,21 @@ func TestKernelFindings(t *testing.T) {
 }
 
 func TestRulesetFindings(t *testing.T) {
-	const chain = "ip nat DOCKER"
-	covers := func(numbers ...uint16) func(accounting.Port) bool {
-		return func(port accounting.Port) bool { _, found := portsOf(numbers...).Find(port.Number); return found }
-	}
-	host := netip.MustParseAddr("192.0.2.1")
-	container := netip.MustParseAddr("172.17.0.2")
-	published := checkup.DNAT{Chain: chain, Covers: covers(1, 2), Address: container, Port: 8388}
-	offload := checkup.Offload{Chain: "inet f forward", Flowtable: "fast"}
+	published := checkup.Finding{ID: checkup.PortDNAT, Level: checkup.Unknown, Subject: "chain ip nat DOCKER", Message: "who knows", Remedy: "look"}
 	for _, test := range []struct {
 		name  string
-		hook  string
 		rules checkup.Rules
 		want  []string
 	}{
-		{"published", "host", checkup.Rules{DNATs: []checkup.DNAT{published}},
-			[]string{"wrong port-dnat ports 1-2: redirected to 172.17.0.2:8388 by chain ip nat DOCKER, past hook host"}},
-		{"published, hook container", "container", checkup.Rules{DNATs: []checkup.DNAT{published}}, nil},
-		{"other ports", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(3), Address: container}}}, nil},
-		{"same port of the host", "host", checkup.Rules{HostAddresses: []netip.Addr{host},
-			DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Address: host}, {Chain: chain, Covers: covers(1), Address: netip.MustParseAddr("::1"), Port: 1}, {Chain: chain, Covers: covers(1)}}}, nil},
-		{"other port of the host", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1, 2), Port: 1}}},
-			[]string{"wrong port-dnat port 2: redirected to port 1"}},
-		{"mapped", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Mapped: true}}}, []string{"wrong port-dnat addresses in a map"}},
-		{"same port elsewhere", "host", checkup.Rules{DNATs: []checkup.DNAT{{Chain: chain, Covers: covers(1), Address: container}}},
-			[]string{"wrong port-dnat redirected to 172.17.0.2 by"}},
-		{"offload", "host", checkup.Rules{Offloads: []checkup.Offload{offload}}, nil},
-		{"offload of published ports", "container", checkup.Rules{DNATs: []checkup.DNAT{published}, Offloads: []checkup.Offload{offload}},
-			[]string{"wrong flow-offload flow add @fast"}},
-		{"later drop chain", "host", checkup.Rules{LaterDropChains: []string{"inet late c"}}, []string{"note later-drop-chain chain inet late c"}},
-		{"counting rules", "host", checkup.Rules{CountingRules: []string{"ip filter INPUT", "ip filter INPUT", "ip filter FORWARD"}},
+		{"published", checkup.Rules{Published: []checkup.Finding{published}}, []string{"unknown port-dnat who knows"}},
+		{"mirrors", checkup.Rules{Mirrors: []string{"ip mirror c"}}, []string{"wrong mirrored-packets chain ip mirror c"}},
+		{"later drop chain", checkup.Rules{LaterDropChains: []string{"inet late c"}}, []string{"note later-drop-chain chain inet late c"}},
+		{"counting rules", checkup.Rules{CountingRules: []string{"ip filter INPUT", "ip filter INPUT", "ip filter FORWARD"}},
 			[]string{"note counting-rules chain ip filter INPUT has 2 rules", "note counting-rules chain ip filter FORWARD has 1 rule that"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, kernel := newCheck(t)
-			c.Hook, kernel.rules = test.hook, test.rules
+			kernel.rules = test.rules
 			wantProblems(t, c, test.want...)
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -24,8 +23,9 @@ type Kernel interface {
 	// Verify returns how the installed table differs from one that counts the
 	// ports. It returns ErrForeignTable if the table is not ssmonitor's.
 	Verify(ports accounting.Ports) (differences []string, err error)
-	// Rules returns what the rules of others do to the packets.
-	Rules() (Rules, error)
+	// Rules returns what the rules of others do to the packets of the ports. Some
+	// targets were named.
+	Rules(ports accounting.Ports, named []accounting.Target) (Rules, error)
 }
 
 // Support is what not every kernel with nf_tables can do.
@@ -37,25 +37,12 @@ type Support struct {
 // Rules is what the rules of others do to packets. Chains are named as nft
 // writes them, such as ip nat DOCKER.
 type Rules struct {
-	DNATs           []DNAT
-	Offloads        []Offload
-	LaterDropChains []string // chains that may drop packets after they were counted
-	CountingRules   []string // the chain of each rule that only counts a port
-	Unread          []error  // one per chain or rule that could not be read
-	HostAddresses   []netip.Addr
+	Published       []Finding // about the ports that are translated before they are counted
+	Mirrors         []string  // chains that send copies of what is counted
+	LaterDropChains []string  // chains that may drop packets after they were counted
+	CountingRules   []string  // the chain of each rule that only counts a port
+	Unread          []error   // one per chain or rule that could not be read
 }
-
-// DNAT is a rule that gives packets to some ports another destination.
-type DNAT struct {
-	Chain   string
-	Covers  func(accounting.Port) bool // reports whether it matches packets to the port
-	Address netip.Addr                 // the new one; the zero Addr: this host, or Mapped
-	Mapped  bool                       // the new address comes from a map
-	Port    uint16                     // the new one; 0: unchanged, or from a map
-}
-
-// Offload is a rule that moves connections to a flowtable, past every hook.
-type Offload struct{ Chain, Flowtable string }
 
 // kernel checks what the kernel supports.
 func (c *Check) kernel() []Finding {
@@ -102,9 +89,6 @@ func (c *Check) table(ports accounting.Ports) []Finding {
 	case len(differences) == 0:
 		finding.Level = OK
 		finding.Message = fmt.Sprintf("table %s counts %s at hook %s", tableName, plural(len(ports), "port"), c.Hook)
-		if ports.Published() && c.Hook == "host" {
-			finding.Message += ", and published ports where they are forwarded"
-		}
 	default:
 		finding.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		finding.Remedy = "install it: ssmonitor setup"

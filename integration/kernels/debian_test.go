@@ -69,8 +69,12 @@ func newestPackage(ctx context.Context, t *testing.T, series string) string {
 	return ""
 }
 
+// wantedModule matches the modules of netfilter and of the devices that the tests
+// create.
+var wantedModule = regexp.MustCompile(`/netfilter/|/drivers/net/(dummy|veth|vrf)\.ko`)
+
 // moduleFiles returns the paths, relative to the kernel's directory, of what
-// modprobe reads, of all modules of netfilter and of those that they need.
+// modprobe reads, of all wanted modules and of those that they need.
 func moduleFiles(t *testing.T, kernel string) []string {
 	t.Helper()
 	dependencies := only(t, kernel, "lib/modules/*/modules.dep")
@@ -81,7 +85,7 @@ func moduleFiles(t *testing.T, kernel string) []string {
 	needed := make(map[string]bool)
 	for line := range strings.Lines(string(content)) {
 		// PATH: PATH PATH ..., all that the first needs.
-		if module, others, _ := strings.Cut(line, ":"); strings.Contains(module, "/netfilter/") {
+		if module, others, _ := strings.Cut(line, ":"); wantedModule.MatchString(module) {
 			needed[module] = true
 			for other := range strings.FieldsSeq(others) {
 				needed[other] = true

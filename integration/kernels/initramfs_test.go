@@ -18,16 +18,17 @@ import (
 var initScript []byte
 
 // packInitramfs returns the file system in which the test binaries run.
-func packInitramfs(ctx context.Context, t *testing.T, kernel string, binaries []string) []byte {
+func packInitramfs(ctx context.Context, t *testing.T, kernel, product string, binaries []string) []byte {
 	t.Helper()
 	archive := &initramfs{names: make(map[string]bool)}
 	archive.add("init", executable, initScript)
-	for _, name := range []string{"proc", "sys", "dev", "tmp"} {
+	for _, name := range []string{"proc", "sys", "dev", "tmp", "run"} {
 		archive.add(name, folder, nil)
 	}
 	for _, program := range append(neighbours, "busybox") {
 		archive.addProgram(ctx, t, program)
 	}
+	archive.addFile(t, "bin/ssmonitor", product)
 	for _, binary := range binaries {
 		archive.addFile(t, "nft/"+filepath.Base(binary), binary)
 	}

@@ -34,10 +34,15 @@ var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift
 
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.
-var packages = []string{"ssmonitor/nft", "ssmonitor/nft/survey", "ssmonitor/nft/conntrack", "ssmonitor/nft/ipvs"}
+var packages = []string{"ssmonitor/nft", "ssmonitor/nft/survey", "ssmonitor/nft/conntrack", "ssmonitor/nft/ipvs",
+	"ssmonitor/integration/kernels/paths"}
 
-// neighbours are the programs that the tests of these packages run.
-var neighbours = []string{"nft", "iptables-nft", "ip6tables-nft"}
+// neighbours are the programs that the tests of these packages run, beside
+// ssmonitor.
+var neighbours = []string{"nft", "iptables-nft", "ip6tables-nft", "ip"}
+
+// inVM is the variable without which package paths runs no test.
+const inVM = "SSMONITOR_TEST_IN_VM=yes"
 
 func TestNftOnDebianKernels(t *testing.T) {
 	if testing.Short() {
@@ -45,14 +50,16 @@ func TestNftOnDebianKernels(t *testing.T) {
 	}
 	testkit.Require(t, append(neighbours, "qemu-system-x86_64", "busybox", "ldd", "apt-cache", "apt-get", "dpkg")...)
 	directory := t.TempDir()
+	product := filepath.Join(directory, "ssmonitor")
+	build(t, product, "build", "ssmonitor/cmd/ssmonitor")
 	var binaries, wanted []string
 	for _, name := range packages {
 		binary := filepath.Join(directory, path.Base(name)+".test")
-		build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, name)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		output(t, build)
+		build(t, binary, "test", "-c", name)
 		binaries = append(binaries, binary)
-		wanted = append(wanted, strings.Fields(output(t, exec.CommandContext(t.Context(), binary, "-test.list=^(Test|Fuzz)")))...)
+		list := exec.CommandContext(t.Context(), binary, "-test.list=^(Test|Fuzz)")
+		list.Env = append(os.Environ(), inVM)
+		wanted = append(wanted, strings.Fields(output(t, list))...)
 	}
 
 	for _, kernel := range []struct {
@@ -68,9 +75,9 @@ func TestNftOnDebianKernels(t *testing.T) {
 			defer cancel()
 			m := machine{
 				kernel:      fetchKernel(ctx, t, kernel.series),
-				environment: []string{"CI=true", "SSMONITOR_KERNEL_HAS_PERSIST=" + kernel.persist},
+				environment: []string{"CI=true", inVM, "SSMONITOR_KERNEL_HAS_PERSIST=" + kernel.persist},
 			}
-			m.initramfs = packInitramfs(ctx, t, m.kernel, binaries)
+			m.initramfs = packInitramfs(ctx, t, m.kernel, product, binaries)
 			booted := time.Now()
 			result := m.run(ctx, t)
 			passed, err := verdict(result.tests, wanted)
@@ -82,6 +89,15 @@ func TestNftOnDebianKernels(t *testing.T) {
 				filepath.Base(m.kernel), passed, time.Since(booted).Seconds(), time.Since(began).Seconds())
 		})
 	}
+}
+
+// build runs a command of go that writes a static program.
+func build(t *testing.T, target, command string, arguments ...string) {
+	t.Helper()
+	arguments = append([]string{command, "-ldflags=-s -w", "-o", target}, arguments...)
+	build := exec.CommandContext(t.Context(), "go", arguments...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output(t, build)
 }
 
 var testResult = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)

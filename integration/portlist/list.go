@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/google/renameio/v2"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/atomicfile"
 )
 
 const (
@@ -164,7 +164,7 @@ func Format(entries []Entry) ([]byte, error) {
 		}
 		for _, entry := range group {
 			for _, part := range entry.perProtocol() {
-				spec, err := part.spec()
+				spec, err := part.line()
 				if err != nil {
 					return nil, err
 				}
@@ -175,9 +175,9 @@ func Format(entries []Entry) ([]byte, error) {
 	return []byte(list.String()), nil
 }
 
-// spec returns the specification of the entry. What can't be read back is an error:
+// line returns the specification of the entry. What can't be read back is an error:
 // it must not be written.
-func (e Entry) spec() (string, error) {
+func (e Entry) line() (string, error) {
 	spec, port := FormatSpec(e.Port, e.Targets...), e.Port
 	port.Published = false // the mark says it
 	ports, targets, err := ParseSpec(spec)
@@ -226,8 +226,12 @@ func groups(entries []Entry) [][]Entry {
 func (e Entry) unmarked() bool { return len(e.Sources) == 0 && !e.Published }
 
 // SourceName returns the name of a source as the list gives it: the path itself,
-// or quoted if it would not stay on one line or is very long.
+// or quoted if it would not stay on one line or is very long. What it has quoted
+// stays as it is.
 func SourceName(source string) string {
+	if path, err := strconv.Unquote(source); err == nil && fmt.Sprintf("%+q", path) == source {
+		return source
+	}
 	if accounting.NameFault(source) == "" && strings.TrimSpace(source) == source {
 		return source
 	}
@@ -238,19 +242,20 @@ func SourceName(source string) string {
 // if necessary. Everybody may read the list: it contains no secret. A port that
 // Read would not return as it is, such as one with a line break in its name, is
 // an error, and the list remains unchanged. A file that is right already is not
-// replaced, so that nobody reads it again in vain.
+// replaced, so that nobody reads it again in vain, unless a killed process has left
+// something beside it.
 func Write(path string, entries []Entry) error {
 	list, err := Format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
 	}
-	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) {
+	if current, err := configfile.Read(path, maxSize); err == nil && bytes.Equal(current, list) && hasMode(path) && !atomicfile.Interrupted(path) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
 	}
-	if err := replace(path, list); err != nil {
+	if err := atomicfile.Write(path, list, mode); err != nil {
 		return fmt.Errorf("writing the list of ports: %w", err)
 	}
 	return nil
@@ -259,19 +264,4 @@ func Write(path string, entries []Entry) error {
 func hasMode(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode() == mode
-}
-
-// replace is renameio.WriteFile, except that the mode depends neither on the
-// umask nor on the replaced file.
-func replace(path string, data []byte) error {
-	file, err := renameio.NewPendingFile(path,
-		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
-	if err != nil {
-		return err
-	}
-	defer file.Cleanup() //nolint:errcheck // does nothing after the replacement; before it, the first error counts
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	return file.CloseAtomicallyReplace()
 }

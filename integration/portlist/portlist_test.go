@@ -30,8 +30,8 @@ func without(ports ...accounting.Port) []portlist.Entry {
 	return entries
 }
 
-// targets returns those of a specification.
-func targets(t *testing.T, spec string) []accounting.Target {
+// targetsIn returns the targets of a specification.
+func targetsIn(t *testing.T, spec string) []accounting.Target {
 	t.Helper()
 	_, targets, err := portlist.ParseSpec(spec)
 	if err != nil {
@@ -201,9 +201,9 @@ func TestFormatMatchesTheGoldenFile(t *testing.T) {
 		{Port: port(30000, accounting.TCPAndUDP, "by hand")},
 		{Port: port(443, accounting.TCPAndUDP, `#1 "quoted", a=b`), Sources: []string{"--port"}},
 		{Port: accounting.Port{Number: 20003, Protocols: accounting.TCPAndUDP, Name: "dave", Published: true}, Sources: []string{libev}},
-		{Port: port(8388, accounting.TCPAndUDP, "erin@home"), Sources: []string{"--port"}, Targets: targets(t, "8388@[fd00::2]@172.17.0.2:8389")},
+		{Port: port(8388, accounting.TCPAndUDP, "erin@home"), Sources: []string{"--port"}, Targets: targetsIn(t, "8388@[fd00::2]@172.17.0.2:8389")},
 		{Port: port(8400, accounting.TCPAndUDP, "frank"), Sources: []string{"--port"},
-			Targets: slices.Concat(targets(t, "8400/udp@172.17.0.3"), targets(t, "8400/tcp@172.17.0.4"))},
+			Targets: slices.Concat(targetsIn(t, "8400/udp@172.17.0.3"), targetsIn(t, "8400/tcp@172.17.0.4"))},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -259,9 +259,26 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 	}
 }
 
+// TestWriteRemovesWhatAKilledProcessLeft has a list that is right already.
+func TestWriteRemovesWhatAKilledProcessLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ports")
+	for range 2 {
+		if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("the directory holds %v, want the list alone: %v", entries, err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), ".ports.new"), []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestWriteRefusesWhatItCouldNotReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ports")
-	foreign := targets(t, "2@172.17.0.2")
+	foreign := targetsIn(t, "2@172.17.0.2")
 	for _, bad := range []portlist.Entry{
 		{Port: port(1, accounting.TCPAndUDP, ""), Targets: foreign},
 		{Port: port(2, accounting.OnlyTCP, ""), Targets: foreign},
@@ -374,9 +391,9 @@ func TestPublishedPortsOfNoSource(t *testing.T) {
 // and to another for UDP, which takes two lines.
 func TestTargetsSurviveTheList(t *testing.T) {
 	want := []portlist.Entry{
-		{Port: port(1, accounting.TCPAndUDP, "a"), Targets: slices.Concat(targets(t, "1/tcp@172.17.0.2:2"), targets(t, "1/udp@172.17.0.3"))},
-		{Port: port(2, accounting.TCPAndUDP, "b"), Targets: targets(t, "2/udp@172.17.0.2:2")},
-		{Port: port(3, accounting.OnlyTCP, ""), Targets: targets(t, "3/tcp@172.17.0.2@[fd00::2]")},
+		{Port: port(1, accounting.TCPAndUDP, "a"), Targets: slices.Concat(targetsIn(t, "1/tcp@172.17.0.2:2"), targetsIn(t, "1/udp@172.17.0.3"))},
+		{Port: port(2, accounting.TCPAndUDP, "b"), Targets: targetsIn(t, "2/udp@172.17.0.2:2")},
+		{Port: port(3, accounting.OnlyTCP, ""), Targets: targetsIn(t, "3/tcp@172.17.0.2@[fd00::2]")},
 		{Port: port(4, accounting.TCPAndUDP, "")},
 	}
 	list, err := portlist.Format(want)

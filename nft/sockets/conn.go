@@ -3,6 +3,7 @@ package sockets
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -116,7 +117,7 @@ func (c *Conn) Count(ports []uint16, reuse []accounting.Connections) ([]accounti
 	if len(ports) == 0 {
 		return counts, nil
 	}
-	err := c.dump(portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket) {
+	err := c.dump(connected, portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket) {
 		i, wanted := c.ports.index(s.port)
 		if !wanted {
 			return
@@ -145,7 +146,7 @@ type Remote struct {
 // connections.
 func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	found := make(map[[16]byte]int)
-	err := c.dump(portRange{port, port}, func() { clear(found) }, func(s socket) { found[s.address]++ })
+	err := c.dump(connected, portRange{port, port}, func() { clear(found) }, func(s socket) { found[s.address]++ })
 	if err != nil {
 		return nil, fmt.Errorf("listing the addresses that are connected to port %d: %w", port, err)
 	}
@@ -162,13 +163,29 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
-// dump passes the established connections to local ports in the range to visit. It
+// Listening returns the local ports at which programs of the network namespace
+// receive connections or datagrams, each once and ascending. It fails with
+// ErrUnsupported if the kernel can't list the sockets of the protocol.
+func (c *Conn) Listening(protocol accounting.Protocol) ([]uint16, error) {
+	of := kind{uint8(protocol), tcpListen}
+	if protocol == accounting.UDP {
+		of.state = tcpClose
+	}
+	found := make(map[uint16]bool)
+	err := c.dump(of, portRange{1, 1<<16 - 1}, func() { clear(found) }, func(s socket) { found[s.port] = true })
+	if err != nil {
+		return nil, fmt.Errorf("listing the ports at which programs listen by %s: %w", protocol, err)
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// dump passes the sockets of a kind with local ports in the range to visit. It
 // calls begin before each attempt.
-func (c *Conn) dump(ports portRange, begin func(), visit func(socket)) (err error) {
+func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket)) (err error) {
 	for range attempts {
 		begin()
 		for _, family := range c.families {
-			if err = c.dumpFamily(family, ports, visit); err != nil {
+			if err = c.dumpFamily(of, family, ports, visit); err != nil {
 				break
 			}
 		}
@@ -182,11 +199,11 @@ func (c *Conn) dump(ports portRange, begin func(), visit func(socket)) (err erro
 	return err
 }
 
-func (c *Conn) dumpFamily(family uint8, ports portRange, visit func(socket)) error {
+func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket)) error {
 	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
-	c.request = appendRequest(c.request[:0], family, ports)
+	c.request = appendRequest(c.request[:0], of, family, ports)
 	sent, err := c.netlink.Send(netlink.Message{
 		Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump},
 		Data:   c.request,
@@ -197,7 +214,7 @@ func (c *Conn) dumpFamily(family uint8, ports portRange, visit func(socket)) err
 	for done := false; !done; {
 		datagram, err := c.receive(true)
 		if err == nil {
-			done, err = visitDump(datagram, sent.Header.Sequence, visit)
+			done, err = visitDump(datagram, sent.Header.Sequence, of.state, visit)
 		}
 		if err != nil {
 			c.drain()

@@ -147,3 +147,31 @@ func difference(want, got []accounting.Connections) error {
 	}
 	return nil
 }
+
+// TestListening distinguishes sockets that receive from anybody from those of
+// connections that the host has begun.
+func TestListening(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	serve(t, "tcp4", "127.0.0.1:1234", false)
+	serve(t, "tcp6", "[::1]:1235", false)
+	connect(t, 3, "127.0.0.1", "127.0.0.1:1234")
+	for _, address := range []string{"127.0.0.1:1236", "[::]:1237"} {
+		conn, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	client, err := net.Dial("udp", "127.0.0.1:1236")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	conn := open(t)
+	for protocol, want := range map[accounting.Protocol][]uint16{accounting.TCP: {1234, 1235}, accounting.UDP: {1236, 1237}} {
+		got, err := conn.Listening(protocol)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", protocol, err, diff)
+		}
+	}
+}

@@ -2,42 +2,96 @@ package survey
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
 
-// match applies an iptables match extension that nf_tables has no expression for.
-func (r *ruleReader) match(e *expr.Match) {
+// match divides a thread by a match extension of iptables.
+func (t thread) match(e *expr.Match) (yes, no []thread) {
 	switch info := e.Info.(type) {
 	case *xt.Tcp:
-		r.protocols &= accounting.OnlyTCP
-		r.matchPorts(fieldSourcePort, info.SrcPorts, info.InvFlags&xt.TcpInvSrcPorts != 0)
-		r.matchPorts(fieldDestinationPort, info.DstPorts, info.InvFlags&xt.TcpInvDestPorts != 0)
+		return t.matchTCP(info)
 	case *xt.Udp:
-		r.protocols &= accounting.OnlyUDP
-		r.matchPorts(fieldSourcePort, info.SrcPorts, info.InvFlags&xt.UdpInvSrcPorts != 0)
-		r.matchPorts(fieldDestinationPort, info.DstPorts, info.InvFlags&xt.UdpInvDestPorts != 0)
+		return t.matchPorts(accounting.UDP, info.SrcPorts, info.DstPorts, info.InvFlags&xt.UdpInvSrcPorts != 0, info.InvFlags&xt.UdpInvDestPorts != 0)
+	case *xt.AddrTypeV1:
+		return t.matchAddressType(info)
+	case *xt.ConntrackMtinfo3:
+		return t.matchConntrack(info)
+	case *xt.Comment:
+		return []thread{t}, nil
 	case *xt.Unknown:
-		if e.Name == "multiport" && e.Rev == 1 {
-			r.matchMultiport(*info)
+		switch {
+		case e.Name == "statistic":
+			return []thread{t}, []thread{t} // chance, which is no condition
+		case e.Name == "multiport" && e.Rev == 1:
+			return t.matchMultiport(*info)
+		case e.Name == "mark" && e.Rev == 1:
+			return t.matchMark(t.mark[:], *info)
+		case e.Name == "connmark" && e.Rev == 1 && t.tracked:
+			return t.matchMark(t.connMark[:], *info)
 		}
 	}
+	return t.either()
 }
 
-// matchPorts applies a range of the tcp or udp extension. A range of all ports
-// stands for no condition.
-func (r *ruleReader) matchPorts(f field, ports [2]uint16, inverted bool) {
-	if !inverted && ports != [2]uint16{0, 1<<16 - 1} {
-		r.restrict(f, []PortRange{{ports[0], ports[1]}})
+// and applies another condition to the threads for which the first holds.
+func and(threads, no []thread, condition func(thread) (yes, no []thread)) (yes, allNo []thread) {
+	for _, t := range threads {
+		some, others := condition(t)
+		yes, no = append(yes, some...), append(no, others...)
 	}
+	return yes, no
+}
+
+func (t thread) matchTCP(info *xt.Tcp) (yes, no []thread) {
+	yes, no = t.matchPorts(accounting.TCP, info.SrcPorts, info.DstPorts, info.InvFlags&xt.TcpInvSrcPorts != 0, info.InvFlags&xt.TcpInvDestPorts != 0)
+	if info.Option != 0 {
+		yes, no = and(yes, no, thread.either)
+	}
+	if info.FlagsMask == 0 {
+		return yes, no
+	}
+	return and(yes, no, func(t thread) (yes, no []thread) {
+		flags := []cell{t.transportHeader(13).through(info.FlagsMask, 0)}
+		yes, no = t.within(flags, interval{[]byte{info.FlagsCmp}, []byte{info.FlagsCmp}})
+		return inverted(yes, no, info.InvFlags&xt.TcpInvFlags != 0)
+	})
+}
+
+func inverted(yes, no []thread, invert bool) (newYes, newNo []thread) {
+	if invert {
+		return no, yes
+	}
+	return yes, no
+}
+
+// matchPorts applies the port ranges of the tcp or udp extension.
+func (t thread) matchPorts(protocol accounting.Protocol, source, destination [2]uint16, invertSource, invertDestination bool) (yes, no []thread) {
+	if t.protocol != protocol {
+		return nil, []thread{t}
+	}
+	yes, no = inRange(t, 0, source, invertSource)
+	return and(yes, no, func(t thread) (yes, no []thread) { return inRange(t, 2, destination, invertDestination) })
+}
+
+// inRange applies a range of ports at an offset of the transport header.
+func inRange(t thread, offset uint32, ports [2]uint16, invert bool) (yes, no []thread) {
+	if ports == [2]uint16{0, lastPort} {
+		return inverted([]thread{t}, nil, invert)
+	}
+	values := interval{binary.BigEndian.AppendUint16(nil, ports[0]), binary.BigEndian.AppendUint16(nil, ports[1])}
+	yes, no = t.within(t.payload(expr.PayloadBaseTransportHeader, offset, 2), values)
+	return inverted(yes, no, invert)
 }
 
 // matchMultiport decodes struct xt_multiport_v1 of
 // include/uapi/linux/netfilter/xt_multiport.h.
-func (r *ruleReader) matchMultiport(info []byte) {
+func (t thread) matchMultiport(info []byte) (yes, no []thread) {
 	const (
 		maxPorts  = 15 // XT_MULTI_PORTS
 		portsAt   = 2  // after flags and count
@@ -47,10 +101,10 @@ func (r *ruleReader) matchMultiport(info []byte) {
 		targets   = 1 // XT_MULTIPORT_DESTINATION
 		inversion = 1
 	)
-	if len(info) <= invertAt || info[invertAt] == inversion || info[1] > maxPorts {
-		return
+	if len(info) <= invertAt || info[1] > maxPorts {
+		return t.either()
 	}
-	ports := []PortRange{}
+	var ports []PortRange
 	for i := 0; i < int(info[1]); i++ {
 		port := binary.NativeEndian.Uint16(info[portsAt+2*i:])
 		if i > 0 && info[rangesAt+i-1] != 0 {
@@ -59,10 +113,166 @@ func (r *ruleReader) matchMultiport(info []byte) {
 			ports = append(ports, PortRange{port, port})
 		}
 	}
-	switch info[0] {
-	case sources:
-		r.restrict(fieldSourcePort, ports)
-	case targets:
-		r.restrict(fieldDestinationPort, ports)
+	invert := info[invertAt] == inversion
+	switch {
+	case info[0] == targets && !t.sourcePort || info[0] == sources && t.sourcePort:
+		return inverted(t.where(t.ports.and(newPortSet(ports))), t.where(t.ports.minus(newPortSet(ports))), invert)
+	case info[0] == targets || info[0] == sources:
+		return t.either()
 	}
+	yes, no = t.where(t.ports.and(newPortSet(ports))), nil
+	for _, t := range t.where(t.ports.minus(newPortSet(ports))) { // unless the other port is one of them
+		maybe, others := t.either()
+		yes, no = append(yes, maybe...), append(no, others...)
+	}
+	return inverted(yes, no, invert)
+}
+
+// matchAddressType decodes struct xt_addrtype_info_v1 of
+// include/uapi/linux/netfilter/xt_addrtype.h.
+func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
+	const (
+		invertSource = 1 << iota
+		invertDestination
+		limitIn
+		limitOut
+	)
+	if info.Source != 0 {
+		return t.either()
+	}
+	local := info.Dest&(1<<unix.RTN_LOCAL) != 0
+	if info.Flags&(limitIn|limitOut) != 0 && local {
+		yes, no = t.within(fieldCells(addressTypeHere, 4), interval{localType, localType})
+		return inverted(yes, no, info.Flags&invertDestination != 0)
+	}
+	invert := info.Flags&invertDestination != 0
+	t.toHost = t.toHost || local != invert
+	return inverted([]thread{t}, nil, local == invert)
+}
+
+// matchConntrack applies the states of the conntrack extension. What else it can
+// match is unknown.
+func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) (yes, no []thread) {
+	states := xt.ConntrackFlags(info.MatchFlags)
+	if states&^xt.ConntrackStateAlias != xt.ConntrackState || !t.tracked {
+		return t.either()
+	}
+	matches := uint32(info.StateMask)&expr.CtStateBitNEW != 0
+	invert := xt.ConntrackFlags(info.InvertFlags)&xt.ConntrackState != 0
+	return inverted([]thread{t}, nil, matches == invert)
+}
+
+// matchMark decodes struct xt_mark_mtinfo1, which struct xt_connmark_mtinfo1
+// equals, and applies it to a mark.
+func (t thread) matchMark(mark []cell, info []byte) (yes, no []thread) {
+	const (
+		maskAt   = 4
+		invertAt = 8
+	)
+	if len(info) <= invertAt {
+		return t.either()
+	}
+	masked := slices.Clone(mark)
+	for i := range masked {
+		masked[i] = masked[i].through(info[maskAt+i], 0)
+	}
+	yes, no = t.within(masked, interval{info[:maskAt], info[:maskAt]})
+	return inverted(yes, no, info[invertAt] != 0)
+}
+
+// harmlessTargets are targets that neither end a rule nor change what is followed
+// here.
+var harmlessTargets = []string{
+	"AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK", "SET",
+	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+}
+
+// target applies a target of iptables that is no verdict.
+func (r *run) target(t thread, e *expr.Target) []thread {
+	info, _ := e.Info.(*xt.Unknown)
+	switch {
+	case e.Name == "DNAT" || e.Name == "REDIRECT":
+		r.iptablesNAT(t, e.Name, e.Info)
+		return nil
+	case e.Name == "REJECT":
+		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})
+		return nil
+	case e.Name == "TPROXY": // hands the packet to a program of this host as it is
+		r.verdict(t, expr.Verdict{Kind: expr.VerdictAccept})
+		return nil
+	case e.Name == "NFQUEUE":
+		return r.act(t, &expr.Queue{})
+	case e.Name == "MARK" && e.Rev == 2 && info != nil:
+		t.setMark(*info)
+	case e.Name == "CONNMARK" && info != nil:
+		t.setConnMark(*info, e.Rev)
+	case e.Name == "MARK" || e.Name == "HMARK":
+		t.mark = [4]cell{}
+	case e.Name == "NOTRACK" || e.Name == "CT" && info != nil && isNotrack(*info):
+		return r.act(t, &expr.Notrack{})
+	case e.Name == "CT" || slices.Contains(harmlessTargets, e.Name):
+	case r.translates:
+		r.found(result{packet: t.packet, reason: "target " + e.Name + " is not known"})
+		return nil
+	}
+	return []thread{t}
+}
+
+// isNotrack decodes the flags of struct xt_ct_target_info.
+func isNotrack(info []byte) bool {
+	const notrack = 1 // XT_CT_NOTRACK
+	return len(info) >= 2 && binary.NativeEndian.Uint16(info)&notrack != 0
+}
+
+// setMark decodes struct xt_mark_tginfo2 and applies it.
+func (t *thread) setMark(info []byte) {
+	const maskAt, size = 4, 8
+	if len(info) < size {
+		t.mark = [4]cell{}
+		return
+	}
+	for i := range t.mark {
+		t.mark[i] = t.mark[i].through(^info[maskAt+i], info[i])
+	}
+}
+
+// setConnMark decodes struct xt_connmark_tginfo1, or tginfo2, which can shift the
+// mark as well, and applies it.
+func (t *thread) setConnMark(info []byte, revision uint32) {
+	const (
+		connMaskAt = 4
+		markMaskAt = 8
+		firstAt    = 12 // revision 1: the mode; 2: direction and width of a shift, and the mode
+		size       = 16
+		set        = 0 // XT_CONNMARK_SET
+		save       = 1 // XT_CONNMARK_SAVE
+		restore    = 2 // XT_CONNMARK_RESTORE
+	)
+	modeAt := firstAt + 2*(int(min(revision, 2))-1)
+	if len(info) < size || revision == 0 || modeAt > firstAt && info[firstAt+1] != 0 {
+		t.mark, t.connMark = [4]cell{}, [4]cell{}
+		return
+	}
+	for i := range t.mark {
+		connMask, markMask := info[connMaskAt+i], info[markMaskAt+i]
+		switch info[modeAt] {
+		case set:
+			t.connMark[i] = t.connMark[i].through(^connMask, info[i])
+		case save:
+			t.connMark[i] = merged(t.connMark[i].through(^connMask, 0), t.mark[i].through(markMask, 0))
+		case restore:
+			t.mark[i] = merged(t.mark[i].through(^markMask, 0), t.connMark[i].through(connMask, 0))
+		}
+	}
+}
+
+// merged returns a ^ b, which is only known where one of them is.
+func merged(a, b cell) cell {
+	switch {
+	case a.field == constant:
+		return b.through(0xff, a.value)
+	case b.field == constant:
+		return a.through(0xff, b.value)
+	}
+	return cell{}
 }

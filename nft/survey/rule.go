@@ -1,135 +1,130 @@
 package survey
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
-// content is what a register of the nf_tables virtual machine holds.
-type content struct {
-	field    field
-	constant []byte // loaded by an immediate; nil: not a constant
+// outcome is what a rule does with a packet: the verdict, or NFT_CONTINUE if the
+// rule doesn't match or has none. There is no outcome for a packet that is
+// translated.
+type outcome struct {
+	verdict expr.Verdict
+	packet  packet
 }
 
-// field is the part of a packet that a register was loaded from.
-type field int
-
-const (
-	fieldOther field = iota
-	fieldProtocol
-	fieldSourcePort
-	fieldDestinationPort
-)
-
-// ruleReader follows the expressions of one rule and holds what they match and
-// do, as far as it concerns ports.
-type ruleReader struct {
-	sets      setElements
-	registers map[uint32]content
-
-	protocols           accounting.Protocols
-	source, destination []PortRange // nil: any; empty: none
-
-	dnat      *DNAT // without Place, Protocols and Ports
-	flowtable string
-	counter   bool
-	drops     bool
-	acts      bool // does more than match and count
+// run is a rule that is applied to a packet.
+type run struct {
+	rules      *ruleset
+	chain      *chain
+	translates bool // whether the base chain is of type nat
+	steps      int
+	outcomes   []outcome
+	found      func(result) // called for each translation
 }
 
-// readRule reads the expressions of a rule in order.
-func readRule(expressions []expr.Any, sets setElements) (*ruleReader, error) {
-	r := &ruleReader{sets: sets, registers: make(map[uint32]content), protocols: accounting.TCPAndUDP}
-	for _, expression := range expressions {
-		if r.load(expression) || r.compare(expression) {
-			continue
+// result is a translation of a packet, or why it is not understood.
+type result struct {
+	packet packet
+	to     destination
+	reason string
+}
+
+// apply applies the expressions of a rule one after another.
+func (r *run) apply(applied rule, p packet) []outcome {
+	r.outcomes = nil
+	threads := []thread{{packet: p}}
+	for _, expression := range applied.expressions {
+		var next []thread
+		for _, t := range threads {
+			next = append(next, r.step(t, expression)...)
 		}
-		switch e := expression.(type) {
-		case *expr.Lookup:
-			if err := r.lookup(e); err != nil {
-				return nil, err
-			}
-		case *expr.Match:
-			r.match(e)
-		case *expr.Counter:
-			r.counter = true
-		default:
-			r.act(expression)
-		}
+		threads = next
+		r.steps += 1 + len(threads)
 	}
-	return r, nil
+	r.end(threads, expr.Verdict{Kind: expr.VerdictContinue})
+	return r.outcomes
 }
 
-// load reports whether the expression loads a register, and records what is in
-// it.
-func (r *ruleReader) load(expression expr.Any) bool {
+// end ends the rule for threads.
+func (r *run) end(threads []thread, verdict expr.Verdict) {
+	for _, t := range threads {
+		r.outcomes = append(r.outcomes, outcome{verdict, t.packet})
+	}
+}
+
+// mismatch ends the rule for threads that it doesn't match.
+func (r *run) mismatch(threads []thread) { r.end(threads, expr.Verdict{Kind: expr.VerdictContinue}) }
+
+// matching passes on the first result of a condition.
+func (r *run) matching(yes, no []thread) []thread {
+	r.mismatch(no)
+	return yes
+}
+
+// step applies an expression and returns the threads that go on with the rule.
+func (r *run) step(t thread, expression any) []thread {
 	switch e := expression.(type) {
-	case *expr.Meta:
-		if e.SourceRegister {
-			return false
+	case *expr.Cmp:
+		return r.matching(t.compare(e))
+	case *expr.Range:
+		return r.matching(t.inRange(e))
+	case *expr.Lookup:
+		return r.lookup(t, e)
+	case *expr.Match:
+		return r.matching(t.match(e))
+	case *expr.Numgen:
+		return t.choose(e.Register, e.Offset, e.Modulus)
+	case *expr.Hash:
+		return t.choose(e.DestRegister, e.Offset, e.Modulus)
+	case opaque:
+		yes, no := t.either()
+		yes[0].forget()
+		return r.matching(yes, no)
+	case *expr.Limit, *expr.Quota, *expr.Connlimit:
+		return r.matching(t.either())
+	case *expr.Dynset:
+		if len(e.Exprs) > 0 || e.Invert {
+			return r.matching(t.either())
 		}
-		c := content{}
-		if e.Key == expr.MetaKeyL4PROTO {
-			c.field = fieldProtocol
-		}
-		r.registers[e.Register] = c
+		return []thread{t}
+	}
+	if t.loadFrom(expression) {
+		return []thread{t}
+	}
+	return r.act(t, expression)
+}
+
+// loadFrom applies an expression that only changes a register, or a mark. It
+// returns false if the expression is another.
+func (t *thread) loadFrom(expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Immediate:
+		t.load(e.Register, constantCells(e.Data))
 	case *expr.Payload:
 		if e.OperationType == expr.PayloadWrite {
 			return false
 		}
-		r.registers[e.DestRegister] = content{field: payloadField(e)}
-	case *expr.Immediate:
-		r.registers[e.Register] = content{constant: e.Data}
-	case *expr.Bitwise:
-		r.registers[e.DestRegister] = content{}
-	case *expr.Ct:
-		if e.SourceRegister {
-			return false
-		}
-		r.registers[e.Register] = content{}
+		t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
 	case *expr.Fib:
-		r.registers[e.Register] = content{}
-	case *expr.Exthdr:
-		r.registers[e.DestRegister] = content{}
-	case *expr.Numgen:
-		r.registers[e.Register] = content{}
-	case *expr.Hash:
-		r.registers[e.DestRegister] = content{}
-	default:
-		return false
-	}
-	return true
-}
-
-func payloadField(e *expr.Payload) field {
-	switch {
-	case e.Base == expr.PayloadBaseTransportHeader && e.Offset == 0 && e.Len == 2:
-		return fieldSourcePort
-	case e.Base == expr.PayloadBaseTransportHeader && e.Offset == 2 && e.Len == 2:
-		return fieldDestinationPort
-	case e.Base == expr.PayloadBaseNetworkHeader && e.Offset == 9 && e.Len == 1:
-		return fieldProtocol // of the IPv4 header; in IPv6 it is a byte of the source address, which nobody matches alone
-	}
-	return fieldOther
-}
-
-// compare reports whether the expression is a comparison, and applies it.
-func (r *ruleReader) compare(expression expr.Any) bool {
-	switch e := expression.(type) {
-	case *expr.Cmp:
-		r.narrow(r.registers[e.Register].field, e.Op, e.Data)
-	case *expr.Range:
-		if e.Op == expr.CmpOpEq {
-			field := r.registers[e.Register].field
-			r.narrow(field, expr.CmpOpGte, e.FromData)
-			r.narrow(field, expr.CmpOpLte, e.ToData)
+		t.load(e.Register, t.route(e))
+	case *expr.Bitwise:
+		t.mask(e)
+	case byteorder:
+		t.swap(e)
+	case *expr.Meta:
+		if !e.SourceRegister {
+			t.load(e.Register, t.meta(e.Key))
+		} else if e.Key == expr.MetaKeyMARK {
+			t.mark = [4]cell(t.read(e.Register, 4))
+		}
+	case *expr.Ct:
+		if !e.SourceRegister {
+			t.load(e.Register, t.conntrack(e))
+		} else if e.Key == expr.CtKeyMARK {
+			t.connMark = [4]cell(t.read(e.Register, 4))
 		}
 	default:
 		return false
@@ -137,167 +132,185 @@ func (r *ruleReader) compare(expression expr.Any) bool {
 	return true
 }
 
-// narrow applies a condition on a field. "Not equal" is ignored: it excludes too
-// little to matter.
-func (r *ruleReader) narrow(f field, op expr.CmpOp, value []byte) {
-	switch {
-	case f == fieldProtocol && op == expr.CmpOpEq && len(value) == 1:
-		r.protocols &= protocolSet(value[0])
-	case (f == fieldSourcePort || f == fieldDestinationPort) && len(value) == 2:
-		if wanted, ok := portsOf(op, binary.BigEndian.Uint16(value)); ok {
-			r.restrict(f, wanted)
+func (t *thread) mask(e *expr.Bitwise) {
+	cells := t.read(e.SourceRegister, int(min(e.Len, registerBytes)))
+	for i, c := range cells {
+		if i >= len(e.Mask) || i >= len(e.Xor) {
+			cells[i] = cell{}
+			continue
 		}
+		cells[i] = c.through(e.Mask[i], e.Xor[i])
 	}
+	t.load(e.DestRegister, cells)
 }
 
-func protocolSet(number byte) accounting.Protocols {
-	switch accounting.Protocol(number) {
-	case accounting.TCP:
-		return accounting.OnlyTCP
-	case accounting.UDP:
-		return accounting.OnlyUDP
-	}
-	return 0
-}
-
-// portsOf returns the ports that a comparison matches. ok is false for a
-// comparison that narrow ignores.
-func portsOf(op expr.CmpOp, port uint16) (ports []PortRange, ok bool) {
-	const last = 1<<16 - 1
-	switch op {
-	case expr.CmpOpEq:
-		return []PortRange{{port, port}}, true
-	case expr.CmpOpGte:
-		return []PortRange{{port, last}}, true
-	case expr.CmpOpLte:
-		return []PortRange{{0, port}}, true
-	case expr.CmpOpGt:
-		if port == last {
-			return []PortRange{}, true
-		}
-		return []PortRange{{port + 1, last}}, true
-	case expr.CmpOpLt:
-		if port == 0 {
-			return []PortRange{}, true
-		}
-		return []PortRange{{0, port - 1}}, true
-	}
-	return nil, false
-}
-
-// restrict intersects the ports of the field with wanted.
-func (r *ruleReader) restrict(f field, wanted []PortRange) {
-	ports := &r.destination
-	if f == fieldSourcePort {
-		ports = &r.source
-	}
-	if *ports == nil {
-		*ports = wanted
-		return
-	}
-	both := []PortRange{}
-	for _, a := range *ports {
-		for _, b := range wanted {
-			if first, last := max(a.First, b.First), min(a.Last, b.Last); first <= last {
-				both = append(both, PortRange{first, last})
-			}
+// swap reverses the bytes of each number, on a host where that makes a difference.
+func (t *thread) swap(e byteorder) {
+	cells := t.read(e.source, int(min(e.length, registerBytes)))
+	if size := int(min(e.size, registerBytes)); size > 0 && binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		for begin := 0; begin+size <= len(cells); begin += size {
+			slices.Reverse(cells[begin : begin+size])
 		}
 	}
-	*ports = both
+	t.load(e.destination, cells)
 }
 
-// lookup applies a lookup in a set or map. The value that a map returns stays
-// unknown.
-func (r *ruleReader) lookup(e *expr.Lookup) error {
-	key := r.registers[e.SourceRegister].field
-	if e.IsDestRegSet {
-		r.registers[e.DestRegister] = content{}
+// choose returns a thread for each number that chance, or a hash of what is not
+// known, may load into a register.
+func (t thread) choose(register, offset, modulus uint32) (threads []thread) {
+	const most = 4096
+	if modulus == 0 || modulus > most {
+		t.load(register, make([]cell, 4))
+		return []thread{t}
 	}
-	if e.Invert || key == fieldOther {
-		return nil
+	for i := range modulus {
+		one := t
+		one.load(register, constantCells(binary.NativeEndian.AppendUint32(nil, offset+i)))
+		threads = append(threads, one)
 	}
-	elements, err := r.sets(e.SetName)
+	return threads
+}
+
+// lookup applies a look-up in a set, a map or a verdict map.
+func (r *run) lookup(t thread, e *expr.Lookup) []thread {
+	yes, no := r.lookupIn(t, e)
+	if e.Invert {
+		yes, no = no, yes
+	}
+	return r.matching(yes, no)
+}
+
+func (r *run) lookupIn(t thread, e *expr.Lookup) (yes, no []thread) {
+	if yes, no, ok := r.unreadSource(t, e); ok {
+		return yes, no
+	}
+	s, err := r.rules.set(r.chain.table, e.SetName)
 	if err != nil {
-		return err
+		return r.unknownSet(t, e, err)
 	}
-	if key == fieldProtocol {
-		var protocols accounting.Protocols
-		for _, element := range elements {
-			if len(element.Key) > 0 {
-				protocols |= protocolSet(element.Key[0])
-			}
+	key, lengths := t.read(e.SourceRegister, s.keyLength), t.fieldsOf(e.SourceRegister, s.keyLength)
+	found, no := t.lookup(s, key, lengths)
+	r.steps += len(s.entries)
+	for _, m := range found {
+		switch {
+		case setsVerdict(e) && m.entry.verdict != nil:
+			r.verdict(m.thread, *m.entry.verdict)
+			continue
+		case e.IsDestRegSet:
+			m.thread.load(e.DestRegister, constantCells(m.entry.value))
 		}
-		r.protocols &= protocols
-	} else if ports, ok := elementPorts(elements); ok {
-		r.restrict(key, ports)
+		yes = append(yes, m.thread)
+	}
+	return yes, no
+}
+
+// unreadSource applies a look-up of nothing but the source in a named set, which
+// may be long: it can be anything.
+func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool) {
+	s := r.rules.sets[r.chain.table][e.SetName]
+	if s == nil || s.anonymous || e.IsDestRegSet {
+		return nil, nil, false
+	}
+	key := t.read(e.SourceRegister, s.keyLength)
+	for _, c := range key {
+		if c.field != sourceField && c.field != unknownField {
+			return nil, nil, false
+		}
+	}
+	inside := t
+	if has(key, sourceField) {
+		inside.requireSourceIn("@" + s.name)
+	}
+	inside.uncertain = inside.uncertain || has(key, unknownField)
+	return []thread{inside}, t.failed(t.ports, key), true
+}
+
+// unknownSet applies a look-up in a set that can't be read.
+func (r *run) unknownSet(t thread, e *expr.Lookup, err error) (yes, no []thread) {
+	yes, no = t.either()
+	switch {
+	case setsVerdict(e):
+		r.found(result{packet: t.packet, reason: err.Error()})
+		return nil, no
+	case e.IsDestRegSet:
+		yes[0].load(e.DestRegister, make([]cell, 16))
+	}
+	return yes, no
+}
+
+// verdict ends the rule with a verdict.
+func (r *run) verdict(t thread, verdict expr.Verdict) { r.end([]thread{t}, verdict) }
+
+// act applies an expression that does something with the packet, and returns the
+// thread if it goes on.
+func (r *run) act(t thread, expression any) []thread {
+	switch e := expression.(type) {
+	case *expr.Verdict:
+		if e.Kind == expr.VerdictContinue {
+			return []thread{t}
+		}
+		r.verdict(t, *e)
+	case *expr.Reject:
+		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})
+	case *expr.Queue: // a program decides, as a rule that the packet may pass
+		t.uncertain = true
+		r.verdict(t, expr.Verdict{Kind: expr.VerdictAccept})
+	case *expr.Notrack:
+		t.untracked = t.untracked || !t.tracked
+		return []thread{t}
+	case *expr.NAT:
+		return r.nat(t, e)
+	case *expr.Redir:
+		r.redirect(t, e)
+	case *expr.Payload:
+		return r.rewrite(t, e)
+	case *expr.Target:
+		return r.target(t, e)
+	default:
+		return []thread{t}
 	}
 	return nil
 }
 
-// elementPorts returns the ports in a set. In an interval set the element that
-// ends an interval is the first port after it. ok is false if the keys are not
-// single ports.
-func elementPorts(elements []nftables.SetElement) (ports []PortRange, ok bool) {
-	if slices.ContainsFunc(elements, func(e nftables.SetElement) bool { return len(e.Key) != 2 }) {
-		return nil, false
-	}
-	intervals := slices.ContainsFunc(elements, func(e nftables.SetElement) bool { return e.IntervalEnd })
-	slices.SortStableFunc(elements, func(a, b nftables.SetElement) int {
-		order := bytes.Compare(a.Key, b.Key)
-		if order == 0 && a.IntervalEnd != b.IntervalEnd { // one interval begins where another ends
-			if a.IntervalEnd {
-				return -1
-			}
-			return 1
-		}
-		return order
-	})
-	ports = []PortRange{}
-	for _, element := range elements {
-		port := binary.BigEndian.Uint16(element.Key)
-		switch {
-		case element.IntervalEnd && len(ports) > 0:
-			ports[len(ports)-1].Last = port - 1
-		case element.IntervalEnd: // ends what lies below the first interval
-		case intervals: // open until the next end, if any
-			ports = append(ports, PortRange{port, 1<<16 - 1})
-		default:
-			ports = append(ports, PortRange{port, port})
+// rewrite applies a change of the packet itself. A new destination that connection
+// tracking doesn't know of can't be followed.
+func (r *run) rewrite(t thread, e *expr.Payload) []thread {
+	for _, c := range t.payload(e.Base, e.Offset, e.Len) {
+		if c.field == portField || c.field == addressField {
+			r.found(result{packet: t.packet, reason: "the rule rewrites the destination without connection tracking"})
+			return nil
 		}
 	}
-	return ports, true
+	return []thread{t}
 }
 
-// countedKey returns the port of a rule that counts one port of one protocol and
-// does nothing else, in a base chain at input, output or forward.
-func (r *ruleReader) countedKey(c *nftables.Chain) (key accounting.Key, ok bool) {
-	if !r.counter || r.acts || c.Hooknum == nil {
-		return key, false
-	}
-	ports, direction := r.destination, accounting.In
-	switch uint32(*c.Hooknum) {
-	case unix.NF_INET_LOCAL_IN:
-	case unix.NF_INET_LOCAL_OUT:
-		ports, direction = r.source, accounting.Out
-	case unix.NF_INET_FORWARD: // both directions pass through
-		if ports == nil {
-			ports, direction = r.source, accounting.Out
+// matters reports whether a rule does anything that is followed here. Most rules
+// that count, log or fill a set don't.
+func (a rule) matters() bool {
+	return slices.ContainsFunc(a.expressions, func(expression any) bool {
+		switch e := expression.(type) {
+		case *expr.Lookup:
+			return setsVerdict(e)
+		case *expr.Payload:
+			return e.OperationType == expr.PayloadWrite
+		case *expr.Target:
+			return !slices.Contains(harmlessTargets, e.Name)
+		case *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
+			return true
 		}
-	default:
-		return key, false
+		return setsMark(expression)
+	})
+}
+
+// setsMark reports whether an expression sets the mark of a packet or connection.
+func setsMark(expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Meta:
+		return e.SourceRegister && e.Key == expr.MetaKeyMARK
+	case *expr.Ct:
+		return e.SourceRegister && e.Key == expr.CtKeyMARK
+	case *expr.Target:
+		return slices.Contains([]string{"MARK", "CONNMARK", "HMARK"}, e.Name)
 	}
-	key.Direction = direction
-	switch r.protocols {
-	case accounting.OnlyTCP:
-		key.Protocol = accounting.TCP
-	case accounting.OnlyUDP:
-		key.Protocol = accounting.UDP
-	default:
-		return key, false
-	}
-	if len(ports) != 1 || ports[0].First != ports[0].Last {
-		return key, false
-	}
-	key.Port = ports[0].First
-	return key, true
+	return false
 }

@@ -1,18 +1,17 @@
 package survey
 
 import (
-	"encoding/binary"
 	"errors"
 	"io/fs"
-	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -23,131 +22,12 @@ import (
 // found.
 func wantSurvey(t *testing.T, want Survey) {
 	t.Helper()
-	got, err := Read()
+	got, err := Read(testHost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-	if difference := cmp.Diff(&want, got, equal); difference != "" {
+	if difference := cmp.Diff(&want, got, equalAddresses, cmpopts.EquateEmpty()); difference != "" {
 		t.Errorf("(-want +got)\n%s", difference)
-	}
-}
-
-var docker = Place{"ip", "nat", "DOCKER"}
-
-func ports(ranges ...uint16) (list []PortRange) {
-	for i := 0; i < len(ranges); i += 2 {
-		list = append(list, PortRange{ranges[i], ranges[i+1]})
-	}
-	return list
-}
-
-func TestDNATs(t *testing.T) {
-	container := netip.MustParseAddr("172.17.0.2")
-	for _, test := range []struct {
-		name string // the rule
-		want *DNAT  // nil: it redirects no port
-	}{
-		{`iifname != "docker0" tcp dport 20000 counter dnat to 172.17.0.2:8388`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: container, Port: 8388}},
-		{`udp dport { 20000, 21000-21005, 65000-65535 } dnat to 172.17.0.2`,
-			&DNAT{Protocols: accounting.OnlyUDP, Ports: ports(20000, 20000, 21000, 21005, 65000, 65535), Address: container}},
-		{`meta l4proto { tcp, udp } th dport { 20000, 20002 } dnat to 172.17.0.2`,
-			&DNAT{Protocols: accounting.TCPAndUDP, Ports: ports(20000, 20000, 20002, 20002), Address: container}},
-		{`ip protocol tcp ct state new ct mark 1 meta mark 5 th dport 20000 dnat to 172.17.0.2`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: container}},
-		{`tcp dport > 20000 tcp dport < 20003 tcp dport != 80 dnat to 172.17.0.2`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20001, 20002), Address: container}},
-		{`dnat to tcp dport map { 30000 : 10.0.0.2, 30001 : 10.0.0.3 }`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(30000, 30000, 30001, 30001), Mapped: true}},
-		// As netavark writes it.
-		{`ip daddr 192.0.2.1 tcp dport 20000 dnat ip to 10.88.0.2:8388`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: netip.MustParseAddr("10.88.0.2"), Port: 8388}},
-		{`dnat ip to tcp dport map { 30010 : 10.0.0.2 . 8388 }`,
-			&DNAT{Protocols: accounting.OnlyTCP, Ports: ports(30010, 30010), Mapped: true}},
-		{`udp dport 40000-40010 redirect to :50000`,
-			&DNAT{Protocols: accounting.OnlyUDP, Ports: ports(40000, 40010), Port: 50000}},
-		{`udp dport 40000 dnat to :50000`,
-			&DNAT{Protocols: accounting.OnlyUDP, Ports: ports(40000, 40000), Port: 50000}},
-		{`ip daddr 192.0.2.1 dnat to 172.17.0.2`, nil},
-		{`tcp sport 20000 dnat to 172.17.0.2`, nil},
-		{`tcp dport 20000 counter accept`, nil},
-		{`tcp dport 20000 tcp dport 1 redirect`, nil},
-		{`ip daddr . tcp dport { 192.0.2.1 . 1 } dnat to 172.17.0.2`, nil},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			testkit.NetworkNamespace(t)
-			testkit.NFT(t, `table ip nat {
-				chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local counter jump DOCKER; }
-				chain OUTPUT { type nat hook output priority -100; tcp dport 20009 dnat to 172.17.0.9; }
-				chain DOCKER { `+test.name+`; }
-			}`)
-			var want Survey
-			if test.want != nil {
-				test.want.Place = docker
-				want.DNATs = []DNAT{*test.want}
-			}
-			wantSurvey(t, want)
-		})
-	}
-}
-
-func TestDNATsOfIptables(t *testing.T) {
-	for _, test := range []struct {
-		command, rule string
-		want          DNAT
-	}{
-		{"iptables-nft", "-p tcp ! -i docker0 --dport 20000 -j DNAT --to-destination 172.17.0.2:8388",
-			DNAT{Place: docker, Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: netip.MustParseAddr("172.17.0.2"), Port: 8388}},
-		{"iptables-nft", "-p udp -m udp --dport 20000:20005 -j DNAT --to-destination 172.17.0.2",
-			DNAT{Place: docker, Protocols: accounting.OnlyUDP, Ports: ports(20000, 20005), Address: netip.MustParseAddr("172.17.0.2")}},
-		{"iptables-nft", "-p udp -m multiport --dports 20000,20007:20009,1 -j REDIRECT --to-ports 443",
-			DNAT{Place: docker, Protocols: accounting.OnlyUDP, Ports: ports(20000, 20000, 20007, 20009, 1, 1), Port: 443}},
-		{"ip6tables-nft", "-p tcp -m tcp --dport 20000 -j DNAT --to-destination [fd00::2]:8388",
-			DNAT{Place: Place{"ip6", "nat", "DOCKER"}, Protocols: accounting.OnlyTCP, Ports: ports(20000, 20000), Address: netip.MustParseAddr("fd00::2"), Port: 8388}},
-	} {
-		t.Run(test.command+" "+test.rule, func(t *testing.T) {
-			testkit.NetworkNamespace(t)
-			iptables(t, test.command, "-t nat -N DOCKER")
-			iptables(t, test.command, "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")
-			iptables(t, test.command, "-t nat -A DOCKER "+test.rule)
-			wantSurvey(t, Survey{DNATs: []DNAT{test.want}})
-		})
-	}
-}
-
-func TestDNATCovers(t *testing.T) {
-	dnat := DNAT{Protocols: accounting.OnlyTCP, Ports: ports(1, 1, 10, 12)}
-	for _, test := range []struct {
-		number    uint16
-		protocols accounting.Protocols
-		want      bool
-	}{
-		{1, accounting.OnlyTCP, true}, {12, accounting.TCPAndUDP, true},
-		{12, accounting.OnlyUDP, false}, {13, accounting.OnlyTCP, false}, {2, accounting.OnlyTCP, false},
-	} {
-		if got := dnat.Covers(accounting.Port{Number: test.number, Protocols: test.protocols}); got != test.want {
-			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
-		}
-	}
-}
-
-func TestDNATForwards(t *testing.T) {
-	here, container := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("172.17.0.2")
-	for _, test := range []struct {
-		name string
-		dnat DNAT
-		want bool
-	}{
-		{"container", DNAT{Address: container, Port: 8388}, true},
-		{"map", DNAT{Mapped: true}, true},
-		{"redirect", DNAT{Port: 8388}, false},
-		{"this host", DNAT{Address: here}, false},
-		{"loopback", DNAT{Address: netip.MustParseAddr("127.0.0.1")}, false},
-	} {
-		if got := test.dnat.Forwards([]netip.Addr{here}); got != test.want {
-			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
-		}
 	}
 }
 
@@ -186,24 +66,22 @@ func TestOffloads(t *testing.T) {
 }
 
 func TestOffloadDecoding(t *testing.T) {
-	// As `nft --debug=netlink` shows "meta l4proto tcp flow add @fast".
-	offload := &expr.FlowOffload{}
-	name := append([]byte{9, 0, 1, 0}, "fast\x00"...)
-	if err := expr.Unmarshal(byte(nftables.TableFamilyINet), name, offload); err != nil {
-		t.Fatal(err)
-	}
-	reading, err := readRule([]expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{6}},
-		offload,
-	}, nil)
+	// As `nft --debug=netlink` shows "flow add @fast".
+	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("fast\x00")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &surveyor{dropping: make(map[Place]bool)}
-	s.rule(&nftables.Chain{Name: "forward", Table: &nftables.Table{Name: "firewall", Family: nftables.TableFamilyINet}}, reading)
-	want := Survey{Offloads: []Offload{{Place{"inet", "firewall", "forward"}, "fast"}}}
-	if difference := cmp.Diff(want, s.found); difference != "" {
+	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("flow_offload\x00")}, {Type: 2, Data: name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offload, err := decodeExpression(byte(nftables.TableFamilyINet), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := Place{"inet", "firewall", "forward"}
+	rules := &ruleset{chains: []*chain{{place: place, rules: []rule{{expressions: []any{offload}}}}}}
+	if difference := cmp.Diff([]Offload{{place, "fast"}}, rules.offloads()); difference != "" {
 		t.Errorf("(-want +got)\n%s", difference)
 	}
 }
@@ -281,35 +159,11 @@ func TestOwnTableIsNotSurveyed(t *testing.T) {
 	}
 }
 
-func TestUnreadable(t *testing.T) {
-	reader := func(string) ([]nftables.SetElement, error) { return nil, errors.New("no such set") }
-	_, err := readRule([]expr.Any{
-		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: 1},
-		&expr.Lookup{SourceRegister: 1, SetName: "ports"},
-	}, reader)
-	if err == nil {
-		t.Error("a set that can't be read is no error")
-	}
-}
-
 func TestReadWithoutRights(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	dropCapabilities(t)
-	if _, err := Read(); !errors.Is(err, fs.ErrPermission) {
+	if _, err := Read(testHost); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
 	}
 }
 
-// TestPortsOfAdjacentIntervals has an interval begin where another ends, in the
-// order of a kernel's dump.
-func TestPortsOfAdjacentIntervals(t *testing.T) {
-	element := func(port uint16, end bool) nftables.SetElement {
-		return nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, port), IntervalEnd: end}
-	}
-	got, ok := elementPorts([]nftables.SetElement{
-		element(301, true), element(201, false), element(201, true), element(100, false), element(0, true),
-	})
-	if want := ports(100, 200, 201, 300); !ok || !slices.Equal(got, want) {
-		t.Errorf("got %v, %t, want %v", got, ok, want)
-	}
-}

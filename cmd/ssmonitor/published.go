@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/publishing"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+const (
+	// rulesetShare is how many times its own duration passes from a look at the
+	// ruleset until another one, which some hosts change all the time.
+	rulesetShare = 20
+	// transientInterval is the time after which a decision is made again that can
+	// change although nobody changes a rule.
+	transientInterval = 30 * time.Second
+)
+
+// publisher decides where published ports lead, and notices when that may have
+// changed.
+type publisher struct {
+	hook nft.Hook
+
+	generation uint32        // of the ruleset at the last decision
+	last       time.Time     // when that began
+	took       time.Duration // how long it took
+	failed     bool          // whether it did
+	transient  bool
+}
+
+// decide decides for the ports. installed returns the targets that the table has.
+func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
+	p.last = time.Now()
+	defer func() { p.took, p.failed, p.transient = time.Since(p.last), err != nil, decision.Transient }()
+	if p.generation, err = survey.Generation(); err != nil { // first: a later change has another one
+		return decision, err
+	}
+	targets, err := installed()
+	if err != nil {
+		return decision, err
+	}
+	scene, err := publishing.Observe(p.hook, targets)
+	if err != nil {
+		return decision, err
+	}
+	if decision, err = scene.Decide(found.Ports, found.Targets); err != nil {
+		return decision, err
+	}
+	markPublished(found, decision.Targets)
+	return decision, nil
+}
+
+// outdated reports whether other ports may be published, or to other targets, than
+// the last decision says.
+func (p *publisher) outdated() bool {
+	since := time.Since(p.last)
+	switch {
+	case p.hook != nft.HookHost, since < rulesetShare*p.took:
+		return false
+	case p.failed:
+		return since >= followRetry
+	case p.transient && since >= transientInterval:
+		return true
+	}
+	generation, err := survey.Generation()
+	return err == nil && generation != p.generation
+}
+
+// markPublished marks the ports that have a target, and no others.
+func markPublished(found *sources.Result, targets []accounting.Target) {
+	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
+	for i := range found.Ports {
+		published := slices.ContainsFunc(targets, func(t accounting.Target) bool { return t.Port == found.Ports[i].Number })
+		found.Ports[i].Published = published
+		if i < len(found.Entries) {
+			found.Entries[i].Published = published
+		}
+	}
+}
+
+// publishingNotes returns what an operator should know of a decision.
+func publishingNotes(findings []checkup.Finding) (notes []error) {
+	for _, finding := range findings {
+		text := finding.Message
+		if finding.Level > checkup.Note {
+			text += ": " + strings.ReplaceAll(finding.Remedy, "\n", ", ")
+		}
+		notes = append(notes, errors.New(text))
+	}
+	return notes
+}
+
+// decideForSetup adds the notes of a decision to what was found. Without
+// CAP_NET_ADMIN there is no decision.
+func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (targets []accounting.Target, err error) {
+	decision, err := p.decide(found, func() ([]accounting.Target, error) {
+		table, err := nft.Open(nft.Options{Hook: options.Hook}) // without an owner: this only reads
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = table.Close() }()
+		return table.Targets()
+	})
+	if errors.Is(err, fs.ErrPermission) {
+		markPublished(found, found.Targets)
+		found.Notes = append(found.Notes, errors.New("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
+		return found.Targets, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found.Notes = append(found.Notes, publishingNotes(decision.Findings)...)
+	return decision.Targets, nil
+}
+
+// publish puts the decision for the ports in force. If there is none, the targets
+// in force stay: the rules of others don't keep the agent from counting.
+func (a *agent) publish(found *sources.Result) error {
+	a.named = found.Targets
+	if a.publisher.hook != nft.HookHost {
+		markPublished(found, nil)
+		return nil
+	}
+	decision, err := a.publisher.decide(found, a.meter.Targets)
+	if err != nil {
+		a.log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
+		inForce := a.meter.Ports()
+		for i := range found.Ports {
+			port, _ := inForce.Find(found.Ports[i].Number)
+			found.Ports[i].Published = port.Published
+		}
+		return nil
+	}
+	a.logFindings(decision.Findings)
+	return a.meter.SetTargets(decision.Targets)
+}
+
+// logFindings logs those that were not among the last ones.
+func (a *agent) logFindings(findings []checkup.Finding) {
+	for i, note := range publishingNotes(findings) {
+		log := a.log.Info
+		if findings[i].Level > checkup.Note {
+			log = a.log.Warn
+		}
+		if !slices.Contains(a.published, findings[i]) {
+			log(note.Error())
+		}
+	}
+	a.published = findings
+}
+
+// republish puts what is published now in force for the ports in force.
+func (a *agent) republish() {
+	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
+	before := slices.Clone(found.Ports)
+	if err := a.publish(&found); err != nil {
+		a.log.Error("what is published can't be counted yet", "error", err)
+	}
+	if !slices.Equal(found.Ports, before) {
+		if err := a.meter.SetPorts(found.Ports); err != nil {
+			a.log.Error("the ports can't be put in force", "error", err)
+		}
+	}
+}

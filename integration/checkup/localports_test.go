@@ -1,0 +1,72 @@
+package checkup_test
+
+import (
+	"testing"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+)
+
+func TestLocalPorts(t *testing.T) {
+	const (
+		chosen     = "/proc/sys/net/ipv4/ip_local_port_range"
+		reserved   = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+		permanent  = " > /etc/sysctl.d/60-ssmonitor.conf"
+		containers = "\nand set the same in the containers' network namespaces"
+	)
+	remedy := func(ports string) string {
+		const setting = "net.ipv4.ip_local_reserved_ports="
+		return "reserve them: sysctl -w " + setting + ports + "\nand for the next boot: echo " + setting + ports + permanent
+	}
+	for _, test := range []struct {
+		name             string
+		chosen, reserved string // empty: there is no such file
+		hook             string
+		ports            accounting.Ports
+		subject, remedy  string // empty: nothing is found
+	}{
+		{"the kernel's defaults, other ports", "32768\t60999\n", "\n", "host", portsOf(20000, 32767, 61000), "", ""},
+		{"the ends of the range", "32768\t60999\n", "\n", "host", portsOf(32767, 32768, 60999, 61000), "ports 32768, 60999: ", remedy("32768,60999")},
+		{"consecutive ports", "32768\t60999\n", "\n", "host", portsOf(40000, 40001, 40002), "ports 40000-40002: ", remedy("40000-40002")},
+		{"one protocol is enough", "32768\t60999\n", "\n", "host", accounting.Ports{{Number: 40000, Protocols: accounting.OnlyTCP}}, "port 40000: ", remedy("40000")},
+		{"some are reserved", "32768\t60999\n", "8080,40001,40003-40005\n", "host", portsOf(40000, 40001, 40002, 40004, 40006),
+			"ports 40000, 40002, 40006: ", remedy("8080,40000-40006")},
+		{"all are reserved", "32768\t60999\n", "40000-40001\n", "host", portsOf(40000, 40001), "", ""},
+		{"every port", "1\t65535\n", "\n", "host", portsOf(1, 65535), "ports 1, 65535: ", remedy("1,65535")},
+		{"hook container", "32768\t60999\n", "\n", "container", portsOf(40000), "port 40000: ", remedy("40000") + containers},
+		{"no settings", "", "", "host", portsOf(40000), "", ""},
+		{"no reserved ports", "32768\t60999\n", "", "host", portsOf(40000), "", ""},
+		{"not a range", "some ports\n", "\n", "host", portsOf(40000), "", ""},
+		{"not ports", "32768\t60999\n", "1-70000\n", "host", portsOf(40000), "", ""},
+		{"no port", "32768\t60999\n", "\n", "host", nil, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t)
+			for path, content := range map[string]string{chosen: test.chosen, reserved: test.reserved} {
+				if content != "" {
+					m.write(path, content, 0o444, 0)
+				}
+			}
+			found := m.LocalPorts(test.ports, test.hook)
+			if test.subject == "" {
+				wantFindings(t, found)
+				return
+			}
+			wantFindings(t, found, "note local-port-range "+test.subject)
+			if len(found) == 1 && found[0].Remedy != test.remedy {
+				t.Errorf("got the remedy\n%s\nwant\n%s", found[0].Remedy, test.remedy)
+			}
+		})
+	}
+}
+
+func TestLocalPortsAreChecked(t *testing.T) {
+	c, _ := newCheck(t)
+	m := machine{c.Machine, t}
+	m.write("/proc/sys/net/ipv4/ip_local_port_range", "1\t9\n", 0o444, 0)
+	m.write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n", 0o444, 0)
+	wantProblems(t, c, "note local-port-range ports 1-2")
+	if checkup.Result(c.Findings()) != checkup.OK {
+		t.Error("a note is a problem")
+	}
+}

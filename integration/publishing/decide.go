@@ -1,0 +1,219 @@
+package publishing
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+// Decision is where published ports lead.
+type Decision struct {
+	// Targets are what is to be counted where the host forwards it: sorted, and
+	// each address and port once.
+	Targets []accounting.Target
+	// Transient reports whether the decision can change although nobody changes a
+	// rule: connections end, or begin where no rule shows a target.
+	Transient bool
+	// Findings are about everything that may be published.
+	Findings []checkup.Finding
+}
+
+// Decide decides for the ports. The operator has named some of the targets.
+func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decision, error) {
+	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16)}
+	if s.Hook != nft.HookHost {
+		d.countedBefore()
+		return d.Decision, nil
+	}
+	d.named(named)
+	d.translations()
+	d.services()
+	if err := d.lingering(); err != nil {
+		return d.Decision, err
+	}
+	d.redirected()
+	d.report()
+	d.elsewhere()
+	d.unknown()
+	d.offloads()
+	slices.SortFunc(d.Targets, accounting.Target.Compare)
+	return d.Decision, nil
+}
+
+// decider collects a decision from one source of targets after another. The first
+// one that has an address and port decides.
+type decider struct {
+	*Scene
+	Decision
+	ports  accounting.Ports
+	owner  map[end]uint16 // the port for which a target is counted
+	groups []*group
+}
+
+// group is what one finding is about: the ports that are published in one way.
+type group struct {
+	by      string
+	ports   []accounting.Port
+	targets []netip.AddrPort
+}
+
+// add adds a target that was found by something.
+func (d *decider) add(target accounting.Target, by string) {
+	port, _ := d.ports.Find(target.Port)
+	if !port.Protocols.Has(target.Protocol) {
+		return
+	}
+	place := end{target.Protocol, target.Address}
+	owner, taken := d.owner[place]
+	switch {
+	case !taken:
+		d.owner[place] = target.Port
+		d.Targets = append(d.Targets, target)
+	case owner != target.Port:
+		d.shared(owner, target)
+		return
+	}
+	d.group(by).include(port, target.Address)
+}
+
+func (d *decider) group(by string) *group {
+	for _, g := range d.groups {
+		if g.by == by {
+			return g
+		}
+	}
+	d.groups = append(d.groups, &group{by: by})
+	return d.groups[len(d.groups)-1]
+}
+
+func (g *group) include(port accounting.Port, address netip.AddrPort) {
+	if !slices.Contains(g.ports, port) {
+		g.ports = append(g.ports, port)
+	}
+	if !slices.Contains(g.targets, address) {
+		g.targets = append(g.targets, address)
+	}
+}
+
+func (d *decider) named(targets []accounting.Target) {
+	for _, target := range targets {
+		d.add(target, "the settings (@)")
+	}
+}
+
+// translations adds the targets of rules.
+func (d *decider) translations() {
+	for i := range d.Rules.Translations {
+		t := &d.Rules.Translations[i]
+		for _, port := range d.covered(t.Protocol, t.Ports) {
+			switch {
+			case !t.Forwards(d.Host):
+				d.redirects(t, port)
+			case t.Outgoing(d.Host) && d.mayBeForOthers(t, port.Number):
+				d.doubtful(t, port)
+			default:
+				for _, target := range targetsOf(t, port.Number) {
+					d.add(target, "chain "+t.Place.String())
+				}
+			}
+		}
+	}
+}
+
+// covered returns the ports in the range that are counted for the protocol.
+func (d *decider) covered(protocol accounting.Protocol, ports survey.PortRange) (covered []accounting.Port) {
+	for _, port := range d.ports {
+		if port.Protocols.Has(protocol) && ports.Contains(port.Number) {
+			covered = append(covered, port)
+		}
+	}
+	return covered
+}
+
+// targetsOf returns where a translation leads what clients send to the port. The
+// kernel chooses from a range.
+func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target) {
+	first, last := t.Target.Port(), max(t.Target.Port(), t.LastTargetPort)
+	if first == 0 {
+		first, last = port, port
+	}
+	for inside := int(first); inside <= int(last); inside++ {
+		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(inside)), Port: port})
+	}
+	return targets
+}
+
+// forwards reports whether the host forwards packets to the address.
+func (s *Scene) forwards(address netip.Addr) bool {
+	return address.IsValid() && !address.IsLoopback() && !slices.Contains(s.Host.Addresses, address)
+}
+
+// mayBeForOthers reports whether a rule for what arrives by a certain interface, or
+// from certain addresses, may be for what containers send to other servers. It is
+// for clients if no program of the host could serve them at that port, on a host
+// without a default route that would show where clients come from.
+func (d *decider) mayBeForOthers(t *survey.Translation, port uint16) bool {
+	return len(d.Host.Uplinks) > 0 || d.Listens(t.Protocol, port)
+}
+
+// services adds the real servers of IPVS, whose answers are forwarded.
+func (d *decider) services() {
+	for _, service := range d.Services {
+		if !service.Address.IsValid() {
+			if len(service.Servers) > 0 {
+				d.note(checkup.PortDNAT, checkup.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), d.nameTarget(0, ""))
+			}
+			continue
+		}
+		if !slices.Contains(d.Host.Addresses, service.Address.Addr()) {
+			continue
+		}
+		ports := survey.PortRange{First: service.Address.Port(), Last: service.Address.Port()}
+		if ports.First == 0 {
+			ports.Last = 1<<16 - 1
+		}
+		for _, port := range d.covered(service.Protocol, ports) {
+			for _, server := range service.Servers {
+				if server.Port() == 0 {
+					server = netip.AddrPortFrom(server.Addr(), port.Number)
+				}
+				d.add(accounting.Target{Protocol: service.Protocol, Address: server, Port: port.Number}, "IPVS")
+			}
+		}
+	}
+}
+
+// redirected adds the targets of connections, whatever rule translates them.
+func (d *decider) redirected() {
+	for _, flow := range d.Redirected {
+		if d.forwards(flow.Reply.Source.Addr()) {
+			d.Transient = true
+			d.add(accounting.Target{Protocol: flow.Protocol, Address: flow.Reply.Source, Port: flow.Original.Destination.Port()},
+				connectionOnly)
+		}
+	}
+}
+
+// lingering adds the targets that are counted and to which only connections lead.
+func (d *decider) lingering() error {
+	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
+		_, decided := d.owner[end{target.Protocol, target.Address}]
+		return decided
+	})
+	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
+		var err error
+		if rest, err = d.Connected(rest); err != nil {
+			return fmt.Errorf("looking for connections with containers: %w", err)
+		}
+	}
+	for _, target := range rest {
+		d.Transient = true
+		d.add(target, connectionOnly)
+	}
+	return nil
+}

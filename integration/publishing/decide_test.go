@@ -1,0 +1,211 @@
+package publishing_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/publishing"
+	"ssmonitor/nft"
+	"ssmonitor/nft/conntrack"
+	"ssmonitor/nft/ipvs"
+	"ssmonitor/nft/survey"
+)
+
+// aliceAndBob are the counted ports: one for both protocols, one for TCP alone.
+var aliceAndBob = accounting.Ports{
+	{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"},
+	{Number: 20001, Protocols: accounting.OnlyTCP, Name: "bob"},
+}
+
+var (
+	docker = survey.Place{Family: "ip", Table: "nat", Chain: "DOCKER"}
+	host   = survey.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("172.17.0.1")}, Uplinks: []string{"eth0"}}
+)
+
+// to reads targets such as "tcp 172.17.0.2:8388 20000".
+func to(texts ...string) (targets []accounting.Target) {
+	for _, text := range texts {
+		var protocol, address string
+		var target accounting.Target
+		if _, err := fmt.Sscan(text, &protocol, &address, &target.Port); err != nil {
+			panic(err)
+		}
+		target.Protocol, target.Address = accounting.TCP, netip.MustParseAddrPort(address)
+		if protocol == "udp" {
+			target.Protocol = accounting.UDP
+		}
+		targets = append(targets, target)
+	}
+	return targets
+}
+
+// rule returns a rule that translates what is sent to ports by TCP.
+func rule(first, last uint16, address string, change ...func(*survey.Translation)) survey.Translation {
+	t := survey.Translation{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: first, Last: last}, Target: netip.MustParseAddrPort(address)}
+	for _, f := range change {
+		f(&t)
+	}
+	return t
+}
+
+func byUDP(t *survey.Translation)  { t.Protocol = accounting.UDP }
+func inside(t *survey.Translation) { t.Incoming = []string{"docker0"} }
+
+func flow(original, reply string) conntrack.Flow {
+	client := netip.MustParseAddrPort("198.51.100.1:50000")
+	return conntrack.Flow{
+		Protocol: accounting.TCP,
+		Original: conntrack.Tuple{Source: client, Destination: netip.MustParseAddrPort(original)},
+		Reply:    conntrack.Tuple{Source: netip.MustParseAddrPort(reply), Destination: client},
+	}
+}
+
+func TestDecide(t *testing.T) {
+	const container = "172.17.0.2:8388"
+	for _, test := range []struct {
+		name      string
+		scene     publishing.Scene
+		named     []accounting.Target
+		connected []accounting.Target
+		want      []accounting.Target
+		transient bool
+		findings  []string // LEVEL ID PART
+	}{
+		{name: "nothing"},
+		{name: "a rule", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, container), rule(20000, 20000, container, byUDP),
+		}}}, want: to("tcp 172.17.0.2:8388 20000", "udp 172.17.0.2:8388 20000"),
+			findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:8388, and counted"}},
+		{name: "a rule for all ports, which it keeps", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(0, 65535, "172.17.0.2:0")}}},
+			want:     to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.2:20001 20001"),
+			findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by chain ip nat DOCKER to 172.17.0.2:20000, 172.17.0.2:20001, and"}},
+		{name: "a rule for another protocol", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, container, byUDP)}}}},
+		{name: "several containers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, container), rule(20000, 20000, "172.17.0.3:8388"),
+		}}}, want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat 172.17.0.2:8388, 172.17.0.3:8388"}},
+		{name: "named", named: to("udp 172.17.0.9:1 20000"), want: to("udp 172.17.0.9:1 20000"), findings: []string{"ok port-dnat by the settings"}},
+		{name: "what is named has precedence", named: to("tcp 172.17.0.2:8388 20001"),
+			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+			want:  to("tcp 172.17.0.2:8388 20001"), findings: []string{"wrong shared-target all are counted as port 20001", "ok port-dnat port 20001/tcp"}},
+		{name: "two ports to one container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20001, container)}}},
+			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong shared-target ports 20000 and 20001 are both published to tcp 172.17.0.2:8388", "ok port-dnat port 20000: "}},
+		{name: "to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}},
+			findings: []string{"wrong port-dnat redirected to port 9000 by chain ip nat DOCKER, before hook host can count"}},
+		{name: "to a counted port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001")}}}},
+		{name: "to the same port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "192.0.2.1:0")}}}},
+		{name: "what containers send, to a port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000", inside)}}}},
+		{name: "what containers send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
+			findings: []string{"unknown port-dnat port 20000: chain ip nat DOCKER translates it only for what arrives by docker0, to tcp 172.31.0.2:3129: taken for what they send to other servers"}},
+		{name: "the same, and a program of the host listens", scene: publishing.Scene{
+			Listens: func(accounting.Protocol, uint16) bool { return true },
+			Rules:   &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}},
+		}, findings: []string{"note port-dnat port 20000: chain"}},
+		{name: "the same, without a default route", scene: publishing.Scene{Host: survey.Host{Addresses: host.Addresses},
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
+			want: to("tcp 172.31.0.2:3129 20000"), findings: []string{"ok port-dnat"}},
+		{name: "a connection shows it", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20000", container)}},
+			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat a rule that only connections show"}},
+		{name: "a connection to a port that is not counted", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20002", container)}}, transient: true},
+		{name: "IPVS", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.1:20000"),
+			Servers: []netip.AddrPort{netip.MustParseAddrPort("172.17.0.2:0"), netip.MustParseAddrPort("172.17.0.3:80")}}}},
+			want: to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.3:80 20000"), findings: []string{"ok port-dnat by IPVS"}},
+		{name: "IPVS by a mark", scene: publishing.Scene{Services: []ipvs.Service{{Mark: 7, Servers: []netip.AddrPort{netip.MustParseAddrPort(container)}}}},
+			findings: []string{"unknown port-dnat mark 7"}},
+		{name: "IPVS at an address of others", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.9:20000"),
+			Servers: []netip.AddrPort{netip.MustParseAddrPort(container)}}}}},
+		{name: "the rule is gone, a connection is left", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20001")},
+			connected: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat port 20000: "}},
+		{name: "the address is another's", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, container)}}},
+			connected: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20001"), findings: []string{"ok port-dnat port 20001/tcp: "}},
+		{name: "a rule can't be read", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{Unread: []error{errors.New("EIO")}}},
+			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat port 20000: "}},
+		{name: "the container has the number", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
+			findings: []string{"wrong port-published-as setup --port 20000@172.17.0.2:20000\nor as port 30000: ssmonitor setup --port 30000"}},
+		{name: "the container has the number, and so has a program", scene: publishing.Scene{
+			Listens: func(accounting.Protocol, uint16) bool { return true },
+			Rules:   &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}}},
+		{name: "the container has the number, and that is named", named: to("tcp 172.17.0.2:20000 20000"),
+			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
+			want:  to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat"}},
+		{name: "not understood", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},
+		}}}, transient: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood: an unknown expression"}},
+		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, transient: true, findings: []string{"unknown legacy-nat hook: container"}},
+		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
+		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
+		{name: "nobody acts on it", scene: publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong port-dnat where it is not counted"}},
+		{name: "nobody needs to", scene: publishing.Scene{ReadOnly: true, Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat and counted"}},
+		{name: "hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
+			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: []string{"ip"},
+		}}, findings: []string{"ok port-dnat after being counted", "wrong flow-offload @fast"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			scene := test.scene
+			complete(&scene)
+			scene.Connected = func([]accounting.Target) ([]accounting.Target, error) { return test.connected, nil }
+			decision, err := scene.Decide(aliceAndBob, test.named)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(decision.Targets, test.want) || decision.Transient != test.transient {
+				t.Errorf("got the targets %v, transient %t, want %v, %t", decision.Targets, decision.Transient, test.want, test.transient)
+			}
+			wantFindings(t, decision.Findings, test.findings)
+		})
+	}
+}
+
+// complete sets what a test leaves out.
+func complete(scene *publishing.Scene) {
+	if scene.Hook == "" {
+		scene.Hook = nft.HookHost
+	}
+	if scene.Rules == nil {
+		scene.Rules = &survey.Survey{}
+	}
+	if scene.Host.Addresses == nil {
+		scene.Host = host
+	}
+	if scene.Listens == nil {
+		scene.Listens = func(accounting.Protocol, uint16) bool { return false }
+	}
+}
+
+func wantFindings(t *testing.T, got []checkup.Finding, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("got the findings\n%+v\nwant\n%q", got, want)
+	}
+	for i, finding := range got {
+		words := strings.SplitN(want[i], " ", 3)
+		part := strings.Join(words[2:], "")
+		if finding.Level.String() != words[0] || string(finding.ID) != words[1] || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		}
+		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
+			t.Errorf("%s: there is no remedy", finding.Message)
+		}
+	}
+}
+
+func TestDecideWithoutConnections(t *testing.T) {
+	scene := publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000")}
+	complete(&scene)
+	refused := errors.New("refused")
+	scene.Connected = func([]accounting.Target) ([]accounting.Target, error) { return nil, refused }
+	if _, err := scene.Decide(aliceAndBob, nil); !errors.Is(err, refused) {
+		t.Errorf("got %v, want the failure", err)
+	}
+}

@@ -1,0 +1,189 @@
+package publishing
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/nft/survey"
+)
+
+// connectionOnly describes what found a target if no rule did: one that does not
+// exist any more, or that can't be read.
+const connectionOnly = "a rule that only connections show, until they end,"
+
+// hookContainer is the remedy that needs no target.
+const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
+	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
+
+// nameTarget is the remedy where a target is unknown or in doubt.
+func (d *decider) nameTarget(port uint16, address string) string {
+	example := "PORT@ADDRESS:PORT"
+	if port != 0 {
+		example = fmt.Sprintf("%d@%s", port, address)
+	}
+	return "if clients use it, name where it leads: ssmonitor setup --port " + example + "\nor " + hookContainer
+}
+
+func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
+	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
+	if !slices.Contains(d.Findings, finding) {
+		d.Findings = append(d.Findings, finding)
+	}
+}
+
+// report reports what is counted at forward.
+func (d *decider) report() {
+	for _, g := range d.groups {
+		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.targets))
+		if d.ReadOnly && !d.installed(g) {
+			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
+				"the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup")
+		} else {
+			d.note(checkup.PortDNAT, checkup.OK, g.by, message+", and counted where the host forwards it", "")
+		}
+	}
+}
+
+// installed reports whether the table has all targets of a group.
+func (d *decider) installed(g *group) bool {
+	return !slices.ContainsFunc(d.Targets, func(target accounting.Target) bool {
+		return slices.Contains(g.targets, target.Address) && !slices.Contains(d.Installed, target)
+	})
+}
+
+// describeAddresses names the first few.
+func describeAddresses(addresses []netip.AddrPort) string {
+	const most = 3
+	var texts []string
+	for _, address := range addresses[:min(most, len(addresses))] {
+		texts = append(texts, address.String())
+	}
+	text := strings.Join(texts, ", ")
+	if len(addresses) > most {
+		text += fmt.Sprintf(" and %d more", len(addresses)-most)
+	}
+	return text
+}
+
+// shared reports a second port with the same target.
+func (d *decider) shared(owner uint16, target accounting.Target) {
+	d.note(checkup.SharedTarget, checkup.Wrong, target.String(), fmt.Sprintf(
+		"ports %d and %d are both published to %s, where their clients can't be told apart: all are counted as port %d",
+		owner, target.Port, target, owner), "publish each to a port of its own\nor "+hookContainer)
+}
+
+// redirects reports a translation to another port of this host. One that may be for
+// what containers send to other servers is no concern of the port.
+func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
+	target := t.Target.Port()
+	if t.Outgoing(d.Host) || target == 0 || target == port.Number {
+		return
+	}
+	if _, counted := d.ports.Find(target); counted {
+		return // counted there
+	}
+	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
+		checkup.DescribePorts([]accounting.Port{port}), target, t.Place),
+		"count the port that it is redirected to: ssmonitor setup --port "+fmt.Sprint(target)+"\nor "+hookContainer)
+}
+
+// doubtful reports a translation that is not taken for publishing. Where a program
+// of the host serves the port, that is what clients use.
+func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
+	target := targetsOf(t, port.Number)[0]
+	level := checkup.Unknown
+	if d.Listens(t.Protocol, port.Number) {
+		level = checkup.Note
+	}
+	d.note(checkup.PortDNAT, level, t.Place.String(), fmt.Sprintf(
+		"%s: chain %s translates it only for %s, to %s: taken for what they send to other servers, and not counted",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), target), d.nameTarget(port.Number, target.Address.String()))
+}
+
+func describeSenders(t *survey.Translation) string {
+	if len(t.Incoming) > 0 {
+		return "what arrives by " + strings.Join(t.Incoming, ", ")
+	}
+	senders := slices.Clone(t.SourceSets)
+	for _, prefix := range t.Sources {
+		senders = append(senders, prefix.String())
+	}
+	return "senders in " + strings.Join(senders, ", ")
+}
+
+// elsewhere reports ports of which a container has the number, but publishes another
+// one.
+func (d *decider) elsewhere() {
+	for i := range d.Rules.Translations {
+		t := &d.Rules.Translations[i]
+		inside, outside := t.Target.Port(), t.Ports.First
+		port, counted := d.ports.Find(inside)
+		place := end{t.Protocol, t.Target}
+		if _, known := d.owner[place]; known || !counted || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
+			continue
+		}
+		if !port.Protocols.Has(t.Protocol) || !t.Forwards(d.Host) || d.Listens(t.Protocol, inside) {
+			continue
+		}
+		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
+			"port %d: chain %s publishes it as port %d, so that what clients send to %s there is not counted", inside, t.Place, outside, t.Target),
+			fmt.Sprintf("count it as port %d: ssmonitor setup --port %d@%s\nor as port %d: ssmonitor setup --port %d", inside, inside, t.Target, outside, outside))
+	}
+}
+
+// unknown reports what may be published, as far as that can't be seen.
+func (d *decider) unknown() {
+	for _, u := range d.Rules.Unresolved {
+		if ports := d.covered(u.Protocol, u.Ports); len(ports) > 0 {
+			d.Transient = true
+			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood: %s",
+				checkup.DescribePorts(ports), u.Place, u.Reason), d.nameTarget(0, ""))
+		}
+	}
+	if len(d.Rules.LegacyNAT) > 0 {
+		d.Transient = true
+		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
+			"a port that it publishes is counted only if its target is named, or known by a connection", d.nameTarget(0, ""))
+	}
+}
+
+// offloads reports flowtables. Only forwarded connections can be moved to one, and
+// those of published ports are.
+func (d *decider) offloads() {
+	for _, offload := range d.Rules.Offloads {
+		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
+		if len(d.Targets) > 0 {
+			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
+				"exclude those ports from the rule with flow add @"+offload.Flowtable)
+		} else {
+			d.note(checkup.FlowOffload, checkup.OK, offload.Place.String(), message+", but none of these ports is forwarded", "")
+		}
+	}
+}
+
+// countedBefore reports what is translated after the hook for containers.
+func (d *decider) countedBefore() {
+	for i := range d.Rules.Translations {
+		t := &d.Rules.Translations[i]
+		if ports := d.covered(t.Protocol, t.Ports); len(ports) > 0 && t.Forwards(d.Host) {
+			for _, port := range ports {
+				d.group("chain "+t.Place.String()).include(port, t.Target)
+			}
+		}
+	}
+	for _, g := range d.groups {
+		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
+			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.targets)), "")
+	}
+	for _, offload := range d.Rules.Offloads {
+		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
+		if len(d.groups) > 0 {
+			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
+				"exclude those ports from the rule with flow add @"+offload.Flowtable)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package publishing
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
+	"ssmonitor/nft/conntrack"
+	"ssmonitor/nft/ipvs"
+	"ssmonitor/nft/sockets"
+	"ssmonitor/nft/survey"
+)
+
+// Scene is what the kernel knows that decides where published ports lead.
+type Scene struct {
+	Hook       nft.Hook
+	Host       survey.Host
+	Rules      *survey.Survey
+	Redirected []conntrack.Flow // with a destination that is translated
+	Services   []ipvs.Service
+	Installed  []accounting.Target // that the table counts
+	// ReadOnly says that nobody acts on the decision: what is not installed is not
+	// counted.
+	ReadOnly bool
+	// Listens reports whether a program of the host listens at a port.
+	Listens func(accounting.Protocol, uint16) bool
+	// Connected returns those of the targets that a connection still leads to.
+	Connected func([]accounting.Target) ([]accounting.Target, error)
+}
+
+// Observe asks the kernel, in the network namespace of the calling thread. It takes
+// milliseconds and more, so it is meant for the start and for changes. The error is
+// fs.ErrPermission without CAP_NET_ADMIN.
+func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
+	s := &Scene{Hook: hook, Installed: installed, Connected: connected}
+	var err error
+	if s.Host, err = thisHost(); err != nil {
+		return nil, err
+	}
+	if s.Rules, err = survey.Read(s.Host); err != nil {
+		return nil, fmt.Errorf("looking for published ports: %w", err)
+	}
+	s.Listens = listens()
+	if hook != nft.HookHost {
+		return s, nil
+	}
+	if s.Services, err = ipvs.Services(); err != nil {
+		return nil, err
+	}
+	err = conntrack.Redirected(func(flow conntrack.Flow) {
+		if slices.Contains(s.Host.Addresses, flow.Original.Destination.Addr()) && !slices.Contains(s.Redirected, flow) {
+			s.Redirected = append(s.Redirected, flow)
+		}
+	})
+	if err != nil && !errors.Is(err, conntrack.ErrUnsupported) {
+		return nil, err
+	}
+	return s, nil
+}
+
+// thisHost returns the addresses of this host and the interfaces by which it
+// reaches the rest of the world.
+func thisHost() (survey.Host, error) {
+	addresses, err := sources.HostAddresses()
+	if err != nil {
+		return survey.Host{}, fmt.Errorf("listing the addresses of this host: %w", err)
+	}
+	uplinks, err := uplinks()
+	if err != nil {
+		return survey.Host{}, fmt.Errorf("listing the default routes: %w", err)
+	}
+	return survey.Host{Addresses: addresses, Uplinks: uplinks}, nil
+}
+
+// listens returns a function that reports whether a program of the host listens at
+// a port. Where the kernel can't list sockets, none does.
+func listens() func(accounting.Protocol, uint16) bool {
+	ports := make(map[accounting.Protocol][]uint16)
+	if conn, err := sockets.Open(); err == nil {
+		defer func() { _ = conn.Close() }()
+		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
+			ports[protocol], _ = conn.Listening(protocol)
+		}
+	}
+	return func(protocol accounting.Protocol, port uint16) bool {
+		_, found := slices.BinarySearch(ports[protocol], port)
+		return found
+	}
+}
+
+// end is one end of a connection.
+type end struct {
+	protocol accounting.Protocol
+	address  netip.AddrPort
+}
+
+// connected implements Scene.Connected.
+func connected(targets []accounting.Target) (still []accounting.Target, err error) {
+	wanted, found := make(map[end]bool), make(map[end]bool)
+	for _, target := range targets {
+		wanted[end{target.Protocol, target.Address}] = true
+	}
+	err = conntrack.Flows(func(flow conntrack.Flow) {
+		for _, address := range flow.Ends() {
+			if e := (end{flow.Protocol, address}); wanted[e] {
+				found[e] = true
+			}
+		}
+	})
+	if err != nil && !errors.Is(err, conntrack.ErrUnsupported) {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(targets), func(target accounting.Target) bool {
+		return !found[end{target.Protocol, target.Address}]
+	}), nil
+}

@@ -1,0 +1,128 @@
+// Package atomicfile replaces files as a whole. A process that is killed leaves
+// nothing behind but one file of a fixed name, which the next one uses.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// maxAttempts ends a race with somebody who puts things in the way all the time.
+const maxAttempts = 100
+
+// Write replaces the file at path by one with the content and the mode, which the
+// umask does not change. Readers see the old or the new content, also after a power
+// cut. Several processes may write at once: one waits for the other.
+//
+// The content is first written to .NAME.new in the same directory, which may be
+// writable for everyone. Therefore Write uses an existing file of that name only if
+// it is the caller's own, and removes anything else there, other than a directory
+// with files.
+func Write(path string, content []byte, mode fs.FileMode) error {
+	file, err := open(temporaryName(path))
+	if err != nil {
+		return err
+	}
+	if err = fill(file, content, mode); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // the first error is the one to report
+	}
+	return errors.Join(err, file.Close()) // the lock ends here
+}
+
+// Interrupted reports whether a Write of the file has not ended: it is in progress,
+// or its process was killed.
+func Interrupted(path string) bool {
+	_, err := os.Lstat(temporaryName(path))
+	return err == nil
+}
+
+func temporaryName(path string) string {
+	directory, base := filepath.Split(path)
+	return directory + "." + base + ".new"
+}
+
+// open returns the file of that name, locked until it is closed. The lock of a
+// process that is killed ends with it.
+func open(name string) (*os.File, error) {
+	for range maxAttempts {
+		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			file, err = openExisting(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if file != nil && lock(file) {
+			return file, nil
+		}
+	}
+	return nil, fmt.Errorf("writing %s: other processes replace it all the time", name)
+}
+
+// openExisting opens the file that another process writes or has left behind. It
+// returns nil if there is none any more. It removes anything else: a link may lead
+// to any file of the user.
+func openExisting(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		if usable(file) {
+			return file, nil
+		}
+		_ = file.Close()
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: move it away", err)
+	}
+	return nil, nil
+}
+
+// usable reports whether the file is a regular one of the caller, with no other name.
+func usable(file *os.File) bool {
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() && int(status.Uid) == os.Geteuid() && status.Nlink <= 1
+}
+
+// lock waits for the file and reports whether its name is still the file's: the
+// process that had locked it may have renamed it to its destination. On a file
+// system without locks, writers have to take turns by themselves.
+func lock(file *os.File) bool {
+	for errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_EX), syscall.EINTR) {
+	}
+	opened, err := file.Stat()
+	if err == nil {
+		var named fs.FileInfo
+		if named, err = os.Lstat(file.Name()); err == nil && os.SameFile(opened, named) {
+			return true
+		}
+	}
+	_ = file.Close()
+	return false
+}
+
+// fill makes the content durable before the rename does that for the name.
+func fill(file *os.File, content []byte, mode fs.FileMode) error {
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	return file.Sync()
+}

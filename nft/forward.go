@@ -1,0 +1,179 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+// forwardElement is an element of a map of targets: it leads packets of a direction
+// that the host forwards to a target, or from it, to the counter of the port.
+type forwardElement struct {
+	target    accounting.Target
+	direction accounting.Direction
+}
+
+// counter returns the counter to which the element leads.
+func (f forwardElement) counter() accounting.Key {
+	return accounting.Key{Port: f.target.Port, Protocol: f.target.Protocol, Direction: f.direction}
+}
+
+// home returns the map in which the element is.
+func (f forwardElement) home() counterMap {
+	family := byte(unix.NFPROTO_IPV6)
+	if f.target.Address.Addr().Is4() {
+		family = unix.NFPROTO_IPV4
+	}
+	i := slices.IndexFunc(forwardMaps[:], func(m counterMap) bool { return m.family == family && m.direction == f.direction })
+	return forwardMaps[i]
+}
+
+// key returns the element's key as the kernel holds it.
+func (f forwardElement) key() []byte {
+	service := newElementKey(accounting.Key{Port: f.target.Address.Port(), Protocol: f.target.Protocol})
+	return append(f.target.Address.Addr().AsSlice(), service[:]...)
+}
+
+// parseForwardElement is the inverse of key and counter. ok is false if the
+// element is not one of ours.
+func parseForwardElement(m counterMap, key []byte, counter accounting.Key) (f forwardElement, ok bool) {
+	length := addressLength(m.family)
+	if len(key) < length {
+		return f, false
+	}
+	address, _ := netip.AddrFromSlice(key[:length])
+	service, ok := parseElementKey(key[length:], m.direction)
+	if !ok || service.Protocol != counter.Protocol || service.Direction != counter.Direction || address.Is4In6() {
+		return f, false
+	}
+	return forwardElement{
+		target:    accounting.Target{Protocol: service.Protocol, Address: netip.AddrPortFrom(address, service.Port), Port: counter.Port},
+		direction: m.direction,
+	}, true
+}
+
+// elementsOf returns the elements of the targets, both directions of each.
+func elementsOf(targets []accounting.Target) []forwardElement {
+	elements := make([]forwardElement, 0, 2*len(targets))
+	for _, target := range targets {
+		for _, direction := range directions {
+			elements = append(elements, forwardElement{target, direction})
+		}
+	}
+	return elements
+}
+
+// SetTargets sets where the host forwards what clients send to published ports.
+// [Table.Install] counts that too, for the ports that it is called with, and
+// [Table.Verify] compares it. Until SetTargets is called both leave whatever is
+// counted at forward as it is. A hook other than HookHost has no targets.
+func (t *Table) SetTargets(targets []accounting.Target) {
+	before, same := t.hook, slices.Equal(t.targets, targets)
+	t.targets, t.decided = slices.Clone(targets), true
+	t.setHook()
+	if !same || t.hook != before {
+		t.verified.known = false
+	}
+}
+
+// Targets returns the targets that the table counts, in no particular order.
+func (t *Table) Targets() ([]accounting.Target, error) {
+	found := &inspection{}
+	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, forwardMaps[:])); err != nil {
+		return nil, err
+	}
+	var targets []accounting.Target
+	for element := range found.forwarded {
+		if element.direction == accounting.In {
+			targets = append(targets, element.target)
+		}
+	}
+	return targets, nil
+}
+
+// wanted returns the elements of the targets of keys, which are sorted.
+func (t *Table) wanted(keys []accounting.Key) []forwardElement {
+	if t.hook != hookPublished {
+		return nil
+	}
+	return slices.DeleteFunc(elementsOf(t.targets), func(f forwardElement) bool {
+		_, found := slices.BinarySearchFunc(keys, f.counter(), accounting.Key.Compare)
+		return !found
+	})
+}
+
+// superfluous returns the elements that lead from no target of ours.
+func (t *Table) superfluous(found *inspection) (elements []forwardElement) {
+	if t.hook == hookUndecided {
+		return nil
+	}
+	for element := range found.forwarded {
+		if t.hook != hookPublished || !slices.Contains(t.targets, element.target) {
+			elements = append(elements, element)
+		}
+	}
+	return elements
+}
+
+// lacking returns the elements that were not found.
+func (found *inspection) lacking(elements []forwardElement) []forwardElement {
+	return slices.DeleteFunc(slices.Clone(elements), func(f forwardElement) bool { return found.forwarded[f] })
+}
+
+// driftOfTargets compares what is counted at forward with the targets.
+func (t *Table) driftOfTargets(found *inspection, keys []accounting.Key) (findings []string) {
+	for _, lost := range found.lacking(t.wanted(keys)) {
+		findings = append(findings, fmt.Sprintf("not counting at forward: %s", lost))
+	}
+	for _, extra := range t.superfluous(found) {
+		findings = append(findings, fmt.Sprintf("counting at forward what does not belong here: %s", extra))
+	}
+	return findings
+}
+
+// String describes the element as in tcp 172.17.0.2:8388 in (port 20000).
+func (f forwardElement) String() string {
+	return fmt.Sprintf("%s %s %s (port %d)", f.target.Protocol, f.target.Address, f.direction, f.target.Port)
+}
+
+// detachTargets removes the elements that lead to the counters of keys from the
+// maps of targets.
+func (t *Table) detachTargets(keys []accounting.Key) (err error) {
+	var removed accounting.KeyMap[bool]
+	for _, key := range keys {
+		*removed.At(key) = true
+	}
+	before := len(t.targets)
+	t.targets = slices.DeleteFunc(t.targets, func(target accounting.Target) bool {
+		return removed.Get(forwardElement{target, accounting.In}.counter())
+	})
+	if t.hook != hookUndecided && len(t.targets) == before {
+		return nil
+	}
+	for range attempts {
+		found := &inspection{}
+		if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, forwardMaps[:])); err != nil {
+			return err
+		}
+		b := newBatch()
+		elements := 0
+		for element := range found.forwarded {
+			if removed.Get(element.counter()) {
+				b.deleteElement(element.home(), element.key(), false)
+				elements++
+			}
+		}
+		if elements == 0 {
+			return nil
+		}
+		if err = t.commit(b); !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return err
+}

@@ -1,0 +1,121 @@
+package survey
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// mergePackets joins packets that differ in one respect only, and drops those that
+// another one stands for as well.
+func mergePackets(packets []packet) []packet {
+	packets = joinBy(packets, respectPorts, func(into *packet, p packet) {
+		into.ports = newPortSet(slices.Concat(into.ports, p.ports))
+	})
+	packets = joinBy(packets, respectAddresses, func(into *packet, p packet) {
+		into.addresses = union(into.addresses, p.addresses)
+	})
+	packets = joinBy(packets, respectInterfaces, func(into *packet, p packet) {
+		into.interfaces = union(into.interfaces, p.interfaces)
+	})
+	packets = joinBy(packets, respectSources, func(into *packet, p packet) {
+		into.sources = union(into.sources, p.sources)
+	})
+	return withoutSubsumed(packets)
+}
+
+// respect is what packets that are joined may differ in.
+type respect int
+
+const (
+	respectPorts respect = iota
+	respectAddresses
+	respectInterfaces
+	respectSources
+)
+
+// joinBy joins packets that differ in nothing but one respect.
+func joinBy(packets []packet, in respect, join func(into *packet, p packet)) (joined []packet) {
+	if len(packets) < 2 {
+		return packets
+	}
+	seen := make(map[string]int)
+	for _, p := range packets {
+		key := string(p.key(in))
+		if i, ok := seen[key]; ok {
+			join(&joined[i], p)
+			continue
+		}
+		seen[key] = len(joined)
+		joined = append(joined, p)
+	}
+	return joined
+}
+
+// key returns what two packets must have in common to be joined. That a packet has
+// to come in by some interface, or from some source, can't be joined with one that
+// may come from anywhere.
+func (p *packet) key(without respect) []byte {
+	key := fmt.Appendf(nil, "%v %v %t %t %t %t %t %q %t %t ", p.mark, p.connMark, p.tracked, p.untracked, p.toHost, p.uncertain, p.foreign,
+		p.sourceSets, len(p.interfaces) > 0, len(p.sources) > 0)
+	for _, r := range p.ports {
+		if without == respectPorts {
+			break
+		}
+		key = append(key, byte(r.First>>8), byte(r.First), byte(r.Last>>8), byte(r.Last))
+	}
+	if without != respectAddresses {
+		key = fmt.Appendf(key, "%v", p.addresses)
+	}
+	if without != respectInterfaces {
+		key = fmt.Appendf(key, "%q", p.interfaces)
+	}
+	if without != respectSources {
+		key = fmt.Appendf(key, "%v", p.sources)
+	}
+	return key
+}
+
+func union[T comparable](a, b []T) []T {
+	both := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(both, x) {
+			both = append(both, x)
+		}
+	}
+	return both
+}
+
+// withoutSubsumed drops packets that another one includes. For many, that would
+// take longer than it saves.
+func withoutSubsumed(packets []packet) []packet {
+	const many = 64
+	if len(packets) > many {
+		return packets
+	}
+	kept := make([]packet, 0, len(packets))
+	for i, p := range packets {
+		included := slices.ContainsFunc(kept, func(q packet) bool { return q.includes(&p) }) ||
+			slices.ContainsFunc(packets[i+1:], func(q packet) bool { return q.includes(&p) })
+		if !included {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// includes reports whether what becomes of p also becomes of q, with fewer
+// conditions.
+func (q packet) includes(p *packet) bool {
+	switch {
+	case q.mark != p.mark || q.connMark != p.connMark || q.untracked != p.untracked || q.tracked != p.tracked:
+	case q.uncertain && !p.uncertain || q.foreign && !p.foreign || q.toHost && !p.toHost:
+	case len(q.interfaces) > 0 && !slices.Equal(q.interfaces, p.interfaces):
+	case len(q.sources) > 0 && !slices.Equal(q.sources, p.sources):
+	case slices.ContainsFunc(q.sourceSets, func(s string) bool { return !slices.Contains(p.sourceSets, s) }):
+	case slices.ContainsFunc(p.addresses, func(a netip.Addr) bool { return !slices.Contains(q.addresses, a) }):
+	default:
+		return len(p.ports.minus(q.ports)) == 0
+	}
+	return false
+}

@@ -1,0 +1,138 @@
+package survey
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// require notes in the packet what it means that cells are in an interval. It
+// returns false if that contradicts an earlier condition.
+func (p *packet) require(cells []cell, values interval) (possible bool) {
+	for begin, end := 0, 0; begin < len(cells); begin = end {
+		end = begin + 1
+		for end < len(cells) && cells[end].field == cells[begin].field && cells[end].index == cells[end-1].index+1 {
+			end++
+		}
+		run := interval{values.first[begin:end], values.last[begin:end]}
+		if cells[begin].index == 0 && !p.requireField(cells[begin:end], run) {
+			return false
+		}
+	}
+	return true
+}
+
+// requireField notes what it means that a field, or the first bytes of it, are in
+// an interval.
+func (p *packet) requireField(cells []cell, values interval) (possible bool) {
+	single := bytes.Equal(values.first, values.last)
+	switch cells[0].field {
+	case interfaceName:
+		return !single || p.requireInterface(interfacePattern(values.first))
+	case interfaceIndex:
+		return !single || len(values.first) < 4 || p.requireInterface(interfaceByIndex(binary.NativeEndian.Uint32(values.first)))
+	case sourceField:
+		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
+	case addressField:
+		whole := len(cells) == p.addressLength() && !slices.ContainsFunc(cells, func(c cell) bool { return c.mask != 0xff })
+		p.toHost = p.toHost || single && whole
+	case addressType, addressTypeHere:
+		p.toHost = p.toHost || single && bytes.Equal(values.first, localType)
+	}
+	return true
+}
+
+// interfacePattern returns the name that an interface's is compared with. A
+// pattern that ends in * is compared without the zero that ends a name.
+func interfacePattern(value []byte) string {
+	name, _, ended := bytes.Cut(value, []byte{0})
+	if !ended {
+		return string(name) + "*"
+	}
+	return string(name)
+}
+
+func interfaceByIndex(index uint32) string {
+	if found, err := net.InterfaceByIndex(int(index)); err == nil {
+		return found.Name
+	}
+	return fmt.Sprintf("interface %d", index)
+}
+
+func (p *packet) requireInterface(name string) (possible bool) {
+	if len(p.interfaces) == 0 {
+		p.interfaces = []string{name}
+		return true
+	}
+	var both []string
+	for _, earlier := range p.interfaces {
+		switch {
+		case matchesInterface(name, earlier):
+			both = append(both, earlier)
+		case matchesInterface(earlier, name):
+			both = append(both, name)
+		}
+	}
+	p.interfaces = both
+	return len(both) > 0
+}
+
+// matchesInterface reports whether a pattern matches all interfaces that another
+// pattern, or a name, matches.
+func matchesInterface(pattern, name string) bool {
+	if begin, wild := strings.CutSuffix(pattern, "*"); wild {
+		return strings.HasPrefix(name, begin)
+	}
+	return pattern == name
+}
+
+// coveringPrefix returns the longest prefix with all addresses whose first bytes,
+// as far as a mask leaves them, are in an interval.
+func coveringPrefix(cells []cell, values interval, length int) netip.Prefix {
+	address, bits := make([]byte, length), 0
+	for i, c := range cells[:min(len(cells), length)] {
+		known := c.mask &^ (values.first[i] ^ values.last[i])
+		address[i] = (values.first[i] ^ c.xor) & c.mask
+		for bit := byte(0x80); bit != 0 && known&bit != 0; bit >>= 1 {
+			bits++
+		}
+		if known != 0xff {
+			break
+		}
+	}
+	from, _ := netip.AddrFromSlice(address)
+	return netip.PrefixFrom(from, bits).Masked()
+}
+
+func (p *packet) requireSource(prefix netip.Prefix) (possible bool) {
+	if prefix.Bits() == 0 {
+		return true
+	}
+	if len(p.sources) == 0 {
+		p.sources = []netip.Prefix{prefix}
+		return true
+	}
+	var both []netip.Prefix
+	for _, earlier := range p.sources {
+		switch {
+		case !earlier.Overlaps(prefix):
+		case earlier.Bits() >= prefix.Bits():
+			both = append(both, earlier)
+		default:
+			both = append(both, prefix)
+		}
+	}
+	p.sources = both
+	return len(both) > 0
+}
+
+// requireSourceIn notes that the packet's source is in a set that is not read.
+func (p *packet) requireSourceIn(set string) {
+	if !slices.Contains(p.sourceSets, set) {
+		p.sourceSets = append(slices.Clip(p.sourceSets), set)
+	}
+}

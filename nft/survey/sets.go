@@ -1,0 +1,194 @@
+package survey
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/google/nftables/expr"
+)
+
+// set is a set or map of a table.
+type set struct {
+	name      string
+	anonymous bool
+	intervals bool // whether elements are the ends of intervals
+	keyLength int
+	entries   []entry
+	isRead    bool
+	err       error // why the entries can't be read
+}
+
+// entry is an element of a set, or an interval of elements.
+type entry struct {
+	keys     interval
+	catchAll bool // stands for what no other entry does, and has no keys
+	byField  bool // the interval is one of each field, not of the whole key
+	value    []byte
+	verdict  *expr.Verdict
+}
+
+// entriesOf returns the entries of a set with the elements of a dump. In an
+// interval set, an element that is marked as an end is the first value after an
+// interval, and an interval without an end has all values above.
+func entriesOf(elements []element, intervals bool) (entries []entry) {
+	slices.SortStableFunc(elements, func(a, b element) int {
+		order := bytes.Compare(a.key, b.key)
+		if order == 0 && a.intervalEnd != b.intervalEnd { // one interval begins where another ends
+			if a.intervalEnd {
+				return -1
+			}
+			return 1
+		}
+		return order
+	})
+	open := false // whether the last entry has no end yet
+	for _, e := range elements {
+		if e.intervalEnd {
+			if open {
+				entries[len(entries)-1].keys.last = before(e.key)
+			}
+			open = false
+			continue
+		}
+		added := entry{keys: interval{e.key, e.key}, value: e.value, verdict: e.verdict, catchAll: e.catchAll}
+		switch {
+		case e.catchAll:
+			added.keys = interval{}
+		case e.keyEnd != nil:
+			added.keys.last, added.byField = e.keyEnd, true
+		case intervals:
+			added.keys.last, open = bytes.Repeat([]byte{0xff}, len(e.key)), true
+		}
+		entries = append(entries, added)
+	}
+	return entries
+}
+
+// before returns the value before another.
+func before(value []byte) []byte {
+	value = slices.Clone(value)
+	for i := len(value) - 1; i >= 0; i-- {
+		value[i]--
+		if value[i] != 0xff {
+			break
+		}
+	}
+	return value
+}
+
+// parts divides a key, and the entry's interval, into fields.
+func (e *entry) parts(key []cell, lengths []int) (fields [][]cell, intervals []interval) {
+	if !e.byField {
+		return [][]cell{key}, []interval{e.keys}
+	}
+	at := 0
+	for _, length := range lengths {
+		end := min(at+length, len(key))
+		fields, intervals = append(fields, key[at:end]), append(intervals, interval{e.keys.first[at:end], e.keys.last[at:end]})
+		at = end
+	}
+	return fields, intervals
+}
+
+// answer asks whether a key is the entry's.
+func (e *entry) answer(key []cell, lengths []int) answer {
+	if bytes.Equal(e.keys.first, e.keys.last) { // as most entries of a large set
+		for i, c := range key {
+			if c.field == constant && c.value != e.keys.first[i] {
+				return answer{}
+			}
+		}
+	}
+	return answerOf(key, e.keys.bounds(), func(key []cell) (may, must bool) {
+		may, must = true, true
+		fields, intervals := e.parts(key, lengths)
+		for i, field := range fields {
+			possible, certain := intervals[i].holds(field)
+			may, must = may && possible, must && certain
+		}
+		return may, must
+	})
+}
+
+// require notes in a packet that the key is the entry's.
+func (e *entry) require(p *packet, key []cell, lengths []int) (possible bool) {
+	fields, intervals := e.parts(key, lengths)
+	for i, field := range fields {
+		if !p.require(field, intervals[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// match is an entry and the packets whose key it has.
+type match struct {
+	*entry
+	thread
+}
+
+// lookup divides a thread by the entries of a set that the key in a register has.
+// The fields of the key have the lengths.
+func (t thread) lookup(s *set, key []cell, lengths []int) (found []match, none []thread) {
+	for _, p := range t.perAddress(key) {
+		t.packet = p
+		some, rest := t.lookupOne(s, key, lengths)
+		found, none = append(found, some...), append(none, rest...)
+	}
+	return found, none
+}
+
+// perAddress returns a packet for each destination address, if the key depends on
+// that.
+func (p *packet) perAddress(key []cell) (packets []packet) {
+	if !has(key, addressField) || len(p.addresses) == 0 {
+		return []packet{*p}
+	}
+	for i := range p.addresses {
+		one := *p
+		one.addresses = p.addresses[i : i+1 : i+1]
+		packets = append(packets, one)
+	}
+	return packets
+}
+
+// lookupOne looks up the key of packets to one destination address.
+func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, none []thread) {
+	filled := t.resolved(key)
+	if len(t.addresses) == 1 {
+		filled = fill(filled, addressField, t.addresses[0].AsSlice())
+	}
+	var doubtful bool
+	var certain []PortRange
+	var otherwise *entry
+	for i := range s.entries {
+		e := &s.entries[i]
+		if e.catchAll {
+			otherwise = e
+			continue
+		}
+		if len(e.keys.first) != len(key) {
+			continue
+		}
+		a := e.answer(filled, lengths)
+		must, may := t.ports.and(a.must), t.ports.and(a.may.minus(a.must))
+		certain, doubtful = append(certain, must...), doubtful || len(may) > 0
+		for _, matching := range append(t.where(must), t.met(may, filled)...) {
+			if e.require(&matching.packet, key, lengths) {
+				found = append(found, match{e, matching})
+			}
+		}
+	}
+	rest := t.ports.minus(newPortSet(certain))
+	none = t.where(rest)
+	if doubtful {
+		none = t.failed(rest, filled)
+	}
+	if otherwise == nil {
+		return found, none
+	}
+	for _, matching := range none {
+		found = append(found, match{otherwise, matching})
+	}
+	return found, nil
+}

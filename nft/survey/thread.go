@@ -1,0 +1,182 @@
+package survey
+
+import (
+	"slices"
+
+	"github.com/google/nftables/expr"
+)
+
+// registerBytes is the size of the registers of the nf_tables virtual machine.
+const registerBytes = 64
+
+// thread is a packet within a rule.
+type thread struct {
+	packet
+	registers [registerBytes]cell
+	loads     [registerBytes]bool // at which bytes a value begins
+}
+
+// registerAt returns where a register begins. There are four of 16 bytes, which
+// can be used as 16 of 4 bytes: enum nft_registers.
+func registerAt(register uint32) (at int, ok bool) {
+	const (
+		firstLong, lastLong   = 1, 4
+		firstShort, lastShort = 8, 23
+	)
+	switch {
+	case firstLong <= register && register <= lastLong:
+		return int(register-firstLong) * 16, true
+	case firstShort <= register && register <= lastShort:
+		return int(register-firstShort) * 4, true
+	}
+	return 0, false
+}
+
+// load writes a value into a register and pads it with zeros, as the kernel does.
+func (t *thread) load(register uint32, value []cell) {
+	at, ok := registerAt(register)
+	if !ok {
+		return
+	}
+	for i := range (len(value) + 3) / 4 * 4 {
+		if at+i == registerBytes {
+			return
+		}
+		t.registers[at+i], t.loads[at+i] = constantCell(0), i == 0
+		if i < len(value) {
+			t.registers[at+i] = value[i]
+		}
+	}
+}
+
+// read returns a copy of what a register holds.
+func (t *thread) read(register uint32, length int) []cell {
+	at, ok := registerAt(register)
+	if !ok {
+		return make([]cell, length)
+	}
+	value := slices.Clone(t.registers[at:min(at+length, registerBytes)])
+	return append(value, make([]cell, length-len(value))...)
+}
+
+// fieldsOf returns the lengths of the values that make up the key in a register.
+func (t *thread) fieldsOf(register uint32, length int) (lengths []int) {
+	at, _ := registerAt(register)
+	for i := range min(length, registerBytes-at) {
+		if t.loads[at+i] || len(lengths) == 0 {
+			lengths = append(lengths, 0)
+		}
+		lengths[len(lengths)-1]++
+	}
+	return lengths
+}
+
+// forget makes every register unknown.
+func (t *thread) forget() {
+	t.registers = [registerBytes]cell{}
+}
+
+// interval is the values from first to last of a condition.
+type interval struct{ first, last []byte }
+
+func (i interval) bounds() [][]byte { return [][]byte{i.first, i.last} }
+
+// holds reports whether cells may be, and whether they are, in the interval.
+func (i interval) holds(cells []cell) (may, must bool) {
+	low := compare(cells, i.first)
+	if slices.Equal(i.first, i.last) {
+		return low&equal != 0, low == equal
+	}
+	high := compare(cells, i.last)
+	return low != less && high != greater, low&less == 0 && high&greater == 0
+}
+
+// split divides a thread by a condition on cells, whose outcome may differ where a
+// bound divides ports.
+func (t thread) split(cells []cell, bounds [][]byte, ask func([]cell) (may, must bool)) (yes, no []thread) {
+	packets, answers := t.byAddress(cells, func(cells []cell) answer {
+		unmarked := answerOf(fill(cells, foreignMark, make([]byte, 4)), bounds, ask)
+		if !has(cells, foreignMark) {
+			return unmarked
+		}
+		return answer{may: answerOf(cells, bounds, ask).may, must: unmarked.must}
+	})
+	for i, p := range packets {
+		t.packet = p
+		may, must := answers[i].may, answers[i].must
+		doubtful := p.ports.and(may.minus(must))
+		yes = slices.Concat(yes, t.where(p.ports.and(must)), t.met(doubtful, cells))
+		no = slices.Concat(no, t.where(p.ports.minus(newPortSet(slices.Concat(may, must)))), t.failed(doubtful, cells))
+	}
+	return yes, no
+}
+
+// where returns the thread with fewer ports, or nothing if there are none.
+func (t thread) where(ports portSet) []thread {
+	if len(ports) == 0 {
+		return nil
+	}
+	t.ports = ports
+	return []thread{t}
+}
+
+// met returns the thread with the ports for which a condition on cells may hold,
+// and did.
+func (t thread) met(ports portSet, cells []cell) []thread {
+	t.foreign = t.foreign || has(cells, foreignMark)
+	return t.failed(ports, cells)
+}
+
+// failed returns the thread with the ports for which a condition on cells may
+// hold, and did not.
+func (t thread) failed(ports portSet, cells []cell) []thread {
+	t.uncertain = t.uncertain || has(cells, unknownField)
+	return t.where(ports)
+}
+
+// compare divides a thread by a comparison.
+func (t thread) compare(e *expr.Cmp) (yes, no []thread) {
+	cells := t.read(e.Register, len(e.Data))
+	value := interval{e.Data, e.Data}
+	switch e.Op {
+	case expr.CmpOpEq:
+		return t.within(cells, value)
+	case expr.CmpOpNeq:
+		yes, no = t.within(cells, value)
+		return no, yes
+	}
+	allowed := map[expr.CmpOp]orders{
+		expr.CmpOpLt: less, expr.CmpOpLte: less | equal, expr.CmpOpGt: greater, expr.CmpOpGte: greater | equal,
+	}[e.Op]
+	return t.split(cells, value.bounds(), func(cells []cell) (may, must bool) {
+		possible := compare(cells, e.Data)
+		return possible&allowed != 0, possible&^allowed == 0
+	})
+}
+
+// within divides a thread by whether cells are in an interval.
+func (t thread) within(cells []cell, values interval) (yes, no []thread) {
+	yes, no = t.split(cells, values.bounds(), values.holds)
+	var possible []thread
+	for _, t := range yes {
+		if t.require(cells, values) {
+			possible = append(possible, t)
+		}
+	}
+	return possible, no
+}
+
+// inRange divides a thread by a range.
+func (t thread) inRange(e *expr.Range) (yes, no []thread) {
+	yes, no = t.within(t.read(e.Register, len(e.FromData)), interval{e.FromData, e.ToData})
+	if e.Op == expr.CmpOpNeq {
+		return no, yes
+	}
+	return yes, no
+}
+
+// either returns the thread twice, for a condition of which nothing is known.
+func (t thread) either() (yes, no []thread) {
+	t.uncertain = true
+	return []thread{t}, []thread{t}
+}

@@ -1,0 +1,71 @@
+package survey
+
+import (
+	"net/netip"
+	"slices"
+
+	"ssmonitor/accounting"
+)
+
+// Host is what has to be known of this host to follow packets to it.
+type Host struct {
+	Addresses []netip.Addr
+	Uplinks   []string // names of the interfaces that carry a default route
+}
+
+// Translation is what a rule makes of packets that clients send to ports of this
+// host: another destination.
+type Translation struct {
+	Place          Place // the chain whose rule translates
+	Protocol       accounting.Protocol
+	Ports          PortRange      // before the translation
+	Target         netip.AddrPort // without an address: this host; with port 0: the port stays
+	LastTargetPort uint16         // the kernel chooses a port from Target's to this one; 0: there is no choice
+
+	// What the conditions on the way require.
+	Incoming   []string       // an interface of these, which may end in *; empty: any
+	Sources    []netip.Prefix // a source address in one of these; empty: any
+	SourceSets []string       // a source address in each of these sets, which were not read
+	LocalOnly  bool           // a destination address of this host
+	Maybe      bool           // something that is not known
+}
+
+// Unresolved is packets to ports of this host that may be translated in a way that
+// is not understood.
+type Unresolved struct {
+	Place    Place
+	Protocol accounting.Protocol
+	Ports    PortRange
+	Reason   string
+}
+
+// Covers reports whether the rule translates packets to the port.
+func (t Translation) Covers(port accounting.Port) bool {
+	return port.Protocols.Has(t.Protocol) && t.Ports.Contains(port.Number)
+}
+
+// Covers reports whether the rule may translate packets to the port.
+func (u Unresolved) Covers(port accounting.Port) bool {
+	return port.Protocols.Has(u.Protocol) && u.Ports.Contains(port.Number)
+}
+
+// Contains reports whether a port is in the range.
+func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <= r.Last }
+
+// Forwards reports whether the host forwards the packets, because their new
+// destination is another host or a container.
+func (t Translation) Forwards(host Host) bool {
+	to := t.Target.Addr()
+	return to.IsValid() && !to.IsLoopback() && !slices.Contains(host.Addresses, to)
+}
+
+// Outgoing reports whether the rule may be meant for what containers or other
+// hosts send to remote servers: it asks where packets come from, which is not an
+// uplink, and not whether they are for this host.
+func (t Translation) Outgoing(host Host) bool {
+	restricted := len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0
+	fromUplink := slices.ContainsFunc(t.Incoming, func(pattern string) bool {
+		return slices.ContainsFunc(host.Uplinks, func(uplink string) bool { return matchesInterface(pattern, uplink) })
+	})
+	return restricted && !t.LocalOnly && !fromUplink
+}

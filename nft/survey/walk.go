@@ -1,0 +1,215 @@
+package survey
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+)
+
+const (
+	// maxSteps bounds the expressions and entries of sets that a walk applies. A
+	// rule of each of 10,000 ports takes some 100,000.
+	maxSteps = 4_000_000
+	// maxPackets bounds the packets that are told apart at one rule.
+	maxPackets = 4096
+	// maxJumps is what the kernel allows: NFT_JUMP_STACK_SIZE.
+	maxJumps = 16
+)
+
+// walk follows the packets of one family and protocol through the chains at
+// prerouting.
+type walk struct {
+	run      run
+	accepted []packet // by the current base chain
+}
+
+// translations follows every packet that clients send to ports of the host, up to
+// its translation.
+func (r *ruleset) translations(host Host, found func(*chain, result)) {
+	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
+		marking, translating := r.prerouting(nftables.TableFamily(family))
+		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
+			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
+			if r.setsMarks(slices.Concat(marking, translating)) {
+				p.mark = p.connMark
+			}
+			w := walk{run: run{rules: r}}
+			w.run.found = func(f result) { found(w.run.chain, f) }
+			w.follow(p, marking, translating)
+		}
+	}
+}
+
+// addresses returns the addresses of a family that clients can send to.
+func (h Host) addresses(ipv4 bool) (addresses []netip.Addr) {
+	for _, address := range h.Addresses {
+		if address = address.Unmap().WithZone(""); address.Is4() == ipv4 && address.IsValid() && !address.IsLoopback() {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
+}
+
+// prerouting returns the base chains that a family's packets pass through before
+// the translation of destinations, and those that translate, in order. The kernel
+// runs all chains of type nat at one place, whatever their priority.
+func (r *ruleset) prerouting(family nftables.TableFamily) (before, translating []*chain) {
+	for _, c := range slices.Backward(r.chains) { // of one priority, the latest is the first
+		switch {
+		case c.Hooknum == nil || c.Priority == nil || *c.Hooknum != *nftables.ChainHookPrerouting || isOwnTable(c.table):
+		case c.table.family != family && c.table.family != nftables.TableFamilyINet:
+		case c.Type == nftables.ChainTypeNAT:
+			translating = append(translating, c)
+		case *c.Priority <= *nftables.ChainPriorityNATDest:
+			before = append(before, c)
+		}
+	}
+	byPriority := func(a, b *chain) int { return cmp.Compare(*a.Priority, *b.Priority) }
+	slices.SortStableFunc(before, byPriority)
+	slices.SortStableFunc(translating, byPriority)
+	return before, translating
+}
+
+// setsMarks reports whether a rule that the chains lead to sets marks. If so, a
+// packet whose mark was not set has none.
+func (r *ruleset) setsMarks(chains []*chain) bool {
+	return slices.ContainsFunc(chains, func(base *chain) bool {
+		return slices.ContainsFunc(r.reachable(base), func(c *chain) bool {
+			return slices.ContainsFunc(c.rules, func(a rule) bool { return slices.ContainsFunc(a.expressions, setsMark) })
+		})
+	})
+}
+
+// follow sends a packet through the base chains.
+func (w *walk) follow(p packet, before, translating []*chain) {
+	packets := []packet{p}
+	for _, c := range before {
+		for i := range packets {
+			packets[i].tracked = *c.Priority > *nftables.ChainPriorityConntrack
+		}
+		packets = w.base(c, packets)
+	}
+	packets = slices.DeleteFunc(packets, func(p packet) bool { return p.untracked })
+	for i := range packets {
+		packets[i].tracked = true
+	}
+	w.run.translates = true
+	for _, c := range translating {
+		packets = w.base(c, packets)
+	}
+}
+
+// base sends packets through a base chain and returns those that pass.
+func (w *walk) base(c *chain, packets []packet) (passed []packet) {
+	w.accepted = nil
+	rest := w.walk(c, packets, 0)
+	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+		rest = nil
+	}
+	return w.merge(c, append(w.accepted, rest...))
+}
+
+// walk sends packets through a chain and returns those that its caller goes on
+// with.
+func (w *walk) walk(c *chain, packets []packet, jumps int) (returned []packet) {
+	if jumps > maxJumps {
+		w.giveUp(c, packets, "too many jumps lead here")
+		return nil
+	}
+	for _, applied := range c.rules {
+		if len(packets) == 0 {
+			break
+		}
+		if !applied.matters() {
+			continue
+		}
+		if w.run.steps > maxSteps {
+			w.giveUp(c, packets, "the rules are too many to follow")
+			return nil
+		}
+		next, back := w.apply(c, applied, packets, jumps)
+		packets, returned = w.merge(c, next), append(returned, back...)
+	}
+	return w.merge(c, append(returned, packets...))
+}
+
+// apply applies a rule to packets. next are those that the next rule gets, back
+// those that the caller of the chain goes on with.
+func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next, back []packet) {
+	jumping, going := leaving{}, leaving{}
+	for _, p := range packets {
+		w.run.chain = c
+		for _, o := range w.run.apply(applied, p) {
+			switch o.verdict.Kind {
+			case expr.VerdictContinue, expr.VerdictBreak:
+				next = append(next, o.packet)
+			case expr.VerdictReturn:
+				back = append(back, o.packet)
+			case expr.VerdictJump:
+				jumping.add(o)
+			case expr.VerdictGoto:
+				going.add(o)
+			case expr.VerdictAccept:
+				w.accepted = append(w.accepted, o.packet)
+			}
+		}
+	}
+	next = append(next, w.leave(c, jumping, jumps)...)
+	return next, append(back, w.leave(c, going, jumps)...)
+}
+
+// leaving is packets by the chain that they go to, in the order of the first.
+type leaving struct {
+	chains  []string
+	packets map[string][]packet
+}
+
+func (l *leaving) add(o outcome) {
+	if l.packets == nil {
+		l.packets = make(map[string][]packet)
+	}
+	if l.packets[o.verdict.Chain] == nil {
+		l.chains = append(l.chains, o.verdict.Chain)
+	}
+	l.packets[o.verdict.Chain] = append(l.packets[o.verdict.Chain], o.packet)
+}
+
+// leave sends packets to other chains of the table and returns those that come
+// back.
+func (w *walk) leave(from *chain, l leaving, jumps int) (returned []packet) {
+	for _, name := range l.chains {
+		to := w.run.rules.byName[from.table][name]
+		if to == nil {
+			w.giveUp(from, l.packets[name], fmt.Sprintf("chain %s is missing", name))
+			continue
+		}
+		returned = append(returned, w.walk(to, w.merge(from, l.packets[name]), jumps+1)...)
+	}
+	return returned
+}
+
+// giveUp reports packets that are not followed any further.
+func (w *walk) giveUp(c *chain, packets []packet, reason string) {
+	w.run.chain = c
+	for _, p := range packets {
+		w.run.found(result{packet: p, reason: reason})
+	}
+}
+
+// merge joins packets that no later rule can tell apart.
+func (w *walk) merge(c *chain, packets []packet) []packet {
+	packets = mergePackets(packets)
+	if len(packets) > maxPackets {
+		w.giveUp(c, packets[maxPackets:], "the rules tell too many kinds of packets apart")
+		packets = packets[:maxPackets]
+	}
+	return packets
+}

@@ -1,0 +1,142 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"ssmonitor/output"
+)
+
+// ErrNotListening means that no agent listens on the socket. It may be starting or
+// ending.
+var ErrNotListening = errors.New("no agent listens")
+
+// errStranger means that the process that listens is not the agent.
+var errStranger = errors.New("not the agent")
+
+// State identifies the state directory that a change is meant for.
+type State struct {
+	Identity string // of the directory's lock; empty: any
+	Owner    uint32 // the user that the directory belongs to
+}
+
+// Client sends requests to the agent's control socket.
+type Client struct {
+	socket string
+	state  State
+	http   http.Client
+}
+
+// NewClient returns a client for the agent that listens on the socket at a path and
+// holds the state.
+func NewClient(socket string, state State) *Client {
+	c := &Client{socket: socket, state: state}
+	c.http.Transport = &http.Transport{
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		DisableKeepAlives:      true, // the agent closes every connection after one response
+		MaxResponseHeaderBytes: 4 << 10,
+	}
+	return c
+}
+
+// dial connects to the socket and makes sure that the agent listens on it.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	if err != nil {
+		return nil, err
+	}
+	cred, err := output.PeerCredentials(conn)
+	if err == nil && cred.Uid != 0 && cred.Uid != c.state.Owner {
+		err = fmt.Errorf("process %d of user %d listens there, %w", cred.Pid, cred.Uid, errStranger)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// NewClient gives a port to another client from now on. Its errors are those of the
+// agent, as [*Error], ErrNotListening, fs.ErrPermission, and others for an agent that
+// can't be asked; these say what to do.
+func (c *Client) NewClient(ctx context.Context, port uint16, name string) error {
+	return c.post(ctx, newClientPath, clientRequest{int(port), name})
+}
+
+func (c *Client) post(ctx context.Context, path string, request any) error {
+	err := c.send(ctx, path, request)
+	var refused *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
+		return fmt.Errorf("the agent on %s is of another version: restart it (systemctl restart ssmonitor): %w", c.socket, err)
+	case refused != nil && refused.Status == http.StatusPreconditionFailed:
+		return fmt.Errorf("the agent on %s: %w: name the right socket with --socket", c.socket, err)
+	case refused != nil && refused.Status == http.StatusGone:
+		return fmt.Errorf("%w on %s any more", ErrNotListening, c.socket)
+	case refused != nil:
+		return err
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w on %s", ErrNotListening, c.socket)
+	case errors.Is(err, errStranger):
+		return fmt.Errorf("%s: %w: end that process, or put the agent's --socket in a directory that only the agent writes to", c.socket, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w: run it as root, in the user namespace of the agent", c.socket, err)
+	}
+	return fmt.Errorf("the agent on %s has not answered, and may have made the change or not: see `ssmonitor client list`: %w", c.socket, err)
+}
+
+func (c *Client) send(ctx context.Context, path string, request any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	// The host name does not matter: the transport always dials the socket.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://ssmonitor"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if c.state.Identity != "" {
+		req.Header.Set(stateHeader, c.state.Identity)
+	}
+	resp, err := c.http.Do(req)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err // without the URL, which means nothing to the user
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body has been read or is abandoned
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return readError(resp)
+}
+
+// readError returns the refusal in an answer. Its text is printed in a terminal.
+func readError(resp *http.Response) error {
+	var refused refusal
+	text := "answered " + resp.Status
+	if json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&refused) == nil && refused.Error != "" {
+		text = refused.Error
+	}
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+	return &Error{resp.StatusCode, text}
+}

@@ -1,0 +1,148 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+)
+
+func TestClientGetsTheAgentsAnswer(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		err    error
+		status int
+		want   string
+	}{
+		{"done", nil, 0, ""},
+		{"refused", &Error{http.StatusConflict, "port 20000 belongs to dave"}, http.StatusConflict, "port 20000 belongs to dave"},
+		{"failed", fmt.Errorf("saving: %w", errBroken), http.StatusServiceUnavailable, "saving: broken"},
+		{"forged", &Error{http.StatusServiceUnavailable, "\x1b[2Jdone\n"}, http.StatusServiceUnavailable, "\ufffd[2Jdone\ufffd"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path, _ := serve(t, &fakeAgent{run: func(context.Context) error { return test.err }})
+			err := NewClient(path, State{Identity: "this-state"}).NewClient(t.Context(), 20000, "dave")
+			refused, isRefused := errors.AsType[*Error](err)
+			switch {
+			case test.want == "" && err != nil, test.want != "" && !isRefused:
+				t.Errorf("got %v", err)
+			case isRefused && (refused.Status != test.status || err.Error() != test.want):
+				t.Errorf("got %d %v, want %d %s", refused.Status, err, test.status, test.want)
+			}
+		})
+	}
+}
+
+func TestClientNamesTheRemedy(t *testing.T) {
+	path, _ := serve(t, &fakeAgent{run: func(context.Context) error { return ErrEnding }})
+	other, _ := serve(t, new(fakeAgent))
+	missing := filepath.Join(filepath.Dir(path), "missing.sock")
+	for _, test := range []struct {
+		name string
+		err  error
+		is   error
+		want string
+	}{
+		{"no socket", NewClient(missing, State{}).NewClient(t.Context(), 20000, "dave"), ErrNotListening, "no agent listens on " + missing},
+		{"an agent that ends", NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"), ErrNotListening, "any more"},
+		{"another state", NewClient(other, State{Identity: "x"}).NewClient(t.Context(), 20000, "dave"), nil, "name the right socket with --socket"},
+		{"a later request", NewClient(other, State{}).post(t.Context(), "/v1/later", nil), nil, "restart it"},
+	} {
+		if test.is != nil && !errors.Is(test.err, test.is) || test.err == nil || !strings.Contains(test.err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", test.name, test.err, test.want)
+		}
+	}
+}
+
+// TestClientThatGetsNoAnswer can't know whether the change was made.
+func TestClientThatGetsNoAnswer(t *testing.T) {
+	ended := make(chan struct{})
+	path, _ := serve(t, &fakeAgent{run: func(ctx context.Context) error {
+		<-ctx.Done()
+		close(ended)
+		return ctx.Err()
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := NewClient(path, State{}).NewClient(ctx, 20000, "dave")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "client list") {
+		t.Errorf("got %v", err)
+	}
+	<-ended // the agent learns that nobody waits any more
+
+	hangUp := filepath.Join(filepath.Dir(path), "hang-up.sock")
+	listener, err := net.Listen("unix", hangUp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	if err := NewClient(hangUp, State{}).NewClient(t.Context(), 20000, "dave"); err == nil || !strings.Contains(err.Error(), "client list") {
+		t.Errorf("an agent that hangs up: got %v", err)
+	}
+}
+
+// TestClientSendsNothingToAStranger has nobody listen on the socket's path.
+func TestClientSendsNothingToAStranger(t *testing.T) {
+	testkit.RequireRoot(t, "another user")
+	testkit.Require(t, "setpriv", "/usr/bin/python3")
+	directory, err := os.MkdirTemp("", "control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(directory, SocketName)
+	stranger := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", `
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+print("listening", flush=True)
+c, _ = s.accept()
+print(len(c.recv(100)), flush=True)
+c, _ = s.accept()
+c.recv(4096)
+c.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+`, path)
+	stdout, err := stranger.StdoutPipe()
+	if err := errors.Join(err, stranger.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stranger.Process.Kill()
+		_ = stranger.Wait()
+	})
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() {
+		t.Fatal("the stranger does not listen")
+	}
+	err = NewClient(path, State{Owner: 1234}).NewClient(t.Context(), 20000, "dave")
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d of user 65534", stranger.Process.Pid)) {
+		t.Errorf("got %v", err)
+	}
+	if !lines.Scan() || lines.Text() != "0" {
+		t.Errorf("the stranger got %s bytes", lines.Text())
+	}
+	if err := NewClient(path, State{Owner: 65534}).NewClient(t.Context(), 20000, "dave"); err != nil {
+		t.Errorf("the owner of the state is refused: %v", err)
+	}
+}

@@ -1,0 +1,118 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// post sends a raw request and returns the status and the body of the answer.
+func post(t *testing.T, path, request string) (status int, header http.Header, body string) {
+	t.Helper()
+	conn := dial(t, path)
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(content)
+}
+
+func newClient(header, body string) string {
+	return fmt.Sprintf("POST /v1/clients/new HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", header, len(body), body)
+}
+
+func TestRequests(t *testing.T) {
+	const dave = `{"port": 20000, "name": "dave"}`
+	for _, test := range []struct {
+		name, request string
+		status        int
+		says          string
+	}{
+		{"a new client", newClient("", dave), 204, ""},
+		{"of this state", newClient("Ssmonitor-State: this-state\r\n", dave), 204, ""},
+		{"of another state", newClient("Ssmonitor-State: another\r\n", dave), 412, "another directory"},
+		{"a GET", "GET /v1/clients/new HTTP/1.1\r\nHost: x\r\n\r\n", 405, "want POST"},
+		{"another path", strings.Replace(newClient("", dave), "clients/new", "clients/%1bold", 1), 404, "knows no such request"},
+		{"no body", newClient("", ""), 400, "JSON"},
+		{"half a body", newClient("", dave[:10]), 400, "JSON"},
+		{"a list", newClient("", "[20000]"), 400, "JSON"},
+		{"two values", newClient("", dave+dave), 400, "more than one value"},
+		{"an unknown member", newClient("", `{"port": 20000, "client": "dave"}`), 400, "client"},
+		{"port as a text", newClient("", `{"port": "20000", "name": "dave"}`), 400, "port"},
+		{"port 0", newClient("", `{"name": "dave"}`), 400, "port 0: want a number from 1 to 65535"},
+		{"port 65536", newClient("", `{"port": 65536, "name": "dave"}`), 400, "port 65536: want"},
+		{"no name", newClient("", `{"port": 20000, "name": " "}`), 400, "name"},
+		{"a forged name", newClient("", `{"port": 20000, "name": "a\nb"}`), 400, "a name without control"},
+		{"a large body", newClient("", `{"name": "`+strings.Repeat("x", 5000)+`"}`), 413, "more than 4096 bytes"},
+		{"what is not HTTP", "give dave the port\r\n\r\n", 400, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			agent := new(fakeAgent)
+			path, _ := serve(t, agent)
+			status, header, body := post(t, path, test.request)
+			if status != test.status || !strings.Contains(body, test.says) {
+				t.Errorf("answered %d %s, want %d and %q", status, body, test.status, test.says)
+			}
+			if test.says != "" && (header.Get("Content-Type") != "application/json" || !strings.HasPrefix(body, `{"error":"`)) {
+				t.Errorf("the answer is no JSON: %s: %s", header.Get("Content-Type"), body)
+			}
+			if status == 405 && header.Get("Allow") != "POST" {
+				t.Errorf("Allow is %q", header.Get("Allow"))
+			}
+			if status == 204 {
+				agent.expectChanges(t, "20000 dave")
+			} else {
+				agent.expectChanges(t)
+			}
+		})
+	}
+}
+
+// TestSlowRequest never ends its body. Others are served meanwhile.
+func TestSlowRequest(t *testing.T) {
+	agent := new(fakeAgent)
+	path, _ := serve(t, agent)
+	slow := dial(t, path)
+	if _, err := io.WriteString(slow, "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := post(t, path, newClient("", `{"port": 20000, "name": "dave"}`)); status != 204 {
+		t.Errorf("another request is answered %d %s", status, body)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(slow), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("the slow request is answered %s, want 408", resp.Status)
+	}
+	agent.expectChanges(t, "20000 dave")
+}
+
+// TestWaitingIsBounded looks at how long the agent may take to begin with a change.
+func TestWaitingIsBounded(t *testing.T) {
+	left := make(chan time.Duration, 1)
+	path, _ := serve(t, &fakeAgent{run: func(ctx context.Context) error {
+		deadline, _ := ctx.Deadline()
+		left <- time.Until(deadline)
+		return nil
+	}})
+	post(t, path, newClient("", `{"port": 20000, "name": "dave"}`))
+	if got := <-left; got <= 0 || got > 5*time.Second {
+		t.Errorf("a change may wait for %s, want at most 5s", got)
+	}
+}

@@ -1,0 +1,80 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"ssmonitor/output"
+)
+
+// SocketName is the name of the socket, which lies beside the one for readers.
+const SocketName = "control.sock"
+
+// refusalTimeout bounds the writing of a refusal, which the buffers of a new
+// connection hold.
+const refusalTimeout = time.Second
+
+// SocketPath returns the path of the control socket of the agent whose readers'
+// socket is at a path.
+func SocketPath(readers string) string { return filepath.Join(filepath.Dir(readers), SocketName) }
+
+// Listen listens on the control socket at a path. It accepts connections of root only;
+// others receive a refusal and are logged. Files at the path are replaced or left alone
+// as by [output.ListenSocket].
+func Listen(path string, log *slog.Logger) (net.Listener, error) {
+	listener, err := output.ListenPrivateSocket(path)
+	if err != nil {
+		return nil, err
+	}
+	return &rootListener{listener, log}, nil
+}
+
+// rootListener accepts connections of root only.
+type rootListener struct {
+	net.Listener
+	log *slog.Logger
+}
+
+// Accept waits for the next connection of root.
+func (l *rootListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		cred, err := output.PeerCredentials(conn)
+		if err == nil && cred.Uid == 0 {
+			return conn, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("user %d may not change anything here: run the command as root", cred.Uid)
+		}
+		l.log.Warn("a connection to the control socket was refused", "error", err)
+		refuse(conn, err)
+	}
+}
+
+// refuse answers without reading a request.
+func refuse(conn net.Conn, reason error) {
+	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
+	body := errorBody(reason)
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		http.StatusForbidden, http.StatusText(http.StatusForbidden), len(body), body) // the peer may have hung up
+	_ = conn.Close()
+}
+
+// errorBody returns the body of an answer that is not 204.
+func errorBody(err error) []byte {
+	body, _ := json.Marshal(refusal{err.Error()}) // a string can always be encoded
+	return append(body, '\n')
+}
+
+// refusal is the JSON of an answer that is not 204.
+type refusal struct {
+	Error string `json:"error"`
+}

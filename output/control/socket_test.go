@@ -1,0 +1,99 @@
+package control
+
+import (
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ssmonitor/internal/testkit"
+)
+
+// asUser connects as another user and returns everything that the socket sends.
+func asUser(t *testing.T, path, user, group string) (received string, failed bool) {
+	t.Helper()
+	testkit.Require(t, "setpriv", "/usr/bin/python3")
+	connect := exec.Command("setpriv", "--reuid="+user, "--regid="+group, "--clear-groups", "/usr/bin/python3", "-c", `
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+while data := s.recv(4096):
+    sys.stdout.buffer.write(data)
+`, path)
+	output, err := connect.CombinedOutput()
+	return string(output), err != nil
+}
+
+// TestOnlyRootIsServed opens the socket to everybody: the kernel's credentials decide,
+// not the mode of the file. The others get their answer although they send nothing.
+func TestOnlyRootIsServed(t *testing.T) {
+	agent := new(fakeAgent)
+	path, logged := serve(t, agent)
+	if output, failed := asUser(t, path, "65534", "65534"); !failed || !strings.Contains(output, "PermissionError") {
+		t.Errorf("nobody connects to a socket of mode 0600: %s", output)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []struct{ user, group string }{{"65534", "65534"}, {"1234", "0"}} {
+		output, failed := asUser(t, path, other.user, other.group)
+		want := `{"error":"user ` + other.user + ` may not change anything here: run the command as root"}` + "\n"
+		if failed || !strings.HasPrefix(output, "HTTP/1.1 403 Forbidden\r\n") || !strings.HasSuffix(output, "\r\n\r\n"+want) {
+			t.Errorf("user %s of group %s gets %q, want 403 and %s", other.user, other.group, output, want)
+		}
+		if !strings.Contains(logged.String(), "user "+other.user) {
+			t.Errorf("the refusal is not logged:\n%s", logged)
+		}
+	}
+	if err := NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"); err != nil {
+		t.Errorf("root gets %v", err)
+	}
+	agent.expectChanges(t, "20000 dave")
+}
+
+func TestSocketOfRoot(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path, _ := serve(t, new(fakeAgent))
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fs.ModeSocket | 0o600; info.Mode() != want {
+		t.Errorf("got mode %s, want %s", info.Mode(), want)
+	}
+	if _, err := Listen(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a second agent: got %v", err)
+	}
+	if got := SocketPath("/run/ssmonitor/ssmonitor.sock"); got != "/run/ssmonitor/control.sock" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestStaleSocketIsReplaced leaves the file of an agent that was killed.
+func TestStaleSocketIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), SocketName)
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := Listen(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the closed socket's file is still there")
+	}
+}
