@@ -133,6 +133,7 @@ func (t *Table) driftOfTargets(found *inspection, keys []accounting.Key) (findin
 	for _, extra := range t.superfluous(found) {
 		findings = append(findings, fmt.Sprintf("counting at forward what does not belong here: %s", extra))
 	}
+	slices.Sort(findings) // what was found is in no order, and Verify compares two lists
 	return findings
 }
 
@@ -160,20 +161,29 @@ func (t *Table) detachTargets(keys []accounting.Key) (err error) {
 		if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, forwardMaps[:])); err != nil {
 			return err
 		}
-		b := newBatch()
-		elements := 0
+		var elements []forwardElement
 		for element := range found.forwarded {
 			if removed.Get(element.counter()) {
-				b.deleteElement(element.home(), element.key(), false)
-				elements++
+				elements = append(elements, element)
 			}
 		}
-		if elements == 0 {
-			return nil
-		}
-		if err = t.commit(b); !errors.Is(err, unix.ENOENT) {
+		if err = t.removeElements(elements); !errors.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
 	return err
+}
+
+// removeElements removes elements from the maps of targets.
+func (t *Table) removeElements(elements []forwardElement) error {
+	for part := range slices.Chunk(elements, min(keysPerBatch, t.keysPerPart)) {
+		b := newBatch()
+		for _, element := range part {
+			b.deleteElement(element.home(), element.key(), false)
+		}
+		if err := t.commit(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
