@@ -112,8 +112,14 @@ func (t *Table) superfluous(found *inspection) (elements []forwardElement) {
 	if t.hook == hookUndecided {
 		return nil
 	}
+	ours := make(map[accounting.Target]bool)
+	if t.hook == hookPublished {
+		for _, target := range t.targets {
+			ours[target] = true
+		}
+	}
 	for element := range found.forwarded {
-		if t.hook != hookPublished || !slices.Contains(t.targets, element.target) {
+		if !ours[element.target] {
 			elements = append(elements, element)
 		}
 	}
