@@ -28,6 +28,22 @@ func (c *conn) keysPerTransaction() (int, error) {
 	return max((c.room-structureLength)/keyLength, 1), nil
 }
 
+// partLength returns how many keys a transaction can add together with the elements
+// of their targets. Each of these takes no more than a key.
+func (t *Table) partLength() int {
+	if t.hook != hookPublished {
+		return t.keysPerPart
+	}
+	var targets accounting.KeyMap[int] // of a port, by its key for In
+	most := 0
+	for _, target := range t.forwarding.Targets {
+		count := targets.At(forwardElement{target, accounting.In}.counter())
+		*count++
+		most = max(most, *count)
+	}
+	return max(t.keysPerPart/(1+most), 1)
+}
+
 // verified is what the table is known to be: what Verify or Install left, and our
 // own changes since. Each commit, ours or of others, advances the ruleset's
 // generation by one. Here only ours do, so that the generation stays behind the

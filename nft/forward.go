@@ -116,8 +116,14 @@ func (t *Table) superfluous(found *inspection) (elements []forwardElement) {
 	if t.hook == hookUndecided {
 		return nil
 	}
+	ours := make(map[accounting.Target]bool)
+	if t.forwards() {
+		for _, target := range t.forwarding.Targets {
+			ours[target] = true
+		}
+	}
 	for element := range found.forwarded {
-		if !t.forwards() || !slices.Contains(t.forwarding.Targets, element.target) {
+		if !ours[element.target] {
 			elements = append(elements, element)
 		}
 	}
@@ -150,6 +156,7 @@ func (t *Table) changedAddresses(found *inspection) (missing, extra []netip.Addr
 			extra = append(extra, address)
 		}
 	}
+	slices.SortFunc(extra, netip.Addr.Compare)
 	return missing, extra
 }
 
@@ -165,6 +172,7 @@ func (t *Table) driftOfForwarding(found *inspection, keys []accounting.Key) (fin
 	if len(missing)+len(extra) > 0 {
 		findings = append(findings, fmt.Sprintf("the sets of this host's addresses lack %v and have %v too many", missing, extra))
 	}
+	slices.Sort(findings) // what was found is in no order, and Verify compares two lists
 	return findings
 }
 
@@ -193,20 +201,29 @@ func (t *Table) detachTargets(keys []accounting.Key) (err error) {
 		if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, forwardMaps[:])); err != nil {
 			return err
 		}
-		b := newBatch()
-		elements := 0
+		var elements []forwardElement
 		for element := range found.forwarded {
 			if removed.Get(element.counter()) {
-				b.deleteElement(element.home(), element.key(), false)
-				elements++
+				elements = append(elements, element)
 			}
 		}
-		if elements == 0 {
-			return nil
-		}
-		if err = t.commit(b); !errors.Is(err, unix.ENOENT) {
+		if err = t.removeElements(elements); !errors.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
 	return err
+}
+
+// removeElements removes elements from the maps of targets.
+func (t *Table) removeElements(elements []forwardElement) error {
+	for part := range slices.Chunk(elements, min(keysPerBatch, t.keysPerPart)) {
+		b := newBatch()
+		for _, element := range part {
+			b.deleteElement(element.home(), element.key(), false)
+		}
+		if err := t.commit(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -114,7 +114,7 @@ func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) 
 // those behind that are not attached.
 func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
 	rest = missing(keys, attached)
-	if rest = rest[min(t.keysPerPart, len(rest)):]; len(rest) == 0 {
+	if rest = rest[min(t.partLength(), len(rest)):]; len(rest) == 0 {
 		return keys, nil
 	}
 	end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
@@ -136,7 +136,7 @@ func (t *Table) identifyNew(generation uint32, epoch accounting.Epoch) (tableInf
 
 // attachRest adds the keys for which one transaction has no room.
 func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
-	for part := range slices.Chunk(rest, t.keysPerPart) {
+	for part := range slices.Chunk(rest, t.partLength()) {
 		b := newAttachment(part)
 		b.createTargets(t.wanted(part))
 		if _, err := t.commitTo(table, b); err != nil {

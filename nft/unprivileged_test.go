@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -192,4 +193,51 @@ func TestUnprivilegedRepairThatIsTooLarge(t *testing.T) {
 	t.Log(err)
 	expectSameCounters(t, read(t, table), before)
 	expectCounted(t, table, ports...)
+}
+
+// TestUnprivilegedTargets counts the targets of many ports at forward: with new ports,
+// with ports that are counted already, and until they are detached.
+func TestUnprivilegedTargets(t *testing.T) {
+	if !inUserNamespace(t) {
+		return
+	}
+	const count = 1_500
+	ports := portList(count)
+	targets := make([]accounting.Target, 0, 4*count)
+	for _, port := range ports {
+		for _, address := range []string{"172.30.0.2:0", "[fd30::2]:0"} {
+			addrPort := netip.AddrPortFrom(netip.MustParseAddrPort(address).Addr(), port.Number)
+			for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+				targets = append(targets, accounting.Target{Protocol: protocol, Address: addrPort, Port: port.Number})
+			}
+		}
+	}
+	for _, step := range []struct {
+		name     string
+		existing bool
+	}{{"of new ports", false}, {"of counted ports", true}} {
+		table := openUnprivileged(t, usualLimit)
+		if step.existing {
+			table.SetForwarding(accounting.Forwarding{Targets: nil})
+			install(t, table, ports)
+		}
+		expect := func(want int) {
+			t.Helper()
+			if got := len(targetsOf(t, table)); got != want {
+				t.Errorf("%s: %d targets are counted, want %d", step.name, got, want)
+			}
+		}
+		table.SetForwarding(accounting.Forwarding{Targets: targets})
+		install(t, table, ports)
+		expect(4 * count)
+		verifyNothing(t, table, ports)
+		expectCounted(t, table, ports[0], ports[count-1])
+		if err := table.Detach(ports[1:].Keys()); err != nil {
+			t.Fatalf("%s: detaching: %v", step.name, err)
+		}
+		expect(4)
+		if err := table.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

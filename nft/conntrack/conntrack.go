@@ -50,11 +50,17 @@ func Flows(visit func(Flow)) error { return list(0, visit) }
 // Flows does. The kernel selects them, which makes it cheap beside many others. It
 // does not list what IPVS translates.
 func Redirected(visit func(Flow)) error {
-	return list(statusDestinationTranslated, func(flow Flow) {
-		if flow.DestinationTranslated() { // an older kernel ignores the filter
+	return list(statusDestinationTranslated, onlyRedirected(visit))
+}
+
+// onlyRedirected returns visit for redirected flows: an older kernel lists others as
+// well.
+func onlyRedirected(visit func(Flow)) func(Flow) {
+	return func(flow Flow) {
+		if flow.DestinationTranslated() {
 			visit(flow)
 		}
-	})
+	}
 }
 
 func list(status uint32, visit func(Flow)) error {
