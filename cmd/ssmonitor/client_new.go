@@ -98,7 +98,7 @@ func (h savedHistory) transferByAgent(ctx context.Context, t transfer, locked *s
 
 // transferAlone reads the counters, if there are any, and changes the database. Until
 // it returns, no agent can start with this state.
-func (h savedHistory) transferAlone(t transfer, open openStore) (err error) {
+func (h savedHistory) transferAlone(t transfer, open openStore) error {
 	options := commandStore(clientHolder)
 	options.Intact, options.Log = true, t.log
 	ledger, saved, _, err := open(h.directory, options)
@@ -110,7 +110,11 @@ func (h savedHistory) transferAlone(t transfer, open openStore) (err error) {
 	case err != nil:
 		return err
 	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
+	defer func() {
+		if err := ledger.Close(); err != nil { // what was changed is durable nevertheless
+			t.log.Warn("the ledger has no backup of the change yet", "error", err)
+		}
+	}()
 	if running := presence.Running(); running != nil {
 		return fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, h.directory)
 	}
