@@ -29,10 +29,11 @@ func TestEveryCommandUsesTheStateOfTheSettings(t *testing.T) {
 	server.sendToItself(t, 20000, 10)
 	begin(t, ssmonitor.byHand(settings, "teardown")).expectOneLine(t, 1, "stop it first")
 	agent.stop(t)
-	server.sendToItself(t, 20000, 4) // saved by teardown
+	server.sendToItself(t, 20000, 3) // saved by the next command
 	if run := begin(t, ssmonitor.byHand(settings, "client", "new", "20000", "dave")); run.wait(t) != 0 {
 		t.Fatalf("%s fails:\n%s", run, &run.stderr)
 	}
+	server.sendToItself(t, 20000, 4) // saved by teardown
 	if run := begin(t, ssmonitor.byHand(settings, "teardown")); run.wait(t) != 0 {
 		t.Fatalf("%s fails:\n%s", run, &run.stderr)
 	}
@@ -42,7 +43,7 @@ func TestEveryCommandUsesTheStateOfTheSettings(t *testing.T) {
 	}
 	var answer usageAnswer
 	decodeUsage(t, run.stdout.String(), &answer)
-	answer.expect(t, "by hand", map[string]traffic{"alice": loopbackTraffic(10), "dave": loopbackTraffic(4)})
+	answer.expect(t, "by hand", map[string]traffic{"alice": loopbackTraffic(13), "dave": loopbackTraffic(4)})
 	if files, err := os.ReadDir(ssmonitor.stateDirectory()); err != nil || len(files) > 0 {
 		t.Errorf("the unit's directory has %v, %v", files, err)
 	}

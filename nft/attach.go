@@ -31,7 +31,7 @@ func (c *conn) keysPerTransaction() (int, error) {
 // partLength returns how many keys a transaction can add together with the elements
 // of their targets. Each of these takes no more than a key.
 func (t *Table) partLength() int {
-	if t.hook != hookPublished {
+	if !t.forwards() {
 		return t.keysPerPart
 	}
 	var targets accounting.KeyMap[int] // of a port, by its key for In

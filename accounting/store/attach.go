@@ -9,14 +9,16 @@ import (
 
 // hold takes the lock unless the store has it already. It takes it again if
 // somebody has removed or replaced its file.
-func (s *Store) hold() error {
+func (s *Store) hold() error { return s.holdBy(acquire) }
+
+func (s *Store) holdBy(take locker) error {
 	if s.lock != nil && isAt(s.lock.file, s.lock.file.Name()) {
 		return nil
 	}
 	if err := makeDirectory(s.directory); err != nil {
 		return err
 	}
-	lock, err := acquire(s.directory, s.options.Holder)
+	lock, err := take(s.directory, s.options.Holder)
 	if err != nil {
 		return err
 	}
@@ -43,8 +45,8 @@ func (s *Store) attach() error {
 		err = explain(s.path, damaged("it holds fewer saves than its backup"))
 	}
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || s.options.Intact:
+		return err
 	case errors.Is(err, ErrDamaged):
 		reason := err
 		aside, err := setAside(s.path, s.options.Now())

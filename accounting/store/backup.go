@@ -67,6 +67,14 @@ func (s *Store) startBackup() {
 	}()
 }
 
+// backUp starts a backup in the background now, since the last one lacks a change
+// that no reading of the counters can restore.
+func (s *Store) backUp(now time.Time) {
+	s.abandonBackup() // it may have begun before the change
+	s.backup.due = now
+	s.startBackup()
+}
+
 func (s *Store) endBackup(result backupResult) {
 	s.backup.cancel()
 	s.backup.done = nil

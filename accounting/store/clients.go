@@ -3,8 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,11 +15,9 @@ import (
 
 // clients holds the current tenure of each port, with its names.
 type clients struct {
-	ports   accounting.PortMap[tenure]
-	wanted  accounting.Ports // as the sources name them
-	stale   bool             // wanted may differ from the database
-	version int64            // SQLite's data_version, which changes of other connections change
-	changed bool             // another process has changed a client
+	ports  accounting.PortMap[tenure]
+	wanted accounting.Ports // as the sources name them
+	stale  bool             // wanted may differ from the database
 }
 
 // tenure is the time during which a client has a port.
@@ -30,12 +28,8 @@ type tenure struct {
 }
 
 func (c *clients) load(db *database) error {
-	version, err := db.value("pragma data_version")
-	if err != nil {
-		return err
-	}
 	var ports accounting.PortMap[tenure]
-	err = db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
+	err := db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
 		func(row *sqlite3.Stmt) error {
 			port := row.ColumnInt64(0)
 			if port < 0 || port > math.MaxUint16 {
@@ -45,16 +39,13 @@ func (c *clients) load(db *database) error {
 			return nil
 		})
 	if err == nil {
-		c.ports, c.version, c.stale = ports, version, true
+		c.ports, c.stale = ports, true
 	}
 	return err
 }
 
-// pending reports whether there is something to read or to write.
-func (c *clients) pending(db *database) (bool, error) {
-	version, err := db.value("pragma data_version")
-	return version != c.version || (c.stale && len(c.different()) > 0), err
-}
+// pending reports whether there is something to write.
+func (c *clients) pending() bool { return c.stale && len(c.different()) > 0 }
 
 // different returns the ports whose names are not those in the database.
 func (c *clients) different() (ports []accounting.Port) {
@@ -66,19 +57,8 @@ func (c *clients) different() (ports []accounting.Port) {
 	return ports
 }
 
-// update reads what other processes have changed and writes what the sources
-// have changed. It is part of a transaction.
+// update writes what the sources have changed. It is part of a transaction.
 func (c *clients) update(db *database, now time.Time) error {
-	version, err := db.value("pragma data_version")
-	if err != nil {
-		return err
-	}
-	if version != c.version {
-		if err := c.load(db); err != nil {
-			return err
-		}
-		c.changed = true
-	}
 	if !c.stale {
 		return nil
 	}
@@ -141,11 +121,11 @@ func (c *clients) names(ports accounting.Ports) accounting.Ports {
 
 // SetPorts records the ports with the names from the sources and returns them
 // with their current names. If a source changes the name of a port, its client is
-// renamed, with all of its history. Until then a name from [NewClient] is kept.
+// renamed, with all of its history. Until then a name from [Store.NewClient] is kept.
 func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.clients.wanted, s.clients.stale, s.clients.changed = slices.Clone(ports), true, false
+	s.clients.wanted, s.clients.stale = slices.Clone(ports), true
 	if !s.closed {
 		// If this fails, the next save writes the names.
 		if err := s.write(accounting.State{}); err != nil {
@@ -156,42 +136,59 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	return s.clients.names(ports)
 }
 
-// Renamed reports whether another process has changed a client since the last
-// call of SetPorts, so that the names that it returned are no longer current.
-func (s *Store) Renamed() bool {
+// NewClient gives a port to a client of another name, which begins a history of its
+// own at a time. The usage that is saved by then stays with the previous client. When
+// NewClient returns nil, the change is durable. It fails with an *UnknownClientError if
+// the port was never counted, and with a *SameClientError.
+func (s *Store) NewClient(port uint16, name string, since time.Time) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.clients.changed
+	if s.closed {
+		return fmt.Errorf("beginning a client: %w", fs.ErrClosed)
+	}
+	defer s.logNotices()
+	err := s.newClient(port, name, since)
+	if errors.Is(err, ErrDamaged) {
+		s.condemn(err)
+		err = s.newClient(port, name, since)
+	}
+	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
+		return err
+	}
+	return fmt.Errorf("beginning a client: %w", err)
 }
 
-// NewClient gives a port to a new client, which begins a history of its own. The
-// usage so far stays with the previous client. NewClient can be called while an
-// agent runs, which notices the change at its next save. It fails with an
-// *UnknownClientError if the port was never counted.
-func NewClient(directory string, port uint16, name string, now time.Time) error {
-	path := filepath.Join(directory, databaseName)
-	db, err := openToWrite(path, "")
-	if err != nil {
-		return fmt.Errorf("opening the ledger: %w", explain(path, err))
+func (s *Store) newClient(port uint16, name string, since time.Time) error {
+	if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
+		return err
 	}
-	defer db.close()
-	err = transact(db.Conn, func() error {
-		var c clients
-		if err := c.load(db); err != nil {
-			return err
+	now := s.options.Now()
+	err := transact(s.db.Conn, func() error {
+		if s.uncertain {
+			if err := s.reload(); err != nil {
+				return err
+			}
 		}
-		known := c.ports.Get(port)
+		known := s.clients.ports.Get(port)
 		if known.id == 0 {
 			return &UnknownClientError{Port: port}
 		}
 		if known.name == name {
-			return fmt.Errorf("port %d belongs to %q already: a new client needs another name", port, name)
+			return &SameClientError{Port: port, Client: name}
 		}
-		_, err := c.begin(db, port, name, known.source, now)
-		return err
+		if _, err := s.clients.begin(s.db, port, name, known.source, since); err != nil {
+			return err
+		}
+		return s.db.run("update ledger set saves = ?, saved = ?", nil, s.saves+1, now.Unix())
 	})
-	if err != nil && !errors.As(err, new(*UnknownClientError)) {
-		return fmt.Errorf("beginning a client: %w", explain(path, err))
+	if errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
+		return err
 	}
-	return err
+	if err != nil {
+		s.uncertain = true
+		return explain(s.path, err)
+	}
+	s.saves++
+	s.backUp(now)
+	return nil
 }

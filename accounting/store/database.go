@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// patience is how long a write waits for another process to end its own. The
-	// only such write is the short one of NewClient.
+	// patience is how long a write waits for another process to end its own. Only the
+	// holder of the directory writes, so that could be another program.
 	patience = 5 * time.Second
 	// walLimit is the size to which the write-ahead log is truncated when it
 	// starts again.
@@ -82,8 +82,7 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 	return db, nil
 }
 
-// openToWrite opens the database for the holder of the directory, or for a
-// process that changes a client.
+// openToWrite opens the database for the holder of the directory.
 func openToWrite(path, vfs string) (*database, error) {
 	// The log and its index are kept when the database is closed, for readers who
 	// may not create files. SQLite would create them with the process's own group.

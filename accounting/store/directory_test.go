@@ -43,9 +43,13 @@ func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := NewClient(directory, 20000, "dave", noon); err != nil {
+	s, _, _ = open(t, directory)
+	if err := s.NewClient(20000, "dave", noon); err != nil {
 		t.Error(err)
 	}
+	awaitBackup(s)
+	check()
+	closeStore(t, s)
 	check()
 }
 
@@ -87,8 +91,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	_, _, _, openErr := Open(directory, at(noon))
 	_, _, readErr := Read(directory)
 	_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByDay})
-	clientErr := NewClient(directory, 20000, "dave", noon)
-	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr, "client": clientErr} {
+	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr} {
 		var newer *NewerError
 		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {
 			t.Errorf("%s: %v", what, err)

@@ -36,8 +36,9 @@
 // # Clients
 //
 // Usage belongs to a tenure: the time during which a client has a port. A source
-// that changes its name for a port renames the tenure; [NewClient] begins another
-// one. Reports combine tenures of the same name.
+// that changes its name for a port renames the tenure; [Store.NewClient] begins
+// another one. Reports combine tenures of the same name. Since no reading of the
+// counters can restore a tenure, it is followed by a backup.
 //
 // # Damage
 //

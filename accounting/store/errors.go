@@ -16,6 +16,7 @@ type LockedError struct {
 	Directory string
 	PID       int    // 0 if the holder has not written it yet
 	Holder    string // what the process does, such as "run"
+	Identity  string // of the directory: the same as the holder's [Store.Identity]
 }
 
 // Error names the process and what to do.
@@ -54,6 +55,17 @@ func (e *UnknownClientError) Error() string {
 		return fmt.Sprintf("port %d: nothing was ever counted on it", e.Port)
 	}
 	return fmt.Sprintf("client %q: nothing was ever counted for a client of that name", e.Client)
+}
+
+// SameClientError is an attempt to give a port to the client that has it.
+type SameClientError struct {
+	Port   uint16
+	Client string
+}
+
+// Error names the port and the client.
+func (e *SameClientError) Error() string {
+	return fmt.Sprintf("port %d belongs to %q already: a new client needs another name", e.Port, e.Client)
 }
 
 func damaged(format string, arguments ...any) error {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,16 +16,28 @@ import (
 // it when the process ends, however it ends.
 type lock struct{ file *os.File }
 
+// locker takes the lock of a directory for a holder.
+type locker func(directory, holder string) (*lock, error)
+
 // acquire takes the lock or fails at once with a *LockedError. The file names the
 // holder, as "PID ssmonitor HOLDER".
 func acquire(directory, holder string) (*lock, error) {
+	return acquireBy(tryLock, directory, holder)
+}
+
+// acquireUntil is like acquire, but fails only when ctx ends.
+func acquireUntil(ctx context.Context, directory, holder string) (*lock, error) {
+	return acquireBy(func(file *os.File) error { return awaitLock(ctx, file) }, directory, holder)
+}
+
+func acquireBy(take func(*os.File) error, directory, holder string) (*lock, error) {
 	path := filepath.Join(directory, lockName)
 	for {
 		file, err := openLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("opening the ledger's lock: %w", err)
 		}
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if err := take(file); err != nil {
 			defer func() { _ = file.Close() }()
 			if errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, heldBy(file, directory)
@@ -43,6 +56,36 @@ func acquire(directory, holder string) (*lock, error) {
 	}
 }
 
+func tryLock(file *os.File) error { return flock(file, syscall.LOCK_EX|syscall.LOCK_NB) }
+
+// awaitLock fails with EWOULDBLOCK when ctx ends. The kernel may grant the lock later,
+// which flock(2) can't cancel; it is released with the closed file then.
+func awaitLock(ctx context.Context, file *os.File) error {
+	granted := make(chan error, 1)
+	go func() { granted <- flock(file, syscall.LOCK_EX) }()
+	select {
+	case err := <-granted:
+		return err
+	case <-ctx.Done():
+		return syscall.EWOULDBLOCK
+	}
+}
+
+// flock keeps the descriptor from being closed, and used again, while it waits.
+func flock(file *os.File, how int) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		for failed = syscall.EINTR; errors.Is(failed, syscall.EINTR); {
+			failed = syscall.Flock(int(fd), how)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
 func openLock(path string) (*os.File, error) {
 	for {
 		file, err := openRegular(path, os.O_RDWR)
@@ -57,7 +100,7 @@ func openLock(path string) (*os.File, error) {
 }
 
 func heldBy(file *os.File, directory string) error {
-	locked := &LockedError{Directory: directory}
+	locked := &LockedError{Directory: directory, Identity: identity(file)}
 	text, err := io.ReadAll(io.LimitReader(file, 128))
 	if err != nil {
 		return locked
@@ -77,6 +120,20 @@ func isAt(file *os.File, path string) bool {
 	}
 	there, err := os.Lstat(path)
 	return err == nil && os.SameFile(opened, there)
+}
+
+// identity returns what is the same for every process that opens the file, whatever
+// path leads to it: its device and inode. It is empty if they are not known.
+func identity(file *os.File) string {
+	information, err := file.Stat()
+	if err != nil {
+		return ""
+	}
+	stat, ok := information.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%x-%x", stat.Dev, stat.Ino)
 }
 
 func (l *lock) release() {

@@ -205,7 +205,7 @@ func (m *model) step() {
 	case 3:
 		port := 1 + uint16(m.random.IntN(modelPorts))
 		name := fmt.Sprintf("client-%d", m.random.IntN(10))
-		err := NewClient(m.directory, port, name, m.now)
+		err := m.store.NewClient(port, name, m.now)
 		if same := m.names[m.owners[port]] == name; (err != nil) != same {
 			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
 		}

@@ -27,10 +27,8 @@ type row struct {
 func (s *Store) save(changed accounting.State) error {
 	now := s.options.Now()
 	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
-	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap {
-		if pending, err := s.clients.pending(s.db); err != nil || !pending {
-			return err
-		}
+	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && !s.clients.pending() {
+		return nil
 	}
 	err := transact(s.db.Conn, func() error {
 		if s.uncertain {

@@ -34,6 +34,9 @@ type Options struct {
 	KeepHours, KeepDays time.Duration
 	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger
+	// Intact makes Open fail with fs.ErrNotExist or ErrDamaged, and change nothing,
+	// where it would otherwise begin a ledger or continue from the backup.
+	Intact bool
 
 	// Tests replace these.
 	keepFormers time.Duration
@@ -94,6 +97,18 @@ var _ accounting.Store = (*Store)(nil)
 // Nor does it fail if the database is damaged; see the package comment. A notice
 // with Lost set reports that there was no usable backup.
 func Open(directory string, options Options) (*Store, accounting.State, []Notice, error) {
+	return openBy(acquire, directory, options)
+}
+
+// OpenWhenFree is like [Open], but waits for a process that holds the directory. When
+// ctx ends, it fails with the *LockedError.
+func OpenWhenFree(ctx context.Context, directory string, options Options) (*Store, accounting.State, []Notice, error) {
+	return openBy(func(directory, holder string) (*lock, error) {
+		return acquireUntil(ctx, directory, holder)
+	}, directory, options)
+}
+
+func openBy(take locker, directory string, options Options) (*Store, accounting.State, []Notice, error) {
 	if options.MonthDay < 0 || options.MonthDay > 28 {
 		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
@@ -110,7 +125,7 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
-	if err := s.begin(); err != nil {
+	if err := s.begin(take); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
@@ -120,9 +135,17 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 }
 
 // begin opens the ledger, or only reads it if it can't be written yet.
-func (s *Store) begin() error {
-	err := s.attach()
-	if err == nil || needsOperator(err) {
+func (s *Store) begin(take locker) error {
+	if s.options.Intact {
+		if _, err := os.Stat(s.path); err != nil {
+			return err // without the files that opening it would create
+		}
+	}
+	err := s.holdBy(take)
+	if err == nil {
+		err = s.attach()
+	}
+	if err == nil || s.options.Intact || needsOperator(err) {
 		return err
 	}
 	s.note(false, "the ledger can't be saved yet: %v", err)
@@ -285,6 +308,17 @@ func (s *Store) settle() error {
 	}
 	_, err := s.makeBackup(context.Background())
 	return err
+}
+
+// Identity returns what identifies the directory, whatever path leads to it. It is
+// empty while the directory can't be locked.
+func (s *Store) Identity() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.lock == nil {
+		return ""
+	}
+	return identity(s.lock.file)
 }
 
 // release closes the database and unlocks the directory.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -35,6 +36,8 @@ type agent struct {
 	follower *sources.Follower
 	csv      *output.CSVFile // nil: none
 	socket   string          // empty: none
+	control  net.Listener    // nil: none, or it is served already
+	changes  chan func()     // what root requests, for the loop to run
 	address  string          // for /metrics; empty: none
 	metrics  metricsOptions
 
@@ -94,6 +97,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 		interval: c.Duration("interval"),
 		follower: sources.Follow(from),
 		socket:   c.String("socket"),
+		changes:  make(chan func()),
 		address:  c.String("listen"),
 		metrics:  metrics,
 		failed:   make(chan error, 1),
@@ -130,12 +134,15 @@ func makeRuntimeDirectory(lookup func(string) string) error {
 
 // open opens the ledger and the table and puts the ports in force.
 func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, list string) error {
-	ledger, saved, notices, err := store.Open(stateDirectory(c), keep)
+	ledger, saved, notices, err := openLedger(c.Context, stateDirectory(c), keep)
 	if err != nil {
 		return err
 	}
 	noteState(a.log, stateDirectory(c), os.Getenv)
 	a.ledger = ledger
+	if err := a.openControl(); err != nil {
+		return err
+	}
 	for _, notice := range notices {
 		level := slog.LevelWarn
 		if notice.Lost {
@@ -169,6 +176,18 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
 	return errors.Join(err, a.meter.SetPorts(ledger.SetPorts(result.Ports)))
+}
+
+// openLedger opens the ledger. It waits for a command that changes it, which takes a
+// moment, and fails at once if anything else holds it.
+func openLedger(ctx context.Context, directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
+	ledger, saved, notices, err := store.Open(directory, options)
+	if locked, ok := errors.AsType[*store.LockedError](err); !ok || (locked.PID != 0 && locked.Holder != clientHolder) {
+		return ledger, saved, notices, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	return store.OpenWhenFree(ctx, directory, options)
 }
 
 // replaceOwnerMismatch removes a table that was created with another --own, whose
@@ -223,11 +242,13 @@ func (a *agent) run(ctx context.Context) error {
 			return err
 		case <-a.hangup:
 			a.reload()
+		case change := <-a.changes:
+			change()
 		case <-watchdog:
 			a.notifier.alive(time.Now())
 		case <-ticks.C:
 			switch {
-			case a.follower.Changed() || a.ledger.Renamed():
+			case a.follower.Changed():
 				a.reload()
 			case a.publisher.outdated():
 				a.republish()
@@ -313,13 +334,14 @@ func (a *agent) close() error {
 	if a.sockets != nil {
 		errs = append(errs, a.sockets.Close())
 	}
-	return errors.Join(append(errs, a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
+	return errors.Join(append(errs, closeControl(a.control), a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
 }
 
 // abandon closes what a failed start has opened. It ignores errors, since the
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
+	_ = closeControl(a.control)
 	if a.sockets != nil {
 		_ = a.sockets.Close()
 	}

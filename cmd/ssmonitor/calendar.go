@@ -66,7 +66,7 @@ func storeOptions(c *cli.Context) (store.Options, error) {
 	hours, hoursErr := parseKeep("keep-hours", c.String("keep-hours"))
 	days, daysErr := parseKeep("keep-days", c.String("keep-days"))
 	return store.Options{
-		Holder: "run", Zone: zone, MonthDay: monthDay, KeepHours: hours, KeepDays: days,
+		Holder: runHolder, Zone: zone, MonthDay: monthDay, KeepHours: hours, KeepDays: days,
 	}, errors.Join(err, hoursErr, daysErr)
 }
 

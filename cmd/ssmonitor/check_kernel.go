@@ -52,8 +52,10 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 	decision.Targets = withRest(decision.Targets, installed)
 	k.table.SetForwarding(decision.Forwarding)
 	rules.Published, rules.Unread = decision.Findings, scene.Rules.Unread
-	for _, place := range scene.Rules.Mirrors {
-		rules.Mirrors = append(rules.Mirrors, place.String())
+	for _, mirror := range scene.Rules.Mirrors {
+		if mirror.Sent || mirror.Forwarded && countedAsSent(ports, decision.Targets) {
+			rules.Mirrors = append(rules.Mirrors, mirror.Place.String())
+		}
 	}
 	for _, place := range scene.Rules.LaterDropChains {
 		rules.LaterDropChains = append(rules.LaterDropChains, place.String())
@@ -62,6 +64,15 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 		rules.CountingRules = append(rules.CountingRules, rule.Place.String())
 	}
 	return rules, nil
+}
+
+// countedAsSent reports whether a copy of what a container sends, which passes the
+// output hook, counts there: whether the container's port is a counted one, too.
+func countedAsSent(ports accounting.Ports, targets []accounting.Target) bool {
+	return slices.ContainsFunc(targets, func(target accounting.Target) bool {
+		port, _ := ports.Find(target.Address.Port())
+		return port.Protocols.Has(target.Protocol)
+	})
 }
 
 // withRest adds the installed targets that were not decided about: the agent may not

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -32,9 +33,12 @@ func clientCommand(open openHistory) *cli.Command {
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
-				Description: "Example:\n\n   ssmonitor client new 20000 dave",
-				Flags:       []cli.Flag{stateFlag(), configFlag()},
-				Action:      func(c *cli.Context) error { return newClient(c, open) },
+				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the\n" +
+					"counters at that moment; it is found by its socket, beside which it has one for root, control.sock.\n" +
+					"Without an agent, the command reads them itself.\n\n" +
+					"Example:\n\n   ssmonitor client new 20000 dave",
+				Flags:  []cli.Flag{stateFlag(), socketFlag(runtimeDirectory(os.Getenv)), configFlag()},
+				Action: func(c *cli.Context) error { return newClient(c, open) },
 			},
 		},
 		Action: func(c *cli.Context) error {
@@ -75,7 +79,8 @@ func newClient(c *cli.Context, open openHistory) error {
 	if want := accounting.NameFault(name); want != "" {
 		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}
-	if err := open(stateDirectory(c)).NewClient(uint16(port), name); err != nil {
+	t := transfer{uint16(port), name, c.String("socket"), newLog(c.App.ErrWriter)}
+	if err := open(stateDirectory(c)).NewClient(c.Context, t); err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err))
 	}
 	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from now on.\n", port, name)

@@ -14,9 +14,9 @@ import (
 // history is the recorded usage as the commands need it.
 type history interface {
 	accounting.UsageSource
-	// NewClient gives the port to another client from now on. The usage so far
-	// stays with the previous client.
-	NewClient(port uint16, name string) error
+	// NewClient gives a port to another client from now on. What was counted so far
+	// belongs to the previous client.
+	NewClient(ctx context.Context, t transfer) error
 }
 
 // openHistory opens the recorded usage in a state directory.
@@ -36,8 +36,17 @@ func (h savedHistory) Clients(context.Context) ([]accounting.PortClient, error) 
 	return store.Clients(h.directory)
 }
 
-func (h savedHistory) NewClient(port uint16, name string) error {
-	return store.NewClient(h.directory, port, name, time.Now())
+// The processes that hold a state directory, as others see them.
+const (
+	runHolder    = "run"
+	clientHolder = "client"
+)
+
+// commandStore returns the options for a command that has the state for a moment: it
+// leaves it to the agent, which knows the settings, to delete old usage.
+func commandStore(holder string) store.Options {
+	const forEver = 100 * 366 * 24 * time.Hour
+	return store.Options{Holder: holder, KeepHours: forEver, KeepDays: forEver}
 }
 
 // historyError adds the remedy to an error from reading or changing the usage.

@@ -15,7 +15,7 @@ import (
 	"ssmonitor/output"
 )
 
-// listen serves readers on the agent's own socket, and metrics there, on --listen
+// listen serves root on the control socket, readers on the agent's own, and metrics there, on --listen
 // and on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 	source := output.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
@@ -23,6 +23,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
 	}
+	a.serveControl(ctx)
 	for _, listener := range inherited[metricsSocket] {
 		a.serveMetrics(ctx, listener, metrics)
 	}

@@ -61,7 +61,7 @@ func TestMissingRights(t *testing.T) {
 		{"usage: the settings", "usage --config " + settings, asRoot},
 		{"client list: the totals", "client list --state " + closed, "run it as root, or, to read, join the group"},
 		{"client list: the settings", "client list --config " + settings, asRoot},
-		{"client new: the totals", "client new --state " + closed + " 20000 dave", "run it as root, or, to read, join the group"},
+		{"client new: the totals", "client new --state " + closed + " 20000 dave", "only root changes clients: run it as root\n"},
 		{"client new: the settings", "client new --config " + settings + " 20000 dave", asRoot},
 	} {
 		t.Run(test.name, func(t *testing.T) {

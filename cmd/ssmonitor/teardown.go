@@ -106,7 +106,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
 		return nil
 	}
-	ledger, saved, notices, err := store.Open(stateDirectory(c), store.Options{Holder: "teardown"})
+	ledger, saved, notices, err := store.Open(stateDirectory(c), commandStore("teardown"))
 	if err != nil {
 		return err
 	}

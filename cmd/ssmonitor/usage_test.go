@@ -43,8 +43,8 @@ func (h *fakeHistory) Clients(context.Context) ([]accounting.PortClient, error) 
 	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: "alice"}}, h.err
 }
 
-func (h *fakeHistory) NewClient(port uint16, name string) error {
-	h.given = fmt.Sprintf("%d %s", port, name)
+func (h *fakeHistory) NewClient(_ context.Context, t transfer) error {
+	h.given = fmt.Sprintf("%d %s", t.port, t.name)
 	return h.err
 }
 

@@ -75,16 +75,25 @@ func Take(list string) (*Claim, error) {
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fmt.Errorf("claiming the network namespace: %w", err)
 		}
-		agent, err := Find()
-		if err != nil {
+		if err := Running(); err != nil {
 			return nil, err
-		}
-		if agent != nil && canChangeFirewall(agent.PID) {
-			return nil, &RunningError{PID: agent.PID}
 		}
 		// The holder has ended meanwhile, or is no agent.
 	}
 	return &Claim{}, nil
+}
+
+// Running returns a *RunningError if an agent runs in the network namespace, nil if
+// there is none, and another error if that can't be determined.
+func Running() error {
+	agent, err := Find()
+	if err != nil {
+		return err
+	}
+	if agent != nil && canChangeFirewall(agent.PID) {
+		return &RunningError{PID: agent.PID}
+	}
+	return nil
 }
 
 // Close releases the claim.

@@ -22,6 +22,10 @@ import (
 // ending.
 var ErrNotListening = errors.New("no agent listens")
 
+// ErrNoAnswer means that the agent ended before it answered. It may have made the
+// change or not.
+var ErrNoAnswer = errors.New("the agent has not answered, and may have made the change or not: see `ssmonitor client list`")
+
 // errStranger means that the process that listens is not the agent.
 var errStranger = errors.New("not the agent")
 
@@ -67,8 +71,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // NewClient gives a port to another client from now on. Its errors are those of the
-// agent, as [*Error], ErrNotListening, fs.ErrPermission, and others for an agent that
-// can't be asked; these say what to do.
+// agent, as [*Error], ErrNotListening, ErrNoAnswer, fs.ErrPermission,
+// context.DeadlineExceeded, and others for an agent that can't be asked; all of them
+// say what to do.
 func (c *Client) NewClient(ctx context.Context, port uint16, name string) error {
 	return c.post(ctx, newClientPath, clientRequest{int(port), name})
 }
@@ -93,8 +98,10 @@ func (c *Client) post(ctx context.Context, path string, request any) error {
 		return fmt.Errorf("%s: %w: end that process, or put the agent's --socket in a directory that only the agent writes to", c.socket, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w: run it as root, in the user namespace of the agent", c.socket, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s: %s: %w", c.socket, ErrNoAnswer.Error(), err) // the agent still runs
 	}
-	return fmt.Errorf("the agent on %s has not answered, and may have made the change or not: see `ssmonitor client list`: %w", c.socket, err)
+	return fmt.Errorf("%s: %w: %w", c.socket, ErrNoAnswer, err)
 }
 
 func (c *Client) send(ctx context.Context, path string, request any) error {

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+var aliceAndBob = accounting.Ports{
+	{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"},
+	{Number: 20001, Protocols: accounting.TCPAndUDP, Name: "bob"},
+}
+
+// bytesOf returns what a client has used, by month.
+func bytesOf(t *testing.T, directory, client string) (sum uint64) {
+	t.Helper()
+	for _, row := range usage(t, directory, accounting.ByMonth).Rows {
+		if row.Client == client {
+			sum += row.In.Bytes + row.Out.Bytes
+		}
+	}
+	return sum
+}
+
+func TestNewClientBeginsAHistory(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	s.SetPorts(aliceAndBob)
+	save(t, s, stateAt(1, 2))
+	if err := s.NewClient(20000, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	var unknown *UnknownClientError
+	if err := s.NewClient(20009, "dave", noon); !errors.As(err, &unknown) || unknown.Port != 20009 {
+		t.Errorf("a port that was never counted: got %v", err)
+	}
+	var same *SameClientError
+	if err := s.NewClient(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
+		t.Errorf("the same client: got %v", err)
+	}
+	save(t, s, stateAt(3, 2))
+	if got := s.SetPorts(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {
+		t.Errorf("the ports are named %v", got)
+	}
+	for client, want := range map[string]uint64{"alice": 4000, "dave": 8000, "bob": 24000} {
+		if got := bytesOf(t, directory, client); got != want {
+			t.Errorf("%s has used %d bytes, want %d", client, got, want)
+		}
+	}
+	closeStore(t, s)
+	if err := s.NewClient(20000, "erin", noon); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("after Close: got %v", err)
+	}
+	wantSound(t, directory)
+}
+
+// TestNewClientSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
+// after the change.
+func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	s.SetPorts(aliceAndBob)
+	save(t, s, stateAt(1, 2))
+	awaitBackup(s)
+	if err := s.NewClient(20000, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	awaitBackup(s)
+	directory = killed(t, s)
+	writeAll(t, filepath.Join(directory, databaseName), []byte("damaged"))
+	s, _, notices := open(t, directory)
+	if got := s.SetPorts(aliceAndBob); len(notices) == 0 || got[0].Name != "dave" {
+		t.Errorf("got the ports %v and the notices %v", got, notices)
+	}
+}
+
+// TestNewClientAfterAFailure expects the next attempt to find what the first one
+// has left.
+func TestNewClientAfterAFailure(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	s.SetPorts(aliceAndBob)
+	save(t, s, stateAt(1, 2))
+	if err := s.db.Exec("pragma query_only = on"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NewClient(20000, "dave", noon); err == nil {
+		t.Fatal("a client begins in a database that can't be written")
+	}
+	if err := s.db.Exec("pragma query_only = off"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NewClient(20000, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, stateAt(2, 2))
+	if got := bytesOf(t, directory, "dave"); got != 4000 {
+		t.Errorf("dave has used %d bytes, want 4000", got)
+	}
+	closeStore(t, s)
+	wantSound(t, directory)
+}
+
+func TestOpenWhenFree(t *testing.T) {
+	directory := t.TempDir()
+	first, _, _ := open(t, directory)
+	save(t, first, stateAt(1, 1))
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	var locked *LockedError
+	if _, _, _, err := OpenWhenFree(ended, directory, at(noon)); !errors.As(err, &locked) || locked.PID != os.Getpid() {
+		t.Errorf("when ctx has ended: got %v", err)
+	}
+	if identity := first.Identity(); identity == "" || locked.Identity != identity {
+		t.Errorf("the directory is %q for its holder and %q for others", identity, locked.Identity)
+	}
+
+	type opened struct {
+		store *Store
+		err   error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		s, _, _, err := OpenWhenFree(t.Context(), directory, at(noon))
+		done <- opened{s, err}
+	}()
+	select {
+	case second := <-done:
+		t.Fatalf("two stores hold the directory: %v", second.err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	closeStore(t, first)
+	second := <-done
+	if second.err != nil {
+		t.Fatal(second.err)
+	}
+	closeStore(t, second.store)
+	if s, _, _, err := Open(directory, at(noon)); err != nil {
+		t.Errorf("after all have released it: %v", err)
+	} else {
+		closeStore(t, s)
+	}
+}
+
+// TestIntactOpenChangesNothing opens what it would otherwise create or restore.
+func TestIntactOpenChangesNothing(t *testing.T) {
+	options := at(noon)
+	options.Intact = true
+	wantFailure := func(what, directory string, want error) {
+		t.Helper()
+		before := snapshot(t, directory)
+		if _, _, _, err := Open(directory, options); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", what, err, want)
+		}
+		after := snapshot(t, directory)
+		for name, content := range after {
+			if old, known := before[name]; !known || content != old {
+				t.Errorf("%s: %s was changed", what, name)
+			}
+		}
+		if _, found := after[databaseName]; found != (len(before) > 0) {
+			t.Errorf("%s: a database at the end: %t", what, found)
+		}
+	}
+	empty := t.TempDir()
+	wantFailure("an empty directory", empty, fs.ErrNotExist)
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Errorf("the empty directory has %v, %v", entries, err)
+	}
+	if _, _, _, err := Open(filepath.Join(empty, "missing"), options); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing directory: got %v", err)
+	}
+
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 1))
+	closeStore(t, s)
+	s, _, notices := openWith(t, directory, options)
+	closeStore(t, s)
+	if len(notices) > 0 {
+		t.Errorf("a good database: got %v", notices)
+	}
+	writeAll(t, filepath.Join(directory, databaseName), []byte("damaged"))
+	wantFailure("a damaged database", directory, ErrDamaged)
+}
