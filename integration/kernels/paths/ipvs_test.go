@@ -19,7 +19,7 @@ const repliesOfIPVSAreCounted = false
 func TestIPVS(t *testing.T) {
 	l := newLab(t)
 	container := l.addContainer(t)
-	container.echo(t, countedPort, "")
+	container.echo(t, "")
 	run(t, exec.Command("modprobe", "ip_vs"))
 	l.server.do(t, func() error { return addVirtualService(serverIPv4, publishedPort, containerV4, countedPort) })
 	l.server.set(t, "ipv4/vs/conntrack", "1")

@@ -184,7 +184,7 @@ func (l *lab) counts(t *testing.T, x transfer, want func(carried traffic) traffi
 func each(t *testing.T, port int, f func(t *testing.T, x transfer), addresses ...string) {
 	for _, address := range addresses {
 		for _, protocol := range []string{"tcp", "udp"} {
-			x := transfer{protocol, address, port}
+			x := transfer{protocol, address, port, datagramSize}
 			t.Run(x.String(), func(t *testing.T) { f(t, x) })
 		}
 	}

@@ -16,14 +16,14 @@ import (
 // patience is how long a test waits for what should happen soon. Emulation is slow.
 const patience = 20 * time.Second
 
-// echo answers TCP and UDP at a port of all addresses of the namespace until the
-// end of the test. The sockets are bound to the device, if one is named.
-func (n namespace) echo(t *testing.T, port int, device string) {
+// echo answers TCP and UDP at countedPort of all addresses of the namespace until
+// the end of the test. The sockets are bound to the device, if one is named.
+func (n namespace) echo(t *testing.T, device string) {
 	t.Helper()
 	n.do(t, func() error {
 		for _, family := range []string{"4", "6"} {
 			config := net.ListenConfig{Control: socketOptions(family, device)}
-			address := fmt.Sprintf(":%d", port)
+			address := fmt.Sprintf(":%d", countedPort)
 			listener, err := config.Listen(context.Background(), "tcp"+family, address)
 			if err != nil {
 				return err
@@ -91,6 +91,7 @@ type transfer struct {
 	protocol string // tcp or udp
 	address  string
 	port     int
+	datagram int // size of a datagram's payload
 }
 
 func (x transfer) String() string {
@@ -116,11 +117,13 @@ func (x transfer) from(t *testing.T, n namespace) {
 	if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	exchange := echoStream
+	var err error
 	if x.protocol == "udp" {
-		exchange = echoEach
+		err = echoEach(connection, x.datagram)
+	} else {
+		err = echoStream(connection)
 	}
-	if err := exchange(connection); err != nil {
+	if err != nil {
 		t.Fatalf("%s: %v", x, err)
 	}
 }
@@ -138,8 +141,8 @@ func echoStream(connection net.Conn) error {
 	return err
 }
 
-func echoEach(connection net.Conn) error {
-	datagram := make([]byte, datagramSize)
+func echoEach(connection net.Conn, size int) error {
+	datagram := make([]byte, size)
 	for i := range datagramCount {
 		if _, err := connection.Write(datagram); err != nil {
 			return err
