@@ -20,6 +20,7 @@ const (
 	perPacket  = "packet"     // nanoseconds that the rules add to a packet at both hooks
 	reading    = "reading"    // processor time of all processes, in nanoseconds
 	installing = "installing" // nanoseconds until the rules are in force
+	other      = "other"      // nanoseconds of a small nft command that has nothing to do with the counting
 	perTick    = "tick"       // processor time of all processes, in nanoseconds
 	resident   = "resident"   // memory of the agent or the script, in bytes
 	anonymous  = "anonymous"  // memory that is no part of a file, in bytes
@@ -30,6 +31,7 @@ const (
 	ssmonitor     = "ssmonitor"
 	noRules       = "no rules: the packet itself"
 	plainCounter  = "one plain counter"
+	nothing       = "an empty ruleset"
 	legacyScript  = "iptables-legacy and a script"
 	nftScript     = "iptables-nft and a script"
 	counterScript = "nft rules and a script"
@@ -63,11 +65,11 @@ type figures struct {
 // alternatives are in the order in which a round measures them. The rules of
 // iptables and nft count one protocol, as usual with them; ssmonitor counts two.
 var alternatives = []alternative{
-	{name: ssmonitor, of: perPacket + installing, install: installTable, read: readTable},
+	{name: ssmonitor, of: perPacket + installing + other, install: installTable, read: readTable},
 	{name: plainCounter, of: perPacket, install: installPlainCounter},
-	{name: legacyScript, of: perPacket + installing, install: iptablesRules("iptables-legacy"), read: script("iptables-legacy")},
-	{name: nftScript, of: perPacket + installing, install: iptablesRules("iptables-nft"), read: script("iptables-nft")},
-	{name: counterScript, of: perPacket + installing, install: nftRules, read: script("nft")},
+	{name: legacyScript, of: perPacket + installing + other, install: iptablesRules("iptables-legacy"), read: script("iptables-legacy")},
+	{name: nftScript, of: perPacket + installing + other, install: iptablesRules("iptables-nft"), read: script("iptables-nft")},
+	{name: counterScript, of: perPacket + installing + other, install: nftRules, read: script("nft")},
 	{name: bareDump, install: installTable, read: readBare},
 	{name: library, install: installTable, read: readLibrary},
 	{name: nftFile, of: installing, install: installFile},
@@ -115,6 +117,19 @@ func installFile(_ *testing.T, ports int, limit time.Duration) error {
 		return err
 	}
 	return load(text.String(), limit, "nft", "-f", "-")
+}
+
+// addOtherTable creates a table of somebody else, which measureCommand changes.
+func addOtherTable(limit time.Duration) error {
+	return load("add table ip other\nadd chain ip other other\n", limit, "nft", "-f", "-")
+}
+
+// measureCommand measures a command that changes the other table. For most commands
+// nft first has the kernel list the named objects of all tables.
+func measureCommand(limit time.Duration) (nanoseconds float64, err error) {
+	began := time.Now()
+	err = load("add rule ip other other accept\n", limit, "nft", "-f", "-")
+	return float64(time.Since(began)), err
 }
 
 func installPlainCounter(_ *testing.T, _ int, limit time.Duration) error {

@@ -127,6 +127,15 @@ func (c *comparison) measure(t *testing.T, a alternative, ports, round int) {
 		path = newTrafficPath(t)
 		base = path.round(t)
 	}
+	if a.measures(other) {
+		if err := addOtherTable(c.limit); err != nil {
+			t.Fatal(err)
+		}
+		if a.name == ssmonitor {
+			took, err := measureCommand(c.limit)
+			c.add(t, row{other, nothing, ports, round, took, ""}, err)
+		}
+	}
 	began := time.Now()
 	err := a.install(t, ports, c.limit)
 	took := float64(time.Since(began))
@@ -148,6 +157,10 @@ func (c *comparison) measure(t *testing.T, a alternative, ports, round int) {
 		if err == nil {
 			a.checkCounted(t, figures, ports, path)
 		}
+	}
+	if a.measures(other) && c.worthTrying(other, a.name, ports) {
+		took, err := measureCommand(c.limit)
+		add(other, took, err)
 	}
 }
 

@@ -71,6 +71,9 @@ func TestSection(t *testing.T) {
 			t.Errorf("want the line\n%s\nin\n%s", want, got)
 		}
 	}
+	if strings.Contains(got, "processor time per tick") {
+		t.Errorf("want no measure without figures in\n%s", got)
+	}
 }
 
 func TestFormats(t *testing.T) {

@@ -23,6 +23,8 @@ var groups = []group{
 		[]string{ssmonitor, bareDump, library, legacyScript, nftScript, counterScript}, duration},
 	{"time to install", installing,
 		[]string{ssmonitor, nftFile, legacyScript, nftScript, counterScript}, duration},
+	{"time of a small nft command of others", other,
+		[]string{ssmonitor, nothing, legacyScript, nftScript, counterScript}, duration},
 	{"processor time per tick of the whole agent, with pauses", perTick,
 		[]string{ssmonitor, legacyScript, nftScript}, duration},
 	{"resident memory", resident, []string{ssmonitor, legacyScript, nftScript}, size},
@@ -37,7 +39,7 @@ const (
 )
 
 // section returns the part of the README that is made from the results: the
-// table, what was measured, and the plots. After each figure of an alternative
+// table of the measures that there are, on what they were taken, and the plots. After each figure of an alternative
 // stands its ratio to ssmonitor's.
 func section(r *results) string {
 	var text strings.Builder
@@ -48,6 +50,9 @@ func section(r *results) string {
 	}
 	fmt.Fprintf(&text, "\n|---|%s\n", strings.Repeat("--:|", len(ports)))
 	for _, g := range groups {
+		if !slices.ContainsFunc(r.rows, func(row row) bool { return row.measure == g.measure }) {
+			continue
+		}
 		fmt.Fprintf(&text, "| **%s** |%s\n", g.title, strings.Repeat(" |", len(ports)))
 		for _, alternative := range g.alternatives {
 			fmt.Fprintf(&text, "| %s |", alternative)
