@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/presence"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
@@ -127,10 +128,14 @@ func TestOtherListByARelativePath(t *testing.T) {
 	p.setup()
 	p.agent(p.socket)
 	t.Chdir(p.directory)
-	if note, err := otherList(filepath.Base(p.list)); note != nil || err != nil {
+	agent, err := presence.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note, err := otherList(agent, filepath.Base(p.list)); note != nil || err != nil {
 		t.Errorf("of the agent's list: got %v, %v", note, err)
 	}
-	if note, err := otherList("another"); note == nil || err != nil {
+	if note, err := otherList(agent, "another"); note == nil || err != nil {
 		t.Errorf("of another list: got %v, %v, want a note", note, err)
 	}
 }

@@ -63,7 +63,7 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 func (p *publisher) outdated() bool {
 	since := time.Since(p.last)
 	switch {
-	case p.hook != nft.HookHost, since < rulesetShare*p.took:
+	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.took:
 		return false
 	case p.failed:
 		return since >= followRetry

@@ -41,11 +41,10 @@ type setupFollower struct {
 
 	fault  accounting.Fault
 	last   time.Time // when the last setup began
-	took   time.Duration
-	failed bool     // whether it failed
-	done   bool     // whether a setup has succeeded
-	said   []string // the notes of the last setup
-	state  string   // that systemd has
+	failed bool      // whether it failed
+	done   bool      // whether a setup has succeeded
+	said   []string  // the notes of the last setup
+	state  string    // that systemd has
 }
 
 func followSetup(c *cli.Context) error {
@@ -100,7 +99,6 @@ func (f *setupFollower) outdated() bool {
 func (f *setupFollower) setUp() error {
 	f.last = time.Now()
 	report, notes, err := f.attempt()
-	f.took = time.Since(f.last)
 	f.sayNew(notes)
 	state := "no port to count yet"
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/integration/sources"
+	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
 
@@ -27,12 +28,20 @@ func TestFollowerWaits(t *testing.T) {
 		follower setupFollower
 		want     bool
 	}{
-		{"nothing", setupFollower{ruleset: now, last: ago(time.Hour)}, false},
-		{"a failure just now", setupFollower{ruleset: now, failed: true, last: ago(followRetry / 2)}, false},
-		{"a failure", setupFollower{ruleset: now, failed: true, last: ago(followRetry)}, true},
-		{"a ruleset", setupFollower{ruleset: now - 1, took: time.Second, last: ago(rulesetShare * time.Second)}, true},
-		{"a ruleset of a slow setup", setupFollower{ruleset: now - 1, took: time.Minute, last: ago(rulesetShare * time.Second)}, false},
+		{"nothing", setupFollower{last: ago(time.Hour), publisher: publisher{generation: now, last: ago(time.Hour)}}, false},
+		{"no look at the ruleset yet", setupFollower{last: ago(time.Hour)}, false},
+		{"a failure just now", setupFollower{failed: true, last: ago(followRetry / 2)}, false},
+		{"a failure", setupFollower{failed: true, last: ago(followRetry)}, true},
+		{"a ruleset", setupFollower{publisher: publisher{generation: now - 1, took: time.Second, last: ago(rulesetShare * time.Second)}}, true},
+		{"a ruleset that takes long", setupFollower{publisher: publisher{generation: now - 1, took: time.Minute, last: ago(rulesetShare * time.Second)}}, false},
+		{"connections that may have ended", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval)}}, true},
+		{"connections just now", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval / 2)}}, false},
+		{"a look that failed", setupFollower{publisher: publisher{generation: now, failed: true, last: ago(followRetry)}}, true},
+		{"another hook", setupFollower{publisher: publisher{generation: now - 1, last: ago(time.Hour), hook: nft.HookContainer}}, false},
 	} {
+		if test.follower.publisher.hook == "" {
+			test.follower.publisher.hook = nft.HookHost
+		}
 		test.follower.settings, test.follower.files = sources.Follow(sources.Sources{}), sources.Follow(sources.Sources{})
 		if got := test.follower.outdated(); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)

@@ -113,7 +113,7 @@ func installTable(t *testing.T, ports int, _ time.Duration) error {
 
 func installFile(_ *testing.T, ports int, limit time.Duration) error {
 	var text strings.Builder
-	if err := nft.WriteRuleset(&text, nft.HookHost, portList(ports)); err != nil {
+	if err := nft.WriteRuleset(&text, nft.HookHost, portList(ports), accounting.Forwarding{}); err != nil {
 		return err
 	}
 	return load(text.String(), limit, "nft", "-f", "-")
