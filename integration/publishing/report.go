@@ -54,7 +54,11 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	const most = 3
 	var texts []string
 	for _, address := range addresses[:min(most, len(addresses))] {
-		texts = append(texts, address.String())
+		text := address.String()
+		if address.Port() == 0 { // the port stays
+			text = address.Addr().String()
+		}
+		texts = append(texts, text)
 	}
 	text := strings.Join(texts, ", ")
 	if len(addresses) > most {
