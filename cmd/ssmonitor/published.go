@@ -9,8 +9,8 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/publishing"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
