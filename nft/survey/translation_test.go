@@ -9,9 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -69,19 +66,7 @@ func describePorts(r PortRange) string {
 // found returns what a survey finds in a number of steps, a line each.
 func found(t *testing.T, steps int) (lines []string) {
 	t.Helper()
-	lister, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	rules, err := readRuleset(conn, lister)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := read(t)
 	rules.maxSteps = steps
 	survey := rules.survey(testHost)
 	for _, translation := range survey.Translations {
