@@ -56,7 +56,9 @@ func TestServerOfAVRF(t *testing.T) {
 			l.moveUplink(t, intoVRF)
 			l.server.echo(t, "vrf1")
 			l.startAgent(t, "--hook", hook, "--port", fmt.Sprint(countedPort))
-			each(t, countedPort, l.exact, serverIPv4, serverIPv6)
+			for _, x := range some {
+				l.exact(t, x)
+			}
 		})
 	}
 }
@@ -71,7 +73,11 @@ func TestUplinkMovesIntoAVRF(t *testing.T) {
 			l.startAgent(t, "--hook", hook, "--port", fmt.Sprint(countedPort))
 			for _, to := range []string{outOfVRF, intoVRF, outOfVRF} {
 				l.moveUplink(t, to)
-				t.Run(to, func(t *testing.T) { each(t, countedPort, l.exact, serverIPv4, serverIPv6) })
+				t.Run(to, func(t *testing.T) {
+					for _, x := range some {
+						l.exact(t, x)
+					}
+				})
 			}
 		})
 	}
