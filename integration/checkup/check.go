@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,5 +111,5 @@ func (c *Check) ports() ([]Finding, accounting.Ports) {
 	found, err := sources.Follow(c.Sources).Load()
 	findings = append(findings, Configurations(found, err)...)
 	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
-	return append(findings, listFindings...), ports
+	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports
 }
