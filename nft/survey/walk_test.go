@@ -134,6 +134,8 @@ func TestTranslations(t *testing.T) {
 		{"not from a named set", "", "set clients {\ntype ipv4_addr\n}", `ip saddr != @clients tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"source and destination at once", "", "", `ip saddr 10.0.0.1 ip daddr 192.0.2.1 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.1/32 local"}},
 
+		{"not from ports of a set", "", "", `tcp sport != { 5, 6 } tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+
 		// Through chains.
 		{"jump behind a port", "", "chain service {\nip saddr 172.17.0.2 jump hairpin\nmeta l4proto tcp dnat to 172.17.0.2:8388\n}\nchain hairpin {\nmeta mark set mark or 0x4000\n}",
 			`tcp dport 20000 jump service`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
@@ -194,6 +196,10 @@ func TestTranslations(t *testing.T) {
 		{"no mark", "", "", `meta mark 0 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"dropped by a chain before", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 drop\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
+		{"dropped by a policy before", "", "chain raw {\ntype filter hook prerouting priority raw\npolicy drop\ntcp dport 20000 accept\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2"}},
+		{"chains before in order", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 meta mark set 0x1\n}\nchain mangle {\ntype filter hook prerouting priority mangle\nmeta mark 0x1 meta mark set 0x2\n}",
+			`meta mark 0x2 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"not tracked", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 notrack\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
 
