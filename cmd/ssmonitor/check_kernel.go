@@ -43,6 +43,9 @@ func (k *checkedKernel) Rules() (checkup.Rules, error) {
 		return checkup.Rules{}, err
 	}
 	rules := checkup.Rules{Unread: found.Unread, HostAddresses: addresses}
+	for _, u := range found.Unresolved {
+		rules.Unread = append(rules.Unread, fmt.Errorf("chain %s may translate %s ports %d-%d: %s", u.Place, u.Protocol, u.Ports.First, u.Ports.Last, u.Reason))
+	}
 	for _, t := range found.Translations {
 		if t.Outgoing(host) {
 			continue

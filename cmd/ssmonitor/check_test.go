@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
+	"ssmonitor/internal/testkit"
 )
 
 // healthy is the exit status of a check that finds nothing wrong. It depends on
@@ -192,23 +191,14 @@ func TestCheckOfTheRuleset(t *testing.T) {
 	}
 }
 
-// TestCheckOfARuleThatCannotBeRead has a limit per 2 seconds, which the kernel
-// takes from any program and the library does not know.
-func TestCheckOfARuleThatCannotBeRead(t *testing.T) {
+// TestCheckOfARuleThatIsNotUnderstood has a rule that translates a whole network to
+// another.
+func TestCheckOfARuleThatIsNotUnderstood(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
 	p.agent("")
-	conn, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "odd"})
-	chain := conn.AddChain(&nftables.Chain{Table: table, Name: "c"})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Limit{Rate: 1, Unit: 2, Burst: 5}}})
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	p.wantCheck("", exitUnknown, []string{"unknown a rule can't be checked: chain inet odd c: ", "look at it: nft list ruleset"})
+	testkit.NFT(t, `table ip odd { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat ip prefix to ip saddr map { 10.0.0.0/24 : 10.0.1.0/24 }; }; }`)
+	p.wantCheck("", exitUnknown, []string{"unknown a rule can't be checked: chain ip odd c may translate tcp ports 20000-20000: ", "look at it: nft list ruleset"})
 }
 
 // checkAsNobody runs the program as user nobody.
