@@ -78,6 +78,7 @@ func TestTranslations(t *testing.T) {
 		{"chance", "", "", `tcp dport 20000 dnat to numgen random mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }; dnat to 172.17.0.9`,
 			[]string{"tcp 1-19999 > 172.17.0.9", "tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.3", "tcp 20001-65535 > 172.17.0.9",
 				"udp 1-65535 > 172.17.0.9"}},
+		{"random number", "", "", `tcp dport 20000 meta random < 5000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"ranges of chance", "", "", `tcp dport 20000 dnat to numgen inc mod 10 map { 0-6 : 172.17.0.2, 7-9 : 172.17.0.3 }`,
 			[]string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.3"}},
 		{"hash", "", "", `tcp dport 20000 dnat to jhash ip saddr mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }`,
@@ -200,6 +201,11 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 > 172.17.0.2"}},
 		{"chains before in order", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 meta mark set 0x1\n}\nchain mangle {\ntype filter hook prerouting priority mangle\nmeta mark 0x1 meta mark set 0x2\n}",
 			`meta mark 0x2 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"perhaps dropped before", "", "chain raw {\ntype filter hook prerouting priority raw\nlimit rate over 5/second drop\nfib saddr . iif oif missing drop\ntcp flags syn ip ttl 1 counter reject with tcp reset\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"perhaps accepted before", "", "", `limit rate over 5/second accept; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"reverse path", "", "chain raw {\ntype filter hook prerouting priority raw\npolicy drop\nfib saddr . iif oif exists accept\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"not tracked", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 notrack\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
 
@@ -229,4 +235,11 @@ func TestTranslations(t *testing.T) {
 func nat(family, more, rules string) string {
 	return fmt.Sprintf("table %s nat {\n%s\nchain PREROUTING {\ntype nat hook prerouting priority dstnat;\n%s\n}\n}",
 		family, more, strings.ReplaceAll(rules, "; ", "\n"))
+}
+
+// TestRewritingWithoutTranslations has a table that has no chain of type nat.
+func TestRewritingWithoutTranslations(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
+	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
 }
