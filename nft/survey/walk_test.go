@@ -2,9 +2,11 @@ package survey
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -63,6 +65,8 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 > 172.17.0.2", "tcp 20001 > 172.17.0.3"}},
 		{"map to addresses of IPv6", "ip6", "", `dnat to tcp dport map { 20000 : fd00::2 }`, []string{"tcp 20000 > fd00::2"}},
 		{"map to addresses and ports", "", "", `dnat ip addr . port to tcp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
+		{"map to addresses and ports, in short", "", "", `dnat to tcp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
+		{"map to addresses and ports, with the family", "", "", `dnat ip to udp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"udp 20000 > 172.17.0.2 :8388"}},
 		{"systemd-nspawn --port", "", "map map_port_ipport {\ntype inet_proto . inet_service : ipv4_addr . inet_service\nelements = { tcp . 20000 : 172.17.0.2 . 8388, udp . 20001 : 172.17.0.2 . 8389 }\n}",
 			`fib daddr type local dnat ip addr . port to meta l4proto . th dport map @map_port_ipport`,
 			[]string{"tcp 20000 > 172.17.0.2 :8388 local", "udp 20001 > 172.17.0.2 :8389 local"}},
@@ -242,4 +246,18 @@ func TestRewritingWithoutTranslations(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
 	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+}
+
+// TestPlaces has a translation and one that is not understood in chains that the
+// base chain jumps to.
+func TestPlaces(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, nat("inet", "chain a {\ntcp dport 20000 dnat ip to 172.17.0.2:8388\n}\nchain b {\nmeta mark 5 udp dport 1-9 redirect\n}", "jump a; goto b"))
+	want := Survey{
+		Translations: []Translation{{
+			Place: Place{"inet", "nat", "a"}, Protocol: accounting.TCP, Ports: PortRange{20000, 20000}, Target: netip.MustParseAddrPort("172.17.0.2:8388"),
+		}},
+		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
+	}
+	wantSurvey(t, want)
 }
