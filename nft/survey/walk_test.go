@@ -179,6 +179,8 @@ func TestTranslations(t *testing.T) {
 		{"nowhere jumped to", "", "chain a {\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 20000 counter`, nil},
 		{"output", "", "chain OUTPUT {\ntype nat hook output priority -100\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 1 counter`, nil},
 		{"dormant", "", "flags dormant", `tcp dport 20000 dnat to 172.17.0.2`, nil},
+		{"two chains of one priority", "", "chain first {\ntype nat hook prerouting priority dstnat\ntcp dport 20000 dnat to 172.17.0.3\n}", `tcp dport 20000 dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2"}},
 		{"two chains", "", "chain first {\ntype nat hook prerouting priority -150\ntcp dport 1 dnat to 172.17.0.2\ntcp dport 2 accept\n}", `tcp dport < 4 dnat to 172.17.0.3`,
 			[]string{"tcp 1 > 172.17.0.2", "tcp 2-3 > 172.17.0.3"}},
 
