@@ -111,8 +111,8 @@ func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
 }
 
 func (to destination) shift(r PortRange) (mapped []mappedPorts) {
-	size := int(to.lastPort) - int(to.firstPort) + 1
-	for port := int(r.First); port <= int(r.Last) && size > 0; port++ {
+	size := max(int(to.lastPort)-int(to.firstPort), 0) + 1
+	for port := int(r.First); port <= int(r.Last); port++ {
 		offset := ((port-int(to.basePort))%size + size) % size
 		mapped = append(mapped, mappedPorts{PortRange{uint16(port), uint16(port)}, to.firstPort + uint16(offset), 0})
 	}
