@@ -3,7 +3,6 @@ package survey
 import (
 	"cmp"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -61,11 +60,10 @@ func (t *translated) report(s *Survey) {
 	slices.SortStableFunc(s.Translations, func(a, b Translation) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports), a.Target.Compare(b.Target))
 	})
-	s.Translations = slices.CompactFunc(s.Translations, func(a, b Translation) bool { return reflect.DeepEqual(a, b) })
 	slices.SortStableFunc(s.Unresolved, func(a, b Unresolved) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports))
 	})
-	s.Unresolved = slices.Compact(s.Unresolved)
+	s.Unresolved = slices.Compact(s.Unresolved) // of packets that differ in what is not reported
 }
 
 func (r PortRange) compare(other PortRange) int {

@@ -220,6 +220,8 @@ func TestTranslations(t *testing.T) {
 		// What is not known.
 		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
+			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
 			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
