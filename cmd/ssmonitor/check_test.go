@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
+	"ssmonitor/internal/testkit"
 )
 
 // healthy is the exit status of a check that finds nothing wrong. It depends on
@@ -212,6 +211,16 @@ func TestCheckOfAnOddRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wantCheck("", 0, []string{"note    chain inet odd c may drop packets after they were counted"})
+}
+
+// TestCheckOfARuleThatIsNotUnderstood has a rule that translates a whole network to
+// another.
+func TestCheckOfARuleThatIsNotUnderstood(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	p.agent("")
+	testkit.NFT(t, `table ip odd { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat ip prefix to ip saddr map { 10.0.0.0/24 : 10.0.1.0/24 }; }; }`)
+	p.wantCheck("", exitUnknown, []string{"unknown port 20000: chain ip odd c may publish it in a way that is not understood (", "hook: container"})
 }
 
 // checkAsNobody runs the program as user nobody.

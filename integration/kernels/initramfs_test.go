@@ -34,6 +34,7 @@ func packInitramfs(ctx context.Context, t *testing.T, kernel, product string, bi
 	}
 	archive.addFiles(t, "nft/testdata", "../../nft/testdata/*.*")
 	archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")
+	archive.addLibraries(ctx, t, only(t, "/usr/lib", "*/xtables/libxt_statistic.so")) // which needs one more
 	for _, name := range moduleFiles(t, kernel) {
 		archive.addFile(t, name, filepath.Join(kernel, name))
 	}
@@ -118,6 +119,12 @@ func (i *initramfs) addProgram(ctx context.Context, t *testing.T, program string
 		t.Fatal(err)
 	}
 	i.addFile(t, "bin/"+program, source)
+	i.addLibraries(ctx, t, source)
+}
+
+// addLibraries appends the libraries that a program or library loads.
+func (i *initramfs) addLibraries(ctx context.Context, t *testing.T, source string) {
+	t.Helper()
 	// ldd fails for a static program, which loads none.
 	libraries, _ := exec.CommandContext(ctx, "ldd", source).Output()
 	for word := range strings.FieldsSeq(string(libraries)) {

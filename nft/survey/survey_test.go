@@ -3,6 +3,7 @@ package survey
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ func wantSurvey(t *testing.T, want Survey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if difference := cmp.Diff(&want, got, equalAddresses, cmpopts.EquateEmpty()); difference != "" {
+	if difference := cmp.Diff(&want, got, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()); difference != "" {
 		t.Errorf("(-want +got)\n%s", difference)
 	}
 }

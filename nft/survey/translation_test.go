@@ -23,8 +23,6 @@ var testHost = Host{
 	Uplinks: []string{"eth0"},
 }
 
-var equalAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-
 // describe returns a line such as
 // `tcp 20000 > 172.17.0.2:8388 in docker0 from 10.0.0.0/8 local maybe`.
 func describe(t Translation) string {
