@@ -191,28 +191,6 @@ func TestCheckOfTheRuleset(t *testing.T) {
 	}
 }
 
-// TestCheckOfAnOddRule has a limit per 2 seconds, which the kernel takes from any
-// program and the library does not know: the rest of the rule is understood.
-func TestCheckOfAnOddRule(t *testing.T) {
-	p := newPlace(t)
-	p.setup()
-	p.agent("")
-	conn, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "odd"})
-	chain := conn.AddChain(&nftables.Chain{
-		Table: table, Name: "c", Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPrioritySecurity,
-	})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Limit{Rate: 1, Unit: 2, Burst: 5}, &expr.Verdict{Kind: expr.VerdictDrop}}})
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	p.wantCheck("", 0, []string{"note    chain inet odd c may drop packets after they were counted"})
-}
-
 // TestCheckOfARuleThatIsNotUnderstood has a rule that translates a whole network to
 // another.
 func TestCheckOfARuleThatIsNotUnderstood(t *testing.T) {

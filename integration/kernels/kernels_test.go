@@ -70,7 +70,6 @@ func TestNftOnDebianKernels(t *testing.T) {
 		{"6.12", "yes"},
 	} {
 		t.Run(kernel.series, func(t *testing.T) {
-			t.Parallel()
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
