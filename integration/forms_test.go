@@ -96,11 +96,17 @@ func newHostForForms(t *testing.T, forms int) *host {
 	ip(t, "-netns", string(server), "route", "add", "default", "via", clientIPv4)
 	ip(t, "-netns", string(server), "-6", "route", "add", "default", "via", clientIPv6)
 	h.prepareForwarding(t)
+	h.hideContainers(t)
+	h.container.serve(t, containerPort)
+	return h
+}
+
+// hideContainers hides containers behind the server's address.
+func (h *host) hideContainers(t *testing.T) {
+	t.Helper()
 	h.nft(t, `table inet hiding {
 		chain postrouting { type nat hook postrouting priority srcnat; iifname "bridge0" oifname != "bridge0" masquerade; }
 	}`)
-	h.container.serve(t, containerPort)
-	return h
 }
 
 // replaceRules replaces everything but ssmonitor's table and the masquerading in one
