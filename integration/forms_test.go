@@ -23,6 +23,7 @@ import (
 //	{to}   the container's address, {next} its second one
 //	{dnat} address and port of the container, {dnat next} of its second address, {dnat range} three ports of it
 //	{type} ipv4_addr or ipv6_addr
+//	{own}  the server's address in the containers' network
 type form struct {
 	name  string
 	nft   string
@@ -66,7 +67,10 @@ func (f family) expand(text string, number int) string {
 	if to.Is6() {
 		addresses = fmt.Sprintf("[%s-%s]:%d", to, next, containerPort)
 	}
-	return strings.NewReplacer("{ip}", f.ip, "{nfproto}", map[string]string{"ip": "ipv4", "ip6": "ipv6"}[f.ip], "{host}", f.host, "{to}", to.String(), "{next}", next.String(),
+	own, elsewhere := f.containerAddress(1), map[string]string{"ip": elsewhereIPv4, "ip6": elsewhereIPv6}[f.ip]
+	return strings.NewReplacer("{network}", f.network, "{own}", own.String(), "{uplink}", map[string]string{"ip": "10.88.0.1", "ip6": "fd88::1"}[f.ip], "{own proxy}", netip.AddrPortFrom(own, proxyPort).String(),
+		"{proxy}", netip.AddrPortFrom(netip.MustParseAddr(elsewhere), uint16(proxyPort+number)).String(),
+		"{container}", netip.AddrPortFrom(f.containerAddress(2), containerPort).String(), "{ip}", f.ip, "{nfproto}", map[string]string{"ip": "ipv4", "ip6": "ipv6"}[f.ip], "{host}", f.host, "{to}", to.String(), "{next}", next.String(),
 		"{type}", f.addressType, "{dnat}", joined, "{dnat addresses}", addresses, "{dnat shifted}", netip.AddrPortFrom(to, 8995).String()+"-9005/19995",
 		"{dnat range}", netip.AddrPortFrom(to, 9000).String()+"-9002",
 		"{dnat next}", netip.AddrPortFrom(next, containerPort).String(), "{length}", fmt.Sprint(to.BitLen())).Replace(text)
