@@ -57,16 +57,23 @@ func newHost(t *testing.T) *host {
 	join(t, server, h.elsewhere, "uplink", []string{"10.88.0.1/24", "fd88::1/64"}, []string{elsewhereIPv4 + "/24", elsewhereIPv6 + "/64"})
 	ip(t, "-netns", string(h.container), "route", "add", "default", "via", "172.30.0.1")
 	ip(t, "-netns", string(h.container), "-6", "route", "add", "default", "via", "fd30::1")
+	h.prepareForwarding(t)
+	return h
+}
+
+// prepareForwarding turns the server into a router, and has the client's kernel count
+// what the client sends and receives: the truth.
+func (h *host) prepareForwarding(t *testing.T) {
+	t.Helper()
 	// A router also reports its multicast groups, so the statistics of the link
 	// are not the clients' traffic alone.
-	client.nft(t, `table inet truth {
+	h.client.nft(t, `table inet truth {
 		counter sent {}
 		counter received {}
 		chain output { type filter hook output priority filter; oifname "veth0" meta l4proto { tcp, udp } counter name sent; }
 		chain input { type filter hook input priority filter; iifname "veth0" meta l4proto { tcp, udp } counter name received; }
 	}`)
-	server.run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
-	return h
+	h.run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
 }
 
 // publish has the engine translate the port, for both protocols and families.

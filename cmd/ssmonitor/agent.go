@@ -326,7 +326,7 @@ func (a *agent) tick(ctx context.Context) {
 func (a *agent) close() error {
 	signal.Stop(a.hangup)
 	a.servers.Wait()
-	var errs []error
+	errs := []error{a.publisher.close()}
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
 	}
@@ -343,6 +343,7 @@ func (a *agent) close() error {
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
+	_ = a.publisher.close()
 	_ = closeControl(a.control)
 	if a.sockets != nil {
 		_ = a.sockets.Close()

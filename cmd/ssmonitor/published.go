@@ -27,7 +27,8 @@ const (
 // publisher decides where published ports lead, and notices when that may have
 // changed.
 type publisher struct {
-	hook nft.Hook
+	hook      nft.Hook
+	addresses *publishing.AddressWatch // since the first decision
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
@@ -40,6 +41,11 @@ type publisher struct {
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
 	p.last = time.Now()
 	defer func() { p.took, p.failed, p.transient = time.Since(p.last), err != nil, decision.Transient }()
+	if p.addresses == nil {
+		if p.addresses, err = publishing.WatchAddresses(); err != nil {
+			return decision, err
+		}
+	}
 	if p.generation, err = survey.Generation(); err != nil { // first: a later change has another one
 		return decision, err
 	}
@@ -67,12 +73,14 @@ func (p *publisher) outdated() bool {
 		return false
 	case p.failed:
 		return since >= followRetry
-	case p.transient && since >= transientInterval:
+	case p.transient && since >= transientInterval, p.addresses.Changed():
 		return true
 	}
 	generation, err := survey.Generation()
 	return err == nil && generation != p.generation
 }
+
+func (p *publisher) close() error { return p.addresses.Close() }
 
 // markPublished marks the ports that have a target, and no others.
 func markPublished(found *sources.Result, targets []accounting.Target) {

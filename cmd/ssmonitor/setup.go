@@ -71,7 +71,9 @@ func setup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, forwarding, err := findPorts(sources.Follow(from), &publisher{hook: options.Hook}, options)
+	p := &publisher{hook: options.Hook}
+	defer func() { _ = p.close() }()
+	found, forwarding, err := findPorts(sources.Follow(from), p, options)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")

@@ -55,6 +55,7 @@ func followSetup(c *cli.Context) error {
 		return err
 	}
 	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter)}
+	defer func() { _ = f.publisher.close() }()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

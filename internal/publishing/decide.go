@@ -215,7 +215,7 @@ func (d *decider) lingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
 		place := end{target.Protocol, target.Address}
 		_, decided := d.owner[place]
-		return decided || d.doubts[place]
+		return decided || d.doubts[place] || d.isAnothers(place)
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
 		var err error
@@ -228,4 +228,22 @@ func (d *decider) lingering() error {
 		d.add(target, connectionOnly)
 	}
 	return nil
+}
+
+// isAnothers reports whether a rule leads to a target for which none of a counted
+// port does: the container's address may have been given to another one. Of the
+// connections that go there, the entry shows which are a counted port's.
+func (d *decider) isAnothers(place end) bool {
+	leads := func(t survey.Translation) bool {
+		ports := survey.PortRange{First: t.Target.Port(), Last: max(t.Target.Port(), t.LastTargetPort)}
+		if ports.First == 0 {
+			ports = t.Ports
+		}
+		return t.Protocol == place.protocol && t.Target.Addr() == place.address.Addr() && ports.Contains(place.address.Port())
+	}
+	anothers := slices.ContainsFunc(d.Rules.Translations, leads)
+	if anothers {
+		d.byConnection, d.doubts[place] = true, true
+	}
+	return anothers
 }
