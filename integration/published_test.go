@@ -213,6 +213,15 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	h.nft(t, "table ip other {}") // is no concern of anybody
 	h.forgetConnections(t)
 	h.publish(t)
+	eventually(t, func() error {
+		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
+		for _, target := range []string{containerIPv4 + " . udp . ", containerIPv6 + " . udp . "} {
+			if !strings.Contains(listing, target) {
+				return fmt.Errorf("want %q in\n%s", target, listing)
+			}
+		}
+		return nil
+	})
 	chains(4)
 	h.container.serve(t, containerPort)
 	h.client.curl(t, fmt.Sprintf("http://%s:%d/%d", serverIPv4, publishedPort, megabyte))

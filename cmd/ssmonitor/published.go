@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ssmonitor/accounting"
@@ -16,8 +17,9 @@ import (
 )
 
 const (
-	// rulesetShare is how many times its own duration passes from a look at the
-	// ruleset until another one, which some hosts change all the time.
+	// rulesetShare is how many times its own processor time passes from a look at the
+	// ruleset until another one, which some hosts change all the time. That a look
+	// waits for a busy processor must not delay the next one.
 	rulesetShare = 20
 	// transientInterval is the time after which a decision is made again that can
 	// change although nobody changes a rule.
@@ -32,15 +34,18 @@ type publisher struct {
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
-	took       time.Duration // how long it took
-	failed     bool          // whether it did
+	cost       time.Duration // of processors
+	failed     bool          // whether it failed
 	transient  bool
 }
 
 // decide decides for the ports. installed returns the targets that the table has.
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
 	p.last = time.Now()
-	defer func() { p.took, p.failed, p.transient = time.Since(p.last), err != nil, decision.Transient }()
+	before := processorTime()
+	defer func() {
+		p.cost, p.failed, p.transient = processorTime()-before, err != nil, decision.Transient
+	}()
 	if p.addresses == nil {
 		if p.addresses, err = publishing.WatchAddresses(); err != nil {
 			return decision, err
@@ -64,12 +69,21 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 	return decision, nil
 }
 
+// processorTime returns how long this process has kept processors busy.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // outdated reports whether other ports may be published, or to other targets, than
 // the last decision says.
 func (p *publisher) outdated() bool {
 	since := time.Since(p.last)
 	switch {
-	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.took:
+	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.cost:
 		return false
 	case p.failed:
 		return since >= followRetry
