@@ -25,6 +25,9 @@ type Options struct {
 	Holder string
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
+	// Uptime is the time since the machine was booted, which shows when the clock
+	// was set; nil stands for the kernel's, or for Now if that is not nil.
+	Uptime func() time.Duration
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
 	Zone *time.Location
@@ -38,6 +41,7 @@ type Options struct {
 	Log *slog.Logger
 
 	// Tests replace these.
+	boot        string // which boot of which machine
 	keepFormers time.Duration
 	vfs         string
 	rename      func(from, to string) error
@@ -74,8 +78,12 @@ type Store struct {
 	// uncertain is set when a save fails: the contents of the database are read
 	// again before the next one.
 	uncertain   bool
-	gapOpen     bool // the next save ends a gap
-	calendarSet bool // the database has the current calendar
+	gapOpen     bool       // the next save ends a gap
+	calendarSet bool       // the database has the current calendar
+	clock       clock      // at the last save
+	next        clock      // in the save that is being written
+	opened      *instant   // when the store was opened; nil after the first save
+	moves       []movement // by the save that is being written
 	clients     clients
 	starts      map[start]bool      // periods that the database has
 	oldest      map[int64]time.Time // of hours and days: no pruning before this time
@@ -99,9 +107,7 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	if options.MonthDay < 0 || options.MonthDay > 28 {
 		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
+	options.setClocks()
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
@@ -112,6 +118,8 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
+	opened := s.instant()
+	s.opened = &opened
 	if err := retrying(func() error { return s.guard(s.begin) }); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
