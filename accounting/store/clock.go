@@ -55,8 +55,8 @@ type adjustment struct {
 
 // advance goes on to another instant. keep is how long usage by hour is kept.
 func (c *clock) advance(now instant, keep time.Duration) (a adjustment) {
-	if c.wall == 0 {
-		*c = clock{instant: now, began: now.wall}
+	if *c == (clock{}) {
+		*c = clock{instant: now, began: max(now.wall, 1)} // 0 means something else
 		return a
 	}
 	elapsed, same := c.elapsed(now)
@@ -129,11 +129,11 @@ func (c *clock) restart(step, wasAhead int64, now instant) (a adjustment) {
 		a.jump, c.held = step, 0
 	}
 	unset := c.wall < earliest
-	wrong := unset || abs(wasAhead) > day || (c.trusted == 0 && step < -day)
+	wrong := unset || abs(wasAhead) > day || (c.trusted == 0 && step < -day && now.wall >= earliest)
 	better := unset && now.wall >= earliest || c.trusted == 0 || abs(now.wall-c.trusted) < abs(wasAhead)-day
 	if wrong && !better { // as wrong as before, perhaps in another way
-		if follow := now.wall - c.trusted - wasAhead; c.began != 0 && abs(follow) > day {
-			a.move, c.began = follow, c.began+follow
+		if c.began != 0 && a.jump != 0 {
+			a.move, c.began = step, c.began+step
 		}
 		return a
 	}
