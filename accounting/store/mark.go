@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // mark is how the files of an open database were when the store last looked.
@@ -56,18 +56,17 @@ func (db *database) look(checkpointed bool) change {
 // read reads what a mark consists of. missing reports whether a file was removed
 // or replaced since the database was opened.
 func (db *database) read() (now mark, missing bool) {
-	for i, name := range siblings(db.path) {
-		there, err := os.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && !os.SameFile(there, db.files[i])) {
+	for i, name := range db.names {
+		var there syscall.Stat_t // os.Lstat allocates, and each save looks
+		err := syscall.Lstat(name, &there)
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && (there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev)) {
 			return now, true
 		}
-		if err == nil {
-			now.sizes[i] = there.Size()
-		}
+		now.sizes[i] = there.Size
 	}
 	// What can't be read is zero, which is not intact.
-	_, _ = io.ReadFull(io.NewSectionReader(db.handles[0], 0, int64(len(now.header))), now.header[:])
-	_, _ = io.ReadFull(io.NewSectionReader(db.handles[1], 0, int64(len(now.log))), now.log[:])
+	_, _ = db.handles[0].ReadAt(now.header[:], 0)
+	_, _ = db.handles[1].ReadAt(now.log[:], 0)
 	return now, false
 }
 
@@ -93,8 +92,9 @@ func validLog(header [32]byte) bool {
 
 // begin opens the files to look at and sets the first mark.
 func (db *database) begin() (err error) {
-	for i, name := range siblings(db.path) {
-		if db.files[i], err = os.Lstat(name); err != nil {
+	db.names = [3]string(siblings(db.path))
+	for i, name := range db.names {
+		if err := syscall.Lstat(name, &db.files[i]); err != nil {
 			return err
 		}
 		if i < len(db.handles) {
