@@ -334,3 +334,22 @@ func TestGainsOfAWrongClock(t *testing.T) {
 	}
 	wantSound(t, m.directory)
 }
+
+// TestGainOfAClockThatWasSetBack reads once while the clock is wrong.
+func TestGainOfAClockThatWasSetBack(t *testing.T) {
+	m := newMachine(t, noon, 0)
+	m.count(1, time.Minute)
+	state := stateAt(1, 1)
+	for i := range state.Accounts {
+		key := state.Accounts[i].Key
+		key.Port, state.Accounts[i].Key.Port = 20001, 20001
+		state.Gains = append(state.Gains, accounting.Gain{Time: m.now.Add(20 * year), Key: key, Count: state.Accounts[i].Total})
+	}
+	m.now = m.now.Add(time.Minute)
+	save(t, m.store, state)
+	for _, row := range usage(t, m.directory, accounting.ByHour).Rows {
+		if !row.Start.Equal(noon) {
+			t.Errorf("got usage of %s, want only of %s", row.Start, noon)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -28,7 +29,10 @@ func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain
 	}
 	was := s.next
 	adjusted, err := s.adjust(now)
-	if err == nil && adjusted.jump != 0 {
+	misread := func(gain accounting.Gain) bool { // the clock was set and set back since the last save
+		return gain.Time.Unix() > max(was.wall, s.next.wall)+day
+	}
+	if err == nil && (adjusted.jump != 0 || slices.ContainsFunc(gains, misread)) {
 		gains = replace(gains, was, s.next, adjusted.move)
 	}
 	return gains, err
@@ -182,20 +186,21 @@ func (s *Store) moveTimes(seconds, began int64) error {
 }
 
 // replace returns the gains with the times that their readings would have had if
-// the clock had been right: they were read between the last save and now.
+// the clock had been right. They were read between the last save and now, before or
+// after the clock was set.
 func replace(gains []accounting.Gain, was, now clock, move int64) []accounting.Gain {
 	elapsed := max(now.uptime-was.uptime, 0)
-	within := func(t, from, to int64) bool { return t >= from-tolerance && t <= to+tolerance }
-	replaced := make([]accounting.Gain, 0, len(gains))
-	for _, gain := range gains {
-		switch at := gain.Time.Unix(); {
-		case within(at, now.wall-elapsed, now.wall):
-		case within(at, was.wall, was.wall+elapsed):
-			gain.Time = gain.Time.Add(time.Duration(move) * time.Second)
-		default:
-			gain.Time = time.Unix(now.wall, 0)
+	apart := func(t, from int64) int64 { return max(from-t, t-(from+elapsed), 0) }
+	replaced := slices.Clone(gains)
+	for i := range replaced {
+		at := replaced[i].Time.Unix()
+		if apart(at, was.wall) < apart(at, now.wall-elapsed) {
+			at += move
 		}
-		replaced = append(replaced, gain)
+		if at > now.wall+tolerance && at > was.wall+elapsed+tolerance {
+			at = now.wall
+		}
+		replaced[i].Time = time.Unix(at, 0)
 	}
 	return replaced
 }
