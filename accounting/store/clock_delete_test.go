@@ -31,11 +31,11 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 				if restarts {
 					m.restart()
 				}
-				m.count(24, time.Hour)
+				m.count(4, 6*time.Hour)
 			}
 			m.wrong = 0
 			m.count(1, time.Hour)
-			for by, least := range map[accounting.Period]int{accounting.ByHour: 40 + 29*24 - 2, accounting.ByDay: 40 + 29 - 2} {
+			for by, least := range map[accounting.Period]int{accounting.ByHour: 40 + 29*4 - 2, accounting.ByDay: 40 + 29 - 2} {
 				if got := m.kept(by); got < least {
 					t.Errorf("restarts: %t, reboots: %t: got %d periods by %s, want %d", restarts, reboots, got, by, least)
 				}
@@ -72,7 +72,7 @@ func TestDeletionKeepsUp(t *testing.T) {
 	m := newMachine(t, noon, 0)
 	for range 40 {
 		for range 5 {
-			m.count(4, 2*time.Hour)
+			m.count(2, 4*time.Hour)
 			m.reboot(16*time.Hour, 0)
 		}
 		m.count(10, time.Minute)

@@ -281,6 +281,14 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2025-11-24": 2, "2026-11-24": 4, "2026-11-26": 2}},
+		{"booted at the begin of a month, late in an hour of 1970", func(t *testing.T) *machine {
+			began := time.Date(2026, 12, 1, 0, 10, 0, 0, time.UTC)
+			m := newMachine(t, began, time.Unix(50*60, 0).Sub(began))
+			m.count(2, time.Minute)
+			m.wrong = 0
+			m.count(2, time.Minute)
+			return m
+		}, map[string]uint64{"2026-12-01": 4}},
 		{"a correction of less than a day moves nothing", func(t *testing.T) *machine {
 			m := newMachine(t, noon, -20*time.Hour)
 			m.count(2, time.Minute)
