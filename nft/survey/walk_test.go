@@ -226,6 +226,9 @@ func TestTranslations(t *testing.T) {
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
 			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
+		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"counting, logging and filling sets", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `limit rate 5/second log prefix "x"; update @s { ip saddr }; tcp dport 20000 dnat to 172.17.0.2`,
 			[]string{"tcp 20000 > 172.17.0.2"}},
 	} {
