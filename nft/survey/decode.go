@@ -65,7 +65,25 @@ func decodeRule(payload []byte) (table, chain string, r rule, err error) {
 			})
 		}
 	})
+	r.expressions = joinRanges(r.expressions)
 	return table, chain, r, err
+}
+
+// joinRanges makes a range of two comparisons with its ends, as nft writes ranges,
+// so that what lies in it is known in one step.
+func joinRanges(expressions []any) (joined []any) {
+	for _, expression := range expressions {
+		upper, isUpper := expression.(*expr.Cmp)
+		if n := len(joined); n > 0 && isUpper && upper.Op == expr.CmpOpLte {
+			lower, ok := joined[n-1].(*expr.Cmp)
+			if ok && lower.Op == expr.CmpOpGte && lower.Register == upper.Register && len(lower.Data) == len(upper.Data) {
+				joined[n-1] = &expr.Range{Op: expr.CmpOpEq, Register: lower.Register, FromData: lower.Data, ToData: upper.Data}
+				continue
+			}
+		}
+		joined = append(joined, expression)
+	}
+	return joined
 }
 
 // header divides a payload into the family of struct nfgenmsg and the attributes
