@@ -2,6 +2,7 @@ package survey
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -122,8 +123,11 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	case "byteorder":
 		return decodeByteorder(body)
 	}
-	if known := newExpression(name, body); known != nil && unmarshal(family, body, known) {
+	if known := newExpression(family, name, body); known != nil && unmarshal(family, body, known) {
 		return known, nil
+	}
+	if slices.Contains([]string{"nat", "redir", "target"}, name) {
+		return &expr.Target{Name: name}, nil // does something, but not known what
 	}
 	return opaque{name}, nil
 }
@@ -136,7 +140,7 @@ func unmarshal(family byte, body []byte, known expr.Any) (ok bool) {
 }
 
 // newExpression returns an expression that the library decodes, or nil.
-func newExpression(name string, body []byte) expr.Any {
+func newExpression(family byte, name string, body []byte) expr.Any {
 	switch name {
 	case "bitwise":
 		if isMask(body) {
@@ -179,9 +183,37 @@ func newExpression(name string, body []byte) expr.Any {
 	case "reject":
 		return &expr.Reject{}
 	case "target":
-		return &expr.Target{}
+		if family != unix.NFPROTO_IPV4 || hasOneRange(body) {
+			return &expr.Target{}
+		}
 	}
 	return nil
+}
+
+// hasOneRange reports whether a target is none with struct
+// nf_nat_ipv4_multi_range_compat, or has one range in it, as the kernel requires. The
+// library makes room for any number.
+func hasOneRange(body []byte) bool {
+	const ( // enum nft_target_attributes
+		attrName     = 1
+		attrRevision = 2
+		attrInfo     = 3
+	)
+	var name string
+	var revision uint32
+	var info []byte
+	err := attributes(body, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case attrName:
+			name = ad.String()
+		case attrRevision:
+			revision = ad.Uint32()
+		case attrInfo:
+			info = ad.Bytes()
+		}
+	})
+	several := revision == 0 && slices.Contains([]string{"DNAT", "SNAT", "MASQUERADE", "REDIRECT"}, name)
+	return err == nil && (!several || len(info) >= 4 && binary.NativeEndian.Uint32(info) == 1)
 }
 
 // isMask reports whether a bitwise expression masks a value: the others shift it,
