@@ -190,9 +190,9 @@ func newExpression(family byte, name string, body []byte) expr.Any {
 	return nil
 }
 
-// hasOneRange reports whether a target is none with struct
-// nf_nat_ipv4_multi_range_compat, or has one range in it, as the kernel requires. The
-// library makes room for any number.
+// hasOneRange returns false if a target's struct nf_nat_ipv4_multi_range_compat
+// has any other number of ranges than one, which the kernel requires: the library
+// would allocate that many. Other targets don't have the struct.
 func hasOneRange(body []byte) bool {
 	const ( // enum nft_target_attributes
 		attrName     = 1

@@ -3,6 +3,7 @@ package survey
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -276,4 +277,22 @@ func TestPlaces(t *testing.T) {
 		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
 	}
 	wantSurvey(t, want)
+}
+
+// TestTranslationsOfUnknownAddresses has a host without an address yet: any address
+// may become its own.
+func TestTranslationsOfUnknownAddresses(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, nat("ip", "", "ip daddr 192.0.2.9 tcp dport 20000 dnat to 172.17.0.2; ip daddr != 192.0.2.9 tcp dport 20001 dnat to 172.17.0.2"))
+	survey, err := Read(Host{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, translation := range survey.Translations {
+		got = append(got, describe(translation))
+	}
+	if want := []string{"tcp 20000 > 172.17.0.2 local", "tcp 20001 > 172.17.0.2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
