@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ssmonitor/accounting"
@@ -16,8 +17,9 @@ import (
 )
 
 const (
-	// rulesetShare is how many times its own duration passes from a look at the
-	// ruleset until another one, which some hosts change all the time.
+	// rulesetShare is how many times the processor time of a look at the ruleset
+	// passes until another one: some hosts change it all the time. A look that
+	// waits for a busy processor costs nothing while it waits.
 	rulesetShare = 20
 	// transientInterval is the time after which a decision is made again that can
 	// change although nobody changes a rule.
@@ -32,7 +34,7 @@ type publisher struct {
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
-	took       time.Duration // how long it took
+	took       time.Duration // processor time that it took
 	failed     bool          // whether it did
 	transient  bool
 }
@@ -40,7 +42,8 @@ type publisher struct {
 // decide decides for the ports. installed returns the targets that the table has.
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
 	p.last = time.Now()
-	defer func() { p.took, p.failed, p.transient = time.Since(p.last), err != nil, decision.Transient }()
+	begin := processorTime()
+	defer func() { p.took, p.failed, p.transient = processorTime()-begin, err != nil, decision.Transient }()
 	if p.addresses == nil {
 		if p.addresses, err = publishing.WatchAddresses(); err != nil {
 			return decision, err
@@ -62,6 +65,13 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 	}
 	markPublished(found, decision.Targets)
 	return decision, nil
+}
+
+// processorTime returns how much of it the process has used.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // it can't fail
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // outdated reports whether other ports may be published, or to other targets, than
