@@ -79,6 +79,8 @@ func TestBooksCloseWhenAPortChangesHands(t *testing.T) {
 	expect("after the agent's end")
 
 	b.use(t, "dave", 100)
+	ssmonitor.fail(t, 2, []string{"port 20009: nothing was ever counted"}, "client", "new", "20009", "erin")
+	ssmonitor.fail(t, 1, []string{"port 20000 belongs to", "another name"}, "client", "new", "20000", "dave")
 	ssmonitor.succeed(t, "client", "new", "20000", "erin")
 	expect("without an agent")
 	b.use(t, "erin", 60)
@@ -220,5 +222,31 @@ func TestClientNewWaitsForTheAgent(t *testing.T) {
 	if got := strings.Count(ssmonitor.succeed(t, "client", "list"), "20000  "); got != 31 {
 		t.Errorf("port 20000 had %d clients, want 31", got)
 	}
+	ssmonitor.expectSound(t)
+}
+
+// TestClientNewOutlivesTheAgent kills the agent at any moment of a request: the port
+// changes hands once, and no byte is lost.
+func TestClientNewOutlivesTheAgent(t *testing.T) {
+	require(t)
+	t.Parallel()
+	const rounds = 20
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	for i := range rounds {
+		agent := ssmonitor.startAgent(t, "--interval", "1h", "--save-interval", "1h", "--port", "20000=client")
+		agent.waitSaying(t, "counting")
+		server.sendToItself(t, 20000, 10)
+		command := begin(t, ssmonitor.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("client-%d", i)))
+		time.Sleep(time.Duration(i) * 2 * time.Millisecond) // each round meets another moment of the request
+		agent.kill()
+		command.endsWith(t, 0)
+	}
+	want := map[string]traffic{"client": loopbackTraffic(10)}
+	for i := range rounds - 1 {
+		want[fmt.Sprintf("client-%d", i)] = loopbackTraffic(10)
+	}
+	answer := ssmonitor.usage(t)
+	answer.expect(t, "usage", want)
 	ssmonitor.expectSound(t)
 }

@@ -60,7 +60,7 @@ func TestOnlyRootChangesTheAgent(t *testing.T) {
 	expectRefused := func(who string, prefix []string, user int) {
 		t.Helper()
 		got := ssmonitor.connectAs(t, prefix, ssmonitor.controlSocket())
-		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, fmt.Sprintf(`{"error":"user %d may not change anything here: run the command as root"}`, user)) {
+		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, fmt.Sprintf(`{"error":"user %d may not change anything here: run the command as root`, user)) {
 			t.Errorf("%s gets %q", who, got)
 		}
 	}
@@ -110,7 +110,7 @@ func TestSlowRequestsDoNotDelayTheAgent(t *testing.T) {
 	}
 	began := time.Now()
 	agent.waitIntervals(t, 10)
-	if took := time.Since(began); took > 10*agentInterval*3 {
+	if took := time.Since(began); took > patience {
 		t.Errorf("ten intervals take %s", took)
 	}
 	ssmonitor.succeed(t, "client", "new", "20000", "dave") // after the slow ones have been cut off
@@ -119,7 +119,7 @@ func TestSlowRequestsDoNotDelayTheAgent(t *testing.T) {
 	}
 	began = time.Now()
 	agent.stop(t)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > patience {
 		t.Errorf("the agent's end takes %s", took)
 	}
 }

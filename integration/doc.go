@@ -26,6 +26,7 @@
 //   - compare: compares costs with those of the alternatives, for make bench-compare,
 //     and makes the README's table of costs
 //   - kernels: runs the tests of nft on other kernels, in QEMU
+//   - kernels/paths: the tests of VRF, IPVS and flowtables that run there
 //   - packaging: the tests of releases and of the packages for Arch and RPM
 //   - packages.sh, fuzz.sh: for make test
 //

@@ -211,24 +211,45 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	}
 	chains(0)
 	h.nft(t, "table ip other {}") // is no concern of anybody
+	h.forgetConnections(t)
 	h.publish(t)
+	eventually(t, func() error {
+		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
+		for _, target := range []string{containerIPv4 + " . udp . ", containerIPv6 + " . udp . "} {
+			if !strings.Contains(listing, target) {
+				return fmt.Errorf("want %q in\n%s", target, listing)
+			}
+		}
+		return nil
+	})
 	chains(4)
 	h.container.serve(t, containerPort)
 	h.client.curl(t, fmt.Sprintf("http://%s:%d/%d", serverIPv4, publishedPort, megabyte))
 	h.client.exchange(t, fmt.Sprintf("[%s]:%d", serverIPv6, publishedPort), 20, 1000)
 	total := h.carries(t, publishedPort)
 	h.nft(t, "delete table ip nat; delete table ip6 nat")
-	chains(0)
-	if counted := h.counted(t, publishedPort); counted != total {
-		t.Errorf("counted were %+v, and are %+v", total, counted)
-	}
-	eventually(t, func() error { // setup removes the chains before the agent has the list
-		if said := agent.stderr.String(); strings.Count(said, "applied the list") != 2 {
-			return fmt.Errorf("the agent has not applied the list twice:\n%s", said)
+	eventually(t, func() error { // when the connections have ended, and somebody looks
+		h.nft(t, "add table ip other; delete table ip other")
+		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
+			return fmt.Errorf("there are still chains at forward:\n%s", listing)
 		}
 		return nil
 	})
+	if counted := h.counted(t, publishedPort); counted != total {
+		t.Errorf("counted were %+v, and are %+v", total, counted)
+	}
 	agent.stop(t)
+	if said := agent.stderr.String(); strings.Contains(said, "WARN") {
+		t.Errorf("the agent found something wrong:\n%s", said)
+	}
+}
+
+// forgetConnections has connection tracking forget what has ended within a second,
+// instead of minutes.
+func (h *host) forgetConnections(t *testing.T) {
+	t.Helper()
+	h.run(t, "sh", "-c", `for timeout in tcp_timeout_time_wait tcp_timeout_close tcp_timeout_fin_wait tcp_timeout_last_ack tcp_timeout_close_wait \
+		udp_timeout udp_timeout_stream; do echo 1 > /proc/sys/net/netfilter/nf_conntrack_$timeout; done`)
 }
 
 // setUp sets up the ports and returns those that are counted where the host

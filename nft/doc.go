@@ -1,8 +1,10 @@
 // Package nft counts traffic in the kernel. It defines the layout of ssmonitor's
 // table (layout.go, text.go, expressions.go), installs and repairs the table
 // (install.go), adds ports to a table that is known to be right (attach.go),
-// stops counting ports (remove.go), finds drift (inspect.go, verify.go), reads all
-// counters (read.go), and probes which features the kernel has (support.go).
+// stops counting ports (remove.go), counts what the host forwards (forward.go,
+// forward_rules.go) and what passes a VRF (vrf.go), finds drift (inspect.go,
+// verify.go), reads all counters (read.go), and probes which features the kernel
+// has (support.go).
 //
 // All of it speaks nf_tables over one netlink socket (conn.go), with messages of
 // its own (encode.go, batch.go, decode.go): github.com/google/nftables cannot

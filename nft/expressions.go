@@ -99,7 +99,7 @@ func addressType(text string, flags uint32) statement {
 			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
 			e.be32(unix.NFTA_FIB_FLAGS, flags)
 		})
-		e.compare(unix.NFT_CMP_EQ, nativeEndian(routeLocal))
+		e.equal(nativeEndian(routeLocal))
 	}}
 }
 
@@ -128,11 +128,11 @@ func (e *encoder) payload(base, offset, length, register uint32) {
 	})
 }
 
-// compare compares register 1 with a value.
-func (e *encoder) compare(operation uint32, value []byte) {
+// equal matches if register 1 has a value.
+func (e *encoder) equal(value []byte) {
 	e.expression("cmp", func() {
 		e.be32(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
-		e.be32(unix.NFTA_CMP_OP, operation)
+		e.be32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
 		nest := e.nest(unix.NFTA_CMP_DATA)
 		e.bytes(unix.NFTA_DATA_VALUE, value)
 		e.endNest(nest)

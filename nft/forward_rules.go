@@ -31,7 +31,7 @@ func countTarget(m counterMap) statement {
 	text := fmt.Sprintf("counter name %s %s . meta l4proto . th %s map @%s", network, address, port, m.name)
 	return statement{text, func(e *encoder) {
 		e.meta(unix.NFT_META_NFPROTO, unix.NFT_REG_1)
-		e.compare(unix.NFT_CMP_EQ, []byte{m.family})
+		e.equal([]byte{m.family})
 		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(addressLength(m.family)), unix.NFT_REG_1)
 		e.meta(unix.NFT_META_L4PROTO, registers[0])
 		e.port(m.direction, registers[1])
@@ -74,9 +74,9 @@ func sentToHost(protocol accounting.Protocol, m counterMap) statement {
 	text := fmt.Sprintf("meta l4proto %s ct direction %s ct original %s daddr @%s", protocol, direction, network, set)
 	return statement{text, func(e *encoder) {
 		e.meta(unix.NFT_META_L4PROTO, unix.NFT_REG_1)
-		e.compare(unix.NFT_CMP_EQ, []byte{byte(protocol)})
+		e.equal([]byte{byte(protocol)})
 		e.connection(unix.NFT_CT_DIRECTION, unix.NFT_REG_1, false)
-		e.compare(unix.NFT_CMP_EQ, []byte{byte(m.direction)}) // IP_CT_DIR_ORIGINAL is 0, as In, and IP_CT_DIR_REPLY 1
+		e.equal([]byte{byte(m.direction)}) // IP_CT_DIR_ORIGINAL is 0, as In, and IP_CT_DIR_REPLY 1
 		e.connection(key, unix.NFT_REG_1, true)
 		e.expression("lookup", func() {
 			e.str(unix.NFTA_LOOKUP_SET, set)

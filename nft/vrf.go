@@ -39,7 +39,7 @@ func viaVRF(direction accounting.Direction) statement {
 	return statement{text, func(e *encoder) {
 		kind := [unix.IFNAMSIZ]byte{'v', 'r', 'f'}
 		e.meta(key, unix.NFT_REG_1)
-		e.compare(unix.NFT_CMP_EQ, kind[:])
+		e.equal(kind[:])
 	}}
 }
 

@@ -30,6 +30,7 @@ type backup struct {
 	cancel context.CancelFunc // ends the running backup
 	done   chan backupResult  // nil if no backup is running
 	of     *database          // the database that was open when the running backup began
+	size   int64              // of the file, when it was last known to be good
 }
 
 type backupResult struct {
@@ -38,6 +39,15 @@ type backupResult struct {
 }
 
 func (s *Store) backupPath() string { return filepath.Join(s.directory, backupName) }
+
+// backupFile returns the time and the size of the backup, or 0 if there is none.
+func (s *Store) backupFile() (made time.Time, size int64) {
+	file, err := os.Stat(s.backupPath())
+	if err != nil {
+		return made, 0
+	}
+	return file.ModTime(), file.Size()
+}
 
 // startBackup starts a backup in the background if one is due, and handles the
 // result of the one before.
@@ -48,10 +58,12 @@ func (s *Store) startBackup() {
 	default:
 	}
 	now := s.options.Now()
-	if s.backup.due.IsZero() {
-		if made, err := os.Stat(s.backupPath()); err == nil {
-			s.backup.due = made.ModTime().Add(backupEvery)
-		}
+	made, size := s.backupFile()
+	if s.backup.due.IsZero() && size > 0 {
+		s.backup.due, s.backup.size = made.Add(backupEvery), size
+	}
+	if size < s.backup.size { // somebody else has truncated or removed it
+		s.backup.due, s.backup.size = now, size
 	}
 	// A clock that was set back must not delay the backup for long.
 	if s.backup.done != nil || (now.Before(s.backup.due) && s.backup.due.Sub(now) <= backupEvery) {
@@ -80,6 +92,7 @@ func (s *Store) endBackup(result backupResult) {
 	s.backup.done = nil
 	if result.err == nil {
 		s.backup.saves, s.backup.due = result.saves, s.options.Now().Add(backupEvery)
+		_, s.backup.size = s.backupFile()
 		return
 	}
 	s.backup.due = s.options.Now().Add(backupRetry)
@@ -121,13 +134,16 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 		return 0, explain(s.path, err)
 	}
 	defer db.close()
-	if err := db.Exec("begin"); err != nil {
-		return 0, explain(s.path, err)
-	}
-	if saves, err = db.value("select saves from ledger"); err != nil { // the first read fixes the state that is copied
-		return 0, explain(s.path, err)
-	}
-	return saves, s.copyTo(ctx, db, s.backupPath())
+	err = db.guard(func() (err error) {
+		if err = db.Exec("begin"); err == nil {
+			saves, err = db.value("select saves from ledger") // the first read fixes the state that is copied
+		}
+		if err != nil {
+			return explain(s.path, err)
+		}
+		return s.copyTo(ctx, db, s.backupPath())
+	})
+	return saves, err
 }
 
 // copyTo replaces the database at path by a copy.

@@ -44,6 +44,9 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 	if err := s.NewClient(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
 		t.Errorf("the same client: got %v", err)
 	}
+	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saves {
+		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saves)
+	}
 	save(t, s, stateAt(3, 2))
 	if got := s.SetPorts(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {
 		t.Errorf("the ports are named %v", got)
@@ -61,13 +64,23 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 }
 
 // TestNewClientSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
-// after the change.
+// after the change. An older backup is still being written at the change.
 func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
 	save(t, s, stateAt(1, 2))
 	awaitBackup(s)
+	running, cancel := context.WithCancel(t.Context())
+	done := make(chan backupResult, 1)
+	s.backup.cancel, s.backup.done = cancel, done
+	go func() {
+		select {
+		case <-running.Done():
+		case <-time.After(5 * time.Second):
+		}
+		done <- backupResult{err: context.Canceled}
+	}()
 	if err := s.NewClient(20000, "dave", noon); err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +100,13 @@ func TestNewClientAfterAFailure(t *testing.T) {
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
 	save(t, s, stateAt(1, 2))
-	if err := s.db.Exec("pragma query_only = on"); err != nil {
+	if err := s.db.Exec("create temp trigger refuse before update on ledger begin select raise(abort, 'refused'); end"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.NewClient(20000, "dave", noon); err == nil {
 		t.Fatal("a client begins in a database that can't be written")
 	}
-	if err := s.db.Exec("pragma query_only = off"); err != nil {
+	if err := s.db.Exec("drop trigger refuse"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.NewClient(20000, "dave", noon); err != nil {

@@ -35,7 +35,11 @@ type database struct {
 	path       string
 	statements map[string]*sqlite3.Stmt
 	version    int            // of the schema
+	opened     []any          // the files that SQLite has open
+	faulted    bool           // SQLite must not be called any more
 	files      [3]fs.FileInfo // the database, its log and the log's index, when they were opened
+	handles    [2]*os.File    // the database and its log, to look at
+	mark       mark
 }
 
 // siblings are the files that a database consists of: itself, its log and the
@@ -70,16 +74,30 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt)}
-	err = cmp.Or( // the first error: the others have the same cause
-		conn.BusyTimeout(patience),
-		conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
-		db.identify(),
-	)
+	db.note(sqlite3.FCNTL_FILE_POINTER)
+	err = db.guard(func() error {
+		return cmp.Or( // the first error: the others have the same cause
+			conn.BusyTimeout(patience),
+			conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
+			db.identify(),
+		)
+	})
+	db.note(sqlite3.FCNTL_JOURNAL_POINTER)
 	if err != nil {
 		db.close()
 		return nil, err
 	}
 	return db, nil
+}
+
+// note notes a file that SQLite has open.
+func (db *database) note(which sqlite3.FcntlOpcode) {
+	if db.faulted {
+		return
+	}
+	if file, err := db.FileControl("main", which); err == nil && file != nil {
+		db.opened = append(db.opened, file)
+	}
 }
 
 // openToWrite opens the database for the holder of the directory.
@@ -99,7 +117,7 @@ func openToWrite(path, vfs string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.prepareToWrite(); err != nil {
+	if err := db.guard(db.prepareToWrite); err != nil {
 		db.close()
 		return nil, err
 	}
@@ -126,12 +144,7 @@ func (db *database) prepareToWrite() error {
 		return err
 	}
 	db.version = len(migrations)
-	for i, name := range siblings(db.path) {
-		if db.files[i], err = os.Lstat(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return db.begin()
 }
 
 // identify fails if the file is not a database of ours, or if a later version
@@ -194,18 +207,6 @@ func initialize(conn *sqlite3.Conn) error {
 	return conn.Exec("pragma journal_mode = wal")
 }
 
-// moved reports whether a file of the database was removed or replaced since it
-// was opened.
-func (db *database) moved() bool {
-	for i, name := range siblings(db.path) {
-		there, err := os.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && !os.SameFile(there, db.files[i])) {
-			return true
-		}
-	}
-	return false
-}
-
 // statement returns a prepared statement and caches it.
 func (db *database) statement(text string) (*sqlite3.Stmt, error) {
 	if statement := db.statements[text]; statement != nil {
@@ -260,11 +261,22 @@ func (db *database) value(text string, parameters ...any) (value int64, err erro
 	return value, err
 }
 
+// close closes the database. Everything that was committed is durable.
 func (db *database) close() {
-	for _, statement := range db.statements {
-		_ = statement.Close() // an open one would keep the connection open
+	for _, handle := range db.handles {
+		_ = handle.Close() // does nothing if there is none
 	}
-	_ = db.Close() // everything that was committed is durable
+	if !db.faulted {
+		_ = db.guard(func() error {
+			for _, statement := range db.statements {
+				_ = statement.Close() // an open one would keep the connection open
+			}
+			return db.Close()
+		})
+	}
+	if db.faulted {
+		db.forsake()
+	}
 }
 
 // accounts reads all accounts and the counters that they may return to.

@@ -54,7 +54,19 @@
 // lose the new totals, too.
 //
 // A running store has all accounts in memory. It loses no total when its files
-// are damaged, removed or replaced, and no usage as long as it has them open.
+// are damaged, removed, replaced, truncated or overwritten in place. Before and
+// after each save it compares the sizes of the files and the headers of the database
+// and the log with what it has written, and writes again what is missing. The usage
+// since the last checkpoint, which a truncated log contained, is recorded as a gap.
+// Removed or replaced files lose no usage.
+//
+// Only the next save notices what others do. Until then, a process that is killed
+// leaves what they did, and queries may fail or wait. A part of the log or of its
+// index that is overwritten without a change of its size or header is not noticed:
+// the log then ends there at the next start. If SQLite reads a page of the index
+// that somebody has just cut off, the kernel sends SIGBUS: the store catches it,
+// opens another connection and repeats the save; some megabytes of the old one
+// are never freed.
 //
 // # For other programs
 //

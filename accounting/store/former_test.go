@@ -92,6 +92,7 @@ func TestBackupContinuesWithItsFormerTables(t *testing.T) {
 	s, state, _ := open(t, fast(t))
 	awaitBackup(s)
 	readTables(t, s, state, reads(1, 7), reads(2, 5))
+	awaitBackup(s)
 	if _, err := s.makeBackup(t.Context()); err != nil {
 		t.Fatal(err)
 	}

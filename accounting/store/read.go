@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,15 +44,14 @@ func openImmutable(path, vfs string) (*database, error) {
 
 // view calls read with the database in the state of one save.
 func view(path, vfs string, open func(path, vfs string) (*database, error), read func(*database) error) error {
-	db, err := open(path, vfs)
-	if err != nil {
-		return explain(path, err)
-	}
-	defer db.close()
-	if err := db.Exec("begin"); err != nil {
-		return explain(path, err)
-	}
-	return explain(path, read(db))
+	return explain(path, retrying(func() error {
+		db, err := open(path, vfs)
+		if err != nil {
+			return err
+		}
+		defer db.close()
+		return db.guard(func() error { return cmp.Or(db.Exec("begin"), read(db)) })
+	}))
 }
 
 // Read returns the state of the last save. It takes no lock: it neither waits for

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"ssmonitor/accounting"
 )
 
@@ -125,7 +127,7 @@ func openBy(take locker, directory string, options Options) (*Store, accounting.
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
-	if err := s.begin(take); err != nil {
+	if err := retrying(func() error { return s.guard(func() error { return s.begin(take) }) }); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
@@ -202,13 +204,45 @@ func (s *Store) Save(changed accounting.State) error {
 	return nil
 }
 
+// write saves in the database as it is now. A fault leaves its connection in an
+// unknown state, so that another one is opened.
 func (s *Store) write(changed accounting.State) error {
+	return retrying(func() error {
+		return s.guard(func() error { return s.writeOnce(changed) })
+	})
+}
+
+// guard calls do, which uses the database. After a fault it closes the database
+// and makes it usable again.
+func (s *Store) guard(do func() error) error {
+	err := guard(do)
+	if errors.Is(err, errFault) && s.db != nil {
+		s.note(false, "%s: %v: it is written again", s.path, err)
+		s.abandonBackup()
+		s.db.faulted = true
+		s.detach()
+		if failure := os.Remove(s.path + "-shm"); failure != nil && !errors.Is(failure, fs.ErrNotExist) {
+			return failure
+		}
+	}
+	return err
+}
+
+func (s *Store) writeOnce(changed accounting.State) error {
 	if err := s.resume(); err != nil {
 		return err
 	}
+	saves := s.saves
 	if err := s.save(changed); err != nil {
 		s.uncertain = true
 		return explain(s.path, err)
+	}
+	if s.saves == saves {
+		s.startBackup()
+		return nil
+	}
+	if s.db.look(false) != intact {
+		return s.resume() // and saves again what is in memory
 	}
 	if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
 		return err // the save is durable; it is repeated in another database
@@ -217,23 +251,23 @@ func (s *Store) write(changed accounting.State) error {
 	return nil
 }
 
-// resume opens the database if Open could not, or if somebody has removed or
-// replaced it.
+// resume opens the database if Open could not, or if somebody has removed,
+// replaced or changed it.
 func (s *Store) resume() error {
-	if s.db != nil && s.db.moved() {
-		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
-		if err := s.rescue(); err != nil {
+	lost := false
+	if s.db != nil {
+		var err error
+		if lost, err = s.inspect(); err != nil || s.db != nil {
 			return err
 		}
-		s.detach()
-	}
-	if s.db != nil {
-		return nil
 	}
 	known, saves, attached := s.accounts, s.saves, s.attached
 	err := s.attach()
 	if err == nil && !attached && s.saves != saves {
 		err = fmt.Errorf("%s has changed since it was read: got %d saves, want %d: restart ssmonitor", s.path, s.saves, saves)
+	}
+	if err == nil && lost {
+		err = s.missLog(known)
 	}
 	if err == nil {
 		err = s.replay(known)
@@ -245,20 +279,86 @@ func (s *Store) resume() error {
 	return err
 }
 
+// inspect looks for what others have done to the files since the last save. It
+// closes the database if another one has to be opened. lost reports whether the
+// log was lost.
+func (s *Store) inspect() (lost bool, err error) {
+	switch s.db.look(false) {
+	case moved:
+		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
+		err = s.rescue()
+	case indexCut:
+		s.note(false, "%s-shm was truncated by somebody else: it is written again", s.path)
+		err = s.drop("-shm")
+	case logLost:
+		s.note(false, "%s-wal was truncated or overwritten by somebody else: what it contained is written again", s.path)
+		lost, err = true, s.drop("-wal", "-shm")
+	case databaseLost:
+		err = explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+	default:
+		return false, nil
+	}
+	if err == nil {
+		s.detach()
+	}
+	return lost, err
+}
+
+// drop closes the database and removes its log, after which it is in the state of
+// an earlier save, or only the log's index, which SQLite then writes again. Whoever
+// has the old ones open does not disturb the new ones.
+func (s *Store) drop(suffixes ...string) error {
+	s.abandonBackup()
+	// The last connection would move the log into the database.
+	if _, err := s.db.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
+		return err
+	}
+	if err := s.db.renewIndex(); err != nil {
+		return err
+	}
+	s.detach()
+	for _, suffix := range suffixes {
+		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDirectory(s.directory)
+}
+
+// missLog begins a gap if the database is older than what was saved, after its log
+// was lost.
+func (s *Store) missLog(known *accounts) error {
+	if err := s.db.quickCheck(); err != nil {
+		return explain(s.path, err)
+	}
+	if len(s.newer(known).Accounts) == 0 {
+		return nil
+	}
+	return s.beginGap()
+}
+
 // replay saves the accounts that are newer in memory than in the database, which
 // is a copy of the backup or a new one.
 func (s *Store) replay(known *accounts) error {
-	newer := known.state()
-	newer.Accounts = slices.DeleteFunc(newer.Accounts, func(account accounting.Account) bool {
-		return account == s.accounts.get(account.Key)
-	})
-	if old := s.accounts.state().Formers; slices.Equal(newer.Formers, old) {
-		newer.Formers = nil
-	}
+	newer := s.newer(known)
 	if len(newer.Accounts) == 0 && len(newer.Formers) == 0 {
 		return nil
 	}
 	return explain(s.path, s.save(newer))
+}
+
+// newer returns what is newer in memory than in the database. An account is older
+// there if its last save was durable although it failed.
+func (s *Store) newer(known *accounts) accounting.State {
+	newer := known.state()
+	newer.Accounts = slices.DeleteFunc(newer.Accounts, func(account accounting.Account) bool {
+		saved := s.accounts.get(account.Key)
+		return account == saved || account.Total.Packets < saved.Total.Packets || account.Total.Bytes < saved.Total.Bytes
+	})
+	if slices.Equal(newer.Formers, s.accounts.state().Formers) {
+		newer.Formers = nil
+	}
+	return newer
 }
 
 // checkpoint moves a long log into the database. The caller may ignore a failure
@@ -269,6 +369,7 @@ func (s *Store) checkpoint() error {
 		return nil
 	}
 	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
+	s.db.look(true)
 	return explain(s.path, err)
 }
 
@@ -283,10 +384,11 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.stopBackup()
 	defer s.logNotices()
-	err := s.settle()
+	settle := func() error { return retrying(func() error { return s.guard(s.settle) }) }
+	err := settle()
 	if errors.Is(err, ErrDamaged) {
 		s.condemn(err)
-		err = s.settle()
+		err = settle()
 	}
 	s.release()
 	if err != nil {
@@ -303,7 +405,7 @@ func (s *Store) settle() error {
 	if err := s.resume(); err != nil {
 		return err
 	}
-	if s.backup.saves == s.saves {
+	if _, size := s.backupFile(); s.backup.saves == s.saves && size >= max(s.backup.size, 1) {
 		return nil
 	}
 	_, err := s.makeBackup(context.Background())

@@ -36,14 +36,16 @@ type agent struct {
 	follower *sources.Follower
 	csv      *output.CSVFile // nil: none
 	socket   string          // empty: none
-	control  net.Listener    // nil: none, or it is served already
-	changes  chan func()     // what root requests, for the loop to run
 	address  string          // for /metrics; empty: none
 	metrics  metricsOptions
 
 	servers sync.WaitGroup
 	failed  chan error // receives the error of a server that fails
 	hangup  chan os.Signal
+
+	control    net.Listener // nil: none, or it is served already
+	controlErr error        // why there is none
+	changes    chan func()  // what root requests, for the loop to run
 
 	history history
 	month   *monthUsage

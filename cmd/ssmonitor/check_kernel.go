@@ -6,7 +6,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/publishing"
+	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 )
 

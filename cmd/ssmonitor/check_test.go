@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
+	"ssmonitor/internal/testkit"
 )
 
 // healthy is the exit status of a check that finds nothing wrong. It depends on
@@ -192,26 +191,14 @@ func TestCheckOfTheRuleset(t *testing.T) {
 	}
 }
 
-// TestCheckOfAnOddRule has a limit per 2 seconds, which the kernel takes from any
-// program and the library does not know: the rest of the rule is understood.
-func TestCheckOfAnOddRule(t *testing.T) {
+// TestCheckOfARuleThatIsNotUnderstood has a rule that translates a whole network to
+// another.
+func TestCheckOfARuleThatIsNotUnderstood(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
 	p.agent("")
-	conn, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "odd"})
-	chain := conn.AddChain(&nftables.Chain{
-		Table: table, Name: "c", Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPrioritySecurity,
-	})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Limit{Rate: 1, Unit: 2, Burst: 5}, &expr.Verdict{Kind: expr.VerdictDrop}}})
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	p.wantCheck("", 0, []string{"note    chain inet odd c may drop packets after they were counted"})
+	testkit.NFT(t, `table ip odd { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat ip prefix to ip saddr map { 10.0.0.0/24 : 10.0.1.0/24 }; }; }`)
+	p.wantCheck("", exitUnknown, []string{"unknown port 20000: chain ip odd c may publish it in a way that is not understood (", "hook: container"})
 }
 
 // checkAsNobody runs the program as user nobody.

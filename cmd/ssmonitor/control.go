@@ -23,22 +23,19 @@ func (a *agent) openControl() error {
 	if path == filepath.Clean(a.socket) {
 		return wrongUsage(errors.New("socket " + a.socket + ": want another name, since root changes the agent on a socket of this one"))
 	}
-	listener, err := control.Listen(path, a.log)
-	if err != nil {
-		a.log.Error("no command can change this agent; it counts nevertheless", "error", err,
-			"remedy", "put --socket in a directory of its own")
-		return nil
-	}
-	a.control = listener
+	a.control, a.controlErr = control.Listen(path, a.log)
 	return nil
 }
 
 // serveControl answers root's requests until ctx ends.
 func (a *agent) serveControl(ctx context.Context) {
-	if a.control != nil {
-		a.serve(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
-		a.control = nil // the server closes it
+	if a.controlErr != nil {
+		a.log.Error("no command can change this agent; it counts nevertheless", "error", a.controlErr,
+			"remedy", "put --socket in a directory of its own")
+		return
 	}
+	a.serve(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
+	a.control = nil // the server closes it
 }
 
 // closeControl closes the socket if it is not served yet.

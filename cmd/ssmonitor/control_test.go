@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/output"
 	"ssmonitor/output/control"
 )
 
@@ -112,25 +112,23 @@ func TestOpenControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	var logged bytes.Buffer
 	open := func(socket string) (*agent, error) {
-		logged.Reset()
-		a := &agent{socket: socket, log: slog.New(slog.NewTextHandler(&logged, nil))}
+		a := &agent{socket: socket, log: slog.New(slog.DiscardHandler)}
 		err := a.openControl()
 		t.Cleanup(func() { _ = closeControl(a.control) })
 		return a, err
 	}
-	if a, err := open(""); err != nil || a.control != nil || logged.Len() > 0 {
-		t.Errorf("without a socket: got %v, %v and %s", a.control, err, &logged)
+	if a, err := open(""); err != nil || a.control != nil || a.controlErr != nil {
+		t.Errorf("without a socket: got %v, %v and %v", a.control, a.controlErr, err)
 	}
 	if _, err := open(filepath.Join(directory, control.SocketName)); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "want another name") {
 		t.Errorf("the name is taken: got %v", err)
 	}
-	if a, err := open(filepath.Join(directory, "a.sock")); err != nil || a.control == nil || logged.Len() > 0 {
-		t.Errorf("got %v, %v and %s", a.control, err, &logged)
+	if a, err := open(filepath.Join(directory, "a.sock")); err != nil || a.control == nil || a.controlErr != nil {
+		t.Errorf("got %v, %v and %v", a.control, a.controlErr, err)
 	}
-	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control != nil || !strings.Contains(logged.String(), "directory of its own") {
-		t.Errorf("beside another agent's: got %v, %v and %s", a.control, err, &logged)
+	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control != nil || !errors.Is(a.controlErr, output.ErrSocketInUse) {
+		t.Errorf("beside another agent's: got %v, %v and %v", a.control, a.controlErr, err)
 	}
 }
 
@@ -191,9 +189,9 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 			ended <- errors.Join(err, listener.Close(), conn.Close(), ledger.Close())
 		}()
 		command := p.program("client", "new", "--config", "none", "--state", p.state, "--socket", p.socket, "20000", "dave")
-		output, err := command.CombinedOutput()
-		if err != nil || !strings.Contains(string(output), "Port 20000 belongs to dave from now on.\n") {
-			t.Errorf("made: %t: got %v\n%s", made, err, output)
+		printed, err := command.CombinedOutput()
+		if err != nil || !strings.Contains(string(printed), "Port 20000 belongs to dave from now on.\n") {
+			t.Errorf("made: %t: got %v\n%s", made, err, printed)
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)

@@ -23,7 +23,6 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
 	}
-	a.serveControl(ctx)
 	for _, listener := range inherited[metricsSocket] {
 		a.serveMetrics(ctx, listener, metrics)
 	}
@@ -43,6 +42,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
 		handler.Handle("GET /metrics", metrics)
 		a.serve(ctx, listener, handler)
+		a.serveControl(ctx)
 	}
 	return nil
 }

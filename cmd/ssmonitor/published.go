@@ -10,16 +10,16 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/publishing"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
 
 const (
-	// rulesetShare is how many times the processor time of a look at the ruleset
-	// passes until another one: some hosts change it all the time. A look that
-	// waits for a busy processor costs nothing while it waits.
+	// rulesetShare is how many times its own processor time passes from a look at the
+	// ruleset until another one, which some hosts change all the time. That a look
+	// waits for a busy processor must not delay the next one.
 	rulesetShare = 20
 	// transientInterval is the time after which a decision is made again that can
 	// change although nobody changes a rule.
@@ -34,16 +34,18 @@ type publisher struct {
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
-	took       time.Duration // processor time that it took
-	failed     bool          // whether it did
+	cost       time.Duration // of processors
+	failed     bool          // whether it failed
 	transient  bool
 }
 
 // decide decides for the ports. installed returns the targets that the table has.
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
 	p.last = time.Now()
-	begin := processorTime()
-	defer func() { p.took, p.failed, p.transient = processorTime()-begin, err != nil, decision.Transient }()
+	before := processorTime()
+	defer func() {
+		p.cost, p.failed, p.transient = processorTime()-before, err != nil, decision.Transient
+	}()
 	if p.addresses == nil {
 		if p.addresses, err = publishing.WatchAddresses(); err != nil {
 			return decision, err
@@ -67,10 +69,12 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 	return decision, nil
 }
 
-// processorTime returns how much of it the process has used.
+// processorTime returns how long this process has kept processors busy.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // it can't fail
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
@@ -79,7 +83,7 @@ func processorTime() time.Duration {
 func (p *publisher) outdated() bool {
 	since := time.Since(p.last)
 	switch {
-	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.took:
+	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.cost:
 		return false
 	case p.failed:
 		return since >= followRetry

@@ -70,7 +70,7 @@ func runCommand() *cli.Command {
 			},
 			&cli.StringFlag{
 				Name: "socket", EnvVars: environment("socket"), Value: filepath.Join(directory, socketName), TakesFile: true,
-				Usage: "answer readers on the unix socket `FILE`; empty: open no socket",
+				Usage: "answer readers on the unix socket `FILE`, and root on control.sock beside it; empty: open neither",
 			},
 		}),
 		Action: run,

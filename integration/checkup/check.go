@@ -10,6 +10,7 @@ package checkup
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,5 +114,5 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target) {
 	if err != nil {
 		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "publish each to a port of its own"))
 	}
-	return append(findings, listFindings...), ports, named
+	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named
 }

@@ -79,6 +79,9 @@ func List(path string, found, served accounting.Ports) ([]Finding, accounting.Po
 	return append(findings, compareList(path, ports, found, served)...), ports
 }
 
+// updateList is the remedy for a list that lacks what is configured.
+const updateList = "update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"
+
 // writeList returns the remedy for a list that is missing or empty.
 func writeList(found accounting.Ports) string {
 	if len(found) > 0 {
@@ -92,7 +95,7 @@ func compareList(path string, listed, found, served accounting.Ports) (findings 
 	if missing := without(found, listed); len(missing) > 0 {
 		findings = append(findings, Finding{PortListIncomplete, Wrong, path,
 			fmt.Sprintf("configured, but not in the list %s: %s", path, DescribePorts(missing)),
-			"update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"})
+			updateList})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
 		findings = append(findings, Finding{PortListExtra, Note, path,

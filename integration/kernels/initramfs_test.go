@@ -33,7 +33,7 @@ func packInitramfs(ctx context.Context, t *testing.T, kernel, product string, bi
 		archive.addFile(t, "nft/"+filepath.Base(binary), binary)
 	}
 	archive.addFiles(t, "nft/testdata", "../../nft/testdata/*.*")
-	archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")
+	archive.addLibraries(ctx, t, archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")...)
 	for _, name := range moduleFiles(t, kernel) {
 		archive.addFile(t, name, filepath.Join(kernel, name))
 	}
@@ -97,8 +97,8 @@ func (i *initramfs) addFile(t *testing.T, name, source string) {
 	i.add(strings.TrimPrefix(name, "/"), executable, content)
 }
 
-// addFiles appends the files of the host that match a pattern.
-func (i *initramfs) addFiles(t *testing.T, target, pattern string) {
+// addFiles appends the files of the host that match a pattern, and returns them.
+func (i *initramfs) addFiles(t *testing.T, target, pattern string) (files []string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
@@ -107,6 +107,7 @@ func (i *initramfs) addFiles(t *testing.T, target, pattern string) {
 	for _, file := range files {
 		i.addFile(t, path.Join(target, filepath.Base(file)), file)
 	}
+	return files
 }
 
 // addProgram appends a program of the host and the libraries that it loads, at
@@ -118,10 +119,17 @@ func (i *initramfs) addProgram(ctx context.Context, t *testing.T, program string
 		t.Fatal(err)
 	}
 	i.addFile(t, "bin/"+program, source)
-	// ldd fails for a static program, which loads none.
-	libraries, _ := exec.CommandContext(ctx, "ldd", source).Output()
+	i.addLibraries(ctx, t, source)
+}
+
+// addLibraries appends the libraries that files load, at their own paths.
+func (i *initramfs) addLibraries(ctx context.Context, t *testing.T, files ...string) {
+	t.Helper()
+	// ldd fails for a static program, which loads none. Given several files, it
+	// prints each with a colon.
+	libraries, _ := exec.CommandContext(ctx, "ldd", files...).Output()
 	for word := range strings.FieldsSeq(string(libraries)) {
-		if filepath.IsAbs(word) {
+		if filepath.IsAbs(word) && !strings.HasSuffix(word, ":") {
 			i.addFile(t, word, word)
 		}
 	}

@@ -46,7 +46,7 @@ const inVM = "SSMONITOR_TEST_IN_VM=yes"
 
 func TestNftOnDebianKernels(t *testing.T) {
 	if testing.Short() {
-		t.Skip("emulation takes about a minute")
+		t.Skip("emulation takes some minutes")
 	}
 	testkit.Require(t, append(neighbours, "qemu-system-x86_64", "busybox", "ldd", "apt-cache", "apt-get", "dpkg")...)
 	directory := t.TempDir()

@@ -1,7 +1,6 @@
 package portlist_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,16 +26,6 @@ func without(ports ...accounting.Port) []portlist.Entry {
 		entries = append(entries, portlist.Entry{Port: port})
 	}
 	return entries
-}
-
-// targetsIn returns the targets of a specification.
-func targetsIn(t *testing.T, spec string) []accounting.Target {
-	t.Helper()
-	_, targets, err := portlist.ParseSpec(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return targets
 }
 
 func port(number uint16, protocols accounting.Protocols, name string) accounting.Port {
@@ -107,79 +95,6 @@ func TestParseSpecSaysWhatIsWrong(t *testing.T) {
 		}
 		if text := err.Error(); !strings.Contains(text, test.text) || strings.ContainsAny(text, "\n\x00") {
 			t.Errorf("ParseSpec(%q) = %q, want one line that says %q", test.spec, text, test.text)
-		}
-	}
-}
-
-func TestParseSpecReadsTargets(t *testing.T) {
-	for spec, want := range map[string]string{
-		"8388@172.17.0.2:18388":                      "8388: tcp 172.17.0.2:18388, udp 172.17.0.2:18388",
-		"8388@172.17.0.2":                            "8388: tcp 172.17.0.2:8388, udp 172.17.0.2:8388",
-		"8388/udp@[fd00::2]:53=a@b:c":                "8388/udp=a@b:c: udp [fd00::2]:53",
-		"8388/tcp@[fd00::2]@172.17.0.2 = alice":      "8388/tcp=alice: tcp 172.17.0.2:8388, tcp [fd00::2]:8388",
-		"8388/tcp@172.17.0.2@172.17.0.2:8388":        "8388/tcp: tcp 172.17.0.2:8388",
-		"8388/tcp@[::ffff:172.17.0.2]@169.254.1.2":   "8388/tcp: tcp 169.254.1.2:8388, tcp 172.17.0.2:8388",
-		"8388/tcp@[2001:DB8:0::2]":                   "8388/tcp: tcp [2001:db8::2]:8388",
-		"8388-8389/udp@172.17.0.2":                   "8388/udp 8389/udp: udp 172.17.0.2:8388, udp 172.17.0.2:8389",
-		"8388-8388/udp@172.17.0.2:1":                 "8388/udp: udp 172.17.0.2:1",
-		"8388=alice@172.17.0.2:8388 @[fd00::2]:8388": "8388=alice@172.17.0.2:8388 @[fd00::2]:8388: ",
-	} {
-		ports, targets, err := portlist.ParseSpec(spec)
-		if err != nil {
-			t.Errorf("ParseSpec(%q): %v", spec, err)
-			continue
-		}
-		var numbers, places []string
-		for _, port := range ports {
-			numbers = append(numbers, portlist.FormatSpec(port))
-		}
-		for _, target := range targets {
-			places = append(places, target.String())
-		}
-		if got := strings.Join(numbers, " ") + ": " + strings.Join(places, ", "); got != want {
-			t.Errorf("ParseSpec(%q) = %s, want %s", spec, got, want)
-		}
-	}
-}
-
-func TestParseSpecSaysWhatIsWrongWithATarget(t *testing.T) {
-	for _, test := range []struct{ spec, value, text string }{
-		{"8388@", "", "address of a container"},
-		{"8388@@172.17.0.2", "", "address of a container"},
-		{"8388@web", "web", "address of a container"},
-		{"8388@172.17.0.2/tcp", "172.17.0.2/tcp", "address of a container"},
-		{"8388@172.17.0.2:", "172.17.0.2:", "address of a container"},
-		{"8388@172.17.0.2:0", "172.17.0.2:0", "address of a container"},
-		{"8388@172.17.0.2:70000", "172.17.0.2:70000", "address of a container"},
-		{"8388@172.17.0.2:8388-8389", "172.17.0.2:8388-8389", "address of a container"},
-		{"8388@fd00::2", "fd00::2", "address of a container"},
-		{"8388@[fd00::2]8388", "[fd00::2]8388", "address of a container"},
-		{"8388@[172.17.0.2]", "[172.17.0.2]", "address of a container"},
-		{"8388@[fd00::2", "[fd00::2", "address of a container"},
-		{"8388@ 172.17.0.2", " 172.17.0.2", "address of a container"},
-		{"8388@172.17.0.2@127.0.0.1:1", "127.0.0.1:1", "neither loopback nor"},
-		{"8388@[::1]", "[::1]", "neither loopback nor"},
-		{"8388@[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]", "neither loopback nor"},
-		{"8388@0.0.0.0", "0.0.0.0", "an address that the host forwards to"},
-		{"8388@[::]:8388", "[::]:8388", "an address that the host forwards to"},
-		{"8388@224.0.0.1", "224.0.0.1", "multicast"},
-		{"8388@[ff02::1]", "[ff02::1]", "multicast"},
-		{"8388@255.255.255.255", "255.255.255.255", "an address that the host forwards to"},
-		{"8388@[fe80::2]", "[fe80::2]", "an address that the host forwards to"},
-		{"8388@[fd00::2%eth0]:8388", "[fd00::2%eth0]:8388", "without a zone"},
-		{"8388-8389@172.17.0.2:8388", "172.17.0.2:8388", "without a port after a range"},
-		{"8388 @172.17.0.2", "8388 ", "a port number"},
-		{"8388@172.17.0.2=", "", "a name"},
-		{"1-65535@1.1.1.1@1.1.1.2@1.1.1.3", "1-65535@1.1.1.1@1.1.1.2@1.1.1.3", "fewer ports or targets"},
-	} {
-		_, _, err := portlist.ParseSpec(test.spec)
-		wrong, ok := errors.AsType[*portlist.SpecError](err)
-		if !ok {
-			t.Errorf("ParseSpec(%q) = %v, want a SpecError", test.spec, err)
-			continue
-		}
-		if wrong.Spec != test.spec || wrong.Value != test.value || !strings.Contains(err.Error(), test.text) {
-			t.Errorf("ParseSpec(%q): the value at fault is %q in %v, want %q and %q", test.spec, wrong.Value, err, test.value, test.text)
 		}
 	}
 }
@@ -321,21 +236,6 @@ func TestParseTakesListsWrittenByHand(t *testing.T) {
 	}
 }
 
-func TestParseReadsTheTargetsOfARange(t *testing.T) {
-	entries, err := portlist.Parse([]byte("1-3@172.17.0.2@[fd00::2]\n4/tcp\n5/udp@172.17.0.2:1\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, entry := range entries {
-		got = append(got, portlist.FormatSpec(entry.Port, entry.Targets...))
-	}
-	want := []string{"1@172.17.0.2:1@[fd00::2]:1", "2@172.17.0.2:2@[fd00::2]:2", "3@172.17.0.2:3@[fd00::2]:3", "4/tcp", "5/udp@172.17.0.2:1"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestParseReadsTheSources(t *testing.T) {
 	entries, err := portlist.Parse([]byte("1\n# from /a\n2\n# a comment\n\n3\n# from /a\n#from nowhere\n# from /b c \n4-5\n# from --port\n6\n"))
 	if err != nil {
@@ -384,38 +284,6 @@ func TestPublishedPortsOfNoSource(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%s", diff, list)
-	}
-}
-
-// TestTargetsSurviveTheList has a port that is forwarded to one container for TCP
-// and to another for UDP, which takes two lines.
-func TestTargetsSurviveTheList(t *testing.T) {
-	want := []portlist.Entry{
-		{Port: port(1, accounting.TCPAndUDP, "a"), Targets: slices.Concat(targetsIn(t, "1/tcp@172.17.0.2:2"), targetsIn(t, "1/udp@172.17.0.3"))},
-		{Port: port(2, accounting.TCPAndUDP, "b"), Targets: targetsIn(t, "2/udp@172.17.0.2:2")},
-		{Port: port(3, accounting.OnlyTCP, ""), Targets: targetsIn(t, "3/tcp@172.17.0.2@[fd00::2]")},
-		{Port: port(4, accounting.TCPAndUDP, "")},
-	}
-	list, err := portlist.Format(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := portlist.Parse(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got) != 6 {
-		t.Errorf("want 6 lines:\n%s", list)
-	}
-	wantPorts, _ := accounting.Union(portlist.Ports(want))
-	gotPorts, _ := accounting.Union(portlist.Ports(got))
-	if diff := cmp.Diff(wantPorts, gotPorts); diff != "" {
-		t.Errorf("%s\n%s", diff, list)
-	}
-	wantTargets, _ := wantPorts.Targets(portlist.Targets(want))
-	gotTargets, _ := gotPorts.Targets(portlist.Targets(got))
-	if len(wantTargets) != 5 || !slices.Equal(gotTargets, wantTargets) {
-		t.Errorf("got %v, want %v in\n%s", gotTargets, wantTargets, list)
 	}
 }
 
@@ -470,79 +338,4 @@ func TestReadNamesFileAndLine(t *testing.T) {
 	if _, err := portlist.Read(list); !errors.Is(err, configfile.ErrTooLarge) {
 		t.Errorf("a list of 1 GB: %v", err)
 	}
-}
-
-func FuzzParseSpec(f *testing.F) {
-	for _, spec := range []string{
-		"20000", "20000-20002/tcp=alice", "0", "70000", "80a", "2-1", "1/sctp", "1=", "65535-65535/udp= # b ",
-		"1=\u202e", "1=\xff", "1=a\u00a0", "-", "=", "/",
-		"1@172.17.0.2:2", "1-3/tcp@[fd00::2]@172.17.0.2=a@b", "1@", "1@[::1]:1", "1@[fe80::1%0]", "1@[::ffff:1.2.3.4]:0",
-	} {
-		f.Add(spec)
-	}
-	f.Fuzz(func(t *testing.T, spec string) {
-		ports, targets, err := portlist.ParseSpec(spec)
-		if err != nil {
-			if _, ok := errors.AsType[*portlist.SpecError](err); !ok {
-				t.Fatalf("the error is %T, want a SpecError", err)
-			}
-			return
-		}
-		for i, port := range ports {
-			if port.Number == 0 || port.Protocols == 0 || port.Protocols > accounting.TCPAndUDP || !utf8.ValidString(port.Name) {
-				t.Fatalf("no valid port: %+v", port)
-			}
-			if i > 0 && port.Number != ports[i-1].Number+1 {
-				t.Fatalf("port %d follows port %d", port.Number, ports[i-1].Number)
-			}
-		}
-		if merged, err := accounting.Ports(ports).Targets(targets); err != nil || !slices.Equal(merged, targets) {
-			t.Fatalf("the targets are not sorted, unique and of the ports: %v, %v", targets, err)
-		}
-		targets = targets[:len(targets)/len(ports)]
-		again, targetsAgain, err := portlist.ParseSpec(portlist.FormatSpec(ports[0], targets...))
-		if err != nil || !slices.Equal(again, ports[:1]) || !slices.Equal(targetsAgain, targets) {
-			t.Fatalf("%+v became %+v, %v became %v, %v", ports[0], again, targets, targetsAgain, err)
-		}
-		if accounting.CleanName(ports[0].Name) != ports[0].Name {
-			t.Fatalf("cleaning changed the name %q", ports[0].Name)
-		}
-	})
-}
-
-func FuzzReadList(f *testing.F) {
-	for _, list := range []string{
-		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
-		"# from /a\n# from /b\n1\n# from --port\n2=x\n", "# published\n1\n# from /a\n# published\n2\n",
-		"1/tcp@172.17.0.2\n1/udp@172.17.0.3=a\n2-3@[fd00::2]\n# published\n4@172.17.0.2:1@172.17.0.2:2\n",
-	} {
-		f.Add([]byte(list))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := portlist.Parse(data)
-		if err != nil {
-			return
-		}
-		list, err := portlist.Format(entries)
-		if err != nil {
-			t.Fatalf("what was read can't be written: %v", err)
-		}
-		again, err := portlist.Parse(list)
-		if err != nil {
-			t.Fatalf("what was written can't be read: %v", err)
-		}
-		want, _ := accounting.Union(portlist.Ports(entries))
-		got, _ := accounting.Union(portlist.Ports(again))
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatal(diff)
-		}
-		wantTargets, wantErr := want.Targets(portlist.Targets(entries))
-		gotTargets, gotErr := got.Targets(portlist.Targets(again))
-		if !slices.Equal(gotTargets, wantTargets) || (wantErr == nil) != (gotErr == nil) {
-			t.Fatalf("targets %v became %v, %v, %v", wantTargets, gotTargets, wantErr, gotErr)
-		}
-		if rewritten, err := portlist.Format(again); err != nil || !bytes.Equal(rewritten, list) {
-			t.Fatalf("the list is not the same when written again: %v", err)
-		}
-	})
 }

@@ -85,6 +85,17 @@ func TestLedgerLivesUnderTheUnitsRestrictions(t *testing.T) {
 		expect(t)
 		b.run(t, "systemctl", "start", "ssmonitor.service")
 		expect(t)
+		if output, err := b.as("reader", "ssmonitor", "client", "new", "8388", "erin"); err == nil || !strings.Contains(output, "run it as root") {
+			t.Errorf("a reader changes the client: %v\n%s", err, output)
+		}
+		b.run(t, "ssmonitor", "client", "new", "8388", "erin") // by the agent
+		expect(t)
+		if list := b.run(t, "ssmonitor", "client", "list"); !strings.Contains(list, "8388  dave") || !strings.Contains(list, "8388  erin") {
+			t.Errorf("the clients are:\n%s", list)
+		}
+		if mode := b.run(t, "stat", "--format", "%A %U", "/run/ssmonitor/control.sock"); mode != "srw------- ssmonitor\n" {
+			t.Errorf("the control socket is %s", mode)
+		}
 	})
 	if complaint := regexp.MustCompile(`(?mi)^.*(level=(warn|error)|panic|denied|not permitted).*$`).FindString(b.journal(t, "ssmonitor.service")); complaint != "" {
 		t.Errorf("the journal is not clean: %s", complaint)

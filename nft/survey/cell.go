@@ -15,7 +15,8 @@ const (
 	interfaceIndex        // of the incoming interface
 	addressType           // what the routing table says of the destination address
 	addressTypeHere       // the same, of addresses of some interface only
-	sourceType            // what it says of the source address
+	sourceRoute           // what the routing table says of the source address
+	chance                // a random number
 	foreignMark           // a packet mark that no rule sets
 )
 

@@ -3,7 +3,6 @@ package survey
 import (
 	"cmp"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -61,11 +60,10 @@ func (t *translated) report(s *Survey) {
 	slices.SortStableFunc(s.Translations, func(a, b Translation) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports), a.Target.Compare(b.Target))
 	})
-	s.Translations = slices.CompactFunc(s.Translations, func(a, b Translation) bool { return reflect.DeepEqual(a, b) })
 	slices.SortStableFunc(s.Unresolved, func(a, b Unresolved) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Ports.compare(b.Ports))
 	})
-	s.Unresolved = slices.Compact(s.Unresolved)
+	s.Unresolved = slices.Compact(s.Unresolved) // of packets that differ in what is not reported
 }
 
 func (r PortRange) compare(other PortRange) int {
@@ -111,8 +109,8 @@ func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
 }
 
 func (to destination) shift(r PortRange) (mapped []mappedPorts) {
-	size := int(to.lastPort) - int(to.firstPort) + 1
-	for port := int(r.First); port <= int(r.Last) && size > 0; port++ {
+	size := max(int(to.lastPort)-int(to.firstPort), 0) + 1
+	for port := int(r.First); port <= int(r.Last); port++ {
 		offset := ((port-int(to.basePort))%size + size) % size
 		mapped = append(mapped, mappedPorts{PortRange{uint16(port), uint16(port)}, to.firstPort + uint16(offset), 0})
 	}

@@ -58,6 +58,8 @@ func (p *packet) meta(key expr.MetaKey) []cell {
 		return constantCells([]byte{unix.PACKET_HOST})
 	case expr.MetaKeyMARK:
 		return p.mark[:]
+	case expr.MetaKeyPRANDOM:
+		return fieldCells(chance, 4)
 	case expr.MetaKeyIIF:
 		return fieldCells(interfaceIndex, 4)
 	case expr.MetaKeyIIFNAME:
@@ -152,8 +154,8 @@ func (p *packet) conntrack(e *expr.Ct) []cell {
 // route returns what a fib expression loads.
 func (p *packet) route(e *expr.Fib) []cell {
 	switch {
-	case e.ResultADDRTYPE && e.FlagSADDR:
-		return fieldCells(sourceType, 4)
+	case e.FlagSADDR:
+		return fieldCells(sourceRoute, unix.IFNAMSIZ)
 	case !e.ResultADDRTYPE:
 	case e.FlagIIF || e.FlagOIF:
 		return fieldCells(addressTypeHere, 4)

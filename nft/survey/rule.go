@@ -48,7 +48,12 @@ func (r *run) apply(applied rule, p packet) []outcome {
 		threads = next
 		r.steps += 1 + len(threads)
 	}
-	r.end(threads, expr.Verdict{Kind: expr.VerdictContinue})
+	r.mismatch(threads)
+	if applied.onlyDrops() { // what isn't dropped is as certain as it was
+		for i := range r.outcomes {
+			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign = p.uncertain, p.foreign
+		}
+	}
 	return r.outcomes
 }
 
@@ -69,7 +74,7 @@ func (r *run) end(threads []thread, verdict expr.Verdict) {
 	}
 }
 
-// mismatch ends the rule for threads that it doesn't match.
+// mismatch ends the rule for threads that it doesn't match, or has no verdict for.
 func (r *run) mismatch(threads []thread) { r.end(threads, expr.Verdict{Kind: expr.VerdictContinue}) }
 
 // matching passes on the first result of a condition.
@@ -118,7 +123,7 @@ func (t *thread) loadFrom(expression any) bool {
 	case *expr.Immediate:
 		t.load(e.Register, constantCells(e.Data))
 	case *expr.Payload:
-		if e.OperationType == expr.PayloadWrite {
+		if rewrites(e) {
 			return false
 		}
 		t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
@@ -286,6 +291,12 @@ func (r *run) act(t thread, expression any) []thread {
 	return nil
 }
 
+// rewrites reports whether an expression changes the packet.
+func rewrites(expression any) bool {
+	e, ok := expression.(*expr.Payload)
+	return ok && e.OperationType == expr.PayloadWrite
+}
+
 // rewrite applies a change of the packet itself. A new destination that connection
 // tracking doesn't know of can't be followed.
 func (r *run) rewrite(t thread, e *expr.Payload) []thread {
@@ -305,15 +316,31 @@ func (a rule) matters() bool {
 		switch e := expression.(type) {
 		case *expr.Lookup:
 			return setsVerdict(e)
-		case *expr.Payload:
-			return e.OperationType == expr.PayloadWrite
 		case *expr.Target:
 			return !slices.Contains(harmlessTargets, e.Name)
 		case *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
 			return true
 		}
-		return setsMark(expression)
+		return setsMark(expression) || rewrites(expression)
 	})
+}
+
+// onlyDrops reports whether all that a rule may do with a packet is to drop it.
+func (a rule) onlyDrops() bool {
+	drops := false
+	for _, expression := range a.expressions {
+		switch e := expression.(type) {
+		case *expr.Verdict:
+			drops = e.Kind == expr.VerdictDrop
+		case *expr.Reject:
+			drops = true
+		default:
+			if (rule{expressions: []any{e}}).matters() {
+				return false
+			}
+		}
+	}
+	return drops
 }
 
 // setsMark reports whether an expression sets the mark of a packet or connection.

@@ -113,7 +113,7 @@ func (r *ruleset) survey(host Host) *Survey {
 		CountingRules:   r.countingRules(),
 		Mirrors:         r.mirrors(host),
 		LaterDropChains: r.laterDropChains(),
-		LegacyNAT:       legacyNAT("/proc/thread-self/net"),
+		LegacyNAT:       legacyNAT("/proc/thread-self/net", "/sys/module"),
 	}
 	translated.report(survey)
 	survey.Unread = r.unread

@@ -3,9 +3,11 @@ package survey
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -28,7 +31,7 @@ func wantSurvey(t *testing.T, want Survey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if difference := cmp.Diff(&want, got, equalAddresses, cmpopts.EquateEmpty()); difference != "" {
+	if difference := cmp.Diff(&want, got, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()); difference != "" {
 		t.Errorf("(-want +got)\n%s", difference)
 	}
 }
@@ -193,7 +196,7 @@ func TestIptablesMirror(t *testing.T) {
 }
 
 func TestLegacyNAT(t *testing.T) {
-	directory := t.TempDir()
+	directory, modules := t.TempDir(), t.TempDir()
 	for _, test := range []struct {
 		file, content string
 		want          []string
@@ -205,9 +208,27 @@ func TestLegacyNAT(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(directory, test.file), []byte(test.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := legacyNAT(directory); !slices.Equal(got, test.want) {
+		if got := legacyNAT(directory, modules); !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, want %v", test.file, got, test.want)
 		}
+	}
+
+	// A user who may not read the files.
+	for _, path := range []string{filepath.Dir(modules), modules, directory} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(modules, "ip6table_nat"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // and never unlock: the thread ends with the test
+	if _, err := unix.SetfsuidRetUid(65534); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = unix.SetfsuidRetUid(0) }() // to remove the files
+	if got, want := legacyNAT(directory, modules), []string{"ip6"}; !slices.Equal(got, want) {
+		t.Errorf("without the right to read: got %v, want %v", got, want)
 	}
 }
 

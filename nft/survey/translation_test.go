@@ -9,9 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -25,8 +22,6 @@ var testHost = Host{
 	},
 	Uplinks: []string{"eth0"},
 }
-
-var equalAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
 // describe returns a line such as
 // `tcp 20000 > 172.17.0.2:8388 in docker0 from 10.0.0.0/8 local maybe`.
@@ -69,19 +64,7 @@ func describePorts(r PortRange) string {
 // found returns what a survey finds in a number of steps, a line each.
 func found(t *testing.T, steps int) (lines []string) {
 	t.Helper()
-	lister, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	rules, err := readRuleset(conn, lister)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := read(t)
 	rules.maxSteps = steps
 	survey := rules.survey(testHost)
 	for _, translation := range survey.Translations {

@@ -35,10 +35,14 @@ type walk struct {
 func (r *ruleset) translations(host Host, found func(*chain, result)) {
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
 		marking, translating := r.prerouting(nftables.TableFamily(family))
+		if len(translating) == 0 && !r.leadTo(marking, rewrites) {
+			continue
+		}
+		marked := r.leadTo(slices.Concat(marking, translating), setsMark) // else a mark comes from elsewhere
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
-			if r.setsMarks(slices.Concat(marking, translating)) {
+			if marked {
 				p.mark = p.connMark
 			}
 			w := walk{run: run{rules: r}}
@@ -78,12 +82,11 @@ func (r *ruleset) prerouting(family nftables.TableFamily) (before, translating [
 	return before, translating
 }
 
-// setsMarks reports whether a rule that the chains lead to sets marks. If so, a
-// packet whose mark was not set has none.
-func (r *ruleset) setsMarks(chains []*chain) bool {
+// leadTo reports whether the chains lead to a rule with such an expression.
+func (r *ruleset) leadTo(chains []*chain, such func(any) bool) bool {
 	return slices.ContainsFunc(chains, func(base *chain) bool {
 		return slices.ContainsFunc(r.reachable(base), func(c *chain) bool {
-			return slices.ContainsFunc(c.rules, func(a rule) bool { return slices.ContainsFunc(a.expressions, setsMark) })
+			return slices.ContainsFunc(c.rules, func(a rule) bool { return slices.ContainsFunc(a.expressions, such) })
 		})
 	})
 }

@@ -2,9 +2,11 @@ package survey
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -63,6 +65,8 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 > 172.17.0.2", "tcp 20001 > 172.17.0.3"}},
 		{"map to addresses of IPv6", "ip6", "", `dnat to tcp dport map { 20000 : fd00::2 }`, []string{"tcp 20000 > fd00::2"}},
 		{"map to addresses and ports", "", "", `dnat ip addr . port to tcp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
+		{"map to addresses and ports, in short", "", "", `dnat to tcp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"tcp 20000 > 172.17.0.2 :8388"}},
+		{"map to addresses and ports, with the family", "", "", `dnat ip to udp dport map { 20000 : 172.17.0.2 . 8388 }`, []string{"udp 20000 > 172.17.0.2 :8388"}},
 		{"systemd-nspawn --port", "", "map map_port_ipport {\ntype inet_proto . inet_service : ipv4_addr . inet_service\nelements = { tcp . 20000 : 172.17.0.2 . 8388, udp . 20001 : 172.17.0.2 . 8389 }\n}",
 			`fib daddr type local dnat ip addr . port to meta l4proto . th dport map @map_port_ipport`,
 			[]string{"tcp 20000 > 172.17.0.2 :8388 local", "udp 20001 > 172.17.0.2 :8389 local"}},
@@ -78,6 +82,7 @@ func TestTranslations(t *testing.T) {
 		{"chance", "", "", `tcp dport 20000 dnat to numgen random mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }; dnat to 172.17.0.9`,
 			[]string{"tcp 1-19999 > 172.17.0.9", "tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.3", "tcp 20001-65535 > 172.17.0.9",
 				"udp 1-65535 > 172.17.0.9"}},
+		{"random number", "", "", `tcp dport 20000 meta random < 5000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"ranges of chance", "", "", `tcp dport 20000 dnat to numgen inc mod 10 map { 0-6 : 172.17.0.2, 7-9 : 172.17.0.3 }`,
 			[]string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.3"}},
 		{"hash", "", "", `tcp dport 20000 dnat to jhash ip saddr mod 2 map { 0 : 172.17.0.2, 1 : 172.17.0.3 }`,
@@ -115,6 +120,8 @@ func TestTranslations(t *testing.T) {
 			`dnat ip addr . port to ip daddr . tcp dport map @m`, []string{"tcp 20000 > 172.17.0.2 :8388 local", "tcp 20000 > 172.17.0.3 :8389 local"}},
 		{"intervals of addresses and ports", "", "set s {\ntype ipv4_addr . inet_service\nflags interval\nelements = { 192.0.2.0/24 . 20000-20009, 10.0.0.0/8 . 1-9 }\n}",
 			`ip daddr . tcp dport @s dnat to 172.17.0.2`, []string{"tcp 20000-20009 > 172.17.0.2"}},
+		{"intervals of addresses, protocols and ports of IPv6", "ip6", "set s {\ntype ipv6_addr . inet_proto . inet_service\nflags interval\nelements = { 2001:db8::/32 . tcp . 20000-20009, fd00::/8 . tcp . 1-9, 2001:db8::1 . udp . 53 }\n}",
+			`ip6 daddr . meta l4proto . th dport @s dnat to fd00::2`, []string{"tcp 20000-20009 > fd00::2", "udp 53 > fd00::2 local"}},
 
 		// Where packets come from.
 		{"by another interface", "", "", `iifname != "docker0" tcp dport 20000 counter dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
@@ -133,6 +140,8 @@ func TestTranslations(t *testing.T) {
 		{"from a named set", "", "set clients {\ntype ipv4_addr\n}", `ip saddr @clients tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from @clients"}},
 		{"not from a named set", "", "set clients {\ntype ipv4_addr\n}", `ip saddr != @clients tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"source and destination at once", "", "", `ip saddr 10.0.0.1 ip daddr 192.0.2.1 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.1/32 local"}},
+
+		{"not from ports of a set", "", "", `tcp sport != { 5, 6 } tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
 
 		// Through chains.
 		{"jump behind a port", "", "chain service {\nip saddr 172.17.0.2 jump hairpin\nmeta l4proto tcp dnat to 172.17.0.2:8388\n}\nchain hairpin {\nmeta mark set mark or 0x4000\n}",
@@ -172,6 +181,8 @@ func TestTranslations(t *testing.T) {
 		{"nowhere jumped to", "", "chain a {\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 20000 counter`, nil},
 		{"output", "", "chain OUTPUT {\ntype nat hook output priority -100\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 1 counter`, nil},
 		{"dormant", "", "flags dormant", `tcp dport 20000 dnat to 172.17.0.2`, nil},
+		{"two chains of one priority", "", "chain first {\ntype nat hook prerouting priority dstnat\ntcp dport 20000 dnat to 172.17.0.3\n}", `tcp dport 20000 dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2"}},
 		{"two chains", "", "chain first {\ntype nat hook prerouting priority -150\ntcp dport 1 dnat to 172.17.0.2\ntcp dport 2 accept\n}", `tcp dport < 4 dnat to 172.17.0.3`,
 			[]string{"tcp 1 > 172.17.0.2", "tcp 2-3 > 172.17.0.3"}},
 
@@ -194,12 +205,23 @@ func TestTranslations(t *testing.T) {
 		{"no mark", "", "", `meta mark 0 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"dropped by a chain before", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 drop\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
+		{"dropped by a policy before", "", "chain raw {\ntype filter hook prerouting priority raw\npolicy drop\ntcp dport 20000 accept\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2"}},
+		{"chains before in order", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 meta mark set 0x1\n}\nchain mangle {\ntype filter hook prerouting priority mangle\nmeta mark 0x1 meta mark set 0x2\n}",
+			`meta mark 0x2 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"perhaps dropped before", "", "chain raw {\ntype filter hook prerouting priority raw\nlimit rate over 5/second drop\nfib saddr . iif oif missing drop\ntcp flags syn ip ttl 1 counter reject with tcp reset\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"perhaps accepted before", "", "", `limit rate over 5/second accept; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"reverse path", "", "chain raw {\ntype filter hook prerouting priority raw\npolicy drop\nfib saddr . iif oif exists accept\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"not tracked", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 notrack\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
 
 		// What is not known.
 		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
+			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
 			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
@@ -223,4 +245,25 @@ func TestTranslations(t *testing.T) {
 func nat(family, more, rules string) string {
 	return fmt.Sprintf("table %s nat {\n%s\nchain PREROUTING {\ntype nat hook prerouting priority dstnat;\n%s\n}\n}",
 		family, more, strings.ReplaceAll(rules, "; ", "\n"))
+}
+
+// TestRewritingWithoutTranslations has a table that has no chain of type nat.
+func TestRewritingWithoutTranslations(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
+	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+}
+
+// TestPlaces has a translation and one that is not understood in chains that the
+// base chain jumps to.
+func TestPlaces(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, nat("inet", "chain a {\ntcp dport 20000 dnat ip to 172.17.0.2:8388\n}\nchain b {\nmeta mark 5 udp dport 1-9 redirect\n}", "jump a; goto b"))
+	want := Survey{
+		Translations: []Translation{{
+			Place: Place{"inet", "nat", "a"}, Protocol: accounting.TCP, Ports: PortRange{20000, 20000}, Target: netip.MustParseAddrPort("172.17.0.2:8388"),
+		}},
+		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
+	}
+	wantSurvey(t, want)
 }

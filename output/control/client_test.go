@@ -135,14 +135,16 @@ c.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 	if !lines.Scan() {
 		t.Fatal("the stranger does not listen")
 	}
-	err = NewClient(path, State{Owner: 1234}).NewClient(t.Context(), 20000, "dave")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err = NewClient(path, State{Owner: 1234}).NewClient(ctx, 20000, "dave")
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d of user 65534", stranger.Process.Pid)) {
 		t.Errorf("got %v", err)
 	}
 	if !lines.Scan() || lines.Text() != "0" {
 		t.Errorf("the stranger got %s bytes", lines.Text())
 	}
-	if err := NewClient(path, State{Owner: 65534}).NewClient(t.Context(), 20000, "dave"); err != nil {
+	if err := NewClient(path, State{Owner: 65534}).NewClient(ctx, 20000, "dave"); err != nil {
 		t.Errorf("the owner of the state is refused: %v", err)
 	}
 }

@@ -52,7 +52,7 @@ func (l *rootListener) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		if err == nil {
-			err = fmt.Errorf("user %d may not change anything here: run the command as root", cred.Uid)
+			err = fmt.Errorf("user %d may not change anything here: run the command as root, and inside the agent's container if it has one", cred.Uid)
 		}
 		l.log.Warn("a connection to the control socket was refused", "error", err)
 		refuse(conn, err)

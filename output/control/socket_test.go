@@ -43,7 +43,7 @@ func TestOnlyRootIsServed(t *testing.T) {
 	}
 	for _, other := range []struct{ user, group string }{{"65534", "65534"}, {"1234", "0"}} {
 		output, failed := asUser(t, path, other.user, other.group)
-		want := `{"error":"user ` + other.user + ` may not change anything here: run the command as root"}` + "\n"
+		want := `{"error":"user ` + other.user + ` may not change anything here: run the command as root, and inside the agent's container if it has one"}` + "\n"
 		if failed || !strings.HasPrefix(output, "HTTP/1.1 403 Forbidden\r\n") || !strings.HasSuffix(output, "\r\n\r\n"+want) {
 			t.Errorf("user %s of group %s gets %q, want 403 and %s", other.user, other.group, output, want)
 		}

@@ -32,8 +32,10 @@ func TestFlowtableIsReported(t *testing.T) {
 		t.Errorf("setup reports the flowtable: want %v:\n%s", setupNamesFlowtables, report)
 	}
 	transfer{"tcp", serverIPv4, publishedPort, 0}.from(t, l.client)
-	if counters := l.server.counters(t, "ssmonitor"); counters["tcp-20000-out"] == 0 || counters["tcp-20000-out"] > streamSize*9/10 {
-		t.Errorf("the flowtable takes no packets: %v", counters)
+	counters := l.server.counters(t, "ssmonitor")
+	in, out := counters["tcp-20000-in"], counters["tcp-20000-out"]
+	if in == 0 || out == 0 || min(in, out) >= streamSize {
+		t.Errorf("the flowtable takes no packets: counted %d bytes in and %d out of more than %d each", in, out, streamSize)
 	}
 	if found := l.finding(t, "flow-offload"); found.Level != "wrong" ||
 		!strings.Contains(fmt.Sprint(found.Remedy), "exclude those ports from the rule with flow add @ft") {

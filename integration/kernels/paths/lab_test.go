@@ -189,3 +189,9 @@ func each(t *testing.T, port int, f func(t *testing.T, x transfer), addresses ..
 		}
 	}
 }
+
+// some is each protocol and each family once, for tests that repeat them.
+var some = []transfer{
+	{"tcp", serverIPv4, countedPort, 0},
+	{"udp", serverIPv6, countedPort, datagramSize},
+}

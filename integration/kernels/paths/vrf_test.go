@@ -56,7 +56,9 @@ func TestServerOfAVRF(t *testing.T) {
 			l.moveUplink(t, intoVRF)
 			l.server.echo(t, "vrf1")
 			l.startAgent(t, "--hook", hook, "--port", fmt.Sprint(countedPort))
-			each(t, countedPort, l.exact, serverIPv4, serverIPv6)
+			for _, x := range some {
+				l.exact(t, x)
+			}
 		})
 	}
 }
@@ -71,27 +73,40 @@ func TestUplinkMovesIntoAVRF(t *testing.T) {
 			l.startAgent(t, "--hook", hook, "--port", fmt.Sprint(countedPort))
 			for _, to := range []string{outOfVRF, intoVRF, outOfVRF} {
 				l.moveUplink(t, to)
-				t.Run(to, func(t *testing.T) { each(t, countedPort, l.exact, serverIPv4, serverIPv6) })
+				t.Run(to, func(t *testing.T) {
+					for _, x := range some {
+						l.exact(t, x)
+					}
+				})
 			}
 		})
 	}
 }
 
-// TestPublishedPortInAVRF has a container whose host has both its uplink and its
-// bridge in a VRF.
+// TestPublishedPortInAVRF has a container whose host has its uplink in a VRF, and
+// its bridge there as well, or outside with routes between them.
 func TestPublishedPortInAVRF(t *testing.T) {
+	bridges := []struct {
+		name   string
+		config []string
+	}{
+		{"bridge inside", []string{"link set bridge0 master vrf1", "address replace fd30::1/64 dev bridge0 nodad"}},
+		{"bridge outside", []string{"route add 172.30.0.0/24 dev bridge0 table 10", "route add fd30::/64 dev bridge0 table 10",
+			"route add 10.1.0.0/24 dev uplink", "route add fd01::/64 dev uplink"}},
+	}
 	for _, hook := range hooks {
-		t.Run(hook, func(t *testing.T) {
-			l := newLab(t)
-			l.addVRF(t)
-			container := l.addContainer(t)
-			l.moveUplink(t, intoVRF)
-			l.server.ip(t, "link set bridge0 master vrf1", "address replace fd30::1/64 dev bridge0 nodad")
-			l.publish(t)
-			container.echo(t, "")
-			run(t, l.ssmonitor("setup", "--no-search", "--hook", hook, "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
-			l.startAgent(t, "--hook", hook, "--ports", l.list())
-			each(t, publishedPort, l.exact, serverIPv4, serverIPv6)
-		})
+		for _, bridge := range bridges {
+			t.Run(hook+", "+bridge.name, func(t *testing.T) {
+				l := newLab(t)
+				l.addVRF(t)
+				l.addContainer(t).echo(t, "")
+				l.moveUplink(t, intoVRF)
+				l.server.ip(t, bridge.config...)
+				l.publish(t)
+				run(t, l.ssmonitor("setup", "--no-search", "--hook", hook, "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
+				l.startAgent(t, "--hook", hook, "--ports", l.list())
+				each(t, publishedPort, l.exact, serverIPv4, serverIPv6)
+			})
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/publishing"
+	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 	"ssmonitor/nft/conntrack"
 	"ssmonitor/nft/ipvs"

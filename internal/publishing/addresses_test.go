@@ -4,7 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"ssmonitor/integration/publishing"
+	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/testkit"
 )
 

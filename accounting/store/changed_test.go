@@ -1,0 +1,238 @@
+package store
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// changes are what others can do to the files of a running store, in place.
+var changes = []struct {
+	name string
+	do   func(t *testing.T, directory string)
+}{
+	{"the log is empty", truncated(0, "-wal")},
+	{"the log is cut off", truncated(5000, "-wal")},
+	{"the log's header is cut off", truncated(20, "-wal")},
+	{"the log is zero", overwritten(0, 1<<20, "-wal")},
+	{"the log's header is zero", overwritten(0, 32, "-wal")},
+	{"the log's salts are zero", overwritten(16, 8, "-wal")},
+	{"the index is empty", truncated(0, "-shm")},
+	{"the index is cut off", truncated(4096, "-shm")},
+	{"the index is zero", overwritten(0, 1<<20, "-shm")},
+	{"the log and the index are empty", truncated(0, "-wal", "-shm")},
+	{"the database is empty", truncated(0, "")},
+	{"the database is cut off", truncated(9000, "")},
+	{"the database is zero", overwritten(0, 1<<20, "")},
+	{"the database's header is zero", overwritten(0, 100, "")},
+	{"the database is another ledger", func(t *testing.T, directory string) {
+		other := t.TempDir()
+		s, _, _ := open(t, other)
+		save(t, s, stateAt(9, 3))
+		closeStore(t, s)
+		writeAll(t, filepath.Join(directory, databaseName), readAll(t, filepath.Join(other, databaseName)))
+	}},
+	{"the database and the log are empty", truncated(0, "", "-wal")},
+	{"all of them are empty", truncated(0, "", "-wal", "-shm")},
+	{"all of them are zero", overwritten(0, 1<<20, "", "-wal", "-shm")},
+	{"the log was removed", removed("-wal")},
+	{"the log is empty and the index was removed", func(t *testing.T, directory string) {
+		truncated(0, "-wal")(t, directory)
+		removed("-shm")(t, directory)
+	}},
+}
+
+func truncated(size int64, suffixes ...string) func(*testing.T, string) {
+	return func(t *testing.T, directory string) {
+		t.Helper()
+		for _, suffix := range suffixes {
+			if err := os.Truncate(filepath.Join(directory, databaseName+suffix), size); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// overwritten writes zeros, but no more than the file has bytes.
+func overwritten(at, size int, suffixes ...string) func(*testing.T, string) {
+	return func(t *testing.T, directory string) {
+		t.Helper()
+		for _, suffix := range suffixes {
+			path := filepath.Join(directory, databaseName+suffix)
+			content := readAll(t, path)
+			clear(content[at:min(at+size, len(content))])
+			file, err := os.OpenFile(path, os.O_WRONLY, 0) // os.WriteFile would truncate it first
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = file.Write(content)
+			if err := file.Close(); err != nil {
+				t.Error(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func removed(suffix string) func(*testing.T, string) {
+	return func(t *testing.T, directory string) {
+		t.Helper()
+		if err := os.Remove(filepath.Join(directory, databaseName+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestChangedFiles changes the files of a running store, which has saved twice
+// since its backup, and perhaps moved the first save into the database. After one
+// more save, the store is killed.
+func TestChangedFiles(t *testing.T) {
+	histories := []struct {
+		name string
+		last uint64 // save
+		do   func(t *testing.T, s *Store)
+	}{
+		{"with something to save", 3, func(t *testing.T, s *Store) { save(t, s, stateAt(3, 3)) }},
+		{"with nothing to save", 2, func(t *testing.T, s *Store) { save(t, s, accounting.State{Read: true}) }},
+		{"stopped at once", 2, func(t *testing.T, s *Store) { closeStore(t, s) }},
+	}
+	for _, change := range changes {
+		for _, history := range histories {
+			for _, moved := range []string{"", ", the log was moved into the database", ", without a backup"} {
+				t.Run(change.name+", "+history.name+moved, func(t *testing.T) {
+					directory := t.TempDir()
+					s, _, _ := open(t, directory)
+					save(t, s, stateAt(1, 3))
+					awaitBackup(s)
+					if moved == ", without a backup" {
+						if err := os.Remove(s.backupPath()); err != nil {
+							t.Fatal(err)
+						}
+						s.backup.size, s.backup.due = 0, noon.Add(backupEvery)
+					} else if moved != "" {
+						if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
+							t.Fatal(err)
+						}
+						s.db.look(true)
+					}
+					save(t, s, stateAt(2, 3))
+					change.do(t, directory)
+					history.do(t, s)
+					wantSound(t, directory)
+					directory = killed(t, s)
+					_, state, notices := open2(t, directory)
+					wantState(t, state, stateAt(history.last, 3))
+					if len(notices) > 0 {
+						t.Errorf("got notices %v", notices)
+					}
+					wantSound(t, directory)
+					in, out := sums(usage(t, directory, accounting.ByMonth))
+					if in != state.In || out != state.Out {
+						t.Errorf("got usage %v and %v, want %v and %v", in, out, state.In, state.Out)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestLostLogIsAGap expects what was lost with a log to be recorded.
+func TestLostLogIsAGap(t *testing.T) {
+	s, _, _ := open(t, t.TempDir())
+	save(t, s, stateAt(1, 3))
+	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	s.db.look(true)
+	save(t, s, stateAt(2, 3))
+	truncated(0, "-wal")(t, s.directory)
+	save(t, s, stateAt(3, 3), stateAt(4, 3))
+	gaps := usage(t, s.directory, accounting.ByMonth).Gaps
+	if want := stateAt(1, 3).In; len(gaps) != 1 || gaps[0].In != want {
+		t.Errorf("got gaps %v, want one with %v in", gaps, want)
+	}
+}
+
+// TestIndexIsTruncatedAtAnyTime truncates the index at any moment of a save.
+func TestIndexIsTruncatedAtAnyTime(t *testing.T) {
+	const rounds, ports = 150, 30
+	directory := fast(t)
+	var log strings.Builder
+	options := at(noon)
+	options.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, _, _ := openWith(t, directory, options)
+	save(t, s, stateAt(1, ports))
+	awaitBackup(s)
+	started := time.Now()
+	save(t, s, stateAt(2, ports))
+	took := time.Since(started)
+	for n := uint64(3); n < rounds; n++ {
+		var other sync.WaitGroup
+		other.Go(func() {
+			for started := time.Now(); time.Since(started) < rand.N(took); { // a timer is not precise enough
+			}
+			_ = os.Truncate(filepath.Join(directory, databaseName+"-shm"), 0)
+		})
+		save(t, s, stateAt(n, ports))
+		other.Wait()
+	}
+	faults := strings.Count(log.String(), errFault.Error())
+	t.Logf("%d faults", faults)
+	if faults == 0 {
+		t.Error("no truncation met a save")
+	}
+	save(t, s, stateAt(rounds, ports))
+	directory = killed(t, s)
+	_, state, _ := open2(t, directory)
+	wantState(t, state, stateAt(rounds, ports))
+	wantSound(t, directory)
+}
+
+// TestChangedBackupIsWrittenAgain damages the backup of a running store.
+func TestChangedBackupIsWrittenAgain(t *testing.T) {
+	for _, change := range []func(path string) error{
+		func(path string) error { return os.Truncate(path, 0) },
+		func(path string) error { return os.Truncate(path, 5000) },
+		os.Remove,
+	} {
+		for _, running := range []bool{true, false} {
+			s, _, _ := open(t, t.TempDir())
+			save(t, s, stateAt(1, 3))
+			awaitBackup(s)
+			save(t, s, stateAt(2, 3))
+			if !running {
+				if _, err := s.makeBackup(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				s.backup.saves = s.saves
+			}
+			if err := change(s.backupPath()); err != nil {
+				t.Fatal(err)
+			}
+			if running {
+				save(t, s, accounting.State{Read: true})
+				awaitBackup(s)
+			} else {
+				closeStore(t, s)
+			}
+			directory := s.directory
+			abandon(s)
+			for _, name := range siblings(filepath.Join(directory, databaseName)) {
+				if err := os.Remove(name); err != nil {
+					t.Error(err)
+				}
+			}
+			_, state, _ := open2(t, directory)
+			wantState(t, state, stateAt(2, 3))
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package checkup_test
+
+import (
+	"testing"
+
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/sources"
+)
+
+func TestListTargets(t *testing.T) {
+	for _, test := range []struct {
+		name, found, list string
+		want              []string
+	}{
+		{"no targets", "1", "1\n", nil},
+		{"the same", "1@172.17.0.2@[fd00::2]", "2\n1/udp@[fd00::2]@172.17.0.2\n1/tcp@172.17.0.2@[fd00::2]\n", nil},
+		{"more in the list", "1", "1@172.17.0.2\n", nil},
+		{"none in the list", "1/tcp@172.17.0.2:3", "1\n", []string{"wrong port-list-incomplete port 1 to tcp 172.17.0.2:3"}},
+		{"another one in the list", "1/tcp@172.17.0.2:3", "1/tcp@172.17.0.2:4\n", []string{"wrong port-list-incomplete port 1 to tcp 172.17.0.2:3"}},
+		{"one of a protocol is missing", "1@172.17.0.2", "1/tcp@172.17.0.2\n", []string{"wrong port-list-incomplete port 1 to udp 172.17.0.2:1"}},
+		{"many are missing", "1-9/tcp@172.17.0.2", "1-9\n", []string{"wrong port-list-incomplete port 8 to tcp 172.17.0.2:8, and 1 more"}},
+		{"malformed list", "1@172.17.0.2", "80a\n", nil},
+		{"no list", "1@172.17.0.2", "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, targets, err := portlist.ParseSpec(test.found)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFindings(t, checkup.ListTargets(list(t, test.list), targets), test.want...)
+		})
+	}
+}
+
+func TestTargetsAreChecked(t *testing.T) {
+	c, _ := newCheck(t)
+	ports, targets, err := portlist.ParseSpec("1-2@172.17.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Sources = sources.Sources{Ports: ports, Targets: targets}
+	wantProblems(t, c, "wrong port-list-incomplete port 2 to udp 172.17.0.2:2")
+}
