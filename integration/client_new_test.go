@@ -95,12 +95,29 @@ func TestBooksCloseWhenAPortChangesHands(t *testing.T) {
 	ssmonitor.succeed(t, "teardown")
 	expect("after teardown")
 
-	// Nothing is counted any more, and the port changes hands nevertheless.
-	command := begin(t, ssmonitor.ssmonitor(nil, "client", "new", "20000", "frank"))
-	command.endsWith(t, 0, "nothing is counted in this network namespace")
+	// The command can't read the counters: nothing is counted here any more.
+	if printed := ssmonitor.succeed(t, "client", "new", "20000", "frank"); !strings.Contains(printed, "frank from the next start of the agent on") {
+		t.Errorf("without counters, the command prints %q", printed)
+	}
+	expect("without counters")
+	agent = run()
 	if list := ssmonitor.succeed(t, "client", "list"); !strings.Contains(list, "frank") {
 		t.Errorf("the list of clients lacks frank:\n%s", list)
 	}
+	b.use(t, "frank", 60)
+	agent.stop(t)
+	expect("by the next agent")
+
+	// It runs where the counters are not: what they have counted is not frank's.
+	b.use(t, "frank", 60)
+	elsewhere := ssmonitor
+	elsewhere.namespace = newNamespace(t)
+	elsewhere.succeed(t, "client", "new", "20000", "grace")
+	b.use(t, "frank", 60)
+	agent = run()
+	b.use(t, "grace", 60)
+	agent.stop(t)
+	expect("from another namespace")
 	ssmonitor.expectSound(t)
 }
 

@@ -141,16 +141,21 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 // NewClient returns nil, the change is durable. It fails with an *UnknownClientError if
 // the port was never counted, and with a *SameClientError.
 func (s *Store) NewClient(port uint16, name string, since time.Time) error {
+	return s.changeClient(port, name, func(known tenure) error { return s.beginTenure(port, name, known, since) })
+}
+
+// changeClient makes a change for a client of another name.
+func (s *Store) changeClient(port uint16, name string, change func(known tenure) error) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.closed {
 		return fmt.Errorf("beginning a client: %w", fs.ErrClosed)
 	}
 	defer s.logNotices()
-	err := s.newClient(port, name, since)
+	err := s.newClient(port, name, change)
 	if errors.Is(err, ErrDamaged) {
 		s.condemn(err)
-		err = s.newClient(port, name, since)
+		err = s.newClient(port, name, change)
 	}
 	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
 		return err
@@ -158,7 +163,7 @@ func (s *Store) NewClient(port uint16, name string, since time.Time) error {
 	return fmt.Errorf("beginning a client: %w", err)
 }
 
-func (s *Store) newClient(port uint16, name string, since time.Time) error {
+func (s *Store) newClient(port uint16, name string, change func(known tenure) error) error {
 	if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
 		return err
 	}
@@ -179,7 +184,7 @@ func (s *Store) newClient(port uint16, name string, since time.Time) error {
 		if _, err := s.advance(instant, nil); err != nil {
 			return err
 		}
-		if _, err := s.clients.begin(s.db, port, name, known.source, since); err != nil {
+		if err := change(known); err != nil {
 			return err
 		}
 		return s.count()

@@ -177,7 +177,11 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if len(result.Ports) == 0 {
 		a.log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
-	return errors.Join(err, a.meter.SetPorts(ledger.SetPorts(result.Ports)))
+	if err := errors.Join(err, a.meter.SetPorts(ledger.SetPorts(result.Ports))); err != nil {
+		return err
+	}
+	a.giveLater()
+	return nil
 }
 
 // openLedger opens the ledger. It waits for a command that changes it, which takes a

@@ -80,9 +80,14 @@ func newClient(c *cli.Context, open openHistory) error {
 		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}
 	t := transfer{uint16(port), name, c.String("socket"), newLog(c.App.ErrWriter)}
-	if err := open(stateDirectory(c)).NewClient(c.Context, t); err != nil {
+	later, err := open(stateDirectory(c)).NewClient(c.Context, t)
+	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err))
 	}
-	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from now on.\n", port, name)
+	when := "now on."
+	if later {
+		when = "the next start of the agent on:\nnothing is counted in this network namespace, and what the agent reads first still belongs to the previous client."
+	}
+	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from %s\n", port, name, when)
 	return nil
 }

@@ -38,35 +38,35 @@ type transfer struct {
 type openStore func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error)
 
 // NewClient gives the port to another client: by the agent that holds the state, or
-// without one.
-func (h savedHistory) NewClient(ctx context.Context, t transfer) error {
+// without one. later reports that the agent does it when it starts, because the
+// counters can't be read now.
+func (h savedHistory) NewClient(ctx context.Context, t transfer) (later bool, err error) {
 	if os.Geteuid() != 0 {
-		return errors.New("only root changes clients: run it as root")
+		return false, errors.New("only root changes clients: run it as root")
 	}
 	whenFree := func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
 		waiting, cancel := context.WithTimeout(ctx, lockPatience)
 		defer cancel()
 		return store.OpenWhenFree(waiting, directory, options)
 	}
-	var err error
 	unanswered := false // an agent has ended and may have made the change
 	for _, open := range []openStore{store.Open, whenFree} {
-		err = h.transferAlone(t, open)
+		later, err = h.transferAlone(t, open)
 		if locked, isLocked := errors.AsType[*store.LockedError](err); isLocked && (locked.PID == 0 || locked.Holder == runHolder) {
 			err = h.transferByAgent(ctx, t, locked)
 		}
 		switch {
 		case unanswered && errors.As(err, new(*store.SameClientError)):
-			return nil
+			return false, nil
 		case errors.Is(err, control.ErrNoAnswer):
 			unanswered = true
 		case !errors.Is(err, control.ErrNotListening) && !errors.As(err, new(*store.LockedError)):
-			return err
+			return later, err
 		}
 		// The holder is starting or ending, is a command, which takes a moment, or
 		// listens elsewhere.
 	}
-	return err
+	return later, err
 }
 
 // transferByAgent asks the agent that holds the state.
@@ -98,17 +98,17 @@ func (h savedHistory) transferByAgent(ctx context.Context, t transfer, locked *s
 
 // transferAlone reads the counters, if there are any, and changes the database. Until
 // it returns, no agent can start with this state.
-func (h savedHistory) transferAlone(t transfer, open openStore) error {
+func (h savedHistory) transferAlone(t transfer, open openStore) (later bool, err error) {
 	options := commandStore(clientHolder)
 	options.Intact, options.Log = true, t.log
 	ledger, saved, _, err := open(h.directory, options)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("nothing has been saved in %s yet: name the agent's state directory with --state: %w", h.directory, err)
+		return false, fmt.Errorf("nothing has been saved in %s yet: name the agent's state directory with --state: %w", h.directory, err)
 	case errors.Is(err, store.ErrDamaged):
-		return fmt.Errorf("%w: start the agent, which then continues from its backup", err)
+		return false, fmt.Errorf("%w: start the agent, which then continues from its backup", err)
 	case err != nil:
-		return err
+		return false, err
 	}
 	defer func() {
 		if err := ledger.Close(); err != nil { // what was changed is durable nevertheless
@@ -116,18 +116,17 @@ func (h savedHistory) transferAlone(t transfer, open openStore) error {
 		}
 	}()
 	if running := presence.Running(); running != nil {
-		return fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, h.directory)
+		return false, fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, h.directory)
 	}
 	table, err := nft.Open(nft.Options{})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = table.Close() }()
 	var sample accounting.Sample
 	if errors.Is(table.Read(&sample), accounting.ErrNoTable) {
-		t.log.Warn("nothing is counted in this network namespace: if there are counters in another one, run the command there, " +
-			"or what they have counted since the agent's end will belong to the new client")
+		return true, ledger.NewClientLater(t.port, t.name)
 	}
 	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: ledger, Saved: saved, Log: t.log})
-	return meter.HandOver(t.port, t.name, func(since time.Time) error { return ledger.NewClient(t.port, t.name, since) })
+	return false, meter.HandOver(t.port, t.name, func(since time.Time) error { return ledger.NewClient(t.port, t.name, since) })
 }

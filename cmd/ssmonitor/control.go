@@ -79,6 +79,18 @@ func (c controller) inLoop(ctx context.Context, change func() error) error {
 	}
 }
 
+// giveLater gives ports to the clients that were named while no agent ran and the
+// counters could not be read.
+func (a *agent) giveLater() {
+	clients, err := a.ledger.Later()
+	for _, client := range clients {
+		err = errors.Join(err, a.newClient(client.Port, client.Name))
+	}
+	if err != nil {
+		a.log.Error("a port still belongs to the previous client", "error", err)
+	}
+}
+
 // newClient gives a port to another client.
 func (a *agent) newClient(port uint16, name string) error {
 	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.NewClient(port, name, since) })

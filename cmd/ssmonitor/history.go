@@ -16,7 +16,7 @@ type history interface {
 	accounting.UsageSource
 	// NewClient gives a port to another client from now on. What was counted so far
 	// belongs to the previous client.
-	NewClient(ctx context.Context, t transfer) error
+	NewClient(ctx context.Context, t transfer) (later bool, err error)
 }
 
 // openHistory opens the recorded usage in a state directory.

@@ -43,9 +43,9 @@ func (h *fakeHistory) Clients(context.Context) ([]accounting.PortClient, error) 
 	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: "alice"}}, h.err
 }
 
-func (h *fakeHistory) NewClient(_ context.Context, t transfer) error {
+func (h *fakeHistory) NewClient(_ context.Context, t transfer) (later bool, err error) {
 	h.given = fmt.Sprintf("%d %s", t.port, t.name)
-	return h.err
+	return false, h.err
 }
 
 func (h *fakeHistory) open(directory string) history {
