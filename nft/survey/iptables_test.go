@@ -48,6 +48,9 @@ func TestIptablesTranslations(t *testing.T) {
 		{"not to this host", "", "PREROUTING -m addrtype ! --dst-type LOCAL -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
 		{"anywhere", "", "PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"local by interface", "", "PREROUTING -m addrtype --dst-type LOCAL --limit-iface-in -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9 local"}},
+		{"not local by interface", "", "PREROUTING -m addrtype ! --dst-type LOCAL --limit-iface-in -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
+		{"accepted by a transparent proxy", "", "mangle PREROUTING -p tcp --dport 20000 -j TPROXY --on-port 8388 --tproxy-mark 1;mangle PREROUTING -p tcp --dport 20000 -j DROP;" +
+			"PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"proxy of a bridge", "", "PREROUTING -i bridge0 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"proxy of bridges", "", "PREROUTING -i br+ -s 10.0.0.0/8 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in br* from 10.0.0.0/8"}},
 		{"accepted before", "", "PREROUTING -p tcp --dport 20000 -j ACCEPT;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
