@@ -1,9 +1,15 @@
 package survey
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -42,6 +48,9 @@ func TestIptablesTranslations(t *testing.T) {
 		{"not to this host", "", "PREROUTING -m addrtype ! --dst-type LOCAL -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
 		{"anywhere", "", "PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"local by interface", "", "PREROUTING -m addrtype --dst-type LOCAL --limit-iface-in -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9 local"}},
+		{"not local by interface", "", "PREROUTING -m addrtype ! --dst-type LOCAL --limit-iface-in -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
+		{"accepted by a transparent proxy", "", "mangle PREROUTING -p tcp --dport 20000 -j TPROXY --on-port 8388 --tproxy-mark 1;mangle PREROUTING -p tcp --dport 20000 -j DROP;" +
+			"PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"proxy of a bridge", "", "PREROUTING -i bridge0 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"proxy of bridges", "", "PREROUTING -i br+ -s 10.0.0.0/8 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in br* from 10.0.0.0/8"}},
 		{"accepted before", "", "PREROUTING -p tcp --dport 20000 -j ACCEPT;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
@@ -80,5 +89,36 @@ func TestIptablesTranslations(t *testing.T) {
 			iptables(t, command, "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")
 			wantFound(t, test.want)
 		})
+	}
+}
+
+// TestPortExtensions has the extensions tcp and udp, for which iptables-nft has
+// expressions since version 1.8.8.
+func TestPortExtensions(t *testing.T) {
+	all := [2]uint16{0, 65535}
+	for _, test := range []struct {
+		name string
+		info xt.InfoAny
+		want []PortRange
+	}{
+		{"tcp", &xt.Tcp{SrcPorts: all, DstPorts: [2]uint16{20000, 20002}}, []PortRange{{20000, 20002}}},
+		{"tcp, inverted", &xt.Tcp{SrcPorts: all, DstPorts: [2]uint16{10, 65535}, InvFlags: xt.TcpInvDestPorts}, []PortRange{{1, 9}}},
+		{"tcp, syn", &xt.Tcp{SrcPorts: all, DstPorts: [2]uint16{1, 2}, FlagsMask: 0x17, FlagsCmp: 2}, []PortRange{{1, 2}}},
+		{"tcp, no syn", &xt.Tcp{SrcPorts: all, DstPorts: [2]uint16{1, 2}, FlagsMask: 0x17, FlagsCmp: 2, InvFlags: xt.TcpInvFlags}, nil},
+		{"tcp, source", &xt.Tcp{SrcPorts: [2]uint16{5, 6}, DstPorts: [2]uint16{1, 2}}, []PortRange{{1, 2}}},
+		{"udp", &xt.Udp{SrcPorts: all, DstPorts: [2]uint16{1, 2}}, nil},
+	} {
+		p := packet{family: unix.NFPROTO_IPV4, protocol: accounting.TCP, ports: allPorts}
+		yes, no := thread{packet: p}.match(&expr.Match{Info: test.info})
+		var got, others []PortRange
+		for _, t := range yes {
+			got = append(got, t.ports...)
+		}
+		for _, t := range no {
+			others = append(others, t.ports...)
+		}
+		if rest := allPorts.minus(newPortSet(append(others, got...))); !slices.Equal(got, test.want) || len(rest) > 0 {
+			t.Errorf("%s: got %v, want %v; neither: %v", test.name, got, test.want, rest)
+		}
 	}
 }

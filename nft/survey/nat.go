@@ -129,7 +129,7 @@ func (r *run) iptablesNAT(t thread, name string, info xt.InfoAny) {
 	}
 	var to destination
 	flags := xt.NatRangeFlags(given.Flags)
-	if flags&xt.NatRangeMapIPs != 0 && name == "DNAT" {
+	if flags&xt.NatRangeMapIPs != 0 {
 		to.first, _ = netip.AddrFromSlice(given.MinIP)
 		to.last, _ = netip.AddrFromSlice(given.MaxIP)
 	}

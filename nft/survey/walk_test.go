@@ -99,6 +99,8 @@ func TestTranslations(t *testing.T) {
 		{"network of others", "", "", `ip daddr 10.0.0.0/8 tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"no address of this host", "", "", `ip daddr != 192.0.2.0/24 tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"not one address of this host", "", "", `ip daddr != 192.0.2.1 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"addresses that come back", "", "chain c {\ncounter\n}", `ip daddr 192.0.2.0/31 jump c; ip daddr 192.0.2.2 tcp dport 20000 dnat to 172.17.0.2; ip daddr 192.0.2.1 tcp dport 20001 dnat to 172.17.0.2`,
+			[]string{"tcp 20000-20001 > 172.17.0.2 local"}},
 		{"loopback address", "", "", `ip daddr 127.0.0.1 tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"own address of IPv6", "ip6", "", `ip6 daddr 2001:db8::1 tcp dport 20000 dnat to fd00::2`, []string{"tcp 20000 > fd00::2 local"}},
 		{"own network of IPv6", "ip6", "", `ip6 daddr 2001:db8::/33 tcp dport 20000 dnat to fd00::2`, []string{"tcp 20000 > fd00::2"}},
