@@ -236,3 +236,28 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestLogMovedByAnotherProgram moves the log into the database by another
+// connection, which is no damage.
+func TestLogMovedByAnotherProgram(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 3))
+	other, err := openToWrite(s.path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	other.close()
+	save(t, s, stateAt(3, 3))
+	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
+		t.Errorf("got damaged files %v", aside)
+	}
+	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+		t.Errorf("got gaps %v", gaps)
+	}
+	wantSound(t, s.directory)
+}
