@@ -243,7 +243,7 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 	s, _, _ := open(t, fast(t))
 	save(t, s, stateAt(1, 3))
 	awaitBackup(s)
-	save(t, s, stateAt(2, 3))
+	save(t, s, stateAt(2, 300))
 	other, err := openToWrite(s.path, "")
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.close()
-	save(t, s, stateAt(3, 3))
+	save(t, s, stateAt(3, 300))
 	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
 		t.Errorf("got damaged files %v", aside)
 	}
