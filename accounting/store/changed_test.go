@@ -108,6 +108,9 @@ func TestChangedFiles(t *testing.T) {
 	for _, change := range changes {
 		for _, history := range histories {
 			for _, moved := range []string{"", ", the log was moved into the database", ", without a backup"} {
+				if moved != "" && history.last == 2 {
+					continue
+				}
 				t.Run(change.name+", "+history.name+moved, func(t *testing.T) {
 					directory := fast(t)
 					s, _, _ := open(t, directory)
