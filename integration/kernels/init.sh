@@ -18,7 +18,7 @@ cd /nft || poweroff -f
     uname -r
     status=0
     for binary in ./*.test; do
-        "$binary" -test.v -test.short -test.timeout=5m || status=$?
+        "$binary" -test.v -test.short -test.timeout=12m || status=$?
     done
     echo "VM-RC=$status"
 } >/dev/ttyS1 2>&1

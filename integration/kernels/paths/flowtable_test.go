@@ -24,7 +24,7 @@ func TestFlowtableIsReported(t *testing.T) {
 	l.addContainer(t).echo(t, "")
 	l.publish(t)
 	l.server.nft(t, fmt.Sprintf(offload, ""))
-	report := run(t, l.ssmonitor("setup", "--no-search", "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
+	report := run(t, l.ssmonitor("setup", "--no-search", "--json", "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
 	if !strings.Contains(report, "offloads connections to flowtable ft: only the first packets of published ports are counted") {
 		t.Errorf("setup does not report the flowtable:\n%s", report)
 	}
