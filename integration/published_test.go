@@ -211,7 +211,7 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	}
 	chains(0)
 	h.nft(t, "table ip other {}") // is no concern of anybody
-	h.forgetConnections(t)
+	h.hastenExpiry(t)
 	h.publish(t)
 	eventually(t, func() error {
 		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
@@ -244,9 +244,9 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	}
 }
 
-// forgetConnections has connection tracking forget what has ended within a second,
+// hastenExpiry has connection tracking forget what has ended within a second,
 // instead of minutes.
-func (h *host) forgetConnections(t *testing.T) {
+func (h *host) hastenExpiry(t *testing.T) {
 	t.Helper()
 	h.run(t, "sh", "-c", `for timeout in tcp_timeout_time_wait tcp_timeout_close tcp_timeout_fin_wait tcp_timeout_last_ack tcp_timeout_close_wait \
 		udp_timeout udp_timeout_stream; do echo 1 > /proc/sys/net/netfilter/nf_conntrack_$timeout; done`)
