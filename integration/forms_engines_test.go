@@ -54,6 +54,32 @@ func TestPublishedByIptables(t *testing.T) {
 			-A KUBE-SVC-A -m comment --comment "a/ss -> second" -j KUBE-SEP-B
 			COMMIT
 			`},
+		{name: "kube-proxy with affinity and local endpoints", xt: `*nat
+			:PREROUTING ACCEPT [0:0]
+			:KUBE-EXT-A - [0:0]
+			:KUBE-NODEPORTS - [0:0]
+			:KUBE-SEP-A - [0:0]
+			:KUBE-SEP-B - [0:0]
+			:KUBE-SERVICES - [0:0]
+			:KUBE-SVC-A - [0:0]
+			:KUBE-SVL-A - [0:0]
+			-A PREROUTING -j KUBE-SERVICES
+			-A KUBE-EXT-A -s {to} -m comment --comment "pod traffic for a/ss external destinations" -j KUBE-SVC-A
+			-A KUBE-EXT-A -m addrtype --src-type LOCAL -j KUBE-SVC-A
+			-A KUBE-EXT-A -j KUBE-SVL-A
+			-A KUBE-NODEPORTS -p tcp -m tcp --dport 20000 -j KUBE-EXT-A
+			-A KUBE-NODEPORTS -p udp -m udp --dport 20000 -j KUBE-EXT-A
+			-A KUBE-SEP-A -p tcp -m recent --set --name KUBE-SEP-A --rsource -m tcp -j DNAT --to-destination {dnat}
+			-A KUBE-SEP-A -p udp -m recent --set --name KUBE-SEP-A --rsource -m udp -j DNAT --to-destination {dnat}
+			-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination {dnat next}
+			-A KUBE-SEP-B -p udp -m udp -j DNAT --to-destination {dnat next}
+			-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+			-A KUBE-SVC-A -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A
+			-A KUBE-SVC-A -j KUBE-SEP-B
+			-A KUBE-SVL-A -m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-A --rsource -j KUBE-SEP-A
+			-A KUBE-SVL-A -j KUBE-SEP-A
+			COMMIT
+			`},
 		{name: "CNI portmap", xt: `*nat
 			:PREROUTING ACCEPT [0:0]
 			:CNI-DN-5dc60ea05ffe1e5a8d4ff - [0:0]

@@ -176,6 +176,22 @@ func TestPublishedByConditions(t *testing.T) {
 				meta l4proto { tcp, udp } th dport 20000 dnat {ip} to {dnat}; }
 			}
 			`},
+		{name: "anonymous chain", nft: natChain(`
+			fib daddr type local jump {
+				meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}
+			}`)},
+		{name: "verdict map of intervals", nft: natChain(`
+			tcp dport vmap { 1-1023 : accept, 19000-20100 : jump service }
+			udp dport vmap { 1-1023 : accept, 19000-20100 : jump service }
+			}
+			chain service {
+				meta l4proto { tcp, udp } dnat to {dnat}`)},
+		{name: "bounded quota", nft: natChain(`
+			quota 1000 mbytes meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
+		{name: "clients of one network by a set", nft: natChain(`
+			iifname . {ip} saddr { "veth0" . {client} } meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
+		{name: "address type by interface", nft: natChain(`
+			fib daddr . iif type local meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
 		{name: "raw payload", nft: natChain(`meta l4proto { tcp, udp } @th,16,16 20000 dnat to {dnat}`)},
 		{name: "a port in a mask", nft: natChain(`meta l4proto { tcp, udp } th dport & 0xfff0 == 20000 dnat to {dnat}`)},
 	})

@@ -68,7 +68,7 @@ func (f family) expand(text string, number int) string {
 		addresses = fmt.Sprintf("[%s-%s]:%d", to, next, containerPort)
 	}
 	own, elsewhere := f.containerAddress(1), map[string]string{"ip": elsewhereIPv4, "ip6": elsewhereIPv6}[f.ip]
-	return strings.NewReplacer("{network}", f.network, "{own}", own.String(), "{uplink}", map[string]string{"ip": "10.88.0.1", "ip6": "fd88::1"}[f.ip], "{own proxy}", netip.AddrPortFrom(own, proxyPort).String(),
+	return strings.NewReplacer("{network}", f.network, "{client}", map[string]string{"ip": clientIPv4, "ip6": clientIPv6}[f.ip], "{own}", own.String(), "{uplink}", map[string]string{"ip": "10.88.0.1", "ip6": "fd88::1"}[f.ip], "{own proxy}", netip.AddrPortFrom(own, proxyPort).String(),
 		"{proxy}", netip.AddrPortFrom(netip.MustParseAddr(elsewhere), uint16(proxyPort+number)).String(),
 		"{container}", netip.AddrPortFrom(f.containerAddress(2), containerPort).String(), "{ip}", f.ip, "{nfproto}", map[string]string{"ip": "ipv4", "ip6": "ipv6"}[f.ip], "{host}", f.host, "{to}", to.String(), "{next}", next.String(),
 		"{type}", f.addressType, "{dnat}", joined, "{dnat addresses}", addresses, "{dnat shifted}", netip.AddrPortFrom(to, 8995).String()+"-9005/19995",
@@ -154,7 +154,7 @@ func (h *host) waitTargets(t *testing.T, f form, number int) error {
 		ports = []int{containerPort}
 	}
 	var missing string
-	for end := time.Now().Add(patience / 3); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		listing, _ := h.command("nft", "list", "table", "inet", "ssmonitor").CombinedOutput()
 		missing = ""
 		for _, family := range formFamilies {
@@ -241,7 +241,8 @@ func requestBothWays(conn net.Conn, answers *bufio.Reader, to string, size int) 
 		if err != nil {
 			return err
 		}
-		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		_, err = io.Copy(io.Discard, answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
 			return err
 		}
 	}
@@ -296,14 +297,11 @@ func (g *growth) isExact(t *testing.T) (carried traffic, err error) {
 
 // testForms publishes a port in one form after another, while counting goes on, and
 // uses it over both protocols and formFamilies.
-func testForms(t *testing.T, forms []form, prepare ...func(*testing.T, *host)) {
+func testForms(t *testing.T, forms []form) {
 	const size = 100_000
 	require(t, "ss", "iptables-nft-restore", "ip6tables-nft-restore")
 	t.Parallel()
 	h := newHostForForms(t, len(forms))
-	for _, f := range prepare {
-		f(t, h)
-	}
 	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
 	agent.waitServing(t, publishedPort)
 	for number, f := range forms {

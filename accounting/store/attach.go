@@ -107,6 +107,9 @@ func (s *Store) reload() error {
 	if s.calendar, err = s.db.calendar(); err != nil {
 		return err
 	}
+	if s.clock, err = s.db.clock(); err != nil {
+		return err
+	}
 	s.calendar.Zone = cmp.Or(s.options.Zone, s.calendar.Zone)
 	s.calendar.MonthDay = cmp.Or(s.options.MonthDay, s.calendar.MonthDay)
 	s.accounts, s.saves, s.gapOpen = accounts, saves, open > 0

@@ -33,7 +33,7 @@ var changes = []struct {
 	{"the database is zero", overwritten(0, 1<<20, "")},
 	{"the database's header is zero", overwritten(0, 100, "")},
 	{"the database is another ledger", func(t *testing.T, directory string) {
-		other := t.TempDir()
+		other := fast(t)
 		s, _, _ := open(t, other)
 		save(t, s, stateAt(9, 3))
 		closeStore(t, s)
@@ -109,7 +109,7 @@ func TestChangedFiles(t *testing.T) {
 		for _, history := range histories {
 			for _, moved := range []string{"", ", the log was moved into the database", ", without a backup"} {
 				t.Run(change.name+", "+history.name+moved, func(t *testing.T) {
-					directory := t.TempDir()
+					directory := fast(t)
 					s, _, _ := open(t, directory)
 					save(t, s, stateAt(1, 3))
 					awaitBackup(s)
@@ -147,7 +147,7 @@ func TestChangedFiles(t *testing.T) {
 
 // TestLostLogIsAGap expects what was lost with a log to be recorded.
 func TestLostLogIsAGap(t *testing.T) {
-	s, _, _ := open(t, t.TempDir())
+	s, _, _ := open(t, fast(t))
 	save(t, s, stateAt(1, 3))
 	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 		os.Remove,
 	} {
 		for _, running := range []bool{true, false} {
-			s, _, _ := open(t, t.TempDir())
+			s, _, _ := open(t, fast(t))
 			save(t, s, stateAt(1, 3))
 			awaitBackup(s)
 			save(t, s, stateAt(2, 3))

@@ -162,7 +162,7 @@ func (s *Store) newClient(port uint16, name string, since time.Time) error {
 	if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
 		return err
 	}
-	now := s.options.Now()
+	instant := s.instant()
 	err := transact(s.db.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
@@ -176,10 +176,13 @@ func (s *Store) newClient(port uint16, name string, since time.Time) error {
 		if known.name == name {
 			return &SameClientError{Port: port, Client: name}
 		}
+		if _, err := s.advance(instant, nil); err != nil {
+			return err
+		}
 		if _, err := s.clients.begin(s.db, port, name, known.source, since); err != nil {
 			return err
 		}
-		return s.db.run("update ledger set saves = ?, saved = ?", nil, s.saves+1, now.Unix())
+		return s.count()
 	})
 	if errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
 		return err
@@ -188,7 +191,7 @@ func (s *Store) newClient(port uint16, name string, since time.Time) error {
 		s.uncertain = true
 		return explain(s.path, err)
 	}
-	s.saves++
-	s.backUp(now)
+	s.counted()
+	s.backUp(time.Unix(instant.wall, 0))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -34,11 +35,12 @@ type database struct {
 	*sqlite3.Conn
 	path       string
 	statements map[string]*sqlite3.Stmt
-	version    int            // of the schema
-	opened     []any          // the files that SQLite has open
-	faulted    bool           // SQLite must not be called any more
-	files      [3]fs.FileInfo // the database, its log and the log's index, when they were opened
-	handles    [2]*os.File    // the database and its log, to look at
+	version    int               // of the schema
+	opened     []any             // the files that SQLite has open
+	faulted    bool              // SQLite must not be called any more
+	names      [3]string         // the database, its log and the log's index
+	files      [3]syscall.Stat_t // when they were opened
+	handles    [2]*os.File       // the database and its log, to look at
 	mark       mark
 }
 

@@ -33,6 +33,35 @@
 // Hours and days are deleted when their retention time is over, the oldest first,
 // one of each per save.
 //
+// # Clocks
+//
+// The wall clock can be wrong: a machine without a battery boots in 1970 or at the
+// time of its last shutdown, and people mistype years. Each save compares it with the
+// time since boot, which nobody can set.
+//
+// Usage follows a clock that is set by more than a day: what was booked in the same
+// run of the clock, at most since 7 days of running, moves by as much, to the hour in
+// which each of its hours began. One line in the log tells what moved. So what was
+// booked in 1970 is usage of the time since boot as soon as the clock is right, and
+// what was booked in 2046 comes back. A run ends at a reboot, unless the clock was
+// wrong before: if it is right after the reboot, that usage moves to the time at
+// which the last save was made. An agent that is restarted continues the run. Usage of
+// a clock that is wrong by more than a day never settles, unless the clock is
+// believed.
+//
+// Hours and days are deleted by the earlier one of the wall clock and a trusted time,
+// which goes on while the agent runs. The wall clock sets the trusted time after it
+// has held for a day of running, or for 30 days if it is ahead by more than 30 days.
+// So a server that was off for a year deletes again after a month, and a clock in
+// 2046 deletes nothing in its first 30 days. A new ledger deletes nothing until its
+// clock has held for 7 days or over a reboot.
+//
+// What can't be known stays: in a new ledger, a clock that is wrong until the first
+// reboot, but not in the future or before 2020, looks like a long stop. Where the
+// boot's id is hidden, as from the unit, a clock that is set while no agent runs moves
+// only what was booked by a clock that is known to be wrong. What was read up to an
+// hour apart can be booked in the next hour after a move.
+//
 // # Clients
 //
 // Usage belongs to a tenure: the time during which a client has a port. A source

@@ -28,7 +28,7 @@ func guard(do func() error) (err error) {
 		}:
 			err = errFault
 		default:
-			panic(reason)
+			panic(reason) //nolint:forbidigo // it is not of our making
 		}
 	}()
 	return do()

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
+	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // mark is how the files of an open database were when the store last looked.
@@ -56,18 +58,17 @@ func (db *database) look(checkpointed bool) change {
 // read reads what a mark consists of. missing reports whether a file was removed
 // or replaced since the database was opened.
 func (db *database) read() (now mark, missing bool) {
-	for i, name := range siblings(db.path) {
-		there, err := os.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && !os.SameFile(there, db.files[i])) {
+	for i, name := range db.names {
+		var there syscall.Stat_t // os.Lstat allocates, and each save looks
+		err := syscall.Lstat(name, &there)
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && (there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev)) {
 			return now, true
 		}
-		if err == nil {
-			now.sizes[i] = there.Size()
-		}
+		now.sizes[i] = there.Size
 	}
 	// What can't be read is zero, which is not intact.
-	_, _ = io.ReadFull(io.NewSectionReader(db.handles[0], 0, int64(len(now.header))), now.header[:])
-	_, _ = io.ReadFull(io.NewSectionReader(db.handles[1], 0, int64(len(now.log))), now.log[:])
+	_, _ = db.handles[0].ReadAt(now.header[:], 0)
+	_, _ = db.handles[1].ReadAt(now.log[:], 0)
 	return now, false
 }
 
@@ -93,8 +94,9 @@ func validLog(header [32]byte) bool {
 
 // begin opens the files to look at and sets the first mark.
 func (db *database) begin() (err error) {
-	for i, name := range siblings(db.path) {
-		if db.files[i], err = os.Lstat(name); err != nil {
+	db.names = [3]string(siblings(db.path))
+	for i, name := range db.names {
+		if err := syscall.Lstat(name, &db.files[i]); err != nil {
 			return err
 		}
 		if i < len(db.handles) {
@@ -112,4 +114,62 @@ func (db *database) begin() (err error) {
 func (db *database) renewIndex() error {
 	path := db.path + "-shm"
 	return cmp.Or(os.Truncate(path, 0), os.Truncate(path, db.mark.sizes[2]))
+}
+
+// inspect looks for what others have done to the files since the last save. It
+// closes the database if another one has to be opened. lost reports whether the
+// log was lost.
+func (s *Store) inspect() (lost bool, err error) {
+	switch s.db.look(false) {
+	case moved:
+		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
+		err = s.rescue()
+	case indexCut:
+		s.note(false, "%s-shm was truncated by somebody else: it is written again", s.path)
+		err = s.drop("-shm")
+	case logLost:
+		s.note(false, "%s-wal was truncated or overwritten by somebody else: what it contained is written again", s.path)
+		lost, err = true, s.drop("-wal", "-shm")
+	case databaseLost:
+		err = explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+	default:
+		return false, nil
+	}
+	if err == nil {
+		s.detach()
+	}
+	return lost, err
+}
+
+// drop closes the database and removes its log, after which it is in the state of
+// an earlier save, or only the log's index, which SQLite then writes again. Whoever
+// has the old ones open does not disturb the new ones.
+func (s *Store) drop(suffixes ...string) error {
+	s.abandonBackup()
+	// The last connection would move the log into the database.
+	if _, err := s.db.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
+		return err
+	}
+	if err := s.db.renewIndex(); err != nil {
+		return err
+	}
+	s.detach()
+	for _, suffix := range suffixes {
+		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDirectory(s.directory)
+}
+
+// missLog begins a gap if the database is older than what was saved, after its log
+// was lost.
+func (s *Store) missLog(known *accounts) error {
+	if err := s.db.quickCheck(); err != nil {
+		return explain(s.path, err)
+	}
+	if len(s.newer(known).Accounts) == 0 {
+		return nil
+	}
+	return s.beginGap()
 }

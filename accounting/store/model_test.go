@@ -20,7 +20,10 @@ type model struct {
 	store     *Store
 	ledger    *accounting.Ledger
 	now       time.Time
-	latest    time.Time // that the clock has shown so far
+	wrong     time.Duration // how far the clock is ahead
+	settable  bool          // somebody sets it
+	boots     int
+	booted    time.Time
 	zone      *time.Location
 	monthDay  int
 
@@ -49,9 +52,10 @@ var modelZones = []string{"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin
 
 const modelPorts = 4
 
-func newModel(t *testing.T, seed uint64) *model {
+func newModel(t *testing.T, seed uint64, settable bool) *model {
 	m := &model{
-		t: t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
+		settable: settable,
+		t:        t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
 		now: time.Date(2023, 2, 27, 22, 0, 0, 0, time.UTC), zone: time.UTC, monthDay: 1,
 		owners: make(map[uint16]int), sources: make(map[uint16]string),
 		booked: make(map[bookedKey][2]accounting.Count), saved: make(map[accounting.Key]accounting.Count),
@@ -59,13 +63,15 @@ func newModel(t *testing.T, seed uint64) *model {
 	for table := range m.counters {
 		m.counters[table], m.durable[table] = make(map[accounting.Key]accounting.Count), make(map[accounting.Key]accounting.Count)
 	}
+	m.booted = m.now.Add(-time.Minute)
 	m.start()
 	return m
 }
 
 func (m *model) start() {
 	options := Options{
-		Holder: "run", Now: func() time.Time { return m.now }, Zone: m.zone, MonthDay: m.monthDay,
+		Holder: "run", Now: m.clock, Uptime: func() time.Duration { return m.now.Sub(m.booted) }, boot: fmt.Sprint(m.boots),
+		Zone: m.zone, MonthDay: m.monthDay,
 		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour, keepFormers: 100 * 366 * 24 * time.Hour,
 	}
 	s, state, notices, err := Open(m.directory, options)
@@ -83,6 +89,17 @@ func (m *model) start() {
 		m.seen[table] = maps.Clone(m.durable[table])
 	}
 	m.rename()
+}
+
+// clock is the time that the clock shows.
+func (m *model) clock() time.Time { return m.now.Add(m.wrong) }
+
+// reboot begins another boot of the machine, or not. A new ledger can't know whether
+// the clock was right before.
+func (m *model) reboot() {
+	if m.random.IntN(2) == 0 && m.store.clock.trusted != 0 {
+		m.boots, m.booted = m.boots+1, m.now
+	}
 }
 
 // rename changes names in the sources at random.
@@ -129,7 +146,7 @@ func (m *model) reading() {
 	if m.random.IntN(4) == 0 {
 		m.table = m.random.IntN(len(m.counters))
 	}
-	sample := accounting.Sample{Time: m.now, Epoch: accounting.Epoch{byte(m.table)}}
+	sample := accounting.Sample{Time: m.clock(), Epoch: accounting.Epoch{byte(m.table)}}
 	for key, count := range m.counters[m.table] {
 		sample.Readings = append(sample.Readings, accounting.Reading{Key: key, Handle: 1, Count: count})
 		if gained := minus(count, m.seen[m.table][key]); gained != (accounting.Count{}) {
@@ -171,18 +188,21 @@ func (m *model) save(uncertain bool) {
 }
 
 func (m *model) pass() {
-	switch m.random.IntN(300) {
-	case 0:
+	switch what := m.random.IntN(300); {
+	case m.settable:
+		m.now = m.now.Add(time.Duration(m.random.IntN(9*360)) * time.Second)
+		if what < 15 { // never by less than is believed soon
+			m.wrong = time.Duration(m.random.IntN(7000)-3500) * 24 * time.Hour
+			if m.wrong.Abs() < 400*24*time.Hour || m.random.IntN(2) == 0 {
+				m.wrong = 0
+			}
+		}
+	case what == 0:
 		m.now = m.now.AddDate(1, 0, 0)
-	case 1:
-		m.now = m.now.AddDate(-1, 0, 0)
-	case 2, 3, 4, 5:
+	case what < 5:
 		m.now = m.now.Add(time.Duration(m.random.IntN(40*24)) * time.Hour)
 	default:
 		m.now = m.now.Add(time.Duration(m.random.IntN(9*3600)) * time.Second)
-	}
-	if m.now.After(m.latest) {
-		m.latest = m.now
 	}
 }
 
@@ -191,9 +211,15 @@ func (m *model) step() {
 	switch m.random.IntN(40) {
 	case 0: // killed
 		m.directory = killed(m.t, m.store)
+		m.reboot()
 		m.start()
 	case 1: // stopped, and started with another calendar
 		closeStore(m.t, m.store)
+		m.reboot()
+		if m.settable {
+			m.start()
+			return
+		}
 		zone, err := time.LoadLocation(modelZones[m.random.IntN(len(modelZones))])
 		if err != nil {
 			m.t.Fatal(err)
@@ -205,7 +231,7 @@ func (m *model) step() {
 	case 3:
 		port := 1 + uint16(m.random.IntN(modelPorts))
 		name := fmt.Sprintf("client-%d", m.random.IntN(10))
-		err := m.store.NewClient(port, name, m.now)
+		err := m.store.NewClient(port, name, m.clock())
 		if same := m.names[m.owners[port]] == name; (err != nil) != same {
 			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
 		}
@@ -229,7 +255,9 @@ func (m *model) step() {
 func (m *model) compare() {
 	wantSound(m.t, m.directory)
 	for _, period := range periods {
-		m.comparePeriod(period)
+		if !m.settable {
+			m.comparePeriod(period)
+		}
 	}
 	var in, out accounting.Count
 	for key, count := range m.saved {
@@ -288,7 +316,7 @@ func (m *model) comparePeriod(period accounting.Period) {
 	}
 	keep := map[accounting.Period]time.Duration{accounting.ByHour: m.store.options.KeepHours, accounting.ByDay: m.store.options.KeepDays}[period]
 	for l := range want {
-		if keep == 0 || m.latest.Sub(time.Unix(l.start, 0)) < keep {
+		if keep == 0 || m.now.Sub(time.Unix(l.start, 0)) < keep {
 			m.t.Errorf("by %s: %v is missing: %v", period, l, want[l])
 		}
 	}
@@ -309,7 +337,7 @@ func TestUsageIsExact(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			m := newModel(t, seed)
+			m := newModel(t, seed, false)
 			for step := range 900 {
 				if m.step(); t.Failed() {
 					t.Fatalf("after step %d", step)
@@ -320,7 +348,49 @@ func TestUsageIsExact(t *testing.T) {
 			}
 			m.compare()
 			abandon(m.store)
-			t.Logf("from 2023 to %s", m.latest.Format(time.DateOnly))
+			t.Logf("from 2023 to %s", m.now.Format(time.DateOnly))
+		})
+	}
+}
+
+// TestUsageFollowsTheClock plays weeks in which somebody sets the clock to other
+// years and back. In the end all usage is where it belongs, within the hour and the
+// time that a machine was off.
+func TestUsageFollowsTheClock(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			m := newModel(t, seed, true)
+			began := m.now
+			m.traffic()
+			m.reading()
+			m.save(false)
+			abandon(m.store)
+			m.boots, m.booted = m.boots+1, m.now
+			m.start()
+			for step := range 400 {
+				if m.step(); t.Failed() {
+					t.Fatalf("after step %d", step)
+				}
+				if step%100 == 99 {
+					m.compare()
+				}
+			}
+			m.wrong = 0
+			for range 10 { // in one of which some traffic is read
+				m.traffic()
+				m.reading()
+				m.save(false)
+			}
+			m.compare()
+			for _, period := range periods {
+				for _, row := range usage(t, m.directory, period).Rows {
+					if row.End.Before(began) || row.Start.After(m.now) {
+						t.Errorf("by %s: got usage of %s, want none before %s or after %s: %v", period, row.Start, began, m.now, row)
+					}
+				}
+			}
+			abandon(m.store)
 		})
 	}
 }

@@ -25,7 +25,8 @@ type row struct {
 
 // save writes what has changed, in one transaction.
 func (s *Store) save(changed accounting.State) error {
-	now := s.options.Now()
+	instant := s.instant()
+	now := time.Unix(instant.wall, 0)
 	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
 	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && !s.clients.pending() {
 		return nil
@@ -35,6 +36,10 @@ func (s *Store) save(changed accounting.State) error {
 			if err := s.reload(); err != nil {
 				return err
 			}
+		}
+		var err error
+		if changed.Gains, err = s.advance(instant, changed.Gains); err != nil {
+			return err
 		}
 		if err := s.clients.update(s.db, now); err != nil {
 			return err
@@ -47,13 +52,15 @@ func (s *Store) save(changed accounting.State) error {
 		if err := s.post(changed, now, endsGap); err != nil {
 			return err
 		}
-		if err := s.leave(changed.Formers, now); err != nil {
+		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
 			return err
 		}
-		if err := s.prune(now); err != nil {
-			return err
+		if until, ok := s.next.deleteBefore(); ok {
+			if err := s.prune(until); err != nil {
+				return err
+			}
 		}
-		return s.db.run("update ledger set saves = ?, saved = ?", nil, s.saves+1, now.Unix())
+		return s.count()
 	})
 	if err != nil {
 		s.uncertain = true
@@ -67,13 +74,26 @@ func (s *Store) save(changed accounting.State) error {
 		s.accounts.setFormer(former)
 	}
 	s.accounts.formers.Trim(accounting.MaxFormers)
-	s.saves++
+	s.counted()
 	s.calendarSet = true
 	s.clients.applied()
 	if endsGap {
 		s.gapOpen = false
 	}
 	return nil
+}
+
+// count writes which save this is, and when it is.
+func (s *Store) count() error {
+	return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
+		s.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
+}
+
+// counted records that the transaction of the last count is durable.
+func (s *Store) counted() {
+	s.saves++
+	s.clock, s.opened = s.next, nil
+	s.noteMoves()
 }
 
 // post writes the accounts and books what each of them has gained. The gain is the
@@ -179,7 +199,7 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 		return nil
 	}
 	if b.at.IsZero() || !at.Equal(b.at) {
-		if err := b.find(at); err != nil {
+		if err := b.find(at, true); err != nil {
 			return err
 		}
 	}
@@ -195,7 +215,9 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 }
 
 // find sets the periods that contain a time, and adds new ones to the database.
-func (b *booking) find(at time.Time) error {
+// track reports whether usage of that time follows the clock.
+func (b *booking) find(at time.Time, track bool) error {
+	known := true
 	for i, period := range periods {
 		first, until := b.store.calendar.Bounds(period, at)
 		begin := start{int64(i), first.Unix()}
@@ -205,11 +227,15 @@ func (b *booking) find(at time.Time) error {
 				return err
 			}
 			b.store.starts[begin] = true
+			known = known && i > hours
 		}
 		b.starts[i] = begin
 	}
 	b.at = at
-	return nil
+	if known || !track {
+		return nil
+	}
+	return b.track()
 }
 
 // flush writes the usage of the port and protocol.
@@ -237,15 +263,16 @@ func (b *booking) flush() error {
 }
 
 // prune deletes the oldest hour and the oldest day if their retention time is
-// over. It deletes only one of each per save, so that no save takes long, and a
-// clock that is wrong for a while costs little.
+// over, except those whose usage follows the clock. It deletes only one of each per
+// save, so that no save takes long.
 func (s *Store) prune(now time.Time) error {
 	for period, keep := range map[int64]time.Duration{hours: s.options.KeepHours, days: s.options.KeepDays} {
 		if now.Before(s.oldest[period]) {
 			continue
 		}
 		first, until := int64(0), int64(0)
-		err := s.db.run("select start, until from period where period = ? order by start limit 1", func(row *sqlite3.Stmt) error {
+		err := s.db.run(`select start, until from period where period = ?
+			and start not in (select start from recent_hour union select day from recent_hour) order by start limit 1`, func(row *sqlite3.Stmt) error {
 			first, until = row.ColumnInt64(0), row.ColumnInt64(1)
 			return nil
 		}, period)

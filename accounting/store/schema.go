@@ -12,7 +12,7 @@ const applicationID = 0x73736d6f
 
 // migrations lead from one version of the schema to the next. The user_version of
 // a database is the number of migrations that were applied to it.
-var migrations = []string{schema, formerSchema}
+var migrations = []string{schema, formerSchema, clockSchema}
 
 // Names of tables are singular; plurals are the views for other programs.
 const schema = `

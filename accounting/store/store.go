@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"ssmonitor/accounting"
 )
 
@@ -25,6 +23,9 @@ type Options struct {
 	Holder string
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
+	// Uptime is the time since the machine was booted, which shows when the clock
+	// was set; nil stands for the kernel's, or for Now if that is not nil.
+	Uptime func() time.Duration
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
 	Zone *time.Location
@@ -41,6 +42,7 @@ type Options struct {
 	Intact bool
 
 	// Tests replace these.
+	boot        string // which boot of which machine
 	keepFormers time.Duration
 	vfs         string
 	rename      func(from, to string) error
@@ -77,8 +79,12 @@ type Store struct {
 	// uncertain is set when a save fails: the contents of the database are read
 	// again before the next one.
 	uncertain   bool
-	gapOpen     bool // the next save ends a gap
-	calendarSet bool // the database has the current calendar
+	gapOpen     bool       // the next save ends a gap
+	calendarSet bool       // the database has the current calendar
+	clock       clock      // at the last save
+	next        clock      // in the save that is being written
+	opened      *instant   // when the store was opened; nil after the first save
+	moves       []movement // by the save that is being written
 	clients     clients
 	starts      map[start]bool      // periods that the database has
 	oldest      map[int64]time.Time // of hours and days: no pruning before this time
@@ -114,9 +120,7 @@ func openBy(take locker, directory string, options Options) (*Store, accounting.
 	if options.MonthDay < 0 || options.MonthDay > 28 {
 		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
+	options.setClocks()
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
@@ -127,6 +131,8 @@ func openBy(take locker, directory string, options Options) (*Store, accounting.
 	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
 	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
+	opened := s.instant()
+	s.opened = &opened
 	if err := retrying(func() error { return s.guard(func() error { return s.begin(take) }) }); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
@@ -277,64 +283,6 @@ func (s *Store) resume() error {
 		s.accounts, s.saves, s.attached = known, saves, attached
 	}
 	return err
-}
-
-// inspect looks for what others have done to the files since the last save. It
-// closes the database if another one has to be opened. lost reports whether the
-// log was lost.
-func (s *Store) inspect() (lost bool, err error) {
-	switch s.db.look(false) {
-	case moved:
-		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
-		err = s.rescue()
-	case indexCut:
-		s.note(false, "%s-shm was truncated by somebody else: it is written again", s.path)
-		err = s.drop("-shm")
-	case logLost:
-		s.note(false, "%s-wal was truncated or overwritten by somebody else: what it contained is written again", s.path)
-		lost, err = true, s.drop("-wal", "-shm")
-	case databaseLost:
-		err = explain(s.path, damaged("it was truncated or overwritten by somebody else"))
-	default:
-		return false, nil
-	}
-	if err == nil {
-		s.detach()
-	}
-	return lost, err
-}
-
-// drop closes the database and removes its log, after which it is in the state of
-// an earlier save, or only the log's index, which SQLite then writes again. Whoever
-// has the old ones open does not disturb the new ones.
-func (s *Store) drop(suffixes ...string) error {
-	s.abandonBackup()
-	// The last connection would move the log into the database.
-	if _, err := s.db.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
-		return err
-	}
-	if err := s.db.renewIndex(); err != nil {
-		return err
-	}
-	s.detach()
-	for _, suffix := range suffixes {
-		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return syncDirectory(s.directory)
-}
-
-// missLog begins a gap if the database is older than what was saved, after its log
-// was lost.
-func (s *Store) missLog(known *accounts) error {
-	if err := s.db.quickCheck(); err != nil {
-		return explain(s.path, err)
-	}
-	if len(s.newer(known).Accounts) == 0 {
-		return nil
-	}
-	return s.beginGap()
 }
 
 // replay saves the accounts that are newer in memory than in the database, which

@@ -38,6 +38,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	}
 	d.redirected()
 	d.report()
+	d.besides(named)
 	d.elsewhere()
 	d.unknown()
 	d.offloads()

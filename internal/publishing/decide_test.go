@@ -96,6 +96,9 @@ func TestDecide(t *testing.T) {
 			want:  to("tcp 172.17.0.2:8388 20001"), entries: true, findings: []string{"note shared-target counts as port 20001", "ok port-dnat port 20001/tcp"}},
 		{name: "two ports to one container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20001, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"note shared-target ports 20000 and 20001 are both published to tcp 172.17.0.2:8388", "ok port-dnat port 20000: "}},
+		{name: "a port that is not counted, to the same container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, container), rule(30000, 30000, container), rule(30001, 30001, container, byUDP), rule(30002, 30009, container), rule(30010, 30010, container, inside),
+		}}}, want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat port 20000", "note shared-target port 30000 is published to tcp 172.17.0.2:8388 as port 20000 is"}},
 		{name: "to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}},
 			findings: []string{"wrong port-dnat redirected to port 9000 by chain ip nat DOCKER, before hook host can count"}},
 		{name: "to a counted port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001")}}}},

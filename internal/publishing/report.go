@@ -76,6 +76,23 @@ func (d *decider) shared(owner uint16, target accounting.Target) {
 		owner, target.Port, target, owner), "")
 }
 
+// besides reports ports that are not counted, and lead to the target of one that is.
+// Whoever names a target means all that goes there.
+func (d *decider) besides(named []accounting.Target) {
+	for i := range d.Rules.Translations {
+		t := &d.Rules.Translations[i]
+		port := t.Ports.First
+		owner, taken := d.owner[end{t.Protocol, t.Target}]
+		target := accounting.Target{Protocol: t.Protocol, Address: t.Target, Port: owner}
+		if !taken || port != t.Ports.Last || len(d.covered(t.Protocol, t.Ports)) > 0 || t.Outgoing(d.Host) || slices.Contains(named, target) {
+			continue
+		}
+		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+			"port %d is published to %s as port %d is, and not counted: what its clients send there counts as port %d", port, target, owner, owner),
+			fmt.Sprintf("count both, and they are told apart: ssmonitor setup --port %d", port))
+	}
+}
+
 // redirects reports a translation to another port of this host. One that may be for
 // what containers send to other servers is no concern of the port.
 func (d *decider) redirects(t *survey.Translation, port accounting.Port) {

@@ -2,6 +2,7 @@ package survey
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -65,7 +66,25 @@ func decodeRule(payload []byte) (table, chain string, r rule, err error) {
 			})
 		}
 	})
+	r.expressions = joinRanges(r.expressions)
 	return table, chain, r, err
+}
+
+// joinRanges makes a range of two comparisons with its ends, as nft writes ranges,
+// so that what lies in it is known in one step.
+func joinRanges(expressions []any) (joined []any) {
+	for _, expression := range expressions {
+		upper, isUpper := expression.(*expr.Cmp)
+		if n := len(joined); n > 0 && isUpper && upper.Op == expr.CmpOpLte {
+			lower, ok := joined[n-1].(*expr.Cmp)
+			if ok && lower.Op == expr.CmpOpGte && lower.Register == upper.Register && len(lower.Data) == len(upper.Data) {
+				joined[n-1] = &expr.Range{Op: expr.CmpOpEq, Register: lower.Register, FromData: lower.Data, ToData: upper.Data}
+				continue
+			}
+		}
+		joined = append(joined, expression)
+	}
+	return joined
 }
 
 // header divides a payload into the family of struct nfgenmsg and the attributes
@@ -104,8 +123,11 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	case "byteorder":
 		return decodeByteorder(body)
 	}
-	if known := newExpression(name, body); known != nil && unmarshal(family, body, known) {
+	if known := newExpression(family, name, body); known != nil && unmarshal(family, body, known) {
 		return known, nil
+	}
+	if slices.Contains([]string{"nat", "redir", "target"}, name) {
+		return &expr.Target{Name: name}, nil // does something, but not known what
 	}
 	return opaque{name}, nil
 }
@@ -118,7 +140,7 @@ func unmarshal(family byte, body []byte, known expr.Any) (ok bool) {
 }
 
 // newExpression returns an expression that the library decodes, or nil.
-func newExpression(name string, body []byte) expr.Any {
+func newExpression(family byte, name string, body []byte) expr.Any {
 	switch name {
 	case "bitwise":
 		if isMask(body) {
@@ -161,9 +183,37 @@ func newExpression(name string, body []byte) expr.Any {
 	case "reject":
 		return &expr.Reject{}
 	case "target":
-		return &expr.Target{}
+		if family != unix.NFPROTO_IPV4 || hasOneRange(body) {
+			return &expr.Target{}
+		}
 	}
 	return nil
+}
+
+// hasOneRange returns false if a target's struct nf_nat_ipv4_multi_range_compat
+// has any other number of ranges than one, which the kernel requires: the library
+// would allocate that many. Other targets don't have the struct.
+func hasOneRange(body []byte) bool {
+	const ( // enum nft_target_attributes
+		attrName     = 1
+		attrRevision = 2
+		attrInfo     = 3
+	)
+	var name string
+	var revision uint32
+	var info []byte
+	err := attributes(body, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case attrName:
+			name = ad.String()
+		case attrRevision:
+			revision = ad.Uint32()
+		case attrInfo:
+			info = ad.Bytes()
+		}
+	})
+	several := revision == 0 && slices.Contains([]string{"DNAT", "SNAT", "MASQUERADE", "REDIRECT"}, name)
+	return err == nil && (!several || len(info) >= 4 && binary.NativeEndian.Uint32(info) == 1)
 }
 
 // isMask reports whether a bitwise expression masks a value: the others shift it,

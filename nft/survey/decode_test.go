@@ -102,3 +102,29 @@ func TestUnreadableSets(t *testing.T) {
 		t.Errorf("got %v, unread %v, want an error", err, rules.unread)
 	}
 }
+
+// TestTargetOfManyRanges has the target of a program that says how many ranges
+// follow, which no kernel accepts.
+func TestTargetOfManyRanges(t *testing.T) {
+	target, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: unix.NFTA_TARGET_NAME, Data: []byte("DNAT\x00")}, {Type: unix.NFTA_TARGET_REV, Data: make([]byte, 4)},
+		{Type: unix.NFTA_TARGET_INFO, Data: []byte{0xff, 0xff, 0xff, 0xff}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("target\x00")}, {Type: unix.NFTA_EXPR_DATA, Data: target}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeExpression(unix.NFPROTO_IPV4, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	r := &run{rules: &ruleset{}, chain: &chain{}, translates: true, found: func(f result) { reasons = append(reasons, f.reason) }}
+	applied := rule{expressions: []any{got}}
+	if left := r.apply(applied, packet{ports: allPorts}); len(left) > 0 || len(reasons) != 1 || !applied.matters() {
+		t.Errorf("got %+v, left %v, reasons %q, want one reason", got, left, reasons)
+	}
+}

@@ -32,18 +32,10 @@ type Survey struct {
 }
 
 // Place is where a rule stands.
-type Place struct {
-	Family, Table string
-	Chain         string // empty: the whole table
-}
+type Place struct{ Family, Table, Chain string }
 
 // String returns the place as nft writes it, such as ip nat DOCKER.
-func (p Place) String() string {
-	if p.Chain == "" {
-		return p.Family + " " + p.Table
-	}
-	return p.Family + " " + p.Table + " " + p.Chain
-}
+func (p Place) String() string { return p.Family + " " + p.Table + " " + p.Chain }
 
 // Offload is a rule that adds connections to a flowtable.
 type Offload struct {
@@ -68,8 +60,9 @@ type CountingRule struct {
 }
 
 // Read surveys every table but ssmonitor's own. It lists all rules and the sets
-// that matter, so it is meant for a single look. It needs CAP_NET_ADMIN; the error
-// is fs.ErrPermission without it.
+// that matter, so it is meant for a single look: what it finds changes with the
+// [Generation] of the ruleset, and with the host's addresses and uplinks. It needs
+// CAP_NET_ADMIN; the error is fs.ErrPermission without it.
 func Read(host Host) (survey *Survey, err error) {
 	lister, err := nftables.New(nftables.AsLasting())
 	if err != nil {

@@ -3,6 +3,7 @@ package survey
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,8 @@ func TestTranslations(t *testing.T) {
 		{"routing table", "", "", `fib daddr type local tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 local"}},
 		{"routing table, others", "", "", `fib daddr type != local tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"routing table by interface", "", "", `fib daddr . iif type local tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 local"}},
+		{"routing table by interface, others", "", "", `fib daddr . iif type != local tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"multicast", "", "", `meta pkttype multicast tcp dport 20000 dnat to 172.17.0.2; meta pkttype host tcp dport 20001 dnat to 172.17.0.2`, []string{"tcp 20001 > 172.17.0.2"}},
 		{"routing table by map", "", "chain local {\ntcp dport 20000 dnat to 172.17.0.2\n}\nchain others {\ntcp dport 20001 dnat to 172.17.0.3\n}",
 			`fib daddr type vmap { local : jump local, unicast : jump others }`, []string{"tcp 20000 > 172.17.0.2 local"}},
 		{"addresses and ports", "", "", `ip daddr . tcp dport { 192.0.2.1 . 20000, 192.0.2.2 . 20001-20002, 10.0.0.1 . 20003 } dnat to 172.17.0.2`,
@@ -131,6 +134,11 @@ func TestTranslations(t *testing.T) {
 		{"by interfaces of a set", "", "", `iifname { "bridge0", "bridge1" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0 in bridge1"}},
 		{"after the other interface", "", "", `iifname != "bridge0" return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"by two interfaces", "", "chain c {\niifname \"bridge1\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge0" jump c`, nil},
+		{"by an interface, of such", "", "chain c {\niifname \"bridge1\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge*" jump c`, []string{"tcp 443 > 172.17.0.9 in bridge1"}},
+		{"by an interface, not of such", "", "chain c {\niifname \"eth0\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge*" jump c`, nil},
+		{"from a range", "", "", `ip saddr 10.0.0.0-10.5.0.255 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/13"}},
+		{"from a network within another", "", "chain c {\nip saddr 10.0.0.0/16 tcp dport 443 dnat to 172.17.0.9\n}", `ip saddr 10.0.0.0/8 jump c`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/16"}},
+		{"from two networks", "", "chain c {\nip saddr 192.168.0.0/16 tcp dport 443 dnat to 172.17.0.9\n}", `ip saddr 10.0.0.0/8 jump c`, nil},
 		{"zones by a map", "", "chain public {\ntcp dport 20000 dnat to 172.17.0.2\n}\nchain internal {\ntcp dport 20001 dnat to 172.17.0.3\n}",
 			`iifname vmap { "eth0" : goto public, "bridge0" : goto internal }; tcp dport 20002 dnat to 172.17.0.4`,
 			[]string{"tcp 20000 > 172.17.0.2 in eth0", "tcp 20001 > 172.17.0.3 in bridge0", "tcp 20002 > 172.17.0.4"}},
@@ -226,6 +234,9 @@ func TestTranslations(t *testing.T) {
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
 			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
+		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"counting, logging and filling sets", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `limit rate 5/second log prefix "x"; update @s { ip saddr }; tcp dport 20000 dnat to 172.17.0.2`,
 			[]string{"tcp 20000 > 172.17.0.2"}},
 	} {
@@ -266,4 +277,22 @@ func TestPlaces(t *testing.T) {
 		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
 	}
 	wantSurvey(t, want)
+}
+
+// TestTranslationsOfUnknownAddresses has a host without an address yet: any address
+// may become its own.
+func TestTranslationsOfUnknownAddresses(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, nat("ip", "", "ip daddr 192.0.2.9 tcp dport 20000 dnat to 172.17.0.2; ip daddr != 192.0.2.9 tcp dport 20001 dnat to 172.17.0.2"))
+	survey, err := Read(Host{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, translation := range survey.Translations {
+		got = append(got, describe(translation))
+	}
+	if want := []string{"tcp 20000 > 172.17.0.2 local", "tcp 20001 > 172.17.0.2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

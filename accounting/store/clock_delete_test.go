@@ -1,0 +1,86 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// history fills 40 days, one packet a day, before now.
+func (m *machine) history() {
+	m.count(40, 24*time.Hour)
+}
+
+func (m *machine) kept(by accounting.Period) int {
+	return len(usage(m.t, m.directory, by).Rows)
+}
+
+// TestAWrongClockDeletesNothing saves by a clock in 2046, in which usage is older
+// than it is kept.
+func TestAWrongClockDeletesNothing(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		for _, reboots := range []bool{false, true} {
+			m := newMachine(t, noon, 0)
+			m.history()
+			if reboots {
+				m.reboot(time.Hour, 20*year)
+			}
+			m.wrong = 20 * year
+			for range 29 {
+				if restarts {
+					m.restart()
+				}
+				m.count(4, 6*time.Hour)
+			}
+			m.wrong = 0
+			m.count(1, time.Hour)
+			for by, least := range map[accounting.Period]int{accounting.ByHour: 40 + 29*4 - 2, accounting.ByDay: 40 + 29 - 2} {
+				if got := m.kept(by); got < least {
+					t.Errorf("restarts: %t, reboots: %t: got %d periods by %s, want %d", restarts, reboots, got, by, least)
+				}
+			}
+			if !reboots {
+				m.wantLog("the clock was set forward by 175200h0m0s", "the clock was set back by 175200h0m0s")
+			}
+		}
+	}
+}
+
+// TestAClockThatHasHeldDeletes has a year in which the machine was off.
+func TestAClockThatHasHeldDeletes(t *testing.T) {
+	m := newMachine(t, noon, 0)
+	m.history()
+	m.reboot(3*year, 0)
+	m.count(29, 24*time.Hour)
+	if got := m.kept(accounting.ByDay); got != 40+29 {
+		t.Errorf("after 29 days: got %d days, want 69", got)
+	}
+	m.count(2*24, time.Hour)
+	m.count(60, time.Minute)
+	for by, most := range map[accounting.Period]int{accounting.ByHour: 29 + 2*24 + 3, accounting.ByDay: 33} {
+		if got := m.kept(by); got > most {
+			t.Errorf("after a month: got %d periods by %s, want %d", got, by, most)
+		}
+	}
+	wantSound(t, m.directory)
+}
+
+// TestDeletionKeepsUp has a machine that is off each night and each weekend, so that
+// its clock is never right by the time that it runs.
+func TestDeletionKeepsUp(t *testing.T) {
+	m := newMachine(t, noon, 0)
+	for range 40 {
+		for range 5 {
+			m.count(2, 4*time.Hour)
+			m.reboot(16*time.Hour, 0)
+		}
+		m.count(10, time.Minute)
+		m.reboot(48*time.Hour, 0)
+	}
+	oldest := usage(t, m.directory, accounting.ByHour).Rows[0].Start
+	if age := m.now.Sub(oldest); age > 220*24*time.Hour {
+		t.Errorf("the oldest hour is %s ago", age)
+	}
+	wantSound(t, m.directory)
+}
