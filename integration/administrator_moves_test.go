@@ -53,14 +53,14 @@ var (
 	changedIn  = accounting.Key{Port: changedPort, Protocol: accounting.UDP, Direction: accounting.In}
 	changedOut = accounting.Key{Port: changedPort, Protocol: accounting.UDP, Direction: accounting.Out}
 
-	allIn      = []accounting.Key{steadyIn, changedIn}
-	allOut     = []accounting.Key{steadyOut, changedOut}
+	allIn      = append([]accounting.Key{steadyIn, changedIn}, keysOf(accounting.In, publishedPorts[:]...)...)
+	allOut     = append([]accounting.Key{steadyOut, changedOut}, keysOf(accounting.Out, publishedPorts[:]...)...)
 	allKeys    = slices.Concat(allIn, allOut)
 	changedAll = []accounting.Key{changedIn, changedOut}
 )
 
 func administratorMoves() []move {
-	return slices.Concat(harmlessMoves(), additions(), stoppingMoves(), forgettingMoves(), redirections())
+	return slices.Concat(harmlessMoves(), additions(), stoppingMoves(), forgettingMoves(), redirections(), publishingMoves())
 }
 
 // script is a move by nft.
@@ -159,7 +159,7 @@ func commentRule(t *testing.T, a *administrator) {
 }
 
 // additions add something foreign to our table. They lose nothing, except for a
-// verdict before our rule.
+// verdict before our rule: theirs drop what is forwarded.
 func additions() []move {
 	return []move{
 		{name: "sets and maps", do: script("table inet ssmonitor {",
@@ -173,9 +173,9 @@ func additions() []move {
 		{name: "rule that counts another way", do: script("insert rule inet ssmonitor input udp dport 20000 counter")},
 		{name: "jump to a chain of theirs", do: script("add chain inet ssmonitor theirs",
 			"add rule inet ssmonitor theirs udp dport 20000 return", "insert rule inet ssmonitor input jump theirs")},
-		{name: "jump in another chain of theirs", do: script("add chain inet ssmonitor more { type filter hook forward priority 0; policy drop; }",
+		{name: "jump in another chain of theirs", keys: publishedKeys, until: theRepair, do: script("add chain inet ssmonitor more { type filter hook forward priority 0; policy drop; }",
 			"add chain inet ssmonitor most", "add rule inet ssmonitor more jump most", "add rule inet ssmonitor most udp dport vmap { 9 : accept }")},
-		{name: "chains of theirs with hooks", do: script("table inet ssmonitor {",
+		{name: "chains of theirs with hooks", keys: publishedKeys, until: theRepair, do: script("table inet ssmonitor {",
 			"chain forward { type filter hook forward priority 0; policy drop; }",
 			"chain nat { type nat hook prerouting priority -100; }",
 			"chain route { type route hook output priority 0; }",
@@ -268,18 +268,21 @@ func forgettingMoves() []move {
 		m.alone, m.needsAgent = true, true // a counter that outgrows its old value hides the reset
 		return m
 	}
-	replaced := forget("counter replaced by one with a value", []accounting.Key{steadyIn}, theNextReading, script(
+	replaced := forget("counter replaced by one with a value", []accounting.Key{steadyIn}, theNextReading, withoutTargets(steadyPort,
 		"delete element inet ssmonitor ports-in { udp . 20000 }", "delete counter inet ssmonitor udp-20000-in",
 		"add counter inet ssmonitor udp-20000-in { packets 100000 bytes 100000000; }",
 		"add element inet ssmonitor ports-in { udp . 20000 : \"udp-20000-in\" }"))
-	deleted := forget("counters deleted", changedAll, theRepair, script(
+	deleted := forget("counters deleted", changedAll, theRepair, withoutTargets(changedPort,
 		"delete element inet ssmonitor ports-in { udp . 20001 }", "delete counter inet ssmonitor udp-20001-in",
 		"delete element inet ssmonitor ports-out { udp . 20001 }", "delete counter inet ssmonitor udp-20001-out"))
 	replaced.alone, deleted.alone = true, true
 	return []move{
 		reset("all counters reset", allKeys, "reset", "counters"),
 		reset("one counter reset", []accounting.Key{changedOut}, "reset", "counter", "inet", "ssmonitor", "udp-20001-out"),
-		forget("ruleset flushed", allKeys, theRepair, script("flush ruleset")),
+		forget("ruleset flushed", allKeys, theRepair, func(t *testing.T, a *administrator) {
+			a.load(t, "flush ruleset\n")
+			a.published = publication{}
+		}),
 		forget("table deleted", allKeys, theRepair, script("add table inet ssmonitor", "delete table inet ssmonitor")),
 		forget("saved listing after a flush", allKeys, theRepair, func(t *testing.T, a *administrator) {
 			a.load(t, "flush ruleset\n"+a.ruleset(t))
@@ -310,7 +313,7 @@ func loadDeletedPort(t *testing.T, a *administrator) {
 	a.nft(t, saved)
 	a.pass(3 * administratorInterval)
 	a.configure(t, steadyPort, changedPort)
-	a.waitServing(t, steadyPort, changedPort)
+	a.waitServing(t, steadyPort, changedPort, int(publishedPorts[0]), int(publishedPorts[1]))
 }
 
 // redirections count traffic at the wrong counter, or twice, until the repair.

@@ -18,6 +18,7 @@ import (
 // independent view of the kernel's table.
 type trial struct {
 	agent
+	client        namespace
 	stream        *stream
 	table         *nft.Table
 	configuration string
@@ -40,6 +41,7 @@ func prepareTrial(t *testing.T, interval time.Duration, flags ...string) *trial 
 	ssmonitor := newProduct(t, server)
 	r := &trial{
 		agent:         agent{product: ssmonitor},
+		client:        client,
 		stream:        newStream(t, server, client, steadyPort, changedPort),
 		configuration: filepath.Join(ssmonitor.directory, "config.json"),
 		lost:          make(map[accounting.Key]accounting.Count),

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
@@ -47,6 +49,26 @@ func TestFollowerWaits(t *testing.T) {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
 		}
 	}
+}
+
+// TestBusyProcessorDelaysNoLook has a look that waits for long, as on a busy machine,
+// but takes no processor time: the next change of the rules is seen soon.
+func TestBusyProcessorDelaysNoLook(t *testing.T) {
+	p := newPlace(t)
+	looker := publisher{hook: nft.HookHost}
+	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) {
+		time.Sleep(time.Second)
+		return nil, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.nft("add table inet other")
+	testkit.Eventually(t, rulesetShare*time.Second/4, func() error {
+		if !looker.outdated() {
+			return errors.New("the change of the rules is not seen")
+		}
+		return nil
+	})
 }
 
 // TestNotesThatComeBackAreLoggedAgain expects a note once for as long as it stays.
