@@ -120,6 +120,8 @@ func testOutgoing(t *testing.T, published string) {
 			if number == 0 {
 				return
 			}
+			h.look(t) // while there are entries of what was fetched
+			agent.waitIntervals(t, 2)
 			h.visitAll(t, publishedPort)
 			h.fetch(t, publishedPort)
 			h.visitAll(t, publishedPort)
