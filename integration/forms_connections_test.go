@@ -304,12 +304,15 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	h.waitCounted(t, publishedPort, publishedPort)
 	g.expectExact(t, 24*passed)
 
-	h.forgetConnections(t) // as they end
-	h.look(t)
-	h.waitCounted(t, publishedPort)
-	if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
-		t.Errorf("the chains at forward stay:\n%s", listing)
-	}
+	abandon(flows)
+	eventually(t, func() error {
+		h.forgetConnections(t) // again: a late packet may make an entry
+		h.look(t)
+		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
+			return fmt.Errorf("the chains at forward stay:\n%s", listing)
+		}
+		return nil
+	})
 	agent.expectCalm(t)
 	agent.stop(t)
 }
