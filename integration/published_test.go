@@ -211,7 +211,6 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	}
 	chains(0)
 	h.nft(t, "table ip other {}") // is no concern of anybody
-	h.forgetConnections(t)
 	h.publish(t)
 	eventually(t, func() error {
 		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
@@ -228,7 +227,8 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	h.client.exchange(t, fmt.Sprintf("[%s]:%d", serverIPv6, publishedPort), 20, 1000)
 	total := h.carries(t, publishedPort)
 	h.nft(t, "delete table ip nat; delete table ip6 nat")
-	eventually(t, func() error { // when the connections have ended, and somebody looks
+	h.forgetConnections(t)
+	eventually(t, func() error { // when somebody looks
 		h.nft(t, "add table ip other; delete table ip other")
 		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
 			return fmt.Errorf("there are still chains at forward:\n%s", listing)
@@ -242,14 +242,6 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	if said := agent.stderr.String(); strings.Contains(said, "WARN") {
 		t.Errorf("the agent found something wrong:\n%s", said)
 	}
-}
-
-// forgetConnections has connection tracking forget what has ended within a second,
-// instead of minutes.
-func (h *host) forgetConnections(t *testing.T) {
-	t.Helper()
-	h.run(t, "sh", "-c", `for timeout in tcp_timeout_time_wait tcp_timeout_close tcp_timeout_fin_wait tcp_timeout_last_ack tcp_timeout_close_wait \
-		udp_timeout udp_timeout_stream; do echo 1 > /proc/sys/net/netfilter/nf_conntrack_$timeout; done`)
 }
 
 // setUp sets up the ports and returns those that are counted where the host

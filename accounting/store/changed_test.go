@@ -108,6 +108,9 @@ func TestChangedFiles(t *testing.T) {
 	for _, change := range changes {
 		for _, history := range histories {
 			for _, moved := range []string{"", ", the log was moved into the database", ", without a backup"} {
+				if moved != "" && history.last == 2 {
+					continue
+				}
 				t.Run(change.name+", "+history.name+moved, func(t *testing.T) {
 					directory := fast(t)
 					s, _, _ := open(t, directory)
@@ -235,4 +238,29 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 			wantState(t, state, stateAt(2, 3))
 		}
 	}
+}
+
+// TestLogMovedByAnotherProgram moves the log into the database by another
+// connection, which is no damage.
+func TestLogMovedByAnotherProgram(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 300))
+	other, err := openToWrite(s.path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	other.close()
+	save(t, s, stateAt(3, 300))
+	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
+		t.Errorf("got damaged files %v", aside)
+	}
+	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+		t.Errorf("got gaps %v", gaps)
+	}
+	wantSound(t, s.directory)
 }

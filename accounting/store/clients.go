@@ -164,7 +164,13 @@ func (s *Store) changeClient(port uint16, name string, change func(known tenure)
 }
 
 func (s *Store) newClient(port uint16, name string, change func(known tenure) error) error {
-	if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
+	return retrying(func() error {
+		return s.guard(func() error { return s.newClientOnce(port, name, change) })
+	})
+}
+
+func (s *Store) newClientOnce(port uint16, name string, change func(known tenure) error) error {
+	if err := s.writeOnce(accounting.State{}); err != nil { // names that the sources have changed
 		return err
 	}
 	instant := s.instant()

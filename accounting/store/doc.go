@@ -41,7 +41,7 @@
 //
 // Usage follows a clock that is set by more than a day: what was booked in the same
 // run of the clock, at most since 7 days of running, moves by as much, to the hour in
-// which each of its hours began. One line in the log tells what moved. So what was
+// which each of its hours began. One line in the log reports what moved. So what was
 // booked in 1970 is usage of the time since boot as soon as the clock is right, and
 // what was booked in 2046 comes back. A run ends at a reboot, unless the clock was
 // wrong before: if it is right after the reboot, that usage moves to the time at

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
@@ -29,7 +30,8 @@ const (
 	moved               // a file was removed or replaced
 	indexCut            // the log's index was truncated
 	logLost             // the log was truncated or overwritten
-	databaseLost        // so was the database
+	rewritten           // the database's header was changed
+	databaseLost        // the database was truncated or overwritten
 )
 
 // look compares the files with the mark, and sets the mark if they are intact.
@@ -42,7 +44,7 @@ func (db *database) look(checkpointed bool) change {
 	}
 	was := &db.mark
 	switch {
-	case now.sizes[0] < was.sizes[0], !checkpointed && now.header != was.header, !bytes.HasPrefix(now.header[:], []byte("SQLite format 3\x00")):
+	case now.sizes[0] < was.sizes[0], !bytes.HasPrefix(now.header[:], []byte("SQLite format 3\x00")):
 		return databaseLost
 	case now.sizes[1] == 0 && was.sizes[1] == 0: // nothing was written to it yet
 	case now.log == was.log && now.sizes[1] < was.sizes[1], !validLog(now.log):
@@ -50,6 +52,9 @@ func (db *database) look(checkpointed bool) change {
 	}
 	if now.sizes[2] < was.sizes[2] {
 		return indexCut
+	}
+	if !checkpointed && now.header != was.header {
+		return rewritten
 	}
 	db.mark = now
 	return intact
@@ -130,6 +135,12 @@ func (s *Store) inspect() (lost bool, err error) {
 	case logLost:
 		s.note(false, "%s-wal was truncated or overwritten by somebody else: what it contained is written again", s.path)
 		lost, err = true, s.drop("-wal", "-shm")
+	case rewritten:
+		if s.agrees() { // another program has moved the log into the database
+			s.db.look(true)
+			return false, nil
+		}
+		fallthrough
 	case databaseLost:
 		err = explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	default:
@@ -139,6 +150,17 @@ func (s *Store) inspect() (lost bool, err error) {
 		s.detach()
 	}
 	return lost, err
+}
+
+// agrees reports whether the files have the accounts that are in memory, and sound
+// usage.
+func (s *Store) agrees() bool {
+	problems, err := Check(s.directory)
+	if err != nil || len(problems) > 0 {
+		return false
+	}
+	state, _, notices, err := read(s.directory, s.options.vfs)
+	return err == nil && len(notices) == 0 && slices.Equal(state.Accounts, s.accounts.state().Accounts)
 }
 
 // drop closes the database and removes its log, after which it is in the state of
