@@ -75,6 +75,8 @@ func outgoing() []form {
 		{name: "by iptables and the source", xt: xt("-s {network}")},
 		{name: "by what is not for this host", nft: to(`fib daddr type != local`)},
 		{name: "by what is for other hosts", nft: to(`{ip} daddr != { {host}, {own}, {uplink} }`)},
+		{name: "by what is not for one address of this host", nft: to(`{ip} daddr != {host}`)},
+		{name: "after what is for this host", nft: natChain("{ip} daddr { {host}, {own} } return\nmeta l4proto { tcp, udp } th dport 20000 dnat to {proxy}")},
 		{name: "redirected to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 redirect to :3129`)},
 		{name: "translated to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 dnat to {own proxy}`)},
 	}
@@ -120,6 +122,8 @@ func testOutgoing(t *testing.T, published string) {
 			if number == 0 {
 				return
 			}
+			h.look(t) // while there are entries of what was fetched
+			agent.waitIntervals(t, 2)
 			h.visitAll(t, publishedPort)
 			h.fetch(t, publishedPort)
 			h.visitAll(t, publishedPort)

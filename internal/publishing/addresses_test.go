@@ -2,6 +2,7 @@ package publishing_test
 
 import (
 	"os/exec"
+	"strings"
 	"testing"
 
 	"ssmonitor/internal/publishing"
@@ -21,17 +22,17 @@ func TestAddressWatch(t *testing.T) {
 	}{
 		{"", 0},
 		{"address add 192.0.2.1/32 dev lo", 1},
-		{"address add 2001:db8::1/128 dev lo", 1},
 		{"route add blackhole 198.51.100.0/24", 0},
 		{"address delete 192.0.2.1/32 dev lo", 1},
 		{"", 0},
+		{"address add 2001:db8::1/128 dev lo", 1}, // whose state changes later
 	} {
 		if step.command != "" {
 			if output, err := exec.Command("sh", "-c", "ip "+step.command).CombinedOutput(); err != nil {
 				t.Fatalf("ip %s: %v\n%s", step.command, err, output)
 			}
 		}
-		for i := range 2 {
+		for i := range min(2, 2-strings.Count(step.command, "::")) {
 			if got, want := watch.Changed(), step.changes > i; got != want {
 				t.Errorf("ip %s: question %d: got %t, want %t", step.command, i+1, got, want)
 			}

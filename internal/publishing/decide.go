@@ -216,7 +216,7 @@ func (d *decider) lingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
 		place := end{target.Protocol, target.Address}
 		_, decided := d.owner[place]
-		return decided || d.doubts[place] || d.isAnothers(place)
+		return decided || d.isAnothers(place)
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
 		var err error

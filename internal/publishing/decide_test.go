@@ -106,6 +106,9 @@ func TestDecide(t *testing.T) {
 		{name: "what containers send, to a port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000", inside)}}}},
 		{name: "what containers send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}}, entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what arrives by docker0, to 172.31.0.2:3129: counted where the connection entry shows"}},
+		{name: "what is sent to other hosts, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) { t.LeavesOut = true })}}}, entries: true,
+			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what is not sent to some addresses of this host, to 172.31.0.2:3129"}},
 		{name: "the same, with connections", scene: publishing.Scene{Installed: to("tcp 172.31.0.2:3129 20000"), Redirected: []conntrack.Flow{flow("192.0.2.1:20000", "172.31.0.2:3129")},
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
 			connected: to("tcp 172.31.0.2:3129 20000"), entries: true, findings: []string{"note port-dnat"}},

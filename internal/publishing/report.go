@@ -122,6 +122,9 @@ func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
 }
 
 func describeSenders(t *survey.Translation) string {
+	if t.LeavesOut {
+		return "what is not sent to some addresses of this host"
+	}
 	if len(t.Incoming) > 0 {
 		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}

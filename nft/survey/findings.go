@@ -13,8 +13,21 @@ const maxTargets = 256
 
 // translated collects what becomes of packets.
 type translated struct {
+	host    []netip.Addr // that clients can send to
 	keys    []fate
 	packets map[fate][]packet
+	// reached has the destinations, unless there are packets to every one.
+	reached map[fate][]netip.Addr
+	toAll   map[fate]bool
+}
+
+func newTranslated(host Host) *translated {
+	return &translated{
+		host:    slices.Concat(host.addresses(true), host.addresses(false)),
+		packets: make(map[fate][]packet),
+		reached: make(map[fate][]netip.Addr),
+		toAll:   make(map[fate]bool),
+	}
 }
 
 // fate is what a rule makes of packets.
@@ -38,8 +51,34 @@ func (t *translated) add(c *chain, r result) {
 	if t.packets[key] == nil {
 		t.keys = append(t.keys, key)
 	}
+	t.reach(key, &p)
 	p.mark, p.connMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, nil, false, false
 	t.packets[key] = append(t.packets[key], p)
+}
+
+// reach notes the destination of packets.
+func (t *translated) reach(key fate, p *packet) {
+	all := 0
+	for _, address := range t.host {
+		if address.Is4() == p.isIPv4() {
+			all++
+		}
+	}
+	if len(p.addresses) == all || t.toAll[key] {
+		t.toAll[key] = true
+		return
+	}
+	t.reached[key] = union(t.reached[key], p.addresses)
+}
+
+// leavesOut reports whether addresses of this host are left out of those, of the same
+// family, whose packets have a fate.
+func (t *translated) leavesOut(key fate) bool {
+	reached := t.reached[key]
+	return !t.toAll[key] && slices.ContainsFunc(t.host, func(address netip.Addr) bool {
+		sameFamily := slices.ContainsFunc(reached, func(r netip.Addr) bool { return r.Is4() == address.Is4() })
+		return sameFamily && !slices.Contains(reached, address)
+	})
 }
 
 // report adds to a survey what was collected, with an entry for each range of
@@ -48,7 +87,7 @@ func (t *translated) report(s *Survey) {
 	for _, key := range t.keys {
 		for _, p := range mergePackets(t.packets[key]) {
 			if key.reason == "" {
-				s.Translations = append(s.Translations, key.translations(p)...)
+				s.Translations = append(s.Translations, key.translations(p, t.leavesOut(key) && !p.toNetwork)...)
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
@@ -72,10 +111,10 @@ func (r PortRange) compare(other PortRange) int {
 
 // translations returns what becomes of packets, with an entry for each new address
 // and each range of ports.
-func (f fate) translations(p packet) (all []Translation) {
+func (f fate) translations(p packet, leavesOut bool) (all []Translation) {
 	found := Translation{
 		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
-		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
+		SourceSets: p.sourceSets, LocalOnly: p.toHost, LeavesOut: leavesOut, Maybe: p.uncertain,
 	}
 	slices.SortFunc(found.Sources, netip.Prefix.Compare)
 	for _, address := range addressesOf(f.to) {

@@ -28,6 +28,7 @@ type packet struct {
 
 	sender
 	toHost    bool // a condition on the way holds for addresses of this host only
+	toNetwork bool // a condition on the way holds for a range of destination addresses
 	uncertain bool // a condition on the way is unknown
 	foreign   bool // a condition on the way holds for a mark that no rule sets
 }

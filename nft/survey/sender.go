@@ -39,7 +39,7 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
 	case addressField:
 		whole := len(cells) == p.addressLength() && !slices.ContainsFunc(cells, func(c cell) bool { return c.hidden != 0 })
-		p.toHost = p.toHost || single && whole
+		p.toHost, p.toNetwork = p.toHost || single && whole, true
 	case addressType, addressTypeHere:
 		p.toHost = p.toHost || single && bytes.Equal(values.first, localType)
 	}

@@ -99,7 +99,7 @@ func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey
 }
 
 func (r *ruleset) survey(host Host) *Survey {
-	translated := translated{packets: make(map[fate][]packet)}
+	translated := newTranslated(host)
 	r.translations(host, translated.add)
 	survey := &Survey{
 		Offloads:        r.offloads(),

@@ -27,6 +27,7 @@ type Translation struct {
 	Sources    []netip.Prefix // a source address in one of these; empty: any
 	SourceSets []string       // a source address in each of these sets, which were not read
 	LocalOnly  bool           // a destination address of this host
+	LeavesOut  bool           // a destination that is none of some addresses of this host
 	Maybe      bool           // something that is not known
 }
 
@@ -61,10 +62,10 @@ func (t Translation) Forwards(host Host) bool {
 
 // Outgoing reports whether the rule may be meant for what containers or other
 // hosts send to remote servers: it asks where packets come from, which is not an
-// uplink, and not whether they are for this host.
+// uplink, and not whether they are for this host, or leaves out what is.
 func (t Translation) Outgoing(host Host) bool {
 	restricted := len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0
-	return restricted && !t.LocalOnly && !slices.ContainsFunc(t.Incoming, host.hasUplink)
+	return !t.LocalOnly && (t.LeavesOut || restricted && !slices.ContainsFunc(t.Incoming, host.hasUplink))
 }
 
 // hasUplink reports whether an uplink has a name, or one that the pattern matches.

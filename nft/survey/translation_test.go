@@ -48,6 +48,9 @@ func describe(t Translation) string {
 	if t.LocalOnly {
 		line += " local"
 	}
+	if t.LeavesOut {
+		line += " but"
+	}
 	if t.Maybe {
 		line += " maybe"
 	}
@@ -102,6 +105,8 @@ func TestTranslationOutgoing(t *testing.T) {
 		{"from interfaces unlike the uplink", Translation{Incoming: []string{"eth0.*"}}, true},
 		{"from a bridge to this host", Translation{Incoming: []string{"bridge0"}, LocalOnly: true}, false},
 		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
+		{"what is for other hosts", Translation{LeavesOut: true}, true},
+		{"what is for other hosts, from the uplink", Translation{LeavesOut: true, Incoming: []string{"eth0"}}, true},
 		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
 		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {
