@@ -127,8 +127,6 @@ func TestTranslations(t *testing.T) {
 			`dnat ip addr . port to ip daddr . tcp dport map @m`, []string{"tcp 20000 > 172.17.0.2 :8388 local", "tcp 20000 > 172.17.0.3 :8389 local"}},
 		{"intervals of addresses and ports", "", "set s {\ntype ipv4_addr . inet_service\nflags interval\nelements = { 192.0.2.0/24 . 20000-20009, 10.0.0.0/8 . 1-9 }\n}",
 			`ip daddr . tcp dport @s dnat to 172.17.0.2`, []string{"tcp 20000-20009 > 172.17.0.2"}},
-		{"intervals of addresses, protocols and ports of IPv6", "ip6", "set s {\ntype ipv6_addr . inet_proto . inet_service\nflags interval\nelements = { 2001:db8::/32 . tcp . 20000-20009, fd00::/8 . tcp . 1-9, 2001:db8::1 . udp . 53 }\n}",
-			`ip6 daddr . meta l4proto . th dport @s dnat to fd00::2`, []string{"tcp 20000-20009 > fd00::2", "udp 53 > fd00::2 local"}},
 
 		// Where packets come from.
 		{"by another interface", "", "", `iifname != "docker0" tcp dport 20000 counter dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
