@@ -112,7 +112,7 @@ func markPublished(found *sources.Result, targets []accounting.Target) {
 func publishingNotes(findings []checkup.Finding) (notes []error) {
 	for _, finding := range findings {
 		text := finding.Message
-		if finding.Level > checkup.Note {
+		if finding.Remedy != "" {
 			text += ": " + strings.ReplaceAll(finding.Remedy, "\n", ", ")
 		}
 		notes = append(notes, errors.New(text))

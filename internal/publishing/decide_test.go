@@ -147,6 +147,11 @@ func TestDecide(t *testing.T) {
 		{name: "the container has the number, and that is named", named: to("tcp 172.17.0.2:20000 20000"),
 			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
 			want:  to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat"}},
+		{name: "at an address of others", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
+			findings: []string{"note port-dnat if these are routed to this host, name where the port leads: ssmonitor setup --port 20000@172.17.0.2:8388"}},
+		{name: "at an address of others, and named", named: to("tcp 172.17.0.2:8388 20000"),
+			scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
+			want:  to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat"}},
 		{name: "not understood", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},

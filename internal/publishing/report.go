@@ -135,9 +135,9 @@ func describeSenders(t *survey.Translation) string {
 	return "senders in " + strings.Join(senders, ", ")
 }
 
-// elsewhere reports ports of which a container has the number, but publishes another
+// byAnotherNumber reports ports of which a container has the number, but publishes another
 // one.
-func (d *decider) elsewhere() {
+func (d *decider) byAnotherNumber() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		inside, outside := t.Target.Port(), t.Ports.First
@@ -152,6 +152,23 @@ func (d *decider) elsewhere() {
 		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
 			"port %d: chain %s publishes it as port %d, so that what clients send to %s there is not counted", inside, t.Place, outside, t.Target),
 			fmt.Sprintf("count it as port %d: ssmonitor setup --port %d@%s\nor as port %d: ssmonitor setup --port %d", inside, inside, t.Target, outside, outside))
+	}
+}
+
+// atOtherAddresses reports what is translated for addresses that may be routed to
+// this host, though it does not have them.
+func (d *decider) atOtherAddresses() {
+	for i := range d.Rules.Elsewhere {
+		t := &d.Rules.Elsewhere[i]
+		for _, port := range d.covered(t.Protocol, t.Ports) {
+			target := targetsOf(t, port.Number)[0]
+			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
+				continue
+			}
+			d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+				"port %d: chain %s translates it to %s for addresses that this host does not have: not counted", port.Number, t.Place, target.Address),
+				fmt.Sprintf("if these are routed to this host, name where the port leads: ssmonitor setup --port %d@%s", port.Number, target.Address))
+		}
 	}
 }
 
