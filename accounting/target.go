@@ -33,11 +33,6 @@ type Target struct {
 // String returns the target as in tcp 172.17.0.2:8388.
 func (t Target) String() string { return t.Protocol.String() + " " + t.Address.String() }
 
-// SamePlace reports whether the targets have the same address, port and protocol.
-func (t Target) SamePlace(other Target) bool {
-	return t.Protocol == other.Protocol && t.Address == other.Address
-}
-
 // Compare orders targets by counted port, protocol, address and port.
 func (t Target) Compare(other Target) int {
 	return cmp.Or(cmp.Compare(t.Port, other.Port), cmp.Compare(t.Protocol, other.Protocol), t.Address.Compare(other.Address))

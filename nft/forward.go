@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -162,18 +163,33 @@ func (t *Table) changedAddresses(found *inspection) (missing, extra []netip.Addr
 
 // driftOfForwarding compares what is counted at forward.
 func (t *Table) driftOfForwarding(found *inspection, keys []accounting.Key) (findings []string) {
-	for _, lost := range found.lacking(t.wanted(keys)) {
-		findings = append(findings, fmt.Sprintf("not counting at forward: %s", lost))
+	if lost := found.lacking(t.wanted(keys)); len(lost) > 0 {
+		findings = append(findings, "not counting at forward: "+describeElements(lost))
 	}
-	for _, extra := range t.superfluous(found) {
-		findings = append(findings, fmt.Sprintf("counting at forward what does not belong here: %s", extra))
+	if extra := t.superfluous(found); len(extra) > 0 {
+		findings = append(findings, "counting at forward what does not belong here: "+describeElements(extra))
 	}
 	missing, extra := t.changedAddresses(found)
 	if len(missing)+len(extra) > 0 {
 		findings = append(findings, fmt.Sprintf("the sets of this host's addresses lack %v and have %v too many", missing, extra))
 	}
-	slices.Sort(findings) // what was found is in no order, and Verify compares two lists
 	return findings
+}
+
+// describeElements names the first few elements and how many there are, in the same
+// way for the same elements: Verify compares two looks.
+func describeElements(elements []forwardElement) string {
+	const most = 4
+	names := make([]string, len(elements))
+	for i, element := range elements {
+		names[i] = element.String()
+	}
+	slices.Sort(names)
+	text := strings.Join(names[:min(most, len(names))], ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
 }
 
 // String describes the element as in tcp 172.17.0.2:8388 in (port 20000).

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -78,9 +79,17 @@ func countedAsSent(ports accounting.Ports, targets []accounting.Target) bool {
 // withRest adds the installed targets that were not decided about: the agent may not
 // have removed them yet.
 func withRest(decided, installed []accounting.Target) []accounting.Target {
+	type place struct {
+		protocol accounting.Protocol
+		address  netip.AddrPort
+	}
+	taken := make(map[place]bool)
+	for _, target := range decided {
+		taken[place{target.Protocol, target.Address}] = true
+	}
 	all := slices.Clone(decided)
 	for _, target := range installed {
-		if !slices.ContainsFunc(decided, target.SamePlace) {
+		if !taken[place{target.Protocol, target.Address}] {
 			all = append(all, target)
 		}
 	}

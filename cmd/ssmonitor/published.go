@@ -99,8 +99,12 @@ func (p *publisher) close() error { return p.addresses.Close() }
 // markPublished marks the ports that have a target, and no others.
 func markPublished(found *sources.Result, targets []accounting.Target) {
 	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
+	var marked accounting.PortMap[bool]
+	for _, target := range targets {
+		*marked.At(target.Port) = true
+	}
 	for i := range found.Ports {
-		published := slices.ContainsFunc(targets, func(t accounting.Target) bool { return t.Port == found.Ports[i].Number })
+		published := marked.Get(found.Ports[i].Number)
 		found.Ports[i].Published = published
 		if i < len(found.Entries) {
 			found.Entries[i].Published = published

@@ -78,9 +78,11 @@ func hostAddresses(addresses []netip.Addr) (list []netip.Addr) {
 
 // group is what one finding is about: the ports that are published in one way.
 type group struct {
-	by      string
-	ports   []accounting.Port
-	targets []netip.AddrPort
+	by        string
+	ports     []accounting.Port
+	addresses []netip.AddrPort
+	targets   []accounting.Target
+	known     map[any]bool // ports and addresses
 }
 
 // add adds a target that was found by something.
@@ -95,11 +97,12 @@ func (d *decider) add(target accounting.Target, by string) {
 	case !taken:
 		d.owner[place] = target.Port
 		d.Targets = append(d.Targets, target)
+		g := d.group(by)
+		g.include(port, target.Address)
+		g.targets = append(g.targets, target)
 	case owner != target.Port:
 		d.shared(owner, target)
-		return
 	}
-	d.group(by).include(port, target.Address)
 }
 
 func (d *decider) group(by string) *group {
@@ -108,17 +111,18 @@ func (d *decider) group(by string) *group {
 			return g
 		}
 	}
-	d.groups = append(d.groups, &group{by: by})
+	d.groups = append(d.groups, &group{by: by, known: make(map[any]bool)})
 	return d.groups[len(d.groups)-1]
 }
 
 func (g *group) include(port accounting.Port, address netip.AddrPort) {
-	if !slices.Contains(g.ports, port) {
+	if !g.known[port.Number] {
 		g.ports = append(g.ports, port)
 	}
-	if !slices.Contains(g.targets, address) {
-		g.targets = append(g.targets, address)
+	if !g.known[address] {
+		g.addresses = append(g.addresses, address)
 	}
+	g.known[port.Number], g.known[address] = true, true
 }
 
 func (d *decider) named(targets []accounting.Target) {
@@ -126,6 +130,10 @@ func (d *decider) named(targets []accounting.Target) {
 		d.add(target, "the settings (@)")
 	}
 }
+
+// mostChoices is the most ports of a container, of which the kernel chooses one,
+// that are targets of a port.
+const mostChoices = 256
 
 // translations adds the targets of rules.
 func (d *decider) translations() {
@@ -137,6 +145,8 @@ func (d *decider) translations() {
 				d.redirects(t, port)
 			case t.Outgoing(d.Host):
 				d.doubtful(t, port)
+			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
+				d.manyChoices(t, port)
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())
@@ -148,8 +158,12 @@ func (d *decider) translations() {
 
 // covered returns the ports in the range that are counted for the protocol.
 func (d *decider) covered(protocol accounting.Protocol, ports survey.PortRange) (covered []accounting.Port) {
-	for _, port := range d.ports {
-		if port.Protocols.Has(protocol) && ports.Contains(port.Number) {
+	first, _ := slices.BinarySearchFunc(d.ports, ports.First, func(p accounting.Port, n uint16) int { return int(p.Number) - int(n) })
+	for _, port := range d.ports[first:] {
+		if !ports.Contains(port.Number) {
+			break
+		}
+		if port.Protocols.Has(protocol) {
 			covered = append(covered, port)
 		}
 	}
@@ -203,11 +217,10 @@ func (d *decider) services() {
 
 // redirected adds the targets of connections, whatever rule translates them.
 func (d *decider) redirected() {
-	for _, flow := range d.Redirected {
-		if d.forwards(flow.Reply.Source.Addr()) && !d.doubts[end{flow.Protocol, flow.Reply.Source}] {
+	for _, target := range d.Redirected {
+		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] {
 			d.Transient = true
-			d.add(accounting.Target{Protocol: flow.Protocol, Address: flow.Reply.Source, Port: flow.Original.Destination.Port()},
-				connectionOnly)
+			d.add(target, connectionOnly)
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
-	"ssmonitor/nft/conntrack"
 	"ssmonitor/nft/ipvs"
 	"ssmonitor/nft/survey"
 )
@@ -57,15 +56,6 @@ func rule(first, last uint16, address string, change ...func(*survey.Translation
 func byUDP(t *survey.Translation)  { t.Protocol = accounting.UDP }
 func inside(t *survey.Translation) { t.Incoming = []string{"docker0"} }
 
-func flow(original, reply string) conntrack.Flow {
-	client := netip.MustParseAddrPort("198.51.100.1:50000")
-	return conntrack.Flow{
-		Protocol: accounting.TCP,
-		Original: conntrack.Tuple{Source: client, Destination: netip.MustParseAddrPort(original)},
-		Reply:    conntrack.Tuple{Source: netip.MustParseAddrPort(reply), Destination: client},
-	}
-}
-
 func TestDecide(t *testing.T) {
 	const container = "172.17.0.2:8388"
 	for _, test := range []struct {
@@ -90,6 +80,12 @@ func TestDecide(t *testing.T) {
 		{name: "several containers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 			rule(20000, 20000, container), rule(20000, 20000, "172.17.0.3:8388"),
 		}}}, want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat 172.17.0.2:8388, 172.17.0.3:8388"}},
+		{name: "a choice of a container's ports", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8389 })}}},
+			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.2:8389 20000"), findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.2:8389"}},
+		{name: "too many choices", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 65535 })}}},
+			entries: true, findings: []string{"note port-dnat to one of the ports 8388-65535 of 172.17.0.2"}},
 		{name: "named", named: to("udp 172.17.0.9:1 20000"), want: to("udp 172.17.0.9:1 20000"), findings: []string{"ok port-dnat by the settings"}},
 		{name: "what is named has precedence", named: to("tcp 172.17.0.2:8388 20001"),
 			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
@@ -109,12 +105,12 @@ func TestDecide(t *testing.T) {
 		{name: "what is sent to other hosts, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) { t.LeavesOut = true })}}}, entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what is not sent to some addresses of this host, to 172.31.0.2:3129"}},
-		{name: "the same, with connections", scene: publishing.Scene{Installed: to("tcp 172.31.0.2:3129 20000"), Redirected: []conntrack.Flow{flow("192.0.2.1:20000", "172.31.0.2:3129")},
+		{name: "the same, with connections", scene: publishing.Scene{Installed: to("tcp 172.31.0.2:3129 20000"), Redirected: to("tcp 172.31.0.2:3129 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
 			connected: to("tcp 172.31.0.2:3129 20000"), entries: true, findings: []string{"note port-dnat"}},
-		{name: "a connection shows it", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20000", container)}},
+		{name: "a connection shows it", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000")},
 			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat a rule that only connections show"}},
-		{name: "a connection to a port that is not counted", scene: publishing.Scene{Redirected: []conntrack.Flow{flow("192.0.2.1:20002", container)}}, transient: true},
+		{name: "a connection to a port that is not counted", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20002")}, transient: true},
 		{name: "IPVS", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.1:20000"),
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("172.17.0.2:0"), netip.MustParseAddrPort("172.17.0.3:80")}}}},
 			want: to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.3:80 20000"), findings: []string{"ok port-dnat by IPVS"}},
@@ -128,7 +124,7 @@ func TestDecide(t *testing.T) {
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, container)}}},
 			connected: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20001"), findings: []string{"ok port-dnat port 20001/tcp: "}},
 		{name: "the address is that of another, which is not counted", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
-			Redirected: []conntrack.Flow{flow("192.0.2.1:20000", container)},
+			Redirected: to("tcp 172.17.0.2:8388 20000"),
 			Rules:      &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, container)}}},
 			connected: to("tcp 172.17.0.2:8388 20000"), entries: true},
 		{name: "the address is in a DMZ now", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
@@ -229,4 +225,22 @@ func TestDecideWithoutConnections(t *testing.T) {
 	if _, err := scene.Decide(aliceAndBob, nil); !errors.Is(err, refused) {
 		t.Errorf("got %v, want the failure", err)
 	}
+}
+
+// TestDecideForEveryPort has a rule for a DMZ host and every port counted, which
+// must not take a time that grows with the square.
+func TestDecideForEveryPort(t *testing.T) {
+	var ports accounting.Ports
+	for number := 1; number < 1<<16; number++ {
+		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP})
+	}
+	scene := publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{
+		rule(0, 65535, "172.17.0.2:0"), rule(0, 65535, "172.17.0.2:0", byUDP),
+	}}}
+	complete(&scene)
+	decision, err := scene.Decide(ports, nil)
+	if err != nil || len(decision.Targets) != 2*len(ports) {
+		t.Errorf("got %d targets, %v, want %d", len(decision.Targets), err, 2*len(ports))
+	}
+	wantFindings(t, decision.Findings, []string{"wrong port-dnat ports 1-65535: published by chain ip nat DOCKER to 172.17.0.2:1, 172.17.0.2:2, 172.17.0.2:3 and 65532 more"})
 }

@@ -31,22 +31,19 @@ func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, rem
 
 // report reports what is counted at forward.
 func (d *decider) report() {
+	installed := make(map[accounting.Target]bool)
+	for _, target := range d.Installed {
+		installed[target] = true
+	}
 	for _, g := range d.groups {
-		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.targets))
-		if d.ReadOnly && !d.installed(g) {
+		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
+		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
 			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
 				"the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup")
 		} else {
 			d.note(checkup.PortDNAT, checkup.OK, g.by, message+", and counted where the host forwards it", "")
 		}
 	}
-}
-
-// installed reports whether the table has all targets of a group.
-func (d *decider) installed(g *group) bool {
-	return !slices.ContainsFunc(d.Targets, func(target accounting.Target) bool {
-		return slices.Contains(g.targets, target.Address) && !slices.Contains(d.Installed, target)
-	})
 }
 
 // describeAddresses names the first few.
@@ -65,6 +62,15 @@ func describeAddresses(addresses []netip.AddrPort) string {
 		text += fmt.Sprintf(" and %d more", len(addresses)-most)
 	}
 	return text
+}
+
+// manyChoices reports a translation to so many ports of a container that the
+// connection entry has to show which one it is.
+func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
+	d.byConnection = true
+	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
 }
 
 // shared reports a second port with the same target. What their clients begin is
@@ -214,7 +220,7 @@ func (d *decider) countedBefore() {
 	}
 	for _, g := range d.groups {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
-			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.targets)), "")
+			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)

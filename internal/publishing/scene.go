@@ -20,7 +20,7 @@ type Scene struct {
 	Hook       nft.Hook
 	Host       survey.Host
 	Rules      *survey.Survey
-	Redirected []conntrack.Flow // with a destination that is translated
+	Redirected []accounting.Target // to which connections with ports of this host lead, each once
 	Services   []ipvs.Service
 	Installed  []accounting.Target // that the table counts
 	// ReadOnly says that nobody acts on the decision: what is not installed is not
@@ -51,9 +51,13 @@ func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 	if s.Services, err = ipvs.Services(); err != nil {
 		return nil, err
 	}
+	seen := make(map[accounting.Target]bool)
 	err = conntrack.Redirected(func(flow conntrack.Flow) {
-		if slices.Contains(s.Host.Addresses, flow.Original.Destination.Addr()) && !slices.Contains(s.Redirected, flow) {
-			s.Redirected = append(s.Redirected, flow)
+		sentTo := flow.Original.Destination
+		target := accounting.Target{Protocol: flow.Protocol, Address: flow.Reply.Source, Port: sentTo.Port()}
+		if !seen[target] && slices.Contains(s.Host.Addresses, sentTo.Addr()) {
+			seen[target] = true
+			s.Redirected = append(s.Redirected, target)
 		}
 	})
 	if err != nil && !errors.Is(err, conntrack.ErrUnsupported) {
