@@ -16,17 +16,14 @@ type translated struct {
 	host    []netip.Addr // that clients can send to
 	keys    []fate
 	packets map[fate][]packet
-	// reached has the destinations, unless there are packets to every one.
-	reached map[fate][]netip.Addr
-	toAll   map[fate]bool
+	reached map[fate]map[netip.Addr]portSet // to which destinations packets go, and to which ports there
 }
 
 func newTranslated(host Host) *translated {
 	return &translated{
 		host:    slices.Concat(host.addresses(true), host.addresses(false)),
 		packets: make(map[fate][]packet),
-		reached: make(map[fate][]netip.Addr),
-		toAll:   make(map[fate]bool),
+		reached: make(map[fate]map[netip.Addr]portSet),
 	}
 }
 
@@ -49,35 +46,26 @@ func (t *translated) add(c *chain, r result) {
 		key.reason = "the new address is one of too many"
 	}
 	if t.packets[key] == nil {
-		t.keys = append(t.keys, key)
+		t.keys, t.reached[key] = append(t.keys, key), make(map[netip.Addr]portSet)
 	}
-	t.reach(key, &p)
+	for _, address := range p.addresses {
+		t.reached[key][address] = newPortSet(slices.Concat(t.reached[key][address], p.ports))
+	}
 	p.mark, p.connMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, nil, false, false
 	t.packets[key] = append(t.packets[key], p)
 }
 
-// reach notes the destination of packets.
-func (t *translated) reach(key fate, p *packet) {
-	all := 0
-	for _, address := range t.host {
-		if address.Is4() == p.isIPv4() {
-			all++
-		}
-	}
-	if len(p.addresses) == all || t.toAll[key] {
-		t.toAll[key] = true
-		return
-	}
-	t.reached[key] = union(t.reached[key], p.addresses)
-}
-
 // leavesOut reports whether addresses of this host are left out of those, of the same
-// family, whose packets have a fate.
-func (t *translated) leavesOut(key fate) bool {
+// family, whose packets to ports have a fate.
+func (t *translated) leavesOut(key fate, ports PortRange) bool {
 	reached := t.reached[key]
-	return !t.toAll[key] && slices.ContainsFunc(t.host, func(address netip.Addr) bool {
-		sameFamily := slices.ContainsFunc(reached, func(r netip.Addr) bool { return r.Is4() == address.Is4() })
-		return sameFamily && !slices.Contains(reached, address)
+	return slices.ContainsFunc(t.host, func(address netip.Addr) bool {
+		for other := range reached {
+			if other.Is4() == address.Is4() {
+				return len(ports.minus(reached[address])) > 0
+			}
+		}
+		return false
 	})
 }
 
@@ -87,7 +75,7 @@ func (t *translated) report(s *Survey) {
 	for _, key := range t.keys {
 		for _, p := range mergePackets(t.packets[key]) {
 			if key.reason == "" {
-				s.Translations = append(s.Translations, key.translations(p, t.leavesOut(key) && !p.toNetwork)...)
+				s.Translations = append(s.Translations, key.translations(p, func(ports PortRange) bool { return t.leavesOut(key, ports) && !p.toNetwork })...)
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
@@ -111,14 +99,15 @@ func (r PortRange) compare(other PortRange) int {
 
 // translations returns what becomes of packets, with an entry for each new address
 // and each range of ports.
-func (f fate) translations(p packet, leavesOut bool) (all []Translation) {
+func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
 	found := Translation{
 		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
-		SourceSets: p.sourceSets, LocalOnly: p.toHost, LeavesOut: leavesOut, Maybe: p.uncertain,
+		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
 	}
 	slices.SortFunc(found.Sources, netip.Prefix.Compare)
 	for _, address := range addressesOf(f.to) {
 		for _, mapped := range f.to.mapPorts(p.ports) {
+			found.LeavesOut = leavesOut(mapped.ports)
 			found.Ports, found.Target, found.LastTargetPort = mapped.ports, netip.AddrPortFrom(address, mapped.first), mapped.last
 			all = append(all, found)
 		}
