@@ -168,6 +168,7 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 	testkit.RequireRoot(t, "client new")
 	for _, made := range []bool{true, false} {
 		p := newPlace(t)
+		p.setup() // so that there are counters to read
 		ledger, _, _, err := store.Open(p.state, store.Options{Holder: runHolder})
 		if err != nil {
 			t.Fatal(err)
