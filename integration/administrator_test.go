@@ -17,7 +17,7 @@ import (
 var administratorSeed = flag.Uint64("administrator-seed", 0, "repeat the moves of TestRandomAdministrator by the `seed` that it printed")
 
 const (
-	administratorDuration = 60 * time.Second // without -fault-duration
+	administratorDuration = 45 * time.Second // without -fault-duration
 	administratorInterval = 400 * time.Millisecond
 	administratorSave     = time.Second // as prepareTrial sets it
 

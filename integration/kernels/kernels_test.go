@@ -30,7 +30,7 @@ const (
 // skipped.
 var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift",
 	"TestSingleRequestsMissNoNewCounter", "TestInstallRemovesFlowtables",
-	"TestAnotherProcessInstallsWithoutListingTheCounters"}
+	"TestAnotherProcessInstallsWithoutListingTheCounters", "TestTranslationsBeyondTheLimits"}
 
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.
