@@ -232,29 +232,27 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 		{"redirected to this host", `tcp dport 20000 redirect to :8388;`, ""},
 		{"none", ``, ""},
 	} {
-		t.Run(step.name, func(t *testing.T) {
-			p.nft("flush ruleset ip; " + fmt.Sprintf(engine, step.rule))
-			p.t = t
-			p.setup()
-			entries, err := portlist.ReadEntries(p.list)
-			if err != nil {
-				t.Fatal(err)
+		// Not in a subtest, which would run on a thread of the host's namespace.
+		p.nft("flush ruleset ip; " + fmt.Sprintf(engine, step.rule))
+		p.setup()
+		entries, err := portlist.ReadEntries(p.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var published []string
+		for _, entry := range entries {
+			if entry.Published {
+				published = append(published, fmt.Sprint(entry.Number))
 			}
-			var published []string
-			for _, entry := range entries {
-				if entry.Published {
-					published = append(published, fmt.Sprint(entry.Number))
-				}
-			}
-			if got := strings.Join(published, " "); got != step.published {
-				t.Errorf("setup marked %q, want %q", got, step.published)
-			}
-			_, output, _ := call(t, p.checkArguments(p.socket)...)
-			counted := strings.Contains(output, "and counted where the host forwards it")
-			if want := step.published != ""; counted != want || strings.Contains(output, "past hook host") {
-				t.Errorf("check said, want counted %t:\n%s", want, output)
-			}
-		})
+		}
+		if got := strings.Join(published, " "); got != step.published {
+			t.Errorf("setup marked %q, want %q", got, step.published)
+		}
+		_, output, _ := call(t, p.checkArguments(p.socket)...)
+		counted := strings.Contains(output, "and counted where the host forwards it")
+		if want := step.published != ""; counted != want || strings.Contains(output, "past hook host") {
+			t.Errorf("check said, want counted %t:\n%s", want, output)
+		}
 	}
 }
 
