@@ -35,7 +35,8 @@ func clientCommand(open openHistory) *cli.Command {
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
 				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the\n" +
 					"counters at that moment; it is found by its socket, beside which it has one for root, control.sock.\n" +
-					"Without an agent, the command reads them itself.\n\n" +
+					"Without an agent, the command reads them itself. Where there are none, as in another network\n" +
+					"namespace, the next agent gives the port away after its first reading.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
 				Flags:  []cli.Flag{stateFlag(), socketFlag(runtimeDirectory(os.Getenv)), configFlag()},
 				Action: func(c *cli.Context) error { return newClient(c, open) },
