@@ -152,14 +152,17 @@ func TestUsageInTheMiddleOfABackup(t *testing.T) {
 	ssmonitor := newProduct(t, server)
 	ssmonitor.giveStateToGroup(t)
 	writeHistory(t, ssmonitor.stateDirectory(), others, hours)
-	if err := os.Remove(ssmonitor.stateFile("ssmonitor.backup.db")); err != nil {
-		t.Fatal(err)
-	}
 	run := []string{"--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob"}
 	traffic := newStream(t, server, client, 20000, 20001)
 	ssmonitor.setup(t, "--port", "20000=alice", "--port", "20001=bob")
 	traffic.flow(t)
 	agent := ssmonitor.startAgent(t, run...)
+	agent.waitServing(t, 20000, 20001)
+	agent.stop(t) // all is saved before the next agent begins a backup
+	if err := os.Remove(ssmonitor.stateFile("ssmonitor.backup.db")); err != nil {
+		t.Fatal(err)
+	}
+	agent = ssmonitor.startAgent(t, run...)
 	for deadline := time.Now().Add(patience); ; {
 		if _, err := os.Stat(ssmonitor.stateFile("ssmonitor.backup.db.new")); err == nil {
 			agent.signal(syscall.SIGSTOP)

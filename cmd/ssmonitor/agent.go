@@ -256,8 +256,10 @@ func (a *agent) run(ctx context.Context) error {
 			switch {
 			case a.follower.Changed():
 				a.reload()
+				releaseProgram()
 			case a.publisher.outdated():
 				a.republish()
+				releaseProgram()
 			}
 			a.tick(ctx)
 		}

@@ -26,9 +26,15 @@ func limitMemory() {
 }
 
 // releaseMemory gives back the memory that only the start needed: Go's heap, and
-// the pages of the program's file, which the kernel maps again when they are used.
+// the program's pages.
 func releaseMemory() {
 	debug.FreeOSMemory()
+	releaseProgram()
+}
+
+// releaseProgram gives back the pages of the program's file, after something that
+// is seldom done. The kernel maps those again that are used.
+func releaseProgram() {
 	program, err := os.Executable()
 	if err != nil {
 		return
