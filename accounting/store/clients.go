@@ -16,8 +16,9 @@ import (
 // clients holds the current tenure of each port, with its names.
 type clients struct {
 	ports  accounting.PortMap[tenure]
-	wanted accounting.Ports // as the sources name them
-	stale  bool             // wanted may differ from the database
+	wanted accounting.Ports        // as the sources name them
+	stale  bool                    // wanted may differ from the database
+	later  []accounting.PortClient // that get their port at the next reading
 }
 
 // tenure is the time during which a client has a port.
@@ -38,9 +39,11 @@ func (c *clients) load(db *database) error {
 			*ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
 			return nil
 		})
-	if err == nil {
-		c.ports, c.stale = ports, true
+	if err != nil {
+		return err
 	}
+	c.ports, c.stale = ports, true
+	c.later, err = db.laterClients()
 	return err
 }
 

@@ -1,13 +1,16 @@
 package store
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
 )
+
+// laterVersion is the first version that has the table later.
+const laterVersion = 4
 
 // laterSchema adds the clients that get a port at the next reading.
 const laterSchema = `
@@ -26,22 +29,23 @@ func (s *Store) NewClientLater(port uint16, name string) error {
 	})
 }
 
-// Later returns the clients that [Store.NewClientLater] has named and that have not
-// got their port yet.
-func (s *Store) Later() (clients []accounting.PortClient, err error) {
+// Later returns the clients that [Store.NewClientLater] had named, when the store was
+// opened, and that had not got their port yet.
+func (s *Store) Later() []accounting.PortClient {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.db == nil { // it can't be opened yet
+	return slices.Clone(s.clients.later)
+}
+
+func (db *database) laterClients() (clients []accounting.PortClient, err error) {
+	if db.version < laterVersion {
 		return nil, nil
 	}
-	err = s.db.run("select port, name from later order by port", func(row *sqlite3.Stmt) error {
+	err = db.run("select port, name from later order by port", func(row *sqlite3.Stmt) error {
 		clients = append(clients, accounting.PortClient{Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1)})
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("reading which clients get a port: %w", explain(s.path, err))
-	}
-	return clients, nil
+	return clients, err
 }
 
 // beginTenure gives a port to another client since a time.

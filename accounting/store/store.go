@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"ssmonitor/accounting"
 )
 
@@ -351,6 +353,13 @@ func (s *Store) settle() error {
 		return nil // nothing was ever saved
 	}
 	if err := s.resume(); err != nil {
+		return err
+	}
+	// SQLite may know pages by its memory or by the log that a damaged file lacks,
+	// such as those of tables without rows, which nothing else reads.
+	_, _, _ = s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE) // it fails beside a reader
+	s.db.mark, _ = s.db.read()
+	if err := explain(s.path, cmp.Or(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
 		return err
 	}
 	if _, size := s.backupFile(); s.backup.saves == s.saves && size >= max(s.backup.size, 1) {

@@ -82,12 +82,10 @@ func (c controller) inLoop(ctx context.Context, change func() error) error {
 // giveLater gives ports to the clients that were named while no agent ran and the
 // counters could not be read.
 func (a *agent) giveLater() {
-	clients, err := a.ledger.Later()
-	for _, client := range clients {
-		err = errors.Join(err, a.newClient(client.Port, client.Name))
-	}
-	if err != nil {
-		a.log.Error("a port still belongs to the previous client", "error", err)
+	for _, client := range a.ledger.Later() {
+		if err := a.newClient(client.Port, client.Name); err != nil {
+			a.log.Error("a port still belongs to the previous client", "port", client.Port, "error", err)
+		}
 	}
 }
 
