@@ -42,7 +42,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.byAnotherNumber()
 	d.atOtherAddresses()
 	d.unknown()
-	d.offloads()
+	d.offloads(len(d.Targets) > 0)
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change

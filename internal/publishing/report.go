@@ -196,10 +196,10 @@ func (d *decider) unknown() {
 
 // offloads reports flowtables. Only forwarded connections can be moved to one, and
 // those of published ports are.
-func (d *decider) offloads() {
+func (d *decider) offloads(published bool) {
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
-		if len(d.Targets) > 0 {
+		if published {
 			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
 				"exclude those ports from the rule with flow add @"+offload.Flowtable)
 		} else {
@@ -222,11 +222,7 @@ func (d *decider) countedBefore() {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
-	for _, offload := range d.Rules.Offloads {
-		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
-		if len(d.groups) > 0 {
-			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
-				"exclude those ports from the rule with flow add @"+offload.Flowtable)
-		}
+	if len(d.groups) > 0 {
+		d.offloads(true)
 	}
 }
