@@ -19,7 +19,7 @@ type round struct {
 	sinceReading bool          // a move may cost what was counted since the last reading
 	read         time.Time     // no reading before this one was the last one before the moves
 	down         time.Duration // how long no agent ran
-	wrong        time.Time     // when the table was seen wrong for the last time; zero: never
+	wrong        time.Time     // when what counts at the host was seen wrong for the last time; zero: never
 	right        time.Time     // a moment at which it was right
 	readAgain    time.Time     // a moment after the first reading of the repaired table
 }
@@ -85,6 +85,10 @@ func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 				lost = lost.joined(w)
 			}
 		}
+		if slices.Contains(m.meets, key) {
+			_, most := a.stream.during(key, window{r.wrong, r.wrong, r.right, r.right})
+			all.over, all.most = all.over.Plus(most), all.most.Plus(most)
+		}
 		for _, gain := range m.gains {
 			if gain.to == key {
 				_, most := a.stream.during(gain.of, window{r.made[i].began, r.made[i].ended, r.right, r.right})
@@ -94,7 +98,8 @@ func (a *administrator) allowed(key accounting.Key, r *round) allowance {
 		}
 	}
 	if !lost.beginEarliest.IsZero() {
-		all.least, all.most = a.stream.during(key, lost)
+		least, most := a.stream.during(key, lost)
+		all.least, all.most = least, all.most.Plus(most)
 		if len(r.moves) > 1 || slices.Contains(publishedKeys, key) { // or it passes elsewhere
 			all.least = accounting.Count{}
 		}

@@ -23,8 +23,9 @@ type move struct {
 	keys  []accounting.Key
 	from  boundary
 	until boundary
-	gains []gain // until the repair
-	ticks int    // that the repair takes; 0: the usual two
+	gains []gain           // until the repair
+	meets []accounting.Key // what passes at the repair may meet their chain and ours, or neither
+	ticks int              // that the repair takes; 0: the usual two
 
 	alone      bool // it can't be combined with others
 	needsAgent bool
@@ -107,7 +108,7 @@ func harmlessMoves() []move {
 		}},
 		{name: "own rule appended without accept", alone: true, do: script(
 			"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in")},
-		{name: "chain renamed", alone: true, do: script("rename chain inet ssmonitor input theirs")},
+		{name: "chain renamed", alone: true, meets: allIn, do: script("rename chain inet ssmonitor input theirs")},
 	}
 }
 
