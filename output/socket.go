@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"ssmonitor/internal/peer"
 )
 
 // ErrSocketInUse means that a running process serves the socket.
@@ -154,28 +156,9 @@ func removeDeadSocket(path string) error {
 	return fmt.Errorf("%w, %s: stop that process first or choose another path", ErrSocketInUse, peerName(conn))
 }
 
-// PeerCredentials returns the process at the other end of a connection over a unix
-// socket: SO_PEERCRED of unix(7). Its number is 0 if it is in another PID namespace.
-func PeerCredentials(conn net.Conn) (*syscall.Ucred, error) {
-	unixConn, ok := conn.(syscall.Conn)
-	if !ok {
-		return nil, fmt.Errorf("the peer of %T: %w", conn, errors.ErrUnsupported)
-	}
-	raw, err := unixConn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var cred *syscall.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	return cred, errors.Join(err, failed)
-}
-
 // peerName names the process at the other end of a connection.
 func peerName(conn net.Conn) string {
-	cred, err := PeerCredentials(conn)
+	cred, err := peer.Credentials(conn)
 	if err != nil || cred.Pid == 0 {
 		return "whose process ID is not visible from here" // it may be in another PID namespace
 	}

@@ -156,8 +156,11 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if a.table, err = nft.Open(options); err != nil {
 		return err
 	}
-	if a.claim, err = presence.Take(list); err != nil {
+	if a.claim, err = presence.Take(list, stateDirectory(c)); err != nil {
 		return err
+	}
+	if a.claim.Stranger != nil {
+		a.log.Warn("other commands won't notice this agent", "error", a.claim.Stranger)
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
 		Source: a.table, Store: ledger, Saved: saved,
@@ -342,7 +345,9 @@ func (a *agent) close() error {
 	if a.sockets != nil {
 		errs = append(errs, a.sockets.Close())
 	}
-	return errors.Join(append(errs, closeControl(a.control), a.meter.Flush(), a.claim.Close(), a.table.Close(), a.ledger.Close())...)
+	errs = append(errs, closeControl(a.control), a.meter.Flush())
+	a.claim.Close()
+	return errors.Join(append(errs, a.table.Close(), a.ledger.Close())...)
 }
 
 // abandon closes what a failed start has opened. It ignores errors, since the
@@ -355,7 +360,7 @@ func (a *agent) abandon() {
 		_ = a.sockets.Close()
 	}
 	if a.claim != nil {
-		_ = a.claim.Close()
+		a.claim.Close()
 	}
 	if a.table != nil {
 		_ = a.table.Close()

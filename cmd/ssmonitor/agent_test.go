@@ -128,7 +128,7 @@ func TestOtherListByARelativePath(t *testing.T) {
 	p.setup()
 	p.agent(p.socket)
 	t.Chdir(p.directory)
-	agent, err := presence.Find()
+	agent, err := presence.Find("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup --port 20000=alice --port 20001/tcp=bob --port 21000-21009\n" +
 			"   ssmonitor setup --no-search --port 51820/udp=wireguard\n" +
 			"   ssmonitor setup --dry-run",
-		Flags: append(sourceFlags(), noSearchFlag(), configFlag(),
+		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the list, as comments, and the ruleset as nft text, and change nothing"},
 			&cli.BoolFlag{Name: "json", Usage: "print the list as JSON, and no ruleset"},
 			&cli.BoolFlag{Name: "follow", Usage: "keep running, and set up again when a configuration changes"},
@@ -157,7 +157,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if err := portlist.Write(list, found.Entries); err != nil {
 		return nil, notes, err
 	}
-	agent, err := presence.Find()
+	agent, err := presence.Find(stateDirectory(c))
 	if err != nil {
 		return nil, notes, err
 	}

@@ -44,11 +44,11 @@ func teardown(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return describeTeardown(c, table)
 	}
-	claim, err := presence.Take("")
+	claim, err := presence.Take("", stateDirectory(c))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = claim.Close() }()
+	defer claim.Close()
 	if c.Bool("purge") {
 		return purge(c, table)
 	}
@@ -57,19 +57,15 @@ func teardown(c *cli.Context) error {
 
 // describeTeardown prints what teardown would do, or fails as it would.
 func describeTeardown(c *cli.Context, table *nft.Table) error {
-	agent, err := presence.Find()
-	if err != nil {
+	if err := presence.Running(stateDirectory(c)); err != nil {
 		return err
-	}
-	if agent != nil {
-		return &presence.RunningError{PID: agent.PID}
 	}
 	totals := fmt.Sprintf("The totals in %s would be kept.", stateDirectory(c))
 	if c.Bool("purge") {
 		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", stateDirectory(c))
 	}
 	var sample accounting.Sample
-	err = table.Read(&sample)
+	err := table.Read(&sample)
 	switch {
 	case errors.Is(err, accounting.ErrNoTable):
 		_, err = fmt.Fprintf(c.App.Writer, "There are no counters to remove. %s\n", totals)

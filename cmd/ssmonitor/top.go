@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/internal/peer"
 	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 	"ssmonitor/output/top"
@@ -121,17 +122,11 @@ func sameNetwork(socket string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	raw, err := conn.SyscallConn()
+	agent, err := peer.Credentials(conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("asking who listens on %s: %w", socket, err)
 	}
-	var peer *syscall.Ucred
-	if controlErr := raw.Control(func(fd uintptr) {
-		peer, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); controlErr != nil || err != nil {
-		return fmt.Errorf("asking who listens on %s: %w", socket, errors.Join(controlErr, err))
-	}
-	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", peer.Pid))
+	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", agent.Pid))
 	if err != nil {
 		return err
 	}
@@ -140,7 +135,7 @@ func sameNetwork(socket string) error {
 		return err
 	}
 	if !os.SameFile(theirs, ours) {
-		return fmt.Errorf("the agent, process %[1]d, is in another network namespace: run top there (nsenter --net --target %[1]d)", peer.Pid)
+		return fmt.Errorf("the agent, process %[1]d, is in another network namespace: run top there (nsenter --net --target %[1]d)", agent.Pid)
 	}
 	return nil
 }

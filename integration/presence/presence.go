@@ -6,6 +6,10 @@
 // namespace too and is released by the kernel however the agent ends: unix(7).
 // The credentials of the socket identify the agent's process, and whoever
 // connects receives one line, the path of the list of ports that it follows.
+//
+// Any user can take the address first. So a holder is an agent only if it belongs to
+// root, to the caller, or to the owner of the state directory; any other one is no
+// obstacle.
 package presence
 
 import (
@@ -15,10 +19,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/internal/peer"
 )
 
 const (
@@ -28,8 +36,9 @@ const (
 	// attempts is how often a claim is tried if the holder of the address is no
 	// agent: it may just have ended.
 	attempts = 3
-	// capNetAdmin is CAP_NET_ADMIN of include/uapi/linux/capability.h.
-	capNetAdmin = 12
+	// retryInterval is how often a claim is tried again while a stranger holds the
+	// address. No event says that the address is free.
+	retryInterval = 10 * time.Second
 )
 
 // RunningError reports that another agent runs in the network namespace.
@@ -48,16 +57,28 @@ func (e *RunningError) Error() string {
 // Claim is the right to change the table. It is released by Close, or when the
 // process ends.
 type Claim struct {
-	listener *net.UnixListener // nil if a process that is no agent holds the address
-	done     chan struct{}
+	// Stranger holds the address, so that nobody finds this agent: nil if none does.
+	Stranger *StrangerError
+
+	stop func()
+	done chan struct{}
+}
+
+// StrangerError reports that a process that is no agent holds the agent's address.
+type StrangerError struct {
+	PID int // 0 if the process is in another PID namespace
+	UID int // its user
+}
+
+func (e *StrangerError) Error() string {
+	return fmt.Sprintf("process %d of user %d has taken the abstract address %s, by which commands and other agents find this one: end that process",
+		e.PID, e.UID, address)
 }
 
 // Take claims the network namespace for an agent that follows the list of ports
-// at a path, empty if it follows none. It fails with a *RunningError.
-//
-// Any user can take the address first. A process that can't change the firewall
-// is not an agent and is no obstacle.
-func Take(list string) (*Claim, error) {
+// at a path, empty if it follows none, and keeps the totals in a directory. It fails
+// with a *RunningError. While a stranger holds the address, the claim is tried again.
+func Take(list, state string) (*Claim, error) {
 	if list != "" {
 		absolute, err := filepath.Abs(list)
 		if err != nil {
@@ -65,51 +86,99 @@ func Take(list string) (*Claim, error) {
 		}
 		list = absolute
 	}
+	var stranger *StrangerError
 	for range attempts {
-		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
-		if err == nil {
-			c := &Claim{listener: listener, done: make(chan struct{})}
-			go c.serve(list)
-			return c, nil
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		listener, err := listen()
+		if err != nil {
 			return nil, fmt.Errorf("claiming the network namespace: %w", err)
 		}
-		if err := Running(); err != nil {
-			return nil, err
+		if listener != nil {
+			return newClaim(func(stop <-chan struct{}) { serveUntil(stop, listener, list) }), nil
 		}
-		// The holder has ended meanwhile, or is no agent.
+		found, err := find(state)
+		switch {
+		case err != nil:
+			return nil, err
+		case found.agent != nil:
+			return nil, &RunningError{PID: found.agent.PID}
+		}
+		stranger = found.stranger // or the holder has ended meanwhile
 	}
-	return &Claim{}, nil
+	c := newClaim(func(stop <-chan struct{}) { retry(stop, list) })
+	c.Stranger = stranger
+	return c, nil
+}
+
+// newClaim holds a claim until it is closed.
+func newClaim(hold func(stop <-chan struct{})) *Claim {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		hold(stop)
+	}()
+	return &Claim{stop: sync.OnceFunc(func() { close(stop) }), done: done}
+}
+
+// listen returns nil if the address is taken.
+func listen() (*net.UnixListener, error) {
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, nil
+	}
+	return listener, err
+}
+
+// retry serves as soon as the address is free.
+func retry(stop <-chan struct{}, list string) {
+	ticks := time.NewTicker(retryInterval)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticks.C:
+		}
+		if listener, _ := listen(); listener != nil {
+			serveUntil(stop, listener, list)
+			return
+		}
+	}
 }
 
 // Running returns a *RunningError if an agent runs in the network namespace, nil if
 // there is none, and another error if that can't be determined.
-func Running() error {
-	agent, err := Find()
+func Running(state string) error {
+	agent, err := Find(state)
 	if err != nil {
 		return err
 	}
-	if agent != nil && canChangeFirewall(agent.PID) {
+	if agent != nil {
 		return &RunningError{PID: agent.PID}
 	}
 	return nil
 }
 
 // Close releases the claim.
-func (c *Claim) Close() error {
-	if c.listener == nil {
-		return nil
-	}
-	err := c.listener.Close()
+func (c *Claim) Close() {
+	c.stop()
 	<-c.done
-	return err
 }
 
-func (c *Claim) serve(list string) {
-	defer close(c.done)
+// serveUntil answers who asks until stop is closed.
+func serveUntil(stop <-chan struct{}, listener *net.UnixListener, list string) {
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		serve(listener, list)
+	}()
+	<-stop
+	_ = listener.Close()
+	<-served
+}
+
+func serve(listener *net.UnixListener, list string) {
 	for {
-		connection, err := c.listener.Accept()
+		connection, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -128,51 +197,71 @@ type Agent struct {
 	List string // path of the list of ports that it follows; empty: none
 }
 
-// Find returns the agent that runs in this network namespace, nil if there is
-// none. A process that does not accept connections is not an agent.
-func Find() (*Agent, error) {
-	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: address, Net: "unix"})
+// Find returns the agent that runs in this network namespace and belongs to root, to
+// the caller, or to the owner of the state directory; nil if there is none. A process
+// that does not accept connections is not an agent.
+func Find(state string) (*Agent, error) {
+	found, err := find(state)
+	return found.agent, err
+}
+
+// holder is who has the address: nobody, an agent, or a stranger.
+type holder struct {
+	agent    *Agent
+	stranger *StrangerError
+}
+
+func find(state string) (holder, error) {
+	connection, err := dial()
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EAGAIN) {
-		return nil, nil
+		return holder{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for a running agent: %w", err)
+		return holder{}, fmt.Errorf("looking for a running agent: %w", err)
 	}
 	defer func() { _ = connection.Close() }()
-	pid, err := peer(connection)
+	credentials, err := peer.Credentials(connection)
 	if err != nil {
-		return nil, fmt.Errorf("looking for a running agent: %w", err)
+		return holder{}, fmt.Errorf("looking for a running agent: %w", err)
+	}
+	if !trusted(credentials.Uid, state) {
+		return holder{stranger: &StrangerError{PID: int(credentials.Pid), UID: int(credentials.Uid)}}, nil
 	}
 	_ = connection.SetDeadline(time.Now().Add(patience))
 	list, _ := bufio.NewReaderSize(connection, 4096).ReadString('\n') // empty if the agent is stopping
-	return &Agent{PID: pid, List: strings.TrimSuffix(list, "\n")}, nil
+	return holder{agent: &Agent{PID: int(credentials.Pid), List: strings.TrimSuffix(list, "\n")}}, nil
 }
 
-func peer(connection *net.UnixConn) (pid int, err error) {
-	raw, err := connection.SyscallConn()
+// dial connects to the holder of the address. It waits for room in the backlog, which
+// others may have filled, and fails with EAGAIN if the holder accepts nobody.
+func dial() (net.Conn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return nil, os.NewSyscallError("socket", err)
 	}
-	var credentials *syscall.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		credentials, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return 0, err
+	file := os.NewFile(uintptr(fd), address)
+	defer func() { _ = file.Close() }() // net.FileConn has its own
+	limit := unix.NsecToTimeval(int64(patience))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return nil, os.NewSyscallError("setsockopt", err)
 	}
-	return int(credentials.Pid), nil
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+		return nil, os.NewSyscallError("connect", err)
+	}
+	return net.FileConn(file)
 }
 
-// canChangeFirewall reports whether a process has CAP_NET_ADMIN, by CapEff of
-// proc_pid_status(5). It reports true if that can't be read.
-func canChangeFirewall(pid int) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
+// trusted reports whether a user may have an agent: root, the caller, or the owner
+// of the state directory. What a process can do is no evidence: /proc may hide it,
+// and a user namespace of its own shows capabilities that are worth nothing here.
+func trusted(user uint32, state string) bool {
+	if user == 0 || int(user) == os.Geteuid() {
 		return true
 	}
-	_, rest, found := strings.Cut(string(status), "\nCapEff:\t")
-	digits, _, _ := strings.Cut(rest, "\n")
-	effective, err := strconv.ParseUint(digits, 16, 64)
-	return !found || err != nil || effective&(1<<capNetAdmin) != 0
+	info, err := os.Stat(state)
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && owner.Uid == user
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,15 +15,15 @@ import (
 
 func TestOneAgentPerNamespace(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	if agent, err := Find(); agent != nil || err != nil {
+	if agent, err := Find(""); agent != nil || err != nil {
 		t.Fatalf("without an agent: got %+v, %v", agent, err)
 	}
-	first, err := Take("ports")
+	first, err := Take("ports", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var running *RunningError
-	if _, err := Take(""); !errors.As(err, &running) || running.PID != os.Getpid() {
+	if _, err := Take("", ""); !errors.As(err, &running) || running.PID != os.Getpid() {
 		t.Errorf("a second claim: got %v, want one that names process %d", err, os.Getpid())
 	}
 	directory, err := os.Getwd()
@@ -30,62 +31,99 @@ func TestOneAgentPerNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		if agent, err := Find(); err != nil || *agent != (Agent{os.Getpid(), directory + "/ports"}) {
+		if agent, err := Find(""); err != nil || *agent != (Agent{os.Getpid(), directory + "/ports"}) {
 			t.Fatalf("got %+v, %v", agent, err)
 		}
 	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := Take("")
+	first.Close()
+	again, err := Take("", "")
 	if err != nil {
 		t.Fatalf("a claim after the first was closed: %v", err)
 	}
-	if agent, err := Find(); err != nil || agent.List != "" {
+	if agent, err := Find(""); err != nil || agent.List != "" {
 		t.Errorf("without a list: got %+v, %v", agent, err)
 	}
 	testkit.NetworkNamespace(t)
-	other, err := Take("")
+	other, err := Take("", "")
 	if err != nil {
 		t.Errorf("a claim in another network namespace: %v", err)
 	}
-	if err := errors.Join(again.Close(), other.Close()); err != nil {
-		t.Error(err)
-	}
+	again.Close()
+	other.Close()
 }
 
-// TestStrangerIsNoObstacle has a process without CAP_NET_ADMIN take the address.
-func TestStrangerIsNoObstacle(t *testing.T) {
-	testkit.NetworkNamespace(t)
+// squat has a child listen at the address: as another user, or as root of a user
+// namespace of its own, which has every capability there.
+func squat(t *testing.T, command ...string) {
+	t.Helper()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	file, err := listener.File()
-	if err != nil {
+	if err := errors.Join(err, listener.Close()); err != nil {
 		t.Fatal(err)
 	}
 	// Listening again makes the credentials those of the child.
-	command := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c",
+	command = append(command, "/usr/bin/python3", "-c",
 		"import socket,sys; s=socket.socket(fileno=3); s.listen(5); print('up', flush=True); sys.stdin.read()")
-	command.Stderr = os.Stderr
-	command.ExtraFiles = []*os.File{file}
-	stdin, inErr := command.StdinPipe()
-	stdout, outErr := command.StdoutPipe()
-	if err := errors.Join(inErr, outErr, command.Start()); err != nil {
+	child := exec.Command(command[0], command[1:]...)
+	child.Stderr = os.Stderr
+	child.ExtraFiles = []*os.File{file}
+	stdin, inErr := child.StdinPipe()
+	stdout, outErr := child.StdoutPipe()
+	if err := errors.Join(inErr, outErr, child.Start(), file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = command.Wait() }()
-	defer func() { _ = stdin.Close() }()
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = child.Wait()
+	})
 	if _, err := stdout.Read(make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}
-	claim, err := Take("")
-	if err != nil {
-		t.Fatalf("with the address taken by nobody: %v", err)
+}
+
+var asNobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
+
+// TestStrangerIsNoObstacle has others take the address, and who keeps the totals.
+func TestStrangerIsNoObstacle(t *testing.T) {
+	tests := []struct {
+		name    string
+		command []string
+		agent   bool
+	}{
+		{"nobody", asNobody, false},
+		{"root of a user namespace", slices.Concat(asNobody, []string{"unshare", "--user", "--map-root-user"}), false},
+		{"the owner of the state directory", []string{"setpriv", "--reuid=1234", "--regid=1234", "--clear-groups"}, true},
+		{"root", []string{"env"}, true},
 	}
-	if err := claim.Close(); err != nil {
-		t.Error(err)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			state := t.TempDir()
+			if err := os.Chown(state, 1234, 1234); err != nil {
+				t.Fatal(err)
+			}
+			squat(t, test.command...)
+			claim, err := Take("", state)
+			if test.agent {
+				if !errors.As(err, new(*RunningError)) {
+					t.Errorf("got %v, want a RunningError", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer claim.Close()
+			if claim.Stranger == nil || claim.Stranger.UID != 65534 {
+				t.Errorf("got the stranger %+v, want user 65534", claim.Stranger)
+			}
+			if agent, err := Find(state); agent != nil || err != nil {
+				t.Errorf("Find: got %+v, %v, want no agent", agent, err)
+			}
+		})
 	}
 }
 
@@ -106,22 +144,12 @@ func TestFullBacklogIsNoObstacle(t *testing.T) {
 			defer func() { _ = connection.Close() }()
 		}
 	}
-	if agent, err := Find(); agent != nil || err != nil {
+	if agent, err := Find(""); agent != nil || err != nil {
 		t.Errorf("Find: got %+v, %v, want no agent", agent, err)
 	}
-	claim, err := Take("")
+	claim, err := Take("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := claim.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestUnknownProcessIsTakenForAnAgent has no process, as where the agent is in
-// another PID namespace: two agents would be worse than none.
-func TestUnknownProcessIsTakenForAnAgent(t *testing.T) {
-	if !canChangeFirewall(0) {
-		t.Error("a process of which nothing is known is taken for no agent")
-	}
+	claim.Close()
 }

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"unicode"
 
-	"ssmonitor/output"
+	"ssmonitor/internal/peer"
 )
 
 // ErrNotListening means that no agent listens on the socket. It may be starting or
@@ -60,7 +60,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cred, err := output.PeerCredentials(conn)
+	cred, err := peer.Credentials(conn)
 	if err == nil && cred.Uid != 0 && cred.Uid != c.state.Owner {
 		err = fmt.Errorf("process %d of user %d listens there, %w", cred.Pid, cred.Uid, errStranger)
 	}

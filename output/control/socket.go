@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ssmonitor/internal/peer"
 	"ssmonitor/output"
 )
 
@@ -47,7 +48,7 @@ func (l *rootListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		cred, err := output.PeerCredentials(conn)
+		cred, err := peer.Credentials(conn)
 		if err == nil && cred.Uid == 0 {
 			return conn, nil
 		}
