@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
+	"regexp"
 
-	"github.com/goccy/go-yaml"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/safeyaml"
 )
 
 // WebConfig is a web configuration file of the Prometheus exporters: TLS,
@@ -19,23 +21,25 @@ type WebConfig struct {
 	encrypted, authenticate bool
 }
 
+// quoted is what the toolkit's YAML quotes, which may be a password.
+var quoted = regexp.MustCompile("`[^`]*`")
+
 // OpenWebConfig checks the file, its certificates and its passwords.
 func OpenWebConfig(path string) (*WebConfig, error) {
-	err := web.Validate(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the web configuration: %s: %w", path, err)
-	}
-	content, err := os.ReadFile(path)
+	content, err := configfile.Read(path, safeyaml.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading the web configuration: %w", err)
+	}
+	if err := safeyaml.Guard(content, func() error { return web.Validate(path) }); err != nil {
+		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, quoted.ReplaceAllString(err.Error(), "a value"))
 	}
 	// The toolkit, which has accepted the file, does not export what is in it.
 	var parts struct {
 		TLS   map[string]any `yaml:"tls_server_config"`
 		Users map[string]any `yaml:"basic_auth_users"`
 	}
-	if err := yaml.Unmarshal(content, &parts); err != nil {
-		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, yaml.FormatError(err, false, false))
+	if err := safeyaml.Decode(content, &parts); err != nil {
+		return nil, fmt.Errorf("reading the web configuration: %s: %w", path, err)
 	}
 	policy, _ := parts.TLS["client_auth_type"].(string)
 	return &WebConfig{

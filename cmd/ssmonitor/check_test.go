@@ -260,7 +260,7 @@ func TestCheckOfSettings(t *testing.T) {
 		nobody         bool
 		want           []string
 	}{
-		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "[1:1]", "this check uses defaults"}},
+		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 1: ", "this check uses defaults"}},
 		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", `hook "nosuch": want host or container`}},
 		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "80a"}},
 		{"not readable", "hook: host\n", 0o600, true, []string{"unknown reading the settings", "permission denied\n          run it as root"}},

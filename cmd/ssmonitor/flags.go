@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/safeyaml"
 	"ssmonitor/nft"
 )
 
@@ -33,8 +33,6 @@ const (
 	// In the runtime directory.
 	csvName    = "ssmonitor.csv"
 	socketName = "ssmonitor.sock"
-
-	configLimit = 1 << 20 // bytes
 )
 
 func environment(flag string) []string {
@@ -155,7 +153,7 @@ func (l *limits) read(unmarshal func(any) error, key, example string) error {
 	}
 	var clients map[string]string
 	if err := unmarshal(&clients); err != nil {
-		return fmt.Errorf("key %s: want a limit, a list of limits, or a map of clients and limits, as in {%s}", key, example)
+		return safeyaml.Invalid(fmt.Sprintf("key %s: want a limit, a list of limits, or a map of clients and limits, as in {%s}", key, example))
 	}
 	*l = nil
 	for client, limit := range clients {
@@ -198,7 +196,7 @@ func applyConfig(c *cli.Context, skip ...string) error {
 	if path == noConfig {
 		return nil
 	}
-	data, err := configfile.Read(configPath(path), configLimit)
+	data, err := configfile.Read(configPath(path), safeyaml.MaxSize)
 	switch {
 	case path == "" && errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -206,8 +204,8 @@ func applyConfig(c *cli.Context, skip ...string) error {
 		return wrongUsage(fmt.Errorf("reading the settings: %w", err))
 	}
 	var s settings
-	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
-		return wrongUsage(fmt.Errorf("reading the settings: %s: %s", configPath(path), yaml.FormatError(err, false, false)))
+	if err := safeyaml.Decode(data, &s, yaml.Strict()); err != nil {
+		return wrongUsage(fmt.Errorf("reading the settings: %s: %w", configPath(path), err))
 	}
 	for name, values := range s.values() {
 		if !hasFlag(c, name) || c.IsSet(name) || slices.Contains(skip, name) {

@@ -83,8 +83,8 @@ func TestPluginWithoutSettings(t *testing.T) {
 		want           string
 	}{
 		{"not readable", "socket: /nowhere\n", 0o600, "permission denied"},
-		{"misspelled", "sockett: /nowhere\n", 0o644, "[1:1]"},
-		{"no YAML", "{", 0o644, "[1:"},
+		{"misspelled", "sockett: /nowhere\n", 0o644, "line 1, column 1: "},
+		{"no YAML", "{", 0o644, "line 1, column "},
 		{"a number of charts that is none", "charts: many\n", 0o644, "many"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

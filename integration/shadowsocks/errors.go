@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Reasons why a readable file gives no ports, for errors.Is.
@@ -51,19 +49,6 @@ func (e *SyntaxError) Error() string {
 		expected = "YAML"
 	}
 	return fmt.Sprintf("line %d, column %d: want %s", e.Line, e.Column, expected)
-}
-
-// yamlPosition returns where the library found an error.
-func yamlPosition(err error) error {
-	if own, ok := errors.AsType[*SyntaxError](err); ok {
-		return own
-	}
-	position := &SyntaxError{Line: 1, Column: 1, YAML: true}
-	var located yaml.Error
-	if errors.As(err, &located) && located.GetToken() != nil && located.GetToken().Position != nil {
-		position.Line, position.Column = located.GetToken().Position.Line, located.GetToken().Position.Column
-	}
-	return position
 }
 
 // ValueError says which value of a configuration is not what it should be.

@@ -1,73 +1,40 @@
 package shadowsocks
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-)
 
-const (
-	// maxYAMLSize is lower than maxSize, since the library takes hundreds of times the
-	// memory of a list, and a time that grows with its square.
-	maxYAMLSize = 256 << 10
-	// maxYAMLDepth bounds the nesting that one line can begin.
-	maxYAMLDepth = 1000
+	"ssmonitor/internal/safeyaml"
 )
 
 // parseYAML reads the first document of a YAML file. Like [parseJSON5] it keeps
 // the content of known values only. Its error is a *SyntaxError or a
-// *ValueError: those of the library quote the text.
-func parseYAML(data []byte) (value, error) {
-	if len(data) > maxYAMLSize {
-		return value{}, &ValueError{"the file", "too large", "at most 256 KiB of YAML"}
-	}
-	if line := tooDeep(data); line > 0 {
-		return value{}, &SyntaxError{Line: line, Column: 1, YAML: true}
-	}
-	file, err := safeParseYAML(data)
+// *ValueError.
+func parseYAML(data []byte) (v value, err error) {
+	v.kind = kindNull
+	err = safeyaml.Walk(data, func(file *ast.File) error {
+		converter := yamlConverter{anchors: make(map[string]ast.Node)}
+		for _, document := range file.Docs {
+			if document.Body != nil {
+				v = converter.value(document.Body, "", true)
+				break
+			}
+		}
+		return converter.err
+	})
 	if err != nil {
-		return value{}, yamlPosition(err)
+		v = value{}
 	}
-	converter := yamlConverter{anchors: make(map[string]ast.Node)}
-	for _, document := range file.Docs {
-		if document.Body == nil {
-			continue
-		}
-		v := converter.value(document.Body, "", true)
-		return v, converter.err
+	if errors.Is(err, safeyaml.ErrTooLarge) {
+		return v, &ValueError{"the file", "too large", fmt.Sprintf("at most %d KiB of YAML", safeyaml.MaxSize>>10)}
 	}
-	return value{kind: kindNull}, nil
-}
-
-// safeParseYAML turns a panic of the library into an error: a defect there must
-// not end the agent.
-func safeParseYAML(data []byte) (file *ast.File, err error) {
-	defer func() {
-		if recover() != nil {
-			err = &SyntaxError{Line: 1, Column: 1, YAML: true}
-		}
-	}()
-	return parser.ParseBytes(data, 0)
-}
-
-// tooDeep returns the number of the line that nests too much, or 0. The library
-// is recursive, and a stack that overflows can't be recovered.
-func tooDeep(data []byte) int {
-	flow, number := 0, 0
-	for line := range bytes.Lines(data) {
-		number++
-		opened := bytes.Count(line, []byte("[")) + bytes.Count(line, []byte("{"))
-		flow += opened - bytes.Count(line, []byte("]")) - bytes.Count(line, []byte("}"))
-		nested := bytes.Count(line, []byte("- ")) + bytes.Count(line, []byte("? ")) +
-			bytes.Count(line, []byte("!")) + bytes.Count(line, []byte("&"))
-		if opened > maxYAMLDepth || flow > maxYAMLDepth || nested > maxYAMLDepth {
-			return number
-		}
+	if syntax, ok := errors.AsType[*safeyaml.Error](err); ok {
+		return v, &SyntaxError{Line: syntax.Line, Column: syntax.Column, YAML: true}
 	}
-	return 0
+	return v, err
 }
 
 // yamlConverter turns the library's tree into values.
