@@ -54,7 +54,7 @@ func FuzzParseSpec(f *testing.F) {
 func FuzzReadList(f *testing.F) {
 	for _, list := range []string{
 		"", "# comment\n\n20000\n", "20000=alice\r\n20001/tcp\n", "\ufeff1-3=x\n2=y", "1\x00", "1\v\n\f2",
-		"# from /a\n# from /b\n1\n# from --port\n2=x\n", "# published\n1\n# from /a\n# published\n2\n",
+		"# from \"\\\"\u202e\\\"\"\n1\n", "# from \"\n1\n", "# from /a\n# from /b\n1\n# from --port\n2=x\n", "# published\n1\n# from /a\n# published\n2\n",
 		"1/tcp@172.17.0.2\n1/udp@172.17.0.3=a\n2-3@[fd00::2]\n# published\n4@172.17.0.2:1@172.17.0.2:2\n",
 	} {
 		f.Add([]byte(list))

@@ -48,9 +48,8 @@ var ErrNotAList = errors.New("this is JSON: want one PORT[-PORT][/tcp|/udp][@ADD
 // Entry is a port of the list and where it came from.
 type Entry struct {
 	accounting.Port
-	// Sources are what [SourceName] makes of the paths of configurations, or
-	// flags such as --port; nil where they are unknown, as in a list written by
-	// hand.
+	// Sources are the paths of configurations, as they are, or flags such as --port;
+	// nil where they are unknown, as in a list written by hand.
 	Sources []string
 	// Targets are where the host forwards the port, as far as that was named.
 	Targets []accounting.Target
@@ -115,7 +114,7 @@ func Parse(data []byte) ([]Entry, error) {
 				sources, published = nil, false // a new group of ports begins
 			}
 			if afterMark = true; named {
-				sources = append(slices.Clip(sources), string(bytes.TrimSpace(source)))
+				sources = append(slices.Clip(sources), sourceOf(string(bytes.TrimSpace(source))))
 			} else {
 				published = true
 			}
@@ -157,7 +156,7 @@ func Format(entries []Entry) ([]byte, error) {
 	list.WriteString(header)
 	for _, group := range groups(entries) {
 		for _, source := range group[0].Sources {
-			list.WriteString(sourceMark + SourceName(source) + "\n")
+			list.WriteString(markOf(source) + "\n")
 		}
 		if group[0].Published {
 			list.WriteString(publishedMark + "\n")
@@ -225,17 +224,21 @@ func groups(entries []Entry) [][]Entry {
 // unmarked reports whether no mark belongs above the entry.
 func (e Entry) unmarked() bool { return len(e.Sources) == 0 && !e.Published }
 
-// SourceName returns the name of a source as the list gives it: the path itself,
-// or quoted if it would not stay on one line or is very long. What it has quoted
-// stays as it is.
-func SourceName(source string) string {
-	if path, err := strconv.Unquote(source); err == nil && fmt.Sprintf("%+q", path) == source {
+// markOf returns the comment that names a source: the source itself, or quoted if it
+// would not stay on one line, would not be read back as it is, or is very long.
+func markOf(source string) string {
+	if accounting.NameFault(source) != "" || strings.TrimSpace(source) != source || source[0] == '"' {
+		source = fmt.Sprintf("%+q", source)
+	}
+	return sourceMark + source
+}
+
+// sourceOf returns the source in the text behind the mark.
+func sourceOf(text string) string {
+	if source, err := strconv.Unquote(text); err == nil && text[0] == '"' {
 		return source
 	}
-	if accounting.NameFault(source) == "" && strings.TrimSpace(source) == source {
-		return source
-	}
-	return fmt.Sprintf("%+q", source)
+	return text
 }
 
 // Write replaces the list of ports at path atomically and creates its directory

@@ -161,21 +161,20 @@ func (l *loading) search(options shadowsocks.Options) {
 	configs, skipped := shadowsocks.Search(l.sources.SearchRoot, options)
 	found := make(map[string]bool)
 	for _, config := range configs {
-		found[portlist.SourceName(config.Path)] = true
+		found[config.Path] = true
 		if !slices.Contains(named, config.Path) {
 			l.add(config)
 		}
 	}
 	for _, file := range skipped {
-		source := portlist.SourceName(file.Path)
-		found[source] = true
+		found[file.Path] = true
 		if slices.Contains(named, file.Path) {
 			continue
 		}
 		if file.Harmless() {
 			l.note(file.Err)
 		} else {
-			l.keep(source, earlier, file.Err)
+			l.keep(file.Path, earlier, file.Err)
 		}
 	}
 	// A directory that can't be read hides its files from the search.
@@ -317,7 +316,7 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 		}
 	}
 	for _, config := range l.configs {
-		source := portlist.SourceName(config.Path)
+		source := config.Path
 		for _, port := range config.Ports {
 			add(port, source)
 		}

@@ -72,6 +72,22 @@ func TestSearchKeepsThePortsOfAFileThatBroke(t *testing.T) {
 	}
 }
 
+// A path that the list has to quote is longer there than a name may be.
+func TestSearchKeepsThePortsOfAFileWithALongName(t *testing.T) {
+	for _, file := range []string{strings.Repeat("a", 200), strings.Repeat("\u202e", 60), "\"quoted\"", " a\nb "} {
+		root := t.TempDir()
+		name := "etc/shadowsocks-libev/" + file + ".json"
+		write(t, root, name, `{"server_port": 8388}`)
+		from := searchIn(root)
+		for _, content := range []string{`{"server_port": 8388}`, `{`, `{`} {
+			write(t, root, name, content)
+			if ports, notes := setup(t, from); ports != "1 8388" {
+				t.Errorf("file %q, %s: got %s, %s", file, content, ports, notes)
+			}
+		}
+	}
+}
+
 // A place below which nothing can be looked up hides its files: what they had
 // stays, until they are known to be gone.
 func TestSearchKeepsThePortsOfAHiddenFile(t *testing.T) {
