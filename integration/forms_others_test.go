@@ -3,6 +3,7 @@ package integration_test
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -73,6 +74,9 @@ func outgoing() []form {
 		{name: "by a set of sources", nft: "table {ip} nat { set containers { type {type}; flags interval; elements = { {network} }; }; }\n" + to(`{ip} saddr @containers`)},
 		{name: "by iptables and the interface", xt: xt("-i bridge0")},
 		{name: "by iptables and the source", xt: xt("-s {network}")},
+		{name: "by the interface, after what an engine publishes", nft: to("fib daddr type local tcp dport 20002 accept\niifname \"bridge0\"")},
+		{name: "by iptables and the interface, after what an engine publishes", xt: strings.Replace(xt("-i bridge0"), "*nat\n",
+			"*nat\n:ENGINE -\n-A PREROUTING -m addrtype --dst-type LOCAL -j ENGINE\n-A ENGINE -p tcp --dport 20002 -j DNAT --to-destination {proxy}\n", 1)},
 		{name: "by what is not for this host", nft: to(`fib daddr type != local`)},
 		{name: "by what is for other hosts", nft: to(`{ip} daddr != { {host}, {own}, {uplink} }`)},
 		{name: "by what is not for one address of this host", nft: to(`{ip} daddr != {host}`)},

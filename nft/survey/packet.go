@@ -27,8 +27,7 @@ type packet struct {
 	untracked  bool // whether it won't
 
 	sender
-	toHost    bool // a condition on the way holds for addresses of this host only
-	toNetwork bool // a condition on the way holds for a range of destination addresses
+	receiver
 	uncertain bool // a condition on the way is unknown
 	foreign   bool // a condition on the way holds for a mark that no rule sets
 }
@@ -38,6 +37,14 @@ type sender struct {
 	interfaces []string       // it comes in by one of these; empty: by any
 	sources    []netip.Prefix // it has a source address in one of these; empty: any
 	sourceSets []string       // its source is in each of these sets
+}
+
+// receiver is what conditions on the way require of a packet's destination. It holds
+// within the rule that asks for it, and in the chains that the rule leads to. It does not
+// hold behind the rule, where packets to other hosts go on as well: they are not followed.
+type receiver struct {
+	toHost    bool // a condition on the way holds for addresses of this host only
+	toNetwork bool // a condition on the way holds for a range of destination addresses
 }
 
 func (p *packet) isIPv4() bool { return p.family == unix.NFPROTO_IPV4 }

@@ -43,18 +43,34 @@ func (r *run) apply(applied rule, p packet) []outcome {
 				r.giveUp(threads[i:], "a rule has too many outcomes")
 				break
 			}
+			before := len(r.outcomes)
 			next = append(next, r.step(t, expression)...)
+			if t.receiver != p.receiver || !applied.ends() { // else this condition ends what is for other hosts
+				forgetReceiver(r.outcomes[before:], p.receiver)
+			}
 		}
 		threads = next
 		r.steps += 1 + len(threads)
 	}
+	before := len(r.outcomes)
 	r.mismatch(threads)
+	forgetReceiver(r.outcomes[before:], p.receiver)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
 		for i := range r.outcomes {
 			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign = p.uncertain, p.foreign
 		}
 	}
 	return r.outcomes
+}
+
+// forgetReceiver undoes what a rule requires of the destination of packets that go on
+// with the next rule, where packets to other hosts may go on, too.
+func forgetReceiver(outcomes []outcome, before receiver) {
+	for i := range outcomes {
+		if outcomes[i].verdict.Kind == expr.VerdictContinue {
+			outcomes[i].packet.receiver = before
+		}
+	}
 }
 
 // maxThreads bounds the threads of a rule. A map of all ports makes 65,535.
@@ -322,6 +338,19 @@ func (a rule) matters() bool {
 			return true
 		}
 		return setsMark(expression) || rewrites(expression)
+	})
+}
+
+// ends reports whether what a rule matches does not go on with the next one.
+func (a rule) ends() bool {
+	return slices.ContainsFunc(a.expressions, func(expression any) bool {
+		switch e := expression.(type) {
+		case *expr.Verdict:
+			return e.Kind != expr.VerdictContinue && e.Kind != expr.VerdictJump
+		case *expr.Reject:
+			return true
+		}
+		return false
 	})
 }
 

@@ -117,7 +117,11 @@ func (w *walk) base(c *chain, packets []packet) (passed []packet) {
 	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
 		rest = nil
 	}
-	return w.merge(c, append(w.accepted, rest...))
+	passed = append(w.accepted, rest...)
+	for i := range passed {
+		passed[i].receiver = receiver{}
+	}
+	return w.merge(c, passed)
 }
 
 // walk sends packets through a chain and returns those that its caller goes on
@@ -157,9 +161,9 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 			case expr.VerdictReturn:
 				back = append(back, o.packet)
 			case expr.VerdictJump:
-				jumping.add(o)
+				jumping.add(o, p.receiver)
 			case expr.VerdictGoto:
-				going.add(o)
+				going.add(o, p.receiver)
 			case expr.VerdictDrop:
 			default:
 				w.accepted = append(w.accepted, o.packet)
@@ -170,32 +174,44 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 	return next, append(back, w.leave(c, going, jumps)...)
 }
 
-// leaving is packets by the chain that they go to, in the order of the first.
+// leaving is packets by the way that they go, in the order of the first.
 type leaving struct {
-	chains  []string
-	packets map[string][]packet
+	ways    []way
+	packets map[way][]packet
 }
 
-func (l *leaving) add(o outcome) {
+// way is the chain that packets go to, and what is known of their destination when
+// they come back.
+type way struct {
+	chain string
+	back  receiver
+}
+
+func (l *leaving) add(o outcome, back receiver) {
 	if l.packets == nil {
-		l.packets = make(map[string][]packet)
+		l.packets = make(map[way][]packet)
 	}
-	if l.packets[o.verdict.Chain] == nil {
-		l.chains = append(l.chains, o.verdict.Chain)
+	to := way{o.verdict.Chain, back}
+	if l.packets[to] == nil {
+		l.ways = append(l.ways, to)
 	}
-	l.packets[o.verdict.Chain] = append(l.packets[o.verdict.Chain], o.packet)
+	l.packets[to] = append(l.packets[to], o.packet)
 }
 
 // leave sends packets to other chains of the table and returns those that come
 // back.
 func (w *walk) leave(from *chain, l leaving, jumps int) (returned []packet) {
-	for _, name := range l.chains {
-		to := w.run.rules.byName[from.table][name]
+	for _, way := range l.ways {
+		to := w.run.rules.byName[from.table][way.chain]
 		if to == nil {
-			w.giveUp(from, l.packets[name], fmt.Sprintf("chain %s is missing", name))
+			w.giveUp(from, l.packets[way], fmt.Sprintf("chain %s is missing", way.chain))
 			continue
 		}
-		returned = append(returned, w.walk(to, w.merge(from, l.packets[name]), jumps+1)...)
+		back := w.walk(to, w.merge(from, l.packets[way]), jumps+1)
+		for i := range back {
+			back[i].receiver = way.back
+		}
+		returned = append(returned, back...)
 	}
 	return returned
 }
