@@ -13,14 +13,24 @@ import (
 
 // connectionOnly describes what found a target if no rule did: one that does not
 // exist any more, or that can't be read.
-const connectionOnly = "a rule that only connections show, until they end,"
+const connectionOnly = "a rule that is gone or can't be read, as connections show until they end,"
 
 // hookContainer is the remedy that needs no target.
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
 // nameTarget is the remedy where a target is unknown.
-const nameTarget = "name where it leads: ssmonitor setup --port PORT@ADDRESS:PORT\nor " + hookContainer
+const nameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + addToList + "\nor " + hookContainer
+
+// addToList ends the remedy of adding a port or a target. `ssmonitor setup --port` would
+// count it instead of the ports in the list, and only until the next setup.
+const addToList = ` to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup`
+
+func addPort(port uint16) string { return fmt.Sprintf(`add "%d"%s`, port, addToList) }
+
+func addTarget(port uint16, target netip.AddrPort) string {
+	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
+}
 
 func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
 	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
@@ -78,7 +88,7 @@ func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
 func (d *decider) shared(owner uint16, target accounting.Target) {
 	d.byConnection = true
 	d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
-		"ports %d and %d are both published to %s: a connection that begins there, or that no entry is left of, counts as port %d",
+		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
 		owner, target.Port, target, owner), "")
 }
 
@@ -94,8 +104,8 @@ func (d *decider) besides(named []accounting.Target) {
 			continue
 		}
 		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
-			"port %d is published to %s as port %d is, and not counted: what its clients send there counts as port %d", port, target, owner, owner),
-			fmt.Sprintf("count both, and they are told apart: ssmonitor setup --port %d", port))
+			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
+			"count both, and they are told apart: "+addPort(port))
 	}
 }
 
@@ -111,7 +121,7 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	}
 	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
 		checkup.DescribePorts([]accounting.Port{port}), target, t.Place),
-		"count the port that it is redirected to: ssmonitor setup --port "+fmt.Sprint(target)+"\nor "+hookContainer)
+		"count the port that it is redirected to: "+addPort(target)+"\nor "+hookContainer)
 }
 
 // doubtful reports a translation that may be for what others send to other servers.
@@ -156,8 +166,8 @@ func (d *decider) byAnotherNumber() {
 			continue
 		}
 		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
-			"port %d: chain %s publishes it as port %d, so that what clients send to %s there is not counted", inside, t.Place, outside, t.Target),
-			fmt.Sprintf("count it as port %d: ssmonitor setup --port %d@%s\nor as port %d: ssmonitor setup --port %d", inside, inside, t.Target, outside, outside))
+			"port %d: chain %s publishes it as port %d: what clients send there, to %s, is not counted", inside, t.Place, outside, t.Target),
+			fmt.Sprintf("count it as port %d: %s\nor as port %d: %s", inside, addTarget(inside, t.Target), outside, addPort(outside)))
 	}
 }
 
@@ -173,7 +183,7 @@ func (d *decider) atOtherAddresses() {
 			}
 			d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
 				"port %d: chain %s translates it to %s for addresses that this host does not have: not counted", port.Number, t.Place, target.Address),
-				fmt.Sprintf("if these are routed to this host, name where the port leads: ssmonitor setup --port %d@%s", port.Number, target.Address))
+				"if these are routed to this host, name where the port leads: "+addTarget(port.Number, target.Address))
 		}
 	}
 }
