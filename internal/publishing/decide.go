@@ -217,12 +217,18 @@ func (d *decider) services() {
 
 // redirected adds the targets of connections, whatever rule translates them.
 func (d *decider) redirected() {
-	for _, target := range d.Redirected {
+	for _, target := range inOrder(d.Redirected) {
 		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] {
 			d.Transient = true
 			d.add(target, connectionOnly)
 		}
 	}
+}
+
+// inOrder returns targets that the kernel lists in another order each time in one that
+// stays: the first port of a target has it, and findings that stay are the same.
+func inOrder(targets []accounting.Target) []accounting.Target {
+	return slices.SortedFunc(slices.Values(targets), accounting.Target.Compare)
 }
 
 // lingering adds the targets that are counted and to which only connections lead.
@@ -238,7 +244,7 @@ func (d *decider) lingering() error {
 			return fmt.Errorf("looking for connections with containers: %w", err)
 		}
 	}
-	for _, target := range rest {
+	for _, target := range inOrder(rest) {
 		d.Transient = true
 		d.add(target, connectionOnly)
 	}

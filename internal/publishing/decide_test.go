@@ -184,6 +184,29 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// The kernel lists entries in another order each time, and some of the targets linger.
+func TestDecideInAnyOrder(t *testing.T) {
+	targets := to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.2:8388 20001", "tcp 172.17.0.3:8388 20000", "tcp 172.17.0.1:8389 20001", "tcp 172.17.0.4:1 20001")
+	backwards := slices.Clone(targets)
+	slices.Reverse(backwards)
+	decide := func(redirected, installed []accounting.Target) publishing.Decision {
+		scene := publishing.Scene{Redirected: redirected, Installed: installed}
+		complete(&scene)
+		scene.Connected = func(targets []accounting.Target) ([]accounting.Target, error) { return targets, nil }
+		decision, err := scene.Decide(aliceAndBob, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decision
+	}
+	want := decide(targets, nil)
+	for _, got := range []publishing.Decision{decide(backwards, nil), decide(targets, to("tcp 172.17.0.4:1 20001", "tcp 172.17.0.2:8388 20000"))} {
+		if !slices.Equal(got.Targets, want.Targets) || !slices.Equal(got.Findings, want.Findings) {
+			t.Errorf("got %v and\n%q\nwant %v and\n%q", got.Targets, got.Findings, want.Targets, want.Findings)
+		}
+	}
+}
+
 // complete sets what a test leaves out.
 func complete(scene *publishing.Scene) {
 	if scene.Hook == "" {

@@ -1,6 +1,7 @@
 package publishing
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -46,6 +47,10 @@ func (d *decider) report() {
 		installed[target] = true
 	}
 	for _, g := range d.groups {
+		if g.by == connectionOnly { // of which some lingered
+			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
+			slices.SortFunc(g.addresses, netip.AddrPort.Compare)
+		}
 		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
 			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
