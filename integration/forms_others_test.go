@@ -23,6 +23,8 @@ func newHostWithProxy(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t)
 	h.hideContainers(t)
+	ip(t, "-netns", string(h.namespace), "route", "add", "default", "via", clientIPv4)
+	ip(t, "-netns", string(h.namespace), "-6", "route", "add", "default", "via", clientIPv6)
 	h.elsewhere.serve(t, proxyPort)
 	h.elsewhere.nft(t, fmt.Sprintf(`table inet every {
 		chain prerouting { type nat hook prerouting priority dstnat; meta l4proto { tcp, udp } redirect to :%d; }
@@ -77,6 +79,8 @@ func outgoing() []form {
 		{name: "by the interface, after what an engine publishes", nft: to("fib daddr type local tcp dport 20002 accept\niifname \"bridge0\"")},
 		{name: "by iptables and the interface, after what an engine publishes", xt: strings.Replace(xt("-i bridge0"), "*nat\n",
 			"*nat\n:ENGINE -\n-A PREROUTING -m addrtype --dst-type LOCAL -j ENGINE\n-A ENGINE -p tcp --dport 20002 -j DNAT --to-destination {proxy}\n", 1)},
+		{name: "by any interface but the uplink", nft: to(`iifname != "` + link + `"`)},
+		{name: "by iptables and any interface but the uplink", xt: xt("! -i " + link)},
 		{name: "by what is not for this host", nft: to(`fib daddr type != local`)},
 		{name: "by what is for other hosts", nft: to(`{ip} daddr != { {host}, {own}, {uplink} }`)},
 		{name: "by what is not for one address of this host", nft: to(`{ip} daddr != {host}`)},

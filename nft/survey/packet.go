@@ -21,13 +21,14 @@ type packet struct {
 	ports      portSet
 	sourcePort bool         // whether ports are source ports, not destination ports
 	addresses  []netip.Addr // the destination is one of these; empty: unknown
+	uplinks    []string     // of the host
 	mark       [4]cell
 	connMark   [4]cell
 	tracked    bool // whether connection tracking has seen the packet
 	untracked  bool // whether it won't
 
 	sender
-	receiver
+	demands
 	uncertain bool // a condition on the way is unknown
 	foreign   bool // a condition on the way holds for a mark that no rule sets
 }
@@ -39,12 +40,13 @@ type sender struct {
 	sourceSets []string       // its source is in each of these sets
 }
 
-// receiver is what conditions on the way require of a packet's destination. It holds
-// within the rule that asks for it, and in the chains that the rule leads to. It does not
-// hold behind the rule, where packets to other hosts go on as well: they are not followed.
-type receiver struct {
+// demands is what conditions on the way require. It holds within the rule that asks for
+// it, and in the chains that the rule leads to. It does not hold behind the rule, where
+// other packets go on as well: those to other hosts, which are not followed.
+type demands struct {
 	toHost    bool // a condition on the way holds for addresses of this host only
 	toNetwork bool // a condition on the way holds for a range of destination addresses
+	notUplink bool // a condition on the way leaves out what arrives by an uplink
 }
 
 func (p *packet) isIPv4() bool { return p.family == unix.NFPROTO_IPV4 }

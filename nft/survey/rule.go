@@ -36,7 +36,8 @@ type result struct {
 func (r *run) apply(applied rule, p packet) []outcome {
 	r.outcomes = nil
 	threads := []thread{{packet: p}}
-	for _, expression := range applied.expressions {
+	for n, expression := range applied.expressions {
+		last := ends(applied.expressions[n+1:])
 		var next []thread
 		for i, t := range threads {
 			if len(next) > maxThreads {
@@ -45,8 +46,8 @@ func (r *run) apply(applied rule, p packet) []outcome {
 			}
 			before := len(r.outcomes)
 			next = append(next, r.step(t, expression)...)
-			if t.receiver != p.receiver || !applied.ends() { // else this condition ends what is for other hosts
-				forgetReceiver(r.outcomes[before:], p.receiver)
+			if t.demands != p.demands || !last { // else the rule ends the others
+				forgetDemands(r.outcomes[before:], p.demands)
 			}
 		}
 		threads = next
@@ -54,7 +55,7 @@ func (r *run) apply(applied rule, p packet) []outcome {
 	}
 	before := len(r.outcomes)
 	r.mismatch(threads)
-	forgetReceiver(r.outcomes[before:], p.receiver)
+	forgetDemands(r.outcomes[before:], p.demands)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
 		for i := range r.outcomes {
 			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign = p.uncertain, p.foreign
@@ -63,12 +64,12 @@ func (r *run) apply(applied rule, p packet) []outcome {
 	return r.outcomes
 }
 
-// forgetReceiver undoes what a rule requires of the destination of packets that go on
-// with the next rule, where packets to other hosts may go on, too.
-func forgetReceiver(outcomes []outcome, before receiver) {
+// forgetDemands undoes what a rule requires of packets that go on with the next rule,
+// where others may go on, too.
+func forgetDemands(outcomes []outcome, before demands) {
 	for i := range outcomes {
 		if outcomes[i].verdict.Kind == expr.VerdictContinue {
-			outcomes[i].packet.receiver = before
+			outcomes[i].packet.demands = before
 		}
 	}
 }
@@ -341,17 +342,20 @@ func (a rule) matters() bool {
 	})
 }
 
-// ends reports whether what a rule matches does not go on with the next one.
-func (a rule) ends() bool {
-	return slices.ContainsFunc(a.expressions, func(expression any) bool {
+// ends reports whether what gets to the rest of a rule does not go on with the next one.
+func ends(rest []any) bool {
+	for _, expression := range rest {
 		switch e := expression.(type) {
 		case *expr.Verdict:
 			return e.Kind != expr.VerdictContinue && e.Kind != expr.VerdictJump
 		case *expr.Reject:
 			return true
+		case *expr.Counter, ignored:
+		default:
+			return false
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // onlyDrops reports whether all that a rule may do with a packet is to drop it.

@@ -40,7 +40,7 @@ func (r *ruleset) translations(host Host, found func(*chain, result)) {
 		}
 		marked := r.leadTo(slices.Concat(marking, translating), setsMark) // else a mark comes from elsewhere
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
+			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4), uplinks: host.Uplinks}
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
 			if marked {
 				p.mark = p.connMark
@@ -119,7 +119,7 @@ func (w *walk) base(c *chain, packets []packet) (passed []packet) {
 	}
 	passed = append(w.accepted, rest...)
 	for i := range passed {
-		passed[i].receiver = receiver{}
+		passed[i].demands = demands{}
 	}
 	return w.merge(c, passed)
 }
@@ -161,9 +161,9 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 			case expr.VerdictReturn:
 				back = append(back, o.packet)
 			case expr.VerdictJump:
-				jumping.add(o, p.receiver)
+				jumping.add(o, p.demands)
 			case expr.VerdictGoto:
-				going.add(o, p.receiver)
+				going.add(o, p.demands)
 			case expr.VerdictDrop:
 			default:
 				w.accepted = append(w.accepted, o.packet)
@@ -180,14 +180,13 @@ type leaving struct {
 	packets map[way][]packet
 }
 
-// way is the chain that packets go to, and what is known of their destination when
-// they come back.
+// way is the chain that packets go to, and what is required of them when they come back.
 type way struct {
 	chain string
-	back  receiver
+	back  demands
 }
 
-func (l *leaving) add(o outcome, back receiver) {
+func (l *leaving) add(o outcome, back demands) {
 	if l.packets == nil {
 		l.packets = make(map[way][]packet)
 	}
@@ -209,7 +208,7 @@ func (w *walk) leave(from *chain, l leaving, jumps int) (returned []packet) {
 		}
 		back := w.walk(to, w.merge(from, l.packets[way]), jumps+1)
 		for i := range back {
-			back[i].receiver = way.back
+			back[i].demands = way.back
 		}
 		returned = append(returned, back...)
 	}
