@@ -48,14 +48,14 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 
 // leaveOut notes in the packet what it means that cells are not in an interval.
 func (p *packet) leaveOut(cells []cell, values interval) {
-	if !bytes.Equal(values.first, values.last) || len(values.first) != len(cells) {
+	if len(cells) == 0 || len(values.first) != len(cells) || !bytes.Equal(values.first, values.last) {
 		return
 	}
 	var left string
-	switch {
-	case slices.Equal(cells, fieldCells(interfaceName, len(cells))):
+	switch first := cells[0].field; {
+	case first == interfaceName && slices.Equal(cells, fieldCells(interfaceName, len(cells))):
 		left = interfacePattern(values.first)
-	case slices.Equal(cells, fieldCells(interfaceIndex, 4)):
+	case first == interfaceIndex && slices.Equal(cells, fieldCells(interfaceIndex, 4)):
 		left = interfaceByIndex(binary.NativeEndian.Uint32(values.first))
 	}
 	p.notUplink = p.notUplink || left != "" && Host{Uplinks: p.uplinks}.hasUplink(left)
