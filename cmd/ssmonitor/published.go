@@ -17,10 +17,14 @@ import (
 )
 
 const (
-	// rulesetShare is how many times its own processor time passes from a look at the
-	// ruleset until another one, which some hosts change all the time. That a look
-	// waits for a busy processor must not delay the next one.
+	// rulesetShare bounds what looks at the ruleset, which some hosts change all the
+	// time, take in the long run: one part in so many of a processor's time. It is
+	// processor time, since a look that waits for a busy processor must not delay the
+	// next one.
 	rulesetShare = 20
+	// rulesetBurst is the processor time that looks may take beyond their share, so
+	// that a few changes at once are all seen at once.
+	rulesetBurst = time.Second
 	// transientInterval is the time after which a decision is made again that can
 	// change although nobody changes a rule.
 	transientInterval = 30 * time.Second
@@ -34,17 +38,19 @@ type publisher struct {
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
-	cost       time.Duration // of processors
+	debt       time.Duration // of processor time beyond the share, when it began, and its own
 	failed     bool          // whether it failed
 	transient  bool
 }
 
 // decide decides for the ports. installed returns the targets that the table has.
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
-	p.last = time.Now()
+	now := time.Now()
+	p.debt, p.last = p.owed(now), now
 	before := processorTime()
 	defer func() {
-		p.cost, p.failed, p.transient = processorTime()-before, err != nil, decision.Transient
+		p.debt += processorTime() - before
+		p.failed, p.transient = err != nil, decision.Transient
 	}()
 	if p.addresses == nil {
 		if p.addresses, err = publishing.WatchAddresses(); err != nil {
@@ -78,12 +84,18 @@ func processorTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// owed returns how much of the debt is left.
+func (p *publisher) owed(now time.Time) time.Duration {
+	return max(0, p.debt-now.Sub(p.last)/rulesetShare)
+}
+
 // outdated reports whether other ports may be published, or to other targets, than
 // the last decision says.
 func (p *publisher) outdated() bool {
-	since := time.Since(p.last)
+	now := time.Now()
+	since := now.Sub(p.last)
 	switch {
-	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.cost:
+	case p.hook != nft.HookHost, p.last.IsZero(), p.owed(now) > rulesetBurst:
 		return false
 	case p.failed:
 		return since >= followRetry

@@ -34,8 +34,9 @@ func TestFollowerWaits(t *testing.T) {
 		{"no look at the ruleset yet", setupFollower{last: ago(time.Hour)}, false},
 		{"a failure just now", setupFollower{failed: true, last: ago(followRetry / 2)}, false},
 		{"a failure", setupFollower{failed: true, last: ago(followRetry)}, true},
-		{"a ruleset", setupFollower{publisher: publisher{generation: now - 1, cost: time.Second, last: ago(rulesetShare * time.Second)}}, true},
-		{"a ruleset that takes long", setupFollower{publisher: publisher{generation: now - 1, cost: time.Minute, last: ago(rulesetShare * time.Second)}}, false},
+		{"a ruleset, again and again", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst, last: ago(0)}}, true},
+		{"a ruleset for too long", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * time.Second)}}, false},
+		{"a ruleset after a pause", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * 2 * time.Second)}}, true},
 		{"connections that may have ended", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval)}}, true},
 		{"connections just now", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval / 2)}}, false},
 		{"a look that failed", setupFollower{publisher: publisher{generation: now, failed: true, last: ago(followRetry)}}, true},
@@ -57,7 +58,7 @@ func TestBusyProcessorDelaysNoLook(t *testing.T) {
 	p := newPlace(t)
 	looker := publisher{hook: nft.HookHost}
 	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) {
-		time.Sleep(time.Second)
+		time.Sleep(2 * rulesetBurst)
 		return nil, nil
 	}); err != nil {
 		t.Fatal(err)
@@ -69,6 +70,23 @@ func TestBusyProcessorDelaysNoLook(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestLooksThatTakeMuchTakeTurns has a look that keeps a processor busy.
+func TestLooksThatTakeMuchTakeTurns(t *testing.T) {
+	p := newPlace(t)
+	looker := publisher{hook: nft.HookHost, debt: rulesetBurst, last: time.Now()}
+	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) {
+		for before := processorTime(); processorTime()-before < 300*time.Millisecond; {
+		}
+		return nil, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.nft("add table inet other")
+	if looker.outdated() {
+		t.Error("another look follows at once")
+	}
 }
 
 // TestNotesThatComeBackAreLoggedAgain expects a note once for as long as it stays.
