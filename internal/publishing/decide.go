@@ -218,8 +218,12 @@ func (d *decider) services() {
 // redirected adds the targets of connections, whatever rule translates them.
 func (d *decider) redirected() {
 	for _, target := range inOrder(d.Redirected) {
-		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] {
-			d.Transient = true
+		place := end{target.Protocol, target.Address}
+		if !d.forwards(target.Address.Addr()) || d.doubts[place] {
+			continue
+		}
+		d.Transient = true
+		if _, decided := d.owner[place]; decided || !d.isAnothers(place) {
 			d.add(target, connectionOnly)
 		}
 	}
