@@ -30,6 +30,8 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 			return []thread{t}, []thread{t} // chance, which is no condition
 		case e.Name == "multiport" && e.Rev == 1:
 			return t.matchMultiport(*info)
+		case e.Name == "iprange" && e.Rev == 1:
+			return t.matchAddresses(*info)
 		case e.Name == "mark" && e.Rev == 1:
 			return t.matchMark(t.mark[:], *info)
 		case e.Name == "connmark" && e.Rev == 1 && t.tracked:
@@ -126,6 +128,39 @@ func (t thread) matchMultiport(info []byte) (yes, no []thread) {
 		yes, no = append(yes, maybe...), append(no, others...)
 	}
 	return inverted(yes, no, invert)
+}
+
+// matchAddresses decodes struct xt_iprange_mtinfo of
+// include/uapi/linux/netfilter/xt_iprange.h.
+func (t thread) matchAddresses(info []byte) (yes, no []thread) {
+	const (
+		addressSize       = 16 // union nf_inet_addr, of which there are four
+		flagsAt           = 4 * addressSize
+		source            = 1 << 0 // IPRANGE_SRC
+		destination       = 1 << 1 // IPRANGE_DST
+		invertSource      = 1 << 4 // IPRANGE_SRC_INV
+		invertDestination = 1 << 5 // IPRANGE_DST_INV
+	)
+	if len(info) <= flagsAt {
+		return t.either()
+	}
+	flags := info[flagsAt]
+	within := func(t thread, of field, at int, invert bool) (yes, no []thread) {
+		length := t.addressLength()
+		last := info[at+addressSize:]
+		yes, no = t.within(fieldCells(of, length), interval{info[at : at+length], last[:length]})
+		return inverted(yes, no, invert)
+	}
+	yes = []thread{t}
+	if flags&source != 0 {
+		yes, no = within(t, sourceField, 0, flags&invertSource != 0)
+	}
+	if flags&destination == 0 {
+		return yes, no
+	}
+	return and(yes, no, func(t thread) (yes, no []thread) {
+		return within(t, addressField, 2*addressSize, flags&invertDestination != 0)
+	})
 }
 
 // matchAddressType decodes struct xt_addrtype_info_v1 of

@@ -53,6 +53,12 @@ func TestIptablesTranslations(t *testing.T) {
 			"PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"proxy of a bridge", "", "PREROUTING -i bridge0 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"proxy of bridges", "", "PREROUTING -i br+ -s 10.0.0.0/8 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 in br* from 10.0.0.0/8"}},
+		{"proxy of a range of senders", "", "PREROUTING -m iprange --src-range 10.0.0.0-10.0.0.15 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/28"}},
+		{"proxy of all but a range of senders", "", "PREROUTING -m iprange ! --src-range 10.0.0.0-10.0.0.15 -p tcp --dport 443 -j DNAT --to 172.17.0.9", []string{"tcp 443 > 172.17.0.9"}},
+		{"range of addresses of IPv6", "ip6tables-nft", "PREROUTING -m iprange --src-range fd00::-fd00::f --dst-range 2001:db8::1-2001:db8::2 -p tcp --dport 443 -j DNAT --to [fd00::9]",
+			[]string{"tcp 443 > fd00::9 from fd00::/124"}},
+		{"range of addresses of others", "", "PREROUTING -m iprange --dst-range 10.0.0.0-10.0.0.15 -p tcp --dport 443 -j DNAT --to 172.17.0.9", nil},
+		{"all but a range of addresses of this host", "", "PREROUTING -m iprange ! --dst-range 192.0.2.1-192.0.2.2 -p tcp --dport 443 -j DNAT --to 172.17.0.9", nil},
 		{"accepted before", "", "PREROUTING -p tcp --dport 20000 -j ACCEPT;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", nil},
 		{"kube-proxy", "", "DOCKER -p tcp -m tcp --dport 20000 -j SERVICE;SERVICE -m statistic --mode random --probability 0.5 -j ENDPOINT;SERVICE -p tcp -j DNAT --to 172.17.0.3:8388;" +
 			"ENDPOINT -m addrtype --src-type LOCAL -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -s 172.17.0.2/32 -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -p tcp -j DNAT --to-destination 172.17.0.2:8388",
