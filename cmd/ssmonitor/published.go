@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -124,16 +126,30 @@ func markPublished(found *sources.Result, targets []accounting.Target) {
 	}
 }
 
-// publishingNotes returns what an operator should know of a decision.
-func publishingNotes(findings []checkup.Finding) (notes []error) {
+// findingNote is a finding that setup or the agent reports, in one line.
+type findingNote checkup.Finding
+
+func (n findingNote) Error() string {
+	if n.Remedy == "" {
+		return n.Message
+	}
+	return n.Message + ": " + strings.ReplaceAll(n.Remedy, "\n", ", ")
+}
+
+func findingNotes(findings []checkup.Finding) (notes []error) {
 	for _, finding := range findings {
-		text := finding.Message
-		if finding.Remedy != "" {
-			text += ": " + strings.ReplaceAll(finding.Remedy, "\n", ", ")
-		}
-		notes = append(notes, errors.New(text))
+		notes = append(notes, findingNote(finding))
 	}
 	return notes
+}
+
+// logNote logs a note: as a warning, unless it is a finding that needs no action.
+func logNote(log *slog.Logger, note error) {
+	level := slog.LevelWarn
+	if finding, ok := errors.AsType[findingNote](note); ok && finding.Level <= checkup.Note {
+		level = slog.LevelInfo
+	}
+	log.Log(context.Background(), level, note.Error())
 }
 
 // decideForSetup adds the notes of a decision to what was found. Without
@@ -155,7 +171,7 @@ func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (f
 	if err != nil {
 		return forwarding, err
 	}
-	found.Notes = append(found.Notes, publishingNotes(decision.Findings)...)
+	found.Notes = append(found.Notes, findingNotes(decision.Findings)...)
 	return decision.Forwarding, nil
 }
 
@@ -183,13 +199,9 @@ func (a *agent) publish(found *sources.Result) error {
 
 // logFindings logs those that were not among the last ones.
 func (a *agent) logFindings(findings []checkup.Finding) {
-	for i, note := range publishingNotes(findings) {
-		log := a.log.Info
-		if findings[i].Level > checkup.Note {
-			log = a.log.Warn
-		}
-		if !slices.Contains(a.published, findings[i]) {
-			log(note.Error())
+	for _, finding := range findings {
+		if !slices.Contains(a.published, finding) {
+			logNote(a.log, findingNote(finding))
 		}
 	}
 	a.published = findings

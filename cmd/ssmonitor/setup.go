@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -144,9 +143,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
 	}
-	for _, finding := range checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)) {
-		notes = append(notes, errors.New(finding.Message+": "+strings.ReplaceAll(finding.Remedy, "\n", "; ")))
-	}
+	notes = append(notes, findingNotes(checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)))...)
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -86,6 +87,23 @@ func TestLooksThatTakeMuchTakeTurns(t *testing.T) {
 	p.nft("add table inet other")
 	if looker.outdated() {
 		t.Error("another look follows at once")
+	}
+}
+
+// TestNotesAreLoggedByWhatTheyAskFor has findings of each level, and another note.
+func TestNotesAreLoggedByWhatTheyAskFor(t *testing.T) {
+	var log bytes.Buffer
+	f := &setupFollower{log: newLog(&log)}
+	f.sayNew(append(findingNotes([]checkup.Finding{
+		{Level: checkup.OK, Message: "published"}, {Level: checkup.Note, Message: "shared"},
+		{Level: checkup.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: checkup.Wrong, Message: "redirected"},
+	}), errors.New("a file")))
+	for _, want := range []string{
+		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it, or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",
+	} {
+		if !strings.Contains(log.String(), "level="+want) {
+			t.Errorf("want %q in\n%s", want, &log)
+		}
 	}
 }
 
