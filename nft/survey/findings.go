@@ -51,7 +51,7 @@ func (t *translated) add(c *chain, r result) {
 	for _, address := range p.addresses {
 		t.reached[key][address] = newPortSet(slices.Concat(t.reached[key][address], p.ports))
 	}
-	p.mark, p.connMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, nil, false, false
+	p.mark, p.connMark, p.byMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, demands{}, nil, false, false
 	t.packets[key] = append(t.packets[key], p)
 }
 

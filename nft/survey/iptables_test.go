@@ -63,6 +63,8 @@ func TestIptablesTranslations(t *testing.T) {
 		{"kube-proxy", "", "DOCKER -p tcp -m tcp --dport 20000 -j SERVICE;SERVICE -m statistic --mode random --probability 0.5 -j ENDPOINT;SERVICE -p tcp -j DNAT --to 172.17.0.3:8388;" +
 			"ENDPOINT -m addrtype --src-type LOCAL -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -s 172.17.0.2/32 -j MARK --set-xmark 0x4000/0x4000;ENDPOINT -p tcp -j DNAT --to-destination 172.17.0.2:8388",
 			[]string{"tcp 20000 > 172.17.0.2 :8388 local", "tcp 20000 > 172.17.0.3 :8388 local"}},
+		{"mark of what is for this host", "", "mangle PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 20000 -j MARK --set-mark 0x1/0xff;PREROUTING -i br0 -m mark --mark 0x1/0x1 -j DNAT --to 172.17.0.2",
+			[]string{"tcp 20000 > 172.17.0.2 in br0 local"}},
 		{"mark", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x1/0xff;PREROUTING -m mark --mark 0x1/0x1 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2"}},
 		{"no mark", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x1;PREROUTING -p tcp --dport 20000:20001 -m mark ! --mark 0x1 -j DNAT --to 172.17.0.2",
 			[]string{"tcp 20001 > 172.17.0.2"}},

@@ -56,7 +56,7 @@ func joinBy(packets []packet, in respect, join func(into *packet, p packet)) (jo
 // to come in by some interface, or from some source, can't be joined with one that
 // may come from anywhere.
 func (p *packet) key(without respect) []byte {
-	key := fmt.Appendf(nil, "%v %v %t %t %t %t %t %t %t %q %t %t ", p.mark, p.connMark, p.tracked, p.untracked, p.toHost, p.toNetwork, p.notUplink, p.uncertain, p.foreign,
+	key := fmt.Appendf(nil, "%v %v %t %t %v %v %t %t %q %t %t ", p.mark, p.connMark, p.tracked, p.untracked, p.demands, p.byMark, p.uncertain, p.foreign,
 		p.sourceSets, len(p.interfaces) > 0, len(p.sources) > 0)
 	for _, r := range p.ports {
 		if without == respectPorts {
@@ -112,7 +112,7 @@ func withoutSubsumed(packets []packet) (kept []packet) {
 func (p *packet) includes(q *packet) bool {
 	switch {
 	case p.mark != q.mark || p.connMark != q.connMark || p.untracked != q.untracked || p.tracked != q.tracked:
-	case p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.toHost && !q.toHost || p.toNetwork && !q.toNetwork || p.notUplink && !q.notUplink:
+	case p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.exceed(q.demands) || p.byMark.exceed(q.byMark):
 	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces):
 	case len(p.sources) > 0 && !slices.Equal(p.sources, q.sources):
 	case slices.ContainsFunc(p.sourceSets, func(s string) bool { return !slices.Contains(q.sourceSets, s) }):

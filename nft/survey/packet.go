@@ -29,8 +29,9 @@ type packet struct {
 
 	sender
 	demands
-	uncertain bool // a condition on the way is unknown
-	foreign   bool // a condition on the way holds for a mark that no rule sets
+	byMark    demands // what was demanded when a rule set the mark: who asks for it demands the same
+	uncertain bool    // a condition on the way is unknown
+	foreign   bool    // a condition on the way holds for a mark that no rule sets
 }
 
 // sender is what conditions on the way require of a packet's origin.
@@ -38,15 +39,6 @@ type sender struct {
 	interfaces []string       // it comes in by one of these; empty: by any
 	sources    []netip.Prefix // it has a source address in one of these; empty: any
 	sourceSets []string       // its source is in each of these sets
-}
-
-// demands is what conditions on the way require. It holds within the rule that asks for
-// it, and in the chains that the rule leads to. It does not hold behind the rule, where
-// other packets go on as well: those to other hosts, which are not followed.
-type demands struct {
-	toHost    bool // a condition on the way holds for addresses of this host only
-	toNetwork bool // a condition on the way holds for a range of destination addresses
-	notUplink bool // a condition on the way leaves out what arrives by an uplink
 }
 
 func (p *packet) isIPv4() bool { return p.family == unix.NFPROTO_IPV4 }

@@ -44,6 +44,7 @@ func (r *run) apply(applied rule, p packet) []outcome {
 				r.giveUp(threads[i:], "a rule has too many outcomes")
 				break
 			}
+			t.noteMark(expression)
 			before := len(r.outcomes)
 			next = append(next, r.step(t, expression)...)
 			if t.demands != p.demands || !last { // else the rule ends the others
@@ -62,16 +63,6 @@ func (r *run) apply(applied rule, p packet) []outcome {
 		}
 	}
 	return r.outcomes
-}
-
-// forgetDemands undoes what a rule requires of packets that go on with the next rule,
-// where others may go on, too.
-func forgetDemands(outcomes []outcome, before demands) {
-	for i := range outcomes {
-		if outcomes[i].verdict.Kind == expr.VerdictContinue {
-			outcomes[i].packet.demands = before
-		}
-	}
 }
 
 // maxThreads bounds the threads of a rule. A map of all ports makes 65,535.
@@ -340,22 +331,6 @@ func (a rule) matters() bool {
 		}
 		return setsMark(expression) || rewrites(expression)
 	})
-}
-
-// ends reports whether what gets to the rest of a rule does not go on with the next one.
-func ends(rest []any) bool {
-	for _, expression := range rest {
-		switch e := expression.(type) {
-		case *expr.Verdict:
-			return e.Kind != expr.VerdictContinue && e.Kind != expr.VerdictJump
-		case *expr.Reject:
-			return true
-		case *expr.Counter, ignored:
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // onlyDrops reports whether all that a rule may do with a packet is to drop it.
