@@ -146,9 +146,6 @@ func describeSenders(t *survey.Translation) string {
 	if t.LeavesOut {
 		return "what is not sent to some addresses of this host"
 	}
-	if t.NotUplink {
-		return "what does not arrive by an uplink"
-	}
 	if len(t.Incoming) > 0 {
 		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}

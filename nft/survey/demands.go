@@ -8,11 +8,10 @@ import "github.com/google/nftables/expr"
 type demands struct {
 	toHost    bool // a condition on the way holds for addresses of this host only
 	toNetwork bool // a condition on the way holds for a range of destination addresses
-	notUplink bool // a condition on the way leaves out what arrives by an uplink
 }
 
 func (d demands) and(other demands) demands {
-	return demands{d.toHost || other.toHost, d.toNetwork || other.toNetwork, d.notUplink || other.notUplink}
+	return demands{d.toHost || other.toHost, d.toNetwork || other.toNetwork}
 }
 
 // exceed reports whether d has a demand that other has not.

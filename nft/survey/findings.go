@@ -102,7 +102,7 @@ func (r PortRange) compare(other PortRange) int {
 func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
 	found := Translation{
 		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
-		SourceSets: p.sourceSets, LocalOnly: p.toHost, NotUplink: p.notUplink, Maybe: p.uncertain,
+		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
 	}
 	slices.SortFunc(found.Sources, netip.Prefix.Compare)
 	for _, address := range addressesOf(f.to) {

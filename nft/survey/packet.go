@@ -21,7 +21,6 @@ type packet struct {
 	ports      portSet
 	sourcePort bool         // whether ports are source ports, not destination ports
 	addresses  []netip.Addr // the destination is one of these; empty: unknown
-	uplinks    []string     // of the host
 	mark       [4]cell
 	connMark   [4]cell
 	tracked    bool // whether connection tracking has seen the packet

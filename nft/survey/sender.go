@@ -46,21 +46,6 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 	return true
 }
 
-// leaveOut notes in the packet what it means that cells are not in an interval.
-func (p *packet) leaveOut(cells []cell, values interval) {
-	if len(cells) == 0 || len(values.first) != len(cells) || !bytes.Equal(values.first, values.last) {
-		return
-	}
-	var left string
-	switch first := cells[0].field; {
-	case first == interfaceName && slices.Equal(cells, fieldCells(interfaceName, len(cells))):
-		left = interfacePattern(values.first)
-	case first == interfaceIndex && slices.Equal(cells, fieldCells(interfaceIndex, 4)):
-		left = interfaceByIndex(binary.NativeEndian.Uint32(values.first))
-	}
-	p.notUplink = p.notUplink || left != "" && Host{Uplinks: p.uplinks}.hasUplink(left)
-}
-
 // interfacePattern returns the name that an interface's is compared with. A
 // pattern that ends in * is compared without the zero that ends a name.
 func interfacePattern(value []byte) string {

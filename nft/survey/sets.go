@@ -187,11 +187,6 @@ func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, non
 	if doubtful {
 		none = t.failed(rest, filled)
 	}
-	for i := range none {
-		for j := range s.entries {
-			none[i].leaveOut(key, s.entries[j].keys)
-		}
-	}
 	if otherwise == nil {
 		return found, none
 	}

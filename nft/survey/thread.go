@@ -163,9 +163,6 @@ func (t thread) within(cells []cell, values interval) (yes, no []thread) {
 			possible = append(possible, t)
 		}
 	}
-	for i := range no {
-		no[i].leaveOut(cells, values)
-	}
 	return possible, no
 }
 

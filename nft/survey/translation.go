@@ -28,7 +28,6 @@ type Translation struct {
 	SourceSets []string       // a source address in each of these sets, which were not read
 	LocalOnly  bool           // a destination address of this host
 	LeavesOut  bool           // a destination that is none of some addresses of this host
-	NotUplink  bool           // any interface but an uplink
 	Maybe      bool           // something that is not known
 }
 
@@ -56,7 +55,7 @@ func (t Translation) Forwards(host Host) bool {
 // uplink, and not whether they are for this host, or leaves out what is.
 func (t Translation) Outgoing(host Host) bool {
 	restricted := len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0
-	return !t.LocalOnly && (t.LeavesOut || t.NotUplink || restricted && !slices.ContainsFunc(t.Incoming, host.hasUplink))
+	return !t.LocalOnly && (t.LeavesOut || restricted && !slices.ContainsFunc(t.Incoming, host.hasUplink))
 }
 
 // hasUplink reports whether an uplink has a name, or one that the pattern matches.

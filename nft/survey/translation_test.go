@@ -50,9 +50,6 @@ func describe(t Translation) string {
 	if t.LeavesOut {
 		line += " but"
 	}
-	if t.NotUplink {
-		line += " inside"
-	}
 	if t.Maybe {
 		line += " maybe"
 	}
@@ -109,8 +106,6 @@ func TestTranslationOutgoing(t *testing.T) {
 		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
 		{"what is for other hosts", Translation{LeavesOut: true}, true},
 		{"what is for other hosts, from the uplink", Translation{LeavesOut: true, Incoming: []string{"eth0"}}, true},
-		{"not from the uplink", Translation{NotUplink: true}, true},
-		{"not from the uplink to this host", Translation{NotUplink: true, LocalOnly: true}, false},
 		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
 		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {
