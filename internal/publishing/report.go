@@ -134,9 +134,15 @@ func describeSenders(t *survey.Translation) string {
 	if len(t.Incoming) > 0 {
 		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}
+	if len(t.Excluded) > 0 {
+		return "what does not arrive by " + strings.Join(t.Excluded, ", ")
+	}
 	senders := slices.Clone(t.SourceSets)
 	for _, prefix := range t.Sources {
 		senders = append(senders, prefix.String())
+	}
+	if len(senders) == 0 {
+		return "senders that it describes in a way that is not understood"
 	}
 	return "senders in " + strings.Join(senders, ", ")
 }

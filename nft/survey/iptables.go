@@ -36,7 +36,15 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 			return t.matchMark(t.connMark[:], *info)
 		}
 	}
+	t.unclear = t.unclear || !slices.Contains(senderless, e.Name)
 	return t.either()
+}
+
+// senderless are matches of iptables, and expressions of nf_tables, that don't ask
+// where packets come from.
+var senderless = []string{
+	"bitwise", "connbytes", "connlimit", "connmark", "cpu", "dscp", "ecn", "exthdr", "hashlimit", "helper", "hl", "length", "limit", "mark",
+	"multiport", "quota", "recent", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
 }
 
 // and applies another condition to the threads for which the first holds.
@@ -158,6 +166,7 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) (yes, no []thread) {
 	states := xt.ConntrackFlags(info.MatchFlags)
 	if states&^xt.ConntrackStateAlias != xt.ConntrackState || !t.tracked {
+		t.unclear = t.unclear || states&xt.ConntrackOrigSrc != 0
 		return t.either()
 	}
 	matches := uint32(info.StateMask)&expr.CtStateBitNEW != 0

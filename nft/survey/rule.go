@@ -51,7 +51,7 @@ func (r *run) apply(applied rule, p packet) []outcome {
 	r.mismatch(threads)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
 		for i := range r.outcomes {
-			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign = p.uncertain, p.foreign
+			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign, r.outcomes[i].packet.unclear = p.uncertain, p.foreign, p.unclear
 		}
 	}
 	return r.outcomes
@@ -99,6 +99,7 @@ func (r *run) step(t thread, expression any) []thread {
 	case *expr.Hash:
 		return t.choose(e.DestRegister, e.Offset, e.Modulus)
 	case opaque:
+		t.unclear = t.unclear || !slices.Contains(senderless, e.name)
 		yes, no := t.either()
 		yes[0].forget()
 		return r.matching(yes, no)
@@ -232,7 +233,7 @@ func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool)
 	}
 	key := t.read(e.SourceRegister, s.keyLength)
 	for _, c := range key {
-		if c.field != sourceField && c.field != unknownField {
+		if c.field != sourceField && c.field != otherOrigin && c.field != unknownField {
 			return nil, nil, false
 		}
 	}
@@ -240,8 +241,7 @@ func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool)
 	if has(key, sourceField) {
 		inside.requireSourceIn("@" + s.name)
 	}
-	inside.uncertain = inside.uncertain || has(key, unknownField)
-	return []thread{inside}, t.failed(t.ports, key), true
+	return inside.failed(t.ports, key), t.failed(t.ports, key), true
 }
 
 // unknownSet applies a look-up in a set that can't be read.
