@@ -112,14 +112,27 @@ func markPublished(found *sources.Result, targets []accounting.Target) {
 	}
 }
 
+// publishingNote is a finding of a decision, as a note.
+type publishingNote struct{ checkup.Finding }
+
+// Error implements error.
+func (n publishingNote) Error() string {
+	if n.Remedy == "" {
+		return n.Message
+	}
+	return n.Message + ": " + strings.ReplaceAll(n.Remedy, "\n", ", ")
+}
+
+// isWarning reports whether a note needs somebody's attention.
+func isWarning(note error) bool {
+	var found publishingNote
+	return !errors.As(note, &found) || found.Level > checkup.Note
+}
+
 // publishingNotes returns what an operator should know of a decision.
 func publishingNotes(findings []checkup.Finding) (notes []error) {
 	for _, finding := range findings {
-		text := finding.Message
-		if finding.Remedy != "" {
-			text += ": " + strings.ReplaceAll(finding.Remedy, "\n", ", ")
-		}
-		notes = append(notes, errors.New(text))
+		notes = append(notes, publishingNote{finding})
 	}
 	return notes
 }
@@ -173,7 +186,7 @@ func (a *agent) publish(found *sources.Result) error {
 func (a *agent) logFindings(findings []checkup.Finding) {
 	for i, note := range publishingNotes(findings) {
 		log := a.log.Info
-		if findings[i].Level > checkup.Note {
+		if isWarning(note) {
 			log = a.log.Warn
 		}
 		if !slices.Contains(a.published, findings[i]) {

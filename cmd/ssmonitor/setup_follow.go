@@ -211,8 +211,12 @@ func (f *setupFollower) sayNew(notes []error) {
 	var said []string
 	for _, note := range notes {
 		text := note.Error()
+		log := f.log.Info
+		if isWarning(note) {
+			log = f.log.Warn
+		}
 		if !slices.Contains(f.said, text) && !slices.Contains(said, text) {
-			f.log.Warn(text)
+			log(text)
 		}
 		said = append(said, text)
 	}

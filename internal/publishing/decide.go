@@ -33,6 +33,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.named(named)
 	d.translations()
 	d.services()
+	d.unknown()
 	if err := d.lingering(); err != nil {
 		return d.Decision, err
 	}
@@ -41,8 +42,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.besides(named)
 	d.byAnotherNumber()
 	d.atOtherAddresses()
-	d.unknown()
-	d.offloads(len(d.Targets) > 0)
+	d.offloads(len(d.Targets) > 0 || d.mayPublish())
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change
@@ -215,10 +215,12 @@ func (d *decider) services() {
 	}
 }
 
-// redirected adds the targets of connections, whatever rule translates them.
+// redirected adds the targets of connections, whatever rule translates them. Where
+// entries count, those that the table doesn't have yet are counted all the same.
 func (d *decider) redirected() {
 	for _, target := range d.Redirected {
-		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] {
+		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
+		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] && !counted {
 			d.Transient = true
 			d.add(target, connectionOnly)
 		}

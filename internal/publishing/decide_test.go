@@ -53,7 +53,9 @@ func rule(first, last uint16, address string, change ...func(*survey.Translation
 	return t
 }
 
-func byUDP(t *survey.Translation)  { t.Protocol = accounting.UDP }
+func byUDP(t *survey.Translation)   { t.Protocol = accounting.UDP }
+func inOther(t *survey.Translation) { t.Place.Chain = "OTHER" }
+
 func inside(t *survey.Translation) { t.Incoming = []string{"docker0"} }
 
 func TestDecide(t *testing.T) {
@@ -156,6 +158,20 @@ func TestDecide(t *testing.T) {
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
+		{name: "a flowtable and rules that can't be read", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+			entries: true, findings: []string{"unknown legacy-nat", "wrong flow-offload flow add @fast"}},
+		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+			findings: []string{"wrong flow-offload flow add @fast"}},
+		{name: "for other addresses", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{
+			rule(20000, 20000, container), rule(20000, 20001, "172.17.0.4:0", inOther), rule(20000, 20000, "172.17.0.3:1"), rule(30000, 30000, "172.17.0.3:1")}}},
+			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER and 1 more translate it to 172.17.0.2:8388, 172.17.0.3:1, 172.17.0.4:20000 for addresses",
+				"note port-dnat port 20001: chain ip nat OTHER translates it to 172.17.0.4:20001 for addresses"}},
+		{name: "a connection that entries count", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: []string{"ip"}}},
+			entries: true, findings: []string{"unknown legacy-nat"}},
+		{name: "a connection that the table counts, too", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"unknown legacy-nat", "ok port-dnat"}},
+		{name: "connections in any order", scene: publishing.Scene{Redirected: to("tcp 172.17.0.3:8388 20000", "tcp 172.17.0.2:8388 20000")},
+			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), transient: true, findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.3:8388, and"}},
 		{name: "nobody acts on it", scene: publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong port-dnat where it is not counted"}},
 		{name: "nobody needs to", scene: publishing.Scene{ReadOnly: true, Installed: to("tcp 172.17.0.2:8388 20000"),

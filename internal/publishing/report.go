@@ -2,6 +2,7 @@ package publishing
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -50,6 +51,7 @@ func (d *decider) report() {
 func describeAddresses(addresses []netip.AddrPort) string {
 	const most = 3
 	var texts []string
+	addresses = slices.SortedFunc(slices.Values(addresses), netip.AddrPort.Compare) // for connections have no order
 	for _, address := range addresses[:min(most, len(addresses))] {
 		text := address.String()
 		if address.Port() == 0 { // the port stays
@@ -168,8 +170,10 @@ func (d *decider) byAnotherNumber() {
 }
 
 // atOtherAddresses reports what is translated for addresses that may be routed to
-// this host, though it does not have them.
+// this host, though it does not have them: for each port once, since a node of a
+// cluster has such rules for every service.
 func (d *decider) atOtherAddresses() {
+	places, targets := make(map[uint16][]string), make(map[uint16][]netip.AddrPort)
 	for i := range d.Rules.Elsewhere {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
@@ -177,11 +181,34 @@ func (d *decider) atOtherAddresses() {
 			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
-			d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
-				"port %d: chain %s translates it to %s for addresses that this host does not have: not counted", port.Number, t.Place, target.Address),
-				fmt.Sprintf("if these are routed to this host, name where the port leads: ssmonitor setup --port %d@%s", port.Number, target.Address))
+			places[port.Number] = union(places[port.Number], t.Place.String())
+			targets[port.Number] = union(targets[port.Number], target.Address)
 		}
 	}
+	for _, port := range slices.Sorted(maps.Keys(places)) {
+		chains, first := places[port], targets[port][0]
+		message := fmt.Sprintf("port %d: chain %s translates it", port, chains[0])
+		if len(chains) > 1 {
+			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
+		}
+		d.note(checkup.PortDNAT, checkup.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+			fmt.Sprintf("if these are routed to this host, name where the port leads: ssmonitor setup --port %d@%s", port, first))
+	}
+}
+
+// union returns the list with an item that it has once.
+func union[T comparable](list []T, item T) []T {
+	if slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
+
+// mayPublish reports whether a port may be published in a way that can't be seen.
+func (d *decider) mayPublish() bool {
+	return len(d.Rules.LegacyNAT) > 0 || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
+		return len(d.covered(u.Protocol, u.Ports)) > 0
+	})
 }
 
 // unknown reports what may be published, as far as that can't be seen.
@@ -228,7 +255,7 @@ func (d *decider) countedBefore() {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
-	if len(d.groups) > 0 {
+	if len(d.groups) > 0 || d.mayPublish() {
 		d.offloads(true)
 	}
 }
