@@ -276,6 +276,23 @@ func TestRewritingWithoutTranslations(t *testing.T) {
 	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
 }
 
+// TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
+func TestRewritingElsewhere(t *testing.T) {
+	for _, table := range []string{
+		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n%s\n}\n}",
+		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+	} {
+		t.Run("", func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
+			wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
+			wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+		})
+	}
+}
+
 // TestPlaces has a translation and one that is not understood in chains that the
 // base chain jumps to.
 func TestPlaces(t *testing.T) {
