@@ -43,6 +43,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.byAnotherNumber()
 	d.atOtherAddresses()
 	d.offloads(len(d.Targets) > 0 || d.mayPublish())
+	d.transparent()
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change

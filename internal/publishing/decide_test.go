@@ -162,6 +162,10 @@ func TestDecide(t *testing.T) {
 			entries: true, findings: []string{"unknown legacy-nat", "wrong flow-offload flow add @fast"}},
 		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			findings: []string{"wrong flow-offload flow add @fast"}},
+		{name: "a transparent proxy", scene: publishing.Scene{Rules: &survey.Survey{Transparent: []survey.Transparent{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 65535}}, {Place: docker, Protocol: accounting.UDP, Ports: survey.PortRange{First: 1, Last: 65535}},
+			{Place: survey.Place{Family: "ip", Table: "x", Chain: "y"}, Protocol: accounting.UDP, Ports: survey.PortRange{First: 1, Last: 9}}}}},
+			findings: []string{"note transparent-proxy ports 20000, 20001/tcp: chain ip nat DOCKER hands what is sent to such a port of other servers"}},
 		{name: "for other addresses", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{
 			rule(20000, 20000, container), rule(20000, 20001, "172.17.0.4:0", inOther), rule(20000, 20000, "172.17.0.3:1"), rule(30000, 30000, "172.17.0.3:1")}}},
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER and 1 more translate it to 172.17.0.2:8388, 172.17.0.3:1, 172.17.0.4:20000 for addresses",

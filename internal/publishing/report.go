@@ -241,6 +241,24 @@ func (d *decider) offloads(published bool) {
 	}
 }
 
+// transparent reports what a program of this host gets that was sent to ports of
+// other servers: at input, that looks as what is sent to this host.
+func (d *decider) transparent() {
+	ports := make(map[survey.Place][]accounting.Port)
+	for _, t := range d.Rules.Transparent {
+		for _, port := range d.covered(t.Protocol, t.Ports) {
+			ports[t.Place] = union(ports[t.Place], port)
+		}
+	}
+	for _, t := range d.Rules.Transparent {
+		if covered := ports[t.Place]; len(covered) > 0 {
+			d.note(checkup.TransparentProxy, checkup.Note, t.Place.String(), fmt.Sprintf(
+				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
+				checkup.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+		}
+	}
+}
+
 // countedBefore reports what is translated after the hook for containers.
 func (d *decider) countedBefore() {
 	for i := range d.Rules.Translations {

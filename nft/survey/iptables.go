@@ -157,6 +157,9 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 		return inverted(yes, no, info.Flags&invertDestination != 0)
 	}
 	invert := info.Flags&invertDestination != 0
+	if t.toOthers {
+		return inverted([]thread{t}, nil, (info.Dest&(1<<unix.RTN_UNICAST) != 0) == invert)
+	}
 	t.toHost = t.toHost || local != invert
 	return inverted([]thread{t}, nil, local == invert)
 }

@@ -27,6 +27,7 @@ type packet struct {
 	untracked  bool // whether it won't
 
 	sender
+	toOthers  bool // the destination is another host
 	toHost    bool // a condition on the way holds for addresses of this host only
 	toNetwork bool // a condition on the way holds for a range of destination addresses
 	uncertain bool // a condition on the way is unknown
@@ -196,7 +197,12 @@ func (p *packet) addressLength() int {
 var localType = binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)
 
 // resolved returns the cells with what is known of every packet filled in.
-func (p *packet) resolved(cells []cell) []cell { return fill(cells, addressType, localType) }
+func (p *packet) resolved(cells []cell) []cell {
+	if p.toOthers {
+		return fill(cells, addressType, binary.NativeEndian.AppendUint32(nil, unix.RTN_UNICAST))
+	}
+	return fill(cells, addressType, localType)
+}
 
 // byAddress calls ask with the cells for each destination address, and returns
 // packets with the addresses for which the answer is the same.
