@@ -202,12 +202,18 @@ var harmlessTargets = []string{
 	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
 }
 
+// rewritingTargets are targets that change the destination without connection tracking.
+var rewritingTargets = []string{"DNPT", "RAWDNAT"}
+
 // target applies a target of iptables that is no verdict.
 func (r *run) target(t thread, e *expr.Target) []thread {
 	info, _ := e.Info.(*xt.Unknown)
 	switch {
 	case e.Name == "DNAT" || e.Name == "REDIRECT":
 		r.iptablesNAT(t, e.Name, e.Info)
+		return nil
+	case slices.Contains(rewritingTargets, e.Name):
+		r.found(result{packet: t.packet, reason: rewritten})
 		return nil
 	case e.Name == "REJECT":
 		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})

@@ -293,16 +293,25 @@ func (r *run) act(t thread, expression any) []thread {
 
 // rewrites reports whether an expression changes the packet.
 func rewrites(expression any) bool {
-	e, ok := expression.(*expr.Payload)
-	return ok && e.OperationType == expr.PayloadWrite
+	switch e := expression.(type) {
+	case *expr.Payload:
+		return e.OperationType == expr.PayloadWrite
+	case *expr.Target:
+		return slices.Contains(rewritingTargets, e.Name)
+	}
+	return false
 }
+
+// rewritten is why what becomes of a packet is unknown whose destination a rule
+// changes.
+const rewritten = "the rule rewrites the destination without connection tracking"
 
 // rewrite applies a change of the packet itself. A new destination that connection
 // tracking doesn't know of can't be followed.
 func (r *run) rewrite(t thread, e *expr.Payload) []thread {
 	for _, c := range t.payload(e.Base, e.Offset, e.Len) {
 		if c.field == portField || c.field == addressField {
-			r.found(result{packet: t.packet, reason: "the rule rewrites the destination without connection tracking"})
+			r.found(result{packet: t.packet, reason: rewritten})
 			return nil
 		}
 	}

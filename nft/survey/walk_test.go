@@ -276,6 +276,13 @@ func TestRewritingWithoutTranslations(t *testing.T) {
 	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
 }
 
+// TestRewritingByPrefix has a translation of one network to another, without a state.
+func TestRewritingByPrefix(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
+	wantFound(t, []string{"udp 20000 ? " + rewritten})
+}
+
 // TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
 func TestRewritingElsewhere(t *testing.T) {
 	for _, table := range []string{
