@@ -154,6 +154,12 @@ func TestDecide(t *testing.T) {
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},
 		}}}, entries: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood (an unknown expression)"}},
+		{name: "stateless", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
+			findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it (it rewrites): not counted until you name where it leads"}},
+		{name: "stateless, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Unresolved: []survey.Unresolved{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
+			findings: []string{"unknown port-dnat this may be before hook container counts"}},
 		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true, findings: []string{"unknown legacy-nat hook: container"}},
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},

@@ -20,8 +20,11 @@ const connectionOnly = "a rule that only connections show, until they end,"
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
+// onlyNameTarget is the remedy where a target is unknown, and nothing else shows it.
+const onlyNameTarget = "name where it leads: ssmonitor setup --port PORT@ADDRESS:PORT"
+
 // nameTarget is the remedy where a target is unknown.
-const nameTarget = "name where it leads: ssmonitor setup --port PORT@ADDRESS:PORT\nor " + hookContainer
+const nameTarget = onlyNameTarget + "\nor " + hookContainer
 
 func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
 	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
@@ -214,7 +217,12 @@ func (d *decider) mayPublish() bool {
 // unknown reports what may be published, as far as that can't be seen.
 func (d *decider) unknown() {
 	for _, u := range d.Rules.Unresolved {
-		if ports := d.covered(u.Protocol, u.Ports); len(ports) > 0 {
+		ports := d.covered(u.Protocol, u.Ports)
+		switch {
+		case len(ports) == 0:
+		case u.Stateless:
+			d.stateless(u, ports, "not counted until you name where it leads", onlyNameTarget)
+		default:
 			d.byConnection = true
 			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
 				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
@@ -225,6 +233,12 @@ func (d *decider) unknown() {
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
 			"ports that it publishes are counted as far as connection entries show it", nameTarget)
 	}
+}
+
+// stateless reports a translation that leaves no connection entry.
+func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
+	d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		checkup.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
 }
 
 // offloads reports flowtables. Only forwarded connections can be moved to one, and
@@ -267,6 +281,11 @@ func (d *decider) countedBefore() {
 			for _, port := range ports {
 				d.group("chain "+t.Place.String()).include(port, t.Target)
 			}
+		}
+	}
+	for _, u := range d.Rules.Unresolved {
+		if ports := d.covered(u.Protocol, u.Ports); u.Stateless && len(ports) > 0 {
+			d.stateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
 		}
 	}
 	for _, g := range d.groups {

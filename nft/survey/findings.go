@@ -79,7 +79,7 @@ func (t *translated) report(s *Survey) {
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
-					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason})
+					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason, key.reason == rewritten})
 				}
 			}
 		}

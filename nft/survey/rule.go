@@ -304,7 +304,7 @@ func rewrites(expression any) bool {
 
 // rewritten is why what becomes of a packet is unknown whose destination a rule
 // changes.
-const rewritten = "the rule rewrites the destination without connection tracking"
+const rewritten = "it rewrites the destination without connection tracking"
 
 // rewrite applies a change of the packet itself. A new destination that connection
 // tracking doesn't know of can't be followed.

@@ -36,10 +36,11 @@ type Translation struct {
 // Unresolved is packets to ports of this host that may be translated in a way that
 // is not understood.
 type Unresolved struct {
-	Place    Place
-	Protocol accounting.Protocol
-	Ports    PortRange
-	Reason   string
+	Place     Place
+	Protocol  accounting.Protocol
+	Ports     PortRange
+	Reason    string
+	Stateless bool // translated without connection tracking, which thus does not show where to
 }
 
 // Covers reports whether the rule translates packets to the port.

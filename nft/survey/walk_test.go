@@ -243,7 +243,7 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
-			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
+			[]string{"tcp 20000 ? it rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
 		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
@@ -273,7 +273,7 @@ func nat(family, more, rules string) string {
 func TestRewritingWithoutTranslations(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
-	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+	wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
 }
 
 // TestRewritingByPrefix has a translation of one network to another, without a state.
@@ -293,9 +293,9 @@ func TestRewritingElsewhere(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			testkit.NetworkNamespace(t)
 			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
-			wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
 			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
-			wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
 		})
 	}
 }
@@ -309,7 +309,7 @@ func TestPlaces(t *testing.T) {
 		Translations: []Translation{{
 			Place: Place{"inet", "nat", "a"}, Protocol: accounting.TCP, Ports: PortRange{20000, 20000}, Target: netip.MustParseAddrPort("172.17.0.2:8388"),
 		}},
-		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
+		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets", false}},
 	}
 	wantSurvey(t, want)
 }
