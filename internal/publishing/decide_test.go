@@ -156,7 +156,7 @@ func TestDecide(t *testing.T) {
 		}}}, entries: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood (an unknown expression)"}},
 		{name: "stateless", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
-			findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it (it rewrites): not counted until you name where it leads"}},
+			findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it (it rewrites): not counted"}},
 		{name: "stateless, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Unresolved: []survey.Unresolved{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
 			findings: []string{"unknown port-dnat this may be before hook container counts"}},

@@ -221,7 +221,7 @@ func (d *decider) unknown() {
 		switch {
 		case len(ports) == 0:
 		case u.Stateless:
-			d.stateless(u, ports, "not counted until you name where it leads", onlyNameTarget)
+			d.stateless(u, ports, "not counted", onlyNameTarget)
 		default:
 			d.byConnection = true
 			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
