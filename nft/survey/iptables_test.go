@@ -22,13 +22,13 @@ func TestIptablesTranslations(t *testing.T) {
 		rules   string
 		want    []string
 	}{
-		{"docker", "", "DOCKER ! -i docker0 -p tcp -m tcp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388", []string{"tcp 20000 > 172.17.0.2 :8388 not in docker0 local"}},
+		{"docker", "", "DOCKER ! -i docker0 -p tcp -m tcp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388", []string{"tcp 20000 > 172.17.0.2 :8388 local"}},
 		{"docker on one address", "", "DOCKER -d 192.0.2.1/32 ! -i docker0 -p udp -m udp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388",
-			[]string{"udp 20000 > 172.17.0.2 :8388 not in docker0 local"}},
+			[]string{"udp 20000 > 172.17.0.2 :8388 local"}},
 		{"docker on an address of another", "", "DOCKER -d 192.0.2.9/32 -p udp --dport 20000 -j DNAT --to-destination 172.17.0.2:8388", nil},
 		{"docker of IPv6", "ip6tables-nft", "DOCKER ! -i docker0 -p tcp -m tcp --dport 20000 -j DNAT --to-destination [fd00::2]:8388",
-			[]string{"tcp 20000 > fd00::2 :8388 not in docker0 local"}},
-		{"hairpin rule of docker", "", "DOCKER -i docker0 -j RETURN;DOCKER -p tcp --dport 20000 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 not in docker0 local"}},
+			[]string{"tcp 20000 > fd00::2 :8388 local"}},
+		{"hairpin rule of docker", "", "DOCKER -i docker0 -j RETURN;DOCKER -p tcp --dport 20000 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 local"}},
 		{"range", "", "DOCKER -p tcp --dport 20000:20002 -j DNAT --to 172.17.0.2:8000-8002", []string{"tcp 20000-20002 > 172.17.0.2 :8000-8002 local"}},
 		{"shifted range", "", "DOCKER -p tcp --dport 20000:20002 -j DNAT --to 172.17.0.2:8000-8001/20000",
 			[]string{"tcp 20000 > 172.17.0.2 :8000 local", "tcp 20001 > 172.17.0.2 :8001 local", "tcp 20002 > 172.17.0.2 :8000 local"}},

@@ -37,7 +37,8 @@ type packet struct {
 // sender is what conditions on the way require of a packet's origin.
 type sender struct {
 	interfaces []string       // it comes in by one of these; empty: by any
-	excluded   []string       // and by none of these
+	excluded   []string       // and by none of these uplinks, or patterns of such
+	uplinks    []string       // of this host
 	sources    []netip.Prefix // it has a source address in one of these; empty: any
 	sourceSets []string       // its source is in each of these sets
 	unclear    bool           // a condition on the way is on its origin, and not understood

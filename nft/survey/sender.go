@@ -65,7 +65,7 @@ func (p *packet) exclude(cells []cell, values interval) (possible bool) {
 		p.interfaces = slices.DeleteFunc(slices.Clone(p.interfaces), func(name string) bool { return matchesInterface(pattern, name) })
 		return len(p.interfaces) > 0
 	}
-	if !p.excludes(pattern) {
+	if (Host{Uplinks: p.uplinks}).hasUplink(pattern) && !p.excludes(pattern) {
 		p.excluded = append(slices.Clip(p.excluded), pattern)
 	}
 	return true

@@ -24,7 +24,7 @@ type Translation struct {
 
 	// What the conditions on the way require.
 	Incoming   []string       // an interface of these, which may end in *; empty: any
-	Excluded   []string       // an interface that is none of these
+	Excluded   []string       // an interface that is none of these uplinks, or patterns of such
 	Sources    []netip.Prefix // a source address in one of these; empty: any
 	SourceSets []string       // a source address in each of these sets, which were not read
 	Unclear    bool           // something of the sender that is not understood

@@ -44,6 +44,7 @@ func (r *ruleset) translations(host Host, found func(*chain, result)) {
 		marked := r.leadTo(slices.Concat(path.before, path.translating), setsMark) // else a mark comes from elsewhere
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
+			p.uplinks = host.Uplinks
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
 			if marked {
 				p.mark = p.connMark
