@@ -132,15 +132,22 @@ func (d *decider) named(targets []accounting.Target) {
 	}
 }
 
-// mostChoices is the most ports of a container, of which the kernel chooses one,
-// that are targets of a port.
-const mostChoices = 256
+const (
+	// mostChoices is the most ports of a container, of which the kernel chooses one,
+	// that are targets of a port.
+	mostChoices = 256
+	// mostTargets is the most targets of a port's rules for one protocol.
+	mostTargets = 4096
+)
 
 // translations adds the targets of rules.
 func (d *decider) translations() {
+	var count accounting.KeyMap[int]
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
+			targets := count.At(accounting.Key{Port: port.Number, Protocol: t.Protocol})
+			*targets++
 			switch {
 			case !t.Forwards(d.Host):
 				d.redirects(t, port)
@@ -148,6 +155,8 @@ func (d *decider) translations() {
 				d.doubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
 				d.manyChoices(t, port)
+			case *targets > mostTargets:
+				d.manyTargets(t, port)
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())

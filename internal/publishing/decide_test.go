@@ -253,6 +253,21 @@ func TestDecideWithoutConnections(t *testing.T) {
 	}
 }
 
+// TestDecideForManyTargets has a rule that chooses from the ports of many containers.
+func TestDecideForManyTargets(t *testing.T) {
+	var rules survey.Survey
+	for inside := 1; inside <= 5000; inside++ {
+		rules.Translations = append(rules.Translations, rule(20000, 20000, fmt.Sprintf("172.17.0.2:%d", inside)))
+	}
+	scene := publishing.Scene{Rules: &rules}
+	complete(&scene)
+	decision, err := scene.Decide(aliceAndBob, nil)
+	if err != nil || len(decision.Targets) != 4096 || len(decision.Addresses) == 0 {
+		t.Errorf("got %d targets, the addresses %v, %v", len(decision.Targets), decision.Addresses, err)
+	}
+	wantFindings(t, decision.Findings, []string{"note port-dnat port 20000: published by chain ip nat DOCKER to more than 4096 targets", "ok port-dnat port 20000: published by chain ip nat DOCKER to"})
+}
+
 // TestDecideForEveryPort has a rule for a DMZ host and every port counted, which
 // must not take a time that grows with the square.
 func TestDecideForEveryPort(t *testing.T) {

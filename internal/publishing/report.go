@@ -78,6 +78,15 @@ func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
 		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
 }
 
+// manyTargets reports a port that is published to more targets than are counted by
+// their addresses.
+func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
+	d.byConnection = true
+	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
+}
+
 // shared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
 func (d *decider) shared(owner uint16, target accounting.Target) {
