@@ -86,6 +86,19 @@ func outgoing() []form {
 		{name: "by what is not for one address of this host", nft: to(`{ip} daddr != {host}`)},
 		{name: "after what is for this host", nft: natChain("{ip} daddr { {host}, {own} } return\nmeta l4proto { tcp, udp } th dport 20000 dnat to {proxy}")},
 		{name: "redirected to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 redirect to :3129`)},
+		{name: "by all interfaces but the uplink", nft: to(`iifname != { "veth0", "wan*" }`)},
+		{name: "by the index of all but the uplink", nft: to(`iif != "veth0"`)},
+		{name: "by patterns of interfaces", nft: to(`iifname { "bridge*", "docker*" }`)},
+		{name: "after what comes by the uplink", nft: natChain("iifname \"veth0\" return\nmeta l4proto { tcp, udp } th dport 20000 dnat to {proxy}")},
+		{name: "by what is left of a map of interfaces", nft: natChain(`iifname vmap { "veth0" : accept, * : jump lan }
+			}
+			chain lan { meta l4proto { tcp, udp } th dport 20000 dnat to {proxy};`)},
+		{name: "by a mark of all but the uplink", nft: to(`meta mark 7`) + `table {ip} mangle { chain prerouting { type filter hook prerouting priority mangle; iifname != "veth0" meta mark set 7; }; }
+		`},
+		{name: "by the route to the sender", nft: to(`fib saddr oifname "bridge0"`)},
+		{name: "by a group of interfaces", xt: xt("-m devgroup --src-group 7")},
+		{name: "by iptables and a range of sources", xt: xt("-m iprange --src-range {range}")},
+		{name: "by iptables and all interfaces but the uplink", xt: xt("! -i veth0")},
 		{name: "translated to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 dnat to {own proxy}`)},
 	}
 }
@@ -112,6 +125,9 @@ func TestOutgoingTranslationIsNoPublishing(t *testing.T) {
 
 func testOutgoing(t *testing.T, published string) {
 	h := newHostWithProxy(t)
+	ip(t, "-netns", string(h.namespace), "route", "add", "default", "via", clientIPv4)
+	ip(t, "-netns", string(h.namespace), "-6", "route", "add", "default", "via", clientIPv6)
+	ip(t, "-netns", string(h.namespace), "link", "set", "bridge0", "group", "7")
 	h.serve(t, proxyPort)
 	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
 	agent.waitServing(t, publishedPort)

@@ -33,6 +33,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.named(named)
 	d.translations()
 	d.services()
+	d.unknown()
 	if err := d.lingering(); err != nil {
 		return d.Decision, err
 	}
@@ -41,8 +42,8 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.besides(named)
 	d.byAnotherNumber()
 	d.atOtherAddresses()
-	d.unknown()
-	d.offloads(len(d.Targets) > 0)
+	d.offloads(len(d.Targets) > 0 || d.mayPublish())
+	d.transparent()
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change
@@ -131,15 +132,22 @@ func (d *decider) named(targets []accounting.Target) {
 	}
 }
 
-// mostChoices is the most ports of a container, of which the kernel chooses one,
-// that are targets of a port.
-const mostChoices = 256
+const (
+	// mostChoices is the most ports of a container, of which the kernel chooses one,
+	// that are targets of a port.
+	mostChoices = 256
+	// mostTargets is the most targets of a port's rules for one protocol.
+	mostTargets = 4096
+)
 
 // translations adds the targets of rules.
 func (d *decider) translations() {
+	var count accounting.KeyMap[int]
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
+			targets := count.At(accounting.Key{Port: port.Number, Protocol: t.Protocol})
+			*targets++
 			switch {
 			case !t.Forwards(d.Host):
 				d.redirects(t, port)
@@ -147,6 +155,8 @@ func (d *decider) translations() {
 				d.doubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
 				d.manyChoices(t, port)
+			case *targets > mostTargets:
+				d.manyTargets(t, port)
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())
@@ -215,11 +225,13 @@ func (d *decider) services() {
 	}
 }
 
-// redirected adds the targets of connections, whatever rule translates them.
+// redirected adds the targets of connections, whatever rule translates them. Where
+// entries count, those that the table doesn't have yet are counted all the same.
 func (d *decider) redirected() {
 	for _, target := range inOrder(d.Redirected) {
 		place := end{target.Protocol, target.Address}
-		if !d.forwards(target.Address.Addr()) || d.doubts[place] {
+		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
+		if !d.forwards(target.Address.Addr()) || d.doubts[place] || counted {
 			continue
 		}
 		d.Transient = true

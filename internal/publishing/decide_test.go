@@ -53,7 +53,9 @@ func rule(first, last uint16, address string, change ...func(*survey.Translation
 	return t
 }
 
-func byUDP(t *survey.Translation)  { t.Protocol = accounting.UDP }
+func byUDP(t *survey.Translation)   { t.Protocol = accounting.UDP }
+func inOther(t *survey.Translation) { t.Place.Chain = "OTHER" }
+
 func inside(t *survey.Translation) { t.Incoming = []string{"docker0"} }
 
 func TestDecide(t *testing.T) {
@@ -154,10 +156,34 @@ func TestDecide(t *testing.T) {
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "an unknown expression"},
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 2}, Reason: "an unknown expression"},
 		}}}, entries: true, findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it in a way that is not understood (an unknown expression)"}},
+		{name: "stateless", scene: publishing.Scene{Rules: &survey.Survey{Unresolved: []survey.Unresolved{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
+			findings: []string{"unknown port-dnat port 20001/tcp: chain ip nat DOCKER may publish it (it rewrites): not counted"}},
+		{name: "stateless, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Unresolved: []survey.Unresolved{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
+			findings: []string{"unknown port-dnat this may be before hook container counts"}},
 		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true, findings: []string{"unknown legacy-nat hook: container"}},
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
+		{name: "a flowtable and rules that can't be read", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+			entries: true, findings: []string{"unknown legacy-nat", "wrong flow-offload flow add @fast"}},
+		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+			findings: []string{"wrong flow-offload flow add @fast"}},
+		{name: "a transparent proxy", scene: publishing.Scene{Rules: &survey.Survey{Transparent: []survey.Transparent{
+			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 65535}}, {Place: docker, Protocol: accounting.UDP, Ports: survey.PortRange{First: 1, Last: 65535}},
+			{Place: survey.Place{Family: "ip", Table: "x", Chain: "y"}, Protocol: accounting.UDP, Ports: survey.PortRange{First: 1, Last: 9}}}}},
+			findings: []string{"note transparent-proxy ports 20000, 20001/tcp: chain ip nat DOCKER hands what is sent to such a port of other servers"}},
+		{name: "for other addresses", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{
+			rule(20000, 20000, container), rule(20000, 20001, "172.17.0.4:0", inOther), rule(20000, 20000, "172.17.0.3:1"), rule(30000, 30000, "172.17.0.3:1")}}},
+			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER and 1 more translate it to 172.17.0.2:8388, 172.17.0.3:1, 172.17.0.4:20000 for addresses",
+				"note port-dnat port 20001: chain ip nat OTHER translates it to 172.17.0.4:20001 for addresses"}},
+		{name: "a connection that entries count", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: []string{"ip"}}},
+			entries: true, findings: []string{"unknown legacy-nat"}},
+		{name: "a connection that the table counts, too", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"unknown legacy-nat", "ok port-dnat"}},
+		{name: "connections in any order", scene: publishing.Scene{Redirected: to("tcp 172.17.0.3:8388 20000", "tcp 172.17.0.2:8388 20000")},
+			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), transient: true, findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.3:8388, and"}},
 		{name: "nobody acts on it", scene: publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong port-dnat where it is not counted"}},
 		{name: "nobody needs to", scene: publishing.Scene{ReadOnly: true, Installed: to("tcp 172.17.0.2:8388 20000"),
@@ -250,6 +276,21 @@ func TestDecideWithoutConnections(t *testing.T) {
 	if _, err := scene.Decide(aliceAndBob, nil); !errors.Is(err, refused) {
 		t.Errorf("got %v, want the failure", err)
 	}
+}
+
+// TestDecideForManyTargets has a rule that chooses from the ports of many containers.
+func TestDecideForManyTargets(t *testing.T) {
+	var rules survey.Survey
+	for inside := 1; inside <= 5000; inside++ {
+		rules.Translations = append(rules.Translations, rule(20000, 20000, fmt.Sprintf("172.17.0.2:%d", inside)))
+	}
+	scene := publishing.Scene{Rules: &rules}
+	complete(&scene)
+	decision, err := scene.Decide(aliceAndBob, nil)
+	if err != nil || len(decision.Targets) != 4096 || len(decision.Addresses) == 0 {
+		t.Errorf("got %d targets, the addresses %v, %v", len(decision.Targets), decision.Addresses, err)
+	}
+	wantFindings(t, decision.Findings, []string{"note port-dnat port 20000: published by chain ip nat DOCKER to more than 4096 targets", "ok port-dnat port 20000: published by chain ip nat DOCKER to"})
 }
 
 // TestDecideForEveryPort has a rule for a DMZ host and every port counted, which

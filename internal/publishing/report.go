@@ -3,6 +3,7 @@ package publishing
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,8 +21,11 @@ const connectionOnly = "a rule that is gone or can't be read, as connections sho
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
+// onlyNameTarget is the remedy where a target is unknown, and nothing else shows it.
+const onlyNameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + addToList
+
 // nameTarget is the remedy where a target is unknown.
-const nameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + addToList + "\nor " + hookContainer
+const nameTarget = onlyNameTarget + "\nor " + hookContainer
 
 // addToList ends the remedy of adding a port or a target. `ssmonitor setup --port` would
 // count it instead of the ports in the list, and only until the next setup.
@@ -65,6 +69,7 @@ func (d *decider) report() {
 func describeAddresses(addresses []netip.AddrPort) string {
 	const most = 3
 	var texts []string
+	addresses = slices.SortedFunc(slices.Values(addresses), netip.AddrPort.Compare) // for connections have no order
 	for _, address := range addresses[:min(most, len(addresses))] {
 		text := address.String()
 		if address.Port() == 0 { // the port stays
@@ -86,6 +91,15 @@ func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
 	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
 		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
 		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
+}
+
+// manyTargets reports a port that is published to more targets than are counted by
+// their addresses.
+func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
+	d.byConnection = true
+	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
 }
 
 // shared reports a second port with the same target. What their clients begin is
@@ -149,9 +163,15 @@ func describeSenders(t *survey.Translation) string {
 	if len(t.Incoming) > 0 {
 		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}
+	if len(t.Excluded) > 0 {
+		return "what does not arrive by " + strings.Join(t.Excluded, ", ")
+	}
 	senders := slices.Clone(t.SourceSets)
 	for _, prefix := range t.Sources {
 		senders = append(senders, prefix.String())
+	}
+	if len(senders) == 0 {
+		return "senders that it describes in a way that is not understood"
 	}
 	return "senders in " + strings.Join(senders, ", ")
 }
@@ -177,8 +197,10 @@ func (d *decider) byAnotherNumber() {
 }
 
 // atOtherAddresses reports what is translated for addresses that may be routed to
-// this host, though it does not have them.
+// this host, though it does not have them: for each port once, since a node of a
+// cluster has such rules for every service.
 func (d *decider) atOtherAddresses() {
+	places, targets := make(map[uint16][]string), make(map[uint16][]netip.AddrPort)
 	for i := range d.Rules.Elsewhere {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
@@ -186,17 +208,45 @@ func (d *decider) atOtherAddresses() {
 			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
-			d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
-				"port %d: chain %s translates it to %s for addresses that this host does not have: not counted", port.Number, t.Place, target.Address),
-				"if these are routed to this host, name where the port leads: "+addTarget(port.Number, target.Address))
+			places[port.Number] = union(places[port.Number], t.Place.String())
+			targets[port.Number] = union(targets[port.Number], target.Address)
 		}
 	}
+	for _, port := range slices.Sorted(maps.Keys(places)) {
+		chains, first := places[port], targets[port][0]
+		message := fmt.Sprintf("port %d: chain %s translates it", port, chains[0])
+		if len(chains) > 1 {
+			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
+		}
+		d.note(checkup.PortDNAT, checkup.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+			"if these are routed to this host, name where the port leads: "+addTarget(port, first))
+	}
+}
+
+// union returns the list with an item that it has once.
+func union[T comparable](list []T, item T) []T {
+	if slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
+
+// mayPublish reports whether a port may be published in a way that can't be seen.
+func (d *decider) mayPublish() bool {
+	return len(d.Rules.LegacyNAT) > 0 || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
+		return len(d.covered(u.Protocol, u.Ports)) > 0
+	})
 }
 
 // unknown reports what may be published, as far as that can't be seen.
 func (d *decider) unknown() {
 	for _, u := range d.Rules.Unresolved {
-		if ports := d.covered(u.Protocol, u.Ports); len(ports) > 0 {
+		ports := d.covered(u.Protocol, u.Ports)
+		switch {
+		case len(ports) == 0:
+		case u.Stateless:
+			d.stateless(u, ports, "not counted", onlyNameTarget)
+		default:
 			d.byConnection = true
 			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
 				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
@@ -207,6 +257,12 @@ func (d *decider) unknown() {
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
 			"ports that it publishes are counted as far as connection entries show it", nameTarget)
 	}
+}
+
+// stateless reports a translation that leaves no connection entry.
+func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
+	d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		checkup.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
 }
 
 // offloads reports flowtables. Only forwarded connections can be moved to one, and
@@ -223,6 +279,24 @@ func (d *decider) offloads(published bool) {
 	}
 }
 
+// transparent reports what a program of this host gets that was sent to ports of
+// other servers: at input, that looks as what is sent to this host.
+func (d *decider) transparent() {
+	ports := make(map[survey.Place][]accounting.Port)
+	for _, t := range d.Rules.Transparent {
+		for _, port := range d.covered(t.Protocol, t.Ports) {
+			ports[t.Place] = union(ports[t.Place], port)
+		}
+	}
+	for _, t := range d.Rules.Transparent {
+		if covered := ports[t.Place]; len(covered) > 0 {
+			d.note(checkup.TransparentProxy, checkup.Note, t.Place.String(), fmt.Sprintf(
+				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
+				checkup.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+		}
+	}
+}
+
 // countedBefore reports what is translated after the hook for containers.
 func (d *decider) countedBefore() {
 	for i := range d.Rules.Translations {
@@ -233,11 +307,16 @@ func (d *decider) countedBefore() {
 			}
 		}
 	}
+	for _, u := range d.Rules.Unresolved {
+		if ports := d.covered(u.Protocol, u.Ports); u.Stateless && len(ports) > 0 {
+			d.stateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
+		}
+	}
 	for _, g := range d.groups {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
-	if len(d.groups) > 0 {
+	if len(d.groups) > 0 || d.mayPublish() {
 		d.offloads(true)
 	}
 }

@@ -24,9 +24,10 @@ func (r *ruleset) offloads() (found []Offload) {
 	return found
 }
 
-// others returns the chains that are not in ssmonitor's own table.
+// others returns the chains that are not in ssmonitor's own table, nor of a device:
+// these pass packets of other hosts, too.
 func (r *ruleset) others() []*chain {
-	return slices.DeleteFunc(slices.Clone(r.chains), func(c *chain) bool { return isOwnTable(c.table) })
+	return slices.DeleteFunc(slices.Clone(r.chains), func(c *chain) bool { return isOwnTable(c.table) || c.table.family == nftables.TableFamilyNetdev })
 }
 
 // countingRules returns the rules that count one port and do nothing else.

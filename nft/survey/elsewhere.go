@@ -16,8 +16,8 @@ import (
 func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	others := Host{Uplinks: host.Uplinks}
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		before, translating := r.prerouting(nftables.TableFamily(family))
-		for _, base := range slices.Concat(before, translating) {
+		path := r.prerouting(nftables.TableFamily(family))
+		for _, base := range slices.Concat(path.before, path.translating) {
 			for _, c := range r.reachable(base) {
 				for _, rule := range c.rules {
 					others.Addresses = append(others.Addresses, destinations(rule)...)

@@ -79,7 +79,7 @@ func (t *translated) report(s *Survey) {
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
-					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason})
+					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason, key.reason == rewritten})
 				}
 			}
 		}
@@ -101,8 +101,8 @@ func (r PortRange) compare(other PortRange) int {
 // and each range of ports.
 func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
 	found := Translation{
-		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
-		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
+		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Excluded: slices.Sorted(slices.Values(p.excluded)),
+		Sources: slices.Clone(p.sources), SourceSets: p.sourceSets, Unclear: p.unclear, LocalOnly: p.toHost, Maybe: p.uncertain,
 	}
 	slices.SortFunc(found.Sources, netip.Prefix.Compare)
 	for _, address := range addressesOf(f.to) {

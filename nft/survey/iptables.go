@@ -38,7 +38,15 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 			return t.matchMark(t.connMark[:], *info)
 		}
 	}
+	t.unclear = t.unclear || !slices.Contains(senderless, e.Name)
 	return t.either()
+}
+
+// senderless are matches of iptables, and expressions of nf_tables, that don't ask
+// where packets come from.
+var senderless = []string{
+	"bitwise", "connbytes", "connlimit", "connmark", "cpu", "dscp", "ecn", "exthdr", "hashlimit", "helper", "hl", "length", "limit", "mark",
+	"multiport", "quota", "recent", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
 }
 
 // and applies another condition to the threads for which the first holds.
@@ -184,6 +192,9 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 		return inverted(yes, no, info.Flags&invertDestination != 0)
 	}
 	invert := info.Flags&invertDestination != 0
+	if t.toOthers {
+		return inverted([]thread{t}, nil, (info.Dest&(1<<unix.RTN_UNICAST) != 0) == invert)
+	}
 	t.toHost = t.toHost || local != invert
 	return inverted([]thread{t}, nil, local == invert)
 }
@@ -193,6 +204,7 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) (yes, no []thread) {
 	states := xt.ConntrackFlags(info.MatchFlags)
 	if states&^xt.ConntrackStateAlias != xt.ConntrackState || !t.tracked {
+		t.unclear = t.unclear || states&xt.ConntrackOrigSrc != 0
 		return t.either()
 	}
 	matches := uint32(info.StateMask)&expr.CtStateBitNEW != 0
@@ -225,12 +237,18 @@ var harmlessTargets = []string{
 	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
 }
 
+// rewritingTargets are targets that change the destination without connection tracking.
+var rewritingTargets = []string{"DNPT", "RAWDNAT"}
+
 // target applies a target of iptables that is no verdict.
 func (r *run) target(t thread, e *expr.Target) []thread {
 	info, _ := e.Info.(*xt.Unknown)
 	switch {
 	case e.Name == "DNAT" || e.Name == "REDIRECT":
 		r.iptablesNAT(t, e.Name, e.Info)
+		return nil
+	case slices.Contains(rewritingTargets, e.Name):
+		r.found(result{packet: t.packet, reason: rewritten})
 		return nil
 	case e.Name == "REJECT":
 		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})

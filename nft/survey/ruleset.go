@@ -50,6 +50,8 @@ var familyNames = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip",
 	nftables.TableFamilyIPv6: "ip6",
 	nftables.TableFamilyINet: "inet",
+
+	nftables.TableFamilyNetdev: "netdev",
 }
 
 // readRuleset reads every chain, rule and set. The elements of sets are read when

@@ -118,6 +118,31 @@ func TestCountingRules(t *testing.T) {
 	}})
 }
 
+// TestTransparentProxies has rules for what is sent to other hosts, and for what is
+// sent to this one.
+func TestTransparentProxies(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, `table ip proxy {
+		chain c { type filter hook prerouting priority mangle
+			fib daddr type local tcp dport 80 tproxy to :1080
+			ip daddr 192.0.2.1 tcp dport 81 tproxy to :1080
+			fib daddr type != local udp dport 53 tproxy to :1080
+			iifname "bridge0" jump more
+		}
+		chain more { ip daddr != 10.0.0.0/8 tcp dport { 443, 444 } tproxy to :1080 meta mark set 1 accept; }
+	}`)
+	iptables(t, "iptables-nft", "-t mangle -A PREROUTING -p udp --dport 1:9 -m addrtype ! --dst-type LOCAL -j TPROXY --on-port 1080")
+	iptables(t, "iptables-nft", "-t mangle -A PREROUTING -p udp --dport 10 -m addrtype --dst-type LOCAL -j TPROXY --on-port 1080")
+	proxied := func(table, chain string, protocol accounting.Protocol, first, last uint16) Transparent {
+		return Transparent{Place{"ip", table, chain}, protocol, PortRange{first, last}}
+	}
+	wantSurvey(t, Survey{Transparent: []Transparent{
+		proxied("mangle", "PREROUTING", accounting.UDP, 1, 9),
+		proxied("proxy", "c", accounting.UDP, 53, 53),
+		proxied("proxy", "more", accounting.TCP, 443, 444),
+	}})
+}
+
 func TestLaterDropChains(t *testing.T) {
 	for _, test := range []struct {
 		name  string

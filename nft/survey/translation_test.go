@@ -38,6 +38,12 @@ func describe(t Translation) string {
 	for _, name := range t.Incoming {
 		line += " in " + name
 	}
+	for _, name := range t.Excluded {
+		line += " not in " + name
+	}
+	if t.Unclear {
+		line += " from some"
+	}
 	for _, source := range t.Sources {
 		line += " from " + source.String()
 	}
@@ -106,6 +112,11 @@ func TestTranslationOutgoing(t *testing.T) {
 		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
 		{"what is for other hosts", Translation{LeavesOut: true}, true},
 		{"what is for other hosts, from the uplink", Translation{LeavesOut: true, Incoming: []string{"eth0"}}, true},
+		{"from all but the uplink", Translation{Excluded: []string{"eth*"}}, true},
+		{"from all but a bridge", Translation{Excluded: []string{"bridge0"}}, false},
+		{"to this host from all but the uplink", Translation{Excluded: []string{"eth0"}, LocalOnly: true}, false},
+		{"from some senders", Translation{Unclear: true}, true},
+		{"from some senders by the uplink", Translation{Unclear: true, Incoming: []string{"eth0"}}, false},
 		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
 		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {

@@ -34,20 +34,24 @@ type walk struct {
 // its translation.
 func (r *ruleset) translations(host Host, found func(*chain, result)) {
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		marking, translating := r.prerouting(nftables.TableFamily(family))
-		if len(translating) == 0 && !r.leadTo(marking, rewrites) {
+		path := r.prerouting(nftables.TableFamily(family))
+		if !r.leadTo(path.after, rewrites) {
+			path.after = nil
+		}
+		if len(path.translating)+len(path.after) == 0 && !r.leadTo(path.before, rewrites) {
 			continue
 		}
-		marked := r.leadTo(slices.Concat(marking, translating), setsMark) // else a mark comes from elsewhere
+		marked := r.leadTo(slices.Concat(path.before, path.translating), setsMark) // else a mark comes from elsewhere
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
+			p.uplinks = host.Uplinks
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
 			if marked {
 				p.mark = p.connMark
 			}
 			w := walk{run: run{rules: r}}
 			w.run.found = func(f result) { found(w.run.chain, f) }
-			w.follow(p, marking, translating)
+			w.follow(p, path)
 		}
 	}
 }
@@ -62,24 +66,49 @@ func (h Host) addresses(ipv4 bool) (addresses []netip.Addr) {
 	return addresses
 }
 
-// prerouting returns the base chains that a family's packets pass through before
-// the translation of destinations, and those that translate, in order. The kernel
-// runs all chains of type nat at one place, whatever their priority.
-func (r *ruleset) prerouting(family nftables.TableFamily) (before, translating []*chain) {
+// path is the base chains that packets pass through, in order. The kernel runs all
+// chains of type nat at one place, whatever their priority.
+type path struct{ before, translating, after []*chain }
+
+// prerouting returns the path of a family's packets.
+func (r *ruleset) prerouting(family nftables.TableFamily) (p path) {
 	for _, c := range slices.Backward(r.chains) { // of one priority, the latest is the first
 		switch {
-		case c.Hooknum == nil || c.Priority == nil || *c.Hooknum != *nftables.ChainHookPrerouting || isOwnTable(c.table):
+		case c.Hooknum == nil || c.Priority == nil || isOwnTable(c.table):
+		case c.isIngress():
+			p.before = append(p.before, c)
+		case *c.Hooknum != *nftables.ChainHookPrerouting || c.table.family == nftables.TableFamilyNetdev:
 		case c.table.family != family && c.table.family != nftables.TableFamilyINet:
 		case c.Type == nftables.ChainTypeNAT:
-			translating = append(translating, c)
+			p.translating = append(p.translating, c)
 		case *c.Priority <= *nftables.ChainPriorityNATDest:
-			before = append(before, c)
+			p.before = append(p.before, c)
+		default:
+			p.after = append(p.after, c)
 		}
 	}
-	byPriority := func(a, b *chain) int { return cmp.Compare(*a.Priority, *b.Priority) }
-	slices.SortStableFunc(before, byPriority)
-	slices.SortStableFunc(translating, byPriority)
-	return before, translating
+	for _, chains := range [...][]*chain{p.before, p.translating, p.after} {
+		slices.SortStableFunc(chains, func(a, b *chain) int {
+			if a.isIngress() != b.isIngress() {
+				return map[bool]int{true: -1, false: 1}[a.isIngress()]
+			}
+			return cmp.Compare(*a.Priority, *b.Priority)
+		})
+	}
+	return p
+}
+
+// isIngress reports whether a base chain gets what a device receives, before
+// prerouting.
+func (c *chain) isIngress() bool {
+	const inetIngress = 5 // NF_INET_INGRESS of include/uapi/linux/netfilter.h
+	switch c.table.family {
+	case nftables.TableFamilyNetdev:
+		return *c.Hooknum == unix.NF_NETDEV_INGRESS
+	case nftables.TableFamilyINet:
+		return *c.Hooknum == inetIngress
+	}
+	return false
 }
 
 // leadTo reports whether the chains lead to a rule with such an expression.
@@ -92,20 +121,31 @@ func (r *ruleset) leadTo(chains []*chain, such func(any) bool) bool {
 }
 
 // follow sends a packet through the base chains.
-func (w *walk) follow(p packet, before, translating []*chain) {
+func (w *walk) follow(p packet, on path) {
 	packets := []packet{p}
-	for _, c := range before {
+	for _, c := range on.before {
 		for i := range packets {
-			packets[i].tracked = *c.Priority > *nftables.ChainPriorityConntrack
+			packets[i].tracked = !c.isIngress() && *c.Priority > *nftables.ChainPriorityConntrack
 		}
 		packets = w.base(c, packets)
 	}
-	packets = slices.DeleteFunc(packets, func(p packet) bool { return p.untracked })
+	var untracked []packet
+	packets = slices.DeleteFunc(packets, func(p packet) bool {
+		if p.untracked {
+			untracked = append(untracked, p)
+		}
+		return p.untracked
+	})
 	for i := range packets {
 		packets[i].tracked = true
 	}
 	w.run.translates = true
-	for _, c := range translating {
+	for _, c := range on.translating {
+		packets = w.base(c, packets)
+	}
+	w.run.translates = false
+	packets = append(packets, untracked...)
+	for _, c := range on.after {
 		packets = w.base(c, packets)
 	}
 }

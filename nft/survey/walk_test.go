@@ -161,10 +161,10 @@ func TestTranslations(t *testing.T) {
 		// Where packets come from.
 		{"by another interface", "", "", `iifname != "docker0" tcp dport 20000 counter dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"not by the uplink", "", "", `iifname != "eth0" tcp dport 443 dnat to 172.17.0.9; tcp dport { 443, 444 } dnat to 172.17.0.9`,
-			[]string{"tcp 443 > 172.17.0.9 inside", "tcp 443 > 172.17.0.9 in eth0", "tcp 444 > 172.17.0.9"}},
-		{"not by uplinks of a set", "", "", `iifname != { "docker0", "eth0" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 inside"}},
+			[]string{"tcp 443-444 > 172.17.0.9"}},
+		{"not by uplinks of a set", "", "", `iifname != { "docker0", "eth0" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 not in eth0"}},
 		{"by neither of two bridges", "", "", `iifname != { "docker0", "bridge0" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
-		{"what arrives by the uplink returns", "", "", `iifname "eth0" return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 inside"}},
+		{"what arrives by the uplink returns", "", "", `iifname "eth0" return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 not in eth0"}},
 		{"one port of the uplink returns", "", "", `iifname "eth0" tcp dport 22 return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"what arrives by the uplink comes back", "", "chain c {\ntcp dport 22 return\n}", `iifname "eth0" jump c; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"by an interface", "", "", `iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0"}},
@@ -180,7 +180,10 @@ func TestTranslations(t *testing.T) {
 		{"from two networks", "", "chain c {\nip saddr 192.168.0.0/16 tcp dport 443 dnat to 172.17.0.9\n}", `ip saddr 10.0.0.0/8 jump c`, nil},
 		{"zones by a map", "", "chain public {\ntcp dport 20000 dnat to 172.17.0.2\n}\nchain internal {\ntcp dport 20001 dnat to 172.17.0.3\n}",
 			`iifname vmap { "eth0" : goto public, "bridge0" : goto internal }; tcp dport 20002 dnat to 172.17.0.4`,
-			[]string{"tcp 20000 > 172.17.0.2 in eth0", "tcp 20001 > 172.17.0.3 in bridge0", "tcp 20002 > 172.17.0.4"}},
+			[]string{"tcp 20000 > 172.17.0.2 in eth0", "tcp 20001 > 172.17.0.3 in bridge0", "tcp 20002 > 172.17.0.4 not in eth0"}},
+		{"not by an interface that logs first", "", "chain noting {\ntcp dport 1 accept\n}", `iifname "eth0" jump noting; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"neither by one nor by another", "", "", `iifname "eth*" return; iifname { "b*", "d" } return; iifname "eth1" tcp dport 1 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2 not in eth*"}},
 		{"from a network", "", "", `ip saddr 10.0.0.0/12 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/12"}},
 		{"from a network of IPv6", "ip6", "", `ip6 saddr fd00::/8 tcp dport 443 dnat to fd00::9`, []string{"tcp 443 > fd00::9 from fd00::/8"}},
 		{"from networks", "", "", `ip saddr { 10.0.0.0/8, 172.16.0.1 } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/8 from 172.16.0.1/32"}},
@@ -266,12 +269,14 @@ func TestTranslations(t *testing.T) {
 
 		// What is not known.
 		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
-		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"unknown sender", "", "", `meta iifgroup 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"unknown senders in a set", "", "set s {\ntype ether_addr\n}", `ether saddr @s tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
 		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
 			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
-			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
+			[]string{"tcp 20000 ? it rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
 		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
@@ -301,7 +306,31 @@ func nat(family, more, rules string) string {
 func TestRewritingWithoutTranslations(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
-	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+	wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+}
+
+// TestRewritingByPrefix has a translation of one network to another, without a state.
+func TestRewritingByPrefix(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
+	wantFound(t, []string{"udp 20000 ? " + rewritten})
+}
+
+// TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
+func TestRewritingElsewhere(t *testing.T) {
+	for _, table := range []string{
+		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n%s\n}\n}",
+		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+	} {
+		t.Run("", func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+		})
+	}
 }
 
 // TestPlaces has a translation and one that is not understood in chains that the
@@ -313,7 +342,7 @@ func TestPlaces(t *testing.T) {
 		Translations: []Translation{{
 			Place: Place{"inet", "nat", "a"}, Protocol: accounting.TCP, Ports: PortRange{20000, 20000}, Target: netip.MustParseAddrPort("172.17.0.2:8388"),
 		}},
-		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
+		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets", false}},
 	}
 	wantSurvey(t, want)
 }
