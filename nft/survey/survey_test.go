@@ -274,7 +274,7 @@ func TestOwnTableIsNotSurveyed(t *testing.T) {
 
 func TestReadWithoutRights(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	dropCapabilities(t)
+	testkit.DropCapabilities(t)
 	if _, err := Read(testHost); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
 	}
