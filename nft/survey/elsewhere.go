@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDestinations bounds the sets whose addresses are taken. Longer ones are lists of
-// what is blocked, mostly.
+// maxDestinations bounds the addresses that are looked at: a host that translates for
+// thousands of others balances load, and each takes time at each rule. It also bounds
+// the sets whose addresses are taken. Longer ones are lists of what is blocked, mostly.
 const maxDestinations = 256
 
 // elsewhere returns the rules that change the destination of packets to certain
@@ -39,6 +40,7 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	if len(others.Addresses) == 0 {
 		return nil
 	}
+	others.Addresses = others.Addresses[:min(len(others.Addresses), maxDestinations)]
 	found, survey := newTranslated(others), &Survey{}
 	r.translations(others, found.add)
 	found.report(survey)

@@ -1,8 +1,10 @@
 package survey
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,5 +94,24 @@ func TestDestinations(t *testing.T) {
 	payload := &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: 1}
 	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}); len(got) > 0 {
 		t.Errorf("got %v of a set with short keys", got)
+	}
+}
+
+// TestManyDestinations has a host that translates for more addresses than are looked
+// at, in rules and in a set.
+func TestManyDestinations(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	var rules, elements strings.Builder
+	for i := range maxDestinations + 1 {
+		fmt.Fprintf(&rules, "ip daddr 198.18.%d.%d tcp dport 80 dnat to 172.18.%d.%d; ", i/256, i%256, i/256, i%256)
+		fmt.Fprintf(&elements, "198.17.%d.%d, ", i/256, i%256)
+	}
+	testkit.NFT(t, nat("ip", "", "ip daddr { "+elements.String()+" } tcp dport 81 dnat to 172.17.0.2; "+rules.String()))
+	survey, err := Read(testHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := survey.Elsewhere; len(got) != maxDestinations {
+		t.Errorf("got %d translations, want %d, and none by the set", len(got), maxDestinations)
 	}
 }

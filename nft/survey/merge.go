@@ -65,7 +65,11 @@ func (p *packet) key(without respect) []byte {
 		key = append(key, byte(r.First>>8), byte(r.First), byte(r.Last>>8), byte(r.Last))
 	}
 	if without != respectAddresses {
-		key = fmt.Appendf(key, "%v", p.addresses)
+		key = fmt.Appendf(key, "%d ", len(p.addresses))
+		for _, address := range p.addresses { // there may be thousands
+			bytes := address.As16()
+			key = append(key, bytes[:]...)
+		}
 	}
 	if without != respectInterfaces {
 		key = fmt.Appendf(key, "%q", p.interfaces)
