@@ -11,7 +11,7 @@ import (
 
 // opaque is an expression that is not understood. It may write any register and
 // may end the rule.
-type opaque struct{ name string }
+type opaque struct{}
 
 // ignored is an expression that changes nothing that matters here.
 type ignored struct{}
@@ -129,7 +129,7 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	if slices.Contains([]string{"nat", "redir", "target"}, name) {
 		return &expr.Target{Name: name}, nil // does something, but not known what
 	}
-	return opaque{name}, nil
+	return opaque{}, nil
 }
 
 // unmarshal reports whether the library can decode an expression, which panics on

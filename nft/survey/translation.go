@@ -40,16 +40,6 @@ type Unresolved struct {
 	Reason   string
 }
 
-// Covers reports whether the rule translates packets to the port.
-func (t Translation) Covers(port accounting.Port) bool {
-	return port.Protocols.Has(t.Protocol) && t.Ports.Contains(port.Number)
-}
-
-// Covers reports whether the rule may translate packets to the port.
-func (u Unresolved) Covers(port accounting.Port) bool {
-	return port.Protocols.Has(u.Protocol) && u.Ports.Contains(port.Number)
-}
-
 // Contains reports whether a port is in the range.
 func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <= r.Last }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -132,21 +131,10 @@ func TestTranslationForwards(t *testing.T) {
 	}
 }
 
-func TestCovers(t *testing.T) {
-	for _, test := range []struct {
-		number    uint16
-		protocols accounting.Protocols
-		want      bool
-	}{
-		{10, accounting.OnlyTCP, true}, {12, accounting.TCPAndUDP, true},
-		{12, accounting.OnlyUDP, false}, {13, accounting.OnlyTCP, false}, {9, accounting.OnlyTCP, false},
-	} {
-		port := accounting.Port{Number: test.number, Protocols: test.protocols}
-		if got := (Translation{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
-			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
-		}
-		if got := (Unresolved{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
-			t.Errorf("unresolved port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+func TestPortRangeContains(t *testing.T) {
+	for port, want := range map[uint16]bool{9: false, 10: true, 11: true, 12: true, 13: false} {
+		if got := (PortRange{10, 12}).Contains(port); got != want {
+			t.Errorf("port %d: got %t, want %t", port, got, want)
 		}
 	}
 }
