@@ -120,7 +120,7 @@ func TestTranslationForwards(t *testing.T) {
 		target string
 		want   bool
 	}{
-		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"[::1]:8388", false},
+		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"127.0.0.53:53", false}, {"[::1]:8388", false},
 	} {
 		if got := (Translation{Target: netip.MustParseAddrPort(test.target)}).Forwards(testHost); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.target, got, test.want)
