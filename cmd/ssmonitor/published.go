@@ -112,16 +112,21 @@ func (p *publisher) close() error { return p.addresses.Close() }
 
 // markPublished marks the ports that have a target, and no others.
 func markPublished(found *sources.Result, targets []accounting.Target) {
-	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
 	var marked accounting.PortMap[bool]
 	for _, target := range targets {
 		*marked.At(target.Port) = true
 	}
+	mark(found, func(port accounting.Port) bool { return marked.Get(port.Number) })
+}
+
+// mark marks the ports that are published, in lists of its own: those that were
+// found may belong to somebody else.
+func mark(found *sources.Result, published func(accounting.Port) bool) {
+	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
 	for i := range found.Ports {
-		published := marked.Get(found.Ports[i].Number)
-		found.Ports[i].Published = published
+		found.Ports[i].Published = published(found.Ports[i])
 		if i < len(found.Entries) {
-			found.Entries[i].Published = published
+			found.Entries[i].Published = found.Ports[i].Published
 		}
 	}
 }
@@ -176,7 +181,8 @@ func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (f
 }
 
 // publish puts the decision for the ports in force. If there is none, the targets
-// in force stay: the rules of others don't keep the agent from counting.
+// in force stay, and the marks of their ports: the rules of others don't keep the
+// agent from counting.
 func (a *agent) publish(found *sources.Result) error {
 	a.named = found.Targets
 	if a.publisher.hook != nft.HookHost {
@@ -187,10 +193,12 @@ func (a *agent) publish(found *sources.Result) error {
 	if err != nil {
 		a.log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
-		for i := range found.Ports {
-			port, _ := inForce.Find(found.Ports[i].Number)
-			found.Ports[i].Published = port.Published
-		}
+		mark(found, func(port accounting.Port) bool {
+			if before, ok := inForce.Find(port.Number); ok {
+				return before.Published
+			}
+			return port.Published
+		})
 		return nil
 	}
 	a.logFindings(decision.Findings)
@@ -210,13 +218,8 @@ func (a *agent) logFindings(findings []checkup.Finding) {
 // republish puts what is published now in force for the ports in force.
 func (a *agent) republish() {
 	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
-	before := slices.Clone(found.Ports)
-	if err := a.publish(&found); err != nil {
+	err := a.publish(&found)
+	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
 		a.log.Error("what is published can't be counted yet", "error", err)
-	}
-	if !slices.Equal(found.Ports, before) {
-		if err := a.meter.SetPorts(found.Ports); err != nil {
-			a.log.Error("the ports can't be put in force", "error", err)
-		}
 	}
 }

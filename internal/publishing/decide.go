@@ -80,10 +80,10 @@ func hostAddresses(addresses []netip.Addr) (list []netip.Addr) {
 // group is what one finding is about: the ports that are published in one way.
 type group struct {
 	by        string
-	ports     []accounting.Port
+	ports     []accounting.Port // may be there more than once
 	addresses []netip.AddrPort
 	targets   []accounting.Target
-	known     map[any]bool // ports and addresses
+	known     map[netip.AddrPort]bool // the addresses
 }
 
 // add adds a target that was found by something.
@@ -112,18 +112,15 @@ func (d *decider) group(by string) *group {
 			return g
 		}
 	}
-	d.groups = append(d.groups, &group{by: by, known: make(map[any]bool)})
+	d.groups = append(d.groups, &group{by: by, known: make(map[netip.AddrPort]bool)})
 	return d.groups[len(d.groups)-1]
 }
 
 func (g *group) include(port accounting.Port, address netip.AddrPort) {
-	if !g.known[port.Number] {
-		g.ports = append(g.ports, port)
-	}
+	g.ports = append(g.ports, port)
 	if !g.known[address] {
-		g.addresses = append(g.addresses, address)
+		g.known[address], g.addresses = true, append(g.addresses, address)
 	}
-	g.known[port.Number], g.known[address] = true, true
 }
 
 func (d *decider) named(targets []accounting.Target) {
@@ -193,11 +190,6 @@ func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target)
 	return targets
 }
 
-// forwards reports whether the host forwards packets to the address.
-func (s *Scene) forwards(address netip.Addr) bool {
-	return address.IsValid() && !address.IsLoopback() && !slices.Contains(s.Host.Addresses, address)
-}
-
 // services adds the real servers of IPVS, whose answers are forwarded.
 func (d *decider) services() {
 	for _, service := range d.Services {
@@ -231,7 +223,7 @@ func (d *decider) redirected() {
 	for _, target := range inOrder(d.Redirected) {
 		place := end{target.Protocol, target.Address}
 		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
-		if !d.forwards(target.Address.Addr()) || d.doubts[place] || counted {
+		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || counted {
 			continue
 		}
 		d.Transient = true

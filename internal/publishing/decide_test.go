@@ -80,14 +80,17 @@ func TestDecide(t *testing.T) {
 			findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by chain ip nat DOCKER to 172.17.0.2:20000, 172.17.0.2:20001, and"}},
 		{name: "a rule for another protocol", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, container, byUDP)}}}},
 		{name: "several containers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container), rule(20000, 20000, "172.17.0.3:8388"),
-		}}}, want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat 172.17.0.2:8388, 172.17.0.3:8388"}},
+			rule(20000, 20000, "172.17.0.3:8388"), rule(20000, 20000, container),
+		}}}, want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:8388, 172.17.0.3:8388"}},
 		{name: "a choice of a container's ports", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8389 })}}},
 			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.2:8389 20000"), findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.2:8389"}},
 		{name: "too many choices", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 65535 })}}},
-			entries: true, findings: []string{"note port-dnat to one of the ports 8388-65535 of 172.17.0.2"}},
+			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8388 + 256 })}}},
+			entries: true, findings: []string{"note port-dnat to one of the ports 8388-8644 of 172.17.0.2"}},
+		{name: "too many choices from its own number on", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, "172.17.0.2:20000", func(t *survey.Translation) { t.LastTargetPort = 65535 })}}},
+			entries: true, findings: []string{"note port-dnat to one of the ports 20000-65535 of 172.17.0.2"}},
 		{name: "named", named: to("udp 172.17.0.9:1 20000"), want: to("udp 172.17.0.9:1 20000"), findings: []string{"ok port-dnat by the settings"}},
 		{name: "what is named has precedence", named: to("tcp 172.17.0.2:8388 20001"),
 			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
@@ -99,6 +102,9 @@ func TestDecide(t *testing.T) {
 		}}}, want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat port 20000", "note shared-target port 30000, which is not counted, is published to tcp 172.17.0.2:8388 as well"}},
 		{name: "to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}},
 			findings: []string{"wrong port-dnat redirected to port 9000 by chain ip nat DOCKER, before hook host can count"}},
+		{name: "to a port of the host that is not counted by UDP", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001", byUDP)}}},
+			findings: []string{"wrong port-dnat redirected to port 20001 by chain ip nat DOCKER"}},
+		{name: "what is not counted by UDP, to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, "127.0.0.1:9000", byUDP)}}}},
 		{name: "to a counted port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001")}}}},
 		{name: "to the same port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "192.0.2.1:0")}}}},
 		{name: "what containers send, to a port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000", inside)}}}},
@@ -107,17 +113,30 @@ func TestDecide(t *testing.T) {
 		{name: "what is sent to other hosts, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) { t.LeavesOut = true })}}}, entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what is not sent to some addresses of this host, to 172.31.0.2:3129"}},
+		{name: "what certain senders send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) {
+				t.SourceSets, t.Sources = []string{"@clients"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+			})}}}, entries: true,
+			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for senders in @clients, 10.0.0.0/8, to 172.31.0.2:3129"}},
+		{name: "the same, with a connection", scene: publishing.Scene{Redirected: to("tcp 172.31.0.2:3129 20000"),
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
+			entries: true, findings: []string{"note port-dnat"}},
 		{name: "the same, with connections", scene: publishing.Scene{Installed: to("tcp 172.31.0.2:3129 20000"), Redirected: to("tcp 172.31.0.2:3129 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
 			connected: to("tcp 172.31.0.2:3129 20000"), entries: true, findings: []string{"note port-dnat"}},
 		{name: "a connection shows it", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000")},
 			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat a rule that is gone or can't be read, as connections show"}},
 		{name: "a connection to a port that is not counted", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20002")}, transient: true},
+		{name: "connections to this host", scene: publishing.Scene{Redirected: to("tcp 127.0.0.1:8388 20000", "tcp 172.17.0.1:8388 20000")}},
 		{name: "IPVS", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.1:20000"),
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("172.17.0.2:0"), netip.MustParseAddrPort("172.17.0.3:80")}}}},
 			want: to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.3:80 20000"), findings: []string{"ok port-dnat by IPVS"}},
 		{name: "IPVS by a mark", scene: publishing.Scene{Services: []ipvs.Service{{Mark: 7, Servers: []netip.AddrPort{netip.MustParseAddrPort(container)}}}},
 			findings: []string{"unknown port-dnat mark 7"}},
+		{name: "IPVS by a mark, without servers", scene: publishing.Scene{Services: []ipvs.Service{{Mark: 7}}}},
+		{name: "IPVS for all ports", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.1:0"),
+			Servers: []netip.AddrPort{netip.MustParseAddrPort("172.17.0.2:0")}}}},
+			want: to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.2:20001 20001"), findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by IPVS"}},
 		{name: "IPVS at an address of others", scene: publishing.Scene{Services: []ipvs.Service{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("192.0.2.9:20000"),
 			Servers: []netip.AddrPort{netip.MustParseAddrPort(container)}}}}},
 		{name: "the rule is gone, a connection is left", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20001")},
@@ -131,6 +150,9 @@ func TestDecide(t *testing.T) {
 			connected: to("tcp 172.17.0.2:8388 20000"), entries: true},
 		{name: "the same, at the next look", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, container)}}}, entries: true},
+		{name: "the address is one that another, which is not counted, chooses from", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:8380", func(t *survey.Translation) { t.LastTargetPort = 8390 })}}},
+			connected: to("tcp 172.17.0.2:8388 20000"), entries: true},
 		{name: "the address is in a DMZ now", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(8000, 9000, "172.17.0.2:0")}}},
 			connected: to("tcp 172.17.0.2:8388 20000"), entries: true},
@@ -144,11 +166,18 @@ func TestDecide(t *testing.T) {
 		{name: "the container has the number, and so has a program", scene: publishing.Scene{
 			Listens: func(accounting.Protocol, uint16) bool { return true },
 			Rules:   &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}}},
+		{name: "a container has the number, but not for clients that are counted", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
+			rule(30000, 30000, "172.17.0.2:20001", byUDP), rule(30000, 30009, "172.17.0.3:20000"), rule(30010, 30010, "172.17.0.4:20000", inside),
+		}}}},
 		{name: "the container has the number, and that is named", named: to("tcp 172.17.0.2:20000 20000"),
 			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
 			want:  to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat"}},
 		{name: "at an address of others", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
 			findings: []string{"note port-dnat if these are routed to this host, name where the port leads: add \"20000@172.17.0.2:8388\" to the list"}},
+		{name: "at an address of others, for several senders", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{
+			rule(20000, 20000, container), rule(20000, 20000, container, inside),
+		}}}, findings: []string{"note port-dnat port 20000"}},
+		{name: "at an address of others, to this host", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}}},
 		{name: "at an address of others, and named", named: to("tcp 172.17.0.2:8388 20000"),
 			scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
 			want:  to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat"}},
@@ -192,6 +221,11 @@ func TestDecide(t *testing.T) {
 		{name: "hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
 			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: []string{"ip"},
 		}}, findings: []string{"ok port-dnat after being counted", "wrong flow-offload @fast"}},
+		{name: "hook container and a rule for all ports", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(0, 65535, "172.17.0.2:0")}}},
+			findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by chain ip nat DOCKER to 172.17.0.2, after being counted"}},
+		{name: "hook container and nothing that is forwarded", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
+			Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}},
+		}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			scene := test.scene
@@ -291,6 +325,20 @@ func TestDecideForManyTargets(t *testing.T) {
 		t.Errorf("got %d targets, the addresses %v, %v", len(decision.Targets), decision.Addresses, err)
 	}
 	wantFindings(t, decision.Findings, []string{"note port-dnat port 20000: published by chain ip nat DOCKER to more than 4096 targets", "ok port-dnat port 20000: published by chain ip nat DOCKER to"})
+}
+
+// TestAddressesOfConnections has addresses in forms that packets don't have.
+func TestAddressesOfConnections(t *testing.T) {
+	var list []netip.Addr
+	for _, address := range []string{"fe80::1%eth0", "fe80::1%eth1", "::1", "::ffff:192.0.2.1", "127.0.0.1"} {
+		list = append(list, netip.MustParseAddr(address))
+	}
+	scene := publishing.Scene{Host: survey.Host{Addresses: list}, Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}
+	complete(&scene)
+	decision, err := scene.Decide(aliceAndBob, nil)
+	if want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}; err != nil || !slices.Equal(decision.Addresses, want) {
+		t.Errorf("got %v, %v, want %v", decision.Addresses, err, want)
+	}
 }
 
 // TestDecideForEveryPort has a rule for a DMZ host and every port counted, which

@@ -132,10 +132,10 @@ func (d *decider) besides(named []accounting.Target) {
 // what containers send to other servers is no concern of the port.
 func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
-	if t.Outgoing(d.Host) || target == 0 || target == port.Number {
+	if t.Outgoing(d.Host) || target == 0 {
 		return
 	}
-	if _, counted := d.ports.Find(target); counted {
+	if inside, _ := d.ports.Find(target); inside.Protocols.Has(t.Protocol) {
 		return // counted there
 	}
 	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
@@ -182,9 +182,9 @@ func (d *decider) byAnotherNumber() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		inside, outside := t.Target.Port(), t.Ports.First
-		port, counted := d.ports.Find(inside)
-		place := end{t.Protocol, t.Target}
-		if _, known := d.owner[place]; known || !counted || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
+		port, _ := d.ports.Find(inside)
+		_, known := d.owner[end{t.Protocol, t.Target}]
+		if known || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
 			continue
 		}
 		if !port.Protocols.Has(t.Protocol) || !t.Forwards(d.Host) || d.Listens(t.Protocol, inside) {

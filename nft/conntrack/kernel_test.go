@@ -306,7 +306,7 @@ func TestNoTrackingStaysOff(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	conn := packetConn(t, "127.0.0.1:40000")
 	send(t, conn, "127.0.0.1:40000", conn)
-	dropCapabilities(t)
+	testkit.DropCapabilities(t)
 	for range 2 {
 		expectFlows(t, "without tracking", flows(t, Flows))
 		expectFlows(t, "redirected without tracking", flows(t, Redirected))
@@ -332,22 +332,12 @@ func TestFlowsWhereSysctlsAreHidden(t *testing.T) {
 	}
 }
 
-// dropCapabilities drops those of the thread, which ends with the test.
-func dropCapabilities(t *testing.T) {
-	t.Helper()
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestFlowsNeedThePrivilege(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, published)
 	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
 	send(t, client, "127.0.0.3:30000", server)
-	dropCapabilities(t)
+	testkit.DropCapabilities(t)
 	for _, list := range []func(func(Flow)) error{Flows, Redirected} {
 		err := list(func(Flow) { t.Error("a flow was visited") })
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {

@@ -266,7 +266,7 @@ func (r *run) target(t thread, e *expr.Target) []thread {
 		t.mark = [4]cell{}
 	case e.Name == "NOTRACK" || e.Name == "CT" && info != nil && isNotrack(*info):
 		return r.act(t, &expr.Notrack{})
-	case e.Name == "CT" || slices.Contains(harmlessTargets, e.Name):
+	case slices.Contains(harmlessTargets, e.Name):
 	case r.translates:
 		r.found(result{packet: t.packet, reason: "target " + e.Name + " is not known"})
 		return nil

@@ -85,11 +85,11 @@ func (p *packet) key(without respect) []byte {
 		key = append(key, byte(r.First>>8), byte(r.First), byte(r.Last>>8), byte(r.Last))
 	}
 	if without != respectAddresses {
-		for _, address := range p.addresses { // of which there may be thousands
+		key = fmt.Appendf(key, "%d ", len(p.addresses))
+		for _, address := range p.addresses { // there may be thousands
 			bytes := address.As16()
 			key = append(key, bytes[:]...)
 		}
-		key = append(key, ' ')
 	}
 	if without != respectInterfaces || len(p.interfaces) > 0 && len(p.excluded) > 0 {
 		key = fmt.Appendf(key, "%q %q", p.interfaces, p.excluded)

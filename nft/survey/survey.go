@@ -22,7 +22,7 @@ import (
 // Survey is what the tables of others do to packets that ssmonitor counts.
 type Survey struct {
 	Translations    []Translation  // rules that change the destination of packets from clients
-	Elsewhere       []Translation  // rules that do so for addresses that this host does not have
+	Elsewhere       []Translation  // rules that do so for addresses that this host does not have, of which 256 are looked at
 	Unresolved      []Unresolved   // rules that may do so in a way that is not understood
 	Offloads        []Offload      // rules that move connections to a flowtable, past every hook
 	CountingRules   []CountingRule // rules that count a port and do nothing else

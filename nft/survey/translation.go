@@ -48,9 +48,12 @@ func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <
 
 // Forwards reports whether the host forwards the packets, because their new
 // destination is another host or a container.
-func (t Translation) Forwards(host Host) bool {
-	to := t.Target.Addr()
-	return to.IsValid() && !to.IsLoopback() && !slices.Contains(host.Addresses, to)
+func (t Translation) Forwards(host Host) bool { return host.Forwards(t.Target.Addr()) }
+
+// Forwards reports whether the host forwards packets to the address, which may be
+// the zero Addr: this host.
+func (h Host) Forwards(to netip.Addr) bool {
+	return to.IsValid() && !to.IsLoopback() && !slices.Contains(h.Addresses, to)
 }
 
 // Outgoing reports whether the rule may be meant for what containers or other

@@ -131,7 +131,7 @@ func TestTranslationForwards(t *testing.T) {
 		target string
 		want   bool
 	}{
-		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"[::1]:8388", false},
+		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"127.0.0.53:53", false}, {"[::1]:8388", false},
 	} {
 		if got := (Translation{Target: netip.MustParseAddrPort(test.target)}).Forwards(testHost); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.target, got, test.want)
@@ -143,7 +143,7 @@ func TestTranslationForwards(t *testing.T) {
 }
 
 func TestPortRangeContains(t *testing.T) {
-	for port, want := range map[uint16]bool{9: false, 10: true, 12: true, 13: false} {
+	for port, want := range map[uint16]bool{9: false, 10: true, 11: true, 12: true, 13: false} {
 		if got := (PortRange{10, 12}).Contains(port); got != want {
 			t.Errorf("port %d: got %t, want %t", port, got, want)
 		}
