@@ -125,8 +125,6 @@ func TestOutgoingTranslationIsNoPublishing(t *testing.T) {
 
 func testOutgoing(t *testing.T, published string) {
 	h := newHostWithProxy(t)
-	ip(t, "-netns", string(h.namespace), "route", "add", "default", "via", clientIPv4)
-	ip(t, "-netns", string(h.namespace), "-6", "route", "add", "default", "via", clientIPv6)
 	ip(t, "-netns", string(h.namespace), "link", "set", "bridge0", "group", "7")
 	h.serve(t, proxyPort)
 	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
