@@ -120,12 +120,18 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	if t.Outgoing(d.Host) || target == 0 || target == port.Number {
 		return
 	}
-	if _, counted := d.ports.Find(target); counted {
-		return // counted there
+	subject, described := t.Place.String(), checkup.DescribePorts([]accounting.Port{port})
+	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
+		d.note(checkup.PortDNAT, checkup.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+			"if it should count as itself, "+hookContainer)
+		return
 	}
-	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
-		checkup.DescribePorts([]accounting.Port{port}), target, t.Place),
-		"count the port that it is redirected to: ssmonitor setup --port "+fmt.Sprint(target)+"\nor "+hookContainer)
+	targets := fmt.Sprint(target)
+	if t.LastTargetPort != 0 {
+		targets += fmt.Sprintf("-%d", t.LastTargetPort)
+	}
+	d.note(checkup.PortDNAT, checkup.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+		"count the port that it is redirected to: ssmonitor setup --port "+targets+"\nor "+hookContainer)
 }
 
 // doubtful reports a translation that may be for what others send to other servers.
