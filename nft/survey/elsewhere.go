@@ -20,7 +20,7 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 		for _, base := range slices.Concat(path.before, path.translating) {
 			for _, c := range r.reachable(base) {
 				for _, rule := range c.rules {
-					others.Addresses = append(others.Addresses, destinations(rule)...)
+					others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
 				}
 			}
 		}
@@ -42,18 +42,42 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	})
 }
 
-// destinations returns the addresses that a rule compares the destination with.
-func destinations(a rule) (addresses []netip.Addr) {
-	loaded := make(map[uint32]bool) // registers with the destination
+// destinations returns the addresses that a rule of a chain compares the destination
+// with, or looks up.
+func (r *ruleset) destinations(c *chain, a rule) (addresses []netip.Addr) {
+	loaded := make(map[uint32]int) // the length of the destination in a register
 	for _, expression := range a.expressions {
 		switch e := expression.(type) {
 		case *expr.Payload:
-			ipv4, ipv6 := e.Offset == 16 && e.Len == 4, e.Offset == 24 && e.Len == 16
-			loaded[e.DestRegister] = e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6)
+			loaded[e.DestRegister] = 0
+			if ipv4, ipv6 := e.Offset == 16 && e.Len == 4, e.Offset == 24 && e.Len == 16; e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6) {
+				loaded[e.DestRegister] = int(e.Len)
+			}
 		case *expr.Cmp:
-			if address, ok := netip.AddrFromSlice(bytes.Clone(e.Data)); ok && e.Op == expr.CmpOpEq && loaded[e.Register] {
+			if address, ok := netip.AddrFromSlice(bytes.Clone(e.Data)); ok && e.Op == expr.CmpOpEq && loaded[e.Register] > 0 {
 				addresses = append(addresses, address)
 			}
+		case *expr.Lookup:
+			if length := loaded[e.SourceRegister]; length > 0 {
+				addresses = append(addresses, r.listed(c, e.SetName, length)...)
+			}
+		}
+	}
+	return addresses
+}
+
+// listed returns the addresses with which the keys of a set begin. A long set is no
+// list of addresses that are routed to this host, but one of services or of networks.
+func (r *ruleset) listed(c *chain, name string, length int) (addresses []netip.Addr) {
+	const most = 256
+	s, err := r.set(c.table, name)
+	if err != nil || len(s.entries) > most {
+		return nil
+	}
+	for _, e := range s.entries {
+		if len(e.keys.first) >= length && bytes.Equal(e.keys.first[:length], e.keys.last[:length]) {
+			address, _ := netip.AddrFromSlice(bytes.Clone(e.keys.first[:length]))
+			addresses = append(addresses, address)
 		}
 	}
 	return addresses
