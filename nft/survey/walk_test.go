@@ -238,6 +238,8 @@ func TestTranslations(t *testing.T) {
 		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
 		{"unknown sender", "", "", `meta iifgroup 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"a socket, which is no sender", "", "chain mangle {\ntype filter hook prerouting priority mangle\nsocket transparent 1 meta mark set 1 accept\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
 		{"unknown senders by a zone", "", "", `ct original zone 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
 		{"unknown senders in a set", "", "set s {\ntype ether_addr\n}", `ether saddr @s tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
 		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
