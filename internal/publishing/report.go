@@ -31,7 +31,7 @@ const nameTarget = onlyNameTarget + "\nor " + hookContainer
 // count it instead of the ports in the list, and only until the next setup.
 const addToList = ` to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup`
 
-func addPort(port uint16) string { return fmt.Sprintf(`add "%d"%s`, port, addToList) }
+func addPorts(ports string) string { return fmt.Sprintf(`add "%s"%s`, ports, addToList) }
 
 func addTarget(port uint16, target netip.AddrPort) string {
 	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
@@ -124,7 +124,7 @@ func (d *decider) besides(named []accounting.Target) {
 		}
 		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
 			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
-			"count both, and they are told apart: "+addPort(port))
+			"count both, and they are told apart: "+addPorts(fmt.Sprint(port)))
 	}
 }
 
@@ -132,15 +132,21 @@ func (d *decider) besides(named []accounting.Target) {
 // what containers send to other servers is no concern of the port.
 func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
-	if t.Outgoing(d.Host) || target == 0 {
+	if t.Outgoing(d.Host) || target == 0 || target == port.Number && t.LastTargetPort == 0 {
 		return
 	}
-	if inside, _ := d.ports.Find(target); inside.Protocols.Has(t.Protocol) {
-		return // counted there
+	subject, described := t.Place.String(), checkup.DescribePorts([]accounting.Port{port})
+	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
+		d.note(checkup.PortDNAT, checkup.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+			"if it should count as itself, "+hookContainer)
+		return
 	}
-	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
-		checkup.DescribePorts([]accounting.Port{port}), target, t.Place),
-		"count the port that it is redirected to: "+addPort(target)+"\nor "+hookContainer)
+	targets := fmt.Sprint(target)
+	if t.LastTargetPort != 0 {
+		targets += fmt.Sprintf("-%d", t.LastTargetPort)
+	}
+	d.note(checkup.PortDNAT, checkup.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
 }
 
 // doubtful reports a translation that may be for what others send to other servers.
@@ -192,7 +198,7 @@ func (d *decider) byAnotherNumber() {
 		}
 		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
 			"port %d: chain %s publishes it as port %d: what clients send there, to %s, is not counted", inside, t.Place, outside, t.Target),
-			fmt.Sprintf("count it as port %d: %s\nor as port %d: %s", inside, addTarget(inside, t.Target), outside, addPort(outside)))
+			fmt.Sprintf("count it as port %d: %s\nor as port %d: %s", inside, addTarget(inside, t.Target), outside, addPorts(fmt.Sprint(outside))))
 	}
 }
 

@@ -33,6 +33,8 @@ func TestElsewhere(t *testing.T) {
 		{"other addresses of a set", "ip", "", "ip daddr { 198.51.100.7, 198.51.100.8 } tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
 		{"addresses and ports of a map", "ip", "", "dnat ip to ip daddr . tcp dport map { 198.51.100.7 . 20000 : 172.17.0.2 . 8388, 192.0.2.1 . 20001 : 172.17.0.2 . 8388 }",
 			[]Translation{certain(accounting.TCP, 20000, container)}},
+		{"a map of services", "ip", "chain service {\nmeta l4proto tcp dnat to 172.17.0.2:8388\n}", "ip daddr . meta l4proto . th dport vmap { 198.51.100.7 . tcp . 20000 : goto service }",
+			[]Translation{certain(accounting.TCP, 20000, container)}},
 		{"a network of a set", "ip", "", "ip daddr { 198.51.100.0/24, 198.51.101.7 } tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
 		{"a network", "ip", "", "ip daddr 198.51.100.0/24 tcp dport 20000 dnat to 172.17.0.2:8388", nil},
 		{"behind a jump", "ip", "chain d {\nip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388\n}", "jump d", []Translation{certain(accounting.TCP, 20000, container)}},

@@ -46,7 +46,7 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 // where packets come from.
 var senderless = []string{
 	"bitwise", "connbytes", "connlimit", "connmark", "cpu", "dscp", "ecn", "exthdr", "hashlimit", "helper", "hl", "length", "limit", "mark",
-	"multiport", "quota", "recent", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
+	"multiport", "osf", "pkttype", "quota", "recent", "socket", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
 }
 
 // and applies another condition to the threads for which the first holds.

@@ -157,6 +157,8 @@ func (p *packet) conntrack(e *expr.Ct) []cell {
 		return constantCells([]byte{original})
 	case e.Key == expr.CtKeyMARK:
 		return p.connMark[:]
+	case e.Key == expr.CtKeyZONE || e.Key == expr.CtKeyLABELS:
+		return fieldCells(otherOrigin, 16)
 	case e.Key == expr.CtKeyPROTOCOL:
 		return constantCells([]byte{byte(p.protocol)})
 	case e.Direction != original:
