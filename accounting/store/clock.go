@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"os"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ const (
 
 // instant is what the clocks of a machine show.
 type instant struct {
-	boot   string // which boot of which machine; empty if it is not known
+	boot   string // which boot of which machine; empty or a name of its own if its id is not known
 	wall   int64  // seconds since 1970
 	uptime int64  // seconds since the boot, in which the machine may have slept
 }
@@ -90,13 +91,28 @@ func (c *clock) advance(now instant, keep time.Duration) (a adjustment) {
 func (c *clock) elapsed(now instant) (seconds int64, same bool) {
 	const precision = 60
 	same = c.boot == now.boot && now.uptime >= c.uptime
-	if c.boot == "" || now.boot == "" {
+	if c.boot != now.boot && (unidentified(c.boot) || unidentified(now.boot)) {
 		same = c.uptime > 0 && now.uptime >= c.uptime && abs((now.wall-now.uptime)-(c.wall-c.uptime)) <= precision
 	}
 	if !same {
 		return 0, false
 	}
 	return now.uptime - c.uptime, true
+}
+
+// unnamed begins the name of a boot whose id could not be read.
+const unnamed = "?"
+
+func unidentified(boot string) bool { return boot == "" || strings.HasPrefix(boot, unnamed) }
+
+// bootAt returns a name for the boot at an instant at which its id can't be read:
+// that of the last save, if it was the same boot, or a new one. By this name a process
+// knows that it is still the same boot when the clock is set.
+func (c *clock) bootAt(now instant) string {
+	if _, same := c.elapsed(now); same && c.boot != "" {
+		return c.boot
+	}
+	return unnamed + rand.Text()
 }
 
 // ahead returns how far the wall clock was ahead of the trusted time at the last
