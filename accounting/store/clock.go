@@ -146,7 +146,7 @@ func (c *clock) restart(step, wasAhead int64, now instant) (a adjustment) {
 	}
 	unset := c.wall < earliest
 	wrong := unset || abs(wasAhead) > day || (c.trusted == 0 && step < -day && now.wall >= earliest)
-	better := unset && now.wall >= earliest || c.trusted == 0 || abs(now.wall-c.trusted) < abs(wasAhead)-day
+	better := now.wall >= earliest && (unset || c.trusted == 0) || c.trusted != 0 && abs(now.wall-c.trusted) < abs(wasAhead)-day
 	if wrong && !better { // as wrong as before, perhaps in another way
 		if c.began != 0 && a.jump != 0 {
 			a.move, c.began = step, c.began+step

@@ -219,6 +219,15 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 5}},
+		{"a new ledger, and two boots in 1970", func(begin beginning) *machine {
+			m := begin(past, in1970)
+			m.count(1, time.Minute)
+			m.reboot(time.Hour, in1970)
+			m.count(1, time.Minute)
+			m.wrong = 0
+			m.count(2, time.Minute)
+			return m
+		}, map[string]uint64{"2026-11-21": 4}},
 		{"booted with the time of the shutdown", func(begin beginning) *machine { // as fake-hwclock does
 			m := begin(past, 0)
 			m.count(1, time.Minute)
