@@ -71,6 +71,34 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// TestTotalsOfADamagedDatabase damages a page that no total is in, after the backup.
+// The history is that of the backup; no total falls.
+func TestTotalsOfADamagedDatabase(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 3))
+	page, err := s.db.value("select rootpage from sqlite_schema where name = 'gap'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := killed(t, s)
+	_, _, _ = open2(t, directory) // moves the log into the database
+	overwritten(int(page-1)*4096, 4096, "")(t, directory)
+	s, state, notices := open(t, directory)
+	wantState(t, state, stateAt(2, 3))
+	if len(notices) != 2 {
+		t.Errorf("got notices %v, want one for the damage and one for the backup", notices)
+	}
+	save(t, s, stateAt(3, 3))
+	closeStore(t, s)
+	wantSound(t, directory)
+	gaps := usage(t, directory, accounting.ByMonth).Gaps
+	if want := stateAt(1, 3).In; len(gaps) != 1 || gaps[0].In != want {
+		t.Errorf("got gaps %v, want one with %v in", gaps, want)
+	}
+}
+
 // TestWithoutAGoodCopyTheLedgerStartsAgain damages the database and the backup.
 func TestWithoutAGoodCopyTheLedgerStartsAgain(t *testing.T) {
 	directory := t.TempDir()
