@@ -108,10 +108,13 @@ func openToWrite(path, vfs string) (*database, error) {
 	// may not create files. SQLite would create them with the process's own group.
 	for _, name := range siblings(path)[1:] {
 		file, err := createFile(name)
+		if errors.Is(err, fs.ErrExist) {
+			file, err = openRegular(name, os.O_RDONLY)
+		}
 		if err == nil {
 			err = file.Close()
 		}
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if err != nil {
 			return nil, err
 		}
 	}

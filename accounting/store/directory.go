@@ -27,6 +27,8 @@ const (
 	// maxSetAside is how many damaged databases are kept: they must not fill up a
 	// failing disk.
 	maxSetAside = 8
+	// asideFormat is that of the times in the names of what was renamed.
+	asideFormat = "20060102T150405Z"
 )
 
 // makeDirectory creates the directory if it does not exist.
@@ -57,6 +59,9 @@ func syncDirectory(path string) error {
 // pipe, because root may open the directory of a user with fewer rights.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EISDIR) {
+		return nil, fmt.Errorf("%s is not a regular file: move it away", path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +121,7 @@ func inheritOwner(file *os.File) error {
 // setAside renames a damaged database and its log to an unused name and returns
 // the name.
 func setAside(path string, now time.Time) (string, error) {
-	aside := path + damagedInfix + now.UTC().Format("20060102T150405Z")
+	aside := path + damagedInfix + now.UTC().Format(asideFormat)
 	for free, n := aside, 2; ; n++ {
 		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
 			aside = free

@@ -249,7 +249,7 @@ func (s *Store) writeOnce(changed accounting.State) error {
 		s.startBackup()
 		return nil
 	}
-	if s.db.look(false) != intact {
+	if s.db.look(theLog) != intact {
 		return s.resume() // and saves again what is in memory
 	}
 	if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
@@ -319,7 +319,7 @@ func (s *Store) checkpoint() error {
 		return nil
 	}
 	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
-	s.db.look(true)
+	s.db.look(theDatabase)
 	return explain(s.path, err)
 }
 
