@@ -56,6 +56,9 @@ func (s *Store) attach() error {
 		}
 		s.note(false, "%v; it is kept as %s", reason, aside)
 		s.dropOldest()
+		if !s.attached && saves > 0 {
+			s.accounts = legible
+		}
 		if err := s.restore(true); err != nil {
 			return err
 		}
