@@ -71,6 +71,11 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	_ = file.Close()
+	for _, name := range siblings(path)[1:] {
+		if found, err := os.Lstat(name); err == nil && !found.Mode().IsRegular() {
+			return nil, irregular(name)
+		}
+	}
 	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, err
@@ -108,13 +113,10 @@ func openToWrite(path, vfs string) (*database, error) {
 	// may not create files. SQLite would create them with the process's own group.
 	for _, name := range siblings(path)[1:] {
 		file, err := createFile(name)
-		if errors.Is(err, fs.ErrExist) {
-			file, err = openRegular(name, os.O_RDONLY)
-		}
 		if err == nil {
 			err = file.Close()
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 	}

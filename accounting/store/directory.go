@@ -60,14 +60,14 @@ func syncDirectory(path string) error {
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EISDIR) {
-		return nil, fmt.Errorf("%s is not a regular file: move it away", path)
+		return nil, irregular(path)
 	}
 	if err != nil {
 		return nil, err
 	}
 	information, err := file.Stat()
 	if err == nil && !information.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file: move it away", path)
+		err = irregular(path)
 	}
 	if err != nil {
 		_ = file.Close()
@@ -75,6 +75,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	}
 	return file, nil
 }
+
+func irregular(path string) error { return fmt.Errorf("%s is not a regular file: move it away", path) }
 
 // createFile creates a file with the owner and the group of the directory, so
 // that the agent can use what root wrote.
