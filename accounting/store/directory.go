@@ -112,9 +112,10 @@ func inheritOwner(file *os.File) error {
 	if os.Geteuid() == 0 {
 		user = int(owner.Uid)
 	}
-	// A user outside the directory's group can't give files to that group. They
-	// stay private.
-	if err := file.Chown(user, int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+	// A user outside the directory's group can't give files to that group, nor can a
+	// container to users that it does not have. They stay private.
+	err = file.Chown(user, int(owner.Gid))
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
 	return nil
