@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"os"
 	"strings"
@@ -211,7 +212,7 @@ func (o *Options) setClocks() {
 	case now != nil:
 		o.Uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
 	default:
-		o.Uptime, o.boot = uptime, bootID()
+		o.Uptime, o.boot = uptime, cmp.Or(o.Boot, bootID())
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -228,12 +229,12 @@ func uptime() time.Duration {
 	return time.Duration(info.Uptime) * time.Second
 }
 
-// bootID returns what distinguishes this boot from others, or nothing where the
-// file is hidden, as ProcSubset=pid of systemd does.
+// bootID returns what distinguishes this boot from others, as systemd writes it, or
+// nothing where the file is hidden, as ProcSubset=pid of systemd does.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(id))
+	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
 }
