@@ -262,6 +262,26 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// TestStateThatCanNotBeLookedAt has a file in place of the directory for a while.
+func TestStateThatCanNotBeLookedAt(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	away := s.directory + ".away"
+	if err := os.Rename(s.directory, away); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, s.directory, []byte("a file"))
+	save(t, s, stateAt(2, 3))
+	if err := errors.Join(os.Remove(s.directory), os.Rename(away, s.directory)); err != nil {
+		t.Fatal(err)
+	}
+	_, state, notices := open2(t, killed(t, s))
+	if wantState(t, state, stateAt(2, 3)); len(notices) > 0 {
+		t.Errorf("got notices %v", notices)
+	}
+}
+
 // TestLogMovedByAnotherProgram moves the log into the database by another
 // connection, which is no damage.
 func TestLogMovedByAnotherProgram(t *testing.T) {

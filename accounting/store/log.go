@@ -68,7 +68,7 @@ func frames(log io.ReaderAt, header [logHeaderSize]byte) (count uint32) {
 func (db *database) wholeLog() bool {
 	index, err := os.ReadFile(db.names[2])
 	if err != nil || len(index) < 20 {
-		return false
+		return true // that is not known
 	}
 	var header [logHeaderSize]byte
 	if _, err := db.handles[1].ReadAt(header[:], 0); err != nil || !validLog(header) {

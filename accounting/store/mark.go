@@ -46,9 +46,12 @@ const (
 
 // look compares the files with the mark, and sets the mark if they are intact.
 func (db *database) look(own writes) change {
-	now, missing := db.read()
-	if missing {
+	now, err := db.read()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return moved
+	case err != nil: // as long as nobody can look, the open files are what there is
+		return intact
 	}
 	was := &db.mark
 	switch {
@@ -70,14 +73,16 @@ func (db *database) look(own writes) change {
 	return intact
 }
 
-// read reads what a mark consists of. missing reports whether a file was removed
-// or replaced since the database was opened.
-func (db *database) read() (now mark, missing bool) {
+// read reads what a mark consists of. It fails with fs.ErrNotExist if a file was
+// removed or replaced since the database was opened.
+func (db *database) read() (now mark, err error) {
 	for i, name := range db.names {
 		var there syscall.Stat_t // os.Lstat allocates, and each save looks
-		err := syscall.Lstat(name, &there)
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && (there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev)) {
-			return now, true
+		if err := syscall.Lstat(name, &there); err != nil {
+			return now, err
+		}
+		if there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev {
+			return now, fs.ErrNotExist
 		}
 		now.sizes[i] = there.Size
 		if i < len(now.times) {
@@ -87,7 +92,7 @@ func (db *database) read() (now mark, missing bool) {
 	// What can't be read is zero, which is not intact.
 	_, _ = db.handles[0].ReadAt(now.header[:], 0)
 	_, _ = db.handles[1].ReadAt(now.log[:], 0)
-	return now, false
+	return now, nil
 }
 
 // begin opens the files to look at and sets the first mark.
