@@ -77,6 +77,9 @@ func newClient(c *cli.Context, open openHistory) error {
 		return wrongUsage(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
 	}
 	name := strings.TrimSpace(c.Args().Get(1))
+	if name == "" {
+		return wrongUsage(errors.New(`name "": want one, as in ssmonitor client new 20000 dave`))
+	}
 	if want := accounting.NameFault(name); want != "" {
 		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}
