@@ -306,3 +306,34 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 	}
 	wantSound(t, s.directory)
 }
+
+// TestPagesMovedWithoutChecksums moves the log into the database as a program does that
+// knows nothing of the checksums of pages. The log still has these pages.
+func TestPagesMovedWithoutChecksums(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 300))
+	page, err := s.db.value("select rootpage from sqlite_schema where name = 'usage'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := openToWrite(s.path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	other.close()
+	s.db.look(theDatabase)
+	overwritten(int(page)*4096-8, 8, "")(t, s.directory)
+	save(t, s, stateAt(3, 300))
+	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
+		t.Errorf("got damaged files %v", aside)
+	}
+	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+		t.Errorf("got gaps %v", gaps)
+	}
+	wantSound(t, s.directory)
+}

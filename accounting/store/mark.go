@@ -31,7 +31,8 @@ const (
 	moved               // a file was removed or replaced
 	indexCut            // the log's index was truncated
 	logLost             // the log was truncated or overwritten
-	rewritten           // the database was written to
+	rewritten           // the database's header was changed
+	touched             // the database was written to, but not its header
 	databaseLost        // the database was truncated or overwritten
 )
 
@@ -66,8 +67,11 @@ func (db *database) look(own writes) change {
 	if now.sizes[2] < was.sizes[2] {
 		return indexCut
 	}
-	if own != theDatabase && (now.header != was.header || now.times[0] != was.times[0]) {
+	if own != theDatabase && now.header != was.header {
 		return rewritten
+	}
+	if own != theDatabase && now.times[0] != was.times[0] {
+		return touched
 	}
 	db.mark = now
 	return intact
@@ -137,7 +141,16 @@ func (s *Store) inspect() (lost bool, err error) {
 			s.db.look(theDatabase)
 			return false, nil
 		}
-		fallthrough
+		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+	case touched:
+		if s.agrees() {
+			s.db.look(theDatabase)
+			return false, nil
+		}
+		// Without its index the log is applied from its beginning, which repairs pages
+		// that another program moved without their checksums.
+		found, err = " was written to by somebody else: what its log contains is written again", s.drop("-shm")
+		lost = true
 	case databaseLost:
 		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	default:
