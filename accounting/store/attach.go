@@ -39,6 +39,7 @@ func (s *Store) attach() error {
 	if err := removeUnfinished(s.directory); err != nil {
 		return err
 	}
+	known := s.accounts
 	err := s.load()
 	if err == nil && s.behindBackup() {
 		s.detach()
@@ -56,7 +57,7 @@ func (s *Store) attach() error {
 		}
 		s.note(false, "%v; it is kept as %s", reason, aside)
 		s.dropOldest()
-		if !s.attached && saves > 0 {
+		if s.accounts = known; len(known.list) == 0 && saves > 0 {
 			s.accounts = legible
 		}
 		if err := s.restore(true); err != nil {

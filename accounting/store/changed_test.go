@@ -26,7 +26,7 @@ var changes = []struct {
 	{"the log's header is zero", overwritten(0, 32, "-wal")},
 	{"the log's salts are zero", overwritten(16, 8, "-wal")},
 	{"the end of the log is zero", overwritten(-1000, 1000, "-wal")},
-	{"the log's first page is zero", overwritten(100, 1000, "-wal")},
+	{"the log's first frames are zero", overwritten(3000, 2000, "-wal")},
 	{"the index is empty", truncated(0, "-shm")},
 	{"the index is cut off", truncated(4096, "-shm")},
 	{"the index is zero", overwritten(0, 1<<20, "-shm")},
@@ -168,6 +168,28 @@ func TestChangedFiles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNoCopyUnderARunningStore damages the log and the backup. The totals continue,
+// and no line says anything else.
+func TestNoCopyUnderARunningStore(t *testing.T) {
+	var log strings.Builder
+	options := at(noon)
+	options.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, _, _ := openWith(t, fast(t), options)
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 3))
+	overwritten(3000, 2000, "-wal")(t, s.directory)
+	backup := readAll(t, s.backupPath())
+	clear(backup[len(backup)-4096:])
+	writeAll(t, s.backupPath(), backup)
+	save(t, s, stateAt(3, 3))
+	if strings.Contains(log.String(), "again at 0") || !strings.Contains(log.String(), "continues with its totals") {
+		t.Errorf("got the log\n%s", &log)
+	}
+	_, state, _ := open2(t, killed(t, s))
+	wantState(t, state, stateAt(3, 3))
 }
 
 // TestLostLogIsAGap expects what was lost with a log to be recorded.
