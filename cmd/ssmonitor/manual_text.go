@@ -25,6 +25,8 @@ var manualSections = []struct {
 			"A repeatable option takes its values separated by commas."},
 		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
 			defaultRuntime + " and " + defaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
+		{"BOOT_ID", "the id of the boot, set by the systemd unit, from which it is hidden otherwise. By it `ssmonitor run` " +
+			"knows that the clock was set while it was not running."},
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
 		{"JOURNAL_STREAM", "set by systemd; the log then has no timestamps, since the journal adds them."},
 	}},
