@@ -153,7 +153,6 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"no directory for the output", nil, []string{"usage", "--output", "/nowhere/at/all"}, exitFailed, "/nowhere/at"},
 		{"new without a name", nil, []string{"client", "new", "20000"}, exitUsage, "want a port and a name"},
 		{"new for a port that is none", nil, []string{"client", "new", "0", "dave"}, exitUsage, "0"},
-		{"new with an empty name", nil, []string{"client", "new", "20000", " "}, exitUsage, "want one, as in ssmonitor client new"},
 		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
 		{"new with an empty name", nil, []string{"client", "new", "20000", " "}, exitUsage, "want the name of a client, as in ssmonitor client new 20000 dave"},
