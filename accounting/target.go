@@ -53,7 +53,7 @@ func (ports Ports) Targets(lists ...[]Target) ([]Target, error) {
 		place := target
 		place.Port = 0
 		if port, taken := of[place]; taken {
-			return nil, fmt.Errorf("ports %d and %d have the same target, %s: their clients can't be told apart there: name it for one of them",
+			return nil, fmt.Errorf("ports %d and %d have the same target, %s, where their clients can't be told apart: name it for one of them",
 				port, target.Port, target)
 		}
 		of[place] = target.Port

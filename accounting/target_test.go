@@ -43,7 +43,7 @@ func TestTwoPortsWithOneTarget(t *testing.T) {
 		t.Errorf("one target for each protocol: %v", err)
 	}
 	_, err := ports.Targets([]Target{target(UDP, "172.17.0.2:1", 1)}, []Target{target(UDP, "172.17.0.2:1", 2)})
-	const want = "ports 1 and 2 have the same target, udp 172.17.0.2:1: their clients can't be told apart there: name it for one of them"
+	const want = "ports 1 and 2 have the same target, udp 172.17.0.2:1, where their clients can't be told apart: name it for one of them"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

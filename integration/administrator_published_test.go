@@ -322,6 +322,11 @@ func (a *administrator) verify() error {
 		}
 		a.table.SetForwarding(forwarding)
 		findings, err := a.table.Verify(a.ports)
+		if len(findings) > 0 && a.published.way.keeps { // a rule for all ports may lead to former targets
+			forwarding.Addresses = serverAddresses
+			a.table.SetForwarding(forwarding)
+			findings, err = a.table.Verify(a.ports)
+		}
 		if err != nil || len(findings) == 0 {
 			return err
 		}

@@ -289,7 +289,7 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.hideContainers(t)
-	start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
 	h.waitListing(t, publishedPort)
 	agent := h.startAgent(t, "--ports", h.list)
 	agent.waitServing(t, publishedPort)
@@ -300,6 +300,12 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 		h.waitCounted(t, publishedPort, publishedPort)
 		if flows == nil {
 			flows = h.openAll(t, publishedPort, publishedPort)
+			eventually(t, func() error { // all is well, which is no warning
+				if log := setup.stderr.String(); !strings.Contains(log, `level=INFO msg="port 20000: published by chain`) {
+					return fmt.Errorf("setup does not note what is published:\n%s", log)
+				}
+				return nil
+			})
 		}
 		h.translate(t, nil)
 		agent.waitIntervals(t, 3)

@@ -192,6 +192,19 @@ func TestPublishedByConditions(t *testing.T) {
 			iifname . {ip} saddr { "veth0" . {client} } meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
 		{name: "address type by interface", nft: natChain(`
 			fib daddr . iif type local meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
+		{name: "the uplink, which is logged first", nft: natChain(`
+			iifname "veth0" jump noting
+			meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}
+			}
+			chain noting { tcp dport 1 accept; counter;`)},
+		{name: "patterns of uplinks", nft: natChain(`
+			iifname { "veth*", "eth*" } meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
+		{name: "what containers send returns", nft: natChain(`
+			iifname { "bridge0", "docker*" } return
+			meta l4proto { tcp, udp } th dport 20000 dnat to {dnat}`)},
+		{name: "numbers of ports by turns", ports: []int{9000, 9001}, nft: natChain(`
+			tcp dport 20000 dnat to {to} : numgen inc mod 2 map { 0 : 9000, 1 : 9001 }
+			udp dport 20000 dnat to {to} : numgen inc mod 2 map { 0 : 9000, 1 : 9001 }`)},
 		{name: "raw payload", nft: natChain(`meta l4proto { tcp, udp } @th,16,16 20000 dnat to {dnat}`)},
 		{name: "a port in a mask", nft: natChain(`meta l4proto { tcp, udp } th dport & 0xfff0 == 20000 dnat to {dnat}`)},
 	})

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,8 @@ func newHostWithProxy(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t)
 	h.hideContainers(t)
+	ip(t, "-netns", string(h.namespace), "route", "add", "default", "via", clientIPv4)
+	ip(t, "-netns", string(h.namespace), "-6", "route", "add", "default", "via", clientIPv6)
 	h.elsewhere.serve(t, proxyPort)
 	h.elsewhere.nft(t, fmt.Sprintf(`table inet every {
 		chain prerouting { type nat hook prerouting priority dstnat; meta l4proto { tcp, udp } redirect to :%d; }
@@ -73,11 +76,29 @@ func outgoing() []form {
 		{name: "by a set of sources", nft: "table {ip} nat { set containers { type {type}; flags interval; elements = { {network} }; }; }\n" + to(`{ip} saddr @containers`)},
 		{name: "by iptables and the interface", xt: xt("-i bridge0")},
 		{name: "by iptables and the source", xt: xt("-s {network}")},
+		{name: "by the interface, after what an engine publishes", nft: to("fib daddr type local tcp dport 20002 accept\niifname \"bridge0\"")},
+		{name: "by iptables and the interface, after what an engine publishes", xt: strings.Replace(xt("-i bridge0"), "*nat\n",
+			"*nat\n:ENGINE -\n-A PREROUTING -m addrtype --dst-type LOCAL -j ENGINE\n-A ENGINE -p tcp --dport 20002 -j DNAT --to-destination {proxy}\n", 1)},
+		{name: "by any interface but the uplink", nft: to(`iifname != "` + link + `"`)},
+		{name: "by iptables and any interface but the uplink", xt: xt("! -i " + link)},
 		{name: "by what is not for this host", nft: to(`fib daddr type != local`)},
 		{name: "by what is for other hosts", nft: to(`{ip} daddr != { {host}, {own}, {uplink} }`)},
 		{name: "by what is not for one address of this host", nft: to(`{ip} daddr != {host}`)},
 		{name: "after what is for this host", nft: natChain("{ip} daddr { {host}, {own} } return\nmeta l4proto { tcp, udp } th dport 20000 dnat to {proxy}")},
 		{name: "redirected to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 redirect to :3129`)},
+		{name: "by all interfaces but the uplink", nft: to(`iifname != { "veth0", "wan*" }`)},
+		{name: "by the index of all but the uplink", nft: to(`iif != "veth0"`)},
+		{name: "by patterns of interfaces", nft: to(`iifname { "bridge*", "docker*" }`)},
+		{name: "after what comes by the uplink", nft: natChain("iifname \"veth0\" return\nmeta l4proto { tcp, udp } th dport 20000 dnat to {proxy}")},
+		{name: "by what is left of a map of interfaces", nft: natChain(`iifname vmap { "veth0" : accept, * : jump lan }
+			}
+			chain lan { meta l4proto { tcp, udp } th dport 20000 dnat to {proxy};`)},
+		{name: "by a mark of all but the uplink", nft: to(`meta mark 7`) + `table {ip} mangle { chain prerouting { type filter hook prerouting priority mangle; iifname != "veth0" meta mark set 7; }; }
+		`},
+		{name: "by the route to the sender", nft: to(`fib saddr oifname "bridge0"`)},
+		{name: "by a group of interfaces", xt: xt("-m devgroup --src-group 7")},
+		{name: "by iptables and a range of sources", xt: xt("-m iprange --src-range {range}")},
+		{name: "by iptables and all interfaces but the uplink", xt: xt("! -i veth0")},
 		{name: "translated to this host", nft: natChain(`iifname "bridge0" meta l4proto { tcp, udp } th dport 20000 dnat to {own proxy}`)},
 	}
 }
@@ -104,6 +125,7 @@ func TestOutgoingTranslationIsNoPublishing(t *testing.T) {
 
 func testOutgoing(t *testing.T, published string) {
 	h := newHostWithProxy(t)
+	ip(t, "-netns", string(h.namespace), "link", "set", "bridge0", "group", "7")
 	h.serve(t, proxyPort)
 	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
 	agent.waitServing(t, publishedPort)

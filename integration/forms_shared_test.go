@@ -33,10 +33,10 @@ func TestContainerThatPublishesAnotherNumber(t *testing.T) {
 	h.container.serve(t, containerPort)
 	h.translate(t, map[int]int{outside: containerPort})
 	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
-	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", "ssmonitor setup --port 8388@172.30.0.2:8388", "ssmonitor setup --port 18388")
+	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`, `add "18388" to the list "port"`)
 	agent := h.startAgent(t, "--ports", h.list)
 	agent.waitServing(t, containerPort)
-	h.expectChecked(t, "WRONG port 8388: chain ip nat prerouting publishes it as port 18388", "ssmonitor setup --port 8388@172.30.0.2:8388", "ssmonitor setup --port 8388@[fd30::2]:8388")
+	h.expectChecked(t, "WRONG port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to`, `add "8388@[fd30::2]:8388" to`)
 
 	h.setup(t, "--port", "8388@172.30.0.2:8388@[fd30::2]:8388")
 	h.waitCounted(t, containerPort, containerPort)
@@ -104,7 +104,7 @@ func TestPublishedByLegacyIptables(t *testing.T) {
 	setup.endsWith(t, 0, "iptables-legacy", "hook: container")
 	agent := h.startAgent(t, "--ports", h.list)
 	agent.waitServing(t, publishedPort)
-	h.expectChecked(t, "unknown iptables-legacy has a table nat", "hook: container", "--port PORT@ADDRESS:PORT")
+	h.expectChecked(t, "unknown iptables-legacy has a table nat", "hook: container", "PORT@ADDRESS:PORT")
 	g := h.since(t, publishedPort)
 	flows := h.openAll(t, publishedPort, publishedPort)
 	for _, f := range flows {

@@ -68,7 +68,7 @@ func (f family) expand(text string, number int) string {
 		addresses = fmt.Sprintf("[%s-%s]:%d", to, next, containerPort)
 	}
 	own, elsewhere := f.containerAddress(1), map[string]string{"ip": elsewhereIPv4, "ip6": elsewhereIPv6}[f.ip]
-	return strings.NewReplacer("{network}", f.network, "{client}", map[string]string{"ip": clientIPv4, "ip6": clientIPv6}[f.ip], "{own}", own.String(), "{uplink}", map[string]string{"ip": "10.88.0.1", "ip6": "fd88::1"}[f.ip], "{own proxy}", netip.AddrPortFrom(own, proxyPort).String(),
+	return strings.NewReplacer("{network}", f.network, "{range}", f.containerAddress(2).String()+"-"+f.containerAddress(9).String(), "{client}", map[string]string{"ip": clientIPv4, "ip6": clientIPv6}[f.ip], "{own}", own.String(), "{uplink}", map[string]string{"ip": "10.88.0.1", "ip6": "fd88::1"}[f.ip], "{own proxy}", netip.AddrPortFrom(own, proxyPort).String(),
 		"{proxy}", netip.AddrPortFrom(netip.MustParseAddr(elsewhere), uint16(proxyPort+number)).String(),
 		"{container}", netip.AddrPortFrom(f.containerAddress(2), containerPort).String(), "{ip}", f.ip, "{nfproto}", map[string]string{"ip": "ipv4", "ip6": "ipv6"}[f.ip], "{host}", f.host, "{to}", to.String(), "{next}", next.String(),
 		"{type}", f.addressType, "{dnat}", joined, "{dnat addresses}", addresses, "{dnat shifted}", netip.AddrPortFrom(to, 8995).String()+"-9005/19995",

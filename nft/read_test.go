@@ -3,7 +3,6 @@ package nft
 import (
 	"errors"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 func TestReadingDoesNotAllocate(t *testing.T) {
@@ -189,21 +189,9 @@ func TestReadBeyondTheDumpLimit(t *testing.T) {
 
 func TestWithoutTheCapability(t *testing.T) {
 	inNamespace(t)
-	dropCapabilities(t)
+	testkit.DropCapabilities(t)
 	_, err := Open(Options{})
 	if !errors.Is(err, ErrPermission) || !errors.Is(err, unix.EPERM) {
 		t.Errorf("Open without CAP_NET_ADMIN: got %v", err)
-	}
-}
-
-// dropCapabilities takes the effective capabilities from the test's thread,
-// which ends with the test.
-func dropCapabilities(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capset(&header, &data[0]); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -13,8 +13,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// WriteClientTable writes the clients as a table for terminals, sorted by port
-// and time. Times are shown in their own location.
+// WriteClientTable writes the clients as a table for terminals, sorted by port. Times are shown in their own location.
 func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	out := bufio.NewWriter(w)
 	if len(clients) == 0 {
@@ -41,10 +40,10 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	return nil
 }
 
-// sortClients returns the clients sorted by port and time.
+// sortClients returns the clients sorted by port. Those of one port stay in order.
 func sortClients(clients []accounting.PortClient) []accounting.PortClient {
-	return slices.SortedFunc(slices.Values(clients), func(a, b accounting.PortClient) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), a.Since.Compare(b.Since))
+	return slices.SortedStableFunc(slices.Values(clients), func(a, b accounting.PortClient) int {
+		return cmp.Compare(a.Port, b.Port)
 	})
 }
 

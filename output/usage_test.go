@@ -334,8 +334,8 @@ func TestWriteClients(t *testing.T) {
 	var b, asJSON strings.Builder
 	clients := []accounting.PortClient{
 		{Port: 20001, Name: "王小明", Since: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
-		{Port: 20000, Name: "dave", Since: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},
 		{Port: 20000, Name: "alice", Until: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},
+		{Port: 20000, Name: "dave", Since: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},
 		{Port: 443},
 	}
 	given := slices.Clone(clients)

@@ -39,6 +39,7 @@ func (s *Store) attach() error {
 	if err := removeUnfinished(s.directory); err != nil {
 		return err
 	}
+	known := s.accounts
 	err := s.load()
 	if err == nil && s.behindBackup() {
 		s.detach()
@@ -49,17 +50,42 @@ func (s *Store) attach() error {
 		return err
 	case errors.Is(err, ErrDamaged):
 		reason := err
+		legible, saves := s.legible()
 		aside, err := setAside(s.path, s.options.Now())
 		if err != nil {
 			return err
 		}
 		s.note(false, "%v; it is kept as %s", reason, aside)
 		s.dropOldest()
-		return s.restore(true)
+		if s.accounts = known; len(known.list) == 0 && saves > 0 {
+			s.accounts = legible
+		}
+		if err := s.restore(true); err != nil {
+			return err
+		}
+		if saves <= s.saves {
+			return nil
+		}
+		return s.replay(legible)
 	case errors.Is(err, fs.ErrNotExist):
 		return s.restore(false)
 	}
 	return err
+}
+
+// legible returns the accounts of a damaged database and the number of its saves, or 0
+// unless all of them can be read: each page has a checksum.
+func (s *Store) legible() (found *accounts, saves int64) {
+	err := view(s.path, s.options.vfs, openToRead, func(db *database) (err error) {
+		if found, err = db.accounts(); err == nil {
+			saves, err = db.value("select saves from ledger")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0
+	}
+	return found, saves
 }
 
 // behindBackup reports whether the backup is newer than the database. The

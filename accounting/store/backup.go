@@ -202,11 +202,29 @@ func (s *Store) rescue() error {
 	if err := s.hold(); err != nil {
 		return err
 	}
+	if err := s.clearPlace(); err != nil {
+		return err
+	}
 	err := s.copyTo(context.Background(), s.db, s.path)
 	if errors.Is(err, ErrDamaged) {
 		return nil // there is nothing to rescue
 	}
 	return err
+}
+
+// clearPlace renames directories that are in place of the database's files.
+func (s *Store) clearPlace() error {
+	for _, name := range siblings(s.path) {
+		if found, err := os.Lstat(name); err != nil || !found.IsDir() {
+			continue
+		}
+		aside := name + ".moved-" + s.options.Now().UTC().Format(asideFormat)
+		if err := os.Rename(name, aside); err != nil {
+			return err
+		}
+		s.note(false, "%s was a directory: it is kept as %s", name, aside)
+	}
+	return nil
 }
 
 // restore replaces the database by a copy of the backup, or by a new database if
@@ -243,7 +261,7 @@ func (s *Store) restore(lost bool) error {
 	}
 	switch {
 	case len(known.list) > 0:
-		s.note(false, "there is no backup of the ledger: it continues with the totals in memory and without the usage so far")
+		s.note(false, "there is no backup of the ledger: it continues with its totals and without the usage so far")
 		return s.beginGap()
 	case lost:
 		s.note(true, "no usable copy of the ledger is left in %s: the totals start again at 0", s.directory)

@@ -71,6 +71,41 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// TestTotalsOfADamagedDatabase damages a page that no total is in, after the backup.
+// The history is that of the backup, or begins anew; no total falls.
+func TestTotalsOfADamagedDatabase(t *testing.T) {
+	for lost, backup := range map[uint64]bool{1: true, 2: false} {
+		s, _, _ := open(t, fast(t))
+		save(t, s, stateAt(1, 3))
+		awaitBackup(s)
+		save(t, s, stateAt(2, 3))
+		page, err := s.db.value("select rootpage from sqlite_schema where name = 'gap'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		directory := killed(t, s)
+		open2(t, directory) // moves the log into the database
+		overwritten(int(page-1)*4096, 4096, "")(t, directory)
+		if !backup {
+			if err := os.Remove(filepath.Join(directory, backupName)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, state, notices := open(t, directory)
+		wantState(t, state, stateAt(2, 3))
+		if len(notices) != 2 || notices[0].Lost || notices[1].Lost {
+			t.Errorf("got notices %v, want one for the damage and one for the history", notices)
+		}
+		save(t, s, stateAt(3, 3))
+		closeStore(t, s)
+		wantSound(t, directory)
+		gaps := usage(t, directory, accounting.ByMonth).Gaps
+		if want := stateAt(lost, 3).In; len(gaps) != 1 || gaps[0].In != want {
+			t.Errorf("got gaps %v, want one with %v in", gaps, want)
+		}
+	}
+}
+
 // TestWithoutAGoodCopyTheLedgerStartsAgain damages the database and the backup.
 func TestWithoutAGoodCopyTheLedgerStartsAgain(t *testing.T) {
 	directory := t.TempDir()

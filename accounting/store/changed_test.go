@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -24,6 +25,8 @@ var changes = []struct {
 	{"the log is zero", overwritten(0, 1<<20, "-wal")},
 	{"the log's header is zero", overwritten(0, 32, "-wal")},
 	{"the log's salts are zero", overwritten(16, 8, "-wal")},
+	{"the end of the log is zero", overwritten(-1000, 1000, "-wal")},
+	{"the log's first frames are zero", overwritten(3000, 2000, "-wal")},
 	{"the index is empty", truncated(0, "-shm")},
 	{"the index is cut off", truncated(4096, "-shm")},
 	{"the index is zero", overwritten(0, 1<<20, "-shm")},
@@ -32,6 +35,8 @@ var changes = []struct {
 	{"the database is cut off", truncated(9000, "")},
 	{"the database is zero", overwritten(0, 1<<20, "")},
 	{"the database's header is zero", overwritten(0, 100, "")},
+	{"the end of the database is zero", overwritten(-4096, 4096, "")},
+	{"a page of the database is damaged", overwritten(3*4096+1, 1000, "")},
 	{"the database is another ledger", func(t *testing.T, directory string) {
 		other := fast(t)
 		s, _, _ := open(t, other)
@@ -43,6 +48,8 @@ var changes = []struct {
 	{"all of them are empty", truncated(0, "", "-wal", "-shm")},
 	{"all of them are zero", overwritten(0, 1<<20, "", "-wal", "-shm")},
 	{"the log was removed", removed("-wal")},
+	{"a directory is in place of the database", replacedByDirectory("")},
+	{"a directory is in place of the log", replacedByDirectory("-wal")},
 	{"the log is empty and the index was removed", func(t *testing.T, directory string) {
 		truncated(0, "-wal")(t, directory)
 		removed("-shm")(t, directory)
@@ -60,14 +67,19 @@ func truncated(size int64, suffixes ...string) func(*testing.T, string) {
 	}
 }
 
-// overwritten writes zeros, but no more than the file has bytes.
+// overwritten writes zeros, but no more than the file has bytes. A negative at is
+// counted from its end. The last save was in an earlier tick of the kernel's clock.
 func overwritten(at, size int, suffixes ...string) func(*testing.T, string) {
 	return func(t *testing.T, directory string) {
 		t.Helper()
 		for _, suffix := range suffixes {
 			path := filepath.Join(directory, databaseName+suffix)
 			content := readAll(t, path)
-			clear(content[at:min(at+size, len(content))])
+			from := at
+			if from < 0 {
+				from += len(content)
+			}
+			clear(content[from:min(from+size, len(content))])
 			file, err := os.OpenFile(path, os.O_WRONLY, 0) // os.WriteFile would truncate it first
 			if err != nil {
 				t.Fatal(err)
@@ -76,7 +88,7 @@ func overwritten(at, size int, suffixes ...string) func(*testing.T, string) {
 			if err := file.Close(); err != nil {
 				t.Error(err)
 			}
-			if err != nil {
+			if err = errors.Join(err, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -87,6 +99,16 @@ func removed(suffix string) func(*testing.T, string) {
 	return func(t *testing.T, directory string) {
 		t.Helper()
 		if err := os.Remove(filepath.Join(directory, databaseName+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replacedByDirectory(suffix string) func(*testing.T, string) {
+	return func(t *testing.T, directory string) {
+		t.Helper()
+		removed(suffix)(t, directory)
+		if err := os.MkdirAll(filepath.Join(directory, databaseName+suffix, "full"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +147,7 @@ func TestChangedFiles(t *testing.T) {
 						if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
 							t.Fatal(err)
 						}
-						s.db.look(true)
+						s.db.look(theDatabase)
 					}
 					save(t, s, stateAt(2, 3))
 					change.do(t, directory)
@@ -148,6 +170,28 @@ func TestChangedFiles(t *testing.T) {
 	}
 }
 
+// TestNoCopyUnderARunningStore damages the log and the backup. The totals continue,
+// and no line says anything else.
+func TestNoCopyUnderARunningStore(t *testing.T) {
+	var log strings.Builder
+	options := at(noon)
+	options.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, _, _ := openWith(t, fast(t), options)
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 3))
+	overwritten(3000, 2000, "-wal")(t, s.directory)
+	backup := readAll(t, s.backupPath())
+	clear(backup[len(backup)-4096:])
+	writeAll(t, s.backupPath(), backup)
+	save(t, s, stateAt(3, 3))
+	if strings.Contains(log.String(), "again at 0") || !strings.Contains(log.String(), "continues with its totals") {
+		t.Errorf("got the log\n%s", &log)
+	}
+	_, state, _ := open2(t, killed(t, s))
+	wantState(t, state, stateAt(3, 3))
+}
+
 // TestLostLogIsAGap expects what was lost with a log to be recorded.
 func TestLostLogIsAGap(t *testing.T) {
 	s, _, _ := open(t, fast(t))
@@ -155,7 +199,7 @@ func TestLostLogIsAGap(t *testing.T) {
 	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
 		t.Fatal(err)
 	}
-	s.db.look(true)
+	s.db.look(theDatabase)
 	save(t, s, stateAt(2, 3))
 	truncated(0, "-wal")(t, s.directory)
 	save(t, s, stateAt(3, 3), stateAt(4, 3))
@@ -240,6 +284,26 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// TestStateThatCanNotBeLookedAt has a file in place of the directory for a while.
+func TestStateThatCanNotBeLookedAt(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	away := s.directory + ".away"
+	if err := os.Rename(s.directory, away); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, s.directory, []byte("a file"))
+	save(t, s, stateAt(2, 3))
+	if err := errors.Join(os.Remove(s.directory), os.Rename(away, s.directory)); err != nil {
+		t.Fatal(err)
+	}
+	_, state, notices := open2(t, killed(t, s))
+	if wantState(t, state, stateAt(2, 3)); len(notices) > 0 {
+		t.Errorf("got notices %v", notices)
+	}
+}
+
 // TestLogMovedByAnotherProgram moves the log into the database by another
 // connection, which is no damage.
 func TestLogMovedByAnotherProgram(t *testing.T) {
@@ -255,6 +319,37 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.close()
+	save(t, s, stateAt(3, 300))
+	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
+		t.Errorf("got damaged files %v", aside)
+	}
+	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+		t.Errorf("got gaps %v", gaps)
+	}
+	wantSound(t, s.directory)
+}
+
+// TestPagesMovedWithoutChecksums moves the log into the database as a program does that
+// knows nothing of the checksums of pages. The log still has these pages.
+func TestPagesMovedWithoutChecksums(t *testing.T) {
+	s, _, _ := open(t, fast(t))
+	save(t, s, stateAt(1, 3))
+	awaitBackup(s)
+	save(t, s, stateAt(2, 300))
+	page, err := s.db.value("select rootpage from sqlite_schema where name = 'usage'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := openToWrite(s.path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	other.close()
+	s.db.look(theDatabase)
+	overwritten(int(page)*4096-8, 8, "")(t, s.directory)
 	save(t, s, stateAt(3, 300))
 	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
 		t.Errorf("got damaged files %v", aside)

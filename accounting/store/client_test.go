@@ -63,6 +63,26 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 	wantSound(t, directory)
 }
 
+// TestClientsOfAClockSetBack gives a port away twice, between which the clock is set
+// back by less than a day. The last client has the port.
+func TestClientsOfAClockSetBack(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	s.SetPorts(aliceAndBob)
+	for i, name := range []string{"dave", "erin"} {
+		if err := s.NewClient(20000, name, noon.Add(-time.Duration(i)*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clients, err := Clients(directory)
+	if err != nil || len(clients) != 4 {
+		t.Fatalf("got %v, %v, want 4 clients", clients, err)
+	}
+	if got := clients[2]; got.Name != "erin" || got.Port != 20000 || !got.Until.IsZero() {
+		t.Errorf("got %v, want erin without an end", got)
+	}
+}
+
 // TestNewClientSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
 // after the change. An older backup is still being written at the change.
 func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {

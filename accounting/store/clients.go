@@ -206,6 +206,7 @@ func (s *Store) newClientOnce(port uint16, name string, change func(known tenure
 		return explain(s.path, err)
 	}
 	s.counted()
+	s.db.look(theLog)
 	s.backUp(time.Unix(instant.wall, 0))
 	return nil
 }

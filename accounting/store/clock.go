@@ -1,6 +1,8 @@
 package store
 
 import (
+	"cmp"
+	"crypto/rand"
 	"os"
 	"strings"
 	"syscall"
@@ -27,7 +29,7 @@ const (
 
 // instant is what the clocks of a machine show.
 type instant struct {
-	boot   string // which boot of which machine; empty if it is not known
+	boot   string // which boot of which machine; empty or a name of its own if its id is not known
 	wall   int64  // seconds since 1970
 	uptime int64  // seconds since the boot, in which the machine may have slept
 }
@@ -90,13 +92,28 @@ func (c *clock) advance(now instant, keep time.Duration) (a adjustment) {
 func (c *clock) elapsed(now instant) (seconds int64, same bool) {
 	const precision = 60
 	same = c.boot == now.boot && now.uptime >= c.uptime
-	if c.boot == "" || now.boot == "" {
+	if c.boot != now.boot && (unidentified(c.boot) || unidentified(now.boot)) {
 		same = c.uptime > 0 && now.uptime >= c.uptime && abs((now.wall-now.uptime)-(c.wall-c.uptime)) <= precision
 	}
 	if !same {
 		return 0, false
 	}
 	return now.uptime - c.uptime, true
+}
+
+// unnamed begins the name of a boot whose id could not be read.
+const unnamed = "?"
+
+func unidentified(boot string) bool { return boot == "" || strings.HasPrefix(boot, unnamed) }
+
+// bootAt returns a name for the boot at an instant at which its id can't be read:
+// that of the last save, if it was the same boot, or a new one. By this name a process
+// knows that it is still the same boot when the clock is set.
+func (c *clock) bootAt(now instant) string {
+	if _, same := c.elapsed(now); same && c.boot != "" {
+		return c.boot
+	}
+	return unnamed + rand.Text()
 }
 
 // ahead returns how far the wall clock was ahead of the trusted time at the last
@@ -130,7 +147,7 @@ func (c *clock) restart(step, wasAhead int64, now instant) (a adjustment) {
 	}
 	unset := c.wall < earliest
 	wrong := unset || abs(wasAhead) > day || (c.trusted == 0 && step < -day && now.wall >= earliest)
-	better := unset && now.wall >= earliest || c.trusted == 0 || abs(now.wall-c.trusted) < abs(wasAhead)-day
+	better := now.wall >= earliest && (unset || c.trusted == 0) || c.trusted != 0 && abs(now.wall-c.trusted) < abs(wasAhead)-day
 	if wrong && !better { // as wrong as before, perhaps in another way
 		if c.began != 0 && a.jump != 0 {
 			a.move, c.began = step, c.began+step
@@ -195,7 +212,7 @@ func (o *Options) setClocks() {
 	case now != nil:
 		o.Uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
 	default:
-		o.Uptime, o.boot = uptime, bootID()
+		o.Uptime, o.boot = uptime, cmp.Or(o.Boot, bootID())
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -212,12 +229,12 @@ func uptime() time.Duration {
 	return time.Duration(info.Uptime) * time.Second
 }
 
-// bootID returns what distinguishes this boot from others, or nothing where the
-// file is hidden, as ProcSubset=pid of systemd does.
+// bootID returns what distinguishes this boot from others, as systemd writes it, or
+// nothing where the file is hidden, as ProcSubset=pid of systemd does.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(id))
+	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
 }

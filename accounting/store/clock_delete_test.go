@@ -21,7 +21,7 @@ func (m *machine) kept(by accounting.Period) int {
 func TestAWrongClockDeletesNothing(t *testing.T) {
 	for _, restarts := range []bool{false, true} {
 		for _, reboots := range []bool{false, true} {
-			m := newMachine(t, noon, 0)
+			m := newMachine(t, noon, 0, false)
 			m.history()
 			if reboots {
 				m.reboot(time.Hour, 20*year)
@@ -49,7 +49,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 
 // TestAClockThatHasHeldDeletes has a year in which the machine was off.
 func TestAClockThatHasHeldDeletes(t *testing.T) {
-	m := newMachine(t, noon, 0)
+	m := newMachine(t, noon, 0, false)
 	m.history()
 	m.reboot(3*year, 0)
 	m.count(29, 24*time.Hour)
@@ -69,7 +69,7 @@ func TestAClockThatHasHeldDeletes(t *testing.T) {
 // TestDeletionKeepsUp has a machine that is off each night and each weekend, so that
 // its clock is never right by the time that it runs.
 func TestDeletionKeepsUp(t *testing.T) {
-	m := newMachine(t, noon, 0)
+	m := newMachine(t, noon, 0, false)
 	for range 40 {
 		for range 5 {
 			m.count(2, 4*time.Hour)

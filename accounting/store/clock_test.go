@@ -28,8 +28,11 @@ type machine struct {
 	log     bytes.Buffer
 }
 
-func newMachine(t *testing.T, now time.Time, wrong time.Duration) *machine {
-	m := &machine{t: t, directory: fast(t), now: now, booted: now}
+// beginning is newMachine for one test.
+type beginning func(now time.Time, wrong time.Duration) *machine
+
+func newMachine(t *testing.T, now time.Time, wrong time.Duration, hidden bool) *machine {
+	m := &machine{t: t, directory: fast(t), now: now, booted: now, hidden: hidden}
 	m.set(wrong)
 	m.start()
 	return m
@@ -128,25 +131,25 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 	past := noon.AddDate(0, 0, -3)
 	tests := []struct {
 		name string
-		do   func(t *testing.T) *machine
+		do   func(begin beginning) *machine
 		days map[string]uint64
 	}{
-		{"a new ledger in 1970", func(t *testing.T) *machine {
-			m := newMachine(t, noon, in1970)
+		{"a new ledger in 1970", func(begin beginning) *machine {
+			m := begin(noon, in1970)
 			m.count(2, time.Minute)
 			m.wrong = 0
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-24": 4}},
-		{"a new ledger in 2046", func(t *testing.T) *machine {
-			m := newMachine(t, noon, 20*year)
+		{"a new ledger in 2046", func(begin beginning) *machine {
+			m := begin(noon, 20*year)
 			m.count(2, time.Minute)
 			m.wrong = 0
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-24": 4}},
-		{"booted in 1970", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"booted in 1970", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(3*24*time.Hour, in1970)
 			m.count(2, time.Minute)
@@ -154,8 +157,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"days in 1970", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"days in 1970", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(0, in1970)
 			m.count(2, 24*time.Hour)
@@ -171,8 +174,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			days["2026-12-23"] += 2
 			return days
 		}()},
-		{"an agent restarted in 1970", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"an agent restarted in 1970", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(3*24*time.Hour, in1970)
 			m.count(1, time.Minute)
@@ -183,8 +186,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"the clock was set while no agent ran", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"the clock was set while no agent ran", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(3*24*time.Hour, in1970)
 			m.count(2, time.Minute)
@@ -193,8 +196,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"the same, and the boot's id is hidden", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"the same, and the boot's id is hidden", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.hidden = true
 			m.restart()
 			m.count(1, time.Minute)
@@ -205,8 +208,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 5}},
-		{"the clock was never set in that boot", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"the clock was never set in that boot", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(time.Hour, in1970)
 			m.count(1, time.Minute)
@@ -216,8 +219,17 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 5}},
-		{"booted with the time of the shutdown", func(t *testing.T) *machine { // as fake-hwclock does
-			m := newMachine(t, past, 0)
+		{"a new ledger, and two boots in 1970", func(begin beginning) *machine {
+			m := begin(past, in1970)
+			m.count(1, time.Minute)
+			m.reboot(time.Hour, in1970)
+			m.count(1, time.Minute)
+			m.wrong = 0
+			m.count(2, time.Minute)
+			return m
+		}, map[string]uint64{"2026-11-21": 4}},
+		{"booted with the time of the shutdown", func(begin beginning) *machine { // as fake-hwclock does
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(3*24*time.Hour, -3*24*time.Hour)
 			m.count(2, time.Minute)
@@ -225,8 +237,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"a date on which the ledger has usage", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"a date on which the ledger has usage", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(3, time.Minute)
 			m.reboot(3*24*time.Hour, 0)
 			m.count(25, time.Hour)
@@ -236,8 +248,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 3, "2026-11-24": 11, "2026-11-25": 18}},
-		{"2046 for a while", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"2046 for a while", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(3*24*time.Hour, 0)
 			m.count(1, time.Minute)
@@ -247,8 +259,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 5}},
-		{"2046 after weeks of the right time", func(t *testing.T) *machine {
-			m := newMachine(t, noon.AddDate(0, 0, -10), 0)
+		{"2046 after weeks of the right time", func(begin beginning) *machine {
+			m := begin(noon.AddDate(0, 0, -10), 0)
 			m.count(10, 24*time.Hour)
 			m.wrong = 20 * year
 			m.count(2, time.Minute)
@@ -261,8 +273,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			"2026-11-15": 1, "2026-11-16": 1, "2026-11-17": 1, "2026-11-18": 1, "2026-11-19": 1,
 			"2026-11-20": 1, "2026-11-21": 1, "2026-11-22": 1, "2026-11-23": 1, "2026-11-24": 7,
 		}},
-		{"booted in 2046, and with the right time", func(t *testing.T) *machine {
-			m := newMachine(t, past, 0)
+		{"booted in 2046, and with the right time", func(begin beginning) *machine {
+			m := begin(past, 0)
 			m.count(1, time.Minute)
 			m.reboot(time.Hour, 20*year)
 			m.count(2, time.Minute)
@@ -270,8 +282,8 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-21": 5}},
-		{"a long stop is not a wrong clock", func(t *testing.T) *machine {
-			m := newMachine(t, noon.AddDate(-1, 0, 0), 0)
+		{"a long stop is not a wrong clock", func(begin beginning) *machine {
+			m := begin(noon.AddDate(-1, 0, 0), 0)
 			m.count(2, time.Minute)
 			m.reboot(year, 0)
 			m.count(2, time.Minute)
@@ -281,46 +293,54 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2025-11-24": 2, "2026-11-24": 4, "2026-11-26": 2}},
-		{"booted at the begin of a month, late in an hour of 1970", func(t *testing.T) *machine {
+		{"booted at the begin of a month, late in an hour of 1970", func(begin beginning) *machine {
 			began := time.Date(2026, 12, 1, 0, 10, 0, 0, time.UTC)
-			m := newMachine(t, began, time.Unix(50*60, 0).Sub(began))
+			m := begin(began, time.Unix(50*60, 0).Sub(began))
 			m.count(2, time.Minute)
 			m.wrong = 0
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-12-01": 4}},
-		{"a correction of less than a day moves nothing", func(t *testing.T) *machine {
-			m := newMachine(t, noon, -20*time.Hour)
+		{"a correction of less than a day moves nothing", func(begin beginning) *machine {
+			m := begin(noon, -20*time.Hour)
 			m.count(2, time.Minute)
 			m.wrong = 0
 			m.count(2, time.Minute)
 			return m
 		}, map[string]uint64{"2026-11-23": 2, "2026-11-24": 2}},
 	}
+	needsID := map[string]bool{"the clock was set while no agent ran": true, "booted with the time of the shutdown": true}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			m := test.do(t)
-			m.want(test.days)
-		})
+		for _, hidden := range []bool{false, true} {
+			if hidden && needsID[test.name] {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, hidden: %t", test.name, hidden), func(t *testing.T) {
+				m := test.do(func(now time.Time, wrong time.Duration) *machine { return newMachine(t, now, wrong, hidden) })
+				m.want(test.days)
+			})
+		}
 	}
 }
 
 // TestSetClockIsLogged expects one line for what moved.
 func TestSetClockIsLogged(t *testing.T) {
-	m := newMachine(t, noon, in1970)
-	m.count(2, time.Minute)
-	m.wrong = 0
-	m.count(3, time.Minute)
-	m.wantLog("the clock was set forward by", "what was booked since 1970-01-01T00:00:01Z, 200 bytes in and 0 out, is now usage of the time since 2026-11-24T12:00:01Z")
-	if lines := strings.Count(m.log.String(), "\n"); lines != 1 {
-		t.Errorf("got %d lines, want 1:\n%s", lines, &m.log)
+	for _, hidden := range []bool{false, true} {
+		m := newMachine(t, noon, in1970, hidden)
+		m.count(2, time.Minute)
+		m.wrong = 0
+		m.count(3, time.Minute)
+		m.wantLog("the clock was set forward by", "what was booked since 1970-01-01T00:00:01Z, 200 bytes in and 0 out, is now usage of the time since 2026-11-24T12:00:01Z")
+		if lines := strings.Count(m.log.String(), "\n"); lines != 1 {
+			t.Errorf("got %d lines, want 1:\n%s", lines, &m.log)
+		}
 	}
 }
 
 // TestGainsOfAWrongClock saves readings of before and after the clock was set at
 // once.
 func TestGainsOfAWrongClock(t *testing.T) {
-	m := newMachine(t, noon, in1970)
+	m := newMachine(t, noon, in1970, false)
 	m.count(1, time.Minute)
 	m.now = m.now.Add(time.Minute)
 	early := m.now.Add(m.wrong)
@@ -345,7 +365,7 @@ func TestGainsOfAWrongClock(t *testing.T) {
 
 // TestGainOfAClockThatWasSetBack reads once while the clock is wrong.
 func TestGainOfAClockThatWasSetBack(t *testing.T) {
-	m := newMachine(t, noon, 0)
+	m := newMachine(t, noon, 0, false)
 	m.count(1, time.Minute)
 	state := stateAt(1, 1)
 	for i := range state.Accounts {

@@ -71,6 +71,11 @@ func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*da
 		return nil, err
 	}
 	_ = file.Close()
+	for _, name := range siblings(path)[1:] {
+		if found, err := os.Lstat(name); err == nil && !found.Mode().IsRegular() {
+			return nil, irregular(name)
+		}
+	}
 	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, err

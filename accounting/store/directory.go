@@ -27,6 +27,8 @@ const (
 	// maxSetAside is how many damaged databases are kept: they must not fill up a
 	// failing disk.
 	maxSetAside = 8
+	// asideFormat is that of the times in the names of what was renamed.
+	asideFormat = "20060102T150405Z"
 )
 
 // makeDirectory creates the directory if it does not exist.
@@ -57,12 +59,15 @@ func syncDirectory(path string) error {
 // pipe, because root may open the directory of a user with fewer rights.
 func openRegular(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EISDIR) {
+		return nil, irregular(path)
+	}
 	if err != nil {
 		return nil, err
 	}
 	information, err := file.Stat()
 	if err == nil && !information.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file: move it away", path)
+		err = irregular(path)
 	}
 	if err != nil {
 		_ = file.Close()
@@ -70,6 +75,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	}
 	return file, nil
 }
+
+func irregular(path string) error { return fmt.Errorf("%s is not a regular file: move it away", path) }
 
 // createFile creates a file with the owner and the group of the directory, so
 // that the agent can use what root wrote.
@@ -105,9 +112,10 @@ func inheritOwner(file *os.File) error {
 	if os.Geteuid() == 0 {
 		user = int(owner.Uid)
 	}
-	// A user outside the directory's group can't give files to that group. They
-	// stay private.
-	if err := file.Chown(user, int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+	// A user outside the directory's group can't give files to that group, nor can a
+	// container to users that it does not have. They stay private.
+	err = file.Chown(user, int(owner.Gid))
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
 	return nil
@@ -116,7 +124,7 @@ func inheritOwner(file *os.File) error {
 // setAside renames a damaged database and its log to an unused name and returns
 // the name.
 func setAside(path string, now time.Time) (string, error) {
-	aside := path + damagedInfix + now.UTC().Format("20060102T150405Z")
+	aside := path + damagedInfix + now.UTC().Format(asideFormat)
 	for free, n := aside, 2; ; n++ {
 		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
 			aside = free

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -75,6 +76,32 @@ func TestLinksAndPipesAreRefused(t *testing.T) {
 		}
 		if s, _, _, err := Open(fifo, at(noon)); err == nil { // Open must not wait for the pipe
 			_ = s.Close()
+		}
+	}
+}
+
+// TestFilesThatAreNotRegularAreNamed has a directory or a link in place of each file of
+// a database.
+func TestFilesThatAreNotRegularAreNamed(t *testing.T) {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		for _, put := range []func(path string) error{
+			func(path string) error { return os.Mkdir(path, 0o755) },
+			func(path string) error { return os.Symlink("elsewhere", path) },
+		} {
+			s, _, _ := open(t, fast(t))
+			save(t, s, stateAt(1, 1))
+			directory := killed(t, s)
+			path := filepath.Join(directory, databaseName+suffix)
+			if err := errors.Join(os.Remove(path), put(path)); err != nil {
+				t.Fatal(err)
+			}
+			_, _, _, err := Open(directory, at(noon))
+			_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByMonth})
+			for _, err := range []error{err, usageErr} {
+				if want := path + " is not a regular file: move it away"; err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
 		}
 	}
 }

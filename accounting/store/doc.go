@@ -78,22 +78,25 @@
 // contains the identity and the last raw value of its counter. So the next reading
 // makes the totals exact to the byte, as long as the kernel's table still exists.
 // What that reading adds for the time since the backup is usage of the period of
-// the reading, and is recorded as a gap. A damaged log ends at its last good
-// transaction, which is an earlier save. If the backup is damaged as well, the
-// ledger begins at 0, with a notice that totals were lost: refusing to save would
-// lose the new totals, too.
+// the reading, and is recorded as a gap. If the damaged pages are not those of the
+// accounts, the accounts are kept: no total falls to that of the backup. A damaged log
+// ends at its last good transaction, which is an earlier save. If the backup is damaged
+// as well, and the accounts can't be read, the ledger begins at 0, with a notice that
+// totals were lost: refusing to save would lose the new totals, too.
 //
 // A running store has all accounts in memory. It loses no total when its files
 // are damaged, removed, replaced, truncated or overwritten in place. Before and
-// after each save it compares the sizes of the files and the headers of the database
-// and the log with what it has written, and writes again what is missing. The usage
-// since the last checkpoint, which a truncated log contained, is recorded as a gap.
-// Removed or replaced files lose no usage.
+// after each save it compares the sizes of the files, the times of their last writes
+// and the headers of the database and the log with what it has written, and writes
+// again what is missing. Where only the time differs, it reads all of that file. The
+// usage since the last checkpoint, which a truncated log contained, is recorded as a
+// gap. Removed or replaced files lose no usage. A directory in place of one of them is
+// renamed to NAME.moved-TIME.
 //
 // Only the next save notices what others do. Until then, a process that is killed
-// leaves what they did, and queries may fail or wait. A part of the log or of its
-// index that is overwritten without a change of its size or header is not noticed:
-// the log then ends there at the next start. If SQLite reads a page of the index
+// leaves what they did, and queries may fail or wait. A change in the same tick of the
+// kernel's clock as a save, and without a change of the size or the header, is not
+// noticed: a log then ends there at the next start. If SQLite reads a page of the index
 // that somebody has just cut off, the kernel sends SIGBUS: the store catches it,
 // opens another connection and repeats the save; some megabytes of the old one
 // are never freed.

@@ -103,6 +103,9 @@ func snapshot(t testing.TB, directory string) map[string]string {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
+		if entry.IsDir() {
+			continue
+		}
 		files[entry.Name()] = string(readAll(t, filepath.Join(directory, entry.Name())))
 	}
 	return files

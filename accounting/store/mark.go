@@ -3,8 +3,8 @@ package store
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -17,9 +17,10 @@ import (
 // Others may change them in place, which SQLite does not notice: it keeps pages
 // and the log's index in memory.
 type mark struct {
-	sizes  [3]int64  // of the database, its log and the log's index
-	header [100]byte // of the database, which only a checkpoint changes
-	log    [32]byte  // the header of the log
+	sizes  [3]int64            // of the database, its log and the log's index
+	times  [2]syscall.Timespec // of the last writes to the database and its log
+	header [100]byte           // of the database, which only a checkpoint changes
+	log    [32]byte            // the header of the log
 }
 
 // change is what others have done to the files of an open database.
@@ -31,16 +32,27 @@ const (
 	indexCut            // the log's index was truncated
 	logLost             // the log was truncated or overwritten
 	rewritten           // the database's header was changed
+	touched             // the database was written to, but not its header
 	databaseLost        // the database was truncated or overwritten
 )
 
+// writes is what the store itself may have written to since it last looked.
+type writes byte
+
+const (
+	nothing writes = iota
+	theLog
+	theDatabase // and its log
+)
+
 // look compares the files with the mark, and sets the mark if they are intact.
-// checkpointed reports whether the store itself may have changed the database's
-// header.
-func (db *database) look(checkpointed bool) change {
-	now, missing := db.read()
-	if missing {
+func (db *database) look(own writes) change {
+	now, err := db.read()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return moved
+	case err != nil: // as long as nobody can look, the open files are what there is
+		return intact
 	}
 	was := &db.mark
 	switch {
@@ -49,52 +61,42 @@ func (db *database) look(checkpointed bool) change {
 	case now.sizes[1] == 0 && was.sizes[1] == 0: // nothing was written to it yet
 	case now.log == was.log && now.sizes[1] < was.sizes[1], !validLog(now.log):
 		return logLost
+	case own == nothing && now.times[1] != was.times[1] && !db.wholeLog():
+		return logLost
 	}
 	if now.sizes[2] < was.sizes[2] {
 		return indexCut
 	}
-	if !checkpointed && now.header != was.header {
+	if own != theDatabase && now.header != was.header {
 		return rewritten
+	}
+	if own != theDatabase && now.times[0] != was.times[0] {
+		return touched
 	}
 	db.mark = now
 	return intact
 }
 
-// read reads what a mark consists of. missing reports whether a file was removed
-// or replaced since the database was opened.
-func (db *database) read() (now mark, missing bool) {
+// read reads what a mark consists of. It fails with fs.ErrNotExist if a file was
+// removed or replaced since the database was opened.
+func (db *database) read() (now mark, err error) {
 	for i, name := range db.names {
 		var there syscall.Stat_t // os.Lstat allocates, and each save looks
-		err := syscall.Lstat(name, &there)
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && (there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev)) {
-			return now, true
+		if err := syscall.Lstat(name, &there); err != nil {
+			return now, err
+		}
+		if there.Ino != db.files[i].Ino || there.Dev != db.files[i].Dev {
+			return now, fs.ErrNotExist
 		}
 		now.sizes[i] = there.Size
+		if i < len(now.times) {
+			now.times[i] = there.Mtim
+		}
 	}
 	// What can't be read is zero, which is not intact.
 	_, _ = db.handles[0].ReadAt(now.header[:], 0)
 	_, _ = db.handles[1].ReadAt(now.log[:], 0)
-	return now, false
-}
-
-// validLog reports whether a log's header is one that SQLite has written: see
-// sqlite.org/fileformat2.html#walformat.
-func validLog(header [32]byte) bool {
-	const magic = 0x377f0682
-	order := binary.ByteOrder(binary.LittleEndian)
-	switch binary.BigEndian.Uint32(header[:]) {
-	case magic:
-	case magic | 1:
-		order = binary.BigEndian
-	default:
-		return false
-	}
-	var first, second uint32
-	for at := 0; at < 24; at += 8 {
-		first += order.Uint32(header[at:]) + second
-		second += order.Uint32(header[at+4:]) + first
-	}
-	return binary.BigEndian.Uint32(header[24:]) == first && binary.BigEndian.Uint32(header[28:]) == second
+	return now, nil
 }
 
 // begin opens the files to look at and sets the first mark.
@@ -125,31 +127,41 @@ func (db *database) renewIndex() error {
 // closes the database if another one has to be opened. lost reports whether the
 // log was lost.
 func (s *Store) inspect() (lost bool, err error) {
-	switch s.db.look(false) {
+	found := ""
+	switch s.db.look(nothing) {
 	case moved:
-		s.note(false, "%s was removed or replaced by somebody else: it is written again", s.path)
-		err = s.rescue()
+		found, err = " was removed or replaced by somebody else: it is written again", s.rescue()
 	case indexCut:
-		s.note(false, "%s-shm was truncated by somebody else: it is written again", s.path)
-		err = s.drop("-shm")
+		found, err = "-shm was truncated by somebody else: it is written again", s.drop("-shm")
 	case logLost:
-		s.note(false, "%s-wal was truncated or overwritten by somebody else: what it contained is written again", s.path)
-		lost, err = true, s.drop("-wal", "-shm")
+		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop("-wal", "-shm")
+		lost = true
 	case rewritten:
 		if s.agrees() { // another program has moved the log into the database
-			s.db.look(true)
+			s.db.look(theDatabase)
 			return false, nil
 		}
-		fallthrough
+		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+	case touched:
+		if s.agrees() {
+			s.db.look(theDatabase)
+			return false, nil
+		}
+		// Without its index the log is applied from its beginning, which repairs pages
+		// that another program moved without their checksums.
+		found, err = " was written to by somebody else: what its log contains is written again", s.drop("-shm")
+		lost = true
 	case databaseLost:
-		err = explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	default:
 		return false, nil
 	}
-	if err == nil {
-		s.detach()
+	if err != nil { // tried again by the next save
+		return false, fmt.Errorf("%s%s: %w", s.path, found, err)
 	}
-	return lost, err
+	s.note(false, "%s%s", s.path, found)
+	s.detach()
+	return lost, nil
 }
 
 // agrees reports whether the files have the accounts that are in memory, and sound

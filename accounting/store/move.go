@@ -22,6 +22,10 @@ type movement struct {
 // and returns the gains with the times at which they were read.
 func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain, error) {
 	s.next, s.moves = s.clock, nil
+	if s.opened != nil && s.opened.boot == "" {
+		s.options.boot = s.clock.bootAt(*s.opened)
+		s.opened.boot, now.boot = s.options.boot, s.options.boot
+	}
 	if s.opened != nil {
 		if _, err := s.adjust(*s.opened); err != nil {
 			return nil, err

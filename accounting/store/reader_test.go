@@ -22,11 +22,14 @@ const (
 )
 
 // TestMain also runs as another user: then it reads a directory and prints what it
-// found.
+// found, after it has saved to it if that is wanted.
 func TestMain(m *testing.M) {
 	directory := os.Getenv("SSMONITOR_TEST_READ")
 	if directory == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv("SSMONITOR_TEST_SAVE") != "" {
+		saveOnce(directory)
 	}
 	var found readout
 	state, _, err := Read(directory)
@@ -51,8 +54,25 @@ type readout struct {
 	Err       string
 }
 
+// saveOnce saves to a directory, or ends the process.
+func saveOnce(directory string) {
+	s, _, _, err := Open(directory, at(noon))
+	if err == nil {
+		err = errors.Join(s.Save(stateAt(1, 1)), s.Close())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
 // readAs reads as another user.
 func readAs(t *testing.T, directory string, groups ...uint32) readout {
+	t.Helper()
+	return runAs(t, directory, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: readerUser, Gid: readerUser, Groups: groups}})
+}
+
+func runAs(t *testing.T, directory string, user *syscall.SysProcAttr, environment ...string) readout {
 	t.Helper()
 	// The binary of the test is in a directory that only root may enter.
 	program := filepath.Join(filepath.Dir(directory), "reader")
@@ -62,9 +82,9 @@ func readAs(t *testing.T, directory string, groups ...uint32) readout {
 		}
 	}
 	command := exec.Command(program)
-	command.Env = append(os.Environ(), "SSMONITOR_TEST_READ="+directory)
+	command.Env = append(append(os.Environ(), "SSMONITOR_TEST_READ="+directory), environment...)
 	command.Stderr = os.Stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: readerUser, Gid: readerUser, Groups: groups}}
+	command.SysProcAttr = user
 	output, err := command.Output()
 	var found readout
 	if err == nil {
@@ -92,6 +112,23 @@ func groupDirectory(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return directory
+}
+
+// TestAContainerSavesToADirectoryOfTheHost saves in a user namespace that does not have
+// the directory's owner and group.
+func TestAContainerSavesToADirectoryOfTheHost(t *testing.T) {
+	directory := groupDirectory(t)
+	if err := os.Chmod(directory, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	mapping := []syscall.SysProcIDMap{{HostID: readerUser, Size: 1}}
+	found := runAs(t, directory, &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: mapping, GidMappings: mapping,
+		Credential: &syscall.Credential{NoSetGroups: true},
+	}, "SSMONITOR_TEST_SAVE=1")
+	if want := stateAt(1, 1).In; found.Err != "" || found.In != want {
+		t.Errorf("got %v, want %v", found, want)
+	}
 }
 
 // TestTheGroupMayRead reads as a member of the group, who can't write anything,

@@ -28,6 +28,9 @@ type Options struct {
 	// Uptime is the time since the machine was booted, which shows when the clock
 	// was set; nil stands for the kernel's, or for Now if that is not nil.
 	Uptime func() time.Duration
+	// Boot is the id of the boot, for a process that can't read it. Empty stands for
+	// the kernel's.
+	Boot string
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
 	Zone *time.Location
@@ -249,7 +252,7 @@ func (s *Store) writeOnce(changed accounting.State) error {
 		s.startBackup()
 		return nil
 	}
-	if s.db.look(false) != intact {
+	if s.db.look(theLog) != intact {
 		return s.resume() // and saves again what is in memory
 	}
 	if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
@@ -319,7 +322,7 @@ func (s *Store) checkpoint() error {
 		return nil
 	}
 	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
-	s.db.look(true)
+	s.db.look(theDatabase)
 	return explain(s.path, err)
 }
 

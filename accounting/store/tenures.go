@@ -9,8 +9,9 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Clients returns every client that has ever had a port, sorted by port and time.
-// Its errors are those of [Usage].
+// Clients returns every client that has ever had a port, sorted by port and in the
+// order in which they got it. Their times are in another order if the clock was set
+// back. Its errors are those of [Usage].
 func Clients(directory string) (clients []accounting.PortClient, err error) {
 	err = view(filepath.Join(directory, databaseName), "", openToRead, func(db *database) (err error) {
 		clients, err = db.portClients()
@@ -20,7 +21,7 @@ func Clients(directory string) (clients []accounting.PortClient, err error) {
 }
 
 func (db *database) portClients() (clients []accounting.PortClient, err error) {
-	err = db.run("select port, name, since from tenure order by port, since, id", func(row *sqlite3.Stmt) error {
+	err = db.run("select port, name, since from tenure order by port, id", func(row *sqlite3.Stmt) error {
 		client := accounting.PortClient{
 			Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1), Since: time.Unix(row.ColumnInt64(2), 0),
 		}

@@ -66,7 +66,7 @@ func storeOptions(c *cli.Context) (store.Options, error) {
 	hours, hoursErr := parseKeep("keep-hours", c.String("keep-hours"))
 	days, daysErr := parseKeep("keep-days", c.String("keep-days"))
 	return store.Options{
-		Holder: runHolder, Zone: zone, MonthDay: monthDay, KeepHours: hours, KeepDays: days,
+		Holder: runHolder, Zone: zone, MonthDay: monthDay, KeepHours: hours, KeepDays: days, Boot: os.Getenv("BOOT_ID"),
 	}, errors.Join(err, hoursErr, daysErr)
 }
 

@@ -34,7 +34,7 @@ func clientCommand(open openHistory) *cli.Command {
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
 				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the\n" +
-					"counters at that moment; it is found by its socket, beside which it has one for root, control.sock.\n" +
+					"counters at that moment. The command asks it on control.sock, beside the socket that --socket names.\n" +
 					"Without an agent, the command reads them itself. Where there are none, as in another network\n" +
 					"namespace, the next agent gives the port away after its first reading.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
@@ -67,7 +67,7 @@ func listClients(c *cli.Context, open openHistory) error {
 
 func newClient(c *cli.Context, open openHistory) error {
 	if c.NArg() != 2 {
-		return wrongUsage(fmt.Errorf("got %d arguments, want a port and a name behind the options, as in ssmonitor client new 20000 dave", c.NArg()))
+		return wrongUsage(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
 	if err := applyConfig(c); err != nil {
 		return err
@@ -77,6 +77,9 @@ func newClient(c *cli.Context, open openHistory) error {
 		return wrongUsage(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
 	}
 	name := strings.TrimSpace(c.Args().Get(1))
+	if name == "" {
+		return wrongUsage(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
+	}
 	if want := accounting.NameFault(name); want != "" {
 		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}

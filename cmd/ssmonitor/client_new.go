@@ -104,7 +104,7 @@ func (h savedHistory) transferAlone(t transfer, open openStore) (later bool, err
 	ledger, saved, _, err := open(h.directory, options)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("nothing has been saved in %s yet: name the agent's state directory with --state: %w", h.directory, err)
+		return false, fmt.Errorf("nothing has been saved in %s yet: start the agent, or name its state directory with --state: %w", h.directory, err)
 	case errors.Is(err, store.ErrDamaged):
 		return false, fmt.Errorf("%w: start the agent, which then continues from its backup", err)
 	case err != nil:

@@ -1,5 +1,7 @@
 package main
 
+import "ssmonitor/output/control"
+
 // The texts of the manual besides the help of the commands.
 
 const aboutSettings = "Settings are read from `" + defaultConfig + "` or the file of `--config`, in YAML. Each of these options " +
@@ -23,6 +25,8 @@ var manualSections = []struct {
 			"A repeatable option takes its values separated by commas."},
 		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
 			defaultRuntime + " and " + defaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
+		{"BOOT_ID", "the id of the boot, set by the systemd unit, from which it is hidden otherwise. By it `ssmonitor run` " +
+			"knows that the clock was set while it was not running."},
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
 		{"JOURNAL_STREAM", "set by systemd; the log then has no timestamps, since the journal adds them."},
 	}},
@@ -31,9 +35,10 @@ var manualSections = []struct {
 		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, without passwords"},
 		{defaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
 			"usage_daily and usage_monthly; other programs should only read it"},
-		{defaultState + "/ssmonitor.backup.db", "its backup, written daily and when the agent ends"},
+		{defaultState + "/ssmonitor.backup.db", "its backup, written daily, when the agent ends and after client new"},
 		{defaultRuntime + "/" + csvName, "the rates as CSV, removed when the agent ends"},
 		{defaultRuntime + "/" + socketName, "the agent's socket, for members of the group " + socketGroup},
+		{defaultRuntime + "/" + control.SocketName, "the agent's socket for root, beside the other one"},
 	}},
 	{title: "EXIT STATUS", terms: []manualTerm{
 		{"0", "The command succeeded. For check: nothing that could be examined is wrong."},

@@ -71,13 +71,15 @@ func (p *place) nft(script string) {
 	testkit.NFT(p.t, script)
 }
 
-func (p *place) setup(more ...string) {
+// setup runs setup and returns what it writes.
+func (p *place) setup(more ...string) string {
 	p.t.Helper()
 	arguments := append([]string{"ssmonitor", "setup", "--no-search", "--shadowsocks", p.config, "--ports", p.list}, more...)
 	var output bytes.Buffer
 	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
 		p.t.Fatalf("setup ended with %d:\n%s", status, &output)
 	}
+	return output.String()
 }
 
 // program prepares a process of the program in the namespace.

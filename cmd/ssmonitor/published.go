@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,10 +19,14 @@ import (
 )
 
 const (
-	// rulesetShare is how many times its own processor time passes from a look at the
-	// ruleset until another one, which some hosts change all the time. That a look
-	// waits for a busy processor must not delay the next one.
+	// rulesetShare bounds what looks at the ruleset, which some hosts change all the
+	// time, take in the long run: one part in so many of a processor's time. It is
+	// processor time, since a look that waits for a busy processor must not delay the
+	// next one.
 	rulesetShare = 20
+	// rulesetBurst is the processor time that looks may take beyond their share, so
+	// that a few changes at once are all seen at once.
+	rulesetBurst = time.Second
 	// transientInterval is the time after which a decision is made again that can
 	// change although nobody changes a rule.
 	transientInterval = 30 * time.Second
@@ -34,17 +40,19 @@ type publisher struct {
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
-	cost       time.Duration // of processors
+	debt       time.Duration // of processor time beyond the share, when it began, and its own
 	failed     bool          // whether it failed
 	transient  bool
 }
 
 // decide decides for the ports. installed returns the targets that the table has.
 func (p *publisher) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision publishing.Decision, err error) {
-	p.last = time.Now()
+	now := time.Now()
+	p.debt, p.last = p.owed(now), now
 	before := processorTime()
 	defer func() {
-		p.cost, p.failed, p.transient = processorTime()-before, err != nil, decision.Transient
+		p.debt += processorTime() - before
+		p.failed, p.transient = err != nil, decision.Transient
 	}()
 	if p.addresses == nil {
 		if p.addresses, err = publishing.WatchAddresses(); err != nil {
@@ -78,12 +86,18 @@ func processorTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// owed returns how much of the debt is left.
+func (p *publisher) owed(now time.Time) time.Duration {
+	return max(0, p.debt-now.Sub(p.last)/rulesetShare)
+}
+
 // outdated reports whether other ports may be published, or to other targets, than
 // the last decision says.
 func (p *publisher) outdated() bool {
-	since := time.Since(p.last)
+	now := time.Now()
+	since := now.Sub(p.last)
 	switch {
-	case p.hook != nft.HookHost, p.last.IsZero(), since < rulesetShare*p.cost:
+	case p.hook != nft.HookHost, p.last.IsZero(), p.owed(now) > rulesetBurst:
 		return false
 	case p.failed:
 		return since >= followRetry
@@ -98,30 +112,49 @@ func (p *publisher) close() error { return p.addresses.Close() }
 
 // markPublished marks the ports that have a target, and no others.
 func markPublished(found *sources.Result, targets []accounting.Target) {
-	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
 	var marked accounting.PortMap[bool]
 	for _, target := range targets {
 		*marked.At(target.Port) = true
 	}
+	mark(found, func(port accounting.Port) bool { return marked.Get(port.Number) })
+}
+
+// mark marks the ports that are published, in lists of its own: those that were
+// found may belong to somebody else.
+func mark(found *sources.Result, published func(accounting.Port) bool) {
+	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
 	for i := range found.Ports {
-		published := marked.Get(found.Ports[i].Number)
-		found.Ports[i].Published = published
+		found.Ports[i].Published = published(found.Ports[i])
 		if i < len(found.Entries) {
-			found.Entries[i].Published = published
+			found.Entries[i].Published = found.Ports[i].Published
 		}
 	}
 }
 
-// publishingNotes returns what an operator should know of a decision.
-func publishingNotes(findings []checkup.Finding) (notes []error) {
+// findingNote is a finding that setup or the agent reports, in one line.
+type findingNote checkup.Finding
+
+func (n findingNote) Error() string {
+	if n.Remedy == "" {
+		return n.Message
+	}
+	return n.Message + ": " + strings.ReplaceAll(n.Remedy, "\n", ", ")
+}
+
+func findingNotes(findings []checkup.Finding) (notes []error) {
 	for _, finding := range findings {
-		text := finding.Message
-		if finding.Remedy != "" {
-			text += ": " + strings.ReplaceAll(finding.Remedy, "\n", ", ")
-		}
-		notes = append(notes, errors.New(text))
+		notes = append(notes, findingNote(finding))
 	}
 	return notes
+}
+
+// logNote logs a note: as a warning, unless it is a finding that needs no action.
+func logNote(log *slog.Logger, note error) {
+	level := slog.LevelWarn
+	if finding, ok := errors.AsType[findingNote](note); ok && finding.Level <= checkup.Note {
+		level = slog.LevelInfo
+	}
+	log.Log(context.Background(), level, note.Error())
 }
 
 // decideForSetup adds the notes of a decision to what was found. Without
@@ -143,12 +176,13 @@ func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (f
 	if err != nil {
 		return forwarding, err
 	}
-	found.Notes = append(found.Notes, publishingNotes(decision.Findings)...)
+	found.Notes = append(found.Notes, findingNotes(decision.Findings)...)
 	return decision.Forwarding, nil
 }
 
 // publish puts the decision for the ports in force. If there is none, the targets
-// in force stay: the rules of others don't keep the agent from counting.
+// in force stay, and the marks of their ports: the rules of others don't keep the
+// agent from counting.
 func (a *agent) publish(found *sources.Result) error {
 	a.named = found.Targets
 	if a.publisher.hook != nft.HookHost {
@@ -159,10 +193,12 @@ func (a *agent) publish(found *sources.Result) error {
 	if err != nil {
 		a.log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
-		for i := range found.Ports {
-			port, _ := inForce.Find(found.Ports[i].Number)
-			found.Ports[i].Published = port.Published
-		}
+		mark(found, func(port accounting.Port) bool {
+			if before, ok := inForce.Find(port.Number); ok {
+				return before.Published
+			}
+			return port.Published
+		})
 		return nil
 	}
 	a.logFindings(decision.Findings)
@@ -171,13 +207,9 @@ func (a *agent) publish(found *sources.Result) error {
 
 // logFindings logs those that were not among the last ones.
 func (a *agent) logFindings(findings []checkup.Finding) {
-	for i, note := range publishingNotes(findings) {
-		log := a.log.Info
-		if findings[i].Level > checkup.Note {
-			log = a.log.Warn
-		}
-		if !slices.Contains(a.published, findings[i]) {
-			log(note.Error())
+	for _, finding := range findings {
+		if !slices.Contains(a.published, finding) {
+			logNote(a.log, findingNote(finding))
 		}
 	}
 	a.published = findings
@@ -186,13 +218,8 @@ func (a *agent) logFindings(findings []checkup.Finding) {
 // republish puts what is published now in force for the ports in force.
 func (a *agent) republish() {
 	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
-	before := slices.Clone(found.Ports)
-	if err := a.publish(&found); err != nil {
+	err := a.publish(&found)
+	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
 		a.log.Error("what is published can't be counted yet", "error", err)
-	}
-	if !slices.Equal(found.Ports, before) {
-		if err := a.meter.SetPorts(found.Ports); err != nil {
-			a.log.Error("the ports can't be put in force", "error", err)
-		}
 	}
 }

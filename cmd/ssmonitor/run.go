@@ -32,8 +32,7 @@ func runCommand() *cli.Command {
 			"--port name, and applies changes of these sources while it runs. It installs missing counters,\n" +
 			"repairs its table if others change it, and publishes the rates once per interval. The only\n" +
 			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again.\n" +
-			"Where a container engine publishes a port that --shadowsocks or --port names, it counts the port as\n" +
-			"`ssmonitor setup` would.\n" +
+			"Where a port is published, as by a container engine, run finds where it leads and counts it there.\n" +
 			"With --ports, it ignores the sources in the settings file, which are then for setup only.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor run\n" +

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,12 +29,14 @@ func setupCommand() *cli.Command {
 		Description: "setup takes the ports from Shadowsocks' configurations (those in the usual places, and those that\n" +
 			"--shadowsocks names) and from --port, creates a counter for each port, protocol and direction, and\n" +
 			"writes the list of ports that `ssmonitor run` serves. It prints the list: each port with its source,\n" +
-			"+ if it was added, - if it was removed, ~ if its protocols or its name changed. The list contains no\n" +
-			"password. setup can be run again at any time: existing counters continue.\n\n" +
+			"+ if it was added, - if it was removed, ~ if its protocols, its name or where it is forwarded to\n" +
+			"changed. The list contains no password. setup can be run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
-			"A port that a container engine publishes is counted where the host forwards its packets. setup\n" +
-			"finds such ports by the rules that translate addresses, and notes them.\n\n" +
+			"A published port, such as one of a container engine, is counted where the host forwards its packets.\n" +
+			"The agent, or setup where no agent runs, finds that by the rules that translate addresses, by IPVS\n" +
+			"and by connections; setup notes it. --port 8388@172.17.0.2:8388 names the container's address and port\n" +
+			"if they can't be found; a second @ names another one.\n\n" +
 			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told\n" +
 			"apart: give each a port of their own.\n\n" +
 			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again\n" +
@@ -45,6 +46,7 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +
 			"   ssmonitor setup --port 20000=alice --port 20001/tcp=bob --port 21000-21009\n" +
+			"   ssmonitor setup --port 8388@172.17.0.2:8388=alice --port '8389@[fd00::2]'\n" +
 			"   ssmonitor setup --no-search --port 51820/udp=wireguard\n" +
 			"   ssmonitor setup --dry-run",
 		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(),
@@ -141,9 +143,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
 	}
-	for _, finding := range checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)) {
-		notes = append(notes, errors.New(finding.Message+": "+strings.ReplaceAll(finding.Remedy, "\n", "; ")))
-	}
+	notes = append(notes, findingNotes(checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)))...)
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
 	}

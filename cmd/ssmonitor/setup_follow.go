@@ -212,7 +212,7 @@ func (f *setupFollower) sayNew(notes []error) {
 	for _, note := range notes {
 		text := note.Error()
 		if !slices.Contains(f.said, text) && !slices.Contains(said, text) {
-			f.log.Warn(text)
+			logNote(f.log, note)
 		}
 		said = append(said, text)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -34,8 +35,9 @@ func TestFollowerWaits(t *testing.T) {
 		{"no look at the ruleset yet", setupFollower{last: ago(time.Hour)}, false},
 		{"a failure just now", setupFollower{failed: true, last: ago(followRetry / 2)}, false},
 		{"a failure", setupFollower{failed: true, last: ago(followRetry)}, true},
-		{"a ruleset", setupFollower{publisher: publisher{generation: now - 1, cost: time.Second, last: ago(rulesetShare * time.Second)}}, true},
-		{"a ruleset that takes long", setupFollower{publisher: publisher{generation: now - 1, cost: time.Minute, last: ago(rulesetShare * time.Second)}}, false},
+		{"a ruleset, again and again", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst, last: ago(0)}}, true},
+		{"a ruleset for too long", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * time.Second)}}, false},
+		{"a ruleset after a pause", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * 2 * time.Second)}}, true},
 		{"connections that may have ended", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval)}}, true},
 		{"connections just now", setupFollower{publisher: publisher{generation: now, transient: true, last: ago(transientInterval / 2)}}, false},
 		{"a look that failed", setupFollower{publisher: publisher{generation: now, failed: true, last: ago(followRetry)}}, true},
@@ -57,7 +59,7 @@ func TestBusyProcessorDelaysNoLook(t *testing.T) {
 	p := newPlace(t)
 	looker := publisher{hook: nft.HookHost}
 	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) {
-		time.Sleep(time.Second)
+		time.Sleep(2 * rulesetBurst)
 		return nil, nil
 	}); err != nil {
 		t.Fatal(err)
@@ -69,6 +71,40 @@ func TestBusyProcessorDelaysNoLook(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestLooksThatTakeMuchTakeTurns has a look that keeps a processor busy.
+func TestLooksThatTakeMuchTakeTurns(t *testing.T) {
+	p := newPlace(t)
+	looker := publisher{hook: nft.HookHost, debt: rulesetBurst, last: time.Now()}
+	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) {
+		for before := processorTime(); processorTime()-before < 300*time.Millisecond; {
+		}
+		return nil, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.nft("add table inet other")
+	if looker.outdated() {
+		t.Error("another look follows at once")
+	}
+}
+
+// TestNotesAreLoggedByWhatTheyAskFor has findings of each level, and another note.
+func TestNotesAreLoggedByWhatTheyAskFor(t *testing.T) {
+	var log bytes.Buffer
+	f := &setupFollower{log: newLog(&log)}
+	f.sayNew(append(findingNotes([]checkup.Finding{
+		{Level: checkup.OK, Message: "published"}, {Level: checkup.Note, Message: "shared"},
+		{Level: checkup.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: checkup.Wrong, Message: "redirected"},
+	}), errors.New("a file")))
+	for _, want := range []string{
+		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it, or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",
+	} {
+		if !strings.Contains(log.String(), "level="+want) {
+			t.Errorf("want %q in\n%s", want, &log)
+		}
+	}
 }
 
 // TestNotesThatComeBackAreLoggedAgain expects a note once for as long as it stays.

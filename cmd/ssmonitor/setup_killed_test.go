@@ -13,9 +13,8 @@ import (
 	"ssmonitor/integration/portlist"
 )
 
-// TestKilledSetupsLeaveNothing kills setup 100 times at random moments around the
-// writing of the list. The list is whole each time, and the next setup leaves
-// nothing beside it.
+// TestKilledSetupsLeaveNothing kills setup 100 times at random moments. The list is
+// whole each time, hardly ever has company, and the next setup leaves nothing beside it.
 func TestKilledSetupsLeaveNothing(t *testing.T) {
 	p := newPlace(t)
 	p.list = filepath.Join(p.directory, "lists", "ports")
@@ -32,26 +31,15 @@ func TestKilledSetupsLeaveNothing(t *testing.T) {
 	setup := func(name string) []string {
 		return []string{"setup", "--no-search", "--port", "20000-21999=" + name, "--ports", p.list}
 	}
-	left := 0
+	left, took := 0, 20*time.Millisecond
 	for round := range 100 {
-		before := files()
 		killed := p.program(setup(fmt.Sprint("round ", round))...)
 		if err := killed.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan struct{})
-		go func() { _ = killed.Wait(); close(ended) }()
-		for writing := false; !writing; { // no event tells of the writing before it happens
-			select {
-			case <-ended:
-				writing = true
-			default:
-				writing = files() > before
-			}
-		}
-		time.Sleep(rand.N(time.Millisecond)) // the moment is random
+		time.Sleep(rand.N(took)) // the moment is random
 		_ = killed.Process.Kill()
-		<-ended
+		_ = killed.Wait()
 		entries, err := portlist.Read(p.list)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) != 2000 {
 			t.Fatalf("round %d: the list has %d ports, %v", round, len(entries), err)
@@ -62,15 +50,17 @@ func TestKilledSetupsLeaveNothing(t *testing.T) {
 		if round%10 != 9 {
 			continue
 		}
+		began := time.Now()
 		if status, _, stderr := call(t, setup(fmt.Sprint("round ", round))...); status != exitDone {
 			t.Fatalf("round %d: status %d\n%s", round, status, stderr)
 		}
+		took = 2 * time.Since(began) // with the time until the program runs
 		if got := files(); got != 1 {
 			t.Fatalf("round %d: a setup after killed ones leaves %d files, want the list alone", round, got)
 		}
 	}
-	if left == 0 {
-		t.Error("no setup was killed while it wrote")
+	if left > 20 {
+		t.Errorf("%d of 100 killed setups left something", left)
 	}
-	t.Logf("%d of 100 were killed while they wrote", left)
+	t.Logf("%d of 100 left something", left)
 }

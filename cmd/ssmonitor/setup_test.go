@@ -234,7 +234,9 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 	} {
 		// Not in a subtest, which would run on a thread of the host's namespace.
 		p.nft("flush ruleset ip; " + fmt.Sprintf(engine, step.rule))
-		p.setup()
+		if notes := p.setup(); strings.Contains(notes, "published by chain ip nat DOCKER") != (step.published != "") {
+			t.Errorf("setup of %s notes\n%s", step.name, notes)
+		}
 		entries, err := portlist.ReadEntries(p.list)
 		if err != nil {
 			t.Fatal(err)

@@ -112,7 +112,7 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target) {
 	entries, _ := portlist.ReadEntries(c.List) // List reports an error
 	named, err := ports.Targets(found.Targets, portlist.Targets(entries))
 	if err != nil {
-		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "publish each to a port of its own"))
+		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "or publish each to a port of its own"))
 	}
 	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named
 }

@@ -28,6 +28,7 @@ const (
 	SharedTarget        ID = "shared-target"
 	LegacyNAT           ID = "legacy-nat"
 	FlowOffload         ID = "flow-offload"
+	TransparentProxy    ID = "transparent-proxy"
 	MirroredPackets     ID = "mirrored-packets"
 	LaterDropChain      ID = "later-drop-chain"
 	CountingRules       ID = "counting-rules"

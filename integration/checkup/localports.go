@@ -39,11 +39,11 @@ func (m *Machine) LocalPorts(ports accounting.Ports, hook string) []Finding {
 		return nil
 	}
 	setting := reservedPorts + "=" + reserved.String()
-	message := DescribePorts(shared) + ": while no server listens there, the kernel may choose them as local ports of connections that this host begins, " +
-		"whose traffic is then booked to the ports' clients"
+	message := DescribePorts(shared) + ": in the range of ports that the kernel chooses for connections of this host: " +
+		"while no server listens there, their traffic can be booked to a client"
 	remedy := "reserve them: sysctl -w " + setting + "\nand for the next boot: echo " + setting + " > " + reservedFile
 	if hook == "container" {
-		message += "; so do connections that containers begin from such ports, where the host masquerades them"
+		message += "; so can that of containers' connections that the host masquerades"
 		remedy += "\nand set the same in the containers' network namespaces"
 	}
 	return []Finding{{LocalPortRange, Note, "", message, remedy}}

@@ -12,7 +12,7 @@ func (c *Check) ruleset(rules Rules, err error) []Finding {
 	for _, chain := range rules.Mirrors {
 		findings = append(findings, Finding{MirroredPackets, Wrong, chain,
 			fmt.Sprintf("chain %s mirrors packets: the copies of what ports send are counted a second time", chain),
-			"mirror at an interface instead, as in: table netdev x { chain y { type filter hook egress device eth0 priority 0; dup to eth1; } }"})
+			"mirror at an interface instead (Linux 5.16), as in: table netdev x { chain y { type filter hook egress device eth0 priority 0; dup to eth1; } }"})
 	}
 	for _, chain := range rules.LaterDropChains {
 		findings = append(findings, Finding{LaterDropChain, Note, chain, fmt.Sprintf("chain %s may drop packets after they were counted", chain),

@@ -29,8 +29,8 @@ const (
 const header = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.
 # One per line: PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]; a comment needs a
 # line of its own. What follows @ is where the host forwards the port.
-# "from" names the source of the ports below it; "published" says that a container
-# engine publishes them.
+# "from" names the source of the ports below it; "published" says that the host
+# forwards them, as to a container.
 `
 
 const (

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	expectedTarget = "the address of a container, with its port where that is another: 8388@172.17.0.2, 8388@172.17.0.2:8388 or 8388@[fd00::2]:8388"
+	expectedTarget = "the address of a container, and its port if that is another one, as in 8388@172.17.0.2, 8388@172.17.0.2:8388 or 8388@[fd00::2]:8388"
 	// expectedRemote is for what no packet is forwarded to.
-	expectedRemote    = "an address that the host forwards to: without a zone, and neither loopback nor multicast"
+	expectedRemote    = "an address that the host forwards to: without a zone, and not loopback, multicast, broadcast or link-local IPv6"
 	expectedOwnNumber = "an address without a port after a range: each port of it is forwarded to the same number"
 	expectedFewer     = "fewer ports or targets"
 )

@@ -65,6 +65,12 @@ func TestLedgerLivesUnderTheUnitsRestrictions(t *testing.T) {
 	}
 
 	t.Run("running", expect)
+	t.Run("the boot is known", func(t *testing.T) {
+		saved := b.run(t, "sqlite3", "-readonly", state+"/ssmonitor.db", "select boot from ledger")
+		if boot := strings.ReplaceAll(b.run(t, "cat", "/proc/sys/kernel/random/boot_id"), "-", ""); saved != boot {
+			t.Errorf("the ledger has the boot %s, want %s", saved, boot)
+		}
+	})
 	t.Run("killed", func(t *testing.T) {
 		before := b.mainPID(t)
 		b.run(t, "systemctl", "kill", "--signal=KILL", "ssmonitor.service")

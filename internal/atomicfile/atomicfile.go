@@ -1,5 +1,5 @@
 // Package atomicfile replaces files as a whole. A process that is killed leaves
-// nothing behind but one file of a fixed name, which the next one uses.
+// nothing behind or, rarely, one file of a fixed name, which the next one replaces.
 package atomicfile
 
 import (
@@ -18,20 +18,39 @@ const maxAttempts = 100
 // umask does not change. Readers see the old or the new content, also after a power
 // cut. Several processes may write at once: one waits for the other.
 //
-// The content is first written to .NAME.new in the same directory, which may be
-// writable for everyone. Therefore Write uses an existing file of that name only if
-// it is the caller's own, and removes anything else there, other than a directory
-// with files.
+// The content is written to a file without a name, which ends with a process that is
+// killed. It is named .NAME.new for the moment in which it replaces another one; where
+// the file system has no such files, it has that name from the beginning. The directory
+// may be writable for everyone: Write uses or replaces a file of that name only if it
+// is the caller's own, and removes anything else there, other than a directory with
+// files.
 func Write(path string, content []byte, mode fs.FileMode) error {
-	file, err := open(temporaryName(path))
+	return write(path, content, mode, openUnnamed)
+}
+
+func write(path string, content []byte, mode fs.FileMode, openUnnamed func(directory string) (*os.File, error)) error {
+	name := temporaryName(path)
+	file, err := openUnnamed(filepath.Dir(name))
+	unnamed := err == nil
+	if !unnamed {
+		file, err = open(name)
+	}
 	if err != nil {
 		return err
 	}
-	if err = fill(file, content, mode); err == nil {
-		err = os.Rename(file.Name(), path)
+	err = fill(file, content, mode)
+	if err == nil && unnamed {
+		if !Interrupted(path) && link(file, path) == nil { // there was no file to replace
+			return file.Close()
+		}
+		err = linkTemporary(file, name)
+		unnamed = err != nil
 	}
-	if err != nil {
-		_ = os.Remove(file.Name()) // the first error is the one to report
+	if err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil && !unnamed {
+		_ = os.Remove(name) // the first error is the one to report
 	}
 	return errors.Join(err, file.Close()) // the lock ends here
 }
@@ -63,7 +82,11 @@ func open(name string) (*os.File, error) {
 			return file, nil
 		}
 	}
-	return nil, fmt.Errorf("writing %s: other processes replace it all the time", name)
+	return nil, errBusy(name)
+}
+
+func errBusy(name string) error {
+	return fmt.Errorf("writing %s: other processes replace it all the time", name)
 }
 
 // openExisting opens the file that another process writes or has left behind. It

@@ -21,6 +21,11 @@ import (
 // childVariable turns the test binary into a writer of that file: see TestWriter.
 const childVariable = "SSMONITOR_TEST_WRITER"
 
+// writers are Write as it is here and on other file systems.
+var writers = map[string]func(path string, content []byte, mode fs.FileMode) error{
+	"unnamed": atomicfile.Write, "named": atomicfile.WriteNamed,
+}
+
 // contentOf returns a content of a size that takes a while to write.
 func contentOf(writer int) []byte { return bytes.Repeat(fmt.Appendf(nil, "%d\n", writer%10), 100_000) }
 
@@ -92,29 +97,31 @@ func TestWriteAgainstLeftovers(t *testing.T) {
 			return errors.Join(os.WriteFile(at, []byte("x"), 0o666), os.Chown(at, 1, 1))
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			if test.name == "the file of another user" {
-				testkit.RequireRoot(t, "giving a file away")
-			}
-			path, victim := filepath.Join(t.TempDir(), "ports"), filepath.Join(t.TempDir(), "victim")
-			if err := errors.Join(os.WriteFile(victim, []byte("victim"), 0o600), test.put(filepath.Join(filepath.Dir(path), ".ports.new"), victim)); err != nil {
-				t.Fatal(err)
-			}
-			if !atomicfile.Interrupted(path) {
-				t.Error("what was left is not seen")
-			}
-			if err := atomicfile.Write(path, []byte("new"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			wantFile(t, path, []byte("new"), 0o644)
-			wantFile(t, victim, []byte("victim"), 0o600)
-			if atomicfile.Interrupted(path) {
-				t.Error("something is left")
-			}
-			if info, err := os.Stat(path); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
-				t.Errorf("the file belongs to %v, %v", info, err)
-			}
-		})
+		for how, write := range writers {
+			t.Run(test.name+", "+how, func(t *testing.T) {
+				if test.name == "the file of another user" {
+					testkit.RequireRoot(t, "giving a file away")
+				}
+				path, victim := filepath.Join(t.TempDir(), "ports"), filepath.Join(t.TempDir(), "victim")
+				if err := errors.Join(os.WriteFile(victim, []byte("victim"), 0o600), test.put(filepath.Join(filepath.Dir(path), ".ports.new"), victim)); err != nil {
+					t.Fatal(err)
+				}
+				if !atomicfile.Interrupted(path) {
+					t.Error("what was left is not seen")
+				}
+				if err := write(path, []byte("new"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				wantFile(t, path, []byte("new"), 0o644)
+				wantFile(t, victim, []byte("victim"), 0o600)
+				if atomicfile.Interrupted(path) {
+					t.Error("something is left")
+				}
+				if info, err := os.Stat(path); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+					t.Errorf("the file belongs to %v, %v", info, err)
+				}
+			})
+		}
 	}
 }
 
@@ -149,11 +156,12 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 // TestWritersAtOnce has several writers, and a reader who must never see a mixture.
 func TestWritersAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ports")
-	var writers sync.WaitGroup
+	var running sync.WaitGroup
 	for writer := range 4 {
-		writers.Go(func() {
+		write := writers[[]string{"unnamed", "named"}[writer%2]]
+		running.Go(func() {
 			for range 50 {
-				if err := atomicfile.Write(path, contentOf(writer), 0o644); err != nil {
+				if err := write(path, contentOf(writer), 0o644); err != nil {
 					t.Error(err)
 					return
 				}
@@ -161,7 +169,7 @@ func TestWritersAtOnce(t *testing.T) {
 		})
 	}
 	done := make(chan struct{})
-	go func() { writers.Wait(); close(done) }()
+	go func() { running.Wait(); close(done) }()
 	for running := true; running; {
 		select {
 		case <-done:
@@ -181,7 +189,8 @@ func TestWritersAtOnce(t *testing.T) {
 }
 
 // TestKilledWritersLeaveNothing kills pairs of writers at random moments. The file
-// is whole each time, and the next write leaves it alone in its directory.
+// is whole each time, hardly ever has company, and the next write leaves it alone in
+// its directory.
 func TestKilledWritersLeaveNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ports")
 	interrupted := 0
@@ -214,8 +223,8 @@ func TestKilledWritersLeaveNothing(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	if interrupted == 0 {
-		t.Error("no writer was killed while it wrote")
+	if interrupted > 20 { // of the moments, few are those between naming and replacing
+		t.Errorf("%d of 100 killed pairs left something", interrupted)
 	}
-	t.Logf("%d of 100 were killed while they wrote", interrupted)
+	t.Logf("%d of 100 left something", interrupted)
 }

@@ -23,6 +23,10 @@ func TestAddressWatch(t *testing.T) {
 		{"", 0},
 		{"address add 192.0.2.1/32 dev lo", 1},
 		{"route add blackhole 198.51.100.0/24", 0},
+		{"route add default dev lo", 1},
+		{"", 0},
+		{"route add default dev lo table 100", 1},
+		{"route delete 198.51.100.0/24", 0},
 		{"address delete 192.0.2.1/32 dev lo", 1},
 		{"", 0},
 		{"address add 2001:db8::1/128 dev lo", 1}, // whose state changes later

@@ -33,6 +33,7 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.named(named)
 	d.translations()
 	d.services()
+	d.unknown()
 	if err := d.lingering(); err != nil {
 		return d.Decision, err
 	}
@@ -41,8 +42,8 @@ func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decis
 	d.besides(named)
 	d.byAnotherNumber()
 	d.atOtherAddresses()
-	d.unknown()
-	d.offloads(len(d.Targets) > 0)
+	d.offloads(len(d.Targets) > 0 || d.mayPublish())
+	d.transparent()
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change
@@ -79,10 +80,10 @@ func hostAddresses(addresses []netip.Addr) (list []netip.Addr) {
 // group is what one finding is about: the ports that are published in one way.
 type group struct {
 	by        string
-	ports     []accounting.Port
+	ports     []accounting.Port // may be there more than once
 	addresses []netip.AddrPort
 	targets   []accounting.Target
-	known     map[any]bool // ports and addresses
+	known     map[netip.AddrPort]bool // the addresses
 }
 
 // add adds a target that was found by something.
@@ -111,18 +112,15 @@ func (d *decider) group(by string) *group {
 			return g
 		}
 	}
-	d.groups = append(d.groups, &group{by: by, known: make(map[any]bool)})
+	d.groups = append(d.groups, &group{by: by, known: make(map[netip.AddrPort]bool)})
 	return d.groups[len(d.groups)-1]
 }
 
 func (g *group) include(port accounting.Port, address netip.AddrPort) {
-	if !g.known[port.Number] {
-		g.ports = append(g.ports, port)
-	}
+	g.ports = append(g.ports, port)
 	if !g.known[address] {
-		g.addresses = append(g.addresses, address)
+		g.known[address], g.addresses = true, append(g.addresses, address)
 	}
-	g.known[port.Number], g.known[address] = true, true
 }
 
 func (d *decider) named(targets []accounting.Target) {
@@ -131,15 +129,22 @@ func (d *decider) named(targets []accounting.Target) {
 	}
 }
 
-// mostChoices is the most ports of a container, of which the kernel chooses one,
-// that are targets of a port.
-const mostChoices = 256
+const (
+	// mostChoices is the most ports of a container, of which the kernel chooses one,
+	// that are targets of a port.
+	mostChoices = 256
+	// mostTargets is the most targets of a port's rules for one protocol.
+	mostTargets = 4096
+)
 
 // translations adds the targets of rules.
 func (d *decider) translations() {
+	var count accounting.KeyMap[int]
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
+			targets := count.At(accounting.Key{Port: port.Number, Protocol: t.Protocol})
+			*targets++
 			switch {
 			case !t.Forwards(d.Host):
 				d.redirects(t, port)
@@ -147,6 +152,8 @@ func (d *decider) translations() {
 				d.doubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
 				d.manyChoices(t, port)
+			case *targets > mostTargets:
+				d.manyTargets(t, port)
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())
@@ -183,11 +190,6 @@ func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target)
 	return targets
 }
 
-// forwards reports whether the host forwards packets to the address.
-func (s *Scene) forwards(address netip.Addr) bool {
-	return address.IsValid() && !address.IsLoopback() && !slices.Contains(s.Host.Addresses, address)
-}
-
 // services adds the real servers of IPVS, whose answers are forwarded.
 func (d *decider) services() {
 	for _, service := range d.Services {
@@ -215,14 +217,26 @@ func (d *decider) services() {
 	}
 }
 
-// redirected adds the targets of connections, whatever rule translates them.
+// redirected adds the targets of connections, whatever rule translates them. Where
+// entries count, those that the table doesn't have yet are counted all the same.
 func (d *decider) redirected() {
-	for _, target := range d.Redirected {
-		if d.forwards(target.Address.Addr()) && !d.doubts[end{target.Protocol, target.Address}] {
-			d.Transient = true
+	for _, target := range inOrder(d.Redirected) {
+		place := end{target.Protocol, target.Address}
+		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
+		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || counted {
+			continue
+		}
+		d.Transient = true
+		if _, decided := d.owner[place]; decided || !d.isAnothers(place) {
 			d.add(target, connectionOnly)
 		}
 	}
+}
+
+// inOrder returns targets that the kernel lists in another order each time in one that
+// stays: the first port of a target has it, and findings that stay are the same.
+func inOrder(targets []accounting.Target) []accounting.Target {
+	return slices.SortedFunc(slices.Values(targets), accounting.Target.Compare)
 }
 
 // lingering adds the targets that are counted and to which only connections lead.
@@ -238,7 +252,7 @@ func (d *decider) lingering() error {
 			return fmt.Errorf("looking for connections with containers: %w", err)
 		}
 	}
-	for _, target := range rest {
+	for _, target := range inOrder(rest) {
 		d.Transient = true
 		d.add(target, connectionOnly)
 	}

@@ -1,7 +1,9 @@
 package publishing
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,14 +15,27 @@ import (
 
 // connectionOnly describes what found a target if no rule did: one that does not
 // exist any more, or that can't be read.
-const connectionOnly = "a rule that only connections show, until they end,"
+const connectionOnly = "a rule that is gone or can't be read, as connections show until they end,"
 
 // hookContainer is the remedy that needs no target.
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
+// onlyNameTarget is the remedy where a target is unknown, and nothing else shows it.
+const onlyNameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + addToList
+
 // nameTarget is the remedy where a target is unknown.
-const nameTarget = "name where it leads: ssmonitor setup --port PORT@ADDRESS:PORT\nor " + hookContainer
+const nameTarget = onlyNameTarget + "\nor " + hookContainer
+
+// addToList ends the remedy of adding a port or a target. `ssmonitor setup --port` would
+// count it instead of the ports in the list, and only until the next setup.
+const addToList = ` to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup`
+
+func addPorts(ports string) string { return fmt.Sprintf(`add "%s"%s`, ports, addToList) }
+
+func addTarget(port uint16, target netip.AddrPort) string {
+	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
+}
 
 func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
 	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
@@ -36,6 +51,10 @@ func (d *decider) report() {
 		installed[target] = true
 	}
 	for _, g := range d.groups {
+		if g.by == connectionOnly { // of which some lingered
+			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
+			slices.SortFunc(g.addresses, netip.AddrPort.Compare)
+		}
 		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
 			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
@@ -50,6 +69,7 @@ func (d *decider) report() {
 func describeAddresses(addresses []netip.AddrPort) string {
 	const most = 3
 	var texts []string
+	addresses = slices.SortedFunc(slices.Values(addresses), netip.AddrPort.Compare) // for connections have no order
 	for _, address := range addresses[:min(most, len(addresses))] {
 		text := address.String()
 		if address.Port() == 0 { // the port stays
@@ -73,12 +93,21 @@ func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
 		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
 }
 
+// manyTargets reports a port that is published to more targets than are counted by
+// their addresses.
+func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
+	d.byConnection = true
+	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
+		checkup.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
+}
+
 // shared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
 func (d *decider) shared(owner uint16, target accounting.Target) {
 	d.byConnection = true
 	d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
-		"ports %d and %d are both published to %s: a connection that begins there, or that no entry is left of, counts as port %d",
+		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
 		owner, target.Port, target, owner), "")
 }
 
@@ -94,8 +123,8 @@ func (d *decider) besides(named []accounting.Target) {
 			continue
 		}
 		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
-			"port %d is published to %s as port %d is, and not counted: what its clients send there counts as port %d", port, target, owner, owner),
-			fmt.Sprintf("count both, and they are told apart: ssmonitor setup --port %d", port))
+			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
+			"count both, and they are told apart: "+addPorts(fmt.Sprint(port)))
 	}
 }
 
@@ -103,15 +132,21 @@ func (d *decider) besides(named []accounting.Target) {
 // what containers send to other servers is no concern of the port.
 func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
-	if t.Outgoing(d.Host) || target == 0 || target == port.Number {
+	if t.Outgoing(d.Host) || target == 0 || target == port.Number && t.LastTargetPort == 0 {
 		return
 	}
-	if _, counted := d.ports.Find(target); counted {
-		return // counted there
+	subject, described := t.Place.String(), checkup.DescribePorts([]accounting.Port{port})
+	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
+		d.note(checkup.PortDNAT, checkup.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+			"if it should count as itself, "+hookContainer)
+		return
 	}
-	d.note(checkup.PortDNAT, checkup.Wrong, t.Place.String(), fmt.Sprintf("%s: redirected to port %d by chain %s, before hook host can count",
-		checkup.DescribePorts([]accounting.Port{port}), target, t.Place),
-		"count the port that it is redirected to: ssmonitor setup --port "+fmt.Sprint(target)+"\nor "+hookContainer)
+	targets := fmt.Sprint(target)
+	if t.LastTargetPort != 0 {
+		targets += fmt.Sprintf("-%d", t.LastTargetPort)
+	}
+	d.note(checkup.PortDNAT, checkup.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
 }
 
 // doubtful reports a translation that may be for what others send to other servers.
@@ -134,9 +169,15 @@ func describeSenders(t *survey.Translation) string {
 	if len(t.Incoming) > 0 {
 		return "what arrives by " + strings.Join(t.Incoming, ", ")
 	}
+	if len(t.Excluded) > 0 {
+		return "what does not arrive by " + strings.Join(t.Excluded, ", ")
+	}
 	senders := slices.Clone(t.SourceSets)
 	for _, prefix := range t.Sources {
 		senders = append(senders, prefix.String())
+	}
+	if len(senders) == 0 {
+		return "senders that it describes in a way that is not understood"
 	}
 	return "senders in " + strings.Join(senders, ", ")
 }
@@ -147,23 +188,25 @@ func (d *decider) byAnotherNumber() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		inside, outside := t.Target.Port(), t.Ports.First
-		port, counted := d.ports.Find(inside)
-		place := end{t.Protocol, t.Target}
-		if _, known := d.owner[place]; known || !counted || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
+		port, _ := d.ports.Find(inside)
+		_, known := d.owner[end{t.Protocol, t.Target}]
+		if known || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
 			continue
 		}
 		if !port.Protocols.Has(t.Protocol) || !t.Forwards(d.Host) || d.Listens(t.Protocol, inside) {
 			continue
 		}
 		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
-			"port %d: chain %s publishes it as port %d, so that what clients send to %s there is not counted", inside, t.Place, outside, t.Target),
-			fmt.Sprintf("count it as port %d: ssmonitor setup --port %d@%s\nor as port %d: ssmonitor setup --port %d", inside, inside, t.Target, outside, outside))
+			"port %d: chain %s publishes it as port %d: what clients send there, to %s, is not counted", inside, t.Place, outside, t.Target),
+			fmt.Sprintf("count it as port %d: %s\nor as port %d: %s", inside, addTarget(inside, t.Target), outside, addPorts(fmt.Sprint(outside))))
 	}
 }
 
 // atOtherAddresses reports what is translated for addresses that may be routed to
-// this host, though it does not have them.
+// this host, though it does not have them: for each port once, since a node of a
+// cluster has such rules for every service.
 func (d *decider) atOtherAddresses() {
+	places, targets := make(map[uint16][]string), make(map[uint16][]netip.AddrPort)
 	for i := range d.Rules.Elsewhere {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
@@ -171,17 +214,45 @@ func (d *decider) atOtherAddresses() {
 			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
-			d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
-				"port %d: chain %s translates it to %s for addresses that this host does not have: not counted", port.Number, t.Place, target.Address),
-				fmt.Sprintf("if these are routed to this host, name where the port leads: ssmonitor setup --port %d@%s", port.Number, target.Address))
+			places[port.Number] = union(places[port.Number], t.Place.String())
+			targets[port.Number] = union(targets[port.Number], target.Address)
 		}
 	}
+	for _, port := range slices.Sorted(maps.Keys(places)) {
+		chains, first := places[port], targets[port][0]
+		message := fmt.Sprintf("port %d: chain %s translates it", port, chains[0])
+		if len(chains) > 1 {
+			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
+		}
+		d.note(checkup.PortDNAT, checkup.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+			"if these are routed to this host, name where the port leads: "+addTarget(port, first))
+	}
+}
+
+// union returns the list with an item that it has once.
+func union[T comparable](list []T, item T) []T {
+	if slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
+
+// mayPublish reports whether a port may be published in a way that can't be seen.
+func (d *decider) mayPublish() bool {
+	return len(d.Rules.LegacyNAT) > 0 || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
+		return len(d.covered(u.Protocol, u.Ports)) > 0
+	})
 }
 
 // unknown reports what may be published, as far as that can't be seen.
 func (d *decider) unknown() {
 	for _, u := range d.Rules.Unresolved {
-		if ports := d.covered(u.Protocol, u.Ports); len(ports) > 0 {
+		ports := d.covered(u.Protocol, u.Ports)
+		switch {
+		case len(ports) == 0:
+		case u.Stateless:
+			d.stateless(u, ports, "not counted", onlyNameTarget)
+		default:
 			d.byConnection = true
 			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
 				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
@@ -192,6 +263,12 @@ func (d *decider) unknown() {
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
 			"ports that it publishes are counted as far as connection entries show it", nameTarget)
 	}
+}
+
+// stateless reports a translation that leaves no connection entry.
+func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
+	d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		checkup.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
 }
 
 // offloads reports flowtables. Only forwarded connections can be moved to one, and
@@ -208,6 +285,24 @@ func (d *decider) offloads(published bool) {
 	}
 }
 
+// transparent reports what a program of this host gets that was sent to ports of
+// other servers: at input, that looks as what is sent to this host.
+func (d *decider) transparent() {
+	ports := make(map[survey.Place][]accounting.Port)
+	for _, t := range d.Rules.Transparent {
+		for _, port := range d.covered(t.Protocol, t.Ports) {
+			ports[t.Place] = union(ports[t.Place], port)
+		}
+	}
+	for _, t := range d.Rules.Transparent {
+		if covered := ports[t.Place]; len(covered) > 0 {
+			d.note(checkup.TransparentProxy, checkup.Note, t.Place.String(), fmt.Sprintf(
+				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
+				checkup.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+		}
+	}
+}
+
 // countedBefore reports what is translated after the hook for containers.
 func (d *decider) countedBefore() {
 	for i := range d.Rules.Translations {
@@ -218,11 +313,16 @@ func (d *decider) countedBefore() {
 			}
 		}
 	}
+	for _, u := range d.Rules.Unresolved {
+		if ports := d.covered(u.Protocol, u.Ports); u.Stateless && len(ports) > 0 {
+			d.stateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
+		}
+	}
 	for _, g := range d.groups {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
-	if len(d.groups) > 0 {
+	if len(d.groups) > 0 || d.mayPublish() {
 		d.offloads(true)
 	}
 }

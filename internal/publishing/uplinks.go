@@ -33,10 +33,12 @@ func uplinks() ([]string, error) {
 	return names, nil
 }
 
+// longestDefault is the length of the longest prefix of a default route.
+const longestDefault = 1
+
 // defaultRoute returns the indexes of the interfaces of a default route. Other
 // messages have none. It decodes struct rtmsg of include/uapi/linux/rtnetlink.h.
 func defaultRoute(m *syscall.NetlinkMessage) (interfaces []int) {
-	const longestDefault = 1 // of the prefix
 	if m.Header.Type != syscall.RTM_NEWROUTE || len(m.Data) < syscall.SizeofRtMsg {
 		return nil
 	}

@@ -69,3 +69,15 @@ func PrivateMounts(tb testing.TB) {
 		tb.Fatal(err)
 	}
 }
+
+// DropCapabilities takes every capability from the test's thread, which is never
+// unlocked, so that it ends with the test.
+func DropCapabilities(tb testing.TB) {
+	tb.Helper()
+	runtime.LockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		tb.Fatalf("dropping capabilities: %v", err)
+	}
+}

@@ -22,10 +22,6 @@ type Tuple struct{ Source, Destination netip.AddrPort }
 // Original.Destination is the published one, Reply.Source where it leads.
 func (f Flow) DestinationTranslated() bool { return f.Original.Destination != f.Reply.Source }
 
-// SourceTranslated reports whether the packets of the end that began the flow leave
-// with another source, as those of a masqueraded network do.
-func (f Flow) SourceTranslated() bool { return f.Original.Source != f.Reply.Destination }
-
 // Ends returns the own addresses of the end that began the flow and of the other
 // one. They are also what the forward hook sees: it comes after translations of the
 // destination and before those of the source. A server is the first end where it

@@ -16,6 +16,7 @@ const (
 	addressType           // what the routing table says of the destination address
 	addressTypeHere       // the same, of addresses of some interface only
 	sourceRoute           // what the routing table says of the source address
+	otherOrigin           // what else shows where the packet comes from
 	chance                // a random number
 	foreignMark           // a packet mark that no rule sets
 )
@@ -160,14 +161,14 @@ func allIf(condition bool) portSet {
 // part of a port, into single ports.
 func portClasses(cells []cell, bounds [][]byte) (classes []PortRange) {
 	at, whole := wholePort(cells)
-	begins := []int{1, lastPort + 1}
+	begins := []int{0, lastPort + 1}
 	for _, bound := range bounds {
 		if whole && at+2 <= len(bound) {
 			port := int(bound[at])<<8 | int(bound[at+1])
-			begins = append(begins, max(port, 1), port+1)
+			begins = append(begins, port, port+1)
 		}
 	}
-	for port := 2; !whole && port <= lastPort; port++ {
+	for port := 1; !whole && port <= lastPort; port++ {
 		begins = append(begins, port)
 	}
 	slices.Sort(begins)

@@ -24,9 +24,10 @@ func (r *ruleset) offloads() (found []Offload) {
 	return found
 }
 
-// others returns the chains that are not in ssmonitor's own table.
+// others returns the chains that are not in ssmonitor's own table, nor of a device:
+// these pass packets of other hosts, too.
 func (r *ruleset) others() []*chain {
-	return slices.DeleteFunc(slices.Clone(r.chains), func(c *chain) bool { return isOwnTable(c.table) })
+	return slices.DeleteFunc(slices.Clone(r.chains), func(c *chain) bool { return isOwnTable(c.table) || c.table.family == nftables.TableFamilyNetdev })
 }
 
 // countingRules returns the rules that count one port and do nothing else.
@@ -110,7 +111,6 @@ func (c *chain) families() []byte {
 
 // matching returns the packets, of those that p stands for, that a rule may match.
 func (r *ruleset) matching(c *chain, matched rule, p packet) (packets []packet) {
-	p.mark, p.connMark = [4]cell{}, [4]cell{}
 	accepting := rule{expressions: append(slices.Clone(matched.expressions), &expr.Verdict{Kind: expr.VerdictAccept})}
 	for _, o := range (&run{rules: r, chain: c, found: func(result) {}}).apply(accepting, p) {
 		if o.verdict.Kind == expr.VerdictAccept {
@@ -141,7 +141,7 @@ func (r *ruleset) mirrors(host Host) (found []Mirror) {
 // mirror adds to a mirror the packets that match a rule's conditions at hooks.
 func (r *ruleset) mirror(m *Mirror, c *chain, conditions rule, hooks []nftables.ChainHook, host Host) {
 	for _, p := range r.matched(c, conditions) {
-		fromUplink := len(p.interfaces) > 0 && !slices.ContainsFunc(p.interfaces, func(name string) bool { return !host.hasUplink(name) })
+		fromUplink := len(p.interfaces) == 1 && slices.Contains(host.Uplinks, p.interfaces[0]) // a pattern matches others, too
 		for _, hook := range hooks {
 			switch hook {
 			case unix.NF_INET_LOCAL_OUT:
@@ -169,11 +169,11 @@ func (r *ruleset) hooks() map[*chain][]nftables.ChainHook {
 	return hooks
 }
 
-// matched returns the packets from ports that a rule may match.
+// matched returns the packets that a rule may match.
 func (r *ruleset) matched(c *chain, matching rule) (packets []packet) {
 	for _, family := range c.families() {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-			packets = append(packets, r.matching(c, matching, packet{family: family, protocol: protocol, ports: allPorts, sourcePort: true})...)
+			packets = append(packets, r.matching(c, matching, packet{family: family, protocol: protocol, ports: allPorts})...)
 		}
 	}
 	return packets
@@ -183,7 +183,7 @@ func (r *ruleset) matched(c *chain, matching rule) (packets []packet) {
 func copies(expression any) bool {
 	switch e := expression.(type) {
 	case *expr.Dup:
-		return e.RegAddr != 0 // else a device sends the copy, past every hook
+		return true
 	case *expr.Target:
 		return e.Name == "TEE"
 	}
@@ -215,8 +215,8 @@ func (r *ruleset) isLater(c *chain) bool {
 		case *own.Hooknum == *c.Hooknum:
 			return *c.Priority >= *own.Priority
 		}
-		leaves := *own.Hooknum == *nftables.ChainHookOutput || *own.Hooknum == *nftables.ChainHookForward
-		return leaves && *c.Hooknum == *nftables.ChainHookPostrouting
+		// Where there is a chain at forward, there is one at output.
+		return *own.Hooknum == *nftables.ChainHookOutput && *c.Hooknum == *nftables.ChainHookPostrouting
 	})
 }
 

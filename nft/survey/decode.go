@@ -114,8 +114,10 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 		return nil, err
 	}
 	switch name {
-	case "last", "log", "objref", "tproxy":
+	case "last", "log", "objref":
 		return ignored{}, nil
+	case "tproxy":
+		return tproxy{}, nil
 	case "notrack":
 		return &expr.Notrack{}, nil
 	case "immediate":

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -95,11 +96,47 @@ func TestEntriesOfAdjacentIntervals(t *testing.T) {
 	}
 }
 
-// TestUnreadableSets has a rule and a map whose elements can't be read.
+// TestUnreadableSets has sets whose elements can't be read. That is reported once,
+// for those in which a look-up matters.
 func TestUnreadableSets(t *testing.T) {
 	rules := &ruleset{conn: closedConn(t), sets: make(map[tableID]map[string]*set)}
-	if _, err := rules.set(tableID{nftables.TableFamilyIPv4, "nat"}, "ports"); err == nil || len(rules.unread) != 1 {
-		t.Errorf("got %v, unread %v, want an error", err, rules.unread)
+	table := tableID{nftables.TableFamilyIPv4, "nat"}
+	for range 2 {
+		if _, err := rules.set(table, "ports"); err == nil || len(rules.unread) != 1 {
+			t.Errorf("got %v, unread %v, want an error", err, rules.unread)
+		}
+	}
+	plain := rule{expressions: []any{&expr.Lookup{SetName: "clients"}}}
+	if got := rules.verdicts(&chain{table: table}, plain); len(got) > 0 || len(rules.unread) != 1 {
+		t.Errorf("got the verdicts %v of a set without any, unread %v", got, rules.unread)
+	}
+}
+
+// TestUnreadableRule has a rule whose second expression can't be decoded.
+func TestUnreadableRule(t *testing.T) {
+	readable, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("notrack\x00")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expressions, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_LIST_ELEM, Data: readable}, {Type: unix.NFTA_LIST_ELEM, Data: []byte{3, 0, 0, 0}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: unix.NFTA_RULE_TABLE, Data: []byte("nat\x00")}, {Type: unix.NFTA_RULE_CHAIN, Data: []byte("DOCKER\x00")},
+		{Type: unix.NFTA_RULE_HANDLE, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}, {Type: unix.NFTA_RULE_EXPRESSIONS, Data: expressions},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := &chain{place: Place{"ip", "nat", "DOCKER"}}
+	r := &ruleset{byName: map[tableID]map[string]*chain{{nftables.TableFamilyIPv4, "nat"}: {"DOCKER": found}}}
+	r.addRule(append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, attributes...))
+	if len(found.rules) != 1 || !found.rules[0].matters() {
+		t.Errorf("got the rules %+v, want one, with what could be read", found.rules)
+	}
+	if len(r.unread) != 1 || !strings.HasPrefix(r.unread[0].Error(), "chain ip nat DOCKER, rule 9: ") {
+		t.Errorf("got %v, want the rule's error", r.unread)
 	}
 }
 

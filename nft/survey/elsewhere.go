@@ -10,17 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxDestinations bounds the addresses that are looked at: a host that translates for
+// thousands of others balances load, and each takes time at each rule. It also bounds
+// the sets whose addresses are taken. Longer ones are lists of what is blocked, mostly.
+const maxDestinations = 256
+
 // elsewhere returns the rules that change the destination of packets to certain
-// addresses, none of which is the host's. They may be routed to it. known are those
-// that concern its own addresses, too.
+// addresses, none of which is the host's. They may be routed to it. known are the
+// translations of packets to its own addresses.
 func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	others := Host{Uplinks: host.Uplinks}
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		before, translating := r.prerouting(nftables.TableFamily(family))
-		for _, base := range slices.Concat(before, translating) {
+		path := r.prerouting(nftables.TableFamily(family))
+		if len(path.translating) == 0 {
+			continue
+		}
+		for _, base := range slices.Concat(path.before, path.translating) {
 			for _, c := range r.reachable(base) {
 				for _, rule := range c.rules {
-					others.Addresses = append(others.Addresses, destinations(rule)...)
+					others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
 				}
 			}
 		}
@@ -32,29 +40,55 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	if len(others.Addresses) == 0 {
 		return nil
 	}
+	others.Addresses = others.Addresses[:min(len(others.Addresses), maxDestinations)]
 	found, survey := newTranslated(others), &Survey{}
 	r.translations(others, found.add)
 	found.report(survey)
 	return slices.DeleteFunc(survey.Translations, func(t Translation) bool {
 		return !t.LocalOnly || slices.ContainsFunc(known, func(k Translation) bool {
-			return k.Place == t.Place && k.Protocol == t.Protocol && k.Target == t.Target
+			return k.Protocol == t.Protocol && k.Target == t.Target && k.Ports.First <= t.Ports.First && t.Ports.Last <= k.Ports.Last
 		})
 	})
 }
 
-// destinations returns the addresses that a rule compares the destination with.
-func destinations(a rule) (addresses []netip.Addr) {
-	loaded := make(map[uint32]bool) // registers with the destination
+// destinations returns the addresses that a rule compares the destination with, or
+// looks it up among.
+func (r *ruleset) destinations(c *chain, a rule) (addresses []netip.Addr) {
+	add := func(first, last []byte) {
+		if address, ok := netip.AddrFromSlice(bytes.Clone(first)); ok && bytes.Equal(first, last) {
+			addresses = append(addresses, address)
+		}
+	}
+	lengths := make(map[uint32]int) // of destinations, by the registers that they are in
 	for _, expression := range a.expressions {
 		switch e := expression.(type) {
 		case *expr.Payload:
 			ipv4, ipv6 := e.Offset == 16 && e.Len == 4, e.Offset == 24 && e.Len == 16
-			loaded[e.DestRegister] = e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6)
+			if delete(lengths, e.DestRegister); e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6) {
+				lengths[e.DestRegister] = int(e.Len)
+			}
 		case *expr.Cmp:
-			if address, ok := netip.AddrFromSlice(bytes.Clone(e.Data)); ok && e.Op == expr.CmpOpEq && loaded[e.Register] {
-				addresses = append(addresses, address)
+			if lengths[e.Register] > 0 {
+				add(e.Data, e.Data)
+			}
+		case *expr.Lookup:
+			if length := lengths[e.SourceRegister]; length > 0 {
+				r.firstFields(c, e.SetName, length, add)
 			}
 		}
 	}
 	return addresses
+}
+
+// firstFields calls visit with the intervals of the first bytes of a set's keys.
+func (r *ruleset) firstFields(c *chain, name string, length int, visit func(first, last []byte)) {
+	s, _ := r.set(c.table, name) // what can't be read is reported
+	if len(s.entries) > maxDestinations {
+		return
+	}
+	for _, e := range s.entries {
+		if len(e.keys.first) >= length {
+			visit(e.keys.first[:length], e.keys.last[:length])
+		}
+	}
 }

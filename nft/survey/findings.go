@@ -51,7 +51,7 @@ func (t *translated) add(c *chain, r result) {
 	for _, address := range p.addresses {
 		t.reached[key][address] = newPortSet(slices.Concat(t.reached[key][address], p.ports))
 	}
-	p.mark, p.connMark, p.addresses, p.untracked, p.tracked = [4]cell{}, [4]cell{}, nil, false, false
+	p.mark, p.connMark, p.byMark, p.addresses = [4]cell{}, [4]cell{}, demands{}, nil
 	t.packets[key] = append(t.packets[key], p)
 }
 
@@ -79,7 +79,7 @@ func (t *translated) report(s *Survey) {
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
-					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason})
+					s.Unresolved = append(s.Unresolved, Unresolved{key.place, key.protocol, ports, key.reason, key.reason == rewritten})
 				}
 			}
 		}
@@ -101,10 +101,9 @@ func (r PortRange) compare(other PortRange) int {
 // and each range of ports.
 func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
 	found := Translation{
-		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Sources: slices.Clone(p.sources),
-		SourceSets: p.sourceSets, LocalOnly: p.toHost, Maybe: p.uncertain,
+		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Excluded: slices.Sorted(slices.Values(p.excluded)),
+		Sources: slices.SortedFunc(slices.Values(p.sources), netip.Prefix.Compare), SourceSets: p.sourceSets, Unclear: p.unclear, LocalOnly: p.toHost, Maybe: p.uncertain,
 	}
-	slices.SortFunc(found.Sources, netip.Prefix.Compare)
 	for _, address := range addressesOf(f.to) {
 		for _, mapped := range f.to.mapPorts(p.ports) {
 			found.LeavesOut = leavesOut(mapped.ports)
@@ -123,6 +122,7 @@ type mappedPorts struct {
 }
 
 func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
+	to.firstPort, to.lastPort = min(to.firstPort, to.lastPort), max(to.firstPort, to.lastPort) // as the kernel does
 	for _, r := range ports {
 		switch {
 		case to.shifted:
@@ -136,10 +136,12 @@ func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
 	return mapped
 }
 
+// shift returns the new port of each. As in the kernel, a port below the base is far
+// above it.
 func (to destination) shift(r PortRange) (mapped []mappedPorts) {
-	size := max(int(to.lastPort)-int(to.firstPort), 0) + 1
+	size := int(to.lastPort-to.firstPort) + 1
 	for port := int(r.First); port <= int(r.Last); port++ {
-		offset := ((port-int(to.basePort))%size + size) % size
+		offset := int(uint16(port)-to.basePort) % size
 		mapped = append(mapped, mappedPorts{PortRange{uint16(port), uint16(port)}, to.firstPort + uint16(offset), 0})
 	}
 	return mapped

@@ -30,13 +30,23 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 			return []thread{t}, []thread{t} // chance, which is no condition
 		case e.Name == "multiport" && e.Rev == 1:
 			return t.matchMultiport(*info)
+		case e.Name == "iprange" && e.Rev == 1:
+			return t.matchAddresses(*info)
 		case e.Name == "mark" && e.Rev == 1:
 			return t.matchMark(t.mark[:], *info)
 		case e.Name == "connmark" && e.Rev == 1 && t.tracked:
 			return t.matchMark(t.connMark[:], *info)
 		}
 	}
+	t.unclear = t.unclear || !slices.Contains(senderless, e.Name)
 	return t.either()
+}
+
+// senderless are matches of iptables, and expressions of nf_tables, that don't ask
+// where packets come from.
+var senderless = []string{
+	"bitwise", "connbytes", "connlimit", "connmark", "cpu", "dscp", "ecn", "exthdr", "hashlimit", "helper", "hl", "length", "limit", "mark",
+	"multiport", "osf", "pkttype", "quota", "recent", "socket", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
 }
 
 // and applies another condition to the threads for which the first holds.
@@ -128,6 +138,39 @@ func (t thread) matchMultiport(info []byte) (yes, no []thread) {
 	return inverted(yes, no, invert)
 }
 
+// matchAddresses decodes struct xt_iprange_mtinfo of
+// include/uapi/linux/netfilter/xt_iprange.h.
+func (t thread) matchAddresses(info []byte) (yes, no []thread) {
+	const (
+		addressSize       = 16 // union nf_inet_addr, of which there are four
+		flagsAt           = 4 * addressSize
+		source            = 1 << 0 // IPRANGE_SRC
+		destination       = 1 << 1 // IPRANGE_DST
+		invertSource      = 1 << 4 // IPRANGE_SRC_INV
+		invertDestination = 1 << 5 // IPRANGE_DST_INV
+	)
+	if len(info) <= flagsAt {
+		return t.either()
+	}
+	flags := info[flagsAt]
+	within := func(t thread, of field, at int, invert bool) (yes, no []thread) {
+		length := t.addressLength()
+		last := info[at+addressSize:]
+		yes, no = t.within(fieldCells(of, length), interval{info[at : at+length], last[:length]})
+		return inverted(yes, no, invert)
+	}
+	yes = []thread{t}
+	if flags&source != 0 {
+		yes, no = within(t, sourceField, 0, flags&invertSource != 0)
+	}
+	if flags&destination == 0 {
+		return yes, no
+	}
+	return and(yes, no, func(t thread) (yes, no []thread) {
+		return within(t, addressField, 2*addressSize, flags&invertDestination != 0)
+	})
+}
+
 // matchAddressType decodes struct xt_addrtype_info_v1 of
 // include/uapi/linux/netfilter/xt_addrtype.h.
 func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
@@ -149,6 +192,9 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 		return inverted(yes, no, info.Flags&invertDestination != 0)
 	}
 	invert := info.Flags&invertDestination != 0
+	if t.toOthers {
+		return inverted([]thread{t}, nil, (info.Dest&(1<<unix.RTN_UNICAST) != 0) == invert)
+	}
 	t.toHost = t.toHost || local != invert
 	return inverted([]thread{t}, nil, local == invert)
 }
@@ -158,6 +204,7 @@ func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
 func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) (yes, no []thread) {
 	states := xt.ConntrackFlags(info.MatchFlags)
 	if states&^xt.ConntrackStateAlias != xt.ConntrackState || !t.tracked {
+		t.unclear = t.unclear || states&xt.ConntrackOrigSrc != 0
 		return t.either()
 	}
 	matches := uint32(info.StateMask)&expr.CtStateBitNEW != 0
@@ -190,12 +237,18 @@ var harmlessTargets = []string{
 	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
 }
 
+// rewritingTargets are targets that change the destination without connection tracking.
+var rewritingTargets = []string{"DNPT", "RAWDNAT"}
+
 // target applies a target of iptables that is no verdict.
 func (r *run) target(t thread, e *expr.Target) []thread {
 	info, _ := e.Info.(*xt.Unknown)
 	switch {
 	case e.Name == "DNAT" || e.Name == "REDIRECT":
 		r.iptablesNAT(t, e.Name, e.Info)
+		return nil
+	case slices.Contains(rewritingTargets, e.Name):
+		r.found(result{packet: t.packet, reason: rewritten})
 		return nil
 	case e.Name == "REJECT":
 		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})
@@ -213,7 +266,7 @@ func (r *run) target(t thread, e *expr.Target) []thread {
 		t.mark = [4]cell{}
 	case e.Name == "NOTRACK" || e.Name == "CT" && info != nil && isNotrack(*info):
 		return r.act(t, &expr.Notrack{})
-	case e.Name == "CT" || slices.Contains(harmlessTargets, e.Name):
+	case slices.Contains(harmlessTargets, e.Name):
 	case r.translates:
 		r.found(result{packet: t.packet, reason: "target " + e.Name + " is not known"})
 		return nil

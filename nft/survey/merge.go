@@ -16,7 +16,7 @@ func mergePackets(packets []packet) []packet {
 		into.addresses = union(into.addresses, p.addresses)
 	})
 	packets = joinBy(packets, respectInterfaces, func(into *packet, p packet) {
-		into.interfaces = union(into.interfaces, p.interfaces)
+		into.joinInterfaces(p.sender)
 	})
 	packets = joinBy(packets, respectSources, func(into *packet, p packet) {
 		into.sources = union(into.sources, p.sources)
@@ -52,12 +52,32 @@ func joinBy(packets []packet, in respect, join func(into *packet, p packet)) (jo
 	return joined
 }
 
+// joinInterfaces adds the interfaces by which another packet may come in. Each comes
+// in by some, or by all but some.
+func (s *sender) joinInterfaces(other sender) {
+	if len(s.interfaces) > 0 && len(other.interfaces) > 0 {
+		s.interfaces = union(s.interfaces, other.interfaces)
+		return
+	}
+	also := func(excluded []string, by sender) []string {
+		return slices.DeleteFunc(slices.Clone(excluded), func(name string) bool {
+			allowed := slices.ContainsFunc(by.interfaces, func(pattern string) bool { return matchesInterface(pattern, name) })
+			return allowed || len(by.interfaces) == 0 && !slices.Contains(by.excluded, name)
+		})
+	}
+	if len(s.interfaces) > 0 {
+		s.excluded = also(other.excluded, *s)
+	} else {
+		s.excluded = also(s.excluded, other)
+	}
+	s.interfaces = nil
+}
+
 // key returns what two packets must have in common to be joined. That a packet has
-// to come in by some interface, or from some source, can't be joined with one that
-// may come from anywhere.
+// to come from some source can't be joined with one that may come from anywhere.
 func (p *packet) key(without respect) []byte {
-	key := fmt.Appendf(nil, "%v %v %t %t %t %t %t %t %q %t %t ", p.mark, p.connMark, p.tracked, p.untracked, p.toHost, p.toNetwork, p.uncertain, p.foreign,
-		p.sourceSets, len(p.interfaces) > 0, len(p.sources) > 0)
+	key := fmt.Appendf(nil, "%v %v %t %t %v %v %t %t %t %q %t ", p.mark, p.connMark, p.tracked, p.untracked, p.demands, p.byMark, p.uncertain, p.foreign,
+		p.unclear, p.sourceSets, len(p.sources) > 0)
 	for _, r := range p.ports {
 		if without == respectPorts {
 			break
@@ -65,10 +85,14 @@ func (p *packet) key(without respect) []byte {
 		key = append(key, byte(r.First>>8), byte(r.First), byte(r.Last>>8), byte(r.Last))
 	}
 	if without != respectAddresses {
-		key = fmt.Appendf(key, "%v", p.addresses)
+		key = fmt.Appendf(key, "%d ", len(p.addresses))
+		for _, address := range p.addresses { // there may be thousands
+			bytes := address.As16()
+			key = append(key, bytes[:]...)
+		}
 	}
-	if without != respectInterfaces {
-		key = fmt.Appendf(key, "%q", p.interfaces)
+	if without != respectInterfaces || len(p.interfaces) > 0 && len(p.excluded) > 0 {
+		key = fmt.Appendf(key, "%q %q", p.interfaces, p.excluded)
 	}
 	if without != respectSources {
 		key = fmt.Appendf(key, "%v", p.sources)
@@ -112,8 +136,8 @@ func withoutSubsumed(packets []packet) (kept []packet) {
 func (p *packet) includes(q *packet) bool {
 	switch {
 	case p.mark != q.mark || p.connMark != q.connMark || p.untracked != q.untracked || p.tracked != q.tracked:
-	case p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.toHost && !q.toHost || p.toNetwork && !q.toNetwork:
-	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces):
+	case p.unclear && !q.unclear || p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.exceed(q.demands) || p.byMark.exceed(q.byMark):
+	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces), len(p.excluded) > 0 && !slices.Equal(p.excluded, q.excluded):
 	case len(p.sources) > 0 && !slices.Equal(p.sources, q.sources):
 	case slices.ContainsFunc(p.sourceSets, func(s string) bool { return !slices.Contains(q.sourceSets, s) }):
 	case slices.ContainsFunc(q.addresses, func(a netip.Addr) bool { return !slices.Contains(p.addresses, a) }):

@@ -5,22 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
-
-// dropCapabilities takes every capability from the test's locked thread.
-func dropCapabilities(tb testing.TB) {
-	tb.Helper()
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		tb.Fatalf("dropping capabilities: %v", err)
-	}
-}
 
 // iptables runs iptables-nft or ip6tables-nft in the test's namespace.
 func iptables(tb testing.TB, command, arguments string) {

@@ -27,17 +27,21 @@ type packet struct {
 	untracked  bool // whether it won't
 
 	sender
-	toHost    bool // a condition on the way holds for addresses of this host only
-	toNetwork bool // a condition on the way holds for a range of destination addresses
-	uncertain bool // a condition on the way is unknown
-	foreign   bool // a condition on the way holds for a mark that no rule sets
+	demands
+	byMark    demands // what was demanded when a rule set the mark: who asks for it demands the same
+	toOthers  bool    // the destination is another host
+	uncertain bool    // a condition on the way is unknown
+	foreign   bool    // a condition on the way holds for a mark that no rule sets
 }
 
 // sender is what conditions on the way require of a packet's origin.
 type sender struct {
 	interfaces []string       // it comes in by one of these; empty: by any
+	excluded   []string       // and by none of these uplinks, or patterns of such
+	uplinks    []string       // of this host
 	sources    []netip.Prefix // it has a source address in one of these; empty: any
 	sourceSets []string       // its source is in each of these sets
+	unclear    bool           // a condition on the way is on its origin, and not understood
 }
 
 func (p *packet) isIPv4() bool { return p.family == unix.NFPROTO_IPV4 }
@@ -65,9 +69,21 @@ func (p *packet) meta(key expr.MetaKey) []cell {
 		return fieldCells(interfaceIndex, 4)
 	case expr.MetaKeyIIFNAME:
 		return p.incoming()
+	case expr.MetaKeyLEN, expr.MetaKeyPRIORITY, expr.MetaKeyCPU, expr.MetaKeyNFTRACE, metaKeyTime, metaKeyDay, metaKeyHour:
+		return make([]cell, 8)
 	}
-	return make([]cell, unix.IFNAMSIZ)
+	return fieldCells(otherOrigin, unix.IFNAMSIZ)
 }
+
+// Members of enum nft_meta_keys that the library doesn't have.
+const (
+	metaKeyTime expr.MetaKey = 30 + iota
+	metaKeyDay
+	metaKeyHour
+)
+
+// linkSource is where the source is in a header of Ethernet.
+const linkSource = 6
 
 // incoming returns the name of the incoming interface, which is known once a
 // condition requires one.
@@ -84,6 +100,8 @@ func (p *packet) payload(base expr.PayloadBase, offset, length uint32) []cell {
 	for i := range cells {
 		at := int(min(offset, 1<<16)) + i
 		switch {
+		case base == expr.PayloadBaseLLHeader && at >= linkSource:
+			cells[i] = fieldCell(otherOrigin, i)
 		case base == expr.PayloadBaseTransportHeader:
 			cells[i] = p.transportHeader(at)
 		case base == expr.PayloadBaseNetworkHeader && p.isIPv4():
@@ -139,6 +157,8 @@ func (p *packet) conntrack(e *expr.Ct) []cell {
 		return constantCells([]byte{original})
 	case e.Key == expr.CtKeyMARK:
 		return p.connMark[:]
+	case e.Key == expr.CtKeyZONE || e.Key == expr.CtKeyLABELS:
+		return fieldCells(otherOrigin, 16)
 	case e.Key == expr.CtKeyPROTOCOL:
 		return constantCells([]byte{byte(p.protocol)})
 	case e.Direction != original:
@@ -155,6 +175,8 @@ func (p *packet) conntrack(e *expr.Ct) []cell {
 // route returns what a fib expression loads.
 func (p *packet) route(e *expr.Fib) []cell {
 	switch {
+	case e.FlagSADDR && !e.ResultADDRTYPE && !e.FlagIIF:
+		return fieldCells(otherOrigin, unix.IFNAMSIZ)
 	case e.FlagSADDR:
 		return fieldCells(sourceRoute, unix.IFNAMSIZ)
 	case !e.ResultADDRTYPE:
@@ -178,7 +200,12 @@ func (p *packet) addressLength() int {
 var localType = binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)
 
 // resolved returns the cells with what is known of every packet filled in.
-func (p *packet) resolved(cells []cell) []cell { return fill(cells, addressType, localType) }
+func (p *packet) resolved(cells []cell) []cell {
+	if p.toOthers {
+		return fill(cells, addressType, binary.NativeEndian.AppendUint32(nil, unix.RTN_UNICAST))
+	}
+	return fill(cells, addressType, localType)
+}
 
 // byAddress calls ask with the cells for each destination address, and returns
 // packets with the addresses for which the answer is the same.

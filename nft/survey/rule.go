@@ -36,22 +36,30 @@ type result struct {
 func (r *run) apply(applied rule, p packet) []outcome {
 	r.outcomes = nil
 	threads := []thread{{packet: p}}
-	for _, expression := range applied.expressions {
+	for n, expression := range applied.expressions {
+		last := ends(applied.expressions[n+1:])
 		var next []thread
 		for i, t := range threads {
 			if len(next) > maxThreads {
 				r.giveUp(threads[i:], "a rule has too many outcomes")
 				break
 			}
+			t.noteMark(expression)
+			before := len(r.outcomes)
 			next = append(next, r.step(t, expression)...)
+			if t.demands != p.demands || !last { // else the rule ends the others
+				forgetDemands(r.outcomes[before:], p.demands)
+			}
 		}
 		threads = next
 		r.steps += 1 + len(threads)
 	}
+	before := len(r.outcomes)
 	r.mismatch(threads)
+	forgetDemands(r.outcomes[before:], p.demands)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
 		for i := range r.outcomes {
-			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign = p.uncertain, p.foreign
+			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign, r.outcomes[i].packet.unclear = p.uncertain, p.foreign, p.unclear
 		}
 	}
 	return r.outcomes
@@ -99,6 +107,7 @@ func (r *run) step(t thread, expression any) []thread {
 	case *expr.Hash:
 		return t.choose(e.DestRegister, e.Offset, e.Modulus)
 	case opaque:
+		t.unclear = t.unclear || !slices.Contains(senderless, e.name)
 		yes, no := t.either()
 		yes[0].forget()
 		return r.matching(yes, no)
@@ -232,7 +241,7 @@ func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool)
 	}
 	key := t.read(e.SourceRegister, s.keyLength)
 	for _, c := range key {
-		if c.field != sourceField && c.field != unknownField {
+		if c.field != sourceField && c.field != otherOrigin && c.field != unknownField {
 			return nil, nil, false
 		}
 	}
@@ -240,8 +249,7 @@ func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool)
 	if has(key, sourceField) {
 		inside.requireSourceIn("@" + s.name)
 	}
-	inside.uncertain = inside.uncertain || has(key, unknownField)
-	return []thread{inside}, t.failed(t.ports, key), true
+	return inside.failed(t.ports, key), t.failed(t.ports, key), true
 }
 
 // unknownSet applies a look-up in a set that can't be read.
@@ -293,16 +301,25 @@ func (r *run) act(t thread, expression any) []thread {
 
 // rewrites reports whether an expression changes the packet.
 func rewrites(expression any) bool {
-	e, ok := expression.(*expr.Payload)
-	return ok && e.OperationType == expr.PayloadWrite
+	switch e := expression.(type) {
+	case *expr.Payload:
+		return e.OperationType == expr.PayloadWrite
+	case *expr.Target:
+		return slices.Contains(rewritingTargets, e.Name)
+	}
+	return false
 }
+
+// rewritten is why what becomes of a packet is unknown whose destination a rule
+// changes.
+const rewritten = "it rewrites the destination without connection tracking"
 
 // rewrite applies a change of the packet itself. A new destination that connection
 // tracking doesn't know of can't be followed.
 func (r *run) rewrite(t thread, e *expr.Payload) []thread {
 	for _, c := range t.payload(e.Base, e.Offset, e.Len) {
 		if c.field == portField || c.field == addressField {
-			r.found(result{packet: t.packet, reason: "the rule rewrites the destination without connection tracking"})
+			r.found(result{packet: t.packet, reason: rewritten})
 			return nil
 		}
 	}

@@ -50,6 +50,8 @@ var familyNames = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip",
 	nftables.TableFamilyIPv6: "ip6",
 	nftables.TableFamilyINet: "inet",
+
+	nftables.TableFamilyNetdev: "netdev",
 }
 
 // readRuleset reads every chain, rule and set. The elements of sets are read when
@@ -96,19 +98,21 @@ func (r *ruleset) readChains(lister *nftables.Conn) error {
 }
 
 func (r *ruleset) readRules() error {
-	return r.dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, func(payload []byte) {
-		table, name, decoded, err := decodeRule(payload)
-		family, _ := header(payload)
-		found := r.byName[tableID{nftables.TableFamily(family), table}][name]
-		if found == nil {
-			return
-		}
-		if err != nil {
-			r.unread = append(r.unread, fmt.Errorf("chain %s, rule %d: %w", found.place, decoded.handle, err))
-			decoded.expressions = append(decoded.expressions, opaque{"that can't be decoded"})
-		}
-		found.rules = append(found.rules, decoded)
-	})
+	return r.dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, r.addRule)
+}
+
+// addRule adds the rule of a message to its chain, as far as it can be read.
+func (r *ruleset) addRule(payload []byte) {
+	table, name, decoded, err := decodeRule(payload)
+	family, _ := header(payload)
+	found := r.byName[tableID{nftables.TableFamily(family), table}][name]
+	if found == nil {
+		return
+	}
+	if err != nil {
+		r.unread = append(r.unread, fmt.Errorf("chain %s, rule %d: %w", found.place, decoded.handle, err))
+	}
+	found.rules = append(found.rules, decoded)
 }
 
 func (r *ruleset) readSets() error {
@@ -199,10 +203,7 @@ func (r *ruleset) verdicts(c *chain, of rule) (verdicts []*expr.Verdict) {
 			if !setsVerdict(e) {
 				continue
 			}
-			s, err := r.set(c.table, e.SetName)
-			if err != nil {
-				continue
-			}
+			s, _ := r.set(c.table, e.SetName) // with the entries that could be read
 			for i := range s.entries {
 				if v := s.entries[i].verdict; v != nil {
 					verdicts = append(verdicts, v)

@@ -31,10 +31,11 @@ func (p *packet) require(cells []cell, values interval) (possible bool) {
 func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 	single := bytes.Equal(values.first, values.last)
 	switch cells[0].field {
-	case interfaceName:
-		return !single || p.requireInterface(interfacePattern(values.first))
-	case interfaceIndex:
-		return !single || len(values.first) < 4 || p.requireInterface(interfaceByIndex(binary.NativeEndian.Uint32(values.first)))
+	case interfaceName, interfaceIndex:
+		if pattern, ok := interfaceOf(cells[0].field, values); ok {
+			return p.requireInterface(pattern)
+		}
+		p.unclear = true
 	case sourceField:
 		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
 	case addressField:
@@ -44,6 +45,46 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 		p.toHost = p.toHost || single && bytes.Equal(values.first, localType)
 	}
 	return true
+}
+
+// exclude notes in the packet what it means that cells are not in an interval. It
+// returns false if that contradicts an earlier condition.
+func (p *packet) exclude(cells []cell, values interval) (possible bool) {
+	if len(cells) == 0 || len(cells) != len(values.first) {
+		return true
+	}
+	field := cells[0].field
+	if field != interfaceName && field != interfaceIndex || !slices.Equal(cells, fieldCells(field, len(cells))) {
+		return true
+	}
+	pattern, ok := interfaceOf(field, values)
+	if !ok {
+		return true
+	}
+	if len(p.interfaces) > 0 {
+		p.interfaces = slices.DeleteFunc(slices.Clone(p.interfaces), func(name string) bool { return matchesInterface(pattern, name) })
+		return len(p.interfaces) > 0
+	}
+	if (Host{Uplinks: p.uplinks}).hasUplink(pattern) && !p.excludes(pattern) {
+		p.excluded = append(slices.Clip(p.excluded), pattern)
+	}
+	return true
+}
+
+// interfaceOf returns the name, or the pattern of names, of the interfaces whose
+// field is in an interval.
+func interfaceOf(f field, values interval) (pattern string, ok bool) {
+	switch {
+	case f == interfaceIndex && len(values.first) == 4 && bytes.Equal(values.first, values.last):
+		return interfaceByIndex(binary.NativeEndian.Uint32(values.first)), true
+	case f == interfaceName && bytes.Equal(values.first, values.last):
+		return interfacePattern(values.first), true
+	case f == interfaceName:
+		begin := bytes.TrimRight(values.first, "\x00")
+		wild := bytes.Equal(values.last[:len(begin)], begin) && len(bytes.TrimLeft(values.last[len(begin):], "\xff")) == 0
+		return string(begin) + "*", wild
+	}
+	return "", false
 }
 
 // interfacePattern returns the name that an interface's is compared with. A
@@ -64,6 +105,9 @@ func interfaceByIndex(index uint32) string {
 }
 
 func (p *packet) requireInterface(name string) (possible bool) {
+	if p.excludes(name) {
+		return false
+	}
 	if len(p.interfaces) == 0 {
 		p.interfaces = []string{name}
 		return true
@@ -79,6 +123,12 @@ func (p *packet) requireInterface(name string) (possible bool) {
 	}
 	p.interfaces = both
 	return len(both) > 0
+}
+
+// excludes reports whether no packet comes in by an interface with a name, or by any
+// that a pattern matches.
+func (s *sender) excludes(name string) bool {
+	return slices.ContainsFunc(s.excluded, func(pattern string) bool { return matchesInterface(pattern, name) })
 }
 
 // matchesInterface reports whether a pattern matches all interfaces that another

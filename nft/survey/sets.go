@@ -187,6 +187,11 @@ func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, non
 	if doubtful {
 		none = t.failed(rest, filled)
 	}
+	for i := range s.entries {
+		if !s.entries[i].catchAll {
+			none = without(none, key, s.entries[i].keys)
+		}
+	}
 	if otherwise == nil {
 		return found, none
 	}

@@ -22,10 +22,11 @@ import (
 // Survey is what the tables of others do to packets that ssmonitor counts.
 type Survey struct {
 	Translations    []Translation  // rules that change the destination of packets from clients
-	Elsewhere       []Translation  // rules that do so for addresses that this host does not have
+	Elsewhere       []Translation  // rules that do so for addresses that this host does not have, of which 256 are looked at
 	Unresolved      []Unresolved   // rules that may do so in a way that is not understood
 	Offloads        []Offload      // rules that move connections to a flowtable, past every hook
 	CountingRules   []CountingRule // rules that count a port and do nothing else
+	Transparent     []Transparent  // rules that hand what is sent to other hosts to a program of this one
 	Mirrors         []Mirror       // chains that send copies of packets, which may be counted twice
 	LaterDropChains []Place        // base chains that may drop packets after they were counted
 	LegacyNAT       []string       // the families, ip or ip6, in which iptables-legacy may translate: its rules can't be read
@@ -105,6 +106,7 @@ func (r *ruleset) survey(host Host) *Survey {
 	survey := &Survey{
 		Offloads:        r.offloads(),
 		CountingRules:   r.countingRules(),
+		Transparent:     r.transparent(),
 		Mirrors:         r.mirrors(host),
 		LaterDropChains: r.laterDropChains(),
 		LegacyNAT:       legacyNAT("/proc/thread-self/net", "/sys/module"),

@@ -92,7 +92,7 @@ func TestOffloadDecoding(t *testing.T) {
 }
 
 // TestCountingRules has the rules of the blog post, their UDP and FORWARD
-// variants, and rules that do more than count one port.
+// variants, rules of nft, and rules that do more than count one port.
 func TestCountingRules(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	for _, rule := range []string{
@@ -105,6 +105,14 @@ func TestCountingRules(t *testing.T) {
 		iptables(t, "iptables-nft", "-A "+rule)
 	}
 	iptables(t, "iptables-nft", "-t mangle -A PREROUTING -p tcp --dport 20000")
+	testkit.NFT(t, `table inet firewall { chain input { type filter hook input priority 0
+		meta nfproto ipv6 tcp dport 20003 counter
+		meta l4proto { tcp, udp } th dport 20004 counter
+		tcp dport { 20005, 20007 } counter
+		tcp dport 20006 counter meta mark set ct mark
+		counter tcp dport vmap { 20006 : accept }
+	}; }`)
+	testkit.NFT(t, "table ip6 ssmonitor { chain input { type filter hook input priority 0; ip6 nexthdr udp th dport 20008 counter; }; }")
 	rule := func(chain string, port uint16, protocol accounting.Protocol, direction accounting.Direction) CountingRule {
 		return CountingRule{Place{"ip", "filter", chain}, accounting.Key{Port: port, Protocol: protocol, Direction: direction}}
 	}
@@ -115,6 +123,33 @@ func TestCountingRules(t *testing.T) {
 		rule("OUTPUT", 20001, accounting.UDP, accounting.Out),
 		rule("FORWARD", 20002, accounting.TCP, accounting.In),
 		rule("FORWARD", 20002, accounting.UDP, accounting.Out),
+		{Place{"inet", "firewall", "input"}, accounting.Key{Port: 20003, Protocol: accounting.TCP, Direction: accounting.In}},
+		{Place{"ip6", "ssmonitor", "input"}, accounting.Key{Port: 20008, Protocol: accounting.UDP, Direction: accounting.In}},
+	}})
+}
+
+// TestTransparentProxies has rules for what is sent to other hosts, and for what is
+// sent to this one.
+func TestTransparentProxies(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.NFT(t, `table ip proxy {
+		chain c { type filter hook prerouting priority mangle
+			fib daddr type local tcp dport 80 tproxy to :1080
+			ip daddr 192.0.2.1 tcp dport 81 tproxy to :1080
+			fib daddr type != local udp dport 53 tproxy to :1080
+			iifname "bridge0" jump more
+		}
+		chain more { ip daddr != 10.0.0.0/8 tcp dport { 443, 444 } tproxy to :1080 meta mark set 1 accept; }
+	}`)
+	iptables(t, "iptables-nft", "-t mangle -A PREROUTING -p udp --dport 1:9 -m addrtype ! --dst-type LOCAL -j TPROXY --on-port 1080")
+	iptables(t, "iptables-nft", "-t mangle -A PREROUTING -p udp --dport 10 -m addrtype --dst-type LOCAL -j TPROXY --on-port 1080")
+	proxied := func(table, chain string, protocol accounting.Protocol, first, last uint16) Transparent {
+		return Transparent{Place{"ip", table, chain}, protocol, PortRange{first, last}}
+	}
+	wantSurvey(t, Survey{Transparent: []Transparent{
+		proxied("mangle", "PREROUTING", accounting.UDP, 1, 9),
+		proxied("proxy", "c", accounting.UDP, 53, 53),
+		proxied("proxy", "more", accounting.TCP, 443, 444),
 	}})
 }
 
@@ -133,6 +168,9 @@ func TestLaterDropChains(t *testing.T) {
 		{"later, drops nothing", "chain c { type filter hook input priority security; meta mark set 1 accept; }", nft.HookHost, ""},
 		{"later, by a verdict map", "chain c { type filter hook input priority 100; tcp dport vmap { 1 : accept, 2 : drop }; }", nft.HookHost, "c"},
 		{"later, by a map that does not drop", "chain c { type filter hook input priority 100; tcp dport vmap { 1 : accept }; }", nft.HookHost, ""},
+		{"later, by a map that leads to a chain twice", "chain a { counter; }\n chain d { drop; }\n" +
+			"chain c { type filter hook input priority 100; tcp dport vmap { 1 : jump a, 2 : jump a, 3 : jump d }; }", nft.HookHost, "c"},
+		{"later, of type nat, which only first packets pass", "chain c { type nat hook output priority 100; tcp dport 1 drop; }", nft.HookHost, ""},
 		{"later, of type route", "chain c { type route hook output priority 100; policy drop; }", nft.HookHost, "c"},
 		{"earlier, of type route", "chain c { type route hook output priority mangle; policy drop; }", nft.HookHost, ""},
 		{"after output", "chain c { type filter hook postrouting priority -300; policy drop; }", nft.HookHost, "c"},
@@ -159,6 +197,16 @@ func TestLaterDropChains(t *testing.T) {
 	}
 }
 
+// TestLaterRejection has a rule of iptables in a chain that one of nft jumps to.
+func TestLaterRejection(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	install(t, nft.HookHost)
+	iptables(t, "iptables-nft", "-N late")
+	iptables(t, "iptables-nft", "-A late -p tcp --dport 1 -j REJECT")
+	testkit.NFT(t, "table ip filter { chain c { type filter hook input priority 100; jump late; }; }")
+	wantSurvey(t, Survey{LaterDropChains: []Place{{"ip", "filter", "c"}}})
+}
+
 func TestMirrors(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -170,6 +218,7 @@ func TestMirrors(t *testing.T) {
 		{"forward", "type filter hook forward priority 0\n", []Mirror{{Forwarded: true}}},
 		{"prerouting", "type filter hook prerouting priority 0\n", []Mirror{{Forwarded: true}}},
 		{"prerouting, by the uplink", "type filter hook prerouting priority 0\niifname \"eth0\"", nil},
+		{"prerouting, by interfaces like the uplink", "type filter hook prerouting priority 0\niifname \"eth*\"", []Mirror{{Forwarded: true}}},
 		{"prerouting, by a bridge", "type filter hook prerouting priority 0\niifname \"bridge0\"", []Mirror{{Forwarded: true}}},
 		{"input", "type filter hook input priority 0\n", nil},
 		{"output, another protocol", "type filter hook output priority 0\nip protocol icmp", nil},
@@ -250,7 +299,7 @@ func TestOwnTableIsNotSurveyed(t *testing.T) {
 
 func TestReadWithoutRights(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	dropCapabilities(t)
+	testkit.DropCapabilities(t)
 	if _, err := Read(testHost); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
 	}

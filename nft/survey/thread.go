@@ -130,7 +130,8 @@ func (t thread) met(ports portSet, cells []cell) []thread {
 // failed returns the thread with the ports for which a condition on cells may
 // hold, and did not.
 func (t thread) failed(ports portSet, cells []cell) []thread {
-	t.uncertain = t.uncertain || has(cells, unknownField)
+	t.unclear = t.unclear || has(cells, otherOrigin)
+	t.uncertain = t.uncertain || t.unclear || has(cells, unknownField)
 	return t.where(ports)
 }
 
@@ -163,7 +164,17 @@ func (t thread) within(cells []cell, values interval) (yes, no []thread) {
 			possible = append(possible, t)
 		}
 	}
-	return possible, no
+	return possible, without(no, cells, values)
+}
+
+// without returns those of the threads whose cells may be outside an interval.
+func without(threads []thread, cells []cell, values interval) (possible []thread) {
+	for _, t := range threads {
+		if t.exclude(cells, values) {
+			possible = append(possible, t)
+		}
+	}
+	return possible
 }
 
 // inRange divides a thread by a range.

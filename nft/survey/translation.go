@@ -24,8 +24,10 @@ type Translation struct {
 
 	// What the conditions on the way require.
 	Incoming   []string       // an interface of these, which may end in *; empty: any
+	Excluded   []string       // an interface that is none of these uplinks, or patterns of such
 	Sources    []netip.Prefix // a source address in one of these; empty: any
 	SourceSets []string       // a source address in each of these sets, which were not read
+	Unclear    bool           // something of the sender that is not understood
 	LocalOnly  bool           // a destination address of this host
 	LeavesOut  bool           // a destination that is none of some addresses of this host
 	Maybe      bool           // something that is not known
@@ -34,20 +36,11 @@ type Translation struct {
 // Unresolved is packets to ports of this host that may be translated in a way that
 // is not understood.
 type Unresolved struct {
-	Place    Place
-	Protocol accounting.Protocol
-	Ports    PortRange
-	Reason   string
-}
-
-// Covers reports whether the rule translates packets to the port.
-func (t Translation) Covers(port accounting.Port) bool {
-	return port.Protocols.Has(t.Protocol) && t.Ports.Contains(port.Number)
-}
-
-// Covers reports whether the rule may translate packets to the port.
-func (u Unresolved) Covers(port accounting.Port) bool {
-	return port.Protocols.Has(u.Protocol) && u.Ports.Contains(port.Number)
+	Place     Place
+	Protocol  accounting.Protocol
+	Ports     PortRange
+	Reason    string
+	Stateless bool // translated without connection tracking, which thus does not show where to
 }
 
 // Contains reports whether a port is in the range.
@@ -55,16 +48,19 @@ func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <
 
 // Forwards reports whether the host forwards the packets, because their new
 // destination is another host or a container.
-func (t Translation) Forwards(host Host) bool {
-	to := t.Target.Addr()
-	return to.IsValid() && !to.IsLoopback() && !slices.Contains(host.Addresses, to)
+func (t Translation) Forwards(host Host) bool { return host.Forwards(t.Target.Addr()) }
+
+// Forwards reports whether the host forwards packets to the address, which may be
+// the zero Addr: this host.
+func (h Host) Forwards(to netip.Addr) bool {
+	return to.IsValid() && !to.IsLoopback() && !slices.Contains(h.Addresses, to)
 }
 
 // Outgoing reports whether the rule may be meant for what containers or other
 // hosts send to remote servers: it asks where packets come from, which is not an
 // uplink, and not whether they are for this host, or leaves out what is.
 func (t Translation) Outgoing(host Host) bool {
-	restricted := len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0
+	restricted := t.Unclear || len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0 || slices.ContainsFunc(t.Excluded, host.hasUplink)
 	return !t.LocalOnly && (t.LeavesOut || restricted && !slices.ContainsFunc(t.Incoming, host.hasUplink))
 }
 

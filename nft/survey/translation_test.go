@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -38,6 +37,12 @@ func describe(t Translation) string {
 	}
 	for _, name := range t.Incoming {
 		line += " in " + name
+	}
+	for _, name := range t.Excluded {
+		line += " not in " + name
+	}
+	if t.Unclear {
+		line += " from some"
 	}
 	for _, source := range t.Sources {
 		line += " from " + source.String()
@@ -107,6 +112,11 @@ func TestTranslationOutgoing(t *testing.T) {
 		{"from a network", Translation{Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
 		{"what is for other hosts", Translation{LeavesOut: true}, true},
 		{"what is for other hosts, from the uplink", Translation{LeavesOut: true, Incoming: []string{"eth0"}}, true},
+		{"from all but the uplink", Translation{Excluded: []string{"eth*"}}, true},
+		{"from all but a bridge", Translation{Excluded: []string{"bridge0"}}, false},
+		{"to this host from all but the uplink", Translation{Excluded: []string{"eth0"}, LocalOnly: true}, false},
+		{"from some senders", Translation{Unclear: true}, true},
+		{"from some senders by the uplink", Translation{Unclear: true, Incoming: []string{"eth0"}}, false},
 		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
 		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {
@@ -121,7 +131,7 @@ func TestTranslationForwards(t *testing.T) {
 		target string
 		want   bool
 	}{
-		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"[::1]:8388", false},
+		{"172.17.0.2:8388", true}, {"[fd00::2]:0", true}, {"192.0.2.1:8388", false}, {"127.0.0.1:8388", false}, {"127.0.0.53:53", false}, {"[::1]:8388", false},
 	} {
 		if got := (Translation{Target: netip.MustParseAddrPort(test.target)}).Forwards(testHost); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.target, got, test.want)
@@ -132,21 +142,10 @@ func TestTranslationForwards(t *testing.T) {
 	}
 }
 
-func TestCovers(t *testing.T) {
-	for _, test := range []struct {
-		number    uint16
-		protocols accounting.Protocols
-		want      bool
-	}{
-		{10, accounting.OnlyTCP, true}, {12, accounting.TCPAndUDP, true},
-		{12, accounting.OnlyUDP, false}, {13, accounting.OnlyTCP, false}, {9, accounting.OnlyTCP, false},
-	} {
-		port := accounting.Port{Number: test.number, Protocols: test.protocols}
-		if got := (Translation{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
-			t.Errorf("port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
-		}
-		if got := (Unresolved{Protocol: accounting.TCP, Ports: PortRange{10, 12}}).Covers(port); got != test.want {
-			t.Errorf("unresolved port %d, %v: got %t, want %t", test.number, test.protocols, got, test.want)
+func TestPortRangeContains(t *testing.T) {
+	for port, want := range map[uint16]bool{9: false, 10: true, 11: true, 12: true, 13: false} {
+		if got := (PortRange{10, 12}).Contains(port); got != want {
+			t.Errorf("port %d: got %t, want %t", port, got, want)
 		}
 	}
 }

@@ -34,20 +34,24 @@ type walk struct {
 // its translation.
 func (r *ruleset) translations(host Host, found func(*chain, result)) {
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		marking, translating := r.prerouting(nftables.TableFamily(family))
-		if len(translating) == 0 && !r.leadTo(marking, rewrites) {
+		path := r.prerouting(nftables.TableFamily(family))
+		if !r.leadTo(path.after, rewrites) {
+			path.after = nil
+		}
+		if len(path.translating)+len(path.after) == 0 && !r.leadTo(path.before, rewrites) {
 			continue
 		}
-		marked := r.leadTo(slices.Concat(marking, translating), setsMark) // else a mark comes from elsewhere
+		marked := r.leadTo(slices.Concat(path.before, path.translating), setsMark) // else a mark comes from elsewhere
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
+			p.uplinks = host.Uplinks
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
 			if marked {
 				p.mark = p.connMark
 			}
 			w := walk{run: run{rules: r}}
 			w.run.found = func(f result) { found(w.run.chain, f) }
-			w.follow(p, marking, translating)
+			w.follow(p, path)
 		}
 	}
 }
@@ -62,24 +66,49 @@ func (h Host) addresses(ipv4 bool) (addresses []netip.Addr) {
 	return addresses
 }
 
-// prerouting returns the base chains that a family's packets pass through before
-// the translation of destinations, and those that translate, in order. The kernel
-// runs all chains of type nat at one place, whatever their priority.
-func (r *ruleset) prerouting(family nftables.TableFamily) (before, translating []*chain) {
+// path is the base chains that packets pass through, in order. The kernel runs all
+// chains of type nat at one place, whatever their priority.
+type path struct{ before, translating, after []*chain }
+
+// prerouting returns the path of a family's packets.
+func (r *ruleset) prerouting(family nftables.TableFamily) (p path) {
 	for _, c := range slices.Backward(r.chains) { // of one priority, the latest is the first
 		switch {
-		case c.Hooknum == nil || c.Priority == nil || *c.Hooknum != *nftables.ChainHookPrerouting || isOwnTable(c.table):
+		case c.Hooknum == nil || c.Priority == nil || isOwnTable(c.table):
+		case c.isIngress():
+			p.before = append(p.before, c)
+		case *c.Hooknum != *nftables.ChainHookPrerouting || c.table.family == nftables.TableFamilyNetdev:
 		case c.table.family != family && c.table.family != nftables.TableFamilyINet:
 		case c.Type == nftables.ChainTypeNAT:
-			translating = append(translating, c)
+			p.translating = append(p.translating, c)
 		case *c.Priority <= *nftables.ChainPriorityNATDest:
-			before = append(before, c)
+			p.before = append(p.before, c)
+		default:
+			p.after = append(p.after, c)
 		}
 	}
-	byPriority := func(a, b *chain) int { return cmp.Compare(*a.Priority, *b.Priority) }
-	slices.SortStableFunc(before, byPriority)
-	slices.SortStableFunc(translating, byPriority)
-	return before, translating
+	for _, chains := range [...][]*chain{p.before, p.translating, p.after} {
+		slices.SortStableFunc(chains, func(a, b *chain) int {
+			if a.isIngress() != b.isIngress() {
+				return map[bool]int{true: -1, false: 1}[a.isIngress()]
+			}
+			return cmp.Compare(*a.Priority, *b.Priority)
+		})
+	}
+	return p
+}
+
+// isIngress reports whether a base chain gets what a device receives, before
+// prerouting.
+func (c *chain) isIngress() bool {
+	const inetIngress = 5 // NF_INET_INGRESS of include/uapi/linux/netfilter.h
+	switch c.table.family {
+	case nftables.TableFamilyNetdev:
+		return *c.Hooknum == unix.NF_NETDEV_INGRESS
+	case nftables.TableFamilyINet:
+		return *c.Hooknum == inetIngress
+	}
+	return false
 }
 
 // leadTo reports whether the chains lead to a rule with such an expression.
@@ -92,20 +121,31 @@ func (r *ruleset) leadTo(chains []*chain, such func(any) bool) bool {
 }
 
 // follow sends a packet through the base chains.
-func (w *walk) follow(p packet, before, translating []*chain) {
+func (w *walk) follow(p packet, on path) {
 	packets := []packet{p}
-	for _, c := range before {
+	for _, c := range on.before {
 		for i := range packets {
-			packets[i].tracked = *c.Priority > *nftables.ChainPriorityConntrack
+			packets[i].tracked = !c.isIngress() && *c.Priority > *nftables.ChainPriorityConntrack
 		}
 		packets = w.base(c, packets)
 	}
-	packets = slices.DeleteFunc(packets, func(p packet) bool { return p.untracked })
+	var untracked []packet
+	packets = slices.DeleteFunc(packets, func(p packet) bool {
+		if p.untracked {
+			untracked = append(untracked, p)
+		}
+		return p.untracked
+	})
 	for i := range packets {
 		packets[i].tracked = true
 	}
 	w.run.translates = true
-	for _, c := range translating {
+	for _, c := range on.translating {
+		packets = w.base(c, packets)
+	}
+	w.run.translates = false
+	packets = append(packets, untracked...)
+	for _, c := range on.after {
 		packets = w.base(c, packets)
 	}
 }
@@ -117,7 +157,11 @@ func (w *walk) base(c *chain, packets []packet) (passed []packet) {
 	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
 		rest = nil
 	}
-	return w.merge(c, append(w.accepted, rest...))
+	passed = append(w.accepted, rest...)
+	for i := range passed {
+		passed[i].demands = demands{}
+	}
+	return w.merge(c, passed)
 }
 
 // walk sends packets through a chain and returns those that its caller goes on
@@ -157,9 +201,9 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 			case expr.VerdictReturn:
 				back = append(back, o.packet)
 			case expr.VerdictJump:
-				jumping.add(o)
+				jumping.add(o, p.demands)
 			case expr.VerdictGoto:
-				going.add(o)
+				going.add(o, p.demands)
 			case expr.VerdictDrop:
 			default:
 				w.accepted = append(w.accepted, o.packet)
@@ -170,32 +214,43 @@ func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next,
 	return next, append(back, w.leave(c, going, jumps)...)
 }
 
-// leaving is packets by the chain that they go to, in the order of the first.
+// leaving is packets by the way that they go, in the order of the first.
 type leaving struct {
-	chains  []string
-	packets map[string][]packet
+	ways    []way
+	packets map[way][]packet
 }
 
-func (l *leaving) add(o outcome) {
+// way is the chain that packets go to, and what is required of them when they come back.
+type way struct {
+	chain string
+	back  demands
+}
+
+func (l *leaving) add(o outcome, back demands) {
 	if l.packets == nil {
-		l.packets = make(map[string][]packet)
+		l.packets = make(map[way][]packet)
 	}
-	if l.packets[o.verdict.Chain] == nil {
-		l.chains = append(l.chains, o.verdict.Chain)
+	to := way{o.verdict.Chain, back}
+	if l.packets[to] == nil {
+		l.ways = append(l.ways, to)
 	}
-	l.packets[o.verdict.Chain] = append(l.packets[o.verdict.Chain], o.packet)
+	l.packets[to] = append(l.packets[to], o.packet)
 }
 
 // leave sends packets to other chains of the table and returns those that come
 // back.
 func (w *walk) leave(from *chain, l leaving, jumps int) (returned []packet) {
-	for _, name := range l.chains {
-		to := w.run.rules.byName[from.table][name]
+	for _, way := range l.ways {
+		to := w.run.rules.byName[from.table][way.chain]
 		if to == nil {
-			w.giveUp(from, l.packets[name], fmt.Sprintf("chain %s is missing", name))
+			w.giveUp(from, l.packets[way], fmt.Sprintf("chain %s is missing", way.chain))
 			continue
 		}
-		returned = append(returned, w.walk(to, w.merge(from, l.packets[name]), jumps+1)...)
+		back := w.walk(to, w.merge(from, l.packets[way]), jumps+1)
+		for i := range back {
+			back[i].demands = way.back
+		}
+		returned = append(returned, back...)
 	}
 	return returned
 }

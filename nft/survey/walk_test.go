@@ -48,13 +48,15 @@ func TestTranslations(t *testing.T) {
 		{"accept some, translate the rest", "", "", `tcp dport 22 accept; udp dport 53 accept; dnat to 172.17.0.2`, []string{
 			"tcp 1-21 > 172.17.0.2", "tcp 23-65535 > 172.17.0.2", "udp 1-52 > 172.17.0.2", "udp 54-65535 > 172.17.0.2"}},
 		{"both ports at once", "", "", `tcp sport 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"a port twice", "", "", `tcp dport . th dport { 20000-20010 . 20005 } dnat to 172.17.0.2`, []string{"tcp 20005 > 172.17.0.2"}},
+		{"half a port", "", "", `tcp dport > 65530 @th,24,8 0xff dnat to 172.17.0.2`, []string{"tcp 65535 > 172.17.0.2"}},
 		{"first packet", "", "", `tcp flags & (fin|syn|rst|ack) == syn ct state new tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"port of the connection", "", "", `meta l4proto tcp ct original proto-dst 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 
 		// The new destination.
 		{"port range", "", "", `tcp dport 20000 dnat to 172.17.0.2:8000-8100`, []string{"tcp 20000 > 172.17.0.2 :8000-8100"}},
 		{"address range", "", "", `tcp dport 20000 dnat to 172.17.0.2-172.17.0.3`, []string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.3"}},
-		{"one of too many", "", "", `tcp dport 20000 dnat to 172.17.0.0-172.17.255.255`, []string{"tcp 20000 ? the new address is one of too many"}},
+		{"one of too many", "", "", `tcp dport 20000 dnat to 172.17.0.0-172.17.1.0`, []string{"tcp 20000 ? the new address is one of too many"}},
 		{"redirect", "", "", `tcp dport 20000 redirect to :8388`, []string{"tcp 20000 > :8388"}},
 		{"redirect of both families", "inet", "", `tcp dport 20000 redirect to :8388-8390`, []string{"tcp 20000 > :8388-8390"}},
 		{"port only", "", "", `udp dport 40000 dnat to :50000`, []string{"udp 40000 > :50000"}},
@@ -110,6 +112,7 @@ func TestTranslations(t *testing.T) {
 		{"loopback address", "", "", `ip daddr 127.0.0.1 tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"own address of IPv6", "ip6", "", `ip6 daddr 2001:db8::1 tcp dport 20000 dnat to fd00::2`, []string{"tcp 20000 > fd00::2 local"}},
 		{"own network of IPv6", "ip6", "", `ip6 daddr 2001:db8::/33 tcp dport 20000 dnat to fd00::2`, []string{"tcp 20000 > fd00::2"}},
+		{"not one address of this host, of IPv6", "ip6", "", `ip6 daddr != 2001:db8::1 tcp dport 20000 dnat to fd00::2`, []string{"tcp 20000 > fd00::2 but"}},
 		{"address of another of IPv6", "ip6", "", `ip6 daddr 2001:db8::9 tcp dport 20000 dnat to fd00::2`, nil},
 		{"routing table", "", "", `fib daddr type local tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 local"}},
 		{"routing table, others", "", "", `fib daddr type != local tcp dport 20000 dnat to 172.17.0.2`, nil},
@@ -118,6 +121,32 @@ func TestTranslations(t *testing.T) {
 		{"multicast", "", "", `meta pkttype multicast tcp dport 20000 dnat to 172.17.0.2; meta pkttype host tcp dport 20001 dnat to 172.17.0.2`, []string{"tcp 20001 > 172.17.0.2"}},
 		{"routing table by map", "", "chain local {\ntcp dport 20000 dnat to 172.17.0.2\n}\nchain others {\ntcp dport 20001 dnat to 172.17.0.3\n}",
 			`fib daddr type vmap { local : jump local, unicast : jump others }`, []string{"tcp 20000 > 172.17.0.2 local"}},
+		// What a rule asks of the destination is nothing that another one asks.
+		{"a published port, and a proxy for containers", "", "", `fib daddr type local tcp dport 20000 dnat to 172.17.0.2; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0", "tcp 20000 > 172.17.0.2 local"}},
+		{"a chain of published ports, and a proxy for containers", "", "chain c {\ntcp dport 20000 dnat to 172.17.0.2\ntcp dport 5 return\n}",
+			`fib daddr type local jump c; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9; tcp dport 20001 dnat to 172.17.0.3`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0", "tcp 20000 > 172.17.0.2 local", "tcp 20001 > 172.17.0.3"}},
+		{"a rule that leaves some alone, and a proxy", "", "", `ip daddr 192.0.2.1 tcp dport 22 return; ip daddr != 192.0.2.2 tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 but"}},
+		{"what is for other hosts has returned", "", "chain c {\nfib daddr type != local return\niifname \"bridge0\" tcp dport 20000 dnat to 172.17.0.2\n}",
+			`jump c; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0", "tcp 20000 > 172.17.0.2 in bridge0 local"}},
+		{"what is for other hosts comes back", "", "chain c {\ncounter\n}", `fib daddr type != local jump c; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"one port of what is for other hosts has been accepted", "", "", `fib daddr type != local tcp dport 22 accept; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"what is for other hosts has been counted and accepted", "", "", `tcp dport 443 fib daddr type != local counter log accept; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0 local"}},
+		{"what is for this host has been accepted", "", "", `fib daddr type local tcp dport 22 accept; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"what is for this host has been accepted before", "", "chain early {\ntype filter hook prerouting priority -150\nfib daddr type local tcp dport 443 accept\n}",
+			`iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"mark of what is for an address of this host", "", "chain early {\ntype filter hook prerouting priority mangle\nip daddr 192.0.2.1 udp dport 20000 meta mark set 7\n}",
+			`meta mark 7 meta l4proto udp dnat to 172.17.0.2:8388; iifname "bridge0" udp dport { 20000, 20001 } dnat to 172.17.0.9`,
+			[]string{"udp 20000 > 172.17.0.2 :8388 local", "udp 20000-20001 > 172.17.0.9 in bridge0 but"}},
+		{"what is for this host has a mark", "", "", `fib daddr type local meta mark set 1; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"addresses and ports", "", "", `ip daddr . tcp dport { 192.0.2.1 . 20000, 192.0.2.2 . 20001-20002, 10.0.0.1 . 20003 } dnat to 172.17.0.2`,
 			[]string{"tcp 20000-20002 > 172.17.0.2 local"}},
 		{"protocols and ports", "", "", `meta l4proto . th dport { tcp . 20000, udp . 20001 } dnat to 172.17.0.2`,
@@ -134,20 +163,36 @@ func TestTranslations(t *testing.T) {
 
 		// Where packets come from.
 		{"by another interface", "", "", `iifname != "docker0" tcp dport 20000 counter dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"not by the uplink", "", "", `iifname != "eth0" tcp dport 443 dnat to 172.17.0.9; tcp dport { 443, 444 } dnat to 172.17.0.9`,
+			[]string{"tcp 443-444 > 172.17.0.9"}},
+		{"not by uplinks of a set", "", "", `iifname != { "docker0", "eth0" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 not in eth0"}},
+		{"by neither of two bridges", "", "", `iifname != { "docker0", "bridge0" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
+		{"what arrives by the uplink returns", "", "", `iifname "eth0" return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 not in eth0"}},
+		{"one port of the uplink returns", "", "", `iifname "eth0" tcp dport 22 return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
+		{"what arrives by the uplink comes back", "", "chain c {\ntcp dport 22 return\n}", `iifname "eth0" jump c; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"by an interface", "", "", `iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0"}},
 		{"by any such interface", "", "", `iifname "br-*" tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in br-*"}},
 		{"by the interface of an index", "", "", `iif lo tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in lo"}},
 		{"by interfaces of a set", "", "", `iifname { "bridge0", "bridge1" } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0 in bridge1"}},
 		{"after the other interface", "", "", `iifname != "bridge0" return; tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 in bridge0"}},
+		{"by an interface, and by another", "", "", `iifname "bridge1" tcp dport 443 dnat to 172.17.0.9; iifname "bridge0" tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 in bridge0 in bridge1"}},
 		{"by two interfaces", "", "chain c {\niifname \"bridge1\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge0" jump c`, nil},
 		{"by an interface, of such", "", "chain c {\niifname \"bridge1\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge*" jump c`, []string{"tcp 443 > 172.17.0.9 in bridge1"}},
 		{"by an interface, not of such", "", "chain c {\niifname \"eth0\" tcp dport 443 dnat to 172.17.0.9\n}", `iifname "bridge*" jump c`, nil},
+		{"from an address, and from another", "", "", `ip saddr 10.0.0.2 tcp dport 443 dnat to 172.17.0.9; ip saddr 10.0.0.1 tcp dport 443 dnat to 172.17.0.9`,
+			[]string{"tcp 443 > 172.17.0.9 from 10.0.0.1/32 from 10.0.0.2/32"}},
+		{"more from one address than from another", "", "", `ip saddr 10.0.0.1 tcp dport 440-449 dnat to 172.17.0.9; ip saddr 10.0.0.2 tcp dport 440-445 dnat to 172.17.0.9`,
+			[]string{"tcp 440-445 > 172.17.0.9 from 10.0.0.2/32", "tcp 440-449 > 172.17.0.9 from 10.0.0.1/32"}},
 		{"from a range", "", "", `ip saddr 10.0.0.0-10.5.0.255 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/13"}},
 		{"from a network within another", "", "chain c {\nip saddr 10.0.0.0/16 tcp dport 443 dnat to 172.17.0.9\n}", `ip saddr 10.0.0.0/8 jump c`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/16"}},
 		{"from two networks", "", "chain c {\nip saddr 192.168.0.0/16 tcp dport 443 dnat to 172.17.0.9\n}", `ip saddr 10.0.0.0/8 jump c`, nil},
 		{"zones by a map", "", "chain public {\ntcp dport 20000 dnat to 172.17.0.2\n}\nchain internal {\ntcp dport 20001 dnat to 172.17.0.3\n}",
 			`iifname vmap { "eth0" : goto public, "bridge0" : goto internal }; tcp dport 20002 dnat to 172.17.0.4`,
-			[]string{"tcp 20000 > 172.17.0.2 in eth0", "tcp 20001 > 172.17.0.3 in bridge0", "tcp 20002 > 172.17.0.4"}},
+			[]string{"tcp 20000 > 172.17.0.2 in eth0", "tcp 20001 > 172.17.0.3 in bridge0", "tcp 20002 > 172.17.0.4 not in eth0"}},
+		{"not by an interface that logs first", "", "chain noting {\ntcp dport 1 accept\n}", `iifname "eth0" jump noting; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"neither by one nor by another", "", "", `iifname "eth*" return; iifname { "b*", "d" } return; iifname "eth1" tcp dport 1 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.2`,
+			[]string{"tcp 20000 > 172.17.0.2 not in eth*"}},
 		{"from a network", "", "", `ip saddr 10.0.0.0/12 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/12"}},
 		{"from a network of IPv6", "ip6", "", `ip6 saddr fd00::/8 tcp dport 443 dnat to fd00::9`, []string{"tcp 443 > fd00::9 from fd00::/8"}},
 		{"from networks", "", "", `ip saddr { 10.0.0.0/8, 172.16.0.1 } tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.0/8 from 172.16.0.1/32"}},
@@ -233,12 +278,17 @@ func TestTranslations(t *testing.T) {
 
 		// What is not known.
 		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
-		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"unknown sender", "", "", `meta iifgroup 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"a socket, which is no sender", "", "chain mangle {\ntype filter hook prerouting priority mangle\nsocket transparent 1 meta mark set 1 accept\n}",
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"unknown senders by a zone", "", "", `ct original zone 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"unknown senders in a set", "", "set s {\ntype ether_addr\n}", `ether saddr @s tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
 		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
 			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"rewritten", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 tcp dport set 8388\n}", `tcp dport 1 counter`,
-			[]string{"tcp 20000 ? the rule rewrites the destination without connection tracking"}},
+			[]string{"tcp 20000 ? it rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
 		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
@@ -268,7 +318,31 @@ func nat(family, more, rules string) string {
 func TestRewritingWithoutTranslations(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
-	wantFound(t, []string{"udp 20000 ? the rule rewrites the destination without connection tracking"})
+	wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+}
+
+// TestRewritingByPrefix has a translation of one network to another, without a state.
+func TestRewritingByPrefix(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
+	wantFound(t, []string{"udp 20000 ? " + rewritten})
+}
+
+// TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
+func TestRewritingElsewhere(t *testing.T) {
+	for _, table := range []string{
+		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n%s\n}\n}",
+		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+	} {
+		t.Run("", func(t *testing.T) {
+			testkit.NetworkNamespace(t)
+			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
+			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+		})
+	}
 }
 
 // TestPlaces has a translation and one that is not understood in chains that the
@@ -280,7 +354,7 @@ func TestPlaces(t *testing.T) {
 		Translations: []Translation{{
 			Place: Place{"inet", "nat", "a"}, Protocol: accounting.TCP, Ports: PortRange{20000, 20000}, Target: netip.MustParseAddrPort("172.17.0.2:8388"),
 		}},
-		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets"}},
+		Unresolved: []Unresolved{{Place{"inet", "nat", "b"}, accounting.UDP, PortRange{1, 9}, "the packets have a mark that no rule sets", false}},
 	}
 	wantSurvey(t, want)
 }

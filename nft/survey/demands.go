@@ -1,0 +1,66 @@
+package survey
+
+import "github.com/google/nftables/expr"
+
+// demands is what conditions on the way require. It holds within the rule that asks for
+// it, and in the chains that the rule leads to. It does not hold behind the rule, where
+// other packets go on as well: those to other hosts, which are not followed.
+type demands struct {
+	toHost    bool // a condition on the way holds for addresses of this host only
+	toNetwork bool // a condition on the way holds for a range of destination addresses
+}
+
+func (d demands) and(other demands) demands {
+	return demands{d.toHost || other.toHost, d.toNetwork || other.toNetwork}
+}
+
+// exceed reports whether d has a demand that other has not.
+func (d demands) exceed(other demands) bool { return d.and(other) != other }
+
+// forgetDemands undoes what a rule requires of packets that go on with the next rule,
+// where others may go on, too.
+func forgetDemands(outcomes []outcome, before demands) {
+	for i := range outcomes {
+		if outcomes[i].verdict.Kind == expr.VerdictContinue {
+			outcomes[i].packet.demands = before
+		}
+	}
+}
+
+// ends reports whether what gets to the rest of a rule does not go on with the next one.
+func ends(rest []any) bool {
+	for _, expression := range rest {
+		switch e := expression.(type) {
+		case *expr.Verdict:
+			return e.Kind != expr.VerdictContinue && e.Kind != expr.VerdictJump
+		case *expr.Reject:
+			return true
+		case *expr.Counter, ignored:
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// noteMark remembers what is demanded where a rule sets the mark, and demands it where
+// another one asks for the mark.
+func (t *thread) noteMark(expression any) {
+	asks := false
+	switch e := expression.(type) {
+	case *expr.Meta:
+		asks = !e.SourceRegister && e.Key == expr.MetaKeyMARK
+	case *expr.Ct:
+		asks = !e.SourceRegister && e.Key == expr.CtKeyMARK
+	case *expr.Match:
+		asks = e.Name == "mark" || e.Name == "connmark"
+	case *expr.Target: // may keep a part of the mark, or copy it
+		asks = setsMark(e)
+	}
+	if asks {
+		t.demands = t.and(t.byMark)
+	}
+	if setsMark(expression) {
+		t.byMark = t.demands
+	}
+}
