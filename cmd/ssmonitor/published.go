@@ -138,7 +138,7 @@ func (n findingNote) Error() string {
 	if n.Remedy == "" {
 		return n.Message
 	}
-	return n.Message + ": " + strings.ReplaceAll(n.Remedy, "\n", ", ")
+	return n.Message + ": " + strings.ReplaceAll(n.Remedy, "\n", "; ")
 }
 
 func findingNotes(findings []checkup.Finding) (notes []error) {

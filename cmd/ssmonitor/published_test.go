@@ -135,7 +135,7 @@ func TestLogFindings(t *testing.T) {
 		want     string // level and message of each line
 	}{
 		{[]checkup.Finding{note}, "INFO a note;"},
-		{[]checkup.Finding{note, unknown}, "WARN a doubt: do this, or that;"},
+		{[]checkup.Finding{note, unknown}, "WARN a doubt: do this; or that;"},
 		{[]checkup.Finding{unknown}, ""},
 		{[]checkup.Finding{unknown, note}, "INFO a note;"},
 	} {

@@ -99,7 +99,7 @@ func TestNotesAreLoggedByWhatTheyAskFor(t *testing.T) {
 		{Level: checkup.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: checkup.Wrong, Message: "redirected"},
 	}), errors.New("a file")))
 	for _, want := range []string{
-		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it, or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",
+		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it; or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",
 	} {
 		if !strings.Contains(log.String(), "level="+want) {
 			t.Errorf("want %q in\n%s", want, &log)

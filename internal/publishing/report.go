@@ -51,9 +51,8 @@ func (d *decider) report() {
 		installed[target] = true
 	}
 	for _, g := range d.groups {
-		if g.by == connectionOnly { // of which some lingered
+		if g.by == connectionOnly { // in the order of entries, and of what lingers
 			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
-			slices.SortFunc(g.addresses, netip.AddrPort.Compare)
 		}
 		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
@@ -65,11 +64,11 @@ func (d *decider) report() {
 	}
 }
 
-// describeAddresses names the first few.
+// describeAddresses names the lowest few: what connections show has no order.
 func describeAddresses(addresses []netip.AddrPort) string {
 	const most = 3
 	var texts []string
-	addresses = slices.SortedFunc(slices.Values(addresses), netip.AddrPort.Compare) // for connections have no order
+	addresses = slices.SortedFunc(slices.Values(addresses), netip.AddrPort.Compare)
 	for _, address := range addresses[:min(most, len(addresses))] {
 		text := address.String()
 		if address.Port() == 0 { // the port stays
