@@ -156,7 +156,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if a.table, err = nft.Open(options); err != nil {
 		return err
 	}
-	if a.claim, err = presence.Take(list, stateDirectory(c)); err != nil {
+	if a.claim, err = presence.Take(list, stateDirectory(c), defaultState); err != nil {
 		return err
 	}
 	if a.claim.Stranger != nil {

@@ -157,7 +157,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if err := portlist.Write(list, found.Entries); err != nil {
 		return nil, notes, err
 	}
-	agent, err := presence.Find(stateDirectory(c))
+	agent, err := presence.Find(stateDirectory(c), defaultState)
 	if err != nil {
 		return nil, notes, err
 	}

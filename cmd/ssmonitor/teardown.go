@@ -44,7 +44,7 @@ func teardown(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return describeTeardown(c, table)
 	}
-	claim, err := presence.Take("", stateDirectory(c))
+	claim, err := presence.Take("", stateDirectory(c), defaultState)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func teardown(c *cli.Context) error {
 
 // describeTeardown prints what teardown would do, or fails as it would.
 func describeTeardown(c *cli.Context, table *nft.Table) error {
-	if err := presence.Running(stateDirectory(c)); err != nil {
+	if err := presence.Running(stateDirectory(c), defaultState); err != nil {
 		return err
 	}
 	totals := fmt.Sprintf("The totals in %s would be kept.", stateDirectory(c))
