@@ -28,6 +28,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitAgain  = 75 // EX_TEMPFAIL of sysexits.h: the unit starts the process again
 )
 
 func main() {

@@ -60,6 +60,13 @@ func (n *notifier) alive(now time.Time) {
 	n.aliveSent = now
 }
 
+// progress sends a sign of life during work that takes many steps, now and then.
+func (n *notifier) progress(now time.Time) {
+	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/4 {
+		n.alive(now)
+	}
+}
+
 // between ticks twice per watchdog timeout if the ticks of the interval are too
 // far apart to be signs of life. Otherwise it never ticks.
 func (n *notifier) between(interval time.Duration) (ticks <-chan time.Time, stop func()) {

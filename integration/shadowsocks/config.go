@@ -42,6 +42,8 @@ type Options struct {
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
 	AnyProtocol bool
+	// Progress is called before each file is read; nil is not.
+	Progress func()
 }
 
 // Config is what a server's configuration says about ports.

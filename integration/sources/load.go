@@ -74,7 +74,7 @@ func (l *loading) configurations() {
 		l.fail(fmt.Errorf("reading the addresses of this host: %w", err))
 		return
 	}
-	options := shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol}
+	options := shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
 	for _, path := range l.sources.Shadowsocks {
 		l.named(path, options)
 	}
