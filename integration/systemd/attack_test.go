@@ -1,36 +1,39 @@
 package systemd_test
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"ssmonitor/integration/shadowsocks"
 )
 
 // holdAddress is a Python program that takes the address of the agents as soon as it
-// is free, for as long as it runs, and lets go of it now and then.
+// is free, for as long as it runs.
 const holdAddress = `
-import socket, time
+import os, socket, time
 while True:
     s = socket.socket(socket.AF_UNIX)
     try:
         s.bind("\0ssmonitor")
         s.listen(5)
-        print("up", flush=True)
-        time.sleep(%[1]s)
+        print(os.getpid(), flush=True)
+        while True:
+            s.accept()[0].close()
     except OSError:
         time.sleep(0.001)
     s.close()
 `
 
 // squat runs holdAddress in the box, until the function that it returns is called.
-func (b *box) squat(t *testing.T, hold string, prefix ...string) (stop func()) {
+func (b *box) squat(t *testing.T, prefix ...string) (stop func()) {
 	t.Helper()
-	attacker := b.command(append(prefix, "/usr/bin/python3", "-c", fmt.Sprintf(holdAddress, hold))...)
+	attacker := b.command(append(prefix, "/usr/bin/python3", "-c", holdAddress)...)
 	output, err := attacker.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -39,18 +42,15 @@ func (b *box) squat(t *testing.T, hold string, prefix ...string) (stop func()) {
 	if err := attacker.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := false
-	stop = func() {
-		if !ended {
-			ended = true
-			_ = attacker.Process.Kill()
-			_ = attacker.Wait()
-		}
-	}
-	t.Cleanup(stop)
-	if _, err := output.Read(make([]byte, 2)); err != nil {
+	process, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
 		t.Fatal(err)
 	}
+	stop = sync.OnceFunc(func() {
+		_, _ = b.attempt("kill", "-KILL", strings.TrimSpace(process)) // nsenter would leave it
+		_ = attacker.Wait()
+	})
+	t.Cleanup(stop)
 	return stop
 }
 
@@ -58,7 +58,7 @@ func (b *box) squat(t *testing.T, hold string, prefix ...string) (stop func()) {
 // installation until after the removal.
 func TestNobodyStopsTheAgent(t *testing.T) {
 	b := newBox(t, map[string]string{configurationFile: serverConfiguration(8388)})
-	stop := b.squat(t, "1000", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+	stop := b.squat(t, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 	b.install(t, olderVersion)
 	b.waitForAgent(t, "active")
 	b.waitForPorts(t, 8388)
@@ -88,10 +88,10 @@ func TestAgentComesBackByItself(t *testing.T) {
 		configurationFile: serverConfiguration(8388),
 		"/etc/systemd/system/ssmonitor.service.d/fast.conf": "[Service]\nRestartSec=100ms\n",
 	})
-	stop := b.squat(t, "1000") // as root, as another agent would
+	stop := b.squat(t) // as root, as another agent would
 	b.install(t, olderVersion)
 	eventually(t, func() error {
-		if restarts, err := strconv.Atoi(b.agentProperty(t, "NRestarts")); err != nil || restarts < 15 {
+		if restarts, err := strconv.Atoi(b.agentProperty(t, "NRestarts")); err != nil || restarts < 12 {
 			return fmt.Errorf("%d restarts: %w", restarts, err)
 		}
 		return nil
