@@ -28,8 +28,11 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
-	exitAgain  = 75 // EX_TEMPFAIL of sysexits.h: the unit starts the process again
 )
+
+// exitAgain asks ssmonitor-setup.service to start the process again: EX_TEMPFAIL of
+// sysexits.h.
+const exitAgain = 75
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)

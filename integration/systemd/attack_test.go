@@ -2,6 +2,7 @@ package systemd_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,5 +154,48 @@ func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 	journal := b.journal(t, "ssmonitor-setup.service")
 	if !strings.Contains(journal, "another place to read") || strings.Contains(journal, "no Landlock") {
 		t.Errorf("setup is not enclosed:\n%s", journal)
+	}
+}
+
+// panel is a Python program that has 3x-ui's database open, as the panel has.
+const panel = `
+import os, sqlite3, sys
+os.umask(0o077)
+os.makedirs("/etc/x-ui", exist_ok=True)
+db = sqlite3.connect("/etc/x-ui/x-ui.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)")
+print("up", flush=True)
+for port in sys.stdin:
+    db.execute("INSERT INTO inbounds VALUES (?, ?, 'shadowsocks', '', '', '{}', 1)", (int(port), int(port)))
+`
+
+// TestSetupReadsAPanelsDatabaseInItsEnclosure has a panel of root, which others can't
+// read, appear after setup, and write.
+func TestSetupReadsAPanelsDatabaseInItsEnclosure(t *testing.T) {
+	b := newBox(t, nil)
+	b.install(t, olderVersion)
+	b.waitForAgent(t, "active")
+	program := b.command("/usr/bin/python3", "-c", panel)
+	input, inErr := program.StdinPipe()
+	output, outErr := program.StdoutPipe()
+	program.Stderr = os.Stderr
+	if err := errors.Join(inErr, outErr, program.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = input.Close() // which ends it
+		_ = program.Wait()
+	})
+	if _, err := output.Read(make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	var ports []int
+	for port := 20000; port < 20003; port++ {
+		if _, err := fmt.Fprintln(input, port); err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, port)
+		b.waitForPorts(t, ports...)
 	}
 }
