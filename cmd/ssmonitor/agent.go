@@ -335,7 +335,7 @@ func (a *agent) tick(ctx context.Context) {
 func (a *agent) close() error {
 	signal.Stop(a.hangup)
 	a.servers.Wait()
-	errs := []error{a.publisher.close()}
+	var errs []error
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
 	}
@@ -354,7 +354,6 @@ func (a *agent) close() error {
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
-	_ = a.publisher.close()
 	_ = closeControl(a.control)
 	if a.sockets != nil {
 		_ = a.sockets.Close()
