@@ -224,6 +224,7 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.listen(ctx, output.NewMetricsHandler(metrics, time.Now)); err != nil {
 		return err
 	}
+	a.confine(ctx)
 	if a.csv != nil {
 		if err := a.csv.RemoveStale(); err != nil {
 			a.log.Warn("the CSV file of an earlier run can't be removed", "error", err)
