@@ -24,6 +24,7 @@ type attack struct {
 	try     func() error
 }
 
+// call returns a function that makes a system call; the other arguments are 0.
 func call(number uintptr, arguments ...uintptr) func() error {
 	var six [6]uintptr
 	copy(six[:], arguments)
@@ -69,7 +70,8 @@ func attacks(tcp int) (list []attack) {
 		"unshare": unix.SYS_UNSHARE, "setns": unix.SYS_SETNS, "bpf": unix.SYS_BPF, "perf_event_open": unix.SYS_PERF_EVENT_OPEN,
 		"userfaultfd": unix.SYS_USERFAULTFD, "add_key": unix.SYS_ADD_KEY, "request_key": unix.SYS_REQUEST_KEY, "keyctl": unix.SYS_KEYCTL,
 	} {
-		add(true, name, call(number))
+		none := ^uintptr(0) // which, unlike 0, does nothing anywhere
+		add(true, name, call(number, none, none, none, none, none, none))
 	}
 	for name, request := range map[string]uintptr{
 		"changing an interface": unix.SIOCSIFFLAGS, "a bridge": unix.SIOCBRADDBR, "a route": unix.SIOCADDRT, "an address": unix.SIOCSIFADDR,
