@@ -37,7 +37,7 @@ const exitAgain = 75
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	os.Exit(execute(ctx, os.Args, os.Stdout, os.Stderr))
+	os.Exit(execute(confined(ctx), os.Args, os.Stdout, os.Stderr))
 }
 
 // execute runs the command line and returns the exit status.

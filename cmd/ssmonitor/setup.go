@@ -74,7 +74,6 @@ func setup(c *cli.Context) error {
 		return err
 	}
 	p := &publisher{hook: options.Hook}
-	defer func() { _ = p.close() }()
 	found, forwarding, err := findPorts(sources.Follow(from), p, options)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {

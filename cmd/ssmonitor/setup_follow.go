@@ -59,7 +59,6 @@ func followSetup(c *cli.Context) error {
 		return err
 	}
 	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter), notifier: newNotifier()}
-	defer func() { _ = f.publisher.close() }()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

@@ -183,19 +183,6 @@ func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 	}
 }
 
-func TestHostAddressesHasLoopback(t *testing.T) {
-	addresses, err := sources.HostAddresses()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, address := range addresses {
-		if address.IsLoopback() {
-			return
-		}
-	}
-	t.Skipf("no loopback address here: %v", addresses)
-}
-
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
