@@ -34,18 +34,27 @@ var metricsFormats = []expfmt.Format{
 // or in OpenMetrics, compressed if the client accepts that.
 //
 // Clients that ask within a second get the same response, of which one copy per
-// format is kept. So neither many clients nor slow ones cost more than one.
+// format is kept. At most two such generations exist. While slow clients read the
+// older one, others get the newer one until it is 3 seconds old; then the slow ones
+// are disconnected. So neither many clients nor slow ones cost more than two.
 func NewMetricsHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	h := &metricsHandler{metrics: metrics, now: now, pages: make(map[pageKey]*page)}
+	h := &metricsHandler{metrics: metrics, sizes: make(map[pageKey]int)}
+	h.snapshots = newGenerations(h.take, MetricsGap, now)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", h)
 	return mux
 }
 
 type metricsHandler struct {
-	metrics *Metrics
-	now     func() time.Time
-	mutex   sync.Mutex // of pages
+	metrics   *Metrics
+	snapshots *generations[*snapshot]
+	mutex     sync.Mutex      // of sizes and of the pages of every snapshot
+	sizes     map[pageKey]int // of the last pages before they were compressed
+}
+
+// snapshot is a reading, and the responses that clients have requested of it.
+type snapshot struct {
+	reading *reading
 	pages   map[pageKey]*page
 }
 
@@ -57,32 +66,43 @@ type pageKey struct {
 
 // page is the response in one format.
 type page struct {
-	turn    chan struct{} // holds one token while nobody renders; guards the fields below
-	started time.Time
-	content []byte
-	gzipped bool
-	size    int // of the content before it was compressed
-	err     error
+	rendered sync.Once
+	content  []byte
+	gzipped  bool
+	err      error
 }
 
 func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	key := pageKey{negotiateFormat(req.Header), acceptsGzip(req.Header)}
 	ctx, cancel := context.WithTimeout(req.Context(), readTimeout)
 	defer cancel()
-	content, gzipped, err := h.page(key).render(ctx, h, key)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+	h.snapshots.read(ctx, w, func(taken *snapshot, err error) {
+		if err == nil {
+			err = h.write(w, taken, key)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// write writes the page, unless it fails to render it.
+func (h *metricsHandler) write(w http.ResponseWriter, taken *snapshot, key pageKey) error {
+	p := h.page(taken, key)
+	p.rendered.Do(func() { p.err = h.render(p, taken.reading, key) })
+	if p.err != nil {
+		return p.err
 	}
 	header := w.Header()
 	header.Set("Content-Type", string(key.format))
-	header.Set("Content-Length", strconv.Itoa(len(content)))
+	header.Set("Content-Length", strconv.Itoa(len(p.content)))
 	header.Set("Cache-Control", "no-store")
 	header.Set("Vary", "Accept, Accept-Encoding")
-	if gzipped {
+	if p.gzipped {
 		header.Set("Content-Encoding", "gzip")
 	}
-	_, _ = w.Write(content) // a client that has disconnected needs no response
+	_, _ = w.Write(p.content) // a client that has disconnected needs no response
+	return nil
 }
 
 func negotiateFormat(header http.Header) expfmt.Format {
@@ -105,43 +125,42 @@ func acceptsGzip(header http.Header) bool {
 	return false
 }
 
-func (h *metricsHandler) page(key pageKey) *page {
+// take takes a reading, of which pages are rendered when they are requested.
+func (h *metricsHandler) take(ctx context.Context) (*snapshot, error) {
+	return &snapshot{reading: h.metrics.read(ctx), pages: make(map[pageKey]*page)}, nil
+}
+
+func (h *metricsHandler) page(taken *snapshot, key pageKey) *page {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	p := h.pages[key]
+	p := taken.pages[key]
 	if p == nil {
-		p = &page{turn: make(chan struct{}, 1)}
-		p.turn <- struct{}{}
-		h.pages[key] = p
+		p = new(page)
+		taken.pages[key] = p
 	}
 	return p
 }
 
-// render returns a response that was begun at most MetricsGap ago.
-func (p *page) render(ctx context.Context, h *metricsHandler, key pageKey) (content []byte, gzipped bool, err error) {
-	select {
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
-	case <-p.turn:
-	}
-	defer func() { p.turn <- struct{}{} }()
-	if now := h.now(); p.started.IsZero() || now.Sub(p.started) >= MetricsGap || now.Before(p.started) {
-		p.started = now
-		// The others that wait need the response even if this client leaves.
-		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-		defer cancel()
-		p.err = p.fill(work, h.metrics, key)
-	}
-	return p.content, p.gzipped, p.err
+// capacity returns the size to reserve: the next page is about as large as the last.
+func (h *metricsHandler) capacity(key pageKey) int {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.sizes[key] + h.sizes[key]/8
 }
 
-func (p *page) fill(ctx context.Context, metrics *Metrics, key pageKey) error {
-	// The next page is about as large as the last one.
-	plain, err := metrics.read(ctx).append(make([]byte, 0, p.size+p.size/8), key.format, metrics.process)
+func (h *metricsHandler) setSize(key pageKey, size int) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.sizes[key] = size
+}
+
+func (h *metricsHandler) render(p *page, reading *reading, key pageKey) error {
+	plain, err := reading.append(make([]byte, 0, h.capacity(key)), key.format, h.metrics.process)
 	if err != nil {
 		return fmt.Errorf("collecting the metrics: %w", err)
 	}
-	p.content, p.gzipped, p.size = plain, false, len(plain)
+	h.setSize(key, len(plain))
+	p.content = plain
 	if !key.compressed || len(plain) < gzipMinimum {
 		return nil
 	}

@@ -243,9 +243,10 @@ func BenchmarkMetrics(b *testing.B) {
 			b.Run(fmt.Sprintf("ports=%d/%s", ports, name), func(b *testing.B) {
 				b.ReportAllocs()
 				var p page
+				handler := &metricsHandler{metrics: metrics, sizes: make(map[pageKey]int)}
 				used := processCPU(b)
 				for b.Loop() {
-					if err := p.fill(b.Context(), metrics, key); err != nil {
+					if err := handler.render(&p, metrics.read(b.Context()), key); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -166,7 +166,7 @@ func TestMetricsUnderAttack(t *testing.T) {
 	source := sampleMetered()
 	source.report = manyPorts(2000)
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, stall: time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})
@@ -267,7 +267,7 @@ func TestManySlowScrapersDelayNoReading(t *testing.T) {
 	source.report = manyPorts(10000) // a page of 10 MB
 	source.month.Rows = nil
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, stall: 3 * time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})

@@ -65,7 +65,10 @@ func start(t *testing.T, path string, source Source, limits limits) (stop func()
 
 func clockAtNoon() time.Time { return noon }
 
-var generous = limits{request: 10 * time.Second, response: 10 * time.Second, shutdown: 10 * time.Second, connections: 64}
+var generous = limits{
+	request: 10 * time.Second, response: 10 * time.Second, shutdown: 10 * time.Second,
+	stall: 10 * time.Second, patience: 10 * time.Second, connections: 64,
+}
 
 func TestHealth(t *testing.T) {
 	for name, c := range map[string]struct {

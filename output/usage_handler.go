@@ -17,19 +17,32 @@ import (
 // usageTimeout bounds how long a request for usage may take.
 const usageTimeout = 10 * time.Second
 
+// maxUsageReports is how many reports of usage are made and sent at the same time. A
+// client holds its report while it reads.
+const maxUsageReports = 2
+
 // usageParameters are the parameters of GET /v1/usage. They have the names of the
 // options of `ssmonitor usage`.
 var usageParameters = []string{"by", "since", "until", "last", "client", "port", "top", "sort"}
 
 // NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsageJSON]. It
-// answers an invalid request with 400 and one line that names the mistake.
+// answers an invalid request with 400 and one line that names the mistake. Further
+// requests wait while two are being answered; a client has 3 seconds to read its report.
 func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimits, now func() time.Time, log *slog.Logger) http.Handler {
+	reports := make(chan struct{}, maxUsageReports)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
 		defer cancel()
 		usageRequest, err := parseUsageParameters(request.URL.RawQuery)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case reports <- struct{}{}:
+			defer func() { <-reports }()
+		case <-ctx.Done():
+			http.Error(w, "too many clients read usage: try again", http.StatusServiceUnavailable)
 			return
 		}
 		report, err := accounting.ReportUsage(ctx, source, usageRequest, limits, now())
@@ -41,6 +54,7 @@ func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimit
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(heldAtMost)) // a response of a test has none
 		setJSONHeader(w.Header())
 		if err := WriteUsageJSON(w, report); err != nil {
 			log.Debug("writing a response failed", "path", request.URL.Path, "error", err)
