@@ -49,11 +49,31 @@ func newConn(accepted net.Conn, l *limiter) *conn {
 // long. A connection on which that fails is served nevertheless.
 func boundUnsent(tcp *net.TCPConn, stall time.Duration) {
 	_ = tcp.SetWriteBuffer(sendBuffer)
-	if raw, err := tcp.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
-			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(stall.Milliseconds()))
-		})
+	onSocket(tcp, func(fd int) {
+		_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout, int(stall.Milliseconds()))
+	})
+}
+
+// onSocket calls do with the file descriptor, unless the connection is closed.
+func onSocket(connection net.Conn, do func(fd int)) {
+	if socket, ok := connection.(syscall.Conn); ok {
+		if raw, err := socket.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { do(int(fd)) })
+		}
 	}
+}
+
+// silent reports whether the agent waits for the client's request: it has not arrived as
+// a whole, and the agent has read what did arrive.
+func (c *conn) silent() bool {
+	if c.requested.Load() {
+		return false
+	}
+	var unread int
+	onSocket(c.Conn, func(fd int) {
+		unread, _, _ = syscall.Recvfrom(fd, make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return unread <= 0
 }
 
 // blockedSince returns when the write in progress began, or the zero time.

@@ -79,7 +79,7 @@ func (l *limiter) admit(c *conn) bool {
 // slowest returns the index of the connection that loses its place next, or -1.
 func (l *limiter) slowest() int {
 	limit := time.Now().Add(-l.limits.patience)
-	oldest := slices.IndexFunc(l.conns, func(c *conn) bool { return !c.requested.Load() })
+	oldest := slices.IndexFunc(l.conns, (*conn).silent)
 	if oldest >= 0 && !l.conns[oldest].accepted.After(limit) {
 		return oldest
 	}

@@ -1,0 +1,235 @@
+package output
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"weak"
+
+	"ssmonitor/accounting"
+)
+
+// slowReader requests a page, waits until the response begins, and takes no more of it
+// than its small buffer holds.
+func slowReader(t *testing.T, address net.Addr, request string) {
+	t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		if controlErr := raw.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
+		}); controlErr != nil {
+			return controlErr
+		}
+		return err
+	}}
+	connection, err := dialer.DialContext(t.Context(), address.Network(), address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	if err := connection.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	send(t, connection, request)
+	if _, err := connection.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heap returns the memory that is in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one has finalized
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return memory.HeapAlloc
+}
+
+// metricsRequests ask for every format there is.
+var metricsRequests = []string{
+	"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\nAccept-Encoding: gzip\r\n\r\n",
+}
+
+// TestSlowScrapersHoldTwoGenerations has slow readers in all formats, four more in each
+// second. However many there are, what they hold is not more than the pages of two
+// seconds, and another scraper gets its page.
+func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
+	source := sampleMetered()
+	source.report = manyPorts(10000)
+	for i := range source.report.Ports {
+		source.report.Ports[i].Port.Name = "client-of-many-" + time.Duration(i*i*7919).String() // does not compress well
+	}
+	var second atomic.Int64
+	clock := func() time.Time { return noon.Add(time.Duration(second.Load()) * time.Second) }
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveUntilEnd(t, listener, NewMetricsHandler(sampleMetrics(source, true), clock))
+	before := heap()
+	var first, most uint64
+	for range 15 {
+		for _, request := range metricsRequests {
+			slowReader(t, listener.Addr(), request)
+		}
+		held := heap() - before
+		if first == 0 {
+			first = held
+		}
+		most = max(most, held)
+		if err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
+			t.Fatalf("a scraper that reads gets %v", err)
+		}
+		second.Add(1)
+	}
+	t.Logf("the readers of one second hold %d KB, those of 15 seconds %d KB", first>>10, most>>10)
+	if first < 10<<20 {
+		t.Errorf("the first readers hold %d KB, want those of pages of some MB", first>>10)
+	}
+	if most > first*5/2 {
+		t.Errorf("slow readers hold %d KB, want at most twice the %d KB of one second", most>>10, first>>10)
+	}
+}
+
+// reports is a source whose reports are counted as long as they live.
+type reports struct {
+	agent
+	made []weak.Pointer[accounting.Report]
+}
+
+func (r *reports) living() (number int) {
+	runtime.GC()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, report := range r.made {
+		if report.Value() != nil {
+			number++
+		}
+	}
+	return number
+}
+
+// TestSlowReadersHoldTwoReports is the same for the JSON of the ports.
+func TestSlowReadersHoldTwoReports(t *testing.T) {
+	source := new(reports)
+	source.answers(func(context.Context) (*accounting.Report, error) {
+		report := manyPorts(5000)
+		source.mutex.Lock()
+		defer source.mutex.Unlock()
+		source.made = append(source.made, weak.Make(report))
+		return report, nil
+	})
+	var second atomic.Int64
+	clock := func() time.Time { return noon.Add(time.Duration(second.Load()) * time.Second) }
+	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
+	serveUntilEnd(t, listener, NewHandler(source, clock, quiet()))
+	for range 15 {
+		for range 4 {
+			slowReader(t, listener.Addr(), "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+		if living := source.living(); living > 2 {
+			t.Fatalf("slow readers hold %d reports, want at most 2", living)
+		}
+		if answer := request(t, listener.Addr().String(), "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"); answer.code != http.StatusOK {
+			t.Fatalf("a client that reads gets %d", answer.code)
+		}
+		second.Add(1)
+	}
+	if made := len(source.made); made < 4 {
+		t.Errorf("%d reports were made in 15 seconds, want newer ones every 3", made)
+	}
+}
+
+// TestReaderThatStopsIsDisconnected measures how long a handler is held by a client that
+// takes nothing.
+func TestReaderThatStopsIsDisconnected(t *testing.T) {
+	bothKinds(t, func(t *testing.T, listener net.Listener) {
+		held := make(chan time.Duration, 1)
+		serveUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			began := time.Now()
+			_, _ = w.Write(make([]byte, 32<<20))
+			held <- time.Since(began)
+		}))
+		slowReader(t, listener.Addr(), metricsRequests[0])
+		if took := <-held; took < 2500*time.Millisecond || took > 5*time.Second {
+			t.Errorf("disconnected after %s, want about 3s", took)
+		}
+	})
+}
+
+// TestReaderThatGoesOnGetsItAll reads slower than the response could be sent, for longer
+// than a client may pause.
+func TestReaderThatGoesOnGetsItAll(t *testing.T) {
+	bothKinds(t, func(t *testing.T, listener net.Listener) {
+		const size, steps = 8 << 20, 16
+		limits := generous
+		limits.stall = 300 * time.Millisecond
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(make([]byte, size))
+			}), quiet(), limits)
+		}()
+		connection, err := net.Dial(listener.Addr().Network(), listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close() //nolint:errcheck // it has been read
+		send(t, connection, metricsRequests[0])
+		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // it has been read
+		for step := range steps {
+			time.Sleep(limits.stall / 4) // the client's slowness is what is tested
+			if n, err := io.CopyN(io.Discard, response.Body, size/steps); err != nil {
+				t.Fatalf("step %d: %d bytes, %v", step, n, err)
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestKernelHoldsLittleForASlowReader counts what a client finds in the buffers of a
+// connection on which it read nothing.
+func TestKernelHoldsLittleForASlowReader(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwritten := make(chan int, 1)
+	limits := generous
+	limits.stall = 300 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n, _ := w.Write(make([]byte, 32<<20))
+			unwritten <- n
+		}), quiet(), limits)
+	}()
+	slowReader(t, listener.Addr(), metricsRequests[0])
+	if taken := <-unwritten; taken > 256<<10 {
+		t.Errorf("the kernel took %d KB for a client that reads nothing", taken>>10)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
