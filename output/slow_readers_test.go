@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -231,5 +232,55 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until
+// one of them is disconnected, and more than 16 together are not kept waiting.
+func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
+	source := wideUsage()
+	for range 5 {
+		source.rows = append(source.rows, source.rows...)
+	}
+	for i := range source.rows { // a response of 3 MB, which no buffers hold
+		source.rows[i].Port, source.rows[i].Client = uint16(i+1), "client "+strconv.Itoa(i)
+	}
+	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
+	mux := http.NewServeMux()
+	mux.Handle("GET /v1/usage", NewUsageHandler(source, accounting.UsageLimits{}, clockAtNoon, quiet()))
+	serveUntilEnd(t, listener, mux)
+	const get = "GET /v1/usage?by=day&top=20000 HTTP/1.1\r\nHost: x\r\n\r\n"
+	slowReader(t, listener.Addr(), get)
+	slowReader(t, listener.Addr(), get)
+
+	const others = 20
+	began := time.Now()
+	codes := make(chan int, others)
+	for range others {
+		connection := dial(t, listener.Addr().String())
+		send(t, connection, get)
+		go func() {
+			response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+			if err != nil {
+				codes <- 0
+				return
+			}
+			_ = response.Body.Close()
+			codes <- response.StatusCode
+		}()
+	}
+	for range 2 + others - maxUsageRequests {
+		if code := <-codes; code != http.StatusServiceUnavailable {
+			t.Errorf("a client too many gets %d", code)
+		}
+	}
+	if waited := time.Since(began); waited > 2*time.Second {
+		t.Errorf("the clients too many waited for %s", waited)
+	}
+	if code := <-codes; code != http.StatusOK {
+		t.Errorf("a client that waits gets %d", code)
+	}
+	if waited := time.Since(began); waited < 2*time.Second || waited > 6*time.Second {
+		t.Errorf("the next client waited for %s, want some 3s", waited)
 	}
 }
