@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -33,12 +34,12 @@ var metricsFormats = []expfmt.Format{
 // may be reachable over the network. It answers in the text format of Prometheus
 // or in OpenMetrics, compressed if the client accepts that.
 //
-// Clients that ask within a second get the same response, of which one copy per
-// format is kept. At most two such generations exist. While slow clients read the
-// older one, others get the newer one until it is 3 seconds old; then the slow ones
-// are disconnected. So neither many clients nor slow ones cost more than two.
+// Clients that ask within a second get the same response, which is kept compressed, once
+// per format. At most two such generations exist. While slow clients read the older one,
+// others get the newer one until it is 3 seconds old; then the slow ones are
+// disconnected. So neither many clients nor slow ones cost more than two.
 func NewMetricsHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	h := &metricsHandler{metrics: metrics, sizes: make(map[pageKey]int)}
+	h := &metricsHandler{metrics: metrics}
 	h.snapshots = newGenerations(h.take, MetricsGap, now)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", h)
@@ -48,20 +49,15 @@ func NewMetricsHandler(metrics *Metrics, now func() time.Time) http.Handler {
 type metricsHandler struct {
 	metrics   *Metrics
 	snapshots *generations[*snapshot]
-	mutex     sync.Mutex      // of sizes and of the pages of every snapshot
-	sizes     map[pageKey]int // of the last pages before they were compressed
+	rendering sync.Mutex // an uncompressed page is large: there is one at a time
+	size      int        // of the last one
 }
 
-// snapshot is a reading, and the responses that clients have requested of it.
+// snapshot is a reading, and the pages that clients have requested of it.
 type snapshot struct {
 	reading *reading
-	pages   map[pageKey]*page
-}
-
-// pageKey is what clients can choose.
-type pageKey struct {
-	format     expfmt.Format
-	compressed bool
+	mutex   sync.Mutex // of pages
+	pages   map[expfmt.Format]*page
 }
 
 // page is the response in one format.
@@ -69,16 +65,16 @@ type page struct {
 	rendered sync.Once
 	content  []byte
 	gzipped  bool
+	size     int // of the content before it was compressed
 	err      error
 }
 
 func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	key := pageKey{negotiateFormat(req.Header), acceptsGzip(req.Header)}
 	ctx, cancel := context.WithTimeout(req.Context(), readTimeout)
 	defer cancel()
 	h.snapshots.read(ctx, w, func(taken *snapshot, err error) {
 		if err == nil {
-			err = h.write(w, taken, key)
+			err = h.write(w, req.Header, taken)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -86,22 +82,33 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// write writes the page, unless it fails to render it.
-func (h *metricsHandler) write(w http.ResponseWriter, taken *snapshot, key pageKey) error {
-	p := h.page(taken, key)
-	p.rendered.Do(func() { p.err = h.render(p, taken.reading, key) })
+// write writes the page that the client accepts. It returns an error, and has written
+// nothing, if the page can't be rendered.
+func (h *metricsHandler) write(w http.ResponseWriter, accepts http.Header, taken *snapshot) error {
+	format := negotiateFormat(accepts)
+	p := taken.page(format)
+	p.rendered.Do(func() { p.err = h.render(p, taken.reading, format) })
 	if p.err != nil {
 		return p.err
 	}
 	header := w.Header()
-	header.Set("Content-Type", string(key.format))
-	header.Set("Content-Length", strconv.Itoa(len(p.content)))
+	header.Set("Content-Type", string(format))
 	header.Set("Cache-Control", "no-store")
 	header.Set("Vary", "Accept, Accept-Encoding")
-	if p.gzipped {
-		header.Set("Content-Encoding", "gzip")
+	if !p.gzipped || acceptsGzip(accepts) {
+		if p.gzipped {
+			header.Set("Content-Encoding", "gzip")
+		}
+		header.Set("Content-Length", strconv.Itoa(len(p.content)))
+		_, _ = w.Write(p.content) // a client that has disconnected needs no response
+		return nil
 	}
-	_, _ = w.Write(p.content) // a client that has disconnected needs no response
+	plain, err := gzip.NewReader(bytes.NewReader(p.content))
+	if err != nil {
+		return err
+	}
+	header.Set("Content-Length", strconv.Itoa(p.size))
+	_, _ = io.Copy(w, plain)
 	return nil
 }
 
@@ -127,41 +134,31 @@ func acceptsGzip(header http.Header) bool {
 
 // take takes a reading, of which pages are rendered when they are requested.
 func (h *metricsHandler) take(ctx context.Context) (*snapshot, error) {
-	return &snapshot{reading: h.metrics.read(ctx), pages: make(map[pageKey]*page)}, nil
+	return &snapshot{reading: h.metrics.read(ctx), pages: make(map[expfmt.Format]*page)}, nil
 }
 
-func (h *metricsHandler) page(taken *snapshot, key pageKey) *page {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	p := taken.pages[key]
+func (s *snapshot) page(format expfmt.Format) *page {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	p := s.pages[format]
 	if p == nil {
 		p = new(page)
-		taken.pages[key] = p
+		s.pages[format] = p
 	}
 	return p
 }
 
-// capacity returns the size to reserve: the next page is about as large as the last.
-func (h *metricsHandler) capacity(key pageKey) int {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	return h.sizes[key] + h.sizes[key]/8
-}
-
-func (h *metricsHandler) setSize(key pageKey, size int) {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	h.sizes[key] = size
-}
-
-func (h *metricsHandler) render(p *page, reading *reading, key pageKey) error {
-	plain, err := reading.append(make([]byte, 0, h.capacity(key)), key.format, h.metrics.process)
+func (h *metricsHandler) render(p *page, reading *reading, format expfmt.Format) error {
+	h.rendering.Lock()
+	defer h.rendering.Unlock()
+	// The next page is about as large as the last one.
+	plain, err := reading.append(make([]byte, 0, h.size+h.size/8), format, h.metrics.process)
 	if err != nil {
 		return fmt.Errorf("collecting the metrics: %w", err)
 	}
-	h.setSize(key, len(plain))
-	p.content = plain
-	if !key.compressed || len(plain) < gzipMinimum {
+	h.size = len(plain)
+	p.content, p.size = plain, len(plain)
+	if len(plain) < gzipMinimum {
 		return nil
 	}
 	var compressed bytes.Buffer
