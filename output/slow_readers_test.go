@@ -3,12 +3,15 @@ package output
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -232,6 +235,41 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestKernelForgetsAResponseThatNobodyReads has a response that fits into the buffers of
+// the kernel, so that the server has closed the connection long before.
+func TestKernelForgetsAResponseThatNobodyReads(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 64<<10))
+	}))
+	slowReader(t, listener.Addr(), metricsRequests[0])
+	eventually(t, "the server closes the connection", func() bool { return connectionsIn(t, listener.Addr(), finWait1) == 1 })
+	eventually(t, "the kernel forgets the response", func() bool { return connectionsIn(t, listener.Addr(), finWait1) == 0 })
+}
+
+// finWait1 is TCP_FIN_WAIT1 of include/net/tcp_states.h: closed, with something unsent.
+const finWait1 = "04"
+
+// connectionsIn counts the connections to the listener at an address of IPv4 that are in a
+// state, by proc_net_tcp of the kernel's documentation.
+func connectionsIn(t *testing.T, address net.Addr, state string) (number int) {
+	t.Helper()
+	content, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := fmt.Sprintf(":%04X", address.(*net.TCPAddr).Port)
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Fields(line); strings.HasSuffix(fields[1], port) && fields[3] == state {
+			number++
+		}
+	}
+	return number
 }
 
 // TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until
