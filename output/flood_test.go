@@ -199,16 +199,17 @@ func TestPlacesOfABusyAgent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			_, _ = io.Copy(io.Discard, req.Body)
 			begun <- struct{}{}
 			<-release
 			w.WriteHeader(http.StatusNoContent)
 		}), quiet(), limits)
 	}()
 	var busy []net.Conn
-	for range 2 {
+	for _, text := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"} {
 		connection := dial(t, path)
-		send(t, connection, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		send(t, connection, text)
 		<-begun
 		busy = append(busy, connection)
 	}

@@ -105,6 +105,39 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 	}
 }
 
+// TestSlowScraperHasThreeSeconds has two slow scrapers of different seconds. A third one
+// gets the newer page for as long as the oldest may go on reading.
+func TestSlowScraperHasThreeSeconds(t *testing.T) {
+	for _, test := range []struct {
+		seconds  int64 // since the second page
+		complete bool
+	}{{2, true}, {3, false}} {
+		source := sampleMetered()
+		source.report = manyPorts(5000)
+		var second atomic.Int64
+		clock := func() time.Time { return noon.Add(time.Duration(second.Load()) * time.Second) }
+		listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
+		serveUntilEnd(t, listener, NewMetricsHandler(sampleMetrics(source, true), clock))
+		oldest := dial(t, listener.Addr().String())
+		send(t, oldest, metricsRequests[0])
+		response, err := http.ReadResponse(bufio.NewReader(oldest), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Store(1)
+		slowReader(t, listener.Addr(), metricsRequests[0])
+		second.Store(1 + test.seconds)
+		if _, err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
+			t.Error(err)
+		}
+		size, err := io.Copy(io.Discard, response.Body)
+		if complete := err == nil && size == response.ContentLength; complete != test.complete {
+			t.Errorf("%d seconds after the second page, the reader of the first got %d of %d bytes: %v", test.seconds, size, response.ContentLength, err)
+		}
+		_ = response.Body.Close()
+	}
+}
+
 // reports is a source whose reports are counted as long as they live.
 type reports struct {
 	agent
@@ -272,30 +305,53 @@ func connectionsIn(t *testing.T, address net.Addr, state string) (number int) {
 	return number
 }
 
-// TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until
-// one of them is disconnected, and more than 16 together are not kept waiting.
-func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
+const usageRequest = "GET /v1/usage?by=day&top=20000 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// serveUsage serves reports of usage of 3 MB, which no buffers hold.
+func serveUsage(t *testing.T) net.Addr {
+	t.Helper()
 	source := wideUsage()
 	for range 5 {
 		source.rows = append(source.rows, source.rows...)
 	}
-	for i := range source.rows { // a response of 3 MB, which no buffers hold
+	for i := range source.rows {
 		source.rows[i].Port, source.rows[i].Client = uint16(i+1), "client "+strconv.Itoa(i)
 	}
 	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/usage", NewUsageHandler(source, accounting.UsageLimits{}, clockAtNoon, quiet()))
 	serveUntilEnd(t, listener, mux)
-	const get = "GET /v1/usage?by=day&top=20000 HTTP/1.1\r\nHost: x\r\n\r\n"
-	slowReader(t, listener.Addr(), get)
-	slowReader(t, listener.Addr(), get)
+	return listener.Addr()
+}
+
+// TestReportOfUsageIsReadInThreeSeconds has a client that takes a bit again and again.
+func TestReportOfUsageIsReadInThreeSeconds(t *testing.T) {
+	connection := dial(t, serveUsage(t).String())
+	send(t, connection, usageRequest)
+	began := time.Now()
+	var err error
+	for err == nil && time.Since(began) < 8*time.Second {
+		time.Sleep(50 * time.Millisecond) // the client's slowness is what is tested
+		_, err = io.CopyN(io.Discard, connection, 8<<10)
+	}
+	if took := time.Since(began); err == nil || took < 2*time.Second {
+		t.Errorf("after %s: got %v, want the end of the connection after some 3s", took, err)
+	}
+}
+
+// TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until
+// one of them is disconnected, and more than 16 together are not kept waiting.
+func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
+	address := serveUsage(t)
+	slowReader(t, address, usageRequest)
+	slowReader(t, address, usageRequest)
 
 	const others = 20
 	began := time.Now()
 	codes := make(chan int, others)
 	for range others {
-		connection := dial(t, listener.Addr().String())
-		send(t, connection, get)
+		connection := dial(t, address.String())
+		send(t, connection, usageRequest)
 		go func() {
 			response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 			if err != nil {
