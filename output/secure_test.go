@@ -160,13 +160,55 @@ func TestWebConfigServes(t *testing.T) {
 	}
 }
 
+// TestEncryptedScrapeDespiteIdleConnections has clients that don't begin with TLS, and
+// some that send no request after it. Another client is served soon, and by HTTP/1: over
+// HTTP/2, one connection could hold hundreds of responses.
+func TestEncryptedScrapeDespiteIdleConnections(t *testing.T) {
+	directory, roots := webFiles(t)
+	config, err := OpenWebConfig(filepath.Join(directory, "tls.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := sampleMetered()
+	source.report = manyPorts(5000)
+	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
+	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
+		return config.Serve(ctx, listener, handler, quiet())
+	})
+	for range 200 {
+		connection, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		if got := connection.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+			t.Fatalf("got protocol %q, want http/1.1", got)
+		}
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connectAll(t, tcp, flood, "")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: soon}).Get("https://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := io.Copy(io.Discard, response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK || size < 1<<20 {
+		t.Errorf("got %s and %d bytes: %v", response.Status, size, err)
+	}
+}
+
 // TestMetricsUnderAttack sends what no scraper sends, over and over. Afterwards
 // nothing of it is left, and the metrics are still served.
 func TestMetricsUnderAttack(t *testing.T) {
 	source := sampleMetered()
 	source.report = manyPorts(2000)
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, stall: time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})
@@ -267,7 +309,7 @@ func TestManySlowScrapersDelayNoReading(t *testing.T) {
 	source.report = manyPorts(10000) // a page of 10 MB
 	source.month.Rows = nil
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, stall: 3 * time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})
