@@ -14,10 +14,11 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
-var errNoPort = errors.New("no port found: name Shadowsocks' configuration, as in\n" +
+const errNoPort = terminal.Message("no port found: name Shadowsocks' configuration, as in\n" +
 	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
 	"or the ports themselves, as in\n" +
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
@@ -102,7 +103,7 @@ func setup(c *cli.Context) error {
 
 func printNotes(c *cli.Context, notes []error) {
 	for _, note := range notes {
-		fmt.Fprintf(c.App.ErrWriter, "note: %v\n", note)
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(note))
 	}
 }
 
