@@ -200,7 +200,7 @@ func earlierList(c *cli.Context, path string) (entries []portlist.Entry, notes [
 	entries, err = portlist.ReadEntries(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-	case errors.As(err, new(*portlist.SpecError)), errors.Is(err, portlist.ErrNotAList):
+	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
 		return entries, []error{fmt.Errorf("%w; the list is replaced", err)}, nil
 	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
 	case err != nil:
