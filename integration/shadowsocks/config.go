@@ -238,13 +238,22 @@ func (c *collector) share(number uint16, users int) {
 	c.users[number] += users
 }
 
+// otherProtocols are those that a note names. Any other word might be a password in the
+// wrong place.
+var otherProtocols = []string{
+	"anytls", "direct", "dns", "dokodemo-door", "http", "http2", "hysteria", "hysteria2", "masque", "mieru", "mixed",
+	"mtproto", "naive", "none", "redir", "redirect", "relay", "shadowtls", "shadowsocksr", "sni", "snell", "socks", "socks4",
+	"socks5", "ss", "sshd", "sudoku", "tcp", "tproxy", "trojan", "trojan-go", "trusttunnel", "tuic", "tun", "tunnel",
+	"udp", "vless", "vmess", "wireguard",
+}
+
 // otherProtocol reports whether a port of the protocol is omitted. If so, a note
 // will mention the port.
 func (c *collector) otherProtocol(protocol, port string) bool {
 	if c.options.AnyProtocol {
 		return false
 	}
-	if protocol = accounting.CleanName(protocol); len(protocol) > 32 || protocol == "" {
+	if !slices.Contains(otherProtocols, strings.ToLower(protocol)) {
 		protocol = "another protocol"
 	}
 	c.others = append(c.others, fmt.Sprintf("%s (%s)", port, protocol))
