@@ -144,6 +144,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
 	}
+	notes = append(notes, findingNotes(checkup.AlikeNames(found.Ports))...)
 	notes = append(notes, findingNotes(checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)))...)
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
