@@ -289,7 +289,7 @@ func TestCheckOfSettings(t *testing.T) {
 func TestCheckUsage(t *testing.T) {
 	for _, test := range []struct{ name, want string }{ // the name is the command line
 		{"check something", `"something" is not expected here`},
-		{"check --hook nosuch", "line 1, column 7: key hook: want host or container"},
+		{"check --hook nosuch", `hook "nosuch": want host or container`},
 		{"check --port 80a", `80a`},
 		{"check --nosuch", "see ssmonitor check --help"},
 		{"check --json --nagios", "exclude each other"},
