@@ -49,7 +49,8 @@ func layer(text string, parts []error) string {
 	return b.String()
 }
 
-// isJoin reports whether the text is what errors.Join makes of the parts.
+// isJoin reports whether the text begins as errors.Join joins the parts: only line
+// breaks are between them.
 func isJoin(text string, parts []error) bool {
 	for i, part := range parts {
 		if part == nil {
@@ -68,7 +69,7 @@ func isJoin(text string, parts []error) bool {
 		}
 		text = rest
 	}
-	return len(parts) > 1 && text == ""
+	return true
 }
 
 // Line is [Error] as one line.
