@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/terminal"
 )
 
 // hostile is the name of a file that would turn the screen red, hide what follows and
@@ -137,4 +139,11 @@ func TestBlankNamesAreRefused(t *testing.T) {
 			t.Errorf("%q: status %d, got %q", test.arguments, status, stderr)
 		}
 	}
+}
+
+// The log leaves letters as they are, which fillers are to Unicode.
+func TestLogIsPlain(t *testing.T) {
+	var stderr bytes.Buffer
+	newLog(terminal.Writer(&stderr)).Warn(hostile, "path\x7f", hostile, "filler", "\u3164")
+	requirePlain(t, stderr.String(), "time=", "level=")
 }
