@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // Source provides the data that the agent publishes. Its methods are safe for
@@ -93,7 +94,7 @@ func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
 	}
 	setJSONHeader(w.Header())
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(response) // a client that has disconnected needs no response
+	_ = json.NewEncoder(terminal.JSONWriter(w)).Encode(response) // a client that has disconnected needs no response
 }
 
 func setJSONHeader(header http.Header) {

@@ -91,6 +91,45 @@ func TestWebConfigSaysWhatAListenerLacks(t *testing.T) {
 	}
 }
 
+// The toolkit quotes what it does not understand, and its bcrypt the first character of
+// a password that is no hash.
+func TestWebConfigShowsNoValue(t *testing.T) {
+	const secret = "hunter2"
+	directory, _ := webFiles(t)
+	const pair = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+	for _, test := range []struct{ content, want string }{
+		{"basic_auth_users: hunter2\n", "line 1"},
+		{"basic_auth_users: a`hunter2\n", "line 1"},
+		{"basic_auth_users: {alice: hunter2}\n", ""},
+		{"basic_auth_users: {alice: \"hunter2 " + strings.Repeat("x", 60) + "\"}\n", ""},
+		{pair + "  min_version: hunter2\n", "line 4, column 16: "},
+		{pair + "  client_auth_type: hunter2\n", "line 4, column 21: invalid ClientAuth"},
+		{pair + "  cipher_suites: [hunter2]\n", "line 4, column 19: "},
+		{pair + "  curve_preferences: [hunter2]\n", "line 4, column 23: "},
+		{pair + "http_server_config: {headers: {X-Frame-Options: hunter2}}\n", "X-Frame-Options"},
+		{pair + "http_server_config: {headers: {hunter2: a}}\n", "can not be configured"},
+		{pair + "http_server_config: {http2: hunter2}\n", "line 4"},
+		{"rate_limit: {burst: hunter2}\n", "line 1"},
+		{"hunter2: 1\n", "line 1, column 1: "},
+		{"basic_auth_users: *hunter2\n", ""},
+		{"basic_auth_users: {? [hunter2] : a}\n", ""},
+		{"basic_auth_users: 'hunter2\n", "line 1, column 19: want YAML"},
+		{"hunter2\n", "line 1"},
+		{"- hunter2\n", "line 1"},
+	} {
+		path := filepath.Join(directory, "wrong.yml")
+		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenWebConfig(path)
+		if err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %s", test.content, err, test.want)
+		} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "'h'") || strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: the value is shown: %v", test.content, err)
+		}
+	}
+}
+
 // serveTCP serves metrics on loopback until the test ends.
 func serveTCP(t *testing.T, serve func(context.Context, net.Listener) error) (address string) {
 	t.Helper()

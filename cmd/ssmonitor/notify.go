@@ -8,6 +8,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // rateInterval is how often new rates are sent for `systemctl status`: each
@@ -81,7 +82,7 @@ func (n *notifier) between(interval time.Duration) (ticks <-chan time.Time, stop
 func status(report *accounting.Report, err error) (state, rates string) {
 	switch {
 	case err != nil:
-		line, _, _ := strings.Cut(err.Error(), "\n")
+		line, _, _ := strings.Cut(terminal.Error(err), "\n")
 		return "no rates: " + line, ""
 	case len(report.Ports) == 0:
 		return "no port to count yet: run ssmonitor setup", ""

@@ -20,6 +20,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/landlock"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
@@ -125,7 +126,7 @@ func (f *setupFollower) setUp() error {
 			f.log.Info(state + ": waiting for a Shadowsocks configuration")
 		}
 	case err != nil:
-		reason, _, _ := strings.Cut(err.Error(), "\n")
+		reason, _, _ := strings.Cut(terminal.Error(err), "\n")
 		state = "the ports in force stay: " + reason
 	default:
 		state = describeCount(report.count())

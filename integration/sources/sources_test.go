@@ -144,7 +144,7 @@ func TestLoadTellsOfEveryFailure(t *testing.T) {
 	if result.Ports != nil || !errors.Is(err, shadowsocks.ErrClient) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load() = %v, %v", result.Ports, err)
 	}
-	if _, ok := errors.AsType[*portlist.SpecError](err); !ok {
+	if _, ok := errors.AsType[*portlist.LineError](err); !ok {
 		t.Errorf("the broken list is not in: %v", err)
 	}
 	if errors.Is(err, sources.ErrNoList) {
