@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/internal/testkit"
 )
@@ -40,6 +43,28 @@ func filters(t *testing.T, pid int) (counts []int) {
 	return counts
 }
 
+// netlinkProtocols returns the protocols of the netlink sockets that a process holds.
+func netlinkProtocols(t *testing.T, pid int) (protocols []string) {
+	t.Helper()
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/netlink", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, descriptor := range descriptors {
+		target, _ := os.Readlink(descriptor) // it may be closed meanwhile
+		for line := range strings.Lines(string(list)) {
+			if fields := strings.Fields(line); target == "socket:["+fields[len(fields)-1]+"]" {
+				protocols = append(protocols, fields[1])
+			}
+		}
+	}
+	return protocols
+}
+
 // TestConfinedAgent has all that the agent looks at change after its filter is in
 // force on every thread: a rule that publishes a port, an address and a default route
 // that decide what a rule means, and traffic.
@@ -66,6 +91,15 @@ func TestConfinedAgent(t *testing.T) {
 		if count != own+1 {
 			t.Errorf("a thread of the agent has %d filters, want %d", count, own+1)
 		}
+	}
+	held := netlinkProtocols(t, agent.Process.Pid)
+	for _, protocol := range held {
+		if protocol != strconv.Itoa(unix.NETLINK_NETFILTER) && protocol != strconv.Itoa(unix.NETLINK_SOCK_DIAG) {
+			t.Errorf("the agent holds a socket of netlink protocol %s", protocol)
+		}
+	}
+	if len(held) == 0 {
+		t.Error("the agent holds no netlink socket")
 	}
 	counted := func(address string, want bool) {
 		t.Helper()

@@ -1,7 +1,8 @@
-// Package kernels holds a test that runs the tests of packages nft, nft/survey and
-// paths on the kernels of Debian that the host does not run: 6.1, which can't keep
-// an owned table (flag persist), and 6.12, which can. All of them must pass on
-// both, except those that -short skips. Package paths runs there only.
+// Package kernels holds a test that runs the tests of packages nft, nft/survey,
+// internal/confine, paths and others on the kernels of Debian that the host does not
+// run: 6.1, which can't keep an owned table (flag persist), and 6.12, which can. All
+// of them must pass on both, except those that -short skips. Package paths runs there
+// only.
 //
 // Each kernel boots in QEMU, emulated and without KVM, with an initramfs that
 // holds the static test binaries and ssmonitor, busybox as the shell, ip, nft and

@@ -5,6 +5,8 @@
 // routes and interfaces. A seccomp filter leaves of it what goes through netfilter:
 // it knows the protocol of a netlink socket, which systemd's filters don't, but not
 // the messages on one. So no socket of rtnetlink may be open when the filter begins.
+// Nor does it see what another process passes over a unix socket: who has a process of
+// their own on the host can pass a socket of rtnetlink to one that they got hold of.
 package confine
 
 import (
