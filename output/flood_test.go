@@ -53,10 +53,10 @@ func bothKinds(t *testing.T, run func(t *testing.T, listener net.Listener)) {
 	t.Run("unix", func(t *testing.T) { run(t, testListener(t, filepath.Join(t.TempDir(), "socket"))) })
 }
 
-// connectAll opens that many connections, each of which sends something, or nothing.
-func connectAll(t *testing.T, address net.Addr, number int, text string) (all []net.Conn) {
+// connectAll opens the connections of a flood, each of which sends something, or nothing.
+func connectAll(t *testing.T, address net.Addr, text string) (all []net.Conn) {
 	t.Helper()
-	for range number {
+	for range flood {
 		connection, err := net.Dial(address.Network(), address.String())
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +120,7 @@ func TestScrapeDespiteIdleConnections(t *testing.T) {
 				page := make([]byte, 1<<20) // no buffers hold it
 				serveUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) }))
 				address := listener.Addr()
-				connectAll(t, address, flood, test.text)
+				connectAll(t, address, test.text)
 				if _, err := scrapeWithin(address, soon); err != nil {
 					t.Error(err)
 				}
@@ -133,7 +133,7 @@ func TestScrapeDespiteIdleConnections(t *testing.T) {
 func TestScrapeDespiteSlowRequests(t *testing.T) {
 	bothKinds(t, func(t *testing.T, listener net.Listener) {
 		address := served(t, 10, listener)
-		all := connectAll(t, address, flood, "GET /metrics HTTP/1.1\r\nX: ")
+		all := connectAll(t, address, "GET /metrics HTTP/1.1\r\nX: ")
 		ctx, cancel := context.WithCancel(t.Context())
 		var slow sync.WaitGroup
 		slow.Go(func() {
@@ -188,7 +188,7 @@ func TestBurstOfScrapers(t *testing.T) {
 	bothKinds(t, func(t *testing.T, listener net.Listener) {
 		address := served(t, 10, listener)
 		var lost int
-		for _, connection := range connectAll(t, address, flood, metricsRequests[0]) {
+		for _, connection := range connectAll(t, address, metricsRequests[0]) {
 			if err := connection.SetDeadline(time.Now().Add(soon)); err != nil {
 				t.Fatal(err)
 			}
