@@ -32,6 +32,7 @@ type conn struct {
 	limiter   *limiter
 	accepted  time.Time
 	requested atomic.Bool // the whole request has arrived
+	reading   atomic.Bool // the agent waits for bytes, or has not taken them yet
 
 	mutex    sync.Mutex
 	began    time.Time // when the write in progress began; zero: there is none
@@ -63,10 +64,17 @@ func onSocket(connection net.Conn, do func(fd int)) {
 	}
 }
 
+// Read is what the agent does while it waits for a request.
+func (c *conn) Read(content []byte) (int, error) {
+	c.reading.Store(true)
+	defer c.reading.Store(false)
+	return c.Conn.Read(content)
+}
+
 // silent reports whether the agent waits for the client's request: it has not arrived as
-// a whole, and the agent has read what did arrive.
+// a whole, and the agent is not busy with what did arrive.
 func (c *conn) silent() bool {
-	if c.requested.Load() {
+	if c.requested.Load() || !c.reading.Load() {
 		return false
 	}
 	var unread int

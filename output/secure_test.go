@@ -228,7 +228,7 @@ func TestEncryptedScrapeDespiteIdleConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connectAll(t, tcp, flood, "")
+	connectAll(t, tcp, "")
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport, Timeout: soon}).Get("https://" + address + "/metrics")

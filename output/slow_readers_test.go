@@ -7,11 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -70,7 +68,7 @@ var metricsRequests = []string{
 // seconds in all formats, and another scraper gets its page.
 func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 	source := sampleMetered()
-	source.report = manyPorts(10000)
+	source.report = manyPorts(5000)
 	for i := range source.report.Ports {
 		source.report.Ports[i].Port.Name = "client-of-many-" + time.Duration(i*i*7919).String() // does not compress well
 	}
@@ -81,8 +79,8 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	serveUntilEnd(t, listener, NewMetricsHandler(sampleMetrics(source, true), clock))
-	page, err := scrapeWithin(listener.Addr(), 5*time.Second)
-	if err != nil || page < 10<<20 {
+	page, err := scrapeWithin(listener.Addr(), 30*time.Second)
+	if err != nil || page < 5<<20 {
 		t.Fatalf("got a page of %d bytes, want a large one: %v", page, err)
 	}
 	before := heap()
@@ -94,7 +92,7 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 		}
 		now := heap()
 		most = max(most, now-min(now, before))
-		if _, err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
+		if _, err := scrapeWithin(listener.Addr(), 30*time.Second); err != nil {
 			t.Fatalf("a scraper that reads gets %v", err)
 		}
 	}
@@ -105,38 +103,55 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 	}
 }
 
-// TestSlowScraperHasThreeSeconds has two slow scrapers of different seconds. A third one
-// gets the newer page for as long as the oldest may go on reading.
-func TestSlowScraperHasThreeSeconds(t *testing.T) {
+// TestSlowReaderHasThreeSeconds has a slow reader of the first second, and a client in the
+// next. A third one gets what the second got for as long as the first may go on reading.
+func TestSlowReaderHasThreeSeconds(t *testing.T) {
+	source := sampleMetered()
+	source.report = manyPorts(5000)
+	feed := &agent{}
+	feed.answersWith(source.report, nil)
 	for _, test := range []struct {
-		seconds  int64 // since the second page
-		complete bool
-	}{{2, true}, {3, false}} {
-		source := sampleMetered()
-		source.report = manyPorts(5000)
-		var second atomic.Int64
-		clock := func() time.Time { return noon.Add(time.Duration(second.Load()) * time.Second) }
-		listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
-		serveUntilEnd(t, listener, NewMetricsHandler(sampleMetrics(source, true), clock))
-		oldest := dial(t, listener.Addr().String())
-		send(t, oldest, metricsRequests[0])
-		response, err := http.ReadResponse(bufio.NewReader(oldest), nil)
-		if err != nil {
-			t.Fatal(err)
+		name, request string
+		handler       func(clock func() time.Time) http.Handler
+		next          func(t *testing.T, address net.Addr)
+	}{
+		{"metrics", metricsRequests[0], func(clock func() time.Time) http.Handler {
+			return NewMetricsHandler(sampleMetrics(source, true), clock)
+		}, func(t *testing.T, address net.Addr) { slowReader(t, address, metricsRequests[0]) }},
+		{"ports", portsRequest, func(clock func() time.Time) http.Handler {
+			return NewHandler(feed, clock, quiet())
+		}, func(t *testing.T, address net.Addr) { request(t, address.String(), portsRequest) }},
+	} {
+		for seconds, complete := range map[int64]bool{2: true, 3: false} {
+			t.Run(fmt.Sprintf("%s after %d s", test.name, seconds), func(t *testing.T) {
+				var second atomic.Int64
+				clock := func() time.Time { return noon.Add(time.Duration(second.Load()) * time.Second) }
+				listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
+				serveUntilEnd(t, listener, test.handler(clock))
+				first := dial(t, listener.Addr().String())
+				send(t, first, test.request)
+				response, err := http.ReadResponse(bufio.NewReader(first), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close() //nolint:errcheck // it is broken on purpose
+				second.Store(1)
+				test.next(t, listener.Addr())
+				second.Store(1 + seconds)
+				began := time.Now()
+				request(t, listener.Addr().String(), test.request)
+				if waited := time.Since(began); waited > 2*time.Second {
+					t.Errorf("the third client waited for %s", waited)
+				}
+				if size, err := io.Copy(io.Discard, response.Body); (err == nil) != complete {
+					t.Errorf("the first client got %d bytes, %v", size, err)
+				}
+			})
 		}
-		second.Store(1)
-		slowReader(t, listener.Addr(), metricsRequests[0])
-		second.Store(1 + test.seconds)
-		if _, err := scrapeWithin(listener.Addr(), 5*time.Second); err != nil {
-			t.Error(err)
-		}
-		size, err := io.Copy(io.Discard, response.Body)
-		if complete := err == nil && size == response.ContentLength; complete != test.complete {
-			t.Errorf("%d seconds after the second page, the reader of the first got %d of %d bytes: %v", test.seconds, size, response.ContentLength, err)
-		}
-		_ = response.Body.Close()
 	}
 }
+
+const portsRequest = "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"
 
 // reports is a source whose reports are counted as long as they live.
 type reports struct {
@@ -172,12 +187,12 @@ func TestSlowReadersHoldTwoReports(t *testing.T) {
 	serveUntilEnd(t, listener, NewHandler(source, clock, quiet()))
 	for range 15 {
 		for range 4 {
-			slowReader(t, listener.Addr(), "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
+			slowReader(t, listener.Addr(), portsRequest)
 		}
 		if living := source.living(); living > 2 {
 			t.Fatalf("slow readers hold %d reports, want at most 2", living)
 		}
-		if answer := request(t, listener.Addr().String(), "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"); answer.code != http.StatusOK {
+		if answer := request(t, listener.Addr().String(), portsRequest); answer.code != http.StatusOK {
 			t.Fatalf("a client that reads gets %d", answer.code)
 		}
 		second.Add(1)
@@ -242,69 +257,6 @@ func TestReaderThatGoesOnGetsItAll(t *testing.T) {
 	})
 }
 
-// TestKernelHoldsLittleForASlowReader counts what a client finds in the buffers of a
-// connection on which it read nothing.
-func TestKernelHoldsLittleForASlowReader(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unwritten := make(chan int, 1)
-	limits := generous
-	limits.stall = 300 * time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			n, _ := w.Write(make([]byte, 32<<20))
-			unwritten <- n
-		}), quiet(), limits)
-	}()
-	slowReader(t, listener.Addr(), metricsRequests[0])
-	if taken := <-unwritten; taken > 256<<10 {
-		t.Errorf("the kernel took %d KB for a client that reads nothing", taken>>10)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestKernelForgetsAResponseThatNobodyReads has a response that fits into the buffers of
-// the kernel, so that the server has closed the connection long before.
-func TestKernelForgetsAResponseThatNobodyReads(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	serveUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(make([]byte, 64<<10))
-	}))
-	slowReader(t, listener.Addr(), metricsRequests[0])
-	eventually(t, "the server closes the connection", func() bool { return connectionsIn(t, listener.Addr(), finWait1) == 1 })
-	eventually(t, "the kernel forgets the response", func() bool { return connectionsIn(t, listener.Addr(), finWait1) == 0 })
-}
-
-// finWait1 is TCP_FIN_WAIT1 of include/net/tcp_states.h: closed, with something unsent.
-const finWait1 = "04"
-
-// connectionsIn counts the connections to the listener at an address of IPv4 that are in a
-// state, by proc_net_tcp of the kernel's documentation.
-func connectionsIn(t *testing.T, address net.Addr, state string) (number int) {
-	t.Helper()
-	content, err := os.ReadFile("/proc/self/net/tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprintf(":%04X", address.(*net.TCPAddr).Port)
-	for line := range strings.Lines(string(content)) {
-		if fields := strings.Fields(line); strings.HasSuffix(fields[1], port) && fields[3] == state {
-			number++
-		}
-	}
-	return number
-}
-
 const usageRequest = "GET /v1/usage?by=day&top=20000 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 // serveUsage serves reports of usage of 3 MB, which no buffers hold.
@@ -343,6 +295,7 @@ func TestReportOfUsageIsReadInThreeSeconds(t *testing.T) {
 // one of them is disconnected, and more than 16 together are not kept waiting.
 func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
 	address := serveUsage(t)
+	first := time.Now()
 	slowReader(t, address, usageRequest)
 	slowReader(t, address, usageRequest)
 
@@ -367,13 +320,13 @@ func TestSlowReadersHoldTwoUsageReports(t *testing.T) {
 			t.Errorf("a client too many gets %d", code)
 		}
 	}
-	if waited := time.Since(began); waited > 2*time.Second {
+	if waited := time.Since(began); waited > 2500*time.Millisecond {
 		t.Errorf("the clients too many waited for %s", waited)
 	}
 	if code := <-codes; code != http.StatusOK {
 		t.Errorf("a client that waits gets %d", code)
 	}
-	if waited := time.Since(began); waited < 2*time.Second || waited > 6*time.Second {
-		t.Errorf("the next client waited for %s, want some 3s", waited)
+	if held := time.Since(first); held < 2500*time.Millisecond || held > 8*time.Second {
+		t.Errorf("the first client was disconnected after %s, want some 3s", held)
 	}
 }

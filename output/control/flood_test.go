@@ -31,7 +31,7 @@ func TestCommandDespiteIdleConnections(t *testing.T) {
 				t.Cleanup(func() { _ = connection.Close() })
 				_, _ = connection.Write([]byte(test.text)) // it may have lost its place
 			}
-			expectCommandWithin(t, path, 3*time.Second)
+			expectCommandWithin(t, path, 8*time.Second)
 			agent.expectChanges(t, "20000 dave")
 		})
 	}
@@ -113,5 +113,5 @@ while True:
 	if _, err := stdout.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	expectCommandWithin(t, path, 3*time.Second)
+	expectCommandWithin(t, path, 8*time.Second)
 }
