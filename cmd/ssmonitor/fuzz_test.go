@@ -67,7 +67,9 @@ func validateFlags(c *cli.Context) error {
 func checkMessage(t *testing.T, printed string) {
 	t.Helper()
 	message := strings.TrimSuffix(printed, "\n")
-	if strings.ContainsFunc(message, func(r rune) bool { return !unicode.IsGraphic(r) }) || !utf8.ValidString(message) {
+	if !utf8.ValidString(message) || strings.ContainsFunc(message, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+	}) {
 		t.Fatalf("this is not text on one line: %q", message)
 	}
 }
