@@ -1,7 +1,6 @@
 package accounting
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ func parseAddressLimit(text string) (uint64, error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, fmt.Errorf("%q: want a number of addresses, such as 3, or none", text)
+		return 0, &InvalidError{"number", text, "a number of addresses, such as 3, or none"}
 	}
 	return number, nil
 }

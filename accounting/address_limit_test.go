@@ -40,7 +40,7 @@ func TestParseAddressLimits(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ text, want string }{
-		{"many", `addresses "many": "many": want a number of addresses, such as 3, or none`},
+		{"many", `addresses "many": want a number of addresses, such as 3, or none`},
 		{"-1", "want a number of addresses"}, {"1.5", "want a number of addresses"}, {"", "want a number of addresses"},
 		{"alice=", "want a number of addresses"}, {"=3", "want a client before the equals sign, as in alice=5"}, {"99999999999", "want a number of addresses"},
 	} {

@@ -14,6 +14,7 @@ const MaxNameLength = 128
 // name would be, for an error of the form "want ...", or the empty string if the
 // name is valid.
 func NameFault(name string) string {
+	wrong := strings.IndexFunc(name, notInNames)
 	switch {
 	case name == "":
 		return "a name after the equals sign, as in 20000=alice"
@@ -21,25 +22,51 @@ func NameFault(name string) string {
 		return "a name in UTF-8"
 	case utf8.RuneCountInString(name) > MaxNameLength:
 		return fmt.Sprintf("a name of at most %d characters", MaxNameLength)
-	case strings.ContainsFunc(name, notInNames):
-		return "a name without control or invisible characters"
+	case wrong >= 0:
+		return fmt.Sprintf("a name without control or invisible characters, such as %s in it", firstCodePoint(name[wrong:]))
+	case Blank(name):
+		return fmt.Sprintf("a name that can be seen: %s is blank", firstCodePoint(name))
 	}
 	return ""
 }
 
+// Blank reports whether a text shows nothing: it has only spaces, joiners and
+// characters that are [Hidden].
+func Blank(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Variation_Selector, r) && !Hidden(r) && !Joiner(r)
+	})
+}
+
+// Hidden reports whether a character shows nothing, or acts on what surrounds it:
+// control characters, line separators, marks of direction, and fillers such as
+// U+3164, which Unicode counts among the letters. Spaces are not hidden.
+func Hidden(r rune) bool {
+	const blankBraille = '\u2800'
+	return r == blankBraille || !unicode.IsGraphic(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}
+
+// Joiner reports whether r is one of the two joiners. They are hidden as well, but
+// Persian, Indic scripts and emoji need them.
+func Joiner(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return r == nonJoiner || r == joiner
+}
+
+func firstCodePoint(text string) string {
+	r, _ := utf8.DecodeRuneInString(text)
+	return fmt.Sprintf("%U", r)
+}
+
 // notInNames reports whether a name must not contain r. Names end up in lists,
 // tables, logs and charts, where control characters, line separators and
-// bidirectional marks would forge what surrounds them. The two joiners are
-// invisible as well, but Persian, Indic scripts and emoji need them.
-func notInNames(r rune) bool {
-	const nonJoiner, joiner = '\u200c', '\u200d'
-	return !unicode.IsGraphic(r) && r != nonJoiner && r != joiner
-}
+// bidirectional marks would forge what surrounds them.
+func notInNames(r rune) bool { return !unicode.IsGraphic(r) && !Joiner(r) }
 
 // CleanName turns text that others wrote, such as the remark in a server's
 // configuration, into a valid name. It replaces characters that a name must not
 // contain by spaces, trims the result and cuts it to MaxNameLength. It returns
-// the empty string if nothing remains.
+// the empty string if nothing remains that can be seen.
 func CleanName(text string) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
@@ -51,9 +78,13 @@ func CleanName(text string) string {
 	length := 0
 	for i := range text {
 		if length == MaxNameLength {
-			return strings.TrimSpace(text[:i])
+			text = strings.TrimSpace(text[:i])
+			break
 		}
 		length++
+	}
+	if Blank(text) {
+		return ""
 	}
 	return text
 }

@@ -2,7 +2,6 @@ package accounting
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"math/big"
 	"strings"
@@ -17,7 +16,7 @@ var byteUnits = map[string]uint64{
 	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50,
 }
 
-var errSize = errors.New("want a number and a unit, as in 500MB, 100GB or 1.5TiB")
+const wantSize = "a number and a unit, as in 500MB, 100GB or 1.5TiB"
 
 // ParseSize reads a number of bytes such as 100GB (10^9 bytes each) or 1.5TiB
 // (2^40 bytes each). It rounds to the nearest byte.
@@ -28,14 +27,14 @@ func ParseSize(text string) (uint64, error) {
 	digits = strings.TrimSpace(digits)
 	whole, fraction, pointed := strings.Cut(digits, ".")
 	if !known || len(digits) > 32 || !isDigits(whole) || pointed && !isDigits(fraction) {
-		return 0, fmt.Errorf("size %q: %w", text, errSize)
+		return 0, &InvalidError{"size", text, wantSize}
 	}
 	number, _ := new(big.Rat).SetString(digits)
 	number.Mul(number, new(big.Rat).SetUint64(unit))
 	number.Add(number, big.NewRat(1, 2))
 	bytes := new(big.Int).Div(number.Num(), number.Denom())
 	if !bytes.IsUint64() || bytes.Uint64() > math.MaxInt64 {
-		return 0, fmt.Errorf("size %q: want less than 9223PB", text)
+		return 0, &InvalidError{"size", text, "less than 9223PB"}
 	}
 	return bytes.Uint64(), nil
 }
@@ -66,23 +65,23 @@ func parseLimits(name, example string, texts []string, parse func(string) (uint6
 		if i := strings.LastIndexByte(text, '='); i >= 0 {
 			client, size = text[:i], text[i+1:]
 			if strings.TrimSpace(client) == "" {
-				return limits, fmt.Errorf("%s %q: want a client before the equals sign, as in %s", name, text, example)
+				return limits, &InvalidError{name, text, "a client before the equals sign, as in " + example}
 			}
 		}
 		limit, err := parse(size)
-		if err != nil {
-			return limits, fmt.Errorf("%s %q: %w", name, text, err)
+		if wrong, ok := errors.AsType[*InvalidError](err); ok {
+			return limits, &InvalidError{name, text, wrong.Want}
 		}
 		if client == "" {
 			limits.Default = limit
 			if defaults++; defaults > 1 {
-				return limits, fmt.Errorf("%s %q: want one limit for all clients, this is the second", name, text)
+				return limits, &InvalidError{name, text, "one limit for all clients, this is the second"}
 			}
 			continue
 		}
 		client = strings.TrimSpace(client)
 		if _, repeated := limits.Clients[client]; repeated {
-			return limits, fmt.Errorf("%s %q: want one limit for %s, this is the second", name, text, client)
+			return limits, &InvalidError{name, text, "one limit for this client, this is the second"}
 		}
 		limits.Clients[client] = limit
 	}
@@ -95,7 +94,7 @@ func parseLimit(text string) (uint64, error) {
 	}
 	bytes, err := ParseSize(text)
 	if err == nil && bytes == 0 {
-		err = fmt.Errorf("size %q: want more than 0 bytes, or none", text)
+		err = &InvalidError{"size", text, "more than 0 bytes, or none"}
 	}
 	return bytes, err
 }

@@ -67,11 +67,11 @@ func TestParseUsageLimits(t *testing.T) {
 		texts []string
 		want  string
 	}{
-		{[]string{"alice=much"}, `warn "alice=much": size "much": want a number and a unit`},
+		{[]string{"alice=much"}, `warn "alice=much": want a number and a unit`},
 		{[]string{"=5GB"}, "want a client before the equals sign"},
 		{[]string{"0GB"}, "want more than 0 bytes, or none"},
 		{[]string{"1GB", "2GB"}, "want one limit for all clients, this is the second"},
-		{[]string{"a=1GB", "a=2GB"}, "want one limit for a, this is the second"},
+		{[]string{"a=1GB", "a=2GB"}, "want one limit for this client, this is the second"},
 	}
 	for _, test := range failures {
 		if _, err := ParseUsageLimits(test.texts); err == nil || !strings.Contains(err.Error(), test.want) {

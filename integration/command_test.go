@@ -34,7 +34,7 @@ func TestWrongUsageEndsWithStatus2(t *testing.T) {
 		{"unknown own", []string{"run", "--own", "maybe", "--port", "20000"}, []string{"maybe"}},
 		{"interval that is none", []string{"run", "--interval", "2", "--port", "20000"}, []string{"interval"}},
 		{"negative interval", []string{"run", "--interval", "-1s", "--port", "20000"}, []string{"interval"}},
-		{"misspelled setting", []string{"run", "--config", settings}, []string{settings, "intervall", "2:1"}},
+		{"misspelled setting", []string{"run", "--config", settings}, []string{settings, "intervall", "line 2, column 1"}},
 		{"missing settings", []string{"run", "--config", settings + ".old"}, []string{settings + ".old"}},
 		{"missing configuration", []string{"setup", "--shadowsocks", settings + ".old"}, []string{settings + ".old"}},
 		{"configuration of a client", []string{"setup", "--shadowsocks", client}, []string{client}},

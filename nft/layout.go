@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -36,7 +35,7 @@ func ParseHook(name string) (Hook, error) {
 	case HookHost, HookContainer:
 		return hook, nil
 	}
-	return "", fmt.Errorf("hook %q: want host or container", name)
+	return "", &accounting.InvalidError{Name: "hook", Text: name, Want: "host or container"}
 }
 
 // hookPublished is HookHost for a host that publishes ports of containers. The

@@ -27,7 +27,7 @@ func ParseOwn(name string) (Own, error) {
 	case OwnNo, OwnAuto, OwnYes:
 		return own, nil
 	}
-	return "", fmt.Errorf("own %q: want no, auto or yes", name)
+	return "", &accounting.InvalidError{Name: "own", Text: name, Want: "no, auto or yes"}
 }
 
 // Options configure a Table.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // Client reads reports from the agent over its socket.
@@ -81,7 +82,7 @@ func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader
 	if resp.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		// It may be another program that answers, and the error ends up in a terminal.
-		return nil, errors.New(tableText(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " "))))
+		return nil, errors.New(terminal.Text(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " "))))
 	}
 	value, err := read(resp.Body)
 	if errors.Is(err, io.ErrUnexpectedEOF) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // Source provides the data that the agent publishes. Its methods are safe for
@@ -53,18 +54,21 @@ const readTimeout = 5 * time.Second
 // cannot change anything. The caller may add more paths to the returned mux.
 func NewHandler(source Source, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
+	// A report of many ports is large, and a slow client holds it for as long as it reads.
+	reports := newGenerations(source.Report, 0, now)
 	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, req *http.Request) {
 		ctx, cancel := context.WithTimeout(req.Context(), readTimeout)
 		defer cancel()
-		report, err := source.Report(ctx)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		setJSONHeader(w.Header())
-		if err := WriteJSON(w, report); err != nil {
-			log.Debug("writing a response failed", "path", req.URL.Path, "error", err)
-		}
+		reports.read(ctx, w, func(report *accounting.Report, err error) {
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			setJSONHeader(w.Header())
+			if err := WriteJSON(w, report); err != nil {
+				log.Debug("writing a response failed", "path", req.URL.Path, "error", err)
+			}
+		})
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeHealth(w, source.Health(), now())
@@ -90,7 +94,7 @@ func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
 	}
 	setJSONHeader(w.Header())
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(response) // a client that has disconnected needs no response
+	_ = json.NewEncoder(terminal.JSONWriter(w)).Encode(response) // a client that has disconnected needs no response
 }
 
 func setJSONHeader(header http.Header) {

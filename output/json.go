@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // A port in the response to GET /v1/ports. WriteJSON and ReadJSON share these types, so
@@ -42,7 +43,7 @@ const jsonTime = "2006-01-02T15:04:05.000000000Z07:00"
 // rates and connections are omitted.
 func WriteJSON(w io.Writer, report *accounting.Report) error {
 	out := bufio.NewWriterSize(w, 16<<10)
-	encoder := json.NewEncoder(out)
+	encoder := json.NewEncoder(terminal.JSONWriter(out))
 	fmt.Fprintf(out, `{"time":%q,"interval_seconds":%v,"total":`,
 		report.Time.UTC().Format(jsonTime), report.Interval.Seconds())
 	// One of each is enough: each value is written before the next one is set.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -33,56 +34,82 @@ var metricsFormats = []expfmt.Format{
 // may be reachable over the network. It answers in the text format of Prometheus
 // or in OpenMetrics, compressed if the client accepts that.
 //
-// Clients that ask within a second get the same response, of which one copy per
-// format is kept. So neither many clients nor slow ones cost more than one.
+// Clients that ask within a second get the same response, which is kept compressed, once
+// per format. At most two such generations exist. While slow clients read the older one,
+// others get the newer one until it is 3 seconds old; then the slow ones are
+// disconnected. So neither many clients nor slow ones cost more than two.
 func NewMetricsHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	h := &metricsHandler{metrics: metrics, now: now, pages: make(map[pageKey]*page)}
+	h := &metricsHandler{metrics: metrics}
+	h.snapshots = newGenerations(h.take, MetricsGap, now)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", h)
 	return mux
 }
 
 type metricsHandler struct {
-	metrics *Metrics
-	now     func() time.Time
-	mutex   sync.Mutex // of pages
-	pages   map[pageKey]*page
+	metrics   *Metrics
+	snapshots *generations[*snapshot]
+	rendering sync.Mutex // an uncompressed page is large: there is one at a time
+	size      int        // of the last one
 }
 
-// pageKey is what clients can choose.
-type pageKey struct {
-	format     expfmt.Format
-	compressed bool
+// snapshot is a reading, and the pages that clients have requested of it.
+type snapshot struct {
+	reading *reading
+	mutex   sync.Mutex // of pages
+	pages   map[expfmt.Format]*page
 }
 
 // page is the response in one format.
 type page struct {
-	turn    chan struct{} // holds one token while nobody renders; guards the fields below
-	started time.Time
-	content []byte
-	gzipped bool
-	size    int // of the content before it was compressed
-	err     error
+	rendered sync.Once
+	content  []byte
+	gzipped  bool
+	size     int // of the content before it was compressed
+	err      error
 }
 
 func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	key := pageKey{negotiateFormat(req.Header), acceptsGzip(req.Header)}
 	ctx, cancel := context.WithTimeout(req.Context(), readTimeout)
 	defer cancel()
-	content, gzipped, err := h.page(key).render(ctx, h, key)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+	h.snapshots.read(ctx, w, func(taken *snapshot, err error) {
+		if err == nil {
+			err = h.write(w, req.Header, taken)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// write writes the page that the client accepts. It returns an error, and has written
+// nothing, if the page can't be rendered.
+func (h *metricsHandler) write(w http.ResponseWriter, accepts http.Header, taken *snapshot) error {
+	format := negotiateFormat(accepts)
+	p := taken.page(format)
+	p.rendered.Do(func() { p.err = h.render(p, taken.reading, format) })
+	if p.err != nil {
+		return p.err
 	}
 	header := w.Header()
-	header.Set("Content-Type", string(key.format))
-	header.Set("Content-Length", strconv.Itoa(len(content)))
+	header.Set("Content-Type", string(format))
 	header.Set("Cache-Control", "no-store")
 	header.Set("Vary", "Accept, Accept-Encoding")
-	if gzipped {
-		header.Set("Content-Encoding", "gzip")
+	if !p.gzipped || acceptsGzip(accepts) {
+		if p.gzipped {
+			header.Set("Content-Encoding", "gzip")
+		}
+		header.Set("Content-Length", strconv.Itoa(len(p.content)))
+		_, _ = w.Write(p.content) // a client that has disconnected needs no response
+		return nil
 	}
-	_, _ = w.Write(content) // a client that has disconnected needs no response
+	plain, err := gzip.NewReader(bytes.NewReader(p.content))
+	if err != nil {
+		return err
+	}
+	header.Set("Content-Length", strconv.Itoa(p.size))
+	_, _ = io.Copy(w, plain)
+	return nil
 }
 
 func negotiateFormat(header http.Header) expfmt.Format {
@@ -105,44 +132,33 @@ func acceptsGzip(header http.Header) bool {
 	return false
 }
 
-func (h *metricsHandler) page(key pageKey) *page {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	p := h.pages[key]
+// take takes a reading, of which pages are rendered when they are requested.
+func (h *metricsHandler) take(ctx context.Context) (*snapshot, error) {
+	return &snapshot{reading: h.metrics.read(ctx), pages: make(map[expfmt.Format]*page)}, nil
+}
+
+func (s *snapshot) page(format expfmt.Format) *page {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	p := s.pages[format]
 	if p == nil {
-		p = &page{turn: make(chan struct{}, 1)}
-		p.turn <- struct{}{}
-		h.pages[key] = p
+		p = new(page)
+		s.pages[format] = p
 	}
 	return p
 }
 
-// render returns a response that was begun at most MetricsGap ago.
-func (p *page) render(ctx context.Context, h *metricsHandler, key pageKey) (content []byte, gzipped bool, err error) {
-	select {
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
-	case <-p.turn:
-	}
-	defer func() { p.turn <- struct{}{} }()
-	if now := h.now(); p.started.IsZero() || now.Sub(p.started) >= MetricsGap || now.Before(p.started) {
-		p.started = now
-		// The others that wait need the response even if this client leaves.
-		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-		defer cancel()
-		p.err = p.fill(work, h.metrics, key)
-	}
-	return p.content, p.gzipped, p.err
-}
-
-func (p *page) fill(ctx context.Context, metrics *Metrics, key pageKey) error {
+func (h *metricsHandler) render(p *page, reading *reading, format expfmt.Format) error {
+	h.rendering.Lock()
+	defer h.rendering.Unlock()
 	// The next page is about as large as the last one.
-	plain, err := metrics.read(ctx).append(make([]byte, 0, p.size+p.size/8), key.format, metrics.process)
+	plain, err := reading.append(make([]byte, 0, h.size+h.size/8), format, h.metrics.process)
 	if err != nil {
 		return fmt.Errorf("collecting the metrics: %w", err)
 	}
-	p.content, p.gzipped, p.size = plain, false, len(plain)
-	if !key.compressed || len(plain) < gzipMinimum {
+	h.size = len(plain)
+	p.content, p.size = plain, len(plain)
+	if len(plain) < gzipMinimum {
 		return nil
 	}
 	var compressed bytes.Buffer

@@ -351,7 +351,7 @@ func cleanField(text string) string {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case r == utf8.RuneError, !unicode.IsPrint(r), strings.ContainsRune("'\"`\\<>&", r):
+		case r == utf8.RuneError, accounting.Hidden(r), strings.ContainsRune("'\"`\\<>&", r):
 			return '_'
 		}
 		return r

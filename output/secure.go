@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
+	"strings"
 
 	"github.com/prometheus/exporter-toolkit/web"
 
@@ -21,9 +21,6 @@ type WebConfig struct {
 	encrypted, authenticate bool
 }
 
-// quoted is what the toolkit's YAML quotes, which may be a password.
-var quoted = regexp.MustCompile("`[^`]*`")
-
 // OpenWebConfig checks the file, its certificates and its passwords.
 func OpenWebConfig(path string) (*WebConfig, error) {
 	content, err := configfile.Read(path, safeyaml.MaxSize)
@@ -31,7 +28,7 @@ func OpenWebConfig(path string) (*WebConfig, error) {
 		return nil, fmt.Errorf("reading the web configuration: %w", err)
 	}
 	if err := safeyaml.Guard(content, func() error { return web.Validate(path) }); err != nil {
-		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, quoted.ReplaceAllString(err.Error(), "a value"))
+		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, safeyaml.Conceal(content, err.Error(), isPath))
 	}
 	// The toolkit, which has accepted the file, does not export what is in it.
 	var parts struct {
@@ -48,6 +45,9 @@ func OpenWebConfig(path string) (*WebConfig, error) {
 		authenticate: len(parts.Users) > 0 || policy == "RequireAndVerifyClientCert",
 	}, nil
 }
+
+// isPath reports whether the values of a key of the web configuration are paths.
+func isPath(key string) bool { return strings.HasSuffix(key, "_file") }
 
 // Exposure says what a listener without further protection lacks: it returns the
 // empty string if only this host reaches it, or if it has TLS and authenticates

@@ -91,6 +91,45 @@ func TestWebConfigSaysWhatAListenerLacks(t *testing.T) {
 	}
 }
 
+// The toolkit quotes what it does not understand, and its bcrypt the first character of
+// a password that is no hash.
+func TestWebConfigShowsNoValue(t *testing.T) {
+	const secret = "hunter2"
+	directory, _ := webFiles(t)
+	const pair = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+	for _, test := range []struct{ content, want string }{
+		{"basic_auth_users: hunter2\n", "line 1"},
+		{"basic_auth_users: a`hunter2\n", "line 1"},
+		{"basic_auth_users: {alice: hunter2}\n", ""},
+		{"basic_auth_users: {alice: \"hunter2 " + strings.Repeat("x", 60) + "\"}\n", ""},
+		{pair + "  min_version: hunter2\n", "line 4, column 16: "},
+		{pair + "  client_auth_type: hunter2\n", "line 4, column 21: invalid ClientAuth"},
+		{pair + "  cipher_suites: [hunter2]\n", "line 4, column 19: "},
+		{pair + "  curve_preferences: [hunter2]\n", "line 4, column 23: "},
+		{pair + "http_server_config: {headers: {X-Frame-Options: hunter2}}\n", "X-Frame-Options"},
+		{pair + "http_server_config: {headers: {hunter2: a}}\n", "can not be configured"},
+		{pair + "http_server_config: {http2: hunter2}\n", "line 4"},
+		{"rate_limit: {burst: hunter2}\n", "line 1"},
+		{"hunter2: 1\n", "line 1, column 1: "},
+		{"basic_auth_users: *hunter2\n", ""},
+		{"basic_auth_users: {? [hunter2] : a}\n", ""},
+		{"basic_auth_users: 'hunter2\n", "line 1, column 19: want YAML"},
+		{"hunter2\n", "line 1"},
+		{"- hunter2\n", "line 1"},
+	} {
+		path := filepath.Join(directory, "wrong.yml")
+		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenWebConfig(path)
+		if err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %s", test.content, err, test.want)
+		} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "'h'") || strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: the value is shown: %v", test.content, err)
+		}
+	}
+}
+
 // serveTCP serves metrics on loopback until the test ends.
 func serveTCP(t *testing.T, serve func(context.Context, net.Listener) error) (address string) {
 	t.Helper()
@@ -160,13 +199,55 @@ func TestWebConfigServes(t *testing.T) {
 	}
 }
 
+// TestEncryptedScrapeDespiteIdleConnections has clients that don't begin with TLS, and
+// some that send no request after it. Another client is served soon, and by HTTP/1: over
+// HTTP/2, one connection could hold hundreds of responses.
+func TestEncryptedScrapeDespiteIdleConnections(t *testing.T) {
+	directory, roots := webFiles(t)
+	config, err := OpenWebConfig(filepath.Join(directory, "tls.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := sampleMetered()
+	source.report = manyPorts(5000)
+	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
+	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
+		return config.Serve(ctx, listener, handler, quiet())
+	})
+	for range 200 {
+		connection, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		if got := connection.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+			t.Fatalf("got protocol %q, want http/1.1", got)
+		}
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connectAll(t, tcp, flood, "")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: soon}).Get("https://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := io.Copy(io.Discard, response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK || size < 1<<20 {
+		t.Errorf("got %s and %d bytes: %v", response.Status, size, err)
+	}
+}
+
 // TestMetricsUnderAttack sends what no scraper sends, over and over. Afterwards
 // nothing of it is left, and the metrics are still served.
 func TestMetricsUnderAttack(t *testing.T) {
 	source := sampleMetered()
 	source.report = manyPorts(2000)
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: 200 * time.Millisecond, response: time.Second, shutdown: time.Second, stall: time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})
@@ -267,7 +348,7 @@ func TestManySlowScrapersDelayNoReading(t *testing.T) {
 	source.report = manyPorts(10000) // a page of 10 MB
 	source.month.Rows = nil
 	handler := NewMetricsHandler(sampleMetrics(source, true), time.Now)
-	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, connections: 64}
+	limits := limits{request: time.Second, response: 3 * time.Second, shutdown: time.Second, stall: 3 * time.Second, patience: time.Second, connections: 64}
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serve(ctx, listener, handler, quiet(), limits)
 	})

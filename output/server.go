@@ -8,14 +8,14 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // limits bounds the resources that a slow or hostile client can hold.
 type limits struct {
 	request     time.Duration // from the connection to the end of the request
 	response    time.Duration // from the end of the request to the end of the response
+	stall       time.Duration // in which the client takes nothing of the response
+	patience    time.Duration // of waiting for the client while another connection needs the place
 	shutdown    time.Duration // for responses in progress when the server stops
 	connections int
 }
@@ -23,19 +23,26 @@ type limits struct {
 // Serve serves HTTP on listener until ctx ends, then closes it and returns nil.
 // It returns an error if the listener fails.
 //
-// A connection serves one request. The client has 2 seconds to send it, in at
-// most 8 KiB, and 10 seconds to read the response. At most 64 connections are
-// served at a time; further ones wait. Since there are no persistent
-// connections, no client occupies one of the 64 for longer.
+// A connection serves one request, by HTTP/1. The client has 2 seconds to send it, in
+// at most 8 KiB, and 30 seconds to read the response; it is disconnected after 3
+// seconds in which it takes nothing.
+//
+// At most 128 connections are served at a time. Of these, a further one takes the place
+// of the oldest that has not sent its request, or else of the one that has taken nothing
+// of its response for the longest, if that has lasted 50 ms. So clients that do nothing
+// hardly delay others. Each listener has places of its own; those of five are well below
+// the 1024 files that the unit may open.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	return serve(ctx, listener, handler, log, servingLimits)
 }
 
 var servingLimits = limits{
 	request:     2 * time.Second,
-	response:    10 * time.Second,
+	response:    30 * time.Second,
+	stall:       3 * time.Second,
+	patience:    50 * time.Millisecond,
 	shutdown:    2 * time.Second,
-	connections: 64,
+	connections: 128,
 }
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, limits limits) error {
@@ -45,7 +52,8 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 
 func newServer(handler http.Handler, log *slog.Logger, limits limits) *http.Server {
 	server := &http.Server{
-		Handler:        handler,
+		Handler:        markRequests(handler),
+		ConnContext:    withConn,
 		ReadTimeout:    limits.request, // also covers what net/http reads of a body; the handlers read none
 		WriteTimeout:   limits.response,
 		MaxHeaderBytes: 4 << 10, // net/http adds another 4 KiB
@@ -54,13 +62,15 @@ func newServer(handler http.Handler, log *slog.Logger, limits limits) *http.Serv
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true) // over HTTP/2, one connection may request hundreds of responses
 	return server
 }
 
 // runServer calls serveOn, which serves on the listener, until ctx ends.
 func runServer(ctx context.Context, server *http.Server, listener net.Listener, serveOn func(net.Listener) error, log *slog.Logger, limits limits) error {
 	done := make(chan error, 1)
-	go func() { done <- serveOn(netutil.LimitListener(listener, limits.connections)) }()
+	go func() { done <- serveOn(newLimiter(listener, limits)) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)

@@ -65,7 +65,10 @@ func start(t *testing.T, path string, source Source, limits limits) (stop func()
 
 func clockAtNoon() time.Time { return noon }
 
-var generous = limits{request: 10 * time.Second, response: 10 * time.Second, shutdown: 10 * time.Second, connections: 64}
+var generous = limits{
+	request: 10 * time.Second, response: 10 * time.Second, shutdown: 10 * time.Second,
+	stall: 10 * time.Second, patience: 10 * time.Second, connections: 64,
+}
 
 func TestHealth(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -175,45 +178,39 @@ func TestServerGivesUpOnSlowClients(t *testing.T) {
 	})
 }
 
-func TestServerHasSoManyPlacesAndNoMore(t *testing.T) {
+// TestOldestSilentClientLosesItsPlace has three clients and two places.
+func TestOldestSilentClientLosesItsPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	feed := &agent{}
 	feed.answersWith(sampleReport(), nil)
 	limits := generous
-	limits.connections = 2
+	limits.connections, limits.patience = 2, 0
 	start(t, path, feed, limits)
 	first, second := dial(t, path), dial(t, path)
-
-	third := dial(t, path)
-	send(t, third, "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n")
-	if err := third.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
+	const get = "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"
+	if answer := request(t, path, get); answer.code != http.StatusOK {
+		t.Errorf("the third client got %+v", answer)
 	}
-	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
-		t.Fatalf("%v, want the third client to wait", err)
+	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the first client got %v, want the end of the connection", err)
 	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := third.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(third), nil)
+	send(t, second, get)
+	response, err := http.ReadResponse(bufio.NewReader(second), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		t.Errorf("answered %s", answer.Status)
-	}
-	if err := errors.Join(answer.Body.Close(), second.Close()); err != nil {
-		t.Error(err)
+	if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
+		t.Errorf("the second client got %s", response.Status)
 	}
 }
 
 // TestServingLimits compares the limits with those that Serve documents, and has
 // a client wait for the shortest one.
 func TestServingLimits(t *testing.T) {
-	if want := (limits{request: 2 * time.Second, response: 10 * time.Second, shutdown: 2 * time.Second, connections: 64}); servingLimits != want {
+	if want := (limits{
+		request: 2 * time.Second, response: 30 * time.Second, shutdown: 2 * time.Second,
+		stall: 3 * time.Second, patience: 50 * time.Millisecond, connections: 128,
+	}); servingLimits != want {
 		t.Errorf("got %+v, want %+v", servingLimits, want)
 	}
 	path := filepath.Join(t.TempDir(), "socket")

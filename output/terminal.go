@@ -23,10 +23,6 @@ func RoundBytes(bytes uint64) string { return roundBytes(float64(bytes)) }
 // Every value above 0 has a bar.
 func Bar(value, largest uint64, width int) string { return usageBar(value, largest, width) }
 
-// TerminalText replaces the characters of a name that would move the cursor or
-// reorder the text around them.
-func TerminalText(text string) string { return tableText(text) }
-
 // TerminalWidth returns the number of a terminal's columns that text takes.
 func TerminalWidth(text string) int { return displayWidth(text) }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // WriteClientTable writes the clients as a table for terminals, sorted by port. Times are shown in their own location.
@@ -22,10 +23,10 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
 	clients = sortClients(clients)
 	width := len("NAME")
 	for _, client := range clients {
-		width = max(width, min(nameWidth, displayWidth(tableText(client.Name))))
+		width = max(width, min(nameWidth, displayWidth(terminal.Text(client.Name))))
 	}
 	line := func(port, name, since, until string) {
-		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, padRight(tableText(name), width), since, until)
+		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, padRight(terminal.Text(name), width), since, until)
 		fmt.Fprintln(out, strings.TrimRight(text, " "))
 	}
 	if len(clients) > 0 {
@@ -62,7 +63,7 @@ func WriteClientJSON(w io.Writer, clients []accounting.PortClient) error {
 	for _, c := range sortClients(clients) {
 		list.Clients = append(list.Clients, client(c))
 	}
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(terminal.JSONWriter(w))
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(list); err != nil {

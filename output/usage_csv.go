@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // usageColumns are the columns of the CSV. A line of type gap has its bytes in
@@ -73,6 +74,7 @@ func csvNumber(n uint64) string { return strconv.FormatUint(n, 10) }
 // formula, as OWASP advises. Names come from configurations that others may
 // write, and the file may be opened by whoever pays the bill.
 func csvText(text string) string {
+	text = terminal.Text(text)
 	if text != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(text)[0]) {
 		return "'" + text
 	}

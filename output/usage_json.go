@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // The format of GET /v1/usage and of `usage --format json`. All numbers except
@@ -92,7 +93,7 @@ func WriteUsageJSON(w io.Writer, report *accounting.UsageReport) error {
 		value.Limits = append(value.Limits, jsonLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
 	}
 	out := bufio.NewWriter(w)
-	encoder := json.NewEncoder(out)
+	encoder := json.NewEncoder(terminal.JSONWriter(out))
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(value); err != nil {

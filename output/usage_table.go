@@ -11,6 +11,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // The widths of the table in terminal cells. Two spaces separate the columns.
@@ -63,7 +64,7 @@ func (t *usageTable) measure() {
 	t.name = len("CLIENT")
 	for _, period := range t.report.Periods {
 		for _, client := range period.Clients {
-			t.name = max(t.name, min(nameWidth, displayWidth(tableText(client.Label()))))
+			t.name = max(t.name, min(nameWidth, displayWidth(terminal.Text(client.Label()))))
 		}
 		if len(period.Clients) > 1 {
 			t.name = max(t.name, len(countClients(period.Clients)))
@@ -122,7 +123,7 @@ func (t *usageTable) writePeriod(period *accounting.PeriodUsage) {
 	}
 	for _, client := range period.Clients {
 		share := humanShare(period.Share(client))
-		line := t.line(tableText(client.Label()), humanBytes(client.In.Bytes), humanBytes(client.Out.Bytes), humanBytes(client.Bytes()), share)
+		line := t.line(terminal.Text(client.Label()), humanBytes(client.In.Bytes), humanBytes(client.Out.Bytes), humanBytes(client.Bytes()), share)
 		if t.over[overKey{client.Label(), period.Start.Unix()}] {
 			line = t.style(styleOver, line)
 		}
@@ -160,7 +161,7 @@ func (t *usageTable) writeLimits() {
 	fmt.Fprintln(t.out, "\nOver the monthly limit:")
 	for _, state := range t.report.Limits {
 		if state.Over() {
-			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, padRight(tableText(state.Client), t.name)),
+			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, padRight(terminal.Text(state.Client), t.name)),
 				usageSpan(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), humanBytes(state.Used), roundBytes(float64(state.Limit)))
 		}
 	}
@@ -231,17 +232,6 @@ func truncate(text string, width int) string {
 
 func rightToLeft(r rune) bool {
 	return unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Thaana, unicode.Nko)
-}
-
-// tableText replaces characters that would move the cursor or reorder the text
-// around them. The two joiners are kept: Persian words and emoji need them.
-func tableText(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) || r == '\u200c' || r == '\u200d' {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }
 
 // usageBar draws a bar of which largest would fill width cells, to an eighth of a

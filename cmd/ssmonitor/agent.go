@@ -156,7 +156,7 @@ func (a *agent) open(c *cli.Context, keep store.Options, options nft.Options, li
 	if a.table, err = nft.Open(options); err != nil {
 		return err
 	}
-	if a.claim, err = presence.Take(list, stateDirectory(c)); err != nil {
+	if a.claim, err = presence.Take(list, stateDirectory(c), defaultState); err != nil {
 		return err
 	}
 	if a.claim.Stranger != nil {
@@ -224,6 +224,7 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.listen(ctx, output.NewMetricsHandler(metrics, time.Now)); err != nil {
 		return err
 	}
+	a.confine(ctx)
 	if a.csv != nil {
 		if err := a.csv.RemoveStale(); err != nil {
 			a.log.Warn("the CSV file of an earlier run can't be removed", "error", err)
@@ -335,7 +336,7 @@ func (a *agent) tick(ctx context.Context) {
 func (a *agent) close() error {
 	signal.Stop(a.hangup)
 	a.servers.Wait()
-	errs := []error{a.publisher.close()}
+	var errs []error
 	if a.csv != nil {
 		errs = append(errs, a.csv.Remove())
 	}
@@ -354,7 +355,6 @@ func (a *agent) close() error {
 // reason for the failure is known already.
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
-	_ = a.publisher.close()
 	_ = closeControl(a.control)
 	if a.sockets != nil {
 		_ = a.sockets.Close()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 )
 
@@ -55,7 +56,7 @@ func parseKeep(flag, text string) (time.Duration, error) {
 	n, err := strconv.ParseUint(digits, 10, 16)
 	days := map[string]uint64{"d": 1, "w": 7, "y": 365}[text[len(digits):]] * n
 	if err != nil || days == 0 || days > mostDays {
-		return 0, wrongUsage(fmt.Errorf("%s %q: want a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y", flag, text))
+		return 0, wrongUsage(&accounting.InvalidError{Name: flag, Text: text, Want: "a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y"})
 	}
 	return time.Duration(days) * day, nil
 }
@@ -88,7 +89,7 @@ func loadZone(name string) (*time.Location, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return nil, fmt.Errorf("zone %q: want a name of the time zone database, such as Europe/Berlin or UTC", name)
+		return nil, &accounting.InvalidError{Name: "zone", Text: name, Want: "a name of the time zone database, such as Europe/Berlin or UTC"}
 	}
 	return zone, nil
 }

@@ -261,8 +261,8 @@ func TestCheckOfSettings(t *testing.T) {
 		want           []string
 	}{
 		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 1: ", "this check uses defaults"}},
-		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", `hook "nosuch": want host or container`}},
-		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "80a"}},
+		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 7: key hook: want host or container"}},
+		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 7: key port: want a port number"}},
 		{"not readable", "hook: host\n", 0o600, true, []string{"unknown reading the settings", "permission denied\n          run it as root"}},
 		{"mistake, as nobody", "hooks: host\n", 0o644, true, []string{"WRONG   reading the settings"}},
 		{"right", "hook: container\n", 0o644, false, []string{"at hook container"}},

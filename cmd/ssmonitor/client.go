@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -92,6 +93,6 @@ func newClient(c *cli.Context, open openHistory) error {
 	if later {
 		when = "the next start of the agent on:\nnothing is counted in this network namespace, and what the agent reads first still belongs to the previous client."
 	}
-	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from %s\n", port, name, when)
+	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from %s\n", port, terminal.Text(name), when)
 	return nil
 }

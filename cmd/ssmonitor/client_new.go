@@ -115,7 +115,7 @@ func (h savedHistory) transferAlone(t transfer, open openStore) (later bool, err
 			t.log.Warn("the ledger has no backup of the change yet", "error", err)
 		}
 	}()
-	if running := presence.Running(h.directory); running != nil {
+	if running := presence.Running(h.directory, defaultState); running != nil {
 		return false, fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, h.directory)
 	}
 	table, err := nft.Open(nft.Options{})

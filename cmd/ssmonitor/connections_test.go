@@ -54,7 +54,7 @@ func TestAddressesInSettings(t *testing.T) {
 		})
 	}
 	for settings, want := range map[string]string{
-		"addresses: many\n":       `addresses "many": "many": want a number of addresses`,
+		"addresses: many\n":       `line 1, column 12: key addresses: want a number of addresses`,
 		"addresses: {alice: [3]}": "key addresses: want a limit, a list of limits, or a map",
 	} {
 		if _, err := limits(settings); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (v *durationValue) Set(text string) error {
 		if _, seconds := time.ParseDuration(text + "s"); seconds == nil {
 			return fmt.Errorf("a duration has a unit: write %ss for seconds", text)
 		}
-		return fmt.Errorf("want a duration, such as 500ms, 2s or 1m30s")
+		return errors.New("want a duration, such as 500ms, 2s or 1m30s")
 	}
 	v.Duration = d
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,13 +208,20 @@ func applyConfig(c *cli.Context, skip ...string) error {
 	if err := safeyaml.Decode(data, &s, yaml.Strict()); err != nil {
 		return wrongUsage(fmt.Errorf("reading the settings: %s: %w", configPath(path), err))
 	}
-	for name, values := range s.values() {
-		if !hasFlag(c, name) || c.IsSet(name) || slices.Contains(skip, name) {
-			continue
+	values := s.values()
+	maps.DeleteFunc(values, func(name string, _ []string) bool {
+		return !hasFlag(c, name) || c.IsSet(name) || slices.Contains(skip, name)
+	})
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if want := settingFault(name, values[name]); want != "" {
+			line, column := safeyaml.Position(data, name)
+			return wrongUsage(fmt.Errorf("reading the settings: %s: line %d, column %d: key %s: want %s", configPath(path), line, column, name, want))
 		}
+	}
+	for name, values := range values {
 		for _, value := range values {
 			if err := c.Set(name, value); err != nil {
-				return wrongUsage(fmt.Errorf("reading the settings: %s: key %s: %q: %w", configPath(path), name, value, err))
+				return wrongUsage(fmt.Errorf("reading the settings: %s: key %s can't be set", configPath(path), name))
 			}
 		}
 	}

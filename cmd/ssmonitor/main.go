@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
 
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
@@ -30,15 +31,20 @@ const (
 	exitUsage  = 2
 )
 
+// exitAgain asks ssmonitor-setup.service to start the process again: EX_TEMPFAIL of
+// sysexits.h.
+const exitAgain = 75
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	os.Exit(execute(ctx, os.Args, os.Stdout, os.Stderr))
+	os.Exit(execute(confined(ctx), os.Args, os.Stdout, os.Stderr))
 }
 
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{Writer: stdout}
+	stderr = terminal.Writer(stderr)
 	return exitStatus(newApp(out, stderr, openSavedHistory).RunContext(ctx, pluginArguments(arguments)), out, stderr)
 }
 
@@ -54,14 +60,14 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv))
 		}
 	case errors.As(err, new(*usageError)):
-		fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
+		fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
 		return exitUsage
 	case errors.As(err, &status):
 		return int(status) // the findings are printed
 	case err == nil || errors.Is(err, errPrinted):
 		err = fmt.Errorf("writing the output: %w", out.err)
 	}
-	fmt.Fprintf(stderr, "ssmonitor: %v\n", err)
+	fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
 	return exitFailed
 }
 

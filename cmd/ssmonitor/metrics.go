@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,12 +28,16 @@ type metricsOptions struct {
 	textfile string // empty: none
 }
 
+func parseMetricsNames(text string) (names bool, err error) {
+	if text != namesYes && text != namesNo {
+		return false, &accounting.InvalidError{Name: "metrics-names", Text: text, Want: "yes or no"}
+	}
+	return text == namesYes, nil
+}
+
 func newMetricsOptions(c *cli.Context) (options metricsOptions, err error) {
-	switch names := c.String("metrics-names"); names {
-	case namesYes, namesNo:
-		options.names = names == namesYes
-	default:
-		return options, wrongUsage(fmt.Errorf("metrics-names %q: want yes or no", names))
+	if options.names, err = parseMetricsNames(c.String("metrics-names")); err != nil {
+		return options, wrongUsage(err)
 	}
 	if path := c.String("web-config"); path != "" {
 		if options.web, err = output.OpenWebConfig(path); err != nil {

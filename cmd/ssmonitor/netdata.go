@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/accounting"
 	"ssmonitor/output"
 )
 
@@ -71,7 +71,7 @@ func parseCharts(text string) (maxPorts int, err error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return 0, wrongUsage(fmt.Errorf("charts %q: want a number of ports, such as %s, or all or none", text, defaultCharts))
+		return 0, wrongUsage(&accounting.InvalidError{Name: "charts", Text: text, Want: "a number of ports, such as " + defaultCharts + ", or all or none"})
 	}
 	return int(number), nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // rateInterval is how often new rates are sent for `systemctl status`: each
@@ -60,6 +61,13 @@ func (n *notifier) alive(now time.Time) {
 	n.aliveSent = now
 }
 
+// progress sends a sign of life during work that takes many steps, now and then.
+func (n *notifier) progress(now time.Time) {
+	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/4 {
+		n.alive(now)
+	}
+}
+
 // between ticks twice per watchdog timeout if the ticks of the interval are too
 // far apart to be signs of life. Otherwise it never ticks.
 func (n *notifier) between(interval time.Duration) (ticks <-chan time.Time, stop func()) {
@@ -74,7 +82,7 @@ func (n *notifier) between(interval time.Duration) (ticks <-chan time.Time, stop
 func status(report *accounting.Report, err error) (state, rates string) {
 	switch {
 	case err != nil:
-		line, _, _ := strings.Cut(err.Error(), "\n")
+		line, _, _ := strings.Cut(terminal.Error(err), "\n")
 		return "no rates: " + line, ""
 	case len(report.Ports) == 0:
 		return "no port to count yet: run ssmonitor setup", ""

@@ -35,8 +35,8 @@ const (
 // publisher decides where published ports lead, and notices when that may have
 // changed.
 type publisher struct {
-	hook      nft.Hook
-	addresses *publishing.AddressWatch // since the first decision
+	hook nft.Hook
+	host publishing.Watch
 
 	generation uint32        // of the ruleset at the last decision
 	last       time.Time     // when that began
@@ -54,11 +54,6 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 		p.debt += processorTime() - before
 		p.failed, p.transient = err != nil, decision.Transient
 	}()
-	if p.addresses == nil {
-		if p.addresses, err = publishing.WatchAddresses(); err != nil {
-			return decision, err
-		}
-	}
 	if p.generation, err = survey.Generation(); err != nil { // first: a later change has another one
 		return decision, err
 	}
@@ -66,7 +61,7 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 	if err != nil {
 		return decision, err
 	}
-	scene, err := publishing.Observe(p.hook, targets)
+	scene, err := p.host.Observe(p.hook, targets)
 	if err != nil {
 		return decision, err
 	}
@@ -101,14 +96,16 @@ func (p *publisher) outdated() bool {
 		return false
 	case p.failed:
 		return since >= followRetry
-	case p.transient && since >= transientInterval, p.addresses.Changed():
+	case p.transient && since >= transientInterval:
 		return true
 	}
-	generation, err := survey.Generation()
-	return err == nil && generation != p.generation
+	if generation, err := survey.Generation(); err == nil && generation != p.generation {
+		return true
+	}
+	before := processorTime()
+	defer func() { p.debt += processorTime() - before }() // it reads all routes
+	return p.host.Changed()
 }
-
-func (p *publisher) close() error { return p.addresses.Close() }
 
 // markPublished marks the ports that have a target, and no others.
 func markPublished(found *sources.Result, targets []accounting.Target) {

@@ -22,7 +22,6 @@ func (p *place) publishingAgent(hook nft.Hook) (a *agent, log *bytes.Buffer) {
 	log = new(bytes.Buffer)
 	a = &agent{log: newLog(log), publisher: publisher{hook: hook}}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: p.table(), Store: refusing{}, Log: newLog(io.Discard)})
-	p.t.Cleanup(func() { _ = a.publisher.close() })
 	return a, log
 }
 
@@ -159,7 +158,6 @@ func TestAddressMakesADecisionOutdated(t *testing.T) {
 	testkit.Require(t, "ip")
 	newPlace(t)
 	looker := publisher{hook: nft.HookHost}
-	t.Cleanup(func() { _ = looker.close() })
 	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) { return nil, nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TestPluginWithoutSettings(t *testing.T) {
 		{"not readable", "socket: /nowhere\n", 0o600, "permission denied"},
 		{"misspelled", "sockett: /nowhere\n", 0o644, "line 1, column 1: "},
 		{"no YAML", "{", 0o644, "line 1, column "},
-		{"a number of charts that is none", "charts: many\n", 0o644, "many"},
+		{"a number of charts that is none", "charts: many\n", 0o644, "key charts: want a number of ports"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)

@@ -14,10 +14,11 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
-var errNoPort = errors.New("no port found: name Shadowsocks' configuration, as in\n" +
+const errNoPort = terminal.Message("no port found: name Shadowsocks' configuration, as in\n" +
 	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
 	"or the ports themselves, as in\n" +
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
@@ -74,7 +75,6 @@ func setup(c *cli.Context) error {
 		return err
 	}
 	p := &publisher{hook: options.Hook}
-	defer func() { _ = p.close() }()
 	found, forwarding, err := findPorts(sources.Follow(from), p, options)
 	printNotes(c, found.Notes)
 	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
@@ -102,7 +102,7 @@ func setup(c *cli.Context) error {
 
 func printNotes(c *cli.Context, notes []error) {
 	for _, note := range notes {
-		fmt.Fprintf(c.App.ErrWriter, "note: %v\n", note)
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(note))
 	}
 }
 
@@ -143,6 +143,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
 	}
+	notes = append(notes, findingNotes(checkup.AlikeNames(found.Ports))...)
 	notes = append(notes, findingNotes(checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)))...)
 	if c.Bool("dry-run") || installed && !report.changed() {
 		return report, notes, nil
@@ -157,7 +158,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 	if err := portlist.Write(list, found.Entries); err != nil {
 		return nil, notes, err
 	}
-	agent, err := presence.Find(stateDirectory(c))
+	agent, err := presence.Find(stateDirectory(c), defaultState)
 	if err != nil {
 		return nil, notes, err
 	}
@@ -199,7 +200,7 @@ func earlierList(c *cli.Context, path string) (entries []portlist.Entry, notes [
 	entries, err = portlist.ReadEntries(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-	case errors.As(err, new(*portlist.SpecError)), errors.Is(err, portlist.ErrNotAList):
+	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
 		return entries, []error{fmt.Errorf("%w; the list is replaced", err)}, nil
 	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
 	case err != nil:

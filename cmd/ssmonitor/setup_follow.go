@@ -19,6 +19,8 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/landlock"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
@@ -39,6 +41,9 @@ type setupFollower struct {
 	publisher       publisher
 	forwarding      accounting.Forwarding // of the last setup
 
+	notifier  *notifier
+	enclosure enclosure
+
 	fault  accounting.Fault
 	last   time.Time // when the last setup began
 	failed bool      // whether it failed
@@ -54,15 +59,17 @@ func followSetup(c *cli.Context) error {
 	if _, _, err := setupSettings(c); err != nil { // a mistake on the command line
 		return err
 	}
-	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter)}
-	defer func() { _ = f.publisher.close() }()
+	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter), notifier: newNotifier()}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	if inUnit(os.Getenv) {
+		f.enclosure = enclosure{restrict: landlock.Restrict}
+	}
 	if err := f.setUp(); err != nil && !errors.As(err, new(*usageError)) {
 		return err
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	f.notifier.send(daemon.SdNotifyReady)
 	return f.follow(c.Context, hangup)
 }
 
@@ -78,15 +85,19 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 	for {
 		select {
 		case <-ctx.Done():
-			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+			f.notifier.send(daemon.SdNotifyStopping)
 			return nil
 		case <-hangup:
 		case <-ticks.C:
+			f.notifier.tick(time.Now(), followInterval, f.state, "")
 			if !f.outdated() {
 				continue
 			}
 		}
-		_ = f.setUp() // logged
+		if err := f.setUp(); errors.Is(err, errOutside) { // others are logged
+			f.log.Info(err.Error())
+			return checkStatus(exitAgain)
+		}
 	}
 }
 
@@ -100,6 +111,9 @@ func (f *setupFollower) outdated() bool {
 func (f *setupFollower) setUp() error {
 	f.last = time.Now()
 	report, notes, err := f.attempt()
+	if errors.Is(err, errOutside) {
+		return err
+	}
 	f.sayNew(notes)
 	state := "no port to count yet"
 	switch {
@@ -112,7 +126,7 @@ func (f *setupFollower) setUp() error {
 			f.log.Info(state + ": waiting for a Shadowsocks configuration")
 		}
 	case err != nil:
-		reason, _, _ := strings.Cut(err.Error(), "\n")
+		reason, _, _ := strings.Cut(terminal.Error(err), "\n")
 		state = "the ports in force stay: " + reason
 	default:
 		state = describeCount(report.count())
@@ -129,7 +143,7 @@ func (f *setupFollower) setUp() error {
 		f.log.Info("setup succeeds again")
 	}
 	f.state = state
-	_, _ = daemon.SdNotify(false, "STATUS="+state)
+	f.notifier.tick(time.Now(), followInterval, state, "")
 	return err
 }
 
@@ -143,11 +157,19 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	f.settings = sources.Follow(sources.Sources{Watched: settingsPaths(c)})
 	_, _ = f.settings.Load() // reads nothing
 	f.files = sources.Follow(sources.Sources{})
+	settings := (&sources.Sources{Watched: settingsPaths(c)}).Places()
+	if err := f.enclosure.admit(settings); err != nil {
+		return nil, nil, err
+	}
 	if err := applyConfig(c); err != nil {
 		return nil, nil, err
 	}
 	options, from, err := setupSettings(c)
 	if err != nil {
+		return nil, nil, err
+	}
+	from.Progress = func() { f.notifier.progress(time.Now()) }
+	if err := f.enclosure.enter(f.log, append(settings, from.Places()...), c.String("ports")); err != nil {
 		return nil, nil, err
 	}
 	f.files = sources.Follow(from)

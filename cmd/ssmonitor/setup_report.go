@@ -12,6 +12,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
@@ -152,7 +153,7 @@ func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 }
 
 func (r *setupReport) writeJSON(w io.Writer) error {
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(terminal.JSONWriter(w))
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(r)
@@ -175,7 +176,8 @@ func (r *setupReport) writeTable(w io.Writer) error {
 				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
 			}
 		}
-		fmt.Fprintf(columns, "%s %d\t%s\t%s\t%s\n", marks[port.Change], port.Port, counted, name, strings.Join(port.Sources, ", "))
+		fmt.Fprintf(columns, "%s %d\t%s\t%s\t%s\n", marks[port.Change], port.Port, counted, terminal.Text(name),
+			strings.Join(terminal.Texts(port.Sources), ", "))
 	}
 	if err := columns.Flush(); err != nil {
 		return err
@@ -190,7 +192,7 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	if len(parts) > 0 {
 		summary = strings.Join(parts, ", ")
 	}
-	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(r.count()), r.List, summary)
+	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(r.count()), terminal.Text(r.List), summary)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/integration/presence"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
 
@@ -44,7 +45,7 @@ func teardown(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return describeTeardown(c, table)
 	}
-	claim, err := presence.Take("", stateDirectory(c))
+	claim, err := presence.Take("", stateDirectory(c), defaultState)
 	if err != nil {
 		return err
 	}
@@ -57,12 +58,12 @@ func teardown(c *cli.Context) error {
 
 // describeTeardown prints what teardown would do, or fails as it would.
 func describeTeardown(c *cli.Context, table *nft.Table) error {
-	if err := presence.Running(stateDirectory(c)); err != nil {
+	if err := presence.Running(stateDirectory(c), defaultState); err != nil {
 		return err
 	}
-	totals := fmt.Sprintf("The totals in %s would be kept.", stateDirectory(c))
+	totals := fmt.Sprintf("The totals in %s would be kept.", terminal.Text(stateDirectory(c)))
 	if c.Bool("purge") {
-		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", stateDirectory(c))
+		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", terminal.Text(stateDirectory(c)))
 	}
 	var sample accounting.Sample
 	err := table.Read(&sample)
@@ -108,7 +109,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	}
 	defer func() { _ = ledger.Close() }()
 	for _, notice := range notices {
-		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", notice.Text)
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Text(notice.Text))
 	}
 	meter := accounting.NewMeter(accounting.MeterOptions{
 		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
@@ -116,7 +117,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	if err := retire(table, meter); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", stateDirectory(c))
+	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", terminal.Text(stateDirectory(c)))
 	return nil
 }
 

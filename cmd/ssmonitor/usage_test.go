@@ -146,7 +146,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"month 13", nil, []string{"usage", "--since", "2026-13"}, exitUsage, "month 13: want 01 to 12"},
 		{"format", nil, []string{"usage", "--format", "xml"}, exitUsage, `format "xml": want table, csv, json or html`},
 		{"argument", nil, []string{"usage", "alice"}, exitUsage, `"alice" is not expected here`},
-		{"warn", nil, []string{"usage", "--warn", "alice=much"}, exitUsage, `warn "alice=much": size "much"`},
+		{"warn", nil, []string{"usage", "--warn", "alice=much"}, exitUsage, `warn "alice=much": want a number and a unit`},
 		{"warn in the settings", nil, []string{"usage", "--config", writeSettings(t, "warn: {alice: [1GB]}\n")}, exitUsage, "key warn: want a limit, a list of limits, or a map"},
 		{"no rights", fmt.Errorf("opening ssmonitor.db: %w", fs.ErrPermission), []string{"usage"}, exitFailed, "usermod --append --groups ssmonitor USER"},
 		{"newer schema", newer, []string{"usage"}, exitFailed, newer.Error()},

@@ -54,6 +54,7 @@ func (c *Check) Findings() []Finding {
 	add(c.ledger())
 	portFindings, ports, named := c.ports()
 	add(portFindings)
+	add(AlikeNames(ports))
 	add(c.Machine.LocalPorts(ports, c.Hook))
 	if c.Kernel != nil {
 		rules, err := c.Kernel.Rules(ports, named) // first: they show what the table has to count

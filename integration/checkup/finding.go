@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"ssmonitor/internal/terminal"
 )
 
 // Level is the result of one check.
@@ -56,9 +58,9 @@ const (
 // permission, else Wrong with the remedy.
 func failure(id ID, subject string, err error, remedy string) Finding {
 	if errors.Is(err, fs.ErrPermission) {
-		return Finding{id, Unknown, subject, err.Error(), asRoot}
+		return Finding{id, Unknown, subject, terminal.Line(err), asRoot}
 	}
-	return Finding{id, Wrong, subject, err.Error(), remedy}
+	return Finding{id, Wrong, subject, terminal.Line(err), remedy}
 }
 
 // Result returns the result of the whole check: Wrong if anything is wrong, else

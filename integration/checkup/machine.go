@@ -1,7 +1,7 @@
 package checkup
 
 import (
-	"fmt"
+	"errors"
 	"io/fs"
 	"os"
 	"os/user"
@@ -68,7 +68,7 @@ func lookupGroup(name string) (uint32, error) {
 func parseID(text string) (uint32, error) {
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("user or group id %q: %w", text, err)
+		return 0, errors.New("the id of a user or group is not a number")
 	}
 	return uint32(id), nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ssmonitor/internal/terminal"
 )
 
 // WriteText writes one line per finding with its remedy indented below.
@@ -16,9 +18,9 @@ func WriteText(w io.Writer, findings []Finding) error {
 		if finding.Level == Wrong {
 			word = "WRONG" // stands out
 		}
-		fmt.Fprintf(b, "%-8s%s\n", word, singleLine(finding.Message))
+		fmt.Fprintf(b, "%-8s%s\n", word, terminal.Text(finding.Message))
 		for _, line := range remedyLines(finding.Remedy) {
-			fmt.Fprintf(b, "          %s\n", line)
+			fmt.Fprintf(b, "          %s\n", terminal.Text(line))
 		}
 	}
 	return b.Flush()
@@ -71,7 +73,7 @@ func WriteJSON(w io.Writer, findings []Finding, problemsOnly bool) error {
 	for _, f := range findings {
 		document.Findings = append(document.Findings, finding{f.ID, f.Level, f.Subject, f.Message, remedyLines(f.Remedy)})
 	}
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(terminal.JSONWriter(w))
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(document)
@@ -85,7 +87,7 @@ func WriteNagios(w io.Writer, findings []Finding) error {
 	text := plural(len(findings), "finding") + ", nothing wrong"
 	for _, finding := range findings {
 		if result != OK && finding.Level == result {
-			text = singleLine(finding.Message)
+			text = terminal.Text(finding.Message)
 			break
 		}
 	}
@@ -98,8 +100,6 @@ func WriteNagios(w io.Writer, findings []Finding) error {
 		count(findings, Wrong), count(findings, Unknown), count(findings, Note), count(findings, OK))
 	return err
 }
-
-func singleLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }
 
 func remedyLines(remedy string) []string {
 	if remedy == "" {

@@ -35,6 +35,7 @@ var skipped = []string{"TestReadBeyondTheDumpLimit", "TestManyCommitsHideNoDrift
 // packages are those whose tests run on each kernel. No two of their tests have
 // the same name.
 var packages = []string{"ssmonitor/nft", "ssmonitor/nft/survey", "ssmonitor/nft/conntrack", "ssmonitor/nft/ipvs",
+	"ssmonitor/internal/confine", "ssmonitor/internal/interfaces",
 	"ssmonitor/integration/kernels/paths"}
 
 // neighbours are the programs that the tests of these packages run, beside

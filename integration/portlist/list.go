@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/configfile"
@@ -75,7 +76,7 @@ func Targets(entries []Entry) (targets []accounting.Target) {
 // Read reads the list of ports at path, in the order of its lines; use
 // [accounting.Union] to merge them. A list without any port is not an error. It
 // returns fs.ErrNotExist for a missing file, an error of package configfile for
-// anything but a regular file of bounded size, and a *SpecError or
+// anything but a regular file of bounded size, and a *LineError or
 // ErrNotAList for a line that can't be read. All of them name the file, the last
 // two the line as well.
 func Read(path string) ([]accounting.Port, error) {
@@ -107,6 +108,7 @@ func Parse(data []byte) ([]Entry, error) {
 	number, afterMark, published, targetCount := 0, false, false, 0
 	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		number++
+		whole := line
 		line = bytes.TrimSpace(line)
 		source, named := bytes.CutPrefix(line, []byte(sourceMark))
 		if named || string(line) == publishedMark {
@@ -124,13 +126,13 @@ func Parse(data []byte) ([]Entry, error) {
 			continue
 		}
 		afterMark = false
-		// Such a file may hold passwords, which a SpecError would show.
 		if line[0] == '{' {
 			return nil, fmt.Errorf("line %d: %w", number, ErrNotAList)
 		}
 		ports, targets, err := ParseSpec(string(line))
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+		if wrong, ok := errors.AsType[*SpecError](err); ok {
+			at := bytes.Index(whole, line) + wrong.Offset
+			return nil, &LineError{number, utf8.RuneCount(whole[:at]) + 1, wrong.Expected}
 		}
 		if len(entries)+len(ports) > maxPorts {
 			return nil, fmt.Errorf("line %d: more than %d ports so far: want each port once, or once for each protocol",

@@ -310,11 +310,36 @@ func TestParseShowsNothingOfAShadowsocksConfiguration(t *testing.T) {
 	}
 }
 
+// Whoever names another file with --ports must not see what is in it.
+func TestReadShowsNothingOfALine(t *testing.T) {
+	for line, want := range map[string]string{
+		"hunter2":                            "line 2, column 1: want a port number",
+		"\ufeff hunter2":                     "line 2, column 1: want a port number",
+		"\tpassword: hunter2":                "line 2, column 2: want a port number",
+		"8388-hunter2":                       "line 2, column 6: want a port number",
+		"  8388/hunter2":                     "line 2, column 8: want tcp or udp",
+		"8388/tcp@hunter2":                   "line 2, column 10: want the address",
+		"8388@172.17.0.2@hunter2":            "line 2, column 17: want the address",
+		"8388@172.17.0.2@127.0.0.1%hunter2":  "line 2, column 17: want the address",
+		"8388-8389@172.17.0.2@172.17.0.3:12": "line 2, column 22: want an address without a port",
+		"ü8388@hunter2":                      "line 2, column 1: want a port number",
+		"8388 =  hunter2\x1b":                "line 2, column 9: want a name without control",
+		"8388=  hunter2\x1b":                 "line 2, column 8: want a name without control",
+		"8388=\u3164":                        "line 2, column 6: want a name that can be seen: U+3164 is blank",
+	} {
+		_, err := portlist.Parse([]byte("20000\n" + line + "\n"))
+		wrong, ok := errors.AsType[*portlist.LineError](err)
+		if !ok || !strings.HasPrefix(wrong.Error(), want) || strings.Contains(wrong.Error(), "hunter2") {
+			t.Errorf("%q: got %v, want %s", line, err, want)
+		}
+	}
+}
+
 func TestReadNamesFileAndLine(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "ports")
 	for content, text := range map[string]string{
-		"20000\n# more\n80a=alice\n":                   `line 3: port "80a=alice": "80a"`,
+		"20000\n# more\n80a=alice\n":                   "line 3, column 1: want a port number",
 		"1-65535\n1-65535\n1":                          "line 3: more than 131070 ports",
 		strings.Repeat("1-32767@1.1.1.1@1.1.1.2\n", 3): "line 3: more than 262140 targets",
 	} {

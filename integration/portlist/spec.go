@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"ssmonitor/accounting"
 )
@@ -13,6 +14,7 @@ import (
 type SpecError struct {
 	Spec     string // the whole specification
 	Value    string // the part of it that is wrong
+	Offset   int    // of that part, in bytes
 	Expected string // what should stand in its place
 }
 
@@ -22,6 +24,18 @@ func (e *SpecError) Error() string {
 		return fmt.Sprintf("port %s: want %s", quote(e.Spec), e.Expected)
 	}
 	return fmt.Sprintf("port %s: %s: want %s", quote(e.Spec), quote(e.Value), e.Expected)
+}
+
+// LineError says where a list of ports can't be read. It does not say what stands
+// there: the file may be another one, with passwords. Inspect it with errors.As.
+type LineError struct {
+	Line, Column int // from 1; the column in characters
+	Expected     string
+}
+
+// Error names line and column, and what should stand there.
+func (e *LineError) Error() string {
+	return fmt.Sprintf("line %d, column %d: want %s", e.Line, e.Column, e.Expected)
 }
 
 // quote keeps a value that a mistake made very long from filling the screen.
@@ -46,12 +60,14 @@ const (
 // is a *SpecError.
 func ParseSpec(spec string) ([]accounting.Port, []accounting.Target, error) {
 	numbers, name, named := strings.Cut(spec, "=")
-	name = strings.TrimSpace(name)
 	if named {
+		nameAt := len(spec) - len(strings.TrimLeftFunc(name, unicode.IsSpace))
+		name = strings.TrimSpace(name)
 		if expected := accounting.NameFault(name); expected != "" {
-			return nil, nil, &SpecError{spec, name, expected}
+			return nil, nil, &SpecError{spec, name, nameAt, expected}
 		}
 	}
+	at := len(numbers) - len(strings.TrimLeftFunc(numbers, unicode.IsSpace))
 	places := strings.Split(strings.TrimSpace(numbers), "@")
 	numbers, protocol, limited := strings.Cut(places[0], "/")
 	protocols := accounting.TCPAndUDP
@@ -62,10 +78,10 @@ func ParseSpec(spec string) ([]accounting.Port, []accounting.Target, error) {
 		case "udp":
 			protocols = accounting.OnlyUDP
 		default:
-			return nil, nil, &SpecError{spec, protocol, expectedProtocol}
+			return nil, nil, &SpecError{spec, protocol, at + len(numbers) + len("/"), expectedProtocol}
 		}
 	}
-	first, last, err := parseRange(spec, numbers)
+	first, last, err := parseRange(spec, numbers, at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,29 +89,29 @@ func ParseSpec(spec string) ([]accounting.Port, []accounting.Target, error) {
 	for number := first; number <= last; number++ {
 		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: protocols, Name: name})
 	}
-	targets, err := parseTargets(spec, ports, places[1:])
+	targets, err := parseTargets(spec, ports, places[1:], at+len(places[0]))
 	return ports, targets, err
 }
 
-// parseRange returns the first and the last port of PORT[-PORT]. They are of
-// type int so that a loop up to 65535 ends.
-func parseRange(spec, numbers string) (first, last int, err error) {
+// parseRange returns the first and the last port of PORT[-PORT], which is in spec at
+// an offset. They are of type int so that a loop up to 65535 ends.
+func parseRange(spec, numbers string, at int) (first, last int, err error) {
 	low, high, isRange := strings.Cut(numbers, "-")
-	first, err = parseNumber(spec, low)
+	first, err = parseNumber(spec, low, at)
 	if err != nil || !isRange {
 		return first, first, err
 	}
-	last, err = parseNumber(spec, high)
+	last, err = parseNumber(spec, high, at+len(low)+len("-"))
 	if err == nil && last < first {
-		err = &SpecError{spec, numbers, expectedRange}
+		err = &SpecError{spec, numbers, at, expectedRange}
 	}
 	return first, last, err
 }
 
-func parseNumber(spec, text string) (int, error) {
+func parseNumber(spec, text string, at int) (int, error) {
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || number == 0 {
-		return 0, &SpecError{spec, text, expectedNumber}
+		return 0, &SpecError{spec, text, at, expectedNumber}
 	}
 	return int(number), nil
 }

@@ -20,22 +20,25 @@ const (
 // IPv6. Like maxPorts, it keeps a list from taking all memory.
 const maxTargets = 2 * maxPorts
 
-// parseTargets returns the targets that ADDRESS[:PORT]... names for the ports.
-func parseTargets(spec string, ports []accounting.Port, places []string) ([]accounting.Target, error) {
+// parseTargets returns the targets that @ADDRESS[:PORT]... names for the ports. The
+// first @ is in spec at an offset.
+func parseTargets(spec string, ports []accounting.Port, places []string, at int) ([]accounting.Target, error) {
 	if len(ports)*len(places) > maxTargets/2 { // each may be one for TCP and one for UDP
-		return nil, &SpecError{spec, spec, expectedFewer}
+		return nil, &SpecError{spec, spec, 0, expectedFewer}
 	}
 	var targets []accounting.Target
 	for _, place := range places {
-		at, err := parsePlace(spec, place)
+		at += len("@")
+		target, err := parsePlace(spec, place, at)
 		if err != nil {
 			return nil, err
 		}
-		if at.Port() != 0 && len(ports) > 1 {
-			return nil, &SpecError{spec, place, expectedOwnNumber}
+		if target.Port() != 0 && len(ports) > 1 {
+			return nil, &SpecError{spec, place, at, expectedOwnNumber}
 		}
+		at += len(place)
 		for _, port := range ports {
-			address := netip.AddrPortFrom(at.Addr(), cmp.Or(at.Port(), port.Number))
+			address := netip.AddrPortFrom(target.Addr(), cmp.Or(target.Port(), port.Number))
 			for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
 				if port.Protocols.Has(protocol) {
 					targets = append(targets, accounting.Target{Protocol: protocol, Address: address, Port: port.Number})
@@ -48,7 +51,7 @@ func parseTargets(spec string, ports []accounting.Port, places []string) ([]acco
 
 // parsePlace reads ADDRESS[:PORT], an IPv6 address in brackets. The port is 0 if
 // there is none.
-func parsePlace(spec, place string) (netip.AddrPort, error) {
+func parsePlace(spec, place string, offset int) (netip.AddrPort, error) {
 	at, err := netip.ParseAddrPort(place)
 	hasPort := err == nil
 	if !hasPort {
@@ -57,9 +60,9 @@ func parsePlace(spec, place string) (netip.AddrPort, error) {
 	address := at.Addr().Unmap()
 	switch {
 	case err != nil || hasPort && at.Port() == 0:
-		return at, &SpecError{spec, place, expectedTarget}
+		return at, &SpecError{spec, place, offset, expectedTarget}
 	case !forwardedTo(address):
-		return at, &SpecError{spec, place, expectedRemote}
+		return at, &SpecError{spec, place, offset, expectedRemote}
 	}
 	return netip.AddrPortFrom(address, at.Port()), nil
 }

@@ -8,23 +8,23 @@
 // connects receives one line, the path of the list of ports that it follows.
 //
 // Any user can take the address first. So a holder is an agent only if it belongs to
-// root, to the caller, or to the owner of the state directory; any other one is no
+// root, to the caller, or to the owner of a state directory; any other one is no
 // obstacle.
 package presence
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/internal/peer"
 )
@@ -33,9 +33,10 @@ const (
 	address = "@ssmonitor"
 	// patience bounds a conversation, which takes microseconds.
 	patience = time.Second
-	// attempts is how often a claim is tried if the holder of the address is no
-	// agent: it may just have ended.
-	attempts = 3
+	// pause is the time between two attempts to claim an address whose holder does
+	// not listen: another agent is about to, or it has just ended. No event reports
+	// either.
+	pause = 10 * time.Millisecond
 	// retryInterval is how often a claim is tried again while a stranger holds the
 	// address. No event says that the address is free.
 	retryInterval = 10 * time.Second
@@ -66,19 +67,23 @@ type Claim struct {
 
 // StrangerError reports that a process that is no agent holds the agent's address.
 type StrangerError struct {
-	PID int // 0 if the process is in another PID namespace
-	UID int // its user
+	Known    bool // whether the process is: one that does not listen is not
+	PID, UID int  // PID is 0 if the process is in another PID namespace
 }
 
 func (e *StrangerError) Error() string {
-	return fmt.Sprintf("process %d of user %d has taken the abstract address %s, by which commands and other agents find this one: end that process",
-		e.PID, e.UID, address)
+	process := "a process that accepts no connection"
+	if e.Known {
+		process = fmt.Sprintf("process %d of user %d", e.PID, e.UID)
+	}
+	return process + " has taken the abstract address " + address + ", by which commands and other agents find this one: end that process"
 }
 
 // Take claims the network namespace for an agent that follows the list of ports
-// at a path, empty if it follows none, and keeps the totals in a directory. It fails
-// with a *RunningError. While a stranger holds the address, the claim is tried again.
-func Take(list, state string) (*Claim, error) {
+// at a path, empty if it follows none. The owners of the state directories may have
+// agents. It fails with a *RunningError. While a stranger holds the address, the claim
+// is tried again.
+func Take(list string, states ...string) (*Claim, error) {
 	if list != "" {
 		absolute, err := filepath.Abs(list)
 		if err != nil {
@@ -86,8 +91,7 @@ func Take(list, state string) (*Claim, error) {
 		}
 		list = absolute
 	}
-	var stranger *StrangerError
-	for range attempts {
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
 		listener, err := listen()
 		if err != nil {
 			return nil, fmt.Errorf("claiming the network namespace: %w", err)
@@ -95,18 +99,20 @@ func Take(list, state string) (*Claim, error) {
 		if listener != nil {
 			return newClaim(func(stop <-chan struct{}) { serveUntil(stop, listener, list) }), nil
 		}
-		found, err := find(state)
-		switch {
-		case err != nil:
+		found, err := find(states)
+		if err != nil {
 			return nil, err
-		case found.agent != nil:
+		}
+		if found.agent != nil {
 			return nil, &RunningError{PID: found.agent.PID}
 		}
-		stranger = found.stranger // or the holder has ended meanwhile
+		if found.stranger == nil && time.Now().Before(deadline) {
+			continue
+		}
+		c := newClaim(func(stop <-chan struct{}) { retry(stop, list) })
+		c.Stranger = cmp.Or(found.stranger, &StrangerError{})
+		return c, nil
 	}
-	c := newClaim(func(stop <-chan struct{}) { retry(stop, list) })
-	c.Stranger = stranger
-	return c, nil
 }
 
 // newClaim holds a claim until it is closed.
@@ -147,8 +153,8 @@ func retry(stop <-chan struct{}, list string) {
 
 // Running returns a *RunningError if an agent runs in the network namespace, nil if
 // there is none, and another error if that can't be determined.
-func Running(state string) error {
-	agent, err := Find(state)
+func Running(states ...string) error {
+	agent, err := Find(states...)
 	if err != nil {
 		return err
 	}
@@ -198,20 +204,20 @@ type Agent struct {
 }
 
 // Find returns the agent that runs in this network namespace and belongs to root, to
-// the caller, or to the owner of the state directory; nil if there is none. A process
+// the caller, or to the owner of a state directory; nil if there is none. A process
 // that does not accept connections is not an agent.
-func Find(state string) (*Agent, error) {
-	found, err := find(state)
+func Find(states ...string) (*Agent, error) {
+	found, err := find(states)
 	return found.agent, err
 }
 
-// holder is who has the address: nobody, an agent, or a stranger.
+// holder is who listens at the address: nobody, an agent, or a stranger.
 type holder struct {
 	agent    *Agent
 	stranger *StrangerError
 }
 
-func find(state string) (holder, error) {
+func find(states []string) (holder, error) {
 	connection, err := dial()
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EAGAIN) {
 		return holder{}, nil
@@ -224,8 +230,8 @@ func find(state string) (holder, error) {
 	if err != nil {
 		return holder{}, fmt.Errorf("looking for a running agent: %w", err)
 	}
-	if !trusted(credentials.Uid, state) {
-		return holder{stranger: &StrangerError{PID: int(credentials.Pid), UID: int(credentials.Uid)}}, nil
+	if !trusted(credentials.Uid, states) {
+		return holder{stranger: &StrangerError{Known: true, PID: int(credentials.Pid), UID: int(credentials.Uid)}}, nil
 	}
 	_ = connection.SetDeadline(time.Now().Add(patience))
 	list, _ := bufio.NewReaderSize(connection, 4096).ReadString('\n') // empty if the agent is stopping
@@ -235,30 +241,36 @@ func find(state string) (holder, error) {
 // dial connects to the holder of the address. It waits for room in the backlog, which
 // others may have filled, and fails with EAGAIN if the holder accepts nobody.
 func dial() (net.Conn, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	file := os.NewFile(uintptr(fd), address)
 	defer func() { _ = file.Close() }() // net.FileConn has its own
-	limit := unix.NsecToTimeval(int64(patience))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+	limit := syscall.NsecToTimeval(int64(patience))
+	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit); err != nil {
 		return nil, os.NewSyscallError("setsockopt", err)
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+	// With a time limit, any signal interrupts it: signal(7).
+	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
+		err = syscall.Connect(fd, &syscall.SockaddrUnix{Name: address})
+	}
+	if err != nil {
 		return nil, os.NewSyscallError("connect", err)
 	}
 	return net.FileConn(file)
 }
 
 // trusted reports whether a user may have an agent: root, the caller, or the owner
-// of the state directory. What a process can do is no evidence: /proc may hide it,
+// of a state directory. What a process can do is no evidence: /proc may hide it,
 // and a user namespace of its own shows capabilities that are worth nothing here.
-func trusted(user uint32, state string) bool {
-	if user == 0 || int(user) == os.Geteuid() {
-		return true
-	}
-	info, err := os.Stat(state)
+func trusted(user uint32, states []string) bool {
+	return user == 0 || int(user) == os.Geteuid() ||
+		slices.ContainsFunc(states, func(state string) bool { return owns(user, state) })
+}
+
+func owns(user uint32, path string) bool {
+	info, err := os.Stat(path)
 	if err != nil {
 		return false
 	}

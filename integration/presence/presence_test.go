@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,7 +107,7 @@ func TestStrangerIsNoObstacle(t *testing.T) {
 				t.Fatal(err)
 			}
 			squat(t, test.command...)
-			claim, err := Take("", state)
+			claim, err := Take("", t.TempDir(), state)
 			if test.agent {
 				if !errors.As(err, new(*RunningError)) {
 					t.Errorf("got %v, want a RunningError", err)
@@ -117,7 +118,7 @@ func TestStrangerIsNoObstacle(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer claim.Close()
-			if claim.Stranger == nil || claim.Stranger.UID != 65534 {
+			if claim.Stranger == nil || !claim.Stranger.Known || claim.Stranger.UID != 65534 {
 				t.Errorf("got the stranger %+v, want user 65534", claim.Stranger)
 			}
 			if agent, err := Find(state); agent != nil || err != nil {
@@ -151,5 +152,30 @@ func TestFullBacklogIsNoObstacle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if claim.Stranger == nil || claim.Stranger.Known {
+		t.Errorf("got the stranger %+v, want an unknown one", claim.Stranger)
+	}
 	claim.Close()
+}
+
+// TestClaimWaitsForAnAgentThatBegins has an agent between bind and listen.
+func TestClaimWaitsForAnAgentThatBegins(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.AfterFunc(10*pause, func() { _ = unix.Listen(fd, 5) })
+	defer begun.Stop()
+	claim, err := Take("", "")
+	if !errors.As(err, new(*RunningError)) {
+		t.Errorf("got %v, want a RunningError", err)
+	}
+	if claim != nil {
+		claim.Close()
+	}
 }

@@ -161,7 +161,7 @@ func readServers(c *collector, root node, servers []node) error {
 		}
 		for i := before; i < len(c.ports); i++ {
 			c.share(c.ports[i].Number, max(1, users))
-			c.ports[i].Name = cmp.Or(c.ports[i].Name, accounting.CleanName(name))
+			c.ports[i].Name = cmp.Or(c.ports[i].Name, c.cleanName(server.place, name))
 		}
 		c.form = FormServers
 	}
@@ -228,8 +228,8 @@ func readTemplate(server, root node) (accounting.Port, error) {
 		if err != nil {
 			return accounting.Port{}, err
 		}
-		if text = accounting.CleanName(text); text != "" {
-			name = text
+		if name == "" || accounting.CleanName(text) != "" {
+			name = text // the collector cleans it
 		}
 	}
 	return accounting.Port{Protocols: protocols, Name: name}, nil

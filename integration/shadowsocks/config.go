@@ -42,6 +42,8 @@ type Options struct {
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
 	AnyProtocol bool
+	// Progress is called before each file is read; nil is not.
+	Progress func()
 }
 
 // Config is what a server's configuration says about ports.
@@ -207,6 +209,7 @@ type collector struct {
 	reasons []string       // why there may be no port
 	users   map[uint16]int // behind a port
 	others  []string       // ports of other protocols, as 443 (vless)
+	blank   []string       // places whose name can't be seen, as servers[0] (U+3164)
 
 	additional     []accounting.Port
 	additionalOnly bool
@@ -217,8 +220,21 @@ func (c *collector) add(place string, number uint16, protocols accounting.Protoc
 	if len(c.ports) == maxPorts {
 		return &ValueError{place, "one port too many", "at most 131070 ports"}
 	}
-	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: accounting.CleanName(name)})
+	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: c.cleanName(place, name)})
 	return nil
+}
+
+// cleanName returns the name of a client of the place, cleaned. If nothing of it can be
+// seen, a note will mention the place: the port counts without a name.
+func (c *collector) cleanName(place, text string) string {
+	name := accounting.CleanName(text)
+	if shown := strings.TrimSpace(text); name == "" && shown != "" {
+		first, _ := utf8.DecodeRuneInString(shown)
+		if at := fmt.Sprintf("%s (%U)", place, first); !slices.Contains(c.blank, at) {
+			c.blank = append(c.blank, at)
+		}
+	}
+	return name
 }
 
 func (c *collector) note(format string, arguments ...any) {
@@ -238,13 +254,22 @@ func (c *collector) share(number uint16, users int) {
 	c.users[number] += users
 }
 
+// otherProtocols are those that a note names. Any other word might be a password in the
+// wrong place.
+var otherProtocols = []string{
+	"anytls", "direct", "dns", "dokodemo-door", "http", "http2", "hysteria", "hysteria2", "masque", "mieru", "mixed",
+	"mtproto", "naive", "none", "redir", "redirect", "relay", "shadowtls", "shadowsocksr", "sni", "snell", "socks", "socks4",
+	"socks5", "ss", "sshd", "sudoku", "tcp", "tproxy", "trojan", "trojan-go", "trusttunnel", "tuic", "tun", "tunnel",
+	"udp", "vless", "vmess", "wireguard",
+}
+
 // otherProtocol reports whether a port of the protocol is omitted. If so, a note
 // will mention the port.
 func (c *collector) otherProtocol(protocol, port string) bool {
 	if c.options.AnyProtocol {
 		return false
 	}
-	if protocol = accounting.CleanName(protocol); len(protocol) > 32 || protocol == "" {
+	if !slices.Contains(otherProtocols, strings.ToLower(protocol)) {
 		protocol = "another protocol"
 	}
 	c.others = append(c.others, fmt.Sprintf("%s (%s)", port, protocol))
@@ -260,6 +285,9 @@ func (c *collector) config() (Config, error) {
 		} else {
 			c.note("%s", others)
 		}
+	}
+	if len(c.blank) > 0 {
+		c.note("counted without a name, since nothing of it can be seen: %s", abbreviate(c.blank))
 	}
 	if len(c.ports) == 0 {
 		if reasons := append(c.reasons, c.notes...); len(reasons) > 0 {

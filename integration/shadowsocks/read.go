@@ -32,7 +32,10 @@ func Read(path string, options Options) (Config, error) {
 }
 
 func readFile(path string, options Options) (Config, error) {
-	if filepath.Ext(path) == databaseSuffix {
+	if options.Progress != nil {
+		options.Progress()
+	}
+	if IsDatabase(path) {
 		return readDatabase(path, options)
 	}
 	data, err := configfile.Read(path, maxSize)
@@ -155,6 +158,9 @@ func isConfigName(name string) bool {
 	}
 	return name == "x-ui.db"
 }
+
+// IsDatabase reports whether the file at path is read as a database, by its name.
+func IsDatabase(path string) bool { return filepath.Ext(path) == databaseSuffix }
 
 // usualPlaces is where packages and the scripts in circulation put the
 // configurations of servers. The directory /tmp/.shadowsocks, the last resort

@@ -89,6 +89,12 @@ func shownPorts(port node) string {
 	if port.kind != kindNumber && port.kind != kindText || len(port.scalar) > 32 || strings.Trim(port.scalar, "0123456789-, ") != "" {
 		return "a port"
 	}
+	const longest = len("65535")
+	for number := range strings.FieldsFuncSeq(port.scalar, func(r rune) bool { return r < '0' || r > '9' }) {
+		if len(number) > longest {
+			return "a port"
+		}
+	}
 	return port.scalar
 }
 

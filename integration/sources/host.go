@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/interfaces"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // ThisHost returns the addresses of the network interfaces, and the names of
 // this host as the kernel and /etc/hosts give them. It asks no name server.
 func ThisHost() (shadowsocks.Host, error) {
-	addresses, err := HostAddresses()
+	addresses, err := interfaces.Addresses()
 	if err != nil {
 		return shadowsocks.Host{}, err
 	}
@@ -55,19 +55,4 @@ func namesOf(hosts []byte, addresses []netip.Addr) []string {
 		}
 	}
 	return names
-}
-
-// HostAddresses returns the addresses of the network interfaces of this host.
-func HostAddresses() ([]netip.Addr, error) {
-	networks, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, err
-	}
-	var addresses []netip.Addr
-	for _, network := range networks {
-		if prefix, err := netip.ParsePrefix(network.String()); err == nil {
-			addresses = append(addresses, prefix.Addr())
-		}
-	}
-	return addresses, nil
 }

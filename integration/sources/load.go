@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -74,7 +75,7 @@ func (l *loading) configurations() {
 		l.fail(fmt.Errorf("reading the addresses of this host: %w", err))
 		return
 	}
-	options := shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol}
+	options := shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
 	for _, path := range l.sources.Shadowsocks {
 		l.named(path, options)
 	}
@@ -189,7 +190,7 @@ func (l *loading) search(options shadowsocks.Options) {
 }
 
 // noteClosedDirectories notes the usual places that exist and may not be listed:
-// what is in them is not known.
+// what is in them is not known. A place that is one file has to be found only.
 func (l *loading) noteClosedDirectories() {
 	var noted []string
 	for _, place := range shadowsocks.UsualPlaces() {
@@ -199,6 +200,9 @@ func (l *loading) noteClosedDirectories() {
 		}
 		noted = append(noted, directory)
 		_, err := os.ReadDir(directory)
+		if !strings.Contains(place, "*") {
+			_, err = os.Stat(filepath.Join(l.sources.SearchRoot, place))
+		}
 		if _, statErr := os.Stat(directory); statErr == nil && errors.Is(err, fs.ErrPermission) {
 			l.note(fmt.Errorf("searching for Shadowsocks configurations: %w", err))
 		}

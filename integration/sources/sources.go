@@ -50,6 +50,8 @@ type Sources struct {
 	// configuration from a server's, and is called only if configurations are
 	// read; nil stands for [ThisHost].
 	Host func() (shadowsocks.Host, error)
+	// Progress is called before each configuration is read; nil is not.
+	Progress func()
 }
 
 // Result is what the sources said at one time.

@@ -108,8 +108,8 @@ func (b *box) boot(t *testing.T) {
 	b.container = exec.Command("systemd-nspawn", "--quiet", "--boot", "--directory="+b.image,
 		fmt.Sprintf("--machine=ssmonitor-box-%d", b.number), "--register=no", "--keep-unit", "--private-network",
 		"--settings=no", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
-		// Without these two, IPAddressDeny= is silently not enforced.
-		"--system-call-filter=bpf", "--capability=CAP_BPF",
+		// Without bpf and its capability, IPAddressDeny= is silently not enforced.
+		"--system-call-filter=bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self", "--capability=CAP_BPF",
 		"--", "systemd.unit=basic.target", "quiet")
 	b.container.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	var console strings.Builder

@@ -71,6 +71,23 @@ func (b *box) waitForSuccessor(t *testing.T, before int) {
 	b.waitForAgent(t, "active")
 }
 
+// filtersOfTheUnit returns how many seccomp filters systemd itself sets for the
+// agent. It runs another program under the restrictions of the agent's unit.
+func (b *box) filtersOfTheUnit(t *testing.T) (count int) {
+	t.Helper()
+	b.run(t, "sh", "-c", `sed '/^Type=/d; /Directory/d; /^Restart/d; /^WatchdogSec=/d; /^ExecReload=/d
+		s|^ExecStart=.*|Type=oneshot\nExecStart=/bin/grep ^Seccomp_filters: /proc/self/status|' \
+		/usr/lib/systemd/system/ssmonitor.service >/etc/systemd/system/filters.service`)
+	b.run(t, "systemctl", "daemon-reload")
+	b.run(t, "systemctl", "start", "filters.service")
+	eventually(t, func() error {
+		_, after, _ := strings.Cut(b.journal(t, "filters.service"), "Seccomp_filters:")
+		_, err := fmt.Sscan(after, &count)
+		return err
+	})
+	return count
+}
+
 func TestServiceCountsWhatClientsUse(t *testing.T) {
 	b := newServer(t)
 	c := newClient(t, b, 8388)
@@ -93,6 +110,13 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 			if !strings.Contains(status, want+"\n") {
 				t.Errorf("the agent's status lacks %q:\n%s", want, status)
 			}
+		}
+	})
+
+	t.Run("with a seccomp filter of its own on each thread", func(t *testing.T) {
+		threads := b.run(t, "sh", "-c", fmt.Sprintf("grep -h ^Seccomp_filters: /proc/%d/task/*/status | sort -u", b.mainPID(t)))
+		if unit := b.filtersOfTheUnit(t); threads != fmt.Sprintf("Seccomp_filters:\t%d\n", unit+1) {
+			t.Errorf("the unit sets %d filters, and the agent's threads have\n%s", unit, threads)
 		}
 	})
 

@@ -32,7 +32,7 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		name, settings string
 		words          []string
 	}{
-		{"misspelled key", "intervall: 5s\n", []string{settingsFile, "[1:1]", "intervall"}},
+		{"misspelled key", "intervall: 5s\n", []string{settingsFile, "line 1, column 1", "intervall"}},
 		{"listen", "listen: 127.0.0.1:9924\n", []string{"systemctl enable ssmonitor-metrics.socket", "RestrictAddressFamilies=AF_INET"}},
 		{"socket", "socket: /srv/ssmonitor/sock\n", []string{"/srv/ssmonitor/sock", "use a path there", "ReadWritePaths=/srv/ssmonitor"}},
 	} {

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
 	"ssmonitor/nft/conntrack"
 	"ssmonitor/nft/ipvs"
@@ -36,11 +35,12 @@ type Scene struct {
 // milliseconds and more, so it is meant for the start and for changes. The error is
 // fs.ErrPermission without CAP_NET_ADMIN.
 func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
-	s := &Scene{Hook: hook, Installed: installed, Connected: connected}
+	return new(Watch).Observe(hook, installed)
+}
+
+func observe(hook nft.Hook, host survey.Host, installed []accounting.Target) (*Scene, error) {
+	s := &Scene{Hook: hook, Host: host, Installed: installed, Connected: connected}
 	var err error
-	if s.Host, err = thisHost(); err != nil {
-		return nil, err
-	}
 	if s.Rules, err = survey.Read(s.Host); err != nil {
 		return nil, fmt.Errorf("looking for published ports: %w", err)
 	}
@@ -64,20 +64,6 @@ func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// thisHost returns the addresses of this host and the interfaces by which it
-// reaches the rest of the world.
-func thisHost() (survey.Host, error) {
-	addresses, err := sources.HostAddresses()
-	if err != nil {
-		return survey.Host{}, fmt.Errorf("listing the addresses of this host: %w", err)
-	}
-	uplinks, err := uplinks()
-	if err != nil {
-		return survey.Host{}, fmt.Errorf("listing the default routes: %w", err)
-	}
-	return survey.Host{Addresses: addresses, Uplinks: uplinks}, nil
 }
 
 // listens returns a function that reports whether a program of the host listens at

@@ -2,15 +2,15 @@ package publishing
 
 import (
 	"encoding/binary"
-	"net"
 	"slices"
 	"syscall"
+
+	"ssmonitor/internal/interfaces"
 )
 
-// uplinks returns the names of the interfaces with a default route in any routing
-// table. Two routes to one half of all addresses each count as well: some VPNs have
-// these.
-func uplinks() ([]string, error) {
+// routedUplinks returns the names of the interfaces with a default route in any
+// routing table, as rtnetlink lists them.
+func routedUplinks() ([]string, error) {
 	var names []string
 	for _, family := range [...]int{syscall.AF_INET, syscall.AF_INET6} {
 		dump, err := syscall.NetlinkRIB(syscall.RTM_GETROUTE, family)
@@ -24,8 +24,8 @@ func uplinks() ([]string, error) {
 		for i := range messages {
 			for _, index := range defaultRoute(&messages[i]) {
 				// An interface that has been removed meanwhile has no name.
-				if link, err := net.InterfaceByIndex(index); err == nil && !slices.Contains(names, link.Name) {
-					names = append(names, link.Name)
+				if name, err := interfaces.Name(uint32(index)); err == nil && !slices.Contains(names, name) {
+					names = append(names, name)
 				}
 			}
 		}
@@ -33,16 +33,13 @@ func uplinks() ([]string, error) {
 	return names, nil
 }
 
-// longestDefault is the length of the longest prefix of a default route.
-const longestDefault = 1
-
 // defaultRoute returns the indexes of the interfaces of a default route. Other
 // messages have none. It decodes struct rtmsg of include/uapi/linux/rtnetlink.h.
-func defaultRoute(m *syscall.NetlinkMessage) (interfaces []int) {
+func defaultRoute(m *syscall.NetlinkMessage) (indexes []int) {
 	if m.Header.Type != syscall.RTM_NEWROUTE || len(m.Data) < syscall.SizeofRtMsg {
 		return nil
 	}
-	if prefix, typ := m.Data[1], m.Data[7]; prefix > longestDefault || typ != syscall.RTN_UNICAST {
+	if prefix, typ := m.Data[1], m.Data[7]; prefix > interfaces.LongestDefault || typ != syscall.RTN_UNICAST {
 		return nil
 	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
@@ -52,23 +49,23 @@ func defaultRoute(m *syscall.NetlinkMessage) (interfaces []int) {
 	for _, attribute := range attributes {
 		switch {
 		case attribute.Attr.Type == syscall.RTA_OIF && len(attribute.Value) == 4:
-			interfaces = append(interfaces, int(binary.NativeEndian.Uint32(attribute.Value)))
+			indexes = append(indexes, int(binary.NativeEndian.Uint32(attribute.Value)))
 		case attribute.Attr.Type == syscall.RTA_MULTIPATH:
-			interfaces = append(interfaces, nextHops(attribute.Value)...)
+			indexes = append(indexes, nextHops(attribute.Value)...)
 		}
 	}
-	return interfaces
+	return indexes
 }
 
 // nextHops decodes a list of struct rtnexthop, each followed by attributes.
-func nextHops(list []byte) (interfaces []int) {
+func nextHops(list []byte) (indexes []int) {
 	for len(list) >= syscall.SizeofRtNexthop {
-		interfaces = append(interfaces, int(binary.NativeEndian.Uint32(list[4:])))
+		indexes = append(indexes, int(binary.NativeEndian.Uint32(list[4:])))
 		length := int(binary.NativeEndian.Uint16(list))
 		if length < syscall.SizeofRtNexthop || length > len(list) {
 			break
 		}
 		list = list[min((length+3)&^3, len(list)):]
 	}
-	return interfaces
+	return indexes
 }

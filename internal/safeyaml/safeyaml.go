@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -29,7 +30,7 @@ const (
 var ErrTooLarge = fmt.Errorf("too large: want at most %d KiB of YAML", MaxSize>>10)
 
 // Error says where a text is not what it should be. It does not say what stands there,
-// except for the name of a key.
+// except for the name of a key that is a word.
 type Error struct {
 	Line, Column int // from 1; the column in characters
 	Reason       string
@@ -69,6 +70,28 @@ func Walk(text []byte, visit func(*ast.File) error) error {
 		}
 		return visit(file)
 	})
+}
+
+// Position returns where the value of a key of the first document is, from 1, or where
+// the text begins if there is none.
+func Position(text []byte, key string) (line, column int) {
+	line, column = 1, 1
+	_ = Walk(text, func(file *ast.File) error { // else there is no such key
+		if len(file.Docs) == 0 {
+			return nil
+		}
+		mapping, _ := file.Docs[0].Body.(*ast.MappingNode)
+		if mapping == nil {
+			return nil
+		}
+		for _, entry := range mapping.Values {
+			if at := entry.Value.GetToken(); entry.Key.GetToken().Value == key && at != nil {
+				line, column = at.Position.Line, at.Position.Column
+			}
+		}
+		return nil
+	})
+	return line, column
 }
 
 // Guard lets something else read the text: it refuses what no library survives, and
@@ -121,8 +144,21 @@ func locate(err error) error {
 	default: // these name keys and kinds
 		position.Reason = located.GetMessage()
 	}
+	position.Reason = quoted.ReplaceAllStringFunc(position.Reason, func(key string) string {
+		if word.MatchString(key) {
+			return key
+		}
+		return "(not shown)"
+	})
 	return position
 }
+
+var (
+	// quoted is the name of a key in a message.
+	quoted = regexp.MustCompile(`(?s)".*"`)
+	// word is one that is a word. Anything else may be a password in the wrong place.
+	word = regexp.MustCompile(`^"[A-Za-z][A-Za-z_-]*"$`)
+)
 
 // describe names what is to be decoded as people write it.
 func describe(kind reflect.Type) string {

@@ -23,6 +23,8 @@ func TestErrorsHavePositionsAndNoValues(t *testing.T) {
 		{"a tag that the library panics at", "port: !x\nhook: " + secret, "line 1, column 1: want YAML"},
 		{"an unknown key", "hook: host\nhok: " + secret, `line 2, column 1: unknown field "hok"`},
 		{"a key twice", "hook: host\nhook: " + secret, `line 2, column 1: mapping key "hook" already defined at [1:1]`},
+		{"an unknown key that is no word", secret + ": 1", "line 1, column 1: unknown field (not shown)"},
+		{"such a key twice", secret + "\": 1\n" + secret + "\": 2", "line 2, column 1: mapping key (not shown) already defined at [1:1]"},
 		{"a list for a text", "hook: [" + secret + "]", "line 1, column 7: want a text"},
 		{"a text for a list", "port:\n  a: " + secret, "line 2, column 4: mapping was used where sequence is expected"},
 		{"a text for a bool", "any: " + secret, "line 1, column 6: want true or false"},
@@ -65,6 +67,47 @@ func FuzzDecode(f *testing.F) {
 		err := safeyaml.Decode([]byte(text), new(settings), yaml.Strict())
 		if located, ok := errors.AsType[*safeyaml.Error](err); err != nil && !errors.Is(err, safeyaml.ErrTooLarge) && (!ok || located.Line < 1 || located.Column < 0) {
 			t.Errorf("got %#v", err)
+		}
+	})
+}
+
+func TestConcealShowsNoValue(t *testing.T) {
+	for _, test := range []struct{ text, message, want string }{
+		{"a: [hunter2]", "unknown: hunter2", "line 1, column 5: unknown: (not shown)"},
+		{"a: hunter2", "cannot read `hunter2` as\n  a number", "line 1, column 4: cannot read (not shown) as a number"},
+		{"a: x`hunter2", "cannot read `x`hunter2` as a number", "line 1, column 4: cannot read (not shown) as a number"},
+		{"a: {b: hunter2, c: hunter2hunter2}", "hunter2hunter2 is not hunter2", "line 1, column 20: (not shown) is not (not shown)"},
+		{"hunter2: 1\nname: 2", "hunter2 and name", "line 1, column 1: (not shown) and name"},
+		{"a: &hunter2 !tag |\n  hunter3\n", "hunter2 hunter3", "(not shown) (not shown)"},
+		{"file: hunter2", "open hunter2: no such file", "open hunter2: no such file"},
+		{"a: 'hunter2", "hunter2", "line 1, column 4: want YAML: could not find end character of single-quoted text"},
+		{"", "empty", "empty"},
+	} {
+		got := safeyaml.Conceal([]byte(test.text), test.message, func(key string) bool { return key == "file" })
+		if !strings.HasSuffix(got, test.want) {
+			t.Errorf("%q: got %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+func TestPositionOfAKey(t *testing.T) {
+	for _, test := range []struct {
+		text         string
+		line, column int
+	}{
+		{"hook: a\nport: b", 2, 7}, {"port:\n- a\n", 2, 1}, {"hook: {port: a}", 1, 1}, {"", 1, 1}, {"[", 1, 1}, {"- port: a", 1, 1},
+	} {
+		if line, column := safeyaml.Position([]byte(test.text), "port"); line != test.line || column != test.column {
+			t.Errorf("%q: got %d, %d, want %d, %d", test.text, line, column, test.line, test.column)
+		}
+	}
+}
+
+func FuzzConceal(f *testing.F) {
+	f.Add("port: &a [x, !t y]\nhook: |\n  z\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := safeyaml.Conceal([]byte(text), text, func(string) bool { return false }); strings.Contains(got, "\n") {
+			t.Errorf("got %q", got)
 		}
 	})
 }

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"ssmonitor/internal/interfaces"
 )
 
 // require notes in the packet what it means that cells are in an interval. It
@@ -98,8 +99,8 @@ func interfacePattern(value []byte) string {
 }
 
 func interfaceByIndex(index uint32) string {
-	if found, err := net.InterfaceByIndex(int(index)); err == nil {
-		return found.Name
+	if name, err := interfaces.Name(index); err == nil {
+		return name
 	}
 	return fmt.Sprintf("interface %d", index)
 }

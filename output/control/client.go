@@ -11,11 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"syscall"
-	"unicode"
 
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/terminal"
 )
 
 // ErrNotListening means that no agent listens on the socket. It may be starting or
@@ -139,11 +138,5 @@ func readError(resp *http.Response) error {
 	if json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&refused) == nil && refused.Error != "" {
 		text = refused.Error
 	}
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
-	return &Error{resp.StatusCode, text}
+	return &Error{resp.StatusCode, terminal.Text(text)}
 }

@@ -3,8 +3,8 @@
 //
 // # Who may change anything
 //
-// The socket has mode 0600, and its listener refuses every peer but user 0 before it
-// reads a byte of a request. That includes the agent's own user: a process of that
+// The socket has mode 0600, and its listener refuses every peer but user 0 without
+// looking at its request. That includes the agent's own user: a process of that
 // user, such as one that serves the network, must not gain by the socket what the
 // agent may do. In return, a client sends nothing unless the process that listens is
 // root's or belongs to the owner of the state directory, since the socket may lie in

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,9 +17,14 @@ import (
 // SocketName is the name of the socket, which lies beside the one for readers.
 const SocketName = "control.sock"
 
-// refusalTimeout bounds the writing of a refusal, which the buffers of a new
-// connection hold.
-const refusalTimeout = time.Second
+const (
+	// refusalTimeout is how long a client may take to read its refusal.
+	refusalTimeout = time.Second
+	// maxRefusals is how many clients are waited for at the same time.
+	maxRefusals = 16
+	// maxRefused is how much of a refused request is read, and ignored.
+	maxRefused = 64 << 10
+)
 
 // SocketPath returns the path of the control socket of the agent whose readers'
 // socket is at a path.
@@ -32,13 +38,14 @@ func Listen(path string, log *slog.Logger) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rootListener{listener, log}, nil
+	return &rootListener{listener, log, make(chan struct{}, maxRefusals)}, nil
 }
 
 // rootListener accepts connections of root only.
 type rootListener struct {
 	net.Listener
-	log *slog.Logger
+	log      *slog.Logger
+	refusals chan struct{} // has a token for each refused client that is waited for
 }
 
 // Accept waits for the next connection of root.
@@ -56,17 +63,32 @@ func (l *rootListener) Accept() (net.Conn, error) {
 			err = fmt.Errorf("user %d may not change anything here: run the command as root, and inside the agent's container if it has one", cred.Uid)
 		}
 		l.log.Warn("a connection to the control socket was refused", "error", err)
-		refuse(conn, err)
+		l.refuse(conn, err)
 	}
 }
 
-// refuse answers without reading a request.
-func refuse(conn net.Conn, reason error) {
+// refuse answers, whatever the request is. It does not close the connection while the
+// client still writes: the client would get an error of its socket, not the answer. If
+// many clients are refused at the same time, some do get that.
+func (l *rootListener) refuse(conn net.Conn, reason error) {
 	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
 	body := errorBody(reason)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		http.StatusForbidden, http.StatusText(http.StatusForbidden), len(body), body) // the peer may have hung up
-	_ = conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	select {
+	case l.refusals <- struct{}{}:
+	default:
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		_, _ = io.CopyN(io.Discard, conn, maxRefused)
+		_ = conn.Close()
+		<-l.refusals
+	}()
 }
 
 // errorBody returns the body of an answer that is not 204.

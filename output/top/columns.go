@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -90,7 +91,7 @@ type layout struct {
 func layoutOf(width int, rows []client) layout {
 	l := layout{name: len("CLIENT"), columns: columns}
 	for i := range rows {
-		l.name = max(l.name, output.TerminalWidth(output.TerminalText(rows[i].label)))
+		l.name = max(l.name, output.TerminalWidth(terminal.Text(rows[i].label)))
 	}
 	if width == 0 {
 		return l
@@ -129,7 +130,7 @@ func (l layout) head() Line {
 // line returns the line of a client. The name is a span of its own: a terminal may
 // disagree about its width.
 func (l layout) line(c *client, sparkline string) Line {
-	name := strings.Repeat(" ", margin) + output.PadRight(output.TerminalText(c.label), l.name)
+	name := strings.Repeat(" ", margin) + output.PadRight(terminal.Text(c.label), l.name)
 	var numbers strings.Builder
 	for _, column := range l.columns {
 		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))

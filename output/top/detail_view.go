@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -15,7 +16,7 @@ func (m *Model) detailView(width, height int) []Line {
 	lines := m.head(width)
 	d := m.detail
 	c := m.client(d.label)
-	title := " " + output.TerminalText(d.label)
+	title := " " + terminal.Text(d.label)
 	if c == nil {
 		return append(lines, nil, Line{{title, Bold}}, plain(" This client has no port any more."))
 	}
@@ -67,7 +68,7 @@ func (m *Model) remoteLines(width int) []Line {
 	case m.shown.err != nil || len(ports) == 0:
 		return nil
 	case d.remoteErr != nil:
-		return append([]Line{nil}, faultLines("addresses: "+d.remoteErr.Error(), width)...)
+		return append([]Line{nil}, faultLines("addresses: "+terminal.Line(d.remoteErr), width)...)
 	case d.remotes == nil:
 		return nil
 	case len(d.remotes) == 0:
@@ -84,7 +85,7 @@ func (m *Model) remoteLines(width int) []Line {
 func (m *Model) hourLines(width int) []Line {
 	d := m.detail
 	if d.hoursErr != nil && m.shown.err == nil {
-		return append([]Line{nil}, faultLines("hours: "+d.hoursErr.Error(), width)...)
+		return append([]Line{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), width)...)
 	}
 	hours, known := d.hoursAt(m.shown.at)
 	lines := []Line{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), Bold}}}

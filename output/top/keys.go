@@ -4,7 +4,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ssmonitor/output"
+	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // Action is what a key asks of the program around the model.
@@ -141,8 +142,8 @@ func (m *Model) edit(key string) {
 		m.typing = false
 		m.move(key)
 	default:
-		_, size := utf8.DecodeRuneInString(key)
-		if (size == len(key) || key[0] != '<') && output.TerminalText(key) == key {
+		r, size := utf8.DecodeRuneInString(key)
+		if (size == len(key) || key[0] != '<') && (terminal.Text(key) == key || accounting.Joiner(r)) {
 			m.filter += key
 		}
 	}

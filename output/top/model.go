@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -49,7 +50,7 @@ type snapshot struct {
 // Without Unicode, sparklines are of ASCII characters.
 func NewModel(host string, interval time.Duration, unicode bool) *Model {
 	const maxHost = 20 // leaves room for the rates
-	host = output.TerminalText(host)
+	host = terminal.Text(host)
 	if output.TerminalWidth(host) > maxHost {
 		host = output.PadRight(host, maxHost)
 	}

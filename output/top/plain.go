@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // Once writes the table as plain text: every client, and no name is cut.
@@ -149,7 +150,7 @@ func (m *Model) writeJSON(w io.Writer) error {
 	for i := range m.rows {
 		value.Clients = append(value.Clients, m.rows[i].json())
 	}
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(terminal.JSONWriter(w))
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Errorf("writing the clients as JSON: %w", err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -24,7 +25,7 @@ func (m *Model) View(width, height int) []Line {
 		lines = m.table(width, max(0, height-1))
 	}
 	if m.typing {
-		foot = " filter: " + output.TerminalText(m.filter) + "_  Enter keep  Esc remove"
+		foot = " filter: " + terminal.Text(m.filter) + "_  Enter keep  Esc remove"
 	}
 	for len(lines) < height-1 {
 		lines = append(lines, nil)
@@ -94,9 +95,9 @@ func (m *Model) head(width int) []Line {
 	lines := []Line{first, m.counts()}
 	switch {
 	case s.err != nil:
-		lines = append(lines, faultLines(s.err.Error(), width)...)
+		lines = append(lines, faultLines(terminal.Line(s.err), width)...)
 	case s.usageErr != nil:
-		lines = append(lines, faultLines("usage: "+s.usageErr.Error(), width)...)
+		lines = append(lines, faultLines("usage: "+terminal.Line(s.usageErr), width)...)
 	}
 	return lines
 }
@@ -141,7 +142,7 @@ func (m *Model) counts() Line {
 		line = append(line, Span{Text: ", reversed"})
 	}
 	if m.filter != "" {
-		line = append(line, Span{Text: "  filter: "}, Span{output.TerminalText(m.filter), Bold})
+		line = append(line, Span{Text: "  filter: "}, Span{terminal.Text(m.filter), Bold})
 	}
 	if m.paused {
 		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})

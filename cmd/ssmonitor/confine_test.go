@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+)
+
+// filters returns how many seccomp filters each thread of a process has.
+func filters(t *testing.T, pid int) (counts []int) {
+	t.Helper()
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", pid, task.Name()))
+		if err != nil {
+			continue // it has ended
+		}
+		for line := range strings.Lines(string(status)) {
+			if text, ok := strings.CutPrefix(line, "Seccomp_filters:"); ok {
+				count, err := strconv.Atoi(strings.TrimSpace(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				counts = append(counts, count)
+			}
+		}
+	}
+	return counts
+}
+
+// TestConfinedAgent has all that the agent looks at change after its filter is in
+// force on every thread: a rule that publishes a port, an address and a default route
+// that decide what a rule means, and traffic.
+func TestConfinedAgent(t *testing.T) {
+	testkit.Require(t, "ip")
+	p := newPlace(t)
+	own := filters(t, os.Getpid())[0] // of the machine that the tests run in
+	ip := func(line string) {
+		t.Helper()
+		if output, err := exec.Command("sh", "-c", "ip "+line).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", line, err, output)
+		}
+	}
+	ip("link add name up0 type veth peer name up1 && ip link set dev up0 up && ip link set dev up1 up")
+	agent := p.program("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
+	var log bytes.Buffer
+	agent.Stderr = &log
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Process.Kill() })
+	testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
+	for _, count := range filters(t, agent.Process.Pid) {
+		if count != own+1 {
+			t.Errorf("a thread of the agent has %d filters, want %d", count, own+1)
+		}
+	}
+	counted := func(address string, want bool) {
+		t.Helper()
+		testkit.Eventually(t, 10*time.Second, func() error {
+			table := testkit.NFT(t, "list table inet ssmonitor")
+			if strings.Contains(table, address) != want {
+				return errors.New(address + " is not as it should be in\n" + table)
+			}
+			return nil
+		})
+	}
+	p.nft(`table ip engine { chain prerouting {
+		type nat hook prerouting priority dstnat
+		ip daddr 192.0.2.7 tcp dport 20000 dnat to 172.30.0.2:8388
+		iifname "up0" tcp dport 20001 dnat to 172.30.0.3:8388
+	}; }`)
+	ip("address add 192.0.2.7/32 dev lo")
+	counted("172.30.0.2 . tcp . 8388", true)
+	counted("172.30.0.3 . tcp . 8388", false)
+	ip("route add default dev up0")
+	counted("172.30.0.3 . tcp . 8388", true)
+	_ = agent.Process.Signal(syscall.SIGTERM)
+	if err := agent.Wait(); err != nil || strings.Contains(log.String(), "level=WARN") || strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the agent: %v\n%s", err, &log)
+	}
+}
+
+// TestUnconfinedAgent counts although the kernel knows no filter.
+func TestUnconfinedAgent(t *testing.T) {
+	var log bytes.Buffer
+	a := &agent{log: newLog(&log)}
+	a.confine(t.Context()) // without a way to
+	if log.Len() > 0 {
+		t.Errorf("got\n%s", &log)
+	}
+	a.confine(confinedBy(t.Context(), func() error { return syscall.ENOSYS }))
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "function not implemented") {
+		t.Errorf("got\n%s", &log)
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/landlock"
+)
+
+// errOutside ends a process that has to read what its enclosure hides. Nothing opens
+// that again but a new process.
+var errOutside = errors.New("there is another place to read: starting again, to be allowed to")
+
+// enclosure keeps a process that parses what others write from opening any file but
+// those that it needs: a mount namespace would not follow the settings.
+type enclosure struct {
+	restrict func(map[string]landlock.Access) error // nil: there is no enclosure
+	entered  bool
+	places   []sources.Place // inside
+}
+
+// kernelFiles are what the process reads of the kernel, and of the machine's time zone.
+var kernelFiles = []string{"/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"}
+
+// enter leaves the process the places, and the directory of the list to write to. It
+// fails with errOutside if the process is enclosed already and they are outside.
+func (e *enclosure) enter(log *slog.Logger, places []sources.Place, list string) error {
+	if e.restrict == nil {
+		return nil
+	}
+	if e.entered {
+		return e.admit(places)
+	}
+	paths := map[string]landlock.Access{filepath.Dir(list): landlock.Read | landlock.Write}
+	for _, path := range kernelFiles {
+		paths[path] |= landlock.Read
+	}
+	for _, place := range places {
+		paths[place.Path] |= landlock.Read
+		if place.Database {
+			paths[place.Path] |= landlock.Write
+		}
+	}
+	err := e.restrict(paths)
+	if errors.Is(err, errors.ErrUnsupported) {
+		e.restrict = nil
+		log.Info("this process could read other files too: the kernel has no Landlock")
+		return nil
+	}
+	e.entered, e.places = err == nil, places
+	return err
+}
+
+// admit fails with errOutside if the enclosure hides one of the places.
+func (e *enclosure) admit(places []sources.Place) error {
+	for _, place := range places {
+		if e.entered && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
+			return errOutside
+		}
+	}
+	return nil
+}

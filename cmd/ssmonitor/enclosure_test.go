@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/landlock"
+)
+
+func TestEnclosure(t *testing.T) {
+	directory := t.TempDir()
+	first, second := filepath.Join(directory, "first"), filepath.Join(directory, "second")
+	for _, path := range []string{first, second} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	places := func(paths ...string) []sources.Place { return (&sources.Sources{Watched: paths}).Places() }
+	list := filepath.Join(directory, "lists", "ports")
+	var log bytes.Buffer
+	var got map[string]landlock.Access
+	e := enclosure{restrict: func(paths map[string]landlock.Access) error { got = paths; return nil }}
+	if err := e.admit(places(first, second)); err != nil {
+		t.Errorf("before it is entered: %v", err)
+	}
+	if err := e.enter(newLog(&log), places(first), list); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]landlock.Access{
+		first: landlock.Read, filepath.Dir(list): landlock.Read | landlock.Write, "/proc": landlock.Read, second: 0, "/etc": 0,
+	} {
+		if got[path] != want {
+			t.Errorf("%s: got the access %x, want %x", path, got[path], want)
+		}
+	}
+	if err := e.enter(newLog(&log), places(first), list); err != nil {
+		t.Errorf("the same places: %v", err)
+	}
+	if err := e.enter(newLog(&log), places(first, second), list); !errors.Is(err, errOutside) {
+		t.Errorf("another place: got %v, want errOutside", err)
+	}
+
+	none := enclosure{restrict: func(map[string]landlock.Access) error { return errors.ErrUnsupported }}
+	for range 2 {
+		if err := none.enter(newLog(&log), places(first, second), list); err != nil {
+			t.Errorf("without Landlock: %v", err)
+		}
+	}
+	if times := strings.Count(log.String(), "no Landlock"); times != 1 {
+		t.Errorf("got %d notes, want 1:\n%s", times, &log)
+	}
+}
+
+// signOfLife waits for one.
+func signOfLife(t *testing.T, signs <-chan string) {
+	t.Helper()
+	timeout := time.After(10 * followInterval)
+	for {
+		select {
+		case sign := <-signs:
+			if strings.Contains(sign, "WATCHDOG=1") {
+				return
+			}
+		case <-timeout:
+			t.Fatal("no sign of life")
+		}
+	}
+}
+
+// TestFollowerSendsSignsOfLifeFromItsLoop has a loop that advances, then one that a
+// setup keeps from it: what it logs is not read.
+func TestFollowerSendsSignsOfLifeFromItsLoop(t *testing.T) {
+	options := flag.NewFlagSet("setup", flag.ContinueOnError)
+	for _, option := range setupCommand().Flags {
+		if err := option.Apply(options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := options.Set("config", filepath.Join(t.TempDir(), "missing")); err != nil {
+		t.Fatal(err)
+	}
+	unread, reading := io.Pipe()
+	signs := make(chan string, 100)
+	f := &setupFollower{
+		command:  cli.NewContext(newApp(io.Discard, io.Discard, nil), options, nil),
+		log:      newLog(reading),
+		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
+		notifier: &notifier{send: func(state string) { signs <- state }, watchdog: followInterval},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done, hangup := make(chan error), make(chan os.Signal)
+	go func() { done <- f.follow(ctx, hangup) }()
+	signOfLife(t, signs)
+	signOfLife(t, signs)
+
+	hangup <- syscall.SIGHUP
+	if _, err := unread.Read(make([]byte, 1)); err != nil { // the setup has begun to log that it fails
+		t.Fatal(err)
+	}
+	for len(signs) > 0 {
+		<-signs
+	}
+	select {
+	case sign := <-signs:
+		t.Errorf("the loop hangs, and sends %q", sign)
+	case <-time.After(3 * followInterval):
+	}
+	go func() { _, _ = io.Copy(io.Discard, unread) }()
+	signOfLife(t, signs)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProgressIsASignOfLife has a setup that takes many steps.
+func TestProgressIsASignOfLife(t *testing.T) {
+	sent := 0
+	n := &notifier{send: func(string) { sent++ }, watchdog: 40 * time.Second}
+	start := time.Unix(1e9, 0)
+	for step := range 100 {
+		n.progress(start.Add(time.Duration(step) * time.Second))
+	}
+	if sent < 5 || sent > 10 {
+		t.Errorf("got %d signs of life in 100 s, want one in about 10 s", sent)
+	}
+	none := &notifier{send: func(string) { t.Error("without a watchdog: got a sign of life") }}
+	none.progress(start)
+}

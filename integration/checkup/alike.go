@@ -1,0 +1,70 @@
+package checkup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/lookalike"
+)
+
+// AlikeNames looks for names of several clients that look like one: whoever reads
+// a table takes the usage of one for that of the other.
+func AlikeNames(ports accounting.Ports) (findings []Finding) {
+	const most = 8
+	bySkeleton := make(map[string]accounting.Ports) // a port for each name
+	var alike []string
+	for _, port := range ports {
+		if port.Name == "" {
+			continue
+		}
+		skeleton := lookalike.Skeleton(port.Name)
+		known := bySkeleton[skeleton]
+		if slices.ContainsFunc(known, func(other accounting.Port) bool { return other.Name == port.Name }) {
+			continue
+		}
+		if bySkeleton[skeleton] = append(known, port); len(known) == 1 {
+			alike = append(alike, skeleton)
+		}
+	}
+	for i, skeleton := range alike {
+		if i == most {
+			return append(findings, Finding{ClientNames, Note, "", plural(len(alike)-most, "more group") + " of names that look alike", ""})
+		}
+		findings = append(findings, alikeFinding(bySkeleton[skeleton]))
+	}
+	return findings
+}
+
+// alikeFinding describes ports whose names look alike.
+func alikeFinding(ports accounting.Ports) Finding {
+	const most = 8
+	var names []string
+	for i, port := range ports {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(ports)-most))
+			break
+		}
+		text := fmt.Sprintf("%q of port %d", port.Name, port.Number)
+		if r, differs := firstDifference(port.Name, ports[0].Name); i > 0 && differs {
+			text += fmt.Sprintf(" (with %U)", r)
+		}
+		names = append(names, text)
+	}
+	last := ports[len(ports)-1]
+	return Finding{ClientNames, Note, ports[0].Name, "the names of several clients look alike: " + strings.Join(names, ", "),
+		fmt.Sprintf("if they are one client, give them one name, else another: ssmonitor setup --port %d=NAME", last.Number)}
+}
+
+// firstDifference returns the first character of a name that another does not have in
+// that place.
+func firstDifference(name, other string) (rune, bool) {
+	others := []rune(other)
+	for i, r := range []rune(name) {
+		if i >= len(others) || others[i] != r {
+			return r, true
+		}
+	}
+	return 0, false
+}

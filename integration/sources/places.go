@@ -1,0 +1,100 @@
+package sources
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"ssmonitor/integration/shadowsocks"
+)
+
+// wide match directories with much that is no source: files in them are opened one by
+// one, and are not found under another name.
+var wide = []string{"/", "/*", "/home/*", "/usr/local", "/usr/local/etc", "/var/lib", "/var/snap"}
+
+// Place is a file, or a directory with what is below it, that is read.
+type Place struct {
+	Path string
+	// Database reports that it is of a database: SQLite keeps its locks beside that.
+	Database bool
+	// The place is another one if the path leads elsewhere.
+	device, inode uint64
+	directory     bool
+}
+
+// Places returns what has to be opened to load the sources as they are now, without
+// opening any file. Links are resolved. A file is represented by its directory, so
+// that it can be replaced, unless that has much else in it. A database always is: it
+// consists of several files.
+func (s *Sources) Places() []Place {
+	paths := slices.Concat(s.Watched, []string{s.List, s.Earlier})
+	if len(s.Shadowsocks)+len(s.Servers) > 0 || s.SearchRoot != "" {
+		paths = append(paths, hostsFile)
+	}
+	for _, path := range slices.Concat(s.Shadowsocks, s.Servers) {
+		paths = append(paths, path)
+		files, _ := shadowsocks.ListDirectory(path) // fails for a file
+		paths = append(paths, files...)
+	}
+	if s.SearchRoot != "" {
+		paths = append(paths, shadowsocks.SearchPaths(s.SearchRoot)...)
+	}
+	for _, path := range slices.Clone(paths) {
+		paths = append(paths, shadowsocks.Companions(path)...)
+	}
+	var places []Place
+	for _, path := range paths {
+		place, found := placeOf(path)
+		if found && !slices.Contains(places, place) {
+			places = append(places, place)
+		}
+	}
+	return places
+}
+
+// placeOf returns the place that stands for a path, if there is anything at it.
+func placeOf(path string) (Place, bool) {
+	if path == "" {
+		return Place{}, false
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		resolved, err = filepath.Abs(resolved)
+	}
+	if err != nil {
+		return Place{}, false
+	}
+	info, err := os.Stat(resolved)
+	if err != nil {
+		return Place{}, false
+	}
+	database := shadowsocks.IsDatabase(path) && !info.IsDir()
+	if !info.IsDir() && (database || !isWide(filepath.Dir(resolved))) {
+		resolved = filepath.Dir(resolved)
+		if info, err = os.Stat(resolved); err != nil {
+			return Place{}, false
+		}
+	}
+	place := Place{Path: resolved, Database: database, directory: info.IsDir()}
+	if status, ok := info.Sys().(*syscall.Stat_t); ok {
+		place.device, place.inode = uint64(status.Dev), status.Ino
+	}
+	return place, true
+}
+
+func isWide(directory string) bool {
+	return slices.ContainsFunc(wide, func(pattern string) bool {
+		matches, _ := filepath.Match(pattern, directory) // fails for a malformed pattern
+		return matches
+	})
+}
+
+// Holds reports whether who may open the place may open the other one.
+func (p Place) Holds(other Place) bool {
+	if p == other {
+		return true
+	}
+	relative, err := filepath.Rel(p.Path, other.Path)
+	return err == nil && p.directory && relative != "." && filepath.IsLocal(relative) && !other.Database
+}

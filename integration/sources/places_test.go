@@ -1,0 +1,106 @@
+package sources
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// pathsOf returns the paths of the places without the root.
+func pathsOf(root string, places []Place) (paths []string) {
+	for _, place := range places {
+		if relative, err := filepath.Rel(root, place.Path); err == nil && filepath.IsLocal(relative) {
+			paths = append(paths, relative)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func TestPlaces(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(path string) {
+		t.Helper()
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"etc/shadowsocks/a.json", "etc/x-ui/x-ui.db", "srv/panel/config.json", "secret/target.json", "ports/list", "home/key"} {
+		write(path)
+	}
+	if err := os.Symlink(filepath.Join(root, "secret/target.json"), filepath.Join(root, "etc/shadowsocks/b.json")); err != nil {
+		t.Fatal(err)
+	}
+	s := &Sources{
+		SearchRoot: root, Shadowsocks: []string{filepath.Join(root, "srv/panel/config.json"), filepath.Join(root, "missing/x.json")},
+		Earlier: filepath.Join(root, "ports/list"),
+	}
+	before := s.Places()
+	want := []string{"etc/shadowsocks", "etc/x-ui", "ports", "secret", "srv/panel"}
+	if got := pathsOf(root, before); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	held := func(places []Place) bool {
+		return !slices.ContainsFunc(places, func(place Place) bool {
+			return !slices.ContainsFunc(before, func(inside Place) bool { return inside.Holds(place) })
+		})
+	}
+	write("etc/shadowsocks/c.json")
+	write("srv/panel/config.json")
+	if !held(s.Places()) {
+		t.Error("a file beside another one is another place")
+	}
+	write("etc/shadowsocks-rust/d.json")
+	if held(s.Places()) {
+		t.Error("a new directory is no other place")
+	}
+	if err := os.RemoveAll(filepath.Join(root, "etc/shadowsocks-rust")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(root, "etc/shadowsocks"), filepath.Join(root, "etc/old")); err != nil {
+		t.Fatal(err)
+	}
+	write("etc/shadowsocks/a.json")
+	if held(s.Places()) {
+		t.Error("a directory that replaces another one is no other place")
+	}
+}
+
+// TestWidePlaces has files in directories with much else, and below them.
+func TestWidePlaces(t *testing.T) {
+	for directory, want := range map[string]bool{
+		"/": true, "/etc": true, "/srv": true, "/home/alice": true, "/var/lib": true, "/usr/local": true,
+		"/etc/shadowsocks": false, "/srv/panel": false, "/home/alice/panel": false, "/var/lib/marzban": false,
+	} {
+		if got := isWide(directory); got != want {
+			t.Errorf("%s: got %t, want %t", directory, got, want)
+		}
+	}
+}
+
+// TestProgress counts the files that are read.
+func TestProgress(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a.json", "b.json"} {
+		path := filepath.Join(root, "etc/shadowsocks", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps := 0
+	_, _ = Follow(Sources{SearchRoot: root, Progress: func() { steps++ }}).Load() // no port in them
+	if steps != 2 {
+		t.Errorf("got %d steps, want one per file", steps)
+	}
+}

@@ -1,0 +1,117 @@
+package control
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+)
+
+// TestCommandDespiteIdleConnections has two thousand connections of root that send
+// nothing, or half a request.
+func TestCommandDespiteIdleConnections(t *testing.T) {
+	for _, test := range []struct{ name, text string }{
+		{"silent", ""},
+		{"half a header", "POST /v1/clients/new HTTP/1.1\r\nX: "},
+		{"half a body", "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			agent := new(fakeAgent)
+			path, _ := serve(t, agent)
+			for range 2000 {
+				connection, err := net.Dial("unix", path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = connection.Close() })
+				_, _ = connection.Write([]byte(test.text)) // it may have lost its place
+			}
+			expectCommandWithin(t, path, 3*time.Second)
+			agent.expectChanges(t, "20000 dave")
+		})
+	}
+}
+
+func expectCommandWithin(t *testing.T, path string, limit time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := NewClient(path, State{}).NewClient(ctx, 20000, "dave"); err != nil {
+		t.Errorf("root gets %v", err)
+	}
+}
+
+// stranger is a client of another user, on a socket that everybody may connect to.
+func stranger(t *testing.T, path, script string) *exec.Cmd {
+	t.Helper()
+	testkit.Require(t, "setpriv", "/usr/bin/python3")
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", "import select, socket, sys\n"+script, path)
+}
+
+// TestRefusedClientReadsItsAnswer has clients of another user that send their request
+// before the agent has answered, and after it. Both get 403, not an error of the socket.
+func TestRefusedClientReadsItsAnswer(t *testing.T) {
+	path, _ := serve(t, new(fakeAgent))
+	output, err := stranger(t, path, `
+request = b"POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n" + bytes(3000)
+for attempt in range(50):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(sys.argv[1])
+    if attempt % 2:
+        events = select.poll()
+        events.register(s, select.POLLRDHUP)
+        events.poll(10000)
+    s.sendall(request)
+    answer = b""
+    while data := s.recv(4096):
+        answer += data
+    print(answer.split(b"\r\n")[0].decode())
+`).CombinedOutput()
+	if got := strings.Count(string(output), "HTTP/1.1 403 Forbidden\n"); err != nil || got != 50 {
+		t.Errorf("%d of 50 clients got 403: %v\n%s", got, err, output)
+	}
+}
+
+// TestCommandDespiteStrangers has a thousand clients of another user that go on writing.
+func TestCommandDespiteStrangers(t *testing.T) {
+	path, _ := serve(t, new(fakeAgent))
+	attack := stranger(t, path, `
+all = []
+for attempt in range(1000):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(sys.argv[1])
+    all.append(s)
+print("connected", flush=True)
+while True:
+    for s in all:
+        try:
+            s.send(b"x")
+        except OSError:
+            pass
+`)
+	stdout, err := attack.StdoutPipe()
+	if err == nil {
+		err = attack.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = attack.Process.Kill()
+		_ = attack.Wait()
+	})
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	expectCommandWithin(t, path, 3*time.Second)
+}

@@ -1,0 +1,68 @@
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+)
+
+// hostileName would turn a terminal red, hide what follows and print a line of its own.
+// No name has such characters today, but a state directory may be somebody else's.
+const hostileName = "x\x1b[31m\u202e\u009b2J\nmallory\u3164"
+
+// TestNothingPrintedMovesACursor writes everything that commands write to a terminal.
+func TestNothingPrintedMovesACursor(t *testing.T) {
+	start := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	clients := []accounting.PortClient{{Port: 20000, Name: hostileName}}
+	usage := &usageSource{zone: time.UTC, rows: []accounting.UsageRow{{
+		Start: start, End: start.AddDate(0, 0, 1), Client: hostileName, Port: 20000, Protocol: accounting.TCP, In: accounting.Count{Bytes: 5e9},
+	}}}
+	limits, err := accounting.ParseUsageLimits([]string{"1GB"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := accounting.ReportUsage(t.Context(), usage, accounting.UsageRequest{By: "day"}, limits, start.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := &accounting.Report{Time: start, Ports: []accounting.PortReport{{Port: accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Name: hostileName}}}}
+	for name, write := range map[string]func(io.Writer) error{
+		"usage":           func(w io.Writer) error { return WriteUsageTable(w, report, false) },
+		"usage as JSON":   func(w io.Writer) error { return WriteUsageJSON(w, report) },
+		"usage as CSV":    func(w io.Writer) error { return WriteUsageCSV(w, report) },
+		"clients":         func(w io.Writer) error { return WriteClientTable(w, clients) },
+		"clients as JSON": func(w io.Writer) error { return WriteClientJSON(w, clients) },
+		"ports as JSON":   func(w io.Writer) error { return WriteJSON(w, ports) },
+	} {
+		var text bytes.Buffer
+		if err := write(&text); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text.String()) {
+			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), accounting.Hidden) || strings.HasPrefix(line, "mallory") {
+				t.Errorf("%s: %q", name, line)
+			}
+		}
+		if !strings.Contains(text.String(), "mallory") && !strings.Contains(text.String(), `x\x1b`) {
+			t.Errorf("%s: the name is missing in\n%s", name, &text)
+		}
+		if strings.Contains(name, "JSON") && (!json.Valid(text.Bytes()) || !strings.Contains(text.String(), `\u202e\u009b2J\nmallory\u3164`)) {
+			t.Errorf("%s: got %s", name, &text)
+		}
+	}
+}
+
+// Labels of Prometheus have line breaks as \n, so that a name can't add a sample.
+func TestLabelsStayOnTheirLine(t *testing.T) {
+	if got := string(appendLabelValue(nil, "a\"\\\nssmonitor_up 0\xff")); got != "a\\\"\\\\\\nssmonitor_up 0\ufffd" {
+		t.Errorf("got %q", got)
+	}
+	if got := cleanField(hostileName + "' BEGIN x"); strings.ContainsFunc(got, accounting.Hidden) || strings.Contains(got, "'") {
+		t.Errorf("got %q", got)
+	}
+}
