@@ -1,6 +1,6 @@
 # ssmonitor: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test packages lint unit fuzz bench-compare bench-readme bench-once fault fleet kernels clean
+.PHONY: help build demo test packages lint vulncheck unit fuzz bench-compare bench-readme bench-once fault fleet kernels clean
 
 GO      ?= go
 BUILD   ?= build
@@ -19,6 +19,11 @@ PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := $(shell $(GO) env GOPATH)/bin/govulncheck
+
+# A directory with the entries of a database of vulnerabilities, or none.
+VULNDB ?=
 
 FUZZTIME ?= 5s
 DURATION ?= 1h
@@ -35,7 +40,7 @@ demo: build ## run the demo in a network namespace of its own (root)
 	$(GO) run ./integration/demo -ssmonitor $(BUILD)/ssmonitor
 
 test: ## install what the tests need and run every test (root)
-	$(MAKE) -j 2 packages $(GOLANGCI_LINT)
+	$(MAKE) -j 2 packages $(GOLANGCI_LINT) $(GOVULNCHECK)
 	$(MAKE) lint unit fuzz bench-once
 
 packages: ## install the Debian packages that the tests need (root)
@@ -47,9 +52,19 @@ lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go
 	$(GOLANGCI_LINT) run ./...
 	$(GO) mod tidy -diff
 	shellcheck .ci/run integration/*.sh integration/netdata/link.sh integration/debian/postinst integration/debian/postrm integration/debian/prerm
+	$(if $(VULNDB),$(MAKE) vulncheck,@echo 'VULNDB names no database of vulnerabilities: none is looked up')
+
+# An empty database has no vulnerabilities.
+vulncheck: $(GOVULNCHECK) ## look up what is imported in VULNDB, offline; part of lint if VULNDB is set
+	@test -n "$(firstword $(wildcard $(addprefix $(VULNDB)/,GO-*.json index/modules.json)))" || \
+		{ echo 'VULNDB=$(VULNDB): want a directory with a database of vulnerabilities: see CONTRIBUTING.md' >&2; exit 1; }
+	$(GOVULNCHECK) -test -scan package -db file://$(abspath $(VULNDB)) ./...
 
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOVULNCHECK):
+	$(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 
 # These need the machine for themselves, one after the other, since they wait for
 # what happens in time. The others compute.

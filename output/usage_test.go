@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
 
@@ -318,16 +320,34 @@ func TestUsageHandler(t *testing.T) {
 func FuzzUsageParameters(f *testing.F) {
 	f.Add("by=day&since=2026-11&client=alice&port=20000")
 	f.Add("last=7d&top=3&sort=%zz;")
+	f.Add("client=%1b[2J&client=%e2%80%ae&by=%0a&since=%ff&%00=1")
+	f.Add("port=20000&port=0&top=-1&until=2026-11-24T16:00:00%2B14:00")
 	source := wideUsage()
 	f.Fuzz(func(t *testing.T, query string) {
 		request := httptest.NewRequest(http.MethodGet, "/v1/usage", nil)
 		request.URL.RawQuery = query
 		answer := httptest.NewRecorder()
 		NewUsageHandler(source, accounting.UsageLimits{}, time.Now, quiet()).ServeHTTP(answer, request)
-		if answer.Code != http.StatusOK && (answer.Code != http.StatusBadRequest || strings.Count(answer.Body.String(), "\n") != 1) {
-			t.Errorf("%q: %d %q", query, answer.Code, answer.Body)
+		body := answer.Body.String()
+		switch answer.Code {
+		case http.StatusOK:
+			if _, err := ReadUsageJSON(strings.NewReader(body)); err != nil {
+				t.Errorf("%q: %v", query, err)
+			}
+		case http.StatusBadRequest: // a terminal shows the answer as it is, on one line
+			text, ended := strings.CutSuffix(body, "\n")
+			if !ended || strings.ContainsFunc(text, commandsTerminal) || !utf8.ValidString(text) {
+				t.Errorf("%q: %q", query, body)
+			}
+		default:
+			t.Errorf("%q: %d %q", query, answer.Code, body)
 		}
 	})
+}
+
+// commandsTerminal reports whether a terminal does anything but show the character.
+func commandsTerminal(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 func TestWriteClients(t *testing.T) {

@@ -1,3 +1,4 @@
 // Package packaging holds the tests of what is released: tarballs, Debian, RPM
-// and Arch packages. They build with the real tools, in temporary directories.
+// and Arch packages, and what they are built of. They build with the real tools, in
+// temporary directories.
 package packaging

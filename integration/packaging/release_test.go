@@ -20,15 +20,20 @@ func run(t *testing.T, directory string, environment []string, words ...string) 
 	}
 	command := exec.Command(words[0], words[1:]...)
 	command.Dir = directory
-	// The flags of a make that runs the tests are not for another one.
-	command.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
-	}), environment...)
+	command.Env = append(withoutMake(os.Environ()), environment...)
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
 	}
 	return string(output)
+}
+
+// withoutMake removes the flags of a make that runs the tests, which are not for
+// another one.
+func withoutMake(environment []string) []string {
+	return slices.DeleteFunc(environment, func(variable string) bool {
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
+	})
 }
 
 // release clones the last commit of a checkout to the directory and builds a

@@ -3,6 +3,7 @@ package portlist_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"unicode/utf8"
@@ -82,8 +83,24 @@ func FuzzReadList(f *testing.F) {
 		if !slices.Equal(gotTargets, wantTargets) || (wantErr == nil) != (gotErr == nil) {
 			t.Fatalf("targets %v became %v, %v, %v", wantTargets, gotTargets, wantErr, gotErr)
 		}
+		if diff := cmp.Diff(sourcesOf(entries), sourcesOf(again)); diff != "" {
+			t.Fatal(diff)
+		}
 		if rewritten, err := portlist.Format(again); err != nil || !bytes.Equal(rewritten, list) {
 			t.Fatalf("the list is not the same when written again: %v", err)
 		}
 	})
+}
+
+// sourcesOf returns which protocols of which ports each list of sources has.
+func sourcesOf(entries []portlist.Entry) map[string]bool {
+	sources := make(map[string]bool)
+	for _, entry := range entries {
+		for _, protocol := range []accounting.Protocols{accounting.OnlyTCP, accounting.OnlyUDP} {
+			if entry.Protocols&protocol != 0 {
+				sources[fmt.Sprintf("%d %d %t %q", entry.Number, protocol, entry.Published, entry.Sources)] = true
+			}
+		}
+	}
+	return sources
 }
