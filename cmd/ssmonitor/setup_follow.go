@@ -89,7 +89,7 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 			return nil
 		case <-hangup:
 		case <-ticks.C:
-			f.notifier.tick(time.Now(), followInterval, f.state, "")
+			f.notifier.progress(time.Now())
 			if !f.outdated() {
 				continue
 			}
@@ -143,7 +143,7 @@ func (f *setupFollower) setUp() error {
 		f.log.Info("setup succeeds again")
 	}
 	f.state = state
-	f.notifier.tick(time.Now(), followInterval, state, "")
+	f.notifier.send("STATUS=" + state)
 	return err
 }
 
