@@ -58,6 +58,9 @@ func TestEnclosure(t *testing.T) {
 			t.Errorf("without Landlock: %v", err)
 		}
 	}
+	if err := none.enter(newLog(&log), append(places(first, second), places(directory)...), list); !errors.Is(err, errOutside) {
+		t.Errorf("another place without Landlock: got %v, want errOutside", err)
+	}
 	if times := strings.Count(log.String(), "no Landlock"); times != 1 {
 		t.Errorf("got %d notes, want 1:\n%s", times, &log)
 	}
