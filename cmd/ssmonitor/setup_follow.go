@@ -176,7 +176,7 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	f.publisher.hook = options.Hook
 	found, forwarding, err := findPorts(f.files, &f.publisher, options)
 	if err != nil {
-		return nil, found.Notes, err
+		return nil, found.Notes, hiddenError(err, os.Getenv)
 	}
 	installed := f.done && !f.failed && forwarding.Equal(f.forwarding)
 	report, notes, err = applySetup(c, options, found, forwarding, installed)
