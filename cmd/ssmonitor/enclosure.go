@@ -46,9 +46,10 @@ func (e *enclosure) enter(log *slog.Logger, places []sources.Place, list string)
 	}
 	err := e.restrict(paths)
 	if errors.Is(err, errors.ErrUnsupported) {
-		e.restrict = nil
+		// Another place is a reason to start again even so: the unit made the
+		// directories of databases writable when it began.
 		log.Info("this process could read other files too: the kernel has no Landlock")
-		return nil
+		err = nil
 	}
 	e.entered, e.places = err == nil, places
 	return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,8 +59,33 @@ func TestEnclosure(t *testing.T) {
 			t.Errorf("without Landlock: %v", err)
 		}
 	}
+	if err := none.enter(newLog(&log), append(places(first, second), places(directory)...), list); !errors.Is(err, errOutside) {
+		t.Errorf("another place without Landlock: got %v, want errOutside", err)
+	}
 	if times := strings.Count(log.String(), "no Landlock"); times != 1 {
 		t.Errorf("got %d notes, want 1:\n%s", times, &log)
+	}
+}
+
+// TestHiddenFileHasARemedy has files that are missing, in the unit and outside.
+func TestHiddenFileHasARemedy(t *testing.T) {
+	inside := func(string) string { return "/run/systemd/notify" }
+	for _, test := range []struct {
+		err    error
+		lookup func(string) string
+		want   bool
+	}{
+		{&fs.PathError{Op: "open", Path: "/run/panel/a.json", Err: fs.ErrNotExist}, inside, true},
+		{&fs.PathError{Op: "open", Path: "/tmp/a.json", Err: fs.ErrNotExist}, inside, true},
+		{&fs.PathError{Op: "open", Path: "/srv/a.json", Err: fs.ErrNotExist}, inside, false},
+		{&fs.PathError{Op: "open", Path: "/run/a.json", Err: fs.ErrPermission}, inside, false},
+		{&fs.PathError{Op: "open", Path: "/run/a.json", Err: fs.ErrNotExist}, func(string) string { return "" }, false},
+		{errNoPort, inside, false},
+	} {
+		got := hiddenError(test.err, test.lookup)
+		if remedy := strings.Contains(got.Error(), "BindReadOnlyPaths="); remedy != test.want || !errors.Is(got, test.err) {
+			t.Errorf("%v: got %v", test.err, got)
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ func (n *notifier) alive(now time.Time) {
 	n.aliveSent = now
 }
 
-// progress sends a sign of life during work that takes many steps, now and then.
+// progress sends a sign of life if the last one was a while ago. What takes many steps
+// calls it in each.
 func (n *notifier) progress(now time.Time) {
 	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/4 {
 		n.alive(now)

@@ -89,7 +89,7 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 			return nil
 		case <-hangup:
 		case <-ticks.C:
-			f.notifier.tick(time.Now(), followInterval, f.state, "")
+			f.notifier.progress(time.Now())
 			if !f.outdated() {
 				continue
 			}
@@ -143,7 +143,7 @@ func (f *setupFollower) setUp() error {
 		f.log.Info("setup succeeds again")
 	}
 	f.state = state
-	f.notifier.tick(time.Now(), followInterval, state, "")
+	f.notifier.send("STATUS=" + state)
 	return err
 }
 
@@ -176,7 +176,7 @@ func (f *setupFollower) attempt() (report *setupReport, notes []error, err error
 	f.publisher.hook = options.Hook
 	found, forwarding, err := findPorts(f.files, &f.publisher, options)
 	if err != nil {
-		return nil, found.Notes, err
+		return nil, found.Notes, hiddenError(err, os.Getenv)
 	}
 	installed := f.done && !f.failed && forwarding.Equal(f.forwarding)
 	report, notes, err = applySetup(c, options, found, forwarding, installed)

@@ -36,6 +36,22 @@ func writeError(err error, path string, lookup func(string) string) error {
 		err, runtimeDirectory(lookup), filepath.Dir(path)))
 }
 
+// hiddenError adds what to do to an error from reading a file that ssmonitor-setup.service
+// hides.
+func hiddenError(err error, lookup func(string) string) error {
+	var failed *fs.PathError
+	if !inUnit(lookup) || !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &failed) {
+		return err
+	}
+	for _, hidden := range []string{"/run/", "/tmp/", "/var/tmp/"} {
+		if strings.HasPrefix(filepath.Clean(failed.Path), hidden) {
+			return fmt.Errorf("%w: the unit hides /run, and has a /tmp of its own; use a path elsewhere, "+
+				"or show this one in a drop-in (systemctl edit ssmonitor-setup): BindReadOnlyPaths=%s", err, filepath.Dir(failed.Path))
+		}
+	}
+	return err
+}
+
 // rightsRemedy returns what to do about a missing right.
 func rightsRemedy(lookup func(string) string) string {
 	if inUnit(lookup) {

@@ -179,3 +179,45 @@ func TestClaimWaitsForAnAgentThatBegins(t *testing.T) {
 		claim.Close()
 	}
 }
+
+// TestFloodHidesNoAgent has others connect to the agent all the time, and keep what
+// they have.
+func TestFloodHidesNoAgent(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	claim, err := Take("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer claim.Close()
+	for range 2 {
+		flood := exec.Command(asNobody[0], append(slices.Clone(asNobody[1:]), "/usr/bin/python3", "-c", `
+import os, socket, sys
+print("up", flush=True)
+held, parent = [], os.getppid()
+while os.getppid() == parent:
+    s = socket.socket(socket.AF_UNIX)
+    s.setblocking(False)
+    try:
+        s.connect("\0ssmonitor")
+        held = held[-500:] + [s]
+    except OSError:
+        pass
+`)...)
+		stdout, err := flood.StdoutPipe()
+		if err := errors.Join(err, flood.Start()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = flood.Process.Kill()
+			_ = flood.Wait()
+		})
+		if _, err := stdout.Read(make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		if agent, err := Find(""); agent == nil || err != nil {
+			t.Fatalf("got %+v, %v, want the agent", agent, err)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func placeOf(path string) (Place, bool) {
 	}
 	place := Place{Path: resolved, Database: database, directory: info.IsDir()}
 	if status, ok := info.Sys().(*syscall.Stat_t); ok {
-		place.device, place.inode = uint64(status.Dev), status.Ino
+		place.device, place.inode = status.Dev, status.Ino
 	}
 	return place, true
 }

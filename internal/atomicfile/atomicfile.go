@@ -9,10 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
-// maxAttempts ends a race with somebody who puts things in the way all the time.
-const maxAttempts = 100
+const (
+	// maxAttempts ends a race with somebody who puts things in the way all the time.
+	maxAttempts = 100
+	// patience is how long another process may take to write the file. What a killed
+	// process has left may be locked by whoever may read it, for ever.
+	patience = 5 * time.Second
+)
 
 // Write replaces the file at path by one with the content and the mode, which the
 // umask does not change. Readers see the old or the new content, also after a power
@@ -121,9 +127,27 @@ func usable(file *os.File) bool {
 
 // lock waits for the file and reports whether its name is still the file's: the
 // process that had locked it may have renamed it to its destination. On a file
-// system without locks, writers have to take turns by themselves.
+// system without locks, writers have to take turns by themselves. A file that stays
+// locked loses its name.
 func lock(file *os.File) bool {
-	for errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_EX), syscall.EINTR) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	locked := make(chan struct{})
+	go func() {
+		defer close(locked)
+		_ = raw.Control(func(fd uintptr) { // which keeps the descriptor open until then
+			for errors.Is(syscall.Flock(int(fd), syscall.LOCK_EX), syscall.EINTR) {
+			}
+		})
+	}()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case <-locked:
+	case <-timeout.C:
+		_ = os.Remove(file.Name())
 	}
 	opened, err := file.Stat()
 	if err == nil {

@@ -228,3 +228,48 @@ func TestKilledWritersLeaveNothing(t *testing.T) {
 	}
 	t.Logf("%d of 100 left something", interrupted)
 }
+
+// TestOthersLockIsNoObstacle has an unprivileged user lock the file itself, and what a
+// killed writer has left, as whoever may read a file can.
+func TestOthersLockIsNoObstacle(t *testing.T) {
+	testkit.RequireRoot(t, "to run a process of another user")
+	testkit.Require(t, "setpriv", "flock")
+	directory := t.TempDir()
+	for _, path := range []string{filepath.Dir(directory), directory} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(directory, "file")
+	for _, name := range []string{path, filepath.Join(directory, ".file.new")} {
+		if err := os.WriteFile(name, []byte("left"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		locker := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+			"flock", name, "sh", "-c", "echo locked; exec cat")
+		input, inErr := locker.StdinPipe()
+		output, outErr := locker.StdoutPipe()
+		locker.Stderr = os.Stderr
+		if err := errors.Join(inErr, outErr, locker.Start()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = input.Close() // which ends it
+			_ = locker.Wait()
+		})
+		if _, err := output.Read(make([]byte, 6)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written := make(chan error)
+	go func() { written <- atomicfile.Write(path, contentOf(1), 0o644) }()
+	select {
+	case err := <-written:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the writer waits for ever")
+	}
+	wantFile(t, path, contentOf(1), 0o644)
+}
