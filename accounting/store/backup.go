@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
+	"ssmonitor/internal/sqlitefile"
 )
 
 const (
@@ -129,12 +129,12 @@ func (s *Store) abandonBackup() {
 // own, so that saves can continue meanwhile. It returns the number of saves in the
 // copy.
 func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
-	db, err := connect(s.path, s.options.vfs, sqlite3.OPEN_READONLY, nil)
+	db, err := connect(s.path, s.options.vfs, readOnly())
 	if err != nil {
 		return 0, explain(s.path, err)
 	}
 	defer db.close()
-	err = db.guard(func() (err error) {
+	err = db.Guard(func() (err error) {
 		if err = db.Exec("begin"); err == nil {
 			saves, err = db.value("select saves from ledger") // the first read fixes the state that is copied
 		}
@@ -161,8 +161,11 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 	if err := create(temporary, s.options.vfs, enableChecksums); err != nil {
 		return explain(temporary, err)
 	}
-	settings := url.Values{"vfs": {cmp.Or(s.options.vfs, vfsName)}, "_pragma": {"journal_mode(off)", "cache_size(-2000)"}}
-	copying, err := db.BackupInit("main", uri(temporary, settings))
+	parameters := url.Values{"_pragma": {"journal_mode(off)", "cache_size(-2000)"}}
+	if s.options.vfs != "" {
+		parameters.Set("vfs", s.options.vfs)
+	}
+	copying, err := db.BackupInit("main", sqlitefile.URI(temporary, parameters))
 	if err != nil {
 		return explain(temporary, err)
 	}
@@ -291,7 +294,7 @@ func verify(path, vfs string) error {
 // beginGap records that the usage since the last save in the database is not
 // known. The next save adds to it what was counted in that time.
 func (s *Store) beginGap() error {
-	err := transact(s.db.Conn, func() error {
+	err := transact(s.db.Conn.Conn, func() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
 			"where not exists (select 1 from gap where until is null)", nil)
 	})
@@ -305,7 +308,7 @@ func (s *Store) backupTime() string {
 }
 
 func copyFile(from, to string) error {
-	source, err := openRegular(from, os.O_RDONLY)
+	source, err := sqlitefile.OpenRegular(from, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

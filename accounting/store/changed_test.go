@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sqlitefile"
 )
 
 // changes are what others can do to the files of a running store, in place.
@@ -232,7 +233,7 @@ func TestIndexIsTruncatedAtAnyTime(t *testing.T) {
 		save(t, s, stateAt(n, ports))
 		other.Wait()
 	}
-	faults := strings.Count(log.String(), errFault.Error())
+	faults := strings.Count(log.String(), sqlitefile.ErrFault.Error())
 	t.Logf("%d faults", faults)
 	if faults == 0 {
 		t.Error("no truncation met a save")

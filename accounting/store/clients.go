@@ -177,7 +177,7 @@ func (s *Store) newClientOnce(port uint16, name string, change func(known tenure
 		return err
 	}
 	instant := s.instant()
-	err := transact(s.db.Conn, func() error {
+	err := transact(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err

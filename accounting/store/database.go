@@ -2,12 +2,12 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"math"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sqlitefile"
 )
 
 const (
@@ -30,14 +31,22 @@ const (
 	checkpointMode  = sqlite3.CHECKPOINT_PASSIVE
 )
 
+// What no ledger has. A database that somebody has made could have them in a small
+// file: pages can have the same children, and rows the same text.
+const (
+	maxAccounts = 4 << 16   // two protocols and directions of each port
+	maxRows     = 4 << 20   // that one query finds
+	maxLength   = 128 << 10 // in bytes, of a text
+)
+
 // database is an open database and its prepared statements.
 type database struct {
-	*sqlite3.Conn
+	*sqlitefile.Conn
 	path       string
 	statements map[string]*sqlite3.Stmt
+	deadline   *deadline
+	maxRows    int               // that one query may find
 	version    int               // of the schema
-	opened     []any             // the files that SQLite has open
-	faulted    bool              // SQLite must not be called any more
 	names      [3]string         // the database, its log and the log's index
 	files      [3]syscall.Stat_t // when they were opened
 	handles    [2]*os.File       // the database and its log, to look at
@@ -48,63 +57,34 @@ type database struct {
 // log's index.
 func siblings(path string) []string { return []string{path, path + "-wal", path + "-shm"} }
 
-// uri returns the name of a file for SQLite. settings are its parameters, such as
-// mode=ro.
-func uri(path string, settings url.Values) string {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		absolute = path
-	}
-	return (&url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}).String()
-}
+// readOnly are the parameters of a connection that only reads.
+func readOnly() url.Values { return url.Values{"mode": {"ro"}} }
 
 // connect opens an existing database. vfs is the name of a VFS; empty stands for
-// the default one.
-func connect(path, vfs string, flags sqlite3.OpenFlag, settings url.Values) (*database, error) {
-	if settings == nil {
-		settings = url.Values{}
+// the one of package sqlitefile.
+func connect(path, vfs string, parameters url.Values) (*database, error) {
+	if vfs != "" {
+		parameters.Set("vfs", vfs)
 	}
-	settings.Set("vfs", cmp.Or(vfs, vfsName))
-	// SQLite's own errors do not say that a file is a link or a directory.
-	file, err := openRegular(path, os.O_RDONLY)
+	limit := &deadline{patience: statementPatience}
+	conn, err := sqlitefile.Open(limit, path, parameters)
 	if err != nil {
 		return nil, err
 	}
-	_ = file.Close()
-	for _, name := range siblings(path)[1:] {
-		if found, err := os.Lstat(name); err == nil && !found.Mode().IsRegular() {
-			return nil, irregular(name)
-		}
-	}
-	conn, err := sqlite3.OpenFlags(uri(path, settings), flags|sqlite3.OPEN_URI)
-	if err != nil {
-		return nil, err
-	}
-	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt)}
-	db.note(sqlite3.FCNTL_FILE_POINTER)
-	err = db.guard(func() error {
+	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt), deadline: limit, maxRows: maxRows}
+	err = db.Guard(func() error {
 		return cmp.Or( // the first error: the others have the same cause
 			conn.BusyTimeout(patience),
-			conn.Exec("pragma cache_size = -2000; pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on; pragma foreign_keys = on"),
-			db.identify(),
+			conn.Exec("pragma foreign_keys = on"),
+			limit.during(db.identify),
 		)
 	})
-	db.note(sqlite3.FCNTL_JOURNAL_POINTER)
+	db.Loaded()
 	if err != nil {
 		db.close()
 		return nil, err
 	}
 	return db, nil
-}
-
-// note notes a file that SQLite has open.
-func (db *database) note(which sqlite3.FcntlOpcode) {
-	if db.faulted {
-		return
-	}
-	if file, err := db.FileControl("main", which); err == nil && file != nil {
-		db.opened = append(db.opened, file)
-	}
 }
 
 // openToWrite opens the database for the holder of the directory.
@@ -120,11 +100,11 @@ func openToWrite(path, vfs string) (*database, error) {
 			return nil, err
 		}
 	}
-	db, err := connect(path, vfs, sqlite3.OPEN_READWRITE, nil)
+	db, err := connect(path, vfs, url.Values{"mode": {"rw"}})
 	if err != nil {
 		return nil, err
 	}
-	if err := db.guard(db.prepareToWrite); err != nil {
+	if err := db.Guard(db.prepareToWrite); err != nil {
 		db.close()
 		return nil, err
 	}
@@ -147,7 +127,7 @@ func (db *database) prepareToWrite() error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(db.Conn, int(version)); err != nil {
+	if err := db.deadline.during(func() error { return migrate(db.Conn.Conn, int(version)) }); err != nil {
 		return err
 	}
 	db.version = len(migrations)
@@ -177,7 +157,12 @@ func (db *database) identify() error {
 	if verified, err := db.value("pragma checksum_verification"); err != nil || verified != 1 {
 		return errors.Join(err, damaged("its pages have no checksums"))
 	}
-	return nil
+	db.Limit(sqlite3.LIMIT_LENGTH, maxLength)
+	err = db.CheckTables()
+	if errors.Is(err, sqlitefile.ErrNotTable) {
+		return damaged("%w", err)
+	}
+	return err
 }
 
 // create creates a file under a name that nobody else opens, and fills it.
@@ -189,16 +174,16 @@ func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	settings := url.Values{"vfs": {cmp.Or(vfs, vfsName)}}
-	conn, err := sqlite3.OpenFlags(uri(path, settings), sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	parameters := url.Values{"mode": {"rw"}}
+	if vfs != "" {
+		parameters.Set("vfs", vfs)
+	}
+	conn, err := sqlitefile.Open(context.Background(), path, parameters)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := conn.Exec("pragma temp_store = memory; pragma synchronous = full"); err != nil {
-		return err
-	}
-	return fill(conn)
+	defer func() { err = cmp.Or(err, conn.Close()) }()
+	return conn.Guard(func() error { return cmp.Or(conn.Exec("pragma synchronous = full"), fill(conn.Conn)) })
 }
 
 func enableChecksums(conn *sqlite3.Conn) error { return conn.EnableChecksums("main") }
@@ -234,6 +219,7 @@ func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parame
 	if err != nil {
 		return err
 	}
+	defer db.deadline.set(db.deadline.begin())
 	defer func() { _ = statement.Reset() }() // Err has the error
 	for i, parameter := range parameters {
 		switch value := parameter.(type) {
@@ -248,7 +234,10 @@ func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parame
 			return err
 		}
 	}
-	for statement.Step() {
+	for rows := 1; statement.Step(); rows++ {
+		if rows > db.maxRows {
+			return damaged("a query finds more than %d rows", db.maxRows)
+		}
 		if visit == nil {
 			continue
 		}
@@ -273,17 +262,7 @@ func (db *database) close() {
 	for _, handle := range db.handles {
 		_ = handle.Close() // does nothing if there is none
 	}
-	if !db.faulted {
-		_ = db.guard(func() error {
-			for _, statement := range db.statements {
-				_ = statement.Close() // an open one would keep the connection open
-			}
-			return db.Close()
-		})
-	}
-	if db.faulted {
-		db.forsake()
-	}
+	_ = db.Close()
 }
 
 // accounts reads all accounts and the counters that they may return to.
@@ -292,6 +271,9 @@ func (db *database) accounts() (*accounts, error) {
 	count, err := db.value("select count(*) from account")
 	if err != nil {
 		return found, err
+	}
+	if count > maxAccounts {
+		return found, damaged("it has %d accounts", count)
 	}
 	found.reserve(int(count))
 	err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes, packets, bytes from account",

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ssmonitor/internal/sqlitefile"
 )
 
 // The names of all files in the state directory consist of these.
@@ -44,7 +46,7 @@ func makeDirectory(path string) error {
 
 // syncDirectory makes changes of names in the directory durable.
 func syncDirectory(path string) error {
-	directory, err := os.Open(path)
+	directory, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0) // which waits for no FIFO
 	if err != nil {
 		return err
 	}
@@ -54,29 +56,6 @@ func syncDirectory(path string) error {
 	}
 	return nil
 }
-
-// openRegular opens an existing file. It follows no link and does not wait for a
-// pipe, because root may open the directory of a user with fewer rights.
-func openRegular(path string, flag int) (*os.File, error) {
-	file, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EISDIR) {
-		return nil, irregular(path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	information, err := file.Stat()
-	if err == nil && !information.Mode().IsRegular() {
-		err = irregular(path)
-	}
-	if err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-func irregular(path string) error { return fmt.Errorf("%s is not a regular file: move it away", path) }
 
 // createFile creates a file with the owner and the group of the directory, so
 // that the agent can use what root wrote.
@@ -182,7 +161,7 @@ func removeDatabase(path string) error {
 // putInPlace makes a new database durable and renames it to place. It removes the
 // log of the database that was there: SQLite would apply it to the new one.
 func putInPlace(path, place string, rename func(from, to string) error) error {
-	file, err := openRegular(path, os.O_RDWR)
+	file, err := sqlitefile.OpenRegular(path, os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -1,78 +1,92 @@
 package store
 
 import (
+	"context"
 	"errors"
-	"io"
-	"runtime"
-	"runtime/debug"
-	"syscall"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
 
-	"github.com/ncruces/go-sqlite3/vfs"
+	"ssmonitor/internal/sqlitefile"
 )
-
-// errFault says that a page of a log's index could not be read. SQLite maps the
-// index into memory, and the kernel sends SIGBUS for a page that somebody has cut
-// off.
-var errFault = errors.New("the index of its log was truncated by somebody else")
-
-// guard calls do and returns errFault if it reads a page that does not exist. What
-// do was doing is then in an unknown state.
-func guard(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		switch reason := recover().(type) {
-		case nil:
-		case interface {
-			runtime.Error
-			Addr() uintptr
-		}:
-			err = errFault
-		default:
-			panic(reason) //nolint:forbidigo // it is not of our making
-		}
-	}()
-	return do()
-}
-
-// guard calls do, which uses the database. After a fault the database can only be
-// closed.
-func (db *database) guard(do func() error) error {
-	err := guard(do)
-	if errors.Is(err, errFault) {
-		db.faulted = true
-	}
-	return err
-}
 
 // retrying calls do until it meets no fault, but not for ever: each time it opens
 // the index again.
 func retrying(do func() error) (err error) {
 	for range 3 {
-		if err = do(); !errors.Is(err, errFault) {
+		if err = do(); !errors.Is(err, sqlitefile.ErrFault) {
 			return err
 		}
 	}
 	return err
 }
 
-// forsake closes the files of a connection that met a fault, without calling
-// SQLite. The memory of the connection is not freed. Since the index stays mapped
-// into it, closing the index releases no lock.
-func (db *database) forsake() {
-	for _, file := range db.opened {
-		if sharing, ok := file.(vfs.FileSharedMemory); ok {
-			unlock(sharing.SharedMemory())
-		}
-		if closer, ok := file.(io.Closer); ok {
-			_ = closer.Close()
-		}
+// guard calls do, which uses the database. After a fault or a panic it closes the
+// database, and makes it usable again.
+func (s *Store) guard(do func() error) error {
+	ended := false
+	err := sqlitefile.Guard(func() error {
+		err := do()
+		ended = true
+		return err
+	})
+	if s.db == nil || (ended && !errors.Is(err, sqlitefile.ErrFault)) {
+		return err
 	}
+	s.abandonBackup()
+	s.db.Fail(err)
+	s.detach()
+	if !errors.Is(err, sqlitefile.ErrFault) {
+		s.uncertain = true
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	s.note(false, "%s: %v: it is written again", s.path, err)
+	if failure := os.Remove(s.path + "-shm"); failure != nil && !errors.Is(failure, fs.ErrNotExist) {
+		return failure
+	}
+	return err
 }
 
-// unlock releases all locks of a log's index.
-func unlock(index vfs.SharedMemory) {
-	const setLock = 37 // F_OFD_SETLK: include/uapi/asm-generic/fcntl.h
-	if file, ok := index.(interface{ Fd() uintptr }); ok {
-		_ = syscall.FcntlFlock(file.Fd(), setLock, &syscall.Flock_t{Type: syscall.F_UNLCK})
-	}
+// statementPatience is far above what a statement takes in a large ledger on a slow
+// disk. One that takes longer never ends: somebody has made the database for that.
+const statementPatience = 5 * time.Minute
+
+// deadline is the context of a connection: it ends the statement that runs. It needs
+// no timer, as SQLite asks for its error.
+type deadline struct {
+	patience time.Duration
+	at       time.Time // zero: there is none
 }
+
+// begin sets the deadline and returns the one before.
+func (d *deadline) begin() time.Time {
+	before := d.at
+	d.at = time.Now().Add(d.patience)
+	return before
+}
+
+func (d *deadline) set(at time.Time) { d.at = at }
+
+// during calls do, which must end in time.
+func (d *deadline) during(do func() error) error {
+	defer d.set(d.begin())
+	return do()
+}
+
+// Deadline is part of context.Context.
+func (d *deadline) Deadline() (at time.Time, ok bool) { return d.at, !d.at.IsZero() }
+
+// Done is part of context.Context.
+func (d *deadline) Done() <-chan struct{} { return nil }
+
+// Err reports whether the time is over.
+func (d *deadline) Err() error {
+	if d.at.IsZero() || time.Now().Before(d.at) {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+// Value is part of context.Context.
+func (d *deadline) Value(any) any { return nil }

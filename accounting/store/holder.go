@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"ssmonitor/internal/sqlitefile"
 )
 
 // locksPath lists the locks that processes hold: proc_locks(5).
@@ -18,7 +20,7 @@ const locksPath = "/proc/locks"
 // from starting. It does not see processes of another PID namespace. It fails with
 // fs.ErrPermission if the directory may not be read.
 func Holder(directory string) (*LockedError, error) {
-	file, err := openRegular(filepath.Join(directory, lockName), os.O_RDONLY)
+	file, err := sqlitefile.OpenRegular(filepath.Join(directory, lockName), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

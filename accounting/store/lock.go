@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"ssmonitor/internal/sqlitefile"
 )
 
 // lock is the right to change the contents of the directory. The kernel releases
@@ -88,7 +90,7 @@ func flock(file *os.File, how int) error {
 
 func openLock(path string) (*os.File, error) {
 	for {
-		file, err := openRegular(path, os.O_RDWR)
+		file, err := sqlitefile.OpenRegular(path, os.O_RDWR)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return file, err
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+
+	"ssmonitor/internal/sqlitefile"
 )
 
 // The format of the log is that of sqlite.org/fileformat2.html#walformat: a header,
@@ -66,8 +68,8 @@ func frames(log io.ReaderAt, header [logHeaderSize]byte) (count uint32) {
 // wholeLog reports whether SQLite would find in the log all that it has written
 // there: its index has the number of frames.
 func (db *database) wholeLog() bool {
-	index, err := os.ReadFile(db.names[2])
-	if err != nil || len(index) < 20 {
+	index, err := db.readIndex()
+	if err != nil {
 		return true // that is not known
 	}
 	var header [logHeaderSize]byte
@@ -75,4 +77,15 @@ func (db *database) wholeLog() bool {
 		return false
 	}
 	return frames(db.handles[1], header) >= binary.NativeEndian.Uint32(index[16:])
+}
+
+// readIndex reads the beginning of the log's index.
+func (db *database) readIndex() (index [20]byte, err error) {
+	file, err := sqlitefile.OpenRegular(db.names[2], os.O_RDONLY)
+	if err != nil {
+		return index, err
+	}
+	defer func() { _ = file.Close() }()
+	_, err = file.ReadAt(index[:], 0)
+	return index, err
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 
+	"ssmonitor/internal/sqlitefile"
+
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -107,7 +109,7 @@ func (db *database) begin() (err error) {
 			return err
 		}
 		if i < len(db.handles) {
-			if db.handles[i], err = openRegular(name, os.O_RDONLY); err != nil {
+			if db.handles[i], err = sqlitefile.OpenRegular(name, os.O_RDONLY); err != nil {
 				return err
 			}
 		}
@@ -119,8 +121,11 @@ func (db *database) begin() (err error) {
 // renewIndex empties the index and gives it its size again, so that its pages exist
 // and closing the database reads nothing else from them.
 func (db *database) renewIndex() error {
-	path := db.path + "-shm"
-	return cmp.Or(os.Truncate(path, 0), os.Truncate(path, db.mark.sizes[2]))
+	index, err := sqlitefile.OpenRegular(db.path+"-shm", os.O_RDWR) // os.Truncate would follow a link
+	if err != nil {
+		return err
+	}
+	return cmp.Or(index.Truncate(0), index.Truncate(db.mark.sizes[2]), index.Close())
 }
 
 // inspect looks for what others have done to the files since the last save. It

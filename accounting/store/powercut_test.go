@@ -12,6 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sqlitefile"
 )
 
 const sectorSize = 512
@@ -19,7 +20,7 @@ const sectorSize = 512
 // recorder is a file system that records all operations, so that a test can
 // construct what is on the disk after a power cut at any moment.
 type recorder struct {
-	fileSystem
+	sqlitefile.FileSystem
 	mutex sync.Mutex
 	log   []operation
 }
@@ -47,41 +48,51 @@ func (r *recorder) take() []operation {
 }
 
 func (r *recorder) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return r.record(name)(r.fileSystem.Open(name, flags))
+	return r.record(name)(r.FileSystem.Open(name, flags))
 }
 
 func (r *recorder) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return r.record(name.String())(r.fileSystem.OpenFilename(name, flags))
+	return r.record(name.String())(r.FileSystem.OpenFilename(name, flags))
 }
 
 func (r *recorder) record(path string) func(vfs.File, vfs.OpenFlag, error) (vfs.File, vfs.OpenFlag, error) {
 	return func(file vfs.File, flags vfs.OpenFlag, err error) (vfs.File, vfs.OpenFlag, error) {
-		if plain, ok := file.(plainFile); ok && err == nil {
+		if plain, ok := file.(wholeFile); ok && err == nil {
 			return &recordedFile{plain, r, path}, flags, nil
 		}
 		return file, flags, err
 	}
 }
 
+// wholeFile lists what a file of sqlitefile can do.
+type wholeFile interface {
+	vfs.FilePersistWAL
+	vfs.FilePowersafeOverwrite
+	vfs.FileSharedMemory
+	vfs.FileSizeHint
+	vfs.FileHasMoved
+	vfs.FileLockState
+}
+
 type recordedFile struct {
-	plainFile
+	wholeFile
 	recorder *recorder
 	path     string
 }
 
 func (f *recordedFile) WriteAt(data []byte, offset int64) (int, error) {
 	f.recorder.add(operation{f.path, offset, slices.Clone(data)})
-	return f.plainFile.WriteAt(data, offset)
+	return f.wholeFile.WriteAt(data, offset)
 }
 
 func (f *recordedFile) Truncate(size int64) error {
 	f.recorder.add(operation{f.path, size, nil})
-	return f.plainFile.Truncate(size)
+	return f.wholeFile.Truncate(size)
 }
 
 func (f *recordedFile) Sync(flags vfs.SyncFlag) error {
 	f.recorder.add(operation{f.path, -1, nil})
-	return f.plainFile.Sync(flags)
+	return f.wholeFile.Sync(flags)
 }
 
 // recording returns options of a store that is recorded.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 
@@ -29,7 +28,7 @@ func openToRead(path, vfs string) (*database, error) {
 			_ = index.Close()
 		}
 	}
-	db, err := connect(path, vfs, sqlite3.OPEN_READONLY, nil)
+	db, err := connect(path, vfs, readOnly())
 	if err != nil && empty && (errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY)) {
 		return openImmutable(path, vfs)
 	}
@@ -39,7 +38,9 @@ func openToRead(path, vfs string) (*database, error) {
 // openImmutable opens a database that nobody writes to, which needs no other
 // file.
 func openImmutable(path, vfs string) (*database, error) {
-	return connect(path, vfs, sqlite3.OPEN_READONLY, url.Values{"immutable": {"1"}})
+	parameters := readOnly()
+	parameters.Set("immutable", "1")
+	return connect(path, vfs, parameters)
 }
 
 // view calls read with the database in the state of one save.
@@ -50,7 +51,7 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 			return err
 		}
 		defer db.close()
-		return db.guard(func() error { return cmp.Or(db.Exec("begin"), read(db)) })
+		return db.Guard(func() error { return cmp.Or(db.Exec("begin"), read(db)) })
 	}))
 }
 

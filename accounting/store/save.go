@@ -31,7 +31,7 @@ func (s *Store) save(changed accounting.State) error {
 	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && !s.clients.pending() {
 		return nil
 	}
-	err := transact(s.db.Conn, func() error {
+	err := transact(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err

@@ -223,22 +223,6 @@ func (s *Store) write(changed accounting.State) error {
 	})
 }
 
-// guard calls do, which uses the database. After a fault it closes the database
-// and makes it usable again.
-func (s *Store) guard(do func() error) error {
-	err := guard(do)
-	if errors.Is(err, errFault) && s.db != nil {
-		s.note(false, "%s: %v: it is written again", s.path, err)
-		s.abandonBackup()
-		s.db.faulted = true
-		s.detach()
-		if failure := os.Remove(s.path + "-shm"); failure != nil && !errors.Is(failure, fs.ErrNotExist) {
-			return failure
-		}
-	}
-	return err
-}
-
 func (s *Store) writeOnce(changed accounting.State) error {
 	if err := s.resume(); err != nil {
 		return err

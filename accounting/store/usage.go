@@ -178,7 +178,7 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 				return nil
 			}, int64(period), at)
 		if rows == nil && period != hours { // other days and months have about as many rows
-			rows = make([]accounting.UsageRow, 0, int(starts)*len(group))
+			rows = make([]accounting.UsageRow, 0, min(int(starts)*len(group), 1<<18))
 		}
 		rows = appendSorted(rows, group)
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/sqlitefile"
 )
 
 const (
@@ -24,6 +26,9 @@ const (
 	// databasePatience bounds a query, which a damaged or hostile database could
 	// make endless.
 	databasePatience = 3 * time.Second
+	// maxInbounds bounds the rows, which a damaged or hostile database could make
+	// endless. There is one for each port at most, for TCP and for UDP.
+	maxInbounds = 2 << 16
 )
 
 // The inbounds of 3x-ui. SQLite takes the network and the number of clients out
@@ -31,7 +36,7 @@ const (
 const queryInbounds = `SELECT port, protocol, remark, listen,
 	CASE WHEN json_valid(settings) THEN json_extract(settings, '$.network') END,
 	CASE WHEN json_valid(settings) THEN json_array_length(settings, '$.clients') END
-FROM inbounds WHERE enable %s ORDER BY id`
+FROM inbounds NOT INDEXED WHERE enable %s ORDER BY id`
 
 // readDatabase reads the database of the panel 3x-ui, and writes nothing.
 func readDatabase(path string, options Options) (Config, error) {
@@ -46,73 +51,96 @@ func readDatabase(path string, options Options) (Config, error) {
 	case info.Size() == 0:
 		return Config{}, fmt.Errorf("%s: the file is empty: %w", path, ErrFormat)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
-	defer cancel()
-	c := collector{options: options, form: Form3XUI}
-	mode := "mode=ro"
-	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
-		if mode, err = quietMode(path); err != nil {
-			return Config{}, err
-		}
-	}
-	err = c.query(ctx, path, mode)
-	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) {
-		// A write-ahead log needs a file beside it, which can't be written here.
-		c = collector{options: options, form: Form3XUI}
-		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-			c.note("the write-ahead log can't be read here, so that recent changes may be missing")
-		}
-		err = c.query(ctx, path, "immutable=1")
-	}
+	config, err := readInbounds(path, options)
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI, databaseError(err))
-	}
-	config, err := c.config()
-	if err != nil {
-		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI, err)
 	}
 	return config, nil
 }
 
-// quietMode returns how to read a database without a write-ahead log. If it is
-// in write-ahead mode, nobody has it open, and SQLite would leave a log and a
-// file of locks behind.
-func quietMode(path string) (string, error) {
-	const writeAhead, at = 2, 19 // the read version: https://www.sqlite.org/fileformat.html
-	file, err := os.Open(path)
+// readInbounds reads the database in the file to which the path leads: its log is
+// beside that.
+func readInbounds(path string, options Options) (Config, error) {
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", err
+		return Config{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
+	defer cancel()
+	parameters, err := quietly(path)
+	if err != nil {
+		return Config{}, err
+	}
+	c := collector{options: options, form: Form3XUI}
+	err = c.query(ctx, path, parameters)
+	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) {
+		// A write-ahead log needs a file beside it, which can't be written here.
+		c = collector{options: options, form: Form3XUI}
+		if hasLog(path) {
+			c.note("the write-ahead log can't be read here, so that recent changes may be missing")
+		}
+		err = c.query(ctx, path, immutable())
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return c.config()
+}
+
+func hasLog(path string) bool {
+	log, err := os.Lstat(path + "-wal")
+	return err == nil && log.Size() > 0
+}
+
+// quietly returns how to read a database so that nothing is left beside it. If it is in
+// write-ahead mode without a log, nobody has it open, and SQLite would leave a log and
+// a file of locks behind.
+func quietly(path string) (url.Values, error) {
+	const writeAhead, at = 2, 19 // the read version: https://www.sqlite.org/fileformat.html
+	parameters := url.Values{"mode": {"ro"}}
+	if hasLog(path) {
+		return parameters, nil
+	}
+	file, err := sqlitefile.OpenRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
 	header := make([]byte, at+1)
 	if n, err := file.ReadAt(header, 0); n == len(header) && err == nil && header[at] == writeAhead {
-		return "immutable=1", nil
+		return immutable(), nil
 	}
-	return "mode=ro", nil
+	return parameters, nil
 }
+
+func immutable() url.Values { return url.Values{"mode": {"ro"}, "immutable": {"1"}} }
 
 // databaseError keeps SQLite's word for what failed. Its message can quote
 // content.
 func databaseError(err error) error {
-	var failed *sqlite3.Error
-	if !errors.As(err, &failed) {
-		return err
-	}
-	if failed.Code() == sqlite3.ERROR {
+	code, ok := errors.AsType[sqlite3.ErrorCode](err)
+	switch {
+	case errors.Is(err, sqlitefile.ErrNoTable), ok && code == sqlite3.ERROR:
 		return fmt.Errorf("there is no table inbounds with port, protocol and remark in it: %w", ErrFormat)
+	case !ok:
+		return err
+	case code == sqlite3.INTERRUPT:
+		return fmt.Errorf("reading it takes more than %v", databasePatience)
 	}
-	return fmt.Errorf("%w: want an SQLite database", failed.Code())
+	return code
 }
 
-func (c *collector) query(ctx context.Context, path, mode string) (err error) {
-	name := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: mode}).String()
-	connection, err := sqlite3.OpenFlags(name, sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+func (c *collector) query(ctx context.Context, path string, parameters url.Values) error {
+	connection, err := sqlitefile.Open(ctx, path, parameters)
 	if err != nil {
 		return err
 	}
-	defer func() { err = cmp.Or(err, connection.Close()) }()
-	connection.SetInterrupt(ctx)
-	if err := connection.Exec("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON; PRAGMA cache_size = -2000"); err != nil {
+	err = connection.Guard(func() error { return c.addInbounds(connection) })
+	return cmp.Or(err, connection.Close())
+}
+
+func (c *collector) addInbounds(connection *sqlitefile.Conn) error {
+	if err := cmp.Or(connection.Exec("PRAGMA query_only = ON"), connection.CheckTable("inbounds")); err != nil {
 		return err
 	}
 	condition, err := thisNode(connection)
@@ -123,8 +151,10 @@ func (c *collector) query(ctx context.Context, path, mode string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = cmp.Or(err, statement.Close()) }()
 	for row := 0; statement.Step(); row++ {
+		if row == maxInbounds {
+			return fmt.Errorf("there are too many inbounds: want at most %d", maxInbounds)
+		}
 		if err := c.addInbound(statement, fmt.Sprintf("inbound %d", row+1)); err != nil {
 			return err
 		}
@@ -134,7 +164,7 @@ func (c *collector) query(ctx context.Context, path, mode string) (err error) {
 
 // thisNode returns the condition that keeps out the inbounds of other hosts,
 // which newer versions have.
-func thisNode(connection *sqlite3.Conn) (condition string, err error) {
+func thisNode(connection *sqlitefile.Conn) (condition string, err error) {
 	statement, _, err := connection.Prepare("SELECT 1 FROM pragma_table_info('inbounds') WHERE name = 'node_id'")
 	if err != nil {
 		return "", err

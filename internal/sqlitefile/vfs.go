@@ -1,0 +1,78 @@
+package sqlitefile
+
+import (
+	"errors"
+	"os"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
+)
+
+// vfsName is the name under which SQLite knows our file system.
+const vfsName = "ssmonitor"
+
+func init() { vfs.Register(vfsName, FileSystem{}) }
+
+// errSuperJournal refuses a rollback journal that names another file. SQLite would
+// read that file, whatever it is, and remove it. Only a transaction across several
+// databases writes such a journal.
+var errSuperJournal = errors.New("the journal belongs to several databases")
+
+// FileSystem is SQLite's file system for databases in the directories of others: it
+// opens regular files only, and never waits. Files are not mapped into memory, except
+// for the index of a log.
+type FileSystem struct{}
+
+// Open opens a temporary file.
+func (FileSystem) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	return vfs.Find("").Open(name, flags)
+}
+
+// OpenFilename opens a database, its log or its journal. It opens a log read-only if
+// it may not be written.
+func (s FileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	path := name.String()
+	if path == "" {
+		return s.Open(path, flags)
+	}
+	if flags&vfs.OPEN_SUPER_JOURNAL != 0 {
+		return nil, flags, vfs.SystemError(errSuperJournal, sqlite3.CANTOPEN)
+	}
+	handle, err := OpenRegular(path, modeOf(flags))
+	if err != nil && flags&vfs.OPEN_WAL != 0 && flags&vfs.OPEN_READWRITE != 0 {
+		reading := flags&^(vfs.OPEN_READWRITE|vfs.OPEN_CREATE) | vfs.OPEN_READONLY
+		if readable, readErr := OpenRegular(path, modeOf(reading)); readErr == nil {
+			handle, err, flags = readable, nil, reading
+		}
+	}
+	if err != nil {
+		return nil, flags, vfs.SystemError(err, sqlite3.CANTOPEN)
+	}
+	return newFile(handle, flags), flags, nil
+}
+
+func modeOf(flags vfs.OpenFlag) (mode int) {
+	if flags&vfs.OPEN_READWRITE != 0 {
+		mode |= os.O_RDWR
+	}
+	if flags&vfs.OPEN_CREATE != 0 {
+		mode |= os.O_CREATE
+	}
+	if flags&vfs.OPEN_EXCLUSIVE != 0 {
+		mode |= os.O_EXCL
+	}
+	return mode
+}
+
+// Delete removes a file.
+func (FileSystem) Delete(name string, syncDirectory bool) error {
+	return vfs.Find("").Delete(name, syncDirectory)
+}
+
+// Access reports whether a file exists, or may be used.
+func (FileSystem) Access(name string, flags vfs.AccessFlag) (bool, error) {
+	return vfs.Find("").Access(name, flags)
+}
+
+// FullPathname returns the absolute path.
+func (FileSystem) FullPathname(name string) (string, error) { return vfs.Find("").FullPathname(name) }
