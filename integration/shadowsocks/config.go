@@ -194,40 +194,46 @@ func lookingLike(data []byte, err error) error {
 	return err
 }
 
-// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
-// wide ranges from taking all memory.
-const maxPorts = 2 * 65535
+const (
+	// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
+	// wide ranges from taking all memory.
+	maxPorts = 2 * 65535
+	// maxNotes is the most notes of a file, which a hostile one has for each server.
+	maxNotes = 16
+)
 
 // collector gathers what a reader finds.
 type collector struct {
 	options Options
 	form    Form
 	ports   []accounting.Port
-	notes   []string
-	reasons []string       // why there may be no port
+	notes   few
+	reasons few            // why there may be no port
 	users   map[uint16]int // behind a port
-	others  []string       // ports of other protocols, as 443 (vless)
+	others  few            // ports of other protocols, as 443 (vless)
 
 	additional     []accounting.Port
 	additionalOnly bool
 }
 
-// add adds a port, with its name cleaned.
+// add adds a port, with its name cleaned. The name is a copy, since a part of a
+// text would keep the whole of it in memory.
 func (c *collector) add(place string, number uint16, protocols accounting.Protocols, name string) error {
 	if len(c.ports) == maxPorts {
 		return &ValueError{place, "one port too many", "at most 131070 ports"}
 	}
-	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: accounting.CleanName(name)})
+	name = strings.Clone(accounting.CleanName(name))
+	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: name})
 	return nil
 }
 
 func (c *collector) note(format string, arguments ...any) {
-	c.notes = append(c.notes, fmt.Sprintf(format, arguments...))
+	c.notes.add(maxNotes, format, arguments...)
 }
 
 // missing records why a part of the configuration gives no port.
 func (c *collector) missing(format string, arguments ...any) {
-	c.reasons = append(c.reasons, fmt.Sprintf(format, arguments...))
+	c.reasons.add(maxNotes, format, arguments...)
 }
 
 // share counts users behind a port.
@@ -247,14 +253,14 @@ func (c *collector) otherProtocol(protocol, port string) bool {
 	if protocol = accounting.CleanName(protocol); len(protocol) > 32 || protocol == "" {
 		protocol = "another protocol"
 	}
-	c.others = append(c.others, fmt.Sprintf("%s (%s)", port, protocol))
+	c.others.add(maxShown, "%s (%s)", port, protocol)
 	return true
 }
 
 // config returns what was gathered, or ErrNoPorts.
 func (c *collector) config() (Config, error) {
-	if len(c.others) > 0 {
-		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", abbreviate(c.others))
+	if len(c.others.texts) > 0 {
+		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", c.others)
 		if len(c.ports) == 0 {
 			c.missing("%s", others)
 		} else {
@@ -262,7 +268,7 @@ func (c *collector) config() (Config, error) {
 		}
 	}
 	if len(c.ports) == 0 {
-		if reasons := append(c.reasons, c.notes...); len(reasons) > 0 {
+		if reasons := append(c.reasons.all(), c.notes.all()...); len(reasons) > 0 {
 			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
 		}
 		if !isBasic(c.form) {
@@ -270,26 +276,51 @@ func (c *collector) config() (Config, error) {
 		}
 		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
 	}
-	c.notes = append(c.notes, c.reasons...)
-	var shared []string
+	notes := append(c.notes.all(), c.reasons.all()...)
+	var shared few
 	for _, number := range slices.Sorted(maps.Keys(c.users)) {
 		if users := c.users[number]; users > 1 {
-			shared = append(shared, fmt.Sprintf("%d (%d users)", number, users))
+			shared.add(maxShown, "%d (%d users)", number, users)
 		}
 	}
-	if len(shared) > 0 {
-		c.note("several users share a port and can't be told apart by its counters: %s", abbreviate(shared))
+	if len(shared.texts) > 0 {
+		notes = append(notes, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
 	}
 	return Config{
-		Form: c.form, Ports: c.ports, Notes: c.notes, additional: c.additional, additionalOnly: c.additionalOnly,
+		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional, additionalOnly: c.additionalOnly,
 	}, nil
 }
 
-// abbreviate joins the first few of the words.
-func abbreviate(words []string) string {
-	const most = 8
-	if len(words) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+// maxShown is the most ports that a note names.
+const maxShown = 8
+
+// few holds the first of many texts, and how many more there were.
+type few struct {
+	texts []string
+	more  int
+}
+
+// add adds a text, unless most are there already.
+func (f *few) add(most int, format string, arguments ...any) {
+	if len(f.texts) == most {
+		f.more++
+		return
 	}
-	return strings.Join(words, ", ")
+	f.texts = append(f.texts, fmt.Sprintf(format, arguments...))
+}
+
+// all returns the texts, and one for those that were not kept.
+func (f few) all() []string {
+	if f.more == 0 {
+		return slices.Clip(f.texts)
+	}
+	return append(slices.Clip(f.texts), fmt.Sprintf("and %d more such notes", f.more))
+}
+
+// String joins the texts.
+func (f few) String() string {
+	if f.more == 0 {
+		return strings.Join(f.texts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(f.texts, ", "), f.more)
 }
