@@ -54,6 +54,7 @@ func followSetup(c *cli.Context) error {
 	if _, _, err := setupSettings(c); err != nil { // a mistake on the command line
 		return err
 	}
+	limitMemory()
 	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter)}
 	defer func() { _ = f.publisher.close() }()
 	hangup := make(chan os.Signal, 1)

@@ -14,7 +14,7 @@ const (
 	granularity = 100 * time.Millisecond
 	// looks bounds the processor time of one look, in system calls: a few thousandths
 	// of a second.
-	looks = 4096
+	looks = 2048
 )
 
 // sight is the states of everything that was read, as they were just before.
