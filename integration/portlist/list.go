@@ -116,7 +116,7 @@ func Parse(data []byte) ([]Entry, error) {
 				sources, published = nil, false // a new group of ports begins
 			}
 			if afterMark = true; named {
-				sources = append(slices.Clip(sources), sourceOf(string(bytes.TrimSpace(source))))
+				sources = append(sources, sourceOf(string(bytes.TrimSpace(source))))
 			} else {
 				published = true
 			}

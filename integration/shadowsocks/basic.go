@@ -91,27 +91,19 @@ func readPortPassword(c *collector, root node) error {
 	return nil
 }
 
-// sortedPorts returns the members by their keys. Of several with one key the
-// last counts.
+// sortedPorts sorts the members by their keys, and returns the last of each key,
+// which counts. It makes no copy, since there may be very many.
 func sortedPorts(members []member) []member {
-	byKey := make(map[string]member, len(members))
-	for _, m := range members {
-		byKey[m.key] = m
-	}
-	sorted := make([]member, 0, len(byKey))
-	for _, m := range byKey {
-		sorted = append(sorted, m)
-	}
-	slices.SortFunc(sorted, func(a, b member) int {
-		if len(a.key) != len(b.key) {
-			return len(a.key) - len(b.key)
-		}
-		if a.key < b.key {
-			return -1
-		}
-		return 1
+	slices.SortStableFunc(members, func(a, b member) int {
+		return cmp.Or(len(a.key)-len(b.key), cmp.Compare(a.key, b.key))
 	})
-	return sorted
+	last := members[:0]
+	for i, m := range members {
+		if i+1 == len(members) || members[i+1].key != m.key {
+			last = append(last, m)
+		}
+	}
+	return last
 }
 
 // readServerPort takes the ports of the server outside of lists.

@@ -196,20 +196,24 @@ func lookingLike(data []byte, err error) error {
 	return err
 }
 
-// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
-// wide ranges from taking all memory.
-const maxPorts = 2 * 65535
+const (
+	// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
+	// wide ranges from taking all memory.
+	maxPorts = 2 * 65535
+	// maxNotes is the most notes of a file, which a hostile one has for each server.
+	maxNotes = 16
+)
 
 // collector gathers what a reader finds.
 type collector struct {
 	options Options
 	form    Form
 	ports   []accounting.Port
-	notes   []string
-	reasons []string       // why there may be no port
+	notes   few
+	reasons few            // why there may be no port
 	users   map[uint16]int // behind a port
-	others  []string       // ports of other protocols, as 443 (vless)
-	blank   []string       // places whose name can't be seen, as servers[0] (U+3164)
+	others  few            // ports of other protocols, as 443 (vless)
+	blank   few            // places whose name can't be seen, as servers[0] (U+3164)
 
 	additional     []accounting.Port
 	additionalOnly bool
@@ -224,26 +228,27 @@ func (c *collector) add(place string, number uint16, protocols accounting.Protoc
 	return nil
 }
 
-// cleanName returns the name of a client of the place, cleaned. If nothing of it can be
-// seen, a note will mention the place: the port counts without a name.
+// cleanName returns the name of a client of the place, cleaned. It is a copy, since a
+// part of a text would keep the whole of it in memory. If nothing of it can be seen, a
+// note will mention the place: the port counts without a name.
 func (c *collector) cleanName(place, text string) string {
-	name := accounting.CleanName(text)
+	name := strings.Clone(accounting.CleanName(text))
 	if shown := strings.TrimSpace(text); name == "" && shown != "" {
 		first, _ := utf8.DecodeRuneInString(shown)
-		if at := fmt.Sprintf("%s (%U)", place, first); !slices.Contains(c.blank, at) {
-			c.blank = append(c.blank, at)
+		if at := fmt.Sprintf("%s (%U)", place, first); !slices.Contains(c.blank.texts, at) {
+			c.blank.add(maxShown, "%s", at)
 		}
 	}
 	return name
 }
 
 func (c *collector) note(format string, arguments ...any) {
-	c.notes = append(c.notes, fmt.Sprintf(format, arguments...))
+	c.notes.add(maxNotes, format, arguments...)
 }
 
 // missing records why a part of the configuration gives no port.
 func (c *collector) missing(format string, arguments ...any) {
-	c.reasons = append(c.reasons, fmt.Sprintf(format, arguments...))
+	c.reasons.add(maxNotes, format, arguments...)
 }
 
 // share counts users behind a port.
@@ -272,25 +277,25 @@ func (c *collector) otherProtocol(protocol, port string) bool {
 	if !slices.Contains(otherProtocols, strings.ToLower(protocol)) {
 		protocol = "another protocol"
 	}
-	c.others = append(c.others, fmt.Sprintf("%s (%s)", port, protocol))
+	c.others.add(maxShown, "%s (%s)", port, protocol)
 	return true
 }
 
 // config returns what was gathered, or ErrNoPorts.
 func (c *collector) config() (Config, error) {
-	if len(c.others) > 0 {
-		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", abbreviate(c.others))
+	if len(c.others.texts) > 0 {
+		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", c.others)
 		if len(c.ports) == 0 {
 			c.missing("%s", others)
 		} else {
 			c.note("%s", others)
 		}
 	}
-	if len(c.blank) > 0 {
-		c.note("counted without a name, since nothing of it can be seen: %s", abbreviate(c.blank))
+	if len(c.blank.texts) > 0 {
+		c.note("counted without a name, since nothing of it can be seen: %s", c.blank)
 	}
 	if len(c.ports) == 0 {
-		if reasons := append(c.reasons, c.notes...); len(reasons) > 0 {
+		if reasons := append(c.reasons.all(), c.notes.all()...); len(reasons) > 0 {
 			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
 		}
 		if !isBasic(c.form) {
@@ -298,26 +303,51 @@ func (c *collector) config() (Config, error) {
 		}
 		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners", ErrNoPorts)
 	}
-	c.notes = append(c.notes, c.reasons...)
-	var shared []string
+	notes := append(c.notes.all(), c.reasons.all()...)
+	var shared few
 	for _, number := range slices.Sorted(maps.Keys(c.users)) {
 		if users := c.users[number]; users > 1 {
-			shared = append(shared, fmt.Sprintf("%d (%d users)", number, users))
+			shared.add(maxShown, "%d (%d users)", number, users)
 		}
 	}
-	if len(shared) > 0 {
-		c.note("several users share a port and can't be told apart by its counters: %s", abbreviate(shared))
+	if len(shared.texts) > 0 {
+		notes = append(notes, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
 	}
 	return Config{
-		Form: c.form, Ports: c.ports, Notes: c.notes, additional: c.additional, additionalOnly: c.additionalOnly,
+		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional, additionalOnly: c.additionalOnly,
 	}, nil
 }
 
-// abbreviate joins the first few of the words.
-func abbreviate(words []string) string {
-	const most = 8
-	if len(words) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+// maxShown is the most ports that a note names.
+const maxShown = 8
+
+// few holds the first of many texts, and how many more there were.
+type few struct {
+	texts []string
+	more  int
+}
+
+// add adds a text, unless most are there already.
+func (f *few) add(most int, format string, arguments ...any) {
+	if len(f.texts) == most {
+		f.more++
+		return
 	}
-	return strings.Join(words, ", ")
+	f.texts = append(f.texts, fmt.Sprintf(format, arguments...))
+}
+
+// all returns the texts, and one for those that were not kept.
+func (f few) all() []string {
+	if f.more == 0 {
+		return slices.Clip(f.texts)
+	}
+	return append(slices.Clip(f.texts), fmt.Sprintf("and %d more such notes", f.more))
+}
+
+// String joins the texts.
+func (f few) String() string {
+	if f.more == 0 {
+		return strings.Join(f.texts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(f.texts, ", "), f.more)
 }

@@ -20,9 +20,8 @@ const (
 	managedPID    = ".pid"
 )
 
-// isManaged reports whether the file is the configuration of a port of
-// ss-manager.
-func isManaged(path string) bool {
+// Managed reports whether the file is the configuration of a port of ss-manager.
+func Managed(path string) bool {
 	name := filepath.Base(path)
 	return strings.HasPrefix(name, managedPrefix) && strings.HasSuffix(name, managedConfig)
 }
@@ -35,7 +34,7 @@ func pidFile(path string) string { return strings.TrimSuffix(path, managedConfig
 // server, it has not started yet.
 func Stopped(path string) bool {
 	const maxPIDSize = 64
-	if !isManaged(path) {
+	if !Managed(path) {
 		return false
 	}
 	content, err := configfile.Read(pidFile(path), maxPIDSize)

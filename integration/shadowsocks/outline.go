@@ -19,13 +19,7 @@ func readOutlineManager(c *collector, root node) error {
 
 // isOutlineServer recognises the config.yml of outline-ss-server.
 func isOutlineServer(root node) bool {
-	services, _ := root.at("services").objects()
-	for _, service := range services {
-		if service.has("listeners", "keys") {
-			return true
-		}
-	}
-	return root.has("keys")
+	return anyHas(root, "listeners", "services") || anyHas(root, "keys", "services") || root.has("keys")
 }
 
 func readOutlineServer(c *collector, root node) error {

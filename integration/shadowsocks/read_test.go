@@ -64,7 +64,7 @@ func TestReadDirectory(t *testing.T) {
 	write(t, dir, "README", `not JSON`)
 	write(t, dir, "below.json/c.json", `{"server_port": 3}`)
 
-	configs, skipped, err := shadowsocks.ReadDirectory(dir, shadowsocks.Options{})
+	configs, skipped, err := readDirectory(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,18 +76,19 @@ func TestReadDirectory(t *testing.T) {
 	}
 
 	write(t, dir, "d.json", `{"server_port": "80a"}`)
-	_, _, err = shadowsocks.ReadDirectory(dir, shadowsocks.Options{})
-	if _, ok := errors.AsType[*shadowsocks.ValueError](err); !ok || !strings.Contains(err.Error(), "d.json") {
-		t.Errorf("a broken file in the directory: %v", err)
+	_, skipped, err = readDirectory(dir)
+	broken := skipped[1].Err
+	if _, ok := errors.AsType[*shadowsocks.ValueError](broken); !ok || err != nil || !strings.Contains(broken.Error(), "d.json") {
+		t.Errorf("a broken file in the directory: %v, %v", skipped, err)
 	}
 }
 
 func TestReadDirectoryWithoutServers(t *testing.T) {
 	dir := t.TempDir()
-	if configs, skipped, err := shadowsocks.ReadDirectory(dir, shadowsocks.Options{}); len(configs)+len(skipped) > 0 || err != nil {
+	if configs, skipped, err := readDirectory(dir); len(configs)+len(skipped) > 0 || err != nil {
 		t.Errorf("an empty directory: %v, %v, %v", configs, skipped, err)
 	}
-	if _, _, err := shadowsocks.ReadDirectory(filepath.Join(dir, "missing"), shadowsocks.Options{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := readDirectory(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing directory: %v", err)
 	}
 }
@@ -99,7 +100,7 @@ func TestReadDirectoryLeavesOutWhatIsSuperseded(t *testing.T) {
 	write(t, dir, "config.json", `{"server_port": 1, "obfs": "plain"}`)
 	write(t, dir, "user-config.json", `{"server_port": 2, "obfs": "plain"}`)
 	write(t, dir, "mudb.json", `[{"port": 3, "user": "alice"}]`)
-	configs, skipped, err := shadowsocks.ReadDirectory(dir, shadowsocks.Options{})
+	configs, skipped, err := readDirectory(dir)
 	if err != nil || len(configs) != 1 || len(skipped) > 0 {
 		t.Fatalf("got %v, %v, %v", configs, skipped, err)
 	}
@@ -131,7 +132,11 @@ func TestSearch(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	configs, skipped := shadowsocks.Search(root, shadowsocks.Options{})
+	files, unlisted := shadowsocks.Search(root, 100)
+	configs, skipped := readListed(files)
+	if len(unlisted) > 0 {
+		t.Errorf("not listed: %v", unlisted)
+	}
 	var lists [][]accounting.Port
 	for _, config := range configs {
 		lists = append(lists, config.Ports)
@@ -152,8 +157,8 @@ func TestSearch(t *testing.T) {
 		t.Error(diff)
 	}
 
-	if configs, skipped := shadowsocks.Search(t.TempDir(), shadowsocks.Options{}); configs != nil || skipped != nil {
-		t.Errorf("an empty root: %v, %v", configs, skipped)
+	if files, unlisted := shadowsocks.Search(t.TempDir(), 100); files != nil || unlisted != nil {
+		t.Errorf("an empty root: %v, %v", files, unlisted)
 	}
 }
 
@@ -171,7 +176,7 @@ func TestReadDirectoryLeavesOutStoppedServers(t *testing.T) {
 		write(t, dir, fmt.Sprintf(".shadowsocks_%d.pid", port), pid+"\n")
 	}
 	write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`)
-	configs, _, err := shadowsocks.ReadDirectory(dir, shadowsocks.Options{})
+	configs, _, err := readDirectory(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +206,55 @@ func TestStoppedServerThatNobodyHasWaitedFor(t *testing.T) {
 			t.Fatal("a server that has ended is taken for one that runs")
 		}
 	}
+}
+
+// A directory with more files than it may have is not listed in part.
+func TestListDirectoryIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 10 {
+		write(t, dir, fmt.Sprintf("%d.json", i), "{}")
+		write(t, dir, fmt.Sprintf("%d.txt", i), "")
+	}
+	if files, err := shadowsocks.ListDirectory(dir, 10); err != nil || len(files) != 10 {
+		t.Errorf("got %v, %v, want 10 files", files, err)
+	}
+	files, err := shadowsocks.ListDirectory(dir, 9)
+	if !errors.Is(err, shadowsocks.ErrTooMany) || files != nil || !strings.Contains(err.Error(), dir+": too many files: want at most 9") {
+		t.Errorf("got %v, %v, want ErrTooMany", files, err)
+	}
+}
+
+func TestSearchIsBounded(t *testing.T) {
+	root := t.TempDir()
+	for i := range 3 {
+		write(t, root, fmt.Sprintf("etc/shadowsocks-libev/%d.json", i), "{}")
+		write(t, root, fmt.Sprintf("etc/shadowsocks-rust/%d.json", i), "{}")
+	}
+	write(t, root, "etc/sing-box/config.json", "{}")
+	files, unlisted := shadowsocks.Search(root, 5)
+	if len(files) != 4 || len(unlisted) != 1 || unlisted[0].Path != filepath.Join(root, "etc/shadowsocks-rust") || !errors.Is(unlisted[0].Err, shadowsocks.ErrTooMany) {
+		t.Errorf("got %v, and %v, want the files of two directories", files, unlisted)
+	}
+}
+
+// readDirectory reads what ListDirectory lists.
+func readDirectory(dir string) ([]shadowsocks.Config, []shadowsocks.Skipped, error) {
+	files, err := shadowsocks.ListDirectory(dir, 100)
+	configs, skipped := readListed(files)
+	return configs, skipped, err
+}
+
+func readListed(files []string) (configs []shadowsocks.Config, skipped []shadowsocks.Skipped) {
+	for _, file := range files {
+		config, read, err := shadowsocks.ReadListed(file, shadowsocks.Options{})
+		switch {
+		case err != nil:
+			skipped = append(skipped, shadowsocks.Skipped{Path: file, Err: err})
+		case read:
+			configs = append(configs, config)
+		}
+	}
+	return configs, skipped
 }
 
 func write(t *testing.T, dir, name, content string) {

@@ -20,9 +20,9 @@ func Companions(path string) []string {
 		return []string{filepath.Join(filepath.Dir(path), multiUser)}
 	}
 	switch {
-	case filepath.Ext(path) == databaseSuffix:
+	case IsDatabase(path):
 		return []string{path + "-wal"}
-	case isManaged(path):
+	case Managed(path):
 		return []string{pidFile(path)}
 	}
 	return nil
@@ -30,11 +30,11 @@ func Companions(path string) []string {
 
 // isMultiUser recognises mudb.json, a list of clients.
 func isMultiUser(root node) bool {
-	if !root.is(kindList) {
-		return false
+	if !root.is(kindList) || len(root.items) == 0 {
+		return root.is(kindList)
 	}
-	clients, err := root.objects()
-	return err == nil && (len(clients) == 0 || clients[0].has("port") && clients[0].has("user", "transfer_enable"))
+	clients := root.onlyObjects()
+	return len(clients) > 0 && node{value: &clients[0]}.has("port") && node{value: &clients[0]}.has("user", "transfer_enable")
 }
 
 func readMultiUser(c *collector, root node) error {

@@ -16,9 +16,8 @@ func isSingBox(root node) bool {
 // anyHas reports whether an object in one of the lists has the key.
 func anyHas(root node, key string, lists ...string) bool {
 	for _, list := range lists {
-		entries, _ := root.at(list).objects()
-		for _, entry := range entries {
-			if entry.has(key) {
+		for _, entry := range root.at(list).onlyObjects() {
+			if (node{value: &entry}).has(key) {
 				return true
 			}
 		}

@@ -1,7 +1,7 @@
 package shadowsocks
 
 import (
-	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -84,6 +84,15 @@ type node struct {
 	*value
 }
 
+// onlyObjects returns the entries of a list of objects, and nothing of anything else.
+// Unlike objects, it names no place, which takes more memory than the entries.
+func (n node) onlyObjects() []value {
+	if n.value == nil || slices.ContainsFunc(n.items, func(v value) bool { return v.kind != kindObject }) {
+		return nil
+	}
+	return n.items
+}
+
 // at returns the value of a key of an object. If a key is there twice, the last
 // one counts.
 func (n node) at(key string) node {
@@ -137,20 +146,24 @@ func (n node) list() ([]node, error) {
 	}
 	nodes := make([]node, len(n.items))
 	for i := range n.items {
-		nodes[i] = node{fmt.Sprintf("%s[%d]", n.place, i), &n.items[i]}
+		nodes[i] = n.entry(i)
 	}
 	return nodes, nil
 }
 
+// entry returns an entry of a list.
+func (n node) entry(i int) node {
+	return node{n.place + "[" + strconv.Itoa(i) + "]", &n.items[i]}
+}
+
 // objects is list for lists of objects.
 func (n node) objects() ([]node, error) {
-	nodes, err := n.list()
-	for _, entry := range nodes {
-		if entry.kind != kindObject {
-			return nil, entry.wrongKind("an object, {...}")
+	if n.is(kindList) {
+		if i := slices.IndexFunc(n.items, func(v value) bool { return v.kind != kindObject }); i >= 0 {
+			return nil, n.entry(i).wrongKind("an object, {...}")
 		}
 	}
-	return nodes, err
+	return n.list()
 }
 
 // each returns the entries of a list, or else the value itself.

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -17,17 +15,21 @@ import (
 // loading is one reading of all sources in progress.
 type loading struct {
 	sources  *Sources
-	seen     []fileState
+	options  shadowsocks.Options
+	seen     sight
+	taken    share           // of what all configurations may take
+	done     map[string]bool // the files that were read
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
-	kept     []portlist.Entry // of files that can't be read any more
+	kept     []kept // of files that can't be read any more
 	notes    []error
+	more     int // notes that were not kept
 	failures []error
 }
 
 // read reads the sources. It also returns the states of the paths that it read.
-func read(sources *Sources) (Result, []fileState, error) {
-	loading := loading{sources: sources}
+func read(sources *Sources) (Result, sight, error) {
+	loading := loading{sources: sources, done: make(map[string]bool)}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
@@ -39,8 +41,14 @@ func read(sources *Sources) (Result, []fileState, error) {
 
 // watch records the state of a path that is about to be read, so that a change
 // during the reading shows as another state.
-func (l *loading) watch(path string) {
-	l.seen = append(l.seen, stateOf(path))
+func (l *loading) watch(path string) { l.seen.add(&l.seen.first, path) }
+
+// watchFile is watch for a configuration, and for what is read with it.
+func (l *loading) watchFile(path string, states *[]fileState) {
+	l.seen.add(states, path)
+	for _, companion := range shadowsocks.Companions(path) {
+		l.seen.add(states, companion)
+	}
 }
 
 func (l *loading) fail(err error) {
@@ -49,7 +57,23 @@ func (l *loading) fail(err error) {
 	}
 }
 
-func (l *loading) note(err error) { l.notes = append(l.notes, err) }
+// note notes what is worth a line. There may be any number of files, each with a
+// mistake in it.
+func (l *loading) note(err error) {
+	if len(l.notes) == maxNotes {
+		l.more++
+		return
+	}
+	l.notes = append(l.notes, err)
+}
+
+// allNotes returns the notes, and one for those that were not kept.
+func (l *loading) allNotes() []error {
+	if l.more == 0 {
+		return l.notes
+	}
+	return append(slices.Clip(l.notes), fmt.Errorf("%d more notes are not shown", l.more))
+}
 
 func (l *loading) list() {
 	path := l.sources.List
@@ -75,165 +99,90 @@ func (l *loading) configurations() {
 		l.fail(fmt.Errorf("reading the addresses of this host: %w", err))
 		return
 	}
-	options := shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
+	l.options = shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
 	for _, path := range l.sources.Shadowsocks {
-		l.named(path, options)
+		l.named(path)
 	}
-	forced := options
-	forced.ForceServer = true
+	l.options.ForceServer = true
 	for _, path := range l.sources.Servers {
-		l.named(path, forced)
+		l.named(path)
 	}
+	l.options.ForceServer = false
 	if l.sources.SearchRoot != "" {
-		l.search(options)
+		l.search()
 	}
 }
 
 // named reads a file or a directory that was named, so that each failure counts.
-func (l *loading) named(path string, options shadowsocks.Options) {
-	l.watch(path)
+func (l *loading) named(path string) {
+	l.done[path] = true
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		l.directory(path, options)
+		l.watch(path)
+		l.directory(path)
 		return
 	}
-	l.watchCompanions(path)
-	config, err := shadowsocks.Read(path, options)
-	if err != nil {
-		l.fail(err)
-		return
+	l.watchFile(path, &l.seen.first)
+	config, err := shadowsocks.Config{}, l.taken.file(path)
+	if err == nil {
+		config, err = shadowsocks.Read(path, l.options)
 	}
-	l.add(config)
-}
-
-func (l *loading) watchCompanions(path string) {
-	for _, companion := range shadowsocks.Companions(path) {
-		l.watch(companion)
+	if err == nil {
+		err = l.add(config)
 	}
+	l.fail(err)
 }
 
 // directory watches each file of the directory, since a write to a file does not
 // show in the directory itself. A directory may be empty: ss-manager adds and
 // removes files in its own.
-func (l *loading) directory(path string, options shadowsocks.Options) {
-	files, err := shadowsocks.ListDirectory(path)
+func (l *loading) directory(path string) {
+	files, err := shadowsocks.ListDirectory(path, maxFiles-l.taken.files)
 	if err != nil {
 		l.fail(err)
 		return
 	}
+	before := len(l.configs)
 	for _, file := range files {
-		l.watch(file)
-		l.watchCompanions(file)
+		l.watchFile(file, &l.seen.others)
+		l.done[file] = true
 	}
-	configs, skipped, err := shadowsocks.ReadDirectory(path, options)
-	l.fail(err)
-	l.add(configs...)
-	if err == nil {
-		for _, file := range skipped {
-			l.note(file.Err)
+	for _, file := range files {
+		switch err := l.readListed(file); {
+		case errors.Is(err, shadowsocks.ErrClient), errors.Is(err, shadowsocks.ErrNoPorts), errors.Is(err, fs.ErrNotExist):
+			l.note(err)
+		case err != nil:
+			l.fail(err)
+			return
 		}
-		if len(configs) == 0 {
-			l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
-		}
+	}
+	if len(l.configs) == before {
+		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
 	}
 }
 
-// add adds configurations and their notes.
-func (l *loading) add(configs ...shadowsocks.Config) {
-	for _, config := range configs {
-		l.configs = append(l.configs, config)
-		for _, note := range config.Notes {
-			l.note(fmt.Errorf("%s: %s", config.Path, note))
-		}
+// readListed reads a file of a directory, if it is still there, and adds what it
+// says.
+func (l *loading) readListed(path string) error {
+	if err := l.taken.file(path); err != nil {
+		return err
 	}
+	config, read, err := shadowsocks.ReadListed(path, l.options)
+	if err != nil || !read {
+		return err
+	}
+	return l.add(config)
 }
 
-// search reads the usual places. A file there that can't be read is a note, not a
-// failure, and its ports of the last setup are kept.
-func (l *loading) search(options shadowsocks.Options) {
-	for _, path := range shadowsocks.SearchPaths(l.sources.SearchRoot) {
-		l.watch(path)
+// add adds a configuration and its notes, unless there is no room for it any more.
+func (l *loading) add(config shadowsocks.Config) error {
+	if err := l.taken.ports(config.Path, config.Ports); err != nil {
+		return err
 	}
-	earlier, err := l.earlier()
-	if err != nil {
-		l.note(fmt.Errorf("the ports of the last setup are unknown: %w", err))
+	l.configs = append(l.configs, config)
+	for _, note := range config.Notes {
+		l.note(fmt.Errorf("%s: %s", config.Path, note))
 	}
-	named := slices.Concat(l.sources.Shadowsocks, l.sources.Servers)
-	l.noteClosedDirectories()
-	configs, skipped := shadowsocks.Search(l.sources.SearchRoot, options)
-	found := make(map[string]bool)
-	for _, config := range configs {
-		found[config.Path] = true
-		if !slices.Contains(named, config.Path) {
-			l.add(config)
-		}
-	}
-	for _, file := range skipped {
-		found[file.Path] = true
-		if slices.Contains(named, file.Path) {
-			continue
-		}
-		if file.Harmless() {
-			l.note(file.Err)
-		} else {
-			l.keep(file.Path, earlier, file.Err)
-		}
-	}
-	// A directory that can't be read hides its files from the search.
-	for source := range earlier {
-		if found[source] || !filepath.IsAbs(source) {
-			continue
-		}
-		if _, err := os.Stat(source); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			l.keep(source, earlier, err)
-		}
-	}
-}
-
-// noteClosedDirectories notes the usual places that exist and may not be listed:
-// what is in them is not known. A place that is one file has to be found only.
-func (l *loading) noteClosedDirectories() {
-	var noted []string
-	for _, place := range shadowsocks.UsualPlaces() {
-		directory := filepath.Join(l.sources.SearchRoot, filepath.Dir(place))
-		if slices.Contains(noted, directory) {
-			continue
-		}
-		noted = append(noted, directory)
-		_, err := os.ReadDir(directory)
-		if !strings.Contains(place, "*") {
-			_, err = os.Stat(filepath.Join(l.sources.SearchRoot, place))
-		}
-		if _, statErr := os.Stat(directory); statErr == nil && errors.Is(err, fs.ErrPermission) {
-			l.note(fmt.Errorf("searching for Shadowsocks configurations: %w", err))
-		}
-	}
-}
-
-// earlier returns the ports of the last setup by their source.
-func (l *loading) earlier() (map[string][]portlist.Entry, error) {
-	if l.sources.Earlier == "" {
-		return nil, nil
-	}
-	entries, err := portlist.ReadEntries(l.sources.Earlier)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	earlier := make(map[string][]portlist.Entry)
-	for _, entry := range entries {
-		for _, source := range entry.Sources {
-			earlier[source] = append(earlier[source], portlist.Entry{Port: entry.Port, Sources: []string{source}})
-		}
-	}
-	return earlier, err
-}
-
-// keep retains the ports that a source had, and notes why.
-func (l *loading) keep(source string, earlier map[string][]portlist.Entry, why error) {
-	if entries := earlier[source]; len(entries) > 0 {
-		l.kept = append(l.kept, entries...)
-		why = fmt.Errorf("%w; the ports that it had stay counted: %d", why, len(entries))
-	}
-	l.note(why)
+	return nil
 }
 
 // result merges what was read, unless something failed.
@@ -244,15 +193,15 @@ func (l *loading) result() (Result, error) {
 	}
 	err := errors.Join(failures...)
 	if err != nil && !l.lacksListOnly() {
-		return Result{Configs: l.configs, Notes: l.notes}, err
+		return Result{Configs: l.configs, Notes: l.allNotes()}, err
 	}
 	ports, conflicts := l.merge()
 	targets, conflict := ports.Targets(l.sources.Targets, portlist.Targets(l.listed))
 	if conflict != nil {
-		return Result{Configs: l.configs, Notes: l.notes}, conflict
+		return Result{Configs: l.configs, Notes: l.allNotes()}, conflict
 	}
 	l.noteConflicts(conflicts)
-	return Result{Ports: ports, Targets: targets, Entries: l.entries(ports, targets), Configs: l.configs, Notes: l.notes}, err
+	return Result{Ports: ports, Targets: targets, Entries: l.entries(ports, targets), Configs: l.configs, Notes: l.allNotes()}, err
 }
 
 func (l *loading) lacksListOnly() bool {
@@ -267,7 +216,9 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	for _, config := range l.configs {
 		lists = append(lists, config.Ports)
 	}
-	lists = append(lists, portlist.Ports(l.kept))
+	for _, kept := range l.kept {
+		lists = append(lists, kept.ports)
+	}
 	fromFiles, _ := accounting.Union(lists...)
 	ports, more := accounting.Union(append([][]accounting.Port{l.naming(explicit, fromFiles)}, lists...)...)
 	for _, conflict := range more {
@@ -306,24 +257,30 @@ func (l *loading) naming(explicit, fromFiles accounting.Ports) accounting.Ports 
 // entries returns the ports with their sources and targets.
 func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) []portlist.Entry {
 	sources := make(map[uint16][]string, len(ports))
-	add := func(port accounting.Port, source string) {
-		if known := sources[port.Number]; source != "" && !slices.Contains(known, source) {
-			sources[port.Number] = append(known, source)
+	type origin struct {
+		port   uint16
+		source string
+	}
+	known := make(map[origin]bool)
+	add := func(source string, ports ...accounting.Port) {
+		for _, port := range ports {
+			if from := (origin{port.Number, source}); !known[from] {
+				known[from] = true
+				sources[port.Number] = append(sources[port.Number], source)
+			}
 		}
 	}
-	for _, port := range l.sources.Ports {
-		add(port, Flag)
-	}
-	for _, entry := range slices.Concat(l.listed, l.kept) {
+	add(Flag, l.sources.Ports...)
+	for _, entry := range l.listed {
 		for _, source := range entry.Sources {
-			add(entry.Port, source)
+			add(source, entry.Port)
 		}
+	}
+	for _, kept := range l.kept {
+		add(kept.source, kept.ports...)
 	}
 	for _, config := range l.configs {
-		source := config.Path
-		for _, port := range config.Ports {
-			add(port, source)
-		}
+		add(config.Path, config.Ports...)
 	}
 	entries := make([]portlist.Entry, len(ports))
 	for i, port := range ports {

@@ -34,11 +34,12 @@ func (s *Sources) Places() []Place {
 	}
 	for _, path := range slices.Concat(s.Shadowsocks, s.Servers) {
 		paths = append(paths, path)
-		files, _ := shadowsocks.ListDirectory(path) // fails for a file
+		files, _ := shadowsocks.ListDirectory(path, maxFiles) // fails for a file
 		paths = append(paths, files...)
 	}
 	if s.SearchRoot != "" {
-		paths = append(paths, shadowsocks.SearchPaths(s.SearchRoot)...)
+		files, _ := shadowsocks.Search(s.SearchRoot, maxFiles)
+		paths = slices.Concat(paths, shadowsocks.SearchPlaces(s.SearchRoot), files)
 	}
 	for _, path := range slices.Clone(paths) {
 		paths = append(paths, shadowsocks.Companions(path)...)

@@ -78,7 +78,7 @@ type Follower struct {
 	ports   accounting.Ports
 	targets []accounting.Target
 	said    string // its error and its notes
-	seen    []fileState
+	seen    sight
 }
 
 // Follow returns a follower of the sources. It reads nothing before Load.
@@ -102,15 +102,15 @@ func (f *Follower) Load() (Result, error) {
 
 // Changed reports whether a source has changed since the last Load: a file was
 // written, replaced, added or removed. It remains true until Load is called,
-// whether that succeeds or fails. It compares the files' attributes. Only if a file
-// was changed so recently that another change might not show in them does it
-// read the files again.
+// whether that succeeds or fails. It compares the files' attributes, of thousands of
+// files in a directory a part at each call. Only if a file was changed so recently
+// before the last Load that another change might not show in them does it read the
+// files again.
 func (f *Follower) Changed() bool {
-	recent := slices.ContainsFunc(f.seen, fileState.recent)
-	if slices.ContainsFunc(f.seen, fileState.outdated) {
+	if f.seen.outdated() {
 		return true
 	}
-	if !recent {
+	if !f.seen.recent {
 		return false
 	}
 	if len(f.sources.Watched) > 0 {
@@ -118,6 +118,7 @@ func (f *Follower) Changed() bool {
 	}
 	result, seen, err := read(&f.sources)
 	if !slices.Equal(result.Ports, f.ports) || !slices.Equal(result.Targets, f.targets) || said(result, err) != f.said {
+		f.seen.changed = true
 		return true
 	}
 	f.seen = seen

@@ -1,16 +1,55 @@
 package sources
 
 import (
-	"os"
+	"slices"
 	"syscall"
 	"time"
 
 	"ssmonitor/integration/shadowsocks"
 )
 
-// granularity is longer than the steps in which kernels record the times of
-// local files, at most 10 ms.
-const granularity = 100 * time.Millisecond
+const (
+	// granularity is longer than the steps in which kernels record the times of
+	// local files, at most 10 ms.
+	granularity = 100 * time.Millisecond
+	// looks bounds the processor time of one look, in system calls: a few thousandths
+	// of a second.
+	looks = 2048
+)
+
+// sight is the states of everything that was read, as they were just before.
+type sight struct {
+	first   []fileState // compared at each look: what was named, and where files may appear
+	others  []fileState // the files of directories, compared in turns
+	next    int         // of others
+	changed bool        // whether a look has found that
+	recent  bool        // whether anything changed so recently that another change may leave it in the same state
+}
+
+// add adds the state of a path to first or to others.
+func (s *sight) add(states *[]fileState, path string) {
+	state := stateOf(path)
+	age := time.Since(time.Unix(state.changed.Unix()))
+	s.recent = s.recent || age < granularity && age > -granularity
+	*states = append(*states, state)
+}
+
+// outdated reports whether any look has found another state. There may be any number
+// of files, so that one look compares a part of them, and later looks the rest.
+func (s *sight) outdated() bool {
+	s.changed = s.changed || slices.ContainsFunc(s.first, fileState.outdated)
+	left := looks
+	for range s.others {
+		if s.changed || left <= 0 {
+			break
+		}
+		state := s.others[s.next]
+		s.changed = state.outdated()
+		s.next = (s.next + 1) % len(s.others)
+		left -= state.cost()
+	}
+	return s.changed
+}
 
 // fileState distinguishes the states of a path without reading the file. If
 // there is nothing at the path, all fields but the path are zero.
@@ -25,15 +64,19 @@ type fileState struct {
 // stateOf returns the state of the path now, following symbolic links.
 func stateOf(path string) fileState {
 	state := fileState{path: path}
-	info, err := os.Stat(path)
-	if err != nil {
-		return state
+	var status syscall.Stat_t
+	for {
+		err := syscall.Stat(path, &status)
+		if err == nil {
+			break
+		}
+		if err != syscall.EINTR { //nolint:errorlint // it is one number
+			return state
+		}
 	}
-	state.size, state.stopped = info.Size(), shadowsocks.Stopped(path)
-	if status, ok := info.Sys().(*syscall.Stat_t); ok {
-		state.inode = status.Ino
-		state.modified, state.changed = status.Mtim, status.Ctim
-	}
+	state.inode, state.size = status.Ino, status.Size
+	state.modified, state.changed = status.Mtim, status.Ctim
+	state.stopped = shadowsocks.Stopped(path)
 	return state
 }
 
@@ -42,9 +85,10 @@ func (s fileState) outdated() bool {
 	return stateOf(s.path) != s
 }
 
-// recent reports whether the path has changed so recently that another change
-// could leave it in the same state.
-func (s fileState) recent() bool {
-	age := time.Since(time.Unix(s.changed.Unix()))
-	return age < granularity && age > -granularity
+// cost returns about how many system calls the state takes.
+func (s fileState) cost() int {
+	if shadowsocks.Managed(s.path) {
+		return 16
+	}
+	return 1
 }

@@ -22,12 +22,19 @@ const (
 	// MaxSize is the most bytes of YAML: the library takes hundreds of times the
 	// memory of a list, and a time that grows with its square.
 	MaxSize = 256 << 10
+	// maxMarks is the most commas, colons and line ends, whatever they stand in. A text
+	// has hardly more values than that, and the library takes a kilobyte and more for
+	// each.
+	maxMarks = 1 << 15
 	// maxDepth bounds the nesting that one line can begin.
 	maxDepth = 1000
 )
 
-// ErrTooLarge means that the text has more than MaxSize bytes.
-var ErrTooLarge = fmt.Errorf("too large: want at most %d KiB of YAML", MaxSize>>10)
+// ErrTooLarge means that the text has more than MaxSize bytes, or too many values.
+var ErrTooLarge = errors.New("too large: want at most " + Most)
+
+// Most says how much YAML is not too large: MaxSize and maxMarks.
+const Most = "256 KiB of YAML, with 32768 commas, colons and lines"
 
 // Error says where a text is not what it should be. It does not say what stands there,
 // except for the name of a key that is a word.
@@ -97,7 +104,7 @@ func Position(text []byte, key string) (line, column int) {
 // Guard lets something else read the text: it refuses what no library survives, and
 // turns a panic into an *Error.
 func Guard(text []byte, read func() error) (err error) {
-	if len(text) > MaxSize {
+	if len(text) > MaxSize || marks(text) > maxMarks {
 		return ErrTooLarge
 	}
 	if line := tooDeep(text); line > 0 {
@@ -173,6 +180,13 @@ func describe(kind reflect.Type) string {
 		return "a text"
 	}
 	return "a number"
+}
+
+func marks(text []byte) (count int) {
+	for _, mark := range []string{",", ":", "\n"} {
+		count += bytes.Count(text, []byte(mark))
+	}
+	return count
 }
 
 // tooDeep returns the number of the line that nests too much, or 0. The library

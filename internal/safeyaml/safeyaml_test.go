@@ -31,7 +31,9 @@ func TestErrorsHavePositionsAndNoValues(t *testing.T) {
 		{"an alias of nothing", "hook: *" + secret, "line 1, column 8: want YAML"},
 		{"no YAML", "hook: \"" + secret, "line 1, column 7: want YAML: could not find end character of double-quoted text"},
 		{"nesting", strings.Repeat("[", 2000), "line 1, column 1: too much nesting"},
-		{"too large", strings.Repeat("#", safeyaml.MaxSize+1), "too large: want at most 256 KiB of YAML"},
+		{"too large", strings.Repeat("#", safeyaml.MaxSize+1), "too large: want at most 256 KiB of YAML, with 32768 commas, colons and lines"},
+		{"too many values", "port: [" + strings.Repeat("a,", 1<<15) + "]", "too large: want at most 256 KiB of YAML, with 32768 commas, colons and lines"},
+		{"too many keys", strings.Repeat("a: 1\n", 1<<14+1), "too large: want at most 256 KiB of YAML, with 32768 commas, colons and lines"},
 	}
 	for _, test := range tests {
 		err := safeyaml.Decode([]byte(test.text), new(settings), yaml.Strict())

@@ -1,0 +1,83 @@
+package shadowsocks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// maxEntries is the most entries of a directory that are looked at, whatever they
+// are.
+const maxEntries = 1 << 18
+
+// ErrTooMany means that a directory has too many files to be listed.
+var ErrTooMany = errors.New("too many files")
+
+// ListDirectory returns the paths of the configurations in a directory, sorted by
+// name: *.json, *.json5, *.yaml, *.yml, x-ui.db, and the .shadowsocks_PORT.conf
+// that ss-manager writes for each of its ports. It omits subdirectories and other
+// hidden files. More than most are ErrTooMany.
+func ListDirectory(directory string, most int) ([]string, error) {
+	paths, err := list(directory, most, isConfigName)
+	if err != nil {
+		return nil, fmt.Errorf("reading Shadowsocks configurations: %w", err)
+	}
+	return withoutSuperseded(paths), nil
+}
+
+// list returns the paths of the files whose names match, sorted. It reads the
+// directory in parts, since anybody may have filled it who may write there.
+func list(directory string, most int, matches func(name string) bool) (paths []string, err error) {
+	const part = 1024
+	open, err := os.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer open.Close() //nolint:errcheck // nothing was written
+	for seen := 0; ; {
+		entries, err := open.ReadDir(part)
+		for _, entry := range entries {
+			if !entry.IsDir() && matches(entry.Name()) {
+				paths = append(paths, filepath.Join(directory, entry.Name()))
+			}
+		}
+		seen += len(entries)
+		switch {
+		case seen > maxEntries:
+			return nil, fmt.Errorf("%s: %w: want a directory of at most %d entries", directory, ErrTooMany, maxEntries)
+		case len(paths) > most:
+			return nil, fmt.Errorf("%s: %w: want at most %d, with those of the directories before", directory, ErrTooMany, most)
+		case errors.Is(err, io.EOF):
+			slices.Sort(paths)
+			return paths, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// withoutSuperseded omits the files that ShadowsocksR's user-config.json replaces,
+// and those that are read together with it.
+func withoutSuperseded(paths []string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool {
+		name := filepath.Base(path)
+		return (name == multiUser || name == "config.json") &&
+			slices.Contains(paths, filepath.Join(filepath.Dir(path), userConfig))
+	})
+}
+
+func isConfigName(name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return Managed(name)
+	}
+	switch filepath.Ext(name) {
+	case ".json", ".json5", ".yaml", ".yml":
+		return true
+	}
+	return name == "x-ui.db"
+}

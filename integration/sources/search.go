@@ -1,0 +1,115 @@
+package sources
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/shadowsocks"
+)
+
+// kept is what a source had in the last setup that can't be read any more.
+type kept struct {
+	source string
+	ports  []accounting.Port
+}
+
+// search reads the usual places. A file there that can't be read is a note, not a
+// failure, and its ports of the last setup are kept.
+func (l *loading) search() {
+	for _, path := range shadowsocks.SearchPlaces(l.sources.SearchRoot) {
+		l.watch(path)
+	}
+	earlier, err := l.earlier()
+	if err != nil {
+		l.note(fmt.Errorf("the ports of the last setup are unknown: %w", err))
+	}
+	files, unlisted := shadowsocks.Search(l.sources.SearchRoot, maxFiles-l.taken.files)
+	for _, file := range files {
+		l.watchFile(file, &l.seen.others)
+	}
+	tooMany := l.noteUnlisted(unlisted)
+	for _, file := range files {
+		l.found(file, earlier)
+	}
+	// A directory that can't be read hides its files from the search.
+	for _, source := range slices.Sorted(maps.Keys(earlier)) {
+		if l.done[source] || !filepath.IsAbs(source) {
+			continue
+		}
+		_, err := os.Stat(source)
+		switch {
+		case err == nil && tooMany[filepath.Dir(source)]:
+			l.keep(source, earlier, fmt.Errorf("%s: %w beside it", source, shadowsocks.ErrTooMany))
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			l.keep(source, earlier, err)
+		}
+	}
+}
+
+// noteUnlisted notes the usual places that exist and can't be looked into: what is in
+// them is not known. It returns those with too many files.
+func (l *loading) noteUnlisted(directories []shadowsocks.Skipped) (tooMany map[string]bool) {
+	noted := make(map[string]bool)
+	tooMany = make(map[string]bool)
+	for _, directory := range directories {
+		many := errors.Is(directory.Err, shadowsocks.ErrTooMany)
+		_, err := os.Stat(directory.Path)
+		if !noted[directory.Path] && (many || err == nil && errors.Is(directory.Err, fs.ErrPermission)) {
+			l.note(fmt.Errorf("searching for Shadowsocks configurations: %w", directory.Err))
+			noted[directory.Path] = true
+		}
+		tooMany[directory.Path] = tooMany[directory.Path] || many
+	}
+	return tooMany
+}
+
+// found reads a file in one of the usual places, unless it was named.
+func (l *loading) found(path string, earlier map[string][]accounting.Port) {
+	if l.done[path] {
+		return
+	}
+	l.done[path] = true
+	err := l.readListed(path)
+	switch {
+	case err == nil:
+	case shadowsocks.Skipped{Path: path, Err: err}.Harmless():
+		l.note(err)
+	default:
+		l.keep(path, earlier, err)
+	}
+}
+
+// earlier returns the ports of the last setup by their source.
+func (l *loading) earlier() (map[string][]accounting.Port, error) {
+	if l.sources.Earlier == "" {
+		return nil, nil
+	}
+	entries, err := portlist.ReadEntries(l.sources.Earlier)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	earlier := make(map[string][]accounting.Port)
+	for _, entry := range entries {
+		for _, source := range entry.Sources {
+			earlier[source] = append(earlier[source], entry.Port)
+		}
+	}
+	return earlier, err
+}
+
+// keep retains the ports that a source had, and notes why.
+func (l *loading) keep(source string, earlier map[string][]accounting.Port, why error) {
+	if ports := earlier[source]; len(ports) > 0 {
+		l.fail(l.taken.keep(source, ports))
+		l.kept = append(l.kept, kept{source, ports})
+		why = fmt.Errorf("%w; the ports that it had stay counted: %d", why, len(ports))
+	}
+	l.note(why)
+}

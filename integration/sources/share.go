@@ -1,0 +1,83 @@
+package sources
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/shadowsocks"
+)
+
+// What all configurations together may take, far above what any host has. Anybody
+// who may write one of them could otherwise take the memory of the unit, and the
+// processor.
+const (
+	// maxFiles is a file for each port.
+	maxFiles = 1 << 16
+	// maxBytes is the sum of the sizes of the files, without databases, of which
+	// little is read.
+	maxBytes = 32 << 20
+	// maxPorts is every port in four files.
+	maxPorts = 4 * 65535
+	// maxText is the bytes of names, and of the sources of the ports, in the list.
+	maxText = 16 << 20
+	// maxNotes is as many as somebody may read.
+	maxNotes = 200
+)
+
+// ErrTooMuch means that a file was not read, or what it says not taken, since all
+// files together have too much.
+var ErrTooMuch = errors.New("too much in all configurations together")
+
+// share is what the configurations have taken so far.
+type share struct {
+	files     int
+	bytes     int64
+	read      content
+	remaining content // of files that can't be read any more
+}
+
+// content is how much is in configurations.
+type content struct{ ports, text int }
+
+// file adds the file at path, unless there is no room for it. It does not report
+// what is wrong with the file itself.
+func (s *share) file(path string) error {
+	if s.files == maxFiles {
+		return fmt.Errorf("%s: %w: want at most %d files", path, ErrTooMuch, maxFiles)
+	}
+	s.files++
+	size := shadowsocks.Size(path)
+	if size > maxBytes-s.bytes {
+		return fmt.Errorf("%s: %w: want at most %d bytes; the files before have %d, and this one %d", path, ErrTooMuch, maxBytes, s.bytes, size)
+	}
+	s.bytes += size
+	return nil
+}
+
+// ports adds the ports of a configuration, unless there is no room for them.
+func (s *share) ports(path string, ports []accounting.Port) error { return s.read.add(path, ports) }
+
+// keep adds the ports that a source had. They have as much room as those that are
+// read: without a bound, files that take turns in being broken would add up.
+func (s *share) keep(source string, ports []accounting.Port) error {
+	return s.remaining.add(source, ports)
+}
+
+func (c *content) add(source string, ports []accounting.Port) error {
+	mark := len(strconv.QuoteToASCII(source)) // above each group of ports of the list
+	text := mark * len(ports)
+	for _, port := range ports {
+		text += len(port.Name)
+	}
+	switch {
+	case len(ports) > maxPorts-c.ports:
+		return fmt.Errorf("%s: %w: want at most %d ports; the files before have %d, and this one %d", source, ErrTooMuch, maxPorts, c.ports, len(ports))
+	case text > maxText-c.text:
+		return fmt.Errorf("%s: %w: want shorter names, of at most %d bytes", source, ErrTooMuch, maxText)
+	}
+	c.ports += len(ports)
+	c.text += text
+	return nil
+}
