@@ -28,10 +28,9 @@ require (
 	golang.org/x/sync v0.25.0
 	golang.org/x/sys v0.50.0
 	golang.org/x/term v0.48.0
+	golang.org/x/text v0.44.0
 	gonum.org/v1/plot v0.17.0
 )
-
-require golang.org/x/text v0.44.0
 
 require (
 	codeberg.org/go-fonts/liberation v0.5.0 // indirect

@@ -8,7 +8,6 @@
 //   - sources: combines the sources of ports and follows their changes
 //   - presence: finds the running agent, and lets one run per network namespace
 //   - checkup: finds what is wrong on a machine, for ssmonitor check
-//   - configfile: reads regular files of a limited size, for the packages above
 //
 // Packaging, installed next to the binary:
 //   - debian, arch, rpm: the packages of these distributions

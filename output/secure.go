@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/safeyaml"
 )
 

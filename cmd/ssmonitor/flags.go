@@ -14,9 +14,9 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/safeyaml"
 	"ssmonitor/nft"
 )

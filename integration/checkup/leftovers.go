@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 )
 
 // The parts of the setup with iptables and a script that ssmonitor replaces.

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/configfile"
 	"ssmonitor/internal/atomicfile"
+	"ssmonitor/internal/configfile"
 )
 
 const (

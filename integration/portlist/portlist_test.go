@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/testkit"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/sqlitefile"
 )
 

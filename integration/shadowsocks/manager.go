@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 )
 
 // The files that ss-manager writes for each of its ports, in its working

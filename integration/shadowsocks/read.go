@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 )
 
 // maxSize is far above any configuration: libev stops at 128 KiB.

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/configfile"
 )
 
 func TestReadNamesTheFile(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"ssmonitor/integration/configfile"
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/interfaces"
 )
 

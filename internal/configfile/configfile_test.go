@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"ssmonitor/integration/configfile"
+	"ssmonitor/internal/configfile"
 )
 
 func TestReadReturnsContentUpToTheLimit(t *testing.T) {
