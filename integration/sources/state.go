@@ -70,7 +70,7 @@ func stateOf(path string) fileState {
 		if err == nil {
 			break
 		}
-		if err != syscall.EINTR { //nolint:errorlint // it is one number
+		if err != syscall.EINTR {
 			return state
 		}
 	}
