@@ -45,7 +45,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
 		"Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
 		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
-		"collector.others", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
+		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
 		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
 		"SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
 		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",

@@ -2,5 +2,5 @@
 
 package sources_test
 
-// raceFactor is how much more memory and time the race detector takes.
+// raceFactor is how much more time the race detector takes.
 const raceFactor = 10
