@@ -30,6 +30,10 @@ const (
 	// followRetry is the time after which a setup that failed is tried again
 	// though no file has changed.
 	followRetry = 10 * time.Second
+	// A setup that took more than setupBurst of processor time is followed by a pause of
+	// setupPause times as much: somebody may write the largest configurations all the time.
+	setupBurst = time.Second
+	setupPause = 10
 )
 
 // setupFollower sets up again whenever something that setup reads changes.
@@ -45,11 +49,12 @@ type setupFollower struct {
 	enclosure enclosure
 
 	fault  accounting.Fault
-	last   time.Time // when the last setup began
-	failed bool      // whether it failed
-	done   bool      // whether a setup has succeeded
-	said   []string  // the notes of the last setup
-	state  string    // that systemd has
+	last   time.Time     // when the last setup began
+	took   time.Duration // processor time of it
+	failed bool          // whether it failed
+	done   bool          // whether a setup has succeeded
+	said   []string      // the notes of the last setup
+	state  string        // that systemd has
 }
 
 func followSetup(c *cli.Context) error {
@@ -103,7 +108,11 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 }
 
 func (f *setupFollower) outdated() bool {
-	failing := f.failed && time.Since(f.last) >= followRetry
+	since := time.Since(f.last)
+	if f.took > setupBurst && since < setupPause*f.took {
+		return false
+	}
+	failing := f.failed && since >= followRetry
 	return failing || f.settings.Changed() || f.files.Changed() || f.publisher.outdated()
 }
 
@@ -111,7 +120,9 @@ func (f *setupFollower) outdated() bool {
 // and each note once.
 func (f *setupFollower) setUp() error {
 	f.last = time.Now()
+	before := processorTime()
 	report, notes, err := f.attempt()
+	f.took = processorTime() - before
 	if errors.Is(err, errOutside) {
 		return err
 	}

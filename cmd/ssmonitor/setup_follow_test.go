@@ -35,6 +35,8 @@ func TestFollowerWaits(t *testing.T) {
 		{"no look at the ruleset yet", setupFollower{last: ago(time.Hour)}, false},
 		{"a failure just now", setupFollower{failed: true, last: ago(followRetry / 2)}, false},
 		{"a failure", setupFollower{failed: true, last: ago(followRetry)}, true},
+		{"a failure after much work", setupFollower{failed: true, took: 2 * setupBurst, last: ago(followRetry)}, false},
+		{"a failure after much work, and a pause", setupFollower{failed: true, took: 2 * setupBurst, last: ago(2 * setupBurst * setupPause)}, true},
 		{"a ruleset, again and again", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst, last: ago(0)}}, true},
 		{"a ruleset for too long", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * time.Second)}}, false},
 		{"a ruleset after a pause", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * 2 * time.Second)}}, true},
