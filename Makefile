@@ -25,7 +25,7 @@ GOVULNCHECK := $(shell $(GO) env GOPATH)/bin/govulncheck
 # A directory with the entries of a database of vulnerabilities, or none.
 VULNDB ?=
 
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 DURATION ?= 1h
 
 help: ## list the targets
