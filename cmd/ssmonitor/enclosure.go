@@ -57,8 +57,15 @@ func (e *enclosure) enter(log *slog.Logger, places []sources.Place, list string)
 
 // admit fails with errOutside if the enclosure hides one of the places.
 func (e *enclosure) admit(places []sources.Place) error {
+	if !e.entered {
+		return nil
+	}
+	same := make(map[sources.Place]bool, len(e.places)) // most are, and there may be thousands
+	for _, place := range e.places {
+		same[place] = true
+	}
 	for _, place := range places {
-		if e.entered && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
+		if !same[place] && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
 			return errOutside
 		}
 	}
