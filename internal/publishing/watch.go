@@ -25,13 +25,13 @@ type Watch struct {
 // Observe is [Observe].
 func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 	if !w.begun {
-		w.begun = true
 		shown, err := interfaces.Uplinks()
 		if err != nil {
 			return nil, err
 		}
 		w.hidden, _ = routedUplinks() // where it is refused, /proc has to be enough
 		w.hidden = slices.DeleteFunc(w.hidden, func(name string) bool { return slices.Contains(shown, name) })
+		w.begun = true
 	}
 	host, err := w.thisHost()
 	if err != nil {
