@@ -46,8 +46,8 @@ func newGenerations[T any](open func(context.Context) (T, error), gap time.Durat
 	return g
 }
 
-// read calls write with what clients get now. Writing ends early, by the deadline of w,
-// if it lasts too long.
+// read calls write with the current generation. If writing takes too long, the deadline
+// of w ends it.
 func (g *generations[T]) read(ctx context.Context, w http.ResponseWriter, write func(T, error)) {
 	reader := http.NewResponseController(w)
 	joined, err := g.join(ctx, reader)

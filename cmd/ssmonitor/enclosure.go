@@ -12,7 +12,7 @@ import (
 
 // errOutside ends a process that has to read what its enclosure hides. Nothing opens
 // that again but a new process.
-var errOutside = errors.New("there is another place to read: starting again, to be allowed to")
+var errOutside = errors.New("there is another place to read: starting again, since this process may not open it")
 
 // enclosure keeps a process that parses what others write from opening any file but
 // those that it needs: a mount namespace would not follow the settings.

@@ -22,7 +22,7 @@ type Watch struct {
 	begun  bool
 }
 
-// Observe is [Observe].
+// Observe is the function [Observe] for repeated calls.
 func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 	if !w.begun {
 		shown, err := interfaces.Uplinks()
@@ -41,7 +41,7 @@ func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, e
 	return observe(hook, host, installed)
 }
 
-// Changed reports whether addresses or default routes are others than at the last
+// Changed reports whether addresses or default routes differ from those at the last
 // observation. It takes a fraction of a millisecond, unless the host has thousands of
 // routes. Before the first observation it reports false.
 func (w *Watch) Changed() bool {
