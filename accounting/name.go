@@ -24,15 +24,15 @@ func NameFault(name string) string {
 		return fmt.Sprintf("a name of at most %d characters", MaxNameLength)
 	case wrong >= 0:
 		return fmt.Sprintf("a name without control or invisible characters, such as %s in it", firstCodePoint(name[wrong:]))
-	case Blank(name):
+	case blank(name):
 		return fmt.Sprintf("a name that can be seen: %s is blank", firstCodePoint(name))
 	}
 	return ""
 }
 
-// Blank reports whether a text shows nothing: it has only spaces, joiners and
+// blank reports whether a text shows nothing: it has only spaces, joiners and
 // characters that are [Hidden].
-func Blank(text string) bool {
+func blank(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool {
 		return !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Variation_Selector, r) && !Hidden(r) && !Joiner(r)
 	})
@@ -83,7 +83,7 @@ func CleanName(text string) string {
 		}
 		length++
 	}
-	if Blank(text) {
+	if blank(text) {
 		return ""
 	}
 	return text

@@ -72,6 +72,9 @@ func parseLimits(name, example string, texts []string, parse func(string) (uint6
 		if wrong, ok := errors.AsType[*InvalidError](err); ok {
 			return limits, &InvalidError{name, text, wrong.Want}
 		}
+		if err != nil {
+			return limits, err
+		}
 		if client == "" {
 			limits.Default = limit
 			if defaults++; defaults > 1 {

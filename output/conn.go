@@ -64,7 +64,7 @@ func onSocket(connection net.Conn, do func(fd int)) {
 	}
 }
 
-// Read is what the agent does while it waits for a request.
+// Read reads from the client, for whose request the agent waits meanwhile.
 func (c *conn) Read(content []byte) (int, error) {
 	c.reading.Store(true)
 	defer c.reading.Store(false)
@@ -138,7 +138,7 @@ func (c *conn) SetWriteDeadline(deadline time.Time) error {
 	return c.Conn.SetWriteDeadline(c.nextDeadline())
 }
 
-// SetDeadline is both of the other two.
+// SetDeadline sets the deadlines of reading and writing.
 func (c *conn) SetDeadline(deadline time.Time) error {
 	return errors.Join(c.SetReadDeadline(deadline), c.SetWriteDeadline(deadline))
 }
@@ -174,7 +174,7 @@ func withConn(ctx context.Context, connection net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, connection)
 }
 
-// markRequests has the connection know when its whole request has arrived.
+// markRequests notes on the connection when the whole request has arrived.
 func markRequests(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		c, ok := req.Context().Value(connKey{}).(*conn)

@@ -46,8 +46,8 @@ func newGenerations[T any](open func(context.Context) (T, error), gap time.Durat
 	return g
 }
 
-// read calls write with what clients get now. Writing ends early, by the deadline of w,
-// if it lasts too long.
+// read calls write with the current generation. If writing takes too long, the deadline
+// of w ends it.
 func (g *generations[T]) read(ctx context.Context, w http.ResponseWriter, write func(T, error)) {
 	reader := http.NewResponseController(w)
 	joined, err := g.join(ctx, reader)
@@ -67,27 +67,29 @@ func (g *generations[T]) join(ctx context.Context, reader *http.ResponseControll
 	case <-g.turn:
 	}
 	defer func() { g.turn <- struct{}{} }()
-	if now := g.now(); g.wantsNew(now) {
-		if err := g.retirePrevious(ctx); err != nil {
-			return nil, err
-		}
-		g.replace(ctx, now)
+	now := g.now()
+	if current := g.joinCurrent(now, reader); current != nil {
+		return current, nil
 	}
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	g.current.readers[reader] = struct{}{}
-	return g.current, nil
+	if err := g.retirePrevious(ctx); err != nil {
+		return nil, err
+	}
+	return g.replace(ctx, now, reader), nil
 }
 
-// wantsNew reports whether the current generation is to be replaced.
-func (g *generations[T]) wantsNew(now time.Time) bool {
+// joinCurrent adds a reader to the current generation, unless that is to be replaced.
+func (g *generations[T]) joinCurrent(now time.Time, reader *http.ResponseController) *generation[T] {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	if g.current == nil || now.Before(g.current.started) {
-		return true
+		return nil
 	}
 	age := now.Sub(g.current.started)
-	return age >= heldAtMost || age >= g.gap && g.previous == nil
+	if age >= heldAtMost || age >= g.gap && g.previous == nil {
+		return nil
+	}
+	g.current.readers[reader] = struct{}{}
+	return g.current
 }
 
 // retirePrevious waits until nobody reads the previous generation any more.
@@ -115,8 +117,9 @@ func (g *generations[T]) disconnectPrevious() bool {
 	return true
 }
 
-// replace makes the current generation the previous one, and opens another.
-func (g *generations[T]) replace(ctx context.Context, now time.Time) {
+// replace makes the current generation the previous one, and opens another. That has
+// its first reader from the beginning: one without any may be dropped at once.
+func (g *generations[T]) replace(ctx context.Context, now time.Time, reader *http.ResponseController) *generation[T] {
 	g.mutex.Lock()
 	if g.current != nil && len(g.current.readers) > 0 {
 		g.previous = g.current
@@ -127,11 +130,12 @@ func (g *generations[T]) replace(ctx context.Context, now time.Time) {
 	// The others that wait need it even if this client leaves.
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	next := &generation[T]{started: now, readers: make(map[*http.ResponseController]struct{})}
+	next := &generation[T]{started: now, readers: map[*http.ResponseController]struct{}{reader: {}}}
 	next.value, next.err = g.open(work)
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	g.current = next
+	return next
 }
 
 // leave removes a reader, and what nobody needs any more.

@@ -18,7 +18,7 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unwritten := make(chan int, 1)
+	written := make(chan int, 1)
 	limits := generous
 	limits.stall = 300 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
@@ -26,11 +26,11 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	go func() {
 		ended <- serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			n, _ := w.Write(make([]byte, 32<<20))
-			unwritten <- n
+			written <- n
 		}), quiet(), limits)
 	}()
 	slowReader(t, listener.Addr(), metricsRequests[0])
-	if taken := <-unwritten; taken > 256<<10 {
+	if taken := <-written; taken > 256<<10 {
 		t.Errorf("the kernel took %d KB for a client that reads nothing", taken>>10)
 	}
 	cancel()

@@ -55,7 +55,7 @@ type database struct {
 
 // siblings are the files that a database consists of: itself, its log and the
 // log's index.
-func siblings(path string) []string { return []string{path, path + "-wal", path + "-shm"} }
+func siblings(path string) []string { return sqlitefile.With(path)[:3] }
 
 // readOnly are the parameters of a connection that only reads.
 func readOnly() url.Values { return url.Values{"mode": {"ro"}} }

@@ -12,7 +12,7 @@ import (
 
 // errOutside ends a process that has to read what its enclosure hides. Nothing opens
 // that again but a new process.
-var errOutside = errors.New("there is another place to read: starting again, to be allowed to")
+var errOutside = errors.New("there is another place to read: starting again, since this process may not open it")
 
 // enclosure keeps a process that parses what others write from opening any file but
 // those that it needs: a mount namespace would not follow the settings.
@@ -57,8 +57,15 @@ func (e *enclosure) enter(log *slog.Logger, places []sources.Place, list string)
 
 // admit fails with errOutside if the enclosure hides one of the places.
 func (e *enclosure) admit(places []sources.Place) error {
+	if !e.entered {
+		return nil
+	}
+	same := make(map[sources.Place]bool, len(e.places)) // most are, and there may be thousands
+	for _, place := range e.places {
+		same[place] = true
+	}
 	for _, place := range places {
-		if e.entered && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
+		if !same[place] && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
 			return errOutside
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"io"
 	"io/fs"
 	"os"
@@ -13,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/landlock"
@@ -108,23 +105,10 @@ func signOfLife(t *testing.T, signs <-chan string) {
 // TestFollowerSendsSignsOfLifeFromItsLoop has a loop that advances, then one that a
 // setup keeps from it: what it logs is not read.
 func TestFollowerSendsSignsOfLifeFromItsLoop(t *testing.T) {
-	options := flag.NewFlagSet("setup", flag.ContinueOnError)
-	for _, option := range setupCommand().Flags {
-		if err := option.Apply(options); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := options.Set("config", filepath.Join(t.TempDir(), "missing")); err != nil {
-		t.Fatal(err)
-	}
 	unread, reading := io.Pipe()
 	signs := make(chan string, 100)
-	f := &setupFollower{
-		command:  cli.NewContext(newApp(io.Discard, io.Discard, nil), options, nil),
-		log:      newLog(reading),
-		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
-		notifier: &notifier{send: func(state string) { signs <- state }, watchdog: followInterval},
-	}
+	f := newFailingFollower(t, reading)
+	f.notifier = &notifier{send: func(state string) { signs <- state }, watchdog: followInterval}
 	ctx, cancel := context.WithCancel(t.Context())
 	done, hangup := make(chan error), make(chan os.Signal)
 	go func() { done <- f.follow(ctx, hangup) }()

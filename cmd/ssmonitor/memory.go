@@ -14,9 +14,9 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// heapShare is the part of the memory limit of the agent's unit that Go may use.
-// The kernel counts the counters that the agent installs, and the message that
-// installs them, as memory of the unit too, and both take more.
+// heapShare is the part of the memory limit of a unit that Go aims at. The kernel
+// counts the counters that the agent installs, and the message that installs them,
+// as memory of its unit too, and both take more.
 const heapShare = 0.21
 
 // limitMemory makes the garbage collector respect the memory limit of the

@@ -83,7 +83,13 @@ func processorTime() time.Duration {
 
 // owed returns how much of the debt is left.
 func (p *publisher) owed(now time.Time) time.Duration {
-	return max(0, p.debt-now.Sub(p.last)/rulesetShare)
+	return debtAfter(p.debt, now.Sub(p.last), rulesetShare)
+}
+
+// debtAfter returns how much of a debt of processor time is left after a time, of which
+// one part in share may be used.
+func debtAfter(debt, passed time.Duration, share int64) time.Duration {
+	return max(0, debt-passed/time.Duration(share))
 }
 
 // outdated reports whether other ports may be published, or to other targets, than

@@ -42,9 +42,9 @@ func setupCommand() *cli.Command {
 			"apart: give each a port of their own.\n\n" +
 			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again\n" +
 			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
-			"two. Of thousands of files it looks at a part each second. A mistake in a file is then logged, and\n" +
-			"the ports in force stay. SIGHUP makes it set up again. All files together may have 32 MB; a file beyond\n" +
-			"that is one that can't be read.\n\n" +
+			"two. If there are thousands of files, it looks at some of them each second. A mistake in a file is then\n" +
+			"logged, and the ports in force stay. SIGHUP makes it set up again. All files together may have 32 MiB;\n" +
+			"a file beyond that counts as one that can't be read.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +

@@ -30,10 +30,11 @@ const (
 	// followRetry is the time after which a setup that failed is tried again
 	// though no file has changed.
 	followRetry = 10 * time.Second
-	// A setup that took more than setupBurst of processor time is followed by a pause of
-	// setupPause times as much: somebody may write the largest configurations all the time.
+	// setupShare and setupBurst bound the processor time of setups, as rulesetShare and
+	// rulesetBurst do that of looks at the ruleset: somebody may write large
+	// configurations all the time.
+	setupShare = 10
 	setupBurst = time.Second
-	setupPause = 10
 )
 
 // setupFollower sets up again whenever something that setup reads changes.
@@ -50,7 +51,7 @@ type setupFollower struct {
 
 	fault  accounting.Fault
 	last   time.Time     // when the last setup began
-	took   time.Duration // processor time of it
+	debt   time.Duration // of processor time beyond the share, when it began, and its own
 	failed bool          // whether it failed
 	done   bool          // whether a setup has succeeded
 	said   []string      // the notes of the last setup
@@ -109,7 +110,7 @@ func (f *setupFollower) follow(ctx context.Context, hangup <-chan os.Signal) err
 
 func (f *setupFollower) outdated() bool {
 	since := time.Since(f.last)
-	if f.took > setupBurst && since < setupPause*f.took {
+	if debtAfter(f.debt, since, setupShare) > setupBurst {
 		return false
 	}
 	failing := f.failed && since >= followRetry
@@ -119,10 +120,11 @@ func (f *setupFollower) outdated() bool {
 // setUp sets up once. It prints the list if that has changed, and logs a failure
 // and each note once.
 func (f *setupFollower) setUp() error {
-	f.last = time.Now()
+	now := time.Now()
+	f.debt, f.last = debtAfter(f.debt, now.Sub(f.last), setupShare), now
 	before := processorTime()
 	report, notes, err := f.attempt()
-	f.took = processorTime() - before
+	f.debt += processorTime() - before
 	if errors.Is(err, errOutside) {
 		return err
 	}

@@ -3,9 +3,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
@@ -35,8 +40,8 @@ func TestFollowerWaits(t *testing.T) {
 		{"no look at the ruleset yet", setupFollower{last: ago(time.Hour)}, false},
 		{"a failure just now", setupFollower{failed: true, last: ago(followRetry / 2)}, false},
 		{"a failure", setupFollower{failed: true, last: ago(followRetry)}, true},
-		{"a failure after much work", setupFollower{failed: true, took: 2 * setupBurst, last: ago(followRetry)}, false},
-		{"a failure after much work, and a pause", setupFollower{failed: true, took: 2 * setupBurst, last: ago(2 * setupBurst * setupPause)}, true},
+		{"a failure after much work", setupFollower{failed: true, debt: 3 * setupBurst, last: ago(followRetry)}, false},
+		{"a failure after much work, and a pause", setupFollower{failed: true, debt: 3 * setupBurst, last: ago(2 * setupBurst * setupShare)}, true},
 		{"a ruleset, again and again", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst, last: ago(0)}}, true},
 		{"a ruleset for too long", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * time.Second)}}, false},
 		{"a ruleset after a pause", setupFollower{publisher: publisher{generation: now - 1, debt: rulesetBurst + 2*time.Second, last: ago(rulesetShare * 2 * time.Second)}}, true},
@@ -52,6 +57,37 @@ func TestFollowerWaits(t *testing.T) {
 		if got := test.follower.outdated(); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
 		}
+	}
+}
+
+// newFailingFollower returns a follower whose settings are missing.
+func newFailingFollower(t *testing.T, log io.Writer) *setupFollower {
+	t.Helper()
+	options := flag.NewFlagSet("setup", flag.ContinueOnError)
+	for _, option := range setupCommand().Flags {
+		if err := option.Apply(options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := options.Set("config", filepath.Join(t.TempDir(), "missing")); err != nil {
+		t.Fatal(err)
+	}
+	return &setupFollower{
+		command: cli.NewContext(newApp(io.Discard, io.Discard, nil), options, nil), log: newLog(log),
+		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
+		notifier: &notifier{send: func(string) {}},
+	}
+}
+
+// TestSetupsAddUp has one setup soon after another: neither takes long.
+func TestSetupsAddUp(t *testing.T) {
+	f := newFailingFollower(t, io.Discard)
+	f.debt, f.last = setupBurst, time.Now()
+	if err := f.setUp(); err == nil {
+		t.Error("setup succeeds without its settings")
+	}
+	if f.debt < setupBurst/2 {
+		t.Errorf("got a debt of %s, want that of the setup before, too", f.debt)
 	}
 }
 

@@ -2,7 +2,6 @@ package checkup
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -14,17 +13,15 @@ import (
 func AlikeNames(ports accounting.Ports) (findings []Finding) {
 	const most = 8
 	bySkeleton := make(map[string]accounting.Ports) // a port for each name
+	known := make(map[string]bool)                  // names: there may be thousands that look like one
 	var alike []string
 	for _, port := range ports {
-		if port.Name == "" {
+		if port.Name == "" || known[port.Name] {
 			continue
 		}
+		known[port.Name] = true
 		skeleton := lookalike.Skeleton(port.Name)
-		known := bySkeleton[skeleton]
-		if slices.ContainsFunc(known, func(other accounting.Port) bool { return other.Name == port.Name }) {
-			continue
-		}
-		if bySkeleton[skeleton] = append(known, port); len(known) == 1 {
+		if bySkeleton[skeleton] = append(bySkeleton[skeleton], port); len(bySkeleton[skeleton]) == 2 {
 			alike = append(alike, skeleton)
 		}
 	}

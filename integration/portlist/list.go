@@ -134,6 +134,9 @@ func Parse(data []byte) ([]Entry, error) {
 			at := bytes.Index(whole, line) + wrong.Offset
 			return nil, &LineError{number, utf8.RuneCount(whole[:at]) + 1, wrong.Expected}
 		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
 		if len(entries)+len(ports) > maxPorts {
 			return nil, fmt.Errorf("line %d: more than %d ports so far: want each port once, or once for each protocol",
 				number, maxPorts)

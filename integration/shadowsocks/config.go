@@ -42,7 +42,7 @@ type Options struct {
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
 	AnyProtocol bool
-	// Progress is called before each file is read; nil is not.
+	// Progress is called before each file is read; it may be nil.
 	Progress func()
 }
 

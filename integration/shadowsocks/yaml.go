@@ -29,7 +29,7 @@ func parseYAML(data []byte) (v value, err error) {
 		v = value{}
 	}
 	if errors.Is(err, safeyaml.ErrTooLarge) {
-		return v, &ValueError{"the file", "too large", "at most " + safeyaml.Most}
+		return v, &ValueError{"the file", "too large", "at most " + safeyaml.Most()}
 	}
 	if syntax, ok := errors.AsType[*safeyaml.Error](err); ok {
 		return v, &SyntaxError{Line: syntax.Line, Column: syntax.Column, YAML: true}

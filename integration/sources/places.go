@@ -45,9 +45,11 @@ func (s *Sources) Places() []Place {
 		paths = append(paths, shadowsocks.Companions(path)...)
 	}
 	var places []Place
+	known := make(map[Place]bool) // anybody may add links to thousands of places
 	for _, path := range paths {
 		place, found := placeOf(path)
-		if found && !slices.Contains(places, place) {
+		if found && !known[place] {
+			known[place] = true
 			places = append(places, place)
 		}
 	}
@@ -93,9 +95,9 @@ func isWide(directory string) bool {
 
 // Holds reports whether who may open the place may open the other one.
 func (p Place) Holds(other Place) bool {
-	if p == other {
-		return true
+	if p.Path == other.Path {
+		return p.device == other.device && p.inode == other.inode && (p.Database || !other.Database)
 	}
 	relative, err := filepath.Rel(p.Path, other.Path)
-	return err == nil && p.directory && relative != "." && filepath.IsLocal(relative) && !other.Database
+	return err == nil && p.directory && filepath.IsLocal(relative) && !other.Database
 }

@@ -58,6 +58,10 @@ func TestPlaces(t *testing.T) {
 	if !held(s.Places()) {
 		t.Error("a file beside another one is another place")
 	}
+	write("etc/x-ui/x-ui.db-wal")
+	if !held(s.Places()) {
+		t.Error("the log of a database is another place")
+	}
 	write("etc/shadowsocks-rust/d.json")
 	if held(s.Places()) {
 		t.Error("a new directory is no other place")

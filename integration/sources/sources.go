@@ -50,7 +50,7 @@ type Sources struct {
 	// configuration from a server's, and is called only if configurations are
 	// read; nil stands for [ThisHost].
 	Host func() (shadowsocks.Host, error)
-	// Progress is called before each configuration is read; nil is not.
+	// Progress is called before each configuration is read; it may be nil.
 	Progress func()
 }
 
@@ -102,10 +102,10 @@ func (f *Follower) Load() (Result, error) {
 
 // Changed reports whether a source has changed since the last Load: a file was
 // written, replaced, added or removed. It remains true until Load is called,
-// whether that succeeds or fails. It compares the files' attributes, of thousands of
-// files in a directory a part at each call. Only if a file was changed so recently
-// before the last Load that another change might not show in them does it read the
-// files again.
+// whether that succeeds or fails. It compares the files' attributes; if there are
+// thousands of files in directories, each call compares some of them, in turns. It reads
+// the files again only if one was changed so shortly before the last Load that another
+// change might not show in its attributes.
 func (f *Follower) Changed() bool {
 	if f.seen.outdated() {
 		return true

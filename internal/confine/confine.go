@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsupported says that there is no filter for this architecture.
+// ErrUnsupported means that there is no filter for this architecture.
 var ErrUnsupported = errors.New("there is no seccomp filter for this architecture")
 
 // Enter puts the filter in force for all threads of this process, and for all that

@@ -23,7 +23,7 @@ const (
 // to one half of all addresses each count as well: some VPNs have these.
 const LongestDefault = 1
 
-// ErrMalformed says that a file of the kernel has an unknown form.
+// ErrMalformed means that a file of the kernel has an unknown form.
 var ErrMalformed = errors.New("the kernel's file has an unknown form")
 
 // Uplinks returns the names of the interfaces with a default route, each once. Of

@@ -1,6 +1,7 @@
 // Package lookalike recognises names that people can't tell apart: those with letters
 // of another script that look like Latin ones, wide or otherwise styled forms of the
-// same letters, accents of their own, and characters that show nothing.
+// same letters, accents that are characters of their own, and characters that show
+// nothing.
 package lookalike
 
 import (
@@ -13,7 +14,8 @@ import (
 
 // Skeleton returns a text that is the same for all names that look like the given one.
 // It is meant to be compared, not shown. Case counts, and so do the few letters and
-// digits of ASCII that look like others, as l and 1: two names in ASCII are never alike.
+// digits of ASCII that look like others, as l and 1: two names in ASCII are alike only if
+// they differ in nothing but spaces.
 func Skeleton(name string) string {
 	if !strings.ContainsFunc(name, func(r rune) bool { return r > '~' }) {
 		return strings.Join(strings.Fields(name), " ")

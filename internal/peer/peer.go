@@ -1,4 +1,5 @@
-// Package peer says who is at the other end of a connection over a unix socket.
+// Package peer identifies the process at the other end of a connection over a unix
+// socket.
 package peer
 
 import (

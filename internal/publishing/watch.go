@@ -22,16 +22,16 @@ type Watch struct {
 	begun  bool
 }
 
-// Observe is [Observe].
+// Observe is the function [Observe] for repeated calls.
 func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 	if !w.begun {
-		w.begun = true
 		shown, err := interfaces.Uplinks()
 		if err != nil {
 			return nil, err
 		}
 		w.hidden, _ = routedUplinks() // where it is refused, /proc has to be enough
 		w.hidden = slices.DeleteFunc(w.hidden, func(name string) bool { return slices.Contains(shown, name) })
+		w.begun = true
 	}
 	host, err := w.thisHost()
 	if err != nil {
@@ -41,7 +41,7 @@ func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, e
 	return observe(hook, host, installed)
 }
 
-// Changed reports whether addresses or default routes are others than at the last
+// Changed reports whether addresses or default routes differ from those at the last
 // observation. It takes a fraction of a millisecond, unless the host has thousands of
 // routes. Before the first observation it reports false.
 func (w *Watch) Changed() bool {

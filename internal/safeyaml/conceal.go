@@ -20,9 +20,10 @@ var tagged = regexp.MustCompile(`(?s)cannot unmarshal .* into `)
 
 const notShown = "(not shown)"
 
-// Conceal returns in one line what another library says about a text, without the values and the
-// keys that are no words, which may be passwords. Before it is the place of the first
-// of those, if there is any. The values of some keys, such as paths, may be shown.
+// Conceal returns in one line what another library says about a text, without the
+// values, and without keys that are not words: they may be passwords. If there were any,
+// the position of the first one precedes the line. shown reports whether the values of a
+// key, such as paths, may be shown.
 func Conceal(text []byte, message string, shown func(key string) bool) string {
 	var values []*token.Token
 	if err := Walk(text, func(file *ast.File) error {

@@ -1,7 +1,7 @@
-// Package safeyaml reads YAML of people and programs that may mean harm. The library
-// panics at some input, runs out of its stack at other, and its errors quote what
-// they find, which may be a password. Here input is bounded first, a panic is an error
-// of that text, and errors have positions.
+// Package safeyaml reads YAML whose author may mean harm. The library panics on some
+// input and overflows its stack on other, and its errors quote what they find, which
+// may be a password. Here input is bounded first, a panic becomes an error of that
+// text, and errors have positions instead of content.
 package safeyaml
 
 import (
@@ -31,10 +31,12 @@ const (
 )
 
 // ErrTooLarge means that the text has more than MaxSize bytes, or too many values.
-var ErrTooLarge = errors.New("too large: want at most " + Most)
+var ErrTooLarge = errors.New("too large: want at most " + Most())
 
-// Most says how much YAML is not too large: MaxSize and maxMarks.
-const Most = "256 KiB of YAML, with 32768 commas, colons and lines"
+// Most describes how much YAML is not too large.
+func Most() string {
+	return fmt.Sprintf("%d KiB of YAML, with %d commas, colons and lines", MaxSize>>10, maxMarks)
+}
 
 // Error says where a text is not what it should be. It does not say what stands there,
 // except for the name of a key that is a word.
@@ -120,7 +122,8 @@ func Guard(text []byte, read func() error) (err error) {
 
 const notYAML = "want YAML"
 
-// locate returns where the library has found an error, and which one.
+// locate returns an *Error with the position at which the library found a mistake, or
+// Invalid as it is.
 func locate(err error) error {
 	if err == nil {
 		return nil

@@ -7,12 +7,12 @@ import (
 	"runtime/debug"
 )
 
-// ErrFault says that a page of a log's index could not be read. SQLite maps the
+// ErrFault means that a page of a log's index could not be read. SQLite maps the
 // index into memory, and the kernel sends SIGBUS for a page that somebody has cut
 // off.
 var ErrFault = errors.New("the index of its log was truncated by somebody else")
 
-// ErrPanic says that SQLite gave up, such as when it ran out of its memory.
+// ErrPanic means that SQLite panicked, as when it runs out of its memory.
 var ErrPanic = errors.New("SQLite can't go on")
 
 // Guard calls do, and returns ErrFault if it reads a page that does not exist, and
