@@ -14,15 +14,18 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// heapShare is the part of the memory limit of a unit that Go aims at. The kernel
-// counts the counters that the agent installs, and the message that installs them,
-// as memory of its unit too, and both take more.
-const heapShare = 0.21
+// Parts of the memory limit of a unit that Go aims at. The kernel counts the counters
+// that a process installs, and the message that installs them, as memory of its unit
+// too, and both take more. Setup also needs room for large configurations.
+const (
+	heapShareOfAgent = 0.21
+	heapShareOfSetup = 0.4
+)
 
 // limitMemory makes the garbage collector respect the memory limit of the
 // control group, such as MemoryMax= of the unit. GOMEMLIMIT has priority.
-func limitMemory() {
-	_, _ = memlimit.Set(memlimit.WithRatio(heapShare)) // without it, memory is as much as Go thinks best
+func limitMemory(share float64) {
+	_, _ = memlimit.Set(memlimit.WithRatio(share)) // without it, memory is as much as Go thinks best
 }
 
 // releaseMemory gives back the memory that only the start needed: Go's heap, and

@@ -45,7 +45,7 @@ func TestCleanMappings(t *testing.T) {
 // TestReleaseMemory runs on after it has given back its own code.
 func TestReleaseMemory(*testing.T) {
 	releaseMemory()
-	limitMemory()
+	limitMemory(heapShareOfAgent)
 }
 
 func TestMemoryNote(t *testing.T) {

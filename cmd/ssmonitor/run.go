@@ -89,7 +89,7 @@ func run(c *cli.Context) error {
 	if err := applyConfig(c, skip...); err != nil {
 		return err
 	}
-	limitMemory()
+	limitMemory(heapShareOfAgent)
 	agent, err := newAgent(c)
 	if err != nil {
 		return err

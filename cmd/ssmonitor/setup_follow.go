@@ -65,7 +65,7 @@ func followSetup(c *cli.Context) error {
 	if _, _, err := setupSettings(c); err != nil { // a mistake on the command line
 		return err
 	}
-	limitMemory()
+	limitMemory(heapShareOfSetup)
 	f := &setupFollower{command: c, log: newLog(c.App.ErrWriter), notifier: newNotifier()}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

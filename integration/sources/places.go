@@ -25,8 +25,8 @@ type Place struct {
 
 // Places returns what has to be opened to load the sources as they are now, without
 // opening any file. Links are resolved. A file is represented by its directory, so
-// that it can be replaced, unless that has much else in it. A database always is: it
-// consists of several files.
+// that it can be replaced, and the other files of a database are beside it, unless that
+// has much else in it: whoever may add a link could make a place of anything.
 func (s *Sources) Places() []Place {
 	paths := slices.Concat(s.Watched, []string{s.List, s.Earlier})
 	if len(s.Shadowsocks)+len(s.Servers) > 0 || s.SearchRoot != "" {
@@ -73,7 +73,7 @@ func placeOf(path string) (Place, bool) {
 		return Place{}, false
 	}
 	database := shadowsocks.IsDatabase(path) && !info.IsDir()
-	if !info.IsDir() && (database || !isWide(filepath.Dir(resolved))) {
+	if !info.IsDir() && !isWide(filepath.Dir(resolved)) {
 		resolved = filepath.Dir(resolved)
 		if info, err = os.Stat(resolved); err != nil {
 			return Place{}, false

@@ -90,6 +90,17 @@ func TestWidePlaces(t *testing.T) {
 	}
 }
 
+// TestLinkToAWideDirectory has the name of a database lead to a file in such a directory.
+func TestLinkToAWideDirectory(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "x-ui.db")
+	if err := os.Symlink("/etc/passwd", link); err != nil {
+		t.Fatal(err)
+	}
+	if place, found := placeOf(link); !found || place.Path != "/etc/passwd" {
+		t.Errorf("got %q, want the file alone", place.Path)
+	}
+}
+
 // TestProgress counts the files that are read.
 func TestProgress(t *testing.T) {
 	root := t.TempDir()

@@ -73,6 +73,16 @@ func attacks(tcp int) (list []attack) {
 		none := ^uintptr(0) // which, unlike 0, does nothing anywhere
 		add(true, name, call(number, none, none, none, none, none, none))
 	}
+	add(false, "clone3", func() error {
+		if err := call(unix.SYS_CLONE3)(); !errors.Is(err, unix.ENOSYS) {
+			return fmt.Errorf("got %w, want that it is missing", err)
+		}
+		return nil
+	})
+	for _, flag := range []uintptr{unix.CLONE_NEWUSER, unix.CLONE_NEWNET} {
+		// Without the filter, a thread that shares no signal handlers is refused as invalid.
+		add(true, fmt.Sprintf("clone with %#x", flag), call(unix.SYS_CLONE, flag|unix.CLONE_THREAD))
+	}
 	for name, request := range map[string]uintptr{
 		"changing an interface": unix.SIOCSIFFLAGS, "a bridge": unix.SIOCBRADDBR, "a route": unix.SIOCADDRT, "an address": unix.SIOCSIFADDR,
 		"in the low bits": high | unix.SIOCSIFFLAGS,

@@ -42,6 +42,10 @@ var refused = []uint32{
 	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 }
 
+// namespaces are the flags of clone that make one.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
 // program returns the filter for an architecture by Go's name.
 func program(goarch string) ([]unix.SockFilter, error) {
 	architecture, ok := architectures[goarch]
@@ -80,6 +84,12 @@ func instructions(architecture uint32) []bpf.Instruction {
 			argument(2),
 			allowIf(unix.NETLINK_NETFILTER, unix.NETLINK_SOCK_DIAG),
 			[]bpf.Instruction{refuse})),
+		// Threads are started by clone. The filter can't read the flags of clone3, and a C
+		// library that misses it uses clone.
+		when(unix.SYS_CLONE3, []bpf.Instruction{missing}),
+		when(unix.SYS_CLONE, slices.Concat(
+			argument(0),
+			[]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: namespaces, SkipFalse: 1}, refuse, allow})),
 		// With any socket, ioctls can change interfaces. These two, of package
 		// interfaces, read.
 		when(unix.SYS_IOCTL, slices.Concat(
@@ -102,6 +112,8 @@ func instructions(architecture uint32) []bpf.Instruction {
 var (
 	allow  bpf.Instruction = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 	refuse bpf.Instruction = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
+	// missing is what a kernel without the system call would answer.
+	missing bpf.Instruction = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
 )
 
 // when runs a block, each of whose ways has to return, for one system call.
