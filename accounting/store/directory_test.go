@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,8 +31,11 @@ func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			owner := information.Sys().(*syscall.Stat_t)
-			if owner.Uid != 1234 || owner.Gid != 2345 || information.Mode() != fileMode {
+			owner, mode := information.Sys().(*syscall.Stat_t), fs.FileMode(fileMode)
+			if name == lockName {
+				mode = lockMode
+			}
+			if owner.Uid != 1234 || owner.Gid != 2345 || information.Mode() != mode {
 				t.Errorf("%s: got owner %d:%d and mode %s", name, owner.Uid, owner.Gid, information.Mode())
 			}
 		}
@@ -43,6 +47,9 @@ func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 		if err := os.Remove(filepath.Join(directory, name)); err != nil {
 			t.Error(err)
 		}
+	}
+	if err := os.Chmod(filepath.Join(directory, lockName), fileMode); err != nil { // as earlier versions made it
+		t.Error(err)
 	}
 	s, _, _ = open(t, directory)
 	if err := s.NewClient(20000, "dave", noon); err != nil {

@@ -18,7 +18,7 @@ const locksPath = "/proc/locks"
 // Holder returns the process that holds the directory, as a *LockedError, or nil
 // if there is none. It does not take the lock, so that it never keeps an agent
 // from starting. It does not see processes of another PID namespace. It fails with
-// fs.ErrPermission if the directory may not be read.
+// fs.ErrPermission for anybody but root and the owner of the directory.
 func Holder(directory string) (*LockedError, error) {
 	file, err := sqlitefile.OpenRegular(filepath.Join(directory, lockName), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {

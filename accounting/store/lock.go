@@ -91,10 +91,12 @@ func flock(file *os.File, how int) error {
 func openLock(path string) (*os.File, error) {
 	for {
 		file, err := sqlitefile.OpenRegular(path, os.O_RDWR)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return file, err
+		if errors.Is(err, fs.ErrNotExist) {
+			file, err = createFile(path)
 		}
-		file, err = createFile(path)
+		if err == nil {
+			_ = file.Chmod(lockMode) // only its owner can do that
+		}
 		if !errors.Is(err, fs.ErrExist) {
 			return file, err
 		}

@@ -279,10 +279,15 @@ func (a *agent) reload() {
 		a.log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
+	a.notifier.progress(time.Now()) // each step may take seconds for thousands of ports
 	err = a.publish(&result)
 	a.logNotes(result)
 	before := a.meter.Ports()
-	if err := errors.Join(err, a.meter.SetPorts(a.ledger.SetPorts(result.Ports))); err != nil {
+	ports := a.ledger.SetPorts(result.Ports)
+	a.notifier.progress(time.Now())
+	err = errors.Join(err, a.meter.SetPorts(ports))
+	a.notifier.progress(time.Now())
+	if err != nil {
 		a.log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}

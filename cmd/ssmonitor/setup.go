@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -99,7 +100,7 @@ func setup(c *cli.Context) error {
 	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
 	}
-	return report.writeTable(c.App.Writer)
+	return report.writeTable(c.App.Writer, math.MaxInt)
 }
 
 func printNotes(c *cli.Context, notes []error) {
@@ -197,12 +198,15 @@ func otherList(agent *presence.Agent, list string) (note, err error) {
 }
 
 // earlierList returns the list that is replaced, and a note if the list has a
-// mistake.
+// mistake. A file that setup did not write and can't read may be anything.
 func earlierList(c *cli.Context, path string) (entries []portlist.Entry, notes []error, err error) {
 	entries, err = portlist.ReadEntries(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
+		if !portlist.WrittenBySetup(path) {
+			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --ports", err)
+		}
 		return entries, []error{fmt.Errorf("%w; the list is replaced", err)}, nil
 	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
 	case err != nil:

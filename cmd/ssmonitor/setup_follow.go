@@ -27,6 +27,8 @@ import (
 const (
 	// followInterval is the time between two looks at the files.
 	followInterval = time.Second
+	// followRows is the most rows of a table in the log, which others need as well.
+	followRows = 100
 	// followRetry is the time after which a setup that failed is tried again
 	// though no file has changed.
 	followRetry = 10 * time.Second
@@ -145,7 +147,7 @@ func (f *setupFollower) setUp() error {
 	default:
 		state = describeCount(report.count())
 		if !f.done || report.changed() {
-			err = report.writeTable(f.command.App.Writer)
+			err = report.writeTable(f.command.App.Writer, followRows)
 		}
 		f.done = true
 	}

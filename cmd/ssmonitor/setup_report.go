@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -159,14 +160,20 @@ func (r *setupReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// writeTable writes one line per port. Its first column marks the changes.
-func (r *setupReport) writeTable(w io.Writer) error {
+// writeTable writes one line per port. Its first column marks the changes. Of more ports
+// than most it leaves out those without a change, and further ones.
+func (r *setupReport) writeTable(w io.Writer, most int) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
 	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
 	changes := make(map[string]int)
+	written := 0
 	for _, port := range r.Ports {
 		changes[port.Change]++
+		if len(r.Ports) > most && (port.Change == "" || written == most) {
+			continue
+		}
+		written++
 		counted, name := describeCounted(port.Protocols, port.Published, port.Targets), port.Name
 		if before := port.Before; before != nil {
 			if was := describeCounted(before.Protocols, before.Published, before.Targets); was != counted {
@@ -181,6 +188,9 @@ func (r *setupReport) writeTable(w io.Writer) error {
 	}
 	if err := columns.Flush(); err != nil {
 		return err
+	}
+	if written < len(r.Ports) {
+		fmt.Fprintf(w, "  and %d more\n", len(r.Ports)-written)
 	}
 	summary := "nothing has changed"
 	var parts []string
@@ -201,7 +211,7 @@ func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports ac
 	if asJSON {
 		return r.writeJSON(w)
 	}
-	if err := r.writeTable(&commentWriter{w: w}); err != nil {
+	if err := r.writeTable(&commentWriter{w: w}, math.MaxInt); err != nil {
 		return err
 	}
 	return nft.WriteRuleset(w, hook, ports, forwarding)

@@ -87,12 +87,44 @@ func TestSetupPrintsJSON(t *testing.T) {
 	}
 }
 
-func TestSetupReplacesWhatIsNoList(t *testing.T) {
-	for _, content := range []string{"20000/sctp\n", `{"server_port": 8388}`} {
+// A table in the log is short.
+func TestTableOfManyPorts(t *testing.T) {
+	report := setupReport{List: "ports", Ports: []setupPort{{Port: 1}, {Port: 2, Change: portAdded}, {Port: 3}, {Port: 4, Change: portRemoved}, {Port: 5, Change: portAdded}}}
+	for most, want := range map[int]string{2: "2,4,and 3 more", 1: "2,and 4 more", 5: "1,2,3,4,5"} {
+		var table strings.Builder
+		if err := report.writeTable(&table, most); err != nil {
+			t.Fatal(err)
+		}
+		rows, summary, _ := strings.Cut(table.String(), "\n\n")
+		var got []string
+		for _, row := range strings.Split(rows, "\n")[1:] {
+			got = append(got, strings.TrimLeft(strings.TrimSpace(row), "+- "))
+		}
+		if strings.Join(got, ",") != want || !strings.Contains(summary, "2 added, 1 removed") {
+			t.Errorf("at most %d: got %s", most, table.String())
+		}
+	}
+}
+
+// A list that setup wrote can be damaged. Any other file may be one that --ports names by
+// mistake.
+func TestSetupReplacesOnlyItsList(t *testing.T) {
+	const firstLine = `# The ports that ssmonitor counts, written by "ssmonitor setup", which replaces this file.` + "\n"
+	for _, content := range []string{firstLine + "20000/sctp\n", firstLine + `{"server_port": 8388}`} {
 		directory := t.TempDir()
 		writeIn(t, directory, "ports", content)
 		if status, _, stderr := setupIn(t, directory, "--port", "20000"); status != exitDone || !strings.Contains(stderr, "the list is replaced") {
 			t.Errorf("%s: got status %d and %q", content, status, stderr)
+		}
+	}
+	for _, content := range []string{"20000/sctp\n", `{"server_port": 8388}`, "root:x:0:0::/root:/bin/sh\n"} {
+		directory := t.TempDir()
+		writeIn(t, directory, "ports", content)
+		if status, _, stderr := setupIn(t, directory, "--port", "20000"); status != exitFailed || !strings.Contains(stderr, "name another one with --ports") {
+			t.Errorf("%s: got status %d and %q", content, status, stderr)
+		}
+		if left, err := os.ReadFile(filepath.Join(directory, "ports")); err != nil || string(left) != content {
+			t.Errorf("got %q, %v in the file, want %q", left, err, content)
 		}
 	}
 }
@@ -180,7 +212,7 @@ func TestSetupReportsWhatBecamePublished(t *testing.T) {
 	port.Published = true
 	report := newSetupReport("ports", earlier, sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}})
 	var table strings.Builder
-	if err := report.writeTable(&table); err != nil || !report.changed() || !strings.Contains(table.String(), "~ 20000  tcp, udp, forwarded (was tcp, udp)") {
+	if err := report.writeTable(&table, 2); err != nil || !report.changed() || !strings.Contains(table.String(), "~ 20000  tcp, udp, forwarded (was tcp, udp)") {
 		t.Errorf("got changed %t, %v and\n%s", report.changed(), err, &table)
 	}
 }

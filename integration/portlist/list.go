@@ -100,6 +100,14 @@ func ReadEntries(path string) ([]Entry, error) {
 	return entries, nil
 }
 
+// WrittenBySetup reports whether [Write] wrote the file at path, as far as its first line
+// says.
+func WrittenBySetup(path string) bool {
+	data, err := configfile.Read(path, maxSize)
+	first, _, _ := strings.Cut(header, "\n")
+	return err == nil && bytes.HasPrefix(data, []byte(first))
+}
+
 // Parse reads a list of ports from memory, as [ReadEntries] does from a file.
 // Its errors name the line.
 func Parse(data []byte) ([]Entry, error) {

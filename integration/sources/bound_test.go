@@ -49,8 +49,8 @@ func TestManyLargeFilesTakeLittleMemory(t *testing.T) {
 		count      int
 		content    string
 	}{
-		{"servers", "etc/shadowsocks-rust/config%d.json", 25, repeated(`{"servers":[`, "]}", 52000, func(i int) string {
-			return fmt.Sprintf(`{"port":%d,"name":"%s%d"},`, port(i), name, i)
+		{"servers", "etc/shadowsocks-rust/config%d.json", 25, repeated(`{"servers":[`, "]}", 100000, func(i int) string {
+			return fmt.Sprintf(`{"port":%d,"name":"%s%d"},`, port(i), name[:10], i)
 		})},
 		{"port_password", "etc/shadowsocks-python/config%d.json", 50, repeated(`{"port_password":{`, "}}", 65535, func(i int) string {
 			return fmt.Sprintf(`"%d":"%s",`, port(i), name[:50])
@@ -60,7 +60,7 @@ func TestManyLargeFilesTakeLittleMemory(t *testing.T) {
 		})},
 		{"ranges", "etc/xray/config%d.json", 50, `{"inbounds":[{"protocol":"shadowsocks","port":"1-65535,1-65535","tag":"a"}]}`},
 		{"clients", "usr/local/etc/v2ray/config%d.json", 25, repeated(`[`, "]", 37000, func(i int) string {
-			return fmt.Sprintf(`{"user":"%s%d","port":%d,"transfer_enable":1},`, name[:60], i, port(i))
+			return fmt.Sprintf(`{"user":"%s%d","port":%d,"transfer_enable":1},`, name[:40], i, port(i))
 		})},
 		{"a note for each server", "etc/shadowsocks-go/config%d.json", 25, repeated(`{"servers":[`, "]}", 29000, func(i int) string {
 			return fmt.Sprintf(`{"protocol":"none","listen":":%d","enableTCP":true,"uPSKs":1},`, port(i))
@@ -151,6 +151,22 @@ func TestPortsBeyondTheSum(t *testing.T) {
 	}
 	if nine, _ := result.Ports.Find(9); nine.Name != "nine" {
 		t.Errorf("got %+v for port 9", nine)
+	}
+}
+
+// TestNamesBeyondTheSum has names that would make the metrics too large.
+func TestNamesBeyondTheSum(t *testing.T) {
+	root := t.TempDir()
+	for i := range 3 {
+		servers := repeated(`{"servers":[`, "]}", 8000, func(j int) string {
+			return fmt.Sprintf(`{"port":%d,"name":"%0120d"},`, i*8000+j+2, j)
+		})
+		write(t, root, fmt.Sprintf("etc/shadowsocks-rust/%d.json", i), servers)
+	}
+	result, err := sources.Follow(searchIn(root)).Load()
+	const want = "2.json: too much in all configurations together: want names of at most 2097152 bytes; the files before have 1920000, and this one 960000"
+	if err != nil || len(result.Configs) != 2 || !strings.Contains(fmt.Sprint(result.Notes), want) {
+		t.Errorf("got %d files, %v, the notes %s", len(result.Configs), err, result.Notes)
 	}
 }
 

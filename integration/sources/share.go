@@ -20,8 +20,10 @@ const (
 	maxBytes = 32 << 20
 	// maxPorts is every port in four files.
 	maxPorts = 4 * 65535
-	// maxText is the bytes of names, and of the sources of the ports, in the list.
+	// maxText is the bytes of the sources of the ports in the list.
 	maxText = 16 << 20
+	// maxNames is the bytes of names. The metrics repeat a name in some twenty lines.
+	maxNames = 2 << 20
 	// maxNotes is as many as somebody may read.
 	maxNotes = 200
 )
@@ -39,7 +41,7 @@ type share struct {
 }
 
 // content is how much is in configurations.
-type content struct{ ports, text int }
+type content struct{ ports, text, names int }
 
 // file adds the file at path, unless there is no room for it. It does not report
 // what is wrong with the file itself.
@@ -67,17 +69,20 @@ func (s *share) keep(source string, ports []accounting.Port) error {
 
 func (c *content) add(source string, ports []accounting.Port) error {
 	mark := len(strconv.QuoteToASCII(source)) // above each group of ports of the list
-	text := mark * len(ports)
+	text, names := mark*len(ports), 0
 	for _, port := range ports {
-		text += len(port.Name)
+		names += len(port.Name)
 	}
 	switch {
 	case len(ports) > maxPorts-c.ports:
 		return fmt.Errorf("%s: %w: want at most %d ports; the files before have %d, and this one %d", source, ErrTooMuch, maxPorts, c.ports, len(ports))
 	case text > maxText-c.text:
-		return fmt.Errorf("%s: %w: want shorter names, of at most %d bytes", source, ErrTooMuch, maxText)
+		return fmt.Errorf("%s: %w: want a shorter path for so many ports", source, ErrTooMuch)
+	case names > maxNames-c.names:
+		return fmt.Errorf("%s: %w: want names of at most %d bytes; the files before have %d, and this one %d", source, ErrTooMuch, maxNames, c.names, names)
 	}
 	c.ports += len(ports)
 	c.text += text
+	c.names += names
 	return nil
 }
