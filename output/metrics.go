@@ -1,8 +1,9 @@
 package output
 
 import (
-	"bytes"
+	"bufio"
 	"context"
+	"io"
 	"runtime"
 	"strings"
 	"time"
@@ -128,14 +129,14 @@ func (m *Metrics) read(ctx context.Context) *reading {
 	return r
 }
 
-// append appends the metrics of the reading to page, in the format, followed by
-// those of further collectors, and returns the extended slice.
+// write writes the metrics of the reading in the format, followed by those of further
+// collectors. It writes them in parts: of thousands of ports they are large.
 //
 // The metrics of the agent and its process come from client_golang. Those of the
 // ports, of which there may be many, are written without it: at 1,000 ports that
 // takes a thirtieth of the time.
-func (r *reading) append(page []byte, format expfmt.Format, further ...prometheus.Collector) ([]byte, error) {
-	w := seriesWriter{page: page, openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.Names}
+func (r *reading) write(out io.Writer, format expfmt.Format, further ...prometheus.Collector) error {
+	w := seriesWriter{out: bufio.NewWriter(out), openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.Names}
 	if r.report != nil {
 		w.ports(r.report)
 		w.connections(r.report, r.AddressLimits)
@@ -147,24 +148,25 @@ func (r *reading) append(page []byte, format expfmt.Format, further ...prometheu
 	registry := prometheus.NewRegistry()
 	for _, collector := range append(further, r) {
 		if err := registry.Register(collector); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	families, err := registry.Gather()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rest := bytes.NewBuffer(w.page)
-	encoder := expfmt.NewEncoder(rest, format)
+	encoder := expfmt.NewEncoder(w.out, format)
 	for _, family := range families {
 		if err := encoder.Encode(family); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if closer, ok := encoder.(expfmt.Closer); ok {
-		err = closer.Close()
+		if err := closer.Close(); err != nil {
+			return err
+		}
 	}
-	return rest.Bytes(), err
+	return w.out.Flush()
 }
 
 // Describe implements [prometheus.Collector].

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -29,10 +30,11 @@ func (f *MetricsFile) Write(ctx context.Context, report *accounting.Report) erro
 	source := f.metrics.options.Source
 	r := &reading{MetricsOptions: &f.metrics.options, report: report, status: source.Status()}
 	r.month, _ = source.Month(ctx)
-	page, err := r.append(f.buffer[:0], metricsFormats[0])
+	page := bytes.NewBuffer(f.buffer[:0])
+	err := r.write(page, metricsFormats[0])
 	if err == nil {
-		f.buffer = page
-		err = f.replace(page)
+		f.buffer = page.Bytes()
+		err = f.replace(f.buffer)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the metrics to %s: %w", f.path, err)

@@ -49,8 +49,7 @@ func NewMetricsHandler(metrics *Metrics, now func() time.Time) http.Handler {
 type metricsHandler struct {
 	metrics   *Metrics
 	snapshots *generations[*snapshot]
-	rendering sync.Mutex // an uncompressed page is large: there is one at a time
-	size      int        // of the last one
+	rendering sync.Mutex // takes much processor time: one page at a time
 }
 
 // snapshot is a reading, and the pages that clients have requested of it.
@@ -151,24 +150,49 @@ func (s *snapshot) page(format expfmt.Format) *page {
 func (h *metricsHandler) render(p *page, reading *reading, format expfmt.Format) error {
 	h.rendering.Lock()
 	defer h.rendering.Unlock()
-	// The next page is about as large as the last one.
-	plain, err := reading.append(make([]byte, 0, h.size+h.size/8), format, h.metrics.process)
-	if err != nil {
+	var content pageWriter
+	if err := reading.write(&content, format, h.metrics.process); err != nil {
 		return fmt.Errorf("collecting the metrics: %w", err)
 	}
-	h.size = len(plain)
-	p.content, p.size = plain, len(plain)
-	if len(plain) < gzipMinimum {
+	if err := content.close(); err != nil {
+		return err
+	}
+	p.content, p.gzipped, p.size = content.Bytes(), content.compressor != nil, content.size
+	return nil
+}
+
+// pageWriter compresses a page as it is written, unless it stays small. An uncompressed
+// one may be very large.
+type pageWriter struct {
+	bytes.Buffer
+	compressor *gzip.Writer // from gzipMinimum on
+	size       int          // before compression
+}
+
+// Write implements io.Writer.
+func (w *pageWriter) Write(part []byte) (int, error) {
+	w.size += len(part)
+	switch {
+	case w.compressor != nil:
+		return w.compressor.Write(part)
+	case w.size < gzipMinimum:
+		return w.Buffer.Write(part)
+	}
+	begin := bytes.Clone(w.Bytes())
+	w.Reset()
+	var err error
+	if w.compressor, err = gzip.NewWriterLevel(&w.Buffer, gzip.BestSpeed); err != nil {
+		return 0, err
+	}
+	if _, err := w.compressor.Write(begin); err != nil {
+		return 0, err
+	}
+	return w.compressor.Write(part)
+}
+
+func (w *pageWriter) close() error {
+	if w.compressor == nil {
 		return nil
 	}
-	var compressed bytes.Buffer
-	writer, err := gzip.NewWriterLevel(&compressed, gzip.BestSpeed)
-	if err == nil {
-		_, err = writer.Write(plain)
-	}
-	if err == nil {
-		err = writer.Close()
-	}
-	p.content, p.gzipped = compressed.Bytes(), true
-	return err
+	return w.compressor.Close()
 }

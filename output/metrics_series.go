@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bufio"
 	"cmp"
 	"slices"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 // Prometheus or in OpenMetrics. Values are whole numbers, of which every digit is
 // written.
 type seriesWriter struct {
-	page        []byte
+	out         *bufio.Writer // keeps its first error
 	openMetrics bool
 	names       bool
 	labels      []byte // of the current port
@@ -49,7 +50,7 @@ func (w *seriesWriter) begin(family metricFamily) {
 		name = strings.TrimSuffix(name, "_total")
 	}
 	for _, part := range [...]string{"# HELP ", name, " ", family.help, "\n# TYPE ", name, " ", family.kind, "\n"} {
-		w.page = append(w.page, part...)
+		_, _ = w.out.WriteString(part)
 	}
 }
 
@@ -86,9 +87,11 @@ func appendLabelValue(dst []byte, value string) []byte {
 // sample writes a sample with the current labels and further ones, which begin
 // with a comma.
 func (w *seriesWriter) sample(family metricFamily, further string, value uint64) {
-	w.page = append(append(w.page, family.name...), w.labels...)
-	w.page = append(append(w.page, further...), "} "...)
-	w.page = append(strconv.AppendUint(w.page, value, 10), '\n')
+	_, _ = w.out.WriteString(family.name)
+	_, _ = w.out.Write(w.labels)
+	_, _ = w.out.WriteString(further)
+	_, _ = w.out.WriteString("} ")
+	_, _ = w.out.Write(append(strconv.AppendUint(w.out.AvailableBuffer(), value, 10), '\n'))
 }
 
 const (
@@ -164,8 +167,8 @@ func (a portClient) compare(b portClient) int {
 // port or used anything.
 func (w *seriesWriter) month(month *accounting.Usage, report *accounting.Report, limits accounting.UsageLimits) {
 	w.begin(monthStart)
-	w.page = append(append(w.page, monthStart.name...), ' ')
-	w.page = append(strconv.AppendInt(w.page, month.Query.Since.Unix(), 10), '\n')
+	_, _ = w.out.WriteString(monthStart.name + " ")
+	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Query.Since.Unix(), 10), '\n'))
 
 	type usage struct{ in, out uint64 }
 	used := make(map[portClient]usage)

@@ -88,11 +88,11 @@ func sampleMetrics(source MetricsSource, names bool) *Metrics {
 
 func metricsPage(t testing.TB, metrics *Metrics, format expfmt.Format) string {
 	t.Helper()
-	page, err := metrics.read(t.Context()).append(nil, format)
-	if err != nil {
+	var page strings.Builder
+	if err := metrics.read(t.Context()).write(&page, format); err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(page), goVersion, "go1.x")
+	return strings.ReplaceAll(page.String(), goVersion, "go1.x")
 }
 
 func TestMetricsPages(t *testing.T) {
