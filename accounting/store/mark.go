@@ -10,9 +10,9 @@ import (
 	"slices"
 	"syscall"
 
-	"ssmonitor/internal/sqlitefile"
-
 	"github.com/ncruces/go-sqlite3"
+
+	"ssmonitor/internal/sqlitefile"
 )
 
 // mark is how the files of an open database were when the store last looked.
