@@ -106,9 +106,10 @@ func netdata(c *cli.Context) error {
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),
 		Seconds: seconds, MaxPorts: maxPorts,
-		Stdin:  os.Stdin,
-		Stdout: os.Stdout,
-		Log:    log,
+		Stdin:   output.PluginStdin(os.Stdin),
+		Stdout:  os.Stdout,
+		Log:     log,
+		Netdata: os.Getenv("NETDATA_VERSION"),
 	}
 	return plugin.Run(c.Context)
 }
