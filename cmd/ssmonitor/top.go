@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 	"ssmonitor/output/top"
@@ -67,7 +68,7 @@ func runTop(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the host's name: %w", err)
 	}
-	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now}
+	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
 	if os.Geteuid() == 0 {
 		t.Remotes = remotes(c.String("socket"))
 	}
