@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -74,6 +75,9 @@ func (a *agent) restoreSockets() {
 	_ = a.directory.make() // what is written there reports the error
 	for _, s := range a.served {
 		restored, err := s.Restore()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: create its directory, or let systemd do so (systemctl restart ssmonitor)", err)
+		}
 		switch s.fault.Observe(err) {
 		case accounting.FaultRaised:
 			a.log.Error("the socket is gone, and nobody can connect to it until it is back: will keep trying", "error", err)

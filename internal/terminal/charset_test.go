@@ -33,7 +33,7 @@ func TestCharsetOfTheLocale(t *testing.T) {
 		"LC_MESSAGES=C.UTF-8 LANGUAGE=en.UTF": terminal.ASCII,
 	} {
 		lookup := func(name string) string {
-			for _, variable := range strings.FieldsSeq(environment) {
+			for variable := range strings.FieldsSeq(environment) {
 				if value, found := strings.CutPrefix(variable, name+"="); found {
 					return value
 				}
