@@ -95,12 +95,12 @@ func setup(c *cli.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case c.Bool("dry-run"):
-		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports, forwarding)
 	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
+	case c.Bool("dry-run"):
+		return report.writeDry(textWriter(c), options.Hook, found.Ports, forwarding)
 	}
-	return report.writeTable(c.App.Writer, math.MaxInt)
+	return report.writeTable(textWriter(c), math.MaxInt)
 }
 
 func printNotes(c *cli.Context, notes []error) {

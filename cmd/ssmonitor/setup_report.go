@@ -207,10 +207,7 @@ func (r *setupReport) writeTable(w io.Writer, most int) error {
 }
 
 // writeDry prints the list and the ruleset that setup would write.
-func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
-	if asJSON {
-		return r.writeJSON(w)
-	}
+func (r *setupReport) writeDry(w io.Writer, hook nft.Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
 	if err := r.writeTable(&commentWriter{w: w}, math.MaxInt); err != nil {
 		return err
 	}
