@@ -25,7 +25,7 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 		`{"servers": [{"listen": ":8388", "enableTCP": true, "protocol": "none"}]}`:       "shadowsocks-go (by how its servers listen)",
 		`services: [{name: ss, addr: ":8388", handler: {type: ss}}]`:                      "gost (by the handlers of its services)",
 		`{"ServeNodes": ["ss://m:QZQZQ@:8388"]}`:                                          "gost 2 (by ServeNodes)",
-		`listeners: [{name: ss-in, type: shadowsocks, port: 8388, listen: "192.0.2.10"}]`: "mihomo (by its listeners)",
+		`listeners: [{name: ss-in, type: shadowsocks, port: 8388, listen: "192.0.2.10"}]`: "mihomo (by listeners or ss-config)",
 	} {
 		config, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{Host: testHost})
 		if err != nil || config.Form.String() != want {

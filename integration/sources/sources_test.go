@@ -241,6 +241,7 @@ func TestANoteForEachPortWithSeveralNames(t *testing.T) {
 		"d": `{"servers": [{"port": 20002, "mode": "tcp_only", "remarks": "dave"}, {"port": 20002, "mode": "udp_only", "remarks": "dave-udp"}]}`,
 		"e": `{"servers": [{"port": 20003, "remarks": "erin"}]}`,
 		"f": `{"servers": [{"port": 20003, "remarks": "frank"}]}`,
+		"g": `{"servers": [{"port": 20004, "remarks": "grace"}, {"port": 20004, "mode": "udp_only", "remarks": "heidi"}]}`,
 	} {
 		write(t, dir, file+".json", content)
 	}
@@ -257,6 +258,7 @@ func TestANoteForEachPortWithSeveralNames(t *testing.T) {
 	want := []string{
 		`port 20000 has 3 names, among them "alice" and "alice-udp": the first is used; choose with --port 20000=NAME`,
 		`port 20003 has two names, "erin" and "frank": the first is used; choose with --port 20003=NAME`,
+		`port 20004 has two names, "grace" and "heidi": the first is used; choose with --port 20004=NAME`,
 	}
 	if diff := cmp.Diff(want, notes); diff != "" {
 		t.Error(diff)
