@@ -25,6 +25,9 @@ func TestProgram(*testing.T) {
 	if arguments == "" {
 		return
 	}
+	if err := hinder(); err != nil {
+		panic(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(confined(ctx), strings.Split(arguments, "\n"), os.Stdout, os.Stderr))

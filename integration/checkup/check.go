@@ -33,9 +33,10 @@ type Check struct {
 	Hook        string        // host or container
 	Own         string        // no, auto or yes
 
-	Kernel    Kernel // nil if KernelErr is not
-	KernelErr error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
-	Agent     AgentState
+	Kernel       Kernel // nil if KernelErr is not
+	KernelErr    error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
+	KernelRemedy string // what to do about that; empty: to be root, or not known
+	Agent        AgentState
 
 	LedgerProblems []string // how usage and totals differ
 	LedgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save

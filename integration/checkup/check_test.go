@@ -88,8 +88,12 @@ func TestKernelFindings(t *testing.T) {
 		want    []string
 	}{
 		{"no privilege", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, refused }, []string{"unknown privilege run it as root"}},
-		{"no nf_tables", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, errors.New("no nf_tables") },
-			[]string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no privilege in a container", func(c *checkup.Check, _ *answers) {
+			c.Kernel, c.KernelErr, c.KernelRemedy = nil, refused, "--cap-add NET_ADMIN"
+		}, []string{"unknown privilege --cap-add NET_ADMIN"}},
+		{"no nf_tables", func(c *checkup.Check, _ *answers) {
+			c.Kernel, c.KernelErr, c.KernelRemedy = nil, errors.New("no nf_tables"), "modprobe nf_tables"
+		}, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
 		{"no counter maps", func(_ *checkup.Check, k *answers) { k.support = checkup.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
 		{"support not known", func(_ *checkup.Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
 		{"owned tables not needed", func(_ *checkup.Check, k *answers) { k.support.OwnedTables = false }, nil},

@@ -1,12 +1,14 @@
 package checkup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // tableName is the name of ssmonitor's own table, as nft writes it.
@@ -48,9 +50,9 @@ type Rules struct {
 func (c *Check) kernel() []Finding {
 	switch {
 	case errors.Is(c.KernelErr, fs.ErrPermission):
-		return []Finding{{Privilege, Unknown, "", "the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing", asRoot}}
+		return []Finding{{Privilege, Unknown, "", "the kernel, its counters and the firewall can't be checked: " + terminal.Line(c.KernelErr), cmp.Or(c.KernelRemedy, asRoot)}}
 	case c.KernelErr != nil:
-		return []Finding{{KernelNFTables, Wrong, "", c.KernelErr.Error(), "load the module (modprobe nf_tables), or boot a kernel that has it"}}
+		return []Finding{{KernelNFTables, Wrong, "", terminal.Line(c.KernelErr), c.KernelRemedy}}
 	}
 	findings := []Finding{{KernelNFTables, OK, "", "the kernel has nf_tables, and CAP_NET_ADMIN is granted", ""}}
 	support, err := c.Kernel.Support()
