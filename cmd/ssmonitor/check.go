@@ -112,6 +112,7 @@ func check(c *cli.Context) error {
 	task.Agent = agentState(c.Context, task.State, task.Socket)
 	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()
+	task.Listeners = listeners
 	findings := task.Findings()
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err

@@ -155,3 +155,10 @@ func wantParts(t *testing.T, output string, parts ...string) {
 		t.Errorf("a password is in\n%s", output)
 	}
 }
+
+func wantNoPart(t *testing.T, output, part string) {
+	t.Helper()
+	if strings.Contains(output, part) {
+		t.Errorf("%q is in\n%s", part, output)
+	}
+}
