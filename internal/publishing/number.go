@@ -35,6 +35,34 @@ func (d *decider) byAnotherNumber() {
 			}
 		}
 	}
+	d.renumberedUnseen()
+}
+
+// renumberedUnseen reports what only connections show: rules that can't be read, such as
+// those of iptables-legacy, lead to a container's port.
+func (d *decider) renumberedUnseen() {
+	if !d.byConnection { // every rule was read
+		return
+	}
+	ways := make(map[end]*way)
+	for _, target := range inOrder(d.Redirected) {
+		place := end{target.Protocol, target.Address}
+		switch w := ways[place]; {
+		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || d.isAnothers(place):
+		case w == nil:
+			ways[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
+				survey.PortRange{First: target.Port, Last: target.Port}, target.Address, true}
+		default:
+			w.outside.First, w.outside.Last = min(w.outside.First, target.Port), max(w.outside.Last, target.Port)
+		}
+	}
+	for _, target := range inOrder(d.Redirected) {
+		place := end{target.Protocol, target.Address}
+		if w := ways[place]; w != nil {
+			d.renumbered(*w)
+			delete(ways, place)
+		}
+	}
 }
 
 func (d *decider) renumbered(w way) {
