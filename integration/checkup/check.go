@@ -78,6 +78,11 @@ func (c *Check) Findings() []Finding {
 		add(c.Machine.Netdata(c.Socket, c.Group))
 	}
 	add(c.Machine.Leftovers(c.CSV))
+	for i := range findings {
+		if findings[i].Remedy == asRoot && c.Machine.UID == 0 {
+			findings[i].Remedy = OfRoot
+		}
+	}
 	return findings
 }
 
