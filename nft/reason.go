@@ -24,19 +24,19 @@ func (r *reason) Unwrap() error { return r.of }
 
 // Explain takes what to do out of an error of this package, for whoever shows that
 // apart. The remedy is empty if it is to be root, or not known.
-func Explain(err error) (cause error, remedy string) {
+func Explain(err error) (remedy string, cause error) {
 	r, ok := errors.AsType[*reason](err)
 	if !ok {
-		return err, ""
+		return "", err
 	}
-	cause, remedy = errors.New(r.text), r.remedy
+	remedy, cause = r.remedy, errors.New(r.text)
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		cause = fmt.Errorf("%s (%w)", r.text, errno)
 	}
-	if r == ErrPermission {
+	if errors.Is(ErrPermission, r) {
 		remedy = ""
 	}
-	return cause, remedy
+	return remedy, cause
 }
 
 var (

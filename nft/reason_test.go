@@ -51,7 +51,7 @@ func TestExplain(t *testing.T) {
 		{ErrNoNFTables, "the kernel has no nf_tables", "modprobe nf_tables"},
 		{wrapped(unix.EIO, nil), "counting: looking: input/output error", ""},
 	} {
-		cause, remedy := Explain(test.err)
+		remedy, cause := Explain(test.err)
 		if cause.Error() != test.cause || !strings.Contains(remedy, test.remedy) || (test.remedy == "") != (remedy == "") {
 			t.Errorf("%v: got %q and %q", test.err, cause, remedy)
 		}
@@ -61,7 +61,7 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
-	if cause, remedy := Explain(nil); cause != nil || remedy != "" {
+	if remedy, cause := Explain(nil); cause != nil || remedy != "" {
 		t.Errorf("no error: got %v and %q", cause, remedy)
 	}
 }

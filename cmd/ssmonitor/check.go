@@ -108,7 +108,7 @@ func check(c *cli.Context) error {
 		defer func() { _ = table.Close() }()
 		task.Kernel = &checkedKernel{table, options.Hook}
 	}
-	task.KernelErr, task.KernelRemedy = nft.Explain(err)
+	task.KernelRemedy, task.KernelErr = nft.Explain(err)
 	task.Agent = agentState(c.Context, task.State, task.Socket)
 	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()

@@ -167,7 +167,7 @@ func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (f
 	table, err := nft.Open(nft.Options{Hook: options.Hook})
 	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
 		markPublished(found, found.Targets)
-		cause, _ := nft.Explain(err)
+		_, cause := nft.Explain(err)
 		found.Notes = append(found.Notes, fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))
 		return accounting.Forwarding{Targets: found.Targets}, nil
 	}
