@@ -108,10 +108,11 @@ func check(c *cli.Context) error {
 		defer func() { _ = table.Close() }()
 		task.Kernel = &checkedKernel{table, options.Hook}
 	}
-	task.KernelErr = err
+	task.KernelRemedy, task.KernelErr = nft.Explain(err)
 	task.Agent = agentState(c.Context, task.State, task.Socket)
 	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()
+	task.Listeners = listeners
 	findings := task.Findings()
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err

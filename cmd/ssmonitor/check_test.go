@@ -224,7 +224,7 @@ func TestCheckWithoutRights(t *testing.T) {
 		t.Errorf("got status %d, want %d:\n%s", status, exitUnknown, output)
 	}
 	wantParts(t, output,
-		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing\n          run it as root: sudo ssmonitor check",
+		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing (operation not permitted)\n          run it as root: sudo ssmonitor check",
 		"unknown the agent on "+p.socket+" can't be asked",
 		"unknown reading a Shadowsocks configuration: open "+p.config+": permission denied",
 		"ok      list of ports "+p.list,

@@ -57,7 +57,7 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	case errors.Is(err, fs.ErrPermission):
 		// A file that may not be read need not be wrong.
 		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*ownRemedy)) {
-			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv))
+			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv, os.Geteuid()))
 		}
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))

@@ -158,7 +158,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
 		{"new with an empty name", nil, []string{"client", "new", "20000", " "}, exitUsage, "want the name of a client, as in ssmonitor client new 20000 dave"},
-		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "run it as root"},
+		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "permission denied"},
 		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
 		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command "client old"`},
 	}

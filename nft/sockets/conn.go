@@ -17,8 +17,8 @@ import (
 
 // Errors for errors.Is.
 var (
-	// ErrUnsupported says that the kernel can't list TCP connections.
-	ErrUnsupported = errors.New("the kernel can't list TCP connections: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed")
+	// ErrUnsupported says that the kernel can't list sockets.
+	ErrUnsupported = errors.New("the kernel can't list sockets: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed, and for UDP CONFIG_INET_UDP_DIAG (module udp_diag)")
 	// ErrInterrupted says that the kernel's list changed during every attempt to
 	// read it.
 	ErrInterrupted = errors.New("the connections change faster than they can be listed")
@@ -163,20 +163,31 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
+// Listener is a local port at which programs receive.
+type Listener struct {
+	Port     uint16
+	Loopback bool // at loopback addresses only
+}
+
 // Listening returns the local ports at which programs of the network namespace
 // receive connections or datagrams, each once and ascending. It fails with
 // ErrUnsupported if the kernel can't list the sockets of the protocol.
-func (c *Conn) Listening(protocol accounting.Protocol) ([]uint16, error) {
+func (c *Conn) Listening(protocol accounting.Protocol) (listeners []Listener, err error) {
 	of := kind{uint8(protocol), tcpListen}
 	if protocol == accounting.UDP {
 		of.state = tcpClose
 	}
-	found := make(map[uint16]bool)
-	err := c.dump(of, portRange{1, 1<<16 - 1}, func() { clear(found) }, func(s socket) { found[s.port] = true })
+	remotely := make(map[uint16]bool)
+	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { clear(remotely) }, func(s socket) {
+		remotely[s.port] = remotely[s.port] || !netip.AddrFrom16(s.address).Unmap().IsLoopback()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the ports at which programs listen by %s: %w", protocol, err)
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	for _, port := range slices.Sorted(maps.Keys(remotely)) {
+		listeners = append(listeners, Listener{port, !remotely[port]})
+	}
+	return listeners, nil
 }
 
 // dump passes the sockets of a kind with local ports in the range to visit. It

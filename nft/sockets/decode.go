@@ -62,7 +62,8 @@ func appendComparison(b []byte, op uint8, left, port uint16) []byte {
 	return binary.NativeEndian.AppendUint16(append(b, 0, 0), port)
 }
 
-// socket is the local port and the remote address of a socket.
+// socket is the local port of a socket and the remote address, or the local one if it
+// receives from anybody.
 type socket struct {
 	address [16]byte // IPv4 as IPv4-mapped IPv6; zero: any
 	port    uint16
@@ -82,12 +83,16 @@ func decodeSocket(b []byte, state uint8) (s socket, ok bool) {
 		return socket{}, false
 	}
 	s.port = binary.BigEndian.Uint16(b[4:])
+	address := b[8:24] // idiag_src
+	if state == tcpEstablished {
+		address = b[24:40] // idiag_dst
+	}
 	switch b[0] {
 	case unix.AF_INET:
 		s.address[10], s.address[11] = 0xff, 0xff
-		copy(s.address[12:], b[24:28])
+		copy(s.address[12:], address[:4])
 	case unix.AF_INET6:
-		copy(s.address[:], b[24:40])
+		copy(s.address[:], address)
 	default:
 		return socket{}, false
 	}
