@@ -111,13 +111,14 @@ func Parse(data []byte, options Options) (Config, error) {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
 		var config Config
+		missing := len(c.reasons.texts)+len(c.notes.texts) > 0
 		if err == nil {
 			config, err = c.config()
 		}
 		if err != nil && !isBasic(c.form) {
 			err = fmt.Errorf("as %s: %w", c.form, err)
 		}
-		return config, err
+		return config, c.asPart(top, missing, err)
 	}
 	return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 }
@@ -281,10 +282,24 @@ func (c *collector) otherProtocol(protocol, port string) bool {
 	return true
 }
 
+// otherInbound is otherProtocol for an inbound. One on loopback, such as that of an API
+// or one behind a web server, is nobody's loss.
+func (c *collector) otherInbound(inbound node, protocol, port string) bool {
+	listen := inbound.at("listen")
+	if listen.is(kindText) && isLoopback(listen.scalar) && !c.options.AnyProtocol {
+		return true
+	}
+	return c.otherProtocol(protocol, port)
+}
+
+func notCounted(others few) string {
+	return fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", others)
+}
+
 // config returns what was gathered, or ErrNoPorts.
 func (c *collector) config() (Config, error) {
 	if len(c.others.texts) > 0 {
-		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", c.others)
+		others := notCounted(c.others)
 		if len(c.ports) == 0 {
 			c.missing("%s", others)
 		} else {

@@ -55,7 +55,7 @@ func readXrayInbound(c *collector, inbound node) error {
 		} else if udp { // of V2Ray before version 4
 			protocols = accounting.TCPAndUDP
 		}
-	} else if c.otherProtocol(protocol, shownPorts(port)) {
+	} else if c.otherInbound(inbound, protocol, shownPorts(port)) {
 		return nil
 	}
 	numbers, err := readPorts(c, port)
