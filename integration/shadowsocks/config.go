@@ -20,6 +20,8 @@ type Options struct {
 	AnyProtocol bool
 	// Progress is called before each file is read; it may be nil.
 	Progress func()
+
+	beside func(Form) [][]node // the inbounds of each other part of a configuration
 }
 
 // Config is what a server's configuration says about ports.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ssmonitor/internal/configfile"
 )
 
 // confDirectories are the names of directories that scripts have beside config.json,
@@ -32,18 +34,88 @@ func Together(paths []string) (groups [][]string) {
 	return groups
 }
 
-// Parts settles what to report of the files of one group of [Together]. Of sing-box,
-// Xray and V2Ray, a file without ports may be a part of a configuration that has some
-// in another file: then nothing is missing.
+// Parts are the files of one group of [Together]. Of sing-box, Xray and V2Ray, each may be
+// a part of one configuration: an inbound can hand over to one in another file, and in a
+// file without ports nothing is missing if another one has some.
 type Parts struct {
-	waiting []waitingPart
-	served  []Form // that have ports
+	inbounds []partInbounds
+	waiting  []waitingPart
+	served   []Form // that have ports
+}
+
+// partInbounds are the inbounds of a file.
+type partInbounds struct {
+	path    string
+	form    Form
+	objects []node
 }
 
 type waitingPart struct {
 	path string
 	err  error
 	*partError
+}
+
+// NewParts returns the parts of a group. It looks for their inbounds, unless the files
+// are too many, or too large, to be kept in memory. What is wrong with one is reported
+// when it is read.
+func NewParts(paths []string) *Parts {
+	const most = 512
+	parts, size := new(Parts), int64(0)
+	for _, path := range paths {
+		size += Size(path)
+	}
+	if len(paths) < 2 || len(paths) > most || size > maxSize {
+		return parts
+	}
+	for _, path := range paths {
+		if IsDatabase(path) || Managed(path) {
+			continue
+		}
+		data, err := configfile.Read(path, maxSize)
+		if err != nil {
+			continue
+		}
+		root, _, err := decode(data)
+		if err != nil {
+			continue
+		}
+		parts.look(path, node{value: &root})
+	}
+	return parts
+}
+
+func (p *Parts) look(path string, root node) {
+	form := FormXray
+	if isSingBox(root) {
+		form = FormSingBox
+	} else if !isXray(root) {
+		return
+	}
+	if objects, err := root.at("inbounds").objects(); err == nil && len(objects) > 0 {
+		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
+	}
+}
+
+// Options returns how the file at path is read as one of the parts.
+func (p *Parts) Options(path string, options Options) Options {
+	options.beside = func(form Form) (others [][]node) {
+		for _, part := range p.inbounds {
+			if part.form == form && part.path != path {
+				others = append(others, part.objects)
+			}
+		}
+		return others
+	}
+	return options
+}
+
+// beside returns the inbounds of each other part of the configuration.
+func (c *collector) beside() [][]node {
+	if c.options.beside == nil {
+		return nil
+	}
+	return c.options.beside(c.form)
 }
 
 // Take takes what [Read] returned for a file. It returns the error, unless that

@@ -175,9 +175,9 @@ func (l *loading) directory(path string) {
 // together reads files of which a server may read several as one configuration, and
 // reports what is wrong with a file. It returns the first error that report returns.
 func (l *loading) together(files []string, report func(path string, err error) error) error {
-	var parts shadowsocks.Parts
+	parts := shadowsocks.NewParts(files)
 	for _, file := range files {
-		if err := l.readListed(file, &parts); err != nil {
+		if err := l.readListed(file, parts); err != nil {
 			if err := report(file, err); err != nil {
 				return err
 			}
@@ -195,7 +195,7 @@ func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
 	if err := l.taken.file(path); err != nil {
 		return err
 	}
-	config, read, err := shadowsocks.ReadListed(path, l.options)
+	config, read, err := shadowsocks.ReadListed(path, parts.Options(path, l.options))
 	if err == nil && !read {
 		return nil
 	}
