@@ -48,7 +48,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
 		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress", "ClientError.Part",
 		"ForeignError.Program", "ForeignError.Remedy", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
-		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
+		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
 		"uint128.hi", "uint128.lo", "Handle.value")
 	seen := make(map[reflect.Type]bool)
 	var check func(reflect.Type)
