@@ -28,6 +28,7 @@ const (
 	FormSingBox           Form = "sing-box"
 	FormXray              Form = "Xray or V2Ray"
 	Form3XUI              Form = "3x-ui"
+	FormSUI               Form = "s-ui"
 	FormShadowsocksGo     Form = "shadowsocks-go"
 	FormGost              Form = "gost"
 	FormMihomo            Form = "mihomo"
