@@ -101,6 +101,8 @@ var usualPlaces = [...]usualPlace{
 	{"root/x-ui/db/x-ui.db", nil, "vaxilu/x-ui README.md:58"},
 	{"root/db/x-ui.db", nil, "vaxilu/x-ui README.md:58"},
 	{"opt/3x-ui/db/x-ui.db", nil, "MHSanaei/3x-ui docker-compose.yml:19"},
+	{"usr/local/s-ui/db/s-ui.db", nil, "alireza0/s-ui config/config.go:60"},
+	{"root/s-ui/db/s-ui.db", nil, "alireza0/s-ui docker-compose.yml"},
 	// others
 	{"etc/gost/", inYAML, "go-gost/gost config, KANIKIG/Multi-EasyGost gost.service:12"},
 	{"etc/mihomo/config.yaml", nil, "MetaCubeX/mihomo mihomo.service"},
