@@ -223,14 +223,18 @@ func (e *partError) Unwrap() error { return e.err }
 // asPart marks an error of a file that may be a part: nothing in it is wrong, and none
 // of its ports is missing for a reason of its own.
 func (c *collector) asPart(root node, missing bool, err error) error {
-	merged := slices.Contains(mergedForms, c.form)
-	formless := c.form == FormSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address")
-	if missing || !merged && !formless || !errors.Is(err, ErrNoPorts) && !errors.Is(err, ErrClient) {
+	if missing || !errors.Is(err, ErrNoPorts) && !errors.Is(err, ErrClient) {
 		return err
 	}
 	part := &partError{others: c.others, err: err}
-	if merged {
+	hasInbounds := len(c.others.texts) > 0 || anyHas(root, "protocol", "inbounds", "outbounds") || anyHas(root, "type", "inbounds", "outbounds")
+	switch {
+	case hasInbounds && slices.Contains(mergedForms, c.form):
 		part.form = c.form
+	case c.form == FormXray: // an empty list of inbounds, which sing-box has as well
+	case c.form == FormSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
+	default:
+		return err
 	}
 	return part
 }
