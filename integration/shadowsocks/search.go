@@ -37,6 +37,10 @@ var usualPlaces = [...]string{
 	"etc/v2ray/*.json",
 	"usr/local/etc/v2ray/*.json",
 	"etc/x-ui/x-ui.db",
+	"etc/default/x-ui", // where 3x-ui says that it has its database elsewhere
+	"etc/conf.d/x-ui",
+	"etc/sysconfig/x-ui",
+	"usr/local/s-ui/db/s-ui.db",
 	"var/lib/marzban/xray_config.json",
 	"etc/gost/gost.yml",
 	"etc/gost/gost.json",
