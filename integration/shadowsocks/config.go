@@ -84,6 +84,9 @@ func decode(data []byte) (root value, isYAML bool, err error) {
 	if isUTF16(data) {
 		return value{}, false, fmt.Errorf("this is UTF-16: %w, encoded as UTF-8", ErrFormat)
 	}
+	if bytes.HasPrefix(data, []byte("SQLite format 3\x00")) {
+		return value{}, false, fmt.Errorf("this is a database: %w; Marzban and Marzneshin keep the inbounds in xray_config.json", ErrFormat)
+	}
 	for _, scheme := range []string{"ss://", "ssr://", "ssconf://"} {
 		if bytes.HasPrefix(text, []byte(scheme)) {
 			return value{}, false, fmt.Errorf("this is a link for clients, %s...: %w", scheme, ErrFormat)

@@ -28,7 +28,7 @@ const (
 	maxInbounds = 2 << 16
 )
 
-// readDatabase reads the database of the panel 3x-ui, and writes nothing.
+// readDatabase reads the database of a panel, 3x-ui or s-ui, and writes nothing.
 func readDatabase(path string, options Options) (Config, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -50,8 +50,8 @@ func readDatabase(path string, options Options) (Config, error) {
 
 // readInbounds reads the database in the file to which the path leads: its log is
 // beside that.
-func readInbounds(path string, options Options) (Config, error) {
-	path, err := filepath.EvalSymlinks(path)
+func readInbounds(named string, options Options) (Config, error) {
+	path, err := filepath.EvalSymlinks(named)
 	if err != nil {
 		return Config{}, err
 	}
@@ -73,6 +73,7 @@ func readInbounds(path string, options Options) (Config, error) {
 	}
 	config := Config{}
 	if err == nil {
+		c.noteMoved(named)
 		config, err = c.config()
 	}
 	config.Form = c.form
@@ -113,7 +114,7 @@ func databaseError(err error) error {
 	code, ok := errors.AsType[sqlite3.ErrorCode](err)
 	switch {
 	case errors.Is(err, sqlitefile.ErrNoTable), ok && code == sqlite3.ERROR:
-		return fmt.Errorf("there is no table inbounds with port, protocol and remark in it: %w", ErrFormat)
+		return fmt.Errorf("there is no table inbounds of 3x-ui or s-ui in it: %w; ports can be named with --port", ErrFormat)
 	case !ok:
 		return err
 	case code == sqlite3.INTERRUPT:

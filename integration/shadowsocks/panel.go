@@ -19,8 +19,8 @@ const queryInbounds = `SELECT id, remark, json_array_length(settings, '$.clients
 		'network', settings -> '$.network', 'allowedNetwork', settings -> '$.allowedNetwork', 'udp', settings -> '$.udp',
 		'address', settings -> '$.address', 'port', settings -> '$.port',
 		'rewriteAddress', settings -> '$.rewriteAddress', 'rewritePort', settings -> '$.rewritePort',
-		'fallbacks', (SELECT json_group_array(json_object('dest', value -> '$.dest'))
-			FROM json_each(settings, '$.fallbacks') WHERE type = 'object')),
+		'fallbacks', json((SELECT json_group_array(json_object('dest', value -> '$.dest'))
+			FROM json_each(settings, '$.fallbacks') WHERE type = 'object'))),
 	'streamSettings', json_object(
 		'network', stream -> '$.network', 'method', stream -> '$.method', 'security', stream -> '$.security',
 		'tlsSettings', json_object('alpn', stream -> '$.tlsSettings.alpn'),
@@ -38,14 +38,20 @@ FROM inbound_fallbacks f LEFT JOIN inbounds i ON i.id = f.child_id`
 
 // readPanel reads the inbounds of a panel.
 func (c *collector) readPanel(connection *sqlitefile.Conn) error {
-	if err := cmp.Or(connection.Exec("PRAGMA query_only = ON"), connection.CheckTable("inbounds")); err != nil {
+	if err := connection.Exec("PRAGMA query_only = ON"); err != nil {
 		return err
 	}
 	columns, err := columnsOf(connection, "inbounds")
+	if err == nil && !columns["remark"] && !columns["options"] {
+		err = refuseOther(connection)
+	}
+	if err == nil {
+		err = connection.CheckTable("inbounds")
+	}
 	if err != nil {
 		return err
 	}
-	if columns["options"] && columns["type"] {
+	if columns["options"] {
 		return c.readSUI(connection)
 	}
 	stream, condition := "NULL", ""
@@ -97,6 +103,23 @@ func (c *collector) addFallbacks(connection *sqlitefile.Conn, inbounds []inbound
 		}
 		return nil
 	})
+}
+
+// otherPanels are those that leave a configuration of Xray for each change, by a table
+// that only they have.
+var otherPanels = map[string]string{
+	"str_config":      "this is Hiddify's database: the inbounds are in /opt/hiddify-manager/xray/configs, name that with --shadowsocks",
+	"alembic_version": "this is Marzban's or Marzneshin's database: the inbounds are in xray_config.json, name that with --shadowsocks",
+}
+
+// refuseOther names the panel whose database it is, if that is known.
+func refuseOther(connection *sqlitefile.Conn) error {
+	for table, words := range otherPanels {
+		if columns, err := columnsOf(connection, table); err == nil && len(columns) > 0 {
+			return fmt.Errorf("%w: %s", ErrNoPorts, words)
+		}
+	}
+	return nil
 }
 
 // columnsOf returns the names of the columns of a table.

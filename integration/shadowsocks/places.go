@@ -95,6 +95,9 @@ var usualPlaces = [...]usualPlace{
 	{"etc/v2ray-agent/v2ray/conf/", inAny, "reeceyng/v2ray-agent install.sh:270"},
 	// 3x-ui and its relatives; in Docker, the directory db is beside docker-compose.yml
 	{"etc/x-ui/x-ui.db", nil, "MHSanaei/3x-ui internal/config/config.go:170"},
+	{"etc/default/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:224, where it says that its database is elsewhere"},
+	{"etc/conf.d/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:225"},
+	{"etc/sysconfig/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:226"},
 	{"etc/x-ui-yg/x-ui-yg.db", nil, "yonggekkk/x-ui-yg install.sh:362"},
 	{"etc/x-ui-english/x-ui-english.db", nil, "github.com/NidukaAkalanka/x-ui-english/issues/118"},
 	{"root/3x-ui/db/x-ui.db", nil, "MHSanaei/3x-ui docker-compose.yml:19"},

@@ -12,9 +12,9 @@ const querySUI = `SELECT json_object('inbounds', json_group_array(json_object(
 	'type', CAST(type AS TEXT), 'tag', CAST(tag AS TEXT),
 	'listen', options -> '$.listen', 'listen_port', options -> '$.listen_port', 'network', options -> '$.network',
 	'netns', options -> '$.netns', 'managed', options -> '$.managed', 'detour', options -> '$.detour',
-	'users', (SELECT json_group_array(json_object('name', CAST(u.name AS TEXT))) FROM clients u
+	'users', json((SELECT json_group_array(json_object('name', CAST(u.name AS TEXT))) FROM clients u
 		WHERE u.enable AND json_valid(CAST(u.inbounds AS TEXT))
-			AND i.id IN (SELECT value FROM json_each(CAST(u.inbounds AS TEXT)))))))
+			AND i.id IN (SELECT value FROM json_each(CAST(u.inbounds AS TEXT))))))))
 FROM (SELECT id, type, tag, CASE WHEN json_valid(CAST(options AS TEXT)) THEN CAST(options AS TEXT) END AS options
 	FROM inbounds NOT INDEXED ORDER BY id LIMIT 65535) i`
 

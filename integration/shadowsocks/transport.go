@@ -16,12 +16,16 @@ var transports = map[string]accounting.Protocols{
 	"": accounting.OnlyTCP, "tcp": accounting.OnlyTCP, "raw": accounting.OnlyTCP,
 	"ws": accounting.OnlyTCP, "websocket": accounting.OnlyTCP, "httpupgrade": accounting.OnlyTCP,
 	"h2": accounting.OnlyTCP, "http": accounting.OnlyTCP, "grpc": accounting.OnlyTCP, "gun": accounting.OnlyTCP,
-	"xhttp": accounting.OnlyTCP, "splithttp": accounting.OnlyTCP, // unless they speak HTTP/3
+	"xhttp": accounting.OnlyTCP, "splithttp": accounting.OnlyTCP,
 	"meek": accounting.OnlyTCP, "mekya": accounting.OnlyTCP, "tlsmirror": accounting.OnlyTCP,
 	"kcp": accounting.OnlyUDP, "mkcp": accounting.OnlyUDP, "quic": accounting.OnlyUDP, "h3": accounting.OnlyUDP, "dtls": accounting.OnlyUDP,
 	"hysteria": accounting.OnlyUDP, "hysteria2": accounting.OnlyUDP, "hy2": accounting.OnlyUDP,
 	"ds": noProtocols, "domainsocket": noProtocols,
 }
+
+// mayBeHTTP3 are the transports that listen on UDP where HTTP/3 is the only version that TLS
+// offers: https://github.com/XTLS/Xray-core/issues/4086.
+var mayBeHTTP3 = newKeySet("xhttp", "splithttp", "http", "h2")
 
 // listensOn returns what an inbound of Xray or V2Ray listens on. Each of its networks
 // has a listener: that of TCP is the transport's, that of UDP is UDP whatever the
@@ -35,7 +39,7 @@ func listensOn(networks accounting.Protocols, stream node) (accounting.Protocols
 	if !known {
 		carrier = accounting.TCPAndUDP
 	}
-	if transport == "xhttp" || transport == "splithttp" {
+	if mayBeHTTP3[transport] {
 		http3, err := speaksHTTP3(stream)
 		if err != nil {
 			return 0, err
@@ -66,8 +70,7 @@ func transportOf(stream node) (string, error) {
 	return strings.ToLower(name), err
 }
 
-// speaksHTTP3 reports whether HTTP/3 is the only version that TLS offers: only then
-// does XHTTP listen on UDP.
+// speaksHTTP3 reports whether HTTP/3 is the only version that TLS offers.
 func speaksHTTP3(stream node) (bool, error) {
 	security, err := stream.at("security").text()
 	if err != nil || !strings.EqualFold(security, "tls") {
