@@ -7,7 +7,7 @@ var foreign = []struct {
 	matches func(root node) bool
 	remedy  string
 }{
-	{"shadowsocks-manager", isSSManagerWeb, "its ports are known to the server that it commands: name their range, as in --port 20000-20999, " +
+	{"shadowsocks-manager", isShadowsocksManager, "its ports are known to the server that it commands: name their range, as in --port 20000-20999, " +
 		"or the working directory of ss-manager with --shadowsocks"},
 	{"XrayR or V2bX", hasAny("Nodes"), "a panel gives the ports at run time: name them with --port"},
 	{"Docker Compose", func(root node) bool { return root.at("services").is(kindObject) }, "name the file that the container reads with --shadowsocks, " +
@@ -66,9 +66,9 @@ func hasAll(keys ...string) func(node) bool {
 	}
 }
 
-// isSSManagerWeb recognises a file of shadowsocks-manager, the web panel that commands
+// isShadowsocksManager recognises a file of shadowsocks-manager, the web panel that commands
 // servers: its type is s on their hosts, and m on that of the panel.
-func isSSManagerWeb(root node) bool {
+func isShadowsocksManager(root node) bool {
 	typ := root.at("type")
 	return typ.is(kindText) && (typ.scalar == "s" || typ.scalar == "m") && root.has("manager", "plugins", "db")
 }

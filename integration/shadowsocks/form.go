@@ -37,7 +37,7 @@ var (
 	FormShadowsocksGo     = Form{"shadowsocks-go", "how its servers listen"}
 	FormGost              = Form{"gost", "the handlers of its services"}
 	FormGost2             = Form{"gost 2", "ServeNodes"}
-	FormMihomo            = Form{"mihomo", "its listeners"}
+	FormMihomo            = Form{"mihomo", "listeners or ss-config"}
 )
 
 // reader reads one form. It is found by its keys.
