@@ -3,6 +3,7 @@ package shadowsocks
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,18 @@ func Together(paths []string) (groups [][]string) {
 		groups[i] = append(groups[i], path)
 	}
 	return groups
+}
+
+// Below returns the directory in another one that has further parts of a configuration
+// there, if there is any.
+func Below(directory string) (path string, found bool) {
+	for _, name := range confDirectories {
+		path := filepath.Join(directory, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path, true
+		}
+	}
+	return "", false
 }
 
 // Parts are the files of one group of [Together]. Of sing-box, Xray and V2Ray, each may be

@@ -103,6 +103,7 @@ func TestANamedDirectoryOfParts(t *testing.T) {
 		{"no ports", map[string]string{"00.json": logPart, "10.json": `{"inbounds": []}`, "20.json": `{}`}, "", []string{"in 3 files, no port"}},
 		{"only a client's", map[string]string{"00.json": logPart, "10.json": `{"outbounds": [{"type": "shadowsocks"}]}`}, "", []string{"10.json: as sing-box: this configures a Shadowsocks client"}},
 		{"TOML", map[string]string{"a.toml": "", "b.json": ssPartOf("a", 10)}, "10=a", []string{"a.toml: TOML is not read"}},
+		{"a directory below", map[string]string{"config.json": logPart, "conf/10.json": ssPartOf("a", 10)}, "", []string{"no port", "/conf, name that with --shadowsocks"}},
 		{"nothing", nil, "", []string{"in it yet"}},
 		{"the port of another inbound is missing", map[string]string{"00.json": `{"inbounds": [{"type": "shadowsocks", "tag": "x"}]}`, "10.json": ssPartOf("a", 10)},
 			"10=a", []string{"inbounds[0] has no listen_port"}},
