@@ -5,7 +5,7 @@
 // A configuration is recognised by its keys, whatever the file is called:
 // shadowsocks-libev and its manager, shadowsocks-rust, the Python server,
 // ShadowsocksR, Outline and outline-ss-server, sing-box, Xray and V2Ray, 3x-ui,
-// shadowsocks-go, gost and mihomo. Each form has a reader. To add one, write the
+// s-ui, shadowsocks-go, gost and mihomo. Each form has a reader. To add one, write the
 // reader, add it to readers, add the keys that it needs to knownKeys, and give it
 // a directory in testdata/zoo.
 //
