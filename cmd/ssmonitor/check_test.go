@@ -32,7 +32,7 @@ func TestCheckOfAHealthyAgent(t *testing.T) {
 	p.wantCheck("", status, []string{
 		"ok      the kernel has nf_tables", "ok      the kernel has maps from ports",
 		"ok      the agent is running: process",
-		"ok      configuration " + p.config + " (port_password): ports 20000-20001",
+		"ok      configuration " + p.config + ": ss-manager or shadowsocks-python (by port_password): ports 20000-20001",
 		"ok      list of ports " + p.list,
 		"ok      table inet ssmonitor counts 2 ports at hook host",
 		"ok      CSV file " + p.csv,

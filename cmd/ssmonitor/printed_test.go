@@ -54,7 +54,7 @@ func TestSetupPrintsPathsInOneLine(t *testing.T) {
 		}
 	}
 	requirePlain(t, stderr, "note: "+noted+"/", "note: ports that a container engine")
-	requirePlain(t, table, "#   PORT", "# + 8388", "# \n", "# 1 port counted", "\n")
+	requirePlain(t, table, "#   PORT", "# + 8388", "# \n", "# "+noted+"/", "# 1 port counted", "\n")
 
 	status, stdout, _ = setupIn(t, t.TempDir(), "--shadowsocks", noted, "--json")
 	requirePlain(t, stdout)

@@ -32,7 +32,8 @@ func setupCommand() *cli.Command {
 			"--shadowsocks names) and from --port, creates a counter for each port, protocol and direction, and\n" +
 			"writes the list of ports that `ssmonitor run` serves. It prints the list: each port with its source,\n" +
 			"+ if it was added, - if it was removed, ~ if its protocols, its name or where it is forwarded to\n" +
-			"changed. The list contains no password. setup can be run again at any time: existing counters continue.\n\n" +
+			"changed, and below that what each configuration was taken for. The list contains no password. setup can be\n" +
+			"run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
 			"A published port, such as one of a container engine, is counted where the host forwards its packets.\n" +

@@ -15,7 +15,7 @@ import (
 func Configurations(found sources.Result, err error) (findings []Finding) {
 	for _, config := range found.Configs {
 		findings = append(findings, Finding{Configuration, OK, config.Path,
-			fmt.Sprintf("configuration %s (%s): %s", config.Path, config.Form, DescribePorts(config.Ports)), ""})
+			fmt.Sprintf("configuration %s: %s: %s", config.Path, config.Form, DescribePorts(config.Ports)), ""})
 	}
 	for _, note := range found.Notes {
 		finding := failure(Configuration, pathOf(note), note, "")

@@ -84,7 +84,7 @@ func TestConfigurations(t *testing.T) {
 				errors.New("port 1 has two names"),
 				denied("/etc/closed"),
 			},
-		}, nil, []string{"ok configuration (port_password): ports 20000-20002",
+		}, nil, []string{"ok configuration config.json: ss-manager or shadowsocks-python (by port_password): ports 20000-20002",
 			"note configuration client", "note configuration dangling.json", "note configuration two names",
 			"unknown configuration run it as root"}},
 		{"several bad files", sources.Result{}, errors.Join(errors.Join(broken, denied("/etc/c.json")), errors.Join(broken)),

@@ -43,7 +43,7 @@ func readDatabase(path string, options Options) (Config, error) {
 	}
 	config, err := readInbounds(path, options)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: as %s: %w", path, cmp.Or(config.Form, Form3XUI), databaseError(err))
+		return Config{}, fmt.Errorf("%s: as %s: %w", path, cmp.Or(config.Form, Form3XUI).Program, databaseError(err))
 	}
 	return config, nil
 }

@@ -17,6 +17,8 @@ var (
 	// ErrFormat means that no Shadowsocks server reads such a file.
 	// The error says what it is.
 	ErrFormat = errors.New("want the configuration of a Shadowsocks server, in JSON or in YAML")
+	// ErrTOML means that the file is TOML, which Xray and V2Ray read as well.
+	ErrTOML = errors.New("TOML is not read: name the ports in it with --port, or write it in JSON or YAML")
 )
 
 // ClientError says why a file is read as a client's. It wraps ErrClient.
@@ -25,6 +27,9 @@ type ClientError struct {
 	// ByAddress is set where the reason is the address of the server. It can be
 	// wrong: at boot, an address may not be there yet.
 	ByAddress bool
+	// Part is set where the file has outbounds and no inbounds: in a directory with
+	// the parts of one configuration, it is not a client's.
+	Part bool
 }
 
 // Error gives the reason and the remedy.
@@ -34,6 +39,20 @@ func (e *ClientError) Error() string {
 
 // Unwrap returns ErrClient.
 func (e *ClientError) Unwrap() error { return ErrClient }
+
+// ForeignError says that a file is of another program. It wraps ErrNoPorts.
+type ForeignError struct {
+	Program string
+	Remedy  string // where its ports are, or how to count them
+}
+
+// Error names the program and the remedy.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("this is a file of %s, not a server's configuration for Shadowsocks: %s", e.Program, e.Remedy)
+}
+
+// Unwrap returns ErrNoPorts.
+func (e *ForeignError) Unwrap() error { return ErrNoPorts }
 
 // SyntaxError says where a file stops being JSON5 or YAML. It does not say what
 // stands there, since that might be part of a password.

@@ -125,11 +125,21 @@ func (c *collector) readInbounds(objects []node, root node) error {
 			return err
 		}
 	}
+	own := len(inbounds)
+	for _, others := range c.beside() {
+		for _, object := range others {
+			if in, err := parseInbound(c, object); err == nil { // else reported when its part is read
+				inbounds = append(inbounds, in)
+			}
+		}
+	}
 	c.addRoutes(inbounds, root)
-	return c.addInbounds(inbounds)
+	return c.addInbounds(inbounds, own)
 }
 
-func (c *collector) addInbounds(inbounds []inbound) error {
+// addInbounds adds the ports of the first inbounds, which are the own ones. The others are
+// those in other parts of the configuration.
+func (c *collector) addInbounds(inbounds []inbound, own int) error {
 	behind, err := c.behind(inbounds)
 	if err != nil {
 		return err
@@ -140,14 +150,14 @@ func (c *collector) addInbounds(inbounds []inbound) error {
 			isBehind[i] = true
 		}
 	}
-	for i, in := range inbounds {
+	for i, in := range inbounds[:own] {
 		switch {
 		case isBehind[i] && in.isInner():
 		case len(behind[i]) > 0:
 			err = c.addInbound(c.front(in, inbounds, behind[i]))
 		case c.counts(in):
 			err = c.addInbound(in)
-		case in.port.value != nil:
+		case in.port.value != nil && !in.isInner(): // such as an API's, or behind a web server
 			c.otherProtocol(in.protocol, shownPorts(in.port))
 		}
 		if err != nil {

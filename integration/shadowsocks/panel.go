@@ -72,7 +72,7 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 	if err == nil {
 		err = c.addFallbacks(connection, inbounds, byID)
 	}
-	return cmp.Or(err, c.addInbounds(inbounds))
+	return cmp.Or(err, c.addInbounds(inbounds, len(inbounds)))
 }
 
 // parseRow reads an inbound in a row. Its name is the remark, whoever the users are.

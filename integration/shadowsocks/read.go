@@ -53,6 +53,9 @@ func readFile(path string, options Options) (Config, error) {
 	if IsDatabase(path) {
 		return readDatabase(path, options)
 	}
+	if filepath.Ext(path) == ".toml" {
+		return Config{}, fmt.Errorf("%s: %w", path, ErrTOML)
+	}
 	if root, is := isPanelEnvironment(path); is {
 		return readEnvironment(root, path)
 	}

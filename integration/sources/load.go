@@ -18,7 +18,8 @@ type loading struct {
 	options  shadowsocks.Options
 	seen     sight
 	taken    share           // of what all configurations may take
-	done     map[string]bool // the files that were read
+	done     map[string]bool // the files that were read, by their paths
+	known    map[identity]bool
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
 	kept     []kept // of files that can't be read any more
@@ -29,7 +30,7 @@ type loading struct {
 
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
-	loading := loading{sources: sources, done: make(map[string]bool)}
+	loading := loading{sources: sources, done: make(map[string]bool), known: make(map[identity]bool)}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
@@ -49,6 +50,18 @@ func (l *loading) watchFile(path string, states *[]fileState) {
 	for _, companion := range shadowsocks.Companions(path) {
 		l.seen.add(states, companion)
 	}
+}
+
+// first reports whether the file has not been read yet, under this name or another one:
+// scripts link one to the place where a server looks for it.
+func (l *loading) first(path string) bool {
+	file, found := identify(path)
+	known := l.done[path] || found && l.known[file]
+	l.done[path] = true
+	if found {
+		l.known[file] = true
+	}
+	return !known
 }
 
 func (l *loading) fail(err error) {
@@ -115,7 +128,7 @@ func (l *loading) configurations() {
 
 // named reads a file or a directory that was named, so that each failure counts.
 func (l *loading) named(path string) {
-	l.done[path] = true
+	l.first(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		l.watch(path)
 		l.directory(path)
@@ -141,36 +154,58 @@ func (l *loading) directory(path string) {
 		l.fail(err)
 		return
 	}
-	before := len(l.configs)
+	before, notes := len(l.configs), len(l.notes)
 	for _, file := range files {
 		l.watchFile(file, &l.seen.others)
-		l.done[file] = true
 	}
-	for _, file := range files {
-		switch err := l.readListed(file); {
-		case errors.Is(err, shadowsocks.ErrClient), errors.Is(err, shadowsocks.ErrNoPorts), errors.Is(err, fs.ErrNotExist):
+	files = slices.DeleteFunc(files, func(file string) bool { return !l.first(file) })
+	err = l.together(files, func(_ string, err error) error {
+		if errors.Is(err, shadowsocks.ErrClient) || errors.Is(err, shadowsocks.ErrNoPorts) || errors.Is(err, shadowsocks.ErrTOML) ||
+			errors.Is(err, fs.ErrNotExist) {
 			l.note(err)
-		case err != nil:
-			l.fail(err)
-			return
+			return nil
+		}
+		return err
+	})
+	if l.fail(err); err == nil && len(l.configs) == before && len(l.notes) == notes {
+		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
+	}
+}
+
+// together reads files of which a server may read several as one configuration, and
+// reports what is wrong with a file. It returns the first error that report returns.
+func (l *loading) together(files []string, report func(path string, err error) error) error {
+	parts := shadowsocks.NewParts(files)
+	for _, file := range files {
+		if err := l.readListed(file, parts); err != nil {
+			if err := report(file, err); err != nil {
+				return err
+			}
 		}
 	}
-	if len(l.configs) == before {
-		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
+	for _, note := range parts.Rest() {
+		l.note(note)
 	}
+	return nil
 }
 
 // readListed reads a file of a directory, if it is still there, and adds what it
 // says.
-func (l *loading) readListed(path string) error {
+func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
 	if err := l.taken.file(path); err != nil {
 		return err
 	}
-	config, read, err := shadowsocks.ReadListed(path, l.options)
-	if err != nil || !read {
+	config, read, err := shadowsocks.ReadListed(path, parts.Options(path, l.options))
+	if err == nil && !read {
+		return nil
+	}
+	if err != nil {
+		return parts.Take(path, config, err)
+	}
+	if err := l.add(config); err != nil {
 		return err
 	}
-	return l.add(config)
+	return parts.Take(path, config, nil)
 }
 
 // add adds a configuration and its notes, unless there is no room for it any more.
@@ -229,10 +264,28 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	return ports, conflicts
 }
 
+// noteConflicts notes each port with more than one name once.
 func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
+	names := make(map[uint16]int) // beside the one that is used
+	known := make(map[accounting.NameConflict]bool)
 	for _, conflict := range conflicts {
-		l.note(fmt.Errorf("port %d has two names, %q and %q: the first is used; choose with --port %d=NAME",
-			conflict.Port, conflict.Kept, conflict.Lost, conflict.Port))
+		if !known[conflict] {
+			known[conflict] = true
+			names[conflict.Port]++
+		}
+	}
+	for _, conflict := range conflicts {
+		several := "two names,"
+		switch names[conflict.Port] {
+		case 0:
+			continue // noted already
+		case 1:
+		default:
+			several = fmt.Sprintf("%d names, among them", 1+names[conflict.Port])
+		}
+		names[conflict.Port] = 0
+		l.note(fmt.Errorf("port %d has %s %q and %q: the first is used; choose with --port %d=NAME",
+			conflict.Port, several, conflict.Kept, conflict.Lost, conflict.Port))
 	}
 }
 

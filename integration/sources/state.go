@@ -85,6 +85,18 @@ func (s fileState) outdated() bool {
 	return stateOf(s.path) != s
 }
 
+// identity distinguishes files, whatever their names.
+type identity struct{ device, inode uint64 }
+
+// identify returns the identity of the file to which the path leads.
+func identify(path string) (identity, bool) {
+	var status syscall.Stat_t
+	if err := syscall.Stat(path, &status); err != nil {
+		return identity{}, false
+	}
+	return identity{status.Dev, status.Ino}, true
+}
+
 // cost returns about how many system calls the state takes.
 func (s fileState) cost() int {
 	if shadowsocks.Managed(s.path) {
