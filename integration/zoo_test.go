@@ -37,7 +37,7 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 			"clients.json", "comments.json", "email.json", "network-list.json", "network-text.json", "network-udp.json",
 			"port-range.json", "port-text.json", "unix-socket.json", "upper-case.json",
 			"transport-kcp.json", "transport-quic.json", "transport-ws.json", "transport-ws-both.json", "transport-ws-udp.json",
-			"transport-kcp-udp.json", "transport-ds-both.json", "transport-upper-case.json", "transport-tcp-http.json",
+			"transport-kcp-udp.json", "transport-ds-both.json", "transport-upper-case.json", "transport-tcp-http.json", "routed.json",
 			"protocols-v2ray-4.any-protocol.json",
 		}},
 	}

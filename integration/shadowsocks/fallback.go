@@ -49,6 +49,41 @@ func (c *collector) leadsTo(destination string) []lead {
 	return []lead{{port: number}}
 }
 
+// addRoutes adds where rules lead, by an outbound to another inbound. V2Ray serves the
+// clients of v2ray-plugin like that: dokodemo-door to freedom to Shadowsocks.
+func (c *collector) addRoutes(inbounds []inbound, root node) {
+	leads := make(map[string][]lead) // by the tags of outbounds
+	for _, entry := range root.at("outbounds").onlyObjects() {
+		outbound := node{value: &entry}
+		tag := outbound.at("tag")
+		if !tag.is(kindText) {
+			continue
+		}
+		if socket, err := socketOf(outbound.at("streamSettings")); err == nil && socket != "" {
+			leads[tag.scalar] = append(leads[tag.scalar], lead{socket: socket})
+		}
+		if redirect := outbound.at("settings").at("redirect"); redirect.is(kindText) {
+			leads[tag.scalar] = append(leads[tag.scalar], c.leadsTo(redirect.scalar)...)
+		}
+	}
+	routed := make(map[string][]lead) // by the tags of inbounds
+	for _, entry := range root.at("routing").at("rules").onlyObjects() {
+		rule := node{value: &entry}
+		to := rule.at("outboundTag")
+		tags, err := rule.at("inboundTag").each()
+		for _, tag := range tags {
+			if err == nil && tag.is(kindText) && to.is(kindText) {
+				routed[tag.scalar] = append(routed[tag.scalar], leads[to.scalar]...)
+			}
+		}
+	}
+	for i := range inbounds {
+		if tag := inbounds[i].tag; tag != "" {
+			inbounds[i].leads = append(inbounds[i].leads, routed[tag]...)
+		}
+	}
+}
+
 // found returns what leads to an inbound. It is nothing if its ports can't be read, which
 // whoever adds them reports.
 func (in inbound) found() (leads []lead) {

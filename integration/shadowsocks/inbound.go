@@ -88,16 +88,22 @@ func listenOf(from node) (address, socket string, err error) {
 		socket, _, _ = strings.Cut(address, ",") // the mode of the file follows
 		return address, socket, nil
 	}
-	stream := from.at("streamSettings")
+	socket, err = socketOf(from.at("streamSettings"))
+	return address, socket, err
+}
+
+// socketOf returns the unix socket of a transport, which is "@" where all inbounds and
+// outbounds share one, and empty for other transports.
+func socketOf(stream node) (string, error) {
 	if transport, err := transportOf(stream); err != nil || !isSocketTransport(transport) {
-		return address, "", err
+		return "", err
 	}
 	settings := stream.at("dsSettings")
 	path, err := settings.at("path").text()
 	if abstract := settings.at("abstract"); abstract.is(kindBool) && abstract.scalar == "true" || path == "" {
 		path = "@" + path
 	}
-	return address, path, err
+	return path, err
 }
 
 // isSocket reports whether a text is the path or the name of a unix socket.
@@ -111,7 +117,7 @@ func (in inbound) isInner() bool {
 // readInbounds adds the ports on which clients find what is counted. Where an inbound
 // hands over to another one, that is the port of the first: the other's is not open to
 // clients if it is on the loopback interface or on a unix socket.
-func (c *collector) readInbounds(objects []node) error {
+func (c *collector) readInbounds(objects []node, root node) error {
 	inbounds := make([]inbound, len(objects))
 	for i, object := range objects {
 		var err error
@@ -127,6 +133,7 @@ func (c *collector) readInbounds(objects []node) error {
 			}
 		}
 	}
+	c.addRoutes(inbounds, root)
 	return c.addInbounds(inbounds, own)
 }
 

@@ -48,7 +48,7 @@ var knownKeys = newKeySet(
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
 	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
 	"streamSettings", "networks", "allowedNetwork", "security", "tlsSettings", "alpn", "dsSettings", "abstract", "fallbacks", "dest",
-	"rewriteAddress", "rewritePort",
+	"rewriteAddress", "rewritePort", "routing", "rules", "inboundTag", "outboundTag", "redirect",
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo

@@ -21,7 +21,7 @@ func readXray(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
-	if err := c.readInbounds(append(inbounds, more...)); err != nil {
+	if err := c.readInbounds(append(inbounds, more...), root); err != nil {
 		return err
 	}
 	return refuseOutbounds(c, root, "protocol")
