@@ -114,6 +114,8 @@ func setupSources(c *cli.Context) (sources.Sources, error) {
 	from, err := portSources(c)
 	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
+		from.Processes = runningServers
+		from.Following = c.Bool("follow")
 		from.Earlier = c.String("ports")
 	}
 	return from, err

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
 
@@ -21,7 +23,10 @@ type loading struct {
 	done     map[string]bool // the files that were read
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
-	kept     []kept // of files that can't be read any more
+	kept     []kept // of files that can't be read any more, and what servers give without a file
+	servers  *processes.Found
+	inUse    map[string]bool   // the configurations that running servers of Shadowsocks were started with
+	origins  map[string]string // the sources of configurations that only servers name
 	notes    []error
 	more     int // notes that were not kept
 	failures []error
@@ -29,7 +34,7 @@ type loading struct {
 
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
-	loading := loading{sources: sources, done: make(map[string]bool)}
+	loading := loading{sources: sources, done: make(map[string]bool), inUse: make(map[string]bool), origins: make(map[string]string)}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
@@ -109,7 +114,9 @@ func (l *loading) configurations() {
 	}
 	l.options.ForceServer = false
 	if l.sources.SearchRoot != "" {
+		l.findServers()
 		l.search()
+		l.running()
 	}
 }
 
@@ -166,7 +173,9 @@ func (l *loading) readListed(path string) error {
 	if err := l.taken.file(path); err != nil {
 		return err
 	}
-	config, read, err := shadowsocks.ReadListed(path, l.options)
+	options := l.options
+	options.ForceServer = options.ForceServer || l.inUse[path]
+	config, read, err := shadowsocks.ReadListed(path, options)
 	if err != nil || !read {
 		return err
 	}
@@ -280,7 +289,7 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 		add(kept.source, kept.ports...)
 	}
 	for _, config := range l.configs {
-		add(config.Path, config.Ports...)
+		add(cmp.Or(l.origins[config.Path], config.Path), config.Ports...)
 	}
 	entries := make([]portlist.Entry, len(ports))
 	for i, port := range ports {
