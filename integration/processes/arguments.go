@@ -61,22 +61,23 @@ func (p *program) parse(arguments []string) (n named) {
 	if p.numbers() && len(n.ports) > 0 {
 		n.files = nil // the port of the file is not in use
 	}
-	n.complete(p)
-	return n
-}
-
-// complete adds what the program reads without any option, and bounds the rest.
-func (n *named) complete(p *program) {
-	if len(n.files)+len(n.directories)+len(n.ports) == 0 {
-		if p.fallback != "" {
-			n.files, n.usual = []string{p.fallback}, true
-		}
-		if n.home != "" {
-			n.files = []string{filepath.Join(n.home, p.inHome)}
-		}
+	if !slices.ContainsFunc(slices.Concat(p.files, p.folders), func(name string) bool { return set[name] }) {
+		n.complete(p)
 	}
 	n.files = n.files[:min(len(n.files), maxNamed)]
 	n.directories = n.directories[:min(len(n.directories), maxNamed)]
+	return n
+}
+
+// complete adds the configuration that the program reads without an option for it.
+func (n *named) complete(p *program) {
+	switch {
+	case len(n.ports) > 0:
+	case n.home != "":
+		n.files = []string{filepath.Join(n.home, p.inHome)}
+	case p.fallback != "":
+		n.files, n.usual = []string{p.fallback}, true
+	}
 }
 
 // options returns the options of the arguments with their values.
@@ -155,9 +156,11 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 		case kind == "ssu" || slices.Contains([]string{"kcp", "quic", "h3", "http3", "dtls"}, transport):
 			protocols = accounting.OnlyUDP
 		}
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+			rest = rest[:end]
+		}
 		at := strings.LastIndexByte(rest, '@')
-		value, _, _ = strings.Cut(rest[at+1:], "/")
-		value, _, _ = strings.Cut(value, "?")
+		value = rest[at+1:]
 		if host, _, _ := endpoint(value); at < 0 && host != "" && !isAddress(host) {
 			return accounting.Port{}, false // a method and a password
 		}
