@@ -61,7 +61,7 @@ type Server struct {
 // Look returns the servers that run, the one that was started first at the beginning. It
 // does not look for what they use, which makes it cheap.
 func (h *Host) Look() ([]ID, error) {
-	servers, _, err := h.look()
+	servers, err := h.look()
 	ids := make([]ID, len(servers))
 	for i, server := range servers {
 		ids[i] = server.ID
@@ -73,18 +73,17 @@ func (h *Host) Look() ([]ID, error) {
 type Found struct {
 	Servers []Server // the one that was started first at the beginning
 
-	host    *Host
-	parents map[int]int
+	host *Host
 }
 
 // Find returns the servers that run. It leaves out one that ends meanwhile.
 func (h *Host) Find() (*Found, error) {
-	servers, parents, err := h.look()
+	servers, err := h.look()
 	if err != nil {
 		return nil, err
 	}
 	root := h.root("thread-self")
-	found := &Found{host: h, parents: parents}
+	found := &Found{host: h}
 	for _, server := range servers {
 		if h.describe(&server, root) == nil {
 			found.Servers = append(found.Servers, server)
@@ -93,24 +92,18 @@ func (h *Host) Find() (*Found, error) {
 	return found, nil
 }
 
-// look returns the servers in the network namespace, and the parent of each process.
-func (h *Host) look() (servers []Server, parents map[int]int, err error) {
+// look returns the servers in the network namespace.
+func (h *Host) look() (servers []Server, err error) {
 	names, err := h.list()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	namespace, err := h.namespace("thread-self")
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking for running servers: %w", err)
+		return nil, fmt.Errorf("looking for running servers: %w", err)
 	}
-	parents = make(map[int]int, len(names))
 	for _, name := range names {
-		p, ok := h.process(name)
-		if !ok {
-			continue
-		}
-		parents[p.pid] = p.parent
-		server, ok := h.server(p)
+		server, ok := h.server(name)
 		if !ok {
 			continue
 		}
@@ -118,11 +111,11 @@ func (h *Host) look() (servers []Server, parents map[int]int, err error) {
 			continue
 		}
 		if servers = append(servers, server); len(servers) > maxServers {
-			return nil, nil, fmt.Errorf("looking for running servers: more than %d: name their configurations with --shadowsocks", maxServers)
+			return nil, fmt.Errorf("looking for running servers: more than %d: name their configurations with --shadowsocks", maxServers)
 		}
 	}
 	slices.SortFunc(servers, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Start, b.Start), a.PID-b.PID) })
-	return servers, parents, nil
+	return servers, nil
 }
 
 // list returns the numbers of the processes.
@@ -141,8 +134,12 @@ func (h *Host) list() ([]string, error) {
 
 // server returns the server that a process is. To read a command line needs a lock of the
 // process, which may hold it for long: only those of candidates are read.
-func (h *Host) server(p process) (Server, bool) {
-	if !candidate(p.comm) {
+func (h *Host) server(pid string) (Server, bool) {
+	if !candidate(h.comm(pid)) {
+		return Server{}, false
+	}
+	p, ok := h.process(pid)
+	if !ok {
 		return Server{}, false
 	}
 	arguments := h.arguments(p.pid)

@@ -305,6 +305,7 @@ func TestProc(t *testing.T) {
 	process := func(pid int, state, mounts, line string) {
 		directory := fmt.Sprint(pid)
 		write(t, proc, directory+"/stat", fmt.Sprintf("%d (ss-server) %s 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 %d 1", pid, state, 100-pid))
+		write(t, proc, directory+"/comm", "ss-server\n")
 		write(t, proc, directory+"/cmdline", strings.ReplaceAll(line, " ", "\x00"))
 		write(t, proc, directory+"/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 		write(t, proc, directory+"/mountinfo", mounts)

@@ -46,13 +46,17 @@ func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port,
 	if len(wanted) == 0 {
 		return ports, nil
 	}
+	parents, err := f.host.parents()
+	if err != nil {
+		return ports, err
+	}
 	byPID := make(map[int]int, len(f.Servers))
 	for i, server := range f.Servers {
 		byPID[server.PID] = i
 	}
 	received := make([][]Listener, len(f.Servers))
-	for pid := range f.parents {
-		if i, found := f.serverOf(pid, byPID); found && !f.Servers[i].Hidden {
+	for pid := range parents {
+		if i, found := serverOf(pid, byPID, parents); found && !f.Servers[i].Hidden {
 			received[i] = append(received[i], f.host.owned(pid, wanted)...)
 		}
 	}
@@ -72,12 +76,12 @@ func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port,
 }
 
 // serverOf returns the server that a process is, or that has started it.
-func (f *Found) serverOf(pid int, byPID map[int]int) (i int, found bool) {
+func serverOf(pid int, byPID, parents map[int]int) (i int, found bool) {
 	for range maxDepth {
 		if i, found = byPID[pid]; found {
 			return i, true
 		}
-		if pid = f.parents[pid]; pid <= 1 {
+		if pid = parents[pid]; pid <= 1 {
 			break
 		}
 	}

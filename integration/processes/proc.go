@@ -44,6 +44,34 @@ func (h *Host) read(pid, name string, limit int64) (string, error) {
 	return string(text), err
 }
 
+// comm returns the name that the kernel keeps of a process. It is read of every process,
+// so that it has to be cheap.
+func (h *Host) comm(pid string) string {
+	fd, err := syscall.Open(filepath.Join(h.Proc, pid, "comm"), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer syscall.Close(fd) //nolint:errcheck // nothing was written
+	var name [64]byte
+	n, err := syscall.Read(fd, name[:])
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(name[:n]), "\n")
+}
+
+// parents returns the parent of each process.
+func (h *Host) parents() (map[int]int, error) {
+	names, err := h.list()
+	parents := make(map[int]int, len(names))
+	for _, name := range names {
+		if p, ok := h.process(name); ok {
+			parents[p.pid] = p.parent
+		}
+	}
+	return parents, err
+}
+
 // process reads /proc/PID/stat, unless the process has ended:
 // https://docs.kernel.org/filesystems/proc.html.
 func (h *Host) process(pid string) (process, bool) {
