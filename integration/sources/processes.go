@@ -25,7 +25,9 @@ const (
 // "process ss-server: /srv/shadowsocks.json".
 func processSource(program, what string) string { return processMark + program + ": " + what }
 
-func splitProcessSource(source string) (program, what string, ok bool) {
+// OfProcess splits the name of a source that a running server gave: which program that is,
+// and the path of its configuration, or in words what else names the ports.
+func OfProcess(source string) (program, what string, ok bool) {
 	source, marked := strings.CutPrefix(source, processMark)
 	program, what, found := strings.Cut(source, ": ")
 	return program, what, marked && found
@@ -155,7 +157,7 @@ func (r *running) absolute(server processes.Server, path string) string {
 		return path
 	}
 	for _, source := range slices.Sorted(maps.Keys(r.earlier)) {
-		program, what, ok := splitProcessSource(source)
+		program, what, ok := OfProcess(source)
 		if ok && program == server.Program && strings.HasSuffix(what, "/"+path) {
 			return what
 		}
@@ -193,8 +195,8 @@ func (r *running) file(server processes.Server, path string) (read bool, harmles
 	source := processSource(server.Program, path)
 	r.given[source] = true
 	for i := before; i < len(r.configs); i++ {
-		r.origins[r.configs[i].Path] = source
-		r.configs[i].Ports = r.unnamed(r.configs[i].Ports)
+		r.configs[i].Path, r.configs[i].Ports = path, r.unnamed(r.configs[i].Ports)
+		r.origins[path] = source
 	}
 	return true, nil
 }
@@ -278,7 +280,7 @@ func (r *running) retainOthers() {
 	}
 	known, _ := r.merge()
 	for _, source := range slices.Sorted(maps.Keys(r.earlier)) {
-		program, what, ok := splitProcessSource(source)
+		program, what, ok := OfProcess(source)
 		stays := what == ofSockets && hidden[program] || r.sources.Following && !runs[program]
 		if !ok || !stays || r.given[source] {
 			continue

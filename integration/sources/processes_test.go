@@ -303,3 +303,28 @@ func TestFollowRunningServers(t *testing.T) {
 	stop()
 	wait("the end of one", "8032/tcp", "8033")
 }
+
+// The place of root's file is its directory, in which it may be replaced. That of another
+// user is the file alone: he would choose what else may be opened.
+func TestPlacesOfRunningServers(t *testing.T) {
+	r := newRunning(t)
+	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm"}`
+	roots, others := r.write(t, "roots/a.json", fmt.Sprintf(form, 8041)), r.write(t, "others/b.json", fmt.Sprintf(form, 8042))
+	database := r.write(t, "panel/x-ui.db", "")
+	r.start(t, 0, "ss-server", "-c", roots)
+	r.start(t, nobody, "ss-server", "-c", others)
+	r.start(t, nobody, "ss-server", "-p", "8043", "-k", "QZQZQ", "-m", "aes-256-gcm", "-c", database)
+	want := []string{filepath.Dir(roots), others}
+	testkit.Eventually(t, patience, func() error {
+		var got []string
+		for _, place := range r.from.Places() {
+			if strings.HasPrefix(place.Path, r.directory) && place.Path != r.directory {
+				got = append(got, place.Path)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("-want +got:\n%s", diff)
+		}
+		return nil
+	})
+}
