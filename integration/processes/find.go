@@ -71,7 +71,9 @@ func (h *Host) Look() ([]ID, error) {
 
 // Found is what runs at one time.
 type Found struct {
-	Servers []Server // the one that was started first at the beginning
+	// Servers are those of root before any other's, and then the one that was started
+	// first at the beginning.
+	Servers []Server
 
 	host *Host
 }
@@ -89,6 +91,15 @@ func (h *Host) Find() (*Found, error) {
 			found.Servers = append(found.Servers, server)
 		}
 	}
+	slices.SortStableFunc(found.Servers, func(a, b Server) int {
+		switch {
+		case a.Root() == b.Root():
+			return 0
+		case a.Root():
+			return -1
+		}
+		return 1
+	})
 	return found, nil
 }
 

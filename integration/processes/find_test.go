@@ -134,13 +134,13 @@ func TestServersThatRun(t *testing.T) {
 	start(t, in, "ss-server", "-c", "odd/../odd/a.json", "-p", "8002")
 	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002")
 	start(t, as(nobody), "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")
-	rest := []string{"ss-server " + file + " listens:8001", "ss-server 8002 listens:8002", "ss-server 8003/tcp listens:8003/tcp"}
-	waitFor(t, rest...)
+	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "ss-server 8003/tcp listens:8003/tcp")
 	v2ray := write(t, directory, "v2ray/a.json", `{"inbounds": [
 		{"port": 8004, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}},
 		{"listen": "127.0.0.1", "port": 8005, "protocol": "socks"}], "outbounds": [{"protocol": "freedom"}]}`)
 	start(t, in, "v2ray", "-config=v2ray/a.json")
-	waitFor(t, append(rest, "v2ray "+v2ray+" listens:8004/tcp")...)
+	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "v2ray "+v2ray+" listens:8004/tcp",
+		"ss-server 8003/tcp listens:8003/tcp") // those of root come first
 }
 
 // The manager's own sockets are not for clients; its servers have files of their own.

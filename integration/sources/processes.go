@@ -37,9 +37,9 @@ func OfProcess(source string) (program, what string, ok bool) {
 type running struct {
 	*loading
 	earlier map[string][]accounting.Port
-	given   map[string]bool   // the sources that there are now
-	names   map[uint16]string // that other sources give
-	read    map[fileID]bool   // the files of other sources
+	given   map[string]bool  // the sources that there are now
+	known   accounting.Ports // of other sources
+	read    map[fileID]bool  // the files of all sources
 }
 
 type fileID struct{ device, inode uint64 }
@@ -53,7 +53,7 @@ func (l *loading) findServers() {
 	l.seen.servers.look(l.sources.Processes)
 	found, err := l.sources.Processes.Find()
 	if err != nil {
-		l.note(err)
+		l.note(fmt.Errorf("%w; the ports that running servers had stay counted", err))
 		return
 	}
 	l.servers = found
@@ -69,11 +69,16 @@ func (l *loading) findServers() {
 // running adds the configurations that the running servers were started with, the ports of
 // their command lines, and those at which they listen though nothing else explains it.
 func (l *loading) running() {
-	if l.servers == nil {
+	if l.sources.Processes == nil {
 		return
 	}
 	earlier, _ := l.earlier() // the search has noted the error
-	r := running{loading: l, earlier: earlier, given: make(map[string]bool), names: l.namesSoFar(), read: l.filesSoFar()}
+	known, _ := l.merge()
+	r := running{loading: l, earlier: earlier, given: make(map[string]bool), known: known, read: l.filesSoFar()}
+	if l.servers == nil {
+		r.retain(func(string, string) bool { return true })
+		return
+	}
 	explained := make([]bool, len(l.servers.Servers))
 	for i, server := range l.servers.Servers {
 		explained[i] = r.configurations(server) || len(server.Ports) > 0
@@ -81,15 +86,6 @@ func (l *loading) running() {
 	}
 	r.listening(explained)
 	r.retainOthers()
-}
-
-func (l *loading) namesSoFar() map[uint16]string {
-	ports, _ := l.merge()
-	names := make(map[uint16]string, len(ports))
-	for _, port := range ports {
-		names[port.Number] = port.Name
-	}
-	return names
 }
 
 func (l *loading) filesSoFar() map[fileID]bool {
@@ -201,12 +197,12 @@ func (r *running) file(server processes.Server, path string) (read bool, harmles
 	return true, nil
 }
 
-// unnamed returns the ports without the names of those that another source names: what
-// was configured is preferred to what a panel makes of it.
+// unnamed returns the ports without the names of those that another source has: what an
+// administrator configured is preferred to what a panel makes of it, or any user.
 func (r *running) unnamed(ports []accounting.Port) []accounting.Port {
 	ports = slices.Clone(ports)
 	for i, port := range ports {
-		if r.names[port.Number] != "" {
+		if _, found := r.known.Find(port.Number); found {
 			ports[i].Name = ""
 		}
 	}
@@ -278,11 +274,17 @@ func (r *running) retainOthers() {
 		runs[server.Program] = true
 		hidden[server.Program] = hidden[server.Program] || server.Hidden
 	}
+	r.retain(func(program, what string) bool {
+		return what == ofSockets && hidden[program] || r.sources.Following && !runs[program]
+	})
+}
+
+// retain keeps the ports of earlier sources that stay, unless another source has them now.
+func (r *running) retain(stays func(program, what string) bool) {
 	known, _ := r.merge()
 	for _, source := range slices.Sorted(maps.Keys(r.earlier)) {
 		program, what, ok := OfProcess(source)
-		stays := what == ofSockets && hidden[program] || r.sources.Following && !runs[program]
-		if !ok || !stays || r.given[source] {
+		if !ok || r.given[source] || !stays(program, what) {
 			continue
 		}
 		ports := slices.DeleteFunc(slices.Clone(r.earlier[source]), func(port accounting.Port) bool {

@@ -164,7 +164,6 @@ func TestRunningServersNameTheirFiles(t *testing.T) {
 	}
 	v2ray := file("v/a.json", `{"inbounds": [{"port": 8005, "tag": "alice", "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ", "network": "tcp"}}], "outbounds": [{"protocol": "freedom"}]}`)
 	r.start(t, 0, "v2ray", "-config", v2ray)
-	rest = append(rest, "8004 from DIR/root/etc/shadowsocks/config.json")
 	testkit.Eventually(t, patience, func() error {
 		got, _ := r.setUp(t)
 		if len(got) != 5 || !strings.HasSuffix(got[4], "from process v2ray: DIR/v/a.json") {
@@ -172,6 +171,33 @@ func TestRunningServersNameTheirFiles(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// No user can rename the ports of others, or hide what was found before.
+func TestHostileProcesses(t *testing.T) {
+	r := newRunning(t)
+	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8051}`)
+	hostile := r.write(t, "a\n# from x\n1\x1b[2J.json", `{"servers": [
+		{"address": "::", "port": 8051, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"},
+		{"address": "::", "port": 8052, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"}]}`)
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := r.write(t, "ssserver", string(shell))
+	r.start(t, nobody, program, "-s", "sleep 1000; true", "--", "-c", hostile)
+	script := r.write(t, "wait.sh", "sleep 1000; true\n")
+	r.start(t, nobody, program, script, "-c", hostile, "-c", "/etc/shadow", "-c", "../../../../etc/shadow", "-c", "/dev/zero", "-c", "/proc/1/environ")
+	notes := r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json, process ssserver: DIR/a\n# from x\n1\x1b[2J.json",
+		"8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
+	if !strings.Contains(notes, "/etc/shadow: the user of the process may not read it") || !strings.Contains(notes, "/proc/1/environ: the user") {
+		t.Errorf("notes: %s", notes)
+	}
+	r.from.Processes.Proc = r.directory // nothing is known of processes
+	notes = r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json", "8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
+	if !strings.Contains(notes, "stay counted") {
+		t.Errorf("notes: %s", notes)
+	}
 }
 
 // What no configuration explains, sockets show: here the file is one that the user of the
@@ -313,7 +339,10 @@ func TestPlacesOfRunningServers(t *testing.T) {
 	database := r.write(t, "panel/x-ui.db", "")
 	r.start(t, 0, "ss-server", "-c", roots)
 	r.start(t, nobody, "ss-server", "-c", others)
-	r.start(t, nobody, "ss-server", "-p", "8043", "-k", "QZQZQ", "-m", "aes-256-gcm", "-c", database)
+	if err := os.WriteFile(database, []byte(fmt.Sprintf(form, 8043)), 0o644); err != nil { //nolint:gosec // nobody reads it
+		t.Fatal(err)
+	}
+	r.start(t, nobody, "ss-server", "-c", database)
 	want := []string{filepath.Dir(roots), others}
 	testkit.Eventually(t, patience, func() error {
 		var got []string

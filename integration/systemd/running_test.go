@@ -39,8 +39,8 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 	})
 	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
 	b.run(t, "systemctl", "reload", "ssmonitor-setup.service")
-	b.write(t, "/srv/odd/a.json", serverConfiguration(20002)) // the server goes on with what it has read
-	b.waitForEntries(t, strings.Replace(named, "20000", "20002", 1), shown)
+	b.write(t, "/srv/odd/a.json", serverConfiguration(19999)) // the server goes on with what it has read
+	b.waitForEntries(t, strings.Replace(named, "20000", "19999", 1), shown)
 	b.write(t, "/srv/odd/a.json", serverConfiguration(20000))
 	b.waitForEntries(t, named, shown)
 	b.run(t, "systemctl", "stop", "plain.service", "dropped.service")
