@@ -34,9 +34,16 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 	}
 	b.run(t, "systemctl", "start", "dropped.service")
 	eventually(t, func() error {
-		b.run(t, "ssmonitor", "setup")
-		return b.expectEntries(named, shown)
+		pid := strings.TrimSpace(b.run(t, "systemctl", "show", "--value", "--property=MainPID", "dropped.service"))
+		if user, err := b.attempt("stat", "-c", "%U", "/proc/"+pid); err != nil || user != "nobody\n" {
+			return fmt.Errorf("the server runs as %q: %w", user, err)
+		}
+		return nil
 	})
+	b.run(t, "ssmonitor", "setup")
+	if err := b.expectEntries(named, shown); err != nil {
+		t.Fatal(err)
+	}
 	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
 	b.run(t, "systemctl", "reload", "ssmonitor-setup.service")
 	b.write(t, "/srv/odd/a.json", serverConfiguration(19999)) // the server goes on with what it has read
