@@ -1,6 +1,7 @@
 package sources_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -287,6 +288,72 @@ func withoutTracing(t *testing.T, do func()) {
 	do()
 }
 
+// TestFollowServersOfALongTime has a procfs of its own: real servers are young in a test.
+func TestFollowServersOfALongTime(t *testing.T) {
+	proc := t.TempDir()
+	file := write(t, proc, "config.json", `{"server_port": 8061}`)
+	const mounts = "22 1 0:21 / / rw - ext4 a rw\n"
+	write(t, proc, "thread-self/mountinfo", mounts)
+	own := write(t, proc, "thread-self/net/dev", "")
+	start := func(pid string, arguments ...string) {
+		write(t, proc, pid+"/comm", "ss-server\n")
+		write(t, proc, pid+"/stat", pid+" (ss-server) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 1 1")
+		write(t, proc, pid+"/cmdline", "ss-server\x00"+strings.Join(arguments, "\x00"))
+		write(t, proc, pid+"/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+		write(t, proc, pid+"/mountinfo", mounts)
+		write(t, proc, pid+"/net/other", "")
+		if err := os.Link(own, filepath.Join(proc, pid, "net/dev")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := &processes.Host{Proc: proc, Interval: time.Nanosecond}
+	from := sources.Sources{SearchRoot: filepath.Join(proc, "root"), Host: noHost, Processes: host}
+	follower := sources.Follow(from)
+	noticed := func() { // at the next look, which is not at once
+		testkit.Eventually(t, patience, func() error {
+			if !follower.Changed() {
+				return errors.New("nothing has changed")
+			}
+			return nil
+		})
+	}
+	follow(t, follower, []step{
+		{"no server", func() {}, 0, false},
+		{"one", func() { start("10", "-c", file); noticed() }, 1, false},
+		{"another one", func() { start("11", "-p", "8062"); noticed() }, 2, false},
+		{"the end of one", func() { _ = os.Rename(filepath.Join(proc, "11"), filepath.Join(proc, "ended")); noticed() }, 1, false},
+		{"another file", func() { write(t, proc, "config.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
+		{"no file", func() { remove(t, file) }, 0, false},
+	})
+	time.Sleep(300 * time.Millisecond) // several looks
+	if follower.Changed() {
+		t.Error("the same servers are a change")
+	}
+}
+
+// A program that serves other protocols too may listen for any of these.
+func TestSocketsOfSeveralProtocols(t *testing.T) {
+	r := newRunning(t)
+	testkit.Require(t, "v2ray")
+	command := exec.Command("v2ray", "-config=stdin:")
+	command.Stdin = strings.NewReader(`{"inbounds": [{"port": 8071, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}}], "outbounds": [{"protocol": "freedom"}]}`)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	testkit.Eventually(t, patience, func() error {
+		got, notes := r.setUp(t)
+		if len(got) != 0 || !strings.Contains(notes, "the running v2ray listens at 8071/tcp") || !strings.Contains(notes, "--port") {
+			return fmt.Errorf("%s, notes %s", got, notes)
+		}
+		return nil
+	})
+}
+
 // A follower notices servers that are started and that end. One that was started at the
 // moment of the Load may listen only afterwards.
 func TestFollowRunningServers(t *testing.T) {
@@ -326,6 +393,7 @@ func TestFollowRunningServers(t *testing.T) {
 	wait("another one", "8031/tcp", "8032")
 	r.write(t, "a.json", `{"server": "0.0.0.0", "server_port": 8033, "password": "QZQZQ", "method": "aes-256-gcm"}`)
 	wait("its file", "8031/tcp", "8032/tcp", "8033") // it listens where it was
+	wait("a second look at a young one", "8031/tcp", "8032/tcp", "8033")
 	stop()
 	wait("the end of one", "8032/tcp", "8033")
 }

@@ -53,7 +53,6 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 	b.run(t, "systemctl", "stop", "plain.service", "dropped.service")
 	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
 	b.waitForEntries(t, named, shown)
-	b.run(t, "ssmonitor", "check", "--quiet")
 }
 
 // waitForEntries waits until the list has these ports with their sources.
