@@ -106,7 +106,7 @@ func (h *Host) Find() (*Found, error) {
 // look returns the servers in the network namespace.
 func (h *Host) look() (servers []Server, err error) {
 	names, err := h.list()
-	if err != nil {
+	if err != nil || len(names) == 0 {
 		return nil, err
 	}
 	namespace, err := h.namespace("thread-self")
@@ -129,9 +129,13 @@ func (h *Host) look() (servers []Server, err error) {
 	return servers, nil
 }
 
-// list returns the numbers of the processes.
+// list returns the numbers of the processes: none where procfs is not mounted, as in a
+// bare chroot.
 func (h *Host) list() ([]string, error) {
 	directory, err := os.Open(h.Proc)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for running servers: %w", err)
 	}

@@ -348,6 +348,15 @@ func TestProc(t *testing.T) {
 	}
 }
 
+func TestWithoutProc(t *testing.T) {
+	for _, proc := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
+		found, err := (&processes.Host{Proc: proc}).Find()
+		if err != nil || len(found.Servers) != 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+	}
+}
+
 func BenchmarkLook(b *testing.B) {
 	for b.Loop() {
 		if _, err := host.Look(); err != nil {

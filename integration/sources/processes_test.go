@@ -194,7 +194,7 @@ func TestHostileProcesses(t *testing.T) {
 	if !strings.Contains(notes, "/etc/shadow: the user of the process may not read it") || !strings.Contains(notes, "/proc/1/environ: the user") {
 		t.Errorf("notes: %s", notes)
 	}
-	r.from.Processes.Proc = r.directory // nothing is known of processes
+	r.from.Processes.Proc = r.write(t, "file", "") // nothing is known of processes
 	notes = r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json", "8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
 	if !strings.Contains(notes, "stay counted") {
 		t.Errorf("notes: %s", notes)
