@@ -89,6 +89,7 @@ func check(c *cli.Context) error {
 	}
 	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
+		from.Processes = runningServers
 	}
 	task := &checkup.Check{
 		SettingsErr: settingsErr,

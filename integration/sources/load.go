@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
 
@@ -22,7 +24,10 @@ type loading struct {
 	known    map[identity]bool
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
-	kept     []kept // of files that can't be read any more
+	kept     []kept // of files that can't be read any more, and what servers give without a file
+	servers  *processes.Found
+	inUse    map[string]bool   // the configurations that running servers of Shadowsocks were started with
+	origins  map[string]string // the sources of configurations that only servers name
 	notes    []error
 	more     int // notes that were not kept
 	failures []error
@@ -30,7 +35,9 @@ type loading struct {
 
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
-	loading := loading{sources: sources, done: make(map[string]bool), known: make(map[identity]bool)}
+	loading := loading{
+		sources: sources, done: make(map[string]bool), known: make(map[identity]bool), inUse: make(map[string]bool), origins: make(map[string]string),
+	}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
@@ -122,7 +129,9 @@ func (l *loading) configurations() {
 	}
 	l.options.ForceServer = false
 	if l.sources.SearchRoot != "" {
+		l.findServers()
 		l.search()
+		l.running()
 	}
 }
 
@@ -195,22 +204,27 @@ func (l *loading) together(files []string, report func(path string, err error) e
 }
 
 // readListed reads a file of a directory, if it is still there, and adds what it
-// says.
+// says. An error that depends on the other parts is left to them.
 func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
-	if err := l.taken.file(path); err != nil {
-		return err
-	}
-	config, read, err := shadowsocks.ReadListed(path, parts.Options(path, l.options))
+	config, read, err := l.readPart(path, parts)
 	if err == nil && !read {
 		return nil
 	}
-	if err != nil {
-		return parts.Take(path, config, err)
+	return parts.Take(path, config, err)
+}
+
+// readPart is readListed with every error.
+func (l *loading) readPart(path string, parts *shadowsocks.Parts) (config shadowsocks.Config, read bool, err error) {
+	if err := l.taken.file(path); err != nil {
+		return config, false, err
 	}
-	if err := l.add(config); err != nil {
-		return err
+	options := parts.Options(path, l.options)
+	options.ForceServer = options.ForceServer || l.inUse[path]
+	config, read, err = shadowsocks.ReadListed(path, options)
+	if err != nil || !read {
+		return config, read, err
 	}
-	return parts.Take(path, config, nil)
+	return config, true, l.add(config)
 }
 
 // add adds a configuration and its notes, unless there is no room for it any more.
@@ -338,7 +352,7 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 		add(kept.source, kept.ports...)
 	}
 	for _, config := range l.configs {
-		add(config.Path, config.Ports...)
+		add(cmp.Or(l.origins[config.Path], config.Path), config.Ports...)
 	}
 	entries := make([]portlist.Entry, len(ports))
 	for i, port := range ports {

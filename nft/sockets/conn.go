@@ -117,7 +117,7 @@ func (c *Conn) Count(ports []uint16, reuse []accounting.Connections) ([]accounti
 	if len(ports) == 0 {
 		return counts, nil
 	}
-	err := c.dump(connected, portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket) {
+	err := c.dump(connected, portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket, _ []byte) {
 		i, wanted := c.ports.index(s.port)
 		if !wanted {
 			return
@@ -146,7 +146,7 @@ type Remote struct {
 // connections.
 func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	found := make(map[[16]byte]int)
-	err := c.dump(connected, portRange{port, port}, func() { clear(found) }, func(s socket) { found[s.address]++ })
+	err := c.dump(connected, portRange{port, port}, func() { clear(found) }, func(s socket, _ []byte) { found[s.address]++ })
 	if err != nil {
 		return nil, fmt.Errorf("listing the addresses that are connected to port %d: %w", port, err)
 	}
@@ -167,21 +167,37 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 // receive connections or datagrams, each once and ascending. It fails with
 // ErrUnsupported if the kernel can't list the sockets of the protocol.
 func (c *Conn) Listening(protocol accounting.Protocol) ([]uint16, error) {
-	of := kind{uint8(protocol), tcpListen}
-	if protocol == accounting.UDP {
-		of.state = tcpClose
+	listeners, err := c.Listeners(protocol)
+	found := make(map[uint16]bool, len(listeners))
+	for _, listener := range listeners {
+		found[listener.Port] = true
 	}
-	found := make(map[uint16]bool)
-	err := c.dump(of, portRange{1, 1<<16 - 1}, func() { clear(found) }, func(s socket) { found[s.port] = true })
+	return slices.Sorted(maps.Keys(found)), err
+}
+
+// Listener is a socket at which a program receives connections, or datagrams of anybody.
+type Listener struct {
+	Port    uint16
+	Inode   uint32     // by which /proc names the socket
+	Address netip.Addr // that it is bound to; unspecified for any
+}
+
+// Listeners returns the sockets of the network namespace at which programs receive. It
+// fails as Listening does.
+func (c *Conn) Listeners(protocol accounting.Protocol) (found []Listener, err error) {
+	of := listening(protocol)
+	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
+		found = append(found, decodeListener(message, s.port))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the ports at which programs listen by %s: %w", protocol, err)
+		return nil, fmt.Errorf("listing the sockets at which programs listen by %s: %w", protocol, err)
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	return found, nil
 }
 
 // dump passes the sockets of a kind with local ports in the range to visit. It
 // calls begin before each attempt.
-func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket)) (err error) {
+func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket, []byte)) (err error) {
 	for range attempts {
 		begin()
 		for _, family := range c.families {
@@ -199,7 +215,7 @@ func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket)) 
 	return err
 }
 
-func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket)) error {
+func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket, []byte)) error {
 	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}

@@ -3,8 +3,11 @@ package sockets
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
 )
 
 // Lengths of include/uapi/linux/inet_diag.h.
@@ -34,6 +37,14 @@ const (
 type kind struct{ protocol, state uint8 }
 
 var connected = kind{unix.IPPROTO_TCP, tcpEstablished}
+
+// listening is the kind of the sockets that receive from anybody.
+func listening(protocol accounting.Protocol) kind {
+	if protocol == accounting.UDP {
+		return kind{uint8(protocol), tcpClose}
+	}
+	return kind{uint8(protocol), tcpListen}
+}
 
 // appendRequest appends struct inet_diag_req_v2 for the sockets of a kind and a
 // family with a local port in the range, and the program that makes the kernel
@@ -94,10 +105,20 @@ func decodeSocket(b []byte, state uint8) (s socket, ok bool) {
 	return s, true
 }
 
+// decodeListener reads what else struct inet_diag_msg has of a socket that decodeSocket
+// accepts: the local address, and behind the identity and four numbers the inode.
+func decodeListener(b []byte, port uint16) Listener {
+	address := netip.AddrFrom16([16]byte(b[8:24])).Unmap()
+	if b[0] == unix.AF_INET {
+		address = netip.AddrFrom4([4]byte(b[8:12]))
+	}
+	return Listener{Port: port, Inode: binary.NativeEndian.Uint32(b[68:]), Address: address}
+}
+
 // visitDump passes the sockets in the state in a datagram of the dump with the
-// sequence number to visit. done reports the dump's end. Messages of other dumps
+// sequence number to visit, and their messages. done reports the dump's end. Messages of other dumps
 // are ignored. visitDump keeps nothing of the datagram.
-func visitDump(datagram []byte, sequence uint32, state uint8, visit func(socket)) (done bool, err error) {
+func visitDump(datagram []byte, sequence uint32, state uint8, visit func(s socket, message []byte)) (done bool, err error) {
 	for len(datagram) > 0 {
 		if len(datagram) < unix.SizeofNlMsghdr {
 			return false, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
@@ -118,7 +139,7 @@ func visitDump(datagram []byte, sequence uint32, state uint8, visit func(socket)
 			return true, errno(payload)
 		case typ == unix.SOCK_DIAG_BY_FAMILY:
 			if s, ok := decodeSocket(payload, state); ok {
-				visit(s)
+				visit(s, payload)
 			}
 		}
 	}
