@@ -36,6 +36,9 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 		{"xray", startV2Ray, []string{
 			"clients.json", "comments.json", "email.json", "network-list.json", "network-text.json", "network-udp.json",
 			"port-range.json", "port-text.json", "unix-socket.json", "upper-case.json",
+			"transport-kcp.json", "transport-quic.json", "transport-ws.json", "transport-ws-both.json", "transport-ws-udp.json",
+			"transport-kcp-udp.json", "transport-ds-both.json", "transport-upper-case.json", "transport-tcp-http.json", "routed.json",
+			"protocols-v2ray-4.any-protocol.json",
 		}},
 	}
 	for _, family := range families {
@@ -88,7 +91,11 @@ func namedPorts(t *testing.T, ssmonitor product, file string) map[int][]string {
 			Protocols []string
 		}
 	}
-	output := ssmonitor.succeed(t, "setup", "--dry-run", "--json", "--ports", ssmonitor.list, "--shadowsocks", file)
+	arguments := []string{"setup", "--dry-run", "--json", "--ports", ssmonitor.list, "--shadowsocks", file}
+	if strings.Contains(file, ".any-protocol.") {
+		arguments = append(arguments, "--any-protocol")
+	}
+	output := ssmonitor.succeed(t, arguments...)
 	if err := json.Unmarshal([]byte(output), &report); err != nil {
 		t.Fatalf("%v in\n%s", err, output)
 	}

@@ -89,6 +89,7 @@ func check(c *cli.Context) error {
 	}
 	if !c.Bool("no-search") {
 		from.SearchRoot = "/"
+		from.Processes = runningServers
 	}
 	task := &checkup.Check{
 		SettingsErr: settingsErr,
@@ -112,7 +113,7 @@ func check(c *cli.Context) error {
 	task.Agent = agentState(c.Context, task.State, task.Socket)
 	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()
-	task.Listeners = listeners
+	task.Listeners = listeningPorts
 	findings := task.Findings()
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err

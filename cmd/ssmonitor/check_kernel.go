@@ -72,9 +72,9 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 	return rules, nil
 }
 
-// listeners returns the ports at which programs receive, in the network namespace of
+// listeningPorts returns the ports at which programs receive, in the network namespace of
 // the calling thread.
-func listeners(protocol accounting.Protocol) (list []checkup.Listener, err error) {
+func listeningPorts(protocol accounting.Protocol) (list []checkup.Listener, err error) {
 	conn, err := sockets.Open()
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func sourceFlags() []cli.Flag {
 func noSearchFlag() cli.Flag {
 	return &cli.BoolFlag{
 		Name: "no-search", EnvVars: environment("no-search"),
-		Usage: "do not look for configurations in the usual places",
+		Usage: "do not look for configurations in the usual places, nor for running servers",
 	}
 }
 

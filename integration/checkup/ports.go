@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -13,9 +16,13 @@ import (
 // Configurations returns the findings about Shadowsocks' configurations. found
 // and err are what Load of package sources returned.
 func Configurations(found sources.Result, err error) (findings []Finding) {
+	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
 		findings = append(findings, Finding{Configuration, OK, config.Path,
-			fmt.Sprintf("configuration %s: %s: %s", config.Path, config.Form, DescribePorts(config.Ports)), ""})
+			fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], DescribePorts(config.Ports)), ""})
+	}
+	for _, source := range slices.Sorted(maps.Keys(others)) {
+		findings = append(findings, Finding{Configuration, OK, source, fmt.Sprintf("%s: %s", source, DescribePorts(others[source])), ""})
 	}
 	for _, note := range found.Notes {
 		finding := failure(Configuration, pathOf(note), note, "")
@@ -32,6 +39,23 @@ func Configurations(found sources.Result, err error) (findings []Finding) {
 			"if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
 	return findings
+}
+
+// runningServers returns, of the sources that running servers gave, which server named a
+// configuration, in words, and the ports of those that are no configurations.
+func runningServers(entries []portlist.Entry) (named map[string]string, others map[string]accounting.Ports) {
+	named, others = make(map[string]string), make(map[string]accounting.Ports)
+	for _, entry := range entries {
+		for _, source := range entry.Sources {
+			switch program, what, ok := sources.OfProcess(source); {
+			case ok && filepath.IsAbs(what):
+				named[what] = ", named by the running " + program
+			case ok:
+				others[source] = append(others[source], entry.Port)
+			}
+		}
+	}
+	return named, others
 }
 
 // separate returns the errors that errors.Join has joined, at any depth.

@@ -12,6 +12,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 )
@@ -87,6 +88,14 @@ func TestConfigurations(t *testing.T) {
 		}, nil, []string{"ok configuration config.json: ss-manager or shadowsocks-python (by port_password): ports 20000-20002",
 			"note configuration client", "note configuration dangling.json", "note configuration two names",
 			"unknown configuration run it as root"}},
+		{"of running servers", sources.Result{
+			Configs: []shadowsocks.Config{{Path: "/srv/a.json", Form: shadowsocks.FormSingle, Ports: portsOf(1)}},
+			Entries: []portlist.Entry{
+				{Port: portsOf(1)[0], Sources: []string{"process ss-server: /srv/a.json"}},
+				{Port: portsOf(2)[0], Sources: []string{"/etc/a.json", "process ss-server: sockets"}},
+				{Port: portsOf(3)[0], Sources: []string{"process ss-server: sockets"}},
+			},
+		}, nil, []string{"ok configuration shadowsocks-libev, -rust or -python (by server_port), named by the running ss-server: port 1", "ok configuration process ss-server: sockets: ports 2-3"}},
 		{"several bad files", sources.Result{}, errors.Join(errors.Join(broken, denied("/etc/c.json")), errors.Join(broken)),
 			[]string{"wrong configuration line 3, column 9", "unknown configuration run it as root", "wrong configuration line 3"}},
 		{"one bad file", sources.Result{}, broken, []string{"wrong configuration correct or remove"}},

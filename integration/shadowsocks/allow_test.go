@@ -32,9 +32,18 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 	if _, content := keeps("clients", "id"); content {
 		t.Error("the id of a client, which is its secret in VLESS, is read")
 	}
-	for column := range strings.FieldsSeq(queryInbounds) {
+	for _, place := range []string{"settings.method", "clients.method", "wsSettings.path", "fallbacks.path"} {
+		if parent, key, _ := strings.Cut(place, "."); knownKeys[key] {
+			t.Errorf("the content of %s is read", place)
+		} else if _, content := keeps(parent, key); content {
+			t.Errorf("the content of %s is read", place)
+		}
+	}
+	// The method of a stream is its transport.
+	query := strings.ReplaceAll(queryInbounds, "'method', stream -> '$.method'", "")
+	for column := range strings.FieldsSeq(query + queryFallbacks + querySUI) {
 		if secret.MatchString(column) {
-			t.Errorf("the query of 3x-ui reads %s", column)
+			t.Errorf("a query of a panel reads %s", column)
 		}
 	}
 }
@@ -48,8 +57,10 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
 		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress", "ClientError.Part",
 		"ForeignError.Program", "ForeignError.Remedy", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
-		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
-		"uint128.hi", "uint128.lo", "Handle.value")
+		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
+		"uint128.hi", "uint128.lo", "Handle.value",
+		"inbound.place", "inbound.protocol", "inbound.tag", "inbound.name", "inbound.users", "inbound.port", "inbound.address",
+		"inbound.socket", "inbound.protocols", "inbound.leads", "lead.port", "lead.socket")
 	seen := make(map[reflect.Type]bool)
 	var check func(reflect.Type)
 	check = func(typ reflect.Type) {
@@ -70,7 +81,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		}
 	}
 	for _, root := range []any{
-		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{},
+		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{}, inbound{},
 	} {
 		check(reflect.TypeOf(root))
 	}

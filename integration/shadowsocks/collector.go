@@ -123,10 +123,24 @@ func (c *collector) otherProtocol(protocol, port string) bool {
 	return true
 }
 
+// otherInbound is otherProtocol for an inbound. One on loopback, such as that of an API
+// or one behind a web server, is nobody's loss.
+func (c *collector) otherInbound(inbound node, protocol, port string) bool {
+	listen := inbound.at("listen")
+	if listen.is(kindText) && isLoopback(listen.scalar) && !c.options.AnyProtocol {
+		return true
+	}
+	return c.otherProtocol(protocol, port)
+}
+
+func notCounted(others few) string {
+	return fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", others)
+}
+
 // config returns what was gathered, or ErrNoPorts.
 func (c *collector) config() (Config, error) {
 	if len(c.others.texts) > 0 {
-		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", c.others)
+		others := notCounted(c.others)
 		if len(c.ports) == 0 {
 			c.missing("%s", others)
 		} else {

@@ -20,6 +20,8 @@ type Options struct {
 	AnyProtocol bool
 	// Progress is called before each file is read; it may be nil.
 	Progress func()
+
+	beside func(Form) [][]node // the inbounds of each other part of a configuration
 }
 
 // Config is what a server's configuration says about ports.
@@ -61,13 +63,14 @@ func Parse(data []byte, options Options) (Config, error) {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
 		var config Config
+		missing := len(c.reasons.texts)+len(c.notes.texts) > 0
 		if err == nil {
 			config, err = c.config()
 		}
 		if err != nil && !isBasic(c.form) {
 			err = fmt.Errorf("as %s: %w", c.form.Program, err)
 		}
-		return config, err
+		return config, c.asPart(top, missing, err)
 	}
 	return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 }
@@ -80,6 +83,9 @@ func decode(data []byte) (root value, isYAML bool, err error) {
 	}
 	if isUTF16(data) {
 		return value{}, false, fmt.Errorf("this is UTF-16: %w, encoded as UTF-8", ErrFormat)
+	}
+	if bytes.HasPrefix(data, []byte("SQLite format 3\x00")) {
+		return value{}, false, fmt.Errorf("this is a database: %w; Marzban and Marzneshin keep the inbounds in xray_config.json", ErrFormat)
 	}
 	for _, scheme := range []string{"ss://", "ssr://", "ssconf://"} {
 		if bytes.HasPrefix(text, []byte(scheme)) {

@@ -8,13 +8,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/sqlitefile"
 )
@@ -31,14 +28,7 @@ const (
 	maxInbounds = 2 << 16
 )
 
-// The inbounds of 3x-ui. SQLite takes the network and the number of clients out
-// of the settings; the passwords among them stay there.
-const queryInbounds = `SELECT port, protocol, remark, listen,
-	CASE WHEN json_valid(settings) THEN json_extract(settings, '$.network') END,
-	CASE WHEN json_valid(settings) THEN json_array_length(settings, '$.clients') END
-FROM inbounds NOT INDEXED WHERE enable %s ORDER BY id`
-
-// readDatabase reads the database of the panel 3x-ui, and writes nothing.
+// readDatabase reads the database of a panel, 3x-ui or s-ui, and writes nothing.
 func readDatabase(path string, options Options) (Config, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -53,15 +43,15 @@ func readDatabase(path string, options Options) (Config, error) {
 	}
 	config, err := readInbounds(path, options)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI.Program, databaseError(err))
+		return Config{}, fmt.Errorf("%s: as %s: %w", path, cmp.Or(config.Form, Form3XUI).Program, databaseError(err))
 	}
 	return config, nil
 }
 
 // readInbounds reads the database in the file to which the path leads: its log is
 // beside that.
-func readInbounds(path string, options Options) (Config, error) {
-	path, err := filepath.EvalSymlinks(path)
+func readInbounds(named string, options Options) (Config, error) {
+	path, err := filepath.EvalSymlinks(named)
 	if err != nil {
 		return Config{}, err
 	}
@@ -81,10 +71,13 @@ func readInbounds(path string, options Options) (Config, error) {
 		}
 		err = c.query(ctx, path, immutable())
 	}
-	if err != nil {
-		return Config{}, err
+	config := Config{}
+	if err == nil {
+		c.noteMoved(named)
+		config, err = c.config()
 	}
-	return c.config()
+	config.Form = c.form
+	return config, err
 }
 
 func hasLog(path string) bool {
@@ -121,7 +114,7 @@ func databaseError(err error) error {
 	code, ok := errors.AsType[sqlite3.ErrorCode](err)
 	switch {
 	case errors.Is(err, sqlitefile.ErrNoTable), ok && code == sqlite3.ERROR:
-		return fmt.Errorf("there is no table inbounds with port, protocol and remark in it: %w", ErrFormat)
+		return fmt.Errorf("there is no table inbounds of 3x-ui or s-ui in it: %w; ports can be named with --port", ErrFormat)
 	case !ok:
 		return err
 	case code == sqlite3.INTERRUPT:
@@ -135,65 +128,6 @@ func (c *collector) query(ctx context.Context, path string, parameters url.Value
 	if err != nil {
 		return err
 	}
-	err = connection.Guard(func() error { return c.addInbounds(connection) })
+	err = connection.Guard(func() error { return c.readPanel(connection) })
 	return cmp.Or(err, connection.Close())
-}
-
-func (c *collector) addInbounds(connection *sqlitefile.Conn) error {
-	if err := cmp.Or(connection.Exec("PRAGMA query_only = ON"), connection.CheckTable("inbounds")); err != nil {
-		return err
-	}
-	condition, err := thisNode(connection)
-	if err != nil {
-		return err
-	}
-	statement, _, err := connection.Prepare(fmt.Sprintf(queryInbounds, condition))
-	if err != nil {
-		return err
-	}
-	for row := 0; statement.Step(); row++ {
-		if row == maxInbounds {
-			return fmt.Errorf("there are too many inbounds: want at most %d", maxInbounds)
-		}
-		if err := c.addInbound(statement, fmt.Sprintf("inbound %d", row+1)); err != nil {
-			return err
-		}
-	}
-	return statement.Err()
-}
-
-// thisNode returns the condition that keeps out the inbounds of other hosts,
-// which newer versions have.
-func thisNode(connection *sqlitefile.Conn) (condition string, err error) {
-	statement, _, err := connection.Prepare("SELECT 1 FROM pragma_table_info('inbounds') WHERE name = 'node_id'")
-	if err != nil {
-		return "", err
-	}
-	if statement.Step() {
-		condition = "AND node_id IS NULL"
-	}
-	return condition, cmp.Or(statement.Err(), statement.Close())
-}
-
-// addInbound takes one row.
-func (c *collector) addInbound(row *sqlite3.Stmt, place string) error {
-	if strings.HasPrefix(row.ColumnText(3), "/") || strings.HasPrefix(row.ColumnText(3), "@") {
-		return nil // a unix socket
-	}
-	number, protocol := row.ColumnInt64(0), row.ColumnText(1)
-	if number < 1 || number > 65535 {
-		return &ValueError{"the port of " + place, "out of range", "a port number from 1 to 65535"}
-	}
-	protocols := accounting.TCPAndUDP
-	if strings.EqualFold(protocol, protocolShadowsocks) {
-		network := value{kind: kindText, scalar: row.ColumnText(4)}
-		var err error
-		if protocols, err = readNetwork(node{place + ": network", &network}, accounting.OnlyTCP); err != nil {
-			return err
-		}
-	} else if c.otherProtocol(protocol, strconv.FormatInt(number, 10)) {
-		return nil
-	}
-	c.share(uint16(number), int(row.ColumnInt64(5)))
-	return c.add(place, uint16(number), protocols, row.ColumnText(2))
 }

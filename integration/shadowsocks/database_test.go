@@ -111,3 +111,17 @@ func TestReadACopyOfADatabase(t *testing.T) {
 		t.Errorf("there are %v beside the database, want it alone: %v", entries, err)
 	}
 }
+
+func TestTheEnvironmentOfAPanelIsWatched(t *testing.T) {
+	got := shadowsocks.Companions("/root/etc/x-ui/x-ui.db")
+	want := []string{
+		"/root/etc/x-ui/x-ui.db-wal", "/root/etc/default/x-ui", "/root/etc/conf.d/x-ui", "/root/etc/sysconfig/x-ui",
+		"/root/etc/systemd/system/x-ui.service.d/override.conf",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := shadowsocks.Companions("/srv/x-ui.db"); len(got) != 1 {
+		t.Errorf("got %q for a database elsewhere", got)
+	}
+}

@@ -5,7 +5,7 @@
 // A configuration is recognised by its keys, whatever the file is called:
 // shadowsocks-libev and its manager, shadowsocks-rust, the Python server,
 // ShadowsocksR, Outline and outline-ss-server, sing-box, Xray and V2Ray, 3x-ui,
-// shadowsocks-go, gost and mihomo. What a file was taken for, and by what sign, is
+// s-ui, shadowsocks-go, gost and mihomo. What a file was taken for, and by what sign, is
 // its [Form]. Files of other programs that are kept beside them, such as
 // shadowsocks-manager's, are a [ForeignError] that says where the ports are.
 //

@@ -17,6 +17,8 @@ var (
 	// ErrFormat means that no Shadowsocks server reads such a file.
 	// The error says what it is.
 	ErrFormat = errors.New("want the configuration of a Shadowsocks server, in JSON or in YAML")
+	// ErrTOML means that the file is TOML, which Xray and V2Ray read as well.
+	ErrTOML = errors.New("TOML is not read: name the ports in it with --port, or write it in JSON or YAML")
 )
 
 // ClientError says why a file is read as a client's. It wraps ErrClient.

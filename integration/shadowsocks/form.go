@@ -33,6 +33,7 @@ var (
 	FormSingBox           = Form{"sing-box", "the type of its inbounds"}
 	FormXray              = Form{"Xray or V2Ray", "the protocol of its inbounds"}
 	Form3XUI              = Form{"3x-ui", "its table inbounds"}
+	FormSUI               = Form{"s-ui", "its table inbounds"}
 	FormShadowsocksGo     = Form{"shadowsocks-go", "how its servers listen"}
 	FormGost              = Form{"gost", "the handlers of its services"}
 	FormGost2             = Form{"gost 2", "ServeNodes"}

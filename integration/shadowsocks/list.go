@@ -19,9 +19,9 @@ const maxEntries = 1 << 18
 var ErrTooMany = errors.New("too many files")
 
 // ListDirectory returns the paths of the configurations in a directory, sorted by
-// name: *.json, *.json5, *.yaml, *.yml, x-ui.db, and the .shadowsocks_PORT.conf
-// that ss-manager writes for each of its ports. It omits subdirectories and other
-// hidden files. More than most are ErrTooMany.
+// name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, x-ui.db, and the
+// .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It omits
+// subdirectories and other hidden files. More than most are ErrTooMany.
 func ListDirectory(directory string, most int) ([]string, error) {
 	paths, err := list(directory, most, isConfigName)
 	if err != nil {
@@ -75,9 +75,5 @@ func isConfigName(name string) bool {
 	if strings.HasPrefix(name, ".") {
 		return Managed(name)
 	}
-	switch filepath.Ext(name) {
-	case ".json", ".json5", ".yaml", ".yml":
-		return true
-	}
-	return name == "x-ui.db"
+	return slices.Contains(inAny, filepath.Ext(name)) || name == "x-ui.db"
 }

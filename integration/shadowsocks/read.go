@@ -53,6 +53,12 @@ func readFile(path string, options Options) (Config, error) {
 	if IsDatabase(path) {
 		return readDatabase(path, options)
 	}
+	if filepath.Ext(path) == ".toml" {
+		return Config{}, fmt.Errorf("%s: %w", path, ErrTOML)
+	}
+	if root, is := isPanelEnvironment(path); is {
+		return readEnvironment(root, path)
+	}
 	data, err := configfile.Read(path, maxSize)
 	if err != nil {
 		return Config{}, err
@@ -93,7 +99,7 @@ func ReadListed(path string, options Options) (config Config, read bool, err err
 		return Config{}, false, nil
 	}
 	config, err = Read(path, options)
-	if errors.Is(err, fs.ErrNotExist) && !isLink(path) {
+	if errors.Is(err, errSilent) || errors.Is(err, fs.ErrNotExist) && !isLink(path) {
 		return Config{}, false, nil
 	}
 	return config, true, err

@@ -9,71 +9,24 @@ import (
 	"strings"
 )
 
-// usualPlaces is where packages and the scripts in circulation put the
-// configurations of servers. The directory /tmp/.shadowsocks, the last resort
-// of ss-manager, is not among them: anybody can write there.
-var usualPlaces = [...]string{
-	"etc/shadowsocks.json",
-	"etc/shadowsocks/*.json",
-	"etc/shadowsocks/*.json5",
-	"etc/shadowsocks-libev/*.json",
-	"etc/shadowsocks-rust/*.json",
-	"etc/shadowsocks-rust/*.json5",
-	"etc/shadowsocks-python/*.json",
-	"etc/shadowsocks-go/*.json",
-	"etc/shadowsocks-r/*.json",
-	"etc/shadowsocksr/*.json",
-	"usr/local/shadowsocksr/user-config.json",
-	"var/snap/shadowsocks-libev/common/etc/shadowsocks-libev/*.json",
-	"var/snap/shadowsocks-rust/common/etc/shadowsocks-rust/*.json",
-	"var/snap/shadowsocks-rust/common/*.json",
-	"root/.shadowsocks/.shadowsocks_*.conf",
-	"var/lib/shadowsocks-libev/.shadowsocks_*.conf",
-	"opt/outline/persisted-state/shadowbox_config.json",
-	"etc/outline-ss-server/config.yml",
-	"etc/sing-box/*.json",
-	"etc/xray/*.json",
-	"usr/local/etc/xray/*.json",
-	"etc/v2ray/*.json",
-	"usr/local/etc/v2ray/*.json",
-	"etc/x-ui/x-ui.db",
-	"var/lib/marzban/xray_config.json",
-	"etc/gost/gost.yml",
-	"etc/gost/gost.json",
-	"etc/mihomo/config.yaml",
-}
-
-// UsualPlaces returns the patterns, as of package filepath, of the files that
-// [Search] finds.
-func UsualPlaces() []string {
-	places := make([]string, len(usualPlaces))
-	for i, pattern := range usualPlaces {
-		places[i] = "/" + pattern
-	}
-	return places
-}
-
 // Search returns the files in the usual places below root, which is / outside of
 // tests. It does not list a directory with more files than are left of most, and
 // returns it with the reason, as it does with any other that can't be looked into.
 func Search(root string, most int) (paths []string, unlisted []Skipped) {
 	for _, place := range usualPlaces {
-		path := filepath.Join(root, place)
-		if !hasWildcard(place) {
+		directory, isDirectory := place.directory(root)
+		if !isDirectory {
+			path := filepath.Join(root, place.path)
 			if _, err := os.Stat(path); err == nil {
 				paths = append(paths, path)
 			} else if !errors.Is(err, fs.ErrNotExist) {
-				unlisted = append(unlisted, Skipped{filepath.Dir(path), err})
+				unlisted = append(unlisted, Skipped{directory, err})
 			}
 			continue
 		}
-		directory, pattern := filepath.Split(path)
-		found, err := list(filepath.Clean(directory), most-len(paths), func(name string) bool {
-			matched, _ := filepath.Match(pattern, name) // fails only for a malformed pattern
-			return matched
-		})
+		found, err := list(directory, most-len(paths), place.matches)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			unlisted = append(unlisted, Skipped{filepath.Clean(directory), err})
+			unlisted = append(unlisted, Skipped{directory, err})
 		}
 		paths = append(paths, found...)
 	}
@@ -85,13 +38,29 @@ func Search(root string, most int) (paths []string, unlisted []Skipped) {
 func SearchPlaces(root string) []string {
 	paths := make([]string, len(usualPlaces))
 	for i, place := range usualPlaces {
-		if hasWildcard(place) {
-			place = filepath.Dir(place)
+		directory, isDirectory := place.directory(root)
+		if paths[i] = directory; !isDirectory {
+			paths[i] = filepath.Join(root, place.path)
 		}
-		paths[i] = filepath.Join(root, place)
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
 
-func hasWildcard(place string) bool { return strings.Contains(filepath.Base(place), "*") }
+// directory returns the directory of the place below root. It reports whether any file
+// in it may be a configuration.
+func (p usualPlace) directory(root string) (path string, several bool) {
+	directory, name := filepath.Split(p.path)
+	return filepath.Join(root, directory), name == "" || strings.Contains(name, "*")
+}
+
+// matches reports whether a file of that name in the directory of the place is a
+// configuration.
+func (p usualPlace) matches(name string) bool {
+	pattern := filepath.Base(p.path)
+	if !strings.HasSuffix(p.path, "/") {
+		matched, _ := filepath.Match(pattern, name) // fails only for a malformed pattern
+		return matched
+	}
+	return slices.Contains(p.suffixes, filepath.Ext(name)) && !strings.HasPrefix(name, ".")
+}

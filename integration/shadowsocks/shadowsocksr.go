@@ -21,7 +21,7 @@ func Companions(path string) []string {
 	}
 	switch {
 	case IsDatabase(path):
-		return []string{path + "-wal"}
+		return append([]string{path + "-wal"}, environmentsOf(path)...)
 	case Managed(path):
 		return []string{pidFile(path)}
 	}

@@ -42,6 +42,9 @@ func readSingBox(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
+	for _, others := range c.beside() {
+		routes.addPart(others)
+	}
 	for _, inbound := range inbounds {
 		if err := readSingBoxInbound(c, inbound, routes); err != nil {
 			return err
@@ -96,6 +99,25 @@ func newDetours(inbounds []node) (detours, error) {
 		}
 	}
 	return found, nil
+}
+
+// addPart adds the inbounds in another part of the configuration. The parts of a
+// directory may be several configurations, so that a tag means the one in its own file.
+func (d detours) addPart(inbounds []node) {
+	own, err := newDetours(inbounds)
+	if err != nil {
+		return // reported when the part is read
+	}
+	for tag, inbound := range own.inbounds {
+		if _, found := d.inbounds[tag]; !found {
+			d.inbounds[tag] = inbound
+		}
+	}
+	for tag := range own.inner {
+		if _, found := own.inbounds[tag]; !found {
+			d.inner[tag] = true
+		}
+	}
 }
 
 // end follows the detours of an inbound, such as that of ShadowTLS, to the first one of
@@ -164,7 +186,7 @@ func readSingBoxInbound(c *collector, inbound node, routes detours) error {
 		if err != nil {
 			return err
 		}
-		if c.otherProtocol(own, port.scalar) {
+		if c.otherInbound(inbound, own, port.scalar) {
 			return nil
 		}
 	}

@@ -47,6 +47,8 @@ var knownKeys = newKeySet(
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
 	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
+	"streamSettings", "networks", "allowedNetwork", "security", "tlsSettings", "alpn", "dsSettings", "abstract", "fallbacks", "dest",
+	"rewriteAddress", "rewritePort", "routing", "rules", "inboundTag", "outboundTag", "redirect",
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo
@@ -81,6 +83,8 @@ func keeps(parent, key string) (kept, content bool) {
 		return true, false // the keys are ports
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
+	case parent == "dsSettings" && key == "path", parent == "streamSettings" && key == "method":
+		return true, true // elsewhere they can be secrets, or what a secret was mistaken for
 	}
 	content = knownKeys[key] || linkKeys[key]
 	return content || presentKeys[key], content

@@ -1,10 +1,6 @@
 package shadowsocks
 
-import (
-	"strings"
-
-	"ssmonitor/accounting"
-)
+import "strings"
 
 // isXray recognises Xray, V2Ray and Marzban's configuration of Xray by the
 // protocol of the inbounds and outbounds.
@@ -25,63 +21,10 @@ func readXray(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
-	for _, inbound := range append(inbounds, more...) {
-		if err := readXrayInbound(c, inbound); err != nil {
-			return err
-		}
+	if err := c.readInbounds(append(inbounds, more...), root); err != nil {
+		return err
 	}
 	return refuseOutbounds(c, root, "protocol")
-}
-
-func readXrayInbound(c *collector, inbound node) error {
-	protocol, err := inbound.at("protocol").text()
-	if err != nil {
-		return err
-	}
-	if listen := inbound.at("listen"); listen.is(kindText) && strings.HasPrefix(strings.TrimPrefix(listen.scalar, "@"), "/") {
-		return nil // a unix socket
-	}
-	port := inbound.at("port")
-	if port.value == nil {
-		return nil
-	}
-	protocols, settings := accounting.TCPAndUDP, inbound.at("settings")
-	if strings.EqualFold(protocol, protocolShadowsocks) {
-		if protocols, err = readNetwork(settings.at("network"), accounting.OnlyTCP); err != nil {
-			return err
-		}
-		if udp, err := settings.at("udp").flag(false); err != nil {
-			return err
-		} else if udp { // of V2Ray before version 4
-			protocols = accounting.TCPAndUDP
-		}
-	} else if c.otherProtocol(protocol, shownPorts(port)) {
-		return nil
-	}
-	numbers, err := readPorts(c, port)
-	if err != nil {
-		return err
-	}
-	name, users, err := readUsers(settings, "email", "clients", "users")
-	if err != nil {
-		return err
-	}
-	if name == "" {
-		name, err = settings.at("email").text()
-	}
-	if name == "" && err == nil {
-		name, err = inbound.at("tag").text()
-	}
-	if err != nil {
-		return err
-	}
-	for _, number := range numbers {
-		c.share(number, users)
-		if err := c.add(port.place, number, protocols, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // shownPorts returns ports as the file spells them, if that is all that is there.

@@ -1,8 +1,10 @@
 package sources_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,5 +191,44 @@ func TestFollowWatchedPaths(t *testing.T) {
 	load()
 	if follower.Changed() {
 		t.Error("still changed")
+	}
+}
+
+// The environment of 3x-ui says whether its database is still the one in use.
+func TestFollowTheEnvironmentOfAPanel(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "etc/x-ui/x-ui.db.sql", `CREATE TABLE inbounds (id INTEGER PRIMARY KEY, remark, enable, listen, port, protocol, settings);
+		INSERT INTO inbounds VALUES (1, 'alice', 1, '', 20001, 'shadowsocks', '{}')`)
+	makeDatabase(t, filepath.Join(root, "etc/x-ui/x-ui.db.sql"))
+	named := sources.Sources{Shadowsocks: []string{filepath.Join(root, "etc/x-ui/x-ui.db")}, Host: noHost}
+	for name, from := range map[string]sources.Sources{"named": named, "found": {SearchRoot: root, Host: noHost}} {
+		t.Run(name, func(t *testing.T) {
+			follower := sources.Follow(from)
+			for _, step := range []struct {
+				environment string
+				noted       bool
+			}{
+				{"XUI_DB_TYPE=sqlite\n", false},
+				{"XUI_DB_TYPE=postgres\nXUI_DB_DSN=QZQZQ\n", true},
+				{"#XUI_DB_TYPE=postgres\n", false},
+				{"[Service]\nEnvironment=\"XUI_DB_TYPE=PG\" \"XUI_DB_DSN=QZQZQ\"\n", true},
+				{"export XUI_DB_FOLDER='/srv/x-ui'\n", true},
+				{"XUI_DB_FOLDER=/etc/x-ui/\n", false},
+				{"XUI_DB_TYPE=postgres\nXUI_DB_TYPE=sqlite\n", false},
+				{"", false},
+			} {
+				write(t, root, "etc/default/x-ui", step.environment)
+				if !follower.Changed() && step.noted {
+					t.Errorf("%q: not noticed", step.environment)
+				}
+				result, err := follower.Load()
+				if err != nil || len(result.Ports) != 1 {
+					t.Errorf("%q: got %v: %v, want one port", step.environment, result.Ports, err)
+				}
+				if noted := strings.Contains(fmt.Sprint(result.Notes), "the ports may be stale"); noted != step.noted || len(result.Notes) > 1 {
+					t.Errorf("%q: the notes are %v", step.environment, result.Notes)
+				}
+			}
+		})
 	}
 }

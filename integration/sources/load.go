@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
 
@@ -18,10 +20,14 @@ type loading struct {
 	options  shadowsocks.Options
 	seen     sight
 	taken    share           // of what all configurations may take
-	done     map[string]bool // the files that were read
+	done     map[string]bool // the files that were read, by their paths
+	known    map[identity]bool
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
-	kept     []kept // of files that can't be read any more
+	kept     []kept // of files that can't be read any more, and what servers give without a file
+	servers  *processes.Found
+	inUse    map[string]bool   // the configurations that running servers of Shadowsocks were started with
+	origins  map[string]string // the sources of configurations that only servers name
 	notes    []error
 	more     int // notes that were not kept
 	failures []error
@@ -29,7 +35,9 @@ type loading struct {
 
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
-	loading := loading{sources: sources, done: make(map[string]bool)}
+	loading := loading{
+		sources: sources, done: make(map[string]bool), known: make(map[identity]bool), inUse: make(map[string]bool), origins: make(map[string]string),
+	}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
@@ -49,6 +57,18 @@ func (l *loading) watchFile(path string, states *[]fileState) {
 	for _, companion := range shadowsocks.Companions(path) {
 		l.seen.add(states, companion)
 	}
+}
+
+// first reports whether the file has not been read yet, under this name or another one:
+// scripts link one to the place where a server looks for it.
+func (l *loading) first(path string) bool {
+	file, found := identify(path)
+	known := l.done[path] || found && l.known[file]
+	l.done[path] = true
+	if found {
+		l.known[file] = true
+	}
+	return !known
 }
 
 func (l *loading) fail(err error) {
@@ -109,13 +129,15 @@ func (l *loading) configurations() {
 	}
 	l.options.ForceServer = false
 	if l.sources.SearchRoot != "" {
+		l.findServers()
 		l.search()
+		l.running()
 	}
 }
 
 // named reads a file or a directory that was named, so that each failure counts.
 func (l *loading) named(path string) {
-	l.done[path] = true
+	l.first(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		l.watch(path)
 		l.directory(path)
@@ -141,36 +163,68 @@ func (l *loading) directory(path string) {
 		l.fail(err)
 		return
 	}
-	before := len(l.configs)
+	before, notes := len(l.configs), len(l.notes)
 	for _, file := range files {
 		l.watchFile(file, &l.seen.others)
-		l.done[file] = true
 	}
-	for _, file := range files {
-		switch err := l.readListed(file); {
-		case errors.Is(err, shadowsocks.ErrClient), errors.Is(err, shadowsocks.ErrNoPorts), errors.Is(err, fs.ErrNotExist):
+	files = slices.DeleteFunc(files, func(file string) bool { return !l.first(file) })
+	err = l.together(files, func(_ string, err error) error {
+		if errors.Is(err, shadowsocks.ErrClient) || errors.Is(err, shadowsocks.ErrNoPorts) || errors.Is(err, shadowsocks.ErrTOML) ||
+			errors.Is(err, fs.ErrNotExist) {
 			l.note(err)
-		case err != nil:
-			l.fail(err)
-			return
+			return nil
 		}
+		return err
+	})
+	if l.fail(err); err != nil || len(l.configs) > before {
+		return
 	}
-	if len(l.configs) == before {
-		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
+	if below, found := shadowsocks.Below(path); found {
+		l.note(fmt.Errorf("%s: if the configuration is in %s, name that with --shadowsocks", path, below))
+	} else if len(l.notes) == notes {
+		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
 	}
 }
 
+// together reads files of which a server may read several as one configuration, and
+// reports what is wrong with a file. It returns the first error that report returns.
+func (l *loading) together(files []string, report func(path string, err error) error) error {
+	parts := shadowsocks.NewParts(files)
+	for _, file := range files {
+		if err := l.readListed(file, parts); err != nil {
+			if err := report(file, err); err != nil {
+				return err
+			}
+		}
+	}
+	for _, note := range parts.Rest() {
+		l.note(note)
+	}
+	return nil
+}
+
 // readListed reads a file of a directory, if it is still there, and adds what it
-// says.
-func (l *loading) readListed(path string) error {
+// says. An error that depends on the other parts is left to them.
+func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
+	config, read, err := l.readPart(path, parts)
+	if err == nil && !read {
+		return nil
+	}
+	return parts.Take(path, config, err)
+}
+
+// readPart is readListed with every error.
+func (l *loading) readPart(path string, parts *shadowsocks.Parts) (config shadowsocks.Config, read bool, err error) {
 	if err := l.taken.file(path); err != nil {
-		return err
+		return config, false, err
 	}
-	config, read, err := shadowsocks.ReadListed(path, l.options)
+	options := parts.Options(path, l.options)
+	options.ForceServer = options.ForceServer || l.inUse[path]
+	config, read, err = shadowsocks.ReadListed(path, options)
 	if err != nil || !read {
-		return err
+		return config, read, err
 	}
-	return l.add(config)
+	return config, true, l.add(config)
 }
 
 // add adds a configuration and its notes, unless there is no room for it any more.
@@ -298,7 +352,7 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 		add(kept.source, kept.ports...)
 	}
 	for _, config := range l.configs {
-		add(config.Path, config.Ports...)
+		add(cmp.Or(l.origins[config.Path], config.Path), config.Ports...)
 	}
 	entries := make([]portlist.Entry, len(ports))
 	for i, port := range ports {

@@ -41,23 +41,43 @@ func (s *Sources) Places() []Place {
 		files, _ := shadowsocks.Search(s.SearchRoot, maxFiles)
 		paths = slices.Concat(paths, shadowsocks.SearchPlaces(s.SearchRoot), files)
 	}
+	roots, others := s.runningPlaces()
+	paths = append(paths, roots...)
 	for _, path := range slices.Clone(paths) {
 		paths = append(paths, shadowsocks.Companions(path)...)
 	}
 	var places []Place
 	known := make(map[Place]bool) // anybody may add links to thousands of places
-	for _, path := range paths {
-		place, found := placeOf(path)
+	add := func(place Place, found bool) {
 		if found && !known[place] {
 			known[place] = true
 			places = append(places, place)
 		}
+	}
+	for _, path := range paths {
+		add(placeOf(path))
+	}
+	for _, path := range others {
+		add(fileAt(path))
 	}
 	return places
 }
 
 // placeOf returns the place that stands for a path, if there is anything at it.
 func placeOf(path string) (Place, bool) {
+	place, found := fileAt(path)
+	if !found || place.directory || isWide(filepath.Dir(place.Path)) {
+		return place, found
+	}
+	database := place.Database
+	place, found = fileAt(filepath.Dir(place.Path))
+	place.Database = database
+	return place, found
+}
+
+// fileAt returns the place that is nothing but what is at the path, if there is anything.
+// A file that replaces it is another place.
+func fileAt(path string) (Place, bool) {
 	if path == "" {
 		return Place{}, false
 	}
@@ -72,14 +92,7 @@ func placeOf(path string) (Place, bool) {
 	if err != nil {
 		return Place{}, false
 	}
-	database := shadowsocks.IsDatabase(path) && !info.IsDir()
-	if !info.IsDir() && !isWide(filepath.Dir(resolved)) {
-		resolved = filepath.Dir(resolved)
-		if info, err = os.Stat(resolved); err != nil {
-			return Place{}, false
-		}
-	}
-	place := Place{Path: resolved, Database: database, directory: info.IsDir()}
+	place := Place{Path: resolved, Database: shadowsocks.IsDatabase(path) && !info.IsDir(), directory: info.IsDir()}
 	if status, ok := info.Sys().(*syscall.Stat_t); ok {
 		place.device, place.inode = status.Dev, status.Ino
 	}

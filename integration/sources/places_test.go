@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"ssmonitor/integration/shadowsocks"
 )
 
 // pathsOf returns the paths of the places without the root.
@@ -98,6 +101,32 @@ func TestLinkToAWideDirectory(t *testing.T) {
 	}
 	if place, found := placeOf(link); !found || place.Path != "/etc/passwd" {
 		t.Errorf("got %q, want the file alone", place.Path)
+	}
+}
+
+// TestUnitCanReadDatabasesInUse compares the unit of setup with the usual places.
+func TestUnitCanReadDatabasesInUse(t *testing.T) {
+	unit, err := os.ReadFile("../systemd/ssmonitor-setup.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for line := range strings.Lines(string(unit)) {
+		if paths, found := strings.CutPrefix(strings.TrimSpace(line), "ReadWritePaths="); found {
+			for path := range strings.FieldsSeq(paths) {
+				got = append(got, strings.TrimPrefix(path, "-"))
+			}
+		}
+	}
+	for _, place := range shadowsocks.UsualPlaces() {
+		if shadowsocks.IsDatabase(place) {
+			want = append(want, filepath.Dir(place))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("the unit may write to %q, and databases are in %q", got, want)
 	}
 }
 

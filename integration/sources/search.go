@@ -35,8 +35,12 @@ func (l *loading) search() {
 		l.watchFile(file, &l.seen.others)
 	}
 	tooMany := l.noteUnlisted(unlisted)
-	for _, file := range files {
-		l.found(file, earlier)
+	files = slices.DeleteFunc(files, func(file string) bool { return !l.first(file) })
+	for _, group := range shadowsocks.Together(files) {
+		_ = l.together(group, func(file string, err error) error {
+			l.unusable(file, earlier, err)
+			return nil
+		})
 	}
 	// A directory that can't be read hides its files from the search.
 	for _, source := range slices.Sorted(maps.Keys(earlier)) {
@@ -70,20 +74,14 @@ func (l *loading) noteUnlisted(directories []shadowsocks.Skipped) (tooMany map[s
 	return tooMany
 }
 
-// found reads a file in one of the usual places, unless it was named.
-func (l *loading) found(path string, earlier map[string][]accounting.Port) {
-	if l.done[path] {
+// unusable notes what is wrong with a file in one of the usual places. If that may have
+// ports all the same, those of the last setup are kept.
+func (l *loading) unusable(path string, earlier map[string][]accounting.Port, err error) {
+	if (shadowsocks.Skipped{Path: path, Err: err}).Harmless() {
+		l.note(err)
 		return
 	}
-	l.done[path] = true
-	err := l.readListed(path)
-	switch {
-	case err == nil:
-	case shadowsocks.Skipped{Path: path, Err: err}.Harmless():
-		l.note(err)
-	default:
-		l.keep(path, earlier, err)
-	}
+	l.keep(path, earlier, err)
 }
 
 // earlier returns the ports of the last setup by their source.

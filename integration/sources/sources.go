@@ -10,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
 
@@ -43,6 +44,11 @@ type Sources struct {
 	// Earlier is the path of the list that the last setup wrote. If the search
 	// can't read a file any more, its ports in that list are kept.
 	Earlier string
+	// Processes are asked for running servers as well, if SearchRoot is set: nil
+	// outside of setup and check.
+	Processes *processes.Host
+	// Following keeps the ports of a server that has ended: it may start again.
+	Following bool
 	// Watched are paths whose change is a change of the sources too, such as that
 	// of the settings. Load does not read them.
 	Watched []string

@@ -22,8 +22,9 @@ type sight struct {
 	first   []fileState // compared at each look: what was named, and where files may appear
 	others  []fileState // the files of directories, compared in turns
 	next    int         // of others
-	changed bool        // whether a look has found that
-	recent  bool        // whether anything changed so recently that another change may leave it in the same state
+	servers serverSight
+	changed bool // whether a look has found that
+	recent  bool // whether anything changed so recently that another change may leave it in the same state
 }
 
 // add adds the state of a path to first or to others.
@@ -37,7 +38,7 @@ func (s *sight) add(states *[]fileState, path string) {
 // outdated reports whether any look has found another state. There may be any number
 // of files, so that one look compares a part of them, and later looks the rest.
 func (s *sight) outdated() bool {
-	s.changed = s.changed || slices.ContainsFunc(s.first, fileState.outdated)
+	s.changed = s.changed || slices.ContainsFunc(s.first, fileState.outdated) || s.servers.outdated()
 	left := looks
 	for range s.others {
 		if s.changed || left <= 0 {
@@ -83,6 +84,18 @@ func stateOf(path string) fileState {
 // outdated reports whether the path has another state now.
 func (s fileState) outdated() bool {
 	return stateOf(s.path) != s
+}
+
+// identity distinguishes files, whatever their names.
+type identity struct{ device, inode uint64 }
+
+// identify returns the identity of the file to which the path leads.
+func identify(path string) (identity, bool) {
+	var status syscall.Stat_t
+	if err := syscall.Stat(path, &status); err != nil {
+		return identity{}, false
+	}
+	return identity{status.Dev, status.Ino}, true
 }
 
 // cost returns about how many system calls the state takes.

@@ -135,7 +135,10 @@ func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 	port, ports := 20000, []int(nil)
 	for _, place := range shadowsocks.UsualPlaces() {
 		path := strings.Replace(place, "*", "first", 1)
-		if filepath.Ext(path) == ".db" || strings.Contains(path, "outline") || strings.Contains(path, "gost") || strings.Contains(path, "mihomo") || strings.Contains(path, "multi-user") {
+		if strings.HasSuffix(path, "/") {
+			path += "first.json"
+		}
+		if suffix := filepath.Ext(path); suffix == ".db" || suffix == ".yaml" || suffix == ".yml" || filepath.Base(path) == "x-ui" {
 			continue // of other forms
 		}
 		b.write(t, path, serverConfiguration(port))

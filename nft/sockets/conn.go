@@ -117,7 +117,7 @@ func (c *Conn) Count(ports []uint16, reuse []accounting.Connections) ([]accounti
 	if len(ports) == 0 {
 		return counts, nil
 	}
-	err := c.dump(connected, portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket) {
+	err := c.dump(connected, portRange{ports[0], ports[len(ports)-1]}, begin, func(s socket, _ []byte) {
 		i, wanted := c.ports.index(s.port)
 		if !wanted {
 			return
@@ -146,7 +146,7 @@ type Remote struct {
 // connections.
 func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	found := make(map[[16]byte]int)
-	err := c.dump(connected, portRange{port, port}, func() { clear(found) }, func(s socket) { found[s.address]++ })
+	err := c.dump(connected, portRange{port, port}, func() { clear(found) }, func(s socket, _ []byte) { found[s.address]++ })
 	if err != nil {
 		return nil, fmt.Errorf("listing the addresses that are connected to port %d: %w", port, err)
 	}
@@ -163,36 +163,50 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
-// Listener is a local port at which programs receive.
-type Listener struct {
+// ListeningPort is a local port at which programs receive.
+type ListeningPort struct {
 	Port     uint16
 	Loopback bool // at loopback addresses only
 }
 
-// Listening returns the local ports at which programs of the network namespace
-// receive connections or datagrams, each once and ascending. It fails with
-// ErrUnsupported if the kernel can't list the sockets of the protocol.
-func (c *Conn) Listening(protocol accounting.Protocol) (listeners []Listener, err error) {
-	of := kind{uint8(protocol), tcpListen}
-	if protocol == accounting.UDP {
-		of.state = tcpClose
+// Listening returns the ports at which programs of the network namespace receive
+// connections or datagrams, ascending. It fails with ErrUnsupported if the kernel can't
+// list the sockets of the protocol.
+func (c *Conn) Listening(protocol accounting.Protocol) (ports []ListeningPort, err error) {
+	listeners, err := c.Listeners(protocol)
+	loopback := make(map[uint16]bool)
+	for _, listener := range listeners {
+		before, found := loopback[listener.Port]
+		loopback[listener.Port] = listener.Address.IsLoopback() && (before || !found)
 	}
-	remotely := make(map[uint16]bool)
-	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { clear(remotely) }, func(s socket) {
-		remotely[s.port] = remotely[s.port] || !netip.AddrFrom16(s.address).Unmap().IsLoopback()
+	for _, port := range slices.Sorted(maps.Keys(loopback)) {
+		ports = append(ports, ListeningPort{port, loopback[port]})
+	}
+	return ports, err
+}
+
+// Listener is a socket at which a program receives connections, or datagrams of anybody.
+type Listener struct {
+	Port    uint16
+	Inode   uint32     // by which /proc names the socket
+	Address netip.Addr // that it is bound to; unspecified for any
+}
+
+// Listeners returns the sockets of the network namespace at which programs receive. It
+// fails as Listening does.
+func (c *Conn) Listeners(protocol accounting.Protocol) (found []Listener, err error) {
+	err = c.dump(listening(protocol), portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
+		found = append(found, Listener{s.port, inode(message), netip.AddrFrom16(s.address).Unmap()})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the ports at which programs listen by %s: %w", protocol, err)
+		return nil, fmt.Errorf("listing the sockets at which programs listen by %s: %w", protocol, err)
 	}
-	for _, port := range slices.Sorted(maps.Keys(remotely)) {
-		listeners = append(listeners, Listener{port, !remotely[port]})
-	}
-	return listeners, nil
+	return found, nil
 }
 
 // dump passes the sockets of a kind with local ports in the range to visit. It
 // calls begin before each attempt.
-func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket)) (err error) {
+func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket, []byte)) (err error) {
 	for range attempts {
 		begin()
 		for _, family := range c.families {
@@ -210,7 +224,7 @@ func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket)) 
 	return err
 }
 
-func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket)) error {
+func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket, []byte)) error {
 	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}

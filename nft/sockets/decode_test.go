@@ -70,7 +70,7 @@ func TestVisitDump(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []socket
-			done, err := visitDump(test.dump, recordedSequence, tcpEstablished, func(s socket) { got = append(got, s) })
+			done, err := visitDump(test.dump, recordedSequence, tcpEstablished, func(s socket, _ []byte) { got = append(got, s) })
 			if done != test.done || !errors.Is(err, test.err) {
 				t.Errorf("got %t, %v, want %t, %v", done, err, test.done, test.err)
 			}
@@ -83,7 +83,7 @@ func TestVisitDump(t *testing.T) {
 
 func TestVisitDumpDoesNotAllocate(t *testing.T) {
 	dump, visited := recorded(t, "ipv6.dump"), 0
-	visit := func(socket) { visited++ }
+	visit := func(socket, []byte) { visited++ }
 	if allocs := testing.AllocsPerRun(100, func() { _, _ = visitDump(dump, recordedSequence, tcpEstablished, visit) }); allocs != 0 {
 		t.Errorf("%v allocations per datagram, want 0", allocs)
 	}
@@ -100,7 +100,7 @@ func FuzzVisitDump(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte, sequence uint32) {
 		sockets := 0
-		_, err := visitDump(datagram, sequence, tcpEstablished, func(socket) { sockets++ })
+		_, err := visitDump(datagram, sequence, tcpEstablished, func(socket, []byte) { sockets++ })
 		if most := len(datagram) / (unix.SizeofNlMsghdr + socketLength); sockets > most {
 			t.Errorf("%d sockets in %d bytes, want at most %d", sockets, len(datagram), most)
 		}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"ssmonitor/accounting"
+	"ssmonitor/integration/processes"
+	"ssmonitor/nft/sockets"
+)
+
+// runningServers is where setup and check look for servers beside their configurations.
+var runningServers = &processes.Host{Proc: "/proc", Listeners: listeners}
+
+// listeners returns the sockets at which programs of the network namespace receive. A
+// kernel that can't list those of a protocol has none.
+func listeners() ([]processes.Listener, error) {
+	conn, err := sockets.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	var all []processes.Listener
+	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+		found, err := conn.Listeners(protocol)
+		if err != nil {
+			return nil, err
+		}
+		for _, listener := range found {
+			all = append(all, processes.Listener{
+				Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback(),
+			})
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,207 @@
+package processes
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ssmonitor/accounting"
+)
+
+// maxNamed is the most files, directories and ports of a command line each.
+const maxNamed = 64
+
+// named is what a command line names.
+type named struct {
+	files       []string
+	directories []string
+	ports       []accounting.Port
+	workdir     string
+	home        string
+	admin       []uint16
+	usual       bool // whether files are what the program reads without any option
+}
+
+type option struct{ name, value string }
+
+// parse reads the arguments of a program.
+func (p *program) parse(arguments []string) (n named) {
+	var listen []option
+	set := make(map[string]bool)
+	loopback := false
+	for _, o := range p.options(arguments) {
+		set[o.name] = true
+		switch {
+		case slices.Contains(p.files, o.name) && isPath(o.value):
+			n.files = append(n.files, o.value)
+		case slices.Contains(p.folders, o.name) && isPath(o.value):
+			n.directories = append(n.directories, o.value)
+		case slices.Contains(p.workdir, o.name):
+			n.workdir = o.value
+		case slices.Contains(p.home, o.name):
+			n.home = o.value
+		case slices.Contains(p.listen, o.name):
+			listen = append(listen, o)
+		case slices.Contains(p.address, o.name):
+			loopback = isLoopback(o.value)
+		case slices.Contains(p.admin, o.name):
+			if _, port, ok := endpoint(o.value); ok {
+				n.admin = append(n.admin, port)
+			}
+		}
+	}
+	protocols := p.protocols(set, len(n.files) > 0)
+	for _, o := range listen {
+		if port, ok := p.port(o.value, protocols); ok && !loopback && len(n.ports) < maxNamed {
+			n.ports = append(n.ports, port)
+		}
+	}
+	if p.numbers() && len(n.ports) > 0 {
+		n.files = nil // the port of the file is not in use
+	}
+	if !slices.ContainsFunc(slices.Concat(p.files, p.folders), func(name string) bool { return set[name] }) {
+		n.complete(p)
+	}
+	n.files = n.files[:min(len(n.files), maxNamed)]
+	n.directories = n.directories[:min(len(n.directories), maxNamed)]
+	return n
+}
+
+// complete adds the configuration that the program reads without an option for it.
+func (n *named) complete(p *program) {
+	switch {
+	case len(n.ports) > 0:
+	case n.home != "":
+		n.files = []string{filepath.Join(n.home, p.inHome)}
+	case p.fallback != "":
+		n.files, n.usual = []string{p.fallback}, true
+	}
+}
+
+// options returns the options of the arguments with their values.
+func (p *program) options(arguments []string) (options []option) {
+	for i := 0; i < len(arguments); i++ {
+		argument := arguments[i]
+		if len(argument) < 2 || argument[0] != '-' {
+			continue
+		}
+		next := func() (value string) {
+			if i+1 < len(arguments) {
+				i++
+				value = arguments[i]
+			}
+			return value
+		}
+		if p.letters != "" && argument[1] != '-' {
+			options = append(options, p.cluster(argument[1:], next)...)
+			continue
+		}
+		name, value, found := strings.Cut(strings.TrimLeft(argument, "-"), "=")
+		if !found && p.takesValue(name) {
+			value = next()
+		}
+		options = append(options, option{name, value})
+	}
+	return options
+}
+
+// cluster returns the options of several letters behind one dash, the last of which may
+// have a value.
+func (p *program) cluster(letters string, next func() string) (options []option) {
+	for i := range len(letters) {
+		name := letters[i : i+1]
+		if !strings.Contains(p.letters, name) {
+			options = append(options, option{name, ""})
+			continue
+		}
+		value := strings.TrimPrefix(letters[i+1:], "=")
+		if value == "" {
+			value = next()
+		}
+		return append(options, option{name, value})
+	}
+	return options
+}
+
+// numbers reports whether an option gives the program its only port.
+func (p *program) numbers() bool { return slices.Contains(p.listen, "p") }
+
+func (p *program) takesValue(name string) bool {
+	return slices.Contains(slices.Concat(p.files, p.folders, p.workdir, p.home, p.listen, p.address, p.admin), name)
+}
+
+// protocols returns what the options make the program serve. With a file or a plugin,
+// that is not known from the options alone unless they say it.
+func (p *program) protocols(set map[string]bool, file bool) accounting.Protocols {
+	switch {
+	case p.udpOnly != "" && set[p.udpOnly]:
+		return accounting.OnlyUDP
+	case p.bothAlways, set[p.both], file, set["plugin"]:
+		return accounting.TCPAndUDP
+	}
+	return accounting.OnlyTCP
+}
+
+// port returns the port of an option: a number, an address or a URL. Nothing else of a
+// URL is looked at: there is a password in it.
+func (p *program) port(value string, protocols accounting.Protocols) (accounting.Port, bool) {
+	scheme, rest, isURL := strings.Cut(value, "://")
+	if isURL {
+		kind, transport, _ := strings.Cut(scheme, "+")
+		switch {
+		case kind != "ss" && kind != "ssu":
+			return accounting.Port{}, false
+		case kind == "ssu" || slices.Contains([]string{"kcp", "quic", "h3", "http3", "dtls"}, transport):
+			protocols = accounting.OnlyUDP
+		}
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+			rest = rest[:end]
+		}
+		at := strings.LastIndexByte(rest, '@')
+		value = rest[at+1:]
+		if host, _, _ := endpoint(value); at < 0 && host != "" && !isAddress(host) {
+			return accounting.Port{}, false // a method and a password
+		}
+	}
+	if number, ok := portNumber(value); ok && !isURL {
+		return accounting.Port{Number: number, Protocols: protocols}, true
+	}
+	host, number, ok := endpoint(value)
+	return accounting.Port{Number: number, Protocols: protocols}, ok && !isLoopback(host)
+}
+
+// endpoint splits an address with a port, as in [::]:8388.
+func endpoint(text string) (host string, port uint16, ok bool) {
+	i := strings.LastIndexByte(text, ':')
+	if i < 0 {
+		return "", 0, false
+	}
+	port, ok = portNumber(text[i+1:])
+	return strings.Trim(text[:i], "[]"), port, ok
+}
+
+func portNumber(text string) (uint16, bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	return uint16(number), err == nil && number > 0
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
+}
+
+// isPath reports whether the value may be a file: not the standard input and not an
+// address of a file elsewhere.
+func isPath(value string) bool {
+	return value != "" && value != "stdin:" && value != "-" && value != "stdin" && !strings.Contains(value, "://")
+}

@@ -1,0 +1,385 @@
+package processes_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/nft/sockets"
+)
+
+const (
+	patience = 20 * time.Second
+	nobody   = 65534
+)
+
+var host = &processes.Host{Proc: "/proc", Listeners: listeners}
+
+// start runs a program in the network namespace of the test.
+func start(t *testing.T, adjust func(*exec.Cmd), name string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	if !filepath.IsAbs(name) {
+		testkit.Require(t, name)
+	}
+	command := exec.Command(name, arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if adjust != nil {
+		adjust(command)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	return command
+}
+
+func as(user uint32) func(*exec.Cmd) {
+	return func(command *exec.Cmd) { command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user} }
+}
+
+// directory returns one that any user may read.
+func directory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "processes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // a server of another user reads it
+		t.Fatal(err)
+	}
+	return directory
+}
+
+func write(t *testing.T, directory, name, content string) string {
+	t.Helper()
+	path := filepath.Join(directory, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// found describes the servers that run, and the ports at which they listen.
+func found(t *testing.T) (descriptions []string, servers []processes.Server) {
+	t.Helper()
+	found, err := host.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening, err := found.Listening(func(processes.Listener) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, server := range found.Servers {
+		text := server.Program
+		for _, path := range append(server.Files, server.Directories...) {
+			text += " " + path
+		}
+		for _, port := range server.Ports {
+			text += " " + portlist.FormatSpec(port)
+		}
+		for _, port := range listening[i] {
+			text += " listens:" + portlist.FormatSpec(port)
+		}
+		descriptions = append(descriptions, text)
+	}
+	return descriptions, found.Servers
+}
+
+func waitFor(t *testing.T, want ...string) (servers []processes.Server) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error {
+		var got []string
+		got, servers = found(t)
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("-want +got:\n%s", diff)
+		}
+		return nil
+	})
+	return servers
+}
+
+func configuration(port int, mode string) string {
+	return fmt.Sprintf(`{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "mode": %q}`, port, mode)
+}
+
+func TestServersThatRun(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	directory := directory(t)
+	file := write(t, directory, "odd/a.json", configuration(8001, "tcp_and_udp"))
+	in := func(command *exec.Cmd) { command.Dir = directory }
+	start(t, nil, "ss-server", "-c", file)
+	waitFor(t, "ss-server "+file+" listens:8001")
+	start(t, in, "ss-server", "-c", "odd/../odd/a.json", "-p", "8002")
+	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002")
+	start(t, as(nobody), "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "ss-server 8003/tcp listens:8003/tcp")
+	v2ray := write(t, directory, "v2ray/a.json", `{"inbounds": [
+		{"port": 8004, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}},
+		{"listen": "127.0.0.1", "port": 8005, "protocol": "socks"}], "outbounds": [{"protocol": "freedom"}]}`)
+	start(t, in, "v2ray", "-config=v2ray/a.json")
+	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "v2ray "+v2ray+" listens:8004/tcp",
+		"ss-server 8003/tcp listens:8003/tcp") // those of root come first
+}
+
+// The manager's own sockets are not for clients; its servers have files of their own.
+func TestTheServersOfAManager(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	directory := directory(t)
+	work := filepath.Join(directory, "work")
+	file := write(t, directory, "m.json", `{"server": "0.0.0.0", "port_password": {"8011": "QZQZQ"}, "method": "aes-256-gcm"}`)
+	manager := start(t, nil, "ss-manager", "-c", file, "-D", work, "--manager-address", "0.0.0.0:6001")
+	t.Cleanup(func() {
+		servers, _ := host.Find()
+		for _, server := range servers.Servers {
+			if server.Program == "ss-server" {
+				_ = syscall.Kill(server.PID, syscall.SIGKILL)
+			}
+		}
+		_ = manager.Process.Kill()
+	})
+	waitFor(t, "ss-manager "+file+" "+work, "ss-server "+work+"/.shadowsocks_8011.conf listens:8011/tcp")
+}
+
+func TestOtherNamespacesAndClientsDoNotCount(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	directory := directory(t)
+	file := write(t, directory, "a.json", configuration(8021, "tcp_only"))
+	other := func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }
+	start(t, other, "ss-server", "-c", file)
+	start(t, nil, "ss-local", "-s", "192.0.2.1", "-p", "8022", "-l", "1080", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	start(t, nil, "ss-server", "-c", file)
+	waitFor(t, "ss-server "+file+" listens:8021/tcp")
+}
+
+// fake returns a program of any name that waits for 1000 s.
+func fake(t *testing.T, directory, name string) string {
+	t.Helper()
+	shell, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(shell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, directory, name, string(program))
+	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The sockets of a plugin are its server's. Those for relaying datagrams, and those that
+// only this host can reach, are not for clients.
+func TestTheSocketsOfAPlugin(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	program := fake(t, directory(t), "ss-server")
+	open := func(network, address string) *os.File {
+		t.Helper()
+		var file *os.File
+		var err error
+		if network == "udp" {
+			var conn net.PacketConn
+			if conn, err = net.ListenPacket(network, address); err == nil {
+				file, err = conn.(*net.UDPConn).File()
+				_ = conn.Close()
+			}
+		} else {
+			var listener net.Listener
+			if listener, err = net.Listen(network, address); err == nil {
+				file, err = listener.(*net.TCPListener).File()
+				_ = listener.Close()
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = file.Close() })
+		return file
+	}
+	files := []*os.File{
+		open("tcp", ":8031"), open("udp", ":8032"), open("tcp", "127.0.0.1:8033"), open("udp", "[::1]:8034"),
+		open("udp", ":40000"), open("udp", ":40001"), open("tcp", ":40001"),
+	}
+	plugin := func(command *exec.Cmd) { command.ExtraFiles = files }
+	script := "sleep 1000 & exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; wait"
+	start(t, plugin, program, "-c", script)
+	for _, file := range files {
+		_ = file.Close()
+	}
+	waitFor(t, "ss-server "+filepath.Join(workingDirectory(t), script)+" listens:8031/tcp listens:8032/udp listens:40001")
+}
+
+func workingDirectory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
+// Without the right to trace it, the sockets and the working directory of a server are
+// hidden, its command line is not, and neither is its network namespace.
+func TestServersThatAreHidden(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	file := write(t, directory(t), "a.json", configuration(8041, "tcp_only"))
+	start(t, func(command *exec.Cmd) { command.Dir = filepath.Dir(file) }, "ss-server", "-c", "a.json")
+	start(t, func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }, "ss-server", "-c", file)
+	if servers := waitFor(t, "ss-server "+file+" listens:8041/tcp"); servers[0].Hidden {
+		t.Error("hidden from root")
+	}
+	testkit.DropCapabilities(t)
+	servers := waitFor(t, "ss-server a.json")
+	if !servers[0].Hidden {
+		t.Error("not hidden")
+	}
+	if _, err := servers[0].MayRead("a.json"); !errors.Is(err, processes.ErrRelative) {
+		t.Errorf("a relative path: %v", err)
+	}
+}
+
+// Nobody has root read a file for him.
+func TestMayRead(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	directory := directory(t)
+	program := fake(t, directory, "ss-server")
+	open, secret := write(t, directory, "open.json", "{}"), write(t, directory, "secret.json", "{}")
+	group, below := write(t, directory, "group.json", "{}"), write(t, directory, "closed/open.json", "{}")
+	link := filepath.Join(directory, "link.json")
+	err := errors.Join(os.Chmod(secret, 0o600), os.Chmod(group, 0o640), os.Chown(group, 0, 1234), os.Chmod(filepath.Dir(below), 0o700), os.Symlink(below, link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, adjust := range map[string]func(*exec.Cmd){
+		"root": nil, "nobody": as(nobody), "group": func(command *exec.Cmd) {
+			command.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{1, 1234}}
+		},
+	} {
+		command := start(t, adjust, program, "-c", "sleep 1000; true")
+		servers := waitFor(t, "ss-server "+filepath.Join(workingDirectory(t), "sleep 1000; true"))
+		for path, want := range map[string]bool{
+			open: true, directory: true, secret: name == "root", group: name != "nobody", below: name == "root", link: name == "root",
+		} {
+			if _, err := servers[0].MayRead(path); (err == nil) != want || err != nil && !errors.Is(err, processes.ErrUnreadable) {
+				t.Errorf("%s may read %s: %v, want %v", name, path, err, want)
+			}
+		}
+		if _, err := servers[0].MayRead(filepath.Join(directory, "missing")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a missing file: %v", err)
+		}
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}
+}
+
+// TestProc has what real processes can't easily be made to be.
+func TestProc(t *testing.T) {
+	proc := t.TempDir()
+	own := write(t, proc, "thread-self/net/dev", "")
+	const mounts = "22 1 0:21 / / rw - ext4 a rw\n"
+	write(t, proc, "thread-self/mountinfo", mounts)
+	write(t, proc, "sys/ignored", "")
+	process := func(pid int, state, mounts, line string) {
+		directory := fmt.Sprint(pid)
+		write(t, proc, directory+"/stat", fmt.Sprintf("%d (ss-server) %s 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 %d 1", pid, state, 100-pid))
+		write(t, proc, directory+"/comm", "ss-server\n")
+		write(t, proc, directory+"/cmdline", strings.ReplaceAll(line, " ", "\x00"))
+		write(t, proc, directory+"/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+		write(t, proc, directory+"/mountinfo", mounts)
+		if err := os.MkdirAll(filepath.Join(proc, directory, "net"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Link(own, filepath.Join(proc, directory, "net/dev")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	process(10, "S", mounts, "ss-server -c /a")
+	process(11, "S", "22 1 0:21 /container / rw - ext4 a rw\n", "ss-server -c /b")
+	process(12, "Z", mounts, "ss-server -c /c")
+	process(13, "S", "", "ss-server -c /d")
+	process(14, "S", mounts, "")
+	process(15, "S", mounts+"23 22 0:99 / / rw - overlay a rw\n", "ss-server -c /e\n\x1b[2J")
+	process(16, "S", mounts, "ss-server -c /f")
+	if err := os.Remove(filepath.Join(proc, "16/status")); err != nil { // it ends at this moment
+		t.Fatal(err)
+	}
+	here := &processes.Host{Proc: proc}
+	servers, err := here.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, server := range servers.Servers {
+		got = append(got, fmt.Sprintf("%d %q %v", server.PID, server.Files, server.Elsewhere))
+	}
+	if diff := cmp.Diff([]string{`15 ["/e\n\x1b[2J"] true`, `13 ["/d"] true`, `11 ["/b"] true`, `10 ["/a"] false`}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for pid := 100; pid < 100+1<<12; pid++ {
+		if err := os.Symlink("10", filepath.Join(proc, fmt.Sprint(pid))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := here.Find(); err == nil || !strings.Contains(err.Error(), "--shadowsocks") {
+		t.Errorf("thousands of servers: %v", err)
+	}
+}
+
+func TestWithoutProc(t *testing.T) {
+	for _, proc := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
+		found, err := (&processes.Host{Proc: proc}).Find()
+		if err != nil || len(found.Servers) != 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+	}
+}
+
+func BenchmarkLook(b *testing.B) {
+	for b.Loop() {
+		if _, err := host.Look(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func listeners() ([]processes.Listener, error) {
+	conn, err := sockets.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	var all []processes.Listener
+	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+		found, err := conn.Listeners(protocol)
+		if err != nil {
+			return nil, err
+		}
+		for _, listener := range found {
+			all = append(all, processes.Listener{Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback()})
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,203 @@
+package shadowsocks
+
+import (
+	"strings"
+
+	"ssmonitor/accounting"
+)
+
+// inbound is one of Xray or V2Ray, in a file or in the database of a panel.
+type inbound struct {
+	place    string
+	protocol string
+	tag      string
+	name     string // of the only user, or else the tag
+	users    int
+	port     node   // a number, or a text with several
+	address  string // on which it listens
+	socket   string // the unix socket on which it listens
+	// protocols are those that it listens on.
+	protocols accounting.Protocols
+	// leads is where it hands over the connections that are not its own.
+	leads []lead
+}
+
+// parseInbound reads an inbound. One that is not counted matters only if it hands over
+// to one that is, so that a mistake in it is none of ours.
+func parseInbound(c *collector, from node) (inbound, error) {
+	protocol, err := from.at("protocol").text()
+	if err != nil {
+		return inbound{}, err
+	}
+	in := inbound{place: from.place, protocol: protocol}
+	if strings.EqualFold(protocol, "tun") {
+		return in, nil // an interface, which has no port
+	}
+	in.port = from.at("port")
+	whole, err := in.complete(c, from)
+	if err != nil && !c.counts(in) {
+		return in, nil
+	}
+	return whole, err
+}
+
+// complete returns the inbound with all that the object says of it.
+func (in inbound) complete(c *collector, from node) (inbound, error) {
+	settings, stream := from.at("settings"), from.at("streamSettings")
+	networks, err := networksOf(in.protocol, settings)
+	if err != nil {
+		return in, err
+	}
+	if in.protocols, err = listensOn(networks, stream); err != nil {
+		return in, err
+	}
+	if in.address, in.socket, err = listenOf(from); err != nil {
+		return in, err
+	}
+	if isSocket(in.address) {
+		in.port = node{} // which the servers ignore
+	}
+	if in.tag, err = from.at("tag").text(); err != nil {
+		return in, err
+	}
+	if in.name, in.users, err = readUsers(settings, "email", "clients", "users"); err != nil {
+		return in, err
+	}
+	if in.name == "" {
+		in.name, err = settings.at("email").text()
+	}
+	if in.name == "" {
+		in.name = in.tag
+	}
+	in.leads = c.leadsOf(in.protocol, settings)
+	return in, err
+}
+
+// counts reports whether the ports of the inbound's protocol are counted.
+func (c *collector) counts(in inbound) bool {
+	return c.options.AnyProtocol || strings.EqualFold(in.protocol, protocolShadowsocks)
+}
+
+// listenOf returns the address on which an inbound listens, and the unix socket if it
+// is one, or has one by its transport.
+func listenOf(from node) (address, socket string, err error) {
+	if address, err = from.at("listen").text(); err != nil {
+		return "", "", err
+	}
+	if isSocket(address) {
+		socket, _, _ = strings.Cut(address, ",") // the mode of the file follows
+		return address, socket, nil
+	}
+	socket, err = socketOf(from.at("streamSettings"))
+	return address, socket, err
+}
+
+// socketOf returns the unix socket of a transport, which is "@" where all inbounds and
+// outbounds share one, and empty for other transports.
+func socketOf(stream node) (string, error) {
+	if transport, err := transportOf(stream); err != nil || !isSocketTransport(transport) {
+		return "", err
+	}
+	settings := stream.at("dsSettings")
+	path, err := settings.at("path").text()
+	if abstract := settings.at("abstract"); abstract.is(kindBool) && abstract.scalar == "true" || path == "" {
+		path = "@" + path
+	}
+	return path, err
+}
+
+// isSocket reports whether a text is the path or the name of a unix socket.
+func isSocket(text string) bool { return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "@") }
+
+// isInner reports whether only programs of this host can connect to the inbound.
+func (in inbound) isInner() bool {
+	return in.socket != "" && in.protocols == noProtocols || isSocket(in.address) || isLoopback(in.address)
+}
+
+// readInbounds adds the ports on which clients find what is counted. Where an inbound
+// hands over to another one, that is the port of the first: the other's is not open to
+// clients if it is on the loopback interface or on a unix socket.
+func (c *collector) readInbounds(objects []node, root node) error {
+	inbounds := make([]inbound, len(objects))
+	for i, object := range objects {
+		var err error
+		if inbounds[i], err = parseInbound(c, object); err != nil {
+			return err
+		}
+	}
+	own := len(inbounds)
+	for _, others := range c.beside() {
+		for _, object := range others {
+			if in, err := parseInbound(c, object); err == nil { // else reported when its part is read
+				inbounds = append(inbounds, in)
+			}
+		}
+	}
+	c.addRoutes(inbounds, root)
+	return c.addInbounds(inbounds, own)
+}
+
+// addInbounds adds the ports of the first inbounds, which are the own ones. The others are
+// those in other parts of the configuration.
+func (c *collector) addInbounds(inbounds []inbound, own int) error {
+	behind, err := c.behind(inbounds)
+	if err != nil {
+		return err
+	}
+	isBehind := make(map[int]bool)
+	for _, inner := range behind {
+		for _, i := range inner {
+			isBehind[i] = true
+		}
+	}
+	for i, in := range inbounds[:own] {
+		switch {
+		case isBehind[i] && in.isInner():
+		case len(behind[i]) > 0:
+			err = c.addInbound(c.front(in, inbounds, behind[i]))
+		case c.counts(in):
+			err = c.addInbound(in)
+		case in.port.value != nil && !in.isInner(): // such as an API's, or behind a web server
+			c.otherProtocol(in.protocol, shownPorts(in.port))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// front returns an inbound as it is counted for those behind it. It has the name of the
+// only one, and the users of all.
+func (c *collector) front(in inbound, inbounds []inbound, behind []int) inbound {
+	only := len(behind) == 1 && (in.users == 0 || !c.counts(in))
+	in.name = in.tag
+	for _, i := range behind {
+		in.users += max(1, inbounds[i].users)
+		if only {
+			in.name = inbounds[i].name
+		}
+	}
+	return in
+}
+
+// addInbound adds the ports of an inbound.
+func (c *collector) addInbound(in inbound) error {
+	if in.port.value == nil || in.protocols == noProtocols {
+		if in.socket != "" {
+			c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
+		}
+		return nil
+	}
+	numbers, err := readPorts(c, in.port)
+	if err != nil {
+		return err
+	}
+	for _, number := range numbers {
+		c.share(number, in.users)
+		if err := c.add(in.port.place, number, in.protocols, in.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

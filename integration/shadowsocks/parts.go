@@ -1,0 +1,253 @@
+package shadowsocks
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ssmonitor/internal/configfile"
+)
+
+// confDirectories are the names of directories that scripts have beside config.json,
+// for the other parts of one configuration.
+var confDirectories = []string{"conf", "conf.d", "confs", "config", "configs"}
+
+// Together groups files that a server may read as one configuration: those of a
+// directory, and those beside its conf. Both keep their order.
+func Together(paths []string) (groups [][]string) {
+	index := make(map[string]int)
+	for _, path := range paths {
+		directory := filepath.Dir(path)
+		if slices.Contains(confDirectories, filepath.Base(directory)) {
+			directory = filepath.Dir(directory)
+		}
+		i, found := index[directory]
+		if !found {
+			i = len(groups)
+			index[directory] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], path)
+	}
+	return groups
+}
+
+// Below returns the directory in another one that has further parts of a configuration
+// there, if there is any.
+func Below(directory string) (path string, found bool) {
+	for _, name := range confDirectories {
+		path := filepath.Join(directory, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// Parts are the files of one group of [Together]. Of sing-box, Xray and V2Ray, each may be
+// a part of one configuration: an inbound can hand over to one in another file, and in a
+// file without ports nothing is missing if another one has some.
+type Parts struct {
+	inbounds []partInbounds
+	waiting  []waitingPart
+	served   []Form // that have ports
+}
+
+// partInbounds are the inbounds of a file.
+type partInbounds struct {
+	path    string
+	form    Form
+	objects []node
+}
+
+type waitingPart struct {
+	path string
+	err  error
+	*partError
+}
+
+// NewParts returns the parts of a group. It looks for their inbounds, unless the files
+// are too many, or too large, to be kept in memory. What is wrong with one is reported
+// when it is read.
+func NewParts(paths []string) *Parts {
+	const most = 512
+	parts, size := new(Parts), int64(0)
+	for _, path := range paths {
+		size += Size(path)
+	}
+	if len(paths) < 2 || len(paths) > most || size > maxSize {
+		return parts
+	}
+	for _, path := range paths {
+		if IsDatabase(path) || Managed(path) {
+			continue
+		}
+		data, err := configfile.Read(path, maxSize)
+		if err != nil {
+			continue
+		}
+		root, _, err := decode(data)
+		if err != nil {
+			continue
+		}
+		parts.look(path, node{value: &root})
+	}
+	return parts
+}
+
+func (p *Parts) look(path string, root node) {
+	form := FormXray
+	if isSingBox(root) {
+		form = FormSingBox
+	} else if !isXray(root) {
+		return
+	}
+	if objects, err := root.at("inbounds").objects(); err == nil && len(objects) > 0 {
+		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
+	}
+}
+
+// Options returns how the file at path is read as one of the parts.
+func (p *Parts) Options(path string, options Options) Options {
+	options.beside = func(form Form) (others [][]node) {
+		for _, part := range p.inbounds {
+			if part.form == form && part.path != path {
+				others = append(others, part.objects)
+			}
+		}
+		return others
+	}
+	return options
+}
+
+// beside returns the inbounds of each other part of the configuration.
+func (c *collector) beside() [][]node {
+	if c.options.beside == nil {
+		return nil
+	}
+	return c.options.beside(c.form)
+}
+
+// Take takes what [Read] returned for a file. It returns the error, unless that
+// depends on the other files.
+func (p *Parts) Take(path string, config Config, err error) error {
+	if err == nil {
+		p.served = append(p.served, config.Form)
+		return nil
+	}
+	part, isPart := errors.AsType[*partError](err)
+	if !isPart {
+		return err
+	}
+	p.waiting = append(p.waiting, waitingPart{path, err, part})
+	return nil
+}
+
+// Rest returns what remains to be reported when all files were taken.
+func (p *Parts) Rest() (rest []error) {
+	var formless []waitingPart
+	parts := make(map[Form][]waitingPart)
+	for _, part := range p.waiting {
+		if part.form == (partError{}).form {
+			formless = append(formless, part)
+		} else {
+			parts[part.form] = append(parts[part.form], part)
+		}
+	}
+	for _, form := range mergedForms {
+		switch served := slices.Contains(p.served, form); {
+		case served:
+			formless = nil
+			others := slices.DeleteFunc(parts[form], func(part waitingPart) bool { return len(part.others.texts) == 0 })
+			if len(others) > 0 {
+				rest = append(rest, fmt.Errorf("%s: %s", placeOf(others), notCounted(othersOf(others))))
+			}
+		case len(parts[form]) > 0:
+			rest = append(rest, withoutPorts(append(parts[form], formless...)))
+			formless = nil
+		}
+	}
+	if len(formless) > 0 {
+		rest = append(rest, withoutPorts(formless))
+	}
+	return rest
+}
+
+// withoutPorts reports that no file of a directory has a port.
+func withoutPorts(parts []waitingPart) error {
+	if len(parts) == 1 {
+		return parts[0].err
+	}
+	directory := placeOf(parts)
+	if others := othersOf(parts); len(others.texts) > 0 {
+		return fmt.Errorf("%s: in %d files, %w: %s", directory, len(parts), ErrNoPorts, notCounted(others))
+	}
+	for _, part := range parts {
+		if errors.Is(part.err, ErrClient) {
+			return part.err
+		}
+	}
+	return fmt.Errorf("%s: in %d files, %w", directory, len(parts), ErrNoPorts)
+}
+
+// othersOf returns the ports of other protocols in all parts.
+func othersOf(parts []waitingPart) (all few) {
+	for _, part := range parts {
+		for _, text := range part.others.texts {
+			all.add(maxShown, "%s", text)
+		}
+		all.more += part.others.more
+	}
+	return all
+}
+
+// placeOf returns the file, or the directory that has all of several in it or below it.
+func placeOf(parts []waitingPart) string {
+	if len(parts) == 1 {
+		return parts[0].path
+	}
+	directory := filepath.Dir(parts[0].path)
+	for _, part := range parts[1:] {
+		for !strings.HasPrefix(part.path, strings.TrimSuffix(directory, "/")+"/") {
+			directory = filepath.Dir(directory)
+		}
+	}
+	return directory
+}
+
+// mergedForms are those whose servers read several files as one configuration.
+var mergedForms = []Form{FormSingBox, FormXray}
+
+// partError reports a file that has no port, and may be a part of a configuration that
+// has some elsewhere.
+type partError struct {
+	form   Form // none where any server could read the file
+	others few  // ports of other protocols
+	err    error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+
+func (e *partError) Unwrap() error { return e.err }
+
+// asPart marks an error of a file that may be a part: nothing in it is wrong, and none
+// of its ports is missing for a reason of its own.
+func (c *collector) asPart(root node, missing bool, err error) error {
+	if missing || !errors.Is(err, ErrNoPorts) && !errors.Is(err, ErrClient) {
+		return err
+	}
+	part := &partError{others: c.others, err: err}
+	hasInbounds := len(c.others.texts) > 0 || anyHas(root, "protocol", "inbounds", "outbounds") || anyHas(root, "type", "inbounds", "outbounds")
+	switch {
+	case hasInbounds && slices.Contains(mergedForms, c.form):
+		part.form = c.form
+	case c.form == FormXray: // an empty list of inbounds, which sing-box has as well
+	case c.form == FormSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
+	default:
+		return err
+	}
+	return part
+}

@@ -1,0 +1,427 @@
+package sources_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/processes"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/nft/sockets"
+)
+
+const (
+	patience = 20 * time.Second
+	nobody   = 65534
+)
+
+// running is a machine with servers that run, in a network namespace of its own.
+type running struct {
+	directory, list string
+	from            sources.Sources
+}
+
+func newRunning(t *testing.T) *running {
+	t.Helper()
+	testkit.NetworkNamespace(t)
+	directory, err := os.MkdirTemp("", "sources")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // servers of another user read it
+		t.Fatal(err)
+	}
+	list := filepath.Join(directory, "list")
+	return &running{directory, list, sources.Sources{
+		SearchRoot: filepath.Join(directory, "root"), Earlier: list, Host: noHost,
+		Processes: &processes.Host{Proc: "/proc", Listeners: listeners, Interval: time.Millisecond},
+	}}
+}
+
+func listeners() ([]processes.Listener, error) {
+	conn, err := sockets.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	var all []processes.Listener
+	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+		found, err := conn.Listeners(protocol)
+		if err != nil {
+			return nil, err
+		}
+		for _, listener := range found {
+			all = append(all, processes.Listener{Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback()})
+		}
+	}
+	return all, nil
+}
+
+// write writes a file that any user may read.
+func (r *running) write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := write(t, r.directory, name, content)
+	for at := path; at != r.directory; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil { //nolint:gosec // for a server of another user
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// start starts a server, and returns a function that ends it.
+func (r *running) start(t *testing.T, user uint32, name string, arguments ...string) (stop func()) {
+	t.Helper()
+	testkit.Require(t, name)
+	command := exec.Command(name, arguments...)
+	command.Dir = r.directory
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if user != 0 {
+		command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user}
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// setUp loads the sources and writes the list, as setup does. It returns the ports with
+// their sources.
+func (r *running) setUp(t *testing.T) (ports []string, notes string) {
+	t.Helper()
+	result, err := sources.Follow(r.from).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := portlist.Write(r.list, result.Entries); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range result.Entries {
+		from := strings.ReplaceAll(strings.Join(entry.Sources, ", "), r.directory, "DIR")
+		ports = append(ports, portlist.FormatSpec(entry.Port)+" from "+from)
+	}
+	return ports, fmt.Sprint(result.Notes)
+}
+
+func (r *running) wait(t *testing.T, want ...string) (notes string) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error {
+		var got []string
+		got, notes = r.setUp(t)
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("-want +got:\n%s\nnotes: %s", diff, notes)
+		}
+		return nil
+	})
+	return notes
+}
+
+// A server that runs names its configuration, wherever that is: also one with an address
+// that is not this host's, which would look like a client's.
+func TestRunningServersNameTheirFiles(t *testing.T) {
+	r := newRunning(t)
+	file := func(name, form string, arguments ...any) string {
+		return r.write(t, name, fmt.Sprintf(form, arguments...))
+	}
+	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "mode": "tcp_and_udp", "local_port": 1080}`
+	file("odd/a.json", form, 8001)
+	r.start(t, 0, "ss-server", "-c", "odd/a.json")
+	r.wait(t, "8001 from process ss-server: DIR/odd/a.json")
+	r.start(t, nobody, "ss-server", "-c", file("odd/b.json", form, 8002))
+	r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	rest := []string{
+		"8001 from process ss-server: DIR/odd/a.json",
+		"8002 from process ss-server: DIR/odd/b.json",
+		"8003/tcp from process ss-server: command line",
+	}
+	r.wait(t, rest...)
+	// A usual place is the source alone, however the file is named.
+	usual := file("root/etc/shadowsocks/config.json", form, 8004)
+	if err := os.Symlink(usual, filepath.Join(r.directory, "link.json")); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t, 0, "ss-server", "-c", "link.json")
+	notes := r.wait(t, append(rest, "8004 from DIR/root/etc/shadowsocks/config.json")...)
+	if strings.Contains(notes, "QZQ") || notes != "[]" {
+		t.Errorf("notes: %s", notes)
+	}
+	v2ray := file("v/a.json", `{"inbounds": [{"port": 8005, "tag": "alice", "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ", "network": "tcp"}}], "outbounds": [{"protocol": "freedom"}]}`)
+	r.start(t, 0, "v2ray", "-config", v2ray)
+	testkit.Eventually(t, patience, func() error {
+		got, _ := r.setUp(t)
+		if len(got) != 5 || !strings.HasSuffix(got[4], "from process v2ray: DIR/v/a.json") {
+			return fmt.Errorf("%s", got)
+		}
+		return nil
+	})
+}
+
+// No user can rename the ports of others, or hide what was found before.
+func TestHostileProcesses(t *testing.T) {
+	r := newRunning(t)
+	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8051}`)
+	hostile := r.write(t, "a\n# from x\n1\x1b[2J.json", `{"servers": [
+		{"address": "::", "port": 8051, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"},
+		{"address": "::", "port": 8052, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"}]}`)
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := r.write(t, "ssserver", string(shell))
+	r.start(t, nobody, program, "-s", "sleep 1000; true", "--", "-c", hostile)
+	script := r.write(t, "wait.sh", "sleep 1000; true\n")
+	r.start(t, nobody, program, script, "-c", hostile, "-c", "/etc/shadow", "-c", "../../../../etc/shadow", "-c", "/dev/zero", "-c", "/proc/1/environ")
+	notes := r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json, process ssserver: DIR/a\n# from x\n1\x1b[2J.json",
+		"8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
+	if !strings.Contains(notes, "/etc/shadow: the user of the process may not read it") || !strings.Contains(notes, "/proc/1/environ: the user") {
+		t.Errorf("notes: %s", notes)
+	}
+	r.from.Processes.Proc = r.write(t, "file", "") // nothing is known of processes
+	notes = r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json", "8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
+	if !strings.Contains(notes, "stay counted") {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
+// What no configuration explains, sockets show: here the file is one that the user of the
+// server may not read any more, and later nothing at all.
+func TestSocketsShowWhatNoFileDoes(t *testing.T) {
+	r := newRunning(t)
+	file := r.write(t, "a.json", `{"server": "0.0.0.0", "server_port": 8011, "password": "QZQZQ", "method": "aes-256-gcm"}`)
+	stop := r.start(t, nobody, "ss-server", "-c", file)
+	r.wait(t, "8011 from process ss-server: DIR/a.json")
+	testkit.Eventually(t, patience, func() error {
+		found, err := listeners()
+		if err == nil && len(found) == 0 {
+			err = fmt.Errorf("the server does not listen")
+		}
+		return err
+	})
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notes := r.wait(t, "8011 from process ss-server: DIR/a.json") // kept
+	if !strings.Contains(notes, "may not read it") {
+		t.Errorf("notes: %s", notes)
+	}
+	if err := os.Remove(r.list); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "8011/tcp from process ss-server: sockets")
+	stop()
+	r.wait(t)
+}
+
+// A process that follows sees no sockets, and no working directory. It keeps what setup
+// as root has found. Whoever writes the list first, the other one finds it right.
+func TestRootAndTheUnitAgree(t *testing.T) {
+	r := newRunning(t)
+	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm"}`
+	r.write(t, "a.json", fmt.Sprintf(form, 8021))
+	secret := r.write(t, "b.json", fmt.Sprintf(form, 8022))
+	stop := []func(){r.start(t, 0, "ss-server", "-c", "a.json"), r.start(t, nobody, "ss-server", "-c", secret)}
+	r.wait(t, "8021 from process ss-server: DIR/a.json", "8022 from process ss-server: DIR/b.json")
+	testkit.Eventually(t, patience, func() error {
+		if found, err := listeners(); err != nil || len(found) < 2 {
+			return fmt.Errorf("%v, %w", found, err)
+		}
+		return nil
+	})
+	if err := os.Remove(r.list); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"8021 from process ss-server: DIR/a.json", "8022/tcp from process ss-server: sockets"}
+	r.wait(t, want...)
+	unit := *r
+	unit.from.Following = true
+	for range 3 {
+		r.wait(t, want...)
+		withoutTracing(t, func() { unit.wait(t, want...) })
+	}
+	// At boot, and while they are started again, no server runs.
+	for _, stop := range stop {
+		stop()
+	}
+	withoutTracing(t, func() { unit.wait(t, want...) })
+	r.wait(t)
+}
+
+// withoutTracing does something without the capability to look into other processes.
+func withoutTracing(t *testing.T, do func()) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var all, some [2]unix.CapUserData
+	if err := unix.Capget(&header, &all[0]); err != nil {
+		t.Fatal(err)
+	}
+	some = all
+	some[0].Effective, some[1].Effective = 1<<unix.CAP_NET_ADMIN|1<<unix.CAP_DAC_OVERRIDE, 0
+	if err := unix.Capset(&header, &some[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Capset(&header, &all[0]); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	do()
+}
+
+// TestFollowServersOfALongTime has a procfs of its own: real servers are young in a test.
+func TestFollowServersOfALongTime(t *testing.T) {
+	proc := t.TempDir()
+	file := write(t, proc, "config.json", `{"server_port": 8061}`)
+	const mounts = "22 1 0:21 / / rw - ext4 a rw\n"
+	write(t, proc, "thread-self/mountinfo", mounts)
+	own := write(t, proc, "thread-self/net/dev", "")
+	start := func(pid string, arguments ...string) {
+		write(t, proc, pid+"/comm", "ss-server\n")
+		write(t, proc, pid+"/stat", pid+" (ss-server) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 1 1")
+		write(t, proc, pid+"/cmdline", "ss-server\x00"+strings.Join(arguments, "\x00"))
+		write(t, proc, pid+"/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+		write(t, proc, pid+"/mountinfo", mounts)
+		write(t, proc, pid+"/net/other", "")
+		if err := os.Link(own, filepath.Join(proc, pid, "net/dev")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := &processes.Host{Proc: proc, Interval: time.Nanosecond}
+	from := sources.Sources{SearchRoot: filepath.Join(proc, "root"), Host: noHost, Processes: host}
+	follower := sources.Follow(from)
+	noticed := func() { // at the next look, which is not at once
+		testkit.Eventually(t, patience, func() error {
+			if !follower.Changed() {
+				return errors.New("nothing has changed")
+			}
+			return nil
+		})
+	}
+	follow(t, follower, []step{
+		{"no server", func() {}, 0, false},
+		{"one", func() { start("10", "-c", file); noticed() }, 1, false},
+		{"another one", func() { start("11", "-p", "8062"); noticed() }, 2, false},
+		{"the end of one", func() { _ = os.Rename(filepath.Join(proc, "11"), filepath.Join(proc, "ended")); noticed() }, 1, false},
+		{"another file", func() { write(t, proc, "config.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
+		{"no file", func() { remove(t, file) }, 0, false},
+	})
+	time.Sleep(300 * time.Millisecond) // several looks
+	if follower.Changed() {
+		t.Error("the same servers are a change")
+	}
+}
+
+// A program that serves other protocols too may listen for any of these.
+func TestSocketsOfSeveralProtocols(t *testing.T) {
+	r := newRunning(t)
+	testkit.Require(t, "v2ray")
+	command := exec.Command("v2ray", "-config=stdin:")
+	command.Stdin = strings.NewReader(`{"inbounds": [{"port": 8071, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}}], "outbounds": [{"protocol": "freedom"}]}`)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	testkit.Eventually(t, patience, func() error {
+		got, notes := r.setUp(t)
+		if len(got) != 0 || !strings.Contains(notes, "the running v2ray listens at 8071/tcp") || !strings.Contains(notes, "--port") {
+			return fmt.Errorf("%s, notes %s", got, notes)
+		}
+		return nil
+	})
+}
+
+// A follower notices servers that are started and that end. One that was started at the
+// moment of the Load may listen only afterwards.
+func TestFollowRunningServers(t *testing.T) {
+	r := newRunning(t)
+	follower := sources.Follow(r.from)
+	wait := func(what string, want ...string) {
+		t.Helper()
+		testkit.Eventually(t, patience, func() error {
+			if !follower.Changed() {
+				return fmt.Errorf("%s: nothing has changed", what)
+			}
+			result, err := follower.Load()
+			if err != nil {
+				return err
+			}
+			var got []string
+			for _, port := range result.Ports {
+				got = append(got, portlist.FormatSpec(port))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				return fmt.Errorf("%s: -want +got:\n%s", what, diff)
+			}
+			return nil
+		})
+	}
+	if _, err := follower.Load(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond)
+	if follower.Changed() {
+		t.Error("nothing runs, and that is a change")
+	}
+	stop := r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", "8031", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	wait("a server", "8031/tcp")
+	file := r.write(t, "a.json", `{"server": "0.0.0.0", "server_port": 8032, "password": "QZQZQ", "method": "aes-256-gcm"}`)
+	r.start(t, 0, "ss-server", "-c", file)
+	wait("another one", "8031/tcp", "8032")
+	r.write(t, "a.json", `{"server": "0.0.0.0", "server_port": 8033, "password": "QZQZQ", "method": "aes-256-gcm"}`)
+	wait("its file", "8031/tcp", "8032/tcp", "8033") // it listens where it was
+	wait("a second look at a young one", "8031/tcp", "8032/tcp", "8033")
+	stop()
+	wait("the end of one", "8032/tcp", "8033")
+}
+
+// The place of root's file is its directory, in which it may be replaced. That of another
+// user is the file alone: he would choose what else may be opened.
+func TestPlacesOfRunningServers(t *testing.T) {
+	r := newRunning(t)
+	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm"}`
+	roots, others := r.write(t, "roots/a.json", fmt.Sprintf(form, 8041)), r.write(t, "others/b.json", fmt.Sprintf(form, 8042))
+	database := r.write(t, "panel/x-ui.db", "")
+	r.start(t, 0, "ss-server", "-c", roots)
+	r.start(t, nobody, "ss-server", "-c", others)
+	if err := os.WriteFile(database, []byte(fmt.Sprintf(form, 8043)), 0o644); err != nil { //nolint:gosec // nobody reads it
+		t.Fatal(err)
+	}
+	r.start(t, nobody, "ss-server", "-c", database)
+	want := []string{filepath.Dir(roots), others}
+	testkit.Eventually(t, patience, func() error {
+		var got []string
+		for _, place := range r.from.Places() {
+			if strings.HasPrefix(place.Path, r.directory) && place.Path != r.directory {
+				got = append(got, place.Path)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("-want +got:\n%s", diff)
+		}
+		return nil
+	})
+}
