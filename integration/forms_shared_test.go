@@ -126,6 +126,27 @@ func TestPublishedByLegacyIptables(t *testing.T) {
 	agent.stop(t)
 }
 
+// TestLegacyIptablesThatPublishesAnotherNumber shows by its connections which number a
+// container is published under.
+func TestLegacyIptablesThatPublishesAnotherNumber(t *testing.T) {
+	require(t, "ss", "iptables-legacy-restore", "ip6tables-legacy-restore")
+	t.Parallel()
+	const outside = 18388
+	h := newHost(t)
+	h.hideContainers(t)
+	h.legacy(t, outside, containerPort)
+	arguments := []string{"setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)}
+	begin(t, h.ssmonitor(nil, arguments...)).endsWith(t, 0, "iptables-legacy -t nat -S")
+	for _, f := range h.openAll(t, outside, containerPort) {
+		f.pass(t)
+	}
+	for _, more := range []string{"--dry-run", "--json"} {
+		begin(t, h.ssmonitor(nil, append(arguments, more)...)).endsWith(t, 0,
+			"port 8388: a rule that can't be read, as connections show, publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`)
+	}
+	h.expectChecked(t, "WRONG port 8388: a rule that can't be read, as connections show, publishes it as port 18388")
+}
+
 // TestAddressThatComesLater publishes by an address that the host gets later, as by
 // DHCP at boot, or when it takes the place of another host.
 func TestAddressThatComesLater(t *testing.T) {

@@ -53,6 +53,7 @@ func (p product) ssmonitor(prefix []string, arguments ...string) *exec.Cmd {
 	command := p.command(words[0], words[1:]...)
 	command.Env = append(os.Environ(),
 		"SSMONITOR_NO_SEARCH=true", // what the machine serves is no part of a test
+		"LC_ALL=C.UTF-8",           // names are not ASCII
 		"RUNTIME_DIRECTORY="+p.runtimeDirectory(),
 		"STATE_DIRECTORY="+p.stateDirectory())
 	return command

@@ -208,8 +208,9 @@ func TestTopOnOldTerminals(t *testing.T) {
 		{"no colour", []string{"TERM=xterm-256color", "NO_COLOR=1"}, false, "▁", "王小明的手機"},
 		{"vt100", []string{"TERM=vt100"}, false, "_", "王小明的手機"},
 		{"console", []string{"TERM=linux"}, true, "_", "王小明的手機"},
-		{"C locale", []string{"TERM=xterm", "LC_ALL=C"}, true, "_", "?"},
-		{"other locale", []string{"TERM=xterm", "LC_ALL=zh_CN.GB18030"}, true, "_", "?"},
+		{"C locale", []string{"TERM=xterm", "LC_ALL=C"}, true, "_", `\u738b\u5c0f\u660e\u7684\u624b\~`},
+		{"no locale", []string{"TERM=xterm", "LC_ALL= LANG="}, true, "_", `\u738b\u5c0f\u660e\u7684\u624b\~`},
+		{"other locale", []string{"TERM=xterm", "LC_ALL=zh_CN.GB18030"}, true, "_", `\u738b\u5c0f\u660e\u7684\u624b\~`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -56,11 +56,8 @@ type conn struct {
 // readings would take up to a fifth longer.
 func dial(namespace int) (*conn, error) {
 	watched, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
-	if errors.Is(err, unix.EPROTONOSUPPORT) {
-		return nil, ErrNoNFTables
-	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the netlink socket: %w", err)
+		return nil, openError(err)
 	}
 	fd, err := unwatched(watched)
 	if err := errors.Join(err, watched.Close()); err != nil {
@@ -69,6 +66,16 @@ func dial(namespace int) (*conn, error) {
 	c := &conn{fd: fd, buffer: make([]byte, readLength)}
 	c.lookup.prepare()
 	return c, nil
+}
+
+// openError explains why there is no socket. Without a family of sockets, the word of
+// another one would mislead.
+func openError(err error) error {
+	const opening = "opening the netlink socket"
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		return &OpError{Op: opening, Err: unix.EAFNOSUPPORT, Reason: errNoNetlink}
+	}
+	return readError(opening, err)
 }
 
 // unwatched returns a blocking file descriptor of the socket.

@@ -15,16 +15,20 @@ import (
 // table that was loaded from a file as accounting.ErrRestored.
 var (
 	// ErrPermission says that the process lacks CAP_NET_ADMIN.
-	ErrPermission = errors.New("CAP_NET_ADMIN is missing: run as root or under the unit ssmonitor.service")
+	ErrPermission error = &reason{text: "CAP_NET_ADMIN is missing", remedy: "run as root or under the unit ssmonitor.service"}
 	// ErrForeignTable says that somebody else created a table with our name.
 	ErrForeignTable = errors.New("table inet " + TableName + " exists and is not ours; it is left alone: " +
 		"look at it with `nft list table inet " + TableName + "` and rename or delete it")
 	// ErrOwned says that another process owns the table (flag owner).
 	ErrOwned = errors.New("table inet " + TableName + " is owned by another process, which alone can change it: stop the agent first")
 	// ErrNoNFTables says that the kernel has no nf_tables.
-	ErrNoNFTables = errors.New("the kernel has no nf_tables: CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET are needed")
+	ErrNoNFTables error = &reason{text: "the kernel has no nf_tables", remedy: "load the module (modprobe nf_tables, on the host if this is a container), " +
+		"or boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; gVisor, OpenVZ and WSL 1 have none: run ssmonitor on their host"}
+	// ErrTooOld says that the kernel's nf_tables lacks what counting needs.
+	ErrTooOld error = &reason{text: "the kernel's nf_tables lacks what counting needs", remedy: "boot Linux 5.10 or later, with the modules of nf_tables (loaded by the host, if this is a container)"}
 	// ErrNoObjectReference says that the kernel can't map ports to counters.
-	ErrNoObjectReference = errors.New("the kernel has no reference to named counters: CONFIG_NFT_OBJREF (module nft_objref) is needed, built in since Linux 6.2")
+	ErrNoObjectReference error = &reason{text: "the kernel has no reference to named counters", remedy: "load the module (modprobe nft_objref, on the host if this is a container), " +
+		"or boot a kernel with CONFIG_NFT_OBJREF, which is built in since Linux 6.2"}
 	// ErrOwnUnsupported says that the kernel can't keep an owned table.
 	ErrOwnUnsupported = errors.New("the kernel can't keep an owned table: flags owner and persist need Linux 6.9")
 	// ErrInterrupted says that others changed the ruleset during every attempt
@@ -150,16 +154,26 @@ func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 
 // newOpError explains the kernel's refusal of a message.
 func newOpError(refused message, errno unix.Errno) *OpError {
-	e := &OpError{Op: describe(refused), Err: errno}
-	switch {
-	case errno == unix.EPERM:
-		e.Reason = ErrPermission
-	case errno == unix.EOPNOTSUPP && refused.typ() == msgNewTable:
+	e := &OpError{Op: describe(refused), Err: errno, Reason: explain(errno)}
+	switch typ := refused.typ(); {
+	case errno == unix.EOPNOTSUPP && typ == msgNewTable:
 		e.Reason = ErrOwnUnsupported
-	case errno == unix.EOPNOTSUPP && refused.typ() == msgBatchBegin:
+	case errno == unix.EOPNOTSUPP && typ == msgBatchBegin:
 		e.Reason = ErrNoNFTables
+	case tooOld(typ, errno):
+		e.Reason = ErrTooOld
 	}
 	return e
+}
+
+// tooOld reports whether a refusal to create something shows that the kernel does not
+// know it: the message, a family or a type of set.
+func tooOld(typ uint16, errno unix.Errno) bool {
+	switch errno {
+	case unix.EINVAL, unix.EOPNOTSUPP, unix.EAFNOSUPPORT:
+		return slices.Contains([]uint16{msgNewObject, msgNewSet, msgNewElement, msgNewChain, msgNewRule}, typ)
+	}
+	return false
 }
 
 // describe returns in words what a message of a batch does.
@@ -206,7 +220,7 @@ func describeElement(m message) string {
 	return fmt.Sprintf("%s port %d", key.Protocol, key.Port)
 }
 
-// readError explains a refusal to read.
+// readError explains a refusal to read, or to open the socket.
 func readError(op string, err error) error {
 	if err == nil {
 		return nil
@@ -215,9 +229,5 @@ func readError(op string, err error) error {
 	if !errors.As(err, &errno) {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	e := &OpError{Op: op, Err: errno}
-	if errno == unix.EPERM {
-		e.Reason = ErrPermission
-	}
-	return e
+	return &OpError{Op: op, Err: errno, Reason: explain(errno)}
 }

@@ -40,8 +40,13 @@ func (t *Table) Install(ports accounting.Ports) error {
 	err = t.ownership(err)
 	var refused *batchError
 	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
-		if support, supportErr := t.Support(); supportErr == nil && !support.ObjectMaps {
+		support, supportErr := t.Support()
+		switch {
+		case supportErr != nil: // the first error shows more
+		case !support.ObjectMaps:
 			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
+		default: // another expression, after every attempt
+			return fmt.Errorf("%w: %w", ErrTooOld, err)
 		}
 	}
 	return err

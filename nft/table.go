@@ -3,6 +3,8 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -75,8 +77,8 @@ func Open(options Options) (*Table, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	_, _, err = c.getTable()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = fmt.Errorf("%w (%w)", ErrNoNFTables, err) // no module is registered for the subsystem
+	if refused, ok := errors.AsType[*OpError](err); ok && slices.Contains(unregistered, refused.Err) {
+		refused.Reason = ErrNoNFTables
 	}
 	if err == nil && options.Own != OwnNo {
 		t.flags, err = c.ownerFlags(options.Own)
@@ -86,6 +88,10 @@ func Open(options Options) (*Table, error) {
 	}
 	return t, nil
 }
+
+// unregistered are the answers of a kernel in which no module is registered for the
+// messages, or for family inet.
+var unregistered = []syscall.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.EAFNOSUPPORT}
 
 // setHook determines the hook by what is forwarded.
 func (t *Table) setHook() {

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -16,7 +17,8 @@ import (
 
 // Charts writes a series of reports in the protocol of Netdata's external
 // plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
-// keywords that every Netdata since 1.37 knows. There is a chart of the total,
+// keywords that every Netdata since 1.12 knows, and labels, which came with 1.32: an
+// older one disables a plugin for a keyword that it does not know. There is a chart of the total,
 // and two charts per port, which are created and retired with the ports, with a
 // third one where it is known who is connected. If there are more ports than are
 // to have charts, two charts show the sum of the others.
@@ -34,9 +36,11 @@ type Charts struct {
 	total    *chart
 	ports    map[uint16]*portCharts // retired ones included
 	active   int                    // how many of ports are not retired
-	others   *otherCharts           // nil until there are too many ports
-	previous time.Time              // time of the last report written
-	buffer   []byte
+
+	unlabelled bool         // for a Netdata without labels, whose titles name port and client instead
+	others     *otherCharts // nil until there are too many ports
+	previous   time.Time    // time of the last report written
+	buffer     []byte
 }
 
 // AllPorts is the number of ports with charts of their own that does not limit
@@ -131,7 +135,7 @@ func (c *Charts) microseconds(elapsed time.Duration) int64 {
 func (c *Charts) activate(port accounting.Port, now time.Time) *portCharts {
 	charts, known := c.ports[port.Number]
 	if !known {
-		charts = newPortCharts(port.Number)
+		charts = newPortCharts(port.Number, c.unlabelled)
 		c.ports[port.Number] = charts
 	}
 	charts.written, charts.fresh = now, !known || charts.retired
@@ -190,6 +194,7 @@ type chart struct {
 	id       string
 	port     string // empty: several ports
 	title    string
+	named    string // a title that names the port, for a Netdata without labels
 	family   string
 	units    string
 	context  string
@@ -201,6 +206,7 @@ type chart struct {
 
 	received, sent series
 	continuous     bool // the previous cycle had a value
+	unlabelled     bool // see Charts
 }
 
 func newTotalChart() *chart {
@@ -210,12 +216,16 @@ func newTotalChart() *chart {
 	}
 }
 
-func newPortCharts(number uint16) *portCharts {
+func newPortCharts(number uint16, unlabelled bool) *portCharts {
 	port := strconv.Itoa(int(number))
 	pair := newPair("port", " of a port", "ports", 60000)
 	pair.traffic.id, pair.traffic.port = "ssmonitor.port_"+port+"_traffic", port
 	pair.packets.id, pair.packets.port = "ssmonitor.port_"+port+"_packets", port
-	return &portCharts{pair: pair, addresses: newAddressChart(port)}
+	charts := &portCharts{pair: pair, addresses: newAddressChart(port)}
+	for _, chart := range [...]*chart{&charts.traffic, &charts.packets, &charts.addresses.chart} {
+		chart.unlabelled = unlabelled
+	}
+	return charts
 }
 
 // newPair returns the charts that belong to ssmonitor.NAME_traffic and
@@ -246,8 +256,14 @@ func (c *chart) define(dst []byte, label string, seconds int) []byte {
 
 // begin appends the definition without the dimensions.
 func (c *chart) begin(dst []byte, label string, seconds int) []byte {
+	if c.unlabelled {
+		c.named = strings.Replace(c.title, " a port", " port "+c.port, 1)
+		if label != "" {
+			c.named += " (" + label + ")"
+		}
+	}
 	dst = c.appendChart(dst, seconds, "")
-	if c.port != "" {
+	if c.port != "" && !c.unlabelled {
 		dst = appendCommand(dst, "CLABEL", "port", c.port, labelSource)
 		if label != "" { // Netdata does not allow an empty label
 			dst = appendCommand(dst, "CLABEL", "name", label, labelSource)
@@ -257,12 +273,23 @@ func (c *chart) begin(dst []byte, label string, seconds int) []byte {
 	return dst
 }
 
+// knowsLabels reports whether a Netdata knows the keyword CLABEL. A version that is
+// unknown is taken for a recent one: each of them puts its version into the plugin's
+// environment.
+func knowsLabels(version string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &major, &minor); err != nil {
+		return true
+	}
+	return major > 1 || minor >= 32
+}
+
 // labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a
 // CLABEL without a source.
 const labelSource = "1"
 
 func (c *chart) appendChart(dst []byte, seconds int, options string) []byte {
-	return appendCommand(dst, "CHART", c.id, "", c.title, c.units, c.family, c.context, c.typ,
+	return appendCommand(dst, "CHART", c.id, "", cmp.Or(c.named, c.title), c.units, c.family, c.context, c.typ,
 		strconv.Itoa(c.priority), strconv.Itoa(seconds), options, "ssmonitor.plugin", "nftables")
 }
 
@@ -337,8 +364,8 @@ func appendCommand(dst []byte, keyword string, fields ...string) []byte {
 	return append(dst, '\n')
 }
 
-// maxField is the maximum length of a field in bytes. A CHART line of such
-// fields stays far below the 15,360 bytes that Netdata 1.37 accepts.
+// maxField is the maximum length of a field in bytes. Only a title and a label can be as
+// long, so that a line stays below the 1,024 bytes that Netdata before 1.37 accepts.
 const maxField = 200
 
 // cleanField returns text as Netdata reads it as a single word between single

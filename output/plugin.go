@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,14 +23,16 @@ import (
 // the charts, and keeps trying: Netdata disables a plugin that exits before it
 // has delivered a value. A blank line each second shows Netdata that the plugin
 // is alive (Netdata since 1.41 stops a plugin that is silent for two minutes).
-// The write also fails once Netdata has ended.
+// The write also fails once Netdata has ended: for one before 1.37 that was killed,
+// it is the only sign.
 type Plugin struct {
 	Agent    Reporter
 	Seconds  int       // between two values; at least 1, see UpdateEvery
 	MaxPorts int       // that have charts of their own, see NewCharts
-	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin
+	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin; nil: none, see PluginStdin
 	Stdout   io.Writer // to Netdata; nothing else may write to it
 	Log      *slog.Logger
+	Netdata  string // its version, as in NETDATA_VERSION; empty: unknown
 	// Timeout limits how long the agent may take to answer; 0 means 5 seconds.
 	Timeout time.Duration
 	// Ticks delivers the time once a second. If it is nil, the system's clock
@@ -56,10 +60,12 @@ const writeGrace = 500 * time.Millisecond
 func (p *Plugin) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		waitForQuit(p.Stdin)
-		cancel()
-	}()
+	if p.Stdin != nil {
+		go func() {
+			waitForQuit(p.Stdin)
+			cancel()
+		}()
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- p.loop(ctx) }()
 	select {
@@ -94,6 +100,7 @@ func (p *Plugin) loop(ctx context.Context) error {
 	if ticks == nil {
 		ticks = everySecond(ctx)
 	}
+	charts.unlabelled = !knowsLabels(p.Netdata)
 	for {
 		var err error
 		select {
@@ -151,8 +158,20 @@ func (p *Plugin) logChange(fault *accounting.Fault, err error) {
 	}
 }
 
+// PluginStdin returns the standard input if it comes from Netdata, else nil. Netdata
+// since 1.37 gives a plugin a pipe or a socket, whose end is the end of Netdata. An
+// earlier one leaves the plugin its own stdin, which is /dev/null; the end of that, of
+// a file and of a terminal says nothing about Netdata.
+func PluginStdin(stdin *os.File) io.Reader {
+	info, err := stdin.Stat()
+	if err != nil || info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
+		return nil
+	}
+	return stdin
+}
+
 // waitForQuit returns when Netdata wants the plugin to end: Netdata since 2.1
-// writes QUIT, without a line feed, and every Netdata that ends closes the pipe.
+// writes QUIT, without a line feed, and every Netdata since 1.37 that ends closes the pipe.
 func waitForQuit(stdin io.Reader) {
 	quit := []byte("QUIT")
 	chunk := make([]byte, 512)

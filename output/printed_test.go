@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // hostileName would turn a terminal red, hide what follows and print a line of its own.
@@ -32,10 +33,10 @@ func TestNothingPrintedMovesACursor(t *testing.T) {
 	}
 	ports := &accounting.Report{Time: start, Ports: []accounting.PortReport{{Port: accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Name: hostileName}}}}
 	for name, write := range map[string]func(io.Writer) error{
-		"usage":           func(w io.Writer) error { return WriteUsageTable(w, report, false) },
+		"usage":           func(w io.Writer) error { return WriteUsageTable(w, report, false, terminal.Unicode) },
 		"usage as JSON":   func(w io.Writer) error { return WriteUsageJSON(w, report) },
 		"usage as CSV":    func(w io.Writer) error { return WriteUsageCSV(w, report) },
-		"clients":         func(w io.Writer) error { return WriteClientTable(w, clients) },
+		"clients":         func(w io.Writer) error { return WriteClientTable(w, clients, terminal.Unicode) },
 		"clients as JSON": func(w io.Writer) error { return WriteClientJSON(w, clients) },
 		"ports as JSON":   func(w io.Writer) error { return WriteJSON(w, ports) },
 	} {

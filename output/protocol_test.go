@@ -12,10 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of Netdata 1.37.1, the oldest and strictest one we serve.
+// The bounds of Netdata before 1.37, the strictest one we serve: PLUGINSD_LINE_MAX and
+// others.
 const (
 	mostWords   = 20
-	longestLine = 0x4000 - 1024
+	longestLine = 1024
 	longestID   = 200
 )
 
@@ -24,6 +25,7 @@ const (
 // lose a value or crash.
 type netdata struct {
 	charts map[string]*netdataChart
+	old    bool          // before 1.32, which doesn't know labels
 	gaps   int           // dimensions without a value since the last BEGIN
 	scope  *netdataChart // of CLABEL, DIMENSION: the last CHART; of SET: the last BEGIN
 	inside string        // the keyword that opened the scope
@@ -78,6 +80,9 @@ func (n *netdata) line(line string) error {
 		return fmt.Errorf("%d words are too many", len(words))
 	}
 	keyword, words := words[0], words[1:]
+	if n.old && strings.HasPrefix(keyword, "CLABEL") {
+		return errors.New("the keyword is not known: the plugin is disabled")
+	}
 	if n.labels && keyword != "CLABEL" && keyword != "CLABEL_COMMIT" {
 		return errors.New("labels are not committed")
 	}

@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"ssmonitor/internal/peer"
@@ -33,60 +34,125 @@ const maxSocketPath = 107
 // anything that is not a socket. It does not protect two processes that start
 // at the same moment from each other; the lock on the state does.
 //
-// Closing the listener removes the file if it is still the listener's own.
-func ListenSocket(path, group string, log *slog.Logger) (net.Listener, error) {
-	listener, err := listenSocket(path, group, log)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", path, err)
-	}
-	return listener, nil
+// Closing the socket removes the file if it is still the socket's own.
+func ListenSocket(path, group string, log *slog.Logger) (*Socket, error) {
+	return listen(&Socket{path: path, share: func(own fs.FileInfo) error {
+		if err := giveToGroup(path, own, group); err != nil {
+			log.Info("only the agent's own group can read from the socket", "socket", path, "error", err)
+		}
+		return os.Chmod(path, 0o660)
+	}})
 }
 
 // ListenPrivateSocket is like [ListenSocket], but the socket has mode 0600: only the
 // calling user and root may connect.
-func ListenPrivateSocket(path string) (net.Listener, error) {
-	s, err := listenOwnSocket(path)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", path, err)
+func ListenPrivateSocket(path string) (*Socket, error) {
+	return listen(&Socket{path: path, share: func(fs.FileInfo) error { return nil }})
+}
+
+// Socket is a listener that others can't silence by removing its file: see Restore.
+type Socket struct {
+	path  string
+	share func(own fs.FileInfo) error // lets others than the user connect to a new file
+
+	mutex   sync.Mutex
+	current *net.UnixListener // replaced by Restore
+	own     fs.FileInfo
+	closed  bool
+}
+
+var _ net.Listener = (*Socket)(nil)
+
+func listen(s *Socket) (*Socket, error) {
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", s.path, err)
 	}
 	return s, nil
 }
 
-func listenSocket(path, group string, log *slog.Logger) (net.Listener, error) {
-	s, err := listenOwnSocket(path)
-	if err != nil {
-		return nil, err
+// open listens on a new file. After an error nothing has changed.
+func (s *Socket) open() error {
+	if len(s.path) > maxSocketPath {
+		return fmt.Errorf("the path has %d bytes, want at most %d: choose a shorter directory", len(s.path), maxSocketPath)
 	}
-	if err := giveToGroup(path, s.own, group); err != nil {
-		log.Info("only the agent's own group can read from the socket", "socket", path, "error", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
-}
-
-// listenOwnSocket listens on a socket file of mode 0600.
-func listenOwnSocket(path string) (*socket, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("the path has %d bytes, want at most %d: choose a shorter directory", len(path), maxSocketPath)
-	}
-	if strings.HasPrefix(path, "@") {
+	if strings.HasPrefix(s.path, "@") {
 		// It would be an abstract socket, to which every user may connect.
-		return nil, errors.New("the path begins with @: want the path of a file")
+		return errors.New("the path begins with @: want the path of a file")
 	}
-	if err := removeDeadSocket(path); err != nil {
-		return nil, err
+	if err := removeDeadSocket(s.path); err != nil {
+		return err
 	}
-	listener, err := listenPrivately(path)
+	listener, err := listenPrivately(s.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	own, err := os.Lstat(path)
+	own, err := os.Lstat(s.path)
+	if err == nil {
+		err = s.share(own)
+	}
 	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), removeOwn(s.path, own))
 	}
-	return &socket{UnixListener: listener, path: path, own: own}, nil
+	s.current, s.own = listener, own
+	return nil
+}
+
+// Restore listens on a new file if the socket's own is gone or something else has its
+// place, and reports whether it does. It replaces no more than [ListenSocket] does.
+// Connections go on, whatever happens to the file. While it is the socket's own, its
+// mode and group are left as the administrator may have set them.
+func (s *Socket) Restore() (restored bool, err error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	// The socket holds its file, so that no other one gets its number.
+	if now, err := os.Stat(s.path); s.closed || (err == nil && os.SameFile(now, s.own)) {
+		return false, nil
+	}
+	unreachable := s.current
+	if err := s.open(); err != nil {
+		return false, fmt.Errorf("listening on %s again: %w", s.path, err)
+	}
+	_ = unreachable.Close()
+	return true, nil
+}
+
+// Accept waits for the next connection.
+func (s *Socket) Accept() (net.Conn, error) {
+	for {
+		listener := s.listener()
+		conn, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) && s.listener() != listener {
+			continue // Restore has replaced it
+		}
+		return conn, err
+	}
+}
+
+func (s *Socket) listener() *net.UnixListener {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.current
+}
+
+// Addr returns the path.
+func (s *Socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
+// Close stops listening. It removes the file unless another process has
+// replaced it in the meantime.
+func (s *Socket) Close() error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.closed = true
+	// While the socket is open, no other file has the number of its own.
+	return errors.Join(removeOwn(s.path, s.own), s.current.Close())
+}
+
+// removeOwn removes the file at the path if it is that one.
+func removeOwn(path string, own fs.FileInfo) error {
+	if now, err := os.Lstat(path); err != nil || own == nil || !os.SameFile(now, own) {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // listenPrivately listens on a new socket file of mode 0600. bind(2) creates
@@ -109,7 +175,7 @@ func listenPrivately(path string) (*net.UnixListener, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("%T is not a unix listener", listener), listener.Close())
 	}
-	unixListener.SetUnlinkOnClose(false) // socket.Close checks first that the file is its own
+	unixListener.SetUnlinkOnClose(false) // Socket.Close checks first that the file is its own
 	return unixListener, nil
 }
 
@@ -163,21 +229,4 @@ func peerName(conn net.Conn) string {
 		return "whose process ID is not visible from here" // it may be in another PID namespace
 	}
 	return fmt.Sprintf("process %d of user %d", cred.Pid, cred.Uid)
-}
-
-// socket is a listener that removes its own file.
-type socket struct {
-	*net.UnixListener
-	path string
-	own  fs.FileInfo
-}
-
-// Close stops listening. It removes the file unless another process has
-// replaced it in the meantime.
-func (s *socket) Close() error {
-	var removeErr error
-	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.own) {
-		removeErr = os.Remove(s.path)
-	}
-	return errors.Join(s.UnixListener.Close(), removeErr)
 }

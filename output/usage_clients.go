@@ -15,18 +15,18 @@ import (
 )
 
 // WriteClientTable writes the clients as a table for terminals, sorted by port. Times are shown in their own location.
-func WriteClientTable(w io.Writer, clients []accounting.PortClient) error {
-	out := bufio.NewWriter(w)
+func WriteClientTable(w io.Writer, clients []accounting.PortClient, charset terminal.Charset) error {
+	out := bufio.NewWriter(charset.Writer(w))
 	if len(clients) == 0 {
 		fmt.Fprintln(out, "No client is known yet.")
 	}
 	clients = sortClients(clients)
 	width := len("NAME")
 	for _, client := range clients {
-		width = max(width, min(nameWidth, displayWidth(terminal.Text(client.Name))))
+		width = max(width, min(nameWidth, displayWidth(charset.Text(client.Name))))
 	}
 	line := func(port, name, since, until string) {
-		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, padRight(terminal.Text(name), width), since, until)
+		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, padRight(charset.Text(name), width), since, until)
 		fmt.Fprintln(out, strings.TrimRight(text, " "))
 	}
 	if len(clients) > 0 {

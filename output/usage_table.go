@@ -35,8 +35,8 @@ const (
 
 // WriteUsageTable writes the report as a table for terminals, at most 80 columns
 // wide. If colored is set, it uses ANSI colours.
-func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool) error {
-	t := &usageTable{out: bufio.NewWriter(w), report: report, colored: colored}
+func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool, charset terminal.Charset) error {
+	t := &usageTable{out: bufio.NewWriter(charset.Writer(w)), report: report, colored: colored, charset: charset}
 	t.measure()
 	t.write()
 	if err := t.out.Flush(); err != nil {
@@ -49,6 +49,7 @@ type usageTable struct {
 	out     *bufio.Writer
 	report  *accounting.UsageReport
 	colored bool
+	charset terminal.Charset
 	name    int // width of the column of names
 	bar     int // width of the longest bar
 	over    map[overKey]bool
@@ -64,7 +65,7 @@ func (t *usageTable) measure() {
 	t.name = len("CLIENT")
 	for _, period := range t.report.Periods {
 		for _, client := range period.Clients {
-			t.name = max(t.name, min(nameWidth, displayWidth(terminal.Text(client.Label()))))
+			t.name = max(t.name, min(nameWidth, displayWidth(t.charset.Text(client.Label()))))
 		}
 		if len(period.Clients) > 1 {
 			t.name = max(t.name, len(countClients(period.Clients)))
@@ -123,7 +124,7 @@ func (t *usageTable) writePeriod(period *accounting.PeriodUsage) {
 	}
 	for _, client := range period.Clients {
 		share := humanShare(period.Share(client))
-		line := t.line(terminal.Text(client.Label()), humanBytes(client.In.Bytes), humanBytes(client.Out.Bytes), humanBytes(client.Bytes()), share)
+		line := t.line(t.charset.Text(client.Label()), humanBytes(client.In.Bytes), humanBytes(client.Out.Bytes), humanBytes(client.Bytes()), share)
 		if t.over[overKey{client.Label(), period.Start.Unix()}] {
 			line = t.style(styleOver, line)
 		}
@@ -161,7 +162,7 @@ func (t *usageTable) writeLimits() {
 	fmt.Fprintln(t.out, "\nOver the monthly limit:")
 	for _, state := range t.report.Limits {
 		if state.Over() {
-			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, padRight(terminal.Text(state.Client), t.name)),
+			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, padRight(t.charset.Text(state.Client), t.name)),
 				usageSpan(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), humanBytes(state.Used), roundBytes(float64(state.Limit)))
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
 )
 
@@ -32,7 +33,7 @@ func TestUsageGolden(t *testing.T) {
 	for _, test := range tests {
 		var table, colored, csv, json, html strings.Builder
 		err := errors.Join(
-			WriteUsageTable(&table, test.report, false), WriteUsageTable(&colored, test.report, true),
+			WriteUsageTable(&table, test.report, false, terminal.Unicode), WriteUsageTable(&colored, test.report, true, terminal.Unicode),
 			WriteUsageCSV(&csv, test.report), WriteUsageJSON(&json, test.report), WriteUsageHTML(&html, test.report))
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +54,7 @@ var withoutStyles = strings.NewReplacer(styleBold, "", styleFaint, "", styleBar,
 func TestUsageTableAligns(t *testing.T) {
 	for _, request := range []accounting.UsageRequest{{}, {By: "day"}, {By: "day", Top: "2", Sort: "name"}} {
 		var b strings.Builder
-		if err := WriteUsageTable(&b, usageReport(t, wideUsage(), request, "1GB"), false); err != nil {
+		if err := WriteUsageTable(&b, usageReport(t, wideUsage(), request, "1GB"), false, terminal.Unicode); err != nil {
 			t.Fatal(err)
 		}
 		column := -1 // where the total ends
@@ -89,7 +90,7 @@ func TestUsageTableMarksTheMonth(t *testing.T) {
 		})
 	}
 	var b strings.Builder
-	if err := WriteUsageTable(&b, usageReport(t, source, accounting.UsageRequest{By: "month"}, "3GB"), true); err != nil {
+	if err := WriteUsageTable(&b, usageReport(t, source, accounting.UsageRequest{By: "month"}, "3GB"), true, terminal.Unicode); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(b.String()) {
@@ -359,7 +360,7 @@ func TestWriteClients(t *testing.T) {
 		{Port: 443},
 	}
 	given := slices.Clone(clients)
-	if err := WriteClientTable(&b, clients); err != nil {
+	if err := WriteClientTable(&b, clients, terminal.Unicode); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Golden(t, "clients.txt", b.String())
@@ -371,7 +372,7 @@ func TestWriteClients(t *testing.T) {
 		t.Error("the list was changed")
 	}
 	b.Reset()
-	if err := WriteClientTable(&b, nil); err != nil || b.String() != "No client is known yet.\n" {
+	if err := WriteClientTable(&b, nil, terminal.Unicode); err != nil || b.String() != "No client is known yet.\n" {
 		t.Errorf("got %q, %v", b.String(), err)
 	}
 	asJSON.Reset()

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -23,6 +21,7 @@ import (
 	"ssmonitor/nft"
 	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
+	"ssmonitor/output/control"
 )
 
 // agent holds the parts that run connects.
@@ -43,9 +42,12 @@ type agent struct {
 	failed  chan error // receives the error of a server that fails
 	hangup  chan os.Signal
 
-	control    net.Listener // nil: none, or it is served already
-	controlErr error        // why there is none
-	changes    chan func()  // what root requests, for the loop to run
+	control    *control.Listener // nil: none, or it is served already
+	controlErr error             // why there is none
+	changes    chan func()       // what root requests, for the loop to run
+
+	directory runtimeFiles
+	served    []*servedSocket
 
 	history history
 	month   *monthUsage
@@ -118,20 +120,12 @@ func newAgent(c *cli.Context) (*agent, error) {
 		a.csv = output.NewCSVFile(path)
 		noteCSV(a.log, path, os.Getenv)
 	}
-	if err := errors.Join(makeRuntimeDirectory(os.Getenv), a.open(c, keep, options, from.List)); err != nil {
+	a.directory = newRuntimeFiles(runtimeDirectory(os.Getenv), c.String("csv"), a.socket, c.String("textfile"), stateDirectory(c))
+	if err := errors.Join(a.directory.make(), a.open(c, keep, options, from.List)); err != nil {
 		a.abandon()
 		return nil, err
 	}
 	return a, nil
-}
-
-// makeRuntimeDirectory creates the directory that systemd creates for the unit.
-// If that is not permitted, writing to the directory reports it.
-func makeRuntimeDirectory(lookup func(string) string) error {
-	if err := os.MkdirAll(runtimeDirectory(lookup), 0o755); err != nil && !errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("creating the directory of the CSV file and the socket: %w", err)
-	}
-	return nil
 }
 
 // open opens the ledger and the table and puts the ports in force.
@@ -320,6 +314,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.checkAddresses(report)
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.tick(time.Now(), a.interval, state, rates)
+	a.restoreSockets()
 	a.writeTextfile(ctx, report)
 	if a.csv == nil {
 		return
@@ -353,6 +348,7 @@ func (a *agent) close() error {
 	}
 	errs = append(errs, closeControl(a.control), a.meter.Flush())
 	a.claim.Close()
+	a.directory.remove()
 	return errors.Join(append(errs, a.table.Close(), a.ledger.Close())...)
 }
 
@@ -361,6 +357,7 @@ func (a *agent) close() error {
 func (a *agent) abandon() {
 	signal.Stop(a.hangup)
 	_ = closeControl(a.control)
+	a.directory.remove()
 	if a.sockets != nil {
 		_ = a.sockets.Close()
 	}

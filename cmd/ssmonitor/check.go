@@ -109,10 +109,11 @@ func check(c *cli.Context) error {
 		defer func() { _ = table.Close() }()
 		task.Kernel = &checkedKernel{table, options.Hook}
 	}
-	task.KernelErr = err
+	task.KernelRemedy, task.KernelErr = nft.Explain(err)
 	task.Agent = agentState(c.Context, task.State, task.Socket)
 	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
 	task.Machine = checkup.ThisMachine()
+	task.Listeners = listeners
 	findings := task.Findings()
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err
@@ -166,16 +167,16 @@ func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) erro
 	quiet := c.Bool("quiet")
 	switch {
 	case c.Bool("nagios"):
-		return checkup.WriteNagios(w, findings)
+		return checkup.WriteNagios(textWriter(c), findings)
 	case c.Bool("json"):
 		return checkup.WriteJSON(w, findings, quiet)
 	case quiet:
-		return checkup.WriteText(w, checkup.Problems(findings))
+		return checkup.WriteText(textWriter(c), checkup.Problems(findings))
 	}
-	if err := checkup.WriteText(w, findings); err != nil {
+	if err := checkup.WriteText(textWriter(c), findings); err != nil {
 		return err
 	}
-	return checkup.WriteSummary(w, findings)
+	return checkup.WriteSummary(textWriter(c), findings)
 }
 
 // statusOf returns the exit status of a check as an error, nil for 0.

@@ -9,6 +9,7 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
+	"ssmonitor/nft/sockets"
 )
 
 // checkedKernel passes to checkup what nft and survey find.
@@ -53,6 +54,10 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 	decision.Targets = withRest(decision.Targets, installed)
 	k.table.SetForwarding(decision.Forwarding)
 	rules.Published, rules.Unread = decision.Findings, scene.Rules.Unread
+	rules.HandedOn, rules.Doubtful = scene.HandedOn(ports), len(scene.Rules.LegacyNAT)+len(scene.Rules.Unread) > 0
+	for _, target := range decision.Targets {
+		rules.HandedOn[target.Port] = true
+	}
 	for _, mirror := range scene.Rules.Mirrors {
 		if mirror.Sent || mirror.Forwarded && countedAsSent(ports, decision.Targets) {
 			rules.Mirrors = append(rules.Mirrors, mirror.Place.String())
@@ -65,6 +70,21 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 		rules.CountingRules = append(rules.CountingRules, rule.Place.String())
 	}
 	return rules, nil
+}
+
+// listeners returns the ports at which programs receive, in the network namespace of
+// the calling thread.
+func listeners(protocol accounting.Protocol) (list []checkup.Listener, err error) {
+	conn, err := sockets.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	found, err := conn.Listening(protocol)
+	for _, listener := range found {
+		list = append(list, checkup.Listener(listener))
+	}
+	return list, err
 }
 
 // countedAsSent reports whether a copy of what a container sends, which passes the

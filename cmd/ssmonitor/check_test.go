@@ -32,7 +32,7 @@ func TestCheckOfAHealthyAgent(t *testing.T) {
 	p.wantCheck("", status, []string{
 		"ok      the kernel has nf_tables", "ok      the kernel has maps from ports",
 		"ok      the agent is running: process",
-		"ok      configuration " + p.config + " (port_password): ports 20000-20001",
+		"ok      configuration " + p.config + ": ss-manager or shadowsocks-python (by port_password): ports 20000-20001",
 		"ok      list of ports " + p.list,
 		"ok      table inet ssmonitor counts 2 ports at hook host",
 		"ok      CSV file " + p.csv,
@@ -224,7 +224,7 @@ func TestCheckWithoutRights(t *testing.T) {
 		t.Errorf("got status %d, want %d:\n%s", status, exitUnknown, output)
 	}
 	wantParts(t, output,
-		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing\n          run it as root: sudo ssmonitor check",
+		"unknown the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing (operation not permitted)\n          run it as root: sudo ssmonitor check",
 		"unknown the agent on "+p.socket+" can't be asked",
 		"unknown reading a Shadowsocks configuration: open "+p.config+": permission denied",
 		"ok      list of ports "+p.list,

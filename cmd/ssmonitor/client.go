@@ -63,7 +63,7 @@ func listClients(c *cli.Context, open openHistory) error {
 	if c.Bool("json") {
 		return output.WriteClientJSON(c.App.Writer, clients)
 	}
-	return output.WriteClientTable(c.App.Writer, clients)
+	return output.WriteClientTable(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
 }
 
 func newClient(c *cli.Context, open openHistory) error {
@@ -93,6 +93,6 @@ func newClient(c *cli.Context, open openHistory) error {
 	if later {
 		when = "the next start of the agent on:\nnothing is counted in this network namespace, and what the agent reads first still belongs to the previous client."
 	}
-	fmt.Fprintf(c.App.Writer, "Port %d belongs to %s from %s\n", port, terminal.Text(name), when)
+	fmt.Fprintf(textWriter(c), "Port %d belongs to %s from %s\n", port, terminal.Text(name), when)
 	return nil
 }

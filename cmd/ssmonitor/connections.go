@@ -11,7 +11,7 @@ import (
 func addressesFlag() cli.Flag {
 	return &cli.StringSliceFlag{
 		Name: "addresses", EnvVars: environment("addresses"),
-		Usage: "warn when more addresses than this are connected to a port for a minute: `[CLIENT=]NUMBER`, such as 3 or alice=5, repeatable",
+		Usage: "warn when more addresses than this are connected to a port for a minute: `[CLIENT=]NUMBER`, such as 3 or alice=5, repeatable; a device has several if it uses IPv4 and IPv6, MPTCP or a carrier's NAT",
 	}
 }
 

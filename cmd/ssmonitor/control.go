@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -34,12 +33,12 @@ func (a *agent) serveControl(ctx context.Context) {
 			"remedy", "put --socket in a directory of its own")
 		return
 	}
-	a.serve(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
+	a.serveSocket(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
 	a.control = nil // the server closes it
 }
 
 // closeControl closes the socket if it is not served yet.
-func closeControl(listener net.Listener) error {
+func closeControl(listener *control.Listener) error {
 	if listener == nil {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 		handler := output.NewHandler(source, time.Now, a.log)
 		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
 		handler.Handle("GET /metrics", metrics)
-		a.serve(ctx, listener, handler)
+		a.serveSocket(ctx, listener, handler)
 		a.serveControl(ctx)
 	}
 	return nil

@@ -44,7 +44,7 @@ func main() {
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{Writer: stdout}
-	stderr = terminal.Writer(stderr)
+	stderr = terminal.Writer(terminal.CharsetOf(os.Getenv).Writer(stderr))
 	return exitStatus(newApp(out, stderr, openSavedHistory).RunContext(ctx, pluginArguments(arguments)), out, stderr)
 }
 
@@ -57,7 +57,7 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	case errors.Is(err, fs.ErrPermission):
 		// A file that may not be read need not be wrong.
 		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*ownRemedy)) {
-			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv))
+			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv, os.Geteuid()))
 		}
 	case errors.As(err, new(*usageError)):
 		fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
@@ -70,6 +70,9 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
 	return exitFailed
 }
+
+// textWriter returns the writer for text that people read in a terminal.
+func textWriter(c *cli.Context) io.Writer { return terminal.CharsetOf(os.Getenv).Writer(c.App.Writer) }
 
 // errPrinted ends the command line before any command runs, after --version has
 // printed the version.

@@ -35,7 +35,7 @@ func netdataCommand() *cli.Command {
 		ArgsUsage: "[SECONDS]",
 		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
-			pluginName + " in a directory of plugins. It needs no privilege except membership in the " +
+			pluginName + " in a directory of plugins, from Netdata 1.12 on. It needs no privilege except membership in the " +
 			"socket's group, " + socketGroup + ".\n\n" +
 			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
 			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
@@ -106,9 +106,10 @@ func netdata(c *cli.Context) error {
 	plugin := &output.Plugin{
 		Agent:   output.NewClient(c.String("socket")),
 		Seconds: seconds, MaxPorts: maxPorts,
-		Stdin:  os.Stdin,
-		Stdout: os.Stdout,
-		Log:    log,
+		Stdin:   output.PluginStdin(os.Stdin),
+		Stdout:  os.Stdout,
+		Log:     log,
+		Netdata: os.Getenv("NETDATA_VERSION"),
 	}
 	return plugin.Run(c.Context)
 }

@@ -25,6 +25,9 @@ func TestProgram(*testing.T) {
 	if arguments == "" {
 		return
 	}
+	if err := hinder(); err != nil {
+		panic(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(confined(ctx), strings.Split(arguments, "\n"), os.Stdout, os.Stderr))
@@ -150,5 +153,12 @@ func wantParts(t *testing.T, output string, parts ...string) {
 	}
 	if strings.Contains(output, "secret") {
 		t.Errorf("a password is in\n%s", output)
+	}
+}
+
+func wantNoPart(t *testing.T, output, part string) {
+	t.Helper()
+	if strings.Contains(output, part) {
+		t.Errorf("%q is in\n%s", part, output)
 	}
 }

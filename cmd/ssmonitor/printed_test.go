@@ -54,7 +54,7 @@ func TestSetupPrintsPathsInOneLine(t *testing.T) {
 		}
 	}
 	requirePlain(t, stderr, "note: "+noted+"/", "note: ports that a container engine")
-	requirePlain(t, table, "#   PORT", "# + 8388", "# \n", "# 1 port counted", "\n")
+	requirePlain(t, table, "#   PORT", "# + 8388", "# \n", "# "+noted+"/", "# 1 port counted", "\n")
 
 	status, stdout, _ = setupIn(t, t.TempDir(), "--shadowsocks", noted, "--json")
 	requirePlain(t, stdout)
@@ -110,6 +110,7 @@ func TestStatusOfSystemdIsOneLine(t *testing.T) {
 
 // Two clients whose names look like one are noted, and counted.
 func TestAlikeNamesAreNoted(t *testing.T) {
+	t.Setenv("LC_ALL", "C.UTF-8")
 	const note = "the names of several clients look alike: \"alice\" of port 20000, \"\u0430lice\" of port 20001 (with U+0430)"
 	directory := t.TempDir()
 	status, stdout, stderr := setupIn(t, directory, "--port", "20000=alice", "--port", "20001=\u0430lice")

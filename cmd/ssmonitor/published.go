@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -160,22 +160,22 @@ func logNote(log *slog.Logger, note error) {
 	log.Log(context.Background(), level, note.Error())
 }
 
-// decideForSetup adds the notes of a decision to what was found. Without
-// CAP_NET_ADMIN there is no decision.
+// decideForSetup adds the notes of a decision to what was found. Where the kernel can't
+// be asked there is no decision, and a note why.
 func decideForSetup(p *publisher, found *sources.Result, options nft.Options) (forwarding accounting.Forwarding, err error) {
-	decision, err := p.decide(found, func() ([]accounting.Target, error) {
-		table, err := nft.Open(nft.Options{Hook: options.Hook}) // without an owner: this only reads
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = table.Close() }()
-		return table.Targets()
-	})
-	if errors.Is(err, fs.ErrPermission) {
+	// First, since it explains what the kernel refuses. Without an owner: this only reads.
+	table, err := nft.Open(nft.Options{Hook: options.Hook})
+	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
 		markPublished(found, found.Targets)
-		found.Notes = append(found.Notes, errors.New("ports that a container engine publishes can't be recognised without CAP_NET_ADMIN"))
+		_, cause := nft.Explain(err)
+		found.Notes = append(found.Notes, fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))
 		return accounting.Forwarding{Targets: found.Targets}, nil
 	}
+	if err != nil {
+		return forwarding, err
+	}
+	defer func() { _ = table.Close() }()
+	decision, err := p.decide(found, table.Targets)
 	if err != nil {
 		return forwarding, err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // asNobody runs the program as user nobody. It returns what it wrote to stdout
@@ -129,6 +131,33 @@ func TestPluginWithoutSettings(t *testing.T) {
 	}
 }
 
+// TestRootOfAnotherUserNamespace runs commands as the root of a container to whom a file
+// that is mounted there does not belong.
+func TestRootOfAnotherUserNamespace(t *testing.T) {
+	p := newPlace(t)
+	p.setup()
+	if err := os.Chown(p.config, 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	run := func(arguments ...string) (status int, output string) {
+		command := p.program(arguments...)
+		command.SysProcAttr = testkit.OthersNetwork(t)
+		text, err := command.CombinedOutput()
+		if err != nil && command.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return command.ProcessState.ExitCode(), string(text)
+	}
+	const remedy = "even root may not do this here: give the file to this root (chown, --userns), or grant CAP_DAC_OVERRIDE"
+	status, output := run("setup", "--no-search", "--dry-run", "--shadowsocks", p.config, "--ports", p.list)
+	if status != exitFailed || !strings.Contains(output, "permission denied: "+remedy) || strings.Contains(output, "run it as root") {
+		t.Errorf("setup: status %d\n%s", status, output)
+	}
+	if _, output = run(p.checkArguments("")...); !strings.Contains(output, p.config+": permission denied\n          "+remedy) || strings.Contains(output, "run it as root") {
+		t.Errorf("check:\n%s", output)
+	}
+}
+
 func TestUnitErrors(t *testing.T) {
 	environment := func(unit bool) func(string) string {
 		return func(name string) string {
@@ -166,10 +195,10 @@ func TestUnitErrors(t *testing.T) {
 			}
 		})
 	}
-	if got := rightsRemedy(environment(false)); got != "run it as root" {
+	if got := rightsRemedy(environment(false), 1000); got != "run it as root" {
 		t.Errorf("by hand: %q", got)
 	}
-	if got := rightsRemedy(environment(true)); strings.Contains(got, "root") {
+	if got := rightsRemedy(environment(true), 1000); strings.Contains(got, "root") {
 		t.Errorf("in the unit: %q", got)
 	}
 }

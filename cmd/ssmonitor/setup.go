@@ -32,7 +32,8 @@ func setupCommand() *cli.Command {
 			"servers were started with, and those that --shadowsocks names) and from --port, creates a counter for\n" +
 			"each port, protocol and direction, and writes the list of ports that `ssmonitor run` serves. It prints\n" +
 			"the list: each port with its source, + if it was added, - if it was removed, ~ if its protocols, its\n" +
-			"name or where it is forwarded to changed. The list contains no password. setup can be run again at any time: existing counters continue.\n\n" +
+			"name or where it is forwarded to changed, and below that what each configuration was taken for. The list\n" +
+			"contains no password. setup can be run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
 			"A running server counts by the file, or the port, of its command line; as root, setup also sees the\n" +
@@ -100,12 +101,12 @@ func setup(c *cli.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case c.Bool("dry-run"):
-		return report.writeDry(c.App.Writer, c.Bool("json"), options.Hook, found.Ports, forwarding)
 	case c.Bool("json"):
 		return report.writeJSON(c.App.Writer)
+	case c.Bool("dry-run"):
+		return report.writeDry(textWriter(c), options.Hook, found.Ports, forwarding)
 	}
-	return report.writeTable(c.App.Writer, math.MaxInt)
+	return report.writeTable(textWriter(c), math.MaxInt)
 }
 
 func printNotes(c *cli.Context, notes []error) {

@@ -147,7 +147,7 @@ func (f *setupFollower) setUp() error {
 	default:
 		state = describeCount(report.count())
 		if !f.done || report.changed() {
-			err = report.writeTable(f.command.App.Writer, followRows)
+			err = report.writeTable(textWriter(f.command), followRows)
 		}
 		f.done = true
 	}

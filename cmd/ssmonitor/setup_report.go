@@ -12,6 +12,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
@@ -24,11 +25,24 @@ const (
 	portChanged = "changed"
 )
 
+// maxConfigurations is the most configurations that the table names: ss-manager writes
+// one for each port.
+const maxConfigurations = 10
+
 // setupReport is what setup prints about the list of ports.
 type setupReport struct {
-	List  string      `json:"list"`
-	Ports []setupPort `json:"ports"`
-	Notes []string    `json:"notes"`
+	List           string               `json:"list"`
+	Ports          []setupPort          `json:"ports"`
+	Configurations []setupConfiguration `json:"configurations"`
+	Notes          []string             `json:"notes"`
+}
+
+// setupConfiguration is a file that was read, and what it was taken for.
+type setupConfiguration struct {
+	Path         string `json:"path"`
+	Program      string `json:"program"`
+	RecognisedBy string `json:"recognised_by"`
+	Ports        int    `json:"ports"`
 }
 
 // setupPort is a port of the new list or, if it was removed, of the earlier one.
@@ -52,7 +66,12 @@ type setupBefore struct {
 
 // newSetupReport compares what was found with the earlier list.
 func newSetupReport(list string, earlier []portlist.Entry, found sources.Result) *setupReport {
-	report := &setupReport{List: list, Ports: []setupPort{}, Notes: []string{}}
+	report := &setupReport{List: list, Ports: []setupPort{}, Configurations: []setupConfiguration{}, Notes: []string{}}
+	for _, config := range found.Configs {
+		ports, _ := accounting.Union(config.Ports)
+		report.Configurations = append(report.Configurations,
+			setupConfiguration{config.Path, config.Form.Program, config.Form.Sign, len(ports)})
+	}
 	before, _ := accounting.Union(portlist.Ports(earlier))
 	targetsBefore, _ := before.Targets(portlist.Targets(earlier)) // setup replaces a list with a mistake
 	for _, entry := range found.Entries {
@@ -160,8 +179,25 @@ func (r *setupReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// writeTable writes one line per port. Its first column marks the changes. Of more ports
-// than most it leaves out those without a change, and further ones.
+// writeConfigurations writes one line per configuration, most of them at most: whoever
+// reads it sees what a file was taken for.
+func (r *setupReport) writeConfigurations(w io.Writer, most int) {
+	if len(r.Configurations) > 0 {
+		fmt.Fprintln(w)
+	}
+	for i, config := range r.Configurations {
+		if i == most {
+			fmt.Fprintf(w, "and %d more configurations\n", len(r.Configurations)-most)
+			return
+		}
+		form := shadowsocks.Form{Program: config.Program, Sign: config.RecognisedBy}
+		fmt.Fprintf(w, "%s: %s: %s\n", terminal.Text(config.Path), form, describeCount(config.Ports))
+	}
+}
+
+// writeTable writes one line per port, and one per configuration. Its first column marks
+// the changes. Of more ports than most it leaves out those without a change, and further
+// ones.
 func (r *setupReport) writeTable(w io.Writer, most int) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
@@ -192,6 +228,7 @@ func (r *setupReport) writeTable(w io.Writer, most int) error {
 	if written < len(r.Ports) {
 		fmt.Fprintf(w, "  and %d more\n", len(r.Ports)-written)
 	}
+	r.writeConfigurations(w, min(most, maxConfigurations))
 	summary := "nothing has changed"
 	var parts []string
 	for _, change := range []string{portAdded, portRemoved, portChanged} {
@@ -207,10 +244,7 @@ func (r *setupReport) writeTable(w io.Writer, most int) error {
 }
 
 // writeDry prints the list and the ruleset that setup would write.
-func (r *setupReport) writeDry(w io.Writer, asJSON bool, hook nft.Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
-	if asJSON {
-		return r.writeJSON(w)
-	}
+func (r *setupReport) writeDry(w io.Writer, hook nft.Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
 	if err := r.writeTable(&commentWriter{w: w}, math.MaxInt); err != nil {
 		return err
 	}

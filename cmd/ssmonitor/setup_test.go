@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,6 +83,10 @@ func TestSetupPrintsJSON(t *testing.T) {
 	if diff := cmp.Diff(want, changes); diff != "" {
 		t.Error(diff)
 	}
+	read := []setupConfiguration{{filepath.Join(directory, "config.json"), "shadowsocks-rust", "servers", 4}}
+	if diff := cmp.Diff(read, report.Configurations); diff != "" {
+		t.Error(diff)
+	}
 	if len(report.Notes) != 1 || report.List != filepath.Join(directory, "ports") {
 		t.Errorf("got the notes %q and the list %s", report.Notes, report.List)
 	}
@@ -101,6 +106,23 @@ func TestTableOfManyPorts(t *testing.T) {
 			got = append(got, strings.TrimLeft(strings.TrimSpace(row), "+- "))
 		}
 		if strings.Join(got, ",") != want || !strings.Contains(summary, "2 added, 1 removed") {
+			t.Errorf("at most %d: got %s", most, table.String())
+		}
+	}
+}
+
+// ss-manager writes a configuration for each port.
+func TestTableOfManyConfigurations(t *testing.T) {
+	report := setupReport{List: "ports"}
+	for i := range 12 {
+		report.Configurations = append(report.Configurations, setupConfiguration{fmt.Sprintf("%d.conf", i), "shadowsocks-libev", "server_port", 1})
+	}
+	for most, want := range map[int]string{math.MaxInt: "9.conf: shadowsocks-libev (by server_port): 1 port\nand 2 more configurations\n", 2: "1.conf: shadowsocks-libev (by server_port): 1 port\nand 10 more configurations\n"} {
+		var table strings.Builder
+		if err := report.writeTable(&table, most); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(table.String(), want) || strings.Contains(table.String(), "11.conf") {
 			t.Errorf("at most %d: got %s", most, table.String())
 		}
 	}

@@ -69,7 +69,7 @@ func describeTeardown(c *cli.Context, table *nft.Table) error {
 	err := table.Read(&sample)
 	switch {
 	case errors.Is(err, accounting.ErrNoTable):
-		_, err = fmt.Fprintf(c.App.Writer, "There are no counters to remove. %s\n", totals)
+		_, err = fmt.Fprintf(textWriter(c), "There are no counters to remove. %s\n", totals)
 		return err
 	case err != nil && !errors.Is(err, accounting.ErrRestored): // loaded from a file, and ours
 		return err
@@ -78,7 +78,7 @@ func describeTeardown(c *cli.Context, table *nft.Table) error {
 	for _, reading := range sample.Readings {
 		ports[reading.Key.Port] = true
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "Counting would end, and table inet %s would be removed, with the counters of %s. %s\n",
+	_, err = fmt.Fprintf(textWriter(c), "Counting would end, and table inet %s would be removed, with the counters of %s. %s\n",
 		nft.TableName, describeCount(len(ports)), totals)
 	return err
 }
@@ -92,7 +92,7 @@ func purge(c *cli.Context, table *nft.Table) error {
 	if err != nil && !errors.Is(err, accounting.ErrNoTable) {
 		return err
 	}
-	fmt.Fprintln(c.App.Writer, "The counters and the totals are removed.")
+	fmt.Fprintln(textWriter(c), "The counters and the totals are removed.")
 	return nil
 }
 
@@ -100,7 +100,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	// To open totals that were purged would create them again.
 	var sample accounting.Sample
 	if err := table.Read(&sample); errors.Is(err, accounting.ErrNoTable) {
-		fmt.Fprintln(c.App.Writer, "There were no counters to remove.")
+		fmt.Fprintln(textWriter(c), "There were no counters to remove.")
 		return nil
 	}
 	ledger, saved, notices, err := store.Open(stateDirectory(c), commandStore("teardown"))
@@ -117,7 +117,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	if err := retire(table, meter); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "The counters are removed; the totals are kept in %s.\n", terminal.Text(stateDirectory(c)))
+	fmt.Fprintf(textWriter(c), "The counters are removed; the totals are kept in %s.\n", terminal.Text(stateDirectory(c)))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 	"ssmonitor/output/top"
@@ -25,7 +26,8 @@ func topCommand() *cli.Command {
 		Usage: "the live table: who sends and receives how much now",
 		Description: "top shows the clients in the terminal, the busiest first: bytes per second in and out, what they used\n" +
 			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from,\n" +
-			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known.\n\n" +
+			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known.\n" +
+			"A device has several addresses if it uses IPv4 and IPv6, MPTCP or a carrier's NAT.\n\n" +
 			"It asks the agent on its socket, for root and members of the group " + socketGroup + ", and goes on by itself\n" +
 			"when the agent ends and is started again.\n\n" +
 			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for\n" +
@@ -67,7 +69,7 @@ func runTop(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the host's name: %w", err)
 	}
-	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now}
+	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
 	if os.Geteuid() == 0 {
 		t.Remotes = remotes(c.String("socket"))
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"ssmonitor/integration/checkup"
 )
 
 // inUnit reports whether systemd started the program as a service that notifies
@@ -52,10 +54,13 @@ func hiddenError(err error, lookup func(string) string) error {
 	return err
 }
 
-// rightsRemedy returns what to do about a missing right.
-func rightsRemedy(lookup func(string) string) string {
-	if inUnit(lookup) {
+// rightsRemedy returns what to do about a missing right of the user.
+func rightsRemedy(lookup func(string) string, user int) string {
+	switch {
+	case inUnit(lookup):
 		return "give the right to the unit's user, or change the unit (systemctl edit ssmonitor; for /home: ProtectHome=)"
+	case user == 0:
+		return checkup.OfRoot
 	}
 	return "run it as root"
 }

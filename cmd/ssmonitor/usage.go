@@ -15,6 +15,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/atomicfile"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -100,7 +101,7 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *accounting.Usa
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
 		return func(w io.Writer, report *accounting.UsageReport) error {
-			return output.WriteUsageTable(w, report, colored)
+			return output.WriteUsageTable(w, report, colored, terminal.CharsetOf(os.Getenv))
 		}, nil
 	case formatCSV:
 		return output.WriteUsageCSV, nil

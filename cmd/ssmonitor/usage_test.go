@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,14 @@ type fakeHistory struct {
 	directory string
 	given     string // by NewClient
 	err       error  // of every method
+	first     string // the first client's name; empty: alice
 }
 
 func (h *fakeHistory) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
 	now := time.Now().UTC()
 	start := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	usage := &accounting.Usage{Query: query, Zone: time.UTC, MonthDay: 1}
-	for i, name := range []string{"alice", "bob"} {
+	for i, name := range []string{cmp.Or(h.first, "alice"), "bob"} {
 		usage.Rows = append(usage.Rows, accounting.UsageRow{
 			Start: start, End: start.AddDate(0, 1, 0), Client: name, Port: uint16(20000 + i), Protocol: accounting.TCP,
 			In: accounting.Count{Packets: 1, Bytes: 1000}, Out: accounting.Count{Packets: 2, Bytes: uint64(3000 * (i + 1))},
@@ -40,7 +42,7 @@ func (h *fakeHistory) Usage(_ context.Context, query accounting.UsageQuery) (*ac
 }
 
 func (h *fakeHistory) Clients(context.Context) ([]accounting.PortClient, error) {
-	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: "alice"}}, h.err
+	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
 }
 
 func (h *fakeHistory) NewClient(_ context.Context, t transfer) (later bool, err error) {
@@ -156,7 +158,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
 		{"new with an empty name", nil, []string{"client", "new", "20000", " "}, exitUsage, "want the name of a client, as in ssmonitor client new 20000 dave"},
-		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "run it as root"},
+		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "permission denied"},
 		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
 		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command "client old"`},
 	}

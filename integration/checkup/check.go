@@ -33,8 +33,11 @@ type Check struct {
 	Hook        string        // host or container
 	Own         string        // no, auto or yes
 
-	Kernel    Kernel // nil if KernelErr is not
-	KernelErr error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
+	Kernel       Kernel // nil if KernelErr is not
+	KernelErr    error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
+	KernelRemedy string // what to do about that; empty: to be root, or not known
+	// Listeners returns the ports at which programs receive by a protocol; nil: not checked.
+	Listeners func(accounting.Protocol) ([]Listener, error)
 	Agent     AgentState
 
 	LedgerProblems []string // how usage and totals differ
@@ -52,15 +55,19 @@ func (c *Check) Findings() []Finding {
 	add(c.kernel())
 	add(c.agent())
 	add(c.ledger())
-	portFindings, ports, named := c.ports()
+	portFindings, ports, named, entries := c.ports()
 	add(portFindings)
 	add(AlikeNames(ports))
 	add(c.Machine.LocalPorts(ports, c.Hook))
+	rules := Rules{Doubtful: true}
 	if c.Kernel != nil {
-		rules, err := c.Kernel.Rules(ports, named) // first: they show what the table has to count
+		var err error
+		rules, err = c.Kernel.Rules(ports, named) // first: they show what the table has to count
+		rules.Doubtful = rules.Doubtful || err != nil
 		add(c.table(ports))
 		add(c.ruleset(rules, err))
 	}
+	add(c.listening(ports, entries, rules))
 	if c.Socket != "" {
 		add(c.Machine.Socket(c.Socket, c.Group))
 	}
@@ -71,6 +78,11 @@ func (c *Check) Findings() []Finding {
 		add(c.Machine.Netdata(c.Socket, c.Group))
 	}
 	add(c.Machine.Leftovers(c.CSV))
+	for i := range findings {
+		if findings[i].Remedy == asRoot && c.Machine.UID == 0 {
+			findings[i].Remedy = OfRoot
+		}
+	}
 	return findings
 }
 
@@ -99,9 +111,9 @@ func (c *Check) interval() time.Duration {
 	return c.Interval
 }
 
-// ports checks the sources of ports. It returns those that should be counted, and
-// the targets that were named.
-func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target) {
+// ports checks the sources of ports. It returns those that should be counted, the
+// targets that were named, and the ports with their sources.
+func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target, []portlist.Entry) {
 	var findings []Finding
 	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
 		findings = append(findings, Finding{ConfigurationSearch, Unknown, "",
@@ -115,5 +127,5 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target) {
 	if err != nil {
 		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "or publish each to a port of its own"))
 	}
-	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named
+	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named, slices.Concat(entries, found.Entries)
 }

@@ -87,9 +87,13 @@ func TestKernelFindings(t *testing.T) {
 		prepare func(*checkup.Check, *answers)
 		want    []string
 	}{
-		{"no privilege", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, refused }, []string{"unknown privilege run it as root"}},
-		{"no nf_tables", func(c *checkup.Check, _ *answers) { c.Kernel, c.KernelErr = nil, errors.New("no nf_tables") },
-			[]string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no privilege", func(c *checkup.Check, _ *answers) { c.Machine.UID, c.Kernel, c.KernelErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
+		{"no privilege in a container", func(c *checkup.Check, _ *answers) {
+			c.Kernel, c.KernelErr, c.KernelRemedy = nil, refused, "--cap-add NET_ADMIN"
+		}, []string{"unknown privilege --cap-add NET_ADMIN"}},
+		{"no nf_tables", func(c *checkup.Check, _ *answers) {
+			c.Kernel, c.KernelErr, c.KernelRemedy = nil, errors.New("no nf_tables"), "modprobe nf_tables"
+		}, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
 		{"no counter maps", func(_ *checkup.Check, k *answers) { k.support = checkup.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
 		{"support not known", func(_ *checkup.Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
 		{"owned tables not needed", func(_ *checkup.Check, k *answers) { k.support.OwnedTables = false }, nil},
@@ -174,6 +178,8 @@ func TestSettingsFindings(t *testing.T) {
 	c.SettingsErr = errors.New("config.yaml: [1:1] unknown field")
 	wantProblems(t, c, "wrong settings this check uses defaults")
 	c.SettingsErr = &fs.PathError{Op: "open", Path: "config.yaml", Err: fs.ErrPermission}
+	wantProblems(t, c, "unknown settings grant CAP_DAC_OVERRIDE")
+	c.Machine.UID = 1000
 	wantProblems(t, c, "unknown settings run it as root")
 }
 

@@ -45,6 +45,8 @@ type Finding struct {
 const (
 	// asRoot is the remedy for most of what is Unknown.
 	asRoot = "run it as root: sudo ssmonitor check"
+	// OfRoot is the remedy where root is not enough.
+	OfRoot = "even root may not do this here: give the file to this root (chown, --userns), or grant CAP_DAC_OVERRIDE; SELinux needs a label (:z)"
 	// migration is the remedy for what is left of the setup that ssmonitor
 	// replaces.
 	migration = "see the section on migration in the README"

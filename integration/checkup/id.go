@@ -20,6 +20,7 @@ const (
 	PortListIncomplete  ID = "port-list-incomplete"
 	PortListExtra       ID = "port-list-extra"
 	PortListNotServed   ID = "port-list-not-served"
+	PortNotListening    ID = "port-not-listening"
 	ClientNames         ID = "client-names"
 	LocalPortRange      ID = "local-port-range"
 	CounterTable        ID = "counter-table"

@@ -1,12 +1,14 @@
 package checkup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // tableName is the name of ssmonitor's own table, as nft writes it.
@@ -42,15 +44,19 @@ type Rules struct {
 	LaterDropChains []string  // chains that may drop packets after they were counted
 	CountingRules   []string  // the chain of each rule that only counts a port
 	Unread          []error   // one per chain or rule that could not be read
+	// HandedOn are the ports for which a program may listen elsewhere, as in a container.
+	HandedOn map[uint16]bool
+	// Doubtful says that there may be more of them.
+	Doubtful bool
 }
 
 // kernel checks what the kernel supports.
 func (c *Check) kernel() []Finding {
 	switch {
 	case errors.Is(c.KernelErr, fs.ErrPermission):
-		return []Finding{{Privilege, Unknown, "", "the kernel, its counters and the firewall can't be checked: CAP_NET_ADMIN is missing", asRoot}}
+		return []Finding{{Privilege, Unknown, "", "the kernel, its counters and the firewall can't be checked: " + terminal.Line(c.KernelErr), cmp.Or(c.KernelRemedy, asRoot)}}
 	case c.KernelErr != nil:
-		return []Finding{{KernelNFTables, Wrong, "", c.KernelErr.Error(), "load the module (modprobe nf_tables), or boot a kernel that has it"}}
+		return []Finding{{KernelNFTables, Wrong, "", terminal.Line(c.KernelErr), cmp.Or(c.KernelRemedy, "see what the kernel logged: dmesg")}}
 	}
 	findings := []Finding{{KernelNFTables, OK, "", "the kernel has nf_tables, and CAP_NET_ADMIN is granted", ""}}
 	support, err := c.Kernel.Support()

@@ -19,7 +19,7 @@ func Configurations(found sources.Result, err error) (findings []Finding) {
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
 		findings = append(findings, Finding{Configuration, OK, config.Path,
-			fmt.Sprintf("configuration %s (%s%s): %s", config.Path, config.Form, running[config.Path], DescribePorts(config.Ports)), ""})
+			fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], DescribePorts(config.Ports)), ""})
 	}
 	for _, source := range slices.Sorted(maps.Keys(others)) {
 		findings = append(findings, Finding{Configuration, OK, source, fmt.Sprintf("%s: %s", source, DescribePorts(others[source])), ""})

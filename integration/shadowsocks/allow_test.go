@@ -41,13 +41,13 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 
 // The types that files are decoded into have exactly these fields.
 func TestNoTypeHasAFieldForASecret(t *testing.T) {
-	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "member.key", "member.value",
+	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "value.size", "member.key", "member.value",
 		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
-		"Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
+		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
 		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
-		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
-		"SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
+		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress", "ClientError.Part",
+		"ForeignError.Program", "ForeignError.Remedy", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
 		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
 		"uint128.hi", "uint128.lo", "Handle.value")
 	seen := make(map[reflect.Type]bool)
@@ -70,7 +70,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		}
 	}
 	for _, root := range []any{
-		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, SyntaxError{}, ValueError{}, Options{},
+		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{},
 	} {
 		check(reflect.TypeOf(root))
 	}

@@ -34,9 +34,20 @@ func readBasic(c *collector, root node) error {
 		return err
 	}
 	if len(c.ports) == 0 && root.has("manager_address") {
-		c.missing("its ports come and go at run time: name the manager's working directory with --shadowsocks")
+		c.missing("%s", missingManaged(root))
 	}
 	return nil
+}
+
+// missingManaged returns why a manager's file names no port. Only ss-manager of
+// shadowsocks-libev writes a file for each port. ssmanager of shadowsocks-rust, which
+// alone has manager_port, does not, unless it is told to run a program for each.
+func missingManaged(root node) string {
+	const remedy = "name their range, as in --port 20000-20999"
+	if root.has("manager_port") {
+		return "its ports come and go at run time, and only ssmanager knows them: " + remedy
+	}
+	return "its ports come and go at run time: name the working directory of ss-manager with --shadowsocks, or, for other managers, " + remedy
 }
 
 // serverLists returns the entries of servers and of shadowsocks, which is
@@ -152,7 +163,7 @@ func readServers(c *collector, root node, servers []node) error {
 			return err
 		}
 		for i := before; i < len(c.ports); i++ {
-			c.share(c.ports[i].Number, max(1, users))
+			c.shareOver(c.ports[i].Protocols, c.ports[i].Number, max(1, users))
 			c.ports[i].Name = cmp.Or(c.ports[i].Name, c.cleanName(server.place, name))
 		}
 		c.form = FormServers

@@ -53,7 +53,7 @@ func readDatabase(path string, options Options) (Config, error) {
 	}
 	config, err := readInbounds(path, options)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI, databaseError(err))
+		return Config{}, fmt.Errorf("%s: as %s: %w", path, Form3XUI.Program, databaseError(err))
 	}
 	return config, nil
 }

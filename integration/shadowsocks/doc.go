@@ -5,9 +5,14 @@
 // A configuration is recognised by its keys, whatever the file is called:
 // shadowsocks-libev and its manager, shadowsocks-rust, the Python server,
 // ShadowsocksR, Outline and outline-ss-server, sing-box, Xray and V2Ray, 3x-ui,
-// shadowsocks-go, gost and mihomo. Each form has a reader. To add one, write the
-// reader, add it to readers, add the keys that it needs to knownKeys, and give it
-// a directory in testdata/zoo.
+// shadowsocks-go, gost and mihomo. What a file was taken for, and by what sign, is
+// its [Form]. Files of other programs that are kept beside them, such as
+// shadowsocks-manager's, are a [ForeignError] that says where the ports are.
+//
+// Each form has a reader. To add one, write the reader, add its form, with the
+// program and the sign, and a line of readers, add the keys that it needs to
+// knownKeys, and give it a directory in testdata/zoo. Another program is one line
+// of foreign.
 //
 // Files are read as JSON5, as shadowsocks-rust reads them, which includes JSON and
 // JSON with comments and trailing commas: each of the servers accepts another
@@ -15,6 +20,6 @@
 // case-sensitive.
 //
 // No secret gets into memory as a value. The parsers decode the values of known
-// keys only, no type has a field for a password, and no error shows content of a
-// file other than a mistaken port.
+// keys only, and of links their scheme and port. No type has a field for a password,
+// and no error shows content of a file other than a mistaken port.
 package shadowsocks

@@ -25,6 +25,9 @@ type ClientError struct {
 	// ByAddress is set where the reason is the address of the server. It can be
 	// wrong: at boot, an address may not be there yet.
 	ByAddress bool
+	// Part is set where the file has outbounds and no inbounds: in a directory with
+	// the parts of one configuration, it is not a client's.
+	Part bool
 }
 
 // Error gives the reason and the remedy.
@@ -34,6 +37,20 @@ func (e *ClientError) Error() string {
 
 // Unwrap returns ErrClient.
 func (e *ClientError) Unwrap() error { return ErrClient }
+
+// ForeignError says that a file is of another program. It wraps ErrNoPorts.
+type ForeignError struct {
+	Program string
+	Remedy  string // where its ports are, or how to count them
+}
+
+// Error names the program and the remedy.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("this is a file of %s, not a server's configuration for Shadowsocks: %s", e.Program, e.Remedy)
+}
+
+// Unwrap returns ErrNoPorts.
+func (e *ForeignError) Unwrap() error { return ErrNoPorts }
 
 // SyntaxError says where a file stops being JSON5 or YAML. It does not say what
 // stands there, since that might be part of a password.

@@ -118,6 +118,9 @@ func (p *json5Parser) value(key string, keep bool) (value, bool) {
 		return p.list(key, keep)
 	case c == '"' || c == '\'':
 		text, ok := p.quoted(keep)
+		if linkKeys[key] {
+			text = reduceLink(text)
+		}
 		return value{kind: kindText, scalar: text}, ok
 	case p.accept("null"):
 		return value{kind: kindNull}, p.boundary()
@@ -127,7 +130,7 @@ func (p *json5Parser) value(key string, keep bool) (value, bool) {
 		return value{kind: kindBool, scalar: "false"}, p.boundary()
 	}
 	text, ok := p.number()
-	if !keep {
+	if !keep || linkKeys[key] {
 		text = ""
 	}
 	return value{kind: kindNumber, scalar: text}, ok
@@ -150,6 +153,7 @@ func (p *json5Parser) object(parent string, keep bool) (value, bool) {
 		if p.space(); !ok || !p.accept(":") {
 			return v, false
 		}
+		v.size++
 		kept, content := keeps(parent, key)
 		child, ok := p.value(key, keep && content)
 		if !ok {

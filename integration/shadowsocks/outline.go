@@ -85,7 +85,7 @@ func readOutlineService(c *collector, service node) error {
 	if err != nil {
 		return err
 	}
-	counted := make(map[uint16]bool)
+	counted := make(map[uint16]accounting.Protocols)
 	for _, listener := range listeners {
 		typ, err := listener.at("type").text()
 		if err != nil {
@@ -110,10 +110,10 @@ func readOutlineService(c *collector, service node) error {
 		if err := c.add(listener.place, number, protocols, name); err != nil {
 			return err
 		}
-		counted[number] = true
+		counted[number] |= protocols
 	}
-	for number := range counted {
-		c.share(number, len(keys))
+	for number, protocols := range counted {
+		c.shareOver(protocols, number, len(keys))
 	}
 	return nil
 }

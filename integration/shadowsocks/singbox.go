@@ -1,6 +1,7 @@
 package shadowsocks
 
 import (
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -30,8 +31,19 @@ func readSingBox(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
+	if c.options.AnyProtocol { // WireGuard's
+		endpoints, err := root.at("endpoints").objects()
+		if err != nil {
+			return err
+		}
+		inbounds = append(inbounds, endpoints...)
+	}
+	routes, err := newDetours(inbounds)
+	if err != nil {
+		return err
+	}
 	for _, inbound := range inbounds {
-		if err := readSingBoxInbound(c, inbound); err != nil {
+		if err := readSingBoxInbound(c, inbound, routes); err != nil {
 			return err
 		}
 	}
@@ -50,50 +62,155 @@ func refuseOutbounds(c *collector, root node, key string) error {
 	}
 	for _, outbound := range outbounds {
 		if protocol := outbound.at(key); protocol.is(kindText) && strings.EqualFold(protocol.scalar, protocolShadowsocks) {
-			return &ClientError{Reason: "Shadowsocks is among its outbounds only"}
+			return &ClientError{Reason: "Shadowsocks is among its outbounds only", Part: !root.has("inbounds", "inbound", "inboundDetour", "endpoints")}
 		}
 	}
 	return nil
 }
 
-func readSingBoxInbound(c *collector, inbound node) error {
-	typ, err := inbound.at("type").text()
+// maxDetours is far above any chain's length. One that leads back to itself has no end.
+const maxDetours = 16
+
+// detours are the inbounds by their tags, and those to which another one hands over.
+type detours struct {
+	inbounds map[string]node
+	inner    map[string]bool
+}
+
+func newDetours(inbounds []node) (detours, error) {
+	found := detours{make(map[string]node), make(map[string]bool)}
+	for _, inbound := range inbounds {
+		tag, err := inbound.at("tag").text()
+		if err != nil {
+			return detours{}, err
+		}
+		detour, err := inbound.at("detour").text()
+		if err != nil {
+			return detours{}, err
+		}
+		if tag != "" {
+			found.inbounds[tag] = inbound
+		}
+		if detour != "" {
+			found.inner[detour] = true
+		}
+	}
+	return found, nil
+}
+
+// end follows the detours of an inbound, such as that of ShadowTLS, to the first one of
+// Shadowsocks, or else to the last. It reports false if they lead nowhere.
+func (d detours) end(inbound node) (end node, found bool) {
+	for range maxDetours {
+		if typ := inbound.at("type"); typ.is(kindText) && typ.scalar == protocolShadowsocks {
+			return inbound, true
+		}
+		next := inbound.at("detour")
+		if !next.is(kindText) || next.scalar == "" {
+			return inbound, true
+		}
+		following, found := d.inbounds[next.scalar]
+		if !found {
+			return inbound, false
+		}
+		inbound = following
+	}
+	return inbound, false
+}
+
+// isInner reports whether clients reach the inbound through another one only.
+func (d detours) isInner(inbound node) (bool, error) {
+	tag, err := inbound.at("tag").text()
+	if err != nil || tag == "" || !d.inner[tag] {
+		return false, err
+	}
+	listen, err := inbound.at("listen").text()
+	return hasNoPort(inbound) || isLoopback(listen), err
+}
+
+func hasNoPort(inbound node) bool {
+	port := inbound.at("listen_port")
+	return port.value == nil || port.is(kindNumber) && port.scalar == "0"
+}
+
+// readSingBoxInbound takes the port of an inbound. If that hands over to another one,
+// its clients are those of the other.
+func readSingBoxInbound(c *collector, inbound node, routes detours) error {
+	inner, err := routes.isInner(inbound)
+	if err != nil || inner {
+		return err
+	}
+	end, found := routes.end(inbound)
+	typ, err := end.at("type").text()
 	if err != nil {
 		return err
 	}
-	port := inbound.at("listen_port")
-	if port.value == nil || port.is(kindNumber) && port.scalar == "0" {
+	if hasNoPort(inbound) {
 		if typ == protocolShadowsocks {
 			c.missing("%s has no listen_port", inbound.place)
 		}
 		return nil // a tun interface, for one
 	}
+	port := inbound.at("listen_port")
 	number, err := port.port()
 	if err != nil {
 		return err
 	}
-	if typ != protocolShadowsocks && c.otherProtocol(typ, port.scalar) {
-		return nil
+	if !found {
+		c.missing("%s.detour leads nowhere in this file: if it leads to Shadowsocks, name the port with --port", inbound.place)
+	}
+	if typ != protocolShadowsocks {
+		own, err := inbound.at("type").text()
+		if err != nil {
+			return err
+		}
+		if c.otherProtocol(own, port.scalar) {
+			return nil
+		}
 	}
 	if inbound.has("netns") {
 		c.missing("%s listens in another network namespace, whose traffic is not seen here", inbound.place)
 		return nil
 	}
-	protocols, err := readNetwork(inbound.at("network"), accounting.TCPAndUDP)
+	protocols, err := singBoxProtocols(inbound)
 	if err != nil {
 		return err
 	}
-	name, users, err := readUsers(inbound, "name", "users", "destinations")
+	name, users, err := readUsers(end, "name", "users", "destinations")
 	if err != nil {
 		return err
 	}
-	if managed, err := inbound.at("managed").flag(false); err != nil {
+	if managed, err := end.at("managed").flag(false); err != nil {
 		return err
 	} else if managed {
-		c.note("the users of %s are managed at run time and can't be told apart by its counters", inbound.place)
+		c.note("the users of %s are managed at run time and can't be told apart by its counters", end.place)
 	}
-	c.share(number, users)
+	c.shareOver(protocols, number, users)
 	return c.add(inbound.place, number, protocols, name)
+}
+
+// What the inbounds of sing-box listen on.
+var (
+	singBoxUDP = []string{"hysteria", "hysteria2", "tuic", "wireguard"}
+	singBoxTCP = []string{"anytls", "http", "mixed", "redirect", "shadowtls", "socks", "trojan", "vless", "vmess"}
+)
+
+// singBoxProtocols returns what the inbound listens on.
+func singBoxProtocols(inbound node) (accounting.Protocols, error) {
+	typ, err := inbound.at("type").text()
+	if err != nil {
+		return 0, err
+	}
+	transport, err := inbound.at("transport").at("type").text()
+	switch {
+	case err != nil:
+		return 0, err
+	case slices.Contains(singBoxUDP, typ), transport == "quic":
+		return accounting.OnlyUDP, nil
+	case slices.Contains(singBoxTCP, typ):
+		return accounting.OnlyTCP, nil
+	}
+	return readNetwork(inbound.at("network"), accounting.TCPAndUDP)
 }
 
 // readUsers counts the users in the first of the lists that has any, and returns

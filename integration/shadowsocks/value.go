@@ -26,6 +26,7 @@ type value struct {
 	scalar  string // of a number as the file spells it, of a text without quotes and escapes
 	items   []value
 	members []member // in the order of the file
+	size    int      // how many keys an object has, kept or not
 }
 
 type member struct {
@@ -45,16 +46,24 @@ var knownKeys = newKeySet(
 	"accessKeys", "services", "listeners", "type", "keys",
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
-	"settings", "clients", "email", "destinations",
+	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo
-	"addr", "handler", "listener", "udp", "proxies",
+	"addr", "handler", "listener", "udp", "proxies", "metadata", "Routes", "kcp-tun", "mkcp-config",
 )
 
 // presentKeys are the keys of which it matters that they are there. Their values
 // may be secrets, and only the kind is kept.
-var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "ServeNodes", "ss-config")
+var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs", "localPort",
+	// of other programs
+	"manager", "plugins", "db", "Nodes", "run_type", "portBindings", "congestion_control", "certificate", "private_key", "target", "auth", "acme",
+	"masquerade", "up_mbps", "apps",
+)
+
+// linkKeys are the keys of links such as ss://method:password@:8388. Of a link, only
+// its scheme and its port are kept.
+var linkKeys = newKeySet("ServeNodes", "ss-config", "vmess-config")
 
 func newKeySet(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
@@ -73,7 +82,7 @@ func keeps(parent, key string) (kept, content bool) {
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
 	}
-	content = knownKeys[key]
+	content = knownKeys[key] || linkKeys[key]
 	return content || presentKeys[key], content
 }
 
@@ -131,6 +140,14 @@ func (n node) or(other node) node {
 
 // is reports whether there is a value of the kind.
 func (n node) is(k kind) bool { return n.value != nil && n.kind == k }
+
+// count returns how many entries a list has, or how many keys an object.
+func (n node) count() int {
+	if n.value == nil {
+		return 0
+	}
+	return max(len(n.items), n.size)
+}
 
 func (n node) wrongKind(expected string) error {
 	return &ValueError{n.place, string(n.kind), expected}

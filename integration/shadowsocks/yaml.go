@@ -67,8 +67,11 @@ func (c *yamlConverter) value(from ast.Node, key string, keep bool) value {
 	}
 	defer func() { c.depth-- }()
 	scalar := func(k kind, text string) value {
-		if !keep {
+		switch {
+		case !keep:
 			text = ""
+		case linkKeys[key]:
+			text = reduceLink(text)
 		}
 		return value{kind: k, scalar: text}
 	}
@@ -117,7 +120,7 @@ func (c *yamlConverter) list(from *ast.SequenceNode, key string, keep bool) valu
 }
 
 func (c *yamlConverter) object(entries []*ast.MappingValueNode, parent string, keep bool) value {
-	v := value{kind: kindObject}
+	v := value{kind: kindObject, size: len(entries)}
 	var merged []member // the object's own keys count before these
 	for _, entry := range entries {
 		if entry.Key.IsMergeKey() {

@@ -91,11 +91,11 @@ func TestZoo(t *testing.T) {
 	}
 }
 
-// describe writes what was read of a file: its form, then its ports, notes and
+// describe writes what was read of a file: its program, then its ports, notes and
 // error, one per line.
 func describe(name, path string, config shadowsocks.Config, err error) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", name, config.Form)
+	fmt.Fprintf(&b, "%s: %s\n", name, config.Form.Program)
 	ports, _ := accounting.Union(config.Ports)
 	for begin := 0; begin < len(ports); {
 		end := begin + 1

@@ -238,10 +238,28 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	return ports, conflicts
 }
 
+// noteConflicts notes each port with more than one name once.
 func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
+	names := make(map[uint16]int) // beside the one that is used
+	known := make(map[accounting.NameConflict]bool)
 	for _, conflict := range conflicts {
-		l.note(fmt.Errorf("port %d has two names, %q and %q: the first is used; choose with --port %d=NAME",
-			conflict.Port, conflict.Kept, conflict.Lost, conflict.Port))
+		if !known[conflict] {
+			known[conflict] = true
+			names[conflict.Port]++
+		}
+	}
+	for _, conflict := range conflicts {
+		several := "two names,"
+		switch names[conflict.Port] {
+		case 0:
+			continue // noted already
+		case 1:
+		default:
+			several = fmt.Sprintf("%d names, among them", 1+names[conflict.Port])
+		}
+		names[conflict.Port] = 0
+		l.note(fmt.Errorf("port %d has %s %q and %q: the first is used; choose with --port %d=NAME",
+			conflict.Port, several, conflict.Kept, conflict.Lost, conflict.Port))
 	}
 }
 

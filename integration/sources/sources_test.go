@@ -230,3 +230,37 @@ func TestEntriesNameEverySource(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Somebody reads one note for each port, however many files name it.
+func TestANoteForEachPortWithSeveralNames(t *testing.T) {
+	dir := t.TempDir()
+	for file, content := range map[string]string{
+		"a": `{"servers": [{"port": 20000, "mode": "tcp_only", "remarks": "alice"}, {"port": 20001, "remarks": "bob"}]}`,
+		"b": `{"servers": [{"port": 20000, "mode": "udp_only", "remarks": "alice-udp"}, {"port": 20001, "remarks": "bob"}]}`,
+		"c": `{"servers": [{"port": 20000, "remarks": "carol"}, {"port": 20000, "remarks": "carol"}]}`,
+		"d": `{"servers": [{"port": 20002, "mode": "tcp_only", "remarks": "dave"}, {"port": 20002, "mode": "udp_only", "remarks": "dave-udp"}]}`,
+		"e": `{"servers": [{"port": 20003, "remarks": "erin"}]}`,
+		"f": `{"servers": [{"port": 20003, "remarks": "frank"}]}`,
+		"g": `{"servers": [{"port": 20004, "remarks": "grace"}, {"port": 20004, "mode": "udp_only", "remarks": "heidi"}]}`,
+	} {
+		write(t, dir, file+".json", content)
+	}
+	result, err := sources.Follow(sources.Sources{Shadowsocks: []string{dir}, Host: noHost}).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	for _, note := range result.Notes {
+		if !strings.Contains(note.Error(), "several users") {
+			notes = append(notes, note.Error())
+		}
+	}
+	want := []string{
+		`port 20000 has 3 names, among them "alice" and "alice-udp": the first is used; choose with --port 20000=NAME`,
+		`port 20003 has two names, "erin" and "frank": the first is used; choose with --port 20003=NAME`,
+		`port 20004 has two names, "grace" and "heidi": the first is used; choose with --port 20004=NAME`,
+	}
+	if diff := cmp.Diff(want, notes); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -97,6 +97,28 @@ func TestSocketAnswersItsGroupOnly(t *testing.T) {
 	}
 }
 
+// TestSocketsAreRestoredInTheUnit removes all that the agent has in its runtime
+// directory, where it may do little: the group can read again, and root can change it.
+func TestSocketsAreRestoredInTheUnit(t *testing.T) {
+	b := newServer(t)
+	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
+	b.run(t, "sh", "-c", "rm -rf /run/ssmonitor/*")
+	eventually(t, func() error {
+		output, err := b.as("reader", "curl", "--silent", "--show-error", "--fail", "--unix-socket", socket, "http://ssmonitor/v1/ports")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, output)
+		}
+		return nil
+	})
+	b.run(t, "ssmonitor", "client", "new", "8388", "bob")
+	if output := b.run(t, "stat", "--format=%a %G", socket, "/run/ssmonitor/control.sock"); output != "660 ssmonitor\n600 ssmonitor\n" {
+		t.Errorf("the sockets have the modes and groups\n%s", output)
+	}
+	if said := b.journal(t, "ssmonitor.service"); strings.Count(said, "and is back") != 2 {
+		t.Errorf("the log does not have two sockets that are back:\n%s", said)
+	}
+}
+
 // expectNoPassword checks that no file and no message of the box holds the
 // password, Shadowsocks's own files excepted.
 func (b *box) expectNoPassword(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
 	"ssmonitor/nft"
+	"ssmonitor/nft/ipvs"
 	"ssmonitor/nft/survey"
 )
 
@@ -64,6 +65,37 @@ type decider struct {
 	// byConnection is set where only the connection entry shows what a client has
 	// sent to.
 	byConnection bool
+}
+
+// HandedOn returns those of the ports for which a rule or a service may have a program
+// elsewhere receive what clients send: in a container, or at another port of this host.
+func (s *Scene) HandedOn(ports accounting.Ports) map[uint16]bool {
+	d, on := &decider{Scene: s, ports: ports}, make(map[uint16]bool)
+	hand := func(protocol accounting.Protocol, ports survey.PortRange) {
+		for _, port := range d.covered(protocol, ports) {
+			on[port.Number] = true
+		}
+	}
+	for _, t := range slices.Concat(s.Rules.Translations, s.Rules.Elsewhere) {
+		hand(t.Protocol, t.Ports)
+	}
+	for _, u := range s.Rules.Unresolved {
+		hand(u.Protocol, u.Ports)
+	}
+	for _, t := range s.Rules.Transparent {
+		hand(t.Protocol, t.Ports)
+	}
+	for _, service := range s.Services {
+		hand(service.Protocol, portsOf(service))
+		if !service.Address.IsValid() { // for a mark, whatever the protocol
+			hand(accounting.TCP, portsOf(service))
+			hand(accounting.UDP, portsOf(service))
+		}
+	}
+	for _, target := range slices.Concat(s.Redirected, s.Installed) {
+		on[target.Port] = true
+	}
+	return on
 }
 
 // hostAddresses returns the addresses as packets have them, sorted and each once.
@@ -202,11 +234,7 @@ func (d *decider) services() {
 		if !slices.Contains(d.Host.Addresses, service.Address.Addr()) {
 			continue
 		}
-		ports := survey.PortRange{First: service.Address.Port(), Last: service.Address.Port()}
-		if ports.First == 0 {
-			ports.Last = 1<<16 - 1
-		}
-		for _, port := range d.covered(service.Protocol, ports) {
+		for _, port := range d.covered(service.Protocol, portsOf(service)) {
 			for _, server := range service.Servers {
 				if server.Port() == 0 {
 					server = netip.AddrPortFrom(server.Addr(), port.Number)
@@ -215,6 +243,16 @@ func (d *decider) services() {
 			}
 		}
 	}
+}
+
+// portsOf returns the ports that a service is for: all of them if it is for a mark, or
+// for port 0.
+func portsOf(service ipvs.Service) survey.PortRange {
+	port := service.Address.Port()
+	if port == 0 {
+		return survey.PortRange{First: 0, Last: 1<<16 - 1}
+	}
+	return survey.PortRange{First: port, Last: port}
 }
 
 // redirected adds the targets of connections, whatever rule translates them. Where

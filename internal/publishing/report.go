@@ -21,6 +21,10 @@ const connectionOnly = "a rule that is gone or can't be read, as connections sho
 const hookContainer = "count at the hook for containers: write \"hook: container\" into /etc/ssmonitor/config.yaml\n" +
 	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
 
+// hookHost is the remedy where only the number behind the translation is known.
+const hookHost = "count where packets have their last number: write \"hook: host\" into /etc/ssmonitor/config.yaml, " +
+	"then ssmonitor setup && systemctl restart ssmonitor-setup ssmonitor"
+
 // onlyNameTarget is the remedy where a target is unknown, and nothing else shows it.
 const onlyNameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + addToList
 
@@ -181,26 +185,6 @@ func describeSenders(t *survey.Translation) string {
 	return "senders in " + strings.Join(senders, ", ")
 }
 
-// byAnotherNumber reports ports of which a container has the number, but publishes another
-// one.
-func (d *decider) byAnotherNumber() {
-	for i := range d.Rules.Translations {
-		t := &d.Rules.Translations[i]
-		inside, outside := t.Target.Port(), t.Ports.First
-		port, _ := d.ports.Find(inside)
-		_, known := d.owner[end{t.Protocol, t.Target}]
-		if known || inside == outside || t.Ports.First != t.Ports.Last || t.Outgoing(d.Host) {
-			continue
-		}
-		if !port.Protocols.Has(t.Protocol) || !t.Forwards(d.Host) || d.Listens(t.Protocol, inside) {
-			continue
-		}
-		d.note(checkup.PortPublishedAs, checkup.Wrong, t.Place.String(), fmt.Sprintf(
-			"port %d: chain %s publishes it as port %d: what clients send there, to %s, is not counted", inside, t.Place, outside, t.Target),
-			fmt.Sprintf("count it as port %d: %s\nor as port %d: %s", inside, addTarget(inside, t.Target), outside, addPorts(fmt.Sprint(outside))))
-	}
-}
-
 // atOtherAddresses reports what is translated for addresses that may be routed to
 // this host, though it does not have them: for each port once, since a node of a
 // cluster has such rules for every service.
@@ -260,7 +244,7 @@ func (d *decider) unknown() {
 	if len(d.Rules.LegacyNAT) > 0 {
 		d.byConnection = true
 		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
-			"ports that it publishes are counted as far as connection entries show it", nameTarget)
+			"ports that it publishes are counted as far as connection entries show it", "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, "+nameTarget)
 	}
 }
 
@@ -321,6 +305,7 @@ func (d *decider) countedBefore() {
 		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
+	d.byAnotherNumber()
 	if len(d.groups) > 0 || d.mayPublish() {
 		d.offloads(true)
 	}

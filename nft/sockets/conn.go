@@ -17,8 +17,8 @@ import (
 
 // Errors for errors.Is.
 var (
-	// ErrUnsupported says that the kernel can't list TCP connections.
-	ErrUnsupported = errors.New("the kernel can't list TCP connections: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed")
+	// ErrUnsupported says that the kernel can't list sockets.
+	ErrUnsupported = errors.New("the kernel can't list sockets: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed, and for UDP CONFIG_INET_UDP_DIAG (module udp_diag)")
 	// ErrInterrupted says that the kernel's list changed during every attempt to
 	// read it.
 	ErrInterrupted = errors.New("the connections change faster than they can be listed")
@@ -163,31 +163,43 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
+// Listener is a local port at which programs receive.
+type Listener struct {
+	Port     uint16
+	Loopback bool // at loopback addresses only
+}
+
 // Listening returns the local ports at which programs of the network namespace
 // receive connections or datagrams, each once and ascending. It fails with
 // ErrUnsupported if the kernel can't list the sockets of the protocol.
-func (c *Conn) Listening(protocol accounting.Protocol) ([]uint16, error) {
-	listeners, err := c.Listeners(protocol)
-	found := make(map[uint16]bool, len(listeners))
-	for _, listener := range listeners {
-		found[listener.Port] = true
+func (c *Conn) Listening(protocol accounting.Protocol) (listeners []Listener, err error) {
+	receivers, err := c.Receivers(protocol)
+	remotely := make(map[uint16]bool)
+	for _, r := range receivers {
+		remotely[r.Port] = remotely[r.Port] || !r.Address.IsLoopback()
 	}
-	return slices.Sorted(maps.Keys(found)), err
+	for _, port := range slices.Sorted(maps.Keys(remotely)) {
+		listeners = append(listeners, Listener{port, !remotely[port]})
+	}
+	return listeners, err
 }
 
-// Listener is a socket at which a program receives connections, or datagrams of anybody.
-type Listener struct {
+// Receiver is a socket at which a program receives connections, or datagrams of anybody.
+type Receiver struct {
 	Port    uint16
 	Inode   uint32     // by which /proc names the socket
 	Address netip.Addr // that it is bound to; unspecified for any
 }
 
-// Listeners returns the sockets of the network namespace at which programs receive. It
+// Receivers returns the sockets of the network namespace at which programs receive. It
 // fails as Listening does.
-func (c *Conn) Listeners(protocol accounting.Protocol) (found []Listener, err error) {
-	of := listening(protocol)
+func (c *Conn) Receivers(protocol accounting.Protocol) (found []Receiver, err error) {
+	of := kind{uint8(protocol), tcpListen}
+	if protocol == accounting.UDP {
+		of.state = tcpClose
+	}
 	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
-		found = append(found, decodeListener(message, s.port))
+		found = append(found, Receiver{s.port, inodeOf(message), netip.AddrFrom16(s.address).Unmap()})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the sockets at which programs listen by %s: %w", protocol, err)

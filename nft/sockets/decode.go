@@ -3,11 +3,8 @@ package sockets
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
 // Lengths of include/uapi/linux/inet_diag.h.
@@ -38,14 +35,6 @@ type kind struct{ protocol, state uint8 }
 
 var connected = kind{unix.IPPROTO_TCP, tcpEstablished}
 
-// listening is the kind of the sockets that receive from anybody.
-func listening(protocol accounting.Protocol) kind {
-	if protocol == accounting.UDP {
-		return kind{uint8(protocol), tcpClose}
-	}
-	return kind{uint8(protocol), tcpListen}
-}
-
 // appendRequest appends struct inet_diag_req_v2 for the sockets of a kind and a
 // family with a local port in the range, and the program that makes the kernel
 // leave out the others. These are mainly the connections that the server opens for
@@ -73,7 +62,8 @@ func appendComparison(b []byte, op uint8, left, port uint16) []byte {
 	return binary.NativeEndian.AppendUint16(append(b, 0, 0), port)
 }
 
-// socket is the local port and the remote address of a socket.
+// socket is the local port of a socket and the remote address, or the local one if it
+// receives from anybody.
 type socket struct {
 	address [16]byte // IPv4 as IPv4-mapped IPv6; zero: any
 	port    uint16
@@ -93,27 +83,25 @@ func decodeSocket(b []byte, state uint8) (s socket, ok bool) {
 		return socket{}, false
 	}
 	s.port = binary.BigEndian.Uint16(b[4:])
+	address := b[8:24] // idiag_src
+	if state == tcpEstablished {
+		address = b[24:40] // idiag_dst
+	}
 	switch b[0] {
 	case unix.AF_INET:
 		s.address[10], s.address[11] = 0xff, 0xff
-		copy(s.address[12:], b[24:28])
+		copy(s.address[12:], address[:4])
 	case unix.AF_INET6:
-		copy(s.address[:], b[24:40])
+		copy(s.address[:], address)
 	default:
 		return socket{}, false
 	}
 	return s, true
 }
 
-// decodeListener reads what else struct inet_diag_msg has of a socket that decodeSocket
-// accepts: the local address, and behind the identity and four numbers the inode.
-func decodeListener(b []byte, port uint16) Listener {
-	address := netip.AddrFrom16([16]byte(b[8:24])).Unmap()
-	if b[0] == unix.AF_INET {
-		address = netip.AddrFrom4([4]byte(b[8:12]))
-	}
-	return Listener{Port: port, Inode: binary.NativeEndian.Uint32(b[68:]), Address: address}
-}
+// inodeOf returns idiag_inode, the last field of struct inet_diag_msg, of a socket that
+// decodeSocket accepts.
+func inodeOf(b []byte) uint32 { return binary.NativeEndian.Uint32(b[socketLength-4:]) }
 
 // visitDump passes the sockets in the state in a datagram of the dump with the
 // sequence number to visit, and their messages. done reports the dump's end. Messages of other dumps

@@ -155,6 +155,16 @@ func TestListening(t *testing.T) {
 	serve(t, "tcp4", "127.0.0.1:1234", false)
 	serve(t, "tcp6", "[::1]:1235", false)
 	connect(t, 3, "127.0.0.1", "127.0.0.1:1234")
+	serve(t, "tcp4", "0.0.0.0:1238", false)
+	serve(t, "tcp4", "127.0.0.2:1239", false)
+	serve(t, "tcp6", "[::]:1239", false)
+	config := net.ListenConfig{}
+	config.SetMultipathTCP(true) // as Go's servers do
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:1240")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
 	for _, address := range []string{"127.0.0.1:1236", "[::]:1237"} {
 		conn, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -168,7 +178,10 @@ func TestListening(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	conn := open(t)
-	for protocol, want := range map[accounting.Protocol][]uint16{accounting.TCP: {1234, 1235}, accounting.UDP: {1236, 1237}} {
+	for protocol, want := range map[accounting.Protocol][]Listener{
+		accounting.TCP: {{1234, true}, {1235, true}, {1238, false}, {1239, false}, {1240, true}},
+		accounting.UDP: {{1236, true}, {1237, false}},
+	} {
 		got, err := conn.Listening(protocol)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, -want +got:\n%s", protocol, err, diff)

@@ -33,25 +33,25 @@ func SocketPath(readers string) string { return filepath.Join(filepath.Dir(reade
 // Listen listens on the control socket at a path. It accepts connections of root only;
 // others receive a refusal and are logged. Files at the path are replaced or left alone
 // as by [output.ListenSocket].
-func Listen(path string, log *slog.Logger) (net.Listener, error) {
-	listener, err := output.ListenPrivateSocket(path)
+func Listen(path string, log *slog.Logger) (*Listener, error) {
+	socket, err := output.ListenPrivateSocket(path)
 	if err != nil {
 		return nil, err
 	}
-	return &rootListener{listener, log, make(chan struct{}, maxRefusals)}, nil
+	return &Listener{socket, log, make(chan struct{}, maxRefusals)}, nil
 }
 
-// rootListener accepts connections of root only.
-type rootListener struct {
-	net.Listener
+// Listener accepts connections of root only.
+type Listener struct {
+	*output.Socket
 	log      *slog.Logger
 	refusals chan struct{} // has a token for each refused client that is waited for
 }
 
 // Accept waits for the next connection of root.
-func (l *rootListener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := l.Socket.Accept()
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func (l *rootListener) Accept() (net.Conn, error) {
 // refuse answers, whatever the request is. It does not close the connection while the
 // client still writes: the client would get an error of its socket, not the answer. If
 // many clients are refused at the same time, some do get that.
-func (l *rootListener) refuse(conn net.Conn, reason error) {
+func (l *Listener) refuse(conn net.Conn, reason error) {
 	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
 	body := errorBody(reason)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -26,6 +27,7 @@ type Top struct {
 	// not see it.
 	Remotes func(port uint16) ([]Remote, error)
 	Now     func() time.Time
+	Charset terminal.Charset // of the terminal
 }
 
 // usageInterval returns how often the usage is requested. The agent reads it from

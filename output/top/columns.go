@@ -85,13 +85,14 @@ func addressText(c *client) string {
 type layout struct {
 	name, sparkline int
 	columns         []column
+	charset         terminal.Charset
 }
 
 // layoutOf divides the width of the window. A width of 0 is unlimited.
-func layoutOf(width int, rows []client) layout {
-	l := layout{name: len("CLIENT"), columns: columns}
+func layoutOf(width int, rows []client, charset terminal.Charset) layout {
+	l := layout{name: len("CLIENT"), columns: columns, charset: charset}
 	for i := range rows {
-		l.name = max(l.name, output.TerminalWidth(terminal.Text(rows[i].label)))
+		l.name = max(l.name, output.TerminalWidth(charset.Text(rows[i].label)))
 	}
 	if width == 0 {
 		return l
@@ -130,7 +131,7 @@ func (l layout) head() Line {
 // line returns the line of a client. The name is a span of its own: a terminal may
 // disagree about its width.
 func (l layout) line(c *client, sparkline string) Line {
-	name := strings.Repeat(" ", margin) + output.PadRight(terminal.Text(c.label), l.name)
+	name := strings.Repeat(" ", margin) + output.PadRight(l.charset.Text(c.label), l.name)
 	var numbers strings.Builder
 	for _, column := range l.columns {
 		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))

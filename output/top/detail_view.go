@@ -16,7 +16,7 @@ func (m *Model) detailView(width, height int) []Line {
 	lines := m.head(width)
 	d := m.detail
 	c := m.client(d.label)
-	title := " " + terminal.Text(d.label)
+	title := " " + m.charset.Text(d.label)
 	if c == nil {
 		return append(lines, nil, Line{{title, Bold}}, plain(" This client has no port any more."))
 	}

@@ -17,6 +17,7 @@ import (
 type Model struct {
 	host    string
 	levels  string // of sparklines
+	charset terminal.Charset
 	history *history
 
 	latest snapshot // what the agent answered last
@@ -58,6 +59,13 @@ func NewModel(host string, interval time.Duration, unicode bool) *Model {
 	if unicode {
 		m.levels = blocks
 	}
+	return m
+}
+
+// newModel returns the model for the terminal.
+func (t *Top) newModel(blocks bool) *Model {
+	m := NewModel(t.Charset.Text(t.Host), t.Interval, blocks)
+	m.charset = t.Charset
 	return m
 }
 

@@ -24,11 +24,11 @@ func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
 
 // writeTable writes the whole table as plain text.
 func (m *Model) writeTable(w io.Writer) error {
-	out := bufio.NewWriter(w)
+	out := bufio.NewWriter(m.charset.Writer(w))
 	for _, line := range m.head(unlimited) {
 		fmt.Fprintln(out, line)
 	}
-	l := layoutOf(0, m.rows)
+	l := layoutOf(0, m.rows, m.charset)
 	fmt.Fprintln(out, l.head())
 	for i := range m.rows {
 		fmt.Fprintln(out, l.line(&m.rows[i], ""))
@@ -50,7 +50,7 @@ func (t *Top) OnceJSON(ctx context.Context, w io.Writer, log *slog.Logger) error
 
 // once asks the agent once. Without the usage the rest is still worth showing.
 func (t *Top) once(ctx context.Context, log *slog.Logger) (*Model, error) {
-	m := NewModel(t.Host, t.Interval, true)
+	m := t.newModel(true)
 	report, err := t.report(ctx)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (t *Top) Stream(ctx context.Context, w io.Writer, log *slog.Logger) error {
 	ticks := time.NewTicker(t.Interval)
 	defer ticks.Stop()
 	var fault, usageFault accounting.Fault
-	m := NewModel(t.Host, t.Interval, true)
+	m := t.newModel(true)
 	var usageAt time.Time // of the last request
 	for {
 		report, err := t.report(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/gdamore/tcell/v3"
 	"github.com/gdamore/tcell/v3/color"
 
+	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
 
@@ -35,7 +36,7 @@ func (t *Top) Run(ctx context.Context) error {
 	defer cancel()
 	s := &session{
 		Top: t, screen: screen, ctx: ctx,
-		model:   NewModel(t.Host, t.Interval, showsBlocks(screen.CharacterSet(), os.Getenv("TERM"))),
+		model:   t.newModel(t.Charset == terminal.Unicode && showsBlocks(screen.CharacterSet(), os.Getenv("TERM"))),
 		answers: make(chan answer), panics: make(chan string), continued: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.continued, syscall.SIGCONT)
@@ -236,7 +237,7 @@ func (s *session) draw() {
 			// The terminal library may disagree about the width of a name. What
 			// follows keeps its column.
 			end += output.TerminalWidth(span.Text)
-			s.put(x, y, span.Text, look(span.Style, colored))
+			s.put(x, y, s.Charset.Drawn(span.Text), look(span.Style, colored))
 			x = end
 		}
 		s.put(x, y, strings.Repeat(" ", max(0, width-x)), tcell.StyleDefault)

@@ -25,7 +25,7 @@ func (m *Model) View(width, height int) []Line {
 		lines = m.table(width, max(0, height-1))
 	}
 	if m.typing {
-		foot = " filter: " + terminal.Text(m.filter) + "_  Enter keep  Esc remove"
+		foot = " filter: " + m.charset.Text(m.filter) + "_  Enter keep  Esc remove"
 	}
 	for len(lines) < height-1 {
 		lines = append(lines, nil)
@@ -42,7 +42,7 @@ func (m *Model) View(width, height int) []Line {
 // table returns the head and the rows that fit.
 func (m *Model) table(width, height int) []Line {
 	lines := m.head(width)
-	l := layoutOf(width, m.rows)
+	l := layoutOf(width, m.rows, m.charset)
 	lines = append(lines, l.head().styled(Reverse, width))
 	m.scroll(height - len(lines))
 	if len(m.rows) == 0 {
@@ -142,7 +142,7 @@ func (m *Model) counts() Line {
 		line = append(line, Span{Text: ", reversed"})
 	}
 	if m.filter != "" {
-		line = append(line, Span{Text: "  filter: "}, Span{terminal.Text(m.filter), Bold})
+		line = append(line, Span{Text: "  filter: "}, Span{m.charset.Text(m.filter), Bold})
 	}
 	if m.paused {
 		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTextsFollowTheLocale has a client whose name is not ASCII. Text for people has only
+// what their locale can show; data has the name.
+func TestTextsFollowTheLocale(t *testing.T) {
+	const name, escaped = "李雷", `\u674e\u96f7`
+	p := newPlace(t)
+	p.setup("--port", "30000="+name)
+	p.agent(p.socket)
+	ask := func(arguments ...string) func() (int, string, string) {
+		return func() (int, string, string) {
+			return callUsage(t, &fakeHistory{first: name}, arguments...)
+		}
+	}
+	run := func(arguments ...string) func() (int, string, string) {
+		return func() (int, string, string) { return call(t, arguments...) }
+	}
+	missing := filepath.Join(p.directory, name)
+	for _, test := range []struct {
+		name    string
+		run     func() (status int, stdout, stderr string)
+		data    bool
+		unicode string // more that is printed with UTF-8,
+		ascii   string // and what without
+	}{
+		{"usage", ask("usage", "--config", "none"), false, "\u2588", "##########"},
+		{"usage by day", ask("usage", "--by", "month", "--config", "none"), false, "\u2588", "##########"},
+		{"usage as CSV", ask("usage", "--format", "csv", "--config", "none"), true, "", ""},
+		{"usage as JSON", ask("usage", "--json", "--config", "none"), true, "", ""},
+		{"usage as HTML", ask("usage", "--format", "html", "--config", "none"), true, "", ""},
+		{"clients", ask("client", "list", "--config", "none"), false, "", ""},
+		{"clients as JSON", ask("client", "list", "--json", "--config", "none"), true, "", ""},
+		{"another client", ask("client", "new", "--config", "none", "20000", name), false, "", ""},
+		{"top", run("top", "--once", "--config", "none", "--socket", p.socket), false, "", ""},
+		{"top as JSON", run("top", "--once", "--json", "--config", "none", "--socket", p.socket), true, "", ""},
+		{"setup", run("setup", "--no-search", "--port", "30000="+name, "--ports", filepath.Join(p.directory, "other")), false, "", ""},
+		{"setup without effect", run("setup", "--dry-run", "--no-search", "--port", "30000="+name, "--ports", p.list), false, "", ""},
+		{"setup as JSON", run("setup", "--dry-run", "--json", "--no-search", "--port", "30000="+name, "--ports", p.list), true, "", ""},
+		{"check", run(append(p.checkArguments(p.socket), "--shadowsocks", missing)...), false, "", ""},
+		{"check for Nagios", run(append(p.checkArguments(p.socket), "--nagios", "--shadowsocks", missing)...), false, "", ""},
+		{"check as JSON", run(append(p.checkArguments(p.socket), "--json", "--shadowsocks", missing)...), true, "", ""},
+		{"an error", run("usage", "--config", missing), false, "", ""},
+		{"a wrong command", run(name), false, "", ""},
+		{"teardown", run("teardown", "--dry-run", "--config", "none", "--state", missing), false, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("LC_ALL", "")
+			for _, locale := range []string{"C.UTF-8", "en_US.UTF-8", "C", "POSIX", "en_US.ISO-8859-1", ""} {
+				t.Setenv("LANG", locale)
+				want, more := name, test.unicode
+				if !strings.Contains(locale, "UTF-8") && !test.data {
+					want, more = escaped, test.ascii
+				}
+				_, stdout, stderr := test.run()
+				printed := stdout + stderr
+				if !strings.Contains(printed, want) || !strings.Contains(printed, more) {
+					t.Errorf("LANG=%s: %q or %q is missing in\n%s", locale, want, more, printed)
+				}
+				if want == escaped && strings.ContainsFunc(printed, func(r rune) bool { return r > '~' }) {
+					t.Errorf("LANG=%s: not ASCII:\n%s", locale, printed)
+				}
+			}
+		})
+	}
+}

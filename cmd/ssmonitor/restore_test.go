@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+	"ssmonitor/output"
+	"ssmonitor/output/control"
+)
+
+// runtimePlace is a place whose agent has a runtime directory.
+type runtimePlace struct {
+	*place
+	runtime string
+	command *exec.Cmd
+	log     sharedLog
+}
+
+// sharedLog is a log that is read while it is written.
+type sharedLog struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (l *sharedLog) Write(data []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.Write(data)
+}
+
+func (l *sharedLog) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
+}
+
+func newRuntimePlace(t *testing.T) *runtimePlace {
+	t.Helper()
+	p := &runtimePlace{place: newPlace(t)}
+	p.runtime = filepath.Join(p.directory, "run")
+	t.Setenv("RUNTIME_DIRECTORY", p.runtime)
+	p.setup()
+	return p
+}
+
+// start starts the agent, confined as every agent is, and waits until it counts.
+func (p *runtimePlace) start(more ...string) {
+	p.t.Helper()
+	p.command = p.program(append([]string{"run", "--ports", p.list, "--state", p.state, "--interval", "100ms"}, more...)...)
+	p.command.Stderr = &p.log
+	if err := p.command.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = p.command.Process.Kill() })
+	p.logs("msg=counting", 1)
+}
+
+// logs waits until the log has the text that many times.
+func (p *runtimePlace) logs(text string, times int) {
+	p.t.Helper()
+	testkit.Eventually(p.t, 20*time.Second, func() error {
+		if got := strings.Count(p.log.String(), text); got != times {
+			return fmt.Errorf("the log has %q %d times, want %d:\n%s", text, got, times, p.log.String())
+		}
+		return nil
+	})
+}
+
+func (p *runtimePlace) stop() {
+	p.t.Helper()
+	_ = p.command.Process.Signal(syscall.SIGTERM)
+	if err := p.command.Wait(); err != nil {
+		p.t.Errorf("the agent ended with %v\n%s", err, p.log.String())
+	}
+}
+
+// reachable waits until the agent answers on both sockets and writes its CSV file.
+func (p *runtimePlace) reachable() {
+	p.t.Helper()
+	readers := filepath.Join(p.runtime, socketName)
+	changes := control.NewClient(control.SocketPath(readers), control.State{})
+	testkit.Eventually(p.t, 20*time.Second, func() error {
+		_, readErr := output.NewClient(readers).Report(p.t.Context())
+		_, csvErr := os.Stat(filepath.Join(p.runtime, csvName))
+		changeErr := changes.NewClient(p.t.Context(), 30000, "alice") // a port that nobody has
+		if errors.As(changeErr, new(*control.Error)) {
+			changeErr = nil // it answers
+		}
+		return errors.Join(readErr, changeErr, csvErr)
+	})
+}
+
+// TestAgentRestoresWhatOthersRemove removes the agent's files one by one and together,
+// with the directory and without.
+func TestAgentRestoresWhatOthersRemove(t *testing.T) {
+	p := newRuntimePlace(t)
+	p.start()
+	in := func(name string) string { return filepath.Join(p.runtime, name) }
+	back := 0
+	remove := func(names ...string) (err error) {
+		for _, name := range names {
+			err = errors.Join(err, os.Remove(in(name)))
+		}
+		return err
+	}
+	for _, harm := range []struct {
+		sockets int
+		do      func() error
+	}{
+		{1, func() error { return remove(socketName) }},
+		{1, func() error { return remove(control.SocketName) }},
+		{2, func() error { return remove(socketName, control.SocketName, csvName) }},
+		{2, func() error { return os.Rename(p.runtime, p.runtime+".gone") }},
+	} {
+		p.reachable()
+		if err := harm.do(); err != nil {
+			t.Fatal(err)
+		}
+		back += harm.sockets
+		p.logs("the socket was removed by others, and is back", back)
+	}
+	p.reachable()
+	if info, err := os.Lstat(in(control.SocketName)); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Errorf("the mode of the control socket is %s, %v", info.Mode(), err)
+	}
+	if said := strings.Count(p.log.String(), "level=ERROR"); said > 0 {
+		t.Errorf("the agent logs errors:\n%s", p.log.String())
+	}
+	p.stop()
+	if _, err := os.Stat(p.runtime); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the runtime directory is left: %v", err)
+	}
+}
+
+// TestAgentWaitsForItsSocketsPlace has another process listen at the path: the agent
+// reports that once, and is back when the other has ended.
+func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
+	p := newRuntimePlace(t)
+	p.start()
+	path := filepath.Join(p.runtime, socketName)
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		other, err = nil, os.Remove(path) // the agent was faster
+		if err == nil {
+			other, err = net.Listen("unix", path)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.logs("the socket is gone, and nobody can connect", 1)
+	mine, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // ticks, of which each tries
+		_, _ = other.Accept()
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(mine, now) {
+		t.Errorf("the other's socket was replaced: %v", err)
+	}
+	_ = other.Close()
+	p.logs("the socket is back", 1)
+	p.logs("the socket is gone, and nobody can connect", 1)
+	if _, err := output.NewClient(path).Report(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p.stop()
+}
+
+// TestAgentLeavesNoEmptyDirectory has an agent without a file in the runtime directory,
+// one that creates it, and one that finds it.
+func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
+	p := newRuntimePlace(t)
+	exists := func(want bool, when string) {
+		t.Helper()
+		if _, err := os.Stat(p.runtime); (err == nil) != want {
+			t.Errorf("%s: the directory exists: %t, want %t", when, err == nil, want)
+		}
+	}
+	p.start("--csv", "", "--socket", p.socket)
+	exists(false, "nothing is in it")
+	p.stop()
+	p.log = sharedLog{}
+	p.start("--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
+	exists(true, "the textfile is in it")
+	p.stop()
+	exists(false, "after that")
+	if status, _, stderr := call(t, "run", "--ports", p.config, "--state", p.state); status != exitUsage {
+		t.Fatalf("got status %d and %s", status, stderr)
+	}
+	exists(false, "after a start that failed")
+	if err := os.Mkdir(p.runtime, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.log = sharedLog{}
+	p.start()
+	p.stop()
+	exists(true, "somebody else created it")
+}
+
+// TestRemovedDirectoriesOfFilesAreNotLost removes the directories of the CSV file and
+// of the metrics, and lets somebody create them again.
+func TestRemovedDirectoriesOfFilesAreNotLost(t *testing.T) {
+	p := newRuntimePlace(t)
+	csv, textfile := filepath.Join(p.directory, "c"), filepath.Join(p.directory, "m")
+	for _, directory := range []string{csv, textfile} {
+		if err := os.Mkdir(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.start("--csv", filepath.Join(csv, "csv"), "--textfile", filepath.Join(textfile, "prom"))
+	if err := errors.Join(os.RemoveAll(csv), os.RemoveAll(textfile)); err != nil {
+		t.Fatal(err)
+	}
+	p.logs("level=ERROR", 2)
+	if err := errors.Join(os.Mkdir(csv, 0o755), os.Mkdir(textfile, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	p.logs("written again", 2)
+	p.stop()
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/integration/sources"
+)
+
+// TestSetupNotesAnotherNumber has a container with the port of a configuration, which an
+// engine publishes as another one. Setup notes it at once, and a follower once.
+func TestSetupNotesAnotherNumber(t *testing.T) {
+	p := newPlace(t)
+	p.configure(`{"server": "0.0.0.0", "server_port": 8388, "password": "secret", "method": "aes-256-gcm", "mode": "tcp_and_udp"}`)
+	p.nft(`table ip nat {
+		chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
+		chain DOCKER { iifname != "docker0" meta l4proto { tcp, udp } th dport 18388 dnat to 172.17.0.2:8388; }
+	}`)
+	const note = "port 8388: chain ip nat DOCKER publishes it as port 18388: what clients send there, to 172.17.0.2:8388, is not counted: "
+	const remedy = `add "18388" to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup`
+	arguments := []string{"setup", "--no-search", "--shadowsocks", p.config, "--ports", p.list}
+	for _, test := range []struct {
+		flags  string
+		status int
+	}{{"--dry-run", exitDone}, {"--json", exitDone}, {"--hook container", exitDone}, {"", exitDone}} {
+		status, stdout, stderr := call(t, append(arguments, strings.Fields(test.flags)...)...)
+		if status != test.status || strings.Count(stderr, "note: "+note) != 1 || !strings.Contains(stderr, remedy) {
+			t.Errorf("setup %s: status %d\n%s%s", test.flags, status, stdout, stderr)
+		}
+		if test.flags == "--json" && strings.Count(stdout, note) != 1 {
+			t.Errorf("the notes are not in\n%s", stdout)
+		}
+	}
+
+	var log bytes.Buffer
+	f := p.follower(t, &log)
+	for range 2 {
+		if err := f.setUp(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Count(log.String(), note) != 1 {
+		t.Errorf("want one note of two setups:\n%s", &log)
+	}
+	p.wantCheck(p.socket, exitFailed, []string{"WRONG   " + strings.TrimSuffix(note, ": ") + "\n          count it as port 8388: ", "\n          or as port 18388: " + remedy})
+}
+
+// follower returns one that sets up for the configuration of the place.
+func (p *place) follower(t *testing.T, log io.Writer) *setupFollower {
+	t.Helper()
+	options := flag.NewFlagSet("setup", flag.ContinueOnError)
+	for _, option := range setupCommand().Flags {
+		if err := option.Apply(options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range map[string]string{"shadowsocks": p.config, "ports": p.list, "no-search": "true", "state": p.state} {
+		if err := options.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := cli.NewContext(newApp(io.Discard, io.Discard, nil), options, nil)
+	c.Command = setupCommand()
+	return &setupFollower{
+		command: c, log: newLog(log), notifier: &notifier{send: func(string) {}},
+		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
+	}
+}

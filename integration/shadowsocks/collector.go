@@ -1,0 +1,197 @@
+package shadowsocks
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"ssmonitor/accounting"
+)
+
+const (
+	// maxPorts is every port once for TCP and once for UDP. It keeps a file of many
+	// wide ranges from taking all memory.
+	maxPorts = 2 * 65535
+	// maxNotes is the most notes of a file, which a hostile one has for each server.
+	maxNotes = 16
+)
+
+// collector gathers what a reader finds.
+type collector struct {
+	options Options
+	form    Form
+	ports   []accounting.Port
+	notes   few
+	reasons few               // why there may be no port
+	users   map[uint16][2]int // behind a port, over TCP and over UDP
+	others  few               // ports of other protocols, as 443 (vless)
+	blank   few               // places whose name can't be seen, as servers[0] (U+3164)
+
+	additional     []accounting.Port
+	additionalOnly bool
+}
+
+// add adds a port, with its name cleaned.
+func (c *collector) add(place string, number uint16, protocols accounting.Protocols, name string) error {
+	if len(c.ports) == maxPorts {
+		return &ValueError{place, "one port too many", "at most 131070 ports"}
+	}
+	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: c.cleanName(place, name)})
+	return nil
+}
+
+// cleanName returns the name of a client of the place, cleaned. It is a copy, since a
+// part of a text would keep the whole of it in memory. If nothing of it can be seen, a
+// note will mention the place: the port counts without a name.
+func (c *collector) cleanName(place, text string) string {
+	name := strings.Clone(accounting.CleanName(text))
+	if shown := strings.TrimSpace(text); name == "" && shown != "" {
+		first, _ := utf8.DecodeRuneInString(shown)
+		if at := fmt.Sprintf("%s (%U)", place, first); !slices.Contains(c.blank.texts, at) {
+			c.blank.add(maxShown, "%s", at)
+		}
+	}
+	return name
+}
+
+func (c *collector) note(format string, arguments ...any) {
+	c.notes.add(maxNotes, format, arguments...)
+}
+
+// missing records why a part of the configuration gives no port.
+func (c *collector) missing(format string, arguments ...any) {
+	c.reasons.add(maxNotes, format, arguments...)
+}
+
+// share counts users behind a port.
+func (c *collector) share(number uint16, users int) {
+	c.shareOver(accounting.TCPAndUDP, number, users)
+}
+
+// shareOver counts users behind a port over some protocols. What serves it over TCP and
+// what serves it over UDP have the same users.
+func (c *collector) shareOver(protocols accounting.Protocols, number uint16, users int) {
+	if c.users == nil {
+		c.users = make(map[uint16][2]int)
+	}
+	behind := c.users[number]
+	for i, protocol := range []accounting.Protocols{accounting.OnlyTCP, accounting.OnlyUDP} {
+		if protocols&protocol != 0 {
+			behind[i] += users
+		}
+	}
+	c.users[number] = behind
+}
+
+// nameHalves gives a port that is served over TCP in one place of the file, and over
+// UDP in another, one name: the first.
+func (c *collector) nameHalves() {
+	halves := make(map[uint16]accounting.Port, len(c.ports))
+	for i, port := range c.ports {
+		half, found := halves[port.Number]
+		if found && half.Protocols&port.Protocols == 0 && half.Name != "" {
+			c.ports[i].Name = half.Name
+		}
+		half.Protocols |= port.Protocols
+		half.Name = cmp.Or(half.Name, port.Name)
+		halves[port.Number] = half
+	}
+}
+
+// otherProtocols are those that a note names. Any other word might be a password in the
+// wrong place.
+var otherProtocols = []string{
+	"anytls", "direct", "dns", "dokodemo-door", "http", "http2", "hysteria", "hysteria2", "masque", "mieru", "mixed",
+	"mtproto", "naive", "none", "redir", "redirect", "relay", "shadowtls", "shadowsocksr", "sni", "snell", "socks", "socks4",
+	"socks5", "ss", "sshd", "sudoku", "tcp", "tproxy", "trojan", "trojan-go", "trusttunnel", "tuic", "tun", "tunnel",
+	"udp", "vless", "vmess", "wireguard",
+}
+
+// otherProtocol reports whether a port of the protocol is omitted. If so, a note
+// will mention the port.
+func (c *collector) otherProtocol(protocol, port string) bool {
+	if c.options.AnyProtocol {
+		return false
+	}
+	if !slices.Contains(otherProtocols, strings.ToLower(protocol)) {
+		protocol = "another protocol"
+	}
+	c.others.add(maxShown, "%s (%s)", port, protocol)
+	return true
+}
+
+// config returns what was gathered, or ErrNoPorts.
+func (c *collector) config() (Config, error) {
+	if len(c.others.texts) > 0 {
+		others := fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", c.others)
+		if len(c.ports) == 0 {
+			c.missing("%s", others)
+		} else {
+			c.note("%s", others)
+		}
+	}
+	if len(c.blank.texts) > 0 {
+		c.note("counted without a name, since nothing of it can be seen: %s", c.blank)
+	}
+	if len(c.ports) == 0 {
+		if reasons := append(c.reasons.all(), c.notes.all()...); len(reasons) > 0 {
+			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
+		}
+		if !isBasic(c.form) {
+			return Config{}, ErrNoPorts
+		}
+		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners; "+
+			"if another program reads it, name its ports with --port", ErrNoPorts)
+	}
+	c.nameHalves()
+	notes := append(c.notes.all(), c.reasons.all()...)
+	var shared few
+	for _, number := range slices.Sorted(maps.Keys(c.users)) {
+		if users := max(c.users[number][0], c.users[number][1]); users > 1 {
+			shared.add(maxShown, "%d (%d users)", number, users)
+		}
+	}
+	if len(shared.texts) > 0 {
+		notes = append(notes, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
+	}
+	return Config{
+		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional, additionalOnly: c.additionalOnly,
+	}, nil
+}
+
+// maxShown is the most ports that a note names.
+const maxShown = 8
+
+// few holds the first of many texts, and how many more there were.
+type few struct {
+	texts []string
+	more  int
+}
+
+// add adds a text, unless most are there already.
+func (f *few) add(most int, format string, arguments ...any) {
+	if len(f.texts) == most {
+		f.more++
+		return
+	}
+	f.texts = append(f.texts, fmt.Sprintf(format, arguments...))
+}
+
+// all returns the texts, and one for those that were not kept.
+func (f few) all() []string {
+	if f.more == 0 {
+		return slices.Clip(f.texts)
+	}
+	return append(slices.Clip(f.texts), fmt.Sprintf("and %d more such notes", f.more))
+}
+
+// String joins the texts.
+func (f few) String() string {
+	if f.more == 0 {
+		return strings.Join(f.texts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(f.texts, ", "), f.more)
+}

@@ -1,0 +1,47 @@
+package shadowsocks
+
+import (
+	"strings"
+	"testing"
+)
+
+// Of a link, nothing but the scheme and the port gets into memory.
+func TestReduceLink(t *testing.T) {
+	const unknown = "unknown"
+	for link, want := range map[string]string{
+		"":                                   "",
+		":8080":                              "another://:8080",
+		"ss://m:QZQZQ@:8338":                 "ss://:8338",
+		"ss://m:QZ@QZQ@0.0.0.0:8338?a=b":     "ss://:8338",
+		"ss://m:QZQZQ@[::]:8338/path#QZQZQ":  "ss://:8338",
+		"SS+KCP://m:QZQZQ@:8338":             "ss+udp://:8338",
+		"ssu+wss://m:QZQZQ@localhost:8338":   "ssu+tcp://:8338",
+		"ss://:8338":                         "ss://:8338",
+		"vmess://1:QZQZQ@:12345":             "vmess://:12345",
+		"QZQZQ+QZQZQ://:8338":                "another+tcp://:8338",
+		"tcp://:443/198.51.100.7:9000":       "tcp://:443",
+		"ss://m:12345":                       unknown, // the password of a link without an address
+		"ss://m:QZ@QZ:12345":                 unknown,
+		"ss://QZQZQ":                         unknown,
+		"ss://m:QZQZQ@":                      unknown,
+		"ss://m:QZQZQ@:0":                    unknown,
+		"ss://m:QZQZQ@:QZQZQ":                unknown,
+		"ss://m:QZQZQ@:123456":               unknown,
+		"ss://m:QZQZQ@:8338?key=QZ@QZQ":      unknown,
+		"ss://bTpRWlFaUUAxOTIuMC4yLjEwOjgz":  unknown,
+		"12345":                              unknown,
+		"ss://m:QZQZQ@server.example.org:80": unknown,
+	} {
+		if got := reduceLink(link); got != want {
+			t.Errorf("%s: got %q, want %q", link, got, want)
+		}
+	}
+	for _, text := range []string{`{"ServeNodes": ["ss://m:QZQZQ@:8338", "QZQZQ"], "ss-config": "ss://m:QZQZQ@:1", "vmess-config": 12345}`} {
+		for name, parse := range map[string]func([]byte) (value, error){"JSON": parseJSON5, "YAML": parseYAML} {
+			v, err := parse([]byte(text))
+			if got := spell(v); err != nil || got != "{ServeNodes[ss://:8338 unknown] ss-config=ss://:1 vmess-config="+map[string]string{"JSON": "", "YAML": unknown}[name]+"}" || strings.Contains(got, "QZ") {
+				t.Errorf("%s: got %s, %v", name, got, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package publishing
+
+import (
+	"fmt"
+	"net/netip"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+// way is how what is sent to some ports of this host gets to another number.
+type way struct {
+	by, subject string
+	protocol    accounting.Protocol
+	outside     survey.PortRange
+	target      netip.AddrPort
+	forwarded   bool // to a container, not to a port of this host
+}
+
+// byAnotherNumber reports ports whose server has the number, though clients send to
+// another one: what they send there is not counted.
+func (d *decider) byAnotherNumber() {
+	for i := range d.Rules.Translations {
+		t := &d.Rules.Translations[i]
+		if !t.Outgoing(d.Host) {
+			d.renumbered(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
+		}
+	}
+	for _, service := range d.Services {
+		for _, server := range service.Servers {
+			if service.Address.IsValid() {
+				d.renumbered(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
+			}
+		}
+	}
+	d.renumberedUnseen()
+}
+
+// renumberedUnseen reports what only connections show: rules that can't be read, such as
+// those of iptables-legacy, lead to a container's port.
+func (d *decider) renumberedUnseen() {
+	if !d.byConnection { // every rule was read
+		return
+	}
+	ways := make(map[end]*way)
+	for _, target := range inOrder(d.Redirected) {
+		place := end{target.Protocol, target.Address}
+		switch w := ways[place]; {
+		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || d.isAnothers(place):
+		case w == nil:
+			ways[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
+				survey.PortRange{First: target.Port, Last: target.Port}, target.Address, true}
+		default:
+			w.outside.First, w.outside.Last = min(w.outside.First, target.Port), max(w.outside.Last, target.Port)
+		}
+	}
+	for _, target := range inOrder(d.Redirected) {
+		place := end{target.Protocol, target.Address}
+		if w := ways[place]; w != nil {
+			d.renumbered(*w)
+			delete(ways, place)
+		}
+	}
+}
+
+func (d *decider) renumbered(w way) {
+	inside := w.target.Port()
+	port, _ := d.ports.Find(inside)
+	_, known := d.owner[end{w.protocol, w.target}]
+	if known || !port.Protocols.Has(w.protocol) || len(d.covered(w.protocol, w.outside)) > 0 {
+		return
+	}
+	if w.forwarded && d.Listens(w.protocol, inside) { // the container is another server's
+		return
+	}
+	outside := fmt.Sprint("port ", w.outside.First)
+	one := w.outside.First == w.outside.Last
+	if !one {
+		outside = fmt.Sprintf("ports %d-%d", w.outside.First, w.outside.Last)
+	}
+	where, remedy := w.target.String(), fmt.Sprintf("count it as port %d: %s", inside, addTarget(inside, w.target))
+	asOutside := outside + ": " + addPorts(fmt.Sprint(w.outside.First))
+	switch containers := d.Hook != nft.HookHost; {
+	case !w.forwarded && !containers: // counted at input, by its number there
+		return
+	case !w.forwarded:
+		where, remedy = "this host", hookHost
+	case containers && one:
+		remedy = "count it as " + asOutside
+	case containers:
+		remedy = hookHost + "\nand " + addTarget(inside, w.target)
+	case one:
+		remedy += "\nor as " + asOutside
+	}
+	d.note(checkup.PortPublishedAs, checkup.Wrong, w.subject, fmt.Sprintf(
+		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), remedy)
+}
