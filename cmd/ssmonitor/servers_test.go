@@ -43,7 +43,7 @@ func TestSetupAsksRunningServers(t *testing.T) {
 		_, stdout, _ = call(t, "setup", "--no-search", "--dry-run", "--port", "1", "--ports", p.list, "--state", p.state, "--config", "none")
 		wantParts(t, stdout, "# - 23456") // removed
 	}
-	expect("23456 tcp, udp process ss-server: "+p.config, "named by the running ss-server: port 23456")
+	expect("23456 tcp, udp process ss-server: "+p.config, "(by server_port), named by the running ss-server: port 23456")
 	p.configure(fmt.Sprintf(form, 23457))
 	expect("23456 tcp, udp process ss-server: sockets", "process ss-server: sockets: port 23456")
 }

@@ -95,7 +95,7 @@ func TestConfigurations(t *testing.T) {
 				{Port: portsOf(2)[0], Sources: []string{"/etc/a.json", "process ss-server: sockets"}},
 				{Port: portsOf(3)[0], Sources: []string{"process ss-server: sockets"}},
 			},
-		}, nil, []string{"ok configuration (by server_port), named by the running ss-server: port 1", "ok configuration process ss-server: sockets: ports 2-3"}},
+		}, nil, []string{"ok configuration shadowsocks-libev, -rust or -python (by server_port), named by the running ss-server: port 1", "ok configuration process ss-server: sockets: ports 2-3"}},
 		{"several bad files", sources.Result{}, errors.Join(errors.Join(broken, denied("/etc/c.json")), errors.Join(broken)),
 			[]string{"wrong configuration line 3, column 9", "unknown configuration run it as root", "wrong configuration line 3"}},
 		{"one bad file", sources.Result{}, broken, []string{"wrong configuration correct or remove"}},
