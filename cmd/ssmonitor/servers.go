@@ -7,11 +7,11 @@ import (
 )
 
 // runningServers is where setup and check look for servers beside their configurations.
-var runningServers = &processes.Host{Proc: "/proc", Listeners: listeners}
+var runningServers = &processes.Host{Proc: "/proc", Listeners: receivers}
 
-// listeners returns the sockets at which programs of the network namespace receive. A
+// receivers returns the sockets at which programs of the network namespace receive. A
 // kernel that can't list those of a protocol has none.
-func listeners() ([]processes.Listener, error) {
+func receivers() ([]processes.Listener, error) {
 	conn, err := sockets.Open()
 	if err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func listeners() ([]processes.Listener, error) {
 	defer func() { _ = conn.Close() }()
 	var all []processes.Listener
 	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Listeners(protocol)
+		found, err := conn.Receivers(protocol)
 		if err != nil {
 			return nil, err
 		}

@@ -373,7 +373,7 @@ func listeners() ([]processes.Listener, error) {
 	defer func() { _ = conn.Close() }()
 	var all []processes.Listener
 	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Listeners(protocol)
+		found, err := conn.Receivers(protocol)
 		if err != nil {
 			return nil, err
 		}

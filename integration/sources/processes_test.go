@@ -59,7 +59,7 @@ func listeners() ([]processes.Listener, error) {
 	defer func() { _ = conn.Close() }()
 	var all []processes.Listener
 	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Listeners(protocol)
+		found, err := conn.Receivers(protocol)
 		if err != nil {
 			return nil, err
 		}
@@ -142,8 +142,8 @@ func TestRunningServersNameTheirFiles(t *testing.T) {
 		return r.write(t, name, fmt.Sprintf(form, arguments...))
 	}
 	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "mode": "tcp_and_udp", "local_port": 1080}`
-	file("odd/a.json", form, 8001)
-	r.start(t, 0, "ss-server", "-c", "odd/a.json")
+	file("odd/a.json", strings.Replace(form, "0.0.0.0", "192.0.2.9", 1), 8001)
+	r.start(t, 0, "ss-server", "-c", "odd/a.json", "-s", "0.0.0.0")
 	r.wait(t, "8001 from process ss-server: DIR/odd/a.json")
 	r.start(t, nobody, "ss-server", "-c", file("odd/b.json", form, 8002))
 	r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")

@@ -163,40 +163,43 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
-// ListeningPort is a local port at which programs receive.
-type ListeningPort struct {
+// Listener is a local port at which programs receive.
+type Listener struct {
 	Port     uint16
 	Loopback bool // at loopback addresses only
 }
 
-// Listening returns the ports at which programs of the network namespace receive
-// connections or datagrams, ascending. It fails with ErrUnsupported if the kernel can't
-// list the sockets of the protocol.
-func (c *Conn) Listening(protocol accounting.Protocol) (ports []ListeningPort, err error) {
-	listeners, err := c.Listeners(protocol)
-	loopback := make(map[uint16]bool)
-	for _, listener := range listeners {
-		before, found := loopback[listener.Port]
-		loopback[listener.Port] = listener.Address.IsLoopback() && (before || !found)
+// Listening returns the local ports at which programs of the network namespace
+// receive connections or datagrams, each once and ascending. It fails with
+// ErrUnsupported if the kernel can't list the sockets of the protocol.
+func (c *Conn) Listening(protocol accounting.Protocol) (listeners []Listener, err error) {
+	receivers, err := c.Receivers(protocol)
+	remotely := make(map[uint16]bool)
+	for _, r := range receivers {
+		remotely[r.Port] = remotely[r.Port] || !r.Address.IsLoopback()
 	}
-	for _, port := range slices.Sorted(maps.Keys(loopback)) {
-		ports = append(ports, ListeningPort{port, loopback[port]})
+	for _, port := range slices.Sorted(maps.Keys(remotely)) {
+		listeners = append(listeners, Listener{port, !remotely[port]})
 	}
-	return ports, err
+	return listeners, err
 }
 
-// Listener is a socket at which a program receives connections, or datagrams of anybody.
-type Listener struct {
+// Receiver is a socket at which a program receives connections, or datagrams of anybody.
+type Receiver struct {
 	Port    uint16
 	Inode   uint32     // by which /proc names the socket
 	Address netip.Addr // that it is bound to; unspecified for any
 }
 
-// Listeners returns the sockets of the network namespace at which programs receive. It
+// Receivers returns the sockets of the network namespace at which programs receive. It
 // fails as Listening does.
-func (c *Conn) Listeners(protocol accounting.Protocol) (found []Listener, err error) {
-	err = c.dump(listening(protocol), portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
-		found = append(found, Listener{s.port, inode(message), netip.AddrFrom16(s.address).Unmap()})
+func (c *Conn) Receivers(protocol accounting.Protocol) (found []Receiver, err error) {
+	of := kind{uint8(protocol), tcpListen}
+	if protocol == accounting.UDP {
+		of.state = tcpClose
+	}
+	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
+		found = append(found, Receiver{s.port, inodeOf(message), netip.AddrFrom16(s.address).Unmap()})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the sockets at which programs listen by %s: %w", protocol, err)

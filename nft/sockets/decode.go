@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
 // Lengths of include/uapi/linux/inet_diag.h.
@@ -36,14 +34,6 @@ const (
 type kind struct{ protocol, state uint8 }
 
 var connected = kind{unix.IPPROTO_TCP, tcpEstablished}
-
-// listening is the kind of the sockets that receive from anybody.
-func listening(protocol accounting.Protocol) kind {
-	if protocol == accounting.UDP {
-		return kind{uint8(protocol), tcpClose}
-	}
-	return kind{uint8(protocol), tcpListen}
-}
 
 // appendRequest appends struct inet_diag_req_v2 for the sockets of a kind and a
 // family with a local port in the range, and the program that makes the kernel
@@ -109,13 +99,13 @@ func decodeSocket(b []byte, state uint8) (s socket, ok bool) {
 	return s, true
 }
 
-// inode returns idiag_inode of a struct inet_diag_msg that decodeSocket accepts. It is
-// the last member.
-func inode(b []byte) uint32 { return binary.NativeEndian.Uint32(b[socketLength-4:]) }
+// inodeOf returns idiag_inode, the last field of struct inet_diag_msg, of a socket that
+// decodeSocket accepts.
+func inodeOf(b []byte) uint32 { return binary.NativeEndian.Uint32(b[socketLength-4:]) }
 
 // visitDump passes the sockets in the state in a datagram of the dump with the
-// sequence number to visit, and their messages. done reports the dump's end. Messages of
-// other dumps are ignored. visitDump keeps nothing of the datagram.
+// sequence number to visit, and their messages. done reports the dump's end. Messages of other dumps
+// are ignored. visitDump keeps nothing of the datagram.
 func visitDump(datagram []byte, sequence uint32, state uint8, visit func(s socket, message []byte)) (done bool, err error) {
 	for len(datagram) > 0 {
 		if len(datagram) < unix.SizeofNlMsghdr {

@@ -178,7 +178,7 @@ func TestListening(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	conn := open(t)
-	for protocol, want := range map[accounting.Protocol][]ListeningPort{
+	for protocol, want := range map[accounting.Protocol][]Listener{
 		accounting.TCP: {{1234, true}, {1235, true}, {1238, false}, {1239, false}, {1240, true}},
 		accounting.UDP: {{1236, true}, {1237, false}},
 	} {

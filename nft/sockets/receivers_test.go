@@ -12,8 +12,8 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// TestListeners compares what the kernel lists with what the sockets themselves say.
-func TestListeners(t *testing.T) {
+// TestReceivers compares what the kernel lists with what the sockets themselves say.
+func TestReceivers(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	for _, address := range []string{"127.0.0.1:1001", "[::1]:1002", ":1003", "0.0.0.0:1004"} {
 		listener, err := net.Listen("tcp", address)
@@ -22,13 +22,13 @@ func TestListeners(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = listener.Close() })
 		bound := listener.Addr().(*net.TCPAddr).AddrPort()
-		found, err := open(t).Listeners(accounting.TCP)
+		found, err := open(t).Receivers(accounting.TCP)
 		if err != nil {
 			t.Fatal(err)
 		}
 		matches := 0
 		for _, socket := range found {
-			if socket.Port == bound.Port() && socket.Address == bound.Addr().Unmap() && socket.Inode == inodeOf(t, listener.(*net.TCPListener)) {
+			if socket.Port == bound.Port() && socket.Address == bound.Addr().Unmap() && socket.Inode == inodeOfSocket(t, listener.(*net.TCPListener)) {
 				matches++
 			}
 		}
@@ -36,13 +36,13 @@ func TestListeners(t *testing.T) {
 			t.Errorf("%s: %+v", address, found)
 		}
 	}
-	found, err := open(t).Listeners(accounting.UDP)
+	found, err := open(t).Receivers(accounting.UDP)
 	if err != nil || len(found) != 0 {
 		t.Errorf("UDP: %v, %v", found, err)
 	}
 }
 
-func inodeOf(t *testing.T, socket syscall.Conn) (inode uint32) {
+func inodeOfSocket(t *testing.T, socket syscall.Conn) (inode uint32) {
 	t.Helper()
 	raw, err := socket.SyscallConn()
 	if err != nil {
