@@ -31,6 +31,7 @@ type fieldCase struct {
 	ports       []string // as portlist.FormatSpec writes them
 	notes       []string // a part of each note, and of no other
 	err         string   // a part of the error
+	first       string   // right or wrong: how the first run of a case from a tester was
 	files       []fieldFile
 }
 
@@ -139,8 +140,8 @@ func parseField(t *testing.T, name, content string) fieldCase {
 	t.Helper()
 	c := fieldCase{name: name}
 	for line := range strings.Lines(content) {
-		path, isHeading := strings.CutPrefix(line, "-- ")
-		if path, isHeading = strings.CutSuffix(strings.TrimSpace(path), " --"); isHeading && strings.HasPrefix(line, "-- ") {
+		path, isHeading := strings.CutSuffix(strings.TrimSpace(strings.TrimPrefix(line, "-- ")), " --")
+		if isHeading && strings.HasPrefix(line, "-- ") {
 			c.files = append(c.files, fieldFile{path: path})
 			continue
 		}
@@ -163,6 +164,8 @@ func parseField(t *testing.T, name, content string) fieldCase {
 			c.notes = append(c.notes, text)
 		case "error":
 			c.err = text
+		case "first":
+			c.first = text
 		default:
 			t.Fatalf("%s: %q is not a key of a case", name, key)
 		}
@@ -178,7 +181,8 @@ func TestFieldIsListed(t *testing.T) {
 	page := "# What people run, and what `ssmonitor setup` makes of it\n\n" +
 		"Configurations and layouts that people posted, or that scripts write, each rebuilt small as a case of `integration/sources/testdata/field`,\n" +
 		"which has the files. go test -update writes this page.\n\n" +
-		"| Case | What | Ports | Notes | Source |\n|---|---|---|---|---|\n"
+		"Cases with a verdict were collected by people who did not write the readers, and who decided what is right before the first run.\n\n" +
+		"| Case | What | Ports | Notes | First run | Source |\n|---|---|---|---|---|---|\n"
 	for _, c := range fieldCases(t) {
 		ports := strings.Join(c.ports, ", ")
 		if len(c.ports) > 8 {
@@ -186,7 +190,7 @@ func TestFieldIsListed(t *testing.T) {
 		}
 		address, place, _ := strings.Cut(c.source, " ")
 		said := strings.Join(append(c.notes, c.err), "; ")
-		page += fmt.Sprintf("| %s | %s | %s | %s | [%s](%s) |\n", c.name, c.what, ports, strings.Trim(said, "; "), strings.TrimSpace(place+" "+shortened(address)), address)
+		page += fmt.Sprintf("| %s | %s | %s | %s | %s | [%s](%s) |\n", c.name, c.what, ports, strings.Trim(said, "; "), c.first, strings.TrimSpace(place+" "+shortened(address)), address)
 	}
 	testkit.Golden(t, "../../field.md", page)
 }
