@@ -2,6 +2,7 @@ package shadowsocks
 
 import (
 	"net"
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -84,40 +85,29 @@ func (c *collector) addRoutes(inbounds []inbound, root node) {
 	}
 }
 
-// found returns what leads to an inbound. It is nothing if its ports can't be read, which
-// whoever adds them reports.
-func (in inbound) found() (leads []lead) {
-	if in.socket != "" {
-		leads = append(leads, lead{socket: in.socket})
-	}
-	if in.port.value == nil || !in.protocols.Has(accounting.TCP) {
-		return leads
-	}
-	numbers, _ := readPorts(&collector{}, in.port)
-	for _, number := range numbers {
-		leads = append(leads, lead{port: number})
-	}
-	return leads
-}
-
 // search finds what is before inbounds.
 type search struct {
 	inbounds []inbound
+	leads    []lead         // each once
 	fronts   map[lead][]int // by where they lead
-	steps    int            // which a hostile file could make endless
+	ranges   map[int][]portRange
+	steps    int // which a hostile file could make endless
 }
 
 // behind returns the inbounds that are counted on the ports of each front.
 func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
-	s := search{inbounds: inbounds, fronts: make(map[lead][]int)}
+	s := search{inbounds: inbounds, fronts: make(map[lead][]int), ranges: make(map[int][]portRange)}
 	for i, in := range inbounds {
 		for _, lead := range in.leads {
+			if len(s.fronts[lead]) == 0 {
+				s.leads = append(s.leads, lead)
+			}
 			s.fronts[lead] = append(s.fronts[lead], i)
 		}
 	}
 	behind := make(map[int][]int)
 	for i, in := range inbounds {
-		if len(s.fronts) == 0 || !c.counts(in) {
+		if len(s.leads) == 0 || !c.counts(in) {
 			continue
 		}
 		outer, err := s.outermost(i, map[int]bool{i: true})
@@ -131,16 +121,38 @@ func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
 	return behind, nil
 }
 
+// isAt reports whether a lead leads to an inbound. None does if its ports can't be read,
+// which whoever adds them reports.
+func (s *search) isAt(of int, to lead) bool {
+	in := s.inbounds[of]
+	if to.socket != "" {
+		return in.socket == to.socket
+	}
+	if in.port.value == nil || !in.protocols.Has(accounting.TCP) {
+		return false
+	}
+	ranges, known := s.ranges[of]
+	if !known {
+		ranges, _ = readRanges(&collector{}, in.port)
+		s.ranges[of] = ranges
+	}
+	s.steps += len(ranges)
+	return slices.ContainsFunc(ranges, func(r portRange) bool { return r.first <= to.port && to.port <= r.last })
+}
+
 // outermost returns the fronts of an inbound to which clients connect. Those that were
 // seen are left out, since fronts could lead to each other.
 func (s *search) outermost(of int, seen map[int]bool) (outer []int, err error) {
-	found := s.inbounds[of].found()
-	s.steps += len(found)
-	for _, lead := range found {
+	const maxSteps = 1 << 18
+	for _, lead := range s.leads {
+		if s.steps++; s.steps > maxSteps {
+			return nil, &ValueError{s.inbounds[of].place, "behind too many others", "fewer inbounds that hand over to others"}
+		}
+		if !s.isAt(of, lead) {
+			continue
+		}
 		for _, front := range s.fronts[lead] {
-			if s.steps++; s.steps > 2*maxPorts {
-				return nil, &ValueError{s.inbounds[of].place, "one port too many", "at most 131070 ports"}
-			}
+			s.steps++
 			if seen[front] {
 				continue
 			}

@@ -41,14 +41,32 @@ func shownPorts(port node) string {
 	return port.scalar
 }
 
-// readPorts reads a port, or a text with several and with ranges, as
+// portRange is the ports from first to last.
+type portRange struct{ first, last uint16 }
+
+func (r portRange) len() int { return int(r.last) - int(r.first) + 1 }
+
+// readPorts reads a port, or a text with several and with ranges.
+func readPorts(c *collector, port node) (numbers []uint16, err error) {
+	ranges, err := readRanges(c, port)
+	for _, r := range ranges {
+		if len(numbers)+r.len() > maxPorts {
+			return nil, &ValueError{port.place, "too long", "at most 131070 ports"}
+		}
+		for number := int(r.first); number <= int(r.last); number++ {
+			numbers = append(numbers, uint16(number))
+		}
+	}
+	return numbers, err
+}
+
+// readRanges reads a port, or a text with several and with ranges, as
 // "20000,20010-20019". The value of env:NAME is known to the server only.
-func readPorts(c *collector, port node) ([]uint16, error) {
+func readRanges(c *collector, port node) (ranges []portRange, err error) {
 	if !port.is(kindText) {
 		number, err := port.port()
-		return []uint16{number}, err
+		return []portRange{{number, number}}, err
 	}
-	var numbers []uint16
 	for word := range strings.FieldsFuncSeq(port.scalar, func(r rune) bool { return r == ',' || r == '/' }) {
 		word = strings.TrimSpace(word)
 		if strings.HasPrefix(word, "env:") {
@@ -56,22 +74,20 @@ func readPorts(c *collector, port node) ([]uint16, error) {
 			continue
 		}
 		low, high, isRange := strings.Cut(word, "-")
-		first, err := parsePort(port.place, strings.TrimSpace(low))
-		if err != nil {
+		if !isRange {
+			high = low
+		}
+		var r portRange
+		if r.first, err = parsePort(port.place, strings.TrimSpace(low)); err != nil {
 			return nil, err
 		}
-		last := first
-		if isRange {
-			if last, err = parsePort(port.place, strings.TrimSpace(high)); err != nil {
-				return nil, err
-			}
+		if r.last, err = parsePort(port.place, strings.TrimSpace(high)); err != nil {
+			return nil, err
 		}
-		if last < first || len(numbers)+int(last-first) >= maxPorts {
+		if r.last < r.first {
 			return nil, &ValueError{port.place, "not a range", "a range that begins with its lower port, as 20000-20009"}
 		}
-		for number := int(first); number <= int(last); number++ {
-			numbers = append(numbers, uint16(number))
-		}
+		ranges = append(ranges, r)
 	}
-	return numbers, nil
+	return ranges, nil
 }
