@@ -29,7 +29,7 @@ func readGost2(c *collector, root node) error {
 		}
 	}
 	return c.refuseChains(slices.ContainsFunc(append(routes, root), func(from node) bool {
-		return isShadowsocksChain(from.at("ChainNodes")) || isShadowsocksChain(from.at("ForwardNodes"))
+		return isShadowsocksChain(from.at("ChainNodes"))
 	}))
 }
 

@@ -65,7 +65,7 @@ var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs",
 
 // linkKeys are the keys of links such as ss://method:password@:8388. Of a link, only
 // its scheme and its port are kept.
-var linkKeys = newKeySet("ServeNodes", "ChainNodes", "ForwardNodes", "ss-config", "vmess-config")
+var linkKeys = newKeySet("ServeNodes", "ChainNodes", "ss-config", "vmess-config")
 
 func newKeySet(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
