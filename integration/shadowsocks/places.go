@@ -84,6 +84,9 @@ var usualPlaces = [...]usualPlace{
 	{"usr/local/etc/xray/conf.d/", inAny, "several scripts, for xray run -confdir"},
 	{"opt/xray/", inAny, "several scripts"},
 	{"etc/v2ray-agent/xray/conf/", inAny, "mack-a/v2ray-agent install.sh:2667"},
+	{"etc/argox/inbound.json", nil, "fscarmen/ArgoX argox.sh:868"},
+	{"etc/vless-reality/config.json", nil, "Chil30/vless-all-in-one vless-server.sh"},
+	{"etc/vless-reality/singbox.json", nil, "Chil30/vless-all-in-one vless-server.sh"},
 	{"opt/hiddify-manager/xray/configs/", inAny, "hiddify/Hiddify-Manager xray/hiddify-xray.service:13"},
 	{"var/lib/marzban/xray_config.json", nil, "Gozargah/Marzban-scripts marzban.sh:790"},
 	{"var/lib/marznode/xray_config.json", nil, "marzneshin/marznode README.md"},
@@ -110,6 +113,7 @@ var usualPlaces = [...]usualPlace{
 	{"root/s-ui/db/s-ui.db", nil, "alireza0/s-ui docker-compose.yml"},
 	// others
 	{"etc/gost/", inYAML, "go-gost/gost config, KANIKIG/Multi-EasyGost gost.service:12"},
+	{"root/.gost/", inYAML, "go-gost/x config/config.go:25"},
 	{"etc/mihomo/config.yaml", nil, "MetaCubeX/mihomo mihomo.service"},
 	{"root/.config/mihomo/config.yaml", nil, "mihomo without -d"},
 	{"etc/clash/config.yaml", nil, "clash -d /etc/clash"},
