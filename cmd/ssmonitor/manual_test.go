@@ -102,8 +102,8 @@ func TestManualIsComplete(t *testing.T) {
 	}
 }
 
-// TestReadmeIsComplete finds every flag, environment variable, setting and usual
-// place in the README.
+// TestReadmeIsComplete finds every flag, environment variable and setting in the README,
+// and in its list of places none that is not searched.
 func TestReadmeIsComplete(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
@@ -149,9 +149,14 @@ func TestReadmeIsComplete(t *testing.T) {
 			t.Errorf("the README lacks the setting %s", key)
 		}
 	}
-	for _, place := range shadowsocks.UsualPlaces() {
-		if !slices.Contains(strings.Fields(text), place) {
-			t.Errorf("the README lacks the usual place %s", place)
+	_, places, _ := strings.Cut(text, "install scripts put them, such as:\n\n")
+	places, _, found := strings.Cut(places, "\n\n")
+	for place := range strings.FieldsSeq(places) {
+		if !slices.Contains(shadowsocks.UsualPlaces(), place) {
+			t.Errorf("the README has %s, which is no usual place", place)
 		}
+	}
+	if !found || !strings.Contains(text, "(integration/places.md)") {
+		t.Error("the README lacks the usual places")
 	}
 }

@@ -55,7 +55,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
 		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
-		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress", "ClientError.Part",
+		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
 		"ForeignError.Program", "ForeignError.Remedy", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
 		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
 		"uint128.hi", "uint128.lo", "Handle.value",
@@ -90,7 +90,8 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 // A value that is not known leaves nothing behind but its kind.
 func TestParsersKeepKnownValuesOnly(t *testing.T) {
 	const text = `{"password": "QZQZQ", "server_port": 8388, "x": {"port": 1}, "port_password": {"1": "QZQZQ"},
-		"settings": {"clients": [{"id": "QZQZQ", "email": "a"}]}, "keys": [{"id": "b", "secret": "QZQZQ"}], "uPSKs": ["QZQZQ"]}`
+		"settings": {"clients": [{"id": "QZQZQ", "email": "a"}]}, "keys": [{"id": "b", "secret": "QZQZQ"}], "uPSKs": ["QZQZQ"],
+		"handler": {"metadata": {"users": {"alice": "QZQZQ"}}, "users": {"QZQZQ": ""}}, "metadata": {"users": {"QZQZQ": ""}}, "handler.metadata.users": {"QZQZQ": ""}}`
 	fromJSON, err := parseJSON5([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,8 @@ func TestParsersKeepKnownValuesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "server_port=8388 port_password{1=} settings{clients[{email=a}]} keys[{id=b}] uPSKs[]"
+	want := "server_port=8388 port_password{1=} settings{clients[{email=a}]} keys[{id=b}] uPSKs[] " +
+		"handler{metadata{users{alice=}} users{}} metadata{users{}}"
 	for _, v := range []value{fromJSON, fromYAML} {
 		if got := spell(v); got != "{"+want+"}" {
 			t.Errorf("got %s, want {%s}", got, want)

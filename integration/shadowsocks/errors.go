@@ -27,9 +27,6 @@ type ClientError struct {
 	// ByAddress is set where the reason is the address of the server. It can be
 	// wrong: at boot, an address may not be there yet.
 	ByAddress bool
-	// Part is set where the file has outbounds and no inbounds: in a directory with
-	// the parts of one configuration, it is not a client's.
-	Part bool
 }
 
 // Error gives the reason and the remedy.

@@ -37,24 +37,6 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 	}
 }
 
-// A directory can have the parts of one configuration: its outbounds are nobody's
-// client.
-func TestPartsAreNoClients(t *testing.T) {
-	const outbounds = `"outbounds": [{"type": "shadowsocks", "protocol": "shadowsocks", "server": "198.51.100.7", "server_port": 8388}]`
-	for content, want := range map[string]bool{
-		`{` + outbounds + `}`: true,
-		`{"inbounds": [{"type": "mixed", "listen_port": 1080}], ` + strings.Replace(outbounds, `"protocol": "shadowsocks", `, "", 1) + `}`: false,
-		`{"inbound": {"protocol": "socks", "port": 1080}, ` + outbounds + `}`:                                                              false,
-		`{"inbounds": [], ` + outbounds + `}`: false,
-	} {
-		_, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{})
-		client, isClient := errors.AsType[*shadowsocks.ClientError](err)
-		if !isClient || client.Part != want {
-			t.Errorf("%s: got %v, want a client's, a part: %t", content, err, want)
-		}
-	}
-}
-
 // The file of another program is no mistake in one of a server.
 func TestForeignFilesNameNoPort(t *testing.T) {
 	_, err := shadowsocks.Parse([]byte(`{"type": "s", "manager": {"address": "0.0.0.0:4001"}}`), shadowsocks.Options{})

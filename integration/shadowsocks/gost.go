@@ -1,6 +1,11 @@
 package shadowsocks
 
-import "ssmonitor/accounting"
+import (
+	"slices"
+	"strings"
+
+	"ssmonitor/accounting"
+)
 
 // isGost2 recognises gost 2 by its nodes.
 func isGost2(root node) bool {
@@ -23,7 +28,26 @@ func readGost2(c *collector, root node) error {
 			}
 		}
 	}
-	return nil
+	return c.refuseChains(slices.ContainsFunc(append(routes, root), func(from node) bool {
+		return isShadowsocksChain(from.at("ChainNodes"))
+	}))
+}
+
+// isShadowsocksChain reports whether one of the links is of Shadowsocks.
+func isShadowsocksChain(links node) bool {
+	return links.is(kindList) && slices.ContainsFunc(links.items, func(link value) bool {
+		scheme, _, _ := strings.Cut(link.scalar, "://")
+		protocol, _, _ := strings.Cut(scheme, "+")
+		return slices.Contains(linkProtocols, protocol)
+	})
+}
+
+// refuseChains returns a *ClientError if Shadowsocks is what the services connect to only.
+func (c *collector) refuseChains(ofShadowsocks bool) error {
+	if len(c.ports) > 0 || c.options.ForceServer || !ofShadowsocks {
+		return nil
+	}
+	return &ClientError{Reason: "Shadowsocks is in its chains only"}
 }
 
 // isGost recognises gost by the handlers of its services.
@@ -48,8 +72,22 @@ func readGost(c *collector, root node) error {
 			return err
 		}
 	}
-	return nil
+	hops := append(objectsIn(root.at("chains").onlyObjects(), "hops"), root.at("hops").onlyObjects()...)
+	return c.refuseChains(slices.ContainsFunc(objectsIn(hops, "nodes"), func(to value) bool {
+		connector := node{value: &to}.at("connector").at("type")
+		return connector.is(kindText) && isGostShadowsocks(connector.scalar)
+	}))
 }
+
+// objectsIn returns the objects in a list of each object.
+func objectsIn(objects []value, list string) (found []value) {
+	for i := range objects {
+		found = append(found, node{value: &objects[i]}.at(list).onlyObjects()...)
+	}
+	return found
+}
+
+func isGostShadowsocks(typ string) bool { return typ == "ss" || typ == "ssu" }
 
 func readGostService(c *collector, service node) error {
 	handler, err := service.at("handler").at("type").text()
@@ -69,13 +107,17 @@ func readGostService(c *collector, service node) error {
 		return err
 	}
 	_, port := splitEndpoint(service.at("addr").scalar)
-	if handler != "ss" && handler != "ssu" && c.otherProtocol(handler, port) {
+	if !isGostShadowsocks(handler) && c.otherProtocol(handler, port) {
 		return nil
 	}
 	protocols := accounting.OnlyTCP
 	if overUDP[listener] {
 		protocols = accounting.OnlyUDP
 	}
-	c.shareOver(protocols, number, service.at("handler").at("metadata").at("users").count())
+	users := service.at("handler").at("metadata").at("users")
+	if users.count() == 1 && len(users.members) == 1 {
+		name = users.members[0].key
+	}
+	c.shareOver(protocols, number, users.count())
 	return c.add(service.place, number, protocols, name)
 }

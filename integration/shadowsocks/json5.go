@@ -155,7 +155,7 @@ func (p *json5Parser) object(parent string, keep bool) (value, bool) {
 		}
 		v.size++
 		kept, content := keeps(parent, key)
-		child, ok := p.value(key, keep && content)
+		child, ok := p.value(within(parent, key), keep && content)
 		if !ok {
 			return v, false
 		}

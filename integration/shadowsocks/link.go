@@ -9,8 +9,8 @@ import (
 
 // reduceLink returns the scheme and the port of a link for servers, such as
 // ss://method:password@:8388?mode=fast. Nothing else of it is kept: there is a password
-// in it. It returns unknown where it is not certain what the port is, and a scheme that is
-// not known as another.
+// in it. It returns the scheme alone where it is not certain what the port is, and a scheme that
+// is not known as another.
 func reduceLink(text string) string {
 	if text == "" {
 		return ""
@@ -23,10 +23,6 @@ func reduceLink(text string) string {
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
-	host, port := splitEndpoint(rest)
-	if _, err := parsePort("", port); err != nil || host != "" && !isLoopback(host) && !isAddress(host) {
-		return "unknown"
-	}
 	protocol, transport, _ := strings.Cut(strings.ToLower(scheme), "+")
 	if !slices.Contains(linkProtocols, protocol) && !slices.Contains(otherProtocols, protocol) {
 		protocol = "another"
@@ -35,6 +31,10 @@ func reduceLink(text string) string {
 		protocol += "+udp"
 	} else if transport != "" {
 		protocol += "+tcp"
+	}
+	host, port := splitEndpoint(rest)
+	if _, err := parsePort("", port); err != nil || host != "" && !isLoopback(host) && !isAddress(host) {
+		return protocol + "://"
 	}
 	return strings.Clone(protocol + "://:" + port)
 }

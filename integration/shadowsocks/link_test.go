@@ -7,7 +7,7 @@ import (
 
 // Of a link, nothing but the scheme and the port gets into memory.
 func TestReduceLink(t *testing.T) {
-	const unknown = "unknown"
+	const unknown = "ss://" // which is no port
 	for link, want := range map[string]string{
 		"":                                   "",
 		":8080":                              "another://:8080",
@@ -29,7 +29,8 @@ func TestReduceLink(t *testing.T) {
 		"ss://m:QZQZQ@:123456":               unknown,
 		"ss://m:QZQZQ@:8338?key=QZ@QZQ":      unknown,
 		"ss://bTpRWlFaUUAxOTIuMC4yLjEwOjgz":  unknown,
-		"12345":                              unknown,
+		"12345":                              "another://",
+		"QZQZQ://server.example.org":         "another://",
 		"ss://m:QZQZQ@server.example.org:80": unknown,
 	} {
 		if got := reduceLink(link); got != want {
@@ -39,7 +40,7 @@ func TestReduceLink(t *testing.T) {
 	for _, text := range []string{`{"ServeNodes": ["ss://m:QZQZQ@:8338", "QZQZQ"], "ss-config": "ss://m:QZQZQ@:1", "vmess-config": 12345}`} {
 		for name, parse := range map[string]func([]byte) (value, error){"JSON": parseJSON5, "YAML": parseYAML} {
 			v, err := parse([]byte(text))
-			if got := spell(v); err != nil || got != "{ServeNodes[ss://:8338 unknown] ss-config=ss://:1 vmess-config="+map[string]string{"JSON": "", "YAML": unknown}[name]+"}" || strings.Contains(got, "QZ") {
+			if got := spell(v); err != nil || got != "{ServeNodes[ss://:8338 another://] ss-config=ss://:1 vmess-config="+map[string]string{"JSON": "", "YAML": "another://"}[name]+"}" || strings.Contains(got, "QZ") {
 				t.Errorf("%s: got %s, %v", name, got, err)
 			}
 		}

@@ -19,7 +19,7 @@ const maxEntries = 1 << 18
 var ErrTooMany = errors.New("too many files")
 
 // ListDirectory returns the paths of the configurations in a directory, sorted by
-// name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, x-ui.db, and the
+// name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, the databases of panels by their usual names, and the
 // .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It omits
 // subdirectories and other hidden files. More than most are ErrTooMany.
 func ListDirectory(directory string, most int) ([]string, error) {
@@ -75,5 +75,7 @@ func isConfigName(name string) bool {
 	if strings.HasPrefix(name, ".") {
 		return Managed(name)
 	}
-	return slices.Contains(inAny, filepath.Ext(name)) || name == "x-ui.db"
+	return slices.Contains(inAny, filepath.Ext(name)) || slices.ContainsFunc(usualPlaces[:], func(place usualPlace) bool {
+		return IsDatabase(name) && filepath.Base(place.path) == name
+	})
 }

@@ -12,7 +12,7 @@ import (
 
 // The inbounds of 3x-ui, and of the panels from which it was made, as Xray has them.
 // SQLite takes out of the settings what matters; the passwords among them stay there.
-const queryInbounds = `SELECT id, remark, json_array_length(settings, '$.clients'), json_object(
+const queryInbounds = `SELECT id, remark, %[3]s, json_object(
 	'protocol', CAST(protocol AS TEXT), 'listen', CAST(listen AS TEXT),
 	'port', CASE typeof(port) WHEN 'integer' THEN port ELSE CAST(port AS TEXT) END,
 	'settings', json_object(
@@ -27,8 +27,15 @@ const queryInbounds = `SELECT id, remark, json_array_length(settings, '$.clients
 		'dsSettings', json_object('path', stream -> '$.dsSettings.path', 'abstract', stream -> '$.dsSettings.abstract')))
 FROM (SELECT id, remark, protocol, listen, port, CASE WHEN json_valid(settings) THEN settings END AS settings,
 	CASE WHEN json_valid(%[1]s) THEN %[1]s END AS stream
-	FROM inbounds NOT INDEXED WHERE enable %[2]s)
+	FROM inbounds NOT INDEXED WHERE enable %[2]s) i
 ORDER BY id`
+
+// Clients that are switched off are no users. Newer versions have the clients in tables of
+// their own, and an inbound that is not in these has those of its settings.
+const (
+	countSettings = `(SELECT count(*) FROM json_each(settings, '$.clients') WHERE type = 'object' AND coalesce(value ->> '$.enable', 1))`
+	countTable    = `coalesce((SELECT sum(c.enable <> 0) FROM client_inbounds l JOIN clients c ON c.id = l.client_id WHERE l.inbound_id = i.id), ` + countSettings + `)`
+)
 
 // Newer versions have the fallbacks in a table of their own. A destination that is not
 // given is the other inbound.
@@ -52,7 +59,7 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 		return err
 	}
 	if columns["options"] {
-		return c.readSUI(connection)
+		return c.readSUI(connection, columns)
 	}
 	stream, condition := "NULL", ""
 	if columns["stream_settings"] {
@@ -61,9 +68,16 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 	if columns["node_id"] { // the inbounds of other hosts
 		condition = "AND node_id IS NULL"
 	}
+	users := countSettings
+	switch err := cmp.Or(connection.CheckTable("client_inbounds"), connection.CheckTable("clients")); {
+	case err == nil:
+		users = countTable
+	case !errors.Is(err, sqlitefile.ErrNoTable):
+		return err
+	}
 	var inbounds []inbound
 	byID := make(map[int64]int)
-	err = eachRow(connection, fmt.Sprintf(queryInbounds, stream, condition), func(row *sqlite3.Stmt) error {
+	err = eachRow(connection, fmt.Sprintf(queryInbounds, stream, condition, users), func(row *sqlite3.Stmt) error {
 		in, err := c.parseRow(row, fmt.Sprintf("inbound %d", len(inbounds)+1))
 		byID[row.ColumnInt64(0)] = len(inbounds)
 		inbounds = append(inbounds, in)

@@ -70,10 +70,15 @@ type waitingPart struct {
 }
 
 // NewParts returns the parts of a group. It looks for their inbounds, unless the files
-// are too many, or too large, to be kept in memory. What is wrong with one is reported
-// when it is read.
+// are too many, or too large, to be kept in memory and compared. What is wrong with one
+// is reported when it is read.
 func NewParts(paths []string) *Parts {
-	const most = 512
+	const (
+		most = 512
+		// maxLooks bounds how often the inbounds of all files are looked at: once for each
+		// file that has any.
+		maxLooks = 1 << 18
+	)
 	parts, size := new(Parts), int64(0)
 	for _, path := range paths {
 		size += Size(path)
@@ -94,6 +99,13 @@ func NewParts(paths []string) *Parts {
 			continue
 		}
 		parts.look(path, node{value: &root})
+	}
+	inbounds := 0
+	for _, part := range parts.inbounds {
+		inbounds += len(part.objects)
+	}
+	if len(parts.inbounds)*inbounds > maxLooks {
+		parts.inbounds = nil
 	}
 	return parts
 }

@@ -37,6 +37,7 @@ var usualPlaces = [...]usualPlace{
 	{"etc/ss/", inJSON, "several scripts"},
 	{"etc/ss-rust/", inJSON, "xOS/Shadowsocks-Rust ss-rust.sh:18, yahuisme/ss-2022 install.sh:26, johnrosen1/vpstoolbox install/ss-rust.sh:17"},
 	{"etc/ss-rust/ports/", inJSON, "jinqians/ss-2022.sh ss-2022.sh:24"},
+	{"opt/ss-rust/", inJSON, "several scripts"},
 	{"etc/rustss2022/", inJSON, "loyess/2022 2022script.sh:18"},
 	{"opt/shadowsocks/", inJSON, "karmishin/shadowsocks.sh shadowsocks.sh"},
 	{"usr/local/etc/shadowsocks.json", nil, "shadowsocks/shadowsocks-rust configs/org.shadowsocks.shadowsocks-rust.plist:15"},
@@ -69,6 +70,7 @@ var usualPlaces = [...]usualPlace{
 	{"opt/sing-box/", inJSON, "several scripts"},
 	{"root/sing-box/config.json", nil, "ahhfzwl/Shell install.sh"},
 	{"etc/s-box/sb.json", nil, "yonggekkk/sing-box-yg sb.sh:899"},
+	{"root/agsbx/", inJSON, "yonggekkk/argosbx argosbx.sh:193, 433, for Xray as well"},
 	{"etc/v2ray-agent/sing-box/conf/config.json", nil, "mack-a/v2ray-agent install.sh:2629"},
 	{"opt/hiddify-manager/singbox/configs/", inJSON, "hiddify/Hiddify-Manager singbox/hiddify-singbox.service:9"},
 	// Xray
@@ -82,6 +84,9 @@ var usualPlaces = [...]usualPlace{
 	{"usr/local/etc/xray/conf.d/", inAny, "several scripts, for xray run -confdir"},
 	{"opt/xray/", inAny, "several scripts"},
 	{"etc/v2ray-agent/xray/conf/", inAny, "mack-a/v2ray-agent install.sh:2667"},
+	{"etc/argox/inbound.json", nil, "fscarmen/ArgoX argox.sh:868"},
+	{"etc/vless-reality/config.json", nil, "Chil30/vless-all-in-one vless-server.sh"},
+	{"etc/vless-reality/singbox.json", nil, "Chil30/vless-all-in-one vless-server.sh"},
 	{"opt/hiddify-manager/xray/configs/", inAny, "hiddify/Hiddify-Manager xray/hiddify-xray.service:13"},
 	{"var/lib/marzban/xray_config.json", nil, "Gozargah/Marzban-scripts marzban.sh:790"},
 	{"var/lib/marznode/xray_config.json", nil, "marzneshin/marznode README.md"},
@@ -108,6 +113,7 @@ var usualPlaces = [...]usualPlace{
 	{"root/s-ui/db/s-ui.db", nil, "alireza0/s-ui docker-compose.yml"},
 	// others
 	{"etc/gost/", inYAML, "go-gost/gost config, KANIKIG/Multi-EasyGost gost.service:12"},
+	{"root/.gost/", inYAML, "go-gost/x config/config.go:25"},
 	{"etc/mihomo/config.yaml", nil, "MetaCubeX/mihomo mihomo.service"},
 	{"root/.config/mihomo/config.yaml", nil, "mihomo without -d"},
 	{"etc/clash/config.yaml", nil, "clash -d /etc/clash"},

@@ -293,7 +293,7 @@ func TestParseIsBounded(t *testing.T) {
 			}
 		})
 	}
-	config, err := shadowsocks.Parse([]byte(`{"rules": [`+strings.Repeat("1,", 1_000_000)+`], "server_port": 8388}`), shadowsocks.Options{})
+	config, err := shadowsocks.Parse([]byte(`{"unknown": [`+strings.Repeat("1,", 1_000_000)+`], "server_port": 8388}`), shadowsocks.Options{})
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("many unknown values: %v, %v, want one port", config.Ports, err)
 	}

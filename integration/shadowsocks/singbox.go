@@ -65,7 +65,7 @@ func refuseOutbounds(c *collector, root node, key string) error {
 	}
 	for _, outbound := range outbounds {
 		if protocol := outbound.at(key); protocol.is(kindText) && strings.EqualFold(protocol.scalar, protocolShadowsocks) {
-			return &ClientError{Reason: "Shadowsocks is among its outbounds only", Part: !root.has("inbounds", "inbound", "inboundDetour", "endpoints")}
+			return &ClientError{Reason: "Shadowsocks is among its outbounds only"}
 		}
 	}
 	return nil

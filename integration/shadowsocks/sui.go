@@ -1,6 +1,8 @@
 package shadowsocks
 
 import (
+	"fmt"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/internal/sqlitefile"
@@ -16,15 +18,19 @@ const querySUI = `SELECT json_object('inbounds', json_group_array(json_object(
 		WHERE u.enable AND json_valid(CAST(u.inbounds AS TEXT))
 			AND i.id IN (SELECT value FROM json_each(CAST(u.inbounds AS TEXT))))))))
 FROM (SELECT id, type, tag, CASE WHEN json_valid(CAST(options AS TEXT)) THEN CAST(options AS TEXT) END AS options
-	FROM inbounds NOT INDEXED ORDER BY id LIMIT 65535) i`
+	FROM inbounds NOT INDEXED WHERE %s ORDER BY id LIMIT 65535) i`
 
 // readSUI reads the database of the panel s-ui.
-func (c *collector) readSUI(connection *sqlitefile.Conn) error {
+func (c *collector) readSUI(connection *sqlitefile.Conn, columns map[string]bool) error {
 	c.form = FormSUI
 	if err := connection.CheckTable("clients"); err != nil {
 		return err
 	}
-	return eachRow(connection, querySUI, func(row *sqlite3.Stmt) error {
+	condition := "true"
+	if columns["node_id"] { // the inbounds of other hosts
+		condition = "coalesce(node_id, 0) = 0"
+	}
+	return eachRow(connection, fmt.Sprintf(querySUI, condition), func(row *sqlite3.Stmt) error {
 		root, err := parseJSON5([]byte(row.ColumnText(0)))
 		if err != nil {
 			return err

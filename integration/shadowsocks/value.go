@@ -52,7 +52,7 @@ var knownKeys = newKeySet(
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo
-	"addr", "handler", "listener", "udp", "proxies", "metadata", "Routes", "kcp-tun", "mkcp-config",
+	"addr", "handler", "listener", "udp", "proxies", "metadata", "Routes", "kcp-tun", "mkcp-config", "chains", "hops", "nodes", "connector",
 )
 
 // presentKeys are the keys of which it matters that they are there. Their values
@@ -65,7 +65,7 @@ var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs",
 
 // linkKeys are the keys of links such as ss://method:password@:8388. Of a link, only
 // its scheme and its port are kept.
-var linkKeys = newKeySet("ServeNodes", "ss-config", "vmess-config")
+var linkKeys = newKeySet("ServeNodes", "ChainNodes", "ss-config", "vmess-config")
 
 func newKeySet(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
@@ -81,6 +81,8 @@ func keeps(parent, key string) (kept, content bool) {
 	switch {
 	case parent == "port_password" || parent == "additional_ports":
 		return true, false // the keys are ports
+	case parent == gostUsers:
+		return true, false // the keys are names
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
 	case parent == "dsSettings" && key == "path", parent == "streamSettings" && key == "method":
@@ -88,6 +90,18 @@ func keeps(parent, key string) (kept, content bool) {
 	}
 	content = knownKeys[key] || linkKeys[key]
 	return content || presentKeys[key], content
+}
+
+// gostUsers is the name of the objects at handler.metadata.users, where gost has its users.
+const gostUsers = "handler.metadata.users"
+
+// within returns what [keeps] knows the object under a key by: with the keys above it
+// where its own keys are names, which in other objects can be secrets.
+func within(parent, key string) string {
+	if path := parent + "." + key; path == "handler.metadata" || path == gostUsers {
+		return path
+	}
+	return key
 }
 
 // node is a value and its place in the file, as in servers[2].server_port. Its

@@ -129,7 +129,7 @@ func (c *yamlConverter) object(entries []*ast.MappingValueNode, parent string, k
 		}
 		key := entry.Key.GetToken().Value
 		kept, content := keeps(parent, key)
-		child := c.value(entry.Value, key, keep && content)
+		child := c.value(entry.Value, within(parent, key), keep && content)
 		if keep && kept {
 			v.members = append(v.members, member{key, child})
 		}

@@ -182,7 +182,7 @@ func (l *loading) directory(path string) {
 	if below, found := shadowsocks.Below(path); found {
 		l.note(fmt.Errorf("%s: if the configuration is in %s, name that with --shadowsocks", path, below))
 	} else if len(l.notes) == notes {
-		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db or .shadowsocks_PORT.conf", path))
+		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db, s-ui.db or .shadowsocks_PORT.conf", path))
 	}
 }
 
