@@ -35,8 +35,7 @@ type Config struct {
 	// several users share.
 	Notes []string
 
-	additional     []accounting.Port // of ShadowsocksR, open in multi-user mode only
-	additionalOnly bool
+	additional []accounting.Port // of ShadowsocksR, open in multi-user mode only
 }
 
 // Parse reads a configuration from memory, in any form but a database. It fails

@@ -40,15 +40,16 @@ var knownKeys = newKeySet(
 	"server", "server_port", "port_password", "mode", "plugin", "remarks", "name", "servers", "shadowsocks",
 	"address", "port", "disabled", "local_port", "locals", "protocol", "obfs", "version", "manager_address",
 	"online_config", "tun_interface_name", "tun_interface_address", "forward_address", "users",
+	"port_key", "port_conf",
 	// ShadowsocksR
-	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only",
+	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only", "server_settings", "client_settings",
 	// Outline
 	"accessKeys", "services", "listeners", "type", "keys",
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
 	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
 	"streamSettings", "networks", "allowedNetwork", "security", "tlsSettings", "alpn", "dsSettings", "abstract", "fallbacks", "dest",
-	"rewriteAddress", "rewritePort", "routing", "rules", "inboundTag", "outboundTag", "redirect",
+	"rewriteAddress", "rewritePort", "routing", "inboundTag", "outboundTag", "redirect",
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo
@@ -63,9 +64,23 @@ var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs",
 	"masquerade", "up_mbps", "apps",
 )
 
-// linkKeys are the keys of links such as ss://method:password@:8388. Of a link, only
-// its scheme and its port are kept.
-var linkKeys = newKeySet("ServeNodes", "ss-config", "vmess-config")
+// reducers return what is kept of texts that may have secrets in them, by their keys: the
+// scheme and the port of a link such as ss://method:password@:8388, and the number of
+// users in a protocol_param of ShadowsocksR.
+var reducers = map[string]func(text string) string{
+	"ServeNodes": reduceLink, "ss-config": reduceLink, "vmess-config": reduceLink, "protocol_param": reduceUsers,
+}
+
+// reduce returns what is kept of the text of a key.
+func reduce(key, text string) string {
+	if reducer, found := reducers[key]; found {
+		return reducer(text)
+	}
+	return text
+}
+
+// keyedByPort are the keys of objects whose keys are ports.
+var keyedByPort = newKeySet("port_password", "port_key", "port_conf", "additional_ports")
 
 func newKeySet(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
@@ -79,14 +94,16 @@ func newKeySet(keys ...string) map[string]bool {
 // object itself is the value of parent, or an entry of it.
 func keeps(parent, key string) (kept, content bool) {
 	switch {
-	case parent == "port_password" || parent == "additional_ports":
+	case keyedByPort[parent]:
 		return true, false // the keys are ports
+	case parent == "routing" && key == "rules":
+		return true, true // elsewhere there may be a million of them
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
 	case parent == "dsSettings" && key == "path", parent == "streamSettings" && key == "method":
 		return true, true // elsewhere they can be secrets, or what a secret was mistaken for
 	}
-	content = knownKeys[key] || linkKeys[key]
+	content = knownKeys[key] || reducers[key] != nil
 	return content || presentKeys[key], content
 }
 
