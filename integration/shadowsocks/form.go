@@ -29,6 +29,8 @@ var (
 	FormShadowsocksRNative = Form{"shadowsocksr-native", "server_settings"}
 	FormShadowsocksR       = Form{"ShadowsocksR", "obfs or what is in port_password"}
 	FormShadowsocksRUsers  = Form{"ShadowsocksR, multi-user", "its list of clients, or additional_ports_only"}
+	FormOpenWrt            = Form{"shadowsocks-libev of OpenWrt", "config ss_server"}
+	FormAssignments        = Form{"go-shadowsocks2 by ss-go.sh", "PORT and CIPHER"}
 	FormServers            = Form{"shadowsocks-rust", "servers"}
 	FormOutlineManager     = Form{"Outline", "accessKeys"}
 	FormOutlineServer      = Form{"outline-ss-server", "keys, or the listeners of its services"}
@@ -64,6 +66,8 @@ var readers = []reader{
 	{FormXray, isXray, readXray, `"inbounds"`},
 	{FormShadowsocksGo, isShadowsocksGo, readShadowsocksGo, `"tcpListeners"`},
 	{FormShadowsocksRNative, isNative, readNative, `"server_settings"`},
+	{FormOpenWrt, isUCI, readUCI, "config ss_server"},
+	{FormAssignments, isAssignments, readAssignments, "CIPHER ="},
 	{FormServers, isServers, readBasic, `"servers"`},
 	{FormPortPassword, hasPortPassword, readBasic, `"port_password"`},
 	{FormPortConf, hasPortConf, readBasic, `"port_conf"`},

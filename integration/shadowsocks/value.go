@@ -44,7 +44,7 @@ var knownKeys = newKeySet(
 	// ShadowsocksR
 	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only", "server_settings", "client_settings",
 	// Outline
-	"accessKeys", "services", "listeners", "type", "keys",
+	"accessKeys", "services", "listeners", "type", "keys", "web", "web_server",
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
 	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
@@ -58,17 +58,18 @@ var knownKeys = newKeySet(
 
 // presentKeys are the keys of which it matters that they are there. Their values
 // may be secrets, and only the kind is kept.
-var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs", "localPort",
+var presentKeys = newKeySet("uPSKs", "manager_port", "configs", "localPort",
 	// of other programs
 	"manager", "plugins", "db", "Nodes", "run_type", "portBindings", "congestion_control", "certificate", "private_key", "target", "auth", "acme",
 	"masquerade", "up_mbps", "apps",
 )
 
 // reducers return what is kept of texts that may have secrets in them, by their keys: the
-// scheme and the port of a link such as ss://method:password@:8388, and the number of
-// users in a protocol_param of ShadowsocksR.
+// scheme and the port of a link such as ss://method:password@:8388, the number of users
+// in a protocol_param of ShadowsocksR, and the name of the file with shadowsocks-go's keys.
 var reducers = map[string]func(text string) string{
 	"ServeNodes": reduceLink, "ss-config": reduceLink, "vmess-config": reduceLink, "protocol_param": reduceUsers,
+	"uPSKStorePath": reducePath,
 }
 
 // reduce returns what is kept of the text of a key.
@@ -100,6 +101,8 @@ func keeps(parent, key string) (kept, content bool) {
 		return true, true // elsewhere there may be a million of them
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
+	case parent == "servers" && key == "id":
+		return true, true // the name of a web server of Outline
 	case parent == "dsSettings" && key == "path", parent == "streamSettings" && key == "method":
 		return true, true // elsewhere they can be secrets, or what a secret was mistaken for
 	}
