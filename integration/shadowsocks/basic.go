@@ -283,16 +283,16 @@ func refuseClient(c *collector, root node, servers []node) error {
 	for _, server := range servers {
 		addresses = append(addresses, server.at("server").or(server.at("address")))
 	}
-	protocol := root.at("protocol")
+	protocol, listens := root.at("protocol"), c.anyListens(addresses) // then ssserver and sslocal share the file
 	for _, sign := range []struct {
 		found  bool
 		reason string
 	}{
-		{len(locals) > 0 && !c.anyListens(addresses), "it has locals"}, // else sslocal and ssserver share it
+		{!listens && len(locals) > 0, "it has locals"},
 		{root.has("online_config"), "it has online_config"},
-		{root.has("tun_interface_name", "tun_interface_address"), "it has a tun interface"},
-		{root.has("forward_address"), "it has forward_address"},
-		{protocol.is(kindText) && clientProtocols[protocol.scalar], "its protocol is one that a client speaks on its local port"},
+		{!listens && root.has("tun_interface_name", "tun_interface_address"), "it has a tun interface"},
+		{!listens && root.has("forward_address"), "it has forward_address"},
+		{!listens && protocol.is(kindText) && clientProtocols[protocol.scalar], "its protocol is one that a client speaks on its local port"},
 		{root.has("version") && len(servers) > 0, "it is a list of servers for clients (SIP008), by its version"},
 	} {
 		if sign.found {

@@ -46,7 +46,7 @@ func parseUCI(text []byte) (root value, found bool) {
 	return value{kind: kindObject, members: []member{{"ss_server", servers}}}, found
 }
 
-var uciKeys = newKeySet("server_port", "mode", "disabled")
+var uciKeys = newKeySet("server_port", "mode", "plugin", "disabled")
 
 // uciTrue are the spellings of true.
 var uciTrue = []string{"1", "on", "true", "yes", "enabled"}
@@ -70,6 +70,9 @@ func readUCI(c *collector, root node) error {
 	}
 	// As the script does that starts the servers.
 	servers = slices.DeleteFunc(servers, func(server node) bool { return !server.has("server_port") })
+	if len(servers) == 0 {
+		c.missing("it has no ss_server with a server_port")
+	}
 	mode := value{kind: kindObject, members: []member{{"mode", value{kind: kindText, scalar: "tcp_only"}}}}
 	err = readServers(c, node{value: &mode}, servers)
 	c.form = FormOpenWrt

@@ -28,6 +28,13 @@ func readNative(c *collector, root node) error {
 	if !udp {
 		protocols = accounting.OnlyTCP
 	}
+	overTLS, err := root.at("over_tls_settings").at("enable").flag(false)
+	if err != nil {
+		return err
+	}
+	if overTLS {
+		c.note("over_tls_settings: clients connect to a web server before it, which has another port: name that with --port")
+	}
 	users, _ := usersIn(root)
 	c.share(number, users)
 	return c.add(port.place, number, protocols, "")

@@ -188,3 +188,12 @@ func (config Config) withClients(clients Config) Config {
 	}
 	return config
 }
+
+// withPanel returns the configuration of a ShadowsocksR that has additional_ports, and so
+// clients, but not beside it. It may be a leftover, and server_port is counted as well.
+func (config Config) withPanel() Config {
+	config.Form = FormShadowsocksRUsers
+	config.Ports = append(config.Ports, config.additional...)
+	config.Notes = append(config.Notes, shareAdditional, "the ports of clients in a panel's database are not known here: name their range with --port")
+	return config
+}

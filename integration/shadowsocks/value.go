@@ -42,7 +42,7 @@ var knownKeys = newKeySet(
 	"online_config", "tun_interface_name", "tun_interface_address", "forward_address", "users",
 	"port_key", "port_conf",
 	// ShadowsocksR
-	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only", "server_settings", "client_settings",
+	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only", "server_settings", "client_settings", "over_tls_settings",
 	// Outline
 	"accessKeys", "services", "listeners", "type", "keys", "web", "web_server",
 	// sing-box, Xray, V2Ray
