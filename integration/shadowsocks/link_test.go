@@ -63,3 +63,14 @@ func TestReduceUsers(t *testing.T) {
 		}
 	}
 }
+
+// What may be a key in the wrong place is no name of a file.
+func TestReducePath(t *testing.T) {
+	for text, want := range map[string]string{
+		"/etc/shadowsocks-go/upsks.json": "upsks.json", "upsks.json": "upsks.json", "": "", "QZ/QZQ==": "", "QZQZQ": "",
+	} {
+		if got := reducePath(text); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -167,7 +167,7 @@ func readAdditionalPorts(c *collector, root node) error {
 	}
 	isOnly, err := switchedOn(only)
 	if isOnly { // wherever the clients are kept: a file beside this one, or a panel's database
-		c.form, c.ports, c.users, c.additional = FormShadowsocksRUsers, c.additional, nil, nil
+		c.form, c.ports, c.users = FormShadowsocksRUsers, c.additional, nil
 		c.note("additional_ports_only: nothing listens on server_port, and %s", shareAdditional)
 	}
 	return err
