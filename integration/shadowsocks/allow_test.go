@@ -12,9 +12,9 @@ import (
 var secret = regexp.MustCompile(`(?i)pass|pwd|psk|secret|key|uuid|token|auth|cert|cipher|method`)
 
 // harmlessKeys match, but their values are no secrets: a port_password's keys
-// are ports, and of its values only the kind is kept; the others are lists of
+// are ports, and of its values only the kind is kept, as of port_key's; the others are lists of
 // objects, of which again only known keys are kept.
-var harmlessKeys = newKeySet("port_password", "accessKeys", "keys")
+var harmlessKeys = newKeySet("port_password", "port_key", "accessKeys", "keys")
 
 func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 	for key := range knownKeys {
@@ -22,7 +22,7 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 			t.Errorf("the content of %s is read", key)
 		}
 	}
-	for _, parent := range []string{"", "port_password", "additional_ports", "keys", "clients", "users", "settings"} {
+	for _, parent := range []string{"", "port_password", "port_key", "port_conf", "additional_ports", "keys", "clients", "users", "settings"} {
 		for _, key := range []string{"password", "passwd", "psk", "secret", "key", "uuid", "uPSKs", "8388"} {
 			if _, content := keeps(parent, key); content {
 				t.Errorf("the content of %s in %s is read", key, parent)
@@ -52,9 +52,9 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 func TestNoTypeHasAFieldForASecret(t *testing.T) {
 	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "value.size", "member.key", "member.value",
 		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
-		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional", "Config.additionalOnly",
+		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional",
 		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
-		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "collector.additionalOnly", "Skipped.Path", "Skipped.Err",
+		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "Skipped.Path", "Skipped.Err",
 		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
 		"ForeignError.Program", "ForeignError.Remedy", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
 		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",

@@ -21,8 +21,10 @@ func readBasic(c *collector, root node) error {
 	if root.has("obfs") {
 		c.form = FormShadowsocksR
 	}
-	if err := readPortPassword(c, root); err != nil {
-		return err
+	for _, key := range []string{"port_password", "port_key", "port_conf"} { // two are those of OpenMPTCProuter
+		if err := readPortPassword(c, root, key); err != nil {
+			return err
+		}
 	}
 	if err := readServerPort(c, root); err != nil {
 		return err
@@ -61,10 +63,11 @@ func serverLists(root node) ([]node, error) {
 	return append(servers, more...), err
 }
 
-// readPortPassword takes the keys of port_password. ss-manager skips those whose
-// value is not a text; ShadowsocksR also has lists and objects.
-func readPortPassword(c *collector, root node) error {
-	passwords := root.at("port_password")
+// readPortPassword takes the keys of port_password, or of another object with ports as
+// its keys. ss-manager skips those whose value is not a text; ShadowsocksR also has lists
+// and objects, and port_conf has objects.
+func readPortPassword(c *collector, root node, key string) error {
+	passwords := root.at(key)
 	if passwords.value == nil {
 		return nil
 	}
@@ -77,13 +80,15 @@ func readPortPassword(c *collector, root node) error {
 	}
 	skipped := 0
 	for _, entry := range sortedPorts(passwords.members) {
-		number, err := parsePort("a key of port_password", entry.key)
+		number, err := parsePort("a key of "+key, entry.key)
 		if err != nil {
 			return err
 		}
 		switch entry.value.kind {
 		case kindObject, kindList:
-			c.form = FormShadowsocksR
+			if key == "port_password" {
+				c.form = FormShadowsocksR
+			}
 		case kindText:
 		default:
 			skipped++
@@ -94,9 +99,9 @@ func readPortPassword(c *collector, root node) error {
 		}
 	}
 	if skipped > 0 {
-		c.missing("left out, as ss-manager does: %d of port_password, since the password is not a text", skipped)
+		c.missing("left out, as ss-manager does: %d of %s, since the password is not a text", skipped, key)
 	}
-	if len(c.ports) > 0 && c.form != FormShadowsocksR {
+	if len(c.ports) > 0 && c.form != FormShadowsocksR && c.form != FormPortConf {
 		c.form = FormPortPassword
 	}
 	return nil
@@ -125,6 +130,10 @@ func readServerPort(c *collector, root node) error {
 	}
 	if err := readServer(c, root, root, root.at("server"), root.at("server_port")); err != nil {
 		return err
+	}
+	users, _ := usersIn(root)
+	for _, port := range c.ports[before:] {
+		c.share(port.Number, users)
 	}
 	switch {
 	case len(c.ports) == before || c.form == FormShadowsocksR:
@@ -270,30 +279,41 @@ func refuseClient(c *collector, root node, servers []node) error {
 	if err != nil || c.options.ForceServer {
 		return err
 	}
-	protocol := root.at("protocol")
+	addresses := []node{root.at("server")}
+	for _, server := range servers {
+		addresses = append(addresses, server.at("server").or(server.at("address")))
+	}
+	protocol, listens := root.at("protocol"), c.anyListens(addresses) // then ssserver and sslocal share the file
 	for _, sign := range []struct {
 		found  bool
 		reason string
 	}{
-		{len(locals) > 0, "it has locals"},
+		{!listens && len(locals) > 0, "it has locals"},
 		{root.has("online_config"), "it has online_config"},
-		{root.has("tun_interface_name", "tun_interface_address"), "it has a tun interface"},
-		{root.has("forward_address"), "it has forward_address"},
-		{protocol.is(kindText) && clientProtocols[protocol.scalar], "its protocol is one that a client speaks on its local port"},
+		{!listens && root.has("tun_interface_name", "tun_interface_address"), "it has a tun interface"},
+		{!listens && root.has("forward_address"), "it has forward_address"},
+		{!listens && protocol.is(kindText) && clientProtocols[protocol.scalar], "its protocol is one that a client speaks on its local port"},
 		{root.has("version") && len(servers) > 0, "it is a list of servers for clients (SIP008), by its version"},
 	} {
 		if sign.found {
 			return &ClientError{Reason: sign.reason}
 		}
 	}
-	if root.has("manager_address", "port_password") {
+	if root.has("manager_address", "port_password", "port_key", "port_conf") {
 		return nil // only a server's has them
 	}
-	addresses := []node{root.at("server")}
-	for _, server := range servers {
-		addresses = append(addresses, server.at("server").or(server.at("address")))
-	}
 	return refuseRemote(c, addresses, root.has("local_port"))
+}
+
+// anyListens reports whether any address is one on which only a server can be: a wildcard,
+// or one of this host's own.
+func (c *collector) anyListens(addresses []node) bool {
+	return slices.ContainsFunc(addresses, func(address node) bool {
+		endpoints, err := endpoints(address)
+		return err == nil && slices.ContainsFunc(endpoints, func(e endpoint) bool {
+			return e.host != "" && !isLoopback(e.host) && c.options.Host.isLocal(e.host)
+		})
+	})
 }
 
 // refuseRemote returns a *ClientError if no server at the addresses can be on

@@ -30,8 +30,7 @@ type collector struct {
 	others  few               // ports of other protocols, as 443 (vless)
 	blank   few               // places whose name can't be seen, as servers[0] (U+3164)
 
-	additional     []accounting.Port
-	additionalOnly bool
+	additional []accounting.Port
 }
 
 // add adds a port, with its name cleaned.
@@ -50,9 +49,7 @@ func (c *collector) cleanName(place, text string) string {
 	name := strings.Clone(accounting.CleanName(text))
 	if shown := strings.TrimSpace(text); name == "" && shown != "" {
 		first, _ := utf8.DecodeRuneInString(shown)
-		if at := fmt.Sprintf("%s (%U)", place, first); !slices.Contains(c.blank.texts, at) {
-			c.blank.add(maxShown, "%s", at)
-		}
+		c.blank.add(maxShown, "%s (%U)", place, first)
 	}
 	return name
 }
@@ -172,7 +169,7 @@ func (c *collector) config() (Config, error) {
 		notes = append(notes, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
 	}
 	return Config{
-		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional, additionalOnly: c.additionalOnly,
+		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional,
 	}, nil
 }
 
@@ -185,13 +182,15 @@ type few struct {
 	more  int
 }
 
-// add adds a text, unless most are there already.
+// add adds a text, unless it is there, or most are there already.
 func (f *few) add(most int, format string, arguments ...any) {
-	if len(f.texts) == most {
+	switch text := fmt.Sprintf(format, arguments...); {
+	case slices.Contains(f.texts, text):
+	case len(f.texts) == most:
 		f.more++
-		return
+	default:
+		f.texts = append(f.texts, text)
 	}
-	f.texts = append(f.texts, fmt.Sprintf(format, arguments...))
 }
 
 // all returns the texts, and one for those that were not kept.

@@ -35,8 +35,7 @@ type Config struct {
 	// several users share.
 	Notes []string
 
-	additional     []accounting.Port // of ShadowsocksR, open in multi-user mode only
-	additionalOnly bool
+	additional []accounting.Port // of ShadowsocksR, open in multi-user mode only
 }
 
 // Parse reads a configuration from memory, in any form but a database. It fails
@@ -75,7 +74,7 @@ func Parse(data []byte, options Options) (Config, error) {
 	return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 }
 
-// decode reads a file as JSON5 or, if it does not begin as JSON does, as YAML.
+// decode reads a file as JSON5 or, if it does not begin as JSON does, in lines or as YAML.
 func decode(data []byte) (root value, isYAML bool, err error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if len(text) == 0 {
@@ -98,6 +97,9 @@ func decode(data []byte) (root value, isYAML bool, err error) {
 	}
 	if err == nil || bytes.IndexByte([]byte("{[/"), text[0]) >= 0 {
 		return root, false, lookingLike(data, err)
+	}
+	if root, found := parseLines(text); found {
+		return root, false, nil
 	}
 	if !looksLikeYAML(text) {
 		return root, false, err

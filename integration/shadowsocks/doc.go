@@ -4,8 +4,8 @@
 //
 // A configuration is recognised by its keys, whatever the file is called:
 // shadowsocks-libev and its manager, shadowsocks-rust, the Python server,
-// ShadowsocksR, Outline and outline-ss-server, sing-box, Xray and V2Ray, 3x-ui,
-// s-ui, shadowsocks-go, gost and mihomo. What a file was taken for, and by what sign, is
+// ShadowsocksR and shadowsocksr-native, OpenWrt's UCI, Outline and outline-ss-server,
+// sing-box, Xray and V2Ray, 3x-ui, s-ui, shadowsocks-go, gost and mihomo. What a file was taken for, and by what sign, is
 // its [Form]. Files of other programs that are kept beside them, such as
 // shadowsocks-manager's, are a [ForeignError] that says where the ports are.
 //
@@ -20,6 +20,7 @@
 // case-sensitive.
 //
 // No secret gets into memory as a value. The parsers decode the values of known
-// keys only, and of links their scheme and port. No type has a field for a password,
-// and no error shows content of a file other than a mistaken port.
+// keys only, of links their scheme and port, and of ShadowsocksR's protocol_param the
+// number of users. No type has a field for a password, and no error shows content of a
+// file other than a mistaken port.
 package shadowsocks

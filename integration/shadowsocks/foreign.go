@@ -28,7 +28,7 @@ var foreign = []struct {
 // ownKeys are the keys of servers' configurations: a file that has one of them is no
 // foreign one.
 var ownKeys = []string{
-	"server_port", "port_password", "servers", "inbounds", "inbound", "inboundDetour", "outbounds", "listeners", "accessKeys", "keys", "ServeNodes", "Routes",
+	"server_port", "port_password", "port_key", "port_conf", "server_settings", "servers", "inbounds", "inbound", "inboundDetour", "outbounds", "listeners", "accessKeys", "keys", "ServeNodes", "Routes",
 }
 
 // refuseForeign returns a *ForeignError for the configuration of another program, and

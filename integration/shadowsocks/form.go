@@ -22,22 +22,26 @@ func (f Form) String() string {
 
 // The forms. None of them changes.
 var (
-	FormSingle            = Form{"shadowsocks-libev, -rust or -python", "server_port"}
-	FormList              = Form{"shadowsocks-python", "a list as server_port"}
-	FormPortPassword      = Form{"ss-manager or shadowsocks-python", "port_password"}
-	FormShadowsocksR      = Form{"ShadowsocksR", "obfs or what is in port_password"}
-	FormShadowsocksRUsers = Form{"ShadowsocksR, multi-user", "its list of clients"}
-	FormServers           = Form{"shadowsocks-rust", "servers"}
-	FormOutlineManager    = Form{"Outline", "accessKeys"}
-	FormOutlineServer     = Form{"outline-ss-server", "keys, or the listeners of its services"}
-	FormSingBox           = Form{"sing-box", "the type of its inbounds"}
-	FormXray              = Form{"Xray or V2Ray", "the protocol of its inbounds"}
-	Form3XUI              = Form{"3x-ui", "its table inbounds"}
-	FormSUI               = Form{"s-ui", "its table inbounds"}
-	FormShadowsocksGo     = Form{"shadowsocks-go", "how its servers listen"}
-	FormGost              = Form{"gost", "the handlers of its services"}
-	FormGost2             = Form{"gost 2", "ServeNodes"}
-	FormMihomo            = Form{"mihomo", "listeners or ss-config"}
+	FormSingle             = Form{"shadowsocks-libev, -rust or -python", "server_port"}
+	FormList               = Form{"shadowsocks-python", "a list as server_port"}
+	FormPortPassword       = Form{"ss-manager or shadowsocks-python", "port_password"}
+	FormPortConf           = Form{"ss-manager of OpenMPTCProuter", "port_key or port_conf"}
+	FormShadowsocksRNative = Form{"shadowsocksr-native", "server_settings"}
+	FormShadowsocksR       = Form{"ShadowsocksR", "obfs or what is in port_password"}
+	FormShadowsocksRUsers  = Form{"ShadowsocksR, multi-user", "its list of clients, or additional_ports_only"}
+	FormOpenWrt            = Form{"shadowsocks-libev of OpenWrt", "config ss_server"}
+	FormAssignments        = Form{"go-shadowsocks2 by ss-go.sh", "PORT and CIPHER"}
+	FormServers            = Form{"shadowsocks-rust", "servers"}
+	FormOutlineManager     = Form{"Outline", "accessKeys"}
+	FormOutlineServer      = Form{"outline-ss-server", "keys, or the listeners of its services"}
+	FormSingBox            = Form{"sing-box", "the type of its inbounds"}
+	FormXray               = Form{"Xray or V2Ray", "the protocol of its inbounds"}
+	Form3XUI               = Form{"3x-ui", "its table inbounds"}
+	FormSUI                = Form{"s-ui", "its table inbounds"}
+	FormShadowsocksGo      = Form{"shadowsocks-go", "how its servers listen"}
+	FormGost               = Form{"gost", "the handlers of its services"}
+	FormGost2              = Form{"gost 2", "ServeNodes"}
+	FormMihomo             = Form{"mihomo", "listeners or ss-config"}
 )
 
 // reader reads one form. It is found by its keys.
@@ -61,17 +65,22 @@ var readers = []reader{
 	{FormSingBox, isSingBox, readSingBox, `"listen_port"`},
 	{FormXray, isXray, readXray, `"inbounds"`},
 	{FormShadowsocksGo, isShadowsocksGo, readShadowsocksGo, `"tcpListeners"`},
+	{FormShadowsocksRNative, isNative, readNative, `"server_settings"`},
+	{FormOpenWrt, isUCI, readUCI, "config ss_server"},
+	{FormAssignments, isAssignments, readAssignments, "CIPHER ="},
 	{FormServers, isServers, readBasic, `"servers"`},
 	{FormPortPassword, hasPortPassword, readBasic, `"port_password"`},
+	{FormPortConf, hasPortConf, readBasic, `"port_conf"`},
 	{FormSingle, isObject, readBasic, "server_port"},
 }
 
 func isObject(root node) bool        { return root.is(kindObject) }
 func isServers(root node) bool       { return root.has("servers", "shadowsocks") }
 func hasPortPassword(root node) bool { return root.has("port_password") }
+func hasPortConf(root node) bool     { return root.has("port_key", "port_conf") }
 
 func isBasic(form Form) bool {
-	return slices.Contains([]Form{FormSingle, FormList, FormPortPassword, FormServers, FormShadowsocksR}, form)
+	return slices.Contains([]Form{FormSingle, FormList, FormPortPassword, FormPortConf, FormServers, FormShadowsocksR}, form)
 }
 
 // lookingLike adds to an error of syntax the form that the file looks like.

@@ -16,7 +16,7 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 		`{"server_port": [8388]}`:                                                         "shadowsocks-python (by a list as server_port)",
 		`{"port_password": {"8388": "QZQZQ"}}`:                                            "ss-manager or shadowsocks-python (by port_password)",
 		`{"server_port": 8388, "obfs": "plain"}`:                                          "ShadowsocksR (by obfs or what is in port_password)",
-		`[{"port": 8388, "user": "alice"}]`:                                               "ShadowsocksR, multi-user (by its list of clients)",
+		`[{"port": 8388, "user": "alice"}]`:                                               "ShadowsocksR, multi-user (by its list of clients, or additional_ports_only)",
 		`{"servers": [{"server_port": 8388}]}`:                                            "shadowsocks-rust (by servers)",
 		`{"accessKeys": [{"port": 8388, "name": "alice"}]}`:                               "Outline (by accessKeys)",
 		`keys: [{port: 8388, id: alice}]`:                                                 "outline-ss-server (by keys, or the listeners of its services)",

@@ -118,10 +118,7 @@ func (p *json5Parser) value(key string, keep bool) (value, bool) {
 		return p.list(key, keep)
 	case c == '"' || c == '\'':
 		text, ok := p.quoted(keep)
-		if linkKeys[key] {
-			text = reduceLink(text)
-		}
-		return value{kind: kindText, scalar: text}, ok
+		return value{kind: kindText, scalar: reduce(key, text)}, ok
 	case p.accept("null"):
 		return value{kind: kindNull}, p.boundary()
 	case p.accept("true"):
@@ -130,7 +127,7 @@ func (p *json5Parser) value(key string, keep bool) (value, bool) {
 		return value{kind: kindBool, scalar: "false"}, p.boundary()
 	}
 	text, ok := p.number()
-	if !keep || linkKeys[key] {
+	if !keep || reducers[key] != nil {
 		text = ""
 	}
 	return value{kind: kindNumber, scalar: text}, ok

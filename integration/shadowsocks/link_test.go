@@ -46,3 +46,32 @@ func TestReduceLink(t *testing.T) {
 		}
 	}
 }
+
+// Of a protocol_param, nothing but the number of users gets into memory.
+func TestReduceUsers(t *testing.T) {
+	for param, want := range map[string]string{
+		"": "", "64": "", "1:QZQZQ": "", "#": "0", "64#": "0", "#1:QZQZQ": "1", "64#1:QZQZQ,2:QZQZQ": "2", "64#1:QZQZQ,QZQZQ,2:Q:Z": "1",
+	} {
+		if got := reduceUsers(param); got != want {
+			t.Errorf("%s: got %q, want %q", param, got, want)
+		}
+	}
+	text := `{"protocol_param": "64#1:QZQZQ", "servers": [{"protocol_param": 12345}, {"protocol_param": ["QZQZQ"]}]}`
+	for name, parse := range map[string]func([]byte) (value, error){"JSON": parseJSON5, "YAML": parseYAML} {
+		v, err := parse([]byte(text))
+		if got := spell(v); err != nil || got != "{protocol_param=1 servers[{protocol_param=} {protocol_param[]}]}" {
+			t.Errorf("%s: got %s, %v", name, got, err)
+		}
+	}
+}
+
+// What may be a key in the wrong place is no name of a file.
+func TestReducePath(t *testing.T) {
+	for text, want := range map[string]string{
+		"/etc/shadowsocks-go/upsks.json": "upsks.json", "upsks.json": "upsks.json", "": "", "QZ/QZQ==": "", "QZQZQ": "",
+	} {
+		if got := reducePath(text); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}

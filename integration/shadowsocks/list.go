@@ -19,9 +19,10 @@ const maxEntries = 1 << 18
 var ErrTooMany = errors.New("too many files")
 
 // ListDirectory returns the paths of the configurations in a directory, sorted by
-// name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, the databases of panels by their usual names, and the
-// .shadowsocks_PORT.conf that ss-manager writes for each of its ports. It omits
-// subdirectories and other hidden files. More than most are ErrTooMany.
+// name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, the databases of panels by
+// their usual names, and the .shadowsocks_PORT.conf that ss-manager writes for each of
+// its ports. It omits subdirectories, other hidden files, and copies such as
+// config.bak.json. More than most are ErrTooMany.
 func ListDirectory(directory string, most int) ([]string, error) {
 	paths, err := list(directory, most, isConfigName)
 	if err != nil {
@@ -75,7 +76,19 @@ func isConfigName(name string) bool {
 	if strings.HasPrefix(name, ".") {
 		return Managed(name)
 	}
-	return slices.Contains(inAny, filepath.Ext(name)) || slices.ContainsFunc(usualPlaces[:], func(place usualPlace) bool {
+	return slices.Contains(inAny, filepath.Ext(name)) && !isCopy(name) || slices.ContainsFunc(usualPlaces[:], func(place usualPlace) bool {
 		return IsDatabase(name) && filepath.Base(place.path) == name
 	})
 }
+
+// isCopy reports whether a file is a backup or an example by the last word of its name,
+// as config.bak.json, config_old2.json or config-backup-20260501.json are. A name that is
+// nothing but that word may be a client's.
+func isCopy(name string) bool {
+	const separators = "._- ()"
+	stem := strings.TrimRight(strings.TrimSuffix(name, filepath.Ext(name)), separators+"0123456789~")
+	at := strings.LastIndexAny(stem, separators)
+	return at > 0 && slices.Contains(copyWords, strings.ToLower(stem[at+1:]))
+}
+
+var copyWords = []string{"bak", "backup", "old", "orig", "original", "save", "saved", "rpmsave", "rpmnew", "dist", "copy", "sample", "example"}

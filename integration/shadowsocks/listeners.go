@@ -1,6 +1,7 @@
 package shadowsocks
 
 import (
+	"path/filepath"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -88,8 +89,18 @@ func readShadowsocksGoServer(c *collector, server node) error {
 	return nil
 }
 
+// reducePath returns the name of a file in JSON, and nothing of any other text, which may
+// be a key in the wrong place.
+func reducePath(path string) string {
+	if filepath.Ext(path) != ".json" {
+		return ""
+	}
+	return strings.Clone(filepath.Base(path))
+}
+
 // listenAddresses returns the addresses in the list, and that of listen if the
-// flag is set, as older versions have it.
+// flag is set, as older versions have it. Where both are mixed, the flag may have no
+// address.
 func listenAddresses(server node, list, flag string) ([]node, error) {
 	listeners, err := server.at(list).objects()
 	if err != nil {
@@ -105,7 +116,7 @@ func listenAddresses(server node, list, flag string) ([]node, error) {
 		addresses = append(addresses, listener.at("address"))
 	}
 	enabled, err := server.at(flag).flag(false)
-	if enabled {
+	if enabled && (server.has("listen") || !server.has("tcpListeners", "udpListeners")) {
 		addresses = append(addresses, server.at("listen"))
 	}
 	return addresses, err

@@ -1,6 +1,10 @@
 package shadowsocks
 
-import "ssmonitor/accounting"
+import (
+	"strings"
+
+	"ssmonitor/accounting"
+)
 
 // isOutlineManager recognises shadowbox_config.json, in which the Outline server
 // keeps its access keys.
@@ -27,9 +31,18 @@ func readOutlineServer(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
+	web, err := webServers(root)
+	if err != nil {
+		return err
+	}
 	for _, service := range services {
-		if err := readOutlineService(c, service); err != nil {
+		if err := readOutlineService(c, service, web); err != nil {
 			return err
+		}
+	}
+	for i, port := range c.ports { // services can share a web server
+		if users := c.users[port.Number]; max(users[0], users[1]) > 1 {
+			c.ports[i].Name = ""
 		}
 	}
 	keys, err := root.at("keys").objects()
@@ -70,7 +83,7 @@ func readKeys(c *collector, keys []node, nameKey string) error {
 	return nil
 }
 
-func readOutlineService(c *collector, service node) error {
+func readOutlineService(c *collector, service node, web map[string][]node) error {
 	keys, err := service.at("keys").objects()
 	if err != nil {
 		return err
@@ -87,33 +100,76 @@ func readOutlineService(c *collector, service node) error {
 	}
 	counted := make(map[uint16]accounting.Protocols)
 	for _, listener := range listeners {
-		typ, err := listener.at("type").text()
+		protocols, addresses, err := listenerAddresses(listener, web)
 		if err != nil {
 			return err
 		}
-		var protocols accounting.Protocols
-		switch typ {
-		case "tcp":
-			protocols = accounting.OnlyTCP
-		case "udp":
-			protocols = accounting.OnlyUDP
-		case "websocket-stream", "websocket-packet":
+		if len(addresses) == 0 {
 			c.missing("%s is behind a web server: name its port with --port to count it", listener.place)
-			continue
-		default:
-			return &ValueError{listener.place + ".type", "of an unknown kind", "tcp, udp, websocket-stream or websocket-packet"}
 		}
-		number, err := listenPort(listener.at("address"))
-		if err != nil {
-			return err
+		for _, address := range addresses {
+			number, err := listenPort(address)
+			if err != nil {
+				return err
+			}
+			if err := c.add(address.place, number, protocols, name); err != nil {
+				return err
+			}
+			counted[number] |= protocols
 		}
-		if err := c.add(listener.place, number, protocols, name); err != nil {
-			return err
-		}
-		counted[number] |= protocols
 	}
 	for number, protocols := range counted {
 		c.shareOver(protocols, number, len(keys))
 	}
 	return nil
+}
+
+// listenerAddresses returns where a listener of a service is open to clients: nowhere, if
+// that is a web server on loopback, behind another one, or one that is not there.
+func listenerAddresses(listener node, web map[string][]node) (accounting.Protocols, []node, error) {
+	typ, err := listener.at("type").text()
+	if err != nil {
+		return 0, nil, err
+	}
+	address := listener.at("address")
+	if address.is(kindText) && typ == "direct" { // with the protocol before it, as tcp://[::]:9000
+		scheme, rest, _ := strings.Cut(address.scalar, "://")
+		typ, address = scheme, node{address.place, &value{kind: kindText, scalar: rest}}
+	}
+	switch typ {
+	case "tcp":
+		return accounting.OnlyTCP, []node{address}, nil
+	case "udp":
+		return accounting.OnlyUDP, []node{address}, nil
+	case "websocket-stream", "websocket-packet":
+		name, err := listener.at("web_server").text()
+		return accounting.OnlyTCP, web[name], err
+	}
+	return 0, nil, &ValueError{listener.place + ".type", "of an unknown kind", "tcp, udp, websocket-stream or websocket-packet"}
+}
+
+// webServers returns where the web servers of a configuration listen, by their names. It
+// omits addresses on loopback.
+func webServers(root node) (map[string][]node, error) {
+	servers, err := root.at("web").at("servers").objects()
+	if err != nil {
+		return nil, err
+	}
+	web := make(map[string][]node)
+	for _, server := range servers {
+		name, err := server.at("id").text()
+		if err != nil {
+			return nil, err
+		}
+		addresses, err := server.at("listen").each()
+		if err != nil {
+			return nil, err
+		}
+		for _, address := range addresses {
+			if host, _ := splitEndpoint(address.scalar); !isLoopback(host) {
+				web[name] = append(web[name], address)
+			}
+		}
+	}
+	return web, nil
 }

@@ -53,7 +53,8 @@ func Below(directory string) (path string, found bool) {
 type Parts struct {
 	inbounds []partInbounds
 	waiting  []waitingPart
-	served   []Form // that have ports
+	served   []Form          // that have ports
+	stores   map[string]bool // files with users that another file names
 }
 
 // partInbounds are the inbounds of a file.
@@ -79,7 +80,7 @@ func NewParts(paths []string) *Parts {
 		// file that has any.
 		maxLooks = 1 << 18
 	)
-	parts, size := new(Parts), int64(0)
+	parts, size := &Parts{stores: make(map[string]bool)}, int64(0)
 	for _, path := range paths {
 		size += Size(path)
 	}
@@ -111,6 +112,13 @@ func NewParts(paths []string) *Parts {
 }
 
 func (p *Parts) look(path string, root node) {
+	if isShadowsocksGo(root) {
+		for _, server := range root.at("servers").onlyObjects() {
+			if store := (node{value: &server}).at("uPSKStorePath"); store.is(kindText) && store.scalar != "" {
+				p.stores[filepath.Join(filepath.Dir(path), store.scalar)] = true
+			}
+		}
+	}
 	form := FormXray
 	if isSingBox(root) {
 		form = FormSingBox
@@ -148,6 +156,9 @@ func (c *collector) beside() [][]node {
 func (p *Parts) Take(path string, config Config, err error) error {
 	if err == nil {
 		p.served = append(p.served, config.Form)
+		return nil
+	}
+	if p.stores[path] {
 		return nil
 	}
 	part, isPart := errors.AsType[*partError](err)

@@ -50,6 +50,9 @@ var usualPlaces = [...]usualPlace{
 	{"var/snap/shadowsocks-rust/common/", inJSON, "snap shadowsocks-rust"},
 	{"root/.shadowsocks/.shadowsocks_*.conf", nil, "shadowsocks/shadowsocks-libev src/manager.c"},
 	{"var/lib/shadowsocks-libev/.shadowsocks_*.conf", nil, "shadowsocks/shadowsocks-libev src/manager.c"},
+	{"etc/config/shadowsocks-libev", nil, "openwrt/packages net/shadowsocks-libev/files/shadowsocks-libev.config"},
+	{"var/etc/shadowsocks-libev/", inJSON, "openwrt/packages net/shadowsocks-libev/files/shadowsocks-libev.init:10"},
+	{"usr/local/shadowsocks-go/shadowsocks-go.conf", nil, "ToyoDAdoubi/doubi ss-go.sh:18"},
 	// ShadowsocksR
 	{"etc/shadowsocks-r/", inJSON, "teddysun/shadowsocks_install shadowsocksR:19"},
 	{"etc/shadowsocksr/", inJSON, "ToyoDAdoubi/doubi ssr.sh:19, ssr_old.sh:16"},

@@ -27,7 +27,7 @@ func TestSearchFindsEveryPlace(t *testing.T) {
 	for _, place := range shadowsocks.UsualPlaces() {
 		want = append(want, filepath.Join(root, fileIn(place)))
 		write(t, root, fileIn(place), "")
-		for _, other := range []string{".hidden.json", "config.json.bak", "geosite.db", "geoip.dat", "log.txt", "config.json.1700000000"} {
+		for _, other := range []string{".hidden.json", "config.json.bak", "geosite.db", "geoip.dat", "log.txt", "config.json.1700000000", "config.bak.json", "config-old.jsonc"} {
 			write(t, root, filepath.Dir(fileIn(place))+"/"+other, "")
 		}
 	}

@@ -73,8 +73,11 @@ func readFile(path string, options Options) (Config, error) {
 // readClients adds what mudb.json beside the configuration says, if it is there.
 func readClients(path string, config Config, options Options) (Config, error) {
 	clients, err := readFile(filepath.Join(filepath.Dir(path), multiUser), options)
-	if errors.Is(err, fs.ErrNotExist) {
-		return config, nil
+	if errors.Is(err, fs.ErrNotExist) && len(config.additional) > 0 {
+		return config.withPanel(), nil
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoClients) && len(config.additional) == 0 {
+		return config, nil // as it is installed, with an empty list: nobody has added a client
 	}
 	if len(config.additional) > 0 && errors.Is(err, ErrNoPorts) {
 		err = nil

@@ -62,5 +62,5 @@ func (p usualPlace) matches(name string) bool {
 		matched, _ := filepath.Match(pattern, name) // fails only for a malformed pattern
 		return matched
 	}
-	return slices.Contains(p.suffixes, filepath.Ext(name)) && !strings.HasPrefix(name, ".")
+	return slices.Contains(p.suffixes, filepath.Ext(name)) && !strings.HasPrefix(name, ".") && !isCopy(name)
 }

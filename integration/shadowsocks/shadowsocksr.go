@@ -1,7 +1,10 @@
 package shadowsocks
 
 import (
+	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"ssmonitor/accounting"
 )
@@ -12,6 +15,9 @@ const (
 	userConfig = "user-config.json"
 	multiUser  = "mudb.json"
 )
+
+// errNoClients means that nobody has been added to mudb.json.
+var errNoClients = fmt.Errorf("%w: the list of clients is empty", ErrNoPorts)
 
 // Companions returns the paths of the files that are read with the
 // configuration at path, so that they can be watched.
@@ -42,7 +48,11 @@ func readMultiUser(c *collector, root node) error {
 	if err != nil {
 		return err
 	}
-	disabled := 0
+	if len(clients) == 0 {
+		return errNoClients
+	}
+	var shared few
+	disabled, portless := 0, 0
 	for _, client := range clients {
 		enabled, err := switchedOn(client.at("enable"))
 		if err != nil {
@@ -53,9 +63,16 @@ func readMultiUser(c *collector, root node) error {
 			disabled++
 			continue
 		}
+		if isIdentity(client.at("port")) {
+			portless++
+			continue
+		}
 		number, err := client.at("port").port()
 		if err != nil {
 			return err
+		}
+		if _, many := usersIn(client); many {
+			shared.add(maxShown, "%d", number)
 		}
 		name, err := client.at("user").text()
 		if err != nil {
@@ -66,13 +83,53 @@ func readMultiUser(c *collector, root node) error {
 		}
 		c.share(number, 1)
 	}
-	if len(clients) == 0 {
-		c.missing("the list of clients is empty")
+	if len(shared.texts) > 0 {
+		c.note("all clients may share a port and can't be told apart by its counters: %s", shared)
+	}
+	if portless > 0 {
+		c.missing("%d of %d clients share the port of others: their own is above 65535, and only tells them apart", portless, len(clients))
 	}
 	if disabled > 0 {
 		c.missing("%d of %d clients are disabled, or may transfer nothing", disabled, len(clients))
 	}
 	return nil
+}
+
+// isIdentity reports whether a port is above 65535: nothing listens there, and it only
+// identifies a client on a port that all share.
+func isIdentity(port node) bool {
+	if !port.is(kindNumber) && !port.is(kindText) {
+		return false
+	}
+	number, err := strconv.ParseUint(port.scalar, 10, 32)
+	return err == nil && number > 65535
+}
+
+// reduceUsers returns the number of users in a protocol_param such as
+// 64#1:password,2:password, and nothing where no # says that there may be some.
+func reduceUsers(text string) string {
+	_, users, found := strings.Cut(text, "#")
+	if !found {
+		return ""
+	}
+	count := 0
+	for user := range strings.SplitSeq(users, ",") {
+		if strings.Count(user, ":") == 1 {
+			count++
+		}
+	}
+	return strconv.Itoa(count)
+}
+
+// usersIn returns how many users the protocol_param of a server has. It reports whether
+// there may be some, which a multi-user server adds itself.
+func usersIn(server node) (users int, many bool) {
+	param := server.at("protocol_param")
+	if !param.is(kindText) {
+		return 0, false
+	}
+	users, err := strconv.Atoi(param.scalar)
+	return users, err == nil
 }
 
 // switchedOn reads 1, 0, true, false, or either of these as a text; a missing
@@ -88,7 +145,7 @@ func switchedOn(n node) (bool, error) {
 }
 
 // readAdditionalPorts takes the ports that all clients of ShadowsocksR share in
-// multi-user mode. They are counted if the clients are found.
+// multi-user mode. They are counted if the clients are found, or if they alone are open.
 func readAdditionalPorts(c *collector, root node) error {
 	ports := root.at("additional_ports")
 	if ports.value == nil {
@@ -105,13 +162,18 @@ func readAdditionalPorts(c *collector, root node) error {
 		c.additional = append(c.additional, accounting.Port{Number: number, Protocols: accounting.TCPAndUDP})
 	}
 	only := root.at("additional_ports_only")
-	var err error
-	c.additionalOnly = false
-	if only.value != nil {
-		c.additionalOnly, err = switchedOn(only)
+	if only.value == nil || len(c.additional) == 0 {
+		return nil
+	}
+	isOnly, err := switchedOn(only)
+	if isOnly { // wherever the clients are kept: a file beside this one, or a panel's database
+		c.form, c.ports, c.users = FormShadowsocksRUsers, c.additional, nil
+		c.note("additional_ports_only: nothing listens on server_port, and %s", shareAdditional)
 	}
 	return err
 }
+
+const shareAdditional = "the clients share the additional_ports and can't be told apart by their counters"
 
 // withClients returns the configuration of a ShadowsocksR with the clients of
 // its mudb.json. Nothing listens on server_port in this mode.
@@ -121,11 +183,17 @@ func (config Config) withClients(clients Config) Config {
 	config.Notes = append(config.Notes, clients.Notes...)
 	config.Notes = append(config.Notes, "the ports are those of the clients in mudb.json; nothing listens on server_port in multi-user mode")
 	if len(config.additional) > 0 {
-		config.Notes = append(config.Notes, "the clients share the additional_ports and can't be told apart by their counters")
-		if config.additionalOnly {
-			config.Ports = nil
-		}
+		config.Notes = append(config.Notes, shareAdditional)
 		config.Ports = append(config.Ports, config.additional...)
 	}
+	return config
+}
+
+// withPanel returns the configuration of a ShadowsocksR that has additional_ports, and so
+// clients, but not beside it. It may be a leftover, and server_port is counted as well.
+func (config Config) withPanel() Config {
+	config.Form = FormShadowsocksRUsers
+	config.Ports = append(config.Ports, config.additional...)
+	config.Notes = append(config.Notes, shareAdditional, "the ports of clients in a panel's database are not known here: name their range with --port")
 	return config
 }

@@ -40,15 +40,16 @@ var knownKeys = newKeySet(
 	"server", "server_port", "port_password", "mode", "plugin", "remarks", "name", "servers", "shadowsocks",
 	"address", "port", "disabled", "local_port", "locals", "protocol", "obfs", "version", "manager_address",
 	"online_config", "tun_interface_name", "tun_interface_address", "forward_address", "users",
+	"port_key", "port_conf",
 	// ShadowsocksR
-	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only",
+	"user", "enable", "transfer_enable", "additional_ports", "additional_ports_only", "server_settings", "client_settings", "over_tls_settings",
 	// Outline
-	"accessKeys", "services", "listeners", "type", "keys",
+	"accessKeys", "services", "listeners", "type", "keys", "web", "web_server",
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
 	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
 	"streamSettings", "networks", "allowedNetwork", "security", "tlsSettings", "alpn", "dsSettings", "abstract", "fallbacks", "dest",
-	"rewriteAddress", "rewritePort", "routing", "rules", "inboundTag", "outboundTag", "redirect",
+	"rewriteAddress", "rewritePort", "routing", "inboundTag", "outboundTag", "redirect",
 	// shadowsocks-go
 	"tcpListeners", "udpListeners", "enableTCP", "enableUDP",
 	// gost and mihomo
@@ -57,15 +58,30 @@ var knownKeys = newKeySet(
 
 // presentKeys are the keys of which it matters that they are there. Their values
 // may be secrets, and only the kind is kept.
-var presentKeys = newKeySet("uPSKStorePath", "uPSKs", "manager_port", "configs", "localPort",
+var presentKeys = newKeySet("uPSKs", "manager_port", "configs", "localPort",
 	// of other programs
 	"manager", "plugins", "db", "Nodes", "run_type", "portBindings", "congestion_control", "certificate", "private_key", "target", "auth", "acme",
 	"masquerade", "up_mbps", "apps",
 )
 
-// linkKeys are the keys of links such as ss://method:password@:8388. Of a link, only
-// its scheme and its port are kept.
-var linkKeys = newKeySet("ServeNodes", "ChainNodes", "ss-config", "vmess-config")
+// reducers return what is kept of texts that may have secrets in them, by their keys: the
+// scheme and the port of a link such as ss://method:password@:8388, the number of users
+// in a protocol_param of ShadowsocksR, and the name of the file with shadowsocks-go's keys.
+var reducers = map[string]func(text string) string{
+	"ServeNodes": reduceLink, "ChainNodes": reduceLink, "ss-config": reduceLink, "vmess-config": reduceLink, "protocol_param": reduceUsers,
+	"uPSKStorePath": reducePath,
+}
+
+// reduce returns what is kept of the text of a key.
+func reduce(key, text string) string {
+	if reducer, found := reducers[key]; found {
+		return reducer(text)
+	}
+	return text
+}
+
+// keyedByPort are the keys of objects whose keys are ports.
+var keyedByPort = newKeySet("port_password", "port_key", "port_conf", "additional_ports")
 
 func newKeySet(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
@@ -79,16 +95,20 @@ func newKeySet(keys ...string) map[string]bool {
 // object itself is the value of parent, or an entry of it.
 func keeps(parent, key string) (kept, content bool) {
 	switch {
-	case parent == "port_password" || parent == "additional_ports":
+	case keyedByPort[parent]:
 		return true, false // the keys are ports
 	case parent == gostUsers:
 		return true, false // the keys are names
+	case parent == "routing" && key == "rules":
+		return true, true // elsewhere there may be a million of them
 	case parent == "keys" && key == "id":
 		return true, true // the name of a client of Outline; elsewhere an id can be a secret
+	case parent == "servers" && key == "id":
+		return true, true // the name of a web server of Outline
 	case parent == "dsSettings" && key == "path", parent == "streamSettings" && key == "method":
 		return true, true // elsewhere they can be secrets, or what a secret was mistaken for
 	}
-	content = knownKeys[key] || linkKeys[key]
+	content = knownKeys[key] || reducers[key] != nil
 	return content || presentKeys[key], content
 }
 

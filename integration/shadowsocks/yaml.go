@@ -67,13 +67,10 @@ func (c *yamlConverter) value(from ast.Node, key string, keep bool) value {
 	}
 	defer func() { c.depth-- }()
 	scalar := func(k kind, text string) value {
-		switch {
-		case !keep:
+		if !keep {
 			text = ""
-		case linkKeys[key]:
-			text = reduceLink(text)
 		}
-		return value{kind: k, scalar: text}
+		return value{kind: k, scalar: reduce(key, text)}
 	}
 	switch from := from.(type) {
 	case nil, *ast.NullNode:

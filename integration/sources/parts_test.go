@@ -105,6 +105,11 @@ func TestANamedDirectoryOfParts(t *testing.T) {
 		{"TOML", map[string]string{"a.toml": "", "b.json": ssPartOf("a", 10)}, "10=a", []string{"a.toml: TOML is not read"}},
 		{"a directory below", map[string]string{"config.json": logPart, "conf/10.json": ssPartOf("a", 10)}, "", []string{"no port", "/conf, name that with --shadowsocks"}},
 		{"nothing", nil, "", []string{"in it yet"}},
+		{"users that another file names", map[string]string{
+			"config.json": `{"servers": [{"protocol": "2022-blake3-aes-128-gcm", "tcpListeners": [{"address": ":10"}], "uPSKStorePath": "users.json"}]}`,
+			"users.json":  `{"alice": "QZQZQ", "server_port": "QZQZQ"}`, "others.json": `{"alice": "QZQZQ"}`,
+		}, "10/tcp", []string{"share its port", "others.json: no port"}},
+		{"a backup", map[string]string{"a.json": ssPartOf("a", 10), "a.bak.json": ssPartOf("a", 11)}, "10=a", nil},
 		{"the port of another inbound is missing", map[string]string{"00.json": `{"inbounds": [{"type": "shadowsocks", "tag": "x"}]}`, "10.json": ssPartOf("a", 10)},
 			"10=a", []string{"inbounds[0] has no listen_port"}},
 	} {

@@ -11,7 +11,7 @@ import (
 
 // wide match directories with much that is no source: files in them are opened one by
 // one, and are not found under another name.
-var wide = []string{"/", "/*", "/home/*", "/usr/local", "/usr/local/etc", "/var/lib", "/var/snap"}
+var wide = []string{"/", "/*", "/etc/config", "/home/*", "/usr/local", "/usr/local/etc", "/var/lib", "/var/snap"}
 
 // Place is a file, or a directory with what is below it, that is read.
 type Place struct {

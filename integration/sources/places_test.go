@@ -84,7 +84,7 @@ func TestPlaces(t *testing.T) {
 // TestWidePlaces has files in directories with much else, and below them.
 func TestWidePlaces(t *testing.T) {
 	for directory, want := range map[string]bool{
-		"/": true, "/etc": true, "/srv": true, "/home/alice": true, "/var/lib": true, "/usr/local": true,
+		"/": true, "/etc": true, "/etc/config": true, "/srv": true, "/home/alice": true, "/var/lib": true, "/usr/local": true,
 		"/etc/shadowsocks": false, "/srv/panel": false, "/home/alice/panel": false, "/var/lib/marzban": false,
 	} {
 		if got := isWide(directory); got != want {
