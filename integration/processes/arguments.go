@@ -165,6 +165,9 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 			return accounting.Port{}, false // a method and a password
 		}
 	}
+	if p.several && !isURL {
+		return accounting.Port{}, false // of gost's own choice of protocols
+	}
 	if number, ok := portNumber(value); ok && !isURL {
 		return accounting.Port{Number: number, Protocols: protocols}, true
 	}
