@@ -189,7 +189,7 @@ func (h *Host) describe(s *Server, root string) error {
 	}
 	s.Ports = s.named.ports
 	s.Files, s.Directories = absolute(directory, s.named.files), absolute(directory, s.named.directories)
-	if s.named.usual && !exists(s.Files[0]) {
+	if s.named.usual && filepath.IsAbs(s.Files[0]) && !exists(s.Files[0]) {
 		s.Files = nil
 	}
 	if now, alive := h.process(strconv.Itoa(s.PID)); !alive || now.start != s.Start {
@@ -200,7 +200,7 @@ func (h *Host) describe(s *Server, root string) error {
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return filepath.IsAbs(path) && err == nil
+	return err == nil
 }
 
 func absolute(directory string, paths []string) []string {

@@ -248,11 +248,18 @@ func TestServersThatAreHidden(t *testing.T) {
 	file := write(t, directory(t), "a.json", configuration(8041, "tcp_only"))
 	start(t, func(command *exec.Cmd) { command.Dir = filepath.Dir(file) }, "ss-server", "-c", "a.json")
 	start(t, func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }, "ss-server", "-c", file)
-	if servers := waitFor(t, "ss-server "+file+" listens:8041/tcp"); servers[0].Hidden {
+	usual := write(t, filepath.Dir(file), "config.json", "{}")
+	start(t, func(command *exec.Cmd) {
+		command.Dir = filepath.Dir(file)
+		if _, err := command.StdinPipe(); err != nil { // its shell waits for more
+			t.Fatal(err)
+		}
+	}, fake(t, filepath.Dir(file), "xray"))
+	if servers := waitFor(t, "ss-server "+file+" listens:8041/tcp", "xray "+usual); servers[0].Hidden {
 		t.Error("hidden from root")
 	}
 	testkit.DropCapabilities(t)
-	servers := waitFor(t, "ss-server a.json")
+	servers := waitFor(t, "ss-server a.json", "xray config.json")
 	if !servers[0].Hidden {
 		t.Error("not hidden")
 	}
