@@ -151,9 +151,9 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 	if isURL {
 		kind, transport, _ := strings.Cut(scheme, "+")
 		switch {
-		case kind != "ss" && kind != "ssu":
+		case kind != "ss" && kind != "ss2" && kind != "ssu":
 			return accounting.Port{}, false
-		case kind == "ssu" || slices.Contains([]string{"kcp", "quic", "h3", "http3", "dtls"}, transport):
+		case kind == "ssu" || slices.Contains([]string{"kcp", "quic", "h3", "http3", "wt", "dtls", "udp", "redu"}, transport):
 			protocols = accounting.OnlyUDP
 		}
 		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
@@ -164,6 +164,9 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 		if host, _, _ := endpoint(value); at < 0 && host != "" && !isAddress(host) {
 			return accounting.Port{}, false // a method and a password
 		}
+	}
+	if p.several && !isURL {
+		return accounting.Port{}, false // of gost's own choice of protocols
 	}
 	if number, ok := portNumber(value); ok && !isURL {
 		return accounting.Port{Number: number, Protocols: protocols}, true

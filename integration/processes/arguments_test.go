@@ -80,6 +80,8 @@ func TestCommandLines(t *testing.T) {
 		{comm: "mihomo", line: "mihomo -d /srv/mihomo -f /srv/a.yaml", want: "mihomo file:/srv/a.yaml"},
 		{comm: "gost", line: "gost -L=ss://aes-256-gcm:QZ=QZQ@:8338 -L ssu://aes-256-gcm:QZQZQ@:8339 -L socks5://:1080", want: "gost 8338/tcp 8339/udp"},
 		{comm: "gost", line: "gost -L ss+kcp://aes:QZQZQ@0.0.0.0:8340?a=b -L ss+ws://a:QZQZQ@[::]:8341/x@y:1 -L ss://127.0.0.1:8342 -L ss://aes:8343", want: "gost 8340/udp 8341/tcp"},
+		{comm: "gost", line: "gost -L :8344 -L=QZQZQ:QZQZQ@:8345 -L 8346 -F ss://aes:QZQZQ@192.0.2.1:8347", want: "gost"},
+		{comm: "gost", line: "gost -L ss2://aes:QZQZQ@:8348 -L ss+wt://aes:QZQZQ@:8349 -L ss+tls://aes:QZQZQ@:8350", want: "gost 8348/tcp 8349/udp 8350/tcp"},
 		{comm: "gost", line: "gost -C /etc/gost/a.yml", want: "gost file:/etc/gost/a.yml"},
 		// others
 		{comm: "systemd-run", line: "systemd-run ss-server -c /etc/a.json", want: ""},

@@ -15,6 +15,9 @@ import (
 	"ssmonitor/accounting"
 )
 
+// errEnded means that a process has ended while it was looked at.
+var errEnded = errors.New("the process has ended")
+
 // maxServers is above what any host runs, with ss-manager's server for each port.
 const maxServers = 1 << 12
 
@@ -186,15 +189,18 @@ func (h *Host) describe(s *Server, root string) error {
 	}
 	s.Ports = s.named.ports
 	s.Files, s.Directories = absolute(directory, s.named.files), absolute(directory, s.named.directories)
-	if s.named.usual && !exists(s.Files[0]) {
+	if s.named.usual && filepath.IsAbs(s.Files[0]) && !exists(s.Files[0]) {
 		s.Files = nil
+	}
+	if now, alive := h.process(strconv.Itoa(s.PID)); !alive || now.start != s.Start {
+		return errEnded // what was read since may be another's, such as root's
 	}
 	return nil
 }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return filepath.IsAbs(path) && err == nil
+	return err == nil
 }
 
 func absolute(directory string, paths []string) []string {

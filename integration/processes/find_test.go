@@ -248,11 +248,18 @@ func TestServersThatAreHidden(t *testing.T) {
 	file := write(t, directory(t), "a.json", configuration(8041, "tcp_only"))
 	start(t, func(command *exec.Cmd) { command.Dir = filepath.Dir(file) }, "ss-server", "-c", "a.json")
 	start(t, func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }, "ss-server", "-c", file)
-	if servers := waitFor(t, "ss-server "+file+" listens:8041/tcp"); servers[0].Hidden {
+	usual := write(t, filepath.Dir(file), "config.json", "{}")
+	start(t, func(command *exec.Cmd) {
+		command.Dir = filepath.Dir(file)
+		if _, err := command.StdinPipe(); err != nil { // its shell waits for more
+			t.Fatal(err)
+		}
+	}, fake(t, filepath.Dir(file), "xray"))
+	if servers := waitFor(t, "ss-server "+file+" listens:8041/tcp", "xray "+usual); servers[0].Hidden {
 		t.Error("hidden from root")
 	}
 	testkit.DropCapabilities(t)
-	servers := waitFor(t, "ss-server a.json")
+	servers := waitFor(t, "ss-server a.json", "xray config.json")
 	if !servers[0].Hidden {
 		t.Error("not hidden")
 	}
@@ -292,6 +299,30 @@ func TestMayRead(t *testing.T) {
 		}
 		_ = command.Process.Kill()
 		_ = command.Wait()
+	}
+}
+
+// Anybody can start a program that has the rights of root under any name.
+func TestMayReadIgnoresTheSetUserIDBit(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	testkit.Require(t, "sleep")
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := directory(t)
+	program, secret := write(t, directory, "ss-server", string(content)), write(t, directory, "secret.json", "{}")
+	if err := errors.Join(os.Chmod(secret, 0o600), os.Chmod(program, 0o755|fs.ModeSetuid)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, as(nobody), program, "1000")
+	servers := waitFor(t, "ss-server")
+	if _, err := servers[0].MayRead(secret); !errors.Is(err, processes.ErrUnreadable) || servers[0].Root() {
+		t.Errorf("a user may read root's file: %v", err)
 	}
 }
 
@@ -345,6 +376,40 @@ func TestProc(t *testing.T) {
 	}
 	if _, err := here.Find(); err == nil || !strings.Contains(err.Error(), "--shadowsocks") {
 		t.Errorf("thousands of servers: %v", err)
+	}
+}
+
+// Another process may get the number of one that ends.
+func TestANumberThatAnotherProcessGets(t *testing.T) {
+	proc := t.TempDir()
+	own := write(t, proc, "thread-self/net/dev", "")
+	write(t, proc, "thread-self/mountinfo", "22 1 0:21 / / rw - ext4 a rw\n")
+	stat := func(name string, started int) string {
+		return write(t, proc, name, fmt.Sprintf("10 (ss-server) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 %d 1", started))
+	}
+	first, second := stat("10/stat", 1), stat("second", 2)
+	write(t, proc, "10/comm", "ss-server\n")
+	write(t, proc, "10/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+	write(t, proc, "10/net/other", "")
+	arguments := filepath.Join(proc, "10/cmdline")
+	if err := errors.Join(os.Link(own, filepath.Join(proc, "10/net/dev")), syscall.Mkfifo(arguments, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() {
+		pipe, err := os.OpenFile(arguments, os.O_WRONLY, 0) // waits until the first stat was read
+		if err == nil {
+			_, writeErr := pipe.WriteString("ss-server\x00-c\x00/a")
+			err = errors.Join(os.Rename(second, first), writeErr, pipe.Close())
+		}
+		written <- err
+	}()
+	found, err := (&processes.Host{Proc: proc}).Find()
+	if err := errors.Join(err, <-written); err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Servers) != 0 {
+		t.Errorf("%+v", found.Servers)
 	}
 }
 

@@ -152,7 +152,8 @@ func parseRoot(text string) (root string) {
 	return root
 }
 
-// user is who a process runs as.
+// user is who started a process: not whose rights it has by the set-user-ID bit of a
+// program, which anybody can start under the name of a server.
 type user struct {
 	id     uint32
 	groups []uint32
@@ -169,7 +170,7 @@ func (h *Host) user(pid int) (user, error) {
 // parseUser reads, of the lines of /proc/PID/status, those with the real, the effective,
 // the saved and the file system's IDs of the user and the group, and the other groups.
 func parseUser(text string) (user, error) {
-	const effective = 1
+	const realID = 0
 	u, found := user{}, 0
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
@@ -180,11 +181,11 @@ func parseUser(text string) (user, error) {
 			}
 		}
 		switch {
-		case key == "Uid" && len(numbers) > effective:
-			u.id = numbers[effective]
+		case key == "Uid" && len(numbers) > realID:
+			u.id = numbers[realID]
 			found++
-		case key == "Gid" && len(numbers) > effective:
-			u.groups = append(u.groups, numbers[effective])
+		case key == "Gid" && len(numbers) > realID:
+			u.groups = append(u.groups, numbers[realID])
 			found++
 		case key == "Groups":
 			u.groups = append(u.groups, numbers...)
