@@ -170,8 +170,11 @@ func (t *Table) driftOfForwarding(found *inspection, keys []accounting.Key) (fin
 		findings = append(findings, "counting at forward what does not belong here: "+describeElements(extra))
 	}
 	missing, extra := t.changedAddresses(found)
-	if len(missing)+len(extra) > 0 {
-		findings = append(findings, fmt.Sprintf("the sets of this host's addresses lack %v and have %v too many", missing, extra))
+	if len(missing) > 0 {
+		findings = append(findings, "the sets of this host's addresses lack "+describeAddresses(missing))
+	}
+	if len(extra) > 0 {
+		findings = append(findings, "the sets of this host's addresses have too many: "+describeAddresses(extra))
 	}
 	return findings
 }
@@ -179,12 +182,25 @@ func (t *Table) driftOfForwarding(found *inspection, keys []accounting.Key) (fin
 // describeElements names the first few elements and how many there are, in the same
 // way for the same elements: Verify compares two looks.
 func describeElements(elements []forwardElement) string {
-	const most = 4
 	names := make([]string, len(elements))
 	for i, element := range elements {
 		names[i] = element.String()
 	}
 	slices.Sort(names)
+	return firstOf(names)
+}
+
+func describeAddresses(addresses []netip.Addr) string {
+	names := make([]string, len(addresses))
+	for i, address := range addresses {
+		names[i] = address.String()
+	}
+	return firstOf(names)
+}
+
+// firstOf names the first few and how many more there are.
+func firstOf(names []string) string {
+	const most = 4
 	text := strings.Join(names[:min(most, len(names))], ", ")
 	if len(names) > most {
 		text += fmt.Sprintf(" and %d more", len(names)-most)

@@ -277,12 +277,13 @@ func inOrder(targets []accounting.Target) []accounting.Target {
 	return slices.SortedFunc(slices.Values(targets), accounting.Target.Compare)
 }
 
-// lingering adds the targets that are counted and to which only connections lead.
+// lingering adds the targets that are counted and to which only connections lead. One
+// that is another's by now, and that no connection is left of, changes nothing: it is
+// not installed at the next look, which must not decide otherwise.
 func (d *decider) lingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
-		place := end{target.Protocol, target.Address}
-		_, decided := d.owner[place]
-		return decided || d.isAnothers(place)
+		_, decided := d.owner[end{target.Protocol, target.Address}]
+		return decided
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
 		var err error
@@ -291,6 +292,9 @@ func (d *decider) lingering() error {
 		}
 	}
 	for _, target := range inOrder(rest) {
+		if d.isAnothers(end{target.Protocol, target.Address}) {
+			continue
+		}
 		d.Transient = true
 		d.add(target, connectionOnly)
 	}

@@ -152,6 +152,8 @@ func TestDecide(t *testing.T) {
 			Redirected: to("tcp 172.17.0.2:8388 20000"),
 			Rules:      &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, container)}}},
 			connected: to("tcp 172.17.0.2:8388 20000"), entries: true},
+		{name: "the same, without a connection", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, container)}}}},
 		{name: "the same, at the next look", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, container)}}}, entries: true},
 		{name: "the address is one that another, which is not counted, chooses from", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
