@@ -151,6 +151,7 @@ func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwa
 		return nil, notes, err
 	}
 	report = newSetupReport(list, earlier, found)
+	report.charset = terminal.CharsetOf(os.Getenv)
 	if note := memoryNote("/", len(found.Ports)); note != nil {
 		notes = append(notes, note)
 	}

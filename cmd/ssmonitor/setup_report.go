@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -16,6 +15,7 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
+	"ssmonitor/output"
 )
 
 // The ways in which a port of the list can change, as JSON names them.
@@ -35,6 +35,8 @@ type setupReport struct {
 	Ports          []setupPort          `json:"ports"`
 	Configurations []setupConfiguration `json:"configurations"`
 	Notes          []string             `json:"notes"`
+
+	charset terminal.Charset // of the terminal that shows the table
 }
 
 // setupConfiguration is a file that was read, and what it was taken for.
@@ -199,17 +201,14 @@ func (r *setupReport) writeConfigurations(w io.Writer, most int) {
 // the changes. Of more ports than most it leaves out those without a change, and further
 // ones.
 func (r *setupReport) writeTable(w io.Writer, most int) error {
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "  PORT\tCOUNTED\tNAME\tSOURCE")
+	rows := [][]string{{"  PORT", "COUNTED", "NAME", "SOURCE"}}
 	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
 	changes := make(map[string]int)
-	written := 0
 	for _, port := range r.Ports {
 		changes[port.Change]++
-		if len(r.Ports) > most && (port.Change == "" || written == most) {
+		if len(r.Ports) > most && (port.Change == "" || len(rows)-1 == most) {
 			continue
 		}
-		written++
 		counted, name := describeCounted(port.Protocols, port.Published, port.Targets), port.Name
 		if before := port.Before; before != nil {
 			if was := describeCounted(before.Protocols, before.Published, before.Targets); was != counted {
@@ -219,14 +218,12 @@ func (r *setupReport) writeTable(w io.Writer, most int) error {
 				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
 			}
 		}
-		fmt.Fprintf(columns, "%s %d\t%s\t%s\t%s\n", marks[port.Change], port.Port, counted, terminal.Text(name),
-			strings.Join(terminal.Texts(port.Sources), ", "))
+		rows = append(rows, []string{fmt.Sprintf("%s %d", marks[port.Change], port.Port), counted, r.charset.Text(name),
+			strings.Join(terminal.Texts(port.Sources), ", ")})
 	}
-	if err := columns.Flush(); err != nil {
-		return err
-	}
-	if written < len(r.Ports) {
-		fmt.Fprintf(w, "  and %d more\n", len(r.Ports)-written)
+	writeRows(w, rows)
+	if left := len(r.Ports) - (len(rows) - 1); left > 0 {
+		fmt.Fprintf(w, "  and %d more\n", left)
 	}
 	r.writeConfigurations(w, min(most, maxConfigurations))
 	summary := "nothing has changed"
@@ -241,6 +238,23 @@ func (r *setupReport) writeTable(w io.Writer, most int) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", describeCount(r.count()), terminal.Text(r.List), summary)
 	return err
+}
+
+// writeRows aligns the columns by the cells that a terminal needs for them.
+func writeRows(w io.Writer, rows [][]string) {
+	last := len(rows[0]) - 1
+	widths := make([]int, last)
+	for _, row := range rows {
+		for i := range widths {
+			widths[i] = max(widths[i], output.TerminalWidth(row[i]))
+		}
+	}
+	for _, row := range rows {
+		for i, width := range widths {
+			fmt.Fprint(w, output.PadRight(row[i], width), "  ")
+		}
+		fmt.Fprintln(w, row[last])
+	}
 }
 
 // writeDry prints the list and the ruleset that setup would write.

@@ -15,6 +15,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/output"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -89,6 +90,30 @@ func TestSetupPrintsJSON(t *testing.T) {
 	}
 	if len(report.Notes) != 1 || report.List != filepath.Join(directory, "ports") {
 		t.Errorf("got the notes %q and the list %s", report.Notes, report.List)
+	}
+}
+
+// Names take other numbers of a terminal's cells than of letters, and other ones in ASCII.
+func TestTableIsAligned(t *testing.T) {
+	var flags []string
+	for i, name := range []string{"\u674e\u5c0f\u9f99", "bob", "e\u0301ve", "\U0001f1e9\U0001f1ea Frankfurt", "\u0639\u0644\u064a"} {
+		flags = append(flags, "--port", fmt.Sprintf("%d=%s", 20000+i, name))
+	}
+	for _, locale := range []string{"C.UTF-8", "C"} {
+		t.Setenv("LC_ALL", locale)
+		status, stdout, stderr := setupIn(t, t.TempDir(), flags...)
+		table, _, _ := strings.Cut(stdout, "\n# \n")
+		begins := make(map[int]bool)
+		for line := range strings.Lines(table) {
+			before, _, found := strings.Cut(line, "--port")
+			if !found {
+				before, _, _ = strings.Cut(line, "SOURCE")
+			}
+			begins[output.TerminalWidth(before)] = true
+		}
+		if status != exitDone || len(begins) != 1 || strings.Count(table, "--port") != 5 {
+			t.Errorf("%s: status %d, the column of sources begins at %v\n%s%s", locale, status, begins, stdout, stderr)
+		}
 	}
 }
 
