@@ -127,6 +127,9 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 	// A query for no time at all returns the calendar.
 	recorded, err := source.Usage(ctx, UsageQuery{By: ByMonth, Since: now, Until: now})
 	if err != nil {
+		if _, mistake := request.plan(Calendar{now.Location(), 1}, now); mistake != nil {
+			return nil, &UsageRequestError{mistake} // which is corrected first
+		}
 		return nil, err
 	}
 	plan, err := request.plan(Calendar{recorded.Zone, recorded.MonthDay}, now)

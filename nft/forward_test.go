@@ -208,6 +208,23 @@ func TestAddressesOfTheHost(t *testing.T) {
 	}
 }
 
+func TestAddressesThatDiffer(t *testing.T) {
+	inNamespace(t)
+	table := open(t, Options{})
+	table.SetForwarding(accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()[:1]})
+	install(t, table, portList(2))
+	other := open(t, Options{})
+	other.SetForwarding(accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()[1:2]})
+	findings, err := other.Verify(portList(2))
+	want := []string{
+		"the sets of this host's addresses lack " + hostAddresses()[1].String(),
+		"the sets of this host's addresses have too many: " + hostAddresses()[0].String(),
+	}
+	if err != nil || !slices.Equal(findings, want) {
+		t.Errorf("got %q, %v, want %q", findings, err, want)
+	}
+}
+
 // Ports that are added later need no look at what is counted at forward.
 func TestAttachBesideTargets(t *testing.T) {
 	inNamespace(t)

@@ -37,6 +37,9 @@ func NewClient(socket string) *Client {
 // agent ended while it answered.
 var ErrAgentNotRunning = errors.New("the agent is not running")
 
+// errStranger means that another program answers on the socket.
+var errStranger = errors.New("what answers there is not ssmonitor's agent")
+
 // Report requests GET /v1/ports. Its error says what to do. It is
 // ErrAgentNotRunning, fs.ErrPermission if the user is not in the socket's
 // group, context.DeadlineExceeded if the agent did not answer within ctx, or an
@@ -60,6 +63,8 @@ func fetch[T any](ctx context.Context, c *Client, path string, read func(io.Read
 	switch {
 	case errors.Is(err, ErrAgentNotRunning):
 		advice = ": start it (systemctl start ssmonitor), or name its socket with --socket"
+	case errors.Is(err, errStranger):
+		advice = ": end that process and restart the agent, or name the agent's socket with --socket"
 	case errors.Is(err, fs.ErrPermission):
 		advice = ": add this user to the socket's group (usermod --append --groups ssmonitor USER) and start the program again"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -82,11 +87,18 @@ func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader
 	if resp.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		// It may be another program that answers, and the error ends up in a terminal.
-		return nil, errors.New(terminal.Text(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " "))))
+		text := terminal.Text(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " ")))
+		if resp.StatusCode == http.StatusNotFound {
+			return nil, fmt.Errorf("%w (%s)", errStranger, text)
+		}
+		return nil, errors.New(text)
 	}
 	value, err := read(resp.Body)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = notRunning(err)
+	case err != nil && ctx.Err() == nil:
+		err = fmt.Errorf("%w (%w)", errStranger, err)
 	}
 	return value, err
 }

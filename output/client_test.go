@@ -88,18 +88,25 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		defer close(release)
 		expect(t, context.DeadlineExceeded, "its log")
 	})
-	t.Run("an agent that answers nonsense", func(t *testing.T) {
-		listener := testListener(t, path)
-		handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ports":7}`) })
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- serve(ctx, listener, handler, quiet(), generous) }()
-		expect(t, nil, "want a list of ports, got 7")
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	for words, answer := range map[string]http.HandlerFunc{
+		"want a list of ports, got 7": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ports":7}`) },
+		"invalid character":           func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "foreign") },
+		"404 Not Found":               http.NotFound,
+	} {
+		t.Run("another program: "+words, func(t *testing.T) {
+			listener := testListener(t, path)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- serve(ctx, listener, answer, quiet(), generous) }()
+			expect(t, nil, words)
+			expect(t, nil, "agent on "+path+": what answers there is not ssmonitor's agent")
+			expect(t, nil, "): end that process and restart the agent")
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestClientOutsideTheGroupSaysHowToJoin asks from a second process, as a user

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ func (s *Socket) open() error {
 		return err
 	}
 	listener, err := listenPrivately(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: create the directory %s or choose another path", err, filepath.Dir(s.path))
+	}
 	if err != nil {
 		return err
 	}

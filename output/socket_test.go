@@ -250,3 +250,11 @@ func TestPrivateSocket(t *testing.T) {
 	}
 	expectFiles(t, filepath.Dir(path))
 }
+
+func TestSocketInAMissingDirectory(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "missing")
+	_, err := ListenSocket(filepath.Join(directory, "socket"), "no-such-group-here", quiet())
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), ": create the directory "+directory+" or choose another path") {
+		t.Errorf("got %v", err)
+	}
+}

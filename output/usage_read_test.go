@@ -82,7 +82,7 @@ func TestClientReplacesControlCharacters(t *testing.T) {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	_, err := NewClient(path).Report(t.Context())
-	if err == nil || !strings.HasSuffix(err.Error(), `answered 404 Not Found: \x1b[2Jgone for good`) {
+	if err == nil || !strings.Contains(err.Error(), `(answered 404 Not Found: \x1b[2Jgone for good)`) {
 		t.Errorf("got %q", err)
 	}
 }

@@ -58,7 +58,7 @@ func listClients(c *cli.Context, open openHistory) error {
 	}
 	clients, err := open(stateDirectory(c)).Clients(c.Context)
 	if err != nil {
-		return historyError(err)
+		return historyError(err, stateDirectory(c))
 	}
 	if c.Bool("json") {
 		return output.WriteClientJSON(c.App.Writer, clients)
@@ -87,7 +87,7 @@ func newClient(c *cli.Context, open openHistory) error {
 	t := transfer{uint16(port), name, c.String("socket"), newLog(c.App.ErrWriter)}
 	later, err := open(stateDirectory(c)).NewClient(c.Context, t)
 	if err != nil {
-		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err))
+		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), stateDirectory(c))
 	}
 	when := "now on."
 	if later {

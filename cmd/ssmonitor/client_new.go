@@ -92,6 +92,8 @@ func (h savedHistory) transferByAgent(ctx context.Context, t transfer, locked *s
 		return wrongUsage(err)
 	case isRefused && refused.Status == http.StatusConflict:
 		return &store.SameClientError{Port: t.port, Client: t.name}
+	case errors.Is(err, fs.ErrPermission):
+		return &ownRemedy{err}
 	}
 	return err
 }

@@ -100,6 +100,9 @@ func netdata(c *cli.Context) error {
 	if err != nil {
 		return wrongUsage(err)
 	}
+	if !reachesNetdata(os.Stdout) {
+		return errors.New("stdout is closed or /dev/null: the plugin writes its charts there, to a pipe of Netdata's, which starts it")
+	}
 	// A write to a Netdata that has ended must be an error: Netdata would disable
 	// a plugin that is killed by the signal.
 	signal.Ignore(syscall.SIGPIPE)
@@ -112,6 +115,17 @@ func netdata(c *cli.Context) error {
 		Netdata: os.Getenv("NETDATA_VERSION"),
 	}
 	return plugin.Run(c.Context)
+}
+
+// reachesNetdata reports whether anybody can read what is written to the file. The runtime
+// of Go opens /dev/null in place of a stdout that is closed.
+func reachesNetdata(stdout *os.File) bool {
+	info, err := stdout.Stat()
+	if err != nil {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // pluginArguments returns the command line of the subcommand netdata if the

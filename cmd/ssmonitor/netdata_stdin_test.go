@@ -136,3 +136,16 @@ func TestPluginEndsWithItsPipe(t *testing.T) {
 		})
 	}
 }
+
+// TestPluginWithoutStdout has nobody who could read the charts, so that it would run for
+// ever.
+func TestPluginWithoutStdout(t *testing.T) {
+	p := newPlace(t)
+	for _, redirection := range []string{">&-", "<&- >&-", ">/dev/null"} {
+		plugin := startOldPlugin(t, p, "", nil, redirection)
+		_, _ = io.Copy(io.Discard, plugin.stdout)
+		if err := plugin.Wait(); plugin.ProcessState.ExitCode() != exitFailed || !strings.Contains(plugin.log.String(), "stdout is closed or /dev/null: the plugin writes its charts there") {
+			t.Errorf("%s: the plugin ended with %v\n%s", redirection, err, &plugin.log)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ssmonitor/accounting/store"
 	"ssmonitor/internal/testkit"
 )
 
@@ -102,7 +103,20 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Error("setup has written a list of ports that nothing counts")
 			}
 
-			status, stdout, stderr := run(append(setup, "--dry-run")...)
+			ledger, _, _, err := store.Open(p.state, commandStore(clientHolder))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ledger.Close(); err != nil {
+				t.Fatal(err)
+			}
+			status, stdout, stderr := run("client", "new", "--state", p.state, "20000", "dave")
+			if status != exitFailed || stdout != "" || !strings.Contains(stderr, test.remedy) || strings.Contains(stderr, "run it as root") ||
+				strings.Contains(stderr, "join the group") || strings.Contains(stderr, "even root") {
+				t.Errorf("client new: status %d, %q on stdout and on stderr\n%s", status, stdout, stderr)
+			}
+
+			status, stdout, stderr = run(append(setup, "--dry-run")...)
 			if status != exitDone || !strings.Contains(stdout, `counter tcp-20000-in`) || strings.Count(stderr, "\n") != 1 ||
 				!strings.HasPrefix(stderr, "note: ") || !strings.Contains(stderr, test.cause) {
 				t.Errorf("setup --dry-run: status %d\n%s%s", status, stdout, stderr)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,6 +157,41 @@ func TestRootOfAnotherUserNamespace(t *testing.T) {
 	}
 	if _, output = run(p.checkArguments("")...); !strings.Contains(output, p.config+": permission denied\n          "+remedy) || strings.Contains(output, "run it as root") {
 		t.Errorf("check:\n%s", output)
+	}
+}
+
+// TestReaderRemedy has a state directory that an agent by hand has made, which members of
+// the group can't read either.
+func TestReaderRemedy(t *testing.T) {
+	directory := t.TempDir()
+	own := os.Getegid()
+	lookup := func(id int) func(string) (*user.Group, error) {
+		return func(string) (*user.Group, error) { return &user.Group{Gid: strconv.Itoa(id)}, nil }
+	}
+	members := func(ids ...int) func() ([]int, error) { return func() ([]int, error) { return ids, nil } }
+	const join = ", or, to read, join the group ssmonitor (usermod --append --groups ssmonitor USER)"
+	opened := "open " + directory + " to the group ssmonitor: it has the mode "
+	remedy := fmt.Sprintf(" (chgrp -R ssmonitor %s; chmod g+rx %s)", directory, directory)
+	for _, test := range []struct {
+		name   string
+		mode   os.FileMode
+		lookup func(string) (*user.Group, error)
+		member func() ([]int, error)
+		want   string
+	}{
+		{"no group", 0o700, func(string) (*user.Group, error) { return nil, errors.New("unknown") }, members(), join},
+		{"open, not a member", 0o750, lookup(own), members(4, 5), join},
+		{"a member, closed", 0o700, lookup(own), members(4, own), ", or, to read, " + opened + "0700" + remedy},
+		{"a member, of another group", 0o750, lookup(999), members(999), fmt.Sprintf(", or, to read, %s0750 and the group %d%s", opened, own, remedy)},
+		{"neither", 0o700, lookup(own), members(), join + " and " + opened + "0700" + remedy},
+		{"a member, open", 0o750, lookup(own), members(own), ""},
+	} {
+		if err := os.Chmod(directory, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := readerRemedy(directory, test.lookup, test.member); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
 	}
 }
 

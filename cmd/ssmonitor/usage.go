@@ -90,7 +90,7 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 		Course: format == formatHTML,
 	}, limits, now)
 	if err != nil {
-		return historyError(err)
+		return historyError(err, stateDirectory(c))
 	}
 	return writeUsage(c, func(w io.Writer) error { return write(w, report) })
 }

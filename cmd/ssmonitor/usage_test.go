@@ -304,3 +304,18 @@ func TestColorsOnlyOnATerminal(t *testing.T) {
 		t.Errorf("--output on a terminal: got %v and %q, want no colours", err, written)
 	}
 }
+
+// A mistake on the command line is corrected first, whatever else is wrong.
+func TestUsageNamesMistakesFirst(t *testing.T) {
+	for _, err := range []error{fs.ErrPermission, fs.ErrNotExist, errors.New("damaged")} {
+		for _, arguments := range [][]string{{"--by", "x"}, {"--since", "2026-13"}, {"--last", "7"}, {"--sort", "y"}, {"--top", "0"}} {
+			status, stdout, stderr := callUsage(t, &fakeHistory{err: err}, append([]string{"usage", "--config", "none"}, arguments...)...)
+			if status != exitUsage || stdout != "" || !strings.Contains(stderr, arguments[1]) {
+				t.Errorf("%q after %v: status %d, %q", arguments, err, status, stderr)
+			}
+		}
+		if status, _, stderr := callUsage(t, &fakeHistory{err: err}, "usage", "--config", "none"); status != exitFailed || !strings.Contains(stderr, err.Error()) {
+			t.Errorf("after %v: status %d, %q", err, status, stderr)
+		}
+	}
+}

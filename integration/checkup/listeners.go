@@ -2,10 +2,12 @@ package checkup
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/sources"
 	"ssmonitor/internal/terminal"
 )
 
@@ -36,7 +38,7 @@ func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rule
 			reached[protocol][listener.Port] = listener
 		}
 	}
-	var silent, local, unclear accounting.Ports
+	var unserved, local, unclear accounting.Ports
 	for _, port := range ports {
 		if rules.HandedOn[port.Number] || port.Published {
 			continue
@@ -48,10 +50,10 @@ func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rule
 		case listens:
 			local = append(local, port)
 		default:
-			silent = append(silent, port)
+			unserved = append(unserved, port)
 		}
 	}
-	findings := append(c.silent(silent, entries, rules.Doubtful), onLoopback(local)...)
+	findings := append(c.silent(unserved, entries, rules.Doubtful), onLoopback(local)...)
 	if len(unclear) > 0 {
 		findings = append(findings, Finding{PortNotListening, Unknown, "", "whether a server listens can't be checked for " + DescribePorts(unclear) + ": " + terminal.Line(cause),
 			"load the modules (modprobe -a tcp_diag udp_diag, on the host if this is a container)"})
@@ -82,23 +84,45 @@ func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtfu
 	if doubtful {
 		unless = ", unless rules that can't be read hand it on"
 	}
-	const remedy = "start the server\nor, if the port is left over from an earlier one, remove %s, then ssmonitor setup"
+	const remedy = "start the server\nor, if the port is left over from an earlier one, %s"
 	if len(ports) > mostSilent {
 		return []Finding{{PortNotListening, Note, "", fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", DescribePorts(ports), unless),
-			fmt.Sprintf(remedy, "them from their configuration")}}
+			fmt.Sprintf(remedy, "remove them from where they are named, then ssmonitor setup")}}
 	}
 	for _, port := range ports {
-		source := "its configuration"
+		var from []string
 		for _, entry := range entries {
 			if entry.Number == port.Number && len(entry.Sources) > 0 {
-				source = "it from " + strings.Join(entry.Sources, " and ")
+				from = entry.Sources
 			}
 		}
 		findings = append(findings, Finding{PortNotListening, Note, fmt.Sprint(port.Number),
 			fmt.Sprintf("%s: no program of this host listens there: it stays at 0%s", DescribePorts([]accounting.Port{port}), unless),
-			fmt.Sprintf(remedy, source)})
+			fmt.Sprintf(remedy, removal(from))})
 	}
 	return findings
+}
+
+// removal returns how to remove a port that the sources name.
+func removal(from []string) string {
+	var steps []string
+	for _, source := range from {
+		program, what, running := sources.OfProcess(source)
+		switch {
+		case source == sources.Flag:
+			steps = append(steps, "name it no more with --port or in config.yaml")
+		case !running:
+			steps = append(steps, "remove it from "+source)
+		case filepath.IsAbs(what):
+			steps = append(steps, "remove it from "+what+", with which "+program+" runs")
+		default:
+			steps = append(steps, "restart "+program+", which has it, without it")
+		}
+	}
+	if len(steps) == 0 {
+		return "ssmonitor setup"
+	}
+	return strings.Join(steps, " and ") + ", then ssmonitor setup"
 }
 
 // onLoopback reports ports that clients reach by way of something else, if at all.

@@ -2,11 +2,14 @@ package checkup_test
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 )
 
@@ -72,6 +75,39 @@ func TestListeningFindings(t *testing.T) {
 			}
 			wantFindings(t, got, test.want...)
 		})
+	}
+}
+
+// TestRemovingWhatNobodyServes has a port of each kind of source.
+func TestRemovingWhatNobodyServes(t *testing.T) {
+	for source, want := range map[string]string{
+		"":                                "ssmonitor setup",
+		"/etc/ss.json":                    "remove it from /etc/ss.json, then ssmonitor setup",
+		"--port":                          "name it no more with --port or in config.yaml, then ssmonitor setup",
+		"process ss-server: /srv/a b":     "remove it from /srv/a b, with which ss-server runs, then ssmonitor setup",
+		"process ss-server: command line": "restart ss-server, which has it, without it, then ssmonitor setup",
+		"process ssserver: sockets":       "restart ssserver, which has it, without it, then ssmonitor setup",
+	} {
+		c, _ := newCheck(t)
+		c.Listeners = func(accounting.Protocol) ([]checkup.Listener, error) { return nil, nil }
+		c.Sources, c.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
+		entry := portlist.Entry{Port: accounting.Port{Number: 1, Protocols: accounting.TCPAndUDP}}
+		if source != "" {
+			entry.Sources = []string{source}
+		}
+		if err := portlist.Write(c.List, []portlist.Entry{entry}); err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, finding := range c.Findings() {
+			found = found || finding.ID == checkup.PortNotListening
+			if finding.ID == checkup.PortNotListening && !strings.HasSuffix(finding.Remedy, "left over from an earlier one, "+want) {
+				t.Errorf("%q: got %q, want %q", source, finding.Remedy, want)
+			}
+		}
+		if !found {
+			t.Errorf("%q: there is no finding", source)
+		}
 	}
 }
 

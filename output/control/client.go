@@ -26,7 +26,7 @@ var ErrNotListening = errors.New("no agent listens")
 var ErrNoAnswer = errors.New("the agent has not answered, and may have made the change or not: see `ssmonitor client list`")
 
 // errStranger means that the process that listens is not the agent.
-var errStranger = errors.New("not the agent")
+var errStranger = errors.New("not ssmonitor's agent")
 
 // State identifies the state directory that a change is meant for.
 type State struct {
@@ -127,6 +127,9 @@ func (c *Client) send(ctx context.Context, path string, request any) error {
 	defer resp.Body.Close() //nolint:errcheck // the body has been read or is abandoned
 	if resp.StatusCode == http.StatusNoContent {
 		return nil
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return fmt.Errorf("what answers %q there is %w", resp.Status, errStranger)
 	}
 	return readError(resp)
 }

@@ -47,6 +47,12 @@ func TestClientNamesTheRemedy(t *testing.T) {
 	path, _ := serve(t, &fakeAgent{run: func(context.Context) error { return ErrEnding }})
 	other, _ := serve(t, new(fakeAgent))
 	missing := filepath.Join(filepath.Dir(path), "missing.sock")
+	foreign := filepath.Join(t.TempDir(), "foreign.sock")
+	listener, err := net.Listen("unix", foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("foreign")) }))
 	for _, test := range []struct {
 		name string
 		err  error
@@ -57,6 +63,7 @@ func TestClientNamesTheRemedy(t *testing.T) {
 		{"an agent that ends", NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"), ErrNotListening, "any more"},
 		{"another state", NewClient(other, State{Identity: "x"}).NewClient(t.Context(), 20000, "dave"), nil, "name the right socket with --socket"},
 		{"a later request", NewClient(other, State{}).post(t.Context(), "/v1/later", nil), nil, "restart it"},
+		{"another program", NewClient(foreign, State{}).NewClient(t.Context(), 20000, "dave"), errStranger, foreign + `: what answers "200 OK" there is not ssmonitor's agent: end that process`},
 	} {
 		if test.is != nil && !errors.Is(test.err, test.is) || test.err == nil || !strings.Contains(test.err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, test.err, test.want)
