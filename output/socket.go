@@ -65,7 +65,11 @@ type Socket struct {
 var _ net.Listener = (*Socket)(nil)
 
 func listen(s *Socket) (*Socket, error) {
-	if err := s.open(); err != nil {
+	err := s.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: create the directory %s or choose another path", err, filepath.Dir(s.path))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", s.path, err)
 	}
 	return s, nil
@@ -84,9 +88,6 @@ func (s *Socket) open() error {
 		return err
 	}
 	listener, err := listenPrivately(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: create the directory %s or choose another path", err, filepath.Dir(s.path))
-	}
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	addressLimits, err := addressLimits(c)
+	ofAddresses, err := addressLimits(c)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 		history:  savedHistory{stateDirectory(c)},
 		notifier: newNotifier(),
 
-		addressLimits: addressLimits,
+		addressLimits: ofAddresses,
 	}
 	a.publisher = publisher{hook: options.Hook}
 	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}

@@ -30,7 +30,7 @@ var manualSections = []struct {
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
 		{"NETDATA_VERSION", "the version of Netdata. Before 1.32 it has no labels: the titles of the charts then name port and client."},
 		{"LC_ALL, LC_CTYPE, LANG", "the locale, of which the first that is set counts. Without UTF-8, as in the locale C, which is also that " +
-			"of an environment without these, text is printed in ASCII: bars as #, names with escapes such as \\u738b. Data, as CSV and JSON, are not changed."},
+			"of an environment without these, text is printed in ASCII: bars as #, names with escapes such as \\u738b. Data, as CSV, JSON and the ruleset of setup --dry-run, are not changed; the comments of that are text."},
 		{"JOURNAL_STREAM", "set by systemd; the log then has no timestamps, since the journal adds them."},
 	}},
 	{title: "FILES", terms: []manualTerm{

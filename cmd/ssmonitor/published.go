@@ -74,11 +74,11 @@ func (p *publisher) decide(found *sources.Result, installed func() ([]accounting
 
 // processorTime returns how long this process has kept processors busy.
 func processorTime() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		return 0
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // owed returns how much of the debt is left.

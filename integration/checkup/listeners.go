@@ -107,11 +107,11 @@ func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtfu
 func removal(from []string) string {
 	var steps []string
 	for _, source := range from {
-		program, what, running := sources.OfProcess(source)
+		program, what, ofProcess := sources.OfProcess(source)
 		switch {
 		case source == sources.Flag:
 			steps = append(steps, "name it no more with --port or in config.yaml")
-		case !running:
+		case !ofProcess:
 			steps = append(steps, "remove it from "+source)
 		case filepath.IsAbs(what):
 			steps = append(steps, "remove it from "+what+", with which "+program+" runs")
