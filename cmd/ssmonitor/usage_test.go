@@ -150,7 +150,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"argument", nil, []string{"usage", "alice"}, exitUsage, `"alice" is not expected here`},
 		{"warn", nil, []string{"usage", "--warn", "alice=much"}, exitUsage, `warn "alice=much": want a number and a unit`},
 		{"warn in the settings", nil, []string{"usage", "--config", writeSettings(t, "warn: {alice: [1GB]}\n")}, exitUsage, "key warn: want a limit, a list of limits, or a map"},
-		{"no rights", fmt.Errorf("opening ssmonitor.db: %w", fs.ErrPermission), []string{"usage"}, exitFailed, "usermod --append --groups ssmonitor USER"},
+		{"no rights", fmt.Errorf("opening ssmonitor.db: %w", fs.ErrPermission), []string{"usage"}, exitFailed, "opening ssmonitor.db: permission denied: "},
 		{"newer schema", newer, []string{"usage"}, exitFailed, newer.Error()},
 		{"no directory for the output", nil, []string{"usage", "--output", "/nowhere/at/all"}, exitFailed, "/nowhere/at"},
 		{"new without a name", nil, []string{"client", "new", "20000"}, exitUsage, "want a port and a name"},
