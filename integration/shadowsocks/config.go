@@ -49,8 +49,11 @@ func Parse(data []byte, options Options) (Config, error) {
 		return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 	}
 	top := node{value: &root}
-	if err := refuseForeign(top); err != nil {
+	if err := refuseLists(top); err != nil {
 		return Config{}, err
+	}
+	if config, is, err := readForeign(top, options); is {
+		return config, err
 	}
 	for _, reader := range readers {
 		if !reader.matches(top) {
