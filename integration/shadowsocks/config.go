@@ -21,7 +21,8 @@ type Options struct {
 	// Progress is called before each file is read; it may be nil.
 	Progress func()
 
-	beside func(Form) [][]node // the inbounds of each other part of a configuration
+	beside  func(Form) [][]node // the inbounds of each other part of a configuration
+	decoded *decoded            // the file, if it was read before as a part of one
 }
 
 // Config is what a server's configuration says about ports.
@@ -45,6 +46,18 @@ func Parse(data []byte, options Options) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	return decoded{root, isYAML}.config(options)
+}
+
+// decoded is what is in a file.
+type decoded struct {
+	root   value
+	isYAML bool
+}
+
+// config returns what it says about ports.
+func (d decoded) config(options Options) (Config, error) {
+	root := d.root
 	if root.kind != kindObject && root.kind != kindList {
 		return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 	}
@@ -61,7 +74,7 @@ func Parse(data []byte, options Options) (Config, error) {
 		}
 		c := collector{options: options, form: reader.form}
 		err := reader.read(&c, top)
-		if isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
+		if d.isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
 		var config Config

@@ -148,7 +148,7 @@ func (l *loading) together(files []string, wanted map[string]bool, report func(p
 	if len(left) == 0 {
 		return
 	}
-	parts := shadowsocks.NewParts(files)
+	parts := shadowsocks.NewParts(files, l.options)
 	for _, file := range files {
 		if known[file] {
 			continue

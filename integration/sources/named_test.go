@@ -87,7 +87,7 @@ func TestAFileThatIsNamedHasToHavePorts(t *testing.T) {
 }
 
 func below(root, names string) (paths []string) {
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		paths = append(paths, filepath.Join(root, name))
 	}
 	return paths
