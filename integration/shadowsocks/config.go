@@ -18,7 +18,7 @@ type Options struct {
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
 	AnyProtocol bool
-	// Progress is called before each file is read; it may be nil.
+	// Progress is called before each file is looked at, and read; it may be nil.
 	Progress func()
 
 	beside  func(Form) [][]node // the inbounds of each other part of a configuration
