@@ -107,13 +107,15 @@ func (l *loading) configurations() {
 		return
 	}
 	l.options = shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
+	if l.sources.SearchRoot != "" {
+		l.findServers()
+	}
 	// As a server's first: what is read like that says all that it says otherwise.
 	l.options.ForceServer = true
 	l.named(l.sources.Servers)
 	l.options.ForceServer = false
 	l.named(l.sources.Shadowsocks)
 	if l.sources.SearchRoot != "" {
-		l.findServers()
 		l.search()
 		l.running()
 	}

@@ -174,7 +174,9 @@ func (l *loading) readNamed(path string, parts *shadowsocks.Parts) error {
 	if err := l.taken.file(path); err != nil {
 		return err
 	}
-	config, err := shadowsocks.Read(path, parts.Options(path, l.options))
+	options := parts.Options(path, l.options)
+	options.ForceServer = l.forced(path)
+	config, err := shadowsocks.Read(path, options)
 	if err == nil {
 		err = l.add(config)
 	}
