@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"ssmonitor/integration/shadowsocks"
 )
@@ -124,7 +123,7 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 		if result.served {
 			return
 		}
-		silent = silent || result.failed && !strings.Contains(relative, "/")
+		silent = silent || result.failed
 	}
 	named := func(path string) bool { return filepath.Clean(path) == below }
 	switch {

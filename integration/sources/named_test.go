@@ -41,6 +41,9 @@ func TestWhatIsNamedTwice(t *testing.T) {
 	write(t, root, "sing-box/conf/z.json", ssPartOf("z", 10))
 	write(t, root, "front/config.json", `{"inbounds": [{"type": "shadowtls", "listen": "::", "listen_port": 443, "detour": "ss"}]}`)
 	write(t, root, "front/conf/ss.json", `{"inbounds": [{"type": "shadowsocks", "tag": "ss", "listen": "127.0.0.1", "listen_port": 10}]}`)
+	write(t, root, "without/config.json", logPart)
+	write(t, root, "without/conf/a.json", logPart)
+	write(t, root, "above/conf/a.json", logPart)
 	link(t, served, root, "links/a.json")
 	for _, test := range []struct {
 		name           string
@@ -58,6 +61,8 @@ func TestWhatIsNamedTwice(t *testing.T) {
 		{name: "a file below as well", plain: "sing-box sing-box/conf/z.json", ports: "10=z"},
 		{name: "below first", plain: "sing-box/conf/z.json sing-box", ports: "10=z"},
 		{name: "not the directory below", plain: "sing-box", notes: []string{"no port", "name that with"}},
+		{name: "no ports in either", plain: "without without/conf", notes: []string{"without: in 2 files, no port"}},
+		{name: "an empty one above", plain: "above above/conf", notes: []string{"above/conf/a.json: no port"}},
 		{name: "a front above", plain: "front front/conf", ports: "443/tcp=ss"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
