@@ -134,8 +134,8 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 	}
 }
 
-// together reads files of which a server may read several as one configuration. It
-// reports what is wrong with a file, unless that was wanted by its name: then it fails.
+// together reads files of which a server may read several as one configuration. What is
+// wrong with a file is a failure if that was wanted by its name, and is reported otherwise.
 func (l *loading) together(files []string, wanted map[string]bool, report func(path string, err error)) {
 	var left []string
 	known := make(map[string]bool)
