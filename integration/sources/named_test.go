@@ -1,6 +1,7 @@
 package sources_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 )
 
 // A link is another configuration if other files are beside it.
@@ -88,6 +90,28 @@ func TestAFileThatIsNamedHasToHavePorts(t *testing.T) {
 	_, err := sources.Follow(sources.Sources{Shadowsocks: below(root, "d d/b.json"), Host: noHost}).Load()
 	if err == nil || !strings.Contains(err.Error(), "b.json: no port") {
 		t.Errorf("got %v, want that b.json has no port", err)
+	}
+}
+
+// What a server was started with is a server's where it is named as well.
+func TestRunningServersNameNamedFiles(t *testing.T) {
+	const form = `{"server": "192.0.2.9", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "local_port": 1080}`
+	for _, named := range []string{"root/etc/shadowsocks", "root/etc/shadowsocks/config.json", "links"} {
+		r := newRunning(t)
+		path := r.write(t, "root/etc/shadowsocks/config.json", fmt.Sprintf(form, 8001))
+		link(t, path, r.directory, "links/config.json")
+		r.from.Shadowsocks = []string{filepath.Join(r.directory, named)}
+		r.start(t, 0, "ss-server", "-c", path, "-s", "0.0.0.0")
+		testkit.Eventually(t, patience, func() error {
+			result, err := sources.Follow(r.from).Load()
+			if err != nil {
+				return err
+			}
+			if len(result.Configs) != 1 || len(result.Ports) != 1 || (len(result.Notes) > 0) != (named == "links") {
+				return fmt.Errorf("named %s: got %v and %v", named, result.Configs, result.Notes)
+			}
+			return nil
+		})
 	}
 }
 

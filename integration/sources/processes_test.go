@@ -175,25 +175,6 @@ func TestRunningServersNameTheirFiles(t *testing.T) {
 }
 
 // No user can rename the ports of others, or hide what was found before.
-// What a server was started with is a server's where it is named as well.
-func TestRunningServersNameNamedFiles(t *testing.T) {
-	const form = `{"server": "192.0.2.9", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "local_port": 1080}`
-	for _, named := range []string{"root/etc/shadowsocks", "root/etc/shadowsocks/config.json", "links"} {
-		r := newRunning(t)
-		path := r.write(t, "root/etc/shadowsocks/config.json", fmt.Sprintf(form, 8001))
-		link(t, path, r.directory, "links/config.json")
-		r.from.Shadowsocks = []string{filepath.Join(r.directory, named)}
-		r.start(t, 0, "ss-server", "-c", path, "-s", "0.0.0.0")
-		testkit.Eventually(t, patience, func() error {
-			result, err := sources.Follow(r.from).Load()
-			if err != nil || len(result.Configs) != 1 || len(result.Ports) != 1 || (len(result.Notes) > 0) != (named == "links") {
-				return fmt.Errorf("named %s: got %v, %v, %v", named, result.Configs, result.Notes, err)
-			}
-			return nil
-		})
-	}
-}
-
 func TestHostileProcesses(t *testing.T) {
 	r := newRunning(t)
 	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8051}`)
