@@ -54,7 +54,7 @@ func TestPortHopping(t *testing.T) {
 	require(t, "ss")
 	t.Parallel()
 	h := newHost(t)
-	h.namespace.serve(t, containerPort)
+	h.serve(t, containerPort)
 	h.hop(t, func(family) string { return fmt.Sprintf("redirect to :%d", containerPort) })
 	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
 	setup.endsWith(t, 0)

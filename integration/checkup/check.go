@@ -119,10 +119,14 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target, []por
 		findings = append(findings, Finding{ConfigurationSearch, Unknown, "",
 			"configurations in directories that only root can read can't be found", asRoot})
 	}
-	found, err := sources.Follow(c.Sources).Load()
+	from := c.Sources
+	entries, err := portlist.ReadEntries(c.List)
+	if err == nil { // else List reports it
+		from.Earlier = c.List // setup keeps the ports of a file that can't be read
+	}
+	found, err := sources.Follow(from).Load()
 	findings = append(findings, Configurations(found, err)...)
 	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
-	entries, _ := portlist.ReadEntries(c.List) // List reports an error
 	named, err := ports.Targets(found.Targets, portlist.Targets(entries))
 	if err != nil {
 		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "or publish each to a port of its own"))

@@ -10,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 )
 
@@ -25,7 +26,7 @@ func Configurations(found sources.Result, err error) (findings []Finding) {
 		findings = append(findings, Finding{Configuration, OK, source, fmt.Sprintf("%s: %s", source, DescribePorts(others[source])), ""})
 	}
 	for _, note := range found.Notes {
-		finding := failure(Configuration, pathOf(note), note, "")
+		finding := failure(Configuration, pathOf(note), note, remedyOf(note))
 		if finding.Level != Unknown {
 			finding.Level = Note
 		}
@@ -39,6 +40,15 @@ func Configurations(found sources.Result, err error) (findings []Finding) {
 			"if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
 	return findings
+}
+
+// remedyOf returns what to do about a note, where it is on a mistake in a file.
+func remedyOf(note error) string {
+	_, malformed := errors.AsType[*shadowsocks.SyntaxError](note)
+	if _, mistaken := errors.AsType[*shadowsocks.ValueError](note); mistaken || malformed {
+		return "correct the file"
+	}
+	return ""
 }
 
 // runningServers returns, of the sources that running servers gave, which server named a

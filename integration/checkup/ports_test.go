@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -123,6 +124,30 @@ func TestConfigurationsOfASearch(t *testing.T) {
 	}).Load()
 	wantFindings(t, checkup.Configurations(found, err),
 		"ok configuration good.json", "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
+}
+
+// A part that can't be read has its ports of the last setup, which is no reason to write
+// the list again, and one to correct the file.
+func TestABrokenPartKeepsItsPorts(t *testing.T) {
+	m := newMachine(t)
+	const part = `{"inbounds": [{"type": "shadowsocks", "listen_port": 21001}]}`
+	m.write("/etc/sing-box/conf/10.json", part, 0o600, 0)
+	m.write("/etc/sing-box/conf/20.json", `{"inbounds":[`, 0o600, 0)
+	c, _ := newCheck(t)
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
+	var broken, extra string
+	for _, finding := range c.Findings() {
+		switch {
+		case finding.ID == checkup.PortListExtra:
+			extra = finding.Message
+		case strings.Contains(finding.Message, "20.json"):
+			broken = finding.Message + ": " + finding.Remedy
+		}
+	}
+	if extra != "" || !strings.Contains(broken, "stay counted: 1: correct the file") {
+		t.Errorf("got %q and %q, want that the ports are kept, and to correct the file", extra, broken)
+	}
 }
 
 func TestDescribePorts(t *testing.T) {

@@ -50,7 +50,8 @@ var ErrNotAList = errors.New("this is JSON: want one PORT[-PORT][/tcp|/udp][@ADD
 type Entry struct {
 	accounting.Port
 	// Sources are the paths of configurations, as they are, flags such as --port, or
-	// what a running server uses, as in "process ss-server: /srv/shadowsocks.json"; nil where they are unknown, as in a list written by hand.
+	// what a running server uses, as in "process ss-server: /srv/shadowsocks.json"; nil
+	// where they are unknown, as in a list written by hand.
 	Sources []string
 	// Targets are where the host forwards the port, as far as that was named.
 	Targets []accounting.Target

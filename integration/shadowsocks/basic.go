@@ -302,7 +302,8 @@ func refuseClient(c *collector, root node, servers []node) error {
 	if root.has("manager_address", "port_password", "port_key", "port_conf") {
 		return nil // only a server's has them
 	}
-	return refuseRemote(c, addresses, root.has("local_port"))
+	isServer := slices.ContainsFunc(append(servers, root), hasPluginOfServer)
+	return refuseRemote(c, addresses, root.has("local_port") && !isServer)
 }
 
 // anyListens reports whether any address is one on which only a server can be: a wildcard,

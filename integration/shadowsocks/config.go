@@ -18,10 +18,11 @@ type Options struct {
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
 	// the configurations of programs that serve several.
 	AnyProtocol bool
-	// Progress is called before each file is read; it may be nil.
+	// Progress is called before each file is looked at, and read; it may be nil.
 	Progress func()
 
-	beside func(Form) [][]node // the inbounds of each other part of a configuration
+	beside  func(Form) [][]node // the inbounds of each other part of a configuration
+	decoded *decoded            // the file, if it was read before as a part of one
 }
 
 // Config is what a server's configuration says about ports.
@@ -45,12 +46,27 @@ func Parse(data []byte, options Options) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	return decoded{root, isYAML}.config(options)
+}
+
+// decoded is what is in a file.
+type decoded struct {
+	root   value
+	isYAML bool
+}
+
+// config returns what it says about ports.
+func (d decoded) config(options Options) (Config, error) {
+	root := d.root
 	if root.kind != kindObject && root.kind != kindList {
 		return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 	}
 	top := node{value: &root}
-	if err := refuseForeign(top); err != nil {
+	if err := refuseLists(top); err != nil {
 		return Config{}, err
+	}
+	if config, is, err := readForeign(top, options); is {
+		return config, err
 	}
 	for _, reader := range readers {
 		if !reader.matches(top) {
@@ -58,7 +74,7 @@ func Parse(data []byte, options Options) (Config, error) {
 		}
 		c := collector{options: options, form: reader.form}
 		err := reader.read(&c, top)
-		if isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
+		if d.isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
 		var config Config

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"ssmonitor/internal/configfile"
 )
@@ -20,7 +22,7 @@ var panelEnvironments = [...]string{
 // another folder.
 const panelDatabase = "etc/x-ui/x-ui.db"
 
-// errSilent means that there is nothing to say of a file.
+// errSilent means that nothing about the file needs a note.
 var errSilent = errors.New("the panel has its inbounds in its usual database")
 
 // environmentsOf returns the files with the environment of the panel whose database is
@@ -54,12 +56,8 @@ func movedTo(path string) (string, error) {
 	}
 	words, folder := "", ""
 	for line := range strings.Lines(string(text)) {
-		for word := range strings.FieldsSeq(strings.TrimPrefix(strings.TrimSpace(line), "Environment=")) {
-			if strings.HasPrefix(word, "#") || strings.HasPrefix(word, ";") {
-				break
-			}
-			name, value, _ := strings.Cut(strings.Trim(word, `"'`), "=")
-			switch value = strings.Trim(value, `"'`); name {
+		for _, word := range wordsOf(strings.TrimPrefix(strings.TrimSpace(line), "Environment=")) {
+			switch name, value, _ := strings.Cut(word, "="); name {
 			case "XUI_DB_TYPE":
 				words = ""
 				if value = strings.ToLower(value); value == "postgres" || value == "postgresql" || value == "pg" {
@@ -71,9 +69,39 @@ func movedTo(path string) (string, error) {
 		}
 	}
 	if words == "" && filepath.IsAbs(folder) && folder != "/etc/x-ui" {
-		words = fmt.Sprintf("the panel keeps its inbounds in %[1]s: name that with --shadowsocks %[1]s", filepath.Join(folder, "x-ui.db"))
+		path := filepath.Join(folder, "x-ui.db")
+		if strings.ContainsAny(path, " \t'\"") {
+			path = strconv.Quote(path)
+		}
+		words = fmt.Sprintf("the panel keeps its inbounds in %[1]s: name that with --shadowsocks %[1]s", path)
 	}
 	return words, nil
+}
+
+// wordsOf returns the words of a line without their quotes. A comment ends the line.
+func wordsOf(line string) (words []string) {
+	word, quote, begun := strings.Builder{}, rune(0), false
+	for _, r := range line + " " {
+		switch {
+		case !begun && (r == '#' || r == ';'):
+			return words
+		case quote == 0 && unicode.IsSpace(r):
+			if begun {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			begun = false
+			continue
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote = r
+		default:
+			word.WriteRune(r)
+		}
+		begun = true
+	}
+	return words
 }
 
 // noteMoved notes that the panel left a database behind. Its ports are counted all the
@@ -93,7 +121,7 @@ func readEnvironment(root, path string) (Config, error) {
 		return Config{}, err
 	}
 	if _, err := os.Stat(filepath.Join(root, "/", panelDatabase)); err == nil || words == "" {
-		return Config{}, fmt.Errorf("%s: as the environment of %s: %w", path, Form3XUI, errSilent)
+		return Config{}, fmt.Errorf("%s: as the environment of %s: %w", path, Form3XUI.Program, errSilent)
 	}
-	return Config{}, fmt.Errorf("%s: as the environment of %s: %w: %s", path, Form3XUI, ErrNoPorts, words)
+	return Config{}, fmt.Errorf("%s: as the environment of %s: %w: %s", path, Form3XUI.Program, ErrNoPorts, words)
 }

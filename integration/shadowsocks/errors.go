@@ -41,6 +41,8 @@ func (e *ClientError) Unwrap() error { return ErrClient }
 type ForeignError struct {
 	Program string
 	Remedy  string // where its ports are, or how to count them
+
+	silent bool // whether it is expected beside a server's configuration
 }
 
 // Error names the program and the remedy.
@@ -50,6 +52,9 @@ func (e *ForeignError) Error() string {
 
 // Unwrap returns ErrNoPorts.
 func (e *ForeignError) Unwrap() error { return ErrNoPorts }
+
+// Is reports whether the file needs no note where it was not named itself.
+func (e *ForeignError) Is(target error) bool { return e.silent && target == errSilent }
 
 // SyntaxError says where a file stops being JSON5 or YAML. It does not say what
 // stands there, since that might be part of a password.

@@ -85,8 +85,8 @@ func (c *collector) addRoutes(inbounds []inbound, root node) {
 	}
 }
 
-// search finds what is before inbounds.
-type search struct {
+// frontSearch finds what is before inbounds.
+type frontSearch struct {
 	inbounds []inbound
 	leads    []lead         // each once
 	fronts   map[lead][]int // by where they lead
@@ -96,7 +96,7 @@ type search struct {
 
 // behind returns the inbounds that are counted on the ports of each front.
 func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
-	s := search{inbounds: inbounds, fronts: make(map[lead][]int), ranges: make(map[int][]portRange)}
+	s := frontSearch{inbounds: inbounds, fronts: make(map[lead][]int), ranges: make(map[int][]portRange)}
 	for i, in := range inbounds {
 		for _, lead := range in.leads {
 			if len(s.fronts[lead]) == 0 {
@@ -123,7 +123,7 @@ func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
 
 // isAt reports whether a lead leads to an inbound. None does if its ports can't be read,
 // which whoever adds them reports.
-func (s *search) isAt(of int, to lead) bool {
+func (s *frontSearch) isAt(of int, to lead) bool {
 	in := s.inbounds[of]
 	if to.socket != "" {
 		return in.socket == to.socket
@@ -142,7 +142,7 @@ func (s *search) isAt(of int, to lead) bool {
 
 // outermost returns the fronts of an inbound to which clients connect. Those that were
 // seen are left out, since fronts could lead to each other.
-func (s *search) outermost(of int, seen map[int]bool) (outer []int, err error) {
+func (s *frontSearch) outermost(of int, seen map[int]bool) (outer []int, err error) {
 	const maxSteps = 1 << 18
 	for _, lead := range s.leads {
 		if s.steps++; s.steps > maxSteps {

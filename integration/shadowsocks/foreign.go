@@ -1,29 +1,40 @@
 package shadowsocks
 
+import "ssmonitor/accounting"
+
 // foreign are the files of other programs that people keep beside a server's, or take
 // for one, and where their ports are.
-var foreign = []struct {
+var foreign = []foreignProgram{
+	{program: "shadowsocks-manager", matches: isShadowsocksManager, remedy: "its ports are known to the server that it commands: name their range, as in --port 20000-20999, " +
+		"or the working directory of ss-manager with --shadowsocks"},
+	{program: "XrayR or V2bX", matches: hasAny("Nodes"), remedy: "a panel gives the ports at run time: name them with --port"},
+	{program: "Docker Compose", matches: func(root node) bool { return root.at("services").is(kindObject) }, remedy: "name the file that the container reads with --shadowsocks, " +
+		"or the published port with --port"},
+	{program: "Trojan", matches: hasAny("run_type"), remedy: "name its port with --port to count it, as in --port 443/tcp=trojan"},
+	{program: "mieru", matches: hasAny("portBindings"), remedy: "name its ports with --port to count them"},
+	{program: "TUIC or Juicity", matches: func(root node) bool { return root.has("congestion_control") || hasCertificate(root) },
+		remedy: "name its port with --port to count it, as in --port 443/udp=tuic", listen: listenOfTUIC},
+	{program: "kcptun", matches: hasAll("listen", "target"), remedy: "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
+	{program: "Hysteria", matches: hasAny("auth", "acme", "masquerade", "up_mbps"),
+		remedy: "name its port with --port to count it, as in --port 443/udp=hysteria", listen: func(root node) node { return root.at("listen") }},
+	{program: "ShadowTLS", matches: func(root node) bool { return root.at("server").is(kindObject) },
+		remedy: "clients connect to the port of listen: name it with --port, as in --port 443/tcp=alice"},
+	{program: "Cloak", matches: hasAny("BindAddr"), remedy: "clients connect to the ports of BindAddr: name them with --port, as in --port 443/tcp=alice"},
+	{program: "Cloak, a plugin", matches: hasAny("ProxyBook", "ProxyMethod"), remedy: remedyOfPlugin, silent: true},
+	{program: "gq-server or gq-client, a plugin", matches: hasAny("WebServerAddr", "TicketTimeHint"), remedy: remedyOfPlugin, silent: true},
+	{program: "Caddy", matches: hasAny("apps"), remedy: "name its port with --port to count it, as in --port 443=web"},
+}
+
+// foreignProgram is one that does not serve Shadowsocks, or not itself.
+type foreignProgram struct {
 	program string
 	matches func(root node) bool
 	remedy  string
-}{
-	{"shadowsocks-manager", isShadowsocksManager, "its ports are known to the server that it commands: name their range, as in --port 20000-20999, " +
-		"or the working directory of ss-manager with --shadowsocks"},
-	{"XrayR or V2bX", hasAny("Nodes"), "a panel gives the ports at run time: name them with --port"},
-	{"Docker Compose", func(root node) bool { return root.at("services").is(kindObject) }, "name the file that the container reads with --shadowsocks, " +
-		"or the published port with --port"},
-	{"Trojan", hasAny("run_type"), "name its port with --port to count it, as in --port 443/tcp=trojan"},
-	{"mieru", hasAny("portBindings"), "name its ports with --port to count them"},
-	{"TUIC or Juicity", func(root node) bool {
-		return root.has("congestion_control") || root.has("certificate") && root.has("private_key")
-	},
-		"name its port with --port to count it, as in --port 443/udp=tuic"},
-	{"kcptun", hasAll("listen", "target"), "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
-	{"Hysteria", hasAny("auth", "acme", "masquerade", "up_mbps"), "name its port with --port to count it, as in --port 443/udp=hysteria"},
-	{"ShadowTLS", func(root node) bool { return root.at("server").is(kindObject) },
-		"clients connect to the port of listen: name it with --port, as in --port 443/tcp=alice"},
-	{"Caddy", hasAny("apps"), "name its port with --port to count it, as in --port 443=web"},
+	silent  bool                 // whether its file is beside a server's that has the ports
+	listen  func(root node) node // the address on which it listens over UDP, if the file is a server's
 }
+
+const remedyOfPlugin = "the port is in the configuration of the server that starts the plugin: name that with --shadowsocks"
 
 // ownKeys are the keys of servers' configurations: a file that has one of them is no
 // foreign one.
@@ -31,25 +42,70 @@ var ownKeys = []string{
 	"server_port", "port_password", "port_key", "port_conf", "server_settings", "servers", "inbounds", "inbound", "inboundDetour", "outbounds", "listeners", "accessKeys", "keys", "ServeNodes", "Routes",
 }
 
-// refuseForeign returns a *ForeignError for the configuration of another program, and
-// a *ClientError for the lists of servers that clients with windows keep.
-func refuseForeign(root node) error {
+// refuseLists returns a *ClientError for the lists of servers that clients with windows
+// keep.
+func refuseLists(root node) error {
 	if profiles := root.onlyObjects(); root.is(kindList) && len(profiles) > 0 && (node{value: &profiles[0]}).has("server_port") {
 		return &ClientError{Reason: "it is a list of servers for clients"}
 	}
 	if root.has("configs") && root.has("localPort") {
 		return &ClientError{Reason: "it is a list of servers for clients, by its configs and its localPort"}
 	}
+	return nil
+}
+
+// readForeign reads the configuration of another program, if it is one: its port is
+// counted where those of any protocol are, and is a *ForeignError otherwise.
+func readForeign(root node, options Options) (config Config, is bool, err error) {
 	if root.has(ownKeys...) {
-		return nil
+		return Config{}, false, nil
 	}
 	for _, other := range foreign {
 		if other.matches(root) {
-			return &ForeignError{other.program, other.remedy}
+			config, err := other.read(root, options)
+			return config, true, err
 		}
 	}
-	return nil
+	return Config{}, false, nil
 }
+
+func (p foreignProgram) read(root node, options Options) (Config, error) {
+	refusal := &ForeignError{p.program, p.remedy, p.silent}
+	if !options.AnyProtocol || p.listen == nil || p.listen(root).value == nil {
+		return Config{}, refusal
+	}
+	address := p.listen(root)
+	text, err := address.text()
+	if err != nil {
+		return Config{}, err
+	}
+	host, port := splitEndpoint(text)
+	if port == "" || !options.Host.isLocal(host) {
+		return Config{}, refusal
+	}
+	c := collector{options: options, form: Form{p.program, "its keys"}}
+	numbers, err := readPorts(&c, node{address.place, &value{kind: kindText, scalar: port}})
+	if err != nil {
+		return Config{}, err
+	}
+	for _, number := range numbers {
+		if err := c.add(address.place, number, accounting.OnlyUDP, ""); err != nil {
+			return Config{}, err
+		}
+	}
+	return c.config()
+}
+
+// listenOfTUIC returns where a server of TUIC listens, or one of Juicity, whose clients
+// have an address to listen on as well.
+func listenOfTUIC(root node) node {
+	if !hasCertificate(root) {
+		return node{}
+	}
+	return root.at("listen").or(root.at("server"))
+}
+
+func hasCertificate(root node) bool { return root.has("certificate") && root.has("private_key") }
 
 func hasAny(keys ...string) func(node) bool {
 	return func(root node) bool { return root.has(keys...) }

@@ -27,7 +27,7 @@ var (
 	FormPortPassword       = Form{"ss-manager or shadowsocks-python", "port_password"}
 	FormPortConf           = Form{"ss-manager of OpenMPTCProuter", "port_key or port_conf"}
 	FormShadowsocksRNative = Form{"shadowsocksr-native", "server_settings"}
-	FormShadowsocksR       = Form{"ShadowsocksR", "obfs or what is in port_password"}
+	FormShadowsocksR       = Form{"ShadowsocksR", "obfs, or objects in port_password"}
 	FormShadowsocksRUsers  = Form{"ShadowsocksR, multi-user", "its list of clients, or additional_ports_only"}
 	FormOpenWrt            = Form{"shadowsocks-libev of OpenWrt", "config ss_server"}
 	FormAssignments        = Form{"go-shadowsocks2 by ss-go.sh", "PORT and CIPHER"}
@@ -93,7 +93,11 @@ func lookingLike(data []byte, err error) error {
 			if isBasic(reader.form) {
 				return fmt.Errorf("%w; it looks like a configuration with %s", err, reader.form.Sign)
 			}
-			return fmt.Errorf("%w; it looks like a configuration of %s", err, reader.form.Program)
+			program := reader.form.Program
+			if reader.form == FormXray && !bytes.Contains(data, []byte(`"protocol"`)) {
+				program = FormSingBox.Program + ", Xray or V2Ray"
+			}
+			return fmt.Errorf("%w; it looks like a configuration of %s", err, program)
 		}
 	}
 	return err

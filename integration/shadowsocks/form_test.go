@@ -15,7 +15,7 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 		`{"server_port": 8388}`:                                                           "shadowsocks-libev, -rust or -python (by server_port)",
 		`{"server_port": [8388]}`:                                                         "shadowsocks-python (by a list as server_port)",
 		`{"port_password": {"8388": "QZQZQ"}}`:                                            "ss-manager or shadowsocks-python (by port_password)",
-		`{"server_port": 8388, "obfs": "plain"}`:                                          "ShadowsocksR (by obfs or what is in port_password)",
+		`{"server_port": 8388, "obfs": "plain"}`:                                          "ShadowsocksR (by obfs, or objects in port_password)",
 		`[{"port": 8388, "user": "alice"}]`:                                               "ShadowsocksR, multi-user (by its list of clients, or additional_ports_only)",
 		`{"servers": [{"server_port": 8388}]}`:                                            "shadowsocks-rust (by servers)",
 		`{"accessKeys": [{"port": 8388, "name": "alice"}]}`:                               "Outline (by accessKeys)",
@@ -66,5 +66,20 @@ func TestLongDetours(t *testing.T) {
 	config, err := shadowsocks.Parse([]byte(content.String()), shadowsocks.Options{})
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("got %d ports, %v, want that of Shadowsocks", len(config.Ports), err)
+	}
+}
+
+func TestABrokenFileLooksLikeWhatMayReadIt(t *testing.T) {
+	for content, want := range map[string]string{
+		`{"inbounds":[`:                                    "a configuration of sing-box, Xray or V2Ray",
+		`{"inbounds":[{"protocol": "vless"`:                "a configuration of Xray or V2Ray",
+		`{"inbounds":[{"listen_port": 8388`:                "a configuration of sing-box",
+		`{"server_port": 8388,, "password": "QZQZQ"`:       "a configuration with server_port",
+		`{"servers": [{"tcpListeners": [{"address": ":1" `: "a configuration of shadowsocks-go",
+	} {
+		_, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{})
+		if err == nil || !strings.HasSuffix(err.Error(), "it looks like "+want) {
+			t.Errorf("%s: got %v, want it to look like %s", content, err, want)
+		}
 	}
 }

@@ -23,7 +23,7 @@ type inbound struct {
 }
 
 // parseInbound reads an inbound. One that is not counted matters only if it hands over
-// to one that is, so that a mistake in it is none of ours.
+// to one that is, so that a mistake in it does not matter here.
 func parseInbound(c *collector, from node) (inbound, error) {
 	protocol, err := from.at("protocol").text()
 	if err != nil {

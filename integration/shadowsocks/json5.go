@@ -177,6 +177,7 @@ func (p *json5Parser) list(key string, keep bool) (value, bool) {
 		if !ok {
 			return v, false
 		}
+		v.size++
 		if keep {
 			v.items = append(v.items, child)
 		}

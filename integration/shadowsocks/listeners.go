@@ -77,7 +77,7 @@ func readShadowsocksGoServer(c *collector, server node) error {
 			if !isShadowsocksGoProtocol(protocol) && c.otherProtocol(protocol, port) {
 				continue
 			}
-			severalUsers = server.has("uPSKs", "uPSKStorePath")
+			severalUsers = server.at("uPSKs").count() > 1 || server.has("uPSKStorePath")
 			if err := c.add(address.place, number, listeners.protocols, name); err != nil {
 				return err
 			}

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"ssmonitor/internal/configfile"
 )
 
 // confDirectories are the names of directories that scripts have beside config.json,
@@ -53,8 +51,9 @@ func Below(directory string) (path string, found bool) {
 type Parts struct {
 	inbounds []partInbounds
 	waiting  []waitingPart
-	served   []Form          // that have ports
-	stores   map[string]bool // files with users that another file names
+	contents map[string]*decoded // of the files with inbounds, which are in memory anyway
+	served   []Form              // that have ports
+	stores   map[string]bool     // files with users that another file names
 }
 
 // partInbounds are the inbounds of a file.
@@ -73,14 +72,14 @@ type waitingPart struct {
 // NewParts returns the parts of a group. It looks for their inbounds, unless the files
 // are too many, or too large, to be kept in memory and compared. What is wrong with one
 // is reported when it is read.
-func NewParts(paths []string) *Parts {
+func NewParts(paths []string, options Options) *Parts {
 	const (
 		most = 512
 		// maxLooks bounds how often the inbounds of all files are looked at: once for each
 		// file that has any.
 		maxLooks = 1 << 18
 	)
-	parts, size := &Parts{stores: make(map[string]bool)}, int64(0)
+	parts, size := &Parts{contents: make(map[string]*decoded), stores: make(map[string]bool)}, int64(0)
 	for _, path := range paths {
 		size += Size(path)
 	}
@@ -91,27 +90,25 @@ func NewParts(paths []string) *Parts {
 		if IsDatabase(path) || Managed(path) {
 			continue
 		}
-		data, err := configfile.Read(path, maxSize)
-		if err != nil {
-			continue
+		if options.Progress != nil {
+			options.Progress()
 		}
-		root, _, err := decode(data)
-		if err != nil {
-			continue
+		if contents, err := decodeFile(path); err == nil {
+			parts.look(path, contents)
 		}
-		parts.look(path, node{value: &root})
 	}
 	inbounds := 0
 	for _, part := range parts.inbounds {
 		inbounds += len(part.objects)
 	}
 	if len(parts.inbounds)*inbounds > maxLooks {
-		parts.inbounds = nil
+		parts.inbounds, parts.contents = nil, nil
 	}
 	return parts
 }
 
-func (p *Parts) look(path string, root node) {
+func (p *Parts) look(path string, contents *decoded) {
+	root := node{value: &contents.root}
 	if isShadowsocksGo(root) {
 		for _, server := range root.at("servers").onlyObjects() {
 			if store := (node{value: &server}).at("uPSKStorePath"); store.is(kindText) && store.scalar != "" {
@@ -127,11 +124,13 @@ func (p *Parts) look(path string, root node) {
 	}
 	if objects, err := root.at("inbounds").objects(); err == nil && len(objects) > 0 {
 		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
+		p.contents[path] = contents
 	}
 }
 
 // Options returns how the file at path is read as one of the parts.
 func (p *Parts) Options(path string, options Options) Options {
+	options.decoded = p.contents[path]
 	options.beside = func(form Form) (others [][]node) {
 		for _, part := range p.inbounds {
 			if part.form == form && part.path != path {

@@ -59,19 +59,35 @@ func readFile(path string, options Options) (Config, error) {
 	if root, is := isPanelEnvironment(path); is {
 		return readEnvironment(root, path)
 	}
-	data, err := configfile.Read(path, maxSize)
-	if err != nil {
-		return Config{}, err
+	contents := options.decoded
+	if contents == nil {
+		var err error
+		if contents, err = decodeFile(path); err != nil {
+			return Config{}, err
+		}
 	}
-	config, err := Parse(data, options)
+	config, err := contents.config(options)
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return config, nil
 }
 
+func decodeFile(path string) (*decoded, error) {
+	data, err := configfile.Read(path, maxSize)
+	if err != nil {
+		return nil, err
+	}
+	root, isYAML, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &decoded{root, isYAML}, nil
+}
+
 // readClients adds what mudb.json beside the configuration says, if it is there.
 func readClients(path string, config Config, options Options) (Config, error) {
+	options.decoded = nil // of another file
 	clients, err := readFile(filepath.Join(filepath.Dir(path), multiUser), options)
 	if errors.Is(err, fs.ErrNotExist) && len(config.additional) > 0 {
 		return config.withPanel(), nil

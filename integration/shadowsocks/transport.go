@@ -60,7 +60,7 @@ func isSocketTransport(name string) bool {
 // transportOf returns the name of the transport in small letters, which Xray has in
 // network, or in method since 2026, and V2Ray 5 in transport.
 func transportOf(stream node) (string, error) {
-	if stream.value == nil {
+	if stream.value == nil || stream.is(kindText) && stream.scalar == "" {
 		return "", nil
 	}
 	if !stream.is(kindObject) {

@@ -26,7 +26,7 @@ type value struct {
 	scalar  string // of a number as the file spells it, of a text without quotes and escapes
 	items   []value
 	members []member // in the order of the file
-	size    int      // how many keys an object has, kept or not
+	size    int      // how many entries a list has, or how many keys an object, kept or not
 }
 
 type member struct {
@@ -61,15 +61,16 @@ var knownKeys = newKeySet(
 var presentKeys = newKeySet("uPSKs", "manager_port", "configs", "localPort",
 	// of other programs
 	"manager", "plugins", "db", "Nodes", "run_type", "portBindings", "congestion_control", "certificate", "private_key", "target", "auth", "acme",
-	"masquerade", "up_mbps", "apps",
+	"masquerade", "up_mbps", "apps", "WebServerAddr", "TicketTimeHint", "ProxyBook", "ProxyMethod", "BindAddr",
 )
 
 // reducers return what is kept of texts that may have secrets in them, by their keys: the
 // scheme and the port of a link such as ss://method:password@:8388, the number of users
-// in a protocol_param of ShadowsocksR, and the name of the file with shadowsocks-go's keys.
+// in a protocol_param of ShadowsocksR, the name of the file with shadowsocks-go's keys, and
+// whether a plugin is on the side of a server.
 var reducers = map[string]func(text string) string{
 	"ServeNodes": reduceLink, "ChainNodes": reduceLink, "ss-config": reduceLink, "vmess-config": reduceLink, "protocol_param": reduceUsers,
-	"uPSKStorePath": reducePath,
+	"uPSKStorePath": reducePath, "plugin_opts": reducePluginOptions, "plugin_args": reducePluginOptions,
 }
 
 // reduce returns what is kept of the text of a key.

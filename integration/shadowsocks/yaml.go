@@ -107,7 +107,7 @@ func (c *yamlConverter) value(from ast.Node, key string, keep bool) value {
 }
 
 func (c *yamlConverter) list(from *ast.SequenceNode, key string, keep bool) value {
-	v := value{kind: kindList}
+	v := value{kind: kindList, size: len(from.Values)}
 	for _, entry := range from.Values {
 		if child := c.value(entry, key, keep); keep {
 			v.items = append(v.items, child)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -21,7 +20,7 @@ type loading struct {
 	seen     sight
 	taken    share           // of what all configurations may take
 	done     map[string]bool // the files that were read, by their paths
-	known    map[identity]bool
+	outcomes map[reading]outcome
 	listed   []portlist.Entry
 	configs  []shadowsocks.Config
 	kept     []kept // of files that can't be read any more, and what servers give without a file
@@ -36,7 +35,7 @@ type loading struct {
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
 	loading := loading{
-		sources: sources, done: make(map[string]bool), known: make(map[identity]bool), inUse: make(map[string]bool), origins: make(map[string]string),
+		sources: sources, done: make(map[string]bool), outcomes: make(map[reading]outcome), inUse: make(map[string]bool), origins: make(map[string]string),
 	}
 	for _, path := range sources.Watched {
 		loading.watch(path)
@@ -57,18 +56,6 @@ func (l *loading) watchFile(path string, states *[]fileState) {
 	for _, companion := range shadowsocks.Companions(path) {
 		l.seen.add(states, companion)
 	}
-}
-
-// first reports whether the file has not been read yet, under this name or another one:
-// scripts link one to the place where a server looks for it.
-func (l *loading) first(path string) bool {
-	file, found := identify(path)
-	known := l.done[path] || found && l.known[file]
-	l.done[path] = true
-	if found {
-		l.known[file] = true
-	}
-	return !known
 }
 
 func (l *loading) fail(err error) {
@@ -120,87 +107,18 @@ func (l *loading) configurations() {
 		return
 	}
 	l.options = shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
-	for _, path := range l.sources.Shadowsocks {
-		l.named(path)
-	}
-	l.options.ForceServer = true
-	for _, path := range l.sources.Servers {
-		l.named(path)
-	}
-	l.options.ForceServer = false
 	if l.sources.SearchRoot != "" {
 		l.findServers()
+	}
+	// As a server's first: what is read like that says all that it says otherwise.
+	l.options.ForceServer = true
+	l.named(l.sources.Servers)
+	l.options.ForceServer = false
+	l.named(l.sources.Shadowsocks)
+	if l.sources.SearchRoot != "" {
 		l.search()
 		l.running()
 	}
-}
-
-// named reads a file or a directory that was named, so that each failure counts.
-func (l *loading) named(path string) {
-	l.first(path)
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		l.watch(path)
-		l.directory(path)
-		return
-	}
-	l.watchFile(path, &l.seen.first)
-	config, err := shadowsocks.Config{}, l.taken.file(path)
-	if err == nil {
-		config, err = shadowsocks.Read(path, l.options)
-	}
-	if err == nil {
-		err = l.add(config)
-	}
-	l.fail(err)
-}
-
-// directory watches each file of the directory, since a write to a file does not
-// show in the directory itself. A directory may be empty: ss-manager adds and
-// removes files in its own.
-func (l *loading) directory(path string) {
-	files, err := shadowsocks.ListDirectory(path, maxFiles-l.taken.files)
-	if err != nil {
-		l.fail(err)
-		return
-	}
-	before, notes := len(l.configs), len(l.notes)
-	for _, file := range files {
-		l.watchFile(file, &l.seen.others)
-	}
-	files = slices.DeleteFunc(files, func(file string) bool { return !l.first(file) })
-	err = l.together(files, func(_ string, err error) error {
-		if errors.Is(err, shadowsocks.ErrClient) || errors.Is(err, shadowsocks.ErrNoPorts) || errors.Is(err, shadowsocks.ErrTOML) ||
-			errors.Is(err, fs.ErrNotExist) {
-			l.note(err)
-			return nil
-		}
-		return err
-	})
-	if l.fail(err); err != nil || len(l.configs) > before {
-		return
-	}
-	if below, found := shadowsocks.Below(path); found {
-		l.note(fmt.Errorf("%s: if the configuration is in %s, name that with --shadowsocks", path, below))
-	} else if len(l.notes) == notes {
-		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db, s-ui.db or .shadowsocks_PORT.conf", path))
-	}
-}
-
-// together reads files of which a server may read several as one configuration, and
-// reports what is wrong with a file. It returns the first error that report returns.
-func (l *loading) together(files []string, report func(path string, err error) error) error {
-	parts := shadowsocks.NewParts(files)
-	for _, file := range files {
-		if err := l.readListed(file, parts); err != nil {
-			if err := report(file, err); err != nil {
-				return err
-			}
-		}
-	}
-	for _, note := range parts.Rest() {
-		l.note(note)
-	}
-	return nil
 }
 
 // readListed reads a file of a directory, if it is still there, and adds what it
@@ -210,6 +128,7 @@ func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
 	if err == nil && !read {
 		return nil
 	}
+	l.outcome(path, config, err)
 	return parts.Take(path, config, err)
 }
 
@@ -219,7 +138,7 @@ func (l *loading) readPart(path string, parts *shadowsocks.Parts) (config shadow
 		return config, false, err
 	}
 	options := parts.Options(path, l.options)
-	options.ForceServer = options.ForceServer || l.inUse[path]
+	options.ForceServer = l.forced(path)
 	config, read, err = shadowsocks.ReadListed(path, options)
 	if err != nil || !read {
 		return config, read, err

@@ -130,7 +130,8 @@ func TestUnitCanReadDatabasesInUse(t *testing.T) {
 	}
 }
 
-// TestProgress counts the files that are read.
+// TestProgress counts the readings: files that may be parts of one configuration are looked
+// at before they are read.
 func TestProgress(t *testing.T) {
 	root := t.TempDir()
 	for _, name := range []string{"a.json", "b.json"} {
@@ -144,7 +145,7 @@ func TestProgress(t *testing.T) {
 	}
 	steps := 0
 	_, _ = Follow(Sources{SearchRoot: root, Progress: func() { steps++ }}).Load() // no port in them
-	if steps != 2 {
-		t.Errorf("got %d steps, want one per file", steps)
+	if steps != 4 {
+		t.Errorf("got %d steps, want one for each look, and for each reading", steps)
 	}
 }

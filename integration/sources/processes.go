@@ -120,7 +120,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 			readable = append(readable, resolved)
 		}
 	}
-	parts := shadowsocks.NewParts(readable)
+	parts := shadowsocks.NewParts(readable, r.options)
 	var harmless []error
 	for _, path := range files {
 		switch read, err := r.file(server, path, parts); {

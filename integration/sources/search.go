@@ -35,12 +35,8 @@ func (l *loading) search() {
 		l.watchFile(file, &l.seen.others)
 	}
 	tooMany := l.noteUnlisted(unlisted)
-	files = slices.DeleteFunc(files, func(file string) bool { return !l.first(file) })
 	for _, group := range shadowsocks.Together(files) {
-		_ = l.together(group, func(file string, err error) error {
-			l.unusable(file, earlier, err)
-			return nil
-		})
+		l.together(group, nil, func(file string, err error) { l.unusable(file, earlier, err) })
 	}
 	// A directory that can't be read hides its files from the search.
 	for _, source := range slices.Sorted(maps.Keys(earlier)) {

@@ -1,0 +1,187 @@
+package sources
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ssmonitor/integration/shadowsocks"
+)
+
+// reading distinguishes what was read: a file, whatever its name, and what is read with
+// it, which depends on the name.
+type reading struct {
+	file identity
+	with string
+}
+
+// readingOf returns what is read at the path.
+func readingOf(path string) reading {
+	file, found := identify(path)
+	if !found || shadowsocks.Managed(path) {
+		return reading{with: path}
+	}
+	var with []identity
+	for _, companion := range shadowsocks.Companions(path) {
+		beside, _ := identify(companion)
+		with = append(with, beside)
+	}
+	return reading{file, fmt.Sprint(with)}
+}
+
+// outcome is what came of a reading.
+type outcome struct {
+	forced bool // whether the file was read as a server's
+	served bool // whether it has ports
+	failed bool // whether something was wrong with it, or it has none
+	form   shadowsocks.Form
+}
+
+func (l *loading) forced(path string) bool { return l.options.ForceServer || l.inUse[path] }
+
+// first reports whether the file has not been read yet, under this name or another one:
+// scripts link one to the place where a server looks for it. What was read as a client's
+// is read again as a server's.
+func (l *loading) first(path string) bool {
+	l.done[path] = true
+	of := readingOf(path)
+	earlier, known := l.outcomes[of]
+	if forced := l.forced(path); !known || forced && !earlier.forced && !earlier.served {
+		l.outcomes[of] = outcome{forced: forced}
+		return true
+	}
+	return false
+}
+
+// outcome records what came of reading the file.
+func (l *loading) outcome(path string, config shadowsocks.Config, err error) {
+	of := readingOf(path)
+	result := l.outcomes[of]
+	result.served, result.failed, result.form = err == nil, err != nil, config.Form
+	l.outcomes[of] = result
+}
+
+// named reads files and directories that were named. What a server may read as one
+// configuration is read as one, under however many names.
+func (l *loading) named(paths []string) {
+	var files, directories []string
+	wanted := make(map[string]bool) // the files that were named themselves
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			l.watchFile(path, &l.seen.first)
+			files, wanted[path] = append(files, path), true
+			continue
+		}
+		directories = append(directories, path)
+		files = append(files, l.directory(path, maxFiles-l.taken.files-len(files))...)
+	}
+	for _, group := range shadowsocks.Together(files) {
+		l.together(group, wanted, l.unusableNamed)
+	}
+	for _, directory := range directories {
+		l.noteEmpty(directory, directories, files)
+	}
+}
+
+// directory lists a directory. It watches each file, since a write to one does not show
+// in the directory itself. A directory may be empty: ss-manager adds and removes files in
+// its own.
+func (l *loading) directory(path string, most int) []string {
+	l.watch(path)
+	files, err := shadowsocks.ListDirectory(path, most)
+	l.fail(err)
+	for _, file := range files {
+		l.watchFile(file, &l.seen.others)
+	}
+	return files
+}
+
+// unusableNamed reports what is wrong with a file of a directory that was named.
+func (l *loading) unusableNamed(_ string, err error) {
+	if errors.Is(err, shadowsocks.ErrClient) || errors.Is(err, shadowsocks.ErrNoPorts) || errors.Is(err, shadowsocks.ErrTOML) ||
+		errors.Is(err, fs.ErrNotExist) {
+		l.note(err)
+	} else if len(l.failures) < maxNotes {
+		l.fail(err)
+	}
+}
+
+// noteEmpty notes that a directory has no configuration, unless more was said of what is
+// in it.
+func (l *loading) noteEmpty(directory string, directories, files []string) {
+	below, found := shadowsocks.Below(directory)
+	silent := false
+	for _, file := range files {
+		relative, err := filepath.Rel(directory, file)
+		if err != nil || !filepath.IsLocal(relative) {
+			continue
+		}
+		result := l.outcomes[readingOf(file)]
+		if result.served {
+			return
+		}
+		silent = silent || result.failed
+	}
+	named := func(path string) bool { return filepath.Clean(path) == below }
+	switch {
+	case found && !slices.ContainsFunc(directories, named):
+		l.note(fmt.Errorf("%s: if the configuration is in %s, name that with --shadowsocks", directory, below))
+	case !silent:
+		l.note(fmt.Errorf("%s: no configuration of a Shadowsocks server in it yet, in *.json, *.json5, *.jsonc, *.yaml, *.yml, x-ui.db, s-ui.db or .shadowsocks_PORT.conf", directory))
+	}
+}
+
+// together reads files of which a server may read several as one configuration. What is
+// wrong with a file is a failure if that was wanted by its name, and is reported otherwise.
+func (l *loading) together(files []string, wanted map[string]bool, report func(path string, err error)) {
+	var left []string
+	known := make(map[string]bool)
+	for _, file := range files {
+		if (l.first(file) || wanted[file]) && !known[file] {
+			left, known[file] = append(left, file), true
+		}
+	}
+	if len(left) == 0 {
+		return
+	}
+	parts := shadowsocks.NewParts(files, l.options)
+	for _, file := range files {
+		if known[file] {
+			continue
+		}
+		if earlier := l.outcomes[readingOf(file)]; earlier.served {
+			_ = parts.Take(file, shadowsocks.Config{Form: earlier.form}, nil)
+		}
+	}
+	for _, file := range left {
+		if wanted[file] {
+			l.fail(l.readNamed(file, parts))
+		} else if err := l.readListed(file, parts); err != nil {
+			report(file, err)
+		}
+	}
+	for _, note := range parts.Rest() {
+		l.note(note)
+	}
+}
+
+// readNamed reads a file that was named, and has to have ports.
+func (l *loading) readNamed(path string, parts *shadowsocks.Parts) error {
+	if err := l.taken.file(path); err != nil {
+		return err
+	}
+	options := parts.Options(path, l.options)
+	options.ForceServer = l.forced(path)
+	config, err := shadowsocks.Read(path, options)
+	if err == nil {
+		err = l.add(config)
+	}
+	l.outcome(path, config, err)
+	if err == nil {
+		err = parts.Take(path, config, nil)
+	}
+	return err
+}
