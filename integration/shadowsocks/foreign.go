@@ -19,11 +19,14 @@ var foreign = []foreignProgram{
 		remedy: "name its port with --port to count it, as in --port 443/udp=hysteria", listen: func(root node) node { return root.at("listen") }},
 	{program: "ShadowTLS", matches: func(root node) bool { return root.at("server").is(kindObject) },
 		remedy: "clients connect to the port of listen: name it with --port, as in --port 443/tcp=alice"},
-	{program: "Cloak", matches: hasAny("BindAddr"), remedy: "clients connect to the ports of BindAddr: name them with --port, as in --port 443/tcp=alice"},
+	{program: cloak, matches: hasAny("BindAddr"), remedy: "clients connect to the ports of BindAddr: name them with --port, as in --port 443/tcp=alice"},
 	{program: "Cloak, a plugin", matches: hasAny("ProxyBook", "ProxyMethod"), remedy: remedyOfPlugin, silent: true},
 	{program: "gq-server or gq-client, a plugin", matches: hasAny("WebServerAddr", "TicketTimeHint"), remedy: remedyOfPlugin, silent: true},
 	{program: "Caddy", matches: hasAny("apps"), remedy: "name its port with --port to count it, as in --port 443=web"},
 }
+
+// cloak is a plugin, or runs before a server.
+const cloak = "Cloak"
 
 // foreignProgram is one that does not serve Shadowsocks, or not itself.
 type foreignProgram struct {

@@ -20,7 +20,7 @@ func parseLines(text []byte) (root value, found bool) {
 // parseUCI reads what OpenWrt has in /etc/config: sections, such as config ss_server, with
 // lines such as option server_port '8388'.
 func parseUCI(text []byte) (root value, found bool) {
-	servers, inServer := value{kind: kindList}, false
+	servers, inServer, client := value{kind: kindList}, false, value{kind: kindNull}
 	for line := range bytes.Lines(text) {
 		words := strings.Fields(string(line))
 		if len(words) < 2 || strings.HasPrefix(words[0], "#") {
@@ -36,6 +36,9 @@ func parseUCI(text []byte) (root value, found bool) {
 			if inServer = key == "ss_server"; inServer {
 				servers.items = append(servers.items, value{kind: kindObject})
 			}
+			if slices.Contains(uciClients, key) {
+				client.kind = kindBool
+			}
 			continue
 		}
 		if inServer && len(words) > 2 && uciKeys[key] {
@@ -43,8 +46,11 @@ func parseUCI(text []byte) (root value, found bool) {
 			server.members = append(server.members, member{strings.Clone(key), uciValue(key, strings.Trim(words[2], `'"`))})
 		}
 	}
-	return value{kind: kindObject, members: []member{{"ss_server", servers}}}, found
+	return value{kind: kindObject, members: []member{{"ss_server", servers}, {"client", client}}}, found
 }
+
+// uciClients are the sections of clients.
+var uciClients = []string{"ss_local", "ss_redir", "ss_tunnel"}
 
 var uciKeys = newKeySet("server_port", "mode", "plugin", "disabled")
 
@@ -70,6 +76,9 @@ func readUCI(c *collector, root node) error {
 	}
 	// As the script does that starts the servers.
 	servers = slices.DeleteFunc(servers, func(server node) bool { return !server.has("server_port") })
+	if len(servers) == 0 && root.has("client") {
+		return &ClientError{Reason: "it has ss_local, ss_redir or ss_tunnel, and no ss_server with a server_port"}
+	}
 	if len(servers) == 0 {
 		c.missing("it has no ss_server with a server_port")
 	}

@@ -54,6 +54,7 @@ type Parts struct {
 	contents map[string]*decoded // of the files with inbounds, which are in memory anyway
 	served   []Form              // that have ports
 	stores   map[string]bool     // files with users that another file names
+	cloak    bool                // whether a server starts Cloak as its plugin, on its own port
 }
 
 // partInbounds are the inbounds of a file.
@@ -109,6 +110,9 @@ func NewParts(paths []string, options Options) *Parts {
 
 func (p *Parts) look(path string, contents *decoded) {
 	root := node{value: &contents.root}
+	if plugin := root.at("plugin"); plugin.is(kindText) && strings.HasPrefix(filepath.Base(plugin.scalar), "ck-server") {
+		p.cloak = true
+	}
 	if isShadowsocksGo(root) {
 		for _, server := range root.at("servers").onlyObjects() {
 			if store := (node{value: &server}).at("uPSKStorePath"); store.is(kindText) && store.scalar != "" {
@@ -157,7 +161,8 @@ func (p *Parts) Take(path string, config Config, err error) error {
 		p.served = append(p.served, config.Form)
 		return nil
 	}
-	if p.stores[path] {
+	foreign, isForeign := errors.AsType[*ForeignError](err)
+	if p.stores[path] || isForeign && foreign.Program == cloak && p.cloak {
 		return nil
 	}
 	part, isPart := errors.AsType[*partError](err)
