@@ -151,6 +151,7 @@ func (p *json5Parser) object(parent string, keep bool) (value, bool) {
 			return v, false
 		}
 		v.size++
+		key = spelled(key)
 		kept, content := keeps(parent, key)
 		child, ok := p.value(within(parent, key), keep && content)
 		if !ok {

@@ -64,7 +64,9 @@ func refuseOutbounds(c *collector, root node, key string) error {
 		return err
 	}
 	for _, outbound := range outbounds {
-		if protocol := outbound.at(key); protocol.is(kindText) && strings.EqualFold(protocol.scalar, protocolShadowsocks) {
+		protocol := outbound.at(key)
+		// V2Ray 5 has a protocol shadowsocks2022 as well.
+		if protocol.is(kindText) && strings.HasPrefix(strings.ToLower(protocol.scalar), protocolShadowsocks) {
 			return &ClientError{Reason: "Shadowsocks is among its outbounds only"}
 		}
 	}

@@ -92,6 +92,22 @@ func newKeySet(keys ...string) map[string]bool {
 	return set
 }
 
+// lowerCase has keys of V2Ray and Xray, which read them in any case, by their spelling in
+// lower case. The other servers do not, so that no key of theirs is among them.
+var lowerCase = map[string]string{
+	"inbounddetour": "inboundDetour", "streamsettings": "streamSettings", "tlssettings": "tlsSettings", "dssettings": "dsSettings",
+	"allowednetwork": "allowedNetwork", "rewriteaddress": "rewriteAddress", "rewriteport": "rewritePort",
+	"inboundtag": "inboundTag", "outboundtag": "outboundTag",
+}
+
+// spelled returns a key as [knownKeys] has it.
+func spelled(key string) string {
+	if usual, found := lowerCase[key]; found {
+		return usual
+	}
+	return key
+}
+
 // keeps reports whether the key of an object is kept, and its content. The
 // object itself is the value of parent, or an entry of it.
 func keeps(parent, key string) (kept, content bool) {

@@ -125,6 +125,7 @@ func (c *yamlConverter) object(entries []*ast.MappingValueNode, parent string, k
 			continue
 		}
 		key := entry.Key.GetToken().Value
+		key = spelled(key)
 		kept, content := keeps(parent, key)
 		child := c.value(entry.Value, within(parent, key), keep && content)
 		if keep && kept {
