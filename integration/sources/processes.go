@@ -1,16 +1,12 @@
 package sources
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
@@ -194,18 +190,6 @@ func (r *running) directory(server processes.Server, directory string) []string 
 	return files
 }
 
-// recall reports whether an earlier setup has found the path, whose directory is hidden
-// from this process, and keeps what that found: the path may be that of several servers.
-func (r *running) recall(program, path string) (found bool) {
-	for source := range r.earlier {
-		its, what, ok := OfProcess(source)
-		if ok && its == program && strings.Contains(what+"/", "/"+path+"/") {
-			r.relatives[source], found = true, true
-		}
-	}
-	return found
-}
-
 // file reads a configuration, and reports whether that names ports. It returns an error if
 // the file certainly names none; any other is noted.
 func (r *running) file(server processes.Server, part part, together *shadowsocks.Parts) (read bool, harmless error) {
@@ -256,184 +240,4 @@ func (r *running) notRead(server processes.Server, path string, why error) {
 		return
 	}
 	r.noteOther(why)
-}
-
-// noteOther notes something of another user's server. Any user may start thousands.
-func (r *running) noteOther(err error) {
-	if r.withheld++; r.withheld <= maxWithheld {
-		r.note(err)
-	}
-}
-
-// give adds ports that a server gives without a configuration.
-func (r *running) give(source string, ports []accounting.Port) {
-	if len(ports) == 0 {
-		return
-	}
-	if err := r.taken.ports(source, ports); err != nil {
-		r.note(err)
-		return
-	}
-	r.kept = append(r.kept, kept{source, ports})
-}
-
-// unexplained returns the ports that nothing but a command line or a socket names.
-func (r *running) unexplained(ports []accounting.Port) []accounting.Port {
-	return slices.DeleteFunc(slices.Clone(ports), func(port accounting.Port) bool {
-		_, found := r.known.Find(port.Number)
-		return found
-	})
-}
-
-// listening adds the ports of command lines, and those at which servers listen though
-// nothing else explains it. It notes those that may be of another protocol, and those of
-// other users than root.
-func (r *running) listening(explained []bool) {
-	named := make(map[uint16]bool)
-	for _, server := range r.servers.Servers {
-		if !server.Root() {
-			continue
-		}
-		ports := r.unexplained(server.Ports)
-		r.give(processSource(server.Program, ofArguments), ports)
-		for _, port := range ports {
-			named[port.Number] = true
-		}
-	}
-	perServer, err := r.servers.Listening(func(listener processes.Listener) bool {
-		_, found := r.known.Find(listener.Port)
-		return !found && !named[listener.Port]
-	})
-	if err != nil {
-		r.note(fmt.Errorf("the ports at which servers listen are unknown: %w", err))
-	}
-	for i, server := range r.servers.Servers {
-		ports := perServer[i]
-		switch {
-		case !server.Root():
-			all, _ := accounting.Union(ports, r.unexplained(server.Ports))
-			r.withhold(server, all)
-		case len(ports) == 0:
-		case !server.Several:
-			r.give(processSource(server.Program, ofSockets), ports)
-		case !explained[i]:
-			r.note(fmt.Errorf("the running %s listens at %s, and no configuration that was found says which of them is Shadowsocks': "+
-				"name the file with --shadowsocks, or the port with --port", server.Program, describe(ports)))
-		}
-	}
-	if more := r.withheld - maxWithheld; more > 0 {
-		r.note(fmt.Errorf("%d more notes on running servers of other users than root are not shown", more))
-	}
-}
-
-// withhold notes ports that do not count, since any user may start a program under any
-// name.
-func (r *running) withhold(server processes.Server, ports []accounting.Port) {
-	if len(ports) > 0 {
-		r.noteOther(fmt.Errorf("%s (process %d of user %s) listens on %s: name it with --port, if it is to be counted",
-			server.Program, server.PID, server.User(), describe(ports)))
-	}
-}
-
-func describe(ports []accounting.Port) string {
-	const most = 8
-	var texts []string
-	for _, port := range ports[:min(len(ports), most)] {
-		texts = append(texts, portlist.FormatSpec(port))
-	}
-	if more := len(ports) - most; more > 0 {
-		texts = append(texts, fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(texts, ", ")
-}
-
-// retainOthers keeps what earlier setups found and this one can't see, though it may be
-// there: sockets of servers that are hidden from it, paths whose directory is, and, if the
-// sources are followed, everything that servers used which have ended. They may start
-// again, and the next setup by hand sees whether they do.
-func (r *running) retainOthers() {
-	hidden := make(map[string]bool)
-	if r.servers != nil {
-		for _, server := range r.servers.Servers {
-			hidden[server.Program] = hidden[server.Program] || server.Hidden
-		}
-	}
-	for _, source := range slices.Sorted(maps.Keys(r.earlier)) {
-		program, what, ok := OfProcess(source)
-		all := r.sources.Following || r.servers == nil
-		switch {
-		case !ok || r.given[source]:
-		case filepath.IsAbs(what) && (all || r.relatives[source]):
-			r.reread(source, what)
-		case all || what == ofSockets && hidden[program]:
-			ports := r.unexplained(r.earlier[source])
-			r.fail(r.taken.keep(source, ports))
-			r.kept = append(r.kept, kept{source, ports})
-		}
-	}
-}
-
-// reread reads a configuration that a server named before, if it is still there.
-func (r *running) reread(source, path string) {
-	resolved, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err == nil && !r.first(resolved) {
-		return
-	}
-	if err == nil {
-		r.inUse[resolved] = true // it gave ports
-		err = r.readAs(source, part{path, resolved}, shadowsocks.NewParts(nil))
-	}
-	if err != nil {
-		r.keep(source, r.earlier, fmt.Errorf("configuration of a server that ran: %w", err))
-	}
-}
-
-// runningPlaces returns the paths that running servers name, or named at an earlier setup,
-// as far as they are read: those of root's servers, and of other users'.
-func (s *Sources) runningPlaces() (roots, others []string) {
-	if s.Processes == nil {
-		return nil, nil
-	}
-	earlier := make(map[string]bool)
-	entries, _ := portlist.ReadEntries(s.Earlier) // Load reports the error
-	for _, entry := range entries {
-		for _, source := range entry.Sources {
-			if _, what, ok := OfProcess(source); ok && filepath.IsAbs(what) {
-				earlier[what] = true
-			}
-		}
-	}
-	roots = slices.Sorted(maps.Keys(earlier))
-	found, err := s.Processes.Find()
-	if err != nil {
-		return roots, nil // Load reports it
-	}
-	listed, known := 0, make(map[identity]bool)
-	for _, server := range found.Servers {
-		paths := server.Files
-		for _, directory := range server.Directories {
-			resolved, err := server.MayRead(directory)
-			if id, ok := identify(resolved); err != nil || !ok || known[id] {
-				continue
-			} else {
-				known[id] = true
-			}
-			files, _ := shadowsocks.ListDirectory(resolved, maxFiles-listed)
-			listed += len(files)
-			paths = slices.Concat(paths, []string{directory}, files)
-		}
-		for _, path := range paths {
-			switch _, err := server.MayRead(path); {
-			case err != nil || shadowsocks.IsDatabase(path):
-			case server.Root():
-				roots = append(roots, path)
-			default:
-				others = append(others, path)
-			}
-		}
-	}
-	return roots, others
 }
