@@ -11,7 +11,7 @@ import (
 
 // TestTheUnitAsksRunningServers runs servers as other units, with configurations outside
 // of the usual places. What only root can see, the unit keeps: a setup by hand and the
-// unit agree, also after a reboot.
+// unit agree, also after a reboot, and when some servers have ended.
 func TestTheUnitAsksRunningServers(t *testing.T) {
 	b := newBox(t, map[string]string{
 		"/srv/odd/a.json":                   serverConfiguration(20000),
@@ -48,7 +48,7 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 		return nil
 	})
 	b.run(t, "systemctl", "start", "relative.service", "other.service")
-	if text := b.run(t, "ssmonitor", "setup"); !strings.Contains(text, "of user nobody) listens on 20001/tcp: name it with --port") {
+	if text := b.run(t, "ssmonitor", "setup"); !strings.Contains(text, "of user nobody) listens on 20001") {
 		t.Errorf("no note on the server of nobody:\n%s", text)
 	}
 	if err := b.expectEntries(all...); err != nil {
