@@ -51,8 +51,8 @@ func setupCommand() *cli.Command {
 			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
 			"two, and when servers start or end, within half a minute. If there are thousands of files, it looks at\n" +
 			"some of them each second. A mistake in a file is then logged, and the ports in force stay; so do those\n" +
-			"of servers that have ended, until setup without --follow. SIGHUP makes it set up again. All files together may have 32 MiB; a file\n" +
-			"beyond that counts as one that can't be read.\n\n" +
+			"of servers that have ended, until setup without --follow. SIGHUP makes it set up again. All files\n" +
+			"together may have 32 MiB; a file beyond that counts as one that can't be read.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +

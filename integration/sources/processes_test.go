@@ -574,6 +574,9 @@ func TestPlacesOfRunningServers(t *testing.T) {
 		for _, place := range r.from.Places() {
 			if strings.HasPrefix(place.Path, r.directory) && place.Path != r.directory {
 				got = append(got, place.Path)
+				if place.Optional != (place.Path == others) {
+					return fmt.Errorf("%+v", place)
+				}
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
