@@ -218,8 +218,8 @@ func TestHostileProcesses(t *testing.T) {
 	}
 	testkit.Eventually(t, patience, func() error {
 		result, err := sources.Follow(r.from).Load()
-		if last := fmt.Sprint(result.Notes[len(result.Notes)-1]); len(result.Notes) != 9 || !strings.Contains(last, "more notes on running servers") {
-			return fmt.Errorf("%d notes, %s, %w", len(result.Notes), last, err)
+		if notes := fmt.Sprint(result.Notes); len(result.Notes) != 9 || !strings.Contains(notes, "more notes on running servers") {
+			return fmt.Errorf("%d notes: %s, %w", len(result.Notes), notes, err)
 		}
 		return nil
 	})
@@ -409,7 +409,9 @@ func TestRootAndTheUnitAgree(t *testing.T) {
 // A follower reads what setup as root found meanwhile.
 func TestFollowTheListOfRoot(t *testing.T) {
 	r := newRunning(t)
-	file := r.write(t, "a.json", `{"server_port": 8121}`)
+	// An address of another host: root's server has it all the same.
+	const form = `{"server": "192.0.2.9", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "local_port": 1080}`
+	file := r.write(t, "a.json", fmt.Sprintf(form, 8121))
 	r.from.Following = true
 	follower := sources.Follow(r.from)
 	follow(t, follower, []step{
@@ -422,6 +424,15 @@ func TestFollowTheListOfRoot(t *testing.T) {
 		}, 1, false},
 		{"a change of the file", func() { r.write(t, "a.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
 	})
+	r.write(t, "a.json", fmt.Sprintf(form, 8122))
+	r.wait(t, "8122 from process ss-server: DIR/a.json")
+	r.write(t, "a.json", `{"port_password": {"1": "", "2": ""}}`)
+	r.setUp(t)
+	usual := filepath.Join(r.directory, "root/etc/shadowsocks/config.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(usual), 0o755), os.Symlink(file, usual)); err != nil { //nolint:gosec // no secret
+		t.Fatal(err)
+	}
+	r.wait(t, "1 from DIR/root/etc/shadowsocks/config.json", "2 from DIR/root/etc/shadowsocks/config.json")
 }
 
 // withoutTracing does something without the capability to look into other processes.
