@@ -34,7 +34,7 @@ func (r *running) unexplained(ports []accounting.Port) []accounting.Port {
 // nothing else explains it. It notes those that may be of another protocol, and those of
 // other users than root.
 func (r *running) listening(explained []bool) {
-	named := make(map[uint16]bool)
+	typed := make(map[uint16]bool)
 	for _, server := range r.servers.Servers {
 		if !server.Root() {
 			continue
@@ -42,12 +42,12 @@ func (r *running) listening(explained []bool) {
 		ports := r.unexplained(server.Ports)
 		r.give(processSource(server.Program, ofArguments), ports)
 		for _, port := range ports {
-			named[port.Number] = true
+			typed[port.Number] = true
 		}
 	}
 	perServer, err := r.servers.Listening(func(listener processes.Listener) bool {
 		_, found := r.known.Find(listener.Port)
-		return !found && !named[listener.Port]
+		return !found && !typed[listener.Port]
 	})
 	if err != nil {
 		r.note(fmt.Errorf("the ports at which servers listen are unknown: %w", err))

@@ -94,11 +94,11 @@ func (s *Sources) runningPlaces() (roots, others []string) {
 		paths := server.Files
 		for _, directory := range server.Directories {
 			resolved, err := server.MayRead(directory)
-			if id, ok := identify(resolved); err != nil || !ok || known[id] {
+			id, found := identify(resolved)
+			if err != nil || !found || known[id] {
 				continue
-			} else {
-				known[id] = true
 			}
+			known[id] = true
 			files, _ := shadowsocks.ListDirectory(resolved, maxFiles-listed)
 			listed += len(files)
 			paths = slices.Concat(paths, []string{directory}, files)
