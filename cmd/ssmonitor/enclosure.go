@@ -65,7 +65,7 @@ func (e *enclosure) admit(places []sources.Place) error {
 		same[place] = true
 	}
 	for _, place := range places {
-		if !same[place] && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
+		if !same[place] && !place.Optional && !slices.ContainsFunc(e.places, func(inside sources.Place) bool { return inside.Holds(place) }) {
 			return errOutside
 		}
 	}

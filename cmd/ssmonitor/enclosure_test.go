@@ -50,6 +50,12 @@ func TestEnclosure(t *testing.T) {
 		t.Errorf("another place: got %v, want errOutside", err)
 	}
 
+	optional := places(second)
+	optional[0].Optional = true
+	if err := e.enter(newLog(&log), append(places(first), optional...), list); err != nil {
+		t.Errorf("a place that another user names: %v", err)
+	}
+
 	none := enclosure{restrict: func(map[string]landlock.Access) error { return errors.ErrUnsupported }}
 	for range 2 {
 		if err := none.enter(newLog(&log), places(first, second), list); err != nil {

@@ -36,10 +36,11 @@ func setupCommand() *cli.Command {
 			"contains no password. setup can be run again at any time: existing counters continue.\n\n" +
 			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
 			"is named has to be right.\n\n" +
-			"A running server counts by the file, or the port, of its command line; as root, setup also sees the\n" +
-			"ports at which a server listens that serves nothing but Shadowsocks. Such a port has a source as\n" +
-			"process ss-server: /srv/shadowsocks.json. The file has to be one that the server's user may read.\n" +
-			"Servers in a network namespace of their own, as in containers, are not asked.\n\n" +
+			"A running server of root counts by the file, or the port, of its command line; as root, setup also\n" +
+			"sees the ports at which a server listens that serves nothing but Shadowsocks. Such a port has a source\n" +
+			"as process ss-server: /srv/shadowsocks.json, and is added only if nothing else names it. A server of\n" +
+			"another user counts by a file that only root can write, and that user can read; its other ports are\n" +
+			"noted, to be named with --port. Servers in a network namespace of their own are not asked.\n\n" +
 			"A published port, such as one of a container engine, is counted where the host forwards its packets.\n" +
 			"The agent, or setup where no agent runs, finds that by the rules that translate addresses, by IPVS\n" +
 			"and by connections; setup notes it. --port 8388@172.17.0.2:8388 names the container's address and port\n" +
@@ -50,8 +51,8 @@ func setupCommand() *cli.Command {
 			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
 			"two, and when servers start or end, within half a minute. If there are thousands of files, it looks at\n" +
 			"some of them each second. A mistake in a file is then logged, and the ports in force stay; so do those\n" +
-			"of servers that have ended. SIGHUP makes it set up again. All files together may have 32 MiB; a file\n" +
-			"beyond that counts as one that can't be read.\n\n" +
+			"of servers that have ended, until setup without --follow. SIGHUP makes it set up again. All files\n" +
+			"together may have 32 MiB; a file beyond that counts as one that can't be read.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +
 			"   ssmonitor setup --shadowsocks /srv/shadowsocks/config.json\n" +

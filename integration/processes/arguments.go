@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"ssmonitor/accounting"
 )
@@ -13,21 +14,22 @@ import (
 // maxNamed is the most files, directories and ports of a command line each.
 const maxNamed = 64
 
-// named is what a command line names.
-type named struct {
+// commandLine is what a command line names.
+type commandLine struct {
 	files       []string
 	directories []string
 	ports       []accounting.Port
 	workdir     string
 	home        string
 	admin       []uint16
+	manager     bool // whether it is a manager, which has a UDP port that is not for clients
 	usual       bool // whether files are what the program reads without any option
 }
 
 type option struct{ name, value string }
 
 // parse reads the arguments of a program.
-func (p *program) parse(arguments []string) (n named) {
+func (p *program) parse(arguments []string) (c commandLine) {
 	var listen []option
 	set := make(map[string]bool)
 	loopback := false
@@ -35,48 +37,49 @@ func (p *program) parse(arguments []string) (n named) {
 		set[o.name] = true
 		switch {
 		case slices.Contains(p.files, o.name) && isPath(o.value):
-			n.files = append(n.files, o.value)
+			c.files = append(c.files, o.value)
 		case slices.Contains(p.folders, o.name) && isPath(o.value):
-			n.directories = append(n.directories, o.value)
+			c.directories = append(c.directories, o.value)
 		case slices.Contains(p.workdir, o.name):
-			n.workdir = o.value
+			c.workdir = o.value
 		case slices.Contains(p.home, o.name):
-			n.home = o.value
+			c.home = o.value
 		case slices.Contains(p.listen, o.name):
 			listen = append(listen, o)
 		case slices.Contains(p.address, o.name):
 			loopback = isLoopback(o.value)
 		case slices.Contains(p.admin, o.name):
 			if _, port, ok := endpoint(o.value); ok {
-				n.admin = append(n.admin, port)
+				c.admin = append(c.admin, port)
 			}
 		}
 	}
-	protocols := p.protocols(set, len(n.files) > 0)
+	c.manager = p.manager || p.name == "ssservice" && slices.Contains(arguments, "manager")
+	protocols := p.protocols(set, len(c.files) > 0)
 	for _, o := range listen {
-		if port, ok := p.port(o.value, protocols); ok && !loopback && len(n.ports) < maxNamed {
-			n.ports = append(n.ports, port)
+		if port, ok := p.port(o.value, protocols); ok && !loopback && len(c.ports) < maxNamed {
+			c.ports = append(c.ports, port)
 		}
 	}
-	if p.numbers() && len(n.ports) > 0 {
-		n.files = nil // the port of the file is not in use
+	if p.numbers() && len(c.ports) > 0 {
+		c.files = nil // the port of the file is not in use
 	}
 	if !slices.ContainsFunc(slices.Concat(p.files, p.folders), func(name string) bool { return set[name] }) {
-		n.complete(p)
+		c.complete(p)
 	}
-	n.files = n.files[:min(len(n.files), maxNamed)]
-	n.directories = n.directories[:min(len(n.directories), maxNamed)]
-	return n
+	c.files = c.files[:min(len(c.files), maxNamed)]
+	c.directories = c.directories[:min(len(c.directories), maxNamed)]
+	return c
 }
 
 // complete adds the configuration that the program reads without an option for it.
-func (n *named) complete(p *program) {
+func (c *commandLine) complete(p *program) {
 	switch {
-	case len(n.ports) > 0:
-	case n.home != "":
-		n.files = []string{filepath.Join(n.home, p.inHome)}
+	case len(c.ports) > 0:
+	case c.home != "":
+		c.files = []string{filepath.Join(c.home, p.inHome)}
 	case p.fallback != "":
-		n.files, n.usual = []string{p.fallback}, true
+		c.files, c.usual = []string{p.fallback}, true
 	}
 }
 
@@ -206,5 +209,5 @@ func isLoopback(host string) bool {
 // isPath reports whether the value may be a file: not the standard input and not an
 // address of a file elsewhere.
 func isPath(value string) bool {
-	return value != "" && value != "stdin:" && value != "-" && value != "stdin" && !strings.Contains(value, "://")
+	return value != "" && len(value) < syscall.PathMax && value != "stdin:" && value != "-" && value != "stdin" && !strings.Contains(value, "://")
 }

@@ -111,18 +111,18 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
-func (n named) text() string {
+func (c commandLine) text() string {
 	var b strings.Builder
-	for _, file := range n.files {
+	for _, file := range c.files {
 		b.WriteString(" file:" + file)
 	}
-	for _, directory := range n.directories {
+	for _, directory := range c.directories {
 		b.WriteString(" dir:" + directory)
 	}
-	for _, port := range n.ports {
+	for _, port := range c.ports {
 		b.WriteString(" " + portlist.FormatSpec(port))
 	}
-	for _, port := range n.admin {
+	for _, port := range c.admin {
 		fmt.Fprintf(&b, " admin:%d", port)
 	}
 	return b.String()
@@ -169,8 +169,8 @@ func FuzzProc(f *testing.F) {
 	f.Add("1 (a) S 1) R 0", "Uid:\n", "/ / / / /")
 	f.Fuzz(func(_ *testing.T, stat, status, mounts string) {
 		_, _ = parseStat(stat)
-		_, _ = parseUser(status)
-		_ = parseRoot(mounts)
+		_, _ = parseOwner(status)
+		_ = parseMounts(mounts).compare(parseMounts(stat))
 	})
 }
 

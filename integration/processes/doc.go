@@ -6,7 +6,7 @@
 // can be seen by its command line without any privilege; its working directory and its
 // sockets only by who may trace it, as root may.
 //
-// Any user may start a program under any name. So a file that a process names counts
-// only if the user of the process may read it: nobody has root read a file for him.
+// Any user may start a program under any name. So what root's processes say counts, but
+// of a file that another user's process names only what root wrote: see Server.MayRead.
 // Nothing of a command line is kept but paths and port numbers.
 package processes

@@ -18,7 +18,8 @@ import (
 // errEnded means that a process has ended while it was looked at.
 var errEnded = errors.New("the process has ended")
 
-// maxServers is above what any host runs, with ss-manager's server for each port.
+// maxServers is above what any host runs, with ss-manager's server for each port. There
+// may be as many of root and as many of others.
 const maxServers = 1 << 12
 
 // Host is where processes are looked for.
@@ -51,20 +52,19 @@ type Server struct {
 	Files, Directories []string
 	// Ports are those of its command line.
 	Ports []accounting.Port
-	// Elsewhere is set if it has another root directory: its paths mean other files.
-	Elsewhere bool
 	// Hidden is set if this process may not see its sockets.
 	Hidden bool
 
 	program *program
-	named   named
-	user    user
+	line    commandLine
+	owner   account
+	view    view
 }
 
-// Look returns the servers that run, the one that was started first at the beginning. It
-// does not look for what they use, which makes it cheap.
+// Look returns the servers that run, in the order of [Found]. It does not look for what
+// they use, which makes it cheap.
 func (h *Host) Look() ([]ID, error) {
-	servers, err := h.look()
+	servers, _, err := h.look()
 	ids := make([]ID, len(servers))
 	for i, server := range servers {
 		ids[i] = server.ID
@@ -77,45 +77,39 @@ type Found struct {
 	// Servers are those of root before any other's, and then the one that was started
 	// first at the beginning.
 	Servers []Server
+	// More is how many further ones were left out, since there are too many.
+	More int
 
 	host *Host
 }
 
 // Find returns the servers that run. It leaves out one that ends meanwhile.
 func (h *Host) Find() (*Found, error) {
-	servers, err := h.look()
+	servers, more, err := h.look()
 	if err != nil {
 		return nil, err
 	}
-	root := h.root("thread-self")
-	found := &Found{host: h}
+	own := h.mounts("thread-self")
+	found := &Found{More: more, host: h}
 	for _, server := range servers {
-		if h.describe(&server, root) == nil {
+		if h.describe(&server, own) == nil {
 			found.Servers = append(found.Servers, server)
 		}
 	}
-	slices.SortStableFunc(found.Servers, func(a, b Server) int {
-		switch {
-		case a.Root() == b.Root():
-			return 0
-		case a.Root():
-			return -1
-		}
-		return 1
-	})
 	return found, nil
 }
 
-// look returns the servers in the network namespace.
-func (h *Host) look() (servers []Server, err error) {
+// look returns the servers in the network namespace, and how many more there are.
+func (h *Host) look() (servers []Server, more int, err error) {
 	names, err := h.list()
 	if err != nil || len(names) == 0 {
-		return nil, err
+		return nil, 0, err
 	}
 	namespace, err := h.namespace("thread-self")
 	if err != nil {
-		return nil, fmt.Errorf("looking for running servers: %w", err)
+		return nil, 0, fmt.Errorf("looking for running servers: %w", err)
 	}
+	var others []Server
 	for _, name := range names {
 		server, ok := h.server(name)
 		if !ok {
@@ -124,12 +118,20 @@ func (h *Host) look() (servers []Server, err error) {
 		if other, err := h.namespace(name); err != nil || other != namespace {
 			continue
 		}
-		if servers = append(servers, server); len(servers) > maxServers {
-			return nil, fmt.Errorf("looking for running servers: more than %d: name their configurations with --shadowsocks", maxServers)
+		group := &others
+		if server.Root() {
+			group = &servers
 		}
+		if len(*group) == maxServers {
+			more++
+			continue
+		}
+		*group = append(*group, server)
 	}
-	slices.SortFunc(servers, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Start, b.Start), a.PID-b.PID) })
-	return servers, nil
+	for _, group := range [][]Server{servers, others} {
+		slices.SortFunc(group, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Start, b.Start), a.PID-b.PID) })
+	}
+	return append(servers, others...), more, nil
 }
 
 // list returns the numbers of the processes: none where procfs is not mounted, as in a
@@ -156,8 +158,12 @@ func (h *Host) server(pid string) (Server, bool) {
 	if !candidate(h.comm(pid)) {
 		return Server{}, false
 	}
-	p, ok := h.process(pid)
+	p, ok := h.stat(pid)
 	if !ok {
+		return Server{}, false
+	}
+	owner, err := h.owner(p.pid)
+	if err != nil {
 		return Server{}, false
 	}
 	arguments := h.arguments(p.pid)
@@ -168,31 +174,32 @@ func (h *Host) server(pid string) (Server, bool) {
 	if program == nil {
 		return Server{}, false
 	}
-	named := program.parse(arguments)
+	line := program.parse(arguments)
 	return Server{
-		ID: ID{p.pid, p.start, program.name}, Several: program.several, program: program, named: named,
-	}, !program.dual || len(named.ports) > 0
+		ID: ID{p.pid, p.start, program.name}, Several: program.several, program: program, line: line, owner: owner,
+	}, !program.dual || len(line.ports) > 0
 }
 
 // describe adds what the server uses.
-func (h *Host) describe(s *Server, root string) error {
-	var err error
-	if s.user, err = h.user(s.PID); err != nil {
-		return err
-	}
-	_, err = os.Readlink(h.path(s.PID, "ns/net"))
+func (h *Host) describe(s *Server, own mounts) error {
+	_, err := os.Readlink(h.path(s.PID, "ns/net"))
 	s.Hidden = errors.Is(err, fs.ErrPermission)
-	s.Elsewhere = root == "" || h.root(strconv.Itoa(s.PID)) != root
-	directory := s.named.workdir
+	s.view = own.compare(h.mounts(strconv.Itoa(s.PID)))
+	directory := s.line.workdir
 	if !filepath.IsAbs(directory) { // otherwise the server has gone there
 		directory, _ = os.Readlink(h.path(s.PID, "cwd"))
 	}
-	s.Ports = s.named.ports
-	s.Files, s.Directories = absolute(directory, s.named.files), absolute(directory, s.named.directories)
-	if s.named.usual && filepath.IsAbs(s.Files[0]) && !exists(s.Files[0]) {
+	s.Ports = s.line.ports
+	s.Files, s.Directories = absolute(directory, s.line.files), absolute(directory, s.line.directories)
+	if s.line.usual && filepath.IsAbs(s.Files[0]) && !exists(s.Files[0]) {
 		s.Files = nil
 	}
-	if now, alive := h.process(strconv.Itoa(s.PID)); !alive || now.start != s.Start {
+	owner, err := h.owner(s.PID)
+	if err != nil || owner.id != s.owner.id {
+		return errEnded // as that user's: what was read may be of either
+	}
+	s.owner = owner
+	if now, alive := h.stat(strconv.Itoa(s.PID)); !alive || now.start != s.Start {
 		return errEnded // what was read since may be another's, such as root's
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -54,15 +55,12 @@ func as(user uint32) func(*exec.Cmd) {
 	return func(command *exec.Cmd) { command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user} }
 }
 
-// directory returns one that any user may read.
+// directory returns one that only root may write or replace, and any user may read.
 func directory(t *testing.T) string {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "processes")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // a server of another user reads it
+	testkit.PrivateMounts(t)
+	const directory = "/mnt"
+	if err := unix.Mount("none", directory, "tmpfs", 0, "mode=755"); err != nil {
 		t.Fatal(err)
 	}
 	return directory
@@ -191,37 +189,53 @@ func fake(t *testing.T, directory, name string) string {
 	return path
 }
 
+// socket opens one that receives.
+func socket(t *testing.T, network, address string) *os.File {
+	t.Helper()
+	var file *os.File
+	var err error
+	if network == "udp" {
+		var conn net.PacketConn
+		if conn, err = net.ListenPacket(network, address); err == nil {
+			file, err = conn.(*net.UDPConn).File()
+			_ = conn.Close()
+		}
+	} else {
+		var listener net.Listener
+		if listener, err = net.Listen(network, address); err == nil {
+			file, err = listener.(*net.TCPListener).File()
+			_ = listener.Close()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// A manager in whose process the servers are is told by UDP what to serve, at any port.
+func TestTheSocketsOfAManagerInOneProcess(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	directory := directory(t)
+	files := []*os.File{socket(t, "tcp", ":8081"), socket(t, "udp", ":8081"), socket(t, "udp", ":6001")}
+	for _, arguments := range [][]string{{"ssmanager"}, {"ssservice", "manager"}} {
+		command := start(t, func(command *exec.Cmd) { command.ExtraFiles = files }, fake(t, directory, arguments[0]),
+			append([]string{"-c", "sleep 1000; true"}, arguments[1:]...)...)
+		waitFor(t, arguments[0]+" "+filepath.Join(workingDirectory(t), "sleep 1000; true")+" listens:8081")
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}
+}
+
 // The sockets of a plugin are its server's. Those for relaying datagrams, and those that
 // only this host can reach, are not for clients.
 func TestTheSocketsOfAPlugin(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	program := fake(t, directory(t), "ss-server")
-	open := func(network, address string) *os.File {
-		t.Helper()
-		var file *os.File
-		var err error
-		if network == "udp" {
-			var conn net.PacketConn
-			if conn, err = net.ListenPacket(network, address); err == nil {
-				file, err = conn.(*net.UDPConn).File()
-				_ = conn.Close()
-			}
-		} else {
-			var listener net.Listener
-			if listener, err = net.Listen(network, address); err == nil {
-				file, err = listener.(*net.TCPListener).File()
-				_ = listener.Close()
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = file.Close() })
-		return file
-	}
 	files := []*os.File{
-		open("tcp", ":8031"), open("udp", ":8032"), open("tcp", "127.0.0.1:8033"), open("udp", "[::1]:8034"),
-		open("udp", ":40000"), open("udp", ":40001"), open("tcp", ":40001"),
+		socket(t, "tcp", ":8031"), socket(t, "udp", ":8032"), socket(t, "tcp", "127.0.0.1:8033"), socket(t, "udp", "[::1]:8034"),
+		socket(t, "udp", ":40000"), socket(t, "udp", ":40001"), socket(t, "tcp", ":40001"),
 	}
 	plugin := func(command *exec.Cmd) { command.ExtraFiles = files }
 	script := "sleep 1000 & exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; wait"
@@ -280,6 +294,23 @@ func TestMayRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	others := func(name string, mode os.FileMode, user int) string {
+		path := write(t, directory, name, "{}")
+		if at := filepath.Dir(path); at != directory {
+			err = errors.Join(err, os.Chmod(at, mode), os.Chown(at, user, 0))
+		} else {
+			err = errors.Join(err, os.Chmod(path, mode), os.Chown(path, user, 0))
+		}
+		return path
+	}
+	writable := map[string]string{
+		"a file of nobody": others("a.json", 0o644, nobody), "a file for the group": others("b.json", 0o664, 0),
+		"a file for all": others("c.json", 0o646, 0), "in a directory of nobody": others("a/a.json", 0o755, nobody),
+		"in a directory for the group": others("b/a.json", 0o775, 0), "in one like /tmp": others("c/a.json", 0o777|os.ModeSticky, 0),
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, adjust := range map[string]func(*exec.Cmd){
 		"root": nil, "nobody": as(nobody), "group": func(command *exec.Cmd) {
 			command.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{1, 1234}}
@@ -292,6 +323,11 @@ func TestMayRead(t *testing.T) {
 		} {
 			if _, err := servers[0].MayRead(path); (err == nil) != want || err != nil && !errors.Is(err, processes.ErrUnreadable) {
 				t.Errorf("%s may read %s: %v, want %v", name, path, err, want)
+			}
+		}
+		for what, path := range writable {
+			if _, err := servers[0].MayRead(path); (err == nil) != (name == "root") || err != nil && !errors.Is(err, processes.ErrWritable) {
+				t.Errorf("%s may read %s, which others may write: %v", name, what, err)
 			}
 		}
 		if _, err := servers[0].MayRead(filepath.Join(directory, "missing")); !errors.Is(err, fs.ErrNotExist) {
@@ -364,18 +400,22 @@ func TestProc(t *testing.T) {
 	}
 	var got []string
 	for _, server := range servers.Servers {
-		got = append(got, fmt.Sprintf("%d %q %v", server.PID, server.Files, server.Elsewhere))
+		got = append(got, fmt.Sprintf("%d %q %v", server.PID, server.Files, server.Elsewhere()))
 	}
 	if diff := cmp.Diff([]string{`15 ["/e\n\x1b[2J"] true`, `13 ["/d"] true`, `11 ["/b"] true`, `10 ["/a"] false`}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	// Thousands of another user hide none of root's.
+	process(17, "S", mounts, "ss-server -c /g")
+	write(t, proc, "17/status", "Uid:\t65534\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 	for pid := 100; pid < 100+1<<12; pid++ {
-		if err := os.Symlink("10", filepath.Join(proc, fmt.Sprint(pid))); err != nil {
+		if err := os.Symlink("17", filepath.Join(proc, fmt.Sprint(pid))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := here.Find(); err == nil || !strings.Contains(err.Error(), "--shadowsocks") {
-		t.Errorf("thousands of servers: %v", err)
+	all, err := here.Find()
+	if err != nil || len(all.Servers) != 4+1<<12 || all.More != 1 || !all.Servers[3].Root() || all.Servers[4].Root() {
+		t.Errorf("thousands of servers: %d, %d more, %v", len(all.Servers), all.More, err)
 	}
 }
 

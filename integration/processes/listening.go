@@ -68,8 +68,10 @@ func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port,
 		}
 	}
 	for i, listeners := range received {
-		ports[i] = f.Servers[i].forClients(listeners, func(listener Listener) bool {
-			return listener.Protocol == accounting.UDP && ephemeral.contains(listener.Port) && !accepted[listener.Port]
+		server := &f.Servers[i]
+		ports[i] = server.forClients(listeners, func(listener Listener) bool {
+			return listener.Protocol == accounting.UDP && !accepted[listener.Port] &&
+				(server.line.manager || ephemeral.contains(listener.Port))
 		})
 	}
 	return ports, nil
@@ -136,14 +138,15 @@ func (r portRange) contains(port uint16) bool {
 }
 
 // forClients returns the ports of the sockets that clients send to. A server opens a
-// socket for each client whose datagrams it relays, at a port that the kernel gives it.
-func (s Server) forClients(listeners []Listener, relays func(Listener) bool) []accounting.Port {
+// socket for each client whose datagrams it relays, at a port that the kernel gives it,
+// and a manager one at which it is told what to serve.
+func (s Server) forClients(listeners []Listener, inward func(Listener) bool) []accounting.Port {
 	if s.program.starter {
 		return nil
 	}
 	var ports []accounting.Port
 	for _, listener := range listeners {
-		if relays(listener) || slices.Contains(s.named.admin, listener.Port) {
+		if inward(listener) || slices.Contains(s.line.admin, listener.Port) {
 			continue
 		}
 		protocols := accounting.OnlyTCP

@@ -65,16 +65,16 @@ func (h *Host) parents() (map[int]int, error) {
 	names, err := h.list()
 	parents := make(map[int]int, len(names))
 	for _, name := range names {
-		if p, ok := h.process(name); ok {
+		if p, ok := h.stat(name); ok {
 			parents[p.pid] = p.parent
 		}
 	}
 	return parents, err
 }
 
-// process reads /proc/PID/stat, unless the process has ended:
+// stat reads /proc/PID/stat, unless the process has ended:
 // https://docs.kernel.org/filesystems/proc.html.
-func (h *Host) process(pid string) (process, bool) {
+func (h *Host) stat(pid string) (process, bool) {
 	text, err := h.read(pid, "stat", maxText)
 	if err != nil {
 		return process{}, false
@@ -131,47 +131,26 @@ func (h *Host) namespace(pid string) (uint64, error) {
 	return status.Ino, nil
 }
 
-// root returns what is mounted at the root directory of a process, empty if nothing is.
-func (h *Host) root(pid string) string {
-	text, err := h.read(pid, "mountinfo", maxText)
-	if err != nil {
-		return ""
-	}
-	return parseRoot(text)
-}
-
-// parseRoot finds, in the lines of /proc/PID/mountinfo, the device and the directory of the
-// last mount at /: its number, that of its parent, major:minor, the directory, where.
-func parseRoot(text string) (root string) {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) > 4 && fields[4] == "/" {
-			root = fields[2] + " " + fields[3]
-		}
-	}
-	return root
-}
-
-// user is who started a process: not whose rights it has by the set-user-ID bit of a
+// account is who started a process: not whose rights it has by the set-user-ID bit of a
 // program, which anybody can start under the name of a server.
-type user struct {
+type account struct {
 	id     uint32
 	groups []uint32
 }
 
-func (h *Host) user(pid int) (user, error) {
+func (h *Host) owner(pid int) (account, error) {
 	text, err := h.read(strconv.Itoa(pid), "status", maxText)
 	if err != nil {
-		return user{}, err
+		return account{}, err
 	}
-	return parseUser(text)
+	return parseOwner(text)
 }
 
-// parseUser reads, of the lines of /proc/PID/status, those with the real, the effective,
+// parseOwner reads, of the lines of /proc/PID/status, those with the real, the effective,
 // the saved and the file system's IDs of the user and the group, and the other groups.
-func parseUser(text string) (user, error) {
+func parseOwner(text string) (account, error) {
 	const realID = 0
-	u, found := user{}, 0
+	a, found := account{}, 0
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		var numbers []uint32
@@ -182,19 +161,19 @@ func parseUser(text string) (user, error) {
 		}
 		switch {
 		case key == "Uid" && len(numbers) > realID:
-			u.id = numbers[realID]
+			a.id = numbers[realID]
 			found++
 		case key == "Gid" && len(numbers) > realID:
-			u.groups = append(u.groups, numbers[realID])
+			a.groups = append(a.groups, numbers[realID])
 			found++
 		case key == "Groups":
-			u.groups = append(u.groups, numbers...)
+			a.groups = append(a.groups, numbers...)
 		}
 	}
 	if found != 2 {
-		return user{}, fmt.Errorf("the status of a process: %w", errMalformed)
+		return account{}, fmt.Errorf("the status of a process: %w", errMalformed)
 	}
-	return u, nil
+	return a, nil
 }
 
 // Young reports whether a server was started so recently that it may not listen yet.

@@ -29,6 +29,7 @@ type program struct {
 	commands   []string // one of them starts the server, if there are any
 	dual       bool     // a client unless an option of listen is there
 	several    bool     // serves other protocols as well, so that a socket may be anything's
+	manager    bool     // is told by UDP which ports to serve
 	starter    bool     // its sockets are not for clients: it starts programs that have those
 }
 
@@ -58,7 +59,8 @@ var programs = []*program{
 		listen: []string{"s", "server-addr"}, both: "U", udpOnly: "u",
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/manager.rs
-		name: "ssmanager", letters: "sbkmtca", files: []string{"c", "config"}, admin: []string{"manager-addr", "manager-address"},
+		name: "ssmanager", letters: "sbkmtca", files: []string{"c", "config"}, manager: true,
+		admin: []string{"manager-addr", "manager-address"},
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, bin/ssservice.rs
 		name: "ssservice", letters: "sbkmtca", files: []string{"c", "config"}, listen: []string{"s", "server-addr"},

@@ -117,7 +117,7 @@ func (l *loading) configurations() {
 	l.named(l.sources.Shadowsocks)
 	if l.sources.SearchRoot != "" {
 		l.search()
-		l.running()
+		l.askServers()
 	}
 }
 
@@ -231,18 +231,18 @@ func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 // protocol only describes the port if a file gives it as well: its protocols are
 // then the file's.
 func (l *loading) naming(explicit, fromFiles accounting.Ports) accounting.Ports {
-	named := slices.Clone(explicit)
+	wanted := slices.Clone(explicit)
 	var hasTarget accounting.PortMap[bool]
 	for _, target := range l.sources.Targets {
 		*hasTarget.At(target.Port) = true
 	}
-	for i, port := range named {
+	for i, port := range wanted {
 		described := port.Name != "" || hasTarget.Get(port.Number)
 		if given, found := fromFiles.Find(port.Number); found && described && port.Protocols == accounting.TCPAndUDP {
-			named[i].Protocols = given.Protocols
+			wanted[i].Protocols = given.Protocols
 		}
 	}
-	return named
+	return wanted
 }
 
 // entries returns the ports with their sources and targets.

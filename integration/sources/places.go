@@ -18,6 +18,9 @@ type Place struct {
 	Path string
 	// Database reports that it is of a database: SQLite keeps its locks beside that.
 	Database bool
+	// Optional reports that another user than root names it: it is read if it may be, but
+	// is no reason to start again.
+	Optional bool
 	// The place is another one if the path leads elsewhere.
 	device, inode uint64
 	directory     bool
@@ -58,7 +61,9 @@ func (s *Sources) Places() []Place {
 		add(placeOf(path))
 	}
 	for _, path := range others {
-		add(fileAt(path))
+		place, found := fileAt(path)
+		place.Optional = true
+		add(place, found)
 	}
 	return places
 }

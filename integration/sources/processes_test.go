@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,19 +37,23 @@ type running struct {
 func newRunning(t *testing.T) *running {
 	t.Helper()
 	testkit.NetworkNamespace(t)
-	directory, err := os.MkdirTemp("", "sources")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // servers of another user read it
-		t.Fatal(err)
-	}
+	directory := rootsDirectory(t)
 	list := filepath.Join(directory, "list")
 	return &running{directory, list, sources.Sources{
 		SearchRoot: filepath.Join(directory, "root"), Earlier: list, Host: noHost,
 		Processes: &processes.Host{Proc: "/proc", Listeners: listeners, Interval: time.Millisecond},
 	}}
+}
+
+// rootsDirectory returns one that only root may write or replace, and any user may read.
+func rootsDirectory(t *testing.T) string {
+	t.Helper()
+	testkit.PrivateMounts(t)
+	const directory = "/mnt"
+	if err := unix.Mount("none", directory, "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	return directory
 }
 
 func listeners() ([]processes.Listener, error) {
@@ -174,60 +179,164 @@ func TestRunningServersNameTheirFiles(t *testing.T) {
 	})
 }
 
-// No user can rename the ports of others, or hide what was found before.
+// What other users' processes say counts only as far as root wrote it. They add no port,
+// name none, hide none and have nothing read that others may write.
 func TestHostileProcesses(t *testing.T) {
 	r := newRunning(t)
-	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8051}`)
-	hostile := r.write(t, "a\n# from x\n1\x1b[2J.json", `{"servers": [
+	const form = `{"servers": [
 		{"address": "::", "port": 8051, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"},
-		{"address": "::", "port": 8052, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"}]}`)
+		{"address": "::", "port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "remarks": "mallory"}]}`
+	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8051}`)
+	roots := r.write(t, "a\n# from x\n1\x1b[2J.json", fmt.Sprintf(form, 8052))
+	owned, beside := r.write(t, "nobody.json", fmt.Sprintf(form, 8053)), r.write(t, "nobody/a.json", fmt.Sprintf(form, 8054))
+	link := filepath.Join(r.directory, "nobody/link.json")
+	if err := errors.Join(os.Chown(owned, nobody, 0), os.Chown(filepath.Dir(beside), nobody, 0), os.Symlink(roots, link)); err != nil {
+		t.Fatal(err)
+	}
 	shell, err := os.ReadFile("/bin/sh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	program := r.write(t, "ssserver", string(shell))
-	r.start(t, nobody, program, "-s", "sleep 1000; true", "--", "-c", hostile)
 	script := r.write(t, "wait.sh", "sleep 1000; true\n")
-	r.start(t, nobody, program, script, "-c", hostile, "-c", "/etc/shadow", "-c", "../../../../etc/shadow", "-c", "/dev/zero", "-c", "/proc/1/environ")
-	notes := r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json, process ssserver: DIR/a\n# from x\n1\x1b[2J.json",
-		"8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
-	if !strings.Contains(notes, "/etc/shadow: the user of the process may not read it") || !strings.Contains(notes, "/proc/1/environ: the user") {
-		t.Errorf("notes: %s", notes)
+	r.start(t, nobody, program, script, "-c", link, "-c", owned, "-c", beside,
+		"-c", "/etc/shadow", "-c", "../../../../etc/shadow", "-c", "/dev/zero", "-c", "/proc/1/environ", "-s", "0.0.0.0:8055")
+	// The link may lead elsewhere later: it is not the source.
+	want := []string{"8051 from DIR/root/etc/shadowsocks/config.json, process ssserver: DIR/a\n# from x\n1\x1b[2J.json",
+		"8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json"}
+	notes := r.wait(t, want...)
+	for _, part := range []string{
+		"/etc/shadow: the user of the process may not read it", owned + ": others than root may write", beside + ": others than root may write",
+		"of user nobody) listens on 8055: name it with --port, if it is to be counted",
+	} {
+		if !strings.Contains(notes, part) {
+			t.Errorf("no note %q in %s", part, notes)
+		}
 	}
+	for range 20 {
+		r.start(t, nobody, program, script, "-c", "/etc/shadow", "-s", "0.0.0.0:8056")
+	}
+	testkit.Eventually(t, patience, func() error {
+		result, err := sources.Follow(r.from).Load()
+		if notes := fmt.Sprint(result.Notes); len(result.Notes) != 9 || !strings.Contains(notes, "more notes on running servers") {
+			return fmt.Errorf("%d notes: %s, %w", len(result.Notes), notes, err)
+		}
+		return nil
+	})
 	r.from.Processes.Proc = r.write(t, "file", "") // nothing is known of processes
-	notes = r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json", "8052=mallory from process ssserver: DIR/a\n# from x\n1\x1b[2J.json")
+	notes = r.wait(t, "8051 from DIR/root/etc/shadowsocks/config.json, process ssserver: DIR/a\n# from x\n1\x1b[2J.json", want[1])
 	if !strings.Contains(notes, "stay counted") {
 		t.Errorf("notes: %s", notes)
 	}
 }
 
-// What no configuration explains, sockets show: here the file is one that the user of the
-// server may not read any more, and later nothing at all.
+// What no configuration explains, the sockets of root's servers show; those of others are
+// noted.
 func TestSocketsShowWhatNoFileDoes(t *testing.T) {
 	r := newRunning(t)
 	file := r.write(t, "a.json", `{"server": "0.0.0.0", "server_port": 8011, "password": "QZQZQ", "method": "aes-256-gcm"}`)
-	stop := r.start(t, nobody, "ss-server", "-c", file)
+	stop := []func(){r.start(t, 0, "ss-server", "-c", file)}
 	r.wait(t, "8011 from process ss-server: DIR/a.json")
-	testkit.Eventually(t, patience, func() error {
-		found, err := listeners()
-		if err == nil && len(found) == 0 {
-			err = fmt.Errorf("the server does not listen")
-		}
-		return err
-	})
-	if err := os.Chmod(file, 0o600); err != nil {
+	r.listens(t, 1)
+	if err := os.Rename(file, file+".old"); err != nil {
 		t.Fatal(err)
 	}
 	notes := r.wait(t, "8011 from process ss-server: DIR/a.json") // kept
-	if !strings.Contains(notes, "may not read it") {
+	if !strings.Contains(notes, "no such file") {
 		t.Errorf("notes: %s", notes)
 	}
 	if err := os.Remove(r.list); err != nil {
 		t.Fatal(err)
 	}
 	r.wait(t, "8011/tcp from process ss-server: sockets")
-	stop()
-	r.wait(t)
+	stop[0]()
+	r.start(t, nobody, "ss-server", "-s", "0.0.0.0", "-c", file+".old")
+	r.wait(t, "8011 from process ss-server: DIR/a.json.old")
+	r.listens(t, 1) // it has read the file
+	if err := os.Chmod(file+".old", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if notes := r.wait(t); !strings.Contains(notes, "listens on 8011/tcp: name it") {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
+// listens waits until so many sockets receive.
+func (r *running) listens(t *testing.T, want int) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error {
+		if found, err := listeners(); err != nil || len(found) < want {
+			return fmt.Errorf("%v, %w", found, err)
+		}
+		return nil
+	})
+}
+
+// A port that is named, or that a file has, is as that says: no server of root's widens,
+// narrows or renames it.
+func TestServersChangeNoPortThatIsNamed(t *testing.T) {
+	r := newRunning(t)
+	r.write(t, "root/etc/shadowsocks/config.json", `{"server_port": 8092, "mode": "udp_only"}`)
+	r.from.Ports = []accounting.Port{{Number: 8091, Protocols: accounting.TCPAndUDP, Name: "alice"}, {Number: 8093, Protocols: accounting.OnlyUDP}}
+	for _, port := range []string{"8091", "8092", "8093", "8094"} {
+		r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", port, "-k", "QZQZQ", "-m", "aes-256-gcm")
+	}
+	r.listens(t, 4)
+	r.wait(t, "8091=alice from --port", "8092/udp from DIR/root/etc/shadowsocks/config.json", "8093/udp from --port",
+		"8094/tcp from process ss-server: command line")
+	r.from.Following = true
+	r.from.Ports = append(r.from.Ports, accounting.Port{Number: 8094, Protocols: accounting.TCPAndUDP, Name: "bob"})
+	r.wait(t, "8091=alice from --port", "8092/udp from DIR/root/etc/shadowsocks/config.json", "8093/udp from --port", "8094=bob from --port")
+}
+
+// A server that sees other files at its paths has none of this host's read for it.
+func TestServersWithOtherFiles(t *testing.T) {
+	r := newRunning(t)
+	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm"}`
+	here := r.write(t, "a/c.json", fmt.Sprintf(form, 8101))
+	r.write(t, "b/c.json", fmt.Sprintf(form, 8102))
+	r.write(t, "root/etc/shadowsocks/config.json", strings.Replace(fmt.Sprintf(form, 8103), "0.0.0.0", "192.0.2.9", 1))
+	testkit.Require(t, "unshare")
+	r.start(t, 0, "unshare", "-m", "sh", "-c", "mount --bind b a && exec ss-server -c "+here)
+	r.listens(t, 1)
+	notes := r.wait(t, "8102/tcp from process ss-server: sockets")
+	if !strings.Contains(notes, here+": the process sees other files there") {
+		t.Errorf("notes: %s", notes)
+	}
+	r.start(t, 0, "unshare", "-m", "sh", "-c", "mount --bind a a && exec ss-server -c "+here) // the same files
+	r.wait(t, "8101 from process ss-server: DIR/a/c.json", "8102/tcp from process ss-server: sockets")
+}
+
+// Directories that are named several times are read once.
+func TestDirectoriesThatAreNamedOften(t *testing.T) {
+	r := newRunning(t)
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, script := r.write(t, "xray", string(shell)), r.write(t, "wait.sh", "sleep 1000; true\n")
+	const form = `{"inbounds": [{"port": %d, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ", "network": "tcp"}}]}`
+	for i := range 10 {
+		r.write(t, fmt.Sprintf("conf/%d.json", i), fmt.Sprintf(form, 8110+i))
+	}
+	if err := os.Symlink("conf", filepath.Join(r.directory, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r.start(t, 0, program, script, "-confdir", "conf", "-confdir", r.directory+"/conf", "-confdir", "link")
+	}
+	reads := 0
+	r.from.Progress = func() { reads++ }
+	testkit.Eventually(t, patience, func() error {
+		reads = 0
+		if got, notes := r.setUp(t); len(got) != 10 || reads > 10+10+9+10 {
+			return fmt.Errorf("%d reports of progress; %s, notes %s", reads, got, notes)
+		}
+		return nil
+	})
+	if reads < 20 {
+		t.Errorf("%d reports of progress", reads)
+	}
 }
 
 // A process that follows sees no sockets, and no working directory. It keeps what setup
@@ -235,36 +344,95 @@ func TestSocketsShowWhatNoFileDoes(t *testing.T) {
 func TestRootAndTheUnitAgree(t *testing.T) {
 	r := newRunning(t)
 	const form = `{"server": "0.0.0.0", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm"}`
-	r.write(t, "a.json", fmt.Sprintf(form, 8021))
-	secret := r.write(t, "b.json", fmt.Sprintf(form, 8022))
-	stop := []func(){r.start(t, 0, "ss-server", "-c", "a.json"), r.start(t, nobody, "ss-server", "-c", secret)}
-	r.wait(t, "8021 from process ss-server: DIR/a.json", "8022 from process ss-server: DIR/b.json")
-	testkit.Eventually(t, patience, func() error {
-		if found, err := listeners(); err != nil || len(found) < 2 {
-			return fmt.Errorf("%v, %w", found, err)
-		}
-		return nil
-	})
-	if err := os.Remove(r.list); err != nil {
+	r.write(t, "a/c.json", fmt.Sprintf(form, 8021))
+	r.write(t, "b/c.json", fmt.Sprintf(form, 8022))
+	hidden := r.write(t, "hidden.json", fmt.Sprintf(form, 8023))
+	from := func(directory string) func() {
+		at := *r
+		at.directory = filepath.Join(r.directory, directory)
+		return at.start(t, 0, "ss-server", "-c", "c.json")
+	}
+	stop := []func(){from("a"), from("b"), r.start(t, 0, "ss-server", "-c", hidden)}
+	r.listens(t, 3)
+	if err := os.Remove(hidden); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(secret, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"8021 from process ss-server: DIR/a.json", "8022/tcp from process ss-server: sockets"}
+	want := []string{"8021 from process ss-server: DIR/a/c.json", "8022 from process ss-server: DIR/b/c.json", "8023/tcp from process ss-server: sockets"}
 	r.wait(t, want...)
-	unit := *r
+	unit, user := *r, *r
 	unit.from.Following = true
 	for range 3 {
 		r.wait(t, want...)
-		withoutTracing(t, func() { unit.wait(t, want...) })
+		withoutTracing(t, func() { unit.wait(t, want...); user.wait(t, want...) })
 	}
-	// At boot, and while they are started again, no server runs.
+	var places []string
+	withoutTracing(t, func() {
+		for _, place := range unit.from.Places() {
+			places = append(places, place.Path)
+		}
+	})
+	for _, place := range []string{"a", "b"} {
+		if !slices.Contains(places, filepath.Join(r.directory, place)) {
+			t.Errorf("%s is no place: %s", place, places)
+		}
+	}
+	// At boot, and while they are started again, none or some of the servers run.
 	for _, stop := range stop {
+		withoutTracing(t, func() { unit.wait(t, want...) })
 		stop()
 	}
 	withoutTracing(t, func() { unit.wait(t, want...) })
-	r.wait(t)
+	stop = append(stop, r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", "8024", "-k", "QZQZQ", "-m", "aes-256-gcm"))
+	more := append(slices.Clone(want), "8024/tcp from process ss-server: command line")
+	withoutTracing(t, func() { unit.wait(t, more...) })
+	stop[3]()
+	r.start(t, 0, "ss-server", "-s", "0.0.0.0", "-p", "8025", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	more = append(more, "8025/tcp from process ss-server: command line")
+	withoutTracing(t, func() { unit.wait(t, more...) })
+	// A file of a server that has ended is read, and may be removed.
+	r.write(t, "a/c.json", fmt.Sprintf(form, 8020))
+	if err := os.Remove(filepath.Join(r.directory, "b/c.json")); err != nil {
+		t.Fatal(err)
+	}
+	more = append([]string{"8020 from process ss-server: DIR/a/c.json"}, more[2:]...)
+	withoutTracing(t, func() { unit.wait(t, more...) })
+	r.write(t, "a/c.json", "{")
+	more[0] = "8020 from process ss-server: DIR/a/c.json" // kept
+	withoutTracing(t, func() {
+		if notes := unit.wait(t, more...); !strings.Contains(notes, "a server that ran: ") {
+			t.Errorf("notes: %s", notes)
+		}
+	})
+	r.wait(t, "8025/tcp from process ss-server: command line")
+}
+
+// A follower reads what setup as root found meanwhile.
+func TestFollowTheListOfRoot(t *testing.T) {
+	r := newRunning(t)
+	// An address of another host: root's server has it all the same.
+	const form = `{"server": "192.0.2.9", "server_port": %d, "password": "QZQZQ", "method": "aes-256-gcm", "local_port": 1080}`
+	file := r.write(t, "a.json", fmt.Sprintf(form, 8121))
+	r.from.Following = true
+	follower := sources.Follow(r.from)
+	follow(t, follower, []step{
+		{"no server", func() {}, 0, false},
+		{"a list", func() {
+			entry := portlist.Entry{Port: accounting.Port{Number: 8121, Protocols: accounting.TCPAndUDP}, Sources: []string{"process ss-server: " + file}}
+			if err := portlist.Write(r.list, []portlist.Entry{entry}); err != nil {
+				t.Fatal(err)
+			}
+		}, 1, false},
+		{"a change of the file", func() { r.write(t, "a.json", `{"port_password": {"1": "", "2": ""}}`) }, 2, false},
+	})
+	r.write(t, "a.json", fmt.Sprintf(form, 8122))
+	r.wait(t, "8122 from process ss-server: DIR/a.json")
+	r.write(t, "a.json", `{"port_password": {"1": "", "2": ""}}`)
+	r.setUp(t)
+	usual := filepath.Join(r.directory, "root/etc/shadowsocks/config.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(usual), 0o755), os.Symlink(file, usual)); err != nil { //nolint:gosec // no secret
+		t.Fatal(err)
+	}
+	r.wait(t, "1 from DIR/root/etc/shadowsocks/config.json", "2 from DIR/root/etc/shadowsocks/config.json")
 }
 
 // withoutTracing does something without the capability to look into other processes.
@@ -417,6 +585,9 @@ func TestPlacesOfRunningServers(t *testing.T) {
 		for _, place := range r.from.Places() {
 			if strings.HasPrefix(place.Path, r.directory) && place.Path != r.directory {
 				got = append(got, place.Path)
+				if place.Optional != (place.Path == others) {
+					return fmt.Errorf("%+v", place)
+				}
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -11,14 +11,19 @@ import (
 
 // TestTheUnitAsksRunningServers runs servers as other units, with configurations outside
 // of the usual places. What only root can see, the unit keeps: a setup by hand and the
-// unit agree, also after a reboot.
+// unit agree, also after a reboot, and when some servers have ended.
 func TestTheUnitAsksRunningServers(t *testing.T) {
 	b := newBox(t, map[string]string{
 		"/srv/odd/a.json":                   serverConfiguration(20000),
 		"/srv/secret/b.json":                serverConfiguration(20001),
 		"/etc/systemd/system/plain.service": "[Service]\nExecStart=ss-server -c /srv/odd/a.json\n",
-		// The user may not read the file: root does, before it becomes that user.
+		// What a user's server says without a file that root wrote for it does not count.
 		"/etc/systemd/system/dropped.service": "[Service]\nWorkingDirectory=/srv/secret\nExecStart=ss-server -a nobody -c b.json\n",
+		// Only root sees in which directory the file is.
+		"/srv/relative/c.json":                 serverConfiguration(20002),
+		"/srv/other/c.json":                    serverConfiguration(20003),
+		"/etc/systemd/system/relative.service": "[Service]\nWorkingDirectory=/srv/relative\nExecStart=ss-server -c c.json\n",
+		"/etc/systemd/system/other.service":    "[Service]\nWorkingDirectory=/srv/other\nExecStart=ss-server -c c.json\n",
 	})
 	b.install(t, olderVersion)
 	if err := os.Chmod(b.path("/srv/secret"), 0o700); err != nil { //nolint:gosec // a directory
@@ -26,7 +31,9 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 	}
 	first := b.setupPID(t)
 	b.run(t, "systemctl", "start", "plain.service")
-	const named, shown = "20000 from process ss-server: /srv/odd/a.json", "20001 from process ss-server: sockets"
+	const named = "20000 from process ss-server: /srv/odd/a.json"
+	relative := []string{"20002 from process ss-server: /srv/relative/c.json", "20003 from process ss-server: /srv/other/c.json"}
+	all := append([]string{named}, relative...)
 	b.waitForEntries(t, named)
 	b.waitForPorts(t, 20000)
 	if now := b.setupPID(t); now == first {
@@ -40,19 +47,28 @@ func TestTheUnitAsksRunningServers(t *testing.T) {
 		}
 		return nil
 	})
-	b.run(t, "ssmonitor", "setup")
-	if err := b.expectEntries(named, shown); err != nil {
+	b.run(t, "systemctl", "start", "relative.service", "other.service")
+	if text := b.run(t, "ssmonitor", "setup"); !strings.Contains(text, "of user nobody) listens on 20001") {
+		t.Errorf("no note on the server of nobody:\n%s", text)
+	}
+	if err := b.expectEntries(all...); err != nil {
 		t.Fatal(err)
 	}
 	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
 	b.run(t, "systemctl", "reload", "ssmonitor-setup.service")
 	b.write(t, "/srv/odd/a.json", serverConfiguration(19999)) // the server goes on with what it has read
-	b.waitForEntries(t, strings.Replace(named, "20000", "19999", 1), shown)
+	b.waitForEntries(t, append([]string{strings.Replace(named, "20000", "19999", 1)}, relative...)...)
 	b.write(t, "/srv/odd/a.json", serverConfiguration(20000))
-	b.waitForEntries(t, named, shown)
-	b.run(t, "systemctl", "stop", "plain.service", "dropped.service")
+	b.waitForEntries(t, all...)
+	b.write(t, "/srv/relative/c.json", serverConfiguration(20004))
+	moved := []string{named, all[2], strings.Replace(all[1], "20002", "20004", 1)}
+	b.waitForEntries(t, moved...)
+	b.run(t, "systemctl", "stop", "plain.service", "relative.service", "dropped.service") // one of several stays
 	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
-	b.waitForEntries(t, named, shown)
+	b.waitForEntries(t, moved...)
+	b.run(t, "systemctl", "stop", "other.service")
+	b.run(t, "systemctl", "restart", "ssmonitor-setup.service")
+	b.waitForEntries(t, moved...)
 }
 
 // waitForEntries waits until the list has these ports with their sources.
