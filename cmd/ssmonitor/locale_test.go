@@ -12,7 +12,6 @@ func TestTextsFollowTheLocale(t *testing.T) {
 	const name, escaped = "李雷", `\u674e\u96f7`
 	p := newPlace(t)
 	p.setup("--port", "30000="+name)
-	p.agent(p.socket)
 	ask := func(arguments ...string) func() (int, string, string) {
 		return func() (int, string, string) {
 			return callUsage(t, &fakeHistory{first: name}, arguments...)
@@ -22,13 +21,9 @@ func TestTextsFollowTheLocale(t *testing.T) {
 		return func() (int, string, string) { return call(t, arguments...) }
 	}
 	missing := filepath.Join(p.directory, name)
-	for _, test := range []struct {
-		name    string
-		run     func() (status int, stdout, stderr string)
-		data    bool
-		unicode string // more that is printed with UTF-8,
-		ascii   string // and what without
-	}{
+	expectText(t, name, escaped, localizedText{"teardown", run("teardown", "--dry-run", "--config", "none", "--state", missing), false, "", ""})
+	p.agent(p.socket)
+	for _, test := range []localizedText{
 		{"usage", ask("usage", "--config", "none"), false, "\u2588", "##########"},
 		{"usage by day", ask("usage", "--by", "month", "--config", "none"), false, "\u2588", "##########"},
 		{"usage as CSV", ask("usage", "--format", "csv", "--config", "none"), true, "", ""},
@@ -47,25 +42,38 @@ func TestTextsFollowTheLocale(t *testing.T) {
 		{"check as JSON", run(append(p.checkArguments(p.socket), "--json", "--shadowsocks", missing)...), true, "", ""},
 		{"an error", run("usage", "--config", missing), false, "", ""},
 		{"a wrong command", run(name), false, "", ""},
-		{"teardown", run("teardown", "--dry-run", "--config", "none", "--state", missing), false, "", ""},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Setenv("LC_ALL", "")
-			for _, locale := range []string{"C.UTF-8", "en_US.UTF-8", "C", "POSIX", "en_US.ISO-8859-1", ""} {
-				t.Setenv("LANG", locale)
-				want, more := name, test.unicode
-				if !strings.Contains(locale, "UTF-8") && !test.data {
-					want, more = escaped, test.ascii
-				}
-				_, stdout, stderr := test.run()
-				printed := stdout + stderr
-				if !strings.Contains(printed, want) || !strings.Contains(printed, more) {
-					t.Errorf("LANG=%s: %q or %q is missing in\n%s", locale, want, more, printed)
-				}
-				if want == escaped && strings.ContainsFunc(printed, func(r rune) bool { return r > '~' }) {
-					t.Errorf("LANG=%s: not ASCII:\n%s", locale, printed)
-				}
-			}
-		})
+		expectText(t, name, escaped, test)
+	}
+}
+
+// localizedText is printed for people, unless it is data.
+type localizedText struct {
+	name    string
+	run     func() (status int, stdout, stderr string)
+	data    bool
+	unicode string // more that is printed with UTF-8,
+	ascii   string // and what without
+}
+
+// expectText runs a command in several locales. They are no subtests, which would run
+// outside of the network namespace.
+func expectText(t *testing.T, name, escaped string, test localizedText) {
+	t.Helper()
+	t.Setenv("LC_ALL", "")
+	for _, locale := range []string{"C.UTF-8", "en_US.UTF-8", "C", "POSIX", "en_US.ISO-8859-1", ""} {
+		t.Setenv("LANG", locale)
+		want, more := name, test.unicode
+		if !strings.Contains(locale, "UTF-8") && !test.data {
+			want, more = escaped, test.ascii
+		}
+		_, stdout, stderr := test.run()
+		printed := stdout + stderr
+		if !strings.Contains(printed, want) || !strings.Contains(printed, more) {
+			t.Errorf("%s, LANG=%s: %q or %q is missing in\n%s", test.name, locale, want, more, printed)
+		}
+		if want == escaped && strings.ContainsFunc(printed, func(r rune) bool { return r > '~' }) {
+			t.Errorf("%s, LANG=%s: not ASCII:\n%s", test.name, locale, printed)
+		}
 	}
 }
