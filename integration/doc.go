@@ -5,6 +5,7 @@
 // Product, linked into the binary:
 //   - shadowsocks: reads the configurations of the Shadowsocks servers
 //   - portlist: reads and writes the list of ports, and parses port arguments
+//   - processes: finds the servers that run, and what they were started with
 //   - sources: combines the sources of ports and follows their changes
 //   - presence: finds the running agent, and lets one run per network namespace
 //   - checkup: finds what is wrong on a machine, for ssmonitor check
@@ -28,6 +29,7 @@
 //   - kernels/paths: the tests of VRF, IPVS and flowtables that run there
 //   - packaging: the tests of releases and of the packages for Arch and RPM
 //   - packages.sh, fuzz.sh: for make test
+//   - field.md, places.md: what people run, and where setup looks; tests write them
 //
 // The tests of this package need root and the packages shadowsocks-libev,
 // nftables, iproute2, curl, util-linux, bsdutils, netdata-core,
