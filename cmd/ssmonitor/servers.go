@@ -9,8 +9,8 @@ import (
 // runningServers is where setup and check look for servers beside their configurations.
 var runningServers = &processes.Host{Proc: "/proc", Listeners: receivers}
 
-// receivers returns the sockets at which programs of the network namespace receive. A
-// kernel that can't list those of a protocol has none.
+// receivers returns the sockets at which programs of the network namespace receive. It
+// fails if the kernel can't list those of one of the protocols.
 func receivers() ([]processes.Listener, error) {
 	conn, err := sockets.Open()
 	if err != nil {
