@@ -204,6 +204,7 @@ func TestMovedFiles(t *testing.T) {
 			directory := filepath.Join(t.TempDir(), "state")
 			s, _, _ := open(t, directory)
 			save(t, s, stateAt(1, 3), stateAt(2, 3))
+			awaitBackup(s) // which writes to the directory
 			test.do(t, directory)
 			save(t, s, stateAt(3, 3))
 			state, _, err := Read(directory)
