@@ -18,8 +18,8 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
-	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 	"ssmonitor/output/control"
 )
@@ -57,7 +57,7 @@ type agent struct {
 	named     []accounting.Target // by the operator
 	published []checkup.Finding   // of the last decision
 
-	sockets       *sockets.Conn // nil: connections are unknown
+	sockets       *sockdiag.Conn // nil: connections are unknown
 	connections   *accounting.ConnectionMeter
 	addressLimits accounting.AddressLimits
 	addresses     *accounting.AddressWatch

@@ -8,8 +8,8 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/publishing"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
-	"ssmonitor/nft/sockets"
 )
 
 // checkedKernel passes to checkup what nft and survey find.
@@ -75,7 +75,7 @@ func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target)
 // listeningPorts returns the ports at which programs receive, in the network namespace of
 // the calling thread.
 func listeningPorts(protocol accounting.Protocol) (list []checkup.Listener, err error) {
-	conn, err := sockets.Open()
+	conn, err := sockdiag.Open()
 	if err != nil {
 		return nil, err
 	}

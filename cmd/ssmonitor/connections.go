@@ -4,8 +4,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
-	"ssmonitor/nft/sockets"
 )
 
 func addressesFlag() cli.Flag {
@@ -28,7 +28,7 @@ func (a *agent) openSockets(hook nft.Hook) {
 	// Where packets are counted before addresses are translated, any port may
 	// lead to a container, whose connections are not seen here.
 	if hook != nft.HookContainer {
-		conn, err := sockets.Open()
+		conn, err := sockdiag.Open()
 		if err != nil {
 			a.log.Warn("who is connected is unknown", "error", err)
 		} else {

@@ -3,7 +3,7 @@ package main
 import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/processes"
-	"ssmonitor/nft/sockets"
+	"ssmonitor/internal/sockdiag"
 )
 
 // runningServers is where setup and check look for servers beside their configurations.
@@ -12,7 +12,7 @@ var runningServers = &processes.Host{Proc: "/proc", Listeners: receivers}
 // receivers returns the sockets at which programs of the network namespace receive. It
 // fails if the kernel can't list those of one of the protocols.
 func receivers() ([]processes.Listener, error) {
-	conn, err := sockets.Open()
+	conn, err := sockdiag.Open()
 	if err != nil {
 		return nil, err
 	}

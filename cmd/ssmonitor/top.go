@@ -14,8 +14,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/nft/sockets"
 	"ssmonitor/output"
 	"ssmonitor/output/top"
 )
@@ -103,7 +103,7 @@ func remotes(socket string) func(port uint16) ([]top.Remote, error) {
 		if err := sameNetwork(socket); err != nil {
 			return nil, err
 		}
-		conn, err := sockets.Open()
+		conn, err := sockdiag.Open()
 		if err != nil {
 			return nil, err
 		}

@@ -17,8 +17,8 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/nft/sockets"
 )
 
 const (
@@ -298,7 +298,7 @@ func BenchmarkLook(b *testing.B) {
 }
 
 func listeners() ([]processes.Listener, error) {
-	conn, err := sockets.Open()
+	conn, err := sockdiag.Open()
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/nft/sockets"
 )
 
 const (
@@ -56,7 +56,7 @@ func rootsDirectory(t *testing.T) string {
 }
 
 func listeners() ([]processes.Listener, error) {
-	conn, err := sockets.Open()
+	conn, err := sockdiag.Open()
 	if err != nil {
 		return nil, err
 	}

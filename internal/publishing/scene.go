@@ -7,10 +7,10 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
 	"ssmonitor/nft/conntrack"
 	"ssmonitor/nft/ipvs"
-	"ssmonitor/nft/sockets"
 	"ssmonitor/nft/survey"
 )
 
@@ -69,15 +69,15 @@ func observe(hook nft.Hook, host survey.Host, installed []accounting.Target) (*S
 // listens returns a function that reports whether a program of the host listens at
 // a port. Where the kernel can't list sockets, none does.
 func listens() func(accounting.Protocol, uint16) bool {
-	ports := make(map[accounting.Protocol][]sockets.Listener)
-	if conn, err := sockets.Open(); err == nil {
+	ports := make(map[accounting.Protocol][]sockdiag.Listener)
+	if conn, err := sockdiag.Open(); err == nil {
 		defer func() { _ = conn.Close() }()
 		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
 			ports[protocol], _ = conn.Listening(protocol)
 		}
 	}
 	return func(protocol accounting.Protocol, port uint16) bool {
-		_, found := slices.BinarySearchFunc(ports[protocol], port, func(l sockets.Listener, port uint16) int { return int(l.Port) - int(port) })
+		_, found := slices.BinarySearchFunc(ports[protocol], port, func(l sockdiag.Listener, port uint16) int { return int(l.Port) - int(port) })
 		return found
 	}
 }

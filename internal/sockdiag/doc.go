@@ -1,8 +1,8 @@
-// Package sockets counts the established TCP connections of local ports and the
+// Package sockdiag counts the established TCP connections of local ports and the
 // addresses that they come from. It asks the kernel over netlink, sock_diag(7),
 // which needs no privilege and costs nothing per packet.
 //
 // The kernel lists the sockets of one network namespace, that of the thread that
 // opened the connection. It does not list those of containers with a namespace
 // of their own. UDP has no connections.
-package sockets
+package sockdiag
