@@ -7,9 +7,8 @@
 // samples into totals, and a [Meter] drives both, saves the ledger in a [Store]
 // and returns a [Report].
 //
-// The store also records the usage of clients by hour, day and month. The files
-// usage*.go turn what it recorded into a [UsageReport] and compare usage with the
-// limits of clients.
+// The store also records the usage of clients by hour, day and month, of which
+// ssmonitor/accounting/usage makes reports.
 //
 // The package knows neither netlink nor any output format, and imports only the
 // standard library.

@@ -43,8 +43,8 @@ func (f *Fault) Observe(err error) FaultChange {
 	return FaultRaised
 }
 
-// failing reports whether the latest attempt failed.
-func (f *Fault) failing() bool { return f.cause != "" }
+// Failing reports whether the latest attempt failed.
+func (f *Fault) Failing() bool { return f.cause != "" }
 
 // Failures returns how many attempts in a row have failed so far. After
 // FaultCleared it is the length of the series that has just ended.

@@ -196,9 +196,9 @@ func (m *Meter) Tick() (*Report, error) {
 	return &m.last.report, nil
 }
 
-// readShare is how many times its own duration passes from the start of a reading
+// ReadShare is how many times its own duration passes from the start of a reading
 // until Refresh reads again.
-const readShare = 5
+const ReadShare = 5
 
 // Refresh reads and returns the current totals, with the rates of the last
 // complete interval. Where a reading takes long, it returns the totals of the last
@@ -213,7 +213,7 @@ func (m *Meter) Refresh() (*Report, error) {
 }
 
 func (m *Meter) refresh() error {
-	if m.status.LastError == nil && m.now().Sub(m.sample.Time) < readShare*m.status.ReadDuration {
+	if m.status.LastError == nil && m.now().Sub(m.sample.Time) < ReadShare*m.status.ReadDuration {
 		return nil
 	}
 	if err := m.read(); !m.idle(err) {

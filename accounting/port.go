@@ -201,3 +201,8 @@ func Union(lists ...[]Port) (Ports, []NameConflict) {
 	}
 	return merged, conflicts
 }
+
+// ConnectionsVisible reports whether the connections of the port can be counted:
+// UDP has none, and those of a published port are in the network namespace of its
+// container.
+func (p Port) ConnectionsVisible() bool { return p.Protocols.Has(TCP) && !p.Published }

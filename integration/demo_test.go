@@ -43,10 +43,10 @@ func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
 		t.Errorf("the demo writes for a terminal where there is none:\n%q", shown)
 	}
 	_, table, _ := strings.Cut(shown, "$ ssmonitor top ")
-	table, usage, _ := strings.Cut(table, "$ ssmonitor usage ")
+	table, records, _ := strings.Cut(table, "$ ssmonitor usage ")
 	for _, client := range []string{"alice", "bob", "carol"} {
 		busy := regexp.MustCompile(client + ` +\d+\.\d+ [kM]B +\d+\.\d+ [kM]B `)
-		if !busy.MatchString(table) || !busy.MatchString(usage) {
+		if !busy.MatchString(table) || !busy.MatchString(records) {
 			t.Errorf("no traffic of %s in the table and the usage:\n%s", client, shown)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 )
 
@@ -186,7 +187,7 @@ func (a failingAgent) Report(context.Context) (*accounting.Report, error) {
 	return &accounting.Report{Time: time.Now(), Ports: []accounting.PortReport{{Port: accounting.Port{Number: 1, Protocols: accounting.OnlyUDP, Name: "somebody"}}}}, nil
 }
 
-func (failingAgent) Usage(context.Context, url.Values) (*accounting.UsageReport, error) {
+func (failingAgent) Usage(context.Context, url.Values) (*usage.Report, error) {
 	return nil, errors.New("no usage")
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	usageformat "ssmonitor/output"
 )
 
@@ -23,38 +24,38 @@ type monthSource struct {
 	names      []string  // of port 20000 and up
 }
 
-func (s *monthSource) Clients(context.Context) ([]accounting.PortClient, error) { return nil, nil }
+func (s *monthSource) Clients(context.Context) ([]usage.Client, error) { return nil, nil }
 
-func (s *monthSource) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+func (s *monthSource) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
 	random := rand.New(rand.NewPCG(2, 7))
-	usage := &accounting.Usage{Query: query, Zone: s.start.Location(), MonthDay: 1}
+	records := &usage.Records{Query: query, Zone: s.start.Location(), MonthDay: 1}
 	for day := s.start; day.Before(s.end); day = day.AddDate(0, 0, 1) {
 		for i, name := range s.names {
 			mean := 40e9 / float64(i+2)
 			sent := uint64(mean * (0.2 + 1.6*random.Float64()))
-			row := accounting.UsageRow{
+			row := usage.Row{
 				Start: day, End: day.AddDate(0, 0, 1), Client: name, Port: uint16(20000 + i), Protocol: accounting.TCP,
 				In: accounting.Count{Bytes: sent / uint64(12+i%9)}, Out: accounting.Count{Bytes: sent},
 			}
-			if query.By != accounting.ByDay {
+			if query.By != usage.ByDay {
 				row.Start, row.End = s.start, s.start.AddDate(0, 1, 0)
 			}
-			usage.Rows = append(usage.Rows, row)
+			records.Rows = append(records.Rows, row)
 		}
 	}
-	return usage, nil
+	return records, nil
 }
 
 // writeUsagePage writes the page of November 2026 and returns its URL.
 func writeUsagePage(t *testing.T, names []string, warn ...string) (url string) {
 	t.Helper()
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	limits, err := accounting.ParseUsageLimits(warn)
+	limits, err := usage.ParseLimits(warn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := accounting.ReportUsage(t.Context(), &monthSource{start, start.AddDate(0, 0, 24), names},
-		accounting.UsageRequest{Course: true}, limits, start.AddDate(0, 0, 23))
+	report, err := usage.NewReport(t.Context(), &monthSource{start, start.AddDate(0, 0, 24), names},
+		usage.Request{Course: true}, limits, start.AddDate(0, 0, 23))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 // file (csv.go), as JSON on the agent's socket (json.go, with its server and
 // client), in Netdata's plugin protocol (netdata.go, plugin.go), and as metrics for
 // Prometheus (metrics*.go, secure.go). The usage of clients over time, an
-// [accounting.UsageReport], is written as a table for terminals, CSV, JSON or an
+// [usage.Report], is written as a table for terminals, CSV, JSON or an
 // HTML page (usage_*.go).
 //
 // No format depends on how its report was read. An unknown value is omitted, in

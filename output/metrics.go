@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
 )
 
 // MetricsSource provides what the metrics are made of. Its methods are safe for
@@ -27,15 +29,15 @@ type MetricsSource interface {
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
 	// Month returns the usage of the running month, by month.
-	Month(ctx context.Context) (*accounting.Usage, error)
+	Month(ctx context.Context) (*usage.Records, error)
 }
 
 // MetricsOptions configure the metrics.
 type MetricsOptions struct {
 	Source MetricsSource
-	Limits accounting.UsageLimits // of the clients in a month
+	Limits usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
-	AddressLimits accounting.AddressLimits
+	AddressLimits connections.Limits
 	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
 	// a month is by port, and the limits of clients with a name are omitted.
@@ -116,7 +118,7 @@ type reading struct {
 	*MetricsOptions
 	report *accounting.Report // nil: unknown
 	status accounting.Status
-	month  *accounting.Usage // nil: unknown
+	month  *usage.Records // nil: unknown
 }
 
 // read takes a reading. What can't be read or saved is omitted, and the metrics of

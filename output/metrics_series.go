@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
 )
 
 // seriesWriter writes the metrics of ports and clients in the text format of
@@ -122,7 +124,7 @@ func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of 
 }
 
 // connections writes who is connected, and the limits, where they are known.
-func (w *seriesWriter) connections(report *accounting.Report, limits accounting.AddressLimits) {
+func (w *seriesWriter) connections(report *accounting.Report, limits connections.Limits) {
 	w.gauge(report, portConnections, func(port *accounting.PortReport) (int32, bool) {
 		return port.Connections.Established, port.Connections.Known
 	})
@@ -165,7 +167,7 @@ func (a portClient) compare(b portClient) int {
 
 // month writes the usage of the month and the limits of the clients that have a
 // port or used anything.
-func (w *seriesWriter) month(month *accounting.Usage, report *accounting.Report, limits accounting.UsageLimits) {
+func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, limits usage.Limits) {
 	w.begin(monthStart)
 	_, _ = w.out.WriteString(monthStart.name + " ")
 	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Query.Since.Unix(), 10), '\n'))
@@ -202,7 +204,7 @@ func (w *seriesWriter) month(month *accounting.Usage, report *accounting.Report,
 	w.limits(clients, limits)
 }
 
-func (w *seriesWriter) limits(clients []portClient, limits accounting.UsageLimits) {
+func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	if !limits.Any() {
 		return
 	}
@@ -214,7 +216,7 @@ func (w *seriesWriter) limits(clients []portClient, limits accounting.UsageLimit
 	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
 	for _, client := range slices.Compact(clients) {
-		label := accounting.ClientUsage{Client: client.name, Ports: []uint16{client.port}}.Label()
+		label := usage.ClientUsage{Client: client.name, Ports: []uint16{client.port}}.Label()
 		limit, limited := limits.For(label)
 		switch {
 		case !limited || client.name != "" && !w.names:

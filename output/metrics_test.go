@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 )
 
@@ -29,7 +31,7 @@ type metered struct {
 	report   *accounting.Report
 	err      error
 	status   accounting.Status
-	month    *accounting.Usage
+	month    *usage.Records
 	readings atomic.Int64
 }
 
@@ -40,7 +42,7 @@ func (m *metered) Report(context.Context) (*accounting.Report, error) {
 
 func (m *metered) Status() accounting.Status { return m.status }
 
-func (m *metered) Month(context.Context) (*accounting.Usage, error) {
+func (m *metered) Month(context.Context) (*usage.Records, error) {
 	if m.month == nil {
 		return nil, errors.New("nothing has been saved yet")
 	}
@@ -49,8 +51,8 @@ func (m *metered) Month(context.Context) (*accounting.Usage, error) {
 
 func sampleMetered() *metered {
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	row := func(client string, port uint16, protocol accounting.Protocol, in, out uint64) accounting.UsageRow {
-		return accounting.UsageRow{
+	row := func(client string, port uint16, protocol accounting.Protocol, in, out uint64) usage.Row {
+		return usage.Row{
 			Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: port, Protocol: protocol,
 			In: accounting.Count{Bytes: in}, Out: accounting.Count{Bytes: out},
 		}
@@ -61,9 +63,9 @@ func sampleMetered() *metered {
 			LastRead: noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3, Uncertain: 2500 * time.Millisecond,
 			SaveFailures: 1, LastSave: noon.Add(-time.Second), Ports: 4,
 		},
-		month: &accounting.Usage{
-			Query: accounting.UsageQuery{By: accounting.ByMonth, Since: start},
-			Rows: []accounting.UsageRow{
+		month: &usage.Records{
+			Query: usage.Query{By: usage.ByMonth, Since: start},
+			Rows: []usage.Row{
 				row("alice", 20000, accounting.TCP, 40, 2), row("alice", 20000, accounting.UDP, 2, 1),
 				row("carol, who had it before", 20000, accounting.TCP, 5, 6), row("", 65535, accounting.TCP, 0, 7),
 			},
@@ -75,13 +77,13 @@ func sampleMetered() *metered {
 var goVersion = runtime.Version()
 
 func sampleMetrics(source MetricsSource, names bool) *Metrics {
-	addresses, err := accounting.ParseAddressLimits([]string{"3", "alice=1"})
+	addresses, err := connections.ParseLimits([]string{"3", "alice=1"})
 	if err != nil {
 		panic(err)
 	}
 	return NewMetrics(MetricsOptions{
 		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
-		Limits:        accounting.UsageLimits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
+		Limits:        usage.Limits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
 		AddressLimits: addresses,
 	})
 }
@@ -228,11 +230,11 @@ func TestMetricsFile(t *testing.T) {
 // BenchmarkMetrics renders a scrape, beside a bare writer of the same text.
 func BenchmarkMetrics(b *testing.B) {
 	for _, ports := range []int{3, 1000, 10000} {
-		source := &metered{report: manyPorts(ports), month: &accounting.Usage{}}
+		source := &metered{report: manyPorts(ports), month: &usage.Records{}}
 		for i := range source.report.Ports {
 			port := &source.report.Ports[i].Port
 			port.Name = fmt.Sprintf("client %d", i)
-			source.month.Rows = append(source.month.Rows, accounting.UsageRow{Client: port.Name, Port: port.Number, In: accounting.Count{Bytes: 7}})
+			source.month.Rows = append(source.month.Rows, usage.Row{Client: port.Name, Port: port.Number, In: accounting.Count{Bytes: 7}})
 		}
 		metrics := sampleMetrics(source, true)
 		for i, format := range metricsFormats {
@@ -264,11 +266,11 @@ func BenchmarkMetrics(b *testing.B) {
 // processCPU returns the CPU time of the process.
 func processCPU(tb testing.TB) time.Duration {
 	tb.Helper()
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	var recorded syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &recorded); err != nil {
 		tb.Fatal(err)
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(recorded.Utime.Nano() + recorded.Stime.Nano())
 }
 
 // appendBare writes the counters of the ports as text with no library.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 )
 
@@ -19,15 +20,15 @@ const hostileName = "x\x1b[31m\u202e\u009b2J\nmallory\u3164"
 // TestNothingPrintedMovesACursor writes everything that commands write to a terminal.
 func TestNothingPrintedMovesACursor(t *testing.T) {
 	start := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
-	clients := []accounting.PortClient{{Port: 20000, Name: hostileName}}
-	usage := &usageSource{zone: time.UTC, rows: []accounting.UsageRow{{
+	clients := []usage.Client{{Port: 20000, Name: hostileName}}
+	recorded := &usageSource{zone: time.UTC, rows: []usage.Row{{
 		Start: start, End: start.AddDate(0, 0, 1), Client: hostileName, Port: 20000, Protocol: accounting.TCP, In: accounting.Count{Bytes: 5e9},
 	}}}
-	limits, err := accounting.ParseUsageLimits([]string{"1GB"})
+	limits, err := usage.ParseLimits([]string{"1GB"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := accounting.ReportUsage(t.Context(), usage, accounting.UsageRequest{By: "day"}, limits, start.Add(time.Hour))
+	report, err := usage.NewReport(t.Context(), recorded, usage.Request{By: "day"}, limits, start.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"weak"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // slowReader requests a page, waits until the response begins, and takes no more of it
@@ -271,7 +272,7 @@ func serveUsage(t *testing.T) net.Addr {
 	}
 	listener := testListener(t, filepath.Join(t.TempDir(), "socket"))
 	mux := http.NewServeMux()
-	mux.Handle("GET /v1/usage", NewUsageHandler(source, accounting.UsageLimits{}, clockAtNoon, quiet()))
+	mux.Handle("GET /v1/usage", NewUsageHandler(source, usage.Limits{}, clockAtNoon, quiet()))
 	serveUntilEnd(t, listener, mux)
 	return listener.Addr()
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // Colours of the chart: the clients with the most usage have one each.
@@ -28,7 +28,7 @@ const (
 
 type (
 	htmlChart struct {
-		By     accounting.Period
+		By     usage.Period
 		Width  int
 		Few    bool  // few bars, so that each has room for its label
 		Lines  []int // of the scale
@@ -53,9 +53,9 @@ type (
 )
 
 // clientColors returns the class of each client that has a colour.
-func clientColors(report *accounting.UsageReport) map[string]string {
-	clients := slices.DeleteFunc(slices.Clone(report.Whole.Clients), func(c accounting.ClientUsage) bool { return c.Others > 0 })
-	slices.SortStableFunc(clients, func(a, b accounting.ClientUsage) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
+func clientColors(report *usage.Report) map[string]string {
+	clients := slices.DeleteFunc(slices.Clone(report.Whole.Clients), func(c usage.ClientUsage) bool { return c.Others > 0 })
+	slices.SortStableFunc(clients, func(a, b usage.ClientUsage) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
 	colors := make(map[string]string)
 	for i, client := range clients[:min(len(clients), colorCount)] {
 		colors[client.Label()] = fmt.Sprintf("c%d", i)
@@ -65,7 +65,7 @@ func clientColors(report *accounting.UsageReport) map[string]string {
 
 // newHTMLChart returns a chart with one stacked bar per period of the report's
 // course. It returns nil if the report has no course.
-func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htmlChart {
+func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
 	if len(report.Course) == 0 {
 		return nil
 	}
@@ -82,7 +82,7 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 	series, others := legend(report, colors)
 	chart.Legend = series
 	every := (len(report.Course) + maxLabels - 1) / maxLabels
-	if chart.By == accounting.ByDay && len(report.Course) > maxLabels {
+	if chart.By == usage.ByDay && len(report.Course) > maxLabels {
 		every = (every + 6) / 7 * 7 // weeks
 	}
 	for i := range report.Course {
@@ -91,7 +91,7 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 		if i%every == 0 {
 			bar.Label = barLabel(chart.By, period.Start)
 		}
-		bar.Gap = slices.ContainsFunc(report.Gaps, func(gap accounting.UsageGap) bool {
+		bar.Gap = slices.ContainsFunc(report.Gaps, func(gap usage.Gap) bool {
 			since := gap.Since
 			if since.IsZero() {
 				since = gap.Until.Add(-1) // only its end is known
@@ -110,7 +110,7 @@ func newHTMLChart(report *accounting.UsageReport, colors map[string]string) *htm
 
 // legend returns the series from the bottom of the stack up, and whether the
 // last one sums clients without a colour.
-func legend(report *accounting.UsageReport, colors map[string]string) (series []htmlSeries, others bool) {
+func legend(report *usage.Report, colors map[string]string) (series []htmlSeries, others bool) {
 	for name, class := range colors {
 		series = append(series, htmlSeries{class, name})
 	}
@@ -126,7 +126,7 @@ func legend(report *accounting.UsageReport, colors map[string]string) (series []
 }
 
 // stack draws the parts of a bar, each on top of the one before.
-func stack(period *accounting.PeriodUsage, series []htmlSeries, slot int, top float64) []htmlPart {
+func stack(period *usage.PeriodUsage, series []htmlSeries, slot int, top float64) []htmlPart {
 	bytes := make(map[string]uint64)
 	colored := make(map[string]bool)
 	for _, s := range series {
@@ -161,7 +161,7 @@ func height(bytes uint64, top float64) float64 { return round(float64(bytes) / t
 
 func round(x float64) float64 { return math.Round(x*100) / 100 }
 
-func barTitle(period *accounting.PeriodUsage, bar htmlBar) string {
+func barTitle(period *usage.PeriodUsage, bar htmlBar) string {
 	var b strings.Builder
 	b.WriteString(usageSpan(period.Start, period.End))
 	switch {
@@ -183,11 +183,11 @@ func barTitle(period *accounting.PeriodUsage, bar htmlBar) string {
 	return b.String()
 }
 
-func barLabel(by accounting.Period, start time.Time) string {
+func barLabel(by usage.Period, start time.Time) string {
 	switch by {
-	case accounting.ByHour:
+	case usage.ByHour:
 		return start.Format("15:04")
-	case accounting.ByDay:
+	case usage.ByDay:
 		return start.Format("Jan 2")
 	}
 	return start.Format("Jan 2006")

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 )
 
 // WriteClientTable writes the clients as a table for terminals, sorted by port. Times are shown in their own location.
-func WriteClientTable(w io.Writer, clients []accounting.PortClient, charset terminal.Charset) error {
+func WriteClientTable(w io.Writer, clients []usage.Client, charset terminal.Charset) error {
 	out := bufio.NewWriter(charset.Writer(w))
 	if len(clients) == 0 {
 		fmt.Fprintln(out, "No client is known yet.")
@@ -42,15 +42,15 @@ func WriteClientTable(w io.Writer, clients []accounting.PortClient, charset term
 }
 
 // sortClients returns the clients sorted by port. Those of one port stay in order.
-func sortClients(clients []accounting.PortClient) []accounting.PortClient {
-	return slices.SortedStableFunc(slices.Values(clients), func(a, b accounting.PortClient) int {
+func sortClients(clients []usage.Client) []usage.Client {
+	return slices.SortedStableFunc(slices.Values(clients), func(a, b usage.Client) int {
 		return cmp.Compare(a.Port, b.Port)
 	})
 }
 
 // WriteClientJSON writes the clients as one JSON object, sorted as in the table.
 // An unknown name or time is omitted.
-func WriteClientJSON(w io.Writer, clients []accounting.PortClient) error {
+func WriteClientJSON(w io.Writer, clients []usage.Client) error {
 	type client struct {
 		Port  uint16    `json:"port"`
 		Name  string    `json:"name,omitempty"`

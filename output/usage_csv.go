@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 )
 
@@ -25,7 +26,7 @@ var usageColumns = []string{
 // first column is the type of the line: client, others (the sum of the clients
 // below the top ones), empty (a period without usage), or gap (a time whose
 // history was lost). Numbers are exact, and times are RFC 3339.
-func WriteUsageCSV(w io.Writer, report *accounting.UsageReport) error {
+func WriteUsageCSV(w io.Writer, report *usage.Report) error {
 	out := csv.NewWriter(w)
 	lines := [][]string{usageColumns}
 	for _, period := range report.Periods {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // usageTimeout bounds how long a request for usage may take.
@@ -35,7 +35,7 @@ var usageParameters = []string{"by", "since", "until", "last", "client", "port",
 // answers an invalid request with 400 and one line that names the mistake. Further
 // requests wait while two are being answered; a client has 3 seconds to read its report.
 // More than 16 clients get 503.
-func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimits, now func() time.Time, log *slog.Logger) http.Handler {
+func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
 	requests, reports := make(chan struct{}, maxUsageRequests), make(chan struct{}, maxUsageReports)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
@@ -51,9 +51,9 @@ func NewUsageHandler(source accounting.UsageSource, limits accounting.UsageLimit
 			return
 		}
 		defer release()
-		report, err := accounting.ReportUsage(ctx, source, usageRequest, limits, now())
+		report, err := usage.NewReport(ctx, source, usageRequest, limits, now())
 		switch {
-		case errors.As(err, new(*accounting.UsageRequestError)):
+		case errors.As(err, new(*usage.RequestError)):
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		case err != nil:
@@ -84,20 +84,20 @@ func waitForReport(ctx context.Context, requests, reports chan struct{}) (releas
 	}
 }
 
-func parseUsageParameters(query string) (accounting.UsageRequest, error) {
+func parseUsageParameters(query string) (usage.Request, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return accounting.UsageRequest{}, err
+		return usage.Request{}, err
 	}
 	for name, given := range values {
 		if !slices.Contains(usageParameters, name) {
-			return accounting.UsageRequest{}, fmt.Errorf("parameter %q: want one of %s", name, strings.Join(usageParameters, ", "))
+			return usage.Request{}, fmt.Errorf("parameter %q: want one of %s", name, strings.Join(usageParameters, ", "))
 		}
 		if len(given) > 1 && name != "client" && name != "port" {
-			return accounting.UsageRequest{}, fmt.Errorf("parameter %q: want it once", name)
+			return usage.Request{}, fmt.Errorf("parameter %q: want it once", name)
 		}
 	}
-	return accounting.UsageRequest{
+	return usage.Request{
 		By: values.Get("by"), Since: values.Get("since"), Until: values.Get("until"), Last: values.Get("last"),
 		Clients: values["client"], Ports: values["port"], Top: values.Get("top"), Sort: values.Get("sort"),
 	}, nil

@@ -11,7 +11,7 @@ import (
 	"math"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 var (
@@ -61,7 +61,7 @@ type (
 // WriteUsageHTML writes the report as one page that needs no network: its style
 // and script are part of it, and its content security policy allows nothing
 // else. The report should have a course for the chart.
-func WriteUsageHTML(w io.Writer, report *accounting.UsageReport) error {
+func WriteUsageHTML(w io.Writer, report *usage.Report) error {
 	page := htmlUsage{
 		Style: template.CSS(usageStyle), Script: template.JS(usageScript),
 		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
@@ -102,7 +102,7 @@ func sourceHash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(hash[:])
 }
 
-func (page *htmlUsage) addClients(report *accounting.UsageReport, colors map[string]string) {
+func (page *htmlUsage) addClients(report *usage.Report, colors map[string]string) {
 	over := make(map[string]bool)
 	for _, state := range report.Limits {
 		if state.Over() {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 )
 
@@ -15,15 +16,15 @@ import (
 // share are 64-bit integers, and times are RFC 3339.
 type (
 	jsonUsage struct {
-		By       accounting.Period `json:"by"`
-		Zone     string            `json:"zone"`
-		MonthDay int               `json:"month_day"`
-		Since    *time.Time        `json:"since,omitempty"`
-		Until    *time.Time        `json:"until,omitempty"`
-		Total    jsonSum           `json:"total"`
-		Periods  []jsonPeriod      `json:"periods"`
-		Gaps     []jsonGap         `json:"gaps"`
-		Limits   []jsonLimit       `json:"limits"`
+		By       usage.Period `json:"by"`
+		Zone     string       `json:"zone"`
+		MonthDay int          `json:"month_day"`
+		Since    *time.Time   `json:"since,omitempty"`
+		Until    *time.Time   `json:"until,omitempty"`
+		Total    jsonSum      `json:"total"`
+		Periods  []jsonPeriod `json:"periods"`
+		Gaps     []jsonGap    `json:"gaps"`
+		Limits   []jsonLimit  `json:"limits"`
 	}
 	jsonPeriod struct {
 		Start   time.Time    `json:"start"`
@@ -68,7 +69,7 @@ type (
 )
 
 // WriteUsageJSON writes the report as one JSON object.
-func WriteUsageJSON(w io.Writer, report *accounting.UsageReport) error {
+func WriteUsageJSON(w io.Writer, report *usage.Report) error {
 	in := func(t time.Time) time.Time { return t.In(report.Zone) }
 	known := func(t time.Time) *time.Time {
 		if t.IsZero() {
@@ -105,7 +106,7 @@ func WriteUsageJSON(w io.Writer, report *accounting.UsageReport) error {
 	return nil
 }
 
-func periodJSON(period *accounting.PeriodUsage) jsonPeriod {
+func periodJSON(period *usage.PeriodUsage) jsonPeriod {
 	value := jsonPeriod{
 		Start: period.Start, End: period.End,
 		Total: sumJSON(period.In, period.Out), Clients: []jsonClient{},

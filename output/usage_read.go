@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // ReadUsageJSON reads what [WriteUsageJSON] has written, at most 64 MiB of it.
 // Unknown keys are ignored. Times have the offsets of the answer instead of a
 // zone, and what an answer does not have is not set: Now, Sort, Zone, Whole and
 // the course.
-func ReadUsageJSON(r io.Reader) (*accounting.UsageReport, error) {
+func ReadUsageJSON(r io.Reader) (*usage.Report, error) {
 	var value jsonUsage
 	if err := json.NewDecoder(io.LimitReader(r, maxJSON)).Decode(&value); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -22,7 +23,7 @@ func ReadUsageJSON(r io.Reader) (*accounting.UsageReport, error) {
 		}
 		return nil, fmt.Errorf("reading the usage as JSON: %w", err)
 	}
-	report := &accounting.UsageReport{By: value.By, MonthDay: value.MonthDay, In: value.Total.In.count(), Out: value.Total.Out.count()}
+	report := &usage.Report{By: value.By, MonthDay: value.MonthDay, In: value.Total.In.count(), Out: value.Total.Out.count()}
 	if value.Since != nil {
 		report.Since = *value.Since
 	}
@@ -33,12 +34,12 @@ func ReadUsageJSON(r io.Reader) (*accounting.UsageReport, error) {
 		report.Periods = append(report.Periods, value.Periods[i].period())
 	}
 	for _, limit := range value.Limits {
-		report.Limits = append(report.Limits, accounting.LimitState{
+		report.Limits = append(report.Limits, usage.LimitState{
 			Client: limit.Client, Start: limit.Start, End: limit.End, Used: limit.Used, Limit: limit.Limit,
 		})
 	}
 	for _, gap := range value.Gaps {
-		g := accounting.UsageGap{Until: gap.Until, In: gap.In.count(), Out: gap.Out.count()}
+		g := usage.Gap{Until: gap.Until, In: gap.In.count(), Out: gap.Out.count()}
 		if gap.Since != nil {
 			g.Since = *gap.Since
 		}
@@ -47,18 +48,18 @@ func ReadUsageJSON(r io.Reader) (*accounting.UsageReport, error) {
 	return report, nil
 }
 
-func (p *jsonPeriod) period() accounting.PeriodUsage {
-	period := accounting.PeriodUsage{Start: p.Start, End: p.End, In: p.Total.In.count(), Out: p.Total.Out.count()}
+func (p *jsonPeriod) period() usage.PeriodUsage {
+	period := usage.PeriodUsage{Start: p.Start, End: p.End, In: p.Total.In.count(), Out: p.Total.Out.count()}
 	period.Clients = slices.Grow(period.Clients, len(p.Clients)+1)
 	for _, c := range p.Clients {
-		client := accounting.ClientUsage{Ports: c.Ports, In: c.In.count(), Out: c.Out.count()}
+		client := usage.ClientUsage{Ports: c.Ports, In: c.In.count(), Out: c.Out.count()}
 		if client.Label() != c.Client { // that of a port without a name
 			client.Client = c.Client
 		}
 		period.Clients = append(period.Clients, client)
 	}
 	if p.Others != nil {
-		period.Clients = append(period.Clients, accounting.ClientUsage{
+		period.Clients = append(period.Clients, usage.ClientUsage{
 			Others: p.Others.Clients, In: p.Others.In.count(), Out: p.Others.Out.count(),
 		})
 	}

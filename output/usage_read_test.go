@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 func TestReadUsageJSONReturnsWhatWasWritten(t *testing.T) {
@@ -52,7 +52,7 @@ func TestClientRequestsUsage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	now := func() time.Time { return time.Date(2026, 11, 24, 16, 17, 24, 0, tehran) }
 	listener := testListener(t, path)
-	server := &http.Server{Handler: NewUsageHandler(wideUsage(), accounting.UsageLimits{}, now, quiet()), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: NewUsageHandler(wideUsage(), usage.Limits{}, now, quiet()), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	client := NewClient(path)

@@ -11,6 +11,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 )
 
@@ -35,7 +36,7 @@ const (
 
 // WriteUsageTable writes the report as a table for terminals, at most 80 columns
 // wide. If colored is set, it uses ANSI colours.
-func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool, charset terminal.Charset) error {
+func WriteUsageTable(w io.Writer, report *usage.Report, colored bool, charset terminal.Charset) error {
 	t := &usageTable{out: bufio.NewWriter(charset.Writer(w)), report: report, colored: colored, charset: charset}
 	t.measure()
 	t.write()
@@ -47,7 +48,7 @@ func WriteUsageTable(w io.Writer, report *accounting.UsageReport, colored bool, 
 
 type usageTable struct {
 	out     *bufio.Writer
-	report  *accounting.UsageReport
+	report  *usage.Report
 	colored bool
 	charset terminal.Charset
 	name    int // width of the column of names
@@ -108,7 +109,7 @@ func (t *usageTable) write() {
 	}
 }
 
-func (t *usageTable) writePeriod(period *accounting.PeriodUsage) {
+func (t *usageTable) writePeriod(period *usage.PeriodUsage) {
 	several := len(t.report.Periods) > 1
 	if several {
 		fmt.Fprintf(t.out, "%s\n", t.style(styleFaint, usageSpan(period.Start, period.End)))

@@ -18,17 +18,18 @@ import (
 	"github.com/rivo/uniseg"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
 )
 
 func TestUsageGolden(t *testing.T) {
-	month := usageReport(t, wideUsage(), accounting.UsageRequest{}, "500GB", "alice=300GB")
-	days := usageReport(t, wideUsage(), accounting.UsageRequest{By: "day", Since: "2026-11-09", Until: "2026-11-11", Top: "3"})
-	empty := usageReport(t, &usageSource{zone: time.UTC}, accounting.UsageRequest{Since: "2026-01", Until: "2026-02"}, "1GB")
+	month := usageReport(t, wideUsage(), usage.Request{}, "500GB", "alice=300GB")
+	days := usageReport(t, wideUsage(), usage.Request{By: "day", Since: "2026-11-09", Until: "2026-11-11", Top: "3"})
+	empty := usageReport(t, &usageSource{zone: time.UTC}, usage.Request{Since: "2026-01", Until: "2026-02"}, "1GB")
 	tests := []struct {
 		name   string
-		report *accounting.UsageReport
+		report *usage.Report
 	}{{"month", month}, {"days", days}, {"empty", empty}}
 	for _, test := range tests {
 		var table, colored, csv, json, html strings.Builder
@@ -52,7 +53,7 @@ func TestUsageGolden(t *testing.T) {
 var withoutStyles = strings.NewReplacer(styleBold, "", styleFaint, "", styleBar, "", styleOver, "", styleEnd, "")
 
 func TestUsageTableAligns(t *testing.T) {
-	for _, request := range []accounting.UsageRequest{{}, {By: "day"}, {By: "day", Top: "2", Sort: "name"}} {
+	for _, request := range []usage.Request{{}, {By: "day"}, {By: "day", Top: "2", Sort: "name"}} {
 		var b strings.Builder
 		if err := WriteUsageTable(&b, usageReport(t, wideUsage(), request, "1GB"), false, terminal.Unicode); err != nil {
 			t.Fatal(err)
@@ -85,12 +86,12 @@ func TestUsageTableMarksTheMonth(t *testing.T) {
 	source := &usageSource{zone: time.UTC}
 	for i, bytes := range []uint64{1e9, 5e9} {
 		start := time.Date(2026, time.October+time.Month(i), 3, 0, 0, 0, 0, time.UTC)
-		source.rows = append(source.rows, accounting.UsageRow{
+		source.rows = append(source.rows, usage.Row{
 			Start: start, End: start.AddDate(0, 0, 1), Client: "alice", Port: 20000, In: accounting.Count{Packets: 1, Bytes: bytes},
 		})
 	}
 	var b strings.Builder
-	if err := WriteUsageTable(&b, usageReport(t, source, accounting.UsageRequest{By: "month"}, "3GB"), true, terminal.Unicode); err != nil {
+	if err := WriteUsageTable(&b, usageReport(t, source, usage.Request{By: "month"}, "3GB"), true, terminal.Unicode); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(b.String()) {
@@ -168,7 +169,7 @@ func TestUsageSpanText(t *testing.T) {
 func TestUsageFormatsAgree(t *testing.T) {
 	source := wideUsage()
 	source.rows[0].Out.Bytes = 1<<63 + 1 // which a float64 can't hold
-	report := usageReport(t, source, accounting.UsageRequest{By: "day", Top: "4"})
+	report := usageReport(t, source, usage.Request{By: "day", Top: "4"})
 	var text strings.Builder
 	if err := WriteUsageCSV(&text, report); err != nil {
 		t.Fatal(err)
@@ -251,7 +252,7 @@ func TestScaleTop(t *testing.T) {
 // TestUsageChartStacks checks that the parts of each bar are stacked without gaps
 // and that their total height matches the bytes of the period.
 func TestUsageChartStacks(t *testing.T) {
-	report := usageReport(t, wideUsage(), accounting.UsageRequest{})
+	report := usageReport(t, wideUsage(), usage.Request{})
 	chart := newHTMLChart(report, clientColors(report))
 	var largest uint64
 	for i := range report.Course {
@@ -286,7 +287,7 @@ func TestUsageHandler(t *testing.T) {
 	now := func() time.Time { return time.Date(2026, 11, 24, 16, 17, 24, 0, tehran) }
 	get := func(path string) (int, string) {
 		answer := httptest.NewRecorder()
-		NewUsageHandler(source, accounting.UsageLimits{}, now, quiet()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		NewUsageHandler(source, usage.Limits{}, now, quiet()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		return answer.Code, answer.Body.String()
 	}
 	code, got := get("/v1/usage?by=day&since=2026-11-09&until=2026-11-11&top=3")
@@ -328,7 +329,7 @@ func FuzzUsageParameters(f *testing.F) {
 		request := httptest.NewRequest(http.MethodGet, "/v1/usage", nil)
 		request.URL.RawQuery = query
 		answer := httptest.NewRecorder()
-		NewUsageHandler(source, accounting.UsageLimits{}, time.Now, quiet()).ServeHTTP(answer, request)
+		NewUsageHandler(source, usage.Limits{}, time.Now, quiet()).ServeHTTP(answer, request)
 		body := answer.Body.String()
 		switch answer.Code {
 		case http.StatusOK:
@@ -353,7 +354,7 @@ func commandsTerminal(r rune) bool {
 
 func TestWriteClients(t *testing.T) {
 	var b, asJSON strings.Builder
-	clients := []accounting.PortClient{
+	clients := []usage.Client{
 		{Port: 20001, Name: "王小明", Since: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
 		{Port: 20000, Name: "alice", Until: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},
 		{Port: 20000, Name: "dave", Since: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)},

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // humanBytes writes bytes in decimal units, as providers bill them: 46.90 GB.
@@ -105,7 +105,7 @@ func usageClock(start, end time.Time) string {
 func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLayout) }
 
 // usageRange writes the time of a whole report.
-func usageRange(report *accounting.UsageReport) string {
+func usageRange(report *usage.Report) string {
 	since, until := report.Since.In(report.Zone), report.Until.In(report.Zone)
 	switch {
 	case report.Since.IsZero() && report.Until.IsZero():
@@ -123,7 +123,7 @@ func usageRange(report *accounting.UsageReport) string {
 
 // usageZone names the zone, and the day on which months begin unless that is the
 // first.
-func usageZone(report *accounting.UsageReport) string {
+func usageZone(report *usage.Report) string {
 	zone := report.Zone.String()
 	if report.MonthDay > 1 {
 		return fmt.Sprintf("%s, months begin on day %d", zone, report.MonthDay)
@@ -132,7 +132,7 @@ func usageZone(report *accounting.UsageReport) string {
 }
 
 // gapText writes the time of a gap and the traffic that was counted in it.
-func gapText(gap accounting.UsageGap, zone *time.Location) string {
+func gapText(gap usage.Gap, zone *time.Location) string {
 	since := "some time"
 	if !gap.Since.IsZero() {
 		since = gap.Since.In(zone).Format(minuteLayout)
@@ -142,7 +142,7 @@ func gapText(gap accounting.UsageGap, zone *time.Location) string {
 }
 
 // countClients writes "1 client" or "3 clients", including those summed as others.
-func countClients(clients []accounting.ClientUsage) string {
+func countClients(clients []usage.ClientUsage) string {
 	count := 0
 	for _, client := range clients {
 		count += max(1, client.Others)

@@ -12,6 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // TestBackup makes one backup per day and one at the end, and continues from it.
@@ -51,9 +52,9 @@ func TestBackup(t *testing.T) {
 	// The next reading finds everything that the counters have gained since.
 	save(t, s, stateAt(9, 2), stateAt(10, 2))
 	wantSound(t, directory)
-	gaps := usage(t, directory, accounting.ByDay).Gaps
+	gaps := recorded(t, directory, usage.ByDay).Gaps
 	before, after := stateAt(3, 2), stateAt(9, 2)
-	want := accounting.UsageGap{
+	want := usage.Gap{
 		Since: now.Truncate(time.Second).UTC(), Until: now.Add(time.Hour).Truncate(time.Second).UTC(),
 		In: minus(after.In, before.In), Out: minus(after.Out, before.Out),
 	}
@@ -99,7 +100,7 @@ func TestTotalsOfADamagedDatabase(t *testing.T) {
 		save(t, s, stateAt(3, 3))
 		closeStore(t, s)
 		wantSound(t, directory)
-		gaps := usage(t, directory, accounting.ByMonth).Gaps
+		gaps := recorded(t, directory, usage.ByMonth).Gaps
 		if want := stateAt(lost, 3).In; len(gaps) != 1 || gaps[0].In != want {
 			t.Errorf("got gaps %v, want one with %v in", gaps, want)
 		}
@@ -151,7 +152,7 @@ func TestDamageUnderARunningStore(t *testing.T) {
 	if _, err := s.db.FileControl("main", sqlite3.FCNTL_RESET_CACHE); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Usage(accounting.UsageQuery{By: accounting.ByHour}); !errors.Is(err, ErrDamaged) {
+	if _, err := s.Usage(usage.Query{By: usage.ByHour}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Usage: got %v, want ErrDamaged", err)
 	}
 	save(t, s, stateAt(3, 200))
@@ -161,7 +162,7 @@ func TestDamageUnderARunningStore(t *testing.T) {
 	}
 	wantState(t, state, stateAt(3, 200))
 	wantSound(t, directory)
-	if gaps := usage(t, directory, accounting.ByDay).Gaps; len(gaps) != 1 || gaps[0].In != stateAt(1, 200).In {
+	if gaps := recorded(t, directory, usage.ByDay).Gaps; len(gaps) != 1 || gaps[0].In != stateAt(1, 200).In {
 		t.Errorf("got gaps %v", gaps)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // BenchmarkSave saves ledgers in which every account has changed.
@@ -59,12 +59,12 @@ func BenchmarkFiveYears(b *testing.B) {
 	month := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	queries := []struct {
 		name  string
-		query accounting.UsageQuery
+		query usage.Query
 	}{
-		{"one month", accounting.UsageQuery{By: accounting.ByMonth, Since: month, Until: month.AddDate(0, 1, 0)}},
-		{"60 months", accounting.UsageQuery{By: accounting.ByMonth}},
-		{"the days of a month", accounting.UsageQuery{By: accounting.ByDay, Since: month, Until: month.AddDate(0, 1, 0)}},
-		{"in total", accounting.UsageQuery{By: accounting.ByTotal}},
+		{"one month", usage.Query{By: usage.ByMonth, Since: month, Until: month.AddDate(0, 1, 0)}},
+		{"60 months", usage.Query{By: usage.ByMonth}},
+		{"the days of a month", usage.Query{By: usage.ByDay, Since: month, Until: month.AddDate(0, 1, 0)}},
+		{"in total", usage.Query{By: usage.ByTotal}},
 	}
 	for _, q := range queries {
 		b.Run(strings.ReplaceAll(q.name, " ", "-"), func(b *testing.B) {
@@ -142,11 +142,11 @@ func fiveYears(b *testing.B, s *Store) {
 // cpu returns the CPU time of the process.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	var records syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &records); err != nil {
 		b.Fatal(err)
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(records.Utime.Nano() + records.Stime.Nano())
 }
 
 func bytesWritten(b *testing.B) int64 { return procValue(b, "/proc/self/io", "wchar:") }

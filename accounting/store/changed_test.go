@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/sqlitefile"
 )
 
@@ -161,7 +162,7 @@ func TestChangedFiles(t *testing.T) {
 						t.Errorf("got notices %v", notices)
 					}
 					wantSound(t, directory)
-					in, out := sums(usage(t, directory, accounting.ByMonth))
+					in, out := sums(recorded(t, directory, usage.ByMonth))
 					if in != state.In || out != state.Out {
 						t.Errorf("got usage %v and %v, want %v and %v", in, out, state.In, state.Out)
 					}
@@ -204,7 +205,7 @@ func TestLostLogIsAGap(t *testing.T) {
 	save(t, s, stateAt(2, 3))
 	truncated(0, "-wal")(t, s.directory)
 	save(t, s, stateAt(3, 3), stateAt(4, 3))
-	gaps := usage(t, s.directory, accounting.ByMonth).Gaps
+	gaps := recorded(t, s.directory, usage.ByMonth).Gaps
 	if want := stateAt(1, 3).In; len(gaps) != 1 || gaps[0].In != want {
 		t.Errorf("got gaps %v, want one with %v in", gaps, want)
 	}
@@ -324,7 +325,7 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
 		t.Errorf("got damaged files %v", aside)
 	}
-	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+	if gaps := recorded(t, s.directory, usage.ByMonth).Gaps; len(gaps) > 0 {
 		t.Errorf("got gaps %v", gaps)
 	}
 	wantSound(t, s.directory)
@@ -355,7 +356,7 @@ func TestPagesMovedWithoutChecksums(t *testing.T) {
 	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
 		t.Errorf("got damaged files %v", aside)
 	}
-	if gaps := usage(t, s.directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+	if gaps := recorded(t, s.directory, usage.ByMonth).Gaps; len(gaps) > 0 {
 		t.Errorf("got gaps %v", gaps)
 	}
 	wantSound(t, s.directory)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 var aliceAndBob = accounting.Ports{
@@ -20,7 +21,7 @@ var aliceAndBob = accounting.Ports{
 // bytesOf returns what a client has used, by month.
 func bytesOf(t *testing.T, directory, client string) (sum uint64) {
 	t.Helper()
-	for _, row := range usage(t, directory, accounting.ByMonth).Rows {
+	for _, row := range recorded(t, directory, usage.ByMonth).Rows {
 		if row.Client == client {
 			sum += row.In.Bytes + row.Out.Bytes
 		}

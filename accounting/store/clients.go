@@ -11,14 +11,15 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // clients holds the current tenure of each port, with its names.
 type clients struct {
 	ports  accounting.PortMap[tenure]
-	wanted accounting.Ports        // as the sources name them
-	stale  bool                    // wanted may differ from the database
-	later  []accounting.PortClient // that get their port at the next reading
+	wanted accounting.Ports // as the sources name them
+	stale  bool             // wanted may differ from the database
+	later  []usage.Client   // that get their port at the next reading
 }
 
 // tenure is the time during which a client has a port.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // history fills 40 days, one packet a day, before now.
@@ -12,8 +12,8 @@ func (m *machine) history() {
 	m.count(40, 24*time.Hour)
 }
 
-func (m *machine) kept(by accounting.Period) int {
-	return len(usage(m.t, m.directory, by).Rows)
+func (m *machine) kept(by usage.Period) int {
+	return len(recorded(m.t, m.directory, by).Rows)
 }
 
 // TestAWrongClockDeletesNothing saves by a clock in 2046, in which usage is older
@@ -35,7 +35,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 			}
 			m.wrong = 0
 			m.count(1, time.Hour)
-			for by, least := range map[accounting.Period]int{accounting.ByHour: 40 + 29*4 - 2, accounting.ByDay: 40 + 29 - 2} {
+			for by, least := range map[usage.Period]int{usage.ByHour: 40 + 29*4 - 2, usage.ByDay: 40 + 29 - 2} {
 				if got := m.kept(by); got < least {
 					t.Errorf("restarts: %t, reboots: %t: got %d periods by %s, want %d", restarts, reboots, got, by, least)
 				}
@@ -53,12 +53,12 @@ func TestAClockThatHasHeldDeletes(t *testing.T) {
 	m.history()
 	m.reboot(3*year, 0)
 	m.count(29, 24*time.Hour)
-	if got := m.kept(accounting.ByDay); got != 40+29 {
+	if got := m.kept(usage.ByDay); got != 40+29 {
 		t.Errorf("after 29 days: got %d days, want 69", got)
 	}
 	m.count(2*24, time.Hour)
 	m.count(60, time.Minute)
-	for by, most := range map[accounting.Period]int{accounting.ByHour: 29 + 2*24 + 3, accounting.ByDay: 33} {
+	for by, most := range map[usage.Period]int{usage.ByHour: 29 + 2*24 + 3, usage.ByDay: 33} {
 		if got := m.kept(by); got > most {
 			t.Errorf("after a month: got %d periods by %s, want %d", got, by, most)
 		}
@@ -78,7 +78,7 @@ func TestDeletionKeepsUp(t *testing.T) {
 		m.count(10, time.Minute)
 		m.reboot(48*time.Hour, 0)
 	}
-	oldest := usage(t, m.directory, accounting.ByHour).Rows[0].Start
+	oldest := recorded(t, m.directory, usage.ByHour).Rows[0].Start
 	if age := m.now.Sub(oldest); age > 220*24*time.Hour {
 		t.Errorf("the oldest hour is %s ago", age)
 	}

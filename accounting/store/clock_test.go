@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // machine is a machine whose clock can be set. An agent on it counts one packet
@@ -91,15 +92,15 @@ func (m *machine) want(days map[string]uint64) {
 	m.t.Helper()
 	wantSound(m.t, m.directory)
 	got := make(map[string]uint64)
-	for _, row := range usage(m.t, m.directory, accounting.ByDay).Rows {
+	for _, row := range recorded(m.t, m.directory, usage.ByDay).Rows {
 		got[row.Start.Format(time.DateOnly)] += row.In.Packets
 	}
 	if fmt.Sprint(got) != fmt.Sprint(days) {
 		m.t.Errorf("got packets by day %v, want %v", got, days)
 	}
-	for by, format := range map[accounting.Period]string{accounting.ByHour: time.DateOnly, accounting.ByMonth: "2006-01"} {
+	for by, format := range map[usage.Period]string{usage.ByHour: time.DateOnly, usage.ByMonth: "2006-01"} {
 		got, want := make(map[string]uint64), make(map[string]uint64)
-		for _, row := range usage(m.t, m.directory, by).Rows {
+		for _, row := range recorded(m.t, m.directory, by).Rows {
 			got[row.Start.Format(format)] += row.In.Packets
 		}
 		for day, packets := range days {
@@ -355,7 +356,7 @@ func TestGainsOfAWrongClock(t *testing.T) {
 		}
 	}
 	save(t, m.store, state)
-	for _, row := range usage(t, m.directory, accounting.ByHour).Rows {
+	for _, row := range recorded(t, m.directory, usage.ByHour).Rows {
 		if !row.Start.Equal(noon) {
 			t.Errorf("got usage of %s, want only of %s", row.Start, noon)
 		}
@@ -375,7 +376,7 @@ func TestGainOfAClockThatWasSetBack(t *testing.T) {
 	}
 	m.now = m.now.Add(time.Minute)
 	save(t, m.store, state)
-	for _, row := range usage(t, m.directory, accounting.ByHour).Rows {
+	for _, row := range recorded(t, m.directory, usage.ByHour).Rows {
 		if !row.Start.Equal(noon) {
 			t.Errorf("got usage of %s, want only of %s", row.Start, noon)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // damages are what disks and people can do to files.
@@ -163,7 +164,7 @@ func surviveDamage(t *testing.T, directory string) (outcome string) {
 	if len(notices) > 0 {
 		t.Errorf("after the repair: got notices %v", notices)
 	}
-	in, out := sums(usage(t, directory, accounting.ByMonth))
+	in, out := sums(recorded(t, directory, usage.ByMonth))
 	if want := stateAt(damageSaves+2, damagePorts); in != want.In || out != want.Out {
 		t.Errorf("got usage %v and %v, want %v and %v", in, out, want.In, want.Out)
 	}
@@ -189,8 +190,8 @@ func expectTruth(t *testing.T, directory string) {
 	} else if !errors.Is(err, ErrDamaged) && !errors.As(err, new(*NewerError)) {
 		t.Errorf("Read: got %v", err)
 	}
-	for _, by := range []accounting.Period{accounting.ByHour, accounting.ByTotal} {
-		report, err := Usage(directory, accounting.UsageQuery{By: by})
+	for _, by := range []usage.Period{usage.ByHour, usage.ByTotal} {
+		report, err := Usage(directory, usage.Query{By: by})
 		if err != nil {
 			continue
 		}

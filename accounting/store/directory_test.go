@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
@@ -103,7 +103,7 @@ func TestFilesThatAreNotRegularAreNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, _, err := Open(directory, at(noon))
-			_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByMonth})
+			_, usageErr := Usage(directory, usage.Query{By: usage.ByMonth})
 			for _, err := range []error{err, usageErr} {
 				if want := path + " is not a regular file: move it away"; err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v, want %q", err, want)
@@ -124,7 +124,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	before := snapshot(t, directory)
 	_, _, _, openErr := Open(directory, at(noon))
 	_, _, readErr := Read(directory)
-	_, usageErr := Usage(directory, accounting.UsageQuery{By: accounting.ByDay})
+	_, usageErr := Usage(directory, usage.Query{By: usage.ByDay})
 	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr} {
 		var newer *NewerError
 		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {
@@ -220,7 +220,7 @@ func TestMovedFiles(t *testing.T) {
 			if len(notices) > 0 {
 				t.Errorf("got notices %v", notices)
 			}
-			if gaps := usage(t, directory, accounting.ByMonth).Gaps; len(gaps) > 0 {
+			if gaps := recorded(t, directory, usage.ByMonth).Gaps; len(gaps) > 0 {
 				t.Errorf("got gaps %v", gaps)
 			}
 			closeStore(t, s)

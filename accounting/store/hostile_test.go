@@ -12,7 +12,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/sqlitefile"
 )
 
@@ -34,7 +34,7 @@ func inTime(t *testing.T, what string, do func() error) error {
 var byRoot = map[string]func(directory string) error{
 	"Read": func(directory string) error { _, _, err := Read(directory); return err },
 	"Usage": func(directory string) error {
-		_, err := Usage(directory, accounting.UsageQuery{By: accounting.ByDay})
+		_, err := Usage(directory, usage.Query{By: usage.ByDay})
 		return err
 	},
 	"Clients": func(directory string) error { _, err := Clients(directory); return err },

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // noon is the time of most tests.
@@ -177,18 +178,18 @@ func wantSound(t testing.TB, directory string) {
 	}
 }
 
-func usage(t testing.TB, directory string, by accounting.Period) *accounting.Usage {
+func recorded(t testing.TB, directory string, by usage.Period) *usage.Records {
 	t.Helper()
-	usage, err := Usage(directory, accounting.UsageQuery{By: by})
+	records, err := Usage(directory, usage.Query{By: by})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return usage
+	return records
 }
 
 // sums adds up the rows of a report.
-func sums(usage *accounting.Usage) (in, out accounting.Count) {
-	for _, row := range usage.Rows {
+func sums(records *usage.Records) (in, out accounting.Count) {
+	for _, row := range records.Rows {
 		in, out = in.Plus(row.In), out.Plus(row.Out)
 	}
 	return in, out

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // laterVersion is the first version that has the table later.
@@ -31,18 +31,18 @@ func (s *Store) NewClientLater(port uint16, name string) error {
 
 // Later returns the clients that [Store.NewClientLater] had named, when the store was
 // opened, and that had not got their port yet.
-func (s *Store) Later() []accounting.PortClient {
+func (s *Store) Later() []usage.Client {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return slices.Clone(s.clients.later)
 }
 
-func (db *database) laterClients() (clients []accounting.PortClient, err error) {
+func (db *database) laterClients() (clients []usage.Client, err error) {
 	if db.version < laterVersion {
 		return nil, nil
 	}
 	err = db.run("select port, name from later order by port", func(row *sqlite3.Stmt) error {
-		clients = append(clients, accounting.PortClient{Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1)})
+		clients = append(clients, usage.Client{Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1)})
 		return nil
 	})
 	return clients, err

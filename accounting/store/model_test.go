@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // model is what the ledger should contain.
@@ -41,7 +42,7 @@ type model struct {
 }
 
 type bookedKey struct {
-	period   accounting.Period
+	period   usage.Period
 	start    int64
 	tenure   int
 	port     uint16
@@ -167,7 +168,7 @@ func (m *model) save(uncertain bool) {
 		m.t.Fatal(err)
 	}
 	for _, gain := range m.pending {
-		calendar := accounting.Calendar{Zone: m.zone, MonthDay: m.monthDay}
+		calendar := usage.Calendar{Zone: m.zone, MonthDay: m.monthDay}
 		for _, period := range periods {
 			first, _ := calendar.Bounds(period, gain.Time)
 			key := bookedKey{period, first.Unix(), m.owners[gain.Key.Port], gain.Key.Port, gain.Key.Protocol}
@@ -267,14 +268,14 @@ func (m *model) compare() {
 			out = out.Plus(count)
 		}
 	}
-	for _, by := range []accounting.Period{accounting.ByMonth, accounting.ByTotal} {
-		if gotIn, gotOut := sums(usage(m.t, m.directory, by)); gotIn != in || gotOut != out {
+	for _, by := range []usage.Period{usage.ByMonth, usage.ByTotal} {
+		if gotIn, gotOut := sums(recorded(m.t, m.directory, by)); gotIn != in || gotOut != out {
 			m.t.Errorf("by %s: got %v in, %v out, want %v and %v", by, gotIn, gotOut, in, out)
 		}
 	}
 }
 
-func (m *model) comparePeriod(period accounting.Period) {
+func (m *model) comparePeriod(period usage.Period) {
 	type line struct {
 		start    int64
 		client   string
@@ -292,8 +293,8 @@ func (m *model) comparePeriod(period accounting.Period) {
 			want[l] = sum
 		}
 	}
-	report := usage(m.t, m.directory, period)
-	sorted := slices.IsSortedFunc(report.Rows, func(a, b accounting.UsageRow) int {
+	report := recorded(m.t, m.directory, period)
+	sorted := slices.IsSortedFunc(report.Rows, func(a, b usage.Row) int {
 		for _, order := range []int{a.Start.Compare(b.Start), compareStrings(a.Client, b.Client), int(a.Port) - int(b.Port), int(a.Protocol) - int(b.Protocol)} {
 			if order != 0 {
 				return order
@@ -314,7 +315,7 @@ func (m *model) comparePeriod(period accounting.Period) {
 		}
 		delete(want, l)
 	}
-	keep := map[accounting.Period]time.Duration{accounting.ByHour: m.store.options.KeepHours, accounting.ByDay: m.store.options.KeepDays}[period]
+	keep := map[usage.Period]time.Duration{usage.ByHour: m.store.options.KeepHours, usage.ByDay: m.store.options.KeepDays}[period]
 	for l := range want {
 		if keep == 0 || m.now.Sub(time.Unix(l.start, 0)) < keep {
 			m.t.Errorf("by %s: %v is missing: %v", period, l, want[l])
@@ -384,7 +385,7 @@ func TestUsageFollowsTheClock(t *testing.T) {
 			}
 			m.compare()
 			for _, period := range periods {
-				for _, row := range usage(t, m.directory, period).Rows {
+				for _, row := range recorded(t, m.directory, period).Rows {
 					if row.End.Before(began) || row.Start.After(m.now) {
 						t.Errorf("by %s: got usage of %s, want none before %s or after %s: %v", period, row.Start, began, m.now, row)
 					}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // The group that may read, and a user in it.
@@ -35,8 +36,8 @@ func TestMain(m *testing.M) {
 	state, _, err := Read(directory)
 	if err == nil {
 		found.In = state.In
-		var report *accounting.Usage
-		if report, err = Usage(directory, accounting.UsageQuery{By: accounting.ByDay}); err == nil {
+		var report *usage.Records
+		if report, err = Usage(directory, usage.Query{By: usage.ByDay}); err == nil {
 			found.Usage, _ = sums(report)
 			_, err = Check(directory)
 		}
@@ -214,7 +215,7 @@ func TestReadersDoNotDelaySaves(t *testing.T) {
 		})
 	}
 	read(func() error {
-		report, err := s.Usage(accounting.UsageQuery{By: accounting.ByHour})
+		report, err := s.Usage(usage.Query{By: usage.ByHour})
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // Options configure a store.
@@ -72,7 +73,7 @@ type Store struct {
 	directory string
 	path      string
 	options   Options
-	calendar  accounting.Calendar
+	calendar  usage.Calendar
 
 	mutex    sync.Mutex
 	lock     *lock     // nil while the directory can't be locked

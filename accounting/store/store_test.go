@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 func TestANewLedgerIsEmpty(t *testing.T) {
@@ -21,7 +22,7 @@ func TestANewLedgerIsEmpty(t *testing.T) {
 		t.Errorf("got notices %v", notices)
 	}
 	wantState(t, state, accounting.State{})
-	if report := usage(t, directory, accounting.ByMonth); len(report.Rows) > 0 {
+	if report := recorded(t, directory, usage.ByMonth); len(report.Rows) > 0 {
 		t.Errorf("got usage %v, want none", report.Rows)
 	}
 	closeStore(t, s)
@@ -121,7 +122,7 @@ func TestAGainBelongsToItsReading(t *testing.T) {
 					want[noon.Add(time.Duration(hour)*time.Hour).Unix()] = bytes
 				}
 			}
-			rows := usage(t, directory, accounting.ByHour).Rows
+			rows := recorded(t, directory, usage.ByHour).Rows
 			for _, row := range rows {
 				if want[row.Start.Unix()] != row.In.Bytes {
 					t.Errorf("at %s: got %d bytes, want %d", row.Start, row.In.Bytes, want[row.Start.Unix()])
@@ -181,7 +182,7 @@ func TestCalendarOptions(t *testing.T) {
 	s, _, _ = openWith(t, directory, Options{Holder: "teardown"})
 	save(t, s, stateAt(2, 1))
 	closeStore(t, s)
-	if report := usage(t, directory, accounting.ByMonth); report.Zone.String() != "Asia/Tehran" || report.MonthDay != 7 {
+	if report := recorded(t, directory, usage.ByMonth); report.Zone.String() != "Asia/Tehran" || report.MonthDay != 7 {
 		t.Errorf("got the calendar of %s, day %d", report.Zone, report.MonthDay)
 	}
 }
@@ -197,18 +198,18 @@ func TestHoursAndDaysAreKeptForTheirTime(t *testing.T) {
 		now = now.Add(time.Hour)
 	}
 	save(t, s, stateAt(201, 1))
-	first := func(by accounting.Period) time.Time { return usage(t, directory, by).Rows[0].Start }
-	if got, want := first(accounting.ByHour), now.Add(-10*time.Hour); !got.Equal(want) {
+	first := func(by usage.Period) time.Time { return recorded(t, directory, by).Rows[0].Start }
+	if got, want := first(usage.ByHour), now.Add(-10*time.Hour); !got.Equal(want) {
 		t.Errorf("first hour: got %s, want %s", got, want)
 	}
-	if got := now.Sub(first(accounting.ByDay)); got < 72*time.Hour || got > 96*time.Hour {
+	if got := now.Sub(first(usage.ByDay)); got < 72*time.Hour || got > 96*time.Hour {
 		t.Errorf("first day: got %s ago", got)
 	}
-	if got := first(accounting.ByMonth); got.Month() != time.November {
+	if got := first(usage.ByMonth); got.Month() != time.November {
 		t.Errorf("first month: got %s", got)
 	}
 	wantSound(t, directory)
-	in, _ := sums(usage(t, directory, accounting.ByTotal))
+	in, _ := sums(recorded(t, directory, usage.ByTotal))
 	if want := stateAt(201, 1).In; in != want {
 		t.Errorf("got total %v, want %v", in, want)
 	}

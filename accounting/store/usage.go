@@ -14,30 +14,31 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // Usage answers a query from the database in a directory, whether an agent runs
 // or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist if
 // nothing has been saved, with an *UnknownClientError, with ErrDamaged, and with a
 // *NewerError.
-func Usage(directory string, query accounting.UsageQuery) (*accounting.Usage, error) {
+func Usage(directory string, query usage.Query) (*usage.Records, error) {
 	return usageOf(directory, "", query)
 }
 
 // Usage answers a query. It does not block saves.
-func (s *Store) Usage(query accounting.UsageQuery) (*accounting.Usage, error) {
+func (s *Store) Usage(query usage.Query) (*usage.Records, error) {
 	return usageOf(s.directory, s.options.vfs, query)
 }
 
-func usageOf(directory, vfs string, query accounting.UsageQuery) (usage *accounting.Usage, err error) {
+func usageOf(directory, vfs string, query usage.Query) (records *usage.Records, err error) {
 	err = view(filepath.Join(directory, databaseName), vfs, openToRead, func(db *database) (err error) {
-		usage, err = db.usage(query)
+		records, err = db.usage(query)
 		return err
 	})
 	if errors.As(err, new(*UnknownClientError)) {
 		return nil, err
 	}
-	return usage, readingError("the usage", directory, err)
+	return records, readingError("the usage", directory, err)
 }
 
 // readingError explains why something could not be read, and what to do.
@@ -61,36 +62,36 @@ type owner struct {
 	skip bool // not selected by the query
 }
 
-func (db *database) usage(query accounting.UsageQuery) (*accounting.Usage, error) {
+func (db *database) usage(query usage.Query) (*usage.Records, error) {
 	calendar, err := db.calendar()
 	if err != nil {
 		return nil, err
 	}
-	usage := &accounting.Usage{Query: query, Zone: calendar.Zone, MonthDay: calendar.MonthDay}
+	records := &usage.Records{Query: query, Zone: calendar.Zone, MonthDay: calendar.MonthDay}
 	owners, err := db.owners(query)
 	if err != nil {
 		return nil, err
 	}
-	if usage.Gaps, err = db.gaps(query, calendar.Zone); err != nil {
+	if records.Gaps, err = db.gaps(query, calendar.Zone); err != nil {
 		return nil, err
 	}
-	if query.By == accounting.ByTotal {
-		usage.Rows, err = db.total(query, calendar, owners)
-		return usage, err
+	if query.By == usage.ByTotal {
+		records.Rows, err = db.total(query, calendar, owners)
+		return records, err
 	}
 	period := slices.Index(periods[:], query.By)
 	if period < 0 {
-		_, err := accounting.ParsePeriod(string(query.By))
+		_, err := usage.ParsePeriod(string(query.By))
 		return nil, err
 	}
 	since, until := bounds(query)
-	usage.Rows, err = db.rows(period, since, until, calendar.Zone, owners)
-	return usage, err
+	records.Rows, err = db.rows(period, since, until, calendar.Zone, owners)
+	return records, err
 }
 
 // bounds returns the range of seconds in which the periods of a query begin. The
 // end is not part of it.
-func bounds(query accounting.UsageQuery) (since, until int64) {
+func bounds(query usage.Query) (since, until int64) {
 	since, until = math.MinInt64, math.MaxInt64
 	if !query.Since.IsZero() {
 		since = ceil(query.Since)
@@ -109,7 +110,7 @@ func ceil(t time.Time) int64 {
 }
 
 // owners returns all tenures by their id.
-func (db *database) owners(query accounting.UsageQuery) (map[int64]*owner, error) {
+func (db *database) owners(query usage.Query) (map[int64]*owner, error) {
 	owners := make(map[int64]*owner)
 	clients, ports := make(map[string]bool), make(map[uint16]bool)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
@@ -151,16 +152,16 @@ func (db *database) owners(query accounting.UsageQuery) (map[int64]*owner, error
 // ranked is a row with its place among those of the same period.
 type ranked struct {
 	rank int
-	accounting.UsageRow
+	usage.Row
 }
 
 // rows returns the usage by hour, day or month.
-func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]*owner) ([]accounting.UsageRow, error) {
+func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]*owner) ([]usage.Row, error) {
 	starts, err := db.value("select count(*) from period where period = ? and start >= ? and start < ?", int64(period), since, until)
 	if err != nil {
 		return nil, err
 	}
-	var rows []accounting.UsageRow
+	var rows []usage.Row
 	var group []ranked
 	err = db.run("select start, until from period where period = ? and start >= ? and start < ? order by start", func(found *sqlite3.Stmt) error {
 		at := found.ColumnInt64(0)
@@ -178,7 +179,7 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 				return nil
 			}, int64(period), at)
 		if rows == nil && period != hours { // other days and months have about as many rows
-			rows = make([]accounting.UsageRow, 0, min(int(starts)*len(group), 1<<18))
+			rows = make([]usage.Row, 0, min(int(starts)*len(group), 1<<18))
 		}
 		rows = appendSorted(rows, group)
 		return err
@@ -187,8 +188,8 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 }
 
 // usageRow reads a row whose columns begin with tenure and protocol.
-func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) accounting.UsageRow {
-	return accounting.UsageRow{
+func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) usage.Row {
+	return usage.Row{
 		Start: start, End: end, Client: o.name, Port: o.port, Protocol: accounting.Protocol(row.ColumnInt64(1)),
 		In:  accounting.Count{Packets: uint64(row.ColumnInt64(2)), Bytes: uint64(row.ColumnInt64(3))},
 		Out: accounting.Count{Packets: uint64(row.ColumnInt64(4)), Bytes: uint64(row.ColumnInt64(5))},
@@ -197,7 +198,7 @@ func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) accounting.Usag
 
 // appendSorted appends the rows of one period. It adds up the rows of a client
 // that had the same port more than once.
-func appendSorted(rows []accounting.UsageRow, group []ranked) []accounting.UsageRow {
+func appendSorted(rows []usage.Row, group []ranked) []usage.Row {
 	slices.SortFunc(group, func(a, b ranked) int {
 		return cmp.Or(a.rank-b.rank, int(a.Protocol)-int(b.Protocol))
 	})
@@ -208,14 +209,14 @@ func appendSorted(rows []accounting.UsageRow, group []ranked) []accounting.Usage
 			same.In, same.Out = same.In.Plus(row.In), same.Out.Plus(row.Out)
 			continue
 		}
-		rows = append(rows, row.UsageRow)
+		rows = append(rows, row.Row)
 	}
 	return rows
 }
 
 // total returns the usage of all periods together. It adds up the longest
 // periods that the bounds of the query do not cut and that are still kept.
-func (db *database) total(query accounting.UsageQuery, calendar accounting.Calendar, owners map[int64]*owner) ([]accounting.UsageRow, error) {
+func (db *database) total(query usage.Query, calendar usage.Calendar, owners map[int64]*owner) ([]usage.Row, error) {
 	period, err := db.divides(query, calendar)
 	if err != nil {
 		return nil, err
@@ -246,8 +247,8 @@ func (db *database) total(query accounting.UsageQuery, calendar accounting.Calen
 
 // divides returns the longest period that begins at both bounds of a query. If
 // there is none, it returns hours, or days if hours of that time were deleted.
-func (db *database) divides(query accounting.UsageQuery, calendar accounting.Calendar) (int64, error) {
-	at := func(period accounting.Period, t time.Time) bool {
+func (db *database) divides(query usage.Query, calendar usage.Calendar) (int64, error) {
+	at := func(period usage.Period, t time.Time) bool {
 		start, _ := calendar.Bounds(period, t)
 		return t.IsZero() || start.Equal(t)
 	}
@@ -268,14 +269,14 @@ func (db *database) divides(query accounting.UsageQuery, calendar accounting.Cal
 }
 
 // gaps returns the gaps that overlap the time of the query.
-func (db *database) gaps(query accounting.UsageQuery, zone *time.Location) (gaps []accounting.UsageGap, err error) {
+func (db *database) gaps(query usage.Query, zone *time.Location) (gaps []usage.Gap, err error) {
 	since, until := bounds(query)
 	err = db.run(`select since, coalesce(until, saved), packets_in, bytes_in, packets_out, bytes_out from gap, ledger
 		where coalesce(until, saved) >= ? and since < ? order by since, gap.id`, func(row *sqlite3.Stmt) error {
 		count := func(column int) accounting.Count {
 			return accounting.Count{Packets: uint64(row.ColumnInt64(column)), Bytes: uint64(row.ColumnInt64(column + 1))}
 		}
-		gap := accounting.UsageGap{Until: time.Unix(row.ColumnInt64(1), 0).In(zone), In: count(2), Out: count(4)}
+		gap := usage.Gap{Until: time.Unix(row.ColumnInt64(1), 0).In(zone), In: count(2), Out: count(4)}
 		if at := row.ColumnInt64(0); at > 0 {
 			gap.Since = time.Unix(at, 0).In(zone)
 		}

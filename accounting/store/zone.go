@@ -6,11 +6,11 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // periods are numbered in the database by their index.
-var periods = [...]accounting.Period{accounting.ByHour, accounting.ByDay, accounting.ByMonth}
+var periods = [...]usage.Period{usage.ByHour, usage.ByDay, usage.ByMonth}
 
 const (
 	hours = iota
@@ -22,8 +22,8 @@ const (
 var labels = [...]string{"2006-01-02T15:04:05Z07:00", time.DateOnly, time.DateOnly}
 
 // calendar returns the calendar of the last save.
-func (db *database) calendar() (accounting.Calendar, error) {
-	calendar := accounting.Calendar{Zone: time.UTC, MonthDay: 1}
+func (db *database) calendar() (usage.Calendar, error) {
+	calendar := usage.Calendar{Zone: time.UTC, MonthDay: 1}
 	err := db.run("select zone, zone_offset, month_day from ledger", func(row *sqlite3.Stmt) error {
 		name, offset := row.ColumnText(0), row.ColumnInt(1)
 		zone, err := time.LoadLocation(name)
@@ -36,7 +36,7 @@ func (db *database) calendar() (accounting.Calendar, error) {
 	return calendar, err
 }
 
-func (db *database) setCalendar(calendar accounting.Calendar, now time.Time) error {
+func (db *database) setCalendar(calendar usage.Calendar, now time.Time) error {
 	_, offset := now.In(calendar.Zone).Zone()
 	return db.run("update ledger set zone = ?, zone_offset = ?, month_day = ?", nil,
 		calendar.Zone.String(), int64(offset), int64(calendar.MonthDay))

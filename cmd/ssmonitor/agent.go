@@ -14,7 +14,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
@@ -58,9 +60,9 @@ type agent struct {
 	published []checkup.Finding   // of the last decision
 
 	sockets       *sockdiag.Conn // nil: connections are unknown
-	connections   *accounting.ConnectionMeter
-	addressLimits accounting.AddressLimits
-	addresses     *accounting.AddressWatch
+	connections   *connections.Meter
+	addressLimits connections.Limits
+	addresses     *connections.Watch
 
 	textfile *output.MetricsFile // nil: none
 
@@ -112,7 +114,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 		addressLimits: ofAddresses,
 	}
 	a.publisher = publisher{hook: options.Hook}
-	a.month = &monthUsage{calendar: accounting.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
+	a.month = &monthUsage{calendar: usage.Calendar{Zone: keep.Zone, MonthDay: keep.MonthDay}, history: a.history, now: time.Now}
 	a.limits = &limitCheck{limits: limits, month: a.month, log: a.log}
 	keep.Log = a.log
 	signal.Notify(a.hangup, syscall.SIGHUP)

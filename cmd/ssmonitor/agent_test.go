@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/presence"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -64,7 +65,7 @@ func TestTextfileWhileSavesFail(t *testing.T) {
 	log := newLog(io.Discard)
 	a := &agent{
 		log: log, interval: time.Second, limits: &limitCheck{}, notifier: &notifier{send: func(string) {}},
-		month:   &monthUsage{calendar: accounting.Calendar{Zone: time.UTC, MonthDay: 1}, history: &fakeHistory{}, now: time.Now},
+		month:   &monthUsage{calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: &fakeHistory{}, now: time.Now},
 		meter:   accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: log}),
 		metrics: metricsOptions{textfile: filepath.Join(p.directory, "ssmonitor.prom")},
 	}

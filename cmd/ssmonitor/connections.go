@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
 )
@@ -16,15 +17,15 @@ func addressesFlag() cli.Flag {
 }
 
 // addressLimits parses --addresses.
-func addressLimits(c *cli.Context) (accounting.AddressLimits, error) {
-	limits, err := accounting.ParseAddressLimits(repeated(c, "addresses"))
+func addressLimits(c *cli.Context) (connections.Limits, error) {
+	limits, err := connections.ParseLimits(repeated(c, "addresses"))
 	return limits, wrongUsage(err)
 }
 
 // openSockets prepares to count who is connected. If that is not possible, the
 // connections stay unknown.
 func (a *agent) openSockets(hook nft.Hook) {
-	var source accounting.ConnectionSource
+	var source connections.Source
 	// Where packets are counted before addresses are translated, any port may
 	// lead to a container, whose connections are not seen here.
 	if hook != nft.HookContainer {
@@ -37,8 +38,8 @@ func (a *agent) openSockets(hook nft.Hook) {
 	} else if a.addressLimits.Any() {
 		a.log.Warn("--addresses has no effect with --hook container: connections to containers can't be seen")
 	}
-	a.connections = accounting.NewConnectionMeter(source, nil, a.log)
-	a.addresses = accounting.NewAddressWatch(a.addressLimits, a.connections, nil)
+	a.connections = connections.NewMeter(source, nil, a.log)
+	a.addresses = connections.NewWatch(a.addressLimits, a.connections, nil)
 }
 
 // checkAddresses logs the ports whose number of addresses has crossed the limit.

@@ -13,11 +13,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
 	"ssmonitor/output"
 )
 
 func TestAddressesInSettings(t *testing.T) {
-	limits := func(settings string, arguments ...string) (limits accounting.AddressLimits, err error) {
+	limits := func(settings string, arguments ...string) (limits connections.Limits, err error) {
 		app := &cli.App{Flags: []cli.Flag{addressesFlag(), configFlag()}, DisableSliceFlagSeparator: true, Action: func(c *cli.Context) error {
 			c.Command.Flags = c.App.Flags
 			if err := applyConfig(c); err != nil {
@@ -69,13 +70,13 @@ func TestAddressesInSettings(t *testing.T) {
 
 // countedSource counts how often the connections are counted.
 type countedSource struct {
-	accounting.ConnectionSource
+	connections.Source
 	counts int
 }
 
 func (s *countedSource) Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error) {
 	s.counts++
-	return s.ConnectionSource.Count(ports, reuse)
+	return s.Source.Count(ports, reuse)
 }
 
 // TestConnectionsAreCountedForReaders counts how often an agent asks the kernel who
@@ -116,9 +117,9 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				source := &countedSource{ConnectionSource: a.sockets}
-				a.connections = accounting.NewConnectionMeter(source, nil, a.log)
-				a.addresses = accounting.NewAddressWatch(a.addressLimits, a.connections, nil)
+				source := &countedSource{Source: a.sockets}
+				a.connections = connections.NewMeter(source, nil, a.log)
+				a.addresses = connections.NewWatch(a.addressLimits, a.connections, nil)
 				a.openTextfile(a.newMetrics())
 				for range 10 {
 					a.tick(t.Context())

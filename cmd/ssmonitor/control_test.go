@@ -14,6 +14,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output"
 	"ssmonitor/output/control"
@@ -97,10 +98,10 @@ func TestCommandsDeleteNoUsage(t *testing.T) {
 	for _, ago := range []int{10 * 365, 10*365 - 1, 0, 0} {
 		save(now.AddDate(0, 0, -ago))
 	}
-	for by, want := range map[accounting.Period]int{accounting.ByHour: 3, accounting.ByDay: 3} {
-		usage, err := store.Usage(directory, accounting.UsageQuery{By: by})
-		if err != nil || len(usage.Rows) != want {
-			t.Errorf("by %s: got %d rows, %v, want %d", by, len(usage.Rows), err, want)
+	for by, want := range map[usage.Period]int{usage.ByHour: 3, usage.ByDay: 3} {
+		records, err := store.Usage(directory, usage.Query{By: by})
+		if err != nil || len(records.Rows) != want {
+			t.Errorf("by %s: got %d rows, %v, want %d", by, len(records.Rows), err, want)
 		}
 	}
 }

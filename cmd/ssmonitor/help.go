@@ -160,11 +160,11 @@ func dashed(name string) string {
 
 // splitUsage returns the name of the value, which is in backquotes, and the usage
 // without the backquotes.
-func splitUsage(usage string) (value, text string) {
-	before, rest, opened := strings.Cut(usage, "`")
+func splitUsage(records string) (value, text string) {
+	before, rest, opened := strings.Cut(records, "`")
 	value, after, closed := strings.Cut(rest, "`")
 	if !opened || !closed {
-		return "VALUE", usage
+		return "VALUE", records
 	}
 	return value, before + value + after
 }

@@ -13,14 +13,14 @@ import (
 	"syscall"
 	"time"
 
-	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/nft"
 )
 
 // history is the recorded usage as the commands need it.
 type history interface {
-	accounting.UsageSource
+	usage.Source
 	// NewClient gives a port to another client from now on. What was counted so far
 	// belongs to the previous client.
 	NewClient(ctx context.Context, t transfer) (later bool, err error)
@@ -35,11 +35,11 @@ type savedHistory struct{ directory string }
 
 func openSavedHistory(directory string) history { return savedHistory{directory} }
 
-func (h savedHistory) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+func (h savedHistory) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
 	return store.Usage(h.directory, query)
 }
 
-func (h savedHistory) Clients(context.Context) ([]accounting.PortClient, error) {
+func (h savedHistory) Clients(context.Context) ([]usage.Client, error) {
 	return store.Clients(h.directory)
 }
 
@@ -60,7 +60,7 @@ func commandStore(holder string) store.Options {
 // state directory.
 func historyError(err error, directory string) error {
 	switch {
-	case errors.As(err, new(*accounting.UsageRequestError)), errors.As(err, new(*store.UnknownClientError)):
+	case errors.As(err, new(*usage.RequestError)), errors.As(err, new(*store.UnknownClientError)):
 		return wrongUsage(err)
 	case errors.As(err, new(*nft.OpError)), errors.As(err, new(*ownRemedy)), os.Geteuid() == 0:
 		return err

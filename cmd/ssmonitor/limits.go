@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 func warnFlag() cli.Flag {
@@ -18,16 +19,16 @@ func warnFlag() cli.Flag {
 }
 
 // usageLimits parses --warn.
-func usageLimits(c *cli.Context) (accounting.UsageLimits, error) {
-	limits, err := accounting.ParseUsageLimits(repeated(c, "warn"))
+func usageLimits(c *cli.Context) (usage.Limits, error) {
+	limits, err := usage.ParseLimits(repeated(c, "warn"))
 	return limits, wrongUsage(err)
 }
 
 // limitCheck logs the clients that exceed their monthly limit.
 type limitCheck struct {
-	limits  accounting.UsageLimits
+	limits  usage.Limits
 	log     *slog.Logger
-	watch   *accounting.LimitWatch
+	watch   *usage.LimitWatch
 	month   *monthUsage
 	checked time.Time // when the usage of the last check was saved
 	fault   accounting.Fault
@@ -36,11 +37,11 @@ type limitCheck struct {
 // begin remembers who is over the limit already. It is called before the first
 // reading.
 func (l *limitCheck) begin(ctx context.Context) {
-	var saved *accounting.Usage
+	var saved *usage.Records
 	if l.limits.Any() {
 		saved, _ = l.month.get(ctx, time.Time{}) // fails before the first save
 	}
-	l.watch = accounting.NewLimitWatch(l.limits, saved)
+	l.watch = usage.NewLimitWatch(l.limits, saved)
 }
 
 // check looks at the usage if it was saved since the last check.

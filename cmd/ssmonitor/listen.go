@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
 	"ssmonitor/output"
 )
 
@@ -65,7 +66,7 @@ func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Liste
 // meterSource is the meter as a source for the outputs, with who is connected.
 type meterSource struct {
 	meter       *accounting.Meter
-	connections *accounting.ConnectionMeter
+	connections *connections.Meter
 	interval    time.Duration
 }
 

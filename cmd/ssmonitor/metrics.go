@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/output"
 )
 
@@ -132,7 +133,7 @@ type metricsSource struct {
 
 func (s metricsSource) Status() accounting.Status { return s.meter.Status() }
 
-func (s metricsSource) Month(ctx context.Context) (*accounting.Usage, error) {
+func (s metricsSource) Month(ctx context.Context) (*usage.Records, error) {
 	return s.month.get(ctx, s.month.now().Add(-monthGap))
 }
 
@@ -143,25 +144,25 @@ const monthGap = 10 * time.Second
 // monthUsage is the usage of the running month by client. It is safe for
 // concurrent use.
 type monthUsage struct {
-	calendar accounting.Calendar
+	calendar usage.Calendar
 	history  history
 	now      func() time.Time
 
 	mutex sync.Mutex
 	read  time.Time // when the last query began
-	usage *accounting.Usage
+	usage *usage.Records
 	err   error
 }
 
 // get returns the usage as it was saved at notBefore or later.
-func (m *monthUsage) get(ctx context.Context, notBefore time.Time) (*accounting.Usage, error) {
+func (m *monthUsage) get(ctx context.Context, notBefore time.Time) (*usage.Records, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	now := m.now()
 	if m.read.IsZero() || m.read.Before(notBefore) || m.read.After(now) {
-		start, _ := m.calendar.Bounds(accounting.ByMonth, now)
+		start, _ := m.calendar.Bounds(usage.ByMonth, now)
 		m.read = now
-		m.usage, m.err = m.history.Usage(ctx, accounting.UsageQuery{By: accounting.ByMonth, Since: start})
+		m.usage, m.err = m.history.Usage(ctx, usage.Query{By: usage.ByMonth, Since: start})
 	}
 	return m.usage, m.err
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // countedHistory counts the queries.
@@ -14,7 +14,7 @@ type countedHistory struct {
 	queries int
 }
 
-func (h *countedHistory) Usage(ctx context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+func (h *countedHistory) Usage(ctx context.Context, query usage.Query) (*usage.Records, error) {
 	h.queries++
 	return h.fakeHistory.Usage(ctx, query)
 }
@@ -23,7 +23,7 @@ func (h *countedHistory) Usage(ctx context.Context, query accounting.UsageQuery)
 func TestMonthIsReadOnceInAWhile(t *testing.T) {
 	now, h := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), &countedHistory{}
 	source := metricsSource{month: &monthUsage{
-		calendar: accounting.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now },
+		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now },
 	}}
 	for _, step := range []struct {
 		name    string
@@ -36,8 +36,8 @@ func TestMonthIsReadOnceInAWhile(t *testing.T) {
 		{"the clock was set back", -time.Hour, 3},
 	} {
 		now = now.Add(step.passed)
-		if usage, err := source.Month(t.Context()); err != nil || usage == nil || h.queries != step.queries {
-			t.Errorf("%s: got %v, %v after %d queries, want %d", step.name, usage, err, h.queries, step.queries)
+		if records, err := source.Month(t.Context()); err != nil || records == nil || h.queries != step.queries {
+			t.Errorf("%s: got %v, %v after %d queries, want %d", step.name, records, err, h.queries, step.queries)
 		}
 	}
 }

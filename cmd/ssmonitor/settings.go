@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/nft"
 )
@@ -31,11 +33,11 @@ func settingFault(name string, values []string) string {
 // parseSetting parses the values as the command will.
 func parseSetting(name string, values []string) (err error) {
 	if name == "warn" {
-		_, err = accounting.ParseUsageLimits(values)
+		_, err = usage.ParseLimits(values)
 		return err
 	}
 	if name == "addresses" {
-		_, err = accounting.ParseAddressLimits(values)
+		_, err = connections.ParseLimits(values)
 		return err
 	}
 	for _, value := range values {

@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
@@ -46,13 +46,13 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringSliceFlag{Name: "client", Usage: "report only the client with this `NAME`, repeatable"},
 			&cli.StringSliceFlag{Name: "port", Usage: "report only the port with this `NUMBER`, repeatable"},
 			&cli.StringFlag{Name: "top", Usage: "show only this `NUMBER` of clients, those with the largest usage, and the others as one"},
-			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(accounting.SortUsage)},
+			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(usage.SortUsage)},
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
 			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
 			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
 			warnFlag(), stateFlag(), configFlag(),
 		},
-		Action: func(c *cli.Context) error { return usage(c, open, time.Now()) },
+		Action: func(c *cli.Context) error { return printUsage(c, open, time.Now()) },
 	}
 }
 
@@ -64,7 +64,7 @@ const (
 	formatHTML  = "html"
 )
 
-func usage(c *cli.Context, open openHistory, now time.Time) error {
+func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	// The key port of the settings is for setup and run.
 	if err := errors.Join(noArguments(c), applyConfig(c, "port")); err != nil {
 		return err
@@ -84,7 +84,7 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	report, err := accounting.ReportUsage(c.Context, open(stateDirectory(c)), accounting.UsageRequest{
+	report, err := usage.NewReport(c.Context, open(stateDirectory(c)), usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
@@ -96,11 +96,11 @@ func usage(c *cli.Context, open openHistory, now time.Time) error {
 }
 
 // usageWriter returns the function that writes the requested format.
-func usageWriter(c *cli.Context, format string) (func(io.Writer, *accounting.UsageReport) error, error) {
+func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) error, error) {
 	switch format {
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
-		return func(w io.Writer, report *accounting.UsageReport) error {
+		return func(w io.Writer, report *usage.Report) error {
 			return output.WriteUsageTable(w, report, colored, terminal.CharsetOf(os.Getenv))
 		}, nil
 	case formatCSV:

@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // fakeHistory has two clients, with usage in the running month.
@@ -28,21 +29,21 @@ type fakeHistory struct {
 	first     string // the first client's name; empty: alice
 }
 
-func (h *fakeHistory) Usage(_ context.Context, query accounting.UsageQuery) (*accounting.Usage, error) {
+func (h *fakeHistory) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
 	now := time.Now().UTC()
 	start := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	usage := &accounting.Usage{Query: query, Zone: time.UTC, MonthDay: 1}
+	records := &usage.Records{Query: query, Zone: time.UTC, MonthDay: 1}
 	for i, name := range []string{cmp.Or(h.first, "alice"), "bob"} {
-		usage.Rows = append(usage.Rows, accounting.UsageRow{
+		records.Rows = append(records.Rows, usage.Row{
 			Start: start, End: start.AddDate(0, 1, 0), Client: name, Port: uint16(20000 + i), Protocol: accounting.TCP,
 			In: accounting.Count{Packets: 1, Bytes: 1000}, Out: accounting.Count{Packets: 2, Bytes: uint64(3000 * (i + 1))},
 		})
 	}
-	return usage, h.err
+	return records, h.err
 }
 
-func (h *fakeHistory) Clients(context.Context) ([]accounting.PortClient, error) {
-	return []accounting.PortClient{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
+func (h *fakeHistory) Clients(context.Context) ([]usage.Client, error) {
+	return []usage.Client{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
 }
 
 func (h *fakeHistory) NewClient(_ context.Context, t transfer) (later bool, err error) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output"
 )
@@ -52,14 +53,14 @@ func (s *simulated) Report(context.Context) (*accounting.Report, error) {
 
 func (s *simulated) Status() accounting.Status { return accounting.Status{Ports: len(s.ports)} }
 
-func (s *simulated) Month(context.Context) (*accounting.Usage, error) {
+func (s *simulated) Month(context.Context) (*usage.Records, error) {
 	now := time.Now()
-	usage := &accounting.Usage{Query: accounting.UsageQuery{Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)}}
+	records := &usage.Records{Query: usage.Query{Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)}}
 	for _, port := range s.ports {
 		used := accounting.Count{Bytes: 2 * s.bytes()}
-		usage.Rows = append(usage.Rows, accounting.UsageRow{Client: port.Name, Port: port.Number, In: used, Out: used})
+		records.Rows = append(records.Rows, usage.Row{Client: port.Name, Port: port.Number, In: used, Out: used})
 	}
-	return usage, nil
+	return records, nil
 }
 
 // serveFleet serves the metrics of all servers under paths of their own, and the
@@ -259,9 +260,9 @@ remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadlin
 		return err
 	})
 	self := func() time.Duration {
-		var usage syscall.Rusage
-		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+		var records syscall.Rusage
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &records)
+		return time.Duration(records.Utime.Nano() + records.Stime.Nano())
 	}
 	began := time.Now()
 	ownCPU := self()

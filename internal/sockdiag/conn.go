@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
 )
 
 // Errors for errors.Is.
@@ -61,7 +62,7 @@ type Conn struct {
 	failed   error
 }
 
-var _ accounting.ConnectionSource = (*Conn)(nil)
+var _ connections.Source = (*Conn)(nil)
 
 // Open opens the socket in the network namespace of the calling thread. It fails
 // with ErrUnsupported if the kernel has no sock_diag. That it lacks only the part

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
@@ -13,7 +14,7 @@ import (
 // Agent is the part of [output.Client] that the table needs.
 type Agent interface {
 	Report(ctx context.Context) (*accounting.Report, error)
-	Usage(ctx context.Context, parameters url.Values) (*accounting.UsageReport, error)
+	Usage(ctx context.Context, parameters url.Values) (*usage.Report, error)
 }
 
 var _ Agent = (*output.Client)(nil)
@@ -55,7 +56,7 @@ func (t *Top) report(ctx context.Context) (*accounting.Report, error) {
 }
 
 // usage requests the usage of today and of the current month, with the limits.
-func (t *Top) usage(ctx context.Context) (today, month *accounting.UsageReport, err error) {
+func (t *Top) usage(ctx context.Context) (today, month *usage.Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	if today, err = t.Agent.Usage(ctx, url.Values{"last": {"1d"}}); err == nil {
@@ -65,7 +66,7 @@ func (t *Top) usage(ctx context.Context) (today, month *accounting.UsageReport, 
 }
 
 // hours requests a client's usage of today by hour.
-func (t *Top) hours(ctx context.Context, label string) (*accounting.UsageReport, error) {
+func (t *Top) hours(ctx context.Context, label string) (*usage.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	return t.Agent.Usage(ctx, url.Values{"by": {"hour"}, "client": {label}})

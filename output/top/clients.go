@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // client is one line of the table: what a client does on all of its ports.
@@ -22,7 +23,7 @@ type client struct {
 	connections      accounting.Connections
 	addressesAtLeast bool
 	today, month     amount
-	limit            accounting.LimitState // Limit is 0 if there is none
+	limit            usage.LimitState // Limit is 0 if there is none
 }
 
 // amount is a number of bytes that may be unknown.
@@ -45,7 +46,7 @@ func clientsOf(report *accounting.Report) []client {
 	clients := make([]client, 0, len(report.Ports))
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		label := accounting.ClientUsage{Client: port.Port.Name, Ports: []uint16{port.Port.Number}}.Label()
+		label := usage.ClientUsage{Client: port.Port.Name, Ports: []uint16{port.Port.Number}}.Label()
 		place, found := places[label]
 		if !found {
 			place = len(clients)
@@ -95,11 +96,11 @@ func (c *client) matches(text string) bool {
 type used struct {
 	until  time.Time // when the period ends
 	bytes  map[string]uint64
-	limits map[string]accounting.LimitState
+	limits map[string]usage.LimitState
 }
 
-func usedIn(report *accounting.UsageReport) *used {
-	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]accounting.LimitState)}
+func usedIn(report *usage.Report) *used {
+	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]usage.LimitState)}
 	for _, period := range report.Periods {
 		for _, c := range period.Clients {
 			u.bytes[c.Label()] += c.Bytes()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output"
 )
@@ -57,19 +58,19 @@ func sampleReport() *accounting.Report {
 	)
 }
 
-func usageOf(by accounting.Period, until time.Time, bytes map[string]uint64) *accounting.UsageReport {
-	period := accounting.PeriodUsage{Start: until.AddDate(0, 0, -1), End: until}
+func usageOf(by usage.Period, until time.Time, bytes map[string]uint64) *usage.Report {
+	period := usage.PeriodUsage{Start: until.AddDate(0, 0, -1), End: until}
 	for name, used := range bytes {
-		period.Clients = append(period.Clients, accounting.ClientUsage{Client: name, Ports: []uint16{20000}, In: accounting.Count{Bytes: used}})
+		period.Clients = append(period.Clients, usage.ClientUsage{Client: name, Ports: []uint16{20000}, In: accounting.Count{Bytes: used}})
 	}
-	return &accounting.UsageReport{By: by, Since: period.Start, Until: until, Periods: []accounting.PeriodUsage{period}}
+	return &usage.Report{By: by, Since: period.Start, Until: until, Periods: []usage.PeriodUsage{period}}
 }
 
-func sampleUsage() (today, month *accounting.UsageReport) {
+func sampleUsage() (today, month *usage.Report) {
 	midnight := noon.Add(12 * time.Hour)
-	today = usageOf(accounting.ByTotal, midnight, map[string]uint64{"alice": 5_000_000, "王小明的手機": 1})
-	month = usageOf(accounting.ByTotal, midnight.AddDate(0, 0, 8), map[string]uint64{"alice": 46_900_000_000, "王小明的手機": 120_000_000_000})
-	month.Limits = []accounting.LimitState{
+	today = usageOf(usage.ByTotal, midnight, map[string]uint64{"alice": 5_000_000, "王小明的手機": 1})
+	month = usageOf(usage.ByTotal, midnight.AddDate(0, 0, 8), map[string]uint64{"alice": 46_900_000_000, "王小明的手機": 120_000_000_000})
+	month.Limits = []usage.LimitState{
 		{Client: "alice", Used: 46_900_000_000, Limit: 100_000_000_000},
 		{Client: "王小明的手機", Used: 120_000_000_000, Limit: 100_000_000_000},
 	}

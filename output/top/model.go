@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output"
 )
@@ -92,7 +93,7 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 }
 
 // ObserveUsage takes the answers to GET /v1/usage for today and this month.
-func (m *Model) ObserveUsage(now time.Time, today, month *accounting.UsageReport, err error) {
+func (m *Model) ObserveUsage(now time.Time, today, month *usage.Report, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
 		m.latest.today, m.latest.month = usedIn(today), usedIn(month)

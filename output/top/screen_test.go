@@ -12,18 +12,19 @@ import (
 	"github.com/gdamore/tcell/v3/vt"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // usageAgent answers requests for usage with usage, and has the clients that were
 // asked for.
 type usageAgent struct {
 	Agent
-	usage *accounting.UsageReport
+	usage *usage.Report
 	err   error
 	asked []string
 }
 
-func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*accounting.UsageReport, error) {
+func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*usage.Report, error) {
 	a.asked = append(a.asked, parameters.Get("client"))
 	if a.err != nil {
 		return nil, a.err
@@ -83,7 +84,7 @@ func (a *returningAgent) Report(context.Context) (*accounting.Report, error) {
 	return sampleReport(), nil
 }
 
-func (a *returningAgent) Usage(context.Context, url.Values) (*accounting.UsageReport, error) {
+func (a *returningAgent) Usage(context.Context, url.Values) (*usage.Report, error) {
 	a.asked <- "usage"
 	return nil, errors.New("not running")
 }

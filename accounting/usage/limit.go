@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"strings"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 // byteUnits are the units of [ParseSize] in lower case. One letter is decimal.
@@ -27,14 +29,14 @@ func ParseSize(text string) (uint64, error) {
 	digits = strings.TrimSpace(digits)
 	whole, fraction, pointed := strings.Cut(digits, ".")
 	if !known || len(digits) > 32 || !isDigits(whole) || pointed && !isDigits(fraction) {
-		return 0, &InvalidError{"size", text, wantSize}
+		return 0, &accounting.InvalidError{Name: "size", Text: text, Want: wantSize}
 	}
 	number, _ := new(big.Rat).SetString(digits)
 	number.Mul(number, new(big.Rat).SetUint64(unit))
 	number.Add(number, big.NewRat(1, 2))
 	bytes := new(big.Int).Div(number.Num(), number.Denom())
 	if !bytes.IsUint64() || bytes.Uint64() > math.MaxInt64 {
-		return 0, &InvalidError{"size", text, "less than 9223PB"}
+		return 0, &accounting.InvalidError{Name: "size", Text: text, Want: "less than 9223PB"}
 	}
 	return bytes.Uint64(), nil
 }
@@ -43,34 +45,34 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// UsageLimits are the bytes, received and sent together, that clients may use
+// Limits are the bytes, received and sent together, that clients may use
 // in a month before a warning.
-type UsageLimits struct {
+type Limits struct {
 	Default uint64            // of every client that Clients does not have; 0: no limit
 	Clients map[string]uint64 // by name, or by the number of a port without a name; 0: no limit
 }
 
-// ParseUsageLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
+// ParseLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
 // The size "none" exempts the client.
-func ParseUsageLimits(texts []string) (UsageLimits, error) {
-	return parseLimits("warn", "alice=50GB", texts, parseLimit)
+func ParseLimits(texts []string) (Limits, error) {
+	return ParseList("warn", "alice=50GB", texts, parseLimit)
 }
 
-// parseLimits reads the limits of a setting with the name.
-func parseLimits(name, example string, texts []string, parse func(string) (uint64, error)) (UsageLimits, error) {
-	limits := UsageLimits{Clients: make(map[string]uint64)}
+// ParseList reads the limits of a setting with the name.
+func ParseList(name, example string, texts []string, parse func(string) (uint64, error)) (Limits, error) {
+	limits := Limits{Clients: make(map[string]uint64)}
 	var defaults int
 	for _, text := range texts {
 		client, size := "", text
 		if i := strings.LastIndexByte(text, '='); i >= 0 {
 			client, size = text[:i], text[i+1:]
 			if strings.TrimSpace(client) == "" {
-				return limits, &InvalidError{name, text, "a client before the equals sign, as in " + example}
+				return limits, &accounting.InvalidError{Name: name, Text: text, Want: "a client before the equals sign, as in " + example}
 			}
 		}
 		limit, err := parse(size)
-		if wrong, ok := errors.AsType[*InvalidError](err); ok {
-			return limits, &InvalidError{name, text, wrong.Want}
+		if wrong, ok := errors.AsType[*accounting.InvalidError](err); ok {
+			return limits, &accounting.InvalidError{Name: name, Text: text, Want: wrong.Want}
 		}
 		if err != nil {
 			return limits, err
@@ -78,13 +80,13 @@ func parseLimits(name, example string, texts []string, parse func(string) (uint6
 		if client == "" {
 			limits.Default = limit
 			if defaults++; defaults > 1 {
-				return limits, &InvalidError{name, text, "one limit for all clients, this is the second"}
+				return limits, &accounting.InvalidError{Name: name, Text: text, Want: "one limit for all clients, this is the second"}
 			}
 			continue
 		}
 		client = strings.TrimSpace(client)
 		if _, repeated := limits.Clients[client]; repeated {
-			return limits, &InvalidError{name, text, "one limit for this client, this is the second"}
+			return limits, &accounting.InvalidError{Name: name, Text: text, Want: "one limit for this client, this is the second"}
 		}
 		limits.Clients[client] = limit
 	}
@@ -97,17 +99,17 @@ func parseLimit(text string) (uint64, error) {
 	}
 	bytes, err := ParseSize(text)
 	if err == nil && bytes == 0 {
-		err = &InvalidError{"size", text, "more than 0 bytes, or none"}
+		err = &accounting.InvalidError{Name: "size", Text: text, Want: "more than 0 bytes, or none"}
 	}
 	return bytes, err
 }
 
 // For returns the limit of the client that reports show under the label. A limit
 // for 20000 also applies to "port 20000".
-func (l UsageLimits) For(label string) (bytes uint64, limited bool) {
+func (l Limits) For(label string) (bytes uint64, limited bool) {
 	bytes, found := l.Clients[label]
 	if !found {
-		bytes, found = l.Clients[strings.TrimPrefix(label, portPrefix)]
+		bytes, found = l.Clients[strings.TrimPrefix(label, PortPrefix)]
 	}
 	if !found {
 		bytes = l.Default
@@ -116,7 +118,7 @@ func (l UsageLimits) For(label string) (bytes uint64, limited bool) {
 }
 
 // Any reports whether any client has a limit.
-func (l UsageLimits) Any() bool { return l.Default != 0 || len(l.Clients) > 0 }
+func (l Limits) Any() bool { return l.Default != 0 || len(l.Clients) > 0 }
 
 // LimitState is what a client with a limit has used in a month.
 type LimitState struct {
@@ -131,12 +133,12 @@ func (s LimitState) Over() bool { return s.Used > s.Limit }
 // LimitStates returns the state of every client that has a limit and used
 // anything, by month and then by usage, the most first. The usage has to be by
 // month.
-func LimitStates(months *Usage, limits UsageLimits) []LimitState {
+func LimitStates(months *Records, limits Limits) []LimitState {
 	if months == nil || !limits.Any() {
 		return nil
 	}
 	var states []LimitState
-	for _, period := range usagePeriods(months.Rows) {
+	for _, period := range periodsOf(months.Rows) {
 		sortClients(period.Clients, SortUsage)
 		for _, client := range period.Clients {
 			if limit, limited := limits.For(client.Label()); limited {
@@ -149,7 +151,7 @@ func LimitStates(months *Usage, limits UsageLimits) []LimitState {
 
 // LimitWatch finds the clients that exceed their limit, each once per month.
 type LimitWatch struct {
-	limits   UsageLimits
+	limits   Limits
 	reported map[limitKey]bool
 }
 
@@ -163,7 +165,7 @@ type limitKey struct {
 // the store has it before the first reading: then a restart repeats no warning,
 // and clients that exceed their limit while the agent is not running are still
 // reported.
-func NewLimitWatch(limits UsageLimits, saved *Usage) *LimitWatch {
+func NewLimitWatch(limits Limits, saved *Records) *LimitWatch {
 	w := &LimitWatch{limits: limits}
 	w.Crossed(saved)
 	return w
@@ -172,7 +174,7 @@ func NewLimitWatch(limits UsageLimits, saved *Usage) *LimitWatch {
 // Crossed returns the clients that are over their limit and were not before. The
 // usage must be by month and include the current one. Months that it does not
 // include are forgotten.
-func (w *LimitWatch) Crossed(months *Usage) []LimitState {
+func (w *LimitWatch) Crossed(months *Records) []LimitState {
 	var crossed []LimitState
 	reported := make(map[limitKey]bool)
 	for _, state := range LimitStates(months, w.limits) {

@@ -1,4 +1,4 @@
-package accounting
+package connections
 
 import (
 	"fmt"
@@ -6,26 +6,28 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
-func addressLimitsOf(t *testing.T, texts ...string) AddressLimits {
+func addressLimitsOf(t *testing.T, texts ...string) Limits {
 	t.Helper()
-	limits, err := ParseAddressLimits(texts)
+	limits, err := ParseLimits(texts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return limits
 }
 
-func TestParseAddressLimits(t *testing.T) {
+func TestParseLimits(t *testing.T) {
 	limits := addressLimitsOf(t, "3", "alice=5", "bob=none", "carol=0", "20000=7", "port 20001=8")
 	for _, test := range []struct {
-		port    Port
+		port    accounting.Port
 		want    int32
 		limited bool
 	}{
-		{Port{Name: "alice", Number: 1}, 5, true}, {Port{Name: "bob", Number: 1}, 0, false}, {Port{Name: "carol", Number: 1}, 0, false},
-		{Port{Name: "dave", Number: 20000}, 3, true}, {Port{Number: 20000}, 7, true}, {Port{Number: 20001}, 8, true}, {Port{Number: 20002}, 3, true},
+		{accounting.Port{Name: "alice", Number: 1}, 5, true}, {accounting.Port{Name: "bob", Number: 1}, 0, false}, {accounting.Port{Name: "carol", Number: 1}, 0, false},
+		{accounting.Port{Name: "dave", Number: 20000}, 3, true}, {accounting.Port{Number: 20000}, 7, true}, {accounting.Port{Number: 20001}, 8, true}, {accounting.Port{Number: 20002}, 3, true},
 	} {
 		if got, limited := limits.For(test.port); got != test.want || limited != test.limited {
 			t.Errorf("%v: got %d, %t, want %d, %t", test.port, got, limited, test.want, test.limited)
@@ -44,18 +46,18 @@ func TestParseAddressLimits(t *testing.T) {
 		{"-1", "want a number of addresses"}, {"1.5", "want a number of addresses"}, {"", "want a number of addresses"},
 		{"alice=", "want a number of addresses"}, {"=3", "want a client before the equals sign, as in alice=5"}, {"99999999999", "want a number of addresses"},
 	} {
-		if _, err := ParseAddressLimits([]string{test.text}); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := ParseLimits([]string{test.text}); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %q", test.text, err, test.want)
 		}
 	}
-	if _, err := ParseAddressLimits([]string{"3", "4"}); err == nil || !strings.Contains(err.Error(), "this is the second") {
+	if _, err := ParseLimits([]string{"3", "4"}); err == nil || !strings.Contains(err.Error(), "this is the second") {
 		t.Errorf("two limits: got %v", err)
 	}
 }
 
-// TestAddressWatch sets the addresses of alice's port, whose limit is 3, for each
+// TestWatch sets the addresses of alice's port, whose limit is 3, for each
 // 10 seconds, and lists what is reported and when.
-func TestAddressWatch(t *testing.T) {
+func TestWatch(t *testing.T) {
 	const unknown = -1
 	for _, test := range []struct {
 		name   string
@@ -76,15 +78,15 @@ func TestAddressWatch(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()
 			start := source.clock
-			watch := NewAddressWatch(addressLimitsOf(t, "3", "bob=none"), NewConnectionMeter(source, source.now, nil), source.now)
+			watch := NewWatch(addressLimitsOf(t, "3", "bob=none"), NewMeter(source, source.now, nil), source.now)
 			var got []string
 			for i, addresses := range test.counts {
 				report := crowdReport()
 				if addresses == unknown {
-					report.Ports[0].Port.Protocols = OnlyUDP
+					report.Ports[0].Port.Protocols = accounting.OnlyUDP
 				}
-				source.of[20000] = Connections{Established: 20, Addresses: addresses}
-				source.of[20001] = Connections{Established: 20, Addresses: 20} // bob has no limit
+				source.of[20000] = accounting.Connections{Established: 20, Addresses: addresses}
+				source.of[20001] = accounting.Connections{Established: 20, Addresses: 20} // bob has no limit
 				source.clock = start.Add(time.Duration(i) * addressGap)
 				for _, change := range watch.Changed(report) {
 					word := map[bool]string{true: "over", false: "under"}[change.Over]
@@ -101,8 +103,8 @@ func TestAddressWatch(t *testing.T) {
 	}
 }
 
-// TestAddressWatchCountsOnlyWithALimit lets an hour of ticks pass.
-func TestAddressWatchCountsOnlyWithALimit(t *testing.T) {
+// TestWatchCountsOnlyWithALimit lets an hour of ticks pass.
+func TestWatchCountsOnlyWithALimit(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		limits []string
@@ -110,7 +112,7 @@ func TestAddressWatchCountsOnlyWithALimit(t *testing.T) {
 	}{{"unset", nil, 0}, {"off", []string{"0", "alice=none"}, 0}, {"set", []string{"3"}, 360}} {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()
-			watch := NewAddressWatch(addressLimitsOf(t, test.limits...), NewConnectionMeter(source, source.now, nil), source.now)
+			watch := NewWatch(addressLimitsOf(t, test.limits...), NewMeter(source, source.now, nil), source.now)
 			report := crowdReport()
 			for range 1800 {
 				watch.Changed(report)
@@ -123,10 +125,10 @@ func TestAddressWatchCountsOnlyWithALimit(t *testing.T) {
 	}
 }
 
-// TestAddressWatchForgetsPorts removes a port that is over its limit.
-func TestAddressWatchForgetsPorts(t *testing.T) {
+// TestWatchForgetsPorts removes a port that is over its limit.
+func TestWatchForgetsPorts(t *testing.T) {
 	source := newCrowd()
-	watch := NewAddressWatch(addressLimitsOf(t, "3"), NewConnectionMeter(source, source.now, nil), source.now)
+	watch := NewWatch(addressLimitsOf(t, "3"), NewMeter(source, source.now, nil), source.now)
 	changes := 0
 	for range 7 {
 		changes += len(watch.Changed(crowdReport()))

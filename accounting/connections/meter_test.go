@@ -1,4 +1,4 @@
-package accounting
+package connections
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 // crowd is who is connected, as a source with a clock.
@@ -16,13 +18,13 @@ type crowd struct {
 	takes    time.Duration // for a count
 	err      error
 	counted  int
-	of       map[uint16]Connections
+	of       map[uint16]accounting.Connections
 	reported []uint16 // the ports of the last count
 }
 
 func (c *crowd) now() time.Time { return c.clock }
 
-func (c *crowd) Count(ports []uint16, reuse []Connections) ([]Connections, error) {
+func (c *crowd) Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error) {
 	c.counted++
 	c.clock = c.clock.Add(c.takes)
 	if c.err != nil {
@@ -41,33 +43,33 @@ func (c *crowd) Count(ports []uint16, reuse []Connections) ([]Connections, error
 func newCrowd() *crowd {
 	return &crowd{
 		clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
-		of:    map[uint16]Connections{20000: {Established: 9, Addresses: 4}, 20001: {Established: 1, Addresses: 1}},
+		of:    map[uint16]accounting.Connections{20000: {Established: 9, Addresses: 4}, 20001: {Established: 1, Addresses: 1}},
 	}
 }
 
 // crowdReport is a report of alice, bob, one published port and one of UDP alone.
-func crowdReport() *Report {
-	return &Report{Ports: []PortReport{
-		{Port: Port{Number: 20000, Protocols: TCPAndUDP, Name: "alice"}},
-		{Port: Port{Number: 20001, Protocols: OnlyTCP, Name: "bob"}},
-		{Port: Port{Number: 20002, Protocols: TCPAndUDP, Published: true}},
-		{Port: Port{Number: 20003, Protocols: OnlyUDP}},
+func crowdReport() *accounting.Report {
+	return &accounting.Report{Ports: []accounting.PortReport{
+		{Port: accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}},
+		{Port: accounting.Port{Number: 20001, Protocols: accounting.OnlyTCP, Name: "bob"}},
+		{Port: accounting.Port{Number: 20002, Protocols: accounting.TCPAndUDP, Published: true}},
+		{Port: accounting.Port{Number: 20003, Protocols: accounting.OnlyUDP}},
 	}}
 }
 
-func connectionsOf(report *Report) []Connections {
-	var all []Connections
+func connectionsOf(report *accounting.Report) []accounting.Connections {
+	var all []accounting.Connections
 	for _, port := range report.Ports {
 		all = append(all, port.Connections)
 	}
 	return all
 }
 
-func TestConnectionMeterCompletesReports(t *testing.T) {
-	known := []Connections{{true, 9, 4}, {true, 1, 1}, {}, {}}
+func TestMeterCompletesReports(t *testing.T) {
+	known := []accounting.Connections{{Known: true, Established: 9, Addresses: 4}, {Known: true, Established: 1, Addresses: 1}, {}, {}}
 	t.Run("known where visible", func(t *testing.T) {
 		report, source := crowdReport(), newCrowd()
-		NewConnectionMeter(source, source.now, nil).Complete(report)
+		NewMeter(source, source.now, nil).Complete(report)
 		if got := connectionsOf(report); !slices.Equal(got, known) {
 			t.Errorf("got %v, want %v", got, known)
 		}
@@ -75,34 +77,34 @@ func TestConnectionMeterCompletesReports(t *testing.T) {
 	t.Run("no source", func(t *testing.T) {
 		report := crowdReport()
 		report.Ports[0].Connections = known[0]
-		NewConnectionMeter(nil, nil, nil).Complete(report)
-		if got := connectionsOf(report); !slices.Equal(got, make([]Connections, 4)) {
+		NewMeter(nil, nil, nil).Complete(report)
+		if got := connectionsOf(report); !slices.Equal(got, make([]accounting.Connections, 4)) {
 			t.Errorf("got %v, want nothing known", got)
 		}
 	})
 	t.Run("the ports change while a count is shared", func(t *testing.T) {
 		source := newCrowd()
 		source.takes = time.Second
-		meter := NewConnectionMeter(source, source.now, nil)
+		meter := NewMeter(source, source.now, nil)
 		meter.Complete(crowdReport())
-		report := &Report{Ports: []PortReport{
-			{Port: Port{Number: 19999, Protocols: OnlyTCP}}, {Port: Port{Number: 20000, Protocols: OnlyUDP}},
-			{Port: Port{Number: 20001, Protocols: OnlyTCP}}, {Port: Port{Number: 20003, Protocols: TCPAndUDP}},
+		report := &accounting.Report{Ports: []accounting.PortReport{
+			{Port: accounting.Port{Number: 19999, Protocols: accounting.OnlyTCP}}, {Port: accounting.Port{Number: 20000, Protocols: accounting.OnlyUDP}},
+			{Port: accounting.Port{Number: 20001, Protocols: accounting.OnlyTCP}}, {Port: accounting.Port{Number: 20003, Protocols: accounting.TCPAndUDP}},
 		}}
 		meter.Complete(report)
-		if got, want := connectionsOf(report), []Connections{{}, {}, known[1], {}}; source.counted != 1 || !slices.Equal(got, want) {
+		if got, want := connectionsOf(report), []accounting.Connections{{}, {}, known[1], {}}; source.counted != 1 || !slices.Equal(got, want) {
 			t.Errorf("counted %d times: got %v, want %v", source.counted, got, want)
 		}
 	})
 }
 
-// TestConnectionMeterSharesCounts checks that clients can't make it count for more
+// TestMeterSharesCounts checks that clients can't make it count for more
 // than a fifth of the time.
-func TestConnectionMeterSharesCounts(t *testing.T) {
+func TestMeterSharesCounts(t *testing.T) {
 	source := newCrowd()
 	source.takes = 100 * time.Millisecond
 	start := source.clock
-	meter := NewConnectionMeter(source, source.now, nil)
+	meter := NewMeter(source, source.now, nil)
 	for _, step := range []struct {
 		at   time.Duration
 		want int
@@ -118,11 +120,11 @@ func TestConnectionMeterSharesCounts(t *testing.T) {
 	}
 }
 
-func TestConnectionMeterOutlivesFaults(t *testing.T) {
+func TestMeterOutlivesFaults(t *testing.T) {
 	var log bytes.Buffer
 	source := newCrowd()
-	meter := NewConnectionMeter(source, source.now, slog.New(slog.NewTextHandler(&log, nil)))
-	complete := func() Connections {
+	meter := NewMeter(source, source.now, slog.New(slog.NewTextHandler(&log, nil)))
+	complete := func() accounting.Connections {
 		report := crowdReport()
 		meter.Complete(report)
 		return report.Ports[0].Connections
@@ -132,7 +134,7 @@ func TestConnectionMeterOutlivesFaults(t *testing.T) {
 	}
 	source.err = errors.New("no tcp_diag")
 	for range 30 {
-		if got := complete(); got != (Connections{}) {
+		if got := complete(); got != (accounting.Connections{}) {
 			t.Errorf("got %v, want unknown", got)
 		}
 		source.clock = source.clock.Add(time.Second)
@@ -149,11 +151,11 @@ func TestConnectionMeterOutlivesFaults(t *testing.T) {
 	}
 }
 
-func TestConnectionMeterAllocatesLittle(t *testing.T) {
+func TestMeterAllocatesLittle(t *testing.T) {
 	source := newCrowd()
-	meter, report := NewConnectionMeter(source, source.now, nil), &Report{}
+	meter, report := NewMeter(source, source.now, nil), &accounting.Report{}
 	for i := range 1000 {
-		report.Ports = append(report.Ports, PortReport{Port: Port{Number: uint16(1 + i), Protocols: OnlyTCP, Name: "alice"}})
+		report.Ports = append(report.Ports, accounting.PortReport{Port: accounting.Port{Number: uint16(1 + i), Protocols: accounting.OnlyTCP, Name: "alice"}})
 	}
 	source.reported = make([]uint16, 0, 1000)
 	meter.Complete(report)

@@ -1,20 +1,23 @@
-package accounting
+package connections
 
 import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
-// AddressLimits are the distinct addresses that may be connected to a port at the
+// Limits are the distinct addresses that may be connected to a port at the
 // same time before a warning.
-type AddressLimits struct{ limits UsageLimits }
+type Limits struct{ limits usage.Limits }
 
-// ParseAddressLimits reads limits: NUMBER for every port, or CLIENT=NUMBER for
+// ParseLimits reads limits: NUMBER for every port, or CLIENT=NUMBER for
 // those of one client. The number 0, or "none", stands for no limit.
-func ParseAddressLimits(texts []string) (AddressLimits, error) {
-	limits, err := parseLimits("addresses", "alice=5", texts, parseAddressLimit)
-	return AddressLimits{limits}, err
+func ParseLimits(texts []string) (Limits, error) {
+	limits, err := usage.ParseList("addresses", "alice=5", texts, parseAddressLimit)
+	return Limits{limits}, err
 }
 
 func parseAddressLimit(text string) (uint64, error) {
@@ -24,23 +27,23 @@ func parseAddressLimit(text string) (uint64, error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, &InvalidError{"number", text, "a number of addresses, such as 3, or none"}
+		return 0, &accounting.InvalidError{Name: "number", Text: text, Want: "a number of addresses, such as 3, or none"}
 	}
 	return number, nil
 }
 
 // For returns the limit of the port.
-func (l AddressLimits) For(port Port) (addresses int32, limited bool) {
+func (l Limits) For(port accounting.Port) (addresses int32, limited bool) {
 	label := port.Name
 	if label == "" {
-		label = portPrefix + strconv.Itoa(int(port.Number))
+		label = usage.PortPrefix + strconv.Itoa(int(port.Number))
 	}
 	number, limited := l.limits.For(label)
 	return int32(number), limited
 }
 
 // Any reports whether any port may have a limit.
-func (l AddressLimits) Any() bool {
+func (l Limits) Any() bool {
 	for _, number := range l.limits.Clients {
 		if number > 0 {
 			return true
@@ -59,18 +62,18 @@ const (
 	addressGap = 10 * time.Second
 )
 
-// AddressChange says that a port is over its limit now, or no longer.
-type AddressChange struct {
-	Port             Port
+// Change says that a port is over its limit now, or no longer.
+type Change struct {
+	Port             accounting.Port
 	Addresses, Limit int32
 	Over             bool
 }
 
-// AddressWatch finds the ports to which more addresses are connected than their
+// Watch finds the ports to which more addresses are connected than their
 // limits allow, for a minute or longer. It is not safe for concurrent use.
-type AddressWatch struct {
-	limits AddressLimits
-	meter  *ConnectionMeter
+type Watch struct {
+	limits Limits
+	meter  *Meter
 	now    func() time.Time
 
 	checked time.Time
@@ -85,33 +88,33 @@ type addressState struct {
 	round int       // the last one with the port
 }
 
-// NewAddressWatch returns a watch that counts with the meter. If now is nil, it
+// NewWatch returns a watch that counts with the meter. If now is nil, it
 // uses time.Now.
-func NewAddressWatch(limits AddressLimits, meter *ConnectionMeter, now func() time.Time) *AddressWatch {
+func NewWatch(limits Limits, meter *Meter, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
-	return &AddressWatch{limits: limits, meter: meter, now: now, ports: make(map[uint16]*addressState)}
+	return &Watch{limits: limits, meter: meter, now: now, ports: make(map[uint16]*addressState)}
 }
 
 // Changed counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.
-func (w *AddressWatch) Changed(report *Report) (changed []AddressChange) {
+func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
 	now := w.now()
 	if age := now.Sub(w.checked); !w.limits.Any() || age >= 0 && age < addressGap {
 		return nil
 	}
 	w.checked = now
 	w.round++
-	w.meter.visit(report.Ports, func(i int, connections Connections) {
+	w.meter.visit(report.Ports, func(i int, connections accounting.Connections) {
 		port := &report.Ports[i].Port
 		limit, limited := w.limits.For(*port)
 		if !limited {
 			return
 		}
 		if w.observe(now, port.Number, connections, limit) {
-			changed = append(changed, AddressChange{*port, connections.Addresses, limit, connections.Addresses > limit})
+			changed = append(changed, Change{*port, connections.Addresses, limit, connections.Addresses > limit})
 		}
 	})
 	for number, state := range w.ports {
@@ -123,7 +126,7 @@ func (w *AddressWatch) Changed(report *Report) (changed []AddressChange) {
 }
 
 // observe reports whether what is known of a port has changed for long enough.
-func (w *AddressWatch) observe(now time.Time, number uint16, connections Connections, limit int32) (changed bool) {
+func (w *Watch) observe(now time.Time, number uint16, connections accounting.Connections, limit int32) (changed bool) {
 	state := w.ports[number]
 	over := connections.Known && connections.Addresses > limit
 	if state == nil {

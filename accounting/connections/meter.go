@@ -1,61 +1,58 @@
-package accounting
+package connections
 
 import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
-// ConnectionSource counts who is connected. Its method is called by one goroutine
+// Source counts who is connected. Its method is called by one goroutine
 // at a time.
-type ConnectionSource interface {
+type Source interface {
 	// Count returns the connections of each port, in the order of the ports, which
 	// is ascending, and reuses the slice.
-	Count(ports []uint16, reuse []Connections) ([]Connections, error)
+	Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error)
 }
 
-// ConnectionsVisible reports whether the connections of the port can be counted:
-// UDP has none, and those of a published port are in the network namespace of its
-// container.
-func (p Port) ConnectionsVisible() bool { return p.Protocols.Has(TCP) && !p.Published }
-
-// ConnectionMeter counts connections for whoever asks, and shares a count between
+// Meter counts connections for whoever asks, and shares a count between
 // those who ask at the same time. It counts only when it is asked. It is safe for
 // concurrent use.
-type ConnectionMeter struct {
-	source ConnectionSource
+type Meter struct {
+	source Source
 	now    func() time.Time
 	log    *slog.Logger
 
 	mutex    sync.Mutex
-	ports    []uint16      // of the last count: those whose connections are visible
-	counts   []Connections // of these ports; empty if the count failed
-	started  time.Time     // of the last count
+	ports    []uint16                 // of the last count: those whose connections are visible
+	counts   []accounting.Connections // of these ports; empty if the count failed
+	started  time.Time                // of the last count
 	duration time.Duration
-	fault    Fault
+	fault    accounting.Fault
 }
 
-// NewConnectionMeter returns a meter that counts with the source. If the source is
+// NewMeter returns a meter that counts with the source. If the source is
 // nil, all connections are unknown. If now is nil, the meter uses time.Now. The log
 // receives faults.
-func NewConnectionMeter(source ConnectionSource, now func() time.Time, log *slog.Logger) *ConnectionMeter {
+func NewMeter(source Source, now func() time.Time, log *slog.Logger) *Meter {
 	if now == nil {
 		now = time.Now
 	}
-	return &ConnectionMeter{source: source, now: now, log: log}
+	return &Meter{source: source, now: now, log: log}
 }
 
 // Complete sets the connections of the report's ports. Those that can't be counted
 // are unknown.
-func (m *ConnectionMeter) Complete(report *Report) {
-	m.visit(report.Ports, func(i int, connections Connections) {
+func (m *Meter) Complete(report *accounting.Report) {
+	m.visit(report.Ports, func(i int, connections accounting.Connections) {
 		report.Ports[i].Connections = connections
 	})
 }
 
 // visit passes the connections of each port to yield, which must not use the
 // meter. It does not change the ports.
-func (m *ConnectionMeter) visit(ports []PortReport, yield func(i int, connections Connections)) {
+func (m *Meter) visit(ports []accounting.PortReport, yield func(i int, connections accounting.Connections)) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.count(ports)
@@ -65,7 +62,7 @@ func (m *ConnectionMeter) visit(ports []PortReport, yield func(i int, connection
 		for at < len(m.counts) && m.ports[at] < number {
 			at++
 		}
-		var connections Connections
+		var connections accounting.Connections
 		if at < len(m.counts) && m.ports[at] == number && ports[i].Port.ConnectionsVisible() {
 			connections = m.counts[at]
 		}
@@ -80,10 +77,10 @@ const retryGap = 10 * time.Second
 // count counts the connections of the ports, unless the last count is recent
 // enough: where one takes long, clients can't make the meter count for more than a
 // fifth of the time.
-func (m *ConnectionMeter) count(ports []PortReport) {
+func (m *Meter) count(ports []accounting.PortReport) {
 	now := m.now()
-	gap := readShare * m.duration
-	if m.fault.failing() {
+	gap := accounting.ReadShare * m.duration
+	if m.fault.Failing() {
 		gap = max(gap, retryGap)
 	}
 	if age := now.Sub(m.started); m.source == nil || !m.started.IsZero() && age >= 0 && age < gap {
@@ -101,9 +98,9 @@ func (m *ConnectionMeter) count(ports []PortReport) {
 	}
 	m.counts, m.started, m.duration = counts, now, m.now().Sub(now)
 	switch m.fault.Observe(err) {
-	case FaultRaised:
+	case accounting.FaultRaised:
 		m.log.Error("the connections can't be counted; they are unknown until they can", "error", err)
-	case FaultCleared:
+	case accounting.FaultCleared:
 		m.log.Info("the connections are counted again")
 	}
 }

@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"strings"
@@ -80,33 +80,33 @@ func TestCalendarCoversTime(t *testing.T) {
 	}
 }
 
-func TestUsageSpan(t *testing.T) {
+func TestSpan(t *testing.T) {
 	now := "2026-11-24T16:17:24Z"
 	tests := []struct {
 		name         string
-		request      UsageRequest
+		request      Request
 		since, until string // empty: no bound
 		by           Period
 	}{
-		{"nothing", UsageRequest{}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
-		{"by month", UsageRequest{By: "month"}, "", "", ByMonth},
-		{"by total", UsageRequest{By: "total"}, "", "", ByTotal},
-		{"by day", UsageRequest{By: "day"}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByDay},
-		{"by hour", UsageRequest{By: "hour"}, "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z", ByHour},
-		{"since a month", UsageRequest{Since: "2026-10"}, "2026-10-01T00:00:00Z", "", ByTotal},
-		{"until a month", UsageRequest{Until: "2026-10"}, "", "2026-11-01T00:00:00Z", ByTotal},
-		{"one month", UsageRequest{Since: "2026-02", Until: "2026-02"}, "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
-		{"one day", UsageRequest{Since: "2026-02-28", Until: "2026-02-28"}, "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
-		{"leap day", UsageRequest{Since: "2028-02-29"}, "2028-02-29T00:00:00Z", "", ByTotal},
-		{"times", UsageRequest{Since: "2026-11-24T10:00:00+01:00", Until: "2026-11-24T10:00"}, "2026-11-24T09:00:00Z", "2026-11-24T10:00:00Z", ByTotal},
-		{"time with a space", UsageRequest{Since: "2026-11-24 10:00:00"}, "2026-11-24T10:00:00Z", "", ByTotal},
-		{"widened to hours", UsageRequest{Since: "2026-11-24T10:20", Until: "2026-11-24T10:40"}, "2026-11-24T10:00:00Z", "2026-11-24T11:00:00Z", ByTotal},
-		{"widened to months", UsageRequest{By: "month", Since: "2026-10-20", Until: "2026-11-02"}, "2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
-		{"last hours", UsageRequest{Last: "24h"}, "2026-11-23T17:00:00Z", "2026-11-24T17:00:00Z", ByTotal},
-		{"last days", UsageRequest{Last: "7d", By: "day"}, "2026-11-18T00:00:00Z", "2026-11-25T00:00:00Z", ByDay},
-		{"last weeks", UsageRequest{Last: "2w"}, "2026-11-11T00:00:00Z", "2026-11-25T00:00:00Z", ByTotal},
-		{"last months", UsageRequest{Last: "12mo"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
-		{"last years", UsageRequest{Last: "1y"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
+		{"nothing", Request{}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
+		{"by month", Request{By: "month"}, "", "", ByMonth},
+		{"by total", Request{By: "total"}, "", "", ByTotal},
+		{"by day", Request{By: "day"}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", ByDay},
+		{"by hour", Request{By: "hour"}, "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z", ByHour},
+		{"since a month", Request{Since: "2026-10"}, "2026-10-01T00:00:00Z", "", ByTotal},
+		{"until a month", Request{Until: "2026-10"}, "", "2026-11-01T00:00:00Z", ByTotal},
+		{"one month", Request{Since: "2026-02", Until: "2026-02"}, "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
+		{"one day", Request{Since: "2026-02-28", Until: "2026-02-28"}, "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z", ByTotal},
+		{"leap day", Request{Since: "2028-02-29"}, "2028-02-29T00:00:00Z", "", ByTotal},
+		{"times", Request{Since: "2026-11-24T10:00:00+01:00", Until: "2026-11-24T10:00"}, "2026-11-24T09:00:00Z", "2026-11-24T10:00:00Z", ByTotal},
+		{"time with a space", Request{Since: "2026-11-24 10:00:00"}, "2026-11-24T10:00:00Z", "", ByTotal},
+		{"widened to hours", Request{Since: "2026-11-24T10:20", Until: "2026-11-24T10:40"}, "2026-11-24T10:00:00Z", "2026-11-24T11:00:00Z", ByTotal},
+		{"widened to months", Request{By: "month", Since: "2026-10-20", Until: "2026-11-02"}, "2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z", ByMonth},
+		{"last hours", Request{Last: "24h"}, "2026-11-23T17:00:00Z", "2026-11-24T17:00:00Z", ByTotal},
+		{"last days", Request{Last: "7d", By: "day"}, "2026-11-18T00:00:00Z", "2026-11-25T00:00:00Z", ByDay},
+		{"last weeks", Request{Last: "2w"}, "2026-11-11T00:00:00Z", "2026-11-25T00:00:00Z", ByTotal},
+		{"last months", Request{Last: "12mo"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
+		{"last years", Request{Last: "1y"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,8 +129,8 @@ func bound(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func TestUsageMonthDay(t *testing.T) {
-	plan, err := UsageRequest{Since: "2026-11", Until: "2026-11"}.plan(Calendar{mustZone(t, "Asia/Tehran"), 15}, mustTime(t, "2026-11-24T00:00:00Z"))
+func TestMonthDay(t *testing.T) {
+	plan, err := Request{Since: "2026-11", Until: "2026-11"}.plan(Calendar{mustZone(t, "Asia/Tehran"), 15}, mustTime(t, "2026-11-24T00:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,37 +140,37 @@ func TestUsageMonthDay(t *testing.T) {
 	}
 }
 
-func TestUsageRequestErrors(t *testing.T) {
+func TestRequestErrors(t *testing.T) {
 	tests := []struct {
 		name    string
-		request UsageRequest
+		request Request
 		want    string
 	}{
-		{"month 13", UsageRequest{Since: "2026-13"}, `since "2026-13": month 13: want 01 to 12`},
-		{"month 0", UsageRequest{Until: "2026-00-01"}, `until "2026-00-01": month 00: want 01 to 12`},
-		{"day 31", UsageRequest{Since: "2026-11-31"}, `since "2026-11-31": day 31: November 2026 has 30 days`},
-		{"day 0", UsageRequest{Since: "2026-11-00"}, `day 00: November 2026 has 30 days`},
-		{"no leap year", UsageRequest{Since: "2027-02-29"}, "February 2027 has 28 days"},
-		{"year", UsageRequest{Since: "0001-02"}, "year 0001: want 1970 to 2200"},
-		{"word", UsageRequest{Since: "yesterday"}, "want a month (2026-11)"},
-		{"short", UsageRequest{Since: "2026-1-2"}, "want a month (2026-11)"},
-		{"sign", UsageRequest{Since: "2026-+1"}, "want a month (2026-11)"},
-		{"clock", UsageRequest{Since: "2026-11-24T25:00"}, "want a month (2026-11)"},
-		{"clock of a month", UsageRequest{Since: "2026-11T10:00"}, "want a month (2026-11)"},
-		{"since after until", UsageRequest{Since: "2026-11", Until: "2026-10"}, `since "2026-11" is not before until "2026-10"`},
-		{"since is until", UsageRequest{Since: "2026-11-24T10:00", Until: "2026-11-24T10:00"}, "is not before until"},
-		{"last and since", UsageRequest{Last: "7d", Since: "2026"}, "want it without since and until"},
-		{"last of minutes", UsageRequest{Last: "5m"}, `last "5m": want a number of hours`},
-		{"last of nothing", UsageRequest{Last: "0d"}, `last "0d": want 1 to 36600d`},
-		{"last too long", UsageRequest{Last: "101y"}, `want 1 to 100y`},
-		{"last without a number", UsageRequest{Last: "mo"}, "want a number of hours"},
-		{"negative last", UsageRequest{Last: "-7d"}, "want a number of hours"},
-		{"period", UsageRequest{By: "week"}, `period "week": want hour, day, month or total`},
-		{"sort", UsageRequest{Sort: "size"}, `sort "size": want usage, name, in or out`},
-		{"top", UsageRequest{Top: "0"}, `top "0": want a number from 1`},
-		{"top of letters", UsageRequest{Top: "ten"}, `top "ten": want a number from 1`},
-		{"port 0", UsageRequest{Ports: []string{"0"}}, `port "0": want a number from 1 to 65535`},
-		{"port", UsageRequest{Ports: []string{"65536"}}, `port "65536": want a number from 1 to 65535`},
+		{"month 13", Request{Since: "2026-13"}, `since "2026-13": month 13: want 01 to 12`},
+		{"month 0", Request{Until: "2026-00-01"}, `until "2026-00-01": month 00: want 01 to 12`},
+		{"day 31", Request{Since: "2026-11-31"}, `since "2026-11-31": day 31: November 2026 has 30 days`},
+		{"day 0", Request{Since: "2026-11-00"}, `day 00: November 2026 has 30 days`},
+		{"no leap year", Request{Since: "2027-02-29"}, "February 2027 has 28 days"},
+		{"year", Request{Since: "0001-02"}, "year 0001: want 1970 to 2200"},
+		{"word", Request{Since: "yesterday"}, "want a month (2026-11)"},
+		{"short", Request{Since: "2026-1-2"}, "want a month (2026-11)"},
+		{"sign", Request{Since: "2026-+1"}, "want a month (2026-11)"},
+		{"clock", Request{Since: "2026-11-24T25:00"}, "want a month (2026-11)"},
+		{"clock of a month", Request{Since: "2026-11T10:00"}, "want a month (2026-11)"},
+		{"since after until", Request{Since: "2026-11", Until: "2026-10"}, `since "2026-11" is not before until "2026-10"`},
+		{"since is until", Request{Since: "2026-11-24T10:00", Until: "2026-11-24T10:00"}, "is not before until"},
+		{"last and since", Request{Last: "7d", Since: "2026"}, "want it without since and until"},
+		{"last of minutes", Request{Last: "5m"}, `last "5m": want a number of hours`},
+		{"last of nothing", Request{Last: "0d"}, `last "0d": want 1 to 36600d`},
+		{"last too long", Request{Last: "101y"}, `want 1 to 100y`},
+		{"last without a number", Request{Last: "mo"}, "want a number of hours"},
+		{"negative last", Request{Last: "-7d"}, "want a number of hours"},
+		{"period", Request{By: "week"}, `period "week": want hour, day, month or total`},
+		{"sort", Request{Sort: "size"}, `sort "size": want usage, name, in or out`},
+		{"top", Request{Top: "0"}, `top "0": want a number from 1`},
+		{"top of letters", Request{Top: "ten"}, `top "ten": want a number from 1`},
+		{"port 0", Request{Ports: []string{"0"}}, `port "0": want a number from 1 to 65535`},
+		{"port", Request{Ports: []string{"65536"}}, `port "65536": want a number from 1 to 65535`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestUsageRequestErrors(t *testing.T) {
 	}
 }
 
-func FuzzUsageSpan(f *testing.F) {
+func FuzzSpan(f *testing.F) {
 	for _, text := range []string{"2026-11", "2026-11-24", "2026-11-24T16:00:00Z", "2026-11-24 16:00", "24h", "3mo", "1y", "9999-12"} {
 		f.Add(text, text, text, uint8(1))
 	}
@@ -190,7 +190,7 @@ func FuzzUsageSpan(f *testing.F) {
 	now := mustTime(f, "2026-11-24T16:17:24Z")
 	f.Fuzz(func(t *testing.T, since, until, last string, day uint8) {
 		c := Calendar{zones[int(day)%len(zones)], int(day)%28 + 1}
-		for _, request := range []UsageRequest{{Since: since, Until: until}, {Last: last}, {Since: since, By: "month"}, {Last: last, By: "day"}} {
+		for _, request := range []Request{{Since: since, Until: until}, {Last: last}, {Since: since, By: "month"}, {Last: last, By: "day"}} {
 			plan, err := request.plan(c, now)
 			if err != nil {
 				if strings.Contains(err.Error(), "\n") {

@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"cmp"
@@ -7,22 +7,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
-// UsageSort is the order of the clients in a period.
-type UsageSort string
+// Sort is the order of the clients in a period.
+type Sort string
 
 // The orders of clients. All but the name have the largest first.
 const (
-	SortUsage UsageSort = "usage" // received and sent together
-	SortName  UsageSort = "name"
-	SortIn    UsageSort = "in"
-	SortOut   UsageSort = "out"
+	SortUsage Sort = "usage" // received and sent together
+	SortName  Sort = "name"
+	SortIn    Sort = "in"
+	SortOut   Sort = "out"
 )
 
-// ParseUsageSort returns the order with the name usage, name, in or out.
-func ParseUsageSort(name string) (UsageSort, error) {
-	switch order := UsageSort(name); order {
+// ParseSort returns the order with the name usage, name, in or out.
+func ParseSort(name string) (Sort, error) {
+	switch order := Sort(name); order {
 	case SortUsage, SortName, SortIn, SortOut:
 		return order, nil
 	}
@@ -35,7 +37,7 @@ type ClientUsage struct {
 	Client  string   // empty if the port has no name
 	Ports   []uint16 // sorted
 	Others  int      // the number of clients summed here; 0 for one client
-	In, Out Count
+	In, Out accounting.Count
 }
 
 // Label returns the name under which reports show the client: its own, or that
@@ -55,19 +57,20 @@ func (u ClientUsage) Label() string {
 // Bytes returns what was received and sent together.
 func (u ClientUsage) Bytes() uint64 { return u.In.Bytes + u.Out.Bytes }
 
-func (u *ClientUsage) add(in, out Count) {
+func (u *ClientUsage) add(in, out accounting.Count) {
 	u.In, u.Out = u.In.Plus(in), u.Out.Plus(out)
 }
 
-const portPrefix = "port "
+// PortPrefix begins the label of a client without a name; its port follows.
+const PortPrefix = "port "
 
-func portLabel(port uint16) string { return portPrefix + strconv.Itoa(int(port)) }
+func portLabel(port uint16) string { return PortPrefix + strconv.Itoa(int(port)) }
 
 // PeriodUsage is what the clients used in one period.
 type PeriodUsage struct {
 	Start, End time.Time
 	Clients    []ClientUsage
-	In, Out    Count // of all clients
+	In, Out    accounting.Count // of all clients
 }
 
 // Bytes returns what all clients received and sent together.
@@ -81,21 +84,21 @@ func (p *PeriodUsage) Share(client ClientUsage) float64 {
 	return float64(client.Bytes()) / float64(p.Bytes())
 }
 
-// UsageReport is what a report shows, whatever its format.
-type UsageReport struct {
+// Report is what a report shows, whatever its format.
+type Report struct {
 	By           Period
 	Since, Until time.Time // a zero time is no bound
 	Now          time.Time
-	Sort         UsageSort
+	Sort         Sort
 	Zone         *time.Location
 	MonthDay     int
 	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
-	In, Out Count // of all periods
+	In, Out accounting.Count // of all periods
 	// Whole has the usage of each client over the whole time, sorted and cut as
 	// in each period. It has no bounds of its own.
 	Whole  PeriodUsage
-	Gaps   []UsageGap
+	Gaps   []Gap
 	Limits []LimitState
 	// Course divides the time into shorter periods for a chart. It is empty if
 	// none was requested.
@@ -104,18 +107,18 @@ type UsageReport struct {
 }
 
 // Bytes returns what all clients received and sent together.
-func (r *UsageReport) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
+func (r *Report) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
 
 // Empty reports whether no usage and no gap is recorded.
-func (r *UsageReport) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
+func (r *Report) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
 
-// usagePeriods adds up the rows of each client in each period. Periods are sorted
+// periodsOf adds up the rows of each client in each period. Periods are sorted
 // by time, clients are in the order in which they first appear.
-func usagePeriods(rows []UsageRow) []PeriodUsage {
+func periodsOf(rows []Row) []PeriodUsage {
 	type bounds struct{ start, end int64 }
 	var periods []PeriodUsage
 	periodOf := make(map[bounds]int)
-	current, clientOf := -1, make(map[usageClient]int) // rows of a period usually stand together
+	current, clientOf := -1, make(map[clientKey]int) // rows of a period usually stand together
 	for i := range rows {
 		row := &rows[i]
 		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
@@ -135,25 +138,25 @@ func usagePeriods(rows []UsageRow) []PeriodUsage {
 	return periods
 }
 
-// usageClient identifies a client in a report: by its name, or by its port if it
+// clientKey identifies a client in a report: by its name, or by its port if it
 // has none.
-type usageClient struct {
+type clientKey struct {
 	name string
 	port uint16
 }
 
-func clientOfRow(row *UsageRow) usageClient {
+func clientOfRow(row *Row) clientKey {
 	if row.Client != "" {
-		return usageClient{name: row.Client}
+		return clientKey{name: row.Client}
 	}
-	return usageClient{port: row.Port}
+	return clientKey{port: row.Port}
 }
 
 // indexClients makes clientOf the places of the period's clients.
-func (p *PeriodUsage) indexClients(clientOf map[usageClient]int) {
+func (p *PeriodUsage) indexClients(clientOf map[clientKey]int) {
 	clear(clientOf)
 	for i, client := range p.Clients {
-		id := usageClient{name: client.Client}
+		id := clientKey{name: client.Client}
 		if client.Client == "" {
 			id.port = client.Ports[0]
 		}
@@ -161,7 +164,7 @@ func (p *PeriodUsage) indexClients(clientOf map[usageClient]int) {
 	}
 }
 
-func (p *PeriodUsage) addRow(row *UsageRow, clientOf map[usageClient]int) {
+func (p *PeriodUsage) addRow(row *Row, clientOf map[clientKey]int) {
 	id := clientOfRow(row)
 	place, found := clientOf[id]
 	if !found {
@@ -178,7 +181,7 @@ func (p *PeriodUsage) addRow(row *UsageRow, clientOf map[usageClient]int) {
 }
 
 // sortClients sorts by the order, and clients that are equal in it by name.
-func sortClients(clients []ClientUsage, order UsageSort) {
+func sortClients(clients []ClientUsage, order Sort) {
 	slices.SortFunc(clients, func(a, b ClientUsage) int {
 		var first int
 		switch order {
@@ -212,7 +215,7 @@ func compareNames(a, b ClientUsage) int {
 // arrange sorts the clients. If there are more than top, it keeps the top ones and
 // adds up the others in one entry; 0 keeps all. If the order is by name, the ones
 // with the largest usage are kept.
-func (p *PeriodUsage) arrange(order UsageSort, top int) {
+func (p *PeriodUsage) arrange(order Sort, top int) {
 	if top > 0 && len(p.Clients) > top {
 		largest := order
 		if order == SortName {
@@ -234,8 +237,8 @@ func (p *PeriodUsage) arrange(order UsageSort, top int) {
 }
 
 // whole adds up the rows of all periods.
-func whole(rows []UsageRow) (sum PeriodUsage) {
-	clientOf := make(map[usageClient]int)
+func whole(rows []Row) (sum PeriodUsage) {
+	clientOf := make(map[clientKey]int)
 	for i := range rows {
 		sum.addRow(&rows[i], clientOf)
 	}

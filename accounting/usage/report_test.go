@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"cmp"
@@ -11,24 +11,26 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 // fakeUsage answers from rows by hour as the store does.
 type fakeUsage struct {
-	hours    []UsageRow
+	hours    []Row
 	calendar Calendar
-	clients  []PortClient
-	gaps     []UsageGap
+	clients  []Client
+	gaps     []Gap
 	err      error
 }
 
-func (f *fakeUsage) Clients(context.Context) ([]PortClient, error) { return f.clients, f.err }
+func (f *fakeUsage) Clients(context.Context) ([]Client, error) { return f.clients, f.err }
 
-func (f *fakeUsage) Usage(_ context.Context, query UsageQuery) (*Usage, error) {
+func (f *fakeUsage) Usage(_ context.Context, query Query) (*Records, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	usage := &Usage{Query: query, Zone: f.calendar.Zone, MonthDay: f.calendar.MonthDay, Gaps: f.gaps}
+	usage := &Records{Query: query, Zone: f.calendar.Zone, MonthDay: f.calendar.MonthDay, Gaps: f.gaps}
 	for _, row := range f.hours {
 		if query.By == ByTotal {
 			row.Start, row.End = f.hours[0].Start, f.hours[len(f.hours)-1].End
@@ -49,24 +51,24 @@ func (f *fakeUsage) Usage(_ context.Context, query UsageQuery) (*Usage, error) {
 // alice on two ports, bob, and two ports without a name.
 func sampleUsage(t *testing.T) *fakeUsage {
 	f := &fakeUsage{calendar: Calendar{time.UTC, 1}}
-	hour := func(text, client string, port uint16, protocol Protocol, in, out uint64) {
+	hour := func(text, client string, port uint16, protocol accounting.Protocol, in, out uint64) {
 		start := mustTime(t, text+":00:00Z")
-		f.hours = append(f.hours, UsageRow{start, start.Add(time.Hour), client, port, protocol, Count{in / 10, in}, Count{out / 10, out}})
+		f.hours = append(f.hours, Row{start, start.Add(time.Hour), client, port, protocol, accounting.Count{Packets: in / 10, Bytes: in}, accounting.Count{Packets: out / 10, Bytes: out}})
 	}
-	hour("2026-10-31T23", "bob", 20002, TCP, 1000, 2000)
-	hour("2026-11-01T00", "alice", 20000, TCP, 10, 200)
-	hour("2026-11-01T00", "alice", 20000, UDP, 1, 20)
-	hour("2026-11-01T05", "alice", 20001, TCP, 100, 2000)
-	hour("2026-11-01T05", "bob", 20002, TCP, 300, 30)
-	hour("2026-11-03T00", "", 20003, TCP, 50, 60)
-	hour("2026-11-03T01", "", 20004, TCP, 7000, 0)
-	hour("2026-11-03T01", "alice", 20000, TCP, 1, 1)
-	f.clients = []PortClient{{Port: 20000, Name: "alice"}, {Port: 20001, Name: "alice"}, {Port: 20002, Name: "bob"}, {Port: 20003}, {Port: 20004}}
+	hour("2026-10-31T23", "bob", 20002, accounting.TCP, 1000, 2000)
+	hour("2026-11-01T00", "alice", 20000, accounting.TCP, 10, 200)
+	hour("2026-11-01T00", "alice", 20000, accounting.UDP, 1, 20)
+	hour("2026-11-01T05", "alice", 20001, accounting.TCP, 100, 2000)
+	hour("2026-11-01T05", "bob", 20002, accounting.TCP, 300, 30)
+	hour("2026-11-03T00", "", 20003, accounting.TCP, 50, 60)
+	hour("2026-11-03T01", "", 20004, accounting.TCP, 7000, 0)
+	hour("2026-11-03T01", "alice", 20000, accounting.TCP, 1, 1)
+	f.clients = []Client{{Port: 20000, Name: "alice"}, {Port: 20001, Name: "alice"}, {Port: 20002, Name: "bob"}, {Port: 20003}, {Port: 20004}}
 	return f
 }
 
 // describe writes the clients of each period: their ports, in and out.
-func describe(report *UsageReport) string {
+func describe(report *Report) string {
 	var b strings.Builder
 	for _, period := range report.Periods {
 		fmt.Fprintf(&b, "%s:", period.Start.Format("01-02T15"))
@@ -78,31 +80,31 @@ func describe(report *UsageReport) string {
 	return b.String()
 }
 
-func TestReportUsage(t *testing.T) {
+func TestNewReport(t *testing.T) {
 	const november = "11-01T00: port 20004[20004] 7000+0 alice[20000 20001] 112+2221 bob[20002] 300+30 port 20003[20003] 50+60\n"
 	tests := []struct {
 		name    string
-		request UsageRequest
+		request Request
 		want    string
 	}{
-		{"running month", UsageRequest{}, november},
-		{"by name", UsageRequest{Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 bob[20002] 300+30 port 20003[20003] 50+60 port 20004[20004] 7000+0\n"},
-		{"by in", UsageRequest{Sort: "in"}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 alice[20000 20001] 112+2221 port 20003[20003] 50+60\n"},
-		{"by out", UsageRequest{Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 port 20004[20004] 7000+0\n"},
-		{"top", UsageRequest{Top: "2"}, "11-01T00: port 20004[20004] 7000+0 alice[20000 20001] 112+2221 2 others[20002 20003] 350+90\n"},
-		{"top by name", UsageRequest{Top: "2", Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 port 20004[20004] 7000+0 2 others[20002 20003] 350+90\n"},
-		{"top by out", UsageRequest{Top: "3", Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 1 other[20004] 7000+0\n"},
-		{"top of all", UsageRequest{Top: "4"}, november},
-		{"a client", UsageRequest{Clients: []string{"alice"}}, "11-01T00: alice[20000 20001] 112+2221\n"},
-		{"clients with and without a name", UsageRequest{Clients: []string{"20003", "port 20004", "bob"}}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 port 20003[20003] 50+60\n"},
-		{"a port", UsageRequest{Ports: []string{"20001", "20003"}}, "11-01T00: alice[20001] 100+2000 port 20003[20003] 50+60\n"},
-		{"days, one of them without usage", UsageRequest{By: "day"}, "11-01T00: alice[20000 20001] 111+2220 bob[20002] 300+30\n11-02T00:\n11-03T00: port 20004[20004] 7000+0 port 20003[20003] 50+60 alice[20000] 1+1\n11-04T00:\n"},
-		{"all months", UsageRequest{By: "month"}, "10-01T00: bob[20002] 1000+2000\n" + november},
-		{"nothing", UsageRequest{Since: "2026-01", Until: "2026-02", By: "month"}, ""},
+		{"running month", Request{}, november},
+		{"by name", Request{Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 bob[20002] 300+30 port 20003[20003] 50+60 port 20004[20004] 7000+0\n"},
+		{"by in", Request{Sort: "in"}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 alice[20000 20001] 112+2221 port 20003[20003] 50+60\n"},
+		{"by out", Request{Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 port 20004[20004] 7000+0\n"},
+		{"top", Request{Top: "2"}, "11-01T00: port 20004[20004] 7000+0 alice[20000 20001] 112+2221 2 others[20002 20003] 350+90\n"},
+		{"top by name", Request{Top: "2", Sort: "name"}, "11-01T00: alice[20000 20001] 112+2221 port 20004[20004] 7000+0 2 others[20002 20003] 350+90\n"},
+		{"top by out", Request{Top: "3", Sort: "out"}, "11-01T00: alice[20000 20001] 112+2221 port 20003[20003] 50+60 bob[20002] 300+30 1 other[20004] 7000+0\n"},
+		{"top of all", Request{Top: "4"}, november},
+		{"a client", Request{Clients: []string{"alice"}}, "11-01T00: alice[20000 20001] 112+2221\n"},
+		{"clients with and without a name", Request{Clients: []string{"20003", "port 20004", "bob"}}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 port 20003[20003] 50+60\n"},
+		{"a port", Request{Ports: []string{"20001", "20003"}}, "11-01T00: alice[20001] 100+2000 port 20003[20003] 50+60\n"},
+		{"days, one of them without usage", Request{By: "day"}, "11-01T00: alice[20000 20001] 111+2220 bob[20002] 300+30\n11-02T00:\n11-03T00: port 20004[20004] 7000+0 port 20003[20003] 50+60 alice[20000] 1+1\n11-04T00:\n"},
+		{"all months", Request{By: "month"}, "10-01T00: bob[20002] 1000+2000\n" + november},
+		{"nothing", Request{Since: "2026-01", Until: "2026-02", By: "month"}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			report, err := ReportUsage(t.Context(), sampleUsage(t), test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+			report, err := NewReport(t.Context(), sampleUsage(t), test.request, Limits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,32 +115,32 @@ func TestReportUsage(t *testing.T) {
 	}
 }
 
-// TestUsageSumsAreExact compares every sum in random reports with the sum of the
+// TestSumsAreExact compares every sum in random reports with the sum of the
 // rows that the reports are made from.
-func TestUsageSumsAreExact(t *testing.T) {
+func TestSumsAreExact(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	base := mustTime(t, "2026-10-20T00:00:00Z")
 	for range 300 {
 		source := &fakeUsage{calendar: Calendar{mustZone(t, []string{"UTC", "Asia/Kathmandu", "Europe/Berlin"}[random.IntN(3)]), 1 + random.IntN(28)}}
-		var in, out Count
+		var in, out accounting.Count
 		for range 1 + random.IntN(60) {
 			start := base.Add(time.Duration(random.IntN(60*24)) * time.Hour)
 			port := uint16(20000 + random.IntN(8))
-			row := UsageRow{Start: start, End: start.Add(time.Hour), Client: []string{"", "a", "b"}[random.IntN(3)], Port: port, Protocol: TCP,
-				In: Count{random.Uint64N(1e6), random.Uint64N(1e15)}, Out: Count{random.Uint64N(1e6), random.Uint64N(1e15)}}
+			row := Row{Start: start, End: start.Add(time.Hour), Client: []string{"", "a", "b"}[random.IntN(3)], Port: port, Protocol: accounting.TCP,
+				In: accounting.Count{Packets: random.Uint64N(1e6), Bytes: random.Uint64N(1e15)}, Out: accounting.Count{Packets: random.Uint64N(1e6), Bytes: random.Uint64N(1e15)}}
 			source.hours = append(source.hours, row)
 			in, out = in.Plus(row.In), out.Plus(row.Out)
 		}
-		slices.SortFunc(source.hours, func(a, b UsageRow) int { return a.Start.Compare(b.Start) })
+		slices.SortFunc(source.hours, func(a, b Row) int { return a.Start.Compare(b.Start) })
 		by := []string{"hour", "day", "month", "total"}[random.IntN(4)]
-		request := UsageRequest{By: by, Since: "2026-10", Course: true, Top: []string{"", "1", "3"}[random.IntN(3)], Sort: []string{"usage", "name", "in", "out"}[random.IntN(4)]}
+		request := Request{By: by, Since: "2026-10", Course: true, Top: []string{"", "1", "3"}[random.IntN(3)], Sort: []string{"usage", "name", "in", "out"}[random.IntN(4)]}
 		if by == "month" {
 			request.Since = "" // the day of the month may begin one before
 		}
 		if request.Since != "" {
 			request.Since = "2026-09"
 		}
-		report, err := ReportUsage(t.Context(), source, request, UsageLimits{}, base.AddDate(0, 2, 0))
+		report, err := NewReport(t.Context(), source, request, Limits{}, base.AddDate(0, 2, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +148,7 @@ func TestUsageSumsAreExact(t *testing.T) {
 			t.Fatalf("by %s: total %v %v, whole %v %v, want %v %v", by, report.In, report.Out, report.Whole.In, report.Whole.Out, in, out)
 		}
 		sum := func(name string, periods []PeriodUsage) {
-			var periodIn, clientIn, periodOut, clientOut Count
+			var periodIn, clientIn, periodOut, clientOut accounting.Count
 			for i, period := range periods {
 				periodIn, periodOut = periodIn.Plus(period.In), periodOut.Plus(period.Out)
 				var share float64
@@ -171,11 +173,11 @@ func TestUsageSumsAreExact(t *testing.T) {
 	}
 }
 
-func TestUsageLimitsOfReport(t *testing.T) {
-	limits := UsageLimits{Default: 2332, Clients: map[string]uint64{"bob": 331}}
+func TestLimitsOfReport(t *testing.T) {
+	limits := Limits{Default: 2332, Clients: map[string]uint64{"bob": 331}}
 	// The report has a part of the month and of alice's ports, but the limit applies
 	// to all of them.
-	report, err := ReportUsage(t.Context(), sampleUsage(t), UsageRequest{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, limits, mustTime(t, "2026-11-04T12:00:00Z"))
+	report, err := NewReport(t.Context(), sampleUsage(t), Request{By: "day", Since: "2026-11-03", Clients: []string{"alice", "bob"}, Ports: []string{"20000"}}, limits, mustTime(t, "2026-11-04T12:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,23 +190,23 @@ func TestUsageLimitsOfReport(t *testing.T) {
 	}
 }
 
-func TestUsageCourse(t *testing.T) {
+func TestCourse(t *testing.T) {
 	tests := []struct {
 		name    string
-		request UsageRequest
+		request Request
 		by      Period
 		bars    int
 		first   string
 	}{
-		{"running month", UsageRequest{}, ByDay, 30, "2026-11-01T00"},
-		{"all months", UsageRequest{By: "month"}, ByDay, 61, "2026-10-01T00"},
-		{"one day", UsageRequest{Since: "2026-11-01", Until: "2026-11-01"}, ByHour, 24, "2026-11-01T00"},
-		{"four days by day", UsageRequest{By: "day", Last: "4d"}, ByDay, 4, "2026-11-01T00"},
-		{"hours", UsageRequest{By: "hour", Last: "96h"}, ByHour, 96, "2026-10-31T13"},
-		{"too many hours", UsageRequest{By: "hour", Last: "97h"}, ByDay, 5, "2026-10-31T00"},
-		{"since long before", UsageRequest{Since: "1970-01"}, ByDay, 61, "2026-10-01T00"},
-		{"until long after", UsageRequest{Since: "2026-11", Until: "2200-01"}, ByDay, 30, "2026-11-01T00"},
-		{"nothing", UsageRequest{Until: "2026-01"}, "", 0, ""},
+		{"running month", Request{}, ByDay, 30, "2026-11-01T00"},
+		{"all months", Request{By: "month"}, ByDay, 61, "2026-10-01T00"},
+		{"one day", Request{Since: "2026-11-01", Until: "2026-11-01"}, ByHour, 24, "2026-11-01T00"},
+		{"four days by day", Request{By: "day", Last: "4d"}, ByDay, 4, "2026-11-01T00"},
+		{"hours", Request{By: "hour", Last: "96h"}, ByHour, 96, "2026-10-31T13"},
+		{"too many hours", Request{By: "hour", Last: "97h"}, ByDay, 5, "2026-10-31T00"},
+		{"since long before", Request{Since: "1970-01"}, ByDay, 61, "2026-10-01T00"},
+		{"until long after", Request{Since: "2026-11", Until: "2200-01"}, ByDay, 30, "2026-11-01T00"},
+		{"nothing", Request{Until: "2026-01"}, "", 0, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -213,7 +215,7 @@ func TestUsageCourse(t *testing.T) {
 			if test.name == "nothing" {
 				source.hours = nil
 			}
-			report, err := ReportUsage(t.Context(), source, test.request, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+			report, err := NewReport(t.Context(), source, test.request, Limits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,7 +233,7 @@ func TestUsageCourse(t *testing.T) {
 		first := source.hours[0]
 		first.Start, first.End = first.Start.AddDate(-2, 0, 0), first.End.AddDate(-2, 0, 0)
 		source.hours = slices.Insert(source.hours, 0, first)
-		report, err := ReportUsage(t.Context(), source, UsageRequest{By: "month", Course: true}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+		report, err := NewReport(t.Context(), source, Request{By: "month", Course: true}, Limits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 		if err != nil || report.CourseBy != ByMonth || len(report.Course) != 26 {
 			t.Errorf("got %d bars by %s, %v", len(report.Course), report.CourseBy, err)
 		}
@@ -255,21 +257,21 @@ func TestFillLeavesForeignPeriods(t *testing.T) {
 
 func TestUnknownClient(t *testing.T) {
 	source := sampleUsage(t)
-	source.clients = append(source.clients, PortClient{Port: 1, Name: "bobby"}, PortClient{Port: 2, Name: "Zoë"})
-	_, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"Bobb"}}, UsageLimits{}, time.Now())
+	source.clients = append(source.clients, Client{Port: 1, Name: "bobby"}, Client{Port: 2, Name: "Zoë"})
+	_, err := NewReport(t.Context(), source, Request{Clients: []string{"Bobb"}}, Limits{}, time.Now())
 	want := `client "Bobb" is not known: the nearest of 6 are bob, bobby, Zoë; see ssmonitor client list`
-	if !errors.As(err, new(*UsageRequestError)) || err.Error() != want {
+	if !errors.As(err, new(*RequestError)) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err = ReportUsage(t.Context(), source, UsageRequest{Ports: []string{"20001", "20009"}}, UsageLimits{}, time.Now()); !errors.As(err, new(*UsageRequestError)) || !strings.Contains(err.Error(), "port 20009 was never counted") {
+	if _, err = NewReport(t.Context(), source, Request{Ports: []string{"20001", "20009"}}, Limits{}, time.Now()); !errors.As(err, new(*RequestError)) || !strings.Contains(err.Error(), "port 20009 was never counted") {
 		t.Errorf("got %v", err)
 	}
 	source.clients = nil
-	if _, err = ReportUsage(t.Context(), source, UsageRequest{Clients: []string{"bob"}}, UsageLimits{}, time.Now()); err == nil || !strings.Contains(err.Error(), "no usage of any client is recorded yet") {
+	if _, err = NewReport(t.Context(), source, Request{Clients: []string{"bob"}}, Limits{}, time.Now()); err == nil || !strings.Contains(err.Error(), "no usage of any client is recorded yet") {
 		t.Errorf("got %v", err)
 	}
 	source.err = errors.New("database is damaged")
-	if _, err = ReportUsage(t.Context(), source, UsageRequest{}, UsageLimits{}, time.Now()); !errors.Is(err, source.err) || errors.As(err, new(*UsageRequestError)) {
+	if _, err = NewReport(t.Context(), source, Request{}, Limits{}, time.Now()); !errors.Is(err, source.err) || errors.As(err, new(*RequestError)) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -279,9 +281,9 @@ func TestUnknownClient(t *testing.T) {
 func TestClientNamedAsAPort(t *testing.T) {
 	source := sampleUsage(t)
 	source.hours[1].Client = "20003"
-	source.clients = append(source.clients, PortClient{Port: 20000, Name: "20003"})
+	source.clients = append(source.clients, Client{Port: 20000, Name: "20003"})
 	for client, want := range map[string]string{"20003": "11-01T00: 20003[20000] 10+200\n", "port 20003": "11-01T00: port 20003[20003] 50+60\n"} {
-		report, err := ReportUsage(t.Context(), source, UsageRequest{Clients: []string{client}}, UsageLimits{}, mustTime(t, "2026-11-04T12:00:00Z"))
+		report, err := NewReport(t.Context(), source, Request{Clients: []string{client}}, Limits{}, mustTime(t, "2026-11-04T12:00:00Z"))
 		if err != nil {
 			t.Fatal(err)
 		}

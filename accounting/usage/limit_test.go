@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 func TestParseSize(t *testing.T) {
@@ -40,14 +42,14 @@ func FuzzParseSize(f *testing.F) {
 		if size, err := ParseSize(text); err == nil && size > math.MaxInt64 {
 			t.Errorf("%q: got %d, want an error", text, size)
 		}
-		if _, err := ParseUsageLimits([]string{text, "a=" + text}); err != nil && strings.Contains(err.Error(), "\n") {
+		if _, err := ParseLimits([]string{text, "a=" + text}); err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("got an error of several lines: %v", err)
 		}
 	})
 }
 
-func TestParseUsageLimits(t *testing.T) {
-	limits, err := ParseUsageLimits([]string{"100GB", "alice=50GB", "bob=none", "20000=1GB", "a=b=2GB"})
+func TestParseLimits(t *testing.T) {
+	limits, err := ParseLimits([]string{"100GB", "alice=50GB", "bob=none", "20000=1GB", "a=b=2GB"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,27 +76,27 @@ func TestParseUsageLimits(t *testing.T) {
 		{[]string{"a=1GB", "a=2GB"}, "want one limit for this client, this is the second"},
 	}
 	for _, test := range failures {
-		if _, err := ParseUsageLimits(test.texts); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := ParseLimits(test.texts); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %s", test.texts, err, test.want)
 		}
 	}
 }
 
 // monthOf is the usage of clients in the month that begins at start.
-func monthOf(start time.Time, bytes map[string]uint64) *Usage {
-	usage := &Usage{Zone: time.UTC, MonthDay: 1}
+func monthOf(start time.Time, bytes map[string]uint64) *Records {
+	usage := &Records{Zone: time.UTC, MonthDay: 1}
 	for client, n := range bytes {
 		// Half of it on another port.
 		usage.Rows = append(usage.Rows,
-			UsageRow{Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: 1, Protocol: TCP, In: Count{Bytes: n / 2}},
-			UsageRow{Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: 2, Protocol: UDP, Out: Count{Bytes: n - n/2}})
+			Row{Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: 1, Protocol: accounting.TCP, In: accounting.Count{Bytes: n / 2}},
+			Row{Start: start, End: start.AddDate(0, 1, 0), Client: client, Port: 2, Protocol: accounting.UDP, Out: accounting.Count{Bytes: n - n/2}})
 	}
 	return usage
 }
 
 func TestLimitWatch(t *testing.T) {
 	november, december := mustTime(t, "2026-11-01T00:00:00Z"), mustTime(t, "2026-12-01T00:00:00Z")
-	limits := UsageLimits{Default: 100, Clients: map[string]uint64{"bob": 50, "free": 0}}
+	limits := Limits{Default: 100, Clients: map[string]uint64{"bob": 50, "free": 0}}
 	names := func(states []LimitState) string {
 		var b strings.Builder
 		for _, state := range states {
@@ -126,7 +128,7 @@ func TestLimitWatch(t *testing.T) {
 	if got := names(watch.Crossed(both)); got != "dave 150/100 " {
 		t.Errorf("beyond it in the month after: got %q", got)
 	}
-	if got := NewLimitWatch(UsageLimits{}, nil).Crossed(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
+	if got := NewLimitWatch(Limits{}, nil).Crossed(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
 		t.Errorf("without limits: %v", got)
 	}
 }

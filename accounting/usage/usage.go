@@ -1,8 +1,10 @@
-package accounting
+package usage
 
 import (
 	"fmt"
 	"time"
+
+	"ssmonitor/accounting"
 )
 
 // Period is the length of time that one line of a usage report stands for.
@@ -26,8 +28,8 @@ func ParsePeriod(name string) (Period, error) {
 	return "", fmt.Errorf("period %q: want hour, day, month or total", name)
 }
 
-// UsageQuery selects a part of the recorded usage.
-type UsageQuery struct {
+// Query selects a part of the recorded usage.
+type Query struct {
 	By Period
 	// Since and Until bound the report: it has the periods that begin at Since
 	// or later and before Until. A zero time is no bound.
@@ -38,30 +40,30 @@ type UsageQuery struct {
 	Ports   []uint16
 }
 
-// UsageRow is what one client used in one period on one port by one protocol.
-type UsageRow struct {
+// Row is what one client used in one period on one port by one protocol.
+type Row struct {
 	// Start and End bound the period in the zone of the report. For ByTotal
 	// they bound the recorded usage.
 	Start, End time.Time
 	Client     string // empty if the port has no name
 	Port       uint16
-	Protocol   Protocol
-	In, Out    Count
+	Protocol   accounting.Protocol
+	In, Out    accounting.Count
 }
 
-// UsageGap is a time whose history was lost, with the traffic that the counters
+// Gap is a time whose history was lost, with the traffic that the counters
 // show for it. The traffic is included in the row of the period in which it was
 // read, so that the rows still add up to the total.
-type UsageGap struct {
+type Gap struct {
 	Since, Until time.Time // Since is zero if it is not known
-	In, Out      Count
+	In, Out      accounting.Count
 }
 
-// Usage is the answer to a [UsageQuery].
-type Usage struct {
-	Query    UsageQuery
+// Records are the answer to a [Query].
+type Records struct {
+	Query    Query
 	Zone     *time.Location
-	MonthDay int        // day on which a month begins, 1 to 28
-	Rows     []UsageRow // sorted by Start, Client, Port and Protocol
-	Gaps     []UsageGap // sorted by Since
+	MonthDay int   // day on which a month begins, 1 to 28
+	Rows     []Row // sorted by Start, Client, Port and Protocol
+	Gaps     []Gap // sorted by Since
 }

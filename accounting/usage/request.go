@@ -1,4 +1,4 @@
-package accounting
+package usage
 
 import (
 	"cmp"
@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// UsageSource is the recorded usage.
-type UsageSource interface {
-	Usage(ctx context.Context, query UsageQuery) (*Usage, error)
+// Source is the recorded usage.
+type Source interface {
+	Usage(ctx context.Context, query Query) (*Records, error)
 	// Clients returns every client that has ever had a port, in no particular
 	// order.
-	Clients(ctx context.Context) ([]PortClient, error)
+	Clients(ctx context.Context) ([]Client, error)
 }
 
-// PortClient is a client of a port, from one time to another.
-type PortClient struct {
+// Client is a client of a port, from one time to another.
+type Client struct {
 	Port  uint16
 	Name  string    // empty if the port has no name
 	Since time.Time // zero: since the port has been counted
 	Until time.Time // zero: it has the port now
 }
 
-// UsageRequest asks for a report as people write it on the command line or in
+// Request asks for a report as people write it on the command line or in
 // the parameters of an HTTP request. An empty field selects the default.
-type UsageRequest struct {
+type Request struct {
 	By             string // hour, day, month or total
 	Since, Until   string // a month, a day or a time
 	Last           string // such as 7d, instead of Since and Until
@@ -39,17 +39,17 @@ type UsageRequest struct {
 	Course         bool // also return the periods of a chart
 }
 
-// UsageRequestError is a mistake in a request.
-type UsageRequestError struct{ err error }
+// RequestError is a mistake in a request.
+type RequestError struct{ err error }
 
-func (e *UsageRequestError) Error() string { return e.err.Error() }
-func (e *UsageRequestError) Unwrap() error { return e.err }
+func (e *RequestError) Error() string { return e.err.Error() }
+func (e *RequestError) Unwrap() error { return e.err }
 
-// usagePlan is a parsed request.
-type usagePlan struct {
-	query    UsageQuery
+// plan is a parsed request.
+type plan struct {
+	query    Query
 	labels   []string // of the clients asked for
-	order    UsageSort
+	order    Sort
 	top      int
 	calendar Calendar
 }
@@ -58,11 +58,11 @@ type usagePlan struct {
 const maxTop = 65535
 
 // plan parses everything except the names of clients.
-func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
-	p := usagePlan{order: SortUsage, calendar: c}
+func (r Request) plan(c Calendar, now time.Time) (plan, error) {
+	p := plan{order: SortUsage, calendar: c}
 	var err error
 	if r.Sort != "" {
-		if p.order, err = ParseUsageSort(r.Sort); err != nil {
+		if p.order, err = ParseSort(r.Sort); err != nil {
 			return p, err
 		}
 	}
@@ -99,11 +99,11 @@ func (r UsageRequest) plan(c Calendar, now time.Time) (usagePlan, error) {
 	return p, nil
 }
 
-func (r UsageRequest) unbounded() bool { return r.Since == "" && r.Until == "" && r.Last == "" }
+func (r Request) unbounded() bool { return r.Since == "" && r.Until == "" && r.Last == "" }
 
 // span returns the requested time. The default is the current month; for a
 // report by hour it is today, and by month or in total all recorded time.
-func (r UsageRequest) span(c Calendar, now time.Time) (span, error) {
+func (r Request) span(c Calendar, now time.Time) (span, error) {
 	switch {
 	case r.Last != "" && (r.Since != "" || r.Until != ""):
 		return span{}, errors.New("last names the whole time: want it without since and until")
@@ -121,20 +121,20 @@ func (r UsageRequest) span(c Calendar, now time.Time) (span, error) {
 	return span{c.start(ByMonth, now), c.next(ByMonth, now)}, nil
 }
 
-// ReportUsage makes the report that the request asks for. It fails with a
-// [UsageRequestError] if the request has a mistake.
-func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, limits UsageLimits, now time.Time) (*UsageReport, error) {
+// NewReport makes the report that the request asks for. It fails with a
+// [RequestError] if the request has a mistake.
+func NewReport(ctx context.Context, source Source, request Request, limits Limits, now time.Time) (*Report, error) {
 	// A query for no time at all returns the calendar.
-	recorded, err := source.Usage(ctx, UsageQuery{By: ByMonth, Since: now, Until: now})
+	recorded, err := source.Usage(ctx, Query{By: ByMonth, Since: now, Until: now})
 	if err != nil {
 		if _, mistake := request.plan(Calendar{now.Location(), 1}, now); mistake != nil {
-			return nil, &UsageRequestError{mistake} // which is corrected first
+			return nil, &RequestError{mistake} // which is corrected first
 		}
 		return nil, err
 	}
 	plan, err := request.plan(Calendar{recorded.Zone, recorded.MonthDay}, now)
 	if err != nil {
-		return nil, &UsageRequestError{err}
+		return nil, &RequestError{err}
 	}
 	if err := plan.findSelected(ctx, source); err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func ReportUsage(ctx context.Context, source UsageSource, request UsageRequest, 
 
 // findSelected checks that the selected clients and ports exist, and replaces a
 // port's number among the clients by its label, "port 20000".
-func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error {
+func (p *plan) findSelected(ctx context.Context, source Source) error {
 	if len(p.labels)+len(p.query.Ports) == 0 {
 		return nil
 	}
@@ -164,8 +164,8 @@ func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error 
 		return err
 	}
 	for _, port := range p.query.Ports {
-		if !slices.ContainsFunc(clients, func(client PortClient) bool { return client.Port == port }) {
-			return &UsageRequestError{fmt.Errorf("port %d was never counted: see ssmonitor client list", port)}
+		if !slices.ContainsFunc(clients, func(client Client) bool { return client.Port == port }) {
+			return &RequestError{fmt.Errorf("port %d was never counted: see ssmonitor client list", port)}
 		}
 	}
 	var known []string
@@ -176,10 +176,10 @@ func (p *usagePlan) findSelected(ctx context.Context, source UsageSource) error 
 	known = slices.Compact(known)
 	for i, label := range p.labels {
 		if !slices.Contains(known, label) {
-			p.labels[i] = portPrefix + label // as in --client 20000
+			p.labels[i] = PortPrefix + label // as in --client 20000
 		}
 		if !slices.Contains(known, p.labels[i]) {
-			return &UsageRequestError{unknownClient(label, known)}
+			return &RequestError{unknownClient(label, known)}
 		}
 	}
 	return nil
@@ -226,28 +226,28 @@ func distance(a, b string) int {
 // fetch queries the source for the clients of the plan. In a query a port's number
 // selects both the client without a name on that port and a client that has this
 // number as its name. fetch drops the rows of the one that was not asked for.
-func (p *usagePlan) fetch(ctx context.Context, source UsageSource, query UsageQuery) (*Usage, error) {
+func (p *plan) fetch(ctx context.Context, source Source, query Query) (*Records, error) {
 	query.Clients = nil
 	for _, label := range p.labels {
-		query.Clients = append(query.Clients, strings.TrimPrefix(label, portPrefix))
+		query.Clients = append(query.Clients, strings.TrimPrefix(label, PortPrefix))
 	}
 	usage, err := source.Usage(ctx, query)
 	if err != nil || len(p.labels) == 0 {
 		return usage, err
 	}
 	selected := *usage
-	selected.Rows = slices.DeleteFunc(slices.Clone(usage.Rows), func(row UsageRow) bool {
+	selected.Rows = slices.DeleteFunc(slices.Clone(usage.Rows), func(row Row) bool {
 		return !slices.Contains(p.labels, ClientUsage{Client: row.Client, Ports: []uint16{row.Port}}.Label())
 	})
 	return &selected, nil
 }
 
 // report computes the report from the usage.
-func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
-	report := &UsageReport{
+func (p *plan) report(usage *Records, now time.Time) *Report {
+	report := &Report{
 		By: p.query.By, Since: p.query.Since, Until: p.query.Until, Now: now, Sort: p.order,
 		Zone: p.calendar.Zone, MonthDay: p.calendar.MonthDay,
-		Periods: usagePeriods(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
+		Periods: periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
 	}
 	for i := range report.Periods {
 		period := &report.Periods[i]
@@ -267,8 +267,8 @@ func (p *usagePlan) report(usage *Usage, now time.Time) *UsageReport {
 }
 
 // gaps returns the gaps that touch the time of the report.
-func (p *usagePlan) gaps(gaps []UsageGap) []UsageGap {
-	return slices.DeleteFunc(slices.Clone(gaps), func(gap UsageGap) bool {
+func (p *plan) gaps(gaps []Gap) []Gap {
+	return slices.DeleteFunc(slices.Clone(gaps), func(gap Gap) bool {
 		return gap.Until.Before(p.query.Since) || !p.query.Until.IsZero() && !gap.Since.Before(p.query.Until)
 	})
 }
@@ -276,12 +276,12 @@ func (p *usagePlan) gaps(gaps []UsageGap) []UsageGap {
 // addLimits adds the limits of the months that the report touches. A limit
 // applies to all of a client's ports and the whole month, whatever the report
 // shows.
-func (p *usagePlan) addLimits(ctx context.Context, source UsageSource, report *UsageReport, limits UsageLimits) error {
+func (p *plan) addLimits(ctx context.Context, source Source, report *Report, limits Limits) error {
 	if !limits.Any() {
 		return nil
 	}
 	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
-	usage, err := p.fetch(ctx, source, UsageQuery{By: ByMonth, Since: months.since, Until: months.until})
+	usage, err := p.fetch(ctx, source, Query{By: ByMonth, Since: months.since, Until: months.until})
 	if err != nil {
 		return fmt.Errorf("comparing usage with the limits: %w", err)
 	}
@@ -297,7 +297,7 @@ const (
 )
 
 // addCourse adds the periods of a chart over the time of the report.
-func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *UsageReport) error {
+func (p *plan) addCourse(ctx context.Context, source Source, report *Report) error {
 	c := p.calendar
 	bounds := p.courseBounds(report)
 	if !bounds.since.Before(bounds.until) {
@@ -319,7 +319,7 @@ func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *U
 	if err != nil {
 		return fmt.Errorf("dividing the usage by %s: %w", query.By, err)
 	}
-	course := usagePeriods(usage.Rows)
+	course := periodsOf(usage.Rows)
 	for i := range course {
 		course[i].Start, course[i].End = course[i].Start.In(c.Zone), course[i].End.In(c.Zone)
 		course[i].arrange(SortUsage, 0)
@@ -330,7 +330,7 @@ func (p *usagePlan) addCourse(ctx context.Context, source UsageSource, report *U
 
 // courseBounds returns the requested time, without the months before the first
 // recorded usage and after the current month.
-func (p *usagePlan) courseBounds(report *UsageReport) span {
+func (p *plan) courseBounds(report *Report) span {
 	if len(report.Whole.Clients) == 0 {
 		return span{}
 	}
