@@ -69,7 +69,7 @@ $(GOVULNCHECK):
 # These need the machine for themselves, one after the other, since they wait for
 # what happens in time. The others compute.
 ALONE := ./accounting/store ./cmd/ssmonitor ./integration ./integration/compare ./integration/kernels ./integration/presence \
-	./integration/prometheus ./integration/sources ./integration/systemd ./nft ./output
+	./integration/prometheus ./integration/sources ./integration/systemd ./internal/serving ./nft ./output/api ./output/prometheus
 # SQLite is C, translated to Go: the race detector finds nothing in it, and makes it
 # eight times slower.
 TEST  := GORACE=atexit_sleep_ms=0 $(GO) test -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false -count=1 -timeout 25m

@@ -11,7 +11,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
-	outputs "ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 // TestEveryPort counts all 65,535 ports, with all outputs, and removes and adds
@@ -56,7 +56,7 @@ func TestEveryPort(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			report, err := outputs.ReadJSON(strings.NewReader(page))
+			report, err := api.ReadReport(strings.NewReader(page))
 			if err != nil {
 				return err
 			}

@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	outputs "ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 // report requests GET /v1/ports until the response is from a reading that began
 // after this call.
 func (a agent) report(t *testing.T) *accounting.Report {
 	t.Helper()
-	client := outputs.NewClient(a.socket())
+	client := api.NewClient(a.socket())
 	asked := time.Now()
 	var report *accounting.Report
 	eventually(t, func() (err error) {

@@ -12,7 +12,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
-	usageformat "ssmonitor/output"
+	"ssmonitor/output/report"
 )
 
 // usagePicture is the README's picture of the page, which -screenshot writes.
@@ -54,7 +54,7 @@ func writeUsagePage(t *testing.T, names []string, warn ...string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := usage.NewReport(t.Context(), &monthSource{start, start.AddDate(0, 0, 24), names},
+	usageReport, err := usage.NewReport(t.Context(), &monthSource{start, start.AddDate(0, 0, 24), names},
 		usage.Request{Course: true}, limits, start.AddDate(0, 0, 23))
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func writeUsagePage(t *testing.T, names []string, warn ...string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := usageformat.WriteUsageHTML(file, report); err != nil {
+	if err := report.WriteHTML(file, usageReport); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Close(); err != nil {

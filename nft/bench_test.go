@@ -8,7 +8,7 @@ import (
 	"github.com/google/nftables"
 
 	"ssmonitor/accounting"
-	"ssmonitor/output"
+	"ssmonitor/output/csv"
 )
 
 // These benchmarks are for working on this package; integration/compare compares
@@ -54,13 +54,13 @@ func BenchmarkTick(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportAllocs()
-		var csv []byte
+		var text []byte
 		for b.Loop() {
 			report, err := meter.Tick()
 			if err != nil {
 				b.Fatal(err)
 			}
-			csv = output.AppendCSV(csv[:0], report)
+			text = csv.Append(text[:0], report)
 		}
 	})
 }

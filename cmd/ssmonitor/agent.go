@@ -22,8 +22,9 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"
-	"ssmonitor/output"
 	"ssmonitor/output/control"
+	"ssmonitor/output/csv"
+	"ssmonitor/output/prometheus"
 )
 
 // agent holds the parts that run connects.
@@ -35,9 +36,9 @@ type agent struct {
 	claim    *presence.Claim
 	meter    *accounting.Meter
 	follower *sources.Follower
-	csv      *output.CSVFile // nil: none
-	socket   string          // empty: none
-	address  string          // for /metrics; empty: none
+	csv      *csv.File // nil: none
+	socket   string    // empty: none
+	address  string    // for /metrics; empty: none
 	metrics  metricsOptions
 
 	servers sync.WaitGroup
@@ -64,7 +65,7 @@ type agent struct {
 	addressLimits connections.Limits
 	addresses     *connections.Watch
 
-	textfile *output.MetricsFile // nil: none
+	textfile *prometheus.File // nil: none
 
 	notifier                           *notifier
 	csvFault, readFault, textfileFault accounting.Fault
@@ -119,7 +120,7 @@ func newAgent(c *cli.Context) (*agent, error) {
 	keep.Log = a.log
 	signal.Notify(a.hangup, syscall.SIGHUP)
 	if path := c.String("csv"); path != "" {
-		a.csv = output.NewCSVFile(path)
+		a.csv = csv.NewFile(path)
 		noteCSV(a.log, path, os.Getenv)
 	}
 	a.directory = newRuntimeFiles(runtimeDirectory(os.Getenv), c.String("csv"), a.socket, c.String("textfile"), stateDirectory(c))
@@ -217,7 +218,7 @@ func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also ends the servers
 	metrics := a.newMetrics()
-	if err := a.listen(ctx, output.NewMetricsHandler(metrics, time.Now)); err != nil {
+	if err := a.listen(ctx, prometheus.NewHandler(metrics, time.Now)); err != nil {
 		return err
 	}
 	a.confine(ctx)

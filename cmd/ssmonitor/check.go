@@ -16,7 +16,7 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 // agentPatience bounds how long the agent may take to answer.
@@ -157,8 +157,8 @@ func agentState(ctx context.Context, state, socket string) (agent checkup.AgentS
 	if socket != "" {
 		ctx, cancel := context.WithTimeout(ctx, agentPatience)
 		defer cancel()
-		agent.Report, agent.ReportErr = output.NewClient(socket).Report(ctx)
-		agent.NotListening = errors.Is(agent.ReportErr, output.ErrAgentNotRunning)
+		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
+		agent.NotListening = errors.Is(agent.ReportErr, api.ErrAgentNotRunning)
 	}
 	return agent
 }

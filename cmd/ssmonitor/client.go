@@ -11,7 +11,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/report"
 )
 
 func clientCommand(open openHistory) *cli.Command {
@@ -61,9 +61,9 @@ func listClients(c *cli.Context, open openHistory) error {
 		return historyError(err, stateDirectory(c))
 	}
 	if c.Bool("json") {
-		return output.WriteClientJSON(c.App.Writer, clients)
+		return report.WriteClientsJSON(c.App.Writer, clients)
 	}
-	return output.WriteClientTable(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
+	return report.WriteClients(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
 }
 
 func newClient(c *cli.Context, open openHistory) error {

@@ -14,7 +14,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
-	"ssmonitor/output"
+	"ssmonitor/output/prometheus"
 )
 
 func TestAddressesInSettings(t *testing.T) {
@@ -90,7 +90,7 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 	}
 	scrape := func(t *testing.T, a *agent) {
 		response := httptest.NewRecorder()
-		output.NewMetricsHandler(a.newMetrics(), time.Now).ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		prometheus.NewHandler(a.newMetrics(), time.Now).ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		if !strings.Contains(response.Body.String(), `ssmonitor_port_addresses{port="20000",name=""} 0`) {
 			t.Errorf("got the metrics\n%s", response.Body)
 		}

@@ -15,8 +15,8 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
 	"ssmonitor/output/control"
 )
 
@@ -128,7 +128,7 @@ func TestOpenControl(t *testing.T) {
 	if a, err := open(filepath.Join(directory, "a.sock")); err != nil || a.control == nil || a.controlErr != nil {
 		t.Errorf("got %v, %v and %v", a.control, a.controlErr, err)
 	}
-	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control != nil || !errors.Is(a.controlErr, output.ErrSocketInUse) {
+	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control != nil || !errors.Is(a.controlErr, serving.ErrSocketInUse) {
 		t.Errorf("beside another agent's: got %v, %v and %v", a.control, a.controlErr, err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 // FuzzSettings reads a settings file into the flags of all commands, and validates them.
@@ -105,7 +105,7 @@ func FuzzUsageCommand(f *testing.F) {
 		if status != exitDone || format != formatJSON {
 			return
 		}
-		if _, err := output.ReadUsageJSON(bytes.NewBufferString(stdout)); err != nil {
+		if _, err := api.ReadUsage(bytes.NewBufferString(stdout)); err != nil {
 			t.Fatalf("what was written can't be read: %v", err)
 		}
 	})

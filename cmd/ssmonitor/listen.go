@@ -13,13 +13,14 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
-	"ssmonitor/output"
+	"ssmonitor/internal/serving"
+	"ssmonitor/output/api"
 )
 
 // listen serves root on the control socket, readers on the agent's own, and metrics there, on --listen
 // and on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
-	source := output.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
+	source := api.NewCoalesced(meterSource{a.meter, a.connections, a.interval}, minReadGap, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
@@ -35,12 +36,12 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 		a.serveMetrics(ctx, listener, metrics)
 	}
 	if a.socket != "" {
-		listener, err := output.ListenSocket(a.socket, socketGroup, a.log)
+		listener, err := serving.ListenSocket(a.socket, socketGroup, a.log)
 		if err != nil {
 			return writeError(err, a.socket, os.Getenv)
 		}
-		handler := output.NewHandler(source, time.Now, a.log)
-		handler.Handle("GET /v1/usage", output.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
+		handler := api.NewHandler(source, time.Now, a.log)
+		handler.Handle("GET /v1/usage", api.NewUsageHandler(a.history, a.limits.limits, time.Now, a.log))
 		handler.Handle("GET /metrics", metrics)
 		a.serveSocket(ctx, listener, handler)
 		a.serveControl(ctx)
@@ -49,7 +50,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 }
 
 func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
-	a.serveBy(ctx, output.Serve, listener, handler)
+	a.serveBy(ctx, serving.Serve, listener, handler)
 }
 
 func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Listener, handler http.Handler) {
@@ -81,7 +82,7 @@ func (s meterSource) complete(report *accounting.Report, err error) (*accounting
 	return report, err
 }
 
-func (s meterSource) Health() output.Health {
+func (s meterSource) Health() api.Health {
 	status := s.meter.Status()
-	return output.Health{LastRead: status.LastRead, Interval: s.interval, Err: errors.Join(status.LastError, status.RepairError)}
+	return api.Health{LastRead: status.LastRead, Interval: s.interval, Err: errors.Join(status.LastError, status.RepairError)}
 }

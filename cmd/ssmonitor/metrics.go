@@ -13,7 +13,9 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/output"
+	"ssmonitor/internal/serving"
+	"ssmonitor/output/api"
+	"ssmonitor/output/prometheus"
 )
 
 // The values of --metrics-names.
@@ -24,7 +26,7 @@ const (
 
 // metricsOptions are the flags that concern metrics.
 type metricsOptions struct {
-	web      *output.WebConfig // nil: neither TLS nor passwords
+	web      *serving.WebConfig // nil: neither TLS nor passwords
 	names    bool
 	textfile string // empty: none
 }
@@ -41,7 +43,7 @@ func newMetricsOptions(c *cli.Context) (options metricsOptions, err error) {
 		return options, wrongUsage(err)
 	}
 	if path := c.String("web-config"); path != "" {
-		if options.web, err = output.OpenWebConfig(path); err != nil {
+		if options.web, err = serving.OpenWebConfig(path); err != nil {
 			return options, wrongUsage(err)
 		}
 	}
@@ -49,9 +51,9 @@ func newMetricsOptions(c *cli.Context) (options metricsOptions, err error) {
 	return options, nil
 }
 
-func (a *agent) newMetrics() *output.Metrics {
-	saved := output.NewCoalesced(savedSource{meterSource{a.meter, a.connections, a.interval}}, output.MetricsGap, time.Now)
-	return output.NewMetrics(output.MetricsOptions{
+func (a *agent) newMetrics() *prometheus.Metrics {
+	saved := api.NewCoalesced(savedSource{meterSource{a.meter, a.connections, a.interval}}, prometheus.Gap, time.Now)
+	return prometheus.NewMetrics(prometheus.Options{
 		Source: metricsSource{saved, a.meter, a.month}, Limits: a.limits.limits, AddressLimits: a.addressLimits, Interval: a.interval,
 		Names: a.metrics.names, Version: version(),
 	})
@@ -71,7 +73,7 @@ func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, metrics
 		a.log.Warn("metrics, with "+content+", are served to other hosts without "+missing+
 			": add it with --web-config, or listen on 127.0.0.1", "address", listener.Addr().String())
 	}
-	serve := serveFunc(output.Serve)
+	serve := serveFunc(serving.Serve)
 	if a.metrics.web != nil {
 		serve = a.metrics.web.Serve
 	}
@@ -79,11 +81,11 @@ func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, metrics
 }
 
 // openTextfile prepares the file of --textfile.
-func (a *agent) openTextfile(metrics *output.Metrics) {
+func (a *agent) openTextfile(metrics *prometheus.Metrics) {
 	if a.metrics.textfile == "" {
 		return
 	}
-	a.textfile = output.NewMetricsFile(a.metrics.textfile, metrics)
+	a.textfile = prometheus.NewFile(a.metrics.textfile, metrics)
 	if err := a.textfile.RemoveStale(); err != nil {
 		a.log.Warn("the textfile of an earlier run can't be removed", "error", err)
 	}
@@ -126,7 +128,7 @@ func (s savedSource) Report(context.Context) (*accounting.Report, error) {
 
 // metricsSource is the agent as the source of its metrics.
 type metricsSource struct {
-	*output.Coalesced
+	*api.Coalesced
 	meter *accounting.Meter
 	month *monthUsage
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
+	"ssmonitor/output/netdata"
 )
 
 // pluginName is the binary's name in Netdata's directory of plugins. Called by
@@ -47,7 +48,7 @@ func netdataCommand() *cli.Command {
 			"   adduser netdata " + socketGroup,
 		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
 		Flags:  []cli.Flag{socketFlag(defaultRuntime), chartsFlag(), configFlag()},
-		Action: netdata,
+		Action: runPlugin,
 	}
 }
 
@@ -65,7 +66,7 @@ func chartsFlag() cli.Flag {
 func parseCharts(text string) (maxPorts int, err error) {
 	switch text {
 	case "all":
-		return output.AllPorts, nil
+		return netdata.AllPorts, nil
 	case "none":
 		return 0, nil
 	}
@@ -76,7 +77,7 @@ func parseCharts(text string) (maxPorts int, err error) {
 	return int(number), nil
 }
 
-func netdata(c *cli.Context) error {
+func runPlugin(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return unexpected(c, c.Args().Get(1))
 	}
@@ -96,7 +97,7 @@ func netdata(c *cli.Context) error {
 	} else {
 		maxPorts = configured
 	}
-	seconds, err := output.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
+	seconds, err := netdata.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
 		return wrongUsage(err)
 	}
@@ -106,10 +107,10 @@ func netdata(c *cli.Context) error {
 	// A write to a Netdata that has ended must be an error: Netdata would disable
 	// a plugin that is killed by the signal.
 	signal.Ignore(syscall.SIGPIPE)
-	plugin := &output.Plugin{
-		Agent:   output.NewClient(c.String("socket")),
+	plugin := &netdata.Plugin{
+		Agent:   api.NewClient(c.String("socket")),
 		Seconds: seconds, MaxPorts: maxPorts,
-		Stdin:   output.PluginStdin(os.Stdin),
+		Stdin:   netdata.PluginStdin(os.Stdin),
 		Stdout:  os.Stdout,
 		Log:     log,
 		Netdata: os.Getenv("NETDATA_VERSION"),

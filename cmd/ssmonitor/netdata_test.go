@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"ssmonitor/output"
+	"ssmonitor/output/netdata"
 )
 
 func TestParseCharts(t *testing.T) {
-	for text, want := range map[string]int{"all": output.AllPorts, "none": 0, "0": 0, "1": 1, defaultCharts: 100, "65535": 65535} {
+	for text, want := range map[string]int{"all": netdata.AllPorts, "none": 0, "0": 0, "1": 1, defaultCharts: 100, "65535": 65535} {
 		if got, err := parseCharts(text); err != nil || got != want {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}

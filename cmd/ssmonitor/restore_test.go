@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 	"ssmonitor/output/control"
 )
 
@@ -92,7 +92,7 @@ func (p *runtimePlace) reachable() {
 	readers := filepath.Join(p.runtime, socketName)
 	changes := control.NewClient(control.SocketPath(readers), control.State{})
 	testkit.Eventually(p.t, 20*time.Second, func() error {
-		_, readErr := output.NewClient(readers).Report(p.t.Context())
+		_, readErr := api.NewClient(readers).Report(p.t.Context())
 		_, csvErr := os.Stat(filepath.Join(p.runtime, csvName))
 		changeErr := changes.NewClient(p.t.Context(), 30000, "alice") // a port that nobody has
 		if errors.As(changeErr, new(*control.Error)) {
@@ -177,7 +177,7 @@ func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 	_ = other.Close()
 	p.logs("the socket is back", 1)
 	p.logs("the socket is gone, and nobody can connect", 1)
-	if _, err := output.NewClient(path).Report(t.Context()); err != nil {
+	if _, err := api.NewClient(path).Report(t.Context()); err != nil {
 		t.Error(err)
 	}
 	p.stop()

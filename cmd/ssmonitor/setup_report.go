@@ -15,7 +15,6 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
-	"ssmonitor/output"
 )
 
 // The ways in which a port of the list can change, as JSON names them.
@@ -246,12 +245,12 @@ func writeRows(w io.Writer, rows [][]string) {
 	widths := make([]int, last)
 	for _, row := range rows {
 		for i := range widths {
-			widths[i] = max(widths[i], output.TerminalWidth(row[i]))
+			widths[i] = max(widths[i], terminal.Width(row[i]))
 		}
 	}
 	for _, row := range rows {
 		for i, width := range widths {
-			fmt.Fprint(w, output.PadRight(row[i], width), "  ")
+			fmt.Fprint(w, terminal.PadRight(row[i], width), "  ")
 		}
 		fmt.Fprintln(w, row[last])
 	}

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // setupIn runs setup --dry-run on the files of a directory.
@@ -109,7 +109,7 @@ func TestTableIsAligned(t *testing.T) {
 			if !found {
 				before, _, _ = strings.Cut(line, "SOURCE")
 			}
-			begins[output.TerminalWidth(before)] = true
+			begins[terminal.Width(before)] = true
 		}
 		if status != exitDone || len(begins) != 1 || strings.Count(table, "--port") != 5 {
 			t.Errorf("%s: status %d, the column of sources begins at %v\n%s%s", locale, status, begins, stdout, stderr)

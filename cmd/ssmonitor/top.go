@@ -16,7 +16,7 @@ import (
 	"ssmonitor/internal/peer"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 	"ssmonitor/output/top"
 )
 
@@ -69,7 +69,7 @@ func runTop(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the host's name: %w", err)
 	}
-	t := &top.Top{Agent: output.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
+	t := &top.Top{Agent: api.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
 	if os.Geteuid() == 0 {
 		t.Remotes = remotes(c.String("socket"))
 	}

@@ -16,7 +16,8 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
+	"ssmonitor/output/report"
 )
 
 func usageCommand(open openHistory) *cli.Command {
@@ -84,7 +85,7 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	report, err := usage.NewReport(c.Context, open(stateDirectory(c)), usage.Request{
+	usageReport, err := usage.NewReport(c.Context, open(stateDirectory(c)), usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
@@ -92,7 +93,7 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return historyError(err, stateDirectory(c))
 	}
-	return writeUsage(c, func(w io.Writer) error { return write(w, report) })
+	return writeUsage(c, func(w io.Writer) error { return write(w, usageReport) })
 }
 
 // usageWriter returns the function that writes the requested format.
@@ -100,15 +101,15 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) 
 	switch format {
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
-		return func(w io.Writer, report *usage.Report) error {
-			return output.WriteUsageTable(w, report, colored, terminal.CharsetOf(os.Getenv))
+		return func(w io.Writer, usageReport *usage.Report) error {
+			return report.WriteTable(w, usageReport, colored, terminal.CharsetOf(os.Getenv))
 		}, nil
 	case formatCSV:
-		return output.WriteUsageCSV, nil
+		return report.WriteCSV, nil
 	case formatJSON:
-		return output.WriteUsageJSON, nil
+		return api.WriteUsage, nil
 	case formatHTML:
-		return output.WriteUsageHTML, nil
+		return report.WriteHTML, nil
 	default:
 		return nil, wrongUsage(fmt.Errorf("format %q: want table, csv, json or html", format))
 	}
@@ -136,13 +137,13 @@ func writeUsage(c *cli.Context, write func(io.Writer) error) error {
 	if path == "" {
 		return write(c.App.Writer)
 	}
-	var report bytes.Buffer
-	if err := write(&report); err != nil {
+	var usageReport bytes.Buffer
+	if err := write(&usageReport); err != nil {
 		return err
 	}
 	umask := syscall.Umask(0o077)
 	syscall.Umask(umask)
-	if err := atomicfile.Write(path, report.Bytes(), 0o644&^fs.FileMode(umask)); err != nil {
+	if err := atomicfile.Write(path, usageReport.Bytes(), 0o644&^fs.FileMode(umask)); err != nil {
 		return fmt.Errorf("writing the usage: %w", err)
 	}
 	return nil

@@ -21,7 +21,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
+	"ssmonitor/output/prometheus"
 )
 
 // The size of the simulated fleet. `make fleet` runs a large one.
@@ -82,9 +82,9 @@ func serveFleet(t *testing.T) (address string) {
 				Number: uint16(20000 + j), Protocols: accounting.TCPAndUDP, Name: fmt.Sprintf("client %d", i/2**fleetClients+j),
 			})
 		}
-		metrics := output.NewMetrics(output.MetricsOptions{Source: server, Interval: 2 * time.Second, Names: true, Version: "simulated"})
+		metrics := prometheus.NewMetrics(prometheus.Options{Source: server, Interval: 2 * time.Second, Names: true, Version: "simulated"})
 		prefix := fmt.Sprintf("/server/%d", i)
-		mux.Handle(prefix+"/metrics", http.StripPrefix(prefix, output.NewMetricsHandler(metrics, time.Now)))
+		mux.Handle(prefix+"/metrics", http.StripPrefix(prefix, prometheus.NewHandler(metrics, time.Now)))
 		groups = append(groups, map[string]any{"targets": []string{address}, "labels": map[string]string{
 			"__metrics_path__": prefix + "/metrics", "instance": fmt.Sprintf("server%d:10977", i), "fleet": fmt.Sprintf("fleet%d", i%3),
 		}})

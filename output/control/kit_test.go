@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
 )
 
 // fakeAgent records what it was asked to change.
@@ -90,7 +90,7 @@ func serveOn(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- output.Serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- serving.Serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/peer"
-	"ssmonitor/output"
+	"ssmonitor/internal/serving"
 )
 
 // SocketName is the name of the socket, which lies beside the one for readers.
@@ -34,7 +34,7 @@ func SocketPath(readers string) string { return filepath.Join(filepath.Dir(reade
 // others receive a refusal and are logged. Files at the path are replaced or left alone
 // as by [output.ListenSocket].
 func Listen(path string, log *slog.Logger) (*Listener, error) {
-	socket, err := output.ListenPrivateSocket(path)
+	socket, err := serving.ListenPrivateSocket(path)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func Listen(path string, log *slog.Logger) (*Listener, error) {
 
 // Listener accepts connections of root only.
 type Listener struct {
-	*output.Socket
+	*serving.Socket
 	log      *slog.Logger
 	refusals chan struct{} // has a token for each refused client that is waited for
 }

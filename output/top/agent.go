@@ -8,7 +8,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 // Agent is the part of [output.Client] that the table needs.
@@ -17,7 +17,7 @@ type Agent interface {
 	Usage(ctx context.Context, parameters url.Values) (*usage.Report, error)
 }
 
-var _ Agent = (*output.Client)(nil)
+var _ Agent = (*api.Client)(nil)
 
 // Top shows what an agent publishes.
 type Top struct {

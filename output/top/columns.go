@@ -7,7 +7,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/report"
 )
 
 // unknown stands for every value that is not known.
@@ -45,14 +45,14 @@ func rateText(rate accounting.Rate, known bool) string {
 	if !known {
 		return unknown
 	}
-	return output.HumanRate(rate.Bytes)
+	return report.HumanRate(rate.Bytes)
 }
 
 func (a amount) String() string {
 	if !a.known {
 		return unknown
 	}
-	return output.HumanBytes(a.bytes)
+	return report.HumanBytes(a.bytes)
 }
 
 func limitText(c *client) string {
@@ -63,7 +63,7 @@ func limitText(c *client) string {
 	case share >= 10:
 		return ">999%"
 	}
-	return output.HumanShare(share)
+	return report.HumanShare(share)
 }
 
 func countText(count int32, known bool) string {
@@ -92,7 +92,7 @@ type layout struct {
 func layoutOf(width int, rows []client, charset terminal.Charset) layout {
 	l := layout{name: len("CLIENT"), columns: columns, charset: charset}
 	for i := range rows {
-		l.name = max(l.name, output.TerminalWidth(charset.Text(rows[i].label)))
+		l.name = max(l.name, terminal.Width(charset.Text(rows[i].label)))
 	}
 	if width == 0 {
 		return l
@@ -121,7 +121,7 @@ func layoutOf(width int, rows []client, charset terminal.Charset) layout {
 // head returns the head of the table.
 func (l layout) head() Line {
 	var b strings.Builder
-	b.WriteString(strings.Repeat(" ", margin) + output.PadRight("CLIENT", l.name))
+	b.WriteString(strings.Repeat(" ", margin) + terminal.PadRight("CLIENT", l.name))
 	for _, c := range l.columns {
 		fmt.Fprintf(&b, " %*s", c.width, c.title)
 	}
@@ -131,7 +131,7 @@ func (l layout) head() Line {
 // line returns the line of a client. The name is a span of its own: a terminal may
 // disagree about its width.
 func (l layout) line(c *client, sparkline string) Line {
-	name := strings.Repeat(" ", margin) + output.PadRight(l.charset.Text(c.label), l.name)
+	name := strings.Repeat(" ", margin) + terminal.PadRight(l.charset.Text(c.label), l.name)
 	var numbers strings.Builder
 	for _, column := range l.columns {
 		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))

@@ -6,7 +6,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
+	"ssmonitor/output/report"
 )
 
 const hourBar = 20 // width of the longest bar
@@ -23,7 +23,7 @@ func (m *Model) detailView(width, height int) []Line {
 	body := []Line{nil, {{title, Bold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
 		rateText(c.in, c.rated), rateText(c.out, c.rated), c.today, c.month))}
 	if c.limit.Limit > 0 {
-		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), output.RoundBytes(c.limit.Limit))))
+		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), report.RoundBytes(float64(c.limit.Limit)))))
 	}
 	if line := m.history.sparkline(c.label, m.shown.at, max(0, width-2*margin), m.levels); line != "" {
 		body = append(body, Line{{Text: " "}, {line, Chart}})
@@ -101,12 +101,12 @@ func (m *Model) hourLines(width int) []Line {
 	}
 	for i := range hours {
 		h := &hours[i]
-		bar := output.Bar(h.Bytes(), largest, hourBar)
+		bar := report.Bar(h.Bytes(), largest, hourBar)
 		if m.levels == ascii {
 			bar = strings.Repeat("#", len([]rune(bar)))
 		}
 		lines = append(lines, Line{
-			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), output.HumanBytes(h.In.Bytes), output.HumanBytes(h.Out.Bytes))},
+			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), report.HumanBytes(h.In.Bytes), report.HumanBytes(h.Out.Bytes))},
 			{bar, Chart},
 		})
 	}

@@ -7,8 +7,9 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -37,7 +38,7 @@ func reportOf(ports ...accounting.PortReport) *accounting.Report {
 	return report
 }
 
-// sampleReport has a client of two ports, names of several scripts, a port without
+// Report has a client of two ports, names of several scripts, a port without
 // a name, one without rates, one of UDP alone and one in a container.
 func sampleReport() *accounting.Report {
 	unrated := port(20005, "new", 0, 0)
@@ -83,7 +84,7 @@ func sampleModel() *Model {
 	for i := range 12 {
 		at := noon.Add(time.Duration(i-11) * 10 * time.Second)
 		if i == 6 || i == 7 {
-			m.ObserveReport(at, nil, output.ErrAgentNotRunning)
+			m.ObserveReport(at, nil, api.ErrAgentNotRunning)
 			continue
 		}
 		report := sampleReport()
@@ -119,7 +120,7 @@ func screenshot(t *testing.T, m *Model, width, height int) string {
 	}
 	var text strings.Builder
 	for _, line := range lines {
-		if w := output.TerminalWidth(line.String()); w > width {
+		if w := terminal.Width(line.String()); w > width {
 			t.Errorf("%dx%d: a line of %d: %q", width, height, w, line)
 		}
 		text.WriteString(line.String() + "\n")

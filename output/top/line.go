@@ -3,7 +3,7 @@ package top
 import (
 	"strings"
 
-	"ssmonitor/output"
+	"ssmonitor/internal/terminal"
 )
 
 // Style is the look of a text. Without colours, styles that differ only in colour
@@ -43,12 +43,12 @@ func plain(text string) Line { return Line{{Text: text}} }
 // fit cuts the line to a width.
 func (l Line) fit(width int) Line {
 	for i, span := range l {
-		taken := output.TerminalWidth(span.Text)
+		taken := terminal.Width(span.Text)
 		if taken > width {
 			if width <= 0 {
 				return l[:i]
 			}
-			return append(l[:i:i], Span{output.PadRight(span.Text, width), span.Style})
+			return append(l[:i:i], Span{terminal.PadRight(span.Text, width), span.Style})
 		}
 		width -= taken
 	}
@@ -58,7 +58,7 @@ func (l Line) fit(width int) Line {
 // styled returns the whole line in one style, padded to the width.
 func (l Line) styled(style Style, width int) Line {
 	text := l.String()
-	return Line{{text + strings.Repeat(" ", max(0, width-output.TerminalWidth(text))), style}}
+	return Line{{text + strings.Repeat(" ", max(0, width-terminal.Width(text))), style}}
 }
 
 // wrap breaks text into lines between words.
@@ -66,7 +66,7 @@ func wrap(text string, width int, style Style) []Line {
 	var lines []Line
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && output.TerminalWidth(line+" "+word) > width {
+		if line != "" && terminal.Width(line+" "+word) > width {
 			lines = append(lines, Line{{line, style}})
 			line = ""
 		}

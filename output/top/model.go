@@ -10,7 +10,6 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
 )
 
 // Model is the state of the live table: what the agent has answered, and what the
@@ -53,8 +52,8 @@ type snapshot struct {
 func NewModel(host string, interval time.Duration, unicode bool) *Model {
 	const maxHost = 20 // leaves room for the rates
 	host = terminal.Text(host)
-	if output.TerminalWidth(host) > maxHost {
-		host = output.PadRight(host, maxHost)
+	if terminal.Width(host) > maxHost {
+		host = terminal.PadRight(host, maxHost)
 	}
 	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: byRate}
 	if unicode {

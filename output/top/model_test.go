@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 func TestClientsOf(t *testing.T) {
@@ -193,7 +193,7 @@ func TestPause(t *testing.T) {
 	before := screenshot(t, m, 80, 24)
 	press(m, "p")
 	m.ObserveReport(noon.Add(time.Second), reportOf(port(1, "other", 1, 1)), nil)
-	m.ObserveReport(noon.Add(2*time.Second), nil, output.ErrAgentNotRunning)
+	m.ObserveReport(noon.Add(2*time.Second), nil, api.ErrAgentNotRunning)
 	if paused := screenshot(t, m, 80, 24); strings.ReplaceAll(paused, "  PAUSED", "") != before {
 		t.Errorf("paused:\n%s\nbefore:\n%s", paused, before)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/gdamore/tcell/v3/color"
 
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
 )
 
 // Run shows the table on the terminal until the user quits, ctx ends or the
@@ -236,7 +235,7 @@ func (s *session) draw() {
 		for _, span := range line {
 			// The terminal library may disagree about the width of a name. What
 			// follows keeps its column.
-			end += output.TerminalWidth(span.Text)
+			end += terminal.Width(span.Text)
 			s.put(x, y, s.Charset.Drawn(span.Text), look(span.Style, colored))
 			x = end
 		}

@@ -6,7 +6,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output"
 )
 
 // View returns the lines of a window of that size, at most height, none wider than
@@ -65,7 +64,7 @@ func (l Line) selected(width int) Line {
 	taken := 0
 	marked := make(Line, len(l), len(l)+1)
 	for i, span := range l {
-		taken += output.TerminalWidth(span.Text)
+		taken += terminal.Width(span.Text)
 		marked[i] = Span{span.Text, Reverse}
 	}
 	marked[0].Text = ">" + marked[0].Text[margin:]

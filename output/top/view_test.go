@@ -11,7 +11,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output"
+	"ssmonitor/output/api"
 )
 
 func TestViewOfTheTable(t *testing.T) {
@@ -74,7 +74,7 @@ func TestViewOfOneClient(t *testing.T) {
 	golden(t, "client", m, 80, 30)
 	m.Press(keyEnd)
 	golden(t, "client-end", m, 60, 12)
-	m.ObserveReport(noon, nil, output.ErrAgentNotRunning)
+	m.ObserveReport(noon, nil, api.ErrAgentNotRunning)
 	golden(t, "client-outage", m, 80, 30)
 	m.ObserveReport(noon.Add(12*time.Hour), sampleReport(), nil)
 	if shown := screenshot(t, m, 80, 30); strings.Contains(shown, "10:00") || !strings.Contains(shown, "OUT\n -\n") {

@@ -1,0 +1,103 @@
+// Package api is the agent's socket: what it answers, as JSON, and the client that reads
+// it.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/serving"
+	"ssmonitor/internal/terminal"
+)
+
+// Source provides the data that the agent publishes. Its methods are safe for
+// concurrent use.
+type Source interface {
+	// Report reads the counters anew. The report must not be changed once it
+	// is returned.
+	Report(ctx context.Context) (*accounting.Report, error)
+	// Health returns the state of the agent's own readings.
+	Health() Health
+}
+
+// Health is the state of the agent's readings.
+type Health struct {
+	LastRead time.Time     // the last successful reading; zero if there was none
+	Interval time.Duration // at which the agent reads
+	Err      error         // of the last reading; nil if it succeeded
+}
+
+// Check returns nil if the agent reads as it should. It returns an error if the
+// last reading failed, or is older than three intervals and ten seconds.
+func (h Health) Check(now time.Time) error {
+	limit := max(3*h.Interval, 10*time.Second)
+	switch age := now.Sub(h.LastRead); {
+	case h.Err != nil:
+		return fmt.Errorf("the last reading of the counters failed: %w", h.Err)
+	case h.LastRead.IsZero():
+		return errors.New("the counters have not been read yet")
+	case age > limit:
+		return fmt.Errorf("the last reading of the counters is %s old, want at most %s",
+			age.Round(time.Second), limit)
+	}
+	return nil
+}
+
+// NewHandler serves GET /v1/ports as the JSON of [WriteReport], and GET /healthz
+// as 200 or 503 with a reason. It answers other methods with 405: clients
+// cannot change anything. The caller may add more paths to the returned mux.
+func NewHandler(source Source, now func() time.Time, log *slog.Logger) *http.ServeMux {
+	mux := http.NewServeMux()
+	// A report of many ports is large, and a slow client holds it for as long as it reads.
+	reports := serving.NewGenerations(source.Report, 0, now)
+	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, req *http.Request) {
+		ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
+		defer cancel()
+		reports.Read(ctx, w, func(report *accounting.Report, err error) {
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			setJSONHeader(w.Header())
+			if err := WriteReport(w, report); err != nil {
+				log.Debug("writing a response failed", "path", req.URL.Path, "error", err)
+			}
+		})
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeHealth(w, source.Health(), now())
+	})
+	return mux
+}
+
+// writeHealth writes {"status":"ok","last_read":TIME} with code 200, or the
+// status "failing" and a reason with code 503.
+func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
+	response := struct {
+		Status   string `json:"status"`
+		Reason   string `json:"reason,omitempty"`
+		LastRead string `json:"last_read,omitempty"`
+	}{Status: "ok"}
+	if !health.LastRead.IsZero() {
+		response.LastRead = health.LastRead.UTC().Format(jsonTime)
+	}
+	code := http.StatusOK
+	if err := health.Check(now); err != nil {
+		response.Status, response.Reason = "failing", err.Error()
+		code = http.StatusServiceUnavailable
+	}
+	setJSONHeader(w.Header())
+	w.WriteHeader(code)
+	_ = json.NewEncoder(terminal.JSONWriter(w)).Encode(response) // a client that has disconnected needs no response
+}
+
+func setJSONHeader(header http.Header) {
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/serving"
+)
+
+// usageTimeout bounds how long a request for usage may take.
+const usageTimeout = 10 * time.Second
+
+const (
+	// maxUsageReports is how many reports of usage are made and sent at the same time. A
+	// client holds its report while it reads.
+	maxUsageReports = 2
+	// maxUsageRequests is how many clients have a report or wait for one.
+	maxUsageRequests = 16
+)
+
+var errUsageBusy = errors.New("too many clients read usage: try again")
+
+// usageParameters are the parameters of GET /v1/usage. They have the names of the
+// options of `ssmonitor usage`.
+var usageParameters = []string{"by", "since", "until", "last", "client", "port", "top", "sort"}
+
+// NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsage]. It
+// answers an invalid request with 400 and one line that names the mistake. Further
+// requests wait while two are being answered; a client has 3 seconds to read its report.
+// More than 16 clients get 503.
+func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
+	requests, reports := make(chan struct{}, maxUsageRequests), make(chan struct{}, maxUsageReports)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
+		defer cancel()
+		usageRequest, err := parseUsageParameters(request.URL.RawQuery)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		release, err := waitForReport(ctx, requests, reports)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		defer release()
+		report, err := usage.NewReport(ctx, source, usageRequest, limits, now())
+		switch {
+		case errors.As(err, new(*usage.RequestError)):
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(serving.HeldAtMost)) // a response of a test has none
+		setJSONHeader(w.Header())
+		if err := WriteUsage(w, report); err != nil {
+			log.Debug("writing a response failed", "path", request.URL.Path, "error", err)
+		}
+	})
+}
+
+// waitForReport waits until a report may be made. The caller releases it.
+func waitForReport(ctx context.Context, requests, reports chan struct{}) (release func(), err error) {
+	select {
+	case requests <- struct{}{}:
+	default:
+		return nil, errUsageBusy
+	}
+	select {
+	case reports <- struct{}{}:
+		return func() { <-reports; <-requests }, nil
+	case <-ctx.Done():
+		<-requests
+		return nil, errUsageBusy
+	}
+}
+
+func parseUsageParameters(query string) (usage.Request, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return usage.Request{}, err
+	}
+	for name, given := range values {
+		if !slices.Contains(usageParameters, name) {
+			return usage.Request{}, fmt.Errorf("parameter %q: want one of %s", name, strings.Join(usageParameters, ", "))
+		}
+		if len(given) > 1 && name != "client" && name != "port" {
+			return usage.Request{}, fmt.Errorf("parameter %q: want it once", name)
+		}
+	}
+	return usage.Request{
+		By: values.Get("by"), Since: values.Get("since"), Until: values.Get("until"), Last: values.Get("last"),
+		Clients: values["client"], Ports: values["port"], Top: values.Get("top"), Sort: values.Get("sort"),
+	}, nil
+}

@@ -1,0 +1,307 @@
+package csv
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/atomicfile"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/sample"
+)
+
+func TestCSVIsTheBlogPostsForm(t *testing.T) {
+	testkit.Golden(t, "ports.csv", string(Append(nil, sample.Report())))
+}
+
+func TestCSVAllocatesNothingInTheSteadyState(t *testing.T) {
+	report := sample.ManyPorts(1000)
+	buffer := Append(nil, report)
+	if allocations := testing.AllocsPerRun(10, func() { buffer = Append(buffer[:0], report) }); allocations != 0 {
+		t.Errorf("%v allocations a report, want none", allocations)
+	}
+}
+
+func TestCSVHasThreeDecimals(t *testing.T) {
+	rates := []float64{0, 0.0004, 0.0005, 0.0006, 0.0125, 1, 12.34, 999.9994, 999.9995, 999.9996, 1834.2205, 1 << 40, 1 << 62, -1, math.Inf(1), math.NaN()}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		rates = append(rates, math.Exp2(random.Float64()*60-15))
+	}
+	for _, rate := range rates {
+		if got, want := string(appendThousandths(nil, rate)), strconv.FormatFloat(rate, 'f', 3, 64); got != want {
+			t.Fatalf("%v: got %s, want %s", rate, got, want)
+		}
+	}
+}
+
+func BenchmarkCSV(b *testing.B) {
+	report := sample.ManyPorts(10000)
+	var buffer []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buffer = Append(buffer[:0], report)
+	}
+}
+
+func TestCSVFileHasItsModeWhateverTheUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+	writeCSV(t, NewFile(path))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o644 {
+		t.Errorf("the mode is %s, want 0644", info.Mode())
+	}
+	testkit.WantFiles(t, filepath.Dir(path), "ssmonitor.csv")
+}
+
+func TestCSVFileIsNotRedirectedByASymlink(t *testing.T) {
+	directory := t.TempDir()
+	victim := filepath.Join(directory, "victim")
+	path := filepath.Join(directory, "ssmonitor.tmp")
+	testkit.WriteFile(t, victim, "precious")
+	if err := os.Symlink(victim, path); err != nil {
+		t.Fatal(err)
+	}
+	writeCSV(t, NewFile(path))
+	if content := testkit.ReadFile(t, victim); content != "precious" {
+		t.Errorf("the link's target now holds %q", content)
+	}
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the link is still there: %v, %v", info, err)
+	}
+	testkit.WantFiles(t, directory, "ssmonitor.tmp", "victim")
+}
+
+func TestCSVFileReplacesAWholeFileByAWholeFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+	file := NewFile(path)
+	writeCSV(t, file)
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close() //nolint:errcheck // It is only read.
+	if err := file.Write(sample.ManyPorts(1)); err != nil {
+		t.Fatal(err)
+	}
+	old := make([]byte, 1<<10)
+	n, _ := reader.Read(old)
+	if want := string(Append(nil, sample.Report())); string(old[:n]) != want {
+		t.Errorf("a reader that had the file open sees %q, want the old report %q", old[:n], want)
+	}
+}
+
+func TestCSVFileIsGoneWhereNoRateIsKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+	file := NewFile(path)
+	writeCSV(t, file)
+	if err := file.Write(&accounting.Report{Time: sample.Noon, Ports: sample.Report().Ports}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WantFiles(t, filepath.Dir(path))
+
+	writeCSV(t, file)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // Somebody was faster, and then there is nothing to remove.
+		if err := file.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.WantFiles(t, filepath.Dir(path))
+}
+
+func TestCSVFileOfALivingAgentIsNotRemovedByASecondOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+	writeCSV(t, NewFile(path))
+	if err := NewFile(path).Remove(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WantFiles(t, filepath.Dir(path), "ssmonitor.csv")
+}
+
+func TestCSVFileRemovesWhatAKilledAgentLeft(t *testing.T) {
+	directory := t.TempDir()
+	for _, name := range []string{
+		"ssmonitor.csv", ".ssmonitor.csv.new", // what an agent leaves
+		".ssmonitor.csv.tmp", ".ssmonitor.csv.newer", "ssmonitor.csv.new", ".other.csv.new",
+	} {
+		testkit.WriteFile(t, filepath.Join(directory, name), "")
+	}
+	if err := NewFile(filepath.Join(directory, "ssmonitor.csv")).RemoveStale(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WantFiles(t, directory, ".ssmonitor.csv.tmp", ".ssmonitor.csv.newer", "ssmonitor.csv.new", ".other.csv.new")
+}
+
+func TestCSVFileRemovesNothingOfOthers(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "ssmonitor.csv")
+	target := filepath.Join(directory, "target")
+	testkit.WriteFile(t, target, "precious")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ssmonitor.csv", "target"}
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(directory, ".ssmonitor.csv.new")
+		testkit.WriteFile(t, foreign, "")
+		if err := os.Chown(foreign, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, ".ssmonitor.csv.new")
+	}
+	if err := NewFile(path).RemoveStale(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WantFiles(t, directory, want...)
+}
+
+// TestCSVFileSurvivesAnyTemporaryFile puts files under the temporary name, as a
+// failed removal or another user may leave them. None of them may be written to.
+func TestCSVFileSurvivesAnyTemporaryFile(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(t *testing.T, path, victim string) error
+	}{
+		{"a file", func(t *testing.T, path, _ string) error { return os.WriteFile(path, []byte("old"), 0o666) }},
+		{"a symbolic link", func(t *testing.T, path, victim string) error { return os.Symlink(victim, path) }},
+		{"a hard link", func(t *testing.T, path, victim string) error { return os.Link(victim, path) }},
+		{"a dangling link", func(t *testing.T, path, victim string) error { return os.Symlink(victim+".missing", path) }},
+		{"a FIFO", func(t *testing.T, path, _ string) error { return syscall.Mkfifo(path, 0o666) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			directory := t.TempDir()
+			victim, path := filepath.Join(directory, "victim"), filepath.Join(directory, "ssmonitor.csv")
+			testkit.WriteFile(t, victim, "precious")
+			if err := test.make(t, filepath.Join(directory, ".ssmonitor.csv.new"), victim); err != nil {
+				t.Fatal(err)
+			}
+			writeCSV(t, NewFile(path))
+			if got := testkit.ReadFile(t, victim); got != "precious" {
+				t.Errorf("the other file holds %q, want it unchanged", got)
+			}
+			if got, want := testkit.ReadFile(t, path), string(Append(nil, sample.Report())); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			testkit.WantFiles(t, directory, "ssmonitor.csv", "victim")
+		})
+	}
+	t.Run("a directory with content", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "ssmonitor.csv")
+		if err := os.MkdirAll(atomicfile.TemporaryName(path)+"/x", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := NewFile(path).Write(sample.Report()); err == nil || !strings.Contains(err.Error(), atomicfile.TemporaryName(path)) {
+			t.Errorf("got error %v, want one that names %s", err, atomicfile.TemporaryName(path))
+		}
+	})
+}
+
+func TestCSVFileNamesADirectoryThatIsMissing(t *testing.T) {
+	file := NewFile(filepath.Join(t.TempDir(), "missing", "ssmonitor.csv"))
+	if err := file.RemoveStale(); err != nil {
+		t.Errorf("there is nothing to clean, but %v", err)
+	}
+	if err := file.Write(sample.Report()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("writing: %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestCSVFileOnADiskThatFailsIsReportedOnceAndRecovers(t *testing.T) {
+	directory := tinyDisk(t)
+	filler := filepath.Join(directory, "filler")
+	path := filepath.Join(directory, "ssmonitor.csv")
+	file := NewFile(path)
+	var fault accounting.Fault
+	observe := func(report *accounting.Report) accounting.FaultChange { return fault.Observe(file.Write(report)) }
+	expect := func(step string, got, want accounting.FaultChange) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: change %d, want %d", step, got, want)
+		}
+	}
+
+	expect("the disk works", observe(sample.Report()), accounting.FaultUnchanged)
+	before := testkit.ReadFile(t, path)
+	fill(t, filler)
+	expect("the disk is full", observe(sample.ManyPorts(200)), accounting.FaultRaised)
+	expect("it is still full", observe(sample.ManyPorts(200)), accounting.FaultUnchanged)
+	if testkit.ReadFile(t, path) != before {
+		t.Error("the file was changed by a write that failed")
+	}
+	testkit.WantFiles(t, directory, "filler", "ssmonitor.csv")
+
+	remount(t, directory, syscall.MS_RDONLY)
+	expect("it is read-only as well", observe(sample.Report()), accounting.FaultRaised)
+	expect("it is still read-only", observe(sample.Report()), accounting.FaultUnchanged)
+	remount(t, directory, 0)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	expect("the disk works again", observe(sample.ManyPorts(20)), accounting.FaultCleared)
+	if fault.Failures() != 4 {
+		t.Errorf("%d failures, want 4", fault.Failures())
+	}
+	expect("and goes on working", observe(sample.Report()), accounting.FaultUnchanged)
+}
+
+// tinyDisk is a file system of 64 KiB that only this test's thread sees. The
+// thread ends with the test, and with it, even where the test is killed, the
+// mount.
+func tinyDisk(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	testkit.PrivateMounts(t)
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(directory, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return directory
+}
+
+func remount(t *testing.T, directory string, flags uintptr) {
+	t.Helper()
+	if err := syscall.Mount("", directory, "", syscall.MS_REMOUNT|flags, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill writes to a file until the disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	if closing := file.Close(); closing != nil || !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v, %v", err, closing)
+	}
+}
+
+func writeCSV(t *testing.T, file *File) {
+	t.Helper()
+	if err := file.Write(sample.Report()); err != nil {
+		t.Fatal(err)
+	}
+}

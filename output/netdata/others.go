@@ -1,0 +1,127 @@
+package netdata
+
+import (
+	"cmp"
+	"slices"
+
+	"ssmonitor/accounting"
+)
+
+// otherCharts is the sum of the ports without charts of their own. Their totals
+// can't be added up: a port that gets charts would take its total with it. So
+// the sum grows by what each of them gained since the last report.
+type otherCharts struct {
+	pair
+	sum     accounting.Traffic
+	before  map[uint16]accounting.Traffic // of all ports of the last report
+	now     map[uint16]accounting.Traffic // of this report; reused
+	retired bool
+}
+
+// ranked is a port in the order in which ports get charts.
+type ranked struct {
+	index   int // in the report
+	bytes   float64
+	charted bool
+}
+
+// shown returns the ports that get charts of their own, sorted by number. A port
+// that has them keeps them until another one has a tenth more, so that charts do
+// not come and go.
+func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
+	if len(ports) <= c.maxPorts {
+		return ports
+	}
+	const advantage = 1.1
+	order := make([]ranked, len(ports))
+	for i := range ports {
+		sum := ports[i].Sum()
+		order[i] = ranked{i, float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes), c.hasCharts(ports[i].Port.Number)}
+		if order[i].charted {
+			order[i].bytes *= advantage
+		}
+	}
+	slices.SortStableFunc(order, func(a, b ranked) int {
+		if a.bytes == b.bytes && a.charted != b.charted {
+			return map[bool]int{true: -1, false: 1}[a.charted]
+		}
+		return cmp.Compare(b.bytes, a.bytes)
+	})
+	order = order[:max(c.maxPorts, 0)]
+	slices.SortFunc(order, func(a, b ranked) int { return a.index - b.index })
+	shown := make([]accounting.PortReport, len(order))
+	for i, port := range order {
+		shown[i] = ports[port.index]
+	}
+	return shown
+}
+
+func (c *Charts) hasCharts(port uint16) bool {
+	charts := c.ports[port]
+	return charts != nil && !charts.retired
+}
+
+// writeOthers writes the charts of the ports that have none of their own, if
+// there are too many ports. It is called after the charts of ports are written.
+// If no port has charts, the others are all of them, which have one already.
+func (c *Charts) writeOthers(report *accounting.Report, since int64) {
+	if len(report.Ports) <= c.maxPorts || c.maxPorts <= 0 {
+		if c.others != nil && !c.others.retired {
+			c.buffer = c.others.retire(c.buffer, c.seconds)
+			c.others.retired = true
+			c.others.interrupt()
+			clear(c.others.before)
+		}
+		return
+	}
+	if c.others == nil {
+		c.others = &otherCharts{
+			pair: newPair("other", " of the other ports", "other ports", 59995), retired: true,
+			before: make(map[uint16]accounting.Traffic), now: make(map[uint16]accounting.Traffic),
+		}
+	}
+	if c.others.retired {
+		c.others.retired = false
+		c.buffer = c.others.define(c.buffer, "", c.seconds)
+	}
+	complete := true
+	for i := range report.Ports {
+		port := &report.Ports[i]
+		// What a port gained before its first value in charts of its own is not in
+		// these.
+		charts := c.ports[port.Port.Number]
+		charted := charts != nil && charts.written.Equal(report.Time) && !charts.fresh
+		complete = c.others.add(port, charted) && complete
+	}
+	c.others.before, c.others.now = c.others.now, c.others.before
+	clear(c.others.now)
+	if complete {
+		c.buffer = c.others.update(c.buffer, since, c.others.sum)
+	} else {
+		c.buffer = c.others.skip(c.buffer)
+	}
+}
+
+// add adds what a port gained since the last report, unless it has charts. It
+// reports whether that is known: a total decreases if the agent has lost its
+// state.
+func (o *otherCharts) add(port *accounting.PortReport, charted bool) (known bool) {
+	now := port.Sum()
+	before, reported := o.before[port.Port.Number]
+	o.now[port.Port.Number] = now
+	if charted || !reported {
+		return true
+	}
+	known = true
+	for _, flow := range [...]struct{ sum, before, now *accounting.Count }{
+		{&o.sum.In.Total, &before.In.Total, &now.In.Total}, {&o.sum.Out.Total, &before.Out.Total, &now.Out.Total},
+	} {
+		if flow.now.Bytes < flow.before.Bytes || flow.now.Packets < flow.before.Packets {
+			known = false
+			continue
+		}
+		flow.sum.Bytes += flow.now.Bytes - flow.before.Bytes
+		flow.sum.Packets += flow.now.Packets - flow.before.Packets
+	}
+	return known
+}

@@ -1,0 +1,231 @@
+package prometheus
+
+import (
+	"bufio"
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
+)
+
+// seriesWriter writes the metrics of ports and clients in the text format of
+// Prometheus or in OpenMetrics. Values are whole numbers, of which every digit is
+// written.
+type seriesWriter struct {
+	out         *bufio.Writer // keeps its first error
+	openMetrics bool
+	names       bool
+	labels      []byte // of the current port
+}
+
+// metricFamily is a metric with labels.
+type metricFamily struct{ name, kind, help string }
+
+var (
+	portBytes = metricFamily{"ssmonitor_port_bytes_total", "counter",
+		"Bytes from the IP header up that clients sent to the port (in) and that the port sent (out). Never decreases while the state is kept."}
+	portPackets = metricFamily{"ssmonitor_port_packets_total", "counter",
+		"Packets, as the kernel sees them, that clients sent to the port (in) and that the port sent (out)."}
+	portConnections = metricFamily{"ssmonitor_port_connections", "gauge",
+		"Established TCP connections to the port. Ports of UDP alone and of containers have no value."}
+	portAddresses = metricFamily{"ssmonitor_port_addresses", "gauge",
+		"Distinct addresses from which clients are connected to the port over TCP."}
+	portAddressLimit = metricFamily{"ssmonitor_port_addresses_limit", "gauge",
+		"Distinct addresses that may be connected to the port at the same time, for longer than a minute, before a warning."}
+	monthBytes = metricFamily{"ssmonitor_port_month_bytes", "gauge",
+		"Bytes that the client of the port has used on it in the running month of this server's calendar."}
+	monthLimit = metricFamily{"ssmonitor_client_month_limit_bytes", "gauge",
+		"Bytes, in and out together, that the client may use in a month before a warning. Clients without a name have their port."}
+	monthStart = metricFamily{"ssmonitor_month_start_timestamp_seconds", "gauge",
+		"When the running month of this server's calendar began."}
+)
+
+// begin writes the comments that precede the samples of a metric.
+func (w *seriesWriter) begin(family metricFamily) {
+	name := family.name
+	if w.openMetrics && family.kind == "counter" {
+		name = strings.TrimSuffix(name, "_total")
+	}
+	for _, part := range [...]string{"# HELP ", name, " ", family.help, "\n# TYPE ", name, " ", family.kind, "\n"} {
+		_, _ = w.out.WriteString(part)
+	}
+}
+
+// setLabels sets the labels that identify a port or client. An empty label is the
+// same to Prometheus as none.
+func (w *seriesWriter) setLabels(port, name string) {
+	w.labels = append(append(append(w.labels[:0], `{port="`...), port...), '"')
+	if w.names {
+		w.labels = appendLabelValue(append(w.labels, `,name="`...), name)
+		w.labels = append(w.labels, '"')
+	}
+}
+
+// appendLabelValue escapes what the formats can't have in a value.
+func appendLabelValue(dst []byte, value string) []byte {
+	if utf8.ValidString(value) && !strings.ContainsAny(value, "\\\"\n") {
+		return append(dst, value...)
+	}
+	for _, r := range value { // an invalid byte becomes U+FFFD
+		switch r {
+		case '\\':
+			dst = append(dst, `\\`...)
+		case '"':
+			dst = append(dst, `\"`...)
+		case '\n':
+			dst = append(dst, `\n`...)
+		default:
+			dst = append(dst, string(r)...)
+		}
+	}
+	return dst
+}
+
+// sample writes a sample with the current labels and further ones, which begin
+// with a comma.
+func (w *seriesWriter) sample(family metricFamily, further string, value uint64) {
+	_, _ = w.out.WriteString(family.name)
+	_, _ = w.out.Write(w.labels)
+	_, _ = w.out.WriteString(further)
+	_, _ = w.out.WriteString("} ")
+	_, _ = w.out.Write(append(strconv.AppendUint(w.out.AvailableBuffer(), value, 10), '\n'))
+}
+
+const (
+	labelIn  = `,direction="in"`
+	labelOut = `,direction="out"`
+)
+
+func (w *seriesWriter) ports(report *accounting.Report) {
+	w.begin(portBytes)
+	w.flows(report, portBytes, func(count accounting.Count) uint64 { return count.Bytes })
+	w.begin(portPackets)
+	w.flows(report, portPackets, func(count accounting.Count) uint64 { return count.Packets })
+}
+
+func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of func(accounting.Count) uint64) {
+	for i := range report.Ports {
+		port := &report.Ports[i]
+		w.setLabels(strconv.Itoa(int(port.Port.Number)), port.Port.Name)
+		if port.Port.Protocols.Has(accounting.TCP) {
+			w.sample(family, `,proto="tcp"`+labelIn, of(port.TCP.In.Total))
+			w.sample(family, `,proto="tcp"`+labelOut, of(port.TCP.Out.Total))
+		}
+		if port.Port.Protocols.Has(accounting.UDP) {
+			w.sample(family, `,proto="udp"`+labelIn, of(port.UDP.In.Total))
+			w.sample(family, `,proto="udp"`+labelOut, of(port.UDP.Out.Total))
+		}
+	}
+}
+
+// connections writes who is connected, and the limits, where they are known.
+func (w *seriesWriter) connections(report *accounting.Report, limits connections.Limits) {
+	w.gauge(report, portConnections, func(port *accounting.PortReport) (int32, bool) {
+		return port.Connections.Established, port.Connections.Known
+	})
+	w.gauge(report, portAddresses, func(port *accounting.PortReport) (int32, bool) {
+		return port.Connections.Addresses, port.Connections.Known
+	})
+	w.gauge(report, portAddressLimit, func(port *accounting.PortReport) (int32, bool) {
+		limit, limited := limits.For(port.Port)
+		return limit, limited && port.Port.ConnectionsVisible()
+	})
+}
+
+// gauge writes a value per port that has one, and nothing if none has.
+func (w *seriesWriter) gauge(report *accounting.Report, family metricFamily, of func(*accounting.PortReport) (int32, bool)) {
+	begun := false
+	for i := range report.Ports {
+		port := &report.Ports[i]
+		value, known := of(port)
+		if !known {
+			continue
+		}
+		if !begun {
+			w.begin(family)
+			begun = true
+		}
+		w.setLabels(strconv.Itoa(int(port.Port.Number)), port.Port.Name)
+		w.sample(family, "", uint64(value))
+	}
+}
+
+// portClient is a port and the client that has it or had it.
+type portClient struct {
+	port uint16
+	name string
+}
+
+func (a portClient) compare(b portClient) int {
+	return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.name, b.name))
+}
+
+// month writes the usage of the month and the limits of the clients that have a
+// port or used anything.
+func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, limits usage.Limits) {
+	w.begin(monthStart)
+	_, _ = w.out.WriteString(monthStart.name + " ")
+	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Query.Since.Unix(), 10), '\n'))
+
+	type usage struct{ in, out uint64 }
+	used := make(map[portClient]usage)
+	var clients []portClient
+	for i := range month.Rows {
+		row := &month.Rows[i]
+		client := portClient{row.Port, row.Client}
+		clients = append(clients, client)
+		if !w.names {
+			client.name = ""
+		}
+		sum := used[client]
+		used[client] = usage{sum.in + row.In.Bytes, sum.out + row.Out.Bytes}
+	}
+	w.begin(monthBytes)
+	lines := make([]portClient, 0, len(used))
+	for client := range used {
+		lines = append(lines, client)
+	}
+	slices.SortFunc(lines, portClient.compare)
+	for _, client := range lines {
+		w.setLabels(strconv.Itoa(int(client.port)), client.name)
+		w.sample(monthBytes, labelIn, used[client].in)
+		w.sample(monthBytes, labelOut, used[client].out)
+	}
+	if report != nil {
+		for i := range report.Ports {
+			clients = append(clients, portClient{report.Ports[i].Port.Number, report.Ports[i].Port.Name})
+		}
+	}
+	w.limits(clients, limits)
+}
+
+func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
+	if !limits.Any() {
+		return
+	}
+	for i := range clients {
+		if clients[i].name != "" {
+			clients[i].port = 0 // a client with a name may have several
+		}
+	}
+	slices.SortFunc(clients, portClient.compare)
+	w.begin(monthLimit)
+	for _, client := range slices.Compact(clients) {
+		label := usage.ClientUsage{Client: client.name, Ports: []uint16{client.port}}.Label()
+		limit, limited := limits.For(label)
+		switch {
+		case !limited || client.name != "" && !w.names:
+			continue
+		case client.name != "":
+			w.setLabels("", client.name)
+		default:
+			w.setLabels(strconv.Itoa(int(client.port)), "")
+		}
+		w.sample(monthLimit, "", limit)
+	}
+}

@@ -1,0 +1,121 @@
+package prometheus
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/sample"
+	"ssmonitor/internal/testkit/servingtest"
+	"ssmonitor/output/api"
+)
+
+// metricsRequests ask for every format there is.
+var metricsRequests = []string{
+	"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n",
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\nAccept-Encoding: gzip\r\n\r\n",
+}
+
+// TestSlowScrapersHoldTwoGenerations has slow readers in all formats, four more in each
+// second. However many there are, what they hold is not more than the pages of two
+// seconds in all formats, and another scraper gets its page.
+func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
+	source := sampleMetered()
+	source.report = sample.ManyPorts(5000)
+	for i := range source.report.Ports {
+		source.report.Ports[i].Port.Name = "client-of-many-" + time.Duration(i*i*7919).String() // does not compress well
+	}
+	var second atomic.Int64
+	clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	servingtest.ServeUntilEnd(t, listener, NewHandler(sampleMetrics(source, true), clock))
+	page, err := scrapeWithin(listener.Addr(), 30*time.Second)
+	if err != nil || page < 5<<20 {
+		t.Fatalf("got a page of %d bytes, want a large one: %v", page, err)
+	}
+	before := servingtest.Heap()
+	var most uint64
+	for range 15 {
+		second.Add(1)
+		for _, request := range metricsRequests {
+			servingtest.SlowReader(t, listener.Addr(), request)
+		}
+		now := servingtest.Heap()
+		most = max(most, now-min(now, before))
+		if _, err := scrapeWithin(listener.Addr(), 30*time.Second); err != nil {
+			t.Fatalf("a scraper that reads gets %v", err)
+		}
+	}
+	t.Logf("a page has %d KB, and the readers of 15 seconds hold %d KB", page>>10, most>>10)
+	// Of a second there are two large pages, and two that are compressed to a tenth.
+	if most > 5*uint64(page) {
+		t.Errorf("slow readers hold %d KB, want at most five times a page, which has %d KB", most>>10, page>>10)
+	}
+}
+
+const portsPath = "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// feed is a source of the agent's socket.
+type feed struct{ sample.Source }
+
+func (f *feed) Health() api.Health { return api.Health{} }
+
+// TestSlowReaderHasThreeSeconds has a slow reader of the first second, and a client in the
+// next. A third one gets what the second got for as long as the first may go on reading.
+func TestSlowReaderHasThreeSeconds(t *testing.T) {
+	source := sampleMetered()
+	source.report = sample.ManyPorts(5000)
+	feed := &feed{}
+	feed.AnswersWith(source.report, nil)
+	for _, test := range []struct {
+		name, request string
+		handler       func(clock func() time.Time) http.Handler
+		next          func(t *testing.T, address net.Addr)
+	}{
+		{"metrics", metricsRequests[0], func(clock func() time.Time) http.Handler {
+			return NewHandler(sampleMetrics(source, true), clock)
+		}, func(t *testing.T, address net.Addr) { servingtest.SlowReader(t, address, metricsRequests[0]) }},
+		{"ports", portsPath, func(clock func() time.Time) http.Handler {
+			return api.NewHandler(feed, clock, testkit.Quiet())
+		}, func(t *testing.T, address net.Addr) { servingtest.Request(t, address.String(), portsPath) }},
+	} {
+		for seconds, complete := range map[int64]bool{2: true, 3: false} {
+			t.Run(fmt.Sprintf("%s after %d s", test.name, seconds), func(t *testing.T) {
+				var second atomic.Int64
+				clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
+				listener := servingtest.Listen(t, filepath.Join(t.TempDir(), "socket"))
+				servingtest.ServeUntilEnd(t, listener, test.handler(clock))
+				first := servingtest.Dial(t, listener.Addr().String())
+				servingtest.Send(t, first, test.request)
+				response, err := http.ReadResponse(bufio.NewReader(first), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close() //nolint:errcheck // it is broken on purpose
+				second.Store(1)
+				test.next(t, listener.Addr())
+				second.Store(1 + seconds)
+				began := time.Now()
+				servingtest.Request(t, listener.Addr().String(), test.request)
+				if waited := time.Since(began); waited > 2*time.Second {
+					t.Errorf("the third client waited for %s", waited)
+				}
+				if size, err := io.Copy(io.Discard, response.Body); (err == nil) != complete {
+					t.Errorf("the first client got %d bytes, %v", size, err)
+				}
+			})
+		}
+	}
+}

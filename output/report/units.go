@@ -1,0 +1,164 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"ssmonitor/accounting/usage"
+)
+
+// HumanBytes writes bytes in decimal units, as providers bill them: 46.90 GB.
+func HumanBytes(bytes uint64) string {
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, unit := float64(bytes), -1
+	for value >= 999.995 { // which two decimals would show as 1000.00
+		value /= 1000
+		unit++
+	}
+	return fmt.Sprintf("%.2f %cB", value, "kMGTPE"[unit])
+}
+
+// HumanRate writes bytes per second, without the unit of time: 46.90 GB.
+func HumanRate(bytesPerSecond float64) string {
+	return HumanBytes(uint64(math.Round(max(0, min(bytesPerSecond, math.MaxInt64)))))
+}
+
+// RoundBytes writes a round number of bytes without needless decimals: 1.5 TB.
+func RoundBytes(bytes float64) string {
+	const units = "kMGTPE"
+	unit := -1
+	for bytes >= 1000 && unit < len(units)-1 {
+		bytes /= 1000
+		unit++
+	}
+	number := fmt.Sprintf("%.4g", bytes)
+	if bytes == 0 {
+		return "0"
+	}
+	if unit < 0 {
+		return number + " B"
+	}
+	return fmt.Sprintf("%s %cB", number, units[unit])
+}
+
+// HumanShare writes a share from 0 to 1 in percent. It never rounds a positive
+// share to 0.0% or a share below 1 to 100.0%.
+func HumanShare(share float64) string {
+	switch percent := math.Round(share*1000) / 10; {
+	case share > 0 && percent == 0:
+		return "<0.1%"
+	case share < 1 && percent == 100:
+		return ">99.9%"
+	default:
+		return fmt.Sprintf("%.1f%%", percent)
+	}
+}
+
+// Layouts of times for people.
+const (
+	dayLayout    = "2006-01-02"
+	minuteLayout = "2006-01-02 15:04"
+)
+
+// timeText writes an instant: the date alone if it is midnight.
+func timeText(t time.Time) string {
+	if isMidnight(t) {
+		return t.Format(dayLayout)
+	}
+	return t.Format(minuteLayout)
+}
+
+func isMidnight(t time.Time) bool {
+	hour, minute, second := t.Clock()
+	return hour == 0 && minute == 0 && second == 0
+}
+
+// spanText writes the time between two instants: "2026-11", "2026-11-24",
+// "2026-11-15 to 2026-12-14" (both days included), or with times of day.
+func spanText(start, end time.Time) string {
+	if !isMidnight(start) || !isMidnight(end) {
+		return clockText(start, end)
+	}
+	switch {
+	case start.Day() == 1 && sameDay(start.AddDate(0, 1, 0), end):
+		return start.Format("2006-01")
+	case sameDay(start.AddDate(0, 0, 1), end):
+		return start.Format(dayLayout)
+	}
+	return start.Format(dayLayout) + " to " + end.AddDate(0, 0, -1).Format(dayLayout)
+}
+
+// clockText writes the time between two instants with times of day. It adds the
+// UTC offset near a change of the clocks, since an hour may occur twice then.
+func clockText(start, end time.Time) string {
+	layout := minuteLayout
+	_, before := start.Add(-24 * time.Hour).Zone()
+	_, after := end.Add(24 * time.Hour).Zone()
+	if before != after {
+		layout += "-07:00"
+	}
+	if end.Sub(start) == time.Hour {
+		return start.Format(layout)
+	}
+	return start.Format(layout) + " to " + end.Format(layout)
+}
+
+func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLayout) }
+
+// rangeText writes the time of a whole report.
+func rangeText(report *usage.Report) string {
+	since, until := report.Since.In(report.Zone), report.Until.In(report.Zone)
+	switch {
+	case report.Since.IsZero() && report.Until.IsZero():
+		return "all of the time"
+	case report.Since.IsZero():
+		return "before " + timeText(until)
+	case report.Until.IsZero():
+		return "since " + timeText(since)
+	}
+	if span := spanText(since, until); span != since.Format("2006-01") {
+		return span
+	}
+	return since.Format("January 2006")
+}
+
+// zoneText names the zone, and the day on which months begin unless that is the
+// first.
+func zoneText(report *usage.Report) string {
+	zone := report.Zone.String()
+	if report.MonthDay > 1 {
+		return fmt.Sprintf("%s, months begin on day %d", zone, report.MonthDay)
+	}
+	return zone
+}
+
+// gapText writes the time of a gap and the traffic that was counted in it.
+func gapText(gap usage.Gap, zone *time.Location) string {
+	since := "some time"
+	if !gap.Since.IsZero() {
+		since = gap.Since.In(zone).Format(minuteLayout)
+	}
+	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.In(zone).Format(minuteLayout),
+		HumanBytes(gap.In.Bytes), HumanBytes(gap.Out.Bytes))
+}
+
+// countClients writes "1 client" or "3 clients", including those summed as others.
+func countClients(clients []usage.ClientUsage) string {
+	count := 0
+	for _, client := range clients {
+		count += max(1, client.Others)
+	}
+	if count == 1 {
+		return "1 client"
+	}
+	return fmt.Sprintf("%d clients", count)
+}
+
+// portList writes the ports of a client: "20000 20001".
+func portList(ports []uint16) string {
+	return strings.Trim(fmt.Sprint(ports), "[]")
+}
