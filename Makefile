@@ -68,7 +68,7 @@ $(GOVULNCHECK):
 
 # These need the machine for themselves, one after the other, since they wait for
 # what happens in time. The others compute.
-ALONE := ./accounting/store ./cmd/ssmonitor ./integration ./integration/compare ./integration/kernels ./integration/presence \
+ALONE := ./accounting/store ./cmd/ssmonitor ./integration/compare ./integration/endtoend ./integration/kernels ./integration/presence \
 	./integration/prometheus ./integration/sources ./integration/systemd ./internal/serving ./nft ./output/api ./output/prometheus
 # SQLite is C, translated to Go: the race detector finds nothing in it, and makes it
 # eight times slower.
@@ -83,7 +83,7 @@ kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; par
 	$(GO) test -v -count=1 ./integration/kernels
 
 fault: packages ## faults and random changes on the real kernel for DURATION each; unit runs them for minutes
-	$(GO) test ./integration -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
+	$(GO) test ./integration/endtoend -run '^(TestFaults|TestRandomAdministrator)$$' -count 1 -v -timeout 0 -fault-duration $(DURATION)
 
 fleet: packages ## 1,000 simulated servers, a Prometheus and a VictoriaMetrics for DURATION
 	$(GO) test ./integration/prometheus -run '^TestFleet$$' -count 1 -v -timeout 0 -args \

@@ -1,6 +1,5 @@
-// Package integration holds what ssmonitor knows of its neighbours, and the
-// tests of the real binary against the real kernel, Debian's shadowsocks-libev,
-// nft, setpriv and Netdata. The folders are:
+// Package integration has no code. Its folders hold what ssmonitor knows of its
+// neighbours, and the tests of the whole:
 //
 // Product, linked into the binary:
 //   - shadowsocks: reads the configurations of the Shadowsocks servers
@@ -21,7 +20,7 @@
 //   - install.sh: installs from an unpacked release
 //
 // Tests, and what only developers run:
-//   - this package: the binary, from setup to Netdata's dashboard
+//   - endtoend: the real binary against the real kernel, from setup to Netdata's dashboard
 //   - demo: shows ssmonitor at work, for make demo
 //   - compare: compares costs with those of the alternatives, for make bench-compare,
 //     and makes the README's table of costs
@@ -30,13 +29,4 @@
 //   - packaging: the tests of releases and of the packages for Arch and RPM
 //   - packages.sh, fuzz.sh: for make test
 //   - field.md, places.md: what people run, and where setup looks; tests write them
-//
-// The tests of this package need root and the packages shadowsocks-libev,
-// nftables, iproute2, curl, util-linux, bsdutils, netdata-core,
-// netdata-plugins-bash, netdata-plugins-python, netdata-web, chromium, prometheus,
-// prometheus-node-exporter and victoria-metrics. A test
-// that lacks one of them is skipped and names it; with CI=true it fails. The
-// tests run in mount, PID and network namespaces of their own, which also hold
-// their files. However they end, they leave no process, interface or ruleset
-// behind, and neither need nor touch a service of the host.
 package integration

@@ -1,0 +1,153 @@
+package endtoend_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNamedListBesidePorts gives the agent both: it counts their union.
+func TestNamedListBesidePorts(t *testing.T) {
+	require(t)
+	t.Parallel()
+	ssmonitor := newProduct(t, newNamespace(t))
+	ssmonitor.setup(t, "--port", "20000")
+	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--port", "20005")
+	agent.waitServing(t, 20000, 20005)
+	ssmonitor.setup(t, "--port", "20001")
+	agent.waitServing(t, 20001, 20005)
+	agent.stop(t)
+}
+
+// TestFailedReadingRemovesTheRates replaces the table by one that is not ours: the
+// rates are out of date then, so there is no file. It comes back with the table.
+func TestFailedReadingRemovesTheRates(t *testing.T) {
+	require(t, "curl")
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	agent := ssmonitor.startAgent(t, "--port", "20000")
+	agent.waitServing(t, 20000)
+	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
+	eventually(t, func() error {
+		agent.mustRun(t)
+		if _, err := os.Stat(agent.csv); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the file is still there: %w", err)
+		}
+		return nil
+	})
+	code := server.run(t, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
+		"--unix-socket", ssmonitor.socket(), "http://ssmonitor/healthz")
+	if code != "503" {
+		t.Errorf("without a reading /healthz answers with %s, want 503", code)
+	}
+	server.nft(t, "delete table inet ssmonitor\n")
+	agent.waitServing(t, 20000)
+	agent.stop(t)
+}
+
+// listenAsSystemd opens a socket that receives what sd_notify(3) sends.
+func (p product) listenAsSystemd(t *testing.T) *net.UnixConn {
+	t.Helper()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(p.directory, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket
+}
+
+// TestStatusTellsInFromOut sends to a port and not from it, and reads the status
+// as systemd does.
+func TestStatusTellsInFromOut(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	socket := ssmonitor.listenAsSystemd(t)
+	ssmonitor.setup(t, "--port", "20000")
+	const perSecond, payload = 200, 972
+	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
+	command := ssmonitor.ssmonitor(nil, "run", "--interval", "2s", "--ports", ssmonitor.list)
+	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
+	agent := agent{ssmonitor, start(t, command)}
+	var said []string
+	receive := func() string {
+		message := make([]byte, 4096)
+		if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := socket.Read(message)
+		if err != nil {
+			t.Fatalf("%v; the agent has said %q", err, said)
+		}
+		said = append(said, string(message[:n]))
+		return string(message[:n])
+	}
+	for !strings.Contains(receive(), "READY=1") {
+	}
+	const kilobits = perSecond * (payload + 20 + 8) * 8 / 1000
+	rates := regexp.MustCompile(`STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
+	for {
+		found := rates.FindStringSubmatch(receive())
+		if found == nil {
+			continue
+		}
+		in, _ := strconv.Atoi(found[1])
+		if found[2] != "0" {
+			t.Errorf("nothing was sent from the port, and the status is %q", found[0])
+		}
+		if in < kilobits*8/10 || in > kilobits*12/10 {
+			t.Errorf("%d kbit/s are sent, and the status is %q", kilobits, found[0])
+		}
+		break
+	}
+	sender.stop(t)
+	agent.stop(t)
+	for !strings.Contains(receive(), "STOPPING=1") {
+	}
+}
+
+// TestTeardownStopsCountingFirst watches what teardown changes: the chains go in a
+// transaction before that of the table, so that what is read in between is all.
+func TestTeardownStopsCountingFirst(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	ssmonitor.setup(t, "--port", "20000")
+	monitor := begin(t, server.command("nft", "monitor"))
+	server.nft(t, "add table inet marker\n")
+	eventually(t, func() error {
+		server.nft(t, "add table inet marker\ndelete table inet marker\n")
+		if !strings.Contains(monitor.stdout.String(), "marker") {
+			return errors.New("nft monitor prints nothing yet")
+		}
+		return nil
+	})
+	ssmonitor.succeed(t, "teardown")
+	const deleted = "delete table inet ssmonitor\n"
+	eventually(t, func() error {
+		if !strings.Contains(monitor.stdout.String(), deleted) {
+			return fmt.Errorf("the table is not deleted:\n%s", &monitor.stdout)
+		}
+		return nil
+	})
+	before, _, _ := strings.Cut(monitor.stdout.String(), deleted)
+	for _, chain := range []string{"input", "output"} {
+		_, after, found := strings.Cut(before, "delete chain inet ssmonitor "+chain+"\n")
+		if !found || !strings.Contains(after, "# new generation") {
+			t.Errorf("chain %s is not deleted in a transaction of its own:\n%s", chain, before)
+		}
+	}
+	monitor.signal(os.Interrupt)
+	monitor.wait(t)
+}

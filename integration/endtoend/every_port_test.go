@@ -1,0 +1,111 @@
+package endtoend_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/output/api"
+)
+
+// TestEveryPort counts all 65,535 ports, with all outputs, and removes and adds
+// one of them.
+func TestEveryPort(t *testing.T) {
+	require(t)
+	if testing.Short() {
+		t.Skip("65,535 ports take a while")
+	}
+	const megabytes = 88 // resident: 80 at rest, and a report that was just read
+	server := newNamespace(t)
+	ssmonitor := newProduct(t, server)
+	step := func(name string, do func()) {
+		began := time.Now()
+		do()
+		t.Logf("%s: %s", name, time.Since(began).Round(time.Millisecond))
+	}
+	step("setup", func() { ssmonitor.setup(t, "--port", "1-65535") })
+	command := ssmonitor.ssmonitor(nil, "run", "--ports", ssmonitor.list, "--interval", "2s")
+	command.Env = append(command.Env, "GOMEMLIMIT=67MiB") // as under the unit's limit
+	agent := agent{ssmonitor, start(t, command)}
+	lines := func(want int) func() {
+		return func() {
+			testkit.Eventually(t, 4*patience, func() error {
+				agent.mustRun(t)
+				content, err := os.ReadFile(ssmonitor.csv)
+				if got := bytes.Count(content, []byte("\n")); err != nil || got != want {
+					return fmt.Errorf("the CSV has %d lines, want %d (%w)", got, want, err)
+				}
+				return nil
+			})
+		}
+	}
+	step("the first rates", lines(65535))
+	server.sendToItself(t, 1, 7)
+	server.sendToItself(t, 65535, 5)
+	expect := func(ports map[uint16]uint64) {
+		t.Helper()
+		testkit.Eventually(t, 4*patience, func() error {
+			// The race detector decodes more slowly than the agent waits for a reader.
+			_, page, err := agent.request("/v1/ports")
+			if err != nil {
+				return err
+			}
+			report, err := api.ReadReport(strings.NewReader(page))
+			if err != nil {
+				return err
+			}
+			got := totals(report)
+			for port, packets := range ports {
+				if key := (accounting.Key{Port: port, Protocol: accounting.UDP}); got[key].Packets != packets {
+					return fmt.Errorf("%s: got %d packets, want %d", key, got[key].Packets, packets)
+				}
+			}
+			return nil
+		})
+	}
+	step("a report", func() { expect(map[uint16]uint64{1: 7, 40000: 0, 65535: 5}) })
+
+	step("a port less", func() {
+		ssmonitor.setup(t, "--port", "1-39999", "--port", "40001-65535")
+		lines(65534)()
+	})
+	step("a port more", func() {
+		ssmonitor.setup(t, "--port", "1-65535")
+		lines(65535)()
+	})
+	server.sendToItself(t, 40000, 3)
+	expect(map[uint16]uint64{1: 7, 40000: 3, 65535: 5})
+
+	// What the reports took is returned in the collector's own time.
+	step("memory", func() {
+		eventually(t, func() error {
+			if resident := residentMegabytes(t, agent.command.Process.Pid); resident > megabytes {
+				return fmt.Errorf("the agent has %d MB, want at most %d", resident, megabytes)
+			}
+			return nil
+		})
+	})
+	step("the end of the agent", func() { agent.stop(t) })
+	step("teardown", func() { ssmonitor.succeed(t, "teardown") })
+}
+
+// residentMegabytes returns VmRSS of a process, see proc_pid_status(5).
+func residentMegabytes(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes / 1024
+}

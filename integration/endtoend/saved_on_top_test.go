@@ -1,0 +1,164 @@
+package endtoend_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestCountersOfASavedFileAreABase loads a saved listing on top of the table,
+// without a flush, after a port has left the list. nft makes the port's counters
+// anew with their old values, inside the table that has the agent's epoch: what
+// they hold was counted long ago.
+func TestCountersOfASavedFileAreABase(t *testing.T) {
+	require(t)
+	const stays, goes = 20000, 20001
+	tests := []struct {
+		name        string
+		whileKilled bool // the listing is loaded while no agent runs
+		listed      bool // the port is back in the list when it is loaded
+	}{
+		{"the port is not listed", false, false},
+		{"the port comes back", false, true},
+		{"the port is not listed and no agent runs", true, false},
+		{"the port comes back and no agent runs", true, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newNamespace(t)
+			ssmonitor := newProduct(t, server)
+			configuration := filepath.Join(ssmonitor.directory, "config.json")
+			start := func() agent { return ssmonitor.startAgent(t, "--shadowsocks", configuration) }
+			writeConfiguration(t, configuration, stays, goes)
+			agent := start()
+			agent.waitServing(t, stays, goes)
+			server.sendToItself(t, stays, 100)
+			server.sendToItself(t, goes, 50)
+			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
+			saved := server.ruleset(t)
+
+			writeConfiguration(t, configuration, stays)
+			server.waitOnePort(t)
+			if test.whileKilled {
+				agent.signal(syscall.SIGKILL)
+				<-agent.done
+			}
+			server.nft(t, saved)
+			if test.listed {
+				writeConfiguration(t, configuration, stays, goes)
+			}
+			if test.whileKilled {
+				agent = start()
+			}
+			if test.listed {
+				agent.waitServing(t, stays, goes)
+			} else {
+				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
+				server.waitOnePort(t)
+				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
+				writeConfiguration(t, configuration, stays, goes)
+				agent.waitServing(t, stays, goes)
+			}
+			agent.waitIntervals(t, 2)
+			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
+
+			// What they count from now on is traffic.
+			server.sendToItself(t, goes, 7)
+			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
+			agent.signal(syscall.SIGKILL)
+			<-agent.done
+			agent = start()
+			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
+			agent.stop(t)
+		})
+	}
+}
+
+// waitOnePort waits until the table has the counters of one port only.
+func (n namespace) waitOnePort(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		if counters := n.counters(t); len(counters) != 4 {
+			return fmt.Errorf("there are %d counters, want those of one port: %v", len(counters), counters)
+		}
+		return nil
+	})
+}
+
+// TestAppendedListingDoublesNothingWithoutAnAgent loads a saved listing on top
+// of the table again and again while nobody repairs it.
+func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
+	require(t)
+	for _, hook := range []string{"host", "container"} {
+		t.Run(hook, func(t *testing.T) {
+			t.Parallel()
+			server := newNamespace(t)
+			ssmonitor := newProduct(t, server)
+			flags := []string{"--port", fmt.Sprint(countedPort), "--hook", hook}
+			ssmonitor.setup(t, flags...)
+			saved := server.ruleset(t)
+			for range 3 {
+				server.nft(t, saved)
+			}
+			server.sendToItself(t, countedPort, 100)
+			for _, direction := range []string{"in", "out"} {
+				if got := server.packets(t, "udp-20000-"+direction); got != 100 {
+					t.Errorf("%s: %d packets are counted, want 100", direction, got)
+				}
+			}
+			agent := ssmonitor.startAgent(t, flags...)
+			agent.expectPackets(t, 100, map[int]uint64{countedPort: 100})
+			agent.stop(t)
+		})
+	}
+}
+
+// TestChainsThatCountTwiceAreRemoved appends the table's rules under another
+// name and another hook. They count twice until the agent removes them.
+func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
+	require(t)
+	t.Parallel()
+	server := newNamespace(t)
+	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
+	agent.waitServing(t, countedPort)
+	right := server.listing(t)
+	server.nft(t, `
+		table inet ssmonitor {
+			chain again { type filter hook input priority 50; counter name meta l4proto . th dport map @ports-in accept; }
+			chain before { type filter hook prerouting priority 0; counter name meta l4proto . th dport map @ports-in accept; }
+			chain jumped { counter name meta l4proto . th sport map @ports-out; }
+		}
+		insert rule inet ssmonitor output jump jumped
+	`)
+	server.waitListing(t, right, 2*agentInterval)
+	before := server.packets(t, "udp-20000-in")
+	server.sendToItself(t, countedPort, 100)
+	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
+		t.Errorf("%d packets are counted, want 100", got)
+	}
+	agent.stop(t)
+}
+
+// agentInterval is that of startAgent without flags.
+const agentInterval = 100 * time.Millisecond
+
+// waitListing waits until the table is as it was listed, within limit and the
+// time that a busy machine may take.
+func (n namespace) waitListing(t *testing.T, want string, limit time.Duration) {
+	t.Helper()
+	deadline := time.Now().Add(limit + administratorGrace)
+	for {
+		got := n.listing(t)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("after %s the table is not as it was: %s", limit+administratorGrace, differences(want, got))
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
