@@ -1,6 +1,9 @@
 package accounting
 
-import "errors"
+import (
+	"errors"
+	"log/slog"
+)
 
 // FaultChange compares the latest result of a repeated operation with the one
 // before.
@@ -41,6 +44,17 @@ func (f *Fault) Observe(err error) FaultChange {
 		return FaultUnchanged
 	}
 	return FaultRaised
+}
+
+// Log logs what the result of the latest attempt changes: an error once, and that the
+// operation works again.
+func (f *Fault) Log(log *slog.Logger, err error, broken, repaired string) {
+	switch f.Observe(err) {
+	case FaultRaised:
+		log.Error(broken, "error", err)
+	case FaultCleared:
+		log.Info(repaired)
+	}
 }
 
 // Failing reports whether the latest attempt failed.

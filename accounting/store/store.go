@@ -38,8 +38,8 @@ type Options struct {
 	// MonthDay is the day on which a month begins, 1 to 28. 0 stands for the day
 	// of the last save, which is 1 for a new ledger.
 	MonthDay int
-	// KeepHours and KeepDays are how long usage by hour and by day is kept. 0
-	// stands for 90 days and 2 years. Usage by month is kept for ever.
+	// KeepHours and KeepDays are how long usage by hour and by day is kept. 0 deletes
+	// nothing: a command leaves that to the agent. Usage by month is kept for ever.
 	KeepHours, KeepDays time.Duration
 	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger
@@ -54,11 +54,11 @@ type Options struct {
 	rename      func(from, to string) error
 }
 
-// The default retention times of usage.
-const (
-	defaultKeepHours = 90 * 24 * time.Hour
-	defaultKeepDays  = 2 * 366 * 24 * time.Hour
-)
+// forEver is longer than any ledger lasts.
+const forEver = 100 * 366 * 24 * time.Hour
+
+// AgentHolder is the holder of an agent.
+const AgentHolder = "run"
 
 // Notice is something that the operator should know about a ledger that could be
 // opened or read nevertheless.
@@ -134,8 +134,7 @@ func openBy(take locker, directory string, options Options) (*Store, accounting.
 		options.rename = os.Rename
 	}
 	options.keepFormers = cmp.Or(options.keepFormers, defaultKeepFormers)
-	options.KeepHours = cmp.Or(options.KeepHours, defaultKeepHours)
-	options.KeepDays = cmp.Or(options.KeepDays, defaultKeepDays)
+	options.KeepHours, options.KeepDays = cmp.Or(options.KeepHours, forEver), cmp.Or(options.KeepDays, forEver)
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
 	opened := s.instant()
 	s.opened = &opened

@@ -5,16 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting/store"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/sources"
+	"ssmonitor/internal/agent"
+	"ssmonitor/internal/confine"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/setup"
 	"ssmonitor/nft"
 	"ssmonitor/output/api"
 )
@@ -35,7 +35,6 @@ type checkStatus int
 func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with status %d", int(s)) }
 
 func checkCommand() *cli.Command {
-	directory := runtimeDirectory(os.Getenv)
 	return &cli.Command{
 		Name:  "check",
 		Usage: "find out what is right and wrong, and what to do about it",
@@ -62,12 +61,8 @@ func checkCommand() *cli.Command {
 			"   ssmonitor check --hook container\n" +
 			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
-		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(), socketFlag(directory),
-			&cli.StringFlag{
-				Name: "csv", EnvVars: environment("csv"), TakesFile: true,
-				Value: filepath.Join(directory, csvName),
-				Usage: "the `FILE` that the agent writes the rates to; empty: none",
-			},
+		Flags: append(described(described(settingFlags(append(settings.Sources, "no-search", "state", "socket", "csv")...),
+			"socket", askSocket), "csv", "the `FILE` that the agent writes the rates to; empty: none"),
 			&cli.BoolFlag{Name: "quiet", Usage: "print only what is wrong or unknown: nothing if all is well"},
 			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
 			&cli.BoolFlag{Name: "nagios", Usage: "print one line, and exit, as a Nagios plugin does"},
@@ -77,37 +72,35 @@ func checkCommand() *cli.Command {
 }
 
 func check(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), keepOutOfDumps()); err != nil {
+	if err := errors.Join(noArguments(c), confine.KeepOutOfDumps()); err != nil {
 		return err
 	}
 	if c.Bool("json") && c.Bool("nagios") {
 		return wrongUsage(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
-	options, from, settingsErr, err := checkSettings(c)
+	loaded, settingsErr, err := loadInSpite(c)
 	if err != nil {
 		return err
 	}
-	if !c.Bool("no-search") {
-		from.SearchRoot = "/"
-		from.Processes = runningServers
-	}
+	from := setup.Sources(loaded)
+	from.Earlier = "" // check shows what is there now
 	task := &checkup.Check{
 		SettingsErr: settingsErr,
 		Sources:     from,
-		List:        c.String("ports"),
-		State:       stateDirectory(c),
-		Socket:      c.String("socket"),
-		CSV:         c.String("csv"),
-		Group:       socketGroup,
-		Interval:    defaultInterval,
-		Hook:        string(options.Hook),
-		Own:         string(options.Own),
+		List:        loaded.List,
+		State:       loaded.State,
+		Socket:      loaded.Socket,
+		CSV:         loaded.CSV,
+		Group:       agent.Group,
+		Interval:    settings.Default().Interval,
+		Hook:        string(loaded.Hook),
+		Own:         string(loaded.Own),
 	}
 	// Without an owner, so that Open does not probe for owned tables.
-	table, err := nft.Open(nft.Options{Hook: options.Hook})
+	table, err := nft.Open(nft.Options{Hook: loaded.Hook})
 	if err == nil {
 		defer func() { _ = table.Close() }()
-		task.Kernel = &checkedKernel{table, options.Hook}
+		task.Kernel = &checkedKernel{table, loaded.Hook}
 	}
 	task.KernelRemedy, task.KernelErr = nft.Explain(err)
 	task.Agent = agentState(c.Context, task.State, task.Socket)
@@ -119,31 +112,6 @@ func check(c *cli.Context) error {
 		return err
 	}
 	return statusOf(checkup.Result(findings), c.Bool("nagios"))
-}
-
-// checkSettings returns how to count and where the ports come from. If the
-// settings file has a mistake, settingsErr is that mistake, and the results come
-// from the flags and the environment only. err is a mistake on the command line.
-func checkSettings(c *cli.Context) (options nft.Options, from sources.Sources, settingsErr, err error) {
-	parse := func() (nft.Options, sources.Sources, error) {
-		options, optionsErr := tableOptions(c)
-		from, sourcesErr := portSources(c)
-		return options, from, errors.Join(optionsErr, sourcesErr)
-	}
-	if options, from, err = parse(); err != nil {
-		return options, from, nil, err
-	}
-	switch settingsErr = applyConfig(c); {
-	case errors.Is(settingsErr, fs.ErrNotExist): // only the default file may be missing
-		return options, from, nil, settingsErr
-	case settingsErr != nil:
-		return options, from, settingsErr, nil
-	}
-	withFile, fromFile, settingsErr := parse()
-	if settingsErr != nil {
-		return options, from, fmt.Errorf("reading the settings: %s: %w", configPath(c.String("config")), settingsErr), nil
-	}
-	return withFile, fromFile, nil, nil
 }
 
 // agentState asks the agent for its report and the state directory for its

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/clients"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
@@ -28,8 +29,8 @@ func clientCommand(open openHistory) *cli.Command {
 			{
 				Name: "list", Usage: "list the clients, with the time during which each had its port",
 				Description: "Example:\n\n   ssmonitor client list",
-				Flags: []cli.Flag{stateFlag(), configFlag(),
-					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}},
+				Flags: append(settingFlags("state"),
+					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}),
 				Action: func(c *cli.Context) error { return listClients(c, open) },
 			},
 			{
@@ -39,7 +40,7 @@ func clientCommand(open openHistory) *cli.Command {
 					"Without an agent, the command reads them itself. Where there are none, as in another network\n" +
 					"namespace, the next agent gives the port away after its first reading.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
-				Flags:  []cli.Flag{stateFlag(), socketFlag(runtimeDirectory(os.Getenv)), configFlag()},
+				Flags:  described(settingFlags("state", "socket"), "socket", askSocket),
 				Action: func(c *cli.Context) error { return newClient(c, open) },
 			},
 		},
@@ -53,12 +54,16 @@ func clientCommand(open openHistory) *cli.Command {
 }
 
 func listClients(c *cli.Context, open openHistory) error {
-	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+	if err := noArguments(c); err != nil {
 		return err
 	}
-	clients, err := open(stateDirectory(c)).Clients(c.Context)
+	loaded, err := load(c)
 	if err != nil {
-		return historyError(err, stateDirectory(c))
+		return err
+	}
+	clients, err := open(loaded.State).Clients(c.Context)
+	if err != nil {
+		return historyError(err, loaded.State)
 	}
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
@@ -70,7 +75,8 @@ func newClient(c *cli.Context, open openHistory) error {
 	if c.NArg() != 2 {
 		return wrongUsage(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
-	if err := applyConfig(c); err != nil {
+	loaded, err := load(c)
+	if err != nil {
 		return err
 	}
 	port, err := strconv.ParseUint(c.Args().Get(0), 10, 16)
@@ -84,10 +90,10 @@ func newClient(c *cli.Context, open openHistory) error {
 	if want := accounting.NameFault(name); want != "" {
 		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
 	}
-	t := transfer{uint16(port), name, c.String("socket"), newLog(c.App.ErrWriter)}
-	later, err := open(stateDirectory(c)).NewClient(c.Context, t)
+	t := clients.Transfer{Port: uint16(port), Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
+	later, err := t.Do(c.Context)
 	if err != nil {
-		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), stateDirectory(c))
+		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.State)
 	}
 	when := "now on."
 	if later {

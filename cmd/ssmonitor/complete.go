@@ -179,12 +179,10 @@ func valueCandidates(flag cli.Flag) []candidate {
 
 func takesFile(flag cli.Flag) bool {
 	switch f := flag.(type) {
+	case *settingFlag:
+		return f.File
 	case *cli.StringFlag:
 		return f.TakesFile
-	case *cli.StringSliceFlag:
-		return f.TakesFile
-	case *cli.PathFlag:
-		return true
 	}
 	return false
 }

@@ -141,12 +141,16 @@ func newOption(flag cli.Flag) option {
 	if !ok {
 		return o
 	}
-	_, o.repeatable = flag.(*cli.StringSliceFlag)
+	if repeated, ok := flag.(cli.DocGenerationSliceFlag); ok {
+		o.repeatable = repeated.IsSliceFlag()
+	}
 	o.environment = documented.GetEnvVars()
 	o.usage = documented.GetUsage()
 	if documented.TakesValue() {
 		o.value, o.usage = splitUsage(o.usage)
-		o.defaultText = documented.GetDefaultText()
+		if o.defaultText = documented.GetDefaultText(); o.defaultText == "" {
+			o.defaultText = documented.GetValue()
+		}
 	}
 	return o
 }
@@ -160,11 +164,11 @@ func dashed(name string) string {
 
 // splitUsage returns the name of the value, which is in backquotes, and the usage
 // without the backquotes.
-func splitUsage(records string) (value, text string) {
-	before, rest, opened := strings.Cut(records, "`")
+func splitUsage(usage string) (value, text string) {
+	before, rest, opened := strings.Cut(usage, "`")
 	value, after, closed := strings.Cut(rest, "`")
 	if !opened || !closed {
-		return "VALUE", records
+		return "VALUE", usage
 	}
 	return value, before + value + after
 }

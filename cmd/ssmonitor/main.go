@@ -20,7 +20,9 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
 
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
 )
 
@@ -56,10 +58,10 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 		return exitDone
 	case errors.Is(err, fs.ErrPermission):
 		// A file that may not be read need not be wrong.
-		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*ownRemedy)) {
-			err = fmt.Errorf("%w: %s", err, rightsRemedy(os.Getenv, os.Geteuid()))
+		if !errors.As(err, new(*nft.OpError)) && !errors.As(err, new(*failure.RemediedError)) {
+			err = fmt.Errorf("%w: %s", err, unit.RightsRemedy(os.Getenv, os.Geteuid()))
 		}
-	case errors.As(err, new(*usageError)):
+	case errors.As(err, new(*failure.WrongError)):
 		fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
 		return exitUsage
 	case errors.As(err, &status):
@@ -71,8 +73,11 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	return exitFailed
 }
 
+// charset returns the characters that the terminal shows.
+func charset() terminal.Charset { return terminal.CharsetOf(os.Getenv) }
+
 // textWriter returns the writer for text that people read in a terminal.
-func textWriter(c *cli.Context) io.Writer { return terminal.CharsetOf(os.Getenv).Writer(c.App.Writer) }
+func textWriter(c *cli.Context) io.Writer { return charset().Writer(c.App.Writer) }
 
 // errPrinted ends the command line before any command runs, after --version has
 // printed the version.
@@ -94,17 +99,8 @@ func (w *checkedWriter) Write(data []byte) (int, error) {
 	return n, err
 }
 
-// usageError is an invalid command line or configuration: exit status 2.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
-
-func wrongUsage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &usageError{err}
-}
+// wrongUsage marks a mistake on the command line: exit status 2.
+func wrongUsage(err error) error { return failure.Wrong(err) }
 
 func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 	app := &cli.App{
@@ -155,7 +151,6 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 	addHelp(app)
 	for _, command := range allCommands(app) {
 		command.OnUsageError = onUsageError
-		readableDurations(command.Flags)
 	}
 	return app
 }

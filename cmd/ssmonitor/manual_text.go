@@ -1,10 +1,14 @@
 package main
 
-import "ssmonitor/output/control"
+import (
+	"ssmonitor/internal/agent"
+	"ssmonitor/internal/settings"
+	"ssmonitor/output/control"
+)
 
 // The texts of the manual besides the help of the commands.
 
-const aboutSettings = "Settings are read from `" + defaultConfig + "` or the file of `--config`, in YAML. Each of these options " +
+const aboutSettings = "Settings are read from `" + settings.DefaultFile + "` or the file of `--config`, in YAML. Each of these options " +
 	"is a key. The command line takes precedence over the environment, and the environment over this file. " +
 	"An unknown key is an error, which names its line and column. The value of a repeatable option is a list:\n\n" +
 	"   interval: 5s\n" +
@@ -24,7 +28,7 @@ var manualSections = []struct {
 		{"SSMONITOR_NAME", "the option --NAME in upper case, with _ for -: SSMONITOR_SAVE_INTERVAL is --save-interval. " +
 			"A repeatable option takes its values separated by commas."},
 		{"RUNTIME_DIRECTORY, STATE_DIRECTORY", "the directories of a systemd unit, used in place of " +
-			defaultRuntime + " and " + defaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
+			settings.DefaultRuntime + " and " + settings.DefaultState + ". The option --state and the setting of that name come before STATE_DIRECTORY."},
 		{"BOOT_ID", "the id of the boot, set by the systemd unit, from which it is hidden otherwise. By it `ssmonitor run` " +
 			"knows that the clock was set while it was not running."},
 		{"NETDATA_UPDATE_EVERY", "the seconds between two updates of Netdata, for `ssmonitor netdata`."},
@@ -34,14 +38,14 @@ var manualSections = []struct {
 		{"JOURNAL_STREAM", "set by systemd; the log then has no timestamps, since the journal adds them."},
 	}},
 	{title: "FILES", terms: []manualTerm{
-		{defaultConfig, "the settings; optional"},
-		{defaultList, "the list of ports, written by `ssmonitor setup`; one line per port, without passwords"},
-		{defaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
+		{settings.DefaultFile, "the settings; optional"},
+		{settings.DefaultList, "the list of ports, written by `ssmonitor setup`; one line per port, without passwords"},
+		{settings.DefaultState + "/ssmonitor.db", "the totals and the usage, a SQLite database with the views clients, usage_hourly, " +
 			"usage_daily and usage_monthly; other programs should only read it"},
-		{defaultState + "/ssmonitor.backup.db", "its backup, written daily, when the agent ends and after client new"},
-		{defaultRuntime + "/" + csvName, "the rates as CSV, removed when the agent ends"},
-		{defaultRuntime + "/" + socketName, "the agent's socket, for members of the group " + socketGroup},
-		{defaultRuntime + "/" + control.SocketName, "the agent's socket for root, beside the other one"},
+		{settings.DefaultState + "/ssmonitor.backup.db", "its backup, written daily, when the agent ends and after client new"},
+		{settings.DefaultRuntime + "/" + settings.CSVName, "the rates as CSV, removed when the agent ends"},
+		{settings.DefaultRuntime + "/" + settings.SocketName, "the agent's socket, for members of the group " + agent.Group},
+		{settings.DefaultRuntime + "/" + control.SocketName, "the agent's socket for root, beside the other one"},
 	}},
 	{title: "EXIT STATUS", terms: []manualTerm{
 		{"0", "The command succeeded. For check: nothing that could be examined is wrong."},

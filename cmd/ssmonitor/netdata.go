@@ -2,16 +2,14 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/agent"
 	"ssmonitor/output/api"
 	"ssmonitor/output/netdata"
 )
@@ -20,14 +18,8 @@ import (
 // this name, it runs the subcommand netdata.
 const pluginName = "ssmonitor.plugin"
 
-// socketFlag names the agent's socket for readers, by default in the directory.
-func socketFlag(directory string) cli.Flag {
-	return &cli.StringFlag{
-		Name: "socket", EnvVars: environment("socket"), TakesFile: true,
-		Value: filepath.Join(directory, socketName),
-		Usage: "ask the agent on the unix socket `FILE`",
-	}
-}
+// askSocket is what a reader's help says of the key socket.
+const askSocket = "ask the agent on the unix socket `FILE`"
 
 func netdataCommand() *cli.Command {
 	return &cli.Command{
@@ -37,7 +29,7 @@ func netdataCommand() *cli.Command {
 		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
 			pluginName + " in a directory of plugins, from Netdata 1.12 on. It needs no privilege except membership in the " +
-			"socket's group, " + socketGroup + ".\n\n" +
+			"socket's group, " + agent.Group + ".\n\n" +
 			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
 			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
 			"integration/netdata/netdata.conf.\n\n" +
@@ -45,57 +37,25 @@ func netdataCommand() *cli.Command {
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
 			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
-			"   adduser netdata " + socketGroup,
+			"   adduser netdata " + agent.Group,
 		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
-		Flags:  []cli.Flag{socketFlag(defaultRuntime), chartsFlag(), configFlag()},
+		Flags:  described(settingFlagsBy(func(string) string { return "" }, "socket", "charts"), "socket", askSocket),
 		Action: runPlugin,
 	}
-}
-
-// defaultCharts keeps the dashboard usable on a server with very many ports.
-const defaultCharts = "100"
-
-func chartsFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name: "charts", EnvVars: environment("charts"), Value: defaultCharts,
-		Usage: "give charts of their own to this `NUMBER` of ports at most; all: to every port; none: to no port",
-	}
-}
-
-// parseCharts parses the value of --charts.
-func parseCharts(text string) (maxPorts int, err error) {
-	switch text {
-	case "all":
-		return netdata.AllPorts, nil
-	case "none":
-		return 0, nil
-	}
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return 0, wrongUsage(&accounting.InvalidError{Name: "charts", Text: text, Want: "a number of ports, such as " + defaultCharts + ", or all or none"})
-	}
-	return int(number), nil
 }
 
 func runPlugin(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return unexpected(c, c.Args().Get(1))
 	}
-	maxPorts, err := parseCharts(c.String("charts"))
+	log := newLog(c.App.ErrWriter)
+	loaded, fileErr, err := loadInSpite(c)
 	if err != nil {
 		return err
 	}
-	log := newLog(c.App.ErrWriter)
-	if err := applyConfig(c); errors.Is(err, fs.ErrNotExist) { // only the default file may be missing
-		return err
-	} else if err != nil {
+	if fileErr != nil {
 		// Netdata would disable a plugin that ends until its own restart.
-		log.Error("the settings can't be used: using the defaults", "error", err)
-	}
-	if configured, err := parseCharts(c.String("charts")); err != nil {
-		log.Error("the settings can't be used: using the defaults", "error", err)
-	} else {
-		maxPorts = configured
+		log.Error("the settings can't be used: using the defaults", "error", fileErr)
 	}
 	seconds, err := netdata.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
@@ -108,8 +68,8 @@ func runPlugin(c *cli.Context) error {
 	// a plugin that is killed by the signal.
 	signal.Ignore(syscall.SIGPIPE)
 	plugin := &netdata.Plugin{
-		Agent:   api.NewClient(c.String("socket")),
-		Seconds: seconds, MaxPorts: maxPorts,
+		Agent:   api.NewClient(loaded.Socket),
+		Seconds: seconds, MaxPorts: loaded.Charts,
 		Stdin:   netdata.PluginStdin(os.Stdin),
 		Stdout:  os.Stdout,
 		Log:     log,

@@ -3,26 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
-	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/presence"
-	"ssmonitor/integration/sources"
+	"ssmonitor/internal/confine"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/nft"
 )
-
-const errNoPort = terminal.Message("no port found: name Shadowsocks' configuration, as in\n" +
-	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
-	"or the ports themselves, as in\n" +
-	"   ssmonitor setup --port 20000=alice --port 20001=bob")
 
 func setupCommand() *cli.Command {
 	return &cli.Command{
@@ -60,181 +50,68 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup --port 8388@172.17.0.2:8388=alice --port '8389@[fd00::2]'\n" +
 			"   ssmonitor setup --no-search --port 51820/udp=wireguard\n" +
 			"   ssmonitor setup --dry-run",
-		Flags: append(sourceFlags(), noSearchFlag(), stateFlag(), configFlag(),
+		Flags: append(settingFlags(append(settings.Sources, "no-search", "state")...),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the list, as comments, and the ruleset as nft text, and change nothing"},
 			&cli.BoolFlag{Name: "json", Usage: "print the list as JSON, and no ruleset"},
 			&cli.BoolFlag{Name: "follow", Usage: "keep running, and set up again when a configuration changes"},
 			&cli.BoolFlag{Name: "if-configured", Usage: "succeed if there is no port to count yet, and change nothing"},
 		),
-		Action: setup,
+		Action: runSetup,
 	}
 }
 
-func setup(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), keepOutOfDumps()); err != nil {
+func runSetup(c *cli.Context) error {
+	if err := errors.Join(noArguments(c), confine.KeepOutOfDumps()); err != nil {
 		return err
 	}
 	if c.Bool("follow") {
 		return followSetup(c)
 	}
-	if err := applyConfig(c); err != nil {
-		return err
-	}
-	options, from, err := setupSettings(c)
+	loaded, err := load(c)
 	if err != nil {
 		return err
 	}
-	p := &publisher{hook: options.Hook}
-	found, forwarding, err := findPorts(sources.Follow(from), p, options)
-	printNotes(c, found.Notes)
-	if errors.Is(err, errNoPort) && c.Bool("if-configured") {
+	found, err := setup.Find(loaded)
+	printNotes(c, found.Remarks)
+	switch {
+	case errors.Is(err, setup.ErrNoPort) && c.Bool("if-configured"):
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
 		return nil
-	}
-	if errors.Is(err, errNoPort) && os.Geteuid() != 0 && !c.Bool("no-search") {
-		err = fmt.Errorf("not every usual place can be read by this user, so run it as root: %w", err)
-	}
-	if err != nil {
+	case errors.Is(err, setup.ErrNoPort) && os.Geteuid() != 0 && !loaded.NoSearch:
+		return fmt.Errorf("not every usual place can be read by this user, so run it as root: %w", err)
+	case err != nil:
 		return err
 	}
-	report, notes, err := applySetup(c, options, found, forwarding, false)
+	apply := setup.Apply
+	if c.Bool("dry-run") {
+		apply = setup.Compare
+	}
+	report, notes, err := apply(loaded, found)
 	printNotes(c, notes)
 	switch {
 	case err != nil:
 		return err
 	case c.Bool("json"):
-		return report.writeJSON(c.App.Writer)
+		return report.WriteJSON(c.App.Writer)
 	case c.Bool("dry-run"):
-		return report.writeDry(textWriter(c), options.Hook, found.Ports, forwarding)
+		return report.WriteDry(textWriter(c), charset(), loaded.Hook, found)
 	}
-	return report.writeTable(textWriter(c), math.MaxInt)
+	return report.WriteTable(textWriter(c), charset(), math.MaxInt)
 }
 
-func printNotes(c *cli.Context, notes []error) {
+func printNotes(c *cli.Context, notes []setup.Note) {
 	for _, note := range notes {
 		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(note))
 	}
 }
 
-// setupSources returns what the flags name, and the usual places.
-func setupSources(c *cli.Context) (sources.Sources, error) {
-	from, err := portSources(c)
-	if !c.Bool("no-search") {
-		from.SearchRoot = "/"
-		from.Processes = runningServers
-		from.Following = c.Bool("follow")
-		from.Earlier = c.String("ports")
+func followSetup(c *cli.Context) error {
+	if c.Bool("dry-run") || c.Bool("json") {
+		return wrongUsage(errors.New("--follow excludes --dry-run and --json: see ssmonitor setup --help"))
 	}
-	return from, err
-}
-
-// findPorts reads the sources, and where those of the ports lead that are published.
-// The error is errNoPort if the sources name no port.
-func findPorts(follower *sources.Follower, p *publisher, options nft.Options) (sources.Result, accounting.Forwarding, error) {
-	result, err := follower.Load()
-	if err != nil {
-		return result, accounting.Forwarding{}, wrongUsage(err)
+	err := setup.Follow(c.Context, setup.FollowOptions{Sheet: sheet(c), Out: textWriter(c), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv})
+	if errors.Is(err, setup.ErrAgain) {
+		return checkStatus(exitAgain)
 	}
-	if len(result.Ports) == 0 {
-		return result, accounting.Forwarding{}, errNoPort
-	}
-	forwarding, err := decideForSetup(p, &result, options)
-	return result, forwarding, err
-}
-
-// applySetup writes the list of ports and installs their counters, unless this is
-// a dry run. If the table was installed for the list before, and for what is forwarded, and
-// the list is the same, the table is the agent's concern.
-func applySetup(c *cli.Context, options nft.Options, found sources.Result, forwarding accounting.Forwarding, installed bool) (report *setupReport, notes []error, err error) {
-	list := c.String("ports")
-	earlier, notes, err := earlierList(c, list)
-	if err != nil {
-		return nil, notes, err
-	}
-	report = newSetupReport(list, earlier, found)
-	report.charset = terminal.CharsetOf(os.Getenv)
-	if note := memoryNote("/", len(found.Ports)); note != nil {
-		notes = append(notes, note)
-	}
-	notes = append(notes, findingNotes(checkup.AlikeNames(found.Ports))...)
-	notes = append(notes, findingNotes(checkup.ThisMachine().LocalPorts(found.Ports, string(options.Hook)))...)
-	if c.Bool("dry-run") || installed && !report.changed() {
-		return report, notes, nil
-	}
-	table, err := nft.Open(options)
-	if err != nil {
-		return nil, notes, err
-	}
-	defer func() { _ = table.Close() }()
-	// The list comes first: a running agent removes counters of ports that it
-	// does not know.
-	if err := portlist.Write(list, found.Entries); err != nil {
-		return nil, notes, err
-	}
-	agent, err := presence.Find(stateDirectory(c), defaultState)
-	if err != nil {
-		return nil, notes, err
-	}
-	if agent == nil {
-		table.SetForwarding(forwarding) // otherwise the agent does, alone
-	}
-	owned, err := installCounters(table, found.Ports)
-	if err != nil {
-		return nil, notes, err
-	}
-	if owned {
-		notes = append(notes, errOwnedByAgent)
-	}
-	note, err := otherList(agent, list)
-	if note != nil {
-		notes = append(notes, note)
-	}
-	return report, notes, err
-}
-
-var errOwnedByAgent = errors.New("the running agent owns the table and loads the new list by itself")
-
-// otherList returns a note if the running agent does not follow the list.
-func otherList(agent *presence.Agent, list string) (note, err error) {
-	if agent == nil {
-		return nil, nil
-	}
-	path, err := filepath.Abs(list)
-	if err != nil || agent.List == path {
-		return nil, err
-	}
-	return fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
-		"start it without --port and --shadowsocks, or with --ports %s", path, path), nil
-}
-
-// earlierList returns the list that is replaced, and a note if the list has a
-// mistake. A file that setup did not write and can't read may be anything.
-func earlierList(c *cli.Context, path string) (entries []portlist.Entry, notes []error, err error) {
-	entries, err = portlist.ReadEntries(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
-		if !portlist.WrittenBySetup(path) {
-			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --ports", err)
-		}
-		return entries, []error{fmt.Errorf("%w; the list is replaced", err)}, nil
-	case errors.Is(err, fs.ErrPermission) && c.Bool("dry-run"):
-	case err != nil:
-		return nil, nil, err
-	}
-	return entries, nil, nil
-}
-
-// installCounters reports whether the running agent owns the table, so that only
-// the agent can change it.
-func installCounters(table *nft.Table, ports accounting.Ports) (owned bool, err error) {
-	findings, err := table.Verify(ports)
-	if err != nil || len(findings) == 0 {
-		return false, err
-	}
-	err = table.Install(ports)
-	if errors.Is(err, nft.ErrOwned) {
-		return true, nil
-	}
-	return false, err
+	return err
 }

@@ -9,6 +9,8 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/integration/presence"
+	"ssmonitor/internal/agent"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/nft"
 )
@@ -23,47 +25,50 @@ func teardownCommand() *cli.Command {
 			"   systemctl stop ssmonitor; ssmonitor teardown\n" +
 			"   ssmonitor teardown --dry-run    changes nothing\n" +
 			"   ssmonitor teardown --purge      removes the totals too",
-		Flags: []cli.Flag{
-			stateFlag(),
-			configFlag(),
+		Flags: append(settingFlags("state"),
 			&cli.BoolFlag{Name: "purge", Usage: "remove the totals as well: they can't be restored"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be removed, and change nothing"},
-		},
+		),
 		Action: teardown,
 	}
 }
 
 func teardown(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c)); err != nil {
+	if err := noArguments(c); err != nil {
 		return err
 	}
+	loaded, err := load(c)
+	if err != nil {
+		return err
+	}
+	state := loaded.State
 	table, err := nft.Open(nft.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = table.Close() }()
 	if c.Bool("dry-run") {
-		return describeTeardown(c, table)
+		return describeTeardown(c, table, state)
 	}
-	claim, err := presence.Take("", stateDirectory(c), defaultState)
+	claim, err := presence.Take("", state, settings.DefaultState)
 	if err != nil {
 		return err
 	}
 	defer claim.Close()
 	if c.Bool("purge") {
-		return purge(c, table)
+		return purge(c, table, state)
 	}
-	return removeKeepingTotals(c, table)
+	return removeKeepingTotals(c, table, state)
 }
 
 // describeTeardown prints what teardown would do, or fails as it would.
-func describeTeardown(c *cli.Context, table *nft.Table) error {
-	if err := presence.Running(stateDirectory(c), defaultState); err != nil {
+func describeTeardown(c *cli.Context, table *nft.Table, state string) error {
+	if err := presence.Running(state, settings.DefaultState); err != nil {
 		return err
 	}
-	totals := fmt.Sprintf("The totals in %s would be kept.", terminal.Text(stateDirectory(c)))
+	totals := fmt.Sprintf("The totals in %s would be kept.", terminal.Text(state))
 	if c.Bool("purge") {
-		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", terminal.Text(stateDirectory(c)))
+		totals = fmt.Sprintf("The totals in %s would be removed: they can't be restored.", terminal.Text(state))
 	}
 	var sample accounting.Sample
 	err := table.Read(&sample)
@@ -79,13 +84,13 @@ func describeTeardown(c *cli.Context, table *nft.Table) error {
 		ports[reading.Key.Port] = true
 	}
 	_, err = fmt.Fprintf(textWriter(c), "Counting would end, and table inet %s would be removed, with the counters of %s. %s\n",
-		nft.TableName, describeCount(len(ports)), totals)
+		nft.TableName, terminal.Count(len(ports), "port"), totals)
 	return err
 }
 
 // purge removes the totals first, because that fails if an agent holds them.
-func purge(c *cli.Context, table *nft.Table) error {
-	if err := store.Purge(stateDirectory(c)); err != nil {
+func purge(c *cli.Context, table *nft.Table, state string) error {
+	if err := store.Purge(state); err != nil {
 		return err
 	}
 	err := table.Remove()
@@ -96,14 +101,14 @@ func purge(c *cli.Context, table *nft.Table) error {
 	return nil
 }
 
-func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
+func removeKeepingTotals(c *cli.Context, table *nft.Table, state string) error {
 	// To open totals that were purged would create them again.
 	var sample accounting.Sample
 	if err := table.Read(&sample); errors.Is(err, accounting.ErrNoTable) {
 		fmt.Fprintln(textWriter(c), "There were no counters to remove.")
 		return nil
 	}
-	ledger, saved, notices, err := store.Open(stateDirectory(c), commandStore("teardown"))
+	ledger, saved, notices, err := store.Open(state, store.Options{Holder: "teardown"})
 	if err != nil {
 		return err
 	}
@@ -114,21 +119,9 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table) error {
 	meter := accounting.NewMeter(accounting.MeterOptions{
 		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
 	})
-	if err := retire(table, meter); err != nil {
+	if err := agent.Retire(table, meter); err != nil {
 		return err
 	}
-	fmt.Fprintf(textWriter(c), "The counters are removed; the totals are kept in %s.\n", terminal.Text(stateDirectory(c)))
+	fmt.Fprintf(textWriter(c), "The counters are removed; the totals are kept in %s.\n", terminal.Text(state))
 	return nil
-}
-
-// retire removes the table without losing traffic: it ends counting, reads and
-// saves what was counted, and only then deletes the table.
-func retire(table *nft.Table, meter *accounting.Meter) error {
-	if err := table.Stop(); err != nil {
-		return err
-	}
-	if err := meter.Flush(); err != nil {
-		return fmt.Errorf("%w; counting has ended, the counters are kept: repair this and try again", err)
-	}
-	return table.Remove()
 }

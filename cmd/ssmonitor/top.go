@@ -13,7 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/internal/agent"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
@@ -28,7 +31,7 @@ func topCommand() *cli.Command {
 			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from,\n" +
 			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known.\n" +
 			"A device has several addresses if it uses IPv4 and IPv6, MPTCP or a carrier's NAT.\n\n" +
-			"It asks the agent on its socket, for root and members of the group " + socketGroup + ", and goes on by itself\n" +
+			"It asks the agent on its socket, for root and members of the group " + agent.Group + ", and goes on by itself\n" +
 			"when the agent ends and is started again.\n\n" +
 			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for\n" +
 			"root, who is connected. / filters, Space pauses, ? explains all keys, q quits.\n\n" +
@@ -40,25 +43,29 @@ func topCommand() *cli.Command {
 			"   ssmonitor top\n" +
 			"   ssmonitor top --once\n" +
 			"   ssmonitor top --json --interval 10s | jq '.clients[0]'",
-		Flags: []cli.Flag{
+		Flags: append(described(settingFlags("socket"), "socket", askSocket),
 			// Without a variable and not from the settings, where interval is that of the agent.
-			&cli.DurationFlag{Name: "interval", Value: defaultInterval, Usage: "refresh every `TIME`, 100ms to 1h"},
+			&cli.StringFlag{Name: "interval", Value: "2s", Usage: "refresh every `TIME`, 100ms to 1h"},
 			&cli.BoolFlag{Name: "once", Usage: "print the table once, as plain text"},
 			&cli.BoolFlag{Name: "json", Usage: "print one line of JSON per refresh; with --once one line"},
-			socketFlag(runtimeDirectory(os.Getenv)), configFlag(),
-		},
+		),
 		Action: runTop,
 	}
 }
 
 func runTop(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), applyConfig(c, "interval"), checkInterval(c)); err != nil {
+	interval, err := settings.ParseInterval(c.String("interval"))
+	if err := errors.Join(noArguments(c), wrongUsage(err)); err != nil {
 		return err
 	}
-	interval, once, json := c.Duration("interval"), c.Bool("once"), c.Bool("json")
+	loaded, err := load(c)
+	if err != nil {
+		return err
+	}
+	socket, once, json := loaded.Socket, c.Bool("once"), c.Bool("json")
 	live := !once && !json
 	switch {
-	case c.String("socket") == "":
+	case socket == "":
 		return wrongUsage(errors.New("top reads the agent's socket, which is turned off: remove the empty socket from the settings, or name one with --socket"))
 	case live && (!isTerminal(os.Stdin) || !isTerminal(c.App.Writer)):
 		return wrongUsage(errors.New("top needs a terminal: use --once to print the table once, or --json for a stream of lines"))
@@ -69,9 +76,9 @@ func runTop(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the host's name: %w", err)
 	}
-	t := &top.Top{Agent: api.NewClient(c.String("socket")), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
+	t := &top.Top{Agent: api.NewClient(socket), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
 	if os.Geteuid() == 0 {
-		t.Remotes = remotes(c.String("socket"))
+		t.Remotes = remotes(socket)
 	}
 	// As Ctrl-C does, a terminal that is closed ends the view.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
@@ -88,7 +95,7 @@ func runTop(c *cli.Context) error {
 		err = t.Run(ctx)
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		err = &ownRemedy{err}
+		err = failure.Remedied(err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/agent"
 	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
@@ -25,7 +25,7 @@ func usageCommand(open openHistory) *cli.Command {
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
 		Description: "usage reports what each client received and sent, by default in the current month. It works\n" +
-			"whether the agent runs or not, for root and members of the group " + socketGroup + ".\n\n" +
+			"whether the agent runs or not, for root and members of the group " + agent.Group + ".\n\n" +
 			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an\n" +
 			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is\n" +
 			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years.\n" +
@@ -39,7 +39,7 @@ func usageCommand(open openHistory) *cli.Command {
 			"   ssmonitor usage --by day --client alice --client bob\n" +
 			"   ssmonitor usage --by month --since 2026-01 --format csv\n" +
 			"   ssmonitor usage --since 2026-10 --format html --output october.html",
-		Flags: []cli.Flag{
+		Flags: append(settingFlags("warn", "state"),
 			&cli.StringFlag{Name: "by", Usage: "report each `hour|day|month`, or the total", DefaultText: "total"},
 			&cli.StringFlag{Name: "since", Usage: "begin with this `TIME`"},
 			&cli.StringFlag{Name: "until", Usage: "end with this `TIME`"},
@@ -51,8 +51,7 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
 			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
 			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
-			warnFlag(), stateFlag(), configFlag(),
-		},
+		),
 		Action: func(c *cli.Context) error { return printUsage(c, open, time.Now()) },
 	}
 }
@@ -66,11 +65,10 @@ const (
 )
 
 func printUsage(c *cli.Context, open openHistory, now time.Time) error {
-	// The key port of the settings is for setup and run.
-	if err := errors.Join(noArguments(c), applyConfig(c, "port")); err != nil {
+	if err := noArguments(c); err != nil {
 		return err
 	}
-	limits, err := usageLimits(c)
+	loaded, err := load(c)
 	if err != nil {
 		return err
 	}
@@ -85,13 +83,13 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	usageReport, err := usage.NewReport(c.Context, open(stateDirectory(c)), usage.Request{
+	usageReport, err := usage.NewReport(c.Context, open(loaded.State), usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
-	}, limits, now)
+	}, loaded.Warn, now)
 	if err != nil {
-		return historyError(err, stateDirectory(c))
+		return historyError(err, loaded.State)
 	}
 	return writeUsage(c, func(w io.Writer) error { return write(w, usageReport) })
 }

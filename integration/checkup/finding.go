@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
+	"strings"
 
 	"ssmonitor/internal/terminal"
 )
@@ -40,6 +42,22 @@ type Finding struct {
 	Subject string // the file, chain or socket that it is about, where there is one
 	Message string
 	Remedy  string // what to do about it, in lines; empty: nothing
+}
+
+// Line returns the message and the remedy in one line.
+func (f Finding) Line() string {
+	if f.Remedy == "" {
+		return f.Message
+	}
+	return f.Message + ": " + strings.ReplaceAll(f.Remedy, "\n", "; ")
+}
+
+// LogLevel returns the level at which a finding is logged.
+func (l Level) LogLevel() slog.Level {
+	if l <= Note {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 const (

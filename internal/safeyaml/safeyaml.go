@@ -154,13 +154,19 @@ func locate(err error) error {
 	default: // these name keys and kinds
 		position.Reason = located.GetMessage()
 	}
-	position.Reason = quoted.ReplaceAllStringFunc(position.Reason, func(key string) string {
-		if word.MatchString(key) {
-			return key
-		}
-		return "(not shown)"
-	})
+	position.Reason = quoted.ReplaceAllStringFunc(position.Reason, quotedWord)
 	return position
+}
+
+// Word returns the name of a key in quotation marks if it is a word, and else that it is
+// not shown.
+func Word(key string) string { return quotedWord(`"` + key + `"`) }
+
+func quotedWord(quoted string) string {
+	if word.MatchString(quoted) {
+		return quoted
+	}
+	return notShown
 }
 
 var (

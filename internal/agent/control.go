@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"ssmonitor/accounting/store"
+	"ssmonitor/internal/failure"
+	"ssmonitor/output/control"
+)
+
+// openControl opens the socket on which root changes the agent. It is opened as soon
+// as the state is held, so that a command that finds the state held finds the socket,
+// too. An agent without it counts nevertheless.
+func (a *agent) openControl() error {
+	if a.settings.Socket == "" {
+		return nil
+	}
+	path := control.SocketPath(a.settings.Socket)
+	if path == filepath.Clean(a.settings.Socket) {
+		return failure.Wrong(errors.New("socket " + a.settings.Socket + ": want another name, since root changes the agent on a socket of this one"))
+	}
+	a.control, a.controlErr = control.Listen(path, a.Log)
+	return nil
+}
+
+// serveControl answers root's requests until ctx ends.
+func (a *agent) serveControl(ctx context.Context) {
+	if a.controlErr != nil {
+		a.Log.Error("no command can change this agent; it counts nevertheless", "error", a.controlErr,
+			"remedy", "put --socket in a directory of its own")
+		return
+	}
+	a.serveSocket(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
+	a.control = nil // the server closes it
+}
+
+// controller runs what root requests in the agent's loop, one change after the other
+// and between two ticks.
+type controller struct {
+	*agent
+	ended <-chan struct{} // closed when the loop ends
+}
+
+func (c controller) State() string { return c.ledger.Identity() }
+
+func (c controller) NewClient(ctx context.Context, port uint16, name string) error {
+	err := c.inLoop(ctx, func() error { return c.newClient(port, name) })
+	switch {
+	case errors.As(err, new(*store.UnknownClientError)):
+		return &control.Error{Status: http.StatusUnprocessableEntity, Text: err.Error()}
+	case errors.As(err, new(*store.SameClientError)):
+		return &control.Error{Status: http.StatusConflict, Text: err.Error()}
+	}
+	return err
+}
+
+// inLoop waits until the loop begins with a change and, from then on, for its end.
+func (c controller) inLoop(ctx context.Context, change func() error) error {
+	done := make(chan error, 1)
+	select {
+	case c.changes <- func() { done <- change() }:
+		return <-done
+	case <-ctx.Done():
+		return errors.New("the agent is busy: try again")
+	case <-c.ended:
+		return control.ErrEnding
+	}
+}
+
+// giveLater gives ports to the clients that were named while no agent ran and the
+// counters could not be read.
+func (a *agent) giveLater() {
+	for _, client := range a.ledger.Later() {
+		if err := a.newClient(client.Port, client.Name); err != nil {
+			a.Log.Error("a port still belongs to the previous client", "port", client.Port, "error", err)
+		}
+	}
+}
+
+// newClient gives a port to another client.
+func (a *agent) newClient(port uint16, name string) error {
+	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.NewClient(port, name, since) })
+	if err == nil {
+		a.Log.Info("a port belongs to another client from now on", "port", port, "client", name)
+	}
+	return err
+}

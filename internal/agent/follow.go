@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/publishing"
+	"ssmonitor/nft"
+)
+
+// follow applies what has changed since the last tick: the sources of the ports, or where
+// published ports lead.
+func (a *agent) follow() {
+	switch {
+	case a.follower.Changed():
+		a.reload()
+	case a.tracker.Outdated():
+		a.republish()
+	}
+}
+
+// reload reads the sources again and applies the list. If that fails, it logs why,
+// and the ports in force stay.
+func (a *agent) reload() {
+	found, err := a.follower.Load()
+	if err != nil {
+		a.logNotes(found)
+		a.Log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
+		return
+	}
+	a.notifier.Progress(time.Now()) // each step may take seconds for thousands of ports
+	err = a.publish(&found)
+	a.logNotes(found)
+	before := a.meter.Ports()
+	ports := a.ledger.SetPorts(found.Ports)
+	a.notifier.Progress(time.Now())
+	err = errors.Join(err, a.meter.SetPorts(ports))
+	a.notifier.Progress(time.Now())
+	if err != nil {
+		a.Log.Error("the new ports can't be counted yet", "error", err)
+		return
+	}
+	added, removed := difference(before, found.Ports)
+	a.Log.Info("applied the list of ports", "ports", len(found.Ports), "added", added, "removed", removed)
+}
+
+// difference counts the ports that are in one list only.
+func difference(before, after accounting.Ports) (added, removed int) {
+	for _, port := range after {
+		if _, found := before.Find(port.Number); !found {
+			added++
+		}
+	}
+	return added, len(before) + added - len(after)
+}
+
+// publish puts the decision for the ports in force. If there is none, the targets
+// in force stay, and the marks of their ports: the rules of others don't keep the
+// agent from counting.
+func (a *agent) publish(found *sources.Result) error {
+	a.named = found.Targets
+	if a.settings.Hook != nft.HookHost {
+		publishing.MarkPublished(found, nil)
+		return nil
+	}
+	decision, err := a.tracker.Decide(found, a.meter.Targets)
+	if err != nil {
+		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
+		inForce := a.meter.Ports()
+		publishing.Mark(found, func(port accounting.Port) bool {
+			if before, ok := inForce.Find(port.Number); ok {
+				return before.Published
+			}
+			return port.Published
+		})
+		return nil
+	}
+	a.logFindings(decision.Findings)
+	return a.meter.SetForwarding(decision.Forwarding)
+}
+
+// republish puts what is published now in force for the ports in force.
+func (a *agent) republish() {
+	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
+	err := a.publish(&found)
+	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
+		a.Log.Error("what is published can't be counted yet", "error", err)
+	}
+}
+
+// logFindings logs those that were not among the last ones.
+func (a *agent) logFindings(findings []checkup.Finding) {
+	for _, finding := range findings {
+		if !slices.Contains(a.published, finding) {
+			a.Log.Log(context.Background(), finding.Level.LogLevel(), finding.Line())
+		}
+	}
+	a.published = findings
+}
+
+func (a *agent) logNotes(found sources.Result) {
+	for _, note := range found.Notes {
+		a.Log.Log(context.Background(), slog.LevelWarn, note.Error())
+	}
+}

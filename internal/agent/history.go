@@ -1,0 +1,20 @@
+package agent
+
+import (
+	"context"
+
+	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
+)
+
+// History is the recorded usage in a state directory. Each call opens and closes the
+// database, so that an idle reader delays no save.
+type History struct{ Directory string }
+
+// Usage implements [usage.Source].
+func (h History) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
+	return store.Usage(h.Directory, query)
+}
+
+// Clients implements [usage.Source].
+func (h History) Clients(context.Context) ([]usage.Client, error) { return store.Clients(h.Directory) }

@@ -1,0 +1,114 @@
+package publishing
+
+import (
+	"slices"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/throttle"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+)
+
+const (
+	// rulesetShare and rulesetBurst bound the processor time of looks at the ruleset,
+	// which some hosts change all the time.
+	rulesetShare = 20
+	rulesetBurst = time.Second
+	// transientInterval is the time after which a decision is made again that can
+	// change although nobody changes a rule.
+	transientInterval = 30 * time.Second
+	// retryInterval is the time after which a decision that failed is tried again.
+	retryInterval = 10 * time.Second
+)
+
+// Tracker decides again and again where published ports lead, and notices when that may
+// have changed.
+type Tracker struct {
+	hook   nft.Hook
+	host   Watch
+	budget throttle.Budget
+
+	generation uint32    // of the ruleset at the last decision
+	last       time.Time // when that began; zero: there is none
+	failed     bool      // whether it failed
+	transient  bool
+}
+
+// NewTracker returns a tracker of the ports that are counted at the hook.
+func NewTracker(hook nft.Hook) *Tracker {
+	return &Tracker{hook: hook, budget: throttle.Budget{Share: rulesetShare, Burst: rulesetBurst}}
+}
+
+// Decide decides for the ports that were found, and marks those that are published.
+// installed returns the targets that the table has.
+func (t *Tracker) Decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
+	t.last = time.Now()
+	t.budget.Spend(t.last, func() { decision, err = t.decide(found, installed) })
+	t.failed, t.transient = err != nil, decision.Transient
+	return decision, err
+}
+
+func (t *Tracker) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
+	if t.generation, err = survey.Generation(); err != nil { // first: a later change has another one
+		return decision, err
+	}
+	targets, err := installed()
+	if err != nil {
+		return decision, err
+	}
+	scene, err := t.host.Observe(t.hook, targets)
+	if err != nil {
+		return decision, err
+	}
+	if decision, err = scene.Decide(found.Ports, found.Targets); err != nil {
+		return decision, err
+	}
+	MarkPublished(found, decision.Targets)
+	return decision, nil
+}
+
+// Outdated reports whether other ports may be published, or to other targets, than the
+// last decision says.
+func (t *Tracker) Outdated() (outdated bool) {
+	now := time.Now()
+	since := now.Sub(t.last)
+	switch {
+	case t.hook != nft.HookHost, t.last.IsZero(), t.budget.Spent(now):
+		return false
+	case t.failed:
+		return since >= retryInterval
+	case t.transient && since >= transientInterval:
+		return true
+	}
+	if generation, err := survey.Generation(); err == nil && generation != t.generation {
+		return true
+	}
+	t.budget.Spend(now, func() { outdated = t.host.Changed() }) // it reads all routes
+	return outdated
+}
+
+// MarkPublished marks the ports that have a target, and no others.
+func MarkPublished(found *sources.Result, targets []accounting.Target) {
+	var marked accounting.PortMap[bool]
+	for _, target := range targets {
+		*marked.At(target.Port) = true
+	}
+	Mark(found, func(port accounting.Port) bool { return marked.Get(port.Number) })
+}
+
+// Mark marks the ports that are published, in lists of its own: those that were found may
+// belong to somebody else.
+func Mark(found *sources.Result, published func(accounting.Port) bool) {
+	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
+	for i := range found.Ports {
+		found.Ports[i].Published = published(found.Ports[i])
+		if i < len(found.Entries) {
+			found.Entries[i].Published = found.Ports[i].Published
+		}
+	}
+}
+
+// Follows reports whether the tracker is of the hook.
+func (t *Tracker) Follows(hook nft.Hook) bool { return t.hook == hook }

@@ -1,0 +1,193 @@
+package settings
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Key is one setting: the flag --NAME, the variable SSMONITOR_NAME and the key NAME of
+// the settings file.
+type Key struct {
+	Name string
+	// Usage says in a line what the setting does. What stands in backquotes is what its
+	// value is called: alternatives as in `host|container`, FILE, DIRECTORY.
+	Usage string
+	// Default is the value of a key that is given nowhere, as users write it.
+	Default string
+	// DefaultText describes the default where that is not a value; empty: see Default.
+	DefaultText string
+
+	Repeatable bool
+	Switch     bool // has no value on the command line
+	File       bool // the value is a path
+
+	clients string // an example of the map of clients that the file may have; empty: no map
+	parse   func(s *Settings, values []string) error
+}
+
+// Variable returns the name of the key's environment variable.
+func (k *Key) Variable() string {
+	return "SSMONITOR_" + strings.ToUpper(strings.ReplaceAll(k.Name, "-", "_"))
+}
+
+// The paths and the file names that are used unless others are named.
+const (
+	DefaultFile    = "/etc/ssmonitor/config.yaml"
+	DefaultList    = "/etc/ssmonitor/ports"
+	DefaultRuntime = "/run/ssmonitor"
+	DefaultState   = "/var/lib/ssmonitor"
+
+	CSVName    = "ssmonitor.csv" // in the runtime directory
+	SocketName = "ssmonitor.sock"
+)
+
+// NoFile is the value of --config for no settings file.
+const NoFile = "none"
+
+// Config is not a key of the file: it names the file.
+var Config = Key{
+	Name: "config", File: true, DefaultText: DefaultFile + ", if it exists",
+	Usage: "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"; none: no file",
+}
+
+// Sources are the names of the keys for the ports and how to count them.
+var Sources = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "hook", "own"}
+
+// Periods are the names of the keys that divide usage into periods.
+var Periods = []string{"zone", "month-day"}
+
+// Retention are the names of the keys for how long usage is kept.
+var Retention = []string{"keep-hours", "keep-days"}
+
+// Keys returns the keys with the names. lookup returns variables of the environment,
+// some of which set defaults: RUNTIME_DIRECTORY and STATE_DIRECTORY of systemd's units.
+func Keys(lookup func(string) string, names ...string) []Key {
+	keys := all(lookup)
+	return slices.DeleteFunc(keys, func(key Key) bool { return !slices.Contains(names, key.Name) })
+}
+
+// All returns every key.
+func All() []Key { return all(func(string) string { return "" }) }
+
+func all(lookup func(string) string) []Key {
+	runtime := RuntimeDirectory(lookup)
+	return []Key{
+		{
+			Name: "shadowsocks", Repeatable: true, File: true, parse: texts(func(s *Settings) *[]string { return &s.Shadowsocks }),
+			Usage: "take the ports from a server's configuration: a `FILE or DIRECTORY`, repeatable",
+		},
+		{
+			Name: "server-config", Repeatable: true, File: true, parse: texts(func(s *Settings) *[]string { return &s.ServerConfigs }),
+			Usage: "like --shadowsocks, for a `FILE` that looks like a client's but is a server's, repeatable",
+		},
+		{
+			Name: "any-protocol", Switch: true, parse: yes(func(s *Settings) *bool { return &s.AnyProtocol }),
+			Usage: "take the ports of every protocol from a configuration, not those of Shadowsocks alone",
+		},
+		{
+			Name: "port", Repeatable: true, parse: ports,
+			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]`, repeatable; after @: where the host forwards it",
+		},
+		{
+			Name: "ports", File: true, Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
+			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
+		},
+		{
+			Name: "hook", Default: "host", parse: hook,
+			Usage: "where to count: `host|container`; container: every port before addresses are translated, and before the firewall",
+		},
+		{
+			Name: "own", Default: "no", parse: own,
+			Usage: "whether the agent alone may change the table: `no|auto|yes` (Linux 6.9; a saved ruleset with an owned table does not load while the agent runs)",
+		},
+		{
+			Name: "no-search", Switch: true, parse: yes(func(s *Settings) *bool { return &s.NoSearch }),
+			Usage: "do not look for configurations in the usual places, nor for running servers",
+		},
+		{
+			Name: "state", File: true, Default: StateDirectory(lookup), parse: directory(func(s *Settings) *string { return &s.State }),
+			Usage: "keep the totals in `DIRECTORY`",
+		},
+		{
+			Name: "interval", Default: "2s", parse: interval,
+			Usage: "read and publish once per `TIME`",
+		},
+		{
+			Name: "save-interval", Default: "10s", parse: saveInterval,
+			Usage: "save the totals once per `TIME`, and at the end",
+		},
+		{
+			Name: "zone", DefaultText: "the host's", parse: zone,
+			Usage: "begin days and months at midnight in the time `ZONE`, such as Asia/Tehran",
+		},
+		{
+			Name: "month-day", Default: "1", parse: monthDay,
+			Usage: "begin months on this `DAY`, 1 to 28",
+		},
+		{
+			Name: "keep-hours", Default: "90d", parse: keep("keep-hours", func(s *Settings) *time.Duration { return &s.KeepHours }),
+			Usage: "keep the usage of each hour for this `TIME`, in days, weeks or years: 90d, 12w, 2y",
+		},
+		{
+			Name: "keep-days", Default: "2y", parse: keep("keep-days", func(s *Settings) *time.Duration { return &s.KeepDays }),
+			Usage: "keep the usage of each day for this `TIME`; months are kept for ever",
+		},
+		{
+			Name: "csv", File: true, Default: filepath.Join(runtime, CSVName), parse: text(func(s *Settings) *string { return &s.CSV }),
+			Usage: "write the rates to `FILE`; empty: write no file",
+		},
+		{
+			Name: "socket", File: true, Default: filepath.Join(runtime, SocketName), parse: text(func(s *Settings) *string { return &s.Socket }),
+			Usage: "answer readers on the unix socket `FILE`, and root on control.sock beside it; empty: open neither",
+		},
+		{
+			Name: "listen", DefaultText: "none", parse: listen,
+			Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:10977",
+		},
+		{
+			Name: "web-config", File: true, DefaultText: "none", parse: text(func(s *Settings) *string { return &s.WebConfig }),
+			Usage: "TLS and passwords for /metrics on TCP: a web configuration `FILE` as Prometheus' exporters have it",
+		},
+		{
+			Name: "metrics-names", Default: "yes", parse: metricsNames,
+			Usage: "whether metrics have the names of clients: `yes|no`",
+		},
+		{
+			Name: "textfile", File: true, DefaultText: "none", parse: text(func(s *Settings) *string { return &s.Textfile }),
+			Usage: "write the metrics to `FILE` for node_exporter's textfile collector",
+		},
+		{
+			Name: "warn", Repeatable: true, clients: "alice: 50GB", parse: warn,
+			Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
+		},
+		{
+			Name: "addresses", Repeatable: true, clients: "alice: 5", parse: addresses,
+			Usage: "warn when more addresses than this are connected to a port for a minute: `[CLIENT=]NUMBER`, such as 3 or alice=5, repeatable; a device has several if it uses IPv4 and IPv6, MPTCP or a carrier's NAT",
+		},
+		{
+			Name: "charts", Default: "100", parse: charts,
+			Usage: "give charts of their own to this `NUMBER` of ports at most; all: to every port; none: to no port",
+		},
+	}
+}
+
+// RuntimeDirectory is where the agent puts the CSV file and the socket.
+func RuntimeDirectory(lookup func(string) string) string {
+	return unitDirectory(lookup, "RUNTIME_DIRECTORY", DefaultRuntime)
+}
+
+// StateDirectory is where the ledger is unless --state names another directory.
+func StateDirectory(lookup func(string) string) string {
+	return unitDirectory(lookup, "STATE_DIRECTORY", DefaultState)
+}
+
+// unitDirectory returns the first of the directories that systemd gave to the unit, which
+// a colon separates.
+func unitDirectory(lookup func(string) string, variable, otherwise string) string {
+	if first, _, _ := strings.Cut(lookup(variable), ":"); first != "" {
+		return first
+	}
+	return otherwise
+}

@@ -1,0 +1,66 @@
+package settings
+
+import (
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
+	"ssmonitor/nft"
+)
+
+// Settings are the values in force. A file or address that is empty is none.
+type Settings struct {
+	// Where the ports come from.
+	Shadowsocks   []string // configurations of servers, and directories of these
+	ServerConfigs []string // configurations that look like those of clients
+	AnyProtocol   bool     // take ports of every protocol from configurations
+	NoSearch      bool     // look in no usual place
+	Ports         []accounting.Port
+	Targets       []accounting.Target // of these ports
+	List          string              // the list of ports
+
+	// How they are counted.
+	Hook                   nft.Hook
+	Own                    nft.Own
+	Interval, SaveInterval time.Duration
+
+	// What is kept.
+	State               string // the directory of the ledger
+	Zone                *time.Location
+	MonthDay            int
+	KeepHours, KeepDays time.Duration
+
+	// What is published.
+	CSV, Socket, Textfile, Listen, WebConfig string
+	MetricsNames                             bool // whether metrics have the names of clients
+	Charts                                   int  // the most ports with charts of their own
+
+	// What is warned of.
+	Warn      usage.Limits
+	Addresses connections.Limits
+
+	given map[string]bool
+}
+
+// Default returns the defaults of every key.
+func Default() *Settings {
+	defaults, err := Sheet{Keys: All(), File: NoFile}.Load()
+	if err != nil {
+		panic(err) // a test loads them
+	}
+	return defaults
+}
+
+// Given reports whether a key has a value that is not its default.
+func (s *Settings) Given(key string) bool { return s.given[key] }
+
+// NamesPorts reports whether ports or configurations are named.
+func (s *Settings) NamesPorts() bool {
+	return len(s.Ports)+len(s.Shadowsocks)+len(s.ServerConfigs) > 0
+}
+
+// Calendar divides usage into periods.
+func (s *Settings) Calendar() usage.Calendar {
+	return usage.Calendar{Zone: s.Zone, MonthDay: s.MonthDay}
+}

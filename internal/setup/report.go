@@ -1,0 +1,285 @@
+package setup
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/nft"
+)
+
+// The ways in which a port of the list can change, as JSON names them.
+const (
+	portAdded   = "added"
+	portRemoved = "removed"
+	portChanged = "changed"
+)
+
+// maxConfigurations is the most configurations that the table names: ss-manager writes
+// one for each port.
+const maxConfigurations = 10
+
+// Report is what setup prints about the list of ports.
+type Report struct {
+	List           string          `json:"list"`
+	Ports          []Port          `json:"ports"`
+	Configurations []Configuration `json:"configurations"`
+	Notes          []string        `json:"notes"`
+}
+
+// Configuration is a file that was read, and what it was taken for.
+type Configuration struct {
+	Path         string `json:"path"`
+	Program      string `json:"program"`
+	RecognisedBy string `json:"recognised_by"`
+	Ports        int    `json:"ports"`
+}
+
+// Port is a port of the new list or, if it was removed, of the earlier one.
+type Port struct {
+	Port      uint16   `json:"port"`
+	Protocols []string `json:"protocols"`
+	Name      string   `json:"name,omitempty"`
+	Published bool     `json:"published,omitempty"`
+	Targets   []string `json:"targets,omitempty"` // as in tcp 172.17.0.2:8388
+	Sources   []string `json:"sources,omitempty"`
+	Change    string   `json:"change,omitempty"`
+	Before    *Before  `json:"before,omitempty"` // of a changed port
+}
+
+// Before is what a changed port was.
+type Before struct {
+	Protocols []string `json:"protocols"`
+	Name      string   `json:"name,omitempty"`
+	Published bool     `json:"published,omitempty"`
+	Targets   []string `json:"targets,omitempty"`
+}
+
+// newReport compares what was found with the earlier list.
+func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
+	report := &Report{List: list, Ports: []Port{}, Configurations: []Configuration{}, Notes: []string{}}
+	for _, config := range found.Configs {
+		ports, _ := accounting.Union(config.Ports)
+		report.Configurations = append(report.Configurations,
+			Configuration{config.Path, config.Form.Program, config.Form.Sign, len(ports)})
+	}
+	before, _ := accounting.Union(portlist.Ports(earlier))
+	targetsBefore, _ := before.Targets(portlist.Targets(earlier)) // setup replaces a list with a mistake
+	for _, entry := range found.Entries {
+		row := newPort(entry)
+		old, existed := before.Find(entry.Number)
+		oldTargets := targetsOf(targetsBefore, entry.Number)
+		switch {
+		case !existed:
+			row.Change = portAdded
+		case old != entry.Port || !slices.Equal(oldTargets, entry.Targets):
+			row.Change = portChanged
+			row.Before = &Before{protocolNames(old.Protocols), old.Name, old.Published, targetNames(oldTargets)}
+		}
+		report.Ports = append(report.Ports, row)
+	}
+	for _, old := range before {
+		if _, remains := found.Ports.Find(old.Number); !remains {
+			row := newPort(portlist.Entry{Port: old, Sources: sourcesOf(earlier, old.Number), Targets: targetsOf(targetsBefore, old.Number)})
+			row.Change = portRemoved
+			report.Ports = append(report.Ports, row)
+		}
+	}
+	slices.SortStableFunc(report.Ports, func(a, b Port) int { return int(a.Port) - int(b.Port) })
+	for _, note := range found.Remarks {
+		report.Notes = append(report.Notes, note.Error())
+	}
+	return report
+}
+
+// changed reports whether the list differs from the earlier one.
+func (r *Report) changed() bool {
+	return slices.ContainsFunc(r.Ports, func(port Port) bool { return port.Change != "" })
+}
+
+// count returns the number of ports in the new list.
+func (r *Report) count() (ports int) {
+	for _, port := range r.Ports {
+		if port.Change != portRemoved {
+			ports++
+		}
+	}
+	return ports
+}
+
+func newPort(entry portlist.Entry) Port {
+	return Port{
+		Port: entry.Number, Protocols: protocolNames(entry.Protocols), Name: entry.Name, Published: entry.Published,
+		Targets: targetNames(entry.Targets), Sources: entry.Sources,
+	}
+}
+
+// targetsOf returns the targets of one port, of sorted targets.
+func targetsOf(targets []accounting.Target, port uint16) []accounting.Target {
+	byPort := func(target accounting.Target, port int) int { return int(target.Port) - port }
+	begin, _ := slices.BinarySearchFunc(targets, int(port), byPort)
+	end, _ := slices.BinarySearchFunc(targets, int(port)+1, byPort)
+	return targets[begin:end]
+}
+
+func targetNames(targets []accounting.Target) (names []string) {
+	for _, target := range targets {
+		names = append(names, target.String())
+	}
+	return names
+}
+
+func protocolNames(p accounting.Protocols) []string {
+	return strings.Split(describeProtocols(p), ", ")
+}
+
+func describeCounted(protocols []string, published bool, targets []string) string {
+	counted := strings.Join(protocols, ", ")
+	if published || len(targets) > 0 {
+		counted += ", forwarded"
+	}
+	if len(targets) > 0 {
+		counted += " to " + strings.Join(targets, ", ")
+	}
+	return counted
+}
+
+func describeProtocols(p accounting.Protocols) string {
+	switch p {
+	case accounting.OnlyTCP:
+		return "tcp"
+	case accounting.OnlyUDP:
+		return "udp"
+	}
+	return "tcp, udp"
+}
+
+func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
+	for _, entry := range entries {
+		if entry.Number == port {
+			from = append(from, entry.Sources...)
+		}
+	}
+	return from
+}
+
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(terminal.JSONWriter(w))
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(r)
+}
+
+// writeConfigurations writes one line per configuration, most of them at most: whoever
+// reads it sees what a file was taken for.
+func (r *Report) writeConfigurations(w io.Writer, most int) {
+	if len(r.Configurations) > 0 {
+		fmt.Fprintln(w)
+	}
+	for i, config := range r.Configurations {
+		if i == most {
+			fmt.Fprintf(w, "and %d more configurations\n", len(r.Configurations)-most)
+			return
+		}
+		form := shadowsocks.Form{Program: config.Program, Sign: config.RecognisedBy}
+		fmt.Fprintf(w, "%s: %s: %s\n", terminal.Text(config.Path), form, terminal.Count(config.Ports, "port"))
+	}
+}
+
+// WriteTable writes one line per port, and one per configuration. Its first column marks
+// the changes. Of more ports than most it leaves out those without a change, and further
+// ones.
+func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) error {
+	rows := [][]string{{"  PORT", "COUNTED", "NAME", "SOURCE"}}
+	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
+	changes := make(map[string]int)
+	for _, port := range r.Ports {
+		changes[port.Change]++
+		if len(r.Ports) > most && (port.Change == "" || len(rows)-1 == most) {
+			continue
+		}
+		counted, name := describeCounted(port.Protocols, port.Published, port.Targets), port.Name
+		if before := port.Before; before != nil {
+			if was := describeCounted(before.Protocols, before.Published, before.Targets); was != counted {
+				counted += " (was " + was + ")"
+			}
+			if before.Name != name {
+				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
+			}
+		}
+		rows = append(rows, []string{fmt.Sprintf("%s %d", marks[port.Change], port.Port), counted, charset.Text(name),
+			strings.Join(terminal.Texts(port.Sources), ", ")})
+	}
+	writeRows(w, rows)
+	if left := len(r.Ports) - (len(rows) - 1); left > 0 {
+		fmt.Fprintf(w, "  and %d more\n", left)
+	}
+	r.writeConfigurations(w, min(most, maxConfigurations))
+	summary := "nothing has changed"
+	var parts []string
+	for _, change := range []string{portAdded, portRemoved, portChanged} {
+		if changes[change] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", changes[change], change))
+		}
+	}
+	if len(parts) > 0 {
+		summary = strings.Join(parts, ", ")
+	}
+	_, err := fmt.Fprintf(w, "\n%s counted, listed in %s: %s.\n", terminal.Count(r.count(), "port"), terminal.Text(r.List), summary)
+	return err
+}
+
+// writeRows aligns the columns by the cells that a terminal needs for them.
+func writeRows(w io.Writer, rows [][]string) {
+	last := len(rows[0]) - 1
+	widths := make([]int, last)
+	for _, row := range rows {
+		for i := range widths {
+			widths[i] = max(widths[i], terminal.Width(row[i]))
+		}
+	}
+	for _, row := range rows {
+		for i, width := range widths {
+			fmt.Fprint(w, terminal.PadRight(row[i], width), "  ")
+		}
+		fmt.Fprintln(w, row[last])
+	}
+}
+
+// WriteDry prints the list, as comments, and the ruleset that setup would write.
+func (r *Report) WriteDry(w io.Writer, charset terminal.Charset, hook nft.Hook, found *Found) error {
+	if err := r.WriteTable(&commentWriter{w: w}, charset, math.MaxInt); err != nil {
+		return err
+	}
+	return nft.WriteRuleset(w, hook, found.Ports, found.Forwarding)
+}
+
+// commentWriter makes each line a comment of nft.
+type commentWriter struct {
+	w       io.Writer
+	started bool // whether a line has begun
+}
+
+// Write implements io.Writer.
+func (c *commentWriter) Write(data []byte) (int, error) {
+	for line := range bytes.Lines(data) {
+		if !c.started {
+			if _, err := io.WriteString(c.w, "# "); err != nil {
+				return 0, err
+			}
+		}
+		c.started = !bytes.HasSuffix(line, []byte("\n"))
+		if _, err := c.w.Write(line); err != nil {
+			return 0, err
+		}
+	}
+	return len(data), nil
+}

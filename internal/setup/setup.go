@@ -1,0 +1,224 @@
+// Package setup is what `ssmonitor setup` does: it finds the ports in the configurations
+// of Shadowsocks, writes the list of ports that the agent serves, and installs their
+// counters; once, or again whenever something changes.
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/presence"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/failure"
+	"ssmonitor/internal/publishing"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/unit"
+	"ssmonitor/nft"
+)
+
+// ErrNoPort means that the sources name no port.
+const ErrNoPort = terminal.Message("no port found: name Shadowsocks' configuration, as in\n" +
+	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
+	"or the ports themselves, as in\n" +
+	"   ssmonitor setup --port 20000=alice --port 20001=bob")
+
+// Note is something that the user should know.
+type Note struct {
+	error
+	Level slog.Level // at which it is logged
+}
+
+// Unwrap returns the error without its level.
+func (n Note) Unwrap() error { return n.error }
+
+func warnings(errs ...error) (notes []Note) {
+	for _, err := range errs {
+		notes = append(notes, Note{err, slog.LevelWarn})
+	}
+	return notes
+}
+
+func findingNotes(findings []checkup.Finding) (notes []Note) {
+	for _, finding := range findings {
+		notes = append(notes, Note{errors.New(finding.Line()), finding.Level.LogLevel()})
+	}
+	return notes
+}
+
+// Found are the ports, and where the host forwards those that are published.
+type Found struct {
+	sources.Result
+	Forwarding accounting.Forwarding
+	Remarks    []Note // on both
+}
+
+// Sources returns where setup takes the ports from: what is named, and the usual places.
+func Sources(s *settings.Settings) sources.Sources {
+	from := sources.Sources{
+		Shadowsocks: s.Shadowsocks, Servers: s.ServerConfigs, AnyProtocol: s.AnyProtocol,
+		Ports: s.Ports, Targets: s.Targets,
+	}
+	if !s.NoSearch {
+		from.SearchRoot = "/"
+		from.Processes = RunningServers
+		from.Earlier = s.List
+	}
+	return from
+}
+
+// Find reads the sources, and where those of the ports lead that are published. The error
+// is ErrNoPort if the sources name no port. The remarks are valid in any case.
+func Find(s *settings.Settings) (*Found, error) {
+	return find(sources.Follow(Sources(s)), publishing.NewTracker(s.Hook), s)
+}
+
+func find(follower *sources.Follower, tracker *publishing.Tracker, s *settings.Settings) (*Found, error) {
+	result, err := follower.Load()
+	found := &Found{Result: result, Remarks: warnings(result.Notes...)}
+	switch {
+	case err != nil:
+		return found, failure.Wrong(err)
+	case len(result.Ports) == 0:
+		return found, ErrNoPort
+	}
+	return found, found.decide(tracker, s.Hook)
+}
+
+// decide decides where published ports lead. Where the kernel can't be asked there is no
+// decision, and a note why.
+func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
+	// First, since it explains what the kernel refuses. Without an owner: this only reads.
+	table, err := nft.Open(nft.Options{Hook: hook})
+	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
+		publishing.MarkPublished(&f.Result, f.Targets)
+		f.Forwarding = accounting.Forwarding{Targets: f.Targets}
+		_, cause := nft.Explain(err)
+		f.Remarks = append(f.Remarks, warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = table.Close() }()
+	decision, err := tracker.Decide(&f.Result, table.Targets)
+	if err != nil {
+		return err
+	}
+	f.Forwarding = decision.Forwarding
+	f.Remarks = append(f.Remarks, findingNotes(decision.Findings)...)
+	return nil
+}
+
+// Compare compares what was found with the list that setup would replace, and changes
+// nothing. The list of a user that may not read it counts as empty.
+func Compare(s *settings.Settings, found *Found) (*Report, []Note, error) {
+	earlier, notes, err := earlierList(s.List)
+	if errors.Is(err, fs.ErrPermission) {
+		err = nil
+	}
+	if err != nil {
+		return nil, notes, err
+	}
+	return newReport(s.List, earlier, found), append(notes, aboutPorts(found.Ports, s.Hook)...), nil
+}
+
+// Apply writes the list of ports and installs their counters.
+func Apply(s *settings.Settings, found *Found) (*Report, []Note, error) {
+	earlier, notes, err := earlierList(s.List)
+	if err != nil {
+		return nil, notes, err
+	}
+	notes = append(notes, aboutPorts(found.Ports, s.Hook)...)
+	installed, err := install(s, found)
+	return newReport(s.List, earlier, found), append(notes, installed...), err
+}
+
+// aboutPorts notes what is odd about the ports on this machine.
+func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []Note) {
+	if err := unit.MemoryNote("/", len(ports)); err != nil {
+		notes = warnings(err)
+	}
+	notes = append(notes, findingNotes(checkup.AlikeNames(ports))...)
+	return append(notes, findingNotes(checkup.ThisMachine().LocalPorts(ports, string(hook)))...)
+}
+
+// install writes the list and installs the counters.
+func install(s *settings.Settings, found *Found) (notes []Note, err error) {
+	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = table.Close() }()
+	// The list comes first: a running agent removes counters of ports that it
+	// does not know.
+	if err := portlist.Write(s.List, found.Entries); err != nil {
+		return nil, err
+	}
+	agent, err := presence.Find(s.State, settings.DefaultState)
+	if err != nil {
+		return nil, err
+	}
+	if agent == nil {
+		table.SetForwarding(found.Forwarding) // otherwise the agent does, alone
+	}
+	owned, err := installCounters(table, found.Ports)
+	if err != nil {
+		return nil, err
+	}
+	if owned {
+		notes = warnings(errors.New("the running agent owns the table and loads the new list by itself"))
+	}
+	other, err := otherList(agent, s.List)
+	return append(notes, other...), err
+}
+
+// otherList returns a note if the running agent does not follow the list.
+func otherList(agent *presence.Agent, list string) ([]Note, error) {
+	if agent == nil {
+		return nil, nil
+	}
+	path, err := filepath.Abs(list)
+	if err != nil || agent.List == path {
+		return nil, err
+	}
+	return warnings(fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
+		"start it without --port and --shadowsocks, or with --ports %s", path, path)), nil
+}
+
+// earlierList returns the list that is replaced, and a note if the list has a
+// mistake. A file that setup did not write and can't read may be anything.
+func earlierList(path string) (entries []portlist.Entry, notes []Note, err error) {
+	entries, err = portlist.ReadEntries(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
+		if !portlist.WrittenBySetup(path) {
+			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --ports", err)
+		}
+		return entries, warnings(fmt.Errorf("%w; the list is replaced", err)), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return entries, nil, nil
+}
+
+// installCounters reports whether the running agent owns the table, so that only
+// the agent can change it.
+func installCounters(table *nft.Table, ports accounting.Ports) (owned bool, err error) {
+	findings, err := table.Verify(ports)
+	if err != nil || len(findings) == 0 {
+		return false, err
+	}
+	err = table.Install(ports)
+	if errors.Is(err, nft.ErrOwned) {
+		return true, nil
+	}
+	return false, err
+}

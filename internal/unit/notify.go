@@ -1,0 +1,86 @@
+package unit
+
+import (
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// rateInterval is how often new rates are sent for `systemctl status`: each
+// message wakes systemd.
+const rateInterval = 30 * time.Second
+
+// Notifier tells systemd about this process, if systemd started it: sd_notify(3).
+// The loop that reads calls it, so that systemd notices if the loop is stuck.
+// Failures are ignored, since nothing can be done about them.
+type Notifier struct {
+	send     func(state string)
+	watchdog time.Duration // systemd aborts an agent that is silent for this long; 0: it does not
+
+	state, rates string    // that systemd has
+	statusSent   time.Time // when it got them
+	aliveSent    time.Time // when it last got a sign of life
+}
+
+// NewNotifier returns a notifier for the unit that this process is, if it is one.
+func NewNotifier() *Notifier {
+	timeout, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		timeout = 0
+	}
+	return &Notifier{
+		send:     func(state string) { _, _ = daemon.SdNotify(false, state) },
+		watchdog: timeout,
+	}
+}
+
+// Ready says that the process has begun its work.
+func (n *Notifier) Ready() { n.send(daemon.SdNotifyReady) }
+
+// Stopping says that the process ends.
+func (n *Notifier) Stopping() { n.send(daemon.SdNotifyStopping) }
+
+// Status sends the line that `systemctl status` shows.
+func (n *Notifier) Status(line string) { n.send("STATUS=" + line) }
+
+// Tick is called once per interval. It sends a new state at once, new rates from
+// time to time, and a sign of life when the next tick may be too late for it.
+func (n *Notifier) Tick(now time.Time, interval time.Duration, state, rates string) {
+	var lines []string
+	if state != n.state || (rates != n.rates && (n.rates == "" || now.Sub(n.statusSent) >= rateInterval)) {
+		lines = append(lines, "STATUS="+state+rates)
+		n.state, n.rates, n.statusSent = state, rates, now
+	}
+	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/2-interval {
+		lines = append(lines, daemon.SdNotifyWatchdog)
+		n.aliveSent = now
+	}
+	if len(lines) > 0 {
+		n.send(strings.Join(lines, "\n"))
+	}
+}
+
+// Alive sends a sign of life.
+func (n *Notifier) Alive(now time.Time) {
+	n.send(daemon.SdNotifyWatchdog)
+	n.aliveSent = now
+}
+
+// Progress sends a sign of life if the last one was a while ago. What takes many steps
+// calls it in each.
+func (n *Notifier) Progress(now time.Time) {
+	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/4 {
+		n.Alive(now)
+	}
+}
+
+// Between ticks twice per watchdog timeout if the ticks of the interval are too
+// far apart to be signs of life. Otherwise it never ticks.
+func (n *Notifier) Between(interval time.Duration) (ticks <-chan time.Time, stop func()) {
+	if n.watchdog == 0 || interval <= n.watchdog/2 {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(n.watchdog / 2)
+	return ticker.C, ticker.Stop
+}
