@@ -1,6 +1,8 @@
 package shadowsocks
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -78,6 +80,16 @@ func (c *collector) counts(in inbound) bool {
 	return c.options.AnyProtocol || strings.EqualFold(in.protocol, protocolShadowsocks)
 }
 
+// isReplaced reports whether a later part of the configuration has another inbound
+// instead.
+func (c *collector) isReplaced(in inbound) bool {
+	later, replaced := c.options.replaced[in.tag]
+	if replaced && c.counts(in) {
+		c.missing("%s is not used, since %s has an inbound of the same tag", in.place, filepath.Base(later))
+	}
+	return replaced
+}
+
 // listenOf returns the address on which an inbound listens, and the unix socket if it
 // is one, or has one by its transport.
 func listenOf(from node) (address, socket string, err error) {
@@ -125,6 +137,7 @@ func (c *collector) readInbounds(objects []node, root node) error {
 			return err
 		}
 	}
+	inbounds = slices.DeleteFunc(inbounds, c.isReplaced)
 	own := len(inbounds)
 	for _, others := range c.beside() {
 		for _, object := range others {
