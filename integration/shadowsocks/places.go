@@ -39,6 +39,7 @@ var usualPlaces = [...]usualPlace{
 	{"etc/ss2022/", inJSON, "several scripts"},
 	{"etc/ss-go/", inJSON, "github.com/shadowsocks/shadowsocks-go/issues/141"},
 	{"etc/ss-rust/", inJSON, "xOS/Shadowsocks-Rust ss-rust.sh:18, yahuisme/ss-2022 install.sh:26, johnrosen1/vpstoolbox install/ss-rust.sh:17"},
+	{"etc/ss-rust.json", nil, "several scripts, for /usr/local/bin/ss-rust -c"},
 	{"etc/ss-rust/ports/", inJSON, "jinqians/ss-2022.sh ss-2022.sh:24"},
 	{"opt/ss-rust/", inJSON, "several scripts"},
 	{"etc/rustss2022/", inJSON, "loyess/2022 2022script.sh:18"},
