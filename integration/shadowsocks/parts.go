@@ -11,7 +11,7 @@ import (
 
 // confDirectories are the names of directories that scripts have beside config.json,
 // for the other parts of one configuration.
-var confDirectories = []string{"conf", "conf.d", "confs", "config", "configs"}
+var confDirectories = []string{"conf", "conf.d", "confs", "config", "configs", "configs.d"}
 
 // Together groups files that a server may read as one configuration: those of a
 // directory, and those beside its conf. Both keep their order.
