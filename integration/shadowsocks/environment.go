@@ -103,11 +103,9 @@ func (e *environment) readService(root string) {
 		}
 	}
 	for _, usual := range panelEnvironments {
-		if path := root + "/" + usual; !slices.Contains(files, path) {
-			e.readFile(path)
-		}
+		e.readFile(root + "/" + usual)
 	}
-	for _, path := range files {
+	for _, path := range files { // one of the usual ones as well, where it is named
 		e.readFile(path)
 	}
 }
