@@ -20,6 +20,9 @@ var panelEnvironments = [...]string{"etc/default/x-ui", "etc/conf.d/x-ui", "etc/
 // panelUnits are the directories of its unit, the one that counts least first.
 var panelUnits = [...]string{"usr/lib/systemd/system", "lib/systemd/system", "etc/systemd/system"}
 
+// panelUnit is where the installers write the unit.
+const panelUnit = "etc/systemd/system/x-ui.service"
+
 // panelDatabase is where the panel has its database unless its environment names
 // another folder.
 const panelDatabase = "etc/x-ui/x-ui.db"
@@ -133,10 +136,10 @@ func matching(pattern string) []string {
 	return []string{pattern}
 }
 
-// isPanelEnvironment reports whether the file at path is the environment of a panel. The
-// root of its file system is returned as well.
+// isPanelEnvironment reports whether the file at path is one with the environment of a panel
+// in the usual places. The root of its file system is returned as well.
 func isPanelEnvironment(path string) (root string, is bool) {
-	for _, environment := range panelEnvironments {
+	for _, environment := range append(panelEnvironments[:], panelUnit) {
 		if root, is = strings.CutSuffix(path, "/"+environment); is {
 			return root, true
 		}
@@ -196,16 +199,17 @@ func (c *collector) noteMoved(path string) {
 	}
 }
 
-// readEnvironment reads the environment of a panel that has its inbounds elsewhere. Of
-// several such files, one is worth a word.
+// readEnvironment reads the environment of a panel that has its inbounds elsewhere. Of its
+// files in the usual places, the one that says so is worth a word, or else the unit.
 func readEnvironment(root, path string) (Config, error) {
 	if _, err := configfile.Read(path, maxSize); err != nil {
 		return Config{}, err
 	}
 	database := filepath.Join(root, "/", panelDatabase)
 	words, by := environmentOf(database).movedTo()
-	_, another := isPanelEnvironment(by)
-	if _, err := os.Stat(database); err == nil || words == "" || another && by != path {
+	_, usual := isPanelEnvironment(by)
+	worthy := by == path || !usual && strings.HasSuffix(path, "/"+panelUnit)
+	if _, err := os.Stat(database); err == nil || words == "" || !worthy {
 		return Config{}, fmt.Errorf("%s: as the environment of %s: %w", path, Form3XUI.Program, errSilent)
 	}
 	return Config{}, fmt.Errorf("%s: as the environment of %s: %w: %s", path, Form3XUI.Program, ErrNoPorts, words)
