@@ -81,7 +81,7 @@ func (e *environment) readFile(path string) {
 }
 
 func (e *environment) readLine(path, line string) {
-	for _, word := range wordsOf(line) {
+	for _, word := range wordsOf(strings.TrimPrefix(line, "Environment=")) {
 		name, value, _ := strings.Cut(word, "=")
 		e.set(path, name, value)
 	}
@@ -101,7 +101,7 @@ func (e *environment) readService(root string) {
 			case isFile:
 				files = append(files, matching(root+strings.TrimPrefix(named, "-"))...)
 			default:
-				e.readLine(unit, strings.TrimPrefix(line, "Environment="))
+				e.readLine(unit, line)
 			}
 		}
 	}

@@ -12,15 +12,16 @@ import (
 func TestWhereAPanelHasItsDatabase(t *testing.T) {
 	const usual = "its usual database"
 	for content, want := range map[string]string{
-		"XUI_DB_FOLDER=/srv/x-ui\n":                                     "name that with --shadowsocks /srv/x-ui/x-ui.db",
-		"XUI_DB_FOLDER='/srv/my panel'\n":                               `--shadowsocks "/srv/my panel/x-ui.db"`,
-		`XUI_DB_FOLDER="/srv/my panel" # moved` + "\n":                  `--shadowsocks "/srv/my panel/x-ui.db"`,
-		"# XUI_DB_FOLDER=/srv/x-ui\nXUI_DEBUG=true\n":                   usual,
-		"; XUI_DB_FOLDER=/srv/x-ui\n":                                   usual,
-		"# a comment ends one line only\nXUI_DB_TYPE=postgres\n":        "PostgreSQL",
-		"XUI_DEBUG=1 # XUI_DB_TYPE=postgres\nXUI_DB_FOLDER=/srv/x-ui\n": "--shadowsocks /srv/x-ui/x-ui.db",
-		"XUI_DB_FOLDER='/srv/not closed\n":                              usual,
-		"export XUI_DB_TYPE=\"postgres\"":                               "PostgreSQL",
+		"XUI_DB_FOLDER=/srv/x-ui\n":                                            "name that with --shadowsocks /srv/x-ui/x-ui.db",
+		"XUI_DB_FOLDER='/srv/my panel'\n":                                      `--shadowsocks "/srv/my panel/x-ui.db"`,
+		`XUI_DB_FOLDER="/srv/my panel" # moved` + "\n":                         `--shadowsocks "/srv/my panel/x-ui.db"`,
+		"[Service]\nEnvironment=\"XUI_DB_FOLDER=/srv/my panel\" XUI_DEBUG=1\n": `--shadowsocks "/srv/my panel/x-ui.db"`,
+		"# XUI_DB_FOLDER=/srv/x-ui\nXUI_DEBUG=true\n":                          usual,
+		"; XUI_DB_FOLDER=/srv/x-ui\n":                                          usual,
+		"# a comment ends one line only\nXUI_DB_TYPE=postgres\n":               "PostgreSQL",
+		"XUI_DEBUG=1 # XUI_DB_TYPE=postgres\nXUI_DB_FOLDER=/srv/x-ui\n":        "--shadowsocks /srv/x-ui/x-ui.db",
+		"XUI_DB_FOLDER='/srv/not closed\n":                                     usual,
+		"export XUI_DB_TYPE=\"postgres\"":                                      "PostgreSQL",
 	} {
 		path := filepath.Join(t.TempDir(), "etc/default/x-ui")
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
