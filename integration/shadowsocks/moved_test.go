@@ -3,8 +3,11 @@ package shadowsocks_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"ssmonitor/integration/shadowsocks"
 )
 
 // movedCase is where an environment says which database a panel has.
@@ -84,26 +87,43 @@ func TestAContainerThatMovedToPostgreSQL(t *testing.T) {
 	})
 }
 
+// What is named may move a panel once it is there.
+func TestTheFilesThatAPanelNamesAreWatched(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "etc/systemd/system/x-ui.service", "[Service]\nEnvironmentFile=-/srv/panel.env\n")
+	put(t, root, "panel/docker-compose.yml", "env_file: a.env\n")
+	for database, want := range map[string]string{
+		"etc/x-ui/x-ui.db": "srv/panel.env",
+		"panel/db/x-ui.db": "panel/a.env",
+	} {
+		if got := shadowsocks.Companions(filepath.Join(root, database)); !slices.Contains(got, filepath.Join(root, want)) {
+			t.Errorf("%s: got %q, want %s among them", database, got, want)
+		}
+	}
+}
+
+func put(t *testing.T, root, path, content string) string {
+	t.Helper()
+	path = filepath.Join(root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // testMoved reads the database of a panel at a path with the files of each case.
 func testMoved(t *testing.T, path string, cases []movedCase) {
 	t.Helper()
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			root := t.TempDir()
-			put := func(path, content string) string {
-				path = filepath.Join(root, path)
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return path
-			}
 			for path, content := range test.files {
-				put(path, content)
+				put(t, root, path, content)
 			}
-			database := openPanelAt(t, put(path, ""))
+			database := openPanelAt(t, put(t, root, path, ""))
 			database.add(t, 20001, "alice")
 			names, notes := database.ports(t)
 			if names != "alice" || (notes != "") != (test.by != "") {

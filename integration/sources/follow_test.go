@@ -232,36 +232,3 @@ func TestFollowTheEnvironmentOfAPanel(t *testing.T) {
 		})
 	}
 }
-
-// What moves the panel may be a file that was not there before.
-func TestFollowWhatMayMoveAPanel(t *testing.T) {
-	for database, added := range map[string][]string{
-		"etc/x-ui/x-ui.db":  {"etc/systemd/system/x-ui.service.d/any.conf", "srv/panel.env", "usr/local/x-ui/.env"},
-		"srv/ui/db/x-ui.db": {"srv/ui/compose.override.yml", "srv/ui/panel.env"},
-	} {
-		for _, path := range added {
-			t.Run(path, func(t *testing.T) {
-				root := t.TempDir()
-				write(t, root, database+".sql", `CREATE TABLE inbounds (id INTEGER PRIMARY KEY, remark, enable, listen, port, protocol, settings);
-					INSERT INTO inbounds VALUES (1, 'alice', 1, '', 20001, 'shadowsocks', '{}')`)
-				makeDatabase(t, filepath.Join(root, database+".sql"))
-				write(t, root, "etc/systemd/system/x-ui.service", "[Service]\nEnvironmentFile=-/srv/panel.env\n")
-				write(t, root, "srv/ui/docker-compose.yml", "env_file: panel.env\n")
-				follower := sources.Follow(sources.Sources{Shadowsocks: []string{filepath.Join(root, database)}, Host: noHost})
-				for first := true; first || follower.Changed(); first = false { // what was written just now may change at once
-					if result, err := follower.Load(); err != nil || len(result.Notes) != 0 {
-						t.Fatalf("got %v: %v", result.Notes, err)
-					}
-				}
-				write(t, root, path, "XUI_DB_TYPE=postgres\n")
-				if !follower.Changed() {
-					t.Error("not noticed")
-				}
-				result, err := follower.Load()
-				if err != nil || len(result.Notes) != 1 || !strings.Contains(result.Notes[0].Error(), path) {
-					t.Errorf("the notes are %v: %v", result.Notes, err)
-				}
-			})
-		}
-	}
-}
