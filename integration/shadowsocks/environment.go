@@ -94,14 +94,14 @@ func (e *environment) readService(root string) {
 	var files []string
 	for _, unit := range e.unitsOf(root) {
 		for _, line := range e.lines(unit) {
-			named, isFile := strings.CutPrefix(line, "EnvironmentFile=")
-			switch {
-			case isFile && named == "":
-				files = nil
-			case isFile:
-				files = append(files, matching(root+strings.TrimPrefix(named, "-"))...)
-			default:
+			setting, named, _ := strings.Cut(line, "=")
+			switch named = strings.TrimSpace(named); {
+			case strings.TrimSpace(setting) != "EnvironmentFile":
 				e.readLine(unit, line)
+			case named == "":
+				files = nil
+			default:
+				files = append(files, matching(root+strings.TrimPrefix(named, "-"))...)
 			}
 		}
 	}

@@ -28,6 +28,7 @@ func TestAServiceThatMovedToPostgreSQL(t *testing.T) {
 		{"without files", nil, ""},
 		{"unit", map[string]string{unit: "[Service]\nEnvironment=\"A=1\" 'XUI_DB_TYPE=PostgreSQL'\n"}, unit},
 		{"continued line", map[string]string{unit: "Environment=A=1 \\\n  XUI_DB_TYPE=pg\n"}, unit},
+		{"spaces", map[string]string{unit: "Environment = XUI_DB_TYPE=sqlite\r\nEnvironmentFile = -/srv/panel.env\r\n", another: "XUI_DB_TYPE=pg\r\n"}, another},
 		{"comment in the unit", map[string]string{unit: "#Environment=XUI_DB_TYPE=postgres\n"}, ""},
 		{"unit of a package", map[string]string{"usr/lib/systemd/system/x-ui.service": "Environment=XUI_DB_TYPE=pg\n"}, "usr/lib/systemd/system/x-ui.service"},
 		{"drop-in", map[string]string{unit: "Environment=XUI_DB_TYPE=sqlite\n", dropIn: "Environment=XUI_DB_TYPE=pg\n"}, dropIn},
