@@ -164,6 +164,9 @@ func (c *collector) addInbounds(inbounds []inbound, own int) error {
 		}
 	}
 	for i, in := range inbounds[:own] {
+		if isBehind[i] && !in.isInner() {
+			in.socket = "" // the server before it is known
+		}
 		switch {
 		case isBehind[i] && in.isInner():
 		case len(behind[i]) > 0:
@@ -194,12 +197,12 @@ func (c *collector) front(in inbound, inbounds []inbound, behind []int) inbound 
 	return in
 }
 
-// addInbound adds the ports of an inbound.
+// addInbound adds the ports of an inbound. One on a unix socket may have a port for UDP.
 func (c *collector) addInbound(in inbound) error {
+	if in.socket != "" {
+		c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
+	}
 	if in.port.value == nil || in.protocols == noProtocols {
-		if in.socket != "" {
-			c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
-		}
 		return nil
 	}
 	numbers, err := readPorts(c, in.port)

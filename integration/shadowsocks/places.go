@@ -122,6 +122,7 @@ var usualPlaces = [...]usualPlace{
 	{"etc/default/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:224, where it says that its database is elsewhere"},
 	{"etc/conf.d/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:225"},
 	{"etc/sysconfig/x-ui", nil, "MHSanaei/3x-ui internal/config/config.go:226"},
+	{"etc/systemd/system/x-ui.service", nil, "MHSanaei/3x-ui x-ui.service.debian:10, with its drop-ins"},
 	{"etc/x-ui-yg/x-ui-yg.db", nil, "yonggekkk/x-ui-yg install.sh:362"},
 	{"etc/x-ui-english/x-ui-english.db", nil, "github.com/NidukaAkalanka/x-ui-english/issues/118"},
 	{"etc/xray-ui/xray-ui.db", nil, "qist/xray-ui config/config.go:52"},
