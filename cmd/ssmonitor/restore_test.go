@@ -63,7 +63,8 @@ func (p *runtimePlace) start(more ...string) {
 	if err := p.command.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() { _ = p.command.Process.Kill() })
+	command := p.command
+	p.t.Cleanup(func() { kill(command) })
 	p.logs("msg=counting", 1)
 }
 
