@@ -30,9 +30,15 @@ func served(t *testing.T, ports int, listener net.Listener) net.Addr {
 // serveUntilEnd calls Serve until the test ends.
 func serveUntilEnd(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Helper()
+	serveWithin(t, listener, handler, servingLimits)
+}
+
+// serveWithin is the same with other limits.
+func serveWithin(t *testing.T, listener net.Listener, handler http.Handler, limits limits) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, listener, handler, quiet()) }()
+	go func() { ended <- serve(ctx, listener, handler, quiet(), limits) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

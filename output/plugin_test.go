@@ -72,7 +72,7 @@ func TestPluginLivesOnWhileTheAgentHangs(t *testing.T) {
 		return at(time.Second, named(20000, "alice", count(1, 1), count(1, 1))), nil
 	})
 	start(t, path, feed, generous)
-	plugin := startPlugin(t, NewClient(path), 1)
+	plugin := startImpatientPlugin(t, NewClient(path), 1, 100*time.Millisecond)
 	for range 20 {
 		plugin.tick()
 	}
