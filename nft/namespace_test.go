@@ -3,6 +3,7 @@ package nft
 import (
 	"net"
 	"testing"
+	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -58,15 +59,29 @@ func read(tb testing.TB, table *Table) map[accounting.Key]accounting.Reading {
 }
 
 // sendUDP sends count datagrams of size bytes to an address on loopback, from a
-// socket in the test's namespace.
+// socket in the test's namespace, and waits until they have arrived: a busy kernel
+// delivers over loopback later.
 func sendUDP(tb testing.TB, address string, count, size int) {
 	tb.Helper()
+	receiver, err := net.ListenPacket("udp", address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = receiver.Close() }()
 	connection, err := net.Dial("udp", address)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer func() { _ = connection.Close() }()
+	if err := receiver.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		tb.Fatal(err)
+	}
 	for range count {
-		_, _ = connection.Write(make([]byte, size)) // nobody listens: it may return ECONNREFUSED
+		if _, err := connection.Write(make([]byte, size)); err != nil {
+			tb.Fatal(err)
+		}
+		if _, _, err := receiver.ReadFrom(make([]byte, size)); err != nil {
+			tb.Fatalf("a datagram to %s has not arrived: %v", address, err)
+		}
 	}
 }

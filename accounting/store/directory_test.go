@@ -24,6 +24,7 @@ func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 	}
 	s, _, _ := open(t, directory)
 	save(t, s, stateAt(1, 1))
+	awaitBackup(s) // whose temporary file may go while the files are looked at
 	check := func() {
 		t.Helper()
 		for name := range snapshot(t, directory) {

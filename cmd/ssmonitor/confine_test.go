@@ -85,7 +85,7 @@ func TestConfinedAgent(t *testing.T) {
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = agent.Process.Kill() })
+	t.Cleanup(func() { kill(agent) })
 	testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
 	for _, count := range filters(t, agent.Process.Pid) {
 		if count != own+1 {

@@ -38,7 +38,7 @@ func startOldPlugin(t *testing.T, p *place, version string, stdin *os.File, redi
 	if err := plugin.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = plugin.Process.Kill() })
+	t.Cleanup(func() { kill(plugin.Cmd) })
 	plugin.lines = bufio.NewScanner(plugin.stdout)
 	return plugin
 }

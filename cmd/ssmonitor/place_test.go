@@ -49,7 +49,11 @@ func newPlace(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(directory); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := os.Chmod(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +96,13 @@ func (p *place) program(arguments ...string) *exec.Cmd {
 	command.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(append([]string{"ssmonitor"}, arguments...), "\n"))
 	command.Dir = "/"
 	return command
+}
+
+// kill ends a process for certain, so that it writes nothing where the test removes its
+// files. It may have ended.
+func kill(command *exec.Cmd) {
+	_ = command.Process.Kill()
+	_ = command.Wait()
 }
 
 // agent starts the agent and waits for its first CSV file.

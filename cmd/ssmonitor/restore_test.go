@@ -63,7 +63,8 @@ func (p *runtimePlace) start(more ...string) {
 	if err := p.command.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() { _ = p.command.Process.Kill() })
+	command := p.command
+	p.t.Cleanup(func() { kill(command) })
 	p.logs("msg=counting", 1)
 }
 
@@ -153,16 +154,13 @@ func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	other, err := net.Listen("unix", path)
-	if err != nil {
-		other, err = nil, os.Remove(path) // the agent was faster
-		if err == nil {
-			other, err = net.Listen("unix", path)
+	var other net.Listener
+	testkit.Eventually(t, 10*time.Second, func() (err error) {
+		if other, err = net.Listen("unix", path); err != nil {
+			_ = os.Remove(path) // the agent was faster
 		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+		return err
+	})
 	p.logs("the socket is gone, and nobody can connect", 1)
 	mine, err := os.Lstat(path)
 	if err != nil {

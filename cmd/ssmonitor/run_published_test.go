@@ -68,7 +68,7 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 			if err := agent.Start(); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = agent.Process.Kill() })
+			t.Cleanup(func() { kill(agent) })
 			testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
 			ruleset := testkit.NFT(t, "list table inet ssmonitor")
 			if test.check != "" {

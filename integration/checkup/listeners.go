@@ -87,7 +87,7 @@ func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtfu
 	const remedy = "start the server\nor, if the port is left over from an earlier one, %s"
 	if len(ports) > mostSilent {
 		return []Finding{{PortNotListening, Note, "", fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", DescribePorts(ports), unless),
-			fmt.Sprintf(remedy, "remove them from where they are named, then ssmonitor setup")}}
+			"start the server\nor, if the ports are left over from an earlier one, remove them from where they are named, then ssmonitor setup"}}
 	}
 	for _, port := range ports {
 		var from []string

@@ -39,6 +39,7 @@ func TestListeningFindings(t *testing.T) {
 			want: []string{"note port-not-listening port 1/tcp: no program"}},
 		{name: "a few", ports: portsOf(1, 2, 3, 5, 7), want: slices.Repeat([]string{"note port-not-listening start the server"}, 5)},
 		{name: "many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening ports 1-6: no program of this host listens there: they stay at 0"}},
+		{name: "remedy for many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening or, if the ports are left over from an earlier one, remove them from where"}},
 		{name: "loopback", ports: portsOf(1, 2), listen: listeners{accounting.TCP: at(true, 1, 2)},
 			want: []string{"note port-not-listening ports 1-2: a server listens there at a loopback address only"}},
 		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: listeners{accounting.TCP: at(true, 1), accounting.UDP: everywhere(1)}},

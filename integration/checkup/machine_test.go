@@ -40,7 +40,11 @@ func newMachine(t *testing.T) machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(root); err != nil {
+			t.Error(err)
+		}
+	})
 	own := uint32(os.Getgid())
 	return machine{&checkup.Machine{
 		Root: root,
@@ -93,8 +97,8 @@ func (m machine) listen(mode fs.FileMode) {
 	}
 }
 
-// asNobody gives the test's thread the file permissions of user nobody. The thread
-// is never unlocked, so it ends with the test.
+// asNobody gives the test's thread the file permissions of user nobody, until the
+// test's files are removed. The thread is never unlocked, so it ends with the test.
 func asNobody(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -107,6 +111,11 @@ func asNobody(t *testing.T) {
 	if _, err := unix.SetfsuidRetUid(65534); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if _, err := unix.SetfsuidRetUid(os.Getuid()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func (m machine) chmod(path string, mode fs.FileMode) {

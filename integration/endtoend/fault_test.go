@@ -288,7 +288,7 @@ func faultResets(t *testing.T, f *figures) {
 		r.stream.waitFor(t, int(2*interval/streamPause))
 		before := r.values(t)
 		read := r.report(t).Time
-		r.signal(syscall.SIGSTOP)
+		r.freeze(t)
 		stopped := time.Now()
 		anyTime(interval / 2)
 		began := time.Now()

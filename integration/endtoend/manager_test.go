@@ -59,7 +59,7 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 			}
 			return nil
 		})
-		agent.signal(syscall.SIGSTOP)
+		agent.freeze(t)
 		tell(fmt.Sprintf(`remove: {"server_port": %d}`, comesAndGoes))
 		download.end()
 		if datagrams.stop(t) == 0 {

@@ -66,7 +66,7 @@ func TestDriftBehindManyCommitsIsFound(t *testing.T) {
 	agent.waitServing(t, 20000)
 	agent.waitIntervals(t, 2)
 	right := server.listing(t)
-	agent.signal(syscall.SIGSTOP)
+	agent.freeze(t)
 	began := time.Now()
 	server.nft(t, "flush chain inet ssmonitor input\n")
 	server.library(t, func(c *nftables.Conn) error {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ssmonitor/accounting"
 )
 
@@ -239,6 +241,22 @@ func (p *program) String() string { return strings.Join(p.command.Args, " ") }
 
 func (p *program) signal(signal os.Signal) {
 	_ = p.command.Process.Signal(signal) // fails only when the process has ended
+}
+
+// freeze stops the program, and returns when none of its threads runs any more: one
+// that waits for a processor may be in the middle of a system call.
+func (p *program) freeze(t *testing.T) {
+	t.Helper()
+	p.signal(syscall.SIGSTOP)
+	for {
+		err := unix.Waitid(unix.P_PID, p.command.Process.Pid, nil, unix.WSTOPPED, nil)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINTR) {
+			t.Fatalf("%s is not stopped: %v", p, err)
+		}
+	}
 }
 
 // end kills the program if it still runs.

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestCountersOfASavedFileAreABase loads a saved listing on top of the table,
@@ -149,16 +151,10 @@ const agentInterval = 100 * time.Millisecond
 // time that a busy machine may take.
 func (n namespace) waitListing(t *testing.T, want string, limit time.Duration) {
 	t.Helper()
-	deadline := time.Now().Add(limit + administratorGrace)
-	for {
-		got := n.listing(t)
-		if got == want {
-			return
+	testkit.Eventually(t, limit+administratorGrace, func() error {
+		if got := n.listing(t); got != want {
+			return fmt.Errorf("the table is not as it was: %s", differences(want, got))
 		}
-		if time.Now().After(deadline) {
-			t.Errorf("after %s the table is not as it was: %s", limit+administratorGrace, differences(want, got))
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return nil
+	})
 }

@@ -169,7 +169,7 @@ func TestUsageInTheMiddleOfABackup(t *testing.T) {
 	agent = ssmonitor.startAgent(t, run...)
 	for deadline := time.Now().Add(patience); ; {
 		if _, err := os.Stat(ssmonitor.stateFile("ssmonitor.backup.db.new")); err == nil {
-			agent.signal(syscall.SIGSTOP)
+			agent.freeze(t)
 			break
 		}
 		if time.Now().After(deadline) {

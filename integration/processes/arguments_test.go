@@ -35,6 +35,9 @@ func TestCommandLines(t *testing.T) {
 		{comm: "ss-redir", line: "ss-redir -c /etc/a.json", want: ""},
 		{comm: "ss-tunnel", line: "ss-tunnel -c /etc/a.json", want: ""},
 		// shadowsocks-rust
+		{comm: "ss-rust", line: "/usr/local/bin/ss-rust -c /etc/ss-rust/config.json", want: "ssserver file:/etc/ss-rust/config.json"},
+		{comm: "shadowsocks-rus", line: "/usr/local/bin/shadowsocks-rust -c /etc/shadowsocks-rust/config.json", want: "ssserver file:/etc/shadowsocks-rust/config.json"},
+		{comm: "xrayL", line: "/usr/local/bin/xrayL -c /etc/xrayL/config.toml", want: "xray file:/etc/xrayL/config.toml"},
 		{comm: "ssserver", line: "ssserver -c /etc/rust.json", want: "ssserver file:/etc/rust.json"},
 		{comm: "ssserver", line: "ssserver --config=/etc/rust.json --log-without-time", want: "ssserver file:/etc/rust.json"},
 		{comm: "ssserver", line: "ssserver -s [::]:8388 -m aes-256-gcm -k QZQZQ:7777", want: "ssserver 8388/tcp"},

@@ -54,8 +54,8 @@ var programs = []*program{
 	{ // https://github.com/shadowsocks/shadowsocks-libev, src/manager.c
 		name: "ss-manager", letters: "fsklmtcidanD", files: []string{"c"}, folders: []string{"D", "workdir"}, starter: true,
 	},
-	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/server.rs
-		name: "ssserver", letters: "sbkmtca", files: []string{"c", "config"},
+	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/server.rs; the scripts of xOS and jinqians rename it
+		name: "ssserver", names: []string{"ss-rust", "shadowsocks-rust"}, letters: "sbkmtca", files: []string{"c", "config"},
 		listen: []string{"s", "server-addr"}, both: "U", udpOnly: "u",
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/manager.rs
@@ -82,8 +82,8 @@ var programs = []*program{
 		name: "sing-box", letters: "cCD", files: []string{"c", "config"}, folders: []string{"C", "config-directory"},
 		workdir: []string{"D", "directory"}, fallback: "config.json", commands: []string{"run"}, several: true,
 	},
-	{ // https://github.com/XTLS/Xray-core, main/run.go
-		name: "xray", files: []string{"c", "config"}, folders: []string{"confdir"}, fallback: "config.json", several: true,
+	{ // https://github.com/XTLS/Xray-core, main/run.go; https://github.com/bulianglin/demo renames it
+		name: "xray", names: []string{"xrayL"}, files: []string{"c", "config"}, folders: []string{"confdir"}, fallback: "config.json", several: true,
 	},
 	{ // https://github.com/v2fly/v2ray-core, main/commands/run.go
 		name: "v2ray", files: []string{"c", "config"}, folders: []string{"d", "confdir"}, fallback: "config.json", several: true,

@@ -57,7 +57,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "Skipped.Path", "Skipped.Err",
 		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
 		"ForeignError.Program", "ForeignError.Remedy", "ForeignError.silent", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
-		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Options.decoded", "decoded.root", "decoded.isYAML", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
+		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Options.replaced", "Options.decoded", "decoded.root", "decoded.isYAML", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
 		"uint128.hi", "uint128.lo", "Handle.value",
 		"inbound.place", "inbound.protocol", "inbound.tag", "inbound.name", "inbound.users", "inbound.port", "inbound.address",
 		"inbound.socket", "inbound.protocols", "inbound.leads", "lead.port", "lead.socket")

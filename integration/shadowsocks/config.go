@@ -21,8 +21,9 @@ type Options struct {
 	// Progress is called before each file is looked at, and read; it may be nil.
 	Progress func()
 
-	beside  func(Form) [][]node // the inbounds of each other part of a configuration
-	decoded *decoded            // the file, if it was read before as a part of one
+	beside   func(Form) [][]node // the inbounds of each other part of a configuration
+	replaced map[string]string   // by the tags of inbounds: the part that has another one instead
+	decoded  *decoded            // the file, if it was read before as a part of one
 }
 
 // Config is what a server's configuration says about ports.

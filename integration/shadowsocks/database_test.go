@@ -21,7 +21,11 @@ type panel struct {
 
 func openPanel(t *testing.T) panel {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "x-ui.db")
+	return openPanelAt(t, filepath.Join(t.TempDir(), "x-ui.db"))
+}
+
+func openPanelAt(t *testing.T, path string) panel {
+	t.Helper()
 	connection, err := sqlite3.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -113,15 +117,23 @@ func TestReadACopyOfADatabase(t *testing.T) {
 }
 
 func TestTheEnvironmentOfAPanelIsWatched(t *testing.T) {
-	got := shadowsocks.Companions("/root/etc/x-ui/x-ui.db")
-	want := []string{
-		"/root/etc/x-ui/x-ui.db-wal", "/root/etc/default/x-ui", "/root/etc/conf.d/x-ui", "/root/etc/sysconfig/x-ui",
-		"/root/etc/systemd/system/x-ui.service.d/override.conf",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := shadowsocks.Companions("/srv/x-ui.db"); len(got) != 1 {
-		t.Errorf("got %q for a database elsewhere", got)
+	for path, want := range map[string][]string{
+		"/root/etc/x-ui/x-ui.db": {
+			"/root/etc/x-ui/x-ui.db-wal", "/root/usr/local/x-ui/.env",
+			"/root/usr/lib/systemd/system/x-ui.service.d", "/root/lib/systemd/system/x-ui.service.d", "/root/etc/systemd/system/x-ui.service.d",
+			"/root/usr/lib/systemd/system/x-ui.service", "/root/lib/systemd/system/x-ui.service", "/root/etc/systemd/system/x-ui.service",
+			"/root/etc/default/x-ui", "/root/etc/conf.d/x-ui", "/root/etc/sysconfig/x-ui",
+		},
+		"/srv/3x-ui/db/x-ui.db": {
+			"/srv/3x-ui/db/x-ui.db-wal", "/srv/3x-ui/.env",
+			"/srv/3x-ui/docker-compose.yaml", "/srv/3x-ui/docker-compose.yml", "/srv/3x-ui/compose.yaml", "/srv/3x-ui/compose.yml",
+			"/srv/3x-ui/docker-compose.override.yaml", "/srv/3x-ui/docker-compose.override.yml",
+			"/srv/3x-ui/compose.override.yaml", "/srv/3x-ui/compose.override.yml",
+		},
+		"/srv/s-ui/db/s-ui.db": {"/srv/s-ui/db/s-ui.db-wal"},
+	} {
+		if diff := cmp.Diff(want, shadowsocks.Companions(path)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
 	}
 }

@@ -26,8 +26,8 @@ func (c *collector) leadsOf(protocol string, settings node) (leads []lead) {
 	}
 	if protocol = strings.ToLower(protocol); protocol == "dokodemo-door" || protocol == "tunnel" {
 		host, port := settings.at("address").or(settings.at("rewriteAddress")), settings.at("port").or(settings.at("rewritePort"))
-		if host.is(kindText) && host.scalar != "" && port.value != nil {
-			leads = append(leads, c.leadsTo(net.JoinHostPort(host.scalar, port.scalar))...)
+		if name, err := host.text(); err == nil && port.value != nil { // without a name, localhost
+			leads = append(leads, c.leadsTo(net.JoinHostPort(name, port.scalar))...)
 		}
 	}
 	return leads

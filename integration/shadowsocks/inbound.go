@@ -1,6 +1,8 @@
 package shadowsocks
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -78,6 +80,16 @@ func (c *collector) counts(in inbound) bool {
 	return c.options.AnyProtocol || strings.EqualFold(in.protocol, protocolShadowsocks)
 }
 
+// isReplaced reports whether a later part of the configuration has another inbound
+// instead.
+func (c *collector) isReplaced(in inbound) bool {
+	later, replaced := c.options.replaced[in.tag]
+	if replaced && c.counts(in) {
+		c.missing("%s is not used, since %s has an inbound of the same tag", in.place, filepath.Base(later))
+	}
+	return replaced
+}
+
 // listenOf returns the address on which an inbound listens, and the unix socket if it
 // is one, or has one by its transport.
 func listenOf(from node) (address, socket string, err error) {
@@ -125,6 +137,7 @@ func (c *collector) readInbounds(objects []node, root node) error {
 			return err
 		}
 	}
+	inbounds = slices.DeleteFunc(inbounds, c.isReplaced)
 	own := len(inbounds)
 	for _, others := range c.beside() {
 		for _, object := range others {
@@ -151,6 +164,9 @@ func (c *collector) addInbounds(inbounds []inbound, own int) error {
 		}
 	}
 	for i, in := range inbounds[:own] {
+		if isBehind[i] && !in.isInner() {
+			in.socket = "" // the server before it is known
+		}
 		switch {
 		case isBehind[i] && in.isInner():
 		case len(behind[i]) > 0:
@@ -181,12 +197,12 @@ func (c *collector) front(in inbound, inbounds []inbound, behind []int) inbound 
 	return in
 }
 
-// addInbound adds the ports of an inbound.
+// addInbound adds the ports of an inbound. One on a unix socket may have a port for UDP.
 func (c *collector) addInbound(in inbound) error {
+	if in.socket != "" {
+		c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
+	}
 	if in.port.value == nil || in.protocols == noProtocols {
-		if in.socket != "" {
-			c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
-		}
 		return nil
 	}
 	numbers, err := readPorts(c, in.port)

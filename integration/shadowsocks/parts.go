@@ -11,7 +11,7 @@ import (
 
 // confDirectories are the names of directories that scripts have beside config.json,
 // for the other parts of one configuration.
-var confDirectories = []string{"conf", "conf.d", "confs", "config", "configs"}
+var confDirectories = []string{"conf", "conf.d", "confs", "config", "configs", "configs.d"}
 
 // Together groups files that a server may read as one configuration: those of a
 // directory, and those beside its conf. Both keep their order.
@@ -50,6 +50,7 @@ func Below(directory string) (path string, found bool) {
 // file without ports nothing is missing if another one has some.
 type Parts struct {
 	inbounds []partInbounds
+	replaced map[string]map[string]string // by the file and the tag of an inbound: the file that has it instead
 	waiting  []waitingPart
 	contents map[string]*decoded // of the files with inbounds, which are in memory anyway
 	served   []Form              // that have ports
@@ -105,6 +106,7 @@ func NewParts(paths []string, options Options) *Parts {
 	if len(parts.inbounds)*inbounds > maxLooks {
 		parts.inbounds, parts.contents = nil, nil
 	}
+	parts.replace()
 	return parts
 }
 
@@ -132,9 +134,35 @@ func (p *Parts) look(path string, contents *decoded) {
 	}
 }
 
+// replace finds what a later file in a directory of parts has instead: Xray and V2Ray keep
+// the last inbound of a tag, https://xtls.github.io/en/config/features/multiple.html.
+// Files in other directories may be configurations of their own.
+func (p *Parts) replace() {
+	p.replaced = make(map[string]map[string]string)
+	last := make(map[[2]string]string) // by the directory and the tag
+	for i, part := range slices.Backward(p.inbounds) {
+		directory := filepath.Dir(part.path)
+		if part.form != FormXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
+			continue
+		}
+		own := make(map[string]string)
+		p.inbounds[i].objects = slices.DeleteFunc(slices.Clone(part.objects), func(object node) bool {
+			tag, _ := object.at("tag").text() // what is wrong is reported when the part is read
+			later, found := last[[2]string{directory, tag}]
+			if found && tag != "" && later != part.path {
+				own[tag] = later
+				return true
+			}
+			last[[2]string{directory, tag}] = part.path
+			return false
+		})
+		p.replaced[part.path] = own
+	}
+}
+
 // Options returns how the file at path is read as one of the parts.
 func (p *Parts) Options(path string, options Options) Options {
-	options.decoded = p.contents[path]
+	options.decoded, options.replaced = p.contents[path], p.replaced[path]
 	options.beside = func(form Form) (others [][]node) {
 		for _, part := range p.inbounds {
 			if part.form == form && part.path != path {
@@ -171,6 +199,13 @@ func (p *Parts) Take(path string, config Config, err error) error {
 	}
 	p.waiting = append(p.waiting, waitingPart{path, err, part})
 	return nil
+}
+
+// Complete reports whether the inbounds or outbounds of a file without ports belong to a
+// configuration that has its ports in another file. It takes the error of the file.
+func (p *Parts) Complete(err error) bool {
+	part, isPart := errors.AsType[*partError](err)
+	return isPart && slices.Contains(p.served, part.form)
 }
 
 // Rest returns what remains to be reported when all files were taken.

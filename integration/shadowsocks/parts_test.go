@@ -1,8 +1,10 @@
 package shadowsocks_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"ssmonitor/integration/shadowsocks"
@@ -31,5 +33,45 @@ func TestAPartIsReadOnce(t *testing.T) {
 	config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], options))
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("got %v, %v, want the port that was read before", config, err)
+	}
+}
+
+// Only Xray and V2Ray keep the last inbound of a tag, and only that of another file.
+func TestWhatAPartReplaces(t *testing.T) {
+	const (
+		ofXray    = `{"tag": "%s", "protocol": "shadowsocks", "port": %d}`
+		ofSingBox = `{"tag": "%s", "type": "shadowsocks", "listen_port": %d}`
+	)
+	for _, test := range []struct {
+		name, directory, format string
+		first, second           []string // tags
+		want                    int      // ports of the first
+	}{
+		{"another tag", "confs", ofXray, []string{"a", "b"}, []string{"c"}, 2},
+		{"the same tag", "confs", ofXray, []string{"a", "b"}, []string{"b"}, 1},
+		{"no tags", "confs", ofXray, []string{"", ""}, []string{""}, 2},
+		{"twice in one file", "confs", ofXray, []string{"a", "a"}, []string{"b"}, 2},
+		{"not a directory of parts", "xray", ofXray, []string{"a"}, []string{"a"}, 1},
+		{"sing-box", "conf", ofSingBox, []string{"a"}, []string{"a"}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			root, port := t.TempDir(), 8000
+			var paths []string
+			for i, tags := range [][]string{test.first, test.second} {
+				var inbounds []string
+				for _, tag := range tags {
+					port++
+					inbounds = append(inbounds, fmt.Sprintf(test.format, tag, port))
+				}
+				name := fmt.Sprintf("%s/%d.json", test.directory, i)
+				write(t, root, name, `{"inbounds": [`+strings.Join(inbounds, ",")+`]}`)
+				paths = append(paths, filepath.Join(root, name))
+			}
+			parts := shadowsocks.NewParts(paths, shadowsocks.Options{})
+			config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], shadowsocks.Options{}))
+			if err != nil || len(config.Ports) != test.want {
+				t.Errorf("got %v, %v, want %d ports", config.Ports, err, test.want)
+			}
+		})
 	}
 }

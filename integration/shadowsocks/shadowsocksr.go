@@ -27,7 +27,7 @@ func Companions(path string) []string {
 	}
 	switch {
 	case IsDatabase(path):
-		return append([]string{path + "-wal"}, environmentsOf(path)...)
+		return append([]string{path + "-wal"}, environmentOf(path).paths...)
 	case Managed(path):
 		return []string{pidFile(path)}
 	}

@@ -38,12 +38,12 @@ func readSingBox(c *collector, root node) error {
 		}
 		inbounds = append(inbounds, endpoints...)
 	}
-	routes, err := newDetours(inbounds)
+	routes, err := c.newDetours(inbounds)
 	if err != nil {
 		return err
 	}
 	for _, others := range c.beside() {
-		routes.addPart(others)
+		routes.addPart(c, others)
 	}
 	for _, inbound := range inbounds {
 		if err := readSingBoxInbound(c, inbound, routes); err != nil {
@@ -76,48 +76,86 @@ func refuseOutbounds(c *collector, root node, key string) error {
 // maxDetours is far above any chain's length. One that leads back to itself has no end.
 const maxDetours = 16
 
-// detours are the inbounds by their tags, and those to which another one hands over.
+// detours are the inbounds by their tags and ports, and those to which another one hands
+// over.
 type detours struct {
-	inbounds map[string]node
-	inner    map[string]bool
+	inbounds map[address]node
+	inner    map[address]bool
+	leads    func(inbound node) []address
 }
 
-func newDetours(inbounds []node) (detours, error) {
-	found := detours{make(map[string]node), make(map[string]bool)}
+// address is what an inbound hands over to: one of a tag, or a port on this host.
+type address struct {
+	tag  string
+	port uint16
+}
+
+func (c *collector) newDetours(inbounds []node) (detours, error) {
+	found := detours{make(map[address]node), make(map[address]bool), c.leadsOfSingBox}
 	for _, inbound := range inbounds {
-		tag, err := inbound.at("tag").text()
+		if _, err := inbound.at("detour").text(); err != nil {
+			return detours{}, err
+		}
+		addresses, err := addressesOf(inbound)
 		if err != nil {
 			return detours{}, err
 		}
-		detour, err := inbound.at("detour").text()
-		if err != nil {
-			return detours{}, err
+		for _, address := range addresses {
+			found.inbounds[address] = inbound
 		}
-		if tag != "" {
-			found.inbounds[tag] = inbound
-		}
-		if detour != "" {
-			found.inner[detour] = true
+		for _, lead := range found.leads(inbound) {
+			found.inner[lead] = true
 		}
 	}
 	return found, nil
 }
 
+// addressesOf returns how others hand over to an inbound.
+func addressesOf(inbound node) (addresses []address, err error) {
+	tag, err := inbound.at("tag").text()
+	if tag != "" {
+		addresses = append(addresses, address{tag: tag})
+	}
+	// What is wrong with a port is reported when its inbound is read.
+	if number, err := inbound.at("listen_port").port(); err == nil {
+		addresses = append(addresses, address{port: number})
+	}
+	return addresses, err
+}
+
+// leadsOfSingBox returns where an inbound hands over connections: with its detour, where
+// Trojan falls back to, and where direct forwards to.
+func (c *collector) leadsOfSingBox(inbound node) (leads []address) {
+	if detour := inbound.at("detour"); detour.is(kindText) && detour.scalar != "" {
+		return []address{{tag: detour.scalar}}
+	}
+	add := func(host, port node) {
+		name, err := host.text()
+		if number, bad := port.port(); err == nil && bad == nil && c.options.Host.isLocal(name) {
+			leads = append(leads, address{port: number})
+		}
+	}
+	add(inbound.at("override_address"), inbound.at("override_port"))
+	fallback := inbound.at("fallback")
+	add(fallback.at("server"), fallback.at("server_port"))
+	return leads
+}
+
 // addPart adds the inbounds in another part of the configuration. The parts of a
 // directory may be several configurations, so that a tag means the one in its own file.
-func (d detours) addPart(inbounds []node) {
-	own, err := newDetours(inbounds)
+func (d detours) addPart(c *collector, inbounds []node) {
+	own, err := c.newDetours(inbounds)
 	if err != nil {
 		return // reported when the part is read
 	}
-	for tag, inbound := range own.inbounds {
-		if _, found := d.inbounds[tag]; !found {
-			d.inbounds[tag] = inbound
+	for address, inbound := range own.inbounds {
+		if _, found := d.inbounds[address]; !found {
+			d.inbounds[address] = inbound
 		}
 	}
-	for tag := range own.inner {
-		if _, found := own.inbounds[tag]; !found {
-			d.inner[tag] = true
+	for address := range own.inner {
+		if _, found := own.inbounds[address]; !found {
+			d.inner[address] = true
 		}
 	}
 }
@@ -129,13 +167,13 @@ func (d detours) end(inbound node) (end node, found bool) {
 		if typ := inbound.at("type"); typ.is(kindText) && typ.scalar == protocolShadowsocks {
 			return inbound, true
 		}
-		next := inbound.at("detour")
-		if !next.is(kindText) || next.scalar == "" {
+		leads := d.leads(inbound)
+		if len(leads) == 0 {
 			return inbound, true
 		}
-		following, found := d.inbounds[next.scalar]
+		following, found := d.inbounds[leads[0]]
 		if !found {
-			return inbound, false
+			return inbound, leads[0].tag == "" // a port may be that of a web server
 		}
 		inbound = following
 	}
@@ -144,8 +182,8 @@ func (d detours) end(inbound node) (end node, found bool) {
 
 // isInner reports whether clients reach the inbound through another one only.
 func (d detours) isInner(inbound node) (bool, error) {
-	tag, err := inbound.at("tag").text()
-	if err != nil || tag == "" || !d.inner[tag] {
+	addresses, err := addressesOf(inbound)
+	if err != nil || !slices.ContainsFunc(addresses, func(a address) bool { return d.inner[a] }) {
 		return false, err
 	}
 	listen, err := inbound.at("listen").text()
@@ -203,6 +241,9 @@ func readSingBoxInbound(c *collector, inbound node, routes detours) error {
 	name, users, err := readUsers(end, "name", "users", "destinations")
 	if err != nil {
 		return err
+	}
+	if typ == protocolShadowsocks && inbound.has("fallback") {
+		users = max(1, users) + inbound.at("users").count()
 	}
 	if managed, err := end.at("managed").flag(false); err != nil {
 		return err

@@ -17,8 +17,8 @@ var transports = map[string]accounting.Protocols{
 	"ws": accounting.OnlyTCP, "websocket": accounting.OnlyTCP, "httpupgrade": accounting.OnlyTCP,
 	"h2": accounting.OnlyTCP, "http": accounting.OnlyTCP, "grpc": accounting.OnlyTCP, "gun": accounting.OnlyTCP,
 	"xhttp": accounting.OnlyTCP, "splithttp": accounting.OnlyTCP,
-	"meek": accounting.OnlyTCP, "mekya": accounting.OnlyTCP, "tlsmirror": accounting.OnlyTCP,
-	"kcp": accounting.OnlyUDP, "mkcp": accounting.OnlyUDP, "quic": accounting.OnlyUDP, "h3": accounting.OnlyUDP, "dtls": accounting.OnlyUDP,
+	"meek": accounting.OnlyTCP, "mekya": accounting.OnlyTCP, "request": accounting.OnlyTCP, "gdocsviewer": accounting.OnlyTCP, "tlsmirror": accounting.OnlyTCP,
+	"kcp": accounting.OnlyUDP, "mkcp": accounting.OnlyUDP, "quic": accounting.OnlyUDP, "h3": accounting.OnlyUDP, "dtls": accounting.OnlyUDP, "rrpit": accounting.OnlyUDP,
 	"hysteria": accounting.OnlyUDP, "hysteria2": accounting.OnlyUDP, "hy2": accounting.OnlyUDP,
 	"ds": noProtocols, "domainsocket": noProtocols,
 }

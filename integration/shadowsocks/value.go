@@ -47,7 +47,7 @@ var knownKeys = newKeySet(
 	"accessKeys", "services", "listeners", "type", "keys", "web", "web_server",
 	// sing-box, Xray, V2Ray
 	"inbounds", "inbound", "inboundDetour", "outbounds", "tag", "listen", "listen_port", "network", "netns", "managed",
-	"settings", "clients", "email", "destinations", "detour", "transport", "endpoints",
+	"settings", "clients", "email", "destinations", "detour", "override_address", "override_port", "fallback", "transport", "endpoints",
 	"streamSettings", "networks", "allowedNetwork", "security", "tlsSettings", "alpn", "dsSettings", "abstract", "fallbacks", "dest",
 	"rewriteAddress", "rewritePort", "routing", "inboundTag", "outboundTag", "redirect",
 	// shadowsocks-go

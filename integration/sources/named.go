@@ -156,19 +156,28 @@ func (l *loading) together(files []string, wanted map[string]bool, report func(p
 			_ = parts.Take(file, shadowsocks.Config{Form: earlier.form}, nil)
 		}
 	}
+	failed := make(map[string]error)
 	for _, file := range left {
 		if wanted[file] {
-			l.fail(l.readNamed(file, parts))
+			failed[file] = l.readNamed(file, parts)
 		} else if err := l.readListed(file, parts); err != nil {
 			report(file, err)
 		}
+	}
+	for _, file := range left {
+		err := failed[file]
+		if parts.Complete(err) {
+			err = parts.Take(file, shadowsocks.Config{}, err)
+		}
+		l.fail(err)
 	}
 	for _, note := range parts.Rest() {
 		l.note(note)
 	}
 }
 
-// readNamed reads a file that was named, and has to have ports.
+// readNamed reads a file that was named. It has to have ports, unless it is a part of a
+// configuration that has them in another file.
 func (l *loading) readNamed(path string, parts *shadowsocks.Parts) error {
 	if err := l.taken.file(path); err != nil {
 		return err

@@ -256,6 +256,7 @@ func writeFile(t *testing.T, path, content string) {
 // journal returns the messages of a unit, those of systemd about it included.
 func (b *box) journal(t *testing.T, unit string) string {
 	t.Helper()
+	b.run(t, "journalctl", "--sync") // until what was written before is in it
 	return b.run(t, "journalctl", "--no-pager", "--quiet", "--output=cat", "--unit="+unit)
 }
 

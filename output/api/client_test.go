@@ -41,14 +41,16 @@ func TestClientReadsWhatTheAgentServes(t *testing.T) {
 func TestClientSaysWhatToDo(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "socket")
-	expect := func(t *testing.T, target error, words string) {
+	ask := func(ctx context.Context, t *testing.T, target error, words string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
 		_, err := NewClient(path).Report(ctx)
 		if err == nil || target != nil && !errors.Is(err, target) || !strings.Contains(err.Error(), words) {
 			t.Errorf("the error is %v, want %v and %q", err, target, words)
 		}
+	}
+	expect := func(t *testing.T, target error, words string) {
+		t.Helper()
+		ask(t.Context(), t, target, words)
 	}
 	t.Run("no socket", func(t *testing.T) { expect(t, ErrAgentNotRunning, "start it") })
 	t.Run("a socket that nobody serves", func(t *testing.T) {
@@ -89,7 +91,9 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		})
 		defer start(t, path, feed, servingtest.Generous)()
 		defer close(release)
-		expect(t, context.DeadlineExceeded, "its log")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		ask(ctx, t, context.DeadlineExceeded, "its log")
 	})
 	for words, answer := range map[string]http.HandlerFunc{
 		"want a list of ports, got 7": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ports":7}`) },

@@ -73,14 +73,14 @@ func TestClientNamesTheRemedy(t *testing.T) {
 
 // TestClientThatGetsNoAnswer can't know whether the change was made.
 func TestClientThatGetsNoAnswer(t *testing.T) {
+	ctx, expire := context.WithCancelCause(t.Context())
 	ended := make(chan struct{})
-	path, _ := serve(t, &fakeAgent{run: func(ctx context.Context) error {
-		<-ctx.Done()
+	path, _ := serve(t, &fakeAgent{run: func(agents context.Context) error {
+		expire(context.DeadlineExceeded) // as a timeout does, but not before the agent is asked
+		<-agents.Done()
 		close(ended)
-		return ctx.Err()
+		return agents.Err()
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
 	err := NewClient(path, State{}).NewClient(ctx, 20000, "dave")
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "client list") {
 		t.Errorf("got %v", err)

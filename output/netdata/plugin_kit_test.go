@@ -50,6 +50,12 @@ func (s *synced) String() string {
 
 func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
 	t.Helper()
+	return startImpatientPlugin(t, agent, seconds, 0)
+}
+
+// startImpatientPlugin starts one that waits for the agent for so long.
+func startImpatientPlugin(t *testing.T, agent Reporter, seconds int, timeout time.Duration) *pluginUnderTest {
+	t.Helper()
 	stdin, netdataStdin := pipe(t)
 	ctx, stop := context.WithCancel(context.Background())
 	p := &pluginUnderTest{
@@ -57,7 +63,7 @@ func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, MaxPorts: AllPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: 100 * time.Millisecond,
+		Agent: agent, Seconds: seconds, MaxPorts: AllPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: timeout,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()

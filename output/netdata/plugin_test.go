@@ -75,7 +75,7 @@ func TestPluginLivesOnWhileTheAgentHangs(t *testing.T) {
 		return at(time.Second, named(20000, "alice", count(1, 1), count(1, 1))), nil
 	})
 	startAgent(t, path, feed)
-	plugin := startPlugin(t, api.NewClient(path), 1)
+	plugin := startImpatientPlugin(t, api.NewClient(path), 1, 100*time.Millisecond)
 	for range 20 {
 		plugin.tick()
 	}

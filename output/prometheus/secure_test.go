@@ -354,6 +354,7 @@ func TestManySlowScrapersDelayNoReading(t *testing.T) {
 	address := serveTCP(t, func(ctx context.Context, listener net.Listener) error {
 		return serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits)
 	})
+	began := time.Now()
 	ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
 	defer stop()
 	var scrapers sync.WaitGroup
@@ -388,8 +389,9 @@ func TestManySlowScrapersDelayNoReading(t *testing.T) {
 	if peak > 250<<20 {
 		t.Errorf("the heap grew to %d MB", peak>>20)
 	}
-	if readings := source.readings.Load(); readings > 6 {
-		t.Errorf("got %d readings in 4 s, want one per second", readings)
+	took := time.Since(began) // the last responses end later on a busy machine
+	if readings := source.readings.Load(); readings > int64(took/time.Second)+2 {
+		t.Errorf("got %d readings in %s, want one per second", readings, took)
 	}
 	t.Logf("peak of the heap %d MB, %d readings", peak>>20, source.readings.Load())
 }

@@ -19,6 +19,8 @@ import (
 
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listen listens for the test, as a group that does not exist unless one
@@ -148,9 +150,15 @@ const AnyRequest = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 // ServeUntilEnd calls Serve until the test ends.
 func ServeUntilEnd(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Helper()
+	ServeWithin(t, listener, handler, serving.DefaultLimits)
+}
+
+// ServeWithin is the same with other limits.
+func ServeWithin(t *testing.T, listener net.Listener, handler http.Handler, limits serving.Limits) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serving.Serve(ctx, listener, handler, testkit.Quiet()) }()
+	go func() { ended <- serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -169,4 +177,23 @@ func BothKinds(t *testing.T, run func(t *testing.T, listener net.Listener)) {
 		run(t, listener)
 	})
 	t.Run("unix", func(t *testing.T) { run(t, Listen(t, filepath.Join(t.TempDir(), "socket"))) })
+}
+
+// AwaitHangUp waits until the server has closed the connection, and reads nothing.
+func AwaitHangUp(t *testing.T, connection net.Conn) {
+	t.Helper()
+	raw, err := connection.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		watched := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(watched, int((10 * time.Second).Milliseconds()))
+		for errors.Is(err, unix.EINTR) {
+			n, err = unix.Poll(watched, int((10 * time.Second).Milliseconds()))
+		}
+		if n != 1 || err != nil {
+			t.Errorf("the server does not hang up: %v", err)
+		}
+	})
 }
