@@ -126,17 +126,3 @@ func TestConfinedAgent(t *testing.T) {
 		t.Errorf("the agent: %v\n%s", err, &log)
 	}
 }
-
-// TestUnconfinedAgent counts although the kernel knows no filter.
-func TestUnconfinedAgent(t *testing.T) {
-	var log bytes.Buffer
-	a := &agent{log: newLog(&log)}
-	a.confine(t.Context()) // without a way to
-	if log.Len() > 0 {
-		t.Errorf("got\n%s", &log)
-	}
-	a.confine(confinedBy(t.Context(), func() error { return syscall.ENOSYS }))
-	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "function not implemented") {
-		t.Errorf("got\n%s", &log)
-	}
-}

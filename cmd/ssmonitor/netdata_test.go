@@ -6,32 +6,15 @@ import (
 	"errors"
 	"io"
 	"os"
+	"ssmonitor/internal/settings"
 	"strings"
 	"testing"
-
-	"ssmonitor/output/netdata"
 )
-
-func TestParseCharts(t *testing.T) {
-	for text, want := range map[string]int{"all": netdata.AllPorts, "none": 0, "0": 0, "1": 1, defaultCharts: 100, "65535": 65535} {
-		if got, err := parseCharts(text); err != nil || got != want {
-			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "many", "-1", "1.5", "65536", "All", " 1"} {
-		if _, err := parseCharts(text); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "want a number of ports, such as 100, or all or none") {
-			t.Errorf("%q: got %v", text, err)
-		}
-	}
-	if status, _, stderr := call(t, "netdata", "--charts", "many"); status != exitUsage || !strings.Contains(stderr, `charts "many"`) {
-		t.Errorf("got status %d and %q", status, stderr)
-	}
-}
 
 // TestPluginIgnoresNetdatasDirectory has Netdata's own unit make a directory.
 func TestPluginIgnoresNetdatasDirectory(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", "/run/netdata")
-	if status, help, _ := call(t, "netdata", "--help"); status != exitDone || !strings.Contains(help, defaultRuntime+"/"+socketName) {
+	if status, help, _ := call(t, "netdata", "--help"); status != exitDone || !strings.Contains(help, settings.DefaultRuntime+"/"+settings.SocketName) {
 		t.Errorf("got status %d, want the agent's socket in\n%s", status, help)
 	}
 }

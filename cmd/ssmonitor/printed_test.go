@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
 )
 
@@ -58,7 +58,7 @@ func TestSetupPrintsPathsInOneLine(t *testing.T) {
 
 	status, stdout, _ = setupIn(t, t.TempDir(), "--shadowsocks", noted, "--json")
 	requirePlain(t, stdout)
-	var report setupReport
+	var report setup.Report
 	if err := json.Unmarshal([]byte(stdout), &report); status != exitDone || err != nil || report.Ports[0].Sources[0] != filepath.Join(noted, hostile) {
 		t.Errorf("status %d, %v: %+v", status, err, report)
 	}
@@ -101,11 +101,6 @@ func TestCheckPrintsPathsInOneLine(t *testing.T) {
 		_, stdout, _ := call(t, append(arguments, format)...)
 		requirePlain(t, stdout)
 	}
-}
-
-func TestStatusOfSystemdIsOneLine(t *testing.T) {
-	state, _ := status(nil, findingNote(checkup.Finding{Message: hostile}))
-	requirePlain(t, state, "no rates: "+shown)
 }
 
 // Two clients whose names look like one are noted, and counted.

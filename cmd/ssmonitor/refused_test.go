@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting/store"
+	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 )
 
@@ -103,7 +104,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Error("setup has written a list of ports that nothing counts")
 			}
 
-			ledger, _, _, err := store.Open(p.state, commandStore(clientHolder))
+			ledger, _, _, err := store.Open(p.state, store.Options{Holder: clients.Holder})
 			if err != nil {
 				t.Fatal(err)
 			}

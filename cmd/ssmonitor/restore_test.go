@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
 	"ssmonitor/output/control"
@@ -90,11 +91,11 @@ func (p *runtimePlace) stop() {
 // reachable waits until the agent answers on both sockets and writes its CSV file.
 func (p *runtimePlace) reachable() {
 	p.t.Helper()
-	readers := filepath.Join(p.runtime, socketName)
+	readers := filepath.Join(p.runtime, settings.SocketName)
 	changes := control.NewClient(control.SocketPath(readers), control.State{})
 	testkit.Eventually(p.t, 20*time.Second, func() error {
 		_, readErr := api.NewClient(readers).Report(p.t.Context())
-		_, csvErr := os.Stat(filepath.Join(p.runtime, csvName))
+		_, csvErr := os.Stat(filepath.Join(p.runtime, settings.CSVName))
 		changeErr := changes.NewClient(p.t.Context(), 30000, "alice") // a port that nobody has
 		if errors.As(changeErr, new(*control.Error)) {
 			changeErr = nil // it answers
@@ -120,9 +121,9 @@ func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 		sockets int
 		do      func() error
 	}{
-		{1, func() error { return remove(socketName) }},
+		{1, func() error { return remove(settings.SocketName) }},
 		{1, func() error { return remove(control.SocketName) }},
-		{2, func() error { return remove(socketName, control.SocketName, csvName) }},
+		{2, func() error { return remove(settings.SocketName, control.SocketName, settings.CSVName) }},
 		{2, func() error { return os.Rename(p.runtime, p.runtime+".gone") }},
 	} {
 		p.reachable()
@@ -150,7 +151,7 @@ func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 	p := newRuntimePlace(t)
 	p.start()
-	path := filepath.Join(p.runtime, socketName)
+	path := filepath.Join(p.runtime, settings.SocketName)
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}

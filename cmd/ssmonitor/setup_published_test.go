@@ -1,20 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"flag"
-	"io"
 	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/urfave/cli/v2"
-
-	"ssmonitor/integration/sources"
 )
 
 // TestSetupNotesAnotherNumber has a container with the port of a configuration, which an
-// engine publishes as another one. Setup notes it at once, and a follower once.
+// engine publishes as another one. Setup notes it at once.
 func TestSetupNotesAnotherNumber(t *testing.T) {
 	p := newPlace(t)
 	p.configure(`{"server": "0.0.0.0", "server_port": 8388, "password": "secret", "method": "aes-256-gcm", "mode": "tcp_and_udp"}`)
@@ -38,39 +31,7 @@ func TestSetupNotesAnotherNumber(t *testing.T) {
 		}
 	}
 
-	var log bytes.Buffer
-	f := p.follower(t, &log)
-	for range 2 {
-		if err := f.setUp(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if strings.Count(log.String(), note) != 1 {
-		t.Errorf("want one note of two setups:\n%s", &log)
-	}
 	p.wantCheck(p.socket, exitFailed, []string{"WRONG   " + strings.TrimSuffix(note, ": ") + "\n          count it as port 8388: ", "\n          or as port 18388: " + remedy})
-}
-
-// follower returns one that sets up for the configuration of the place.
-func (p *place) follower(t *testing.T, log io.Writer) *setupFollower {
-	t.Helper()
-	options := flag.NewFlagSet("setup", flag.ContinueOnError)
-	for _, option := range setupCommand().Flags {
-		if err := option.Apply(options); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, value := range map[string]string{"shadowsocks": p.config, "ports": p.list, "no-search": "true", "state": p.state} {
-		if err := options.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := cli.NewContext(newApp(io.Discard, io.Discard, nil), options, nil)
-	c.Command = setupCommand()
-	return &setupFollower{
-		command: c, log: newLog(log), notifier: &notifier{send: func(string) {}},
-		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
-	}
 }
 
 // TestSetupAfterATargetWasGivenAway has a container that is published as a port that is

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,9 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/sources"
+	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
 )
@@ -69,7 +67,7 @@ func TestSetupPrintsJSON(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	var report setupReport
+	var report setup.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 		t.Fatalf("%v in:\n%s", err, stdout)
 	}
@@ -80,11 +78,11 @@ func TestSetupPrintsJSON(t *testing.T) {
 			t.Errorf("port %d has the sources %q and the protocols %q", port.Port, port.Sources, port.Protocols)
 		}
 	}
-	want := map[uint16]string{20000: "", 20001: portChanged, 20002: portChanged, 20003: portRemoved, 20004: portAdded, 30000: portAdded}
+	want := map[uint16]string{20000: "", 20001: "changed", 20002: "changed", 20003: "removed", 20004: "added", 30000: "added"}
 	if diff := cmp.Diff(want, changes); diff != "" {
 		t.Error(diff)
 	}
-	read := []setupConfiguration{{filepath.Join(directory, "config.json"), "shadowsocks-rust", "servers", 4}}
+	read := []setup.Configuration{{Path: filepath.Join(directory, "config.json"), Program: "shadowsocks-rust", RecognisedBy: "servers", Ports: 4}}
 	if diff := cmp.Diff(read, report.Configurations); diff != "" {
 		t.Error(diff)
 	}
@@ -113,42 +111,6 @@ func TestTableIsAligned(t *testing.T) {
 		}
 		if status != exitDone || len(begins) != 1 || strings.Count(table, "--port") != 5 {
 			t.Errorf("%s: status %d, the column of sources begins at %v\n%s%s", locale, status, begins, stdout, stderr)
-		}
-	}
-}
-
-// A table in the log is short.
-func TestTableOfManyPorts(t *testing.T) {
-	report := setupReport{List: "ports", Ports: []setupPort{{Port: 1}, {Port: 2, Change: portAdded}, {Port: 3}, {Port: 4, Change: portRemoved}, {Port: 5, Change: portAdded}}}
-	for most, want := range map[int]string{2: "2,4,and 3 more", 1: "2,and 4 more", 5: "1,2,3,4,5"} {
-		var table strings.Builder
-		if err := report.writeTable(&table, most); err != nil {
-			t.Fatal(err)
-		}
-		rows, summary, _ := strings.Cut(table.String(), "\n\n")
-		var got []string
-		for _, row := range strings.Split(rows, "\n")[1:] {
-			got = append(got, strings.TrimLeft(strings.TrimSpace(row), "+- "))
-		}
-		if strings.Join(got, ",") != want || !strings.Contains(summary, "2 added, 1 removed") {
-			t.Errorf("at most %d: got %s", most, table.String())
-		}
-	}
-}
-
-// ss-manager writes a configuration for each port.
-func TestTableOfManyConfigurations(t *testing.T) {
-	report := setupReport{List: "ports"}
-	for i := range 12 {
-		report.Configurations = append(report.Configurations, setupConfiguration{fmt.Sprintf("%d.conf", i), "shadowsocks-libev", "server_port", 1})
-	}
-	for most, want := range map[int]string{math.MaxInt: "9.conf: shadowsocks-libev (by server_port): 1 port\nand 2 more configurations\n", 2: "1.conf: shadowsocks-libev (by server_port): 1 port\nand 10 more configurations\n"} {
-		var table strings.Builder
-		if err := report.writeTable(&table, most); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(table.String(), want) || strings.Contains(table.String(), "11.conf") {
-			t.Errorf("at most %d: got %s", most, table.String())
 		}
 	}
 }
@@ -203,7 +165,7 @@ func TestOnlyTheEnvironmentIsSplitAtCommas(t *testing.T) {
 			if status != exitDone {
 				t.Fatalf("status %d: %s", status, stderr)
 			}
-			var report setupReport
+			var report setup.Report
 			if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 				t.Fatal(err)
 			}
@@ -249,18 +211,6 @@ func TestSetupShowsNoSecretOfTheZoo(t *testing.T) {
 	})
 	if err != nil || count == 0 {
 		t.Fatalf("%d files, %v", count, err)
-	}
-}
-
-// TestSetupReportsWhatBecamePublished has a port of which nothing else changed.
-func TestSetupReportsWhatBecamePublished(t *testing.T) {
-	port := accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP}
-	earlier := []portlist.Entry{{Port: port}}
-	port.Published = true
-	report := newSetupReport("ports", earlier, sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}})
-	var table strings.Builder
-	if err := report.writeTable(&table, 2); err != nil || !report.changed() || !strings.Contains(table.String(), "~ 20000  tcp, udp, forwarded (was tcp, udp)") {
-		t.Errorf("got changed %t, %v and\n%s", report.changed(), err, &table)
 	}
 }
 
@@ -334,17 +284,5 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 		if want := step.published != ""; counted != want || strings.Contains(output, "past hook host") {
 			t.Errorf("check said, want counted %t:\n%s", want, output)
 		}
-	}
-}
-
-// TestMarkPublishedForgets has ports that were published at an earlier time. What
-// it was given may belong to somebody else.
-func TestMarkPublishedForgets(t *testing.T) {
-	port := accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Published: true}
-	given := sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}}
-	found := given
-	markPublished(&found, nil)
-	if found.Ports[0].Published || found.Entries[0].Published || !given.Ports[0].Published || !given.Entries[0].Published {
-		t.Errorf("got %+v, and of what was given %+v", found, given)
 	}
 }

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
@@ -76,25 +72,5 @@ func TestTeardownAfterPurge(t *testing.T) {
 	}
 	if left, err := os.ReadDir(p.state); err != nil || len(left) > 0 {
 		t.Errorf("the state directory has %v, %v", left, err)
-	}
-}
-
-// refusing is a store on a full disk.
-type refusing struct{}
-
-func (refusing) Save(accounting.State) error { return syscall.ENOSPC }
-
-// TestRetireKeepsWhatIsNotSaved retires a table whose counters can't be saved.
-func TestRetireKeepsWhatIsNotSaved(t *testing.T) {
-	p := newPlace(t)
-	p.setup()
-	table := p.table()
-	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: newLog(io.Discard)})
-	if err := retire(table, meter); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
-	}
-	var sample accounting.Sample
-	if err := table.Read(&sample); err != nil || len(sample.Readings) == 0 {
-		t.Errorf("the counters are gone: %v", err)
 	}
 }

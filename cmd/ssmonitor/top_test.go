@@ -46,19 +46,23 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 
 // TestTopHasAnIntervalOfItsOwn has settings with the agent's interval and socket.
 func TestTopHasAnIntervalOfItsOwn(t *testing.T) {
-	settings := writeSettings(t, "interval: 1h\nsocket: /nowhere\n")
+	config := writeSettings(t, "interval: 1h\nsocket: /nowhere\n")
 	command := topCommand()
 	command.Action = func(c *cli.Context) error {
 		if err := runTop(c); err == nil {
 			t.Error("top has found an agent")
 		}
-		if got := c.Duration("interval"); got != defaultInterval || c.String("socket") != "/nowhere" {
-			t.Errorf("got the interval %s and the socket %s", got, c.String("socket"))
+		loaded, err := load(c)
+		if err != nil {
+			return err
+		}
+		if got := c.String("interval"); got != "2s" || loaded.Socket != "/nowhere" {
+			t.Errorf("got the interval %s and the socket %s", got, loaded.Socket)
 		}
 		return nil
 	}
 	app := &cli.App{Commands: []*cli.Command{command}}
-	if err := app.RunContext(t.Context(), []string{"ssmonitor", "top", "--once", "--config", settings}); err != nil {
+	if err := app.RunContext(t.Context(), []string{"ssmonitor", "top", "--once", "--config", config}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 )
@@ -24,7 +22,6 @@ import (
 // fakeHistory has two clients, with usage in the running month.
 type fakeHistory struct {
 	directory string
-	given     string // by NewClient
 	err       error  // of every method
 	first     string // the first client's name; empty: alice
 }
@@ -46,12 +43,7 @@ func (h *fakeHistory) Clients(context.Context) ([]usage.Client, error) {
 	return []usage.Client{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
 }
 
-func (h *fakeHistory) NewClient(_ context.Context, t transfer) (later bool, err error) {
-	h.given = fmt.Sprintf("%d %s", t.port, t.name)
-	return false, h.err
-}
-
-func (h *fakeHistory) open(directory string) history {
+func (h *fakeHistory) open(directory string) usage.Source {
 	h.directory = directory
 	return h
 }
@@ -159,8 +151,6 @@ func TestWrongUsageOfUsage(t *testing.T) {
 		{"new for several ports", nil, []string{"client", "new", "20000-20001", "dave"}, exitUsage, ""},
 		{"new with a name that is none", nil, []string{"client", "new", "20000", "a\nb"}, exitUsage, "a name without control"},
 		{"new with an empty name", nil, []string{"client", "new", "20000", " "}, exitUsage, "want the name of a client, as in ssmonitor client new 20000 dave"},
-		{"new without rights", fs.ErrPermission, []string{"client", "new", "20000", "dave"}, exitFailed, "permission denied"},
-		{"new that fails", newer, []string{"client", "new", "20000", "dave"}, exitFailed, "giving port 20000 to dave: ssmonitor.db"},
 		{"no such subcommand", nil, []string{"client", "old"}, exitUsage, `there is no command "client old"`},
 	}
 	for _, test := range tests {
@@ -177,11 +167,7 @@ func TestWrongUsageOfUsage(t *testing.T) {
 func TestClientCommand(t *testing.T) {
 	t.Setenv("SSMONITOR_CONFIG", writeSettings(t, ""))
 	h := &fakeHistory{}
-	status, stdout, stderr := callUsage(t, h, "client", "new", "20000", "Dave Doe")
-	if status != exitDone || h.given != "20000 Dave Doe" || stdout != "Port 20000 belongs to Dave Doe from now on.\n" {
-		t.Errorf("got status %d, stderr %q, stdout %q, gave %q", status, stderr, stdout, h.given)
-	}
-	status, stdout, stderr = callUsage(t, h, "client", "list")
+	status, stdout, stderr := callUsage(t, h, "client", "list")
 	if want := " PORT  NAME   SINCE             UNTIL\n20000  alice\n20001  bob\n"; status != exitDone || stdout != want {
 		t.Errorf("got status %d, stderr %q, stdout %q", status, stderr, stdout)
 	}
@@ -208,60 +194,6 @@ func TestWarnInSettings(t *testing.T) {
 		_, limits, _ := strings.Cut(stdout, "100.0%")
 		if status != exitDone || !strings.Contains(limits, test.want) {
 			t.Errorf("%s: got status %d, stderr %q, stdout\n%s", test.name, status, stderr, stdout)
-		}
-	}
-}
-
-func TestParseKeep(t *testing.T) {
-	if got := len(retentionFlags()); got != 2 {
-		t.Errorf("%d flags", got)
-	}
-	for text, want := range map[string]time.Duration{defaultKeepHours: 90 * 24 * time.Hour, defaultKeepDays: 730 * 24 * time.Hour, "12w": 84 * 24 * time.Hour, "1d": 24 * time.Hour, "100y": 36500 * 24 * time.Hour} {
-		if got, err := parseKeep("keep-days", text); err != nil || got != want {
-			t.Errorf("%q: got %s, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "0d", "d", "90", "-1d", "101y", "1.5y", "1wd", "3mo", "65536y", "90D"} {
-		if got, err := parseKeep("keep-days", text); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "want a time from 1d to 100y") {
-			t.Errorf("%q: got %s, %v", text, got, err)
-		}
-	}
-}
-
-func TestUsageCalendar(t *testing.T) {
-	calendar := func(settings string, arguments ...string) (zone *time.Location, day int, err error) {
-		app := &cli.App{Flags: append(calendarFlags(), configFlag()), Action: func(c *cli.Context) error {
-			c.Command.Flags = c.App.Flags
-			if err := applyConfig(c); err != nil {
-				return err
-			}
-			zone, day, err = usageCalendar(c)
-			return err
-		}, ExitErrHandler: func(*cli.Context, error) {}, Writer: &bytes.Buffer{}}
-		err = app.RunContext(t.Context(), append([]string{"run", "--config", writeSettings(t, settings)}, arguments...))
-		return zone, day, err
-	}
-	if zone, day, err := calendar("zone: Asia/Kathmandu\nmonth-day: 15\n"); err != nil || zone.String() != "Asia/Kathmandu" || day != 15 {
-		t.Errorf("got %s, %d, %v", zone, day, err)
-	}
-	t.Setenv("TZ", "Asia/Tehran")
-	if zone, day, err := calendar(""); err != nil || zone.String() != "Asia/Tehran" || day != 1 {
-		t.Errorf("got %s, %d, %v", zone, day, err)
-	}
-	tests := []struct {
-		settings, want string
-		arguments      []string
-	}{
-		{"month-day: 31\n", "month-day 31: want 1 to 28", nil},
-		{"month-day: first\n", "key month-day", nil},
-		{"", "month-day 0: want 1 to 28", []string{"--month-day", "0"}},
-		{"", `zone "Asia/Teheran-": want a name`, []string{"--zone", "Asia/Teheran-"}},
-		{"", `zone "Local": want a name`, []string{"--zone", "Local"}},
-		{"", `zone "../etc/passwd": want a name`, []string{"--zone", "../etc/passwd"}},
-	}
-	for _, test := range tests {
-		if _, _, err := calendar(test.settings, test.arguments...); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%q %q: got %v, want %s", test.settings, test.arguments, err, test.want)
 		}
 	}
 }

@@ -112,3 +112,6 @@ func Mark(found *sources.Result, published func(accounting.Port) bool) {
 
 // Follows reports whether the tracker is of the hook.
 func (t *Tracker) Follows(hook nft.Hook) bool { return t.hook == hook }
+
+// Transient reports whether the last decision can change although nobody changes a rule.
+func (t *Tracker) Transient() bool { return t.transient }

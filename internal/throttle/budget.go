@@ -22,9 +22,9 @@ type Budget struct {
 // Spend does the work and books what this process has used meanwhile.
 func (b *Budget) Spend(now time.Time, work func()) {
 	b.debt, b.last = b.owed(now), now
-	before := processorTime()
+	before := ProcessorTime()
 	work()
-	b.debt += processorTime() - before
+	b.debt += ProcessorTime() - before
 }
 
 // Spent reports whether the budget allows nothing more for now.
@@ -35,8 +35,8 @@ func (b *Budget) owed(now time.Time) time.Duration {
 	return max(0, b.debt-now.Sub(b.last)/time.Duration(b.Share))
 }
 
-// processorTime returns how long this process has kept processors busy.
-func processorTime() time.Duration {
+// ProcessorTime returns how long this process has kept processors busy.
+func ProcessorTime() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		return 0

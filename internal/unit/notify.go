@@ -35,6 +35,11 @@ func NewNotifier() *Notifier {
 	}
 }
 
+// NotifierOf returns a notifier that sends by a function, for tests.
+func NotifierOf(send func(state string), watchdog time.Duration) *Notifier {
+	return &Notifier{send: send, watchdog: watchdog}
+}
+
 // Ready says that the process has begun its work.
 func (n *Notifier) Ready() { n.send(daemon.SdNotifyReady) }
 

@@ -1,11 +1,10 @@
-package main
+package setup
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/landlock"
+	"ssmonitor/internal/unit"
 )
 
 func TestEnclosure(t *testing.T) {
@@ -46,8 +46,8 @@ func TestEnclosure(t *testing.T) {
 	if err := e.enter(newLog(&log), places(first), list); err != nil {
 		t.Errorf("the same places: %v", err)
 	}
-	if err := e.enter(newLog(&log), places(first, second), list); !errors.Is(err, errOutside) {
-		t.Errorf("another place: got %v, want errOutside", err)
+	if err := e.enter(newLog(&log), places(first, second), list); !errors.Is(err, ErrAgain) {
+		t.Errorf("another place: got %v, want ErrAgain", err)
 	}
 
 	optional := places(second)
@@ -62,33 +62,11 @@ func TestEnclosure(t *testing.T) {
 			t.Errorf("without Landlock: %v", err)
 		}
 	}
-	if err := none.enter(newLog(&log), append(places(first, second), places(directory)...), list); !errors.Is(err, errOutside) {
-		t.Errorf("another place without Landlock: got %v, want errOutside", err)
+	if err := none.enter(newLog(&log), append(places(first, second), places(directory)...), list); !errors.Is(err, ErrAgain) {
+		t.Errorf("another place without Landlock: got %v, want ErrAgain", err)
 	}
 	if times := strings.Count(log.String(), "no Landlock"); times != 1 {
 		t.Errorf("got %d notes, want 1:\n%s", times, &log)
-	}
-}
-
-// TestHiddenFileHasARemedy has files that are missing, in the unit and outside.
-func TestHiddenFileHasARemedy(t *testing.T) {
-	inside := func(string) string { return "/run/systemd/notify" }
-	for _, test := range []struct {
-		err    error
-		lookup func(string) string
-		want   bool
-	}{
-		{&fs.PathError{Op: "open", Path: "/run/panel/a.json", Err: fs.ErrNotExist}, inside, true},
-		{&fs.PathError{Op: "open", Path: "/tmp/a.json", Err: fs.ErrNotExist}, inside, true},
-		{&fs.PathError{Op: "open", Path: "/srv/a.json", Err: fs.ErrNotExist}, inside, false},
-		{&fs.PathError{Op: "open", Path: "/run/a.json", Err: fs.ErrPermission}, inside, false},
-		{&fs.PathError{Op: "open", Path: "/run/a.json", Err: fs.ErrNotExist}, func(string) string { return "" }, false},
-		{errNoPort, inside, false},
-	} {
-		got := hiddenError(test.err, test.lookup)
-		if remedy := strings.Contains(got.Error(), "BindReadOnlyPaths="); remedy != test.want || !errors.Is(got, test.err) {
-			t.Errorf("%v: got %v", test.err, got)
-		}
 	}
 }
 
@@ -113,8 +91,7 @@ func signOfLife(t *testing.T, signs <-chan string) {
 func TestFollowerSendsSignsOfLifeFromItsLoop(t *testing.T) {
 	unread, reading := io.Pipe()
 	signs := make(chan string, 100)
-	f := newFailingFollower(t, reading)
-	f.notifier = &notifier{send: func(state string) { signs <- state }, watchdog: followInterval}
+	f := newFailingFollower(t, reading, unit.NotifierOf(func(state string) { signs <- state }, followInterval))
 	ctx, cancel := context.WithCancel(t.Context())
 	done, hangup := make(chan error), make(chan os.Signal)
 	go func() { done <- f.follow(ctx, hangup) }()
@@ -139,19 +116,4 @@ func TestFollowerSendsSignsOfLifeFromItsLoop(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-}
-
-// TestProgressIsASignOfLife has a setup that takes many steps.
-func TestProgressIsASignOfLife(t *testing.T) {
-	sent := 0
-	n := &notifier{send: func(string) { sent++ }, watchdog: 40 * time.Second}
-	start := time.Unix(1e9, 0)
-	for step := range 100 {
-		n.progress(start.Add(time.Duration(step) * time.Second))
-	}
-	if sent < 5 || sent > 10 {
-		t.Errorf("got %d signs of life in 100 s, want one in about 10 s", sent)
-	}
-	none := &notifier{send: func(string) { t.Error("without a watchdog: got a sign of life") }}
-	none.progress(start)
 }

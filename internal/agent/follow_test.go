@@ -1,11 +1,10 @@
-package main
+package agent
 
 import (
 	"bytes"
 	"errors"
 	"io"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,15 +12,17 @@ import (
 	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
 
 // publishingAgent returns an agent that can do nothing but publish, and what it logs.
-func (p *place) publishingAgent(hook nft.Hook) (a *agent, log *bytes.Buffer) {
+func publishingAgent(t *testing.T, hook nft.Hook) (a *agent, log *bytes.Buffer) {
+	t.Helper()
 	log = new(bytes.Buffer)
-	a = &agent{log: newLog(log), publisher: publisher{hook: hook}}
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: p.table(), Store: refusing{}, Log: newLog(io.Discard)})
+	a = newTestAgent(t, log, func(s *settings.Settings) { s.Hook = hook })
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: openTable(t), Store: refusing{}, Log: newLog(io.Discard)})
 	return a, log
 }
 
@@ -38,25 +39,10 @@ func wantPublished(t *testing.T, step string, ports accounting.Ports, first, sec
 	}
 }
 
-// TestSetupWithoutRights names a target. A user without rights sees what it would
-// lead to.
-func TestSetupWithoutRights(t *testing.T) {
-	p := newPlace(t)
-	arguments := []string{"setup", "--no-search", "--dry-run", "--port", "20000@172.17.0.2:8388", "--port", "20001", "--ports", p.list}
-	status, stdout, stderr := p.asNobody(arguments...)
-	if status != 0 || !strings.Contains(stdout, `172.17.0.2 . tcp . 8388 : "tcp-20000-in"`) || !strings.Contains(stderr, "can't be recognised: CAP_NET_ADMIN is missing") {
-		t.Errorf("status %d\n%s%s", status, stdout, stderr)
-	}
-	if status, stdout, stderr = p.asNobody(append(arguments, "--json")...); status != 0 || strings.Count(stdout, `"published": true`) != 1 {
-		t.Errorf("status %d\n%s%s", status, stdout, stderr)
-	}
-}
-
 // TestRepublish has rules of a container engine come and go beside a target of the
 // settings, which stays.
 func TestRepublish(t *testing.T) {
-	p := newPlace(t)
-	a, log := p.publishingAgent(nft.HookHost)
+	a, log := publishingAgent(t, nft.HookHost)
 	found := sources.Result{Ports: bothPorts()}
 	found.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.9:8388"), Port: 20001}}
 	if err := errors.Join(a.publish(&found), a.meter.SetPorts(found.Ports)); err != nil {
@@ -64,7 +50,7 @@ func TestRepublish(t *testing.T) {
 	}
 	wantPublished(t, "at first", a.meter.Ports(), false, true)
 
-	p.nft("table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat to 172.17.0.2:8388; }; }")
+	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat to 172.17.0.2:8388; }; }")
 	a.republish()
 	wantPublished(t, "with a rule", a.meter.Ports(), true, true)
 	for _, address := range []string{"172.17.0.2", "172.17.0.9"} {
@@ -72,7 +58,7 @@ func TestRepublish(t *testing.T) {
 			t.Errorf("%s is not counted in\n%s", address, table)
 		}
 	}
-	p.nft("delete table ip nat")
+	testkit.NFT(t, "delete table ip nat")
 	a.republish()
 	wantPublished(t, "without the rule", a.meter.Ports(), false, true)
 	if text := log.String(); strings.Contains(text, "ERROR") {
@@ -83,8 +69,7 @@ func TestRepublish(t *testing.T) {
 // TestFailedDecision has an agent that can't look at the rules: the ports keep their
 // marks, and new ones those of the list. It looks again.
 func TestFailedDecision(t *testing.T) {
-	p := newPlace(t)
-	a, log := p.publishingAgent(nft.HookHost)
+	a, log := publishingAgent(t, nft.HookHost)
 	if err := a.meter.SetPorts(bothPorts()[1:]); err != nil {
 		t.Fatal(err)
 	}
@@ -97,15 +82,12 @@ func TestFailedDecision(t *testing.T) {
 	}
 	wantPublished(t, "of the result", found.Ports, true, true)
 	wantPublished(t, "that were given", given, true, false)
-	if !a.publisher.failed {
-		t.Error("the failure is not noted")
-	}
 }
 
 // TestPublishAtTheContainerHook has ports that were published when the hook was
 // another one. All are counted before that now.
 func TestPublishAtTheContainerHook(t *testing.T) {
-	a, _ := newPlace(t).publishingAgent(nft.HookContainer)
+	a, _ := publishingAgent(t, nft.HookContainer)
 	found := sources.Result{Ports: bothPorts()}
 	if err := a.publish(&found); err != nil {
 		t.Fatal(err)
@@ -115,18 +97,17 @@ func TestPublishAtTheContainerHook(t *testing.T) {
 
 // TestTransientDecision has a rule that connections show, at most.
 func TestTransientDecision(t *testing.T) {
-	p := newPlace(t)
-	a, log := p.publishingAgent(nft.HookHost)
-	p.nft("table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 meta mark 5 dnat to 172.17.0.2; }; }")
-	if err := a.publish(&sources.Result{Ports: bothPorts()}); err != nil || !a.publisher.transient {
-		t.Errorf("got %v, transient %t, want a decision that may change\n%s", err, a.publisher.transient, log)
+	a, log := publishingAgent(t, nft.HookHost)
+	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 meta mark 5 dnat to 172.17.0.2; }; }")
+	if err := a.publish(&sources.Result{Ports: bothPorts()}); err != nil || !a.tracker.Transient() {
+		t.Errorf("got %v, want a decision that may change\n%s", err, log)
 	}
 }
 
 // TestLogFindings logs findings when they are new.
 func TestLogFindings(t *testing.T) {
 	var log bytes.Buffer
-	a := &agent{log: newLog(&log)}
+	a := &agent{Options: Options{Log: newLog(&log)}}
 	note := checkup.Finding{Level: checkup.Note, Message: "a note"}
 	unknown := checkup.Finding{Level: checkup.Unknown, Message: "a doubt", Remedy: "do this\nor that"}
 	for i, step := range []struct {
@@ -149,25 +130,5 @@ func TestLogFindings(t *testing.T) {
 		if got != step.want {
 			t.Errorf("step %d: got %q, want %q", i, got, step.want)
 		}
-	}
-}
-
-// TestAddressMakesADecisionOutdated adds an address to the host, for which rules may
-// translate.
-func TestAddressMakesADecisionOutdated(t *testing.T) {
-	testkit.Require(t, "ip")
-	newPlace(t)
-	looker := publisher{hook: nft.HookHost}
-	if _, err := looker.decide(&sources.Result{}, func() ([]accounting.Target, error) { return nil, nil }); err != nil {
-		t.Fatal(err)
-	}
-	if looker.outdated() {
-		t.Error("nothing has changed")
-	}
-	if output, err := exec.Command("ip", "address", "add", "192.0.2.7/32", "dev", "lo").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	if !looker.outdated() {
-		t.Error("the address is not noticed")
 	}
 }

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"ssmonitor/accounting"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/unit"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestStatus(t *testing.T) {
+	report := &accounting.Report{Interval: 2 * time.Second, Ports: make([]accounting.PortReport, 2)}
+	report.Total.In.Rate.Bytes, report.Total.Out.Rate.Bytes = 1000, 125
+	for _, test := range []struct {
+		name         string
+		report       *accounting.Report
+		err          error
+		state, rates string
+	}{
+		{"rates", report, nil, "counting 2 ports", ", in 8 kbit/s, out 1 kbit/s"},
+		{"no rates yet", &accounting.Report{Ports: report.Ports[:1]}, nil, "counting 1 port", ""},
+		{"no ports", &accounting.Report{}, nil, "no port to count yet: run ssmonitor setup", ""},
+		// In sd_notify's protocol a second line would be another assignment.
+		{"two errors", nil, errors.Join(errors.New("refused"), errors.New("WATCHDOG=trigger")), "no rates: refused", ""},
+	} {
+		if state, rates := status(test.report, test.err); state != test.state || rates != test.rates {
+			t.Errorf("%s: got %q and %q, want %q and %q", test.name, state, rates, test.state, test.rates)
+		}
+	}
+}
+
+// TestTickSendsWhyNothingIsRepaired has a table that can be read.
+func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
+	var sent string
+	a := newTestAgent(t, io.Discard, nil)
+	table := openTable(t, a.settings.Ports...)
+	a.notifier = unit.NotifierOf(func(state string) { sent += state }, 0)
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{table}, Store: refusing{}, Log: a.Log})
+	a.openSockets()
+	a.tick(t.Context())
+	if want := "STATUS=no rates: " + syscall.ENOBUFS.Error(); sent != want {
+		t.Errorf("got %q, want %q", sent, want)
+	}
+}
+
+// TestHealthNamesWhyNothingIsRepaired has a table that can be read.
+func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
+	testkit.NetworkNamespace(t)
+	meter := accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{openTable(t, accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP})}, Log: newLog(io.Discard)})
+	_, _ = meter.Tick()
+	if err := meter.Status().LastError; err != nil {
+		t.Fatal(err)
+	}
+	if got := (meterSource{meter: meter}).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
+		t.Errorf("got %v, want %v", got.Err, syscall.ENOBUFS)
+	}
+}
+
+// TestTextfileWhileSavesFail has a full disk under the totals: the textfile has no
+// totals, which may be lost again, and says so.
+func TestTextfileWhileSavesFail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ssmonitor.prom")
+	a := newTestAgent(t, io.Discard, func(s *settings.Settings) { s.Textfile = path })
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: openTable(t), Store: refusing{}, Log: a.Log})
+	a.openSockets()
+	a.openFiles(a.newMetrics())
+	if err := a.meter.SetPorts(a.settings.Ports); err != nil {
+		t.Fatal(err)
+	}
+	a.tick(t.Context())
+	page, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(page), "\nssmonitor_save_success 0\n") || strings.Contains(string(page), "ssmonitor_port_bytes_total") {
+		t.Errorf("got %v and\n%s", err, page)
+	}
+}
