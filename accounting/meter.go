@@ -292,12 +292,7 @@ func (m *Meter) save() bool {
 	m.attempted = m.now()
 	err := m.store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
-	switch m.saveFault.Observe(err) {
-	case FaultRaised:
-		m.log.Error("the totals can't be saved; counting continues, and saving is tried again", "error", err)
-	case FaultCleared:
-		m.log.Info("the totals are saved again")
-	}
+	m.saveFault.Log(m.log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
 	if err != nil {
 		m.status.SaveFailures++
 		return false

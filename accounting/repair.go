@@ -17,12 +17,7 @@ func (m *Meter) repair(readErr error) {
 		err = m.verify()
 	}
 	m.status.RepairError = err
-	switch m.repairFault.Observe(err) {
-	case FaultRaised:
-		m.log.Error("the table can't be repaired; there are no rates until it is", "error", err)
-	case FaultCleared:
-		m.log.Info("the table is correct again")
-	}
+	m.repairFault.Log(m.log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
 }
 
 // unreadable reports whether a reading failed in a way that no repair clears.

@@ -97,10 +97,5 @@ func (m *Meter) count(ports []accounting.PortReport) {
 		counts = m.counts[:0]
 	}
 	m.counts, m.started, m.duration = counts, now, m.now().Sub(now)
-	switch m.fault.Observe(err) {
-	case accounting.FaultRaised:
-		m.log.Error("the connections can't be counted; they are unknown until they can", "error", err)
-	case accounting.FaultCleared:
-		m.log.Info("the connections are counted again")
-	}
+	m.fault.Log(m.log, err, "the connections can't be counted; they are unknown until they can", "the connections are counted again")
 }

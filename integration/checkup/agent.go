@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/terminal"
 )
 
 // AgentState is what was learned about the agent.
@@ -49,7 +50,7 @@ func (c *Check) agentState() (level Level, message, remedy string) {
 	switch {
 	case a.Report != nil:
 		age := max(0, c.Machine.Now.Sub(a.Report.Time)).Round(100 * time.Millisecond)
-		return OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", c.Socket, plural(len(a.Report.Ports), "port"), age), ""
+		return OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", c.Socket, terminal.Count(len(a.Report.Ports), "port"), age), ""
 	case errors.Is(a.ReportErr, fs.ErrPermission):
 		return Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Socket),
 			asRoot + "\nor add the user to the socket's group: usermod --append --groups " + c.Group + " USER"

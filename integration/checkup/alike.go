@@ -6,6 +6,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/lookalike"
+	"ssmonitor/internal/terminal"
 )
 
 // AlikeNames looks for names of several clients that look like one: whoever reads
@@ -27,7 +28,7 @@ func AlikeNames(ports accounting.Ports) (findings []Finding) {
 	}
 	for i, skeleton := range alike {
 		if i == most {
-			return append(findings, Finding{ClientNames, Note, "", plural(len(alike)-most, "more group") + " of names that look alike", ""})
+			return append(findings, Finding{ClientNames, Note, "", terminal.Count(len(alike)-most, "more group") + " of names that look alike", ""})
 		}
 		findings = append(findings, alikeFinding(bySkeleton[skeleton]))
 	}

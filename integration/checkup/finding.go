@@ -107,11 +107,3 @@ func count(findings []Finding, level Level) (n int) {
 	}
 	return n
 }
-
-// plural returns the number and the noun, with an s unless the number is 1.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -94,7 +94,7 @@ func (c *Check) table(ports accounting.Ports) []Finding {
 		return []Finding{failure(CounterTable, tableName, err, "try again")}
 	case len(differences) == 0:
 		finding.Level = OK
-		finding.Message = fmt.Sprintf("table %s counts %s at hook %s", tableName, plural(len(ports), "port"), c.Hook)
+		finding.Message = fmt.Sprintf("table %s counts %s at hook %s", tableName, terminal.Count(len(ports), "port"), c.Hook)
 	default:
 		finding.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		finding.Remedy = "install it: ssmonitor setup"

@@ -42,7 +42,7 @@ func WriteSummary(w io.Writer, findings []Finding) error {
 		parts = append(parts, fmt.Sprintf("%d could not be checked", unknown))
 	}
 	if notes := count(findings, Note); notes > 0 {
-		parts = append(parts, plural(notes, "note"))
+		parts = append(parts, terminal.Count(notes, "note"))
 	}
 	_, err := fmt.Fprintf(w, "\n%s.\n", strings.Join(parts, ", "))
 	return err
@@ -84,7 +84,7 @@ func WriteJSON(w io.Writer, findings []Finding, problemsOnly bool) error {
 func WriteNagios(w io.Writer, findings []Finding) error {
 	result := Result(findings)
 	state := map[Level]string{OK: "OK", Wrong: "CRITICAL", Unknown: "UNKNOWN"}[result]
-	text := plural(len(findings), "finding") + ", nothing wrong"
+	text := terminal.Count(len(findings), "finding") + ", nothing wrong"
 	for _, finding := range findings {
 		if result != OK && finding.Level == result {
 			text = terminal.Text(finding.Message)
@@ -92,7 +92,7 @@ func WriteNagios(w io.Writer, findings []Finding) error {
 		}
 	}
 	if more := len(Problems(findings)) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %s)", plural(more, "more problem"))
+		text += fmt.Sprintf(" (and %s)", terminal.Count(more, "more problem"))
 	}
 	// A vertical bar would begin the performance data.
 	text = strings.ReplaceAll(text, "|", "/")

@@ -36,9 +36,7 @@ func (l *limitCheck) check(ctx context.Context, saved time.Time) {
 	}
 	l.checked = saved
 	months, err := l.month.get(ctx, saved)
-	if l.fault.Observe(err) == accounting.FaultRaised {
-		l.log.Error("the usage can't be compared with the limits", "error", err)
-	}
+	l.fault.Log(l.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
 	if err != nil {
 		return
 	}

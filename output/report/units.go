@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/terminal"
 )
 
 // HumanBytes writes bytes in decimal units, as providers bill them: 46.90 GB.
@@ -152,10 +153,7 @@ func countClients(clients []usage.ClientUsage) string {
 	for _, client := range clients {
 		count += max(1, client.Others)
 	}
-	if count == 1 {
-		return "1 client"
-	}
-	return fmt.Sprintf("%d clients", count)
+	return terminal.Count(count, "client")
 }
 
 // portList writes the ports of a client: "20000 20001".

@@ -125,7 +125,7 @@ func (m *Model) counts() Line {
 	s := &m.shown
 	var texts []string
 	if s.report != nil {
-		texts = append(texts, count(len(s.clients), "client"), count(len(s.report.Ports), "port"))
+		texts = append(texts, terminal.Count(len(s.clients), "client"), terminal.Count(len(s.report.Ports), "port"))
 	}
 	connections, known := 0, false
 	for i := range s.clients {
@@ -134,7 +134,7 @@ func (m *Model) counts() Line {
 		known = known || c.Known
 	}
 	if known {
-		texts = append(texts, count(connections, "connection"))
+		texts = append(texts, terminal.Count(connections, "connection"))
 	}
 	line := plain(" " + strings.Join(texts, ", ") + "  by " + m.by.String())
 	if m.reversed {
@@ -147,13 +147,6 @@ func (m *Model) counts() Line {
 		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})
 	}
 	return line
-}
-
-func count(number int, thing string) string {
-	if number == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", number, thing)
 }
 
 // helpLines explain the view.
