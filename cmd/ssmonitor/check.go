@@ -38,22 +38,22 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "find out what is right and wrong, and what to do about it",
-		Description: "check looks at everything that counting depends on: the settings, the kernel,\n" +
-			"Shadowsocks' configurations and the list of ports, the table of counters and\n" +
-			"what the rest of the firewall does to the packets, the agent with its socket\n" +
-			"and its CSV file, Netdata, and what is left of a setup with iptables and a\n" +
+		Description: "check looks at everything that counting depends on: the settings, the kernel, " +
+			"Shadowsocks' configurations and the list of ports, the table of counters and " +
+			"what the rest of the firewall does to the packets, the agent with its socket " +
+			"and its CSV file, Netdata, and what is left of a setup with iptables and a " +
 			"script. It changes nothing. Each line begins with one of\n\n" +
 			"   ok       as it should be\n" +
 			"   note     worth knowing\n" +
 			"   WRONG    does not work; the lines below say what to do\n" +
 			"   unknown  could not be checked; the lines below say how to\n\n" +
-			"Root can check everything, other users less. Give check the flags that setup\n" +
-			"and run are started with, if any; those in the settings file are used anyway.\n" +
-			"If that file can't be read or has a mistake, check reports it and uses the\n" +
+			"Root can check everything, other users less. Give check the flags that setup " +
+			"and run are started with, if any; those in the settings file are used anyway. " +
+			"If that file can't be read or has a mistake, check reports it and uses the " +
 			"defaults.\n\n" +
 			"Every finding has an id that stays the same between versions: see --json.\n\n" +
-			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage,\n" +
-			"3 nothing wrong was found, but something could not be checked.\n" +
+			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage, " +
+			"3 nothing wrong was found, but something could not be checked. " +
 			"With --nagios: 0 OK, 2 CRITICAL or wrong usage, 3 UNKNOWN.\n\n" +
 			"Examples:\n\n" +
 			"   sudo ssmonitor check\n" +

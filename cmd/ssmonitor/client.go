@@ -18,9 +18,9 @@ import (
 func clientCommand(open openHistory) *cli.Command {
 	return &cli.Command{
 		Name:  "client",
-		Usage: "list the clients that usage belongs to, or give a port to another one",
-		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port\n" +
-			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a\n" +
+		Usage: "list clients, or give a port to another one",
+		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port " +
+			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a " +
 			"new history for it; the previous client keeps its own.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client list\n" +
@@ -35,9 +35,9 @@ func clientCommand(open openHistory) *cli.Command {
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
-				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the\n" +
-					"counters at that moment. The command asks it on control.sock, beside the socket that --socket names.\n" +
-					"Without an agent, the command reads them itself. Where there are none, as in another network\n" +
+				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the " +
+					"counters at that moment. The command asks it on control.sock, beside the socket that --socket names. " +
+					"Without an agent, the command reads them itself. Where there are none, as in another network " +
 					"namespace, the next agent gives the port away after its first reading.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
 				Flags:  described(settingFlags("state", "socket"), "socket", askSocket),
@@ -48,7 +48,8 @@ func clientCommand(open openHistory) *cli.Command {
 			if c.Args().Present() {
 				return unknownCommand("client", c.Command.Subcommands, c.Args().First())
 			}
-			return writeHelp(c.App.Writer, commandPage(commandOf(c)))
+			writeHelp(c.App.Writer, commandPage(commandOf(c)))
+			return nil
 		},
 	}
 }

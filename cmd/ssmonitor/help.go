@@ -1,25 +1,35 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
 
-// The layout of --help: text is indented by helpIndent and reaches at most to
-// helpWidth; what an option does begins in helpColumn.
-const (
-	helpWidth  = 80
-	helpIndent = 3
-	helpColumn = 28
-)
+// helpWidth is the most columns of --help.
+const helpWidth = 80
 
-// addHelp replaces the library's command help and flag --version, which neither
-// wrap lines nor report a failed write. --help needs no flag: see onUsageError.
+const helpTemplate = `NAME:
+   {{wrap (printf "%s - %s" .Name .Usage) 3}}
+
+USAGE:
+   {{wrap .Synopsis 3}}
+{{if .Description}}
+DESCRIPTION:
+   {{wrap .Description 3}}
+{{end}}{{if .Commands}}
+COMMANDS:{{range .Commands}}
+   {{join .Names ", "}}{{"\t"}}{{.Usage}}{{end}}
+{{end}}
+OPTIONS:{{range .Options}}
+   {{.Term}}
+      {{wrap .Text 6}}{{end}}
+`
+
+// addHelp replaces the library's command help, which knows no subcommands. --help needs no
+// flag: see onUsageError.
 func addHelp(app *cli.App) {
 	app.HideHelp, app.HideVersion = true, true
 	app.Commands = append(app.Commands, helpCommand())
@@ -80,22 +90,23 @@ func helpCommand() *cli.Command {
 				p = commandPage(namedCommand{commands[i], path})
 				commands = commands[i].Subcommands
 			}
-			return writeHelp(c.App.Writer, p)
+			writeHelp(c.App.Writer, p)
+			return nil
 		},
 	}
 }
 
 // page is the contents of --help and of the manual for the program or one command.
 type page struct {
-	name, usage, synopsis, description string
-	commands                           []*cli.Command
-	options                            []option
+	Name, Usage, Synopsis, Description string
+	Commands                           []*cli.Command
+	Options                            []option
 }
 
 func appPage(app *cli.App) page {
 	return page{
-		name: app.Name, usage: app.Usage, synopsis: app.Name + " COMMAND [OPTION]...", description: app.Description,
-		commands: app.VisibleCommands(), options: options(app.Flags),
+		Name: app.Name, Usage: app.Usage, Synopsis: app.Name + " COMMAND [OPTION]...", Description: app.Description,
+		Commands: app.VisibleCommands(), Options: options(app.Flags),
 	}
 }
 
@@ -106,8 +117,8 @@ func commandPage(command namedCommand) page {
 		synopsis = name + " COMMAND [OPTION]..."
 	}
 	return page{
-		name: name, usage: command.Usage, synopsis: synopsis, description: command.Description,
-		commands: command.Subcommands, options: options(command.Flags),
+		Name: name, Usage: command.Usage, Synopsis: synopsis, Description: command.Description,
+		Commands: command.Subcommands, Options: options(command.Flags),
 	}
 }
 
@@ -173,8 +184,8 @@ func splitUsage(usage string) (value, text string) {
 	return value, before + value + after
 }
 
-// term returns the option's names and the name of its value.
-func (o option) term() string {
+// Term returns the option's names and the name of its value.
+func (o option) Term() string {
 	term := strings.Join(o.names, ", ")
 	if o.value != "" {
 		term += " " + o.value
@@ -182,8 +193,8 @@ func (o option) term() string {
 	return term
 }
 
-// text returns what the option does, its default and its variables.
-func (o option) text() string {
+// Text returns what the option does, its default and its variables.
+func (o option) Text() string {
 	text := o.usage
 	if o.defaultText != "" {
 		text += " (default: " + o.defaultText + ")"
@@ -194,110 +205,7 @@ func (o option) text() string {
 	return text
 }
 
-// writeHelp writes the page as plain text.
-func writeHelp(w io.Writer, p page) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "NAME:\n")
-	writeWrapped(&b, p.name+" - "+p.usage, helpIndent)
-	fmt.Fprintf(&b, "\nUSAGE:\n")
-	writeWrapped(&b, p.synopsis, helpIndent)
-	if p.description != "" {
-		fmt.Fprintf(&b, "\nDESCRIPTION:\n")
-		for _, block := range blocks(p.description) {
-			switch block.kind {
-			case paragraph:
-				writeWrapped(&b, block.text, helpIndent)
-			default:
-				for line := range strings.Lines(block.text + "\n") {
-					b.WriteString(strings.TrimRight(strings.Repeat(" ", 2*helpIndent)+line, " \n") + "\n")
-				}
-			}
-			b.WriteByte('\n')
-		}
-	}
-	if len(p.commands) > 0 {
-		fmt.Fprintf(&b, "COMMANDS:\n")
-		for _, command := range p.commands {
-			writeTerm(&b, strings.Join(command.Names(), ", "), command.Usage)
-		}
-		b.WriteByte('\n')
-	}
-	fmt.Fprintf(&b, "OPTIONS:\n")
-	for _, o := range p.options {
-		writeTerm(&b, o.term(), o.text())
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// writeTerm writes a term and, in a second column, its description.
-func writeTerm(b *strings.Builder, term, text string) {
-	start := strings.Repeat(" ", helpIndent) + term
-	if utf8.RuneCountInString(start) > helpColumn-2 {
-		b.WriteString(start + "\n")
-		start = ""
-	}
-	var wrapped strings.Builder
-	writeWrapped(&wrapped, text, helpColumn)
-	b.WriteString(start + wrapped.String()[len(start):])
-}
-
-// writeWrapped writes the words of text, indented, in lines of helpWidth.
-func writeWrapped(b *strings.Builder, text string, indent int) {
-	column := 0
-	for word := range strings.FieldsSeq(text) {
-		width := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-			b.WriteString(strings.Repeat(" ", indent))
-			column = indent
-		case column+1+width > helpWidth:
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = indent
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += width
-	}
-	b.WriteByte('\n')
-}
-
-// A description consists of paragraphs and, indented, literal text.
-type blockKind int
-
-const (
-	paragraph blockKind = iota
-	literalText
-)
-
-type block struct {
-	kind blockKind
-	text string // of literal text: lines without the common indent
-}
-
-// blocks splits a description. Empty lines end a block.
-func blocks(description string) []block {
-	const literalIndent = "   "
-	var all []block
-	ended := true
-	for line := range strings.SplitSeq(description, "\n") {
-		kind := paragraph
-		literal, indented := strings.CutPrefix(line, literalIndent)
-		switch {
-		case strings.TrimSpace(line) == "":
-			ended = true
-			continue
-		case indented:
-			kind, line = literalText, literal
-		}
-		if last := len(all) - 1; !ended && all[last].kind == kind {
-			all[last].text += "\n" + line
-		} else {
-			all = append(all, block{kind, line})
-		}
-		ended = false
-	}
-	return all
+// writeHelp writes the page as plain text. A failed write is kept by the checkedWriter.
+func writeHelp(w io.Writer, p page) {
+	cli.HelpPrinterCustom(w, helpTemplate, p, map[string]any{"wrapAt": func() int { return helpWidth }})
 }

@@ -139,7 +139,8 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 			if c.Args().Present() {
 				return unknownCommand("", c.App.Commands, c.Args().First())
 			}
-			return writeHelp(c.App.Writer, appPage(c.App))
+			writeHelp(c.App.Writer, appPage(c.App))
+			return nil
 		},
 		Before: func(c *cli.Context) error {
 			if !c.Bool("version") {
@@ -163,12 +164,13 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 		p, flags = commandPage(command), command.Flags
 	}
 	if errors.Is(err, flag.ErrHelp) {
-		return writeHelp(c.App.Writer, p)
+		writeHelp(c.App.Writer, p)
+		return nil
 	}
 	// The flag package has no type for this error.
 	unknown, found := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !found {
-		return wrongUsage(fmt.Errorf("%w: see %s --help", err, p.name))
+		return wrongUsage(fmt.Errorf("%w: see %s --help", err, p.Name))
 	}
 	var known []string
 	for _, flag := range flags {
@@ -178,7 +180,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	if suggestion != "" {
 		suggestion = dashed(suggestion)
 	}
-	return wrongUsage(fmt.Errorf("%s has no flag %s%s: see %s --help", p.name, dashed(unknown), didYouMean(suggestion), p.name))
+	return wrongUsage(fmt.Errorf("%s has no flag %s%s: see %s --help", p.Name, dashed(unknown), didYouMean(suggestion), p.Name))
 }
 
 // unknownCommand returns the error for a name that is none of the commands. parent

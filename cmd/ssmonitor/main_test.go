@@ -6,10 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"ssmonitor/internal/settings"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/settings"
 )
 
 // call runs the command line as main does.

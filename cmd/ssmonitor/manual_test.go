@@ -6,14 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
+	"github.com/google/go-cmp/cmp"
 
-	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 )
@@ -47,7 +44,7 @@ func TestManualIsSound(t *testing.T) {
 		command       []string
 		quietOutput   bool // the output is complaints
 	}{
-		{"mandoc", []string{"mandoc", "-T", "lint", path}, true},
+		{"mandoc", []string{"mandoc", "-T", "lint", "-W", "warning", path}, true},
 		{"groff-base", []string{"groff", "-ww", "-man", "-T", "utf8", "-z", path}, true},
 		{"man-db", []string{"man", "--warnings", "-l", path}, false},
 	}
@@ -101,55 +98,33 @@ func TestManualIsComplete(t *testing.T) {
 	}
 }
 
-// TestReadmeIsComplete finds every flag, environment variable and setting in the README,
-// and in its list of places none that is not searched.
-func TestReadmeIsComplete(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
+// TestManualOnTheWeb compares the page that the README links with the manual; -update
+// writes it.
+func TestManualOnTheWeb(t *testing.T) {
+	const path = "../../integration/manual.md"
+	want := "# ssmonitor(8)\n\n" + manualText(newApp(io.Discard, io.Discard, openSavedHistory))
+	if testkit.Updating() {
+		testkit.WriteFile(t, path, want)
 	}
-	text := string(data)
-	// A flag begins a code span; a space or the end of the span follows.
-	mentions := func(flag string) bool {
-		return regexp.MustCompile("`--" + regexp.QuoteMeta(flag) + "[ `]").MatchString(text)
+	if diff := cmp.Diff(want, testkit.ReadFile(t, path)); diff != "" {
+		t.Errorf("run go test ./cmd/ssmonitor -run TestManualOnTheWeb -update:\n%s", diff)
 	}
-	var inspect func(commands []*cli.Command)
-	inspect = func(commands []*cli.Command) {
-		for _, command := range commands {
-			if command.Hidden {
-				continue
-			}
-			if !strings.Contains(text, command.Name) {
-				t.Errorf("the README lacks the command %s", command.Name)
-			}
-			for _, flag := range command.Flags {
-				if name := flag.Names()[0]; !mentions(name) {
-					t.Errorf("the README lacks the flag --%s of %s", name, command.FullName())
-				}
-				documented, ok := flag.(cli.DocGenerationFlag)
-				if !ok {
-					continue
-				}
-				for _, variable := range documented.GetEnvVars() {
-					if !strings.Contains(text, "`"+variable+"`") {
-						t.Errorf("the README lacks the variable %s of %s", variable, command.FullName())
-					}
-				}
-			}
-			inspect(command.Subcommands)
+}
+
+// TestReadmeIsAnEntrance keeps it short. It names every command that people run.
+func TestReadmeIsAnEntrance(t *testing.T) {
+	text := testkit.ReadFile(t, "../../README.md")
+	if words := len(strings.Fields(text)); words > 1500 {
+		t.Errorf("the README has %d words, want at most 1,500", words)
+	}
+	for _, command := range []string{"setup", "run", "usage", "top", "check", "client new"} {
+		if !strings.Contains(text, "ssmonitor "+command) {
+			t.Errorf("the README lacks ssmonitor %s", command)
 		}
 	}
-	app := newApp(io.Discard, io.Discard, openSavedHistory)
-	app.Setup()
-	inspect(app.Commands)
-	_, places, _ := strings.Cut(text, "install scripts put them, such as:\n\n")
-	places, _, found := strings.Cut(places, "\n\n")
-	for place := range strings.FieldsSeq(places) {
-		if !slices.Contains(shadowsocks.UsualPlaces(), place) {
-			t.Errorf("the README has %s, which is no usual place", place)
+	for _, page := range []string{"accounting", "nft", "output", "integration"} {
+		if !strings.Contains(text, "("+page+"/README.md") {
+			t.Errorf("the README does not link the page of %s", page)
 		}
-	}
-	if !found || !strings.Contains(text, "(integration/places.md)") {
-		t.Error("the README lacks the usual places")
 	}
 }

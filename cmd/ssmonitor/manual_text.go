@@ -77,11 +77,5 @@ const formats = "`CSV`: one line per port, sorted by number, without a header. T
 	"     proto=\"tcp\",direction=\"out\"} 98211007\n\n" +
 	"The totals are those of a save, so that none is ever taken back. --textfile writes the same, without the metrics of the process."
 
-const seeAlso = `.BR nft (8),
-.BR systemd.service (5),
-.BR ss\-server (1),
-.BR ss\-manager (1)
-.PP
-Winston Yin, \(lqShadowsocks bandwidth monitoring with Netdata\(rq, 2018: the
-setup with iptables rules and a script that ssmonitor replaces.
-`
+const seeAlso = "**nft**(8), **systemd.service**(5), **ss-server**(1), **ss-manager**(1)\n\n" +
+	"Winston Yin, \"Shadowsocks bandwidth monitoring with Netdata\", 2018: the setup with iptables rules and a script that ssmonitor replaces."

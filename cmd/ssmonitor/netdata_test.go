@@ -6,9 +6,10 @@ import (
 	"errors"
 	"io"
 	"os"
-	"ssmonitor/internal/settings"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/settings"
 )
 
 // TestPluginIgnoresNetdatasDirectory has Netdata's own unit make a directory.

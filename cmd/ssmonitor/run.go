@@ -14,11 +14,11 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "the agent: read the counters, keep the totals, publish the rates",
-		Description: "run counts the ports in the list that `ssmonitor setup` wrote, or those that --shadowsocks and\n" +
-			"--port name, and applies changes of these sources while it runs. It installs missing counters,\n" +
-			"repairs its table if others change it, and publishes the rates once per interval. The only\n" +
-			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again.\n" +
-			"Where a port is published, as by a container engine, run finds where it leads and counts it there.\n" +
+		Description: "run counts the ports in the list that `ssmonitor setup` wrote, or those that --shadowsocks and " +
+			"--port name, and applies changes of these sources while it runs. It installs missing counters, " +
+			"repairs its table if others change it, and publishes the rates once per interval. The only " +
+			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again. " +
+			"Where a port is published, as by a container engine, run finds where it leads and counts it there. " +
 			"With --ports, it ignores the sources in the settings file, which are then for setup only.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor run\n" +

@@ -17,31 +17,31 @@ import (
 func setupCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "setup",
-		Usage: "find the ports, install their counters and write the list of ports",
-		Description: "setup takes the ports from Shadowsocks' configurations (those in the usual places, those that running\n" +
-			"servers were started with, and those that --shadowsocks names) and from --port, creates a counter for\n" +
-			"each port, protocol and direction, and writes the list of ports that `ssmonitor run` serves. It prints\n" +
-			"the list: each port with its source, + if it was added, - if it was removed, ~ if its protocols, its\n" +
-			"name or where it is forwarded to changed, and below that what each configuration was taken for. The list\n" +
+		Usage: "find the ports, install their counters, write the list of ports",
+		Description: "setup takes the ports from Shadowsocks' configurations (those in the usual places, those that running " +
+			"servers were started with, and those that --shadowsocks names) and from --port, creates a counter for " +
+			"each port, protocol and direction, and writes the list of ports that `ssmonitor run` serves. It prints " +
+			"the list: each port with its source, + if it was added, - if it was removed, ~ if its protocols, its " +
+			"name or where it is forwarded to changed, and below that what each configuration was taken for. The list " +
 			"contains no password. setup can be run again at any time: existing counters continue.\n\n" +
-			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that\n" +
+			"A file in the usual places that can't be read is noted, and keeps the ports that it had. A file that " +
 			"is named has to be right.\n\n" +
-			"A running server of root counts by the file, or the port, of its command line; as root, setup also\n" +
-			"sees the ports at which a server listens that serves nothing but Shadowsocks. Such a port has a source\n" +
-			"as process ss-server: /srv/shadowsocks.json, and is added only if nothing else names it. A server of\n" +
-			"another user counts by a file that only root can write, and that user can read; its other ports are\n" +
+			"A running server of root counts by the file, or the port, of its command line; as root, setup also " +
+			"sees the ports at which a server listens that serves nothing but Shadowsocks. Such a port has a source " +
+			"as process ss-server: /srv/shadowsocks.json, and is added only if nothing else names it. A server of " +
+			"another user counts by a file that only root can write, and that user can read; its other ports are " +
 			"noted, to be named with --port. Servers in a network namespace of their own are not asked.\n\n" +
-			"A published port, such as one of a container engine, is counted where the host forwards its packets.\n" +
-			"The agent, or setup where no agent runs, finds that by the rules that translate addresses, by IPVS\n" +
-			"and by connections; setup notes it. --port 8388@172.17.0.2:8388 names the container's address and port\n" +
+			"A published port, such as one of a container engine, is counted where the host forwards its packets. " +
+			"The agent, or setup where no agent runs, finds that by the rules that translate addresses, by IPVS " +
+			"and by connections; setup notes it. --port 8388@172.17.0.2:8388 names the container's address and port " +
 			"if they can't be found; a second @ names another one.\n\n" +
-			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told\n" +
+			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told " +
 			"apart: give each a port of their own.\n\n" +
-			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again\n" +
-			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or\n" +
-			"two, and when servers start or end, within half a minute. If there are thousands of files, it looks at\n" +
-			"some of them each second. A mistake in a file is then logged, and the ports in force stay; so do those\n" +
-			"of servers that have ended, until setup without --follow. SIGHUP makes it set up again. All files\n" +
+			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again " +
+			"whenever a file that it has read, a usual place or the firewall's ruleset changes, within a second or " +
+			"two, and when servers start or end, within half a minute. If there are thousands of files, it looks at " +
+			"some of them each second. A mistake in a file is then logged, and the ports in force stay; so do those " +
+			"of servers that have ended, until setup without --follow. SIGHUP makes it set up again. All files " +
 			"together may have 32 MiB; a file beyond that counts as one that can't be read.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor setup\n" +

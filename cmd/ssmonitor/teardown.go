@@ -19,7 +19,7 @@ func teardownCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "teardown",
 		Usage: "remove the counters; the totals are kept",
-		Description: "teardown ends all counting, adds what was counted since the last save to the totals and removes\n" +
+		Description: "teardown ends all counting, adds what was counted since the last save to the totals and removes " +
 			"the table from the kernel. Stop the agent first. The list of ports is kept.\n\n" +
 			"Examples:\n\n" +
 			"   systemctl stop ssmonitor; ssmonitor teardown\n" +

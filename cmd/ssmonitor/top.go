@@ -27,17 +27,17 @@ func topCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "top",
 		Usage: "the live table: who sends and receives how much now",
-		Description: "top shows the clients in the terminal, the busiest first: bytes per second in and out, what they used\n" +
-			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from,\n" +
-			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known.\n" +
+		Description: "top shows the clients in the terminal, the busiest first: bytes per second in and out, what they used " +
+			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from, " +
+			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known. " +
 			"A device has several addresses if it uses IPv4 and IPv6, MPTCP or a carrier's NAT.\n\n" +
-			"It asks the agent on its socket, for root and members of the group " + agent.Group + ", and goes on by itself\n" +
+			"It asks the agent on its socket, for root and members of the group " + agent.Group + ", and goes on by itself " +
 			"when the agent ends and is started again.\n\n" +
-			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for\n" +
+			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for " +
 			"root, who is connected. / filters, Space pauses, ? explains all keys, q quits.\n\n" +
-			"--once prints the table once, --json one line of JSON per refresh: {\"time\", \"interval_seconds\", \"in\",\n" +
-			"\"out\", \"clients\": [{\"client\", \"ports\", \"in\", \"out\", \"today_bytes\", \"month_bytes\", \"limit\",\n" +
-			"\"connections\", \"addresses\"}]}. In and out have bytes_per_second and packets_per_second. Unknown values\n" +
+			"--once prints the table once, --json one line of JSON per refresh: {\"time\", \"interval_seconds\", \"in\", " +
+			"\"out\", \"clients\": [{\"client\", \"ports\", \"in\", \"out\", \"today_bytes\", \"month_bytes\", \"limit\", " +
+			"\"connections\", \"addresses\"}]}. In and out have bytes_per_second and packets_per_second. Unknown values " +
 			"are omitted.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor top\n" +

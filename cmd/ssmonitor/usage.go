@@ -24,14 +24,14 @@ func usageCommand(open openHistory) *cli.Command {
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
-		Description: "usage reports what each client received and sent, by default in the current month. It works\n" +
+		Description: "usage reports what each client received and sent, by default in the current month. It works " +
 			"whether the agent runs or not, for root and members of the group " + agent.Group + ".\n\n" +
-			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an\n" +
-			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is\n" +
-			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years.\n" +
-			"Without a time, --by day reports the current month, --by hour today, and --by month and --by total\n" +
+			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an " +
+			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is " +
+			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years. " +
+			"Without a time, --by day reports the current month, --by hour today, and --by month and --by total " +
 			"all recorded time. A client without a name is selected by its port: 20000 or \"port 20000\".\n\n" +
-			"In the file of --config, warn is one limit for all clients, a list, or a map of clients and limits:\n" +
+			"In the file of --config, warn is one limit for all clients, a list, or a map of clients and limits: " +
 			"\"warn: 100GB\", \"warn: [100GB, alice=50GB, bob=none]\" or \"warn: {alice: 50GB}\".\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor usage\n" +
