@@ -138,7 +138,7 @@ func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 		if strings.HasSuffix(path, "/") {
 			path += "first.json"
 		}
-		if suffix := filepath.Ext(path); suffix == ".db" || suffix == ".yaml" || suffix == ".yml" || filepath.Base(path) == "x-ui" {
+		if suffix := filepath.Ext(path); suffix == ".db" || suffix == ".yaml" || suffix == ".yml" || suffix == ".service" || filepath.Base(path) == "x-ui" {
 			continue // of other forms
 		}
 		b.write(t, path, serverConfiguration(port))
