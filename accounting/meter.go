@@ -71,6 +71,7 @@ type Status struct {
 	LastSave      time.Time     // of the last save that succeeded
 	LastSaveError error         // of the last save, nil if it succeeded
 	Ports         int           // in force
+	Generation    uint32        // of the last sample
 }
 
 // NewMeter returns a meter without ports.
@@ -253,7 +254,7 @@ func (m *Meter) read() error {
 	if err != nil {
 		return err
 	}
-	m.status.LastRead = m.sample.Time
+	m.status.LastRead, m.status.Generation = m.sample.Time, m.sample.Generation
 	m.drain()
 	m.post()
 	return nil

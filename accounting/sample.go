@@ -62,4 +62,7 @@ type Sample struct {
 	Time     time.Time // when the reading began, with the monotonic clock; set by the caller of Read
 	Epoch    Epoch
 	Readings []Reading // each key once, in any order
+	// Generation changes with everything that anybody changes beside the counters; 0:
+	// unknown.
+	Generation uint32
 }

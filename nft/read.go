@@ -204,7 +204,7 @@ func (r *reader) identify() (same bool, err error) {
 
 // finish completes the sample and records which counters exist.
 func (r *reader) finish() error {
-	r.sample.Epoch = r.table.epoch
+	r.sample.Epoch, r.sample.Generation = r.table.epoch, r.generation
 	r.settled = r.messages > 0 && r.first == uint16(r.generation)
 	if r.extra > 0 || r.reordered || r.met != len(r.expected) {
 		r.remember()

@@ -132,8 +132,8 @@ func (a *agent) run(ctx context.Context) error {
 		case <-watchdog:
 			a.notifier.Alive(time.Now())
 		case <-ticks.C:
-			a.follow()
 			a.tick(ctx)
+			a.follow()
 		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"ssmonitor/nft"
 )
 
-// follow applies what has changed since the last tick: the sources of the ports, or where
-// published ports lead.
+// follow applies what has changed: the sources of the ports, or, as the last reading shows,
+// where published ports lead.
 func (a *agent) follow() {
 	switch {
 	case a.follower.Changed():
 		a.reload()
-	case a.tracker.Outdated():
+	case a.tracker.Outdated(a.meter.Status().Generation):
 		a.republish()
 	}
 }

@@ -70,8 +70,9 @@ func (t *Tracker) decide(found *sources.Result, installed func() ([]accounting.T
 }
 
 // Outdated reports whether other ports may be published, or to other targets, than the
-// last decision says.
-func (t *Tracker) Outdated() (outdated bool) {
+// last decision says. generation is that of the ruleset if the caller has just read it,
+// else 0.
+func (t *Tracker) Outdated(generation uint32) (outdated bool) {
 	now := time.Now()
 	since := now.Sub(t.last)
 	switch {
@@ -82,7 +83,10 @@ func (t *Tracker) Outdated() (outdated bool) {
 	case t.transient && since >= transientInterval:
 		return true
 	}
-	if generation, err := survey.Generation(); err == nil && generation != t.generation {
+	if generation == 0 {
+		generation, _ = survey.Generation() // where it can't be read, nothing can
+	}
+	if generation != 0 && generation != t.generation {
 		return true
 	}
 	t.budget.Spend(now, func() { outdated = t.host.Changed() }) // it reads all routes

@@ -41,7 +41,7 @@ func TestTrackerIsOutdated(t *testing.T) {
 			test.tracker.hook = nft.HookHost
 		}
 		test.tracker.budget = throttle.Budget{Share: rulesetShare, Burst: rulesetBurst}
-		if got := test.tracker.Outdated(); got != test.want {
+		if got := test.tracker.Outdated(0); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
 		}
 	}
@@ -60,7 +60,7 @@ func TestBusyProcessorDelaysNoLook(t *testing.T) {
 	}
 	testkit.NFT(t, "add table inet other")
 	testkit.Eventually(t, rulesetShare*time.Second/4, func() error {
-		if !looker.Outdated() {
+		if !looker.Outdated(0) {
 			return errors.New("the change of the rules is not seen")
 		}
 		return nil
@@ -79,7 +79,7 @@ func TestLooksThatTakeMuchTakeTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.NFT(t, "add table inet other")
-	if looker.Outdated() {
+	if looker.Outdated(0) {
 		t.Error("another look follows at once")
 	}
 }
@@ -93,13 +93,13 @@ func TestAddressMakesADecisionOutdated(t *testing.T) {
 	if _, err := looker.Decide(&sources.Result{}, func() ([]accounting.Target, error) { return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
-	if looker.Outdated() {
+	if looker.Outdated(0) {
 		t.Error("nothing has changed")
 	}
 	if output, err := exec.Command("ip", "address", "add", "192.0.2.7/32", "dev", "lo").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	if !looker.Outdated() {
+	if !looker.Outdated(0) {
 		t.Error("the address is not noticed")
 	}
 }

@@ -128,7 +128,7 @@ func (f *follower) outdated() bool {
 		return false
 	}
 	failing := f.failed && now.Sub(f.last) >= followRetry
-	return failing || f.settings.Changed() || f.files.Changed() || f.tracker != nil && f.tracker.Outdated()
+	return failing || f.settings.Changed() || f.files.Changed() || f.tracker != nil && f.tracker.Outdated(0)
 }
 
 // setUp sets up once. It prints the list if that has changed, and logs a failure
