@@ -152,7 +152,7 @@ func TestDamageUnderARunningStore(t *testing.T) {
 	if _, err := s.db.FileControl("main", sqlite3.FCNTL_RESET_CACHE); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Usage(usage.Query{By: usage.ByHour}); !errors.Is(err, ErrDamaged) {
+	if _, err := Usage(t.Context(), s.directory, usage.Query{By: usage.ByHour}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Usage: got %v, want ErrDamaged", err)
 	}
 	save(t, s, stateAt(3, 200))

@@ -70,7 +70,7 @@ func BenchmarkFiveYears(b *testing.B) {
 		b.Run(strings.ReplaceAll(q.name, " ", "-"), func(b *testing.B) {
 			used := cpu(b)
 			for b.Loop() {
-				if _, err := Usage(directory, q.query); err != nil {
+				if _, err := Usage(b.Context(), directory, q.query); err != nil {
 					b.Fatal(err)
 				}
 			}

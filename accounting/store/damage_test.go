@@ -191,7 +191,7 @@ func expectTruth(t *testing.T, directory string) {
 		t.Errorf("Read: got %v", err)
 	}
 	for _, by := range []usage.Period{usage.ByHour, usage.ByTotal} {
-		report, err := Usage(directory, usage.Query{By: by})
+		report, err := Usage(t.Context(), directory, usage.Query{By: by})
 		if err != nil {
 			continue
 		}

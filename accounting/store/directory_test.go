@@ -104,7 +104,7 @@ func TestFilesThatAreNotRegularAreNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, _, err := Open(directory, at(noon))
-			_, usageErr := Usage(directory, usage.Query{By: usage.ByMonth})
+			_, usageErr := Usage(t.Context(), directory, usage.Query{By: usage.ByMonth})
 			for _, err := range []error{err, usageErr} {
 				if want := path + " is not a regular file: move it away"; err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v, want %q", err, want)
@@ -125,7 +125,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	before := snapshot(t, directory)
 	_, _, _, openErr := Open(directory, at(noon))
 	_, _, readErr := Read(directory)
-	_, usageErr := Usage(directory, usage.Query{By: usage.ByDay})
+	_, usageErr := Usage(t.Context(), directory, usage.Query{By: usage.ByDay})
 	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr} {
 		var newer *NewerError
 		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {

@@ -56,7 +56,8 @@ const statementPatience = 5 * time.Minute
 // no timer, as SQLite asks for its error.
 type deadline struct {
 	patience time.Duration
-	at       time.Time // zero: there is none
+	at       time.Time       // zero: there is none
+	caller   context.Context // of whoever waits for the statements; nil: nobody
 }
 
 // begin sets the deadline and returns the one before.
@@ -80,8 +81,11 @@ func (d *deadline) Deadline() (at time.Time, ok bool) { return d.at, !d.at.IsZer
 // Done is part of context.Context.
 func (d *deadline) Done() <-chan struct{} { return nil }
 
-// Err reports whether the time is over.
+// Err reports whether the time is over, or the caller has left.
 func (d *deadline) Err() error {
+	if d.caller != nil && d.caller.Err() != nil {
+		return d.caller.Err()
+	}
 	if d.at.IsZero() || time.Now().Before(d.at) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -34,7 +35,7 @@ func inTime(t *testing.T, what string, do func() error) error {
 var byRoot = map[string]func(directory string) error{
 	"Read": func(directory string) error { _, _, err := Read(directory); return err },
 	"Usage": func(directory string) error {
-		_, err := Usage(directory, usage.Query{By: usage.ByDay})
+		_, err := Usage(context.Background(), directory, usage.Query{By: usage.ByDay})
 		return err
 	},
 	"Clients": func(directory string) error { _, err := Clients(directory); return err },

@@ -180,7 +180,7 @@ func wantSound(t testing.TB, directory string) {
 
 func recorded(t testing.TB, directory string, by usage.Period) *usage.Records {
 	t.Helper()
-	records, err := Usage(directory, usage.Query{By: by})
+	records, err := Usage(t.Context(), directory, usage.Query{By: by})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		found.In = state.In
 		var report *usage.Records
-		if report, err = Usage(directory, usage.Query{By: usage.ByDay}); err == nil {
+		if report, err = Usage(context.Background(), directory, usage.Query{By: usage.ByDay}); err == nil {
 			found.Usage, _ = sums(report)
 			_, err = Check(directory)
 		}
@@ -215,7 +216,7 @@ func TestReadersDoNotDelaySaves(t *testing.T) {
 		})
 	}
 	read(func() error {
-		report, err := s.Usage(usage.Query{By: usage.ByHour})
+		report, err := Usage(t.Context(), s.directory, usage.Query{By: usage.ByHour})
 		if err != nil {
 			return err
 		}
@@ -286,4 +287,18 @@ func TestViews(t *testing.T) {
 		}
 	}
 	wantSound(t, directory)
+}
+
+// TestUsageEndsWithItsContext has a caller who leaves before the first row.
+func TestUsageEndsWithItsContext(t *testing.T) {
+	s, _, _ := open(t, t.TempDir())
+	save(t, s, stateAt(1, 3))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Usage(ctx, s.directory, usage.Query{By: usage.ByHour}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if report, err := Usage(t.Context(), s.directory, usage.Query{By: usage.ByHour}); err != nil || len(report.Rows) == 0 {
+		t.Errorf("the next one: got %+v, %v", report, err)
+	}
 }

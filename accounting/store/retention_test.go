@@ -33,7 +33,7 @@ func TestCommandsDeleteNoUsage(t *testing.T) {
 		save(now.AddDate(0, 0, -ago))
 	}
 	for by, want := range map[usage.Period]int{usage.ByHour: 3, usage.ByDay: 3} {
-		records, err := Usage(directory, usage.Query{By: by})
+		records, err := Usage(t.Context(), directory, usage.Query{By: by})
 		if err != nil || len(records.Rows) != want {
 			t.Errorf("by %s: got %d rows, %v, want %d", by, len(records.Rows), err, want)
 		}

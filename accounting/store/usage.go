@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,24 +20,19 @@ import (
 
 // Usage answers a query from the database in a directory, whether an agent runs
 // or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist if
-// nothing has been saved, with an *UnknownClientError, with ErrDamaged, and with a
-// *NewerError.
-func Usage(directory string, query usage.Query) (*usage.Records, error) {
-	return usageOf(directory, "", query)
-}
-
-// Usage answers a query. It does not block saves.
-func (s *Store) Usage(query usage.Query) (*usage.Records, error) {
-	return usageOf(s.directory, s.options.vfs, query)
-}
-
-func usageOf(directory, vfs string, query usage.Query) (records *usage.Records, err error) {
-	err = view(filepath.Join(directory, databaseName), vfs, openToRead, func(db *database) (err error) {
+// nothing has been saved, with an *UnknownClientError, with ErrDamaged, with a
+// *NewerError, and with the error of ctx, whose end interrupts it.
+func Usage(ctx context.Context, directory string, query usage.Query) (records *usage.Records, err error) {
+	err = view(filepath.Join(directory, databaseName), "", openToRead, func(db *database) (err error) {
+		db.deadline.caller = ctx
 		records, err = db.usage(query)
 		return err
 	})
 	if errors.As(err, new(*UnknownClientError)) {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err() // SQLite says that it was interrupted
 	}
 	return records, readingError("the usage", directory, err)
 }

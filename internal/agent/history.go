@@ -12,8 +12,8 @@ import (
 type History struct{ Directory string }
 
 // Usage implements [usage.Source].
-func (h History) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
-	return store.Usage(h.Directory, query)
+func (h History) Usage(ctx context.Context, query usage.Query) (*usage.Records, error) {
+	return store.Usage(ctx, h.Directory, query)
 }
 
 // Clients implements [usage.Source].
