@@ -286,8 +286,13 @@ func (s *Store) adopt(temporary string) error {
 // verify checks all of a database that nobody writes to.
 func verify(path, vfs string) error {
 	return view(path, vfs, openImmutable, func(db *database) error {
-		_, err := db.accounts()
-		return cmp.Or(err, new(clients).load(db), db.quickCheck())
+		if _, err := db.accounts(); err != nil {
+			return err
+		}
+		if err := new(clients).load(db); err != nil {
+			return err
+		}
+		return db.quickCheck()
 	})
 }
 

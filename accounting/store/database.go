@@ -73,11 +73,13 @@ func connect(path, vfs string, parameters url.Values) (*database, error) {
 	}
 	db := &database{Conn: conn, path: path, statements: make(map[string]*sqlite3.Stmt), deadline: limit, maxRows: maxRows}
 	err = db.Guard(func() error {
-		return cmp.Or( // the first error: the others have the same cause
-			conn.BusyTimeout(patience),
-			conn.Exec("pragma foreign_keys = on"),
-			limit.during(db.identify),
-		)
+		if err := conn.BusyTimeout(patience); err != nil {
+			return err
+		}
+		if err := conn.Exec("pragma foreign_keys = on"); err != nil {
+			return err
+		}
+		return limit.during(db.identify)
 	})
 	db.Loaded()
 	if err != nil {
@@ -183,7 +185,12 @@ func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 		return err
 	}
 	defer func() { err = cmp.Or(err, conn.Close()) }()
-	return conn.Guard(func() error { return cmp.Or(conn.Exec("pragma synchronous = full"), fill(conn.Conn)) })
+	return conn.Guard(func() error {
+		if err := conn.Exec("pragma synchronous = full"); err != nil {
+			return err
+		}
+		return fill(conn.Conn)
+	})
 }
 
 func enableChecksums(conn *sqlite3.Conn) error { return conn.EnableChecksums("main") }

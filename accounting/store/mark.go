@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -125,7 +124,10 @@ func (db *database) renewIndex() error {
 	if err != nil {
 		return err
 	}
-	return cmp.Or(index.Truncate(0), index.Truncate(db.mark.sizes[2]), index.Close())
+	if err = index.Truncate(0); err == nil {
+		err = index.Truncate(db.mark.sizes[2])
+	}
+	return errors.Join(err, index.Close())
 }
 
 // inspect looks for what others have done to the files since the last save. It

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,7 +50,12 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 			return err
 		}
 		defer db.close()
-		return db.Guard(func() error { return cmp.Or(db.Exec("begin"), read(db)) })
+		return db.Guard(func() error {
+			if err := db.Exec("begin"); err != nil {
+				return err
+			}
+			return read(db)
+		})
 	}))
 }
 

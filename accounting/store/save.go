@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -262,6 +261,18 @@ func (b *booking) flush() error {
 	return nil
 }
 
+// pruneStatements delete the usage of a period, and add it to what was deleted before.
+var pruneStatements = [...]string{
+	`insert into pruned
+		select period, port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out)
+		from usage join tenure on tenure.id = usage.tenure
+		where period = ? and start = ? group by period, port, protocol
+		on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
+		packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`,
+	"delete from usage where period = ? and start = ?",
+	"delete from period where period = ? and start = ?",
+}
+
 // prune deletes the oldest hour and the oldest day if their retention time is
 // over, except those whose usage follows the clock. It deletes only one of each per
 // save, so that no save takes long.
@@ -286,16 +297,10 @@ func (s *Store) prune(now time.Time) error {
 			}
 			continue
 		}
-		if err := cmp.Or(
-			s.db.run(`insert into pruned
-				select period, port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out)
-				from usage join tenure on tenure.id = usage.tenure
-				where period = ? and start = ? group by period, port, protocol
-				on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-				packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, nil, period, first),
-			s.db.run("delete from usage where period = ? and start = ?", nil, period, first),
-			s.db.run("delete from period where period = ? and start = ?", nil, period, first)); err != nil {
-			return err
+		for _, statement := range pruneStatements {
+			if err := s.db.run(statement, nil, period, first); err != nil {
+				return err
+			}
 		}
 		delete(s.starts, start{period, first})
 	}

@@ -346,7 +346,7 @@ func (s *Store) settle() error {
 	// such as those of tables without rows, which nothing else reads.
 	_, _, _ = s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE) // it fails beside a reader
 	s.db.mark, _ = s.db.read()
-	if err := explain(s.path, cmp.Or(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
+	if err := explain(s.path, errors.Join(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
 		return err
 	}
 	if _, size := s.backupFile(); s.backup.saves == s.saves && size >= max(s.backup.size, 1) {

@@ -1,7 +1,6 @@
 package shadowsocks
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -69,7 +68,11 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 		condition = "AND node_id IS NULL"
 	}
 	users := countSettings
-	switch err := cmp.Or(connection.CheckTable("client_inbounds"), connection.CheckTable("clients")); {
+	err = connection.CheckTable("client_inbounds")
+	if err == nil {
+		err = connection.CheckTable("clients")
+	}
+	switch {
 	case err == nil:
 		users = countTable
 	case !errors.Is(err, sqlitefile.ErrNoTable):
@@ -86,7 +89,10 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 	if err == nil {
 		err = c.addFallbacks(connection, inbounds, byID)
 	}
-	return cmp.Or(err, c.addInbounds(inbounds, len(inbounds)))
+	if err != nil {
+		return err
+	}
+	return c.addInbounds(inbounds, len(inbounds))
 }
 
 // parseRow reads an inbound in a row. Its name is the remark, whoever the users are.
