@@ -17,6 +17,9 @@ PACKAGES := gcc git libc6-dev nftables iptables iproute2 ethtool curl util-linux
 	tmux zsh fish man-db mandoc lintian rpm file shellcheck sqlite3 v2ray \
 	podman crun netavark uidmap slirp4netns passt docker.io
 
+# Those below integration have tests alone, which need libraries that nothing else does.
+MODULES := . integration/compare integration/grafana
+
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOVULNCHECK_VERSION := v1.9.0
@@ -48,9 +51,7 @@ packages: ## install the Debian packages that the tests need (root)
 
 lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go.mod
 	test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
-	$(GO) vet ./...
-	$(GOLANGCI_LINT) run ./...
-	$(GO) mod tidy -diff
+	set -e; for module in $(MODULES); do (cd $$module && $(GO) vet ./... && $(GOLANGCI_LINT) run ./... && $(GO) mod tidy -diff); done
 	shellcheck .ci/run integration/*.sh integration/netdata/link.sh integration/debian/postinst integration/debian/postrm integration/debian/prerm
 	$(if $(VULNDB),$(MAKE) vulncheck,@echo 'VULNDB names no database of vulnerabilities: none is looked up')
 
@@ -68,7 +69,7 @@ $(GOVULNCHECK):
 
 # These need the machine for themselves, one after the other, since they wait for
 # what happens in time. The others compute.
-ALONE := ./accounting/store ./cmd/ssmonitor ./integration/compare ./integration/endtoend ./integration/kernels ./integration/presence \
+ALONE := ./accounting/store ./cmd/ssmonitor ./integration/endtoend ./integration/kernels ./integration/presence \
 	./integration/prometheus ./integration/sources ./integration/systemd ./internal/serving ./nft ./output/api ./output/prometheus
 # SQLite is C, translated to Go: the race detector finds nothing in it, and makes it
 # eight times slower.
@@ -77,6 +78,7 @@ TEST  := GORACE=atexit_sleep_ms=0 $(GO) test -race -gcflags=github.com/ncruces/g
 unit: ## all tests but fuzzing, with the race detector
 	$(TEST) -p 2 $$($(GO) list ./... | grep -vxF "$$($(GO) list $(ALONE))")
 	$(TEST) -p 1 $(ALONE)
+	set -e; for module in $(filter-out .,$(MODULES)); do (cd $$module && $(TEST) ./...); done
 	$(GO) test -count=1 -run '^TestDamages$$' ./accounting/store -args -damages 1000
 
 kernels: packages ## the kernel tests on Debian 12's other kernels, in QEMU; part of unit
@@ -99,7 +101,7 @@ COMPARE := cd integration/compare && $(GO) test -count=1 -timeout 1h -run '^Test
 bench-compare: ## compare costs with those of the alternatives, some minutes, into build/compare (root)
 	$(COMPARE)
 
-bench-readme: ## the same, and put the figures and plots into the README (root)
+bench-readme: ## the same, and put the figures and plots into nft/README.md (root)
 	$(COMPARE) -readme
 
 bench-once: ## each benchmark once, so that none breaks unnoticed

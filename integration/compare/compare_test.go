@@ -25,7 +25,7 @@ var (
 	ticks     = flag.Int("ticks", 10, "measure this `NUMBER` of ticks")
 	interval  = flag.Duration("interval", 2*time.Second, "pause for this `TIME` between ticks")
 	directory = flag.String("directory", "", "write results to this `DIRECTORY`")
-	update    = flag.Bool("readme", false, "update the README and the files next to this one")
+	update    = flag.Bool("readme", false, "update nft/README.md and the files next to this one")
 
 	libraryReader = flag.Bool("library-reader", false, "used by the test itself")
 )
@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 // build builds the agent that is measured.
 func build(directory string) error {
 	command := exec.Command("go", "build", "-ldflags", "-s -w", "-o", directory+"/", "ssmonitor/cmd/ssmonitor")
+	command.Dir = "../.." // the module with the sums of what the binary needs
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("building ssmonitor: %w\n%s", err, output)

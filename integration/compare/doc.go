@@ -5,7 +5,7 @@
 //
 // `make bench-compare` measures for some minutes, as root, in namespaces that it
 // creates and removes, and writes a table, all figures and two plots.
-// `make bench-readme` also puts table and plots into the README. Without -full the
+// `make bench-readme` also puts table and plots into nft/README.md. Without -full the
 // test runs everything once, to see that it works.
 //
 // A machine is noisy, and so is the memory that a ruleset happens to get: the

@@ -31,11 +31,11 @@ var groups = []group{
 	{"of it anonymous", anonymous, []string{ssmonitor, legacyScript, nftScript}, size},
 }
 
-// The README has the section between these lines.
+// nft/README.md has the section between these lines.
 const (
 	beginning = "<!-- `make bench-readme` writes what follows. -->\n\n"
 	end       = "<!-- End of what `make bench-readme` writes. -->\n"
-	readme    = "../../README.md"
+	readme    = "../../nft/README.md"
 )
 
 // section returns the part of the README that is made from the results: the
@@ -69,7 +69,7 @@ func section(r *results) string {
 	}
 	fmt.Fprint(&text, "\n\n")
 	for _, p := range plots {
-		fmt.Fprintf(&text, "![%s](integration/compare/%s)\n", p.title, p.file)
+		fmt.Fprintf(&text, "![%s](../integration/compare/%s)\n", p.title, p.file)
 	}
 	text.WriteString("\n")
 	return text.String()
