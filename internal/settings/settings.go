@@ -45,10 +45,7 @@ type Settings struct {
 
 // Default returns the defaults of every key.
 func Default() *Settings {
-	defaults, err := Sheet{Keys: All(), File: NoFile}.Load()
-	if err != nil {
-		panic(err) // a test loads them
-	}
+	defaults, _ := Sheet{Keys: All(), File: NoFile}.Load() // a test has them all
 	return defaults
 }
 
