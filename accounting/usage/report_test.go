@@ -292,14 +292,3 @@ func TestClientNamedAsAPort(t *testing.T) {
 		}
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"علی", "على", 1}, {"ab", "ba", 2}, {"alice", "alicia", 2}} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("%s to %s: got %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}

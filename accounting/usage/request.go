@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/xrash/smetrics"
 )
 
 // Source is the recorded usage.
@@ -192,35 +194,12 @@ func unknownClient(label string, known []string) error {
 	}
 	distances := make(map[string]int, len(known))
 	for _, name := range known {
-		distances[name] = distance(strings.ToLower(label), strings.ToLower(name))
+		distances[name] = smetrics.WagnerFischer(strings.ToLower(label), strings.ToLower(name), 1, 1, 1)
 	}
 	slices.SortStableFunc(known, func(a, b string) int { return cmp.Compare(distances[a], distances[b]) })
 	const most = 3
 	return fmt.Errorf("client %q is not known: the nearest of %d are %s; see ssmonitor client list",
 		label, len(known), strings.Join(known[:min(most, len(known))], ", "))
-}
-
-// distance returns the Levenshtein distance: how many characters have to be
-// inserted, removed or replaced.
-func distance(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, r := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range to {
-			changed := diagonal
-			if r != to[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(to)]
 }
 
 // fetch queries the source for the clients of the plan. In a query a port's number
