@@ -6,25 +6,25 @@ import "slices"
 type counterState byte
 
 const (
-	foreign  counterState = iota // nothing, as far as is known
-	inForce                      // its port is in force
-	unknown                      // its port is not in force: the next tick detaches it
-	draining                     // detached: its last reading is to come
-	drained                      // its last reading is posted
+	unclassified counterState = iota // nothing, as far as is known
+	inForce                          // its port is in force
+	notInForce                       // its port is not in force: the next tick detaches it
+	draining                         // detached: its last reading is to come
+	drained                          // its last reading is posted
 )
 
-// detachUnknown stops counting ports that are not in force, such as those that
+// detachStray stops counting ports that are not in force, such as those that
 // were removed while no agent ran. It does so only when two ticks in a row have
 // found them: `ssmonitor setup` may just have installed them, and the agent may be
 // about to load the list that has them.
-func (m *Meter) detachUnknown() {
+func (m *Meter) detachStray() {
 	var due, fresh []Key
 	for i := range m.sample.Readings {
 		key := m.sample.Readings[i].Key
 		switch m.states.Get(key) {
-		case unknown:
+		case notInForce:
 			due = append(due, key)
-		case foreign:
+		case unclassified:
 			fresh = append(fresh, key)
 		}
 	}
@@ -37,10 +37,10 @@ func (m *Meter) detachUnknown() {
 		m.log.Error("ports that are not in force are still counted", "error", err)
 	}
 	if err == nil {
-		for _, key := range m.unknown { // those that were not found again
-			m.states.replace(key, unknown, foreign)
+		for _, key := range m.stray { // those that were not found again
+			m.states.replace(key, notInForce, unclassified)
 		}
-		m.unknown = m.unknown[:0]
+		m.stray = m.stray[:0]
 	}
 	m.detachNext(fresh)
 }
@@ -55,9 +55,9 @@ func (m *KeyMap[T]) replace(key Key, old, value T) {
 // detachNext makes the next tick detach the keys.
 func (m *Meter) detachNext(keys []Key) {
 	for _, key := range keys {
-		if state := m.states.At(key); *state != unknown {
-			*state = unknown
-			m.unknown = append(m.unknown, key)
+		if state := m.states.At(key); *state != notInForce {
+			*state = notInForce
+			m.stray = append(m.stray, key)
 		}
 	}
 }

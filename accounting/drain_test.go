@@ -32,7 +32,7 @@ func TestMeterKeepsNoListOfRefusals(t *testing.T) {
 	for range 10 {
 		b.tick(t)
 	}
-	if got, want := len(b.unknown), 2; got != want {
+	if got, want := len(b.stray), 2; got != want {
 		t.Errorf("after ten refusals: got %d keys to detach, want %d", got, want)
 	}
 }

@@ -29,7 +29,7 @@ type Meter struct {
 	forwarding Forwarding
 	forwards   bool // whether it is set
 	states     KeyMap[counterState]
-	unknown    []Key // that were given this state since the last tick
+	stray      []Key // that were given this state since the last tick
 	detached   []Key // that may be draining or drained
 	sample     Sample
 	last       interval
@@ -105,7 +105,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	install := errors.Is(err, ErrChanged)
 	if install {
 		// Drift from the time when no agent ran is found before anything is added.
-		m.repair(m.read())
+		m.superviseTable(m.readAndPost())
 	}
 	m.ports = slices.Clone(ports)
 	m.last.follow(m.ports)
@@ -131,7 +131,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 		return nil
 	}
 	if len(m.ports) > 0 {
-		m.repair(m.read()) // drift is found before anything is changed
+		m.superviseTable(m.readAndPost()) // drift is found before anything is changed
 	}
 	m.source.SetForwarding(forwarding)
 	m.forwarding, m.forwards = forwarding, true
@@ -173,11 +173,11 @@ func (m *Meter) Status() Status {
 func (m *Meter) Tick() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	err := m.read()
+	err := m.readAndPost()
 	if err == nil {
-		m.detachUnknown()
+		m.detachStray()
 	}
-	m.repair(err)
+	m.superviseTable(err)
 	m.deleteDrained()
 	if m.status.RepairError == nil && !unreadable(err) {
 		m.status.Uncertain += m.losses.end(m.sample.Time, m.now())
@@ -217,7 +217,7 @@ func (m *Meter) refresh() error {
 	if m.status.LastError == nil && m.now().Sub(m.sample.Time) < ReadShare*m.status.ReadDuration {
 		return nil
 	}
-	if err := m.read(); !m.idle(err) {
+	if err := m.readAndPost(); !m.idle(err) {
 		return err
 	}
 	return nil
@@ -232,7 +232,7 @@ func (m *Meter) Flush() error {
 }
 
 func (m *Meter) flush() error {
-	err := m.read()
+	err := m.readAndPost()
 	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
 		err = nil // nothing is being counted
 	}
@@ -243,8 +243,8 @@ func (m *Meter) flush() error {
 	return errors.Join(err, m.status.LastSaveError)
 }
 
-// read takes a sample and posts it.
-func (m *Meter) read() error {
+// readAndPost takes a sample and posts it.
+func (m *Meter) readAndPost() error {
 	m.sample.Time = m.now()
 	err := m.source.Read(&m.sample)
 	m.status.ReadDuration, m.status.LastError = m.now().Sub(m.sample.Time), err

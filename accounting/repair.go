@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// repair verifies the table, repairs it if necessary, and records the result in
+// superviseTable verifies the table, repairs it if necessary, and records the result in
 // the status and the log. readErr is the result of the reading just before.
-func (m *Meter) repair(readErr error) {
+func (m *Meter) superviseTable(readErr error) {
 	if unreadable(readErr) {
 		return
 	}
 	var err error
 	if !m.idle(readErr) {
-		err = m.verify()
+		err = m.repairDrift()
 	}
 	m.status.RepairError = err
 	m.repairFault.Log(m.log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
@@ -25,8 +25,8 @@ func unreadable(readErr error) bool {
 	return readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
 }
 
-// verify verifies the table and repairs it if it has drifted.
-func (m *Meter) verify() error {
+// repairDrift verifies the table and repairs it if it has drifted.
+func (m *Meter) repairDrift() error {
 	findings, err := m.source.Verify(m.ports)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (m *Meter) verify() error {
 		return fmt.Errorf("repairing the table: %w", err)
 	}
 	m.lastDrift = nil
-	m.losses.occurred = true
+	m.losses.disturbed = true
 	m.status.Reinstalls++
 	return nil
 }
@@ -53,6 +53,6 @@ func (m *Meter) verify() error {
 // if the table no longer exists, only the ledger has its last values.
 func (m *Meter) install() error {
 	m.save()
-	m.losses.installed = true
+	m.losses.expected = true
 	return m.source.Install(m.ports)
 }

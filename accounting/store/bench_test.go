@@ -126,7 +126,7 @@ func fiveYears(b *testing.B, s *Store) {
 			period, count, step, noon.Unix()/step*step-count*step)
 	}
 	const day = 24 * 3600
-	if err := s.db.Exec("begin; " + fill(hours, 90*24, 3600) + fill(days, 5*365, day) + "commit"); err != nil {
+	if err := s.db.Exec("begin; " + fill(hourPeriod, 90*24, 3600) + fill(dayPeriod, 5*365, day) + "commit"); err != nil {
 		b.Fatal(err)
 	}
 	for i := range 60 {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	day = 24 * 60 * 60 // seconds
+	secondsPerDay = 24 * 60 * 60 // seconds
 	// earliest is a time before this program existed: a clock that shows an
 	// earlier one has not been set.
 	earliest = 1577836800 // 2020-01-01
@@ -19,12 +19,12 @@ const (
 	// longStop is the longest stop after which a clock is believed as soon as it
 	// has held for holdDay. A clock that shows a longer one has to hold for
 	// holdMonth.
-	longStop  = 30 * day
-	holdDay   = day
-	holdMonth = 30 * day
+	longStop  = 30 * secondsPerDay
+	holdDay   = secondsPerDay
+	holdMonth = 30 * secondsPerDay
 	// settleAfter is how long usage follows the clock, unless it is kept for a
 	// shorter time.
-	settleAfter = 7 * day
+	settleAfter = 7 * secondsPerDay
 )
 
 // instant is what the clocks of a machine show.
@@ -78,7 +78,7 @@ func (c *clock) advance(now instant, keep time.Duration) (a adjustment) {
 	c.instant = now
 	c.ran += elapsed
 	c.believe(elapsed)
-	if c.began != 0 && c.ran >= min(settleAfter, int64(keep/time.Second)) && abs(c.ahead()) <= day && c.wall >= earliest {
+	if c.began != 0 && c.ran >= min(settleAfter, int64(keep/time.Second)) && abs(c.ahead()) <= secondsPerDay && c.wall >= earliest {
 		if c.trusted == 0 {
 			c.trusted = c.wall
 		}
@@ -127,7 +127,7 @@ func (c *clock) ahead() int64 {
 
 // set handles a clock that was set by step since the last save in this boot.
 func (c *clock) set(step int64, now instant) (a adjustment) {
-	if abs(step) <= day {
+	if abs(step) <= secondsPerDay {
 		return a
 	}
 	a.jump = step
@@ -142,12 +142,12 @@ func (c *clock) set(step int64, now instant) (a adjustment) {
 // restart handles another boot, before which the machine was off for an unknown
 // time: for step, if both the old and the new clock are right.
 func (c *clock) restart(step, wasAhead int64, now instant) (a adjustment) {
-	if step < -day || step > longStop {
+	if step < -secondsPerDay || step > longStop {
 		a.jump, c.held = step, 0
 	}
 	unset := c.wall < earliest
-	wrong := unset || abs(wasAhead) > day || (c.trusted == 0 && step < -day && now.wall >= earliest)
-	better := now.wall >= earliest && (unset || c.trusted == 0) || c.trusted != 0 && abs(now.wall-c.trusted) < abs(wasAhead)-day
+	wrong := unset || abs(wasAhead) > secondsPerDay || (c.trusted == 0 && step < -secondsPerDay && now.wall >= earliest)
+	better := now.wall >= earliest && (unset || c.trusted == 0) || c.trusted != 0 && abs(now.wall-c.trusted) < abs(wasAhead)-secondsPerDay
 	if wrong && !better { // as wrong as before, perhaps in another way
 		if c.began != 0 && a.jump != 0 {
 			a.move, c.began = step, c.began+step

@@ -34,7 +34,7 @@ func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain
 	was := s.next
 	adjusted, err := s.adjust(now)
 	misread := func(gain accounting.Gain) bool { // the clock was set and set back since the last save
-		return gain.Time.Unix() > max(was.wall, s.next.wall)+day
+		return gain.Time.Unix() > max(was.wall, s.next.wall)+secondsPerDay
 	}
 	if err == nil && (adjusted.jump != 0 || slices.ContainsFunc(gains, misread)) {
 		gains = replace(gains, was, s.next, adjusted.move)
@@ -78,12 +78,12 @@ func (b *booking) track() error {
 	if b.store.next.began == 0 {
 		return nil
 	}
-	db, hour := b.store.db, b.starts[hours].at
+	db, hour := b.store.db, b.starts[hourPeriod].at
 	known, err := db.value("select count(*) from recent_hour where start = ?", hour)
 	if err != nil || known > 0 {
 		return err
 	}
-	if err := db.run("insert into recent_hour values (?, ?, ?)", nil, hour, b.starts[days].at, b.starts[months].at); err != nil {
+	if err := db.run("insert into recent_hour values (?, ?, ?)", nil, hour, b.starts[dayPeriod].at, b.starts[monthPeriod].at); err != nil {
 		return err
 	}
 	return db.run(`insert into early select start, tenure, protocol, packets_in, bytes_in, packets_out, bytes_out
@@ -162,7 +162,7 @@ func (s *Store) move(seconds, began int64) (done movement, err error) {
 		if err := book.find(time.Unix(at, 0), false); err != nil {
 			return done, err
 		}
-		if err := s.db.run("insert into target values (?, ?, ?, ?)", nil, hour, book.starts[hours].at, book.starts[days].at, book.starts[months].at); err != nil {
+		if err := s.db.run("insert into target values (?, ?, ?, ?)", nil, hour, book.starts[hourPeriod].at, book.starts[dayPeriod].at, book.starts[monthPeriod].at); err != nil {
 			return done, err
 		}
 	}
@@ -182,7 +182,7 @@ func (s *Store) moveTimes(seconds, began int64) error {
 		"update gap set until = until + ?1 where until between ?2 and ?3",
 		"update former set left = left + ?1 where left between ?2 and ?3",
 	} {
-		if err := s.db.run(text, nil, seconds, began, s.clock.wall+day); err != nil {
+		if err := s.db.run(text, nil, seconds, began, s.clock.wall+secondsPerDay); err != nil {
 			return err
 		}
 	}

@@ -226,7 +226,7 @@ func (b *booking) find(at time.Time, track bool) error {
 				return err
 			}
 			b.store.starts[begin] = true
-			known = known && i > hours
+			known = known && i > hourPeriod
 		}
 		b.starts[i] = begin
 	}
@@ -277,7 +277,7 @@ var pruneStatements = [...]string{
 // over, except those whose usage follows the clock. It deletes only one of each per
 // save, so that no save takes long.
 func (s *Store) prune(now time.Time) error {
-	for period, keep := range map[int64]time.Duration{hours: s.options.KeepHours, days: s.options.KeepDays} {
+	for period, keep := range map[int64]time.Duration{hourPeriod: s.options.KeepHours, dayPeriod: s.options.KeepDays} {
 		if now.Before(s.oldest[period]) {
 			continue
 		}

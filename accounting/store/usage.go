@@ -174,7 +174,7 @@ func (db *database) rows(period int, since, until int64, zone *time.Location, ow
 				}
 				return nil
 			}, int64(period), at)
-		if rows == nil && period != hours { // other days and months have about as many rows
+		if rows == nil && period != hourPeriod { // other days and months have about as many rows
 			rows = make([]usage.Row, 0, min(int(starts)*len(group), 1<<18))
 		}
 		rows = appendSorted(rows, group)
@@ -248,7 +248,7 @@ func (db *database) divides(query usage.Query, calendar usage.Calendar) (int64, 
 		start, _ := calendar.Bounds(period, t)
 		return t.IsZero() || start.Equal(t)
 	}
-	for period := months; period > hours; period-- {
+	for period := monthPeriod; period > hourPeriod; period-- {
 		if at(periods[period], query.Since) && at(periods[period], query.Until) {
 			return int64(period), nil
 		}
@@ -259,9 +259,9 @@ func (db *database) divides(query usage.Query, calendar usage.Calendar) (int64, 
 	}
 	pruned, err := db.value("select count(*) from pruned where period = 0")
 	if err != nil || pruned == 0 || (!query.Since.IsZero() && query.Since.Unix() >= oldest) {
-		return hours, err
+		return hourPeriod, err
 	}
-	return days, nil
+	return dayPeriod, nil
 }
 
 // gaps returns the gaps that overlap the time of the query.

@@ -13,9 +13,9 @@ import (
 var periods = [...]usage.Period{usage.ByHour, usage.ByDay, usage.ByMonth}
 
 const (
-	hours = iota
-	days
-	months
+	hourPeriod = iota
+	dayPeriod
+	monthPeriod
 )
 
 // labels are the formats in which the views show the start of a period.
