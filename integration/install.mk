@@ -25,10 +25,13 @@ UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket
 SHARED := netdata/netdata.conf netdata/stream.conf netdata/health.d/ssmonitor.conf \
 	$(addprefix prometheus/,README.md ssmonitor.rules.yml ssmonitor.rules.test.yml prometheus.yml agent.yml servers.yml) grafana/ssmonitor.json
 
+# The pages that the README links, installed below DOCDIR with their folders.
+PAGES := accounting/README.md nft/README.md output/README.md integration/README.md
+
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \
 	$(MANDIR)/man8/ssmonitor.8 \
-	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE) \
+	$(addprefix $(DOCDIR)/,README.md CHANGELOG.md LICENSE $(PAGES)) \
 	$(addprefix $(SHAREDIR)/,$(SHARED) netdata/ssmonitor.chart.sh netdata/link.sh) \
 	$(BASHDIR)/ssmonitor $(ZSHDIR)/_ssmonitor $(FISHDIR)/ssmonitor.fish \
 	$(addprefix $(SYSTEMDUNITDIR)/,$(UNITS)) \
@@ -56,6 +59,7 @@ install: generate ## install to PREFIX, /usr/local, below DESTDIR if set
 	install -D -m 0644 $(BUILD)/ssmonitor.fish $(DESTDIR)$(FISHDIR)/ssmonitor.fish
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 0644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
+	for page in $(PAGES); do install -D -m 0644 $$page $(DESTDIR)$(DOCDIR)/$$page || exit; done
 	for file in $(SHARED); do install -D -m 0644 integration/$$file $(DESTDIR)$(SHAREDIR)/$$file || exit; done
 	install -D -m 0644 integration/netdata/charts.d/ssmonitor.chart.sh $(DESTDIR)$(SHAREDIR)/netdata/ssmonitor.chart.sh
 	install -D -m 0755 integration/netdata/link.sh $(DESTDIR)$(SHAREDIR)/netdata/link.sh
@@ -91,7 +95,7 @@ ifeq ($(DESTDIR),)
 endif
 	DESTDIR=$(DESTDIR) integration/netdata/link.sh unlink $(BINDIR)/ssmonitor
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(if $(NETDATADIR),$(NETDATA_INSTALLED)))
-	-rmdir $(DESTDIR)$(DOCDIR) $(addprefix $(DESTDIR)$(SHAREDIR),/netdata/health.d /netdata /prometheus /grafana /)
+	-rmdir $(addprefix $(DESTDIR)$(DOCDIR)/,$(dir $(PAGES))) $(DESTDIR)$(DOCDIR) $(addprefix $(DESTDIR)$(SHAREDIR),/netdata/health.d /netdata /prometheus /grafana /)
 ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo 'Kept: the list of ports in /etc/ssmonitor, the totals in /var/lib/ssmonitor,'

@@ -67,7 +67,7 @@ const (
 	OfRoot = "even root may not do this here: give the file to this root (chown, --userns), or grant CAP_DAC_OVERRIDE; SELinux needs a label (:z)"
 	// migration is the remedy for what is left of the setup that ssmonitor
 	// replaces.
-	migration = "see the section on migration in the README"
+	migration = "see Migration from the blog post in integration/README.md of the documentation"
 	// seeLog is the remedy where the agent has logged the reason.
 	seeLog = "see the agent's log: journalctl --unit ssmonitor"
 	// startAgent is the remedy where nothing runs.
