@@ -2,10 +2,11 @@ package store
 
 import (
 	"errors"
-	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 // TestCommandsDeleteNoUsage saves usage that is older than the agent keeps it, without

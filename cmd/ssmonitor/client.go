@@ -41,7 +41,7 @@ func clientCommand(open openHistory) *cli.Command {
 					"namespace, the next agent gives the port away after its first reading.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
 				Flags:  described(settingFlags("state", "socket"), "socket", askSocket),
-				Action: func(c *cli.Context) error { return newClient(c, open) },
+				Action: newClient,
 			},
 		},
 		Action: func(c *cli.Context) error {
@@ -72,7 +72,7 @@ func listClients(c *cli.Context, open openHistory) error {
 	return report.WriteClients(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
 }
 
-func newClient(c *cli.Context, open openHistory) error {
+func newClient(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return wrongUsage(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}

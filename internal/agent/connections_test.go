@@ -6,14 +6,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
 	"ssmonitor/internal/settings"
 	"ssmonitor/nft"
 	"ssmonitor/output/prometheus"
-	"strings"
-	"testing"
-	"time"
 )
 
 // countedSource counts how often the connections are counted.

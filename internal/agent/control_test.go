@@ -6,14 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/output/control"
-	"strings"
-	"testing"
-	"time"
 )
 
 // TestSecondAgentDoesNotWait names the first one at once.

@@ -2,9 +2,10 @@ package agent
 
 import (
 	"io"
-	"ssmonitor/internal/settings"
 	"strconv"
 	"testing"
+
+	"ssmonitor/internal/settings"
 
 	"golang.org/x/sys/unix"
 )

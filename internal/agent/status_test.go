@@ -5,14 +5,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"ssmonitor/accounting"
-	"ssmonitor/internal/settings"
-	"ssmonitor/internal/testkit"
-	"ssmonitor/internal/unit"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/unit"
 )
 
 func TestStatus(t *testing.T) {

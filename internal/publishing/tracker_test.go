@@ -3,6 +3,9 @@ package publishing
 import (
 	"errors"
 	"os/exec"
+	"testing"
+	"time"
+
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
@@ -10,8 +13,6 @@ import (
 	"ssmonitor/internal/throttle"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
-	"testing"
-	"time"
 )
 
 // TestTrackerIsOutdated has changes of the rules, and decisions that can change without one.

@@ -2,8 +2,9 @@ package setup
 
 import (
 	"path/filepath"
-	"ssmonitor/integration/presence"
 	"testing"
+
+	"ssmonitor/integration/presence"
 )
 
 // TestOtherListByARelativePath has an agent that follows the list.

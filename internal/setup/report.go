@@ -171,6 +171,7 @@ func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 	return from
 }
 
+// WriteJSON writes the report as one indented JSON object, as `setup --json` prints it.
 func (r *Report) WriteJSON(w io.Writer) error {
 	encoder := json.NewEncoder(terminal.JSONWriter(w))
 	encoder.SetIndent("", "  ")

@@ -3,12 +3,13 @@ package setup
 import (
 	"fmt"
 	"math"
+	"strings"
+	"testing"
+
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/terminal"
-	"strings"
-	"testing"
 )
 
 // A table in the log is short.

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"ssmonitor/internal/failure"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/failure"
 )
 
 // TestHiddenFileHasARemedy has files that are missing, in the unit and outside.
