@@ -48,10 +48,19 @@ func (u ClientUsage) Label() string {
 		return "1 other"
 	case u.Others > 0:
 		return fmt.Sprintf("%d others", u.Others)
-	case u.Client != "" || len(u.Ports) == 0:
+	case len(u.Ports) == 0:
 		return u.Client
 	}
-	return portLabel(u.Ports[0])
+	return LabelOf(u.Client, u.Ports[0])
+}
+
+// LabelOf returns the label of a client on a port: its name, or that of the port if it
+// has none.
+func LabelOf(client string, port uint16) string {
+	if client != "" {
+		return client
+	}
+	return PortPrefix + strconv.Itoa(int(port))
 }
 
 // Bytes returns what was received and sent together.
@@ -63,8 +72,6 @@ func (u *ClientUsage) add(in, out accounting.Count) {
 
 // PortPrefix begins the label of a client without a name; its port follows.
 const PortPrefix = "port "
-
-func portLabel(port uint16) string { return PortPrefix + strconv.Itoa(int(port)) }
 
 // PeriodUsage is what the clients used in one period.
 type PeriodUsage struct {

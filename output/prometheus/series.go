@@ -3,6 +3,7 @@ package prometheus
 import (
 	"bufio"
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,12 +187,7 @@ func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, li
 		used[client] = usage{sum.in + row.In.Bytes, sum.out + row.Out.Bytes}
 	}
 	w.begin(monthBytes)
-	lines := make([]portClient, 0, len(used))
-	for client := range used {
-		lines = append(lines, client)
-	}
-	slices.SortFunc(lines, portClient.compare)
-	for _, client := range lines {
+	for _, client := range slices.SortedFunc(maps.Keys(used), portClient.compare) {
 		w.setLabels(strconv.Itoa(int(client.port)), client.name)
 		w.sample(monthBytes, labelIn, used[client].in)
 		w.sample(monthBytes, labelOut, used[client].out)
@@ -216,7 +212,7 @@ func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
 	for _, client := range slices.Compact(clients) {
-		label := usage.ClientUsage{Client: client.name, Ports: []uint16{client.port}}.Label()
+		label := usage.LabelOf(client.name, client.port)
 		limit, limited := limits.For(label)
 		switch {
 		case !limited || client.name != "" && !w.names:
