@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/servingtest"
 )
 
 func TestClientGetsTheAgentsAnswer(t *testing.T) {
@@ -52,7 +53,7 @@ func TestClientNamesTheRemedy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("foreign")) }))
+	servingtest.ServeUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("foreign")) }))
 	for _, test := range []struct {
 		name string
 		err  error

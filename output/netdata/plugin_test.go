@@ -106,7 +106,7 @@ func TestPluginIsPatient(t *testing.T) {
 // TestPluginEndsQuietly ends the plugin while it waits for the agent. That is no
 // error of the agent's.
 func TestPluginEndsQuietly(t *testing.T) {
-	var log synced
+	var log testkit.Log
 	plugin := &Plugin{Log: slog.New(slog.NewTextHandler(&log, nil))}
 	var fault accounting.Fault
 	plugin.logChange(&fault, fmt.Errorf("asking the agent: %w", context.Canceled))

@@ -89,10 +89,11 @@ var Generous = serving.Limits{
 	Stall: 10 * time.Second, Patience: 10 * time.Second, Connections: 64,
 }
 
-// Answer is what came back: the status, the type and the text.
+// Answer is what came back: the status, the type, the methods that are allowed and the
+// text.
 type Answer struct {
-	Code       int
-	Type, Body string
+	Code              int
+	Type, Allow, Body string
 }
 
 // Request sends raw text and returns the answer.
@@ -108,7 +109,7 @@ func Request(t *testing.T, path, text string) Answer {
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), strings.TrimSpace(string(content))}
+	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), answer.Header.Get("Allow"), strings.TrimSpace(string(content))}
 }
 
 // Dial connects for the length of the test, and for 10 seconds at most.
