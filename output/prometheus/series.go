@@ -212,7 +212,7 @@ func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
 	for _, client := range slices.Compact(clients) {
-		label := usage.LabelOf(client.name, client.port)
+		label := usage.Identify(client.name, client.port).Label()
 		limit, limited := limits.For(label)
 		switch {
 		case !limited || client.name != "" && !w.names:

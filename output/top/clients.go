@@ -13,7 +13,8 @@ import (
 
 // client is one line of the table: what a client does on all of its ports.
 type client struct {
-	label   string // the name, or "port 20000" for a port without one
+	id      usage.Identity
+	label   string // of id: the name, or "port 20000" for a port without one
 	ports   []*accounting.PortReport
 	rated   bool // the rates of all ports are known
 	in, out accounting.Rate
@@ -42,16 +43,16 @@ func (c *client) share() (share float64, known bool) {
 
 // clientsOf sums the ports of each client.
 func clientsOf(report *accounting.Report) []client {
-	places := make(map[string]int, len(report.Ports))
+	places := make(map[usage.Identity]int, len(report.Ports))
 	clients := make([]client, 0, len(report.Ports))
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		label := usage.LabelOf(port.Port.Name, port.Port.Number)
-		place, found := places[label]
+		id := usage.Identify(port.Port.Name, port.Port.Number)
+		place, found := places[id]
 		if !found {
 			place = len(clients)
-			places[label] = place
-			clients = append(clients, client{label: label, rated: true})
+			places[id] = place
+			clients = append(clients, client{id: id, label: id.Label(), rated: true})
 		}
 		clients[place].add(port)
 	}
@@ -164,7 +165,7 @@ func sortClients(clients []client, by order, reversed bool) {
 				first = cmp.Compare(y, x)
 			}
 		}
-		byLabel := compareLabels(&a, &b)
+		byLabel := a.id.Compare(b.id)
 		if reversed {
 			if by == byName {
 				return -byLabel
@@ -173,21 +174,6 @@ func sortClients(clients []client, by order, reversed bool) {
 		}
 		return cmp.Or(first, byLabel)
 	})
-}
-
-// compareLabels orders names as people look them up, followed by the ports without
-// a name in the order of their numbers.
-func compareLabels(a, b *client) int {
-	unnamed := func(c *client) int {
-		if c.ports[0].Port.Name == "" {
-			return int(c.ports[0].Port.Number)
-		}
-		return 0
-	}
-	return cmp.Or(
-		cmp.Compare(unnamed(a), unnamed(b)),
-		cmp.Compare(strings.ToLower(a.label), strings.ToLower(b.label)),
-		cmp.Compare(a.label, b.label))
 }
 
 // number returns the value that the order compares.
