@@ -124,78 +124,31 @@ func (u *used) of(label string, now time.Time) amount {
 
 func (u *used) valid(now time.Time) bool { return u != nil && now.Before(u.until) }
 
-// order is what the table is sorted by.
-type order int
-
-// The orders, as the columns stand from left to right.
-const (
-	byName order = iota
-	byIn
-	byOut
-	byRate // both directions; it has no column
-	byToday
-	byMonth
-	byLimit
-	byConnections
-	byAddresses
-	orders // how many there are
-)
-
-// orderKeys are the letters that select an order.
-const orderKeys = "niortmlca"
-
-func (o order) String() string {
-	return [orders]string{"name", "in", "out", "rate", "today", "month", "limit", "connections", "addresses"}[o]
-}
-
-// sortClients sorts by the order: names from the first, numbers from the largest,
+// sortClients sorts by the column: names from the first, numbers from the largest,
 // unknown numbers last. Equal clients are sorted by name.
-func sortClients(clients []client, by order, reversed bool) {
+func sortClients(clients []client, by *column, reversed bool) {
 	slices.SortFunc(clients, func(a, b client) int {
-		first := 0
-		if by != byName {
-			x, xKnown := a.number(by)
-			y, yKnown := b.number(by)
-			switch {
-			case xKnown != yKnown && xKnown:
-				return -1
-			case xKnown != yKnown:
-				return 1
-			case xKnown:
-				first = cmp.Compare(y, x)
+		byName := a.id.Compare(b.id)
+		if by.value == nil {
+			if reversed {
+				return -byName
 			}
+			return byName
 		}
-		byLabel := a.id.Compare(b.id)
+		x, xKnown := by.value(&a)
+		y, yKnown := by.value(&b)
+		first := 0
+		switch {
+		case xKnown != yKnown && xKnown:
+			return -1
+		case xKnown != yKnown:
+			return 1
+		case xKnown:
+			first = cmp.Compare(y, x)
+		}
 		if reversed {
-			if by == byName {
-				return -byLabel
-			}
 			first = -first
 		}
-		return cmp.Or(first, byLabel)
+		return cmp.Or(first, byName)
 	})
-}
-
-// number returns the value that the order compares.
-func (c *client) number(by order) (value float64, known bool) {
-	switch by {
-	case byIn:
-		return c.in.Bytes, c.rated
-	case byOut:
-		return c.out.Bytes, c.rated
-	case byRate:
-		return c.in.Bytes + c.out.Bytes, c.rated
-	case byToday:
-		return float64(c.today.bytes), c.today.known
-	case byMonth:
-		return float64(c.month.bytes), c.month.known
-	case byLimit:
-		return c.share()
-	case byConnections:
-		return float64(c.connections.Established), c.connections.Known
-	case byAddresses:
-		return float64(c.connections.Addresses), c.connections.Known
-	case byName, orders:
-	}
-	return 0, false
 }

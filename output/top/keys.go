@@ -1,7 +1,6 @@
 package top
 
 import (
-	"strings"
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
@@ -80,22 +79,22 @@ func (m *Model) pressInTable(key string) Action {
 	case keyEnter:
 		return m.openDetail()
 	case keyLeft:
-		m.sortBy((m.by + orders - 1) % orders)
+		m.sortBy((m.by + len(columns) - 1) % len(columns))
 	case keyRight:
-		m.sortBy((m.by + 1) % orders)
+		m.sortBy((m.by + 1) % len(columns))
 	default:
 		if m.move(key) {
 			return Nothing
 		}
-		if i := strings.Index(orderKeys, key); i >= 0 && len(key) == 1 {
-			m.sortBy(order(i))
+		if by := columnOf(key); by >= 0 {
+			m.sortBy(by)
 		}
 	}
 	return Nothing
 }
 
-// sortBy sorts by the order; by the same again, the other way round.
-func (m *Model) sortBy(by order) {
+// sortBy sorts by a column; by the same again, the other way round.
+func (m *Model) sortBy(by int) {
 	m.reversed = by == m.by && !m.reversed
 	m.by = by
 	m.arrange()
