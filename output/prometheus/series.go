@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
@@ -62,30 +61,13 @@ func (w *seriesWriter) begin(family metricFamily) {
 func (w *seriesWriter) setLabels(port, name string) {
 	w.labels = append(append(append(w.labels[:0], `{port="`...), port...), '"')
 	if w.names {
-		w.labels = appendLabelValue(append(w.labels, `,name="`...), name)
-		w.labels = append(w.labels, '"')
+		escaped := labelEscapes.Replace(strings.ToValidUTF8(name, "\uFFFD"))
+		w.labels = append(append(append(w.labels, `,name="`...), escaped...), '"')
 	}
 }
 
-// appendLabelValue escapes what the formats can't have in a value.
-func appendLabelValue(dst []byte, value string) []byte {
-	if utf8.ValidString(value) && !strings.ContainsAny(value, "\\\"\n") {
-		return append(dst, value...)
-	}
-	for _, r := range value { // an invalid byte becomes U+FFFD
-		switch r {
-		case '\\':
-			dst = append(dst, `\\`...)
-		case '"':
-			dst = append(dst, `\"`...)
-		case '\n':
-			dst = append(dst, `\n`...)
-		default:
-			dst = append(dst, string(r)...)
-		}
-	}
-	return dst
-}
+// labelEscapes replace what the formats can't have in a value.
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // sample writes a sample with the current labels and further ones, which begin
 // with a comma.
