@@ -72,11 +72,11 @@ func (p *runtimePlace) stop() {
 func (p *runtimePlace) reachable() {
 	p.t.Helper()
 	readers := filepath.Join(p.runtime, settings.SocketName)
-	changes := control.NewClient(control.SocketPath(readers), control.State{})
+	changes := control.NewClient(control.SocketPath(readers), control.Directory{})
 	testkit.Eventually(p.t, 20*time.Second, func() error {
 		_, readErr := api.NewClient(readers).Report(p.t.Context())
 		_, csvErr := os.Stat(filepath.Join(p.runtime, settings.CSVName))
-		changeErr := changes.NewClient(p.t.Context(), 30000, "alice") // a port that nobody has
+		changeErr := changes.HandOver(p.t.Context(), 30000, "alice") // a port that nobody has
 		if errors.As(changeErr, new(*control.Error)) {
 			changeErr = nil // it answers
 		}

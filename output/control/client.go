@@ -28,8 +28,8 @@ var ErrNoAnswer = errors.New("the agent has not answered, and may have made the 
 // errStranger means that the process that listens is not the agent.
 var errStranger = errors.New("not ssmonitor's agent")
 
-// State identifies the state directory that a change is meant for.
-type State struct {
+// Directory is the state directory that a change is meant for.
+type Directory struct {
 	Identity string // of the directory's lock; empty: any
 	Owner    uint32 // the user that the directory belongs to
 }
@@ -37,30 +37,30 @@ type State struct {
 // Client sends requests to the agent's control socket.
 type Client struct {
 	socket    string
-	state     State
+	state     Directory
 	transport http.RoundTripper
 }
 
 // NewClient returns a client for the agent that listens on the socket at a path and
 // holds the state.
-func NewClient(socket string, state State) *Client {
+func NewClient(socket string, state Directory) *Client {
 	return &Client{socket, state, serving.NewTransport(socket, state.checkPeer)}
 }
 
 // checkPeer makes sure that the agent listens at the other end.
-func (s State) checkPeer(conn net.Conn) error {
+func (d Directory) checkPeer(conn net.Conn) error {
 	cred, err := peer.Credentials(conn)
-	if err == nil && cred.Uid != 0 && cred.Uid != s.Owner {
+	if err == nil && cred.Uid != 0 && cred.Uid != d.Owner {
 		err = fmt.Errorf("process %d of user %d listens there, %w", cred.Pid, cred.Uid, errStranger)
 	}
 	return err
 }
 
-// NewClient gives a port to another client from now on. Its errors are those of the
+// HandOver gives a port to another client from now on. Its errors are those of the
 // agent, as [*Error], ErrNotListening, ErrNoAnswer, fs.ErrPermission,
 // context.DeadlineExceeded, and others for an agent that can't be asked; all of them
 // say what to do.
-func (c *Client) NewClient(ctx context.Context, port uint16, name string) error {
+func (c *Client) HandOver(ctx context.Context, port uint16, name string) error {
 	return c.post(ctx, newClientPath, clientRequest{int(port), name})
 }
 

@@ -80,7 +80,7 @@ while True:
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()
-	if err := NewClient(path, State{}).NewClient(ctx, 20000, "dave"); err != nil {
+	if err := NewClient(path, Directory{}).HandOver(ctx, 20000, "dave"); err != nil {
 		t.Errorf("root gets %v", err)
 	}
 }

@@ -21,7 +21,7 @@ type fakeAgent struct {
 	run     func(ctx context.Context) error // nil: succeeds
 }
 
-func (a *fakeAgent) NewClient(ctx context.Context, port uint16, name string) error {
+func (a *fakeAgent) HandOver(ctx context.Context, port uint16, name string) error {
 	a.mutex.Lock()
 	a.changes = append(a.changes, fmt.Sprintf("%d %s", port, name))
 	a.mutex.Unlock()

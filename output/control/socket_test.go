@@ -46,7 +46,7 @@ func TestOnlyRootIsServed(t *testing.T) {
 			t.Errorf("the refusal is not logged:\n%s", logged)
 		}
 	}
-	if err := NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"); err != nil {
+	if err := NewClient(path, Directory{}).HandOver(t.Context(), 20000, "dave"); err != nil {
 		t.Errorf("root gets %v", err)
 	}
 	agent.expectChanges(t, "20000 dave")
