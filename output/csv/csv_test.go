@@ -3,11 +3,8 @@ package csv
 import (
 	"errors"
 	"io/fs"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -25,19 +22,6 @@ func TestCSVAllocatesNothingInTheSteadyState(t *testing.T) {
 	buffer := Append(nil, report)
 	if allocations := testing.AllocsPerRun(10, func() { buffer = Append(buffer[:0], report) }); allocations != 0 {
 		t.Errorf("%v allocations a report, want none", allocations)
-	}
-}
-
-func TestCSVHasThreeDecimals(t *testing.T) {
-	rates := []float64{0, 0.0004, 0.0005, 0.0006, 0.0125, 1, 12.34, 999.9994, 999.9995, 999.9996, 1834.2205, 1 << 40, 1 << 62, -1, math.Inf(1), math.NaN()}
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 100_000 {
-		rates = append(rates, math.Exp2(random.Float64()*60-15))
-	}
-	for _, rate := range rates {
-		if got, want := string(appendThousandths(nil, rate)), strconv.FormatFloat(rate, 'f', 3, 64); got != want {
-			t.Fatalf("%v: got %s, want %s", rate, got, want)
-		}
 	}
 }
 
