@@ -21,9 +21,10 @@ const large, small = 1 << 20, 16 << 10
 
 // page answers every request, once its body has arrived, with as many bytes.
 func page(size int) http.HandlerFunc {
+	content := make([]byte, size)
 	return func(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.Copy(io.Discard, req.Body)
-		_, _ = w.Write(make([]byte, size))
+		_, _ = w.Write(content)
 	}
 }
 
