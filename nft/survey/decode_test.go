@@ -65,15 +65,16 @@ func FuzzDecode(f *testing.F) {
 	}
 	closed := closedConn(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		_, _, decoded, _ := decodeRule(payload)
+		_, decoded, _ := decodeRule(payload)
 		_, s, _ := decodeSet(payload)
 		elements, _ := decodeElements(payload)
 		table := tableID{nftables.TableFamilyIPv4, "nat"}
 		s.entries, s.isRead = entriesOf(elements, s.intervals), true
-		r := &run{rules: &ruleset{conn: closed, sets: map[tableID]map[string]*set{table: {s.name: &s, "m": &s}}}, found: func(result) {}}
-		r.chain = &chain{table: table}
+		rules := &ruleset{conn: closed, sets: map[objectID]*set{{table, s.name}: &s, {table, "m"}: &s}}
 		p := packet{family: unix.NFPROTO_IPV4, protocol: accounting.TCP, ports: allPorts, addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-		for _, o := range r.apply(decoded, p) {
+		a := application{rules: rules, chain: &chain{table: table}, packet: p}
+		outcomes, _ := a.apply(decoded)
+		for _, o := range outcomes {
 			if len(o.packet.ports) == 0 {
 				t.Error("a packet without ports")
 			}
@@ -99,7 +100,7 @@ func TestEntriesOfAdjacentIntervals(t *testing.T) {
 // TestUnreadableSets has sets whose elements can't be read. That is reported once,
 // for those in which a look-up matters.
 func TestUnreadableSets(t *testing.T) {
-	rules := &ruleset{conn: closedConn(t), sets: make(map[tableID]map[string]*set)}
+	rules := &ruleset{conn: closedConn(t), sets: make(map[objectID]*set)}
 	table := tableID{nftables.TableFamilyIPv4, "nat"}
 	for range 2 {
 		if _, err := rules.set(table, "ports"); err == nil || len(rules.unread) != 1 {
@@ -130,7 +131,7 @@ func TestUnreadableRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := &chain{place: Place{"ip", "nat", "DOCKER"}}
-	r := &ruleset{byName: map[tableID]map[string]*chain{{nftables.TableFamilyIPv4, "nat"}: {"DOCKER": found}}}
+	r := &ruleset{chainOf: map[objectID]*chain{{tableID{nftables.TableFamilyIPv4, "nat"}, "DOCKER"}: found}}
 	r.addRule(append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, attributes...))
 	if len(found.rules) != 1 || !found.rules[0].matters() {
 		t.Errorf("got the rules %+v, want one, with what could be read", found.rules)
@@ -158,10 +159,9 @@ func TestTargetOfManyRanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var reasons []string
-	r := &run{rules: &ruleset{}, chain: &chain{}, translates: true, found: func(f result) { reasons = append(reasons, f.reason) }}
+	a := application{rules: &ruleset{}, chain: &chain{}, translates: true, packet: packet{ports: allPorts}}
 	applied := rule{expressions: []any{got}}
-	if left := r.apply(applied, packet{ports: allPorts}); len(left) > 0 || len(reasons) != 1 || !applied.matters() {
-		t.Errorf("got %+v, left %v, reasons %q, want one reason", got, left, reasons)
+	if outcomes, _ := a.apply(applied); len(outcomes) != 1 || outcomes[0].result == nil || outcomes[0].result.reason == "" || !applied.matters() {
+		t.Errorf("got %+v, outcomes %+v, want one reason", got, outcomes)
 	}
 }

@@ -5,9 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // maxDestinations bounds the addresses that are looked at: a host that translates for
@@ -20,16 +18,14 @@ const maxDestinations = 256
 // translations of packets to its own addresses.
 func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	others := Host{Uplinks: host.Uplinks}
-	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		path := r.prerouting(nftables.TableFamily(family))
+	for _, family := range families {
+		path := r.prerouting(family)
 		if len(path.translating) == 0 {
 			continue
 		}
-		for _, base := range slices.Concat(path.before, path.translating) {
-			for _, c := range r.reachable(base) {
-				for _, rule := range c.rules {
-					others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
-				}
+		for _, c := range r.reachable(slices.Concat(path.before, path.translating)...) {
+			for _, rule := range c.rules {
+				others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
 			}
 		}
 	}

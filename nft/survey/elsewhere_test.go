@@ -92,7 +92,7 @@ func TestDestinations(t *testing.T) {
 
 	// A set whose keys are shorter than what is looked up, which no kernel has.
 	c, short := rules.chains[0], []byte{1, 2}
-	rules.sets[c.table]["short"] = &set{name: "short", isRead: true, entries: []entry{{keys: interval{short, short}}}}
+	rules.sets[objectID{c.table, "short"}] = &set{name: "short", isRead: true, entries: []entry{{keys: interval{short, short}}}}
 	payload := &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: 1}
 	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}); len(got) > 0 {
 		t.Errorf("got %v of a set with short keys", got)

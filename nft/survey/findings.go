@@ -31,16 +31,14 @@ func newTranslated(host Host) *translated {
 type fate struct {
 	place    Place
 	protocol accounting.Protocol
-	to       destination
-	reason   string
+	result
 }
 
-// add adds the result of a rule in a chain.
-func (t *translated) add(c *chain, r result) {
-	p := r.packet
-	key := fate{c.place, p.protocol, r.to, r.reason}
+// add adds what a rule in a chain makes of packets.
+func (t *translated) add(c *chain, p packet, r result) {
+	key := fate{c.place, p.protocol, r}
 	switch {
-	case r.reason == "" && p.foreign:
+	case r.reason == "" && p.doubts&unsetMark != 0:
 		key.reason = "the packets have a mark that no rule sets"
 	case r.reason == "" && len(addressesOf(r.to)) == 0:
 		key.reason = "the new address is one of too many"
@@ -102,7 +100,7 @@ func (r PortRange) compare(other PortRange) int {
 func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
 	found := Translation{
 		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Excluded: slices.Sorted(slices.Values(p.excluded)),
-		Sources: slices.SortedFunc(slices.Values(p.sources), netip.Prefix.Compare), SourceSets: p.sourceSets, Unclear: p.unclear, LocalOnly: p.toHost, Maybe: p.uncertain,
+		Sources: slices.SortedFunc(slices.Values(p.sources), netip.Prefix.Compare), SourceSets: p.sourceSets, UnknownSender: p.doubts&unknownSender != 0, LocalOnly: p.toHost,
 	}
 	for _, address := range addressesOf(f.to) {
 		for _, mapped := range f.to.mapPorts(p.ports) {

@@ -36,7 +36,7 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 		if pattern, ok := interfaceOf(cells[0].field, values); ok {
 			return p.requireInterface(pattern)
 		}
-		p.unclear = true
+		p.doubts |= unknownSender
 	case sourceField:
 		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
 	case addressField:

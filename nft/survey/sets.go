@@ -124,21 +124,21 @@ func (e *entry) require(p *packet, key []cell, lengths []int) (possible bool) {
 	return true
 }
 
-// match is an entry and the packets whose key it has.
-type match struct {
+// hit is an entry and the packets whose key it has.
+type hit struct {
 	entry  *entry
 	thread thread
 }
 
 // lookup divides a thread by the entries of a set that the key in a register has.
-// The fields of the key have the lengths.
-func (t thread) lookup(s *set, key []cell, lengths []int) (found []match, none []thread) {
+func (t thread) lookup(s *set, register uint32) (hits []hit, none []thread) {
+	key, lengths := t.read(register, s.keyLength), t.fieldsOf(register, s.keyLength)
 	for _, p := range t.perAddress(key) {
 		t.packet = p
 		some, rest := t.lookupOne(s, key, lengths)
-		found, none = append(found, some...), append(none, rest...)
+		hits, none = append(hits, some...), append(none, rest...)
 	}
-	return found, none
+	return hits, none
 }
 
 // perAddress returns a packet for each destination address, if the key depends on
@@ -155,12 +155,14 @@ func (p *packet) perAddress(key []cell) (packets []packet) {
 	return packets
 }
 
-// lookupOne looks up the key of packets to one destination address.
-func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, none []thread) {
+// lookupOne looks up the key of packets to one destination address. The fields of the
+// key have the lengths.
+func (t thread) lookupOne(s *set, key []cell, lengths []int) (hits []hit, none []thread) {
 	filled := t.resolved(key)
 	if len(t.addresses) == 1 {
 		filled = fill(filled, addressField, t.addresses[0].AsSlice())
 	}
+	doubting := t.doubting(doubtsAbout(filled))
 	var doubtful bool
 	var certain []PortRange
 	var otherwise *entry
@@ -176,27 +178,25 @@ func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, non
 		a := e.answer(filled, lengths)
 		must, may := t.ports.and(a.must), t.ports.and(a.may.minus(a.must))
 		certain, doubtful = append(certain, must...), doubtful || len(may) > 0
-		for _, matching := range append(t.where(must), t.met(may, filled)...) {
-			if e.require(&matching.packet, key, lengths) {
-				found = append(found, match{e, matching})
-			}
+		matching := append(t.where(must), doubting.where(may)...)
+		for _, t := range possible(matching, func(p *packet) bool { return e.require(p, key, lengths) }) {
+			hits = append(hits, hit{e, t})
 		}
 	}
-	rest := t.ports.minus(newPortSet(certain))
-	none = t.where(rest)
 	if doubtful {
-		none = t.failed(rest, filled)
+		t.doubts |= doubtsAbout(filled) &^ unsetMark
 	}
-	for i := range s.entries {
-		if !s.entries[i].catchAll {
-			none = without(none, key, s.entries[i].keys)
+	none = t.where(t.ports.minus(newPortSet(certain)))
+	for _, e := range s.entries {
+		if !e.catchAll {
+			none = possible(none, func(p *packet) bool { return p.exclude(key, e.keys) })
 		}
 	}
 	if otherwise == nil {
-		return found, none
+		return hits, none
 	}
-	for _, matching := range none {
-		found = append(found, match{otherwise, matching})
+	for _, t := range none {
+		hits = append(hits, hit{otherwise, t})
 	}
-	return found, nil
+	return hits, nil
 }
