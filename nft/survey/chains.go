@@ -166,13 +166,8 @@ func (r *ruleset) hooks() map[*chain][]nftables.ChainHook {
 
 // copies reports whether an expression sends a copy of the packet elsewhere.
 func copies(expression any) bool {
-	switch e := expression.(type) {
-	case *expr.Dup:
-		return true
-	case *expr.Target:
-		return e.Name == "TEE"
-	}
-	return false
+	_, copies := expression.(*expr.Dup)
+	return copies
 }
 
 // laterDropChains returns the base chains that may drop packets after ssmonitor
@@ -218,11 +213,6 @@ func (r *ruleset) drops(c *chain) bool {
 
 // refuses reports whether an expression refuses packets with an answer.
 func refuses(expression any) bool {
-	switch e := expression.(type) {
-	case *expr.Reject:
-		return true
-	case *expr.Target:
-		return e.Name == "REJECT"
-	}
-	return false
+	_, refuses := expression.(*expr.Reject)
+	return refuses
 }

@@ -18,13 +18,6 @@ type opaque struct{ name string }
 // ignored is an expression that changes nothing that matters here.
 type ignored struct{}
 
-// element is an element of a set as the kernel lists it.
-type element struct {
-	key, keyEnd, value    []byte
-	verdict               *expr.Verdict
-	intervalEnd, catchAll bool
-}
-
 // attributes calls visit with each attribute of a message or a nested attribute.
 func attributes(data []byte, visit func(ad *netlink.AttributeDecoder)) error {
 	ad, err := netlink.NewAttributeDecoder(data)
@@ -127,7 +120,7 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	readable := (name != "bitwise" || isMask(body)) && (name != "target" || family != unix.NFPROTO_IPV4 || hasOneRange(body))
 	if create := decodable[name]; create != nil && readable {
 		if known := create(); unmarshal(family, body, known) {
-			return known, nil
+			return native(known), nil
 		}
 	}
 	if slices.Contains([]string{"nat", "redir", "target"}, name) {
@@ -275,16 +268,22 @@ func decodeSet(payload []byte) (id objectID, s set, err error) {
 const elementCatchAll = 2 // NFT_SET_ELEM_CATCHALL
 
 // decodeElements decodes the payload of NFT_MSG_NEWSETELEM.
-func decodeElements(payload []byte) (elements []element, err error) {
+func decodeElements(payload []byte) (elements []entry, err error) {
 	_, data := header(payload)
 	err = attributes(data, func(ad *netlink.AttributeDecoder) {
 		if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			return
 		}
 		nested(ad, func(ad *netlink.AttributeDecoder) {
-			var e element
+			var e entry
 			nested(ad, e.decode)
-			if len(e.key) > 0 && (e.keyEnd == nil || len(e.keyEnd) == len(e.key)) || e.catchAll {
+			if !e.byField {
+				e.keys.last = e.keys.first
+			}
+			if e.catchAll {
+				e.keys = interval{}
+			}
+			if e.catchAll || len(e.keys.first) > 0 && len(e.keys.last) == len(e.keys.first) {
 				elements = append(elements, e)
 			}
 		})
@@ -292,12 +291,13 @@ func decodeElements(payload []byte) (elements []element, err error) {
 	return elements, err
 }
 
-func (e *element) decode(ad *netlink.AttributeDecoder) {
+func (e *entry) decode(ad *netlink.AttributeDecoder) {
 	switch ad.Type() {
 	case unix.NFTA_SET_ELEM_KEY:
-		e.key, _ = decodeData(ad)
+		e.keys.first, _ = decodeData(ad)
 	case nftables.NFTA_SET_ELEM_KEY_END:
-		e.keyEnd, _ = decodeData(ad)
+		e.keys.last, _ = decodeData(ad)
+		e.byField = true
 	case unix.NFTA_SET_ELEM_DATA:
 		e.value, e.verdict = decodeData(ad)
 	case unix.NFTA_SET_ELEM_FLAGS:

@@ -85,11 +85,11 @@ func FuzzDecode(f *testing.F) {
 // TestEntriesOfAdjacentIntervals has an interval begin where another ends, in the
 // order of a kernel's dump.
 func TestEntriesOfAdjacentIntervals(t *testing.T) {
-	at := func(port uint16, end bool) element {
-		return element{key: []byte{byte(port >> 8), byte(port)}, intervalEnd: end}
+	at := func(port uint16, end bool) entry {
+		return entry{keys: interval{first: []byte{byte(port >> 8), byte(port)}}, intervalEnd: end}
 	}
 	var got []PortRange
-	for _, e := range entriesOf([]element{at(301, true), at(201, false), at(201, true), at(100, false), at(0, true)}, true) {
+	for _, e := range entriesOf([]entry{at(301, true), at(201, false), at(201, true), at(100, false), at(0, true)}, true) {
 		got = append(got, e.answer(fieldCells(portField, 2), []int{2}).must...)
 	}
 	if want := []PortRange{{100, 200}, {201, 300}}; !slices.Equal(got, want) {

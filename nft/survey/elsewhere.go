@@ -37,9 +37,8 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 		return nil
 	}
 	others.Addresses = others.Addresses[:min(len(others.Addresses), maxDestinations)]
-	found, survey := newTranslated(others), &Survey{}
-	r.translations(others, found.add)
-	found.report(survey)
+	survey := &Survey{}
+	r.translated(others, survey)
 	return slices.DeleteFunc(survey.Translations, func(t Translation) bool {
 		return !t.LocalOnly || slices.ContainsFunc(known, func(k Translation) bool {
 			return k.Protocol == t.Protocol && k.Target == t.Target && k.Ports.First <= t.Ports.First && t.Ports.Last <= k.Ports.Last

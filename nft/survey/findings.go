@@ -19,12 +19,15 @@ type translated struct {
 	reached map[fate]map[netip.Addr]portSet // to which destinations packets go, and to which ports there
 }
 
-func newTranslated(host Host) *translated {
-	return &translated{
+// translated adds to a survey what becomes of packets to a host.
+func (r *ruleset) translated(host Host, survey *Survey) {
+	found := &translated{
 		host:    slices.Concat(host.addresses(true), host.addresses(false)),
 		packets: make(map[fate][]packet),
 		reached: make(map[fate]map[netip.Addr]portSet),
 	}
+	r.translations(host, found.add)
+	found.report(survey)
 }
 
 // fate is what a rule makes of packets.
@@ -103,46 +106,41 @@ func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Tran
 		Sources: slices.SortedFunc(slices.Values(p.sources), netip.Prefix.Compare), SourceSets: p.sourceSets, UnknownSender: p.doubts&unknownSender != 0, LocalOnly: p.toHost,
 	}
 	for _, address := range addressesOf(f.to) {
-		for _, mapped := range f.to.mapPorts(p.ports) {
-			found.LeavesOut = leavesOut(mapped.ports)
-			found.Ports, found.Target, found.LastTargetPort = mapped.ports, netip.AddrPortFrom(address, mapped.first), mapped.last
+		for _, ports := range f.to.alike(p.ports) {
+			first, last := f.to.newPorts(ports.First)
+			found.Ports, found.LeavesOut = ports, leavesOut(ports)
+			found.Target, found.LastTargetPort = netip.AddrPortFrom(address, first), last
 			all = append(all, found)
 		}
 	}
 	return all
 }
 
-// mappedPorts is what a translation makes of ports. The last one is 0 if there is
-// no choice.
-type mappedPorts struct {
-	ports       PortRange
-	first, last uint16
-}
-
-func (to destination) mapPorts(ports portSet) (mapped []mappedPorts) {
-	to.firstPort, to.lastPort = min(to.firstPort, to.lastPort), max(to.firstPort, to.lastPort) // as the kernel does
+// alike divides ports into ranges whose ports all have the same new port.
+func (to destination) alike(ports portSet) (divided []PortRange) {
+	if !to.shifted {
+		return ports
+	}
 	for _, r := range ports {
-		switch {
-		case to.shifted:
-			mapped = append(mapped, to.shift(r)...)
-		case to.lastPort == to.firstPort:
-			mapped = append(mapped, mappedPorts{r, to.firstPort, 0})
-		default:
-			mapped = append(mapped, mappedPorts{r, to.firstPort, to.lastPort})
+		for port := int(r.First); port <= int(r.Last); port++ {
+			divided = append(divided, PortRange{uint16(port), uint16(port)})
 		}
 	}
-	return mapped
+	return divided
 }
 
-// shift returns the new port of each. As in the kernel, a port below the base is far
-// above it.
-func (to destination) shift(r PortRange) (mapped []mappedPorts) {
-	size := int(to.lastPort-to.firstPort) + 1
-	for port := int(r.First); port <= int(r.Last); port++ {
-		offset := int(uint16(port)-to.basePort) % size
-		mapped = append(mapped, mappedPorts{PortRange{uint16(port), uint16(port)}, to.firstPort + uint16(offset), 0})
+// newPorts returns what becomes of a port: one of those from first to last. last is 0
+// if there is no choice. As in the kernel, a port below the base is far above it.
+func (to destination) newPorts(port uint16) (first, last uint16) {
+	first, last = min(to.firstPort, to.lastPort), max(to.firstPort, to.lastPort) // as the kernel does
+	switch {
+	case to.shifted:
+		offset := int(port-to.basePort) % (int(last-first) + 1)
+		return first + uint16(offset), 0
+	case first == last:
+		return first, 0
 	}
-	return mapped
+	return first, last
 }
 
 // addressesOf returns the addresses that a translation chooses from; the zero Addr

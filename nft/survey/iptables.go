@@ -197,43 +197,53 @@ func (t thread) matchMark(mark []cell, info []byte) branches {
 	return t.within(masked, interval{info[:maskAt], info[:maskAt]}).invertedIf(info[invertAt] != 0)
 }
 
-// harmlessTargets are targets that neither end a rule nor change what is followed
-// here.
-var harmlessTargets = []string{
-	"AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK", "SET",
-	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+// native returns the expression of nf_tables that does what a target of iptables does.
+// It returns any other expression unchanged.
+func native(expression any) any {
+	target, _ := expression.(*expr.Target)
+	if target == nil {
+		return expression
+	}
+	switch target.Name {
+	case "CT":
+		if info, ok := target.Info.(*xt.Unknown); ok && isNotrack(*info) {
+			return &expr.Notrack{}
+		}
+	case "NFQUEUE":
+		return &expr.Queue{}
+	case "NOTRACK":
+		return &expr.Notrack{}
+	case "REJECT":
+		return &expr.Reject{}
+	case "TEE":
+		return &expr.Dup{}
+	case "TPROXY":
+		return tproxy{accepts: true}
+	case "DNPT", "RAWDNAT":
+		return rewriting{}
+	case "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK", "SET",
+		"TCPMSS", "TCPOPTSTRIP", "TOS", "TRACE", "TTL", "ULOG":
+		return ignored{} // neither ends a rule nor changes what is followed here
+	}
+	return target
 }
 
-// rewritingTargets are targets that change the destination without connection tracking.
-var rewritingTargets = []string{"DNPT", "RAWDNAT"}
+// rewriting is a target that changes the destination without connection tracking.
+type rewriting struct{}
 
-// target applies a target of iptables that is no verdict.
+// target applies a target of iptables for which nf_tables has no expression.
 func (a *application) target(t thread, e *expr.Target) []thread {
 	info, _ := e.Info.(*xt.Unknown)
 	switch {
 	case e.Name == "DNAT" || e.Name == "REDIRECT":
 		a.iptablesNAT(t, e.Name, e.Info)
 		return nil
-	case slices.Contains(rewritingTargets, e.Name):
-		a.found(t, result{reason: rewritten})
-		return nil
-	case e.Name == "REJECT":
-		a.end(t, expr.Verdict{Kind: expr.VerdictDrop})
-		return nil
-	case e.Name == "TPROXY": // hands the packet to a program of this host as it is
-		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
-		return nil
-	case e.Name == "NFQUEUE":
-		return a.act(t, &expr.Queue{})
 	case e.Name == "MARK" && e.Rev == 2 && info != nil:
 		t.setMark(*info)
 	case e.Name == "CONNMARK" && info != nil:
 		t.setConnMark(*info, e.Rev)
 	case e.Name == "MARK" || e.Name == "HMARK":
 		t.mark = [4]cell{}
-	case e.Name == "NOTRACK" || e.Name == "CT" && info != nil && isNotrack(*info):
-		return a.act(t, &expr.Notrack{})
-	case slices.Contains(harmlessTargets, e.Name):
 	case a.translates:
 		a.found(t, result{reason: "target " + e.Name + " is not known"})
 		return nil

@@ -81,13 +81,11 @@ func (p *packet) meta(key expr.MetaKey) []cell {
 		return constantCells([]byte{unix.PACKET_HOST})
 	case expr.MetaKeyMARK:
 		return p.mark[:]
-	case expr.MetaKeyPRANDOM:
-		return fieldCells(chance, 4)
 	case expr.MetaKeyIIF:
 		return fieldCells(interfaceIndex, 4)
 	case expr.MetaKeyIIFNAME:
 		return p.incoming()
-	case expr.MetaKeyLEN, expr.MetaKeyPRIORITY, expr.MetaKeyCPU, expr.MetaKeyNFTRACE, metaKeyTime, metaKeyDay, metaKeyHour:
+	case expr.MetaKeyPRANDOM, expr.MetaKeyLEN, expr.MetaKeyPRIORITY, expr.MetaKeyCPU, expr.MetaKeyNFTRACE, metaKeyTime, metaKeyDay, metaKeyHour:
 		return make([]cell, 8)
 	}
 	return fieldCells(otherOrigin, unix.IFNAMSIZ)
@@ -195,15 +193,12 @@ func (p *packet) route(e *expr.Fib) []cell {
 	switch {
 	case e.FlagSADDR && !e.ResultADDRTYPE && !e.FlagIIF:
 		return fieldCells(otherOrigin, unix.IFNAMSIZ)
-	case e.FlagSADDR:
-		return fieldCells(sourceRoute, unix.IFNAMSIZ)
-	case !e.ResultADDRTYPE:
+	case e.FlagSADDR || !e.ResultADDRTYPE:
+		return make([]cell, unix.IFNAMSIZ)
 	case e.FlagIIF || e.FlagOIF:
 		return fieldCells(addressTypeHere, 4)
-	default:
-		return fieldCells(addressType, 4)
 	}
-	return make([]cell, unix.IFNAMSIZ)
+	return fieldCells(addressType, 4)
 }
 
 func (p *packet) addressLength() int {

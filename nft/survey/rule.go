@@ -283,6 +283,13 @@ func (a *application) act(t thread, expression any) []thread {
 		a.redirect(t, e)
 	case *expr.Payload:
 		return a.rewrite(t, e)
+	case rewriting:
+		a.found(t, result{reason: rewritten})
+	case tproxy:
+		if !e.accepts {
+			return []thread{t}
+		}
+		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
 	case *expr.Target:
 		return a.target(t, e)
 	default:
@@ -296,8 +303,8 @@ func rewrites(expression any) bool {
 	switch e := expression.(type) {
 	case *expr.Payload:
 		return e.OperationType == expr.PayloadWrite
-	case *expr.Target:
-		return slices.Contains(rewritingTargets, e.Name)
+	case rewriting:
+		return true
 	}
 	return false
 }
@@ -325,9 +332,9 @@ func (a rule) matters() bool {
 		switch e := expression.(type) {
 		case *expr.Lookup:
 			return setsVerdict(e)
-		case *expr.Target:
-			return !slices.Contains(harmlessTargets, e.Name)
-		case *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
+		case tproxy:
+			return e.accepts
+		case *expr.Target, *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
 			return true
 		}
 		return setsMark(expression) || rewrites(expression)

@@ -154,7 +154,7 @@ func (r *ruleset) entries(table tableID, s *set) ([]entry, error) {
 		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: append([]byte(table.name), 0)},
 		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: append([]byte(s.name), 0)},
 	}
-	var all []element
+	var all []entry
 	var broken error
 	err := r.dump(unix.NFT_MSG_GETSETELEM, byte(table.family), ids, func(payload []byte) {
 		elements, err := decodeElements(payload)
@@ -165,26 +165,23 @@ func (r *ruleset) entries(table tableID, s *set) ([]entry, error) {
 
 // dump requests a list and calls visit with the payload of each message.
 func (r *ruleset) dump(messageType int, family byte, attributes []netlink.Attribute, visit func(payload []byte)) error {
-	messages, err := request(r.conn, messageType, family, netlink.Dump, attributes)
+	return request(r.conn, messageType, family, netlink.Dump, attributes, visit)
+}
+
+// request sends a request of nf_tables and calls visit with the payload of each answer.
+func request(conn *netlink.Conn, messageType int, family byte, flags netlink.HeaderFlags, attributes []netlink.Attribute, visit func(payload []byte)) error {
+	data, err := netlink.MarshalAttributes(attributes)
 	if err != nil {
 		return err
 	}
-	for _, message := range messages {
-		visit(message.Data)
-	}
-	return nil
-}
-
-// request sends a request of nf_tables and returns the answers.
-func request(conn *netlink.Conn, messageType int, family byte, flags netlink.HeaderFlags, attributes []netlink.Attribute) ([]netlink.Message, error) {
-	data, err := netlink.MarshalAttributes(attributes)
-	if err != nil {
-		return nil, err
-	}
-	return conn.Execute(netlink.Message{
+	answers, err := conn.Execute(netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | messageType), Flags: netlink.Request | flags},
 		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, data...), // struct nfgenmsg
 	})
+	for _, answer := range answers {
+		visit(answer.Data)
+	}
+	return err
 }
 
 func isOwnTable(table tableID) bool {

@@ -109,21 +109,25 @@ func (p *packet) requireInterface(name string) (possible bool) {
 	if p.excludes(name) {
 		return false
 	}
-	if len(p.interfaces) == 0 {
-		p.interfaces = []string{name}
-		return true
+	p.interfaces = narrowed(p.interfaces, name, matchesInterface)
+	return len(p.interfaces) > 0
+}
+
+// narrowed returns what is in one of the ranges, of which none stands for everything,
+// and in another one. Of two ranges, one contains the other, or they have nothing in common.
+func narrowed[T any](ranges []T, by T, contains func(a, b T) bool) (both []T) {
+	if len(ranges) == 0 {
+		return []T{by}
 	}
-	var both []string
-	for _, earlier := range p.interfaces {
+	for _, r := range ranges {
 		switch {
-		case matchesInterface(name, earlier):
-			both = append(both, earlier)
-		case matchesInterface(earlier, name):
-			both = append(both, name)
+		case contains(by, r):
+			both = append(both, r)
+		case contains(r, by):
+			both = append(both, by)
 		}
 	}
-	p.interfaces = both
-	return len(both) > 0
+	return both
 }
 
 // excludes reports whether no packet comes in by an interface with a name, or by any
@@ -163,22 +167,8 @@ func (p *packet) requireSource(prefix netip.Prefix) (possible bool) {
 	if prefix.Bits() == 0 {
 		return true
 	}
-	if len(p.sources) == 0 {
-		p.sources = []netip.Prefix{prefix}
-		return true
-	}
-	var both []netip.Prefix
-	for _, earlier := range p.sources {
-		switch {
-		case !earlier.Overlaps(prefix):
-		case earlier.Bits() >= prefix.Bits():
-			both = append(both, earlier)
-		default:
-			both = append(both, prefix)
-		}
-	}
-	p.sources = both
-	return len(both) > 0
+	p.sources = narrowed(p.sources, prefix, func(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Overlaps(b) })
+	return len(p.sources) > 0
 }
 
 // requireSourceIn notes that the packet's source is in a set that is not read.

@@ -20,49 +20,39 @@ type set struct {
 
 // entry is an element of a set, or an interval of elements.
 type entry struct {
-	keys     interval
-	catchAll bool // stands for what no other entry does, and has no keys
-	byField  bool // the interval is one of each field, not of the whole key
-	value    []byte
-	verdict  *expr.Verdict
+	keys        interval
+	catchAll    bool // stands for what no other entry does, and has no keys
+	byField     bool // the interval is one of each field, not of the whole key
+	value       []byte
+	verdict     *expr.Verdict
+	intervalEnd bool // no entry: the key is the first one after an interval
 }
 
-// entriesOf returns the entries of a set with the elements of a dump. In an
-// interval set, an element that is marked as an end is the first value after an
-// interval, and an interval without an end has all values above.
-func entriesOf(elements []element, intervals bool) (entries []entry) {
-	slices.SortStableFunc(elements, func(a, b element) int {
-		order := bytes.Compare(a.key, b.key)
-		if order == 0 && a.intervalEnd != b.intervalEnd { // one interval begins where another ends
-			if a.intervalEnd {
-				return -1
-			}
-			return 1
+// entriesOf returns the entries of a set with the elements of a dump. In an interval
+// set, an interval without an end has all values above.
+func entriesOf(elements []entry, intervals bool) (entries []entry) {
+	slices.SortStableFunc(elements, func(a, b entry) int {
+		order := bytes.Compare(a.keys.first, b.keys.first)
+		switch {
+		case order != 0 || a.intervalEnd == b.intervalEnd:
+			return order
+		case a.intervalEnd: // one interval begins where another ends
+			return -1
 		}
-		return order
+		return 1
 	})
 	open := false // whether the last entry has no end yet
 	for _, e := range elements {
-		if e.intervalEnd {
-			if open {
-				entries[len(entries)-1].keys.last = before(e.key)
-			}
-			open = false
-			continue
+		if open && !e.catchAll { // ends where the next begins, which nft leaves out
+			entries[len(entries)-1].keys.last = before(e.keys.first)
 		}
-		if open { // ends where the next begins, which nft leaves out
-			entries[len(entries)-1].keys.last = before(e.key)
+		open = intervals && !e.intervalEnd && !e.catchAll && !e.byField
+		if open {
+			e.keys.last = bytes.Repeat([]byte{0xff}, len(e.keys.first))
 		}
-		added := entry{keys: interval{e.key, e.key}, value: e.value, verdict: e.verdict, catchAll: e.catchAll}
-		switch {
-		case e.catchAll:
-			added.keys, open = interval{}, false
-		case e.keyEnd != nil:
-			added.keys.last, added.byField = e.keyEnd, true
-		case intervals:
-			added.keys.last, open = bytes.Repeat([]byte{0xff}, len(e.key)), true
+		if !e.intervalEnd {
+			entries = append(entries, e)
 		}
-		entries = append(entries, added)
 	}
 	return entries
 }

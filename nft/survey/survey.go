@@ -101,8 +101,6 @@ func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey
 }
 
 func (r *ruleset) survey(host Host) *Survey {
-	translated := newTranslated(host)
-	r.translations(host, translated.add)
 	survey := &Survey{
 		Offloads:        r.offloads(),
 		CountingRules:   r.countingRules(),
@@ -111,7 +109,7 @@ func (r *ruleset) survey(host Host) *Survey {
 		LaterDropChains: r.laterDropChains(),
 		LegacyNAT:       legacyNAT("/proc/thread-self/net", "/sys/module"),
 	}
-	translated.report(survey)
+	r.translated(host, survey)
 	survey.Elsewhere = r.elsewhere(host, survey.Translations)
 	survey.Unread = r.unread
 	return survey
@@ -129,16 +127,13 @@ func Generation() (uint32, error) {
 }
 
 func generation(conn *netlink.Conn) (id uint32, err error) {
-	replies, err := request(conn, unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0, nil)
-	for _, reply := range replies {
-		_, data := header(reply.Data)
-		err = errors.Join(err, attributes(data, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_GEN_ID {
-				id = ad.Uint32()
-			}
-		}))
-	}
-	if err != nil {
+	var malformed error
+	err = request(conn, unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0, nil, func(payload []byte) {
+		_, data := header(payload)
+		values, err := valuesOf(data)
+		id, malformed = number(values[unix.NFTA_GEN_ID]), err
+	})
+	if err := errors.Join(err, malformed); err != nil {
 		return 0, fmt.Errorf("looking up the generation of the ruleset: %w", err)
 	}
 	return id, nil

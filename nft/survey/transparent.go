@@ -4,8 +4,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/google/nftables/expr"
-
 	"ssmonitor/accounting"
 )
 
@@ -49,14 +47,11 @@ func (c *chain) rulesWith(such func(any) bool) iter.Seq[rule] {
 }
 
 // tproxy hands a packet to a program of this host as it is.
-type tproxy struct{}
+type tproxy struct {
+	accepts bool // the target of iptables ends the rule, the expression of nf_tables does not
+}
 
 func proxies(expression any) bool {
-	switch e := expression.(type) {
-	case tproxy:
-		return true
-	case *expr.Target:
-		return e.Name == "TPROXY"
-	}
-	return false
+	_, proxies := expression.(tproxy)
+	return proxies
 }
