@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
@@ -52,10 +53,13 @@ func flows(tb testing.TB, list func(func(Flow)) error) []Flow {
 // flush does what `conntrack -F` does.
 func flush(tb testing.TB) {
 	tb.Helper()
-	req := request(0)
-	req[4], req[6] = 2, unix.NLM_F_REQUEST|unix.NLM_F_ACK // IPCTNL_MSG_CT_DELETE
-	req[7] = 0
-	if err := dump(make([]byte, readLength), req, nil); err != nil {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const msgDelete = msgNew | 2 // IPCTNL_MSG_CT_DELETE
+	if _, err := conn.Execute(netlink.Message{Header: netlink.Header{Type: msgDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: request(0)}); err != nil {
 		tb.Fatalf("deleting the connection entries: %v", err)
 	}
 }
@@ -290,12 +294,12 @@ func TestTheKernelSelectsRedirectedFlows(t *testing.T) {
 	send(t, client, "127.0.0.3:30000", server)
 	makeFlows(t, client, 100)
 	sent := 0
-	if err := dump(make([]byte, readLength), request(statusDestinationTranslated), func(Flow) { sent++ }); err != nil || sent != 1 {
+	if err := dump(statusDestinationTranslated, func(Flow) { sent++ }); err != nil || sent != 1 {
 		t.Errorf("the kernel sent %d entries, %v, want one", sent, err)
 	}
 	// An older kernel sends all.
 	sent = 0
-	if err := dump(make([]byte, readLength), request(0), onlyRedirected(func(Flow) { sent++ })); err != nil || sent != 1 {
+	if err := dump(0, onlyRedirected(func(Flow) { sent++ })); err != nil || sent != 1 {
 		t.Errorf("%d of all entries are redirected, %v, want one", sent, err)
 	}
 }
@@ -343,21 +347,6 @@ func TestFlowsNeedThePrivilege(t *testing.T) {
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 			t.Errorf("got %v, want fs.ErrPermission and a remedy", err)
 		}
-	}
-}
-
-// TestKernelWithoutConntrackNetlink asks for a subsystem that no kernel has.
-func TestKernelWithoutConntrackNetlink(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	calls := 0
-	err := retry(statusDestinationTranslated, func(status uint32) error {
-		calls++
-		req := request(status)
-		req[5] = 0x3f // of nlmsg_type: the subsystem
-		return dump(make([]byte, readLength), req, nil)
-	})
-	if !errors.Is(err, ErrUnsupported) || calls != 2 {
-		t.Errorf("got %v after %d requests, want ErrUnsupported after one without the filter", err, calls)
 	}
 }
 
