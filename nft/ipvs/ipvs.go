@@ -26,8 +26,8 @@ import (
 // missing unless the kernel has loaded IPVS.
 const servicesFile = "/proc/thread-self/net/ip_vs"
 
-// ErrMalformed says that the kernel's list has an unknown form.
-var ErrMalformed = errors.New("the kernel's list of IPVS services has an unknown form")
+// errMalformed says that the kernel's list has an unknown form.
+var errMalformed = errors.New("the kernel's list of IPVS services has an unknown form")
 
 // Service is a virtual service of TCP or UDP, or one that is selected by a mark.
 type Service struct {
@@ -68,27 +68,21 @@ func Services() ([]Service, error) {
 //	FWM  00000007 wlc persistent 300 FFFFFFFF
 //
 // Services of other protocols and the headings are skipped with the lines below.
-func parse(list io.Reader) ([]Service, error) {
-	var services []Service
-	skipped := true
+func parse(list io.Reader) (services []Service, err error) {
+	wanted := false // whether the servers below are the last service's
 	lines := bufio.NewScanner(list)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		if len(fields) > 0 && fields[0] == "->" {
-			if skipped {
-				continue
+		var service Service
+		if len(fields) == 0 || fields[0] != "->" {
+			if service, wanted, err = parseService(fields); wanted {
+				services = append(services, service)
 			}
-			if err := services[len(services)-1].addServer(fields); err != nil {
-				return nil, fmt.Errorf("%w: %q: %w", ErrMalformed, lines.Text(), err)
-			}
-			continue
+		} else if wanted {
+			err = services[len(services)-1].addServer(fields)
 		}
-		service, wanted, err := parseService(fields)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", ErrMalformed, lines.Text(), err)
-		}
-		if skipped = !wanted; wanted {
-			services = append(services, service)
+			return nil, fmt.Errorf("%w: %q: %w", errMalformed, lines.Text(), err)
 		}
 	}
 	if err := lines.Err(); err != nil {

@@ -75,8 +75,8 @@ SCTP 0A010001:7530 rr
 		t.Run(test.name, func(t *testing.T) {
 			got, err := parse(strings.NewReader(test.list))
 			if test.complaint != "" {
-				if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), test.complaint) {
-					t.Errorf("got %v, want ErrMalformed with %q", err, test.complaint)
+				if !errors.Is(err, errMalformed) || !strings.Contains(err.Error(), test.complaint) {
+					t.Errorf("got %v, want errMalformed with %q", err, test.complaint)
 				}
 			} else if err != nil {
 				t.Error(err)

@@ -25,7 +25,7 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 		}
 		for _, c := range r.reachable(slices.Concat(path.before, path.translating)...) {
 			for _, rule := range c.rules {
-				others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
+				others.Addresses = append(others.Addresses, r.destinations(c, rule, family)...)
 			}
 		}
 	}
@@ -46,30 +46,29 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	})
 }
 
-// destinations returns the addresses that a rule compares the destination with, or
-// looks it up among.
-func (r *ruleset) destinations(c *chain, a rule) (addresses []netip.Addr) {
+// destinations returns the addresses that a rule compares the destination of a
+// family's packets with, or looks it up among.
+func (r *ruleset) destinations(c *chain, a rule, family byte) (addresses []netip.Addr) {
 	add := func(first, last []byte) {
 		if address, ok := netip.AddrFromSlice(bytes.Clone(first)); ok && bytes.Equal(first, last) {
 			addresses = append(addresses, address)
 		}
 	}
-	lengths := make(map[uint32]int) // of destinations, by the registers that they are in
+	t := thread{packet: packet{family: family}}
+	destination := fieldCells(addressField, t.addressLength())
+	hasDestination := func(register uint32) bool { return slices.Equal(t.read(register, len(destination)), destination) }
 	for _, expression := range a.expressions {
 		switch e := expression.(type) {
-		case *expr.Payload:
-			ipv4, ipv6 := e.Offset == 16 && e.Len == 4, e.Offset == 24 && e.Len == 16
-			if delete(lengths, e.DestRegister); e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6) {
-				lengths[e.DestRegister] = int(e.Len)
-			}
 		case *expr.Cmp:
-			if lengths[e.Register] > 0 {
+			if hasDestination(e.Register) {
 				add(e.Data, e.Data)
 			}
 		case *expr.Lookup:
-			if length := lengths[e.SourceRegister]; length > 0 {
-				r.firstFields(c, e.SetName, length, add)
+			if hasDestination(e.SourceRegister) {
+				r.firstFields(c, e.SetName, len(destination), add)
 			}
+		default:
+			t.loadFrom(e)
 		}
 	}
 	return addresses

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
@@ -81,7 +82,7 @@ func TestDestinations(t *testing.T) {
 	var got []string
 	for _, c := range rules.chains {
 		for _, a := range c.rules {
-			for _, address := range rules.destinations(c, a) {
+			for _, address := range rules.destinations(c, a, unix.NFPROTO_IPV4) {
 				got = append(got, address.String())
 			}
 		}
@@ -94,7 +95,7 @@ func TestDestinations(t *testing.T) {
 	c, short := rules.chains[0], []byte{1, 2}
 	rules.sets[objectID{c.table, "short"}] = &set{name: "short", isRead: true, entries: []entry{{keys: interval{short, short}}}}
 	payload := &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: 1}
-	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}); len(got) > 0 {
+	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}, unix.NFPROTO_IPV4); len(got) > 0 {
 		t.Errorf("got %v of a set with short keys", got)
 	}
 }

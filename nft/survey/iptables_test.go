@@ -171,7 +171,7 @@ func TestTargets(t *testing.T) {
 		{"CONNMARK of revision 1", expr.Target{Name: "CONNMARK", Rev: 1, Info: info(7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 9, 0, 0)}, known, known, false},
 		{"not known, in a chain that does not translate", expr.Target{Name: "OTHER"}, known, known, false},
 	} {
-		left := new(application).act(thread{packet: packet{ports: allPorts, mark: known, connMark: known}}, native(&test.target))
+		left := new(application).step(thread{packet: packet{ports: allPorts, mark: known, connMark: known}}, native(&test.target))
 		if len(left) != 1 {
 			t.Errorf("%s: got %d threads, want 1", test.name, len(left))
 			continue

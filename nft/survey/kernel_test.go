@@ -66,16 +66,12 @@ var randomTable = tableID{nftables.TableFamilyIPv4, "rules"}
 // read reads the ruleset of the test's namespace.
 func read(t *testing.T) *ruleset {
 	t.Helper()
-	lister, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	rules, err := readRuleset(conn, lister)
+	rules, err := readRuleset(conn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
 )
 
 // destination is what a translation makes of a destination. Ranges include their
@@ -19,22 +18,12 @@ type destination struct {
 	basePort            uint16
 }
 
-// nat applies a NAT expression.
-func (a *application) nat(t thread, e *expr.NAT) []thread {
-	switch {
-	case e.Type != expr.NATTypeDestNAT || e.Family != unix.NFPROTO_INET && byte(e.Family) != t.family:
-		return []thread{t}
-	case e.Prefix:
-		a.found(t, result{reason: "it translates a whole network to another"})
-	default:
-		a.found(t, t.translated(e.RegAddrMin, e.RegAddrMax, e.RegProtoMin, e.RegProtoMax))
+// destinationNAT returns the new destination of a NAT expression.
+func (t *thread) destinationNAT(e *expr.NAT) result {
+	if e.Prefix {
+		return result{reason: "it translates a whole network to another"}
 	}
-	return nil
-}
-
-// redirect applies a redirection to this host.
-func (a *application) redirect(t thread, e *expr.Redir) {
-	a.found(t, t.translated(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
+	return t.translated(e.RegAddrMin, e.RegAddrMax, e.RegProtoMin, e.RegProtoMax)
 }
 
 // translated returns the new destination that registers hold; 0 is no register.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // outcome is what a rule does with a packet: the verdict, or NFT_CONTINUE if the
@@ -115,31 +116,71 @@ func (a *application) step(t thread, expression any) []thread {
 		unknown := t.either()
 		unknown.yes[0].forget()
 		return a.require(unknown)
-	case *expr.Limit, *expr.Quota, *expr.Connlimit:
-		return a.require(t.either())
 	case *expr.Dynset:
 		if len(e.Exprs) > 0 || e.Invert {
 			return a.require(t.either())
 		}
-		return []thread{t}
+	case *expr.Target:
+		return a.target(t, e)
+	case *expr.Notrack:
+		t.untracked = t.untracked || !t.tracked
+	default:
+		if a.decide(t, expression) {
+			return nil
+		}
+		t.loadFrom(expression)
 	}
-	if t.loadFrom(expression) {
-		return []thread{t}
-	}
-	return a.act(t, expression)
+	return []thread{t}
 }
 
-// loadFrom applies an expression that only changes a register, or a mark. It
-// returns false if the expression is another.
-func (t *thread) loadFrom(expression any) bool {
+// decide ends the rule with a verdict or a translation, and returns true, if an
+// expression has one.
+func (a *application) decide(t thread, expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Verdict:
+		if e.Kind == expr.VerdictContinue {
+			return false
+		}
+		a.end(t, *e)
+	case *expr.Reject:
+		a.end(t, expr.Verdict{Kind: expr.VerdictDrop})
+	case *expr.Queue: // a program decides, as a rule that the packet may pass
+		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+	case tproxy:
+		if !e.accepts {
+			return false
+		}
+		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+	case *expr.NAT:
+		if e.Type != expr.NATTypeDestNAT || e.Family != unix.NFPROTO_INET && byte(e.Family) != t.family {
+			return false
+		}
+		a.found(t, t.destinationNAT(e))
+	case *expr.Redir:
+		a.found(t, t.translated(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
+	case *expr.Payload: // a destination that connection tracking doesn't know of can't be followed
+		written := t.payload(e.Base, e.Offset, e.Len)
+		if !rewrites(e) || !has(written, portField) && !has(written, addressField) {
+			return false
+		}
+		a.found(t, result{reason: rewritten})
+	case rewriting:
+		a.found(t, result{reason: rewritten})
+	default:
+		return false
+	}
+	return true
+}
+
+// loadFrom applies an expression if it only changes a register, or a mark.
+func (t *thread) loadFrom(expression any) {
 	switch e := expression.(type) {
 	case *expr.Immediate:
 		t.load(e.Register, constantCells(e.Data))
 	case *expr.Payload:
-		if rewrites(e) {
-			return false
+		if !rewrites(e) {
+			t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
 		}
-		t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
 	case *expr.Fib:
 		t.load(e.Register, t.route(e))
 	case *expr.Bitwise:
@@ -158,11 +199,9 @@ func (t *thread) loadFrom(expression any) bool {
 		} else if e.Key == expr.CtKeyMARK {
 			t.connMark = [4]cell(t.read(e.Register, 4))
 		}
-	default:
-		return false
 	}
-	return true
 }
+
 func (t *thread) mask(e *expr.Bitwise) {
 	cells := t.read(e.SourceRegister, int(min(e.Len, registerBytes)))
 	for i, c := range cells {
@@ -261,43 +300,6 @@ func (a *application) unknownSet(t thread, e *expr.Lookup, err error) branches {
 	return unknown
 }
 
-// act applies an expression that does something with the packet, and returns the
-// thread if it goes on.
-func (a *application) act(t thread, expression any) []thread {
-	switch e := expression.(type) {
-	case *expr.Verdict:
-		if e.Kind == expr.VerdictContinue {
-			return []thread{t}
-		}
-		a.end(t, *e)
-	case *expr.Reject:
-		a.end(t, expr.Verdict{Kind: expr.VerdictDrop})
-	case *expr.Queue: // a program decides, as a rule that the packet may pass
-		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
-	case *expr.Notrack:
-		t.untracked = t.untracked || !t.tracked
-		return []thread{t}
-	case *expr.NAT:
-		return a.nat(t, e)
-	case *expr.Redir:
-		a.redirect(t, e)
-	case *expr.Payload:
-		return a.rewrite(t, e)
-	case rewriting:
-		a.found(t, result{reason: rewritten})
-	case tproxy:
-		if !e.accepts {
-			return []thread{t}
-		}
-		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
-	case *expr.Target:
-		return a.target(t, e)
-	default:
-		return []thread{t}
-	}
-	return nil
-}
-
 // rewrites reports whether an expression changes the packet.
 func rewrites(expression any) bool {
 	switch e := expression.(type) {
@@ -312,18 +314,6 @@ func rewrites(expression any) bool {
 // rewritten is why what becomes of a packet is unknown whose destination a rule
 // changes.
 const rewritten = "it rewrites the destination without connection tracking"
-
-// rewrite applies a change of the packet itself. A new destination that connection
-// tracking doesn't know of can't be followed.
-func (a *application) rewrite(t thread, e *expr.Payload) []thread {
-	for _, c := range t.payload(e.Base, e.Offset, e.Len) {
-		if c.field == portField || c.field == addressField {
-			a.found(t, result{reason: rewritten})
-			return nil
-		}
-	}
-	return []thread{t}
-}
 
 // matters reports whether a rule does anything that is followed here. Most rules
 // that count, log or fill a set don't.

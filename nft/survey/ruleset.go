@@ -69,9 +69,9 @@ var familyNames = map[nftables.TableFamily]string{
 
 // readRuleset reads every chain, rule and set. The elements of sets are read when
 // they are needed.
-func readRuleset(conn *netlink.Conn, lister *nftables.Conn) (*ruleset, error) {
+func readRuleset(conn *netlink.Conn) (*ruleset, error) {
 	r := &ruleset{conn: conn, maxSteps: maxSteps, chainOf: make(map[objectID]*chain), sets: make(map[objectID]*set)}
-	if err := r.readChains(lister); err != nil {
+	if err := r.readChains(); err != nil {
 		return nil, fmt.Errorf("listing the chains of all tables: %w", err)
 	}
 	if err := r.dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, r.addRule); err != nil {
@@ -84,7 +84,11 @@ func readRuleset(conn *netlink.Conn, lister *nftables.Conn) (*ruleset, error) {
 }
 
 // readChains reads the chains of the tables that are in force.
-func (r *ruleset) readChains(lister *nftables.Conn) error {
+func (r *ruleset) readChains() error {
+	lister, err := nftables.New()
+	if err != nil {
+		return err
+	}
 	tables, err := lister.ListTables()
 	if err != nil {
 		return err

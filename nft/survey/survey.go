@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -66,29 +65,18 @@ type CountingRule struct {
 // [Generation] of the ruleset, and with the host's addresses and uplinks. It needs
 // CAP_NET_ADMIN; the error is fs.ErrPermission without it.
 func Read(host Host) (survey *Survey, err error) {
-	lister, err := nftables.New(nftables.AsLasting())
-	if err != nil {
-		return nil, fmt.Errorf("opening the netlink socket: %w", err)
-	}
-	defer func() { err = errors.Join(err, lister.CloseLasting()) }()
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening the netlink socket: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return readUnchanged(conn, lister, host)
-}
-
-// readUnchanged reads the ruleset again if it changed meanwhile, a few times: the
-// rules of two generations don't fit together.
-func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey *Survey, err error) {
-	const attempts = 3
+	const attempts = 3 // the rules of two generations don't fit together
 	for range attempts {
 		before, err := generation(conn)
 		if err != nil {
 			return nil, err
 		}
-		rules, err := readRuleset(conn, lister)
+		rules, err := readRuleset(conn)
 		if err != nil {
 			return nil, err
 		}
