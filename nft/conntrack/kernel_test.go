@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -216,56 +215,6 @@ func makeFlows(tb testing.TB, from net.PacketConn, count int) {
 	}
 }
 
-// manyFlows is more than a small machine tracks, such as the virtual one.
-func manyFlows() int {
-	if testing.Short() {
-		return 2000
-	}
-	return 25_000
-}
-
-// TestManyFlowsWhileOthersComeAndGo lists flows that last, beside one that a filter
-// has to find, while others begin.
-func TestManyFlowsWhileOthersComeAndGo(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, published)
-	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
-	send(t, client, "127.0.0.3:30000", server)
-	lasting, others := packetConn(t, "127.0.0.1:40001"), packetConn(t, "127.0.0.1:0")
-	makeFlows(t, lasting, manyFlows())
-
-	stop := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		for port := 1; ; port = port%1000 + 1 {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _ = others.WriteTo(nil, &net.UDPAddr{IP: net.IPv4(127, 2, 0, 1), Port: port})
-			}
-		}
-	})
-	for range 5 {
-		found := make(map[netip.AddrPort]bool)
-		if err := Flows(func(flow Flow) {
-			if flow.Original.Source.Port() == 40001 {
-				found[flow.Original.Destination] = true
-			}
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if len(found) != manyFlows() {
-			t.Errorf("got %d flows, want %d", len(found), manyFlows())
-		}
-		if got := flows(t, Redirected); len(got) != 1 {
-			t.Errorf("got %v, want one redirected flow", got)
-		}
-	}
-	close(stop)
-	group.Wait()
-}
-
 func TestFlowsAllocateNothingPerFlow(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, published)
@@ -346,30 +295,6 @@ func TestFlowsNeedThePrivilege(t *testing.T) {
 		err := list(func(Flow) { t.Error("a flow was visited") })
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 			t.Errorf("got %v, want fs.ErrPermission and a remedy", err)
-		}
-	}
-}
-
-// BenchmarkFlows lists up to 100,000 flows, of which one is redirected.
-func BenchmarkFlows(b *testing.B) {
-	for _, count := range []int{1, 100_000} {
-		for name, list := range map[string]func(func(Flow)) error{"all": Flows, "redirected": Redirected} {
-			b.Run(fmt.Sprintf("flows=%d/%s", count, name), func(b *testing.B) {
-				testkit.NetworkNamespace(b) // of this benchmark's thread
-				testkit.NFT(b, published)
-				client, server := packetConn(b, "127.0.0.1:40000"), packetConn(b, "127.0.0.2:8388")
-				makeFlows(b, client, count-1)
-				send(b, client, "127.0.0.3:30000", server)
-				b.ReportAllocs()
-				visited := 0
-				for b.Loop() {
-					visited = 0
-					if err := list(func(Flow) { visited++ }); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(visited), "flows/op")
-			})
 		}
 	}
 }

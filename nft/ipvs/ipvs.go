@@ -8,11 +8,9 @@
 package ipvs
 
 import (
-	"bufio"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -42,16 +40,15 @@ type Service struct {
 
 // Services returns the virtual services of this network namespace. Without IPVS
 // there are none.
-func Services() ([]Service, error) {
-	file, err := os.Open(servicesFile)
+func Services() (services []Service, err error) {
+	list, err := os.ReadFile(servicesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the IPVS services: %w", err)
+	if err == nil {
+		services, err = parse(string(list))
 	}
-	services, err := parse(file)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("reading the IPVS services: %w", err)
 	}
 	return services, nil
@@ -68,11 +65,10 @@ func Services() ([]Service, error) {
 //	FWM  00000007 wlc persistent 300 FFFFFFFF
 //
 // Services of other protocols and the headings are skipped with the lines below.
-func parse(list io.Reader) (services []Service, err error) {
+func parse(list string) (services []Service, err error) {
 	wanted := false // whether the servers below are the last service's
-	lines := bufio.NewScanner(list)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+	for line := range strings.Lines(list) {
+		fields := strings.Fields(line)
 		var service Service
 		if len(fields) == 0 || fields[0] != "->" {
 			if service, wanted, err = parseService(fields); wanted {
@@ -82,11 +78,8 @@ func parse(list io.Reader) (services []Service, err error) {
 			err = services[len(services)-1].addServer(fields)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", errMalformed, lines.Text(), err)
+			return nil, fmt.Errorf("%w: %q: %w", errMalformed, strings.TrimSuffix(line, "\n"), err)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, err
 	}
 	return services, nil
 }

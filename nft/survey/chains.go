@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/google/nftables"
@@ -123,7 +124,7 @@ func (r *ruleset) mirrors(host Host) (found []Mirror) {
 	hooks := r.hooks()
 	for _, c := range r.others() {
 		m := Mirror{Place: c.place}
-		for conditions := range c.rulesWith(copies) {
+		for conditions := range c.rulesWith(is[*expr.Dup]) {
 			for _, p := range r.selected(c, conditions, packet{}) {
 				fromUplink := len(p.interfaces) == 1 && slices.Contains(host.Uplinks, p.interfaces[0]) // a pattern matches others, too
 				for _, hook := range hooks[c] {
@@ -164,12 +165,6 @@ func (r *ruleset) hooks() map[*chain][]nftables.ChainHook {
 	return hooks
 }
 
-// copies reports whether an expression sends a copy of the packet elsewhere.
-func copies(expression any) bool {
-	_, copies := expression.(*expr.Dup)
-	return copies
-}
-
 // laterDropChains returns the base chains that may drop packets after ssmonitor
 // counted them.
 func (r *ruleset) laterDropChains() (found []Place) {
@@ -206,13 +201,24 @@ func (r *ruleset) isLater(c *chain) bool {
 // drops reports whether a chain has a rule that drops packets.
 func (r *ruleset) drops(c *chain) bool {
 	return slices.ContainsFunc(c.rules, func(a rule) bool {
-		return slices.ContainsFunc(a.expressions, refuses) ||
+		return slices.ContainsFunc(a.expressions, is[*expr.Reject]) ||
 			slices.ContainsFunc(r.verdicts(c, a), func(v *expr.Verdict) bool { return v.Kind == expr.VerdictDrop })
 	})
 }
 
-// refuses reports whether an expression refuses packets with an answer.
-func refuses(expression any) bool {
-	_, refuses := expression.(*expr.Reject)
-	return refuses
+// is reports whether an expression has a type.
+func is[T any](expression any) bool {
+	_, ok := expression.(T)
+	return ok
+}
+
+// rulesWith yields, of each rule that has such an expression, what precedes the first.
+func (c *chain) rulesWith(such func(any) bool) iter.Seq[rule] {
+	return func(yield func(rule) bool) {
+		for _, a := range c.rules {
+			if i := slices.IndexFunc(a.expressions, such); i >= 0 && !yield(rule{expressions: a.expressions[:i]}) {
+				return
+			}
+		}
+	}
 }

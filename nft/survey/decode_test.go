@@ -51,6 +51,22 @@ func closedConn(tb testing.TB) *netlink.Conn {
 	return conn
 }
 
+// nest returns attributes as they stand in another one.
+func nest(t *testing.T, attributes ...netlink.Attribute) []byte {
+	t.Helper()
+	data, err := netlink.MarshalAttributes(attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// expression returns an expression of a rule.
+func expression(t *testing.T, name string, attributes ...netlink.Attribute) []byte {
+	t.Helper()
+	return nest(t, netlink.Attribute{Type: unix.NFTA_EXPR_NAME, Data: []byte(name + "\x00")}, netlink.Attribute{Type: unix.NFTA_EXPR_DATA, Data: nest(t, attributes...)})
+}
+
 // FuzzDecode decodes any bytes as a rule, a set and elements, and applies the rule
 // and the elements to packets.
 func FuzzDecode(f *testing.F) {
@@ -115,24 +131,14 @@ func TestUnreadableSets(t *testing.T) {
 
 // TestUnreadableRule has a rule whose second expression can't be decoded.
 func TestUnreadableRule(t *testing.T) {
-	readable, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("notrack\x00")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	expressions, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_LIST_ELEM, Data: readable}, {Type: unix.NFTA_LIST_ELEM, Data: []byte{3, 0, 0, 0}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_RULE_TABLE, Data: []byte("nat\x00")}, {Type: unix.NFTA_RULE_CHAIN, Data: []byte("DOCKER\x00")},
-		{Type: unix.NFTA_RULE_HANDLE, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}, {Type: unix.NFTA_RULE_EXPRESSIONS, Data: expressions},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	message := append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, nest(t,
+		netlink.Attribute{Type: unix.NFTA_RULE_TABLE, Data: []byte("nat\x00")}, netlink.Attribute{Type: unix.NFTA_RULE_CHAIN, Data: []byte("DOCKER\x00")},
+		netlink.Attribute{Type: unix.NFTA_RULE_HANDLE, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}},
+		netlink.Attribute{Type: unix.NFTA_RULE_EXPRESSIONS, Data: nest(t,
+			netlink.Attribute{Type: unix.NFTA_LIST_ELEM, Data: expression(t, "notrack")}, netlink.Attribute{Type: unix.NFTA_LIST_ELEM, Data: []byte{3, 0, 0, 0}})})...)
 	found := &chain{place: Place{"ip", "nat", "DOCKER"}}
 	r := &ruleset{chainOf: map[objectID]*chain{{tableID{nftables.TableFamilyIPv4, "nat"}, "DOCKER"}: found}}
-	r.addRule(append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, attributes...))
+	r.addRule(message)
 	if len(found.rules) != 1 || !found.rules[0].matters() {
 		t.Errorf("got the rules %+v, want one, with what could be read", found.rules)
 	}
@@ -144,18 +150,9 @@ func TestUnreadableRule(t *testing.T) {
 // TestTargetOfManyRanges has the target of a program that says how many ranges
 // follow, which no kernel accepts.
 func TestTargetOfManyRanges(t *testing.T) {
-	target, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_TARGET_NAME, Data: []byte("DNAT\x00")}, {Type: unix.NFTA_TARGET_REV, Data: make([]byte, 4)},
-		{Type: unix.NFTA_TARGET_INFO, Data: []byte{0xff, 0xff, 0xff, 0xff}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("target\x00")}, {Type: unix.NFTA_EXPR_DATA, Data: target}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := decodeExpression(unix.NFPROTO_IPV4, data)
+	got, err := decodeExpression(unix.NFPROTO_IPV4, expression(t, "target",
+		netlink.Attribute{Type: unix.NFTA_TARGET_NAME, Data: []byte("DNAT\x00")}, netlink.Attribute{Type: unix.NFTA_TARGET_REV, Data: make([]byte, 4)},
+		netlink.Attribute{Type: unix.NFTA_TARGET_INFO, Data: []byte{0xff, 0xff, 0xff, 0xff}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	}
 	others.Addresses = others.Addresses[:min(len(others.Addresses), maxDestinations)]
 	survey := &Survey{}
-	r.translated(others, survey)
+	r.reportTranslations(others, survey)
 	return slices.DeleteFunc(survey.Translations, func(t Translation) bool {
 		return !t.LocalOnly || slices.ContainsFunc(known, func(k Translation) bool {
 			return k.Protocol == t.Protocol && k.Target == t.Target && k.Ports.First <= t.Ports.First && t.Ports.Last <= k.Ports.Last

@@ -23,11 +23,11 @@ func (t *thread) destinationNAT(e *expr.NAT) result {
 	if e.Prefix {
 		return result{reason: "it translates a whole network to another"}
 	}
-	return t.translated(e.RegAddrMin, e.RegAddrMax, e.RegProtoMin, e.RegProtoMax)
+	return t.newDestination(e.RegAddrMin, e.RegAddrMax, e.RegProtoMin, e.RegProtoMax)
 }
 
-// translated returns the new destination that registers hold; 0 is no register.
-func (t *thread) translated(firstAddress, lastAddress, firstPort, lastPort uint32) result {
+// newDestination returns the new destination that registers hold; 0 is no register.
+func (t *thread) newDestination(firstAddress, lastAddress, firstPort, lastPort uint32) result {
 	addresses, ok := t.newValues(firstAddress, lastAddress, addressField, t.addressLength())
 	if !ok {
 		return result{reason: "the new address depends on more than the port"}

@@ -157,7 +157,7 @@ func (a *application) decide(t thread, expression any) bool {
 		}
 		a.found(t, t.destinationNAT(e))
 	case *expr.Redir:
-		a.found(t, t.translated(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
+		a.found(t, t.newDestination(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
 	case *expr.Payload: // a destination that connection tracking doesn't know of can't be followed
 		written := t.payload(e.Base, e.Offset, e.Len)
 		if !rewrites(e) || !has(written, portField) && !has(written, addressField) {

@@ -97,7 +97,7 @@ func (r *ruleset) survey(host Host) *Survey {
 		LaterDropChains: r.laterDropChains(),
 		LegacyNAT:       legacyNAT("/proc/thread-self/net", "/sys/module"),
 	}
-	r.translated(host, survey)
+	r.reportTranslations(host, survey)
 	survey.Elsewhere = r.elsewhere(host, survey.Translations)
 	survey.Unread = r.unread
 	return survey

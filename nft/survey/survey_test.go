@@ -72,15 +72,7 @@ func TestOffloads(t *testing.T) {
 
 func TestOffloadDecoding(t *testing.T) {
 	// As `nft --debug=netlink` shows "flow add @fast".
-	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("fast\x00")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("flow_offload\x00")}, {Type: 2, Data: name}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	offload, err := decodeExpression(byte(nftables.TableFamilyINet), data)
+	offload, err := decodeExpression(byte(nftables.TableFamilyINet), expression(t, "flow_offload", netlink.Attribute{Type: 1, Data: []byte("fast\x00")}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,13 @@ func describe(t Translation) string {
 	return line
 }
 
+func describeAll(translations []Translation) (lines []string) {
+	for _, translation := range translations {
+		lines = append(lines, describe(translation))
+	}
+	return lines
+}
+
 func describePorts(r PortRange) string {
 	if r.First == r.Last {
 		return fmt.Sprint(r.First)
@@ -72,9 +79,7 @@ func found(t *testing.T, steps int) (lines []string) {
 	rules := read(t)
 	rules.maxSteps = steps
 	survey := rules.survey(testHost)
-	for _, translation := range survey.Translations {
-		lines = append(lines, describe(translation))
-	}
+	lines = describeAll(survey.Translations)
 	for _, u := range survey.Unresolved {
 		lines = append(lines, fmt.Sprintf("%s %s ? %s", u.Protocol, describePorts(u.Ports), u.Reason))
 	}

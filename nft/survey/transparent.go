@@ -1,7 +1,6 @@
 package survey
 
 import (
-	"iter"
 	"slices"
 
 	"ssmonitor/accounting"
@@ -21,7 +20,7 @@ func (r *ruleset) transparent() (found []Transparent) {
 	for _, family := range families {
 		path := r.prerouting(family)
 		for _, c := range r.reachable(slices.Concat(path.before, path.after)...) {
-			for conditions := range c.rulesWith(proxies) {
+			for conditions := range c.rulesWith(is[tproxy]) {
 				for _, p := range mergePackets(r.selected(c, conditions, packet{family: family, toOthers: true})) {
 					for _, ports := range p.ports {
 						if !p.toHost {
@@ -35,23 +34,7 @@ func (r *ruleset) transparent() (found []Transparent) {
 	return found
 }
 
-// rulesWith yields, of each rule that has such an expression, what precedes the first.
-func (c *chain) rulesWith(such func(any) bool) iter.Seq[rule] {
-	return func(yield func(rule) bool) {
-		for _, a := range c.rules {
-			if i := slices.IndexFunc(a.expressions, such); i >= 0 && !yield(rule{expressions: a.expressions[:i]}) {
-				return
-			}
-		}
-	}
-}
-
 // tproxy hands a packet to a program of this host as it is.
 type tproxy struct {
 	accepts bool // the target of iptables ends the rule, the expression of nf_tables does not
-}
-
-func proxies(expression any) bool {
-	_, proxies := expression.(tproxy)
-	return proxies
 }

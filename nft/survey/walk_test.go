@@ -314,35 +314,29 @@ func nat(family, more, rules string) string {
 		family, more, strings.ReplaceAll(rules, "; ", "\n"))
 }
 
-// TestRewritingWithoutTranslations has a table that has no chain of type nat.
-func TestRewritingWithoutTranslations(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
-	wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
-}
-
-// TestRewritingByPrefix has a translation of one network to another, without a state.
-func TestRewritingByPrefix(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
-	wantFound(t, []string{"udp 20000 ? " + rewritten})
-}
-
-// TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
-func TestRewritingElsewhere(t *testing.T) {
-	for _, table := range []string{
-		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n%s\n}\n}",
-		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
-		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+// TestRewriting has chains that rewrite before and after prerouting translates, or
+// without any that translates.
+func TestRewriting(t *testing.T) {
+	const rules = "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1\n}\n}"
+	want := []string{"udp 20000 ? " + rewritten}
+	for _, chain := range []string{
+		"table inet raw {\nchain c {\ntype filter hook prerouting priority raw\n",
+		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n",
+		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n",
+		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n",
 	} {
 		t.Run("", func(t *testing.T) {
 			testkit.NetworkNamespace(t)
-			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
-			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
-			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
-			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+			testkit.NFT(t, chain+rules)
+			wantFound(t, want)
+			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\ntable ip early {\nchain c {\ntype filter hook prerouting priority raw - 1\nudp dport 1-20000 notrack\n}\n}")
+			wantFound(t, want)
 		})
 	}
+	// A translation of one network to another, without a state.
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
+	wantFound(t, want)
 }
 
 // TestPlaces has a translation and one that is not understood in chains that the
@@ -368,10 +362,7 @@ func TestTranslationsOfUnknownAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, translation := range survey.Translations {
-		got = append(got, describe(translation))
-	}
+	got := describeAll(survey.Translations)
 	if want := []string{"tcp 20000 > 172.17.0.2 local", "tcp 20001 > 172.17.0.2"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

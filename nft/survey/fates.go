@@ -11,17 +11,17 @@ import (
 // maxTargets bounds the addresses among which a translation chooses.
 const maxTargets = 256
 
-// translated collects what becomes of packets.
-type translated struct {
+// fates collects what becomes of packets.
+type fates struct {
 	host    []netip.Addr // that clients can send to
 	keys    []fate
 	packets map[fate][]packet
 	reached map[fate]map[netip.Addr]portSet // to which destinations packets go, and to which ports there
 }
 
-// translated adds to a survey what becomes of packets to a host.
-func (r *ruleset) translated(host Host, survey *Survey) {
-	found := &translated{
+// reportTranslations adds to a survey what becomes of packets to a host.
+func (r *ruleset) reportTranslations(host Host, survey *Survey) {
+	found := &fates{
 		host:    slices.Concat(host.addresses(true), host.addresses(false)),
 		packets: make(map[fate][]packet),
 		reached: make(map[fate]map[netip.Addr]portSet),
@@ -38,7 +38,7 @@ type fate struct {
 }
 
 // add adds what a rule in a chain makes of packets.
-func (t *translated) add(c *chain, p packet, r result) {
+func (f *fates) add(c *chain, p packet, r result) {
 	key := fate{c.place, p.protocol, r}
 	switch {
 	case r.reason == "" && p.doubts&unsetMark != 0:
@@ -46,21 +46,21 @@ func (t *translated) add(c *chain, p packet, r result) {
 	case r.reason == "" && len(addressesOf(r.to)) == 0:
 		key.reason = "the new address is one of too many"
 	}
-	if t.packets[key] == nil {
-		t.keys, t.reached[key] = append(t.keys, key), make(map[netip.Addr]portSet)
+	if f.packets[key] == nil {
+		f.keys, f.reached[key] = append(f.keys, key), make(map[netip.Addr]portSet)
 	}
 	for _, address := range p.addresses {
-		t.reached[key][address] = newPortSet(slices.Concat(t.reached[key][address], p.ports))
+		f.reached[key][address] = newPortSet(slices.Concat(f.reached[key][address], p.ports))
 	}
 	p.mark, p.connMark, p.byMark, p.addresses = [4]cell{}, [4]cell{}, demands{}, nil
-	t.packets[key] = append(t.packets[key], p)
+	f.packets[key] = append(f.packets[key], p)
 }
 
 // leavesOut reports whether addresses of this host are left out of those, of the same
 // family, whose packets to ports have a fate.
-func (t *translated) leavesOut(key fate, ports PortRange) bool {
-	reached := t.reached[key]
-	return slices.ContainsFunc(t.host, func(address netip.Addr) bool {
+func (f *fates) leavesOut(key fate, ports PortRange) bool {
+	reached := f.reached[key]
+	return slices.ContainsFunc(f.host, func(address netip.Addr) bool {
 		for other := range reached {
 			if other.Is4() == address.Is4() {
 				return len(ports.minus(reached[address])) > 0
@@ -72,11 +72,11 @@ func (t *translated) leavesOut(key fate, ports PortRange) bool {
 
 // report adds to a survey what was collected, with an entry for each range of
 // ports, in order.
-func (t *translated) report(s *Survey) {
-	for _, key := range t.keys {
-		for _, p := range mergePackets(t.packets[key]) {
+func (f *fates) report(s *Survey) {
+	for _, key := range f.keys {
+		for _, p := range mergePackets(f.packets[key]) {
 			if key.reason == "" {
-				s.Translations = append(s.Translations, key.translations(p, func(ports PortRange) bool { return t.leavesOut(key, ports) && !p.toNetwork })...)
+				s.Translations = append(s.Translations, key.translations(p, func(ports PortRange) bool { return f.leavesOut(key, ports) && !p.toNetwork })...)
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
