@@ -5,10 +5,8 @@ package netlinkdump
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,50 +28,37 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
-// Conn is a netlink socket and the buffer that answers are read into. It is not safe
-// for concurrent use.
+// Conn is a netlink socket and the buffer for requests and answers. It is not safe for
+// concurrent use.
+//
+// Go's poller does not watch the socket: the kernel has each datagram ready when the
+// one before is read.
 type Conn struct {
-	netlink *netlink.Conn
-	raw     syscall.RawConn
-	buffer  []byte
+	fd       int
+	buffer   []byte
+	sequence uint32 // of the last request
 
-	// onReceive runs after each datagram. Tests change it and fail in it.
-	onReceive func(datagram []byte) error
-
-	// Of the read that is going on. The function is made once, since it would be
-	// allocated for each datagram.
-	read     func(fd uintptr) (done bool)
-	wait     bool
-	received int
-	failed   error
+	// onReceive runs after each datagram. Tests fail in it.
+	onReceive func() error
 }
 
 // Open opens a socket of a netlink protocol in the network namespace of the calling
 // thread.
 func Open(protocol int) (*Conn, error) {
-	conn, err := netlink.Dial(protocol, nil)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening the netlink socket: %w", err)
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the netlink socket: %w", err), conn.Close())
+	timeout := unix.NsecToTimeval(answerTimeout.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing the netlink socket: %w", err), unix.Close(fd))
 	}
-	c := &Conn{netlink: conn, raw: raw, buffer: make([]byte, readLength)}
-	c.read = func(fd uintptr) bool {
-		for {
-			c.received, c.failed = unix.Read(int(fd), c.buffer)
-			if !errors.Is(c.failed, unix.EINTR) {
-				return !c.wait || !errors.Is(c.failed, unix.EAGAIN)
-			}
-		}
-	}
-	return c, nil
+	return &Conn{fd: fd, buffer: make([]byte, readLength)}, nil
 }
 
 // Close closes the socket.
 func (c *Conn) Close() error {
-	if err := c.netlink.Close(); err != nil {
+	if err := unix.Close(c.fd); err != nil {
 		return fmt.Errorf("closing the netlink socket: %w", err)
 	}
 	return nil
@@ -82,20 +67,14 @@ func (c *Conn) Close() error {
 // Visit requests a list and passes each message of the answer to visit, which must not
 // keep the payload. It fails with the kernel's error number if the kernel refuses.
 func (c *Conn) Visit(messageType uint16, request []byte, visit func(messageType uint16, payload []byte)) error {
-	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
-	sent, err := c.netlink.Send(netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(messageType), Flags: netlink.Request | netlink.Dump},
-		Data:   request,
-	})
-	if err != nil {
+	c.sequence++
+	if _, err := unix.Write(c.fd, appendRequest(c.buffer[:0], messageType, c.sequence, request)); err != nil {
 		return fmt.Errorf("sending the request: %w", err)
 	}
 	for done := false; !done; {
-		datagram, err := c.receive(true)
+		datagram, err := c.receive()
 		if err == nil {
-			done, err = visitDatagram(datagram, sent.Header.Sequence, visit)
+			done, err = visitDatagram(datagram, c.sequence, visit)
 		}
 		if err != nil {
 			c.drain()
@@ -105,28 +84,28 @@ func (c *Conn) Visit(messageType uint16, request []byte, visit func(messageType 
 	return nil
 }
 
-// receive returns the next datagram, which is valid until the next call. If none
-// is waiting, it waits or fails with EAGAIN.
-func (c *Conn) receive(wait bool) ([]byte, error) {
-	c.wait, c.received, c.failed = wait, 0, nil
-	if err := c.raw.Read(c.read); err != nil {
-		return nil, fmt.Errorf("waiting for the kernel's answer: %w", err)
+// receive waits for the next datagram, which is valid until the next call.
+func (c *Conn) receive() ([]byte, error) {
+	for {
+		n, err := unix.Read(c.fd, c.buffer)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return nil, fmt.Errorf("the kernel has not answered for %s: %w", answerTimeout, err)
+		case err == nil && c.onReceive != nil:
+			err = c.onReceive()
+		}
+		return c.buffer[:max(n, 0)], err
 	}
-	if c.failed != nil {
-		return nil, c.failed
-	}
-	datagram := c.buffer[:c.received]
-	if wait && c.onReceive != nil {
-		return datagram, c.onReceive(datagram)
-	}
-	return datagram, nil
 }
 
 // drain discards the rest of an answer. The kernel refuses a new dump until the
 // one before is read to its end.
 func (c *Conn) drain() {
 	for {
-		if _, err := c.receive(false); err != nil && !errors.Is(err, unix.ENOBUFS) {
+		_, _, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
 			return
 		}
 	}

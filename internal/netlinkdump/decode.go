@@ -7,6 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// appendRequest appends struct nlmsghdr of a request for a list, and the rest of it.
+func appendRequest(b []byte, messageType uint16, sequence uint32, rest []byte) []byte {
+	b = binary.NativeEndian.AppendUint32(b, uint32(unix.SizeofNlMsghdr+len(rest)))
+	b = binary.NativeEndian.AppendUint16(b, messageType)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	b = binary.NativeEndian.AppendUint32(b, sequence)
+	b = binary.NativeEndian.AppendUint32(b, 0) // nlmsg_pid: the kernel fills it in
+	return append(b, rest...)
+}
+
 // visitDatagram passes the messages in a datagram of the dump with the sequence number
 // to visit. done reports the dump's end. Messages of other dumps are ignored.
 func visitDatagram(datagram []byte, sequence uint32, visit func(messageType uint16, payload []byte)) (done bool, err error) {

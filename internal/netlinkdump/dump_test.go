@@ -105,7 +105,7 @@ func TestVisitAfterAFailure(t *testing.T) {
 		t.Fatalf("got %d devices, %v", want, err)
 	}
 	for _, failure := range []error{ErrInterrupted, unix.ENOBUFS, ErrMalformed} {
-		conn.onReceive = func([]byte) error { return failure }
+		conn.onReceive = func() error { return failure }
 		if _, err := links(); !errors.Is(err, failure) {
 			t.Errorf("got %v, want %v", err, failure)
 		}

@@ -76,7 +76,7 @@ func (f *fates) report(s *Survey) {
 	for _, key := range f.keys {
 		for _, p := range mergePackets(f.packets[key]) {
 			if key.reason == "" {
-				s.Translations = append(s.Translations, key.translations(p, func(ports PortRange) bool { return f.leavesOut(key, ports) && !p.toNetwork })...)
+				s.Translations = append(s.Translations, f.translations(key, p)...)
 			}
 			for _, ports := range p.ports {
 				if key.reason != "" {
@@ -100,15 +100,15 @@ func (r PortRange) compare(other PortRange) int {
 
 // translations returns what becomes of packets, with an entry for each new address
 // and each range of ports.
-func (f fate) translations(p packet, leavesOut func(PortRange) bool) (all []Translation) {
+func (f *fates) translations(of fate, p packet) (all []Translation) {
 	found := Translation{
-		Place: f.place, Protocol: f.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Excluded: slices.Sorted(slices.Values(p.excluded)),
+		Place: of.place, Protocol: of.protocol, Incoming: slices.Sorted(slices.Values(p.interfaces)), Excluded: slices.Sorted(slices.Values(p.excluded)),
 		Sources: slices.SortedFunc(slices.Values(p.sources), netip.Prefix.Compare), SourceSets: p.sourceSets, UnknownSender: p.doubts&unknownSender != 0, LocalOnly: p.toHost,
 	}
-	for _, address := range addressesOf(f.to) {
-		for _, ports := range f.to.alike(p.ports) {
-			first, last := f.to.newPorts(ports.First)
-			found.Ports, found.LeavesOut = ports, leavesOut(ports)
+	for _, address := range addressesOf(of.to) {
+		for _, ports := range of.to.alike(p.ports) {
+			first, last := of.to.newPorts(ports.First)
+			found.Ports, found.LeavesOut = ports, f.leavesOut(of, ports) && !p.toNetwork
 			found.Target, found.LastTargetPort = netip.AddrPortFrom(address, first), last
 			all = append(all, found)
 		}

@@ -114,7 +114,7 @@ func (a *application) step(t thread, expression any) []thread {
 			t.doubts |= unknownSender
 		}
 		unknown := t.either()
-		unknown.yes[0].forget()
+		unknown.yes[0].registers = [registerBytes]cell{}
 		return a.require(unknown)
 	case *expr.Dynset:
 		if len(e.Exprs) > 0 || e.Invert {
@@ -282,7 +282,7 @@ func (a *application) unreadSource(t thread, e *expr.Lookup) (found branches, ok
 	}
 	found = t.doubting(doubtsAbout(key)).either()
 	if has(key, sourceField) {
-		found.yes[0].requireSourceIn("@" + s.name)
+		found.yes[0].sourceSets = union(t.sourceSets, []string{"@" + s.name})
 	}
 	return found, true
 }

@@ -170,10 +170,3 @@ func (p *packet) requireSource(prefix netip.Prefix) (possible bool) {
 	p.sources = narrowed(p.sources, prefix, func(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Overlaps(b) })
 	return len(p.sources) > 0
 }
-
-// requireSourceIn notes that the packet's source is in a set that is not read.
-func (p *packet) requireSourceIn(set string) {
-	if !slices.Contains(p.sourceSets, set) {
-		p.sourceSets = append(slices.Clip(p.sourceSets), set)
-	}
-}

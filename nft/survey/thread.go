@@ -71,11 +71,6 @@ func (t *thread) fieldsOf(register uint32, length int) (lengths []int) {
 	return lengths
 }
 
-// forget makes every register unknown.
-func (t *thread) forget() {
-	t.registers = [registerBytes]cell{}
-}
-
 // interval is the values from first to last of a condition.
 type interval struct{ first, last []byte }
 

@@ -129,22 +129,21 @@ func (w *walker) follow(p packet, on path) {
 		}
 		packets = w.base(c, packets)
 	}
-	var untracked []packet
-	packets = slices.DeleteFunc(packets, func(p packet) bool {
+	var tracked, untracked []packet
+	for _, p := range packets {
 		if p.untracked {
 			untracked = append(untracked, p)
+			continue
 		}
-		return p.untracked
-	})
-	for i := range packets {
-		packets[i].tracked = true
+		p.tracked = true
+		tracked = append(tracked, p)
 	}
 	w.translates = true
 	for _, c := range on.translating {
-		packets = w.base(c, packets)
+		tracked = w.base(c, tracked)
 	}
 	w.translates = false
-	packets = append(packets, untracked...)
+	packets = append(tracked, untracked...)
 	for _, c := range on.after {
 		packets = w.base(c, packets)
 	}
