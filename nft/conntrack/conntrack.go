@@ -100,15 +100,14 @@ func retry(status uint32, dump func(status uint32) error) (err error) {
 // make the kernel load the modules for it.
 func inUse(countFile, moduleDirectory string) (bool, error) {
 	count, err := os.ReadFile(countFile)
-	switch {
-	case err == nil:
+	if err == nil {
 		return strings.TrimSpace(string(count)) != "0", nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("looking for connection entries: %w", err)
 	}
-	_, err = os.Stat(moduleDirectory)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return err == nil, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(moduleDirectory)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return err == nil, nil
+		}
 	}
 	return false, fmt.Errorf("looking for connection entries: %w", err)
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,6 +86,15 @@ func TestDecodeFlow(t *testing.T) {
 				t.Errorf("flows (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestFlowThatTheServerBegan has the server's packets at the original end, under
+// rules that translate its source.
+func TestFlowThatTheServerBegan(t *testing.T) {
+	begun := recordedFlows()[5]
+	if begun.DestinationTranslated() || begun.Ends() != [2]netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:8388"), netip.MustParseAddrPort("127.0.0.1:40000")} {
+		t.Errorf("%+v: got the ends %v, want the server and its client, untranslated", begun, begun.Ends())
 	}
 }
 

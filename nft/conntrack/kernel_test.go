@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
@@ -47,20 +46,6 @@ func flows(tb testing.TB, list func(func(Flow)) error) []Flow {
 		tb.Fatal(err)
 	}
 	return found
-}
-
-// flush does what `conntrack -F` does.
-func flush(tb testing.TB) {
-	tb.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	const msgDelete = msgNew | 2 // IPCTNL_MSG_CT_DELETE
-	if _, err := conn.Execute(netlink.Message{Header: netlink.Header{Type: msgDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: request(0)}); err != nil {
-		tb.Fatalf("deleting the connection entries: %v", err)
-	}
 }
 
 func packetConn(tb testing.TB, address string) net.PacketConn {
@@ -150,32 +135,6 @@ func TestFlowsAreWhatTheKernelTracks(t *testing.T) {
 	expectFlows(t, "redirected flows beside others", flows(t, Redirected), redirected...)
 	if plain.DestinationTranslated() {
 		t.Errorf("%+v: want no translation", plain)
-	}
-}
-
-// TestFlowThatTheServerBegins deletes the entries, after which the server sends
-// first.
-func TestFlowThatTheServerBegins(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, published)
-	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
-	send(t, client, "127.0.0.3:8388", server)
-	if got := send(t, server, "127.0.0.1:40000", client).String(); got != "127.0.0.3:8388" {
-		t.Errorf("the answer came from %s", got)
-	}
-	expectFlows(t, "before", flows(t, Redirected),
-		flowOf(accounting.UDP, "127.0.0.1:40000", "127.0.0.3:8388", "127.0.0.2:8388", "127.0.0.1:40000"))
-	flush(t)
-	expectFlows(t, "deleted", flows(t, Flows))
-	if got := send(t, server, "127.0.0.1:40000", client).String(); got != "127.0.0.3:8388" {
-		t.Errorf("after the deletion the server's packet came from %s", got)
-	}
-	send(t, client, "127.0.0.3:8388", server)
-	begun := flowOf(accounting.UDP, "127.0.0.2:8388", "127.0.0.1:40000", "127.0.0.1:40000", "127.0.0.3:8388")
-	expectFlows(t, "begun by the server", flows(t, Flows), begun)
-	expectFlows(t, "redirected", flows(t, Redirected))
-	if begun.DestinationTranslated() || begun.Ends()[0].String() != "127.0.0.2:8388" {
-		t.Errorf("%+v: want the server at one end", begun)
 	}
 }
 

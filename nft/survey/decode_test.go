@@ -19,12 +19,7 @@ import (
 // namespace.
 func dumps(tb testing.TB) (payloads [][]byte) {
 	tb.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	r := &ruleset{conn: conn}
+	r := &ruleset{conn: dial(tb)}
 	collect := func(payload []byte) { payloads = append(payloads, payload) }
 	for _, messageType := range []int{unix.NFT_MSG_GETRULE, unix.NFT_MSG_GETSET} {
 		if err := r.dump(messageType, unix.NFPROTO_UNSPEC, nil, collect); err != nil {
@@ -41,10 +36,7 @@ func dumps(tb testing.TB) (payloads [][]byte) {
 // closedConn returns a connection over which nothing can be read.
 func closedConn(tb testing.TB) *netlink.Conn {
 	tb.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	conn := dial(tb)
 	if err := conn.Close(); err != nil {
 		tb.Fatal(err)
 	}

@@ -64,25 +64,21 @@ func (r *ruleset) destinations(c *chain, a rule, family byte) (addresses []netip
 				add(e.Data, e.Data)
 			}
 		case *expr.Lookup:
-			if hasDestination(e.SourceRegister) {
-				r.firstFields(c, e.SetName, len(destination), add)
+			if !hasDestination(e.SourceRegister) {
+				continue
+			}
+			s, _ := r.set(c.table, e.SetName) // what can't be read is reported
+			if len(s.entries) > maxDestinations {
+				continue
+			}
+			for _, e := range s.entries {
+				if len(e.keys.first) >= len(destination) {
+					add(e.keys.first[:len(destination)], e.keys.last[:len(destination)])
+				}
 			}
 		default:
 			t.loadFrom(e)
 		}
 	}
 	return addresses
-}
-
-// firstFields calls visit with the intervals of the first bytes of a set's keys.
-func (r *ruleset) firstFields(c *chain, name string, length int, visit func(first, last []byte)) {
-	s, _ := r.set(c.table, name) // what can't be read is reported
-	if len(s.entries) > maxDestinations {
-		return
-	}
-	for _, e := range s.entries {
-		if len(e.keys.first) >= length {
-			visit(e.keys.first[:length], e.keys.last[:length])
-		}
-	}
 }

@@ -63,15 +63,20 @@ func send(t *testing.T, port int) {
 // randomTable is the table of the random rules.
 var randomTable = tableID{nftables.TableFamilyIPv4, "rules"}
 
+func dial(tb testing.TB) *netlink.Conn {
+	tb.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 // read reads the ruleset of the test's namespace.
 func read(t *testing.T) *ruleset {
 	t.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	rules, err := readRuleset(conn)
+	rules, err := readRuleset(dial(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,34 +75,27 @@ func (p *packet) exclude(cells []cell, values interval) (possible bool) {
 // interfaceOf returns the name, or the pattern of names, of the interfaces whose
 // field is in an interval.
 func interfaceOf(f field, values interval) (pattern string, ok bool) {
+	single := bytes.Equal(values.first, values.last)
+	if f == interfaceIndex {
+		if !single || len(values.first) != 4 {
+			return "", false
+		}
+		index := binary.NativeEndian.Uint32(values.first)
+		name, err := interfaces.Name(index)
+		if err != nil {
+			name = fmt.Sprintf("interface %d", index)
+		}
+		return name, true
+	}
+	begin, _, ended := bytes.Cut(values.first, []byte{0})
 	switch {
-	case f == interfaceIndex && len(values.first) == 4 && bytes.Equal(values.first, values.last):
-		return interfaceByIndex(binary.NativeEndian.Uint32(values.first)), true
-	case f == interfaceName && bytes.Equal(values.first, values.last):
-		return interfacePattern(values.first), true
-	case f == interfaceName:
-		begin := bytes.TrimRight(values.first, "\x00")
-		wild := bytes.Equal(values.last[:len(begin)], begin) && len(bytes.TrimLeft(values.last[len(begin):], "\xff")) == 0
-		return string(begin) + "*", wild
+	case single && ended:
+		return string(begin), true
+	case single: // a pattern is compared without the zero that ends a name
+		return string(begin) + "*", true
 	}
-	return "", false
-}
-
-// interfacePattern returns the name that an interface's is compared with. A
-// pattern that ends in * is compared without the zero that ends a name.
-func interfacePattern(value []byte) string {
-	name, _, ended := bytes.Cut(value, []byte{0})
-	if !ended {
-		return string(name) + "*"
-	}
-	return string(name)
-}
-
-func interfaceByIndex(index uint32) string {
-	if name, err := interfaces.Name(index); err == nil {
-		return name
-	}
-	return fmt.Sprintf("interface %d", index)
+	wild := bytes.HasPrefix(values.last, begin) && len(bytes.TrimLeft(values.last[len(begin):], "\xff")) == 0
+	return string(begin) + "*", wild
 }
 
 func (p *packet) requireInterface(name string) (possible bool) {
