@@ -201,7 +201,7 @@ func (r *ruleset) isLater(c *chain) bool {
 // drops reports whether a chain has a rule that drops packets.
 func (r *ruleset) drops(c *chain) bool {
 	return slices.ContainsFunc(c.rules, func(a rule) bool {
-		return slices.ContainsFunc(a.expressions, is[*expr.Reject]) ||
+		return slices.ContainsFunc(a.expressions, drops) ||
 			slices.ContainsFunc(r.verdicts(c, a), func(v *expr.Verdict) bool { return v.Kind == expr.VerdictDrop })
 	})
 }

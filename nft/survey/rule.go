@@ -317,36 +317,29 @@ const rewritten = "it rewrites the destination without connection tracking"
 
 // matters reports whether a rule does anything that is followed here. Most rules
 // that count, log or fill a set don't.
-func (a rule) matters() bool {
-	return slices.ContainsFunc(a.expressions, func(expression any) bool {
-		switch e := expression.(type) {
-		case *expr.Lookup:
-			return setsVerdict(e)
-		case tproxy:
-			return e.accepts
-		case *expr.Target, *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
-			return true
-		}
-		return setsMark(expression) || rewrites(expression)
-	})
-}
+func (a rule) matters() bool { return slices.ContainsFunc(a.expressions, acts) }
 
 // onlyDrops reports whether all that a rule may do with a packet is to drop it.
 func (a rule) onlyDrops() bool {
-	drops := false
-	for _, expression := range a.expressions {
-		switch e := expression.(type) {
-		case *expr.Verdict:
-			drops = e.Kind == expr.VerdictDrop
-		case *expr.Reject:
-			drops = true
-		default:
-			if (rule{expressions: []any{e}}).matters() {
-				return false
-			}
-		}
+	return a.matters() && !slices.ContainsFunc(a.expressions, func(expression any) bool { return acts(expression) && !drops(expression) })
+}
+
+// acts reports whether an expression does anything that is followed here.
+func acts(expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Lookup:
+		return setsVerdict(e)
+	case tproxy:
+		return e.accepts
+	case *expr.Target, *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
+		return true
 	}
-	return drops
+	return setsMark(expression) || rewrites(expression)
+}
+
+func drops(expression any) bool {
+	verdict, ok := expression.(*expr.Verdict)
+	return is[*expr.Reject](expression) || ok && verdict.Kind == expr.VerdictDrop
 }
 
 // setsMark reports whether an expression sets the mark of a packet or connection.
