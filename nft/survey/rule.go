@@ -55,7 +55,6 @@ func (a *application) apply(applied rule) (outcomes []outcome, steps int) {
 		threads = next
 		a.steps += 1 + len(threads)
 	}
-	a.keepsDemands = false
 	a.mismatch(threads)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
 		for i := range a.outcomes {
