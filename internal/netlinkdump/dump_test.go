@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -83,38 +84,37 @@ func FuzzVisitDatagram(f *testing.F) {
 	})
 }
 
-// TestVisitAfterAFailure makes dumps of the network's devices fail. Nothing is left of
-// one in the next.
+// TestVisitAfterAFailure makes dumps of more rules than fit into a datagram fail.
+// Nothing is left of one in the next.
 func TestVisitAfterAFailure(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	conn, err := Open(unix.NETLINK_ROUTE)
+	const want = 500
+	testkit.NFT(t, "table ip t { chain c {\n"+strings.Repeat("counter\n", want)+"}; }")
+	conn, err := Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	links := func() (count int, err error) {
-		err = conn.Visit(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(messageType uint16, _ []byte) {
-			if messageType == unix.RTM_NEWLINK {
+	const newRule, getRule = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE
+	rules := func() (count int, err error) {
+		err = conn.Visit(getRule, []byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, func(messageType uint16, _ []byte) {
+			if messageType == newRule {
 				count++
 			}
 		})
 		return count, err
 	}
-	want, err := links()
-	if want == 0 || err != nil {
-		t.Fatalf("got %d devices, %v", want, err)
-	}
 	for _, failure := range []error{ErrInterrupted, unix.ENOBUFS, ErrMalformed} {
 		conn.onReceive = func() error { return failure }
-		if _, err := links(); !errors.Is(err, failure) {
+		if _, err := rules(); !errors.Is(err, failure) {
 			t.Errorf("got %v, want %v", err, failure)
 		}
 		conn.onReceive = nil
-		if got, err := links(); got != want || err != nil {
-			t.Errorf("after %v: got %d devices, %v, want %d", failure, got, err, want)
+		if got, err := rules(); got != want || err != nil {
+			t.Errorf("after %v: got %d rules, %v, want %d", failure, got, err, want)
 		}
 	}
-	if err := conn.Visit(unix.RTM_GETLINK|0x3f00, nil, nil); !errors.Is(err, unix.EOPNOTSUPP) {
-		t.Errorf("a type that no kernel has: got %v, want EOPNOTSUPP", err)
+	if err := conn.Visit(0x3f<<8, make([]byte, 4), nil); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a type that no kernel has: got %v, want EINVAL", err)
 	}
 }
