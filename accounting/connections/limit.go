@@ -7,6 +7,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/throttle"
 )
 
 // Limits are the distinct addresses that may be connected to a port at the
@@ -76,9 +77,9 @@ type Watch struct {
 	meter  *Meter
 	now    func() time.Time
 
-	checked time.Time
-	round   int
-	ports   map[uint16]*addressState // those that are over their limit, or were
+	gap   throttle.Gap
+	round int
+	ports map[uint16]*addressState // those that are over their limit, or were
 }
 
 // addressState is what the watch knows of one port.
@@ -94,26 +95,26 @@ func NewWatch(limits Limits, meter *Meter, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
-	return &Watch{limits: limits, meter: meter, now: now, ports: make(map[uint16]*addressState)}
+	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}, ports: make(map[uint16]*addressState)}
 }
 
 // Changed counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.
 func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
-	now := w.now()
-	if age := now.Sub(w.checked); !w.limits.Any() || age >= 0 && age < addressGap {
-		return nil
+	if w.limits.Any() {
+		w.gap.Do(w.now, func() { changed = w.count(report.Ports) })
 	}
-	w.checked = now
+	return changed
+}
+
+func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
+	now := w.now()
 	w.round++
-	w.meter.visit(report.Ports, func(i int, connections accounting.Connections) {
-		port := &report.Ports[i].Port
+	w.meter.visit(ports, func(i int, connections accounting.Connections) {
+		port := &ports[i].Port
 		limit, limited := w.limits.For(*port)
-		if !limited {
-			return
-		}
-		if w.observe(now, port.Number, connections, limit) {
+		if limited && w.observe(now, port.Number, connections, limit) {
 			changed = append(changed, Change{*port, connections.Addresses, limit, connections.Addresses > limit})
 		}
 	})

@@ -13,8 +13,8 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Source is the recorded usage.
-type Source interface {
+// History is the recorded usage.
+type History interface {
 	Usage(ctx context.Context, query Query) (*Records, error)
 	// Clients returns every client that has ever had a port, in no particular
 	// order.
@@ -125,7 +125,7 @@ func (r Request) span(c Calendar, now time.Time) (span, error) {
 
 // NewReport makes the report that the request asks for. It fails with a
 // [RequestError] if the request has a mistake.
-func NewReport(ctx context.Context, source Source, request Request, limits Limits, now time.Time) (*Report, error) {
+func NewReport(ctx context.Context, source History, request Request, limits Limits, now time.Time) (*Report, error) {
 	// A query for no time at all returns the calendar.
 	recorded, err := source.Usage(ctx, Query{By: ByMonth, Since: now, Until: now})
 	if err != nil {
@@ -157,7 +157,7 @@ func NewReport(ctx context.Context, source Source, request Request, limits Limit
 
 // findSelected checks that the selected clients and ports exist, and replaces a
 // port's number among the clients by its label, "port 20000".
-func (p *plan) findSelected(ctx context.Context, source Source) error {
+func (p *plan) findSelected(ctx context.Context, source History) error {
 	if len(p.labels)+len(p.query.Ports) == 0 {
 		return nil
 	}
@@ -205,7 +205,7 @@ func unknownClient(label string, known []string) error {
 // fetch queries the source for the clients of the plan. In a query a port's number
 // selects both the client without a name on that port and a client that has this
 // number as its name. fetch drops the rows of the one that was not asked for.
-func (p *plan) fetch(ctx context.Context, source Source, query Query) (*Records, error) {
+func (p *plan) fetch(ctx context.Context, source History, query Query) (*Records, error) {
 	query.Clients = nil
 	for _, label := range p.labels {
 		query.Clients = append(query.Clients, strings.TrimPrefix(label, PortPrefix))
@@ -255,7 +255,7 @@ func (p *plan) gaps(gaps []Gap) []Gap {
 // addLimits adds the limits of the months that the report touches. A limit
 // applies to all of a client's ports and the whole month, whatever the report
 // shows.
-func (p *plan) addLimits(ctx context.Context, source Source, report *Report, limits Limits) error {
+func (p *plan) addLimits(ctx context.Context, source History, report *Report, limits Limits) error {
 	if !limits.Any() {
 		return nil
 	}
@@ -276,7 +276,7 @@ const (
 )
 
 // addCourse adds the periods of a chart over the time of the report.
-func (p *plan) addCourse(ctx context.Context, source Source, report *Report) error {
+func (p *plan) addCourse(ctx context.Context, source History, report *Report) error {
 	c := p.calendar
 	bounds := p.courseBounds(report)
 	if !bounds.since.Before(bounds.until) {

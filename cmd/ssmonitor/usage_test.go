@@ -43,7 +43,7 @@ func (h *fakeHistory) Clients(context.Context) ([]usage.Client, error) {
 	return []usage.Client{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
 }
 
-func (h *fakeHistory) open(directory string) usage.Source {
+func (h *fakeHistory) open(directory string) usage.History {
 	h.directory = directory
 	return h
 }

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/throttle"
 )
 
 // countedHistory counts the queries.
 type countedHistory struct {
-	usage.Source
+	usage.History
 	queries int
 }
 
@@ -22,8 +23,8 @@ func (h *countedHistory) Usage(context.Context, usage.Query) (*usage.Records, er
 // TestMonthIsReadOnceInAWhile steps the clock, back as well.
 func TestMonthIsReadOnceInAWhile(t *testing.T) {
 	now, h := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), &countedHistory{}
-	source := metricsSource{month: &monthUsage{
-		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now },
+	source := savedReadings{month: &monthUsage{
+		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now }, gap: throttle.Gap{Least: monthGap},
 	}}
 	for _, step := range []struct {
 		name    string
@@ -31,7 +32,7 @@ func TestMonthIsReadOnceInAWhile(t *testing.T) {
 		queries int
 	}{
 		{"the first time", 0, 1},
-		{"as old as it may be", monthGap, 1},
+		{"as old as it may be", monthGap - time.Nanosecond, 1},
 		{"older", time.Nanosecond, 2},
 		{"the clock was set back", -time.Hour, 3},
 	} {

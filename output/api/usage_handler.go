@@ -36,7 +36,7 @@ var usageParameters = []string{"by", "since", "until", "last", "client", "port",
 // answers an invalid request with 400 and one line that names the mistake. Further
 // requests wait while two are being answered; a client has 3 seconds to read its report.
 // More than 16 clients get 503.
-func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
+func NewUsageHandler(source usage.History, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
 	requests, reports := make(chan struct{}, maxUsageRequests), make(chan struct{}, maxUsageReports)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)

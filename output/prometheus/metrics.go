@@ -19,9 +19,9 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// Source provides what the metrics are made of. Its methods are safe for
+// Agent provides what the metrics are made of. Its methods are safe for
 // concurrent use.
-type Source interface {
+type Agent interface {
 	// Report reads the counters anew and returns totals that are saved. The
 	// metrics publish no others: a counter that stepped back by a little, since
 	// a power cut took what was not saved, would look to Prometheus like a
@@ -36,7 +36,7 @@ type Source interface {
 
 // Options configure the metrics.
 type Options struct {
-	Source Source
+	Agent  Agent
 	Limits usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
 	AddressLimits connections.Limits
@@ -127,9 +127,9 @@ type reading struct {
 // the agent say so.
 func (m *Metrics) read(ctx context.Context) *reading {
 	r := &reading{Options: &m.options}
-	r.report, _ = m.options.Source.Report(ctx)
-	r.month, _ = m.options.Source.Month(ctx)
-	r.status = m.options.Source.Status()
+	r.report, _ = m.options.Agent.Report(ctx)
+	r.month, _ = m.options.Agent.Month(ctx)
+	r.status = m.options.Agent.Status()
 	return r
 }
 

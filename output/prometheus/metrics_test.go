@@ -77,13 +77,13 @@ func sampleMetered() *metered {
 // goVersion is the label of build_info that changes with the toolchain.
 var goVersion = runtime.Version()
 
-func sampleMetrics(source Source, names bool) *Metrics {
+func sampleMetrics(source Agent, names bool) *Metrics {
 	addresses, err := connections.ParseLimits([]string{"3", "alice=1"})
 	if err != nil {
 		panic(err)
 	}
 	return NewMetrics(Options{
-		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
+		Agent: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
 		Limits:        usage.Limits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
 		AddressLimits: addresses,
 	})
