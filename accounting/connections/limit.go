@@ -10,15 +10,11 @@ import (
 	"ssmonitor/internal/throttle"
 )
 
-// Limits are the distinct addresses that may be connected to a port at the
-// same time before a warning.
-type Limits struct{ limits usage.Limits }
-
-// ParseLimits reads limits: NUMBER for every port, or CLIENT=NUMBER for
-// those of one client. The number 0, or "none", stands for no limit.
-func ParseLimits(texts []string) (Limits, error) {
-	limits, err := usage.ParseList("addresses", "alice=5", texts, parseAddressLimit)
-	return Limits{limits}, err
+// ParseLimits reads how many distinct addresses may be connected to a port at the same
+// time before a warning: NUMBER for every port, or CLIENT=NUMBER for those of one client.
+// The number 0, or "none", stands for no limit.
+func ParseLimits(texts []string) (usage.Limits, error) {
+	return usage.ParseList("addresses", "alice=5", texts, parseAddressLimit)
 }
 
 func parseAddressLimit(text string) (uint64, error) {
@@ -31,26 +27,6 @@ func parseAddressLimit(text string) (uint64, error) {
 		return 0, &accounting.InvalidError{Name: "number", Text: text, Want: "a number of addresses, such as 3, or none"}
 	}
 	return number, nil
-}
-
-// For returns the limit of the port.
-func (l Limits) For(port accounting.Port) (addresses int32, limited bool) {
-	label := port.Name
-	if label == "" {
-		label = usage.PortPrefix + strconv.Itoa(int(port.Number))
-	}
-	number, limited := l.limits.For(label)
-	return int32(number), limited
-}
-
-// Any reports whether any port may have a limit.
-func (l Limits) Any() bool {
-	for _, number := range l.limits.Clients {
-		if number > 0 {
-			return true
-		}
-	}
-	return l.limits.Default > 0
 }
 
 const (
@@ -66,14 +42,14 @@ const (
 // Change says that a port is over its limit now, or no longer.
 type Change struct {
 	Port             accounting.Port
-	Addresses, Limit int32
+	Addresses, Limit uint64
 	Over             bool
 }
 
 // Watch finds the ports to which more addresses are connected than their
 // limits allow, for a minute or longer. It is not safe for concurrent use.
 type Watch struct {
-	limits Limits
+	limits usage.Limits
 	meter  *Meter
 	now    func() time.Time
 
@@ -91,7 +67,7 @@ type addressState struct {
 
 // NewWatch returns a watch that counts with the meter. If now is nil, it
 // uses time.Now.
-func NewWatch(limits Limits, meter *Meter, now func() time.Time) *Watch {
+func NewWatch(limits usage.Limits, meter *Meter, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
@@ -113,9 +89,10 @@ func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
 	w.round++
 	w.meter.visit(ports, func(i int, connections accounting.Connections) {
 		port := &ports[i].Port
-		limit, limited := w.limits.For(*port)
-		if limited && w.observe(now, port.Number, connections, limit) {
-			changed = append(changed, Change{*port, connections.Addresses, limit, connections.Addresses > limit})
+		limit, limited := w.limits.For(usage.ClientOf(port.Name, port.Number))
+		addresses := uint64(connections.Addresses)
+		if limited && w.observe(now, port.Number, connections.Known, addresses > limit) {
+			changed = append(changed, Change{*port, addresses, limit, addresses > limit})
 		}
 	})
 	for number, state := range w.ports {
@@ -127,11 +104,10 @@ func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
 }
 
 // observe reports whether what is known of a port has changed for long enough.
-func (w *Watch) observe(now time.Time, number uint16, connections accounting.Connections, limit int32) (changed bool) {
+func (w *Watch) observe(now time.Time, number uint16, known, over bool) (changed bool) {
 	state := w.ports[number]
-	over := connections.Known && connections.Addresses > limit
 	if state == nil {
-		if !over {
+		if !known || !over {
 			return false
 		}
 		state = &addressState{}
@@ -139,7 +115,7 @@ func (w *Watch) observe(now time.Time, number uint16, connections accounting.Con
 	}
 	state.round = w.round
 	switch {
-	case !connections.Known || over == state.over:
+	case !known || over == state.over:
 		state.since = time.Time{}
 	case state.since.IsZero() || now.Before(state.since):
 		state.since = now

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,8 +50,11 @@ func (u ClientUsage) Label() string {
 	case u.Client != "" || len(u.Ports) == 0:
 		return u.Client
 	}
-	return portLabel(u.Ports[0])
+	return u.id().Label()
 }
+
+// id identifies the client, unless it stands for several.
+func (u ClientUsage) id() ClientID { return ClientOf(u.Client, u.Ports[0]) }
 
 // Bytes returns what was received and sent together.
 func (u ClientUsage) Bytes() uint64 { return u.In.Bytes + u.Out.Bytes }
@@ -60,11 +62,6 @@ func (u ClientUsage) Bytes() uint64 { return u.In.Bytes + u.Out.Bytes }
 func (u *ClientUsage) add(in, out accounting.Count) {
 	u.In, u.Out = u.In.Plus(in), u.Out.Plus(out)
 }
-
-// PortPrefix begins the label of a client without a name; its port follows.
-const PortPrefix = "port "
-
-func portLabel(port uint16) string { return PortPrefix + strconv.Itoa(int(port)) }
 
 // PeriodUsage is what the clients used in one period.
 type PeriodUsage struct {
@@ -90,8 +87,7 @@ type Report struct {
 	Since, Until time.Time // a zero time is no bound
 	Now          time.Time
 	Sort         Sort
-	Zone         *time.Location
-	MonthDay     int
+	Calendar
 	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
 	In, Out accounting.Count // of all periods
@@ -118,7 +114,7 @@ func periodsOf(rows []Row) []PeriodUsage {
 	type bounds struct{ start, end int64 }
 	var periods []PeriodUsage
 	periodOf := make(map[bounds]int)
-	current, clientOf := -1, make(map[clientKey]int) // rows of a period usually stand together
+	current, clientOf := -1, make(map[ClientID]int) // rows of a period usually stand together
 	for i := range rows {
 		row := &rows[i]
 		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
@@ -138,34 +134,16 @@ func periodsOf(rows []Row) []PeriodUsage {
 	return periods
 }
 
-// clientKey identifies a client in a report: by its name, or by its port if it
-// has none.
-type clientKey struct {
-	name string
-	port uint16
-}
-
-func clientOfRow(row *Row) clientKey {
-	if row.Client != "" {
-		return clientKey{name: row.Client}
-	}
-	return clientKey{port: row.Port}
-}
-
 // indexClients makes clientOf the places of the period's clients.
-func (p *PeriodUsage) indexClients(clientOf map[clientKey]int) {
+func (p *PeriodUsage) indexClients(clientOf map[ClientID]int) {
 	clear(clientOf)
 	for i, client := range p.Clients {
-		id := clientKey{name: client.Client}
-		if client.Client == "" {
-			id.port = client.Ports[0]
-		}
-		clientOf[id] = i
+		clientOf[client.id()] = i
 	}
 }
 
-func (p *PeriodUsage) addRow(row *Row, clientOf map[clientKey]int) {
-	id := clientOfRow(row)
+func (p *PeriodUsage) addRow(row *Row, clientOf map[ClientID]int) {
+	id := ClientOf(row.Client, row.Port)
 	place, found := clientOf[id]
 	if !found {
 		place = len(p.Clients)
@@ -238,7 +216,7 @@ func (p *PeriodUsage) arrange(order Sort, top int) {
 
 // whole adds up the rows of all periods.
 func whole(rows []Row) (sum PeriodUsage) {
-	clientOf := make(map[clientKey]int)
+	clientOf := make(map[ClientID]int)
 	for i := range rows {
 		sum.addRow(&rows[i], clientOf)
 	}

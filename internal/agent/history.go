@@ -7,14 +7,11 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// History is the recorded usage in a state directory. Each call opens and closes the
+// History is the recorded usage in a state directory. Each view opens and closes the
 // database, so that an idle reader delays no save.
 type History struct{ Directory string }
 
-// Usage implements [usage.History].
-func (h History) Usage(ctx context.Context, query usage.Query) (*usage.Records, error) {
-	return store.Usage(ctx, h.Directory, query)
+// View implements [usage.History].
+func (h History) View(ctx context.Context, read func(usage.Snapshot) error) error {
+	return store.View(ctx, h.Directory, read)
 }
-
-// Clients implements [usage.History].
-func (h History) Clients(context.Context) ([]usage.Client, error) { return store.Clients(h.Directory) }

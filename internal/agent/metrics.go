@@ -17,7 +17,7 @@ import (
 
 func (a *agent) newMetrics() *prometheus.Metrics {
 	return prometheus.NewMetrics(prometheus.Options{
-		Agent: savedReadings{a.readings, a.month}, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
+		Source: savedReadings{a.readings, a.month}, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
 		Interval: a.settings.Interval, Names: a.settings.MetricsNames, Version: a.Version,
 	})
 }
@@ -90,7 +90,11 @@ func (m *monthUsage) latest(ctx context.Context) (*usage.Records, error) {
 }
 
 // query returns the usage as it was saved last.
-func (m *monthUsage) query(ctx context.Context) (*usage.Records, error) {
+func (m *monthUsage) query(ctx context.Context) (month *usage.Records, err error) {
 	start, _ := m.calendar.Bounds(usage.ByMonth, m.now())
-	return m.history.Usage(ctx, usage.Query{By: usage.ByMonth, Since: start})
+	err = m.history.View(ctx, func(recorded usage.Snapshot) (err error) {
+		month, err = recorded.Usage(usage.Query{By: usage.ByMonth, Since: start})
+		return err
+	})
+	return month, err
 }

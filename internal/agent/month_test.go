@@ -6,18 +6,16 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/testkit/sample"
 	"ssmonitor/internal/throttle"
 )
 
 // countedHistory counts the queries.
-type countedHistory struct {
-	usage.History
-	queries int
-}
+type countedHistory struct{ queries int }
 
-func (h *countedHistory) Usage(context.Context, usage.Query) (*usage.Records, error) {
+func (h *countedHistory) View(_ context.Context, read func(usage.Snapshot) error) error {
 	h.queries++
-	return &usage.Records{}, nil
+	return read(&sample.Usage{})
 }
 
 // TestMonthIsReadOnceInAWhile steps the clock, back as well.

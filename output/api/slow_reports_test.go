@@ -172,10 +172,10 @@ type gatedUsage struct {
 	begun, gate chan struct{}
 }
 
-func (g *gatedUsage) Usage(ctx context.Context, query usage.Query) (*usage.Records, error) {
+func (g *gatedUsage) View(ctx context.Context, read func(usage.Snapshot) error) error {
 	g.begun <- struct{}{}
 	<-g.gate
-	return g.History.Usage(ctx, query)
+	return g.History.View(ctx, read)
 }
 
 // TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until

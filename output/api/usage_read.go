@@ -23,7 +23,7 @@ func ReadUsage(r io.Reader) (*usage.Report, error) {
 		}
 		return nil, fmt.Errorf("reading the usage as JSON: %w", err)
 	}
-	report := &usage.Report{By: value.By, MonthDay: value.MonthDay, In: value.Total.In.count(), Out: value.Total.Out.count()}
+	report := &usage.Report{By: value.By, Calendar: usage.Calendar{MonthDay: value.MonthDay}, In: value.Total.In.count(), Out: value.Total.Out.count()}
 	if value.Since != nil {
 		report.Since = *value.Since
 	}

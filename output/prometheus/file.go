@@ -28,7 +28,7 @@ func NewFile(path string, metrics *Metrics) *File {
 // usage of the month. The metrics of the process are never in it: node_exporter
 // has some of the same names. After an error the file is unchanged.
 func (f *File) Write(ctx context.Context, report *accounting.Report) error {
-	source := f.metrics.options.Agent
+	source := f.metrics.options.Source
 	r := &reading{Options: &f.metrics.options, report: report, status: source.Status()}
 	r.month, _ = source.Month(ctx)
 	page := bytes.NewBuffer(f.buffer[:0])

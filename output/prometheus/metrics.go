@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
 )
 
@@ -36,10 +35,10 @@ type Agent interface {
 
 // Options configure the metrics.
 type Options struct {
-	Agent  Agent
+	Source Agent
 	Limits usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
-	AddressLimits connections.Limits
+	AddressLimits usage.Limits
 	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
 	// a month is by port, and the limits of clients with a name are omitted.
@@ -127,9 +126,9 @@ type reading struct {
 // the agent say so.
 func (m *Metrics) read(ctx context.Context) *reading {
 	r := &reading{Options: &m.options}
-	r.report, _ = m.options.Agent.Report(ctx)
-	r.month, _ = m.options.Agent.Month(ctx)
-	r.status = m.options.Agent.Status()
+	r.report, _ = m.options.Source.Report(ctx)
+	r.month, _ = m.options.Source.Month(ctx)
+	r.status = m.options.Source.Status()
 	return r
 }
 

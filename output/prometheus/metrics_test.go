@@ -83,7 +83,7 @@ func sampleMetrics(source Agent, names bool) *Metrics {
 		panic(err)
 	}
 	return NewMetrics(Options{
-		Agent: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
+		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
 		Limits:        usage.Limits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
 		AddressLimits: addresses,
 	})

@@ -46,7 +46,7 @@ func clientsOf(report *accounting.Report) []client {
 	clients := make([]client, 0, len(report.Ports))
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		label := usage.ClientUsage{Client: port.Port.Name, Ports: []uint16{port.Port.Number}}.Label()
+		label := usage.ClientOf(port.Port.Name, port.Port.Number).Label()
 		place, found := places[label]
 		if !found {
 			place = len(clients)
