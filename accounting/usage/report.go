@@ -108,38 +108,20 @@ func (r *Report) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
 // Empty reports whether no usage and no gap is recorded.
 func (r *Report) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
 
-// periodsOf adds up the rows of each client in each period. Periods are sorted
-// by time, clients are in the order in which they first appear.
+// periodsOf adds up the rows of each client in each period. Clients are in the order in
+// which they first appear.
 func periodsOf(rows []Row) []PeriodUsage {
-	type bounds struct{ start, end int64 }
 	var periods []PeriodUsage
-	periodOf := make(map[bounds]int)
-	current, clientOf := -1, make(map[ClientID]int) // rows of a period usually stand together
+	clientOf := make(map[ClientID]int) // places in the last period
 	for i := range rows {
 		row := &rows[i]
-		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
-			b := bounds{row.Start.UnixNano(), row.End.UnixNano()}
-			p, found := periodOf[b]
-			if !found {
-				p = len(periods)
-				periodOf[b] = p
-				periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
-			}
-			current = p
-			periods[p].indexClients(clientOf)
+		if last := len(periods) - 1; last < 0 || !row.Start.Equal(periods[last].Start) {
+			periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
+			clear(clientOf)
 		}
-		periods[current].addRow(row, clientOf)
+		periods[len(periods)-1].addRow(row, clientOf)
 	}
-	slices.SortStableFunc(periods, func(a, b PeriodUsage) int { return a.Start.Compare(b.Start) })
 	return periods
-}
-
-// indexClients makes clientOf the places of the period's clients.
-func (p *PeriodUsage) indexClients(clientOf map[ClientID]int) {
-	clear(clientOf)
-	for i, client := range p.Clients {
-		clientOf[client.id()] = i
-	}
 }
 
 func (p *PeriodUsage) addRow(row *Row, clientOf map[ClientID]int) {
