@@ -17,19 +17,22 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// View calls read with the usage in the database in a directory, whether an agent runs or
-// not, as one save recorded it. It takes no lock that a save waits for. It fails with
-// fs.ErrNotExist if nothing has been saved, with ErrDamaged, with a *NewerError, with the
-// error of read, and with that of ctx, whose end interrupts it.
-func View(ctx context.Context, directory string, read func(usage.Snapshot) error) error {
-	err := view(filepath.Join(directory, databaseName), "", openToRead, func(db *database) error {
+// History is the recorded usage in a state directory, whether an agent runs or not.
+type History struct{ Directory string }
+
+// View implements [usage.History]. It opens and closes the database, so that an idle reader
+// delays no save, and takes no lock that a save waits for. It fails with fs.ErrNotExist if
+// nothing has been saved, with ErrDamaged, with a *NewerError, with the error of read, and
+// with that of ctx, whose end interrupts it.
+func (h History) View(ctx context.Context, read func(usage.Snapshot) error) error {
+	err := view(filepath.Join(h.Directory, databaseName), "", openToRead, func(db *database) error {
 		db.deadline.caller = ctx
 		return read(readSnapshot{db})
 	})
 	if ctx.Err() != nil {
 		err = ctx.Err() // SQLite says that it was interrupted
 	}
-	return readingError("the usage", directory, err)
+	return readingError("the usage", h.Directory, err)
 }
 
 // readSnapshot is a database in a transaction that only reads.

@@ -9,7 +9,7 @@ import (
 
 // Usage answers one query.
 func Usage(ctx context.Context, directory string, query usage.Query) (records *usage.Records, err error) {
-	err = View(ctx, directory, func(recorded usage.Snapshot) (err error) {
+	err = History{directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
 		records, err = recorded.Usage(query)
 		return err
 	})
@@ -18,10 +18,11 @@ func Usage(ctx context.Context, directory string, query usage.Query) (records *u
 
 func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
 	t.Helper()
-	if err := View(t.Context(), directory, func(recorded usage.Snapshot) (err error) {
+	err := History{directory}.View(t.Context(), func(recorded usage.Snapshot) (err error) {
 		calendar, err = recorded.Calendar()
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return calendar

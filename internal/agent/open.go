@@ -36,7 +36,7 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		settings: s,
 		Options:  options,
 		tracker:  publishing.NewTracker(s.Hook),
-		history:  History{s.State},
+		history:  store.History{Directory: s.State},
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
 		hangup:   make(chan os.Signal, 1),

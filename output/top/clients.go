@@ -9,6 +9,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/output/api"
 )
 
 // client is one line of the table: what a client does on all of its ports.
@@ -23,7 +24,7 @@ type client struct {
 	connections      accounting.Connections
 	addressesAtLeast bool
 	today, month     amount
-	limit            usage.LimitState // Limit is 0 if there is none
+	limit            api.UsageLimit // Limit is 0 if there is none
 }
 
 // amount is a number of bytes that may be unknown.
@@ -96,14 +97,14 @@ func (c *client) matches(text string) bool {
 type used struct {
 	until  time.Time // when the period ends
 	bytes  map[string]uint64
-	limits map[string]usage.LimitState
+	limits map[string]api.UsageLimit
 }
 
-func usedIn(report *usage.Report) *used {
-	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]usage.LimitState)}
+func usedIn(report *api.Usage) *used {
+	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]api.UsageLimit)}
 	for _, period := range report.Periods {
 		for _, c := range period.Clients {
-			u.bytes[c.Label()] += c.Bytes()
+			u.bytes[c.Client] += c.Bytes
 		}
 	}
 	for _, state := range report.Limits {
