@@ -229,29 +229,6 @@ func TestMeterWithoutAStore(t *testing.T) {
 	}
 }
 
-func TestMeterDoesNotCountLoadedValues(t *testing.T) {
-	b := newBench(t, aliceOnly)
-	b.traffic(t, aliceIn, 100)
-	listing := b.kernel.listing()
-	b.tick(t)
-	b.kernel.load(listing)
-	b.traffic(t, aliceIn, 10) // on the restored table
-	if report, err := b.refresh(); !errors.Is(err, ErrRestored) || report != nil {
-		t.Errorf("refresh: got %v, %v, want ErrRestored", report, err)
-	}
-	if _, err := b.Tick(); !errors.Is(err, ErrRestored) {
-		t.Errorf("Tick: got %v, want ErrRestored", err)
-	}
-	b.traffic(t, aliceIn, 3)
-	if in, _ := inOf(t, b.tick(t), 20000); in.Total != count(103) {
-		t.Errorf("got total %v, want %v", in.Total, count(103))
-	}
-	if status := b.Status(); status.Reinstalls != 1 || status.Resets != 0 {
-		t.Errorf("got status %+v, want 1 repair and no reset", status)
-	}
-	b.expectLoggedOnce(t, "found=restored")
-}
-
 func TestMeterLogsOnceWhatItCannotRepair(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	refused := errors.New("refused")

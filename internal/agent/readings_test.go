@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,4 +125,34 @@ func TestReadingsDoNotHammerWhatFails(t *testing.T) {
 	if _, _ = r.Report(t.Context()); table.reads.Load() != 2 {
 		t.Errorf("got %d readings, want another one later", table.reads.Load())
 	}
+}
+
+// TestSavedReadingsAreSaved has a disk that is full at first.
+func TestSavedReadingsAreSaved(t *testing.T) {
+	_, r, _ := newTestReadings(t, func() error { return nil })
+	disk := &fullDisk{full: true}
+	r.meter = accounting.NewMeter(accounting.MeterOptions{Table: &slowTable{read: func() error { return nil }}, Store: disk, Log: newLog(io.Discard)})
+	saved := savedReadings{readings: r}
+	if report, err := saved.Report(t.Context()); report != nil || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("on a full disk: got %v, %v, want no report", report, err)
+	}
+	disk.full = false
+	report, err := saved.Report(t.Context())
+	if err != nil || report.Total.In.Total != disk.saved {
+		t.Errorf("got %+v, %v, want the total that is saved, %v", report, err, disk.saved)
+	}
+}
+
+// fullDisk is a store that may be full.
+type fullDisk struct {
+	full  bool
+	saved accounting.Count
+}
+
+func (d *fullDisk) Save(changed accounting.State) error {
+	if d.full {
+		return syscall.ENOSPC
+	}
+	d.saved = changed.In
+	return nil
 }
