@@ -125,23 +125,21 @@ func (r Request) span(c Calendar, now time.Time) (span, error) {
 // NewReport makes the report that the request asks for. It fails with a
 // [RequestError] if the request has a mistake.
 func NewReport(ctx context.Context, history History, request Request, limits Limits, now time.Time) (report *Report, err error) {
-	var mistake *RequestError
 	err = history.View(ctx, func(recorded Snapshot) (err error) {
 		report, err = newReport(recorded, request, limits, now)
-		if errors.As(err, &mistake) {
-			return nil // it is not the history's
-		}
 		return err
 	})
-	if err != nil {
-		if _, wrong := request.plan(Calendar{now.Location(), 1}, now); wrong != nil {
-			mistake = &RequestError{wrong} // which is corrected first
-		}
-	}
-	if mistake != nil {
+	var mistake *RequestError
+	switch {
+	case err == nil:
+		return report, nil
+	case errors.As(err, &mistake):
 		return nil, mistake
 	}
-	return report, err
+	if _, wrong := request.plan(Calendar{now.Location(), 1}, now); wrong != nil {
+		return nil, &RequestError{wrong} // which is corrected first
+	}
+	return nil, err
 }
 
 func newReport(recorded Snapshot, request Request, limits Limits, now time.Time) (*Report, error) {
