@@ -3,7 +3,7 @@
 // series of readings into totals that never decrease and rates that are never
 // negative.
 //
-// Data flows one way: a [Source] is read into a [Sample], the [Ledger] turns
+// Data flows one way: a [Table] is read into a [Sample], the [Ledger] turns
 // samples into totals, and a [Meter] drives both, saves the ledger in a [Store]
 // and returns a [Report].
 //

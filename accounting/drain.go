@@ -67,7 +67,7 @@ func (m *Meter) detach(keys []Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := m.source.Detach(keys); err != nil {
+	if err := m.table.Detach(keys); err != nil {
 		m.detachNext(keys)
 		return err
 	}
@@ -98,7 +98,7 @@ func (m *Meter) deleteDrained() {
 	}
 	slices.SortFunc(done, Key.Compare)
 	done = slices.Compact(done)
-	if err := m.source.Delete(done); err != nil {
+	if err := m.table.Delete(done); err != nil {
 		m.log.Error("the counters of removed ports could not be deleted", "error", err)
 	}
 	// Counters that still exist are detached again: somebody may have attached

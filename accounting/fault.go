@@ -57,9 +57,6 @@ func (f *Fault) Log(log *slog.Logger, err error, broken, repaired string) {
 	}
 }
 
-// Failing reports whether the latest attempt failed.
-func (f *Fault) Failing() bool { return f.cause != "" }
-
 // Failures returns how many attempts in a row have failed so far. After
 // FaultCleared it is the length of the series that has just ended.
 func (f *Fault) Failures() int { return f.failures }

@@ -13,10 +13,11 @@ import (
 func (m *Meter) HandOver(port uint16, name string, begin func(since time.Time) error) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if err := m.flush(); err != nil {
+	since, err := m.flush()
+	if err != nil {
 		return fmt.Errorf("closing the books of the previous client: %w", err)
 	}
-	if err := begin(m.sample.Time); err != nil {
+	if err := begin(since); err != nil {
 		return err
 	}
 	m.rename(port, name)

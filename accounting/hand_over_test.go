@@ -28,7 +28,7 @@ func TestHandOverClosesTheBooks(t *testing.T) {
 	if got := b.Ports(); got[0].Name != "dave" || got[1].Name != "bob" || aliceAndBob[0].Name != "alice" {
 		t.Errorf("the ports in force are %v", got)
 	}
-	report, err := b.Refresh()
+	report, err := b.refresh()
 	if err != nil || report.Ports[0].Port.Name != "dave" || report.Ports[1].Port.Name != "bob" {
 		t.Errorf("the next report has the ports %+v, %v", report.Ports, err)
 	}

@@ -59,7 +59,7 @@ func newBench(t *testing.T, ports Ports) *bench {
 func (b *bench) restart() {
 	b.kernel.known = ""
 	b.Meter = NewMeter(MeterOptions{
-		Source: b.kernel, Now: b.kernel.now, Store: b.disk, Saved: b.disk.state(),
+		Table: b.kernel, Now: b.kernel.now, Store: b.disk, Initial: b.disk.state(),
 		SaveInterval: time.Hour, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	})
 }
@@ -80,6 +80,14 @@ func (b *bench) tick(t *testing.T) *Report {
 		t.Fatal(err)
 	}
 	return report
+}
+
+// refresh reads between two ticks.
+func (b *bench) refresh() (*Report, error) {
+	if err := b.Read(); err != nil {
+		return nil, err
+	}
+	return b.Report(), nil
 }
 
 // traffic sends packets through a counter that must count them.

@@ -143,10 +143,13 @@ func (l *Ledger) Total(key Key) (total Count, read bool) {
 // Sum returns the totals of all ports together, including removed ones.
 func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 
+// dirty reports whether an account has changed since the last call of MarkSaved.
+func (l *Ledger) dirty() bool { return l.changed > 0 }
+
 // Changes returns what has changed since the last call of [Ledger.MarkSaved].
 func (l *Ledger) Changes() State {
 	state := State{In: l.in, Out: l.out, Read: l.sample > 0}
-	if l.changed == 0 {
+	if !l.dirty() {
 		return state
 	}
 	state.Accounts = make([]Account, 0, l.changed)
@@ -170,7 +173,7 @@ func (l *Ledger) Changes() State {
 // MarkSaved records that the result of Changes is durable. Add must not be called
 // between Changes and MarkSaved.
 func (l *Ledger) MarkSaved() {
-	if l.changed == 0 {
+	if !l.dirty() {
 		return
 	}
 	for i := range l.accounts {

@@ -18,7 +18,7 @@ import (
 // deleted.
 type Meter struct {
 	now          func() time.Time
-	source       Source
+	table        Table
 	store        Store
 	saveInterval time.Duration
 	log          *slog.Logger
@@ -43,12 +43,12 @@ type Meter struct {
 
 // MeterOptions configure a meter.
 type MeterOptions struct {
-	// Source is the table of counters.
-	Source Source
+	// Table has the counters.
+	Table Table
 	// Store keeps the ledger. If it is nil, the ledger is kept in memory only.
 	Store Store
 	// Saved is the state with which the ledger begins.
-	Saved State
+	Initial State
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
 	// SaveInterval is the longest time that a change waits to be saved. Changes
@@ -82,11 +82,11 @@ func NewMeter(options MeterOptions) *Meter {
 	}
 	return &Meter{
 		now:          now,
-		source:       options.Source,
+		table:        options.Table,
 		store:        options.Store,
 		saveInterval: options.SaveInterval,
 		log:          options.Log,
-		ledger:       NewLedger(options.Saved),
+		ledger:       NewLedger(options.Initial),
 	}
 }
 
@@ -100,26 +100,30 @@ func (m *Meter) SetPorts(ports Ports) error {
 	added, removed := m.ports.changes(ports)
 	var err error
 	if len(added) > 0 {
-		err = m.source.Attach(added)
+		err = m.table.Attach(added)
 	}
-	install := errors.Is(err, ErrChanged)
-	if install {
+	if errors.Is(err, ErrChanged) {
 		// Drift from the time when no agent ran is found before anything is added.
-		m.superviseTable(m.readAndPost())
+		m.superviseTable(m.read())
+		m.use(ports, added)
+		err = m.install()
+	} else {
+		m.use(ports, added)
 	}
+	if err != nil {
+		err = fmt.Errorf("installing the counters: %w", err)
+	}
+	return errors.Join(err, m.detach(removed.Keys()))
+}
+
+// use makes a list of ports the one in force, to which some are added.
+func (m *Meter) use(ports, added Ports) {
 	m.ports = slices.Clone(ports)
 	m.last.follow(m.ports)
 	m.status.Ports = len(ports)
 	for _, key := range added.Keys() {
 		*m.states.At(key) = inForce
 	}
-	if install {
-		err = m.install()
-	}
-	if err != nil {
-		err = fmt.Errorf("installing the counters: %w", err)
-	}
-	return errors.Join(err, m.detach(removed.Keys()))
 }
 
 // SetForwarding sets what is counted where the host forwards packets. The table is
@@ -131,9 +135,9 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 		return nil
 	}
 	if len(m.ports) > 0 {
-		m.superviseTable(m.readAndPost()) // drift is found before anything is changed
+		m.superviseTable(m.read()) // drift is found before anything is changed
 	}
-	m.source.SetForwarding(forwarding)
+	m.table.SetForwarding(forwarding)
 	m.forwarding, m.forwards = forwarding, true
 	if len(m.ports) == 0 {
 		return nil // installed with the first ports
@@ -148,7 +152,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 func (m *Meter) Targets() ([]Target, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.source.Targets()
+	return m.table.Targets()
 }
 
 // Ports returns the list in force.
@@ -173,54 +177,61 @@ func (m *Meter) Status() Status {
 func (m *Meter) Tick() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	err := m.readAndPost()
-	if err == nil {
+	result := m.read()
+	if result.err == nil {
 		m.detachStray()
 	}
-	m.superviseTable(err)
+	m.superviseTable(result)
 	m.deleteDrained()
-	if m.status.RepairError == nil && !unreadable(err) {
-		m.status.Uncertain += m.losses.end(m.sample.Time, m.now())
+	if m.status.RepairError == nil && result.repairable() {
+		m.status.Uncertain += m.losses.end(result.began, m.now())
 	}
 	if m.now().Sub(m.attempted) >= m.saveInterval {
 		m.save()
 	}
 	switch {
-	case err != nil && !m.idle(err):
+	case result.err != nil:
 		m.last.forget()
-		return nil, err
-	case err != nil || m.status.RepairError != nil:
-		m.last.interrupt(m.sample.Time, m.ledger)
+		return nil, result.err
+	case result.empty || m.status.RepairError != nil:
+		m.last.interrupt(result.began, m.ledger)
 	default:
-		m.last.next(m.sample.Time, m.ledger)
+		m.last.next(result.began, m.ledger)
 	}
 	return &m.last.report, nil
 }
 
-// ReadShare is how many times its own duration passes from the start of a reading
-// until Refresh reads again.
-const ReadShare = 5
-
-// Refresh reads and returns the current totals, with the rates of the last
-// complete interval. Where a reading takes long, it returns the totals of the last
-// one, so that clients can't make the meter read for more than a fifth of the time.
-func (m *Meter) Refresh() (*Report, error) {
+// Read reads the counters between two ticks. It does not verify the table.
+func (m *Meter) Read() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if err := m.refresh(); err != nil {
-		return nil, err
-	}
-	return m.last.fresh(m.sample.Time, m.ledger), nil
+	return m.read().err
 }
 
-func (m *Meter) refresh() error {
-	if m.status.LastError == nil && m.now().Sub(m.sample.Time) < ReadShare*m.status.ReadDuration {
-		return nil
-	}
-	if err := m.readAndPost(); !m.idle(err) {
-		return err
+// Report returns the totals of the last reading that succeeded, with the rates of the
+// last complete interval. The report belongs to the caller.
+func (m *Meter) Report() *Report {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.last.fresh(m.status.LastRead, m.ledger)
+}
+
+// Save saves the changes that are not saved yet. A reader to whom a report is published
+// only after that never sees a total fall, not even after a power cut.
+func (m *Meter) Save() error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.ledger.dirty() && !m.save() {
+		return fmt.Errorf("saving the totals: %w", m.status.LastSaveError)
 	}
 	return nil
+}
+
+// Dirty reports whether there are changes that are not saved yet.
+func (m *Meter) Dirty() bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.ledger.dirty()
 }
 
 // Flush reads and saves at once. It is called when an agent ends, whose counters
@@ -228,36 +239,57 @@ func (m *Meter) refresh() error {
 func (m *Meter) Flush() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.flush()
+	_, err := m.flush()
+	return err
 }
 
-func (m *Meter) flush() error {
-	err := m.readAndPost()
-	if errors.Is(err, ErrNoTable) || errors.Is(err, ErrRestored) {
-		err = nil // nothing is being counted
+// flush returns when the reading began. Where nothing is being counted, there is
+// nothing to read.
+func (m *Meter) flush() (time.Time, error) {
+	result := m.read()
+	if result.repairable() {
+		result.err = nil
 	}
 	if m.store == nil {
-		return err
+		return result.began, result.err
 	}
 	m.save()
-	return errors.Join(err, m.status.LastSaveError)
+	return result.began, errors.Join(result.err, m.status.LastSaveError)
 }
 
-// readAndPost takes a sample and posts it.
-func (m *Meter) readAndPost() error {
-	m.sample.Time = m.now()
-	err := m.source.Read(&m.sample)
-	m.status.ReadDuration, m.status.LastError = m.now().Sub(m.sample.Time), err
-	if m.idle(err) {
-		m.status.LastRead, m.status.LastError = m.sample.Time, nil
+// readResult is how an attempt to read the table ended.
+type readResult struct {
+	began time.Time
+	err   error // nil if the totals are up to date
+	empty bool  // there is no table, and nothing to count
+}
+
+// repairable reports whether the table was read, or has to be created.
+func (r readResult) repairable() bool {
+	return r.err == nil || errors.Is(r.err, ErrNoTable) || errors.Is(r.err, ErrRestored)
+}
+
+// read takes a sample and posts it.
+func (m *Meter) read() readResult {
+	result := readResult{began: m.now()}
+	m.sample.Time = result.began
+	result.err = m.table.Read(&m.sample)
+	m.status.ReadDuration = m.now().Sub(result.began)
+	if len(m.ports) == 0 && errors.Is(result.err, ErrNoTable) {
+		result.err, result.empty = nil, true
+		m.sample.Readings = m.sample.Readings[:0]
 	}
-	if err != nil {
-		return err
+	m.status.LastError = result.err
+	if result.err != nil {
+		return result
 	}
-	m.status.LastRead, m.status.Generation = m.sample.Time, m.sample.Generation
-	m.drain()
-	m.post()
-	return nil
+	m.status.LastRead = result.began
+	if !result.empty {
+		m.status.Generation = m.sample.Generation
+		m.drain()
+		m.post()
+	}
+	return result
 }
 
 // post adds the sample to the ledger. Changes that could not be computed again
@@ -277,12 +309,6 @@ func (m *Meter) post() {
 	if posting.NewTable || len(posting.Resets) > 0 || len(posting.Loaded) > 0 {
 		m.save()
 	}
-}
-
-// idle reports whether a reading failed only because there is no table and
-// nothing to count.
-func (m *Meter) idle(readErr error) bool {
-	return len(m.ports) == 0 && errors.Is(readErr, ErrNoTable)
 }
 
 // save saves the changes and reports whether the ledger is durable now.

@@ -37,7 +37,7 @@ func TestMeterOrder(t *testing.T) {
 				b.traffic(t, aliceIn, 5)
 				b.tick(t)
 				b.reset()
-				if _, err := b.Refresh(); err != nil {
+				if _, err := b.refresh(); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -121,7 +121,7 @@ func TestMeterOrder(t *testing.T) {
 				if report := b.tick(t); len(report.Ports) != 0 || report.Interval != 0 {
 					t.Errorf("got report %+v, want an empty one", report)
 				}
-				if _, err := b.Refresh(); err != nil {
+				if _, err := b.refresh(); err != nil {
 					t.Error(err)
 				}
 			},
@@ -197,7 +197,7 @@ func TestMeterSavesWhenASaveIsDue(t *testing.T) {
 	for _, test := range tests {
 		kernel, disk, saves := newKernel(), newDisk(), 0
 		disk.onSave = func() { saves++ }
-		meter := NewMeter(MeterOptions{Source: kernel, Now: kernel.now, Store: disk, SaveInterval: test.interval, Log: slog.New(slog.DiscardHandler)})
+		meter := NewMeter(MeterOptions{Table: kernel, Now: kernel.now, Store: disk, SaveInterval: test.interval, Log: slog.New(slog.DiscardHandler)})
 		for range 4 {
 			kernel.clock = kernel.clock.Add(time.Second)
 			if _, err := meter.Tick(); err != nil {
@@ -212,7 +212,7 @@ func TestMeterSavesWhenASaveIsDue(t *testing.T) {
 
 func TestMeterWithoutAStore(t *testing.T) {
 	kernel := newKernel()
-	meter := NewMeter(MeterOptions{Source: kernel, Now: kernel.now, Log: slog.New(slog.DiscardHandler)})
+	meter := NewMeter(MeterOptions{Table: kernel, Now: kernel.now, Log: slog.New(slog.DiscardHandler)})
 	for _, ports := range []Ports{aliceAndBob, aliceOnly} {
 		if err := meter.SetPorts(ports); err != nil {
 			t.Fatal(err)
@@ -227,29 +227,6 @@ func TestMeterWithoutAStore(t *testing.T) {
 	if err := meter.Flush(); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestMeterDoesNotCountLoadedValues(t *testing.T) {
-	b := newBench(t, aliceOnly)
-	b.traffic(t, aliceIn, 100)
-	listing := b.kernel.listing()
-	b.tick(t)
-	b.kernel.load(listing)
-	b.traffic(t, aliceIn, 10) // on the restored table
-	if report, err := b.Refresh(); !errors.Is(err, ErrRestored) || report != nil {
-		t.Errorf("Refresh: got %v, %v, want ErrRestored", report, err)
-	}
-	if _, err := b.Tick(); !errors.Is(err, ErrRestored) {
-		t.Errorf("Tick: got %v, want ErrRestored", err)
-	}
-	b.traffic(t, aliceIn, 3)
-	if in, _ := inOf(t, b.tick(t), 20000); in.Total != count(103) {
-		t.Errorf("got total %v, want %v", in.Total, count(103))
-	}
-	if status := b.Status(); status.Reinstalls != 1 || status.Resets != 0 {
-		t.Errorf("got status %+v, want 1 repair and no reset", status)
-	}
-	b.expectLoggedOnce(t, "found=restored")
 }
 
 func TestMeterLogsOnceWhatItCannotRepair(t *testing.T) {
@@ -377,7 +354,7 @@ func TestSteadyTickDoesNotAllocate(t *testing.T) {
 			source.readings = append(source.readings, Reading{Key: key, Handle: uint64(len(source.readings))})
 		}
 	}
-	meter := NewMeter(MeterOptions{Source: source, Log: slog.New(slog.DiscardHandler)})
+	meter := NewMeter(MeterOptions{Table: source, Log: slog.New(slog.DiscardHandler)})
 	if err := meter.SetPorts(ports); err != nil {
 		t.Fatal(err)
 	}

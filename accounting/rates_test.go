@@ -84,13 +84,13 @@ func TestMeterHasNoRatesAfterAnError(t *testing.T) {
 	}
 }
 
-func TestRefreshHasFreshTotalsAndTheLastRates(t *testing.T) {
+func TestReportHasFreshTotalsAndTheLastRates(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.traffic(t, aliceIn, 4)
 	ended := b.tick(t).Time
 	b.traffic(t, aliceIn, 10)
 	b.kernel.clock = b.kernel.clock.Add(500 * time.Millisecond)
-	report, err := b.Refresh()
+	report, err := b.refresh()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,47 +109,8 @@ func TestRefreshHasFreshTotalsAndTheLastRates(t *testing.T) {
 	}
 
 	b.fail["read"] = errors.New("interrupted")
-	if report, err := b.Refresh(); err == nil || report != nil {
-		t.Errorf("Refresh without a reading: got %v, %v, want an error", report, err)
-	}
-}
-
-// TestRefreshSparesAKernelThatTakesLong reads a source that takes a second.
-func TestRefreshSparesAKernelThatTakesLong(t *testing.T) {
-	b := newBench(t, aliceOnly)
-	b.kernel.before = func(call string) error {
-		if call == "read" {
-			b.kernel.clock = b.kernel.clock.Add(time.Second)
-		}
-		return b.fail[call]
-	}
-	b.tick(t)
-	b.traffic(t, aliceIn, 1)
-	total := func(after time.Duration) uint64 {
-		t.Helper()
-		b.kernel.clock = b.kernel.clock.Add(after)
-		report, err := b.Refresh()
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, _ := inOf(t, report, 20000)
-		return in.Total.Packets
-	}
-	if got := total(3 * time.Second); got != 0 {
-		t.Errorf("4 s after the reading began: got %d packets, want those of the last reading", got)
-	}
-	if got := total(time.Second); got != 1 {
-		t.Errorf("5 s after the reading began: got %d packets, want a new reading", got)
-	}
-
-	b.fail["read"] = errors.New("interrupted")
-	if _, err := b.Tick(); err == nil {
-		t.Fatal("the reading does not fail")
-	}
-	delete(b.fail, "read")
-	b.traffic(t, aliceIn, 1)
-	if got := total(0); got != 2 {
-		t.Errorf("after a reading that failed: got %d packets, want a new reading", got)
+	if report, err := b.refresh(); err == nil || report != nil {
+		t.Errorf("refresh without a reading: got %v, %v, want an error", report, err)
 	}
 }
 

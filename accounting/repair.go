@@ -1,33 +1,27 @@
 package accounting
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
 
 // superviseTable verifies the table, repairs it if necessary, and records the result in
-// the status and the log. readErr is the result of the reading just before.
-func (m *Meter) superviseTable(readErr error) {
-	if unreadable(readErr) {
+// the status and the log. It leaves a table alone that could not be read just before.
+func (m *Meter) superviseTable(read readResult) {
+	if !read.repairable() {
 		return
 	}
 	var err error
-	if !m.idle(readErr) {
+	if !read.empty {
 		err = m.repairDrift()
 	}
 	m.status.RepairError = err
 	m.repairFault.Log(m.log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
 }
 
-// unreadable reports whether a reading failed in a way that no repair clears.
-func unreadable(readErr error) bool {
-	return readErr != nil && !errors.Is(readErr, ErrNoTable) && !errors.Is(readErr, ErrRestored)
-}
-
 // repairDrift verifies the table and repairs it if it has drifted.
 func (m *Meter) repairDrift() error {
-	findings, err := m.source.Verify(m.ports)
+	findings, err := m.table.Verify(m.ports)
 	if err != nil {
 		return err
 	}
@@ -54,5 +48,5 @@ func (m *Meter) repairDrift() error {
 func (m *Meter) install() error {
 	m.save()
 	m.losses.expected = true
-	return m.source.Install(m.ports)
+	return m.table.Install(m.ports)
 }

@@ -11,7 +11,7 @@ import (
 func TestMeterWaitsAfterAFailedSave(t *testing.T) {
 	kernel, disk := newKernel(), newDisk()
 	meter := NewMeter(MeterOptions{
-		Source: kernel, Now: kernel.now, Store: disk, SaveInterval: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Table: kernel, Now: kernel.now, Store: disk, SaveInterval: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	tick := func() {
 		t.Helper()

@@ -196,7 +196,7 @@ func (w *world) newAgent() *Meter {
 	}
 	w.epoch, w.kernel.known = Epoch{}, ""
 	return NewMeter(MeterOptions{
-		Source: w.kernel, Now: w.kernel.now, Store: w.disk, Saved: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
+		Table: w.kernel, Now: w.kernel.now, Store: w.disk, Initial: w.disk.state(), SaveInterval: interval, Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -235,12 +235,11 @@ func (w *world) tick() {
 func (w *world) request() {
 	w.operate(func(agent *Meter) {
 		due := w.due()
-		report, err := agent.Refresh()
-		if err != nil {
+		if agent.Read() != nil {
 			return
 		}
 		w.expectRead(due)
-		w.expectReport(report)
+		w.expectReport(agent.Report())
 	})
 }
 

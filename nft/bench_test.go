@@ -49,7 +49,7 @@ func BenchmarkReading(b *testing.B) {
 // files.
 func BenchmarkTick(b *testing.B) {
 	forPorts(b, func(b *testing.B, table *Table, ports accounting.Ports) {
-		meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Log: slog.New(slog.DiscardHandler)})
+		meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Log: slog.New(slog.DiscardHandler)})
 		if err := meter.SetPorts(ports); err != nil {
 			b.Fatal(err)
 		}

@@ -56,7 +56,7 @@ type Table struct {
 	keysPerPart int // what a transaction can add; less in tests
 }
 
-var _ accounting.Source = (*Table)(nil)
+var _ accounting.Table = (*Table)(nil)
 
 // Open opens the netlink socket and looks for the table, so that ErrPermission
 // and ErrNoNFTables are returned at once.

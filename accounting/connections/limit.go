@@ -7,17 +7,14 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/throttle"
 )
 
-// Limits are the distinct addresses that may be connected to a port at the
-// same time before a warning.
-type Limits struct{ limits usage.Limits }
-
-// ParseLimits reads limits: NUMBER for every port, or CLIENT=NUMBER for
-// those of one client. The number 0, or "none", stands for no limit.
-func ParseLimits(texts []string) (Limits, error) {
-	limits, err := usage.ParseList("addresses", "alice=5", texts, parseAddressLimit)
-	return Limits{limits}, err
+// ParseLimits reads how many distinct addresses may be connected to a port at the same
+// time before a warning: NUMBER for every port, or CLIENT=NUMBER for those of one client.
+// The number 0, or "none", stands for no limit.
+func ParseLimits(texts []string) (usage.Limits, error) {
+	return usage.ParseList("addresses", "alice=5", texts, parseAddressLimit)
 }
 
 func parseAddressLimit(text string) (uint64, error) {
@@ -30,26 +27,6 @@ func parseAddressLimit(text string) (uint64, error) {
 		return 0, &accounting.InvalidError{Name: "number", Text: text, Want: "a number of addresses, such as 3, or none"}
 	}
 	return number, nil
-}
-
-// For returns the limit of the port.
-func (l Limits) For(port accounting.Port) (addresses int32, limited bool) {
-	label := port.Name
-	if label == "" {
-		label = usage.PortPrefix + strconv.Itoa(int(port.Number))
-	}
-	number, limited := l.limits.For(label)
-	return int32(number), limited
-}
-
-// Any reports whether any port may have a limit.
-func (l Limits) Any() bool {
-	for _, number := range l.limits.Clients {
-		if number > 0 {
-			return true
-		}
-	}
-	return l.limits.Default > 0
 }
 
 const (
@@ -65,20 +42,20 @@ const (
 // Change says that a port is over its limit now, or no longer.
 type Change struct {
 	Port             accounting.Port
-	Addresses, Limit int32
+	Addresses, Limit uint64
 	Over             bool
 }
 
 // Watch finds the ports to which more addresses are connected than their
 // limits allow, for a minute or longer. It is not safe for concurrent use.
 type Watch struct {
-	limits Limits
+	limits usage.Limits
 	meter  *Meter
 	now    func() time.Time
 
-	checked time.Time
-	round   int
-	ports   map[uint16]*addressState // those that are over their limit, or were
+	gap   throttle.Gap
+	round int
+	ports map[uint16]*addressState // those that are over their limit, or were
 }
 
 // addressState is what the watch knows of one port.
@@ -90,31 +67,32 @@ type addressState struct {
 
 // NewWatch returns a watch that counts with the meter. If now is nil, it
 // uses time.Now.
-func NewWatch(limits Limits, meter *Meter, now func() time.Time) *Watch {
+func NewWatch(limits usage.Limits, meter *Meter, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
-	return &Watch{limits: limits, meter: meter, now: now, ports: make(map[uint16]*addressState)}
+	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}, ports: make(map[uint16]*addressState)}
 }
 
 // Changed counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.
 func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
-	now := w.now()
-	if age := now.Sub(w.checked); !w.limits.Any() || age >= 0 && age < addressGap {
-		return nil
+	if w.limits.Any() {
+		w.gap.Do(w.now, func() { changed = w.count(report.Ports) })
 	}
-	w.checked = now
+	return changed
+}
+
+func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
+	now := w.now()
 	w.round++
-	w.meter.visit(report.Ports, func(i int, connections accounting.Connections) {
-		port := &report.Ports[i].Port
-		limit, limited := w.limits.For(*port)
-		if !limited {
-			return
-		}
-		if w.observe(now, port.Number, connections, limit) {
-			changed = append(changed, Change{*port, connections.Addresses, limit, connections.Addresses > limit})
+	w.meter.visit(ports, func(i int, connections accounting.Connections) {
+		port := &ports[i].Port
+		limit, limited := w.limits.For(usage.ClientOf(port.Name, port.Number))
+		addresses := uint64(connections.Addresses)
+		if limited && w.observe(now, port.Number, connections.Known, addresses > limit) {
+			changed = append(changed, Change{*port, addresses, limit, addresses > limit})
 		}
 	})
 	for number, state := range w.ports {
@@ -126,11 +104,10 @@ func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
 }
 
 // observe reports whether what is known of a port has changed for long enough.
-func (w *Watch) observe(now time.Time, number uint16, connections accounting.Connections, limit int32) (changed bool) {
+func (w *Watch) observe(now time.Time, number uint16, known, over bool) (changed bool) {
 	state := w.ports[number]
-	over := connections.Known && connections.Addresses > limit
 	if state == nil {
-		if !over {
+		if !known || !over {
 			return false
 		}
 		state = &addressState{}
@@ -138,7 +115,7 @@ func (w *Watch) observe(now time.Time, number uint16, connections accounting.Con
 	}
 	state.round = w.round
 	switch {
-	case !connections.Known || over == state.over:
+	case !known || over == state.over:
 		state.since = time.Time{}
 	case state.since.IsZero() || now.Before(state.since):
 		state.since = now

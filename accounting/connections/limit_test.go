@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
-func addressLimitsOf(t *testing.T, texts ...string) Limits {
+func addressLimitsOf(t *testing.T, texts ...string) usage.Limits {
 	t.Helper()
 	limits, err := ParseLimits(texts)
 	if err != nil {
@@ -22,15 +23,16 @@ func addressLimitsOf(t *testing.T, texts ...string) Limits {
 func TestParseLimits(t *testing.T) {
 	limits := addressLimitsOf(t, "3", "alice=5", "bob=none", "carol=0", "20000=7", "port 20001=8")
 	for _, test := range []struct {
-		port    accounting.Port
-		want    int32
+		name    string
+		port    uint16
+		want    uint64
 		limited bool
 	}{
-		{accounting.Port{Name: "alice", Number: 1}, 5, true}, {accounting.Port{Name: "bob", Number: 1}, 0, false}, {accounting.Port{Name: "carol", Number: 1}, 0, false},
-		{accounting.Port{Name: "dave", Number: 20000}, 3, true}, {accounting.Port{Number: 20000}, 7, true}, {accounting.Port{Number: 20001}, 8, true}, {accounting.Port{Number: 20002}, 3, true},
+		{"alice", 1, 5, true}, {"bob", 1, 0, false}, {"carol", 1, 0, false},
+		{"dave", 20000, 3, true}, {"", 20000, 7, true}, {"", 20001, 8, true}, {"", 20002, 3, true},
 	} {
-		if got, limited := limits.For(test.port); got != test.want || limited != test.limited {
-			t.Errorf("%v: got %d, %t, want %d, %t", test.port, got, limited, test.want, test.limited)
+		if got, limited := limits.For(usage.ClientOf(test.name, test.port)); got != test.want || limited != test.limited {
+			t.Errorf("%q on port %d: got %d, %t, want %d, %t", test.name, test.port, got, limited, test.want, test.limited)
 		}
 	}
 	for _, test := range []struct {

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/throttle"
 )
 
-// Source counts who is connected. Its method is called by one goroutine
-// at a time.
-type Source interface {
+// Counter counts who is connected. Its method is called by one goroutine at a time.
+type Counter interface {
 	// Count returns the connections of each port, in the order of the ports, which
 	// is ascending, and reuses the slice.
 	Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error)
@@ -20,26 +20,25 @@ type Source interface {
 // those who ask at the same time. It counts only when it is asked. It is safe for
 // concurrent use.
 type Meter struct {
-	source Source
-	now    func() time.Time
-	log    *slog.Logger
+	counter Counter
+	now     func() time.Time
+	log     *slog.Logger
 
-	mutex    sync.Mutex
-	ports    []uint16                 // of the last count: those whose connections are visible
-	counts   []accounting.Connections // of these ports; empty if the count failed
-	started  time.Time                // of the last count
-	duration time.Duration
-	fault    accounting.Fault
+	mutex  sync.Mutex
+	ports  []uint16                 // of the last count: those whose connections are visible
+	counts []accounting.Connections // of these ports; empty if the count failed
+	gap    throttle.Gap
+	fault  accounting.Fault
 }
 
-// NewMeter returns a meter that counts with the source. If the source is
-// nil, all connections are unknown. If now is nil, the meter uses time.Now. The log
-// receives faults.
-func NewMeter(source Source, now func() time.Time, log *slog.Logger) *Meter {
+// NewMeter returns a meter that counts with the counter. If that is nil, all
+// connections are unknown. If now is nil, the meter uses time.Now. The log receives
+// faults.
+func NewMeter(counter Counter, now func() time.Time, log *slog.Logger) *Meter {
 	if now == nil {
 		now = time.Now
 	}
-	return &Meter{source: source, now: now, log: log}
+	return &Meter{counter: counter, now: now, log: log, gap: throttle.Gap{Times: countShare}}
 }
 
 // Complete sets the connections of the report's ports. Those that can't be counted
@@ -70,32 +69,32 @@ func (m *Meter) visit(ports []accounting.PortReport, yield func(i int, connectio
 	}
 }
 
-// retryGap is the time from a count that failed to the next one. A kernel without
-// sock_diag looks for a module at each attempt.
-const retryGap = 10 * time.Second
+const (
+	// countShare is how much of the time clients can make the meter count: one part.
+	countShare = 5
+	// retryGap is the time from a count that failed to the next one. A kernel without
+	// sock_diag looks for a module at each attempt.
+	retryGap = 10 * time.Second
+)
 
-// count counts the connections of the ports, unless the last count is recent
-// enough: where one takes long, clients can't make the meter count for more than a
-// fifth of the time.
+// count counts the connections of the ports, unless the last count is recent enough.
 func (m *Meter) count(ports []accounting.PortReport) {
-	now := m.now()
-	gap := accounting.ReadShare * m.duration
-	if m.fault.Failing() {
-		gap = max(gap, retryGap)
-	}
-	if age := now.Sub(m.started); m.source == nil || !m.started.IsZero() && age >= 0 && age < gap {
+	if m.counter == nil {
 		return
 	}
-	m.ports = m.ports[:0]
-	for i := range ports {
-		if ports[i].Port.ConnectionsVisible() {
-			m.ports = append(m.ports, ports[i].Port.Number)
+	m.gap.Do(m.now, func() {
+		m.ports = m.ports[:0]
+		for i := range ports {
+			if ports[i].Port.ConnectionsVisible() {
+				m.ports = append(m.ports, ports[i].Port.Number)
+			}
 		}
-	}
-	counts, err := m.source.Count(m.ports, m.counts)
-	if err != nil {
-		counts = m.counts[:0]
-	}
-	m.counts, m.started, m.duration = counts, now, m.now().Sub(now)
-	m.fault.Log(m.log, err, "the connections can't be counted; they are unknown until they can", "the connections are counted again")
+		counts, err := m.counter.Count(m.ports, m.counts)
+		m.gap.Least = 0
+		if err != nil {
+			counts, m.gap.Least = m.counts[:0], retryGap
+		}
+		m.counts = counts
+		m.fault.Log(m.log, err, "the connections can't be counted; they are unknown until they can", "the connections are counted again")
+	})
 }

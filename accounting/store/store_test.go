@@ -182,8 +182,8 @@ func TestCalendarOptions(t *testing.T) {
 	s, _, _ = openWith(t, directory, Options{Holder: "teardown"})
 	save(t, s, stateAt(2, 1))
 	closeStore(t, s)
-	if report := recorded(t, directory, usage.ByMonth); report.Zone.String() != "Asia/Tehran" || report.MonthDay != 7 {
-		t.Errorf("got the calendar of %s, day %d", report.Zone, report.MonthDay)
+	if calendar := calendarOf(t, directory); calendar.Zone.String() != "Asia/Tehran" || calendar.MonthDay != 7 {
+		t.Errorf("got the calendar of %s, day %d", calendar.Zone, calendar.MonthDay)
 	}
 }
 

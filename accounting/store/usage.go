@@ -9,7 +9,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -18,24 +17,32 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// Usage answers a query from the database in a directory, whether an agent runs
-// or not. It takes no lock that a save waits for. It fails with fs.ErrNotExist if
-// nothing has been saved, with an *UnknownClientError, with ErrDamaged, with a
-// *NewerError, and with the error of ctx, whose end interrupts it.
-func Usage(ctx context.Context, directory string, query usage.Query) (records *usage.Records, err error) {
-	err = view(filepath.Join(directory, databaseName), "", openToRead, func(db *database) (err error) {
+// History is the recorded usage in a state directory, whether an agent runs or not.
+type History struct{ Directory string }
+
+// View implements [usage.History]. It opens and closes the database, so that an idle reader
+// delays no save, and takes no lock that a save waits for. It fails with fs.ErrNotExist if
+// nothing has been saved, with ErrDamaged, with a *NewerError, with the error of read, and
+// with that of ctx, whose end interrupts it.
+func (h History) View(ctx context.Context, read func(usage.Snapshot) error) error {
+	err := view(filepath.Join(h.Directory, databaseName), "", openToRead, func(db *database) error {
 		db.deadline.caller = ctx
-		records, err = db.usage(query)
-		return err
+		return read(readSnapshot{db})
 	})
-	if errors.As(err, new(*UnknownClientError)) {
-		return nil, err
-	}
 	if ctx.Err() != nil {
 		err = ctx.Err() // SQLite says that it was interrupted
 	}
-	return records, readingError("the usage", directory, err)
+	return readingError("the usage", h.Directory, err)
 }
+
+// readSnapshot is a database in a transaction that only reads.
+type readSnapshot struct{ db *database }
+
+func (s readSnapshot) Calendar() (usage.Calendar, error) { return s.db.calendar() }
+
+func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) { return s.db.usage(query) }
+
+func (s readSnapshot) Clients() ([]usage.Client, error) { return s.db.portClients() }
 
 // readingError explains why something could not be read, and what to do.
 func readingError(what, directory string, err error) error {
@@ -63,7 +70,7 @@ func (db *database) usage(query usage.Query) (*usage.Records, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := &usage.Records{Query: query, Zone: calendar.Zone, MonthDay: calendar.MonthDay}
+	records := &usage.Records{Query: query}
 	owners, err := db.owners(query)
 	if err != nil {
 		return nil, err
@@ -108,28 +115,15 @@ func ceil(t time.Time) int64 {
 // owners returns all tenures by their id.
 func (db *database) owners(query usage.Query) (map[int64]*owner, error) {
 	owners := make(map[int64]*owner)
-	clients, ports := make(map[string]bool), make(map[uint16]bool)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
 		o := &owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
-		client := cmp.Or(o.name, strconv.Itoa(int(o.port)))
-		clients[client], ports[o.port] = true, true
-		o.skip = len(query.Clients) > 0 && !slices.Contains(query.Clients, client) ||
+		o.skip = len(query.Clients) > 0 && !slices.Contains(query.Clients, usage.ClientOf(o.name, o.port)) ||
 			len(query.Ports) > 0 && !slices.Contains(query.Ports, o.port)
 		owners[row.ColumnInt64(0)] = o
 		return nil
 	})
 	if err != nil {
 		return nil, err
-	}
-	for _, client := range query.Clients {
-		if !clients[client] {
-			return nil, &UnknownClientError{Client: client}
-		}
-	}
-	for _, port := range query.Ports {
-		if !ports[port] {
-			return nil, &UnknownClientError{Port: port}
-		}
 	}
 	sorted := make([]*owner, 0, len(owners))
 	for _, o := range owners {

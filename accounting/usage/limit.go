@@ -45,8 +45,8 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// Limits are the bytes, received and sent together, that clients may use
-// in a month before a warning.
+// Limits are what clients may use before a warning: bytes in a month, received and sent
+// together, or addresses at the same time.
 type Limits struct {
 	Default uint64            // of every client that Clients does not have; 0: no limit
 	Clients map[string]uint64 // by name, or by the number of a port without a name; 0: no limit
@@ -104,21 +104,28 @@ func parseLimit(text string) (uint64, error) {
 	return bytes, err
 }
 
-// For returns the limit of the client that reports show under the label. A limit
-// for 20000 also applies to "port 20000".
-func (l Limits) For(label string) (bytes uint64, limited bool) {
-	bytes, found := l.Clients[label]
+// For returns the limit of the client. A limit for 20000 also applies to "port 20000".
+func (l Limits) For(client ClientID) (limit uint64, limited bool) {
+	label := client.Label()
+	limit, found := l.Clients[label]
 	if !found {
-		bytes, found = l.Clients[strings.TrimPrefix(label, PortPrefix)]
+		limit, found = l.Clients[strings.TrimPrefix(label, portPrefix)]
 	}
 	if !found {
-		bytes = l.Default
+		limit = l.Default
 	}
-	return bytes, bytes > 0
+	return limit, limit > 0
 }
 
-// Any reports whether any client has a limit.
-func (l Limits) Any() bool { return l.Default != 0 || len(l.Clients) > 0 }
+// Any reports whether any client may have a limit.
+func (l Limits) Any() bool {
+	for _, limit := range l.Clients {
+		if limit > 0 {
+			return true
+		}
+	}
+	return l.Default > 0
+}
 
 // LimitState is what a client with a limit has used in a month.
 type LimitState struct {
@@ -141,7 +148,7 @@ func LimitStates(months *Records, limits Limits) []LimitState {
 	for _, period := range periodsOf(months.Rows) {
 		sortClients(period.Clients, SortUsage)
 		for _, client := range period.Clients {
-			if limit, limited := limits.For(client.Label()); limited {
+			if limit, limited := limits.For(client.id()); limited {
 				states = append(states, LimitState{client.Label(), period.Start, period.End, client.Bytes(), limit})
 			}
 		}

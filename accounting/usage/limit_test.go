@@ -54,15 +54,15 @@ func TestParseLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct {
-		client  string
+		client  ClientID
 		want    uint64
 		limited bool
 	}{
-		{"alice", 50e9, true}, {"bob", 0, false}, {"port 20000", 1e9, true}, {"a=b", 2e9, true}, {"carol", 100e9, true},
+		{ClientID{Name: "alice"}, 50e9, true}, {ClientID{Name: "bob"}, 0, false}, {ClientID{Port: 20000}, 1e9, true}, {ClientID{Name: "a=b"}, 2e9, true}, {ClientID{Name: "carol"}, 100e9, true},
 	}
 	for _, test := range tests {
 		if got, limited := limits.For(test.client); got != test.want || limited != test.limited {
-			t.Errorf("%s: got %d, %v, want %d, %v", test.client, got, limited, test.want, test.limited)
+			t.Errorf("%v: got %d, %v, want %d, %v", test.client, got, limited, test.want, test.limited)
 		}
 	}
 	failures := []struct {
@@ -84,7 +84,7 @@ func TestParseLimits(t *testing.T) {
 
 // monthOf is the usage of clients in the month that begins at start.
 func monthOf(start time.Time, bytes map[string]uint64) *Records {
-	usage := &Records{Zone: time.UTC, MonthDay: 1}
+	usage := new(Records)
 	for client, n := range bytes {
 		// Half of it on another port.
 		usage.Rows = append(usage.Rows,

@@ -47,14 +47,15 @@ func (u ClientUsage) Label() string {
 	case u.Others > 0:
 		return fmt.Sprintf("%d others", u.Others)
 	}
-	return u.identity().Label()
+	return u.id().Label()
 }
 
-func (u ClientUsage) identity() Identity {
+// id identifies the client, unless it stands for several.
+func (u ClientUsage) id() ClientID {
 	if len(u.Ports) == 0 {
-		return Identify(u.Client, 0)
+		return ClientOf(u.Client, 0)
 	}
-	return Identify(u.Client, u.Ports[0])
+	return ClientOf(u.Client, u.Ports[0])
 }
 
 // Bytes returns what was received and sent together.
@@ -88,8 +89,7 @@ type Report struct {
 	Since, Until time.Time // a zero time is no bound
 	Now          time.Time
 	Sort         Sort
-	Zone         *time.Location
-	MonthDay     int
+	Calendar
 	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
 	In, Out accounting.Count // of all periods
@@ -110,42 +110,24 @@ func (r *Report) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
 // Empty reports whether no usage and no gap is recorded.
 func (r *Report) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
 
-// periodsOf adds up the rows of each client in each period. Periods are sorted
-// by time, clients are in the order in which they first appear.
+// periodsOf adds up the rows of each client in each period. Clients are in the order in
+// which they first appear.
 func periodsOf(rows []Row) []PeriodUsage {
-	type bounds struct{ start, end int64 }
 	var periods []PeriodUsage
-	periodOf := make(map[bounds]int)
-	current, clientOf := -1, make(map[Identity]int) // rows of a period usually stand together
+	clientOf := make(map[ClientID]int) // places in the last period
 	for i := range rows {
 		row := &rows[i]
-		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
-			b := bounds{row.Start.UnixNano(), row.End.UnixNano()}
-			p, found := periodOf[b]
-			if !found {
-				p = len(periods)
-				periodOf[b] = p
-				periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
-			}
-			current = p
-			periods[p].indexClients(clientOf)
+		if last := len(periods) - 1; last < 0 || !row.Start.Equal(periods[last].Start) {
+			periods = append(periods, PeriodUsage{Start: row.Start, End: row.End})
+			clear(clientOf)
 		}
-		periods[current].addRow(row, clientOf)
+		periods[len(periods)-1].addRow(row, clientOf)
 	}
-	slices.SortStableFunc(periods, func(a, b PeriodUsage) int { return a.Start.Compare(b.Start) })
 	return periods
 }
 
-// indexClients makes clientOf the places of the period's clients.
-func (p *PeriodUsage) indexClients(clientOf map[Identity]int) {
-	clear(clientOf)
-	for i, client := range p.Clients {
-		clientOf[client.identity()] = i
-	}
-}
-
-func (p *PeriodUsage) addRow(row *Row, clientOf map[Identity]int) {
-	id := Identify(row.Client, row.Port)
+func (p *PeriodUsage) addRow(row *Row, clientOf map[ClientID]int) {
+	id := ClientOf(row.Client, row.Port)
 	place, found := clientOf[id]
 	if !found {
 		place = len(p.Clients)
@@ -172,7 +154,7 @@ func sortClients(clients []ClientUsage, order Sort) {
 		case SortOut:
 			first = cmp.Compare(b.Out.Bytes, a.Out.Bytes)
 		}
-		return cmp.Or(first, a.identity().Compare(b.identity()))
+		return cmp.Or(first, a.id().Compare(b.id()))
 	})
 }
 
@@ -202,7 +184,7 @@ func (p *PeriodUsage) arrange(order Sort, top int) {
 
 // whole adds up the rows of all periods.
 func whole(rows []Row) (sum PeriodUsage) {
-	clientOf := make(map[Identity]int)
+	clientOf := make(map[ClientID]int)
 	for i := range rows {
 		sum.addRow(&rows[i], clientOf)
 	}

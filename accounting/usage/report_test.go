@@ -1,13 +1,11 @@
 package usage
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,13 +22,19 @@ type fakeUsage struct {
 	err      error
 }
 
-func (f *fakeUsage) Clients(context.Context) ([]Client, error) { return f.clients, f.err }
-
-func (f *fakeUsage) Usage(_ context.Context, query Query) (*Records, error) {
+func (f *fakeUsage) View(_ context.Context, read func(Snapshot) error) error {
 	if f.err != nil {
-		return nil, f.err
+		return f.err
 	}
-	usage := &Records{Query: query, Zone: f.calendar.Zone, MonthDay: f.calendar.MonthDay, Gaps: f.gaps}
+	return read(f)
+}
+
+func (f *fakeUsage) Calendar() (Calendar, error) { return f.calendar, nil }
+
+func (f *fakeUsage) Clients() ([]Client, error) { return f.clients, nil }
+
+func (f *fakeUsage) Usage(query Query) (*Records, error) {
+	usage := &Records{Query: query, Gaps: f.gaps}
 	for _, row := range f.hours {
 		if query.By == ByTotal {
 			row.Start, row.End = f.hours[0].Start, f.hours[len(f.hours)-1].End
@@ -38,7 +42,7 @@ func (f *fakeUsage) Usage(_ context.Context, query Query) (*Records, error) {
 			row.Start, row.End = f.calendar.start(query.By, row.Start), f.calendar.next(query.By, row.Start)
 		}
 		if query.By != ByTotal && (!query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until)) ||
-			len(query.Clients) > 0 && !slices.Contains(query.Clients, cmp.Or(row.Client, strconv.Itoa(int(row.Port)))) ||
+			len(query.Clients) > 0 && !slices.Contains(query.Clients, ClientOf(row.Client, row.Port)) ||
 			len(query.Ports) > 0 && !slices.Contains(query.Ports, row.Port) {
 			continue
 		}

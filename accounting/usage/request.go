@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,20 +14,20 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Source is the recorded usage.
-type Source interface {
-	Usage(ctx context.Context, query Query) (*Records, error)
-	// Clients returns every client that has ever had a port, in no particular
-	// order.
-	Clients(ctx context.Context) ([]Client, error)
+// History is the recorded usage.
+type History interface {
+	// View calls read with the usage as one save recorded it, more than once if the
+	// first attempt fails. It returns the error of read, or its own.
+	View(ctx context.Context, read func(Snapshot) error) error
 }
 
-// Client is a client of a port, from one time to another.
-type Client struct {
-	Port  uint16
-	Name  string    // empty if the port has no name
-	Since time.Time // zero: since the port has been counted
-	Until time.Time // zero: it has the port now
+// Snapshot is the usage as one save recorded it.
+type Snapshot interface {
+	Calendar() (Calendar, error)
+	Usage(query Query) (*Records, error)
+	// Clients returns every client that has ever had a port, in no particular
+	// order.
+	Clients() ([]Client, error)
 }
 
 // Request asks for a report as people write it on the command line or in
@@ -50,7 +51,6 @@ func (e *RequestError) Unwrap() error { return e.err }
 // plan is a parsed request.
 type plan struct {
 	query    Query
-	labels   []string // of the clients asked for
 	order    Sort
 	top      int
 	calendar Calendar
@@ -80,7 +80,6 @@ func (r Request) plan(c Calendar, now time.Time) (plan, error) {
 		}
 		p.query.Ports = append(p.query.Ports, uint16(port))
 	}
-	p.labels = slices.Clone(r.Clients)
 	if r.By != "" {
 		if p.query.By, err = ParsePeriod(r.By); err != nil {
 			return p, err
@@ -125,64 +124,79 @@ func (r Request) span(c Calendar, now time.Time) (span, error) {
 
 // NewReport makes the report that the request asks for. It fails with a
 // [RequestError] if the request has a mistake.
-func NewReport(ctx context.Context, source Source, request Request, limits Limits, now time.Time) (*Report, error) {
-	// A query for no time at all returns the calendar.
-	recorded, err := source.Usage(ctx, Query{By: ByMonth, Since: now, Until: now})
+func NewReport(ctx context.Context, history History, request Request, limits Limits, now time.Time) (report *Report, err error) {
+	err = history.View(ctx, func(recorded Snapshot) (err error) {
+		report, err = newReport(recorded, request, limits, now)
+		return err
+	})
+	var mistake *RequestError
+	switch {
+	case err == nil:
+		return report, nil
+	case errors.As(err, &mistake):
+		return nil, mistake
+	}
+	if _, wrong := request.plan(Calendar{now.Location(), 1}, now); wrong != nil {
+		return nil, &RequestError{wrong} // which is corrected first
+	}
+	return nil, err
+}
+
+func newReport(recorded Snapshot, request Request, limits Limits, now time.Time) (*Report, error) {
+	calendar, err := recorded.Calendar()
 	if err != nil {
-		if _, mistake := request.plan(Calendar{now.Location(), 1}, now); mistake != nil {
-			return nil, &RequestError{mistake} // which is corrected first
-		}
 		return nil, err
 	}
-	plan, err := request.plan(Calendar{recorded.Zone, recorded.MonthDay}, now)
+	plan, err := request.plan(calendar, now)
 	if err != nil {
 		return nil, &RequestError{err}
 	}
-	if err := plan.findSelected(ctx, source); err != nil {
+	if err := plan.selectClients(recorded, request.Clients); err != nil {
 		return nil, err
 	}
-	usage, err := plan.fetch(ctx, source, plan.query)
+	usage, err := recorded.Usage(plan.query)
 	if err != nil {
 		return nil, err
 	}
 	report := plan.report(usage, now)
-	if err := plan.addLimits(ctx, source, report, limits); err != nil {
+	if err := plan.addLimits(recorded, report, limits); err != nil {
 		return nil, err
 	}
 	if request.Course {
-		err = plan.addCourse(ctx, source, report)
+		err = plan.addCourse(recorded, report)
 	}
 	return report, err
 }
 
-// findSelected checks that the selected clients and ports exist, and replaces a
-// port's number among the clients by its label, "port 20000".
-func (p *plan) findSelected(ctx context.Context, source Source) error {
-	if len(p.labels)+len(p.query.Ports) == 0 {
+// selectClients selects the clients with the labels, and checks that they and the
+// selected ports exist. A port's number stands for its client without a name.
+func (p *plan) selectClients(recorded Snapshot, labels []string) error {
+	if len(labels)+len(p.query.Ports) == 0 {
 		return nil
 	}
-	clients, err := source.Clients(ctx)
+	clients, err := recorded.Clients()
 	if err != nil {
 		return err
 	}
+	ports, known := make(map[uint16]bool), make(map[string][]ClientID)
+	for _, client := range clients {
+		id := ClientOf(client.Name, client.Port)
+		ports[client.Port], known[id.Label()] = true, append(known[id.Label()], id)
+	}
 	for _, port := range p.query.Ports {
-		if !slices.ContainsFunc(clients, func(client Client) bool { return client.Port == port }) {
+		if !ports[port] {
 			return &RequestError{fmt.Errorf("port %d was never counted: see ssmonitor client list", port)}
 		}
 	}
-	var known []string
-	for _, client := range clients {
-		known = append(known, Identify(client.Name, client.Port).Label())
-	}
-	slices.Sort(known)
-	known = slices.Compact(known)
-	for i, label := range p.labels {
-		if !slices.Contains(known, label) {
-			p.labels[i] = PortPrefix + label // as in --client 20000
+	for _, label := range labels {
+		selected := known[label]
+		if selected == nil {
+			selected = known[portPrefix+label] // as in --client 20000
 		}
-		if !slices.Contains(known, p.labels[i]) {
-			return &RequestError{unknownClient(label, known)}
+		if selected == nil {
+			return &RequestError{unknownClient(label, slices.Sorted(maps.Keys(known)))}
 		}
+		p.query.Clients = append(p.query.Clients, selected...)
 	}
 	return nil
 }
@@ -202,31 +216,12 @@ func unknownClient(label string, known []string) error {
 		label, len(known), strings.Join(known[:min(most, len(known))], ", "))
 }
 
-// fetch queries the source for the clients of the plan. In a query a port's number
-// selects both the client without a name on that port and a client that has this
-// number as its name. fetch drops the rows of the one that was not asked for.
-func (p *plan) fetch(ctx context.Context, source Source, query Query) (*Records, error) {
-	query.Clients = nil
-	for _, label := range p.labels {
-		query.Clients = append(query.Clients, strings.TrimPrefix(label, PortPrefix))
-	}
-	usage, err := source.Usage(ctx, query)
-	if err != nil || len(p.labels) == 0 {
-		return usage, err
-	}
-	selected := *usage
-	selected.Rows = slices.DeleteFunc(slices.Clone(usage.Rows), func(row Row) bool {
-		return !slices.Contains(p.labels, Identify(row.Client, row.Port).Label())
-	})
-	return &selected, nil
-}
-
 // report computes the report from the usage.
 func (p *plan) report(usage *Records, now time.Time) *Report {
 	report := &Report{
 		By: p.query.By, Since: p.query.Since, Until: p.query.Until, Now: now, Sort: p.order,
-		Zone: p.calendar.Zone, MonthDay: p.calendar.MonthDay,
-		Periods: periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
+		Calendar: p.calendar,
+		Periods:  periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
 	}
 	for i := range report.Periods {
 		period := &report.Periods[i]
@@ -255,17 +250,16 @@ func (p *plan) gaps(gaps []Gap) []Gap {
 // addLimits adds the limits of the months that the report touches. A limit
 // applies to all of a client's ports and the whole month, whatever the report
 // shows.
-func (p *plan) addLimits(ctx context.Context, source Source, report *Report, limits Limits) error {
+func (p *plan) addLimits(recorded Snapshot, report *Report, limits Limits) error {
 	if !limits.Any() {
 		return nil
 	}
 	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
-	usage, err := p.fetch(ctx, source, Query{By: ByMonth, Since: months.since, Until: months.until})
-	if err != nil {
-		return fmt.Errorf("comparing usage with the limits: %w", err)
+	usage, err := recorded.Usage(Query{By: ByMonth, Since: months.since, Until: months.until, Clients: p.query.Clients})
+	if err == nil {
+		report.Limits = LimitStates(usage, limits)
 	}
-	report.Limits = LimitStates(usage, limits)
-	return nil
+	return err
 }
 
 // A chart has one bar per hour for up to four days, one per day for up to a
@@ -276,7 +270,7 @@ const (
 )
 
 // addCourse adds the periods of a chart over the time of the report.
-func (p *plan) addCourse(ctx context.Context, source Source, report *Report) error {
+func (p *plan) addCourse(recorded Snapshot, report *Report) error {
 	c := p.calendar
 	bounds := p.courseBounds(report)
 	if !bounds.since.Before(bounds.until) {
@@ -294,9 +288,9 @@ func (p *plan) addCourse(ctx context.Context, source Source, report *Report) err
 	}
 	bounds = c.widen(bounds, query.By)
 	query.Since, query.Until = bounds.since, bounds.until
-	usage, err := p.fetch(ctx, source, query)
+	usage, err := recorded.Usage(query)
 	if err != nil {
-		return fmt.Errorf("dividing the usage by %s: %w", query.By, err)
+		return err
 	}
 	course := periodsOf(usage.Rows)
 	for i := range course {

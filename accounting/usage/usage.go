@@ -34,9 +34,8 @@ type Query struct {
 	// Since and Until bound the report: it has the periods that begin at Since
 	// or later and before Until. A zero time is no bound.
 	Since, Until time.Time
-	// Clients and Ports restrict the report. Empty slices select everything. A
-	// client without a name is selected by its port, as in "20000".
-	Clients []string
+	// Clients and Ports restrict the report. Empty slices select everything.
+	Clients []ClientID
 	Ports   []uint16
 }
 
@@ -61,9 +60,7 @@ type Gap struct {
 
 // Records are the answer to a [Query].
 type Records struct {
-	Query    Query
-	Zone     *time.Location
-	MonthDay int   // day on which a month begins, 1 to 28
-	Rows     []Row // sorted by Start, Client, Port and Protocol
-	Gaps     []Gap // sorted by Since
+	Query Query
+	Rows  []Row // sorted by Start, Client, Port and Protocol
+	Gaps  []Gap // sorted by Since
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/clients"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
@@ -62,8 +63,11 @@ func listClients(c *cli.Context, open openHistory) error {
 	if err != nil {
 		return err
 	}
-	clients, err := open(loaded.State).Clients(c.Context)
-	if err != nil {
+	var clients []usage.Client
+	if err := open(loaded.State).View(c.Context, func(recorded usage.Snapshot) (err error) {
+		clients, err = recorded.Clients()
+		return err
+	}); err != nil {
 		return historyError(err, loaded.State)
 	}
 	if c.Bool("json") {

@@ -19,9 +19,9 @@ import (
 )
 
 // openHistory opens the recorded usage in a state directory.
-type openHistory func(directory string) usage.Source
+type openHistory func(directory string) usage.History
 
-func openSavedHistory(directory string) usage.Source { return agent.History{Directory: directory} }
+func openSavedHistory(directory string) usage.History { return store.History{Directory: directory} }
 
 // historyError adds the remedy to an error from reading or changing the usage in a
 // state directory.

@@ -117,7 +117,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table, state string) error {
 		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Text(notice.Text))
 	}
 	meter := accounting.NewMeter(accounting.MeterOptions{
-		Source: table, Store: ledger, Saved: saved, Log: newLog(c.App.ErrWriter),
+		Table: table, Store: ledger, Initial: saved, Log: newLog(c.App.ErrWriter),
 	})
 	if err := agent.Retire(table, meter); err != nil {
 		return err

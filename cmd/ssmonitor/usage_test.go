@@ -26,24 +26,35 @@ type fakeHistory struct {
 	first     string // the first client's name; empty: alice
 }
 
-func (h *fakeHistory) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
+func (h *fakeHistory) View(_ context.Context, read func(usage.Snapshot) error) error {
+	if h.err != nil {
+		return h.err
+	}
+	return read(h)
+}
+
+func (h *fakeHistory) Calendar() (usage.Calendar, error) {
+	return usage.Calendar{Zone: time.UTC, MonthDay: 1}, nil
+}
+
+func (h *fakeHistory) Usage(query usage.Query) (*usage.Records, error) {
 	now := time.Now().UTC()
 	start := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	records := &usage.Records{Query: query, Zone: time.UTC, MonthDay: 1}
+	records := &usage.Records{Query: query}
 	for i, name := range []string{cmp.Or(h.first, "alice"), "bob"} {
 		records.Rows = append(records.Rows, usage.Row{
 			Start: start, End: start.AddDate(0, 1, 0), Client: name, Port: uint16(20000 + i), Protocol: accounting.TCP,
 			In: accounting.Count{Packets: 1, Bytes: 1000}, Out: accounting.Count{Packets: 2, Bytes: uint64(3000 * (i + 1))},
 		})
 	}
-	return records, h.err
+	return records, nil
 }
 
-func (h *fakeHistory) Clients(context.Context) ([]usage.Client, error) {
-	return []usage.Client{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, h.err
+func (h *fakeHistory) Clients() ([]usage.Client, error) {
+	return []usage.Client{{Port: 20001, Name: "bob"}, {Port: 20000, Name: cmp.Or(h.first, "alice")}}, nil
 }
 
-func (h *fakeHistory) open(directory string) usage.Source {
+func (h *fakeHistory) open(directory string) usage.History {
 	h.directory = directory
 	return h
 }

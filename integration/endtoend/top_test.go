@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/output/api"
 )
 
 // The ports of these tests are counted for UDP alone, so that who is connected to
@@ -187,7 +187,7 @@ func (a failingAgent) Report(context.Context) (*accounting.Report, error) {
 	return &accounting.Report{Time: time.Now(), Ports: []accounting.PortReport{{Port: accounting.Port{Number: 1, Protocols: accounting.OnlyUDP, Name: "somebody"}}}}, nil
 }
 
-func (failingAgent) Usage(context.Context, url.Values) (*usage.Report, error) {
+func (failingAgent) Usage(context.Context, url.Values) (*api.Usage, error) {
 	return nil, errors.New("no usage")
 }
 

@@ -24,11 +24,17 @@ type monthSource struct {
 	names      []string  // of port 20000 and up
 }
 
-func (s *monthSource) Clients(context.Context) ([]usage.Client, error) { return nil, nil }
+func (s *monthSource) View(_ context.Context, read func(usage.Snapshot) error) error { return read(s) }
 
-func (s *monthSource) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
+func (s *monthSource) Calendar() (usage.Calendar, error) {
+	return usage.Calendar{Zone: s.start.Location(), MonthDay: 1}, nil
+}
+
+func (s *monthSource) Clients() ([]usage.Client, error) { return nil, nil }
+
+func (s *monthSource) Usage(query usage.Query) (*usage.Records, error) {
 	random := rand.New(rand.NewPCG(2, 7))
-	records := &usage.Records{Query: query, Zone: s.start.Location(), MonthDay: 1}
+	records := &usage.Records{Query: query}
 	for day := s.start; day.Before(s.end); day = day.AddDate(0, 0, 1) {
 		for i, name := range s.names {
 			mean := 40e9 / float64(i+2)

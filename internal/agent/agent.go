@@ -59,8 +59,9 @@ type agent struct {
 	sockets     *sockdiag.Conn // nil: connections are unknown
 	connections *connections.Meter
 	addresses   *connections.Watch
+	readings    *readings
 
-	history usage.Source
+	history usage.History
 	month   *monthUsage
 	limits  *limitCheck
 

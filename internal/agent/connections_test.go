@@ -19,20 +19,20 @@ import (
 
 // countedSource counts how often the connections are counted.
 type countedSource struct {
-	connections.Source
+	connections.Counter
 	counts int
 }
 
 func (s *countedSource) Count(ports []uint16, reuse []accounting.Connections) ([]accounting.Connections, error) {
 	s.counts++
-	return s.Source.Count(ports, reuse)
+	return s.Counter.Count(ports, reuse)
 }
 
 // TestConnectionsAreCountedForReaders counts how often an agent asks the kernel who
 // is connected, in ten ticks and for the readers after them.
 func TestConnectionsAreCountedForReaders(t *testing.T) {
 	read := func(t *testing.T, a *agent) {
-		report, err := meterSource{a.meter, a.connections, a.settings.Interval}.Report(t.Context())
+		report, err := a.readings.Report(t.Context())
 		if err != nil || len(report.Ports) != 2 || !report.Ports[0].Connections.Known {
 			t.Errorf("got %+v, %v, want known connections", report, err)
 		}
@@ -62,9 +62,10 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := open(t, newTestAgent(t, io.Discard, test.change))
-			source := &countedSource{Source: a.sockets}
+			source := &countedSource{Counter: a.sockets}
 			a.connections = connections.NewMeter(source, nil, a.Log)
 			a.addresses = connections.NewWatch(a.settings.Addresses, a.connections, nil)
+			a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
 			a.openFiles(a.newMetrics())
 			for range 10 {
 				a.tick(t.Context())
@@ -89,7 +90,7 @@ func TestConnectionsToContainersAreUnknown(t *testing.T) {
 	}
 	var log bytes.Buffer
 	a := open(t, newTestAgent(t, &log, func(s *settings.Settings) { s.Hook, s.Addresses = nft.HookContainer, limits }))
-	report, err := meterSource{a.meter, a.connections, a.settings.Interval}.Report(t.Context())
+	report, err := a.readings.Report(t.Context())
 	if err != nil || len(report.Ports) != 2 || report.Ports[0].Connections.Known {
 		t.Errorf("got %+v, %v, want two ports with unknown connections", report, err)
 	}

@@ -22,7 +22,7 @@ func publishingAgent(t *testing.T, hook nft.Hook) (a *agent, log *bytes.Buffer) 
 	t.Helper()
 	log = new(bytes.Buffer)
 	a = newTestAgent(t, log, func(s *settings.Settings) { s.Hook = hook })
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: openTable(t), Store: refusing{}, Log: newLog(io.Discard)})
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: newLog(io.Discard)})
 	return a, log
 }
 

@@ -24,7 +24,7 @@ type limitCheck struct {
 func (l *limitCheck) begin(ctx context.Context) {
 	var saved *usage.Records
 	if l.limits.Any() {
-		saved, _ = l.month.get(ctx, time.Time{}) // fails before the first save
+		saved, _ = l.month.query(ctx) // fails before the first save
 	}
 	l.watch = usage.NewLimitWatch(l.limits, saved)
 }
@@ -35,7 +35,7 @@ func (l *limitCheck) check(ctx context.Context, saved time.Time) {
 		return
 	}
 	l.checked = saved
-	months, err := l.month.get(ctx, saved)
+	months, err := l.month.query(ctx)
 	l.fault.Log(l.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
 	if err != nil {
 		return

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"ssmonitor/accounting"
-	"ssmonitor/accounting/connections"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/unit"
 	"ssmonitor/output/api"
@@ -22,14 +19,10 @@ import (
 // FileDescriptorName=.
 const metricsSocket = "metrics"
 
-// minReadGap is the shortest time between two readings for requests.
-const minReadGap = 200 * time.Millisecond
-
 // listen serves root on the control socket, readers on the agent's own, and metrics there, on --listen
 // and on the sockets that systemd opened.
 func (a *agent) listen(ctx context.Context, collected *prometheus.Metrics, web *serving.WebConfig) error {
 	metrics := prometheus.NewHandler(collected, time.Now)
-	source := api.NewCoalesced(meterSource{a.meter, a.connections, a.settings.Interval}, minReadGap, time.Now)
 	inherited, err := activation.ListenersWithNames()
 	if err != nil {
 		return fmt.Errorf("inheriting the sockets from systemd: %w", err)
@@ -49,7 +42,7 @@ func (a *agent) listen(ctx context.Context, collected *prometheus.Metrics, web *
 		if err != nil {
 			return unit.WriteError(err, a.settings.Socket, a.Lookup)
 		}
-		handler := api.NewHandler(source, time.Now, a.Log)
+		handler := api.NewHandler(a.readings, time.Now, a.Log)
 		handler.Handle("GET /v1/usage", api.NewUsageHandler(a.history, a.settings.Warn, time.Now, a.Log))
 		handler.Handle("GET /metrics", metrics)
 		a.serveSocket(ctx, listener, handler)
@@ -71,27 +64,4 @@ func (a *agent) serveBy(ctx context.Context, web *serving.WebConfig, listener ne
 			}
 		}
 	})
-}
-
-// meterSource is the meter as a source for the outputs, with who is connected.
-type meterSource struct {
-	meter       *accounting.Meter
-	connections *connections.Meter
-	interval    time.Duration
-}
-
-func (s meterSource) Report(context.Context) (*accounting.Report, error) {
-	return s.complete(s.meter.Refresh())
-}
-
-func (s meterSource) complete(report *accounting.Report, err error) (*accounting.Report, error) {
-	if err == nil {
-		s.connections.Complete(report)
-	}
-	return report, err
-}
-
-func (s meterSource) Health() api.Health {
-	status := s.meter.Status()
-	return api.Health{LastRead: status.LastRead, Interval: s.interval, Err: errors.Join(status.LastError, status.RepairError)}
 }

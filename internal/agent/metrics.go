@@ -10,14 +10,13 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/serving"
-	"ssmonitor/output/api"
+	"ssmonitor/internal/throttle"
 	"ssmonitor/output/prometheus"
 )
 
 func (a *agent) newMetrics() *prometheus.Metrics {
-	saved := api.NewCoalesced(savedSource{meterSource{a.meter, a.connections, a.settings.Interval}}, prometheus.Gap, time.Now)
 	return prometheus.NewMetrics(prometheus.Options{
-		Source: metricsSource{saved, a.meter, a.month}, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
+		Source: savedReadings{a.readings, a.month}, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
 		Interval: a.settings.Interval, Names: a.settings.MetricsNames, Version: a.Version,
 	})
 }
@@ -36,25 +35,26 @@ func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, web *se
 	a.serveBy(ctx, web, listener, metrics)
 }
 
-// savedSource is the meter as a source of totals that are saved.
-type savedSource struct{ meterSource }
-
-func (s savedSource) Report(context.Context) (*accounting.Report, error) {
-	return s.complete(s.meter.RefreshSaved())
-}
-
-// metricsSource is the agent as the source of its metrics.
-type metricsSource struct {
-	*api.Coalesced
-	meter *accounting.Meter
+// savedReadings are what the metrics are made of. Their totals are saved.
+type savedReadings struct {
+	*readings
 	month *monthUsage
 }
 
-func (s metricsSource) Status() accounting.Status { return s.meter.Status() }
-
-func (s metricsSource) Month(ctx context.Context) (*usage.Records, error) {
-	return s.month.get(ctx, s.month.now().Add(-monthGap))
+func (r savedReadings) Report(ctx context.Context) (*accounting.Report, error) {
+	report, err := r.readings.Report(ctx)
+	if err == nil {
+		err = r.meter.Save()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
 }
+
+func (r savedReadings) Status() accounting.Status { return r.meter.Status() }
+
+func (r savedReadings) Month(ctx context.Context) (*usage.Records, error) { return r.month.latest(ctx) }
 
 // monthGap is how old the usage of the month may be in metrics. At 1,000 ports a
 // query takes about 13 ms.
@@ -64,24 +64,29 @@ const monthGap = 10 * time.Second
 // concurrent use.
 type monthUsage struct {
 	calendar usage.Calendar
-	history  usage.Source
+	history  usage.History
 	now      func() time.Time
 
 	mutex sync.Mutex
-	read  time.Time // when the last query began
+	gap   throttle.Gap
 	usage *usage.Records
 	err   error
 }
 
-// get returns the usage as it was saved at notBefore or later.
-func (m *monthUsage) get(ctx context.Context, notBefore time.Time) (*usage.Records, error) {
+// latest returns the usage as it was saved at most monthGap ago.
+func (m *monthUsage) latest(ctx context.Context) (*usage.Records, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	now := m.now()
-	if m.read.IsZero() || m.read.Before(notBefore) || m.read.After(now) {
-		start, _ := m.calendar.Bounds(usage.ByMonth, now)
-		m.read = now
-		m.usage, m.err = m.history.Usage(ctx, usage.Query{By: usage.ByMonth, Since: start})
-	}
+	m.gap.Do(m.now, func() { m.usage, m.err = m.query(ctx) })
 	return m.usage, m.err
+}
+
+// query returns the usage as it was saved last.
+func (m *monthUsage) query(ctx context.Context) (month *usage.Records, err error) {
+	start, _ := m.calendar.Bounds(usage.ByMonth, m.now())
+	err = m.history.View(ctx, func(recorded usage.Snapshot) (err error) {
+		month, err = recorded.Usage(usage.Query{By: usage.ByMonth, Since: start})
+		return err
+	})
+	return month, err
 }

@@ -6,24 +6,23 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/testkit/sample"
+	"ssmonitor/internal/throttle"
 )
 
 // countedHistory counts the queries.
-type countedHistory struct {
-	usage.Source
-	queries int
-}
+type countedHistory struct{ queries int }
 
-func (h *countedHistory) Usage(context.Context, usage.Query) (*usage.Records, error) {
+func (h *countedHistory) View(_ context.Context, read func(usage.Snapshot) error) error {
 	h.queries++
-	return &usage.Records{}, nil
+	return read(&sample.Usage{})
 }
 
 // TestMonthIsReadOnceInAWhile steps the clock, back as well.
 func TestMonthIsReadOnceInAWhile(t *testing.T) {
 	now, h := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), &countedHistory{}
-	source := metricsSource{month: &monthUsage{
-		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now },
+	source := savedReadings{month: &monthUsage{
+		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now }, gap: throttle.Gap{Least: monthGap},
 	}}
 	for _, step := range []struct {
 		name    string
@@ -31,7 +30,7 @@ func TestMonthIsReadOnceInAWhile(t *testing.T) {
 		queries int
 	}{
 		{"the first time", 0, 1},
-		{"as old as it may be", monthGap, 1},
+		{"as old as it may be", monthGap - time.Nanosecond, 1},
 		{"older", time.Nanosecond, 2},
 		{"the clock was set back", -time.Hour, 3},
 	} {

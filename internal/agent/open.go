@@ -22,6 +22,7 @@ import (
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
+	"ssmonitor/internal/throttle"
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
 	"ssmonitor/output/csv"
@@ -35,7 +36,7 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		settings: s,
 		Options:  options,
 		tracker:  publishing.NewTracker(s.Hook),
-		history:  History{s.State},
+		history:  store.History{Directory: s.State},
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
 		hangup:   make(chan os.Signal, 1),
@@ -43,7 +44,7 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.State),
 	}
 	signal.Notify(a.hangup, syscall.SIGHUP)
-	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now}
+	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
 	a.limits = &limitCheck{limits: s.Warn, month: a.month, log: options.Log}
 	if s.CSV != "" {
 		a.csv = csv.NewFile(s.CSV)
@@ -100,7 +101,7 @@ func (a *agent) open(ctx context.Context) error {
 		a.Log.Warn("other commands won't notice this agent", "error", a.claim.Stranger)
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
-		Source: a.table, Store: a.ledger, Saved: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
+		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
 	})
 	a.openSockets()
 	a.follower = sources.Follow(from)
@@ -186,7 +187,7 @@ func Retire(table *nft.Table, meter *accounting.Meter) error {
 // openSockets prepares to count who is connected. If that is not possible, the
 // connections stay unknown.
 func (a *agent) openSockets() {
-	var source connections.Source
+	var source connections.Counter
 	// Where packets are counted before addresses are translated, any port may
 	// lead to a container, whose connections are not seen here.
 	if a.settings.Hook != nft.HookContainer {
@@ -201,6 +202,7 @@ func (a *agent) openSockets() {
 	}
 	a.connections = connections.NewMeter(source, nil, a.Log)
 	a.addresses = connections.NewWatch(a.settings.Addresses, a.connections, nil)
+	a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
 }
 
 // withdraw removes what an agent that does not run must not publish.

@@ -14,7 +14,7 @@ import (
 func TestRetireKeepsWhatIsNotSaved(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	table := openTable(t, accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP})
-	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: refusing{}, Log: newLog(io.Discard)})
+	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: refusing{}, Log: newLog(io.Discard)})
 	if err := Retire(table, meter); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
 	}

@@ -43,7 +43,7 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 	a := newTestAgent(t, io.Discard, nil)
 	table := openTable(t, a.settings.Ports...)
 	a.notifier = unit.NotifierOf(func(state string) { sent += state }, 0)
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{table}, Store: refusing{}, Log: a.Log})
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{table}, Store: refusing{}, Log: a.Log})
 	a.openSockets()
 	a.tick(t.Context())
 	if want := "STATUS=no rates: " + syscall.ENOBUFS.Error(); sent != want {
@@ -54,12 +54,12 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 // TestHealthNamesWhyNothingIsRepaired has a table that can be read.
 func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	meter := accounting.NewMeter(accounting.MeterOptions{Source: unrepairable{openTable(t, accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP})}, Log: newLog(io.Discard)})
+	meter := accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{openTable(t, accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP})}, Log: newLog(io.Discard)})
 	_, _ = meter.Tick()
 	if err := meter.Status().LastError; err != nil {
 		t.Fatal(err)
 	}
-	if got := (meterSource{meter: meter}).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
+	if got := newReadings(meter, nil, 0).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
 		t.Errorf("got %v, want %v", got.Err, syscall.ENOBUFS)
 	}
 }
@@ -69,7 +69,7 @@ func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
 func TestTextfileWhileSavesFail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ssmonitor.prom")
 	a := newTestAgent(t, io.Discard, func(s *settings.Settings) { s.Textfile = path })
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Source: openTable(t), Store: refusing{}, Log: a.Log})
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: a.Log})
 	a.openSockets()
 	a.openFiles(a.newMetrics())
 	if err := a.meter.SetPorts(a.settings.Ports); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ func (a *agent) tick(ctx context.Context) {
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.Tick(time.Now(), a.settings.Interval, state, rates)
 	a.restoreSockets()
-	a.writeTextfile(ctx, report)
+	a.writeTextfile(ctx, err)
 	a.writeCSV(report, err)
 }
 
@@ -86,24 +85,21 @@ func (a *agent) writeCSV(report *accounting.Report, tickErr error) {
 	}
 }
 
-// writeTextfile writes the metrics of a tick. The report is nil if the tick
-// failed.
-func (a *agent) writeTextfile(ctx context.Context, report *accounting.Report) {
+// writeTextfile writes the metrics of a tick, without the totals if it failed or they
+// can't be saved. Between two saves the file keeps the totals of the last one.
+func (a *agent) writeTextfile(ctx context.Context, tickErr error) {
 	if a.textfile == nil {
 		return
 	}
-	if !a.meter.Saved() {
-		if report != nil && a.meter.Status().LastSaveError == nil {
-			return // the file has the totals of the last save until the next one
-		}
+	report := a.meter.Report() // what is read after it may not be saved
+	dirty := a.meter.Dirty()
+	switch {
+	case tickErr != nil || dirty && a.meter.Status().LastSaveError != nil:
 		report = nil
-	}
-	if report != nil {
-		// The meter keeps its report for the next interval.
-		own := *report
-		own.Ports = slices.Clone(report.Ports)
-		a.connections.Complete(&own)
-		report = &own
+	case dirty:
+		return
+	default:
+		a.connections.Complete(report)
 	}
 	a.textfileFault.Log(a.Log, a.textfile.Write(ctx, report), "the textfile can't be written", "the textfile is written again")
 }

@@ -136,6 +136,6 @@ func (t Transfer) alone(open openStore) (later bool, err error) {
 	if errors.Is(table.Read(&sample), accounting.ErrNoTable) {
 		return true, ledger.NewClientLater(t.Port, t.Name)
 	}
-	meter := accounting.NewMeter(accounting.MeterOptions{Source: table, Store: ledger, Saved: saved, Log: t.Log})
+	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: ledger, Initial: saved, Log: t.Log})
 	return false, meter.HandOver(t.Port, t.Name, func(since time.Time) error { return ledger.NewClient(t.Port, t.Name, since) })
 }

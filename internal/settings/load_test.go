@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
 	"ssmonitor/nft"
 )
@@ -131,7 +131,7 @@ func TestLimitsOfClients(t *testing.T) {
 	for _, test := range []struct {
 		file       string
 		flags      map[string][]string
-		alice, bob int32
+		alice, bob uint64
 	}{
 		{"", nil, 0, 0},
 		{"addresses: 3\n", nil, 3, 3},
@@ -145,8 +145,8 @@ func TestLimitsOfClients(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", test.file, err)
 		}
-		alice, _ := got.Addresses.For(accounting.Port{Number: 1, Name: "alice"})
-		bob, _ := got.Addresses.For(accounting.Port{Number: 2, Name: "bob"})
+		alice, _ := got.Addresses.For(usage.ClientOf("alice", 1))
+		bob, _ := got.Addresses.For(usage.ClientOf("bob", 2))
 		if alice != test.alice || bob != test.bob {
 			t.Errorf("%q: got %d and %d, want %d and %d", test.file, alice, bob, test.alice, test.bob)
 		}

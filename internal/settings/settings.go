@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/nft"
 )
@@ -38,7 +37,7 @@ type Settings struct {
 
 	// What is warned of.
 	Warn      usage.Limits
-	Addresses connections.Limits
+	Addresses usage.Limits
 
 	given map[string]bool
 }

@@ -36,7 +36,7 @@ type Conn struct {
 	seen    map[socket]struct{}
 }
 
-var _ connections.Source = (*Conn)(nil)
+var _ connections.Counter = (*Conn)(nil)
 
 // Open opens the socket in the network namespace of the calling thread. It fails
 // with ErrUnsupported if the kernel has no sock_diag. That it lacks only the part

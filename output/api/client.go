@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/terminal"
 )
@@ -45,7 +44,7 @@ func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
 
 // Usage requests GET /v1/usage with these parameters. Its errors are those of
 // Report.
-func (c *Client) Usage(ctx context.Context, parameters url.Values) (*usage.Report, error) {
+func (c *Client) Usage(ctx context.Context, parameters url.Values) (*Usage, error) {
 	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), ReadUsage)
 }
 

@@ -28,7 +28,7 @@ type (
 		Out jsonFlow `json:"out"`
 	}
 	jsonFlow struct {
-		Bytes            uint64   `json:"bytes"`
+		Bytes            *uint64  `json:"bytes"` // in the answer of an agent: of both directions or none
 		Packets          uint64   `json:"packets"`
 		BytesPerSecond   *float64 `json:"bytes_per_second,omitempty"`
 		PacketsPerSecond *float64 `json:"packets_per_second,omitempty"`
@@ -88,7 +88,7 @@ func (line *jsonTraffic) set(traffic *accounting.Traffic, rated bool) *jsonTraff
 }
 
 func (line *jsonFlow) set(flow *accounting.Flow, rated bool) {
-	*line = jsonFlow{Bytes: flow.Total.Bytes, Packets: flow.Total.Packets}
+	*line = jsonFlow{Bytes: &flow.Total.Bytes, Packets: flow.Total.Packets}
 	if rated {
 		line.BytesPerSecond, line.PacketsPerSecond = &flow.Rate.Bytes, &flow.Rate.Packets
 	}
@@ -132,46 +132,44 @@ func readReport(r io.Reader, limit int64) (*accounting.Report, error) {
 
 // report converts one port; WriteReport does the inverse.
 func (line *jsonPort) report() accounting.PortReport {
-	port := accounting.PortReport{
-		Port:  accounting.Port{Number: line.Port, Name: line.Name},
-		Rated: line.TCP != nil || line.UDP != nil,
-	}
-	var rated bool
-	if line.TCP != nil {
+	port := accounting.PortReport{Port: accounting.Port{Number: line.Port, Name: line.Name}}
+	rated := true
+	if line.TCP.counted() {
 		port.Port.Protocols |= accounting.OnlyTCP
-		port.TCP, rated = line.TCP.traffic()
-		port.Rated = port.Rated && rated
+		port.TCP = line.TCP.traffic()
+		rated = rated && line.TCP.rated()
 	}
-	if line.UDP != nil {
+	if line.UDP.counted() {
 		port.Port.Protocols |= accounting.OnlyUDP
-		port.UDP, rated = line.UDP.traffic()
-		port.Rated = port.Rated && rated
+		port.UDP = line.UDP.traffic()
+		rated = rated && line.UDP.rated()
 	}
+	port.Rated = rated && port.Port.Protocols != 0
 	if line.Connections != nil {
 		port.Connections = accounting.Connections{Known: true, Established: *line.Connections, Addresses: *line.Addresses}
 	}
 	return port
 }
 
-// counts reports whether the connections are valid, or omitted.
-func (line *jsonPort) counts() bool {
-	if line.Connections == nil || line.Addresses == nil {
-		return line.Connections == line.Addresses
-	}
-	return *line.Connections >= 0 && *line.Addresses >= 0
+func (line *jsonTraffic) traffic() accounting.Traffic {
+	return accounting.Traffic{In: line.In.flow(), Out: line.Out.flow()}
 }
 
-// traffic also reports whether all rates are present.
-func (line *jsonTraffic) traffic() (traffic accounting.Traffic, rated bool) {
-	rated = true
-	flow := func(line *jsonFlow) accounting.Flow {
-		flow := accounting.Flow{Total: accounting.Count{Packets: line.Packets, Bytes: line.Bytes}}
-		if line.BytesPerSecond == nil || line.PacketsPerSecond == nil {
-			rated = false
-			return flow
-		}
-		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
-		return flow
+func (line *jsonFlow) flow() accounting.Flow {
+	flow := accounting.Flow{Total: accounting.Count{Packets: line.Packets}}
+	if line.Bytes != nil {
+		flow.Total.Bytes = *line.Bytes
 	}
-	return accounting.Traffic{In: flow(&line.In), Out: flow(&line.Out)}, rated
+	if line.rated() {
+		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
+	}
+	return flow
 }
+
+// counted reports whether the protocol is counted.
+func (line *jsonTraffic) counted() bool { return line != nil && line.In.Bytes != nil }
+
+// rated reports whether all rates are present.
+func (line *jsonTraffic) rated() bool { return line.In.rated() && line.Out.rated() }
+
+func (line *jsonFlow) rated() bool { return line.BytesPerSecond != nil && line.PacketsPerSecond != nil }

@@ -142,7 +142,7 @@ func largeUsage() *sample.Usage {
 	return source
 }
 
-func serveUsage(t *testing.T, source usage.Source) net.Addr {
+func serveUsage(t *testing.T, source usage.History) net.Addr {
 	t.Helper()
 	listener := servingtest.Listen(t, filepath.Join(t.TempDir(), "socket"))
 	mux := http.NewServeMux()
@@ -168,14 +168,14 @@ func TestReportOfUsageIsReadInThreeSeconds(t *testing.T) {
 
 // gatedUsage makes its reports when the gate is open.
 type gatedUsage struct {
-	usage.Source
+	usage.History
 	begun, gate chan struct{}
 }
 
-func (g *gatedUsage) Usage(ctx context.Context, query usage.Query) (*usage.Records, error) {
+func (g *gatedUsage) View(ctx context.Context, read func(usage.Snapshot) error) error {
 	g.begun <- struct{}{}
 	<-g.gate
-	return g.Source.Usage(ctx, query)
+	return g.History.View(ctx, read)
 }
 
 // TestSlowReadersHoldTwoUsageReports has two clients that read nothing. Others wait until

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/serving"
 )
@@ -26,7 +28,7 @@ const (
 	maxUsageRequests = 16
 )
 
-var errUsageBusy = errors.New("too many clients read usage: try again")
+const usageBusy = "too many clients read usage: try again"
 
 // usageParameters are the parameters of GET /v1/usage. They have the names of the
 // options of `ssmonitor usage`.
@@ -36,8 +38,8 @@ var usageParameters = []string{"by", "since", "until", "last", "client", "port",
 // answers an invalid request with 400 and one line that names the mistake. Further
 // requests wait while two are being answered; a client has 3 seconds to read its report.
 // More than 16 clients get 503.
-func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
-	requests, reports := make(chan struct{}, maxUsageRequests), make(chan struct{}, maxUsageReports)
+func NewUsageHandler(source usage.History, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
+	requests, reports := semaphore.NewWeighted(maxUsageRequests), semaphore.NewWeighted(maxUsageReports)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
 		defer cancel()
@@ -46,12 +48,16 @@ func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.T
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		release, err := waitForReport(ctx, requests, reports)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		if !requests.TryAcquire(1) {
+			http.Error(w, usageBusy, http.StatusServiceUnavailable)
 			return
 		}
-		defer release()
+		defer requests.Release(1)
+		if reports.Acquire(ctx, 1) != nil {
+			http.Error(w, usageBusy, http.StatusServiceUnavailable)
+			return
+		}
+		defer reports.Release(1)
 		report, err := usage.NewReport(ctx, source, usageRequest, limits, now())
 		switch {
 		case errors.As(err, new(*usage.RequestError)):
@@ -67,22 +73,6 @@ func NewUsageHandler(source usage.Source, limits usage.Limits, now func() time.T
 			log.Debug("writing a response failed", "path", request.URL.Path, "error", err)
 		}
 	})
-}
-
-// waitForReport waits until a report may be made. The caller releases it.
-func waitForReport(ctx context.Context, requests, reports chan struct{}) (release func(), err error) {
-	select {
-	case requests <- struct{}{}:
-	default:
-		return nil, errUsageBusy
-	}
-	select {
-	case reports <- struct{}{}:
-		return func() { <-reports; <-requests }, nil
-	case <-ctx.Done():
-		<-requests
-		return nil, errUsageBusy
-	}
 }
 
 func parseUsageParameters(query string) (usage.Request, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -15,41 +16,47 @@ import (
 // The format of GET /v1/usage and of `usage --format json`. All numbers except
 // share are 64-bit integers, and times are RFC 3339.
 type (
-	jsonUsage struct {
-		By       usage.Period `json:"by"`
-		Zone     string       `json:"zone"`
-		MonthDay int          `json:"month_day"`
-		Since    *time.Time   `json:"since,omitempty"`
-		Until    *time.Time   `json:"until,omitempty"`
-		Total    jsonSum      `json:"total"`
-		Periods  []jsonPeriod `json:"periods"`
-		Gaps     []jsonGap    `json:"gaps"`
-		Limits   []jsonLimit  `json:"limits"`
+	// Usage is what an agent answers to GET /v1/usage.
+	Usage struct {
+		By       usage.Period  `json:"by"`
+		Zone     string        `json:"zone"`
+		MonthDay int           `json:"month_day"`
+		Since    time.Time     `json:"since,omitzero"`
+		Until    time.Time     `json:"until,omitzero"`
+		Total    UsageSum      `json:"total"`
+		Periods  []UsagePeriod `json:"periods"`
+		Gaps     []UsageGap    `json:"gaps"`
+		Limits   []UsageLimit  `json:"limits"`
 	}
-	jsonPeriod struct {
-		Start   time.Time    `json:"start"`
-		End     time.Time    `json:"end"`
-		Total   jsonSum      `json:"total"`
-		Clients []jsonClient `json:"clients"`
-		Others  *jsonOthers  `json:"others,omitempty"`
+	// UsagePeriod is what the clients used in one period.
+	UsagePeriod struct {
+		Start   time.Time     `json:"start"`
+		End     time.Time     `json:"end"`
+		Total   UsageSum      `json:"total"`
+		Clients []UsageClient `json:"clients"`
+		Others  *UsageOthers  `json:"others,omitempty"`
 	}
-	jsonClient struct {
+	// UsageClient is what one client used. Client is its label.
+	UsageClient struct {
 		Client string   `json:"client"`
 		Ports  []uint16 `json:"ports"`
 		Share  float64  `json:"share"`
-		jsonSum
+		UsageSum
 	}
-	jsonOthers struct {
+	// UsageOthers is what the clients used together that are not shown.
+	UsageOthers struct {
 		Clients int     `json:"clients"`
 		Share   float64 `json:"share"`
-		jsonSum
+		UsageSum
 	}
-	jsonGap struct {
-		Since *time.Time `json:"since,omitempty"` // omitted if it is not known
-		Until time.Time  `json:"until"`
-		jsonSum
+	// UsageGap is a time whose history was lost. Since is zero if it is not known.
+	UsageGap struct {
+		Since time.Time `json:"since,omitzero"`
+		Until time.Time `json:"until"`
+		UsageSum
 	}
-	jsonLimit struct {
+	// UsageLimit is what a client with a limit used in a month.
+	UsageLimit struct {
 		Client string    `json:"client"`
 		Start  time.Time `json:"start"`
 		End    time.Time `json:"end"`
@@ -57,12 +64,14 @@ type (
 		Limit  uint64    `json:"limit_bytes"`
 		Over   bool      `json:"over"`
 	}
-	jsonSum struct {
-		Bytes uint64    `json:"bytes"` // in and out together
-		In    jsonCount `json:"in"`
-		Out   jsonCount `json:"out"`
+	// UsageSum is what was received and sent. Bytes is both together.
+	UsageSum struct {
+		Bytes uint64     `json:"bytes"`
+		In    UsageCount `json:"in"`
+		Out   UsageCount `json:"out"`
 	}
-	jsonCount struct {
+	// UsageCount is one direction of it.
+	UsageCount struct {
 		Bytes   uint64 `json:"bytes"`
 		Packets uint64 `json:"packets"`
 	}
@@ -70,28 +79,26 @@ type (
 
 // WriteUsage writes the report as one JSON object.
 func WriteUsage(w io.Writer, report *usage.Report) error {
-	in := func(t time.Time) time.Time { return t.In(report.Zone) }
-	known := func(t time.Time) *time.Time {
+	in := func(t time.Time) time.Time {
 		if t.IsZero() {
-			return nil
+			return t
 		}
-		t = in(t)
-		return &t
+		return t.In(report.Zone)
 	}
-	value := jsonUsage{
+	value := Usage{
 		By: report.By, Zone: report.Zone.String(), MonthDay: report.MonthDay,
-		Since: known(report.Since), Until: known(report.Until),
+		Since: in(report.Since), Until: in(report.Until),
 		Total:   sumJSON(report.In, report.Out),
-		Periods: []jsonPeriod{}, Gaps: []jsonGap{}, Limits: []jsonLimit{},
+		Periods: []UsagePeriod{}, Gaps: []UsageGap{}, Limits: []UsageLimit{},
 	}
 	for i := range report.Periods {
 		value.Periods = append(value.Periods, periodJSON(&report.Periods[i]))
 	}
 	for _, gap := range report.Gaps {
-		value.Gaps = append(value.Gaps, jsonGap{known(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
+		value.Gaps = append(value.Gaps, UsageGap{in(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
 	}
 	for _, state := range report.Limits {
-		value.Limits = append(value.Limits, jsonLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
+		value.Limits = append(value.Limits, UsageLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
 	}
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(terminal.JSONWriter(out))
@@ -106,22 +113,35 @@ func WriteUsage(w io.Writer, report *usage.Report) error {
 	return nil
 }
 
-func periodJSON(period *usage.PeriodUsage) jsonPeriod {
-	value := jsonPeriod{
+func periodJSON(period *usage.PeriodUsage) UsagePeriod {
+	value := UsagePeriod{
 		Start: period.Start, End: period.End,
-		Total: sumJSON(period.In, period.Out), Clients: []jsonClient{},
+		Total: sumJSON(period.In, period.Out), Clients: []UsageClient{},
 	}
 	for _, client := range period.Clients {
 		sum, share := sumJSON(client.In, client.Out), period.Share(client)
 		if client.Others > 0 {
-			value.Others = &jsonOthers{client.Others, share, sum}
+			value.Others = &UsageOthers{client.Others, share, sum}
 			continue
 		}
-		value.Clients = append(value.Clients, jsonClient{client.Label(), client.Ports, share, sum})
+		value.Clients = append(value.Clients, UsageClient{client.Label(), client.Ports, share, sum})
 	}
 	return value
 }
 
-func sumJSON(in, out accounting.Count) jsonSum {
-	return jsonSum{in.Bytes + out.Bytes, jsonCount{in.Bytes, in.Packets}, jsonCount{out.Bytes, out.Packets}}
+func sumJSON(in, out accounting.Count) UsageSum {
+	return UsageSum{in.Bytes + out.Bytes, UsageCount{in.Bytes, in.Packets}, UsageCount{out.Bytes, out.Packets}}
+}
+
+// ReadUsage reads what [WriteUsage] has written, at most 64 MiB of it. Unknown keys are
+// ignored.
+func ReadUsage(r io.Reader) (*Usage, error) {
+	value := new(Usage)
+	if err := json.NewDecoder(io.LimitReader(r, maxJSON)).Decode(value); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("reading the usage as JSON: %w", err)
+	}
+	return value, nil
 }

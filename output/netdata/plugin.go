@@ -41,7 +41,7 @@ type Plugin struct {
 	Ticks <-chan time.Time
 }
 
-// Reporter is the part of a [Source] or a [Client] that the plugin needs.
+// Reporter is the part of an [api.Client] that the plugin needs.
 type Reporter interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }

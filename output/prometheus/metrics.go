@@ -15,13 +15,12 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
 )
 
-// Source provides what the metrics are made of. Its methods are safe for
+// Agent provides what the metrics are made of. Its methods are safe for
 // concurrent use.
-type Source interface {
+type Agent interface {
 	// Report reads the counters anew and returns totals that are saved. The
 	// metrics publish no others: a counter that stepped back by a little, since
 	// a power cut took what was not saved, would look to Prometheus like a
@@ -36,10 +35,10 @@ type Source interface {
 
 // Options configure the metrics.
 type Options struct {
-	Source Source
+	Source Agent
 	Limits usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
-	AddressLimits connections.Limits
+	AddressLimits usage.Limits
 	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
 	// a month is by port, and the limits of clients with a name are omitted.

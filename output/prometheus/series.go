@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
 )
 
@@ -107,7 +106,7 @@ func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of 
 }
 
 // connections writes who is connected, and the limits, where they are known.
-func (w *seriesWriter) connections(report *accounting.Report, limits connections.Limits) {
+func (w *seriesWriter) connections(report *accounting.Report, limits usage.Limits) {
 	w.gauge(report, portConnections, func(port *accounting.PortReport) (int32, bool) {
 		return port.Connections.Established, port.Connections.Known
 	})
@@ -115,8 +114,8 @@ func (w *seriesWriter) connections(report *accounting.Report, limits connections
 		return port.Connections.Addresses, port.Connections.Known
 	})
 	w.gauge(report, portAddressLimit, func(port *accounting.PortReport) (int32, bool) {
-		limit, limited := limits.For(port.Port)
-		return limit, limited && port.Port.ConnectionsVisible()
+		limit, limited := limits.For(usage.ClientOf(port.Port.Name, port.Port.Number))
+		return int32(limit), limited && port.Port.ConnectionsVisible()
 	})
 }
 
@@ -194,8 +193,7 @@ func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
 	for _, client := range slices.Compact(clients) {
-		label := usage.Identify(client.name, client.port).Label()
-		limit, limited := limits.For(label)
+		limit, limited := limits.For(usage.ClientOf(client.name, client.port))
 		switch {
 		case !limited || client.name != "" && !w.names:
 			continue

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 )
@@ -14,7 +13,7 @@ import (
 // Agent is the part of [output.Client] that the table needs.
 type Agent interface {
 	Report(ctx context.Context) (*accounting.Report, error)
-	Usage(ctx context.Context, parameters url.Values) (*usage.Report, error)
+	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
 }
 
 var _ Agent = (*api.Client)(nil)
@@ -56,7 +55,7 @@ func (t *Top) report(ctx context.Context) (*accounting.Report, error) {
 }
 
 // usage requests the usage of today and of the current month, with the limits.
-func (t *Top) usage(ctx context.Context) (today, month *usage.Report, err error) {
+func (t *Top) usage(ctx context.Context) (today, month *api.Usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	if today, err = t.Agent.Usage(ctx, url.Values{"last": {"1d"}}); err == nil {
@@ -66,7 +65,7 @@ func (t *Top) usage(ctx context.Context) (today, month *usage.Report, err error)
 }
 
 // hours requests a client's usage of today by hour.
-func (t *Top) hours(ctx context.Context, label string) (*usage.Report, error) {
+func (t *Top) hours(ctx context.Context, label string) (*api.Usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	return t.Agent.Usage(ctx, url.Values{"by": {"hour"}, "client": {label}})

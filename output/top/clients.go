@@ -9,11 +9,12 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/output/api"
 )
 
 // client is one line of the table: what a client does on all of its ports.
 type client struct {
-	id      usage.Identity
+	id      usage.ClientID
 	label   string // of id: the name, or "port 20000" for a port without one
 	ports   []*accounting.PortReport
 	rated   bool // the rates of all ports are known
@@ -24,7 +25,7 @@ type client struct {
 	connections      accounting.Connections
 	addressesAtLeast bool
 	today, month     amount
-	limit            usage.LimitState // Limit is 0 if there is none
+	limit            api.UsageLimit // Limit is 0 if there is none
 }
 
 // amount is a number of bytes that may be unknown.
@@ -43,11 +44,11 @@ func (c *client) share() (share float64, known bool) {
 
 // clientsOf sums the ports of each client.
 func clientsOf(report *accounting.Report) []client {
-	places := make(map[usage.Identity]int, len(report.Ports))
+	places := make(map[usage.ClientID]int, len(report.Ports))
 	clients := make([]client, 0, len(report.Ports))
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		id := usage.Identify(port.Port.Name, port.Port.Number)
+		id := usage.ClientOf(port.Port.Name, port.Port.Number)
 		place, found := places[id]
 		if !found {
 			place = len(clients)
@@ -97,14 +98,14 @@ func (c *client) matches(text string) bool {
 type used struct {
 	until  time.Time // when the period ends
 	bytes  map[string]uint64
-	limits map[string]usage.LimitState
+	limits map[string]api.UsageLimit
 }
 
-func usedIn(report *usage.Report) *used {
-	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]usage.LimitState)}
+func usedIn(report *api.Usage) *used {
+	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]api.UsageLimit)}
 	for _, period := range report.Periods {
 		for _, c := range period.Clients {
-			u.bytes[c.Label()] += c.Bytes()
+			u.bytes[c.Client] += c.Bytes
 		}
 	}
 	for _, state := range report.Limits {

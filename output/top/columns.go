@@ -156,7 +156,7 @@ func (l layout) line(c *client, sparkline string) Line {
 		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))
 	}
 	style := Plain
-	if c.limit.Limit > 0 && c.limit.Over() {
+	if c.limit.Limit > 0 && c.limit.Over {
 		style = Alarming
 	}
 	line := Line{{name, style}, {numbers.String(), style}}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"ssmonitor/accounting/usage"
+	"ssmonitor/output/api"
 )
 
 // Remote is an address that is connected to a port.
@@ -20,8 +20,8 @@ type Remote struct {
 // detail is the view of one client.
 type detail struct {
 	label     string
-	first     int           // line at the top of the window
-	hours     *usage.Report // of today; nil until the agent answers
+	first     int        // line at the top of the window
+	hours     *api.Usage // of today; nil until the agent answers
 	hoursErr  error
 	remotes   []Remote // nil: not known
 	remoteErr error
@@ -67,7 +67,7 @@ func (m *Model) Detail() (label string, ports []uint16, open bool) {
 }
 
 // ObserveHours takes the client's usage of today by hour.
-func (m *Model) ObserveHours(label string, hours *usage.Report, err error) {
+func (m *Model) ObserveHours(label string, hours *api.Usage, err error) {
 	if m.detail != nil && m.detail.label == label && !errors.Is(err, context.Canceled) {
 		m.detail.hours, m.detail.hoursErr = hours, err
 	}
@@ -94,7 +94,7 @@ func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
 
 // hoursAt returns the client's hours of today. They are unknown when the day is
 // over, until the agent answers for the next one.
-func (d *detail) hoursAt(now time.Time) (hours []usage.PeriodUsage, known bool) {
+func (d *detail) hoursAt(now time.Time) (hours []api.UsagePeriod, known bool) {
 	if d.hours == nil || d.hoursErr != nil || !now.Before(d.hours.Until) {
 		return nil, false
 	}

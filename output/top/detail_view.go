@@ -97,16 +97,16 @@ func (m *Model) hourLines(width int) []Line {
 	}
 	var largest uint64
 	for i := range hours {
-		largest = max(largest, hours[i].Bytes())
+		largest = max(largest, hours[i].Total.Bytes)
 	}
 	for i := range hours {
 		h := &hours[i]
-		bar := report.Bar(h.Bytes(), largest, hourBar)
+		bar := report.Bar(h.Total.Bytes, largest, hourBar)
 		if m.levels == ascii {
 			bar = strings.Repeat("#", len([]rune(bar)))
 		}
 		lines = append(lines, Line{
-			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), report.HumanBytes(h.In.Bytes), report.HumanBytes(h.Out.Bytes))},
+			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), report.HumanBytes(h.Total.In.Bytes), report.HumanBytes(h.Total.Out.Bytes))},
 			{bar, Chart},
 		})
 	}

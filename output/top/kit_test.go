@@ -59,21 +59,21 @@ func sampleReport() *accounting.Report {
 	)
 }
 
-func usageOf(by usage.Period, until time.Time, bytes map[string]uint64) *usage.Report {
-	period := usage.PeriodUsage{Start: until.AddDate(0, 0, -1), End: until}
+func usageOf(by usage.Period, until time.Time, bytes map[string]uint64) *api.Usage {
+	period := api.UsagePeriod{Start: until.AddDate(0, 0, -1), End: until}
 	for name, used := range bytes {
-		period.Clients = append(period.Clients, usage.ClientUsage{Client: name, Ports: []uint16{20000}, In: accounting.Count{Bytes: used}})
+		period.Clients = append(period.Clients, api.UsageClient{Client: name, Ports: []uint16{20000}, UsageSum: api.UsageSum{Bytes: used}})
 	}
-	return &usage.Report{By: by, Since: period.Start, Until: until, Periods: []usage.PeriodUsage{period}}
+	return &api.Usage{By: by, Since: period.Start, Until: until, Periods: []api.UsagePeriod{period}}
 }
 
-func sampleUsage() (today, month *usage.Report) {
+func sampleUsage() (today, month *api.Usage) {
 	midnight := noon.Add(12 * time.Hour)
 	today = usageOf(usage.ByTotal, midnight, map[string]uint64{"alice": 5_000_000, "王小明的手機": 1})
 	month = usageOf(usage.ByTotal, midnight.AddDate(0, 0, 8), map[string]uint64{"alice": 46_900_000_000, "王小明的手機": 120_000_000_000})
-	month.Limits = []usage.LimitState{
+	month.Limits = []api.UsageLimit{
 		{Client: "alice", Used: 46_900_000_000, Limit: 100_000_000_000},
-		{Client: "王小明的手機", Used: 120_000_000_000, Limit: 100_000_000_000},
+		{Client: "王小明的手機", Used: 120_000_000_000, Limit: 100_000_000_000, Over: true},
 	}
 	return today, month
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/output/api"
 )
 
 // Model is the state of the live table: what the agent has answered, and what the
@@ -92,7 +92,7 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 }
 
 // ObserveUsage takes the answers to GET /v1/usage for today and this month.
-func (m *Model) ObserveUsage(now time.Time, today, month *usage.Report, err error) {
+func (m *Model) ObserveUsage(now time.Time, today, month *api.Usage, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
 		m.latest.today, m.latest.month = usedIn(today), usedIn(month)

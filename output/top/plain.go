@@ -170,7 +170,7 @@ func (c *client) json() jsonClient {
 		value.Month = &c.month.bytes
 	}
 	if c.limit.Limit > 0 {
-		value.Limit = &jsonLimit{c.limit.Used, c.limit.Limit, c.limit.Over()}
+		value.Limit = &jsonLimit{c.limit.Used, c.limit.Limit, c.limit.Over}
 	}
 	if c.connections.Known {
 		value.Connections = &c.connections.Established

@@ -12,19 +12,19 @@ import (
 	"github.com/gdamore/tcell/v3/vt"
 
 	"ssmonitor/accounting"
-	"ssmonitor/accounting/usage"
+	"ssmonitor/output/api"
 )
 
 // usageAgent answers requests for usage with usage, and has the clients that were
 // asked for.
 type usageAgent struct {
 	Agent
-	usage *usage.Report
+	usage *api.Usage
 	err   error
 	asked []string
 }
 
-func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*usage.Report, error) {
+func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*api.Usage, error) {
 	a.asked = append(a.asked, parameters.Get("client"))
 	if a.err != nil {
 		return nil, a.err
@@ -84,7 +84,7 @@ func (a *returningAgent) Report(context.Context) (*accounting.Report, error) {
 	return sampleReport(), nil
 }
 
-func (a *returningAgent) Usage(context.Context, url.Values) (*usage.Report, error) {
+func (a *returningAgent) Usage(context.Context, url.Values) (*api.Usage, error) {
 	a.asked <- "usage"
 	return nil, errors.New("not running")
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
@@ -57,10 +56,12 @@ func TestViewFitsEveryWindow(t *testing.T) {
 func TestViewOfOneClient(t *testing.T) {
 	m := sampleModel()
 	press(m, "n<down><down><enter>") // a name, alice
-	hours := &usage.Report{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}
+	hours := &api.Usage{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}
 	for i := range 3 {
 		start := noon.Add(time.Duration(i-2) * time.Hour)
-		hour := usage.PeriodUsage{Start: start, End: start.Add(time.Hour), In: accounting.Count{Bytes: uint64(i) * 1000}, Out: accounting.Count{Bytes: 1000}}
+		hour := api.UsagePeriod{Start: start, End: start.Add(time.Hour), Total: api.UsageSum{
+			Bytes: uint64(i+1) * 1000, In: api.UsageCount{Bytes: uint64(i) * 1000}, Out: api.UsageCount{Bytes: 1000},
+		}}
 		hours.Periods = append(hours.Periods, hour)
 	}
 	label, ports, open := m.Detail()
@@ -90,7 +91,7 @@ func TestClientWithoutUsageToday(t *testing.T) {
 	m := sampleModel()
 	press(m, "n<down><down><enter>")
 	label, _, _ := m.Detail()
-	m.ObserveHours(label, &usage.Report{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}, nil)
+	m.ObserveHours(label, &api.Usage{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}, nil)
 	m.ObserveRemotes(label, nil, errors.New("the agent, process 14728, is in another network namespace: run top there: nsenter --net --target 14728 ssmonitor top"))
 	shown := screenshot(t, m, 80, 30)
 	if !strings.Contains(shown, "OUT\n none yet\n") {

@@ -2,6 +2,7 @@ package sample
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,20 +18,34 @@ type Usage struct {
 	Err  error
 }
 
+// View calls read with the usage, unless it fails with Err.
+func (s *Usage) View(_ context.Context, read func(usage.Snapshot) error) error {
+	if s.Err != nil {
+		return s.Err
+	}
+	return read(s)
+}
+
+// Calendar has months that begin on the first day.
+func (s *Usage) Calendar() (usage.Calendar, error) {
+	return usage.Calendar{Zone: s.Zone, MonthDay: 1}, nil
+}
+
 // Clients returns the clients of the rows.
-func (s *Usage) Clients(context.Context) ([]usage.Client, error) {
+func (s *Usage) Clients() ([]usage.Client, error) {
 	var clients []usage.Client
 	for _, row := range s.Rows {
 		clients = append(clients, usage.Client{Port: row.Port, Name: row.Client})
 	}
-	return clients, s.Err
+	return clients, nil
 }
 
 // Usage takes all rows for ones of a day.
-func (s *Usage) Usage(_ context.Context, query usage.Query) (*usage.Records, error) {
-	recorded := &usage.Records{Query: query, Zone: s.Zone, MonthDay: 1, Gaps: s.Gaps}
+func (s *Usage) Usage(query usage.Query) (*usage.Records, error) {
+	recorded := &usage.Records{Query: query, Gaps: s.Gaps}
 	for _, row := range s.Rows {
-		if !query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until) {
+		if !query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until) ||
+			len(query.Clients) > 0 && !slices.Contains(query.Clients, usage.ClientOf(row.Client, row.Port)) {
 			continue
 		}
 		if query.By == usage.ByMonth || query.By == usage.ByTotal {
@@ -39,7 +54,7 @@ func (s *Usage) Usage(_ context.Context, query usage.Query) (*usage.Records, err
 		}
 		recorded.Rows = append(recorded.Rows, row)
 	}
-	return recorded, s.Err
+	return recorded, nil
 }
 
 // Tehran is a zone with an offset of half an hour.

@@ -2,7 +2,7 @@ package accounting
 
 import "errors"
 
-// Errors of a [Source], for errors.Is.
+// Errors of a [Table], for errors.Is.
 var (
 	// ErrNoTable says that the table does not exist.
 	ErrNoTable = errors.New("the table ssmonitor does not exist")
@@ -14,9 +14,9 @@ var (
 	ErrChanged = errors.New("the table ssmonitor may have been changed")
 )
 
-// Source is the kernel's table of counters. Its methods are called by one
+// Table is the kernel's table of counters. Its methods are called by one
 // goroutine at a time.
-type Source interface {
+type Table interface {
 	// Read sets the epoch and the readings of the sample and reuses its slice. It
 	// fails with ErrNoTable or ErrRestored if there is no table that counts.
 	Read(sample *Sample) error

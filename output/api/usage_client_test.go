@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -19,30 +21,25 @@ import (
 	"ssmonitor/internal/testkit/servingtest"
 )
 
-func TestReadUsageJSONReturnsWhatWasWritten(t *testing.T) {
+func TestReadUsageReturnsWhatWasWritten(t *testing.T) {
 	for _, name := range []string{"month", "days", "empty"} {
 		written, err := os.ReadFile(filepath.Join("..", "report", "testdata", "usage_"+name+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := ReadUsage(strings.NewReader(string(written)))
+		read, err := ReadUsage(bytes.NewReader(written))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report.Zone = sample.Tehran; name == "empty" {
-			report.Zone = time.UTC
-		}
-		var again strings.Builder
-		if err := WriteUsage(&again, report); err != nil {
+		again, err := json.MarshalIndent(read, "", "  ")
+		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(written), again.String()); diff != "" {
+		var want bytes.Buffer // with the characters escaped that HTML would take for markup
+		json.HTMLEscape(&want, bytes.TrimSpace(written))
+		if diff := cmp.Diff(want.String(), string(again)); diff != "" {
 			t.Errorf("%s: -written +again:\n%s", name, diff)
 		}
-	}
-	report, err := ReadUsage(strings.NewReader(`{"periods": [{"clients": [{"client": "port 20000", "ports": [20000]}, {"client": "port 1", "ports": [20000]}]}]}`))
-	if err != nil || report.Periods[0].Clients[0].Client != "" || report.Periods[0].Clients[1].Client != "port 1" {
-		t.Errorf("a port without a name: %+v, %v", report, err)
 	}
 	for _, text := range []string{"", "{", `{"by": "day"`} {
 		if _, err := ReadUsage(strings.NewReader(text)); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -88,11 +85,4 @@ func TestClientReplacesControlCharacters(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `(answered 404 Not Found: \x1b[2Jgone for good)`) {
 		t.Errorf("got %q", err)
 	}
-}
-
-func FuzzReadUsageJSON(f *testing.F) {
-	f.Add(`{"by": "day", "since": "2026-11-09T00:00:00+03:30", "periods": [{"clients": [{"client": "port 20000", "ports": [20000], "in": {"bytes": 1}}], "others": {"clients": 2}}], "limits": [{"client": "a"}], "gaps": [{}]}`)
-	f.Fuzz(func(_ *testing.T, text string) {
-		_, _ = ReadUsage(strings.NewReader(text))
-	})
 }

@@ -1,0 +1,29 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"ssmonitor/accounting/usage"
+)
+
+// Usage answers one query.
+func Usage(ctx context.Context, directory string, query usage.Query) (records *usage.Records, err error) {
+	err = History{directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+		records, err = recorded.Usage(query)
+		return err
+	})
+	return records, err
+}
+
+func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
+	t.Helper()
+	err := History{directory}.View(t.Context(), func(recorded usage.Snapshot) (err error) {
+		calendar, err = recorded.Calendar()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return calendar
+}
