@@ -2,7 +2,6 @@ package nft
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/userdata"
@@ -15,10 +14,10 @@ import (
 // of a nested attribute can express; one element takes at most 56 bytes.
 const elementsPerMessage = 1000
 
-// keyLength is the most that a counter and its element take in a batch: 76 and
+// bytesPerKey is the most that a counter and its element take in a batch: 76 and
 // little more than 40 bytes. The buffer grows once for both, since it reaches
 // megabytes.
-const keyLength = 120
+const bytesPerKey = 120
 
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
@@ -97,7 +96,7 @@ func (b *batch) deleteTable(name string) {
 // and its user data.
 func (b *batch) createCounters(keys []accounting.Key) {
 	mark := userdata.Append(nil, udataCreated, nil)
-	b.buffer = slices.Grow(b.buffer, len(keys)*keyLength)
+	b.buffer = slices.Grow(b.buffer, len(keys)*bytesPerKey)
 	var name []byte
 	for _, key := range keys {
 		name = append(key.AppendText(name[:0]), 0)
@@ -143,7 +142,7 @@ func (b *batch) deleteSet(name string) {
 
 // createElements appends the elements that lead to the counters of keys. The kernel
 // refuses those that exist: a batch that changes nothing would not advance the
-// ruleset's generation, which verified relies on.
+// ruleset's generation, which [known] relies on.
 func (b *batch) createElements(keys []accounting.Key) {
 	var name []byte
 	for _, direction := range directions {
@@ -164,15 +163,19 @@ func (b *batch) createElements(keys []accounting.Key) {
 	}
 }
 
-// createTargets appends elements of the maps of targets. There are few, so each has
-// a message of its own.
-func (b *batch) createTargets(elements []forwardElement) {
+// createForwardElements appends elements of the maps of targets and of the sets of
+// addresses. There are few, so each has a message of its own.
+func (b *batch) createForwardElements(elements []forwardElement) {
 	for _, f := range elements {
 		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, f.home().name)
+		b.str(unix.NFTA_SET_ELEM_LIST_SET, f.home.name)
 		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		b.element(f.key(), append(f.counter().AppendText(nil), 0))
+		var name []byte
+		if !f.home.addresses {
+			name = append(f.counter().AppendText(nil), 0)
+		}
+		b.element(f.key(), name)
 		b.endNest(list)
 		b.end()
 	}
@@ -187,19 +190,6 @@ func (b *batch) element(key, name []byte) {
 		b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
 	}
 	b.endNest(nest)
-}
-
-// createAddresses appends elements of the sets of the host's addresses.
-func (b *batch) createAddresses(addresses []netip.Addr) {
-	for _, address := range addresses {
-		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, hostSetOf(address).name)
-		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		b.element(address.AsSlice(), nil)
-		b.endNest(list)
-		b.end()
-	}
 }
 
 func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
@@ -263,14 +253,15 @@ func (b *batch) createRules(c chain) {
 
 // createStructure appends the maps with their elements, and the chains with their
 // rules.
-func (b *batch) createStructure(hook Hook, keys []accounting.Key, targets []forwardElement, addresses []netip.Addr) {
-	for _, m := range hook.maps() {
+func (b *batch) createStructure(l *layout, keys []accounting.Key, forwarded ...[]forwardElement) {
+	for _, m := range l.maps {
 		b.createMap(m)
 	}
 	b.createElements(keys)
-	b.createTargets(targets)
-	b.createAddresses(addresses)
-	for _, c := range hook.chains() {
+	for _, elements := range forwarded {
+		b.createForwardElements(elements)
+	}
+	for _, c := range l.chains {
 		b.createChain(c)
 		b.createRules(c)
 	}

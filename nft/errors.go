@@ -98,7 +98,7 @@ func (e *batchError) Unwrap() error { return e.first }
 
 // refusedWith reports whether the kernel refused any message with errno.
 func (e *batchError) refusedWith(errno syscall.Errno) bool {
-	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
+	return e != nil && slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
 }
 
 // refusedRuleWith reports whether the kernel refused a rule with errno.

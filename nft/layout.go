@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,32 +37,74 @@ func ParseHook(name string) (Hook, error) {
 	return "", &accounting.InvalidError{Name: "hook", Text: name, Want: "host or container"}
 }
 
-// hookPublished is HookHost for a host that publishes ports of containers. The
-// translation sends their packets past input and output, so they are counted where
-// the host forwards them, by the address and port of the container. The same
-// packet is never at two of these hooks.
-const hookPublished Hook = "host, with published ports"
+// layout is what the table consists of besides its counters and elements.
+type layout struct {
+	chains []chain
+	maps   []counterMap
+	// undecided reports whether it is not known yet what is forwarded. What counts at
+	// forward may be there then: it must not be removed and created again when an
+	// agent starts.
+	undecided bool
+}
 
-// hookRedirected is hookPublished where not every target is known. The connection
-// entry shows what the client has sent to. That distinguishes ports that share a
-// target, too, but it fails for an entry that the container has begun.
-const hookRedirected Hook = "host, with redirected connections"
-
-// hookUndecided is HookHost before the targets are known. What hookPublished has
-// may be there: it must not be removed and created again when an agent starts.
-const hookUndecided Hook = "host, with unknown targets"
-
-// with returns the hook for what is forwarded.
-func (h Hook) with(forwarding accounting.Forwarding) Hook {
-	switch {
-	case h != HookHost:
-		return h
-	case len(forwarding.Addresses) > 0:
-		return hookRedirected
-	case len(forwarding.Targets) > 0:
-		return hookPublished
+// layout returns the layout for what is forwarded.
+//
+// The translation sends the packets of ports that are published on this host past input
+// and output, so they are counted where the host forwards them, by the address and port
+// of the container. The same packet is never at two of these hooks. Where not every
+// target is known, the connection entry shows what the client has sent to. That
+// distinguishes ports that share a target, too, but it fails for an entry that the
+// container has begun.
+func (h Hook) layout(forwarding accounting.Forwarding) layout {
+	in, out := portMap(accounting.In), portMap(accounting.Out)
+	if h == HookContainer {
+		return layout{maps: portMaps, chains: []chain{
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{in},
+				localRules(accounting.In)},
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{out},
+				localRules(accounting.Out)},
+		}}
 	}
-	return h
+	l := layout{maps: portMaps, chains: []chain{
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{in},
+			[]rule{{countPort(accounting.In), acceptPacket}}},
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{out},
+			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
+	}}
+	redirected := len(forwarding.Addresses) > 0
+	switch {
+	case redirected:
+		l.maps = allMaps[:]
+	case len(forwarding.Targets) > 0:
+		l.maps = allMaps[:len(portMaps)+len(forwardMaps)]
+	default:
+		return l
+	}
+	for _, m := range forwardMaps {
+		c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
+			[]rule{{countTarget(m), acceptPacket}}}
+		if redirected {
+			c.rules = append(redirectedRules(m), c.rules...)
+			c.uses = append(c.uses, portMap(m.direction), hostSet(m.family))
+		}
+		l.chains = append(l.chains, c)
+	}
+	return l
+}
+
+// allowsChain reports whether a chain of the name may be in the table.
+func (l *layout) allowsChain(name string) bool {
+	return slices.ContainsFunc(l.chains, func(c chain) bool { return c.name == name }) ||
+		l.undecided && slices.ContainsFunc(forwardMaps, func(m counterMap) bool { return m.name == name }) // named as their maps
+}
+
+// allowsSet reports whether the set may be in the table.
+func (l *layout) allowsSet(set setInfo) bool {
+	maps := l.maps
+	if l.undecided {
+		maps = allMaps[:]
+	}
+	return set.isAnonymous() || slices.ContainsFunc(maps, func(m counterMap) bool { return m.matches(set) })
 }
 
 // chain is one of the base chains of the table.
@@ -86,46 +127,6 @@ const (
 	prioritySourceNAT      = 100
 )
 
-func (h Hook) chains() []chain {
-	if h == HookContainer {
-		return []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{portMap(accounting.In)},
-				localRules(accounting.In)},
-			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{portMap(accounting.Out)},
-				localRules(accounting.Out)},
-		}
-	}
-	chains := []chain{
-		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.In)},
-			[]rule{{countPort(accounting.In), acceptPacket}}},
-		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.Out)},
-			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
-	}
-	if h == hookPublished || h == hookRedirected {
-		for _, m := range forwardMaps {
-			c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
-				[]rule{{countTarget(m), acceptPacket}}}
-			if h == hookRedirected {
-				c.rules = append(redirectedRules(m), c.rules...)
-				c.uses = append(c.uses, portMap(m.direction), hostSet(m.family))
-			}
-			chains = append(chains, c)
-		}
-	}
-	return chains
-}
-
-// maps returns the maps of the table.
-func (h Hook) maps() []counterMap {
-	switch h {
-	case hookPublished:
-		return slices.Concat(portMaps[:], forwardMaps[:])
-	case hookRedirected:
-		return slices.Concat(portMaps[:], forwardMaps[:], hostSets[:])
-	}
-	return portMaps[:]
-}
-
 // counterMap is one of the maps of the table. It leads from the protocol and the
 // port of a packet to a counter, or from address, protocol and port. A set of the
 // addresses of this host leads to nothing.
@@ -137,24 +138,20 @@ type counterMap struct {
 	addresses bool // it is a set of addresses
 }
 
-// The names of the first two have a prefix because in and out were keywords of nft
-// up to 0.9.8.
-var (
-	portMaps = [...]counterMap{
-		{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC, false},
-		{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC, false},
-	}
-	forwardMaps = [...]counterMap{
-		{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4, false},
-		{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4, false},
-		{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6, false},
-		{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6, false},
-	}
-	hostSets = [...]counterMap{
-		{"host-ip", 7, accounting.In, unix.NFPROTO_IPV4, true},
-		{"host-ip6", 8, accounting.In, unix.NFPROTO_IPV6, true},
-	}
-)
+// allMaps are all maps that the table can have. The names of the first two have a prefix
+// because in and out were keywords of nft up to 0.9.8.
+var allMaps = [...]counterMap{
+	{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC, false},
+	{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC, false},
+	{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4, false},
+	{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4, false},
+	{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6, false},
+	{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6, false},
+	{"host-ip", 7, accounting.In, unix.NFPROTO_IPV4, true},
+	{"host-ip6", 8, accounting.In, unix.NFPROTO_IPV6, true},
+}
+
+var portMaps, forwardMaps, hostSets = allMaps[:2], allMaps[2:6], allMaps[6:]
 
 // hostSet returns the set of the host's addresses of a family.
 func hostSet(family byte) counterMap {
@@ -164,12 +161,8 @@ func hostSet(family byte) counterMap {
 	return hostSets[1]
 }
 
-func hostSetOf(address netip.Addr) counterMap {
-	if address.Is4() {
-		return hostSets[0]
-	}
-	return hostSets[1]
-}
+// portMap returns the map from protocol and port to counter of a direction.
+func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 
 // keyLength is the length of a key as the kernel holds it: each field padded to
 // four bytes.
@@ -227,9 +220,6 @@ func (m counterMap) kindText() string {
 	}
 	return "map"
 }
-
-// portMap returns the map from protocol and port to counter of a direction.
-func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}
 

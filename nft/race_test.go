@@ -150,8 +150,8 @@ func TestCompletedReadingOfASwappedTable(t *testing.T) {
 		}
 		install(t, table, small)
 		read(t, table)
-		old := table.reader.table.epoch
-		table.reader.expect(large.Keys())
+		old := table.known.table.epoch
+		table.known.counters.add(large.Keys())
 
 		sends = 0
 		table.conn.beforeSend = func() {

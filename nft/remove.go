@@ -14,73 +14,84 @@ import (
 // and the parts before it stay removed.
 const keysPerBatch = 4000
 
+// removalLength returns how many keys a transaction removes.
+func (t *Table) removalLength() int { return min(keysPerBatch, t.keysPerPart) }
+
 // Detach removes the elements of keys from the maps, so that nothing more is
 // counted. The counters are kept for a last reading. A key without an element is
 // not an error.
 func (t *Table) Detach(keys []accounting.Key) error {
-	t.verified.remove(keys)
+	t.known.detached(keys)
 	if err := t.detachTargets(keys); err != nil {
 		return fmt.Errorf("detaching the targets of %s: %w", describeKeys(keys), t.ownership(err))
 	}
-	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
+	r := removal{table: t, list: t.elementKeys, add: func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
 		b.deleteElement(portMap(key.Direction), id[:], false)
-	})
+	}}
+	return r.remove("detaching", keys)
 }
 
 // Delete removes the counters of detached keys. A missing counter is not an
 // error. A counter that an element still leads to is kept, and Delete fails.
 func (t *Table) Delete(keys []accounting.Key) error {
-	err := t.removeEach("deleting", keys, t.existing, func(b *batch, key accounting.Key) {
+	r := removal{table: t, list: t.counterKeys, add: func(b *batch, key accounting.Key) {
 		b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
-	})
+	}}
+	err := r.remove("deleting", keys)
 	if err == nil {
-		t.reader.forget(keys)
+		t.known.counters.remove(keys)
 	}
 	return err
 }
 
-// removeEach commits one message per key, as remove appends it. The kernel refuses
-// a batch with a key that is removed already. present then lists the keys that are
-// left, since the socket may not have held every refusal.
-func (t *Table) removeEach(op string, keys []accounting.Key,
-	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
-) error {
-	var left *accounting.KeyMap[bool]
-	for part := range slices.Chunk(keys, min(keysPerBatch, t.keysPerPart)) {
-		if err := t.removePart(part, &left, present, remove); err != nil {
-			return fmt.Errorf("%s %s: %w", op, describeKeys(part), t.ownership(err))
+// removal removes what keys have in the table, by one message per key. The kernel
+// refuses a batch with a message for a key that has nothing.
+type removal struct {
+	table *Table
+	add   func(*batch, accounting.Key)             // appends the message for a key
+	list  func() (*accounting.KeyMap[bool], error) // lists the keys that are left
+	left  *accounting.KeyMap[bool]                 // as they were listed; nil: they were not
+}
+
+func (r *removal) remove(op string, keys []accounting.Key) error {
+	for part := range slices.Chunk(keys, r.table.removalLength()) {
+		if err := r.removePart(part); err != nil {
+			return fmt.Errorf("%s %s: %w", op, describeKeys(part), r.table.ownership(err))
 		}
 	}
 	return nil
 }
 
-func (t *Table) removePart(part []accounting.Key, left **accounting.KeyMap[bool],
-	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
-) error {
+// removePart removes keys in one transaction. Those in use are left: they make it fail
+// after the others are removed.
+func (r *removal) removePart(keys []accounting.Key) error {
 	var inUse, err error
 	for range attempts {
-		part = among(part, *left)
-		if len(part) == 0 {
+		if r.left != nil {
+			keys = among(keys, r.left)
+		}
+		if len(keys) == 0 {
 			return inUse
 		}
 		b := newBatch()
-		for _, key := range part {
-			remove(b, key)
+		for _, key := range keys {
+			r.add(b, key)
 		}
-		if err = t.commit(b); err == nil {
+		err = r.table.commit(b)
+		refused, _ := errors.AsType[*batchError](err)
+		switch {
+		case err == nil:
 			return inUse
-		}
-		var refused *batchError
-		switch isBatchError := errors.As(err, &refused); {
-		case isBatchError && refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
-			var lookErr error
-			if *left, lookErr = present(); lookErr != nil {
-				return lookErr
+		case refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
+			// The socket may not have held every refusal.
+			var listErr error
+			if r.left, listErr = r.list(); listErr != nil {
+				return listErr
 			}
-		case isBatchError && refused.refusedWith(unix.EBUSY):
+		case refused.refusedWith(unix.EBUSY):
 			inUse = err
-			part = refused.without(part, unix.EBUSY)
+			keys = refused.without(keys, unix.EBUSY)
 		default:
 			return err
 		}
@@ -88,24 +99,10 @@ func (t *Table) removePart(part []accounting.Key, left **accounting.KeyMap[bool]
 	return err
 }
 
-// among returns the keys that are in the set. A nil set has all keys.
-func among(keys []accounting.Key, set *accounting.KeyMap[bool]) []accounting.Key {
-	if set == nil {
-		return keys
-	}
-	var chosen []accounting.Key
-	for _, key := range keys {
-		if set.Get(key) {
-			chosen = append(chosen, key)
-		}
-	}
-	return chosen
-}
-
-// attached returns the keys that have an element in their map.
-func (t *Table) attached() (*accounting.KeyMap[bool], error) {
-	found := &inspection{}
-	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, portMaps[:])); err != nil {
+// elementKeys returns the keys that have an element in their map.
+func (t *Table) elementKeys() (*accounting.KeyMap[bool], error) {
+	found, err := t.inspectMaps(portMaps)
+	if err != nil {
 		return nil, err
 	}
 	for _, wrong := range found.wrong {
@@ -116,8 +113,8 @@ func (t *Table) attached() (*accounting.KeyMap[bool], error) {
 	return &found.attached, nil
 }
 
-// existing returns the keys that have a counter.
-func (t *Table) existing() (*accounting.KeyMap[bool], error) {
+// counterKeys returns the keys that have a counter.
+func (t *Table) counterKeys() (*accounting.KeyMap[bool], error) {
 	found := &inspection{}
 	err := t.conn.inspectObjects(found)
 	return &found.counters, err
@@ -126,7 +123,7 @@ func (t *Table) existing() (*accounting.KeyMap[bool], error) {
 // Stop ends all counting at once by removing the chains. The counters are kept
 // for a last reading.
 func (t *Table) Stop() error {
-	return t.onOurs("stopping", func(table tableInfo) (*batch, error) {
+	return t.onOurs("stopping", func(tableInfo) (*batch, error) {
 		found, err := t.inspect()
 		if err != nil || len(found.chains) == 0 {
 			return nil, err
@@ -156,19 +153,19 @@ func (t *Table) Remove() error {
 // changed it meanwhile. A table that is not ours is left alone.
 func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err error) {
 	for range attempts {
-		_, table, lookErr := t.conn.getTable()
-		switch {
-		case lookErr != nil:
-			return lookErr
-		case table.exists() && !table.marked:
+		if err := t.look(); err != nil {
+			return err
+		}
+		table := t.known.table
+		if table.exists() && !table.marked {
 			return ErrForeignTable
 		}
 		b, planErr := plan(table)
 		if planErr != nil || b == nil {
 			return planErr
 		}
-		t.verified.known = false
-		if _, err = t.commitTo(table, b); err == nil {
+		t.known.verified = false
+		if err = t.commitTo(table, b); err == nil {
 			return nil
 		}
 		if !errors.Is(err, errTableChanged) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ERESTART) {

@@ -156,7 +156,7 @@ func TestReadingOfASwappedTable(t *testing.T) {
 			install(t, table, ports)
 			sendUDP(t, "127.0.0.1:20000", 5, 10)
 			read(t, table)
-			old := table.reader.table.epoch
+			old := table.known.table.epoch
 
 			sends := 0
 			table.conn.beforeSend = func() {

@@ -52,6 +52,7 @@ func TestVerifyMissesNoChangeDuringItsLook(t *testing.T) {
 		table := open(t, Options{})
 		install(t, table, ports)
 		read(t, table)
+		table.known.verified = false // so that it looks
 		sends = 0
 		table.conn.beforeSend = func() {
 			if sends == step {
@@ -80,6 +81,7 @@ func TestVerifyBelievesTwoLooks(t *testing.T) {
 	for step, sends := 0, 2; sends > step+1; step++ {
 		table := open(t, Options{})
 		install(t, table, ports)
+		table.known.verified = false // so that it looks
 		sends = 0
 		table.conn.beforeSend = func() {
 			switch sends {
@@ -142,21 +144,26 @@ func TestVerifyDumpsCountersOnlyIfTheyChanged(t *testing.T) {
 		}
 		return table.conn.sequence - before
 	}
-	// The table and its generation, the sets, the elements of two maps, the
-	// chains, the rules of two, and the flowtables.
-	const afterRead = 9
+	const (
+		lookup     = 2              // the table and its generation
+		inspection = lookup + 7     // the sets, the elements of two maps, the chains, the rules of two, and the flowtables
+		listing    = inspection + 1 // the counters as well
+	)
 	nftCommand(t, "add table inet other")
 	read(t, table)
-	if got := messages(); got != afterRead {
-		t.Errorf("after a reading: got %d messages, want %d", got, afterRead)
+	if got := messages(); got != inspection {
+		t.Errorf("after a change and a reading: got %d messages, want %d", got, inspection)
 	}
+	read(t, table)
 	if got := messages(); got != 0 {
-		t.Errorf("verified again: got %d messages, want none", got)
+		t.Errorf("after a reading: got %d messages, want none", got)
+	}
+	if got := messages(); got != lookup {
+		t.Errorf("without another reading: got %d messages, want %d", got, lookup)
 	}
 	nftCommand(t, "delete table inet other")
-	table.verified.known = false
-	if got := messages(); got != afterRead+1 {
-		t.Errorf("after a change since the reading: got %d messages, want %d", got, afterRead+1)
+	if got := messages(); got != lookup+listing {
+		t.Errorf("after a change since the reading: got %d messages, want %d", got, lookup+listing)
 	}
 }
 
@@ -183,7 +190,7 @@ func TestVerifyComparesTheSizeOfMaps(t *testing.T) {
 }
 
 func TestSameExpressions(t *testing.T) {
-	rule := HookHost.chains()[0].rules[0].expressions()
+	rule := HookHost.layout(accounting.Forwarding{}).chains[0].rules[0].expressions()
 	encode := func(add func(*encoder)) []byte {
 		e := &encoder{}
 		add(e)
@@ -203,7 +210,7 @@ func TestSameExpressions(t *testing.T) {
 		{"one less at the end", rule, slices.Concat(rule, counter), false},
 		{"none", nil, rule, false},
 		{"another order", slices.Concat(rule[first:], rule[:first]), rule, false},
-		{"the rule of the other direction", HookHost.chains()[1].rules[0].expressions(), rule, false},
+		{"the rule of the other direction", HookHost.layout(accounting.Forwarding{}).chains[1].rules[0].expressions(), rule, false},
 		{
 			"one more attribute",
 			encode(func(e *encoder) { e.expression("x", func() { e.be32(1, 1); e.be32(2, 2) }) }),
