@@ -33,12 +33,10 @@ func (c *conn) keysPerTransaction() (int, error) {
 func (t *Table) partLength() int {
 	var targets accounting.KeyMap[int] // of a key
 	most := 0
-	for _, f := range t.forwardElements {
-		if !f.home.addresses {
-			count := targets.At(f.counter())
-			*count++
-			most = max(most, *count)
-		}
+	for _, f := range t.layout.targets {
+		count := targets.At(f.counter())
+		*count++
+		most = max(most, *count)
 	}
 	return max(t.keysPerPart/(1+most), 1)
 }
@@ -76,7 +74,7 @@ func (t *Table) attachParts(keys []accounting.Key, commit func(*batch) error) er
 		b := newBatch()
 		b.createCounters(part)
 		b.createElements(part)
-		b.createForwardElements(t.targetsOf(part))
+		b.createForwardElements(t.layout.targetsOf(part))
 		if err := commit(b); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (f forwardElement) key() []byte {
 // parseForwardElement is the inverse of key and counter. ok is false if the
 // element is not one of ours.
 func parseForwardElement(m counterMap, key []byte, counter accounting.Key) (f forwardElement, ok bool) {
-	length := addressLength(m.family)
+	length := m.family.length
 	if len(key) < length {
 		return f, false
 	}
@@ -55,20 +55,23 @@ func parseForwardElement(m counterMap, key []byte, counter accounting.Key) (f fo
 	return f, true
 }
 
-// elements returns what the maps of targets and the sets of addresses should have.
-func (l *layout) elements(forwarding accounting.Forwarding) (elements []forwardElement) {
-	add := func(target accounting.Target, addresses bool) {
-		for _, m := range l.maps {
-			if m.addresses == addresses && addressLength(m.family) == target.Address.Addr().BitLen()/8 {
-				elements = append(elements, forwardElement{m, target})
-			}
+// elementsOf returns the elements of a target in the maps of targets, or of an address in
+// the sets of addresses.
+func (l *layout) elementsOf(target accounting.Target, addresses bool) (elements []forwardElement) {
+	for _, m := range l.maps {
+		if m.addresses == addresses && m.family.length == target.Address.Addr().BitLen()/8 {
+			elements = append(elements, forwardElement{m, target})
 		}
 	}
-	for _, target := range forwarding.Targets {
-		add(target, false)
-	}
-	for _, address := range forwarding.Addresses {
-		add(accounting.Target{Address: netip.AddrPortFrom(address, 0)}, true)
+	return elements
+}
+
+// targetsOf returns the elements of the targets of keys, which are sorted.
+func (l *layout) targetsOf(keys []accounting.Key) (elements []forwardElement) {
+	for _, f := range l.targets {
+		if _, wanted := slices.BinarySearchFunc(keys, f.counter(), accounting.Key.Compare); wanted {
+			elements = append(elements, f)
+		}
 	}
 	return elements
 }
@@ -92,63 +95,17 @@ func (t *Table) SetForwarding(forwarding accounting.Forwarding) {
 	}
 	t.forwarding = forwarding
 	t.layout = t.options.Hook.layout(forwarding)
-	t.forwardElements = t.layout.elements(forwarding)
 }
 
 // Targets returns the targets that the table counts, in no particular order.
-func (t *Table) Targets() ([]accounting.Target, error) {
+func (t *Table) Targets() (targets []accounting.Target, err error) {
 	found, err := t.inspectMaps(forwardMaps)
-	if err != nil {
-		return nil, err
-	}
-	var targets []accounting.Target
-	for element := range found.forwarded {
+	for element := range found.targets {
 		if element.home.direction == accounting.In {
 			targets = append(targets, element.target)
 		}
 	}
-	return targets, nil
-}
-
-// targetsOf returns the elements of the targets of keys, which are sorted.
-func (t *Table) targetsOf(keys []accounting.Key) (elements []forwardElement) {
-	for _, f := range t.forwardElements {
-		if _, wanted := slices.BinarySearchFunc(keys, f.counter(), accounting.Key.Compare); wanted && !f.home.addresses {
-			elements = append(elements, f)
-		}
-	}
-	return elements
-}
-
-// hostAddresses returns the elements of the sets of the host's addresses.
-func (t *Table) hostAddresses() (elements []forwardElement) {
-	for _, f := range t.forwardElements {
-		if f.home.addresses {
-			elements = append(elements, f)
-		}
-	}
-	return elements
-}
-
-// superfluous returns the elements that no target and no address of the host has.
-func (t *Table) superfluous(found *inspection) (targets, addresses []forwardElement) {
-	if t.layout.undecided {
-		return nil, nil
-	}
-	ours := make(map[forwardElement]bool, len(t.forwardElements))
-	for _, f := range t.forwardElements {
-		ours[f] = true
-	}
-	for f := range found.forwarded {
-		switch {
-		case ours[f]:
-		case f.home.addresses:
-			addresses = append(addresses, f)
-		default:
-			targets = append(targets, f)
-		}
-	}
-	return targets, addresses
+	return targets, err
 }
 
 // describeElements names the first few elements and how many more there are, in the
@@ -174,8 +131,8 @@ func (t *Table) detachTargets(keys []accounting.Key) (err error) {
 	for _, key := range keys {
 		*removed.At(key) = true
 	}
-	leadsToRemoved := func(f forwardElement) bool { return !f.home.addresses && removed.Get(f.counter()) }
-	if !t.layout.undecided && !slices.ContainsFunc(t.forwardElements, leadsToRemoved) {
+	leadsToRemoved := func(f forwardElement) bool { return removed.Get(f.counter()) }
+	if !t.layout.undecided && !slices.ContainsFunc(t.layout.targets, leadsToRemoved) {
 		return nil
 	}
 	for range attempts {
@@ -184,7 +141,7 @@ func (t *Table) detachTargets(keys []accounting.Key) (err error) {
 			return lookErr
 		}
 		var elements []forwardElement
-		for element := range found.forwarded {
+		for element := range found.targets {
 			if leadsToRemoved(element) {
 				elements = append(elements, element)
 			}

@@ -68,7 +68,8 @@ type inspection struct {
 	objects    []objectInfo
 	counters   accounting.KeyMap[bool]
 	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
-	forwarded  map[forwardElement]bool // in the maps of targets and the sets of addresses
+	targets    map[forwardElement]bool // in the maps of targets
+	addresses  map[forwardElement]bool // in the sets of the host's addresses
 	wrong      []wrongElement
 }
 
@@ -210,12 +211,12 @@ func (t *Table) inspectMaps(maps []counterMap) (*inspection, error) {
 	return found, err
 }
 
-// listOfTable lists what a table has of one type. nameAttr is the attribute with the
-// table's name, by which older kernels do not select everything.
-func (c *conn) listOfTable(op string, typ, nameAttr uint16, visit func([]byte)) error {
-	req := request(typ, unix.NLM_F_DUMP, func(e *encoder) { e.str(nameAttr, TableName) })
+// listOfTable lists what the table has of one type. Older kernels do not select
+// everything by the table's name.
+func (c *conn) listOfTable(op string, typ uint16, visit func([]byte)) error {
+	req := request(typ, unix.NLM_F_DUMP, func(e *encoder) { e.str(attrTable, TableName) })
 	return c.list(op, req, func(payload []byte) {
-		if str(find(payload, nameAttr)) == TableName {
+		if str(find(payload, attrTable)) == TableName {
 			visit(payload)
 		}
 	})
@@ -235,7 +236,7 @@ func (c *conn) list(op string, req []byte, visit func([]byte)) error {
 }
 
 func (c *conn) inspectObjects(found *inspection) error {
-	return c.listOfTable("listing the counters", msgGetObject, unix.NFTA_OBJ_TABLE, func(payload []byte) {
+	return c.listOfTable("listing the counters", msgGetObject, func(payload []byte) {
 		if reading, ok := decodeCounter(payload); ok {
 			*found.counters.At(reading.Key) = true
 			return
@@ -248,13 +249,13 @@ func (c *conn) inspectObjects(found *inspection) error {
 }
 
 func (c *conn) inspectFlowtables(found *inspection) error {
-	return c.listOfTable("listing the flowtables", msgGetFlowtable, attrFlowtableTable, func(payload []byte) {
+	return c.listOfTable("listing the flowtables", msgGetFlowtable, func(payload []byte) {
 		found.flowtables = append(found.flowtables, str(find(payload, attrFlowtableName)))
 	})
 }
 
 func (c *conn) inspectSets(found *inspection) error {
-	return c.listOfTable("listing the maps", msgGetSet, unix.NFTA_SET_TABLE, func(payload []byte) {
+	return c.listOfTable("listing the maps", msgGetSet, func(payload []byte) {
 		found.sets = append(found.sets, setInfo{
 			name:       str(find(payload, unix.NFTA_SET_NAME)),
 			flags:      uint32Value(find(payload, unix.NFTA_SET_FLAGS)),
@@ -301,17 +302,21 @@ func (found *inspection) addElement(m counterMap, payload []byte) {
 	name := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
 	counter, leadsToOurs := parseCounterName(name)
 	switch {
-	case m.family == unix.NFPROTO_UNSPEC:
+	case m.family == family{}:
 		if key, ok := parseElementKey(value, m.direction); ok && leadsToOurs && key == counter {
 			*found.attached.At(key) = true
 			return
 		}
 	case leadsToOurs || m.addresses:
 		if element, ok := parseForwardElement(m, value, counter); ok {
-			if found.forwarded == nil {
-				found.forwarded = make(map[forwardElement]bool)
+			set := &found.targets
+			if m.addresses {
+				set = &found.addresses
 			}
-			found.forwarded[element] = true
+			if *set == nil {
+				*set = make(map[forwardElement]bool)
+			}
+			(*set)[element] = true
 			return
 		}
 	}
@@ -324,7 +329,7 @@ func (found *inspection) addElement(m counterMap, payload []byte) {
 }
 
 func (c *conn) inspectChains(found *inspection) error {
-	return c.listOfTable("listing the chains", msgGetChain, unix.NFTA_CHAIN_TABLE, func(payload []byte) {
+	return c.listOfTable("listing the chains", msgGetChain, func(payload []byte) {
 		hook := find(payload, unix.NFTA_CHAIN_HOOK)
 		found.chains = append(found.chains, chainInfo{
 			name:     str(find(payload, unix.NFTA_CHAIN_NAME)),

@@ -39,12 +39,12 @@ func (t *Table) Install(ports accounting.Ports) error {
 	err = t.ownership(err)
 	if refused, ok := errors.AsType[*batchError](err); ok && refused.refusedRuleWith(unix.ENOENT) {
 		support, supportErr := t.Support()
-		switch {
-		case supportErr != nil: // the first error shows more
-		case !support.ObjectMaps:
-			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
-		default: // another expression, after every attempt
-			return fmt.Errorf("%w: %w", ErrTooOld, err)
+		reason := ErrTooOld // another expression is missing, after every attempt
+		if !support.ObjectMaps {
+			reason = ErrNoObjectReference
+		}
+		if supportErr == nil { // otherwise the first error shows more
+			return fmt.Errorf("%w: %w", reason, err)
 		}
 	}
 	return err
@@ -202,11 +202,11 @@ func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) 
 func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	b := newBatch()
 	if found.table.exists() {
-		b.deleteTable(TableName)
+		b.deleteTable()
 	}
-	b.createTable(TableName, newEpoch(), t.flags)
+	b.createTable(newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(&t.layout, keys, t.targetsOf(keys), t.hostAddresses())
+	b.createStructure(&t.layout, keys)
 	return b
 }
 
@@ -215,7 +215,7 @@ func (t *Table) planStructure(found *inspection, keys []accounting.Key) *batch {
 	b := t.newRepair(found)
 	b.createCounters(without(keys, &found.counters))
 	b.deleteStructure(found)
-	b.createStructure(&t.layout, keys, t.targetsOf(keys), t.hostAddresses())
+	b.createStructure(&t.layout, keys)
 	return b
 }
 
@@ -231,13 +231,13 @@ func (t *Table) newRepair(found *inspection) *batch {
 // deleteStructure appends the removal of everything in the table except our
 // counters. Rules and sets are removed first, since they refer to the rest.
 func (b *batch) deleteStructure(found *inspection) {
-	b.flushChains(found.chains)
+	b.deleteOf(msgDelRule, found.chains)
 	for _, set := range found.sets {
 		if !set.isAnonymous() {
-			b.deleteSet(set.name)
+			b.delete(msgDelSet, set.name)
 		}
 	}
-	b.deleteChains(found.chains)
+	b.deleteOf(msgDelChain, found.chains)
 	b.deleteOthers(found)
 }
 
@@ -245,25 +245,18 @@ func (b *batch) deleteStructure(found *inspection) {
 // table besides chains and sets.
 func (b *batch) deleteOthers(found *inspection) {
 	for _, name := range found.flowtables {
-		b.deleteFlowtable(name)
+		b.delete(msgDelFlowtable, name)
 	}
 	for _, object := range found.objects {
 		b.deleteObject(object.name, object.typ)
 	}
 }
 
-func (b *batch) flushChains(chains []chainInfo) {
+// deleteOf appends a removal for each of the chains, by name.
+func (b *batch) deleteOf(typ uint16, chains []chainInfo) {
 	for _, c := range chains {
 		if !c.binding {
-			b.flushChain(c.name)
-		}
-	}
-}
-
-func (b *batch) deleteChains(chains []chainInfo) {
-	for _, c := range chains {
-		if !c.binding {
-			b.deleteChain(c.name)
+			b.delete(typ, c.name)
 		}
 	}
 }

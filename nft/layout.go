@@ -1,8 +1,8 @@
 package nft
 
 import (
+	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -39,8 +39,10 @@ func ParseHook(name string) (Hook, error) {
 
 // layout is what the table consists of besides its counters and elements.
 type layout struct {
-	chains []chain
-	maps   []counterMap
+	chains    []chain
+	maps      []counterMap
+	targets   []forwardElement // of the maps of targets
+	addresses []forwardElement // of the sets of the host's addresses
 	// undecided reports whether it is not known yet what is forwarded. What counts at
 	// forward may be there then: it must not be removed and created again when an
 	// agent starts.
@@ -89,6 +91,12 @@ func (h Hook) layout(forwarding accounting.Forwarding) layout {
 		}
 		l.chains = append(l.chains, c)
 	}
+	for _, target := range forwarding.Targets {
+		l.targets = append(l.targets, l.elementsOf(target, false)...)
+	}
+	for _, address := range forwarding.Addresses {
+		l.addresses = append(l.addresses, l.elementsOf(accounting.Target{Address: netip.AddrPortFrom(address, 0)}, true)...)
+	}
 	return l
 }
 
@@ -134,28 +142,41 @@ type counterMap struct {
 	name      string
 	id        uint32 // within a transaction
 	direction accounting.Direction
-	family    byte // NFPROTO_* of the address; NFPROTO_UNSPEC: the key has no address
-	addresses bool // it is a set of addresses
+	family    family // of the address
+	addresses bool   // it is a set of addresses
 }
+
+// family is a family of addresses as a key begins with them, zero for a key without.
+type family struct {
+	protocol byte   // NFPROTO_*
+	length   int    // of an address
+	dataType uint32 // of nft's concatenation
+	text     string // how nft lists that
+}
+
+var (
+	ipv4 = family{unix.NFPROTO_IPV4, 4, typeIPv4Address, "ipv4_addr"}
+	ipv6 = family{unix.NFPROTO_IPV6, 16, typeIPv6Address, "ipv6_addr"}
+)
 
 // allMaps are all maps that the table can have. The names of the first two have a prefix
 // because in and out were keywords of nft up to 0.9.8.
 var allMaps = [...]counterMap{
-	{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC, false},
-	{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC, false},
-	{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4, false},
-	{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4, false},
-	{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6, false},
-	{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6, false},
-	{"host-ip", 7, accounting.In, unix.NFPROTO_IPV4, true},
-	{"host-ip6", 8, accounting.In, unix.NFPROTO_IPV6, true},
+	{"ports-in", 1, accounting.In, family{}, false},
+	{"ports-out", 2, accounting.Out, family{}, false},
+	{"forward-ip-in", 3, accounting.In, ipv4, false},
+	{"forward-ip-out", 4, accounting.Out, ipv4, false},
+	{"forward-ip6-in", 5, accounting.In, ipv6, false},
+	{"forward-ip6-out", 6, accounting.Out, ipv6, false},
+	{"host-ip", 7, accounting.In, ipv4, true},
+	{"host-ip6", 8, accounting.In, ipv6, true},
 }
 
 var portMaps, forwardMaps, hostSets = allMaps[:2], allMaps[2:6], allMaps[6:]
 
 // hostSet returns the set of the host's addresses of a family.
-func hostSet(family byte) counterMap {
-	if family == unix.NFPROTO_IPV4 {
+func hostSet(f family) counterMap {
+	if f == ipv4 {
 		return hostSets[0]
 	}
 	return hostSets[1]
@@ -168,49 +189,29 @@ func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 // four bytes.
 func (m counterMap) keyLength() int {
 	if m.addresses {
-		return addressLength(m.family)
+		return m.family.length
 	}
-	return addressLength(m.family) + len(elementKey{})
-}
-
-func addressLength(family byte) int {
-	switch family {
-	case unix.NFPROTO_IPV4:
-		return 4
-	case unix.NFPROTO_IPV6:
-		return 16
-	}
-	return 0
+	return m.family.length + len(elementKey{})
 }
 
 // keyType is the type of a key as nft composes it.
 func (m counterMap) keyType() uint32 {
-	address := uint32(0)
-	switch m.family {
-	case unix.NFPROTO_IPV4:
-		address = typeIPv4Address
-	case unix.NFPROTO_IPV6:
-		address = typeIPv6Address
-	}
 	if m.addresses {
-		return address
+		return m.family.dataType
 	}
-	return address<<(2*typeBits) | mapKeyType
+	return m.family.dataType<<(2*typeBits) | mapKeyType
 }
 
 // typeText is the type of the map as nft lists it.
 func (m counterMap) typeText() string {
-	text := "inet_proto . inet_service : counter"
-	switch m.family {
-	case unix.NFPROTO_IPV4:
-		text = "ipv4_addr . " + text
-	case unix.NFPROTO_IPV6:
-		text = "ipv6_addr . " + text
+	const text = "inet_proto . inet_service : counter"
+	switch {
+	case m.addresses:
+		return m.family.text
+	case m.family == family{}:
+		return text
 	}
-	if m.addresses {
-		text, _, _ = strings.Cut(text, " ")
-	}
-	return text
+	return m.family.text + " . " + text
 }
 
 // kindText is what nft calls it.

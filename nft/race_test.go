@@ -39,10 +39,11 @@ func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
 					return
 				}
 				b := newBatch()
+				b.table = "other"
 				if sends%2 == 1 {
-					b.createTable("other", accounting.Epoch{}, 0)
+					b.createTable(accounting.Epoch{}, 0)
 				} else {
-					b.deleteTable("other")
+					b.deleteTable()
 				}
 				if err := other.conn.commit(b); err != nil {
 					t.Fatal(err)

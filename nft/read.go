@@ -113,7 +113,7 @@ func (t *Table) requestCounters() (err error) {
 // chooseWay looks the table up first if the choice depends on it.
 func (t *Table) chooseWay() (readingWay, error) {
 	r, k := &t.reader, &t.known
-	if k.counters.len() <= r.dumpLimit && k.table.exists() {
+	if n := k.counters.len(); 0 < n && n <= r.dumpLimit {
 		return oneDump, nil
 	}
 	if err := t.look(); err != nil {

@@ -129,8 +129,8 @@ func (t *Table) Stop() error {
 			return nil, err
 		}
 		b := newBatch()
-		b.flushChains(found.chains)
-		b.deleteChains(found.chains)
+		b.deleteOf(msgDelRule, found.chains)
+		b.deleteOf(msgDelChain, found.chains)
 		return b, nil
 	})
 }
@@ -144,7 +144,7 @@ func (t *Table) Remove() error {
 			return nil, accounting.ErrNoTable
 		}
 		b := newBatch()
-		b.deleteTable(TableName)
+		b.deleteTable()
 		return b, nil
 	})
 }

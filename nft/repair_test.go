@@ -216,10 +216,11 @@ func TestManyCommitsHideNoDrift(t *testing.T) {
 	nftCommand(t, "flush chain inet ssmonitor input") // the first commit
 	for i := 1; i < 1<<16; i++ {
 		b := newBatch()
+		b.table = "other"
 		if i%2 == 1 {
-			b.createTable("other", accounting.Epoch{}, 0)
+			b.createTable(accounting.Epoch{}, 0)
 		} else {
-			b.deleteTable("other")
+			b.deleteTable()
 		}
 		if err := other.conn.commit(b); err != nil {
 			t.Fatal(err)

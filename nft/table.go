@@ -48,10 +48,8 @@ type Table struct {
 	options Options
 	flags   uint32 // to create the table with
 
-	// What the table should have, by what is forwarded.
-	forwarding      accounting.Forwarding
-	layout          layout
-	forwardElements []forwardElement
+	forwarding accounting.Forwarding
+	layout     layout // what the table should have, by what is forwarded
 
 	known  known
 	reader reader

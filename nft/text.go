@@ -4,9 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
@@ -24,7 +23,7 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 	}
 	for _, m := range l.maps {
 		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", m.kindText(), m.name, m.typeText())
-		if elements := m.elementTexts(keys, l.elements(forwarding)); len(elements) > 0 {
+		if elements := m.elementTexts(keys, slices.Concat(l.targets, l.addresses)); len(elements) > 0 {
 			fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 		}
 		fmt.Fprint(b, "\t}\n\n")
@@ -46,7 +45,7 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 // elementTexts returns the elements of the map as nft lists them.
 func (m counterMap) elementTexts(keys []accounting.Key, forwarded []forwardElement) (texts []string) {
 	for _, key := range keys {
-		if m.family == unix.NFPROTO_UNSPEC && key.Direction == m.direction {
+		if m.family == (family{}) && key.Direction == m.direction {
 			texts = append(texts, fmt.Sprintf("%s . %d : %q", key.Protocol, key.Port, key))
 		}
 	}

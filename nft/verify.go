@@ -50,6 +50,8 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 // drift is how the table differs from what it should be: in words, and as the changes
 // that repair it.
 type drift struct {
+	found    *inspection
+	layout   *layout // what it should be
 	findings []string
 	repairs  [phases][]func(*batch)
 }
@@ -80,7 +82,7 @@ func (d *drift) repair(p phase, change func(*batch)) { d.repairs[p] = append(d.r
 // compare compares the table with what it should be for keys. What replaces a table that
 // is not ours, wakes a dormant one or adopts an orphan is not among the repairs.
 func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
-	d := &drift{}
+	d := &drift{found: found, layout: &t.layout}
 	switch {
 	case !found.table.exists():
 		d.reportf("the table does not exist")
@@ -90,12 +92,15 @@ func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
 		if found.dormant() {
 			d.reportf("the table is dormant, so that it counts nothing")
 		}
-		d.compareChains(found, &t.layout)
-		d.compareMaps(found, &t.layout)
-		d.compareOthers(found)
-		d.comparePorts(found, keys)
-		d.compareWrongElements(found, &t.layout)
-		t.compareForwarding(d, found, keys)
+		d.compareChains()
+		d.compareMaps()
+		d.compareOthers()
+		d.comparePorts(keys)
+		// What leads from targets of other ports is left as it is.
+		d.compareForwarding(t.layout.targetsOf(keys), found.targets, t.layout.targets,
+			"not counting at forward: ", "counting at forward what does not belong here: ")
+		d.compareForwarding(t.layout.addresses, found.addresses, t.layout.addresses,
+			"the sets of this host's addresses lack ", "the sets of this host's addresses have too many: ")
 	}
 	if t.isOrphan(found.table) {
 		d.reportf("the table has no owner")
@@ -106,26 +111,26 @@ func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
 // dormant reports whether all chains of the table are unhooked.
 func (found *inspection) dormant() bool { return found.table.flags&tableFlagDormant != 0 }
 
-func (d *drift) compareChains(found *inspection, l *layout) {
-	for _, c := range l.chains {
-		d.compareChain(found, c)
+func (d *drift) compareChains() {
+	for _, c := range d.layout.chains {
+		d.compareChain(c)
 	}
 	var foreign []chainInfo
-	for _, have := range found.chains {
-		if !l.allowsChain(have.name) {
+	for _, have := range d.found.chains {
+		if !d.layout.allowsChain(have.name) {
 			d.reportf("chain %q does not belong here", have.name)
 			foreign = append(foreign, have)
 		}
 	}
-	d.repair(oldRules, func(b *batch) { b.flushChains(foreign) })
-	d.repair(oldChains, func(b *batch) { b.deleteChains(foreign) })
+	d.repair(oldRules, func(b *batch) { b.deleteOf(msgDelRule, foreign) })
+	d.repair(oldChains, func(b *batch) { b.deleteOf(msgDelChain, foreign) })
 }
 
 // compareChain compares one of our chains. A chain that only has wrong rules stays: its
 // rules change at once for every packet. A packet that passes while a chain is
 // replaced may meet neither chain, or both.
-func (d *drift) compareChain(found *inspection, c chain) {
-	i := slices.IndexFunc(found.chains, func(have chainInfo) bool { return have.name == c.name })
+func (d *drift) compareChain(c chain) {
+	i := slices.IndexFunc(d.found.chains, func(have chainInfo) bool { return have.name == c.name })
 	if i < 0 {
 		d.reportf("chain %s is missing", c.name)
 		d.repair(newRules, func(b *batch) {
@@ -134,7 +139,7 @@ func (d *drift) compareChain(found *inspection, c chain) {
 		})
 		return
 	}
-	have := found.chains[i]
+	have := d.found.chains[i]
 	right := slices.EqualFunc(have.rules, c.rules, func(have []byte, want rule) bool {
 		return sameExpressions(have, want.expressions())
 	})
@@ -151,13 +156,13 @@ func (d *drift) compareChain(found *inspection, c chain) {
 	if other {
 		d.reportf("chain %s has another type, hook, priority or policy", c.name)
 	}
-	if right && !other && found.hasMaps(c.uses) {
+	if right && !other && d.found.hasMaps(c.uses) {
 		return // otherwise its rules refer to a map that is replaced
 	}
-	d.repair(oldRules, func(b *batch) { b.flushChain(c.name) })
+	d.repair(oldRules, func(b *batch) { b.delete(msgDelRule, c.name) })
 	d.repair(newRules, func(b *batch) {
 		if other {
-			b.deleteChain(c.name)
+			b.delete(msgDelChain, c.name)
 			b.createChain(c)
 		}
 		b.createRules(c)
@@ -171,88 +176,91 @@ func describeRules(count int) string {
 	return fmt.Sprintf("%d rules", count)
 }
 
-func (d *drift) compareMaps(found *inspection, l *layout) {
+func (d *drift) compareMaps() {
 	ours := make(map[string]bool)
-	for _, m := range l.maps {
+	for _, m := range d.layout.maps {
 		ours[m.name] = true
-		if found.hasMap(m) {
+		if d.found.hasMap(m) {
 			continue
 		}
-		if slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == m.name }) {
+		if slices.ContainsFunc(d.found.sets, func(s setInfo) bool { return s.name == m.name }) {
 			d.reportf("map %s is of another kind", m.name)
 		} else {
 			d.reportf("map %s is missing", m.name)
 		}
 		d.repair(newMaps, func(b *batch) { b.createMap(m) })
 	}
-	for _, set := range found.sets {
-		if l.allowsSet(set) {
+	for _, set := range d.found.sets {
+		if d.layout.allowsSet(set) {
 			continue
 		}
 		if !ours[set.name] {
 			d.reportf("set %q does not belong here", set.name)
 		}
-		d.repair(oldSets, func(b *batch) { b.deleteSet(set.name) })
+		d.repair(oldSets, func(b *batch) { b.delete(msgDelSet, set.name) })
 	}
 }
 
 // compareOthers finds what only others can have added to the table.
-func (d *drift) compareOthers(found *inspection) {
-	for _, name := range found.flowtables {
+func (d *drift) compareOthers() {
+	for _, name := range d.found.flowtables {
 		d.reportf("flowtable %q does not belong here", name)
 	}
-	for _, object := range found.objects {
+	for _, object := range d.found.objects {
 		d.reportf("object %q does not belong here", object.name)
 	}
-	d.repair(oldOthers, func(b *batch) { b.deleteOthers(found) })
+	d.repair(oldOthers, func(b *batch) { b.deleteOthers(d.found) })
 }
 
-func (d *drift) comparePorts(found *inspection, keys []accounting.Key) {
-	unattached := without(keys, &found.attached)
-	lost := without(unattached, &found.counters)
+func (d *drift) comparePorts(keys []accounting.Key) {
+	unattached := without(keys, &d.found.attached)
+	lost := without(unattached, &d.found.counters)
 	if len(lost) > 0 {
 		d.reportf("missing: %s", describeKeys(lost))
 	}
-	if detached := among(unattached, &found.counters); len(detached) > 0 {
+	if detached := among(unattached, &d.found.counters); len(detached) > 0 {
 		d.reportf("not counting: %s", describeKeys(detached))
 	}
 	d.repair(newCounters, func(b *batch) { b.createCounters(lost) })
 	d.repair(newElements, func(b *batch) { b.createElements(unattached) })
-}
-
-func (d *drift) compareWrongElements(found *inspection, l *layout) {
-	for _, wrong := range found.wrong {
+	for _, wrong := range d.found.wrong {
 		d.reportf("map %s leads %s to counter %q", wrong.home.name, wrong.describeKey(), wrong.counter)
-		if slices.Contains(l.maps, wrong.home) { // otherwise the map is deleted
-			d.repair(oldElements, func(b *batch) { b.deleteElement(wrong.home, wrong.key, wrong.catchall) })
-		}
+		d.deleteElement(wrong.home, wrong.key, wrong.catchall)
 	}
 }
 
-// compareForwarding compares what is counted at forward. What leads from targets of
-// other ports than those of keys is left as it is.
-func (t *Table) compareForwarding(d *drift, found *inspection, keys []accounting.Key) {
-	extraTargets, extraAddresses := t.superfluous(found)
-	for _, part := range []struct {
-		wanted, extra         []forwardElement
-		lackText, surplusText string
-	}{
-		{t.targetsOf(keys), extraTargets, "not counting at forward: %s", "counting at forward what does not belong here: %s"},
-		{t.hostAddresses(), extraAddresses, "the sets of this host's addresses lack %s", "the sets of this host's addresses have too many: %s"},
-	} {
-		lacking := slices.DeleteFunc(part.wanted, func(f forwardElement) bool { return found.forwarded[f] })
-		if len(lacking) > 0 {
-			d.reportf(part.lackText, describeElements(lacking))
+// compareForwarding compares the elements that were found with those that are wanted, and
+// with all that may be there.
+func (d *drift) compareForwarding(wanted []forwardElement, found map[forwardElement]bool, allowed []forwardElement, lack, surplus string) {
+	var lacking, extra []forwardElement
+	for _, f := range wanted {
+		if !found[f] {
+			lacking = append(lacking, f)
 		}
-		if len(part.extra) > 0 {
-			d.reportf(part.surplusText, describeElements(part.extra))
+	}
+	ours := make(map[forwardElement]bool, len(allowed))
+	for _, f := range allowed {
+		ours[f] = true
+	}
+	for f := range found {
+		if !ours[f] && !d.layout.undecided {
+			extra = append(extra, f)
+			d.deleteElement(f.home, f.key(), false)
 		}
-		for _, f := range part.extra {
-			if slices.Contains(t.layout.maps, f.home) { // otherwise the map is deleted
-				d.repair(oldElements, func(b *batch) { b.deleteElement(f.home, f.key(), false) })
-			}
-		}
-		d.repair(newElements, func(b *batch) { b.createForwardElements(lacking) })
+	}
+	if len(lacking) > 0 {
+		d.reportf("%s%s", lack, describeElements(lacking))
+	}
+	if len(extra) > 0 {
+		d.reportf("%s%s", surplus, describeElements(extra))
+	}
+	d.repair(newElements, func(b *batch) { b.createForwardElements(lacking) })
+}
+
+// deleteElement has an element removed, unless its map is.
+func (d *drift) deleteElement(m counterMap, key []byte, catchall bool) {
+	if slices.Contains(d.layout.maps, m) {
+		d.repair(oldElements, func(b *batch) { b.deleteElement(m, key, catchall) })
 	}
 }
 
