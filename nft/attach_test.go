@@ -116,13 +116,7 @@ func TestAttachAfterChangesOfOthers(t *testing.T) {
 				table := open(t, Options{})
 				install(t, table, first)
 				var sample accounting.Sample
-				sends = 0
-				table.conn.beforeSend = func() {
-					if sends == step {
-						nftCommand(t, test.script)
-					}
-					sends++
-				}
+				beforeMessage(table, step, &sends, func() { nftCommand(t, test.script) })
 				_ = table.Read(&sample) // the table may be missing
 				_ = verify(t, table, first)
 				err := table.Attach(both[1:])
@@ -176,13 +170,7 @@ func TestChangesOfOthersBetweenOwnChanges(t *testing.T) {
 				}
 				read(t, table)
 				verify(t, table, ports[:2])
-				sends = 0
-				table.conn.beforeSend = func() {
-					if sends == step {
-						nftCommand(t, "flush chain inet ssmonitor output")
-					}
-					sends++
-				}
+				beforeMessage(table, step, &sends, func() { nftCommand(t, "flush chain inet ssmonitor output") })
 				if err := own.change(table); err != nil {
 					t.Fatal(err)
 				}

@@ -72,21 +72,14 @@ func TestNewTableIsKnownInABusyRuleset(t *testing.T) {
 		inNamespace(t)
 		table := open(t, Options{})
 		sends := 0
-		table.conn.beforeSend = func() {
-			if sends == step {
-				nftCommand(t, "add table inet other")
-			}
-			sends++
-		}
+		beforeMessage(table, step, &sends, func() { nftCommand(t, "add table inet other") })
 		install(t, table, ports)
 		table.conn.beforeSend = nil
 		if sends > messages+again {
 			t.Errorf("a change before message %d: the table took %d messages", step, sends)
 		}
 		expectCounting(t, ports)
-		if findings := verify(t, table, ports); len(findings) > 0 {
-			t.Errorf("a change before message %d: verifying finds %q", step, findings)
-		}
+		verifyNothing(t, table, ports)
 	}
 }
 
@@ -124,9 +117,7 @@ func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {
 		t.Fatalf("the repair took %d messages, want more than two attempts", sends)
 	}
 	expectSameCounters(t, read(t, table), before)
-	if findings := verify(t, table, ports); len(findings) > 0 {
-		t.Errorf("afterwards verifying finds %q", findings)
-	}
+	verifyNothing(t, table, ports)
 }
 
 func expectSameCounters(t *testing.T, got, want map[accounting.Key]accounting.Reading) {
@@ -154,16 +145,12 @@ func TestCompletedReadingOfASwappedTable(t *testing.T) {
 		old := table.known.table.epoch
 		table.known.counters.add(large.Keys())
 
-		sends = 0
-		table.conn.beforeSend = func() {
-			if sends == step {
-				if err := other.Remove(); err != nil {
-					t.Fatal(err)
-				}
-				install(t, other, large)
+		beforeMessage(table, step, &sends, func() {
+			if err := other.Remove(); err != nil {
+				t.Fatal(err)
 			}
-			sends++
-		}
+			install(t, other, large)
+		})
 		var sample accounting.Sample
 		if err := table.Read(&sample); err != nil {
 			t.Fatal(err)
