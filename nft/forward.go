@@ -1,13 +1,10 @@
 package nft
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
@@ -122,47 +119,4 @@ func describeElements(elements []forwardElement) string {
 		text += fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return text
-}
-
-// detachTargets removes the elements that lead to the counters of keys from the
-// maps of targets.
-func (t *Table) detachTargets(keys []accounting.Key) (err error) {
-	var removed accounting.KeyMap[bool]
-	for _, key := range keys {
-		*removed.At(key) = true
-	}
-	leadsToRemoved := func(f forwardElement) bool { return removed.Get(f.counter()) }
-	if !t.layout.undecided && !slices.ContainsFunc(t.layout.targets, leadsToRemoved) {
-		return nil
-	}
-	for range attempts {
-		found, lookErr := t.inspectMaps(forwardMaps)
-		if lookErr != nil {
-			return lookErr
-		}
-		var elements []forwardElement
-		for element := range found.targets {
-			if leadsToRemoved(element) {
-				elements = append(elements, element)
-			}
-		}
-		if err = t.removeTargets(elements); !errors.Is(err, unix.ENOENT) {
-			return err
-		}
-	}
-	return err
-}
-
-// removeTargets removes elements from the maps of targets.
-func (t *Table) removeTargets(elements []forwardElement) error {
-	for part := range slices.Chunk(elements, t.removalLength()) {
-		b := newBatch()
-		for _, element := range part {
-			b.deleteElement(element.home, element.key(), false)
-		}
-		if err := t.commit(b); err != nil {
-			return err
-		}
-	}
-	return nil
 }

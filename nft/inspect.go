@@ -77,9 +77,7 @@ type inspection struct {
 // since every reading needs one and must not allocate.
 type tableLookup struct {
 	request    []byte
-	count      int // of the messages in request
 	visit      func(message) error
-	refused    func(unix.Errno) error
 	generation uint32
 	table      tableInfo
 }
@@ -91,24 +89,16 @@ func (l *tableLookup) prepare() {
 	e.begin(msgGetTable, 0, familyInet, 0)
 	e.str(unix.NFTA_TABLE_NAME, TableName)
 	e.end()
-	l.request, l.count = e.buffer, e.count
-	l.visit = func(m message) error {
-		if m.typ() == msgNewGeneration {
-			l.generation = uint32Value(find(m.payload(), attrGenID))
-		} else {
-			l.table = decodeTable(m.payload())
-		}
-		return nil
-	}
-	l.refused = ignoreMissing
+	l.request, l.visit = e.buffer, l.add
 }
 
-// ignoreMissing accepts the refusal of a request for what does not exist.
-func ignoreMissing(errno unix.Errno) error {
-	if errno == unix.ENOENT {
-		return nil
+func (l *tableLookup) add(m message) error {
+	if m.typ() == msgNewGeneration {
+		l.generation = uint32Value(find(m.payload(), attrGenID))
+	} else {
+		l.table = decodeTable(m.payload())
 	}
-	return errno
+	return nil
 }
 
 // getTable reads the generation of the ruleset first and the table second. It
@@ -116,7 +106,7 @@ func ignoreMissing(errno unix.Errno) error {
 func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
 	l := &c.lookup
 	l.table = tableInfo{}
-	if err := c.get(l.request, l.count, l.visit, l.refused); err != nil {
+	if err := c.get(l.request, l.visit); err != nil {
 		return 0, tableInfo{}, readError("looking for table inet "+TableName, err)
 	}
 	return l.generation, l.table, nil

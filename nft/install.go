@@ -39,9 +39,9 @@ func (t *Table) Install(ports accounting.Ports) error {
 	err = t.ownership(err)
 	if refused, ok := errors.AsType[*batchError](err); ok && refused.refusedRuleWith(unix.ENOENT) {
 		support, supportErr := t.Support()
-		reason := ErrTooOld // another expression is missing, after every attempt
+		reason := errTooOld // another expression is missing, after every attempt
 		if !support.ObjectMaps {
-			reason = ErrNoObjectReference
+			reason = errNoObjectReference
 		}
 		if supportErr == nil { // otherwise the first error shows more
 			return fmt.Errorf("%w: %w", reason, err)

@@ -202,24 +202,16 @@ func (m counterMap) keyType() uint32 {
 	return m.family.dataType<<(2*typeBits) | mapKeyType
 }
 
-// typeText is the type of the map as nft lists it.
-func (m counterMap) typeText() string {
+// text returns what the map is and its type, as nft lists them.
+func (m counterMap) text() (kind, keyType string) {
 	const text = "inet_proto . inet_service : counter"
 	switch {
 	case m.addresses:
-		return m.family.text
+		return "set", m.family.text
 	case m.family == family{}:
-		return text
+		return "map", text
 	}
-	return m.family.text + " . " + text
-}
-
-// kindText is what nft calls it.
-func (m counterMap) kindText() string {
-	if m.addresses {
-		return "set"
-	}
-	return "map"
+	return "map", m.family.text + " . " + text
 }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}

@@ -91,7 +91,7 @@ func (t *Table) Read(sample *accounting.Sample) error {
 			return t.endReading()
 		}
 	}
-	return fmt.Errorf("reading the counters: %w", ErrInterrupted)
+	return fmt.Errorf("reading the counters: %w", errInterrupted)
 }
 
 // requestCounters reads the counters into the sample.
@@ -229,7 +229,7 @@ func (t *Table) requestEach(keys []accounting.Key) error {
 	for len(keys) > 0 {
 		part := keys[:min(singlesPerSend, len(keys))]
 		keys = keys[len(part):]
-		e.buffer, e.count = e.buffer[:0], 0
+		e.buffer = e.buffer[:0]
 		for _, key := range part {
 			if key == (accounting.Key{}) {
 				continue
@@ -241,10 +241,10 @@ func (t *Table) requestEach(keys []accounting.Key) error {
 			e.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 			e.end()
 		}
-		if e.count == 0 {
+		if len(e.buffer) == 0 {
 			continue
 		}
-		if err := t.conn.get(e.buffer, e.count, r.visit, ignoreMissing); err != nil {
+		if err := t.conn.get(e.buffer, r.visit); err != nil {
 			return err
 		}
 	}

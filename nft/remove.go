@@ -14,9 +14,6 @@ import (
 // and the parts before it stay removed.
 const keysPerBatch = 4000
 
-// removalLength returns how many keys a transaction removes.
-func (t *Table) removalLength() int { return min(keysPerBatch, t.keysPerPart) }
-
 // Detach removes the elements of keys from the maps, so that nothing more is
 // counted. The counters are kept for a last reading. A key without an element is
 // not an error.
@@ -25,99 +22,117 @@ func (t *Table) Detach(keys []accounting.Key) error {
 	if err := t.detachTargets(keys); err != nil {
 		return fmt.Errorf("detaching the targets of %s: %w", describeKeys(keys), t.ownership(err))
 	}
-	r := removal{table: t, list: t.elementKeys, add: func(b *batch, key accounting.Key) {
+	r := removal[accounting.Key]{table: t, left: t.attachedOf, add: func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
 		b.deleteElement(portMap(key.Direction), id[:], false)
 	}}
-	return r.remove("detaching", keys)
+	if err := r.remove(keys); err != nil {
+		return fmt.Errorf("detaching %s: %w", describeKeys(keys), t.ownership(err))
+	}
+	return nil
+}
+
+// detachTargets removes the elements that lead to the counters of keys from the
+// maps of targets.
+func (t *Table) detachTargets(keys []accounting.Key) error {
+	var removed accounting.KeyMap[bool]
+	for _, key := range keys {
+		*removed.At(key) = true
+	}
+	leadsToRemoved := func(f forwardElement) bool { return removed.Get(f.counter()) }
+	if !t.layout.undecided && !slices.ContainsFunc(t.layout.targets, leadsToRemoved) {
+		return nil
+	}
+	left := func([]forwardElement) (elements []forwardElement, err error) {
+		found, err := t.inspectMaps(forwardMaps)
+		for element := range found.targets {
+			if leadsToRemoved(element) {
+				elements = append(elements, element)
+			}
+		}
+		return elements, err
+	}
+	elements, err := left(nil)
+	if err != nil {
+		return err
+	}
+	r := removal[forwardElement]{table: t, left: left, add: func(b *batch, element forwardElement) {
+		b.deleteElement(element.home, element.key(), false)
+	}}
+	return r.remove(elements)
 }
 
 // Delete removes the counters of detached keys. A missing counter is not an
 // error. A counter that an element still leads to is kept, and Delete fails.
 func (t *Table) Delete(keys []accounting.Key) error {
-	r := removal{table: t, list: t.counterKeys, add: func(b *batch, key accounting.Key) {
+	r := removal[accounting.Key]{table: t, left: t.existingOf, add: func(b *batch, key accounting.Key) {
 		b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
 	}}
-	err := r.remove("deleting", keys)
-	if err == nil {
-		t.known.counters.remove(keys)
+	if err := r.remove(keys); err != nil {
+		return fmt.Errorf("deleting %s: %w", describeKeys(keys), t.ownership(err))
 	}
-	return err
-}
-
-// removal removes what keys have in the table, by one message per key. The kernel
-// refuses a batch with a message for a key that has nothing.
-type removal struct {
-	table *Table
-	add   func(*batch, accounting.Key)             // appends the message for a key
-	list  func() (*accounting.KeyMap[bool], error) // lists the keys that are left
-	left  *accounting.KeyMap[bool]                 // as they were listed; nil: they were not
-}
-
-func (r *removal) remove(op string, keys []accounting.Key) error {
-	for part := range slices.Chunk(keys, r.table.removalLength()) {
-		if err := r.removePart(part); err != nil {
-			return fmt.Errorf("%s %s: %w", op, describeKeys(part), r.table.ownership(err))
-		}
-	}
+	t.known.counters.remove(keys)
 	return nil
 }
 
-// removePart removes keys in one transaction. Those in use are left: they make it fail
-// after the others are removed.
-func (r *removal) removePart(keys []accounting.Key) error {
-	var inUse, err error
-	for range attempts {
-		if r.left != nil {
-			keys = among(keys, r.left)
-		}
-		if len(keys) == 0 {
-			return inUse
-		}
+// removal removes items from the table, by one message per item. The kernel refuses a
+// batch with a message for an item that is not there.
+type removal[T any] struct {
+	table *Table
+	add   func(*batch, T)        // appends the message for an item
+	left  func([]T) ([]T, error) // returns which of the items are there
+}
+
+// remove removes the items in as many transactions as it takes. Those in use are left:
+// they make it fail after the others are removed.
+func (r *removal[T]) remove(items []T) (inUse error) {
+	for failures := 0; len(items) > 0; {
+		part := items[:min(len(items), keysPerBatch, r.table.keysPerPart)]
 		b := newBatch()
-		for _, key := range keys {
-			r.add(b, key)
+		for _, item := range part {
+			r.add(b, item)
 		}
-		err = r.table.commit(b)
+		err := r.table.commit(b)
+		if err == nil {
+			items, failures = items[len(part):], 0
+			continue
+		}
 		refused, _ := errors.AsType[*batchError](err)
-		switch {
-		case err == nil:
-			return inUse
+		switch failures++; {
+		case failures == attempts:
+			return err
 		case refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
 			// The socket may not have held every refusal.
-			var listErr error
-			if r.left, listErr = r.list(); listErr != nil {
-				return listErr
+			if items, err = r.left(items); err != nil {
+				return err
 			}
 		case refused.refusedWith(unix.EBUSY):
 			inUse = err
-			keys = refused.without(keys, unix.EBUSY)
+			items = slices.Concat(accepted(refused, part, unix.EBUSY), items[len(part):])
 		default:
 			return err
 		}
 	}
-	return err
+	return inUse
 }
 
-// elementKeys returns the keys that have an element in their map.
-func (t *Table) elementKeys() (*accounting.KeyMap[bool], error) {
+// attachedOf returns the keys that have an element in their map, although it may lead to
+// another counter.
+func (t *Table) attachedOf(keys []accounting.Key) ([]accounting.Key, error) {
 	found, err := t.inspectMaps(portMaps)
-	if err != nil {
-		return nil, err
-	}
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.home.direction); ok {
-			*found.attached.At(key) = true // it counts, although for another counter
+			*found.attached.At(key) = true
 		}
 	}
-	return &found.attached, nil
+	return among(keys, &found.attached), err
 }
 
-// counterKeys returns the keys that have a counter.
-func (t *Table) counterKeys() (*accounting.KeyMap[bool], error) {
+// existingOf returns the keys that have a counter.
+func (t *Table) existingOf(keys []accounting.Key) ([]accounting.Key, error) {
 	found := &inspection{}
 	err := t.conn.inspectObjects(found)
-	return &found.counters, err
+	return among(keys, &found.counters), err
 }
 
 // Stop ends all counting at once by removing the chains. The counters are kept

@@ -72,13 +72,11 @@ func (b *batch) referToCounter() {
 	b.str(unix.NFTA_CHAIN_NAME, name)
 	b.end()
 
-	b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-	b.str(unix.NFTA_RULE_CHAIN, name)
-	list := b.nest(unix.NFTA_RULE_EXPRESSIONS)
-	b.expression("objref", func() {
-		b.be32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.str(unix.NFTA_OBJREF_IMM_NAME, name)
-	})
-	b.endNest(list)
-	b.end()
+	refer := statement{encode: func(e *encoder) {
+		e.expression("objref", func() {
+			e.be32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
+			e.str(unix.NFTA_OBJREF_IMM_NAME, name)
+		})
+	}}
+	b.createRules(chain{name: name, rules: []rule{{refer}}})
 }

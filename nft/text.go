@@ -22,7 +22,8 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 		fmt.Fprintf(b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", key)
 	}
 	for _, m := range l.maps {
-		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", m.kindText(), m.name, m.typeText())
+		kind, keyType := m.text()
+		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", kind, m.name, keyType)
 		if elements := m.elementTexts(keys, slices.Concat(l.targets, l.addresses)); len(elements) > 0 {
 			fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 		}

@@ -44,7 +44,7 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		}
 		before = findings
 	}
-	return nil, fmt.Errorf("verifying the table: %w", ErrInterrupted)
+	return nil, fmt.Errorf("verifying the table: %w", errInterrupted)
 }
 
 // drift is how the table differs from what it should be: in words, and as the changes
