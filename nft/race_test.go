@@ -78,6 +78,9 @@ func TestNewTableIsKnownInABusyRuleset(t *testing.T) {
 		if sends > messages+again {
 			t.Errorf("a change before message %d: the table took %d messages", step, sends)
 		}
+		if step < messages-1 { // before the table was looked up that was created
+			expectVerified(t, table, ports, "a change before the table was created")
+		}
 		expectCounting(t, ports)
 		verifyNothing(t, table, ports)
 	}

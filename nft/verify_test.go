@@ -145,6 +145,13 @@ func TestVerifyDumpsCountersOnlyIfTheyChanged(t *testing.T) {
 	if got := messages(); got != lookup {
 		t.Errorf("without another reading: got %d messages, want %d", got, lookup)
 	}
+	read(t, table)
+	if err := table.Attach(portList(3)[2:]); err != nil {
+		t.Fatal(err)
+	}
+	if got := messages(); got != lookup {
+		t.Errorf("after a change of ours since the reading: got %d messages, want %d", got, lookup)
+	}
 	nftCommand(t, "delete table inet other")
 	if got := messages(); got != lookup+listing {
 		t.Errorf("after a change since the reading: got %d messages, want %d", got, lookup+listing)
