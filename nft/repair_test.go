@@ -56,6 +56,10 @@ func TestDriftIsFoundAndRepaired(t *testing.T) {
 		{"element to a foreign counter", `add counter inet ssmonitor other; add element inet ssmonitor ports-in { tcp . 443 : "other" }`, "", nothingKept},
 		{"map of another size", "flush chain inet ssmonitor input; delete map inet ssmonitor ports-in; " +
 			`add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }`, "map ports-in is of another kind", chainsKept},
+		{"map of another size behind our rule", `flush chain inet ssmonitor input; delete map inet ssmonitor ports-in
+			add map inet ssmonitor ports-in { type inet_proto . inet_service : counter; size 10; }
+			add element inet ssmonitor ports-in { tcp . 20000 : "tcp-20000-in", udp . 20000 : "udp-20000-in", tcp . 20001 : "tcp-20001-in", udp . 20001 : "udp-20001-in" }
+			add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in accept`, "map ports-in is of another kind", chainsKept},
 		{"map of another kind", "flush chain inet ssmonitor input; delete map inet ssmonitor ports-in; " +
 			`add map inet ssmonitor ports-in { type inet_service : counter; }`, "map ports-in is of another kind", chainsKept},
 		{"jump rules and verdict map", "add chain inet ssmonitor a; add chain inet ssmonitor b; add rule inet ssmonitor a jump b; insert rule inet ssmonitor input jump a; " +
