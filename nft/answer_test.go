@@ -16,41 +16,45 @@ func lateRequests() [][]byte {
 	}
 }
 
-// TestLateAnswersAreNotForSingleRequests leaves the answer to an earlier request
-// in the socket.
-func TestLateAnswersAreNotForSingleRequests(t *testing.T) {
+// TestLateAnswersAreIgnored leaves the answer to an earlier request in the socket.
+func TestLateAnswersAreIgnored(t *testing.T) {
 	inNamespace(t)
-	table := open(t, Options{})
-	install(t, table, portList(1))
-	generation, want, err := table.conn.getTable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	table, other, ports := open(t, Options{}), open(t, Options{}), portList(1)
+	install(t, table, ports)
 	for i, req := range lateRequests() {
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if gen, got, err := table.conn.getTable(); gen != generation || got != want || err != nil {
-				t.Errorf("after late answer %d: got %d, %+v, %v, want %d, %+v", i, gen, got, err, generation, want)
+		for _, operation := range []struct {
+			name string
+			run  func() error
+		}{
+			{"a lookup", func() error {
+				generation, got, err := table.conn.getTable()
+				if wantGeneration, want, otherErr := other.conn.getTable(); otherErr != nil || generation != wantGeneration || got != want {
+					t.Errorf("after late answer %d: got %d, %+v, want %d, %+v", i, generation, got, wantGeneration, want)
+				}
+				return err
+			}},
+			{"a reading", func() error {
+				if got := len(read(t, table)); got != 4*len(ports) {
+					t.Errorf("after late answer %d: got %d counters, want %d", i, got, 4*len(ports))
+				}
+				return nil
+			}},
+			{"a batch", func() error {
+				b := newBatch()
+				b.createCounters(ports.Keys())
+				return table.conn.commit(b)
+			}},
+			{"an installation", func() error {
+				ports = portList(len(ports) + 1)
+				return table.Install(ports)
+			}},
+		} {
+			if _, err := table.conn.send(req); err != nil {
+				t.Fatal(err)
 			}
-		}
-	}
-}
-
-// TestLateAnswersAreNotForBatches does the same before a change.
-func TestLateAnswersAreNotForBatches(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	install(t, table, portList(1))
-	for i, req := range lateRequests() {
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		b := newBatch()
-		b.createCounters(portList(2).Keys())
-		if err := table.conn.commit(b); err != nil {
-			t.Errorf("after late answer %d: %v", i, err)
+			if err := operation.run(); err != nil {
+				t.Errorf("%s after late answer %d: %v", operation.name, i, err)
+			}
 		}
 	}
 }
@@ -65,19 +69,6 @@ func fillSocket(t *testing.T, table *Table) {
 		if _, err := table.conn.send(lateRequests()[0]); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// TestUnreadRefusalsAreAnError sends a batch whose refusal finds no room at all.
-func TestUnreadRefusalsAreAnError(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	install(t, table, portList(1))
-	fillSocket(t, table)
-	b := newBatch()
-	b.deleteObject("missing", unix.NFT_OBJECT_COUNTER)
-	if err := table.conn.commit(b); err == nil {
-		t.Error("a batch with a refused message succeeded")
 	}
 }
 
@@ -107,7 +98,7 @@ func TestRemovalAfterUnreadRefusals(t *testing.T) {
 }
 
 // TestRefusalsWithoutRoomAreAnError sends a batch with more refusals than the
-// socket can hold.
+// socket can hold, at last one whose only refusal finds no room at all.
 func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
@@ -115,7 +106,8 @@ func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
 	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, refusals := range []int{1, 10, 5000} {
+	refusedWith := func(refusals int) {
+		t.Helper()
 		b := newBatch()
 		for range refusals {
 			b.deleteObject("missing", unix.NFT_OBJECT_COUNTER)
@@ -124,34 +116,12 @@ func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
 			t.Errorf("a batch with %d refused messages succeeded", refusals)
 		}
 	}
+	for _, refusals := range []int{1, 10, 5000} {
+		refusedWith(refusals)
+	}
+	fillSocket(t, table)
+	refusedWith(1)
 	if got := len(read(t, table)); got != 4 {
 		t.Errorf("afterwards: got %d counters, want 4", got)
-	}
-}
-
-// TestLateAnswersAreIgnored leaves answers of an earlier request in the socket.
-func TestLateAnswersAreIgnored(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	ports := portList(1)
-	install(t, table, ports)
-	late := [][]byte{
-		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, "missing") }),
-		request(msgGetTable, 0, func(e *encoder) { e.str(unix.NFTA_TABLE_NAME, TableName) }),
-	}
-	for _, req := range late {
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		if got := len(read(t, table)); got != 4*len(ports) {
-			t.Errorf("got %d counters, want %d", got, 4*len(ports))
-		}
-		if _, err := table.conn.send(req); err != nil {
-			t.Fatal(err)
-		}
-		ports = portList(len(ports) + 1)
-		if err := table.Install(ports); err != nil {
-			t.Errorf("installing: %v", err)
-		}
 	}
 }

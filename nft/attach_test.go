@@ -116,13 +116,7 @@ func TestAttachAfterChangesOfOthers(t *testing.T) {
 				table := open(t, Options{})
 				install(t, table, first)
 				var sample accounting.Sample
-				sends = 0
-				table.conn.beforeSend = func() {
-					if sends == step {
-						nftCommand(t, test.script)
-					}
-					sends++
-				}
+				beforeMessage(table, step, &sends, func() { nftCommand(t, test.script) })
 				_ = table.Read(&sample) // the table may be missing
 				_ = verify(t, table, first)
 				err := table.Attach(both[1:])
@@ -176,13 +170,7 @@ func TestChangesOfOthersBetweenOwnChanges(t *testing.T) {
 				}
 				read(t, table)
 				verify(t, table, ports[:2])
-				sends = 0
-				table.conn.beforeSend = func() {
-					if sends == step {
-						nftCommand(t, "flush chain inet ssmonitor output")
-					}
-					sends++
-				}
+				beforeMessage(table, step, &sends, func() { nftCommand(t, "flush chain inet ssmonitor output") })
 				if err := own.change(table); err != nil {
 					t.Fatal(err)
 				}
@@ -278,8 +266,8 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 		}
 		read(t, table)
 		verify(t, table, ports)
-		if limit == dumpLimit && table.reader.expected[23] != first[3] {
-			t.Errorf("re-created by others: the last counter is %s, want %s", table.reader.expected[23], first[3])
+		if limit == dumpLimit && table.known.counters.keys[23] != first[3] {
+			t.Errorf("re-created by others: the last counter is %s, want %s", table.known.counters.keys[23], first[3])
 		}
 		for round := range 3 {
 			read(t, table)
@@ -288,8 +276,8 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			if round > 0 {
-				if got := read(t, table); len(got) != 16 || table.reader.known() != 16 {
-					t.Errorf("after Delete: got %d counters, %d known, want 16", len(got), table.reader.known())
+				if got := read(t, table); len(got) != 16 || table.known.counters.len() != 16 {
+					t.Errorf("after Delete: got %d counters, %d known, want 16", len(got), table.known.counters.len())
 				}
 			}
 			if err := table.Attach(ports[2:4]); err != nil {
@@ -298,8 +286,8 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 			if round > 1 {
 				continue
 			}
-			if got := read(t, table); len(got) != 24 || table.reader.known() != 24 {
-				t.Errorf("after Attach: got %d counters, %d known, want 24", len(got), table.reader.known())
+			if got := read(t, table); len(got) != 24 || table.known.counters.len() != 24 {
+				t.Errorf("after Attach: got %d counters, %d known, want 24", len(got), table.known.counters.len())
 			}
 		}
 		before := table.conn.sequence
@@ -308,8 +296,8 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 			t.Errorf("got %d counters, %v, want 24", len(sample.Readings), err)
 		}
 		for i, reading := range sample.Readings {
-			if reading.Key != table.reader.expected[i] {
-				t.Errorf("counter %d is %s, expected is %s", i, reading.Key, table.reader.expected[i])
+			if reading.Key != table.known.counters.keys[i] {
+				t.Errorf("counter %d is %s, expected is %s", i, reading.Key, table.known.counters.keys[i])
 			}
 		}
 		sent, want := table.conn.sequence-before, uint32(3)
@@ -319,8 +307,29 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 		if sent != want {
 			t.Errorf("with a limit of %d a reading takes %d messages, want %d", limit, sent, want)
 		}
-		if slices.Contains(table.reader.expected, accounting.Key{}) {
-			t.Errorf("gaps are left: %v", table.reader.expected)
+		if slices.Contains(table.known.counters.keys, accounting.Key{}) {
+			t.Errorf("gaps are left: %v", table.known.counters.keys)
 		}
+	}
+}
+
+// TestAttachOfACountedPort attaches a port that another process had installed
+// before the table was verified, as setup may do between two steps of the agent.
+// Changes of others after that must not go unnoticed.
+func TestAttachOfACountedPort(t *testing.T) {
+	inNamespace(t)
+	table, both := open(t, Options{}), portList(2)
+	install(t, open(t, Options{}), both)
+	read(t, table)
+	verifyNothing(t, table, both[:1])
+	if err := table.Attach(both[1:]); !errors.Is(err, accounting.ErrChanged) {
+		t.Errorf("Attach of a counted port: got %v, want ErrChanged", err)
+	}
+	install(t, table, both)
+	expectVerified(t, table, both, "Install of a counted port")
+	nftCommand(t, "flush chain inet ssmonitor input")
+	read(t, table)
+	if findings := verify(t, table, both); len(findings) != 1 {
+		t.Errorf("after a flush by others: got %q, want one finding", findings)
 	}
 }

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/userdata"
@@ -15,21 +14,22 @@ import (
 // of a nested attribute can express; one element takes at most 56 bytes.
 const elementsPerMessage = 1000
 
-// keyLength is the most that a counter and its element take in a batch: 76 and
+// bytesPerKey is the most that a counter and its element take in a batch: 76 and
 // little more than 40 bytes. The buffer grows once for both, since it reaches
 // megabytes.
-const keyLength = 120
+const bytesPerKey = 120
 
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
 	encoder
+	table      string           // that it changes
 	generation int              // offset of the generation in the batch's begin message
 	epoch      accounting.Epoch // of the table that the batch creates
 	finished   bool
 }
 
 func newBatch() *batch {
-	b := &batch{}
+	b := &batch{table: TableName}
 	b.begin(msgBatchBegin, 0, familyAny, unix.NFNL_SUBSYS_NFTABLES)
 	b.be32(attrBatchGenID, 0)
 	b.generation = len(b.buffer) - 4
@@ -61,13 +61,24 @@ func (b *batch) at(index int) message {
 	return datagram[:binary.NativeEndian.Uint32(datagram)]
 }
 
-func (b *batch) change(typ, flags uint16) { b.begin(typ, flags, familyInet, 0) }
+// change begins a message about the table.
+func (b *batch) change(typ, flags uint16) {
+	b.begin(typ, flags, familyInet, 0)
+	b.str(attrTable, b.table)
+}
+
+// delete appends the removal of a chain, a set or a flowtable by its name, or, with
+// msgDelRule, of all rules of a chain.
+func (b *batch) delete(typ uint16, name string) {
+	b.change(typ, 0)
+	b.str(changes[typ].name, name)
+	b.end()
+}
 
 // createTable appends the table with its mark and epoch. Flags are sent only for
 // an owned table.
-func (b *batch) createTable(name string, epoch accounting.Epoch, flags uint32) {
+func (b *batch) createTable(epoch accounting.Epoch, flags uint32) {
 	b.change(msgNewTable, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	b.str(unix.NFTA_TABLE_NAME, name)
 	if flags != 0 {
 		b.be32(unix.NFTA_TABLE_FLAGS, flags)
 	}
@@ -81,14 +92,12 @@ func (b *batch) createTable(name string, epoch accounting.Epoch, flags uint32) {
 // wake a dormant table.
 func (b *batch) setTableFlags(flags uint32) {
 	b.change(msgNewTable, 0)
-	b.str(unix.NFTA_TABLE_NAME, TableName)
 	b.be32(unix.NFTA_TABLE_FLAGS, flags)
 	b.end()
 }
 
-func (b *batch) deleteTable(name string) {
+func (b *batch) deleteTable() {
 	b.change(msgDelTable, 0)
-	b.str(unix.NFTA_TABLE_NAME, name)
 	b.end()
 }
 
@@ -97,12 +106,11 @@ func (b *batch) deleteTable(name string) {
 // and its user data.
 func (b *batch) createCounters(keys []accounting.Key) {
 	mark := userdata.Append(nil, udataCreated, nil)
-	b.buffer = slices.Grow(b.buffer, len(keys)*keyLength)
+	b.buffer = slices.Grow(b.buffer, len(keys)*bytesPerKey)
 	var name []byte
 	for _, key := range keys {
 		name = append(key.AppendText(name[:0]), 0)
 		b.change(msgNewObject, unix.NLM_F_CREATE)
-		b.str(unix.NFTA_OBJ_TABLE, TableName)
 		b.bytes(unix.NFTA_OBJ_NAME, name)
 		b.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 		b.endNest(b.nest(unix.NFTA_OBJ_DATA))
@@ -113,7 +121,6 @@ func (b *batch) createCounters(keys []accounting.Key) {
 
 func (b *batch) deleteObject(name string, objType uint32) {
 	b.change(msgDelObject, 0)
-	b.str(unix.NFTA_OBJ_TABLE, TableName)
 	b.str(unix.NFTA_OBJ_NAME, name)
 	b.be32(unix.NFTA_OBJ_TYPE, objType)
 	b.end()
@@ -122,7 +129,6 @@ func (b *batch) deleteObject(name string, objType uint32) {
 // createMap appends a map. It has no declared size: that would be a hard cap.
 func (b *batch) createMap(m counterMap) {
 	b.change(msgNewSet, unix.NLM_F_CREATE)
-	b.str(unix.NFTA_SET_TABLE, TableName)
 	b.str(unix.NFTA_SET_NAME, m.name)
 	if !m.addresses {
 		b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
@@ -134,48 +140,45 @@ func (b *batch) createMap(m counterMap) {
 	b.end()
 }
 
-func (b *batch) deleteSet(name string) {
-	b.change(msgDelSet, 0)
-	b.str(unix.NFTA_SET_TABLE, TableName)
-	b.str(unix.NFTA_SET_NAME, name)
-	b.end()
-}
-
 // createElements appends the elements that lead to the counters of keys. The kernel
 // refuses those that exist: a batch that changes nothing would not advance the
-// ruleset's generation, which verified relies on.
+// ruleset's generation, which [known] relies on.
 func (b *batch) createElements(keys []accounting.Key) {
 	var name []byte
 	for _, direction := range directions {
 		chosen := ofDirection(keys, direction)
 		for part := range slices.Chunk(chosen, elementsPerMessage) {
-			b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-			b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			b.str(unix.NFTA_SET_ELEM_LIST_SET, portMap(direction).name)
-			list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-			for _, key := range part {
-				id := newElementKey(key)
-				name = append(key.AppendText(name[:0]), 0)
-				b.element(id[:], name)
-			}
-			b.endNest(list)
-			b.end()
+			b.changeElements(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL, portMap(direction), func() {
+				for _, key := range part {
+					id := newElementKey(key)
+					name = append(key.AppendText(name[:0]), 0)
+					b.element(id[:], name)
+				}
+			})
 		}
 	}
 }
 
-// createTargets appends elements of the maps of targets. There are few, so each has
-// a message of its own.
-func (b *batch) createTargets(elements []forwardElement) {
+// createForwardElements appends elements of the maps of targets and of the sets of
+// addresses. There are few, so each has a message of its own.
+func (b *batch) createForwardElements(elements []forwardElement) {
 	for _, f := range elements {
-		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, f.home().name)
-		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		b.element(f.key(), append(f.counter().AppendText(nil), 0))
-		b.endNest(list)
-		b.end()
+		var name []byte
+		if !f.home.addresses {
+			name = append(f.counter().AppendText(nil), 0)
+		}
+		b.changeElements(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL, f.home, func() { b.element(f.key(), name) })
 	}
+}
+
+// changeElements appends a message about elements of the map, which add appends.
+func (b *batch) changeElements(typ, flags uint16, m counterMap, add func()) {
+	b.change(typ, flags)
+	b.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
+	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+	add()
+	b.endNest(list)
+	b.end()
 }
 
 // element appends an element that leads to the counter with a name, which ends in
@@ -187,19 +190,6 @@ func (b *batch) element(key, name []byte) {
 		b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
 	}
 	b.endNest(nest)
-}
-
-// createAddresses appends elements of the sets of the host's addresses.
-func (b *batch) createAddresses(addresses []netip.Addr) {
-	for _, address := range addresses {
-		b.change(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, hostSetOf(address).name)
-		list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		b.element(address.AsSlice(), nil)
-		b.endNest(list)
-		b.end()
-	}
 }
 
 func ofDirection(keys []accounting.Key, direction accounting.Direction) []accounting.Key {
@@ -222,24 +212,19 @@ func (b *batch) elementKey(key []byte) {
 // that a refusal shows which one it is about. The element `*` has no key and is
 // addressed by its flag.
 func (b *batch) deleteElement(m counterMap, key []byte, catchall bool) {
-	b.change(msgDelElement, 0)
-	b.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-	b.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
-	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-	element := b.nest(unix.NFTA_LIST_ELEM)
-	if catchall {
-		b.be32(unix.NFTA_SET_ELEM_FLAGS, elemFlagCatchall)
-	} else {
-		b.elementKey(key)
-	}
-	b.endNest(element)
-	b.endNest(list)
-	b.end()
+	b.changeElements(msgDelElement, 0, m, func() {
+		element := b.nest(unix.NFTA_LIST_ELEM)
+		if catchall {
+			b.be32(unix.NFTA_SET_ELEM_FLAGS, elemFlagCatchall)
+		} else {
+			b.elementKey(key)
+		}
+		b.endNest(element)
+	})
 }
 
 func (b *batch) createChain(c chain) {
 	b.change(msgNewChain, unix.NLM_F_CREATE)
-	b.str(unix.NFTA_CHAIN_TABLE, TableName)
 	b.str(unix.NFTA_CHAIN_NAME, c.name)
 	nest := b.nest(unix.NFTA_CHAIN_HOOK)
 	b.be32(unix.NFTA_HOOK_HOOKNUM, c.hook)
@@ -254,7 +239,6 @@ func (b *batch) createChain(c chain) {
 func (b *batch) createRules(c chain) {
 	for _, r := range c.rules {
 		b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-		b.str(unix.NFTA_RULE_TABLE, TableName)
 		b.str(unix.NFTA_RULE_CHAIN, c.name)
 		b.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.expressions())
 		b.end()
@@ -263,37 +247,15 @@ func (b *batch) createRules(c chain) {
 
 // createStructure appends the maps with their elements, and the chains with their
 // rules.
-func (b *batch) createStructure(hook Hook, keys []accounting.Key, targets []forwardElement, addresses []netip.Addr) {
-	for _, m := range hook.maps() {
+func (b *batch) createStructure(l *layout, keys []accounting.Key) {
+	for _, m := range l.maps {
 		b.createMap(m)
 	}
 	b.createElements(keys)
-	b.createTargets(targets)
-	b.createAddresses(addresses)
-	for _, c := range hook.chains() {
+	b.createForwardElements(l.targetsOf(keys))
+	b.createForwardElements(l.addresses)
+	for _, c := range l.chains {
 		b.createChain(c)
 		b.createRules(c)
 	}
-}
-
-// flushChain appends the removal of all rules of a chain.
-func (b *batch) flushChain(name string) {
-	b.change(msgDelRule, 0)
-	b.str(unix.NFTA_RULE_TABLE, TableName)
-	b.str(unix.NFTA_RULE_CHAIN, name)
-	b.end()
-}
-
-func (b *batch) deleteChain(name string) {
-	b.change(msgDelChain, 0)
-	b.str(unix.NFTA_CHAIN_TABLE, TableName)
-	b.str(unix.NFTA_CHAIN_NAME, name)
-	b.end()
-}
-
-func (b *batch) deleteFlowtable(name string) {
-	b.change(msgDelFlowtable, 0)
-	b.str(attrFlowtableTable, TableName)
-	b.str(attrFlowtableName, name)
-	b.end()
 }

@@ -260,28 +260,26 @@ func visitDump(datagram []byte, sequence uint32, visit func(message) error) (don
 	return false, nil
 }
 
-// get sends count requests that are answered by one message each. It passes the
-// answers to visit and the refusals to refused.
-func (c *conn) get(reqs []byte, count int, visit func(message) error, refused func(unix.Errno) error) error {
+// get sends requests that are answered by one message each, and passes the answers to
+// visit. What does not exist is omitted.
+func (c *conn) get(reqs []byte, visit func(message) error) error {
 	first, err := c.send(reqs)
 	if err != nil {
 		return err
 	}
-	for answers := 0; answers < count; {
+	count := c.sequence - first + 1
+	for answers := uint32(0); answers < count; {
 		datagram, err := c.receive()
 		for err == nil && len(datagram) > 0 {
 			var m message
-			if m, datagram, err = nextMessage(datagram); err != nil {
-				break
-			}
-			if m.sequence()-first >= uint32(count) {
+			if m, datagram, err = nextMessage(datagram); err != nil || m.sequence()-first >= count {
 				continue
 			}
 			answers++
-			if m.typ() == unix.NLMSG_ERROR {
-				err = refused(m.errno())
-			} else {
+			if m.typ() != unix.NLMSG_ERROR {
 				err = visit(m)
+			} else if errno := m.errno(); errno != unix.ENOENT {
+				err = errno
 			}
 		}
 		if err != nil {

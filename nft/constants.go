@@ -17,8 +17,12 @@ const (
 	attrObjHandle   = 6 // NFTA_OBJ_HANDLE (__u64, be)
 	attrObjUserdata = 8 // NFTA_OBJ_USERDATA, since Linux 5.10; see udataCreated
 
-	attrFlowtableTable = 1 // NFTA_FLOWTABLE_TABLE
-	attrFlowtableName  = 2 // NFTA_FLOWTABLE_NAME
+	attrFlowtableName = 2 // NFTA_FLOWTABLE_NAME
+
+	// attrTable is the table's name in each message: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE,
+	// NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE and
+	// NFTA_FLOWTABLE_TABLE.
+	attrTable = 1
 
 	elemFlagCatchall = 0x2 // NFT_SET_ELEM_CATCHALL: the element `*`, which has no key
 

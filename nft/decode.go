@@ -37,15 +37,15 @@ func (m message) payload() []byte {
 // nextMessage splits the first message off a datagram.
 func nextMessage(datagram []byte) (m message, rest []byte, err error) {
 	if len(datagram) < unix.SizeofNlMsghdr {
-		return nil, nil, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
+		return nil, nil, fmt.Errorf("%w: %d bytes left of a datagram", errMalformed, len(datagram))
 	}
 	length := int(binary.NativeEndian.Uint32(datagram))
 	if length < unix.SizeofNlMsghdr || length > len(datagram) {
-		return nil, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
+		return nil, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", errMalformed, length, len(datagram))
 	}
 	m = datagram[:length]
 	if m.typ() >= unix.NLMSG_MIN_TYPE && length < headerLength {
-		return nil, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", ErrMalformed, length)
+		return nil, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", errMalformed, length)
 	}
 	return m, datagram[min(nlaAlign(length), len(datagram)):], nil
 }

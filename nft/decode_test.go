@@ -47,7 +47,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		refused := &batchError{}
 		sent := newBatch()
-		sent.deleteTable(TableName)
+		sent.deleteTable()
 		sent.finish()
 		for first := range uint32(4) {
 			_ = refused.add(sent, first, datagram)

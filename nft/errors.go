@@ -24,18 +24,18 @@ var (
 	// ErrNoNFTables says that the kernel has no nf_tables.
 	ErrNoNFTables error = &reason{text: "the kernel has no nf_tables", remedy: "load the module (modprobe nf_tables, on the host if this is a container), " +
 		"or boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; gVisor, OpenVZ and WSL 1 have none: run ssmonitor on their host"}
-	// ErrTooOld says that the kernel's nf_tables lacks what counting needs.
-	ErrTooOld error = &reason{text: "the kernel's nf_tables lacks what counting needs", remedy: "boot Linux 5.10 or later, with the modules of nf_tables (loaded by the host, if this is a container)"}
-	// ErrNoObjectReference says that the kernel can't map ports to counters.
-	ErrNoObjectReference error = &reason{text: "the kernel has no reference to named counters", remedy: "load the module (modprobe nft_objref, on the host if this is a container), " +
+	// errTooOld says that the kernel's nf_tables lacks what counting needs.
+	errTooOld error = &reason{text: "the kernel's nf_tables lacks what counting needs", remedy: "boot Linux 5.10 or later, with the modules of nf_tables (loaded by the host, if this is a container)"}
+	// errNoObjectReference says that the kernel can't map ports to counters.
+	errNoObjectReference error = &reason{text: "the kernel has no reference to named counters", remedy: "load the module (modprobe nft_objref, on the host if this is a container), " +
 		"or boot a kernel with CONFIG_NFT_OBJREF, which is built in since Linux 6.2"}
 	// ErrOwnUnsupported says that the kernel can't keep an owned table.
 	ErrOwnUnsupported = errors.New("the kernel can't keep an owned table: flags owner and persist need Linux 6.9")
-	// ErrInterrupted says that others changed the ruleset during every attempt
+	// errInterrupted says that others changed the ruleset during every attempt
 	// to dump it.
-	ErrInterrupted = errors.New("the ruleset changes faster than it can be read")
-	// ErrMalformed says that an answer from the kernel could not be decoded.
-	ErrMalformed = errors.New("malformed answer from the kernel")
+	errInterrupted = errors.New("the ruleset changes faster than it can be read")
+	// errMalformed says that an answer from the kernel could not be decoded.
+	errMalformed = errors.New("malformed answer from the kernel")
 )
 
 // OpError is an operation that the kernel refused. It unwraps to the kernel's
@@ -98,7 +98,7 @@ func (e *batchError) Unwrap() error { return e.first }
 
 // refusedWith reports whether the kernel refused any message with errno.
 func (e *batchError) refusedWith(errno syscall.Errno) bool {
-	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
+	return e != nil && slices.ContainsFunc(e.failures, func(f failure) bool { return f.errno == errno })
 }
 
 // refusedRuleWith reports whether the kernel refused a rule with errno.
@@ -106,17 +106,16 @@ func (e *batchError) refusedRuleWith(errno syscall.Errno) bool {
 	return slices.ContainsFunc(e.failures, func(f failure) bool { return f.typ == msgNewRule && f.errno == errno })
 }
 
-// without returns the keys except those whose message, one per key, was refused
+// accepted returns the items except those whose message, one per item, was refused
 // with errno.
-func (e *batchError) without(keys []accounting.Key, errno syscall.Errno) []accounting.Key {
+func accepted[T any](e *batchError, items []T, errno syscall.Errno) (kept []T) {
 	refused := make(map[int]bool, len(e.failures))
 	for _, f := range e.failures {
 		refused[f.index] = f.errno == errno
 	}
-	kept := make([]accounting.Key, 0, len(keys))
-	for i, key := range keys {
+	for i, item := range items {
 		if !refused[i] {
-			kept = append(kept, key)
+			kept = append(kept, item)
 		}
 	}
 	return kept
@@ -137,7 +136,7 @@ func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 		}
 		// The header of the refused message follows the error number.
 		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
-			return fmt.Errorf("%w: an error of %d bytes", ErrMalformed, len(m.payload()))
+			return fmt.Errorf("%w: an error of %d bytes", errMalformed, len(m.payload()))
 		}
 		index := m.sequence() - first
 		if index >= uint32(sent.count) {
@@ -161,7 +160,7 @@ func newOpError(refused message, errno unix.Errno) *OpError {
 	case errno == unix.EOPNOTSUPP && typ == msgBatchBegin:
 		e.Reason = ErrNoNFTables
 	case tooOld(typ, errno):
-		e.Reason = ErrTooOld
+		e.Reason = errTooOld
 	}
 	return e
 }

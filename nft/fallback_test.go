@@ -21,8 +21,8 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := table.plan(found, portList(1).Keys(), repairStructure)
-	if _, err := table.commitTo(found.table, b); err != nil {
+	b, _, _ := table.plan(found, portList(1).Keys(), repairStructure)
+	if err := table.commitTo(found.table, b); err != nil {
 		t.Fatal(err)
 	}
 	before := read(t, table)[udpIn20001]
@@ -36,7 +36,7 @@ func TestInstalledCountersAreExpected(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(2))
-	if got := len(table.reader.expected); got != 8 {
+	if got := len(table.known.counters.keys); got != 8 {
 		t.Errorf("after Install a reading expects %d counters, want 8", got)
 	}
 }

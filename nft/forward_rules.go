@@ -20,19 +20,19 @@ import (
 //	[ objref sreg 1 set forward-ip-in ]
 func countTarget(m counterMap) statement {
 	network, offset, registers := "ip", uint32(12), [...]uint32{unix.NFT_REG32_01, unix.NFT_REG32_02}
-	if m.family == unix.NFPROTO_IPV6 {
+	if m.family == ipv6 {
 		network, offset, registers = "ip6", 8, [...]uint32{unix.NFT_REG_2, unix.NFT_REG32_05}
 	}
 	address, port := "saddr", "sport"
 	if m.direction == accounting.In {
 		address, port = "daddr", "dport"
-		offset += uint32(addressLength(m.family)) // behind the source address
+		offset += uint32(m.family.length) // behind the source address
 	}
 	text := fmt.Sprintf("counter name %s %s . meta l4proto . th %s map @%s", network, address, port, m.name)
 	return statement{text, func(e *encoder) {
 		e.meta(unix.NFT_META_NFPROTO, unix.NFT_REG_1)
-		e.equal([]byte{m.family})
-		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(addressLength(m.family)), unix.NFT_REG_1)
+		e.equal([]byte{m.family.protocol})
+		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(m.family.length), unix.NFT_REG_1)
 		e.meta(unix.NFT_META_L4PROTO, registers[0])
 		e.port(m.direction, registers[1])
 		e.countBy(m)
@@ -67,7 +67,7 @@ func sentToHost(protocol accounting.Protocol, m counterMap) statement {
 	if m.direction == accounting.Out {
 		direction = "reply"
 	}
-	if m.family == unix.NFPROTO_IPV6 {
+	if m.family == ipv6 {
 		network, key = "ip6", unix.NFT_CT_DST_IP6
 	}
 	set := hostSet(m.family).name

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"errors"
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/userdata"
@@ -69,8 +68,8 @@ type inspection struct {
 	objects    []objectInfo
 	counters   accounting.KeyMap[bool]
 	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
-	forwarded  map[forwardElement]bool
-	addresses  map[netip.Addr]bool // in the sets of the host's addresses
+	targets    map[forwardElement]bool // in the maps of targets
+	addresses  map[forwardElement]bool // in the sets of the host's addresses
 	wrong      []wrongElement
 }
 
@@ -78,9 +77,7 @@ type inspection struct {
 // since every reading needs one and must not allocate.
 type tableLookup struct {
 	request    []byte
-	count      int // of the messages in request
 	visit      func(message) error
-	refused    func(unix.Errno) error
 	generation uint32
 	table      tableInfo
 }
@@ -92,24 +89,16 @@ func (l *tableLookup) prepare() {
 	e.begin(msgGetTable, 0, familyInet, 0)
 	e.str(unix.NFTA_TABLE_NAME, TableName)
 	e.end()
-	l.request, l.count = e.buffer, e.count
-	l.visit = func(m message) error {
-		if m.typ() == msgNewGeneration {
-			l.generation = uint32Value(find(m.payload(), attrGenID))
-		} else {
-			l.table = decodeTable(m.payload())
-		}
-		return nil
-	}
-	l.refused = ignoreMissing
+	l.request, l.visit = e.buffer, l.add
 }
 
-// ignoreMissing accepts the refusal of a request for what does not exist.
-func ignoreMissing(errno unix.Errno) error {
-	if errno == unix.ENOENT {
-		return nil
+func (l *tableLookup) add(m message) error {
+	if m.typ() == msgNewGeneration {
+		l.generation = uint32Value(find(m.payload(), attrGenID))
+	} else {
+		l.table = decodeTable(m.payload())
 	}
-	return errno
+	return nil
 }
 
 // getTable reads the generation of the ruleset first and the table second. It
@@ -117,7 +106,7 @@ func ignoreMissing(errno unix.Errno) error {
 func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
 	l := &c.lookup
 	l.table = tableInfo{}
-	if err := c.get(l.request, l.count, l.visit, l.refused); err != nil {
+	if err := c.get(l.request, l.visit); err != nil {
 		return 0, tableInfo{}, readError("looking for table inet "+TableName, err)
 	}
 	return l.generation, l.table, nil
@@ -141,64 +130,86 @@ func decodeTable(payload []byte) (info tableInfo) {
 	return info
 }
 
+// look looks the table up.
+func (t *Table) look() error {
+	generation, table, err := t.conn.getTable()
+	if err == nil {
+		t.known.lookedUp(generation, table)
+	}
+	return err
+}
+
 // inspect lists everything in the table. It fails with ErrForeignTable if the
 // table is not ours.
-//
-// The counters are not listed again if nothing has changed since they were read:
-// the table's use then shows that it holds nothing besides them and what is
-// listed here.
 func (t *Table) inspect() (*inspection, error) {
-	found, c := &inspection{}, t.conn
-	var err error
-	if found.generation, found.table, err = c.getTable(); err != nil || !found.table.exists() {
-		return found, err
+	k, found := &t.known, &inspection{}
+	k.verified = false
+	if err := t.look(); err != nil {
+		return nil, err
 	}
-	if !found.table.marked {
-		return found, ErrForeignTable
+	if k.table.marked && !k.listed && int(k.table.use) > t.reader.guessLimit {
+		// To list the objects would take many times as long as to read the counters.
+		if err := t.Read(new(accounting.Sample)); err != nil && !errors.Is(err, accounting.ErrRestored) {
+			return nil, err
+		}
 	}
-	steps := []func(*inspection) error{
-		c.inspectSets, c.inspectAllElements, c.inspectChains, c.inspectRules, c.inspectFlowtables, t.inspectCounters,
+	found.generation, found.table, k.undisturbed = k.generation, k.table, true
+	switch {
+	case !found.table.exists():
+		return found, nil
+	case !found.table.marked:
+		return nil, ErrForeignTable
 	}
-	for _, step := range steps {
+	for _, step := range []func(*inspection) error{
+		t.conn.inspectSets, t.conn.inspectAllElements, t.conn.inspectChains, t.conn.inspectRules, t.conn.inspectFlowtables,
+	} {
 		if err := step(found); err != nil {
-			return found, err
+			return nil, err
+		}
+	}
+	if !t.listedAllOf(found) {
+		return found, t.conn.inspectObjects(found)
+	}
+	for _, key := range k.counters.keys {
+		if key != (accounting.Key{}) {
+			*found.counters.At(key) = true
 		}
 	}
 	return found, nil
 }
 
-// inspectCounters takes the counters from the last reading if it can, and lists
-// all objects of the table otherwise. The table is compared with the one that was
-// read, since a transaction that the kernel has not finished changes the use too.
-func (t *Table) inspectCounters(found *inspection) error {
-	r := t.reader
-	if !r.hasReadAllOf(found) && int(found.table.use) > r.guessLimit {
-		// To list the objects would take many times as long as to read the counters.
-		if err := r.read(new(accounting.Sample)); err != nil && !errors.Is(err, accounting.ErrRestored) {
-			return err
-		}
-	}
-	if !r.hasReadAllOf(found) {
-		return t.conn.inspectObjects(found)
-	}
-	for _, key := range r.expected {
-		if key != (accounting.Key{}) {
-			*found.counters.At(key) = true
-		}
-	}
-	return nil
-}
-
-// hasReadAllOf reports whether the last reading was of the table that is inspected,
-// and found everything in it that the inspection has not found.
-func (r *reader) hasReadAllOf(found *inspection) bool {
+// listedAllOf reports whether the counters need not be listed again: nothing has
+// changed since they were read, and the table's use shows that it holds nothing besides
+// them and what the inspection has found.
+func (t *Table) listedAllOf(found *inspection) bool {
 	others := len(found.chains) + len(found.flowtables)
 	for _, set := range found.sets {
 		if !set.isAnonymous() { // the kernel does not count those in the table's use
 			others++
 		}
 	}
-	return r.settled && r.generation == found.generation && r.table == found.table && int(r.table.use) == r.known()+others
+	return t.known.listed && int(found.table.use) == t.known.counters.len()+others
+}
+
+// inspectMaps lists the elements of the maps, and nothing else of the table.
+func (t *Table) inspectMaps(maps []counterMap) (*inspection, error) {
+	found := &inspection{}
+	err := t.conn.inspectSets(found)
+	if err == nil {
+		err = t.conn.inspectElements(found, maps)
+	}
+	return found, err
+}
+
+// listOfTable lists what the table has of one type. Older kernels do not select
+// everything by the table's name.
+func (c *conn) listOfTable(op string, typ uint16, visit func([]byte)) error {
+	req := request(typ, unix.NLM_F_DUMP, func(e *encoder) { e.str(attrTable, TableName) })
+	return c.list(op, req, func(payload []byte) {
+		if str(find(payload, attrTable)) == TableName {
+			visit(payload)
+		}
+	})
 }
 
 // list passes the payloads of a dump to visit. If the object to be listed does
@@ -215,8 +226,7 @@ func (c *conn) list(op string, req []byte, visit func([]byte)) error {
 }
 
 func (c *conn) inspectObjects(found *inspection) error {
-	req := request(msgGetObject, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_OBJ_TABLE, TableName) })
-	return c.list("listing the counters", req, func(payload []byte) {
+	return c.listOfTable("listing the counters", msgGetObject, func(payload []byte) {
 		if reading, ok := decodeCounter(payload); ok {
 			*found.counters.At(reading.Key) = true
 			return
@@ -229,20 +239,13 @@ func (c *conn) inspectObjects(found *inspection) error {
 }
 
 func (c *conn) inspectFlowtables(found *inspection) error {
-	req := request(msgGetFlowtable, unix.NLM_F_DUMP, func(e *encoder) { e.str(attrFlowtableTable, TableName) })
-	return c.list("listing the flowtables", req, func(payload []byte) {
-		if str(find(payload, attrFlowtableTable)) == TableName {
-			found.flowtables = append(found.flowtables, str(find(payload, attrFlowtableName)))
-		}
+	return c.listOfTable("listing the flowtables", msgGetFlowtable, func(payload []byte) {
+		found.flowtables = append(found.flowtables, str(find(payload, attrFlowtableName)))
 	})
 }
 
 func (c *conn) inspectSets(found *inspection) error {
-	req := request(msgGetSet, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_SET_TABLE, TableName) })
-	return c.list("listing the maps", req, func(payload []byte) {
-		if str(find(payload, unix.NFTA_SET_TABLE)) != TableName {
-			return
-		}
+	return c.listOfTable("listing the maps", msgGetSet, func(payload []byte) {
 		found.sets = append(found.sets, setInfo{
 			name:       str(find(payload, unix.NFTA_SET_NAME)),
 			flags:      uint32Value(find(payload, unix.NFTA_SET_FLAGS)),
@@ -255,7 +258,7 @@ func (c *conn) inspectSets(found *inspection) error {
 }
 
 func (c *conn) inspectAllElements(found *inspection) error {
-	return c.inspectElements(found, hookRedirected.maps())
+	return c.inspectElements(found, allMaps[:])
 }
 
 // inspectElements lists the elements of those of the maps that exist.
@@ -286,13 +289,26 @@ func elementsRequest(m counterMap) []byte {
 
 func (found *inspection) addElement(m counterMap, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
-	if m.addresses {
-		found.addAddress(value)
-		return
-	}
 	name := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
-	if counter, ok := parseCounterName(name); ok && found.addRightElement(m, value, counter) {
-		return
+	counter, leadsToOurs := parseCounterName(name)
+	switch {
+	case m.family == family{}:
+		if key, ok := parseElementKey(value, m.direction); ok && leadsToOurs && key == counter {
+			*found.attached.At(key) = true
+			return
+		}
+	case leadsToOurs || m.addresses:
+		if element, ok := parseForwardElement(m, value, counter); ok {
+			set := &found.targets
+			if m.addresses {
+				set = &found.addresses
+			}
+			if *set == nil {
+				*set = make(map[forwardElement]bool)
+			}
+			(*set)[element] = true
+			return
+		}
 	}
 	found.wrong = append(found.wrong, wrongElement{
 		home:     m,
@@ -302,41 +318,8 @@ func (found *inspection) addElement(m counterMap, payload []byte) {
 	})
 }
 
-func (found *inspection) addAddress(value []byte) {
-	if found.addresses == nil {
-		found.addresses = make(map[netip.Addr]bool)
-	}
-	if address, ok := netip.AddrFromSlice(value); ok {
-		found.addresses[address] = true
-	}
-}
-
-// addRightElement reports whether an element that leads to the counter is one of
-// ours, and records it.
-func (found *inspection) addRightElement(m counterMap, value []byte, counter accounting.Key) bool {
-	if m.family == unix.NFPROTO_UNSPEC {
-		key, known := parseElementKey(value, m.direction)
-		if known && key == counter {
-			*found.attached.At(key) = true
-		}
-		return known && key == counter
-	}
-	element, known := parseForwardElement(m, value, counter)
-	if known {
-		if found.forwarded == nil {
-			found.forwarded = make(map[forwardElement]bool)
-		}
-		found.forwarded[element] = true
-	}
-	return known
-}
-
 func (c *conn) inspectChains(found *inspection) error {
-	req := request(msgGetChain, unix.NLM_F_DUMP, func(e *encoder) { e.str(unix.NFTA_CHAIN_TABLE, TableName) })
-	return c.list("listing the chains", req, func(payload []byte) {
-		if str(find(payload, unix.NFTA_CHAIN_TABLE)) != TableName {
-			return
-		}
+	return c.listOfTable("listing the chains", msgGetChain, func(payload []byte) {
 		hook := find(payload, unix.NFTA_CHAIN_HOOK)
 		found.chains = append(found.chains, chainInfo{
 			name:     str(find(payload, unix.NFTA_CHAIN_NAME)),

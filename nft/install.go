@@ -29,24 +29,22 @@ const (
 // correct already is kept, counts included. Drifted chains, maps and rules are
 // replaced in one transaction, so that no packet goes uncounted in between. A
 // table that was loaded from a file is replaced. Ports that are in the table but
-// not in the list are kept. Of more than 10,000 new ports the first ones begin to
-// count before the others.
+// not in the list are kept. Of more new ports than fit into one transaction the first
+// ones begin to count before the others.
 func (t *Table) Install(ports accounting.Ports) error {
 	err := t.install(ports)
 	if err == nil {
 		return nil
 	}
-	t.verified.known = false
 	err = t.ownership(err)
-	var refused *batchError
-	if errors.As(err, &refused) && refused.refusedRuleWith(unix.ENOENT) {
+	if refused, ok := errors.AsType[*batchError](err); ok && refused.refusedRuleWith(unix.ENOENT) {
 		support, supportErr := t.Support()
-		switch {
-		case supportErr != nil: // the first error shows more
-		case !support.ObjectMaps:
-			return fmt.Errorf("%w: %w", ErrNoObjectReference, err)
-		default: // another expression, after every attempt
-			return fmt.Errorf("%w: %w", ErrTooOld, err)
+		reason := errTooOld // another expression is missing, after every attempt
+		if !support.ObjectMaps {
+			reason = errNoObjectReference
+		}
+		if supportErr == nil { // otherwise the first error shows more
+			return fmt.Errorf("%w: %w", reason, err)
 		}
 	}
 	return err
@@ -59,96 +57,84 @@ func (t *Table) install(ports accounting.Ports) (err error) {
 		if inspectErr != nil {
 			return inspectErr
 		}
-		switch err = t.apply(found, ports, extent); {
-		case err == nil && !found.dormant():
+		if err = t.apply(found, ports, extent); err == nil {
 			return nil
-		case err == nil: // the table is awake now; the next inspection shows what else is wrong
-		case errors.Is(err, errTableChanged), errors.Is(err, unix.ERESTART): // nothing was refused: look again
-		case errors.Is(err, unix.EPERM):
+		}
+		var again bool
+		if extent, again = t.extentAfter(err, found, extent); !again {
 			return err
-		case extent < repairStructure && errors.Is(err, unix.EMSGSIZE):
-			extent = repairStructure // which does not list what it removes from the maps
-		case isShortage(err):
-			return err
-		case extent < repairTable && !t.raced(found, err):
-			extent++
 		}
 	}
 	return err
 }
 
-// apply commits what the table lacks. If that succeeds, the table is verified as
-// of the inspection and our own commits since.
+// extentAfter returns the extent with which to try again after a repair has failed.
+func (t *Table) extentAfter(err error, found *inspection, extent repair) (next repair, again bool) {
+	switch {
+	case errors.Is(err, errTableChanged), errors.Is(err, errWoken), errors.Is(err, unix.ERESTART):
+		return extent, true // nothing was refused
+	case errors.Is(err, unix.EMSGSIZE) && extent < repairStructure:
+		return repairStructure, true // which does not list what it removes from the maps
+	case errors.Is(err, unix.EPERM), isShortage(err):
+		return extent, false
+	case t.raced(found, err):
+		return extent, true
+	}
+	return min(extent+1, repairTable), true
+}
+
+// apply commits what the table lacks.
 func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) error {
-	keys := ports.Keys()
-	replace := !found.table.ours() || extent == repairTable
-	attached := &found.attached
-	if replace {
-		attached = new(accounting.KeyMap[bool])
-	}
-	part, rest := t.split(keys, attached)
-	b := t.plan(found, part, extent)
-	if b != nil && extent == repairStructure && !t.conn.fits(b) {
-		// The new maps begin with a part of their elements.
-		all := union(keys, attached)
-		*attached = accounting.KeyMap[bool]{}
-		part, rest = t.split(all, attached)
-		b = t.plan(found, part, extent)
-	}
-	t.verified.set(found.generation, ports)
+	table := found.table
+	b, covered, rest := t.plan(found, ports.Keys(), extent)
 	if b != nil {
-		generation, err := t.commitTo(found.table, b)
-		if err != nil || found.dormant() {
+		if err := t.commitTo(table, b); err != nil {
 			return err
 		}
-		table := found.table
-		if replace {
-			if table, err = t.identifyNew(generation, b.epoch); err != nil {
+		switch created := b.epoch != (accounting.Epoch{}); {
+		case created:
+			t.known.created()
+			if err := t.look(); err != nil {
 				return err
 			}
-		}
-		if err := t.attachRest(table, rest); err != nil {
-			return err
+			if table = t.known.table; table.epoch != b.epoch {
+				return errTableChanged
+			}
+		case found.dormant():
+			return errWoken
 		}
 	}
-	t.reader.expect(keys)
+	t.known.counters.add(covered)
+	if err := t.attachParts(rest, func(b *batch) error { return t.commitTo(table, b) }); err != nil {
+		return err
+	}
+	t.known.verify(ports)
 	return nil
 }
 
-// split returns the keys up to where a transaction has added as many as it can, and
-// those behind that are not attached.
-func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
-	rest = missing(keys, attached)
-	if rest = rest[min(t.partLength(), len(rest)):]; len(rest) == 0 {
-		return keys, nil
-	}
-	end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
-	return keys[:end], rest
-}
+var (
+	errTableChanged = errors.New("the table was replaced meanwhile")
+	errWoken        = errors.New("the table was dormant")
+)
 
-// identifyNew looks up the table that a batch has created at the generation. It
-// is verified whatever others did before.
-func (t *Table) identifyNew(generation uint32, epoch accounting.Epoch) (tableInfo, error) {
-	t.verified.generation = generation
-	t.verified.advance()
-	_, table, err := t.conn.getTable()
-	if err == nil && table.epoch != epoch {
-		err = errTableChanged
-	}
-	t.reader.begin(table)
-	return table, err
-}
-
-// attachRest adds the keys for which one transaction has no room.
-func (t *Table) attachRest(table tableInfo, rest []accounting.Key) error {
-	for part := range slices.Chunk(rest, t.partLength()) {
-		b := newAttachment(part)
-		b.createTargets(t.wanted(part))
-		if _, err := t.commitTo(table, b); err != nil {
+// commitTo commits a batch that was planned for the table. The zero tableInfo
+// stands for no table. It fails with errTableChanged if the table has been
+// replaced, created or deleted since. A change of the ruleset between this check
+// and the commit makes the kernel refuse the batch, and commitTo tries again.
+func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
+	for range attempts {
+		if err := t.look(); err != nil {
+			return err
+		}
+		if t.known.table.handle != table.handle {
+			return errTableChanged
+		}
+		b.onlyAt(t.known.generation)
+		if err = t.commit(b); !errors.Is(err, unix.ERESTART) {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
 // isShortage reports whether a change failed for a lack of memory or of room in
@@ -163,63 +149,52 @@ func (t *Table) raced(found *inspection, refusal error) bool {
 	if !errors.Is(refusal, unix.ENOENT) && !errors.Is(refusal, unix.EEXIST) && !errors.Is(refusal, unix.EBUSY) {
 		return false
 	}
-	generation, _, err := t.conn.getTable()
-	return err == nil && generation != found.generation
+	return t.look() == nil && t.known.generation != found.generation
 }
 
-var errTableChanged = errors.New("the table was replaced meanwhile")
-
-// commitTo commits a batch that was planned for the table. The zero tableInfo
-// stands for no table. It fails with errTableChanged if the table has been
-// replaced, created or deleted since. A change of the ruleset between this check
-// and the commit makes the kernel refuse the batch, and commitTo tries again. It
-// returns the generation at which the batch was applied.
-func (t *Table) commitTo(table tableInfo, b *batch) (generation uint32, err error) {
-	for range attempts {
-		generation, now, lookErr := t.conn.getTable()
-		if lookErr != nil {
-			return 0, lookErr
-		}
-		if now.handle != table.handle || now.marked != table.marked || now.epoch != table.epoch {
-			return 0, errTableChanged
-		}
-		b.onlyAt(generation)
-		if err = t.commit(b); !errors.Is(err, unix.ERESTART) {
-			return generation, err
-		}
-	}
-	return 0, err
-}
-
-// plan returns the changes that repair the table, or nil if nothing is wrong.
-func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *batch {
-	findings := t.drift(found, keys)
-	orphan := t.isOrphan(found.table)
+// plan returns the changes that repair the table, or nil if nothing is wrong, the keys
+// that are counted then, and those for which there is no room.
+func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) (b *batch, covered, rest []accounting.Key) {
+	covered, rest = t.split(keys, &found.attached)
+	d := t.compare(found, covered)
 	switch {
-	case len(findings) == 0 && !orphan:
-		return nil
+	case len(d.findings) == 0:
+		return nil, keys, nil
 	case !found.table.ours() || extent == repairTable:
-		return t.planTable(found, keys)
+		covered, rest = t.split(keys, new(accounting.KeyMap[bool]))
+		return t.planTable(found, covered), covered, rest
 	case found.dormant():
 		// This takes a batch of its own: the kernel does not wake a table whose
 		// chains change in the same batch.
-		b := newBatch()
+		b = newBatch()
 		b.setTableFlags(found.table.flags &^ tableFlagDormant)
-		return b
+		return b, nil, nil
+	case extent == repairStructure:
+		if b = t.planStructure(found, union(covered, &found.attached)); t.conn.fits(b) {
+			return b, covered, rest
+		}
+		// The new maps begin with a part of their elements.
+		covered, rest = t.split(union(keys, &found.attached), new(accounting.KeyMap[bool]))
+		return t.planStructure(found, covered), covered, rest
 	}
-	b := newBatch()
-	if orphan {
-		b.setTableFlags(tableFlagOwner | tableFlagPersist)
+	b = t.newRepair(found)
+	for _, changes := range d.repairs {
+		for _, change := range changes {
+			change(b)
+		}
 	}
-	b.createCounters(missing(keys, &found.counters))
-	if extent == repairStructure {
-		b.deleteStructure(found)
-		all := union(keys, &found.attached)
-		b.createStructure(t.hook, all, t.wanted(all), t.addresses())
-		return b
+	return b, covered, rest
+}
+
+// split returns the keys up to where a transaction has added as many as it can, and
+// those behind that are not attached.
+func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
+	rest = without(keys, attached)
+	if rest = rest[min(t.partLength(), len(rest)):]; len(rest) == 0 {
+		return keys, nil
 	}
-	t.repairParts(b, found, keys)
-	return b
+	end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
+	return keys[:end], rest
 }
 
 // planTable returns the changes that create the table, in place of any existing
@@ -227,84 +202,42 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) *b
 func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
 	b := newBatch()
 	if found.table.exists() {
-		b.deleteTable(TableName)
+		b.deleteTable()
 	}
-	b.createTable(TableName, newEpoch(), t.flags)
+	b.createTable(newEpoch(), t.flags)
 	b.createCounters(keys)
-	b.createStructure(t.hook, keys, t.wanted(keys), t.addresses())
+	b.createStructure(&t.layout, keys)
 	return b
 }
 
-// repairParts appends the removal of what others put into the table, and the
-// repair of what is wrong of ours. A chain that only has wrong rules stays: its
-// rules change at once for every packet. A packet that passes while a chain is
-// replaced may meet neither chain, or both.
-func (t *Table) repairParts(b *batch, found *inspection, keys []accounting.Key) {
-	chains, maps := t.hook.chains(), t.hook.maps()
-	faults := make([]chainFault, len(chains))
-	for i, c := range chains {
-		faults[i], _ = found.chainFault(c)
-		if faults[i] == chainRight && !found.hasMaps(c.uses) {
-			faults[i] = chainRules // its rules refer to a wrong map
-		}
-		if faults[i] == chainRules || faults[i] == chainWrong {
-			b.flushChain(c.name)
-		}
+// planStructure returns the changes that replace everything except our counters.
+func (t *Table) planStructure(found *inspection, keys []accounting.Key) *batch {
+	b := t.newRepair(found)
+	b.createCounters(without(keys, &found.counters))
+	b.deleteStructure(found)
+	b.createStructure(&t.layout, keys)
+	return b
+}
+
+// newRepair returns a batch that adopts the table if it is an orphan.
+func (t *Table) newRepair(found *inspection) *batch {
+	b := newBatch()
+	if t.isOrphan(found.table) {
+		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
-	foreign := found.foreignChains(t.hook)
-	b.flushChains(foreign)
-	for _, wrong := range found.wrong {
-		if slices.Contains(maps, wrong.home) {
-			b.deleteElement(wrong.home, wrong.key, wrong.catchall)
-		}
-	}
-	for _, extra := range t.superfluous(found) {
-		if slices.Contains(maps, extra.home()) {
-			b.deleteElement(extra.home(), extra.key(), false)
-		}
-	}
-	missingAddresses, extraAddresses := t.changedAddresses(found)
-	for _, address := range extraAddresses {
-		if slices.Contains(maps, hostSetOf(address)) {
-			b.deleteElement(hostSetOf(address), address.AsSlice(), false)
-		}
-	}
-	for _, set := range found.foreignSets(t.hook) {
-		b.deleteSet(set.name)
-	}
-	b.deleteChains(foreign)
-	b.deleteOthers(found)
-	for _, m := range maps {
-		if !found.hasMap(m) {
-			b.createMap(m)
-		}
-	}
-	b.createElements(missing(keys, &found.attached))
-	b.createTargets(found.lacking(t.wanted(keys)))
-	b.createAddresses(missingAddresses)
-	for i, c := range chains {
-		if faults[i] == chainWrong {
-			b.deleteChain(c.name)
-		}
-		if faults[i] == chainWrong || faults[i] == chainMissing {
-			b.createChain(c)
-		}
-		if faults[i] != chainRight {
-			b.createRules(c)
-		}
-	}
+	return b
 }
 
 // deleteStructure appends the removal of everything in the table except our
 // counters. Rules and sets are removed first, since they refer to the rest.
 func (b *batch) deleteStructure(found *inspection) {
-	b.flushChains(found.chains)
+	b.deleteOf(msgDelRule, found.chains)
 	for _, set := range found.sets {
 		if !set.isAnonymous() {
-			b.deleteSet(set.name)
+			b.delete(msgDelSet, set.name)
 		}
 	}
-	b.deleteChains(found.chains)
+	b.deleteOf(msgDelChain, found.chains)
 	b.deleteOthers(found)
 }
 
@@ -312,54 +245,50 @@ func (b *batch) deleteStructure(found *inspection) {
 // table besides chains and sets.
 func (b *batch) deleteOthers(found *inspection) {
 	for _, name := range found.flowtables {
-		b.deleteFlowtable(name)
+		b.delete(msgDelFlowtable, name)
 	}
 	for _, object := range found.objects {
 		b.deleteObject(object.name, object.typ)
 	}
 }
 
-func (b *batch) flushChains(chains []chainInfo) {
+// deleteOf appends a removal for each of the chains, by name.
+func (b *batch) deleteOf(typ uint16, chains []chainInfo) {
 	for _, c := range chains {
 		if !c.binding {
-			b.flushChain(c.name)
+			b.delete(typ, c.name)
 		}
 	}
 }
 
-func (b *batch) deleteChains(chains []chainInfo) {
-	for _, c := range chains {
-		if !c.binding {
-			b.deleteChain(c.name)
-		}
-	}
-}
-
-func missing(keys []accounting.Key, have *accounting.KeyMap[bool]) []accounting.Key {
-	var lost []accounting.Key
+// without returns the keys that are not in the set.
+func without(keys []accounting.Key, set *accounting.KeyMap[bool]) (kept []accounting.Key) {
 	for _, key := range keys {
-		if !have.Get(key) {
-			lost = append(lost, key)
+		if !set.Get(key) {
+			kept = append(kept, key)
 		}
 	}
-	return lost
+	return kept
 }
 
-// union returns keys together with those that are attached already, sorted.
-func union(keys []accounting.Key, attached *accounting.KeyMap[bool]) []accounting.Key {
+// among returns the keys that are in the set.
+func among(keys []accounting.Key, set *accounting.KeyMap[bool]) (kept []accounting.Key) {
 	for _, key := range keys {
-		*attached.At(key) = true
+		if set.Get(key) {
+			kept = append(kept, key)
+		}
 	}
-	return among(everyKey(), attached)
+	return kept
 }
 
-// everyKey returns the keys of all counters that can exist, sorted.
-func everyKey() []accounting.Key {
-	ports := make(accounting.Ports, 1<<16)
-	for i := range ports {
-		ports[i] = accounting.Port{Number: uint16(i), Protocols: accounting.TCPAndUDP}
+// union returns the keys together with those of the set, sorted.
+func union(keys []accounting.Key, set *accounting.KeyMap[bool]) []accounting.Key {
+	all := slices.Clone(keys)
+	for key := range set.All() {
+		all = append(all, key)
 	}
-	return ports.Keys()
+	slices.SortFunc(all, accounting.Key.Compare)
+	return slices.Compact(all)
 }
 
 func newEpoch() (epoch accounting.Epoch) {

@@ -51,7 +51,7 @@ func TestInstallInParts(t *testing.T) {
 				}
 				table.conn.beforeSend = nil
 				// The kernel gives twice what makeRoom requests.
-				if size := (table.conn.room+sendOverhead)/2 - sendOverhead; size > keysPerPart*keyLength+1500 && !changed {
+				if size := (table.conn.room+sendOverhead)/2 - sendOverhead; size > keysPerPart*bytesPerKey+1500 && !changed {
 					t.Errorf("the largest transaction has %d bytes", size)
 				}
 				if got := len(read(t, table)); got != 4*len(ports) && !changed {

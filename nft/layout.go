@@ -3,7 +3,6 @@ package nft
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -38,32 +37,82 @@ func ParseHook(name string) (Hook, error) {
 	return "", &accounting.InvalidError{Name: "hook", Text: name, Want: "host or container"}
 }
 
-// hookPublished is HookHost for a host that publishes ports of containers. The
-// translation sends their packets past input and output, so they are counted where
-// the host forwards them, by the address and port of the container. The same
-// packet is never at two of these hooks.
-const hookPublished Hook = "host, with published ports"
+// layout is what the table consists of besides its counters and elements.
+type layout struct {
+	chains    []chain
+	maps      []counterMap
+	targets   []forwardElement // of the maps of targets
+	addresses []forwardElement // of the sets of the host's addresses
+	// undecided reports whether it is not known yet what is forwarded. What counts at
+	// forward may be there then: it must not be removed and created again when an
+	// agent starts.
+	undecided bool
+}
 
-// hookRedirected is hookPublished where not every target is known. The connection
-// entry shows what the client has sent to. That distinguishes ports that share a
-// target, too, but it fails for an entry that the container has begun.
-const hookRedirected Hook = "host, with redirected connections"
-
-// hookUndecided is HookHost before the targets are known. What hookPublished has
-// may be there: it must not be removed and created again when an agent starts.
-const hookUndecided Hook = "host, with unknown targets"
-
-// with returns the hook for what is forwarded.
-func (h Hook) with(forwarding accounting.Forwarding) Hook {
-	switch {
-	case h != HookHost:
-		return h
-	case len(forwarding.Addresses) > 0:
-		return hookRedirected
-	case len(forwarding.Targets) > 0:
-		return hookPublished
+// layout returns the layout for what is forwarded.
+//
+// The translation sends the packets of ports that are published on this host past input
+// and output, so they are counted where the host forwards them, by the address and port
+// of the container. The same packet is never at two of these hooks. Where not every
+// target is known, the connection entry shows what the client has sent to. That
+// distinguishes ports that share a target, too, but it fails for an entry that the
+// container has begun.
+func (h Hook) layout(forwarding accounting.Forwarding) layout {
+	in, out := portMap(accounting.In), portMap(accounting.Out)
+	if h == HookContainer {
+		return layout{maps: portMaps, chains: []chain{
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{in},
+				localRules(accounting.In)},
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{out},
+				localRules(accounting.Out)},
+		}}
 	}
-	return h
+	l := layout{maps: portMaps, chains: []chain{
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{in},
+			[]rule{{countPort(accounting.In), acceptPacket}}},
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{out},
+			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
+	}}
+	redirected := len(forwarding.Addresses) > 0
+	switch {
+	case redirected:
+		l.maps = allMaps[:]
+	case len(forwarding.Targets) > 0:
+		l.maps = allMaps[:len(portMaps)+len(forwardMaps)]
+	default:
+		return l
+	}
+	for _, m := range forwardMaps {
+		c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
+			[]rule{{countTarget(m), acceptPacket}}}
+		if redirected {
+			c.rules = append(redirectedRules(m), c.rules...)
+			c.uses = append(c.uses, portMap(m.direction), hostSet(m.family))
+		}
+		l.chains = append(l.chains, c)
+	}
+	for _, target := range forwarding.Targets {
+		l.targets = append(l.targets, l.elementsOf(target, false)...)
+	}
+	for _, address := range forwarding.Addresses {
+		l.addresses = append(l.addresses, l.elementsOf(accounting.Target{Address: netip.AddrPortFrom(address, 0)}, true)...)
+	}
+	return l
+}
+
+// allowsChain reports whether a chain of the name may be in the table.
+func (l *layout) allowsChain(name string) bool {
+	return slices.ContainsFunc(l.chains, func(c chain) bool { return c.name == name }) ||
+		l.undecided && slices.ContainsFunc(forwardMaps, func(m counterMap) bool { return m.name == name }) // named as their maps
+}
+
+// allowsSet reports whether the set may be in the table.
+func (l *layout) allowsSet(set setInfo) bool {
+	maps := l.maps
+	if l.undecided {
+		maps = allMaps[:]
+	}
+	return set.isAnonymous() || slices.ContainsFunc(maps, func(m counterMap) bool { return m.matches(set) })
 }
 
 // chain is one of the base chains of the table.
@@ -86,46 +135,6 @@ const (
 	prioritySourceNAT      = 100
 )
 
-func (h Hook) chains() []chain {
-	if h == HookContainer {
-		return []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{portMap(accounting.In)},
-				localRules(accounting.In)},
-			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{portMap(accounting.Out)},
-				localRules(accounting.Out)},
-		}
-	}
-	chains := []chain{
-		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.In)},
-			[]rule{{countPort(accounting.In), acceptPacket}}},
-		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{portMap(accounting.Out)},
-			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
-	}
-	if h == hookPublished || h == hookRedirected {
-		for _, m := range forwardMaps {
-			c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
-				[]rule{{countTarget(m), acceptPacket}}}
-			if h == hookRedirected {
-				c.rules = append(redirectedRules(m), c.rules...)
-				c.uses = append(c.uses, portMap(m.direction), hostSet(m.family))
-			}
-			chains = append(chains, c)
-		}
-	}
-	return chains
-}
-
-// maps returns the maps of the table.
-func (h Hook) maps() []counterMap {
-	switch h {
-	case hookPublished:
-		return slices.Concat(portMaps[:], forwardMaps[:])
-	case hookRedirected:
-		return slices.Concat(portMaps[:], forwardMaps[:], hostSets[:])
-	}
-	return portMaps[:]
-}
-
 // counterMap is one of the maps of the table. It leads from the protocol and the
 // port of a packet to a counter, or from address, protocol and port. A set of the
 // addresses of this host leads to nothing.
@@ -133,103 +142,77 @@ type counterMap struct {
 	name      string
 	id        uint32 // within a transaction
 	direction accounting.Direction
-	family    byte // NFPROTO_* of the address; NFPROTO_UNSPEC: the key has no address
-	addresses bool // it is a set of addresses
+	family    family // of the address
+	addresses bool   // it is a set of addresses
 }
 
-// The names of the first two have a prefix because in and out were keywords of nft
-// up to 0.9.8.
+// family is a family of addresses as a key begins with them, zero for a key without.
+type family struct {
+	protocol byte   // NFPROTO_*
+	length   int    // of an address
+	dataType uint32 // of nft's concatenation
+	text     string // how nft lists that
+}
+
 var (
-	portMaps = [...]counterMap{
-		{"ports-in", 1, accounting.In, unix.NFPROTO_UNSPEC, false},
-		{"ports-out", 2, accounting.Out, unix.NFPROTO_UNSPEC, false},
-	}
-	forwardMaps = [...]counterMap{
-		{"forward-ip-in", 3, accounting.In, unix.NFPROTO_IPV4, false},
-		{"forward-ip-out", 4, accounting.Out, unix.NFPROTO_IPV4, false},
-		{"forward-ip6-in", 5, accounting.In, unix.NFPROTO_IPV6, false},
-		{"forward-ip6-out", 6, accounting.Out, unix.NFPROTO_IPV6, false},
-	}
-	hostSets = [...]counterMap{
-		{"host-ip", 7, accounting.In, unix.NFPROTO_IPV4, true},
-		{"host-ip6", 8, accounting.In, unix.NFPROTO_IPV6, true},
-	}
+	ipv4 = family{unix.NFPROTO_IPV4, 4, typeIPv4Address, "ipv4_addr"}
+	ipv6 = family{unix.NFPROTO_IPV6, 16, typeIPv6Address, "ipv6_addr"}
 )
 
+// allMaps are all maps that the table can have. The names of the first two have a prefix
+// because in and out were keywords of nft up to 0.9.8.
+var allMaps = [...]counterMap{
+	{"ports-in", 1, accounting.In, family{}, false},
+	{"ports-out", 2, accounting.Out, family{}, false},
+	{"forward-ip-in", 3, accounting.In, ipv4, false},
+	{"forward-ip-out", 4, accounting.Out, ipv4, false},
+	{"forward-ip6-in", 5, accounting.In, ipv6, false},
+	{"forward-ip6-out", 6, accounting.Out, ipv6, false},
+	{"host-ip", 7, accounting.In, ipv4, true},
+	{"host-ip6", 8, accounting.In, ipv6, true},
+}
+
+var portMaps, forwardMaps, hostSets = allMaps[:2], allMaps[2:6], allMaps[6:]
+
 // hostSet returns the set of the host's addresses of a family.
-func hostSet(family byte) counterMap {
-	if family == unix.NFPROTO_IPV4 {
+func hostSet(f family) counterMap {
+	if f == ipv4 {
 		return hostSets[0]
 	}
 	return hostSets[1]
 }
 
-func hostSetOf(address netip.Addr) counterMap {
-	if address.Is4() {
-		return hostSets[0]
-	}
-	return hostSets[1]
-}
+// portMap returns the map from protocol and port to counter of a direction.
+func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 
 // keyLength is the length of a key as the kernel holds it: each field padded to
 // four bytes.
 func (m counterMap) keyLength() int {
 	if m.addresses {
-		return addressLength(m.family)
+		return m.family.length
 	}
-	return addressLength(m.family) + len(elementKey{})
-}
-
-func addressLength(family byte) int {
-	switch family {
-	case unix.NFPROTO_IPV4:
-		return 4
-	case unix.NFPROTO_IPV6:
-		return 16
-	}
-	return 0
+	return m.family.length + len(elementKey{})
 }
 
 // keyType is the type of a key as nft composes it.
 func (m counterMap) keyType() uint32 {
-	address := uint32(0)
-	switch m.family {
-	case unix.NFPROTO_IPV4:
-		address = typeIPv4Address
-	case unix.NFPROTO_IPV6:
-		address = typeIPv6Address
-	}
 	if m.addresses {
-		return address
+		return m.family.dataType
 	}
-	return address<<(2*typeBits) | mapKeyType
+	return m.family.dataType<<(2*typeBits) | mapKeyType
 }
 
-// typeText is the type of the map as nft lists it.
-func (m counterMap) typeText() string {
-	text := "inet_proto . inet_service : counter"
-	switch m.family {
-	case unix.NFPROTO_IPV4:
-		text = "ipv4_addr . " + text
-	case unix.NFPROTO_IPV6:
-		text = "ipv6_addr . " + text
+// text returns what the map is and its type, as nft lists them.
+func (m counterMap) text() (kind, keyType string) {
+	const text = "inet_proto . inet_service : counter"
+	switch {
+	case m.addresses:
+		return "set", m.family.text
+	case m.family == family{}:
+		return "map", text
 	}
-	if m.addresses {
-		text, _, _ = strings.Cut(text, " ")
-	}
-	return text
+	return "map", m.family.text + " . " + text
 }
-
-// kindText is what nft calls it.
-func (m counterMap) kindText() string {
-	if m.addresses {
-		return "set"
-	}
-	return "map"
-}
-
-// portMap returns the map from protocol and port to counter of a direction.
-func portMap(d accounting.Direction) counterMap { return portMaps[d] }
 
 var directions = [...]accounting.Direction{accounting.In, accounting.Out}
 

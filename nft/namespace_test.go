@@ -42,6 +42,18 @@ func install(tb testing.TB, table *Table, ports accounting.Ports) {
 	}
 }
 
+// beforeMessage has a change made before the message with the index. sends counts the
+// messages from now on.
+func beforeMessage(table *Table, index int, sends *int, change func()) {
+	*sends = 0
+	table.conn.beforeSend = func() {
+		if *sends == index {
+			change()
+		}
+		*sends++
+	}
+}
+
 func read(tb testing.TB, table *Table) map[accounting.Key]accounting.Reading {
 	tb.Helper()
 	var sample accounting.Sample

@@ -39,10 +39,11 @@ func TestInstallKeepsCountersInABusyRuleset(t *testing.T) {
 					return
 				}
 				b := newBatch()
+				b.table = "other"
 				if sends%2 == 1 {
-					b.createTable("other", accounting.Epoch{}, 0)
+					b.createTable(accounting.Epoch{}, 0)
 				} else {
-					b.deleteTable("other")
+					b.deleteTable()
 				}
 				if err := other.conn.commit(b); err != nil {
 					t.Fatal(err)
@@ -71,21 +72,17 @@ func TestNewTableIsKnownInABusyRuleset(t *testing.T) {
 		inNamespace(t)
 		table := open(t, Options{})
 		sends := 0
-		table.conn.beforeSend = func() {
-			if sends == step {
-				nftCommand(t, "add table inet other")
-			}
-			sends++
-		}
+		beforeMessage(table, step, &sends, func() { nftCommand(t, "add table inet other") })
 		install(t, table, ports)
 		table.conn.beforeSend = nil
 		if sends > messages+again {
 			t.Errorf("a change before message %d: the table took %d messages", step, sends)
 		}
-		expectCounting(t, ports)
-		if findings := verify(t, table, ports); len(findings) > 0 {
-			t.Errorf("a change before message %d: verifying finds %q", step, findings)
+		if step < messages-1 { // before the table was looked up that was created
+			expectVerified(t, table, ports, "a change before the table was created")
 		}
+		expectCounting(t, ports)
+		verifyNothing(t, table, ports)
 	}
 }
 
@@ -123,9 +120,7 @@ func TestInstallKeepsCountersAfterLostRaces(t *testing.T) {
 		t.Fatalf("the repair took %d messages, want more than two attempts", sends)
 	}
 	expectSameCounters(t, read(t, table), before)
-	if findings := verify(t, table, ports); len(findings) > 0 {
-		t.Errorf("afterwards verifying finds %q", findings)
-	}
+	verifyNothing(t, table, ports)
 }
 
 func expectSameCounters(t *testing.T, got, want map[accounting.Key]accounting.Reading) {
@@ -150,19 +145,15 @@ func TestCompletedReadingOfASwappedTable(t *testing.T) {
 		}
 		install(t, table, small)
 		read(t, table)
-		old := table.reader.table.epoch
-		table.reader.expect(large.Keys())
+		old := table.known.table.epoch
+		table.known.counters.add(large.Keys())
 
-		sends = 0
-		table.conn.beforeSend = func() {
-			if sends == step {
-				if err := other.Remove(); err != nil {
-					t.Fatal(err)
-				}
-				install(t, other, large)
+		beforeMessage(table, step, &sends, func() {
+			if err := other.Remove(); err != nil {
+				t.Fatal(err)
 			}
-			sends++
-		}
+			install(t, other, large)
+		})
 		var sample accounting.Sample
 		if err := table.Read(&sample); err != nil {
 			t.Fatal(err)

@@ -20,10 +20,10 @@ func TestRefusalsAreExplained(t *testing.T) {
 	}{
 		{msgBatchBegin, unix.EOPNOTSUPP, ErrNoNFTables},
 		{msgNewTable, unix.EOPNOTSUPP, ErrOwnUnsupported},
-		{msgNewObject, unix.EINVAL, ErrTooOld},
-		{msgNewSet, unix.EOPNOTSUPP, ErrTooOld},
-		{msgNewChain, unix.EAFNOSUPPORT, ErrTooOld},
-		{msgNewRule, unix.EOPNOTSUPP, ErrTooOld},
+		{msgNewObject, unix.EINVAL, errTooOld},
+		{msgNewSet, unix.EOPNOTSUPP, errTooOld},
+		{msgNewChain, unix.EAFNOSUPPORT, errTooOld},
+		{msgNewRule, unix.EOPNOTSUPP, errTooOld},
 		{msgDelTable, unix.EINVAL, nil},
 		{msgNewObject, unix.ENOENT, nil}, // others may have deleted the table
 		{msgNewObject, unix.EEXIST, nil},

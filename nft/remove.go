@@ -18,122 +18,134 @@ const keysPerBatch = 4000
 // counted. The counters are kept for a last reading. A key without an element is
 // not an error.
 func (t *Table) Detach(keys []accounting.Key) error {
-	t.verified.remove(keys)
+	t.known.detached(keys)
 	if err := t.detachTargets(keys); err != nil {
 		return fmt.Errorf("detaching the targets of %s: %w", describeKeys(keys), t.ownership(err))
 	}
-	return t.removeEach("detaching", keys, t.attached, func(b *batch, key accounting.Key) {
+	r := removal[accounting.Key]{table: t, left: t.attachedOf, add: func(b *batch, key accounting.Key) {
 		id := newElementKey(key)
 		b.deleteElement(portMap(key.Direction), id[:], false)
-	})
+	}}
+	if err := r.remove(keys); err != nil {
+		return fmt.Errorf("detaching %s: %w", describeKeys(keys), t.ownership(err))
+	}
+	return nil
+}
+
+// detachTargets removes the elements that lead to the counters of keys from the
+// maps of targets.
+func (t *Table) detachTargets(keys []accounting.Key) error {
+	var removed accounting.KeyMap[bool]
+	for _, key := range keys {
+		*removed.At(key) = true
+	}
+	leadsToRemoved := func(f forwardElement) bool { return removed.Get(f.counter()) }
+	if !t.layout.undecided && !slices.ContainsFunc(t.layout.targets, leadsToRemoved) {
+		return nil
+	}
+	left := func([]forwardElement) (elements []forwardElement, err error) {
+		found, err := t.inspectMaps(forwardMaps)
+		for element := range found.targets {
+			if leadsToRemoved(element) {
+				elements = append(elements, element)
+			}
+		}
+		return elements, err
+	}
+	elements, err := left(nil)
+	if err != nil {
+		return err
+	}
+	r := removal[forwardElement]{table: t, left: left, add: func(b *batch, element forwardElement) {
+		b.deleteElement(element.home, element.key(), false)
+	}}
+	return r.remove(elements)
 }
 
 // Delete removes the counters of detached keys. A missing counter is not an
 // error. A counter that an element still leads to is kept, and Delete fails.
 func (t *Table) Delete(keys []accounting.Key) error {
-	err := t.removeEach("deleting", keys, t.existing, func(b *batch, key accounting.Key) {
+	r := removal[accounting.Key]{table: t, left: t.existingOf, add: func(b *batch, key accounting.Key) {
 		b.deleteObject(key.String(), unix.NFT_OBJECT_COUNTER)
-	})
-	if err == nil {
-		t.reader.forget(keys)
+	}}
+	if err := r.remove(keys); err != nil {
+		return fmt.Errorf("deleting %s: %w", describeKeys(keys), t.ownership(err))
 	}
-	return err
-}
-
-// removeEach commits one message per key, as remove appends it. The kernel refuses
-// a batch with a key that is removed already. present then lists the keys that are
-// left, since the socket may not have held every refusal.
-func (t *Table) removeEach(op string, keys []accounting.Key,
-	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
-) error {
-	var left *accounting.KeyMap[bool]
-	for part := range slices.Chunk(keys, min(keysPerBatch, t.keysPerPart)) {
-		if err := t.removePart(part, &left, present, remove); err != nil {
-			return fmt.Errorf("%s %s: %w", op, describeKeys(part), t.ownership(err))
-		}
-	}
+	t.known.counters.remove(keys)
 	return nil
 }
 
-func (t *Table) removePart(part []accounting.Key, left **accounting.KeyMap[bool],
-	present func() (*accounting.KeyMap[bool], error), remove func(*batch, accounting.Key),
-) error {
-	var inUse, err error
-	for range attempts {
-		part = among(part, *left)
-		if len(part) == 0 {
-			return inUse
-		}
+// removal removes items from the table, by one message per item. The kernel refuses a
+// batch with a message for an item that is not there.
+type removal[T any] struct {
+	table *Table
+	add   func(*batch, T)        // appends the message for an item
+	left  func([]T) ([]T, error) // returns which of the items are there
+}
+
+// remove removes the items in as many transactions as it takes. Those in use are left:
+// they make it fail after the others are removed.
+func (r *removal[T]) remove(items []T) (inUse error) {
+	for failures := 0; len(items) > 0; {
+		part := items[:min(len(items), keysPerBatch, r.table.keysPerPart)]
 		b := newBatch()
-		for _, key := range part {
-			remove(b, key)
+		for _, item := range part {
+			r.add(b, item)
 		}
-		if err = t.commit(b); err == nil {
-			return inUse
+		err := r.table.commit(b)
+		if err == nil {
+			items, failures = items[len(part):], 0
+			continue
 		}
-		var refused *batchError
-		switch isBatchError := errors.As(err, &refused); {
-		case isBatchError && refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
-			var lookErr error
-			if *left, lookErr = present(); lookErr != nil {
-				return lookErr
+		refused, _ := errors.AsType[*batchError](err)
+		switch failures++; {
+		case failures == attempts:
+			return err
+		case refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
+			// The socket may not have held every refusal.
+			if items, err = r.left(items); err != nil {
+				return err
 			}
-		case isBatchError && refused.refusedWith(unix.EBUSY):
+		case refused.refusedWith(unix.EBUSY):
 			inUse = err
-			part = refused.without(part, unix.EBUSY)
+			items = slices.Concat(accepted(refused, part, unix.EBUSY), items[len(part):])
 		default:
 			return err
 		}
 	}
-	return err
+	return inUse
 }
 
-// among returns the keys that are in the set. A nil set has all keys.
-func among(keys []accounting.Key, set *accounting.KeyMap[bool]) []accounting.Key {
-	if set == nil {
-		return keys
-	}
-	var chosen []accounting.Key
-	for _, key := range keys {
-		if set.Get(key) {
-			chosen = append(chosen, key)
-		}
-	}
-	return chosen
-}
-
-// attached returns the keys that have an element in their map.
-func (t *Table) attached() (*accounting.KeyMap[bool], error) {
-	found := &inspection{}
-	if err := errors.Join(t.conn.inspectSets(found), t.conn.inspectElements(found, portMaps[:])); err != nil {
-		return nil, err
-	}
+// attachedOf returns the keys that have an element in their map, although it may lead to
+// another counter.
+func (t *Table) attachedOf(keys []accounting.Key) ([]accounting.Key, error) {
+	found, err := t.inspectMaps(portMaps)
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.home.direction); ok {
-			*found.attached.At(key) = true // it counts, although for another counter
+			*found.attached.At(key) = true
 		}
 	}
-	return &found.attached, nil
+	return among(keys, &found.attached), err
 }
 
-// existing returns the keys that have a counter.
-func (t *Table) existing() (*accounting.KeyMap[bool], error) {
+// existingOf returns the keys that have a counter.
+func (t *Table) existingOf(keys []accounting.Key) ([]accounting.Key, error) {
 	found := &inspection{}
 	err := t.conn.inspectObjects(found)
-	return &found.counters, err
+	return among(keys, &found.counters), err
 }
 
 // Stop ends all counting at once by removing the chains. The counters are kept
 // for a last reading.
 func (t *Table) Stop() error {
-	return t.onOurs("stopping", func(table tableInfo) (*batch, error) {
+	return t.onOurs("stopping", func(tableInfo) (*batch, error) {
 		found, err := t.inspect()
 		if err != nil || len(found.chains) == 0 {
 			return nil, err
 		}
 		b := newBatch()
-		b.flushChains(found.chains)
-		b.deleteChains(found.chains)
+		b.deleteOf(msgDelRule, found.chains)
+		b.deleteOf(msgDelChain, found.chains)
 		return b, nil
 	})
 }
@@ -147,7 +159,7 @@ func (t *Table) Remove() error {
 			return nil, accounting.ErrNoTable
 		}
 		b := newBatch()
-		b.deleteTable(TableName)
+		b.deleteTable()
 		return b, nil
 	})
 }
@@ -156,19 +168,19 @@ func (t *Table) Remove() error {
 // changed it meanwhile. A table that is not ours is left alone.
 func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err error) {
 	for range attempts {
-		_, table, lookErr := t.conn.getTable()
-		switch {
-		case lookErr != nil:
-			return lookErr
-		case table.exists() && !table.marked:
+		if err := t.look(); err != nil {
+			return err
+		}
+		table := t.known.table
+		if table.exists() && !table.marked {
 			return ErrForeignTable
 		}
 		b, planErr := plan(table)
 		if planErr != nil || b == nil {
 			return planErr
 		}
-		t.verified.known = false
-		if _, err = t.commitTo(table, b); err == nil {
+		t.known.verified = false
+		if err = t.commitTo(table, b); err == nil {
 			return nil
 		}
 		if !errors.Is(err, errTableChanged) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ERESTART) {

@@ -19,8 +19,8 @@ func TestReadingInSinglesDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocations != 0 || !table.reader.single {
-		t.Errorf("got %.1f allocations per reading, single requests: %t; want 0, true", allocations, table.reader.single)
+	if allocations != 0 || table.reader.way != knownKeys {
+		t.Errorf("got %.1f allocations per reading, single requests: %t; want 0, true", allocations, table.reader.way == knownKeys)
 	}
 }
 
@@ -74,12 +74,10 @@ func TestAnotherProcessInstallsWithoutListingTheCounters(t *testing.T) {
 		other := open(t, Options{})
 		other.reader.guessLimit = 1
 		install(t, other, ports)
-		if got := other.reader.known(); got < 4*99 {
+		if got := other.known.counters.len(); got < 4*99 {
 			t.Errorf("with a foreign object: %t: the reader knows %d counters, want those that were read", foreign, got)
 		}
-		if findings, err := open(t, Options{}).Verify(ports); err != nil || len(findings) > 0 {
-			t.Errorf("with a foreign object: %t: got %v, %v, want nothing wrong", foreign, findings, err)
-		}
+		verifyNothing(t, open(t, Options{}), ports)
 	}
 }
 
@@ -100,7 +98,9 @@ func TestSinglesMissNoChangeOfOthers(t *testing.T) {
 			return other.Delete(ports[50:51].Keys())
 		}, 396},
 		{"one added, one removed", func(other *Table) error {
-			b := newAttachment(portList(101)[100:].Keys())
+			b, added := newBatch(), portList(101)[100:].Keys()
+			b.createCounters(added)
+			b.createElements(added)
 			for _, key := range ports[50:51].Keys() {
 				id := newElementKey(key)
 				b.deleteElement(portMap(key.Direction), id[:], false)
@@ -122,15 +122,11 @@ func TestSinglesMissNoChangeOfOthers(t *testing.T) {
 				table.reader.dumpLimit = 1
 				install(t, table, ports)
 				truth := read(t, table)
-				sends = 0
-				table.conn.beforeSend = func() {
-					if sends == step {
-						if err := test.change(other); err != nil {
-							t.Fatal(err)
-						}
+				beforeMessage(table, step, &sends, func() {
+					if err := test.change(other); err != nil {
+						t.Fatal(err)
 					}
-					sends++
-				}
+				})
 				got := len(read(t, table))
 				table.conn.beforeSend = nil
 				if sends <= step {

@@ -18,9 +18,9 @@ type Support struct {
 // Support probes the kernel with changes that the kernel checks and then refuses
 // as a whole, so that nothing is changed.
 func (t *Table) Support() (Support, error) {
-	objectMaps, err := t.conn.wouldAccept(func(b *batch, table string) {
-		b.createTable(table, accounting.Epoch{}, 0)
-		b.referToCounter(table)
+	objectMaps, err := t.conn.wouldAccept(func(b *batch) {
+		b.createTable(accounting.Epoch{}, 0)
+		b.referToCounter()
 	})
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return Support{}, fmt.Errorf("trying a reference to a counter: %w", err)
@@ -31,8 +31,8 @@ func (t *Table) Support() (Support, error) {
 
 // acceptsOwner reports whether the kernel can keep an owned table.
 func (c *conn) acceptsOwner() (bool, error) {
-	owned, err := c.wouldAccept(func(b *batch, table string) {
-		b.createTable(table, accounting.Epoch{}, tableFlagOwner|tableFlagPersist)
+	owned, err := c.wouldAccept(func(b *batch) {
+		b.createTable(accounting.Epoch{}, tableFlagOwner|tableFlagPersist)
 	})
 	if err != nil && !errors.Is(err, ErrOwnUnsupported) {
 		return false, fmt.Errorf("trying an owned table: %w", err)
@@ -43,12 +43,12 @@ func (c *conn) acceptsOwner() (bool, error) {
 // wouldAccept reports whether the kernel would accept the changes, which create
 // a table of their own. The last message deletes that table a second time. The
 // kernel refuses it, and the whole batch with it.
-func (c *conn) wouldAccept(change func(b *batch, table string)) (bool, error) {
-	const table = TableName + "-check"
+func (c *conn) wouldAccept(change func(*batch)) (bool, error) {
 	b := newBatch()
-	change(b, table)
-	b.deleteTable(table)
-	b.deleteTable(table)
+	b.table += "-check"
+	change(b)
+	b.deleteTable()
+	b.deleteTable()
 	last := b.count - 2 // the batch's begin does not count
 	err := c.commit(b)
 	var refused *batchError
@@ -60,28 +60,23 @@ func (c *conn) wouldAccept(change func(b *batch, table string)) (bool, error) {
 
 // referToCounter appends a chain without a hook and a rule in it that refers to a
 // counter.
-func (b *batch) referToCounter(table string) {
+func (b *batch) referToCounter() {
 	const name = "check"
 	b.change(msgNewObject, unix.NLM_F_CREATE)
-	b.str(unix.NFTA_OBJ_TABLE, table)
 	b.str(unix.NFTA_OBJ_NAME, name)
 	b.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	b.endNest(b.nest(unix.NFTA_OBJ_DATA))
 	b.end()
 
 	b.change(msgNewChain, unix.NLM_F_CREATE)
-	b.str(unix.NFTA_CHAIN_TABLE, table)
 	b.str(unix.NFTA_CHAIN_NAME, name)
 	b.end()
 
-	b.change(msgNewRule, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-	b.str(unix.NFTA_RULE_TABLE, table)
-	b.str(unix.NFTA_RULE_CHAIN, name)
-	list := b.nest(unix.NFTA_RULE_EXPRESSIONS)
-	b.expression("objref", func() {
-		b.be32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
-		b.str(unix.NFTA_OBJREF_IMM_NAME, name)
-	})
-	b.endNest(list)
-	b.end()
+	refer := statement{encode: func(e *encoder) {
+		e.expression("objref", func() {
+			e.be32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
+			e.str(unix.NFTA_OBJREF_IMM_NAME, name)
+		})
+	}}
+	b.createRules(chain{name: name, rules: []rule{{refer}}})
 }

@@ -36,8 +36,8 @@ func TestSupportChangesNothing(t *testing.T) {
 func TestWouldNotAccept(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	accepted, err := table.conn.wouldAccept(func(b *batch, name string) {
-		b.createTable(name, accounting.Epoch{}, 1<<31)
+	accepted, err := table.conn.wouldAccept(func(b *batch) {
+		b.createTable(accounting.Epoch{}, 1<<31)
 	})
 	if accepted || err == nil {
 		t.Errorf("unknown flags: got %t, %v, want a refusal", accepted, err)

@@ -44,14 +44,15 @@ type Options struct {
 // Table is our table in the kernel. It need not exist. Table is not safe for
 // concurrent use.
 type Table struct {
-	conn       *conn
-	options    Options
-	hook       Hook // by what is forwarded
+	conn    *conn
+	options Options
+	flags   uint32 // to create the table with
+
 	forwarding accounting.Forwarding
-	decided    bool // whether that is known
-	reader     *reader
-	verified   verified
-	flags      uint32 // to create the table with
+	layout     layout // what the table should have, by what is forwarded
+
+	known  known
+	reader reader
 
 	keysPerPart int // what a transaction can add; less in tests
 }
@@ -71,12 +72,13 @@ func Open(options Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{conn: c, options: options, reader: newReader(c)}
-	t.setHook()
+	t := &Table{conn: c, options: options, layout: options.Hook.layout(accounting.Forwarding{})}
+	t.layout.undecided = options.Hook == HookHost
+	t.reader = reader{dumpRequest: counterRequest(), visit: t.addCounter, dumpLimit: dumpLimit, guessLimit: guessLimit}
 	if t.keysPerPart, err = c.keysPerTransaction(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	_, _, err = c.getTable()
+	err = t.look()
 	if refused, ok := errors.AsType[*OpError](err); ok && slices.Contains(unregistered, refused.Err) {
 		refused.Reason = ErrNoNFTables
 	}
@@ -92,15 +94,6 @@ func Open(options Options) (*Table, error) {
 // unregistered are the answers of a kernel in which no module is registered for the
 // messages, or for family inet.
 var unregistered = []syscall.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.EAFNOSUPPORT}
-
-// setHook determines the hook by what is forwarded.
-func (t *Table) setHook() {
-	t.hook = t.options.Hook.with(t.forwarding)
-	if t.hook == HookHost && !t.decided {
-		t.hook = hookUndecided
-	}
-	t.reader.structures = len(t.hook.maps()) + len(t.hook.chains())
-}
 
 // ownerFlags returns the flags to create a table with.
 func (c *conn) ownerFlags(own Own) (uint32, error) {
@@ -120,11 +113,10 @@ func (c *conn) ownerFlags(own Own) (uint32, error) {
 // should have none, or the reverse. The kernel does not change the flag persist of
 // an existing table, so the table has to be replaced.
 func (t *Table) OwnerMismatch() (bool, error) {
-	_, table, err := t.conn.getTable()
-	if err != nil || !table.marked {
+	if err := t.look(); err != nil || !t.known.table.marked {
 		return false, err
 	}
-	return table.flags&tableFlagPersist != t.flags&tableFlagPersist, nil
+	return t.known.table.flags&tableFlagPersist != t.flags&tableFlagPersist, nil
 }
 
 // isOrphan reports whether a table outlived the socket that owned it.
@@ -142,8 +134,7 @@ func (t *Table) ownership(err error) error {
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	_, table, lookErr := t.conn.getTable()
-	if lookErr == nil && table.flags&tableFlagOwner != 0 {
+	if lookErr := t.look(); lookErr == nil && t.known.table.flags&tableFlagOwner != 0 {
 		return fmt.Errorf("%w (%w)", ErrOwned, unix.EPERM)
 	}
 	return err

@@ -59,44 +59,6 @@ func TestInstallAgainChangesNothing(t *testing.T) {
 	}
 }
 
-func TestInstallCompletesWhatWasInterrupted(t *testing.T) {
-	for _, broken := range []string{
-		"flush table inet ssmonitor",
-		"flush chain inet ssmonitor input",
-		"delete element inet ssmonitor ports-in { tcp . 20001 }",
-		"delete element inet ssmonitor ports-out { udp . 20002 }; delete counter inet ssmonitor udp-20002-out",
-		"delete chain inet ssmonitor output",
-		"flush chain inet ssmonitor input; delete map inet ssmonitor ports-in",
-		"flush table inet ssmonitor; delete chain inet ssmonitor input; delete chain inet ssmonitor output; delete map inet ssmonitor ports-in; delete map inet ssmonitor ports-out",
-	} {
-		t.Run(broken, func(t *testing.T) {
-			inNamespace(t)
-			table := open(t, Options{})
-			install(t, table, portList(3))
-			sendUDP(t, "127.0.0.1:20000", 3, 10)
-			before := read(t, table)
-			want := nftCommand(t, "list ruleset")
-			nftCommand(t, broken)
-
-			if findings, err := open(t, Options{}).Verify(portList(3)); err != nil || len(findings) == 0 {
-				t.Fatalf("Verify: got %q, %v, want findings", findings, err)
-			}
-			install(t, table, portList(3))
-			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
-			after := read(t, table)
-			key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
-			if after[key] != before[key] {
-				t.Errorf("%s: got %+v, want %+v as before", key, after[key], before[key])
-			}
-			if findings, err := table.Verify(portList(3)); err != nil || len(findings) > 0 {
-				t.Errorf("Verify after the repair: got %q, %v, want no findings", findings, err)
-			}
-		})
-	}
-}
-
 // sorted makes two listings comparable that differ in the order of elements.
 func sorted(listing string) string {
 	lines := strings.FieldsFunc(listing, func(r rune) bool { return strings.ContainsRune("\n,{}", r) })
@@ -107,47 +69,21 @@ func sorted(listing string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestDriftIsFoundAndRepaired(t *testing.T) {
-	tests := []struct{ script, want string }{
-		{"add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has 1 rule more than ours"},
-		{"insert rule inet ssmonitor output udp dport 53 drop", "chain output has 1 rule more than ours"},
-		{"flush chain inet ssmonitor input; add rule inet ssmonitor input counter name meta l4proto . th sport map @ports-in", "the rules of chain input are not ours"},
-		{"flush chain inet ssmonitor input; add rule inet ssmonitor input accept", "the rules of chain input are not ours"},
-		{"delete chain inet ssmonitor input; add chain inet ssmonitor input { type filter hook input priority 5; }; add rule inet ssmonitor input counter name meta l4proto . th dport map @ports-in", "chain input has another"},
-		{"add chain inet ssmonitor again { type filter hook input priority 50; }; add rule inet ssmonitor again counter name meta l4proto . th dport map @ports-in", `chain "again" does not belong`},
-		{"add chain inet ssmonitor output { policy drop; }", "chain output has another"},
-		{"delete element inet ssmonitor ports-in { tcp . 20000 }; add element inet ssmonitor ports-in { tcp . 20000 : \"tcp-20001-in\" }", `leads tcp port 20000 to counter "tcp-20001-in"`},
-		{"add element inet ssmonitor ports-in { tcp . 443 : \"tcp-20001-in\" }", `leads tcp port 443 to counter "tcp-20001-in"`},
-		{"delete element inet ssmonitor ports-in { tcp . 20000 }", "not counting: counter tcp-20000-in"},
-		{"add set inet ssmonitor other { type ipv4_addr; }", `set "other" does not belong`},
-		{"delete table inet ssmonitor", "the table does not exist"},
-		{"flush ruleset", "the table does not exist"},
-	}
-	for _, test := range tests {
-		t.Run(test.script, func(t *testing.T) {
-			inNamespace(t)
-			table := open(t, Options{})
-			ports := portList(2)
-			install(t, table, ports)
-			read(t, table)
-			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
-				t.Fatalf("Verify of a new table: got %q, %v, want no findings", findings, err)
-			}
-			want := nftCommand(t, "list ruleset")
-			nftCommand(t, test.script)
-			var sample accounting.Sample
-			if err := table.Read(&sample); err != nil && !errors.Is(err, accounting.ErrNoTable) {
-				t.Fatal(err)
-			}
-			findings, err := table.Verify(ports)
-			if err != nil || !strings.Contains(strings.Join(findings, "; "), test.want) {
-				t.Fatalf("Verify: got %q, %v, want %q", findings, err, test.want)
-			}
-			install(t, table, ports)
-			if got := nftCommand(t, "list ruleset"); sorted(got) != sorted(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
-		})
+func TestLostTableIsFoundAndInstalled(t *testing.T) {
+	for _, script := range []string{"delete table inet ssmonitor", "flush ruleset"} {
+		inNamespace(t)
+		table := open(t, Options{})
+		ports := portList(2)
+		install(t, table, ports)
+		nftCommand(t, script)
+		if err := table.Read(new(accounting.Sample)); !errors.Is(err, accounting.ErrNoTable) {
+			t.Errorf("%s: Read: got %v, want ErrNoTable", script, err)
+		}
+		if findings, want := verify(t, table, ports), []string{"the table does not exist"}; !slices.Equal(findings, want) {
+			t.Errorf("%s: Verify: got %q, want %q", script, findings, want)
+		}
+		install(t, table, ports)
+		expectVerified(t, table, ports, script)
 	}
 }
 
@@ -215,9 +151,7 @@ func TestTableOfAnotherFamilyIsNotOurs(t *testing.T) {
 	table := open(t, Options{})
 	install(t, table, portList(1))
 	read(t, table)
-	if findings, err := table.Verify(portList(1)); err != nil || len(findings) > 0 {
-		t.Errorf("Verify: got %q, %v, want no findings", findings, err)
-	}
+	verifyNothing(t, table, portList(1))
 }
 
 func TestLoadedRulesetIsDistinguishedFromOurs(t *testing.T) {
@@ -300,9 +234,7 @@ func TestInstallEqualsNft(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			read(t, table)
-			if findings, err := table.Verify(ports); err != nil || len(findings) > 0 {
-				t.Errorf("Verify: got %q, %v, want no findings", findings, err)
-			}
+			verifyNothing(t, table, ports)
 		})
 	}
 }
@@ -316,7 +248,5 @@ func TestHookCanChange(t *testing.T) {
 		t.Fatalf("Verify with another hook: got %q, %v, want findings", findings, err)
 	}
 	install(t, container, portList(2))
-	if findings, err := container.Verify(portList(2)); err != nil || len(findings) > 0 {
-		t.Errorf("Verify after Install: got %q, %v, want no findings", findings, err)
-	}
+	verifyNothing(t, container, portList(2))
 }

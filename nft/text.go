@@ -4,9 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 )
@@ -15,21 +14,22 @@ import (
 // as nft itself would list it. Loaded with nft -f it counts the same, but has no epoch: the agent
 // treats it as a saved ruleset and replaces it.
 func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding accounting.Forwarding) error {
-	hook = hook.with(forwarding)
+	l := hook.layout(forwarding)
 	b := bufio.NewWriter(w)
 	keys := ports.Keys()
 	fmt.Fprintf(b, "table inet %s {\n\tcomment %q\n", TableName, Mark)
 	for _, key := range keys {
 		fmt.Fprintf(b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", key)
 	}
-	for _, m := range hook.maps() {
-		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", m.kindText(), m.name, m.typeText())
-		if elements := m.elementTexts(keys, forwarding); len(elements) > 0 {
+	for _, m := range l.maps {
+		kind, keyType := m.text()
+		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", kind, m.name, keyType)
+		if elements := m.elementTexts(keys, slices.Concat(l.targets, l.addresses)); len(elements) > 0 {
 			fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 		}
 		fmt.Fprint(b, "\t}\n\n")
 	}
-	for i, c := range hook.chains() {
+	for i, c := range l.chains {
 		if i > 0 {
 			fmt.Fprint(b, "\n")
 		}
@@ -44,26 +44,20 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 }
 
 // elementTexts returns the elements of the map as nft lists them.
-func (m counterMap) elementTexts(keys []accounting.Key, forwarding accounting.Forwarding) (texts []string) {
-	if m.addresses {
-		for _, address := range forwarding.Addresses {
-			if hostSetOf(address) == m {
-				texts = append(texts, address.String())
-			}
+func (m counterMap) elementTexts(keys []accounting.Key, forwarded []forwardElement) (texts []string) {
+	for _, key := range keys {
+		if m.family == (family{}) && key.Direction == m.direction {
+			texts = append(texts, fmt.Sprintf("%s . %d : %q", key.Protocol, key.Port, key))
 		}
-		return texts
 	}
-	if m.family == unix.NFPROTO_UNSPEC {
-		for _, key := range keys {
-			if key.Direction == m.direction {
-				texts = append(texts, fmt.Sprintf("%s . %d : %q", key.Protocol, key.Port, key))
-			}
-		}
-		return texts
-	}
-	for _, target := range forwarding.Targets {
-		if f := (forwardElement{target, m.direction}); f.home() == m {
-			texts = append(texts, fmt.Sprintf("%s . %s . %d : %q", target.Address.Addr(), target.Protocol, target.Address.Port(), f.counter()))
+	for _, f := range forwarded {
+		address := f.target.Address
+		switch {
+		case f.home != m:
+		case m.addresses:
+			texts = append(texts, address.Addr().String())
+		default:
+			texts = append(texts, fmt.Sprintf("%s . %s . %d : %q", address.Addr(), f.target.Protocol, address.Port(), f.counter()))
 		}
 	}
 	return texts

@@ -9,16 +9,21 @@ import (
 )
 
 // Verify compares the table with what it should be for the ports and returns
-// what is wrong, one finding per entry. It lists nothing as long as the ruleset's
-// generation is the one of the last Verify that found nothing, or has been
-// advanced by our own changes only. Call it after Read, which looks up the
-// generation.
+// what is wrong, one finding per entry. It lists nothing as long as the table was right
+// and the ruleset's generation shows that only we have changed anything since. It looks
+// the generation up, unless a Read has just done that.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
-	v := &t.verified
-	if v.known && v.generation == t.reader.generation && v.has(ports) {
-		return nil, nil
+	if k := &t.known; k.counts(ports) {
+		if !k.current {
+			if err := t.look(); err != nil {
+				return nil, err
+			}
+		}
+		k.current = false
+		if k.verified {
+			return nil, nil
+		}
 	}
-	v.known = false
 	keys := ports.Keys()
 	var before []string
 	for range attempts {
@@ -26,13 +31,10 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		findings := t.drift(found, keys)
-		if t.isOrphan(found.table) {
-			findings = append(findings, "the table has no owner")
-		}
+		findings := t.compare(found, keys).findings
 		switch {
 		case len(findings) == 0:
-			v.set(found.generation, ports)
+			t.known.verify(ports)
 			return nil, nil
 		case !found.table.ours(), slices.Equal(findings, before):
 			// While others change their tables, a dump can lack entries even
@@ -42,83 +44,129 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		}
 		before = findings
 	}
-	return nil, fmt.Errorf("verifying the table: %w", ErrInterrupted)
+	return nil, fmt.Errorf("verifying the table: %w", errInterrupted)
 }
 
-// drift compares the table with what it should be for keys, one finding per entry.
-func (t *Table) drift(found *inspection, keys []accounting.Key) (findings []string) {
+// drift is how the table differs from what it should be: in words, and as the changes
+// that repair it.
+type drift struct {
+	found    *inspection
+	layout   *layout // what it should be
+	findings []string
+	repairs  [phases][]func(*batch)
+}
+
+// phase is a part of a repair. Rules and elements are removed before what they refer to,
+// and created after it.
+type phase int
+
+const (
+	newCounters phase = iota
+	oldRules
+	oldElements
+	oldSets
+	oldChains
+	oldOthers
+	newMaps
+	newElements
+	newRules // and their chains
+	phases
+)
+
+func (d *drift) reportf(format string, args ...any) {
+	d.findings = append(d.findings, fmt.Sprintf(format, args...))
+}
+
+func (d *drift) repair(p phase, change func(*batch)) { d.repairs[p] = append(d.repairs[p], change) }
+
+// compare compares the table with what it should be for keys. What replaces a table that
+// is not ours, wakes a dormant one or adopts an orphan is not among the repairs.
+func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
+	d := &drift{found: found, layout: &t.layout}
 	switch {
 	case !found.table.exists():
-		return []string{"the table does not exist"}
+		d.reportf("the table does not exist")
 	case !found.table.ours():
-		return []string{"the table was loaded from a saved ruleset"}
-	case found.dormant():
-		findings = []string{"the table is dormant, so that it counts nothing"}
+		d.reportf("the table was loaded from a saved ruleset")
+	default:
+		if found.dormant() {
+			d.reportf("the table is dormant, so that it counts nothing")
+		}
+		d.compareChains()
+		d.compareMaps()
+		d.compareOthers()
+		d.comparePorts(keys)
+		// What leads from targets of other ports is left as it is.
+		d.compareForwarding(t.layout.targetsOf(keys), found.targets, t.layout.targets,
+			"not counting at forward: ", "counting at forward what does not belong here: ")
+		d.compareForwarding(t.layout.addresses, found.addresses, t.layout.addresses,
+			"the sets of this host's addresses lack ", "the sets of this host's addresses have too many: ")
 	}
-	return slices.Concat(findings,
-		found.driftOfChains(t.hook), found.driftOfMaps(t.hook), found.driftOfOthers(), found.driftOfPorts(keys), t.driftOfForwarding(found, keys))
+	if t.isOrphan(found.table) {
+		d.reportf("the table has no owner")
+	}
+	return d
 }
 
 // dormant reports whether all chains of the table are unhooked.
 func (found *inspection) dormant() bool { return found.table.flags&tableFlagDormant != 0 }
 
-// driftOfOthers finds what only others can have added to the table.
-func (found *inspection) driftOfOthers() (findings []string) {
-	for _, name := range found.flowtables {
-		findings = append(findings, fmt.Sprintf("flowtable %q does not belong here", name))
+func (d *drift) compareChains() {
+	for _, c := range d.layout.chains {
+		d.compareChain(c)
 	}
-	for _, object := range found.objects {
-		findings = append(findings, fmt.Sprintf("object %q does not belong here", object.name))
+	var foreign []chainInfo
+	for _, have := range d.found.chains {
+		if !d.layout.allowsChain(have.name) {
+			d.reportf("chain %q does not belong here", have.name)
+			foreign = append(foreign, have)
+		}
 	}
-	return findings
+	d.repair(oldRules, func(b *batch) { b.deleteOf(msgDelRule, foreign) })
+	d.repair(oldChains, func(b *batch) { b.deleteOf(msgDelChain, foreign) })
 }
 
-func (found *inspection) driftOfChains(hook Hook) (findings []string) {
-	for _, c := range hook.chains() {
-		_, more := found.chainFault(c)
-		findings = append(findings, more...)
-	}
-	for _, have := range found.foreignChains(hook) {
-		findings = append(findings, fmt.Sprintf("chain %q does not belong here", have.name))
-	}
-	return findings
-}
-
-// chainFault is what is wrong with one of our chains.
-type chainFault int
-
-const (
-	chainRight   chainFault = iota
-	chainRules              // the chain is right, but not its rules
-	chainWrong              // another type, hook, priority or policy
-	chainMissing            // there is none of that name
-)
-
-func (found *inspection) chainFault(c chain) (fault chainFault, findings []string) {
-	i := slices.IndexFunc(found.chains, func(have chainInfo) bool { return have.name == c.name })
+// compareChain compares one of our chains. A chain that only has wrong rules stays: its
+// rules change at once for every packet. A packet that passes while a chain is
+// replaced may meet neither chain, or both.
+func (d *drift) compareChain(c chain) {
+	i := slices.IndexFunc(d.found.chains, func(have chainInfo) bool { return have.name == c.name })
 	if i < 0 {
-		return chainMissing, []string{fmt.Sprintf("chain %s is missing", c.name)}
+		d.reportf("chain %s is missing", c.name)
+		d.repair(newRules, func(b *batch) {
+			b.createChain(c)
+			b.createRules(c)
+		})
+		return
 	}
-	have := found.chains[i]
-	switch ours := slices.EqualFunc(have.rules, c.rules, func(have []byte, want rule) bool {
+	have := d.found.chains[i]
+	right := slices.EqualFunc(have.rules, c.rules, func(have []byte, want rule) bool {
 		return sameExpressions(have, want.expressions())
-	}); {
-	case ours:
-	case len(have.rules) < len(c.rules):
-		findings = append(findings, fmt.Sprintf("chain %s has lost %s", c.name, describeRules(len(c.rules)-len(have.rules))))
-	case len(have.rules) > len(c.rules):
-		findings = append(findings, fmt.Sprintf("chain %s has %s more than ours", c.name, describeRules(len(have.rules)-len(c.rules))))
+	})
+	switch more := len(have.rules) - len(c.rules); {
+	case right:
+	case more < 0:
+		d.reportf("chain %s has lost %s", c.name, describeRules(-more))
+	case more > 0:
+		d.reportf("chain %s has %s more than ours", c.name, describeRules(more))
 	default:
-		findings = append(findings, fmt.Sprintf("the rules of chain %s are not ours", c.name))
+		d.reportf("the rules of chain %s are not ours", c.name)
 	}
-	if len(findings) > 0 {
-		fault = chainRules
+	other := !have.base || have.typ != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != verdictAccept
+	if other {
+		d.reportf("chain %s has another type, hook, priority or policy", c.name)
 	}
-	if !have.base || have.typ != "filter" || have.hook != c.hook || have.priority != c.priority || have.policy != verdictAccept {
-		fault = chainWrong
-		findings = append(findings, fmt.Sprintf("chain %s has another type, hook, priority or policy", c.name))
+	if right && !other && d.found.hasMaps(c.uses) {
+		return // otherwise its rules refer to a map that is replaced
 	}
-	return fault, findings
+	d.repair(oldRules, func(b *batch) { b.delete(msgDelRule, c.name) })
+	d.repair(newRules, func(b *batch) {
+		if other {
+			b.delete(msgDelChain, c.name)
+			b.createChain(c)
+		}
+		b.createRules(c)
+	})
 }
 
 func describeRules(count int) string {
@@ -128,73 +176,92 @@ func describeRules(count int) string {
 	return fmt.Sprintf("%d rules", count)
 }
 
-// foreignChains returns the chains whose name is none of ours.
-func (found *inspection) foreignChains(hook Hook) (foreign []chainInfo) {
-	ours := hook.chains()
-	if hook == hookUndecided {
-		ours = hookRedirected.chains()
-	}
-	for _, have := range found.chains {
-		if !slices.ContainsFunc(ours, func(c chain) bool { return c.name == have.name }) {
-			foreign = append(foreign, have)
+func (d *drift) compareMaps() {
+	ours := make(map[string]bool)
+	for _, m := range d.layout.maps {
+		ours[m.name] = true
+		if d.found.hasMap(m) {
+			continue
 		}
+		if slices.ContainsFunc(d.found.sets, func(s setInfo) bool { return s.name == m.name }) {
+			d.reportf("map %s is of another kind", m.name)
+		} else {
+			d.reportf("map %s is missing", m.name)
+		}
+		d.repair(newMaps, func(b *batch) { b.createMap(m) })
 	}
-	return foreign
+	for _, set := range d.found.sets {
+		if d.layout.allowsSet(set) {
+			continue
+		}
+		if !ours[set.name] {
+			d.reportf("set %q does not belong here", set.name)
+		}
+		d.repair(oldSets, func(b *batch) { b.delete(msgDelSet, set.name) })
+	}
 }
 
-func (found *inspection) driftOfMaps(hook Hook) (findings []string) {
-	for _, m := range hook.maps() {
-		switch {
-		case found.hasMap(m):
-		case slices.ContainsFunc(found.sets, func(s setInfo) bool { return s.name == m.name }):
-			findings = append(findings, fmt.Sprintf("map %s is of another kind", m.name))
-		default:
-			findings = append(findings, fmt.Sprintf("map %s is missing", m.name))
-		}
+// compareOthers finds what only others can have added to the table.
+func (d *drift) compareOthers() {
+	for _, name := range d.found.flowtables {
+		d.reportf("flowtable %q does not belong here", name)
 	}
-	for _, set := range found.foreignSets(hook) {
-		if !slices.ContainsFunc(hook.maps(), func(m counterMap) bool { return m.name == set.name }) {
-			findings = append(findings, fmt.Sprintf("set %q does not belong here", set.name))
-		}
+	for _, object := range d.found.objects {
+		d.reportf("object %q does not belong here", object.name)
 	}
-	return findings
+	d.repair(oldOthers, func(b *batch) { b.deleteOthers(d.found) })
 }
 
-// foreignSets returns the sets that are none of our maps, or of another kind.
-func (found *inspection) foreignSets(hook Hook) (foreign []setInfo) {
-	ours := hook.maps()
-	if hook == hookUndecided {
-		ours = hookRedirected.maps()
-	}
-	for _, set := range found.sets {
-		if !set.isAnonymous() && !slices.ContainsFunc(ours, func(m counterMap) bool { return m.matches(set) }) {
-			foreign = append(foreign, set)
-		}
-	}
-	return foreign
-}
-
-func (found *inspection) driftOfPorts(keys []accounting.Key) (findings []string) {
-	var lost, detached []accounting.Key
-	for _, key := range keys {
-		switch {
-		case found.attached.Get(key): // so that its counter exists too
-		case found.counters.Get(key):
-			detached = append(detached, key)
-		default:
-			lost = append(lost, key)
-		}
-	}
+func (d *drift) comparePorts(keys []accounting.Key) {
+	unattached := without(keys, &d.found.attached)
+	lost := without(unattached, &d.found.counters)
 	if len(lost) > 0 {
-		findings = append(findings, "missing: "+describeKeys(lost))
+		d.reportf("missing: %s", describeKeys(lost))
 	}
-	if len(detached) > 0 {
-		findings = append(findings, "not counting: "+describeKeys(detached))
+	if detached := among(unattached, &d.found.counters); len(detached) > 0 {
+		d.reportf("not counting: %s", describeKeys(detached))
 	}
-	for _, wrong := range found.wrong {
-		findings = append(findings, fmt.Sprintf("map %s leads %s to counter %q", wrong.home.name, wrong.describeKey(), wrong.counter))
+	d.repair(newCounters, func(b *batch) { b.createCounters(lost) })
+	d.repair(newElements, func(b *batch) { b.createElements(unattached) })
+	for _, wrong := range d.found.wrong {
+		d.reportf("map %s leads %s to counter %q", wrong.home.name, wrong.describeKey(), wrong.counter)
+		d.deleteElement(wrong.home, wrong.key, wrong.catchall)
 	}
-	return findings
+}
+
+// compareForwarding compares the elements that were found with those that are wanted, and
+// with all that may be there.
+func (d *drift) compareForwarding(wanted []forwardElement, found map[forwardElement]bool, allowed []forwardElement, lack, surplus string) {
+	var lacking, extra []forwardElement
+	for _, f := range wanted {
+		if !found[f] {
+			lacking = append(lacking, f)
+		}
+	}
+	ours := make(map[forwardElement]bool, len(allowed))
+	for _, f := range allowed {
+		ours[f] = true
+	}
+	for f := range found {
+		if !ours[f] && !d.layout.undecided {
+			extra = append(extra, f)
+			d.deleteElement(f.home, f.key(), false)
+		}
+	}
+	if len(lacking) > 0 {
+		d.reportf("%s%s", lack, describeElements(lacking))
+	}
+	if len(extra) > 0 {
+		d.reportf("%s%s", surplus, describeElements(extra))
+	}
+	d.repair(newElements, func(b *batch) { b.createForwardElements(lacking) })
+}
+
+// deleteElement has an element removed, unless its map is.
+func (d *drift) deleteElement(m counterMap, key []byte, catchall bool) {
+	if slices.Contains(d.layout.maps, m) {
+		d.repair(oldElements, func(b *batch) { b.deleteElement(m, key, catchall) })
+	}
 }
 
 func (w wrongElement) describeKey() string {

@@ -1,0 +1,147 @@
+package nft
+
+import (
+	"slices"
+
+	"ssmonitor/accounting"
+)
+
+// known is what is known of the table in the kernel. Every lookup of the table, every
+// reading and every commit updates it, so that none of them is repeated without need.
+type known struct {
+	// generation is that of the ruleset. Each commit, ours or of others, advances the
+	// kernel's by one. Here only ours do, so that a lookup that finds another one shows
+	// that others have changed something.
+	generation uint32
+	table      tableInfo // as it was looked up last; zero: it does not exist, or was not looked up yet
+	// current reports whether the last lookup still counts as one: neither Verify nor a
+	// commit has relied on it yet.
+	current bool
+
+	counters counterList
+	listed   bool // counters was exactly what existed at the generation
+
+	undisturbed bool // only we have changed the ruleset since the last inspection began
+	verified    bool // undisturbed, and the table is as it should be for the counted ports
+	counted     [1 << 16]accounting.Protocols
+}
+
+// lookedUp records the table as it is at a generation. It is compared with what was
+// known, use included: a transaction that the kernel has not finished changes that
+// before the generation.
+func (k *known) lookedUp(generation uint32, table tableInfo) {
+	if generation != k.generation {
+		k.undisturbed, k.verified = false, false
+	}
+	k.listed = k.listed && generation == k.generation && table == k.table
+	k.generation, k.table, k.current = generation, table, true
+}
+
+// committed follows a commit of ours. The kernel skips generation 0.
+func (k *known) committed() {
+	k.generation = max(k.generation+1, 1)
+	k.listed, k.current = false, false
+}
+
+// created follows the commit that created the table, which is right whatever others did
+// before.
+func (k *known) created() {
+	k.undisturbed = true
+	k.counters.clear()
+}
+
+// verify records that the inspection, with our commits since, leaves the table as it
+// should be for the ports.
+func (k *known) verify(ports accounting.Ports) {
+	k.verified, k.current = k.undisturbed, false
+	clear(k.counted[:])
+	k.attached(ports)
+}
+
+func (k *known) attached(ports accounting.Ports) {
+	for _, port := range ports {
+		k.counted[port.Number] |= port.Protocols
+	}
+}
+
+func (k *known) detached(keys []accounting.Key) {
+	for _, key := range keys {
+		protocol := accounting.OnlyTCP
+		if key.Protocol == accounting.UDP {
+			protocol = accounting.OnlyUDP
+		}
+		k.counted[key.Port] &^= protocol
+	}
+}
+
+// counts reports whether the table is known to be right and to count all the ports.
+func (k *known) counts(ports accounting.Ports) bool {
+	for _, port := range ports {
+		if port.Protocols&^k.counted[port.Number] != 0 {
+			return false
+		}
+	}
+	return k.verified
+}
+
+// uncounted returns the keys of the ports that are not known to be counted.
+func (k *known) uncounted(ports accounting.Ports) (keys []accounting.Key) {
+	for _, port := range ports {
+		port.Protocols &^= k.counted[port.Number]
+		keys = port.Keys(keys)
+	}
+	return keys
+}
+
+// counterList lists the counters that are known to exist, in the order in which the
+// kernel lists them.
+type counterList struct {
+	keys  []accounting.Key         // a deleted counter leaves the zero key, a gap
+	gaps  int                      // number of them
+	place accounting.KeyMap[int32] // 1 plus the index in keys
+}
+
+func (l *counterList) len() int { return len(l.keys) - l.gaps }
+
+// index returns where a key is in the list, -1 if it is not.
+func (l *counterList) index(key accounting.Key) int { return int(l.place.Get(key)) - 1 }
+
+func (l *counterList) add(keys []accounting.Key) {
+	for _, key := range keys {
+		if place := l.place.At(key); *place == 0 {
+			l.keys = append(l.keys, key)
+			*place = int32(len(l.keys))
+		}
+	}
+}
+
+func (l *counterList) remove(keys []accounting.Key) {
+	for _, key := range keys {
+		if i := l.index(key); i >= 0 {
+			l.keys[i] = accounting.Key{}
+			l.gaps++
+			*l.place.At(key) = 0
+		}
+	}
+}
+
+func (l *counterList) clear() {
+	l.remove(l.keys)
+	l.keys, l.gaps = l.keys[:0], 0
+}
+
+// replace makes the list that of the readings. It returns the readings without those
+// that repeat a counter.
+func (l *counterList) replace(readings []accounting.Reading) []accounting.Reading {
+	l.clear()
+	l.keys = slices.Grow(l.keys, len(readings))
+	once := readings[:0]
+	for _, reading := range readings {
+		if place := l.place.At(reading.Key); *place == 0 {
+			l.keys = append(l.keys, reading.Key)
+			*place = int32(len(l.keys))
+			once = append(once, reading)
+		}
+	}
+	return once
+}
