@@ -51,7 +51,7 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 // The types that files are decoded into have exactly these fields.
 func TestNoTypeHasAFieldForASecret(t *testing.T) {
 	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "value.size", "member.key", "member.value",
-		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
+		"node.place", "node.value", "node.mistakes", "mistakes.first", "collector.mistakes", "serverAddress.at", "serverAddress.host", "serverAddress.port",
 		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional",
 		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
 		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "Skipped.Path", "Skipped.Err",
@@ -81,7 +81,7 @@ func TestNoTypeHasAFieldForASecret(t *testing.T) {
 		}
 	}
 	for _, root := range []any{
-		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{}, inbound{},
+		value{}, node{}, serverAddress{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{}, inbound{},
 	} {
 		check(reflect.TypeOf(root))
 	}

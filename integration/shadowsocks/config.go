@@ -74,15 +74,12 @@ func (d decoded) config(options Options) (Config, error) {
 			continue
 		}
 		c := collector{options: options, form: reader.form}
-		err := reader.read(&c, top)
-		if d.isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
+		reader.read(&c, top.with(&c.mistakes))
+		if d.isYAML && isBasic(c.form) && (!errors.Is(c.mistakes.first, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
-		var config Config
 		missing := len(c.reasons.texts)+len(c.notes.texts) > 0
-		if err == nil {
-			config, err = c.config()
-		}
+		config, err := c.config()
 		if err != nil && !isBasic(c.form) {
 			err = fmt.Errorf("as %s: %w", c.form.Program, err)
 		}

@@ -48,7 +48,7 @@ var (
 type reader struct {
 	form    Form
 	matches func(root node) bool
-	read    func(c *collector, root node) error
+	read    func(c *collector, root node)
 	// needle is a key that gives the form away where the file can't be parsed.
 	needle string
 }

@@ -112,13 +112,13 @@ func NewParts(paths []string, options Options) *Parts {
 
 func (p *Parts) look(path string, contents *decoded) {
 	root := node{value: &contents.root}
-	if plugin := root.at("plugin"); plugin.is(kindText) && strings.HasPrefix(filepath.Base(plugin.scalar), "ck-server") {
+	if strings.HasPrefix(filepath.Base(root.at("plugin").word()), "ck-server") {
 		p.cloak = true
 	}
 	if isShadowsocksGo(root) {
-		for _, server := range root.at("servers").onlyObjects() {
-			if store := (node{value: &server}).at("uPSKStorePath"); store.is(kindText) && store.scalar != "" {
-				p.stores[filepath.Join(filepath.Dir(path), store.scalar)] = true
+		for server := range root.at("servers").onlyObjects() {
+			if store := server.at("uPSKStorePath").word(); store != "" {
+				p.stores[filepath.Join(filepath.Dir(path), store)] = true
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func (p *Parts) look(path string, contents *decoded) {
 	} else if !isXray(root) {
 		return
 	}
-	if objects, err := root.at("inbounds").objects(); err == nil && len(objects) > 0 {
+	if objects := root.at("inbounds").objects(); len(objects) > 0 {
 		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
 		p.contents[path] = contents
 	}
@@ -147,7 +147,7 @@ func (p *Parts) replace() {
 		}
 		own := make(map[string]string)
 		p.inbounds[i].objects = slices.DeleteFunc(slices.Clone(part.objects), func(object node) bool {
-			tag, _ := object.at("tag").text() // what is wrong is reported when the part is read
+			tag := object.at("tag").word() // what is wrong is reported when the part is read
 			later, found := last[[2]string{directory, tag}]
 			if found && tag != "" && later != part.path {
 				own[tag] = later

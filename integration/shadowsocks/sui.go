@@ -35,6 +35,7 @@ func (c *collector) readSUI(connection *sqlitefile.Conn, columns map[string]bool
 		if err != nil {
 			return err
 		}
-		return readSingBox(c, node{value: &root})
+		readSingBox(c, node{value: &root, mistakes: &c.mistakes})
+		return c.mistakes.first
 	})
 }
