@@ -28,7 +28,7 @@ type Options struct {
 
 // Config is what a server's configuration says about ports.
 type Config struct {
-	Path string // of the file; empty after Parse
+	Path string // of the file
 	Form Form
 	// Ports in the order of the file. A port can be there twice;
 	// [accounting.Union] merges.
@@ -38,16 +38,6 @@ type Config struct {
 	Notes []string
 
 	additional []accounting.Port // of ShadowsocksR, open in multi-user mode only
-}
-
-// Parse reads a configuration from memory, in any form but a database. It fails
-// with ErrClient, ErrNoPorts, ErrFormat, a *SyntaxError or a *ValueError.
-func Parse(data []byte, options Options) (Config, error) {
-	root, isYAML, err := decode(data)
-	if err != nil {
-		return Config{}, err
-	}
-	return decoded{root, isYAML}.config(options)
 }
 
 // decoded is what is in a file.

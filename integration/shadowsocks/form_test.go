@@ -27,7 +27,7 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 		`{"ServeNodes": ["ss://m:QZQZQ@:8388"]}`:                                          "gost 2 (by ServeNodes)",
 		`listeners: [{name: ss-in, type: shadowsocks, port: 8388, listen: "192.0.2.10"}]`: "mihomo (by listeners or ss-config)",
 	} {
-		config, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{Host: testHost})
+		config, err := parse(t, t.TempDir(), content, shadowsocks.Options{Host: testHost})
 		if err != nil || config.Form.String() != want {
 			t.Errorf("%s: got %q, %v, want %q", content, config.Form, err, want)
 		}
@@ -39,16 +39,16 @@ func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
 
 // The file of another program is no mistake in one of a server.
 func TestForeignFilesNameNoPort(t *testing.T) {
-	_, err := shadowsocks.Parse([]byte(`{"type": "s", "manager": {"address": "0.0.0.0:4001"}}`), shadowsocks.Options{})
+	_, err := parse(t, t.TempDir(), `{"type": "s", "manager": {"address": "0.0.0.0:4001"}}`, shadowsocks.Options{})
 	foreign, ok := errors.AsType[*shadowsocks.ForeignError](err)
 	if !ok || foreign.Program != "shadowsocks-manager" || !errors.Is(err, shadowsocks.ErrNoPorts) || !strings.Contains(err.Error(), "not a server's configuration") {
 		t.Errorf("got %v", err)
 	}
-	if !(shadowsocks.Skipped{Err: err}).Harmless() {
+	if !shadowsocks.Harmless(err) {
 		t.Error("it might name a port of a server")
 	}
 	for _, own := range []string{`"server_port": 8388`, `"inbounds": [{"type": "shadowsocks", "listen_port": 8388}]`} {
-		if _, err := shadowsocks.Parse([]byte(`{`+own+`, "auth": true, "certificate": {}, "Nodes": [], "apps": 1}`), shadowsocks.Options{}); err != nil {
+		if _, err := parse(t, t.TempDir(), `{`+own+`, "auth": true, "certificate": {}, "Nodes": [], "apps": 1}`, shadowsocks.Options{}); err != nil {
 			t.Errorf("%s: %v", own, err)
 		}
 	}
@@ -63,7 +63,7 @@ func TestLongDetours(t *testing.T) {
 		fmt.Fprintf(&content, `{"type": "shadowtls", "tag": "%d", "listen_port": %d, "detour": "%d"},`, i, 1+i, (i+1)%inbounds)
 	}
 	content.WriteString(`{"type": "shadowsocks", "listen_port": 30000}]}`)
-	config, err := shadowsocks.Parse([]byte(content.String()), shadowsocks.Options{})
+	config, err := parse(t, t.TempDir(), content.String(), shadowsocks.Options{})
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("got %d ports, %v, want that of Shadowsocks", len(config.Ports), err)
 	}
@@ -77,7 +77,7 @@ func TestABrokenFileLooksLikeWhatMayReadIt(t *testing.T) {
 		`{"server_port": 8388,, "password": "QZQZQ"`:       "a configuration with server_port",
 		`{"servers": [{"tcpListeners": [{"address": ":1" `: "a configuration of shadowsocks-go",
 	} {
-		_, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{})
+		_, err := parse(t, t.TempDir(), content, shadowsocks.Options{})
 		if err == nil || !strings.HasSuffix(err.Error(), "it looks like "+want) {
 			t.Errorf("%s: got %v, want it to look like %s", content, err, want)
 		}

@@ -151,7 +151,7 @@ func TestSearch(t *testing.T) {
 	}
 	var names []string
 	for _, file := range skipped {
-		names = append(names, fmt.Sprint(filepath.Base(file.Path), " ", file.Harmless()))
+		names = append(names, fmt.Sprint(filepath.Base(file.Path), " ", shadowsocks.Harmless(file.Err)))
 	}
 	if diff := cmp.Diff([]string{"client.json false", "fifo.json false", "locals.json true", "broken.json false"}, names); diff != "" {
 		t.Error(diff)
@@ -288,19 +288,19 @@ func TestParseIsBounded(t *testing.T) {
 		"a deep list of YAML": "keys:\n" + strings.Repeat("- ", 100_000) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if config, err := shadowsocks.Parse([]byte(content), shadowsocks.Options{}); err == nil {
+			if config, err := parse(t, t.TempDir(), content, shadowsocks.Options{}); err == nil {
 				t.Errorf("got %d ports, want an error", len(config.Ports))
 			}
 		})
 	}
-	config, err := shadowsocks.Parse([]byte(`{"unknown": [`+strings.Repeat("1,", 1_000_000)+`], "server_port": 8388}`), shadowsocks.Options{})
+	config, err := parse(t, t.TempDir(), `{"unknown": [`+strings.Repeat("1,", 1_000_000)+`], "server_port": 8388}`, shadowsocks.Options{})
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("many unknown values: %v, %v, want one port", config.Ports, err)
 	}
 }
 
 func TestAdditionalPortsAloneAreNoPorts(t *testing.T) {
-	_, err := shadowsocks.Parse([]byte(`{"obfs": "plain", "additional_ports": {"443": {}}}`), shadowsocks.Options{})
+	_, err := parse(t, t.TempDir(), `{"obfs": "plain", "additional_ports": {"443": {}}}`, shadowsocks.Options{})
 	if !errors.Is(err, shadowsocks.ErrNoPorts) {
 		t.Errorf("got %v, want ErrNoPorts", err)
 	}

@@ -35,7 +35,6 @@ func OfProcess(source string) (program, what string, ok bool) {
 // running is the reading of what running servers use.
 type running struct {
 	*loading
-	earlier   map[string][]accounting.Port
 	given     map[string]bool  // the sources that there are now
 	known     accounting.Ports // of sources that no server gives, and then also of files that servers name
 	listed    int              // files in directories that servers name
@@ -81,8 +80,7 @@ func (l *loading) askServers() {
 	if l.sources.Following {
 		l.watch(l.sources.Earlier) // setup as root may find more
 	}
-	earlier, _ := l.earlier() // the search has noted the error
-	r := running{loading: l, earlier: earlier, given: make(map[string]bool), relatives: make(map[string]bool)}
+	r := running{loading: l, given: make(map[string]bool), relatives: make(map[string]bool)}
 	r.known, _ = l.merge()
 	if l.servers == nil {
 		r.retainOthers()
@@ -119,7 +117,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 		resolved, found := r.find(server, path)
 		switch {
 		case !found:
-		case r.first(resolved):
+		case r.claim(resolved, false):
 			if !server.Root() {
 				path = resolved
 				r.given[processSource(server.Program, path)] = true
@@ -178,7 +176,7 @@ func (r *running) find(server processes.Server, path string) (resolved string, f
 // directory returns the files of a directory of configurations, unless it was read before.
 func (r *running) directory(server processes.Server, directory string) []string {
 	resolved, found := r.find(server, directory)
-	if !found || !r.first(resolved) {
+	if !found || !r.claim(resolved, false) {
 		return nil
 	}
 	r.watch(directory)
@@ -198,7 +196,7 @@ func (r *running) file(server processes.Server, part part, together *shadowsocks
 	}
 	err := r.readAs(processSource(server.Program, part.path), part, together)
 	switch {
-	case shadowsocks.Skipped{Path: part.path, Err: err}.Harmless():
+	case shadowsocks.Harmless(err):
 		return false, err
 	case err != nil:
 		r.notRead(server, part.path, err)
@@ -209,10 +207,10 @@ func (r *running) file(server processes.Server, part part, together *shadowsocks
 // readAs reads a configuration, and adds its ports as those of the source.
 func (r *running) readAs(source string, part part, together *shadowsocks.Parts) error {
 	r.watchFile(part.path, &r.seen.others)
-	before := len(r.configs)
-	_, _, err := r.readPart(part.resolved, together)
-	for i := before; i < len(r.configs); i++ {
-		r.configs[i].Path, r.configs[i].Ports = part.path, r.unnamed(r.configs[i].Ports)
+	_, read, err := r.readPart(part.resolved, together, false, false)
+	if read && err == nil {
+		added := &r.configs[len(r.configs)-1]
+		added.Path, added.Ports = part.path, r.unnamed(added.Ports)
 		r.origins[part.path] = source
 	}
 	return err
@@ -236,7 +234,7 @@ func (r *running) notRead(server processes.Server, path string, why error) {
 	source := processSource(server.Program, path)
 	why = fmt.Errorf("configuration of the running %s: %w", server.Program, why)
 	if server.Root() || r.sources.Following && len(r.earlier[source]) > 0 {
-		r.keep(source, r.earlier, why)
+		r.keep(source, why)
 		return
 	}
 	r.noteOther(why)
