@@ -19,7 +19,7 @@ func readBasic(c *collector, root node) {
 		return
 	}
 	if root.has("obfs") {
-		c.form = FormShadowsocksR
+		c.form = formShadowsocksR
 	}
 	for _, key := range []string{"port_password", "port_key", "port_conf"} { // two are those of OpenMPTCProuter
 		readPortPassword(c, root, key)
@@ -57,7 +57,7 @@ func readPortPassword(c *collector, root node, key string) {
 		switch password.kind {
 		case kindObject, kindList:
 			if key == "port_password" {
-				c.form = FormShadowsocksR
+				c.form = formShadowsocksR
 			}
 		case kindText:
 		default:
@@ -69,8 +69,8 @@ func readPortPassword(c *collector, root node, key string) {
 	if skipped > 0 {
 		c.missing("left out, as ss-manager does: %d of %s, since the password is not a text", skipped, key)
 	}
-	if len(c.ports) > 0 && c.form != FormShadowsocksR && c.form != FormPortConf {
-		c.form = FormPortPassword
+	if len(c.ports) > 0 && c.form != formShadowsocksR && c.form != formPortConf {
+		c.form = formPortPassword
 	}
 }
 
@@ -101,7 +101,7 @@ func keyedPorts(object node) iter.Seq2[uint16, value] {
 // readServerPort takes the ports of the server outside of lists.
 func readServerPort(c *collector, root node) {
 	before := len(c.ports)
-	if before > 0 && c.form == FormShadowsocksR {
+	if before > 0 && c.form == formShadowsocksR {
 		return // port_password takes its place
 	}
 	readServer(c, root, root, root.at("server"), root.at("server_port"))
@@ -110,13 +110,13 @@ func readServerPort(c *collector, root node) {
 		c.share(port.Number, users)
 	}
 	switch {
-	case len(c.ports) == before || c.form == FormShadowsocksR:
+	case len(c.ports) == before || c.form == formShadowsocksR:
 	case before > 0:
 		c.note("server_port and port_password are both there, and both are counted: ss-server listens on the one, ss-manager on the others")
 	case root.at("server_port").is(kindList):
-		c.form = FormList
+		c.form = formList
 	default:
-		c.form = FormSingle
+		c.form = formSingle
 	}
 }
 
@@ -138,7 +138,7 @@ func readServers(c *collector, root node, servers []node) {
 			c.shareOver(c.ports[i].Protocols, c.ports[i].Number, max(1, users))
 			c.ports[i].Name = cmp.Or(c.ports[i].Name, c.cleanName(server.place, name))
 		}
-		c.form = FormServers
+		c.form = formServers
 	}
 	if disabled > 0 && disabled == len(servers) {
 		c.missing("all of its servers are disabled")

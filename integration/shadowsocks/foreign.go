@@ -17,7 +17,7 @@ var foreign = []foreignProgram{
 	{program: "mieru", matches: hasAny("portBindings"), remedy: "name its ports with --port to count them"},
 	{program: "TUIC or Juicity", matches: func(root node) bool { return root.has("congestion_control") || hasCertificate(root) },
 		remedy: "name its port with --port to count it, as in --port 443/udp=tuic", listen: listenOfTUIC},
-	{program: "kcptun", matches: hasAll("listen", "target"), remedy: "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
+	{program: "kcptun", matches: func(root node) bool { return root.has("listen") && root.has("target") }, remedy: "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
 	{program: "Hysteria", matches: hasAny("auth", "acme", "masquerade", "up_mbps"),
 		remedy: "name its port with --port to count it, as in --port 443/udp=hysteria", listen: func(root node) node { return root.at("listen") }},
 	{program: "ShadowTLS", matches: func(root node) bool { return root.at("server").is(kindObject) },
@@ -103,21 +103,6 @@ func listenOfTUIC(root node) node {
 }
 
 func hasCertificate(root node) bool { return root.has("certificate") && root.has("private_key") }
-
-func hasAny(keys ...string) func(node) bool {
-	return func(root node) bool { return root.has(keys...) }
-}
-
-func hasAll(keys ...string) func(node) bool {
-	return func(root node) bool {
-		for _, key := range keys {
-			if !root.has(key) {
-				return false
-			}
-		}
-		return true
-	}
-}
 
 // isShadowsocksManager recognises a file of shadowsocks-manager, the web panel that commands
 // servers: its type is s on their hosts, and m on that of the panel.

@@ -9,34 +9,6 @@ import (
 	"ssmonitor/integration/shadowsocks"
 )
 
-// Somebody sees at once if a file was taken for something else.
-func TestParseSaysWhatAFileWasTakenFor(t *testing.T) {
-	for content, want := range map[string]string{
-		`{"server_port": 8388}`:                                                           "shadowsocks-libev, -rust or -python (by server_port)",
-		`{"server_port": [8388]}`:                                                         "shadowsocks-python (by a list as server_port)",
-		`{"port_password": {"8388": "QZQZQ"}}`:                                            "ss-manager or shadowsocks-python (by port_password)",
-		`{"server_port": 8388, "obfs": "plain"}`:                                          "ShadowsocksR (by obfs, or objects in port_password)",
-		`[{"port": 8388, "user": "alice"}]`:                                               "ShadowsocksR, multi-user (by its list of clients, or additional_ports_only)",
-		`{"servers": [{"server_port": 8388}]}`:                                            "shadowsocks-rust (by servers)",
-		`{"accessKeys": [{"port": 8388, "name": "alice"}]}`:                               "Outline (by accessKeys)",
-		`keys: [{port: 8388, id: alice}]`:                                                 "outline-ss-server (by keys, or the listeners of its services)",
-		`{"inbounds": [{"type": "shadowsocks", "listen_port": 8388}]}`:                    "sing-box (by the type of its inbounds)",
-		`{"inbounds": [{"protocol": "shadowsocks", "port": 8388}]}`:                       "Xray or V2Ray (by the protocol of its inbounds)",
-		`{"servers": [{"listen": ":8388", "enableTCP": true, "protocol": "none"}]}`:       "shadowsocks-go (by how its servers listen)",
-		`services: [{name: ss, addr: ":8388", handler: {type: ss}}]`:                      "gost (by the handlers of its services)",
-		`{"ServeNodes": ["ss://m:QZQZQ@:8388"]}`:                                          "gost 2 (by ServeNodes)",
-		`listeners: [{name: ss-in, type: shadowsocks, port: 8388, listen: "192.0.2.10"}]`: "mihomo (by listeners or ss-config)",
-	} {
-		config, err := parse(t, t.TempDir(), content, shadowsocks.Options{Host: testHost})
-		if err != nil || config.Form.String() != want {
-			t.Errorf("%s: got %q, %v, want %q", content, config.Form, err, want)
-		}
-	}
-	if form := (shadowsocks.Form{}); fmt.Sprint(form) != "" {
-		t.Errorf("no form is %q", form)
-	}
-}
-
 // The file of another program is no mistake in one of a server.
 func TestForeignFilesNameNoPort(t *testing.T) {
 	_, err := parse(t, t.TempDir(), `{"type": "s", "manager": {"address": "0.0.0.0:4001"}}`, shadowsocks.Options{})

@@ -67,8 +67,6 @@ func uciValue(key, text string) value {
 	return value{kind: kindBool, scalar: "false"}
 }
 
-func isUCI(root node) bool { return root.has("ss_server") }
-
 func readUCI(c *collector, root node) {
 	servers := root.at("ss_server").objects()
 	// As the script does that starts the servers.
@@ -82,7 +80,7 @@ func readUCI(c *collector, root node) {
 	}
 	mode := value{kind: kindObject, members: []member{{"mode", value{kind: kindText, scalar: "tcp_only"}}}}
 	readServers(c, node{value: &mode}, servers)
-	c.form = FormOpenWrt
+	c.form = formOpenWrt
 }
 
 // parseAssignments reads the file that ss-go.sh writes, in lines such as PORT = 8388.
@@ -99,8 +97,6 @@ func parseAssignments(text []byte) (root value, found bool) {
 	}
 	return root, found && len(root.members) > 0
 }
-
-func isAssignments(root node) bool { return root.has("PORT") }
 
 func readAssignments(c *collector, root node) {
 	port := root.at("PORT")

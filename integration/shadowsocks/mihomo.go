@@ -6,10 +6,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// isMihomo recognises mihomo, also called Clash.Meta, by its listeners and
-// proxies.
-func isMihomo(root node) bool { return root.has("listeners", "proxies", "ss-config", "vmess-config") }
-
+// readMihomo reads the configuration of mihomo, also called Clash.Meta.
 func readMihomo(c *collector, root node) {
 	for _, listener := range root.at("listeners").objects() {
 		readMihomoListener(c, listener)

@@ -7,10 +7,8 @@ import (
 	"ssmonitor/internal/endpoint"
 )
 
-// isOutlineManager recognises shadowbox_config.json, in which the Outline server
-// keeps its access keys.
-func isOutlineManager(root node) bool { return root.has("accessKeys") }
-
+// readOutlineManager reads shadowbox_config.json, in which the Outline server keeps its
+// access keys.
 func readOutlineManager(c *collector, root node) {
 	keys := root.at("accessKeys").objects()
 	if len(keys) == 0 {

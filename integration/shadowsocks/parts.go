@@ -122,9 +122,9 @@ func (p *Parts) look(path string, contents *decoded) {
 			}
 		}
 	}
-	form := FormXray
+	form := formXray
 	if isSingBox(root) {
-		form = FormSingBox
+		form = formSingBox
 	} else if !isXray(root) {
 		return
 	}
@@ -142,7 +142,7 @@ func (p *Parts) replace() {
 	last := make(map[[2]string]string) // by the directory and the tag
 	for i, part := range slices.Backward(p.inbounds) {
 		directory := filepath.Dir(part.path)
-		if part.form != FormXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
+		if part.form != formXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
 			continue
 		}
 		own := make(map[string]string)
@@ -281,7 +281,7 @@ func placeOf(parts []waitingPart) string {
 }
 
 // mergedForms are those whose servers read several files as one configuration.
-var mergedForms = []Form{FormSingBox, FormXray}
+var mergedForms = []Form{formSingBox, formXray}
 
 // partError reports a file that has no port, and may be a part of a configuration that
 // has some elsewhere.
@@ -306,8 +306,8 @@ func (c *collector) asPart(root node, missing bool, err error) error {
 	switch {
 	case hasInbounds && slices.Contains(mergedForms, c.form):
 		part.form = c.form
-	case c.form == FormXray: // an empty list of inbounds, which sing-box has as well
-	case c.form == FormSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
+	case c.form == formXray: // an empty list of inbounds, which sing-box has as well
+	case c.form == formSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
 	default:
 		return err
 	}

@@ -19,7 +19,7 @@ const maxSize = 4 << 20
 // regular file of bounded size. All of them name the file.
 func Read(path string, options Options) (Config, error) {
 	config, err := readFile(path, options)
-	if err == nil && config.Form == FormShadowsocksR && filepath.Base(path) == userConfig {
+	if err == nil && config.Form == formShadowsocksR && filepath.Base(path) == userConfig {
 		config, err = readClients(path, config, options)
 	}
 	if err != nil {

@@ -137,7 +137,7 @@ func readAdditionalPorts(c *collector, root node) {
 		return
 	}
 	// wherever the clients are kept: a file beside this one, or a panel's database
-	c.form, c.ports, c.users = FormShadowsocksRUsers, c.additional, nil
+	c.form, c.ports, c.users = formShadowsocksRUsers, c.additional, nil
 	c.note("additional_ports_only: nothing listens on server_port, and %s", shareAdditional)
 }
 
@@ -146,7 +146,7 @@ const shareAdditional = "the clients share the additional_ports and can't be tol
 // withClients returns the configuration of a ShadowsocksR with the clients of
 // its mudb.json. Nothing listens on server_port in this mode.
 func (config Config) withClients(clients Config) Config {
-	config.Form = FormShadowsocksRUsers
+	config.Form = formShadowsocksRUsers
 	config.Ports = clients.Ports
 	config.Notes = append(config.Notes, clients.Notes...)
 	config.Notes = append(config.Notes, "the ports are those of the clients in mudb.json; nothing listens on server_port in multi-user mode")
@@ -160,7 +160,7 @@ func (config Config) withClients(clients Config) Config {
 // withPanel returns the configuration of a ShadowsocksR that has additional_ports, and so
 // clients, but not beside it. It may be a leftover, and server_port is counted as well.
 func (config Config) withPanel() Config {
-	config.Form = FormShadowsocksRUsers
+	config.Form = formShadowsocksRUsers
 	config.Ports = append(config.Ports, config.additional...)
 	config.Notes = append(config.Notes, shareAdditional, "the ports of clients in a panel's database are not known here: name their range with --port")
 	return config

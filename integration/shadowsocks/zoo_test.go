@@ -47,12 +47,10 @@ func optionsFor(path string) shadowsocks.Options {
 }
 
 // parse reads a file in a directory with that content.
-func parse(t testing.TB, directory, content string, options shadowsocks.Options) (shadowsocks.Config, error) {
+func parse(t *testing.T, directory, content string, options shadowsocks.Options) (shadowsocks.Config, error) {
 	t.Helper()
 	path := filepath.Join(directory, "config")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, path, content)
 	return shadowsocks.Read(path, options)
 }
 
@@ -105,7 +103,7 @@ func TestZoo(t *testing.T) {
 // error, one per line.
 func describe(name, path string, config shadowsocks.Config, err error) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", name, config.Form.Program)
+	fmt.Fprintf(&b, "%s: %s\n", name, config.Form)
 	ports, _ := accounting.Union(config.Ports)
 	for begin := 0; begin < len(ports); {
 		end := begin + 1

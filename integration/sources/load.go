@@ -179,7 +179,8 @@ func (l *loading) result() (Result, error) {
 		return result, conflict
 	}
 	l.noteConflicts(conflicts)
-	return Result{Ports: ports, Targets: targets, Entries: l.entries(ports, targets), Configs: l.configs, Notes: l.allNotes()}, l.noList
+	result.Ports, result.Targets, result.Entries, result.Notes = ports, targets, l.entries(ports, targets), l.allNotes()
+	return result, l.noList
 }
 
 // merge returns the union of all ports. It returns a conflict for each port to
