@@ -266,7 +266,7 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 		if notes := p.setup(); strings.Contains(notes, "published by chain ip nat DOCKER") != (step.published != "") {
 			t.Errorf("setup of %s notes\n%s", step.name, notes)
 		}
-		entries, err := portlist.ReadEntries(p.list)
+		entries, err := portlist.Read(p.list)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -120,7 +120,7 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target, []por
 			"configurations in directories that only root can read can't be found", asRoot})
 	}
 	from := c.Sources
-	entries, err := portlist.ReadEntries(c.List)
+	entries, err := portlist.Read(c.List)
 	if err == nil { // else List reports it
 		from.Earlier = c.List // setup keeps the ports of a file that can't be read
 	}

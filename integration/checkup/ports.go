@@ -108,7 +108,7 @@ func List(path string, found, served accounting.Ports) ([]Finding, accounting.Po
 	case len(listed) == 0:
 		return []Finding{{PortList, Wrong, path, fmt.Sprintf("the list of ports %s is empty", path), writeList(found)}}, found
 	}
-	ports, _ := accounting.Union(listed)
+	ports, _ := accounting.Union(portlist.Ports(listed))
 	findings := []Finding{{PortList, OK, path, fmt.Sprintf("list of ports %s: %s", path, DescribePorts(ports)), ""}}
 	return append(findings, compareList(path, ports, found, served)...), ports
 }

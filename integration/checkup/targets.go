@@ -12,7 +12,7 @@ import (
 // ListTargets compares the targets in the list of ports at path with those that
 // were found. [List] reports a list that can't be read.
 func ListTargets(path string, found []accounting.Target) []Finding {
-	entries, err := portlist.ReadEntries(path)
+	entries, err := portlist.Read(path)
 	if err != nil {
 		return nil
 	}

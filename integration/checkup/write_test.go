@@ -23,7 +23,7 @@ func blogFindings(t *testing.T) []checkup.Finding {
 	m.write("/run/ssmonitor/ssmonitor.sock", "", 0o660, 0)
 	m.write(csv, "", 0o644, 3*time.Minute)
 	findings := checkup.Configurations(sources.Result{
-		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.FormPortPassword, Ports: portsOf(20000, 20001, 20002)}},
+		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)
 	path := list(t, "20000=alice\n20001=bob\n")
 	listFindings, _ := checkup.List(path, portsOf(20000, 20001, 20002), nil)

@@ -1,4 +1,4 @@
-package portlist_test
+package portlist
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/portlist"
 )
 
 func FuzzParseSpec(f *testing.F) {
@@ -23,9 +22,9 @@ func FuzzParseSpec(f *testing.F) {
 		f.Add(spec)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
-		ports, targets, err := portlist.ParseSpec(spec)
+		ports, targets, err := ParseSpec(spec)
 		if err != nil {
-			if _, ok := errors.AsType[*portlist.SpecError](err); !ok {
+			if _, ok := errors.AsType[*SpecError](err); !ok {
 				t.Fatalf("the error is %T, want a SpecError", err)
 			}
 			return
@@ -42,7 +41,7 @@ func FuzzParseSpec(f *testing.F) {
 			t.Fatalf("the targets are not sorted, unique and of the ports: %v, %v", targets, err)
 		}
 		targets = targets[:len(targets)/len(ports)]
-		again, targetsAgain, err := portlist.ParseSpec(portlist.FormatSpec(ports[0], targets...))
+		again, targetsAgain, err := ParseSpec(FormatSpec(ports[0], targets...))
 		if err != nil || !slices.Equal(again, ports[:1]) || !slices.Equal(targetsAgain, targets) {
 			t.Fatalf("%+v became %+v, %v became %v, %v", ports[0], again, targets, targetsAgain, err)
 		}
@@ -61,39 +60,39 @@ func FuzzReadList(f *testing.F) {
 		f.Add([]byte(list))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := portlist.Parse(data)
+		entries, err := parse(data)
 		if err != nil {
 			return
 		}
-		list, err := portlist.Format(entries)
+		list, err := format(entries)
 		if err != nil {
 			t.Fatalf("what was read can't be written: %v", err)
 		}
-		again, err := portlist.Parse(list)
+		again, err := parse(list)
 		if err != nil {
 			t.Fatalf("what was written can't be read: %v", err)
 		}
-		want, _ := accounting.Union(portlist.Ports(entries))
-		got, _ := accounting.Union(portlist.Ports(again))
+		want, _ := accounting.Union(Ports(entries))
+		got, _ := accounting.Union(Ports(again))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
-		wantTargets, wantErr := want.Targets(portlist.Targets(entries))
-		gotTargets, gotErr := got.Targets(portlist.Targets(again))
+		wantTargets, wantErr := want.Targets(Targets(entries))
+		gotTargets, gotErr := got.Targets(Targets(again))
 		if !slices.Equal(gotTargets, wantTargets) || (wantErr == nil) != (gotErr == nil) {
 			t.Fatalf("targets %v became %v, %v, %v", wantTargets, gotTargets, wantErr, gotErr)
 		}
 		if diff := cmp.Diff(sourcesOf(entries), sourcesOf(again)); diff != "" {
 			t.Fatal(diff)
 		}
-		if rewritten, err := portlist.Format(again); err != nil || !bytes.Equal(rewritten, list) {
+		if rewritten, err := format(again); err != nil || !bytes.Equal(rewritten, list) {
 			t.Fatalf("the list is not the same when written again: %v", err)
 		}
 	})
 }
 
 // sourcesOf returns which protocols of which ports each list of sources has.
-func sourcesOf(entries []portlist.Entry) map[string]bool {
+func sourcesOf(entries []Entry) map[string]bool {
 	sources := make(map[string]bool)
 	for _, entry := range entries {
 		for _, protocol := range []accounting.Protocols{accounting.OnlyTCP, accounting.OnlyUDP} {

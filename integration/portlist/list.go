@@ -75,26 +75,17 @@ func Targets(entries []Entry) (targets []accounting.Target) {
 }
 
 // Read reads the list of ports at path, in the order of its lines; use
-// [accounting.Union] to merge them. A list without any port is not an error. It
+// [accounting.Union] to merge the ports. A list without any port is not an error. It
 // returns fs.ErrNotExist for a missing file, an error of package configfile for
 // anything but a regular file of bounded size, and a *LineError or
 // ErrNotAList for a line that can't be read. All of them name the file, the last
 // two the line as well.
-func Read(path string) ([]accounting.Port, error) {
-	entries, err := ReadEntries(path)
-	if err != nil {
-		return nil, err
-	}
-	return Ports(entries), nil
-}
-
-// ReadEntries is Read with the sources and the targets of the ports.
-func ReadEntries(path string) ([]Entry, error) {
+func Read(path string) ([]Entry, error) {
 	data, err := configfile.Read(path, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of ports: %w", err)
 	}
-	entries, err := Parse(data)
+	entries, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of ports: %s: %w", path, err)
 	}
@@ -109,9 +100,8 @@ func WrittenBySetup(path string) bool {
 	return err == nil && bytes.HasPrefix(data, []byte(first))
 }
 
-// Parse reads a list of ports from memory, as [ReadEntries] does from a file.
-// Its errors name the line.
-func Parse(data []byte) ([]Entry, error) {
+// parse reads a list of ports. Its errors name the line.
+func parse(data []byte) ([]Entry, error) {
 	var entries []Entry
 	var sources []string
 	number, afterMark, published, targetCount := 0, false, false, 0
@@ -163,9 +153,9 @@ func Parse(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Format returns the list as [Write] writes it: a comment that explains the
+// format returns the list as [Write] writes it: a comment that explains the
 // file, then the ports of each source, one per line, sorted by number.
-func Format(entries []Entry) ([]byte, error) {
+func format(entries []Entry) ([]byte, error) {
 	var list strings.Builder
 	list.WriteString(header)
 	for _, group := range groups(entries) {
@@ -262,7 +252,7 @@ func sourceOf(text string) string {
 // replaced, so that nobody reads it again in vain, unless a killed process has left
 // something beside it.
 func Write(path string, entries []Entry) error {
-	list, err := Format(entries)
+	list, err := format(entries)
 	if err != nil {
 		return fmt.Errorf("writing the list of ports %s: %w", path, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 // SpecError describes a specification of ports that can't be read. Inspect it
@@ -109,8 +110,8 @@ func parseRange(spec, numbers string, at int) (first, last int, err error) {
 }
 
 func parseNumber(spec, text string, at int) (int, error) {
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || number == 0 {
+	number, ok := endpoint.Port(text)
+	if !ok {
 		return 0, &SpecError{spec, text, at, expectedNumber}
 	}
 	return int(number), nil

@@ -1,14 +1,13 @@
 package processes
 
 import (
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 // maxNamed is the most files, directories and ports of a command line each.
@@ -47,10 +46,12 @@ func (p *program) parse(arguments []string) (c commandLine) {
 		case slices.Contains(p.listen, o.name):
 			listen = append(listen, o)
 		case slices.Contains(p.address, o.name):
-			loopback = isLoopback(o.value)
+			host, _ := endpoint.Split(o.value)
+			loopback = endpoint.IsLoopback(host)
 		case slices.Contains(p.admin, o.name):
-			if _, port, ok := endpoint(o.value); ok {
-				c.admin = append(c.admin, port)
+			_, port := endpoint.Split(o.value)
+			if number, ok := endpoint.Port(port); ok {
+				c.admin = append(c.admin, number)
 			}
 		}
 	}
@@ -150,13 +151,12 @@ func (p *program) protocols(set map[string]bool, file bool) accounting.Protocols
 // port returns the port of an option: a number, an address or a URL. Nothing else of a
 // URL is looked at: there is a password in it.
 func (p *program) port(value string, protocols accounting.Protocols) (accounting.Port, bool) {
-	scheme, rest, isURL := strings.Cut(value, "://")
+	scheme, rest, isURL := endpoint.CutLink(value)
 	if isURL {
-		kind, transport, _ := strings.Cut(scheme, "+")
-		switch {
-		case kind != "ss" && kind != "ss2" && kind != "ssu":
+		if !scheme.IsShadowsocks() {
 			return accounting.Port{}, false
-		case kind == "ssu" || slices.Contains([]string{"kcp", "quic", "h3", "http3", "wt", "dtls", "udp", "redu"}, transport):
+		}
+		if scheme.IsOverUDP() {
 			protocols = accounting.OnlyUDP
 		}
 		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
@@ -164,46 +164,19 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 		}
 		at := strings.LastIndexByte(rest, '@')
 		value = rest[at+1:]
-		if host, _, _ := endpoint(value); at < 0 && host != "" && !isAddress(host) {
+		if host, _ := endpoint.Split(value); at < 0 && host != "" && !endpoint.IsAddress(host) {
 			return accounting.Port{}, false // a method and a password
 		}
 	}
 	if p.several && !isURL {
 		return accounting.Port{}, false // of gost's own choice of protocols
 	}
-	if number, ok := portNumber(value); ok && !isURL {
-		return accounting.Port{Number: number, Protocols: protocols}, true
+	host, port := endpoint.Split(value)
+	if port == "" && !isURL {
+		host, port = "", value // a number only
 	}
-	host, number, ok := endpoint(value)
-	return accounting.Port{Number: number, Protocols: protocols}, ok && !isLoopback(host)
-}
-
-// endpoint splits an address with a port, as in [::]:8388.
-func endpoint(text string) (host string, port uint16, ok bool) {
-	i := strings.LastIndexByte(text, ':')
-	if i < 0 {
-		return "", 0, false
-	}
-	port, ok = portNumber(text[i+1:])
-	return strings.Trim(text[:i], "[]"), port, ok
-}
-
-func portNumber(text string) (uint16, bool) {
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	number, err := strconv.ParseUint(text, 10, 16)
-	return uint16(number), err == nil && number > 0
-}
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
-
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
+	number, ok := endpoint.Port(port)
+	return accounting.Port{Number: number, Protocols: protocols}, ok && !endpoint.IsLoopback(host)
 }
 
 // isPath reports whether the value may be a file: not the standard input and not an

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"ssmonitor/internal/endpoint"
 )
 
 // Host distinguishes the addresses of this host from others, and so a server's
@@ -16,7 +18,7 @@ type Host struct {
 // isLocal reports whether a server can listen on the host that a configuration
 // names: a wildcard, loopback, or this host.
 func (h Host) isLocal(host string) bool {
-	if host == "" || isLoopback(host) {
+	if host == "" || endpoint.IsLoopback(host) {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
@@ -31,65 +33,31 @@ func (h Host) isLocal(host string) bool {
 	})
 }
 
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+// serverAddress is one on which a server listens, or where a client finds it. The port is
+// empty where server_port counts.
+type serverAddress struct {
+	at         node
+	host, port string
 }
 
-// isAddress reports whether the host is given by its address, not by a name.
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
-
-// endpoint is where a server listens, or where a client finds it.
-type endpoint struct {
-	place      string // in the file
-	host, port string // the port is empty where server_port counts
-}
-
-// endpoints returns the entries of server, which may be one text or a list.
-func endpoints(server node) ([]endpoint, error) {
-	entries, err := server.each()
-	if err != nil {
-		return nil, err
-	}
-	endpoints := make([]endpoint, len(entries))
-	for i, entry := range entries {
-		text, err := entry.text()
-		if err != nil {
-			return nil, err
+// addressesIn returns the addresses of server, which may be one text or a list.
+func addressesIn(server node) (addresses []serverAddress) {
+	for _, entry := range server.each() {
+		if !entry.check(kindText, "a text") {
+			return nil
 		}
-		host, port := splitEndpoint(text)
-		endpoints[i] = endpoint{entry.place, host, port}
+		host, port := endpoint.Split(entry.scalar)
+		addresses = append(addresses, serverAddress{entry, host, port})
 	}
-	return endpoints, nil
-}
-
-// splitEndpoint splits host, host:port, :port, [IPv6]:port, or IPv6 with or
-// without brackets.
-func splitEndpoint(text string) (host, port string) {
-	host = text
-	colon := strings.LastIndexByte(text, ':')
-	single := strings.IndexByte(text, ':') == colon
-	if colon >= 0 && (single || text[colon-1] == ']') {
-		host, port = text[:colon], text[colon+1:]
-	}
-	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		host = host[1 : len(host)-1]
-	}
-	return host, port
+	return addresses
 }
 
 // listenPort returns the port of an address to listen on, as :8388.
-func listenPort(address node) (uint16, error) {
-	text, err := address.text()
-	if err != nil {
-		return 0, err
-	}
-	_, port := splitEndpoint(text)
+func listenPort(address node) uint16 {
+	_, port := endpoint.Split(address.text())
 	if port == "" {
-		return 0, &ValueError{address.place, "without a port", "an address with a port, as 0.0.0.0:8388 or :8388"}
+		address.fail("without a port", "an address with a port, as 0.0.0.0:8388 or :8388")
+		return 0
 	}
-	return parsePort(address.place, port)
+	return address.portIn(port)
 }

@@ -1,7 +1,6 @@
 package shadowsocks
 
 import (
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,45 +44,6 @@ func TestNoSecretIsAmongTheKnownKeys(t *testing.T) {
 		if secret.MatchString(column) {
 			t.Errorf("a query of a panel reads %s", column)
 		}
-	}
-}
-
-// The types that files are decoded into have exactly these fields.
-func TestNoTypeHasAFieldForASecret(t *testing.T) {
-	allowed := newKeySet("value.kind", "value.scalar", "value.items", "value.members", "value.size", "member.key", "member.value",
-		"node.place", "node.value", "endpoint.place", "endpoint.host", "endpoint.port",
-		"Form.Program", "Form.Sign", "Config.Path", "Config.Form", "Config.Ports", "Config.Notes", "Config.additional",
-		"collector.options", "collector.form", "collector.ports", "collector.notes", "collector.reasons", "collector.users",
-		"collector.others", "collector.blank", "few.texts", "few.more", "collector.additional", "Skipped.Path", "Skipped.Err",
-		"Port.Number", "Port.Protocols", "Port.Name", "Port.Published", "ClientError.Reason", "ClientError.ByAddress",
-		"ForeignError.Program", "ForeignError.Remedy", "ForeignError.silent", "SyntaxError.Line", "SyntaxError.Column", "SyntaxError.YAML", "ValueError.Place", "ValueError.Value", "ValueError.Expected",
-		"Options.Host", "Options.ForceServer", "Options.AnyProtocol", "Options.Progress", "Options.beside", "Options.replaced", "Options.decoded", "decoded.root", "decoded.isYAML", "Host.Addresses", "Host.Names", "Addr.addr", "Addr.z",
-		"uint128.hi", "uint128.lo", "Handle.value",
-		"inbound.place", "inbound.protocol", "inbound.tag", "inbound.name", "inbound.users", "inbound.port", "inbound.address",
-		"inbound.socket", "inbound.protocols", "inbound.leads", "lead.port", "lead.socket")
-	seen := make(map[reflect.Type]bool)
-	var check func(reflect.Type)
-	check = func(typ reflect.Type) {
-		if seen[typ] || typ.PkgPath() == "unique" || strings.HasPrefix(typ.PkgPath(), "internal/") {
-			return
-		}
-		seen[typ] = true
-		switch typ.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Array:
-			check(typ.Elem())
-		case reflect.Struct:
-			for field := range typ.Fields() {
-				if name := typ.Name() + "." + field.Name; !allowed[name] {
-					t.Errorf("field %s is not allowed", name)
-				}
-				check(field.Type)
-			}
-		}
-	}
-	for _, root := range []any{
-		value{}, node{}, endpoint{}, Config{}, collector{}, Skipped{}, ClientError{}, ForeignError{}, SyntaxError{}, ValueError{}, Options{}, inbound{},
-	} {
-		check(reflect.TypeOf(root))
 	}
 }
 

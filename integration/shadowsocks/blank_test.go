@@ -20,7 +20,7 @@ func TestBlankNamesAreNoted(t *testing.T) {
 		{`{"server_port": 8388, "remarks": " "}`, "", ""},
 		{`{"server_port": 8388, "remarks": "a\u3164"}`, "", "a\u3164"},
 	} {
-		config, err := shadowsocks.Parse([]byte(test.content), shadowsocks.Options{Host: testHost})
+		config, err := parse(t, t.TempDir(), test.content, shadowsocks.Options{Host: testHost})
 		if err != nil || len(config.Ports) != 1 || config.Ports[0].Name != test.name {
 			t.Errorf("%s: got %+v, %v", test.content, config.Ports, err)
 			continue

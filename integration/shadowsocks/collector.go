@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 const (
@@ -21,26 +22,30 @@ const (
 
 // collector gathers what a reader finds.
 type collector struct {
-	options Options
-	form    Form
-	ports   []accounting.Port
-	notes   few
-	reasons few               // why there may be no port
-	users   map[uint16][2]int // behind a port, over TCP and over UDP
-	others  few               // ports of other protocols, as 443 (vless)
-	blank   few               // places whose name can't be seen, as servers[0] (U+3164)
+	options  Options
+	form     Form
+	mistakes mistakes
+	ports    []accounting.Port
+	notes    few
+	reasons  few               // why there may be no port
+	users    map[uint16][2]int // behind a port, over TCP and over UDP
+	others   few               // ports of other protocols, as 443 (vless)
+	blank    few               // places whose name can't be seen, as servers[0] (U+3164)
 
 	additional []accounting.Port
 }
 
-// add adds a port, with its name cleaned.
-func (c *collector) add(place string, number uint16, protocols accounting.Protocols, name string) error {
+// add adds a port that was read at a place, with its name cleaned.
+func (c *collector) add(at node, number uint16, protocols accounting.Protocols, name string) {
 	if len(c.ports) == maxPorts {
-		return &ValueError{place, "one port too many", "at most 131070 ports"}
+		at.fail("one port too many", "at most 131070 ports")
+		return
 	}
-	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: c.cleanName(place, name)})
-	return nil
+	c.ports = append(c.ports, accounting.Port{Number: number, Protocols: protocols, Name: c.cleanName(at.place, name)})
 }
+
+// refuse reports that the file configures a client.
+func (c *collector) refuse(reason string) { c.mistakes.add(&ClientError{Reason: reason}) }
 
 // cleanName returns the name of a client of the place, cleaned. It is a copy, since a
 // part of a text would keep the whole of it in memory. If nothing of it can be seen, a
@@ -123,8 +128,7 @@ func (c *collector) otherProtocol(protocol, port string) bool {
 // otherInbound is otherProtocol for an inbound. One on loopback, such as that of an API
 // or one behind a web server, is nobody's loss.
 func (c *collector) otherInbound(inbound node, protocol, port string) bool {
-	listen := inbound.at("listen")
-	if listen.is(kindText) && isLoopback(listen.scalar) && !c.options.AnyProtocol {
+	if endpoint.IsLoopback(inbound.at("listen").word()) && !c.options.AnyProtocol {
 		return true
 	}
 	return c.otherProtocol(protocol, port)
@@ -134,8 +138,11 @@ func notCounted(others few) string {
 	return fmt.Sprintf("not counted, since it is not Shadowsocks: %s; --any-protocol counts all", others)
 }
 
-// config returns what was gathered, or ErrNoPorts.
+// config returns what was gathered, or the first mistake, or ErrNoPorts.
 func (c *collector) config() (Config, error) {
+	if c.mistakes.first != nil {
+		return Config{}, c.mistakes.first
+	}
 	if len(c.others.texts) > 0 {
 		others := notCounted(c.others)
 		if len(c.ports) == 0 {

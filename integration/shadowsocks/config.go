@@ -28,7 +28,7 @@ type Options struct {
 
 // Config is what a server's configuration says about ports.
 type Config struct {
-	Path string // of the file; empty after Parse
+	Path string // of the file
 	Form Form
 	// Ports in the order of the file. A port can be there twice;
 	// [accounting.Union] merges.
@@ -38,16 +38,6 @@ type Config struct {
 	Notes []string
 
 	additional []accounting.Port // of ShadowsocksR, open in multi-user mode only
-}
-
-// Parse reads a configuration from memory, in any form but a database. It fails
-// with ErrClient, ErrNoPorts, ErrFormat, a *SyntaxError or a *ValueError.
-func Parse(data []byte, options Options) (Config, error) {
-	root, isYAML, err := decode(data)
-	if err != nil {
-		return Config{}, err
-	}
-	return decoded{root, isYAML}.config(options)
 }
 
 // decoded is what is in a file.
@@ -74,15 +64,12 @@ func (d decoded) config(options Options) (Config, error) {
 			continue
 		}
 		c := collector{options: options, form: reader.form}
-		err := reader.read(&c, top)
-		if d.isYAML && isBasic(c.form) && (err == nil || !errors.Is(err, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
+		reader.read(&c, top.with(&c.mistakes))
+		if d.isYAML && isBasic(c.form) && (!errors.Is(c.mistakes.first, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
-		var config Config
 		missing := len(c.reasons.texts)+len(c.notes.texts) > 0
-		if err == nil {
-			config, err = c.config()
-		}
+		config, err := c.config()
 		if err != nil && !isBasic(c.form) {
 			err = fmt.Errorf("as %s: %w", c.form.Program, err)
 		}

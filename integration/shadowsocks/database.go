@@ -43,7 +43,7 @@ func readDatabase(path string, options Options) (Config, error) {
 	}
 	config, err := readInbounds(path, options)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: as %s: %w", path, cmp.Or(config.Form, Form3XUI).Program, databaseError(err))
+		return Config{}, fmt.Errorf("%s: as %s: %w", path, cmp.Or(config.Form, form3XUI).Program, databaseError(err))
 	}
 	return config, nil
 }
@@ -61,11 +61,11 @@ func readInbounds(named string, options Options) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	c := collector{options: options, form: Form3XUI}
+	c := collector{options: options, form: form3XUI}
 	err = c.query(ctx, path, parameters)
 	if errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY) {
 		// A write-ahead log needs a file beside it, which can't be written here.
-		c = collector{options: options, form: Form3XUI}
+		c = collector{options: options, form: form3XUI}
 		if hasLog(path) {
 			c.note("the write-ahead log can't be read here, so that recent changes may be missing")
 		}

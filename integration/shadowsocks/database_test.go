@@ -115,25 +115,3 @@ func TestReadACopyOfADatabase(t *testing.T) {
 		t.Errorf("there are %v beside the database, want it alone: %v", entries, err)
 	}
 }
-
-func TestTheEnvironmentOfAPanelIsWatched(t *testing.T) {
-	for path, want := range map[string][]string{
-		"/root/etc/x-ui/x-ui.db": {
-			"/root/etc/x-ui/x-ui.db-wal", "/root/usr/local/x-ui/.env",
-			"/root/usr/lib/systemd/system/x-ui.service.d", "/root/lib/systemd/system/x-ui.service.d", "/root/etc/systemd/system/x-ui.service.d",
-			"/root/usr/lib/systemd/system/x-ui.service", "/root/lib/systemd/system/x-ui.service", "/root/etc/systemd/system/x-ui.service",
-			"/root/etc/default/x-ui", "/root/etc/conf.d/x-ui", "/root/etc/sysconfig/x-ui",
-		},
-		"/srv/3x-ui/db/x-ui.db": {
-			"/srv/3x-ui/db/x-ui.db-wal", "/srv/3x-ui/.env",
-			"/srv/3x-ui/docker-compose.yaml", "/srv/3x-ui/docker-compose.yml", "/srv/3x-ui/compose.yaml", "/srv/3x-ui/compose.yml",
-			"/srv/3x-ui/docker-compose.override.yaml", "/srv/3x-ui/docker-compose.override.yml",
-			"/srv/3x-ui/compose.override.yaml", "/srv/3x-ui/compose.override.yml",
-		},
-		"/srv/s-ui/db/s-ui.db": {"/srv/s-ui/db/s-ui.db-wal"},
-	} {
-		if diff := cmp.Diff(want, shadowsocks.Companions(path)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
-		}
-	}
-}

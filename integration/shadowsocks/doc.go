@@ -14,6 +14,9 @@
 // knownKeys, and give it a directory in testdata/zoo. Another program is one line
 // of foreign.
 //
+// A reader takes values as if they were what they should be. A value that is not records
+// that as a mistake of the file, and the first mistake is the file's error.
+//
 // Files are read as JSON5, as shadowsocks-rust reads them, which includes JSON and
 // JSON with comments and trailing commas: each of the servers accepts another
 // part of that. A file that does not begin as JSON does is read as YAML. Keys are

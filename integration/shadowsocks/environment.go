@@ -210,7 +210,7 @@ func readEnvironment(root, path string) (Config, error) {
 	_, usual := isPanelEnvironment(by)
 	worthy := by == path || !usual && strings.HasSuffix(path, "/"+panelUnit)
 	if _, err := os.Stat(database); err == nil || words == "" || !worthy {
-		return Config{}, fmt.Errorf("%s: as the environment of %s: %w", path, Form3XUI.Program, errSilent)
+		return Config{}, fmt.Errorf("%s: as the environment of %s: %w", path, form3XUI.Program, errSilent)
 	}
-	return Config{}, fmt.Errorf("%s: as the environment of %s: %w: %s", path, Form3XUI.Program, ErrNoPorts, words)
+	return Config{}, fmt.Errorf("%s: as the environment of %s: %w: %s", path, form3XUI.Program, ErrNoPorts, words)
 }

@@ -1,8 +1,6 @@
 package shadowsocks_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,13 +21,7 @@ func TestWhereAPanelHasItsDatabase(t *testing.T) {
 		"XUI_DB_FOLDER='/srv/not closed\n":                                     usual,
 		"export XUI_DB_TYPE=\"postgres\"":                                      "PostgreSQL",
 	} {
-		path := filepath.Join(t.TempDir(), "etc/default/x-ui")
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		path := write(t, t.TempDir(), "etc/default/x-ui", content)
 		_, err := shadowsocks.Read(path, shadowsocks.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ": as the environment of 3x-ui: ") {
 			t.Errorf("%q: got %v, want %q", content, err, want)

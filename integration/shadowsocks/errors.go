@@ -84,11 +84,6 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("%s is %s: want %s", e.Place, e.Value, e.Expected)
 }
 
-// portError reports that the text is not a port number.
-func portError(place, text string) error {
-	return &ValueError{place, show(text), "a port number from 1 to 65535, digits only"}
-}
-
 // show quotes a mistaken port number. Anything else might be a password in the
 // wrong place. So it shows only what has as many digits as a port number and no
 // other character than a sign or a space.

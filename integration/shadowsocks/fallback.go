@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 // lead is where an inbound hands connections over on this host: a port, or a unix
@@ -18,16 +19,16 @@ type lead struct {
 // leadsOf returns where the fallbacks of VLESS and Trojan lead, and dokodemo-door:
 // https://xtls.github.io/en/config/features/fallback.html.
 func (c *collector) leadsOf(protocol string, settings node) (leads []lead) {
-	for _, fallback := range settings.at("fallbacks").onlyObjects() {
-		destination := node{value: &fallback}.at("dest")
+	for fallback := range settings.at("fallbacks").onlyObjects() {
+		destination := fallback.at("dest")
 		if destination.is(kindText) || destination.is(kindNumber) {
 			leads = append(leads, c.leadsTo(destination.scalar)...)
 		}
 	}
 	if protocol = strings.ToLower(protocol); protocol == "dokodemo-door" || protocol == "tunnel" {
 		host, port := settings.at("address").or(settings.at("rewriteAddress")), settings.at("port").or(settings.at("rewritePort"))
-		if name, err := host.text(); err == nil && port.value != nil { // without a name, localhost
-			leads = append(leads, c.leadsTo(net.JoinHostPort(name, port.scalar))...)
+		if (host.value == nil || host.kind == kindText) && port.value != nil { // without a name, localhost
+			leads = append(leads, c.leadsTo(net.JoinHostPort(host.word(), port.scalar))...)
 		}
 	}
 	return leads
@@ -39,12 +40,12 @@ func (c *collector) leadsTo(destination string) []lead {
 	if isSocket(destination) {
 		return []lead{{socket: destination}}
 	}
-	host, port := splitEndpoint(destination)
+	host, port := endpoint.Split(destination)
 	if port == "" {
 		host, port = "", destination
 	}
-	number, err := parsePort("", port)
-	if err != nil || !c.options.Host.isLocal(host) {
+	number, ok := endpoint.Port(port)
+	if !ok || !c.options.Host.isLocal(host) {
 		return nil
 	}
 	return []lead{{port: number}}
@@ -54,13 +55,12 @@ func (c *collector) leadsTo(destination string) []lead {
 // clients of v2ray-plugin like that: dokodemo-door to freedom to Shadowsocks.
 func (c *collector) addRoutes(inbounds []inbound, root node) {
 	leads := make(map[string][]lead) // by the tags of outbounds
-	for _, entry := range root.at("outbounds").onlyObjects() {
-		outbound := node{value: &entry}
+	for outbound := range root.at("outbounds").onlyObjects() {
 		tag := outbound.at("tag")
 		if !tag.is(kindText) {
 			continue
 		}
-		if socket, err := socketOf(outbound.at("streamSettings")); err == nil && socket != "" {
+		if socket := socketOf(outbound.at("streamSettings")); socket != "" {
 			leads[tag.scalar] = append(leads[tag.scalar], lead{socket: socket})
 		}
 		if redirect := outbound.at("settings").at("redirect"); redirect.is(kindText) {
@@ -68,12 +68,10 @@ func (c *collector) addRoutes(inbounds []inbound, root node) {
 		}
 	}
 	routed := make(map[string][]lead) // by the tags of inbounds
-	for _, entry := range root.at("routing").at("rules").onlyObjects() {
-		rule := node{value: &entry}
+	for rule := range root.at("routing").at("rules").onlyObjects() {
 		to := rule.at("outboundTag")
-		tags, err := rule.at("inboundTag").each()
-		for _, tag := range tags {
-			if err == nil && tag.is(kindText) && to.is(kindText) {
+		for _, tag := range rule.at("inboundTag").each() {
+			if tag.is(kindText) && to.is(kindText) {
 				routed[tag.scalar] = append(routed[tag.scalar], leads[to.scalar]...)
 			}
 		}
@@ -92,11 +90,12 @@ type frontSearch struct {
 	fronts   map[lead][]int // by where they lead
 	ranges   map[int][]portRange
 	steps    int // which a hostile file could make endless
+	mistakes *mistakes
 }
 
 // behind returns the inbounds that are counted on the ports of each front.
-func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
-	s := frontSearch{inbounds: inbounds, fronts: make(map[lead][]int), ranges: make(map[int][]portRange)}
+func (c *collector) behind(inbounds []inbound) map[int][]int {
+	s := frontSearch{inbounds: inbounds, fronts: make(map[lead][]int), ranges: make(map[int][]portRange), mistakes: &c.mistakes}
 	for i, in := range inbounds {
 		for _, lead := range in.leads {
 			if len(s.fronts[lead]) == 0 {
@@ -107,18 +106,14 @@ func (c *collector) behind(inbounds []inbound) (map[int][]int, error) {
 	}
 	behind := make(map[int][]int)
 	for i, in := range inbounds {
-		if len(s.leads) == 0 || !c.counts(in) {
+		if len(s.leads) == 0 || !c.counts(in) || c.mistakes.first != nil {
 			continue
 		}
-		outer, err := s.outermost(i, map[int]bool{i: true})
-		if err != nil {
-			return nil, err
-		}
-		for _, front := range outer {
+		for _, front := range s.outermost(i, map[int]bool{i: true}) {
 			behind[front] = append(behind[front], i)
 		}
 	}
-	return behind, nil
+	return behind
 }
 
 // isAt reports whether a lead leads to an inbound. None does if its ports can't be read,
@@ -133,7 +128,7 @@ func (s *frontSearch) isAt(of int, to lead) bool {
 	}
 	ranges, known := s.ranges[of]
 	if !known {
-		ranges, _ = readRanges(&collector{}, in.port)
+		ranges = readRanges(&collector{}, in.port.with(nil))
 		s.ranges[of] = ranges
 	}
 	s.steps += len(ranges)
@@ -142,11 +137,12 @@ func (s *frontSearch) isAt(of int, to lead) bool {
 
 // outermost returns the fronts of an inbound to which clients connect. Those that were
 // seen are left out, since fronts could lead to each other.
-func (s *frontSearch) outermost(of int, seen map[int]bool) (outer []int, err error) {
+func (s *frontSearch) outermost(of int, seen map[int]bool) (outer []int) {
 	const maxSteps = 1 << 18
 	for _, lead := range s.leads {
 		if s.steps++; s.steps > maxSteps {
-			return nil, &ValueError{s.inbounds[of].place, "behind too many others", "fewer inbounds that hand over to others"}
+			s.mistakes.add(&ValueError{s.inbounds[of].place, "behind too many others", "fewer inbounds that hand over to others"})
+			return nil
 		}
 		if !s.isAt(of, lead) {
 			continue
@@ -157,15 +153,12 @@ func (s *frontSearch) outermost(of int, seen map[int]bool) (outer []int, err err
 				continue
 			}
 			seen[front] = true
-			further, err := s.outermost(front, seen)
-			if err != nil {
-				return nil, err
-			}
+			further := s.outermost(front, seen)
 			outer = append(outer, further...)
 			if len(further) == 0 || !s.inbounds[front].isInner() {
 				outer = append(outer, front)
 			}
 		}
 	}
-	return outer, nil
+	return outer
 }

@@ -1,6 +1,9 @@
 package shadowsocks
 
-import "ssmonitor/accounting"
+import (
+	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
+)
 
 // foreign are the files of other programs that people keep beside a server's, or take
 // for one, and where their ports are.
@@ -14,7 +17,7 @@ var foreign = []foreignProgram{
 	{program: "mieru", matches: hasAny("portBindings"), remedy: "name its ports with --port to count them"},
 	{program: "TUIC or Juicity", matches: func(root node) bool { return root.has("congestion_control") || hasCertificate(root) },
 		remedy: "name its port with --port to count it, as in --port 443/udp=tuic", listen: listenOfTUIC},
-	{program: "kcptun", matches: hasAll("listen", "target"), remedy: "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
+	{program: "kcptun", matches: func(root node) bool { return root.has("listen") && root.has("target") }, remedy: "clients connect to the port of listen: name it with --port, as in --port 29900/udp=kcptun"},
 	{program: "Hysteria", matches: hasAny("auth", "acme", "masquerade", "up_mbps"),
 		remedy: "name its port with --port to count it, as in --port 443/udp=hysteria", listen: func(root node) node { return root.at("listen") }},
 	{program: "ShadowTLS", matches: func(root node) bool { return root.at("server").is(kindObject) },
@@ -48,7 +51,7 @@ var ownKeys = []string{
 // refuseLists returns a *ClientError for the lists of servers that clients with windows
 // keep.
 func refuseLists(root node) error {
-	if profiles := root.onlyObjects(); root.is(kindList) && len(profiles) > 0 && (node{value: &profiles[0]}).has("server_port") {
+	if root.firstObject().has("server_port") {
 		return &ClientError{Reason: "it is a list of servers for clients"}
 	}
 	if root.has("configs") && root.has("localPort") {
@@ -77,24 +80,15 @@ func (p foreignProgram) read(root node, options Options) (Config, error) {
 	if !options.AnyProtocol || p.listen == nil || p.listen(root).value == nil {
 		return Config{}, refusal
 	}
-	address := p.listen(root)
-	text, err := address.text()
-	if err != nil {
-		return Config{}, err
-	}
-	host, port := splitEndpoint(text)
-	if port == "" || !options.Host.isLocal(host) {
+	c := collector{options: options, form: Form{p.program, "its keys"}}
+	address := p.listen(root.with(&c.mistakes))
+	host, port := endpoint.Split(address.text())
+	if c.mistakes.first == nil && (port == "" || !options.Host.isLocal(host)) {
 		return Config{}, refusal
 	}
-	c := collector{options: options, form: Form{p.program, "its keys"}}
-	numbers, err := readPorts(&c, node{address.place, &value{kind: kindText, scalar: port}})
-	if err != nil {
-		return Config{}, err
-	}
-	for _, number := range numbers {
-		if err := c.add(address.place, number, accounting.OnlyUDP, ""); err != nil {
-			return Config{}, err
-		}
+	address.value = &value{kind: kindText, scalar: port}
+	for _, number := range readPorts(&c, address) {
+		c.add(address, number, accounting.OnlyUDP, "")
 	}
 	return c.config()
 }
@@ -110,24 +104,9 @@ func listenOfTUIC(root node) node {
 
 func hasCertificate(root node) bool { return root.has("certificate") && root.has("private_key") }
 
-func hasAny(keys ...string) func(node) bool {
-	return func(root node) bool { return root.has(keys...) }
-}
-
-func hasAll(keys ...string) func(node) bool {
-	return func(root node) bool {
-		for _, key := range keys {
-			if !root.has(key) {
-				return false
-			}
-		}
-		return true
-	}
-}
-
 // isShadowsocksManager recognises a file of shadowsocks-manager, the web panel that commands
 // servers: its type is s on their hosts, and m on that of the panel.
 func isShadowsocksManager(root node) bool {
-	typ := root.at("type")
-	return typ.is(kindText) && (typ.scalar == "s" || typ.scalar == "m") && root.has("manager", "plugins", "db")
+	typ := root.at("type").word()
+	return (typ == "s" || typ == "m") && root.has("manager", "plugins", "db")
 }

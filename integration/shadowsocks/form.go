@@ -22,33 +22,33 @@ func (f Form) String() string {
 
 // The forms. None of them changes.
 var (
-	FormSingle             = Form{"shadowsocks-libev, -rust or -python", "server_port"}
-	FormList               = Form{"shadowsocks-python", "a list as server_port"}
-	FormPortPassword       = Form{"ss-manager or shadowsocks-python", "port_password"}
-	FormPortConf           = Form{"ss-manager of OpenMPTCProuter", "port_key or port_conf"}
-	FormShadowsocksRNative = Form{"shadowsocksr-native", "server_settings"}
-	FormShadowsocksR       = Form{"ShadowsocksR", "obfs, or objects in port_password"}
-	FormShadowsocksRUsers  = Form{"ShadowsocksR, multi-user", "its list of clients, or additional_ports_only"}
-	FormOpenWrt            = Form{"shadowsocks-libev of OpenWrt", "config ss_server"}
-	FormAssignments        = Form{"go-shadowsocks2 by ss-go.sh", "PORT and CIPHER"}
-	FormServers            = Form{"shadowsocks-rust", "servers"}
-	FormOutlineManager     = Form{"Outline", "accessKeys"}
-	FormOutlineServer      = Form{"outline-ss-server", "keys, or the listeners of its services"}
-	FormSingBox            = Form{"sing-box", "the type of its inbounds"}
-	FormXray               = Form{"Xray or V2Ray", "the protocol of its inbounds"}
-	Form3XUI               = Form{"3x-ui", "its table inbounds"}
-	FormSUI                = Form{"s-ui", "its table inbounds"}
-	FormShadowsocksGo      = Form{"shadowsocks-go", "how its servers listen"}
-	FormGost               = Form{"gost", "the handlers of its services"}
-	FormGost2              = Form{"gost 2", "ServeNodes"}
-	FormMihomo             = Form{"mihomo", "listeners or ss-config"}
+	formSingle             = Form{"shadowsocks-libev, -rust or -python", "server_port"}
+	formList               = Form{"shadowsocks-python", "a list as server_port"}
+	formPortPassword       = Form{"ss-manager or shadowsocks-python", "port_password"}
+	formPortConf           = Form{"ss-manager of OpenMPTCProuter", "port_key or port_conf"}
+	formShadowsocksRNative = Form{"shadowsocksr-native", "server_settings"}
+	formShadowsocksR       = Form{"ShadowsocksR", "obfs, or objects in port_password"}
+	formShadowsocksRUsers  = Form{"ShadowsocksR, multi-user", "its list of clients, or additional_ports_only"}
+	formOpenWrt            = Form{"shadowsocks-libev of OpenWrt", "config ss_server"}
+	formAssignments        = Form{"go-shadowsocks2 by ss-go.sh", "PORT and CIPHER"}
+	formServers            = Form{"shadowsocks-rust", "servers"}
+	formOutlineManager     = Form{"Outline", "accessKeys"}
+	formOutlineServer      = Form{"outline-ss-server", "keys, or the listeners of its services"}
+	formSingBox            = Form{"sing-box", "the type of its inbounds"}
+	formXray               = Form{"Xray or V2Ray", "the protocol of its inbounds"}
+	form3XUI               = Form{"3x-ui", "its table inbounds"}
+	formSUI                = Form{"s-ui", "its table inbounds"}
+	formShadowsocksGo      = Form{"shadowsocks-go", "how its servers listen"}
+	formGost               = Form{"gost", "the handlers of its services"}
+	formGost2              = Form{"gost 2", "ServeNodes"}
+	formMihomo             = Form{"mihomo", "listeners or ss-config"}
 )
 
 // reader reads one form. It is found by its keys.
 type reader struct {
 	form    Form
 	matches func(root node) bool
-	read    func(c *collector, root node) error
+	read    func(c *collector, root node)
 	// needle is a key that gives the form away where the file can't be parsed.
 	needle string
 }
@@ -56,31 +56,32 @@ type reader struct {
 // readers are in the order in which they are tried. The last one takes any
 // object.
 var readers = []reader{
-	{FormShadowsocksRUsers, isMultiUser, readMultiUser, `"transfer_enable"`},
-	{FormOutlineManager, isOutlineManager, readOutlineManager, `"accessKeys"`},
-	{FormOutlineServer, isOutlineServer, readOutlineServer, "secret:"},
-	{FormGost2, isGost2, readGost2, `"ServeNodes"`},
-	{FormGost, isGost, readGost, "handler"},
-	{FormMihomo, isMihomo, readMihomo, "proxies:"},
-	{FormSingBox, isSingBox, readSingBox, `"listen_port"`},
-	{FormXray, isXray, readXray, `"inbounds"`},
-	{FormShadowsocksGo, isShadowsocksGo, readShadowsocksGo, `"tcpListeners"`},
-	{FormShadowsocksRNative, isNative, readNative, `"server_settings"`},
-	{FormOpenWrt, isUCI, readUCI, "config ss_server"},
-	{FormAssignments, isAssignments, readAssignments, "CIPHER ="},
-	{FormServers, isServers, readBasic, `"servers"`},
-	{FormPortPassword, hasPortPassword, readBasic, `"port_password"`},
-	{FormPortConf, hasPortConf, readBasic, `"port_conf"`},
-	{FormSingle, isObject, readBasic, "server_port"},
+	{formShadowsocksRUsers, isMultiUser, readMultiUser, `"transfer_enable"`},
+	{formOutlineManager, hasAny("accessKeys"), readOutlineManager, `"accessKeys"`},
+	{formOutlineServer, isOutlineServer, readOutlineServer, "secret:"},
+	{formGost2, isGost2, readGost2, `"ServeNodes"`},
+	{formGost, isGost, readGost, "handler"},
+	{formMihomo, hasAny("listeners", "proxies", "ss-config", "vmess-config"), readMihomo, "proxies:"},
+	{formSingBox, isSingBox, readSingBox, `"listen_port"`},
+	{formXray, isXray, readXray, `"inbounds"`},
+	{formShadowsocksGo, isShadowsocksGo, readShadowsocksGo, `"tcpListeners"`},
+	{formShadowsocksRNative, isNative, readNative, `"server_settings"`},
+	{formOpenWrt, hasAny("ss_server"), readUCI, "config ss_server"},
+	{formAssignments, hasAny("PORT"), readAssignments, "CIPHER ="},
+	{formServers, hasAny("servers", "shadowsocks"), readBasic, `"servers"`},
+	{formPortPassword, hasAny("port_password"), readBasic, `"port_password"`},
+	{formPortConf, hasAny("port_key", "port_conf"), readBasic, `"port_conf"`},
+	{formSingle, isObject, readBasic, "server_port"},
 }
 
-func isObject(root node) bool        { return root.is(kindObject) }
-func isServers(root node) bool       { return root.has("servers", "shadowsocks") }
-func hasPortPassword(root node) bool { return root.has("port_password") }
-func hasPortConf(root node) bool     { return root.has("port_key", "port_conf") }
+func hasAny(keys ...string) func(node) bool {
+	return func(root node) bool { return root.has(keys...) }
+}
+
+func isObject(root node) bool { return root.is(kindObject) }
 
 func isBasic(form Form) bool {
-	return slices.Contains([]Form{FormSingle, FormList, FormPortPassword, FormPortConf, FormServers, FormShadowsocksR}, form)
+	return slices.Contains([]Form{formSingle, formList, formPortPassword, formPortConf, formServers, formShadowsocksR}, form)
 }
 
 // lookingLike adds to an error of syntax the form that the file looks like.
@@ -94,8 +95,8 @@ func lookingLike(data []byte, err error) error {
 				return fmt.Errorf("%w; it looks like a configuration with %s", err, reader.form.Sign)
 			}
 			program := reader.form.Program
-			if reader.form == FormXray && !bytes.Contains(data, []byte(`"protocol"`)) {
-				program = FormSingBox.Program + ", Xray or V2Ray"
+			if reader.form == formXray && !bytes.Contains(data, []byte(`"protocol"`)) {
+				program = formSingBox.Program + ", Xray or V2Ray"
 			}
 			return fmt.Errorf("%w; it looks like a configuration of %s", err, program)
 		}

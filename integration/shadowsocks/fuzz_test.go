@@ -51,16 +51,18 @@ func checkConfig(t *testing.T, config shadowsocks.Config, err error) {
 
 func FuzzJSON5(f *testing.F) {
 	addZoo(f, ".json", ".json5", ".conf")
+	directory := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		config, err := shadowsocks.Parse(data, shadowsocks.Options{Host: testHost})
+		config, err := parse(t, directory, string(data), shadowsocks.Options{Host: testHost})
 		checkConfig(t, config, err)
 	})
 }
 
 func FuzzYAML(f *testing.F) {
 	addZoo(f, ".yml", ".yaml")
+	directory := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		config, err := shadowsocks.Parse(append([]byte("---\n"), data...), shadowsocks.Options{Host: testHost, AnyProtocol: true})
+		config, err := parse(t, directory, "---\n"+string(data), shadowsocks.Options{Host: testHost, AnyProtocol: true})
 		checkConfig(t, config, err)
 	})
 }

@@ -1,11 +1,13 @@
 package shadowsocks
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 // inbound is one of Xray or V2Ray, in a file or in the database of a panel.
@@ -27,52 +29,36 @@ type inbound struct {
 // parseInbound reads an inbound. One that is not counted matters only if it hands over
 // to one that is, so that a mistake in it does not matter here.
 func parseInbound(c *collector, from node) (inbound, error) {
-	protocol, err := from.at("protocol").text()
-	if err != nil {
-		return inbound{}, err
+	port := from.at("port")
+	var found mistakes
+	from = from.with(&found)
+	in := inbound{place: from.place, protocol: from.at("protocol").text()}
+	if found.first != nil || strings.EqualFold(in.protocol, "tun") { // an interface, which has no port
+		return in, found.first
 	}
-	in := inbound{place: from.place, protocol: protocol}
-	if strings.EqualFold(protocol, "tun") {
-		return in, nil // an interface, which has no port
-	}
-	in.port = from.at("port")
-	whole, err := in.complete(c, from)
-	if err != nil && !c.counts(in) {
+	in.port = port
+	whole := in.complete(c, from)
+	if found.first != nil && !c.counts(in) {
 		return in, nil
 	}
-	return whole, err
+	return whole, found.first
 }
 
 // complete returns the inbound with all that the object says of it.
-func (in inbound) complete(c *collector, from node) (inbound, error) {
+func (in inbound) complete(c *collector, from node) inbound {
 	settings, stream := from.at("settings"), from.at("streamSettings")
-	networks, err := networksOf(in.protocol, settings)
-	if err != nil {
-		return in, err
-	}
-	if in.protocols, err = listensOn(networks, stream); err != nil {
-		return in, err
-	}
-	if in.address, in.socket, err = listenOf(from); err != nil {
-		return in, err
-	}
+	in.protocols = listensOn(networksOf(in.protocol, settings), stream)
+	in.address, in.socket = listenOf(from)
 	if isSocket(in.address) {
 		in.port = node{} // which the servers ignore
 	}
-	if in.tag, err = from.at("tag").text(); err != nil {
-		return in, err
-	}
-	if in.name, in.users, err = readUsers(settings, "email", "clients", "users"); err != nil {
-		return in, err
-	}
+	in.tag = from.at("tag").text()
+	in.name, in.users = readUsers(settings, "email", "clients", "users")
 	if in.name == "" {
-		in.name, err = settings.at("email").text()
-	}
-	if in.name == "" {
-		in.name = in.tag
+		in.name = cmp.Or(settings.at("email").text(), in.tag)
 	}
 	in.leads = c.leadsOf(in.protocol, settings)
-	return in, err
+	return in
 }
 
 // counts reports whether the ports of the inbound's protocol are counted.
@@ -92,30 +78,30 @@ func (c *collector) isReplaced(in inbound) bool {
 
 // listenOf returns the address on which an inbound listens, and the unix socket if it
 // is one, or has one by its transport.
-func listenOf(from node) (address, socket string, err error) {
-	if address, err = from.at("listen").text(); err != nil {
-		return "", "", err
-	}
+func listenOf(from node) (address, socket string) {
+	address = from.at("listen").text()
 	if isSocket(address) {
 		socket, _, _ = strings.Cut(address, ",") // the mode of the file follows
-		return address, socket, nil
+		return address, socket
 	}
-	socket, err = socketOf(from.at("streamSettings"))
-	return address, socket, err
+	return address, socketOf(from.at("streamSettings"))
 }
 
 // socketOf returns the unix socket of a transport, which is "@" where all inbounds and
 // outbounds share one, and empty for other transports.
-func socketOf(stream node) (string, error) {
-	if transport, err := transportOf(stream); err != nil || !isSocketTransport(transport) {
-		return "", err
+func socketOf(stream node) string {
+	if !isSocketTransport(transportOf(stream)) {
+		return ""
 	}
 	settings := stream.at("dsSettings")
-	path, err := settings.at("path").text()
-	if abstract := settings.at("abstract"); abstract.is(kindBool) && abstract.scalar == "true" || path == "" {
-		path = "@" + path
+	path := settings.at("path")
+	if path.value != nil && !path.check(kindText, "a text") {
+		return ""
 	}
-	return path, err
+	if abstract := settings.at("abstract"); abstract.is(kindBool) && abstract.scalar == "true" || path.word() == "" {
+		return "@" + path.word()
+	}
+	return path.scalar
 }
 
 // isSocket reports whether a text is the path or the name of a unix socket.
@@ -123,19 +109,18 @@ func isSocket(text string) bool { return strings.HasPrefix(text, "/") || strings
 
 // isInner reports whether only programs of this host can connect to the inbound.
 func (in inbound) isInner() bool {
-	return in.socket != "" && in.protocols == noProtocols || isSocket(in.address) || isLoopback(in.address)
+	return in.socket != "" && in.protocols == noProtocols || isSocket(in.address) || endpoint.IsLoopback(in.address)
 }
 
 // readInbounds adds the ports on which clients find what is counted. Where an inbound
 // hands over to another one, that is the port of the first: the other's is not open to
 // clients if it is on the loopback interface or on a unix socket.
-func (c *collector) readInbounds(objects []node, root node) error {
+func (c *collector) readInbounds(objects []node, root node) {
 	inbounds := make([]inbound, len(objects))
 	for i, object := range objects {
 		var err error
-		if inbounds[i], err = parseInbound(c, object); err != nil {
-			return err
-		}
+		inbounds[i], err = parseInbound(c, object)
+		c.mistakes.add(err)
 	}
 	inbounds = slices.DeleteFunc(inbounds, c.isReplaced)
 	own := len(inbounds)
@@ -147,16 +132,13 @@ func (c *collector) readInbounds(objects []node, root node) error {
 		}
 	}
 	c.addRoutes(inbounds, root)
-	return c.addInbounds(inbounds, own)
+	c.addInbounds(inbounds, own)
 }
 
 // addInbounds adds the ports of the first inbounds, which are the own ones. The others are
 // those in other parts of the configuration.
-func (c *collector) addInbounds(inbounds []inbound, own int) error {
-	behind, err := c.behind(inbounds)
-	if err != nil {
-		return err
-	}
+func (c *collector) addInbounds(inbounds []inbound, own int) {
+	behind := c.behind(inbounds)
 	isBehind := make(map[int]bool)
 	for _, inner := range behind {
 		for _, i := range inner {
@@ -170,17 +152,13 @@ func (c *collector) addInbounds(inbounds []inbound, own int) error {
 		switch {
 		case isBehind[i] && in.isInner():
 		case len(behind[i]) > 0:
-			err = c.addInbound(c.front(in, inbounds, behind[i]))
+			c.addInbound(c.front(in, inbounds, behind[i]))
 		case c.counts(in):
-			err = c.addInbound(in)
+			c.addInbound(in)
 		case in.port.value != nil && !in.isInner(): // such as an API's, or behind a web server
 			c.otherProtocol(in.protocol, shownPorts(in.port))
 		}
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // front returns an inbound as it is counted for those behind it. It has the name of the
@@ -198,22 +176,15 @@ func (c *collector) front(in inbound, inbounds []inbound, behind []int) inbound 
 }
 
 // addInbound adds the ports of an inbound. One on a unix socket may have a port for UDP.
-func (c *collector) addInbound(in inbound) error {
+func (c *collector) addInbound(in inbound) {
 	if in.socket != "" {
 		c.missing("%s listens on a unix socket: name the port of the server before it with --port", in.place)
 	}
 	if in.port.value == nil || in.protocols == noProtocols {
-		return nil
+		return
 	}
-	numbers, err := readPorts(c, in.port)
-	if err != nil {
-		return err
-	}
-	for _, number := range numbers {
+	for _, number := range readPorts(c, in.port) {
 		c.share(number, in.users)
-		if err := c.add(in.port.place, number, in.protocols, in.name); err != nil {
-			return err
-		}
+		c.add(in.port, number, in.protocols, in.name)
 	}
-	return nil
 }

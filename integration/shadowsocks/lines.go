@@ -67,25 +67,20 @@ func uciValue(key, text string) value {
 	return value{kind: kindBool, scalar: "false"}
 }
 
-func isUCI(root node) bool { return root.has("ss_server") }
-
-func readUCI(c *collector, root node) error {
-	servers, err := root.at("ss_server").objects()
-	if err != nil {
-		return err
-	}
+func readUCI(c *collector, root node) {
+	servers := root.at("ss_server").objects()
 	// As the script does that starts the servers.
 	servers = slices.DeleteFunc(servers, func(server node) bool { return !server.has("server_port") })
 	if len(servers) == 0 && root.has("client") {
-		return &ClientError{Reason: "it has ss_local, ss_redir or ss_tunnel, and no ss_server with a server_port"}
+		c.refuse("it has ss_local, ss_redir or ss_tunnel, and no ss_server with a server_port")
+		return
 	}
 	if len(servers) == 0 {
 		c.missing("it has no ss_server with a server_port")
 	}
 	mode := value{kind: kindObject, members: []member{{"mode", value{kind: kindText, scalar: "tcp_only"}}}}
-	err = readServers(c, node{value: &mode}, servers)
-	c.form = FormOpenWrt
-	return err
+	readServers(c, node{value: &mode}, servers)
+	c.form = formOpenWrt
 }
 
 // parseAssignments reads the file that ss-go.sh writes, in lines such as PORT = 8388.
@@ -103,12 +98,7 @@ func parseAssignments(text []byte) (root value, found bool) {
 	return root, found && len(root.members) > 0
 }
 
-func isAssignments(root node) bool { return root.has("PORT") }
-
-func readAssignments(c *collector, root node) error {
-	number, err := root.at("PORT").port()
-	if err != nil {
-		return err
-	}
-	return c.add("PORT", number, accounting.TCPAndUDP, "")
+func readAssignments(c *collector, root node) {
+	port := root.at("PORT")
+	c.add(port, port.port(), accounting.TCPAndUDP, "")
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 // reduceLink returns the scheme and the port of a link for servers, such as
@@ -15,56 +16,45 @@ func reduceLink(text string) string {
 	if text == "" {
 		return ""
 	}
-	scheme, rest, found := strings.Cut(text, "://")
-	if !found {
-		scheme, rest = "", text
-	}
+	scheme, rest, _ := endpoint.CutLink(text)
 	rest = rest[strings.LastIndexByte(rest, '@')+1:]
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
-	protocol, transport, _ := strings.Cut(strings.ToLower(scheme), "+")
-	if !slices.Contains(linkProtocols, protocol) && !slices.Contains(otherProtocols, protocol) {
-		protocol = "another"
+	reduced := scheme.Protocol
+	if !scheme.IsShadowsocks() && !slices.Contains(otherProtocols, reduced) {
+		reduced = "another"
 	}
-	if overUDP[transport] {
-		protocol += "+udp"
-	} else if transport != "" {
-		protocol += "+tcp"
+	if endpoint.IsOverUDP(scheme.Transport) {
+		reduced += "+udp"
+	} else if scheme.Transport != "" {
+		reduced += "+tcp"
 	}
-	host, port := splitEndpoint(rest)
-	if _, err := parsePort("", port); err != nil || host != "" && !isLoopback(host) && !isAddress(host) {
-		return protocol + "://"
+	host, port := endpoint.Split(rest)
+	if _, ok := endpoint.Port(port); !ok || host != "" && !endpoint.IsLoopback(host) && !endpoint.IsAddress(host) {
+		return reduced + "://"
 	}
-	return strings.Clone(protocol + "://:" + port)
+	return strings.Clone(reduced + "://:" + port)
 }
-
-// linkProtocols are those of Shadowsocks in the links of gost 2: over TCP, with newer
-// ciphers, and over UDP.
-var linkProtocols = []string{"ss", "ss2", "ssu"}
 
 // addLink takes the port of a link, as reduceLink has left it. Where the link does not
 // say otherwise, the server listens for the protocols that are given.
-func (c *collector) addLink(link node, protocols accounting.Protocols) error {
-	text, err := link.text()
-	if err != nil || text == "" {
-		return err
+func (c *collector) addLink(link node, protocols accounting.Protocols) {
+	text := link.text()
+	if text == "" {
+		return
 	}
-	scheme, port, found := strings.Cut(text, "://:")
-	if !found {
+	scheme, address, _ := endpoint.CutLink(text)
+	if address == "" {
 		c.missing("the port of %s can't be told: name it with --port", link.place)
-		return nil
+		return
 	}
-	number, err := parsePort(link.place, port)
-	if err != nil {
-		return err
+	port := strings.TrimPrefix(address, ":")
+	if !scheme.IsShadowsocks() && c.otherProtocol(scheme.Protocol, port) {
+		return
 	}
-	protocol, transport, _ := strings.Cut(scheme, "+")
-	if !slices.Contains(linkProtocols, protocol) && c.otherProtocol(protocol, port) {
-		return nil
-	}
-	if transport == "udp" || transport == "" && (protocol == "ssu" || overUDP[protocol]) {
+	if scheme.IsOverUDP() {
 		protocols = accounting.OnlyUDP
 	}
-	return c.add(link.place, number, protocols, "")
+	c.add(link, link.portIn(port), protocols, "")
 }

@@ -2,6 +2,8 @@ package shadowsocks
 
 import (
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -18,44 +20,26 @@ func isShadowsocksGo(root node) bool {
 	return anyHas(root, "protocol", "clients")
 }
 
-func readShadowsocksGo(c *collector, root node) error {
-	servers, err := root.at("servers").objects()
-	if err != nil {
-		return err
-	}
-	for _, server := range servers {
-		if err := readShadowsocksGoServer(c, server); err != nil {
-			return err
-		}
+func readShadowsocksGo(c *collector, root node) {
+	for _, server := range root.at("servers").objects() {
+		readShadowsocksGoServer(c, server)
 	}
 	if len(c.ports) > 0 || c.options.ForceServer {
-		return nil
+		return
 	}
-	clients, err := root.at("clients").objects()
-	if err != nil {
-		return err
+	if slices.ContainsFunc(root.at("clients").objects(), func(client node) bool {
+		return isShadowsocksGoProtocol(client.at("protocol").word())
+	}) {
+		c.refuse("Shadowsocks is among its clients only")
 	}
-	for _, client := range clients {
-		if protocol, err := client.at("protocol").text(); err == nil && isShadowsocksGoProtocol(protocol) {
-			return &ClientError{Reason: "Shadowsocks is among its clients only"}
-		}
-	}
-	return nil
 }
 
 func isShadowsocksGoProtocol(protocol string) bool {
 	return strings.HasPrefix(protocol, "2022-blake3-") || protocol == "none" || protocol == "plain"
 }
 
-func readShadowsocksGoServer(c *collector, server node) error {
-	protocol, err := server.at("protocol").text()
-	if err != nil {
-		return err
-	}
-	name, err := server.at("name").text()
-	if err != nil {
-		return err
-	}
+func readShadowsocksGoServer(c *collector, server node) {
+	protocol, name := server.at("protocol").text(), server.at("name").text()
 	severalUsers := false
 	for _, listeners := range []struct {
 		list, flag string
@@ -64,29 +48,18 @@ func readShadowsocksGoServer(c *collector, server node) error {
 		{"tcpListeners", "enableTCP", accounting.OnlyTCP},
 		{"udpListeners", "enableUDP", accounting.OnlyUDP},
 	} {
-		addresses, err := listenAddresses(server, listeners.list, listeners.flag)
-		if err != nil {
-			return err
-		}
-		for _, address := range addresses {
-			number, err := listenPort(address)
-			if err != nil {
-				return err
-			}
-			_, port := splitEndpoint(address.scalar)
-			if !isShadowsocksGoProtocol(protocol) && c.otherProtocol(protocol, port) {
+		for _, address := range listenAddresses(server, listeners.list, listeners.flag) {
+			number := listenPort(address)
+			if !isShadowsocksGoProtocol(protocol) && c.otherProtocol(protocol, strconv.Itoa(int(number))) {
 				continue
 			}
 			severalUsers = server.at("uPSKs").count() > 1 || server.has("uPSKStorePath")
-			if err := c.add(address.place, number, listeners.protocols, name); err != nil {
-				return err
-			}
+			c.add(address, number, listeners.protocols, name)
 		}
 	}
 	if severalUsers {
 		c.note("the users of %s share its port and can't be told apart by its counters", server.place)
 	}
-	return nil
 }
 
 // reducePath returns the name of a file in JSON, and nothing of any other text, which may
@@ -101,23 +74,14 @@ func reducePath(path string) string {
 // listenAddresses returns the addresses in the list, and that of listen if the
 // flag is set, as older versions have it. Where both are mixed, the flag may have no
 // address.
-func listenAddresses(server node, list, flag string) ([]node, error) {
-	listeners, err := server.at(list).objects()
-	if err != nil {
-		return nil, err
-	}
-	var addresses []node
-	for _, listener := range listeners {
-		if network, err := listener.at("network").text(); err != nil {
-			return nil, err
-		} else if strings.HasPrefix(network, "unix") {
-			continue
+func listenAddresses(server node, list, flag string) (addresses []node) {
+	for _, listener := range server.at(list).objects() {
+		if !strings.HasPrefix(listener.at("network").text(), "unix") {
+			addresses = append(addresses, listener.at("address"))
 		}
-		addresses = append(addresses, listener.at("address"))
 	}
-	enabled, err := server.at(flag).flag(false)
-	if enabled && (server.has("listen") || !server.has("tcpListeners", "udpListeners")) {
+	if server.at(flag).flag(false) && (server.has("listen") || !server.has("tcpListeners", "udpListeners")) {
 		addresses = append(addresses, server.at("listen"))
 	}
-	return addresses, err
+	return addresses
 }

@@ -2,13 +2,11 @@ package shadowsocks
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"ssmonitor/integration/processes"
 	"ssmonitor/internal/configfile"
 )
 
@@ -45,18 +43,5 @@ func Stopped(path string) bool {
 	if err != nil || pid <= 0 {
 		return false
 	}
-	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || isZombie(pid)
-}
-
-// isZombie reports whether the process has ended, and its parent has not noticed
-// yet: https://docs.kernel.org/filesystems/proc.html.
-func isZombie(pid int) bool {
-	const maxStatSize = 4096
-	stat, err := configfile.Read(fmt.Sprintf("/proc/%d/stat", pid), maxStatSize)
-	if err != nil {
-		return false
-	}
-	// The name of the program, in parentheses, may hold anything.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	return len(fields) > 0 && bytes.ContainsAny(fields[0], "ZX")
+	return processes.Ended(pid)
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"ssmonitor/integration/shadowsocks"
 )
 
 // scalar is a key, an entry or a value of JSON or YAML, in quotation marks or not.
@@ -18,6 +16,7 @@ var scalar = regexp.MustCompile(`"[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_.+-]+`)
 // value of the zoo: neither an error nor a note shows it.
 func TestMisplacedPasswordsAreNotShown(t *testing.T) {
 	const secret, longest, most = "hunter2", 1200, 50
+	directory := t.TempDir()
 	for family, paths := range zooFiles(t) {
 		if family == "3x-ui" {
 			continue
@@ -33,7 +32,7 @@ func TestMisplacedPasswordsAreNotShown(t *testing.T) {
 			}
 			for _, place := range scalar.FindAllIndex(content, most) {
 				changed := slices.Concat(content[:place[0]], replacement, content[place[1]:])
-				config, err := shadowsocks.Parse(changed, optionsFor(path))
+				config, err := parse(t, directory, string(changed), optionsFor(path))
 				said := strings.Join(config.Notes, "\n")
 				if err != nil {
 					said += err.Error()

@@ -1,7 +1,6 @@
 package shadowsocks_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,49 +87,36 @@ func TestAContainerThatMovedToPostgreSQL(t *testing.T) {
 	})
 }
 
-// What is named may move a panel once it is there.
-func TestTheFilesThatAPanelNamesAreWatched(t *testing.T) {
-	root := t.TempDir()
-	put(t, root, "etc/systemd/system/x-ui.service", "[Service]\nEnvironmentFile=-/srv/panel.env\n")
-	put(t, root, "panel/docker-compose.yml", "env_file: a.env\n")
-	for database, want := range map[string]string{
-		"etc/x-ui/x-ui.db": "srv/panel.env",
-		"panel/db/x-ui.db": "panel/a.env",
-	} {
-		if got := shadowsocks.Companions(filepath.Join(root, database)); !slices.Contains(got, filepath.Join(root, want)) {
-			t.Errorf("%s: got %q, want %s among them", database, got, want)
-		}
-	}
-}
-
-func put(t *testing.T, root, path, content string) string {
-	t.Helper()
-	path = filepath.Join(root, path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// testMoved reads the database of a panel at a path with the files of each case.
+// testMoved reads the database of a panel at a path with the files of each case. Whoever
+// watches its companions sees the file appear by which it moved.
 func testMoved(t *testing.T, path string, cases []movedCase) {
 	t.Helper()
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			root := t.TempDir()
 			for path, content := range test.files {
-				put(t, root, path, content)
+				if path != test.by {
+					write(t, root, path, content)
+				}
 			}
-			database := openPanelAt(t, put(t, root, path, ""))
+			path := write(t, root, path, "")
+			by := filepath.Join(root, test.by)
+			if watched := shadowsocks.Companions(path); test.by != "" && !slices.ContainsFunc(watched, func(path string) bool {
+				matched, _ := filepath.Match(path, by)
+				return matched || path == filepath.Dir(by)
+			}) {
+				t.Errorf("%s is not watched: %q", test.by, watched)
+			}
+			if test.by != "" {
+				write(t, root, test.by, test.files[test.by])
+			}
+			database := openPanelAt(t, path)
 			database.add(t, 20001, "alice")
 			names, notes := database.ports(t)
 			if names != "alice" || (notes != "") != (test.by != "") {
 				t.Errorf("got %q with notes %q", names, notes)
 			}
-			if want := "since by " + filepath.Join(root, test.by) + " the panel keeps its inbounds in PostgreSQL"; test.by != "" && !strings.Contains(notes, want) {
+			if want := "since by " + by + " the panel keeps its inbounds in PostgreSQL"; test.by != "" && !strings.Contains(notes, want) {
 				t.Errorf("got the notes %q, want %q", notes, want)
 			}
 		})

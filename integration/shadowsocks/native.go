@@ -8,34 +8,22 @@ func isNative(root node) bool {
 	return root.at("server_settings").is(kindObject) || root.at("client_settings").is(kindObject)
 }
 
-func readNative(c *collector, root node) error {
+func readNative(c *collector, root node) {
 	port := root.at("server_settings").at("listen_port")
 	if port.value == nil {
-		if c.options.ForceServer {
-			return nil
+		if !c.options.ForceServer {
+			c.refuse("it has client_settings and no server_settings")
 		}
-		return &ClientError{Reason: "it has client_settings and no server_settings"}
+		return
 	}
-	number, err := port.port()
-	if err != nil {
-		return err
-	}
-	udp, err := root.at("udp").flag(true)
-	if err != nil {
-		return err
-	}
-	protocols := accounting.TCPAndUDP
-	if !udp {
+	number, protocols := port.port(), accounting.TCPAndUDP
+	if !root.at("udp").flag(true) {
 		protocols = accounting.OnlyTCP
 	}
-	overTLS, err := root.at("over_tls_settings").at("enable").flag(false)
-	if err != nil {
-		return err
-	}
-	if overTLS {
+	if root.at("over_tls_settings").at("enable").flag(false) {
 		c.note("over_tls_settings: clients connect to a web server before it, which has another port: name that with --port")
 	}
 	users, _ := usersIn(root)
 	c.share(number, users)
-	return c.add(port.place, number, protocols, "")
+	c.add(port, number, protocols, "")
 }

@@ -92,7 +92,8 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 	if err != nil {
 		return err
 	}
-	return c.addInbounds(inbounds, len(inbounds))
+	c.addInbounds(inbounds, len(inbounds))
+	return c.mistakes.first
 }
 
 // parseRow reads an inbound in a row. Its name is the remark, whoever the users are.
@@ -101,7 +102,7 @@ func (c *collector) parseRow(row *sqlite3.Stmt, place string) (inbound, error) {
 	if err != nil {
 		return inbound{}, err
 	}
-	in, err := parseInbound(c, node{place, &object})
+	in, err := parseInbound(c, node{place, &object, &c.mistakes})
 	in.tag, in.users = row.ColumnText(1), row.ColumnInt(2)
 	in.name = in.tag
 	if in.port.value != nil { // without the rest of the object

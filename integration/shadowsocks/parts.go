@@ -112,23 +112,23 @@ func NewParts(paths []string, options Options) *Parts {
 
 func (p *Parts) look(path string, contents *decoded) {
 	root := node{value: &contents.root}
-	if plugin := root.at("plugin"); plugin.is(kindText) && strings.HasPrefix(filepath.Base(plugin.scalar), "ck-server") {
+	if strings.HasPrefix(filepath.Base(root.at("plugin").word()), "ck-server") {
 		p.cloak = true
 	}
 	if isShadowsocksGo(root) {
-		for _, server := range root.at("servers").onlyObjects() {
-			if store := (node{value: &server}).at("uPSKStorePath"); store.is(kindText) && store.scalar != "" {
-				p.stores[filepath.Join(filepath.Dir(path), store.scalar)] = true
+		for server := range root.at("servers").onlyObjects() {
+			if store := server.at("uPSKStorePath").word(); store != "" {
+				p.stores[filepath.Join(filepath.Dir(path), store)] = true
 			}
 		}
 	}
-	form := FormXray
+	form := formXray
 	if isSingBox(root) {
-		form = FormSingBox
+		form = formSingBox
 	} else if !isXray(root) {
 		return
 	}
-	if objects, err := root.at("inbounds").objects(); err == nil && len(objects) > 0 {
+	if objects := root.at("inbounds").objects(); len(objects) > 0 {
 		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
 		p.contents[path] = contents
 	}
@@ -142,12 +142,12 @@ func (p *Parts) replace() {
 	last := make(map[[2]string]string) // by the directory and the tag
 	for i, part := range slices.Backward(p.inbounds) {
 		directory := filepath.Dir(part.path)
-		if part.form != FormXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
+		if part.form != formXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
 			continue
 		}
 		own := make(map[string]string)
 		p.inbounds[i].objects = slices.DeleteFunc(slices.Clone(part.objects), func(object node) bool {
-			tag, _ := object.at("tag").text() // what is wrong is reported when the part is read
+			tag := object.at("tag").word() // what is wrong is reported when the part is read
 			later, found := last[[2]string{directory, tag}]
 			if found && tag != "" && later != part.path {
 				own[tag] = later
@@ -281,7 +281,7 @@ func placeOf(parts []waitingPart) string {
 }
 
 // mergedForms are those whose servers read several files as one configuration.
-var mergedForms = []Form{FormSingBox, FormXray}
+var mergedForms = []Form{formSingBox, formXray}
 
 // partError reports a file that has no port, and may be a part of a configuration that
 // has some elsewhere.
@@ -306,8 +306,8 @@ func (c *collector) asPart(root node, missing bool, err error) error {
 	switch {
 	case hasInbounds && slices.Contains(mergedForms, c.form):
 		part.form = c.form
-	case c.form == FormXray: // an empty list of inbounds, which sing-box has as well
-	case c.form == FormSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
+	case c.form == formXray: // an empty list of inbounds, which sing-box has as well
+	case c.form == formSingle && !root.has("server", "server_port", "local_port", "locals", "mode", "manager_address"):
 	default:
 		return err
 	}

@@ -2,8 +2,6 @@ package shadowsocks_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,11 +13,7 @@ func TestAPartIsReadOnce(t *testing.T) {
 	directory := t.TempDir()
 	var paths []string
 	for _, name := range []string{"a.json", "b.json", "c.json"} {
-		path := filepath.Join(directory, name)
-		if err := os.WriteFile(path, []byte(`{"inbounds": [{"type": "shadowsocks", "listen_port": 8388}]}`), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, path)
+		paths = append(paths, write(t, directory, name, `{"inbounds": [{"type": "shadowsocks", "listen_port": 8388}]}`))
 	}
 	progress := 0
 	options := shadowsocks.Options{Progress: func() { progress++ }}
@@ -27,9 +21,7 @@ func TestAPartIsReadOnce(t *testing.T) {
 	if progress != len(paths) {
 		t.Errorf("%d signs of progress, want %d", progress, len(paths))
 	}
-	if err := os.WriteFile(paths[0], nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, directory, "a.json", "")
 	config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], options))
 	if err != nil || len(config.Ports) != 1 {
 		t.Errorf("got %v, %v, want the port that was read before", config, err)
@@ -64,8 +56,7 @@ func TestWhatAPartReplaces(t *testing.T) {
 					inbounds = append(inbounds, fmt.Sprintf(test.format, tag, port))
 				}
 				name := fmt.Sprintf("%s/%d.json", test.directory, i)
-				write(t, root, name, `{"inbounds": [`+strings.Join(inbounds, ",")+`]}`)
-				paths = append(paths, filepath.Join(root, name))
+				paths = append(paths, write(t, root, name, `{"inbounds": [`+strings.Join(inbounds, ",")+`]}`))
 			}
 			parts := shadowsocks.NewParts(paths, shadowsocks.Options{})
 			config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], shadowsocks.Options{}))

@@ -141,14 +141,3 @@ var usualPlaces = [...]usualPlace{
 	{"opt/mihomo/config.yaml", nil, "mihomo -d /opt/mihomo"},
 	{"etc/clash/config.yaml", nil, "clash -d /etc/clash"},
 }
-
-// UsualPlaces returns the files, and the directories with a slash at the end, in which
-// [Search] finds configurations. The name of a file may have wildcards, as of package
-// filepath.
-func UsualPlaces() []string {
-	paths := make([]string, len(usualPlaces))
-	for i, place := range usualPlaces {
-		paths[i] = "/" + place.path
-	}
-	return paths
-}

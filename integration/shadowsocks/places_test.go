@@ -2,7 +2,6 @@ package shadowsocks_test
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -10,37 +9,6 @@ import (
 
 	"ssmonitor/integration/shadowsocks"
 )
-
-// fileIn returns a file in a usual place.
-func fileIn(place string) string {
-	if strings.HasSuffix(place, "/") {
-		return place + "first.json"
-	}
-	return strings.Replace(place, "*", "first", 1)
-}
-
-// TestSearchFindsEveryPlace has a file in each of the usual places, and beside it what
-// is no configuration.
-func TestSearchFindsEveryPlace(t *testing.T) {
-	root := t.TempDir()
-	var want []string
-	for _, place := range shadowsocks.UsualPlaces() {
-		want = append(want, filepath.Join(root, fileIn(place)))
-		write(t, root, fileIn(place), "")
-		for _, other := range []string{".hidden.json", "config.json.bak", "geosite.db", "geoip.dat", "log.txt", "config.json.1700000000", "config.bak.json", "config-old.jsonc"} {
-			write(t, root, filepath.Dir(fileIn(place))+"/"+other, "")
-		}
-	}
-	got, unlisted := shadowsocks.Search(root, 1000)
-	slices.Sort(got)
-	slices.Sort(want)
-	if diff := cmp.Diff(want, got); diff != "" || len(unlisted) > 0 {
-		t.Errorf("not listed: %v; found (-want +got):\n%s", unlisted, diff)
-	}
-	if len(want) != len(slices.Compact(want)) {
-		t.Error("a place is there twice")
-	}
-}
 
 // Servers differ in the formats that they read.
 func TestSearchTakesWhatTheServersOfAPlaceRead(t *testing.T) {

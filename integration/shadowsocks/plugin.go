@@ -28,19 +28,14 @@ func isServerSide(option string) bool {
 // as one by its options: https://shadowsocks.org/doc/sip003.html. Such a server listens on
 // the loopback interface at times, as clients do, with a web server before it.
 func hasPluginOfServer(server node) bool {
-	plugin := server.at("plugin")
-	if !plugin.is(kindText) || plugin.scalar == "" {
+	plugin := server.at("plugin").word()
+	if plugin == "" {
 		return false
 	}
-	words := strings.Fields(plugin.scalar)
+	words := strings.Fields(plugin)
 	if len(words) > 0 && strings.Contains(filepath.Base(words[0]), serverSide) || slices.ContainsFunc(words, isServerSide) {
 		return true
 	}
-	for _, key := range []string{"plugin_opts", "plugin_args"} {
-		options, err := server.at(key).each()
-		if err == nil && slices.ContainsFunc(options, func(option node) bool { return option.is(kindText) && option.scalar == serverSide }) {
-			return true
-		}
-	}
-	return false
+	options := append(server.at("plugin_opts").each(), server.at("plugin_args").each()...)
+	return slices.ContainsFunc(options, func(option node) bool { return option.word() == serverSide })
 }

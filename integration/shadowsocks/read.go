@@ -13,13 +13,13 @@ import (
 // maxSize is far above any configuration: libev stops at 128 KiB.
 const maxSize = 4 << 20
 
-// Read reads the configuration in the file at path. In addition to the errors
-// of [Parse] it returns those of the operating system, such as fs.ErrNotExist,
-// and those of package configfile for anything but a regular file of bounded
-// size. All of them name the file.
+// Read reads the configuration in the file at path, in any form. It fails with ErrClient,
+// ErrNoPorts, ErrFormat, a *SyntaxError or a *ValueError, with errors of the operating
+// system, such as fs.ErrNotExist, and with those of package configfile for anything but a
+// regular file of bounded size. All of them name the file.
 func Read(path string, options Options) (Config, error) {
 	config, err := readFile(path, options)
-	if err == nil && config.Form == FormShadowsocksR && filepath.Base(path) == userConfig {
+	if err == nil && config.Form == formShadowsocksR && filepath.Base(path) == userConfig {
 		config, err = readClients(path, config, options)
 	}
 	if err != nil {
@@ -104,13 +104,6 @@ func readClients(path string, config Config, options Options) (Config, error) {
 	return config.withClients(clients), nil
 }
 
-// Skipped is a file among several that gave no ports, or a directory that was not
-// listed, and why.
-type Skipped struct {
-	Path string
-	Err  error
-}
-
 // ReadListed is Read for a file of a list that was made before. It reports false for
 // one that is [Stopped], and for one that was removed since, as ss-manager does.
 func ReadListed(path string, options Options) (config Config, read bool, err error) {
@@ -129,12 +122,12 @@ func isLink(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// Harmless reports whether the file certainly names no port of a server. A
+// Harmless reports whether a file with that error certainly names no port of a server. A
 // file that can't be read may name some, and one with the address of another
 // host may be a server's before the network is up.
-func (s Skipped) Harmless() bool {
-	if client, ok := errors.AsType[*ClientError](s.Err); ok {
+func Harmless(err error) bool {
+	if client, ok := errors.AsType[*ClientError](err); ok {
 		return !client.ByAddress
 	}
-	return errors.Is(s.Err, ErrNoPorts)
+	return errors.Is(err, ErrNoPorts)
 }

@@ -9,6 +9,12 @@ import (
 	"strings"
 )
 
+// Skipped is a directory that was not listed, or a file that can't be seen, and why.
+type Skipped struct {
+	Path string
+	Err  error
+}
+
 // Search returns the files in the usual places below root, which is / outside of
 // tests. It does not list a directory with more files than are left of most, and
 // returns it with the reason, as it does with any other that can't be looked into.

@@ -36,30 +36,21 @@ func Companions(path string) []string {
 
 // isMultiUser recognises mudb.json, a list of clients.
 func isMultiUser(root node) bool {
-	if !root.is(kindList) || len(root.items) == 0 {
-		return root.is(kindList)
-	}
-	clients := root.onlyObjects()
-	return len(clients) > 0 && node{value: &clients[0]}.has("port") && node{value: &clients[0]}.has("user", "transfer_enable")
+	client := root.firstObject()
+	return root.is(kindList) && len(root.items) == 0 || client.has("port") && client.has("user", "transfer_enable")
 }
 
-func readMultiUser(c *collector, root node) error {
-	clients, err := root.objects()
-	if err != nil {
-		return err
-	}
+func readMultiUser(c *collector, root node) {
+	clients := root.objects()
 	if len(clients) == 0 {
-		return errNoClients
+		c.mistakes.add(errNoClients)
+		return
 	}
 	var shared few
 	disabled, portless := 0, 0
 	for _, client := range clients {
-		enabled, err := switchedOn(client.at("enable"))
-		if err != nil {
-			return err
-		}
 		limit := client.at("transfer_enable")
-		if !enabled || limit.is(kindNumber) && limit.scalar == "0" {
+		if !switchedOn(client.at("enable")) || limit.is(kindNumber) && limit.scalar == "0" {
 			disabled++
 			continue
 		}
@@ -67,20 +58,11 @@ func readMultiUser(c *collector, root node) error {
 			portless++
 			continue
 		}
-		number, err := client.at("port").port()
-		if err != nil {
-			return err
-		}
+		number := client.at("port").port()
 		if _, many := usersIn(client); many {
 			shared.add(maxShown, "%d", number)
 		}
-		name, err := client.at("user").text()
-		if err != nil {
-			return err
-		}
-		if err := c.add(client.place, number, accounting.TCPAndUDP, name); err != nil {
-			return err
-		}
+		c.add(client, number, accounting.TCPAndUDP, client.at("user").text())
 		c.share(number, 1)
 	}
 	if len(shared.texts) > 0 {
@@ -92,7 +74,6 @@ func readMultiUser(c *collector, root node) error {
 	if disabled > 0 {
 		c.missing("%d of %d clients are disabled, or may transfer nothing", disabled, len(clients))
 	}
-	return nil
 }
 
 // isIdentity reports whether a port is above 65535: nothing listens there, and it only
@@ -134,43 +115,30 @@ func usersIn(server node) (users int, many bool) {
 
 // switchedOn reads 1, 0, true, false, or either of these as a text; a missing
 // value is true.
-func switchedOn(n node) (bool, error) {
+func switchedOn(n node) bool {
 	switch {
 	case n.value == nil:
-		return true, nil
+		return true
 	case n.kind == kindBool, n.kind == kindText, n.kind == kindNumber:
-		return n.scalar != "false" && n.scalar != "0" && n.scalar != "", nil
+		return n.scalar != "false" && n.scalar != "0" && n.scalar != ""
 	}
-	return false, n.wrongKind("true or false, 1 or 0")
+	n.fail(string(n.kind), "true or false, 1 or 0")
+	return false
 }
 
 // readAdditionalPorts takes the ports that all clients of ShadowsocksR share in
 // multi-user mode. They are counted if the clients are found, or if they alone are open.
-func readAdditionalPorts(c *collector, root node) error {
-	ports := root.at("additional_ports")
-	if ports.value == nil {
-		return nil
-	}
-	if ports.kind != kindObject {
-		return ports.wrongKind("an object with the ports as its keys")
-	}
-	for _, entry := range sortedPorts(ports.members) {
-		number, err := parsePort("a key of additional_ports", entry.key)
-		if err != nil {
-			return err
-		}
+func readAdditionalPorts(c *collector, root node) {
+	for number := range keyedPorts(root.at("additional_ports")) {
 		c.additional = append(c.additional, accounting.Port{Number: number, Protocols: accounting.TCPAndUDP})
 	}
 	only := root.at("additional_ports_only")
-	if only.value == nil || len(c.additional) == 0 {
-		return nil
+	if only.value == nil || len(c.additional) == 0 || !switchedOn(only) || c.mistakes.first != nil {
+		return
 	}
-	isOnly, err := switchedOn(only)
-	if isOnly { // wherever the clients are kept: a file beside this one, or a panel's database
-		c.form, c.ports, c.users = FormShadowsocksRUsers, c.additional, nil
-		c.note("additional_ports_only: nothing listens on server_port, and %s", shareAdditional)
-	}
-	return err
+	// wherever the clients are kept: a file beside this one, or a panel's database
+	c.form, c.ports, c.users = formShadowsocksRUsers, c.additional, nil
+	c.note("additional_ports_only: nothing listens on server_port, and %s", shareAdditional)
 }
 
 const shareAdditional = "the clients share the additional_ports and can't be told apart by their counters"
@@ -178,7 +146,7 @@ const shareAdditional = "the clients share the additional_ports and can't be tol
 // withClients returns the configuration of a ShadowsocksR with the clients of
 // its mudb.json. Nothing listens on server_port in this mode.
 func (config Config) withClients(clients Config) Config {
-	config.Form = FormShadowsocksRUsers
+	config.Form = formShadowsocksRUsers
 	config.Ports = clients.Ports
 	config.Notes = append(config.Notes, clients.Notes...)
 	config.Notes = append(config.Notes, "the ports are those of the clients in mudb.json; nothing listens on server_port in multi-user mode")
@@ -192,7 +160,7 @@ func (config Config) withClients(clients Config) Config {
 // withPanel returns the configuration of a ShadowsocksR that has additional_ports, and so
 // clients, but not beside it. It may be a leftover, and server_port is counted as well.
 func (config Config) withPanel() Config {
-	config.Form = FormShadowsocksRUsers
+	config.Form = formShadowsocksRUsers
 	config.Ports = append(config.Ports, config.additional...)
 	config.Notes = append(config.Notes, shareAdditional, "the ports of clients in a panel's database are not known here: name their range with --port")
 	return config

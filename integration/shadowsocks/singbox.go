@@ -1,10 +1,12 @@
 package shadowsocks
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/endpoint"
 )
 
 const protocolShadowsocks = "shadowsocks"
@@ -16,61 +18,37 @@ func isSingBox(root node) bool {
 
 // anyHas reports whether an object in one of the lists has the key.
 func anyHas(root node, key string, lists ...string) bool {
-	for _, list := range lists {
-		for _, entry := range root.at(list).onlyObjects() {
-			if (node{value: &entry}).has(key) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(lists, func(list string) bool {
+		return root.at(list).any(func(entry node) bool { return entry.has(key) })
+	})
 }
 
-func readSingBox(c *collector, root node) error {
-	inbounds, err := root.at("inbounds").objects()
-	if err != nil {
-		return err
-	}
+func readSingBox(c *collector, root node) {
+	inbounds := root.at("inbounds").objects()
 	if c.options.AnyProtocol { // WireGuard's
-		endpoints, err := root.at("endpoints").objects()
-		if err != nil {
-			return err
-		}
-		inbounds = append(inbounds, endpoints...)
+		inbounds = append(inbounds, root.at("endpoints").objects()...)
 	}
-	routes, err := c.newDetours(inbounds)
-	if err != nil {
-		return err
-	}
+	routes := c.newDetours(inbounds, &c.mistakes)
 	for _, others := range c.beside() {
 		routes.addPart(c, others)
 	}
 	for _, inbound := range inbounds {
-		if err := readSingBoxInbound(c, inbound, routes); err != nil {
-			return err
-		}
+		readSingBoxInbound(c, inbound, routes)
 	}
-	return refuseOutbounds(c, root, "type")
+	refuseOutbounds(c, root, "type")
 }
 
-// refuseOutbounds returns a *ClientError if there is Shadowsocks among the
-// outbounds only.
-func refuseOutbounds(c *collector, root node, key string) error {
+// refuseOutbounds refuses a file that has Shadowsocks among the outbounds only.
+func refuseOutbounds(c *collector, root node, key string) {
 	if len(c.ports) > 0 || c.options.ForceServer {
-		return nil
+		return
 	}
-	outbounds, err := root.at("outbounds").objects()
-	if err != nil {
-		return err
-	}
-	for _, outbound := range outbounds {
-		protocol := outbound.at(key)
+	if slices.ContainsFunc(root.at("outbounds").objects(), func(outbound node) bool {
 		// V2Ray 5 has a protocol shadowsocks2022 as well.
-		if protocol.is(kindText) && strings.HasPrefix(strings.ToLower(protocol.scalar), protocolShadowsocks) {
-			return &ClientError{Reason: "Shadowsocks is among its outbounds only"}
-		}
+		return strings.HasPrefix(strings.ToLower(outbound.at(key).word()), protocolShadowsocks)
+	}) {
+		c.refuse("Shadowsocks is among its outbounds only")
 	}
-	return nil
 }
 
 // maxDetours is far above any chain's length. One that leads back to itself has no end.
@@ -90,48 +68,42 @@ type address struct {
 	port uint16
 }
 
-func (c *collector) newDetours(inbounds []node) (detours, error) {
+func (c *collector) newDetours(inbounds []node, mistakes *mistakes) detours {
 	found := detours{make(map[address]node), make(map[address]bool), c.leadsOfSingBox}
 	for _, inbound := range inbounds {
-		if _, err := inbound.at("detour").text(); err != nil {
-			return detours{}, err
-		}
-		addresses, err := addressesOf(inbound)
-		if err != nil {
-			return detours{}, err
-		}
-		for _, address := range addresses {
+		inbound = inbound.with(mistakes)
+		_ = inbound.at("detour").text() // it has to be one, whatever it leads to
+		for _, address := range addressesOf(inbound) {
 			found.inbounds[address] = inbound
 		}
 		for _, lead := range found.leads(inbound) {
 			found.inner[lead] = true
 		}
 	}
-	return found, nil
+	return found
 }
 
 // addressesOf returns how others hand over to an inbound.
-func addressesOf(inbound node) (addresses []address, err error) {
-	tag, err := inbound.at("tag").text()
-	if tag != "" {
+func addressesOf(inbound node) (addresses []address) {
+	if tag := inbound.at("tag").text(); tag != "" {
 		addresses = append(addresses, address{tag: tag})
 	}
 	// What is wrong with a port is reported when its inbound is read.
-	if number, err := inbound.at("listen_port").port(); err == nil {
+	if number := inbound.at("listen_port").with(nil).port(); number > 0 {
 		addresses = append(addresses, address{port: number})
 	}
-	return addresses, err
+	return addresses
 }
 
 // leadsOfSingBox returns where an inbound hands over connections: with its detour, where
 // Trojan falls back to, and where direct forwards to.
 func (c *collector) leadsOfSingBox(inbound node) (leads []address) {
-	if detour := inbound.at("detour"); detour.is(kindText) && detour.scalar != "" {
-		return []address{{tag: detour.scalar}}
+	if detour := inbound.at("detour").word(); detour != "" {
+		return []address{{tag: detour}}
 	}
 	add := func(host, port node) {
-		name, err := host.text()
-		if number, bad := port.port(); err == nil && bad == nil && c.options.Host.isLocal(name) {
+		number := port.with(nil).port()
+		if isName := host.value == nil || host.kind == kindText; isName && number > 0 && c.options.Host.isLocal(host.word()) {
 			leads = append(leads, address{port: number})
 		}
 	}
@@ -144,8 +116,9 @@ func (c *collector) leadsOfSingBox(inbound node) (leads []address) {
 // addPart adds the inbounds in another part of the configuration. The parts of a
 // directory may be several configurations, so that a tag means the one in its own file.
 func (d detours) addPart(c *collector, inbounds []node) {
-	own, err := c.newDetours(inbounds)
-	if err != nil {
+	var found mistakes
+	own := c.newDetours(inbounds, &found)
+	if found.first != nil {
 		return // reported when the part is read
 	}
 	for address, inbound := range own.inbounds {
@@ -164,7 +137,7 @@ func (d detours) addPart(c *collector, inbounds []node) {
 // Shadowsocks, or else to the last. It reports false if they lead nowhere.
 func (d detours) end(inbound node) (end node, found bool) {
 	for range maxDetours {
-		if typ := inbound.at("type"); typ.is(kindText) && typ.scalar == protocolShadowsocks {
+		if inbound.at("type").word() == protocolShadowsocks {
 			return inbound, true
 		}
 		leads := d.leads(inbound)
@@ -175,19 +148,18 @@ func (d detours) end(inbound node) (end node, found bool) {
 		if !found {
 			return inbound, leads[0].tag == "" // a port may be that of a web server
 		}
-		inbound = following
+		inbound = following.with(inbound.mistakes)
 	}
 	return inbound, false
 }
 
 // isInner reports whether clients reach the inbound through another one only.
-func (d detours) isInner(inbound node) (bool, error) {
-	addresses, err := addressesOf(inbound)
-	if err != nil || !slices.ContainsFunc(addresses, func(a address) bool { return d.inner[a] }) {
-		return false, err
+func (d detours) isInner(inbound node) bool {
+	if !slices.ContainsFunc(addressesOf(inbound), func(a address) bool { return d.inner[a] }) {
+		return false
 	}
-	listen, err := inbound.at("listen").text()
-	return hasNoPort(inbound) || isLoopback(listen), err
+	listen := inbound.at("listen").text()
+	return hasNoPort(inbound) || endpoint.IsLoopback(listen)
 }
 
 func hasNoPort(inbound node) bool {
@@ -197,61 +169,40 @@ func hasNoPort(inbound node) bool {
 
 // readSingBoxInbound takes the port of an inbound. If that hands over to another one,
 // its clients are those of the other.
-func readSingBoxInbound(c *collector, inbound node, routes detours) error {
-	inner, err := routes.isInner(inbound)
-	if err != nil || inner {
-		return err
+func readSingBoxInbound(c *collector, inbound node, routes detours) {
+	if routes.isInner(inbound) {
+		return
 	}
 	end, found := routes.end(inbound)
-	typ, err := end.at("type").text()
-	if err != nil {
-		return err
-	}
+	typ := end.at("type").text()
 	if hasNoPort(inbound) {
 		if typ == protocolShadowsocks {
 			c.missing("%s has no listen_port", inbound.place)
 		}
-		return nil // a tun interface, for one
+		return // a tun interface, for one
 	}
 	port := inbound.at("listen_port")
-	number, err := port.port()
-	if err != nil {
-		return err
-	}
+	number := port.port()
 	if !found {
 		c.missing("%s.detour leads nowhere in this file: if it leads to Shadowsocks, name the port with --port", inbound.place)
 	}
-	if typ != protocolShadowsocks {
-		own, err := inbound.at("type").text()
-		if err != nil {
-			return err
-		}
-		if c.otherInbound(inbound, own, port.scalar) {
-			return nil
-		}
+	if typ != protocolShadowsocks && c.otherInbound(inbound, inbound.at("type").text(), port.scalar) {
+		return
 	}
 	if inbound.has("netns") {
 		c.missing("%s listens in another network namespace, whose traffic is not seen here", inbound.place)
-		return nil
+		return
 	}
-	protocols, err := singBoxProtocols(inbound)
-	if err != nil {
-		return err
-	}
-	name, users, err := readUsers(end, "name", "users", "destinations")
-	if err != nil {
-		return err
-	}
+	protocols := singBoxProtocols(inbound)
+	name, users := readUsers(end, "name", "users", "destinations")
 	if typ == protocolShadowsocks && inbound.has("fallback") {
 		users = max(1, users) + inbound.at("users").count()
 	}
-	if managed, err := end.at("managed").flag(false); err != nil {
-		return err
-	} else if managed {
+	if end.at("managed").flag(false) {
 		c.note("the users of %s are managed at run time and can't be told apart by its counters", end.place)
 	}
 	c.shareOver(protocols, number, users)
-	return c.add(inbound.place, number, protocols, name)
+	c.add(inbound, number, protocols, name)
 }
 
 // What the inbounds of sing-box listen on.
@@ -261,61 +212,38 @@ var (
 )
 
 // singBoxProtocols returns what the inbound listens on.
-func singBoxProtocols(inbound node) (accounting.Protocols, error) {
-	typ, err := inbound.at("type").text()
-	if err != nil {
-		return 0, err
-	}
-	transport, err := inbound.at("transport").at("type").text()
+func singBoxProtocols(inbound node) accounting.Protocols {
+	typ, transport := inbound.at("type").text(), inbound.at("transport").at("type").text()
 	switch {
-	case err != nil:
-		return 0, err
 	case slices.Contains(singBoxUDP, typ), transport == "quic":
-		return accounting.OnlyUDP, nil
+		return accounting.OnlyUDP
 	case slices.Contains(singBoxTCP, typ):
-		return accounting.OnlyTCP, nil
+		return accounting.OnlyTCP
 	}
 	return readNetwork(inbound.at("network"), accounting.TCPAndUDP)
 }
 
 // readUsers counts the users in the first of the lists that has any, and returns
 // the name of the only one, or else the tag.
-func readUsers(from node, nameKey string, lists ...string) (name string, users int, err error) {
+func readUsers(from node, nameKey string, lists ...string) (name string, users int) {
 	for _, key := range lists {
-		entries, err := from.at(key).objects()
-		if err != nil {
-			return "", 0, err
-		}
-		if len(entries) == 0 {
-			continue
-		}
-		users = len(entries)
-		if users == 1 {
-			if name, err = entries[0].at(nameKey).text(); err != nil {
-				return "", 0, err
+		if entries := from.at(key).objects(); len(entries) > 0 {
+			if users = len(entries); users == 1 {
+				name = entries[0].at(nameKey).text()
 			}
+			break
 		}
-		break
 	}
 	if name == "" {
-		name, err = from.at("tag").text()
+		name = from.at("tag").text()
 	}
-	return name, users, err
+	return name, users
 }
 
 // readNetwork reads "tcp", "udp", "tcp,udp" or a list of these.
-func readNetwork(network node, fallback accounting.Protocols) (accounting.Protocols, error) {
-	entries, err := network.each()
-	if err != nil {
-		return 0, err
-	}
-	var protocols accounting.Protocols
-	for _, entry := range entries {
-		text, err := entry.text()
-		if err != nil {
-			return 0, err
-		}
-		for word := range strings.SplitSeq(text, ",") {
+func readNetwork(network node, fallback accounting.Protocols) (protocols accounting.Protocols) {
+	for _, entry := range network.each() {
+		for word := range strings.SplitSeq(entry.text(), ",") {
 			switch strings.ToLower(strings.TrimSpace(word)) {
 			case "tcp":
 				protocols |= accounting.OnlyTCP
@@ -323,12 +251,9 @@ func readNetwork(network node, fallback accounting.Protocols) (accounting.Protoc
 				protocols |= accounting.OnlyUDP
 			case "":
 			default:
-				return 0, &ValueError{entry.place, "of an unknown kind", "tcp, udp or both"}
+				entry.fail("of an unknown kind", "tcp, udp or both")
 			}
 		}
 	}
-	if protocols == 0 {
-		return fallback, nil
-	}
-	return protocols, nil
+	return cmp.Or(protocols, fallback)
 }

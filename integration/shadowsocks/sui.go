@@ -22,7 +22,7 @@ FROM (SELECT id, type, tag, CASE WHEN json_valid(CAST(options AS TEXT)) THEN CAS
 
 // readSUI reads the database of the panel s-ui.
 func (c *collector) readSUI(connection *sqlitefile.Conn, columns map[string]bool) error {
-	c.form = FormSUI
+	c.form = formSUI
 	if err := connection.CheckTable("clients"); err != nil {
 		return err
 	}
@@ -35,6 +35,7 @@ func (c *collector) readSUI(connection *sqlitefile.Conn, columns map[string]bool
 		if err != nil {
 			return err
 		}
-		return readSingBox(c, node{value: &root})
+		readSingBox(c, node{value: &root, mistakes: &c.mistakes})
+		return c.mistakes.first
 	})
 }

@@ -30,25 +30,19 @@ var mayBeHTTP3 = newKeySet("xhttp", "splithttp", "http", "h2")
 // listensOn returns what an inbound of Xray or V2Ray listens on. Each of its networks
 // has a listener: that of TCP is the transport's, that of UDP is UDP whatever the
 // transport is. A transport that is not known may be either.
-func listensOn(networks accounting.Protocols, stream node) (accounting.Protocols, error) {
-	transport, err := transportOf(stream)
-	if err != nil || networks&accounting.OnlyTCP == 0 {
-		return networks, err
+func listensOn(networks accounting.Protocols, stream node) accounting.Protocols {
+	transport := transportOf(stream)
+	if networks&accounting.OnlyTCP == 0 {
+		return networks
 	}
 	carrier, known := transports[transport]
 	if !known {
 		carrier = accounting.TCPAndUDP
 	}
-	if mayBeHTTP3[transport] {
-		http3, err := speaksHTTP3(stream)
-		if err != nil {
-			return 0, err
-		}
-		if http3 {
-			carrier = accounting.OnlyUDP
-		}
+	if mayBeHTTP3[transport] && speaksHTTP3(stream) {
+		carrier = accounting.OnlyUDP
 	}
-	return networks&^accounting.OnlyTCP | carrier, nil
+	return networks&^accounting.OnlyTCP | carrier
 }
 
 // isSocketTransport reports whether the transport listens on a unix socket.
@@ -59,58 +53,44 @@ func isSocketTransport(name string) bool {
 
 // transportOf returns the name of the transport in small letters, which Xray has in
 // network, or in method since 2026, and V2Ray 5 in transport.
-func transportOf(stream node) (string, error) {
-	if stream.value == nil || stream.is(kindText) && stream.scalar == "" {
-		return "", nil
+func transportOf(stream node) string {
+	if stream.is(kindText) && stream.scalar == "" || !stream.check(kindObject, "an object, {...}") {
+		return ""
 	}
-	if !stream.is(kindObject) {
-		return "", stream.wrongKind("an object, {...}")
-	}
-	name, err := stream.at("method").or(stream.at("network")).or(stream.at("transport")).text()
-	return strings.ToLower(name), err
+	return strings.ToLower(stream.at("method").or(stream.at("network")).or(stream.at("transport")).text())
 }
 
 // speaksHTTP3 reports whether HTTP/3 is the only version that TLS offers.
-func speaksHTTP3(stream node) (bool, error) {
-	security, err := stream.at("security").text()
-	if err != nil || !strings.EqualFold(security, "tls") {
-		return false, err
+func speaksHTTP3(stream node) bool {
+	if !strings.EqualFold(stream.at("security").text(), "tls") {
+		return false
 	}
-	versions, err := stream.at("tlsSettings").at("alpn").each()
-	if err != nil || len(versions) != 1 {
-		return false, err
-	}
-	only, err := versions[0].text()
-	return only == "h3", err
+	versions := stream.at("tlsSettings").at("alpn").each()
+	return len(versions) == 1 && versions[0].text() == "h3"
 }
 
 // networksOf returns the networks of an inbound's protocol, or both where they are not
 // known.
-func networksOf(protocol string, settings node) (accounting.Protocols, error) {
+func networksOf(protocol string, settings node) accounting.Protocols {
 	switch strings.ToLower(protocol) {
-	case protocolShadowsocks:
-		networks, err := readNetwork(settings.at("network").or(settings.at("networks")), accounting.OnlyTCP)
-		return withUDP(networks, settings, err) // of V2Ray before version 4
+	case protocolShadowsocks: // with udp in V2Ray before version 4
+		return readNetwork(settings.at("network").or(settings.at("networks")), accounting.OnlyTCP) | udpOf(settings)
 	case "dokodemo-door", "tunnel":
 		return readNetwork(settings.at("network").or(settings.at("networks")).or(settings.at("allowedNetwork")), accounting.OnlyTCP)
 	case "socks", "mixed":
-		return withUDP(accounting.OnlyTCP, settings, nil)
+		return accounting.OnlyTCP | udpOf(settings)
 	case "vless", "vmess", "trojan", "http", "mtproto":
-		return accounting.OnlyTCP, nil
+		return accounting.OnlyTCP
 	case "wireguard", "hysteria", "hysteria2", "vliteu":
-		return accounting.OnlyUDP, nil
+		return accounting.OnlyUDP
 	}
-	return accounting.TCPAndUDP, nil
+	return accounting.TCPAndUDP
 }
 
-// withUDP adds UDP to the networks where the settings have "udp": true.
-func withUDP(networks accounting.Protocols, settings node, err error) (accounting.Protocols, error) {
-	if err != nil {
-		return 0, err
+// udpOf returns UDP where the settings have "udp": true.
+func udpOf(settings node) accounting.Protocols {
+	if settings.at("udp").flag(false) {
+		return accounting.OnlyUDP
 	}
-	udp, err := settings.at("udp").flag(false)
-	if udp {
-		networks |= accounting.OnlyUDP
-	}
-	return networks, err
+	return noProtocols
 }

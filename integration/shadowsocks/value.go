@@ -1,9 +1,12 @@
 package shadowsocks
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ssmonitor/internal/endpoint"
 )
 
 // kind is the type of a value, in words for error messages.
@@ -141,26 +144,76 @@ func within(parent, key string) string {
 	return key
 }
 
+// mistakes holds the first mistake in a file, which is the one that is reported. Readers go
+// on after it as if nothing stood there.
+type mistakes struct{ first error }
+
+// add adds a mistake, unless err is nil.
+func (m *mistakes) add(err error) {
+	if m.first == nil {
+		m.first = err
+	}
+}
+
 // node is a value and its place in the file, as in servers[2].server_port. Its
 // value is nil where the file has none, or null.
 type node struct {
 	place string
 	*value
+	mistakes *mistakes // takes those in the value and below; nil where they are reported elsewhere
 }
 
-// onlyObjects returns the entries of a list of objects, and nothing of anything else.
-// Unlike objects, it names no place, which takes more memory than the entries.
-func (n node) onlyObjects() []value {
-	if n.value == nil || slices.ContainsFunc(n.items, func(v value) bool { return v.kind != kindObject }) {
-		return nil
+// fail records that the value is not what it should be.
+func (n node) fail(is, expected string) {
+	if n.mistakes != nil {
+		n.mistakes.add(&ValueError{n.place, is, expected})
 	}
-	return n.items
+}
+
+// with returns the node so that mistakes in it are added to others than before.
+func (n node) with(mistakes *mistakes) node {
+	n.mistakes = mistakes
+	return n
+}
+
+// onlyObjects visits the entries of a list of objects, and nothing of anything else.
+// Unlike objects, it names no place, which takes more memory than the entries.
+func (n node) onlyObjects() iter.Seq[node] {
+	return func(yield func(node) bool) {
+		if n.value == nil || slices.ContainsFunc(n.items, func(v value) bool { return v.kind != kindObject }) {
+			return
+		}
+		for i := range n.items {
+			if !yield(node{value: &n.items[i]}) {
+				return
+			}
+		}
+	}
+}
+
+// firstObject returns the first entry of a list of objects.
+func (n node) firstObject() (first node) {
+	n.any(func(entry node) bool {
+		first = entry
+		return true
+	})
+	return first
+}
+
+// any reports whether an entry of a list of objects is as is says.
+func (n node) any(is func(node) bool) bool {
+	for entry := range n.onlyObjects() {
+		if is(entry) {
+			return true
+		}
+	}
+	return false
 }
 
 // at returns the value of a key of an object. If a key is there twice, the last
 // one counts.
 func (n node) at(key string) node {
-	child := node{place: strings.TrimPrefix(n.place+"."+key, ".")}
+	child := node{place: strings.TrimPrefix(n.place+"."+key, "."), mistakes: n.mistakes}
 	if n.value == nil {
 		return child
 	}
@@ -196,6 +249,14 @@ func (n node) or(other node) node {
 // is reports whether there is a value of the kind.
 func (n node) is(k kind) bool { return n.value != nil && n.kind == k }
 
+// word returns the value if it is a text, and nothing of anything else.
+func (n node) word() string {
+	if n.is(kindText) {
+		return n.scalar
+	}
+	return ""
+}
+
 // count returns how many entries a list has, or how many keys an object.
 func (n node) count() int {
 	if n.value == nil {
@@ -204,98 +265,96 @@ func (n node) count() int {
 	return max(len(n.items), n.size)
 }
 
-func (n node) wrongKind(expected string) error {
-	return &ValueError{n.place, string(n.kind), expected}
+// check reports whether the value is of the kind. A missing one is not, without being a
+// mistake.
+func (n node) check(k kind, expected string) bool {
+	if n.value == nil || n.kind == k {
+		return n.value != nil
+	}
+	n.fail(string(n.kind), expected)
+	return false
 }
 
 // list returns the entries of a list, and nothing where there is no value.
-func (n node) list() ([]node, error) {
-	if n.value == nil {
-		return nil, nil
-	}
-	if n.kind != kindList {
-		return nil, n.wrongKind("a list, [...]")
+func (n node) list() []node {
+	if !n.check(kindList, "a list, [...]") {
+		return nil
 	}
 	nodes := make([]node, len(n.items))
 	for i := range n.items {
-		nodes[i] = n.entry(i)
+		nodes[i] = node{n.place + "[" + strconv.Itoa(i) + "]", &n.items[i], n.mistakes}
 	}
-	return nodes, nil
-}
-
-// entry returns an entry of a list.
-func (n node) entry(i int) node {
-	return node{n.place + "[" + strconv.Itoa(i) + "]", &n.items[i]}
+	return nodes
 }
 
 // objects is list for lists of objects.
-func (n node) objects() ([]node, error) {
-	if n.is(kindList) {
-		if i := slices.IndexFunc(n.items, func(v value) bool { return v.kind != kindObject }); i >= 0 {
-			return nil, n.entry(i).wrongKind("an object, {...}")
+func (n node) objects() []node {
+	entries := n.list()
+	for _, entry := range entries {
+		if !entry.check(kindObject, "an object, {...}") {
+			return nil
 		}
 	}
-	return n.list()
+	return entries
 }
 
 // each returns the entries of a list, or else the value itself.
-func (n node) each() ([]node, error) {
+func (n node) each() []node {
 	if n.value == nil || n.kind == kindList {
 		return n.list()
 	}
-	return []node{n}, nil
+	return []node{n}
 }
 
 // text returns a text; a missing one is empty.
-func (n node) text() (string, error) {
-	switch {
-	case n.value == nil:
-		return "", nil
-	case n.kind != kindText:
-		return "", n.wrongKind("a text")
+func (n node) text() string {
+	if n.check(kindText, "a text") {
+		return n.scalar
 	}
-	return n.scalar, nil
+	return ""
 }
 
 // flag returns true or false; a missing one is the fallback.
-func (n node) flag(fallback bool) (bool, error) {
-	switch {
-	case n.value == nil:
-		return fallback, nil
-	case n.kind != kindBool:
-		return false, n.wrongKind("true or false")
+func (n node) flag(fallback bool) bool {
+	if n.check(kindBool, "true or false") {
+		return n.scalar == "true"
 	}
-	return n.scalar == "true", nil
+	return fallback
 }
 
-// port returns a port number, which the file gives as a number or as a text.
-func (n node) port() (uint16, error) {
+// port returns a port number, which the file gives as a number or as a text; 0 for
+// anything else.
+func (n node) port() uint16 {
 	const expected = "a port number from 1 to 65535"
 	switch {
 	case n.value == nil:
-		return 0, &ValueError{n.place, "missing", expected}
+		n.fail("missing", expected)
 	case n.kind == kindNumber:
 		digits, base := strings.TrimPrefix(n.scalar, "+"), 10
 		if hex, found := strings.CutPrefix(strings.ToLower(digits), "0x"); found {
 			digits, base = hex, 16
 		}
 		number, err := strconv.ParseUint(digits, base, 16)
-		if err != nil || number == 0 {
-			return 0, portError(n.place, n.scalar)
+		if err == nil && number > 0 {
+			return uint16(number)
 		}
-		return uint16(number), nil
-	case n.kind == kindText:
-		return parsePort(n.place, n.scalar)
+		n.failPort(n.scalar)
+	case n.check(kindText, expected):
+		return n.portIn(n.scalar)
 	}
-	return 0, n.wrongKind(expected)
+	return 0
 }
 
-// parsePort reads a port number. Spellings such as 20000.0 and 2e4 are errors
-// here because they are errors to the servers.
-func parsePort(place, text string) (uint16, error) {
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || number == 0 {
-		return 0, portError(place, text)
+// portIn returns the port number in a part of the value, such as that of an address; 0 for
+// anything else.
+func (n node) portIn(text string) uint16 {
+	number, ok := endpoint.Port(text)
+	if !ok {
+		n.failPort(text)
+		return 0
 	}
-	return uint16(number), nil
+	return number
 }
+
+// failPort records that the text is not a port number.
+func (n node) failPort(text string) { n.fail(show(text), "a port number from 1 to 65535, digits only") }

@@ -9,22 +9,13 @@ func isXray(root node) bool {
 		root.has("inbounds", "outbounds")
 }
 
-func readXray(c *collector, root node) error {
-	inbounds, err := root.at("inbounds").objects()
-	if err != nil {
-		return err
-	}
+func readXray(c *collector, root node) {
+	inbounds := root.at("inbounds").objects()
 	if inbound := root.at("inbound"); inbound.is(kindObject) { // of V2Ray before version 4
 		inbounds = append(inbounds, inbound)
 	}
-	more, err := root.at("inboundDetour").objects()
-	if err != nil {
-		return err
-	}
-	if err := c.readInbounds(append(inbounds, more...), root); err != nil {
-		return err
-	}
-	return refuseOutbounds(c, root, "protocol")
+	c.readInbounds(append(inbounds, root.at("inboundDetour").objects()...), root)
+	refuseOutbounds(c, root, "protocol")
 }
 
 // shownPorts returns ports as the file spells them, if that is all that is there.
@@ -46,26 +37,30 @@ type portRange struct{ first, last uint16 }
 
 func (r portRange) len() int { return int(r.last) - int(r.first) + 1 }
 
-// readPorts reads a port, or a text with several and with ranges.
-func readPorts(c *collector, port node) (numbers []uint16, err error) {
-	ranges, err := readRanges(c, port)
-	for _, r := range ranges {
+// readPorts reads a port, or a text with several and with ranges. After a mistake it reads
+// none: a hostile file could have very many.
+func readPorts(c *collector, port node) (numbers []uint16) {
+	if c.mistakes.first != nil {
+		return nil
+	}
+	for _, r := range readRanges(c, port) {
 		if len(numbers)+r.len() > maxPorts {
-			return nil, &ValueError{port.place, "too long", "at most 131070 ports"}
+			port.fail("too long", "at most 131070 ports")
+			return nil
 		}
 		for number := int(r.first); number <= int(r.last); number++ {
 			numbers = append(numbers, uint16(number))
 		}
 	}
-	return numbers, err
+	return numbers
 }
 
 // readRanges reads a port, or a text with several and with ranges, as
 // "20000,20010-20019". The value of env:NAME is known to the server only.
-func readRanges(c *collector, port node) (ranges []portRange, err error) {
+func readRanges(c *collector, port node) (ranges []portRange) {
 	if !port.is(kindText) {
-		number, err := port.port()
-		return []portRange{{number, number}}, err
+		number := port.port()
+		return []portRange{{number, number}}
 	}
 	for word := range strings.FieldsFuncSeq(port.scalar, func(r rune) bool { return r == ',' || r == '/' }) {
 		word = strings.TrimSpace(word)
@@ -77,17 +72,15 @@ func readRanges(c *collector, port node) (ranges []portRange, err error) {
 		if !isRange {
 			high = low
 		}
-		var r portRange
-		if r.first, err = parsePort(port.place, strings.TrimSpace(low)); err != nil {
-			return nil, err
-		}
-		if r.last, err = parsePort(port.place, strings.TrimSpace(high)); err != nil {
-			return nil, err
-		}
-		if r.last < r.first {
-			return nil, &ValueError{port.place, "not a range", "a range that begins with its lower port, as 20000-20009"}
+		r := portRange{port.portIn(strings.TrimSpace(low)), port.portIn(strings.TrimSpace(high))}
+		switch {
+		case r.first == 0 || r.last == 0:
+			return nil
+		case r.last < r.first:
+			port.fail("not a range", "a range that begins with its lower port, as 20000-20009")
+			return nil
 		}
 		ranges = append(ranges, r)
 	}
-	return ranges, nil
+	return ranges
 }

@@ -20,9 +20,9 @@ const (
 	hostsMaxSize = 1 << 20
 )
 
-// ThisHost returns the addresses of the network interfaces, and the names of
+// thisHost returns the addresses of the network interfaces, and the names of
 // this host as the kernel and /etc/hosts give them. It asks no name server.
-func ThisHost() (shadowsocks.Host, error) {
+func thisHost() (shadowsocks.Host, error) {
 	addresses, err := interfaces.Addresses()
 	if err != nil {
 		return shadowsocks.Host{}, err

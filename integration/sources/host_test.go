@@ -31,7 +31,7 @@ func TestThisHostHasItsKernelName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, err := ThisHost()
+	host, err := thisHost()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,27 +15,31 @@ import (
 
 // loading is one reading of all sources in progress.
 type loading struct {
-	sources  *Sources
-	options  shadowsocks.Options
-	seen     sight
-	taken    share           // of what all configurations may take
-	done     map[string]bool // the files that were read, by their paths
-	outcomes map[reading]outcome
-	listed   []portlist.Entry
-	configs  []shadowsocks.Config
-	kept     []kept // of files that can't be read any more, and what servers give without a file
-	servers  *processes.Found
-	inUse    map[string]bool   // the configurations that running servers of Shadowsocks were started with
-	origins  map[string]string // the sources of configurations that only servers name
-	notes    []error
-	more     int // notes that were not kept
-	failures []error
+	sources    *Sources
+	options    shadowsocks.Options
+	seen       sight
+	taken      share                        // of what all configurations may take
+	files      map[string]*outcome          // by their paths
+	outcomes   map[reading]*outcome         // the same, whatever the names of a file
+	companions map[string][]string          // of the files that were looked at
+	earlier    map[string][]accounting.Port // of the last setup, by their sources
+	listed     []portlist.Entry
+	configs    []shadowsocks.Config
+	kept       []kept // of files that can't be read any more, and what servers give without a file
+	servers    *processes.Found
+	inUse      map[string]bool   // the configurations that running servers of Shadowsocks were started with
+	origins    map[string]string // the sources of configurations that only servers name
+	notes      []error
+	more       int // notes that were not kept
+	failures   []error
+	noList     error // that the list does not exist
 }
 
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
 	loading := loading{
-		sources: sources, done: make(map[string]bool), outcomes: make(map[reading]outcome), inUse: make(map[string]bool), origins: make(map[string]string),
+		sources: sources, files: make(map[string]*outcome), outcomes: make(map[reading]*outcome),
+		companions: make(map[string][]string), inUse: make(map[string]bool), origins: make(map[string]string),
 	}
 	for _, path := range sources.Watched {
 		loading.watch(path)
@@ -53,9 +57,20 @@ func (l *loading) watch(path string) { l.seen.add(&l.seen.first, path) }
 // watchFile is watch for a configuration, and for what is read with it.
 func (l *loading) watchFile(path string, states *[]fileState) {
 	l.seen.add(states, path)
-	for _, companion := range shadowsocks.Companions(path) {
+	for _, companion := range l.companionsOf(path) {
 		l.seen.add(states, companion)
 	}
+}
+
+// companionsOf returns the files that are read with the one at path. It looks for them
+// once, since some are named in further files.
+func (l *loading) companionsOf(path string) []string {
+	companions, known := l.companions[path]
+	if !known {
+		companions = shadowsocks.Companions(path)
+		l.companions[path] = companions
+	}
+	return companions
 }
 
 func (l *loading) fail(err error) {
@@ -88,11 +103,12 @@ func (l *loading) list() {
 		return
 	}
 	l.watch(path)
-	entries, err := portlist.ReadEntries(path)
+	entries, err := portlist.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w (%w)", ErrNoList, err)
+		l.noList = fmt.Errorf("%w (%w)", ErrNoList, err)
+	} else {
+		l.fail(err)
 	}
-	l.fail(err)
 	l.listed = entries
 }
 
@@ -111,39 +127,31 @@ func (l *loading) configurations() {
 		l.findServers()
 	}
 	// As a server's first: what is read like that says all that it says otherwise.
-	l.options.ForceServer = true
-	l.named(l.sources.Servers)
-	l.options.ForceServer = false
-	l.named(l.sources.Shadowsocks)
+	l.named(l.sources.Servers, true)
+	l.named(l.sources.Shadowsocks, false)
 	if l.sources.SearchRoot != "" {
 		l.search()
 		l.askServers()
 	}
 }
 
-// readListed reads a file of a directory, if it is still there, and adds what it
-// says. An error that depends on the other parts is left to them.
-func (l *loading) readListed(path string, parts *shadowsocks.Parts) error {
-	config, read, err := l.readPart(path, parts)
-	if err == nil && !read {
-		return nil
-	}
-	l.outcome(path, config, err)
-	return parts.Take(path, config, err)
-}
-
-// readPart is readListed with every error.
-func (l *loading) readPart(path string, parts *shadowsocks.Parts) (config shadowsocks.Config, read bool, err error) {
+// readPart reads a file as one of the parts, and adds what it says. It reports false for
+// one that need not be there, and is not any more.
+func (l *loading) readPart(path string, parts *shadowsocks.Parts, asServer, wanted bool) (config shadowsocks.Config, read bool, err error) {
 	if err := l.taken.file(path); err != nil {
 		return config, false, err
 	}
 	options := parts.Options(path, l.options)
-	options.ForceServer = l.forced(path)
-	config, read, err = shadowsocks.ReadListed(path, options)
-	if err != nil || !read {
-		return config, read, err
+	options.ForceServer = asServer || l.inUse[path]
+	if wanted {
+		config, err = shadowsocks.Read(path, options)
+	} else if config, read, err = shadowsocks.ReadListed(path, options); !read {
+		return config, false, err
 	}
-	return config, true, l.add(config)
+	if err == nil {
+		err = l.add(config)
+	}
+	return config, true, err
 }
 
 // add adds a configuration and its notes, unless there is no room for it any more.
@@ -158,27 +166,21 @@ func (l *loading) add(config shadowsocks.Config) error {
 	return nil
 }
 
-// result merges what was read, unless something failed.
+// result merges what was read, unless something failed. A missing list is no reason to go
+// on without the others.
 func (l *loading) result() (Result, error) {
-	failures := l.failures
-	if !l.lacksListOnly() { // a missing list is no reason to go on without the others
-		failures = slices.DeleteFunc(slices.Clone(failures), func(err error) bool { return errors.Is(err, ErrNoList) })
-	}
-	err := errors.Join(failures...)
-	if err != nil && !l.lacksListOnly() {
-		return Result{Configs: l.configs, Notes: l.allNotes()}, err
+	result := Result{Configs: l.configs, Notes: l.allNotes()}
+	if err := errors.Join(l.failures...); err != nil {
+		return result, err
 	}
 	ports, conflicts := l.merge()
 	targets, conflict := ports.Targets(l.sources.Targets, portlist.Targets(l.listed))
 	if conflict != nil {
-		return Result{Configs: l.configs, Notes: l.allNotes()}, conflict
+		return result, conflict
 	}
 	l.noteConflicts(conflicts)
-	return Result{Ports: ports, Targets: targets, Entries: l.entries(ports, targets), Configs: l.configs, Notes: l.allNotes()}, err
-}
-
-func (l *loading) lacksListOnly() bool {
-	return len(l.failures) == 1 && errors.Is(l.failures[0], ErrNoList)
+	result.Ports, result.Targets, result.Entries, result.Notes = ports, targets, l.entries(ports, targets), l.allNotes()
+	return result, l.noList
 }
 
 // merge returns the union of all ports. It returns a conflict for each port to

@@ -19,54 +19,56 @@ type reading struct {
 }
 
 // readingOf returns what is read at the path.
-func readingOf(path string) reading {
+func (l *loading) readingOf(path string) reading {
 	file, found := identify(path)
 	if !found || shadowsocks.Managed(path) {
 		return reading{with: path}
 	}
 	var with []identity
-	for _, companion := range shadowsocks.Companions(path) {
+	for _, companion := range l.companionsOf(path) {
 		beside, _ := identify(companion)
 		with = append(with, beside)
 	}
 	return reading{file, fmt.Sprint(with)}
 }
 
-// outcome is what came of a reading.
+// outcome is what came of a reading so far.
 type outcome struct {
+	begun  bool
 	forced bool // whether the file was read as a server's
 	served bool // whether it has ports
 	failed bool // whether something was wrong with it, or it has none
 	form   shadowsocks.Form
 }
 
-func (l *loading) forced(path string) bool { return l.options.ForceServer || l.inUse[path] }
-
-// first reports whether the file has not been read yet, under this name or another one:
-// scripts link one to the place where a server looks for it. What was read as a client's
-// is read again as a server's.
-func (l *loading) first(path string) bool {
-	l.done[path] = true
-	of := readingOf(path)
-	earlier, known := l.outcomes[of]
-	if forced := l.forced(path); !known || forced && !earlier.forced && !earlier.served {
-		l.outcomes[of] = outcome{forced: forced}
-		return true
+// outcome returns that of reading the file at the path, under this name or another one:
+// scripts link one to the place where a server looks for it.
+func (l *loading) outcome(path string) *outcome {
+	if known, found := l.files[path]; found {
+		return known
 	}
-	return false
+	of := l.readingOf(path)
+	if l.outcomes[of] == nil {
+		l.outcomes[of] = &outcome{}
+	}
+	l.files[path] = l.outcomes[of]
+	return l.files[path]
 }
 
-// outcome records what came of reading the file.
-func (l *loading) outcome(path string, config shadowsocks.Config, err error) {
-	of := readingOf(path)
-	result := l.outcomes[of]
-	result.served, result.failed, result.form = err == nil, err != nil, config.Form
-	l.outcomes[of] = result
+// claim reports whether the file is to be read: once, but what was read as a client's
+// again as a server's.
+func (l *loading) claim(path string, asServer bool) bool {
+	earlier, forced := l.outcome(path), asServer || l.inUse[path]
+	if earlier.begun && (!forced || earlier.forced || earlier.served) {
+		return false
+	}
+	*earlier = outcome{begun: true, forced: forced}
+	return true
 }
 
 // named reads files and directories that were named. What a server may read as one
 // configuration is read as one, under however many names.
-func (l *loading) named(paths []string) {
+func (l *loading) named(paths []string, asServer bool) {
 	var files, directories []string
 	wanted := make(map[string]bool) // the files that were named themselves
 	for _, path := range paths {
@@ -79,7 +81,7 @@ func (l *loading) named(paths []string) {
 		files = append(files, l.directory(path, maxFiles-l.taken.files-len(files))...)
 	}
 	for _, group := range shadowsocks.Together(files) {
-		l.together(group, wanted, l.unusableNamed)
+		l.together(group, asServer, wanted, l.unusableNamed)
 	}
 	for _, directory := range directories {
 		l.noteEmpty(directory, directories, files)
@@ -119,7 +121,7 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 		if err != nil || !filepath.IsLocal(relative) {
 			continue
 		}
-		result := l.outcomes[readingOf(file)]
+		result := l.outcome(file)
 		if result.served {
 			return
 		}
@@ -136,11 +138,11 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 
 // together reads files of which a server may read several as one configuration. What is
 // wrong with a file is a failure if that was wanted by its name, and is reported otherwise.
-func (l *loading) together(files []string, wanted map[string]bool, report func(path string, err error)) {
+func (l *loading) together(files []string, asServer bool, wanted map[string]bool, report func(path string, err error)) {
 	var left []string
 	known := make(map[string]bool)
 	for _, file := range files {
-		if (l.first(file) || wanted[file]) && !known[file] {
+		if (l.claim(file, asServer) || wanted[file]) && !known[file] {
 			left, known[file] = append(left, file), true
 		}
 	}
@@ -149,18 +151,21 @@ func (l *loading) together(files []string, wanted map[string]bool, report func(p
 	}
 	parts := shadowsocks.NewParts(files, l.options)
 	for _, file := range files {
-		if known[file] {
-			continue
-		}
-		if earlier := l.outcomes[readingOf(file)]; earlier.served {
+		if earlier := l.outcome(file); !known[file] && earlier.served {
 			_ = parts.Take(file, shadowsocks.Config{Form: earlier.form}, nil)
 		}
 	}
 	failed := make(map[string]error)
 	for _, file := range left {
-		if wanted[file] {
-			failed[file] = l.readNamed(file, parts)
-		} else if err := l.readListed(file, parts); err != nil {
+		config, read, err := l.readPart(file, parts, asServer, wanted[file])
+		if err == nil && !read {
+			continue
+		}
+		of := l.outcome(file)
+		of.served, of.failed, of.form = err == nil, err != nil, config.Form
+		if err != nil && wanted[file] {
+			failed[file] = err
+		} else if err := parts.Take(file, config, err); err != nil {
 			report(file, err)
 		}
 	}
@@ -174,23 +179,4 @@ func (l *loading) together(files []string, wanted map[string]bool, report func(p
 	for _, note := range parts.Rest() {
 		l.note(note)
 	}
-}
-
-// readNamed reads a file that was named. It has to have ports, unless it is a part of a
-// configuration that has them in another file.
-func (l *loading) readNamed(path string, parts *shadowsocks.Parts) error {
-	if err := l.taken.file(path); err != nil {
-		return err
-	}
-	options := parts.Options(path, l.options)
-	options.ForceServer = l.forced(path)
-	config, err := shadowsocks.Read(path, options)
-	if err == nil {
-		err = l.add(config)
-	}
-	l.outcome(path, config, err)
-	if err == nil {
-		err = parts.Take(path, config, nil)
-	}
-	return err
 }

@@ -118,7 +118,7 @@ func TestUnitCanReadDatabasesInUse(t *testing.T) {
 			}
 		}
 	}
-	for _, place := range shadowsocks.UsualPlaces() {
+	for _, place := range shadowsocks.SearchPlaces("/") {
 		if shadowsocks.IsDatabase(place) {
 			want = append(want, filepath.Dir(place))
 		}

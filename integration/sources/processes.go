@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
 )
@@ -35,7 +36,6 @@ func OfProcess(source string) (program, what string, ok bool) {
 // running is the reading of what running servers use.
 type running struct {
 	*loading
-	earlier   map[string][]accounting.Port
 	given     map[string]bool  // the sources that there are now
 	known     accounting.Ports // of sources that no server gives, and then also of files that servers name
 	listed    int              // files in directories that servers name
@@ -81,8 +81,7 @@ func (l *loading) askServers() {
 	if l.sources.Following {
 		l.watch(l.sources.Earlier) // setup as root may find more
 	}
-	earlier, _ := l.earlier() // the search has noted the error
-	r := running{loading: l, earlier: earlier, given: make(map[string]bool), relatives: make(map[string]bool)}
+	r := running{loading: l, given: make(map[string]bool), relatives: make(map[string]bool)}
 	r.known, _ = l.merge()
 	if l.servers == nil {
 		r.retainOthers()
@@ -119,7 +118,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 		resolved, found := r.find(server, path)
 		switch {
 		case !found:
-		case r.first(resolved):
+		case r.claim(resolved, false):
 			if !server.Root() {
 				path = resolved
 				r.given[processSource(server.Program, path)] = true
@@ -129,22 +128,21 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 			explained = true // as far as another source does
 		}
 	}
-	for _, path := range server.Files {
-		if !filepath.IsAbs(path) && r.recall(server.Program, path) {
-			explained = true
-			continue
+	each := func(paths []string, do func(path string)) {
+		for _, path := range paths {
+			if !filepath.IsAbs(path) && r.recall(server.Program, path) {
+				explained = true
+			} else {
+				do(path)
+			}
 		}
-		add(path)
 	}
-	for _, directory := range server.Directories {
-		if !filepath.IsAbs(directory) && r.recall(server.Program, directory) {
-			explained = true
-			continue
-		}
+	each(server.Files, add)
+	each(server.Directories, func(directory string) {
 		for _, path := range r.directory(server, directory) {
 			add(path)
 		}
-	}
+	})
 	together := shadowsocks.NewParts(paths, r.options)
 	var harmless []error
 	for _, part := range parts {
@@ -178,7 +176,7 @@ func (r *running) find(server processes.Server, path string) (resolved string, f
 // directory returns the files of a directory of configurations, unless it was read before.
 func (r *running) directory(server processes.Server, directory string) []string {
 	resolved, found := r.find(server, directory)
-	if !found || !r.first(resolved) {
+	if !found || !r.claim(resolved, false) {
 		return nil
 	}
 	r.watch(directory)
@@ -198,7 +196,7 @@ func (r *running) file(server processes.Server, part part, together *shadowsocks
 	}
 	err := r.readAs(processSource(server.Program, part.path), part, together)
 	switch {
-	case shadowsocks.Skipped{Path: part.path, Err: err}.Harmless():
+	case shadowsocks.Harmless(err):
 		return false, err
 	case err != nil:
 		r.notRead(server, part.path, err)
@@ -209,10 +207,10 @@ func (r *running) file(server processes.Server, part part, together *shadowsocks
 // readAs reads a configuration, and adds its ports as those of the source.
 func (r *running) readAs(source string, part part, together *shadowsocks.Parts) error {
 	r.watchFile(part.path, &r.seen.others)
-	before := len(r.configs)
-	_, _, err := r.readPart(part.resolved, together)
-	for i := before; i < len(r.configs); i++ {
-		r.configs[i].Path, r.configs[i].Ports = part.path, r.unnamed(r.configs[i].Ports)
+	_, read, err := r.readPart(part.resolved, together, false, false)
+	if read && err == nil {
+		added := &r.configs[len(r.configs)-1]
+		added.Path, added.Ports = part.path, r.unnamed(added.Ports)
 		r.origins[part.path] = source
 	}
 	return err
@@ -236,8 +234,97 @@ func (r *running) notRead(server processes.Server, path string, why error) {
 	source := processSource(server.Program, path)
 	why = fmt.Errorf("configuration of the running %s: %w", server.Program, why)
 	if server.Root() || r.sources.Following && len(r.earlier[source]) > 0 {
-		r.keep(source, r.earlier, why)
+		r.keep(source, why)
 		return
 	}
 	r.noteOther(why)
+}
+
+// give adds ports that a server gives without a configuration.
+func (r *running) give(source string, ports []accounting.Port) {
+	if len(ports) == 0 {
+		return
+	}
+	if err := r.taken.ports(source, ports); err != nil {
+		r.note(err)
+		return
+	}
+	r.kept = append(r.kept, kept{source, ports})
+}
+
+// unexplained returns the ports that nothing but a command line or a socket names.
+func (r *running) unexplained(ports []accounting.Port) []accounting.Port {
+	return slices.DeleteFunc(slices.Clone(ports), func(port accounting.Port) bool {
+		_, found := r.known.Find(port.Number)
+		return found
+	})
+}
+
+// listening adds the ports of command lines, and those at which servers listen though
+// nothing else explains it. It notes those that may be of another protocol, and those of
+// other users than root.
+func (r *running) listening(explained []bool) {
+	typed := make(map[uint16]bool)
+	for _, server := range r.servers.Servers {
+		if !server.Root() {
+			continue
+		}
+		ports := r.unexplained(server.Ports)
+		r.give(processSource(server.Program, ofArguments), ports)
+		for _, port := range ports {
+			typed[port.Number] = true
+		}
+	}
+	perServer, err := r.servers.Listening(func(listener processes.Listener) bool {
+		_, found := r.known.Find(listener.Port)
+		return !found && !typed[listener.Port]
+	})
+	if err != nil {
+		r.note(fmt.Errorf("the ports at which servers listen are unknown: %w", err))
+	}
+	for i, server := range r.servers.Servers {
+		ports := perServer[i]
+		switch {
+		case !server.Root():
+			all, _ := accounting.Union(ports, r.unexplained(server.Ports))
+			r.withhold(server, all)
+		case len(ports) == 0:
+		case !server.Several:
+			r.give(processSource(server.Program, ofSockets), ports)
+		case !explained[i]:
+			r.note(fmt.Errorf("the running %s listens at %s, and no configuration that was found says which of them is Shadowsocks': "+
+				"name the file with --shadowsocks, or the port with --port", server.Program, describe(ports)))
+		}
+	}
+	if more := r.withheld - maxWithheld; more > 0 {
+		r.note(fmt.Errorf("%d more notes on running servers of other users than root are not shown", more))
+	}
+}
+
+// withhold notes ports that do not count, since any user may start a program under any
+// name.
+func (r *running) withhold(server processes.Server, ports []accounting.Port) {
+	if len(ports) > 0 {
+		r.noteOther(fmt.Errorf("%s (process %d of user %s) listens on %s: name it with --port, if it is to be counted",
+			server.Program, server.PID, server.User(), describe(ports)))
+	}
+}
+
+func describe(ports []accounting.Port) string {
+	const most = 8
+	var texts []string
+	for _, port := range ports[:min(len(ports), most)] {
+		texts = append(texts, portlist.FormatSpec(port))
+	}
+	if more := len(ports) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// noteOther notes something of another user's server. Any user may start thousands.
+func (r *running) noteOther(err error) {
+	if r.withheld++; r.withheld <= maxWithheld {
+		r.note(err)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 )
 
@@ -44,9 +43,7 @@ func (r *running) retainOthers() {
 		case filepath.IsAbs(what) && (all || r.relatives[source]):
 			r.reread(source, what)
 		case all || what == ofSockets && hidden[program]:
-			ports := r.unexplained(r.earlier[source])
-			r.fail(r.taken.keep(source, ports))
-			r.kept = append(r.kept, kept{source, ports})
+			r.retain(source, r.unexplained(r.earlier[source]))
 		}
 	}
 }
@@ -57,7 +54,7 @@ func (r *running) reread(source, path string) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if err == nil && !r.first(resolved) {
+	if err == nil && !r.claim(resolved, false) {
 		return
 	}
 	if err == nil {
@@ -65,7 +62,7 @@ func (r *running) reread(source, path string) {
 		err = r.readAs(source, part{path, resolved}, shadowsocks.NewParts(nil, r.options))
 	}
 	if err != nil {
-		r.keep(source, r.earlier, fmt.Errorf("configuration of a server that ran: %w", err))
+		r.keep(source, fmt.Errorf("configuration of a server that ran: %w", err))
 	}
 }
 
@@ -75,16 +72,14 @@ func (s *Sources) runningPlaces() (roots, others []string) {
 	if s.Processes == nil {
 		return nil, nil
 	}
-	earlier := make(map[string]bool)
-	entries, _ := portlist.ReadEntries(s.Earlier) // Load reports the error
-	for _, entry := range entries {
-		for _, source := range entry.Sources {
-			if _, what, ok := OfProcess(source); ok && filepath.IsAbs(what) {
-				earlier[what] = true
-			}
+	earlier, _ := s.earlier() // Load reports the error
+	for source := range earlier {
+		if _, what, ok := OfProcess(source); ok && filepath.IsAbs(what) {
+			roots = append(roots, what)
 		}
 	}
-	roots = slices.Sorted(maps.Keys(earlier))
+	slices.Sort(roots)
+	roots = slices.Compact(roots)
 	found, err := s.Processes.Find()
 	if err != nil {
 		return roots, nil // Load reports it

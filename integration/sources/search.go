@@ -26,8 +26,8 @@ func (l *loading) search() {
 	for _, path := range shadowsocks.SearchPlaces(l.sources.SearchRoot) {
 		l.watch(path)
 	}
-	earlier, err := l.earlier()
-	if err != nil {
+	var err error
+	if l.earlier, err = l.sources.earlier(); err != nil {
 		l.note(fmt.Errorf("the ports of the last setup are unknown: %w", err))
 	}
 	files, unlisted := shadowsocks.Search(l.sources.SearchRoot, maxFiles-l.taken.files)
@@ -36,19 +36,19 @@ func (l *loading) search() {
 	}
 	tooMany := l.noteUnlisted(unlisted)
 	for _, group := range shadowsocks.Together(files) {
-		l.together(group, nil, func(file string, err error) { l.unusable(file, earlier, err) })
+		l.together(group, false, nil, l.unusable)
 	}
 	// A directory that can't be read hides its files from the search.
-	for _, source := range slices.Sorted(maps.Keys(earlier)) {
-		if l.done[source] || !filepath.IsAbs(source) {
+	for _, source := range slices.Sorted(maps.Keys(l.earlier)) {
+		if !filepath.IsAbs(source) || l.outcome(source).begun {
 			continue
 		}
 		_, err := os.Stat(source)
 		switch {
 		case err == nil && tooMany[filepath.Dir(source)]:
-			l.keep(source, earlier, fmt.Errorf("%s: %w beside it", source, shadowsocks.ErrTooMany))
+			l.keep(source, fmt.Errorf("%s: %w beside it", source, shadowsocks.ErrTooMany))
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			l.keep(source, earlier, err)
+			l.keep(source, err)
 		}
 	}
 }
@@ -72,20 +72,20 @@ func (l *loading) noteUnlisted(directories []shadowsocks.Skipped) (tooMany map[s
 
 // unusable notes what is wrong with a file in one of the usual places. If that may have
 // ports all the same, those of the last setup are kept.
-func (l *loading) unusable(path string, earlier map[string][]accounting.Port, err error) {
-	if (shadowsocks.Skipped{Path: path, Err: err}).Harmless() {
+func (l *loading) unusable(path string, err error) {
+	if shadowsocks.Harmless(err) {
 		l.note(err)
 		return
 	}
-	l.keep(path, earlier, err)
+	l.keep(path, err)
 }
 
 // earlier returns the ports of the last setup by their source.
-func (l *loading) earlier() (map[string][]accounting.Port, error) {
-	if l.sources.Earlier == "" {
+func (s *Sources) earlier() (map[string][]accounting.Port, error) {
+	if s.Earlier == "" {
 		return nil, nil
 	}
-	entries, err := portlist.ReadEntries(l.sources.Earlier)
+	entries, err := portlist.Read(s.Earlier)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -99,11 +99,16 @@ func (l *loading) earlier() (map[string][]accounting.Port, error) {
 }
 
 // keep retains the ports that a source had, and notes why.
-func (l *loading) keep(source string, earlier map[string][]accounting.Port, why error) {
-	if ports := earlier[source]; len(ports) > 0 {
-		l.fail(l.taken.keep(source, ports))
-		l.kept = append(l.kept, kept{source, ports})
+func (l *loading) keep(source string, why error) {
+	if ports := l.earlier[source]; len(ports) > 0 {
+		l.retain(source, ports)
 		why = fmt.Errorf("%w; the ports that it had stay counted: %d", why, len(ports))
 	}
 	l.note(why)
+}
+
+// retain takes ports that a source had, and that can't be read now.
+func (l *loading) retain(source string, ports []accounting.Port) {
+	l.fail(l.taken.keep(source, ports))
+	l.kept = append(l.kept, kept{source, ports})
 }

@@ -54,7 +54,7 @@ type Sources struct {
 	Watched []string
 	// Host returns what is known of this host. It distinguishes a client's
 	// configuration from a server's, and is called only if configurations are
-	// read; nil stands for [ThisHost].
+	// read; nil stands for the one that the kernel and /etc/hosts know.
 	Host func() (shadowsocks.Host, error)
 	// Progress is called before each configuration is read; it may be nil.
 	Progress func()
@@ -90,7 +90,7 @@ type Follower struct {
 // Follow returns a follower of the sources. It reads nothing before Load.
 func Follow(sources Sources) *Follower {
 	if sources.Host == nil {
-		sources.Host = ThisHost
+		sources.Host = thisHost
 	}
 	return &Follower{sources: sources}
 }

@@ -78,7 +78,7 @@ func (b *box) waitForEntries(t *testing.T, want ...string) {
 }
 
 func (b *box) expectEntries(want ...string) error {
-	entries, err := portlist.ReadEntries(b.path("/etc/ssmonitor/ports"))
+	entries, err := portlist.Read(b.path("/etc/ssmonitor/ports"))
 	if err != nil {
 		return err
 	}

@@ -81,28 +81,6 @@ func Walk(text []byte, visit func(*ast.File) error) error {
 	})
 }
 
-// Position returns where the value of a key of the first document is, from 1, or where
-// the text begins if there is none.
-func Position(text []byte, key string) (line, column int) {
-	line, column = 1, 1
-	_ = Walk(text, func(file *ast.File) error { // else there is no such key
-		if len(file.Docs) == 0 {
-			return nil
-		}
-		mapping, _ := file.Docs[0].Body.(*ast.MappingNode)
-		if mapping == nil {
-			return nil
-		}
-		for _, entry := range mapping.Values {
-			if at := entry.Value.GetToken(); entry.Key.GetToken().Value == key && at != nil {
-				line, column = at.Position.Line, at.Position.Column
-			}
-		}
-		return nil
-	})
-	return line, column
-}
-
 // Guard lets something else read the text: it refuses what no library survives, and
 // turns a panic into an *Error.
 func Guard(text []byte, read func() error) (err error) {

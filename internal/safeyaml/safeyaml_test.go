@@ -93,19 +93,6 @@ func TestConcealShowsNoValue(t *testing.T) {
 	}
 }
 
-func TestPositionOfAKey(t *testing.T) {
-	for _, test := range []struct {
-		text         string
-		line, column int
-	}{
-		{"hook: a\nport: b", 2, 7}, {"port:\n- a\n", 2, 1}, {"hook: {port: a}", 1, 1}, {"", 1, 1}, {"[", 1, 1}, {"- port: a", 1, 1},
-	} {
-		if line, column := safeyaml.Position([]byte(test.text), "port"); line != test.line || column != test.column {
-			t.Errorf("%q: got %d, %d, want %d, %d", test.text, line, column, test.line, test.column)
-		}
-	}
-}
-
 func FuzzConceal(f *testing.F) {
 	f.Add("port: &a [x, !t y]\nhook: |\n  z\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -195,7 +195,7 @@ func otherList(agent *presence.Agent, list string) ([]Note, error) {
 // earlierList returns the list that is replaced, and a note if the list has a
 // mistake. A file that setup did not write and can't read may be anything.
 func earlierList(path string) (entries []portlist.Entry, notes []Note, err error) {
-	entries, err = portlist.ReadEntries(path)
+	entries, err = portlist.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
