@@ -10,9 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting/store"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/agent"
+	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
 	"ssmonitor/nft"
@@ -131,7 +132,7 @@ func agentState(ctx context.Context, state, socket string) (agent checkup.AgentS
 	return agent
 }
 
-func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) error {
+func writeFindings(c *cli.Context, w io.Writer, findings []finding.Finding) error {
 	quiet := c.Bool("quiet")
 	switch {
 	case c.Bool("nagios"):
@@ -148,13 +149,13 @@ func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) erro
 }
 
 // statusOf returns the exit status of a check as an error, nil for 0.
-func statusOf(result checkup.Level, nagios bool) error {
+func statusOf(result finding.Level, nagios bool) error {
 	switch {
-	case result == checkup.Unknown:
+	case result == finding.Unknown:
 		return checkStatus(exitUnknown)
-	case result == checkup.Wrong && nagios:
+	case result == finding.Wrong && nagios:
 		return checkStatus(exitNagiosCritical)
-	case result == checkup.Wrong:
+	case result == finding.Wrong:
 		return checkStatus(exitFailed)
 	}
 	return nil

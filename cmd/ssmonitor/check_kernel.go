@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/nft"

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 )
@@ -95,10 +95,10 @@ func (a *agent) republish() {
 }
 
 // logFindings logs those that were not among the last ones.
-func (a *agent) logFindings(findings []checkup.Finding) {
-	for _, finding := range findings {
-		if !slices.Contains(a.published, finding) {
-			a.Log.Log(context.Background(), finding.Level.LogLevel(), finding.Line())
+func (a *agent) logFindings(findings []finding.Finding) {
+	for _, f := range findings {
+		if !slices.Contains(a.published, f) {
+			a.Log.Log(context.Background(), f.Level.LogLevel(), f.Line())
 		}
 	}
 	a.published = findings

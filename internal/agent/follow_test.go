@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -108,16 +108,16 @@ func TestTransientDecision(t *testing.T) {
 func TestLogFindings(t *testing.T) {
 	var log bytes.Buffer
 	a := &agent{Options: Options{Log: newLog(&log)}}
-	note := checkup.Finding{Level: checkup.Note, Message: "a note"}
-	unknown := checkup.Finding{Level: checkup.Unknown, Message: "a doubt", Remedy: "do this\nor that"}
+	note := finding.Finding{Level: finding.Note, Message: "a note"}
+	unknown := finding.Finding{Level: finding.Unknown, Message: "a doubt", Remedy: "do this\nor that"}
 	for i, step := range []struct {
-		findings []checkup.Finding
+		findings []finding.Finding
 		want     string // level and message of each line
 	}{
-		{[]checkup.Finding{note}, "INFO a note;"},
-		{[]checkup.Finding{note, unknown}, "WARN a doubt: do this; or that;"},
-		{[]checkup.Finding{unknown}, ""},
-		{[]checkup.Finding{unknown, note}, "INFO a note;"},
+		{[]finding.Finding{note}, "INFO a note;"},
+		{[]finding.Finding{note, unknown}, "WARN a doubt: do this; or that;"},
+		{[]finding.Finding{unknown}, ""},
+		{[]finding.Finding{unknown, note}, "INFO a note;"},
 	} {
 		log.Reset()
 		a.logFindings(step.findings)

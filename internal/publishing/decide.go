@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft"
 	"ssmonitor/nft/ipvs"
 	"ssmonitor/nft/survey"
@@ -21,7 +21,7 @@ type Decision struct {
 	// rule: connections end, or begin where no rule shows a target.
 	Transient bool
 	// Findings are about everything that may be published.
-	Findings []checkup.Finding
+	Findings []finding.Finding
 }
 
 // Decide decides for the ports. The operator has named some of the targets.
@@ -238,7 +238,7 @@ func (d *decider) services() {
 	for _, service := range d.Services {
 		if !service.Address.IsValid() {
 			if len(service.Servers) > 0 {
-				d.note(checkup.PortDNAT, checkup.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), nameTarget)
+				d.note(finding.PortDNAT, finding.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), nameTarget)
 			}
 			continue
 		}

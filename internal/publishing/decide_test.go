@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 	"ssmonitor/nft/ipvs"
@@ -322,19 +322,19 @@ func complete(scene *publishing.Scene) {
 	}
 }
 
-func wantFindings(t *testing.T, got []checkup.Finding, want []string) {
+func wantFindings(t *testing.T, got []finding.Finding, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("got the findings\n%+v\nwant\n%q", got, want)
 	}
-	for i, finding := range got {
+	for i, f := range got {
 		words := strings.SplitN(want[i], " ", 3)
 		part := strings.Join(words[2:], "")
-		if finding.Level.String() != words[0] || string(finding.ID) != words[1] || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
-			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		if f.Level.String() != words[0] || string(f.ID) != words[1] || !strings.Contains(f.Message+"\n"+f.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", f.Level, f.ID, f.Message, f.Remedy, want[i])
 		}
-		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
-			t.Errorf("%s: there is no remedy", finding.Message)
+		if f.Level >= finding.Unknown && f.Remedy == "" {
+			t.Errorf("%s: there is no remedy", f.Message)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
@@ -94,6 +94,6 @@ func (d *decider) renumbered(w way) {
 	case one:
 		remedy += "\nor as " + asOutside
 	}
-	d.note(checkup.PortPublishedAs, checkup.Wrong, w.subject, fmt.Sprintf(
+	d.note(finding.PortPublishedAs, finding.Wrong, w.subject, fmt.Sprintf(
 		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), remedy)
 }

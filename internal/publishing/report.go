@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft/survey"
 )
 
@@ -41,10 +41,10 @@ func addTarget(port uint16, target netip.AddrPort) string {
 	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
 }
 
-func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
-	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
-	if !slices.Contains(d.Findings, finding) {
-		d.Findings = append(d.Findings, finding)
+func (d *decider) note(id finding.ID, level finding.Level, subject, message, remedy string) {
+	f := finding.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
+	if !slices.Contains(d.Findings, f) {
+		d.Findings = append(d.Findings, f)
 	}
 }
 
@@ -58,12 +58,12 @@ func (d *decider) report() {
 		if g.by == connectionOnly { // in the order of entries, and of what lingers
 			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
 		}
-		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
+		message := fmt.Sprintf("%s: published by %s to %s", finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
-			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
+			d.note(finding.PortDNAT, finding.Wrong, g.by, message+", where it is not counted",
 				"the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup")
 		} else {
-			d.note(checkup.PortDNAT, checkup.OK, g.by, message+", and counted where the host forwards it", "")
+			d.note(finding.PortDNAT, finding.OK, g.by, message+", and counted where the host forwards it", "")
 		}
 	}
 }
@@ -91,25 +91,25 @@ func describeAddresses(addresses []netip.AddrPort) string {
 // connection entry has to show which one it is.
 func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
 	d.byConnection = true
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
+		finding.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
 }
 
 // manyTargets reports a port that is published to more targets than are counted by
 // their addresses.
 func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
 	d.byConnection = true
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
+		finding.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
 }
 
 // shared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
 func (d *decider) shared(owner uint16, target accounting.Target) {
 	d.byConnection = true
-	d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+	d.note(finding.SharedTarget, finding.Note, target.String(), fmt.Sprintf(
 		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
 		owner, target.Port, target, owner), "")
 }
@@ -125,7 +125,7 @@ func (d *decider) besides(named []accounting.Target) {
 		if !taken || port != t.Ports.Last || len(d.covered(t.Protocol, t.Ports)) > 0 || t.Outgoing(d.Host) || slices.Contains(named, target) {
 			continue
 		}
-		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+		d.note(finding.SharedTarget, finding.Note, target.String(), fmt.Sprintf(
 			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
 			"count both, and they are told apart: "+addPorts(fmt.Sprint(port)))
 	}
@@ -138,9 +138,9 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	if t.Outgoing(d.Host) || target == 0 || target == port.Number && t.LastTargetPort == 0 {
 		return
 	}
-	subject, described := t.Place.String(), checkup.DescribePorts([]accounting.Port{port})
+	subject, described := t.Place.String(), finding.DescribePorts([]accounting.Port{port})
 	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
-		d.note(checkup.PortDNAT, checkup.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+		d.note(finding.PortDNAT, finding.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
 			"if it should count as itself, "+hookContainer)
 		return
 	}
@@ -148,7 +148,7 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 	if t.LastTargetPort != 0 {
 		targets += fmt.Sprintf("-%d", t.LastTargetPort)
 	}
-	d.note(checkup.PortDNAT, checkup.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+	d.note(finding.PortDNAT, finding.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
 		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
 }
 
@@ -160,9 +160,9 @@ func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
 	for _, target := range targets {
 		d.doubts[end{target.Protocol, target.Address}] = true
 	}
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address), "")
+		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address), "")
 }
 
 func describeSenders(t *survey.Translation) string {
@@ -207,7 +207,7 @@ func (d *decider) atOtherAddresses() {
 		if len(chains) > 1 {
 			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
 		}
-		d.note(checkup.PortDNAT, checkup.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+		d.note(finding.PortDNAT, finding.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
 			"if these are routed to this host, name where the port leads: "+addTarget(port, first))
 	}
 }
@@ -237,21 +237,21 @@ func (d *decider) unknown() {
 			d.stateless(u, ports, "not counted", onlyNameTarget)
 		default:
 			d.byConnection = true
-			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
-				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
+			d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
+				finding.DescribePorts(ports), u.Place, u.Reason), nameTarget)
 		}
 	}
 	if len(d.Rules.LegacyNAT) > 0 {
 		d.byConnection = true
-		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
+		d.note(finding.LegacyNAT, finding.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
 			"ports that it publishes are counted as far as connection entries show it", "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, "+nameTarget)
 	}
 }
 
 // stateless reports a translation that leaves no connection entry.
 func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
-	d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
-		checkup.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
+	d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		finding.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
 }
 
 // offloads reports flowtables. Only forwarded connections can be moved to one, and
@@ -260,10 +260,10 @@ func (d *decider) offloads(published bool) {
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
 		if published {
-			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
+			d.note(finding.FlowOffload, finding.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
 				"exclude those ports from the rule with flow add @"+offload.Flowtable)
 		} else {
-			d.note(checkup.FlowOffload, checkup.OK, offload.Place.String(), message+", but none of these ports is forwarded", "")
+			d.note(finding.FlowOffload, finding.OK, offload.Place.String(), message+", but none of these ports is forwarded", "")
 		}
 	}
 }
@@ -279,9 +279,9 @@ func (d *decider) transparent() {
 	}
 	for _, t := range d.Rules.Transparent {
 		if covered := ports[t.Place]; len(covered) > 0 {
-			d.note(checkup.TransparentProxy, checkup.Note, t.Place.String(), fmt.Sprintf(
+			d.note(finding.TransparentProxy, finding.Note, t.Place.String(), fmt.Sprintf(
 				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
-				checkup.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+				finding.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
 		}
 	}
 }
@@ -302,8 +302,8 @@ func (d *decider) countedBefore() {
 		}
 	}
 	for _, g := range d.groups {
-		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
-			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
+		d.note(finding.PortDNAT, finding.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
+			finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
 	d.byAnotherNumber()
 	if len(d.groups) > 0 || d.mayPublish() {

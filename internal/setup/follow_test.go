@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/throttle"
 	"ssmonitor/internal/unit"
@@ -59,9 +59,9 @@ func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, n
 func TestNotesAreLoggedByWhatTheyAskFor(t *testing.T) {
 	var log bytes.Buffer
 	f := &follower{FollowOptions: FollowOptions{Log: newLog(&log)}}
-	f.sayNew(append(findingNotes([]checkup.Finding{
-		{Level: checkup.OK, Message: "published"}, {Level: checkup.Note, Message: "shared"},
-		{Level: checkup.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: checkup.Wrong, Message: "redirected"},
+	f.sayNew(append(findingNotes([]finding.Finding{
+		{Level: finding.OK, Message: "published"}, {Level: finding.Note, Message: "shared"},
+		{Level: finding.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: finding.Wrong, Message: "redirected"},
 	}), warnings(errors.New("a file"))...))
 	for _, want := range []string{
 		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it; or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",

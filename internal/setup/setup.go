@@ -11,11 +11,12 @@ import (
 	"path/filepath"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
@@ -45,9 +46,9 @@ func warnings(errs ...error) (notes []Note) {
 	return notes
 }
 
-func findingNotes(findings []checkup.Finding) (notes []Note) {
-	for _, finding := range findings {
-		notes = append(notes, Note{errors.New(finding.Line()), finding.Level.LogLevel()})
+func findingNotes(findings []finding.Finding) (notes []Note) {
+	for _, f := range findings {
+		notes = append(notes, Note{errors.New(f.Line()), f.Level.LogLevel()})
 	}
 	return notes
 }

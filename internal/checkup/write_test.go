@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/testkit"
 )
 
 // blogFindings checks a machine that still has the blog post's setup.
-func blogFindings(t *testing.T) []checkup.Finding {
+func blogFindings(t *testing.T) []finding.Finding {
 	t.Helper()
 	m := newMachine(t)
 	m.writeBlogSetup()
@@ -27,7 +28,7 @@ func blogFindings(t *testing.T) []checkup.Finding {
 	}, nil)
 	path := list(t, "20000=alice\n20001=bob\n")
 	listFindings, _ := checkup.List(path, portsOf(20000, 20001, 20002), nil)
-	for _, more := range [][]checkup.Finding{
+	for _, more := range [][]finding.Finding{
 		listFindings, m.Socket(socket, group), m.CSV(csv, 2*time.Second, true), m.Netdata(socket, group), m.Leftovers(csv),
 	} {
 		findings = append(findings, more...)
@@ -72,8 +73,8 @@ func TestWriteJSON(t *testing.T) {
 // TestWriteJSONKeepsCommands checks that a remedy can be copied from the document.
 func TestWriteJSONKeepsCommands(t *testing.T) {
 	var text bytes.Buffer
-	finding := checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "message", Remedy: "one && two > three"}
-	if err := checkup.WriteJSON(&text, []checkup.Finding{finding}, false); err != nil {
+	f := finding.Finding{ID: "wrong", Level: finding.Wrong, Message: "message", Remedy: "one && two > three"}
+	if err := checkup.WriteJSON(&text, []finding.Finding{f}, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(text.String(), `"one && two > three"`) {
@@ -82,10 +83,10 @@ func TestWriteJSONKeepsCommands(t *testing.T) {
 }
 
 var (
-	fine    = checkup.Finding{ID: "fine", Level: checkup.OK, Message: "first"}
-	noted   = checkup.Finding{ID: "noted", Level: checkup.Note, Message: "second"}
-	unknown = checkup.Finding{ID: "unknown", Level: checkup.Unknown, Message: "a line\nand another", Remedy: "one\ntwo"}
-	wrong   = checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "third | or", Remedy: "three"}
+	fine    = finding.Finding{ID: "fine", Level: finding.OK, Message: "first"}
+	noted   = finding.Finding{ID: "noted", Level: finding.Note, Message: "second"}
+	unknown = finding.Finding{ID: "unknown", Level: finding.Unknown, Message: "a line\nand another", Remedy: "one\ntwo"}
+	wrong   = finding.Finding{ID: "wrong", Level: finding.Wrong, Message: "third | or", Remedy: "three"}
 )
 
 // TestResults shows short checks in every form, with their results.
@@ -93,15 +94,15 @@ func TestResults(t *testing.T) {
 	var text strings.Builder
 	for _, test := range []struct {
 		name     string
-		findings []checkup.Finding
-		want     checkup.Level
+		findings []finding.Finding
+		want     finding.Level
 	}{
-		{"nothing", nil, checkup.OK},
-		{"fine", []checkup.Finding{fine}, checkup.OK},
-		{"with a note", []checkup.Finding{fine, noted}, checkup.OK},
-		{"unknown", []checkup.Finding{fine, unknown}, checkup.Unknown},
-		{"wrong", []checkup.Finding{wrong}, checkup.Wrong},
-		{"unknown and wrong", []checkup.Finding{unknown, noted, noted, wrong, wrong}, checkup.Wrong},
+		{"nothing", nil, finding.OK},
+		{"fine", []finding.Finding{fine}, finding.OK},
+		{"with a note", []finding.Finding{fine, noted}, finding.OK},
+		{"unknown", []finding.Finding{fine, unknown}, finding.Unknown},
+		{"wrong", []finding.Finding{wrong}, finding.Wrong},
+		{"unknown and wrong", []finding.Finding{unknown, noted, noted, wrong, wrong}, finding.Wrong},
 	} {
 		if got := checkup.Result(test.findings); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
@@ -112,14 +113,4 @@ func TestResults(t *testing.T) {
 		}
 	}
 	testkit.Golden(t, "results.golden", text.String())
-}
-
-func TestLevelString(t *testing.T) {
-	for level, want := range map[checkup.Level]string{
-		checkup.OK: "ok", checkup.Note: "note", checkup.Unknown: "unknown", checkup.Wrong: "wrong", 7: "level 7", -1: "level -1",
-	} {
-		if got := level.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
 }

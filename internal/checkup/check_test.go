@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 )
 
 // answers is a kernel that gives fixed answers: the decisions are under test
@@ -44,10 +45,10 @@ func newCheck(t *testing.T) (*checkup.Check, *answers) {
 // wantProblems compares the findings that are not ok.
 func wantProblems(t *testing.T, c *checkup.Check, want ...string) {
 	t.Helper()
-	var got []checkup.Finding
-	for _, finding := range c.Findings() {
-		if finding.Level != checkup.OK {
-			got = append(got, finding)
+	var got []finding.Finding
+	for _, f := range c.Findings() {
+		if f.Level != finding.OK {
+			got = append(got, f)
 		}
 	}
 	wantFindings(t, got, want...)
@@ -121,13 +122,13 @@ func TestKernelFindings(t *testing.T) {
 }
 
 func TestRulesetFindings(t *testing.T) {
-	published := checkup.Finding{ID: checkup.PortDNAT, Level: checkup.Unknown, Subject: "chain ip nat DOCKER", Message: "who knows", Remedy: "look"}
+	published := finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: "chain ip nat DOCKER", Message: "who knows", Remedy: "look"}
 	for _, test := range []struct {
 		name  string
 		rules checkup.Rules
 		want  []string
 	}{
-		{"published", checkup.Rules{Published: []checkup.Finding{published}}, []string{"unknown port-dnat who knows"}},
+		{"published", checkup.Rules{Published: []finding.Finding{published}}, []string{"unknown port-dnat who knows"}},
 		{"mirrors", checkup.Rules{Mirrors: []string{"ip mirror c"}}, []string{"wrong mirrored-packets chain ip mirror c"}},
 		{"later drop chain", checkup.Rules{LaterDropChains: []string{"inet late c"}}, []string{"note later-drop-chain chain inet late c"}},
 		{"counting rules", checkup.Rules{CountingRules: []string{"ip filter INPUT", "ip filter INPUT", "ip filter FORWARD"}},
@@ -164,9 +165,9 @@ func TestAgentFindings(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := newCheck(t)
 			c.Socket, c.Agent = test.socket, test.agent
-			for _, finding := range c.Findings() {
-				if finding.ID == checkup.Agent {
-					wantFindings(t, []checkup.Finding{finding}, test.want)
+			for _, f := range c.Findings() {
+				if f.ID == finding.Agent {
+					wantFindings(t, []finding.Finding{f}, test.want)
 				}
 			}
 		})

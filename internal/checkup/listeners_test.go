@@ -8,9 +8,10 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 )
 
 func TestListeningFindings(t *testing.T) {
@@ -68,10 +69,10 @@ func TestListeningFindings(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(c, kernel)
 			}
-			var got []checkup.Finding
-			for _, finding := range c.Findings() {
-				if finding.ID == checkup.PortNotListening {
-					got = append(got, finding)
+			var got []finding.Finding
+			for _, f := range c.Findings() {
+				if f.ID == finding.PortNotListening {
+					got = append(got, f)
 				}
 			}
 			wantFindings(t, got, test.want...)
@@ -100,10 +101,10 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := false
-		for _, finding := range c.Findings() {
-			found = found || finding.ID == checkup.PortNotListening
-			if finding.ID == checkup.PortNotListening && !strings.HasSuffix(finding.Remedy, "left over from an earlier one, "+want) {
-				t.Errorf("%q: got %q, want %q", source, finding.Remedy, want)
+		for _, f := range c.Findings() {
+			found = found || f.ID == finding.PortNotListening
+			if f.ID == finding.PortNotListening && !strings.HasSuffix(f.Remedy, "left over from an earlier one, "+want) {
+				t.Errorf("%q: got %q, want %q", source, f.Remedy, want)
 			}
 		}
 		if !found {

@@ -7,11 +7,12 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/finding"
 )
 
 // ListTargets compares the targets in the list of ports at path with those that
 // were found. [List] reports a list that can't be read.
-func ListTargets(path string, found []accounting.Target) []Finding {
+func ListTargets(path string, found []accounting.Target) []finding.Finding {
 	entries, err := portlist.ReadEntries(path)
 	if err != nil {
 		return nil
@@ -27,8 +28,8 @@ func ListTargets(path string, found []accounting.Target) []Finding {
 	if len(missing) == 0 {
 		return nil
 	}
-	return []Finding{{PortListIncomplete, Wrong, path,
-		fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", path, describeTargets(missing)), updateList}}
+	return []finding.Finding{{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: path,
+		Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", path, describeTargets(missing)), Remedy: updateList}}
 }
 
 // describeTargets describes the first few of many targets for people.

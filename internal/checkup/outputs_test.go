@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/checkup"
 )
 
 func (m machine) noGroup() {

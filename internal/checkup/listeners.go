@@ -8,6 +8,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/terminal"
 )
 
@@ -22,7 +23,7 @@ const mostSilent = 5
 
 // listening finds the ports at which no program of this host receives what clients send:
 // they stay at 0. It leaves out those that are handed on, to a container for example.
-func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rules Rules) []Finding {
+func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rules Rules) []finding.Finding {
 	if c.Listeners == nil || c.Hook == "container" { // what that hook counts is for containers
 		return nil
 	}
@@ -55,8 +56,8 @@ func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rule
 	}
 	findings := append(c.silent(unserved, entries, rules.Doubtful), onLoopback(local)...)
 	if len(unclear) > 0 {
-		findings = append(findings, Finding{PortNotListening, Unknown, "", "whether a server listens can't be checked for " + DescribePorts(unclear) + ": " + terminal.Line(cause),
-			"load the modules (modprobe -a tcp_diag udp_diag, on the host if this is a container)"})
+		findings = append(findings, finding.Finding{ID: finding.PortNotListening, Level: finding.Unknown, Message: "whether a server listens can't be checked for " + finding.DescribePorts(unclear) + ": " + terminal.Line(cause),
+			Remedy: "load the modules (modprobe -a tcp_diag udp_diag, on the host if this is a container)"})
 	}
 	return findings
 }
@@ -79,15 +80,15 @@ func receives(port accounting.Port, reached map[accounting.Protocol]map[uint16]L
 	return listens, remotely
 }
 
-func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtful bool) (findings []Finding) {
+func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtful bool) (findings []finding.Finding) {
 	unless := ""
 	if doubtful {
 		unless = ", unless rules that can't be read hand it on"
 	}
 	const remedy = "start the server\nor, if the port is left over from an earlier one, %s"
 	if len(ports) > mostSilent {
-		return []Finding{{PortNotListening, Note, "", fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", DescribePorts(ports), unless),
-			"start the server\nor, if the ports are left over from an earlier one, remove them from where they are named, then ssmonitor setup"}}
+		return []finding.Finding{{ID: finding.PortNotListening, Level: finding.Note, Message: fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", finding.DescribePorts(ports), unless),
+			Remedy: "start the server\nor, if the ports are left over from an earlier one, remove them from where they are named, then ssmonitor setup"}}
 	}
 	for _, port := range ports {
 		var from []string
@@ -96,9 +97,9 @@ func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtfu
 				from = entry.Sources
 			}
 		}
-		findings = append(findings, Finding{PortNotListening, Note, fmt.Sprint(port.Number),
-			fmt.Sprintf("%s: no program of this host listens there: it stays at 0%s", DescribePorts([]accounting.Port{port}), unless),
-			fmt.Sprintf(remedy, removal(from))})
+		findings = append(findings, finding.Finding{ID: finding.PortNotListening, Level: finding.Note, Subject: fmt.Sprint(port.Number),
+			Message: fmt.Sprintf("%s: no program of this host listens there: it stays at 0%s", finding.DescribePorts([]accounting.Port{port}), unless),
+			Remedy:  fmt.Sprintf(remedy, removal(from))})
 	}
 	return findings
 }
@@ -126,11 +127,11 @@ func removal(from []string) string {
 }
 
 // onLoopback reports ports that clients reach by way of something else, if at all.
-func onLoopback(ports accounting.Ports) []Finding {
+func onLoopback(ports accounting.Ports) []finding.Finding {
 	if len(ports) == 0 {
 		return nil
 	}
-	return []Finding{{PortNotListening, Note, "", DescribePorts(ports) +
+	return []finding.Finding{{ID: finding.PortNotListening, Level: finding.Note, Message: finding.DescribePorts(ports) +
 		": a server listens there at a loopback address only: clients reach it through a front of this host (nginx, HAProxy, ShadowTLS), or not at all",
-		"nothing, if there is such a front: what it passes on is counted; else have the server listen at 0.0.0.0 or ::"}}
+		Remedy: "nothing, if there is such a front: what it passes on is counted; else have the server listen at 0.0.0.0 or ::"}}
 }

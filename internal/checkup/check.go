@@ -17,6 +17,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 )
 
 // Check is what to check.
@@ -46,11 +47,11 @@ type Check struct {
 
 // Findings checks one thing after another, in the order in which one would fix
 // them.
-func (c *Check) Findings() []Finding {
-	var findings []Finding
-	add := func(more []Finding) { findings = append(findings, more...) }
+func (c *Check) Findings() []finding.Finding {
+	var findings []finding.Finding
+	add := func(more []finding.Finding) { findings = append(findings, more...) }
 	if c.SettingsErr != nil {
-		add([]Finding{failure(Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults")})
+		add([]finding.Finding{failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults")})
 	}
 	add(c.kernel())
 	add(c.agent())
@@ -80,27 +81,27 @@ func (c *Check) Findings() []Finding {
 	add(c.Machine.Leftovers(c.CSV))
 	for i := range findings {
 		if findings[i].Remedy == asRoot && c.Machine.UID == 0 {
-			findings[i].Remedy = OfRoot
+			findings[i].Remedy = finding.OfRoot
 		}
 	}
 	return findings
 }
 
 // ledger reports whether the recorded usage is what the totals gained.
-func (c *Check) ledger() []Finding {
+func (c *Check) ledger() []finding.Finding {
 	switch {
 	case errors.Is(c.LedgerErr, fs.ErrNotExist):
 		return nil
 	case errors.Is(c.LedgerErr, fs.ErrPermission):
-		return []Finding{{Ledger, Unknown, c.State, "the totals and the usage can't be checked: this user may not read " + c.State,
-			asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"}}
+		return []finding.Finding{{ID: finding.Ledger, Level: finding.Unknown, Subject: c.State, Message: "the totals and the usage can't be checked: this user may not read " + c.State,
+			Remedy: asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"}}
 	case c.LedgerErr != nil:
-		return []Finding{failure(Ledger, c.State, c.LedgerErr, "restart the agent: it continues from its backup")}
+		return []finding.Finding{failure(finding.Ledger, c.State, c.LedgerErr, "restart the agent: it continues from its backup")}
 	case len(c.LedgerProblems) > 0:
-		return []Finding{{Ledger, Wrong, c.State, "usage and totals differ: " + strings.Join(c.LedgerProblems, "; "),
-			"report this as an error of ssmonitor, with a copy of " + c.State}}
+		return []finding.Finding{{ID: finding.Ledger, Level: finding.Wrong, Subject: c.State, Message: "usage and totals differ: " + strings.Join(c.LedgerProblems, "; "),
+			Remedy: "report this as an error of ssmonitor, with a copy of " + c.State}}
 	}
-	return []Finding{{Ledger, OK, c.State, "usage by hour, day and month agrees with the totals", ""}}
+	return []finding.Finding{{ID: finding.Ledger, Level: finding.OK, Subject: c.State, Message: "usage by hour, day and month agrees with the totals"}}
 }
 
 // interval returns the agent's, as far as it is known.
@@ -113,11 +114,10 @@ func (c *Check) interval() time.Duration {
 
 // ports checks the sources of ports. It returns those that should be counted, the
 // targets that were named, and the ports with their sources.
-func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target, []portlist.Entry) {
-	var findings []Finding
+func (c *Check) ports() ([]finding.Finding, accounting.Ports, []accounting.Target, []portlist.Entry) {
+	var findings []finding.Finding
 	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
-		findings = append(findings, Finding{ConfigurationSearch, Unknown, "",
-			"configurations in directories that only root can read can't be found", asRoot})
+		findings = append(findings, finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Unknown, Message: "configurations in directories that only root can read can't be found", Remedy: asRoot})
 	}
 	from := c.Sources
 	entries, err := portlist.ReadEntries(c.List)
@@ -129,7 +129,7 @@ func (c *Check) ports() ([]Finding, accounting.Ports, []accounting.Target, []por
 	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
 	named, err := ports.Targets(found.Targets, portlist.Targets(entries))
 	if err != nil {
-		listFindings = append(listFindings, failure(SharedTarget, c.List, err, "or publish each to a port of its own"))
+		listFindings = append(listFindings, failure(finding.SharedTarget, c.List, err, "or publish each to a port of its own"))
 	}
 	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named, slices.Concat(entries, found.Entries)
 }

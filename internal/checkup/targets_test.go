@@ -3,9 +3,9 @@ package checkup_test
 import (
 	"testing"
 
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
 )
 
 func TestListTargets(t *testing.T) {

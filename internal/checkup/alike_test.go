@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 )
 
 func namedPorts(names ...string) (ports accounting.Ports) {
@@ -36,9 +37,9 @@ func TestAlikeNames(t *testing.T) {
 			t.Errorf("%s: got %+v", test.name, findings)
 			continue
 		}
-		for i, finding := range findings {
-			if finding.ID != checkup.ClientNames || finding.Level != checkup.Note || !strings.Contains(finding.Message, test.want[i]) {
-				t.Errorf("%s: got %+v, want %s", test.name, finding, test.want[i])
+		for i, f := range findings {
+			if f.ID != finding.ClientNames || f.Level != finding.Note || !strings.Contains(f.Message, test.want[i]) {
+				t.Errorf("%s: got %+v, want %s", test.name, f, test.want[i])
 			}
 		}
 	}

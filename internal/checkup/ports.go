@@ -12,32 +12,33 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 )
 
 // Configurations returns the findings about Shadowsocks' configurations. found
 // and err are what Load of package sources returned.
-func Configurations(found sources.Result, err error) (findings []Finding) {
+func Configurations(found sources.Result, err error) (findings []finding.Finding) {
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
-		findings = append(findings, Finding{Configuration, OK, config.Path,
-			fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], DescribePorts(config.Ports)), ""})
+		findings = append(findings, finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: config.Path,
+			Message: fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], finding.DescribePorts(config.Ports))})
 	}
 	for _, source := range slices.Sorted(maps.Keys(others)) {
-		findings = append(findings, Finding{Configuration, OK, source, fmt.Sprintf("%s: %s", source, DescribePorts(others[source])), ""})
+		findings = append(findings, finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: source, Message: fmt.Sprintf("%s: %s", source, finding.DescribePorts(others[source]))})
 	}
 	for _, note := range found.Notes {
-		finding := failure(Configuration, pathOf(note), note, remedyOf(note))
-		if finding.Level != Unknown {
-			finding.Level = Note
+		f := failure(finding.Configuration, pathOf(note), note, remedyOf(note))
+		if f.Level != finding.Unknown {
+			f.Level = finding.Note
 		}
-		findings = append(findings, finding)
+		findings = append(findings, f)
 	}
 	for _, err := range separate(err) {
-		findings = append(findings, failure(Configuration, pathOf(err), err, "correct or remove the file, or name another"))
+		findings = append(findings, failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
 	if len(findings) == 0 && len(found.Ports) == 0 {
-		findings = append(findings, Finding{ConfigurationSearch, Note, "", "no Shadowsocks configuration was found in the usual places",
-			"if there is one, name it: ssmonitor setup --shadowsocks FILE"})
+		findings = append(findings, finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
+			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
 	return findings
 }
@@ -96,20 +97,20 @@ func pathOf(err error) string {
 // List compares the list of ports at path with the ports that were found and
 // with those that a running agent serves; either may be empty. It also returns
 // the ports that should be counted.
-func List(path string, found, served accounting.Ports) ([]Finding, accounting.Ports) {
+func List(path string, found, served accounting.Ports) ([]finding.Finding, accounting.Ports) {
 	listed, err := portlist.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
-		return []Finding{{PortList, Note, path, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", path), ""}}, served
+		return []finding.Finding{{ID: finding.PortList, Level: finding.Note, Subject: path, Message: fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", path)}}, served
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{{PortList, Wrong, path, fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", path), writeList(found)}}, found
+		return []finding.Finding{{ID: finding.PortList, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", path), Remedy: writeList(found)}}, found
 	case err != nil:
-		return []Finding{failure(PortList, path, err, "write it again: ssmonitor setup")}, served
+		return []finding.Finding{failure(finding.PortList, path, err, "write it again: ssmonitor setup")}, served
 	case len(listed) == 0:
-		return []Finding{{PortList, Wrong, path, fmt.Sprintf("the list of ports %s is empty", path), writeList(found)}}, found
+		return []finding.Finding{{ID: finding.PortList, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the list of ports %s is empty", path), Remedy: writeList(found)}}, found
 	}
 	ports, _ := accounting.Union(listed)
-	findings := []Finding{{PortList, OK, path, fmt.Sprintf("list of ports %s: %s", path, DescribePorts(ports)), ""}}
+	findings := []finding.Finding{{ID: finding.PortList, Level: finding.OK, Subject: path, Message: fmt.Sprintf("list of ports %s: %s", path, finding.DescribePorts(ports))}}
 	return append(findings, compareList(path, ports, found, served)...), ports
 }
 
@@ -125,21 +126,21 @@ func writeList(found accounting.Ports) string {
 		"or Shadowsocks' configuration: ssmonitor setup --shadowsocks FILE"
 }
 
-func compareList(path string, listed, found, served accounting.Ports) (findings []Finding) {
+func compareList(path string, listed, found, served accounting.Ports) (findings []finding.Finding) {
 	if missing := without(found, listed); len(missing) > 0 {
-		findings = append(findings, Finding{PortListIncomplete, Wrong, path,
-			fmt.Sprintf("configured, but not in the list %s: %s", path, DescribePorts(missing)),
-			updateList})
+		findings = append(findings, finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: path,
+			Message: fmt.Sprintf("configured, but not in the list %s: %s", path, finding.DescribePorts(missing)),
+			Remedy:  updateList})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
-		findings = append(findings, Finding{PortListExtra, Note, path,
-			fmt.Sprintf("in the list %s, but in no configuration that was found: %s", path, DescribePorts(extra)),
-			"nothing, if they were named with --port; else write the list again: ssmonitor setup"})
+		findings = append(findings, finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: path,
+			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", path, finding.DescribePorts(extra)),
+			Remedy:  "nothing, if they were named with --port; else write the list again: ssmonitor setup"})
 	}
 	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
-		findings = append(findings, Finding{PortListNotServed, Wrong, path,
-			fmt.Sprintf("in the list %s, but not counted by the agent: %s", path, DescribePorts(notServed)),
-			"have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
+		findings = append(findings, finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: path,
+			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", path, finding.DescribePorts(notServed)),
+			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
 	}
 	return findings
 }

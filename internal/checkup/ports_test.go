@@ -12,10 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 )
 
 func list(t *testing.T, content string) string {
@@ -137,34 +138,15 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
 	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
-	for _, finding := range c.Findings() {
+	for _, f := range c.Findings() {
 		switch {
-		case finding.ID == checkup.PortListExtra:
-			extra = finding.Message
-		case strings.Contains(finding.Message, "20.json"):
-			broken = finding.Message + ": " + finding.Remedy
+		case f.ID == finding.PortListExtra:
+			extra = f.Message
+		case strings.Contains(f.Message, "20.json"):
+			broken = f.Message + ": " + f.Remedy
 		}
 	}
 	if extra != "" || !strings.Contains(broken, "stay counted: 1: correct the file") {
 		t.Errorf("got %q and %q, want that the ports are kept, and to correct the file", extra, broken)
-	}
-}
-
-func TestDescribePorts(t *testing.T) {
-	for _, test := range []struct {
-		want  string
-		ports accounting.Ports
-	}{
-		{"no port", nil},
-		{"port 7", portsOf(7)},
-		{"ports 7-8", portsOf(8, 7)},
-		{"ports 1, 3-5, 65535", portsOf(1, 3, 4, 5, 65535)},
-		{"ports 1/udp, 2-3", accounting.Ports{
-			{Number: 1, Protocols: accounting.OnlyUDP}, {Number: 2, Protocols: accounting.TCPAndUDP}, {Number: 3, Protocols: accounting.TCPAndUDP}}},
-		{"ports 2, 4, 6, 8, 10, 12, 14, 16, and 2 more", portsOf(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)},
-	} {
-		if got := checkup.DescribePorts(test.ports); got != test.want {
-			t.Errorf("got %q, want %q", got, test.want)
-		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/checkup"
+	"ssmonitor/internal/finding"
 )
 
 // machine is a machine whose files the test writes. Group ssmonitor has the id of
@@ -127,24 +128,24 @@ func (m machine) chmod(path string, mode fs.FileMode) {
 
 // wantFindings compares findings with lines "LEVEL ID PART", where PART is in the
 // message or the remedy.
-func wantFindings(t *testing.T, got []checkup.Finding, want ...string) {
+func wantFindings(t *testing.T, got []finding.Finding, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d findings, want %d:\n%s", len(got), len(want), render(t, got))
 	}
-	for i, finding := range got {
+	for i, f := range got {
 		level, rest, _ := strings.Cut(want[i], " ")
 		id, part, _ := strings.Cut(rest, " ")
-		if finding.Level.String() != level || string(finding.ID) != id || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
-			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		if f.Level.String() != level || string(f.ID) != id || !strings.Contains(f.Message+"\n"+f.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", f.Level, f.ID, f.Message, f.Remedy, want[i])
 		}
-		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
-			t.Errorf("%s: there is no remedy", finding.Message)
+		if f.Level >= finding.Unknown && f.Remedy == "" {
+			t.Errorf("%s: there is no remedy", f.Message)
 		}
 	}
 }
 
-func render(t *testing.T, findings []checkup.Finding) string {
+func render(t *testing.T, findings []finding.Finding) string {
 	t.Helper()
 	var text bytes.Buffer
 	if err := errors.Join(checkup.WriteText(&text, findings), checkup.WriteSummary(&text, findings)); err != nil {
