@@ -25,8 +25,8 @@ UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket
 SHARED := netdata/netdata.conf netdata/stream.conf netdata/health.d/ssmonitor.conf \
 	$(addprefix prometheus/,README.md ssmonitor.rules.yml ssmonitor.rules.test.yml prometheus.yml agent.yml servers.yml) grafana/ssmonitor.json
 
-# The pages that the README links, installed below DOCDIR with their folders.
-PAGES := accounting/README.md nft/README.md output/README.md integration/README.md
+# The pages that the README and each other link, installed below DOCDIR with their folders.
+PAGES := $(addsuffix /README.md,accounting nft output integration) integration/places.md integration/checkup/findings.md
 
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \

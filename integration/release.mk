@@ -52,7 +52,7 @@ tarball: ## a tarball of the static binary with an install script
 	rm -rf $(BUILD)/tarball $(BUILD)/ssmonitor-*.tar.gz
 	umask 022; $(MAKE) install DESTDIR=$(abspath $(BUILD))/tarball/staged PREFIX=/usr/local
 	mv $(BUILD)/tarball/staged/usr/local $(BUILD)/tarball/$(TARBALL)
-	cp README.md CHANGELOG.md LICENSE $(BUILD)/tarball/$(TARBALL)
+	cp --parents README.md CHANGELOG.md LICENSE $(PAGES) $(BUILD)/tarball/$(TARBALL)
 	install -m 0755 integration/install.sh $(BUILD)/tarball/$(TARBALL)
 	chmod -R u=rwX,go=rX $(BUILD)/tarball/$(TARBALL)
 	$(TAR) -C $(BUILD)/tarball -c $(TARBALL) | gzip -9n >$(BUILD)/$(TARBALL).tar.gz

@@ -87,6 +87,9 @@ func testArtifacts(t *testing.T, directory, machine, elf string) {
 	if kind := run(t, unpacked, nil, "file", "bin/ssmonitor"); !strings.Contains(kind, elf) || !strings.Contains(kind, "statically linked") {
 		t.Errorf("the binary is %s", kind)
 	}
+	if _, err := os.Stat(filepath.Join(unpacked, "nft/README.md")); err != nil {
+		t.Errorf("a page that README.md links: %v", err)
+	}
 	testInstallScript(t, unpacked)
 	if complaints := run(t, unpacked, nil, "lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", "--allow-root", packages[0]); complaints != "" {
 		t.Errorf("lintian says\n%s", complaints)
@@ -144,7 +147,8 @@ func TestRPM(t *testing.T) {
 	run(t, top, nil, "rpm", "--root", root, "--dbpath", "/var/lib/rpm", "--install", "--nodeps", "--noscripts", packages[0])
 	for _, path := range []string{"usr/bin/ssmonitor", "usr/lib/systemd/system/ssmonitor.service", "etc/ssmonitor/config.yaml",
 		"usr/libexec/netdata/plugins.d/ssmonitor.plugin", "usr/share/ssmonitor/netdata/link.sh", "usr/share/ssmonitor/netdata/health.d/ssmonitor.conf",
-		"usr/share/ssmonitor/prometheus/ssmonitor.rules.yml", "usr/share/ssmonitor/grafana/ssmonitor.json"} {
+		"usr/share/ssmonitor/prometheus/ssmonitor.rules.yml", "usr/share/ssmonitor/grafana/ssmonitor.json",
+		"usr/share/doc/ssmonitor/README.md", "usr/share/doc/ssmonitor/nft/README.md"} {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
 			t.Error(err)
 		}
