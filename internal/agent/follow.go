@@ -69,7 +69,7 @@ func (a *agent) publish(found *sources.Result) error {
 		publishing.MarkPublished(found, nil)
 		return nil
 	}
-	decision, err := a.tracker.Decide(found, a.meter.Targets)
+	decision, err := a.tracker.Decide(found.Ports, found.Targets, a.meter.Targets)
 	if err != nil {
 		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
@@ -81,6 +81,7 @@ func (a *agent) publish(found *sources.Result) error {
 		})
 		return nil
 	}
+	publishing.MarkPublished(found, decision.Targets)
 	a.logFindings(decision.Findings)
 	return a.meter.SetForwarding(decision.Forwarding)
 }

@@ -95,15 +95,6 @@ func TestPublishAtTheContainerHook(t *testing.T) {
 	wantPublished(t, "at the container hook", found.Ports, false, false)
 }
 
-// TestTransientDecision has a rule that connections show, at most.
-func TestTransientDecision(t *testing.T) {
-	a, log := publishingAgent(t, nft.HookHost)
-	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 meta mark 5 dnat to 172.17.0.2; }; }")
-	if err := a.publish(&sources.Result{Ports: bothPorts()}); err != nil || !a.tracker.Transient() {
-		t.Errorf("got %v, want a decision that may change\n%s", err, log)
-	}
-}
-
 // TestLogFindings logs findings when they are new.
 func TestLogFindings(t *testing.T) {
 	var log bytes.Buffer

@@ -1,33 +1,46 @@
 package checkup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/output/api"
 )
+
+// agentPatience bounds how long the agent may take to answer.
+const agentPatience = 5 * time.Second
 
 // AgentState is what was learned about the agent.
 type AgentState struct {
-	Report       *accounting.Report // its answer on the socket, or nil
-	ReportErr    error              // why there is no answer; nil without a socket
-	NotListening bool               // ReportErr means that no agent listens on the socket
+	Report    *accounting.Report // its answer on the socket, or nil
+	ReportErr error              // why there is no answer; nil without a socket
 
-	Holder    Holder // of the state directory; the zero Holder: none
-	HolderErr error  // why the holder is not known, or nil
+	Holder    *store.LockedError // the process that holds the state directory, or nil
+	HolderErr error              // why the holder is not known, or nil
 }
 
-// Holder is the process that holds the state directory.
-type Holder struct {
-	PID     int
-	Command string // the subcommand, such as run
+// AskAgent asks the agent at a socket for its report, unless the path is empty, and the
+// state directory for its holder.
+func AskAgent(ctx context.Context, state, socket string) (agent AgentState) {
+	agent.Holder, agent.HolderErr = store.Holder(state)
+	if socket != "" {
+		ctx, cancel := context.WithTimeout(ctx, agentPatience)
+		defer cancel()
+		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
+	}
+	return agent
 }
 
-func (a *AgentState) running() bool { return a.Report != nil || a.Holder.Command == "run" }
+func (a *AgentState) running() bool {
+	return a.Report != nil || a.Holder != nil && a.Holder.Holder == "run"
+}
 
 // ports returns the ports of the agent that answered.
 func (a *AgentState) ports() (ports accounting.Ports) {
@@ -40,13 +53,13 @@ func (a *AgentState) ports() (ports accounting.Ports) {
 	return ports
 }
 
-// agent checks whether one runs: it answers on the socket, or holds the state.
-func (c *Check) agent() []finding.Finding {
-	level, message, remedy := c.agentState()
-	return []finding.Finding{{ID: finding.Agent, Level: level, Subject: c.Socket, Message: message, Remedy: remedy}}
+// checkAgent checks whether one runs: it answers on the socket, or holds the state.
+func (c *checker) checkAgent() {
+	level, message, remedy := c.judgeAgent()
+	c.add(finding.Finding{ID: finding.Agent, Level: level, Subject: c.Socket, Message: message, Remedy: remedy})
 }
 
-func (c *Check) agentState() (level finding.Level, message, remedy string) {
+func (c *Check) judgeAgent() (level finding.Level, message, remedy string) {
 	a := &c.Agent
 	switch {
 	case a.Report != nil:
@@ -60,12 +73,12 @@ func (c *Check) agentState() (level finding.Level, message, remedy string) {
 			"name the socket that it listens on with --socket\nor restart it: systemctl restart ssmonitor"
 	case a.running():
 		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.State), ""
-	case a.Holder.PID != 0:
-		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Command, c.State), ""
-	case a.ReportErr != nil && !a.NotListening:
+	case a.Holder != nil:
+		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.State), ""
+	case a.ReportErr != nil && !errors.Is(a.ReportErr, api.ErrAgentNotRunning):
 		return finding.Wrong, a.ReportErr.Error(), seeLog
 	case errors.Is(a.HolderErr, fs.ErrPermission) && c.Socket == "":
-		return finding.Unknown, "whether an agent is running can't be seen: " + a.HolderErr.Error(), asRoot
+		return finding.Unknown, "whether an agent is running can't be seen: " + a.HolderErr.Error(), c.Machine.needRoot()
 	case a.HolderErr != nil && !errors.Is(a.HolderErr, fs.ErrPermission):
 		return finding.Wrong, a.HolderErr.Error(), "make sure that --state names the agent's directory"
 	}

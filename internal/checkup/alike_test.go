@@ -1,11 +1,10 @@
-package checkup_test
+package checkup
 
 import (
 	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/finding"
 )
 
@@ -32,7 +31,7 @@ func TestAlikeNames(t *testing.T) {
 		{"many groups", namedPorts("a", "\u0430", "c", "\u0441", "e", "\u0435", "h", "\u04bb", "i", "\u0456", "j", "\u0458", "o", "\u043e", "p", "\u0440", "s", "\u0455", "x", "\u0445"),
 			[]string{"port 2", "port 4", "port 6", "port 8", "port 10", "port 12", "port 14", "port 16", "2 more groups of names that look alike"}},
 	} {
-		findings := checkup.AlikeNames(test.ports)
+		findings := AlikeNames(test.ports)
 		if len(findings) != len(test.want) {
 			t.Errorf("%s: got %+v", test.name, findings)
 			continue

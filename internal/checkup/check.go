@@ -2,15 +2,11 @@
 // do about it: the settings, the kernel, Shadowsocks' configurations and the list
 // of ports, the rest of the firewall, the agent's outputs, Netdata, and what is
 // left of the setup that ssmonitor replaces. It changes nothing.
-//
-// What the kernel and the agent say reaches it as plain data: see [Kernel] and
-// [AgentState].
 package checkup
 
 import (
 	"errors"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/nft"
 )
 
 // Check is what to check.
@@ -31,77 +28,77 @@ type Check struct {
 	CSV         string        // path of the CSV file; empty: there is none
 	Group       string        // whose members may connect to the socket
 	Interval    time.Duration // of an agent that does not report its own
-	Hook        string        // host or container
-	Own         string        // no, auto or yes
+	Hook        nft.Hook
+	Own         nft.Own
 
-	Kernel       Kernel // nil if KernelErr is not
-	KernelErr    error  // why the kernel can't be asked; fs.ErrPermission without CAP_NET_ADMIN
-	KernelRemedy string // what to do about that; empty: to be root, or not known
-	// Listeners returns the ports at which programs receive by a protocol; nil: not checked.
-	Listeners func(accounting.Protocol) ([]Listener, error)
+	Kernel    Kernel // nil if KernelErr is not
+	KernelErr error  // why the kernel can't be asked
 	Agent     AgentState
 
 	LedgerProblems []string // how usage and totals differ
 	LedgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save
 }
 
+// checker collects the findings of a check, and what its later parts have to know.
+type checker struct {
+	*Check
+	findings []finding.Finding
+	ports    accounting.Ports    // that should be counted
+	named    []accounting.Target // of the ports, as the settings and the list name them
+	entries  []portlist.Entry    // the ports with their sources; one may have several
+	rules    rules               // of others
+}
+
+func (c *checker) add(findings ...finding.Finding) { c.findings = append(c.findings, findings...) }
+
 // Findings checks one thing after another, in the order in which one would fix
 // them.
 func (c *Check) Findings() []finding.Finding {
-	var findings []finding.Finding
-	add := func(more []finding.Finding) { findings = append(findings, more...) }
+	check := &checker{Check: c, rules: rules{doubtful: true}}
 	if c.SettingsErr != nil {
-		add([]finding.Finding{failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults")})
+		check.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults"))
 	}
-	add(c.kernel())
-	add(c.agent())
-	add(c.ledger())
-	portFindings, ports, named, entries := c.ports()
-	add(portFindings)
-	add(AlikeNames(ports))
-	add(c.Machine.LocalPorts(ports, c.Hook))
-	rules := Rules{Doubtful: true}
+	check.checkKernel()
+	check.checkAgent()
+	check.checkLedger()
+	check.checkPorts()
+	check.add(AlikeNames(check.ports)...)
+	check.add(c.Machine.LocalPorts(check.ports, c.Hook)...)
 	if c.Kernel != nil {
-		var err error
-		rules, err = c.Kernel.Rules(ports, named) // first: they show what the table has to count
-		rules.Doubtful = rules.Doubtful || err != nil
-		add(c.table(ports))
-		add(c.ruleset(rules, err))
+		rulesErr := check.readRules() // first: they show what the table has to count
+		check.checkTable()
+		check.checkRules(rulesErr)
 	}
-	add(c.listening(ports, entries, rules))
+	check.checkListeners()
 	if c.Socket != "" {
-		add(c.Machine.Socket(c.Socket, c.Group))
+		check.add(c.Machine.checkSocket(c.Socket, c.Group)...)
 	}
 	if c.CSV != "" {
-		add(c.Machine.CSV(c.CSV, c.interval(), c.Agent.running()))
+		check.add(c.Machine.checkCSV(c.CSV, c.interval(), c.Agent.running())...)
 	}
 	if c.Socket != "" {
-		add(c.Machine.Netdata(c.Socket, c.Group))
+		check.add(c.Machine.checkNetdata(c.Socket, c.Group)...)
 	}
-	add(c.Machine.Leftovers(c.CSV))
-	for i := range findings {
-		if findings[i].Remedy == asRoot && c.Machine.UID == 0 {
-			findings[i].Remedy = finding.OfRoot
-		}
-	}
-	return findings
+	check.add(c.Machine.findLeftovers(c.CSV)...)
+	return check.findings
 }
 
-// ledger reports whether the recorded usage is what the totals gained.
-func (c *Check) ledger() []finding.Finding {
+// checkLedger reports whether the recorded usage is what the totals gained.
+func (c *checker) checkLedger() {
+	f := finding.Finding{ID: finding.Ledger, Level: finding.OK, Subject: c.State, Message: "usage by hour, day and month agrees with the totals"}
 	switch {
 	case errors.Is(c.LedgerErr, fs.ErrNotExist):
-		return nil
+		return
 	case errors.Is(c.LedgerErr, fs.ErrPermission):
-		return []finding.Finding{{ID: finding.Ledger, Level: finding.Unknown, Subject: c.State, Message: "the totals and the usage can't be checked: this user may not read " + c.State,
-			Remedy: asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"}}
+		f.Level, f.Message = finding.Unknown, "the totals and the usage can't be checked: this user may not read "+c.State
+		f.Remedy = asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"
 	case c.LedgerErr != nil:
-		return []finding.Finding{failure(finding.Ledger, c.State, c.LedgerErr, "restart the agent: it continues from its backup")}
+		f = c.Machine.failure(finding.Ledger, c.State, c.LedgerErr, "restart the agent: it continues from its backup")
 	case len(c.LedgerProblems) > 0:
-		return []finding.Finding{{ID: finding.Ledger, Level: finding.Wrong, Subject: c.State, Message: "usage and totals differ: " + strings.Join(c.LedgerProblems, "; "),
-			Remedy: "report this as an error of ssmonitor, with a copy of " + c.State}}
+		f.Level, f.Message = finding.Wrong, "usage and totals differ: "+strings.Join(c.LedgerProblems, "; ")
+		f.Remedy = "report this as an error of ssmonitor, with a copy of " + c.State
 	}
-	return []finding.Finding{{ID: finding.Ledger, Level: finding.OK, Subject: c.State, Message: "usage by hour, day and month agrees with the totals"}}
+	c.add(f)
 }
 
 // interval returns the agent's, as far as it is known.
@@ -110,26 +107,4 @@ func (c *Check) interval() time.Duration {
 		return report.Interval
 	}
 	return c.Interval
-}
-
-// ports checks the sources of ports. It returns those that should be counted, the
-// targets that were named, and the ports with their sources.
-func (c *Check) ports() ([]finding.Finding, accounting.Ports, []accounting.Target, []portlist.Entry) {
-	var findings []finding.Finding
-	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
-		findings = append(findings, finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Unknown, Message: "configurations in directories that only root can read can't be found", Remedy: asRoot})
-	}
-	from := c.Sources
-	entries, err := portlist.ReadEntries(c.List)
-	if err == nil { // else List reports it
-		from.Earlier = c.List // setup keeps the ports of a file that can't be read
-	}
-	found, err := sources.Follow(from).Load()
-	findings = append(findings, Configurations(found, err)...)
-	listFindings, ports := List(c.List, found.Ports, c.Agent.ports())
-	named, err := ports.Targets(found.Targets, portlist.Targets(entries))
-	if err != nil {
-		listFindings = append(listFindings, failure(finding.SharedTarget, c.List, err, "or publish each to a port of its own"))
-	}
-	return slices.Concat(findings, listFindings, ListTargets(c.List, found.Targets)), ports, named, slices.Concat(entries, found.Entries)
 }

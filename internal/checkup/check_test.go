@@ -1,49 +1,67 @@
-package checkup_test
+package checkup
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"net/netip"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/publishing"
+	"ssmonitor/nft"
+	"ssmonitor/nft/survey"
+	"ssmonitor/output/api"
 )
 
 // answers is a kernel that gives fixed answers: the decisions are under test
 // here. The command's tests ask the real one.
 type answers struct {
-	support     checkup.Support
+	support     nft.Support
 	supportErr  error
+	installed   []accounting.Target
 	differences []string
 	verifyErr   error
-	rules       checkup.Rules
+	scene       publishing.Scene
 	rulesErr    error
+	forwarding  accounting.Forwarding // that was set
 }
 
-func (a *answers) Support() (checkup.Support, error)         { return a.support, a.supportErr }
+func (a *answers) Support() (nft.Support, error)             { return a.support, a.supportErr }
+func (a *answers) Targets() ([]accounting.Target, error)     { return a.installed, nil }
+func (a *answers) SetForwarding(f accounting.Forwarding)     { a.forwarding = f }
 func (a *answers) Verify(accounting.Ports) ([]string, error) { return a.differences, a.verifyErr }
-func (a *answers) Rules(accounting.Ports, []accounting.Target) (checkup.Rules, error) {
-	return a.rules, a.rulesErr
+func (a *answers) observe(_ nft.Hook, installed []accounting.Target) (*publishing.Scene, error) {
+	a.scene.Hook, a.scene.Installed, a.scene.ReadOnly = nft.HookHost, installed, true
+	a.scene.Listens = func(accounting.Protocol, uint16) bool { return false }
+	a.scene.Connected = func(targets []accounting.Target) ([]accounting.Target, error) { return nil, nil }
+	return &a.scene, a.rulesErr
 }
 
 // newCheck returns a check of a machine where all is well, and its kernel.
-func newCheck(t *testing.T) (*checkup.Check, *answers) {
+func newCheck(t *testing.T) (*Check, *answers) {
 	t.Helper()
 	m := newMachine(t)
-	kernel := &answers{support: checkup.Support{CounterMaps: true, OwnedTables: true}}
-	return &checkup.Check{
+	kernel := &answers{support: nft.Support{ObjectMaps: true, OwnedTables: true}, scene: publishing.Scene{Rules: new(survey.Survey)}}
+	m.Observe = kernel.observe
+	return &Check{
 		Machine: m.Machine, Kernel: kernel,
 		Sources: sources.Sources{Ports: portsOf(1, 2)}, List: list(t, "1\n2\n"), State: "/state", Group: group,
-		Interval: 2 * time.Second, Hook: "host", Own: "no",
-		Agent: checkup.AgentState{Holder: checkup.Holder{PID: 42, Command: "run"}},
+		Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo,
+		Agent: AgentState{Holder: holder("run")},
 	}, kernel
 }
 
+func holder(command string) *store.LockedError { return &store.LockedError{PID: 42, Holder: command} }
+
 // wantProblems compares the findings that are not ok.
-func wantProblems(t *testing.T, c *checkup.Check, want ...string) {
+func wantProblems(t *testing.T, c *Check, want ...string) {
 	t.Helper()
 	var got []finding.Finding
 	for _, f := range c.Findings() {
@@ -82,34 +100,30 @@ func TestLedgerFindings(t *testing.T) {
 
 func TestKernelFindings(t *testing.T) {
 	const noList = "wrong port-list"
-	refused := &fs.PathError{Op: "socket", Path: "netlink", Err: fs.ErrPermission}
+	refused := fmt.Errorf("%w: %w", nft.ErrPermission, syscall.EPERM)
 	for _, test := range []struct {
 		name    string
-		prepare func(*checkup.Check, *answers)
+		prepare func(*Check, *answers)
 		want    []string
 	}{
-		{"no privilege", func(c *checkup.Check, _ *answers) { c.Machine.UID, c.Kernel, c.KernelErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
-		{"no privilege in a container", func(c *checkup.Check, _ *answers) {
-			c.Kernel, c.KernelErr, c.KernelRemedy = nil, refused, "--cap-add NET_ADMIN"
-		}, []string{"unknown privilege --cap-add NET_ADMIN"}},
-		{"no nf_tables", func(c *checkup.Check, _ *answers) {
-			c.Kernel, c.KernelErr, c.KernelRemedy = nil, errors.New("no nf_tables"), "modprobe nf_tables"
-		}, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
-		{"no counter maps", func(_ *checkup.Check, k *answers) { k.support = checkup.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
-		{"support not known", func(_ *checkup.Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
-		{"owned tables not needed", func(_ *checkup.Check, k *answers) { k.support.OwnedTables = false }, nil},
-		{"owned tables needed", func(c *checkup.Check, k *answers) { k.support.OwnedTables, c.Own = false, "yes" },
+		{"no privilege", func(c *Check, _ *answers) { c.Machine.UID, c.Kernel, c.KernelErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
+		{"no nf_tables", func(c *Check, _ *answers) { c.Kernel, c.KernelErr = nil, nft.ErrNoNFTables }, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no netlink", func(c *Check, _ *answers) { c.Kernel, c.KernelErr = nil, errors.New("EIO") }, []string{"wrong kernel-nf-tables dmesg"}},
+		{"no counter maps", func(_ *Check, k *answers) { k.support = nft.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
+		{"support not known", func(_ *Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
+		{"owned tables not needed", func(_ *Check, k *answers) { k.support.OwnedTables = false }, nil},
+		{"owned tables needed", func(c *Check, k *answers) { k.support.OwnedTables, c.Own = false, nft.OwnYes },
 			[]string{"wrong kernel-owned-tables auto or no"}},
-		{"table differs, agent running", func(_ *checkup.Check, k *answers) { k.differences = []string{"this", "that"} },
+		{"table differs, agent running", func(_ *Check, k *answers) { k.differences = []string{"this", "that"} },
 			[]string{"wrong counter-table this; that"}},
-		{"table differs, no agent", func(c *checkup.Check, k *answers) { c.Agent, k.differences = checkup.AgentState{}, []string{"this"} },
+		{"table differs, no agent", func(c *Check, k *answers) { c.Agent, k.differences = AgentState{}, []string{"this"} },
 			[]string{"wrong agent", "wrong counter-table install it: ssmonitor setup"}},
-		{"foreign table", func(_ *checkup.Check, k *answers) { k.verifyErr = checkup.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
-		{"table not readable", func(_ *checkup.Check, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
-		{"rules not readable", func(_ *checkup.Check, k *answers) { k.rulesErr = errors.New("EIO") }, []string{"wrong ruleset EIO"}},
-		{"a rule not readable", func(_ *checkup.Check, k *answers) { k.rules.Unread = []error{errors.New("chain ip x y: EIO")} },
+		{"foreign table", func(_ *Check, k *answers) { k.verifyErr = nft.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
+		{"table not readable", func(_ *Check, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
+		{"rules not readable", func(_ *Check, k *answers) { k.rulesErr = errors.New("EIO") }, []string{"wrong ruleset EIO"}},
+		{"a rule not readable", func(_ *Check, k *answers) { k.scene.Rules.Unread = []error{errors.New("chain ip x y: EIO")} },
 			[]string{"unknown ruleset chain ip x y"}},
-		{"no ports", func(c *checkup.Check, k *answers) {
+		{"no ports", func(c *Check, k *answers) {
 			c.List, c.Sources.Ports, k.differences = "/nosuch", nil, []string{"the table is gone"}
 		}, []string{"note configuration-search", noList}},
 	} {
@@ -122,45 +136,70 @@ func TestKernelFindings(t *testing.T) {
 }
 
 func TestRulesetFindings(t *testing.T) {
-	published := finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: "chain ip nat DOCKER", Message: "who knows", Remedy: "look"}
+	place := func(chain string) survey.Place { return survey.Place{Family: "ip", Table: "other", Chain: chain} }
+	counting := func(chain string) survey.CountingRule { return survey.CountingRule{Place: place(chain)} }
+	toContainer := func(port uint16) []survey.Translation {
+		address := netip.AddrPortFrom(netip.MustParseAddr("172.17.0.2"), port)
+		return []survey.Translation{{Place: place("nat"), Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 1}, Target: address}}
+	}
+	const published = "wrong port-dnat port 1: published by chain ip other nat to 172.17.0.2:"
 	for _, test := range []struct {
 		name  string
-		rules checkup.Rules
+		rules survey.Survey
 		want  []string
 	}{
-		{"published", checkup.Rules{Published: []finding.Finding{published}}, []string{"unknown port-dnat who knows"}},
-		{"mirrors", checkup.Rules{Mirrors: []string{"ip mirror c"}}, []string{"wrong mirrored-packets chain ip mirror c"}},
-		{"later drop chain", checkup.Rules{LaterDropChains: []string{"inet late c"}}, []string{"note later-drop-chain chain inet late c"}},
-		{"counting rules", checkup.Rules{CountingRules: []string{"ip filter INPUT", "ip filter INPUT", "ip filter FORWARD"}},
-			[]string{"note counting-rules chain ip filter INPUT has 2 rules", "note counting-rules chain ip filter FORWARD has 1 rule that"}},
+		{"published", survey.Survey{Translations: toContainer(8388)}, []string{published}},
+		{"mirrors", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Sent: true}}}, []string{"wrong mirrored-packets chain ip other c"}},
+		{"mirrors of what is forwarded", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Forwarded: true}}}, nil},
+		{"mirrors of a container with another port", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Forwarded: true}}, Translations: toContainer(8388)}, []string{published}},
+		{"mirrors of a container with the port", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Forwarded: true}}, Translations: toContainer(1)},
+			[]string{published, "wrong mirrored-packets chain ip other c"}},
+		{"later drop chain", survey.Survey{LaterDropChains: []survey.Place{place("c")}}, []string{"note later-drop-chain chain ip other c"}},
+		{"counting rules", survey.Survey{CountingRules: []survey.CountingRule{counting("INPUT"), counting("FORWARD"), counting("INPUT")}},
+			[]string{"note counting-rules chain ip other INPUT has 2 rules", "note counting-rules chain ip other FORWARD has 1 rule that"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, kernel := newCheck(t)
-			kernel.rules = test.rules
+			kernel.scene.Rules = &test.rules
 			wantProblems(t, c, test.want...)
 		})
 	}
 }
 
+// TestTableIsExpectedToForward has a target that rules show, and one that is installed
+// still: the table has to have both.
+func TestTableIsExpectedToForward(t *testing.T) {
+	c, kernel := newCheck(t)
+	target := func(address string) accounting.Target {
+		return accounting.Target{Protocol: accounting.TCP, Address: netip.MustParseAddrPort(address), Port: 1}
+	}
+	decided, lingers := target("172.17.0.2:8388"), target("172.17.0.3:8388")
+	kernel.installed = []accounting.Target{lingers, decided}
+	kernel.scene.Rules.Translations = []survey.Translation{{Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 1}, Target: decided.Address}}
+	c.Findings()
+	if want := []accounting.Target{decided, lingers}; !slices.Equal(kernel.forwarding.Targets, want) {
+		t.Errorf("got %v, want %v", kernel.forwarding.Targets, want)
+	}
+}
+
 func TestAgentFindings(t *testing.T) {
 	report := &accounting.Report{Time: time.Now(), Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
-	holder := func(command string) checkup.Holder { return checkup.Holder{PID: 42, Command: command} }
-	away := errors.New("the agent is not running")
+	away := api.ErrAgentNotRunning
 	for _, test := range []struct {
 		name   string
 		socket string
-		agent  checkup.AgentState
+		agent  AgentState
 		want   string
 	}{
-		{"answers", socket, checkup.AgentState{Report: report, Holder: holder("run")}, "ok agent 2 ports, last read"},
-		{"may not connect", socket, checkup.AgentState{ReportErr: fs.ErrPermission, Holder: holder("run")}, "unknown agent usermod"},
-		{"does not answer", socket, checkup.AgentState{ReportErr: away, NotListening: true, Holder: holder("run")}, "wrong agent does not answer on"},
-		{"another command", socket, checkup.AgentState{ReportErr: away, NotListening: true, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
-		{"malformed answer", socket, checkup.AgentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
-		{"not running", socket, checkup.AgentState{ReportErr: away, NotListening: true}, "wrong agent systemctl enable --now"},
-		{"not running, state closed", socket, checkup.AgentState{ReportErr: away, NotListening: true, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
-		{"state closed, no socket", "", checkup.AgentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
-		{"state unreadable", "", checkup.AgentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
+		{"answers", socket, AgentState{Report: report, Holder: holder("run")}, "ok agent 2 ports, last read"},
+		{"may not connect", socket, AgentState{ReportErr: fs.ErrPermission, Holder: holder("run")}, "unknown agent usermod"},
+		{"does not answer", socket, AgentState{ReportErr: away, Holder: holder("run")}, "wrong agent does not answer on"},
+		{"another command", socket, AgentState{ReportErr: away, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
+		{"malformed answer", socket, AgentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
+		{"not running", socket, AgentState{ReportErr: away}, "wrong agent systemctl enable --now"},
+		{"not running, state closed", socket, AgentState{ReportErr: away, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
+		{"state closed, no socket", "", AgentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
+		{"state unreadable", "", AgentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := newCheck(t)

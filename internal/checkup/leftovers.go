@@ -39,9 +39,9 @@ var countingRule = regexp.MustCompile(`(?m)^(?:\[\d+:\d+\] )?-A (?:INPUT|OUTPUT|
 
 const leftoverLimit = 4 << 20 // bytes
 
-// Leftovers looks for the setup that ssmonitor replaces. csv is the file that the
+// findLeftovers looks for the setup that ssmonitor replaces. csv is the file that the
 // agent writes: a module that reads it is not a leftover.
-func (m *Machine) Leftovers(csv string) (findings []finding.Finding) {
+func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 	if m.exists(oldScript) {
 		findings = append(findings, finding.Finding{ID: finding.OldScript, Level: finding.Note, Subject: oldScript, Message: "the script that ssmonitor replaces is still there: " + oldScript, Remedy: migration})
 	}
@@ -100,7 +100,7 @@ func (m *Machine) legacyFindings() (findings []finding.Finding) {
 	for _, file := range legacyTables {
 		data, err := os.ReadFile(m.path(file)) // in /proc, files have no size
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Subject: file, Message: "rules of iptables-legacy can't be looked for", Remedy: asRoot}}
+			return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Subject: file, Message: "rules of iptables-legacy can't be looked for", Remedy: m.needRoot()}}
 		}
 		program := "iptables-legacy"
 		if strings.Contains(file, "ip6") {

@@ -1,52 +1,73 @@
 package checkup
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/nft"
 )
-
-// Listener is a port at which programs of this host receive.
-type Listener struct {
-	Port     uint16
-	Loopback bool // at loopback addresses only
-}
 
 // mostSilent is the most ports that get a finding each.
 const mostSilent = 5
 
-// listening finds the ports at which no program of this host receives what clients send:
-// they stay at 0. It leaves out those that are handed on, to a container for example.
-func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rules Rules) []finding.Finding {
-	if c.Listeners == nil || c.Hook == "container" { // what that hook counts is for containers
-		return nil
+// listeningPorts returns the ports at which programs receive, in the network namespace of
+// the calling thread.
+func listeningPorts(protocol accounting.Protocol) ([]sockdiag.Listener, error) {
+	conn, err := sockdiag.Open()
+	if err != nil {
+		return nil, err
 	}
-	reached, failed := make(map[accounting.Protocol]map[uint16]Listener), accounting.Protocols(0)
-	var cause error
-	for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-		listeners, err := c.Listeners(protocol)
-		if err != nil {
-			failed, cause = failed|protocolsOf(protocol), err
-		}
-		reached[protocol] = make(map[uint16]Listener)
-		for _, listener := range listeners {
-			reached[protocol][listener.Port] = listener
-		}
+	defer func() { _ = conn.Close() }()
+	return conn.Listening(protocol)
+}
+
+// listeners are the sockets at which programs of this host receive by a protocol.
+type listeners struct {
+	protocol accounting.Protocol
+	byPort   map[uint16]sockdiag.Listener
+	err      error // why they are not known, or nil
+}
+
+func (m *Machine) listeners(protocol accounting.Protocol) listeners {
+	found, err := m.Listeners(protocol)
+	byPort := make(map[uint16]sockdiag.Listener)
+	for _, listener := range found {
+		byPort[listener.Port] = listener
 	}
+	return listeners{protocol, byPort, err}
+}
+
+// checkListeners finds the ports at which no program of this host receives what clients
+// send: they stay at 0. It leaves out those that are handed on, to a container for example.
+func (c *checker) checkListeners() {
+	if c.Machine.Listeners == nil || c.Hook == nft.HookContainer { // what that hook counts is for containers
+		return
+	}
+	servers := []listeners{c.Machine.listeners(accounting.TCP), c.Machine.listeners(accounting.UDP)}
 	var unserved, local, unclear accounting.Ports
-	for _, port := range ports {
-		if rules.HandedOn[port.Number] || port.Published {
+	for _, port := range c.ports {
+		if c.rules.handedOn[port.Number] || port.Published {
 			continue
 		}
-		switch listens, remotely := receives(port, reached); {
+		// A program may listen by one of the protocols alone.
+		var listens, remotely, unknown bool
+		for _, s := range servers {
+			if port.Protocols.Has(s.protocol) {
+				listener, found := s.byPort[port.Number]
+				listens, remotely = listens || found, remotely || found && !listener.Loopback
+				unknown = unknown || s.err != nil
+			}
+		}
+		switch {
 		case remotely:
-		case port.Protocols&failed != 0:
+		case unknown:
 			unclear = append(unclear, port)
 		case listens:
 			local = append(local, port)
@@ -54,54 +75,41 @@ func (c *Check) listening(ports accounting.Ports, entries []portlist.Entry, rule
 			unserved = append(unserved, port)
 		}
 	}
-	findings := append(c.silent(unserved, entries, rules.Doubtful), onLoopback(local)...)
+	c.addUnserved(unserved)
+	if len(local) > 0 { // clients reach them by way of something else, if at all
+		c.add(finding.Finding{ID: finding.PortNotListening, Level: finding.Note, Message: finding.DescribePorts(local) +
+			": a server listens there at a loopback address only: clients reach it through a front of this host (nginx, HAProxy, ShadowTLS), or not at all",
+			Remedy: "nothing, if there is such a front: what it passes on is counted; else have the server listen at 0.0.0.0 or ::"})
+	}
 	if len(unclear) > 0 {
-		findings = append(findings, finding.Finding{ID: finding.PortNotListening, Level: finding.Unknown, Message: "whether a server listens can't be checked for " + finding.DescribePorts(unclear) + ": " + terminal.Line(cause),
-			Remedy: "load the modules (modprobe -a tcp_diag udp_diag, on the host if this is a container)"})
+		c.add(finding.Finding{ID: finding.PortNotListening, Level: finding.Unknown,
+			Message: "whether a server listens can't be checked for " + finding.DescribePorts(unclear) + ": " + terminal.Line(cmp.Or(servers[1].err, servers[0].err)),
+			Remedy:  "load the modules (modprobe -a tcp_diag udp_diag, on the host if this is a container)"})
 	}
-	return findings
 }
 
-func protocolsOf(protocol accounting.Protocol) accounting.Protocols {
-	if protocol == accounting.UDP {
-		return accounting.OnlyUDP
-	}
-	return accounting.OnlyTCP
-}
-
-// receives reports whether a program listens at the port by one of its protocols, which
-// may be more than its server speaks, and whether one does where others reach it.
-func receives(port accounting.Port, reached map[accounting.Protocol]map[uint16]Listener) (listens, remotely bool) {
-	for protocol, listeners := range reached {
-		listener, found := listeners[port.Number]
-		found = found && port.Protocols.Has(protocol)
-		listens, remotely = listens || found, remotely || found && !listener.Loopback
-	}
-	return listens, remotely
-}
-
-func (c *Check) silent(ports accounting.Ports, entries []portlist.Entry, doubtful bool) (findings []finding.Finding) {
+func (c *checker) addUnserved(ports accounting.Ports) {
 	unless := ""
-	if doubtful {
+	if c.rules.doubtful {
 		unless = ", unless rules that can't be read hand it on"
 	}
-	const remedy = "start the server\nor, if the port is left over from an earlier one, %s"
 	if len(ports) > mostSilent {
-		return []finding.Finding{{ID: finding.PortNotListening, Level: finding.Note, Message: fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", finding.DescribePorts(ports), unless),
-			Remedy: "start the server\nor, if the ports are left over from an earlier one, remove them from where they are named, then ssmonitor setup"}}
+		c.add(finding.Finding{ID: finding.PortNotListening, Level: finding.Note,
+			Message: fmt.Sprintf("%s: no program of this host listens there: they stay at 0%s", finding.DescribePorts(ports), unless),
+			Remedy:  "start the server\nor, if the ports are left over from an earlier one, remove them from where they are named, then ssmonitor setup"})
+		return
 	}
 	for _, port := range ports {
 		var from []string
-		for _, entry := range entries {
+		for _, entry := range c.entries {
 			if entry.Number == port.Number && len(entry.Sources) > 0 {
 				from = entry.Sources
 			}
 		}
-		findings = append(findings, finding.Finding{ID: finding.PortNotListening, Level: finding.Note, Subject: fmt.Sprint(port.Number),
+		c.add(finding.Finding{ID: finding.PortNotListening, Level: finding.Note, Subject: fmt.Sprint(port.Number),
 			Message: fmt.Sprintf("%s: no program of this host listens there: it stays at 0%s", finding.DescribePorts([]accounting.Port{port}), unless),
-			Remedy:  fmt.Sprintf(remedy, removal(from))})
+			Remedy:  "start the server\nor, if the port is left over from an earlier one, " + removal(from)})
 	}
-	return findings
 }
 
 // removal returns how to remove a port that the sources name.
@@ -124,14 +132,4 @@ func removal(from []string) string {
 		return "ssmonitor setup"
 	}
 	return strings.Join(steps, " and ") + ", then ssmonitor setup"
-}
-
-// onLoopback reports ports that clients reach by way of something else, if at all.
-func onLoopback(ports accounting.Ports) []finding.Finding {
-	if len(ports) == 0 {
-		return nil
-	}
-	return []finding.Finding{{ID: finding.PortNotListening, Level: finding.Note, Message: finding.DescribePorts(ports) +
-		": a server listens there at a loopback address only: clients reach it through a front of this host (nginx, HAProxy, ShadowTLS), or not at all",
-		Remedy: "nothing, if there is such a front: what it passes on is counted; else have the server listen at 0.0.0.0 or ::"}}
 }

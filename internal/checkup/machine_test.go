@@ -1,8 +1,9 @@
-package checkup_test
+package checkup
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -15,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/finding"
 )
 
@@ -23,7 +23,7 @@ import (
 // the test's own group, so that the test can give files to it; user netdata is
 // in it.
 type machine struct {
-	*checkup.Machine
+	*Machine
 	t *testing.T
 }
 
@@ -31,7 +31,7 @@ const (
 	socket    = "/run/ssmonitor/ssmonitor.sock"
 	csv       = "/run/ssmonitor/ssmonitor.csv"
 	group     = "ssmonitor"
-	netdataID = 7777
+	netdataID = "7777"
 )
 
 func newMachine(t *testing.T) machine {
@@ -46,21 +46,21 @@ func newMachine(t *testing.T) machine {
 			t.Error(err)
 		}
 	})
-	own := uint32(os.Getgid())
-	return machine{&checkup.Machine{
+	own := fmt.Sprint(os.Getgid())
+	return machine{&Machine{
 		Root: root,
 		Now:  time.Now(),
-		User: func(name string) (checkup.User, error) {
+		User: func(name string) (User, error) {
 			if name != "netdata" {
-				return checkup.User{}, user.UnknownUserError(name)
+				return User{}, user.UnknownUserError(name)
 			}
-			return checkup.User{ID: netdataID, Groups: []uint32{netdataID, own}}, nil
+			return User{netdataID, []string{netdataID, own}}, nil
 		},
-		Group: func(name string) (uint32, error) {
+		Group: func(name string) (*user.Group, error) {
 			if name != group {
-				return 0, user.UnknownGroupError(name)
+				return nil, user.UnknownGroupError(name)
 			}
-			return own, nil
+			return &user.Group{Gid: own}, nil
 		},
 	}, t}
 }
@@ -148,23 +148,23 @@ func wantFindings(t *testing.T, got []finding.Finding, want ...string) {
 func render(t *testing.T, findings []finding.Finding) string {
 	t.Helper()
 	var text bytes.Buffer
-	if err := errors.Join(checkup.WriteText(&text, findings), checkup.WriteSummary(&text, findings)); err != nil {
+	if err := errors.Join(WriteText(&text, findings), WriteSummary(&text, findings)); err != nil {
 		t.Fatal(err)
 	}
 	return text.String()
 }
 
 func TestThisMachine(t *testing.T) {
-	m := checkup.ThisMachine()
+	m := ThisMachine()
 	account, err := m.User("root")
-	if err != nil || account.ID != 0 || len(account.Groups) == 0 {
+	if err != nil || account.ID != "0" || len(account.Groups) == 0 {
 		t.Errorf("root is %+v, %v", account, err)
 	}
 	if _, err := m.User("no-such-user"); !errors.As(err, new(user.UnknownUserError)) {
 		t.Errorf("an unknown user: %v", err)
 	}
-	if number, err := m.Group("root"); err != nil || number != 0 {
-		t.Errorf("group root is %d, %v", number, err)
+	if root, err := m.Group("root"); err != nil || root.Gid != "0" {
+		t.Errorf("group root is %+v, %v", root, err)
 	}
 	if _, err := m.Group("no-such-group"); !errors.As(err, new(user.UnknownGroupError)) {
 		t.Errorf("an unknown group: %v", err)

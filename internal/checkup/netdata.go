@@ -22,15 +22,15 @@ const (
 	pluginName    = "ssmonitor.plugin"
 )
 
-// Netdata checks whether every Netdata on the machine has the plugin and may
+// checkNetdata checks whether every Netdata on the machine has the plugin and may
 // read from the agent's socket, which belongs to the group.
-func (m *Machine) Netdata(socket, group string) (findings []finding.Finding) {
+func (m *Machine) checkNetdata(socket, group string) (findings []finding.Finding) {
 	connected := false
 	for _, directory := range netdataDirectories {
 		installed, err := m.hasNetdata(directory)
 		switch {
 		case err != nil:
-			findings = append(findings, failure(finding.NetdataPlugin, directory, err, "make the directory readable"))
+			findings = append(findings, m.failure(finding.NetdataPlugin, directory, err, "make the directory readable"))
 		case installed:
 			plugin := m.netdataPlugin(directory)
 			connected = connected || plugin.Level == finding.OK
@@ -72,7 +72,7 @@ func (m *Machine) netdataPlugin(directory string) finding.Finding {
 			return finding.Finding{ID: finding.NetdataPlugin, Level: finding.Wrong, Subject: candidate, Message: fmt.Sprintf("Netdata's plugin %s is a dangling link", candidate),
 				Remedy: fmt.Sprintf("link it to the program: ln -sf \"$(command -v ssmonitor)\" %s", candidate)}
 		case err != nil:
-			return failure(finding.NetdataPlugin, candidate, err, "make the file readable")
+			return m.failure(finding.NetdataPlugin, candidate, err, "make the file readable")
 		case info.Mode()&0o111 == 0:
 			return finding.Finding{ID: finding.NetdataPlugin, Level: finding.Wrong, Subject: candidate, Message: fmt.Sprintf("Netdata's plugin %s is not executable", candidate), Remedy: "chmod 0755 " + candidate}
 		}
@@ -90,10 +90,10 @@ func (m *Machine) netdataAccess(socket, group string) []finding.Finding {
 			Remedy: "add that user to the group: usermod --append --groups " + group + " USER"}}
 	}
 	if err != nil {
-		return []finding.Finding{failure(finding.NetdataAccess, socket, err, "repair the look-up of users: see nsswitch.conf(5)")}
+		return []finding.Finding{m.failure(finding.NetdataAccess, socket, err, "repair the look-up of users: see nsswitch.conf(5)")}
 	}
-	gid, err := m.Group(group)
-	if err != nil || !slices.Contains(account.Groups, gid) {
+	owner, err := m.Group(group)
+	if err != nil || !slices.Contains(account.Groups, owner.Gid) {
 		return []finding.Finding{{ID: finding.NetdataAccess, Level: finding.Wrong, Subject: socket, Message: fmt.Sprintf("Netdata may not read from the socket: user %s is not in group %s", netdataUser, group),
 			Remedy: fmt.Sprintf("usermod --append --groups %s %s && systemctl restart netdata", group, netdataUser)}}
 	}
@@ -113,7 +113,7 @@ func (m *Machine) reaches(account User, socket string) finding.Finding {
 			return finding.Finding{ID: finding.NetdataAccess, Level: finding.Note, Subject: socket, Message: fmt.Sprintf("whether Netdata can reach the socket can't be checked before there is a directory %s", directory),
 				Remedy: "start the agent: systemctl start ssmonitor"}
 		case err != nil:
-			return failure(finding.NetdataAccess, socket, err, "make the directory readable")
+			return m.failure(finding.NetdataAccess, socket, err, "make the directory readable")
 		case !account.enters(info):
 			return finding.Finding{ID: finding.NetdataAccess, Level: finding.Wrong, Subject: socket, Message: fmt.Sprintf("Netdata can't reach the socket %s: user %s may not enter %s (mode %#o)",
 				socket, netdataUser, directory, info.Mode().Perm()), Remedy: "chmod o+x " + directory}

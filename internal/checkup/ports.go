@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -15,32 +16,55 @@ import (
 	"ssmonitor/internal/finding"
 )
 
-// Configurations returns the findings about Shadowsocks' configurations. found
-// and err are what Load of package sources returned.
-func Configurations(found sources.Result, err error) (findings []finding.Finding) {
+// checkPorts checks the sources of ports, and finds out which ports should be counted.
+func (c *checker) checkPorts() {
+	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Unknown,
+			Message: "configurations in directories that only root can read can't be found", Remedy: c.Machine.needRoot()})
+	}
+	from := c.Sources
+	listed, listErr := portlist.ReadEntries(c.List)
+	if listErr == nil { // else checkList reports it
+		from.Earlier = c.List // setup keeps the ports of a file that can't be read
+	}
+	found, err := sources.Follow(from).Load()
+	c.checkConfigurations(found, err)
+	c.ports = c.checkList(listed, listErr, found.Ports)
+	if c.named, err = c.ports.Targets(found.Targets, portlist.Targets(listed)); err != nil {
+		c.add(c.Machine.failure(finding.SharedTarget, c.List, err, "or publish each to a port of its own"))
+	}
+	if listErr == nil {
+		c.checkListedTargets(portlist.Targets(listed), found.Targets)
+	}
+	c.entries = slices.Concat(listed, found.Entries)
+}
+
+// checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
+// package sources returned.
+func (c *checker) checkConfigurations(found sources.Result, err error) {
+	before := len(c.findings)
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
-		findings = append(findings, finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: config.Path,
+		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: config.Path,
 			Message: fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], finding.DescribePorts(config.Ports))})
 	}
 	for _, source := range slices.Sorted(maps.Keys(others)) {
-		findings = append(findings, finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: source, Message: fmt.Sprintf("%s: %s", source, finding.DescribePorts(others[source]))})
+		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: source, Message: fmt.Sprintf("%s: %s", source, finding.DescribePorts(others[source]))})
 	}
 	for _, note := range found.Notes {
-		f := failure(finding.Configuration, pathOf(note), note, remedyOf(note))
+		f := c.Machine.failure(finding.Configuration, pathOf(note), note, remedyOf(note))
 		if f.Level != finding.Unknown {
 			f.Level = finding.Note
 		}
-		findings = append(findings, f)
+		c.add(f)
 	}
 	for _, err := range separate(err) {
-		findings = append(findings, failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
+		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
-	if len(findings) == 0 && len(found.Ports) == 0 {
-		findings = append(findings, finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
+	if len(c.findings) == before && len(found.Ports) == 0 {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
 			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
-	return findings
 }
 
 // remedyOf returns what to do about a note, where it is on a mistake in a file.
@@ -94,24 +118,34 @@ func pathOf(err error) string {
 	return ""
 }
 
-// List compares the list of ports at path with the ports that were found and
-// with those that a running agent serves; either may be empty. It also returns
-// the ports that should be counted.
-func List(path string, found, served accounting.Ports) ([]finding.Finding, accounting.Ports) {
-	listed, err := portlist.Read(path)
+// checkList compares the list of ports, which was read or not, with the ports that were
+// found and with those that a running agent serves; either may be empty. It returns the
+// ports that should be counted.
+func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
+	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.List}
+	served := c.Agent.ports()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
-		return []finding.Finding{{ID: finding.PortList, Level: finding.Note, Subject: path, Message: fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", path)}}, served
+		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.List)
+		c.add(f)
+		return served
 	case errors.Is(err, fs.ErrNotExist):
-		return []finding.Finding{{ID: finding.PortList, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", path), Remedy: writeList(found)}}, found
+		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.List), writeList(found)
+		c.add(f)
+		return found
 	case err != nil:
-		return []finding.Finding{failure(finding.PortList, path, err, "write it again: ssmonitor setup")}, served
-	case len(listed) == 0:
-		return []finding.Finding{{ID: finding.PortList, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the list of ports %s is empty", path), Remedy: writeList(found)}}, found
+		c.add(c.Machine.failure(finding.PortList, c.List, err, "write it again: ssmonitor setup"))
+		return served
+	case len(entries) == 0:
+		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.List), writeList(found)
+		c.add(f)
+		return found
 	}
-	ports, _ := accounting.Union(listed)
-	findings := []finding.Finding{{ID: finding.PortList, Level: finding.OK, Subject: path, Message: fmt.Sprintf("list of ports %s: %s", path, finding.DescribePorts(ports))}}
-	return append(findings, compareList(path, ports, found, served)...), ports
+	listed, _ := accounting.Union(portlist.Ports(entries))
+	f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.List, finding.DescribePorts(listed))
+	c.add(f)
+	c.compareList(listed, found, served)
+	return listed
 }
 
 // updateList is the remedy for a list that lacks what is configured.
@@ -126,23 +160,21 @@ func writeList(found accounting.Ports) string {
 		"or Shadowsocks' configuration: ssmonitor setup --shadowsocks FILE"
 }
 
-func compareList(path string, listed, found, served accounting.Ports) (findings []finding.Finding) {
+func (c *checker) compareList(listed, found, served accounting.Ports) {
 	if missing := without(found, listed); len(missing) > 0 {
-		findings = append(findings, finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: path,
-			Message: fmt.Sprintf("configured, but not in the list %s: %s", path, finding.DescribePorts(missing)),
-			Remedy:  updateList})
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.List, finding.DescribePorts(missing)), Remedy: updateList})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
-		findings = append(findings, finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: path,
-			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", path, finding.DescribePorts(extra)),
+		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.List,
+			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", c.List, finding.DescribePorts(extra)),
 			Remedy:  "nothing, if they were named with --port; else write the list again: ssmonitor setup"})
 	}
 	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
-		findings = append(findings, finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: path,
-			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", path, finding.DescribePorts(notServed)),
+		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", c.List, finding.DescribePorts(notServed)),
 			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
 	}
-	return findings
 }
 
 // without returns the ports of which others lacks a protocol, each with the
@@ -155,4 +187,31 @@ func without(ports, others accounting.Ports) (missing accounting.Ports) {
 		}
 	}
 	return missing
+}
+
+// checkListedTargets compares the targets in the list of ports with those that were
+// found.
+func (c *checker) checkListedTargets(listed, found []accounting.Target) {
+	slices.SortFunc(listed, accounting.Target.Compare)
+	missing := slices.DeleteFunc(slices.Clone(found), func(target accounting.Target) bool {
+		_, known := slices.BinarySearchFunc(listed, target, accounting.Target.Compare)
+		return known
+	})
+	if len(missing) > 0 {
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.List, describeTargets(missing)), Remedy: updateList})
+	}
+}
+
+// describeTargets describes the first few of many targets for people.
+func describeTargets(targets []accounting.Target) string {
+	const limit = 8
+	var parts []string
+	for _, target := range targets[:min(limit, len(targets))] {
+		parts = append(parts, fmt.Sprintf("port %d to %s", target.Port, target))
+	}
+	if more := len(targets) - limit; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
 }

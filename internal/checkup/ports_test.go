@@ -1,4 +1,4 @@
-package checkup_test
+package checkup
 
 import (
 	"errors"
@@ -15,7 +15,6 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/finding"
 )
 
@@ -59,8 +58,16 @@ func TestList(t *testing.T) {
 		{"malformed list", "80a\n", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			findings, ports := checkup.List(list(t, test.list), test.found, test.served)
-			wantFindings(t, findings, test.want...)
+			c := &checker{Check: &Check{Machine: new(Machine), List: list(t, test.list)}}
+			if test.served != nil {
+				c.Agent.Report = new(accounting.Report)
+			}
+			for _, port := range test.served {
+				c.Agent.Report.Ports = append(c.Agent.Report.Ports, accounting.PortReport{Port: port})
+			}
+			entries, err := portlist.ReadEntries(c.List)
+			ports := c.checkList(entries, err, test.found)
+			wantFindings(t, c.findings, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
 				t.Errorf("ports (-want +got)\n%s", difference)
 			}
@@ -105,7 +112,9 @@ func TestConfigurations(t *testing.T) {
 			[]string{"wrong configuration there is no list of ports yet"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wantFindings(t, checkup.Configurations(test.found, test.err), test.want...)
+			c := &checker{Check: &Check{Machine: &Machine{UID: 1000}}}
+			c.checkConfigurations(test.found, test.err)
+			wantFindings(t, c.findings, test.want...)
 		})
 	}
 }
@@ -119,12 +128,10 @@ func TestConfigurationsOfASearch(t *testing.T) {
 	if err := os.Symlink("nowhere.conf", filepath.Join(m.Root, "/etc/shadowsocks/dangling.json")); err != nil {
 		t.Fatal(err)
 	}
-	found, err := sources.Follow(sources.Sources{
-		SearchRoot: m.Root,
-		Host:       func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil },
-	}).Load()
-	wantFindings(t, checkup.Configurations(found, err),
-		"ok configuration good.json", "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
+	c, _ := newCheck(t)
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.List = list(t, "20000\n")
+	wantProblems(t, c, "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
 
 // A part that can't be read has its ports of the last setup, which is no reason to write

@@ -1,15 +1,16 @@
-package checkup_test
+package checkup
 
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/testkit"
 )
@@ -23,16 +24,14 @@ func blogFindings(t *testing.T) []finding.Finding {
 	m.write("/usr/lib/netdata/plugins.d/ssmonitor.plugin", "", 0o755, 0)
 	m.write("/run/ssmonitor/ssmonitor.sock", "", 0o660, 0)
 	m.write(csv, "", 0o644, 3*time.Minute)
-	findings := checkup.Configurations(sources.Result{
+	path := list(t, "20000=alice\n20001=bob\n")
+	c := &checker{Check: &Check{Machine: m.Machine, List: path}}
+	c.checkConfigurations(sources.Result{
 		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.FormPortPassword, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)
-	path := list(t, "20000=alice\n20001=bob\n")
-	listFindings, _ := checkup.List(path, portsOf(20000, 20001, 20002), nil)
-	for _, more := range [][]finding.Finding{
-		listFindings, m.Socket(socket, group), m.CSV(csv, 2*time.Second, true), m.Netdata(socket, group), m.Leftovers(csv),
-	} {
-		findings = append(findings, more...)
-	}
+	entries, err := portlist.ReadEntries(path)
+	c.checkList(entries, err, portsOf(20000, 20001, 20002))
+	findings := slices.Concat(c.findings, m.checkSocket(socket, group), m.checkCSV(csv, 2*time.Second, true), m.checkNetdata(socket, group), m.findLeftovers(csv))
 	for i := range findings {
 		f := &findings[i]
 		f.Message = strings.ReplaceAll(f.Message, path, "/etc/ssmonitor/ports")
@@ -45,7 +44,7 @@ func TestWriteText(t *testing.T) {
 	findings := blogFindings(t)
 	testkit.Golden(t, "blog.golden", render(t, findings))
 	var text bytes.Buffer
-	if err := checkup.WriteText(&text, checkup.Problems(findings)); err != nil {
+	if err := WriteText(&text, Problems(findings)); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Golden(t, "quiet.golden", text.String())
@@ -59,7 +58,7 @@ func TestWriteJSON(t *testing.T) {
 	}{{"blog.json.golden", false}, {"quiet.json.golden", true}} {
 		t.Run(test.name, func(t *testing.T) {
 			var text bytes.Buffer
-			if err := checkup.WriteJSON(&text, findings, test.problemsOnly); err != nil {
+			if err := WriteJSON(&text, findings, test.problemsOnly); err != nil {
 				t.Fatal(err)
 			}
 			if !json.Valid(text.Bytes()) {
@@ -74,7 +73,7 @@ func TestWriteJSON(t *testing.T) {
 func TestWriteJSONKeepsCommands(t *testing.T) {
 	var text bytes.Buffer
 	f := finding.Finding{ID: "wrong", Level: finding.Wrong, Message: "message", Remedy: "one && two > three"}
-	if err := checkup.WriteJSON(&text, []finding.Finding{f}, false); err != nil {
+	if err := WriteJSON(&text, []finding.Finding{f}, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(text.String(), `"one && two > three"`) {
@@ -104,11 +103,11 @@ func TestResults(t *testing.T) {
 		{"wrong", []finding.Finding{wrong}, finding.Wrong},
 		{"unknown and wrong", []finding.Finding{unknown, noted, noted, wrong, wrong}, finding.Wrong},
 	} {
-		if got := checkup.Result(test.findings); got != test.want {
+		if got := Result(test.findings); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 		text.WriteString("--- " + test.name + "\n" + render(t, test.findings) + "\n")
-		if err := checkup.WriteNagios(&text, test.findings); err != nil {
+		if err := WriteNagios(&text, test.findings); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,28 +19,28 @@ type way struct {
 	forwarded   bool // to a container, not to a port of this host
 }
 
-// byAnotherNumber reports ports whose server has the number, though clients send to
+// reportOtherNumbers reports ports whose server has the number, though clients send to
 // another one: what they send there is not counted.
-func (d *decider) byAnotherNumber() {
+func (d *decider) reportOtherNumbers() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		if !t.Outgoing(d.Host) {
-			d.renumbered(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
+			d.reportNumber(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
 		}
 	}
 	for _, service := range d.Services {
 		for _, server := range service.Servers {
 			if service.Address.IsValid() {
-				d.renumbered(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
+				d.reportNumber(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
 			}
 		}
 	}
-	d.renumberedUnseen()
+	d.reportUnseenNumbers()
 }
 
-// renumberedUnseen reports what only connections show: rules that can't be read, such as
+// reportUnseenNumbers reports what only connections show: rules that can't be read, such as
 // those of iptables-legacy, lead to a container's port.
-func (d *decider) renumberedUnseen() {
+func (d *decider) reportUnseenNumbers() {
 	if !d.byConnection { // every rule was read
 		return
 	}
@@ -59,13 +59,13 @@ func (d *decider) renumberedUnseen() {
 	for _, target := range inOrder(d.Redirected) {
 		place := end{target.Protocol, target.Address}
 		if w := ways[place]; w != nil {
-			d.renumbered(*w)
+			d.reportNumber(*w)
 			delete(ways, place)
 		}
 	}
 }
 
-func (d *decider) renumbered(w way) {
+func (d *decider) reportNumber(w way) {
 	inside := w.target.Port()
 	port, _ := d.ports.Find(inside)
 	_, known := d.owner[end{w.protocol, w.target}]

@@ -48,8 +48,8 @@ func (d *decider) note(id finding.ID, level finding.Level, subject, message, rem
 	}
 }
 
-// report reports what is counted at forward.
-func (d *decider) report() {
+// reportTargets reports what is counted at forward.
+func (d *decider) reportTargets() {
 	installed := make(map[accounting.Target]bool)
 	for _, target := range d.Installed {
 		installed[target] = true
@@ -87,36 +87,36 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	return text
 }
 
-// manyChoices reports a translation to so many ports of a container that the
+// noteManyChoices reports a translation to so many ports of a container that the
 // connection entry has to show which one it is.
-func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
+func (d *decider) noteManyChoices(t *survey.Translation, port accounting.Port) {
 	d.byConnection = true
 	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
 		finding.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
 }
 
-// manyTargets reports a port that is published to more targets than are counted by
+// noteManyTargets reports a port that is published to more targets than are counted by
 // their addresses.
-func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
+func (d *decider) noteManyTargets(t *survey.Translation, port accounting.Port) {
 	d.byConnection = true
 	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
 		finding.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
 }
 
-// shared reports a second port with the same target. What their clients begin is
+// noteShared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
-func (d *decider) shared(owner uint16, target accounting.Target) {
+func (d *decider) noteShared(owner uint16, target accounting.Target) {
 	d.byConnection = true
 	d.note(finding.SharedTarget, finding.Note, target.String(), fmt.Sprintf(
 		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
 		owner, target.Port, target, owner), "")
 }
 
-// besides reports ports that are not counted, and lead to the target of one that is.
+// reportBesides reports ports that are not counted, and lead to the target of one that is.
 // Whoever names a target means all that goes there.
-func (d *decider) besides(named []accounting.Target) {
+func (d *decider) reportBesides(named []accounting.Target) {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		port := t.Ports.First
@@ -131,9 +131,9 @@ func (d *decider) besides(named []accounting.Target) {
 	}
 }
 
-// redirects reports a translation to another port of this host. One that may be for
+// noteRedirect reports a translation to another port of this host. One that may be for
 // what containers send to other servers is no concern of the port.
-func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
+func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
 	if t.Outgoing(d.Host) || target == 0 || target == port.Number && t.LastTargetPort == 0 {
 		return
@@ -152,13 +152,12 @@ func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
 		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
 }
 
-// doubtful reports a translation that may be for what others send to other servers.
+// noteDoubtful reports a translation that may be for what others send to other servers.
 // Of that, what is sent to an address of this host is the port's.
-func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
-	d.byConnection = true
+func (d *decider) noteDoubtful(t *survey.Translation, port accounting.Port) {
 	targets := targetsOf(t, port.Number)
 	for _, target := range targets {
-		d.doubts[end{target.Protocol, target.Address}] = true
+		d.doubt(end{target.Protocol, target.Address})
 	}
 	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
 		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
@@ -185,10 +184,10 @@ func describeSenders(t *survey.Translation) string {
 	return "senders in " + strings.Join(senders, ", ")
 }
 
-// atOtherAddresses reports what is translated for addresses that may be routed to
+// reportOtherAddresses reports what is translated for addresses that may be routed to
 // this host, though it does not have them: for each port once, since a node of a
 // cluster has such rules for every service.
-func (d *decider) atOtherAddresses() {
+func (d *decider) reportOtherAddresses() {
 	places, targets := make(map[uint16][]string), make(map[uint16][]netip.AddrPort)
 	for i := range d.Rules.Elsewhere {
 		t := &d.Rules.Elsewhere[i]
@@ -227,14 +226,14 @@ func (d *decider) mayPublish() bool {
 	})
 }
 
-// unknown reports what may be published, as far as that can't be seen.
-func (d *decider) unknown() {
+// noteUnknown reports what may be published, as far as that can't be seen.
+func (d *decider) noteUnknown() {
 	for _, u := range d.Rules.Unresolved {
 		ports := d.covered(u.Protocol, u.Ports)
 		switch {
 		case len(ports) == 0:
 		case u.Stateless:
-			d.stateless(u, ports, "not counted", onlyNameTarget)
+			d.noteStateless(u, ports, "not counted", onlyNameTarget)
 		default:
 			d.byConnection = true
 			d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
@@ -248,15 +247,15 @@ func (d *decider) unknown() {
 	}
 }
 
-// stateless reports a translation that leaves no connection entry.
-func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
+// noteStateless reports a translation that leaves no connection entry.
+func (d *decider) noteStateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
 	d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
 		finding.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
 }
 
-// offloads reports flowtables. Only forwarded connections can be moved to one, and
+// reportOffloads reports flowtables. Only forwarded connections can be moved to one, and
 // those of published ports are.
-func (d *decider) offloads(published bool) {
+func (d *decider) reportOffloads(published bool) {
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
 		if published {
@@ -268,9 +267,9 @@ func (d *decider) offloads(published bool) {
 	}
 }
 
-// transparent reports what a program of this host gets that was sent to ports of
+// reportTransparent reports what a program of this host gets that was sent to ports of
 // other servers: at input, that looks as what is sent to this host.
-func (d *decider) transparent() {
+func (d *decider) reportTransparent() {
 	ports := make(map[survey.Place][]accounting.Port)
 	for _, t := range d.Rules.Transparent {
 		for _, port := range d.covered(t.Protocol, t.Ports) {
@@ -286,8 +285,8 @@ func (d *decider) transparent() {
 	}
 }
 
-// countedBefore reports what is translated after the hook for containers.
-func (d *decider) countedBefore() {
+// reportCountedBefore reports what is translated after the hook for containers.
+func (d *decider) reportCountedBefore() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		if ports := d.covered(t.Protocol, t.Ports); len(ports) > 0 && t.Forwards(d.Host) {
@@ -298,15 +297,15 @@ func (d *decider) countedBefore() {
 	}
 	for _, u := range d.Rules.Unresolved {
 		if ports := d.covered(u.Protocol, u.Ports); u.Stateless && len(ports) > 0 {
-			d.stateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
+			d.noteStateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
 		}
 	}
 	for _, g := range d.groups {
 		d.note(finding.PortDNAT, finding.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
 			finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
 	}
-	d.byAnotherNumber()
+	d.reportOtherNumbers()
 	if len(d.groups) > 0 || d.mayPublish() {
-		d.offloads(true)
+		d.reportOffloads(true)
 	}
 }

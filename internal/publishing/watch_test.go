@@ -1,11 +1,10 @@
-package publishing_test
+package publishing
 
 import (
 	"os/exec"
 	"slices"
 	"testing"
 
-	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
@@ -29,7 +28,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	ip(t, "route add default dev c table 100")
-	var watch publishing.Watch
+	var watch hostWatch
 	for _, step := range []struct {
 		command string
 		changed bool
@@ -51,10 +50,10 @@ func TestWatch(t *testing.T) {
 		if step.command != "" {
 			ip(t, step.command)
 		}
-		if got := watch.Changed(); got != step.changed {
+		if got := watch.changed(); got != step.changed {
 			t.Errorf("ip %s: got changed %t, want %t", step.command, got, step.changed)
 		}
-		scene, err := watch.Observe(nft.HookHost, nil)
+		scene, err := watch.observe(nft.HookHost, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

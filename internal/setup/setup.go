@@ -108,10 +108,11 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 		return err
 	}
 	defer func() { _ = table.Close() }()
-	decision, err := tracker.Decide(&f.Result, table.Targets)
+	decision, err := tracker.Decide(f.Ports, f.Targets, table.Targets)
 	if err != nil {
 		return err
 	}
+	publishing.MarkPublished(&f.Result, decision.Targets)
 	f.Forwarding = decision.Forwarding
 	f.Remarks = append(f.Remarks, findingNotes(decision.Findings)...)
 	return nil
@@ -147,7 +148,7 @@ func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []Note) {
 		notes = warnings(err)
 	}
 	notes = append(notes, findingNotes(checkup.AlikeNames(ports))...)
-	return append(notes, findingNotes(checkup.ThisMachine().LocalPorts(ports, string(hook)))...)
+	return append(notes, findingNotes(checkup.ThisMachine().LocalPorts(ports, hook))...)
 }
 
 // install writes the list and installs the counters.
