@@ -54,7 +54,7 @@ type agent struct {
 
 	tracker   *publishing.Tracker
 	named     []accounting.Target // by the operator
-	published []finding.Finding   // of the last decision
+	published finding.News        // what the last decision found
 
 	sockets     *sockdiag.Conn // nil: connections are unknown
 	connections *connections.Meter

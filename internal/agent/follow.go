@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"ssmonitor/accounting"
@@ -82,7 +81,7 @@ func (a *agent) publish(found *sources.Result) error {
 		return nil
 	}
 	publishing.MarkPublished(found, decision.Targets)
-	a.logFindings(decision.Findings)
+	a.published.Log(a.Log, finding.Remarks(decision.Findings))
 	return a.meter.SetForwarding(decision.Forwarding)
 }
 
@@ -93,16 +92,6 @@ func (a *agent) republish() {
 	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
 		a.Log.Error("what is published can't be counted yet", "error", err)
 	}
-}
-
-// logFindings logs those that were not among the last ones.
-func (a *agent) logFindings(findings []finding.Finding) {
-	for _, f := range findings {
-		if !slices.Contains(a.published, f) {
-			a.Log.Log(context.Background(), f.Level.LogLevel(), f.Line())
-		}
-	}
-	a.published = findings
 }
 
 func (a *agent) logNotes(found sources.Result) {

@@ -11,7 +11,6 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -93,33 +92,4 @@ func TestPublishAtTheContainerHook(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPublished(t, "at the container hook", found.Ports, false, false)
-}
-
-// TestLogFindings logs findings when they are new.
-func TestLogFindings(t *testing.T) {
-	var log bytes.Buffer
-	a := &agent{Options: Options{Log: newLog(&log)}}
-	note := finding.Finding{Level: finding.Note, Message: "a note"}
-	unknown := finding.Finding{Level: finding.Unknown, Message: "a doubt", Remedy: "do this\nor that"}
-	for i, step := range []struct {
-		findings []finding.Finding
-		want     string // level and message of each line
-	}{
-		{[]finding.Finding{note}, "INFO a note;"},
-		{[]finding.Finding{note, unknown}, "WARN a doubt: do this; or that;"},
-		{[]finding.Finding{unknown}, ""},
-		{[]finding.Finding{unknown, note}, "INFO a note;"},
-	} {
-		log.Reset()
-		a.logFindings(step.findings)
-		got := ""
-		for line := range strings.Lines(log.String()) {
-			_, line, _ = strings.Cut(line, "level=")
-			level, line, _ := strings.Cut(line, " msg=")
-			got += level + " " + strings.Trim(strings.TrimSpace(line), `"`) + ";"
-		}
-		if got != step.want {
-			t.Errorf("step %d: got %q, want %q", i, got, step.want)
-		}
-	}
 }

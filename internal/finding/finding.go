@@ -4,7 +4,6 @@ package finding
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 )
 
@@ -47,14 +46,6 @@ func (f Finding) Line() string {
 		return f.Message
 	}
 	return f.Message + ": " + strings.ReplaceAll(f.Remedy, "\n", "; ")
-}
-
-// LogLevel returns the level at which a finding is logged.
-func (l Level) LogLevel() slog.Level {
-	if l <= Note {
-		return slog.LevelInfo
-	}
-	return slog.LevelWarn
 }
 
 // OfRoot is the remedy where root is not enough.
