@@ -7,14 +7,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting/store"
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
-	"ssmonitor/nft"
 )
 
 // Exit statuses of check beyond those of every command.
@@ -91,17 +89,8 @@ func check(c *cli.Context) error {
 		Hook:        loaded.Hook,
 		Own:         loaded.Own,
 		Machine:     checkup.ThisMachine(),
-		Agent:       checkup.AskAgent(c.Context, loaded.State, loaded.Socket),
 	}
-	// Without an owner, so that Open does not probe for owned tables.
-	table, err := nft.Open(nft.Options{Hook: loaded.Hook})
-	if err == nil {
-		defer func() { _ = table.Close() }()
-		task.Kernel = table
-	}
-	task.KernelErr = err
-	task.LedgerProblems, task.LedgerErr = store.Check(loaded.State)
-	findings := task.Findings()
+	findings := task.Run(c.Context)
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err
 	}

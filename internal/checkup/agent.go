@@ -17,8 +17,8 @@ import (
 // agentPatience bounds how long the agent may take to answer.
 const agentPatience = 5 * time.Second
 
-// AgentState is what was learned about the agent.
-type AgentState struct {
+// agentState is what was learned about the agent.
+type agentState struct {
 	Report    *accounting.Report // its answer on the socket, or nil
 	ReportErr error              // why there is no answer; nil without a socket
 
@@ -26,9 +26,9 @@ type AgentState struct {
 	HolderErr error              // why the holder is not known, or nil
 }
 
-// AskAgent asks the agent at a socket for its report, unless the path is empty, and the
+// askAgent asks the agent at a socket for its report, unless the path is empty, and the
 // state directory for its holder.
-func AskAgent(ctx context.Context, state, socket string) (agent AgentState) {
+func askAgent(ctx context.Context, state, socket string) (agent agentState) {
 	agent.Holder, agent.HolderErr = store.Holder(state)
 	if socket != "" {
 		ctx, cancel := context.WithTimeout(ctx, agentPatience)
@@ -38,12 +38,12 @@ func AskAgent(ctx context.Context, state, socket string) (agent AgentState) {
 	return agent
 }
 
-func (a *AgentState) running() bool {
+func (a *agentState) running() bool {
 	return a.Report != nil || a.Holder != nil && a.Holder.Holder == "run"
 }
 
 // ports returns the ports of the agent that answered.
-func (a *AgentState) ports() (ports accounting.Ports) {
+func (a *agentState) ports() (ports accounting.Ports) {
 	if a.Report == nil {
 		return nil
 	}
@@ -60,7 +60,7 @@ func (c *checker) checkAgent() {
 }
 
 func (c *Check) judgeAgent() (level finding.Level, message, remedy string) {
-	a := &c.Agent
+	a := &c.agent
 	switch {
 	case a.Report != nil:
 		age := max(0, c.Machine.Now.Sub(a.Report.Time)).Round(100 * time.Millisecond)

@@ -51,10 +51,10 @@ func newCheck(t *testing.T) (*Check, *answers) {
 	kernel := &answers{support: nft.Support{ObjectMaps: true, OwnedTables: true}, scene: publishing.Scene{Rules: new(survey.Survey)}}
 	m.Observe = kernel.observe
 	return &Check{
-		Machine: m.Machine, Kernel: kernel,
+		Machine: m.Machine, table: kernel,
 		Sources: sources.Sources{Ports: portsOf(1, 2)}, List: list(t, "1\n2\n"), State: "/state", Group: group,
 		Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo,
-		Agent: AgentState{Holder: holder("run")},
+		agent: agentState{Holder: holder("run")},
 	}, kernel
 }
 
@@ -64,7 +64,7 @@ func holder(command string) *store.LockedError { return &store.LockedError{PID: 
 func wantProblems(t *testing.T, c *Check, want ...string) {
 	t.Helper()
 	var got []finding.Finding
-	for _, f := range c.Findings() {
+	for _, f := range c.findings() {
 		if f.Level != finding.OK {
 			got = append(got, f)
 		}
@@ -74,7 +74,7 @@ func wantProblems(t *testing.T, c *Check, want ...string) {
 
 func TestFindings(t *testing.T) {
 	c, _ := newCheck(t)
-	wantFindings(t, c.Findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
+	wantFindings(t, c.findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
 		"ok agent process 42 holds /state", "ok ledger usage", "ok port-list", "ok counter-table counts 2 ports at hook host")
 }
 
@@ -92,7 +92,7 @@ func TestLedgerFindings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := newCheck(t)
-			c.LedgerErr, c.LedgerProblems = test.err, test.problems
+			c.ledgerErr, c.ledgerProblems = test.err, test.problems
 			wantProblems(t, c, test.want...)
 		})
 	}
@@ -106,9 +106,9 @@ func TestKernelFindings(t *testing.T) {
 		prepare func(*Check, *answers)
 		want    []string
 	}{
-		{"no privilege", func(c *Check, _ *answers) { c.Machine.UID, c.Kernel, c.KernelErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
-		{"no nf_tables", func(c *Check, _ *answers) { c.Kernel, c.KernelErr = nil, nft.ErrNoNFTables }, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
-		{"no netlink", func(c *Check, _ *answers) { c.Kernel, c.KernelErr = nil, errors.New("EIO") }, []string{"wrong kernel-nf-tables dmesg"}},
+		{"no privilege", func(c *Check, _ *answers) { c.Machine.UID, c.table, c.tableErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
+		{"no nf_tables", func(c *Check, _ *answers) { c.table, c.tableErr = nil, nft.ErrNoNFTables }, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no netlink", func(c *Check, _ *answers) { c.table, c.tableErr = nil, errors.New("EIO") }, []string{"wrong kernel-nf-tables dmesg"}},
 		{"no counter maps", func(_ *Check, k *answers) { k.support = nft.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
 		{"support not known", func(_ *Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
 		{"owned tables not needed", func(_ *Check, k *answers) { k.support.OwnedTables = false }, nil},
@@ -116,7 +116,7 @@ func TestKernelFindings(t *testing.T) {
 			[]string{"wrong kernel-owned-tables auto or no"}},
 		{"table differs, agent running", func(_ *Check, k *answers) { k.differences = []string{"this", "that"} },
 			[]string{"wrong counter-table this; that"}},
-		{"table differs, no agent", func(c *Check, k *answers) { c.Agent, k.differences = AgentState{}, []string{"this"} },
+		{"table differs, no agent", func(c *Check, k *answers) { c.agent, k.differences = agentState{}, []string{"this"} },
 			[]string{"wrong agent", "wrong counter-table install it: ssmonitor setup"}},
 		{"foreign table", func(_ *Check, k *answers) { k.verifyErr = nft.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
 		{"table not readable", func(_ *Check, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
@@ -176,7 +176,7 @@ func TestTableIsExpectedToForward(t *testing.T) {
 	decided, lingers := target("172.17.0.2:8388"), target("172.17.0.3:8388")
 	kernel.installed = []accounting.Target{lingers, decided}
 	kernel.scene.Rules.Translations = []survey.Translation{{Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 1}, Target: decided.Address}}
-	c.Findings()
+	c.findings()
 	if want := []accounting.Target{decided, lingers}; !slices.Equal(kernel.forwarding.Targets, want) {
 		t.Errorf("got %v, want %v", kernel.forwarding.Targets, want)
 	}
@@ -188,23 +188,23 @@ func TestAgentFindings(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		socket string
-		agent  AgentState
+		agent  agentState
 		want   string
 	}{
-		{"answers", socket, AgentState{Report: report, Holder: holder("run")}, "ok agent 2 ports, last read"},
-		{"may not connect", socket, AgentState{ReportErr: fs.ErrPermission, Holder: holder("run")}, "unknown agent usermod"},
-		{"does not answer", socket, AgentState{ReportErr: away, Holder: holder("run")}, "wrong agent does not answer on"},
-		{"another command", socket, AgentState{ReportErr: away, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
-		{"malformed answer", socket, AgentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
-		{"not running", socket, AgentState{ReportErr: away}, "wrong agent systemctl enable --now"},
-		{"not running, state closed", socket, AgentState{ReportErr: away, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
-		{"state closed, no socket", "", AgentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
-		{"state unreadable", "", AgentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
+		{"answers", socket, agentState{Report: report, Holder: holder("run")}, "ok agent 2 ports, last read"},
+		{"may not connect", socket, agentState{ReportErr: fs.ErrPermission, Holder: holder("run")}, "unknown agent usermod"},
+		{"does not answer", socket, agentState{ReportErr: away, Holder: holder("run")}, "wrong agent does not answer on"},
+		{"another command", socket, agentState{ReportErr: away, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
+		{"malformed answer", socket, agentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
+		{"not running", socket, agentState{ReportErr: away}, "wrong agent systemctl enable --now"},
+		{"not running, state closed", socket, agentState{ReportErr: away, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
+		{"state closed, no socket", "", agentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
+		{"state unreadable", "", agentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := newCheck(t)
-			c.Socket, c.Agent = test.socket, test.agent
-			for _, f := range c.Findings() {
+			c.Socket, c.agent = test.socket, test.agent
+			for _, f := range c.findings() {
 				if f.ID == finding.Agent {
 					wantFindings(t, []finding.Finding{f}, test.want)
 				}
@@ -236,8 +236,8 @@ func TestCSVInterval(t *testing.T) {
 	m := machine{c.Machine, t}
 	m.write(csv, "", 0o644, time.Minute)
 	c.CSV = csv
-	c.Agent.Report = &accounting.Report{Time: m.Now, Interval: 30 * time.Second, Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
+	c.agent.Report = &accounting.Report{Time: m.Now, Interval: 30 * time.Second, Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
 	wantProblems(t, c)
-	c.Agent.Report.Interval = time.Second
+	c.agent.Report.Interval = time.Second
 	wantProblems(t, c, "wrong csv-file 1m0s old")
 }

@@ -16,20 +16,20 @@ import (
 // tableName is the name of ssmonitor's own table, as nft writes it.
 const tableName = "inet " + nft.TableName
 
-// Kernel is the table of counters in the kernel, which a check reads.
-type Kernel interface {
+// counterTable is the table of counters in the kernel: *nft.Table, outside of tests.
+type counterTable interface {
 	Support() (nft.Support, error)
 	Targets() ([]accounting.Target, error)
 	SetForwarding(accounting.Forwarding)
 	Verify(accounting.Ports) (differences []string, err error)
 }
 
-var _ Kernel = (*nft.Table)(nil)
+var _ counterTable = (*nft.Table)(nil)
 
 // checkKernel checks what the kernel supports.
 func (c *checker) checkKernel() {
 	const dmesg = "see what the kernel logged: dmesg"
-	remedy, cause := nft.Explain(c.KernelErr)
+	remedy, cause := nft.Explain(c.tableErr)
 	switch {
 	case errors.Is(cause, fs.ErrPermission):
 		c.add(finding.Finding{ID: finding.Privilege, Level: finding.Unknown,
@@ -40,7 +40,7 @@ func (c *checker) checkKernel() {
 		return
 	}
 	c.add(finding.Finding{ID: finding.KernelNFTables, Level: finding.OK, Message: "the kernel has nf_tables, and CAP_NET_ADMIN is granted"})
-	support, err := c.Kernel.Support()
+	support, err := c.table.Support()
 	switch {
 	case err != nil:
 		c.add(c.Machine.failure(finding.KernelCounterMaps, "", err, dmesg))
@@ -68,7 +68,7 @@ func (c *checker) checkTable() {
 		return
 	}
 	f := finding.Finding{ID: finding.CounterTable, Level: finding.Wrong, Subject: tableName}
-	differences, err := c.Kernel.Verify(c.ports)
+	differences, err := c.table.Verify(c.ports)
 	switch {
 	case errors.Is(err, nft.ErrForeignTable):
 		f.Message = "table " + tableName + " was made by somebody else: ssmonitor leaves it alone and can't count"
@@ -80,7 +80,7 @@ func (c *checker) checkTable() {
 	default:
 		f.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		f.Remedy = "install it: ssmonitor setup"
-		if c.Agent.running() {
+		if c.agent.running() {
 			f.Remedy = "the agent repairs it at its next reading; if this stays, " + seeLog
 		}
 	}

@@ -73,7 +73,7 @@ func TestListeningFindings(t *testing.T) {
 				test.prepare(c, kernel)
 			}
 			var got []finding.Finding
-			for _, f := range c.Findings() {
+			for _, f := range c.findings() {
 				if f.ID == finding.PortNotListening {
 					got = append(got, f)
 				}
@@ -104,7 +104,7 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := false
-		for _, f := range c.Findings() {
+		for _, f := range c.findings() {
 			found = found || f.ID == finding.PortNotListening
 			if f.ID == finding.PortNotListening && !strings.HasSuffix(f.Remedy, "left over from an earlier one, "+want) {
 				t.Errorf("%q: got %q, want %q", source, f.Remedy, want)
@@ -119,7 +119,7 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 // TestListeningWithoutRights has no rules: what they hand on is not known.
 func TestListeningWithoutRights(t *testing.T) {
 	c, _ := newCheck(t)
-	c.Kernel, c.KernelErr = nil, errors.New("refused")
+	c.table, c.tableErr = nil, errors.New("refused")
 	c.Machine.Listeners = func(accounting.Protocol) ([]sockdiag.Listener, error) { return []sockdiag.Listener{{Port: 1}}, nil }
 	wantProblems(t, c, "wrong kernel-nf-tables", "note port-not-listening port 2: no program of this host listens there: it stays at 0, unless rules")
 }

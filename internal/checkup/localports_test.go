@@ -67,7 +67,7 @@ func TestLocalPortsAreChecked(t *testing.T) {
 	m.write("/proc/sys/net/ipv4/ip_local_port_range", "1\t9\n", 0o444, 0)
 	m.write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n", 0o444, 0)
 	wantProblems(t, c, "note local-port-range ports 1-2")
-	if Result(c.Findings()) != finding.OK {
+	if Result(c.findings()) != finding.OK {
 		t.Error("a note is a problem")
 	}
 }

@@ -42,7 +42,7 @@ func (c *checker) checkPorts() {
 // checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
 // package sources returned.
 func (c *checker) checkConfigurations(found sources.Result, err error) {
-	before := len(c.findings)
+	before := len(c.found)
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
 		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: config.Path,
@@ -61,7 +61,7 @@ func (c *checker) checkConfigurations(found sources.Result, err error) {
 	for _, err := range separate(err) {
 		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
-	if len(c.findings) == before && len(found.Ports) == 0 {
+	if len(c.found) == before && len(found.Ports) == 0 {
 		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
 			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
 	}
@@ -123,7 +123,7 @@ func pathOf(err error) string {
 // ports that should be counted.
 func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
 	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.List}
-	served := c.Agent.ports()
+	served := c.agent.ports()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
 		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.List)

@@ -60,14 +60,14 @@ func TestList(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := &checker{Check: &Check{Machine: new(Machine), List: list(t, test.list)}}
 			if test.served != nil {
-				c.Agent.Report = new(accounting.Report)
+				c.agent.Report = new(accounting.Report)
 			}
 			for _, port := range test.served {
-				c.Agent.Report.Ports = append(c.Agent.Report.Ports, accounting.PortReport{Port: port})
+				c.agent.Report.Ports = append(c.agent.Report.Ports, accounting.PortReport{Port: port})
 			}
 			entries, err := portlist.ReadEntries(c.List)
 			ports := c.checkList(entries, err, test.found)
-			wantFindings(t, c.findings, test.want...)
+			wantFindings(t, c.found, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
 				t.Errorf("ports (-want +got)\n%s", difference)
 			}
@@ -114,7 +114,7 @@ func TestConfigurations(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := &checker{Check: &Check{Machine: &Machine{UID: 1000}}}
 			c.checkConfigurations(test.found, test.err)
-			wantFindings(t, c.findings, test.want...)
+			wantFindings(t, c.found, test.want...)
 		})
 	}
 }
@@ -145,7 +145,7 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
 	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
-	for _, f := range c.Findings() {
+	for _, f := range c.findings() {
 		switch {
 		case f.ID == finding.PortListExtra:
 			extra = f.Message

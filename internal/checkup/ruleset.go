@@ -21,7 +21,7 @@ type rules struct {
 // readRules reads the rules of others, and has the table's check expect the targets that
 // they show.
 func (c *checker) readRules() error {
-	installed, err := c.Kernel.Targets()
+	installed, err := c.table.Targets()
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c *checker) readRules() error {
 		return err
 	}
 	decision.KeepInstalled(installed) // the agent may not have removed the others yet
-	c.Kernel.SetForwarding(decision.Forwarding)
+	c.table.SetForwarding(decision.Forwarding)
 	c.rules = rules{scene.Rules, decision, scene.HandedOn(c.ports), len(scene.Rules.LegacyNAT)+len(scene.Rules.Unread) > 0}
 	for _, target := range decision.Targets {
 		c.rules.handedOn[target.Port] = true

@@ -32,8 +32,8 @@ func TestListTargets(t *testing.T) {
 			}
 			c := &checker{Check: &Check{Machine: new(Machine), Sources: sources.Sources{Ports: ports, Targets: targets}, List: list(t, test.list)}}
 			c.checkPorts()
-			c.findings = slices.DeleteFunc(c.findings, func(f finding.Finding) bool { return !strings.Contains(f.Message, "where ports are forwarded") })
-			wantFindings(t, c.findings, test.want...)
+			c.found = slices.DeleteFunc(c.found, func(f finding.Finding) bool { return !strings.Contains(f.Message, "where ports are forwarded") })
+			wantFindings(t, c.found, test.want...)
 		})
 	}
 }

@@ -14,13 +14,11 @@ import (
 
 // Result returns the result of the whole check: Wrong if anything is wrong, else
 // Unknown if anything could not be checked, else OK.
-func Result(findings []finding.Finding) finding.Level {
-	for _, level := range [...]finding.Level{finding.Wrong, finding.Unknown} {
-		if count(findings, level) > 0 {
-			return level
-		}
+func Result(findings []finding.Finding) (worst finding.Level) {
+	for _, f := range Problems(findings) {
+		worst = max(worst, f.Level)
 	}
-	return finding.OK
+	return worst
 }
 
 // Problems returns the findings that are Wrong or Unknown.
@@ -28,13 +26,13 @@ func Problems(findings []finding.Finding) []finding.Finding {
 	return slices.DeleteFunc(slices.Clone(findings), func(f finding.Finding) bool { return f.Level < finding.Unknown })
 }
 
-func count(findings []finding.Finding, level finding.Level) (n int) {
+// tally counts the findings of each level.
+func tally(findings []finding.Finding) map[finding.Level]int {
+	counts := map[finding.Level]int{finding.OK: 0, finding.Note: 0, finding.Unknown: 0, finding.Wrong: 0}
 	for _, f := range findings {
-		if f.Level == level {
-			n++
-		}
+		counts[f.Level]++
 	}
-	return n
+	return counts
 }
 
 // WriteText writes one line per finding with its remedy indented below.
@@ -56,8 +54,9 @@ func WriteText(w io.Writer, findings []finding.Finding) error {
 // WriteSummary writes the counts of the findings as one line, with an empty line
 // above.
 func WriteSummary(w io.Writer, findings []finding.Finding) error {
+	counts := tally(findings)
 	var parts []string
-	switch wrong := count(findings, finding.Wrong); wrong {
+	switch wrong := counts[finding.Wrong]; wrong {
 	case 0:
 		parts = append(parts, "Nothing wrong was found")
 	case 1:
@@ -65,10 +64,10 @@ func WriteSummary(w io.Writer, findings []finding.Finding) error {
 	default:
 		parts = append(parts, fmt.Sprintf("%d things are wrong", wrong))
 	}
-	if unknown := count(findings, finding.Unknown); unknown > 0 {
+	if unknown := counts[finding.Unknown]; unknown > 0 {
 		parts = append(parts, fmt.Sprintf("%d could not be checked", unknown))
 	}
-	if notes := count(findings, finding.Note); notes > 0 {
+	if notes := counts[finding.Note]; notes > 0 {
 		parts = append(parts, terminal.Count(notes, "note"))
 	}
 	_, err := fmt.Fprintf(w, "\n%s.\n", strings.Join(parts, ", "))
@@ -90,10 +89,7 @@ func WriteJSON(w io.Writer, findings []finding.Finding, problemsOnly bool) error
 		Result   finding.Level         `json:"result"`
 		Counts   map[finding.Level]int `json:"counts"`
 		Findings []jsonFinding         `json:"findings"`
-	}{Result(findings), make(map[finding.Level]int), []jsonFinding{}}
-	for level := finding.OK; level <= finding.Wrong; level++ {
-		document.Counts[level] = count(findings, level)
-	}
+	}{Result(findings), tally(findings), []jsonFinding{}}
 	if problemsOnly {
 		findings = Problems(findings)
 	}
@@ -123,8 +119,9 @@ func WriteNagios(w io.Writer, findings []finding.Finding) error {
 	}
 	// A vertical bar would begin the performance data.
 	text = strings.ReplaceAll(text, "|", "/")
+	counts := tally(findings)
 	_, err := fmt.Fprintf(w, "SSMONITOR %s - %s | wrong=%d unknown=%d note=%d ok=%d\n", state, text,
-		count(findings, finding.Wrong), count(findings, finding.Unknown), count(findings, finding.Note), count(findings, finding.OK))
+		counts[finding.Wrong], counts[finding.Unknown], counts[finding.Note], counts[finding.OK])
 	return err
 }
 
