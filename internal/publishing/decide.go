@@ -28,10 +28,10 @@ type Decision struct {
 func (d *Decision) KeepInstalled(installed []accounting.Target) {
 	taken := make(map[end]bool)
 	for _, target := range d.Targets {
-		taken[end{target.Protocol, target.Address}] = true
+		taken[placeOf(target)] = true
 	}
 	for _, target := range installed {
-		if !taken[end{target.Protocol, target.Address}] {
+		if !taken[placeOf(target)] {
 			d.Targets = append(d.Targets, target)
 		}
 	}
@@ -165,7 +165,7 @@ func (d *decider) add(target accounting.Target, by string) {
 	if !port.Protocols.Has(target.Protocol) {
 		return
 	}
-	place := end{target.Protocol, target.Address}
+	place := placeOf(target)
 	owner, taken := d.owner[place]
 	switch {
 	case !taken:
@@ -218,9 +218,9 @@ func (d *decider) addTranslations() {
 			case t.Outgoing(d.Host):
 				d.noteDoubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
-				d.noteManyChoices(t, port)
+				d.noteByEntries(t, port, fmt.Sprintf("one of the ports %d-%d of %s:", t.Target.Port(), t.LastTargetPort, t.Target.Addr()))
 			case *targets > mostTargets:
-				d.noteManyTargets(t, port)
+				d.noteByEntries(t, port, fmt.Sprintf("more than %d targets: those beyond are", mostTargets))
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())
@@ -262,7 +262,7 @@ func (d *decider) addServices() {
 	for _, service := range d.Services {
 		if !service.Address.IsValid() {
 			if len(service.Servers) > 0 {
-				d.note(finding.PortDNAT, finding.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), nameTarget)
+				d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Message: fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), Remedy: nameTarget})
 			}
 			continue
 		}
@@ -294,7 +294,7 @@ func portsOf(service ipvs.Service) survey.PortRange {
 // entries count, those that the table doesn't have yet are counted all the same.
 func (d *decider) addRedirected() {
 	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
+		place := placeOf(target)
 		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
 		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || counted {
 			continue
@@ -319,7 +319,7 @@ func inOrder(targets []accounting.Target) []accounting.Target {
 // not installed at the next look, which must not decide otherwise.
 func (d *decider) addLingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
-		_, decided := d.owner[end{target.Protocol, target.Address}]
+		_, decided := d.owner[placeOf(target)]
 		return decided
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
@@ -329,7 +329,7 @@ func (d *decider) addLingering() error {
 		}
 	}
 	for _, target := range inOrder(rest) {
-		if place := (end{target.Protocol, target.Address}); d.isAnothers(place) {
+		if place := placeOf(target); d.isAnothers(place) {
 			d.doubt(place)
 			continue
 		}

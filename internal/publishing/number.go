@@ -44,24 +44,22 @@ func (d *decider) reportUnseenNumbers() {
 	if !d.byConnection { // every rule was read
 		return
 	}
-	ways := make(map[end]*way)
+	var ways []*way
+	byPlace := make(map[end]*way)
 	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
-		switch w := ways[place]; {
+		place := placeOf(target)
+		switch w := byPlace[place]; {
 		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || d.isAnothers(place):
 		case w == nil:
-			ways[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
+			byPlace[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
 				survey.PortRange{First: target.Port, Last: target.Port}, target.Address, true}
-		default:
-			w.outside.First, w.outside.Last = min(w.outside.First, target.Port), max(w.outside.Last, target.Port)
+			ways = append(ways, byPlace[place])
+		default: // the targets are in the order of their ports
+			w.outside.Last = target.Port
 		}
 	}
-	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
-		if w := ways[place]; w != nil {
-			d.reportNumber(*w)
-			delete(ways, place)
-		}
+	for _, w := range ways {
+		d.reportNumber(*w)
 	}
 }
 
@@ -94,6 +92,6 @@ func (d *decider) reportNumber(w way) {
 	case one:
 		remedy += "\nor as " + asOutside
 	}
-	d.note(finding.PortPublishedAs, finding.Wrong, w.subject, fmt.Sprintf(
-		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), remedy)
+	d.note(finding.Finding{ID: finding.PortPublishedAs, Level: finding.Wrong, Subject: w.subject, Message: fmt.Sprintf(
+		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), Remedy: remedy})
 }

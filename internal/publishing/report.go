@@ -41,8 +41,8 @@ func addTarget(port uint16, target netip.AddrPort) string {
 	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
 }
 
-func (d *decider) note(id finding.ID, level finding.Level, subject, message, remedy string) {
-	f := finding.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
+// note adds a finding that is not there yet.
+func (d *decider) note(f finding.Finding) {
 	if !slices.Contains(d.Findings, f) {
 		d.Findings = append(d.Findings, f)
 	}
@@ -60,10 +60,10 @@ func (d *decider) reportTargets() {
 		}
 		message := fmt.Sprintf("%s: published by %s to %s", finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
-			d.note(finding.PortDNAT, finding.Wrong, g.by, message+", where it is not counted",
-				"the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup")
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Wrong, Subject: g.by, Message: message + ", where it is not counted",
+				Remedy: "the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup"})
 		} else {
-			d.note(finding.PortDNAT, finding.OK, g.by, message+", and counted where the host forwards it", "")
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.OK, Subject: g.by, Message: message + ", and counted where the host forwards it"})
 		}
 	}
 }
@@ -87,31 +87,21 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	return text
 }
 
-// noteManyChoices reports a translation to so many ports of a container that the
-// connection entry has to show which one it is.
-func (d *decider) noteManyChoices(t *survey.Translation, port accounting.Port) {
+// noteByEntries has the connection entry show which target a connection has, of more
+// than are counted by their addresses.
+func (d *decider) noteByEntries(t *survey.Translation, port accounting.Port, targets string) {
 	d.byConnection = true
-	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
-		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
-		finding.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
-}
-
-// noteManyTargets reports a port that is published to more targets than are counted by
-// their addresses.
-func (d *decider) noteManyTargets(t *survey.Translation, port accounting.Port) {
-	d.byConnection = true
-	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
-		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
-		finding.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(),
+		Message: fmt.Sprintf("%s: published by chain %s to %s counted as far as connection entries show it", finding.DescribePorts([]accounting.Port{port}), t.Place, targets)})
 }
 
 // noteShared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
 func (d *decider) noteShared(owner uint16, target accounting.Target) {
 	d.byConnection = true
-	d.note(finding.SharedTarget, finding.Note, target.String(), fmt.Sprintf(
+	d.note(finding.Finding{ID: finding.SharedTarget, Level: finding.Note, Subject: target.String(), Message: fmt.Sprintf(
 		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
-		owner, target.Port, target, owner), "")
+		owner, target.Port, target, owner)})
 }
 
 // reportBesides reports ports that are not counted, and lead to the target of one that is.
@@ -125,9 +115,9 @@ func (d *decider) reportBesides(named []accounting.Target) {
 		if !taken || port != t.Ports.Last || len(d.covered(t.Protocol, t.Ports)) > 0 || t.Outgoing(d.Host) || slices.Contains(named, target) {
 			continue
 		}
-		d.note(finding.SharedTarget, finding.Note, target.String(), fmt.Sprintf(
+		d.note(finding.Finding{ID: finding.SharedTarget, Level: finding.Note, Subject: target.String(), Message: fmt.Sprintf(
 			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
-			"count both, and they are told apart: "+addPorts(fmt.Sprint(port)))
+			Remedy: "count both, and they are told apart: " + addPorts(fmt.Sprint(port))})
 	}
 }
 
@@ -140,16 +130,16 @@ func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 	}
 	subject, described := t.Place.String(), finding.DescribePorts([]accounting.Port{port})
 	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
-		d.note(finding.PortDNAT, finding.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
-			"if it should count as itself, "+hookContainer)
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: subject, Message: fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+			Remedy: "if it should count as itself, " + hookContainer})
 		return
 	}
 	targets := fmt.Sprint(target)
 	if t.LastTargetPort != 0 {
 		targets += fmt.Sprintf("-%d", t.LastTargetPort)
 	}
-	d.note(finding.PortDNAT, finding.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
-		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Wrong, Subject: subject, Message: fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+		Remedy: "count the port that it is redirected to: " + addPorts(targets) + "\nor " + hookContainer})
 }
 
 // noteDoubtful reports a translation that may be for what others send to other servers.
@@ -157,11 +147,11 @@ func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 func (d *decider) noteDoubtful(t *survey.Translation, port accounting.Port) {
 	targets := targetsOf(t, port.Number)
 	for _, target := range targets {
-		d.doubt(end{target.Protocol, target.Address})
+		d.doubt(placeOf(target))
 	}
-	d.note(finding.PortDNAT, finding.Note, t.Place.String(), fmt.Sprintf(
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(), Message: fmt.Sprintf(
 		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
-		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address), "")
+		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address)})
 }
 
 func describeSenders(t *survey.Translation) string {
@@ -193,7 +183,7 @@ func (d *decider) reportOtherAddresses() {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
 			target := targetsOf(t, port.Number)[0]
-			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
+			if d.owner[placeOf(target)] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
 			places[port.Number] = union(places[port.Number], t.Place.String())
@@ -206,8 +196,8 @@ func (d *decider) reportOtherAddresses() {
 		if len(chains) > 1 {
 			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
 		}
-		d.note(finding.PortDNAT, finding.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
-			"if these are routed to this host, name where the port leads: "+addTarget(port, first))
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: chains[0], Message: fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+			Remedy: "if these are routed to this host, name where the port leads: " + addTarget(port, first)})
 	}
 }
 
@@ -236,21 +226,21 @@ func (d *decider) noteUnknown() {
 			d.noteStateless(u, ports, "not counted", onlyNameTarget)
 		default:
 			d.byConnection = true
-			d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
-				finding.DescribePorts(ports), u.Place, u.Reason), nameTarget)
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
+				finding.DescribePorts(ports), u.Place, u.Reason), Remedy: nameTarget})
 		}
 	}
 	if len(d.Rules.LegacyNAT) > 0 {
 		d.byConnection = true
-		d.note(finding.LegacyNAT, finding.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
-			"ports that it publishes are counted as far as connection entries show it", "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, "+nameTarget)
+		d.note(finding.Finding{ID: finding.LegacyNAT, Level: finding.Unknown, Message: "iptables-legacy has a table nat, whose rules can't be read: " +
+			"ports that it publishes are counted as far as connection entries show it", Remedy: "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, " + nameTarget})
 	}
 }
 
 // noteStateless reports a translation that leaves no connection entry.
 func (d *decider) noteStateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
-	d.note(finding.PortDNAT, finding.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
-		finding.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		finding.DescribePorts(ports), u.Place, u.Reason, consequence), Remedy: remedy})
 }
 
 // reportOffloads reports flowtables. Only forwarded connections can be moved to one, and
@@ -259,10 +249,10 @@ func (d *decider) reportOffloads(published bool) {
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
 		if published {
-			d.note(finding.FlowOffload, finding.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
-				"exclude those ports from the rule with flow add @"+offload.Flowtable)
+			d.note(finding.Finding{ID: finding.FlowOffload, Level: finding.Wrong, Subject: offload.Place.String(), Message: message + ": only the first packets of published ports are counted",
+				Remedy: "exclude those ports from the rule with flow add @" + offload.Flowtable})
 		} else {
-			d.note(finding.FlowOffload, finding.OK, offload.Place.String(), message+", but none of these ports is forwarded", "")
+			d.note(finding.Finding{ID: finding.FlowOffload, Level: finding.OK, Subject: offload.Place.String(), Message: message + ", but none of these ports is forwarded"})
 		}
 	}
 }
@@ -278,9 +268,9 @@ func (d *decider) reportTransparent() {
 	}
 	for _, t := range d.Rules.Transparent {
 		if covered := ports[t.Place]; len(covered) > 0 {
-			d.note(finding.TransparentProxy, finding.Note, t.Place.String(), fmt.Sprintf(
+			d.note(finding.Finding{ID: finding.TransparentProxy, Level: finding.Note, Subject: t.Place.String(), Message: fmt.Sprintf(
 				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
-				finding.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+				finding.DescribePorts(covered), t.Place), Remedy: "exclude the port from that rule\nor " + hookContainer})
 		}
 	}
 }
@@ -301,8 +291,8 @@ func (d *decider) reportCountedBefore() {
 		}
 	}
 	for _, g := range d.groups {
-		d.note(finding.PortDNAT, finding.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
-			finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.OK, Subject: g.by, Message: fmt.Sprintf("%s: published by %s to %s, after being counted",
+			finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))})
 	}
 	d.reportOtherNumbers()
 	if len(d.groups) > 0 || d.mayPublish() {

@@ -93,11 +93,13 @@ type end struct {
 	address  netip.AddrPort
 }
 
+func placeOf(target accounting.Target) end { return end{target.Protocol, target.Address} }
+
 // connected implements Scene.Connected.
 func connected(targets []accounting.Target) (still []accounting.Target, err error) {
 	wanted, found := make(map[end]bool), make(map[end]bool)
 	for _, target := range targets {
-		wanted[end{target.Protocol, target.Address}] = true
+		wanted[placeOf(target)] = true
 	}
 	err = conntrack.Flows(func(flow conntrack.Flow) {
 		for _, address := range flow.Ends() {
@@ -110,6 +112,6 @@ func connected(targets []accounting.Target) (still []accounting.Target, err erro
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(targets), func(target accounting.Target) bool {
-		return !found[end{target.Protocol, target.Address}]
+		return !found[placeOf(target)]
 	}), nil
 }
