@@ -50,6 +50,9 @@ func TestListeningFindings(t *testing.T) {
 			k.scene.Redirected = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 2}}
 		},
 			want: []string{"note port-not-listening port 1: "}},
+		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *Check, _ *answers) {
+			c.Sources.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 1}}
+		}},
 		{name: "published by the list", ports: accounting.Ports{{Number: 1, Protocols: accounting.TCPAndUDP, Published: true}}},
 		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *Check, _ *answers) { c.Hook = nft.HookContainer }},
 		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *Check, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
