@@ -59,7 +59,7 @@ lint: $(GOLANGCI_LINT) ## gofmt, vet, golangci-lint, shellcheck and an untidy go
 vulncheck: $(GOVULNCHECK) ## look up what is imported in VULNDB, offline; part of lint if VULNDB is set
 	@test -n "$(firstword $(wildcard $(addprefix $(VULNDB)/,GO-*.json index/modules.json)))" || \
 		{ echo 'VULNDB=$(VULNDB): want a directory with a database of vulnerabilities: see CONTRIBUTING.md' >&2; exit 1; }
-	$(GOVULNCHECK) -test -scan package -db file://$(abspath $(VULNDB)) ./...
+	set -e; for module in $(MODULES); do (cd $$module && $(GOVULNCHECK) -test -scan package -db file://$(abspath $(VULNDB)) ./...); done
 
 $(GOLANGCI_LINT):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
