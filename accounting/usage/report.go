@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"ssmonitor/accounting"
@@ -48,10 +46,15 @@ func (u ClientUsage) Label() string {
 		return "1 other"
 	case u.Others > 0:
 		return fmt.Sprintf("%d others", u.Others)
-	case u.Client != "" || len(u.Ports) == 0:
-		return u.Client
 	}
-	return portLabel(u.Ports[0])
+	return u.identity().Label()
+}
+
+func (u ClientUsage) identity() Identity {
+	if len(u.Ports) == 0 {
+		return Identify(u.Client, 0)
+	}
+	return Identify(u.Client, u.Ports[0])
 }
 
 // Bytes returns what was received and sent together.
@@ -60,11 +63,6 @@ func (u ClientUsage) Bytes() uint64 { return u.In.Bytes + u.Out.Bytes }
 func (u *ClientUsage) add(in, out accounting.Count) {
 	u.In, u.Out = u.In.Plus(in), u.Out.Plus(out)
 }
-
-// PortPrefix begins the label of a client without a name; its port follows.
-const PortPrefix = "port "
-
-func portLabel(port uint16) string { return PortPrefix + strconv.Itoa(int(port)) }
 
 // PeriodUsage is what the clients used in one period.
 type PeriodUsage struct {
@@ -118,7 +116,7 @@ func periodsOf(rows []Row) []PeriodUsage {
 	type bounds struct{ start, end int64 }
 	var periods []PeriodUsage
 	periodOf := make(map[bounds]int)
-	current, clientOf := -1, make(map[clientKey]int) // rows of a period usually stand together
+	current, clientOf := -1, make(map[Identity]int) // rows of a period usually stand together
 	for i := range rows {
 		row := &rows[i]
 		if current < 0 || !row.Start.Equal(periods[current].Start) || !row.End.Equal(periods[current].End) {
@@ -138,34 +136,16 @@ func periodsOf(rows []Row) []PeriodUsage {
 	return periods
 }
 
-// clientKey identifies a client in a report: by its name, or by its port if it
-// has none.
-type clientKey struct {
-	name string
-	port uint16
-}
-
-func clientOfRow(row *Row) clientKey {
-	if row.Client != "" {
-		return clientKey{name: row.Client}
-	}
-	return clientKey{port: row.Port}
-}
-
 // indexClients makes clientOf the places of the period's clients.
-func (p *PeriodUsage) indexClients(clientOf map[clientKey]int) {
+func (p *PeriodUsage) indexClients(clientOf map[Identity]int) {
 	clear(clientOf)
 	for i, client := range p.Clients {
-		id := clientKey{name: client.Client}
-		if client.Client == "" {
-			id.port = client.Ports[0]
-		}
-		clientOf[id] = i
+		clientOf[client.identity()] = i
 	}
 }
 
-func (p *PeriodUsage) addRow(row *Row, clientOf map[clientKey]int) {
-	id := clientOfRow(row)
+func (p *PeriodUsage) addRow(row *Row, clientOf map[Identity]int) {
+	id := Identify(row.Client, row.Port)
 	place, found := clientOf[id]
 	if !found {
 		place = len(p.Clients)
@@ -192,24 +172,8 @@ func sortClients(clients []ClientUsage, order Sort) {
 		case SortOut:
 			first = cmp.Compare(b.Out.Bytes, a.Out.Bytes)
 		}
-		return cmp.Or(first, compareNames(a, b))
+		return cmp.Or(first, a.identity().Compare(b.identity()))
 	})
-}
-
-// compareNames orders names as people look them up, followed by the ports without
-// a name in the order of their numbers.
-func compareNames(a, b ClientUsage) int {
-	if named := a.Client != ""; named != (b.Client != "") {
-		if named {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Or(
-		strings.Compare(strings.ToLower(a.Client), strings.ToLower(b.Client)),
-		strings.Compare(a.Client, b.Client),
-		slices.Compare(a.Ports, b.Ports),
-	)
 }
 
 // arrange sorts the clients. If there are more than top, it keeps the top ones and
@@ -238,7 +202,7 @@ func (p *PeriodUsage) arrange(order Sort, top int) {
 
 // whole adds up the rows of all periods.
 func whole(rows []Row) (sum PeriodUsage) {
-	clientOf := make(map[clientKey]int)
+	clientOf := make(map[Identity]int)
 	for i := range rows {
 		sum.addRow(&rows[i], clientOf)
 	}

@@ -172,7 +172,7 @@ func (p *plan) findSelected(ctx context.Context, source Source) error {
 	}
 	var known []string
 	for _, client := range clients {
-		known = append(known, ClientUsage{Client: client.Name, Ports: []uint16{client.Port}}.Label())
+		known = append(known, Identify(client.Name, client.Port).Label())
 	}
 	slices.Sort(known)
 	known = slices.Compact(known)
@@ -216,7 +216,7 @@ func (p *plan) fetch(ctx context.Context, source Source, query Query) (*Records,
 	}
 	selected := *usage
 	selected.Rows = slices.DeleteFunc(slices.Clone(usage.Rows), func(row Row) bool {
-		return !slices.Contains(p.labels, ClientUsage{Client: row.Client, Ports: []uint16{row.Port}}.Label())
+		return !slices.Contains(p.labels, Identify(row.Client, row.Port).Label())
 	})
 	return &selected, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,25 +24,7 @@ type runtimePlace struct {
 	*place
 	runtime string
 	command *exec.Cmd
-	log     sharedLog
-}
-
-// sharedLog is a log that is read while it is written.
-type sharedLog struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
-}
-
-func (l *sharedLog) Write(data []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.text.Write(data)
-}
-
-func (l *sharedLog) String() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.text.String()
+	log     testkit.Log
 }
 
 func newRuntimePlace(t *testing.T) *runtimePlace {
@@ -92,11 +72,11 @@ func (p *runtimePlace) stop() {
 func (p *runtimePlace) reachable() {
 	p.t.Helper()
 	readers := filepath.Join(p.runtime, settings.SocketName)
-	changes := control.NewClient(control.SocketPath(readers), control.State{})
+	changes := control.NewClient(control.SocketPath(readers), control.Directory{})
 	testkit.Eventually(p.t, 20*time.Second, func() error {
 		_, readErr := api.NewClient(readers).Report(p.t.Context())
 		_, csvErr := os.Stat(filepath.Join(p.runtime, settings.CSVName))
-		changeErr := changes.NewClient(p.t.Context(), 30000, "alice") // a port that nobody has
+		changeErr := changes.HandOver(p.t.Context(), 30000, "alice") // a port that nobody has
 		if errors.As(changeErr, new(*control.Error)) {
 			changeErr = nil // it answers
 		}
@@ -195,7 +175,7 @@ func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
 	p.start("--csv", "", "--socket", p.socket)
 	exists(false, "nothing is in it")
 	p.stop()
-	p.log = sharedLog{}
+	p.log = testkit.Log{}
 	p.start("--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
 	exists(true, "the textfile is in it")
 	p.stop()
@@ -207,7 +187,7 @@ func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
 	if err := os.Mkdir(p.runtime, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p.log = sharedLog{}
+	p.log = testkit.Log{}
 	p.start()
 	p.stop()
 	exists(true, "somebody else created it")

@@ -1,7 +1,6 @@
 package endtoend_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The addresses of the test network. The server's and the client's network
@@ -152,27 +152,9 @@ func (n namespace) statistics(t *testing.T, name string) traffic {
 // program is a running process of a test.
 type program struct {
 	command *exec.Cmd
-	stdout  output
-	stderr  output
+	stdout  testkit.Log
+	stderr  testkit.Log
 	done    chan struct{} // closed when the process has ended
-}
-
-// output collects what a program writes, to be read at any time.
-type output struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	return o.text.String()
 }
 
 // command prepares a program to run in the namespace.

@@ -241,7 +241,7 @@ func TestTopForScripts(t *testing.T) {
 	server := newNamespace(t)
 	ssmonitor := newProduct(t, server)
 	ssmonitor.fail(t, 2, []string{"terminal", "--once", "--json"}, "top")
-	ssmonitor.fail(t, 2, []string{"interval 1ms"}, "top", "--once", "--interval", "1ms")
+	ssmonitor.fail(t, 2, []string{`interval "1ms"`}, "top", "--once", "--interval", "1ms")
 	ssmonitor.fail(t, 1, []string{"the agent is not running", "systemctl start ssmonitor"}, "top", "--once")
 	ssmonitor.fail(t, 1, []string{"the agent is not running"}, "top", "--once", "--json")
 	stream := start(t, ssmonitor.ssmonitor(nil, "top", "--json", "--interval", "100ms"))

@@ -47,7 +47,7 @@ type controller struct {
 
 func (c controller) State() string { return c.ledger.Identity() }
 
-func (c controller) NewClient(ctx context.Context, port uint16, name string) error {
+func (c controller) HandOver(ctx context.Context, port uint16, name string) error {
 	err := c.inLoop(ctx, func() error { return c.newClient(port, name) })
 	switch {
 	case errors.As(err, new(*store.UnknownClientError)):

@@ -59,12 +59,12 @@ func (a *agent) listen(ctx context.Context, collected *prometheus.Metrics, web *
 }
 
 func (a *agent) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
-	a.serveBy(ctx, serving.Serve, listener, handler)
+	a.serveBy(ctx, nil, listener, handler)
 }
 
-func (a *agent) serveBy(ctx context.Context, serve serveFunc, listener net.Listener, handler http.Handler) {
+func (a *agent) serveBy(ctx context.Context, web *serving.WebConfig, listener net.Listener, handler http.Handler) {
 	a.servers.Go(func() {
-		if err := serve(ctx, listener, handler, a.Log); err != nil {
+		if err := web.Serve(ctx, listener, handler, a.Log); err != nil {
 			select {
 			case a.failed <- err:
 			default: // one failure ends the agent

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -23,9 +22,6 @@ func (a *agent) newMetrics() *prometheus.Metrics {
 	})
 }
 
-// serveFunc is [serving.Serve] or the method of that name of a web configuration.
-type serveFunc func(context.Context, net.Listener, http.Handler, *slog.Logger) error
-
 // serveMetrics serves metrics on a listener that may be reachable over the
 // network.
 func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, web *serving.WebConfig, metrics http.Handler) {
@@ -37,11 +33,7 @@ func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, web *se
 		a.Log.Warn("metrics, with "+content+", are served to other hosts without "+missing+
 			": add it with --web-config, or listen on 127.0.0.1", "address", listener.Addr().String())
 	}
-	serve := serveFunc(serving.Serve)
-	if web != nil {
-		serve = web.Serve
-	}
-	a.serveBy(ctx, serve, listener, metrics)
+	a.serveBy(ctx, web, listener, metrics)
 }
 
 // savedSource is the meter as a source of totals that are saved.

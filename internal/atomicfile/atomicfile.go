@@ -31,44 +31,59 @@ const (
 // is the caller's own, and removes anything else there, other than a directory with
 // files.
 func Write(path string, content []byte, mode fs.FileMode) error {
-	return write(path, content, mode, openUnnamed)
+	name := TemporaryName(path)
+	file, err := openUnnamed(filepath.Dir(name))
+	if err != nil {
+		return writeNamed(path, content, mode, (*os.File).Sync)
+	}
+	err = fill(file, content, mode, (*os.File).Sync)
+	if err == nil && !Interrupted(path) && link(file, path) == nil { // there was no file to replace
+		return file.Close()
+	}
+	if err == nil {
+		err = linkTemporary(file, name)
+	}
+	if err == nil {
+		err = rename(name, path)
+	}
+	return errors.Join(err, file.Close()) // the lock ends here
 }
 
-func write(path string, content []byte, mode fs.FileMode, openUnnamed func(directory string) (*os.File, error)) error {
-	name := temporaryName(path)
-	file, err := openUnnamed(filepath.Dir(name))
-	unnamed := err == nil
-	if !unnamed {
-		file, err = open(name)
-	}
+// writeNamed writes to a file that has the temporary name from the beginning. It calls
+// finish, which may close the file, before that replaces the other one.
+func writeNamed(path string, content []byte, mode fs.FileMode, finish func(*os.File) error) error {
+	name := TemporaryName(path)
+	file, err := open(name)
 	if err != nil {
 		return err
 	}
-	err = fill(file, content, mode)
-	if err == nil && unnamed {
-		if !Interrupted(path) && link(file, path) == nil { // there was no file to replace
-			return file.Close()
-		}
-		err = linkTemporary(file, name)
-		unnamed = err != nil
+	defer file.Close() //nolint:errcheck // finish has reported errors; the lock ends here
+	if err := fill(file, content, mode, finish); err != nil {
+		_ = os.Remove(name) // the first error is the one to report
+		return err
 	}
-	if err == nil {
-		err = os.Rename(name, path)
-	}
-	if err != nil && !unnamed {
+	return rename(name, path)
+}
+
+// rename puts the new file in place, or removes it.
+func rename(name, path string) error {
+	err := os.Rename(name, path)
+	if err != nil {
 		_ = os.Remove(name) // the first error is the one to report
 	}
-	return errors.Join(err, file.Close()) // the lock ends here
+	return err
 }
 
 // Interrupted reports whether a Write of the file has not ended: it is in progress,
 // or its process was killed.
 func Interrupted(path string) bool {
-	_, err := os.Lstat(temporaryName(path))
+	_, err := os.Lstat(TemporaryName(path))
 	return err == nil
 }
 
-func temporaryName(path string) string {
+// TemporaryName returns the name that the next content of a file has before it replaces
+// the other one. It is in the same directory, so that a rename is enough.
+func TemporaryName(path string) string {
 	directory, base := filepath.Split(path)
 	return directory + "." + base + ".new"
 }
@@ -118,11 +133,13 @@ func openExisting(name string) (*os.File, error) {
 // usable reports whether the file is a regular one of the caller, with no other name.
 func usable(file *os.File) bool {
 	info, err := file.Stat()
-	if err != nil {
-		return false
-	}
+	return err == nil && isOwn(info) && info.Sys().(*syscall.Stat_t).Nlink <= 1
+}
+
+// isOwn reports whether a file is a regular one of the caller.
+func isOwn(info fs.FileInfo) bool {
 	status, ok := info.Sys().(*syscall.Stat_t)
-	return ok && info.Mode().IsRegular() && int(status.Uid) == os.Geteuid() && status.Nlink <= 1
+	return ok && info.Mode().IsRegular() && int(status.Uid) == os.Geteuid()
 }
 
 // lock waits for the file and reports whether its name is still the file's: the
@@ -160,8 +177,8 @@ func lock(file *os.File) bool {
 	return false
 }
 
-// fill makes the content durable before the rename does that for the name.
-func fill(file *os.File, content []byte, mode fs.FileMode) error {
+// fill writes the content, and calls finish before a rename gives it its name.
+func fill(file *os.File, content []byte, mode fs.FileMode, finish func(*os.File) error) error {
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
@@ -171,5 +188,5 @@ func fill(file *os.File, content []byte, mode fs.FileMode) error {
 	if err := file.Chmod(mode); err != nil {
 		return err
 	}
-	return file.Sync()
+	return finish(file)
 }

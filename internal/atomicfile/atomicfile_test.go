@@ -21,9 +21,9 @@ import (
 // childVariable turns the test binary into a writer of that file: see TestWriter.
 const childVariable = "SSMONITOR_TEST_WRITER"
 
-// writers are Write as it is here and on other file systems.
+// writers are Write as it is here and on other file systems, and what publishes a file.
 var writers = map[string]func(path string, content []byte, mode fs.FileMode) error{
-	"unnamed": atomicfile.Write, "named": atomicfile.WriteNamed,
+	"unnamed": atomicfile.Write, "named": atomicfile.WriteNamed, "published": atomicfile.Publish,
 }
 
 // contentOf returns a content of a size that takes a while to write.
@@ -65,15 +65,33 @@ func wantFile(t *testing.T, path string, content []byte, mode fs.FileMode) {
 }
 
 func TestWriteSetsContentAndMode(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ports")
-	for _, umask := range []int{0, 0o022, 0o777} {
-		func() {
-			defer syscall.Umask(syscall.Umask(umask))
-			if err := atomicfile.Write(path, fmt.Appendf(nil, "umask %o", umask), 0o640); err != nil {
-				t.Fatal(err)
-			}
-		}()
-		wantFile(t, path, fmt.Appendf(nil, "umask %o", umask), 0o640)
+	for how, write := range writers {
+		mode := fs.FileMode(0o640)
+		if how == "published" {
+			mode = 0o644
+		}
+		path := filepath.Join(t.TempDir(), "ports")
+		for _, umask := range []int{0, 0o022, 0o777} {
+			func() {
+				defer syscall.Umask(syscall.Umask(umask))
+				if err := write(path, fmt.Appendf(nil, "umask %o", umask), mode); err != nil {
+					t.Fatal(err)
+				}
+			}()
+			wantFile(t, path, fmt.Appendf(nil, "umask %o", umask), mode)
+		}
+	}
+}
+
+// TestWriteFollowsNoLink has a symbolic link in the file's place.
+func TestWriteFollowsNoLink(t *testing.T) {
+	for how, write := range writers {
+		path, victim := filepath.Join(t.TempDir(), "ports"), filepath.Join(t.TempDir(), "victim")
+		if err := errors.Join(os.WriteFile(victim, []byte("victim"), 0o600), os.Symlink(victim, path), write(path, []byte(how), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		wantFile(t, path, []byte(how), 0o644)
+		wantFile(t, victim, []byte("victim"), 0o600)
 	}
 }
 
@@ -131,9 +149,11 @@ func TestWriteReportsAFullDirectoryInTheWay(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, []byte("old"), 0o644), os.MkdirAll(filepath.Join(inTheWay, "x"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	err := atomicfile.Write(path, []byte("new"), 0o644)
-	if refused := (*fs.PathError)(nil); !errors.As(err, &refused) || refused.Path != inTheWay {
-		t.Errorf("got %v, want an error that names %s", err, inTheWay)
+	for how, write := range writers {
+		err := write(path, []byte("new"), 0o644)
+		if refused := (*fs.PathError)(nil); !errors.As(err, &refused) || refused.Path != inTheWay {
+			t.Errorf("%s: got %v, want an error that names %s", how, err, inTheWay)
+		}
 	}
 	if got, err := os.ReadFile(path); string(got) != "old" {
 		t.Errorf("the file has become %q, %v", got, err)
@@ -145,11 +165,13 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(path, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := atomicfile.Write(path, []byte("new"), 0o644); err == nil {
-		t.Error("a directory was replaced")
-	}
-	if atomicfile.Interrupted(path) {
-		t.Error("something is left")
+	for how, write := range writers {
+		if err := write(path, []byte("new"), 0o644); err == nil {
+			t.Errorf("%s: a directory was replaced", how)
+		}
+		if atomicfile.Interrupted(path) {
+			t.Errorf("%s: something is left", how)
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 package atomicfile
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 )
 
 // WriteNamed is Write on a file system without unnamed files.
 func WriteNamed(path string, content []byte, mode fs.FileMode) error {
-	return write(path, content, mode, func(string) (*os.File, error) { return nil, errors.ErrUnsupported })
+	return writeNamed(path, content, mode, (*os.File).Sync)
+}
+
+// Publish replaces a published file.
+func Publish(path string, content []byte, _ fs.FileMode) error {
+	return (&Published{Path: path}).Replace(content)
 }

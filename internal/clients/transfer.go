@@ -78,7 +78,7 @@ func (t Transfer) Do(ctx context.Context) (later bool, err error) {
 
 // byAgent asks the agent that holds the state.
 func (t Transfer) byAgent(ctx context.Context, locked *store.LockedError) error {
-	state := control.State{Identity: locked.Identity}
+	state := control.Directory{Identity: locked.Identity}
 	if information, err := os.Stat(t.State); err == nil {
 		if stat, ok := information.Sys().(*syscall.Stat_t); ok {
 			state.Owner = stat.Uid
@@ -88,7 +88,7 @@ func (t Transfer) byAgent(ctx context.Context, locked *store.LockedError) error 
 	defer cancel()
 	err := control.ErrNotListening
 	if t.Socket != "" {
-		err = control.NewClient(control.SocketPath(t.Socket), state).NewClient(ctx, t.Port, t.Name)
+		err = control.NewClient(control.SocketPath(t.Socket), state).HandOver(ctx, t.Port, t.Name)
 	}
 	refused, isRefused := errors.AsType[*control.Error](err)
 	switch {

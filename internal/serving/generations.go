@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // HeldAtMost is how long a client may read something old while others want something
@@ -28,8 +30,8 @@ type Generations[T any] struct {
 	now  func() time.Time
 	gap  time.Duration // how long a generation is current; 0: while somebody reads it
 
-	turn chan struct{} // holds one token while nobody opens a generation
-	left chan struct{} // has a token after a reader has left
+	turn *semaphore.Weighted // to join, or to open a generation
+	left chan struct{}       // has a token after a reader has left
 
 	mutex             sync.Mutex // of the readers too
 	current, previous *generation[T]
@@ -46,9 +48,7 @@ type generation[T any] struct {
 // NewGenerations returns generations that open opens, each at least gap after the one
 // before.
 func NewGenerations[T any](open func(context.Context) (T, error), gap time.Duration, now func() time.Time) *Generations[T] {
-	g := &Generations[T]{open: open, now: now, gap: gap, turn: make(chan struct{}, 1), left: make(chan struct{}, 1)}
-	g.turn <- struct{}{}
-	return g
+	return &Generations[T]{open: open, now: now, gap: gap, turn: semaphore.NewWeighted(1), left: make(chan struct{}, 1)}
 }
 
 // Read calls write with the current generation. If writing takes too long, the deadline
@@ -66,12 +66,10 @@ func (g *Generations[T]) Read(ctx context.Context, w http.ResponseWriter, write 
 }
 
 func (g *Generations[T]) join(ctx context.Context, reader *http.ResponseController) (*generation[T], error) {
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-g.turn:
+	if err := g.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
-	defer func() { g.turn <- struct{}{} }()
+	defer g.turn.Release(1)
 	now := g.now()
 	if current := g.joinCurrent(now, reader); current != nil {
 		return current, nil

@@ -6,60 +6,34 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"syscall"
-	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
+	"ssmonitor/internal/netlinkdump"
 )
 
-// Errors for errors.Is.
-var (
-	// ErrUnsupported says that the kernel can't list sockets.
-	ErrUnsupported = errors.New("the kernel can't list sockets: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed, and for UDP CONFIG_INET_UDP_DIAG (module udp_diag)")
-	// ErrInterrupted says that the kernel's list changed during every attempt to
-	// read it.
-	ErrInterrupted = errors.New("the connections change faster than they can be listed")
-	// ErrMalformed says that an answer from the kernel could not be decoded.
-	ErrMalformed = errors.New("malformed answer from the kernel")
-)
+// ErrUnsupported says that the kernel can't list sockets.
+var ErrUnsupported = errors.New("the kernel can't list sockets: CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (modules inet_diag and tcp_diag) are needed, and for UDP CONFIG_INET_UDP_DIAG (module udp_diag)")
 
-const (
-	// readLength is the most that the kernel puts into one datagram of a dump
-	// (netlink_recvmsg in net/netlink/af_netlink.c).
-	readLength = 32 << 10
-	// answerTimeout bounds the wait for an answer. The kernel answers within the
-	// send, so only a broken kernel exceeds it.
-	answerTimeout = 10 * time.Second
-	// attempts is how often a dump that was interrupted, or for which the
-	// socket's buffer was too small, is tried.
-	attempts = 3
-)
+// attempts is how often a dump that was interrupted, or for which the socket's buffer
+// was too small, is tried.
+const attempts = 3
+
+// dumper is a *netlinkdump.Conn.
+type dumper interface {
+	Visit(messageType uint16, request []byte, visit func(messageType uint16, payload []byte)) error
+	Close() error
+}
 
 // Conn is a netlink socket and the memory that counting reuses. It is not safe
 // for concurrent use.
 type Conn struct {
-	netlink *netlink.Conn
-	raw     syscall.RawConn
+	dumper  dumper
 	request []byte
-	buffer  []byte
 	ports   portSet
 	seen    map[socket]struct{}
-
-	families []uint8
-
-	// onReceive runs after each datagram. Tests change it and fail in it.
-	onReceive func(datagram []byte) error
-
-	// Of the read that is going on. The function is made once, since it would be
-	// allocated for each datagram.
-	read     func(fd uintptr) (done bool)
-	wait     bool
-	received int
-	failed   error
 }
 
 var _ connections.Source = (*Conn)(nil)
@@ -68,39 +42,18 @@ var _ connections.Source = (*Conn)(nil)
 // with ErrUnsupported if the kernel has no sock_diag. That it lacks only the part
 // for TCP is reported by the first count.
 func Open() (*Conn, error) {
-	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	conn, err := netlinkdump.Open(unix.NETLINK_SOCK_DIAG)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, ErrUnsupported
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the netlink socket: %w", err)
+		return nil, err
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the netlink socket: %w", err), conn.Close())
-	}
-	c := &Conn{
-		netlink: conn, raw: raw, families: []uint8{unix.AF_INET, unix.AF_INET6},
-		buffer: make([]byte, readLength), seen: make(map[socket]struct{}),
-	}
-	c.read = func(fd uintptr) bool {
-		for {
-			c.received, c.failed = unix.Read(int(fd), c.buffer)
-			if !errors.Is(c.failed, unix.EINTR) {
-				return !c.wait || !errors.Is(c.failed, unix.EAGAIN)
-			}
-		}
-	}
-	return c, nil
+	return &Conn{dumper: conn, seen: make(map[socket]struct{})}, nil
 }
 
 // Close closes the socket.
-func (c *Conn) Close() error {
-	if err := c.netlink.Close(); err != nil {
-		return fmt.Errorf("closing the netlink socket: %w", err)
-	}
-	return nil
-}
+func (c *Conn) Close() error { return c.dumper.Close() }
 
 // Count returns the connections of each port, in the order of the ports, which
 // must be ascending. It reuses the slice. A connection belongs to its local port; IPv4-mapped IPv6 addresses
@@ -208,17 +161,23 @@ func (c *Conn) Receivers(protocol accounting.Protocol) (found []Receiver, err er
 	return found, nil
 }
 
-// dump passes the sockets of a kind with local ports in the range to visit. It
-// calls begin before each attempt.
+// dump passes the sockets of a kind with local ports in the range to visit, and their
+// messages. It calls begin before each attempt.
 func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket, []byte)) (err error) {
+	visitMessage := func(messageType uint16, message []byte) {
+		if s, ok := decodeSocket(message, of.state); ok && messageType == unix.SOCK_DIAG_BY_FAMILY {
+			visit(s, message)
+		}
+	}
 	for range attempts {
 		begin()
-		for _, family := range c.families {
-			if err = c.dumpFamily(of, family, ports, visit); err != nil {
+		for _, family := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
+			c.request = appendRequest(c.request[:0], of, family, ports)
+			if err = c.dumper.Visit(unix.SOCK_DIAG_BY_FAMILY, c.request, visitMessage); err != nil {
 				break
 			}
 		}
-		if !errors.Is(err, ErrInterrupted) && !errors.Is(err, unix.ENOBUFS) {
+		if !errors.Is(err, netlinkdump.ErrInterrupted) && !errors.Is(err, unix.ENOBUFS) {
 			break
 		}
 	}
@@ -226,56 +185,4 @@ func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket, [
 		return fmt.Errorf("%w (%w)", ErrUnsupported, err)
 	}
 	return err
-}
-
-func (c *Conn) dumpFamily(of kind, family uint8, ports portRange, visit func(socket, []byte)) error {
-	if err := c.netlink.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
-	c.request = appendRequest(c.request[:0], of, family, ports)
-	sent, err := c.netlink.Send(netlink.Message{
-		Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump},
-		Data:   c.request,
-	})
-	if err != nil {
-		return err
-	}
-	for done := false; !done; {
-		datagram, err := c.receive(true)
-		if err == nil {
-			done, err = visitDump(datagram, sent.Header.Sequence, of.state, visit)
-		}
-		if err != nil {
-			c.drain()
-			return err
-		}
-	}
-	return nil
-}
-
-// receive returns the next datagram, which is valid until the next call. If none
-// is waiting, it waits or fails with EAGAIN.
-func (c *Conn) receive(wait bool) ([]byte, error) {
-	c.wait, c.received, c.failed = wait, 0, nil
-	if err := c.raw.Read(c.read); err != nil {
-		return nil, fmt.Errorf("waiting for the kernel's answer: %w", err)
-	}
-	if c.failed != nil {
-		return nil, c.failed
-	}
-	datagram := c.buffer[:c.received]
-	if wait && c.onReceive != nil {
-		return datagram, c.onReceive(datagram)
-	}
-	return datagram, nil
-}
-
-// drain discards the rest of an answer. The kernel refuses a new dump until the
-// one before is read to its end.
-func (c *Conn) drain() {
-	for {
-		if _, err := c.receive(false); err != nil && !errors.Is(err, unix.ENOBUFS) {
-			return
-		}
-	}
 }

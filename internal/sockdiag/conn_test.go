@@ -1,7 +1,6 @@
 package sockdiag
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlinkdump"
 	"ssmonitor/internal/testkit"
 )
 
@@ -52,64 +52,61 @@ func TestPortSet(t *testing.T) {
 	}
 }
 
-// TestCountTriesAgain makes dumps fail that the kernel answers.
+// failing fails a number of times after the kernel has answered, if it is asked.
+type failing struct {
+	dumper
+	left int
+	err  error
+}
+
+func (f *failing) Visit(messageType uint16, request []byte, visit func(uint16, []byte)) error {
+	if f.dumper != nil {
+		if err := f.dumper.Visit(messageType, request, visit); err != nil {
+			return err
+		}
+	}
+	if f.left--; f.left < 0 {
+		return nil
+	}
+	return f.err
+}
+
 func TestCountTriesAgain(t *testing.T) {
-	interrupt := func(datagram []byte) error {
-		flags := binary.NativeEndian.Uint16(datagram[6:])
-		binary.NativeEndian.PutUint16(datagram[6:], flags|unix.NLM_F_DUMP_INTR)
-		return nil
-	}
-	overrun := func([]byte) error { return unix.ENOBUFS }
-	garble := func(datagram []byte) error {
-		datagram[0], datagram[1] = 1, 0
-		return nil
-	}
+	testkit.NetworkNamespace(t)
+	serve(t, "tcp4", "127.0.0.1:20000", false)
+	connect(t, 3, "127.0.0.2", "127.0.0.1:20000")
+	conn := open(t)
+	ports, kernel := portList(20000, 2), conn.dumper
 	for _, test := range []struct {
-		name   string
-		change func([]byte) error
-		fails  int // so many datagrams
-		want   error
+		name  string
+		fails int
+		err   error
+		want  error
 	}{
-		{"interrupted once", interrupt, 1, nil},
-		{"interrupted twice", interrupt, 2, nil},
-		{"always interrupted", interrupt, 100, ErrInterrupted},
-		{"no room in the socket", overrun, 2, nil},
-		{"never room in the socket", overrun, 100, unix.ENOBUFS},
-		{"malformed", garble, 1, ErrMalformed},
+		{"interrupted once", 1, netlinkdump.ErrInterrupted, nil},
+		{"interrupted twice", 2, netlinkdump.ErrInterrupted, nil},
+		{"always interrupted", 100, netlinkdump.ErrInterrupted, netlinkdump.ErrInterrupted},
+		{"no room in the socket", 2, unix.ENOBUFS, nil},
+		{"never room in the socket", 100, unix.ENOBUFS, unix.ENOBUFS},
+		{"malformed", 1, netlinkdump.ErrMalformed, netlinkdump.ErrMalformed},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			testkit.NetworkNamespace(t)
-			serve(t, "tcp4", "127.0.0.1:20000", false)
-			connect(t, 300, "127.0.0.2", "127.0.0.1:20000") // more than one datagram
-			conn := open(t)
-			left := test.fails
-			conn.onReceive = func(datagram []byte) error {
-				if left--; left < 0 {
-					return nil
-				}
-				return test.change(datagram)
-			}
-			ports := portList(20000, 2)
-			got, err := conn.Count(ports, nil)
-			if !errors.Is(err, test.want) {
-				t.Errorf("got %v, want %v", err, test.want)
-			}
-			conn.onReceive = nil
-			if err != nil {
-				got = counts(t, conn, ports) // nothing of the failure is left
-			}
-			if err := difference([]accounting.Connections{known(300, 1), known(0, 0)}, got); err != nil {
-				t.Error(err)
-			}
-		})
+		conn.dumper = &failing{dumper: kernel, left: test.fails, err: test.err}
+		got, err := conn.Count(ports, nil)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+		if conn.dumper = kernel; err != nil {
+			got = counts(t, conn, ports) // nothing of the failure is left
+		}
+		if err := difference([]accounting.Connections{known(3, 1), known(0, 0)}, got); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 
-// TestNoDiagnosis asks for a family for which no kernel lists sockets, with the
-// error of a kernel without inet_diag.
+// TestNoDiagnosis has the error of a kernel without inet_diag.
 func TestNoDiagnosis(t *testing.T) {
-	conn := open(t)
-	conn.families = []uint8{unix.AF_APPLETALK}
+	conn := &Conn{dumper: &failing{left: 2, err: unix.ENOENT}}
 	if _, err := conn.Count(portList(20000, 1), nil); !errors.Is(err, ErrUnsupported) || !errors.Is(err, unix.ENOENT) {
 		t.Errorf("counting: got %v, want ErrUnsupported", err)
 	}
@@ -119,8 +116,7 @@ func TestNoDiagnosis(t *testing.T) {
 }
 
 func TestCountOfNoPortAsksNothing(t *testing.T) {
-	conn := open(t)
-	conn.families = []uint8{unix.AF_APPLETALK} // would fail
+	conn := &Conn{}
 	if got, err := conn.Count(nil, nil); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v, want nothing", got, err)
 	}

@@ -2,7 +2,6 @@ package sockdiag
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,46 +101,3 @@ func decodeSocket(b []byte, state uint8) (s socket, ok bool) {
 // inodeOf returns idiag_inode, the last field of struct inet_diag_msg, of a socket that
 // decodeSocket accepts.
 func inodeOf(b []byte) uint32 { return binary.NativeEndian.Uint32(b[socketLength-4:]) }
-
-// visitDump passes the sockets in the state in a datagram of the dump with the
-// sequence number to visit, and their messages. done reports the dump's end. Messages of other dumps
-// are ignored. visitDump keeps nothing of the datagram.
-func visitDump(datagram []byte, sequence uint32, state uint8, visit func(s socket, message []byte)) (done bool, err error) {
-	for len(datagram) > 0 {
-		if len(datagram) < unix.SizeofNlMsghdr {
-			return false, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
-		}
-		length := int(binary.NativeEndian.Uint32(datagram))
-		if length < unix.SizeofNlMsghdr || length > len(datagram) {
-			return false, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
-		}
-		typ, flags := binary.NativeEndian.Uint16(datagram[4:]), binary.NativeEndian.Uint16(datagram[6:])
-		ours := binary.NativeEndian.Uint32(datagram[8:]) == sequence
-		payload := datagram[unix.SizeofNlMsghdr:length]
-		datagram = datagram[min((length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(datagram)):]
-		switch {
-		case !ours:
-		case flags&unix.NLM_F_DUMP_INTR != 0:
-			return false, ErrInterrupted
-		case typ == unix.NLMSG_DONE, typ == unix.NLMSG_ERROR:
-			return true, errno(payload)
-		case typ == unix.SOCK_DIAG_BY_FAMILY:
-			if s, ok := decodeSocket(payload, state); ok {
-				visit(s, payload)
-			}
-		}
-	}
-	return false, nil
-}
-
-// errno returns what NLMSG_DONE and NLMSG_ERROR begin with: a negative error
-// number, or 0 for success.
-func errno(payload []byte) error {
-	if len(payload) < 4 {
-		return nil
-	}
-	if code := int32(binary.NativeEndian.Uint32(payload)); code < 0 {
-		return unix.Errno(-code)
-	}
-	return nil
-}

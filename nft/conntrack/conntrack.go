@@ -6,21 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/internal/netlinkdump"
 )
 
-// Errors for errors.Is. A process without CAP_NET_ADMIN gets fs.ErrPermission.
-var (
-	// ErrUnsupported says that the kernel tracks connections but can't list them.
-	ErrUnsupported = errors.New("the kernel can't list connection entries: CONFIG_NF_CT_NETLINK (module nf_conntrack_netlink) is needed")
-	// ErrInterrupted says that the kernel's list was rebuilt during every attempt
-	// to read it. Some flows may not have been visited.
-	ErrInterrupted = errors.New("the connection entries change faster than they can be listed")
-	// ErrMalformed says that an answer from the kernel could not be decoded.
-	ErrMalformed = errors.New("malformed answer from the kernel")
-)
+// ErrUnsupported says that the kernel tracks connections but can't list them. A process
+// without CAP_NET_ADMIN gets fs.ErrPermission.
+var ErrUnsupported = errors.New("the kernel can't list connection entries: CONFIG_NF_CT_NETLINK (module nf_conntrack_netlink) is needed")
 
 const (
 	// countFile has the number of entries in the namespace of the thread that reads
@@ -30,12 +24,6 @@ const (
 	countFile       = "/proc/sys/net/netfilter/nf_conntrack_count"
 	moduleDirectory = "/sys/module/nf_conntrack"
 
-	// readLength is the most that the kernel puts into one datagram of a dump
-	// (netlink_recvmsg in net/netlink/af_netlink.c).
-	readLength = 32 << 10
-	// answerTimeout bounds the wait for an answer. The kernel answers within the
-	// send, so only a broken kernel exceeds it.
-	answerTimeout = 10 * time.Second
 	// attempts is how often a dump is tried that was interrupted or whose filter
 	// was refused.
 	attempts = 3
@@ -67,12 +55,25 @@ func list(status uint32, visit func(Flow)) error {
 	if used, err := inUse(countFile, moduleDirectory); err != nil || !used {
 		return err
 	}
-	buffer := make([]byte, readLength)
-	err := retry(status, func(status uint32) error { return dump(buffer, request(status), visit) })
+	err := retry(status, func(status uint32) error { return dump(status, visit) })
 	if err != nil {
 		return fmt.Errorf("listing the connection entries: %w", err)
 	}
 	return nil
+}
+
+// dump passes the flows that have all bits of status to visit.
+func dump(status uint32, visit func(Flow)) (err error) {
+	conn, err := netlinkdump.Open(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return conn.Visit(msgGet, request(status), func(messageType uint16, message []byte) {
+		if flow, ok := decodeFlow(messageType, message); ok {
+			visit(flow)
+		}
+	})
 }
 
 // retry repeats a dump that was interrupted, and one whose filter was refused
@@ -88,7 +89,7 @@ func retry(status uint32, dump func(status uint32) error) (err error) {
 			return fmt.Errorf("%w (%w)", ErrUnsupported, err)
 		case errors.Is(err, fs.ErrPermission):
 			return fmt.Errorf("CAP_NET_ADMIN is missing: %w", err)
-		case !errors.Is(err, ErrInterrupted):
+		case !errors.Is(err, netlinkdump.ErrInterrupted):
 			return err
 		}
 	}
@@ -99,47 +100,14 @@ func retry(status uint32, dump func(status uint32) error) (err error) {
 // make the kernel load the modules for it.
 func inUse(countFile, moduleDirectory string) (bool, error) {
 	count, err := os.ReadFile(countFile)
-	switch {
-	case err == nil:
+	if err == nil {
 		return strings.TrimSpace(string(count)) != "0", nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("looking for connection entries: %w", err)
 	}
-	_, err = os.Stat(moduleDirectory)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return err == nil, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(moduleDirectory)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return err == nil, nil
+		}
 	}
 	return false, fmt.Errorf("looking for connection entries: %w", err)
-}
-
-// dump sends a request and passes the flows in the answer to visit. It has a socket
-// of its own: one whose answer was not read to its end refuses the next request.
-func dump(buffer, request []byte, visit func(Flow)) (err error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return fmt.Errorf("opening the netlink socket: %w", err)
-	}
-	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	timeout := unix.NsecToTimeval(answerTimeout.Nanoseconds())
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		return fmt.Errorf("preparing the netlink socket: %w", err)
-	}
-	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fmt.Errorf("sending the request: %w", err)
-	}
-	for done := false; !done; {
-		n, err := unix.Read(fd, buffer)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("the kernel has not answered for %s: %w", answerTimeout, err)
-		case err != nil:
-			return fmt.Errorf("reading the answer: %w", err)
-		}
-		if done, err = visitDump(buffer[:n], visit); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,12 +2,12 @@ package conntrack
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlinkdump"
 )
 
 // Of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
@@ -36,77 +36,29 @@ const (
 // include/uapi/linux/netfilter/nf_conntrack_common.h.
 const statusDestinationTranslated = 1 << 5
 
-// headerLength is that of struct nlmsghdr and struct nfgenmsg
-// (include/uapi/linux/netfilter/nfnetlink.h).
-const headerLength = unix.SizeofNlMsghdr + 4
-
-// sequence numbers the only request of a socket.
-const sequence = 1
+// headerLength is that of struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h).
+const headerLength = 4
 
 // request returns the request to dump the entries that have all bits of status. A
 // kernel before Linux 5.8 does not know the filter and dumps every entry.
 func request(status uint32) []byte {
-	b := binary.NativeEndian.AppendUint32(nil, 0) // nlmsg_len
-	b = binary.NativeEndian.AppendUint16(b, msgGet)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	b = binary.NativeEndian.AppendUint32(b, sequence)
-	b = binary.NativeEndian.AppendUint32(b, 0) // nlmsg_pid
-	b = append(b, unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0)
+	b := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}
 	if status != 0 {
 		b = binary.NativeEndian.AppendUint16(b, unix.SizeofNlAttr+4)
 		b = binary.NativeEndian.AppendUint16(b, attrStatus)
 		b = binary.BigEndian.AppendUint32(b, status)
 	}
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
 	return b
 }
 
-// visitDump passes the flows in a datagram of a dump to visit. done reports the
-// dump's end. It keeps nothing of the datagram.
-func visitDump(datagram []byte, visit func(Flow)) (done bool, err error) {
-	for len(datagram) > 0 {
-		if len(datagram) < unix.SizeofNlMsghdr {
-			return false, fmt.Errorf("%w: %d bytes left of a datagram", ErrMalformed, len(datagram))
-		}
-		length := int(binary.NativeEndian.Uint32(datagram))
-		if length < unix.SizeofNlMsghdr || length > len(datagram) {
-			return false, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", ErrMalformed, length, len(datagram))
-		}
-		message := datagram[:length]
-		datagram = datagram[min(align(length), len(datagram)):]
-		typ, flags := binary.NativeEndian.Uint16(message[4:]), binary.NativeEndian.Uint16(message[6:])
-		switch {
-		case binary.NativeEndian.Uint32(message[8:]) != sequence:
-		case flags&unix.NLM_F_DUMP_INTR != 0:
-			return false, ErrInterrupted
-		case typ == unix.NLMSG_DONE, typ == unix.NLMSG_ERROR:
-			return true, errno(message[unix.SizeofNlMsghdr:])
-		case typ == msgNew && length >= headerLength:
-			if flow, ok := decodeFlow(message[headerLength:]); ok {
-				visit(flow)
-			}
-		}
+// decodeFlow decodes a message. ok is false unless it is an entry of TCP or UDP with
+// all its addresses and ports.
+func decodeFlow(messageType uint16, message []byte) (flow Flow, ok bool) {
+	if messageType != msgNew || len(message) < headerLength {
+		return Flow{}, false
 	}
-	return false, nil
-}
-
-// errno returns what NLMSG_DONE and NLMSG_ERROR begin with: a negative error
-// number, or 0 for success.
-func errno(payload []byte) error {
-	if len(payload) < 4 {
-		return nil
-	}
-	if code := int32(binary.NativeEndian.Uint32(payload)); code < 0 {
-		return unix.Errno(-code)
-	}
-	return nil
-}
-
-// decodeFlow decodes the attributes of an entry. ok is false unless it is one of
-// TCP or UDP with all its addresses and ports.
-func decodeFlow(list []byte) (flow Flow, ok bool) {
 	var original, reply bool
-	for typ, value, rest, more := nextAttribute(list); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlinkdump.NextAttribute(message[headerLength:]); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
 		switch typ {
 		case attrOriginal:
 			flow.Protocol, flow.Original, original = decodeTuple(value)
@@ -123,7 +75,7 @@ func decodeFlow(list []byte) (flow Flow, ok bool) {
 func decodeTuple(list []byte) (protocol accounting.Protocol, tuple Tuple, ok bool) {
 	var source, destination netip.Addr
 	var sourcePort, destinationPort uint16
-	for typ, value, rest, more := nextAttribute(list); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
 		switch typ {
 		case attrTupleIP:
 			source, destination = decodeAddresses(value)
@@ -138,7 +90,7 @@ func decodeTuple(list []byte) (protocol accounting.Protocol, tuple Tuple, ok boo
 }
 
 func decodeAddresses(list []byte) (source, destination netip.Addr) {
-	for typ, value, rest, more := nextAttribute(list); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
 		switch typ {
 		case attrIPv4Source, attrIPv6Source:
 			source, _ = netip.AddrFromSlice(value)
@@ -150,7 +102,7 @@ func decodeAddresses(list []byte) (source, destination netip.Addr) {
 }
 
 func decodePorts(list []byte) (protocol accounting.Protocol, source, destination uint16) {
-	for typ, value, rest, more := nextAttribute(list); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
 		switch {
 		case typ == attrProtocolNumber && len(value) == 1:
 			protocol = accounting.Protocol(value[0])
@@ -162,20 +114,3 @@ func decodePorts(list []byte) (protocol accounting.Protocol, source, destination
 	}
 	return protocol, source, destination
 }
-
-// nextAttribute splits the first struct nlattr (include/uapi/linux/netlink.h) off a
-// list. A truncated one ends it.
-func nextAttribute(list []byte) (typ uint16, value, rest []byte, more bool) {
-	if len(list) < unix.SizeofNlAttr {
-		return 0, nil, nil, false
-	}
-	length := int(binary.NativeEndian.Uint16(list))
-	if length < unix.SizeofNlAttr || length > len(list) {
-		return 0, nil, nil, false
-	}
-	typ = binary.NativeEndian.Uint16(list[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-	return typ, list[unix.SizeofNlAttr:length], list[min(align(length), len(list)):], true
-}
-
-// align is NLMSG_ALIGN and NLA_ALIGN of include/uapi/linux/netlink.h.
-func align(length int) int { return (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1) }

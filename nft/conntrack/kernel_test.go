@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,17 +46,6 @@ func flows(tb testing.TB, list func(func(Flow)) error) []Flow {
 		tb.Fatal(err)
 	}
 	return found
-}
-
-// flush does what `conntrack -F` does.
-func flush(tb testing.TB) {
-	tb.Helper()
-	req := request(0)
-	req[4], req[6] = 2, unix.NLM_F_REQUEST|unix.NLM_F_ACK // IPCTNL_MSG_CT_DELETE
-	req[7] = 0
-	if err := dump(make([]byte, readLength), req, nil); err != nil {
-		tb.Fatalf("deleting the connection entries: %v", err)
-	}
 }
 
 func packetConn(tb testing.TB, address string) net.PacketConn {
@@ -150,32 +138,6 @@ func TestFlowsAreWhatTheKernelTracks(t *testing.T) {
 	}
 }
 
-// TestFlowThatTheServerBegins deletes the entries, after which the server sends
-// first.
-func TestFlowThatTheServerBegins(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, published)
-	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
-	send(t, client, "127.0.0.3:8388", server)
-	if got := send(t, server, "127.0.0.1:40000", client).String(); got != "127.0.0.3:8388" {
-		t.Errorf("the answer came from %s", got)
-	}
-	expectFlows(t, "before", flows(t, Redirected),
-		flowOf(accounting.UDP, "127.0.0.1:40000", "127.0.0.3:8388", "127.0.0.2:8388", "127.0.0.1:40000"))
-	flush(t)
-	expectFlows(t, "deleted", flows(t, Flows))
-	if got := send(t, server, "127.0.0.1:40000", client).String(); got != "127.0.0.3:8388" {
-		t.Errorf("after the deletion the server's packet came from %s", got)
-	}
-	send(t, client, "127.0.0.3:8388", server)
-	begun := flowOf(accounting.UDP, "127.0.0.2:8388", "127.0.0.1:40000", "127.0.0.1:40000", "127.0.0.3:8388")
-	expectFlows(t, "begun by the server", flows(t, Flows), begun)
-	expectFlows(t, "redirected", flows(t, Redirected))
-	if begun.DestinationTranslated() || begun.Ends()[0].String() != "127.0.0.2:8388" {
-		t.Errorf("%+v: want the server at one end", begun)
-	}
-}
-
 // ping makes an entry that is neither TCP nor UDP.
 func ping(t *testing.T) {
 	t.Helper()
@@ -212,56 +174,6 @@ func makeFlows(tb testing.TB, from net.PacketConn, count int) {
 	}
 }
 
-// manyFlows is more than a small machine tracks, such as the virtual one.
-func manyFlows() int {
-	if testing.Short() {
-		return 2000
-	}
-	return 25_000
-}
-
-// TestManyFlowsWhileOthersComeAndGo lists flows that last, beside one that a filter
-// has to find, while others begin.
-func TestManyFlowsWhileOthersComeAndGo(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, published)
-	client, server := packetConn(t, "127.0.0.1:40000"), packetConn(t, "127.0.0.2:8388")
-	send(t, client, "127.0.0.3:30000", server)
-	lasting, others := packetConn(t, "127.0.0.1:40001"), packetConn(t, "127.0.0.1:0")
-	makeFlows(t, lasting, manyFlows())
-
-	stop := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		for port := 1; ; port = port%1000 + 1 {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _ = others.WriteTo(nil, &net.UDPAddr{IP: net.IPv4(127, 2, 0, 1), Port: port})
-			}
-		}
-	})
-	for range 5 {
-		found := make(map[netip.AddrPort]bool)
-		if err := Flows(func(flow Flow) {
-			if flow.Original.Source.Port() == 40001 {
-				found[flow.Original.Destination] = true
-			}
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if len(found) != manyFlows() {
-			t.Errorf("got %d flows, want %d", len(found), manyFlows())
-		}
-		if got := flows(t, Redirected); len(got) != 1 {
-			t.Errorf("got %v, want one redirected flow", got)
-		}
-	}
-	close(stop)
-	group.Wait()
-}
-
 func TestFlowsAllocateNothingPerFlow(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.NFT(t, published)
@@ -290,12 +202,12 @@ func TestTheKernelSelectsRedirectedFlows(t *testing.T) {
 	send(t, client, "127.0.0.3:30000", server)
 	makeFlows(t, client, 100)
 	sent := 0
-	if err := dump(make([]byte, readLength), request(statusDestinationTranslated), func(Flow) { sent++ }); err != nil || sent != 1 {
+	if err := dump(statusDestinationTranslated, func(Flow) { sent++ }); err != nil || sent != 1 {
 		t.Errorf("the kernel sent %d entries, %v, want one", sent, err)
 	}
 	// An older kernel sends all.
 	sent = 0
-	if err := dump(make([]byte, readLength), request(0), onlyRedirected(func(Flow) { sent++ })); err != nil || sent != 1 {
+	if err := dump(0, onlyRedirected(func(Flow) { sent++ })); err != nil || sent != 1 {
 		t.Errorf("%d of all entries are redirected, %v, want one", sent, err)
 	}
 }
@@ -342,45 +254,6 @@ func TestFlowsNeedThePrivilege(t *testing.T) {
 		err := list(func(Flow) { t.Error("a flow was visited") })
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 			t.Errorf("got %v, want fs.ErrPermission and a remedy", err)
-		}
-	}
-}
-
-// TestKernelWithoutConntrackNetlink asks for a subsystem that no kernel has.
-func TestKernelWithoutConntrackNetlink(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	calls := 0
-	err := retry(statusDestinationTranslated, func(status uint32) error {
-		calls++
-		req := request(status)
-		req[5] = 0x3f // of nlmsg_type: the subsystem
-		return dump(make([]byte, readLength), req, nil)
-	})
-	if !errors.Is(err, ErrUnsupported) || calls != 2 {
-		t.Errorf("got %v after %d requests, want ErrUnsupported after one without the filter", err, calls)
-	}
-}
-
-// BenchmarkFlows lists up to 100,000 flows, of which one is redirected.
-func BenchmarkFlows(b *testing.B) {
-	for _, count := range []int{1, 100_000} {
-		for name, list := range map[string]func(func(Flow)) error{"all": Flows, "redirected": Redirected} {
-			b.Run(fmt.Sprintf("flows=%d/%s", count, name), func(b *testing.B) {
-				testkit.NetworkNamespace(b) // of this benchmark's thread
-				testkit.NFT(b, published)
-				client, server := packetConn(b, "127.0.0.1:40000"), packetConn(b, "127.0.0.2:8388")
-				makeFlows(b, client, count-1)
-				send(b, client, "127.0.0.3:30000", server)
-				b.ReportAllocs()
-				visited := 0
-				for b.Loop() {
-					visited = 0
-					if err := list(func(Flow) { visited++ }); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(visited), "flows/op")
-			})
 		}
 	}
 }

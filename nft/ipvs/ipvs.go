@@ -8,11 +8,9 @@
 package ipvs
 
 import (
-	"bufio"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -26,8 +24,8 @@ import (
 // missing unless the kernel has loaded IPVS.
 const servicesFile = "/proc/thread-self/net/ip_vs"
 
-// ErrMalformed says that the kernel's list has an unknown form.
-var ErrMalformed = errors.New("the kernel's list of IPVS services has an unknown form")
+// errMalformed says that the kernel's list has an unknown form.
+var errMalformed = errors.New("the kernel's list of IPVS services has an unknown form")
 
 // Service is a virtual service of TCP or UDP, or one that is selected by a mark.
 type Service struct {
@@ -42,16 +40,15 @@ type Service struct {
 
 // Services returns the virtual services of this network namespace. Without IPVS
 // there are none.
-func Services() ([]Service, error) {
-	file, err := os.Open(servicesFile)
+func Services() (services []Service, err error) {
+	list, err := os.ReadFile(servicesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the IPVS services: %w", err)
+	if err == nil {
+		services, err = parse(string(list))
 	}
-	services, err := parse(file)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("reading the IPVS services: %w", err)
 	}
 	return services, nil
@@ -68,31 +65,21 @@ func Services() ([]Service, error) {
 //	FWM  00000007 wlc persistent 300 FFFFFFFF
 //
 // Services of other protocols and the headings are skipped with the lines below.
-func parse(list io.Reader) ([]Service, error) {
-	var services []Service
-	skipped := true
-	lines := bufio.NewScanner(list)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) > 0 && fields[0] == "->" {
-			if skipped {
-				continue
+func parse(list string) (services []Service, err error) {
+	wanted := false // whether the servers below are the last service's
+	for line := range strings.Lines(list) {
+		fields := strings.Fields(line)
+		var service Service
+		if len(fields) == 0 || fields[0] != "->" {
+			if service, wanted, err = parseService(fields); wanted {
+				services = append(services, service)
 			}
-			if err := services[len(services)-1].addServer(fields); err != nil {
-				return nil, fmt.Errorf("%w: %q: %w", ErrMalformed, lines.Text(), err)
-			}
-			continue
+		} else if wanted {
+			err = services[len(services)-1].addServer(fields)
 		}
-		service, wanted, err := parseService(fields)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", ErrMalformed, lines.Text(), err)
+			return nil, fmt.Errorf("%w: %q: %w", errMalformed, strings.TrimSuffix(line, "\n"), err)
 		}
-		if skipped = !wanted; wanted {
-			services = append(services, service)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, err
 	}
 	return services, nil
 }

@@ -73,10 +73,10 @@ SCTP 0A010001:7530 rr
 		{"server without an address", headings + "TCP  0A010001:7530 rr\n  -> x:y Masq 1 0 0\n", nil, `"y"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := parse(strings.NewReader(test.list))
+			got, err := parse(test.list)
 			if test.complaint != "" {
-				if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), test.complaint) {
-					t.Errorf("got %v, want ErrMalformed with %q", err, test.complaint)
+				if !errors.Is(err, errMalformed) || !strings.Contains(err.Error(), test.complaint) {
+					t.Errorf("got %v, want errMalformed with %q", err, test.complaint)
 				}
 			} else if err != nil {
 				t.Error(err)
@@ -102,7 +102,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(headings + "TCP  0A010001:7530 rr \n  -> AC1E0002:20C4      Masq    1      0          0         \n")
 	f.Add(headings + "FWM  0000001F sh \n  -> [fd30:0000:0000:0000:0000:0000:0000:0002]:0000      Masq    1      0          0\n")
 	f.Fuzz(func(t *testing.T, list string) {
-		services, err := parse(strings.NewReader(list))
+		services, err := parse(list)
 		if err != nil && services != nil {
 			t.Errorf("got %v beside %v", services, err)
 		}

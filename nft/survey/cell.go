@@ -15,9 +15,7 @@ const (
 	interfaceIndex        // of the incoming interface
 	addressType           // what the routing table says of the destination address
 	addressTypeHere       // the same, of addresses of some interface only
-	sourceRoute           // what the routing table says of the source address
 	otherOrigin           // what else shows where the packet comes from
-	chance                // a random number
 	foreignMark           // a packet mark that no rule sets
 )
 

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/google/nftables"
@@ -80,41 +81,38 @@ func (a rule) onlyCounts() (counts bool) {
 
 // onlyPort returns the port and protocol of a rule that matches no other.
 func (r *ruleset) onlyPort(c *chain, counting rule, direction accounting.Direction) (key accounting.Key, ok bool) {
-	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		var ports []PortRange
-		for _, family := range c.families() {
-			p := packet{family: family, protocol: protocol, ports: allPorts, sourcePort: direction == accounting.Out}
-			for _, p := range r.matching(c, counting, p) {
-				ports = append(ports, p.ports...)
-			}
-		}
-		switch matched := newPortSet(ports); {
-		case len(matched) == 0:
-		case ok || len(matched) > 1 || matched[0].First != matched[0].Last:
+	matched := make(map[accounting.Protocol][]PortRange)
+	for _, p := range r.selected(c, counting, packet{sourcePort: direction == accounting.Out}) {
+		matched[p.protocol] = append(matched[p.protocol], p.ports...)
+	}
+	for protocol, ports := range matched {
+		ports := newPortSet(ports)
+		if len(matched) > 1 || len(ports) > 1 || ports[0].First != ports[0].Last {
 			return accounting.Key{}, false
-		default:
-			key, ok = accounting.Key{Port: matched[0].First, Protocol: protocol, Direction: direction}, true
 		}
+		key, ok = accounting.Key{Port: ports[0].First, Protocol: protocol, Direction: direction}, true
 	}
 	return key, ok
 }
 
-func (c *chain) families() []byte {
-	switch c.table.family {
-	case nftables.TableFamilyIPv4:
-		return []byte{unix.NFPROTO_IPV4}
-	case nftables.TableFamilyIPv6:
-		return []byte{unix.NFPROTO_IPV6}
-	}
-	return []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6}
-}
-
-// matching returns the packets, of those that p stands for, that a rule may match.
-func (r *ruleset) matching(c *chain, matched rule, p packet) (packets []packet) {
-	accepting := rule{expressions: append(slices.Clone(matched.expressions), &expr.Verdict{Kind: expr.VerdictAccept})}
-	for _, o := range (&run{rules: r, chain: c, found: func(result) {}}).apply(accepting, p) {
-		if o.verdict.Kind == expr.VerdictAccept {
-			packets = append(packets, o.packet)
+// selected returns the packets like p, of every family and protocol that a chain gets,
+// for which conditions may hold. p may have a family.
+func (r *ruleset) selected(c *chain, conditions rule, p packet) (packets []packet) {
+	accepting := rule{expressions: append(slices.Clone(conditions.expressions), &expr.Verdict{Kind: expr.VerdictAccept})}
+	for _, family := range families {
+		if p.family != 0 && p.family != family || slices.Contains(families[:], byte(c.table.family)) && byte(c.table.family) != family {
+			continue
+		}
+		for _, protocol := range protocols {
+			p := p
+			p.family, p.protocol, p.ports = family, protocol, allPorts
+			a := application{rules: r, chain: c, packet: p}
+			outcomes, _ := a.apply(accepting)
+			for _, o := range outcomes {
+				if o.result == nil && o.verdict.Kind == expr.VerdictAccept {
+					packets = append(packets, o.packet)
+				}
+			}
 		}
 	}
 	return packets
@@ -126,9 +124,12 @@ func (r *ruleset) mirrors(host Host) (found []Mirror) {
 	hooks := r.hooks()
 	for _, c := range r.others() {
 		m := Mirror{Place: c.place}
-		for _, a := range c.rules {
-			if i := slices.IndexFunc(a.expressions, copies); i >= 0 {
-				r.mirror(&m, c, rule{expressions: a.expressions[:i]}, hooks[c], host)
+		for conditions := range c.rulesWith(is[*expr.Dup]) {
+			for _, p := range r.selected(c, conditions, packet{}) {
+				fromUplink := len(p.interfaces) == 1 && slices.Contains(host.Uplinks, p.interfaces[0]) // a pattern matches others, too
+				for _, hook := range hooks[c] {
+					m.add(hook, fromUplink)
+				}
 			}
 		}
 		if m.Sent || m.Forwarded {
@@ -138,20 +139,15 @@ func (r *ruleset) mirrors(host Host) (found []Mirror) {
 	return found
 }
 
-// mirror adds to a mirror the packets that match a rule's conditions at hooks.
-func (r *ruleset) mirror(m *Mirror, c *chain, conditions rule, hooks []nftables.ChainHook, host Host) {
-	for _, p := range r.matched(c, conditions) {
-		fromUplink := len(p.interfaces) == 1 && slices.Contains(host.Uplinks, p.interfaces[0]) // a pattern matches others, too
-		for _, hook := range hooks {
-			switch hook {
-			case unix.NF_INET_LOCAL_OUT:
-				m.Sent = true
-			case unix.NF_INET_POST_ROUTING:
-				m.Sent, m.Forwarded = true, true
-			case unix.NF_INET_PRE_ROUTING, unix.NF_INET_FORWARD:
-				m.Forwarded = m.Forwarded || !fromUplink
-			}
-		}
+// add adds the copies of packets at a hook, which come in by an uplink or not.
+func (m *Mirror) add(hook nftables.ChainHook, fromUplink bool) {
+	switch hook {
+	case unix.NF_INET_LOCAL_OUT:
+		m.Sent = true
+	case unix.NF_INET_POST_ROUTING:
+		m.Sent, m.Forwarded = true, true
+	case unix.NF_INET_PRE_ROUTING, unix.NF_INET_FORWARD:
+		m.Forwarded = m.Forwarded || !fromUplink
 	}
 }
 
@@ -169,27 +165,6 @@ func (r *ruleset) hooks() map[*chain][]nftables.ChainHook {
 	return hooks
 }
 
-// matched returns the packets that a rule may match.
-func (r *ruleset) matched(c *chain, matching rule) (packets []packet) {
-	for _, family := range c.families() {
-		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-			packets = append(packets, r.matching(c, matching, packet{family: family, protocol: protocol, ports: allPorts})...)
-		}
-	}
-	return packets
-}
-
-// copies reports whether an expression sends a copy of the packet elsewhere.
-func copies(expression any) bool {
-	switch e := expression.(type) {
-	case *expr.Dup:
-		return true
-	case *expr.Target:
-		return e.Name == "TEE"
-	}
-	return false
-}
-
 // laterDropChains returns the base chains that may drop packets after ssmonitor
 // counted them.
 func (r *ruleset) laterDropChains() (found []Place) {
@@ -197,12 +172,15 @@ func (r *ruleset) laterDropChains() (found []Place) {
 		if c.Hooknum == nil || c.Priority == nil || c.Type == nftables.ChainTypeNAT || !r.isLater(c) {
 			continue
 		}
-		if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop || slices.ContainsFunc(r.reachable(c), r.drops) {
+		if c.dropsRest() || slices.ContainsFunc(r.reachable(c), r.drops) {
 			found = append(found, c.place)
 		}
 	}
 	return found
 }
+
+// dropsRest reports whether a base chain drops what no rule decides about.
+func (c *chain) dropsRest() bool { return c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop }
 
 // isLater reports whether a base chain gets packets after one of ssmonitor's. The
 // order of chains with one priority depends on when they were added, so it counts
@@ -223,18 +201,24 @@ func (r *ruleset) isLater(c *chain) bool {
 // drops reports whether a chain has a rule that drops packets.
 func (r *ruleset) drops(c *chain) bool {
 	return slices.ContainsFunc(c.rules, func(a rule) bool {
-		return slices.ContainsFunc(a.expressions, refuses) ||
+		return slices.ContainsFunc(a.expressions, drops) ||
 			slices.ContainsFunc(r.verdicts(c, a), func(v *expr.Verdict) bool { return v.Kind == expr.VerdictDrop })
 	})
 }
 
-// refuses reports whether an expression refuses packets with an answer.
-func refuses(expression any) bool {
-	switch e := expression.(type) {
-	case *expr.Reject:
-		return true
-	case *expr.Target:
-		return e.Name == "REJECT"
+// is reports whether an expression has a type.
+func is[T any](expression any) bool {
+	_, ok := expression.(T)
+	return ok
+}
+
+// rulesWith yields, of each rule that has such an expression, what precedes the first.
+func (c *chain) rulesWith(such func(any) bool) iter.Seq[rule] {
+	return func(yield func(rule) bool) {
+		for _, a := range c.rules {
+			if i := slices.IndexFunc(a.expressions, such); i >= 0 && !yield(rule{expressions: a.expressions[:i]}) {
+				return
+			}
+		}
 	}
-	return false
 }

@@ -3,7 +3,9 @@ package survey
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
+	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -15,17 +17,6 @@ type opaque struct{ name string }
 
 // ignored is an expression that changes nothing that matters here.
 type ignored struct{}
-
-// byteorder converts numbers of size bytes between the host's order and the
-// network's.
-type byteorder struct{ source, destination, length, size uint32 }
-
-// element is an element of a set as the kernel lists it.
-type element struct {
-	key, keyEnd, value    []byte
-	verdict               *expr.Verdict
-	intervalEnd, catchAll bool
-}
 
 // attributes calls visit with each attribute of a message or a nested attribute.
 func attributes(data []byte, visit func(ad *netlink.AttributeDecoder)) error {
@@ -46,14 +37,15 @@ func nested(ad *netlink.AttributeDecoder, visit func(ad *netlink.AttributeDecode
 }
 
 // decodeRule decodes the payload of NFT_MSG_NEWRULE.
-func decodeRule(payload []byte) (table, chain string, r rule, err error) {
+func decodeRule(payload []byte) (chain objectID, r rule, err error) {
 	family, data := header(payload)
+	chain.table.family = nftables.TableFamily(family)
 	err = attributes(data, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case unix.NFTA_RULE_TABLE:
-			table = ad.String()
+			chain.table.name = ad.String()
 		case unix.NFTA_RULE_CHAIN:
-			chain = ad.String()
+			chain.name = ad.String()
 		case unix.NFTA_RULE_HANDLE:
 			r.handle = ad.Uint64()
 		case unix.NFTA_RULE_EXPRESSIONS:
@@ -67,7 +59,7 @@ func decodeRule(payload []byte) (table, chain string, r rule, err error) {
 		}
 	})
 	r.expressions = joinRanges(r.expressions)
-	return table, chain, r, err
+	return chain, r, err
 }
 
 // joinRanges makes a range of two comparisons with its ends, as nft writes ranges,
@@ -125,8 +117,11 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 	case "byteorder":
 		return decodeByteorder(body)
 	}
-	if known := newExpression(family, name, body); known != nil && unmarshal(family, body, known) {
-		return known, nil
+	readable := (name != "bitwise" || isMask(body)) && (name != "target" || family != unix.NFPROTO_IPV4 || hasOneRange(body))
+	if create := decodable[name]; create != nil && readable {
+		if known := create(); unmarshal(family, body, known) {
+			return native(known), nil
+		}
 	}
 	if slices.Contains([]string{"nat", "redir", "target"}, name) {
 		return &expr.Target{Name: name}, nil // does something, but not known what
@@ -137,84 +132,45 @@ func decodeExpression(family byte, data []byte) (expression any, err error) {
 // unmarshal reports whether the library can decode an expression, which panics on
 // what no kernel sends.
 func unmarshal(family byte, body []byte, known expr.Any) (ok bool) {
-	defer func() { ok = recover() == nil && ok }()
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
 	return expr.Unmarshal(family, body, known) == nil
 }
 
-// newExpression returns an expression that the library decodes, or nil.
-func newExpression(family byte, name string, body []byte) expr.Any {
-	switch name {
-	case "bitwise":
-		if isMask(body) {
-			return &expr.Bitwise{}
-		}
-	case "cmp":
-		return &expr.Cmp{}
-	case "counter":
-		return &expr.Counter{}
-	case "ct":
-		return &expr.Ct{}
-	case "dup":
-		return &expr.Dup{}
-	case "dynset":
-		return &expr.Dynset{}
-	case "fib":
-		return &expr.Fib{}
-	case "flow_offload":
-		return &expr.FlowOffload{}
-	case "hash":
-		return &expr.Hash{}
-	case "lookup":
-		return &expr.Lookup{}
-	case "match":
-		return &expr.Match{}
-	case "meta":
-		return &expr.Meta{}
-	case "nat":
-		return &expr.NAT{}
-	case "numgen":
-		return &expr.Numgen{}
-	case "payload":
-		return &expr.Payload{}
-	case "queue":
-		return &expr.Queue{}
-	case "range":
-		return &expr.Range{}
-	case "redir":
-		return &expr.Redir{}
-	case "reject":
-		return &expr.Reject{}
-	case "target":
-		if family != unix.NFPROTO_IPV4 || hasOneRange(body) {
-			return &expr.Target{}
-		}
-	}
-	return nil
+// decodable has the expressions that the library decodes.
+var decodable = map[string]func() expr.Any{
+	"bitwise":      func() expr.Any { return &expr.Bitwise{} },
+	"cmp":          func() expr.Any { return &expr.Cmp{} },
+	"counter":      func() expr.Any { return &expr.Counter{} },
+	"ct":           func() expr.Any { return &expr.Ct{} },
+	"dup":          func() expr.Any { return &expr.Dup{} },
+	"dynset":       func() expr.Any { return &expr.Dynset{} },
+	"fib":          func() expr.Any { return &expr.Fib{} },
+	"flow_offload": func() expr.Any { return &expr.FlowOffload{} },
+	"hash":         func() expr.Any { return &expr.Hash{} },
+	"lookup":       func() expr.Any { return &expr.Lookup{} },
+	"match":        func() expr.Any { return &expr.Match{} },
+	"meta":         func() expr.Any { return &expr.Meta{} },
+	"nat":          func() expr.Any { return &expr.NAT{} },
+	"numgen":       func() expr.Any { return &expr.Numgen{} },
+	"payload":      func() expr.Any { return &expr.Payload{} },
+	"queue":        func() expr.Any { return &expr.Queue{} },
+	"range":        func() expr.Any { return &expr.Range{} },
+	"redir":        func() expr.Any { return &expr.Redir{} },
+	"reject":       func() expr.Any { return &expr.Reject{} },
+	"target":       func() expr.Any { return &expr.Target{} },
 }
 
 // hasOneRange returns false if a target's struct nf_nat_ipv4_multi_range_compat
 // has any other number of ranges than one, which the kernel requires: the library
 // would allocate that many. Other targets don't have the struct.
 func hasOneRange(body []byte) bool {
-	const ( // enum nft_target_attributes
-		attrName     = 1
-		attrRevision = 2
-		attrInfo     = 3
-	)
-	var name string
-	var revision uint32
-	var info []byte
-	err := attributes(body, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case attrName:
-			name = ad.String()
-		case attrRevision:
-			revision = ad.Uint32()
-		case attrInfo:
-			info = ad.Bytes()
-		}
-	})
-	several := revision == 0 && slices.Contains([]string{"DNAT", "SNAT", "MASQUERADE", "REDIRECT"}, name)
+	values, err := valuesOf(body)
+	name, info := strings.TrimRight(string(values[unix.NFTA_TARGET_NAME]), "\x00"), values[unix.NFTA_TARGET_INFO]
+	several := number(values[unix.NFTA_TARGET_REV]) == 0 && slices.Contains([]string{"DNAT", "SNAT", "MASQUERADE", "REDIRECT"}, name)
 	return err == nil && (!several || len(info) >= 4 && binary.NativeEndian.Uint32(info) == 1)
 }
 
@@ -222,13 +178,31 @@ func hasOneRange(body []byte) bool {
 // or combine registers.
 func isMask(body []byte) bool {
 	const attrOp = 6 // NFTA_BITWISE_OP; NFT_BITWISE_MASK_XOR is 0
-	mask := true
-	err := attributes(body, func(ad *netlink.AttributeDecoder) {
-		if ad.Type() == attrOp {
-			mask = ad.Uint32() == 0
-		}
-	})
-	return mask && err == nil
+	values, err := valuesOf(body)
+	return err == nil && number(values[attrOp]) == 0
+}
+
+func decodeByteorder(body []byte) (any, error) {
+	values, err := valuesOf(body)
+	return &expr.Byteorder{
+		SourceRegister: number(values[unix.NFTA_BYTEORDER_SREG]), DestRegister: number(values[unix.NFTA_BYTEORDER_DREG]),
+		Len: number(values[unix.NFTA_BYTEORDER_LEN]), Size: number(values[unix.NFTA_BYTEORDER_SIZE]),
+	}, err
+}
+
+// valuesOf returns the values of attributes by their types.
+func valuesOf(data []byte) (values map[uint16][]byte, err error) {
+	values = make(map[uint16][]byte)
+	err = attributes(data, func(ad *netlink.AttributeDecoder) { values[ad.Type()] = ad.Bytes() })
+	return values, err
+}
+
+// number returns the number in an attribute, 0 if there is none.
+func number(value []byte) uint32 {
+	if len(value) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(value)
 }
 
 func decodeImmediate(body []byte) (any, error) {
@@ -245,29 +219,6 @@ func decodeImmediate(body []byte) (any, error) {
 	if verdict != nil {
 		return verdict, err
 	}
-	return e, err
-}
-
-func decodeByteorder(body []byte) (any, error) {
-	const ( // enum nft_byteorder_attributes
-		attrSource      = 1
-		attrDestination = 2
-		attrLength      = 4
-		attrSize        = 5
-	)
-	var e byteorder
-	err := attributes(body, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case attrSource:
-			e.source = ad.Uint32()
-		case attrDestination:
-			e.destination = ad.Uint32()
-		case attrLength:
-			e.length = ad.Uint32()
-		case attrSize:
-			e.size = ad.Uint32()
-		}
-	})
 	return e, err
 }
 
@@ -293,42 +244,46 @@ func decodeData(ad *netlink.AttributeDecoder) (value []byte, verdict *expr.Verdi
 }
 
 // decodeSet decodes the payload of NFT_MSG_NEWSET.
-func decodeSet(payload []byte) (table string, s set, err error) {
-	_, data := header(payload)
+func decodeSet(payload []byte) (id objectID, s set, err error) {
+	family, data := header(payload)
+	id.table.family = nftables.TableFamily(family)
 	err = attributes(data, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case unix.NFTA_SET_TABLE:
-			table = ad.String()
+			id.table.name = ad.String()
 		case unix.NFTA_SET_NAME:
 			s.name = ad.String()
+			id.name = s.name
 		case unix.NFTA_SET_FLAGS:
 			flags := ad.Uint32()
 			s.anonymous = flags&unix.NFT_SET_ANONYMOUS != 0
-			s.intervals = flags&unix.NFT_SET_INTERVAL != 0 && flags&setConcat == 0
+			s.intervals = flags&unix.NFT_SET_INTERVAL != 0 && flags&nftables.NFT_SET_CONCAT == 0
 		case unix.NFTA_SET_KEY_LEN:
 			s.keyLength = int(min(ad.Uint32(), registerBytes))
 		}
 	})
-	return table, s, err
+	return id, s, err
 }
 
-const (
-	setConcat       = 0x80 // NFT_SET_CONCAT
-	attrKeyEnd      = 10   // NFTA_SET_ELEM_KEY_END
-	elementCatchAll = 2    // NFT_SET_ELEM_CATCHALL
-)
+const elementCatchAll = 2 // NFT_SET_ELEM_CATCHALL
 
 // decodeElements decodes the payload of NFT_MSG_NEWSETELEM.
-func decodeElements(payload []byte) (elements []element, err error) {
+func decodeElements(payload []byte) (elements []entry, err error) {
 	_, data := header(payload)
 	err = attributes(data, func(ad *netlink.AttributeDecoder) {
 		if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			return
 		}
 		nested(ad, func(ad *netlink.AttributeDecoder) {
-			var e element
+			var e entry
 			nested(ad, e.decode)
-			if len(e.key) > 0 && (e.keyEnd == nil || len(e.keyEnd) == len(e.key)) || e.catchAll {
+			if !e.byField {
+				e.keys.last = e.keys.first
+			}
+			if e.catchAll {
+				e.keys = interval{}
+			}
+			if e.catchAll || len(e.keys.first) > 0 && len(e.keys.last) == len(e.keys.first) {
 				elements = append(elements, e)
 			}
 		})
@@ -336,12 +291,13 @@ func decodeElements(payload []byte) (elements []element, err error) {
 	return elements, err
 }
 
-func (e *element) decode(ad *netlink.AttributeDecoder) {
+func (e *entry) decode(ad *netlink.AttributeDecoder) {
 	switch ad.Type() {
 	case unix.NFTA_SET_ELEM_KEY:
-		e.key, _ = decodeData(ad)
-	case attrKeyEnd:
-		e.keyEnd, _ = decodeData(ad)
+		e.keys.first, _ = decodeData(ad)
+	case nftables.NFTA_SET_ELEM_KEY_END:
+		e.keys.last, _ = decodeData(ad)
+		e.byField = true
 	case unix.NFTA_SET_ELEM_DATA:
 		e.value, e.verdict = decodeData(ad)
 	case unix.NFTA_SET_ELEM_FLAGS:

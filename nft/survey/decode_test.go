@@ -19,12 +19,7 @@ import (
 // namespace.
 func dumps(tb testing.TB) (payloads [][]byte) {
 	tb.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	r := &ruleset{conn: conn}
+	r := &ruleset{conn: dial(tb)}
 	collect := func(payload []byte) { payloads = append(payloads, payload) }
 	for _, messageType := range []int{unix.NFT_MSG_GETRULE, unix.NFT_MSG_GETSET} {
 		if err := r.dump(messageType, unix.NFPROTO_UNSPEC, nil, collect); err != nil {
@@ -41,14 +36,27 @@ func dumps(tb testing.TB) (payloads [][]byte) {
 // closedConn returns a connection over which nothing can be read.
 func closedConn(tb testing.TB) *netlink.Conn {
 	tb.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	conn := dial(tb)
 	if err := conn.Close(); err != nil {
 		tb.Fatal(err)
 	}
 	return conn
+}
+
+// nest returns attributes as they stand in another one.
+func nest(t *testing.T, attributes ...netlink.Attribute) []byte {
+	t.Helper()
+	data, err := netlink.MarshalAttributes(attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// expression returns an expression of a rule.
+func expression(t *testing.T, name string, attributes ...netlink.Attribute) []byte {
+	t.Helper()
+	return nest(t, netlink.Attribute{Type: unix.NFTA_EXPR_NAME, Data: []byte(name + "\x00")}, netlink.Attribute{Type: unix.NFTA_EXPR_DATA, Data: nest(t, attributes...)})
 }
 
 // FuzzDecode decodes any bytes as a rule, a set and elements, and applies the rule
@@ -65,15 +73,16 @@ func FuzzDecode(f *testing.F) {
 	}
 	closed := closedConn(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		_, _, decoded, _ := decodeRule(payload)
+		_, decoded, _ := decodeRule(payload)
 		_, s, _ := decodeSet(payload)
 		elements, _ := decodeElements(payload)
 		table := tableID{nftables.TableFamilyIPv4, "nat"}
 		s.entries, s.isRead = entriesOf(elements, s.intervals), true
-		r := &run{rules: &ruleset{conn: closed, sets: map[tableID]map[string]*set{table: {s.name: &s, "m": &s}}}, found: func(result) {}}
-		r.chain = &chain{table: table}
+		rules := &ruleset{conn: closed, sets: map[objectID]*set{{table, s.name}: &s, {table, "m"}: &s}}
 		p := packet{family: unix.NFPROTO_IPV4, protocol: accounting.TCP, ports: allPorts, addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-		for _, o := range r.apply(decoded, p) {
+		a := application{rules: rules, chain: &chain{table: table}, packet: p}
+		outcomes, _ := a.apply(decoded)
+		for _, o := range outcomes {
 			if len(o.packet.ports) == 0 {
 				t.Error("a packet without ports")
 			}
@@ -84,11 +93,11 @@ func FuzzDecode(f *testing.F) {
 // TestEntriesOfAdjacentIntervals has an interval begin where another ends, in the
 // order of a kernel's dump.
 func TestEntriesOfAdjacentIntervals(t *testing.T) {
-	at := func(port uint16, end bool) element {
-		return element{key: []byte{byte(port >> 8), byte(port)}, intervalEnd: end}
+	at := func(port uint16, end bool) entry {
+		return entry{keys: interval{first: []byte{byte(port >> 8), byte(port)}}, intervalEnd: end}
 	}
 	var got []PortRange
-	for _, e := range entriesOf([]element{at(301, true), at(201, false), at(201, true), at(100, false), at(0, true)}, true) {
+	for _, e := range entriesOf([]entry{at(301, true), at(201, false), at(201, true), at(100, false), at(0, true)}, true) {
 		got = append(got, e.answer(fieldCells(portField, 2), []int{2}).must...)
 	}
 	if want := []PortRange{{100, 200}, {201, 300}}; !slices.Equal(got, want) {
@@ -99,7 +108,7 @@ func TestEntriesOfAdjacentIntervals(t *testing.T) {
 // TestUnreadableSets has sets whose elements can't be read. That is reported once,
 // for those in which a look-up matters.
 func TestUnreadableSets(t *testing.T) {
-	rules := &ruleset{conn: closedConn(t), sets: make(map[tableID]map[string]*set)}
+	rules := &ruleset{conn: closedConn(t), sets: make(map[objectID]*set)}
 	table := tableID{nftables.TableFamilyIPv4, "nat"}
 	for range 2 {
 		if _, err := rules.set(table, "ports"); err == nil || len(rules.unread) != 1 {
@@ -114,24 +123,14 @@ func TestUnreadableSets(t *testing.T) {
 
 // TestUnreadableRule has a rule whose second expression can't be decoded.
 func TestUnreadableRule(t *testing.T) {
-	readable, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("notrack\x00")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	expressions, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_LIST_ELEM, Data: readable}, {Type: unix.NFTA_LIST_ELEM, Data: []byte{3, 0, 0, 0}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_RULE_TABLE, Data: []byte("nat\x00")}, {Type: unix.NFTA_RULE_CHAIN, Data: []byte("DOCKER\x00")},
-		{Type: unix.NFTA_RULE_HANDLE, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}, {Type: unix.NFTA_RULE_EXPRESSIONS, Data: expressions},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	message := append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, nest(t,
+		netlink.Attribute{Type: unix.NFTA_RULE_TABLE, Data: []byte("nat\x00")}, netlink.Attribute{Type: unix.NFTA_RULE_CHAIN, Data: []byte("DOCKER\x00")},
+		netlink.Attribute{Type: unix.NFTA_RULE_HANDLE, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}},
+		netlink.Attribute{Type: unix.NFTA_RULE_EXPRESSIONS, Data: nest(t,
+			netlink.Attribute{Type: unix.NFTA_LIST_ELEM, Data: expression(t, "notrack")}, netlink.Attribute{Type: unix.NFTA_LIST_ELEM, Data: []byte{3, 0, 0, 0}})})...)
 	found := &chain{place: Place{"ip", "nat", "DOCKER"}}
-	r := &ruleset{byName: map[tableID]map[string]*chain{{nftables.TableFamilyIPv4, "nat"}: {"DOCKER": found}}}
-	r.addRule(append([]byte{unix.NFPROTO_IPV4, unix.NFNETLINK_V0, 0, 0}, attributes...))
+	r := &ruleset{chainOf: map[objectID]*chain{{tableID{nftables.TableFamilyIPv4, "nat"}, "DOCKER"}: found}}
+	r.addRule(message)
 	if len(found.rules) != 1 || !found.rules[0].matters() {
 		t.Errorf("got the rules %+v, want one, with what could be read", found.rules)
 	}
@@ -143,25 +142,15 @@ func TestUnreadableRule(t *testing.T) {
 // TestTargetOfManyRanges has the target of a program that says how many ranges
 // follow, which no kernel accepts.
 func TestTargetOfManyRanges(t *testing.T) {
-	target, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_TARGET_NAME, Data: []byte("DNAT\x00")}, {Type: unix.NFTA_TARGET_REV, Data: make([]byte, 4)},
-		{Type: unix.NFTA_TARGET_INFO, Data: []byte{0xff, 0xff, 0xff, 0xff}},
-	})
+	got, err := decodeExpression(unix.NFPROTO_IPV4, expression(t, "target",
+		netlink.Attribute{Type: unix.NFTA_TARGET_NAME, Data: []byte("DNAT\x00")}, netlink.Attribute{Type: unix.NFTA_TARGET_REV, Data: make([]byte, 4)},
+		netlink.Attribute{Type: unix.NFTA_TARGET_INFO, Data: []byte{0xff, 0xff, 0xff, 0xff}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_EXPR_NAME, Data: []byte("target\x00")}, {Type: unix.NFTA_EXPR_DATA, Data: target}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := decodeExpression(unix.NFPROTO_IPV4, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var reasons []string
-	r := &run{rules: &ruleset{}, chain: &chain{}, translates: true, found: func(f result) { reasons = append(reasons, f.reason) }}
+	a := application{rules: &ruleset{}, chain: &chain{}, translates: true, packet: packet{ports: allPorts}}
 	applied := rule{expressions: []any{got}}
-	if left := r.apply(applied, packet{ports: allPorts}); len(left) > 0 || len(reasons) != 1 || !applied.matters() {
-		t.Errorf("got %+v, left %v, reasons %q, want one reason", got, left, reasons)
+	if outcomes, _ := a.apply(applied); len(outcomes) != 1 || outcomes[0].result == nil || outcomes[0].result.reason == "" || !applied.matters() {
+		t.Errorf("got %+v, outcomes %+v, want one reason", got, outcomes)
 	}
 }

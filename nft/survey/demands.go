@@ -2,9 +2,15 @@ package survey
 
 import "github.com/google/nftables/expr"
 
-// demands is what conditions on the way require. It holds within the rule that asks for
-// it, and in the chains that the rule leads to. It does not hold behind the rule, where
-// other packets go on as well: those to other hosts, which are not followed.
+// demands is what conditions on the way require of the destination.
+//
+// A demand holds within the rule that makes it, and in the chains that the rule leads
+// to. It does not hold behind the rule, where other packets go on as well: those to
+// other hosts, which are not followed. It is kept only if the rule ends the others,
+// with a verdict right behind the condition that excludes them:
+//
+//	fib daddr type local tcp dport 22 accept # the next rule is for other hosts, too
+//	fib daddr type != local return           # the next rule is for this host only
 type demands struct {
 	toHost    bool // a condition on the way holds for addresses of this host only
 	toNetwork bool // a condition on the way holds for a range of destination addresses
@@ -16,16 +22,6 @@ func (d demands) and(other demands) demands {
 
 // exceed reports whether d has a demand that other has not.
 func (d demands) exceed(other demands) bool { return d.and(other) != other }
-
-// forgetDemands undoes what a rule requires of packets that go on with the next rule,
-// where others may go on, too.
-func forgetDemands(outcomes []outcome, before demands) {
-	for i := range outcomes {
-		if outcomes[i].verdict.Kind == expr.VerdictContinue {
-			outcomes[i].packet.demands = before
-		}
-	}
-}
 
 // ends reports whether what gets to the rest of a rule does not go on with the next one.
 func ends(rest []any) bool {

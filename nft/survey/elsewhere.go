@@ -5,9 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // maxDestinations bounds the addresses that are looked at: a host that translates for
@@ -20,16 +18,14 @@ const maxDestinations = 256
 // translations of packets to its own addresses.
 func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	others := Host{Uplinks: host.Uplinks}
-	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		path := r.prerouting(nftables.TableFamily(family))
+	for _, family := range families {
+		path := r.prerouting(family)
 		if len(path.translating) == 0 {
 			continue
 		}
-		for _, base := range slices.Concat(path.before, path.translating) {
-			for _, c := range r.reachable(base) {
-				for _, rule := range c.rules {
-					others.Addresses = append(others.Addresses, r.destinations(c, rule)...)
-				}
+		for _, c := range r.reachable(slices.Concat(path.before, path.translating)...) {
+			for _, rule := range c.rules {
+				others.Addresses = append(others.Addresses, r.destinations(c, rule, family)...)
 			}
 		}
 	}
@@ -41,9 +37,8 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 		return nil
 	}
 	others.Addresses = others.Addresses[:min(len(others.Addresses), maxDestinations)]
-	found, survey := newTranslated(others), &Survey{}
-	r.translations(others, found.add)
-	found.report(survey)
+	survey := &Survey{}
+	r.reportTranslations(others, survey)
 	return slices.DeleteFunc(survey.Translations, func(t Translation) bool {
 		return !t.LocalOnly || slices.ContainsFunc(known, func(k Translation) bool {
 			return k.Protocol == t.Protocol && k.Target == t.Target && k.Ports.First <= t.Ports.First && t.Ports.Last <= k.Ports.Last
@@ -51,44 +46,39 @@ func (r *ruleset) elsewhere(host Host, known []Translation) []Translation {
 	})
 }
 
-// destinations returns the addresses that a rule compares the destination with, or
-// looks it up among.
-func (r *ruleset) destinations(c *chain, a rule) (addresses []netip.Addr) {
+// destinations returns the addresses that a rule compares the destination of a
+// family's packets with, or looks it up among.
+func (r *ruleset) destinations(c *chain, a rule, family byte) (addresses []netip.Addr) {
 	add := func(first, last []byte) {
 		if address, ok := netip.AddrFromSlice(bytes.Clone(first)); ok && bytes.Equal(first, last) {
 			addresses = append(addresses, address)
 		}
 	}
-	lengths := make(map[uint32]int) // of destinations, by the registers that they are in
+	t := thread{packet: packet{family: family}}
+	destination := fieldCells(addressField, t.addressLength())
+	hasDestination := func(register uint32) bool { return slices.Equal(t.read(register, len(destination)), destination) }
 	for _, expression := range a.expressions {
 		switch e := expression.(type) {
-		case *expr.Payload:
-			ipv4, ipv6 := e.Offset == 16 && e.Len == 4, e.Offset == 24 && e.Len == 16
-			if delete(lengths, e.DestRegister); e.Base == expr.PayloadBaseNetworkHeader && (ipv4 || ipv6) {
-				lengths[e.DestRegister] = int(e.Len)
-			}
 		case *expr.Cmp:
-			if lengths[e.Register] > 0 {
+			if hasDestination(e.Register) {
 				add(e.Data, e.Data)
 			}
 		case *expr.Lookup:
-			if length := lengths[e.SourceRegister]; length > 0 {
-				r.firstFields(c, e.SetName, length, add)
+			if !hasDestination(e.SourceRegister) {
+				continue
 			}
+			s, _ := r.set(c.table, e.SetName) // what can't be read is reported
+			if len(s.entries) > maxDestinations {
+				continue
+			}
+			for _, e := range s.entries {
+				if len(e.keys.first) >= len(destination) {
+					add(e.keys.first[:len(destination)], e.keys.last[:len(destination)])
+				}
+			}
+		default:
+			t.loadFrom(e)
 		}
 	}
 	return addresses
-}
-
-// firstFields calls visit with the intervals of the first bytes of a set's keys.
-func (r *ruleset) firstFields(c *chain, name string, length int, visit func(first, last []byte)) {
-	s, _ := r.set(c.table, name) // what can't be read is reported
-	if len(s.entries) > maxDestinations {
-		return
-	}
-	for _, e := range s.entries {
-		if len(e.keys.first) >= length {
-			visit(e.keys.first[:length], e.keys.last[:length])
-		}
-	}
 }

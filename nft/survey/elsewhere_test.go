@@ -2,44 +2,38 @@ package survey
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/testkit"
 )
 
 // TestElsewhere has rules for an address that the host does not have, beside rules
 // for its own and for all.
 func TestElsewhere(t *testing.T) {
-	const container = "172.17.0.2:8388"
-	certain := func(protocol accounting.Protocol, port uint16, target string) Translation {
-		return Translation{Protocol: protocol, Ports: PortRange{port, port}, Target: netip.MustParseAddrPort(target), LocalOnly: true}
-	}
+	published := []string{"tcp 20000 > 172.17.0.2 :8388 local"}
 	for _, test := range []struct {
 		name, family string
 		table        string // more of it
 		rules        string
-		want         []Translation
+		want         []string
 	}{
-		{"another address", "ip", "", "ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
-		{"another address of IPv6", "ip6", "", "ip6 daddr 2001:db8:7::7 udp dport 20000 dnat to fd00::2", []Translation{certain(accounting.UDP, 20000, "[fd00::2]:0")}},
-		{"other addresses of a set", "ip", "", "ip daddr { 198.51.100.7, 198.51.100.8 } tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
+		{"another address", "ip", "", "ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388", published},
+		{"another address of IPv6", "ip6", "", "ip6 daddr 2001:db8:7::7 udp dport 20000 dnat to fd00::2", []string{"udp 20000 > fd00::2 local"}},
+		{"other addresses of a set", "ip", "", "ip daddr { 198.51.100.7, 198.51.100.8 } tcp dport 20000 dnat to 172.17.0.2:8388", published},
 		{"addresses and ports of a map", "ip", "", "dnat ip to ip daddr . tcp dport map { 198.51.100.7 . 20000 : 172.17.0.2 . 8388, 192.0.2.1 . 20001 : 172.17.0.2 . 8388 }",
-			[]Translation{certain(accounting.TCP, 20000, container)}},
+			published},
 		{"a map of services", "ip", "chain service {\nmeta l4proto tcp dnat to 172.17.0.2:8388\n}", "ip daddr . meta l4proto . th dport vmap { 198.51.100.7 . tcp . 20000 : goto service }",
-			[]Translation{certain(accounting.TCP, 20000, container)}},
-		{"a network of a set", "ip", "", "ip daddr { 198.51.100.0/24, 198.51.101.7 } tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
+			published},
+		{"a network of a set", "ip", "", "ip daddr { 198.51.100.0/24, 198.51.101.7 } tcp dport 20000 dnat to 172.17.0.2:8388", published},
 		{"a network", "ip", "", "ip daddr 198.51.100.0/24 tcp dport 20000 dnat to 172.17.0.2:8388", nil},
-		{"behind a jump", "ip", "chain d {\nip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388\n}", "jump d", []Translation{certain(accounting.TCP, 20000, container)}},
+		{"behind a jump", "ip", "chain d {\nip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388\n}", "jump d", published},
 		{"by a mark", "ip", "chain d {\ntype filter hook prerouting priority mangle\nip daddr 198.51.100.7 tcp dport 20000 meta mark set 1\n}", "meta mark 1 meta l4proto tcp dnat to 172.17.0.2:8388",
-			[]Translation{certain(accounting.TCP, 20000, container)}},
+			published},
 		{"an address of this host", "ip", "", "ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.2:8388", nil},
 		{"any address", "ip", "", "ip daddr 198.51.100.7 drop; tcp dport 20000 dnat to 172.17.0.2:8388", nil},
 		{"any local address", "ip", "", "ip daddr 198.51.100.7 counter; fib daddr type local tcp dport 20000 dnat to 172.17.0.2:8388", nil},
@@ -47,15 +41,13 @@ func TestElsewhere(t *testing.T) {
 		{"the same for an address of this host", "ip", "",
 			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.2:8388", nil},
 		{"the same by UDP for an address of this host", "ip", "",
-			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 udp dport 20000 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
+			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 udp dport 20000 dnat to 172.17.0.2:8388", published},
 		{"another port for an address of this host", "ip", "",
-			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20001 dnat to 172.17.0.2:8388", []Translation{certain(accounting.TCP, 20000, container)}},
+			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20001 dnat to 172.17.0.2:8388", published},
 		{"fewer ports for an address of this host", "ip", "",
-			"ip daddr 198.51.100.7 tcp dport 20000-20009 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.2:8388", []Translation{{
-				Protocol: accounting.TCP, Ports: PortRange{20000, 20009}, Target: netip.MustParseAddrPort(container), LocalOnly: true,
-			}}},
+			"ip daddr 198.51.100.7 tcp dport 20000-20009 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.2:8388", []string{"tcp 20000-20009 > 172.17.0.2 :8388 local"}},
 		{"another target for an address of this host", "ip", "",
-			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.3:8388", []Translation{certain(accounting.TCP, 20000, container)}},
+			"ip daddr 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388; ip daddr 192.0.2.1 tcp dport 20000 dnat to 172.17.0.3:8388", published},
 		{"not the address", "ip", "", "ip daddr != 198.51.100.7 tcp dport 20000 dnat to 172.17.0.2:8388", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -65,9 +57,8 @@ func TestElsewhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			options := []cmp.Option{cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{}), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(Translation{}, "Place")}
-			if diff := cmp.Diff(test.want, survey.Elsewhere, options...); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
+			if got := describeAll(survey.Elsewhere); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -81,7 +72,7 @@ func TestDestinations(t *testing.T) {
 	var got []string
 	for _, c := range rules.chains {
 		for _, a := range c.rules {
-			for _, address := range rules.destinations(c, a) {
+			for _, address := range rules.destinations(c, a, unix.NFPROTO_IPV4) {
 				got = append(got, address.String())
 			}
 		}
@@ -92,9 +83,9 @@ func TestDestinations(t *testing.T) {
 
 	// A set whose keys are shorter than what is looked up, which no kernel has.
 	c, short := rules.chains[0], []byte{1, 2}
-	rules.sets[c.table]["short"] = &set{name: "short", isRead: true, entries: []entry{{keys: interval{short, short}}}}
+	rules.sets[objectID{c.table, "short"}] = &set{name: "short", isRead: true, entries: []entry{{keys: interval{short, short}}}}
 	payload := &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: 1}
-	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}); len(got) > 0 {
+	if got := rules.destinations(c, rule{expressions: []any{payload, &expr.Lookup{SourceRegister: 1, SetName: "short"}}}, unix.NFPROTO_IPV4); len(got) > 0 {
 		t.Errorf("got %v of a set with short keys", got)
 	}
 }

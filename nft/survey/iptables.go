@@ -11,8 +11,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// match divides a thread by a match extension of iptables.
-func (t thread) match(e *expr.Match) (yes, no []thread) {
+// extension divides a thread by a match extension of iptables.
+func (t thread) extension(e *expr.Match) branches {
 	switch info := e.Info.(type) {
 	case *xt.Tcp:
 		return t.matchTCP(info)
@@ -23,11 +23,11 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 	case *xt.ConntrackMtinfo3:
 		return t.matchConntrack(info)
 	case *xt.Comment:
-		return []thread{t}, nil
+		return t.always(true)
 	case *xt.Unknown:
 		switch {
 		case e.Name == "statistic":
-			return []thread{t}, []thread{t} // chance, which is no condition
+			return t.either() // chance
 		case e.Name == "multiport" && e.Rev == 1:
 			return t.matchMultiport(*info)
 		case e.Name == "iprange" && e.Rev == 1:
@@ -38,7 +38,9 @@ func (t thread) match(e *expr.Match) (yes, no []thread) {
 			return t.matchMark(t.connMark[:], *info)
 		}
 	}
-	t.unclear = t.unclear || !slices.Contains(senderless, e.Name)
+	if !slices.Contains(senderless, e.Name) {
+		t.doubts |= unknownSender
+	}
 	return t.either()
 }
 
@@ -49,59 +51,37 @@ var senderless = []string{
 	"multiport", "osf", "pkttype", "quota", "recent", "socket", "state", "string", "synproxy", "tcpmss", "time", "tos", "ttl",
 }
 
-// and applies another condition to the threads for which the first holds.
-func and(threads, no []thread, condition func(thread) (yes, no []thread)) (yes, allNo []thread) {
-	for _, t := range threads {
-		some, others := condition(t)
-		yes, no = append(yes, some...), append(no, others...)
-	}
-	return yes, no
-}
-
-func (t thread) matchTCP(info *xt.Tcp) (yes, no []thread) {
-	yes, no = t.matchPorts(accounting.TCP, info.SrcPorts, info.DstPorts, info.InvFlags&xt.TcpInvSrcPorts != 0, info.InvFlags&xt.TcpInvDestPorts != 0)
+func (t thread) matchTCP(info *xt.Tcp) branches {
+	matched := t.matchPorts(accounting.TCP, info.SrcPorts, info.DstPorts, info.InvFlags&xt.TcpInvSrcPorts != 0, info.InvFlags&xt.TcpInvDestPorts != 0)
 	if info.Option != 0 {
-		yes, no = and(yes, no, thread.either)
+		matched = matched.and(thread.either)
 	}
 	if info.FlagsMask == 0 {
-		return yes, no
+		return matched
 	}
-	return and(yes, no, func(t thread) (yes, no []thread) {
+	return matched.and(func(t thread) branches {
 		flags := []cell{t.transportHeader(13).through(info.FlagsMask, 0)}
-		yes, no = t.within(flags, interval{[]byte{info.FlagsCmp}, []byte{info.FlagsCmp}})
-		return inverted(yes, no, info.InvFlags&xt.TcpInvFlags != 0)
+		return t.within(flags, interval{[]byte{info.FlagsCmp}, []byte{info.FlagsCmp}}).invertedIf(info.InvFlags&xt.TcpInvFlags != 0)
 	})
 }
 
-func inverted(yes, no []thread, invert bool) (newYes, newNo []thread) {
-	if invert {
-		return no, yes
-	}
-	return yes, no
-}
-
 // matchPorts applies the port ranges of the tcp or udp extension.
-func (t thread) matchPorts(protocol accounting.Protocol, source, destination [2]uint16, invertSource, invertDestination bool) (yes, no []thread) {
-	if t.protocol != protocol {
-		return nil, []thread{t}
+func (t thread) matchPorts(protocol accounting.Protocol, source, destination [2]uint16, invertSource, invertDestination bool) branches {
+	portsAt := func(offset uint32, ports [2]uint16, invert bool) func(thread) branches {
+		return func(t thread) branches {
+			if ports == [2]uint16{0, lastPort} {
+				return t.always(!invert)
+			}
+			values := interval{binary.BigEndian.AppendUint16(nil, ports[0]), binary.BigEndian.AppendUint16(nil, ports[1])}
+			return t.within(t.payload(expr.PayloadBaseTransportHeader, offset, 2), values).invertedIf(invert)
+		}
 	}
-	yes, no = inRange(t, 0, source, invertSource)
-	return and(yes, no, func(t thread) (yes, no []thread) { return inRange(t, 2, destination, invertDestination) })
-}
-
-// inRange applies a range of ports at an offset of the transport header.
-func inRange(t thread, offset uint32, ports [2]uint16, invert bool) (yes, no []thread) {
-	if ports == [2]uint16{0, lastPort} {
-		return inverted([]thread{t}, nil, invert)
-	}
-	values := interval{binary.BigEndian.AppendUint16(nil, ports[0]), binary.BigEndian.AppendUint16(nil, ports[1])}
-	yes, no = t.within(t.payload(expr.PayloadBaseTransportHeader, offset, 2), values)
-	return inverted(yes, no, invert)
+	return t.always(t.protocol == protocol).and(portsAt(0, source, invertSource)).and(portsAt(2, destination, invertDestination))
 }
 
 // matchMultiport decodes struct xt_multiport_v1 of
 // include/uapi/linux/netfilter/xt_multiport.h.
-func (t thread) matchMultiport(info []byte) (yes, no []thread) {
+func (t thread) matchMultiport(info []byte) branches {
 	const (
 		maxPorts  = 15 // XT_MULTI_PORTS
 		portsAt   = 2  // after flags and count
@@ -123,24 +103,20 @@ func (t thread) matchMultiport(info []byte) (yes, no []thread) {
 			ports = append(ports, PortRange{port, port})
 		}
 	}
-	invert := info[invertAt] == inversion
+	matched := branches{t.where(t.ports.and(newPortSet(ports))), t.where(t.ports.minus(newPortSet(ports)))}
 	switch {
 	case info[0] == targets && !t.sourcePort || info[0] == sources && t.sourcePort:
-		return inverted(t.where(t.ports.and(newPortSet(ports))), t.where(t.ports.minus(newPortSet(ports))), invert)
 	case info[0] == targets || info[0] == sources:
 		return t.either()
+	default: // the other port may be one of them
+		matched.yes = append(matched.yes, matched.no...)
 	}
-	yes, no = t.where(t.ports.and(newPortSet(ports))), nil
-	for _, t := range t.where(t.ports.minus(newPortSet(ports))) { // unless the other port is one of them
-		maybe, others := t.either()
-		yes, no = append(yes, maybe...), append(no, others...)
-	}
-	return inverted(yes, no, invert)
+	return matched.invertedIf(info[invertAt] == inversion)
 }
 
 // matchAddresses decodes struct xt_iprange_mtinfo of
 // include/uapi/linux/netfilter/xt_iprange.h.
-func (t thread) matchAddresses(info []byte) (yes, no []thread) {
+func (t thread) matchAddresses(info []byte) branches {
 	const (
 		addressSize       = 16 // union nf_inet_addr, of which there are four
 		flagsAt           = 4 * addressSize
@@ -153,68 +129,60 @@ func (t thread) matchAddresses(info []byte) (yes, no []thread) {
 		return t.either()
 	}
 	flags := info[flagsAt]
-	within := func(t thread, of field, at int, invert bool) (yes, no []thread) {
-		length := t.addressLength()
-		last := info[at+addressSize:]
-		yes, no = t.within(fieldCells(of, length), interval{info[at : at+length], last[:length]})
-		return inverted(yes, no, invert)
+	within := func(asked byte, of field, at int, inverting byte) func(thread) branches {
+		return func(t thread) branches {
+			if flags&asked == 0 {
+				return t.always(true)
+			}
+			length := t.addressLength()
+			last := info[at+addressSize:]
+			return t.within(fieldCells(of, length), interval{info[at : at+length], last[:length]}).invertedIf(flags&inverting != 0)
+		}
 	}
-	yes = []thread{t}
-	if flags&source != 0 {
-		yes, no = within(t, sourceField, 0, flags&invertSource != 0)
-	}
-	if flags&destination == 0 {
-		return yes, no
-	}
-	return and(yes, no, func(t thread) (yes, no []thread) {
-		return within(t, addressField, 2*addressSize, flags&invertDestination != 0)
-	})
+	return within(source, sourceField, 0, invertSource)(t).and(within(destination, addressField, 2*addressSize, invertDestination))
 }
 
 // matchAddressType decodes struct xt_addrtype_info_v1 of
 // include/uapi/linux/netfilter/xt_addrtype.h.
-func (t thread) matchAddressType(info *xt.AddrTypeV1) (yes, no []thread) {
+func (t thread) matchAddressType(info *xt.AddrTypeV1) branches {
 	const (
 		invertSource = 1 << iota
 		invertDestination
 		limitIn
 		limitOut
 	)
-	if info.Source != 0 && info.Dest != 0 {
+	if info.Source != 0 { // as any condition on where packets come from
 		return t.either()
 	}
-	if info.Source != 0 { // as any condition on where packets come from
-		return []thread{t}, []thread{t}
-	}
-	local := info.Dest&(1<<unix.RTN_LOCAL) != 0
-	if info.Flags&(limitIn|limitOut) != 0 && local {
-		yes, no = t.within(fieldCells(addressTypeHere, 4), interval{localType, localType})
-		return inverted(yes, no, info.Flags&invertDestination != 0)
-	}
-	invert := info.Flags&invertDestination != 0
-	if t.toOthers {
-		return inverted([]thread{t}, nil, (info.Dest&(1<<unix.RTN_UNICAST) != 0) == invert)
+	local, invert := info.Dest&(1<<unix.RTN_LOCAL) != 0, info.Flags&invertDestination != 0
+	switch {
+	case info.Flags&(limitIn|limitOut) != 0 && local:
+		return t.within(fieldCells(addressTypeHere, 4), interval{localType, localType}).invertedIf(invert)
+	case t.toOthers:
+		return t.always((info.Dest&(1<<unix.RTN_UNICAST) != 0) != invert)
 	}
 	t.toHost = t.toHost || local != invert
-	return inverted([]thread{t}, nil, local == invert)
+	return t.always(local != invert)
 }
 
 // matchConntrack applies the states of the conntrack extension. What else it can
 // match is unknown.
-func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) (yes, no []thread) {
+func (t thread) matchConntrack(info *xt.ConntrackMtinfo3) branches {
 	states := xt.ConntrackFlags(info.MatchFlags)
 	if states&^xt.ConntrackStateAlias != xt.ConntrackState || !t.tracked {
-		t.unclear = t.unclear || states&xt.ConntrackOrigSrc != 0
+		if states&xt.ConntrackOrigSrc != 0 {
+			t.doubts |= unknownSender
+		}
 		return t.either()
 	}
 	matches := uint32(info.StateMask)&expr.CtStateBitNEW != 0
 	invert := xt.ConntrackFlags(info.InvertFlags)&xt.ConntrackState != 0
-	return inverted([]thread{t}, nil, matches == invert)
+	return t.always(matches != invert)
 }
 
 // matchMark decodes struct xt_mark_mtinfo1, which struct xt_connmark_mtinfo1
 // equals, and applies it to a mark.
-func (t thread) matchMark(mark []cell, info []byte) (yes, no []thread) {
+func (t thread) matchMark(mark []cell, info []byte) branches {
 	const (
 		maskAt   = 4
 		invertAt = 8
@@ -226,49 +194,58 @@ func (t thread) matchMark(mark []cell, info []byte) (yes, no []thread) {
 	for i := range masked {
 		masked[i] = masked[i].through(info[maskAt+i], 0)
 	}
-	yes, no = t.within(masked, interval{info[:maskAt], info[:maskAt]})
-	return inverted(yes, no, info[invertAt] != 0)
+	return t.within(masked, interval{info[:maskAt], info[:maskAt]}).invertedIf(info[invertAt] != 0)
 }
 
-// harmlessTargets are targets that neither end a rule nor change what is followed
-// here.
-var harmlessTargets = []string{
-	"AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK", "SET",
-	"TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+// native returns the expression of nf_tables that does what a target of iptables does.
+// It returns any other expression unchanged.
+func native(expression any) any {
+	target, _ := expression.(*expr.Target)
+	if target == nil {
+		return expression
+	}
+	switch target.Name {
+	case "CT":
+		if info, ok := target.Info.(*xt.Unknown); ok && isNotrack(*info) {
+			return &expr.Notrack{}
+		}
+	case "NFQUEUE":
+		return &expr.Queue{}
+	case "NOTRACK":
+		return &expr.Notrack{}
+	case "REJECT":
+		return &expr.Reject{}
+	case "TEE":
+		return &expr.Dup{}
+	case "TPROXY":
+		return tproxy{accepts: true}
+	case "DNPT", "RAWDNAT":
+		return rewriting{}
+	case "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK", "SET",
+		"TCPMSS", "TCPOPTSTRIP", "TOS", "TRACE", "TTL", "ULOG":
+		return ignored{} // neither ends a rule nor changes what is followed here
+	}
+	return target
 }
 
-// rewritingTargets are targets that change the destination without connection tracking.
-var rewritingTargets = []string{"DNPT", "RAWDNAT"}
+// rewriting is a target that changes the destination without connection tracking.
+type rewriting struct{}
 
-// target applies a target of iptables that is no verdict.
-func (r *run) target(t thread, e *expr.Target) []thread {
+// target applies a target of iptables for which nf_tables has no expression.
+func (a *application) target(t thread, e *expr.Target) []thread {
 	info, _ := e.Info.(*xt.Unknown)
 	switch {
 	case e.Name == "DNAT" || e.Name == "REDIRECT":
-		r.iptablesNAT(t, e.Name, e.Info)
+		a.iptablesNAT(t, e.Name, e.Info)
 		return nil
-	case slices.Contains(rewritingTargets, e.Name):
-		r.found(result{packet: t.packet, reason: rewritten})
-		return nil
-	case e.Name == "REJECT":
-		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})
-		return nil
-	case e.Name == "TPROXY": // hands the packet to a program of this host as it is
-		r.verdict(t, expr.Verdict{Kind: expr.VerdictAccept})
-		return nil
-	case e.Name == "NFQUEUE":
-		return r.act(t, &expr.Queue{})
 	case e.Name == "MARK" && e.Rev == 2 && info != nil:
 		t.setMark(*info)
 	case e.Name == "CONNMARK" && info != nil:
 		t.setConnMark(*info, e.Rev)
 	case e.Name == "MARK" || e.Name == "HMARK":
 		t.mark = [4]cell{}
-	case e.Name == "NOTRACK" || e.Name == "CT" && info != nil && isNotrack(*info):
-		return r.act(t, &expr.Notrack{})
-	case slices.Contains(harmlessTargets, e.Name):
-	case r.translates:
-		r.found(result{packet: t.packet, reason: "target " + e.Name + " is not known"})
+	case a.translates:
+		a.found(t, result{reason: "target " + e.Name + " is not known"})
 		return nil
 	}
 	return []thread{t}

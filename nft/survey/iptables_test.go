@@ -41,8 +41,8 @@ func TestIptablesTranslations(t *testing.T) {
 			[]string{"udp 20000 > 172.17.0.2 local", "udp 20002-20003 > 172.17.0.2 local"}},
 		{"not ports", "", "DOCKER -p udp -m multiport ! --dports 22,80:65535 -j DNAT --to 172.17.0.2",
 			[]string{"udp 1-21 > 172.17.0.2 local", "udp 23-79 > 172.17.0.2 local"}},
-		{"either port", "", "DOCKER -p udp -m multiport --ports 20000 -j DNAT --to 172.17.0.2", []string{
-			"udp 1-19999 > 172.17.0.2 local maybe", "udp 20000 > 172.17.0.2 local", "udp 20001-65535 > 172.17.0.2 local maybe"}},
+		{"either port", "", "DOCKER -p udp -m multiport --ports 20000 -j DNAT --to 172.17.0.2;DOCKER -p udp --dport 20000:20001 -j DNAT --to 172.17.0.9",
+			[]string{"udp 1-65535 > 172.17.0.2 local", "udp 20001 > 172.17.0.9 local"}},
 		{"redirect", "", "DOCKER -p tcp --dport 20000 -j REDIRECT --to-ports 8388", []string{"tcp 20000 > :8388 local"}},
 		{"redirect of IPv6", "ip6tables-nft", "DOCKER -p tcp --dport 20000 -j REDIRECT --to-ports 8388", []string{"tcp 20000 > :8388 local"}},
 		{"syn and state", "", "DOCKER -p tcp --syn --dport 20000 -m conntrack --ctstate NEW -m comment --comment x -j DNAT --to 172.17.0.2",
@@ -83,18 +83,20 @@ func TestIptablesTranslations(t *testing.T) {
 			"mangle PREROUTING -j CONNMARK --save-mark --nfmask 0xf --ctmask 0xff00;PREROUTING -m connmark --mark 0x31 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2"}},
 		{"part of a mark restored", "", "mangle PREROUTING -p tcp --dport 20000 -j MARK --set-mark 0x35;mangle PREROUTING -j CONNMARK --set-mark 0x1234;" +
 			"mangle PREROUTING -j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xff;PREROUTING -m mark --mark 0x31 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2"}},
-		{"connection mark shifted", "", "mangle PREROUTING -p tcp --dport 20000 -j CONNMARK --set-xmark 0x5/0xf --left-shift-mark 2;PREROUTING -p tcp --dport 20000 -m connmark --mark 0x14 -j DNAT --to 172.17.0.2",
-			[]string{"tcp 20000 > 172.17.0.2 maybe"}},
-		{"mark by a hash", "", hmark + ";PREROUTING -p tcp --dport 20000 -m mark --mark 0x65 -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"connection mark shifted", "", "mangle PREROUTING -p tcp --dport 20000 -j CONNMARK --set-xmark 0x5/0xf --left-shift-mark 2;PREROUTING -p tcp --dport 20000 -m connmark --mark 0x14 -j DNAT --to 172.17.0.2;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9",
+			[]string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
+		{"mark by a hash", "", hmark + ";PREROUTING -p tcp --dport 20000 -m mark --mark 0x65 -j DNAT --to 172.17.0.2;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9",
+			[]string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
 		{"part of a mark by a hash restored", "", hmark + ";mangle PREROUTING -j CONNMARK --set-mark 0x5;mangle PREROUTING -j CONNMARK --restore-mark --nfmask 0xf --ctmask 0xf;" +
 			"PREROUTING -p tcp --dport 20000 -m mark --mark 0x5/0xf -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2"}},
 		{"a program decides", "", "mangle PREROUTING -p tcp --dport 20000 -j NFQUEUE;mangle PREROUTING -p tcp --dport 20000 -j DROP;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9",
-			[]string{"tcp 20000 > 172.17.0.9 maybe"}},
+			[]string{"tcp 20000 > 172.17.0.9"}},
 		{"conntrack zone", "", "raw PREROUTING -p tcp --dport 20000 -j CT --zone 1;PREROUTING -p tcp --dport 20000 -j DNAT --to 172.17.0.9", []string{"tcp 20000 > 172.17.0.9"}},
 		{"not tracked", "", "raw PREROUTING -p tcp --dport 20000 -j CT --notrack;PREROUTING -p tcp --dport 20000:20001 -j DNAT --to 172.17.0.2", []string{"tcp 20001 > 172.17.0.2"}},
 		{"transparent proxy", "", "mangle PREROUTING -p tcp --dport 20000 -j TPROXY --on-port 8388 --tproxy-mark 1", nil},
 		{"network to another", "", "PREROUTING -p tcp --dport 20000 -j NETMAP --to 172.17.0.0/24", []string{"tcp 20000 ? target NETMAP is not known"}},
-		{"unknown match", "", "DOCKER -p tcp --dport 20000 -m hashlimit --hashlimit-upto 5/sec --hashlimit-name x -j DNAT --to 172.17.0.2", []string{"tcp 20000 > 172.17.0.2 local maybe"}},
+		{"unknown match", "", "DOCKER -p tcp --dport 20000 -m hashlimit --hashlimit-upto 5/sec --hashlimit-name x -j DNAT --to 172.17.0.2;DOCKER -p tcp --dport 20000 -j DNAT --to 172.17.0.9",
+			[]string{"tcp 20000 > 172.17.0.2 local", "tcp 20000 > 172.17.0.9 local"}},
 		{"output", "", "OUTPUT -p tcp --dport 20000 -j DNAT --to 172.17.0.2", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -136,12 +138,12 @@ func TestPortExtensions(t *testing.T) {
 		{"udp", &xt.Udp{SrcPorts: all, DstPorts: [2]uint16{1, 2}}, nil},
 	} {
 		p := packet{family: unix.NFPROTO_IPV4, protocol: accounting.TCP, ports: allPorts}
-		yes, no := thread{packet: p}.match(&expr.Match{Info: test.info})
+		matched := thread{packet: p}.extension(&expr.Match{Info: test.info})
 		var got, others []PortRange
-		for _, t := range yes {
+		for _, t := range matched.yes {
 			got = append(got, t.ports...)
 		}
-		for _, t := range no {
+		for _, t := range matched.no {
 			others = append(others, t.ports...)
 		}
 		if rest := allPorts.minus(newPortSet(append(others, got...))); !slices.Equal(got, test.want) || len(rest) > 0 {
@@ -169,8 +171,7 @@ func TestTargets(t *testing.T) {
 		{"CONNMARK of revision 1", expr.Target{Name: "CONNMARK", Rev: 1, Info: info(7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 9, 0, 0)}, known, known, false},
 		{"not known, in a chain that does not translate", expr.Target{Name: "OTHER"}, known, known, false},
 	} {
-		r := &run{found: func(f result) { t.Errorf("%s: %s", test.name, f.reason) }}
-		left := r.target(thread{packet: packet{ports: allPorts, mark: known, connMark: known}}, &test.target)
+		left := new(application).step(thread{packet: packet{ports: allPorts, mark: known, connMark: known}}, native(&test.target))
 		if len(left) != 1 {
 			t.Errorf("%s: got %d threads, want 1", test.name, len(left))
 			continue

@@ -63,19 +63,20 @@ func send(t *testing.T, port int) {
 // randomTable is the table of the random rules.
 var randomTable = tableID{nftables.TableFamilyIPv4, "rules"}
 
+func dial(tb testing.TB) *netlink.Conn {
+	tb.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 // read reads the ruleset of the test's namespace.
 func read(t *testing.T) *ruleset {
 	t.Helper()
-	lister, err := nftables.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	rules, err := readRuleset(conn, lister)
+	rules, err := readRuleset(dial(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,16 +88,16 @@ func read(t *testing.T) *ruleset {
 func passing(t *testing.T) map[uint16]uint32 {
 	t.Helper()
 	rules := read(t)
-	w := &walk{run: run{rules: rules, found: func(r result) { t.Errorf("%s: %v", r.reason, r.packet.ports) }}}
+	w := &walker{rules: rules, found: func(_ *chain, p packet, r result) { t.Errorf("%s: %v", r.reason, p.ports) }}
 	p := packet{
 		family: unix.NFPROTO_IPV4, protocol: accounting.UDP, tracked: true, addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		ports: portSet{{firstRandom, lastRandom}}, mark: [4]cell(constantCells(make([]byte, 4))), connMark: [4]cell(constantCells(make([]byte, 4))),
 	}
 	marks := make(map[uint16]uint32)
-	for _, p := range w.base(rules.byName[randomTable]["base"], []packet{p}) {
+	for _, p := range w.base(rules.chainOf[objectID{randomTable, "base"}], []packet{p}) {
 		mark, ok := valueOf(p.mark[:])
-		if !ok || p.uncertain {
-			t.Errorf("ports %v: mark %v, uncertain %t", p.ports, p.mark, p.uncertain)
+		if !ok || p.doubts != 0 {
+			t.Errorf("ports %v: mark %v, doubts %b", p.ports, p.mark, p.doubts)
 			continue
 		}
 		for _, r := range p.ports {

@@ -9,39 +9,31 @@ import (
 // mergePackets joins packets that differ in one respect only, and drops those that
 // another one stands for as well.
 func mergePackets(packets []packet) []packet {
-	packets = joinBy(packets, respectPorts, func(into *packet, p packet) {
+	packets = joinBy(packets, func(p *packet) { p.ports = nil }, func(into *packet, p packet) {
 		into.ports = newPortSet(slices.Concat(into.ports, p.ports))
 	})
-	packets = joinBy(packets, respectAddresses, func(into *packet, p packet) {
+	packets = joinBy(packets, func(p *packet) { p.addresses = nil }, func(into *packet, p packet) {
 		into.addresses = union(into.addresses, p.addresses)
 	})
-	packets = joinBy(packets, respectInterfaces, func(into *packet, p packet) {
+	packets = joinBy(packets, (*packet).omitInterfaces, func(into *packet, p packet) {
 		into.joinInterfaces(p.sender)
 	})
-	packets = joinBy(packets, respectSources, func(into *packet, p packet) {
+	packets = joinBy(packets, (*packet).omitSources, func(into *packet, p packet) {
 		into.sources = union(into.sources, p.sources)
 	})
 	return withoutSubsumed(packets)
 }
 
-// respect is what packets that are joined may differ in.
-type respect int
-
-const (
-	respectPorts respect = iota
-	respectAddresses
-	respectInterfaces
-	respectSources
-)
-
-// joinBy joins packets that differ in nothing but one respect.
-func joinBy(packets []packet, in respect, join func(into *packet, p packet)) (joined []packet) {
+// joinBy joins packets that differ in nothing but what omit takes away.
+func joinBy(packets []packet, omit func(*packet), join func(into *packet, p packet)) (joined []packet) {
 	if len(packets) < 2 {
 		return packets
 	}
 	seen := make(map[string]int)
 	for _, p := range packets {
-		key := string(p.key(in))
+		rest := p
+		omit(&rest)
+		key := string(rest.key())
 		if i, ok := seen[key]; ok {
 			join(&joined[i], p)
 			continue
@@ -50,6 +42,21 @@ func joinBy(packets []packet, in respect, join func(into *packet, p packet)) (jo
 		joined = append(joined, p)
 	}
 	return joined
+}
+
+// omitInterfaces takes away what joinInterfaces joins: not both at once.
+func (p *packet) omitInterfaces() {
+	if len(p.interfaces) == 0 || len(p.excluded) == 0 {
+		p.interfaces, p.excluded = nil, nil
+	}
+}
+
+// omitSources keeps that a packet has to come from some source: it can't be joined
+// with one that may come from anywhere.
+func (p *packet) omitSources() {
+	if len(p.sources) > 0 {
+		p.sources = []netip.Prefix{{}}
+	}
 }
 
 // joinInterfaces adds the interfaces by which another packet may come in. Each comes
@@ -73,29 +80,17 @@ func (s *sender) joinInterfaces(other sender) {
 	s.interfaces = nil
 }
 
-// key returns what two packets must have in common to be joined. That a packet has
-// to come from some source can't be joined with one that may come from anywhere.
-func (p *packet) key(without respect) []byte {
-	key := fmt.Appendf(nil, "%v %v %t %t %v %v %t %t %t %q %t ", p.mark, p.connMark, p.tracked, p.untracked, p.demands, p.byMark, p.uncertain, p.foreign,
-		p.unclear, p.sourceSets, len(p.sources) > 0)
+// key returns what two packets must have in common to be joined.
+func (p *packet) key() []byte {
+	key := fmt.Appendf(nil, "%d %v %v %t %t %v %v %d %q %q %q %v %d ", p.protocol, p.mark, p.connMark, p.tracked, p.untracked,
+		p.demands, p.byMark, p.doubts, p.sourceSets, p.interfaces, p.excluded, p.sources, len(p.ports))
 	for _, r := range p.ports {
-		if without == respectPorts {
-			break
-		}
 		key = append(key, byte(r.First>>8), byte(r.First), byte(r.Last>>8), byte(r.Last))
 	}
-	if without != respectAddresses {
-		key = fmt.Appendf(key, "%d ", len(p.addresses))
-		for _, address := range p.addresses { // there may be thousands
-			bytes := address.As16()
-			key = append(key, bytes[:]...)
-		}
-	}
-	if without != respectInterfaces || len(p.interfaces) > 0 && len(p.excluded) > 0 {
-		key = fmt.Appendf(key, "%q %q", p.interfaces, p.excluded)
-	}
-	if without != respectSources {
-		key = fmt.Appendf(key, "%v", p.sources)
+	key = fmt.Appendf(key, " %d ", len(p.addresses))
+	for _, address := range p.addresses { // there may be thousands
+		bytes := address.As16()
+		key = append(key, bytes[:]...)
 	}
 	return key
 }
@@ -135,8 +130,9 @@ func withoutSubsumed(packets []packet) (kept []packet) {
 // conditions, for the ports that both have.
 func (p *packet) includes(q *packet) bool {
 	switch {
+	case p.protocol != q.protocol:
 	case p.mark != q.mark || p.connMark != q.connMark || p.untracked != q.untracked || p.tracked != q.tracked:
-	case p.unclear && !q.unclear || p.uncertain && !q.uncertain || p.foreign && !q.foreign || p.exceed(q.demands) || p.byMark.exceed(q.byMark):
+	case p.doubts&^q.doubts != 0 || p.exceed(q.demands) || p.byMark.exceed(q.byMark):
 	case len(p.interfaces) > 0 && !slices.Equal(p.interfaces, q.interfaces), len(p.excluded) > 0 && !slices.Equal(p.excluded, q.excluded):
 	case len(p.sources) > 0 && !slices.Equal(p.sources, q.sources):
 	case slices.ContainsFunc(p.sourceSets, func(s string) bool { return !slices.Contains(q.sourceSets, s) }):

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
 )
 
 // destination is what a translation makes of a destination. Ranges include their
@@ -19,75 +18,52 @@ type destination struct {
 	basePort            uint16
 }
 
-// nat applies a NAT expression.
-func (r *run) nat(t thread, e *expr.NAT) []thread {
-	if e.Type != expr.NATTypeDestNAT || e.Family != unix.NFPROTO_INET && byte(e.Family) != t.family {
-		return []thread{t}
-	}
-	to, reason := t.destination(e)
-	r.found(result{t.packet, to, reason})
-	return nil
-}
-
-// destination decodes the new destination of a NAT expression. The reason is why
-// it can't.
-func (t *thread) destination(e *expr.NAT) (to destination, reason string) {
+// destinationNAT returns the new destination of a NAT expression.
+func (t *thread) destinationNAT(e *expr.NAT) result {
 	if e.Prefix {
-		return to, "it translates a whole network to another"
+		return result{reason: "it translates a whole network to another"}
 	}
-	if e.RegAddrMin != 0 {
-		var ok, lastOK bool
-		to.first, ok = t.address(e.RegAddrMin)
-		to.last, lastOK = to.first, ok
-		if e.RegAddrMax != 0 {
-			to.last, lastOK = t.address(e.RegAddrMax)
-		}
-		if !ok || !lastOK {
-			return to, "the new address depends on more than the port"
-		}
-	}
-	var ok bool
-	if to.firstPort, to.lastPort, ok = t.newPorts(e.RegProtoMin, e.RegProtoMax); !ok {
-		return to, "the new port depends on more than the port"
-	}
-	return to, ""
+	return t.newDestination(e.RegAddrMin, e.RegAddrMax, e.RegProtoMin, e.RegProtoMax)
 }
 
-// address returns the address in a register. That of the packet's own destination
-// is the zero Addr.
-func (t *thread) address(register uint32) (address netip.Addr, ok bool) {
-	cells := t.read(register, t.addressLength())
-	if slices.Equal(cells, fieldCells(addressField, len(cells))) {
-		return netip.Addr{}, true
-	}
-	value, ok := valueOf(cells)
+// newDestination returns the new destination that registers hold; 0 is no register.
+func (t *thread) newDestination(firstAddress, lastAddress, firstPort, lastPort uint32) result {
+	addresses, ok := t.newValues(firstAddress, lastAddress, addressField, t.addressLength())
 	if !ok {
-		return netip.Addr{}, false
+		return result{reason: "the new address depends on more than the port"}
 	}
-	return netip.AddrFromSlice(value)
+	ports, ok := t.newValues(firstPort, lastPort, portField, 2)
+	if !ok {
+		return result{reason: "the new port depends on more than the port"}
+	}
+	var to destination
+	to.first, _ = netip.AddrFromSlice(addresses.first)
+	to.last, _ = netip.AddrFromSlice(addresses.last)
+	if ports.first != nil {
+		to.firstPort, to.lastPort = binary.BigEndian.Uint16(ports.first), binary.BigEndian.Uint16(ports.last)
+	}
+	return result{to: to}
 }
 
-// newPorts returns the range of ports in two registers; 0 if the port stays.
-func (t *thread) newPorts(firstRegister, lastRegister uint32) (first, last uint16, ok bool) {
-	if firstRegister == 0 {
-		return 0, 0, true
+// newValues returns the range of values in two registers: nil if there is none, or if
+// the packet's own field stays. It returns false if they are not known.
+func (t *thread) newValues(first, last uint32, own field, length int) (values interval, ok bool) {
+	if first == 0 {
+		return interval{}, true
 	}
-	cells := t.read(firstRegister, 2)
-	if slices.Equal(cells, fieldCells(portField, 2)) {
-		return 0, 0, true
+	lowest := t.read(first, length)
+	highest := lowest
+	if last != 0 {
+		highest = t.read(last, length)
 	}
-	value, ok := valueOf(cells)
-	if !ok {
-		return 0, 0, false
+	if stays := fieldCells(own, length); slices.Equal(lowest, stays) && slices.Equal(highest, stays) {
+		return interval{}, true
 	}
-	first = binary.BigEndian.Uint16(value)
-	if lastRegister == 0 || lastRegister == firstRegister {
-		return first, first, true
+	values.first, ok = valueOf(lowest)
+	if ok {
+		values.last, ok = valueOf(highest)
 	}
-	if value, ok = valueOf(t.read(lastRegister, 2)); !ok {
-		return 0, 0, false
-	}
-	return first, binary.BigEndian.Uint16(value), true
+	return values, ok
 }
 
 // valueOf returns the value of cells that are all known.
@@ -101,18 +77,8 @@ func valueOf(cells []cell) (value []byte, ok bool) {
 	return value, true
 }
 
-// redirect applies a redirection to this host.
-func (r *run) redirect(t thread, e *expr.Redir) {
-	first, last, ok := t.newPorts(e.RegisterProtoMin, e.RegisterProtoMax)
-	found := result{packet: t.packet, to: destination{firstPort: first, lastPort: last}}
-	if !ok {
-		found.reason = "the new port depends on more than the port"
-	}
-	r.found(found)
-}
-
 // iptablesNAT applies a DNAT or REDIRECT target of iptables.
-func (r *run) iptablesNAT(t thread, name string, info xt.InfoAny) {
+func (a *application) iptablesNAT(t thread, name string, info xt.InfoAny) {
 	var given xt.NatRange2
 	switch info := info.(type) {
 	case *xt.NatRange:
@@ -124,7 +90,7 @@ func (r *run) iptablesNAT(t thread, name string, info xt.InfoAny) {
 			given.NatRange = xt.NatRange(only)
 		}
 	default:
-		r.found(result{packet: t.packet, reason: "target " + name + " has a form that is not known"})
+		a.found(t, result{reason: "target " + name + " has a form that is not known"})
 		return
 	}
 	var to destination
@@ -137,5 +103,5 @@ func (r *run) iptablesNAT(t thread, name string, info xt.InfoAny) {
 		to.firstPort, to.lastPort = given.MinPort, given.MaxPort
 		to.shifted, to.basePort = flags&xt.NatRangeProtoOffset != 0, given.BasePort
 	}
-	r.found(result{packet: t.packet, to: to})
+	a.found(t, result{to: to})
 }

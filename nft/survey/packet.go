@@ -28,10 +28,29 @@ type packet struct {
 
 	sender
 	demands
-	byMark    demands // what was demanded when a rule set the mark: who asks for it demands the same
-	toOthers  bool    // the destination is another host
-	uncertain bool    // a condition on the way is unknown
-	foreign   bool    // a condition on the way holds for a mark that no rule sets
+	byMark   demands // what was demanded when a rule set the mark: who asks for it demands the same
+	doubts   doubts
+	toOthers bool // the destination is another host
+}
+
+// doubts is why it is not certain that the packets get here. What else is not known of
+// a condition, such as a limit, does not matter: some packets do.
+type doubts uint8
+
+const (
+	unknownSender doubts = 1 << iota // a condition on the way is on their origin, and not understood
+	unsetMark                        // a condition on the way holds for a mark that no rule sets
+)
+
+// doubtsAbout returns the doubts about packets for which a condition on cells may hold.
+func doubtsAbout(cells []cell) (found doubts) {
+	if has(cells, otherOrigin) {
+		found |= unknownSender
+	}
+	if has(cells, foreignMark) {
+		found |= unsetMark
+	}
+	return found
 }
 
 // sender is what conditions on the way require of a packet's origin.
@@ -41,7 +60,6 @@ type sender struct {
 	uplinks    []string       // of this host
 	sources    []netip.Prefix // it has a source address in one of these; empty: any
 	sourceSets []string       // its source is in each of these sets
-	unclear    bool           // a condition on the way is on its origin, and not understood
 }
 
 func (p *packet) isIPv4() bool { return p.family == unix.NFPROTO_IPV4 }
@@ -63,13 +81,11 @@ func (p *packet) meta(key expr.MetaKey) []cell {
 		return constantCells([]byte{unix.PACKET_HOST})
 	case expr.MetaKeyMARK:
 		return p.mark[:]
-	case expr.MetaKeyPRANDOM:
-		return fieldCells(chance, 4)
 	case expr.MetaKeyIIF:
 		return fieldCells(interfaceIndex, 4)
 	case expr.MetaKeyIIFNAME:
 		return p.incoming()
-	case expr.MetaKeyLEN, expr.MetaKeyPRIORITY, expr.MetaKeyCPU, expr.MetaKeyNFTRACE, metaKeyTime, metaKeyDay, metaKeyHour:
+	case expr.MetaKeyPRANDOM, expr.MetaKeyLEN, expr.MetaKeyPRIORITY, expr.MetaKeyCPU, expr.MetaKeyNFTRACE, metaKeyTime, metaKeyDay, metaKeyHour:
 		return make([]cell, 8)
 	}
 	return fieldCells(otherOrigin, unix.IFNAMSIZ)
@@ -177,15 +193,12 @@ func (p *packet) route(e *expr.Fib) []cell {
 	switch {
 	case e.FlagSADDR && !e.ResultADDRTYPE && !e.FlagIIF:
 		return fieldCells(otherOrigin, unix.IFNAMSIZ)
-	case e.FlagSADDR:
-		return fieldCells(sourceRoute, unix.IFNAMSIZ)
-	case !e.ResultADDRTYPE:
+	case e.FlagSADDR || !e.ResultADDRTYPE:
+		return make([]cell, unix.IFNAMSIZ)
 	case e.FlagIIF || e.FlagOIF:
 		return fieldCells(addressTypeHere, 4)
-	default:
-		return fieldCells(addressType, 4)
 	}
-	return make([]cell, unix.IFNAMSIZ)
+	return fieldCells(addressType, 4)
 }
 
 func (p *packet) addressLength() int {

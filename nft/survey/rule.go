@@ -5,142 +5,186 @@ import (
 	"slices"
 
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // outcome is what a rule does with a packet: the verdict, or NFT_CONTINUE if the
-// rule doesn't match or has none. There is no outcome for a packet that is
-// translated.
+// rule doesn't match or has none. A packet that is translated has a result instead.
 type outcome struct {
-	verdict expr.Verdict
 	packet  packet
+	verdict expr.Verdict
+	result  *result
 }
 
-// run is a rule that is applied to a packet.
-type run struct {
-	rules      *ruleset
-	chain      *chain
-	translates bool // whether the base chain is of type nat
-	steps      int
-	outcomes   []outcome
-	found      func(result) // called for each translation
-}
-
-// result is a translation of a packet, or why it is not understood.
+// result is what a packet is translated to, or why that is not understood.
 type result struct {
-	packet packet
 	to     destination
 	reason string
 }
 
-// apply applies the expressions of a rule one after another.
-func (r *run) apply(applied rule, p packet) []outcome {
-	r.outcomes = nil
-	threads := []thread{{packet: p}}
+// application is a rule of a chain that is applied to a packet.
+type application struct {
+	rules      *ruleset
+	chain      *chain
+	translates bool // whether the base chain is of type nat
+	packet     packet
+
+	keepsDemands bool // whether packets that go on with the next rule keep what this one demands
+	outcomes     []outcome
+	steps        int
+}
+
+// apply applies the expressions of a rule one after another. It returns what becomes
+// of the packet, and how many steps that took.
+func (a *application) apply(applied rule) (outcomes []outcome, steps int) {
+	threads := []thread{{packet: a.packet}}
 	for n, expression := range applied.expressions {
 		last := ends(applied.expressions[n+1:])
 		var next []thread
 		for i, t := range threads {
 			if len(next) > maxThreads {
-				r.giveUp(threads[i:], "a rule has too many outcomes")
+				for _, t := range threads[i:] {
+					a.found(t, result{reason: "a rule has too many outcomes"})
+				}
 				break
 			}
 			t.noteMark(expression)
-			before := len(r.outcomes)
-			next = append(next, r.step(t, expression)...)
-			if t.demands != p.demands || !last { // else the rule ends the others
-				forgetDemands(r.outcomes[before:], p.demands)
-			}
+			a.keepsDemands = last && t.demands == a.packet.demands
+			next = append(next, a.step(t, expression)...)
 		}
 		threads = next
-		r.steps += 1 + len(threads)
+		a.steps += 1 + len(threads)
 	}
-	before := len(r.outcomes)
-	r.mismatch(threads)
-	forgetDemands(r.outcomes[before:], p.demands)
+	a.mismatch(threads)
 	if applied.onlyDrops() { // what isn't dropped is as certain as it was
-		for i := range r.outcomes {
-			r.outcomes[i].packet.uncertain, r.outcomes[i].packet.foreign, r.outcomes[i].packet.unclear = p.uncertain, p.foreign, p.unclear
+		for i := range a.outcomes {
+			a.outcomes[i].packet.doubts = a.packet.doubts
 		}
 	}
-	return r.outcomes
+	return a.outcomes, a.steps
 }
 
 // maxThreads bounds the threads of a rule. A map of all ports makes 65,535.
 const maxThreads = 1 << 16
 
-// giveUp reports threads that are not followed any further.
-func (r *run) giveUp(threads []thread, reason string) {
-	for _, t := range threads {
-		r.found(result{packet: t.packet, reason: reason})
+// end ends the rule for a thread with a verdict.
+func (a *application) end(t thread, verdict expr.Verdict) {
+	if verdict.Kind == expr.VerdictContinue && !a.keepsDemands {
+		t.demands = a.packet.demands
 	}
+	a.outcomes = append(a.outcomes, outcome{packet: t.packet, verdict: verdict})
 }
 
-// end ends the rule for threads.
-func (r *run) end(threads []thread, verdict expr.Verdict) {
-	for _, t := range threads {
-		r.outcomes = append(r.outcomes, outcome{verdict, t.packet})
-	}
+// found ends the rule for a thread with a translation.
+func (a *application) found(t thread, r result) {
+	a.outcomes = append(a.outcomes, outcome{packet: t.packet, result: &r})
 }
 
 // mismatch ends the rule for threads that it doesn't match, or has no verdict for.
-func (r *run) mismatch(threads []thread) { r.end(threads, expr.Verdict{Kind: expr.VerdictContinue}) }
+func (a *application) mismatch(threads []thread) {
+	for _, t := range threads {
+		a.end(t, expr.Verdict{Kind: expr.VerdictContinue})
+	}
+}
 
-// matching passes on the first result of a condition.
-func (r *run) matching(yes, no []thread) []thread {
-	r.mismatch(no)
-	return yes
+// require ends the rule where a condition does not hold, and returns the other threads.
+func (a *application) require(condition branches) []thread {
+	a.mismatch(condition.no)
+	return condition.yes
 }
 
 // step applies an expression and returns the threads that go on with the rule.
-func (r *run) step(t thread, expression any) []thread {
+func (a *application) step(t thread, expression any) []thread {
 	switch e := expression.(type) {
 	case *expr.Cmp:
-		return r.matching(t.compare(e))
+		return a.require(t.compare(e))
 	case *expr.Range:
-		return r.matching(t.inRange(e))
+		return a.require(t.inRange(e))
 	case *expr.Lookup:
-		return r.lookup(t, e)
+		return a.require(a.lookup(t, e).invertedIf(e.Invert))
 	case *expr.Match:
-		return r.matching(t.match(e))
+		return a.require(t.extension(e))
 	case *expr.Numgen:
 		return t.choose(e.Register, e.Offset, e.Modulus)
 	case *expr.Hash:
 		return t.choose(e.DestRegister, e.Offset, e.Modulus)
 	case opaque:
-		t.unclear = t.unclear || !slices.Contains(senderless, e.name)
-		yes, no := t.either()
-		yes[0].forget()
-		return r.matching(yes, no)
-	case *expr.Limit, *expr.Quota, *expr.Connlimit:
-		return r.matching(t.either())
+		if !slices.Contains(senderless, e.name) {
+			t.doubts |= unknownSender
+		}
+		unknown := t.either()
+		unknown.yes[0].registers = [registerBytes]cell{}
+		return a.require(unknown)
 	case *expr.Dynset:
 		if len(e.Exprs) > 0 || e.Invert {
-			return r.matching(t.either())
+			return a.require(t.either())
 		}
-		return []thread{t}
+	case *expr.Target:
+		return a.target(t, e)
+	case *expr.Notrack:
+		t.untracked = t.untracked || !t.tracked
+	default:
+		if a.decide(t, expression) {
+			return nil
+		}
+		t.loadFrom(expression)
 	}
-	if t.loadFrom(expression) {
-		return []thread{t}
-	}
-	return r.act(t, expression)
+	return []thread{t}
 }
 
-// loadFrom applies an expression that only changes a register, or a mark. It
-// returns false if the expression is another.
-func (t *thread) loadFrom(expression any) bool {
+// decide ends the rule with a verdict or a translation, and returns true, if an
+// expression has one.
+func (a *application) decide(t thread, expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Verdict:
+		if e.Kind == expr.VerdictContinue {
+			return false
+		}
+		a.end(t, *e)
+	case *expr.Reject:
+		a.end(t, expr.Verdict{Kind: expr.VerdictDrop})
+	case *expr.Queue: // a program decides, as a rule that the packet may pass
+		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+	case tproxy:
+		if !e.accepts {
+			return false
+		}
+		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+	case *expr.NAT:
+		if e.Type != expr.NATTypeDestNAT || e.Family != unix.NFPROTO_INET && byte(e.Family) != t.family {
+			return false
+		}
+		a.found(t, t.destinationNAT(e))
+	case *expr.Redir:
+		a.found(t, t.newDestination(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
+	case *expr.Payload: // a destination that connection tracking doesn't know of can't be followed
+		written := t.payload(e.Base, e.Offset, e.Len)
+		if !rewrites(e) || !has(written, portField) && !has(written, addressField) {
+			return false
+		}
+		a.found(t, result{reason: rewritten})
+	case rewriting:
+		a.found(t, result{reason: rewritten})
+	default:
+		return false
+	}
+	return true
+}
+
+// loadFrom applies an expression if it only changes a register, or a mark.
+func (t *thread) loadFrom(expression any) {
 	switch e := expression.(type) {
 	case *expr.Immediate:
 		t.load(e.Register, constantCells(e.Data))
 	case *expr.Payload:
-		if rewrites(e) {
-			return false
+		if !rewrites(e) {
+			t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
 		}
-		t.load(e.DestRegister, t.payload(e.Base, e.Offset, e.Len))
 	case *expr.Fib:
 		t.load(e.Register, t.route(e))
 	case *expr.Bitwise:
 		t.mask(e)
-	case byteorder:
+	case *expr.Byteorder:
 		t.swap(e)
 	case *expr.Meta:
 		if !e.SourceRegister {
@@ -154,10 +198,7 @@ func (t *thread) loadFrom(expression any) bool {
 		} else if e.Key == expr.CtKeyMARK {
 			t.connMark = [4]cell(t.read(e.Register, 4))
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 func (t *thread) mask(e *expr.Bitwise) {
@@ -173,14 +214,14 @@ func (t *thread) mask(e *expr.Bitwise) {
 }
 
 // swap reverses the bytes of each number, on a host where that makes a difference.
-func (t *thread) swap(e byteorder) {
-	cells := t.read(e.source, int(min(e.length, registerBytes)))
-	if size := int(min(e.size, registerBytes)); size > 0 && binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+func (t *thread) swap(e *expr.Byteorder) {
+	cells := t.read(e.SourceRegister, int(min(e.Len, registerBytes)))
+	if size := int(min(e.Size, registerBytes)); size > 0 && binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
 		for begin := 0; begin+size <= len(cells); begin += size {
 			slices.Reverse(cells[begin : begin+size])
 		}
 	}
-	t.load(e.destination, cells)
+	t.load(e.DestRegister, cells)
 }
 
 // choose returns a thread for each number that chance, or a hash of what is not
@@ -199,104 +240,63 @@ func (t thread) choose(register, offset, modulus uint32) (threads []thread) {
 	return threads
 }
 
-// lookup applies a look-up in a set, a map or a verdict map.
-func (r *run) lookup(t thread, e *expr.Lookup) []thread {
-	yes, no := r.lookupIn(t, e)
-	if e.Invert {
-		yes, no = no, yes
+// lookup divides a thread by a look-up in a set or map. A verdict map ends the rule
+// where it has the key.
+func (a *application) lookup(t thread, e *expr.Lookup) (branched branches) {
+	if found, ok := a.unreadSource(t, e); ok {
+		return found
 	}
-	return r.matching(yes, no)
-}
-
-func (r *run) lookupIn(t thread, e *expr.Lookup) (yes, no []thread) {
-	if yes, no, ok := r.unreadSource(t, e); ok {
-		return yes, no
-	}
-	s, err := r.rules.set(r.chain.table, e.SetName)
+	s, err := a.rules.set(a.chain.table, e.SetName)
 	if err != nil {
-		return r.unknownSet(t, e, err)
+		return a.unknownSet(t, e, err)
 	}
-	key, lengths := t.read(e.SourceRegister, s.keyLength), t.fieldsOf(e.SourceRegister, s.keyLength)
-	found, no := t.lookup(s, key, lengths)
-	r.steps += len(s.entries)
-	for _, m := range found {
+	hits, rest := t.lookup(s, e.SourceRegister)
+	branched.no = rest
+	a.steps += len(s.entries)
+	for _, h := range hits {
 		switch {
-		case setsVerdict(e) && m.entry.verdict != nil:
-			r.verdict(m.thread, *m.entry.verdict)
+		case setsVerdict(e) && h.entry.verdict != nil:
+			a.end(h.thread, *h.entry.verdict)
 			continue
 		case e.IsDestRegSet:
-			m.thread.load(e.DestRegister, constantCells(m.entry.value))
+			h.thread.load(e.DestRegister, constantCells(h.entry.value))
 		}
-		yes = append(yes, m.thread)
+		branched.yes = append(branched.yes, h.thread)
 	}
-	return yes, no
+	return branched
 }
 
 // unreadSource applies a look-up of nothing but the source in a named set, which
 // may be long: it can be anything.
-func (r *run) unreadSource(t thread, e *expr.Lookup) (yes, no []thread, ok bool) {
-	s := r.rules.sets[r.chain.table][e.SetName]
+func (a *application) unreadSource(t thread, e *expr.Lookup) (found branches, ok bool) {
+	s := a.rules.sets[objectID{a.chain.table, e.SetName}]
 	if s == nil || s.anonymous || e.IsDestRegSet {
-		return nil, nil, false
+		return branches{}, false
 	}
 	key := t.read(e.SourceRegister, s.keyLength)
 	for _, c := range key {
 		if c.field != sourceField && c.field != otherOrigin && c.field != unknownField {
-			return nil, nil, false
+			return branches{}, false
 		}
 	}
-	inside := t
+	found = t.doubting(doubtsAbout(key)).either()
 	if has(key, sourceField) {
-		inside.requireSourceIn("@" + s.name)
+		found.yes[0].sourceSets = union(t.sourceSets, []string{"@" + s.name})
 	}
-	return inside.failed(t.ports, key), t.failed(t.ports, key), true
+	return found, true
 }
 
 // unknownSet applies a look-up in a set that can't be read.
-func (r *run) unknownSet(t thread, e *expr.Lookup, err error) (yes, no []thread) {
-	yes, no = t.either()
+func (a *application) unknownSet(t thread, e *expr.Lookup, err error) branches {
+	unknown := t.either()
 	switch {
 	case setsVerdict(e):
-		r.found(result{packet: t.packet, reason: err.Error()})
-		return nil, no
+		a.found(t, result{reason: err.Error()})
+		unknown.yes = nil
 	case e.IsDestRegSet:
-		yes[0].load(e.DestRegister, make([]cell, 16))
+		unknown.yes[0].load(e.DestRegister, make([]cell, 16))
 	}
-	return yes, no
-}
-
-// verdict ends the rule with a verdict.
-func (r *run) verdict(t thread, verdict expr.Verdict) { r.end([]thread{t}, verdict) }
-
-// act applies an expression that does something with the packet, and returns the
-// thread if it goes on.
-func (r *run) act(t thread, expression any) []thread {
-	switch e := expression.(type) {
-	case *expr.Verdict:
-		if e.Kind == expr.VerdictContinue {
-			return []thread{t}
-		}
-		r.verdict(t, *e)
-	case *expr.Reject:
-		r.verdict(t, expr.Verdict{Kind: expr.VerdictDrop})
-	case *expr.Queue: // a program decides, as a rule that the packet may pass
-		t.uncertain = true
-		r.verdict(t, expr.Verdict{Kind: expr.VerdictAccept})
-	case *expr.Notrack:
-		t.untracked = t.untracked || !t.tracked
-		return []thread{t}
-	case *expr.NAT:
-		return r.nat(t, e)
-	case *expr.Redir:
-		r.redirect(t, e)
-	case *expr.Payload:
-		return r.rewrite(t, e)
-	case *expr.Target:
-		return r.target(t, e)
-	default:
-		return []thread{t}
-	}
-	return nil
+	return unknown
 }
 
 // rewrites reports whether an expression changes the packet.
@@ -304,8 +304,8 @@ func rewrites(expression any) bool {
 	switch e := expression.(type) {
 	case *expr.Payload:
 		return e.OperationType == expr.PayloadWrite
-	case *expr.Target:
-		return slices.Contains(rewritingTargets, e.Name)
+	case rewriting:
+		return true
 	}
 	return false
 }
@@ -314,50 +314,31 @@ func rewrites(expression any) bool {
 // changes.
 const rewritten = "it rewrites the destination without connection tracking"
 
-// rewrite applies a change of the packet itself. A new destination that connection
-// tracking doesn't know of can't be followed.
-func (r *run) rewrite(t thread, e *expr.Payload) []thread {
-	for _, c := range t.payload(e.Base, e.Offset, e.Len) {
-		if c.field == portField || c.field == addressField {
-			r.found(result{packet: t.packet, reason: rewritten})
-			return nil
-		}
-	}
-	return []thread{t}
-}
-
 // matters reports whether a rule does anything that is followed here. Most rules
 // that count, log or fill a set don't.
-func (a rule) matters() bool {
-	return slices.ContainsFunc(a.expressions, func(expression any) bool {
-		switch e := expression.(type) {
-		case *expr.Lookup:
-			return setsVerdict(e)
-		case *expr.Target:
-			return !slices.Contains(harmlessTargets, e.Name)
-		case *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
-			return true
-		}
-		return setsMark(expression) || rewrites(expression)
-	})
-}
+func (a rule) matters() bool { return slices.ContainsFunc(a.expressions, acts) }
 
 // onlyDrops reports whether all that a rule may do with a packet is to drop it.
 func (a rule) onlyDrops() bool {
-	drops := false
-	for _, expression := range a.expressions {
-		switch e := expression.(type) {
-		case *expr.Verdict:
-			drops = e.Kind == expr.VerdictDrop
-		case *expr.Reject:
-			drops = true
-		default:
-			if (rule{expressions: []any{e}}).matters() {
-				return false
-			}
-		}
+	return a.matters() && !slices.ContainsFunc(a.expressions, func(expression any) bool { return acts(expression) && !drops(expression) })
+}
+
+// acts reports whether an expression does anything that is followed here.
+func acts(expression any) bool {
+	switch e := expression.(type) {
+	case *expr.Lookup:
+		return setsVerdict(e)
+	case tproxy:
+		return e.accepts
+	case *expr.Target, *expr.Verdict, *expr.Reject, *expr.Queue, *expr.Notrack, *expr.NAT, *expr.Redir:
+		return true
 	}
-	return drops
+	return setsMark(expression) || rewrites(expression)
+}
+
+func drops(expression any) bool {
+	verdict, ok := expression.(*expr.Verdict)
+	return is[*expr.Reject](expression) || ok && verdict.Kind == expr.VerdictDrop
 }
 
 // setsMark reports whether an expression sets the mark of a packet or connection.

@@ -9,6 +9,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"ssmonitor/accounting"
 	"ssmonitor/nft"
 )
 
@@ -16,6 +17,12 @@ import (
 type tableID struct {
 	family nftables.TableFamily
 	name   string
+}
+
+// objectID names a chain or a set.
+type objectID struct {
+	table tableID
+	name  string
 }
 
 // chain is a chain of a table with its rules.
@@ -36,14 +43,20 @@ type rule struct {
 // ruleset is all tables that packets to a port pass through, as they were at one
 // generation.
 type ruleset struct {
-	conn   *netlink.Conn
-	chains []*chain // in the order in which they were added
-	byName map[tableID]map[string]*chain
-	sets   map[tableID]map[string]*set
-	unread []error
+	conn    *netlink.Conn
+	chains  []*chain // in the order in which they were added
+	chainOf map[objectID]*chain
+	sets    map[objectID]*set
+	unread  []error
 
 	maxSteps int // see the constant
 }
+
+// families and protocols are those of the packets that are followed.
+var (
+	families  = [...]byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6}
+	protocols = [...]accounting.Protocol{accounting.TCP, accounting.UDP}
+)
 
 // familyNames holds the families that packets to a port pass through.
 var familyNames = map[nftables.TableFamily]string{
@@ -56,30 +69,33 @@ var familyNames = map[nftables.TableFamily]string{
 
 // readRuleset reads every chain, rule and set. The elements of sets are read when
 // they are needed.
-func readRuleset(conn *netlink.Conn, lister *nftables.Conn) (*ruleset, error) {
-	r := &ruleset{conn: conn, maxSteps: maxSteps, byName: make(map[tableID]map[string]*chain), sets: make(map[tableID]map[string]*set)}
-	if err := r.readChains(lister); err != nil {
+func readRuleset(conn *netlink.Conn) (*ruleset, error) {
+	r := &ruleset{conn: conn, maxSteps: maxSteps, chainOf: make(map[objectID]*chain), sets: make(map[objectID]*set)}
+	if err := r.readChains(); err != nil {
 		return nil, fmt.Errorf("listing the chains of all tables: %w", err)
 	}
-	if err := r.readRules(); err != nil {
+	if err := r.dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, r.addRule); err != nil {
 		return nil, fmt.Errorf("listing the rules of all tables: %w", err)
 	}
-	if err := r.readSets(); err != nil {
+	if err := r.dump(unix.NFT_MSG_GETSET, unix.NFPROTO_UNSPEC, nil, r.addSet); err != nil {
 		return nil, fmt.Errorf("listing the sets of all tables: %w", err)
 	}
 	return r, nil
 }
 
 // readChains reads the chains of the tables that are in force.
-func (r *ruleset) readChains(lister *nftables.Conn) error {
+func (r *ruleset) readChains() error {
+	lister, err := nftables.New()
+	if err != nil {
+		return err
+	}
 	tables, err := lister.ListTables()
 	if err != nil {
 		return err
 	}
+	dormant := make(map[tableID]bool)
 	for _, t := range tables {
-		if familyNames[t.Family] != "" && t.Flags&nftables.TableFlagDormant == 0 {
-			r.byName[tableID{t.Family, t.Name}] = make(map[string]*chain)
-		}
+		dormant[tableID{t.Family, t.Name}] = t.Flags&nftables.TableFlagDormant != 0
 	}
 	chains, err := lister.ListChains()
 	if err != nil {
@@ -87,25 +103,20 @@ func (r *ruleset) readChains(lister *nftables.Conn) error {
 	}
 	for _, c := range chains {
 		table := tableID{c.Table.Family, c.Table.Name}
-		if r.byName[table] == nil {
+		if familyNames[table.family] == "" || dormant[table] {
 			continue
 		}
 		found := &chain{Chain: c, table: table, place: Place{familyNames[table.family], table.name, c.Name}}
 		r.chains = append(r.chains, found)
-		r.byName[table][c.Name] = found
+		r.chainOf[objectID{table, c.Name}] = found
 	}
 	return nil
 }
 
-func (r *ruleset) readRules() error {
-	return r.dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, r.addRule)
-}
-
 // addRule adds the rule of a message to its chain, as far as it can be read.
 func (r *ruleset) addRule(payload []byte) {
-	table, name, decoded, err := decodeRule(payload)
-	family, _ := header(payload)
-	found := r.byName[tableID{nftables.TableFamily(family), table}][name]
+	chain, decoded, err := decodeRule(payload)
+	found := r.chainOf[chain]
 	if found == nil {
 		return
 	}
@@ -115,30 +126,21 @@ func (r *ruleset) addRule(payload []byte) {
 	found.rules = append(found.rules, decoded)
 }
 
-func (r *ruleset) readSets() error {
-	return r.dump(unix.NFT_MSG_GETSET, unix.NFPROTO_UNSPEC, nil, func(payload []byte) {
-		name, decoded, err := decodeSet(payload)
-		family, _ := header(payload)
-		table := tableID{nftables.TableFamily(family), name}
-		if err != nil || r.byName[table] == nil {
-			return // a look-up in the set finds that it is missing
-		}
-		if r.sets[table] == nil {
-			r.sets[table] = make(map[string]*set)
-		}
-		r.sets[table][decoded.name] = &decoded
-	})
+// addSet adds the set of a message. A look-up finds that one is missing that can't be
+// read.
+func (r *ruleset) addSet(payload []byte) {
+	if id, decoded, err := decodeSet(payload); err == nil {
+		r.sets[id] = &decoded
+	}
 }
 
 // set returns a set with its elements, or an error that names it.
 func (r *ruleset) set(table tableID, name string) (*set, error) {
-	s := r.sets[table][name]
+	id := objectID{table, name}
+	s := r.sets[id]
 	if s == nil {
 		s = &set{name: name}
-		if r.sets[table] == nil {
-			r.sets[table] = make(map[string]*set)
-		}
-		r.sets[table][name] = s
+		r.sets[id] = s
 	}
 	if !s.isRead {
 		s.isRead = true
@@ -156,7 +158,7 @@ func (r *ruleset) entries(table tableID, s *set) ([]entry, error) {
 		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: append([]byte(table.name), 0)},
 		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: append([]byte(s.name), 0)},
 	}
-	var all []element
+	var all []entry
 	var broken error
 	err := r.dump(unix.NFT_MSG_GETSETELEM, byte(table.family), ids, func(payload []byte) {
 		elements, err := decodeElements(payload)
@@ -167,26 +169,23 @@ func (r *ruleset) entries(table tableID, s *set) ([]entry, error) {
 
 // dump requests a list and calls visit with the payload of each message.
 func (r *ruleset) dump(messageType int, family byte, attributes []netlink.Attribute, visit func(payload []byte)) error {
-	messages, err := request(r.conn, messageType, family, netlink.Dump, attributes)
+	return request(r.conn, messageType, family, netlink.Dump, attributes, visit)
+}
+
+// request sends a request of nf_tables and calls visit with the payload of each answer.
+func request(conn *netlink.Conn, messageType int, family byte, flags netlink.HeaderFlags, attributes []netlink.Attribute, visit func(payload []byte)) error {
+	data, err := netlink.MarshalAttributes(attributes)
 	if err != nil {
 		return err
 	}
-	for _, message := range messages {
-		visit(message.Data)
-	}
-	return nil
-}
-
-// request sends a request of nf_tables and returns the answers.
-func request(conn *netlink.Conn, messageType int, family byte, flags netlink.HeaderFlags, attributes []netlink.Attribute) ([]netlink.Message, error) {
-	data, err := netlink.MarshalAttributes(attributes)
-	if err != nil {
-		return nil, err
-	}
-	return conn.Execute(netlink.Message{
+	answers, err := conn.Execute(netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | messageType), Flags: netlink.Request | flags},
 		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, data...), // struct nfgenmsg
 	})
+	for _, answer := range answers {
+		visit(answer.Data)
+	}
+	return err
 }
 
 func isOwnTable(table tableID) bool {
@@ -219,16 +218,22 @@ func setsVerdict(e *expr.Lookup) bool {
 	return e.IsDestRegSet && e.DestRegister == unix.NFT_REG_VERDICT
 }
 
-// reachable returns a chain and those that it leads to.
-func (r *ruleset) reachable(from *chain) (chains []*chain) {
-	seen := map[*chain]bool{from: true}
-	chains = []*chain{from}
-	for i := 0; i < len(chains); i++ {
-		for _, rule := range chains[i].rules {
-			for _, v := range r.verdicts(chains[i], rule) {
-				if next := r.byName[from.table][v.Chain]; next != nil && !seen[next] {
-					seen[next] = true
-					chains = append(chains, next)
+// reachable returns base chains, each before the chains that it leads to.
+func (r *ruleset) reachable(bases ...*chain) (chains []*chain) {
+	seen := make(map[*chain]bool)
+	add := func(c *chain) {
+		if c != nil && !seen[c] {
+			seen[c], chains = true, append(chains, c)
+		}
+	}
+	next := 0
+	for _, base := range bases {
+		add(base)
+		for ; next < len(chains); next++ {
+			from := chains[next]
+			for _, rule := range from.rules {
+				for _, v := range r.verdicts(from, rule) {
+					add(r.chainOf[objectID{from.table, v.Chain}])
 				}
 			}
 		}

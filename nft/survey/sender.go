@@ -36,7 +36,7 @@ func (p *packet) requireField(cells []cell, values interval) (possible bool) {
 		if pattern, ok := interfaceOf(cells[0].field, values); ok {
 			return p.requireInterface(pattern)
 		}
-		p.unclear = true
+		p.doubts |= unknownSender
 	case sourceField:
 		return p.requireSource(coveringPrefix(cells, values, p.addressLength()))
 	case addressField:
@@ -75,55 +75,52 @@ func (p *packet) exclude(cells []cell, values interval) (possible bool) {
 // interfaceOf returns the name, or the pattern of names, of the interfaces whose
 // field is in an interval.
 func interfaceOf(f field, values interval) (pattern string, ok bool) {
+	single := bytes.Equal(values.first, values.last)
+	if f == interfaceIndex {
+		if !single || len(values.first) != 4 {
+			return "", false
+		}
+		index := binary.NativeEndian.Uint32(values.first)
+		name, err := interfaces.Name(index)
+		if err != nil {
+			name = fmt.Sprintf("interface %d", index)
+		}
+		return name, true
+	}
+	begin, _, ended := bytes.Cut(values.first, []byte{0})
 	switch {
-	case f == interfaceIndex && len(values.first) == 4 && bytes.Equal(values.first, values.last):
-		return interfaceByIndex(binary.NativeEndian.Uint32(values.first)), true
-	case f == interfaceName && bytes.Equal(values.first, values.last):
-		return interfacePattern(values.first), true
-	case f == interfaceName:
-		begin := bytes.TrimRight(values.first, "\x00")
-		wild := bytes.Equal(values.last[:len(begin)], begin) && len(bytes.TrimLeft(values.last[len(begin):], "\xff")) == 0
-		return string(begin) + "*", wild
+	case single && ended:
+		return string(begin), true
+	case single: // a pattern is compared without the zero that ends a name
+		return string(begin) + "*", true
 	}
-	return "", false
-}
-
-// interfacePattern returns the name that an interface's is compared with. A
-// pattern that ends in * is compared without the zero that ends a name.
-func interfacePattern(value []byte) string {
-	name, _, ended := bytes.Cut(value, []byte{0})
-	if !ended {
-		return string(name) + "*"
-	}
-	return string(name)
-}
-
-func interfaceByIndex(index uint32) string {
-	if name, err := interfaces.Name(index); err == nil {
-		return name
-	}
-	return fmt.Sprintf("interface %d", index)
+	wild := bytes.HasPrefix(values.last, begin) && len(bytes.TrimLeft(values.last[len(begin):], "\xff")) == 0
+	return string(begin) + "*", wild
 }
 
 func (p *packet) requireInterface(name string) (possible bool) {
 	if p.excludes(name) {
 		return false
 	}
-	if len(p.interfaces) == 0 {
-		p.interfaces = []string{name}
-		return true
+	p.interfaces = narrowed(p.interfaces, name, matchesInterface)
+	return len(p.interfaces) > 0
+}
+
+// narrowed returns what is in one of the ranges, of which none stands for everything,
+// and in another one. Of two ranges, one contains the other, or they have nothing in common.
+func narrowed[T any](ranges []T, by T, contains func(a, b T) bool) (both []T) {
+	if len(ranges) == 0 {
+		return []T{by}
 	}
-	var both []string
-	for _, earlier := range p.interfaces {
+	for _, r := range ranges {
 		switch {
-		case matchesInterface(name, earlier):
-			both = append(both, earlier)
-		case matchesInterface(earlier, name):
-			both = append(both, name)
+		case contains(by, r):
+			both = append(both, r)
+		case contains(r, by):
+			both = append(both, by)
 		}
 	}
-	p.interfaces = both
-	return len(both) > 0
+	return both
 }
 
 // excludes reports whether no packet comes in by an interface with a name, or by any
@@ -163,27 +160,6 @@ func (p *packet) requireSource(prefix netip.Prefix) (possible bool) {
 	if prefix.Bits() == 0 {
 		return true
 	}
-	if len(p.sources) == 0 {
-		p.sources = []netip.Prefix{prefix}
-		return true
-	}
-	var both []netip.Prefix
-	for _, earlier := range p.sources {
-		switch {
-		case !earlier.Overlaps(prefix):
-		case earlier.Bits() >= prefix.Bits():
-			both = append(both, earlier)
-		default:
-			both = append(both, prefix)
-		}
-	}
-	p.sources = both
-	return len(both) > 0
-}
-
-// requireSourceIn notes that the packet's source is in a set that is not read.
-func (p *packet) requireSourceIn(set string) {
-	if !slices.Contains(p.sourceSets, set) {
-		p.sourceSets = append(slices.Clip(p.sourceSets), set)
-	}
+	p.sources = narrowed(p.sources, prefix, func(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Overlaps(b) })
+	return len(p.sources) > 0
 }

@@ -20,49 +20,39 @@ type set struct {
 
 // entry is an element of a set, or an interval of elements.
 type entry struct {
-	keys     interval
-	catchAll bool // stands for what no other entry does, and has no keys
-	byField  bool // the interval is one of each field, not of the whole key
-	value    []byte
-	verdict  *expr.Verdict
+	keys        interval
+	catchAll    bool // stands for what no other entry does, and has no keys
+	byField     bool // the interval is one of each field, not of the whole key
+	value       []byte
+	verdict     *expr.Verdict
+	intervalEnd bool // no entry: the key is the first one after an interval
 }
 
-// entriesOf returns the entries of a set with the elements of a dump. In an
-// interval set, an element that is marked as an end is the first value after an
-// interval, and an interval without an end has all values above.
-func entriesOf(elements []element, intervals bool) (entries []entry) {
-	slices.SortStableFunc(elements, func(a, b element) int {
-		order := bytes.Compare(a.key, b.key)
-		if order == 0 && a.intervalEnd != b.intervalEnd { // one interval begins where another ends
-			if a.intervalEnd {
-				return -1
-			}
-			return 1
+// entriesOf returns the entries of a set with the elements of a dump. In an interval
+// set, an interval without an end has all values above.
+func entriesOf(elements []entry, intervals bool) (entries []entry) {
+	slices.SortStableFunc(elements, func(a, b entry) int {
+		order := bytes.Compare(a.keys.first, b.keys.first)
+		switch {
+		case order != 0 || a.intervalEnd == b.intervalEnd:
+			return order
+		case a.intervalEnd: // one interval begins where another ends
+			return -1
 		}
-		return order
+		return 1
 	})
 	open := false // whether the last entry has no end yet
 	for _, e := range elements {
-		if e.intervalEnd {
-			if open {
-				entries[len(entries)-1].keys.last = before(e.key)
-			}
-			open = false
-			continue
+		if open && !e.catchAll { // ends where the next begins, which nft leaves out
+			entries[len(entries)-1].keys.last = before(e.keys.first)
 		}
-		if open { // ends where the next begins, which nft leaves out
-			entries[len(entries)-1].keys.last = before(e.key)
+		open = intervals && !e.intervalEnd && !e.catchAll && !e.byField
+		if open {
+			e.keys.last = bytes.Repeat([]byte{0xff}, len(e.keys.first))
 		}
-		added := entry{keys: interval{e.key, e.key}, value: e.value, verdict: e.verdict, catchAll: e.catchAll}
-		switch {
-		case e.catchAll:
-			added.keys, open = interval{}, false
-		case e.keyEnd != nil:
-			added.keys.last, added.byField = e.keyEnd, true
-		case intervals:
-			added.keys.last, open = bytes.Repeat([]byte{0xff}, len(e.key)), true
+		if !e.intervalEnd {
+			entries = append(entries, e)
 		}
-		entries = append(entries, added)
 	}
 	return entries
 }
@@ -124,21 +114,21 @@ func (e *entry) require(p *packet, key []cell, lengths []int) (possible bool) {
 	return true
 }
 
-// match is an entry and the packets whose key it has.
-type match struct {
+// hit is an entry and the packets whose key it has.
+type hit struct {
 	entry  *entry
 	thread thread
 }
 
 // lookup divides a thread by the entries of a set that the key in a register has.
-// The fields of the key have the lengths.
-func (t thread) lookup(s *set, key []cell, lengths []int) (found []match, none []thread) {
+func (t thread) lookup(s *set, register uint32) (hits []hit, none []thread) {
+	key, lengths := t.read(register, s.keyLength), t.fieldsOf(register, s.keyLength)
 	for _, p := range t.perAddress(key) {
 		t.packet = p
 		some, rest := t.lookupOne(s, key, lengths)
-		found, none = append(found, some...), append(none, rest...)
+		hits, none = append(hits, some...), append(none, rest...)
 	}
-	return found, none
+	return hits, none
 }
 
 // perAddress returns a packet for each destination address, if the key depends on
@@ -155,12 +145,14 @@ func (p *packet) perAddress(key []cell) (packets []packet) {
 	return packets
 }
 
-// lookupOne looks up the key of packets to one destination address.
-func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, none []thread) {
+// lookupOne looks up the key of packets to one destination address. The fields of the
+// key have the lengths.
+func (t thread) lookupOne(s *set, key []cell, lengths []int) (hits []hit, none []thread) {
 	filled := t.resolved(key)
 	if len(t.addresses) == 1 {
 		filled = fill(filled, addressField, t.addresses[0].AsSlice())
 	}
+	doubting := t.doubting(doubtsAbout(filled))
 	var doubtful bool
 	var certain []PortRange
 	var otherwise *entry
@@ -176,27 +168,25 @@ func (t thread) lookupOne(s *set, key []cell, lengths []int) (found []match, non
 		a := e.answer(filled, lengths)
 		must, may := t.ports.and(a.must), t.ports.and(a.may.minus(a.must))
 		certain, doubtful = append(certain, must...), doubtful || len(may) > 0
-		for _, matching := range append(t.where(must), t.met(may, filled)...) {
-			if e.require(&matching.packet, key, lengths) {
-				found = append(found, match{e, matching})
-			}
+		matching := append(t.where(must), doubting.where(may)...)
+		for _, t := range possible(matching, func(p *packet) bool { return e.require(p, key, lengths) }) {
+			hits = append(hits, hit{e, t})
 		}
 	}
-	rest := t.ports.minus(newPortSet(certain))
-	none = t.where(rest)
 	if doubtful {
-		none = t.failed(rest, filled)
+		t.doubts |= doubtsAbout(filled) &^ unsetMark
 	}
-	for i := range s.entries {
-		if !s.entries[i].catchAll {
-			none = without(none, key, s.entries[i].keys)
+	none = t.where(t.ports.minus(newPortSet(certain)))
+	for _, e := range s.entries {
+		if !e.catchAll {
+			none = possible(none, func(p *packet) bool { return p.exclude(key, e.keys) })
 		}
 	}
 	if otherwise == nil {
-		return found, none
+		return hits, none
 	}
-	for _, matching := range none {
-		found = append(found, match{otherwise, matching})
+	for _, t := range none {
+		hits = append(hits, hit{otherwise, t})
 	}
-	return found, nil
+	return hits, nil
 }

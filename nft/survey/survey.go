@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -66,29 +65,18 @@ type CountingRule struct {
 // [Generation] of the ruleset, and with the host's addresses and uplinks. It needs
 // CAP_NET_ADMIN; the error is fs.ErrPermission without it.
 func Read(host Host) (survey *Survey, err error) {
-	lister, err := nftables.New(nftables.AsLasting())
-	if err != nil {
-		return nil, fmt.Errorf("opening the netlink socket: %w", err)
-	}
-	defer func() { err = errors.Join(err, lister.CloseLasting()) }()
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening the netlink socket: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return readUnchanged(conn, lister, host)
-}
-
-// readUnchanged reads the ruleset again if it changed meanwhile, a few times: the
-// rules of two generations don't fit together.
-func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey *Survey, err error) {
-	const attempts = 3
+	const attempts = 3 // the rules of two generations don't fit together
 	for range attempts {
 		before, err := generation(conn)
 		if err != nil {
 			return nil, err
 		}
-		rules, err := readRuleset(conn, lister)
+		rules, err := readRuleset(conn)
 		if err != nil {
 			return nil, err
 		}
@@ -101,8 +89,6 @@ func readUnchanged(conn *netlink.Conn, lister *nftables.Conn, host Host) (survey
 }
 
 func (r *ruleset) survey(host Host) *Survey {
-	translated := newTranslated(host)
-	r.translations(host, translated.add)
 	survey := &Survey{
 		Offloads:        r.offloads(),
 		CountingRules:   r.countingRules(),
@@ -111,7 +97,7 @@ func (r *ruleset) survey(host Host) *Survey {
 		LaterDropChains: r.laterDropChains(),
 		LegacyNAT:       legacyNAT("/proc/thread-self/net", "/sys/module"),
 	}
-	translated.report(survey)
+	r.reportTranslations(host, survey)
 	survey.Elsewhere = r.elsewhere(host, survey.Translations)
 	survey.Unread = r.unread
 	return survey
@@ -129,16 +115,13 @@ func Generation() (uint32, error) {
 }
 
 func generation(conn *netlink.Conn) (id uint32, err error) {
-	replies, err := request(conn, unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0, nil)
-	for _, reply := range replies {
-		_, data := header(reply.Data)
-		err = errors.Join(err, attributes(data, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_GEN_ID {
-				id = ad.Uint32()
-			}
-		}))
-	}
-	if err != nil {
+	var malformed error
+	err = request(conn, unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0, nil, func(payload []byte) {
+		_, data := header(payload)
+		values, err := valuesOf(data)
+		id, malformed = number(values[unix.NFTA_GEN_ID]), err
+	})
+	if err := errors.Join(err, malformed); err != nil {
 		return 0, fmt.Errorf("looking up the generation of the ruleset: %w", err)
 	}
 	return id, nil

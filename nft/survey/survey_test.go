@@ -5,11 +5,9 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,34 +51,10 @@ func TestGenerationAdvancesWithEveryChange(t *testing.T) {
 	}
 }
 
-func TestOffloads(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, "list tables") // skips if nft is missing
-	const flowtable = `table inet firewall { flowtable fast { hook ingress priority filter; devices = { lo }; }; }`
-	command := exec.Command("nft", "-f", "-")
-	command.Stdin = strings.NewReader(flowtable)
-	if output, err := command.CombinedOutput(); err != nil {
-		// CI can't add what the kernel lacks, so this is a skip there too.
-		// TestOffloadDecoding covers the decoding.
-		t.Skipf("this kernel has no flowtable (CONFIG_NF_FLOW_TABLE): %v\n%s", err, output)
-	}
-	testkit.NFT(t, `table inet firewall {
-		chain forward { type filter hook forward priority filter; meta l4proto { tcp, udp } flow add @fast; }
-	}`)
-	wantSurvey(t, Survey{Offloads: []Offload{{Place{"inet", "firewall", "forward"}, "fast"}}})
-}
-
+// TestOffloadDecoding needs no kernel with flowtables, which few machines for tests have.
 func TestOffloadDecoding(t *testing.T) {
 	// As `nft --debug=netlink` shows "flow add @fast".
-	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("fast\x00")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte("flow_offload\x00")}, {Type: 2, Data: name}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	offload, err := decodeExpression(byte(nftables.TableFamilyINet), data)
+	offload, err := decodeExpression(byte(nftables.TableFamilyINet), expression(t, "flow_offload", netlink.Attribute{Type: 1, Data: []byte("fast\x00")}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,11 +71,6 @@ func (t *thread) fieldsOf(register uint32, length int) (lengths []int) {
 	return lengths
 }
 
-// forget makes every register unknown.
-func (t *thread) forget() {
-	t.registers = [registerBytes]cell{}
-}
-
 // interval is the values from first to last of a condition.
 type interval struct{ first, last []byte }
 
@@ -91,9 +86,30 @@ func (i interval) holds(cells []cell) (may, must bool) {
 	return low != less && high != greater, low&less == 0 && high&greater == 0
 }
 
+// branches is a thread divided by a condition: where it holds, and where it does not.
+// What may be either is in both.
+type branches struct{ yes, no []thread }
+
+func (b branches) invertedIf(inverted bool) branches {
+	if inverted {
+		return branches{b.no, b.yes}
+	}
+	return b
+}
+
+// and applies another condition where the first one holds.
+func (b branches) and(condition func(thread) branches) branches {
+	both := branches{no: b.no}
+	for _, t := range b.yes {
+		second := condition(t)
+		both.yes, both.no = append(both.yes, second.yes...), append(both.no, second.no...)
+	}
+	return both
+}
+
 // split divides a thread by a condition on cells, whose outcome may differ where a
 // bound divides ports.
-func (t thread) split(cells []cell, bounds [][]byte, ask func([]cell) (may, must bool)) (yes, no []thread) {
+func (t thread) split(cells []cell, bounds [][]byte, ask func([]cell) (may, must bool)) (b branches) {
 	packets, answers := t.byAddress(cells, func(cells []cell) answer {
 		unmarked := answerOf(fill(cells, foreignMark, make([]byte, 4)), bounds, ask)
 		if !has(cells, foreignMark) {
@@ -101,14 +117,15 @@ func (t thread) split(cells []cell, bounds [][]byte, ask func([]cell) (may, must
 		}
 		return answer{may: answerOf(cells, bounds, ask).may, must: unmarked.must}
 	})
+	doubts := doubtsAbout(cells)
 	for i, p := range packets {
 		t.packet = p
 		may, must := answers[i].may, answers[i].must
 		doubtful := p.ports.and(may.minus(must))
-		yes = slices.Concat(yes, t.where(p.ports.and(must)), t.met(doubtful, cells))
-		no = slices.Concat(no, t.where(p.ports.minus(newPortSet(slices.Concat(may, must)))), t.failed(doubtful, cells))
+		b.yes = slices.Concat(b.yes, t.where(p.ports.and(must)), t.doubting(doubts).where(doubtful))
+		b.no = slices.Concat(b.no, t.where(p.ports.minus(may)), t.doubting(doubts&^unsetMark).where(doubtful))
 	}
-	return yes, no
+	return b
 }
 
 // where returns the thread with fewer ports, or nothing if there are none.
@@ -120,31 +137,18 @@ func (t thread) where(ports portSet) []thread {
 	return []thread{t}
 }
 
-// met returns the thread with the ports for which a condition on cells may hold,
-// and did.
-func (t thread) met(ports portSet, cells []cell) []thread {
-	t.foreign = t.foreign || has(cells, foreignMark)
-	return t.failed(ports, cells)
-}
-
-// failed returns the thread with the ports for which a condition on cells may
-// hold, and did not.
-func (t thread) failed(ports portSet, cells []cell) []thread {
-	t.unclear = t.unclear || has(cells, otherOrigin)
-	t.uncertain = t.uncertain || t.unclear || has(cells, unknownField)
-	return t.where(ports)
+// doubting returns the thread with more doubts.
+func (t thread) doubting(more doubts) thread {
+	t.doubts |= more
+	return t
 }
 
 // compare divides a thread by a comparison.
-func (t thread) compare(e *expr.Cmp) (yes, no []thread) {
+func (t thread) compare(e *expr.Cmp) branches {
 	cells := t.read(e.Register, len(e.Data))
 	value := interval{e.Data, e.Data}
-	switch e.Op {
-	case expr.CmpOpEq:
-		return t.within(cells, value)
-	case expr.CmpOpNeq:
-		yes, no = t.within(cells, value)
-		return no, yes
+	if e.Op == expr.CmpOpEq || e.Op == expr.CmpOpNeq {
+		return t.within(cells, value).invertedIf(e.Op == expr.CmpOpNeq)
 	}
 	allowed := map[expr.CmpOp]orders{
 		expr.CmpOpLt: less, expr.CmpOpLte: less | equal, expr.CmpOpGt: greater, expr.CmpOpGte: greater | equal,
@@ -156,38 +160,34 @@ func (t thread) compare(e *expr.Cmp) (yes, no []thread) {
 }
 
 // within divides a thread by whether cells are in an interval.
-func (t thread) within(cells []cell, values interval) (yes, no []thread) {
-	yes, no = t.split(cells, values.bounds(), values.holds)
-	var possible []thread
-	for _, t := range yes {
-		if t.require(cells, values) {
-			possible = append(possible, t)
-		}
+func (t thread) within(cells []cell, values interval) branches {
+	b := t.split(cells, values.bounds(), values.holds)
+	return branches{
+		yes: possible(b.yes, func(p *packet) bool { return p.require(cells, values) }),
+		no:  possible(b.no, func(p *packet) bool { return p.exclude(cells, values) }),
 	}
-	return possible, without(no, cells, values)
 }
 
-// without returns those of the threads whose cells may be outside an interval.
-func without(threads []thread, cells []cell, values interval) (possible []thread) {
+// possible returns those of the threads that note does not find to contradict what is
+// known of them.
+func possible(threads []thread, note func(*packet) bool) (left []thread) {
 	for _, t := range threads {
-		if t.exclude(cells, values) {
-			possible = append(possible, t)
+		if note(&t.packet) {
+			left = append(left, t)
 		}
 	}
-	return possible
+	return left
 }
 
 // inRange divides a thread by a range.
-func (t thread) inRange(e *expr.Range) (yes, no []thread) {
-	yes, no = t.within(t.read(e.Register, len(e.FromData)), interval{e.FromData, e.ToData})
-	if e.Op == expr.CmpOpNeq {
-		return no, yes
-	}
-	return yes, no
+func (t thread) inRange(e *expr.Range) branches {
+	return t.within(t.read(e.Register, len(e.FromData)), interval{e.FromData, e.ToData}).invertedIf(e.Op == expr.CmpOpNeq)
 }
 
 // either returns the thread twice, for a condition of which nothing is known.
-func (t thread) either() (yes, no []thread) {
-	t.uncertain = true
-	return []thread{t}, []thread{t}
+func (t thread) either() branches { return branches{[]thread{t}, []thread{t}} }
+
+// always returns the thread once, for a condition that is known.
+func (t thread) always(holds bool) branches {
+	return branches{yes: []thread{t}}.invertedIf(!holds)
 }

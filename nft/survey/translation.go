@@ -23,14 +23,13 @@ type Translation struct {
 	LastTargetPort uint16         // the kernel chooses a port from Target's to this one; 0: there is no choice
 
 	// What the conditions on the way require.
-	Incoming   []string       // an interface of these, which may end in *; empty: any
-	Excluded   []string       // an interface that is none of these uplinks, or patterns of such
-	Sources    []netip.Prefix // a source address in one of these; empty: any
-	SourceSets []string       // a source address in each of these sets, which were not read
-	Unclear    bool           // something of the sender that is not understood
-	LocalOnly  bool           // a destination address of this host
-	LeavesOut  bool           // a destination that is none of some addresses of this host
-	Maybe      bool           // something that is not known
+	Incoming      []string       // an interface of these, which may end in *; empty: any
+	Excluded      []string       // an interface that is none of these uplinks, or patterns of such
+	Sources       []netip.Prefix // a source address in one of these; empty: any
+	SourceSets    []string       // a source address in each of these sets, which were not read
+	UnknownSender bool           // something of the sender that is not understood
+	LocalOnly     bool           // a destination address of this host
+	LeavesOut     bool           // a destination that is none of some addresses of this host
 }
 
 // Unresolved is packets to ports of this host that may be translated in a way that
@@ -60,7 +59,7 @@ func (h Host) Forwards(to netip.Addr) bool {
 // hosts send to remote servers: it asks where packets come from, which is not an
 // uplink, and not whether they are for this host, or leaves out what is.
 func (t Translation) Outgoing(host Host) bool {
-	restricted := t.Unclear || len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0 || slices.ContainsFunc(t.Excluded, host.hasUplink)
+	restricted := t.UnknownSender || len(t.Incoming)+len(t.Sources)+len(t.SourceSets) > 0 || slices.ContainsFunc(t.Excluded, host.hasUplink)
 	return !t.LocalOnly && (t.LeavesOut || restricted && !slices.ContainsFunc(t.Incoming, host.hasUplink))
 }
 

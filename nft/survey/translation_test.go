@@ -23,7 +23,7 @@ var testHost = Host{
 }
 
 // describe returns a line such as
-// `tcp 20000 > 172.17.0.2:8388 in docker0 from 10.0.0.0/8 local maybe`.
+// `tcp 20000 > 172.17.0.2:8388 in docker0 from 10.0.0.0/8 local`.
 func describe(t Translation) string {
 	line := fmt.Sprintf("%s %s >", t.Protocol, describePorts(t.Ports))
 	if t.Target.Addr().IsValid() {
@@ -41,7 +41,7 @@ func describe(t Translation) string {
 	for _, name := range t.Excluded {
 		line += " not in " + name
 	}
-	if t.Unclear {
+	if t.UnknownSender {
 		line += " from some"
 	}
 	for _, source := range t.Sources {
@@ -56,10 +56,14 @@ func describe(t Translation) string {
 	if t.LeavesOut {
 		line += " but"
 	}
-	if t.Maybe {
-		line += " maybe"
-	}
 	return line
+}
+
+func describeAll(translations []Translation) (lines []string) {
+	for _, translation := range translations {
+		lines = append(lines, describe(translation))
+	}
+	return lines
 }
 
 func describePorts(r PortRange) string {
@@ -75,9 +79,7 @@ func found(t *testing.T, steps int) (lines []string) {
 	rules := read(t)
 	rules.maxSteps = steps
 	survey := rules.survey(testHost)
-	for _, translation := range survey.Translations {
-		lines = append(lines, describe(translation))
-	}
+	lines = describeAll(survey.Translations)
 	for _, u := range survey.Unresolved {
 		lines = append(lines, fmt.Sprintf("%s %s ? %s", u.Protocol, describePorts(u.Ports), u.Reason))
 	}
@@ -115,8 +117,8 @@ func TestTranslationOutgoing(t *testing.T) {
 		{"from all but the uplink", Translation{Excluded: []string{"eth*"}}, true},
 		{"from all but a bridge", Translation{Excluded: []string{"bridge0"}}, false},
 		{"to this host from all but the uplink", Translation{Excluded: []string{"eth0"}, LocalOnly: true}, false},
-		{"from some senders", Translation{Unclear: true}, true},
-		{"from some senders by the uplink", Translation{Unclear: true, Incoming: []string{"eth0"}}, false},
+		{"from some senders", Translation{UnknownSender: true}, true},
+		{"from some senders by the uplink", Translation{UnknownSender: true, Incoming: []string{"eth0"}}, false},
 		{"from a set", Translation{SourceSets: []string{"@clients"}}, true},
 		{"from a network by the uplink", Translation{Incoming: []string{"eth0"}, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
 	} {

@@ -3,10 +3,6 @@ package survey
 import (
 	"slices"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
-
 	"ssmonitor/accounting"
 )
 
@@ -21,13 +17,15 @@ type Transparent struct {
 // transparent returns the rules that hand packets to other hosts to a program of this
 // one. Of a rule, its own conditions are considered.
 func (r *ruleset) transparent() (found []Transparent) {
-	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		path := r.prerouting(nftables.TableFamily(family))
-		for _, base := range slices.Concat(path.before, path.after) {
-			for _, c := range r.reachable(base) {
-				for _, a := range c.rules {
-					if i := slices.IndexFunc(a.expressions, proxies); i >= 0 {
-						found = append(found, r.proxied(c, rule{expressions: a.expressions[:i]}, family)...)
+	for _, family := range families {
+		path := r.prerouting(family)
+		for _, c := range r.reachable(slices.Concat(path.before, path.after)...) {
+			for conditions := range c.rulesWith(is[tproxy]) {
+				for _, p := range mergePackets(r.selected(c, conditions, packet{family: family, toOthers: true})) {
+					for _, ports := range p.ports {
+						if !p.toHost {
+							found = append(found, Transparent{c.place, p.protocol, ports})
+						}
 					}
 				}
 			}
@@ -36,30 +34,7 @@ func (r *ruleset) transparent() (found []Transparent) {
 	return found
 }
 
-// proxied returns the ports of packets to other hosts that match conditions.
-func (r *ruleset) proxied(c *chain, conditions rule, family byte) (found []Transparent) {
-	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		packets := r.matching(c, conditions, packet{family: family, protocol: protocol, ports: allPorts, toOthers: true})
-		for _, p := range mergePackets(packets) {
-			for _, ports := range p.ports {
-				if !p.toHost {
-					found = append(found, Transparent{c.place, protocol, ports})
-				}
-			}
-		}
-	}
-	return found
-}
-
 // tproxy hands a packet to a program of this host as it is.
-type tproxy struct{}
-
-func proxies(expression any) bool {
-	switch e := expression.(type) {
-	case tproxy:
-		return true
-	case *expr.Target:
-		return e.Name == "TPROXY"
-	}
-	return false
+type tproxy struct {
+	accepts bool // the target of iptables ends the rule, the expression of nf_tables does not
 }

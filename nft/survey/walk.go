@@ -9,8 +9,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
 const (
@@ -23,18 +21,20 @@ const (
 	maxJumps = 16
 )
 
-// walk follows the packets of one family and protocol through the chains at
-// prerouting.
-type walk struct {
-	run      run
-	accepted []packet // by the current base chain
+// walker follows packets through the chains at prerouting.
+type walker struct {
+	rules      *ruleset
+	found      func(*chain, packet, result) // called for each translation
+	translates bool                         // whether the current base chain is of type nat
+	steps      int
+	accepted   []packet // by the current base chain
 }
 
 // translations follows every packet that clients send to ports of the host, up to
 // its translation.
-func (r *ruleset) translations(host Host, found func(*chain, result)) {
-	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		path := r.prerouting(nftables.TableFamily(family))
+func (r *ruleset) translations(host Host, found func(*chain, packet, result)) {
+	for _, family := range families {
+		path := r.prerouting(family)
 		if !r.leadTo(path.after, rewrites) {
 			path.after = nil
 		}
@@ -42,15 +42,14 @@ func (r *ruleset) translations(host Host, found func(*chain, result)) {
 			continue
 		}
 		marked := r.leadTo(slices.Concat(path.before, path.translating), setsMark) // else a mark comes from elsewhere
-		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
+		for _, protocol := range protocols {
 			p := packet{family: family, protocol: protocol, ports: allPorts, addresses: host.addresses(family == unix.NFPROTO_IPV4)}
 			p.uplinks = host.Uplinks
 			p.mark, p.connMark = [4]cell(fieldCells(foreignMark, 4)), [4]cell(constantCells(make([]byte, 4)))
 			if marked {
 				p.mark = p.connMark
 			}
-			w := walk{run: run{rules: r}}
-			w.run.found = func(f result) { found(w.run.chain, f) }
+			w := walker{rules: r, found: found}
 			w.follow(p, path)
 		}
 	}
@@ -71,14 +70,14 @@ func (h Host) addresses(ipv4 bool) (addresses []netip.Addr) {
 type path struct{ before, translating, after []*chain }
 
 // prerouting returns the path of a family's packets.
-func (r *ruleset) prerouting(family nftables.TableFamily) (p path) {
+func (r *ruleset) prerouting(family byte) (p path) {
 	for _, c := range slices.Backward(r.chains) { // of one priority, the latest is the first
 		switch {
 		case c.Hooknum == nil || c.Priority == nil || isOwnTable(c.table):
 		case c.isIngress():
 			p.before = append(p.before, c)
 		case *c.Hooknum != *nftables.ChainHookPrerouting || c.table.family == nftables.TableFamilyNetdev:
-		case c.table.family != family && c.table.family != nftables.TableFamilyINet:
+		case byte(c.table.family) != family && c.table.family != nftables.TableFamilyINet:
 		case c.Type == nftables.ChainTypeNAT:
 			p.translating = append(p.translating, c)
 		case *c.Priority <= *nftables.ChainPriorityNATDest:
@@ -89,8 +88,11 @@ func (r *ruleset) prerouting(family nftables.TableFamily) (p path) {
 	}
 	for _, chains := range [...][]*chain{p.before, p.translating, p.after} {
 		slices.SortStableFunc(chains, func(a, b *chain) int {
-			if a.isIngress() != b.isIngress() {
-				return map[bool]int{true: -1, false: 1}[a.isIngress()]
+			switch {
+			case a.isIngress() && !b.isIngress():
+				return -1
+			case b.isIngress() && !a.isIngress():
+				return 1
 			}
 			return cmp.Compare(*a.Priority, *b.Priority)
 		})
@@ -113,15 +115,13 @@ func (c *chain) isIngress() bool {
 
 // leadTo reports whether the chains lead to a rule with such an expression.
 func (r *ruleset) leadTo(chains []*chain, such func(any) bool) bool {
-	return slices.ContainsFunc(chains, func(base *chain) bool {
-		return slices.ContainsFunc(r.reachable(base), func(c *chain) bool {
-			return slices.ContainsFunc(c.rules, func(a rule) bool { return slices.ContainsFunc(a.expressions, such) })
-		})
+	return slices.ContainsFunc(r.reachable(chains...), func(c *chain) bool {
+		return slices.ContainsFunc(c.rules, func(a rule) bool { return slices.ContainsFunc(a.expressions, such) })
 	})
 }
 
 // follow sends a packet through the base chains.
-func (w *walk) follow(p packet, on path) {
+func (w *walker) follow(p packet, on path) {
 	packets := []packet{p}
 	for _, c := range on.before {
 		for i := range packets {
@@ -129,32 +129,31 @@ func (w *walk) follow(p packet, on path) {
 		}
 		packets = w.base(c, packets)
 	}
-	var untracked []packet
-	packets = slices.DeleteFunc(packets, func(p packet) bool {
+	var tracked, untracked []packet
+	for _, p := range packets {
 		if p.untracked {
 			untracked = append(untracked, p)
+			continue
 		}
-		return p.untracked
-	})
-	for i := range packets {
-		packets[i].tracked = true
+		p.tracked = true
+		tracked = append(tracked, p)
 	}
-	w.run.translates = true
+	w.translates = true
 	for _, c := range on.translating {
-		packets = w.base(c, packets)
+		tracked = w.base(c, tracked)
 	}
-	w.run.translates = false
-	packets = append(packets, untracked...)
+	w.translates = false
+	packets = append(tracked, untracked...)
 	for _, c := range on.after {
 		packets = w.base(c, packets)
 	}
 }
 
 // base sends packets through a base chain and returns those that pass.
-func (w *walk) base(c *chain, packets []packet) (passed []packet) {
+func (w *walker) base(c *chain, packets []packet) (passed []packet) {
 	w.accepted = nil
 	rest := w.walk(c, packets, 0)
-	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+	if c.dropsRest() {
 		rest = nil
 	}
 	passed = append(w.accepted, rest...)
@@ -166,7 +165,7 @@ func (w *walk) base(c *chain, packets []packet) (passed []packet) {
 
 // walk sends packets through a chain and returns those that its caller goes on
 // with.
-func (w *walk) walk(c *chain, packets []packet, jumps int) (returned []packet) {
+func (w *walker) walk(c *chain, packets []packet, jumps int) (returned []packet) {
 	if jumps > maxJumps {
 		w.giveUp(c, packets, "too many jumps lead here")
 		return nil
@@ -178,7 +177,7 @@ func (w *walk) walk(c *chain, packets []packet, jumps int) (returned []packet) {
 		if !applied.matters() {
 			continue
 		}
-		if w.run.steps > w.run.rules.maxSteps {
+		if w.steps > w.rules.maxSteps {
 			w.giveUp(c, packets, "the rules are too many to follow")
 			return nil
 		}
@@ -190,81 +189,75 @@ func (w *walk) walk(c *chain, packets []packet, jumps int) (returned []packet) {
 
 // apply applies a rule to packets. next are those that the next rule gets, back
 // those that the caller of the chain goes on with.
-func (w *walk) apply(c *chain, applied rule, packets []packet, jumps int) (next, back []packet) {
-	jumping, going := leaving{}, leaving{}
+func (w *walker) apply(c *chain, applied rule, packets []packet, jumps int) (next, back []packet) {
+	var leaving []way // in the order of the first packet
+	byWay := make(map[way][]packet)
 	for _, p := range packets {
-		w.run.chain = c
-		for _, o := range w.run.apply(applied, p) {
+		a := application{rules: w.rules, chain: c, translates: w.translates, packet: p}
+		outcomes, steps := a.apply(applied)
+		w.steps += steps
+		for _, o := range outcomes {
+			if o.result != nil {
+				w.found(c, o.packet, *o.result)
+				continue
+			}
 			switch o.verdict.Kind {
 			case expr.VerdictContinue, expr.VerdictBreak:
 				next = append(next, o.packet)
 			case expr.VerdictReturn:
 				back = append(back, o.packet)
-			case expr.VerdictJump:
-				jumping.add(o, p.demands)
-			case expr.VerdictGoto:
-				going.add(o, p.demands)
+			case expr.VerdictJump, expr.VerdictGoto:
+				to := way{o.verdict, p.demands}
+				if byWay[to] == nil {
+					leaving = append(leaving, to)
+				}
+				byWay[to] = append(byWay[to], o.packet)
 			case expr.VerdictDrop:
 			default:
 				w.accepted = append(w.accepted, o.packet)
 			}
 		}
 	}
-	next = append(next, w.leave(c, jumping, jumps)...)
-	return next, append(back, w.leave(c, going, jumps)...)
+	for _, to := range leaving {
+		returned := w.leave(c, to, byWay[to], jumps)
+		if to.verdict.Kind == expr.VerdictJump {
+			next = append(next, returned...)
+		} else {
+			back = append(back, returned...)
+		}
+	}
+	return next, back
 }
 
-// leaving is packets by the way that they go, in the order of the first.
-type leaving struct {
-	ways    []way
-	packets map[way][]packet
-}
-
-// way is the chain that packets go to, and what is required of them when they come back.
+// way is the jump that packets take, and what is demanded of them when they come back.
 type way struct {
-	chain string
-	back  demands
+	verdict expr.Verdict
+	back    demands
 }
 
-func (l *leaving) add(o outcome, back demands) {
-	if l.packets == nil {
-		l.packets = make(map[way][]packet)
+// leave sends packets to another chain of the table and returns those that come back.
+func (w *walker) leave(from *chain, to way, packets []packet, jumps int) (returned []packet) {
+	called := w.rules.chainOf[objectID{from.table, to.verdict.Chain}]
+	if called == nil {
+		w.giveUp(from, packets, fmt.Sprintf("chain %s is missing", to.verdict.Chain))
+		return nil
 	}
-	to := way{o.verdict.Chain, back}
-	if l.packets[to] == nil {
-		l.ways = append(l.ways, to)
-	}
-	l.packets[to] = append(l.packets[to], o.packet)
-}
-
-// leave sends packets to other chains of the table and returns those that come
-// back.
-func (w *walk) leave(from *chain, l leaving, jumps int) (returned []packet) {
-	for _, way := range l.ways {
-		to := w.run.rules.byName[from.table][way.chain]
-		if to == nil {
-			w.giveUp(from, l.packets[way], fmt.Sprintf("chain %s is missing", way.chain))
-			continue
-		}
-		back := w.walk(to, w.merge(from, l.packets[way]), jumps+1)
-		for i := range back {
-			back[i].demands = way.back
-		}
-		returned = append(returned, back...)
+	returned = w.walk(called, w.merge(from, packets), jumps+1)
+	for i := range returned {
+		returned[i].demands = to.back
 	}
 	return returned
 }
 
 // giveUp reports packets that are not followed any further.
-func (w *walk) giveUp(c *chain, packets []packet, reason string) {
-	w.run.chain = c
+func (w *walker) giveUp(c *chain, packets []packet, reason string) {
 	for _, p := range packets {
-		w.run.found(result{packet: p, reason: reason})
+		w.found(c, p, result{reason: reason})
 	}
 }
 
 // merge joins packets that no later rule can tell apart.
-func (w *walk) merge(c *chain, packets []packet) []packet {
+func (w *walker) merge(c *chain, packets []packet) []packet {
 	packets = mergePackets(packets)
 	if len(packets) > maxPackets {
 		w.giveUp(c, packets[maxPackets:], "the rules tell too many kinds of packets apart")

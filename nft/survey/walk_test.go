@@ -47,7 +47,7 @@ func TestTranslations(t *testing.T) {
 		{"DMZ host", "", "", `iifname "eth0" dnat to 172.17.0.2`, both("1-65535 > 172.17.0.2 in eth0")},
 		{"accept some, translate the rest", "", "", `tcp dport 22 accept; udp dport 53 accept; dnat to 172.17.0.2`, []string{
 			"tcp 1-21 > 172.17.0.2", "tcp 23-65535 > 172.17.0.2", "udp 1-52 > 172.17.0.2", "udp 54-65535 > 172.17.0.2"}},
-		{"both ports at once", "", "", `tcp sport 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"both ports at once", "", "", `tcp sport 5 tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
 		{"a port twice", "", "", `tcp dport . th dport { 20000-20010 . 20005 } dnat to 172.17.0.2`, []string{"tcp 20005 > 172.17.0.2"}},
 		{"half a port", "", "", `tcp dport > 65530 @th,24,8 0xff dnat to 172.17.0.2`, []string{"tcp 65535 > 172.17.0.2"}},
 		{"first packet", "", "", `tcp flags & (fin|syn|rst|ack) == syn ct state new tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
@@ -200,7 +200,7 @@ func TestTranslations(t *testing.T) {
 		{"not from a named set", "", "set clients {\ntype ipv4_addr\n}", `ip saddr != @clients tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9"}},
 		{"source and destination at once", "", "", `ip saddr 10.0.0.1 ip daddr 192.0.2.1 tcp dport 443 dnat to 172.17.0.9`, []string{"tcp 443 > 172.17.0.9 from 10.0.0.1/32 local"}},
 
-		{"not from ports of a set", "", "", `tcp sport != { 5, 6 } tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"not from ports of a set", "", "", `tcp sport != { 5, 6 } tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
 
 		// Through chains.
 		{"jump behind a port", "", "chain service {\nip saddr 172.17.0.2 jump hairpin\nmeta l4proto tcp dnat to 172.17.0.2:8388\n}\nchain hairpin {\nmeta mark set mark or 0x4000\n}",
@@ -235,7 +235,7 @@ func TestTranslations(t *testing.T) {
 		{"dropped before", "", "", `tcp dport 20000 drop; tcp dport 20000 dnat to 172.17.0.2`, nil},
 		{"translated before", "", "", `tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.3`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"other protocol", "", "", `meta l4proto sctp th dport 20000 dnat to 172.17.0.2`, nil},
-		{"source port", "", "", `tcp sport 20000 dnat to 172.17.0.2`, []string{"tcp 1-65535 > 172.17.0.2 maybe"}},
+		{"source port", "", "", `tcp sport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 1-65535 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
 		{"two ports at once", "", "", `tcp dport 20000 tcp dport 1 redirect`, nil},
 		{"nowhere jumped to", "", "chain a {\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 20000 counter`, nil},
 		{"output", "", "chain OUTPUT {\ntype nat hook output priority -100\ntcp dport 20000 dnat to 172.17.0.2\n}", `tcp dport 1 counter`, nil},
@@ -261,6 +261,7 @@ func TestTranslations(t *testing.T) {
 		{"mark set too late", "", "chain mangle {\ntype filter hook prerouting priority 0\ntcp dport 20000 meta mark set 0x1\n}",
 			`meta mark 0x1 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 ? the packets have a mark that no rule sets"}},
 		{"mark of nobody", "", "", `meta mark 0x1 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 ? the packets have a mark that no rule sets"}},
+		{"not a mark of nobody", "", "", `meta mark 0x1 accept; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"no mark", "", "", `meta mark 0 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"dropped by a chain before", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 drop\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
@@ -268,22 +269,22 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 > 172.17.0.2"}},
 		{"chains before in order", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 meta mark set 0x1\n}\nchain mangle {\ntype filter hook prerouting priority mangle\nmeta mark 0x1 meta mark set 0x2\n}",
 			`meta mark 0x2 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
-		{"perhaps dropped before", "", "chain raw {\ntype filter hook prerouting priority raw\nlimit rate over 5/second drop\nfib saddr . iif oif missing drop\ntcp flags syn ip ttl 1 counter reject with tcp reset\n}",
+		{"perhaps dropped before", "", "chain raw {\ntype filter hook prerouting priority raw\nlimit rate over 5/second drop\nfib saddr . iif oif missing drop\nmeta iifgroup 5 drop\ntcp flags syn ip ttl 1 counter reject with tcp reset\n}",
 			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
-		{"perhaps accepted before", "", "", `limit rate over 5/second accept; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"perhaps accepted before", "", "", `limit rate over 5/second accept; tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"reverse path", "", "chain raw {\ntype filter hook prerouting priority raw\npolicy drop\nfib saddr . iif oif exists accept\n}",
 			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
 		{"not tracked", "", "chain raw {\ntype filter hook prerouting priority raw\ntcp dport 20000 notrack\n}", `tcp dport { 20000, 20001 } dnat to 172.17.0.2`,
 			[]string{"tcp 20001 > 172.17.0.2"}},
 
 		// What is not known.
-		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
-		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
-		{"unknown sender", "", "", `meta iifgroup 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+		{"limit", "", "", `tcp dport 20000 limit rate 5/second dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
+		{"unknown expression", "", "", `tcp dport 20000 rt classid 5 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2 from some", "tcp 20000 > 172.17.0.9 from some"}},
+		{"unknown sender", "", "", `meta iifgroup 5 tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2 from some", "tcp 20000 > 172.17.0.9 from some"}},
 		{"a socket, which is no sender", "", "chain mangle {\ntype filter hook prerouting priority mangle\nsocket transparent 1 meta mark set 1 accept\n}",
-			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 maybe"}},
-		{"unknown senders by a zone", "", "", `ct original zone 5 tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
-		{"unknown senders in a set", "", "set s {\ntype ether_addr\n}", `ether saddr @s tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2 from some maybe"}},
+			`tcp dport 20000 dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
+		{"unknown senders by a zone", "", "", `ct original zone 5 tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2 from some", "tcp 20000 > 172.17.0.9 from some"}},
+		{"unknown senders in a set", "", "set s {\ntype ether_addr\n}", `ether saddr @s tcp dport 20000 dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`, []string{"tcp 20000 > 172.17.0.2 from some", "tcp 20000 > 172.17.0.9 from some"}},
 		{"unknown port, twice", "", "", `iifname "bridge0" tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000; ip saddr 10.0.0.1 tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000`,
 			[]string{"tcp 20000 ? the new port depends on more than the port"}},
 		{"unknown port", "", "", `tcp dport 20000 dnat to 172.17.0.2:numgen random mod 5000 offset 100`, []string{"tcp 20000 ? the new port depends on more than the port"}},
@@ -291,8 +292,8 @@ func TestTranslations(t *testing.T) {
 			[]string{"tcp 20000 ? it rewrites the destination without connection tracking"}},
 		{"transparent proxy", "", "chain mangle {\ntype filter hook prerouting priority mangle\ntcp dport 20000 tproxy to :8388 meta mark set 1 accept\n}", `tcp dport 1 counter`, nil},
 		{"filling a set", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr } dnat to 172.17.0.2`, []string{"tcp 20000 > 172.17.0.2"}},
-		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2`,
-			[]string{"tcp 20000 > 172.17.0.2 maybe"}},
+		{"limit of each source", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `tcp dport 20000 update @s { ip saddr limit rate 5/second } dnat to 172.17.0.2; tcp dport 20000 dnat to 172.17.0.9`,
+			[]string{"tcp 20000 > 172.17.0.2", "tcp 20000 > 172.17.0.9"}},
 		{"counting, logging and filling sets", "", "set s {\ntype ipv4_addr\nflags dynamic\n}", `limit rate 5/second log prefix "x"; update @s { ip saddr }; tcp dport 20000 dnat to 172.17.0.2`,
 			[]string{"tcp 20000 > 172.17.0.2"}},
 	} {
@@ -314,35 +315,29 @@ func nat(family, more, rules string) string {
 		family, more, strings.ReplaceAll(rules, "; ", "\n"))
 }
 
-// TestRewritingWithoutTranslations has a table that has no chain of type nat.
-func TestRewritingWithoutTranslations(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	testkit.NFT(t, "table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 20000 ip daddr set 172.17.0.2 notrack\n}\n}")
-	wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
-}
-
-// TestRewritingByPrefix has a translation of one network to another, without a state.
-func TestRewritingByPrefix(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
-	wantFound(t, []string{"udp 20000 ? " + rewritten})
-}
-
-// TestRewritingElsewhere has chains that rewrite before and after prerouting translates.
-func TestRewritingElsewhere(t *testing.T) {
-	for _, table := range []string{
-		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n%s\n}\n}",
-		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
-		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n%s\n}\n}",
+// TestRewriting has chains that rewrite before and after prerouting translates, or
+// without any that translates.
+func TestRewriting(t *testing.T) {
+	const rules = "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1\n}\n}"
+	want := []string{"udp 20000 ? " + rewritten}
+	for _, chain := range []string{
+		"table inet raw {\nchain c {\ntype filter hook prerouting priority raw\n",
+		"table ip mangle {\nchain c {\ntype filter hook prerouting priority filter\n",
+		"table netdev d {\nchain c {\ntype filter hook ingress device lo priority 0\n",
+		"table inet d {\nchain c {\ntype filter hook ingress device lo priority 0\n",
 	} {
 		t.Run("", func(t *testing.T) {
 			testkit.NetworkNamespace(t)
-			testkit.NFT(t, fmt.Sprintf(table, "udp dport 20001 ip daddr 192.0.2.9 ip daddr set 172.17.0.2\nudp dport 20000 ip daddr 192.0.2.1 ip daddr set 172.17.0.2\ntcp dport 1 drop\nip saddr 192.0.2.9 ip saddr set 192.0.2.1"))
-			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
-			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\n"+"table ip raw {\nchain c {\ntype filter hook prerouting priority raw\nudp dport 1-20000 notrack\n}\n}")
-			wantFound(t, []string{"udp 20000 ? it rewrites the destination without connection tracking"})
+			testkit.NFT(t, chain+rules)
+			wantFound(t, want)
+			testkit.NFT(t, nat("ip", "", "udp dport 20000 dnat to 172.17.0.2")+"\ntable ip early {\nchain c {\ntype filter hook prerouting priority raw - 1\nudp dport 1-20000 notrack\n}\n}")
+			wantFound(t, want)
 		})
 	}
+	// A translation of one network to another, without a state.
+	testkit.NetworkNamespace(t)
+	iptables(t, "ip6tables-nft", "-t mangle -A PREROUTING -d 2001:db8::/64 -p udp --dport 20000 -j DNPT --src-pfx 2001:db8::/64 --dst-pfx fd00::/64")
+	wantFound(t, want)
 }
 
 // TestPlaces has a translation and one that is not understood in chains that the
@@ -368,10 +363,7 @@ func TestTranslationsOfUnknownAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, translation := range survey.Translations {
-		got = append(got, describe(translation))
-	}
+	got := describeAll(survey.Translations)
 	if want := []string{"tcp 20000 > 172.17.0.2 local", "tcp 20001 > 172.17.0.2"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -6,32 +6,26 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/serving"
 	"ssmonitor/internal/terminal"
 )
 
 // Client reads reports from the agent over its socket.
 type Client struct {
-	socket string
-	http   http.Client
+	socket    string
+	transport http.RoundTripper
 }
 
 // NewClient returns a client for the agent that listens on the unix socket at
 // that path.
 func NewClient(socket string) *Client {
-	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives:      true, // the agent closes every connection after one response
-		MaxResponseHeaderBytes: 4 << 10,
-	}}}
+	return &Client{socket, serving.NewTransport(socket, nil)}
 }
 
 // ErrAgentNotRunning means that no agent answers on the socket, or that the
@@ -80,9 +74,9 @@ func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return nil, notRunning(errors.Unwrap(err)) // without the URL of *url.Error, which means nothing to the user
+		return nil, notRunning(err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // the body has been read or is abandoned
 	if resp.StatusCode != http.StatusOK {

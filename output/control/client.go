@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"syscall"
 
 	"ssmonitor/internal/peer"
+	"ssmonitor/internal/serving"
 	"ssmonitor/internal/terminal"
 )
 
@@ -28,52 +28,39 @@ var ErrNoAnswer = errors.New("the agent has not answered, and may have made the 
 // errStranger means that the process that listens is not the agent.
 var errStranger = errors.New("not ssmonitor's agent")
 
-// State identifies the state directory that a change is meant for.
-type State struct {
+// Directory is the state directory that a change is meant for.
+type Directory struct {
 	Identity string // of the directory's lock; empty: any
 	Owner    uint32 // the user that the directory belongs to
 }
 
 // Client sends requests to the agent's control socket.
 type Client struct {
-	socket string
-	state  State
-	http   http.Client
+	socket    string
+	state     Directory
+	transport http.RoundTripper
 }
 
 // NewClient returns a client for the agent that listens on the socket at a path and
 // holds the state.
-func NewClient(socket string, state State) *Client {
-	c := &Client{socket: socket, state: state}
-	c.http.Transport = &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-		DisableKeepAlives:      true, // the agent closes every connection after one response
-		MaxResponseHeaderBytes: 4 << 10,
-	}
-	return c
+func NewClient(socket string, state Directory) *Client {
+	return &Client{socket, state, serving.NewTransport(socket, state.checkPeer)}
 }
 
-// dial connects to the socket and makes sure that the agent listens on it.
-func (c *Client) dial(ctx context.Context) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)
-	if err != nil {
-		return nil, err
-	}
+// checkPeer makes sure that the agent listens at the other end.
+func (d Directory) checkPeer(conn net.Conn) error {
 	cred, err := peer.Credentials(conn)
-	if err == nil && cred.Uid != 0 && cred.Uid != c.state.Owner {
+	if err == nil && cred.Uid != 0 && cred.Uid != d.Owner {
 		err = fmt.Errorf("process %d of user %d listens there, %w", cred.Pid, cred.Uid, errStranger)
 	}
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
+	return err
 }
 
-// NewClient gives a port to another client from now on. Its errors are those of the
+// HandOver gives a port to another client from now on. Its errors are those of the
 // agent, as [*Error], ErrNotListening, ErrNoAnswer, fs.ErrPermission,
 // context.DeadlineExceeded, and others for an agent that can't be asked; all of them
 // say what to do.
-func (c *Client) NewClient(ctx context.Context, port uint16, name string) error {
+func (c *Client) HandOver(ctx context.Context, port uint16, name string) error {
 	return c.post(ctx, newClientPath, clientRequest{int(port), name})
 }
 
@@ -117,10 +104,7 @@ func (c *Client) send(ctx context.Context, path string, request any) error {
 	if c.state.Identity != "" {
 		req.Header.Set(stateHeader, c.state.Identity)
 	}
-	resp, err := c.http.Do(req)
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err // without the URL, which means nothing to the user
-	}
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}

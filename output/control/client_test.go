@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/servingtest"
 )
 
 func TestClientGetsTheAgentsAnswer(t *testing.T) {
@@ -31,7 +32,7 @@ func TestClientGetsTheAgentsAnswer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path, _ := serve(t, &fakeAgent{run: func(context.Context) error { return test.err }})
-			err := NewClient(path, State{Identity: "this-state"}).NewClient(t.Context(), 20000, "dave")
+			err := NewClient(path, Directory{Identity: "this-state"}).HandOver(t.Context(), 20000, "dave")
 			refused, isRefused := errors.AsType[*Error](err)
 			switch {
 			case test.want == "" && err != nil, test.want != "" && !isRefused:
@@ -52,18 +53,18 @@ func TestClientNamesTheRemedy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("foreign")) }))
+	servingtest.ServeUntilEnd(t, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("foreign")) }))
 	for _, test := range []struct {
 		name string
 		err  error
 		is   error
 		want string
 	}{
-		{"no socket", NewClient(missing, State{}).NewClient(t.Context(), 20000, "dave"), ErrNotListening, "no agent listens on " + missing},
-		{"an agent that ends", NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"), ErrNotListening, "any more"},
-		{"another state", NewClient(other, State{Identity: "x"}).NewClient(t.Context(), 20000, "dave"), nil, "name the right socket with --socket"},
-		{"a later request", NewClient(other, State{}).post(t.Context(), "/v1/later", nil), nil, "restart it"},
-		{"another program", NewClient(foreign, State{}).NewClient(t.Context(), 20000, "dave"), errStranger, foreign + `: what answers "200 OK" there is not ssmonitor's agent: end that process`},
+		{"no socket", NewClient(missing, Directory{}).HandOver(t.Context(), 20000, "dave"), ErrNotListening, "no agent listens on " + missing},
+		{"an agent that ends", NewClient(path, Directory{}).HandOver(t.Context(), 20000, "dave"), ErrNotListening, "any more"},
+		{"another state", NewClient(other, Directory{Identity: "x"}).HandOver(t.Context(), 20000, "dave"), nil, "name the right socket with --socket"},
+		{"a later request", NewClient(other, Directory{}).post(t.Context(), "/v1/later", nil), nil, "restart it"},
+		{"another program", NewClient(foreign, Directory{}).HandOver(t.Context(), 20000, "dave"), errStranger, foreign + `: what answers "200 OK" there is not ssmonitor's agent: end that process`},
 	} {
 		if test.is != nil && !errors.Is(test.err, test.is) || test.err == nil || !strings.Contains(test.err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, test.err, test.want)
@@ -81,7 +82,7 @@ func TestClientThatGetsNoAnswer(t *testing.T) {
 		close(ended)
 		return agents.Err()
 	}})
-	err := NewClient(path, State{}).NewClient(ctx, 20000, "dave")
+	err := NewClient(path, Directory{}).HandOver(ctx, 20000, "dave")
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "client list") {
 		t.Errorf("got %v", err)
 	}
@@ -100,7 +101,7 @@ func TestClientThatGetsNoAnswer(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	if err := NewClient(hangUp, State{}).NewClient(t.Context(), 20000, "dave"); !errors.Is(err, ErrNoAnswer) {
+	if err := NewClient(hangUp, Directory{}).HandOver(t.Context(), 20000, "dave"); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("an agent that hangs up: got %v", err)
 	}
 }
@@ -144,14 +145,14 @@ c.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	err = NewClient(path, State{Owner: 1234}).NewClient(ctx, 20000, "dave")
+	err = NewClient(path, Directory{Owner: 1234}).HandOver(ctx, 20000, "dave")
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d of user 65534", stranger.Process.Pid)) {
 		t.Errorf("got %v", err)
 	}
 	if !lines.Scan() || lines.Text() != "0" {
 		t.Errorf("the stranger got %s bytes", lines.Text())
 	}
-	if err := NewClient(path, State{Owner: 65534}).NewClient(ctx, 20000, "dave"); err != nil {
+	if err := NewClient(path, Directory{Owner: 65534}).HandOver(ctx, 20000, "dave"); err != nil {
 		t.Errorf("the owner of the state is refused: %v", err)
 	}
 }

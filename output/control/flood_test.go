@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,40 +10,6 @@ import (
 
 	"ssmonitor/internal/testkit"
 )
-
-// TestCommandDespiteIdleConnections has two thousand connections of root that send
-// nothing, or half a request.
-func TestCommandDespiteIdleConnections(t *testing.T) {
-	for _, test := range []struct{ name, text string }{
-		{"silent", ""},
-		{"half a header", "POST /v1/clients/new HTTP/1.1\r\nX: "},
-		{"half a body", "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			agent := new(fakeAgent)
-			path, _ := serve(t, agent)
-			for range 2000 {
-				connection, err := net.Dial("unix", path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = connection.Close() })
-				_, _ = connection.Write([]byte(test.text)) // it may have lost its place
-			}
-			expectCommandWithin(t, path, 8*time.Second)
-			agent.expectChanges(t, "20000 dave")
-		})
-	}
-}
-
-func expectCommandWithin(t *testing.T, path string, limit time.Duration) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := NewClient(path, State{}).NewClient(ctx, 20000, "dave"); err != nil {
-		t.Errorf("root gets %v", err)
-	}
-}
 
 // stranger is a client of another user, on a socket that everybody may connect to.
 func stranger(t *testing.T, path, script string) *exec.Cmd {
@@ -113,5 +78,9 @@ while True:
 	if _, err := stdout.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	expectCommandWithin(t, path, 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	if err := NewClient(path, Directory{}).HandOver(ctx, 20000, "dave"); err != nil {
+		t.Errorf("root gets %v", err)
+	}
 }

@@ -40,9 +40,9 @@ func (e *Error) Error() string { return e.Text }
 // Agent is what root can change in a running agent. An error that is not an [*Error]
 // stands for status 503.
 type Agent interface {
-	// NewClient gives a port to another client from now on. When it returns nil, the
+	// HandOver gives a port to another client from now on. When it returns nil, the
 	// change is durable.
-	NewClient(ctx context.Context, port uint16, name string) error
+	HandOver(ctx context.Context, port uint16, name string) error
 	// State identifies the state directory that the agent holds, by its lock.
 	State() string
 }
@@ -64,7 +64,7 @@ func NewHandler(agent Agent) http.Handler {
 		if want := accounting.NameFault(name); want != "" {
 			return badRequest("name %q: want %s", name, want)
 		}
-		return agent.NewClient(ctx, uint16(req.Port), name)
+		return agent.HandOver(ctx, uint16(req.Port), name)
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		writeError(w, &Error{http.StatusNotFound, fmt.Sprintf("path %q: this agent knows no such request", req.URL.Path)})

@@ -3,32 +3,14 @@ package control
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-)
 
-// post sends a raw request and returns the status and the body of the answer.
-func post(t *testing.T, path, request string) (status int, header http.Header, body string) {
-	t.Helper()
-	conn := dial(t, path)
-	if _, err := io.WriteString(conn, request); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header, string(content)
-}
+	"ssmonitor/internal/testkit/servingtest"
+)
 
 func newClient(header, body string) string {
 	return fmt.Sprintf("POST /v1/clients/new HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", header, len(body), body)
@@ -62,17 +44,17 @@ func TestRequests(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			agent := new(fakeAgent)
 			path, _ := serve(t, agent)
-			status, header, body := post(t, path, test.request)
-			if status != test.status || !strings.Contains(body, test.says) {
-				t.Errorf("answered %d %s, want %d and %q", status, body, test.status, test.says)
+			answer := servingtest.Request(t, path, test.request)
+			if answer.Code != test.status || !strings.Contains(answer.Body, test.says) {
+				t.Errorf("answered %d %s, want %d and %q", answer.Code, answer.Body, test.status, test.says)
 			}
-			if test.says != "" && (header.Get("Content-Type") != "application/json" || !strings.HasPrefix(body, `{"error":"`)) {
-				t.Errorf("the answer is no JSON: %s: %s", header.Get("Content-Type"), body)
+			if test.says != "" && (answer.Type != "application/json" || !strings.HasPrefix(answer.Body, `{"error":"`)) {
+				t.Errorf("the answer is no JSON: %s: %s", answer.Type, answer.Body)
 			}
-			if status == 405 && header.Get("Allow") != "POST" {
-				t.Errorf("Allow is %q", header.Get("Allow"))
+			if answer.Code == 405 && answer.Allow != "POST" {
+				t.Errorf("Allow is %q", answer.Allow)
 			}
-			if status == 204 {
+			if answer.Code == 204 {
 				agent.expectChanges(t, "20000 dave")
 			} else {
 				agent.expectChanges(t)
@@ -85,12 +67,10 @@ func TestRequests(t *testing.T) {
 func TestSlowRequest(t *testing.T) {
 	agent := new(fakeAgent)
 	path, _ := serve(t, agent)
-	slow := dial(t, path)
-	if _, err := io.WriteString(slow, "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
-		t.Fatal(err)
-	}
-	if status, _, body := post(t, path, newClient("", `{"port": 20000, "name": "dave"}`)); status != 204 {
-		t.Errorf("another request is answered %d %s", status, body)
+	slow := servingtest.Dial(t, path)
+	servingtest.Send(t, slow, "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	if answer := servingtest.Request(t, path, newClient("", `{"port": 20000, "name": "dave"}`)); answer.Code != 204 {
+		t.Errorf("another request is answered %+v", answer)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	if err != nil {
@@ -111,7 +91,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		left <- time.Until(deadline)
 		return nil
 	}})
-	post(t, path, newClient("", `{"port": 20000, "name": "dave"}`))
+	servingtest.Request(t, path, newClient("", `{"port": 20000, "name": "dave"}`))
 	if got := <-left; got <= 0 || got > 5*time.Second {
 		t.Errorf("a change may wait for %s, want at most 5s", got)
 	}

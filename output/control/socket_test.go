@@ -1,14 +1,9 @@
 package control
 
 import (
-	"io/fs"
-	"log/slog"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"ssmonitor/internal/testkit"
@@ -51,49 +46,14 @@ func TestOnlyRootIsServed(t *testing.T) {
 			t.Errorf("the refusal is not logged:\n%s", logged)
 		}
 	}
-	if err := NewClient(path, State{}).NewClient(t.Context(), 20000, "dave"); err != nil {
+	if err := NewClient(path, Directory{}).HandOver(t.Context(), 20000, "dave"); err != nil {
 		t.Errorf("root gets %v", err)
 	}
 	agent.expectChanges(t, "20000 dave")
 }
 
-func TestSocketOfRoot(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0))
-	path, _ := serve(t, new(fakeAgent))
-	info, err := os.Lstat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := fs.ModeSocket | 0o600; info.Mode() != want {
-		t.Errorf("got mode %s, want %s", info.Mode(), want)
-	}
-	if _, err := Listen(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("a second agent: got %v", err)
-	}
+func TestSocketPath(t *testing.T) {
 	if got := SocketPath("/run/ssmonitor/ssmonitor.sock"); got != "/run/ssmonitor/control.sock" {
 		t.Errorf("got %s", got)
-	}
-}
-
-// TestStaleSocketIsReplaced leaves the file of an agent that was killed.
-func TestStaleSocketIsReplaced(t *testing.T) {
-	path := filepath.Join(t.TempDir(), SocketName)
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.SetUnlinkOnClose(false)
-	if err := dead.Close(); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := Listen(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Lstat(path); err == nil {
-		t.Error("the closed socket's file is still there")
 	}
 }

@@ -3,17 +3,12 @@ package csv
 import (
 	"errors"
 	"io/fs"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/sample"
 )
@@ -30,76 +25,12 @@ func TestCSVAllocatesNothingInTheSteadyState(t *testing.T) {
 	}
 }
 
-func TestCSVHasThreeDecimals(t *testing.T) {
-	rates := []float64{0, 0.0004, 0.0005, 0.0006, 0.0125, 1, 12.34, 999.9994, 999.9995, 999.9996, 1834.2205, 1 << 40, 1 << 62, -1, math.Inf(1), math.NaN()}
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 100_000 {
-		rates = append(rates, math.Exp2(random.Float64()*60-15))
-	}
-	for _, rate := range rates {
-		if got, want := string(appendThousandths(nil, rate)), strconv.FormatFloat(rate, 'f', 3, 64); got != want {
-			t.Fatalf("%v: got %s, want %s", rate, got, want)
-		}
-	}
-}
-
 func BenchmarkCSV(b *testing.B) {
 	report := sample.ManyPorts(10000)
 	var buffer []byte
 	b.ReportAllocs()
 	for b.Loop() {
 		buffer = Append(buffer[:0], report)
-	}
-}
-
-func TestCSVFileHasItsModeWhateverTheUmask(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o077))
-	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
-	writeCSV(t, NewFile(path))
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode() != 0o644 {
-		t.Errorf("the mode is %s, want 0644", info.Mode())
-	}
-	testkit.WantFiles(t, filepath.Dir(path), "ssmonitor.csv")
-}
-
-func TestCSVFileIsNotRedirectedByASymlink(t *testing.T) {
-	directory := t.TempDir()
-	victim := filepath.Join(directory, "victim")
-	path := filepath.Join(directory, "ssmonitor.tmp")
-	testkit.WriteFile(t, victim, "precious")
-	if err := os.Symlink(victim, path); err != nil {
-		t.Fatal(err)
-	}
-	writeCSV(t, NewFile(path))
-	if content := testkit.ReadFile(t, victim); content != "precious" {
-		t.Errorf("the link's target now holds %q", content)
-	}
-	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
-		t.Errorf("the link is still there: %v, %v", info, err)
-	}
-	testkit.WantFiles(t, directory, "ssmonitor.tmp", "victim")
-}
-
-func TestCSVFileReplacesAWholeFileByAWholeFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ssmonitor.csv")
-	file := NewFile(path)
-	writeCSV(t, file)
-	reader, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close() //nolint:errcheck // It is only read.
-	if err := file.Write(sample.ManyPorts(1)); err != nil {
-		t.Fatal(err)
-	}
-	old := make([]byte, 1<<10)
-	n, _ := reader.Read(old)
-	if want := string(Append(nil, sample.Report())); string(old[:n]) != want {
-		t.Errorf("a reader that had the file open sees %q, want the old report %q", old[:n], want)
 	}
 }
 
@@ -168,47 +99,6 @@ func TestCSVFileRemovesNothingOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.WantFiles(t, directory, want...)
-}
-
-// TestCSVFileSurvivesAnyTemporaryFile puts files under the temporary name, as a
-// failed removal or another user may leave them. None of them may be written to.
-func TestCSVFileSurvivesAnyTemporaryFile(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		make func(t *testing.T, path, victim string) error
-	}{
-		{"a file", func(t *testing.T, path, _ string) error { return os.WriteFile(path, []byte("old"), 0o666) }},
-		{"a symbolic link", func(t *testing.T, path, victim string) error { return os.Symlink(victim, path) }},
-		{"a hard link", func(t *testing.T, path, victim string) error { return os.Link(victim, path) }},
-		{"a dangling link", func(t *testing.T, path, victim string) error { return os.Symlink(victim+".missing", path) }},
-		{"a FIFO", func(t *testing.T, path, _ string) error { return syscall.Mkfifo(path, 0o666) }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			directory := t.TempDir()
-			victim, path := filepath.Join(directory, "victim"), filepath.Join(directory, "ssmonitor.csv")
-			testkit.WriteFile(t, victim, "precious")
-			if err := test.make(t, filepath.Join(directory, ".ssmonitor.csv.new"), victim); err != nil {
-				t.Fatal(err)
-			}
-			writeCSV(t, NewFile(path))
-			if got := testkit.ReadFile(t, victim); got != "precious" {
-				t.Errorf("the other file holds %q, want it unchanged", got)
-			}
-			if got, want := testkit.ReadFile(t, path), string(Append(nil, sample.Report())); got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
-			testkit.WantFiles(t, directory, "ssmonitor.csv", "victim")
-		})
-	}
-	t.Run("a directory with content", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "ssmonitor.csv")
-		if err := os.MkdirAll(atomicfile.TemporaryName(path)+"/x", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := NewFile(path).Write(sample.Report()); err == nil || !strings.Contains(err.Error(), atomicfile.TemporaryName(path)) {
-			t.Errorf("got error %v, want one that names %s", err, atomicfile.TemporaryName(path))
-		}
-	})
 }
 
 func TestCSVFileNamesADirectoryThatIsMissing(t *testing.T) {

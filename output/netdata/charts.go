@@ -3,16 +3,12 @@
 package netdata
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"ssmonitor/accounting"
 )
@@ -32,44 +28,47 @@ import (
 // decreases for the overflow of a 32-bit counter and show a rate that never
 // occurred; see [series].
 type Charts struct {
-	out      io.Writer
-	seconds  int
-	maxPorts int // that have charts of their own
-	total    *chart
-	ports    map[uint16]*portCharts // retired ones included
-	active   int                    // how many of ports are not retired
+	out        io.Writer
+	seconds    int
+	maxPorts   int  // that have charts of their own
+	unlabelled bool // for a Netdata without labels, whose titles name port and client instead
 
-	unlabelled bool         // for a Netdata without labels, whose titles name port and client instead
-	others     *otherCharts // nil until there are too many ports
-	previous   time.Time    // time of the last report written
-	buffer     []byte
+	total  chart
+	ports  map[uint16]*portCharts // also those that are retired
+	others otherCharts
+
+	previous time.Time // time of the last report written
+	cycle    int       // counts reports and gaps
+	since    int64     // microseconds since the last report; 0: not to be told
+	buffer   []byte
 }
 
 // AllPorts is the number of ports with charts of their own that does not limit
 // them.
 const AllPorts = math.MaxInt
 
-// portCharts is a port as Netdata knows it.
+// portCharts is a port as Netdata knows it. Its charts live while traffic does.
 type portCharts struct {
 	pair
-	addresses addressChart
-	name      string    // as in the report
-	label     string    // the name as Netdata has it
-	fresh     bool      // the report written last is the first since the charts were defined
-	retired   bool      // the charts were marked as obsolete
-	written   time.Time // time of the last report with this port
-}
-
-// pair is the two charts of the same traffic.
-type pair struct {
-	traffic, packets chart
+	// addresses shows from how many addresses clients are connected. It is a chart per
+	// port, not a dimension: Netdata has no alerts per dimension since 1.39 (netdata
+	// issues 15472 and 17456), and newer dashboards show all charts of the context in
+	// one anyway, a line per port.
+	addresses chart
+	name      string // as in the report
+	label     string // the name as Netdata has it
+	began     int    // cycle since which the charts have been live
+	reported  int    // cycle of the last report with this port
 }
 
 // NewCharts returns charts with that many seconds between two values. At most
 // maxPorts ports have charts of their own, those with the largest totals. Each
 // report is written to out with a single call of Write.
 func NewCharts(out io.Writer, seconds, maxPorts int) *Charts {
-	return &Charts{out: out, seconds: seconds, maxPorts: maxPorts, ports: make(map[uint16]*portCharts)}
+	return &Charts{
+		out: out, seconds: seconds, maxPorts: maxPorts, cycle: 1,
+		total: newTotalChart(), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
+	}
 }
 
 // Write writes the report's totals, preceded by the definitions of charts that
@@ -80,25 +79,20 @@ func (c *Charts) Write(report *accounting.Report) error {
 	if elapsed == 0 {
 		return nil
 	}
-	c.previous = report.Time
+	c.previous, c.since = report.Time, c.microseconds(elapsed)
+	c.cycle++
 	c.buffer = c.buffer[:0]
 
-	since := c.microseconds(elapsed)
-	if c.total == nil {
-		c.total = newTotalChart()
-		c.buffer = c.total.define(c.buffer, "", c.seconds)
+	if !c.total.live {
+		c.define(&c.total, "")
 	}
-	c.buffer = c.total.update(c.buffer, since, report.Total.In.Total.Bytes, report.Total.Out.Total.Bytes)
+	c.update(&c.total, report.Total.In.Total.Bytes, report.Total.Out.Total.Bytes)
 	shown := c.shown(report.Ports)
-	for _, port := range shown {
-		charts := c.activate(port.Port, report.Time)
-		c.buffer = charts.update(c.buffer, since, port.Sum())
-		c.buffer = charts.addresses.update(c.buffer, since, port.Connections, charts.label, c.seconds)
+	for i := range shown {
+		c.writePort(&shown[i])
 	}
-	if c.active > len(shown) {
-		c.retire(report.Time)
-	}
-	c.writeOthers(report, since)
+	c.retireUnreported()
+	c.writeOthers(report)
 	if _, err := c.out.Write(c.buffer); err != nil {
 		return fmt.Errorf("writing to Netdata: %w", err)
 	}
@@ -107,19 +101,7 @@ func (c *Charts) Write(report *accounting.Report) error {
 
 // Gap marks a cycle without a report. The next values are not written as a
 // continuation of the previous ones.
-func (c *Charts) Gap() {
-	if c.total == nil {
-		return
-	}
-	c.total.continuous = false
-	for _, charts := range c.ports {
-		charts.interrupt()
-		charts.addresses.continuous = false
-	}
-	if c.others != nil {
-		c.others.interrupt()
-	}
-}
+func (c *Charts) Gap() { c.cycle++ }
 
 // microseconds returns the time since the last report for Netdata. It returns 0,
 // so that Netdata uses its own clock, if a cycle was missed or the clock of the
@@ -132,101 +114,82 @@ func (c *Charts) microseconds(elapsed time.Duration) int64 {
 	return elapsed.Microseconds()
 }
 
-// activate returns the port's charts. It first writes their definition if they
-// are new, were retired or have a new name.
-func (c *Charts) activate(port accounting.Port, now time.Time) *portCharts {
-	charts, known := c.ports[port.Number]
-	if !known {
-		charts = newPortCharts(port.Number, c.unlabelled)
-		c.ports[port.Number] = charts
+// writePort writes the values of a port, preceded by the definitions of its charts if
+// they are not live or the port has a new name.
+func (c *Charts) writePort(port *accounting.PortReport) {
+	charts := c.ports[port.Port.Number]
+	if charts == nil {
+		charts = newPortCharts(port.Port.Number)
+		c.ports[port.Port.Number] = charts
 	}
-	charts.written, charts.fresh = now, !known || charts.retired
-	if !charts.fresh && charts.name == port.Name {
-		return charts
+	charts.reported = c.cycle
+	if !charts.traffic.live || charts.name != port.Port.Name {
+		if !charts.traffic.live {
+			charts.began = c.cycle
+		}
+		charts.name, charts.label = port.Port.Name, cleanField(port.Port.Name)
+		c.definePair(&charts.pair, charts.label)
+		charts.addresses.live = false // under this label
 	}
-	if charts.fresh {
-		c.active++
+	c.updatePair(&charts.pair, port.Sum())
+	if port.Connections.Known {
+		if !charts.addresses.live {
+			c.define(&charts.addresses, charts.label)
+		}
+		c.update(&charts.addresses, uint64(port.Connections.Addresses))
 	}
-	charts.name, charts.label, charts.retired = port.Name, cleanField(port.Name), false
-	charts.addresses.defined = false
-	c.buffer = charts.define(c.buffer, charts.label, c.seconds)
-	return charts
 }
 
-// retire tells Netdata that the charts of ports that are not in the report are
-// obsolete. Their series are kept, so that a port that returns continues from
-// its total.
-func (c *Charts) retire(now time.Time) {
+// retireUnreported tells Netdata that the charts of ports that are not in the report are
+// obsolete. Their totals are kept, so that a port that returns continues from there.
+func (c *Charts) retireUnreported() {
 	var numbers []uint16
 	for number, charts := range c.ports {
-		if !charts.retired && !charts.written.Equal(now) {
+		if charts.traffic.live && charts.reported != c.cycle {
 			numbers = append(numbers, number)
 		}
 	}
 	slices.Sort(numbers)
 	for _, number := range numbers {
 		charts := c.ports[number]
-		charts.retired = true
-		charts.interrupt()
-		c.buffer = charts.retire(c.buffer, c.seconds)
-		c.buffer = charts.addresses.retire(c.buffer, c.seconds)
+		c.retire(&charts.traffic, &charts.packets)
+		if charts.addresses.live {
+			c.retire(&charts.addresses)
+		}
 	}
-	c.active -= len(numbers)
 }
 
-func (p *pair) define(dst []byte, label string, seconds int) []byte {
-	return p.packets.define(p.traffic.define(dst, label, seconds), label, seconds)
+// pair is the two charts of the same traffic.
+type pair struct {
+	traffic, packets chart
 }
 
-func (p *pair) retire(dst []byte, seconds int) []byte {
-	return append(p.packets.appendChart(p.traffic.appendChart(dst, seconds, "obsolete"), seconds, "obsolete"), '\n')
+func (c *Charts) definePair(p *pair, label string) {
+	c.define(&p.traffic, label)
+	c.define(&p.packets, label)
 }
 
-func (p *pair) update(dst []byte, since int64, sum accounting.Traffic) []byte {
-	dst = p.traffic.update(dst, since, sum.In.Total.Bytes, sum.Out.Total.Bytes)
-	return p.packets.update(dst, since, sum.In.Total.Packets, sum.Out.Total.Packets)
+func (c *Charts) updatePair(p *pair, sum accounting.Traffic) {
+	c.update(&p.traffic, sum.In.Total.Bytes, sum.Out.Total.Bytes)
+	c.update(&p.packets, sum.In.Total.Packets, sum.Out.Total.Packets)
 }
 
-func (p *pair) interrupt() {
-	p.traffic.continuous, p.packets.continuous = false, false
-}
-
-// chart is one chart with the dimensions received and sent.
-type chart struct {
-	id       string
-	port     string // empty: several ports
-	title    string
-	named    string // a title that names the port, for a Netdata without labels
-	family   string
-	units    string
-	context  string
-	typ      string // area or line
-	priority int    // the lower, the higher on the dashboard
-	// Netdata multiplies a value by the multiplier, negated for sent so that it
-	// is drawn below zero, and divides it by the divisor.
-	multiplier, divisor int
-
-	received, sent series
-	continuous     bool // the previous cycle had a value
-	unlabelled     bool // see Charts
-}
-
-func newTotalChart() *chart {
-	return &chart{
+func newTotalChart() chart {
+	return chart{
 		id: "ssmonitor.total_traffic", title: "Traffic of all ports", family: "all ports", units: "kilobits/s",
-		context: "ssmonitor.traffic", typ: "area", priority: 59990, multiplier: 8, divisor: 1000,
+		context: "ssmonitor.traffic", typ: "area", priority: 59990, dimensions: receivedAndSent(8, 1000),
 	}
 }
 
-func newPortCharts(number uint16, unlabelled bool) *portCharts {
+func newPortCharts(number uint16) *portCharts {
 	port := strconv.Itoa(int(number))
-	pair := newPair("port", " of a port", "ports", 60000)
-	pair.traffic.id, pair.traffic.port = "ssmonitor.port_"+port+"_traffic", port
-	pair.packets.id, pair.packets.port = "ssmonitor.port_"+port+"_packets", port
-	charts := &portCharts{pair: pair, addresses: newAddressChart(port)}
-	for _, chart := range [...]*chart{&charts.traffic, &charts.packets, &charts.addresses.chart} {
-		chart.unlabelled = unlabelled
-	}
+	charts := &portCharts{pair: newPair("port", " of a port", "ports", 60000), addresses: chart{
+		id: "ssmonitor.port_" + port + "_addresses", port: port, title: "Addresses connected to a port", family: "ports",
+		units: "addresses", context: "ssmonitor.port_addresses", typ: "line", priority: 60002,
+		dimensions: []series{{id: "addresses", absolute: true, multiplier: 1, divisor: 1}},
+	}}
+	charts.traffic.id, charts.traffic.port = "ssmonitor.port_"+port+"_traffic", port
+	charts.packets.id, charts.packets.port = "ssmonitor.port_"+port+"_packets", port
 	return charts
 }
 
@@ -237,161 +200,11 @@ func newPair(name, of, family string, priority int) pair {
 	return pair{
 		traffic: chart{
 			id: traffic, context: traffic, title: "Traffic" + of, family: family, units: "kilobits/s",
-			typ: "area", priority: priority, multiplier: 8, divisor: 1000,
+			typ: "area", priority: priority, dimensions: receivedAndSent(8, 1000),
 		},
 		packets: chart{
 			id: packets, context: packets, title: "Packets" + of, family: family, units: "packets/s",
-			typ: "line", priority: priority + 1, multiplier: 1, divisor: 1,
+			typ: "line", priority: priority + 1, dimensions: receivedAndSent(1, 1),
 		},
 	}
-}
-
-// define appends the chart's definition. Defining a chart again revives it if
-// it was obsolete, and updates its labels.
-func (c *chart) define(dst []byte, label string, seconds int) []byte {
-	dst = c.begin(dst, label, seconds)
-	divisor := strconv.Itoa(c.divisor)
-	dst = appendCommand(dst, "DIMENSION", "received", "received", "incremental", strconv.Itoa(c.multiplier), divisor)
-	dst = appendCommand(dst, "DIMENSION", "sent", "sent", "incremental", strconv.Itoa(-c.multiplier), divisor)
-	return append(dst, '\n')
-}
-
-// begin appends the definition without the dimensions.
-func (c *chart) begin(dst []byte, label string, seconds int) []byte {
-	if c.unlabelled {
-		c.named = strings.Replace(c.title, " a port", " port "+c.port, 1)
-		if label != "" {
-			c.named += " (" + label + ")"
-		}
-	}
-	dst = c.appendChart(dst, seconds, "")
-	if c.port != "" && !c.unlabelled {
-		dst = appendCommand(dst, "CLABEL", "port", c.port, labelSource)
-		if label != "" { // Netdata does not allow an empty label
-			dst = appendCommand(dst, "CLABEL", "name", label, labelSource)
-		}
-		dst = append(dst, "CLABEL_COMMIT\n"...)
-	}
-	return dst
-}
-
-// knowsLabels reports whether a Netdata knows the keyword CLABEL. A version that is
-// unknown is taken for a recent one: each of them puts its version into the plugin's
-// environment.
-func knowsLabels(version string) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &major, &minor); err != nil {
-		return true
-	}
-	return major > 1 || minor >= 32
-}
-
-// labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a
-// CLABEL without a source.
-const labelSource = "1"
-
-func (c *chart) appendChart(dst []byte, seconds int, options string) []byte {
-	return appendCommand(dst, "CHART", c.id, "", cmp.Or(c.named, c.title), c.units, c.family, c.context, c.typ,
-		strconv.Itoa(c.priority), strconv.Itoa(seconds), options, "ssmonitor.plugin", "nftables")
-}
-
-const noValues = "\nSET 'received' = ''\nSET 'sent' = ''\nEND\n\n"
-
-// skip appends no values.
-func (p *pair) skip(dst []byte) []byte {
-	for _, chart := range [...]*chart{&p.traffic, &p.packets} {
-		chart.continuous = false
-		dst = append(dst, "BEGIN '"+chart.id+"'"+noValues...)
-	}
-	return dst
-}
-
-// update appends the totals, or empty values if one of them decreased: without
-// these Netdata would spread the next difference over the time before. If the
-// previous value is missing, or since is 0, Netdata uses the time of arrival.
-func (c *chart) update(dst []byte, since int64, received, sent uint64) []byte {
-	decreased := c.received.advance(received)
-	decreased = c.sent.advance(sent) || decreased
-	dst = append(dst, "BEGIN '"...)
-	dst = append(dst, c.id...)
-	dst = append(dst, '\'')
-	if decreased {
-		c.continuous = false
-		return append(dst, noValues...)
-	}
-	if c.continuous && since > 0 {
-		dst = append(dst, ' ')
-		dst = strconv.AppendInt(dst, since, 10)
-	}
-	c.continuous = true
-	dst = append(dst, "\nSET 'received' = "...)
-	dst = strconv.AppendInt(dst, c.received.value(), 10)
-	dst = append(dst, "\nSET 'sent' = "...)
-	dst = strconv.AppendInt(dst, c.sent.value(), 10)
-	return append(dst, "\nEND\n\n"...)
-}
-
-// series is a total as Netdata sees it, which never decreases. The agent's own
-// totals decrease only if it has lost its state and counts from 0 again. Netdata
-// would take a decrease from just below 2^32 for an overflow and chart the
-// difference. So the decrease is added to all later totals, and the report in
-// which it appears has no value, since the traffic of that cycle is unknown.
-type series struct {
-	last, base uint64
-}
-
-// advance takes the next total and reports whether it decreased.
-func (s *series) advance(total uint64) (decreased bool) {
-	if total < s.last {
-		s.base += s.last - total
-		decreased = true
-	}
-	s.last = total
-	return decreased
-}
-
-// value returns the total for Netdata, which counts in int64.
-func (s *series) value() int64 {
-	return int64(min(s.base+s.last, math.MaxInt64))
-}
-
-// appendCommand appends a line of quoted fields.
-func appendCommand(dst []byte, keyword string, fields ...string) []byte {
-	dst = append(dst, keyword...)
-	for _, field := range fields {
-		dst = append(dst, " '"...)
-		dst = append(dst, cleanField(field)...)
-		dst = append(dst, '\'')
-	}
-	return append(dst, '\n')
-}
-
-// maxField is the maximum length of a field in bytes. Only a title and a label can be as
-// long, so that a line stays below the 1,024 bytes that Netdata before 1.37 accepts.
-const maxField = 200
-
-// cleanField returns text as Netdata reads it as a single word between single
-// quotes. Netdata has no escapes, so quotes and backslashes are replaced. So are
-// <, > and &, because dashboards put titles into HTML, and everything without a
-// glyph, such as control characters and marks that change the direction of text,
-// because it would deceive the reader.
-func cleanField(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case r == utf8.RuneError, accounting.Hidden(r), strings.ContainsRune("'\"`\\<>&", r):
-			return '_'
-		}
-		return r
-	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= maxField {
-		return text
-	}
-	end := maxField
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return strings.TrimSpace(text[:end])
 }

@@ -12,17 +12,23 @@ import (
 // the sum grows by what each of them gained since the last report.
 type otherCharts struct {
 	pair
-	sum     accounting.Traffic
-	before  map[uint16]accounting.Traffic // of all ports of the last report
-	now     map[uint16]accounting.Traffic // of this report; reused
-	retired bool
+	sum    accounting.Traffic
+	before map[uint16]accounting.Traffic // of all ports of the last report
+	now    map[uint16]accounting.Traffic // of this report; reused
+}
+
+func newOtherCharts() otherCharts {
+	return otherCharts{
+		pair:   newPair("other", " of the other ports", "other ports", 59995),
+		before: make(map[uint16]accounting.Traffic), now: make(map[uint16]accounting.Traffic),
+	}
 }
 
 // ranked is a port in the order in which ports get charts.
 type ranked struct {
 	index   int // in the report
 	bytes   float64
-	charted bool
+	without int // 1: it has no charts yet
 }
 
 // shown returns the ports that get charts of their own, sorted by number. A port
@@ -36,16 +42,15 @@ func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
 	order := make([]ranked, len(ports))
 	for i := range ports {
 		sum := ports[i].Sum()
-		order[i] = ranked{i, float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes), c.hasCharts(ports[i].Port.Number)}
-		if order[i].charted {
+		order[i] = ranked{index: i, bytes: float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes)}
+		if charts := c.ports[ports[i].Port.Number]; charts != nil && charts.traffic.live {
 			order[i].bytes *= advantage
+		} else {
+			order[i].without = 1
 		}
 	}
 	slices.SortStableFunc(order, func(a, b ranked) int {
-		if a.bytes == b.bytes && a.charted != b.charted {
-			return map[bool]int{true: -1, false: 1}[a.charted]
-		}
-		return cmp.Compare(b.bytes, a.bytes)
+		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.without, b.without))
 	})
 	order = order[:max(c.maxPorts, 0)]
 	slices.SortFunc(order, func(a, b ranked) int { return a.index - b.index })
@@ -56,33 +61,20 @@ func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
 	return shown
 }
 
-func (c *Charts) hasCharts(port uint16) bool {
-	charts := c.ports[port]
-	return charts != nil && !charts.retired
-}
-
 // writeOthers writes the charts of the ports that have none of their own, if
 // there are too many ports. It is called after the charts of ports are written.
 // If no port has charts, the others are all of them, which have one already.
-func (c *Charts) writeOthers(report *accounting.Report, since int64) {
+func (c *Charts) writeOthers(report *accounting.Report) {
+	others := &c.others
 	if len(report.Ports) <= c.maxPorts || c.maxPorts <= 0 {
-		if c.others != nil && !c.others.retired {
-			c.buffer = c.others.retire(c.buffer, c.seconds)
-			c.others.retired = true
-			c.others.interrupt()
-			clear(c.others.before)
+		if others.traffic.live {
+			c.retire(&others.traffic, &others.packets)
+			clear(others.before)
 		}
 		return
 	}
-	if c.others == nil {
-		c.others = &otherCharts{
-			pair: newPair("other", " of the other ports", "other ports", 59995), retired: true,
-			before: make(map[uint16]accounting.Traffic), now: make(map[uint16]accounting.Traffic),
-		}
-	}
-	if c.others.retired {
-		c.others.retired = false
-		c.buffer = c.others.define(c.buffer, "", c.seconds)
+	if !others.traffic.live {
+		c.definePair(&others.pair, "")
 	}
 	complete := true
 	for i := range report.Ports {
@@ -90,16 +82,17 @@ func (c *Charts) writeOthers(report *accounting.Report, since int64) {
 		// What a port gained before its first value in charts of its own is not in
 		// these.
 		charts := c.ports[port.Port.Number]
-		charted := charts != nil && charts.written.Equal(report.Time) && !charts.fresh
-		complete = c.others.add(port, charted) && complete
+		charted := charts != nil && charts.traffic.live && charts.began != c.cycle
+		complete = others.add(port, charted) && complete
 	}
-	c.others.before, c.others.now = c.others.now, c.others.before
-	clear(c.others.now)
+	others.before, others.now = others.now, others.before
+	clear(others.now)
 	if complete {
-		c.buffer = c.others.update(c.buffer, since, c.others.sum)
-	} else {
-		c.buffer = c.others.skip(c.buffer)
+		c.updatePair(&others.pair, others.sum)
+		return
 	}
+	c.skip(&others.traffic)
+	c.skip(&others.packets)
 }
 
 // add adds what a port gained since the last report, unless it has charts. It

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,28 +23,10 @@ type pluginUnderTest struct {
 	second int64
 	stop   context.CancelFunc
 	ended  chan error
-	log    synced
-	out    synced
+	log    testkit.Log
+	out    testkit.Log
 	reader *netdata
 	fed    int // bytes of out that reader has read
-}
-
-// synced is a buffer for several goroutines.
-type synced struct {
-	mutex sync.Mutex
-	text  strings.Builder
-}
-
-func (s *synced) Write(p []byte) (int, error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *synced) String() string {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return s.text.String()
 }
 
 func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {

@@ -106,7 +106,7 @@ func TestPluginIsPatient(t *testing.T) {
 // TestPluginEndsQuietly ends the plugin while it waits for the agent. That is no
 // error of the agent's.
 func TestPluginEndsQuietly(t *testing.T) {
-	var log synced
+	var log testkit.Log
 	plugin := &Plugin{Log: slog.New(slog.NewTextHandler(&log, nil))}
 	var fault accounting.Fault
 	plugin.logChange(&fault, fmt.Errorf("asking the agent: %w", context.Canceled))
@@ -122,26 +122,18 @@ func TestPluginEndsQuietly(t *testing.T) {
 // TestPluginFinishesItsLine ends the plugin during a write: Netdata gets all of
 // it.
 func TestPluginFinishesItsLine(t *testing.T) {
-	entered, written := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	written := make(chan struct{})
 	var once sync.Once // the agent's report may come before the plugin sees its end
 	slow := writerFunc(func(p []byte) (int, error) {
 		once.Do(func() {
-			close(entered)
+			cancel()
 			time.Sleep(50 * time.Millisecond) // a slow reader
 			close(written)
 		})
 		return len(p), nil
 	})
-	ticks := make(chan time.Time, 1)
-	ticks <- sample.Noon
-	stdin, _ := pipe(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: slow, Log: testkit.Quiet(), Ticks: ticks}
-	ended := make(chan error, 1)
-	go func() { ended <- plugin.Run(ctx) }()
-	<-entered
-	cancel()
-	if err := <-ended; err != nil {
+	if err := tickedOnce(t, slow).Run(ctx); err != nil {
 		t.Errorf("the error is %v", err)
 	}
 	select {
@@ -212,26 +204,12 @@ func TestPluginEnds(t *testing.T) {
 		}
 		plugin.expectEnd()
 	})
-	t.Run("by QUIT, without a line feed and in two parts", func(t *testing.T) {
-		plugin := startPlugin(t, growing(), 1)
-		plugin.tick()
-		for _, part := range []string{"FUNCTION x 1 \"y\"\nQU", "IT"} {
-			if _, err := io.WriteString(plugin.stdin, part); err != nil {
-				t.Fatal(err)
-			}
-		}
-		plugin.expectEnd()
-	})
 	t.Run("when nobody reads", func(t *testing.T) {
-		stdin, _ := pipe(t)
 		netdataStdout, stdout := pipe(t)
 		if err := netdataStdout.Close(); err != nil {
 			t.Fatal(err)
 		}
-		ticks := make(chan time.Time, 1)
-		ticks <- sample.Noon
-		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stdout, Log: testkit.Quiet(), Ticks: ticks}
-		if err := plugin.Run(t.Context()); err != nil {
+		if err := tickedOnce(t, stdout).Run(t.Context()); err != nil {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -241,36 +219,32 @@ func TestPluginEnds(t *testing.T) {
 		plugin.expectEnd()
 	})
 	t.Run("with an error when stdout fails in another way", func(t *testing.T) {
-		ticks := make(chan time.Time, 1)
-		ticks <- sample.Noon
-		stdin, _ := pipe(t)
-		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: brokenWriter{}, Log: testkit.Quiet(), Ticks: ticks}
-		if err := plugin.Run(t.Context()); !errors.Is(err, errBroken) {
+		if err := tickedOnce(t, brokenWriter{}).Run(t.Context()); !errors.Is(err, errBroken) {
 			t.Errorf("the error is %v", err)
 		}
 	})
 	t.Run("when Netdata has stopped to read", func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		entered := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
 		stuck := writerFunc(func(p []byte) (int, error) {
-			close(entered)
+			cancel()
 			<-release
 			return len(p), nil
 		})
-		ticks := make(chan time.Time, 1)
-		ticks <- sample.Noon
-		stdin, _ := pipe(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		plugin := &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stuck, Log: testkit.Quiet(), Ticks: ticks}
-		ended := make(chan error, 1)
-		go func() { ended <- plugin.Run(ctx) }()
-		<-entered
-		cancel()
-		if err := <-ended; err != nil {
+		if err := tickedOnce(t, stuck).Run(ctx); err != nil {
 			t.Errorf("the error is %v", err)
 		}
 	})
+}
+
+// tickedOnce is a plugin with an agent, for which a second has passed.
+func tickedOnce(t *testing.T, stdout io.Writer) *Plugin {
+	t.Helper()
+	stdin, _ := pipe(t)
+	ticks := make(chan time.Time, 1)
+	ticks <- sample.Noon
+	return &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stdout, Log: testkit.Quiet(), Ticks: ticks}
 }
 
 // readOn is where a plugin reads that has missed the word.

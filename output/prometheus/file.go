@@ -14,7 +14,7 @@ import (
 type File struct {
 	atomicfile.Published
 	metrics *Metrics
-	buffer  []byte
+	page    bytes.Buffer
 }
 
 // NewFile returns the file at that path without touching it. Call
@@ -28,14 +28,10 @@ func NewFile(path string, metrics *Metrics) *File {
 // usage of the month. The metrics of the process are never in it: node_exporter
 // has some of the same names. After an error the file is unchanged.
 func (f *File) Write(ctx context.Context, report *accounting.Report) error {
-	source := f.metrics.options.Source
-	r := &reading{Options: &f.metrics.options, report: report, status: source.Status()}
-	r.month, _ = source.Month(ctx)
-	page := bytes.NewBuffer(f.buffer[:0])
-	err := r.write(page, formats[0])
+	f.page.Reset()
+	err := f.metrics.readingOf(ctx, report).write(&f.page, textFormat)
 	if err == nil {
-		f.buffer = page.Bytes()
-		err = f.Replace(f.buffer)
+		err = f.Replace(f.page.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("writing the metrics to %s: %w", f.Path, err)

@@ -6,11 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -26,175 +25,123 @@ const Gap = time.Second
 // sent in the first round trip anyway, and a compressor takes 800 KB of memory.
 const gzipMinimum = 16 << 10
 
-// formats are the formats that clients can negotiate.
-var formats = []expfmt.Format{
-	expfmt.NewFormat(expfmt.TypeTextPlain),
-	expfmt.NewFormat(expfmt.TypeOpenMetrics),
-}
+// The formats that clients can negotiate.
+var (
+	textFormat        = expfmt.NewFormat(expfmt.TypeTextPlain)
+	openMetricsFormat = expfmt.NewFormat(expfmt.TypeOpenMetrics)
+)
 
 // NewHandler serves GET /metrics and nothing else: it is the part that
 // may be reachable over the network. It answers in the text format of Prometheus
 // or in OpenMetrics, compressed if the client accepts that.
 //
-// Clients that ask within a second get the same response, which is kept compressed, once
-// per format. At most two such generations exist. While slow clients read the older one,
+// Clients that ask within a second get the same page of a format, which is kept compressed.
+// At most two such generations exist. While slow clients read the older one,
 // others get the newer one until it is 3 seconds old; then the slow ones are
 // disconnected. So neither many clients nor slow ones cost more than two.
 func NewHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	h := &handler{metrics: metrics}
-	h.snapshots = serving.NewGenerations(h.take, Gap, now)
+	pages := make(map[expfmt.Format]*serving.Generations[*page])
+	for _, format := range []expfmt.Format{textFormat, openMetricsFormat} {
+		pages[format] = serving.NewGenerations(func(ctx context.Context) (*page, error) {
+			return metrics.render(ctx, format)
+		}, Gap, now)
+	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", h)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, req *http.Request) {
+		ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
+		defer cancel()
+		format := negotiateFormat(req.Header)
+		pages[format].Read(ctx, w, func(p *page, err error) {
+			if err == nil {
+				err = p.send(w, format, acceptsGzip(req.Header))
+			}
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			}
+		})
+	})
 	return mux
 }
 
-type handler struct {
-	metrics   *Metrics
-	snapshots *serving.Generations[*snapshot]
-	rendering sync.Mutex // takes much processor time: one page at a time
-}
-
-// snapshot is a reading, and the pages that clients have requested of it.
-type snapshot struct {
-	reading *reading
-	mutex   sync.Mutex // of pages
-	pages   map[expfmt.Format]*page
-}
-
-// page is the response in one format.
-type page struct {
-	rendered sync.Once
-	content  []byte
-	gzipped  bool
-	size     int // of the content before it was compressed
-	err      error
-}
-
-func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
-	defer cancel()
-	h.snapshots.Read(ctx, w, func(taken *snapshot, err error) {
-		if err == nil {
-			err = h.write(w, req.Header, taken)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		}
-	})
-}
-
-// write writes the page that the client accepts. It returns an error, and has written
-// nothing, if the page can't be rendered.
-func (h *handler) write(w http.ResponseWriter, accepts http.Header, taken *snapshot) error {
-	format := negotiateFormat(accepts)
-	p := taken.page(format)
-	p.rendered.Do(func() { p.err = h.render(p, taken.reading, format) })
-	if p.err != nil {
-		return p.err
-	}
-	header := w.Header()
-	header.Set("Content-Type", string(format))
-	header.Set("Cache-Control", "no-store")
-	header.Set("Vary", "Accept, Accept-Encoding")
-	if !p.gzipped || acceptsGzip(accepts) {
-		if p.gzipped {
-			header.Set("Content-Encoding", "gzip")
-		}
-		header.Set("Content-Length", strconv.Itoa(len(p.content)))
-		_, _ = w.Write(p.content) // a client that has disconnected needs no response
-		return nil
-	}
-	plain, err := gzip.NewReader(bytes.NewReader(p.content))
-	if err != nil {
-		return err
-	}
-	header.Set("Content-Length", strconv.Itoa(p.size))
-	_, _ = io.Copy(w, plain)
-	return nil
-}
-
 func negotiateFormat(header http.Header) expfmt.Format {
-	format := expfmt.NegotiateAccept(header, formats...)
-	if format.FormatType() == expfmt.TypeOpenMetrics {
-		return formats[1]
+	if expfmt.NegotiateAccept(header, textFormat, openMetricsFormat).FormatType() == expfmt.TypeOpenMetrics {
+		return openMetricsFormat
 	}
-	return formats[0] // without the parameters that a client may add
+	return textFormat // without the parameters that a client may add
 }
 
 func acceptsGzip(header http.Header) bool {
-	for _, accepted := range header.Values("Accept-Encoding") {
-		for encoding := range strings.SplitSeq(accepted, ",") {
-			name, parameter, _ := strings.Cut(strings.TrimSpace(encoding), ";")
-			if strings.EqualFold(strings.TrimSpace(name), "gzip") && !slices.Contains([]string{"q=0", "q=0.0", "q=0.00", "q=0.000"}, strings.TrimSpace(parameter)) {
-				return true
-			}
+	for encoding := range strings.SplitSeq(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
+		name, parameters, _ := mime.ParseMediaType(encoding)
+		weight, err := strconv.ParseFloat(parameters["q"], 64)
+		if name == "gzip" && (err != nil || weight > 0) {
+			return true
 		}
 	}
 	return false
 }
 
-// take takes a reading, of which pages are rendered when they are requested.
-func (h *handler) take(ctx context.Context) (*snapshot, error) {
-	return &snapshot{reading: h.metrics.read(ctx), pages: make(map[expfmt.Format]*page)}, nil
-}
-
-func (s *snapshot) page(format expfmt.Format) *page {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	p := s.pages[format]
-	if p == nil {
-		p = new(page)
-		s.pages[format] = p
-	}
-	return p
-}
-
-func (h *handler) render(p *page, reading *reading, format expfmt.Format) error {
-	h.rendering.Lock()
-	defer h.rendering.Unlock()
-	var content pageWriter
-	if err := reading.write(&content, format, h.metrics.process); err != nil {
-		return fmt.Errorf("collecting the metrics: %w", err)
-	}
-	if err := content.close(); err != nil {
-		return err
-	}
-	p.content, p.gzipped, p.size = content.Bytes(), content.compressor != nil, content.size
-	return nil
-}
-
-// pageWriter compresses a page as it is written, unless it stays small. An uncompressed
-// one may be very large.
-type pageWriter struct {
-	bytes.Buffer
-	compressor *gzip.Writer // from gzipMinimum on
+// page is the response in one format. It is compressed as it is written, unless it stays
+// small: an uncompressed one may be very large.
+type page struct {
+	content    bytes.Buffer
 	size       int          // before compression
+	compressor *gzip.Writer // while the page is written, from gzipMinimum on
+	gzipped    bool
+}
+
+// render takes a reading and writes its page.
+func (m *Metrics) render(ctx context.Context, format expfmt.Format) (*page, error) {
+	p := new(page)
+	if err := m.read(ctx).write(p, format, m.process); err != nil {
+		return nil, fmt.Errorf("collecting the metrics: %w", err)
+	}
+	if p.compressor == nil {
+		return p, nil
+	}
+	err := p.compressor.Close()
+	p.compressor, p.gzipped = nil, true
+	return p, err
 }
 
 // Write implements io.Writer.
-func (w *pageWriter) Write(part []byte) (int, error) {
-	w.size += len(part)
-	switch {
-	case w.compressor != nil:
-		return w.compressor.Write(part)
-	case w.size < gzipMinimum:
-		return w.Buffer.Write(part)
+func (p *page) Write(part []byte) (int, error) {
+	p.size += len(part)
+	if p.size < gzipMinimum {
+		return p.content.Write(part)
 	}
-	begin := bytes.Clone(w.Bytes())
-	w.Reset()
-	var err error
-	if w.compressor, err = gzip.NewWriterLevel(&w.Buffer, gzip.BestSpeed); err != nil {
-		return 0, err
+	if p.compressor == nil {
+		begin := bytes.Clone(p.content.Bytes())
+		p.content.Reset()
+		var err error
+		if p.compressor, err = gzip.NewWriterLevel(&p.content, gzip.BestSpeed); err != nil {
+			return 0, err
+		}
+		if _, err := p.compressor.Write(begin); err != nil {
+			return 0, err
+		}
 	}
-	if _, err := w.compressor.Write(begin); err != nil {
-		return 0, err
-	}
-	return w.compressor.Write(part)
+	return p.compressor.Write(part)
 }
 
-func (w *pageWriter) close() error {
-	if w.compressor == nil {
-		return nil
+// send sends the page. After an error nothing has been sent.
+func (p *page) send(w http.ResponseWriter, format expfmt.Format, acceptsGzip bool) error {
+	content, size := io.Reader(bytes.NewReader(p.content.Bytes())), p.content.Len()
+	if p.gzipped && !acceptsGzip {
+		var err error
+		if content, err = gzip.NewReader(content); err != nil {
+			return err
+		}
+		size = p.size
 	}
-	return w.compressor.Close()
+	header := w.Header()
+	header.Set("Content-Type", string(format))
+	header.Set("Cache-Control", "no-store")
+	header.Set("Vary", "Accept, Accept-Encoding")
+	header.Set("Content-Length", strconv.Itoa(size))
+	if p.gzipped && acceptsGzip {
+		header.Set("Content-Encoding", "gzip")
+	}
+	_, _ = io.Copy(w, content) // a client that has disconnected needs no response
+	return nil
 }

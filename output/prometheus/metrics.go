@@ -126,11 +126,14 @@ type reading struct {
 // read takes a reading. What can't be read or saved is omitted, and the metrics of
 // the agent say so.
 func (m *Metrics) read(ctx context.Context) *reading {
-	r := &reading{Options: &m.options}
-	r.report, _ = m.options.Source.Report(ctx)
-	r.month, _ = m.options.Source.Month(ctx)
-	r.status = m.options.Source.Status()
-	return r
+	report, _ := m.options.Source.Report(ctx)
+	return m.readingOf(ctx, report)
+}
+
+// readingOf completes a report, or none.
+func (m *Metrics) readingOf(ctx context.Context, report *accounting.Report) *reading {
+	month, _ := m.options.Source.Month(ctx)
+	return &reading{Options: &m.options, report: report, month: month, status: m.options.Source.Status()}
 }
 
 // write writes the metrics of the reading in the format, followed by those of further

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -109,10 +108,10 @@ func TestMetricsPages(t *testing.T) {
 		names  bool
 		format expfmt.Format
 	}{
-		{"metrics.prom", sampleMetered(), true, formats[0]},
-		{"metrics.openmetrics", sampleMetered(), true, formats[1]},
-		{"metrics_no_names.prom", sampleMetered(), false, formats[0]},
-		{"metrics_blind.prom", blind, true, formats[0]},
+		{"metrics.prom", sampleMetered(), true, textFormat},
+		{"metrics.openmetrics", sampleMetered(), true, openMetricsFormat},
+		{"metrics_no_names.prom", sampleMetered(), false, textFormat},
+		{"metrics_blind.prom", blind, true, textFormat},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.Golden(t, c.name, metricsPage(t, sampleMetrics(c.source, c.names), c.format))
@@ -124,7 +123,7 @@ func TestMetricsPages(t *testing.T) {
 // the one of Debian's promtool.
 func TestMetricsFollowTheConventions(t *testing.T) {
 	for _, names := range []bool{true, false} {
-		page := metricsPage(t, sampleMetrics(sampleMetered(), names), formats[0])
+		page := metricsPage(t, sampleMetrics(sampleMetered(), names), textFormat)
 		problems, err := promlint.New(strings.NewReader(page)).Lint()
 		if err != nil || len(problems) > 0 {
 			t.Errorf("names %t: %v, %v", names, problems, err)
@@ -139,18 +138,11 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 }
 
 // TestMetricsEscapeNames checks that no name breaks out of its label.
-// Labels of Prometheus have line breaks as \n, so that a name can't add a sample.
-func TestLabelsStayOnTheirLine(t *testing.T) {
-	if got := string(appendLabelValue(nil, "a\"\\\nssmonitor_up 0\xff")); got != "a\\\"\\\\\\nssmonitor_up 0\ufffd" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestMetricsEscapeNames(t *testing.T) {
 	for _, name := range []string{`quote " and \ slash`, "line\nbreak", "漢字 é", `a="b",c="d"} 7`, "not UTF-8 \xff"} {
 		source := sampleMetered()
 		source.report.Ports[1].Port.Name = name
-		page := metricsPage(t, sampleMetrics(source, true), formats[0])
+		page := metricsPage(t, sampleMetrics(source, true), textFormat)
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		families, err := parser.TextToMetricFamilies(strings.NewReader(page))
 		if err != nil {
@@ -169,14 +161,6 @@ func TestMetricsEscapeNames(t *testing.T) {
 	}
 }
 
-func (l leaving) Report(ctx context.Context) (*accounting.Report, error) {
-	l.leave()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return l.metered.Report(ctx)
-}
-
 // TestMetricsTellFaultsApart has one fault at a time.
 func TestMetricsTellFaultsApart(t *testing.T) {
 	for name, set := range map[string]func(*accounting.Status){
@@ -186,7 +170,7 @@ func TestMetricsTellFaultsApart(t *testing.T) {
 	} {
 		source := sampleMetered()
 		set(&source.status)
-		page := metricsPage(t, sampleMetrics(source, true), formats[0])
+		page := metricsPage(t, sampleMetrics(source, true), textFormat)
 		for _, metric := range []string{"read", "repair", "save"} {
 			want := 1
 			if metric == name {
@@ -222,7 +206,7 @@ func TestMetricsFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := strings.ReplaceAll(string(content), goVersion, "go1.x"), metricsPage(t, metrics, formats[0]); got != want {
+		if got, want := strings.ReplaceAll(string(content), goVersion, "go1.x"), metricsPage(t, metrics, textFormat); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 		if bytes.Contains(content, []byte("process_")) {
@@ -235,7 +219,7 @@ func TestMetricsFile(t *testing.T) {
 	testkit.WantFiles(t, directory)
 }
 
-// BenchmarkMetrics renders a scrape, beside a bare writer of the same text.
+// BenchmarkMetrics renders a scrape.
 func BenchmarkMetrics(b *testing.B) {
 	for _, ports := range []int{3, 1000, 10000} {
 		source := &metered{report: sample.ManyPorts(ports), month: &usage.Records{}}
@@ -245,73 +229,19 @@ func BenchmarkMetrics(b *testing.B) {
 			source.month.Rows = append(source.month.Rows, usage.Row{Client: port.Name, Port: port.Number, In: accounting.Count{Bytes: 7}})
 		}
 		metrics := sampleMetrics(source, true)
-		for i, format := range formats {
-			b.Run(fmt.Sprintf("ports=%d/%s", ports, [...]string{"text", "OpenMetrics"}[i]), func(b *testing.B) {
+		for name, format := range map[string]expfmt.Format{"text": textFormat, "OpenMetrics": openMetricsFormat} {
+			b.Run(fmt.Sprintf("ports=%d/%s", ports, name), func(b *testing.B) {
 				b.ReportAllocs()
-				var p page
-				handler := &handler{metrics: metrics}
-				used := processCPU(b)
+				size := 0
 				for b.Loop() {
-					if err := handler.render(&p, metrics.read(b.Context()), format); err != nil {
+					page, err := metrics.render(b.Context(), format)
+					if err != nil {
 						b.Fatal(err)
 					}
+					size = page.size
 				}
-				b.ReportMetric(float64(p.size), "bytes/page")
-				b.ReportMetric(float64((processCPU(b)-used).Microseconds())/float64(b.N), "cpu-us/op")
+				b.ReportMetric(float64(size), "bytes/page")
 			})
 		}
-		b.Run(fmt.Sprintf("ports=%d/bare", ports), func(b *testing.B) {
-			b.ReportAllocs()
-			var page []byte
-			for b.Loop() {
-				page = appendBare(page[:0], source.report)
-			}
-			b.ReportMetric(float64(len(page)), "bytes/page")
-		})
 	}
-}
-
-// processCPU returns the CPU time of the process.
-func processCPU(tb testing.TB) time.Duration {
-	tb.Helper()
-	var recorded syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &recorded); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(recorded.Utime.Nano() + recorded.Stime.Nano())
-}
-
-// appendBare writes the counters of the ports as text with no library.
-func appendBare(page []byte, report *accounting.Report) []byte {
-	for _, metric := range []string{"bytes", "packets"} {
-		for i := range report.Ports {
-			port := &report.Ports[i]
-			for _, flow := range []struct {
-				proto, direction string
-				total            accounting.Count
-			}{
-				{"tcp", "in", port.TCP.In.Total}, {"tcp", "out", port.TCP.Out.Total},
-				{"udp", "in", port.UDP.In.Total}, {"udp", "out", port.UDP.Out.Total},
-			} {
-				page = append(page, "ssmonitor_port_"...)
-				page = append(page, metric...)
-				page = append(page, `_total{direction="`...)
-				page = append(page, flow.direction...)
-				page = append(page, `",name="`...)
-				page = append(page, port.Port.Name...)
-				page = append(page, `",port="`...)
-				page = strconv.AppendUint(page, uint64(port.Port.Number), 10)
-				page = append(page, `",proto="`...)
-				page = append(page, flow.proto...)
-				page = append(page, `"} `...)
-				value := flow.total.Bytes
-				if metric == "packets" {
-					value = flow.total.Packets
-				}
-				page = strconv.AppendFloat(page, float64(value), 'g', -1, 64)
-				page = append(page, '\n')
-			}
-		}
-	}
-	return page
 }

@@ -3,10 +3,10 @@ package prometheus
 import (
 	"bufio"
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
@@ -61,30 +61,13 @@ func (w *seriesWriter) begin(family metricFamily) {
 func (w *seriesWriter) setLabels(port, name string) {
 	w.labels = append(append(append(w.labels[:0], `{port="`...), port...), '"')
 	if w.names {
-		w.labels = appendLabelValue(append(w.labels, `,name="`...), name)
-		w.labels = append(w.labels, '"')
+		escaped := labelEscapes.Replace(strings.ToValidUTF8(name, "\uFFFD"))
+		w.labels = append(append(append(w.labels, `,name="`...), escaped...), '"')
 	}
 }
 
-// appendLabelValue escapes what the formats can't have in a value.
-func appendLabelValue(dst []byte, value string) []byte {
-	if utf8.ValidString(value) && !strings.ContainsAny(value, "\\\"\n") {
-		return append(dst, value...)
-	}
-	for _, r := range value { // an invalid byte becomes U+FFFD
-		switch r {
-		case '\\':
-			dst = append(dst, `\\`...)
-		case '"':
-			dst = append(dst, `\"`...)
-		case '\n':
-			dst = append(dst, `\n`...)
-		default:
-			dst = append(dst, string(r)...)
-		}
-	}
-	return dst
-}
+// labelEscapes replace what the formats can't have in a value.
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // sample writes a sample with the current labels and further ones, which begin
 // with a comma.
@@ -186,12 +169,7 @@ func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, li
 		used[client] = usage{sum.in + row.In.Bytes, sum.out + row.Out.Bytes}
 	}
 	w.begin(monthBytes)
-	lines := make([]portClient, 0, len(used))
-	for client := range used {
-		lines = append(lines, client)
-	}
-	slices.SortFunc(lines, portClient.compare)
-	for _, client := range lines {
+	for _, client := range slices.SortedFunc(maps.Keys(used), portClient.compare) {
 		w.setLabels(strconv.Itoa(int(client.port)), client.name)
 		w.sample(monthBytes, labelIn, used[client].in)
 		w.sample(monthBytes, labelOut, used[client].out)
@@ -216,7 +194,7 @@ func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
 	for _, client := range slices.Compact(clients) {
-		label := usage.ClientUsage{Client: client.name, Ports: []uint16{client.port}}.Label()
+		label := usage.Identify(client.name, client.port).Label()
 		limit, limited := limits.For(label)
 		switch {
 		case !limited || client.name != "" && !w.names:

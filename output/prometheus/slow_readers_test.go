@@ -36,12 +36,9 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 	}
 	var second atomic.Int64
 	clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := servingtest.ListenTCP(t)
 	servingtest.ServeUntilEnd(t, listener, NewHandler(sampleMetrics(source, true), clock))
-	page, err := scrapeWithin(listener.Addr(), 30*time.Second)
+	page, err := servingtest.Fetch(listener.Addr(), 30*time.Second)
 	if err != nil || page < 5<<20 {
 		t.Fatalf("got a page of %d bytes, want a large one: %v", page, err)
 	}
@@ -54,7 +51,7 @@ func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
 		}
 		now := servingtest.Heap()
 		most = max(most, now-min(now, before))
-		if _, err := scrapeWithin(listener.Addr(), 30*time.Second); err != nil {
+		if _, err := servingtest.Fetch(listener.Addr(), 30*time.Second); err != nil {
 			t.Fatalf("a scraper that reads gets %v", err)
 		}
 	}

@@ -46,7 +46,7 @@ type (
 		Class     string
 		X, Width  int
 		Y, Height float64
-		client    string
+		name      string
 		bytes     uint64
 	}
 	htmlSeries struct{ Class, Name string }
@@ -79,15 +79,14 @@ func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
 		chart.Lines = append(chart.Lines, i*chartHeight/scaleSteps)
 		chart.Scale = append(chart.Scale, RoundBytes(top*float64(scaleSteps-i)/scaleSteps))
 	}
-	series, others := legend(report, colors)
-	chart.Legend = series
+	chart.Legend = legend(report, colors)
 	every := (len(report.Course) + maxLabels - 1) / maxLabels
 	if chart.By == usage.ByDay && len(report.Course) > maxLabels {
 		every = (every + 6) / 7 * 7 // weeks
 	}
 	for i := range report.Course {
 		period := &report.Course[i]
-		bar := htmlBar{Left: i * slotWidth, Slot: slotWidth, Parts: stack(period, series, i, top)}
+		bar := htmlBar{Left: i * slotWidth, Slot: slotWidth, Parts: stack(period, chart.Legend, colors, i, top)}
 		if i%every == 0 {
 			bar.Label = barLabel(chart.By, period.Start)
 		}
@@ -101,16 +100,12 @@ func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
 		bar.Title = barTitle(period, bar)
 		chart.Bars = append(chart.Bars, bar)
 	}
-	if others {
-		last := &chart.Legend[len(chart.Legend)-1]
-		last.Name = "others"
-	}
 	return chart
 }
 
-// legend returns the series from the bottom of the stack up, and whether the
-// last one sums clients without a colour.
-func legend(report *usage.Report, colors map[string]string) (series []htmlSeries, others bool) {
+// legend returns the series from the bottom of the stack up. The last one sums the
+// clients without a colour, if there are any.
+func legend(report *usage.Report, colors map[string]string) (series []htmlSeries) {
 	for name, class := range colors {
 		series = append(series, htmlSeries{class, name})
 	}
@@ -118,31 +113,22 @@ func legend(report *usage.Report, colors map[string]string) (series []htmlSeries
 	for i := range report.Course {
 		for _, client := range report.Course[i].Clients {
 			if colors[client.Label()] == "" {
-				return append(series, htmlSeries{Class: othersClass}), true
+				return append(series, htmlSeries{othersClass, "others"})
 			}
 		}
 	}
-	return series, false
+	return series
 }
 
 // stack draws the parts of a bar, each on top of the one before.
-func stack(period *usage.PeriodUsage, series []htmlSeries, slot int, top float64) []htmlPart {
-	bytes := make(map[string]uint64)
-	colored := make(map[string]bool)
-	for _, s := range series {
-		colored[s.Name] = s.Name != ""
-	}
+func stack(period *usage.PeriodUsage, series []htmlSeries, colors map[string]string, slot int, top float64) (parts []htmlPart) {
+	bytes := make(map[string]uint64) // by class
 	for _, client := range period.Clients {
-		name := client.Label()
-		if !colored[name] {
-			name = "" // the series of the others
-		}
-		bytes[name] += client.Bytes()
+		bytes[cmp.Or(colors[client.Label()], othersClass)] += client.Bytes()
 	}
-	var parts []htmlPart
 	var below uint64
 	for _, s := range series {
-		own := bytes[s.Name]
+		own := bytes[s.Class]
 		if own == 0 {
 			continue
 		}
@@ -150,7 +136,7 @@ func stack(period *usage.PeriodUsage, series []htmlSeries, slot int, top float64
 		parts = append(parts, htmlPart{
 			Class: s.Class, X: slot*slotWidth + slotMargin, Width: slotWidth - 2*slotMargin,
 			Y: round(chartHeight - upper), Height: round(upper - lower),
-			client: s.Name, bytes: own,
+			name: s.Name, bytes: own,
 		})
 		below += own
 	}
@@ -164,18 +150,13 @@ func round(x float64) float64 { return math.Round(x*100) / 100 }
 func barTitle(period *usage.PeriodUsage, bar htmlBar) string {
 	var b strings.Builder
 	b.WriteString(spanText(period.Start, period.End))
-	switch {
-	case len(period.Clients) == 0:
+	if len(period.Clients) == 0 {
 		b.WriteString("\nno usage recorded")
-	default:
+	} else {
 		b.WriteString(": " + HumanBytes(period.Bytes()))
 	}
 	for _, part := range slices.Backward(bar.Parts) {
-		name := part.client
-		if name == "" {
-			name = "others"
-		}
-		fmt.Fprintf(&b, "\n%s %s", name, HumanBytes(part.bytes))
+		fmt.Fprintf(&b, "\n%s %s", part.name, HumanBytes(part.bytes))
 	}
 	if bar.Gap {
 		b.WriteString("\nhistory was lost here")

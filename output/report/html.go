@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // for the page
 	"encoding/base64"
@@ -136,9 +137,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 		if client.Client != "" {
 			line.Ports = portList(client.Ports)
 		}
-		if line.Class = colors[line.Name]; line.Class == "" {
-			line.Class = othersClass
-		}
+		line.Class = cmp.Or(colors[line.Name], othersClass)
 		page.Clients = append(page.Clients, line)
 	}
 }

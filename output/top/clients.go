@@ -13,7 +13,8 @@ import (
 
 // client is one line of the table: what a client does on all of its ports.
 type client struct {
-	label   string // the name, or "port 20000" for a port without one
+	id      usage.Identity
+	label   string // of id: the name, or "port 20000" for a port without one
 	ports   []*accounting.PortReport
 	rated   bool // the rates of all ports are known
 	in, out accounting.Rate
@@ -42,16 +43,16 @@ func (c *client) share() (share float64, known bool) {
 
 // clientsOf sums the ports of each client.
 func clientsOf(report *accounting.Report) []client {
-	places := make(map[string]int, len(report.Ports))
+	places := make(map[usage.Identity]int, len(report.Ports))
 	clients := make([]client, 0, len(report.Ports))
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		label := usage.ClientUsage{Client: port.Port.Name, Ports: []uint16{port.Port.Number}}.Label()
-		place, found := places[label]
+		id := usage.Identify(port.Port.Name, port.Port.Number)
+		place, found := places[id]
 		if !found {
 			place = len(clients)
-			places[label] = place
-			clients = append(clients, client{label: label, rated: true})
+			places[id] = place
+			clients = append(clients, client{id: id, label: id.Label(), rated: true})
 		}
 		clients[place].add(port)
 	}
@@ -123,93 +124,31 @@ func (u *used) of(label string, now time.Time) amount {
 
 func (u *used) valid(now time.Time) bool { return u != nil && now.Before(u.until) }
 
-// order is what the table is sorted by.
-type order int
-
-// The orders, as the columns stand from left to right.
-const (
-	byName order = iota
-	byIn
-	byOut
-	byRate // both directions; it has no column
-	byToday
-	byMonth
-	byLimit
-	byConnections
-	byAddresses
-	orders // how many there are
-)
-
-// orderKeys are the letters that select an order.
-const orderKeys = "niortmlca"
-
-func (o order) String() string {
-	return [orders]string{"name", "in", "out", "rate", "today", "month", "limit", "connections", "addresses"}[o]
-}
-
-// sortClients sorts by the order: names from the first, numbers from the largest,
+// sortClients sorts by the column: names from the first, numbers from the largest,
 // unknown numbers last. Equal clients are sorted by name.
-func sortClients(clients []client, by order, reversed bool) {
+func sortClients(clients []client, by *column, reversed bool) {
 	slices.SortFunc(clients, func(a, b client) int {
-		first := 0
-		if by != byName {
-			x, xKnown := a.number(by)
-			y, yKnown := b.number(by)
-			switch {
-			case xKnown != yKnown && xKnown:
-				return -1
-			case xKnown != yKnown:
-				return 1
-			case xKnown:
-				first = cmp.Compare(y, x)
+		byName := a.id.Compare(b.id)
+		if by.value == nil {
+			if reversed {
+				return -byName
 			}
+			return byName
 		}
-		byLabel := compareLabels(&a, &b)
+		x, xKnown := by.value(&a)
+		y, yKnown := by.value(&b)
+		first := 0
+		switch {
+		case xKnown != yKnown && xKnown:
+			return -1
+		case xKnown != yKnown:
+			return 1
+		case xKnown:
+			first = cmp.Compare(y, x)
+		}
 		if reversed {
-			if by == byName {
-				return -byLabel
-			}
 			first = -first
 		}
-		return cmp.Or(first, byLabel)
+		return cmp.Or(first, byName)
 	})
-}
-
-// compareLabels orders names as people look them up, followed by the ports without
-// a name in the order of their numbers.
-func compareLabels(a, b *client) int {
-	unnamed := func(c *client) int {
-		if c.ports[0].Port.Name == "" {
-			return int(c.ports[0].Port.Number)
-		}
-		return 0
-	}
-	return cmp.Or(
-		cmp.Compare(unnamed(a), unnamed(b)),
-		cmp.Compare(strings.ToLower(a.label), strings.ToLower(b.label)),
-		cmp.Compare(a.label, b.label))
-}
-
-// number returns the value that the order compares.
-func (c *client) number(by order) (value float64, known bool) {
-	switch by {
-	case byIn:
-		return c.in.Bytes, c.rated
-	case byOut:
-		return c.out.Bytes, c.rated
-	case byRate:
-		return c.in.Bytes + c.out.Bytes, c.rated
-	case byToday:
-		return float64(c.today.bytes), c.today.known
-	case byMonth:
-		return float64(c.month.bytes), c.month.known
-	case byLimit:
-		return c.share()
-	case byConnections:
-		return float64(c.connections.Established), c.connections.Known
-	case byAddresses:
-		return float64(c.connections.Addresses), c.connections.Known
-	case byName, orders:
-	}
-	return 0, false
 }

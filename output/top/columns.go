@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,23 +23,40 @@ const (
 	minSparkline = 8
 )
 
-// column is a column of numbers.
+// column is what the table can be sorted by. All but the name and the rate of both
+// directions are shown.
 type column struct {
-	title string
+	name  string
+	key   string // sorts by the column
+	title string // empty: it is not shown as a column of numbers
 	width int
 	cell  func(*client) string
+	value func(*client) (value float64, known bool) // nil: the name
 }
 
-// columns are the columns of numbers. In a narrow window the last ones are left
+// columns are the columns from left to right. In a narrow window the last ones are left
 // out.
 var columns = []column{
-	{"IN/s", bytesWidth, func(c *client) string { return rateText(c.in, c.rated) }},
-	{"OUT/s", bytesWidth, func(c *client) string { return rateText(c.out, c.rated) }},
-	{"TODAY", bytesWidth, func(c *client) string { return c.today.String() }},
-	{"MONTH", bytesWidth, func(c *client) string { return c.month.String() }},
-	{"LIMIT", 6, limitText},
-	{"CONN", 5, func(c *client) string { return countText(c.connections.Established, c.connections.Known) }},
-	{"ADDR", 4, addressText},
+	{name: "name", key: "n"},
+	{"in", "i", "IN/s", bytesWidth, func(c *client) string { return rateText(c.in, c.rated) },
+		func(c *client) (float64, bool) { return c.in.Bytes, c.rated }},
+	{"out", "o", "OUT/s", bytesWidth, func(c *client) string { return rateText(c.out, c.rated) },
+		func(c *client) (float64, bool) { return c.out.Bytes, c.rated }},
+	{name: "rate", key: "r", value: func(c *client) (float64, bool) { return c.in.Bytes + c.out.Bytes, c.rated }},
+	{"today", "t", "TODAY", bytesWidth, func(c *client) string { return c.today.String() },
+		func(c *client) (float64, bool) { return float64(c.today.bytes), c.today.known }},
+	{"month", "m", "MONTH", bytesWidth, func(c *client) string { return c.month.String() },
+		func(c *client) (float64, bool) { return float64(c.month.bytes), c.month.known }},
+	{"limit", "l", "LIMIT", 6, limitText, (*client).share},
+	{"connections", "c", "CONN", 5, func(c *client) string { return countText(c.connections.Established, c.connections.Known) },
+		func(c *client) (float64, bool) { return float64(c.connections.Established), c.connections.Known }},
+	{"addresses", "a", "ADDR", 4, addressText,
+		func(c *client) (float64, bool) { return float64(c.connections.Addresses), c.connections.Known }},
+}
+
+// columnOf returns the index of the column that a key sorts by, or -1.
+func columnOf(key string) int {
+	return slices.IndexFunc(columns, func(c column) bool { return c.key == key })
 }
 
 func rateText(rate accounting.Rate, known bool) string {
@@ -90,7 +108,8 @@ type layout struct {
 
 // layoutOf divides the width of the window. A width of 0 is unlimited.
 func layoutOf(width int, rows []client, charset terminal.Charset) layout {
-	l := layout{name: len("CLIENT"), columns: columns, charset: charset}
+	l := layout{name: len("CLIENT"), charset: charset}
+	l.columns = slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return c.title == "" })
 	for i := range rows {
 		l.name = max(l.name, terminal.Width(charset.Text(rows[i].label)))
 	}

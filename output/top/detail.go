@@ -38,30 +38,13 @@ func (m *Model) openDetail() Action {
 	return OpenDetail
 }
 
-func (m *Model) pressInDetail(key string) Action {
-	d := m.detail
+func (m *Model) pressInDetail(key string) {
 	switch key {
 	case "q", keyEscape, keyEnter, keyBackspace, keyLeft:
 		m.detail = nil
-	case "?", "h":
-		m.help = true
-	case " ", "p":
-		m.paused = !m.paused
-		m.refresh()
-	case keyUp:
-		d.first--
-	case keyDown:
-		d.first++
-	case keyPageUp:
-		d.first -= m.page
-	case keyPageDown:
-		d.first += m.page
-	case keyHome, "g":
-		d.first = 0
-	case keyEnd, "G":
-		d.first = unlimited
+	default:
+		m.detail.first, _ = m.scrolled(key, m.detail.first, unlimited)
 	}
-	return Nothing
 }
 
 // unlimited is more than a view has lines or columns.

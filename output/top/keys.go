@@ -1,7 +1,6 @@
 package top
 
 import (
-	"strings"
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
@@ -51,8 +50,13 @@ func (m *Model) Press(key string) Action {
 		if key == "q" {
 			return Quit
 		}
+	case key == "?", key == "h":
+		m.help = true
+	case key == " ", key == "p":
+		m.paused = !m.paused
+		m.refresh()
 	case m.detail != nil:
-		return m.pressInDetail(key)
+		m.pressInDetail(key)
 	default:
 		return m.pressInTable(key)
 	}
@@ -63,13 +67,8 @@ func (m *Model) pressInTable(key string) Action {
 	switch key {
 	case "q":
 		return Quit
-	case "?", "h":
-		m.help = true
 	case "/":
 		m.typing = true
-	case " ", "p":
-		m.paused = !m.paused
-		m.refresh()
 	case keyEscape:
 		if m.filter != "" {
 			m.filter = ""
@@ -80,22 +79,22 @@ func (m *Model) pressInTable(key string) Action {
 	case keyEnter:
 		return m.openDetail()
 	case keyLeft:
-		m.sortBy((m.by + orders - 1) % orders)
+		m.sortBy((m.by + len(columns) - 1) % len(columns))
 	case keyRight:
-		m.sortBy((m.by + 1) % orders)
+		m.sortBy((m.by + 1) % len(columns))
 	default:
 		if m.move(key) {
 			return Nothing
 		}
-		if i := strings.Index(orderKeys, key); i >= 0 && len(key) == 1 {
-			m.sortBy(order(i))
+		if by := columnOf(key); by >= 0 {
+			m.sortBy(by)
 		}
 	}
 	return Nothing
 }
 
-// sortBy sorts by the order; by the same again, the other way round.
-func (m *Model) sortBy(by order) {
+// sortBy sorts by a column; by the same again, the other way round.
+func (m *Model) sortBy(by int) {
 	m.reversed = by == m.by && !m.reversed
 	m.by = by
 	m.arrange()
@@ -104,26 +103,34 @@ func (m *Model) sortBy(by order) {
 // move moves the selection, and reports whether the key does.
 func (m *Model) move(key string) bool {
 	row := m.row()
-	switch key {
-	case keyUp:
-		row--
-	case keyDown:
-		row++
-	case keyPageUp:
-		row -= m.page
-	case keyPageDown:
-		row = max(row, 0) + m.page
-	case keyHome, "g":
-		row = 0
-	case keyEnd, "G":
-		row = len(m.rows) - 1
-	default:
-		return false
+	if key == keyPageDown {
+		row = max(row, 0)
 	}
-	if len(m.rows) > 0 {
+	row, moves := m.scrolled(key, row, len(m.rows)-1)
+	if moves && len(m.rows) > 0 {
 		m.selected = m.rows[max(0, min(row, len(m.rows)-1))].label
 	}
-	return true
+	return moves
+}
+
+// scrolled returns where a key leads from a row, which may be beyond the last one, and
+// whether it is a key that moves.
+func (m *Model) scrolled(key string, row, last int) (to int, moves bool) {
+	switch key {
+	case keyUp:
+		return row - 1, true
+	case keyDown:
+		return row + 1, true
+	case keyPageUp:
+		return row - m.page, true
+	case keyPageDown:
+		return row + m.page, true
+	case keyHome, "g":
+		return 0, true
+	case keyEnd, "G":
+		return last, true
+	}
+	return row, false
 }
 
 // edit changes the filter, which applies at once.
@@ -138,7 +145,7 @@ func (m *Model) edit(key string) {
 		m.filter = m.filter[:len(m.filter)-last]
 	case keyClear:
 		m.filter = ""
-	case keyUp, keyDown, keyPageUp, keyPageDown, keyHome, keyEnd:
+	case keyUp, keyDown, keyPageUp, keyPageDown, keyHome, keyEnd: // without the letters
 		m.typing = false
 		m.move(key)
 	default:

@@ -25,7 +25,7 @@ type Model struct {
 	paused bool
 	rows   []client // of shown, filtered and sorted
 
-	by       order
+	by       int // index of a column
 	reversed bool
 	filter   string
 	typing   bool   // keys go to the filter
@@ -55,7 +55,7 @@ func NewModel(host string, interval time.Duration, unicode bool) *Model {
 	if terminal.Width(host) > maxHost {
 		host = terminal.PadRight(host, maxHost)
 	}
-	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: byRate}
+	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: columnOf("r")}
 	if unicode {
 		m.levels = blocks
 	}
@@ -128,7 +128,7 @@ func (m *Model) arrange() {
 			m.rows = append(m.rows, c)
 		}
 	}
-	sortClients(m.rows, m.by, m.reversed)
+	sortClients(m.rows, &columns[m.by], m.reversed)
 }
 
 // row returns the place of the selected client among the rows, or -1.

@@ -78,7 +78,7 @@ func TestSort(t *testing.T) {
 				got = append(got, c.label)
 			}
 			if got := strings.Join(got, " "); got != test.want {
-				t.Errorf("by %s: got %s, want %s", m.by, got, test.want)
+				t.Errorf("by %s: got %s, want %s", columns[m.by].name, got, test.want)
 			}
 		})
 	}

@@ -136,7 +136,7 @@ func (m *Model) counts() Line {
 	if known {
 		texts = append(texts, terminal.Count(connections, "connection"))
 	}
-	line := plain(" " + strings.Join(texts, ", ") + "  by " + m.by.String())
+	line := plain(" " + strings.Join(texts, ", ") + "  by " + columns[m.by].name)
 	if m.reversed {
 		line = append(line, Span{Text: ", reversed"})
 	}

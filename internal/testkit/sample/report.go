@@ -77,22 +77,3 @@ func ManyPorts(number int) *accounting.Report {
 	}
 	return report
 }
-
-// Steady is what a meter returns for one port, some time after noon.
-func Steady(seconds int, bytes uint64) *accounting.Report {
-	in := accounting.Flow{
-		Total: accounting.Count{Packets: bytes / 100, Bytes: bytes},
-		Rate:  accounting.Rate{Packets: 12.5, Bytes: 1250},
-	}
-	port := accounting.PortReport{
-		Port:  accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP, Name: "alice"},
-		TCP:   accounting.Traffic{In: in},
-		Rated: true,
-	}
-	return &accounting.Report{
-		Time:     time.Date(2026, 11, 22, 12, 0, seconds, 0, time.UTC),
-		Interval: time.Second,
-		Total:    port.Sum(),
-		Ports:    []accounting.PortReport{port},
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -35,13 +36,23 @@ func Listen(t *testing.T, path string) net.Listener {
 	return listener
 }
 
-// Start serves with the handler on a socket until the test ends or stop is called.
-func Start(t *testing.T, path string, handler http.Handler, limits serving.Limits) (stop func()) {
+// ListenTCP listens on a free port of loopback.
+func ListenTCP(t *testing.T) net.Listener {
 	t.Helper()
-	listener := Listen(t, path)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// Run serves on a listener until the test ends or stop is called.
+func Run(t *testing.T, listener net.Listener, serve func(context.Context, net.Listener) error) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits) }()
+	go func() { ended <- serve(ctx, listener) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -52,16 +63,37 @@ func Start(t *testing.T, path string, handler http.Handler, limits serving.Limit
 	return stop
 }
 
+// ServeWithin runs ServeWithin.
+func ServeWithin(t *testing.T, listener net.Listener, handler http.Handler, limits serving.Limits) (stop func()) {
+	t.Helper()
+	return Run(t, listener, func(ctx context.Context, listener net.Listener) error {
+		return serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits)
+	})
+}
+
+// ServeUntilEnd runs Serve.
+func ServeUntilEnd(t *testing.T, listener net.Listener, handler http.Handler) {
+	t.Helper()
+	ServeWithin(t, listener, handler, serving.DefaultLimits)
+}
+
+// Start runs ServeWithin on a socket.
+func Start(t *testing.T, path string, handler http.Handler, limits serving.Limits) (stop func()) {
+	t.Helper()
+	return ServeWithin(t, Listen(t, path), handler, limits)
+}
+
 // Generous leaves a test all the time that it may need.
 var Generous = serving.Limits{
 	Request: 10 * time.Second, Response: 10 * time.Second, Shutdown: 10 * time.Second,
 	Stall: 10 * time.Second, Patience: 10 * time.Second, Connections: 64,
 }
 
-// Answer is what came back: the status, the type and the text.
+// Answer is what came back: the status, the type, the methods that are allowed and the
+// text.
 type Answer struct {
-	Code       int
-	Type, Body string
+	Code              int
+	Type, Allow, Body string
 }
 
 // Request sends raw text and returns the answer.
@@ -77,7 +109,7 @@ func Request(t *testing.T, path, text string) Answer {
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), strings.TrimSpace(string(content))}
+	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), answer.Header.Get("Allow"), strings.TrimSpace(string(content))}
 }
 
 // Dial connects for the length of the test, and for 10 seconds at most.
@@ -147,35 +179,43 @@ func Heap() uint64 {
 // AnyRequest is a whole request.
 const AnyRequest = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// ServeUntilEnd calls Serve until the test ends.
-func ServeUntilEnd(t *testing.T, listener net.Listener, handler http.Handler) {
-	t.Helper()
-	ServeWithin(t, listener, handler, serving.DefaultLimits)
+// Fetch requests a page, by a new connection, in at most that time, and returns its size.
+func Fetch(address net.Addr, limit time.Duration) (size int64, err error) {
+	began := time.Now()
+	connection, err := net.DialTimeout(address.Network(), address.String(), limit)
+	if err != nil {
+		return 0, err
+	}
+	defer connection.Close() //nolint:errcheck // it has been read
+	if err := connection.SetDeadline(began.Add(limit)); err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(connection, AnyRequest); err != nil {
+		return 0, err
+	}
+	size, err = ReadPage(connection)
+	if err != nil {
+		err = fmt.Errorf("after %s: %w", time.Since(began), err)
+	}
+	return size, err
 }
 
-// ServeWithin is the same with other limits.
-func ServeWithin(t *testing.T, listener net.Listener, handler http.Handler, limits serving.Limits) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("serving ended with %v, want nil", err)
-		}
-	})
+// ReadPage reads a response of status 200 and returns the size of its body.
+func ReadPage(connection net.Conn) (size int64, err error) {
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		return 0, err
+	}
+	size, err = io.Copy(io.Discard, response.Body)
+	if response.StatusCode != http.StatusOK {
+		err = errors.Join(err, errors.New(response.Status))
+	}
+	return size, errors.Join(err, response.Body.Close())
 }
 
 // BothKinds runs a test over TCP and over a unix socket.
 func BothKinds(t *testing.T, run func(t *testing.T, listener net.Listener)) {
-	t.Run("tcp", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(t, listener)
-	})
+	t.Run("tcp", func(t *testing.T) { run(t, ListenTCP(t)) })
 	t.Run("unix", func(t *testing.T) { run(t, Listen(t, filepath.Join(t.TempDir(), "socket"))) })
 }
 
