@@ -7,7 +7,6 @@
 //   - processes: finds the servers that run, and what they were started with
 //   - sources: combines the sources of ports and follows their changes
 //   - presence: finds the running agent, and lets one run per network namespace
-//   - checkup: finds what is wrong on a machine, for ssmonitor check
 //
 // Packaging, installed next to the binary:
 //   - debian, arch, rpm: the packages of these distributions

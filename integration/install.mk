@@ -26,7 +26,7 @@ SHARED := netdata/netdata.conf netdata/stream.conf netdata/health.d/ssmonitor.co
 	$(addprefix prometheus/,README.md ssmonitor.rules.yml ssmonitor.rules.test.yml prometheus.yml agent.yml servers.yml) grafana/ssmonitor.json
 
 # The pages that the README and each other link, installed below DOCDIR with their folders.
-PAGES := $(addsuffix /README.md,accounting nft output integration) integration/places.md integration/checkup/findings.md
+PAGES := $(addsuffix /README.md,accounting nft output integration) integration/places.md integration/findings.md
 
 # The installed files, which uninstall removes.
 INSTALLED = $(BINDIR)/ssmonitor \

@@ -1,26 +1,19 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting/store"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/agent"
+	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
-	"ssmonitor/nft"
-	"ssmonitor/output/api"
 )
-
-// agentPatience bounds how long the agent may take to answer.
-const agentPatience = 5 * time.Second
 
 // Exit statuses of check beyond those of every command.
 const (
@@ -93,45 +86,18 @@ func check(c *cli.Context) error {
 		CSV:         loaded.CSV,
 		Group:       agent.Group,
 		Interval:    settings.Default().Interval,
-		Hook:        string(loaded.Hook),
-		Own:         string(loaded.Own),
+		Hook:        loaded.Hook,
+		Own:         loaded.Own,
+		Machine:     checkup.ThisMachine(),
 	}
-	// Without an owner, so that Open does not probe for owned tables.
-	table, err := nft.Open(nft.Options{Hook: loaded.Hook})
-	if err == nil {
-		defer func() { _ = table.Close() }()
-		task.Kernel = &checkedKernel{table, loaded.Hook}
-	}
-	task.KernelRemedy, task.KernelErr = nft.Explain(err)
-	task.Agent = agentState(c.Context, task.State, task.Socket)
-	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
-	task.Machine = checkup.ThisMachine()
-	task.Listeners = listeningPorts
-	findings := task.Findings()
+	findings := task.Run(c.Context)
 	if err := writeFindings(c, c.App.Writer, findings); err != nil {
 		return err
 	}
 	return statusOf(checkup.Result(findings), c.Bool("nagios"))
 }
 
-// agentState asks the agent for its report and the state directory for its
-// holder.
-func agentState(ctx context.Context, state, socket string) (agent checkup.AgentState) {
-	holder, err := store.Holder(state)
-	if holder != nil {
-		agent.Holder = checkup.Holder{PID: holder.PID, Command: holder.Holder}
-	}
-	agent.HolderErr = err
-	if socket != "" {
-		ctx, cancel := context.WithTimeout(ctx, agentPatience)
-		defer cancel()
-		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
-		agent.NotListening = errors.Is(agent.ReportErr, api.ErrAgentNotRunning)
-	}
-	return agent
-}
-
-func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) error {
+func writeFindings(c *cli.Context, w io.Writer, findings []finding.Finding) error {
 	quiet := c.Bool("quiet")
 	switch {
 	case c.Bool("nagios"):
@@ -148,13 +114,13 @@ func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) erro
 }
 
 // statusOf returns the exit status of a check as an error, nil for 0.
-func statusOf(result checkup.Level, nagios bool) error {
+func statusOf(result finding.Level, nagios bool) error {
 	switch {
-	case result == checkup.Unknown:
+	case result == finding.Unknown:
 		return checkStatus(exitUnknown)
-	case result == checkup.Wrong && nagios:
+	case result == finding.Wrong && nagios:
 		return checkStatus(exitNagiosCritical)
-	case result == checkup.Wrong:
+	case result == finding.Wrong:
 		return checkStatus(exitFailed)
 	}
 	return nil

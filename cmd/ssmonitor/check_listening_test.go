@@ -28,8 +28,6 @@ func TestCheckOfListeners(t *testing.T) {
 	for _, port := range []string{"20001", "20003"} {
 		wantNoPart(t, output, "note    port "+port+": ")
 	}
-	p.wantCheck(p.socket, exitFailed, []string{`"id": "port-not-listening"`, `"subject": "20000"`}, "--json")
-	wantNoPart(t, p.wantCheck(p.socket, exitNagiosCritical, []string{" note="}, "--nagios"), "listens there")
 
 	// A user without rights can list sockets, but not rules.
 	stdout, _ := p.checkAsNobody("check", "--no-search", "--port", "20000", "--port", "20001", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"ssmonitor/internal/testkit"
 )
 
 // healthy is the exit status of a check that finds nothing wrong. It depends on
@@ -65,7 +63,6 @@ func TestCheckOfARunningAgent(t *testing.T) {
 		"ok      the agent answers on " + p.socket + ": 2 ports, last read ",
 		"WRONG   configured, but not in the list " + p.list + ": port 20002\n          update it: ssmonitor setup",
 	})
-	p.wantCheck(p.socket+"x", exitFailed, []string{"does not answer on", "name the socket that it listens on with --socket"})
 }
 
 func TestCheckBeforeSetup(t *testing.T) {
@@ -88,117 +85,31 @@ func TestCheckBeforeSetup(t *testing.T) {
 	}
 }
 
-// TestCheckOfConfigurations expects one line per bad file, and a note about a
-// dangling link, as from setup.
-func TestCheckOfConfigurations(t *testing.T) {
-	p := newPlace(t)
-	p.setup()
-	dangling := filepath.Join(p.directory, "configurations", "dangling.json")
-	if err := os.Mkdir(filepath.Dir(dangling), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("nowhere", dangling); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(dangling), "good.json"), []byte(`{"server_port": 20000}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	broken := filepath.Join(p.directory, "broken.json")
-	if err := os.WriteFile(broken, []byte(`{"port_password": {`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	missing := filepath.Join(p.directory, "missing.json")
-
-	output := p.wantCheck(p.socket, exitFailed, []string{
-		"ok      configuration " + p.config, "WRONG   reading a Shadowsocks configuration: " + broken,
-		"WRONG   reading a Shadowsocks configuration: stat " + missing, "note    reading a Shadowsocks configuration: stat " + dangling,
-	}, "--shadowsocks", filepath.Dir(dangling), "--shadowsocks", broken, "--shadowsocks", missing)
-	if strings.Count(output, "WRONG") != 3 { // and no agent is running
-		t.Errorf("want a line per bad file:\n%s", output)
-	}
-	_, _, stderr := call(t, "setup", "--dry-run", "--shadowsocks", filepath.Dir(dangling), "--ports", p.list)
-	wantParts(t, stderr, "note: reading a Shadowsocks configuration: stat "+dangling)
-}
-
+// TestCheckOfTheRuleset has rules of others of each kind, and a table that lost a rule.
 func TestCheckOfTheRuleset(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		hook   string
-		script string
-		want   []string
-	}{
-		{
-			"published port", "host",
-			`table ip nat {
-				chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
-				chain DOCKER { iifname != "docker0" tcp dport 20001 dnat to 172.17.0.2:8388; }
-			}`,
-			[]string{"WRONG   table inet ssmonitor: chain forward-ip-in is missing", "WRONG   port 20001: published by chain ip nat DOCKER to 172.17.0.2:8388, where it is not counted\n" +
-				"          the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\n"},
-		},
-		{
-			"published port, hook container", "container",
-			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20000-30000 dnat to 172.17.0.2; }; }`,
-			[]string{"ok      ports 20000-20001: published by chain ip nat PREROUTING to 172.17.0.2, after being counted"},
-		},
-		{
-			"another port of this host", "host",
-			`table inet nat { chain PREROUTING { type nat hook prerouting priority dstnat; udp dport 20001 redirect to :8388; }; }`,
-			[]string{"WRONG   port 20001: redirected to port 8388 by chain inet nat PREROUTING"},
-		},
-		{
-			"to where it went anyway", "host",
-			`table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; tcp dport 20001 dnat to 127.0.0.1:20001; tcp dport 443 redirect to :20001; }; }`,
-			[]string{"ok      table inet ssmonitor counts 2 ports"},
-		},
-		{
-			"rules that count too", "host",
-			`table ip filter {
-				chain INPUT { type filter hook input priority filter; tcp dport 20000 counter; udp dport 20001 counter; }
-				chain OUTPUT { type filter hook output priority filter; udp sport 20000 counter; }
-				chain FORWARD { type filter hook forward priority filter; udp dport 20000 counter; tcp sport 20000 counter; }
-			}`,
-			[]string{"note    chain ip filter INPUT has 2 rules that only count a port", "note    chain ip filter OUTPUT has 1 rule that only counts a port",
-				"note    chain ip filter FORWARD has 2 rules", "README"},
-		},
-		{
-			"chain that drops later", "host",
-			`table inet late { chain c { type filter hook input priority security; policy drop; }; }`,
-			[]string{"note    chain inet late c may drop packets after they were counted"},
-		},
-		{
-			"lost rule", "host",
-			`flush chain inet ssmonitor input`,
-			[]string{"WRONG   table inet ssmonitor: chain input has lost 1 rule\n          install it: ssmonitor setup"},
-		},
-		{
-			"foreign table", "host",
-			`delete table inet ssmonitor; add table inet ssmonitor`,
-			[]string{"WRONG   table inet ssmonitor was made by somebody else", "nft list table inet ssmonitor"},
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			p := newPlace(t)
-			t.Setenv("SSMONITOR_HOOK", test.hook)
-			p.setup()
-			p.nft(test.script)
-			output := p.wantCheck(p.socket, exitFailed, test.want)
-			wrong := strings.Count(output, "WRONG") - 1 // no agent is running
-			if want := strings.Count(strings.Join(test.want, "\n"), "WRONG"); wrong != want {
-				t.Errorf("besides the missing agent: got %d wrong findings, want %d:\n%s", wrong, want, output)
-			}
-		})
-	}
-}
-
-// TestCheckOfARuleThatIsNotUnderstood has a rule that translates a whole network to
-// another.
-func TestCheckOfARuleThatIsNotUnderstood(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	p.agent("")
-	testkit.NFT(t, `table ip odd { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat ip prefix to ip saddr map { 10.0.0.0/24 : 10.0.1.0/24 }; }; }`)
-	p.wantCheck("", exitUnknown, []string{"unknown port 20000: chain ip odd c may publish it in a way that is not understood (", "hook: container"})
+	p.nft(`flush chain inet ssmonitor input
+		table ip nat {
+			chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
+			chain DOCKER { iifname != "docker0" tcp dport 20001 dnat to 172.17.0.2:8388; }
+		}
+		table ip odd { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat ip prefix to ip saddr map { 10.0.0.0/24 : 10.0.1.0/24 }; }; }
+		table ip filter { chain INPUT { type filter hook input priority filter; tcp dport 20000 counter; udp dport 20001 counter; }; }
+		table inet late { chain c { type filter hook input priority security; policy drop; }; }`)
+	output := p.wantCheck(p.socket, exitFailed, []string{
+		"WRONG   table inet ssmonitor: chain input has lost 1 rule", "; chain forward-ip-in is missing", "\n          install it: ssmonitor setup",
+		"WRONG   port 20001: published by chain ip nat DOCKER to 172.17.0.2:8388, where it is not counted\n" +
+			"          the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\n",
+		"unknown port 20000: chain ip odd c may publish it in a way that is not understood (", "hook: container",
+		"note    chain inet late c may drop packets after they were counted",
+		"note    chain ip filter INPUT has 2 rules that only count a port", "README",
+	})
+	if wrong := strings.Count(output, "WRONG"); wrong != 3 { // no agent is running
+		t.Errorf("got %d wrong findings, want 3:\n%s", wrong, output)
+	}
+	p.nft("delete table inet ssmonitor; add table inet ssmonitor")
+	p.wantCheck(p.socket, exitFailed, []string{"WRONG   table inet ssmonitor was made by somebody else", "nft list table inet ssmonitor"})
 }
 
 // checkAsNobody runs the program as user nobody.
@@ -231,19 +142,6 @@ func TestCheckWithoutRights(t *testing.T) {
 		"ok      CSV file "+p.csv,
 		"Nothing wrong was found", "could not be checked")
 
-	broken := filepath.Join(p.directory, "broken.json")
-	if err := os.WriteFile(broken, []byte(`{"port_password": {`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--shadowsocks", broken)...)
-	if status != exitFailed {
-		t.Errorf("a broken file and an unreadable one: got status %d, want %d:\n%s", status, exitFailed, output)
-	}
-	wantParts(t, output, "unknown reading a Shadowsocks configuration: open "+p.config, "WRONG   reading a Shadowsocks configuration: "+broken)
-
-	output, _ = p.checkAsNobody("check", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")
-	wantParts(t, output, "unknown configurations in directories that only root can read can't be found",
-		"unknown whether an agent is running can't be seen")
 	output, status = p.checkAsNobody(append(p.checkArguments(p.socket), "--nagios")...)
 	if status != exitUnknown {
 		t.Errorf("--nagios: got status %d, want %d:\n%s", status, exitUnknown, output)
@@ -261,10 +159,7 @@ func TestCheckOfSettings(t *testing.T) {
 		want           []string
 	}{
 		{"unknown key", "hooks: host\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 1: ", "this check uses defaults"}},
-		{"wrong hook", "hook: nosuch\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 7: key hook: want host or container"}},
-		{"wrong port", "port: [80a]\n", 0o644, false, []string{"WRONG   reading the settings", "line 1, column 7: key port: want a port number"}},
 		{"not readable", "hook: host\n", 0o600, true, []string{"unknown reading the settings", "permission denied\n          run it as root"}},
-		{"mistake, as nobody", "hooks: host\n", 0o644, true, []string{"WRONG   reading the settings"}},
 		{"right", "hook: container\n", 0o644, false, []string{"at hook container"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
@@ -99,7 +100,7 @@ func runSetup(c *cli.Context) error {
 	return report.WriteTable(textWriter(c), charset(), math.MaxInt)
 }
 
-func printNotes(c *cli.Context, notes []setup.Note) {
+func printNotes(c *cli.Context, notes []finding.Remark) {
 	for _, note := range notes {
 		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(note))
 	}

@@ -15,6 +15,7 @@ package presence
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -22,7 +23,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -61,7 +61,7 @@ type Claim struct {
 	// Stranger holds the address, so that nobody finds this agent: nil if none does.
 	Stranger *StrangerError
 
-	stop func()
+	stop context.CancelFunc
 	done chan struct{}
 }
 
@@ -97,7 +97,7 @@ func Take(list string, states ...string) (*Claim, error) {
 			return nil, fmt.Errorf("claiming the network namespace: %w", err)
 		}
 		if listener != nil {
-			return newClaim(func(stop <-chan struct{}) { serveUntil(stop, listener, list) }), nil
+			return newClaim(func(ctx context.Context) { serve(ctx, listener, list) }), nil
 		}
 		found, err := find(states)
 		if err != nil {
@@ -109,20 +109,21 @@ func Take(list string, states ...string) (*Claim, error) {
 		if found.stranger == nil && time.Now().Before(deadline) {
 			continue
 		}
-		c := newClaim(func(stop <-chan struct{}) { retry(stop, list) })
+		c := newClaim(func(ctx context.Context) { retry(ctx, list) })
 		c.Stranger = cmp.Or(found.stranger, &StrangerError{})
 		return c, nil
 	}
 }
 
 // newClaim holds a claim until it is closed.
-func newClaim(hold func(stop <-chan struct{})) *Claim {
-	stop, done := make(chan struct{}), make(chan struct{})
+func newClaim(hold func(context.Context)) *Claim {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		hold(stop)
+		hold(ctx)
 	}()
-	return &Claim{stop: sync.OnceFunc(func() { close(stop) }), done: done}
+	return &Claim{stop: stop, done: done}
 }
 
 // listen returns nil if the address is taken.
@@ -135,17 +136,17 @@ func listen() (*net.UnixListener, error) {
 }
 
 // retry serves as soon as the address is free.
-func retry(stop <-chan struct{}, list string) {
+func retry(ctx context.Context, list string) {
 	ticks := time.NewTicker(retryInterval)
 	defer ticks.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-ticks.C:
 		}
 		if listener, _ := listen(); listener != nil {
-			serveUntil(stop, listener, list)
+			serve(ctx, listener, list)
 			return
 		}
 	}
@@ -170,19 +171,9 @@ func (c *Claim) Close() {
 	<-c.done
 }
 
-// serveUntil answers who asks until stop is closed.
-func serveUntil(stop <-chan struct{}, listener *net.UnixListener, list string) {
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		serve(listener, list)
-	}()
-	<-stop
-	_ = listener.Close()
-	<-served
-}
-
-func serve(listener *net.UnixListener, list string) {
+// serve answers who asks until ctx ends.
+func serve(ctx context.Context, listener *net.UnixListener, list string) {
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	for {
 		connection, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {

@@ -128,34 +128,41 @@ func TestStrangerIsNoObstacle(t *testing.T) {
 	}
 }
 
-// TestFullBacklogIsNoObstacle has a process take the address that accepts no
-// connection.
-func TestFullBacklogIsNoObstacle(t *testing.T) {
-	testkit.NetworkNamespace(t)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: address}), unix.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // more than fit
-		if connection, err := net.Dial("unix", address); err == nil {
-			defer func() { _ = connection.Close() }()
+// TestSilentStrangerIsNoObstacle has a process take the address that accepts no
+// connection: it does not listen, or its backlog is full.
+func TestSilentStrangerIsNoObstacle(t *testing.T) {
+	for _, listens := range []bool{false, true} {
+		testkit.NetworkNamespace(t)
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer func() { _ = unix.Close(fd) }()
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+			t.Fatal(err)
+		}
+		if listens {
+			if err := unix.Listen(fd, 0); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // more than fit
+				if connection, err := net.Dial("unix", address); err == nil {
+					defer func() { _ = connection.Close() }()
+				}
+			}
+		}
+		if agent, err := Find(""); agent != nil || err != nil {
+			t.Errorf("listening %t: Find: got %+v, %v, want no agent", listens, agent, err)
+		}
+		claim, err := Take("", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if claim.Stranger == nil || claim.Stranger.Known {
+			t.Errorf("listening %t: got the stranger %+v, want an unknown one", listens, claim.Stranger)
+		}
+		claim.Close()
 	}
-	if agent, err := Find(""); agent != nil || err != nil {
-		t.Errorf("Find: got %+v, %v, want no agent", agent, err)
-	}
-	claim, err := Take("", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if claim.Stranger == nil || claim.Stranger.Known {
-		t.Errorf("got the stranger %+v, want an unknown one", claim.Stranger)
-	}
-	claim.Close()
 }
 
 // TestClaimWaitsForAnAgentThatBegins has an agent between bind and listen.

@@ -14,10 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
-	"ssmonitor/internal/sockdiag"
+	"ssmonitor/internal/setup"
 	"ssmonitor/internal/testkit"
 )
 
@@ -26,7 +25,7 @@ const (
 	nobody   = 65534
 )
 
-var host = &processes.Host{Proc: "/proc", Listeners: listeners}
+var host = setup.RunningServers
 
 // start runs a program in the network namespace of the test.
 func start(t *testing.T, adjust func(*exec.Cmd), name string, arguments ...string) *exec.Cmd {
@@ -295,23 +294,4 @@ func BenchmarkLook(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-func listeners() ([]processes.Listener, error) {
-	conn, err := sockdiag.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	var all []processes.Listener
-	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Receivers(protocol)
-		if err != nil {
-			return nil, err
-		}
-		for _, listener := range found {
-			all = append(all, processes.Listener{Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback()})
-		}
-	}
-	return all, nil
 }

@@ -18,7 +18,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/sockdiag"
+	command "ssmonitor/internal/setup"
 	"ssmonitor/internal/testkit"
 )
 
@@ -40,7 +40,7 @@ func newRunning(t *testing.T) *running {
 	list := filepath.Join(directory, "list")
 	return &running{directory, list, sources.Sources{
 		SearchRoot: filepath.Join(directory, "root"), Earlier: list, Host: noHost,
-		Processes: &processes.Host{Proc: "/proc", Listeners: listeners, Interval: time.Millisecond},
+		Processes: &processes.Host{Proc: "/proc", Listeners: command.RunningServers.Listeners, Interval: time.Millisecond},
 	}}
 }
 
@@ -53,25 +53,6 @@ func rootsDirectory(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return directory
-}
-
-func listeners() ([]processes.Listener, error) {
-	conn, err := sockdiag.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	var all []processes.Listener
-	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Receivers(protocol)
-		if err != nil {
-			return nil, err
-		}
-		for _, listener := range found {
-			all = append(all, processes.Listener{Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback()})
-		}
-	}
-	return all, nil
 }
 
 // write writes a file that any user may read.
@@ -264,7 +245,7 @@ func TestSocketsShowWhatNoFileDoes(t *testing.T) {
 func (r *running) listens(t *testing.T, want int) {
 	t.Helper()
 	testkit.Eventually(t, patience, func() error {
-		if found, err := listeners(); err != nil || len(found) < want {
+		if found, err := command.RunningServers.Listeners(); err != nil || len(found) < want {
 			return fmt.Errorf("%v, %w", found, err)
 		}
 		return nil

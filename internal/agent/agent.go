@@ -13,9 +13,9 @@ import (
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
@@ -54,7 +54,7 @@ type agent struct {
 
 	tracker   *publishing.Tracker
 	named     []accounting.Target // by the operator
-	published []checkup.Finding   // of the last decision
+	published finding.News        // what the last decision found
 
 	sockets     *sockdiag.Conn // nil: connections are unknown
 	connections *connections.Meter

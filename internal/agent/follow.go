@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 )
@@ -69,7 +68,7 @@ func (a *agent) publish(found *sources.Result) error {
 		publishing.MarkPublished(found, nil)
 		return nil
 	}
-	decision, err := a.tracker.Decide(found, a.meter.Targets)
+	decision, err := a.tracker.Decide(found.Ports, found.Targets, a.meter.Targets)
 	if err != nil {
 		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
@@ -81,7 +80,8 @@ func (a *agent) publish(found *sources.Result) error {
 		})
 		return nil
 	}
-	a.logFindings(decision.Findings)
+	publishing.MarkPublished(found, decision.Targets)
+	a.published.Log(a.Log, finding.Remarks(decision.Findings))
 	return a.meter.SetForwarding(decision.Forwarding)
 }
 
@@ -92,16 +92,6 @@ func (a *agent) republish() {
 	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
 		a.Log.Error("what is published can't be counted yet", "error", err)
 	}
-}
-
-// logFindings logs those that were not among the last ones.
-func (a *agent) logFindings(findings []checkup.Finding) {
-	for _, finding := range findings {
-		if !slices.Contains(a.published, finding) {
-			a.Log.Log(context.Background(), finding.Level.LogLevel(), finding.Line())
-		}
-	}
-	a.published = findings
 }
 
 func (a *agent) logNotes(found sources.Result) {

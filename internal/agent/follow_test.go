@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/settings"
@@ -93,42 +92,4 @@ func TestPublishAtTheContainerHook(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPublished(t, "at the container hook", found.Ports, false, false)
-}
-
-// TestTransientDecision has a rule that connections show, at most.
-func TestTransientDecision(t *testing.T) {
-	a, log := publishingAgent(t, nft.HookHost)
-	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 meta mark 5 dnat to 172.17.0.2; }; }")
-	if err := a.publish(&sources.Result{Ports: bothPorts()}); err != nil || !a.tracker.Transient() {
-		t.Errorf("got %v, want a decision that may change\n%s", err, log)
-	}
-}
-
-// TestLogFindings logs findings when they are new.
-func TestLogFindings(t *testing.T) {
-	var log bytes.Buffer
-	a := &agent{Options: Options{Log: newLog(&log)}}
-	note := checkup.Finding{Level: checkup.Note, Message: "a note"}
-	unknown := checkup.Finding{Level: checkup.Unknown, Message: "a doubt", Remedy: "do this\nor that"}
-	for i, step := range []struct {
-		findings []checkup.Finding
-		want     string // level and message of each line
-	}{
-		{[]checkup.Finding{note}, "INFO a note;"},
-		{[]checkup.Finding{note, unknown}, "WARN a doubt: do this; or that;"},
-		{[]checkup.Finding{unknown}, ""},
-		{[]checkup.Finding{unknown, note}, "INFO a note;"},
-	} {
-		log.Reset()
-		a.logFindings(step.findings)
-		got := ""
-		for line := range strings.Lines(log.String()) {
-			_, line, _ = strings.Cut(line, "level=")
-			level, line, _ := strings.Cut(line, " msg=")
-			got += level + " " + strings.Trim(strings.TrimSpace(line), `"`) + ";"
-		}
-		if got != step.want {
-			t.Errorf("step %d: got %q, want %q", i, got, step.want)
-		}
-	}
 }

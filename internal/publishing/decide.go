@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft"
 	"ssmonitor/nft/ipvs"
 	"ssmonitor/nft/survey"
@@ -21,36 +21,66 @@ type Decision struct {
 	// rule: connections end, or begin where no rule shows a target.
 	Transient bool
 	// Findings are about everything that may be published.
-	Findings []checkup.Finding
+	Findings []finding.Finding
+}
+
+// KeepInstalled adds those of the installed targets that were not decided about.
+func (d *Decision) KeepInstalled(installed []accounting.Target) {
+	taken := make(map[end]bool)
+	for _, target := range d.Targets {
+		taken[placeOf(target)] = true
+	}
+	for _, target := range installed {
+		if !taken[placeOf(target)] {
+			d.Targets = append(d.Targets, target)
+		}
+	}
 }
 
 // Decide decides for the ports. The operator has named some of the targets.
 func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decision, error) {
 	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16), doubts: make(map[end]bool)}
 	if s.Hook != nft.HookHost {
-		d.countedBefore()
+		d.reportCountedBefore()
 		return d.Decision, nil
 	}
-	d.named(named)
-	d.translations()
-	d.services()
-	d.unknown()
-	if err := d.lingering(); err != nil {
+	if err := d.collect(named); err != nil {
 		return d.Decision, err
 	}
-	d.redirected()
-	d.report()
-	d.besides(named)
-	d.byAnotherNumber()
-	d.atOtherAddresses()
-	d.offloads(len(d.Targets) > 0 || d.mayPublish())
-	d.transparent()
+	d.report(named)
 	slices.SortFunc(d.Targets, accounting.Target.Compare)
 	if d.byConnection {
 		d.Transient = true // the addresses can change
 		d.Addresses = hostAddresses(d.Host.Addresses)
 	}
 	return d.Decision, nil
+}
+
+// collect collects the targets, and notes where they are shared or can't be seen. The
+// first source that has an address and port decides about it. Connections come last:
+// whether they show a target or count by themselves depends on what all others left open.
+func (d *decider) collect(named []accounting.Target) error {
+	for _, target := range named {
+		d.add(target, "the settings (@)")
+	}
+	d.addTranslations()
+	d.addServices()
+	d.noteUnknown()
+	if err := d.addLingering(); err != nil {
+		return err
+	}
+	d.addRedirected()
+	return nil
+}
+
+// report reports what is counted at forward, and what is not, in the order of findings.
+func (d *decider) report(named []accounting.Target) {
+	d.reportTargets()
+	d.reportBesides(named)
+	d.reportOtherNumbers()
+	d.reportOtherAddresses()
+	d.reportOffloads(len(d.Targets) > 0 || d.mayPublish())
+	d.reportTransparent()
 }
 
 // decider collects a decision from one source of targets after another. The first
@@ -135,7 +165,7 @@ func (d *decider) add(target accounting.Target, by string) {
 	if !port.Protocols.Has(target.Protocol) {
 		return
 	}
-	place := end{target.Protocol, target.Address}
+	place := placeOf(target)
 	owner, taken := d.owner[place]
 	switch {
 	case !taken:
@@ -145,7 +175,7 @@ func (d *decider) add(target accounting.Target, by string) {
 		g.include(port, target.Address)
 		g.targets = append(g.targets, target)
 	case owner != target.Port:
-		d.shared(owner, target)
+		d.noteShared(owner, target)
 	}
 }
 
@@ -166,12 +196,6 @@ func (g *group) include(port accounting.Port, address netip.AddrPort) {
 	}
 }
 
-func (d *decider) named(targets []accounting.Target) {
-	for _, target := range targets {
-		d.add(target, "the settings (@)")
-	}
-}
-
 const (
 	// mostChoices is the most ports of a container, of which the kernel chooses one,
 	// that are targets of a port.
@@ -180,8 +204,8 @@ const (
 	mostTargets = 4096
 )
 
-// translations adds the targets of rules.
-func (d *decider) translations() {
+// addTranslations adds the targets of rules.
+func (d *decider) addTranslations() {
 	var count accounting.KeyMap[int]
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
@@ -190,13 +214,13 @@ func (d *decider) translations() {
 			*targets++
 			switch {
 			case !t.Forwards(d.Host):
-				d.redirects(t, port)
+				d.noteRedirect(t, port)
 			case t.Outgoing(d.Host):
-				d.doubtful(t, port)
+				d.noteDoubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
-				d.manyChoices(t, port)
+				d.noteByEntries(t, port, fmt.Sprintf("one of the ports %d-%d of %s:", t.Target.Port(), t.LastTargetPort, t.Target.Addr()))
 			case *targets > mostTargets:
-				d.manyTargets(t, port)
+				d.noteByEntries(t, port, fmt.Sprintf("more than %d targets: those beyond are", mostTargets))
 			default:
 				for _, target := range targetsOf(t, port.Number) {
 					d.add(target, "chain "+t.Place.String())
@@ -233,12 +257,12 @@ func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target)
 	return targets
 }
 
-// services adds the real servers of IPVS, whose answers are forwarded.
-func (d *decider) services() {
+// addServices adds the real servers of IPVS, whose answers are forwarded.
+func (d *decider) addServices() {
 	for _, service := range d.Services {
 		if !service.Address.IsValid() {
 			if len(service.Servers) > 0 {
-				d.note(checkup.PortDNAT, checkup.Unknown, "", fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), nameTarget)
+				d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Message: fmt.Sprintf("IPVS has a service for the packets with mark %d: which ports it is for is unknown", service.Mark), Remedy: nameTarget})
 			}
 			continue
 		}
@@ -266,19 +290,21 @@ func portsOf(service ipvs.Service) survey.PortRange {
 	return survey.PortRange{First: port, Last: port}
 }
 
-// redirected adds the targets of connections, whatever rule translates them. Where
+// addRedirected adds the targets of connections, whatever rule translates them. Where
 // entries count, those that the table doesn't have yet are counted all the same.
-func (d *decider) redirected() {
+func (d *decider) addRedirected() {
 	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
+		place := placeOf(target)
 		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
 		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || counted {
 			continue
 		}
 		d.Transient = true
-		if _, decided := d.owner[place]; decided || !d.isAnothers(place) {
-			d.add(target, connectionOnly)
+		if _, decided := d.owner[place]; !decided && d.isAnothers(place) {
+			d.doubt(place)
+			continue
 		}
+		d.add(target, connectionOnly)
 	}
 }
 
@@ -288,12 +314,12 @@ func inOrder(targets []accounting.Target) []accounting.Target {
 	return slices.SortedFunc(slices.Values(targets), accounting.Target.Compare)
 }
 
-// lingering adds the targets that are counted and to which only connections lead. One
+// addLingering adds the targets that are counted and to which only connections lead. One
 // that is another's by now, and that no connection is left of, changes nothing: it is
 // not installed at the next look, which must not decide otherwise.
-func (d *decider) lingering() error {
+func (d *decider) addLingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
-		_, decided := d.owner[end{target.Protocol, target.Address}]
+		_, decided := d.owner[placeOf(target)]
 		return decided
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
@@ -303,7 +329,8 @@ func (d *decider) lingering() error {
 		}
 	}
 	for _, target := range inOrder(rest) {
-		if d.isAnothers(end{target.Protocol, target.Address}) {
+		if place := placeOf(target); d.isAnothers(place) {
+			d.doubt(place)
 			continue
 		}
 		d.Transient = true
@@ -312,20 +339,18 @@ func (d *decider) lingering() error {
 	return nil
 }
 
-// isAnothers reports whether a rule leads to a target for which none of a counted
-// port does: the container's address may have been given to another one. Of the
-// connections that go there, the entry shows which are a counted port's.
+// isAnothers reports whether a rule leads to a target for which none of a counted port
+// does: the container's address may have been given to another one.
 func (d *decider) isAnothers(place end) bool {
-	leads := func(t survey.Translation) bool {
+	return slices.ContainsFunc(d.Rules.Translations, func(t survey.Translation) bool {
 		ports := survey.PortRange{First: t.Target.Port(), Last: max(t.Target.Port(), t.LastTargetPort)}
 		if ports.First == 0 {
 			ports = t.Ports
 		}
 		return t.Protocol == place.protocol && t.Target.Addr() == place.address.Addr() && ports.Contains(place.address.Port())
-	}
-	anothers := slices.ContainsFunc(d.Rules.Translations, leads)
-	if anothers {
-		d.byConnection, d.doubts[place] = true, true
-	}
-	return anothers
+	})
 }
+
+// doubt has the connection entry decide which of the connections that go to a place are
+// a counted port's.
+func (d *decider) doubt(place end) { d.byConnection, d.doubts[place] = true, true }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/nft"
 	"ssmonitor/nft/ipvs"
@@ -53,6 +53,11 @@ func rule(first, last uint16, address string, change ...func(*survey.Translation
 	return t
 }
 
+// translating returns a scene with nothing but the rules.
+func translating(rules ...survey.Translation) publishing.Scene {
+	return publishing.Scene{Rules: &survey.Survey{Translations: rules}}
+}
+
 func byUDP(t *survey.Translation)   { t.Protocol = accounting.UDP }
 func inOther(t *survey.Translation) { t.Place.Chain = "OTHER" }
 
@@ -71,56 +76,47 @@ func TestDecide(t *testing.T) {
 		findings  []string // LEVEL ID PART
 	}{
 		{name: "nothing"},
-		{name: "a rule", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container), rule(20000, 20000, container, byUDP),
-		}}}, want: to("tcp 172.17.0.2:8388 20000", "udp 172.17.0.2:8388 20000"),
+		{name: "a rule", scene: translating(rule(20000, 20000, container), rule(20000, 20000, container, byUDP)), want: to("tcp 172.17.0.2:8388 20000", "udp 172.17.0.2:8388 20000"),
 			findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:8388, and counted"}},
-		{name: "a rule for all ports, which it keeps", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(0, 65535, "172.17.0.2:0")}}},
+		{name: "a rule for all ports, which it keeps", scene: translating(rule(0, 65535, "172.17.0.2:0")),
 			want:     to("tcp 172.17.0.2:20000 20000", "tcp 172.17.0.2:20001 20001"),
 			findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by chain ip nat DOCKER to 172.17.0.2:20000, 172.17.0.2:20001, and"}},
-		{name: "a rule for another protocol", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, container, byUDP)}}}},
-		{name: "several containers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, "172.17.0.3:8388"), rule(20000, 20000, container),
-		}}}, want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:8388, 172.17.0.3:8388"}},
-		{name: "a choice of a container's ports", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8389 })}}},
+		{name: "a rule for another protocol", scene: translating(rule(20001, 20001, container, byUDP))},
+		{name: "several containers", scene: translating(rule(20000, 20000, "172.17.0.3:8388"), rule(20000, 20000, container)),
+			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:8388, 172.17.0.3:8388"}},
+		{name: "a choice of a container's ports", scene: translating(rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8389 })),
 			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.2:8389 20000"), findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.2:8389"}},
-		{name: "too many choices", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8388 + 256 })}}},
+		{name: "too many choices", scene: translating(rule(20000, 20000, container, func(t *survey.Translation) { t.LastTargetPort = 8388 + 256 })),
 			entries: true, findings: []string{"note port-dnat to one of the ports 8388-8644 of 172.17.0.2"}},
-		{name: "too many choices from its own number on", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, "172.17.0.2:20000", func(t *survey.Translation) { t.LastTargetPort = 65535 })}}},
+		{name: "too many choices from its own number on", scene: translating(rule(20000, 20000, "172.17.0.2:20000", func(t *survey.Translation) { t.LastTargetPort = 65535 })),
 			entries: true, findings: []string{"note port-dnat to one of the ports 20000-65535 of 172.17.0.2"}},
 		{name: "named", named: to("udp 172.17.0.9:1 20000"), want: to("udp 172.17.0.9:1 20000"), findings: []string{"ok port-dnat by the settings"}},
 		{name: "what is named has precedence", named: to("tcp 172.17.0.2:8388 20001"),
-			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+			scene: translating(rule(20000, 20000, container)),
 			want:  to("tcp 172.17.0.2:8388 20001"), entries: true, findings: []string{"note shared-target counts as port 20001", "ok port-dnat port 20001/tcp"}},
-		{name: "two ports to one container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20001, container)}}},
+		{name: "two ports to one container", scene: translating(rule(20000, 20001, container)),
 			want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"note shared-target ports 20000 and 20001 are both published to tcp 172.17.0.2:8388", "ok port-dnat port 20000: "}},
-		{name: "a port that is not counted, to the same container", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, container), rule(30000, 30000, container), rule(30001, 30001, container, byUDP), rule(30002, 30009, container), rule(30010, 30010, container, inside),
-		}}}, want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat port 20000", "note shared-target port 30000, which is not counted, is published to tcp 172.17.0.2:8388 as well"}},
-		{name: "to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000")}}},
+		{name: "a port that is not counted, to the same container", scene: translating(rule(20000, 20000, container), rule(30000, 30000, container), rule(30001, 30001, container, byUDP), rule(30002, 30009, container), rule(30010, 30010, container, inside)),
+			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat port 20000", "note shared-target port 30000, which is not counted, is published to tcp 172.17.0.2:8388 as well"}},
+		{name: "to another port of the host", scene: translating(rule(20000, 20000, "172.17.0.1:9000")),
 			findings: []string{"wrong port-dnat redirected to port 9000 by chain ip nat DOCKER, before hook host can count"}},
-		{name: "to a port of the host that is not counted by UDP", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001", byUDP)}}},
+		{name: "to a port of the host that is not counted by UDP", scene: translating(rule(20000, 20000, "127.0.0.1:20001", byUDP)),
 			findings: []string{"wrong port-dnat redirected to port 20001 by chain ip nat DOCKER, before hook host can count"}},
-		{name: "what is not counted by UDP, to another port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20001, 20001, "127.0.0.1:9000", byUDP)}}}},
-		{name: "to a counted port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "127.0.0.1:20001")}}},
+		{name: "what is not counted by UDP, to another port of the host", scene: translating(rule(20001, 20001, "127.0.0.1:9000", byUDP))},
+		{name: "to a counted port of the host", scene: translating(rule(20000, 20000, "127.0.0.1:20001")),
 			findings: []string{"note port-dnat port 20000: redirected to port 20001 by chain ip nat DOCKER: counts as that port"}},
-		{name: "to some ports of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, "127.0.0.1:9000", func(t *survey.Translation) { t.LastTargetPort = 9009 })}}},
+		{name: "to some ports of the host", scene: translating(rule(20000, 20000, "127.0.0.1:9000", func(t *survey.Translation) { t.LastTargetPort = 9009 })),
 			findings: []string{"wrong port-dnat add \"9000-9009\" to the list"}},
-		{name: "to the same port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "192.0.2.1:0")}}}},
-		{name: "what containers send, to a port of the host", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.1:9000", inside)}}}},
-		{name: "what containers send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}}, entries: true,
+		{name: "to the same port of the host", scene: translating(rule(20000, 20000, "192.0.2.1:0"))},
+		{name: "what containers send, to a port of the host", scene: translating(rule(20000, 20000, "172.17.0.1:9000", inside))},
+		{name: "what containers send, to a proxy", scene: translating(rule(20000, 20000, "172.31.0.2:3129", inside)), entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what arrives by docker0, to 172.31.0.2:3129: counted where the connection entry shows"}},
-		{name: "what is sent to other hosts, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) { t.LeavesOut = true })}}}, entries: true,
+		{name: "what is sent to other hosts, to a proxy", scene: translating(rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) { t.LeavesOut = true })), entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for what is not sent to some addresses of this host, to 172.31.0.2:3129"}},
-		{name: "what certain senders send, to a proxy", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) {
-				t.SourceSets, t.Sources = []string{"@clients"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-			})}}}, entries: true,
+		{name: "what certain senders send, to a proxy", scene: translating(rule(20000, 20000, "172.31.0.2:3129", func(t *survey.Translation) {
+			t.SourceSets, t.Sources = []string{"@clients"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}),
+		), entries: true,
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER translates it for senders in @clients, 10.0.0.0/8, to 172.31.0.2:3129"}},
 		{name: "the same, with a connection", scene: publishing.Scene{Redirected: to("tcp 172.31.0.2:3129 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.31.0.2:3129", inside)}}},
@@ -167,16 +163,14 @@ func TestDecide(t *testing.T) {
 			connected: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat port 20000: "}},
 		{name: "a rule can't be read", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{Unread: []error{errors.New("EIO")}}},
 			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat port 20000: "}},
-		{name: "the container has the number", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
+		{name: "the container has the number", scene: translating(rule(30000, 30000, "172.17.0.2:20000")),
 			findings: []string{"wrong port-published-as count it as port 20000: add \"20000@172.17.0.2:20000\" to the list \"port\""}},
 		{name: "the container has the number, and so has a program", scene: publishing.Scene{
 			Listens: func(accounting.Protocol, uint16) bool { return true },
 			Rules:   &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}}},
-		{name: "a container has the number, but not for clients that are counted", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(30000, 30000, "172.17.0.2:20001", byUDP), rule(30000, 30009, "172.17.0.3:20000", inside), rule(30010, 30010, "172.17.0.4:20000", inside),
-		}}}},
+		{name: "a container has the number, but not for clients that are counted", scene: translating(rule(30000, 30000, "172.17.0.2:20001", byUDP), rule(30000, 30009, "172.17.0.3:20000", inside), rule(30010, 30010, "172.17.0.4:20000", inside))},
 		{name: "the container has the number, and that is named", named: to("tcp 172.17.0.2:20000 20000"),
-			scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}},
+			scene: translating(rule(30000, 30000, "172.17.0.2:20000")),
 			want:  to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat"}},
 		{name: "at an address of others", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
 			findings: []string{"note port-dnat if these are routed to this host, name where the port leads: add \"20000@172.17.0.2:8388\" to the list"}},
@@ -197,21 +191,20 @@ func TestDecide(t *testing.T) {
 		{name: "stateless, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Unresolved: []survey.Unresolved{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 20001, Last: 65535}, Reason: "it rewrites", Stateless: true}}}},
 			findings: []string{"unknown port-dnat this may be before hook container counts"}},
-		{name: "a container with the number, under another one", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
-			rule(18388, 18388, "172.17.0.2:20000"), rule(18388, 18388, "172.17.0.2:20000", byUDP)}}},
+		{name: "a container with the number, under another one", scene: translating(rule(18388, 18388, "172.17.0.2:20000"), rule(18388, 18388, "172.17.0.2:20000", byUDP)),
 			findings: []string{"wrong port-published-as port 20000: chain ip nat DOCKER publishes it as port 18388: what clients send there, to 172.17.0.2:20000, is not counted\n" +
 				`count it as port 20000: add "20000@172.17.0.2:20000" to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup` + "\n" + `or as port 18388: add "18388"`}},
 		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(18388, 18388, "172.17.0.2:20000")}}},
 			findings: []string{"wrong port-published-as is not counted\n" + `count it as port 18388: add "18388" to`}},
-		{name: "under many numbers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 40000, "172.17.0.2:20000")}}},
+		{name: "under many numbers", scene: translating(rule(30000, 40000, "172.17.0.2:20000")),
 			findings: []string{`wrong port-published-as publishes it as ports 30000-40000: what clients send there, to 172.17.0.2:20000, is not counted` + "\n" + `count it as port 20000: add "20000@172.17.0.2:20000"`}},
 		{name: "under many numbers, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 40000, "172.17.0.2:20000")}}},
 			findings: []string{`wrong port-published-as hook: host`}},
-		{name: "a port of the host under many numbers", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 40000, "127.0.0.1:20000", byUDP)}}}},
+		{name: "a port of the host under many numbers", scene: translating(rule(30000, 40000, "127.0.0.1:20000", byUDP))},
 		{name: "a port of the host under many numbers, at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(30000, 40000, "127.0.0.1:20000", byUDP)}},
 			Listens: func(accounting.Protocol, uint16) bool { return true }},
 			findings: []string{`wrong port-published-as port 20000: chain ip nat DOCKER publishes it as ports 30000-40000`}},
-		{name: "under another number and its own", scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.2:20000"), rule(18388, 18388, "172.17.0.2:20000", inOther)}}},
+		{name: "under another number and its own", scene: translating(rule(20000, 20000, "172.17.0.2:20000"), rule(18388, 18388, "172.17.0.2:20000", inOther)),
 			want: to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat", "note shared-target port 18388, which is not counted"}},
 		{name: "under two counted numbers", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, "172.17.0.2:20001")}}},
 			findings: []string{"ok port-dnat port 20000: published by chain ip nat DOCKER to 172.17.0.2:20001, after being counted"}},
@@ -322,19 +315,19 @@ func complete(scene *publishing.Scene) {
 	}
 }
 
-func wantFindings(t *testing.T, got []checkup.Finding, want []string) {
+func wantFindings(t *testing.T, got []finding.Finding, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("got the findings\n%+v\nwant\n%q", got, want)
 	}
-	for i, finding := range got {
+	for i, f := range got {
 		words := strings.SplitN(want[i], " ", 3)
 		part := strings.Join(words[2:], "")
-		if finding.Level.String() != words[0] || string(finding.ID) != words[1] || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
-			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		if f.Level.String() != words[0] || string(f.ID) != words[1] || !strings.Contains(f.Message+"\n"+f.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", f.Level, f.ID, f.Message, f.Remedy, want[i])
 		}
-		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
-			t.Errorf("%s: there is no remedy", finding.Message)
+		if f.Level >= finding.Unknown && f.Remedy == "" {
+			t.Errorf("%s: there is no remedy", f.Message)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
@@ -19,53 +19,51 @@ type way struct {
 	forwarded   bool // to a container, not to a port of this host
 }
 
-// byAnotherNumber reports ports whose server has the number, though clients send to
+// reportOtherNumbers reports ports whose server has the number, though clients send to
 // another one: what they send there is not counted.
-func (d *decider) byAnotherNumber() {
+func (d *decider) reportOtherNumbers() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		if !t.Outgoing(d.Host) {
-			d.renumbered(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
+			d.reportNumber(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
 		}
 	}
 	for _, service := range d.Services {
 		for _, server := range service.Servers {
 			if service.Address.IsValid() {
-				d.renumbered(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
+				d.reportNumber(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
 			}
 		}
 	}
-	d.renumberedUnseen()
+	d.reportUnseenNumbers()
 }
 
-// renumberedUnseen reports what only connections show: rules that can't be read, such as
+// reportUnseenNumbers reports what only connections show: rules that can't be read, such as
 // those of iptables-legacy, lead to a container's port.
-func (d *decider) renumberedUnseen() {
+func (d *decider) reportUnseenNumbers() {
 	if !d.byConnection { // every rule was read
 		return
 	}
-	ways := make(map[end]*way)
+	var ways []*way
+	byPlace := make(map[end]*way)
 	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
-		switch w := ways[place]; {
+		place := placeOf(target)
+		switch w := byPlace[place]; {
 		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || d.isAnothers(place):
 		case w == nil:
-			ways[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
+			byPlace[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
 				survey.PortRange{First: target.Port, Last: target.Port}, target.Address, true}
-		default:
-			w.outside.First, w.outside.Last = min(w.outside.First, target.Port), max(w.outside.Last, target.Port)
+			ways = append(ways, byPlace[place])
+		default: // the targets are in the order of their ports
+			w.outside.Last = target.Port
 		}
 	}
-	for _, target := range inOrder(d.Redirected) {
-		place := end{target.Protocol, target.Address}
-		if w := ways[place]; w != nil {
-			d.renumbered(*w)
-			delete(ways, place)
-		}
+	for _, w := range ways {
+		d.reportNumber(*w)
 	}
 }
 
-func (d *decider) renumbered(w way) {
+func (d *decider) reportNumber(w way) {
 	inside := w.target.Port()
 	port, _ := d.ports.Find(inside)
 	_, known := d.owner[end{w.protocol, w.target}]
@@ -94,6 +92,6 @@ func (d *decider) renumbered(w way) {
 	case one:
 		remedy += "\nor as " + asOutside
 	}
-	d.note(checkup.PortPublishedAs, checkup.Wrong, w.subject, fmt.Sprintf(
-		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), remedy)
+	d.note(finding.Finding{ID: finding.PortPublishedAs, Level: finding.Wrong, Subject: w.subject, Message: fmt.Sprintf(
+		"port %d: %s publishes it as %s: what clients send there, to %s, is not counted", inside, w.by, outside, where), Remedy: remedy})
 }

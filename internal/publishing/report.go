@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 	"ssmonitor/nft/survey"
 )
 
@@ -41,15 +41,15 @@ func addTarget(port uint16, target netip.AddrPort) string {
 	return fmt.Sprintf(`add "%d@%s"%s`, port, target, addToList)
 }
 
-func (d *decider) note(id checkup.ID, level checkup.Level, subject, message, remedy string) {
-	finding := checkup.Finding{ID: id, Level: level, Subject: subject, Message: message, Remedy: remedy}
-	if !slices.Contains(d.Findings, finding) {
-		d.Findings = append(d.Findings, finding)
+// note adds a finding that is not there yet.
+func (d *decider) note(f finding.Finding) {
+	if !slices.Contains(d.Findings, f) {
+		d.Findings = append(d.Findings, f)
 	}
 }
 
-// report reports what is counted at forward.
-func (d *decider) report() {
+// reportTargets reports what is counted at forward.
+func (d *decider) reportTargets() {
 	installed := make(map[accounting.Target]bool)
 	for _, target := range d.Installed {
 		installed[target] = true
@@ -58,12 +58,12 @@ func (d *decider) report() {
 		if g.by == connectionOnly { // in the order of entries, and of what lingers
 			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
 		}
-		message := fmt.Sprintf("%s: published by %s to %s", checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
+		message := fmt.Sprintf("%s: published by %s to %s", finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
 		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
-			d.note(checkup.PortDNAT, checkup.Wrong, g.by, message+", where it is not counted",
-				"the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup")
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Wrong, Subject: g.by, Message: message + ", where it is not counted",
+				Remedy: "the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup"})
 		} else {
-			d.note(checkup.PortDNAT, checkup.OK, g.by, message+", and counted where the host forwards it", "")
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.OK, Subject: g.by, Message: message + ", and counted where the host forwards it"})
 		}
 	}
 }
@@ -87,36 +87,26 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	return text
 }
 
-// manyChoices reports a translation to so many ports of a container that the
-// connection entry has to show which one it is.
-func (d *decider) manyChoices(t *survey.Translation, port accounting.Port) {
+// noteByEntries has the connection entry show which target a connection has, of more
+// than are counted by their addresses.
+func (d *decider) noteByEntries(t *survey.Translation, port accounting.Port, targets string) {
 	d.byConnection = true
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
-		"%s: published by chain %s to one of the ports %d-%d of %s: counted as far as connection entries show it",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, t.Target.Port(), t.LastTargetPort, t.Target.Addr()), "")
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(),
+		Message: fmt.Sprintf("%s: published by chain %s to %s counted as far as connection entries show it", finding.DescribePorts([]accounting.Port{port}), t.Place, targets)})
 }
 
-// manyTargets reports a port that is published to more targets than are counted by
-// their addresses.
-func (d *decider) manyTargets(t *survey.Translation, port accounting.Port) {
-	d.byConnection = true
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
-		"%s: published by chain %s to more than %d targets: those beyond are counted as far as connection entries show it",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, mostTargets), "")
-}
-
-// shared reports a second port with the same target. What their clients begin is
+// noteShared reports a second port with the same target. What their clients begin is
 // distinguished by the connection entry.
-func (d *decider) shared(owner uint16, target accounting.Target) {
+func (d *decider) noteShared(owner uint16, target accounting.Target) {
 	d.byConnection = true
-	d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+	d.note(finding.Finding{ID: finding.SharedTarget, Level: finding.Note, Subject: target.String(), Message: fmt.Sprintf(
 		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
-		owner, target.Port, target, owner), "")
+		owner, target.Port, target, owner)})
 }
 
-// besides reports ports that are not counted, and lead to the target of one that is.
+// reportBesides reports ports that are not counted, and lead to the target of one that is.
 // Whoever names a target means all that goes there.
-func (d *decider) besides(named []accounting.Target) {
+func (d *decider) reportBesides(named []accounting.Target) {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		port := t.Ports.First
@@ -125,44 +115,43 @@ func (d *decider) besides(named []accounting.Target) {
 		if !taken || port != t.Ports.Last || len(d.covered(t.Protocol, t.Ports)) > 0 || t.Outgoing(d.Host) || slices.Contains(named, target) {
 			continue
 		}
-		d.note(checkup.SharedTarget, checkup.Note, target.String(), fmt.Sprintf(
+		d.note(finding.Finding{ID: finding.SharedTarget, Level: finding.Note, Subject: target.String(), Message: fmt.Sprintf(
 			"port %d, which is not counted, is published to %s as well: what its clients send there counts as port %d", port, target, owner),
-			"count both, and they are told apart: "+addPorts(fmt.Sprint(port)))
+			Remedy: "count both, and they are told apart: " + addPorts(fmt.Sprint(port))})
 	}
 }
 
-// redirects reports a translation to another port of this host. One that may be for
+// noteRedirect reports a translation to another port of this host. One that may be for
 // what containers send to other servers is no concern of the port.
-func (d *decider) redirects(t *survey.Translation, port accounting.Port) {
+func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
 	if t.Outgoing(d.Host) || target == 0 || target == port.Number && t.LastTargetPort == 0 {
 		return
 	}
-	subject, described := t.Place.String(), checkup.DescribePorts([]accounting.Port{port})
+	subject, described := t.Place.String(), finding.DescribePorts([]accounting.Port{port})
 	if other, _ := d.ports.Find(target); other.Protocols.Has(t.Protocol) && t.LastTargetPort == 0 {
-		d.note(checkup.PortDNAT, checkup.Note, subject, fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
-			"if it should count as itself, "+hookContainer)
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: subject, Message: fmt.Sprintf("%s: redirected to port %d by chain %s: counts as that port", described, target, t.Place),
+			Remedy: "if it should count as itself, " + hookContainer})
 		return
 	}
 	targets := fmt.Sprint(target)
 	if t.LastTargetPort != 0 {
 		targets += fmt.Sprintf("-%d", t.LastTargetPort)
 	}
-	d.note(checkup.PortDNAT, checkup.Wrong, subject, fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
-		"count the port that it is redirected to: "+addPorts(targets)+"\nor "+hookContainer)
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Wrong, Subject: subject, Message: fmt.Sprintf("%s: redirected to port %s by chain %s, before hook host can count", described, targets, t.Place),
+		Remedy: "count the port that it is redirected to: " + addPorts(targets) + "\nor " + hookContainer})
 }
 
-// doubtful reports a translation that may be for what others send to other servers.
+// noteDoubtful reports a translation that may be for what others send to other servers.
 // Of that, what is sent to an address of this host is the port's.
-func (d *decider) doubtful(t *survey.Translation, port accounting.Port) {
-	d.byConnection = true
+func (d *decider) noteDoubtful(t *survey.Translation, port accounting.Port) {
 	targets := targetsOf(t, port.Number)
 	for _, target := range targets {
-		d.doubts[end{target.Protocol, target.Address}] = true
+		d.doubt(placeOf(target))
 	}
-	d.note(checkup.PortDNAT, checkup.Note, t.Place.String(), fmt.Sprintf(
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(), Message: fmt.Sprintf(
 		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
-		checkup.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address), "")
+		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address)})
 }
 
 func describeSenders(t *survey.Translation) string {
@@ -185,16 +174,16 @@ func describeSenders(t *survey.Translation) string {
 	return "senders in " + strings.Join(senders, ", ")
 }
 
-// atOtherAddresses reports what is translated for addresses that may be routed to
+// reportOtherAddresses reports what is translated for addresses that may be routed to
 // this host, though it does not have them: for each port once, since a node of a
 // cluster has such rules for every service.
-func (d *decider) atOtherAddresses() {
+func (d *decider) reportOtherAddresses() {
 	places, targets := make(map[uint16][]string), make(map[uint16][]netip.AddrPort)
 	for i := range d.Rules.Elsewhere {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
 			target := targetsOf(t, port.Number)[0]
-			if d.owner[end{target.Protocol, target.Address}] == port.Number || !t.Forwards(d.Host) {
+			if d.owner[placeOf(target)] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
 			places[port.Number] = union(places[port.Number], t.Place.String())
@@ -207,8 +196,8 @@ func (d *decider) atOtherAddresses() {
 		if len(chains) > 1 {
 			message = fmt.Sprintf("port %d: chain %s and %d more translate it", port, chains[0], len(chains)-1)
 		}
-		d.note(checkup.PortDNAT, checkup.Note, chains[0], fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
-			"if these are routed to this host, name where the port leads: "+addTarget(port, first))
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: chains[0], Message: fmt.Sprintf("%s to %s for addresses that this host does not have: not counted", message, describeAddresses(targets[port])),
+			Remedy: "if these are routed to this host, name where the port leads: " + addTarget(port, first)})
 	}
 }
 
@@ -227,50 +216,50 @@ func (d *decider) mayPublish() bool {
 	})
 }
 
-// unknown reports what may be published, as far as that can't be seen.
-func (d *decider) unknown() {
+// noteUnknown reports what may be published, as far as that can't be seen.
+func (d *decider) noteUnknown() {
 	for _, u := range d.Rules.Unresolved {
 		ports := d.covered(u.Protocol, u.Ports)
 		switch {
 		case len(ports) == 0:
 		case u.Stateless:
-			d.stateless(u, ports, "not counted", onlyNameTarget)
+			d.noteStateless(u, ports, "not counted", onlyNameTarget)
 		default:
 			d.byConnection = true
-			d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
-				checkup.DescribePorts(ports), u.Place, u.Reason), nameTarget)
+			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
+				finding.DescribePorts(ports), u.Place, u.Reason), Remedy: nameTarget})
 		}
 	}
 	if len(d.Rules.LegacyNAT) > 0 {
 		d.byConnection = true
-		d.note(checkup.LegacyNAT, checkup.Unknown, "", "iptables-legacy has a table nat, whose rules can't be read: "+
-			"ports that it publishes are counted as far as connection entries show it", "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, "+nameTarget)
+		d.note(finding.Finding{ID: finding.LegacyNAT, Level: finding.Unknown, Message: "iptables-legacy has a table nat, whose rules can't be read: " +
+			"ports that it publishes are counted as far as connection entries show it", Remedy: "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, " + nameTarget})
 	}
 }
 
-// stateless reports a translation that leaves no connection entry.
-func (d *decider) stateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
-	d.note(checkup.PortDNAT, checkup.Unknown, u.Place.String(), fmt.Sprintf("%s: chain %s may publish it (%s): %s",
-		checkup.DescribePorts(ports), u.Place, u.Reason, consequence), remedy)
+// noteStateless reports a translation that leaves no connection entry.
+func (d *decider) noteStateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it (%s): %s",
+		finding.DescribePorts(ports), u.Place, u.Reason, consequence), Remedy: remedy})
 }
 
-// offloads reports flowtables. Only forwarded connections can be moved to one, and
+// reportOffloads reports flowtables. Only forwarded connections can be moved to one, and
 // those of published ports are.
-func (d *decider) offloads(published bool) {
+func (d *decider) reportOffloads(published bool) {
 	for _, offload := range d.Rules.Offloads {
 		message := fmt.Sprintf("chain %s offloads connections to flowtable %s", offload.Place, offload.Flowtable)
 		if published {
-			d.note(checkup.FlowOffload, checkup.Wrong, offload.Place.String(), message+": only the first packets of published ports are counted",
-				"exclude those ports from the rule with flow add @"+offload.Flowtable)
+			d.note(finding.Finding{ID: finding.FlowOffload, Level: finding.Wrong, Subject: offload.Place.String(), Message: message + ": only the first packets of published ports are counted",
+				Remedy: "exclude those ports from the rule with flow add @" + offload.Flowtable})
 		} else {
-			d.note(checkup.FlowOffload, checkup.OK, offload.Place.String(), message+", but none of these ports is forwarded", "")
+			d.note(finding.Finding{ID: finding.FlowOffload, Level: finding.OK, Subject: offload.Place.String(), Message: message + ", but none of these ports is forwarded"})
 		}
 	}
 }
 
-// transparent reports what a program of this host gets that was sent to ports of
+// reportTransparent reports what a program of this host gets that was sent to ports of
 // other servers: at input, that looks as what is sent to this host.
-func (d *decider) transparent() {
+func (d *decider) reportTransparent() {
 	ports := make(map[survey.Place][]accounting.Port)
 	for _, t := range d.Rules.Transparent {
 		for _, port := range d.covered(t.Protocol, t.Ports) {
@@ -279,15 +268,15 @@ func (d *decider) transparent() {
 	}
 	for _, t := range d.Rules.Transparent {
 		if covered := ports[t.Place]; len(covered) > 0 {
-			d.note(checkup.TransparentProxy, checkup.Note, t.Place.String(), fmt.Sprintf(
+			d.note(finding.Finding{ID: finding.TransparentProxy, Level: finding.Note, Subject: t.Place.String(), Message: fmt.Sprintf(
 				"%s: chain %s hands what is sent to such a port of other servers to a transparent proxy of this host, where it counts, too",
-				checkup.DescribePorts(covered), t.Place), "exclude the port from that rule\nor "+hookContainer)
+				finding.DescribePorts(covered), t.Place), Remedy: "exclude the port from that rule\nor " + hookContainer})
 		}
 	}
 }
 
-// countedBefore reports what is translated after the hook for containers.
-func (d *decider) countedBefore() {
+// reportCountedBefore reports what is translated after the hook for containers.
+func (d *decider) reportCountedBefore() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		if ports := d.covered(t.Protocol, t.Ports); len(ports) > 0 && t.Forwards(d.Host) {
@@ -298,15 +287,15 @@ func (d *decider) countedBefore() {
 	}
 	for _, u := range d.Rules.Unresolved {
 		if ports := d.covered(u.Protocol, u.Ports); u.Stateless && len(ports) > 0 {
-			d.stateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
+			d.noteStateless(u, ports, "this may be before hook container counts", "count where the host forwards: hook: host, and "+onlyNameTarget)
 		}
 	}
 	for _, g := range d.groups {
-		d.note(checkup.PortDNAT, checkup.OK, g.by, fmt.Sprintf("%s: published by %s to %s, after being counted",
-			checkup.DescribePorts(g.ports), g.by, describeAddresses(g.addresses)), "")
+		d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.OK, Subject: g.by, Message: fmt.Sprintf("%s: published by %s to %s, after being counted",
+			finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))})
 	}
-	d.byAnotherNumber()
+	d.reportOtherNumbers()
 	if len(d.groups) > 0 || d.mayPublish() {
-		d.offloads(true)
+		d.reportOffloads(true)
 	}
 }

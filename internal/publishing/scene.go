@@ -33,12 +33,17 @@ type Scene struct {
 
 // Observe asks the kernel, in the network namespace of the calling thread. It takes
 // milliseconds and more, so it is meant for the start and for changes. The error is
-// fs.ErrPermission without CAP_NET_ADMIN.
+// fs.ErrPermission without CAP_NET_ADMIN. Nobody acts on a decision about the scene.
 func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
-	return new(Watch).Observe(hook, installed)
+	scene, err := new(hostWatch).observe(hook, installed)
+	if err != nil {
+		return nil, err
+	}
+	scene.ReadOnly = true
+	return scene, nil
 }
 
-func observe(hook nft.Hook, host survey.Host, installed []accounting.Target) (*Scene, error) {
+func newScene(hook nft.Hook, host survey.Host, installed []accounting.Target) (*Scene, error) {
 	s := &Scene{Hook: hook, Host: host, Installed: installed, Connected: connected}
 	var err error
 	if s.Rules, err = survey.Read(s.Host); err != nil {
@@ -88,11 +93,13 @@ type end struct {
 	address  netip.AddrPort
 }
 
+func placeOf(target accounting.Target) end { return end{target.Protocol, target.Address} }
+
 // connected implements Scene.Connected.
 func connected(targets []accounting.Target) (still []accounting.Target, err error) {
 	wanted, found := make(map[end]bool), make(map[end]bool)
 	for _, target := range targets {
-		wanted[end{target.Protocol, target.Address}] = true
+		wanted[placeOf(target)] = true
 	}
 	err = conntrack.Flows(func(flow conntrack.Flow) {
 		for _, address := range flow.Ends() {
@@ -105,6 +112,6 @@ func connected(targets []accounting.Target) (still []accounting.Target, err erro
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(targets), func(target accounting.Target) bool {
-		return !found[end{target.Protocol, target.Address}]
+		return !found[placeOf(target)]
 	}), nil
 }

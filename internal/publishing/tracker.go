@@ -27,7 +27,7 @@ const (
 // have changed.
 type Tracker struct {
 	hook   nft.Hook
-	host   Watch
+	host   hostWatch
 	budget throttle.Budget
 
 	generation uint32    // of the ruleset at the last decision
@@ -41,16 +41,16 @@ func NewTracker(hook nft.Hook) *Tracker {
 	return &Tracker{hook: hook, budget: throttle.Budget{Share: rulesetShare, Burst: rulesetBurst}}
 }
 
-// Decide decides for the ports that were found, and marks those that are published.
-// installed returns the targets that the table has.
-func (t *Tracker) Decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
+// Decide decides for the ports, of which some targets were named. installed returns the
+// targets that the table has.
+func (t *Tracker) Decide(ports accounting.Ports, named []accounting.Target, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
 	t.last = time.Now()
-	t.budget.Spend(t.last, func() { decision, err = t.decide(found, installed) })
+	t.budget.Spend(t.last, func() { decision, err = t.decide(ports, named, installed) })
 	t.failed, t.transient = err != nil, decision.Transient
 	return decision, err
 }
 
-func (t *Tracker) decide(found *sources.Result, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
+func (t *Tracker) decide(ports accounting.Ports, named []accounting.Target, installed func() ([]accounting.Target, error)) (decision Decision, err error) {
 	if t.generation, err = survey.Generation(); err != nil { // first: a later change has another one
 		return decision, err
 	}
@@ -58,15 +58,11 @@ func (t *Tracker) decide(found *sources.Result, installed func() ([]accounting.T
 	if err != nil {
 		return decision, err
 	}
-	scene, err := t.host.Observe(t.hook, targets)
+	scene, err := t.host.observe(t.hook, targets)
 	if err != nil {
 		return decision, err
 	}
-	if decision, err = scene.Decide(found.Ports, found.Targets); err != nil {
-		return decision, err
-	}
-	MarkPublished(found, decision.Targets)
-	return decision, nil
+	return scene.Decide(ports, named)
 }
 
 // Outdated reports whether other ports may be published, or to other targets, than the
@@ -89,7 +85,7 @@ func (t *Tracker) Outdated(generation uint32) (outdated bool) {
 	if generation != 0 && generation != t.generation {
 		return true
 	}
-	t.budget.Spend(now, func() { outdated = t.host.Changed() }) // it reads all routes
+	t.budget.Spend(now, func() { outdated = t.host.changed() }) // it reads all routes
 	return outdated
 }
 
@@ -116,6 +112,3 @@ func Mark(found *sources.Result, published func(accounting.Port) bool) {
 
 // Follows reports whether the tracker is of the hook.
 func (t *Tracker) Follows(hook nft.Hook) bool { return t.hook == hook }
-
-// Transient reports whether the last decision can change although nobody changes a rule.
-func (t *Tracker) Transient() bool { return t.transient }

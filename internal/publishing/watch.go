@@ -9,21 +9,21 @@ import (
 	"ssmonitor/nft/survey"
 )
 
-// Watch observes again and again, and notices when the addresses of this host or its
+// hostWatch observes again and again, and notices when the addresses of this host or its
 // default routes have changed. What a rule is for depends on them, and no rule
 // changes with them.
 //
 // The agent's seccomp filter refuses rtnetlink, which would report each change, from
-// its start on. Watch uses it once, for the uplinks that /proc does not show: those
-// of other routing tables, and those of the later hops of a route. It keeps them.
-type Watch struct {
+// its start on. It is used once, for the uplinks that /proc does not show: those
+// of other routing tables, and those of the later hops of a route. They are kept.
+type hostWatch struct {
 	host   survey.Host // at the last observation
 	hidden []string    // uplinks that only rtnetlink shows
 	begun  bool
 }
 
-// Observe is the function [Observe] for repeated calls.
-func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
+// observe is [Observe] for repeated calls, by somebody who acts on what is decided.
+func (w *hostWatch) observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
 	if !w.begun {
 		shown, err := interfaces.Uplinks()
 		if err != nil {
@@ -38,13 +38,13 @@ func (w *Watch) Observe(hook nft.Hook, installed []accounting.Target) (*Scene, e
 		return nil, err
 	}
 	w.host = host
-	return observe(hook, host, installed)
+	return newScene(hook, host, installed)
 }
 
-// Changed reports whether addresses or default routes differ from those at the last
+// changed reports whether addresses or default routes differ from those at the last
 // observation. It takes a fraction of a millisecond, unless the host has thousands of
 // routes. Before the first observation it reports false.
-func (w *Watch) Changed() bool {
+func (w *hostWatch) changed() bool {
 	if !w.begun {
 		return false
 	}
@@ -54,7 +54,7 @@ func (w *Watch) Changed() bool {
 
 // thisHost returns the addresses of this host and the interfaces by which it
 // reaches the rest of the world.
-func (w *Watch) thisHost() (survey.Host, error) {
+func (w *hostWatch) thisHost() (survey.Host, error) {
 	addresses, err := interfaces.Addresses()
 	if err != nil {
 		return survey.Host{}, err

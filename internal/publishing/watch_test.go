@@ -1,11 +1,10 @@
-package publishing_test
+package publishing
 
 import (
 	"os/exec"
 	"slices"
 	"testing"
 
-	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
@@ -21,7 +20,7 @@ func ip(t *testing.T, line string) {
 
 func TestWatch(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		ip(t, "link add name "+name+" type veth peer name peer-"+name)
 		for _, end := range []string{name, "peer-" + name} {
 			ip(t, "link set dev "+end+" addrgenmode none") // or addresses would come by themselves
@@ -29,7 +28,11 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	ip(t, "route add default dev c table 100")
-	var watch publishing.Watch
+	ip(t, "route add default table 102 nexthop dev d nexthop dev e")
+	ip(t, "-6 route add default dev f table 103")
+	ip(t, "-6 route add unreachable default table 104")
+	ip(t, "route add 192.0.0.0/2 dev b table 105")
+	var watch hostWatch
 	for _, step := range []struct {
 		command string
 		changed bool
@@ -51,15 +54,16 @@ func TestWatch(t *testing.T) {
 		if step.command != "" {
 			ip(t, step.command)
 		}
-		if got := watch.Changed(); got != step.changed {
+		if got := watch.changed(); got != step.changed {
 			t.Errorf("ip %s: got changed %t, want %t", step.command, got, step.changed)
 		}
-		scene, err := watch.Observe(nft.HookHost, nil)
+		scene, err := watch.observe(nft.HookHost, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := slices.Sorted(slices.Values(scene.Host.Uplinks)); !slices.Equal(got, step.uplinks) {
-			t.Errorf("ip %s: got the uplinks %q, want %q", step.command, got, step.uplinks)
+		want := append(step.uplinks, "d", "e", "f") // of other tables
+		if got := slices.Sorted(slices.Values(scene.Host.Uplinks)); !slices.Equal(got, want) {
+			t.Errorf("ip %s: got the uplinks %q, want %q", step.command, got, want)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/landlock"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
@@ -56,11 +56,11 @@ type follower struct {
 	budget    throttle.Budget
 
 	fault  accounting.Fault
-	last   time.Time // when the last setup began
-	failed bool      // whether it failed
-	done   bool      // whether a setup has succeeded
-	said   []string  // the notes of the last setup
-	state  string    // that systemd has
+	last   time.Time    // when the last setup began
+	failed bool         // whether it failed
+	done   bool         // whether a setup has succeeded
+	news   finding.News // of the notes
+	state  string       // that systemd has
 }
 
 // FollowOptions are what setup is given that follows changes.
@@ -136,12 +136,12 @@ func (f *follower) outdated() bool {
 func (f *follower) setUp() (err error) {
 	f.last = time.Now()
 	var report *Report
-	var notes []Note
+	var notes []finding.Remark
 	f.budget.Spend(f.last, func() { report, notes, err = f.attempt() })
 	if errors.Is(err, ErrAgain) {
 		return err
 	}
-	f.sayNew(notes)
+	f.news.Log(f.Log, notes)
 	state := "no port to count yet"
 	switch {
 	case errors.Is(err, ErrNoPort):
@@ -171,7 +171,7 @@ func (f *follower) setUp() (err error) {
 
 // attempt is a setup with the settings, and the files that they name, as they are
 // now.
-func (f *follower) attempt() (report *Report, notes []Note, err error) {
+func (f *follower) attempt() (report *Report, notes []finding.Remark, err error) {
 	file := sources.Sources{}
 	if path := f.Sheet.FilePath(); path != "" {
 		file.Watched = []string{path}
@@ -205,7 +205,7 @@ func (f *follower) attempt() (report *Report, notes []Note, err error) {
 
 // apply applies what was found. If the table was installed for the list before, and for
 // what is forwarded, and the list is the same, the table is the agent's concern.
-func (f *follower) apply(loaded *settings.Settings, found *Found) (report *Report, notes []Note, err error) {
+func (f *follower) apply(loaded *settings.Settings, found *Found) (report *Report, notes []finding.Remark, err error) {
 	installed := f.done && !f.failed && found.Forwarding.Equal(f.forwarding)
 	f.forwarding = found.Forwarding
 	if installed {
@@ -215,17 +215,4 @@ func (f *follower) apply(loaded *settings.Settings, found *Found) (report *Repor
 		}
 	}
 	return Apply(loaded, found)
-}
-
-// sayNew logs the notes that were not among those of the last setup.
-func (f *follower) sayNew(notes []Note) {
-	var said []string
-	for _, note := range notes {
-		text := note.Error()
-		if !slices.Contains(f.said, text) && !slices.Contains(said, text) {
-			f.Log.Log(context.Background(), note.Level, text)
-		}
-		said = append(said, text)
-	}
-	f.said = said
 }

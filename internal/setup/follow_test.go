@@ -1,16 +1,12 @@
 package setup
 
 import (
-	"bytes"
-	"errors"
 	"io"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/throttle"
@@ -54,43 +50,3 @@ func newFailingFollower(t *testing.T, log io.Writer, notifier *unit.Notifier) *f
 }
 
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
-
-// TestNotesAreLoggedByWhatTheyAskFor has findings of each level, and another note.
-func TestNotesAreLoggedByWhatTheyAskFor(t *testing.T) {
-	var log bytes.Buffer
-	f := &follower{FollowOptions: FollowOptions{Log: newLog(&log)}}
-	f.sayNew(append(findingNotes([]checkup.Finding{
-		{Level: checkup.OK, Message: "published"}, {Level: checkup.Note, Message: "shared"},
-		{Level: checkup.Unknown, Message: "unread", Remedy: "name it\nor wait"}, {Level: checkup.Wrong, Message: "redirected"},
-	}), warnings(errors.New("a file"))...))
-	for _, want := range []string{
-		"INFO msg=published\n", "INFO msg=shared\n", "WARN msg=\"unread: name it; or wait\"\n", "WARN msg=redirected\n", "WARN msg=\"a file\"\n",
-	} {
-		if !strings.Contains(log.String(), "level="+want) {
-			t.Errorf("want %q in\n%s", want, &log)
-		}
-	}
-}
-
-// TestNotesThatComeBackAreLoggedAgain expects a note once for as long as it stays.
-func TestNotesThatComeBackAreLoggedAgain(t *testing.T) {
-	var log bytes.Buffer
-	f := &follower{FollowOptions: FollowOptions{Log: newLog(&log)}}
-	closed, broken := errors.New("a closed directory"), errors.New("a broken file")
-	for i, step := range []struct {
-		notes          []error
-		closed, broken int // how often they are in the log
-	}{
-		{[]error{closed, broken, broken}, 1, 1},
-		{[]error{broken, closed}, 1, 1},
-		{[]error{closed}, 1, 1},
-		{[]error{closed, broken}, 1, 2},
-		{nil, 1, 2},
-		{[]error{closed}, 2, 2},
-	} {
-		f.sayNew(warnings(step.notes...))
-		if c, b := strings.Count(log.String(), closed.Error()), strings.Count(log.String(), broken.Error()); c != step.closed || b != step.broken {
-			t.Errorf("step %d: got %d and %d, want %d and %d:\n%s", i, c, b, step.closed, step.broken, &log)
-		}
-	}
-}

@@ -45,22 +45,19 @@ type Configuration struct {
 
 // Port is a port of the new list or, if it was removed, of the earlier one.
 type Port struct {
-	Port      uint16   `json:"port"`
+	Port uint16 `json:"port"`
+	Counted
+	Sources []string `json:"sources,omitempty"`
+	Change  string   `json:"change,omitempty"`
+	Before  *Counted `json:"before,omitempty"` // of a changed port
+}
+
+// Counted is what is counted for a port, and for whom.
+type Counted struct {
 	Protocols []string `json:"protocols"`
 	Name      string   `json:"name,omitempty"`
 	Published bool     `json:"published,omitempty"`
 	Targets   []string `json:"targets,omitempty"` // as in tcp 172.17.0.2:8388
-	Sources   []string `json:"sources,omitempty"`
-	Change    string   `json:"change,omitempty"`
-	Before    *Before  `json:"before,omitempty"` // of a changed port
-}
-
-// Before is what a changed port was.
-type Before struct {
-	Protocols []string `json:"protocols"`
-	Name      string   `json:"name,omitempty"`
-	Published bool     `json:"published,omitempty"`
-	Targets   []string `json:"targets,omitempty"`
 }
 
 // newReport compares what was found with the earlier list.
@@ -82,7 +79,8 @@ func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
 			row.Change = portAdded
 		case old != entry.Port || !slices.Equal(oldTargets, entry.Targets):
 			row.Change = portChanged
-			row.Before = &Before{protocolNames(old.Protocols), old.Name, old.Published, targetNames(oldTargets)}
+			before := newCounted(old, oldTargets)
+			row.Before = &before
 		}
 		report.Ports = append(report.Ports, row)
 	}
@@ -116,10 +114,20 @@ func (r *Report) count() (ports int) {
 }
 
 func newPort(entry portlist.Entry) Port {
-	return Port{
-		Port: entry.Number, Protocols: protocolNames(entry.Protocols), Name: entry.Name, Published: entry.Published,
-		Targets: targetNames(entry.Targets), Sources: entry.Sources,
+	return Port{Port: entry.Number, Counted: newCounted(entry.Port, entry.Targets), Sources: entry.Sources}
+}
+
+func newCounted(port accounting.Port, targets []accounting.Target) Counted {
+	counted := Counted{Name: port.Name, Published: port.Published}
+	for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
+		if port.Protocols.Has(protocol) {
+			counted.Protocols = append(counted.Protocols, protocol.String())
+		}
 	}
+	for _, target := range targets {
+		counted.Targets = append(counted.Targets, target.String())
+	}
+	return counted
 }
 
 // targetsOf returns the targets of one port, of sorted targets.
@@ -130,36 +138,16 @@ func targetsOf(targets []accounting.Target, port uint16) []accounting.Target {
 	return targets[begin:end]
 }
 
-func targetNames(targets []accounting.Target) (names []string) {
-	for _, target := range targets {
-		names = append(names, target.String())
+// describe describes what is counted without the name.
+func (c *Counted) describe() string {
+	text := strings.Join(c.Protocols, ", ")
+	if c.Published || len(c.Targets) > 0 {
+		text += ", forwarded"
 	}
-	return names
-}
-
-func protocolNames(p accounting.Protocols) []string {
-	return strings.Split(describeProtocols(p), ", ")
-}
-
-func describeCounted(protocols []string, published bool, targets []string) string {
-	counted := strings.Join(protocols, ", ")
-	if published || len(targets) > 0 {
-		counted += ", forwarded"
+	if len(c.Targets) > 0 {
+		text += " to " + strings.Join(c.Targets, ", ")
 	}
-	if len(targets) > 0 {
-		counted += " to " + strings.Join(targets, ", ")
-	}
-	return counted
-}
-
-func describeProtocols(p accounting.Protocols) string {
-	switch p {
-	case accounting.OnlyTCP:
-		return "tcp"
-	case accounting.OnlyUDP:
-		return "udp"
-	}
-	return "tcp, udp"
+	return text
 }
 
 func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
@@ -207,9 +195,9 @@ func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) err
 		if len(r.Ports) > most && (port.Change == "" || len(rows)-1 == most) {
 			continue
 		}
-		counted, name := describeCounted(port.Protocols, port.Published, port.Targets), port.Name
+		counted, name := port.describe(), port.Name
 		if before := port.Before; before != nil {
-			if was := describeCounted(before.Protocols, before.Published, before.Targets); was != counted {
+			if was := before.describe(); was != counted {
 				counted += " (was " + was + ")"
 			}
 			if before.Name != name {

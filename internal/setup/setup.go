@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"path/filepath"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
@@ -29,34 +29,11 @@ const ErrNoPort = terminal.Message("no port found: name Shadowsocks' configurati
 	"or the ports themselves, as in\n" +
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
 
-// Note is something that the user should know.
-type Note struct {
-	error
-	Level slog.Level // at which it is logged
-}
-
-// Unwrap returns the error without its level.
-func (n Note) Unwrap() error { return n.error }
-
-func warnings(errs ...error) (notes []Note) {
-	for _, err := range errs {
-		notes = append(notes, Note{err, slog.LevelWarn})
-	}
-	return notes
-}
-
-func findingNotes(findings []checkup.Finding) (notes []Note) {
-	for _, finding := range findings {
-		notes = append(notes, Note{errors.New(finding.Line()), finding.Level.LogLevel()})
-	}
-	return notes
-}
-
 // Found are the ports, and where the host forwards those that are published.
 type Found struct {
 	sources.Result
 	Forwarding accounting.Forwarding
-	Remarks    []Note // on both
+	Remarks    []finding.Remark // on both
 }
 
 // Sources returns where setup takes the ports from: what is named, and the usual places.
@@ -81,7 +58,7 @@ func Find(s *settings.Settings) (*Found, error) {
 
 func find(follower *sources.Follower, tracker *publishing.Tracker, s *settings.Settings) (*Found, error) {
 	result, err := follower.Load()
-	found := &Found{Result: result, Remarks: warnings(result.Notes...)}
+	found := &Found{Result: result, Remarks: finding.Warnings(result.Notes...)}
 	switch {
 	case err != nil:
 		return found, failure.Wrong(err)
@@ -100,25 +77,26 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 		publishing.MarkPublished(&f.Result, f.Targets)
 		f.Forwarding = accounting.Forwarding{Targets: f.Targets}
 		_, cause := nft.Explain(err)
-		f.Remarks = append(f.Remarks, warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
+		f.Remarks = append(f.Remarks, finding.Warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = table.Close() }()
-	decision, err := tracker.Decide(&f.Result, table.Targets)
+	decision, err := tracker.Decide(f.Ports, f.Targets, table.Targets)
 	if err != nil {
 		return err
 	}
+	publishing.MarkPublished(&f.Result, decision.Targets)
 	f.Forwarding = decision.Forwarding
-	f.Remarks = append(f.Remarks, findingNotes(decision.Findings)...)
+	f.Remarks = append(f.Remarks, finding.Remarks(decision.Findings)...)
 	return nil
 }
 
 // Compare compares what was found with the list that setup would replace, and changes
 // nothing. The list of a user that may not read it counts as empty.
-func Compare(s *settings.Settings, found *Found) (*Report, []Note, error) {
+func Compare(s *settings.Settings, found *Found) (*Report, []finding.Remark, error) {
 	earlier, notes, err := earlierList(s.List)
 	if errors.Is(err, fs.ErrPermission) {
 		err = nil
@@ -130,7 +108,7 @@ func Compare(s *settings.Settings, found *Found) (*Report, []Note, error) {
 }
 
 // Apply writes the list of ports and installs their counters.
-func Apply(s *settings.Settings, found *Found) (*Report, []Note, error) {
+func Apply(s *settings.Settings, found *Found) (*Report, []finding.Remark, error) {
 	earlier, notes, err := earlierList(s.List)
 	if err != nil {
 		return nil, notes, err
@@ -141,16 +119,16 @@ func Apply(s *settings.Settings, found *Found) (*Report, []Note, error) {
 }
 
 // aboutPorts notes what is odd about the ports on this machine.
-func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []Note) {
+func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []finding.Remark) {
 	if err := unit.MemoryNote("/", len(ports)); err != nil {
-		notes = warnings(err)
+		notes = finding.Warnings(err)
 	}
-	notes = append(notes, findingNotes(checkup.AlikeNames(ports))...)
-	return append(notes, findingNotes(checkup.ThisMachine().LocalPorts(ports, string(hook)))...)
+	notes = append(notes, finding.Remarks(checkup.AlikeNames(ports))...)
+	return append(notes, finding.Remarks(checkup.ThisMachine().LocalPorts(ports, hook))...)
 }
 
 // install writes the list and installs the counters.
-func install(s *settings.Settings, found *Found) (notes []Note, err error) {
+func install(s *settings.Settings, found *Found) (notes []finding.Remark, err error) {
 	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own})
 	if err != nil {
 		return nil, err
@@ -173,14 +151,14 @@ func install(s *settings.Settings, found *Found) (notes []Note, err error) {
 		return nil, err
 	}
 	if owned {
-		notes = warnings(errors.New("the running agent owns the table and loads the new list by itself"))
+		notes = finding.Warnings(errors.New("the running agent owns the table and loads the new list by itself"))
 	}
 	other, err := otherList(agent, s.List)
 	return append(notes, other...), err
 }
 
 // otherList returns a note if the running agent does not follow the list.
-func otherList(agent *presence.Agent, list string) ([]Note, error) {
+func otherList(agent *presence.Agent, list string) ([]finding.Remark, error) {
 	if agent == nil {
 		return nil, nil
 	}
@@ -188,13 +166,13 @@ func otherList(agent *presence.Agent, list string) ([]Note, error) {
 	if err != nil || agent.List == path {
 		return nil, err
 	}
-	return warnings(fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
+	return finding.Warnings(fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
 		"start it without --port and --shadowsocks, or with --ports %s", path, path)), nil
 }
 
 // earlierList returns the list that is replaced, and a note if the list has a
 // mistake. A file that setup did not write and can't read may be anything.
-func earlierList(path string) (entries []portlist.Entry, notes []Note, err error) {
+func earlierList(path string) (entries []portlist.Entry, notes []finding.Remark, err error) {
 	entries, err = portlist.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -202,7 +180,7 @@ func earlierList(path string) (entries []portlist.Entry, notes []Note, err error
 		if !portlist.WrittenBySetup(path) {
 			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --ports", err)
 		}
-		return entries, warnings(fmt.Errorf("%w; the list is replaced", err)), nil
+		return entries, finding.Warnings(fmt.Errorf("%w; the list is replaced", err)), nil
 	case err != nil:
 		return nil, nil, err
 	}

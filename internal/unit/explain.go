@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"ssmonitor/integration/checkup"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 )
 
@@ -62,7 +62,7 @@ func RightsRemedy(lookup func(string) string, user int) string {
 	case Started(lookup):
 		return "give the right to the unit's user, or change the unit (systemctl edit ssmonitor; for /home: ProtectHome=)"
 	case user == 0:
-		return checkup.OfRoot
+		return finding.OfRoot
 	}
 	return "run it as root"
 }

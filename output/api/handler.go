@@ -33,10 +33,14 @@ type Health struct {
 	Err      error         // of the last reading; nil if it succeeded
 }
 
+// StaleAfter returns the age from which on what an agent reads or writes at every interval
+// shows that it does not.
+func StaleAfter(interval time.Duration) time.Duration { return max(3*interval, 10*time.Second) }
+
 // Check returns nil if the agent reads as it should. It returns an error if the
-// last reading failed, or is older than three intervals and ten seconds.
+// last reading failed, or is too old by StaleAfter.
 func (h Health) Check(now time.Time) error {
-	limit := max(3*h.Interval, 10*time.Second)
+	limit := StaleAfter(h.Interval)
 	switch age := now.Sub(h.LastRead); {
 	case h.Err != nil:
 		return fmt.Errorf("the last reading of the counters failed: %w", h.Err)

@@ -1,10 +1,11 @@
-package checkup_test
+package checkup
 
 import (
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
+	"ssmonitor/nft"
 )
 
 func TestLocalPorts(t *testing.T) {
@@ -21,7 +22,7 @@ func TestLocalPorts(t *testing.T) {
 	for _, test := range []struct {
 		name             string
 		chosen, reserved string // empty: there is no such file
-		hook             string
+		hook             nft.Hook
 		ports            accounting.Ports
 		subject, remedy  string // empty: nothing is found
 	}{
@@ -66,7 +67,7 @@ func TestLocalPortsAreChecked(t *testing.T) {
 	m.write("/proc/sys/net/ipv4/ip_local_port_range", "1\t9\n", 0o444, 0)
 	m.write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n", 0o444, 0)
 	wantProblems(t, c, "note local-port-range ports 1-2")
-	if checkup.Result(c.Findings()) != checkup.OK {
+	if Result(c.findings()) != finding.OK {
 		t.Error("a note is a problem")
 	}
 }

@@ -1,8 +1,9 @@
-package checkup_test
+package checkup
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -15,14 +16,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 )
 
 // machine is a machine whose files the test writes. Group ssmonitor has the id of
 // the test's own group, so that the test can give files to it; user netdata is
 // in it.
 type machine struct {
-	*checkup.Machine
+	*Machine
 	t *testing.T
 }
 
@@ -30,7 +31,7 @@ const (
 	socket    = "/run/ssmonitor/ssmonitor.sock"
 	csv       = "/run/ssmonitor/ssmonitor.csv"
 	group     = "ssmonitor"
-	netdataID = 7777
+	netdataID = "7777"
 )
 
 func newMachine(t *testing.T) machine {
@@ -45,21 +46,21 @@ func newMachine(t *testing.T) machine {
 			t.Error(err)
 		}
 	})
-	own := uint32(os.Getgid())
-	return machine{&checkup.Machine{
+	own := fmt.Sprint(os.Getgid())
+	return machine{&Machine{
 		Root: root,
 		Now:  time.Now(),
-		User: func(name string) (checkup.User, error) {
+		User: func(name string) (User, error) {
 			if name != "netdata" {
-				return checkup.User{}, user.UnknownUserError(name)
+				return User{}, user.UnknownUserError(name)
 			}
-			return checkup.User{ID: netdataID, Groups: []uint32{netdataID, own}}, nil
+			return User{netdataID, []string{netdataID, own}}, nil
 		},
-		Group: func(name string) (uint32, error) {
+		Group: func(name string) (*user.Group, error) {
 			if name != group {
-				return 0, user.UnknownGroupError(name)
+				return nil, user.UnknownGroupError(name)
 			}
-			return own, nil
+			return &user.Group{Gid: own}, nil
 		},
 	}, t}
 }
@@ -127,43 +128,43 @@ func (m machine) chmod(path string, mode fs.FileMode) {
 
 // wantFindings compares findings with lines "LEVEL ID PART", where PART is in the
 // message or the remedy.
-func wantFindings(t *testing.T, got []checkup.Finding, want ...string) {
+func wantFindings(t *testing.T, got []finding.Finding, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d findings, want %d:\n%s", len(got), len(want), render(t, got))
 	}
-	for i, finding := range got {
+	for i, f := range got {
 		level, rest, _ := strings.Cut(want[i], " ")
 		id, part, _ := strings.Cut(rest, " ")
-		if finding.Level.String() != level || string(finding.ID) != id || !strings.Contains(finding.Message+"\n"+finding.Remedy, part) {
-			t.Errorf("got %s %s %s\n%s\nwant %s", finding.Level, finding.ID, finding.Message, finding.Remedy, want[i])
+		if f.Level.String() != level || string(f.ID) != id || !strings.Contains(f.Message+"\n"+f.Remedy, part) {
+			t.Errorf("got %s %s %s\n%s\nwant %s", f.Level, f.ID, f.Message, f.Remedy, want[i])
 		}
-		if finding.Level >= checkup.Unknown && finding.Remedy == "" {
-			t.Errorf("%s: there is no remedy", finding.Message)
+		if f.Level >= finding.Unknown && f.Remedy == "" {
+			t.Errorf("%s: there is no remedy", f.Message)
 		}
 	}
 }
 
-func render(t *testing.T, findings []checkup.Finding) string {
+func render(t *testing.T, findings []finding.Finding) string {
 	t.Helper()
 	var text bytes.Buffer
-	if err := errors.Join(checkup.WriteText(&text, findings), checkup.WriteSummary(&text, findings)); err != nil {
+	if err := errors.Join(WriteText(&text, findings), WriteSummary(&text, findings)); err != nil {
 		t.Fatal(err)
 	}
 	return text.String()
 }
 
 func TestThisMachine(t *testing.T) {
-	m := checkup.ThisMachine()
+	m := ThisMachine()
 	account, err := m.User("root")
-	if err != nil || account.ID != 0 || len(account.Groups) == 0 {
+	if err != nil || account.ID != "0" || len(account.Groups) == 0 {
 		t.Errorf("root is %+v, %v", account, err)
 	}
 	if _, err := m.User("no-such-user"); !errors.As(err, new(user.UnknownUserError)) {
 		t.Errorf("an unknown user: %v", err)
 	}
-	if number, err := m.Group("root"); err != nil || number != 0 {
-		t.Errorf("group root is %d, %v", number, err)
+	if root, err := m.Group("root"); err != nil || root.Gid != "0" {
+		t.Errorf("group root is %+v, %v", root, err)
 	}
 	if _, err := m.Group("no-such-group"); !errors.As(err, new(user.UnknownGroupError)) {
 		t.Errorf("an unknown group: %v", err)

@@ -1,18 +1,22 @@
 package checkup
 
 import (
-	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/publishing"
+	"ssmonitor/internal/sockdiag"
+	"ssmonitor/nft"
 )
 
-// Machine is the file system and the users to check.
+// Machine is what a check looks at besides the table of counters and the agent.
 type Machine struct {
 	Root string // the directory that paths begin at, / outside of tests
 	Now  time.Time
@@ -20,18 +24,25 @@ type Machine struct {
 	// User and Group look up a name. For errors.As, their errors are
 	// user.UnknownUserError and user.UnknownGroupError if there is no such name.
 	User  func(name string) (User, error)
-	Group func(name string) (gid uint32, err error)
+	Group func(name string) (*user.Group, error)
+	// Listeners returns the ports at which programs receive by a protocol; nil: not checked.
+	Listeners func(accounting.Protocol) ([]sockdiag.Listener, error)
+	// Observe reads the rules of others.
+	Observe func(nft.Hook, []accounting.Target) (*publishing.Scene, error)
 }
 
-// User is a user as the kernel knows one.
+// User is a user by the numbers that the kernel knows, as package user writes them.
 type User struct {
-	ID     uint32
-	Groups []uint32
+	ID     string
+	Groups []string
 }
 
 // ThisMachine returns the machine that the program runs on.
 func ThisMachine() *Machine {
-	return &Machine{Root: "/", Now: time.Now(), UID: os.Geteuid(), User: lookupUser, Group: lookupGroup}
+	return &Machine{
+		Root: "/", Now: time.Now(), UID: os.Geteuid(),
+		User: lookupUser, Group: user.LookupGroup, Listeners: listeningPorts, Observe: publishing.Observe,
+	}
 }
 
 func lookupUser(name string) (User, error) {
@@ -39,38 +50,8 @@ func lookupUser(name string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	gids, err := found.GroupIds()
-	if err != nil {
-		return User{}, err
-	}
-	var account User
-	if account.ID, err = parseID(found.Uid); err != nil {
-		return User{}, err
-	}
-	for _, gid := range gids {
-		group, err := parseID(gid)
-		if err != nil {
-			return User{}, err
-		}
-		account.Groups = append(account.Groups, group)
-	}
-	return account, nil
-}
-
-func lookupGroup(name string) (uint32, error) {
-	found, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, err
-	}
-	return parseID(found.Gid)
-}
-
-func parseID(text string) (uint32, error) {
-	id, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
-		return 0, errors.New("the id of a user or group is not a number")
-	}
-	return uint32(id), nil
+	groups, err := found.GroupIds()
+	return User{found.Uid, groups}, err
 }
 
 func (m *Machine) path(path string) string { return filepath.Join(m.Root, path) }
@@ -99,9 +80,9 @@ func (u User) enters(directory fs.FileInfo) bool {
 	owner, ok := directory.Sys().(*syscall.Stat_t)
 	execute := fs.FileMode(0o001)
 	switch {
-	case ok && owner.Uid == u.ID:
+	case ok && fmt.Sprint(owner.Uid) == u.ID:
 		execute = 0o100
-	case ok && slices.Contains(u.Groups, owner.Gid):
+	case ok && slices.Contains(u.Groups, fmt.Sprint(owner.Gid)):
 		execute = 0o010
 	}
 	return directory.Mode()&execute != 0

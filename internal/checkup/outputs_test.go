@@ -1,22 +1,21 @@
-package checkup_test
+package checkup
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"ssmonitor/integration/checkup"
 )
 
 func (m machine) noGroup() {
-	m.Group = func(name string) (uint32, error) { return 0, user.UnknownGroupError(name) }
+	m.Group = func(name string) (*user.Group, error) { return nil, user.UnknownGroupError(name) }
 }
 
 func (m machine) otherGroup() {
-	m.Group = func(string) (uint32, error) { return 4711, nil }
+	m.Group = func(string) (*user.Group, error) { return &user.Group{Gid: "4711"}, nil }
 }
 
 func TestSocket(t *testing.T) {
@@ -35,7 +34,7 @@ func TestSocket(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t)
 			test.prepare(m)
-			wantFindings(t, m.Socket(socket, group), test.want...)
+			wantFindings(t, m.checkSocket(socket, group), test.want...)
 		})
 	}
 }
@@ -62,7 +61,7 @@ func TestCSV(t *testing.T) {
 			if test.age >= 0 {
 				m.write(test.path, "20000,1,1,1,1\n", 0o644, test.age)
 			}
-			wantFindings(t, m.CSV(test.path, interval, test.running), test.want...)
+			wantFindings(t, m.checkCSV(test.path, interval, test.running), test.want...)
 		})
 	}
 }
@@ -113,14 +112,14 @@ func TestNetdata(t *testing.T) {
 		{"no such group", func(m machine) { complete(m); m.noGroup() }, []string{plugged, "wrong netdata-access usermod"}},
 		{"no such user", func(m machine) {
 			complete(m)
-			m.User = func(name string) (checkup.User, error) { return checkup.User{}, user.UnknownUserError(name) }
+			m.User = func(name string) (User, error) { return User{}, user.UnknownUserError(name) }
 		}, []string{plugged, "note netdata-access no user netdata"}},
 		{"directory open to the group", func(m machine) { complete(m); m.chmod("/run/ssmonitor", 0o710) }, []string{plugged, "ok netdata-access"}},
 		{"directory of Netdata's own", func(m machine) {
 			complete(m)
 			m.chmod("/run/ssmonitor", 0o700)
-			m.User = func(string) (checkup.User, error) {
-				return checkup.User{ID: uint32(os.Getuid()), Groups: []uint32{uint32(os.Getgid())}}, nil
+			m.User = func(string) (User, error) {
+				return User{fmt.Sprint(os.Getuid()), []string{fmt.Sprint(os.Getgid())}}, nil
 			}
 		}, []string{plugged, "ok netdata-access"}},
 		{"directory closed", func(m machine) { complete(m); m.chmod("/run/ssmonitor", 0o701) },
@@ -131,7 +130,7 @@ func TestNetdata(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t)
 			test.prepare(m)
-			wantFindings(t, m.Netdata(socket, group), test.want...)
+			wantFindings(t, m.checkNetdata(socket, group), test.want...)
 		})
 	}
 }
@@ -151,17 +150,17 @@ func (m machine) writeBlogSetup() {
 
 func TestLeftovers(t *testing.T) {
 	m := newMachine(t)
-	wantFindings(t, m.Leftovers(csv))
+	wantFindings(t, m.findLeftovers(csv))
 	m.write("/usr/lib/systemd/system/ssmonitor.service", "[Service]\nExecStart=/usr/bin/ssmonitor run\n", 0o644, 0)
 	m.write("/proc/thread-self/net/ip_tables_names", "", 0o440, 0)
-	wantFindings(t, m.Leftovers(csv))
+	wantFindings(t, m.findLeftovers(csv))
 
 	m.writeBlogSetup()
-	wantFindings(t, m.Leftovers(csv),
+	wantFindings(t, m.findLeftovers(csv),
 		"note old-script ssmonitor.py", "wrong old-unit systemctl disable", "note old-rules iptables.rules still has 2 rules that only count",
 		"note old-csv something still writes", "note old-module shadowsocks.chart.py reads", "unknown iptables-legacy iptables-legacy -t filter -S")
 	// With --csv /tmp/ssmonitor.tmp the old module keeps working.
-	wantFindings(t, m.Leftovers("/tmp/ssmonitor.tmp"), "note old-script", "wrong old-unit", "note old-rules", "unknown iptables-legacy")
+	wantFindings(t, m.findLeftovers("/tmp/ssmonitor.tmp"), "note old-script", "wrong old-unit", "note old-rules", "unknown iptables-legacy")
 }
 
 func TestOldRules(t *testing.T) {
@@ -188,7 +187,7 @@ func TestOldRules(t *testing.T) {
 			if test.want {
 				want = []string{"note old-rules /etc/iptables/rules.v6 still has 1 rule that"}
 			}
-			wantFindings(t, m.Leftovers(csv), want...)
+			wantFindings(t, m.findLeftovers(csv), want...)
 		})
 	}
 }
@@ -205,8 +204,9 @@ func TestOutputsAsNobody(t *testing.T) {
 	m.listen(0o660)
 	m.chmod("/run/ssmonitor", 0o700)
 	asNobody(t)
-	wantFindings(t, m.Netdata(socket, group), "unknown netdata-plugin plugins.d: permission denied")
-	wantFindings(t, m.Leftovers(csv), "unknown iptables-legacy as root")
-	wantFindings(t, m.Socket(socket, group), "unknown agent-socket permission denied")
-	wantFindings(t, m.CSV(csv, time.Second, true), "unknown csv-file permission denied")
+	m.UID = 65534
+	wantFindings(t, m.checkNetdata(socket, group), "unknown netdata-plugin plugins.d: permission denied")
+	wantFindings(t, m.findLeftovers(csv), "unknown iptables-legacy as root")
+	wantFindings(t, m.checkSocket(socket, group), "unknown agent-socket permission denied")
+	wantFindings(t, m.checkCSV(csv, time.Second, true), "unknown csv-file permission denied")
 }

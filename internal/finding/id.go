@@ -1,8 +1,8 @@
-package checkup
+package finding
 
 // ID identifies what was checked. IDs are stable between versions, unlike the
-// messages; findings.md describes each. Several findings may share one: their
-// subjects differ.
+// messages; integration/findings.md describes each. Several findings may share
+// one: their subjects differ.
 type ID string
 
 // The IDs, in the order of the checks.

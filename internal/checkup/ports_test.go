@@ -1,4 +1,4 @@
-package checkup_test
+package checkup
 
 import (
 	"errors"
@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 )
 
 func list(t *testing.T, content string) string {
@@ -58,8 +58,16 @@ func TestList(t *testing.T) {
 		{"malformed list", "80a\n", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			findings, ports := checkup.List(list(t, test.list), test.found, test.served)
-			wantFindings(t, findings, test.want...)
+			c := &checker{Check: &Check{Machine: new(Machine), List: list(t, test.list)}}
+			if test.served != nil {
+				c.agent.Report = new(accounting.Report)
+			}
+			for _, port := range test.served {
+				c.agent.Report.Ports = append(c.agent.Report.Ports, accounting.PortReport{Port: port})
+			}
+			entries, err := portlist.Read(c.List)
+			ports := c.checkList(entries, err, test.found)
+			wantFindings(t, c.found, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
 				t.Errorf("ports (-want +got)\n%s", difference)
 			}
@@ -104,7 +112,9 @@ func TestConfigurations(t *testing.T) {
 			[]string{"wrong configuration there is no list of ports yet"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wantFindings(t, checkup.Configurations(test.found, test.err), test.want...)
+			c := &checker{Check: &Check{Machine: &Machine{UID: 1000}}}
+			c.checkConfigurations(test.found, test.err)
+			wantFindings(t, c.found, test.want...)
 		})
 	}
 }
@@ -118,12 +128,10 @@ func TestConfigurationsOfASearch(t *testing.T) {
 	if err := os.Symlink("nowhere.conf", filepath.Join(m.Root, "/etc/shadowsocks/dangling.json")); err != nil {
 		t.Fatal(err)
 	}
-	found, err := sources.Follow(sources.Sources{
-		SearchRoot: m.Root,
-		Host:       func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil },
-	}).Load()
-	wantFindings(t, checkup.Configurations(found, err),
-		"ok configuration good.json", "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
+	c, _ := newCheck(t)
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.List = list(t, "20000\n")
+	wantProblems(t, c, "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
 
 // A part that can't be read has its ports of the last setup, which is no reason to write
@@ -137,34 +145,15 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
 	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
-	for _, finding := range c.Findings() {
+	for _, f := range c.findings() {
 		switch {
-		case finding.ID == checkup.PortListExtra:
-			extra = finding.Message
-		case strings.Contains(finding.Message, "20.json"):
-			broken = finding.Message + ": " + finding.Remedy
+		case f.ID == finding.PortListExtra:
+			extra = f.Message
+		case strings.Contains(f.Message, "20.json"):
+			broken = f.Message + ": " + f.Remedy
 		}
 	}
 	if extra != "" || !strings.Contains(broken, "stay counted: 1: correct the file") {
 		t.Errorf("got %q and %q, want that the ports are kept, and to correct the file", extra, broken)
-	}
-}
-
-func TestDescribePorts(t *testing.T) {
-	for _, test := range []struct {
-		want  string
-		ports accounting.Ports
-	}{
-		{"no port", nil},
-		{"port 7", portsOf(7)},
-		{"ports 7-8", portsOf(8, 7)},
-		{"ports 1, 3-5, 65535", portsOf(1, 3, 4, 5, 65535)},
-		{"ports 1/udp, 2-3", accounting.Ports{
-			{Number: 1, Protocols: accounting.OnlyUDP}, {Number: 2, Protocols: accounting.TCPAndUDP}, {Number: 3, Protocols: accounting.TCPAndUDP}}},
-		{"ports 2, 4, 6, 8, 10, 12, 14, 16, and 2 more", portsOf(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)},
-	} {
-		if got := checkup.DescribePorts(test.ports); got != test.want {
-			t.Errorf("got %q, want %q", got, test.want)
-		}
 	}
 }

@@ -1,65 +1,72 @@
-package checkup_test
+package checkup
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
+	"ssmonitor/internal/sockdiag"
+	"ssmonitor/nft"
 )
 
 func TestListeningFindings(t *testing.T) {
-	type listeners map[accounting.Protocol][]checkup.Listener
-	at := func(loopback bool, ports ...uint16) (list []checkup.Listener) {
+	type sockets map[accounting.Protocol][]sockdiag.Listener
+	at := func(loopback bool, ports ...uint16) (list []sockdiag.Listener) {
 		for _, port := range ports {
-			list = append(list, checkup.Listener{Port: port, Loopback: loopback})
+			list = append(list, sockdiag.Listener{Port: port, Loopback: loopback})
 		}
 		return list
 	}
-	everywhere := func(ports ...uint16) []checkup.Listener { return at(false, ports...) }
+	everywhere := func(ports ...uint16) []sockdiag.Listener { return at(false, ports...) }
 	onlyTCP := accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}}
 	for _, test := range []struct {
 		name    string
 		ports   accounting.Ports
-		listen  listeners
+		listen  sockets
 		refused accounting.Protocols // that can't be listed
-		prepare func(*checkup.Check, *answers)
+		prepare func(*Check, *answers)
 		want    []string
 	}{
-		{name: "both protocols", ports: portsOf(1), listen: listeners{accounting.TCP: everywhere(1), accounting.UDP: everywhere(1)}},
-		{name: "one of the protocols", ports: portsOf(1, 2), listen: listeners{accounting.TCP: everywhere(1), accounting.UDP: everywhere(2)}},
-		{name: "nobody", ports: portsOf(1, 2), listen: listeners{accounting.TCP: everywhere(2)},
+		{name: "both protocols", ports: portsOf(1), listen: sockets{accounting.TCP: everywhere(1), accounting.UDP: everywhere(1)}},
+		{name: "one of the protocols", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(1), accounting.UDP: everywhere(2)}},
+		{name: "nobody", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(2)},
 			want: []string{"note port-not-listening port 1: no program of this host listens there: it stays at 0"}},
-		{name: "the other protocol", ports: onlyTCP, listen: listeners{accounting.UDP: everywhere(1)},
+		{name: "the other protocol", ports: onlyTCP, listen: sockets{accounting.UDP: everywhere(1)},
 			want: []string{"note port-not-listening port 1/tcp: no program"}},
 		{name: "a few", ports: portsOf(1, 2, 3, 5, 7), want: slices.Repeat([]string{"note port-not-listening start the server"}, 5)},
 		{name: "many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening ports 1-6: no program of this host listens there: they stay at 0"}},
 		{name: "remedy for many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening or, if the ports are left over from an earlier one, remove them from where"}},
-		{name: "loopback", ports: portsOf(1, 2), listen: listeners{accounting.TCP: at(true, 1, 2)},
+		{name: "loopback", ports: portsOf(1, 2), listen: sockets{accounting.TCP: at(true, 1, 2)},
 			want: []string{"note port-not-listening ports 1-2: a server listens there at a loopback address only"}},
-		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: listeners{accounting.TCP: at(true, 1), accounting.UDP: everywhere(1)}},
-		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *checkup.Check, k *answers) { k.rules.HandedOn = map[uint16]bool{2: true} },
+		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: sockets{accounting.TCP: at(true, 1), accounting.UDP: everywhere(1)}},
+		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *Check, k *answers) {
+			k.scene.Redirected = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 2}}
+		},
 			want: []string{"note port-not-listening port 1: "}},
+		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *Check, _ *answers) {
+			c.Sources.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 1}}
+		}},
 		{name: "published by the list", ports: accounting.Ports{{Number: 1, Protocols: accounting.TCPAndUDP, Published: true}}},
-		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *checkup.Check, _ *answers) { c.Hook = "container" }},
-		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *checkup.Check, k *answers) { k.rules.Doubtful = true },
+		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *Check, _ *answers) { c.Hook = nft.HookContainer }},
+		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *Check, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
 			want: []string{"note port-not-listening it stays at 0, unless rules that can't be read hand it on"}},
-		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: listeners{accounting.TCP: everywhere(2)}, refused: accounting.OnlyUDP,
+		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(2)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening can't be checked for port 1: refused"}},
-		{name: "no UDP in the kernel, but on loopback", ports: portsOf(1), listen: listeners{accounting.TCP: at(true, 1)}, refused: accounting.OnlyUDP,
+		{name: "no UDP in the kernel, but on loopback", ports: portsOf(1), listen: sockets{accounting.TCP: at(true, 1)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening modprobe -a tcp_diag udp_diag"}},
 		{name: "no UDP in the kernel, where it does not count", ports: onlyTCP, refused: accounting.OnlyUDP, want: []string{"note port-not-listening port 1/tcp"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, kernel := newCheck(t)
 			c.Sources, c.List = sources.Sources{Ports: test.ports}, "/nosuch"
-			c.Agent = checkup.AgentState{Holder: checkup.Holder{PID: 42, Command: "run"}}
-			c.Listeners = func(protocol accounting.Protocol) ([]checkup.Listener, error) {
+			c.Machine.Listeners = func(protocol accounting.Protocol) ([]sockdiag.Listener, error) {
 				if test.refused.Has(protocol) {
 					return nil, errors.New("refused")
 				}
@@ -68,10 +75,10 @@ func TestListeningFindings(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(c, kernel)
 			}
-			var got []checkup.Finding
-			for _, finding := range c.Findings() {
-				if finding.ID == checkup.PortNotListening {
-					got = append(got, finding)
+			var got []finding.Finding
+			for _, f := range c.findings() {
+				if f.ID == finding.PortNotListening {
+					got = append(got, f)
 				}
 			}
 			wantFindings(t, got, test.want...)
@@ -90,7 +97,7 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 		"process ssserver: sockets":       "restart ssserver, which has it, without it, then ssmonitor setup",
 	} {
 		c, _ := newCheck(t)
-		c.Listeners = func(accounting.Protocol) ([]checkup.Listener, error) { return nil, nil }
+		c.Machine.Listeners = func(accounting.Protocol) ([]sockdiag.Listener, error) { return nil, nil }
 		c.Sources, c.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
 		entry := portlist.Entry{Port: accounting.Port{Number: 1, Protocols: accounting.TCPAndUDP}}
 		if source != "" {
@@ -100,10 +107,10 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := false
-		for _, finding := range c.Findings() {
-			found = found || finding.ID == checkup.PortNotListening
-			if finding.ID == checkup.PortNotListening && !strings.HasSuffix(finding.Remedy, "left over from an earlier one, "+want) {
-				t.Errorf("%q: got %q, want %q", source, finding.Remedy, want)
+		for _, f := range c.findings() {
+			found = found || f.ID == finding.PortNotListening
+			if f.ID == finding.PortNotListening && !strings.HasSuffix(f.Remedy, "left over from an earlier one, "+want) {
+				t.Errorf("%q: got %q, want %q", source, f.Remedy, want)
 			}
 		}
 		if !found {
@@ -115,7 +122,7 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 // TestListeningWithoutRights has no rules: what they hand on is not known.
 func TestListeningWithoutRights(t *testing.T) {
 	c, _ := newCheck(t)
-	c.Kernel, c.KernelErr = nil, errors.New("refused")
-	c.Listeners = func(accounting.Protocol) ([]checkup.Listener, error) { return []checkup.Listener{{Port: 1}}, nil }
+	c.table, c.tableErr = nil, errors.New("refused")
+	c.Machine.Listeners = func(accounting.Protocol) ([]sockdiag.Listener, error) { return []sockdiag.Listener{{Port: 1}}, nil }
 	wantProblems(t, c, "wrong kernel-nf-tables", "note port-not-listening port 2: no program of this host listens there: it stays at 0, unless rules")
 }

@@ -1,4 +1,4 @@
-package checkup_test
+package finding_test
 
 import (
 	"os"
@@ -21,7 +21,7 @@ func TestIDsAreDocumented(t *testing.T) {
 		return names
 	}
 	declared := names("id.go", `ID += "(.+)"`)
-	documented := names("findings.md", "(?m)^\\| `([a-z-]+)` \\| (?:all|ok|note|unknown|wrong)[^|]*\\| [^|]+\\|$")
+	documented := names("../../integration/findings.md", "(?m)^\\| `([a-z-]+)` \\| (?:all|ok|note|unknown|wrong)[^|]*\\| [^|]+\\|$")
 	if difference := cmp.Diff(declared, documented); difference != "" {
 		t.Errorf("findings.md differs from id.go (-declared +documented)\n%s", difference)
 	}

@@ -1,11 +1,11 @@
-package checkup_test
+package checkup
 
 import (
 	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/integration/checkup"
+	"ssmonitor/internal/finding"
 )
 
 func namedPorts(names ...string) (ports accounting.Ports) {
@@ -31,14 +31,14 @@ func TestAlikeNames(t *testing.T) {
 		{"many groups", namedPorts("a", "\u0430", "c", "\u0441", "e", "\u0435", "h", "\u04bb", "i", "\u0456", "j", "\u0458", "o", "\u043e", "p", "\u0440", "s", "\u0455", "x", "\u0445"),
 			[]string{"port 2", "port 4", "port 6", "port 8", "port 10", "port 12", "port 14", "port 16", "2 more groups of names that look alike"}},
 	} {
-		findings := checkup.AlikeNames(test.ports)
+		findings := AlikeNames(test.ports)
 		if len(findings) != len(test.want) {
 			t.Errorf("%s: got %+v", test.name, findings)
 			continue
 		}
-		for i, finding := range findings {
-			if finding.ID != checkup.ClientNames || finding.Level != checkup.Note || !strings.Contains(finding.Message, test.want[i]) {
-				t.Errorf("%s: got %+v, want %s", test.name, finding, test.want[i])
+		for i, f := range findings {
+			if f.ID != finding.ClientNames || f.Level != finding.Note || !strings.Contains(f.Message, test.want[i]) {
+				t.Errorf("%s: got %+v, want %s", test.name, f, test.want[i])
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/finding"
+	"ssmonitor/nft"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 // of connections that this host begins, over IPv4 or IPv6. It would book those to
 // the ports' clients: no counter can tell their packets apart. The settings are
 // those of the caller's network namespace; one without them has nothing to find.
-func (m *Machine) LocalPorts(ports accounting.Ports, hook string) []Finding {
+func (m *Machine) LocalPorts(ports accounting.Ports, hook nft.Hook) []finding.Finding {
 	chosen, err := m.readPortSet(localPortRange)
 	if err != nil {
 		return nil
@@ -39,14 +41,14 @@ func (m *Machine) LocalPorts(ports accounting.Ports, hook string) []Finding {
 		return nil
 	}
 	setting := reservedPorts + "=" + reserved.String()
-	message := DescribePorts(shared) + ": in the range of ports that the kernel chooses for connections of this host: " +
+	message := finding.DescribePorts(shared) + ": in the range of ports that the kernel chooses for connections of this host: " +
 		"while no server listens there, their traffic can be booked to a client"
 	remedy := "reserve them: sysctl -w " + setting + "\nand for the next boot: echo " + setting + " > " + reservedFile
-	if hook == "container" {
+	if hook == nft.HookContainer {
 		message += "; so can that of containers' connections that the host masquerades"
 		remedy += "\nand set the same in the containers' network namespaces"
 	}
-	return []Finding{{LocalPortRange, Note, "", message, remedy}}
+	return []finding.Finding{{ID: finding.LocalPortRange, Level: finding.Note, Message: message, Remedy: remedy}}
 }
 
 // portSet is a set of ports by their numbers.

@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/lookalike"
 	"ssmonitor/internal/terminal"
 )
 
 // AlikeNames looks for names of several clients that look like one: whoever reads
 // a table takes the usage of one for that of the other.
-func AlikeNames(ports accounting.Ports) (findings []Finding) {
+func AlikeNames(ports accounting.Ports) (findings []finding.Finding) {
 	const most = 8
 	bySkeleton := make(map[string]accounting.Ports) // a port for each name
 	known := make(map[string]bool)                  // names: there may be thousands that look like one
@@ -28,7 +29,7 @@ func AlikeNames(ports accounting.Ports) (findings []Finding) {
 	}
 	for i, skeleton := range alike {
 		if i == most {
-			return append(findings, Finding{ClientNames, Note, "", terminal.Count(len(alike)-most, "more group") + " of names that look alike", ""})
+			return append(findings, finding.Finding{ID: finding.ClientNames, Level: finding.Note, Message: terminal.Count(len(alike)-most, "more group") + " of names that look alike"})
 		}
 		findings = append(findings, alikeFinding(bySkeleton[skeleton]))
 	}
@@ -36,7 +37,7 @@ func AlikeNames(ports accounting.Ports) (findings []Finding) {
 }
 
 // alikeFinding describes ports whose names look alike.
-func alikeFinding(ports accounting.Ports) Finding {
+func alikeFinding(ports accounting.Ports) finding.Finding {
 	const most = 8
 	var names []string
 	for i, port := range ports {
@@ -51,8 +52,8 @@ func alikeFinding(ports accounting.Ports) Finding {
 		names = append(names, text)
 	}
 	last := ports[len(ports)-1]
-	return Finding{ClientNames, Note, ports[0].Name, "the names of several clients look alike: " + strings.Join(names, ", "),
-		fmt.Sprintf("if they are one client, give them one name, else another: ssmonitor setup --port %d=NAME", last.Number)}
+	return finding.Finding{ID: finding.ClientNames, Level: finding.Note, Subject: ports[0].Name, Message: "the names of several clients look alike: " + strings.Join(names, ", "),
+		Remedy: fmt.Sprintf("if they are one client, give them one name, else another: ssmonitor setup --port %d=NAME", last.Number)}
 }
 
 // firstDifference returns the first character of a name that another does not have in

@@ -1,20 +1,22 @@
-package checkup_test
+package checkup
 
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"ssmonitor/integration/checkup"
+	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/testkit"
 )
 
 // blogFindings checks a machine that still has the blog post's setup.
-func blogFindings(t *testing.T) []checkup.Finding {
+func blogFindings(t *testing.T) []finding.Finding {
 	t.Helper()
 	m := newMachine(t)
 	m.writeBlogSetup()
@@ -22,16 +24,14 @@ func blogFindings(t *testing.T) []checkup.Finding {
 	m.write("/usr/lib/netdata/plugins.d/ssmonitor.plugin", "", 0o755, 0)
 	m.write("/run/ssmonitor/ssmonitor.sock", "", 0o660, 0)
 	m.write(csv, "", 0o644, 3*time.Minute)
-	findings := checkup.Configurations(sources.Result{
+	path := list(t, "20000=alice\n20001=bob\n")
+	c := &checker{Check: &Check{Machine: m.Machine, List: path}}
+	c.checkConfigurations(sources.Result{
 		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)
-	path := list(t, "20000=alice\n20001=bob\n")
-	listFindings, _ := checkup.List(path, portsOf(20000, 20001, 20002), nil)
-	for _, more := range [][]checkup.Finding{
-		listFindings, m.Socket(socket, group), m.CSV(csv, 2*time.Second, true), m.Netdata(socket, group), m.Leftovers(csv),
-	} {
-		findings = append(findings, more...)
-	}
+	entries, err := portlist.Read(path)
+	c.checkList(entries, err, portsOf(20000, 20001, 20002))
+	findings := slices.Concat(c.found, m.checkSocket(socket, group), m.checkCSV(csv, 2*time.Second, true), m.checkNetdata(socket, group), m.findLeftovers(csv))
 	for i := range findings {
 		f := &findings[i]
 		f.Message = strings.ReplaceAll(f.Message, path, "/etc/ssmonitor/ports")
@@ -44,7 +44,7 @@ func TestWriteText(t *testing.T) {
 	findings := blogFindings(t)
 	testkit.Golden(t, "blog.golden", render(t, findings))
 	var text bytes.Buffer
-	if err := checkup.WriteText(&text, checkup.Problems(findings)); err != nil {
+	if err := WriteText(&text, Problems(findings)); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Golden(t, "quiet.golden", text.String())
@@ -58,7 +58,7 @@ func TestWriteJSON(t *testing.T) {
 	}{{"blog.json.golden", false}, {"quiet.json.golden", true}} {
 		t.Run(test.name, func(t *testing.T) {
 			var text bytes.Buffer
-			if err := checkup.WriteJSON(&text, findings, test.problemsOnly); err != nil {
+			if err := WriteJSON(&text, findings, test.problemsOnly); err != nil {
 				t.Fatal(err)
 			}
 			if !json.Valid(text.Bytes()) {
@@ -72,8 +72,8 @@ func TestWriteJSON(t *testing.T) {
 // TestWriteJSONKeepsCommands checks that a remedy can be copied from the document.
 func TestWriteJSONKeepsCommands(t *testing.T) {
 	var text bytes.Buffer
-	finding := checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "message", Remedy: "one && two > three"}
-	if err := checkup.WriteJSON(&text, []checkup.Finding{finding}, false); err != nil {
+	f := finding.Finding{ID: "wrong", Level: finding.Wrong, Message: "message", Remedy: "one && two > three"}
+	if err := WriteJSON(&text, []finding.Finding{f}, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(text.String(), `"one && two > three"`) {
@@ -82,10 +82,10 @@ func TestWriteJSONKeepsCommands(t *testing.T) {
 }
 
 var (
-	fine    = checkup.Finding{ID: "fine", Level: checkup.OK, Message: "first"}
-	noted   = checkup.Finding{ID: "noted", Level: checkup.Note, Message: "second"}
-	unknown = checkup.Finding{ID: "unknown", Level: checkup.Unknown, Message: "a line\nand another", Remedy: "one\ntwo"}
-	wrong   = checkup.Finding{ID: "wrong", Level: checkup.Wrong, Message: "third | or", Remedy: "three"}
+	fine    = finding.Finding{ID: "fine", Level: finding.OK, Message: "first"}
+	noted   = finding.Finding{ID: "noted", Level: finding.Note, Message: "second"}
+	unknown = finding.Finding{ID: "unknown", Level: finding.Unknown, Message: "a line\nand another", Remedy: "one\ntwo"}
+	wrong   = finding.Finding{ID: "wrong", Level: finding.Wrong, Message: "third | or", Remedy: "three"}
 )
 
 // TestResults shows short checks in every form, with their results.
@@ -93,33 +93,23 @@ func TestResults(t *testing.T) {
 	var text strings.Builder
 	for _, test := range []struct {
 		name     string
-		findings []checkup.Finding
-		want     checkup.Level
+		findings []finding.Finding
+		want     finding.Level
 	}{
-		{"nothing", nil, checkup.OK},
-		{"fine", []checkup.Finding{fine}, checkup.OK},
-		{"with a note", []checkup.Finding{fine, noted}, checkup.OK},
-		{"unknown", []checkup.Finding{fine, unknown}, checkup.Unknown},
-		{"wrong", []checkup.Finding{wrong}, checkup.Wrong},
-		{"unknown and wrong", []checkup.Finding{unknown, noted, noted, wrong, wrong}, checkup.Wrong},
+		{"nothing", nil, finding.OK},
+		{"fine", []finding.Finding{fine}, finding.OK},
+		{"with a note", []finding.Finding{fine, noted}, finding.OK},
+		{"unknown", []finding.Finding{fine, unknown}, finding.Unknown},
+		{"wrong", []finding.Finding{wrong}, finding.Wrong},
+		{"unknown and wrong", []finding.Finding{unknown, noted, noted, wrong, wrong}, finding.Wrong},
 	} {
-		if got := checkup.Result(test.findings); got != test.want {
+		if got := Result(test.findings); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 		text.WriteString("--- " + test.name + "\n" + render(t, test.findings) + "\n")
-		if err := checkup.WriteNagios(&text, test.findings); err != nil {
+		if err := WriteNagios(&text, test.findings); err != nil {
 			t.Fatal(err)
 		}
 	}
 	testkit.Golden(t, "results.golden", text.String())
-}
-
-func TestLevelString(t *testing.T) {
-	for level, want := range map[checkup.Level]string{
-		checkup.OK: "ok", checkup.Note: "note", checkup.Unknown: "unknown", checkup.Wrong: "wrong", 7: "level 7", -1: "level -1",
-	} {
-		if got := level.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
 }

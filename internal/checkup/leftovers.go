@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/internal/configfile"
+	"ssmonitor/internal/finding"
 )
 
 // The parts of the setup with iptables and a script that ssmonitor replaces.
@@ -38,23 +39,23 @@ var countingRule = regexp.MustCompile(`(?m)^(?:\[\d+:\d+\] )?-A (?:INPUT|OUTPUT|
 
 const leftoverLimit = 4 << 20 // bytes
 
-// Leftovers looks for the setup that ssmonitor replaces. csv is the file that the
+// findLeftovers looks for the setup that ssmonitor replaces. csv is the file that the
 // agent writes: a module that reads it is not a leftover.
-func (m *Machine) Leftovers(csv string) (findings []Finding) {
+func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 	if m.exists(oldScript) {
-		findings = append(findings, Finding{OldScript, Note, oldScript, "the script that ssmonitor replaces is still there: " + oldScript, migration})
+		findings = append(findings, finding.Finding{ID: finding.OldScript, Level: finding.Note, Subject: oldScript, Message: "the script that ssmonitor replaces is still there: " + oldScript, Remedy: migration})
 	}
 	for _, unit := range oldUnits {
 		if bytes.Contains(m.read(unit), []byte("ssmonitor.py")) {
-			findings = append(findings, Finding{OldUnit, Wrong, unit,
-				fmt.Sprintf("the unit %s starts the old script and has the name of the agent's unit", unit),
-				"systemctl disable --now ssmonitor; rm " + unit + "; systemctl daemon-reload\n" + migration})
+			findings = append(findings, finding.Finding{ID: finding.OldUnit, Level: finding.Wrong, Subject: unit,
+				Message: fmt.Sprintf("the unit %s starts the old script and has the name of the agent's unit", unit),
+				Remedy:  "systemctl disable --now ssmonitor; rm " + unit + "; systemctl daemon-reload\n" + migration})
 		}
 	}
 	for _, file := range oldRules {
 		if rules := len(countingRule.FindAll(m.read(file), -1)); rules > 0 {
-			findings = append(findings, Finding{OldRules, Note, file,
-				fmt.Sprintf("%s still has %s: each costs time for every packet", file, describeCountingRules(rules)), migration})
+			findings = append(findings, finding.Finding{ID: finding.OldRules, Level: finding.Note, Subject: file,
+				Message: fmt.Sprintf("%s still has %s: each costs time for every packet", file, describeCountingRules(rules)), Remedy: migration})
 		}
 	}
 	findings = append(findings, m.oldModuleFindings(csv)...)
@@ -63,7 +64,7 @@ func (m *Machine) Leftovers(csv string) (findings []Finding) {
 
 // oldModuleFindings checks who reads the old script's file, and whether it is
 // still written.
-func (m *Machine) oldModuleFindings(csv string) (findings []Finding) {
+func (m *Machine) oldModuleFindings(csv string) (findings []finding.Finding) {
 	if csv == oldCSV {
 		return nil
 	}
@@ -72,14 +73,14 @@ func (m *Machine) oldModuleFindings(csv string) (findings []Finding) {
 		if m.Now.Sub(info.ModTime()) < 10*time.Second {
 			message = "something still writes the old script's file: " + oldCSV
 		}
-		findings = append(findings, Finding{OldCSV, Note, oldCSV, message, migration})
+		findings = append(findings, finding.Finding{ID: finding.OldCSV, Level: finding.Note, Subject: oldCSV, Message: message, Remedy: migration})
 	}
 	for _, pattern := range oldModules {
 		for _, module := range m.glob(pattern) {
 			if bytes.Contains(m.read(module), []byte(oldCSV)) {
-				findings = append(findings, Finding{OldModule, Note, module,
-					fmt.Sprintf("Netdata's module %s reads %s", module, oldCSV),
-					readInstead(csv) + migration})
+				findings = append(findings, finding.Finding{ID: finding.OldModule, Level: finding.Note, Subject: module,
+					Message: fmt.Sprintf("Netdata's module %s reads %s", module, oldCSV),
+					Remedy:  readInstead(csv) + migration})
 			}
 		}
 	}
@@ -94,12 +95,12 @@ func readInstead(csv string) string {
 }
 
 // legacyFindings reports rules that can't be seen over nf_tables.
-func (m *Machine) legacyFindings() (findings []Finding) {
+func (m *Machine) legacyFindings() (findings []finding.Finding) {
 	var tables []string
 	for _, file := range legacyTables {
 		data, err := os.ReadFile(m.path(file)) // in /proc, files have no size
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return []Finding{{IPTablesLegacy, Unknown, file, "rules of iptables-legacy can't be looked for", asRoot}}
+			return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Subject: file, Message: "rules of iptables-legacy can't be looked for", Remedy: m.needRoot()}}
 		}
 		program := "iptables-legacy"
 		if strings.Contains(file, "ip6") {
@@ -112,9 +113,8 @@ func (m *Machine) legacyFindings() (findings []Finding) {
 		}
 	}
 	if len(tables) > 0 {
-		findings = append(findings, Finding{IPTablesLegacy, Unknown, "",
-			"the rules of iptables-legacy can't be checked: they may redirect the ports of containers, or count the same ports",
-			"look at them: " + strings.Join(tables, "; ")})
+		findings = append(findings, finding.Finding{ID: finding.IPTablesLegacy, Level: finding.Unknown, Message: "the rules of iptables-legacy can't be checked: they may redirect the ports of containers, or count the same ports",
+			Remedy: "look at them: " + strings.Join(tables, "; ")})
 	}
 	return findings
 }

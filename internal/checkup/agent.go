@@ -1,0 +1,86 @@
+package checkup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
+	"ssmonitor/internal/finding"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/output/api"
+)
+
+// agentPatience bounds how long the agent may take to answer.
+const agentPatience = 5 * time.Second
+
+// agentState is what was learned about the agent.
+type agentState struct {
+	Report    *accounting.Report // its answer on the socket, or nil
+	ReportErr error              // why there is no answer; nil without a socket
+
+	Holder    *store.LockedError // the process that holds the state directory, or nil
+	HolderErr error              // why the holder is not known, or nil
+}
+
+// askAgent asks the agent at a socket for its report, unless the path is empty, and the
+// state directory for its holder.
+func askAgent(ctx context.Context, state, socket string) (agent agentState) {
+	agent.Holder, agent.HolderErr = store.Holder(state)
+	if socket != "" {
+		ctx, cancel := context.WithTimeout(ctx, agentPatience)
+		defer cancel()
+		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
+	}
+	return agent
+}
+
+func (a *agentState) running() bool {
+	return a.Report != nil || a.Holder != nil && a.Holder.Holder == "run"
+}
+
+// ports returns the ports of the agent that answered.
+func (a *agentState) ports() (ports accounting.Ports) {
+	if a.Report == nil {
+		return nil
+	}
+	for _, port := range a.Report.Ports {
+		ports = append(ports, port.Port)
+	}
+	return ports
+}
+
+// checkAgent checks whether one runs: it answers on the socket, or holds the state.
+func (c *checker) checkAgent() {
+	level, message, remedy := c.judgeAgent()
+	c.add(finding.Finding{ID: finding.Agent, Level: level, Subject: c.Socket, Message: message, Remedy: remedy})
+}
+
+func (c *Check) judgeAgent() (level finding.Level, message, remedy string) {
+	a := &c.agent
+	switch {
+	case a.Report != nil:
+		age := max(0, c.Machine.Now.Sub(a.Report.Time)).Round(100 * time.Millisecond)
+		return finding.OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", c.Socket, terminal.Count(len(a.Report.Ports), "port"), age), ""
+	case errors.Is(a.ReportErr, fs.ErrPermission):
+		return finding.Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Socket),
+			asRoot + "\nor add the user to the socket's group: usermod --append --groups " + c.Group + " USER"
+	case a.running() && c.Socket != "":
+		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Socket, a.ReportErr),
+			"name the socket that it listens on with --socket\nor restart it: systemctl restart ssmonitor"
+	case a.running():
+		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.State), ""
+	case a.Holder != nil:
+		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.State), ""
+	case a.ReportErr != nil && !errors.Is(a.ReportErr, api.ErrAgentNotRunning):
+		return finding.Wrong, a.ReportErr.Error(), seeLog
+	case errors.Is(a.HolderErr, fs.ErrPermission) && c.Socket == "":
+		return finding.Unknown, "whether an agent is running can't be seen: " + a.HolderErr.Error(), c.Machine.needRoot()
+	case a.HolderErr != nil && !errors.Is(a.HolderErr, fs.ErrPermission):
+		return finding.Wrong, a.HolderErr.Error(), "make sure that --state names the agent's directory"
+	}
+	return finding.Wrong, "no agent is running: nothing is published, and the totals are not kept", startAgent
+}

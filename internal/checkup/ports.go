@@ -1,0 +1,217 @@
+package checkup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/integration/sources"
+	"ssmonitor/internal/finding"
+)
+
+// checkPorts checks the sources of ports, and finds out which ports should be counted.
+func (c *checker) checkPorts() {
+	if c.Sources.SearchRoot != "" && c.Machine.UID != 0 {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Unknown,
+			Message: "configurations in directories that only root can read can't be found", Remedy: c.Machine.needRoot()})
+	}
+	from := c.Sources
+	listed, listErr := portlist.Read(c.List)
+	if listErr == nil { // else checkList reports it
+		from.Earlier = c.List // setup keeps the ports of a file that can't be read
+	}
+	found, err := sources.Follow(from).Load()
+	c.checkConfigurations(found, err)
+	c.ports = c.checkList(listed, listErr, found.Ports)
+	if c.named, err = c.ports.Targets(found.Targets, portlist.Targets(listed)); err != nil {
+		c.add(c.Machine.failure(finding.SharedTarget, c.List, err, "or publish each to a port of its own"))
+	}
+	if listErr == nil {
+		c.checkListedTargets(portlist.Targets(listed), found.Targets)
+	}
+	c.entries = slices.Concat(listed, found.Entries)
+}
+
+// checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
+// package sources returned.
+func (c *checker) checkConfigurations(found sources.Result, err error) {
+	before := len(c.found)
+	running, others := runningServers(found.Entries)
+	for _, config := range found.Configs {
+		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: config.Path,
+			Message: fmt.Sprintf("configuration %s: %s%s: %s", config.Path, config.Form, running[config.Path], finding.DescribePorts(config.Ports))})
+	}
+	for _, source := range slices.Sorted(maps.Keys(others)) {
+		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: source, Message: fmt.Sprintf("%s: %s", source, finding.DescribePorts(others[source]))})
+	}
+	for _, note := range found.Notes {
+		f := c.Machine.failure(finding.Configuration, pathOf(note), note, remedyOf(note))
+		if f.Level != finding.Unknown {
+			f.Level = finding.Note
+		}
+		c.add(f)
+	}
+	for _, err := range separate(err) {
+		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
+	}
+	if len(c.found) == before && len(found.Ports) == 0 {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
+			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
+	}
+}
+
+// remedyOf returns what to do about a note, where it is on a mistake in a file.
+func remedyOf(note error) string {
+	_, malformed := errors.AsType[*shadowsocks.SyntaxError](note)
+	if _, mistaken := errors.AsType[*shadowsocks.ValueError](note); mistaken || malformed {
+		return "correct the file"
+	}
+	return ""
+}
+
+// runningServers returns, of the sources that running servers gave, which server named a
+// configuration, in words, and the ports of those that are no configurations.
+func runningServers(entries []portlist.Entry) (named map[string]string, others map[string]accounting.Ports) {
+	named, others = make(map[string]string), make(map[string]accounting.Ports)
+	for _, entry := range entries {
+		for _, source := range entry.Sources {
+			switch program, what, ok := sources.OfProcess(source); {
+			case ok && filepath.IsAbs(what):
+				named[what] = ", named by the running " + program
+			case ok:
+				others[source] = append(others[source], entry.Port)
+			}
+		}
+	}
+	return named, others
+}
+
+// separate returns the errors that errors.Join has joined, at any depth.
+func separate(err error) (list []error) {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	// An error of fmt.Errorf may wrap several as well, and its text is more than
+	// theirs.
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
+		return []error{err}
+	}
+	for _, part := range joined.Unwrap() {
+		list = append(list, separate(part)...)
+	}
+	return list
+}
+
+// pathOf returns the path that the operating system refused, if that was it.
+func pathOf(err error) string {
+	if refused := (*fs.PathError)(nil); errors.As(err, &refused) {
+		return refused.Path
+	}
+	return ""
+}
+
+// checkList compares the list of ports, which was read or not, with the ports that were
+// found and with those that a running agent serves; either may be empty. It returns the
+// ports that should be counted.
+func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
+	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.List}
+	served := c.agent.ports()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
+		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.List)
+		c.add(f)
+		return served
+	case errors.Is(err, fs.ErrNotExist):
+		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.List), writeList(found)
+		c.add(f)
+		return found
+	case err != nil:
+		c.add(c.Machine.failure(finding.PortList, c.List, err, "write it again: ssmonitor setup"))
+		return served
+	case len(entries) == 0:
+		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.List), writeList(found)
+		c.add(f)
+		return found
+	}
+	listed, _ := accounting.Union(portlist.Ports(entries))
+	f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.List, finding.DescribePorts(listed))
+	c.add(f)
+	c.compareList(listed, found, served)
+	return listed
+}
+
+// updateList is the remedy for a list that lacks what is configured.
+const updateList = "update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"
+
+// writeList returns the remedy for a list that is missing or empty.
+func writeList(found accounting.Ports) string {
+	if len(found) > 0 {
+		return "write it: ssmonitor setup"
+	}
+	return "name the ports: ssmonitor setup --port 20000=alice --port 20001=bob\n" +
+		"or Shadowsocks' configuration: ssmonitor setup --shadowsocks FILE"
+}
+
+func (c *checker) compareList(listed, found, served accounting.Ports) {
+	if missing := without(found, listed); len(missing) > 0 {
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.List, finding.DescribePorts(missing)), Remedy: updateList})
+	}
+	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
+		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.List,
+			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", c.List, finding.DescribePorts(extra)),
+			Remedy:  "nothing, if they were named with --port; else write the list again: ssmonitor setup"})
+	}
+	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
+		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", c.List, finding.DescribePorts(notServed)),
+			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
+	}
+}
+
+// without returns the ports of which others lacks a protocol, each with the
+// protocols that are missing.
+func without(ports, others accounting.Ports) (missing accounting.Ports) {
+	for _, port := range ports {
+		other, _ := others.Find(port.Number)
+		if port.Protocols &^= other.Protocols; port.Protocols != 0 {
+			missing = append(missing, port)
+		}
+	}
+	return missing
+}
+
+// checkListedTargets compares the targets in the list of ports with those that were
+// found.
+func (c *checker) checkListedTargets(listed, found []accounting.Target) {
+	slices.SortFunc(listed, accounting.Target.Compare)
+	missing := slices.DeleteFunc(slices.Clone(found), func(target accounting.Target) bool {
+		_, known := slices.BinarySearchFunc(listed, target, accounting.Target.Compare)
+		return known
+	})
+	if len(missing) > 0 {
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
+			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.List, describeTargets(missing)), Remedy: updateList})
+	}
+}
+
+// describeTargets describes the first few of many targets for people.
+func describeTargets(targets []accounting.Target) string {
+	const limit = 8
+	var parts []string
+	for _, target := range targets[:min(limit, len(targets))] {
+		parts = append(parts, fmt.Sprintf("port %d to %s", target.Port, target))
+	}
+	if more := len(targets) - limit; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
+}
