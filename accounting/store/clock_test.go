@@ -48,6 +48,7 @@ func (m *machine) set(wrong time.Duration) {
 func (m *machine) start() {
 	options := Options{
 		Holder: "run", Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&m.log, nil)), boot: fmt.Sprint(m.boots),
+		KeepHours: 90 * 24 * time.Hour, KeepDays: 730 * 24 * time.Hour,
 		Now: func() time.Time { return m.now.Add(m.wrong) }, Uptime: func() time.Duration { return m.now.Sub(m.booted) },
 	}
 	if m.hidden {
