@@ -136,7 +136,7 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 	defer db.close()
 	err = db.Guard(func() (err error) {
 		if err = db.Exec("begin"); err == nil {
-			saves, err = db.value("select saves from ledger") // the first read fixes the state that is copied
+			saves, err = db.saves() // the first read fixes the state that is copied
 		}
 		if err != nil {
 			return explain(s.path, err)
@@ -189,20 +189,16 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 // the backup.
 func (s *Store) condemn(reason error) {
 	s.abandonBackup()
-	s.detach()
-	aside, err := setAside(s.path, s.options.Now())
-	if err != nil {
+	s.closeDatabase()
+	if err := s.setAside(reason); err != nil {
 		s.note(false, "%v; it can't be renamed: %v", reason, err)
-		return
 	}
-	s.note(false, "%v; it is kept as %s", reason, aside)
-	s.dropOldest()
 }
 
 // rescue writes the database again after its files were removed or replaced. It
 // copies it from the files that are still open.
 func (s *Store) rescue() error {
-	if err := s.hold(); err != nil {
+	if err := s.hold(tryLock); err != nil {
 		return err
 	}
 	if err := s.clearPlace(); err != nil {
@@ -231,9 +227,8 @@ func (s *Store) clearPlace() error {
 }
 
 // restore replaces the database by a copy of the backup, or by a new database if
-// there is no usable backup, and opens it.
-func (s *Store) restore(lost bool) error {
-	known := s.accounts
+// there is no usable backup, and opens it. known are the accounts that are newer.
+func (s *Store) restore(known accounts, lost bool) error {
 	temporary := s.path + newSuffix
 	err := copyFile(s.backupPath(), temporary)
 	if err == nil {
@@ -241,7 +236,6 @@ func (s *Store) restore(lost bool) error {
 			s.note(false, "the ledger continues from its backup of %s: the next reading makes the totals exact if the table of counters is the same", s.backupTime())
 			return s.beginGap()
 		}
-		s.accounts = known
 	}
 	switch {
 	case errors.Is(err, ErrDamaged):
@@ -280,7 +274,7 @@ func (s *Store) adopt(temporary string) error {
 	if err := putInPlace(temporary, s.path, s.options.rename); err != nil {
 		return err
 	}
-	return s.load()
+	return s.openDatabase()
 }
 
 // verify checks all of a database that nobody writes to.
@@ -289,7 +283,7 @@ func verify(path, vfs string) error {
 		if _, err := db.accounts(); err != nil {
 			return err
 		}
-		if err := new(clients).load(db); err != nil {
+		if _, err := db.clients(); err != nil {
 			return err
 		}
 		return db.quickCheck()
@@ -303,7 +297,7 @@ func (s *Store) beginGap() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
 			"where not exists (select 1 from gap where until is null)", nil)
 	})
-	s.gapOpen = err == nil
+	s.saved.gapOpen = err == nil
 	return explain(s.path, err)
 }
 

@@ -262,7 +262,7 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 				if _, err := s.makeBackup(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				s.backup.saves = s.saves
+				s.backup.saves = s.saved.saves
 			}
 			if err := change(s.backupPath()); err != nil {
 				t.Fatal(err)

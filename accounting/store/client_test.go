@@ -45,8 +45,8 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 	if err := s.NewClient(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
 		t.Errorf("the same client: got %v", err)
 	}
-	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saves {
-		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saves)
+	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saved.saves {
+		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saved.saves)
 	}
 	save(t, s, stateAt(3, 2))
 	if got := s.SetPorts(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 const (
@@ -237,4 +239,16 @@ func bootID() string {
 		return ""
 	}
 	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
+}
+
+// clock returns the clock of the last save.
+func (db *database) clock() (c clock, err error) {
+	err = db.run("select boot, saved, uptime, trusted, held, began, ran from ledger", func(row *sqlite3.Stmt) error {
+		c = clock{
+			instant: instant{row.ColumnText(0), row.ColumnInt64(1), row.ColumnInt64(2)},
+			trusted: row.ColumnInt64(3), held: row.ColumnInt64(4), began: row.ColumnInt64(5), ran: row.ColumnInt64(6),
+		}
+		return nil
+	})
+	return c, err
 }

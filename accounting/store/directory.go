@@ -232,7 +232,7 @@ func Purge(directory string) error {
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	lock, err := acquire(directory, "teardown")
+	lock, err := acquire(directory, "teardown", tryLock)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func inTime(t *testing.T, what string, do func() error) error {
 
 // byRoot are what root does in the directory of the agent's user.
 var byRoot = map[string]func(directory string) error{
-	"Read": func(directory string) error { _, _, err := Read(directory); return err },
+	"read": func(directory string) error { _, _, err := read(directory, ""); return err },
 	"Usage": func(directory string) error {
 		_, err := Usage(context.Background(), directory, usage.Query{By: usage.ByDay})
 		return err
@@ -177,7 +177,7 @@ func TestNoSQLOfTheDatabaseRuns(t *testing.T) {
 			}
 			alter(t, directory, test.sql)
 			path := filepath.Join(directory, databaseName)
-			for _, what := range []string{"Read", "Usage", "Check", "Open"} {
+			for _, what := range []string{"read", "Usage", "Check", "Open"} {
 				err := inTime(t, what, func() error { return byRoot[what](directory) })
 				unused := name == "a view" && what == "Usage" // which does not read the accounts
 				if test.refused && what != "Open" && !unused && (err == nil || !strings.Contains(err.Error(), path)) {
@@ -232,9 +232,5 @@ func TestAPanicOfTheDriverIsAnError(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	state, _, err := Read(s.directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantState(t, state, stateAt(2, 2))
+	wantState(t, lastSave(t, s.directory), stateAt(2, 2))
 }

@@ -143,30 +143,38 @@ func writeAll(t testing.TB, path string, content []byte) {
 
 // stateAt returns the state of the n-th save: four counters for each port, all of
 // which gain something in every save.
-func stateAt(n uint64, ports int) accounting.State {
-	var all accounts
+func stateAt(n uint64, ports int) (state accounting.State) {
 	for port := range ports {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			for _, direction := range []accounting.Direction{accounting.In, accounting.Out} {
 				key := accounting.Key{Port: uint16(20000 + port), Protocol: protocol, Direction: direction}
 				total := accounting.Count{Packets: n * (1 + uint64(direction)), Bytes: n * 1000 * (1 + uint64(port%7))}
-				all.set(accounting.Account{
+				state.Accounts = append(state.Accounts, accounting.Account{
 					Key: key, Total: total, Last: total, Epoch: accounting.Epoch{1, 2}, Handle: uint64(port),
 				})
+				sum := map[accounting.Direction]*accounting.Count{accounting.In: &state.In, accounting.Out: &state.Out}[direction]
+				*sum = sum.Plus(total)
 			}
 		}
 	}
-	return all.state()
+	return state
 }
 
 func wantState(t testing.TB, got, want accounting.State) {
 	t.Helper()
-	sort := func(state accounting.State) []accounting.Account {
-		return slices.SortedFunc(slices.Values(state.Accounts), func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
-	}
-	if got.In != want.In || got.Out != want.Out || !slices.Equal(sort(got), sort(want)) {
+	if got.In != want.In || got.Out != want.Out || !slices.Equal(got.Accounts, want.Accounts) {
 		t.Errorf("got state %+v, want %+v", got, want)
 	}
+}
+
+// lastSave returns the state of the last save, without a notice.
+func lastSave(t testing.TB, directory string) accounting.State {
+	t.Helper()
+	found, notices, err := read(directory, "")
+	if err != nil || len(notices) > 0 {
+		t.Fatal(notices, err)
+	}
+	return found.accounts.state()
 }
 
 // wantSound expects that the usage adds up to what the totals gained.

@@ -22,83 +22,73 @@ type row struct {
 	counts [2]accounting.Count // in, out
 }
 
-// save writes what has changed, in one transaction.
-func (s *Store) save(changed accounting.State) error {
-	instant := s.instant()
-	now := time.Unix(instant.wall, 0)
-	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
-	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && !s.clients.pending() {
-		return nil
+// save writes what has changed, in one transaction. written reports whether there was
+// anything.
+func (s *Store) save(changed accounting.State) (written bool, err error) {
+	endsGap := s.saved.gapOpen && (changed.Read || len(changed.Accounts) > 0)
+	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && len(s.renamed()) == 0 {
+		return false, nil
 	}
+	now := s.instant()
+	err = s.transact(now, func() error {
+		var err error
+		if changed.Gains, err = s.advance(now, changed.Gains); err != nil {
+			return err
+		}
+		if err := s.rename(time.Unix(now.wall, 0)); err != nil {
+			return err
+		}
+		if s.calendar != s.saved.calendar {
+			if err := s.db.setCalendar(s.calendar, time.Unix(now.wall, 0)); err != nil {
+				return err
+			}
+		}
+		if err := s.book(changed, time.Unix(now.wall, 0), endsGap); err != nil {
+			return err
+		}
+		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
+			return err
+		}
+		return s.prune()
+	})
+	if err != nil {
+		return false, err
+	}
+	s.saved.accounts.set(changed)
+	s.saved.calendar = s.calendar
+	s.saved.gapOpen = s.saved.gapOpen && !endsGap
+	return true, nil
+}
+
+// transact makes a change, which advances the clock, in a transaction, and counts it
+// as a save.
+func (s *Store) transact(now instant, change func() error) error {
 	err := transact(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err
 			}
 		}
-		var err error
-		if changed.Gains, err = s.advance(instant, changed.Gains); err != nil {
+		if err := change(); err != nil {
 			return err
 		}
-		if err := s.clients.update(s.db, now); err != nil {
-			return err
-		}
-		if !s.calendarSet {
-			if err := s.db.setCalendar(s.calendar, now); err != nil {
-				return err
-			}
-		}
-		if err := s.post(changed, now, endsGap); err != nil {
-			return err
-		}
-		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
-			return err
-		}
-		if until, ok := s.next.deleteBefore(); ok {
-			if err := s.prune(until); err != nil {
-				return err
-			}
-		}
-		return s.count()
+		return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
+			s.saved.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
 	})
 	if err != nil {
 		s.uncertain = true
 		return err
 	}
-	s.accounts.reserve(len(changed.Accounts))
-	for _, account := range changed.Accounts {
-		s.accounts.set(account)
-	}
-	for _, former := range changed.Formers {
-		s.accounts.setFormer(former)
-	}
-	s.accounts.formers.Trim(accounting.MaxFormers)
-	s.counted()
-	s.calendarSet = true
-	s.clients.applied()
-	if endsGap {
-		s.gapOpen = false
-	}
+	s.saved.saves++
+	s.saved.clock, s.started = s.next, nil
+	s.noteMoves()
 	return nil
 }
 
-// count writes which save this is, and when it is.
-func (s *Store) count() error {
-	return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
-		s.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
-}
-
-// counted records that the transaction of the last count is durable.
-func (s *Store) counted() {
-	s.saves++
-	s.clock, s.opened = s.next, nil
-	s.noteMoves()
-}
-
-// post writes the accounts and books what each of them has gained. The gain is the
+// book writes the accounts and books what each of them has gained. The gain is the
 // difference between its total and the one in the database, regardless of the
 // gains in changed: a save that failed may have been written nevertheless.
-func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) error {
+func (s *Store) book(changed accounting.State, now time.Time, endsGap bool) error {
 	gains, newest := changed.Gains, time.Time{}
 	for i := range changed.Gains {
 		if gain := &changed.Gains[i]; gain.Time.After(newest) {
@@ -158,7 +148,7 @@ type booking struct {
 // already. The part of the gain that no reading explains is booked with the newest
 // reading.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
-	saved := b.store.accounts.get(account.Key).Total
+	saved := b.store.saved.accounts.get(account.Key).Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
 		return fmt.Errorf("the total of %s is %d bytes, less than the %d that are saved: restart ssmonitor", account.Key, account.Total.Bytes, saved.Bytes)
 	}
@@ -220,12 +210,12 @@ func (b *booking) find(at time.Time, track bool) error {
 	for i, period := range periods {
 		first, until := b.store.calendar.Bounds(period, at)
 		begin := start{int64(i), first.Unix()}
-		if !b.store.starts[begin] {
+		if !b.store.saved.starts[begin] {
 			if err := b.store.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
 				begin.period, begin.at, until.Unix(), first.Format(labels[i])); err != nil {
 				return err
 			}
-			b.store.starts[begin] = true
+			b.store.saved.starts[begin] = true
 			known = known && i > hourPeriod
 		}
 		b.starts[i] = begin
@@ -242,7 +232,7 @@ func (b *booking) flush() error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	tenure, err := b.store.clients.tenure(b.store.db, b.key.Port, b.now)
+	tenure, err := b.store.tenure(b.key.Port, b.now)
 	if err != nil {
 		return err
 	}
@@ -276,9 +266,13 @@ var pruneStatements = [...]string{
 // prune deletes the oldest hour and the oldest day if their retention time is
 // over, except those whose usage follows the clock. It deletes only one of each per
 // save, so that no save takes long.
-func (s *Store) prune(now time.Time) error {
+func (s *Store) prune() error {
+	now, known := s.next.deleteBefore()
+	if !known {
+		return nil
+	}
 	for period, keep := range map[int64]time.Duration{hourPeriod: s.options.KeepHours, dayPeriod: s.options.KeepDays} {
-		if now.Before(s.oldest[period]) {
+		if now.Before(s.saved.oldest[period]) {
 			continue
 		}
 		first, until := int64(0), int64(0)
@@ -291,9 +285,9 @@ func (s *Store) prune(now time.Time) error {
 			return err
 		}
 		if due := time.Unix(until, 0).Add(keep); until == 0 || now.Before(due) {
-			s.oldest[period] = due
+			s.saved.oldest[period] = due
 			if until == 0 {
-				s.oldest[period] = now.Add(min(keep, time.Hour))
+				s.saved.oldest[period] = now.Add(min(keep, time.Hour))
 			}
 			continue
 		}
@@ -302,7 +296,7 @@ func (s *Store) prune(now time.Time) error {
 				return err
 			}
 		}
-		delete(s.starts, start{period, first})
+		delete(s.saved.starts, start{period, first})
 	}
 	return nil
 }

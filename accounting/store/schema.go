@@ -122,6 +122,47 @@ create table former (
 ) strict, without rowid;
 `
 
+// clockSchema adds what the ledger knows of the clock, and the usage that follows
+// it: the usage of the hours in recent_hour, without what is in early.
+const clockSchema = `
+alter table ledger add column boot text not null default '';
+alter table ledger add column uptime integer not null default 0;  -- at the last save, in seconds
+alter table ledger add column trusted integer not null default 0; -- the time by which usage is deleted
+alter table ledger add column held integer not null default 0;
+alter table ledger add column began integer not null default 0;
+alter table ledger add column ran integer not null default 0;
+update ledger set trusted = saved;
+
+create table recent_hour (
+	start integer primary key, -- of the hour, its day and its month
+	day integer not null,
+	month integer not null
+) strict;
+
+-- What recent hours contained before usage that follows the clock was added.
+create table early (
+	start integer not null,
+	tenure integer not null references tenure (id),
+	protocol integer not null,
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null,
+	primary key (start, tenure, protocol)
+) strict, without rowid;
+`
+
+// laterVersion is the first version that has the table later.
+const laterVersion = 4
+
+// laterSchema adds the clients that get a port at the next reading.
+const laterSchema = `
+create table later (
+	port integer primary key,
+	name text not null
+) strict;
+`
+
 const usageView = `
 select period.label as period, usage.start as time,
 	case name when '' then cast(tenure.port as text) else name end as client, tenure.port as port,
