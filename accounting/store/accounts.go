@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"sort"
 
 	"ssmonitor/accounting"
 )
@@ -16,30 +17,34 @@ type accounts struct {
 	formers accounting.Formers
 }
 
-func (a *accounts) find(key accounting.Key) (place int, found bool) {
-	return slices.BinarySearchFunc(a.list, key, func(account accounting.Account, key accounting.Key) int { return account.Key.Compare(key) })
-}
-
 // get returns the account of key, or the zero one if there is none.
 func (a *accounts) get(key accounting.Key) accounting.Account {
-	if place, found := a.find(key); found {
+	if place, found := find(a.list, key); found {
 		return a.list[place]
 	}
 	return accounting.Account{}
 }
 
+// find returns the place of the key's account in a list that is sorted.
+func find(list []accounting.Account, key accounting.Key) (place int, found bool) {
+	place = sort.Search(len(list), func(i int) bool { return list[i].Key.Compare(key) >= 0 })
+	return place, place < len(list) && list[place].Key == key
+}
+
 // set records what was saved.
 func (a *accounts) set(changed accounting.State) {
-	var opened []accounting.Account
+	known := len(a.list)
+	if known == 0 {
+		a.list = make([]accounting.Account, 0, len(changed.Accounts)) // without the room that append would leave
+	}
 	for _, account := range changed.Accounts {
-		if place, found := a.find(account.Key); found {
+		if place, found := find(a.list[:known], account.Key); found {
 			a.list[place] = account
 		} else {
-			opened = append(opened, account)
+			a.list = append(a.list, account)
 		}
 	}
-	if len(opened) > 0 {
-		a.list = append(a.list, opened...)
+	if len(a.list) > known {
 		slices.SortFunc(a.list, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
 	}
 	for _, former := range changed.Formers {

@@ -79,7 +79,7 @@ func connect(path, vfs string, parameters url.Values) (*database, error) {
 		if err := conn.Exec("pragma foreign_keys = on"); err != nil {
 			return err
 		}
-		defer limit.start()()
+		defer limit.restore(limit.start())
 		return db.identify()
 	})
 	db.Loaded()
@@ -130,7 +130,7 @@ func (db *database) prepareToWrite() error {
 	if err != nil {
 		return err
 	}
-	defer db.deadline.start()()
+	defer db.deadline.restore(db.deadline.start())
 	if err := migrate(db.Conn.Conn, int(version)); err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parame
 	if err != nil {
 		return err
 	}
-	defer db.deadline.start()()
+	defer db.deadline.restore(db.deadline.start())
 	defer func() { _ = statement.Reset() }() // Err has the error
 	for i, parameter := range parameters {
 		switch value := parameter.(type) {

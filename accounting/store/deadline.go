@@ -17,13 +17,15 @@ type deadline struct {
 	caller   context.Context // of whoever waits for the statements; nil: nobody
 }
 
-// start gives the statement that begins now its time. end restores the deadline of the
-// statement that it is nested in.
-func (d *deadline) start() (end func()) {
-	before := d.at
+// start gives the statement that begins now its time, and returns the deadline of the
+// statement that it is nested in, which [deadline.restore] restores.
+func (d *deadline) start() (before time.Time) {
+	before = d.at
 	d.at = time.Now().Add(d.patience)
-	return func() { d.at = before }
+	return before
 }
+
+func (d *deadline) restore(before time.Time) { d.at = before }
 
 // Deadline is part of context.Context.
 func (d *deadline) Deadline() (at time.Time, ok bool) { return d.at, !d.at.IsZero() }

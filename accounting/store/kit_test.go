@@ -144,6 +144,7 @@ func writeAll(t testing.TB, path string, content []byte) {
 // stateAt returns the state of the n-th save: four counters for each port, all of
 // which gain something in every save.
 func stateAt(n uint64, ports int) (state accounting.State) {
+	state.Accounts = make([]accounting.Account, 0, 4*ports)
 	for port := range ports {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			for _, direction := range []accounting.Direction{accounting.In, accounting.Out} {
