@@ -42,19 +42,12 @@ func (e *NewerError) Error() string {
 		e.Path, e.Version, e.Supported)
 }
 
-// UnknownClientError is a query or a change for a client or a port that was never
-// counted.
-type UnknownClientError struct {
-	Client string // empty if it is a port
-	Port   uint16
-}
+// UnknownClientError is a change for a port that was never counted.
+type UnknownClientError struct{ Port uint16 }
 
-// Error names the client or the port.
+// Error names the port.
 func (e *UnknownClientError) Error() string {
-	if e.Client == "" {
-		return fmt.Sprintf("port %d: nothing was ever counted on it", e.Port)
-	}
-	return fmt.Sprintf("client %q: nothing was ever counted for a client of that name", e.Client)
+	return fmt.Sprintf("port %d: nothing was ever counted on it", e.Port)
 }
 
 // SameClientError is an attempt to give a port to the client that has it.
