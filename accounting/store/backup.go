@@ -149,22 +149,19 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 // copyTo replaces the database at path by a copy.
 func (s *Store) copyTo(ctx context.Context, db *database, path string) (err error) {
 	temporary := path + newSuffix
-	if err := removeDatabase(temporary); err != nil {
+	if err := removeFiles(siblings(temporary)); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = removeDatabase(temporary)
+			_ = removeFiles(siblings(temporary))
 		}
 	}()
 	// Every page gets a checksum if the file has them enabled before the copying.
 	if err := create(temporary, s.options.vfs, enableChecksums); err != nil {
 		return explain(temporary, err)
 	}
-	parameters := url.Values{"_pragma": {"journal_mode(off)", "cache_size(-2000)"}}
-	if s.options.vfs != "" {
-		parameters.Set("vfs", s.options.vfs)
-	}
+	parameters := url.Values{"_pragma": {"journal_mode(off)", "cache_size(-2000)"}, "vfs": {s.options.vfs}}
 	copying, err := db.BackupInit("main", sqlitefile.URI(temporary, parameters))
 	if err != nil {
 		return explain(temporary, err)
@@ -240,14 +237,14 @@ func (s *Store) restore(known accounts, lost bool) error {
 	switch {
 	case errors.Is(err, ErrDamaged):
 		lost = true
-		if aside, failure := setAside(s.backupPath(), s.options.Now()); failure == nil {
+		if aside, failure := renameDamaged(s.backupPath(), s.options.Now()); failure == nil {
 			err = fmt.Errorf("%w; it is kept as %s", err, aside)
 		}
 		s.note(false, "the backup can't be used: %v", err)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if err := removeDatabase(temporary); err != nil {
+	if err := removeFiles(siblings(temporary)); err != nil {
 		return err
 	}
 	if err := create(temporary, s.options.vfs, initialize); err != nil {

@@ -203,7 +203,7 @@ func abs(n int64) int64 { return max(n, -n) }
 // instant reads the clocks.
 func (s *Store) instant() instant {
 	now := s.options.Now()
-	return instant{s.options.boot, now.Unix(), int64(s.options.Uptime() / time.Second)}
+	return instant{s.boot, now.Unix(), int64(s.options.Uptime() / time.Second)}
 }
 
 // setClocks sets the clocks that the options leave to the kernel. A test's clock
@@ -214,7 +214,7 @@ func (o *Options) setClocks() {
 	case now != nil:
 		o.Uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
 	default:
-		o.Uptime, o.boot = uptime, cmp.Or(o.Boot, bootID())
+		o.Uptime, o.Boot = uptime, cmp.Or(o.Boot, bootID())
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -63,9 +63,7 @@ func readOnly() url.Values { return url.Values{"mode": {"ro"}} }
 // connect opens an existing database. vfs is the name of a VFS; empty stands for
 // the one of package sqlitefile.
 func connect(path, vfs string, parameters url.Values) (*database, error) {
-	if vfs != "" {
-		parameters.Set("vfs", vfs)
-	}
+	parameters.Set("vfs", vfs)
 	limit := &deadline{patience: statementPatience}
 	conn, err := sqlitefile.Open(limit, path, parameters)
 	if err != nil {
@@ -178,11 +176,7 @@ func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	parameters := url.Values{"mode": {"rw"}}
-	if vfs != "" {
-		parameters.Set("vfs", vfs)
-	}
-	conn, err := sqlitefile.Open(context.Background(), path, parameters)
+	conn, err := sqlitefile.Open(context.Background(), path, url.Values{"mode": {"rw"}, "vfs": {vfs}})
 	if err != nil {
 		return err
 	}

@@ -139,20 +139,20 @@ func (s *Store) inspect() (missing bool, err error) {
 		s.db.look(theDatabase)
 		return false, nil
 	}
-	found := ""
+	found, names := "", siblings(s.path)
 	switch state {
 	case intact:
 		return false, nil
 	case moved:
 		found, err = " was removed or replaced by somebody else: it is written again", s.rescue()
 	case indexCut:
-		found, err = "-shm was truncated by somebody else: it is written again", s.drop("-shm")
+		found, err = "-shm was truncated by somebody else: it is written again", s.drop(names[2])
 	case logLost:
-		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop("-wal", "-shm")
+		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop(names[1], names[2])
 	case touched:
 		// Without its index the log is applied from its beginning, which repairs pages
 		// that another program moved without their checksums.
-		found, err = " was written to by somebody else: what its log contains is written again", s.drop("-shm")
+		found, err = " was written to by somebody else: what its log contains is written again", s.drop(names[2])
 	default:
 		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	}
@@ -178,7 +178,7 @@ func (s *Store) agrees() bool {
 // drop closes the database and removes its log, after which it is in the state of
 // an earlier save, or only the log's index, which SQLite then writes again. Whoever
 // has the old ones open does not disturb the new ones.
-func (s *Store) drop(suffixes ...string) error {
+func (s *Store) drop(names ...string) error {
 	s.abandonBackup()
 	// The last connection would move the log into the database.
 	if _, err := s.db.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
@@ -188,10 +188,8 @@ func (s *Store) drop(suffixes ...string) error {
 		return err
 	}
 	s.closeDatabase()
-	for _, suffix := range suffixes {
-		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := removeFiles(names); err != nil {
+		return err
 	}
 	return syncDirectory(s.directory)
 }

@@ -23,8 +23,8 @@ type movement struct {
 func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain, error) {
 	s.next, s.moves = s.saved.clock, nil
 	if s.started != nil && s.started.boot == "" {
-		s.options.boot = s.saved.clock.bootAt(*s.started)
-		s.started.boot, now.boot = s.options.boot, s.options.boot
+		s.boot = s.saved.clock.bootAt(*s.started)
+		s.started.boot, now.boot = s.boot, s.boot
 	}
 	if s.started != nil {
 		if _, err := s.adjust(*s.started); err != nil {

@@ -209,7 +209,7 @@ func (s *Store) closeDatabase() {
 
 // setAside renames a damaged database.
 func (s *Store) setAside(reason error) error {
-	aside, err := setAside(s.path, s.options.Now())
+	aside, err := renameDamaged(s.path, s.options.Now())
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"ssmonitor/internal/sqlitefile"
 )
@@ -45,7 +43,7 @@ func (s *Store) guard(do func() error) error {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
 	s.note(false, "%s: %v: it is written again", s.path, err)
-	if failure := os.Remove(s.path + "-shm"); failure != nil && !errors.Is(failure, fs.ErrNotExist) {
+	if failure := removeFiles(siblings(s.path)[2:]); failure != nil {
 		return failure
 	}
 	return err

@@ -29,7 +29,7 @@ type Options struct {
 	// was set; nil stands for the kernel's, or for Now if that is not nil.
 	Uptime func() time.Duration
 	// Boot is the id of the boot, for a process that can't read it. Empty stands for
-	// the kernel's.
+	// the kernel's, or for an unknown one if Uptime is not the kernel's.
 	Boot string
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
@@ -47,7 +47,6 @@ type Options struct {
 	Intact bool
 
 	// Tests replace these.
-	boot        string // which boot of which machine
 	keepFormers time.Duration
 	vfs         string
 	rename      func(from, to string) error
@@ -84,6 +83,7 @@ type Store struct {
 	uncertain bool
 	calendar  usage.Calendar   // in force, which the next save writes if the database has another one
 	wanted    accounting.Ports // as the sources name them
+	boot      string           // which boot of which machine; empty or a name of its own if its id is not known
 	started   *instant         // when the store was opened; nil after the first save
 	next      clock            // in the save that is being written
 	moves     []movement       // by the save that is being written
@@ -131,7 +131,7 @@ func openBy(directory string, options Options, take locker) (*Store, accounting.
 		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
 	options.setDefaults()
-	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options}
+	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, boot: options.Boot}
 	started := s.instant()
 	s.started = &started
 	if err := s.attempt(func() error { return s.openOrRead(take) }); err != nil {
