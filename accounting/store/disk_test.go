@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // smallDisk mounts a small file system for the test.
@@ -15,7 +17,7 @@ func smallDisk(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
 	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0750"); err != nil {
-		needRoot(t, fmt.Sprintf("the right to mount a tmpfs (%v)", err))
+		testkit.Missing(t, "this test needs the right to mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(directory, syscall.MNT_DETACH); err != nil {
@@ -56,9 +58,7 @@ func TestDiskFull(t *testing.T) {
 			for n := range saves {
 				save(t, s, stateAt(n+1, int(20*(n+1))))
 			}
-			s.mutex.Lock()
-			s.stopBackup()
-			s.mutex.Unlock()
+			stopBackup(s)
 			free := fill(t, filepath.Dir(directory))
 			failed, n := 0, saves+1
 			for ; n <= saves+5; n++ {

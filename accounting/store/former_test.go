@@ -96,12 +96,7 @@ func TestBackupContinuesWithItsFormerTables(t *testing.T) {
 	if _, err := s.makeBackup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ledger := accounting.NewLedger(s.saved.accounts.state())
-	for _, sample := range []*accounting.Sample{reads(1, 30), reads(2, 50)} {
-		ledger.Add(sample)
-		save(t, s, ledger.Changes())
-		ledger.MarkSaved()
-	}
+	readTables(t, s, s.saved.accounts.state(), reads(1, 30), reads(2, 50))
 	directory := killed(t, s)
 	writeAll(t, filepath.Join(directory, databaseName), []byte("nonsense"))
 	s, state, _ = open(t, directory)

@@ -36,6 +36,22 @@ func openWith(t testing.TB, directory string, options Options) (*Store, accounti
 	return s, state, notices
 }
 
+// stopBackup stops the running backup.
+func stopBackup(s *Store) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.stopBackup()
+}
+
+// checkpoint moves the log into the database.
+func checkpoint(t testing.TB, db *database) {
+	t.Helper()
+	if _, _, err := db.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	db.look(theDatabase)
+}
+
 // abandon releases everything without a backup.
 func abandon(s *Store) {
 	s.mutex.Lock()
@@ -74,9 +90,7 @@ func closeStore(t testing.TB, s *Store) {
 // now.
 func killed(t testing.TB, s *Store) string {
 	t.Helper()
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	directory := fast(t)
 	restore(t, directory, snapshot(t, s.directory))
 	abandon(s)
@@ -202,13 +216,4 @@ func sums(records *usage.Records) (in, out accounting.Count) {
 		in, out = in.Plus(row.In), out.Plus(row.Out)
 	}
 	return in, out
-}
-
-// needRoot skips the test, or fails it if all tests have to run.
-func needRoot(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("this test needs %s", what)
-	}
-	t.Skipf("this test needs %s", what)
 }

@@ -159,9 +159,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 	s, _, _ := openWith(t, directory, options)
 	const ports, saves = 12, 14
 	save(t, s, stateAt(1, ports))
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	random := rand.New(rand.NewPCG(3, 4))
 	target := fast(t)
 	opened := make(map[uint64]int)
@@ -172,9 +170,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 		save(t, s, stateAt(n, ports))
 		durable := len(r.log)
 		if n%5 == 0 { // the log starts again after this
-			if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
-				t.Fatal(err)
-			}
+			checkpoint(t, s.db)
 		}
 		log := r.take()
 		for moment := range len(log) + 1 {

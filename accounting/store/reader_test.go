@@ -15,6 +15,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/testkit"
 )
 
 // The group that may read, and a user in it.
@@ -97,9 +98,7 @@ func runAs(t *testing.T, directory string, user *syscall.SysProcAttr, environmen
 // groupDirectory returns a state directory whose group may read.
 func groupDirectory(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		needRoot(t, "root")
-	}
+	testkit.RequireRoot(t, "another user")
 	base, err := os.MkdirTemp("", "ssmonitor-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -153,17 +152,13 @@ func TestTheGroupMayRead(t *testing.T) {
 	want("running", 1)
 	save(t, s, stateAt(2, 3))
 	want("running, after another save", 2)
-	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
-		t.Fatal(err)
-	}
+	checkpoint(t, s.db)
 	want("after a checkpoint", 2)
 	save(t, s, stateAt(3, 3))
 	want("when the log starts again", 3)
 
 	// A killed agent leaves its log and an index.
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	files := snapshot(t, directory)
 	closeStore(t, s)
 	want("stopped", 3)
@@ -254,9 +249,7 @@ func sqlite(t *testing.T, directory, query string) string {
 
 // TestViews reads the views with Debian's sqlite3, as other programs do.
 func TestViews(t *testing.T) {
-	if _, err := exec.LookPath("sqlite3"); err != nil {
-		needRoot(t, "sqlite3 (apt-get install sqlite3)")
-	}
+	testkit.Require(t, "sqlite3")
 	directory := t.TempDir()
 	options := at(noon)
 	s, _, _ := openWith(t, directory, options)
