@@ -77,28 +77,23 @@ func (s *Store) rename(now time.Time) error {
 	return nil
 }
 
-// beginTenure gives a port to a client since a time.
-func (s *Store) beginTenure(port uint16, name, source string, since time.Time) (tenure, error) {
+// beginTenure gives a port to a client since a time, and returns the tenure's id.
+func (s *Store) beginTenure(port uint16, name, source string, since time.Time) (id int64, err error) {
 	if err := s.db.run("insert into tenure (port, name, since) values (?, ?, ?)", nil, int64(port), name, since.Unix()); err != nil {
-		return tenure{}, err
+		return 0, err
 	}
-	begun := tenure{s.db.LastInsertRowID(), name, source}
-	err := s.db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), begun.id, source)
-	if err != nil {
-		return tenure{}, err
-	}
-	*s.saved.clients.ports.At(port) = begun
-	return begun, nil
+	id = s.db.LastInsertRowID()
+	*s.saved.clients.ports.At(port) = tenure{id, name, source} // read again if the transaction fails
+	return id, s.db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), id, source)
 }
 
-// tenure returns the id of the port's current tenure, which it begins if there is
+// tenureOf returns the id of the port's current tenure, which it begins if there is
 // none.
-func (s *Store) tenure(port uint16, now time.Time) (int64, error) {
+func (s *Store) tenureOf(port uint16, now time.Time) (int64, error) {
 	if known := s.saved.clients.ports.Get(port); known.id != 0 {
 		return known.id, nil
 	}
-	begun, err := s.beginTenure(port, "", "", now)
-	return begun.id, err
+	return s.beginTenure(port, "", "", now)
 }
 
 // named returns the ports with their current names.
@@ -167,16 +162,13 @@ func (s *Store) newClient(port uint16, name string, change func(known tenure) er
 			return err
 		}
 		now := s.instant()
-		err := s.transact(now, func() error {
+		err := s.transact(now, nil, func([]accounting.Gain) error {
 			known := s.saved.clients.ports.Get(port)
 			if known.id == 0 {
 				return &UnknownClientError{Port: port}
 			}
 			if known.name == name {
 				return &SameClientError{Port: port, Client: name}
-			}
-			if _, err := s.advance(now, nil); err != nil {
-				return err
 			}
 			return change(known)
 		})

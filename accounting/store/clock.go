@@ -203,18 +203,18 @@ func abs(n int64) int64 { return max(n, -n) }
 // instant reads the clocks.
 func (s *Store) instant() instant {
 	now := s.options.Now()
-	return instant{s.boot, now.Unix(), int64(s.options.Uptime() / time.Second)}
+	return instant{s.boot, now.Unix(), int64(s.options.uptime() / time.Second)}
 }
 
 // setClocks sets the clocks that the options leave to the kernel. A test's clock
 // is also its time since boot, so that it is never set.
 func (o *Options) setClocks() {
 	switch now := o.Now; {
-	case o.Uptime != nil:
+	case o.uptime != nil:
 	case now != nil:
-		o.Uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
+		o.uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
 	default:
-		o.Uptime, o.Boot = uptime, cmp.Or(o.Boot, bootID())
+		o.uptime, o.Boot = uptime, cmp.Or(o.Boot, bootID())
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -46,7 +46,7 @@ func (m *machine) start() {
 	options := Options{
 		Holder: "run", Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&m.log, nil)), Boot: fmt.Sprint(m.boots),
 		KeepHours: 90 * 24 * time.Hour, KeepDays: 730 * 24 * time.Hour,
-		Now: func() time.Time { return m.now.Add(m.wrong) }, Uptime: func() time.Duration { return m.now.Sub(m.booted) },
+		Now: func() time.Time { return m.now.Add(m.wrong) }, uptime: func() time.Duration { return m.now.Sub(m.booted) },
 	}
 	if m.hidden {
 		options.Boot = ""

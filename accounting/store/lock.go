@@ -95,7 +95,8 @@ func openLock(path string) (*os.File, error) {
 	}
 }
 
-func heldBy(file *os.File, directory string) error {
+// heldBy names the process that has written its name to the lock.
+func heldBy(file *os.File, directory string) *LockedError {
 	locked := &LockedError{Directory: directory, Identity: identity(file)}
 	text, err := io.ReadAll(io.LimitReader(file, 128))
 	if err != nil {

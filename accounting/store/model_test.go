@@ -72,7 +72,7 @@ func newModel(t *testing.T, seed uint64, settable bool) *model {
 
 func (m *model) start() {
 	options := Options{
-		Holder: "run", Now: m.clock, Uptime: func() time.Duration { return m.now.Sub(m.booted) }, Boot: fmt.Sprint(m.boots),
+		Holder: "run", Now: m.clock, uptime: func() time.Duration { return m.now.Sub(m.booted) }, Boot: fmt.Sprint(m.boots),
 		Zone: m.zone, MonthDay: m.monthDay,
 		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour, keepFormers: 100 * 366 * 24 * time.Hour,
 	}

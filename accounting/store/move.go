@@ -126,9 +126,7 @@ var (
 func sumOf(sign, period, places string) string {
 	return fmt.Sprintf(`insert into usage select %[2]s, tenure, protocol,
 		%[1]ssum(packets_in), %[1]ssum(bytes_in), %[1]ssum(packets_out), %[1]ssum(bytes_out)
-		from moving m join %[3]s r on r.start = m.start where true group by 1, 2, 3, 4
-		on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-		packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, sign, period, places)
+		from moving m join %[3]s r on r.start = m.start where true group by 1, 2, 3, 4 %[4]s`, sign, period, places, addToRow)
 }
 
 // move moves the usage that follows the clock by so many seconds, to the hour, the
@@ -159,7 +157,7 @@ func (s *Store) move(seconds, began int64) (done movement, err error) {
 	book := booking{store: s}
 	for _, hour := range recent {
 		at := min(max(hour, began)+seconds, s.next.wall)
-		if err := book.find(time.Unix(at, 0), false); err != nil {
+		if _, err := book.enter(time.Unix(at, 0)); err != nil {
 			return done, err
 		}
 		if err := s.db.run("insert into target values (?, ?, ?, ?)", nil, hour, book.starts[hourPeriod].at, book.starts[dayPeriod].at, book.starts[monthPeriod].at); err != nil {

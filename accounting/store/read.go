@@ -67,21 +67,16 @@ func read(directory, vfs string) (found contents, notices []Notice, err error) {
 		}
 		return err
 	}
-	first := view(filepath.Join(directory, databaseName), vfs, openToRead, get)
-	if first == nil {
-		return found, nil, nil
+	err = view(filepath.Join(directory, databaseName), vfs, openToRead, get)
+	if !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
+		return found, nil, err
 	}
-	if !errors.Is(first, ErrDamaged) && !errors.Is(first, fs.ErrNotExist) {
-		return contents{}, nil, fmt.Errorf("reading the ledger: %w", first)
-	}
-	second := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
+	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
 	switch {
-	case second == nil:
-		return found, []Notice{{Text: fmt.Sprintf("%v; the backup is used", first)}}, nil
-	case errors.Is(first, fs.ErrNotExist) && errors.Is(second, fs.ErrNotExist):
-		return contents{}, nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, first)
-	case errors.Is(second, fs.ErrNotExist):
-		return contents{}, nil, fmt.Errorf("reading the ledger: %w", first)
+	case backupErr == nil:
+		return found, []Notice{{Text: fmt.Sprintf("%v; the backup is used", err)}}, nil
+	case errors.Is(backupErr, fs.ErrNotExist):
+		return contents{}, nil, err
 	}
-	return contents{}, nil, fmt.Errorf("reading the ledger: %w; %w", first, second)
+	return contents{}, nil, fmt.Errorf("%w; %w", err, backupErr)
 }

@@ -16,6 +16,10 @@ type start struct {
 	at     int64 // seconds since 1970
 }
 
+// addToRow is the end of a statement that inserts usage: it adds to a row that exists.
+const addToRow = `on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
+	packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`
+
 // row is usage to be added to a row of the database.
 type row struct {
 	start
@@ -30,11 +34,8 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 		return false, nil
 	}
 	now := s.instant()
-	err = s.transact(now, func() error {
-		var err error
-		if changed.Gains, err = s.advance(now, changed.Gains); err != nil {
-			return err
-		}
+	err = s.transact(now, changed.Gains, func(gains []accounting.Gain) error {
+		changed.Gains = gains
 		if err := s.rename(time.Unix(now.wall, 0)); err != nil {
 			return err
 		}
@@ -60,16 +61,20 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 	return true, nil
 }
 
-// transact makes a change, which advances the clock, in a transaction, and counts it
-// as a save.
-func (s *Store) transact(now instant, change func() error) error {
+// transact goes on to now and makes a change in a transaction, which counts as a save.
+// The change gets the gains with the times at which they were read.
+func (s *Store) transact(now instant, gains []accounting.Gain, change func(gains []accounting.Gain) error) error {
 	err := transact(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err
 			}
 		}
-		if err := change(); err != nil {
+		gains, err := s.advance(now, gains)
+		if err != nil {
+			return err
+		}
+		if err := change(gains); err != nil {
 			return err
 		}
 		return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
@@ -188,7 +193,11 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 		return nil
 	}
 	if b.at.IsZero() || !at.Equal(b.at) {
-		if err := b.find(at, true); err != nil {
+		newHour, err := b.enter(at)
+		if err == nil && newHour {
+			err = b.track()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -203,28 +212,23 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 	return nil
 }
 
-// find sets the periods that contain a time, and adds new ones to the database.
-// track reports whether usage of that time follows the clock.
-func (b *booking) find(at time.Time, track bool) error {
-	known := true
+// enter sets the periods that contain a time, and adds new ones to the database.
+func (b *booking) enter(at time.Time) (newHour bool, err error) {
 	for i, period := range periods {
 		first, until := b.store.calendar.Bounds(period, at)
 		begin := start{int64(i), first.Unix()}
 		if !b.store.saved.starts[begin] {
 			if err := b.store.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
 				begin.period, begin.at, until.Unix(), first.Format(labels[i])); err != nil {
-				return err
+				return false, err
 			}
 			b.store.saved.starts[begin] = true
-			known = known && i > hourPeriod
+			newHour = newHour || i == hourPeriod
 		}
 		b.starts[i] = begin
 	}
 	b.at = at
-	if known || !track {
-		return nil
-	}
-	return b.track()
+	return newHour, nil
 }
 
 // flush writes the usage of the port and protocol.
@@ -232,7 +236,7 @@ func (b *booking) flush() error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	tenure, err := b.store.tenure(b.key.Port, b.now)
+	tenure, err := b.store.tenureOf(b.key.Port, b.now)
 	if err != nil {
 		return err
 	}
@@ -240,8 +244,7 @@ func (b *booking) flush() error {
 		r := &b.rows[i]
 		in, out := r.counts[accounting.In], r.counts[accounting.Out]
 		if err := b.store.db.run(`insert into usage values (?, ?, ?, ?, ?, ?, ?, ?)
-			on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-			packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, nil,
+			`+addToRow, nil,
 			r.period, r.at, tenure, int64(b.key.Protocol),
 			int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes)); err != nil {
 			return err
@@ -257,8 +260,7 @@ var pruneStatements = [...]string{
 		select period, port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out)
 		from usage join tenure on tenure.id = usage.tenure
 		where period = ? and start = ? group by period, port, protocol
-		on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-		packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`,
+		` + addToRow,
 	"delete from usage where period = ? and start = ?",
 	"delete from period where period = ? and start = ?",
 }

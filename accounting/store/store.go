@@ -25,11 +25,8 @@ type Options struct {
 	Holder string
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
-	// Uptime is the time since the machine was booted, which shows when the clock
-	// was set; nil stands for the kernel's, or for Now if that is not nil.
-	Uptime func() time.Duration
 	// Boot is the id of the boot, for a process that can't read it. Empty stands for
-	// the kernel's, or for an unknown one if Uptime is not the kernel's.
+	// the kernel's, or for an unknown one with a clock of its own.
 	Boot string
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
@@ -47,6 +44,7 @@ type Options struct {
 	Intact bool
 
 	// Tests replace these.
+	uptime      func() time.Duration // since the boot, which shows when the clock was set; nil: the kernel's, or Now if that is not nil
 	keepFormers time.Duration
 	vfs         string
 	rename      func(from, to string) error
@@ -173,7 +171,7 @@ func (s *Store) openOrRead(take locker) error {
 	s.note(false, "the ledger can't be saved yet: %v", err)
 	found, notices, err := read(s.directory, s.options.vfs)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("reading the ledger: %w", err)
 	}
 	s.notices = append(s.notices, notices...)
 	found.opened = s.saved.opened
