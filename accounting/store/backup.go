@@ -290,7 +290,7 @@ func verify(path, vfs string) error {
 // beginGap records that the usage since the last save in the database is not
 // known. The next save adds to it what was counted in that time.
 func (s *Store) beginGap() error {
-	err := transact(s.db.Conn.Conn, func() error {
+	err := inTransaction(s.db.Conn.Conn, func() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
 			"where not exists (select 1 from gap where until is null)", nil)
 	})

@@ -57,6 +57,10 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 			t.Errorf("%s has used %d bytes, want %d", client, got, want)
 		}
 	}
+	selected, err := Usage(t.Context(), directory, usage.Query{By: usage.ByMonth, Clients: []string{"alice", "dave"}, Ports: []uint16{20000}})
+	if err != nil || len(selected.Rows) != 4 || selected.Rows[0].Client != "alice" || selected.Rows[2].Client != "dave" {
+		t.Errorf("got the rows %v, %v, want those of alice and dave", selected, err)
+	}
 	closeStore(t, s)
 	if err := s.NewClient(20000, "erin", noon); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("after Close: got %v", err)

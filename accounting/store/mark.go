@@ -48,7 +48,7 @@ const (
 
 // look compares the files with the mark, and sets the mark if they are intact.
 func (db *database) look(own writes) fileState {
-	now, err := db.read()
+	now, err := db.readMark()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return moved
@@ -78,9 +78,9 @@ func (db *database) look(own writes) fileState {
 	return intact
 }
 
-// read reads what a mark consists of. It fails with fs.ErrNotExist if a file was
+// readMark reads what a mark consists of. It fails with fs.ErrNotExist if a file was
 // removed or replaced since the database was opened.
-func (db *database) read() (now mark, err error) {
+func (db *database) readMark() (now mark, err error) {
 	for i, name := range db.names {
 		var there syscall.Stat_t // os.Lstat allocates, and each save looks
 		if err := syscall.Lstat(name, &there); err != nil {
@@ -113,7 +113,7 @@ func (db *database) openMarked() (err error) {
 			}
 		}
 	}
-	db.mark, _ = db.read()
+	db.mark, _ = db.readMark()
 	return nil
 }
 

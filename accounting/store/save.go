@@ -44,7 +44,7 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 				return err
 			}
 		}
-		if err := s.book(changed, time.Unix(now.wall, 0), endsGap); err != nil {
+		if err := s.bookChanges(changed, time.Unix(now.wall, 0), endsGap); err != nil {
 			return err
 		}
 		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
@@ -64,7 +64,7 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 // transact goes on to now and makes a change in a transaction, which counts as a save.
 // The change gets the gains with the times at which they were read.
 func (s *Store) transact(now instant, gains []accounting.Gain, change func(gains []accounting.Gain) error) error {
-	err := transact(s.db.Conn.Conn, func() error {
+	err := inTransaction(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err
@@ -90,10 +90,10 @@ func (s *Store) transact(now instant, gains []accounting.Gain, change func(gains
 	return nil
 }
 
-// book writes the accounts and books what each of them has gained. The gain is the
+// bookChanges writes the accounts and books what each of them has gained. The gain is the
 // difference between its total and the one in the database, regardless of the
 // gains in changed: a save that failed may have been written nevertheless.
-func (s *Store) book(changed accounting.State, now time.Time, endsGap bool) error {
+func (s *Store) bookChanges(changed accounting.State, now time.Time, endsGap bool) error {
 	gains, newest := changed.Gains, time.Time{}
 	for i := range changed.Gains {
 		if gain := &changed.Gains[i]; gain.Time.After(newest) {

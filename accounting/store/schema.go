@@ -177,7 +177,7 @@ func migrate(conn *sqlite3.Conn, from int) error {
 	if from == len(migrations) {
 		return nil
 	}
-	return transact(conn, func() error {
+	return inTransaction(conn, func() error {
 		for version := from; version < len(migrations); version++ {
 			if err := conn.Exec(migrations[version]); err != nil {
 				return fmt.Errorf("migrating to schema version %d: %w", version+1, err)
@@ -187,9 +187,9 @@ func migrate(conn *sqlite3.Conn, from int) error {
 	})
 }
 
-// transact runs do in a transaction. The transaction takes the write lock first,
+// inTransaction runs do in a transaction. The transaction takes the write lock first,
 // so that nothing that do reads can be out of date when it writes.
-func transact(conn *sqlite3.Conn, do func() error) error {
+func inTransaction(conn *sqlite3.Conn, do func() error) error {
 	if err := conn.Exec("begin immediate"); err != nil {
 		return err
 	}

@@ -295,7 +295,7 @@ func (s *Store) settle() error {
 	// SQLite may know pages by its memory or by the log that a damaged file lacks,
 	// such as those of tables without rows, which nothing else reads.
 	_, _, _ = s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE) // it fails beside a reader
-	s.db.mark, _ = s.db.read()
+	s.db.mark, _ = s.db.readMark()
 	if err := explain(s.path, errors.Join(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
 		return err
 	}
