@@ -1,71 +1,63 @@
 package store
 
-import "ssmonitor/accounting"
+import (
+	"slices"
+	"sort"
 
-// accounts are the accounts of a ledger, in few bytes, and the counters that they
-// may return to. The zero value is empty.
+	"ssmonitor/accounting"
+)
+
+// accounts are the accounts of the last save and the counters that they may return
+// to. A save is only of what has changed: when somebody has damaged, truncated or
+// replaced the database, the others are written again from here, also when the store
+// is closed. The zero value is empty.
 type accounts struct {
-	list    []account
-	place   accounting.KeyMap[int32] // in list, plus 1
+	list    []accounting.Account // by Key.Compare
 	epochs  accounting.Epochs
 	formers accounting.Formers
 }
 
-// account is an accounting.Account with the number of its epoch. It has no
-// pointers, so that the garbage collector skips the list.
-type account struct {
-	total, last accounting.Count
-	handle      uint64
-	key         accounting.Key
-	epoch       uint32
-}
-
-// reserve makes room for so many accounts, and no more.
-func (a *accounts) reserve(count int) {
-	if cap(a.list) < count {
-		a.list = append(make([]account, 0, count), a.list...)
-	}
-}
-
 // get returns the account of key, or the zero one if there is none.
 func (a *accounts) get(key accounting.Key) accounting.Account {
-	place := a.place.Get(key)
-	if place == 0 {
-		return accounting.Account{}
+	if place, found := find(a.list, key); found {
+		return a.list[place]
 	}
-	return a.at(place)
+	return accounting.Account{}
 }
 
-func (a *accounts) at(place int32) accounting.Account {
-	found := &a.list[place-1]
-	return accounting.Account{
-		Key: found.key, Total: found.total, Last: found.last, Epoch: a.epochs.Epoch(found.epoch), Handle: found.handle,
-	}
+// find returns the place of the key's account in a list that is sorted.
+func find(list []accounting.Account, key accounting.Key) (place int, found bool) {
+	place = sort.Search(len(list), func(i int) bool { return list[i].Key.Compare(key) >= 0 })
+	return place, place < len(list) && list[place].Key == key
 }
 
-// set adds an account or replaces the one of the same key.
-func (a *accounts) set(changed accounting.Account) {
-	place := a.place.At(changed.Key)
-	if *place == 0 {
-		a.list = append(a.list, account{})
-		*place = int32(len(a.list))
+// set records what was saved.
+func (a *accounts) set(changed accounting.State) {
+	known := len(a.list)
+	if known == 0 {
+		a.list = make([]accounting.Account, 0, len(changed.Accounts)) // without the room that append would leave
 	}
-	a.list[*place-1] = account{
-		key: changed.Key, total: changed.Total, last: changed.Last, epoch: a.epochs.Number(changed.Epoch), handle: changed.Handle,
+	for _, account := range changed.Accounts {
+		if place, found := find(a.list[:known], account.Key); found {
+			a.list[place] = account
+		} else {
+			a.list = append(a.list, account)
+		}
 	}
-}
-
-func (a *accounts) setFormer(former accounting.Former) {
-	a.formers.Set(former.Key, a.epochs.Number(former.Epoch), former.Handle, former.Last)
+	if len(a.list) > known {
+		slices.SortFunc(a.list, func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
+	}
+	for _, former := range changed.Formers {
+		a.formers.Set(former.Key, a.epochs.Number(former.Epoch), former.Handle, former.Last)
+	}
+	a.formers.Trim(accounting.MaxFormers)
 }
 
 // state returns the state with the accounts. Since accounts are never removed,
 // their sums are the totals of all ports together.
 func (a *accounts) state() accounting.State {
-	state := accounting.State{Accounts: make([]accounting.Account, 0, len(a.list)), Formers: a.formers.All(&a.epochs)}
-	for _, place := range a.place.All() {
-		account := a.at(place)
-		state.Accounts = append(state.Accounts, account)
+	state := accounting.State{Accounts: slices.Clone(a.list), Formers: a.formers.All(&a.epochs)}
+	for _, account := range a.list {
 		if account.Key.Direction == accounting.In {
 			state.In = state.In.Plus(account.Total)
 		} else {

@@ -136,7 +136,7 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 	defer db.close()
 	err = db.Guard(func() (err error) {
 		if err = db.Exec("begin"); err == nil {
-			saves, err = db.value("select saves from ledger") // the first read fixes the state that is copied
+			saves, err = db.saves() // the first read fixes the state that is copied
 		}
 		if err != nil {
 			return explain(s.path, err)
@@ -149,22 +149,19 @@ func (s *Store) makeBackup(ctx context.Context) (saves int64, err error) {
 // copyTo replaces the database at path by a copy.
 func (s *Store) copyTo(ctx context.Context, db *database, path string) (err error) {
 	temporary := path + newSuffix
-	if err := removeDatabase(temporary); err != nil {
+	if err := removeFiles(siblings(temporary)); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = removeDatabase(temporary)
+			_ = removeFiles(siblings(temporary))
 		}
 	}()
 	// Every page gets a checksum if the file has them enabled before the copying.
 	if err := create(temporary, s.options.vfs, enableChecksums); err != nil {
 		return explain(temporary, err)
 	}
-	parameters := url.Values{"_pragma": {"journal_mode(off)", "cache_size(-2000)"}}
-	if s.options.vfs != "" {
-		parameters.Set("vfs", s.options.vfs)
-	}
+	parameters := url.Values{"_pragma": {"journal_mode(off)", "cache_size(-2000)"}, "vfs": {s.options.vfs}}
 	copying, err := db.BackupInit("main", sqlitefile.URI(temporary, parameters))
 	if err != nil {
 		return explain(temporary, err)
@@ -189,20 +186,16 @@ func (s *Store) copyTo(ctx context.Context, db *database, path string) (err erro
 // the backup.
 func (s *Store) condemn(reason error) {
 	s.abandonBackup()
-	s.detach()
-	aside, err := setAside(s.path, s.options.Now())
-	if err != nil {
+	s.closeDatabase()
+	if err := s.setAside(reason); err != nil {
 		s.note(false, "%v; it can't be renamed: %v", reason, err)
-		return
 	}
-	s.note(false, "%v; it is kept as %s", reason, aside)
-	s.dropOldest()
 }
 
 // rescue writes the database again after its files were removed or replaced. It
 // copies it from the files that are still open.
 func (s *Store) rescue() error {
-	if err := s.hold(); err != nil {
+	if err := s.hold(tryLock); err != nil {
 		return err
 	}
 	if err := s.clearPlace(); err != nil {
@@ -231,9 +224,8 @@ func (s *Store) clearPlace() error {
 }
 
 // restore replaces the database by a copy of the backup, or by a new database if
-// there is no usable backup, and opens it.
-func (s *Store) restore(lost bool) error {
-	known := s.accounts
+// there is no usable backup, and opens it. known are the accounts that are newer.
+func (s *Store) restore(known accounts, lost bool) error {
 	temporary := s.path + newSuffix
 	err := copyFile(s.backupPath(), temporary)
 	if err == nil {
@@ -241,19 +233,18 @@ func (s *Store) restore(lost bool) error {
 			s.note(false, "the ledger continues from its backup of %s: the next reading makes the totals exact if the table of counters is the same", s.backupTime())
 			return s.beginGap()
 		}
-		s.accounts = known
 	}
 	switch {
 	case errors.Is(err, ErrDamaged):
 		lost = true
-		if aside, failure := setAside(s.backupPath(), s.options.Now()); failure == nil {
+		if aside, failure := renameDamaged(s.backupPath(), s.options.Now()); failure == nil {
 			err = fmt.Errorf("%w; it is kept as %s", err, aside)
 		}
 		s.note(false, "the backup can't be used: %v", err)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if err := removeDatabase(temporary); err != nil {
+	if err := removeFiles(siblings(temporary)); err != nil {
 		return err
 	}
 	if err := create(temporary, s.options.vfs, initialize); err != nil {
@@ -280,7 +271,7 @@ func (s *Store) adopt(temporary string) error {
 	if err := putInPlace(temporary, s.path, s.options.rename); err != nil {
 		return err
 	}
-	return s.load()
+	return s.openDatabase()
 }
 
 // verify checks all of a database that nobody writes to.
@@ -289,7 +280,7 @@ func verify(path, vfs string) error {
 		if _, err := db.accounts(); err != nil {
 			return err
 		}
-		if err := new(clients).load(db); err != nil {
+		if _, err := db.clients(); err != nil {
 			return err
 		}
 		return db.quickCheck()
@@ -299,11 +290,11 @@ func verify(path, vfs string) error {
 // beginGap records that the usage since the last save in the database is not
 // known. The next save adds to it what was counted in that time.
 func (s *Store) beginGap() error {
-	err := transact(s.db.Conn.Conn, func() error {
+	err := inTransaction(s.db.Conn.Conn, func() error {
 		return s.db.run("insert into gap (since, packets_in, bytes_in, packets_out, bytes_out) select saved, 0, 0, 0, 0 from ledger "+
 			"where not exists (select 1 from gap where until is null)", nil)
 	})
-	s.gapOpen = err == nil
+	s.saved.gapOpen = err == nil
 	return explain(s.path, err)
 }
 

@@ -99,18 +99,6 @@ func BenchmarkFiveYears(b *testing.B) {
 	})
 }
 
-// BenchmarkOpen opens and closes a ledger of three ports.
-func BenchmarkOpen(b *testing.B) {
-	directory := b.TempDir()
-	s, _, _ := open(b, directory)
-	save(b, s, stateAt(1, 3))
-	closeStore(b, s)
-	for b.Loop() {
-		s, _, _ := open(b, directory)
-		abandon(s)
-	}
-}
-
 // fiveYears fills the usage tables with SQL.
 func fiveYears(b *testing.B, s *Store) {
 	b.Helper()

@@ -16,11 +16,35 @@ import (
 	"ssmonitor/internal/sqlitefile"
 )
 
-// changes are what others can do to the files of a running store, in place.
+// changes are what others can do to the files of a running store.
 var changes = []struct {
 	name string
 	do   func(t *testing.T, directory string)
 }{
+	{"the database was removed", removed("")},
+	{"the index was removed", removed("-shm")},
+	{"all of them were removed", removed("", "-wal", "-shm")},
+	{"the lock was removed as well", func(t *testing.T, directory string) {
+		removed("")(t, directory)
+		if err := os.Remove(filepath.Join(directory, lockName)); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"the directory was removed", func(t *testing.T, directory string) {
+		if err := os.RemoveAll(directory); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"another ledger replaced it", func(t *testing.T, directory string) {
+		other := fast(t)
+		s, _, _ := open(t, other)
+		save(t, s, stateAt(2, 1))
+		restore(t, directory, snapshot(t, killed(t, s)))
+	}},
+	{"something else replaced it", func(t *testing.T, directory string) {
+		removed("")(t, directory)
+		writeAll(t, filepath.Join(directory, databaseName), []byte("not a database"))
+	}},
 	{"the log is empty", truncated(0, "-wal")},
 	{"the log is cut off", truncated(5000, "-wal")},
 	{"the log's header is cut off", truncated(20, "-wal")},
@@ -97,11 +121,13 @@ func overwritten(at, size int, suffixes ...string) func(*testing.T, string) {
 	}
 }
 
-func removed(suffix string) func(*testing.T, string) {
+func removed(suffixes ...string) func(*testing.T, string) {
 	return func(t *testing.T, directory string) {
 		t.Helper()
-		if err := os.Remove(filepath.Join(directory, databaseName+suffix)); err != nil {
-			t.Fatal(err)
+		for _, suffix := range suffixes {
+			if err := os.Remove(filepath.Join(directory, databaseName+suffix)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -131,25 +157,22 @@ func TestChangedFiles(t *testing.T) {
 	}
 	for _, change := range changes {
 		for _, history := range histories {
-			for _, moved := range []string{"", ", the log was moved into the database", ", without a backup"} {
-				if moved != "" && history.last == 2 {
+			for _, before := range []string{"", ", the log was moved into the database", ", without a backup"} {
+				if before != "" && history.last == 2 {
 					continue
 				}
-				t.Run(change.name+", "+history.name+moved, func(t *testing.T) {
+				t.Run(change.name+", "+history.name+before, func(t *testing.T) {
 					directory := fast(t)
 					s, _, _ := open(t, directory)
 					save(t, s, stateAt(1, 3))
 					awaitBackup(s)
-					if moved == ", without a backup" {
+					if before == ", without a backup" {
 						if err := os.Remove(s.backupPath()); err != nil {
 							t.Fatal(err)
 						}
 						s.backup.size, s.backup.due = 0, noon.Add(backupEvery)
-					} else if moved != "" {
-						if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
-							t.Fatal(err)
-						}
-						s.db.look(theDatabase)
+					} else if before != "" {
+						checkpoint(t, s.db)
 					}
 					save(t, s, stateAt(2, 3))
 					change.do(t, directory)
@@ -163,6 +186,10 @@ func TestChangedFiles(t *testing.T) {
 					}
 					wantSound(t, directory)
 					in, out := sums(recorded(t, directory, usage.ByMonth))
+					moved := strings.HasSuffix(change.name, "removed") || strings.HasSuffix(change.name, "replaced it")
+					if gaps := recorded(t, directory, usage.ByMonth).Gaps; moved && len(gaps) > 0 {
+						t.Errorf("got gaps %v", gaps) // the files are still open
+					}
 					if in != state.In || out != state.Out {
 						t.Errorf("got usage %v and %v, want %v and %v", in, out, state.In, state.Out)
 					}
@@ -198,10 +225,7 @@ func TestNoCopyUnderARunningStore(t *testing.T) {
 func TestLostLogIsAGap(t *testing.T) {
 	s, _, _ := open(t, fast(t))
 	save(t, s, stateAt(1, 3))
-	if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
-		t.Fatal(err)
-	}
-	s.db.look(theDatabase)
+	checkpoint(t, s.db)
 	save(t, s, stateAt(2, 3))
 	truncated(0, "-wal")(t, s.directory)
 	save(t, s, stateAt(3, 3), stateAt(4, 3))
@@ -262,7 +286,7 @@ func TestChangedBackupIsWrittenAgain(t *testing.T) {
 				if _, err := s.makeBackup(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				s.backup.saves = s.saves
+				s.backup.saves = s.saved.saves
 			}
 			if err := change(s.backupPath()); err != nil {
 				t.Fatal(err)
@@ -306,58 +330,36 @@ func TestStateThatCanNotBeLookedAt(t *testing.T) {
 	}
 }
 
-// TestLogMovedByAnotherProgram moves the log into the database by another
-// connection, which is no damage.
+// TestLogMovedByAnotherProgram moves the log into the database by another connection,
+// which is no damage. Neither is it one by a program that knows nothing of the checksums
+// of pages: the log still has these pages.
 func TestLogMovedByAnotherProgram(t *testing.T) {
-	s, _, _ := open(t, fast(t))
-	save(t, s, stateAt(1, 3))
-	awaitBackup(s)
-	save(t, s, stateAt(2, 300))
-	other, err := openToWrite(s.path, "")
-	if err != nil {
-		t.Fatal(err)
+	for _, checksums := range []bool{true, false} {
+		s, _, _ := open(t, fast(t))
+		save(t, s, stateAt(1, 3))
+		awaitBackup(s)
+		save(t, s, stateAt(2, 300))
+		page, err := s.db.value("select rootpage from sqlite_schema where name = 'usage'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := openToWrite(s.path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkpoint(t, other)
+		other.close()
+		if !checksums {
+			s.db.look(theDatabase)
+			overwritten(int(page)*4096-8, 8, "")(t, s.directory)
+		}
+		save(t, s, stateAt(3, 300))
+		if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
+			t.Errorf("checksums: %t: got damaged files %v", checksums, aside)
+		}
+		if gaps := recorded(t, s.directory, usage.ByMonth).Gaps; len(gaps) > 0 {
+			t.Errorf("checksums: %t: got gaps %v", checksums, gaps)
+		}
+		wantSound(t, s.directory)
 	}
-	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
-		t.Fatal(err)
-	}
-	other.close()
-	save(t, s, stateAt(3, 300))
-	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
-		t.Errorf("got damaged files %v", aside)
-	}
-	if gaps := recorded(t, s.directory, usage.ByMonth).Gaps; len(gaps) > 0 {
-		t.Errorf("got gaps %v", gaps)
-	}
-	wantSound(t, s.directory)
-}
-
-// TestPagesMovedWithoutChecksums moves the log into the database as a program does that
-// knows nothing of the checksums of pages. The log still has these pages.
-func TestPagesMovedWithoutChecksums(t *testing.T) {
-	s, _, _ := open(t, fast(t))
-	save(t, s, stateAt(1, 3))
-	awaitBackup(s)
-	save(t, s, stateAt(2, 300))
-	page, err := s.db.value("select rootpage from sqlite_schema where name = 'usage'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := openToWrite(s.path, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := other.WALCheckpoint("main", checkpointMode); err != nil {
-		t.Fatal(err)
-	}
-	other.close()
-	s.db.look(theDatabase)
-	overwritten(int(page)*4096-8, 8, "")(t, s.directory)
-	save(t, s, stateAt(3, 300))
-	if aside, _ := filepath.Glob(s.path + damagedInfix + "*"); len(aside) > 0 {
-		t.Errorf("got damaged files %v", aside)
-	}
-	if gaps := recorded(t, s.directory, usage.ByMonth).Gaps; len(gaps) > 0 {
-		t.Errorf("got gaps %v", gaps)
-	}
-	wantSound(t, s.directory)
 }

@@ -45,8 +45,8 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 	if err := s.NewClient(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
 		t.Errorf("the same client: got %v", err)
 	}
-	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saves {
-		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saves)
+	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saved.saves {
+		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saved.saves)
 	}
 	save(t, s, stateAt(3, 2))
 	if got := s.SetPorts(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {
@@ -56,6 +56,10 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 		if got := bytesOf(t, directory, client); got != want {
 			t.Errorf("%s has used %d bytes, want %d", client, got, want)
 		}
+	}
+	selected, err := Usage(t.Context(), directory, usage.Query{By: usage.ByMonth, Clients: []usage.ClientID{{Name: "alice"}, {Name: "dave"}}, Ports: []uint16{20000}})
+	if err != nil || len(selected.Rows) != 4 || selected.Rows[0].Client != "alice" || selected.Rows[2].Client != "dave" {
+		t.Errorf("got the rows %v, %v, want those of alice and dave", selected, err)
 	}
 	closeStore(t, s)
 	if err := s.NewClient(20000, "erin", noon); !errors.Is(err, fs.ErrClosed) {
@@ -75,7 +79,7 @@ func TestClientsOfAClockSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	clients, err := Clients(directory)
+	clients, err := Clients(t.Context(), directory)
 	if err != nil || len(clients) != 4 {
 		t.Fatalf("got %v, %v, want 4 clients", clients, err)
 	}

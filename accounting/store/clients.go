@@ -2,8 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 	"time"
@@ -16,10 +14,8 @@ import (
 
 // clients holds the current tenure of each port, with its names.
 type clients struct {
-	ports  accounting.PortMap[tenure]
-	wanted accounting.Ports // as the sources name them
-	stale  bool             // wanted may differ from the database
-	later  []usage.Client   // that get their port at the next reading
+	ports accounting.PortMap[tenure]
+	later []usage.Client // that get their port at the next reading
 }
 
 // tenure is the time during which a client has a port.
@@ -29,54 +25,50 @@ type tenure struct {
 	source string // the last name from a source
 }
 
-func (c *clients) load(db *database) error {
-	var ports accounting.PortMap[tenure]
-	err := db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
+func (db *database) clients() (c clients, err error) {
+	err = db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
 		func(row *sqlite3.Stmt) error {
 			port := row.ColumnInt64(0)
 			if port < 0 || port > math.MaxUint16 {
 				return damaged("a client of port %d", port)
 			}
-			*ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
+			*c.ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
 			return nil
 		})
-	if err != nil {
-		return err
+	if err != nil || db.version < laterVersion {
+		return c, err
 	}
-	c.ports, c.stale = ports, true
-	c.later, err = db.laterClients()
-	return err
+	err = db.run("select port, name from later order by port", func(row *sqlite3.Stmt) error {
+		c.later = append(c.later, usage.Client{Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1)})
+		return nil
+	})
+	return c, err
 }
 
-// pending reports whether there is something to write.
-func (c *clients) pending() bool { return c.stale && len(c.different()) > 0 }
-
-// different returns the ports whose names are not those in the database.
-func (c *clients) different() (ports []accounting.Port) {
-	for _, port := range c.wanted {
-		if known := c.ports.Get(port.Number); known.id == 0 || (port.Name != "" && port.Name != known.source) {
+// renamed returns the ports whose names from the sources are not those in the database.
+func (s *Store) renamed() (ports []accounting.Port) {
+	for _, port := range s.wanted {
+		if known := s.saved.clients.ports.Get(port.Number); known.id == 0 || (port.Name != "" && port.Name != known.source) {
 			ports = append(ports, port)
 		}
 	}
 	return ports
 }
 
-// update writes what the sources have changed. It is part of a transaction.
-func (c *clients) update(db *database, now time.Time) error {
-	if !c.stale {
-		return nil
-	}
-	for _, port := range c.different() {
-		known := c.ports.At(port.Number)
+// rename writes the names that the sources have changed. It is part of a transaction.
+func (s *Store) rename(now time.Time) error {
+	for _, port := range s.renamed() {
+		known := s.saved.clients.ports.At(port.Number)
 		if known.id == 0 {
-			if _, err := c.begin(db, port.Number, port.Name, port.Name, now); err != nil {
+			if _, err := s.beginTenure(port.Number, port.Name, port.Name, now); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := errors.Join(
-			db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id),
-			db.run("update port set source_name = ? where port = ?", nil, port.Name, int64(port.Number))); err != nil {
+		if err := s.db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id); err != nil {
+			return err
+		}
+		if err := s.db.run("update port set source_name = ? where port = ?", nil, port.Name, int64(port.Number)); err != nil {
 			return err
 		}
 		known.name, known.source = port.Name, port.Name
@@ -84,38 +76,30 @@ func (c *clients) update(db *database, now time.Time) error {
 	return nil
 }
 
-// applied records that the transaction of the last update is durable.
-func (c *clients) applied() { c.stale = false }
-
-// begin opens a tenure.
-func (c *clients) begin(db *database, port uint16, name, source string, now time.Time) (tenure, error) {
-	if err := db.run("insert into tenure (port, name, since) values (?, ?, ?)", nil, int64(port), name, now.Unix()); err != nil {
-		return tenure{}, err
+// beginTenure gives a port to a client since a time, and returns the tenure's id.
+func (s *Store) beginTenure(port uint16, name, source string, since time.Time) (id int64, err error) {
+	if err := s.db.run("insert into tenure (port, name, since) values (?, ?, ?)", nil, int64(port), name, since.Unix()); err != nil {
+		return 0, err
 	}
-	begun := tenure{db.LastInsertRowID(), name, source}
-	err := db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), begun.id, source)
-	if err != nil {
-		return tenure{}, err
-	}
-	*c.ports.At(port) = begun
-	return begun, nil
+	id = s.db.LastInsertRowID()
+	*s.saved.clients.ports.At(port) = tenure{id, name, source} // read again if the transaction fails
+	return id, s.db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), id, source)
 }
 
-// tenure returns the id of the port's current tenure, which it begins if there is
+// tenureOf returns the id of the port's current tenure, which it begins if there is
 // none.
-func (c *clients) tenure(db *database, port uint16, now time.Time) (int64, error) {
-	if known := c.ports.Get(port); known.id != 0 {
+func (s *Store) tenureOf(port uint16, now time.Time) (int64, error) {
+	if known := s.saved.clients.ports.Get(port); known.id != 0 {
 		return known.id, nil
 	}
-	begun, err := c.begin(db, port, "", "", now)
-	return begun.id, err
+	return s.beginTenure(port, "", "", now)
 }
 
-// names returns the ports with their current names.
-func (c *clients) names(ports accounting.Ports) accounting.Ports {
+// named returns the ports with their current names.
+func (s *Store) named(ports accounting.Ports) accounting.Ports {
 	named := slices.Clone(ports)
 	for i := range named {
-		known := c.ports.Get(named[i].Number)
+		known := s.saved.clients.ports.Get(named[i].Number)
 		if known.id != 0 && (named[i].Name == "" || named[i].Name == known.source) {
 			named[i].Name = known.name
 		}
@@ -129,15 +113,15 @@ func (c *clients) names(ports accounting.Ports) accounting.Ports {
 func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.clients.wanted, s.clients.stale = slices.Clone(ports), true
+	s.wanted = slices.Clone(ports)
 	if !s.closed {
 		// If this fails, the next save writes the names.
-		if err := s.write(accounting.State{}); err != nil {
+		if err := s.attempt(func() error { return s.write(accounting.State{}) }); err != nil {
 			s.note(false, "the names of the ports can't be saved yet: %v", err)
 		}
 		s.logNotices()
 	}
-	return s.clients.names(ports)
+	return s.named(ports)
 }
 
 // NewClient gives a port to a client of another name, which begins a history of its
@@ -145,69 +129,73 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 // NewClient returns nil, the change is durable. It fails with an *UnknownClientError if
 // the port was never counted, and with a *SameClientError.
 func (s *Store) NewClient(port uint16, name string, since time.Time) error {
-	return s.changeClient(port, name, func(known tenure) error { return s.beginTenure(port, name, known, since) })
+	return s.newClient(port, name, func(known tenure) error {
+		if _, err := s.beginTenure(port, name, known.source, since); err != nil {
+			return err
+		}
+		return s.db.run("delete from later where port = ?", nil, int64(port))
+	})
 }
 
-// changeClient makes a change for a client of another name.
-func (s *Store) changeClient(port uint16, name string, change func(known tenure) error) error {
+// NewClientLater gives a port to a client of another name at the next start of an
+// agent, which first reads what was counted until then: it belongs to the previous
+// client. It fails as [Store.NewClient] does.
+func (s *Store) NewClientLater(port uint16, name string) error {
+	return s.newClient(port, name, func(tenure) error {
+		return s.db.run("insert or replace into later values (?, ?)", nil, int64(port), name)
+	})
+}
+
+// Later returns the clients that [Store.NewClientLater] had named, when the store was
+// opened, and that had not got their port yet.
+func (s *Store) Later() []usage.Client {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.closed {
-		return fmt.Errorf("beginning a client: %w", fs.ErrClosed)
-	}
-	defer s.logNotices()
-	err := s.newClient(port, name, change)
-	if errors.Is(err, ErrDamaged) {
-		s.condemn(err)
-		err = s.newClient(port, name, change)
-	}
-	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
-		return err
-	}
-	return fmt.Errorf("beginning a client: %w", err)
+	return slices.Clone(s.saved.clients.later)
 }
 
+// newClient makes a change for a client of another name, and a backup after it.
 func (s *Store) newClient(port uint16, name string, change func(known tenure) error) error {
-	return retrying(func() error {
-		return s.guard(func() error { return s.newClientOnce(port, name, change) })
+	return s.apply("beginning a client", func() error {
+		if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
+			return err
+		}
+		now := s.instant()
+		err := s.transact(now, nil, func([]accounting.Gain) error {
+			known := s.saved.clients.ports.Get(port)
+			if known.id == 0 {
+				return &UnknownClientError{Port: port}
+			}
+			if known.name == name {
+				return &SameClientError{Port: port, Client: name}
+			}
+			return change(known)
+		})
+		if errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
+			return err
+		}
+		if err != nil {
+			return explain(s.path, err)
+		}
+		s.db.look(theLog)
+		s.backUp(time.Unix(now.wall, 0))
+		return nil
 	})
 }
 
-func (s *Store) newClientOnce(port uint16, name string, change func(known tenure) error) error {
-	if err := s.writeOnce(accounting.State{}); err != nil { // names that the sources have changed
-		return err
-	}
-	instant := s.instant()
-	err := transact(s.db.Conn.Conn, func() error {
-		if s.uncertain {
-			if err := s.reload(); err != nil {
-				return err
-			}
+// portClients returns every client that has ever had a port, sorted by port and in the
+// order in which they got it. Their times are in another order if the clock was set
+// back.
+func (db *database) portClients() (clients []usage.Client, err error) {
+	err = db.run("select port, name, since from tenure order by port, id", func(row *sqlite3.Stmt) error {
+		client := usage.Client{
+			Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1), Since: time.Unix(row.ColumnInt64(2), 0),
 		}
-		known := s.clients.ports.Get(port)
-		if known.id == 0 {
-			return &UnknownClientError{Port: port}
+		if last := len(clients) - 1; last >= 0 && clients[last].Port == client.Port {
+			clients[last].Until = client.Since
 		}
-		if known.name == name {
-			return &SameClientError{Port: port, Client: name}
-		}
-		if _, err := s.advance(instant, nil); err != nil {
-			return err
-		}
-		if err := change(known); err != nil {
-			return err
-		}
-		return s.count()
+		clients = append(clients, client)
+		return nil
 	})
-	if errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
-		return err
-	}
-	if err != nil {
-		s.uncertain = true
-		return explain(s.path, err)
-	}
-	s.counted()
-	s.db.look(theLog)
-	s.backUp(time.Unix(instant.wall, 0))
-	return nil
+	return clients, err
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 const (
@@ -201,18 +203,18 @@ func abs(n int64) int64 { return max(n, -n) }
 // instant reads the clocks.
 func (s *Store) instant() instant {
 	now := s.options.Now()
-	return instant{s.options.boot, now.Unix(), int64(s.options.Uptime() / time.Second)}
+	return instant{s.boot, now.Unix(), int64(s.options.uptime() / time.Second)}
 }
 
 // setClocks sets the clocks that the options leave to the kernel. A test's clock
 // is also its time since boot, so that it is never set.
 func (o *Options) setClocks() {
 	switch now := o.Now; {
-	case o.Uptime != nil:
+	case o.uptime != nil:
 	case now != nil:
-		o.Uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
+		o.uptime = func() time.Duration { return time.Duration(now().Unix()) * time.Second }
 	default:
-		o.Uptime, o.boot = uptime, cmp.Or(o.Boot, bootID())
+		o.uptime, o.Boot = uptime, cmp.Or(o.Boot, bootID())
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -237,4 +239,16 @@ func bootID() string {
 		return ""
 	}
 	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
+}
+
+// clock returns the clock of the last save.
+func (db *database) clock() (c clock, err error) {
+	err = db.run("select boot, saved, uptime, trusted, held, began, ran from ledger", func(row *sqlite3.Stmt) error {
+		c = clock{
+			instant: instant{row.ColumnText(0), row.ColumnInt64(1), row.ColumnInt64(2)},
+			trusted: row.ColumnInt64(3), held: row.ColumnInt64(4), began: row.ColumnInt64(5), ran: row.ColumnInt64(6),
+		}
+		return nil
+	})
+	return c, err
 }

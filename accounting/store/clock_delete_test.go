@@ -84,3 +84,19 @@ func TestDeletionKeepsUp(t *testing.T) {
 	}
 	wantSound(t, m.directory)
 }
+
+// TestCommandsDeleteNoUsage saves usage that is older than the agent keeps it, without
+// a retention time.
+func TestCommandsDeleteNoUsage(t *testing.T) {
+	directory := t.TempDir()
+	for n, ago := range []int{10 * 365, 10*365 - 1, 0, 0} {
+		s, _, _ := openWith(t, directory, Options{Holder: "test", Now: func() time.Time { return time.Now().AddDate(0, 0, -ago) }})
+		save(t, s, stateAt(uint64(n+1), 1))
+		closeStore(t, s)
+	}
+	for _, by := range []usage.Period{usage.ByHour, usage.ByDay} {
+		if rows := recorded(t, directory, by).Rows; len(rows) != 2*3 { // of TCP and UDP
+			t.Errorf("by %s: got %d rows, want 6", by, len(rows))
+		}
+	}
+}

@@ -29,9 +29,6 @@ type machine struct {
 	log     bytes.Buffer
 }
 
-// beginning is newMachine for one test.
-type beginning func(now time.Time, wrong time.Duration) *machine
-
 func newMachine(t *testing.T, now time.Time, wrong time.Duration, hidden bool) *machine {
 	m := &machine{t: t, directory: fast(t), now: now, booted: now, hidden: hidden}
 	m.set(wrong)
@@ -47,11 +44,12 @@ func (m *machine) set(wrong time.Duration) {
 
 func (m *machine) start() {
 	options := Options{
-		Holder: "run", Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&m.log, nil)), boot: fmt.Sprint(m.boots),
-		Now: func() time.Time { return m.now.Add(m.wrong) }, Uptime: func() time.Duration { return m.now.Sub(m.booted) },
+		Holder: "run", Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&m.log, nil)), Boot: fmt.Sprint(m.boots),
+		KeepHours: 90 * 24 * time.Hour, KeepDays: 730 * 24 * time.Hour,
+		Now: func() time.Time { return m.now.Add(m.wrong) }, uptime: func() time.Duration { return m.now.Sub(m.booted) },
 	}
 	if m.hidden {
-		options.boot = ""
+		options.Boot = ""
 	}
 	m.store, _, _ = openWith(m.t, m.directory, options)
 }
@@ -126,189 +124,71 @@ const year = 365 * 24 * time.Hour
 // in1970 stands for a clock that begins at the first of January 1970.
 const in1970 = time.Duration(math.MinInt64)
 
+// The steps of a test with a machine.
+type step func(m *machine)
+
+func count(times int, apart time.Duration) step { return func(m *machine) { m.count(times, apart) } }
+func reboot(off, wrong time.Duration) step      { return func(m *machine) { m.reboot(off, wrong) } }
+func set(wrong time.Duration) step              { return func(m *machine) { m.set(wrong) } }
+func restart(m *machine)                        { m.restart() }
+func hide(m *machine)                           { m.hidden = true }
+
+// daily returns one packet per day.
+func daily(first time.Time, days int) map[string]uint64 {
+	packets := make(map[string]uint64)
+	for n := range days {
+		packets[first.AddDate(0, 0, n).Format(time.DateOnly)] = 1
+	}
+	return packets
+}
+
+// with returns the packets by day with more on one of them.
+func with(days map[string]uint64, day string, packets uint64) map[string]uint64 {
+	days[day] += packets
+	return days
+}
+
 // TestUsageOfAWrongClockMoves counts two packets while the clock is wrong, and two
 // after it was set.
 func TestUsageOfAWrongClockMoves(t *testing.T) {
-	past := noon.AddDate(0, 0, -3)
+	const day = 24 * time.Hour
+	past := noon.Add(-3 * day)
+	december := time.Date(2026, 12, 1, 0, 10, 0, 0, time.UTC)
+	one, two := count(1, time.Minute), count(2, time.Minute)
 	tests := []struct {
-		name string
-		do   func(begin beginning) *machine
-		days map[string]uint64
+		name  string
+		begin time.Time
+		wrong time.Duration
+		steps []step
+		days  map[string]uint64
 	}{
-		{"a new ledger in 1970", func(begin beginning) *machine {
-			m := begin(noon, in1970)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-24": 4}},
-		{"a new ledger in 2046", func(begin beginning) *machine {
-			m := begin(noon, 20*year)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-24": 4}},
-		{"booted in 1970", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(3*24*time.Hour, in1970)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"days in 1970", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(0, in1970)
-			m.count(2, 24*time.Hour)
-			m.count(30, 24*time.Hour)
-			m.wrong = 0
-			m.count(2, time.Hour)
-			return m
-		}, func() map[string]uint64 {
-			days := make(map[string]uint64)
-			for n := range 33 {
-				days[past.AddDate(0, 0, n).Format(time.DateOnly)] = 1
-			}
-			days["2026-12-23"] += 2
-			return days
-		}()},
-		{"an agent restarted in 1970", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(3*24*time.Hour, in1970)
-			m.count(1, time.Minute)
-			m.restart()
-			m.count(1, time.Minute)
-			m.restart()
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"the clock was set while no agent ran", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(3*24*time.Hour, in1970)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.restart()
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"the same, and the boot's id is hidden", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.hidden = true
-			m.restart()
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, in1970)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.restart()
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 5}},
-		{"the clock was never set in that boot", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, in1970)
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, in1970)
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, 0)
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 5}},
-		{"a new ledger, and two boots in 1970", func(begin beginning) *machine {
-			m := begin(past, in1970)
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, in1970)
-			m.count(1, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 4}},
-		{"booted with the time of the shutdown", func(begin beginning) *machine { // as fake-hwclock does
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(3*24*time.Hour, -3*24*time.Hour)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
-		{"a date on which the ledger has usage", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(3, time.Minute)
-			m.reboot(3*24*time.Hour, 0)
-			m.count(25, time.Hour)
-			m.reboot(time.Hour, past.Sub(noon)-26*time.Hour)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 3, "2026-11-24": 11, "2026-11-25": 18}},
-		{"2046 for a while", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(3*24*time.Hour, 0)
-			m.count(1, time.Minute)
-			m.wrong = 20 * year
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 5}},
-		{"2046 after weeks of the right time", func(begin beginning) *machine {
-			m := begin(noon.AddDate(0, 0, -10), 0)
-			m.count(10, 24*time.Hour)
-			m.wrong = 20 * year
-			m.count(2, time.Minute)
-			m.restart()
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{
-			"2026-11-15": 1, "2026-11-16": 1, "2026-11-17": 1, "2026-11-18": 1, "2026-11-19": 1,
-			"2026-11-20": 1, "2026-11-21": 1, "2026-11-22": 1, "2026-11-23": 1, "2026-11-24": 7,
-		}},
-		{"booted in 2046, and with the right time", func(begin beginning) *machine {
-			m := begin(past, 0)
-			m.count(1, time.Minute)
-			m.reboot(time.Hour, 20*year)
-			m.count(2, time.Minute)
-			m.reboot(time.Hour, 0)
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-21": 5}},
-		{"a long stop is not a wrong clock", func(begin beginning) *machine {
-			m := begin(noon.AddDate(-1, 0, 0), 0)
-			m.count(2, time.Minute)
-			m.reboot(year, 0)
-			m.count(2, time.Minute)
-			m.restart()
-			m.count(2, time.Minute)
-			m.reboot(2*24*time.Hour, 0)
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2025-11-24": 2, "2026-11-24": 4, "2026-11-26": 2}},
-		{"booted at the begin of a month, late in an hour of 1970", func(begin beginning) *machine {
-			began := time.Date(2026, 12, 1, 0, 10, 0, 0, time.UTC)
-			m := begin(began, time.Unix(50*60, 0).Sub(began))
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-12-01": 4}},
-		{"a correction of less than a day moves nothing", func(begin beginning) *machine {
-			m := begin(noon, -20*time.Hour)
-			m.count(2, time.Minute)
-			m.wrong = 0
-			m.count(2, time.Minute)
-			return m
-		}, map[string]uint64{"2026-11-23": 2, "2026-11-24": 2}},
+		{"a new ledger in 1970", noon, in1970, []step{two, set(0), two}, map[string]uint64{"2026-11-24": 4}},
+		{"a new ledger in 2046", noon, 20 * year, []step{two, set(0), two}, map[string]uint64{"2026-11-24": 4}},
+		{"booted in 1970", past, 0, []step{one, reboot(3*day, in1970), two, set(0), two}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
+		{"days in 1970", past, 0, []step{one, reboot(0, in1970), count(32, day), set(0), count(2, time.Hour)}, with(daily(past, 33), "2026-12-23", 2)},
+		{"an agent restarted in 1970", past, 0, []step{one, reboot(3*day, in1970), one, restart, one, restart, set(0), two},
+			map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
+		{"the clock was set while no agent ran", past, 0, []step{one, reboot(3*day, in1970), two, set(0), restart, two},
+			map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
+		{"the same, and the boot's id is hidden", past, 0, []step{hide, restart, one, reboot(time.Hour, in1970), two, set(0), restart, two},
+			map[string]uint64{"2026-11-21": 5}},
+		{"the clock was never set in that boot", past, 0,
+			[]step{one, reboot(time.Hour, in1970), one, reboot(time.Hour, in1970), one, reboot(time.Hour, 0), two}, map[string]uint64{"2026-11-21": 5}},
+		{"a new ledger, and two boots in 1970", past, in1970, []step{one, reboot(time.Hour, in1970), one, set(0), two}, map[string]uint64{"2026-11-21": 4}},
+		{"booted with the time of the shutdown", past, 0, // as fake-hwclock does
+			[]step{one, reboot(3*day, -3*day), two, set(0), two}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 4}},
+		{"a date on which the ledger has usage", past, 0,
+			[]step{count(3, time.Minute), reboot(3*day, 0), count(25, time.Hour), reboot(time.Hour, past.Sub(noon)-26*time.Hour), two, set(0), two},
+			map[string]uint64{"2026-11-21": 3, "2026-11-24": 11, "2026-11-25": 18}},
+		{"2046 for a while", past, 0, []step{one, reboot(3*day, 0), one, set(20 * year), two, set(0), two}, map[string]uint64{"2026-11-21": 1, "2026-11-24": 5}},
+		{"2046 after weeks of the right time", noon.Add(-10 * day), 0, []step{count(10, day), set(20 * year), two, restart, two, set(0), two},
+			with(daily(noon.Add(-9*day), 10), "2026-11-24", 6)},
+		{"booted in 2046, and with the right time", past, 0, []step{one, reboot(time.Hour, 20*year), two, reboot(time.Hour, 0), two}, map[string]uint64{"2026-11-21": 5}},
+		{"a long stop is not a wrong clock", noon.Add(-year), 0, []step{two, reboot(year, 0), two, restart, two, reboot(2*day, 0), two},
+			map[string]uint64{"2025-11-24": 2, "2026-11-24": 4, "2026-11-26": 2}},
+		{"booted at the begin of a month, late in an hour of 1970", december, time.Unix(50*60, 0).Sub(december), []step{two, set(0), two},
+			map[string]uint64{"2026-12-01": 4}},
+		{"a correction of less than a day moves nothing", noon, -20 * time.Hour, []step{two, set(0), two}, map[string]uint64{"2026-11-23": 2, "2026-11-24": 2}},
 	}
 	needsID := map[string]bool{"the clock was set while no agent ran": true, "booted with the time of the shutdown": true}
 	for _, test := range tests {
@@ -317,7 +197,10 @@ func TestUsageOfAWrongClockMoves(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, hidden: %t", test.name, hidden), func(t *testing.T) {
-				m := test.do(func(now time.Time, wrong time.Duration) *machine { return newMachine(t, now, wrong, hidden) })
+				m := newMachine(t, test.begin, test.wrong, hidden)
+				for _, step := range test.steps {
+					step(m)
+				}
 				m.want(test.days)
 			})
 		}
@@ -338,47 +221,38 @@ func TestSetClockIsLogged(t *testing.T) {
 	}
 }
 
-// TestGainsOfAWrongClock saves readings of before and after the clock was set at
-// once.
+// TestGainsOfAWrongClock saves readings of before and after the clock was set at once,
+// or one of a time at which the clock was wrong.
 func TestGainsOfAWrongClock(t *testing.T) {
-	m := newMachine(t, noon, in1970, false)
-	m.count(1, time.Minute)
-	m.now = m.now.Add(time.Minute)
-	early := m.now.Add(m.wrong)
-	m.wrong = 0
-	m.now = m.now.Add(time.Minute)
-	state := stateAt(1, 1)
-	for i := range state.Accounts {
-		key := state.Accounts[i].Key
-		key.Port, state.Accounts[i].Key.Port = 20001, 20001
-		for _, at := range []time.Time{early, m.now} {
-			state.Gains = append(state.Gains, accounting.Gain{Time: at, Key: key, Count: accounting.Count{Bytes: 500}})
+	for _, test := range []struct {
+		name           string
+		before, during time.Duration // how far the clock is ahead at the save before, and at the first reading
+		readings       uint64
+	}{{"it was set", in1970, in1970, 2}, {"it was set and set back", 0, 20 * year, 1}} {
+		m := newMachine(t, noon, test.before, false)
+		m.count(1, time.Minute)
+		m.now = m.now.Add(time.Minute)
+		if test.during != test.before {
+			m.set(test.during)
 		}
-	}
-	save(t, m.store, state)
-	for _, row := range recorded(t, m.directory, usage.ByHour).Rows {
-		if !row.Start.Equal(noon) {
-			t.Errorf("got usage of %s, want only of %s", row.Start, noon)
+		first := m.now.Add(m.wrong)
+		m.set(0)
+		m.now = m.now.Add(time.Minute)
+		state := stateAt(1, 1)
+		for i := range state.Accounts {
+			account := &state.Accounts[i]
+			account.Key.Port = 20001
+			part := accounting.Count{Packets: account.Total.Packets, Bytes: account.Total.Bytes / test.readings}
+			for _, at := range []time.Time{first, m.now}[:test.readings] {
+				state.Gains = append(state.Gains, accounting.Gain{Time: at, Key: account.Key, Count: part})
+			}
 		}
-	}
-	wantSound(t, m.directory)
-}
-
-// TestGainOfAClockThatWasSetBack reads once while the clock is wrong.
-func TestGainOfAClockThatWasSetBack(t *testing.T) {
-	m := newMachine(t, noon, 0, false)
-	m.count(1, time.Minute)
-	state := stateAt(1, 1)
-	for i := range state.Accounts {
-		key := state.Accounts[i].Key
-		key.Port, state.Accounts[i].Key.Port = 20001, 20001
-		state.Gains = append(state.Gains, accounting.Gain{Time: m.now.Add(20 * year), Key: key, Count: state.Accounts[i].Total})
-	}
-	m.now = m.now.Add(time.Minute)
-	save(t, m.store, state)
-	for _, row := range recorded(t, m.directory, usage.ByHour).Rows {
-		if !row.Start.Equal(noon) {
-			t.Errorf("got usage of %s, want only of %s", row.Start, noon)
+		save(t, m.store, state)
+		for _, row := range recorded(t, m.directory, usage.ByHour).Rows {
+			if !row.Start.Equal(noon) {
+				t.Errorf("%s: got usage of %s, want only of %s", test.name, row.Start, noon)
+			}
 		}
+		wantSound(t, m.directory)
 	}
 }

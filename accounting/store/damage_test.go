@@ -78,7 +78,7 @@ func undamaged(t *testing.T, kill bool) map[string]string {
 	if kill {
 		directory = killed(t, s)
 	} else {
-		s.backup.saves = s.saves // the backup stays older
+		s.backup.saves = s.saved.saves // the backup stays older
 		closeStore(t, s)
 	}
 	files := snapshot(t, directory)
@@ -183,12 +183,13 @@ func open2(t *testing.T, directory string) (*Store, accounting.State, []Notice) 
 // saved.
 func expectTruth(t *testing.T, directory string) {
 	t.Helper()
-	state, _, err := Read(directory)
+	found, _, err := read(directory, "")
 	if err == nil {
+		state := found.accounts.state()
 		got := state.In.Packets / (2 * damagePorts)
 		wantState(t, state, stateAt(got, min(int(got), 1)*damagePorts))
 	} else if !errors.Is(err, ErrDamaged) && !errors.As(err, new(*NewerError)) {
-		t.Errorf("Read: got %v", err)
+		t.Errorf("reading: got %v", err)
 	}
 	for _, by := range []usage.Period{usage.ByHour, usage.ByTotal} {
 		report, err := Usage(t.Context(), directory, usage.Query{By: by})

@@ -63,9 +63,7 @@ func readOnly() url.Values { return url.Values{"mode": {"ro"}} }
 // connect opens an existing database. vfs is the name of a VFS; empty stands for
 // the one of package sqlitefile.
 func connect(path, vfs string, parameters url.Values) (*database, error) {
-	if vfs != "" {
-		parameters.Set("vfs", vfs)
-	}
+	parameters.Set("vfs", vfs)
 	limit := &deadline{patience: statementPatience}
 	conn, err := sqlitefile.Open(limit, path, parameters)
 	if err != nil {
@@ -79,7 +77,8 @@ func connect(path, vfs string, parameters url.Values) (*database, error) {
 		if err := conn.Exec("pragma foreign_keys = on"); err != nil {
 			return err
 		}
-		return limit.during(db.identify)
+		defer limit.restore(limit.start())
+		return db.identify()
 	})
 	db.Loaded()
 	if err != nil {
@@ -129,11 +128,12 @@ func (db *database) prepareToWrite() error {
 	if err != nil {
 		return err
 	}
-	if err := db.deadline.during(func() error { return migrate(db.Conn.Conn, int(version)) }); err != nil {
+	defer db.deadline.restore(db.deadline.start())
+	if err := migrate(db.Conn.Conn, int(version)); err != nil {
 		return err
 	}
 	db.version = len(migrations)
-	return db.begin()
+	return db.openMarked()
 }
 
 // identify fails if the file is not a database of ours, or if a later version
@@ -176,11 +176,7 @@ func create(path, vfs string, fill func(*sqlite3.Conn) error) (err error) {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	parameters := url.Values{"mode": {"rw"}}
-	if vfs != "" {
-		parameters.Set("vfs", vfs)
-	}
-	conn, err := sqlitefile.Open(context.Background(), path, parameters)
+	conn, err := sqlitefile.Open(context.Background(), path, url.Values{"mode": {"rw"}, "vfs": {vfs}})
 	if err != nil {
 		return err
 	}
@@ -226,7 +222,7 @@ func (db *database) run(text string, visit func(row *sqlite3.Stmt) error, parame
 	if err != nil {
 		return err
 	}
-	defer db.deadline.set(db.deadline.begin())
+	defer db.deadline.restore(db.deadline.start())
 	defer func() { _ = statement.Reset() }() // Err has the error
 	for i, parameter := range parameters {
 		switch value := parameter.(type) {
@@ -272,9 +268,11 @@ func (db *database) close() {
 	_ = db.Close()
 }
 
+// saves returns how many saves the database has.
+func (db *database) saves() (int64, error) { return db.value("select saves from ledger") }
+
 // accounts reads all accounts and the counters that they may return to.
-func (db *database) accounts() (*accounts, error) {
-	found := new(accounts)
+func (db *database) accounts() (found accounts, err error) {
 	count, err := db.value("select count(*) from account")
 	if err != nil {
 		return found, err
@@ -282,23 +280,23 @@ func (db *database) accounts() (*accounts, error) {
 	if count > maxAccounts {
 		return found, damaged("it has %d accounts", count)
 	}
-	found.reserve(int(count))
+	all := accounting.State{Accounts: make([]accounting.Account, 0, count)}
 	err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes, packets, bytes from account",
 		func(row *sqlite3.Stmt) error {
 			former, err := formerOf(row)
-			found.set(accounting.Account{
+			all.Accounts = append(all.Accounts, accounting.Account{
 				Key: former.Key, Last: former.Last, Epoch: former.Epoch, Handle: former.Handle, Total: countAt(row, 7),
 			})
 			return err
 		})
-	if err != nil || db.version < formerVersion {
-		return found, err
+	if err == nil && db.version >= formerVersion {
+		err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes from former order by left", func(row *sqlite3.Stmt) error {
+			former, err := formerOf(row)
+			all.Formers = append(all.Formers, former)
+			return err
+		})
 	}
-	err = db.run("select port, protocol, direction, handle, epoch, last_packets, last_bytes from former order by left", func(row *sqlite3.Stmt) error {
-		former, err := formerOf(row)
-		found.setFormer(former)
-		return err
-	})
+	found.set(all)
 	return found, err
 }
 

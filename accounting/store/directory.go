@@ -101,9 +101,9 @@ func inheritOwner(file *os.File) error {
 	return nil
 }
 
-// setAside renames a damaged database and its log to an unused name and returns
+// renameDamaged renames a damaged database and its log to an unused name and returns
 // the name.
-func setAside(path string, now time.Time) (string, error) {
+func renameDamaged(path string, now time.Time) (string, error) {
 	aside := path + damagedInfix + now.UTC().Format(asideFormat)
 	for free, n := aside, 2; ; n++ {
 		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +137,7 @@ func dropOldest(directory string) ([]string, error) {
 	slices.SortFunc(aside, func(a, b string) int { return strings.Compare(timeOf(a), timeOf(b)) })
 	aside = aside[:len(aside)-maxSetAside]
 	for i, name := range aside {
-		if err := removeDatabase(filepath.Join(directory, name)); err != nil {
+		if err := removeFiles(siblings(filepath.Join(directory, name))); err != nil {
 			return aside[:i], err
 		}
 	}
@@ -149,9 +149,9 @@ func timeOf(name string) string {
 	return after
 }
 
-// removeDatabase removes a database, its log and the log's index if they exist.
-func removeDatabase(path string) error {
-	for _, name := range siblings(path) {
+// removeFiles removes the files that exist.
+func removeFiles(names []string) error {
+	for _, name := range names {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -170,10 +170,8 @@ func putInPlace(path, place string, rename func(from, to string) error) error {
 	if err != nil {
 		return fmt.Errorf("syncing %s: %w", path, err)
 	}
-	for _, name := range siblings(place)[1:] {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := removeFiles(siblings(place)[1:]); err != nil {
+		return err
 	}
 	if err := syncDirectory(filepath.Dir(place)); err != nil {
 		return err
@@ -232,7 +230,7 @@ func Purge(directory string) error {
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	lock, err := acquire(directory, "teardown")
+	lock, err := acquire(directory, "teardown", tryLock)
 	if err != nil {
 		return err
 	}

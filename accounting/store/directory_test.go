@@ -11,12 +11,11 @@ import (
 	"testing"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/testkit"
 )
 
 func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		needRoot(t, "root")
-	}
+	testkit.RequireRoot(t, "another owner")
 	syscall.Umask(syscall.Umask(0o077)) // the modes must not depend on it
 	directory := t.TempDir()
 	if err := os.Chown(directory, 1234, 2345); err != nil {
@@ -124,9 +123,8 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	_ = s.Close() // the backup of a newer schema fails
 	before := snapshot(t, directory)
 	_, _, _, openErr := Open(directory, at(noon))
-	_, _, readErr := Read(directory)
 	_, usageErr := Usage(t.Context(), directory, usage.Query{By: usage.ByDay})
-	for what, err := range map[string]error{"open": openErr, "read": readErr, "usage": usageErr} {
+	for what, err := range map[string]error{"open": openErr, "usage": usageErr} {
 		var newer *NewerError
 		if !errors.As(err, &newer) || newer.Version != 99 || newer.Supported != len(migrations) {
 			t.Errorf("%s: %v", what, err)
@@ -161,73 +159,5 @@ func TestPurgeRemovesExactlyOurFiles(t *testing.T) {
 	}
 	if slices.Sort(left); !slices.Equal(left, slices.Sorted(slices.Values(others))) {
 		t.Errorf("got %v, want %v", left, others)
-	}
-}
-
-// TestMovedFiles removes and replaces the files of a running store.
-func TestMovedFiles(t *testing.T) {
-	remove := func(names ...string) func(t *testing.T, directory string) {
-		return func(t *testing.T, directory string) {
-			for _, name := range names {
-				if err := os.Remove(filepath.Join(directory, name)); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
-	tests := []struct {
-		name string
-		do   func(t *testing.T, directory string)
-	}{
-		{"the database", remove(databaseName)},
-		{"the log", remove(databaseName + "-wal")},
-		{"the index", remove(databaseName + "-shm")},
-		{"all of them", remove(databaseName, databaseName+"-wal", databaseName+"-shm")},
-		{"the lock as well", remove(databaseName, lockName)},
-		{"the directory", func(t *testing.T, directory string) {
-			if err := os.RemoveAll(directory); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		{"replaced by another ledger", func(t *testing.T, directory string) {
-			other := t.TempDir()
-			s, _, _ := open(t, other)
-			save(t, s, stateAt(2, 1))
-			restore(t, directory, snapshot(t, killed(t, s)))
-		}},
-		{"replaced by something else", func(t *testing.T, directory string) {
-			remove(databaseName)(t, directory)
-			writeAll(t, filepath.Join(directory, databaseName), []byte("not a database"))
-		}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			directory := filepath.Join(t.TempDir(), "state")
-			s, _, _ := open(t, directory)
-			save(t, s, stateAt(1, 3), stateAt(2, 3))
-			awaitBackup(s) // which writes to the directory
-			test.do(t, directory)
-			save(t, s, stateAt(3, 3))
-			state, _, err := Read(directory)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantState(t, state, stateAt(3, 3))
-			wantSound(t, directory)
-			save(t, s, stateAt(4, 3))
-			closeStore(t, s)
-			s, state, notices := open(t, directory)
-			wantState(t, state, stateAt(4, 3))
-			if len(notices) > 0 {
-				t.Errorf("got notices %v", notices)
-			}
-			if gaps := recorded(t, directory, usage.ByMonth).Gaps; len(gaps) > 0 {
-				t.Errorf("got gaps %v", gaps)
-			}
-			closeStore(t, s)
-			if err := Purge(directory); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // smallDisk mounts a small file system for the test.
@@ -15,7 +17,7 @@ func smallDisk(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
 	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0750"); err != nil {
-		needRoot(t, fmt.Sprintf("the right to mount a tmpfs (%v)", err))
+		testkit.Missing(t, "this test needs the right to mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(directory, syscall.MNT_DETACH); err != nil {
@@ -56,9 +58,7 @@ func TestDiskFull(t *testing.T) {
 			for n := range saves {
 				save(t, s, stateAt(n+1, int(20*(n+1))))
 			}
-			s.mutex.Lock()
-			s.stopBackup()
-			s.mutex.Unlock()
+			stopBackup(s)
 			free := fill(t, filepath.Dir(directory))
 			failed, n := 0, saves+1
 			for ; n <= saves+5; n++ {
@@ -70,11 +70,7 @@ func TestDiskFull(t *testing.T) {
 					t.Fatalf("save %d on a full disk: got %v", n, err)
 				}
 				failed++
-				state, _, err := Read(directory)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := state.In.Packets; got >= stateAt(n, int(20*n)).In.Packets {
+				if got := lastSave(t, directory).In.Packets; got >= stateAt(n, int(20*n)).In.Packets {
 					t.Errorf("got save %d after it failed", n)
 				}
 			}
@@ -83,11 +79,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			free()
 			save(t, s, stateAt(n, int(20*n)))
-			state, notices, err := Read(directory)
-			if err != nil || len(notices) > 0 {
-				t.Fatal(notices, err)
-			}
-			wantState(t, state, stateAt(n, int(20*n)))
+			wantState(t, lastSave(t, directory), stateAt(n, int(20*n)))
 			closeStore(t, s)
 			wantSound(t, directory)
 		})
@@ -154,11 +146,7 @@ func TestReadOnlyDisk(t *testing.T) {
 				t.Errorf("second Open: got %v, want a LockedError", err)
 			}
 			closeStore(t, s)
-			state, _, err := Read(directory)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantState(t, state, stateAt(4, 3))
+			wantState(t, lastSave(t, directory), stateAt(4, 3))
 			wantSound(t, directory)
 		})
 	}

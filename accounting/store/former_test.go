@@ -96,12 +96,7 @@ func TestBackupContinuesWithItsFormerTables(t *testing.T) {
 	if _, err := s.makeBackup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ledger := accounting.NewLedger(s.accounts.state())
-	for _, sample := range []*accounting.Sample{reads(1, 30), reads(2, 50)} {
-		ledger.Add(sample)
-		save(t, s, ledger.Changes())
-		ledger.MarkSaved()
-	}
+	readTables(t, s, s.saved.accounts.state(), reads(1, 30), reads(2, 50))
 	directory := killed(t, s)
 	writeAll(t, filepath.Join(directory, databaseName), []byte("nonsense"))
 	s, state, _ = open(t, directory)
@@ -120,7 +115,7 @@ func TestFormerTablesAreForgotten(t *testing.T) {
 	directory := fast(t)
 	s, state, _ := openWith(t, directory, options)
 	readTables(t, s, state, reads(1, 7), reads(2, 5))
-	ledger := accounting.NewLedger(s.accounts.state())
+	ledger := accounting.NewLedger(s.saved.accounts.state())
 	for days, want := range map[int]uint64{89: 14, 91: 21} {
 		now = noon.AddDate(0, 0, days)
 		copied := fast(t)
@@ -177,11 +172,11 @@ func TestOlderDatabasesAreMigrated(t *testing.T) {
 	for _, name := range []string{databaseName, backupName} {
 		directory := t.TempDir()
 		firstSchema(t, filepath.Join(directory, name))
-		state, _, err := Read(directory)
+		found, _, err := read(directory, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantReading(t, state, reads(1, 9), 9)
+		wantReading(t, found.accounts.state(), reads(1, 9), 9)
 		s, state, _ := open(t, directory)
 		readTables(t, s, state, reads(1, 9), reads(2, 5))
 		closeStore(t, s)

@@ -28,8 +28,8 @@ func Holder(directory string) (*LockedError, error) {
 		return nil, fmt.Errorf("opening the ledger's lock: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	var named *LockedError
-	if !errors.As(heldBy(file, directory), &named) || named.PID == 0 {
+	named := heldBy(file, directory)
+	if named.PID == 0 {
 		return nil, nil
 	}
 	// The file still names a process that was killed, and another process may

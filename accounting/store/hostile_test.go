@@ -15,30 +15,17 @@ import (
 
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/sqlitefile"
+	"ssmonitor/internal/testkit"
 )
-
-// inTime fails the test if do hangs.
-func inTime(t *testing.T, what string, do func() error) error {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s hangs", what)
-		return nil
-	}
-}
 
 // byRoot are what root does in the directory of the agent's user.
 var byRoot = map[string]func(directory string) error{
-	"Read": func(directory string) error { _, _, err := Read(directory); return err },
+	"read": func(directory string) error { _, _, err := read(directory, ""); return err },
 	"Usage": func(directory string) error {
 		_, err := Usage(context.Background(), directory, usage.Query{By: usage.ByDay})
 		return err
 	},
-	"Clients": func(directory string) error { _, err := Clients(directory); return err },
+	"Clients": func(directory string) error { _, err := Clients(context.Background(), directory); return err },
 	"Check":   func(directory string) error { _, err := Check(directory); return err },
 	"Holder":  func(directory string) error { _, err := Holder(directory); return err },
 	"Open": func(directory string) error {
@@ -83,7 +70,7 @@ func TestRootWaitsForNothingInTheDirectory(t *testing.T) {
 					if err := place(filepath.Join(directory, name)); err != nil {
 						t.Fatal(err)
 					}
-					err := inTime(t, what, func() error { return do(directory) })
+					err := testkit.InTime(t, what, func() error { return do(directory) })
 					if err != nil && !strings.Contains(err.Error(), directory) {
 						t.Errorf("%s: %v, want an error that names the file", what, err)
 					}
@@ -91,7 +78,7 @@ func TestRootWaitsForNothingInTheDirectory(t *testing.T) {
 					if beside && what != "Holder" && !errors.Is(err, sqlitefile.ErrNotRegular) {
 						t.Errorf("%s: got %v, want that the file is not regular", what, err)
 					}
-					if err := inTime(t, "Purge", func() error { return Purge(directory) }); err != nil && name != lockName {
+					if err := testkit.InTime(t, "Purge", func() error { return Purge(directory) }); err != nil && name != lockName {
 						t.Errorf("Purge: %v", err)
 					}
 				}
@@ -110,8 +97,8 @@ func TestNothingReplacedMeanwhileIsWaitedFor(t *testing.T) {
 			if err := syscall.Mkfifo(s.path+suffix, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			_ = inTime(t, "Save", func() error { return s.Save(stateAt(2, 2)) })
-			_ = inTime(t, "Close", s.Close)
+			_ = testkit.InTime(t, "Save", func() error { return s.Save(stateAt(2, 2)) })
+			_ = testkit.InTime(t, "Close", s.Close)
 		})
 	}
 }
@@ -177,8 +164,8 @@ func TestNoSQLOfTheDatabaseRuns(t *testing.T) {
 			}
 			alter(t, directory, test.sql)
 			path := filepath.Join(directory, databaseName)
-			for _, what := range []string{"Read", "Usage", "Check", "Open"} {
-				err := inTime(t, what, func() error { return byRoot[what](directory) })
+			for _, what := range []string{"read", "Usage", "Check", "Open"} {
+				err := testkit.InTime(t, what, func() error { return byRoot[what](directory) })
 				unused := name == "a view" && what == "Usage" // which does not read the accounts
 				if test.refused && what != "Open" && !unused && (err == nil || !strings.Contains(err.Error(), path)) {
 					t.Errorf("%s: got %v, want an error that names the file", what, err)
@@ -195,7 +182,7 @@ func TestAStatementEnds(t *testing.T) {
 	s, _, _ := open(t, t.TempDir())
 	save(t, s, stateAt(1, 2))
 	s.db.deadline.patience = 100 * time.Millisecond
-	err := inTime(t, "the statement", func() error {
+	err := testkit.InTime(t, "the statement", func() error {
 		return s.db.run("with recursive n(i) as (select 1 union all select i from n) select count(*) from n", nil)
 	})
 	if !errors.Is(err, sqlite3.INTERRUPT) {
@@ -232,9 +219,5 @@ func TestAPanicOfTheDriverIsAnError(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	state, _, err := Read(s.directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantState(t, state, stateAt(2, 2))
+	wantState(t, lastSave(t, s.directory), stateAt(2, 2))
 }

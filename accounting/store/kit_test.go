@@ -36,6 +36,22 @@ func openWith(t testing.TB, directory string, options Options) (*Store, accounti
 	return s, state, notices
 }
 
+// stopBackup stops the running backup.
+func stopBackup(s *Store) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.stopBackup()
+}
+
+// checkpoint moves the log into the database.
+func checkpoint(t testing.TB, db *database) {
+	t.Helper()
+	if _, _, err := db.WALCheckpoint("main", checkpointMode); err != nil {
+		t.Fatal(err)
+	}
+	db.look(theDatabase)
+}
+
 // abandon releases everything without a backup.
 func abandon(s *Store) {
 	s.mutex.Lock()
@@ -74,9 +90,7 @@ func closeStore(t testing.TB, s *Store) {
 // now.
 func killed(t testing.TB, s *Store) string {
 	t.Helper()
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	directory := fast(t)
 	restore(t, directory, snapshot(t, s.directory))
 	abandon(s)
@@ -143,30 +157,39 @@ func writeAll(t testing.TB, path string, content []byte) {
 
 // stateAt returns the state of the n-th save: four counters for each port, all of
 // which gain something in every save.
-func stateAt(n uint64, ports int) accounting.State {
-	var all accounts
+func stateAt(n uint64, ports int) (state accounting.State) {
+	state.Accounts = make([]accounting.Account, 0, 4*ports)
 	for port := range ports {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			for _, direction := range []accounting.Direction{accounting.In, accounting.Out} {
 				key := accounting.Key{Port: uint16(20000 + port), Protocol: protocol, Direction: direction}
 				total := accounting.Count{Packets: n * (1 + uint64(direction)), Bytes: n * 1000 * (1 + uint64(port%7))}
-				all.set(accounting.Account{
+				state.Accounts = append(state.Accounts, accounting.Account{
 					Key: key, Total: total, Last: total, Epoch: accounting.Epoch{1, 2}, Handle: uint64(port),
 				})
+				sum := map[accounting.Direction]*accounting.Count{accounting.In: &state.In, accounting.Out: &state.Out}[direction]
+				*sum = sum.Plus(total)
 			}
 		}
 	}
-	return all.state()
+	return state
 }
 
 func wantState(t testing.TB, got, want accounting.State) {
 	t.Helper()
-	sort := func(state accounting.State) []accounting.Account {
-		return slices.SortedFunc(slices.Values(state.Accounts), func(a, b accounting.Account) int { return a.Key.Compare(b.Key) })
-	}
-	if got.In != want.In || got.Out != want.Out || !slices.Equal(sort(got), sort(want)) {
+	if got.In != want.In || got.Out != want.Out || !slices.Equal(got.Accounts, want.Accounts) {
 		t.Errorf("got state %+v, want %+v", got, want)
 	}
+}
+
+// lastSave returns the state of the last save, without a notice.
+func lastSave(t testing.TB, directory string) accounting.State {
+	t.Helper()
+	found, notices, err := read(directory, "")
+	if err != nil || len(notices) > 0 {
+		t.Fatal(notices, err)
+	}
+	return found.accounts.state()
 }
 
 // wantSound expects that the usage adds up to what the totals gained.
@@ -193,13 +216,4 @@ func sums(records *usage.Records) (in, out accounting.Count) {
 		in, out = in.Plus(row.In), out.Plus(row.Out)
 	}
 	return in, out
-}
-
-// needRoot skips the test, or fails it if all tests have to run.
-func needRoot(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("this test needs %s", what)
-	}
-	t.Skipf("this test needs %s", what)
 }

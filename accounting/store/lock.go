@@ -18,21 +18,12 @@ import (
 // it when the process ends, however it ends.
 type lock struct{ file *os.File }
 
-// locker takes the lock of a directory for a holder.
-type locker func(directory, holder string) (*lock, error)
+// locker locks the open file of a directory, as tryLock does.
+type locker func(file *os.File) error
 
-// acquire takes the lock or fails at once with a *LockedError. The file names the
-// holder, as "PID ssmonitor HOLDER".
-func acquire(directory, holder string) (*lock, error) {
-	return acquireBy(tryLock, directory, holder)
-}
-
-// acquireUntil is like acquire, but fails only when ctx ends.
-func acquireUntil(ctx context.Context, directory, holder string) (*lock, error) {
-	return acquireBy(func(file *os.File) error { return awaitLock(ctx, file) }, directory, holder)
-}
-
-func acquireBy(take func(*os.File) error, directory, holder string) (*lock, error) {
+// acquire takes the lock, or fails with a *LockedError if take fails with EWOULDBLOCK.
+// The file names the holder, as "PID ssmonitor HOLDER".
+func acquire(directory, holder string, take locker) (*lock, error) {
 	path := filepath.Join(directory, lockName)
 	for {
 		file, err := openLock(path)
@@ -58,6 +49,7 @@ func acquireBy(take func(*os.File) error, directory, holder string) (*lock, erro
 	}
 }
 
+// tryLock fails with EWOULDBLOCK if another process has the lock.
 func tryLock(file *os.File) error { return flock(file, syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // awaitLock fails with EWOULDBLOCK when ctx ends. The kernel may grant the lock later,
@@ -103,7 +95,8 @@ func openLock(path string) (*os.File, error) {
 	}
 }
 
-func heldBy(file *os.File, directory string) error {
+// heldBy names the process that has written its name to the lock.
+func heldBy(file *os.File, directory string) *LockedError {
 	locked := &LockedError{Directory: directory, Identity: identity(file)}
 	text, err := io.ReadAll(io.LimitReader(file, 128))
 	if err != nil {

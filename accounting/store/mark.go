@@ -24,17 +24,17 @@ type mark struct {
 	log    [32]byte            // the header of the log
 }
 
-// change is what others have done to the files of an open database.
-type change byte
+// fileState is what others have done to the files of an open database.
+type fileState byte
 
 const (
-	intact       change = iota
-	moved               // a file was removed or replaced
-	indexCut            // the log's index was truncated
-	logLost             // the log was truncated or overwritten
-	rewritten           // the database's header was changed
-	touched             // the database was written to, but not its header
-	databaseLost        // the database was truncated or overwritten
+	intact       fileState = iota
+	moved                  // a file was removed or replaced
+	indexCut               // the log's index was truncated
+	logLost                // the log was truncated or overwritten
+	rewritten              // the database's header was changed
+	touched                // the database was written to, but not its header
+	databaseLost           // the database was truncated or overwritten
 )
 
 // writes is what the store itself may have written to since it last looked.
@@ -47,8 +47,8 @@ const (
 )
 
 // look compares the files with the mark, and sets the mark if they are intact.
-func (db *database) look(own writes) change {
-	now, err := db.read()
+func (db *database) look(own writes) fileState {
+	now, err := db.readMark()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return moved
@@ -78,9 +78,9 @@ func (db *database) look(own writes) change {
 	return intact
 }
 
-// read reads what a mark consists of. It fails with fs.ErrNotExist if a file was
+// readMark reads what a mark consists of. It fails with fs.ErrNotExist if a file was
 // removed or replaced since the database was opened.
-func (db *database) read() (now mark, err error) {
+func (db *database) readMark() (now mark, err error) {
 	for i, name := range db.names {
 		var there syscall.Stat_t // os.Lstat allocates, and each save looks
 		if err := syscall.Lstat(name, &there); err != nil {
@@ -100,8 +100,8 @@ func (db *database) read() (now mark, err error) {
 	return now, nil
 }
 
-// begin opens the files to look at and sets the first mark.
-func (db *database) begin() (err error) {
+// openMarked opens the files to look at and sets the first mark.
+func (db *database) openMarked() (err error) {
 	db.names = [3]string(siblings(db.path))
 	for i, name := range db.names {
 		if err := syscall.Lstat(name, &db.files[i]); err != nil {
@@ -113,7 +113,7 @@ func (db *database) begin() (err error) {
 			}
 		}
 	}
-	db.mark, _ = db.read()
+	db.mark, _ = db.readMark()
 	return nil
 }
 
@@ -131,44 +131,37 @@ func (db *database) renewIndex() error {
 }
 
 // inspect looks for what others have done to the files since the last save. It
-// closes the database if another one has to be opened. lost reports whether the
-// log was lost.
-func (s *Store) inspect() (lost bool, err error) {
-	found := ""
-	switch s.db.look(nothing) {
+// closes the database if another one has to be opened. missing reports that what the
+// log contained may be lost.
+func (s *Store) inspect() (missing bool, err error) {
+	state := s.db.look(nothing)
+	if (state == rewritten || state == touched) && s.agrees() { // another program has moved the log into the database
+		s.db.look(theDatabase)
+		return false, nil
+	}
+	found, names := "", siblings(s.path)
+	switch state {
+	case intact:
+		return false, nil
 	case moved:
 		found, err = " was removed or replaced by somebody else: it is written again", s.rescue()
 	case indexCut:
-		found, err = "-shm was truncated by somebody else: it is written again", s.drop("-shm")
+		found, err = "-shm was truncated by somebody else: it is written again", s.drop(names[2])
 	case logLost:
-		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop("-wal", "-shm")
-		lost = true
-	case rewritten:
-		if s.agrees() { // another program has moved the log into the database
-			s.db.look(theDatabase)
-			return false, nil
-		}
-		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop(names[1], names[2])
 	case touched:
-		if s.agrees() {
-			s.db.look(theDatabase)
-			return false, nil
-		}
 		// Without its index the log is applied from its beginning, which repairs pages
 		// that another program moved without their checksums.
-		found, err = " was written to by somebody else: what its log contains is written again", s.drop("-shm")
-		lost = true
-	case databaseLost:
-		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+		found, err = " was written to by somebody else: what its log contains is written again", s.drop(names[2])
 	default:
-		return false, nil
+		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	}
 	if err != nil { // tried again by the next save
 		return false, fmt.Errorf("%s%s: %w", s.path, found, err)
 	}
 	s.note(false, "%s%s", s.path, found)
-	s.detach()
-	return lost, nil
+	s.closeDatabase()
+	return state == logLost || state == touched, nil
 }
 
 // agrees reports whether the files have the accounts that are in memory, and sound
@@ -178,14 +171,14 @@ func (s *Store) agrees() bool {
 	if err != nil || len(problems) > 0 {
 		return false
 	}
-	state, _, notices, err := read(s.directory, s.options.vfs)
-	return err == nil && len(notices) == 0 && slices.Equal(state.Accounts, s.accounts.state().Accounts)
+	found, notices, err := read(s.directory, s.options.vfs)
+	return err == nil && len(notices) == 0 && slices.Equal(found.accounts.list, s.saved.accounts.list)
 }
 
 // drop closes the database and removes its log, after which it is in the state of
 // an earlier save, or only the log's index, which SQLite then writes again. Whoever
 // has the old ones open does not disturb the new ones.
-func (s *Store) drop(suffixes ...string) error {
+func (s *Store) drop(names ...string) error {
 	s.abandonBackup()
 	// The last connection would move the log into the database.
 	if _, err := s.db.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
@@ -194,18 +187,16 @@ func (s *Store) drop(suffixes ...string) error {
 	if err := s.db.renewIndex(); err != nil {
 		return err
 	}
-	s.detach()
-	for _, suffix := range suffixes {
-		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	s.closeDatabase()
+	if err := removeFiles(names); err != nil {
+		return err
 	}
 	return syncDirectory(s.directory)
 }
 
 // missLog begins a gap if the database is older than what was saved, after its log
 // was lost.
-func (s *Store) missLog(known *accounts) error {
+func (s *Store) missLog(known accounts) error {
 	if err := s.db.quickCheck(); err != nil {
 		return explain(s.path, err)
 	}

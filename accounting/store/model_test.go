@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -71,7 +72,7 @@ func newModel(t *testing.T, seed uint64, settable bool) *model {
 
 func (m *model) start() {
 	options := Options{
-		Holder: "run", Now: m.clock, Uptime: func() time.Duration { return m.now.Sub(m.booted) }, boot: fmt.Sprint(m.boots),
+		Holder: "run", Now: m.clock, uptime: func() time.Duration { return m.now.Sub(m.booted) }, Boot: fmt.Sprint(m.boots),
 		Zone: m.zone, MonthDay: m.monthDay,
 		KeepHours: 20 * 24 * time.Hour, KeepDays: 200 * 24 * time.Hour, keepFormers: 100 * 366 * 24 * time.Hour,
 	}
@@ -98,7 +99,7 @@ func (m *model) clock() time.Time { return m.now.Add(m.wrong) }
 // reboot begins another boot of the machine, or not. A new ledger can't know whether
 // the clock was right before.
 func (m *model) reboot() {
-	if m.random.IntN(2) == 0 && m.store.clock.trusted != 0 {
+	if m.random.IntN(2) == 0 && m.store.saved.clock.trusted != 0 {
 		m.boots, m.booted = m.boots+1, m.now
 	}
 }
@@ -160,10 +161,7 @@ func (m *model) reading() {
 
 // save saves. An uncertain save is written, but returns an error.
 func (m *model) save(uncertain bool) {
-	known, saves := new(accounts), m.store.saves
-	for _, account := range m.store.accounts.state().Accounts {
-		known.set(account)
-	}
+	known, saves := slices.Clone(m.store.saved.accounts.list), m.store.saved.saves
 	if err := m.store.Save(m.ledger.Changes()); err != nil {
 		m.t.Fatal(err)
 	}
@@ -182,7 +180,7 @@ func (m *model) save(uncertain bool) {
 		m.durable[table] = maps.Clone(m.seen[table])
 	}
 	if uncertain {
-		m.store.accounts, m.store.saves, m.store.uncertain = known, saves, true
+		m.store.saved.accounts.list, m.store.saved.saves, m.store.uncertain = known, saves, true
 		return
 	}
 	m.ledger.MarkSaved()
@@ -295,12 +293,7 @@ func (m *model) comparePeriod(period usage.Period) {
 	}
 	report := recorded(m.t, m.directory, period)
 	sorted := slices.IsSortedFunc(report.Rows, func(a, b usage.Row) int {
-		for _, order := range []int{a.Start.Compare(b.Start), compareStrings(a.Client, b.Client), int(a.Port) - int(b.Port), int(a.Protocol) - int(b.Protocol)} {
-			if order != 0 {
-				return order
-			}
-		}
-		return 0
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	if !sorted {
 		m.t.Errorf("by %s: the rows are not sorted", period)
@@ -321,16 +314,6 @@ func (m *model) comparePeriod(period usage.Period) {
 			m.t.Errorf("by %s: %v is missing: %v", period, l, want[l])
 		}
 	}
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // TestUsageIsExact plays years of random events.

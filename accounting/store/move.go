@@ -21,13 +21,13 @@ type movement struct {
 // advance goes on to now, moves the usage that follows the clock if that was set,
 // and returns the gains with the times at which they were read.
 func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain, error) {
-	s.next, s.moves = s.clock, nil
-	if s.opened != nil && s.opened.boot == "" {
-		s.options.boot = s.clock.bootAt(*s.opened)
-		s.opened.boot, now.boot = s.options.boot, s.options.boot
+	s.next, s.moves = s.saved.clock, nil
+	if s.started != nil && s.started.boot == "" {
+		s.boot = s.saved.clock.bootAt(*s.started)
+		s.started.boot, now.boot = s.boot, s.boot
 	}
-	if s.opened != nil {
-		if _, err := s.adjust(*s.opened); err != nil {
+	if s.started != nil {
+		if _, err := s.adjust(*s.started); err != nil {
 			return nil, err
 		}
 	}
@@ -58,7 +58,7 @@ func (s *Store) adjust(to instant) (a adjustment, err error) {
 	if !a.fresh {
 		return a, nil
 	}
-	clear(s.starts)
+	clear(s.saved.starts)
 	return a, s.db.runAll("delete from recent_hour", "delete from early")
 }
 
@@ -126,9 +126,7 @@ var (
 func sumOf(sign, period, places string) string {
 	return fmt.Sprintf(`insert into usage select %[2]s, tenure, protocol,
 		%[1]ssum(packets_in), %[1]ssum(bytes_in), %[1]ssum(packets_out), %[1]ssum(bytes_out)
-		from moving m join %[3]s r on r.start = m.start where true group by 1, 2, 3, 4
-		on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-		packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, sign, period, places)
+		from moving m join %[3]s r on r.start = m.start where true group by 1, 2, 3, 4 %[4]s`, sign, period, places, addToRow)
 }
 
 // move moves the usage that follows the clock by so many seconds, to the hour, the
@@ -155,11 +153,11 @@ func (s *Store) move(seconds, began int64) (done movement, err error) {
 	if err := s.db.runAll(takeOut...); err != nil {
 		return done, err
 	}
-	clear(s.starts)
+	clear(s.saved.starts)
 	book := booking{store: s}
 	for _, hour := range recent {
 		at := min(max(hour, began)+seconds, s.next.wall)
-		if err := book.find(time.Unix(at, 0), false); err != nil {
+		if _, err := book.enter(time.Unix(at, 0)); err != nil {
 			return done, err
 		}
 		if err := s.db.run("insert into target values (?, ?, ?, ?)", nil, hour, book.starts[hourPeriod].at, book.starts[dayPeriod].at, book.starts[monthPeriod].at); err != nil {
@@ -169,7 +167,7 @@ func (s *Store) move(seconds, began int64) (done movement, err error) {
 	if err := s.db.runAll(putIn...); err != nil {
 		return done, err
 	}
-	clear(s.starts)
+	clear(s.saved.starts)
 	done.usage = done.in+done.out > 0
 	return done, s.moveTimes(seconds, began)
 }
@@ -182,7 +180,7 @@ func (s *Store) moveTimes(seconds, began int64) error {
 		"update gap set until = until + ?1 where until between ?2 and ?3",
 		"update former set left = left + ?1 where left between ?2 and ?3",
 	} {
-		if err := s.db.run(text, nil, seconds, began, s.clock.wall+secondsPerDay); err != nil {
+		if err := s.db.run(text, nil, seconds, began, s.saved.clock.wall+secondsPerDay); err != nil {
 			return err
 		}
 	}
@@ -217,7 +215,7 @@ func (s *Store) noteMoves() {
 		if m.jump < 0 {
 			direction = "back"
 		}
-		text := fmt.Sprintf("the clock was set %s by %s, to %s", direction, time.Duration(abs(m.jump))*time.Second, in(s.clock.wall))
+		text := fmt.Sprintf("the clock was set %s by %s, to %s", direction, time.Duration(abs(m.jump))*time.Second, in(s.saved.clock.wall))
 		if m.usage {
 			text += fmt.Sprintf("; what was booked since %s, %d bytes in and %d out, is now usage of the time since %s", in(m.from), m.in, m.out, in(m.to))
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/sqlitefile"
 )
 
 const sectorSize = 512
@@ -20,7 +19,7 @@ const sectorSize = 512
 // recorder is a file system that records all operations, so that a test can
 // construct what is on the disk after a power cut at any moment.
 type recorder struct {
-	sqlitefile.FileSystem
+	vfs.VFSFilename
 	mutex sync.Mutex
 	log   []operation
 }
@@ -48,11 +47,11 @@ func (r *recorder) take() []operation {
 }
 
 func (r *recorder) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return r.record(name)(r.FileSystem.Open(name, flags))
+	return r.record(name)(r.VFSFilename.Open(name, flags))
 }
 
 func (r *recorder) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return r.record(name.String())(r.FileSystem.OpenFilename(name, flags))
+	return r.record(name.String())(r.VFSFilename.OpenFilename(name, flags))
 }
 
 func (r *recorder) record(path string) func(vfs.File, vfs.OpenFlag, error) (vfs.File, vfs.OpenFlag, error) {
@@ -67,11 +66,9 @@ func (r *recorder) record(path string) func(vfs.File, vfs.OpenFlag, error) (vfs.
 // wholeFile lists what a file of sqlitefile can do.
 type wholeFile interface {
 	vfs.FilePersistWAL
-	vfs.FilePowersafeOverwrite
 	vfs.FileSharedMemory
 	vfs.FileSizeHint
 	vfs.FileHasMoved
-	vfs.FileLockState
 }
 
 type recordedFile struct {
@@ -98,7 +95,7 @@ func (f *recordedFile) Sync(flags vfs.SyncFlag) error {
 // recording returns options of a store that is recorded.
 func recording(t *testing.T) (*recorder, Options) {
 	t.Helper()
-	r := new(recorder)
+	r := &recorder{VFSFilename: vfs.Find("ssmonitor").(vfs.VFSFilename)}
 	name := "recorder-" + t.Name()
 	vfs.Register(name, r)
 	t.Cleanup(func() { vfs.Unregister(name) })
@@ -162,9 +159,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 	s, _, _ := openWith(t, directory, options)
 	const ports, saves = 12, 14
 	save(t, s, stateAt(1, ports))
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	random := rand.New(rand.NewPCG(3, 4))
 	target := fast(t)
 	opened := make(map[uint64]int)
@@ -175,9 +170,7 @@ func TestPowerCutDuringASave(t *testing.T) {
 		save(t, s, stateAt(n, ports))
 		durable := len(r.log)
 		if n%5 == 0 { // the log starts again after this
-			if _, _, err := s.db.WALCheckpoint("main", checkpointMode); err != nil {
-				t.Fatal(err)
-			}
+			checkpoint(t, s.db)
 		}
 		log := r.take()
 		for moment := range len(log) + 1 {

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
-
-	"ssmonitor/accounting"
 )
 
 // openToRead opens a database, which an agent may have open, for a process that
@@ -59,41 +57,26 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 	}))
 }
 
-// Read returns the state of the last save. It takes no lock: it neither waits for
-// a process that holds the directory nor keeps one from starting. If the database
-// is damaged or missing, it returns the backup's state and a notice. It fails with
-// fs.ErrNotExist if nothing has been saved, with ErrDamaged if no copy is usable,
-// and with a *NewerError.
-func Read(directory string) (accounting.State, []Notice, error) {
-	state, _, notices, err := read(directory, "")
-	return state, notices, err
-}
-
-func read(directory, vfs string) (state accounting.State, saves int64, notices []Notice, err error) {
-	get := func(db *database) error {
-		accounts, err := db.accounts()
-		if err != nil {
-			return err
+// read returns the accounts of the last save. If the database is damaged or missing,
+// it returns those of the backup and a notice. It fails with fs.ErrNotExist if nothing
+// has been saved, with ErrDamaged if no copy is usable, and with a *NewerError.
+func read(directory, vfs string) (found contents, notices []Notice, err error) {
+	get := func(db *database) (err error) {
+		if found.accounts, err = db.accounts(); err == nil {
+			found.saves, err = db.saves()
 		}
-		state = accounts.state()
-		saves, err = db.value("select saves from ledger")
 		return err
 	}
-	first := view(filepath.Join(directory, databaseName), vfs, openToRead, get)
-	if first == nil {
-		return state, saves, nil, nil
+	err = view(filepath.Join(directory, databaseName), vfs, openToRead, get)
+	if !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
+		return found, nil, err
 	}
-	if !errors.Is(first, ErrDamaged) && !errors.Is(first, fs.ErrNotExist) {
-		return state, 0, nil, fmt.Errorf("reading the ledger: %w", first)
-	}
-	second := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
+	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
 	switch {
-	case second == nil:
-		return state, saves, []Notice{{Text: fmt.Sprintf("%v; the backup is used", first)}}, nil
-	case errors.Is(first, fs.ErrNotExist) && errors.Is(second, fs.ErrNotExist):
-		return state, 0, nil, fmt.Errorf("nothing has been saved in %s yet: %w", directory, first)
-	case errors.Is(second, fs.ErrNotExist):
-		return state, 0, nil, fmt.Errorf("reading the ledger: %w", first)
+	case backupErr == nil:
+		return found, []Notice{{Text: fmt.Sprintf("%v; the backup is used", err)}}, nil
+	case errors.Is(backupErr, fs.ErrNotExist):
+		return contents{}, nil, err
 	}
-	return state, 0, nil, fmt.Errorf("reading the ledger: %w; %w", first, second)
+	return contents{}, nil, fmt.Errorf("%w; %w", err, backupErr)
 }

@@ -16,89 +16,84 @@ type start struct {
 	at     int64 // seconds since 1970
 }
 
+// addToRow is the end of a statement that inserts usage: it adds to a row that exists.
+const addToRow = `on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
+	packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`
+
 // row is usage to be added to a row of the database.
 type row struct {
 	start
 	counts [2]accounting.Count // in, out
 }
 
-// save writes what has changed, in one transaction.
-func (s *Store) save(changed accounting.State) error {
-	instant := s.instant()
-	now := time.Unix(instant.wall, 0)
-	endsGap := s.gapOpen && (changed.Read || len(changed.Accounts) > 0)
-	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && !s.clients.pending() {
-		return nil
+// save writes what has changed, in one transaction. written reports whether there was
+// anything.
+func (s *Store) save(changed accounting.State) (written bool, err error) {
+	endsGap := s.saved.gapOpen && (changed.Read || len(changed.Accounts) > 0)
+	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && len(s.renamed()) == 0 {
+		return false, nil
 	}
-	err := transact(s.db.Conn.Conn, func() error {
-		if s.uncertain {
-			if err := s.reload(); err != nil {
+	now := s.instant()
+	err = s.transact(now, changed.Gains, func(gains []accounting.Gain) error {
+		changed.Gains = gains
+		if err := s.rename(time.Unix(now.wall, 0)); err != nil {
+			return err
+		}
+		if s.calendar != s.saved.calendar {
+			if err := s.db.setCalendar(s.calendar, time.Unix(now.wall, 0)); err != nil {
 				return err
 			}
 		}
-		var err error
-		if changed.Gains, err = s.advance(instant, changed.Gains); err != nil {
-			return err
-		}
-		if err := s.clients.update(s.db, now); err != nil {
-			return err
-		}
-		if !s.calendarSet {
-			if err := s.db.setCalendar(s.calendar, now); err != nil {
-				return err
-			}
-		}
-		if err := s.post(changed, now, endsGap); err != nil {
+		if err := s.bookChanges(changed, time.Unix(now.wall, 0), endsGap); err != nil {
 			return err
 		}
 		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
 			return err
 		}
-		if until, ok := s.next.deleteBefore(); ok {
-			if err := s.prune(until); err != nil {
+		return s.prune()
+	})
+	if err != nil {
+		return false, err
+	}
+	s.saved.accounts.set(changed)
+	s.saved.calendar = s.calendar
+	s.saved.gapOpen = s.saved.gapOpen && !endsGap
+	return true, nil
+}
+
+// transact goes on to now and makes a change in a transaction, which counts as a save.
+// The change gets the gains with the times at which they were read.
+func (s *Store) transact(now instant, gains []accounting.Gain, change func(gains []accounting.Gain) error) error {
+	err := inTransaction(s.db.Conn.Conn, func() error {
+		if s.uncertain {
+			if err := s.reload(); err != nil {
 				return err
 			}
 		}
-		return s.count()
+		gains, err := s.advance(now, gains)
+		if err != nil {
+			return err
+		}
+		if err := change(gains); err != nil {
+			return err
+		}
+		return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
+			s.saved.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
 	})
 	if err != nil {
 		s.uncertain = true
 		return err
 	}
-	s.accounts.reserve(len(changed.Accounts))
-	for _, account := range changed.Accounts {
-		s.accounts.set(account)
-	}
-	for _, former := range changed.Formers {
-		s.accounts.setFormer(former)
-	}
-	s.accounts.formers.Trim(accounting.MaxFormers)
-	s.counted()
-	s.calendarSet = true
-	s.clients.applied()
-	if endsGap {
-		s.gapOpen = false
-	}
+	s.saved.saves++
+	s.saved.clock, s.started = s.next, nil
+	s.noteMoves()
 	return nil
 }
 
-// count writes which save this is, and when it is.
-func (s *Store) count() error {
-	return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
-		s.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
-}
-
-// counted records that the transaction of the last count is durable.
-func (s *Store) counted() {
-	s.saves++
-	s.clock, s.opened = s.next, nil
-	s.noteMoves()
-}
-
-// post writes the accounts and books what each of them has gained. The gain is the
+// bookChanges writes the accounts and books what each of them has gained. The gain is the
 // difference between its total and the one in the database, regardless of the
 // gains in changed: a save that failed may have been written nevertheless.
-func (s *Store) post(changed accounting.State, now time.Time, endsGap bool) error {
+func (s *Store) bookChanges(changed accounting.State, now time.Time, endsGap bool) error {
 	gains, newest := changed.Gains, time.Time{}
 	for i := range changed.Gains {
 		if gain := &changed.Gains[i]; gain.Time.After(newest) {
@@ -158,7 +153,7 @@ type booking struct {
 // already. The part of the gain that no reading explains is booked with the newest
 // reading.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
-	saved := b.store.accounts.get(account.Key).Total
+	saved := b.store.saved.accounts.get(account.Key).Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
 		return fmt.Errorf("the total of %s is %d bytes, less than the %d that are saved: restart ssmonitor", account.Key, account.Total.Bytes, saved.Bytes)
 	}
@@ -198,7 +193,11 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 		return nil
 	}
 	if b.at.IsZero() || !at.Equal(b.at) {
-		if err := b.find(at, true); err != nil {
+		newHour, err := b.enter(at)
+		if err == nil && newHour {
+			err = b.track()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -213,28 +212,23 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 	return nil
 }
 
-// find sets the periods that contain a time, and adds new ones to the database.
-// track reports whether usage of that time follows the clock.
-func (b *booking) find(at time.Time, track bool) error {
-	known := true
+// enter sets the periods that contain a time, and adds new ones to the database.
+func (b *booking) enter(at time.Time) (newHour bool, err error) {
 	for i, period := range periods {
 		first, until := b.store.calendar.Bounds(period, at)
 		begin := start{int64(i), first.Unix()}
-		if !b.store.starts[begin] {
+		if !b.store.saved.starts[begin] {
 			if err := b.store.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
 				begin.period, begin.at, until.Unix(), first.Format(labels[i])); err != nil {
-				return err
+				return false, err
 			}
-			b.store.starts[begin] = true
-			known = known && i > hourPeriod
+			b.store.saved.starts[begin] = true
+			newHour = newHour || i == hourPeriod
 		}
 		b.starts[i] = begin
 	}
 	b.at = at
-	if known || !track {
-		return nil
-	}
-	return b.track()
+	return newHour, nil
 }
 
 // flush writes the usage of the port and protocol.
@@ -242,7 +236,7 @@ func (b *booking) flush() error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	tenure, err := b.store.clients.tenure(b.store.db, b.key.Port, b.now)
+	tenure, err := b.store.tenureOf(b.key.Port, b.now)
 	if err != nil {
 		return err
 	}
@@ -250,8 +244,7 @@ func (b *booking) flush() error {
 		r := &b.rows[i]
 		in, out := r.counts[accounting.In], r.counts[accounting.Out]
 		if err := b.store.db.run(`insert into usage values (?, ?, ?, ?, ?, ?, ?, ?)
-			on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-			packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`, nil,
+			`+addToRow, nil,
 			r.period, r.at, tenure, int64(b.key.Protocol),
 			int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes)); err != nil {
 			return err
@@ -267,8 +260,7 @@ var pruneStatements = [...]string{
 		select period, port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out)
 		from usage join tenure on tenure.id = usage.tenure
 		where period = ? and start = ? group by period, port, protocol
-		on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
-		packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`,
+		` + addToRow,
 	"delete from usage where period = ? and start = ?",
 	"delete from period where period = ? and start = ?",
 }
@@ -276,9 +268,13 @@ var pruneStatements = [...]string{
 // prune deletes the oldest hour and the oldest day if their retention time is
 // over, except those whose usage follows the clock. It deletes only one of each per
 // save, so that no save takes long.
-func (s *Store) prune(now time.Time) error {
+func (s *Store) prune() error {
+	now, known := s.next.deleteBefore()
+	if !known {
+		return nil
+	}
 	for period, keep := range map[int64]time.Duration{hourPeriod: s.options.KeepHours, dayPeriod: s.options.KeepDays} {
-		if now.Before(s.oldest[period]) {
+		if now.Before(s.saved.oldest[period]) {
 			continue
 		}
 		first, until := int64(0), int64(0)
@@ -291,9 +287,9 @@ func (s *Store) prune(now time.Time) error {
 			return err
 		}
 		if due := time.Unix(until, 0).Add(keep); until == 0 || now.Before(due) {
-			s.oldest[period] = due
+			s.saved.oldest[period] = due
 			if until == 0 {
-				s.oldest[period] = now.Add(min(keep, time.Hour))
+				s.saved.oldest[period] = now.Add(min(keep, time.Hour))
 			}
 			continue
 		}
@@ -302,7 +298,7 @@ func (s *Store) prune(now time.Time) error {
 				return err
 			}
 		}
-		delete(s.starts, start{period, first})
+		delete(s.saved.starts, start{period, first})
 	}
 	return nil
 }

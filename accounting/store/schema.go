@@ -122,6 +122,47 @@ create table former (
 ) strict, without rowid;
 `
 
+// clockSchema adds what the ledger knows of the clock, and the usage that follows
+// it: the usage of the hours in recent_hour, without what is in early.
+const clockSchema = `
+alter table ledger add column boot text not null default '';
+alter table ledger add column uptime integer not null default 0;  -- at the last save, in seconds
+alter table ledger add column trusted integer not null default 0; -- the time by which usage is deleted
+alter table ledger add column held integer not null default 0;
+alter table ledger add column began integer not null default 0;
+alter table ledger add column ran integer not null default 0;
+update ledger set trusted = saved;
+
+create table recent_hour (
+	start integer primary key, -- of the hour, its day and its month
+	day integer not null,
+	month integer not null
+) strict;
+
+-- What recent hours contained before usage that follows the clock was added.
+create table early (
+	start integer not null,
+	tenure integer not null references tenure (id),
+	protocol integer not null,
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null,
+	primary key (start, tenure, protocol)
+) strict, without rowid;
+`
+
+// laterVersion is the first version that has the table later.
+const laterVersion = 4
+
+// laterSchema adds the clients that get a port at the next reading.
+const laterSchema = `
+create table later (
+	port integer primary key,
+	name text not null
+) strict;
+`
+
 const usageView = `
 select period.label as period, usage.start as time,
 	case name when '' then cast(tenure.port as text) else name end as client, tenure.port as port,
@@ -136,7 +177,7 @@ func migrate(conn *sqlite3.Conn, from int) error {
 	if from == len(migrations) {
 		return nil
 	}
-	return transact(conn, func() error {
+	return inTransaction(conn, func() error {
 		for version := from; version < len(migrations); version++ {
 			if err := conn.Exec(migrations[version]); err != nil {
 				return fmt.Errorf("migrating to schema version %d: %w", version+1, err)
@@ -146,9 +187,9 @@ func migrate(conn *sqlite3.Conn, from int) error {
 	})
 }
 
-// transact runs do in a transaction. The transaction takes the write lock first,
+// inTransaction runs do in a transaction. The transaction takes the write lock first,
 // so that nothing that do reads can be out of date when it writes.
-func transact(conn *sqlite3.Conn, do func() error) error {
+func inTransaction(conn *sqlite3.Conn, do func() error) error {
 	if err := conn.Exec("begin immediate"); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,11 +25,8 @@ type Options struct {
 	Holder string
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
-	// Uptime is the time since the machine was booted, which shows when the clock
-	// was set; nil stands for the kernel's, or for Now if that is not nil.
-	Uptime func() time.Duration
 	// Boot is the id of the boot, for a process that can't read it. Empty stands for
-	// the kernel's.
+	// the kernel's, or for an unknown one with a clock of its own.
 	Boot string
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
@@ -48,7 +44,7 @@ type Options struct {
 	Intact bool
 
 	// Tests replace these.
-	boot        string // which boot of which machine
+	uptime      func() time.Duration // since the boot, which shows when the clock was set; nil: the kernel's, or Now if that is not nil
 	keepFormers time.Duration
 	vfs         string
 	rename      func(from, to string) error
@@ -73,33 +69,41 @@ type Store struct {
 	directory string
 	path      string
 	options   Options
-	calendar  usage.Calendar
 
-	mutex    sync.Mutex
-	lock     *lock     // nil while the directory can't be locked
-	db       *database // nil while the database can't be opened
-	attached bool      // the database has been opened at least once
-	closed   bool
-	accounts *accounts // as they were last saved
-	saves    int64     // number of saves so far
+	mutex  sync.Mutex
+	closed bool
+	lock   *lock     // nil while the directory can't be locked
+	db     *database // nil while the database can't be opened
+
+	saved contents
 	// uncertain is set when a save fails: the contents of the database are read
 	// again before the next one.
-	uncertain   bool
-	gapOpen     bool       // the next save ends a gap
-	calendarSet bool       // the database has the current calendar
-	clock       clock      // at the last save
-	next        clock      // in the save that is being written
-	opened      *instant   // when the store was opened; nil after the first save
-	moves       []movement // by the save that is being written
-	clients     clients
-	starts      map[start]bool      // periods that the database has
-	oldest      map[int64]time.Time // of hours and days: no pruning before this time
-	notices     []Notice            // not yet returned or logged
+	uncertain bool
+	calendar  usage.Calendar   // in force, which the next save writes if the database has another one
+	wanted    accounting.Ports // as the sources name them
+	boot      string           // which boot of which machine; empty or a name of its own if its id is not known
+	started   *instant         // when the store was opened; nil after the first save
+	next      clock            // in the save that is being written
+	moves     []movement       // by the save that is being written
 
-	backup backup
+	backup  backup
+	notices []Notice // not yet returned or logged
 }
 
 var _ accounting.Store = (*Store)(nil)
+
+// contents is what the store keeps in memory of the database, as of the last save.
+type contents struct {
+	opened   bool // the database has been opened; before, only the accounts and the number of saves are known
+	accounts accounts
+	saves    int64 // number of saves so far
+	gapOpen  bool  // the next save ends a gap
+	calendar usage.Calendar
+	clock    clock
+	clients  clients
+	starts   map[start]bool      // periods that are known to be in the database
+	oldest   map[int64]time.Time // of hours and days: no pruning before this time
+}
 
 // Open locks the directory, which it creates if it does not exist, and returns
 // the state of the last save. A new ledger is empty.
@@ -111,66 +115,67 @@ var _ accounting.Store = (*Store)(nil)
 // Nor does it fail if the database is damaged; see the package comment. A notice
 // with Lost set reports that there was no usable backup.
 func Open(directory string, options Options) (*Store, accounting.State, []Notice, error) {
-	return openBy(acquire, directory, options)
+	return openBy(directory, options, tryLock)
 }
 
 // OpenWhenFree is like [Open], but waits for a process that holds the directory. When
 // ctx ends, it fails with the *LockedError.
 func OpenWhenFree(ctx context.Context, directory string, options Options) (*Store, accounting.State, []Notice, error) {
-	return openBy(func(directory, holder string) (*lock, error) {
-		return acquireUntil(ctx, directory, holder)
-	}, directory, options)
+	return openBy(directory, options, func(file *os.File) error { return awaitLock(ctx, file) })
 }
 
-func openBy(take locker, directory string, options Options) (*Store, accounting.State, []Notice, error) {
+func openBy(directory string, options Options, take locker) (*Store, accounting.State, []Notice, error) {
 	if options.MonthDay < 0 || options.MonthDay > 28 {
 		return nil, accounting.State{}, nil, fmt.Errorf("month day %d: want 1 to 28, since not every month has more days", options.MonthDay)
 	}
-	options.setClocks()
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
-	if options.rename == nil {
-		options.rename = os.Rename
-	}
-	options.keepFormers = cmp.Or(options.keepFormers, defaultKeepFormers)
-	options.KeepHours, options.KeepDays = cmp.Or(options.KeepHours, forEver), cmp.Or(options.KeepDays, forEver)
-	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, accounts: new(accounts)}
-	opened := s.instant()
-	s.opened = &opened
-	if err := retrying(func() error { return s.guard(func() error { return s.begin(take) }) }); err != nil {
+	options.setDefaults()
+	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, boot: options.Boot}
+	started := s.instant()
+	s.started = &started
+	if err := s.attempt(func() error { return s.openOrRead(take) }); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	notices := s.notices
 	s.notices = nil
-	return s, s.accounts.state(), notices, nil
+	return s, s.saved.accounts.state(), notices, nil
 }
 
-// begin opens the ledger, or only reads it if it can't be written yet.
-func (s *Store) begin(take locker) error {
+// setDefaults sets the options that are empty, except those of the calendar.
+func (o *Options) setDefaults() {
+	o.setClocks()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.rename == nil {
+		o.rename = os.Rename
+	}
+	o.keepFormers = cmp.Or(o.keepFormers, defaultKeepFormers)
+	o.KeepHours, o.KeepDays = cmp.Or(o.KeepHours, forEver), cmp.Or(o.KeepDays, forEver)
+}
+
+// openOrRead opens the ledger, or only reads it if it can't be written yet.
+func (s *Store) openOrRead(take locker) error {
 	if s.options.Intact {
 		if _, err := os.Stat(s.path); err != nil {
 			return err // without the files that opening it would create
 		}
 	}
-	err := s.holdBy(take)
+	err := s.hold(take)
 	if err == nil {
-		err = s.attach()
+		err = s.openLedger()
 	}
 	if err == nil || s.options.Intact || needsOperator(err) {
 		return err
 	}
 	s.note(false, "the ledger can't be saved yet: %v", err)
-	state, saves, notices, err := read(s.directory, s.options.vfs)
+	found, notices, err := read(s.directory, s.options.vfs)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("reading the ledger: %w", err)
 	}
 	s.notices = append(s.notices, notices...)
-	s.saves = saves
-	for _, account := range state.Accounts {
-		s.accounts.set(account)
-	}
+	found.opened = s.saved.opened
+	s.saved = found
 	return nil
 }
 
@@ -198,104 +203,54 @@ func (s *Store) logNotices() {
 // passes the same accounts again, together with those that have changed since.
 // Errors wrap those of the operating system, such as syscall.ENOSPC.
 func (s *Store) Save(changed accounting.State) error {
+	return s.apply("saving the ledger", func() error { return s.write(changed) })
+}
+
+// apply makes a change to the ledger, which is described for errors. If the database
+// turns out to be damaged, the change is made in the one that replaces it.
+func (s *Store) apply(what string, do func() error) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.closed {
-		return fmt.Errorf("saving the ledger: %w", fs.ErrClosed)
+		return fmt.Errorf("%s: %w", what, fs.ErrClosed)
 	}
 	defer s.logNotices()
-	err := s.write(changed)
-	if errors.Is(err, ErrDamaged) {
-		s.condemn(err)
-		err = s.write(changed)
-	}
-	if err != nil {
-		return fmt.Errorf("saving the ledger: %w", err)
-	}
-	return nil
-}
-
-// write saves in the database as it is now. A fault leaves its connection in an
-// unknown state, so that another one is opened.
-func (s *Store) write(changed accounting.State) error {
-	return retrying(func() error {
-		return s.guard(func() error { return s.writeOnce(changed) })
-	})
-}
-
-func (s *Store) writeOnce(changed accounting.State) error {
-	if err := s.resume(); err != nil {
+	err := s.repairing(do)
+	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
 		return err
 	}
-	saves := s.saves
-	if err := s.save(changed); err != nil {
-		s.uncertain = true
-		return explain(s.path, err)
-	}
-	if s.saves == saves {
-		s.startBackup()
-		return nil
-	}
-	if s.db.look(theLog) != intact {
-		return s.resume() // and saves again what is in memory
-	}
-	if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
-		return err // the save is durable; it is repeated in another database
-	}
-	s.startBackup()
-	return nil
+	return fmt.Errorf("%s: %w", what, err)
 }
 
-// resume opens the database if Open could not, or if somebody has removed,
-// replaced or changed it.
-func (s *Store) resume() error {
-	lost := false
-	if s.db != nil {
-		var err error
-		if lost, err = s.inspect(); err != nil || s.db != nil {
-			return err
-		}
-	}
-	known, saves, attached := s.accounts, s.saves, s.attached
-	err := s.attach()
-	if err == nil && !attached && s.saves != saves {
-		err = fmt.Errorf("%s has changed since it was read: got %d saves, want %d: restart ssmonitor", s.path, s.saves, saves)
-	}
-	if err == nil && lost {
-		err = s.missLog(known)
-	}
-	if err == nil {
-		err = s.replay(known)
-	}
-	if err != nil {
-		s.detach()
-		s.accounts, s.saves, s.attached = known, saves, attached
+// repairing calls do, and once more if it finds that the database is damaged.
+func (s *Store) repairing(do func() error) error {
+	err := s.attempt(do)
+	if errors.Is(err, ErrDamaged) {
+		s.condemn(err)
+		err = s.attempt(do)
 	}
 	return err
 }
 
-// replay saves the accounts that are newer in memory than in the database, which
-// is a copy of the backup or a new one.
-func (s *Store) replay(known *accounts) error {
-	newer := s.newer(known)
-	if len(newer.Accounts) == 0 && len(newer.Formers) == 0 {
-		return nil
+// write saves in the database as it is now.
+func (s *Store) write(changed accounting.State) error {
+	if err := s.reopen(); err != nil {
+		return err
 	}
-	return explain(s.path, s.save(newer))
-}
-
-// newer returns what is newer in memory than in the database. An account is older
-// there if its last save was durable although it failed.
-func (s *Store) newer(known *accounts) accounting.State {
-	newer := known.state()
-	newer.Accounts = slices.DeleteFunc(newer.Accounts, func(account accounting.Account) bool {
-		saved := s.accounts.get(account.Key)
-		return account == saved || account.Total.Packets < saved.Total.Packets || account.Total.Bytes < saved.Total.Bytes
-	})
-	if slices.Equal(newer.Formers, s.accounts.state().Formers) {
-		newer.Formers = nil
+	written, err := s.save(changed)
+	if err != nil {
+		return explain(s.path, err)
 	}
-	return newer
+	if written {
+		if s.db.look(theLog) != intact {
+			return s.reopen() // and saves again what is in memory
+		}
+		if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
+			return err // the save is durable; it is repeated in another database
+		}
+	}
+	s.startBackup()
+	return nil
 }
 
 // checkpoint moves a long log into the database. The caller may ignore a failure
@@ -321,12 +276,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.stopBackup()
 	defer s.logNotices()
-	settle := func() error { return retrying(func() error { return s.guard(s.settle) }) }
-	err := settle()
-	if errors.Is(err, ErrDamaged) {
-		s.condemn(err)
-		err = settle()
-	}
+	err := s.repairing(s.settle)
 	s.release()
 	if err != nil {
 		return fmt.Errorf("closing the ledger: %w", err)
@@ -336,20 +286,20 @@ func (s *Store) Close() error {
 
 // settle makes sure that both the database and the backup contain the last save.
 func (s *Store) settle() error {
-	if !s.attached {
+	if !s.saved.opened {
 		return nil // nothing was ever saved
 	}
-	if err := s.resume(); err != nil {
+	if err := s.reopen(); err != nil {
 		return err
 	}
 	// SQLite may know pages by its memory or by the log that a damaged file lacks,
 	// such as those of tables without rows, which nothing else reads.
 	_, _, _ = s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE) // it fails beside a reader
-	s.db.mark, _ = s.db.read()
+	s.db.mark, _ = s.db.readMark()
 	if err := explain(s.path, errors.Join(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
 		return err
 	}
-	if _, size := s.backupFile(); s.backup.saves == s.saves && size >= max(s.backup.size, 1) {
+	if _, size := s.backupFile(); s.backup.saves == s.saved.saves && size >= max(s.backup.size, 1) {
 		return nil
 	}
 	_, err := s.makeBackup(context.Background())
@@ -369,7 +319,7 @@ func (s *Store) Identity() string {
 
 // release closes the database and unlocks the directory.
 func (s *Store) release() {
-	s.detach()
+	s.closeDatabase()
 	if s.lock != nil {
 		s.lock.release()
 		s.lock = nil

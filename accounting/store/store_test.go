@@ -14,8 +14,8 @@ import (
 
 func TestANewLedgerIsEmpty(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "a", "state")
-	if _, _, err := Read(directory); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nothing has been saved in "+directory) {
-		t.Errorf("Read: got %v", err)
+	if _, err := Usage(t.Context(), directory, usage.Query{By: usage.ByMonth}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nothing has been saved in "+directory) {
+		t.Errorf("Usage: got %v", err)
 	}
 	s, state, notices := open(t, directory)
 	if len(notices) > 0 {
@@ -38,11 +38,7 @@ func TestWhatIsSavedIsThereAgain(t *testing.T) {
 			t.Errorf("got notices %v", notices)
 		}
 		save(t, s, stateAt(n+1, 3))
-		read, _, err := Read(directory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantState(t, read, stateAt(n+1, 3))
+		wantState(t, lastSave(t, directory), stateAt(n+1, 3))
 		if n%2 == 0 {
 			closeStore(t, s)
 		} else {
@@ -57,12 +53,11 @@ func TestExtremeValues(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	key := accounting.Key{Port: 65535, Protocol: accounting.UDP, Direction: accounting.Out}
-	var all accounts
-	all.set(accounting.Account{
-		Key: key, Total: accounting.Count{Packets: 1<<63 - 1, Bytes: 1<<63 - 1}, Last: accounting.Count{Packets: 1<<64 - 1, Bytes: 1 << 63},
+	total := accounting.Count{Packets: 1<<63 - 1, Bytes: 1<<63 - 1}
+	want := accounting.State{Out: total, Accounts: []accounting.Account{{
+		Key: key, Total: total, Last: accounting.Count{Packets: 1<<64 - 1, Bytes: 1 << 63},
 		Epoch: accounting.Epoch{0: 255, 15: 255}, Handle: 1<<64 - 1,
-	})
-	want := all.state()
+	}}}
 	save(t, s, want)
 	directory = killed(t, s)
 	_, state, _ := open(t, directory)
@@ -149,9 +144,7 @@ func TestNothingNewIsNotWritten(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	save(t, s, stateAt(1, 1))
-	s.mutex.Lock()
-	s.stopBackup()
-	s.mutex.Unlock()
+	stopBackup(s)
 	before := snapshot(t, directory)
 	save(t, s, accounting.State{In: stateAt(1, 1).In})
 	s.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}})

@@ -57,12 +57,11 @@ func readingError(what, directory string, err error) error {
 	return fmt.Errorf("reading %s: %w", what, err)
 }
 
-// owner is a tenure as a query sees it.
+// owner is the client of a tenure.
 type owner struct {
-	name string
-	port uint16
-	rank int  // place in the order of names and ports, which equal tenures share
-	skip bool // not selected by the query
+	name     string
+	port     uint16
+	selected bool // by the query
 }
 
 func (db *database) usage(query usage.Query) (*usage.Records, error) {
@@ -113,100 +112,73 @@ func ceil(t time.Time) int64 {
 }
 
 // owners returns all tenures by their id.
-func (db *database) owners(query usage.Query) (map[int64]*owner, error) {
-	owners := make(map[int64]*owner)
+func (db *database) owners(query usage.Query) (map[int64]owner, error) {
+	owners := make(map[int64]owner)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
-		o := &owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
-		o.skip = len(query.Clients) > 0 && !slices.Contains(query.Clients, usage.ClientOf(o.name, o.port)) ||
-			len(query.Ports) > 0 && !slices.Contains(query.Ports, o.port)
+		o := owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
+		o.selected = (len(query.Clients) == 0 || slices.Contains(query.Clients, usage.ClientOf(o.name, o.port))) &&
+			(len(query.Ports) == 0 || slices.Contains(query.Ports, o.port))
 		owners[row.ColumnInt64(0)] = o
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	sorted := make([]*owner, 0, len(owners))
-	for _, o := range owners {
-		sorted = append(sorted, o)
-	}
-	slices.SortFunc(sorted, func(a, b *owner) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.port, b.port)) })
-	for i, o := range sorted {
-		o.rank = i
-		if i > 0 && sorted[i-1].name == o.name && sorted[i-1].port == o.port {
-			o.rank = sorted[i-1].rank
-		}
-	}
-	return owners, nil
-}
-
-// ranked is a row with its place among those of the same period.
-type ranked struct {
-	rank int
-	usage.Row
+	return owners, err
 }
 
 // rows returns the usage by hour, day or month.
-func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]*owner) ([]usage.Row, error) {
+func (db *database) rows(period int, since, until int64, zone *time.Location, owners map[int64]owner) ([]usage.Row, error) {
 	starts, err := db.value("select count(*) from period where period = ? and start >= ? and start < ?", int64(period), since, until)
 	if err != nil {
 		return nil, err
 	}
-	var rows []usage.Row
-	var group []ranked
+	var rows, group []usage.Row
 	err = db.run("select start, until from period where period = ? and start >= ? and start < ? order by start", func(found *sqlite3.Stmt) error {
 		at := found.ColumnInt64(0)
-		first, last := time.Unix(at, 0).In(zone), time.Unix(found.ColumnInt64(1), 0).In(zone)
-		group = group[:0]
-		err := db.run("select tenure, protocol, packets_in, bytes_in, packets_out, bytes_out from usage where period = ? and start = ?",
-			func(row *sqlite3.Stmt) error {
-				o := owners[row.ColumnInt64(0)]
-				if o == nil {
-					return damaged("usage of a client that does not exist")
-				}
-				if !o.skip {
-					group = append(group, ranked{o.rank, usageRow(row, o, first, last)})
-				}
-				return nil
-			}, int64(period), at)
+		group, err = db.group(group[:0], owners, time.Unix(at, 0).In(zone), time.Unix(found.ColumnInt64(1), 0).In(zone),
+			"select tenure, protocol, packets_in, bytes_in, packets_out, bytes_out from usage where period = ? and start = ?", int64(period), at)
 		if rows == nil && period != hourPeriod { // other days and months have about as many rows
 			rows = make([]usage.Row, 0, min(int(starts)*len(group), 1<<18))
 		}
-		rows = appendSorted(rows, group)
+		rows = append(rows, group...)
 		return err
 	}, int64(period), since, until)
 	return rows, err
 }
 
-// usageRow reads a row whose columns begin with tenure and protocol.
-func usageRow(row *sqlite3.Stmt, o *owner, start, end time.Time) usage.Row {
-	return usage.Row{
-		Start: start, End: end, Client: o.name, Port: o.port, Protocol: accounting.Protocol(row.ColumnInt64(1)),
-		In:  accounting.Count{Packets: uint64(row.ColumnInt64(2)), Bytes: uint64(row.ColumnInt64(3))},
-		Out: accounting.Count{Packets: uint64(row.ColumnInt64(4)), Bytes: uint64(row.ColumnInt64(5))},
+// group appends the rows of one period, which a query finds, in the order of clients and
+// ports. It adds up the rows of a client that had the same port more than once.
+func (db *database) group(rows []usage.Row, owners map[int64]owner, start, end time.Time, query string, parameters ...any) ([]usage.Row, error) {
+	err := db.run(query, func(row *sqlite3.Stmt) error {
+		o, known := owners[row.ColumnInt64(0)]
+		if !known {
+			return damaged("usage of a client that does not exist")
+		}
+		if o.selected {
+			rows = append(rows, usage.Row{
+				Start: start, End: end, Client: o.name, Port: o.port, Protocol: accounting.Protocol(row.ColumnInt64(1)),
+				In: countAt(row, 2), Out: countAt(row, 4),
+			})
+		}
+		return nil
+	}, parameters...)
+	slices.SortFunc(rows, compareClients)
+	merged := rows[:0]
+	for _, row := range rows {
+		if last := len(merged) - 1; last >= 0 && compareClients(merged[last], row) == 0 {
+			merged[last].In, merged[last].Out = merged[last].In.Plus(row.In), merged[last].Out.Plus(row.Out)
+		} else {
+			merged = append(merged, row)
+		}
 	}
+	return merged, err
 }
 
-// appendSorted appends the rows of one period. It adds up the rows of a client
-// that had the same port more than once.
-func appendSorted(rows []usage.Row, group []ranked) []usage.Row {
-	slices.SortFunc(group, func(a, b ranked) int {
-		return cmp.Or(a.rank-b.rank, int(a.Protocol)-int(b.Protocol))
-	})
-	for i := range group {
-		row := &group[i]
-		if i > 0 && group[i-1].rank == row.rank && group[i-1].Protocol == row.Protocol {
-			same := &rows[len(rows)-1]
-			same.In, same.Out = same.In.Plus(row.In), same.Out.Plus(row.Out)
-			continue
-		}
-		rows = append(rows, row.Row)
-	}
-	return rows
+func compareClients(a, b usage.Row) int {
+	return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol))
 }
 
 // total returns the usage of all periods together. It adds up the longest
 // periods that the bounds of the query do not cut and that are still kept.
-func (db *database) total(query usage.Query, calendar usage.Calendar, owners map[int64]*owner) ([]usage.Row, error) {
+func (db *database) total(query usage.Query, calendar usage.Calendar, owners map[int64]owner) ([]usage.Row, error) {
 	period, err := db.divides(query, calendar)
 	if err != nil {
 		return nil, err
@@ -220,19 +192,8 @@ func (db *database) total(query usage.Query, calendar usage.Calendar, owners map
 	if err != nil {
 		return nil, err
 	}
-	var group []ranked
-	err = db.run(`select tenure, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from usage
-		where period = ? and start >= ? and start < ? group by tenure, protocol`, func(row *sqlite3.Stmt) error {
-		o := owners[row.ColumnInt64(0)]
-		if o == nil {
-			return damaged("usage of a client that does not exist")
-		}
-		if !o.skip {
-			group = append(group, ranked{o.rank, usageRow(row, o, first, last)})
-		}
-		return nil
-	}, period, since, until)
-	return appendSorted(nil, group), err
+	return db.group(nil, owners, first, last, `select tenure, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from usage
+		where period = ? and start >= ? and start < ? group by tenure, protocol`, period, since, until)
 }
 
 // divides returns the longest period that begins at both bounds of a query. If
@@ -263,10 +224,7 @@ func (db *database) gaps(query usage.Query, zone *time.Location) (gaps []usage.G
 	since, until := bounds(query)
 	err = db.run(`select since, coalesce(until, saved), packets_in, bytes_in, packets_out, bytes_out from gap, ledger
 		where coalesce(until, saved) >= ? and since < ? order by since, gap.id`, func(row *sqlite3.Stmt) error {
-		count := func(column int) accounting.Count {
-			return accounting.Count{Packets: uint64(row.ColumnInt64(column)), Bytes: uint64(row.ColumnInt64(column + 1))}
-		}
-		gap := usage.Gap{Until: time.Unix(row.ColumnInt64(1), 0).In(zone), In: count(2), Out: count(4)}
+		gap := usage.Gap{Until: time.Unix(row.ColumnInt64(1), 0).In(zone), In: countAt(row, 2), Out: countAt(row, 4)}
 		if at := row.ColumnInt64(0); at > 0 {
 			gap.Since = time.Unix(at, 0).In(zone)
 		}

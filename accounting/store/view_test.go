@@ -27,3 +27,12 @@ func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
 	}
 	return calendar
 }
+
+// Clients returns the clients of all ports.
+func Clients(ctx context.Context, directory string) (clients []usage.Client, err error) {
+	err = History{directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+		clients, err = recorded.Clients()
+		return err
+	})
+	return clients, err
+}

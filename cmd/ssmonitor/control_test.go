@@ -14,6 +14,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/control"
@@ -95,7 +96,11 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		found, err := store.Clients(p.state)
+		var found []usage.Client
+		err = store.History{Directory: p.state}.View(t.Context(), func(recorded usage.Snapshot) (err error) {
+			found, err = recorded.Clients()
+			return err
+		})
 		if err != nil || len(found) != 2 || found[1].Name != "dave" {
 			t.Errorf("made: %t: the clients are %v, %v", made, found, err)
 		}

@@ -19,23 +19,20 @@ type file struct {
 	level      vfs.LockLevel
 	index      vfs.SharedMemory // of the log
 	keepLog    bool
-	powersafe  bool
 	isNewEntry bool // its name in the directory may not be durable yet
 }
 
 var (
-	_ vfs.FileLockState          = &file{}
-	_ vfs.FileHasMoved           = &file{}
-	_ vfs.FileSizeHint           = &file{}
-	_ vfs.FilePersistWAL         = &file{}
-	_ vfs.FilePowersafeOverwrite = &file{}
-	_ vfs.FileSharedMemory       = &file{}
+	_ vfs.FileHasMoved     = &file{}
+	_ vfs.FileSizeHint     = &file{}
+	_ vfs.FilePersistWAL   = &file{}
+	_ vfs.FileSharedMemory = &file{}
 )
 
 func newFile(handle *os.File, flags vfs.OpenFlag) *file {
 	const journals = vfs.OPEN_MAIN_JOURNAL | vfs.OPEN_WAL
 	return &file{
-		File: handle, flags: flags, powersafe: true,
+		File: handle, flags: flags,
 		isNewEntry: flags&vfs.OPEN_CREATE != 0 && flags&journals != 0,
 		index:      vfs.NewSharedMemory(handle.Name()+indexSuffix, flags),
 	}
@@ -106,10 +103,7 @@ func (f *file) SectorSize() int { return 4096 }
 
 // DeviceCharacteristics are those that any file system on Linux has.
 func (f *file) DeviceCharacteristics() vfs.DeviceCharacteristic {
-	if f.powersafe {
-		return vfs.IOCAP_SUBPAGE_READ | vfs.IOCAP_POWERSAFE_OVERWRITE
-	}
-	return vfs.IOCAP_SUBPAGE_READ
+	return vfs.IOCAP_SUBPAGE_READ | vfs.IOCAP_POWERSAFE_OVERWRITE
 }
 
 // HasMoved reports whether another file, or none, has the name now.
@@ -143,12 +137,6 @@ func (f *file) PersistWAL() bool { return f.keepLog }
 
 // SetPersistWAL sets whether the log is kept when the database is closed.
 func (f *file) SetPersistWAL(keep bool) { f.keepLog = keep }
-
-// PowersafeOverwrite reports whether a power cut damages only what was being written.
-func (f *file) PowersafeOverwrite() bool { return f.powersafe }
-
-// SetPowersafeOverwrite sets whether a power cut damages only what was being written.
-func (f *file) SetPowersafeOverwrite(powersafe bool) { f.powersafe = powersafe }
 
 // retry repeats a system call that a signal has interrupted.
 func retry(call func() error) error {

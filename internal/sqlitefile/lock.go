@@ -24,9 +24,6 @@ const (
 	setLock = 37 // F_OFD_SETLK
 )
 
-// LockState returns the lock that is held.
-func (f *file) LockState() vfs.LockLevel { return f.level }
-
 // Lock takes a lock, or fails with BUSY at once: whoever can read the file can hold
 // locks that nobody must wait for.
 func (f *file) Lock(level vfs.LockLevel) error {

@@ -122,8 +122,9 @@ func URI(path string, parameters url.Values) string {
 	if err != nil {
 		absolute = path
 	}
-	all := url.Values{"vfs": {vfsName}}
+	all := url.Values{}
 	maps.Copy(all, parameters)
+	all.Set("vfs", cmp.Or(all.Get("vfs"), vfsName))
 	return (&url.URL{Scheme: "file", Path: absolute, RawQuery: all.Encode()}).String()
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"ssmonitor/internal/sqlitefile"
+	"ssmonitor/internal/testkit"
 )
 
 // create makes a database with SQLite's own file system.
@@ -41,20 +42,6 @@ func open(t *testing.T, path, mode string) *sqlitefile.Conn {
 	return conn
 }
 
-// inTime fails the test if do hangs.
-func inTime(t *testing.T, do func() error) error {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(30 * time.Second):
-		t.Fatal("it hangs")
-		return nil
-	}
-}
-
 const table = "create table t (a); insert into t values (1); "
 
 // SQLite opens the files beside a database when it reads or writes: nobody can put
@@ -70,8 +57,8 @@ func TestNothingIsWaitedForAfterOpening(t *testing.T) {
 					if err := syscall.Mkfifo(path+suffix, 0o666); err != nil {
 						t.Fatal(err)
 					}
-					_ = inTime(t, func() error { return conn.Guard(func() error { return conn.Exec(sql) }) })
-					_ = inTime(t, conn.Close)
+					_ = testkit.InTime(t, "SQLite", func() error { return conn.Guard(func() error { return conn.Exec(sql) }) })
+					_ = testkit.InTime(t, "closing", conn.Close)
 				})
 			}
 		}
@@ -84,7 +71,7 @@ func TestOpenRegularWaitsForNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, flags := range []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE} {
-		err := inTime(t, func() error { _, err := sqlitefile.OpenRegular(path, flags); return err })
+		err := testkit.InTime(t, "SQLite", func() error { _, err := sqlitefile.OpenRegular(path, flags); return err })
 		if !errors.Is(err, sqlitefile.ErrNotRegular) || !strings.Contains(err.Error(), path) {
 			t.Errorf("flags %#x: got %v, want an error that names the FIFO", flags, err)
 		}
@@ -199,7 +186,7 @@ func TestTheContextEndsAQuery(t *testing.T) {
 	}
 	defer conn.Close() //nolint:errcheck // the test is over
 	time.AfterFunc(100*time.Millisecond, cancel)
-	err = inTime(t, func() error {
+	err = testkit.InTime(t, "SQLite", func() error {
 		return conn.Exec("with recursive n(i) as (select 1 union all select i from n) select count(*) from n")
 	})
 	if !errors.Is(err, sqlite3.INTERRUPT) {

@@ -1,7 +1,6 @@
 package sqlitefile
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -54,7 +53,10 @@ func (c *Conn) CheckTables() error {
 		if err := c.CheckTable(name); err != nil {
 			return err
 		}
-		return cmp.Or(c.refuse("column", defaults, name), c.refuse("index", indexes, name))
+		if err := c.refuse("column", defaults, name); err != nil {
+			return err
+		}
+		return c.refuse("index", indexes, name)
 	})
 }
 

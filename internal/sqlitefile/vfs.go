@@ -11,26 +11,21 @@ import (
 // vfsName is the name under which SQLite knows our file system.
 const vfsName = "ssmonitor"
 
-func init() { vfs.Register(vfsName, FileSystem{}) }
+func init() { vfs.Register(vfsName, fileSystem{vfs.Find("")}) }
 
 // errSuperJournal refuses a rollback journal that names another file. SQLite would
 // read that file, whatever it is, and remove it. Only a transaction across several
 // databases writes such a journal.
 var errSuperJournal = errors.New("the journal belongs to several databases")
 
-// FileSystem is SQLite's file system for databases in the directories of others: it
+// fileSystem is SQLite's file system for databases in the directories of others: it
 // opens regular files only, and never waits. Files are not mapped into memory, except
-// for the index of a log.
-type FileSystem struct{}
-
-// Open opens a temporary file.
-func (FileSystem) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	return vfs.Find("").Open(name, flags)
-}
+// for the index of a log. Temporary files are those of the library.
+type fileSystem struct{ vfs.VFS }
 
 // OpenFilename opens a database, its log or its journal. It opens a log read-only if
 // it may not be written.
-func (s FileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+func (s fileSystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	path := name.String()
 	if path == "" {
 		return s.Open(path, flags)
@@ -63,16 +58,3 @@ func modeOf(flags vfs.OpenFlag) (mode int) {
 	}
 	return mode
 }
-
-// Delete removes a file.
-func (FileSystem) Delete(name string, syncDirectory bool) error {
-	return vfs.Find("").Delete(name, syncDirectory)
-}
-
-// Access reports whether a file exists, or may be used.
-func (FileSystem) Access(name string, flags vfs.AccessFlag) (bool, error) {
-	return vfs.Find("").Access(name, flags)
-}
-
-// FullPathname returns the absolute path.
-func (FileSystem) FullPathname(name string) (string, error) { return vfs.Find("").FullPathname(name) }

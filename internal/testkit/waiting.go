@@ -19,5 +19,20 @@ func Until(t *testing.T, what string, condition func() bool) {
 	})
 }
 
+// InTime returns the error of do. It ends the test if do waits for something that never
+// comes.
+func InTime(t *testing.T, what string, do func() error) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s hangs", what)
+		return nil
+	}
+}
+
 // Quiet returns a log that nobody reads.
 func Quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
