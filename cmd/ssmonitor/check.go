@@ -1,38 +1,22 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/accounting/store"
 	"ssmonitor/integration/checkup"
-	"ssmonitor/internal/agent"
+	"ssmonitor/internal/check"
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
-	"ssmonitor/internal/setup"
-	"ssmonitor/nft"
-	"ssmonitor/output/api"
 )
-
-// agentPatience bounds how long the agent may take to answer.
-const agentPatience = 5 * time.Second
 
 // Exit statuses of check beyond those of every command.
 const (
 	exitUnknown        = 3 // something could not be checked, and nothing is wrong
 	exitNagiosCritical = 2 // with --nagios, something is wrong
 )
-
-// checkStatus ends a check with an exit status. The findings are printed by
-// then, so execute prints nothing more.
-type checkStatus int
-
-func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with status %d", int(s)) }
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
@@ -67,77 +51,35 @@ func checkCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
 			&cli.BoolFlag{Name: "nagios", Usage: "print one line, and exit, as a Nagios plugin does"},
 		),
-		Action: check,
+		Action: runCheck,
 	}
 }
 
-func check(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), confine.KeepOutOfDumps()); err != nil {
+func runCheck(c *cli.Context) error {
+	if err := confine.KeepOutOfDumps(); err != nil {
 		return err
 	}
 	if c.Bool("json") && c.Bool("nagios") {
-		return wrongUsage(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
+		return failure.Wrong(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
 	loaded, settingsErr, err := loadInSpite(c)
 	if err != nil {
 		return err
 	}
-	from := setup.Sources(loaded)
-	from.Earlier = "" // check shows what is there now
-	task := &checkup.Check{
-		SettingsErr: settingsErr,
-		Sources:     from,
-		List:        loaded.List,
-		State:       loaded.State,
-		Socket:      loaded.Socket,
-		CSV:         loaded.CSV,
-		Group:       agent.Group,
-		Interval:    settings.Default().Interval,
-		Hook:        string(loaded.Hook),
-		Own:         string(loaded.Own),
-	}
-	// Without an owner, so that Open does not probe for owned tables.
-	table, err := nft.Open(nft.Options{Hook: loaded.Hook})
-	if err == nil {
-		defer func() { _ = table.Close() }()
-		task.Kernel = &checkedKernel{table, loaded.Hook}
-	}
-	task.KernelRemedy, task.KernelErr = nft.Explain(err)
-	task.Agent = agentState(c.Context, task.State, task.Socket)
-	task.LedgerProblems, task.LedgerErr = store.Check(task.State)
-	task.Machine = checkup.ThisMachine()
-	task.Listeners = listeningPorts
-	findings := task.Findings()
-	if err := writeFindings(c, c.App.Writer, findings); err != nil {
+	findings := check.Findings(c.Context, loaded, settingsErr)
+	if err := writeFindings(c, findings); err != nil {
 		return err
 	}
 	return statusOf(checkup.Result(findings), c.Bool("nagios"))
 }
 
-// agentState asks the agent for its report and the state directory for its
-// holder.
-func agentState(ctx context.Context, state, socket string) (agent checkup.AgentState) {
-	holder, err := store.Holder(state)
-	if holder != nil {
-		agent.Holder = checkup.Holder{PID: holder.PID, Command: holder.Holder}
-	}
-	agent.HolderErr = err
-	if socket != "" {
-		ctx, cancel := context.WithTimeout(ctx, agentPatience)
-		defer cancel()
-		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
-		agent.NotListening = errors.Is(agent.ReportErr, api.ErrAgentNotRunning)
-	}
-	return agent
-}
-
-func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) error {
+func writeFindings(c *cli.Context, findings []checkup.Finding) error {
 	quiet := c.Bool("quiet")
 	switch {
 	case c.Bool("nagios"):
 		return checkup.WriteNagios(textWriter(c), findings)
 	case c.Bool("json"):
-		return checkup.WriteJSON(w, findings, quiet)
+		return checkup.WriteJSON(c.App.Writer, findings, quiet)
 	case quiet:
 		return checkup.WriteText(textWriter(c), checkup.Problems(findings))
 	}
@@ -151,11 +93,11 @@ func writeFindings(c *cli.Context, w io.Writer, findings []checkup.Finding) erro
 func statusOf(result checkup.Level, nagios bool) error {
 	switch {
 	case result == checkup.Unknown:
-		return checkStatus(exitUnknown)
+		return exitCode(exitUnknown)
 	case result == checkup.Wrong && nagios:
-		return checkStatus(exitNagiosCritical)
+		return exitCode(exitNagiosCritical)
 	case result == checkup.Wrong:
-		return checkStatus(exitFailed)
+		return exitCode(exitFailed)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/clients"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
@@ -44,20 +44,10 @@ func clientCommand(open openHistory) *cli.Command {
 				Action: newClient,
 			},
 		},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return unknownCommand("client", c.Command.Subcommands, c.Args().First())
-			}
-			writeHelp(c.App.Writer, commandPage(commandOf(c)))
-			return nil
-		},
 	}
 }
 
 func listClients(c *cli.Context, open openHistory) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	loaded, err := load(c)
 	if err != nil {
 		return err
@@ -69,12 +59,12 @@ func listClients(c *cli.Context, open openHistory) error {
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
 	}
-	return report.WriteClients(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
+	return report.WriteClients(c.App.Writer, clients, charset())
 }
 
 func newClient(c *cli.Context) error {
 	if c.NArg() != 2 {
-		return wrongUsage(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
+		return failure.Wrong(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
 	loaded, err := load(c)
 	if err != nil {
@@ -82,14 +72,14 @@ func newClient(c *cli.Context) error {
 	}
 	port, err := strconv.ParseUint(c.Args().Get(0), 10, 16)
 	if err != nil || port == 0 {
-		return wrongUsage(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
+		return failure.Wrong(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
 	}
 	name := strings.TrimSpace(c.Args().Get(1))
 	if name == "" {
-		return wrongUsage(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
+		return failure.Wrong(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
 	}
 	if want := accounting.NameFault(name); want != "" {
-		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
+		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
 	t := clients.Transfer{Port: uint16(port), Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
 	later, err := t.Do(c.Context)

@@ -50,12 +50,13 @@ func TestComplete(t *testing.T) {
 		{"nothing typed", nil, []string{"setup"}, nil},
 		{"after the end of flags", []string{"setup", "--", ""}, nil, []string{"setup"}},
 	}
-	app := newApp(io.Discard, io.Discard, openSavedHistory)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, c := range complete(app, test.words) {
-				got = append(got, c.value)
+			_, candidates, _ := call(t, append([]string{"__complete"}, test.words...)...)
+			for line := range strings.Lines(candidates) {
+				value, _, _ := strings.Cut(line, "\t")
+				got = append(got, value)
 			}
 			for _, want := range test.has {
 				if !slices.Contains(got, want) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ssmonitor/internal/commandline"
 	"ssmonitor/internal/settings"
 )
 
@@ -94,31 +95,31 @@ func TestHelpHasExamples(t *testing.T) {
 		t.Fatalf("status %d", status)
 	}
 	var named []string
-	for _, command := range allCommands(newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory)) {
+	for _, command := range commandline.All(newApp(&bytes.Buffer{}, &bytes.Buffer{}, openSavedHistory)) {
 		if command.Hidden || command.Name == "help" {
 			continue
 		}
-		named = append(named, command.path)
-		words := strings.Fields(command.path)
+		named = append(named, command.HelpName)
+		words := strings.Fields(command.HelpName)[1:]
 		status, help, stderr := call(t, append(words, "--help")...)
-		if status != exitDone || stderr != "" || !strings.HasPrefix(help, "NAME:\n   ssmonitor "+command.path+" - ") ||
+		if status != exitDone || stderr != "" || !strings.HasPrefix(help, "NAME:\n   "+command.HelpName+" - ") ||
 			!strings.Contains(strings.Join(strings.Fields(help), " "), command.Usage) {
-			t.Errorf("%s --help: got status %d, %q and\n%s", command.path, status, stderr, help)
+			t.Errorf("%s --help: got status %d, %q and\n%s", command.HelpName, status, stderr, help)
 		}
 		if command.Name != "version" && !strings.Contains(help, "Example") {
-			t.Errorf("%s --help has no example", command.path)
+			t.Errorf("%s --help has no example", command.HelpName)
 		}
 		if _, same, _ := call(t, append([]string{"help"}, words...)...); same != help {
-			t.Errorf("help %s differs from --help:\n%s", command.path, same)
+			t.Errorf("help of %s differs from --help:\n%s", command.HelpName, same)
 		}
-		if !strings.Contains(manual, "\n.SS ssmonitor "+command.path) {
-			t.Errorf("the manual page lacks %s", command.path)
+		if !strings.Contains(manual, "\n.SS "+command.HelpName) {
+			t.Errorf("the manual page lacks %s", command.HelpName)
 		}
 	}
 	if strings.Contains(manual, "__complete") || strings.Contains(manual, `\_\_complete`) {
 		t.Error("the manual page has a hidden command")
 	}
-	if !slices.Contains(named, "client new") || !slices.Contains(named, "client list") {
+	if !slices.Contains(named, "ssmonitor client new") || !slices.Contains(named, "ssmonitor client list") {
 		t.Errorf("the subcommands are missing in %q", named)
 	}
 	if _, bare, _ := call(t, "client"); !strings.Contains(bare, "ssmonitor client COMMAND [OPTION]...") || !strings.Contains(bare, "\n   new ") {
@@ -197,7 +198,7 @@ func TestNoSettingsFile(t *testing.T) {
 // TestEveryKeyIsAFlag finds each key of the settings among the flags of the commands.
 func TestEveryKeyIsAFlag(t *testing.T) {
 	flags := make(map[string]bool)
-	for _, command := range allCommands(newApp(io.Discard, io.Discard, openSavedHistory)) {
+	for _, command := range commandline.All(newApp(io.Discard, io.Discard, openSavedHistory)) {
 		for _, option := range command.Flags {
 			if own, ok := option.(*settingFlag); ok {
 				flags[own.Name] = true

@@ -31,9 +31,8 @@ func manualFile(t *testing.T) string {
 	release, released = "1.2.3", "2026-11-24"
 	t.Cleanup(func() { release, released = oldRelease, oldReleased })
 	path := filepath.Join(t.TempDir(), "ssmonitor.8")
-	if err := os.WriteFile(path, manual(newApp(io.Discard, io.Discard, openSavedHistory)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	_, page, _ := call(t, "man")
+	testkit.WriteFile(t, path, page)
 	return path
 }
 
@@ -102,7 +101,11 @@ func TestManualIsComplete(t *testing.T) {
 // writes it.
 func TestManualOnTheWeb(t *testing.T) {
 	const path = "../../integration/manual.md"
-	want := "# ssmonitor(8)\n\n" + manualText(newApp(io.Discard, io.Discard, openSavedHistory))
+	text, err := manual(newApp(io.Discard, io.Discard, openSavedHistory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# ssmonitor(8)\n\n" + text
 	if testkit.Updating() {
 		testkit.WriteFile(t, path, want)
 	}

@@ -15,7 +15,7 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/atomicfile"
-	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/failure"
 	"ssmonitor/output/api"
 	"ssmonitor/output/report"
 )
@@ -50,7 +50,7 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(usage.SortUsage)},
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
 			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
-			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
+			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", DefaultText: "the terminal"},
 		),
 		Action: func(c *cli.Context) error { return printUsage(c, open, time.Now()) },
 	}
@@ -65,9 +65,6 @@ const (
 )
 
 func printUsage(c *cli.Context, open openHistory, now time.Time) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	loaded, err := load(c)
 	if err != nil {
 		return err
@@ -75,7 +72,7 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	format := c.String("format")
 	if c.Bool("json") {
 		if c.IsSet("format") && format != formatJSON {
-			return wrongUsage(fmt.Errorf("--json and --format %s exclude each other: see ssmonitor usage --help", format))
+			return failure.Wrong(fmt.Errorf("--json and --format %s exclude each other: see ssmonitor usage --help", format))
 		}
 		format = formatJSON
 	}
@@ -100,7 +97,7 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) 
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
 		return func(w io.Writer, usageReport *usage.Report) error {
-			return report.WriteTable(w, usageReport, colored, terminal.CharsetOf(os.Getenv))
+			return report.WriteTable(w, usageReport, colored, charset())
 		}, nil
 	case formatCSV:
 		return report.WriteCSV, nil
@@ -109,7 +106,7 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) 
 	case formatHTML:
 		return report.WriteHTML, nil
 	default:
-		return nil, wrongUsage(fmt.Errorf("format %q: want table, csv, json or html", format))
+		return nil, failure.Wrong(fmt.Errorf("format %q: want table, csv, json or html", format))
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package check
 
 import (
 	"errors"
@@ -12,22 +12,22 @@ import (
 	"ssmonitor/nft"
 )
 
-// checkedKernel passes to checkup what nft and survey find.
-type checkedKernel struct {
+// kernel passes to checkup what nft and publishing find.
+type kernel struct {
 	table *nft.Table
 	hook  nft.Hook
 }
 
-var _ checkup.Kernel = (*checkedKernel)(nil)
+var _ checkup.Kernel = (*kernel)(nil)
 
 // Support implements checkup.Kernel.
-func (k *checkedKernel) Support() (checkup.Support, error) {
+func (k *kernel) Support() (checkup.Support, error) {
 	support, err := k.table.Support()
 	return checkup.Support{CounterMaps: support.ObjectMaps, OwnedTables: support.OwnedTables}, err
 }
 
 // Verify implements checkup.Kernel.
-func (k *checkedKernel) Verify(ports accounting.Ports) ([]string, error) {
+func (k *kernel) Verify(ports accounting.Ports) ([]string, error) {
 	differences, err := k.table.Verify(ports)
 	if errors.Is(err, nft.ErrForeignTable) {
 		return nil, checkup.ErrForeignTable
@@ -37,7 +37,7 @@ func (k *checkedKernel) Verify(ports accounting.Ports) ([]string, error) {
 
 // Rules implements checkup.Kernel. From then on Verify expects the targets that it
 // finds.
-func (k *checkedKernel) Rules(ports accounting.Ports, named []accounting.Target) (rules checkup.Rules, err error) {
+func (k *kernel) Rules(ports accounting.Ports, named []accounting.Target) (rules checkup.Rules, err error) {
 	installed, err := k.table.Targets()
 	if err != nil {
 		return rules, err
