@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -70,9 +69,9 @@ func newClient(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	port, err := strconv.ParseUint(c.Args().Get(0), 10, 16)
-	if err != nil || port == 0 {
-		return failure.Wrong(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
+	port, err := accounting.ParsePort(c.Args().Get(0))
+	if err != nil {
+		return failure.Wrong(err)
 	}
 	name := strings.TrimSpace(c.Args().Get(1))
 	if name == "" {
@@ -81,7 +80,7 @@ func newClient(c *cli.Context) error {
 	if want := accounting.NameFault(name); want != "" {
 		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
-	t := clients.Transfer{Port: uint16(port), Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
+	t := clients.Transfer{Port: port, Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
 	later, err := t.Do(c.Context)
 	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.State)

@@ -109,8 +109,8 @@ func parseRange(spec, numbers string, at int) (first, last int, err error) {
 }
 
 func parseNumber(spec, text string, at int) (int, error) {
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || number == 0 {
+	number, err := accounting.ParsePort(text)
+	if err != nil {
 		return 0, &SpecError{spec, text, at, expectedNumber}
 	}
 	return int(number), nil

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -171,7 +170,7 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 	if p.several && !isURL {
 		return accounting.Port{}, false // of gost's own choice of protocols
 	}
-	if number, ok := portNumber(value); ok && !isURL {
+	if number, err := accounting.ParsePort(value); err == nil && !isURL {
 		return accounting.Port{Number: number, Protocols: protocols}, true
 	}
 	host, number, ok := endpoint(value)
@@ -184,16 +183,8 @@ func endpoint(text string) (host string, port uint16, ok bool) {
 	if i < 0 {
 		return "", 0, false
 	}
-	port, ok = portNumber(text[i+1:])
-	return strings.Trim(text[:i], "[]"), port, ok
-}
-
-func portNumber(text string) (uint16, bool) {
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	number, err := strconv.ParseUint(text, 10, 16)
-	return uint16(number), err == nil && number > 0
+	port, err := accounting.ParsePort(text[i+1:])
+	return strings.Trim(text[:i], "[]"), port, err == nil
 }
 
 func isAddress(host string) bool {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ssmonitor/accounting"
 )
 
 // kind is the type of a value, in words for error messages.
@@ -293,9 +295,9 @@ func (n node) port() (uint16, error) {
 // parsePort reads a port number. Spellings such as 20000.0 and 2e4 are errors
 // here because they are errors to the servers.
 func parsePort(place, text string) (uint16, error) {
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || number == 0 {
+	number, err := accounting.ParsePort(text)
+	if err != nil {
 		return 0, portError(place, text)
 	}
-	return uint16(number), nil
+	return number, nil
 }
