@@ -30,8 +30,4 @@ func TestCheckOfListeners(t *testing.T) {
 	}
 	p.wantCheck(p.socket, exitFailed, []string{`"id": "port-not-listening"`, `"subject": "20000"`}, "--json")
 	wantNoPart(t, p.wantCheck(p.socket, exitNagiosCritical, []string{" note="}, "--nagios"), "listens there")
-
-	// A user without rights can list sockets, but not rules.
-	stdout, _ := p.checkAsNobody("check", "--no-search", "--port", "20000", "--port", "20001", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")
-	wantParts(t, stdout, "note    port 20000: no program of this host listens there: it stays at 0, unless rules that can't be read hand it on")
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
 	"ssmonitor/internal/clients"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
 
-func clientCommand(open openHistory) *cli.Command {
+func clientCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "client",
 		Usage: "list clients, or give a port to another one",
@@ -30,7 +31,7 @@ func clientCommand(open openHistory) *cli.Command {
 				Description: "Example:\n\n   ssmonitor client list",
 				Flags: append(settingFlags("state"),
 					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}),
-				Action: func(c *cli.Context) error { return listClients(c, open) },
+				Action: listClients,
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
@@ -46,12 +47,12 @@ func clientCommand(open openHistory) *cli.Command {
 	}
 }
 
-func listClients(c *cli.Context, open openHistory) error {
+func listClients(c *cli.Context) error {
 	loaded, err := load(c)
 	if err != nil {
 		return err
 	}
-	clients, err := open(loaded.State).Clients(c.Context)
+	clients, err := store.Clients(loaded.State)
 	if err != nil {
 		return historyError(err, loaded.State)
 	}

@@ -116,7 +116,7 @@ func (s shell) command(name string, arguments ...string) *exec.Cmd {
 	command := exec.Command(name, arguments...)
 	command.Dir = filepath.Join(s.directory, "work")
 	command.Env = []string{"PATH=" + s.directory + ":" + os.Getenv("PATH"), "HOME=" + s.directory, "TERM=xterm", "LC_ALL=C.UTF-8",
-		"SSMONITOR_AS_PRODUCT=1", "HISTFILE=", "DIRECTORY=" + s.directory}
+		"HISTFILE=", "DIRECTORY=" + s.directory}
 	return command
 }
 

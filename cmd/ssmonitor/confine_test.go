@@ -79,7 +79,7 @@ func TestConfinedAgent(t *testing.T) {
 		}
 	}
 	ip("link add name up0 type veth peer name up1 && ip link set dev up0 up && ip link set dev up1 up")
-	agent := p.program("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
+	agent := programOf("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
 	var log bytes.Buffer
 	agent.Stderr = &log
 	if err := agent.Start(); err != nil {

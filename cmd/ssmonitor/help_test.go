@@ -9,7 +9,7 @@ import (
 
 func TestHelpFitsTheTerminal(t *testing.T) {
 	pages := [][]string{{"--help"}, {"-h"}, {"help"}}
-	for _, command := range newApp(io.Discard, io.Discard, openSavedHistory).Commands {
+	for _, command := range newApp(io.Discard, io.Discard).Commands {
 		if !command.Hidden {
 			pages = append(pages, []string{command.Name, "--help"}, []string{command.Name, "-h"}, []string{"help", command.Name})
 		}

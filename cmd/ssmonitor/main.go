@@ -48,7 +48,7 @@ func main() {
 func execute(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	out := &checkedWriter{Writer: stdout}
 	stderr = terminal.Writer(charset().Writer(stderr))
-	return exitStatus(newApp(out, stderr, openSavedHistory).RunContext(ctx, pluginArguments(arguments)), out, stderr)
+	return exitStatus(newApp(out, stderr).RunContext(ctx, pluginArguments(arguments)), out, stderr)
 }
 
 // exitCode ends a command that has said everything with an exit status.
@@ -101,7 +101,7 @@ func (w *checkedWriter) Write(data []byte) (int, error) {
 	return n, err
 }
 
-func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
+func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:  "ssmonitor",
 		Usage: "who uses how much of a Shadowsocks server, by port",
@@ -125,8 +125,8 @@ func newApp(stdout, stderr io.Writer, open openHistory) *cli.App {
 			netdataCommand(),
 			checkCommand(),
 			topCommand(),
-			usageCommand(open),
-			clientCommand(open),
+			usageCommand(),
+			clientCommand(),
 			manualCommand(),
 			completionCommand(),
 			completeCommand(),

@@ -101,7 +101,7 @@ func TestManualIsComplete(t *testing.T) {
 // writes it.
 func TestManualOnTheWeb(t *testing.T) {
 	const path = "../../integration/manual.md"
-	text, err := manual(newApp(io.Discard, io.Discard, openSavedHistory))
+	text, err := manual(newApp(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"ssmonitor/output/report"
 )
 
-func usageCommand(open openHistory) *cli.Command {
+func usageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
@@ -52,7 +52,7 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
 			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", DefaultText: "the terminal"},
 		),
-		Action: func(c *cli.Context) error { return printUsage(c, open, time.Now()) },
+		Action: printUsage,
 	}
 }
 
@@ -64,7 +64,7 @@ const (
 	formatHTML  = "html"
 )
 
-func printUsage(c *cli.Context, open openHistory, now time.Time) error {
+func printUsage(c *cli.Context) error {
 	loaded, err := load(c)
 	if err != nil {
 		return err
@@ -80,11 +80,11 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	usageReport, err := usage.NewReport(c.Context, open(loaded.State), usage.Request{
+	usageReport, err := usage.NewReport(c.Context, agent.History{Directory: loaded.State}, usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
-	}, loaded.Warn, now)
+	}, loaded.Warn, time.Now())
 	if err != nil {
 		return historyError(err, loaded.State)
 	}
