@@ -3,6 +3,8 @@ package main
 import (
 	"net"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestCheckOfListeners has servers for some of the ports: none, one on loopback, one that
@@ -18,7 +20,7 @@ func TestCheckOfListeners(t *testing.T) {
 		}
 		defer func() { _ = listener.Close() }()
 	}
-	p.nft("table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20003 dnat to 172.17.0.2:8388; }; }")
+	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20003 dnat to 172.17.0.2:8388; }; }")
 	want := []string{
 		"note    port 20000: no program of this host listens there: it stays at 0",
 		"          start the server\n          or, if the port is left over from an earlier one, remove it from " + p.config + ", then ssmonitor setup\n",

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // healthy reports whether a check can find nothing unknown. That depends on the host: rules
@@ -79,7 +81,7 @@ func TestCheckOfTheRuleset(t *testing.T) {
 			p := newPlace(t)
 			t.Setenv("SSMONITOR_HOOK", test.hook)
 			p.setup()
-			p.nft(test.script)
+			testkit.NFT(t, test.script)
 			output := p.wantCheck(p.socket, exitFailed, test.want)
 			wrong := strings.Count(output, "WRONG") - 1 // no agent is running
 			if want := strings.Count(strings.Join(test.want, "\n"), "WRONG"); wrong != want {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 func TestComplete(t *testing.T) {
@@ -82,8 +84,7 @@ type shell struct {
 
 func newShell(t *testing.T, start []string, script, lines string) shell {
 	t.Helper()
-	requireProgram(t, start[0], start[0])
-	requireProgram(t, "script", "bsdutils")
+	testkit.Require(t, start[0], "script")
 	s := shell{directory: t.TempDir(), start: start, lines: lines}
 	self, err := os.Executable()
 	if err != nil {

@@ -111,7 +111,7 @@ func TestConfinedAgent(t *testing.T) {
 			return nil
 		})
 	}
-	p.nft(`table ip engine { chain prerouting {
+	testkit.NFT(t, `table ip engine { chain prerouting {
 		type nat hook prerouting priority dstnat
 		ip daddr 192.0.2.7 tcp dport 20000 dnat to 172.30.0.2:8388
 		iifname "up0" tcp dport 20001 dnat to 172.30.0.3:8388

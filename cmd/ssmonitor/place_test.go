@@ -55,11 +55,6 @@ func (p *place) configure(content string) {
 	}
 }
 
-func (p *place) nft(script string) {
-	p.t.Helper()
-	testkit.NFT(p.t, script)
-}
-
 // setup runs setup and returns what it writes.
 func (p *place) setup(more ...string) string {
 	p.t.Helper()

@@ -11,6 +11,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/testkit"
 )
 
 // hostile is the name of a file that would turn the screen red, hide what follows and
@@ -25,8 +26,8 @@ const (
 func hostileFiles(t *testing.T) (noted, broken string) {
 	t.Helper()
 	noted, broken = t.TempDir(), t.TempDir()
-	writeIn(t, noted, hostile, `{"servers": [{"address": "::", "port": 8388, "users": [{"name": "a"}, {"name": "b"}]}]}`)
-	writeIn(t, broken, hostile, `{"server_port": `)
+	testkit.WriteFile(t, filepath.Join(noted, hostile), `{"servers": [{"address": "::", "port": 8388, "users": [{"name": "a"}, {"name": "b"}]}]}`)
+	testkit.WriteFile(t, filepath.Join(broken, hostile), `{"server_port": `)
 	return noted, broken
 }
 

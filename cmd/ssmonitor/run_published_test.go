@@ -32,7 +32,7 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
-			p.nft(`table ip engine {
+			testkit.NFT(t, `table ip engine {
 				chain prerouting {
 					type nat hook prerouting priority dstnat; fib daddr type local tcp dport 20000 dnat to 172.30.0.2:8388
 				}

@@ -89,7 +89,7 @@ func exits(script *testscript.TestScript, _ bool, arguments []string) {
 	}
 }
 
-// await waits for a file that a command in the background makes: await FILE
+// await waits for a file that a command in the background makes: await FILE.
 func await(script *testscript.TestScript, _ bool, arguments []string) {
 	path := script.MkAbs(arguments[0])
 	for range 4000 {

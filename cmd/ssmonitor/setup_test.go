@@ -10,21 +10,13 @@ import (
 
 	"ssmonitor/integration/portlist"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/testkit"
 )
 
 // setupIn runs setup --dry-run on the files of a directory.
 func setupIn(t *testing.T, directory string, arguments ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	return call(t, append([]string{"setup", "--dry-run", "--no-search", "--ports", filepath.Join(directory, "ports")}, arguments...)...)
-}
-
-func writeIn(t *testing.T, directory, name, content string) string {
-	t.Helper()
-	path := filepath.Join(directory, name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // Names take other numbers of a terminal's cells than of letters, and other ones in ASCII.
@@ -92,7 +84,7 @@ func TestSetupMarksPublishedPorts(t *testing.T) {
 		{"none", ``, ""},
 	} {
 		// Not in a subtest, which would run on a thread of the host's namespace.
-		p.nft("flush ruleset ip; " + fmt.Sprintf(engine, step.rule))
+		testkit.NFT(t, "flush ruleset ip; "+fmt.Sprintf(engine, step.rule))
 		if notes := p.setup(); strings.Contains(notes, "published by chain ip nat DOCKER") != (step.published != "") {
 			t.Errorf("setup of %s notes\n%s", step.name, notes)
 		}

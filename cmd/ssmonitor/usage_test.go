@@ -13,6 +13,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/clients"
+	"ssmonitor/internal/testkit"
 )
 
 // ledger returns the state directory of two clients, of whom the one has that name and the
@@ -43,9 +44,7 @@ func ledger(tb testing.TB, name string) (directory string) {
 func writeSettings(t *testing.T, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, path, text)
 	return path
 }
 
