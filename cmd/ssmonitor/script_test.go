@@ -54,8 +54,9 @@ func nobody() *syscall.SysProcAttr {
 // directory of its own. -update rewrites what they compare with.
 func TestScripts(t *testing.T) {
 	testkit.RequireRoot(t, "a network namespace")
+	testkit.Require(t, "nft", "ip", "bash")
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", Deadline: time.Now().Add(time.Minute), UpdateScripts: testkit.Updating(), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: "testdata/script", Deadline: time.Now().Add(3 * time.Minute), UpdateScripts: testkit.Updating(), RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			testkit.NetworkNamespace(env.T().(testing.TB))
 			env.Vars = append(env.Vars, "LC_ALL=C.UTF-8", "SSMONITOR_CONFIG=none", "SSMONITOR_NO_SEARCH=true")
