@@ -26,6 +26,16 @@ func (p Protocol) String() string {
 	return fmt.Sprintf("protocol-%d", uint8(p))
 }
 
+// ParsePort reads the number of a port, which has digits only. The error is an
+// [*InvalidError].
+func ParsePort(text string) (uint16, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || number == 0 {
+		return 0, &InvalidError{Name: "port", Text: text, Want: "a number from 1 to 65535"}
+	}
+	return uint16(number), nil
+}
+
 // Protocols is a set of protocols.
 type Protocols uint8
 

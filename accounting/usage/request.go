@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/xrash/smetrics"
+
+	"ssmonitor/accounting"
 )
 
 // History is the recorded usage.
@@ -74,11 +76,11 @@ func (r Request) plan(c Calendar, now time.Time) (plan, error) {
 		}
 	}
 	for _, text := range r.Ports {
-		port, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || port == 0 {
-			return p, fmt.Errorf("port %q: want a number from 1 to 65535", text)
+		port, err := accounting.ParsePort(text)
+		if err != nil {
+			return p, err
 		}
-		p.query.Ports = append(p.query.Ports, uint16(port))
+		p.query.Ports = append(p.query.Ports, port)
 	}
 	if r.By != "" {
 		if p.query.By, err = ParsePeriod(r.By); err != nil {

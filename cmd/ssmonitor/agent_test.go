@@ -31,7 +31,7 @@ func TestTextfileBetweenSaves(t *testing.T) {
 			t.Fatalf("got %v and\n%s", err, content)
 		}
 	}
-	p.nft("delete table inet ssmonitor; add table inet ssmonitor") // which is not the agent's
+	testkit.NFT(t, "delete table inet ssmonitor; add table inet ssmonitor") // which is not the agent's
 	testkit.Eventually(t, 10*time.Second, func() error {
 		content, err := os.ReadFile(path)
 		if err == nil && !strings.Contains(string(content), "\nssmonitor_read_success 0\n") {
@@ -39,7 +39,7 @@ func TestTextfileBetweenSaves(t *testing.T) {
 		}
 		return err
 	})
-	p.nft("delete table inet ssmonitor")
+	testkit.NFT(t, "delete table inet ssmonitor")
 	testkit.Eventually(t, 10*time.Second, func() error { // the agent ends well
 		_, err := os.Stat(p.csv)
 		return err

@@ -2,14 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
@@ -20,12 +19,6 @@ const (
 	exitUnknown        = 3 // something could not be checked, and nothing is wrong
 	exitNagiosCritical = 2 // with --nagios, something is wrong
 )
-
-// checkStatus ends a check with an exit status. The findings are printed by
-// then, so execute prints nothing more.
-type checkStatus int
-
-func (s checkStatus) Error() string { return fmt.Sprintf("the check ended with status %d", int(s)) }
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
@@ -60,16 +53,16 @@ func checkCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
 			&cli.BoolFlag{Name: "nagios", Usage: "print one line, and exit, as a Nagios plugin does"},
 		),
-		Action: check,
+		Action: runCheck,
 	}
 }
 
-func check(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), confine.KeepOutOfDumps()); err != nil {
+func runCheck(c *cli.Context) error {
+	if err := confine.KeepOutOfDumps(); err != nil {
 		return err
 	}
 	if c.Bool("json") && c.Bool("nagios") {
-		return wrongUsage(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
+		return failure.Wrong(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
 	loaded, settingsErr, err := loadInSpite(c)
 	if err != nil {
@@ -91,19 +84,19 @@ func check(c *cli.Context) error {
 		Machine:     checkup.ThisMachine(),
 	}
 	findings := task.Run(c.Context)
-	if err := writeFindings(c, c.App.Writer, findings); err != nil {
+	if err := writeFindings(c, findings); err != nil {
 		return err
 	}
 	return statusOf(checkup.Result(findings), c.Bool("nagios"))
 }
 
-func writeFindings(c *cli.Context, w io.Writer, findings []finding.Finding) error {
+func writeFindings(c *cli.Context, findings []finding.Finding) error {
 	quiet := c.Bool("quiet")
 	switch {
 	case c.Bool("nagios"):
 		return checkup.WriteNagios(textWriter(c), findings)
 	case c.Bool("json"):
-		return checkup.WriteJSON(w, findings, quiet)
+		return checkup.WriteJSON(c.App.Writer, findings, quiet)
 	case quiet:
 		return checkup.WriteText(textWriter(c), checkup.Problems(findings))
 	}
@@ -117,11 +110,11 @@ func writeFindings(c *cli.Context, w io.Writer, findings []finding.Finding) erro
 func statusOf(result finding.Level, nagios bool) error {
 	switch {
 	case result == finding.Unknown:
-		return checkStatus(exitUnknown)
+		return exitCode(exitUnknown)
 	case result == finding.Wrong && nagios:
-		return checkStatus(exitNagiosCritical)
+		return exitCode(exitNagiosCritical)
 	case result == finding.Wrong:
-		return checkStatus(exitFailed)
+		return exitCode(exitFailed)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"net"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestCheckOfListeners has servers for some of the ports: none, one on loopback, one that
@@ -18,7 +20,7 @@ func TestCheckOfListeners(t *testing.T) {
 		}
 		defer func() { _ = listener.Close() }()
 	}
-	p.nft("table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20003 dnat to 172.17.0.2:8388; }; }")
+	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20003 dnat to 172.17.0.2:8388; }; }")
 	want := []string{
 		"note    port 20000: no program of this host listens there: it stays at 0",
 		"          start the server\n          or, if the port is left over from an earlier one, remove it from " + p.config + ", then ssmonitor setup\n",
@@ -28,8 +30,6 @@ func TestCheckOfListeners(t *testing.T) {
 	for _, port := range []string{"20001", "20003"} {
 		wantNoPart(t, output, "note    port "+port+": ")
 	}
-
-	// A user without rights can list sockets, but not rules.
-	stdout, _ := p.checkAsNobody("check", "--no-search", "--port", "20000", "--port", "20001", "--ports", p.list, "--state", p.state, "--socket", "", "--csv", "")
-	wantParts(t, stdout, "note    port 20000: no program of this host listens there: it stays at 0, unless rules that can't be read hand it on")
+	p.wantCheck(p.socket, exitFailed, []string{`"id": "port-not-listening"`, `"subject": "20000"`}, "--json")
+	wantNoPart(t, p.wantCheck(p.socket, exitNagiosCritical, []string{" note="}, "--nagios"), "listens there")
 }

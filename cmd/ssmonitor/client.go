@@ -3,20 +3,20 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/clients"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
 
-func clientCommand(open openHistory) *cli.Command {
+func clientCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "client",
 		Usage: "list clients, or give a port to another one",
@@ -32,7 +32,7 @@ func clientCommand(open openHistory) *cli.Command {
 				Description: "Example:\n\n   ssmonitor client list",
 				Flags: append(settingFlags("state"),
 					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}),
-				Action: func(c *cli.Context) error { return listClients(c, open) },
+				Action: listClients,
 			},
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
@@ -45,26 +45,16 @@ func clientCommand(open openHistory) *cli.Command {
 				Action: newClient,
 			},
 		},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return unknownCommand("client", c.Command.Subcommands, c.Args().First())
-			}
-			writeHelp(c.App.Writer, commandPage(commandOf(c)))
-			return nil
-		},
 	}
 }
 
-func listClients(c *cli.Context, open openHistory) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
+func listClients(c *cli.Context) error {
 	loaded, err := load(c)
 	if err != nil {
 		return err
 	}
 	var clients []usage.Client
-	if err := open(loaded.State).View(c.Context, func(recorded usage.Snapshot) (err error) {
+	if err := (store.History{Directory: loaded.State}).View(c.Context, func(recorded usage.Snapshot) (err error) {
 		clients, err = recorded.Clients()
 		return err
 	}); err != nil {
@@ -73,29 +63,29 @@ func listClients(c *cli.Context, open openHistory) error {
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
 	}
-	return report.WriteClients(c.App.Writer, clients, terminal.CharsetOf(os.Getenv))
+	return report.WriteClients(c.App.Writer, clients, charset())
 }
 
 func newClient(c *cli.Context) error {
 	if c.NArg() != 2 {
-		return wrongUsage(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
+		return failure.Wrong(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
 	loaded, err := load(c)
 	if err != nil {
 		return err
 	}
-	port, err := strconv.ParseUint(c.Args().Get(0), 10, 16)
-	if err != nil || port == 0 {
-		return wrongUsage(fmt.Errorf("port %q: want a number from 1 to 65535", c.Args().Get(0)))
+	port, err := accounting.ParsePort(c.Args().Get(0))
+	if err != nil {
+		return failure.Wrong(err)
 	}
 	name := strings.TrimSpace(c.Args().Get(1))
 	if name == "" {
-		return wrongUsage(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
+		return failure.Wrong(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
 	}
 	if want := accounting.NameFault(name); want != "" {
-		return wrongUsage(fmt.Errorf("name %q: want %s", name, want))
+		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
-	t := clients.Transfer{Port: uint16(port), Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
+	t := clients.Transfer{Port: port, Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
 	later, err := t.Do(c.Context)
 	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.State)

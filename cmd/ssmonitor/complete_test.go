@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 func TestComplete(t *testing.T) {
@@ -50,12 +52,13 @@ func TestComplete(t *testing.T) {
 		{"nothing typed", nil, []string{"setup"}, nil},
 		{"after the end of flags", []string{"setup", "--", ""}, nil, []string{"setup"}},
 	}
-	app := newApp(io.Discard, io.Discard, openSavedHistory)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, c := range complete(app, test.words) {
-				got = append(got, c.value)
+			_, candidates, _ := call(t, append([]string{"__complete"}, test.words...)...)
+			for line := range strings.Lines(candidates) {
+				value, _, _ := strings.Cut(line, "\t")
+				got = append(got, value)
 			}
 			for _, want := range test.has {
 				if !slices.Contains(got, want) {
@@ -81,8 +84,7 @@ type shell struct {
 
 func newShell(t *testing.T, start []string, script, lines string) shell {
 	t.Helper()
-	requireProgram(t, start[0], start[0])
-	requireProgram(t, "script", "bsdutils")
+	testkit.Require(t, start[0], "script")
 	s := shell{directory: t.TempDir(), start: start, lines: lines}
 	self, err := os.Executable()
 	if err != nil {
@@ -115,7 +117,7 @@ func (s shell) command(name string, arguments ...string) *exec.Cmd {
 	command := exec.Command(name, arguments...)
 	command.Dir = filepath.Join(s.directory, "work")
 	command.Env = []string{"PATH=" + s.directory + ":" + os.Getenv("PATH"), "HOME=" + s.directory, "TERM=xterm", "LC_ALL=C.UTF-8",
-		"SSMONITOR_AS_PRODUCT=1", "HISTFILE=", "DIRECTORY=" + s.directory}
+		"HISTFILE=", "DIRECTORY=" + s.directory}
 	return command
 }
 

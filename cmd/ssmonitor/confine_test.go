@@ -79,7 +79,7 @@ func TestConfinedAgent(t *testing.T) {
 		}
 	}
 	ip("link add name up0 type veth peer name up1 && ip link set dev up0 up && ip link set dev up1 up")
-	agent := p.program("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
+	agent := programOf("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
 	var log bytes.Buffer
 	agent.Stderr = &log
 	if err := agent.Start(); err != nil {
@@ -111,7 +111,7 @@ func TestConfinedAgent(t *testing.T) {
 			return nil
 		})
 	}
-	p.nft(`table ip engine { chain prerouting {
+	testkit.NFT(t, `table ip engine { chain prerouting {
 		type nat hook prerouting priority dstnat
 		ip daddr 192.0.2.7 tcp dport 20000 dnat to 172.30.0.2:8388
 		iifname "up0" tcp dport 20001 dnat to 172.30.0.3:8388

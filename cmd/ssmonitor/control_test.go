@@ -88,7 +88,7 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 			}
 			ended <- errors.Join(err, listener.Close(), conn.Close(), ledger.Close())
 		}()
-		command := p.program("client", "new", "--config", "none", "--state", p.state, "--socket", p.socket, "20000", "dave")
+		command := programOf("client", "new", "--config", "none", "--state", p.state, "--socket", p.socket, "20000", "dave")
 		printed, err := command.CombinedOutput()
 		if err != nil || !strings.Contains(string(printed), "Port 20000 belongs to dave from now on.\n") {
 			t.Errorf("made: %t: got %v\n%s", made, err, printed)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
 )
 
@@ -85,7 +86,7 @@ func sheet(c *cli.Context) settings.Sheet {
 // load returns the settings of the running command. An error is wrong usage.
 func load(c *cli.Context) (*settings.Settings, error) {
 	loaded, err := sheet(c).Load()
-	return loaded, wrongUsage(err)
+	return loaded, failure.Wrong(err)
 }
 
 // loadInSpite returns the settings as load does. If only the settings file is wrong, that
@@ -95,14 +96,14 @@ func loadInSpite(c *cli.Context) (loaded *settings.Settings, fileErr, err error)
 	without := all
 	without.File = settings.NoFile
 	if loaded, err = without.Load(); err != nil {
-		return nil, nil, wrongUsage(err)
+		return nil, nil, failure.Wrong(err)
 	}
 	withFile, fileErr := all.Load()
 	switch {
 	case fileErr == nil:
 		return withFile, nil, nil
 	case errors.Is(fileErr, fs.ErrNotExist): // only the default file may be missing
-		return nil, nil, wrongUsage(fileErr)
+		return nil, nil, failure.Wrong(fileErr)
 	}
 	return loaded, fileErr, nil
 }

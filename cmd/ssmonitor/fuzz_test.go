@@ -22,15 +22,15 @@ func checkMessage(t *testing.T, printed string) {
 	}
 }
 
-// FuzzUsageCommand gives the arguments of usage. The database is not read: see
-// FuzzHistory of package accounting.
+// FuzzUsageCommand gives the arguments of usage.
 func FuzzUsageCommand(f *testing.F) {
 	f.Add("total", "", "", "7d", "alice", "20000", "10", "usage", "json")
 	f.Add("day", "2026-11", "2026-11-24T16:00:00Z", "", "port 20000", "", "", "name", "csv")
 	f.Add("hour", "2026-13", "1999-02-29", "1y", "", "70000", "-1", "in", "html")
 	f.Add("month", "\x1b[2J", "\n", "99999999999d", "\u202e", "0", "x", "out", "table")
+	state := ledger(f, "alice")
 	f.Fuzz(func(t *testing.T, by, since, until, last, client, port, top, sort, format string) {
-		arguments := []string{"usage", "--config", settings.NoFile}
+		arguments := []string{"usage", "--config", settings.NoFile, "--state", state}
 		for _, flag := range [][2]string{
 			{"by", by}, {"since", since}, {"until", until}, {"last", last}, {"client", client}, {"port", port},
 			{"top", top}, {"sort", sort}, {"format", format},
@@ -39,7 +39,7 @@ func FuzzUsageCommand(f *testing.F) {
 				arguments = append(arguments, "--"+flag[0]+"="+flag[1])
 			}
 		}
-		status, stdout, stderr := callUsage(t, &fakeHistory{}, arguments...)
+		status, stdout, stderr := call(t, arguments...)
 		switch status {
 		case exitUsage:
 			checkMessage(t, stderr)

@@ -5,26 +5,49 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"ssmonitor/internal/commandline"
 )
 
-func TestHelpFitsTheTerminal(t *testing.T) {
-	pages := [][]string{{"--help"}, {"-h"}, {"help"}}
-	for _, command := range newApp(io.Discard, io.Discard, openSavedHistory).Commands {
+// TestHelp asks for the help of the program and of every command, in each way. It fits a
+// terminal, has an example, and is in the manual.
+func TestHelp(t *testing.T) {
+	_, manual, _ := call(t, "man")
+	if strings.Contains(manual, "_complete") {
+		t.Error("the manual page has a hidden command")
+	}
+	pages := map[string]string{"ssmonitor": "who uses how much of a Shadowsocks server, by port"}
+	for _, command := range commandline.All(newApp(io.Discard, io.Discard)) {
 		if !command.Hidden {
-			pages = append(pages, []string{command.Name, "--help"}, []string{command.Name, "-h"}, []string{"help", command.Name})
+			pages[command.HelpName] = command.Usage
 		}
 	}
-	for _, arguments := range pages {
-		status, help, stderr := call(t, arguments...)
-		if status != exitDone || stderr != "" || !strings.Contains(help, "OPTIONS:\n") {
-			t.Errorf("%q: status %d, stdout %q and %q", arguments, status, help, stderr)
+	if pages["ssmonitor client new"] == "" || pages["ssmonitor client list"] == "" {
+		t.Errorf("the subcommands are missing in %q", pages)
+	}
+	for name, usage := range pages {
+		words := strings.Fields(name)[1:]
+		status, help, stderr := call(t, append(words, "--help")...)
+		if status != exitDone || stderr != "" || !strings.HasPrefix(help, "NAME:\n   "+name+" - ") || !strings.Contains(help, "OPTIONS:\n") ||
+			!strings.Contains(strings.Join(strings.Fields(help), " "), usage) {
+			t.Errorf("%s --help: got status %d, %q and\n%s", name, status, stderr, help)
+		}
+		if name != "ssmonitor" && name != "ssmonitor version" && !strings.Contains(help, "Example") {
+			t.Errorf("%s --help has no example", name)
+		}
+		_, short, _ := call(t, append(words, "-h")...)
+		if _, same, _ := call(t, append([]string{"help"}, words...)...); same != help || short != help {
+			t.Errorf("help of %s differs from --help:\n%s%s", name, same, short)
+		}
+		if name != "ssmonitor" && !strings.Contains(manual, "\n.SS "+name) {
+			t.Errorf("the manual page lacks %s", name)
 		}
 		for line := range strings.Lines(help) {
-			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > helpWidth {
-				t.Errorf("%q: %d columns in %q", arguments, width, line)
+			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > 80 {
+				t.Errorf("%s: %d columns in %q", name, width, line)
 			}
 			if strings.TrimRight(line, " \n")+"\n" != line {
-				t.Errorf("%q: blanks at the end of %q", arguments, line)
+				t.Errorf("%s: blanks at the end of %q", name, line)
 			}
 		}
 	}

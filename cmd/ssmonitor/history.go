@@ -18,11 +18,6 @@ import (
 	"ssmonitor/nft"
 )
 
-// openHistory opens the recorded usage in a state directory.
-type openHistory func(directory string) usage.History
-
-func openSavedHistory(directory string) usage.History { return store.History{Directory: directory} }
-
 // historyError adds the remedy to an error from reading or changing the usage in a
 // state directory.
 func historyError(err error, directory string) error {

@@ -12,11 +12,7 @@ func TestTextsFollowTheLocale(t *testing.T) {
 	const name, escaped = "李雷", `\u674e\u96f7`
 	p := newPlace(t)
 	p.setup("--port", "30000="+name)
-	ask := func(arguments ...string) func() (int, string, string) {
-		return func() (int, string, string) {
-			return callUsage(t, &fakeHistory{first: name}, arguments...)
-		}
-	}
+	t.Setenv("SSMONITOR_STATE", ledger(t, name))
 	run := func(arguments ...string) func() (int, string, string) {
 		return func() (int, string, string) { return call(t, arguments...) }
 	}
@@ -24,14 +20,14 @@ func TestTextsFollowTheLocale(t *testing.T) {
 	expectText(t, name, escaped, localizedText{"teardown", run("teardown", "--dry-run", "--config", "none", "--state", missing), false, "", ""})
 	p.agent(p.socket)
 	for _, test := range []localizedText{
-		{"usage", ask("usage", "--config", "none"), false, "\u2588", "##########"},
-		{"usage by day", ask("usage", "--by", "month", "--config", "none"), false, "\u2588", "##########"},
-		{"usage as CSV", ask("usage", "--format", "csv", "--config", "none"), true, "", ""},
-		{"usage as JSON", ask("usage", "--json", "--config", "none"), true, "", ""},
-		{"usage as HTML", ask("usage", "--format", "html", "--config", "none"), true, "", ""},
-		{"clients", ask("client", "list", "--config", "none"), false, "", ""},
-		{"clients as JSON", ask("client", "list", "--json", "--config", "none"), true, "", ""},
-		{"another client", ask("client", "new", "--config", "none", "20000", name), false, "", ""},
+		{"usage", run("usage", "--config", "none"), false, "\u2588", "##########"},
+		{"usage by day", run("usage", "--by", "month", "--config", "none"), false, "\u2588", "##########"},
+		{"usage as CSV", run("usage", "--format", "csv", "--config", "none"), true, "", ""},
+		{"usage as JSON", run("usage", "--json", "--config", "none"), true, "", ""},
+		{"usage as HTML", run("usage", "--format", "html", "--config", "none"), true, "", ""},
+		{"clients", run("client", "list", "--config", "none"), false, "", ""},
+		{"clients as JSON", run("client", "list", "--json", "--config", "none"), true, "", ""},
+		{"another client", run("client", "new", "--config", "none", "20000", name), false, "", ""},
 		{"top", run("top", "--once", "--config", "none", "--socket", p.socket), false, "", ""},
 		{"top as JSON", run("top", "--once", "--json", "--config", "none", "--socket", p.socket), true, "", ""},
 		{"setup", run("setup", "--no-search", "--port", "30000="+name, "--ports", filepath.Join(p.directory, "other")), false, "", ""},

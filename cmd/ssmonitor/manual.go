@@ -1,92 +1,55 @@
 package main
 
 import (
-	"cmp"
+	_ "embed" // for the manual
 	"fmt"
-	"slices"
-	"strings"
+	"path/filepath"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
 	"github.com/urfave/cli/v2"
+
+	"ssmonitor/internal/agent"
+	"ssmonitor/internal/commandline"
+	"ssmonitor/internal/settings"
+	"ssmonitor/output/control"
 )
 
-// manual returns the page as source for man(7).
-func manual(app *cli.App) []byte {
+//go:embed manual.md
+var manualTemplate string
+
+func manualCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "man",
+		Usage: "print the manual page",
+		Description: "The page contains the help of every command, the settings, the files and the formats.\n\n" +
+			"Examples:\n\n" +
+			"   ssmonitor man | man -l -\n" +
+			"   ssmonitor man > /usr/local/share/man/man8/ssmonitor.8",
+		Action: func(c *cli.Context) error {
+			page, err := manualPage(c.App)
+			if err != nil {
+				return err
+			}
+			_, err = c.App.Writer.Write(page)
+			return err
+		},
+	}
+}
+
+// manualPage returns the manual as source for man(7).
+func manualPage(app *cli.App) ([]byte, error) {
 	title := fmt.Sprintf("%% SSMONITOR 8 %q %q %q\n\n", releaseDate(), "ssmonitor "+version(), "System Manager's Manual")
-	return md2man.Render([]byte(title + manualText(app)))
+	text, err := manual(app)
+	return md2man.Render([]byte(title + text)), err
 }
 
-// manualText returns the manual in Markdown, with definition lists.
-func manualText(app *cli.App) string {
-	m := &manualWriter{}
-	m.section("NAME", "ssmonitor - "+app.Usage)
-	m.section("SYNOPSIS", "**ssmonitor** *COMMAND* [*OPTION*]...")
-	m.section("DESCRIPTION", app.Description)
-	m.section("COMMANDS", "")
-	for _, command := range allCommands(app) {
-		if command.Hidden {
-			continue
-		}
-		p := commandPage(command)
-		m.heading("###", strings.TrimSpace(p.Name+" "+command.ArgsUsage), upperFirst(p.Usage)+".\n\n"+p.Description)
-		for _, o := range p.Options {
-			if o.names[0] != "--help" { // of every command
-				m.term(o.Term(), o.Text())
-			}
-		}
-	}
-	m.section("OPTIONS", "")
-	for _, o := range appPage(app).Options {
-		m.term(o.Term(), o.Text())
-	}
-	m.section("CONFIGURATION", aboutSettings)
-	for _, o := range settingsOptions(app) {
-		m.term(strings.TrimPrefix(o.names[0], "--")+": "+cmp.Or(o.value, "true"), o.usage)
-	}
-	for _, s := range manualSections {
-		m.section(s.title, s.text)
-		for _, t := range s.terms {
-			m.term(t.name, t.text)
-		}
-	}
-	m.section("SEE ALSO", seeAlso)
-	return m.String()
+// manual returns the manual in Markdown.
+func manual(app *cli.App) (string, error) {
+	return commandline.Manual(app, manualTemplate, map[string]string{
+		"settings": settings.DefaultFile, "list": settings.DefaultList, "state": settings.DefaultState, "runtime": settings.DefaultRuntime,
+		"csv":     filepath.Join(settings.DefaultRuntime, settings.CSVName),
+		"socket":  filepath.Join(settings.DefaultRuntime, settings.SocketName),
+		"control": filepath.Join(settings.DefaultRuntime, control.SocketName),
+		"group":   agent.Group,
+	})
 }
-
-// settingsOptions returns the flags that are keys of the settings file: those
-// of any command that have an environment variable, sorted by name.
-func settingsOptions(app *cli.App) []option {
-	byName := make(map[string]option)
-	for _, command := range allCommands(app) {
-		for _, o := range options(command.Flags) {
-			_, known := byName[o.names[0]]
-			if !known && len(o.environment) > 0 && o.names[0] != "--config" {
-				byName[o.names[0]] = o
-			}
-		}
-	}
-	all := make([]option, 0, len(byName))
-	for _, o := range byName {
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b option) int { return strings.Compare(a.names[0], b.names[0]) })
-	return all
-}
-
-func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
-
-// manualWriter writes Markdown.
-type manualWriter struct{ strings.Builder }
-
-func (m *manualWriter) section(title, text string) { m.heading("#", title, text) }
-
-// heading writes a heading and what belongs to it. Literal text is indented by four
-// columns in Markdown, by three in the help.
-func (m *manualWriter) heading(level, title, text string) {
-	fmt.Fprintf(m, "%s %s\n\n", level, title)
-	if text != "" {
-		fmt.Fprintf(m, "%s\n\n", strings.ReplaceAll(text, "\n   ", "\n    "))
-	}
-}
-
-func (m *manualWriter) term(name, text string) { fmt.Fprintf(m, "**%s**\n: %s\n\n", name, text) }

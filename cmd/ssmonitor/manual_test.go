@@ -15,15 +15,6 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// requireProgram skips the test if the program is missing, or fails it with
-// CI=true.
-func requireProgram(t *testing.T, name, debianPackage string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		testkit.Missing(t, "%s is missing: apt-get install %s", name, debianPackage)
-	}
-}
-
 // manualFile writes the page of a release to a file.
 func manualFile(t *testing.T) string {
 	t.Helper()
@@ -31,26 +22,24 @@ func manualFile(t *testing.T) string {
 	release, released = "1.2.3", "2026-11-24"
 	t.Cleanup(func() { release, released = oldRelease, oldReleased })
 	path := filepath.Join(t.TempDir(), "ssmonitor.8")
-	if err := os.WriteFile(path, manual(newApp(io.Discard, io.Discard, openSavedHistory)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	_, page, _ := call(t, "man")
+	testkit.WriteFile(t, path, page)
 	return path
 }
 
 func TestManualIsSound(t *testing.T) {
 	path := manualFile(t)
 	tests := []struct {
-		debianPackage string
-		command       []string
-		quietOutput   bool // the output is complaints
+		command     []string
+		quietOutput bool // the output is complaints
 	}{
-		{"mandoc", []string{"mandoc", "-T", "lint", "-W", "warning", path}, true},
-		{"groff-base", []string{"groff", "-ww", "-man", "-T", "utf8", "-z", path}, true},
-		{"man-db", []string{"man", "--warnings", "-l", path}, false},
+		{[]string{"mandoc", "-T", "lint", "-W", "warning", path}, true},
+		{[]string{"groff", "-ww", "-man", "-T", "utf8", "-z", path}, true},
+		{[]string{"man", "--warnings", "-l", path}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.command[0], func(t *testing.T) {
-			requireProgram(t, test.command[0], test.debianPackage)
+			testkit.Require(t, test.command[0])
 			command := exec.Command(test.command[0], test.command[1:]...)
 			command.Env = append(os.Environ(), "MANWIDTH=80", "MANPAGER=cat", "LC_ALL=C.UTF-8")
 			var stdout, stderr bytes.Buffer
@@ -62,8 +51,10 @@ func TestManualIsSound(t *testing.T) {
 	}
 }
 
+// TestManualIsComplete looks at the page as a terminal shows it. What its sections say is in
+// the golden file of TestManualOnTheWeb.
 func TestManualIsComplete(t *testing.T) {
-	requireProgram(t, "mandoc", "mandoc")
+	testkit.Require(t, "mandoc")
 	output, err := exec.Command("mandoc", "-T", "ascii", "-O", "width=80", manualFile(t)).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -76,14 +67,7 @@ func TestManualIsComplete(t *testing.T) {
 		}
 	}
 	text := plain.String()
-	for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "FORMATS",
-		"ENVIRONMENT", "FILES", "EXIT STATUS", "SEE ALSO"} {
-		if !strings.Contains(text, "\n"+section+"\n") {
-			t.Errorf("the manual has no section %s", section)
-		}
-	}
-	for _, want := range []string{"ssmonitor 1.2.3", "2026-11-24", "20000,12.500,14.000,1834.221,98211.007", "Winston Yin",
-		"GET /v1/ports", "interval: 5s\n", "nft(8)"} {
+	for _, want := range []string{"ssmonitor 1.2.3", "2026-11-24", "interval: 5s\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the manual lacks %q", want)
 		}
@@ -102,7 +86,11 @@ func TestManualIsComplete(t *testing.T) {
 // writes it.
 func TestManualOnTheWeb(t *testing.T) {
 	const path = "../../integration/manual.md"
-	want := "# ssmonitor(8)\n\n" + manualText(newApp(io.Discard, io.Discard, openSavedHistory))
+	text, err := manual(newApp(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# ssmonitor(8)\n\n" + text
 	if testkit.Updating() {
 		testkit.WriteFile(t, path, want)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/agent"
+	"ssmonitor/internal/commandline"
+	"ssmonitor/internal/failure"
 	"ssmonitor/output/api"
 	"ssmonitor/output/netdata"
 )
@@ -46,7 +48,7 @@ func netdataCommand() *cli.Command {
 
 func runPlugin(c *cli.Context) error {
 	if c.Args().Len() > 1 {
-		return unexpected(c, c.Args().Get(1))
+		return commandline.Unexpected(c, c.Args().Get(1))
 	}
 	log := newLog(c.App.ErrWriter)
 	loaded, fileErr, err := loadInSpite(c)
@@ -59,7 +61,7 @@ func runPlugin(c *cli.Context) error {
 	}
 	seconds, err := netdata.UpdateEvery(c.Args().First(), os.Getenv("NETDATA_UPDATE_EVERY"))
 	if err != nil {
-		return wrongUsage(err)
+		return failure.Wrong(err)
 	}
 	if !reachesNetdata(os.Stdout) {
 		return errors.New("stdout is closed or /dev/null: the plugin writes its charts there, to a pipe of Netdata's, which starts it")

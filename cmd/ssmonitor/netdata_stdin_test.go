@@ -24,8 +24,8 @@ type oldPlugin struct {
 // startOldPlugin starts the plugin by a shell, with the shell's redirections of stdin.
 func startOldPlugin(t *testing.T, p *place, version string, stdin *os.File, redirection string) *oldPlugin {
 	t.Helper()
-	program := p.program("netdata", "--config", "none", "--socket", p.socket, "1")
-	plugin := &oldPlugin{Cmd: exec.Command("sh", "-c", `exec "$0" "$@" `+redirection, os.Args[0], "-test.run", "^TestProgram$"), t: t}
+	program := programOf("netdata", "--config", "none", "--socket", p.socket, "1")
+	plugin := &oldPlugin{Cmd: exec.Command("sh", append([]string{"-c", `exec "$0" "$@" ` + redirection}, program.Args...)...), t: t}
 	plugin.Env = append(program.Env, "NETDATA_VERSION="+version, "LC_ALL=C")
 	if stdin != nil {
 		plugin.Stdin = stdin

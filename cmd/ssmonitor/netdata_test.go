@@ -8,17 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"ssmonitor/internal/settings"
 )
-
-// TestPluginIgnoresNetdatasDirectory has Netdata's own unit make a directory.
-func TestPluginIgnoresNetdatasDirectory(t *testing.T) {
-	t.Setenv("RUNTIME_DIRECTORY", "/run/netdata")
-	if status, help, _ := call(t, "netdata", "--help"); status != exitDone || !strings.Contains(help, settings.DefaultRuntime+"/"+settings.SocketName) {
-		t.Errorf("got status %d, want the agent's socket in\n%s", status, help)
-	}
-}
 
 // TestPluginSurvivesTheSignal has Netdata stop reading while it keeps the plugin's
 // stdin open. Netdata disables a plugin that the signal SIGPIPE ends.
@@ -28,7 +18,7 @@ func TestPluginSurvivesTheSignal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := p.program("netdata", "--config", "none", "--socket", p.socket, "1")
+	command := programOf("netdata", "--config", "none", "--socket", p.socket, "1")
 	if _, err := command.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +51,7 @@ func TestPluginTakesChartsFromSettings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := writeSettings(t, test.settings)
-			command := p.program(append(append([]string{"netdata", "--config", path, "--socket", p.socket}, test.arguments...), "1")...)
+			command := programOf(append(append([]string{"netdata", "--config", path, "--socket", p.socket}, test.arguments...), "1")...)
 			stdin, err := command.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

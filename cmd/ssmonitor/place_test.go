@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,23 +14,6 @@ import (
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
-
-// argumentsVariable turns the test binary into the program: see TestProgram.
-const argumentsVariable = "SSMONITOR_TEST_ARGUMENTS"
-
-// TestProgram is not a test: other tests start it as the program.
-func TestProgram(*testing.T) {
-	arguments := os.Getenv(argumentsVariable)
-	if arguments == "" {
-		return
-	}
-	if err := hinder(); err != nil {
-		panic(err)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	os.Exit(execute(confined(ctx), strings.Split(arguments, "\n"), os.Stdout, os.Stderr))
-}
 
 // place is a network namespace with the files of one agent.
 type place struct {
@@ -73,11 +55,6 @@ func (p *place) configure(content string) {
 	}
 }
 
-func (p *place) nft(script string) {
-	p.t.Helper()
-	testkit.NFT(p.t, script)
-}
-
 // setup runs setup and returns what it writes.
 func (p *place) setup(more ...string) string {
 	p.t.Helper()
@@ -89,12 +66,12 @@ func (p *place) setup(more ...string) string {
 	return output.String()
 }
 
-// program prepares a process of the program in the namespace.
-func (p *place) program(arguments ...string) *exec.Cmd {
+// programOf prepares a process of the program.
+func programOf(arguments ...string) *exec.Cmd {
 	// This link lets users run the binary who may not enter its directory.
-	command := exec.Command("/proc/self/exe", "-test.run", "^TestProgram$")
-	command.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(append([]string{"ssmonitor"}, arguments...), "\n"))
-	command.Dir = "/"
+	command := exec.Command("/proc/self/exe", arguments...)
+	command.Args[0], command.Dir = "ssmonitor", "/"
+	command.Env = os.Environ()
 	return command
 }
 
@@ -108,7 +85,7 @@ func kill(command *exec.Cmd) {
 // agent starts the agent and waits for its first CSV file.
 func (p *place) agent(socket string, more ...string) {
 	p.t.Helper()
-	command := p.program(append([]string{"run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms"}, more...)...)
+	command := programOf(append([]string{"run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms"}, more...)...)
 	var log bytes.Buffer
 	command.Stderr = &log
 	if err := command.Start(); err != nil {

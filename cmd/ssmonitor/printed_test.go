@@ -11,6 +11,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/testkit"
 )
 
 // hostile is the name of a file that would turn the screen red, hide what follows and
@@ -25,8 +26,8 @@ const (
 func hostileFiles(t *testing.T) (noted, broken string) {
 	t.Helper()
 	noted, broken = t.TempDir(), t.TempDir()
-	writeIn(t, noted, hostile, `{"servers": [{"address": "::", "port": 8388, "users": [{"name": "a"}, {"name": "b"}]}]}`)
-	writeIn(t, broken, hostile, `{"server_port": `)
+	testkit.WriteFile(t, filepath.Join(noted, hostile), `{"servers": [{"address": "::", "port": 8388, "users": [{"name": "a"}, {"name": "b"}]}]}`)
+	testkit.WriteFile(t, filepath.Join(broken, hostile), `{"server_port": `)
 	return noted, broken
 }
 
@@ -100,40 +101,6 @@ func TestCheckPrintsPathsInOneLine(t *testing.T) {
 	for _, format := range []string{"--nagios", "--json"} {
 		_, stdout, _ := call(t, append(arguments, format)...)
 		requirePlain(t, stdout)
-	}
-}
-
-// Two clients whose names look like one are noted, and counted.
-func TestAlikeNamesAreNoted(t *testing.T) {
-	t.Setenv("LC_ALL", "C.UTF-8")
-	const note = "the names of several clients look alike: \"alice\" of port 20000, \"\u0430lice\" of port 20001 (with U+0430)"
-	directory := t.TempDir()
-	status, stdout, stderr := setupIn(t, directory, "--port", "20000=alice", "--port", "20001=\u0430lice")
-	if status != exitDone || strings.Count(stderr, "note: "+note) != 1 || !strings.Contains(stdout, "+ 20001") {
-		t.Errorf("status %d, got\n%s%s", status, stdout, stderr)
-	}
-	list := writeIn(t, directory, "ports", "20000=alice\n20001=\u0430lice\n")
-	_, stdout, stderr = call(t, "check", "--no-search", "--ports", list)
-	if !strings.Contains(stdout, "note    "+note) {
-		t.Errorf("got\n%s%s", stdout, stderr)
-	}
-}
-
-func TestBlankNamesAreRefused(t *testing.T) {
-	directory := t.TempDir()
-	const want = "want a name that can be seen: U+3164 is blank"
-	for _, test := range []struct {
-		place     string
-		arguments []string
-	}{
-		{"", []string{"setup", "--dry-run", "--no-search", "--port", "20000=\u3164"}},
-		{"ports: line 1, column 7: ", []string{"run", "--ports", writeIn(t, directory, "ports", "20000=\u3164\n")}},
-		{"line 1, column 7: key port: ", []string{"setup", "--dry-run", "--no-search", "--config", writeSettings(t, "port: [\"20000=\u3164\"]\n")}},
-		{"", []string{"client", "new", "20000", "\u3164"}},
-	} {
-		if status, _, stderr := call(t, test.arguments...); status != exitUsage || !strings.Contains(stderr, test.place) || !strings.Contains(stderr, want) {
-			t.Errorf("%q: status %d, got %q", test.arguments, status, stderr)
-		}
 	}
 }
 

@@ -71,7 +71,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 			p := newPlace(t)
 			run := func(arguments ...string) (status int, stdout, stderr string) {
 				t.Helper()
-				command := p.program(arguments...)
+				command := programOf(arguments...)
 				command.Env = append(command.Env, hindranceVariable+"="+test.hindrance)
 				if test.attributes != nil {
 					command.SysProcAttr = test.attributes(t)

@@ -39,7 +39,7 @@ func newRuntimePlace(t *testing.T) *runtimePlace {
 // start starts the agent, confined as every agent is, and waits until it counts.
 func (p *runtimePlace) start(more ...string) {
 	p.t.Helper()
-	p.command = p.program(append([]string{"run", "--ports", p.list, "--state", p.state, "--interval", "100ms"}, more...)...)
+	p.command = programOf(append([]string{"run", "--ports", p.list, "--state", p.state, "--interval", "100ms"}, more...)...)
 	p.command.Stderr = &p.log
 	if err := p.command.Start(); err != nil {
 		p.t.Fatal(err)

@@ -9,74 +9,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"ssmonitor/internal/testkit"
 )
-
-// asNobody runs the program as user nobody. It returns what it wrote to stdout
-// and stderr.
-func (p *place) asNobody(arguments ...string) (status int, stdout, stderr string) {
-	p.t.Helper()
-	command := p.program(arguments...)
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	var out, failure bytes.Buffer
-	command.Stdout, command.Stderr = &out, &failure
-	if err := command.Run(); err != nil && command.ProcessState == nil {
-		p.t.Fatal(err)
-	}
-	return command.ProcessState.ExitCode(), out.String(), failure.String()
-}
-
-// TestMissingRights runs each command as a user without rights. A file that
-// may not be read is not wrong usage.
-func TestMissingRights(t *testing.T) {
-	p := newPlace(t)
-	p.setup()
-	closed := filepath.Join(p.directory, "private")
-	settings := filepath.Join(closed, "config.yaml")
-	if err := os.WriteFile(settings, []byte("interval: 1s\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open := filepath.Join(p.directory, "open") // nobody can write to it
-	if err := os.Mkdir(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	const asRoot, capability = "permission denied: run it as root\n", "CAP_NET_ADMIN is missing: run as root"
-	for _, test := range []struct {
-		name, arguments, want string
-	}{
-		{"setup: the kernel", "setup --no-search --port 1 --ports " + open + "/ports", capability},
-		{"setup: the list", "setup --no-search --port 1 --ports " + closed + "/ports", asRoot},
-		{"setup: a configuration", "setup --no-search --dry-run --shadowsocks " + p.config, asRoot},
-		{"setup: a directory of configurations", "setup --no-search --dry-run --shadowsocks " + closed, asRoot},
-		{"setup: the settings", "setup --no-search --dry-run --port 1 --config " + settings, asRoot},
-		{"run: the kernel", "run --port 1 --state " + open, capability},
-		{"run: the totals", "run --port 1 --state " + closed, "permission denied: run it as root"},
-		{"run: the settings", "run --port 1 --config " + settings, asRoot},
-		{"teardown: the kernel", "teardown --state " + open, capability},
-		{"teardown --purge", "teardown --purge --state " + open, capability},
-		{"teardown: the settings", "teardown --config " + settings, asRoot},
-		{"usage: the totals", "usage --state " + closed, "run it as root, or, to read, join the group"},
-		{"usage: the settings", "usage --config " + settings, asRoot},
-		{"client list: the totals", "client list --state " + closed, "run it as root, or, to read, join the group"},
-		{"client list: the settings", "client list --config " + settings, asRoot},
-		{"client new: the totals", "client new --state " + closed + " 20000 dave", "only root changes clients: run it as root\n"},
-		{"client new: the settings", "client new --config " + settings + " 20000 dave", asRoot},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			status, stdout, stderr := p.asNobody(strings.Fields(test.arguments)...)
-			lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
-			if status != exitFailed || stdout != "" || !strings.Contains(lines[len(lines)-1]+"\n", test.want) || strings.Count(stderr, "as root") != 1 {
-				t.Errorf("got status %d, %q on stdout and %q on stderr, want status 1 and %q", status, stdout, stderr, test.want)
-			}
-		})
-	}
-}
 
 // TestPluginWithoutSettings expects the plugin to go on with the defaults if it
 // can't use the settings: Netdata would disable it.
@@ -97,8 +33,8 @@ func TestPluginWithoutSettings(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.settings), test.mode); err != nil {
 				t.Fatal(err)
 			}
-			command := p.program("netdata", "--config", path, "1")
-			command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			command := programOf("netdata", "--config", path, "1")
+			command.SysProcAttr = nobody()
 			stdin, err := command.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -142,7 +78,7 @@ func TestRootOfAnotherUserNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(arguments ...string) (status int, output string) {
-		command := p.program(arguments...)
+		command := programOf(arguments...)
 		command.SysProcAttr = testkit.OthersNetwork(t)
 		text, err := command.CombinedOutput()
 		if err != nil && command.ProcessState == nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/agent"
+	"ssmonitor/internal/confine"
 	"ssmonitor/internal/settings"
 )
 
@@ -31,9 +32,6 @@ func runCommand() *cli.Command {
 }
 
 func run(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	given := sheet(c)
 	if given.Names("ports") {
 		// The sources in the settings file are for setup only then, as in the unit: the
@@ -45,6 +43,6 @@ func run(c *cli.Context) error {
 		return err
 	}
 	return agent.Run(c.Context, loaded, agent.Options{
-		Version: version(), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv, Confine: confinement(c.Context),
+		Version: version(), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv, Confine: confine.Enter,
 	})
 }

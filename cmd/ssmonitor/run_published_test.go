@@ -11,25 +11,6 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// TestBrokenListLeavesTheTable starts an agent that would replace the table, with a
-// list that it can't read: the table of before goes on counting.
-func TestBrokenListLeavesTheTable(t *testing.T) {
-	p := newPlace(t)
-	if status, stdout, stderr := call(t, "setup", "--no-search", "--port", "20000", "--ports", p.list); status != 0 {
-		t.Fatalf("setup: status %d\n%s%s", status, stdout, stderr)
-	}
-	if err := os.WriteFile(p.list, []byte("20000 sctp\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	arguments := []string{"run", "--own", "yes", "--ports", p.list, "--state", p.state, "--socket", p.socket, "--csv", p.csv}
-	if status, _, stderr := call(t, arguments...); status != exitUsage || !strings.Contains(stderr, p.list) {
-		t.Errorf("run: status %d\n%s", status, stderr)
-	}
-	if ruleset := testkit.NFT(t, "list ruleset"); !strings.Contains(ruleset, "tcp-20000-in") {
-		t.Errorf("the table is removed:\n%s", ruleset)
-	}
-}
-
 // TestRunMarksPublishedPorts has a port that was published before the agent starts. It is counted where it is forwarded from the first
 // moment, unless all ports are counted before that.
 func TestRunMarksPublishedPorts(t *testing.T) {
@@ -51,7 +32,7 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
-			p.nft(`table ip engine {
+			testkit.NFT(t, `table ip engine {
 				chain prerouting {
 					type nat hook prerouting priority dstnat; fib daddr type local tcp dport 20000 dnat to 172.30.0.2:8388
 				}
@@ -62,7 +43,7 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 			words := func(text string) []string {
 				return strings.Fields(strings.NewReplacer("CONFIG", p.config, "LIST", p.list, "NONE", p.list+".none").Replace(text))
 			}
-			agent := p.program(append([]string{"run", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms"}, words(test.arguments)...)...)
+			agent := programOf(append([]string{"run", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms"}, words(test.arguments)...)...)
 			var log bytes.Buffer
 			agent.Stderr = &log
 			if err := agent.Start(); err != nil {

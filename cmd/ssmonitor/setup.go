@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/setup"
@@ -62,7 +63,7 @@ func setupCommand() *cli.Command {
 }
 
 func runSetup(c *cli.Context) error {
-	if err := errors.Join(noArguments(c), confine.KeepOutOfDumps()); err != nil {
+	if err := confine.KeepOutOfDumps(); err != nil {
 		return err
 	}
 	if c.Bool("follow") {
@@ -108,11 +109,11 @@ func printNotes(c *cli.Context, notes []finding.Remark) {
 
 func followSetup(c *cli.Context) error {
 	if c.Bool("dry-run") || c.Bool("json") {
-		return wrongUsage(errors.New("--follow excludes --dry-run and --json: see ssmonitor setup --help"))
+		return failure.Wrong(errors.New("--follow excludes --dry-run and --json: see ssmonitor setup --help"))
 	}
 	err := setup.Follow(c.Context, setup.FollowOptions{Sheet: sheet(c), Out: textWriter(c), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv})
 	if errors.Is(err, setup.ErrAgain) {
-		return checkStatus(exitAgain)
+		return exitCode(exitAgain)
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func TestKilledSetupsLeaveNothing(t *testing.T) {
 	}
 	left, took := 0, 20*time.Millisecond
 	for round := range 100 {
-		killed := p.program(setup(fmt.Sprint("round ", round))...)
+		killed := programOf(setup(fmt.Sprint("round ", round))...)
 		if err := killed.Start(); err != nil {
 			t.Fatal(err)
 		}

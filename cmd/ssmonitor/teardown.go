@@ -34,9 +34,6 @@ func teardownCommand() *cli.Command {
 }
 
 func teardown(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	loaded, err := load(c)
 	if err != nil {
 		return err

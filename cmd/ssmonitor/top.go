@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,10 +14,7 @@ import (
 
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/failure"
-	"ssmonitor/internal/peer"
 	"ssmonitor/internal/settings"
-	"ssmonitor/internal/sockdiag"
-	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 	"ssmonitor/output/top"
 )
@@ -55,8 +51,8 @@ func topCommand() *cli.Command {
 
 func runTop(c *cli.Context) error {
 	interval, err := settings.ParseInterval(c.String("interval"))
-	if err := errors.Join(noArguments(c), wrongUsage(err)); err != nil {
-		return err
+	if err != nil {
+		return failure.Wrong(err)
 	}
 	loaded, err := load(c)
 	if err != nil {
@@ -66,19 +62,19 @@ func runTop(c *cli.Context) error {
 	live := !once && !json
 	switch {
 	case socket == "":
-		return wrongUsage(errors.New("top reads the agent's socket, which is turned off: remove the empty socket from the settings, or name one with --socket"))
+		return failure.Wrong(errors.New("top reads the agent's socket, which is turned off: remove the empty socket from the settings, or name one with --socket"))
 	case live && (!isTerminal(os.Stdin) || !isTerminal(c.App.Writer)):
-		return wrongUsage(errors.New("top needs a terminal: use --once to print the table once, or --json for a stream of lines"))
+		return failure.Wrong(errors.New("top needs a terminal: use --once to print the table once, or --json for a stream of lines"))
 	case live && (os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb"):
-		return wrongUsage(fmt.Errorf("TERM=%s: this terminal can't move its cursor: use --once to print the table once, or --json for a stream of lines", os.Getenv("TERM")))
+		return failure.Wrong(fmt.Errorf("TERM=%s: this terminal can't move its cursor: use --once to print the table once, or --json for a stream of lines", os.Getenv("TERM")))
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("finding the host's name: %w", err)
 	}
-	t := &top.Top{Agent: api.NewClient(socket), Host: host, Interval: interval, Now: time.Now, Charset: terminal.CharsetOf(os.Getenv)}
+	t := &top.Top{Agent: api.NewClient(socket), Host: host, Interval: interval, Now: time.Now, Charset: charset()}
 	if os.Geteuid() == 0 {
-		t.Remotes = remotes(socket)
+		t.Remotes = top.RemotesOf(socket)
 	}
 	// As Ctrl-C does, a terminal that is closed ends the view.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
@@ -101,50 +97,4 @@ func runTop(c *cli.Context) error {
 		return nil
 	}
 	return err
-}
-
-// remotes returns a function that lists the addresses that are connected to a port
-// now. It asks the kernel, and fails if the agent on the socket counts elsewhere.
-func remotes(socket string) func(port uint16) ([]top.Remote, error) {
-	return func(port uint16) (all []top.Remote, err error) {
-		if err := sameNetwork(socket); err != nil {
-			return nil, err
-		}
-		conn, err := sockdiag.Open()
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, conn.Close()) }()
-		found, err := conn.Addresses(port)
-		for _, remote := range found {
-			all = append(all, top.Remote(remote))
-		}
-		return all, err
-	}
-}
-
-// sameNetwork fails unless the process that listens on the socket is in the network
-// namespace of this one.
-func sameNetwork(socket string) error {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	agent, err := peer.Credentials(conn)
-	if err != nil {
-		return fmt.Errorf("asking who listens on %s: %w", socket, err)
-	}
-	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", agent.Pid))
-	if err != nil {
-		return err
-	}
-	ours, err := os.Stat("/proc/self/ns/net")
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(theirs, ours) {
-		return fmt.Errorf("the agent, process %[1]d, is in another network namespace: run top there (nsenter --net --target %[1]d)", agent.Pid)
-	}
-	return nil
 }

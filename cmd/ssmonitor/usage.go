@@ -12,15 +12,16 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/atomicfile"
-	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/failure"
 	"ssmonitor/output/api"
 	"ssmonitor/output/report"
 )
 
-func usageCommand(open openHistory) *cli.Command {
+func usageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
@@ -50,9 +51,9 @@ func usageCommand(open openHistory) *cli.Command {
 			&cli.StringFlag{Name: "sort", Usage: "sort clients by `usage|name|in|out`", Value: string(usage.SortUsage)},
 			&cli.StringFlag{Name: "format", Usage: "write `table|csv|json|html`", Value: formatTable},
 			&cli.BoolFlag{Name: "json", Usage: "the same as --format json"},
-			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", TakesFile: true, DefaultText: "the terminal"},
+			&cli.StringFlag{Name: "output", Usage: "write to `FILE`, which is replaced atomically", DefaultText: "the terminal"},
 		),
-		Action: func(c *cli.Context) error { return printUsage(c, open, time.Now()) },
+		Action: printUsage,
 	}
 }
 
@@ -64,10 +65,7 @@ const (
 	formatHTML  = "html"
 )
 
-func printUsage(c *cli.Context, open openHistory, now time.Time) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
+func printUsage(c *cli.Context) error {
 	loaded, err := load(c)
 	if err != nil {
 		return err
@@ -75,7 +73,7 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	format := c.String("format")
 	if c.Bool("json") {
 		if c.IsSet("format") && format != formatJSON {
-			return wrongUsage(fmt.Errorf("--json and --format %s exclude each other: see ssmonitor usage --help", format))
+			return failure.Wrong(fmt.Errorf("--json and --format %s exclude each other: see ssmonitor usage --help", format))
 		}
 		format = formatJSON
 	}
@@ -83,11 +81,11 @@ func printUsage(c *cli.Context, open openHistory, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	usageReport, err := usage.NewReport(c.Context, open(loaded.State), usage.Request{
+	usageReport, err := usage.NewReport(c.Context, store.History{Directory: loaded.State}, usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
-	}, loaded.Warn, now)
+	}, loaded.Warn, time.Now())
 	if err != nil {
 		return historyError(err, loaded.State)
 	}
@@ -100,7 +98,7 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) 
 	case formatTable:
 		colored := c.String("output") == "" && showsColors(c.App.Writer, os.Getenv)
 		return func(w io.Writer, usageReport *usage.Report) error {
-			return report.WriteTable(w, usageReport, colored, terminal.CharsetOf(os.Getenv))
+			return report.WriteTable(w, usageReport, colored, charset())
 		}, nil
 	case formatCSV:
 		return report.WriteCSV, nil
@@ -109,7 +107,7 @@ func usageWriter(c *cli.Context, format string) (func(io.Writer, *usage.Report) 
 	case formatHTML:
 		return report.WriteHTML, nil
 	default:
-		return nil, wrongUsage(fmt.Errorf("format %q: want table, csv, json or html", format))
+		return nil, failure.Wrong(fmt.Errorf("format %q: want table, csv, json or html", format))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"unicode"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
 )
 
 // SpecError describes a specification of ports that can't be read. Inspect it
@@ -110,8 +109,8 @@ func parseRange(spec, numbers string, at int) (first, last int, err error) {
 }
 
 func parseNumber(spec, text string, at int) (int, error) {
-	number, ok := endpoint.Port(text)
-	if !ok {
+	number, err := accounting.ParsePort(text)
+	if err != nil {
 		return 0, &SpecError{spec, text, at, expectedNumber}
 	}
 	return int(number), nil

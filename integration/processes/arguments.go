@@ -50,7 +50,7 @@ func (p *program) parse(arguments []string) (c commandLine) {
 			loopback = endpoint.IsLoopback(host)
 		case slices.Contains(p.admin, o.name):
 			_, port := endpoint.Split(o.value)
-			if number, ok := endpoint.Port(port); ok {
+			if number, err := accounting.ParsePort(port); err == nil {
 				c.admin = append(c.admin, number)
 			}
 		}
@@ -175,8 +175,8 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 	if port == "" && !isURL {
 		host, port = "", value // a number only
 	}
-	number, ok := endpoint.Port(port)
-	return accounting.Port{Number: number, Protocols: protocols}, ok && !endpoint.IsLoopback(host)
+	number, err := accounting.ParsePort(port)
+	return accounting.Port{Number: number, Protocols: protocols}, err == nil && !endpoint.IsLoopback(host)
 }
 
 // isPath reports whether the value may be a file: not the standard input and not an

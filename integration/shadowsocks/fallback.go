@@ -44,8 +44,8 @@ func (c *collector) leadsTo(destination string) []lead {
 	if port == "" {
 		host, port = "", destination
 	}
-	number, ok := endpoint.Port(port)
-	if !ok || !c.options.Host.isLocal(host) {
+	number, err := accounting.ParsePort(port)
+	if err != nil || !c.options.Host.isLocal(host) {
 		return nil
 	}
 	return []lead{{port: number}}

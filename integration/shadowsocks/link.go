@@ -31,7 +31,7 @@ func reduceLink(text string) string {
 		reduced += "+tcp"
 	}
 	host, port := endpoint.Split(rest)
-	if _, ok := endpoint.Port(port); !ok || host != "" && !endpoint.IsLoopback(host) && !endpoint.IsAddress(host) {
+	if _, err := accounting.ParsePort(port); err != nil || host != "" && !endpoint.IsLoopback(host) && !endpoint.IsAddress(host) {
 		return reduced + "://"
 	}
 	return strings.Clone(reduced + "://:" + port)

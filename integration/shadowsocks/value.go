@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/accounting"
 )
 
 // kind is the type of a value, in words for error messages.
@@ -348,10 +348,9 @@ func (n node) port() uint16 {
 // portIn returns the port number in a part of the value, such as that of an address; 0 for
 // anything else.
 func (n node) portIn(text string) uint16 {
-	number, ok := endpoint.Port(text)
-	if !ok {
+	number, err := accounting.ParsePort(text)
+	if err != nil {
 		n.failPort(text)
-		return 0
 	}
 	return number
 }

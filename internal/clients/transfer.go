@@ -51,27 +51,29 @@ func (t Transfer) Do(ctx context.Context) (later bool, err error) {
 	if os.Geteuid() != 0 {
 		return false, errors.New("only root changes clients: run it as root")
 	}
-	whenFree := func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
+	later, err = t.attempt(ctx, store.Open)
+	unanswered := errors.Is(err, control.ErrNoAnswer) // an agent has ended and may have made the change
+	if !unanswered && !errors.Is(err, control.ErrNotListening) && !errors.As(err, new(*store.LockedError)) {
+		return later, err
+	}
+	// The holder is starting or ending, is a command, which takes a moment, or
+	// listens elsewhere.
+	later, err = t.attempt(ctx, func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
 		waiting, cancel := context.WithTimeout(ctx, lockPatience)
 		defer cancel()
 		return store.OpenWhenFree(waiting, directory, options)
+	})
+	if unanswered && errors.As(err, new(*store.SameClientError)) {
+		return false, nil
 	}
-	unanswered := false // an agent has ended and may have made the change
-	for _, open := range []openStore{store.Open, whenFree} {
-		later, err = t.alone(open)
-		if locked, isLocked := errors.AsType[*store.LockedError](err); isLocked && (locked.PID == 0 || locked.Holder == store.AgentHolder) {
-			err = t.byAgent(ctx, locked)
-		}
-		switch {
-		case unanswered && errors.As(err, new(*store.SameClientError)):
-			return false, nil
-		case errors.Is(err, control.ErrNoAnswer):
-			unanswered = true
-		case !errors.Is(err, control.ErrNotListening) && !errors.As(err, new(*store.LockedError)):
-			return later, err
-		}
-		// The holder is starting or ending, is a command, which takes a moment, or
-		// listens elsewhere.
+	return later, err
+}
+
+// attempt makes the change alone, or by the agent if one holds the ledger.
+func (t Transfer) attempt(ctx context.Context, open openStore) (later bool, err error) {
+	later, err = t.alone(open)
+	if locked, isLocked := errors.AsType[*store.LockedError](err); isLocked && (locked.PID == 0 || locked.Holder == store.AgentHolder) {
+		err = t.byAgent(ctx, locked)
 	}
 	return later, err
 }

@@ -5,16 +5,8 @@ package endpoint
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
-
-// Port reads a port number. Spellings such as 20000.0, +443 and 2e4 are none, as to the
-// servers.
-func Port(text string) (number uint16, ok bool) {
-	parsed, err := strconv.ParseUint(text, 10, 16)
-	return uint16(parsed), err == nil && parsed > 0
-}
 
 // Split splits host, host:port, :port, [IPv6]:port, or IPv6 with or without brackets.
 func Split(text string) (host, port string) {

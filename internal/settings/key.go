@@ -12,7 +12,7 @@ import (
 type Key struct {
 	Name string
 	// Usage says in a line what the setting does. What stands in backquotes is what its
-	// value is called: alternatives as in `host|container`, FILE, DIRECTORY.
+	// value is called: alternatives as in `host|container`, FILE, DIRECTORY. Shells complete it by that.
 	Usage string
 	// Default is the value of a key that is given nowhere, as users write it.
 	Default string
@@ -21,7 +21,6 @@ type Key struct {
 
 	Repeatable bool
 	Switch     bool // has no value on the command line
-	File       bool // the value is a path
 
 	clients string // an example of the map of clients that the file may have; empty: no map
 	parse   func(s *Settings, values []string) error
@@ -48,7 +47,7 @@ const NoFile = "none"
 
 // Config is not a key of the file: it names the file.
 var Config = Key{
-	Name: "config", File: true, DefaultText: DefaultFile + ", if it exists",
+	Name: "config", DefaultText: DefaultFile + ", if it exists",
 	Usage: "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"; none: no file",
 }
 
@@ -75,11 +74,11 @@ func all(lookup func(string) string) []Key {
 	runtime := RuntimeDirectory(lookup)
 	return []Key{
 		{
-			Name: "shadowsocks", Repeatable: true, File: true, parse: texts(func(s *Settings) *[]string { return &s.Shadowsocks }),
+			Name: "shadowsocks", Repeatable: true, parse: texts(func(s *Settings) *[]string { return &s.Shadowsocks }),
 			Usage: "take the ports from a server's configuration: a `FILE or DIRECTORY`, repeatable",
 		},
 		{
-			Name: "server-config", Repeatable: true, File: true, parse: texts(func(s *Settings) *[]string { return &s.ServerConfigs }),
+			Name: "server-config", Repeatable: true, parse: texts(func(s *Settings) *[]string { return &s.ServerConfigs }),
 			Usage: "like --shadowsocks, for a `FILE` that looks like a client's but is a server's, repeatable",
 		},
 		{
@@ -91,7 +90,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]`, repeatable; after @: where the host forwards it",
 		},
 		{
-			Name: "ports", File: true, Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
+			Name: "ports", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
 			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
 		},
 		{
@@ -107,7 +106,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "do not look for configurations in the usual places, nor for running servers",
 		},
 		{
-			Name: "state", File: true, Default: StateDirectory(lookup), parse: directory(func(s *Settings) *string { return &s.State }),
+			Name: "state", Default: StateDirectory(lookup), parse: directory(func(s *Settings) *string { return &s.State }),
 			Usage: "keep the totals in `DIRECTORY`",
 		},
 		{
@@ -135,11 +134,11 @@ func all(lookup func(string) string) []Key {
 			Usage: "keep the usage of each day for this `TIME`; months are kept for ever",
 		},
 		{
-			Name: "csv", File: true, Default: filepath.Join(runtime, CSVName), parse: text(func(s *Settings) *string { return &s.CSV }),
+			Name: "csv", Default: filepath.Join(runtime, CSVName), parse: text(func(s *Settings) *string { return &s.CSV }),
 			Usage: "write the rates to `FILE`; empty: write no file",
 		},
 		{
-			Name: "socket", File: true, Default: filepath.Join(runtime, SocketName), parse: text(func(s *Settings) *string { return &s.Socket }),
+			Name: "socket", Default: filepath.Join(runtime, SocketName), parse: text(func(s *Settings) *string { return &s.Socket }),
 			Usage: "answer readers on the unix socket `FILE`, and root on control.sock beside it; empty: open neither",
 		},
 		{
@@ -147,7 +146,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:10977",
 		},
 		{
-			Name: "web-config", File: true, DefaultText: "none", parse: text(func(s *Settings) *string { return &s.WebConfig }),
+			Name: "web-config", DefaultText: "none", parse: text(func(s *Settings) *string { return &s.WebConfig }),
 			Usage: "TLS and passwords for /metrics on TCP: a web configuration `FILE` as Prometheus' exporters have it",
 		},
 		{
@@ -155,7 +154,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "whether metrics have the names of clients: `yes|no`",
 		},
 		{
-			Name: "textfile", File: true, DefaultText: "none", parse: text(func(s *Settings) *string { return &s.Textfile }),
+			Name: "textfile", DefaultText: "none", parse: text(func(s *Settings) *string { return &s.Textfile }),
 			Usage: "write the metrics to `FILE` for node_exporter's textfile collector",
 		},
 		{

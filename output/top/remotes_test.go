@@ -1,4 +1,4 @@
-package main
+package top_test
 
 import (
 	"net"
@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/urfave/cli/v2"
 
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/top"
@@ -33,7 +31,7 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = agent.Close() }()
-	remotes := remotes(socket)
+	remotes := top.RemotesOf(socket)
 	port := uint16(listener.Addr().(*net.TCPAddr).Port)
 	got, err := remotes(port)
 	if want := []top.Remote{{Address: netip.MustParseAddr("127.0.0.1"), Connections: 2}}; err != nil || !slices.Equal(got, want) {
@@ -41,28 +39,5 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 	}
 	if got, err := remotes(port + 1); err != nil || len(got) != 0 {
 		t.Errorf("of another port: %v, %v", got, err)
-	}
-}
-
-// TestTopHasAnIntervalOfItsOwn has settings with the agent's interval and socket.
-func TestTopHasAnIntervalOfItsOwn(t *testing.T) {
-	config := writeSettings(t, "interval: 1h\nsocket: /nowhere\n")
-	command := topCommand()
-	command.Action = func(c *cli.Context) error {
-		if err := runTop(c); err == nil {
-			t.Error("top has found an agent")
-		}
-		loaded, err := load(c)
-		if err != nil {
-			return err
-		}
-		if got := c.String("interval"); got != "2s" || loaded.Socket != "/nowhere" {
-			t.Errorf("got the interval %s and the socket %s", got, loaded.Socket)
-		}
-		return nil
-	}
-	app := &cli.App{Commands: []*cli.Command{command}}
-	if err := app.RunContext(t.Context(), []string{"ssmonitor", "top", "--once", "--config", config}); err != nil {
-		t.Fatal(err)
 	}
 }
