@@ -24,8 +24,6 @@ import (
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
 	"ssmonitor/output/control"
-	"ssmonitor/output/csv"
-	"ssmonitor/output/prometheus"
 )
 
 // Group is the group that may read what the agent knows: its socket, and the ledger.
@@ -58,16 +56,13 @@ type agent struct {
 
 	sockets     *sockdiag.Conn // nil: connections are unknown
 	connections *connections.Meter
-	addresses   *connections.Watch
 	readings    *readings
 
 	history usage.History
 	month   *monthUsage
-	limits  *limitCheck
 
-	csv      *csv.File          // nil: none
-	textfile *prometheus.File   // nil: none
-	web      *serving.WebConfig // of /metrics on TCP; nil: neither TLS nor passwords
+	outputs []output
+	web     *serving.WebConfig // of /metrics on TCP; nil: neither TLS nor passwords
 
 	runtime    runtimeDirectory
 	servers    sync.WaitGroup
@@ -80,7 +75,7 @@ type agent struct {
 	hangup   chan os.Signal
 	notifier *unit.Notifier
 
-	csvFault, readFault, textfileFault accounting.Fault
+	readFault accounting.Fault
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with
@@ -103,11 +98,11 @@ func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also ends the servers
 	metrics := a.newMetrics()
+	a.openOutputs(metrics)
 	if err := a.listen(ctx, metrics, a.web); err != nil {
 		return err
 	}
 	a.confine()
-	a.openFiles(metrics)
 	ticks, err := ticker.New(a.settings.Interval)
 	if err != nil {
 		return err

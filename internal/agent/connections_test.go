@@ -64,9 +64,8 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 			a := open(t, newTestAgent(t, io.Discard, test.change))
 			source := &countedSource{Counter: a.sockets}
 			a.connections = connections.NewMeter(source, nil, a.Log)
-			a.addresses = connections.NewWatch(a.settings.Addresses, a.connections, nil)
 			a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
-			a.openFiles(a.newMetrics())
+			a.openOutputs(a.newMetrics())
 			for range 10 {
 				a.tick(t.Context())
 				time.Sleep(20 * time.Millisecond) // more than a count is shared for
@@ -74,7 +73,7 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 			if test.reader != nil {
 				test.reader(t, a)
 			}
-			if source.counts != test.want && (a.textfile == nil || source.counts < test.want) {
+			if source.counts != test.want && (a.settings.Textfile == "" || source.counts < test.want) {
 				t.Errorf("counted %d times, want %d", source.counts, test.want)
 			}
 		})

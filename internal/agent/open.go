@@ -25,7 +25,6 @@ import (
 	"ssmonitor/internal/throttle"
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
-	"ssmonitor/output/csv"
 )
 
 // lockPatience is how long an agent waits for a command that holds the ledger.
@@ -45,10 +44,6 @@ func newAgent(s *settings.Settings, options Options) *agent {
 	}
 	signal.Notify(a.hangup, syscall.SIGHUP)
 	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
-	a.limits = &limitCheck{limits: s.Warn, month: a.month, log: options.Log}
-	if s.CSV != "" {
-		a.csv = csv.NewFile(s.CSV)
-	}
 	return a
 }
 
@@ -80,7 +75,7 @@ func (a *agent) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.csv != nil {
+	if a.settings.CSV != "" {
 		unit.NoteCSV(a.Log, a.settings.CSV, a.Lookup)
 	}
 	if err := a.runtime.make(); err != nil {
@@ -90,7 +85,6 @@ func (a *agent) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.limits.begin(ctx)
 	if a.table, err = nft.Open(nft.Options{Hook: a.settings.Hook, Own: a.settings.Own}); err != nil {
 		return err
 	}
@@ -103,6 +97,9 @@ func (a *agent) open(ctx context.Context) error {
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
 		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
 	})
+	if a.settings.Warn.Any() {
+		a.outputs = append(a.outputs, newLimitLog(ctx, a.settings.Warn, a.month, a.meter, a.Log))
+	}
 	a.openSockets()
 	a.follower = sources.Follow(from)
 	return a.begin()
@@ -201,18 +198,14 @@ func (a *agent) openSockets() {
 		a.Log.Warn("--addresses has no effect with --hook container: connections to containers can't be seen")
 	}
 	a.connections = connections.NewMeter(source, nil, a.Log)
-	a.addresses = connections.NewWatch(a.settings.Addresses, a.connections, nil)
 	a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
 }
 
-// withdraw removes what an agent that does not run must not publish.
+// withdraw removes what nobody may read while no agent runs.
 func (a *agent) withdraw() error {
 	var errs []error
-	if a.csv != nil {
-		errs = append(errs, a.csv.Remove())
-	}
-	if a.textfile != nil {
-		errs = append(errs, a.textfile.Remove())
+	for _, o := range a.outputs {
+		errs = append(errs, o.withdraw())
 	}
 	return errors.Join(errs...)
 }

@@ -71,7 +71,7 @@ func TestTextfileWhileSavesFail(t *testing.T) {
 	a := newTestAgent(t, io.Discard, func(s *settings.Settings) { s.Textfile = path })
 	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: a.Log})
 	a.openSockets()
-	a.openFiles(a.newMetrics())
+	a.openOutputs(a.newMetrics())
 	if err := a.meter.SetPorts(a.settings.Ports); err != nil {
 		t.Fatal(err)
 	}
