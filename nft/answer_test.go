@@ -62,7 +62,7 @@ func TestLateAnswersAreIgnored(t *testing.T) {
 // fillSocket leaves no room in the socket for an answer.
 func fillSocket(t *testing.T, table *Table) {
 	t.Helper()
-	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+	if err := unix.SetsockoptInt(table.conn.FD, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
@@ -103,7 +103,7 @@ func TestRefusalsWithoutRoomAreAnError(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(1))
-	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+	if err := unix.SetsockoptInt(table.conn.FD, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
 		t.Fatal(err)
 	}
 	refusedWith := func(refusals int) {

@@ -23,9 +23,9 @@ func expectCounting(t *testing.T, ports accounting.Ports) {
 func expectVerified(t *testing.T, table *Table, ports accounting.Ports, after string) {
 	t.Helper()
 	read(t, table)
-	before := table.conn.sequence
+	before := table.conn.Sequence
 	findings := verify(t, table, ports)
-	if sent := table.conn.sequence - before; len(findings) > 0 || sent > 0 {
+	if sent := table.conn.Sequence - before; len(findings) > 0 || sent > 0 {
 		t.Errorf("after %s: verifying took %d messages and found %q, want neither", after, sent, findings)
 	}
 	expectCounting(t, ports)
@@ -205,13 +205,13 @@ func TestOnePortCostsNoMoreThanItself(t *testing.T) {
 	measure := func(change func() error) (messages uint32, memory uint64) {
 		t.Helper()
 		var before, after runtime.MemStats
-		sent := table.conn.sequence
+		sent := table.conn.Sequence
 		runtime.ReadMemStats(&before)
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
-		return table.conn.sequence - sent, after.TotalAlloc - before.TotalAlloc
+		return table.conn.Sequence - sent, after.TotalAlloc - before.TotalAlloc
 	}
 	look := func(ports accounting.Ports) func() error {
 		return func() error {
@@ -290,7 +290,7 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 				t.Errorf("after Attach: got %d counters, %d known, want 24", len(got), table.known.counters.len())
 			}
 		}
-		before := table.conn.sequence
+		before := table.conn.Sequence
 		var sample accounting.Sample
 		if err := table.Read(&sample); err != nil || len(sample.Readings) != 24 {
 			t.Errorf("got %d counters, %v, want 24", len(sample.Readings), err)
@@ -300,7 +300,7 @@ func TestReaderFollowsOwnChanges(t *testing.T) {
 				t.Errorf("counter %d is %s, expected is %s", i, reading.Key, table.known.counters.keys[i])
 			}
 		}
-		sent, want := table.conn.sequence-before, uint32(3)
+		sent, want := table.conn.Sequence-before, uint32(3)
 		if limit == 1 {
 			want = 2 + 24 + 2
 		}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 // elementsPerMessage keeps a list of elements within the 64 KiB that the length
@@ -53,10 +54,10 @@ func (b *batch) finish() {
 }
 
 // at returns the message at the index, which must exist.
-func (b *batch) at(index int) message {
+func (b *batch) at(index int) netlink.Message {
 	datagram := b.buffer
 	for range index {
-		datagram = datagram[nlaAlign(int(binary.NativeEndian.Uint32(datagram))):]
+		datagram = datagram[netlink.Align(int(binary.NativeEndian.Uint32(datagram))):]
 	}
 	return datagram[:binary.NativeEndian.Uint32(datagram)]
 }

@@ -92,5 +92,5 @@ const (
 const (
 	familyInet   = unix.NFPROTO_INET
 	familyAny    = unix.NFPROTO_UNSPEC
-	headerLength = unix.SizeofNlMsghdr + 4 // struct nlmsghdr and struct nfgenmsg
+	headerLength = 4 // of struct nfgenmsg, which follows struct nlmsghdr
 )

@@ -2,100 +2,35 @@ package nft
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
-// message is one whole netlink message: struct nlmsghdr, struct nfgenmsg where
-// its type has one, and the payload. nextMessage checks that all of it is there.
-type message []byte
+// payload returns the attributes of a message of nf_tables: what follows struct
+// nfgenmsg.
+func payload(m netlink.Message) []byte {
+	body := m.Body()
+	return body[min(headerLength, len(body)):]
+}
 
-func (m message) typ() uint16      { return binary.NativeEndian.Uint16(m[4:]) }
-func (m message) sequence() uint32 { return binary.NativeEndian.Uint32(m[8:]) }
-
-// generation returns the low 16 bits of the ruleset's generation at which the
+// generationOf returns the low 16 bits of the ruleset's generation at which the
 // kernel wrote the message (nfgenmsg.res_id).
-func (m message) generation() uint16 {
-	if len(m) < headerLength {
+func generationOf(m netlink.Message) uint16 {
+	if len(m.Body()) < headerLength {
 		return 0
 	}
-	return binary.BigEndian.Uint16(m[headerLength-2:])
-}
-
-// payload returns the attributes, or everything after the header for NLMSG_ERROR
-// and NLMSG_DONE.
-func (m message) payload() []byte {
-	if m.typ() < unix.NLMSG_MIN_TYPE {
-		return m[unix.SizeofNlMsghdr:]
-	}
-	return m[headerLength:]
-}
-
-// nextMessage splits the first message off a datagram.
-func nextMessage(datagram []byte) (m message, rest []byte, err error) {
-	if len(datagram) < unix.SizeofNlMsghdr {
-		return nil, nil, fmt.Errorf("%w: %d bytes left of a datagram", errMalformed, len(datagram))
-	}
-	length := int(binary.NativeEndian.Uint32(datagram))
-	if length < unix.SizeofNlMsghdr || length > len(datagram) {
-		return nil, nil, fmt.Errorf("%w: a message of %d bytes in a datagram of %d", errMalformed, length, len(datagram))
-	}
-	m = datagram[:length]
-	if m.typ() >= unix.NLMSG_MIN_TYPE && length < headerLength {
-		return nil, nil, fmt.Errorf("%w: no room for nfgenmsg in %d bytes", errMalformed, length)
-	}
-	return m, datagram[min(nlaAlign(length), len(datagram)):], nil
-}
-
-// errno returns what NLMSG_ERROR and NLMSG_DONE begin with: a negative error
-// number, or 0 for success.
-func (m message) errno() unix.Errno {
-	if len(m.payload()) < 4 {
-		return 0
-	}
-	if code := int32(binary.NativeEndian.Uint32(m.payload())); code < 0 {
-		return unix.Errno(-code)
-	}
-	return 0
-}
-
-// attributes walks over struct nlattr (include/uapi/linux/netlink.h).
-type attributes struct {
-	rest  []byte
-	typ   uint16
-	value []byte
-}
-
-// next moves to the next attribute; a truncated one ends the walk.
-func (a *attributes) next() (more bool) {
-	a.typ, a.value, a.rest, more = nextAttribute(a.rest)
-	return more
-}
-
-// nextAttribute splits the first attribute off a list. Counters are decoded with
-// it rather than with attributes, because its results stay in registers.
-func nextAttribute(list []byte) (typ uint16, value, rest []byte, more bool) {
-	if len(list) < unix.SizeofNlAttr {
-		return 0, nil, nil, false
-	}
-	length := int(binary.NativeEndian.Uint16(list))
-	if length < unix.SizeofNlAttr || length > len(list) {
-		return 0, nil, nil, false
-	}
-	typ = binary.NativeEndian.Uint16(list[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-	return typ, list[unix.SizeofNlAttr:length], list[min(nlaAlign(length), len(list)):], true
+	return binary.BigEndian.Uint16(m.Body()[2:])
 }
 
 // find returns the value of the first attribute of a type, or nil if there is
 // none.
-func find(payload []byte, typ uint16) []byte {
-	a := attributes{rest: payload}
-	for a.next() {
-		if a.typ == typ {
-			return a.value
+func find(list []byte, wanted uint16) []byte {
+	for typ, value := range netlink.Attributes(list) {
+		if typ == wanted {
+			return value
 		}
 	}
 	return nil
@@ -143,7 +78,7 @@ func uint64Value(value []byte) uint64 {
 func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 	complete := 0
 	reading.Loaded = true // unless our mark shows that ssmonitor created it
-	for typ, value, rest, more := nextAttribute(payload); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(payload); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch typ {
 		case unix.NFTA_OBJ_NAME:
 			if reading.Key, ok = parseCounterName(trimZero(value)); !ok {
@@ -172,7 +107,7 @@ func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 // decodeCount reads NFTA_COUNTER_BYTES and NFTA_COUNTER_PACKETS (__u64, be).
 func decodeCount(payload []byte) (count accounting.Count, ok bool) {
 	complete := 0
-	for typ, value, rest, more := nextAttribute(payload); more; typ, value, rest, more = nextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(payload); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		if len(value) != 8 {
 			continue
 		}

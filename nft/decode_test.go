@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 	"ssmonitor/internal/testkit"
 )
 
@@ -54,7 +55,7 @@ func FuzzMessages(f *testing.F) {
 		}
 		found := &inspection{}
 		for rest := datagram; len(rest) > 0; {
-			m, next, err := nextMessage(rest)
+			m, next, err := netlink.Next(rest)
 			if err != nil {
 				return
 			}
@@ -62,12 +63,12 @@ func FuzzMessages(f *testing.F) {
 				t.Fatalf("no step in %d bytes", len(rest))
 			}
 			rest = next
-			_ = m.errno()
+			_ = m.Errno()
 			_ = describe(m)
-			_ = decodeTable(m.payload())
-			found.addElement(portMap(accounting.In), m.payload())
-			_ = sameExpressions(m.payload(), m.payload())
-			if reading, ok := decodeCounter(m.payload()); ok {
+			_ = decodeTable(payload(m))
+			found.addElement(portMap(accounting.In), payload(m))
+			_ = sameExpressions(payload(m), payload(m))
+			if reading, ok := decodeCounter(payload(m)); ok {
 				if key, ok := parseCounterName([]byte(reading.Key.String())); !ok || key != reading.Key {
 					t.Fatalf("%+v has a name that does not read back", reading.Key)
 				}
@@ -90,12 +91,12 @@ func TestDecodeRealDump(t *testing.T) {
 	allocations := testing.AllocsPerRun(10, func() {
 		keys = keys[:0]
 		for rest := data; len(rest) > 0; {
-			var m message
+			var m netlink.Message
 			var err error
-			if m, rest, err = nextMessage(rest); err != nil {
+			if m, rest, err = netlink.Next(rest); err != nil {
 				t.Fatal(err)
 			}
-			if reading, ok := decodeCounter(m.payload()); ok && reading.Handle > 0 {
+			if reading, ok := decodeCounter(payload(m)); ok && reading.Handle > 0 {
 				keys = append(keys, reading.Key)
 			}
 		}
@@ -123,13 +124,13 @@ func writeDumps(t *testing.T) {
 		if _, err := table.conn.send(ask); err != nil {
 			t.Fatal(err)
 		}
-		answer, err := table.conn.receive()
+		answer, err := table.conn.Receive()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile("testdata/"+name+".dump", answer, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		table.conn.drain()
+		table.conn.Drain()
 	}
 }

@@ -4,20 +4,12 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/internal/netlink"
 )
 
-// nlaAlign is
-//
-//	#define NLA_ALIGNTO     4
-//	#define NLA_ALIGN(len)  (((len) + NLA_ALIGNTO - 1) & ~(NLA_ALIGNTO - 1))
-//
-// of include/uapi/linux/netlink.h. NLMSG_ALIGN is the same.
-func nlaAlign(length int) int {
-	return (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1)
-}
-
 // encoder appends netlink messages and their attributes to a buffer. Lengths
-// are filled in when a message or a nest ends, sequence numbers by [conn.number].
+// are filled in when a message or a nest ends, sequence numbers by [netlink.Conn.Send].
 type encoder struct {
 	buffer  []byte
 	message int // where the current message begins
@@ -79,7 +71,7 @@ func (e *encoder) be32(attrType uint16, value uint32) {
 }
 
 func (e *encoder) pad() {
-	for len(e.buffer) != nlaAlign(len(e.buffer)) {
+	for len(e.buffer) != netlink.Align(len(e.buffer)) {
 		e.buffer = append(e.buffer, 0)
 	}
 }

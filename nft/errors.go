@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 // Errors for errors.Is. A missing table is reported as accounting.ErrNoTable, a
@@ -34,8 +35,6 @@ var (
 	// errInterrupted says that others changed the ruleset during every attempt
 	// to dump it.
 	errInterrupted = errors.New("the ruleset changes faster than it can be read")
-	// errMalformed says that an answer from the kernel could not be decoded.
-	errMalformed = errors.New("malformed answer from the kernel")
 )
 
 // OpError is an operation that the kernel refused. It unwraps to the kernel's
@@ -125,25 +124,25 @@ func accepted[T any](e *batchError, items []T, errno syscall.Errno) (kept []T) {
 // from first.
 func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 	for len(answer) > 0 {
-		m, rest, err := nextMessage(answer)
+		m, rest, err := netlink.Next(answer)
 		if err != nil {
 			return err
 		}
 		answer = rest
-		errno := m.errno()
-		if m.typ() != unix.NLMSG_ERROR || errno == 0 {
+		errno := m.Errno()
+		if m.Type() != unix.NLMSG_ERROR || errno == 0 {
 			continue
 		}
 		// The header of the refused message follows the error number.
-		if len(m.payload()) < 4+unix.SizeofNlMsghdr {
-			return fmt.Errorf("%w: an error of %d bytes", errMalformed, len(m.payload()))
+		if len(m.Body()) < 4+unix.SizeofNlMsghdr {
+			return fmt.Errorf("%w: an error of %d bytes", netlink.ErrMalformed, len(m.Body()))
 		}
-		index := m.sequence() - first
+		index := m.Sequence() - first
 		if index >= uint32(sent.count) {
 			continue // a late answer to an earlier batch
 		}
-		refused := message(m.payload()[4:])
-		e.failures = append(e.failures, failure{int(index) - 1, refused.typ(), errno})
+		refused := netlink.Message(m.Body()[4:])
+		e.failures = append(e.failures, failure{int(index) - 1, refused.Type(), errno})
 		if e.first == nil {
 			e.first = newOpError(sent.at(int(index)), errno)
 		}
@@ -152,9 +151,9 @@ func (e *batchError) add(sent *batch, first uint32, answer []byte) error {
 }
 
 // newOpError explains the kernel's refusal of a message.
-func newOpError(refused message, errno unix.Errno) *OpError {
+func newOpError(refused netlink.Message, errno unix.Errno) *OpError {
 	e := &OpError{Op: describe(refused), Err: errno, Reason: explain(errno)}
-	switch typ := refused.typ(); {
+	switch typ := refused.Type(); {
 	case errno == unix.EOPNOTSUPP && typ == msgNewTable:
 		e.Reason = ErrOwnUnsupported
 	case errno == unix.EOPNOTSUPP && typ == msgBatchBegin:
@@ -176,13 +175,13 @@ func tooOld(typ uint16, errno unix.Errno) bool {
 }
 
 // describe returns in words what a message of a batch does.
-func describe(m message) string {
-	change, known := changes[m.typ()]
+func describe(m netlink.Message) string {
+	change, known := changes[m.Type()]
 	if !known {
 		return "changing the ruleset"
 	}
-	name := str(find(m.payload(), change.name))
-	if m.typ() == msgDelElement {
+	name := str(find(payload(m), change.name))
+	if m.Type() == msgDelElement {
 		return "removing " + describeElement(m) + " from map " + name
 	}
 	return change.words + name
@@ -209,8 +208,8 @@ var changes = map[uint16]struct {
 	msgDelFlowtable: {"deleting flowtable ", attrFlowtableName},
 }
 
-func describeElement(m message) string {
-	element := find(find(m.payload(), unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
+func describeElement(m netlink.Message) string {
+	element := find(find(payload(m), unix.NFTA_SET_ELEM_LIST_ELEMENTS), unix.NFTA_LIST_ELEM)
 	value := find(find(element, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
 	key, ok := parseElementKey(value, accounting.In)
 	if !ok {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 // rule is a rule of ours: its statements in order. A rule that counts ends in
@@ -152,13 +153,17 @@ func (e *encoder) expression(name string, attributes func()) {
 // same order with the same attributes. Kernels may add attributes of their own,
 // so have may contain more of them.
 func sameExpressions(have, want []byte) bool {
-	haveList, wantList := attributes{rest: have}, attributes{rest: want}
-	for wantList.next() {
-		if !haveList.next() || !sameExpression(haveList.value, wantList.value) {
+	for {
+		_, found, otherFound, some := netlink.NextAttribute(have)
+		_, wanted, otherWanted, more := netlink.NextAttribute(want)
+		switch {
+		case !some || !more:
+			return some == more
+		case !sameExpression(found, wanted):
 			return false
 		}
+		have, want = otherFound, otherWanted
 	}
-	return !haveList.next()
 }
 
 // sameExpression compares two entries of NFTA_RULE_EXPRESSIONS.
@@ -167,9 +172,8 @@ func sameExpression(have, want []byte) bool {
 		return false
 	}
 	haveData := find(have, unix.NFTA_EXPR_DATA)
-	wantData := attributes{rest: find(want, unix.NFTA_EXPR_DATA)}
-	for wantData.next() {
-		if !bytes.Equal(find(haveData, wantData.typ), wantData.value) {
+	for typ, value := range netlink.Attributes(find(want, unix.NFTA_EXPR_DATA)) {
+		if !bytes.Equal(find(haveData, typ), value) {
 			return false
 		}
 	}

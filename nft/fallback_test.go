@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -38,19 +37,6 @@ func TestInstalledCountersAreExpected(t *testing.T) {
 	install(t, table, portList(2))
 	if got := len(table.known.counters.keys); got != 8 {
 		t.Errorf("after Install a reading expects %d counters, want 8", got)
-	}
-}
-
-func TestFailedDumpIsAnError(t *testing.T) {
-	done := make([]byte, unix.SizeofNlMsghdr+4)
-	refusal := -int32(unix.ENOMEM)
-	binary.NativeEndian.PutUint32(done, uint32(len(done)))
-	binary.NativeEndian.PutUint16(done[4:], unix.NLMSG_DONE)
-	binary.NativeEndian.PutUint32(done[8:], 7)
-	binary.NativeEndian.PutUint32(done[unix.SizeofNlMsghdr:], uint32(refusal))
-	ended, err := visitDump(done, 7, func(message) error { return nil })
-	if !ended || !errors.Is(err, unix.ENOMEM) {
-		t.Errorf("got %t, %v, want the end and ENOMEM", ended, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 // tableInfo describes the table itself. The zero value stands for no table.
@@ -77,7 +78,7 @@ type inspection struct {
 // since every reading needs one and must not allocate.
 type tableLookup struct {
 	request    []byte
-	visit      func(message) error
+	visit      func(netlink.Message) error
 	generation uint32
 	table      tableInfo
 }
@@ -92,11 +93,11 @@ func (l *tableLookup) prepare() {
 	l.request, l.visit = e.buffer, l.add
 }
 
-func (l *tableLookup) add(m message) error {
-	if m.typ() == msgNewGeneration {
-		l.generation = uint32Value(find(m.payload(), attrGenID))
+func (l *tableLookup) add(m netlink.Message) error {
+	if m.Type() == msgNewGeneration {
+		l.generation = uint32Value(find(payload(m), attrGenID))
 	} else {
-		l.table = decodeTable(m.payload())
+		l.table = decodeTable(payload(m))
 	}
 	return nil
 }
@@ -113,18 +114,17 @@ func (c *conn) getTable() (generation uint32, table tableInfo, err error) {
 }
 
 func decodeTable(payload []byte) (info tableInfo) {
-	a := attributes{rest: payload}
-	for a.next() {
-		switch a.typ {
+	for typ, value := range netlink.Attributes(payload) {
+		switch typ {
 		case unix.NFTA_TABLE_FLAGS:
-			info.flags = uint32Value(a.value)
+			info.flags = uint32Value(value)
 		case unix.NFTA_TABLE_USE:
-			info.use = uint32Value(a.value)
+			info.use = uint32Value(value)
 		case attrTableHandle:
-			info.handle = uint64Value(a.value)
+			info.handle = uint64Value(value)
 		case attrTableUserdata:
-			info.marked = string(trimZero(findUserdata(a.value, byte(userdata.TypeComment)))) == Mark
-			copy(info.epoch[:], findUserdata(a.value, udataEpoch))
+			info.marked = string(trimZero(findUserdata(value, byte(userdata.TypeComment)))) == Mark
+			copy(info.epoch[:], findUserdata(value, udataEpoch))
 		}
 	}
 	return info
@@ -215,8 +215,8 @@ func (c *conn) listOfTable(op string, typ uint16, visit func([]byte)) error {
 // list passes the payloads of a dump to visit. If the object to be listed does
 // not exist, the list is empty, without an error.
 func (c *conn) list(op string, req []byte, visit func([]byte)) error {
-	err := c.dump(req, func(m message) error {
-		visit(m.payload())
+	err := c.dump(req, func(m netlink.Message) error {
+		visit(payload(m))
 		return nil
 	})
 	if errors.Is(err, unix.ENOENT) {
@@ -268,9 +268,8 @@ func (c *conn) inspectElements(found *inspection, maps []counterMap) error {
 			continue
 		}
 		err := c.list("listing map "+m.name, elementsRequest(m), func(payload []byte) {
-			elements := attributes{rest: find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)}
-			for elements.next() {
-				found.addElement(m, elements.value)
+			for _, element := range netlink.Attributes(find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+				found.addElement(m, element)
 			}
 		})
 		if err != nil {

@@ -114,15 +114,15 @@ func TestFailedInstallIsNotVerified(t *testing.T) {
 		table.keysPerPart = 8
 		install(t, table, ports[:1])
 		nftCommand(t, "flush chain inet ssmonitor input")
-		sends, working := 0, table.conn.fd
+		sends, working := 0, table.conn.FD
 		table.conn.beforeSend = func() {
 			if sends == step {
-				table.conn.fd = -1
+				table.conn.FD = -1
 			}
 			sends++
 		}
 		err := table.Install(ports)
-		table.conn.fd, table.conn.beforeSend = working, nil
+		table.conn.FD, table.conn.beforeSend = working, nil
 		if failed = err != nil; failed != (sends > step) || step > 50 {
 			t.Fatalf("failing before message %d: got %v", step, err)
 		}

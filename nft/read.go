@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 const (
@@ -30,7 +31,7 @@ type reader struct {
 	dumpRequest []byte
 	singles     encoder // requests of single counters
 	name        []byte
-	visit       func(message) error
+	visit       func(netlink.Message) error
 
 	dumpLimit, guessLimit int // variables, for the tests
 }
@@ -147,12 +148,12 @@ func (a *attempt) begin(sample *accounting.Sample, counters *counterList) {
 }
 
 // addCounter adds the counter of a message to the sample.
-func (t *Table) addCounter(m message) error {
+func (t *Table) addCounter(m netlink.Message) error {
 	a, counters := &t.reader.attempt, &t.known.counters
 	if !a.answered {
-		a.answered, a.first = true, m.generation()
+		a.answered, a.first = true, generationOf(m)
 	}
-	reading, ok := decodeCounter(m.payload())
+	reading, ok := decodeCounter(payload(m))
 	if !ok {
 		return nil // not one of ours
 	}

@@ -51,9 +51,9 @@ func TestInterruptedDumpsMissNothing(t *testing.T) {
 	readings, incomplete := 0, 0
 	for incomplete < wanted && readings < 400*wanted {
 		readings++
-		before := table.conn.sequence
+		before := table.conn.Sequence
 		got := read(t, table)
-		if table.conn.sequence-before > messagesOfWholeReading {
+		if table.conn.Sequence-before > messagesOfWholeReading {
 			incomplete++
 		}
 		if len(got) != len(truth) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ssmonitor/internal/netlink"
 )
 
 // TestRefusalsAreExplained has the answers of kernels that this one is not: without
@@ -29,7 +31,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{msgNewObject, unix.EEXIST, nil},
 		{msgNewTable, unix.EACCES, ErrPermission},
 	} {
-		header := make(message, unix.SizeofNlMsghdr+4)
+		header := make(netlink.Message, unix.SizeofNlMsghdr+4)
 		header[4], header[5] = byte(test.typ), byte(test.typ>>8)
 		refused := newOpError(header, test.errno)
 		if !errors.Is(refused, test.errno) || test.want == nil && refused.Reason != nil || test.want != nil && !errors.Is(refused, test.want) {

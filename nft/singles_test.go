@@ -46,9 +46,9 @@ func TestEachWayOfReadingReadsTheSame(t *testing.T) {
 	fresh := open(t, Options{})
 	fresh.reader.guessLimit = 1
 	for i, messages := range []uint32{2 + 4<<16 + 2, 1 + 2} {
-		before := fresh.conn.sequence
+		before := fresh.conn.Sequence
 		got := read(t, fresh)
-		if sent := fresh.conn.sequence - before; sent != messages {
+		if sent := fresh.conn.Sequence - before; sent != messages {
 			t.Errorf("reading %d takes %d messages, want %d", i, sent, messages)
 		}
 		expectSameCounters(t, got, want)

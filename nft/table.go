@@ -36,9 +36,6 @@ func ParseOwn(name string) (Own, error) {
 type Options struct {
 	Hook Hook // where to count; empty: HookHost
 	Own  Own  // empty: OwnNo
-	// NetNS is a file descriptor of the network namespace, 0 for that of the
-	// calling thread.
-	NetNS int
 }
 
 // Table is our table in the kernel. It need not exist. Table is not safe for
@@ -59,7 +56,8 @@ type Table struct {
 
 var _ accounting.Table = (*Table)(nil)
 
-// Open opens the netlink socket and looks for the table, so that ErrPermission
+// Open opens the netlink socket, in the network namespace of the calling thread, and
+// looks for the table, so that ErrPermission
 // and ErrNoNFTables are returned at once.
 func Open(options Options) (*Table, error) {
 	if options.Hook == "" {
@@ -68,7 +66,7 @@ func Open(options Options) (*Table, error) {
 	if options.Own == "" {
 		options.Own = OwnNo
 	}
-	c, err := dial(options.NetNS)
+	c, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +74,7 @@ func Open(options Options) (*Table, error) {
 	t.layout.undecided = options.Hook == HookHost
 	t.reader = reader{dumpRequest: counterRequest(), visit: t.addCounter, dumpLimit: dumpLimit, guessLimit: guessLimit}
 	if t.keysPerPart, err = c.keysPerTransaction(); err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, c.Close())
 	}
 	err = t.look()
 	if refused, ok := errors.AsType[*OpError](err); ok && slices.Contains(unregistered, refused.Err) {
@@ -86,7 +84,7 @@ func Open(options Options) (*Table, error) {
 		t.flags, err = c.ownerFlags(options.Own)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, c.Close())
 	}
 	return t, nil
 }
@@ -126,7 +124,7 @@ func (t *Table) isOrphan(table tableInfo) bool {
 
 // Close closes the socket. The table stays, an owned one as an orphan that the
 // next agent adopts.
-func (t *Table) Close() error { return t.conn.close() }
+func (t *Table) Close() error { return t.conn.Close() }
 
 // ownership explains a refusal: the kernel answers EPERM both to a process
 // without the capability and to one that does not own the table.

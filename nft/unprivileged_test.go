@@ -56,10 +56,10 @@ func inUserNamespace(t *testing.T) bool {
 func openUnprivileged(t *testing.T, limit int) *Table {
 	t.Helper()
 	table := open(t, Options{})
-	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1<<20); !errors.Is(err, unix.EPERM) {
+	if err := unix.SetsockoptInt(table.conn.FD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1<<20); !errors.Is(err, unix.EPERM) {
 		t.Fatalf("SO_SNDBUFFORCE: got %v, want EPERM", err)
 	}
-	if err := unix.SetsockoptInt(table.conn.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, usualLimit); err != nil {
+	if err := unix.SetsockoptInt(table.conn.FD, unix.SOL_SOCKET, unix.SO_RCVBUF, usualLimit); err != nil {
 		t.Fatal(err)
 	}
 	table.conn.room, table.conn.sendLimit = 0, limit

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/netlink"
 )
 
 func verify(t *testing.T, table *Table, ports accounting.Ports) []string {
@@ -124,9 +125,9 @@ func TestVerifyDumpsCountersOnlyIfTheyChanged(t *testing.T) {
 	table := open(t, Options{})
 	install(t, table, portList(2))
 	messages := func() (sent uint32) {
-		before := table.conn.sequence
+		before := table.conn.Sequence
 		verifyNothing(t, table, portList(1))
-		return table.conn.sequence - before
+		return table.conn.Sequence - before
 	}
 	const (
 		lookup     = 2              // the table and its generation
@@ -200,6 +201,6 @@ func TestSameExpressions(t *testing.T) {
 
 // withoutFirst returns a list of attributes without its first one.
 func withoutFirst(list []byte) []byte {
-	_, _, rest, _ := nextAttribute(list)
+	_, _, rest, _ := netlink.NextAttribute(list)
 	return rest
 }

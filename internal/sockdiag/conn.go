@@ -11,7 +11,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
-	"ssmonitor/internal/netlinkdump"
+	"ssmonitor/internal/netlink"
 )
 
 // ErrUnsupported says that the kernel can't list sockets.
@@ -21,7 +21,7 @@ var ErrUnsupported = errors.New("the kernel can't list sockets: CONFIG_INET_DIAG
 // was too small, is tried.
 const attempts = 3
 
-// dumper is a *netlinkdump.Conn.
+// dumper is a *netlink.Conn.
 type dumper interface {
 	Visit(messageType uint16, request []byte, visit func(messageType uint16, payload []byte)) error
 	Close() error
@@ -42,7 +42,7 @@ var _ connections.Counter = (*Conn)(nil)
 // with ErrUnsupported if the kernel has no sock_diag. That it lacks only the part
 // for TCP is reported by the first count.
 func Open() (*Conn, error) {
-	conn, err := netlinkdump.Open(unix.NETLINK_SOCK_DIAG)
+	conn, err := netlink.Open(unix.NETLINK_SOCK_DIAG)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, ErrUnsupported
 	}
@@ -177,7 +177,7 @@ func (c *Conn) dump(of kind, ports portRange, begin func(), visit func(socket, [
 				break
 			}
 		}
-		if !errors.Is(err, netlinkdump.ErrInterrupted) && !errors.Is(err, unix.ENOBUFS) {
+		if !errors.Is(err, netlink.ErrInterrupted) && !errors.Is(err, unix.ENOBUFS) {
 			break
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/netlinkdump"
+	"ssmonitor/internal/netlink"
 	"ssmonitor/internal/testkit"
 )
 
@@ -83,12 +83,12 @@ func TestCountTriesAgain(t *testing.T) {
 		err   error
 		want  error
 	}{
-		{"interrupted once", 1, netlinkdump.ErrInterrupted, nil},
-		{"interrupted twice", 2, netlinkdump.ErrInterrupted, nil},
-		{"always interrupted", 100, netlinkdump.ErrInterrupted, netlinkdump.ErrInterrupted},
+		{"interrupted once", 1, netlink.ErrInterrupted, nil},
+		{"interrupted twice", 2, netlink.ErrInterrupted, nil},
+		{"always interrupted", 100, netlink.ErrInterrupted, netlink.ErrInterrupted},
 		{"no room in the socket", 2, unix.ENOBUFS, nil},
 		{"never room in the socket", 100, unix.ENOBUFS, unix.ENOBUFS},
-		{"malformed", 1, netlinkdump.ErrMalformed, netlinkdump.ErrMalformed},
+		{"malformed", 1, netlink.ErrMalformed, netlink.ErrMalformed},
 	} {
 		conn.dumper = &failing{dumper: kernel, left: test.fails, err: test.err}
 		got, err := conn.Count(ports, nil)

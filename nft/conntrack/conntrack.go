@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ssmonitor/internal/netlinkdump"
+	"ssmonitor/internal/netlink"
 )
 
 // ErrUnsupported says that the kernel tracks connections but can't list them. A process
@@ -64,7 +64,7 @@ func list(status uint32, visit func(Flow)) error {
 
 // dump passes the flows that have all bits of status to visit.
 func dump(status uint32, visit func(Flow)) (err error) {
-	conn, err := netlinkdump.Open(unix.NETLINK_NETFILTER)
+	conn, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func retry(status uint32, dump func(status uint32) error) (err error) {
 			return fmt.Errorf("%w (%w)", ErrUnsupported, err)
 		case errors.Is(err, fs.ErrPermission):
 			return fmt.Errorf("CAP_NET_ADMIN is missing: %w", err)
-		case !errors.Is(err, netlinkdump.ErrInterrupted):
+		case !errors.Is(err, netlink.ErrInterrupted):
 			return err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/netlinkdump"
+	"ssmonitor/internal/netlink"
 )
 
 // Of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
@@ -58,7 +58,7 @@ func decodeFlow(messageType uint16, message []byte) (flow Flow, ok bool) {
 		return Flow{}, false
 	}
 	var original, reply bool
-	for typ, value, rest, more := netlinkdump.NextAttribute(message[headerLength:]); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(message[headerLength:]); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch typ {
 		case attrOriginal:
 			flow.Protocol, flow.Original, original = decodeTuple(value)
@@ -75,7 +75,7 @@ func decodeFlow(messageType uint16, message []byte) (flow Flow, ok bool) {
 func decodeTuple(list []byte) (protocol accounting.Protocol, tuple Tuple, ok bool) {
 	var source, destination netip.Addr
 	var sourcePort, destinationPort uint16
-	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(list); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch typ {
 		case attrTupleIP:
 			source, destination = decodeAddresses(value)
@@ -90,7 +90,7 @@ func decodeTuple(list []byte) (protocol accounting.Protocol, tuple Tuple, ok boo
 }
 
 func decodeAddresses(list []byte) (source, destination netip.Addr) {
-	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(list); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch typ {
 		case attrIPv4Source, attrIPv6Source:
 			source, _ = netip.AddrFromSlice(value)
@@ -102,7 +102,7 @@ func decodeAddresses(list []byte) (source, destination netip.Addr) {
 }
 
 func decodePorts(list []byte) (protocol accounting.Protocol, source, destination uint16) {
-	for typ, value, rest, more := netlinkdump.NextAttribute(list); more; typ, value, rest, more = netlinkdump.NextAttribute(rest) {
+	for typ, value, rest, more := netlink.NextAttribute(list); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch {
 		case typ == attrProtocolNumber && len(value) == 1:
 			protocol = accounting.Protocol(value[0])

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/netlinkdump"
+	"ssmonitor/internal/netlink"
 )
 
 // recorded is a dump of Linux 6.18: a ping, flows of TCP and UDP over IPv6, one in a
@@ -123,16 +123,16 @@ func TestRetry(t *testing.T) {
 		want    error
 	}{
 		{"at once", filter, answers{nil}, []uint32{filter}, nil},
-		{"interrupted once", filter, answers{netlinkdump.ErrInterrupted, nil}, []uint32{filter, filter}, nil},
-		{"interrupted twice", 0, answers{netlinkdump.ErrInterrupted, netlinkdump.ErrInterrupted, nil}, []uint32{0, 0, 0}, nil},
-		{"always interrupted", 0, answers{netlinkdump.ErrInterrupted, netlinkdump.ErrInterrupted, netlinkdump.ErrInterrupted}, []uint32{0, 0, 0}, netlinkdump.ErrInterrupted},
+		{"interrupted once", filter, answers{netlink.ErrInterrupted, nil}, []uint32{filter, filter}, nil},
+		{"interrupted twice", 0, answers{netlink.ErrInterrupted, netlink.ErrInterrupted, nil}, []uint32{0, 0, 0}, nil},
+		{"always interrupted", 0, answers{netlink.ErrInterrupted, netlink.ErrInterrupted, netlink.ErrInterrupted}, []uint32{0, 0, 0}, netlink.ErrInterrupted},
 		{"the filter is refused", filter, answers{unix.EINVAL, nil}, []uint32{filter, 0}, nil},
 		{"the filter is not supported", filter, answers{unix.EOPNOTSUPP, nil}, []uint32{filter, 0}, nil},
 		{"no ctnetlink", filter, answers{unix.EINVAL, unix.EINVAL}, []uint32{filter, 0}, ErrUnsupported},
 		{"no ctnetlink, without a filter", 0, answers{unix.EINVAL}, []uint32{0}, ErrUnsupported},
 		{"no netfilter", 0, answers{unix.EPROTONOSUPPORT}, []uint32{0}, ErrUnsupported},
 		{"no privilege", filter, answers{unix.EPERM}, []uint32{filter}, fs.ErrPermission},
-		{"malformed", filter, answers{netlinkdump.ErrMalformed}, []uint32{filter}, netlinkdump.ErrMalformed},
+		{"malformed", filter, answers{netlink.ErrMalformed}, []uint32{filter}, netlink.ErrMalformed},
 		{"no memory", filter, answers{unix.ENOBUFS}, []uint32{filter}, unix.ENOBUFS},
 	} {
 		t.Run(test.name, func(t *testing.T) {

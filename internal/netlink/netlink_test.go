@@ -1,4 +1,4 @@
-package netlinkdump
+package netlink
 
 import (
 	"encoding/binary"
@@ -21,13 +21,13 @@ func message(messageType, flags uint16, payload ...byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, flags)
 	b = binary.NativeEndian.AppendUint32(b, sequence)
 	b = append(binary.NativeEndian.AppendUint32(b, 0), payload...)
-	return append(b, make([]byte, align(len(b))-len(b))...)
+	return append(b, make([]byte, Align(len(b))-len(b))...)
 }
 
 func code(errno unix.Errno) []byte { return binary.NativeEndian.AppendUint32(nil, -uint32(errno)) }
 
-func TestVisitDatagram(t *testing.T) {
-	first, second := message(20, unix.NLM_F_MULTI, 1), message(20, unix.NLM_F_MULTI, 2)
+func TestDump(t *testing.T) {
+	first, second := message(20, unix.NLM_F_MULTI, 1, 0, 0, 0), message(20, unix.NLM_F_MULTI, 2, 0, 0, 0)
 	two, done := slices.Concat(first, second), message(unix.NLMSG_DONE, unix.NLM_F_MULTI, code(0)...)
 	changed := func(at int, value ...byte) []byte {
 		datagram := slices.Clone(two)
@@ -38,15 +38,15 @@ func TestVisitDatagram(t *testing.T) {
 		name     string
 		datagram []byte
 		want     string // what the messages hold
-		done     bool
+		complete bool
 		err      error
 	}{
 		{"to the end", slices.Concat(two, done), "\x01\x02", true, nil},
 		{"goes on in the next datagram", two, "\x01\x02", false, nil},
 		{"nothing", nil, "", false, nil},
 		{"of an earlier dump", changed(8, 6), "\x02", false, nil},
-		{"interrupted", slices.Concat(first, message(20, unix.NLM_F_MULTI|unix.NLM_F_DUMP_INTR, 2)), "\x01", false, ErrInterrupted},
-		{"interrupted at its end", slices.Concat(two, message(unix.NLMSG_DONE, unix.NLM_F_DUMP_INTR, code(0)...)), "\x01\x02", false, ErrInterrupted},
+		{"interrupted", slices.Concat(message(20, unix.NLM_F_MULTI|unix.NLM_F_DUMP_INTR, 1, 0, 0, 0), second, done), "\x01\x02", true, ErrInterrupted},
+		{"interrupted at its end", slices.Concat(two, message(unix.NLMSG_DONE, unix.NLM_F_DUMP_INTR, code(0)...)), "\x01\x02", true, ErrInterrupted},
 		{"refused", slices.Concat(two, message(unix.NLMSG_DONE, 0, code(unix.EINVAL)...)), "\x01\x02", true, unix.EINVAL},
 		{"refused at once", message(unix.NLMSG_ERROR, 0, code(unix.EPERM)...), "", true, unix.EPERM},
 		{"end without a number", message(unix.NLMSG_DONE, 0), "", true, nil},
@@ -54,30 +54,38 @@ func TestVisitDatagram(t *testing.T) {
 		{"cut in a message", two[:len(two)-4], "\x01", false, ErrMalformed},
 		{"length too small", changed(len(first), 15, 0, 0, 0), "\x01", false, ErrMalformed},
 		{"length too large", changed(len(first), 0xff, 0xff, 0xff, 0xff), "\x01", false, ErrMalformed},
+		{"no room for a protocol's header", message(20, 0, 1, 2, 3), "", false, ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []byte
-			done, err := visitDatagram(test.datagram, sequence, func(messageType uint16, payload []byte) {
-				if got = append(got, payload...); messageType != 20 {
-					t.Errorf("got type %d", messageType)
+			d := dump{sequence: sequence, visit: func(m Message) error {
+				if got = append(got, m.Body()[0]); m.Type() != 20 {
+					t.Errorf("got type %d", m.Type())
 				}
-			})
-			if done != test.done || !errors.Is(err, test.err) || string(got) != test.want {
-				t.Errorf("got %q, %t, %v, want %q, %t, %v", got, done, err, test.want, test.done, test.err)
+				return nil
+			}}
+			err := d.add(test.datagram)
+			if d.interrupted {
+				err = ErrInterrupted
+			}
+			if d.complete != test.complete || !errors.Is(err, test.err) || string(got) != test.want {
+				t.Errorf("got %q, %t, %v, want %q, %t, %v", got, d.complete, err, test.want, test.complete, test.err)
 			}
 		})
 	}
 }
 
-func FuzzVisitDatagram(f *testing.F) {
-	f.Add(slices.Concat(message(20, 0, 1, 2, 3), message(unix.NLMSG_DONE, 0, code(unix.EPERM)...)))
+func FuzzDump(f *testing.F) {
+	f.Add(slices.Concat(message(20, 0, 1, 2, 3, 4, 5), message(unix.NLMSG_DONE, 0, code(unix.EPERM)...)))
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		visited := 0
-		_, _ = visitDatagram(datagram, sequence, func(_ uint16, payload []byte) {
-			for _, _, rest, more := NextAttribute(payload); more; _, _, rest, more = NextAttribute(rest) {
+		d := dump{sequence: sequence, visit: func(m Message) error {
+			for range Attributes(m.Body()) {
 				visited++
 			}
-		})
+			return nil
+		}}
+		_ = d.add(datagram)
 		if most := len(datagram) / unix.SizeofNlAttr; visited > most {
 			t.Errorf("%d attributes in %d bytes, want at most %d", visited, len(datagram), most)
 		}
