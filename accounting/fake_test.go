@@ -157,7 +157,7 @@ func (k *kernel) Install(ports Ports) error {
 	return nil
 }
 
-func (k *kernel) SetForwarding(f Forwarding) { k.targets, k.decided = f.Targets, true }
+func (k *kernel) SetForwarding(f Forwarding) { k.targets, k.decided = f.Targets, f.Known }
 
 func (k *kernel) Targets() ([]Target, error) {
 	if err := k.call("targets", nil); err != nil || k.table == nil {

@@ -27,7 +27,6 @@ type Meter struct {
 	ledger     *Ledger
 	ports      Ports
 	forwarding Forwarding
-	forwards   bool // whether it is set
 	states     KeyMap[counterState]
 	stray      []Key // that were given this state since the last tick
 	detached   []Key // that may be draining or drained
@@ -131,14 +130,14 @@ func (m *Meter) use(ports, added Ports) {
 func (m *Meter) SetForwarding(forwarding Forwarding) error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if m.forwards && m.forwarding.Equal(forwarding) {
+	if m.forwarding.Equal(forwarding) {
 		return nil
 	}
 	if len(m.ports) > 0 {
 		m.superviseTable(m.read()) // drift is found before anything is changed
 	}
 	m.table.SetForwarding(forwarding)
-	m.forwarding, m.forwards = forwarding, true
+	m.forwarding = forwarding
 	if len(m.ports) == 0 {
 		return nil // installed with the first ports
 	}

@@ -75,7 +75,7 @@ var toAlice = []Target{{UDP, netip.MustParseAddrPort("172.30.0.2:8388"), 20000}}
 func TestSetForwardingIsNoRepair(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	for _, targets := range [][]Target{toAlice, nil, toAlice, toAlice} {
-		if err := b.SetForwarding(Forwarding{Targets: targets}); err != nil {
+		if err := b.SetForwarding(Forwarding{Known: true, Targets: targets}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := b.Targets(); err != nil || !slices.Equal(got, targets) {
@@ -98,7 +98,7 @@ func TestSetForwardingIsNoRepair(t *testing.T) {
 func TestSetForwardingFindsDriftFirst(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.kernel.table.cut = true
-	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err != nil {
+	if err := b.SetForwarding(Forwarding{Known: true, Targets: toAlice}); err != nil {
 		t.Fatal(err)
 	}
 	b.tick(t)
@@ -110,7 +110,7 @@ func TestSetForwardingFindsDriftFirst(t *testing.T) {
 func TestSetForwardingThatFailsIsRepeated(t *testing.T) {
 	b := newBench(t, aliceOnly)
 	b.fail["install"] = errors.New("refused")
-	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err == nil {
+	if err := b.SetForwarding(Forwarding{Known: true, Targets: toAlice}); err == nil {
 		t.Fatal("the failure is not returned")
 	}
 	delete(b.fail, "install")
@@ -123,7 +123,7 @@ func TestSetForwardingThatFailsIsRepeated(t *testing.T) {
 // TestTargetsBeforeTheFirstPorts are installed together with these.
 func TestTargetsBeforeTheFirstPorts(t *testing.T) {
 	b := newBench(t, nil)
-	if err := b.SetForwarding(Forwarding{Targets: toAlice}); err != nil {
+	if err := b.SetForwarding(Forwarding{Known: true, Targets: toAlice}); err != nil {
 		t.Fatal(err)
 	}
 	b.expectJournal(t)

@@ -27,7 +27,8 @@ type Table interface {
 	// is correct already is kept, counters included.
 	Install(ports Ports) error
 	// SetForwarding sets what Verify and Install expect to be counted at forward,
-	// besides the ports. Until it is called, they leave that as it is.
+	// besides the ports. As long as it is not known they leave that as it is, which
+	// is so at first.
 	SetForwarding(forwarding Forwarding)
 	// Targets returns the targets that the table has.
 	Targets() ([]Target, error)

@@ -9,6 +9,9 @@ import (
 
 // Forwarding is what is counted where the host forwards packets.
 type Forwarding struct {
+	// Known reports whether the rest is known. Otherwise what the table counts there
+	// stays as it is.
+	Known   bool
 	Targets []Target
 	// Addresses are those of this host, if not every target is known. What a client
 	// begins by sending to one of them and a counted port is then counted wherever
@@ -18,7 +21,7 @@ type Forwarding struct {
 
 // Equal reports whether the same is counted, in the same order.
 func (f Forwarding) Equal(other Forwarding) bool {
-	return slices.Equal(f.Targets, other.Targets) && slices.Equal(f.Addresses, other.Addresses)
+	return f.Known == other.Known && slices.Equal(f.Targets, other.Targets) && slices.Equal(f.Addresses, other.Addresses)
 }
 
 // Target is where the host forwards what clients send to a counted port: the

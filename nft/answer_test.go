@@ -77,7 +77,7 @@ func fillSocket(t *testing.T, table *Table) {
 func TestRemovalAfterUnreadRefusals(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetForwarding(accounting.Forwarding{})
+	table.SetForwarding(accounting.Forwarding{Known: true})
 	install(t, table, portList(2))
 	keys := portList(1).Keys()
 	for range 2 {

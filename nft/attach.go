@@ -10,37 +10,6 @@ import (
 	"ssmonitor/accounting"
 )
 
-// keysPerAttachment bounds the transaction that adds counters, which takes
-// bytesPerKey bytes of memory per key: a table of all ports is installed in several.
-const keysPerAttachment = 40_000
-
-// structureLength is more than a batch takes besides its keys: for the table, its
-// maps, chains and rules.
-const structureLength = 16 << 10
-
-// keysPerTransaction returns how many keys a transaction can add, keysPerAttachment
-// at most: as many as fit into the socket.
-func (c *conn) keysPerTransaction() (int, error) {
-	const most = structureLength + keysPerAttachment*bytesPerKey
-	if fits, err := c.makeRoom(most); err != nil || fits {
-		return keysPerAttachment, err
-	}
-	return max((c.room-structureLength)/bytesPerKey, 1), nil
-}
-
-// partLength returns how many keys a transaction can add together with the elements
-// of their targets. Each of these takes no more than a key.
-func (t *Table) partLength() int {
-	var targets accounting.KeyMap[int] // of a key
-	most := 0
-	for _, f := range t.layout.targets {
-		count := targets.At(f.counter())
-		*count++
-		most = max(most, *count)
-	}
-	return max(t.keysPerPart/(1+most), 1)
-}
-
 // Attach begins to count more ports, without looking at the table: it only adds
 // their counters and elements. It fails with accounting.ErrChanged if somebody
 // else has changed the ruleset, ours or another table, since the last Verify that
@@ -70,7 +39,7 @@ func (t *Table) Attach(ports accounting.Ports) error {
 
 // attachParts adds keys in as many transactions as it takes.
 func (t *Table) attachParts(keys []accounting.Key, commit func(*batch) error) error {
-	for part := range slices.Chunk(keys, t.partLength()) {
+	for part := range slices.Chunk(keys, t.additionsWithTargets()) {
 		b := newBatch()
 		b.createCounters(part)
 		b.createElements(part)
@@ -78,7 +47,7 @@ func (t *Table) attachParts(keys []accounting.Key, commit func(*batch) error) er
 		if err := commit(b); err != nil {
 			return err
 		}
-		t.known.counters.add(part)
+		t.known.counters.add(part...)
 	}
 	return nil
 }

@@ -197,7 +197,7 @@ func TestChangesOfOthersBetweenOwnChanges(t *testing.T) {
 func TestOnePortCostsNoMoreThanItself(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetForwarding(accounting.Forwarding{})
+	table.SetForwarding(accounting.Forwarding{Known: true})
 	ports := portList(2000)
 	one, others := ports[1000:1001], slices.Delete(slices.Clone(ports), 1000, 1001)
 	install(t, table, others)

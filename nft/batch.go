@@ -11,21 +11,11 @@ import (
 	"ssmonitor/internal/netlink"
 )
 
-// elementsPerMessage keeps a list of elements within the 64 KiB that the length
-// of a nested attribute can express; one element takes at most 56 bytes.
-const elementsPerMessage = 1000
-
-// bytesPerKey is the most that a counter and its element take in a batch: 76 and
-// little more than 40 bytes. The buffer grows once for both, since it reaches
-// megabytes.
-const bytesPerKey = 120
-
 // batch is a transaction: the kernel applies all of its messages or none.
 type batch struct {
 	encoder
-	table      string           // that it changes
-	generation int              // offset of the generation in the batch's begin message
-	epoch      accounting.Epoch // of the table that the batch creates
+	table      string // that it changes
+	generation int    // offset of the generation in the batch's begin message
 	finished   bool
 }
 
@@ -72,21 +62,20 @@ func (b *batch) change(typ, flags uint16) {
 // msgDelRule, of all rules of a chain.
 func (b *batch) delete(typ uint16, name string) {
 	b.change(typ, 0)
-	b.str(changes[typ].name, name)
+	b.str(messageKinds[typ].nameAttribute, name)
 	b.end()
 }
 
-// createTable appends the table with its mark and epoch. Flags are sent only for
+// createTable appends the table with its comment and epoch. Flags are sent only for
 // an owned table.
 func (b *batch) createTable(epoch accounting.Epoch, flags uint32) {
 	b.change(msgNewTable, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	if flags != 0 {
 		b.be32(unix.NFTA_TABLE_FLAGS, flags)
 	}
-	data := userdata.AppendString(nil, userdata.TypeComment, Mark)
+	data := userdata.AppendString(nil, userdata.TypeComment, tableComment)
 	b.bytes(attrTableUserdata, userdata.Append(data, udataEpoch, epoch[:]))
 	b.end()
-	b.epoch = epoch
 }
 
 // setTableFlags appends a change of the table's flags: to adopt an orphan, or to
@@ -102,11 +91,11 @@ func (b *batch) deleteTable() {
 	b.end()
 }
 
-// createCounters appends a named counter for each key, with the private mark
+// createCounters appends a named counter for each key, with the private flag
 // that a counter loaded from a file lacks. An existing counter keeps its counts
 // and its user data.
 func (b *batch) createCounters(keys []accounting.Key) {
-	mark := userdata.Append(nil, udataCreated, nil)
+	created := userdata.Append(nil, createdFlag, nil)
 	b.buffer = slices.Grow(b.buffer, len(keys)*bytesPerKey)
 	var name []byte
 	for _, key := range keys {
@@ -115,7 +104,7 @@ func (b *batch) createCounters(keys []accounting.Key) {
 		b.bytes(unix.NFTA_OBJ_NAME, name)
 		b.be32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 		b.endNest(b.nest(unix.NFTA_OBJ_DATA))
-		b.bytes(attrObjUserdata, mark)
+		b.bytes(attrObjUserdata, created)
 		b.end()
 	}
 }
@@ -127,11 +116,11 @@ func (b *batch) deleteObject(name string, objType uint32) {
 	b.end()
 }
 
-// createMap appends a map. It has no declared size: that would be a hard cap.
-func (b *batch) createMap(m counterMap) {
+// createSet appends a map. It has no declared size: that would be a hard cap.
+func (b *batch) createSet(m tableSet) {
 	b.change(msgNewSet, unix.NLM_F_CREATE)
 	b.str(unix.NFTA_SET_NAME, m.name)
-	if !m.addresses {
+	if m.kind != hostAddresses {
 		b.be32(unix.NFTA_SET_FLAGS, unix.NFT_SET_OBJECT)
 		b.be32(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	}
@@ -165,7 +154,7 @@ func (b *batch) createElements(keys []accounting.Key) {
 func (b *batch) createForwardElements(elements []forwardElement) {
 	for _, f := range elements {
 		var name []byte
-		if !f.home.addresses {
+		if f.home.kind != hostAddresses {
 			name = append(f.counter().AppendText(nil), 0)
 		}
 		b.changeElements(msgNewElement, unix.NLM_F_CREATE|unix.NLM_F_EXCL, f.home, func() { b.element(f.key(), name) })
@@ -173,7 +162,7 @@ func (b *batch) createForwardElements(elements []forwardElement) {
 }
 
 // changeElements appends a message about elements of the map, which add appends.
-func (b *batch) changeElements(typ, flags uint16, m counterMap, add func()) {
+func (b *batch) changeElements(typ, flags uint16, m tableSet, add func()) {
 	b.change(typ, flags)
 	b.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
 	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
@@ -212,7 +201,7 @@ func (b *batch) elementKey(key []byte) {
 // deleteElement appends the removal of one element in a message of its own, so
 // that a refusal shows which one it is about. The element `*` has no key and is
 // addressed by its flag.
-func (b *batch) deleteElement(m counterMap, key []byte, catchall bool) {
+func (b *batch) deleteElement(m tableSet, key []byte, catchall bool) {
 	b.changeElements(msgDelElement, 0, m, func() {
 		element := b.nest(unix.NFTA_LIST_ELEM)
 		if catchall {
@@ -249,8 +238,8 @@ func (b *batch) createRules(c chain) {
 // createStructure appends the maps with their elements, and the chains with their
 // rules.
 func (b *batch) createStructure(l *layout, keys []accounting.Key) {
-	for _, m := range l.maps {
-		b.createMap(m)
+	for _, m := range l.sets {
+		b.createSet(m)
 	}
 	b.createElements(keys)
 	b.createForwardElements(l.targetsOf(keys))

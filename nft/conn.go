@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// receiveBuffer has room for the answers to singlesPerSend requests and for
+	// receiveBuffer has room for the answers to requestsPerDatagram requests and for
 	// thousands of refusals.
 	receiveBuffer = 8 << 20
 	// sendOverhead is what the send buffer has to have beyond a datagram:

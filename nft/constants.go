@@ -15,7 +15,7 @@ const (
 	chainFlagBinding = 0x4 // NFT_CHAIN_BINDING: the anonymous chain of a jump, removed with its rule
 
 	attrObjHandle   = 6 // NFTA_OBJ_HANDLE (__u64, be)
-	attrObjUserdata = 8 // NFTA_OBJ_USERDATA, since Linux 5.10; see udataCreated
+	attrObjUserdata = 8 // NFTA_OBJ_USERDATA, since Linux 5.10; see createdFlag
 
 	attrFlowtableName = 2 // NFTA_FLOWTABLE_NAME
 
@@ -37,8 +37,8 @@ const (
 // NFTNL_UDATA_TABLE_COMMENT of libnftnl). nft neither prints nor restores them:
 // a table or a counter that was loaded from a file has none.
 const (
-	udataEpoch   = 200 // of a table: its accounting.Epoch
-	udataCreated = 200 // of a counter: ssmonitor created it, so it began at 0
+	udataEpoch  = 200 // of a table: its accounting.Epoch
+	createdFlag = 200 // of a counter: ssmonitor created it, so it began at 0
 )
 
 // Data types of nft's concatenation: src/datatype.h of nftables. A
@@ -88,6 +88,27 @@ const (
 	msgBatchBegin    = unix.NFNL_MSG_BATCH_BEGIN
 	msgBatchEnd      = unix.NFNL_MSG_BATCH_END
 )
+
+// messageKinds are the messages of a batch: the attribute with the name of the object
+// that each one is about, and what it does, for errors.
+var messageKinds = map[uint16]struct {
+	nameAttribute uint16
+	words         string
+}{
+	msgNewTable:     {unix.NFTA_TABLE_NAME, "creating table inet "},
+	msgDelTable:     {unix.NFTA_TABLE_NAME, "deleting table inet "},
+	msgNewObject:    {unix.NFTA_OBJ_NAME, "creating counter "},
+	msgDelObject:    {unix.NFTA_OBJ_NAME, "deleting counter "},
+	msgNewSet:       {unix.NFTA_SET_NAME, "creating map "},
+	msgDelSet:       {unix.NFTA_SET_NAME, "deleting set "},
+	msgNewElement:   {unix.NFTA_SET_ELEM_LIST_SET, "adding ports to map "},
+	msgDelElement:   {unix.NFTA_SET_ELEM_LIST_SET, ""}, // names the element, too
+	msgNewChain:     {unix.NFTA_CHAIN_NAME, "creating chain "},
+	msgDelChain:     {unix.NFTA_CHAIN_NAME, "deleting chain "},
+	msgNewRule:      {unix.NFTA_RULE_CHAIN, "creating the rule of chain "},
+	msgDelRule:      {unix.NFTA_RULE_CHAIN, "deleting the rules of chain "},
+	msgDelFlowtable: {attrFlowtableName, "deleting flowtable "},
+}
 
 const (
 	familyInet   = unix.NFPROTO_INET

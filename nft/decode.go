@@ -77,7 +77,7 @@ func uint64Value(value []byte) uint64 {
 // It does not allocate. ok is false if the object is not one of our counters.
 func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 	complete := 0
-	reading.Loaded = true // unless our mark shows that ssmonitor created it
+	reading.Loaded = true // unless the flag shows that ssmonitor created it
 	for typ, value, rest, more := netlink.NextAttribute(payload); more; typ, value, rest, more = netlink.NextAttribute(rest) {
 		switch typ {
 		case unix.NFTA_OBJ_NAME:
@@ -98,7 +98,7 @@ func decodeCounter(payload []byte) (reading accounting.Reading, ok bool) {
 			reading.Handle = uint64Value(value)
 			complete |= 4
 		case attrObjUserdata:
-			reading.Loaded = findUserdata(value, udataCreated) == nil
+			reading.Loaded = findUserdata(value, createdFlag) == nil
 		}
 	}
 	return reading, complete == 7

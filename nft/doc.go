@@ -10,17 +10,16 @@
 // All of it speaks nf_tables over one netlink socket (conn.go), with messages of
 // its own (encode.go, batch.go, decode.go): github.com/google/nftables cannot
 // express a table's or a counter's private user data, maps to named counters and
-// the rule that uses one. Only its format of user data is used here. The whole of it
-// surveys other people's rules, in package survey.
+// the rule that uses one. Only its format of user data is used here. Package survey uses
+// the library in full.
 //
 // # How our table is told from a copy
 //
-// A table that ssmonitor creates carries a mark, its comment, and an epoch, a
-// random id, in its private user data. A counter that ssmonitor creates carries a
-// mark in its own user data. nft neither prints nor restores private user data,
-// so whatever was loaded from a saved ruleset lacks it: a table without an epoch
-// is replaced, and the initial value of a loaded counter is not counted as
-// traffic.
+// A table that ssmonitor creates has our comment and, in its private user data, an
+// epoch, a random id. A counter that ssmonitor creates has a flag in its own user
+// data. nft neither prints nor restores private user data, so whatever was loaded
+// from a saved ruleset lacks it: a table with our comment but without an epoch is
+// replaced, and the initial value of a loaded counter is not counted as traffic.
 //
 // # Capability
 //

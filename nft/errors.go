@@ -176,36 +176,15 @@ func tooOld(typ uint16, errno unix.Errno) bool {
 
 // describe returns in words what a message of a batch does.
 func describe(m netlink.Message) string {
-	change, known := changes[m.Type()]
+	kind, known := messageKinds[m.Type()]
 	if !known {
 		return "changing the ruleset"
 	}
-	name := str(find(payload(m), change.name))
+	name := str(find(payload(m), kind.nameAttribute))
 	if m.Type() == msgDelElement {
 		return "removing " + describeElement(m) + " from map " + name
 	}
-	return change.words + name
-}
-
-// changes are the messages of a batch: what each one does, and the attribute with
-// the name of its object.
-var changes = map[uint16]struct {
-	words string
-	name  uint16
-}{
-	msgNewTable:     {"creating table inet ", unix.NFTA_TABLE_NAME},
-	msgDelTable:     {"deleting table inet ", unix.NFTA_TABLE_NAME},
-	msgNewObject:    {"creating counter ", unix.NFTA_OBJ_NAME},
-	msgDelObject:    {"deleting counter ", unix.NFTA_OBJ_NAME},
-	msgNewSet:       {"creating map ", unix.NFTA_SET_NAME},
-	msgDelSet:       {"deleting set ", unix.NFTA_SET_NAME},
-	msgNewElement:   {"adding ports to map ", unix.NFTA_SET_ELEM_LIST_SET},
-	msgDelElement:   {"", unix.NFTA_SET_ELEM_LIST_SET},
-	msgNewChain:     {"creating chain ", unix.NFTA_CHAIN_NAME},
-	msgDelChain:     {"deleting chain ", unix.NFTA_CHAIN_NAME},
-	msgNewRule:      {"creating the rule of chain ", unix.NFTA_RULE_CHAIN},
-	msgDelRule:      {"deleting the rules of chain ", unix.NFTA_RULE_CHAIN},
-	msgDelFlowtable: {"deleting flowtable ", attrFlowtableName},
+	return kind.words + name
 }
 
 func describeElement(m netlink.Message) string {

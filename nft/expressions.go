@@ -74,7 +74,7 @@ func countPort(direction accounting.Direction) statement {
 }
 
 // countBy adds the packet to the counter to which the map leads the key in register 1.
-func (e *encoder) countBy(m counterMap) {
+func (e *encoder) countBy(m tableSet) {
 	e.expression("objref", func() {
 		e.be32(unix.NFTA_OBJREF_SET_SREG, unix.NFT_REG_1)
 		e.str(unix.NFTA_OBJREF_SET_NAME, m.name)

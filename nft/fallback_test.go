@@ -20,8 +20,8 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, _ := table.plan(found, portList(1).Keys(), repairStructure)
-	if err := table.commitTo(found.table, b); err != nil {
+	p := table.plan(found, portList(1).Keys(), repairStructure)
+	if err := table.commitTo(found.table, p.batch); err != nil {
 		t.Fatal(err)
 	}
 	before := read(t, table)[udpIn20001]

@@ -13,8 +13,12 @@ import (
 // forwards to the target, or from it, to the counter of the port. In a set of the host's
 // addresses, only the address of the target is set.
 type forwardElement struct {
-	home   counterMap
+	home   tableSet
 	target accounting.Target
+}
+
+func hostElement(set tableSet, address netip.Addr) forwardElement {
+	return forwardElement{set, accounting.Target{Address: netip.AddrPortFrom(address, 0)}}
 }
 
 // counter returns the counter to which an element of a map leads.
@@ -25,7 +29,7 @@ func (f forwardElement) counter() accounting.Key {
 // key returns the element's key as the kernel holds it.
 func (f forwardElement) key() []byte {
 	key := f.target.Address.Addr().AsSlice()
-	if f.home.addresses {
+	if f.home.kind == hostAddresses {
 		return key
 	}
 	service := newElementKey(accounting.Key{Port: f.target.Address.Port(), Protocol: f.target.Protocol})
@@ -34,33 +38,21 @@ func (f forwardElement) key() []byte {
 
 // parseForwardElement is the inverse of key and counter. ok is false if the
 // element is not one of ours.
-func parseForwardElement(m counterMap, key []byte, counter accounting.Key) (f forwardElement, ok bool) {
+func parseForwardElement(m tableSet, key []byte, counter accounting.Key) (f forwardElement, ok bool) {
 	length := m.family.length
 	if len(key) < length {
 		return f, false
 	}
 	address, _ := netip.AddrFromSlice(key[:length])
-	f = forwardElement{m, accounting.Target{Address: netip.AddrPortFrom(address, 0)}}
-	if m.addresses {
-		return f, true
+	if m.kind == hostAddresses {
+		return hostElement(m, address), true
 	}
 	service, ok := parseElementKey(key[length:], m.direction)
 	if !ok || service.Protocol != counter.Protocol || service.Direction != counter.Direction || address.Is4In6() {
 		return f, false
 	}
-	f.target = accounting.Target{Protocol: service.Protocol, Address: netip.AddrPortFrom(address, service.Port), Port: counter.Port}
-	return f, true
-}
-
-// elementsOf returns the elements of a target in the maps of targets, or of an address in
-// the sets of addresses.
-func (l *layout) elementsOf(target accounting.Target, addresses bool) (elements []forwardElement) {
-	for _, m := range l.maps {
-		if m.addresses == addresses && m.family.length == target.Address.Addr().BitLen()/8 {
-			elements = append(elements, forwardElement{m, target})
-		}
-	}
-	return elements
+	target := accounting.Target{Protocol: service.Protocol, Address: netip.AddrPortFrom(address, service.Port), Port: counter.Port}
+	return forwardElement{m, target}, true
 }
 
 // targetsOf returns the elements of the targets of keys, which are sorted.
@@ -76,7 +68,7 @@ func (l *layout) targetsOf(keys []accounting.Key) (elements []forwardElement) {
 // String describes the element as in tcp 172.17.0.2:8388 in (port 20000), or by its
 // address.
 func (f forwardElement) String() string {
-	if f.home.addresses {
+	if f.home.kind == hostAddresses {
 		return f.target.Address.Addr().String()
 	}
 	return fmt.Sprintf("%s %s (port %d)", f.target, f.home.direction, f.target.Port)
@@ -84,11 +76,12 @@ func (f forwardElement) String() string {
 
 // SetForwarding sets what is counted where the host forwards packets. [Table.Install]
 // installs it for the ports that it is called with, and [Table.Verify] compares it.
-// Until SetForwarding is called both leave whatever is counted at forward as it is.
-// A hook other than HookHost counts nothing there.
+// Both leave whatever is counted at forward as it is while that is not known, which is
+// so until SetForwarding is called. A hook that does not count what is forwarded counts
+// nothing there.
 func (t *Table) SetForwarding(forwarding accounting.Forwarding) {
-	if t.layout.undecided || !t.forwarding.Equal(forwarding) {
-		t.known.verified = false
+	if !t.forwarding.Equal(forwarding) {
+		t.known.noLongerRight()
 	}
 	t.forwarding = forwarding
 	t.layout = t.options.Hook.layout(forwarding)
@@ -97,7 +90,7 @@ func (t *Table) SetForwarding(forwarding accounting.Forwarding) {
 // Targets returns the targets that the table counts, in no particular order.
 func (t *Table) Targets() (targets []accounting.Target, err error) {
 	found, err := t.inspectMaps(forwardMaps)
-	for element := range found.targets {
+	for element := range found.forwarded {
 		if element.home.direction == accounting.In {
 			targets = append(targets, element.target)
 		}

@@ -18,7 +18,7 @@ import (
 //	[ meta load l4proto => reg 9 ]
 //	[ payload load 2b @ transport header + 2 => reg 10 ]
 //	[ objref sreg 1 set forward-ip-in ]
-func countTarget(m counterMap) statement {
+func countTarget(m tableSet) statement {
 	network, offset, registers := "ip", uint32(12), [...]uint32{unix.NFT_REG32_01, unix.NFT_REG32_02}
 	if m.family == ipv6 {
 		network, offset, registers = "ip6", 8, [...]uint32{unix.NFT_REG_2, unix.NFT_REG32_05}
@@ -53,7 +53,7 @@ func countTarget(m counterMap) statement {
 //	[ objref sreg 1 set ports-in ]
 //
 // nft loads the port of a connection only behind a match of its protocol.
-func redirectedRules(m counterMap) (rules []rule) {
+func redirectedRules(m tableSet) (rules []rule) {
 	for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
 		rules = append(rules, rule{sentToHost(protocol, m), countOriginalPort(m.direction), acceptPacket})
 	}
@@ -62,7 +62,7 @@ func redirectedRules(m counterMap) (rules []rule) {
 
 // sentToHost matches the packets of a direction of connections by the protocol
 // that were begun by sending to an address of this host.
-func sentToHost(protocol accounting.Protocol, m counterMap) statement {
+func sentToHost(protocol accounting.Protocol, m tableSet) statement {
 	direction, network, key := "original", "ip", uint32(unix.NFT_CT_DST_IP)
 	if m.direction == accounting.Out {
 		direction = "reply"

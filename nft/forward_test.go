@@ -23,7 +23,7 @@ func containers() []accounting.Target {
 	}
 }
 
-func hostAddresses() []netip.Addr {
+func addressesOfHost() []netip.Addr {
 	return []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("172.30.0.1"), netip.MustParseAddr("fd01::1")}
 }
 
@@ -41,7 +41,7 @@ func targetsOf(t *testing.T, table *Table) []accounting.Target {
 func TestTargetsAddTheForwardChains(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetForwarding(accounting.Forwarding{})
+	table.SetForwarding(accounting.Forwarding{Known: true})
 	install(t, table, portList(1))
 	moved := target(accounting.TCP, "172.30.0.2:8388", 20001)
 	for _, step := range []struct {
@@ -62,7 +62,7 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 	} {
 		sendUDP(t, "127.0.0.1:20001", 3, 10)
 		before := read(t, table)
-		table.SetForwarding(accounting.Forwarding{Targets: step.targets})
+		table.SetForwarding(accounting.Forwarding{Known: true, Targets: step.targets})
 		if step.name != "of a port that is not counted" {
 			if findings, err := table.Verify(step.ports); err != nil || len(findings) == 0 {
 				t.Fatalf("%s: before Install, Verify found %q, %v", step.name, findings, err)
@@ -70,12 +70,12 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 		} else if err := table.Detach(portList(2)[1:].Keys()); err != nil {
 			t.Fatal(err)
 		} else {
-			table.SetForwarding(accounting.Forwarding{Targets: step.targets})
+			table.SetForwarding(accounting.Forwarding{Known: true, Targets: step.targets})
 		}
 		install(t, table, step.ports)
 		verifyNothing(t, table, step.ports)
 		other := open(t, Options{})
-		other.SetForwarding(accounting.Forwarding{Targets: step.targets})
+		other.SetForwarding(accounting.Forwarding{Known: true, Targets: step.targets})
 		verifyNothing(t, other, step.ports)
 		verifyNothing(t, open(t, Options{}), step.ports) // which leaves undecided what is counted at forward
 		want := step.counted
@@ -98,7 +98,7 @@ func TestTargetsAddTheForwardChains(t *testing.T) {
 	}
 	// Where the hook is forced to the container's, nothing is forwarded.
 	container := open(t, Options{Hook: HookContainer})
-	container.SetForwarding(accounting.Forwarding{Targets: containers()})
+	container.SetForwarding(accounting.Forwarding{Known: true, Targets: containers()})
 	install(t, container, portList(3))
 	if listing := nftCommand(t, "list table inet ssmonitor"); strings.Contains(listing, "forward") {
 		t.Errorf("hook container has\n%s", listing)
@@ -117,7 +117,7 @@ func verifyNothing(t *testing.T, table *Table, ports accounting.Ports) {
 func TestForwardIsRepairedAndReloaded(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	forwarding := accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}
+	forwarding := accounting.Forwarding{Known: true, Targets: containers(), Addresses: addressesOfHost()}
 	table.SetForwarding(forwarding)
 	install(t, table, portList(2))
 	listing := nftCommand(t, "list table inet ssmonitor")
@@ -164,7 +164,7 @@ func TestDetachRemovesTargets(t *testing.T) {
 	for _, decided := range []bool{true, false} {
 		inNamespace(t)
 		table := open(t, Options{})
-		table.SetForwarding(accounting.Forwarding{Targets: containers()})
+		table.SetForwarding(accounting.Forwarding{Known: true, Targets: containers()})
 		install(t, table, portList(2))
 		if !decided { // an agent that removes a port right after its start
 			table = open(t, Options{})
@@ -188,9 +188,9 @@ func TestAddressesOfTheHost(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
 	install(t, table, portList(2))
-	for _, addresses := range [][]netip.Addr{hostAddresses(), hostAddresses()[:1], nil, hostAddresses()[1:]} {
+	for _, addresses := range [][]netip.Addr{addressesOfHost(), addressesOfHost()[:1], nil, addressesOfHost()[1:]} {
 		for _, targets := range [][]accounting.Target{nil, containers()} {
-			forwarding := accounting.Forwarding{Targets: targets, Addresses: addresses}
+			forwarding := accounting.Forwarding{Known: true, Targets: targets, Addresses: addresses}
 			table.SetForwarding(forwarding)
 			install(t, table, portList(2))
 			other := open(t, Options{})
@@ -198,7 +198,7 @@ func TestAddressesOfTheHost(t *testing.T) {
 			verifyNothing(t, other, portList(2))
 			verifyNothing(t, open(t, Options{}), portList(2))
 			listing := nftCommand(t, "list table inet ssmonitor")
-			for _, address := range hostAddresses() {
+			for _, address := range addressesOfHost() {
 				if got, want := strings.Contains(listing, address.String()), slices.Contains(addresses, address); got != want {
 					t.Errorf("%v: address %s is there: %t, want %t", forwarding, address, got, want)
 				}
@@ -210,14 +210,14 @@ func TestAddressesOfTheHost(t *testing.T) {
 func TestAddressesThatDiffer(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetForwarding(accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()[:1]})
+	table.SetForwarding(accounting.Forwarding{Known: true, Targets: containers(), Addresses: addressesOfHost()[:1]})
 	install(t, table, portList(2))
 	other := open(t, Options{})
-	other.SetForwarding(accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()[1:2]})
+	other.SetForwarding(accounting.Forwarding{Known: true, Targets: containers(), Addresses: addressesOfHost()[1:2]})
 	findings, err := other.Verify(portList(2))
 	want := []string{
-		"the sets of this host's addresses lack " + hostAddresses()[1].String(),
-		"the sets of this host's addresses have too many: " + hostAddresses()[0].String(),
+		"the sets of this host's addresses lack " + addressesOfHost()[1].String(),
+		"the sets of this host's addresses have too many: " + addressesOfHost()[0].String(),
 	}
 	if err != nil || !slices.Equal(findings, want) {
 		t.Errorf("got %q, %v, want %q", findings, err, want)
@@ -228,7 +228,7 @@ func TestAddressesThatDiffer(t *testing.T) {
 func TestAttachBesideTargets(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.SetForwarding(accounting.Forwarding{Targets: containers()})
+	table.SetForwarding(accounting.Forwarding{Known: true, Targets: containers()})
 	install(t, table, portList(2))
 	if err := table.Attach(portList(3)); err != nil {
 		t.Errorf("Attach returned %v", err)
@@ -240,13 +240,13 @@ func TestAttachBesideTargets(t *testing.T) {
 func TestTargetsOfManyPorts(t *testing.T) {
 	inNamespace(t)
 	table := open(t, Options{})
-	table.keysPerPart = 8
+	table.additions = 8
 	ports := portList(20)
 	var targets []accounting.Target
 	for _, port := range ports {
 		targets = append(targets, target(accounting.UDP, netip.AddrPortFrom(netip.MustParseAddr("172.30.0.2"), port.Number).String(), port.Number))
 	}
-	table.SetForwarding(accounting.Forwarding{Targets: targets})
+	table.SetForwarding(accounting.Forwarding{Known: true, Targets: targets})
 	install(t, table, ports)
 	verifyNothing(t, table, ports)
 	if got := targetsOf(t, table); !slices.Equal(got, targets) {

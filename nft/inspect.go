@@ -13,18 +13,18 @@ import (
 
 // tableInfo describes the table itself. The zero value stands for no table.
 type tableInfo struct {
-	handle uint64 // from 1; never used twice in a network namespace
-	flags  uint32
-	use    uint32 // number of chains, named sets, objects and flowtables in it
-	marked bool
-	epoch  accounting.Epoch
+	handle        uint64 // from 1; never used twice in a network namespace
+	flags         uint32
+	use           uint32 // number of chains, named sets, objects and flowtables in it
+	hasOurComment bool
+	epoch         accounting.Epoch
 }
 
 func (t tableInfo) exists() bool { return t.handle != 0 }
 
-// ours reports whether ssmonitor created the table and it was not loaded from a
+// hasEpoch reports whether ssmonitor created the table and it was not loaded from a
 // file.
-func (t tableInfo) ours() bool { return t.epoch != accounting.Epoch{} }
+func (t tableInfo) hasEpoch() bool { return t.epoch != accounting.Epoch{} }
 
 // chainInfo is a chain of the table.
 type chainInfo struct {
@@ -53,7 +53,7 @@ type objectInfo struct {
 // wrongElement is an element of one of our maps that is not one of ours: its key
 // is not a port, or it leads to a counter other than that of its key.
 type wrongElement struct {
-	home     counterMap
+	home     tableSet
 	key      []byte
 	catchall bool // the element `*`, without a key
 	counter  string
@@ -69,8 +69,7 @@ type inspection struct {
 	objects    []objectInfo
 	counters   accounting.KeyMap[bool]
 	attached   accounting.KeyMap[bool] // keys whose element leads to their own counter
-	targets    map[forwardElement]bool // in the maps of targets
-	addresses  map[forwardElement]bool // in the sets of the host's addresses
+	forwarded  map[forwardElement]bool // in the maps of targets and the sets of the host's addresses
 	wrong      []wrongElement
 }
 
@@ -123,7 +122,7 @@ func decodeTable(payload []byte) (info tableInfo) {
 		case attrTableHandle:
 			info.handle = uint64Value(value)
 		case attrTableUserdata:
-			info.marked = string(trimZero(findUserdata(value, byte(userdata.TypeComment)))) == Mark
+			info.hasOurComment = string(trimZero(findUserdata(value, byte(userdata.TypeComment)))) == tableComment
 			copy(info.epoch[:], findUserdata(value, udataEpoch))
 		}
 	}
@@ -140,24 +139,24 @@ func (t *Table) look() error {
 }
 
 // inspect lists everything in the table. It fails with ErrForeignTable if the
-// table is not ours.
+// table does not have our comment.
 func (t *Table) inspect() (*inspection, error) {
 	k, found := &t.known, &inspection{}
-	k.verified = false
 	if err := t.look(); err != nil {
 		return nil, err
 	}
-	if k.table.marked && !k.listed && int(k.table.use) > t.reader.guessLimit {
+	if k.table.hasOurComment && !k.listed && int(k.table.use) > t.reader.guessLimit {
 		// To list the objects would take many times as long as to read the counters.
 		if err := t.Read(new(accounting.Sample)); err != nil && !errors.Is(err, accounting.ErrRestored) {
 			return nil, err
 		}
 	}
-	found.generation, found.table, k.undisturbed = k.generation, k.table, true
+	k.inspecting()
+	found.generation, found.table = k.generation, k.table
 	switch {
 	case !found.table.exists():
 		return found, nil
-	case !found.table.marked:
+	case !found.table.hasOurComment:
 		return nil, ErrForeignTable
 	}
 	for _, step := range []func(*inspection) error{
@@ -192,7 +191,7 @@ func (t *Table) listedAllOf(found *inspection) bool {
 }
 
 // inspectMaps lists the elements of the maps, and nothing else of the table.
-func (t *Table) inspectMaps(maps []counterMap) (*inspection, error) {
+func (t *Table) inspectMaps(maps []tableSet) (*inspection, error) {
 	found := &inspection{}
 	err := t.conn.inspectSets(found)
 	if err == nil {
@@ -258,13 +257,13 @@ func (c *conn) inspectSets(found *inspection) error {
 }
 
 func (c *conn) inspectAllElements(found *inspection) error {
-	return c.inspectElements(found, allMaps[:])
+	return c.inspectElements(found, allSets[:])
 }
 
 // inspectElements lists the elements of those of the maps that exist.
-func (c *conn) inspectElements(found *inspection, maps []counterMap) error {
+func (c *conn) inspectElements(found *inspection, maps []tableSet) error {
 	for _, m := range maps {
-		if !found.hasMap(m) {
+		if !found.hasSet(m) {
 			continue
 		}
 		err := c.list("listing map "+m.name, elementsRequest(m), func(payload []byte) {
@@ -279,33 +278,29 @@ func (c *conn) inspectElements(found *inspection, maps []counterMap) error {
 	return nil
 }
 
-func elementsRequest(m counterMap) []byte {
+func elementsRequest(m tableSet) []byte {
 	return request(msgGetElement, unix.NLM_F_DUMP, func(e *encoder) {
 		e.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
 		e.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
 	})
 }
 
-func (found *inspection) addElement(m counterMap, payload []byte) {
+func (found *inspection) addElement(m tableSet, payload []byte) {
 	value := find(find(payload, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE)
 	name := trimZero(find(payload, unix.NFTA_SET_ELEM_OBJREF))
 	counter, leadsToOurs := parseCounterName(name)
 	switch {
-	case m.family == family{}:
+	case m.kind == portCounters:
 		if key, ok := parseElementKey(value, m.direction); ok && leadsToOurs && key == counter {
 			*found.attached.At(key) = true
 			return
 		}
-	case leadsToOurs || m.addresses:
+	case leadsToOurs || m.kind == hostAddresses:
 		if element, ok := parseForwardElement(m, value, counter); ok {
-			set := &found.targets
-			if m.addresses {
-				set = &found.addresses
+			if found.forwarded == nil {
+				found.forwarded = make(map[forwardElement]bool)
 			}
-			if *set == nil {
-				*set = make(map[forwardElement]bool)
-			}
-			(*set)[element] = true
+			found.forwarded[element] = true
 			return
 		}
 	}
@@ -351,17 +346,17 @@ func (c *conn) inspectRules(found *inspection) error {
 	return nil
 }
 
-func (found *inspection) hasMaps(maps []counterMap) bool {
-	return !slices.ContainsFunc(maps, func(m counterMap) bool { return !found.hasMap(m) })
+func (found *inspection) hasSets(maps []tableSet) bool {
+	return !slices.ContainsFunc(maps, func(m tableSet) bool { return !found.hasSet(m) })
 }
 
-// hasMap reports whether the map exists and is of the right kind.
-func (found *inspection) hasMap(m counterMap) bool { return slices.ContainsFunc(found.sets, m.matches) }
+// hasSet reports whether the map exists and is of the right kind.
+func (found *inspection) hasSet(m tableSet) bool { return slices.ContainsFunc(found.sets, m.matches) }
 
 // matches reports whether the set is the map, and of the right kind.
-func (m counterMap) matches(s setInfo) bool {
+func (m tableSet) matches(s setInfo) bool {
 	flags, object := uint32(unix.NFT_SET_OBJECT), uint32(unix.NFT_OBJECT_COUNTER)
-	if m.addresses {
+	if m.kind == hostAddresses {
 		flags, object = 0, 0
 	}
 	return s.name == m.name && s.flags == flags && s.objectType == object &&

@@ -11,18 +11,18 @@ import (
 	"ssmonitor/accounting"
 )
 
-// attempts bounds how often a change or a reading is tried while others keep
+// maxAttempts bounds how often a change or a reading is tried while others keep
 // changing the ruleset.
-const attempts = 5
+const maxAttempts = 5
 
-// repair is the extent of a repair. If the kernel refuses one, the next larger
+// repairExtent is how much a repair replaces. If the kernel refuses one, the next larger
 // one is tried.
-type repair int
+type repairExtent int
 
 const (
-	repairParts     repair = iota // only what is missing or wrong
-	repairStructure               // replace everything except our counters
-	repairTable                   // replace the table: what its counters gained since they were read is lost
+	repairParts     repairExtent = iota // only what is missing or wrong
+	repairStructure                     // replace everything except our counters
+	repairTable                         // replace the table: what its counters gained since they were read is lost
 )
 
 // Install creates or repairs the table so that it counts the ports. Whatever is
@@ -52,7 +52,7 @@ func (t *Table) Install(ports accounting.Ports) error {
 
 func (t *Table) install(ports accounting.Ports) (err error) {
 	extent := repairParts
-	for range attempts {
+	for range maxAttempts {
 		found, inspectErr := t.inspect()
 		if inspectErr != nil {
 			return inspectErr
@@ -69,46 +69,45 @@ func (t *Table) install(ports accounting.Ports) (err error) {
 }
 
 // extentAfter returns the extent with which to try again after a repair has failed.
-func (t *Table) extentAfter(err error, found *inspection, extent repair) (next repair, again bool) {
+func (t *Table) extentAfter(err error, found *inspection, tried repairExtent) (next repairExtent, again bool) {
 	switch {
 	case errors.Is(err, errTableChanged), errors.Is(err, errWoken), errors.Is(err, unix.ERESTART):
-		return extent, true // nothing was refused
-	case errors.Is(err, unix.EMSGSIZE) && extent < repairStructure:
+		return tried, true // nothing was refused
+	case errors.Is(err, unix.EMSGSIZE) && tried < repairStructure:
 		return repairStructure, true // which does not list what it removes from the maps
 	case errors.Is(err, unix.EPERM), isShortage(err):
-		return extent, false
+		return tried, false
 	case t.raced(found, err):
-		return extent, true
+		return tried, true
 	}
-	return min(extent+1, repairTable), true
+	return min(tried+1, repairTable), true
 }
 
 // apply commits what the table lacks.
-func (t *Table) apply(found *inspection, ports accounting.Ports, extent repair) error {
-	table := found.table
-	b, covered, rest := t.plan(found, ports.Keys(), extent)
-	if b != nil {
-		if err := t.commitTo(table, b); err != nil {
+func (t *Table) apply(found *inspection, ports accounting.Ports, extent repairExtent) error {
+	table, p := found.table, t.plan(found, ports.Keys(), extent)
+	if p.step != nothing {
+		if err := t.commitTo(table, p.batch); err != nil {
 			return err
 		}
-		switch created := b.epoch != (accounting.Epoch{}); {
-		case created:
-			t.known.created()
-			if err := t.look(); err != nil {
-				return err
-			}
-			if table = t.known.table; table.epoch != b.epoch {
-				return errTableChanged
-			}
-		case found.dormant():
-			return errWoken
+	}
+	switch p.step {
+	case wake:
+		return errWoken
+	case create:
+		t.known.created()
+		if err := t.look(); err != nil {
+			return err
+		}
+		if table = t.known.table; table.epoch != p.epoch {
+			return errTableChanged
 		}
 	}
-	t.known.counters.add(covered)
-	if err := t.attachParts(rest, func(b *batch) error { return t.commitTo(table, b) }); err != nil {
+	t.known.counters.add(p.covered...)
+	if err := t.attachParts(p.rest, func(b *batch) error { return t.commitTo(table, b) }); err != nil {
 		return err
 	}
-	t.known.verify(ports)
+	t.known.foundRight(ports)
 	return nil
 }
 
@@ -122,7 +121,7 @@ var (
 // replaced, created or deleted since. A change of the ruleset between this check
 // and the commit makes the kernel refuse the batch, and commitTo tries again.
 func (t *Table) commitTo(table tableInfo, b *batch) (err error) {
-	for range attempts {
+	for range maxAttempts {
 		if err := t.look(); err != nil {
 			return err
 		}
@@ -152,66 +151,83 @@ func (t *Table) raced(found *inspection, refusal error) bool {
 	return t.look() == nil && t.known.generation != found.generation
 }
 
-// plan returns the changes that repair the table, or nil if nothing is wrong, the keys
-// that are counted then, and those for which there is no room.
-func (t *Table) plan(found *inspection, keys []accounting.Key, extent repair) (b *batch, covered, rest []accounting.Key) {
-	covered, rest = t.split(keys, &found.attached)
+// plan is what to do about a table.
+type plan struct {
+	step          step
+	batch         *batch           // the changes, unless the step is nothing
+	epoch         accounting.Epoch // of the table that is created
+	covered, rest []accounting.Key // the keys that are counted then, and those for which there is no room
+}
+
+type step int
+
+const (
+	nothing step = iota // is wrong
+	wake                // the dormant table, and plan again
+	create              // the table, in place of any existing one
+	mend                // the table
+)
+
+// plan plans how to make the table count the keys.
+func (t *Table) plan(found *inspection, keys []accounting.Key, extent repairExtent) plan {
+	covered, rest := t.split(keys, &found.attached)
 	d := t.compare(found, covered)
 	switch {
 	case len(d.findings) == 0:
-		return nil, keys, nil
-	case !found.table.ours() || extent == repairTable:
+		return plan{covered: keys}
+	case !found.table.hasEpoch() || extent == repairTable:
 		covered, rest = t.split(keys, new(accounting.KeyMap[bool]))
-		return t.planTable(found, covered), covered, rest
+		epoch := newEpoch()
+		return plan{create, t.replaceTable(found, epoch, covered), epoch, covered, rest}
 	case found.dormant():
 		// This takes a batch of its own: the kernel does not wake a table whose
 		// chains change in the same batch.
-		b = newBatch()
+		b := newBatch()
 		b.setTableFlags(found.table.flags &^ tableFlagDormant)
-		return b, nil, nil
+		return plan{step: wake, batch: b}
 	case extent == repairStructure:
-		if b = t.planStructure(found, union(covered, &found.attached)); t.conn.fits(b) {
-			return b, covered, rest
+		b := t.replaceStructure(found, union(covered, &found.attached))
+		if !t.conn.fits(b) { // the new maps begin with a part of their elements
+			covered, rest = t.split(union(keys, &found.attached), new(accounting.KeyMap[bool]))
+			b = t.replaceStructure(found, covered)
 		}
-		// The new maps begin with a part of their elements.
-		covered, rest = t.split(union(keys, &found.attached), new(accounting.KeyMap[bool]))
-		return t.planStructure(found, covered), covered, rest
+		return plan{step: mend, batch: b, covered: covered, rest: rest}
 	}
-	b = t.newRepair(found)
-	for _, changes := range d.repairs {
+	b := t.newRepair(found)
+	for _, changes := range d.changes {
 		for _, change := range changes {
 			change(b)
 		}
 	}
-	return b, covered, rest
+	return plan{step: mend, batch: b, covered: covered, rest: rest}
 }
 
 // split returns the keys up to where a transaction has added as many as it can, and
 // those behind that are not attached.
 func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
 	rest = without(keys, attached)
-	if rest = rest[min(t.partLength(), len(rest)):]; len(rest) == 0 {
+	if rest = rest[min(t.additionsWithTargets(), len(rest)):]; len(rest) == 0 {
 		return keys, nil
 	}
 	end, _ := slices.BinarySearchFunc(keys, rest[0], accounting.Key.Compare)
 	return keys[:end], rest
 }
 
-// planTable returns the changes that create the table, in place of any existing
+// replaceTable returns the changes that create the table, in place of any existing
 // one.
-func (t *Table) planTable(found *inspection, keys []accounting.Key) *batch {
+func (t *Table) replaceTable(found *inspection, epoch accounting.Epoch, keys []accounting.Key) *batch {
 	b := newBatch()
 	if found.table.exists() {
 		b.deleteTable()
 	}
-	b.createTable(newEpoch(), t.flags)
+	b.createTable(epoch, t.flags)
 	b.createCounters(keys)
 	b.createStructure(&t.layout, keys)
 	return b
 }
 
-// planStructure returns the changes that replace everything except our counters.
-func (t *Table) planStructure(found *inspection, keys []accounting.Key) *batch {
+// replaceStructure returns the changes that replace everything except our counters.
+func (t *Table) replaceStructure(found *inspection, keys []accounting.Key) *batch {
 	b := t.newRepair(found)
 	b.createCounters(without(keys, &found.counters))
 	b.deleteStructure(found)

@@ -11,8 +11,8 @@ import (
 // TestInstallInParts installs more ports than one transaction adds, and has
 // another process change the table before each message.
 func TestInstallInParts(t *testing.T) {
-	const keysPerPart = 8
-	ports := portList(2*keysPerPart/4 + 1)
+	const additions = 8
+	ports := portList(2*additions/4 + 1)
 	for _, test := range []struct{ name, before, script string }{
 		{"new", "", ""},
 		{"new, removed meanwhile", "", "delete table inet ssmonitor"},
@@ -25,7 +25,7 @@ func TestInstallInParts(t *testing.T) {
 			inNamespace(t)
 			for step := range 20 {
 				table, other := open(t, Options{}), open(t, Options{})
-				table.keysPerPart = keysPerPart
+				table.additions = additions
 				table.conn.room = 0
 				if test.before != "" {
 					install(t, other, ports[1:3])
@@ -51,7 +51,7 @@ func TestInstallInParts(t *testing.T) {
 				}
 				table.conn.beforeSend = nil
 				// The kernel gives twice what makeRoom requests.
-				if size := (table.conn.room+sendOverhead)/2 - sendOverhead; size > keysPerPart*bytesPerKey+1500 && !changed {
+				if size := (table.conn.room+sendOverhead)/2 - sendOverhead; size > additions*bytesPerKey+1500 && !changed {
 					t.Errorf("the largest transaction has %d bytes", size)
 				}
 				if got := len(read(t, table)); got != 4*len(ports) && !changed {
@@ -85,7 +85,7 @@ func TestInstallInPartsLeavesAForeignTable(t *testing.T) {
 	replaced := true
 	for step := 0; replaced; step++ {
 		table, other := open(t, Options{}), open(t, Options{})
-		table.keysPerPart = 8
+		table.additions = 8
 		sends := 0
 		replaced = false
 		table.conn.beforeSend = func() {
@@ -111,7 +111,7 @@ func TestFailedInstallIsNotVerified(t *testing.T) {
 	failed := true
 	for step := 0; failed; step++ {
 		table := open(t, Options{})
-		table.keysPerPart = 8
+		table.additions = 8
 		install(t, table, ports[:1])
 		nftCommand(t, "flush chain inet ssmonitor input")
 		sends, working := 0, table.conn.FD

@@ -6,24 +6,36 @@ import (
 	"ssmonitor/accounting"
 )
 
-// known is what is known of the table in the kernel. Every lookup of the table, every
-// reading and every commit updates it, so that none of them is repeated without need.
+// known is what is known of the table in the kernel, so that nothing is looked at again
+// without need. Only the methods below set it:
+//
+//	event                        generation  lookupUnused  listed             onlyOurChanges  verified
+//	lookedUp, same generation                true          if the same table
+//	lookedUp, another            the found   true          false              false           false
+//	lookupUsed                               false
+//	inspecting                                                                true            false
+//	foundRight                               false                                            onlyOurChanges
+//	committed                    the next    false         false
+//	created                                                                   true
+//	reading                                                false
+//	readAt                                                 if at the generation
+//	noLongerRight                                                                             false
 type known struct {
 	// generation is that of the ruleset. Each commit, ours or of others, advances the
 	// kernel's by one. Here only ours do, so that a lookup that finds another one shows
 	// that others have changed something.
 	generation uint32
 	table      tableInfo // as it was looked up last; zero: it does not exist, or was not looked up yet
-	// current reports whether the last lookup still counts as one: neither Verify nor a
-	// commit has relied on it yet.
-	current bool
+	// lookupUnused reports whether neither Verify nor a commit has relied on the last
+	// lookup yet, so that it still counts as one.
+	lookupUnused bool
 
 	counters counterList
 	listed   bool // counters was exactly what existed at the generation
 
-	undisturbed bool // only we have changed the ruleset since the last inspection began
-	verified    bool // undisturbed, and the table is as it should be for the counted ports
-	counted     [1 << 16]accounting.Protocols
+	onlyOurChanges bool // only we have changed the ruleset since the last inspection began
+	verified       bool // onlyOurChanges, and the table is as it should be for the counted ports
+	counted        [1 << 16]accounting.Protocols
 }
 
 // lookedUp records the table as it is at a generation. It is compared with what was
@@ -31,32 +43,48 @@ type known struct {
 // before the generation.
 func (k *known) lookedUp(generation uint32, table tableInfo) {
 	if generation != k.generation {
-		k.undisturbed, k.verified = false, false
+		k.onlyOurChanges, k.verified = false, false
 	}
 	k.listed = k.listed && generation == k.generation && table == k.table
-	k.generation, k.table, k.current = generation, table, true
+	k.generation, k.table, k.lookupUnused = generation, table, true
 }
+
+// lookupUsed follows a verification that relied on the last lookup.
+func (k *known) lookupUsed() { k.lookupUnused = false }
+
+// inspecting follows the lookup with which an inspection begins.
+func (k *known) inspecting() { k.onlyOurChanges, k.verified = true, false }
+
+// foundRight records that the inspection, with our commits since, leaves the table as it
+// should be for the ports.
+func (k *known) foundRight(ports accounting.Ports) {
+	k.verified, k.lookupUnused = k.onlyOurChanges, false
+	clear(k.counted[:])
+	k.attached(ports)
+}
+
+// noLongerRight records that the table should be otherwise, or is going to be.
+func (k *known) noLongerRight() { k.verified = false }
 
 // committed follows a commit of ours. The kernel skips generation 0.
 func (k *known) committed() {
 	k.generation = max(k.generation+1, 1)
-	k.listed, k.current = false, false
+	k.listed, k.lookupUnused = false, false
 }
 
 // created follows the commit that created the table, which is right whatever others did
 // before.
 func (k *known) created() {
-	k.undisturbed = true
+	k.onlyOurChanges = true
 	k.counters.clear()
 }
 
-// verify records that the inspection, with our commits since, leaves the table as it
-// should be for the ports.
-func (k *known) verify(ports accounting.Ports) {
-	k.verified, k.current = k.undisturbed, false
-	clear(k.counted[:])
-	k.attached(ports)
-}
+// reading begins a reading of the counters.
+func (k *known) reading() { k.listed = false }
+
+// readAt follows a reading of every counter. Its first answer was written at the
+// generation, as far as a message holds that.
+func (k *known) readAt(generation uint16) { k.listed = generation == uint16(k.generation) }
 
 func (k *known) attached(ports accounting.Ports) {
 	for _, port := range ports {
@@ -106,7 +134,7 @@ func (l *counterList) len() int { return len(l.keys) - l.gaps }
 // index returns where a key is in the list, -1 if it is not.
 func (l *counterList) index(key accounting.Key) int { return int(l.place.Get(key)) - 1 }
 
-func (l *counterList) add(keys []accounting.Key) {
+func (l *counterList) add(keys ...accounting.Key) {
 	for _, key := range keys {
 		if place := l.place.At(key); *place == 0 {
 			l.keys = append(l.keys, key)
@@ -137,9 +165,8 @@ func (l *counterList) replace(readings []accounting.Reading) []accounting.Readin
 	l.keys = slices.Grow(l.keys, len(readings))
 	once := readings[:0]
 	for _, reading := range readings {
-		if place := l.place.At(reading.Key); *place == 0 {
-			l.keys = append(l.keys, reading.Key)
-			*place = int32(len(l.keys))
+		if l.index(reading.Key) < 0 {
+			l.add(reading.Key)
 			once = append(once, reading)
 		}
 	}

@@ -12,9 +12,9 @@ import (
 // TableName is the name of the table, in family inet.
 const TableName = "ssmonitor"
 
-// Mark is the comment that distinguishes our table from a foreign one of the
+// tableComment is the comment that distinguishes our table from a foreign one of the
 // same name.
-const Mark = "made by ssmonitor to count traffic per port"
+const tableComment = "made by ssmonitor to count traffic per port"
 
 // Hook says where in the kernel's path packets are counted.
 type Hook string
@@ -28,6 +28,10 @@ const (
 	HookContainer Hook = "container"
 )
 
+// CountsForwarded reports whether what the host forwards, to containers for example, is
+// counted where it forwards it.
+func (h Hook) CountsForwarded() bool { return h == HookHost }
+
 // ParseHook returns the hook with the name host or container.
 func ParseHook(name string) (Hook, error) {
 	switch hook := Hook(name); hook {
@@ -40,7 +44,7 @@ func ParseHook(name string) (Hook, error) {
 // layout is what the table consists of besides its counters and elements.
 type layout struct {
 	chains    []chain
-	maps      []counterMap
+	sets      []tableSet
 	targets   []forwardElement // of the maps of targets
 	addresses []forwardElement // of the sets of the host's addresses
 	// undecided reports whether it is not known yet what is forwarded. What counts at
@@ -59,31 +63,31 @@ type layout struct {
 // container has begun.
 func (h Hook) layout(forwarding accounting.Forwarding) layout {
 	in, out := portMap(accounting.In), portMap(accounting.Out)
-	if h == HookContainer {
-		return layout{maps: portMaps, chains: []chain{
-			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []counterMap{in},
+	if !h.CountsForwarded() {
+		return layout{sets: portMaps, chains: []chain{
+			{"prerouting", unix.NF_INET_PRE_ROUTING, "prerouting", priorityDestinationNAT - 10, "dstnat - 10", []tableSet{in},
 				localRules(accounting.In)},
-			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []counterMap{out},
+			{"postrouting", unix.NF_INET_POST_ROUTING, "postrouting", prioritySourceNAT + 10, "srcnat + 10", []tableSet{out},
 				localRules(accounting.Out)},
 		}}
 	}
-	l := layout{maps: portMaps, chains: []chain{
-		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []counterMap{in},
+	l := layout{undecided: !forwarding.Known, sets: portMaps, chains: []chain{
+		{"input", unix.NF_INET_LOCAL_IN, "input", priorityFilter + 40, "filter + 40", []tableSet{in},
 			[]rule{{countPort(accounting.In), acceptPacket}}},
-		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []counterMap{out},
+		{"output", unix.NF_INET_LOCAL_OUT, "output", priorityFilter + 40, "filter + 40", []tableSet{out},
 			[]rule{sentInVRF, {countPort(accounting.Out), acceptPacket}}},
 	}}
 	redirected := len(forwarding.Addresses) > 0
 	switch {
 	case redirected:
-		l.maps = allMaps[:]
+		l.sets = allSets[:]
 	case len(forwarding.Targets) > 0:
-		l.maps = allMaps[:len(portMaps)+len(forwardMaps)]
+		l.sets = allSets[:len(portMaps)+len(forwardMaps)]
 	default:
 		return l
 	}
 	for _, m := range forwardMaps {
-		c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []counterMap{m},
+		c := chain{m.name, unix.NF_INET_FORWARD, "forward", priorityFilter + 40, "filter + 40", []tableSet{m},
 			[]rule{{countTarget(m), acceptPacket}}}
 		if redirected {
 			c.rules = append(redirectedRules(m), c.rules...)
@@ -92,10 +96,14 @@ func (h Hook) layout(forwarding accounting.Forwarding) layout {
 		l.chains = append(l.chains, c)
 	}
 	for _, target := range forwarding.Targets {
-		l.targets = append(l.targets, l.elementsOf(target, false)...)
+		for _, m := range forwardMaps {
+			if m.family == familyOf(target.Address.Addr()) {
+				l.targets = append(l.targets, forwardElement{m, target})
+			}
+		}
 	}
 	for _, address := range forwarding.Addresses {
-		l.addresses = append(l.addresses, l.elementsOf(accounting.Target{Address: netip.AddrPortFrom(address, 0)}, true)...)
+		l.addresses = append(l.addresses, hostElement(hostSet(familyOf(address)), address))
 	}
 	return l
 }
@@ -103,16 +111,16 @@ func (h Hook) layout(forwarding accounting.Forwarding) layout {
 // allowsChain reports whether a chain of the name may be in the table.
 func (l *layout) allowsChain(name string) bool {
 	return slices.ContainsFunc(l.chains, func(c chain) bool { return c.name == name }) ||
-		l.undecided && slices.ContainsFunc(forwardMaps, func(m counterMap) bool { return m.name == name }) // named as their maps
+		l.undecided && slices.ContainsFunc(forwardMaps, func(m tableSet) bool { return m.name == name }) // named as their maps
 }
 
 // allowsSet reports whether the set may be in the table.
 func (l *layout) allowsSet(set setInfo) bool {
-	maps := l.maps
+	sets := l.sets
 	if l.undecided {
-		maps = allMaps[:]
+		sets = allSets[:]
 	}
-	return set.isAnonymous() || slices.ContainsFunc(maps, func(m counterMap) bool { return m.matches(set) })
+	return set.isAnonymous() || slices.ContainsFunc(sets, func(m tableSet) bool { return m.matches(set) })
 }
 
 // chain is one of the base chains of the table.
@@ -121,9 +129,9 @@ type chain struct {
 	hook         uint32 // NF_INET_*: include/uapi/linux/netfilter.h
 	hookText     string // as nft lists it
 	priority     int32
-	priorityText string       // as nft lists it
-	uses         []counterMap // by its rules
-	rules        []rule       // in order
+	priorityText string     // as nft lists it
+	uses         []tableSet // by its rules
+	rules        []rule     // in order
 }
 
 // Offsets to priorities of include/uapi/linux/netfilter_ipv4.h. Filter + 40 is
@@ -135,16 +143,23 @@ const (
 	prioritySourceNAT      = 100
 )
 
-// counterMap is one of the maps of the table. It leads from the protocol and the
-// port of a packet to a counter, or from address, protocol and port. A set of the
-// addresses of this host leads to nothing.
-type counterMap struct {
+// tableSet is one of the maps of the table, or one of its sets.
+type tableSet struct {
 	name      string
 	id        uint32 // within a transaction
+	kind      setKind
 	direction accounting.Direction
-	family    family // of the address
-	addresses bool   // it is a set of addresses
+	family    family // of the address in a key
 }
+
+// setKind is what the elements of a set are.
+type setKind int
+
+const (
+	portCounters   setKind = iota // from protocol and port to a counter
+	targetCounters                // from address, protocol and port to a counter
+	hostAddresses                 // addresses of this host, which lead to nothing
+)
 
 // family is a family of addresses as a key begins with them, zero for a key without.
 type family struct {
@@ -159,23 +174,30 @@ var (
 	ipv6 = family{unix.NFPROTO_IPV6, 16, typeIPv6Address, "ipv6_addr"}
 )
 
-// allMaps are all maps that the table can have. The names of the first two have a prefix
+// allSets are all maps that the table can have. The names of the first two have a prefix
 // because in and out were keywords of nft up to 0.9.8.
-var allMaps = [...]counterMap{
-	{"ports-in", 1, accounting.In, family{}, false},
-	{"ports-out", 2, accounting.Out, family{}, false},
-	{"forward-ip-in", 3, accounting.In, ipv4, false},
-	{"forward-ip-out", 4, accounting.Out, ipv4, false},
-	{"forward-ip6-in", 5, accounting.In, ipv6, false},
-	{"forward-ip6-out", 6, accounting.Out, ipv6, false},
-	{"host-ip", 7, accounting.In, ipv4, true},
-	{"host-ip6", 8, accounting.In, ipv6, true},
+var allSets = [...]tableSet{
+	{"ports-in", 1, portCounters, accounting.In, family{}},
+	{"ports-out", 2, portCounters, accounting.Out, family{}},
+	{"forward-ip-in", 3, targetCounters, accounting.In, ipv4},
+	{"forward-ip-out", 4, targetCounters, accounting.Out, ipv4},
+	{"forward-ip6-in", 5, targetCounters, accounting.In, ipv6},
+	{"forward-ip6-out", 6, targetCounters, accounting.Out, ipv6},
+	{"host-ip", 7, hostAddresses, accounting.In, ipv4},
+	{"host-ip6", 8, hostAddresses, accounting.In, ipv6},
 }
 
-var portMaps, forwardMaps, hostSets = allMaps[:2], allMaps[2:6], allMaps[6:]
+var portMaps, forwardMaps, hostSets = allSets[:2], allSets[2:6], allSets[6:]
+
+func familyOf(address netip.Addr) family {
+	if address.Is4() {
+		return ipv4
+	}
+	return ipv6
+}
 
 // hostSet returns the set of the host's addresses of a family.
-func hostSet(f family) counterMap {
+func hostSet(f family) tableSet {
 	if f == ipv4 {
 		return hostSets[0]
 	}
@@ -183,32 +205,32 @@ func hostSet(f family) counterMap {
 }
 
 // portMap returns the map from protocol and port to counter of a direction.
-func portMap(d accounting.Direction) counterMap { return portMaps[d] }
+func portMap(d accounting.Direction) tableSet { return portMaps[d] }
 
 // keyLength is the length of a key as the kernel holds it: each field padded to
 // four bytes.
-func (m counterMap) keyLength() int {
-	if m.addresses {
+func (m tableSet) keyLength() int {
+	if m.kind == hostAddresses {
 		return m.family.length
 	}
 	return m.family.length + len(elementKey{})
 }
 
 // keyType is the type of a key as nft composes it.
-func (m counterMap) keyType() uint32 {
-	if m.addresses {
+func (m tableSet) keyType() uint32 {
+	if m.kind == hostAddresses {
 		return m.family.dataType
 	}
 	return m.family.dataType<<(2*typeBits) | mapKeyType
 }
 
 // text returns what the map is and its type, as nft lists them.
-func (m counterMap) text() (kind, keyType string) {
+func (m tableSet) text() (kind, keyType string) {
 	const text = "inet_proto . inet_service : counter"
 	switch {
-	case m.addresses:
+	case m.kind == hostAddresses:
 		return "set", m.family.text
-	case m.family == family{}:
+	case m.kind == portCounters:
 		return "map", text
 	}
 	return "map", m.family.text + " . " + text

@@ -146,7 +146,7 @@ func TestCompletedReadingOfASwappedTable(t *testing.T) {
 		install(t, table, small)
 		read(t, table)
 		old := table.known.table.epoch
-		table.known.counters.add(large.Keys())
+		table.known.counters.add(large.Keys()...)
 
 		beforeMessage(table, step, &sends, func() {
 			if err := other.Remove(); err != nil {

@@ -19,15 +19,15 @@ const (
 	// guessLimit is the number of counters from which on it is faster to request
 	// every counter that can exist than to find out by a dump which ones do.
 	guessLimit = 80_000
-	// singlesPerSend is the number of single requests sent at once: their
+	// requestsPerDatagram is the number of single requests sent at once: their
 	// answers have to fit into the socket's receive buffer.
-	singlesPerSend = 256
+	requestsPerDatagram = 256
 )
 
 // reader is what readings need besides what is known of the table. It is kept from one
 // to the next, so that a reading does not allocate.
 type reader struct {
-	attempt
+	readState
 	dumpRequest []byte
 	singles     encoder // requests of single counters
 	name        []byte
@@ -36,8 +36,8 @@ type reader struct {
 	dumpLimit, guessLimit int // variables, for the tests
 }
 
-// attempt is one attempt to read all counters.
-type attempt struct {
+// readState is one attempt to read all counters, as far as it got.
+type readState struct {
 	sample    *accounting.Sample
 	way       readingWay
 	seen      []bool // which of the known counters were found
@@ -70,7 +70,7 @@ const (
 func (t *Table) Read(sample *accounting.Sample) error {
 	r, counters := &t.reader, &t.known.counters
 	defer func() { r.sample = nil }()
-	for range attempts {
+	for range maxAttempts {
 		r.begin(sample, counters)
 		if err := t.requestCounters(); err != nil {
 			return readError("reading the counters", err)
@@ -97,7 +97,7 @@ func (t *Table) Read(sample *accounting.Sample) error {
 
 // requestCounters reads the counters into the sample.
 func (t *Table) requestCounters() (err error) {
-	t.known.listed = false
+	t.known.reading()
 	r := &t.reader
 	if r.way, err = t.chooseWay(); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (t *Table) chooseWay() (readingWay, error) {
 	switch {
 	// This relies on the table's chains and maps being complete: while some are
 	// missing, as many new counters go unnoticed.
-	case k.counters.len() > r.dumpLimit && int(k.table.use) == k.counters.len()+len(t.layout.maps)+len(t.layout.chains):
+	case k.counters.len() > r.dumpLimit && int(k.table.use) == k.counters.len()+len(t.layout.sets)+len(t.layout.chains):
 		return knownKeys, nil
 	case int(k.table.use) > r.guessLimit:
 		return everyKey, nil
@@ -140,39 +140,39 @@ func counterRequest() []byte {
 }
 
 // begin begins an attempt to read the counters into the sample.
-func (a *attempt) begin(sample *accounting.Sample, counters *counterList) {
-	seen := slices.Grow(a.seen[:0], len(counters.keys))[:len(counters.keys)]
+func (s *readState) begin(sample *accounting.Sample, counters *counterList) {
+	seen := slices.Grow(s.seen[:0], len(counters.keys))[:len(counters.keys)]
 	clear(seen)
 	sample.Readings = sample.Readings[:0]
-	*a = attempt{sample: sample, seen: seen}
+	*s = readState{sample: sample, seen: seen}
 }
 
 // addCounter adds the counter of a message to the sample.
 func (t *Table) addCounter(m netlink.Message) error {
-	a, counters := &t.reader.attempt, &t.known.counters
-	if !a.answered {
-		a.answered, a.first = true, generationOf(m)
+	s, counters := &t.reader.readState, &t.known.counters
+	if !s.answered {
+		s.answered, s.first = true, generationOf(m)
 	}
 	reading, ok := decodeCounter(payload(m))
 	if !ok {
 		return nil // not one of ours
 	}
-	place := a.next
+	place := s.next
 	if place == len(counters.keys) || counters.keys[place] != reading.Key {
-		a.reordered = true
+		s.reordered = true
 		place = counters.index(reading.Key)
 	}
 	switch {
 	case place < 0:
-		a.extra++
-	case a.seen[place]:
+		s.extra++
+	case s.seen[place]:
 		return nil // a dump can list a counter twice
 	default:
-		a.seen[place] = true
-		a.met++
-		a.next = place + 1
+		s.seen[place] = true
+		s.met++
+		s.next = place + 1
 	}
-	a.sample.Readings = append(a.sample.Readings, reading)
+	s.sample.Readings = append(s.sample.Readings, reading)
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (t *Table) identify() (same bool, err error) {
 	switch table := t.known.table; {
 	case !table.exists():
 		return false, accounting.ErrNoTable
-	case !table.marked:
+	case !table.hasOurComment:
 		return false, ErrForeignTable
 	default:
 		return table.handle == before, nil
@@ -196,13 +196,15 @@ func (t *Table) identify() (same bool, err error) {
 
 // endReading completes the sample and records which counters exist.
 func (t *Table) endReading() error {
-	a, k := &t.reader.attempt, &t.known
-	a.sample.Epoch, a.sample.Generation = k.table.epoch, k.generation
-	k.listed = a.answered && a.first == uint16(k.generation)
-	if a.extra > 0 || a.reordered || a.met != len(k.counters.keys) {
-		a.sample.Readings = k.counters.replace(a.sample.Readings)
+	s, k := &t.reader.readState, &t.known
+	s.sample.Epoch, s.sample.Generation = k.table.epoch, k.generation
+	if s.answered {
+		k.readAt(s.first)
 	}
-	if !k.table.ours() {
+	if s.extra > 0 || s.reordered || s.met != len(k.counters.keys) {
+		s.sample.Readings = k.counters.replace(s.sample.Readings)
+	}
+	if !k.table.hasEpoch() {
 		return accounting.ErrRestored
 	}
 	return nil
@@ -228,7 +230,7 @@ func (t *Table) requestEach(keys []accounting.Key) error {
 	r := &t.reader
 	e := &r.singles
 	for len(keys) > 0 {
-		part := keys[:min(singlesPerSend, len(keys))]
+		part := keys[:min(requestsPerDatagram, len(keys))]
 		keys = keys[len(part):]
 		e.buffer = e.buffer[:0]
 		for _, key := range part {

@@ -157,7 +157,7 @@ func TestMissingCountersAreRequestedOneByOne(t *testing.T) {
 	if err := errors.Join(table.Detach(keys), table.Delete(keys)); err != nil {
 		t.Fatal(err)
 	}
-	counters.add(keys)
+	counters.add(keys...)
 	r.begin(&sample, counters)
 	if _, err := table.requestUnseen(); err != nil || len(sample.Readings) != len(want)-len(keys) {
 		t.Errorf("got %d counters, %v, want %d", len(sample.Readings), err, len(want)-len(keys))

@@ -10,10 +10,6 @@ import (
 	"ssmonitor/accounting"
 )
 
-// keysPerBatch bounds one transaction of a removal: a refusal undoes one part,
-// and the parts before it stay removed.
-const keysPerBatch = 4000
-
 // Detach removes the elements of keys from the maps, so that nothing more is
 // counted. The counters are kept for a last reading. A key without an element is
 // not an error.
@@ -45,7 +41,7 @@ func (t *Table) detachTargets(keys []accounting.Key) error {
 	}
 	left := func([]forwardElement) (elements []forwardElement, err error) {
 		found, err := t.inspectMaps(forwardMaps)
-		for element := range found.targets {
+		for element := range found.forwarded {
 			if leadsToRemoved(element) {
 				elements = append(elements, element)
 			}
@@ -87,7 +83,7 @@ type removal[T any] struct {
 // they make it fail after the others are removed.
 func (r *removal[T]) remove(items []T) (inUse error) {
 	for failures := 0; len(items) > 0; {
-		part := items[:min(len(items), keysPerBatch, r.table.keysPerPart)]
+		part := items[:min(len(items), maxRemovals, r.table.additions)]
 		b := newBatch()
 		for _, item := range part {
 			r.add(b, item)
@@ -99,7 +95,7 @@ func (r *removal[T]) remove(items []T) (inUse error) {
 		}
 		refused, _ := errors.AsType[*batchError](err)
 		switch failures++; {
-		case failures == attempts:
+		case failures == maxAttempts:
 			return err
 		case refused.refusedWith(unix.ENOENT), errors.Is(err, unix.ENOBUFS):
 			// The socket may not have held every refusal.
@@ -138,7 +134,7 @@ func (t *Table) existingOf(keys []accounting.Key) ([]accounting.Key, error) {
 // Stop ends all counting at once by removing the chains. The counters are kept
 // for a last reading.
 func (t *Table) Stop() error {
-	return t.onOurs("stopping", func(tableInfo) (*batch, error) {
+	return t.onMarked("stopping", func(tableInfo) (*batch, error) {
 		found, err := t.inspect()
 		if err != nil || len(found.chains) == 0 {
 			return nil, err
@@ -154,7 +150,7 @@ func (t *Table) Stop() error {
 // accounting.ErrNoTable if there is no table, and with ErrForeignTable if the
 // table is not ours.
 func (t *Table) Remove() error {
-	return t.onOurs("deleting", func(table tableInfo) (*batch, error) {
+	return t.onMarked("deleting", func(table tableInfo) (*batch, error) {
 		if !table.exists() {
 			return nil, accounting.ErrNoTable
 		}
@@ -164,22 +160,22 @@ func (t *Table) Remove() error {
 	})
 }
 
-// onOurs commits what plan returns for the table, and plans again if others have
-// changed it meanwhile. A table that is not ours is left alone.
-func (t *Table) onOurs(op string, plan func(tableInfo) (*batch, error)) (err error) {
-	for range attempts {
+// onMarked commits what plan returns for the table, and plans again if others have
+// changed it meanwhile. A table without our comment is left alone.
+func (t *Table) onMarked(op string, plan func(tableInfo) (*batch, error)) (err error) {
+	for range maxAttempts {
 		if err := t.look(); err != nil {
 			return err
 		}
 		table := t.known.table
-		if table.exists() && !table.marked {
+		if table.exists() && !table.hasOurComment {
 			return ErrForeignTable
 		}
 		b, planErr := plan(table)
 		if planErr != nil || b == nil {
 			return planErr
 		}
-		t.known.verified = false
+		t.known.noLongerRight()
 		if err = t.commitTo(table, b); err == nil {
 			return nil
 		}

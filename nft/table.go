@@ -51,7 +51,7 @@ type Table struct {
 	known  known
 	reader reader
 
-	keysPerPart int // what a transaction can add; less in tests
+	additions int // the keys that a transaction can add; fewer in tests
 }
 
 var _ accounting.Table = (*Table)(nil)
@@ -71,9 +71,8 @@ func Open(options Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{conn: c, options: options, layout: options.Hook.layout(accounting.Forwarding{})}
-	t.layout.undecided = options.Hook == HookHost
 	t.reader = reader{dumpRequest: counterRequest(), visit: t.addCounter, dumpLimit: dumpLimit, guessLimit: guessLimit}
-	if t.keysPerPart, err = c.keysPerTransaction(); err != nil {
+	if t.additions, err = c.additionsThatFit(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	err = t.look()
@@ -111,7 +110,7 @@ func (c *conn) ownerFlags(own Own) (uint32, error) {
 // should have none, or the reverse. The kernel does not change the flag persist of
 // an existing table, so the table has to be replaced.
 func (t *Table) OwnerMismatch() (bool, error) {
-	if err := t.look(); err != nil || !t.known.table.marked {
+	if err := t.look(); err != nil || !t.known.table.hasOurComment {
 		return false, err
 	}
 	return t.known.table.flags&tableFlagPersist != t.flags&tableFlagPersist, nil

@@ -214,8 +214,8 @@ func TestInstallEqualsNft(t *testing.T) {
 	}{
 		{"host", HookHost, accounting.Forwarding{}},
 		{"container", HookContainer, accounting.Forwarding{}},
-		{"published", HookHost, accounting.Forwarding{Targets: containers()}},
-		{"redirected", HookHost, accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}},
+		{"published", HookHost, accounting.Forwarding{Known: true, Targets: containers()}},
+		{"redirected", HookHost, accounting.Forwarding{Known: true, Targets: containers(), Addresses: addressesOfHost()}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var text strings.Builder

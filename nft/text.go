@@ -17,11 +17,11 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 	l := hook.layout(forwarding)
 	b := bufio.NewWriter(w)
 	keys := ports.Keys()
-	fmt.Fprintf(b, "table inet %s {\n\tcomment %q\n", TableName, Mark)
+	fmt.Fprintf(b, "table inet %s {\n\tcomment %q\n", TableName, tableComment)
 	for _, key := range keys {
 		fmt.Fprintf(b, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n\n", key)
 	}
-	for _, m := range l.maps {
+	for _, m := range l.sets {
 		kind, keyType := m.text()
 		fmt.Fprintf(b, "\t%s %s {\n\t\ttype %s\n", kind, m.name, keyType)
 		if elements := m.elementTexts(keys, slices.Concat(l.targets, l.addresses)); len(elements) > 0 {
@@ -44,9 +44,9 @@ func WriteRuleset(w io.Writer, hook Hook, ports accounting.Ports, forwarding acc
 }
 
 // elementTexts returns the elements of the map as nft lists them.
-func (m counterMap) elementTexts(keys []accounting.Key, forwarded []forwardElement) (texts []string) {
+func (m tableSet) elementTexts(keys []accounting.Key, forwarded []forwardElement) (texts []string) {
 	for _, key := range keys {
-		if m.family == (family{}) && key.Direction == m.direction {
+		if m.kind == portCounters && key.Direction == m.direction {
 			texts = append(texts, fmt.Sprintf("%s . %d : %q", key.Protocol, key.Port, key))
 		}
 	}
@@ -54,7 +54,7 @@ func (m counterMap) elementTexts(keys []accounting.Key, forwarded []forwardEleme
 		address := f.target.Address
 		switch {
 		case f.home != m:
-		case m.addresses:
+		case m.kind == hostAddresses:
 			texts = append(texts, address.Addr().String())
 		default:
 			texts = append(texts, fmt.Sprintf("%s . %s . %d : %q", address.Addr(), f.target.Protocol, address.Port(), f.counter()))

@@ -20,8 +20,8 @@ func TestRulesetText(t *testing.T) {
 	}{
 		{"host", HookHost, accounting.Forwarding{}},
 		{"container", HookContainer, accounting.Forwarding{}},
-		{"published", HookHost, accounting.Forwarding{Targets: containers()}},
-		{"redirected", HookHost, accounting.Forwarding{Targets: containers(), Addresses: hostAddresses()}},
+		{"published", HookHost, accounting.Forwarding{Known: true, Targets: containers()}},
+		{"redirected", HookHost, accounting.Forwarding{Known: true, Targets: containers(), Addresses: addressesOfHost()}},
 	} {
 		var text strings.Builder
 		if err := WriteRuleset(&text, test.hook, ports, test.forwarded); err != nil {

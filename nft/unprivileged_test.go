@@ -64,7 +64,7 @@ func openUnprivileged(t *testing.T, limit int) *Table {
 	}
 	table.conn.room, table.conn.sendLimit = 0, limit
 	var err error
-	if table.keysPerPart, err = table.conn.keysPerTransaction(); err != nil {
+	if table.additions, err = table.conn.additionsThatFit(); err != nil {
 		t.Fatal(err)
 	}
 	if table.conn.room != 2*limit-sendOverhead {
@@ -218,7 +218,7 @@ func TestUnprivilegedTargets(t *testing.T) {
 	}{{"of new ports", false}, {"of counted ports", true}} {
 		table := openUnprivileged(t, usualLimit)
 		if step.existing {
-			table.SetForwarding(accounting.Forwarding{Targets: nil})
+			table.SetForwarding(accounting.Forwarding{Known: true, Targets: nil})
 			install(t, table, ports)
 		}
 		expect := func(want int) {
@@ -227,7 +227,7 @@ func TestUnprivilegedTargets(t *testing.T) {
 				t.Errorf("%s: %d targets are counted, want %d", step.name, got, want)
 			}
 		}
-		table.SetForwarding(accounting.Forwarding{Targets: targets})
+		table.SetForwarding(accounting.Forwarding{Known: true, Targets: targets})
 		install(t, table, ports)
 		expect(4 * count)
 		verifyNothing(t, table, ports)

@@ -14,19 +14,19 @@ import (
 // the generation up, unless a Read has just done that.
 func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 	if k := &t.known; k.counts(ports) {
-		if !k.current {
+		if !k.lookupUnused {
 			if err := t.look(); err != nil {
 				return nil, err
 			}
 		}
-		k.current = false
+		k.lookupUsed()
 		if k.verified {
 			return nil, nil
 		}
 	}
 	keys := ports.Keys()
 	var before []string
-	for range attempts {
+	for range maxAttempts {
 		found, err := t.inspect()
 		if err != nil {
 			return nil, err
@@ -34,9 +34,9 @@ func (t *Table) Verify(ports accounting.Ports) ([]string, error) {
 		findings := t.compare(found, keys).findings
 		switch {
 		case len(findings) == 0:
-			t.known.verify(ports)
+			t.known.foundRight(ports)
 			return nil, nil
-		case !found.table.ours(), slices.Equal(findings, before):
+		case !found.table.hasEpoch(), slices.Equal(findings, before):
 			// While others change their tables, a dump can lack entries even
 			// without NLM_F_DUMP_INTR, so drift is reported only when two
 			// inspections agree.
@@ -53,7 +53,7 @@ type drift struct {
 	found    *inspection
 	layout   *layout // what it should be
 	findings []string
-	repairs  [phases][]func(*batch)
+	changes  [phases][]func(*batch)
 }
 
 // phase is a part of a repair. Rules and elements are removed before what they refer to,
@@ -77,16 +77,17 @@ func (d *drift) reportf(format string, args ...any) {
 	d.findings = append(d.findings, fmt.Sprintf(format, args...))
 }
 
-func (d *drift) repair(p phase, change func(*batch)) { d.repairs[p] = append(d.repairs[p], change) }
+// change adds a change that repairs the table.
+func (d *drift) change(p phase, apply func(*batch)) { d.changes[p] = append(d.changes[p], apply) }
 
 // compare compares the table with what it should be for keys. What replaces a table that
-// is not ours, wakes a dormant one or adopts an orphan is not among the repairs.
+// is not ours, wakes a dormant one or adopts an orphan is not among the changes.
 func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
 	d := &drift{found: found, layout: &t.layout}
 	switch {
 	case !found.table.exists():
 		d.reportf("the table does not exist")
-	case !found.table.ours():
+	case !found.table.hasEpoch():
 		d.reportf("the table was loaded from a saved ruleset")
 	default:
 		if found.dormant() {
@@ -97,9 +98,9 @@ func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
 		d.compareOthers()
 		d.comparePorts(keys)
 		// What leads from targets of other ports is left as it is.
-		d.compareForwarding(t.layout.targetsOf(keys), found.targets, t.layout.targets,
+		d.compareForwarding(targetCounters, t.layout.targetsOf(keys), t.layout.targets,
 			"not counting at forward: ", "counting at forward what does not belong here: ")
-		d.compareForwarding(t.layout.addresses, found.addresses, t.layout.addresses,
+		d.compareForwarding(hostAddresses, t.layout.addresses, t.layout.addresses,
 			"the sets of this host's addresses lack ", "the sets of this host's addresses have too many: ")
 	}
 	if t.isOrphan(found.table) {
@@ -122,8 +123,8 @@ func (d *drift) compareChains() {
 			foreign = append(foreign, have)
 		}
 	}
-	d.repair(oldRules, func(b *batch) { b.deleteOf(msgDelRule, foreign) })
-	d.repair(oldChains, func(b *batch) { b.deleteOf(msgDelChain, foreign) })
+	d.change(oldRules, func(b *batch) { b.deleteOf(msgDelRule, foreign) })
+	d.change(oldChains, func(b *batch) { b.deleteOf(msgDelChain, foreign) })
 }
 
 // compareChain compares one of our chains. A chain that only has wrong rules stays: its
@@ -133,7 +134,7 @@ func (d *drift) compareChain(c chain) {
 	i := slices.IndexFunc(d.found.chains, func(have chainInfo) bool { return have.name == c.name })
 	if i < 0 {
 		d.reportf("chain %s is missing", c.name)
-		d.repair(newRules, func(b *batch) {
+		d.change(newRules, func(b *batch) {
 			b.createChain(c)
 			b.createRules(c)
 		})
@@ -156,11 +157,11 @@ func (d *drift) compareChain(c chain) {
 	if other {
 		d.reportf("chain %s has another type, hook, priority or policy", c.name)
 	}
-	if right && !other && d.found.hasMaps(c.uses) {
+	if right && !other && d.found.hasSets(c.uses) {
 		return // otherwise its rules refer to a map that is replaced
 	}
-	d.repair(oldRules, func(b *batch) { b.delete(msgDelRule, c.name) })
-	d.repair(newRules, func(b *batch) {
+	d.change(oldRules, func(b *batch) { b.delete(msgDelRule, c.name) })
+	d.change(newRules, func(b *batch) {
 		if other {
 			b.delete(msgDelChain, c.name)
 			b.createChain(c)
@@ -178,9 +179,9 @@ func describeRules(count int) string {
 
 func (d *drift) compareMaps() {
 	ours := make(map[string]bool)
-	for _, m := range d.layout.maps {
+	for _, m := range d.layout.sets {
 		ours[m.name] = true
-		if d.found.hasMap(m) {
+		if d.found.hasSet(m) {
 			continue
 		}
 		if slices.ContainsFunc(d.found.sets, func(s setInfo) bool { return s.name == m.name }) {
@@ -188,7 +189,7 @@ func (d *drift) compareMaps() {
 		} else {
 			d.reportf("map %s is missing", m.name)
 		}
-		d.repair(newMaps, func(b *batch) { b.createMap(m) })
+		d.change(newMaps, func(b *batch) { b.createSet(m) })
 	}
 	for _, set := range d.found.sets {
 		if d.layout.allowsSet(set) {
@@ -197,7 +198,7 @@ func (d *drift) compareMaps() {
 		if !ours[set.name] {
 			d.reportf("set %q does not belong here", set.name)
 		}
-		d.repair(oldSets, func(b *batch) { b.delete(msgDelSet, set.name) })
+		d.change(oldSets, func(b *batch) { b.delete(msgDelSet, set.name) })
 	}
 }
 
@@ -209,7 +210,7 @@ func (d *drift) compareOthers() {
 	for _, object := range d.found.objects {
 		d.reportf("object %q does not belong here", object.name)
 	}
-	d.repair(oldOthers, func(b *batch) { b.deleteOthers(d.found) })
+	d.change(oldOthers, func(b *batch) { b.deleteOthers(d.found) })
 }
 
 func (d *drift) comparePorts(keys []accounting.Key) {
@@ -221,20 +222,20 @@ func (d *drift) comparePorts(keys []accounting.Key) {
 	if detached := among(unattached, &d.found.counters); len(detached) > 0 {
 		d.reportf("not counting: %s", describeKeys(detached))
 	}
-	d.repair(newCounters, func(b *batch) { b.createCounters(lost) })
-	d.repair(newElements, func(b *batch) { b.createElements(unattached) })
+	d.change(newCounters, func(b *batch) { b.createCounters(lost) })
+	d.change(newElements, func(b *batch) { b.createElements(unattached) })
 	for _, wrong := range d.found.wrong {
 		d.reportf("map %s leads %s to counter %q", wrong.home.name, wrong.describeKey(), wrong.counter)
 		d.deleteElement(wrong.home, wrong.key, wrong.catchall)
 	}
 }
 
-// compareForwarding compares the elements that were found with those that are wanted, and
-// with all that may be there.
-func (d *drift) compareForwarding(wanted []forwardElement, found map[forwardElement]bool, allowed []forwardElement, lack, surplus string) {
+// compareForwarding compares the elements of a kind that were found with those that are
+// wanted, and with all that may be there.
+func (d *drift) compareForwarding(kind setKind, wanted, allowed []forwardElement, lack, surplus string) {
 	var lacking, extra []forwardElement
 	for _, f := range wanted {
-		if !found[f] {
+		if !d.found.forwarded[f] {
 			lacking = append(lacking, f)
 		}
 	}
@@ -242,8 +243,8 @@ func (d *drift) compareForwarding(wanted []forwardElement, found map[forwardElem
 	for _, f := range allowed {
 		ours[f] = true
 	}
-	for f := range found {
-		if !ours[f] && !d.layout.undecided {
+	for f := range d.found.forwarded {
+		if f.home.kind == kind && !ours[f] && !d.layout.undecided {
 			extra = append(extra, f)
 			d.deleteElement(f.home, f.key(), false)
 		}
@@ -254,13 +255,13 @@ func (d *drift) compareForwarding(wanted []forwardElement, found map[forwardElem
 	if len(extra) > 0 {
 		d.reportf("%s%s", surplus, describeElements(extra))
 	}
-	d.repair(newElements, func(b *batch) { b.createForwardElements(lacking) })
+	d.change(newElements, func(b *batch) { b.createForwardElements(lacking) })
 }
 
 // deleteElement has an element removed, unless its map is.
-func (d *drift) deleteElement(m counterMap, key []byte, catchall bool) {
-	if slices.Contains(d.layout.maps, m) {
-		d.repair(oldElements, func(b *batch) { b.deleteElement(m, key, catchall) })
+func (d *drift) deleteElement(m tableSet, key []byte, catchall bool) {
+	if slices.Contains(d.layout.sets, m) {
+		d.change(oldElements, func(b *batch) { b.deleteElement(m, key, catchall) })
 	}
 }
 

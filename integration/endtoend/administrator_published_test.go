@@ -316,7 +316,7 @@ func (a *administrator) verify() error {
 				return fmt.Errorf("port %d is not counted at %s", target.Port, target)
 			}
 		}
-		forwarding := accounting.Forwarding{Targets: targets}
+		forwarding := accounting.Forwarding{Known: true, Targets: targets}
 		if a.published.way.name == withProxy.name {
 			forwarding.Addresses = serverAddresses
 		}

@@ -10,7 +10,6 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
-	"ssmonitor/nft"
 )
 
 // follow applies what has changed: the sources of the ports, or, as the last reading shows,
@@ -64,7 +63,7 @@ func difference(before, after accounting.Ports) (added, removed int) {
 // agent from counting.
 func (a *agent) publish(found *sources.Result) error {
 	a.named = found.Targets
-	if a.settings.Hook != nft.HookHost {
+	if !a.settings.Hook.CountsForwarded() {
 		publishing.MarkPublished(found, nil)
 		return nil
 	}

@@ -187,7 +187,7 @@ func (a *agent) openSockets() {
 	var source connections.Counter
 	// Where packets are counted before addresses are translated, any port may
 	// lead to a container, whose connections are not seen here.
-	if a.settings.Hook != nft.HookContainer {
+	if a.settings.Hook.CountsForwarded() {
 		conn, err := sockdiag.Open()
 		if err != nil {
 			a.Log.Warn("who is connected is unknown", "error", err)

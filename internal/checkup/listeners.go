@@ -11,7 +11,6 @@ import (
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/nft"
 )
 
 // mostSilent is the most ports that get a finding each.
@@ -47,7 +46,7 @@ func (m *Machine) listeners(protocol accounting.Protocol) listeners {
 // checkListeners finds the ports at which no program of this host receives what clients
 // send: they stay at 0. It leaves out those that are handed on, to a container for example.
 func (c *checker) checkListeners() {
-	if c.Machine.Listeners == nil || c.Hook == nft.HookContainer { // what that hook counts is for containers
+	if c.Machine.Listeners == nil || !c.Hook.CountsForwarded() { // what that hook counts is for containers
 		return
 	}
 	servers := []listeners{c.Machine.listeners(accounting.TCP), c.Machine.listeners(accounting.UDP)}

@@ -44,7 +44,7 @@ func (m *Machine) LocalPorts(ports accounting.Ports, hook nft.Hook) []finding.Fi
 	message := finding.DescribePorts(shared) + ": in the range of ports that the kernel chooses for connections of this host: " +
 		"while no server listens there, their traffic can be booked to a client"
 	remedy := "reserve them: sysctl -w " + setting + "\nand for the next boot: echo " + setting + " > " + reservedFile
-	if hook == nft.HookContainer {
+	if !hook.CountsForwarded() {
 		message += "; so can that of containers' connections that the host masquerades"
 		remedy += "\nand set the same in the containers' network namespaces"
 	}

@@ -7,7 +7,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/finding"
-	"ssmonitor/nft"
 	"ssmonitor/nft/ipvs"
 	"ssmonitor/nft/survey"
 )
@@ -40,7 +39,8 @@ func (d *Decision) KeepInstalled(installed []accounting.Target) {
 // Decide decides for the ports. The operator has named some of the targets.
 func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decision, error) {
 	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16), doubts: make(map[end]bool)}
-	if s.Hook != nft.HookHost {
+	d.Known = true
+	if !s.Hook.CountsForwarded() {
 		d.reportCountedBefore()
 		return d.Decision, nil
 	}

@@ -6,7 +6,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/finding"
-	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 )
 
@@ -80,7 +79,7 @@ func (d *decider) reportNumber(w way) {
 	}
 	where, remedy := w.target.String(), fmt.Sprintf("count it as port %d: %s", inside, addTarget(inside, w.target))
 	asOutside := outside + ": " + addPorts(fmt.Sprint(w.outside.First))
-	switch containers := d.Hook != nft.HookHost; {
+	switch containers := !d.Hook.CountsForwarded(); {
 	case !w.forwarded && !containers: // counted at input, by its number there
 		return
 	case !w.forwarded:

@@ -50,7 +50,7 @@ func newScene(hook nft.Hook, host survey.Host, installed []accounting.Target) (*
 		return nil, fmt.Errorf("looking for published ports: %w", err)
 	}
 	s.Listens = listens()
-	if hook != nft.HookHost {
+	if !hook.CountsForwarded() {
 		return s, nil
 	}
 	if s.Services, err = ipvs.Services(); err != nil {

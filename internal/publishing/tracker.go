@@ -72,7 +72,7 @@ func (t *Tracker) Outdated(generation uint32) (outdated bool) {
 	now := time.Now()
 	since := now.Sub(t.last)
 	switch {
-	case t.hook != nft.HookHost, t.last.IsZero(), t.budget.Spent(now):
+	case !t.hook.CountsForwarded(), t.last.IsZero(), t.budget.Spent(now):
 		return false
 	case t.failed:
 		return since >= retryInterval

@@ -75,7 +75,7 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 	table, err := nft.Open(nft.Options{Hook: hook})
 	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
 		publishing.MarkPublished(&f.Result, f.Targets)
-		f.Forwarding = accounting.Forwarding{Targets: f.Targets}
+		f.Forwarding = accounting.Forwarding{Known: true, Targets: f.Targets}
 		_, cause := nft.Explain(err)
 		f.Remarks = append(f.Remarks, finding.Warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
 		return nil
