@@ -56,9 +56,6 @@ const (
 // verdictAccept is NF_ACCEPT of include/uapi/linux/netfilter.h.
 const verdictAccept = 1
 
-// routeLocal is RTN_LOCAL of include/uapi/linux/rtnetlink.h.
-const routeLocal = unix.RTN_LOCAL
-
 // Message types, as they stand in the header: subsystem and type.
 const (
 	subsystem = unix.NFNL_SUBSYS_NFTABLES << 8

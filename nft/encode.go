@@ -80,11 +80,7 @@ func (e *encoder) pad() {
 func request(typ, flags uint16, attributes func(*encoder)) []byte {
 	e := &encoder{}
 	e.begin(typ, flags, familyInet, 0)
-	if attributes != nil {
-		attributes(e)
-	}
+	attributes(e)
 	e.end()
 	return e.buffer
 }
-
-func nativeEndian(value uint32) []byte { return binary.NativeEndian.AppendUint32(nil, value) }

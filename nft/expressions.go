@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -100,7 +101,7 @@ func addressType(text string, flags uint32) statement {
 			e.be32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
 			e.be32(unix.NFTA_FIB_FLAGS, flags)
 		})
-		e.equal(nativeEndian(routeLocal))
+		e.equal(binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL))
 	}}
 }
 

@@ -89,7 +89,8 @@ func (t *Table) SetForwarding(forwarding accounting.Forwarding) {
 
 // Targets returns the targets that the table counts, in no particular order.
 func (t *Table) Targets() (targets []accounting.Target, err error) {
-	found, err := t.inspectMaps(forwardMaps)
+	found := &inspection{}
+	err = t.conn.inspectSets(found, forwardMaps)
 	for element := range found.forwarded {
 		if element.home.direction == accounting.In {
 			targets = append(targets, element.target)

@@ -159,12 +159,14 @@ func (t *Table) inspect() (*inspection, error) {
 	case !found.table.hasOurComment:
 		return nil, ErrForeignTable
 	}
-	for _, step := range []func(*inspection) error{
-		t.conn.inspectSets, t.conn.inspectAllElements, t.conn.inspectChains, t.conn.inspectRules, t.conn.inspectFlowtables,
-	} {
-		if err := step(found); err != nil {
-			return nil, err
+	err := t.conn.inspectSets(found, allSets[:])
+	for _, step := range []func(*inspection) error{t.conn.inspectChains, t.conn.inspectRules, t.conn.inspectFlowtables} {
+		if err == nil {
+			err = step(found)
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if !t.listedAllOf(found) {
 		return found, t.conn.inspectObjects(found)
@@ -188,16 +190,6 @@ func (t *Table) listedAllOf(found *inspection) bool {
 		}
 	}
 	return t.known.listed && int(found.table.use) == t.known.counters.len()+others
-}
-
-// inspectMaps lists the elements of the maps, and nothing else of the table.
-func (t *Table) inspectMaps(maps []tableSet) (*inspection, error) {
-	found := &inspection{}
-	err := t.conn.inspectSets(found)
-	if err == nil {
-		err = t.conn.inspectElements(found, maps)
-	}
-	return found, err
 }
 
 // listOfTable lists what the table has of one type. Older kernels do not select
@@ -243,8 +235,9 @@ func (c *conn) inspectFlowtables(found *inspection) error {
 	})
 }
 
-func (c *conn) inspectSets(found *inspection) error {
-	return c.listOfTable("listing the maps", msgGetSet, func(payload []byte) {
+// inspectSets lists the sets, and the elements of those of the maps that exist.
+func (c *conn) inspectSets(found *inspection, maps []tableSet) error {
+	err := c.listOfTable("listing the maps", msgGetSet, func(payload []byte) {
 		found.sets = append(found.sets, setInfo{
 			name:       str(find(payload, unix.NFTA_SET_NAME)),
 			flags:      uint32Value(find(payload, unix.NFTA_SET_FLAGS)),
@@ -254,28 +247,17 @@ func (c *conn) inspectSets(found *inspection) error {
 			size:       uint32Value(find(find(payload, unix.NFTA_SET_DESC), unix.NFTA_SET_DESC_SIZE)),
 		})
 	})
-}
-
-func (c *conn) inspectAllElements(found *inspection) error {
-	return c.inspectElements(found, allSets[:])
-}
-
-// inspectElements lists the elements of those of the maps that exist.
-func (c *conn) inspectElements(found *inspection, maps []tableSet) error {
 	for _, m := range maps {
-		if !found.hasSet(m) {
+		if err != nil || !found.hasSet(m) {
 			continue
 		}
-		err := c.list("listing map "+m.name, elementsRequest(m), func(payload []byte) {
+		err = c.list("listing map "+m.name, elementsRequest(m), func(payload []byte) {
 			for _, element := range netlink.Attributes(find(payload, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 				found.addElement(m, element)
 			}
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return err
 }
 
 func elementsRequest(m tableSet) []byte {

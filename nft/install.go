@@ -205,7 +205,7 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repairExte
 // split returns the keys up to where a transaction has added as many as it can, and
 // those behind that are not attached.
 func (t *Table) split(keys []accounting.Key, attached *accounting.KeyMap[bool]) (part, rest []accounting.Key) {
-	rest = without(keys, attached)
+	_, rest = partition(keys, attached)
 	if rest = rest[min(t.additionsWithTargets(), len(rest)):]; len(rest) == 0 {
 		return keys, nil
 	}
@@ -229,7 +229,8 @@ func (t *Table) replaceTable(found *inspection, epoch accounting.Epoch, keys []a
 // replaceStructure returns the changes that replace everything except our counters.
 func (t *Table) replaceStructure(found *inspection, keys []accounting.Key) *batch {
 	b := t.newRepair(found)
-	b.createCounters(without(keys, &found.counters))
+	_, lost := partition(keys, &found.counters)
+	b.createCounters(lost)
 	b.deleteStructure(found)
 	b.createStructure(&t.layout, keys)
 	return b
@@ -277,24 +278,16 @@ func (b *batch) deleteOf(typ uint16, chains []chainInfo) {
 	}
 }
 
-// without returns the keys that are not in the set.
-func without(keys []accounting.Key, set *accounting.KeyMap[bool]) (kept []accounting.Key) {
-	for _, key := range keys {
-		if !set.Get(key) {
-			kept = append(kept, key)
-		}
-	}
-	return kept
-}
-
-// among returns the keys that are in the set.
-func among(keys []accounting.Key, set *accounting.KeyMap[bool]) (kept []accounting.Key) {
+// partition returns the keys that are in the set, and the others.
+func partition(keys []accounting.Key, set *accounting.KeyMap[bool]) (inside, outside []accounting.Key) {
 	for _, key := range keys {
 		if set.Get(key) {
-			kept = append(kept, key)
+			inside = append(inside, key)
+		} else {
+			outside = append(outside, key)
 		}
 	}
-	return kept
+	return inside, outside
 }
 
 // union returns the keys together with those of the set, sorted.

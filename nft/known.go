@@ -7,7 +7,7 @@ import (
 )
 
 // known is what is known of the table in the kernel, so that nothing is looked at again
-// without need. Only the methods below set it:
+// without need. Only the methods below set these facts:
 //
 //	event                        generation  lookupUnused  listed             onlyOurChanges  verified
 //	lookedUp, same generation                true          if the same table

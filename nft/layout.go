@@ -227,10 +227,10 @@ func (m tableSet) keyType() uint32 {
 // text returns what the map is and its type, as nft lists them.
 func (m tableSet) text() (kind, keyType string) {
 	const text = "inet_proto . inet_service : counter"
-	switch {
-	case m.kind == hostAddresses:
+	switch m.kind {
+	case hostAddresses:
 		return "set", m.family.text
-	case m.kind == portCounters:
+	case portCounters:
 		return "map", text
 	}
 	return "map", m.family.text + " . " + text

@@ -43,8 +43,7 @@ type readState struct {
 	seen      []bool // which of the known counters were found
 	next      int    // where in the known counters the next one is likely to be
 	met       int    // known counters found
-	extra     int    // other counters found
-	reordered bool   // a counter was not the next one of the known
+	reordered bool   // a counter was not the next one of the known, or is not known
 	answered  bool
 	first     uint16 // the generation at which the first answer was written
 }
@@ -162,12 +161,10 @@ func (t *Table) addCounter(m netlink.Message) error {
 		s.reordered = true
 		place = counters.index(reading.Key)
 	}
-	switch {
-	case place < 0:
-		s.extra++
-	case s.seen[place]:
-		return nil // a dump can list a counter twice
-	default:
+	if place >= 0 {
+		if s.seen[place] {
+			return nil // a dump can list a counter twice
+		}
 		s.seen[place] = true
 		s.met++
 		s.next = place + 1
@@ -201,7 +198,7 @@ func (t *Table) endReading() error {
 	if s.answered {
 		k.readAt(s.first)
 	}
-	if s.extra > 0 || s.reordered || s.met != len(k.counters.keys) {
+	if s.reordered || s.met != len(k.counters.keys) {
 		s.sample.Readings = k.counters.replace(s.sample.Readings)
 	}
 	if !k.table.hasEpoch() {

@@ -40,7 +40,8 @@ func (t *Table) detachTargets(keys []accounting.Key) error {
 		return nil
 	}
 	left := func([]forwardElement) (elements []forwardElement, err error) {
-		found, err := t.inspectMaps(forwardMaps)
+		found := &inspection{}
+		err = t.conn.inspectSets(found, forwardMaps)
 		for element := range found.forwarded {
 			if leadsToRemoved(element) {
 				elements = append(elements, element)
@@ -115,20 +116,23 @@ func (r *removal[T]) remove(items []T) (inUse error) {
 // attachedOf returns the keys that have an element in their map, although it may lead to
 // another counter.
 func (t *Table) attachedOf(keys []accounting.Key) ([]accounting.Key, error) {
-	found, err := t.inspectMaps(portMaps)
+	found := &inspection{}
+	err := t.conn.inspectSets(found, portMaps)
 	for _, wrong := range found.wrong {
 		if key, ok := parseElementKey(wrong.key, wrong.home.direction); ok {
 			*found.attached.At(key) = true
 		}
 	}
-	return among(keys, &found.attached), err
+	attached, _ := partition(keys, &found.attached)
+	return attached, err
 }
 
 // existingOf returns the keys that have a counter.
 func (t *Table) existingOf(keys []accounting.Key) ([]accounting.Key, error) {
 	found := &inspection{}
 	err := t.conn.inspectObjects(found)
-	return among(keys, &found.counters), err
+	existing, _ := partition(keys, &found.counters)
+	return existing, err
 }
 
 // Stop ends all counting at once by removing the chains. The counters are kept

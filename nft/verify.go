@@ -214,12 +214,12 @@ func (d *drift) compareOthers() {
 }
 
 func (d *drift) comparePorts(keys []accounting.Key) {
-	unattached := without(keys, &d.found.attached)
-	lost := without(unattached, &d.found.counters)
+	_, unattached := partition(keys, &d.found.attached)
+	detached, lost := partition(unattached, &d.found.counters)
 	if len(lost) > 0 {
 		d.reportf("missing: %s", describeKeys(lost))
 	}
-	if detached := among(unattached, &d.found.counters); len(detached) > 0 {
+	if len(detached) > 0 {
 		d.reportf("not counting: %s", describeKeys(detached))
 	}
 	d.change(newCounters, func(b *batch) { b.createCounters(lost) })
