@@ -234,18 +234,3 @@ func (b *batch) createRules(c chain) {
 		b.end()
 	}
 }
-
-// createStructure appends the maps with their elements, and the chains with their
-// rules.
-func (b *batch) createStructure(l *layout, keys []accounting.Key) {
-	for _, m := range l.sets {
-		b.createSet(m)
-	}
-	b.createElements(keys)
-	b.createForwardElements(l.targetsOf(keys))
-	b.createForwardElements(l.addresses)
-	for _, c := range l.chains {
-		b.createChain(c)
-		b.createRules(c)
-	}
-}

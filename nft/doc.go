@@ -4,14 +4,15 @@
 // stops counting ports (remove.go), counts what the host forwards (forward.go,
 // forward_rules.go) and what passes a VRF (vrf.go), finds drift (inspect.go,
 // verify.go), reads all counters (read.go), and probes which features the kernel
-// has (support.go). All of these record what they learn of the table in one value
-// (known.go), which shows what need not be looked at again.
+// has (support.go). How much goes into one transaction is in budget.go. All of
+// these record what they learn of the table in one value (known.go), which shows
+// what need not be looked at again.
 //
 // All of it speaks nf_tables over one netlink socket (conn.go), with messages of
 // its own (encode.go, batch.go, decode.go): github.com/google/nftables cannot
 // express a table's or a counter's private user data, maps to named counters and
-// the rule that uses one. Only its format of user data is used here. Package survey uses
-// the library in full.
+// the rule that uses one. Only its format of user data is used here. Package survey
+// uses the library in full.
 //
 // # How our table is told from a copy
 //

@@ -194,11 +194,7 @@ func (t *Table) plan(found *inspection, keys []accounting.Key, extent repairExte
 		return plan{step: mend, batch: b, covered: covered, rest: rest}
 	}
 	b := t.newRepair(found)
-	for _, changes := range d.changes {
-		for _, change := range changes {
-			change(b)
-		}
-	}
+	d.repair(b)
 	return plan{step: mend, batch: b, covered: covered, rest: rest}
 }
 
@@ -221,18 +217,16 @@ func (t *Table) replaceTable(found *inspection, epoch accounting.Epoch, keys []a
 		b.deleteTable()
 	}
 	b.createTable(epoch, t.flags)
-	b.createCounters(keys)
-	b.createStructure(&t.layout, keys)
+	contentsDrift(&inspection{}, &t.layout, keys).repair(b)
 	return b
 }
 
 // replaceStructure returns the changes that replace everything except our counters.
 func (t *Table) replaceStructure(found *inspection, keys []accounting.Key) *batch {
+	d := contentsDrift(&inspection{counters: found.counters}, &t.layout, keys)
+	d.change(oldRules, contentsDrift(found, &layout{}, nil).repair)
 	b := t.newRepair(found)
-	_, lost := partition(keys, &found.counters)
-	b.createCounters(lost)
-	b.deleteStructure(found)
-	b.createStructure(&t.layout, keys)
+	d.repair(b)
 	return b
 }
 
@@ -243,19 +237,6 @@ func (t *Table) newRepair(found *inspection) *batch {
 		b.setTableFlags(tableFlagOwner | tableFlagPersist)
 	}
 	return b
-}
-
-// deleteStructure appends the removal of everything in the table except our
-// counters. Rules and sets are removed first, since they refer to the rest.
-func (b *batch) deleteStructure(found *inspection) {
-	b.deleteOf(msgDelRule, found.chains)
-	for _, set := range found.sets {
-		if !set.isAnonymous() {
-			b.delete(msgDelSet, set.name)
-		}
-	}
-	b.deleteOf(msgDelChain, found.chains)
-	b.deleteOthers(found)
 }
 
 // deleteOthers appends the removal of what only others can have put into the

@@ -43,7 +43,7 @@ func TestStructureIsDeletedWhole(t *testing.T) {
 		objects:    []objectInfo{{name: "q", typ: unix.NFT_OBJECT_QUOTA}},
 	}
 	b := newBatch()
-	b.deleteStructure(found)
+	contentsDrift(found, &layout{}, nil).repair(b)
 	want := []string{
 		"deleting the rules of chain c", "deleting set s", "deleting chain c", "deleting flowtable f", "deleting counter q",
 	}

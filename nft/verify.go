@@ -80,6 +80,23 @@ func (d *drift) reportf(format string, args ...any) {
 // change adds a change that repairs the table.
 func (d *drift) change(p phase, apply func(*batch)) { d.changes[p] = append(d.changes[p], apply) }
 
+// repair appends the changes to a batch.
+func (d *drift) repair(b *batch) {
+	for _, changes := range d.changes {
+		for _, change := range changes {
+			change(b)
+		}
+	}
+}
+
+// contentsDrift compares what is in a table with a layout and the keys that should be
+// counted.
+func contentsDrift(found *inspection, layout *layout, keys []accounting.Key) *drift {
+	d := &drift{found: found, layout: layout}
+	d.compareContents(keys)
+	return d
+}
+
 // compare compares the table with what it should be for keys. What replaces a table that
 // is not ours, wakes a dormant one or adopts an orphan is not among the changes.
 func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
@@ -93,20 +110,24 @@ func (t *Table) compare(found *inspection, keys []accounting.Key) *drift {
 		if found.dormant() {
 			d.reportf("the table is dormant, so that it counts nothing")
 		}
-		d.compareChains()
-		d.compareMaps()
-		d.compareOthers()
-		d.comparePorts(keys)
-		// What leads from targets of other ports is left as it is.
-		d.compareForwarding(targetCounters, t.layout.targetsOf(keys), t.layout.targets,
-			"not counting at forward: ", "counting at forward what does not belong here: ")
-		d.compareForwarding(hostAddresses, t.layout.addresses, t.layout.addresses,
-			"the sets of this host's addresses lack ", "the sets of this host's addresses have too many: ")
+		d.compareContents(keys)
 	}
 	if t.isOrphan(found.table) {
 		d.reportf("the table has no owner")
 	}
 	return d
+}
+
+func (d *drift) compareContents(keys []accounting.Key) {
+	d.compareChains()
+	d.compareMaps()
+	d.compareOthers()
+	d.comparePorts(keys)
+	// What leads from targets of other ports is left as it is.
+	d.compareForwarding(targetCounters, d.layout.targetsOf(keys), d.layout.targets,
+		"not counting at forward: ", "counting at forward what does not belong here: ")
+	d.compareForwarding(hostAddresses, d.layout.addresses, d.layout.addresses,
+		"the sets of this host's addresses lack ", "the sets of this host's addresses have too many: ")
 }
 
 // dormant reports whether all chains of the table are unhooked.
