@@ -20,7 +20,7 @@ func (t *Table) Attach(ports accounting.Ports) error {
 	if !t.known.verified {
 		return accounting.ErrChanged
 	}
-	keys := t.known.uncounted(ports)
+	_, keys := partition(ports.Keys(), &t.known.counted)
 	err := t.attachParts(keys, func(b *batch) error {
 		b.onlyAt(t.known.generation)
 		switch err := t.commit(b); {
@@ -33,7 +33,7 @@ func (t *Table) Attach(ports accounting.Ports) error {
 	if err != nil {
 		return fmt.Errorf("adding %s: %w", describeKeys(keys), err)
 	}
-	t.known.attached(ports)
+	t.known.attached(keys)
 	return nil
 }
 

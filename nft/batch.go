@@ -175,7 +175,7 @@ func (b *batch) changeElements(typ, flags uint16, m tableSet, add func()) {
 // a zero byte. An element of a set leads to nothing.
 func (b *batch) element(key, name []byte) {
 	nest := b.nest(unix.NFTA_LIST_ELEM)
-	b.elementKey(key)
+	b.encodeKey(key)
 	if name != nil {
 		b.bytes(unix.NFTA_SET_ELEM_OBJREF, name)
 	}
@@ -192,7 +192,7 @@ func ofDirection(keys []accounting.Key, direction accounting.Direction) []accoun
 	return chosen
 }
 
-func (b *batch) elementKey(key []byte) {
+func (b *batch) encodeKey(key []byte) {
 	nest := b.nest(unix.NFTA_SET_ELEM_KEY)
 	b.bytes(unix.NFTA_DATA_VALUE, key)
 	b.endNest(nest)
@@ -207,7 +207,7 @@ func (b *batch) deleteElement(m tableSet, key []byte, catchall bool) {
 		if catchall {
 			b.be32(unix.NFTA_SET_ELEM_FLAGS, elemFlagCatchall)
 		} else {
-			b.elementKey(key)
+			b.encodeKey(key)
 		}
 		b.endNest(element)
 	})

@@ -34,8 +34,8 @@ type known struct {
 	listed   bool // counters was exactly what existed at the generation
 
 	onlyOurChanges bool // only we have changed the ruleset since the last inspection began
-	verified       bool // onlyOurChanges, and the table is as it should be for the counted ports
-	counted        [1 << 16]accounting.Protocols
+	verified       bool // onlyOurChanges, and the table is as it should be for the counted keys
+	counted        accounting.KeyMap[bool]
 }
 
 // lookedUp records the table as it is at a generation. It is compared with what was
@@ -59,8 +59,8 @@ func (k *known) inspecting() { k.onlyOurChanges, k.verified = true, false }
 // should be for the ports.
 func (k *known) foundRight(ports accounting.Ports) {
 	k.verified, k.lookupUnused = k.onlyOurChanges, false
-	clear(k.counted[:])
-	k.attached(ports)
+	k.counted = accounting.KeyMap[bool]{}
+	k.attached(ports.Keys())
 }
 
 // noLongerRight records that the table should be otherwise, or is going to be.
@@ -86,39 +86,27 @@ func (k *known) reading() { k.listed = false }
 // generation, as far as a message holds that.
 func (k *known) readAt(generation uint16) { k.listed = generation == uint16(k.generation) }
 
-func (k *known) attached(ports accounting.Ports) {
-	for _, port := range ports {
-		k.counted[port.Number] |= port.Protocols
+func (k *known) attached(keys []accounting.Key) {
+	for _, key := range keys {
+		*k.counted.At(key) = true
 	}
 }
 
 func (k *known) detached(keys []accounting.Key) {
 	for _, key := range keys {
-		protocol := accounting.OnlyTCP
-		if key.Protocol == accounting.UDP {
-			protocol = accounting.OnlyUDP
-		}
-		k.counted[key.Port] &^= protocol
+		*k.counted.At(key) = false
 	}
 }
 
 // counts reports whether the table is known to be right and to count all the ports.
 func (k *known) counts(ports accounting.Ports) bool {
+	var keys [4]accounting.Key // of a port
 	for _, port := range ports {
-		if port.Protocols&^k.counted[port.Number] != 0 {
+		if slices.ContainsFunc(port.Keys(keys[:0]), func(key accounting.Key) bool { return !k.counted.Get(key) }) {
 			return false
 		}
 	}
 	return k.verified
-}
-
-// uncounted returns the keys of the ports that are not known to be counted.
-func (k *known) uncounted(ports accounting.Ports) (keys []accounting.Key) {
-	for _, port := range ports {
-		port.Protocols &^= k.counted[port.Number]
-		keys = port.Keys(keys)
-	}
-	return keys
 }
 
 // counterList lists the counters that are known to exist, in the order in which the
