@@ -31,15 +31,6 @@ func TestStructureKeepsElementsOfOthers(t *testing.T) {
 	}
 }
 
-func TestInstalledCountersAreExpected(t *testing.T) {
-	inNamespace(t)
-	table := open(t, Options{})
-	install(t, table, portList(2))
-	if got := len(table.known.counters.keys); got != 8 {
-		t.Errorf("after Install a reading expects %d counters, want 8", got)
-	}
-}
-
 func TestCounterWithoutAHandleIsNone(t *testing.T) {
 	payload := func(handle bool) []byte {
 		e := &encoder{}

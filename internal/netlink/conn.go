@@ -164,9 +164,6 @@ func (c *Conn) ReceiveDump(sequence uint32, visit func(Message) error) error {
 			return err
 		}
 	}
-	if d.interrupted {
-		return ErrInterrupted
-	}
 	return nil
 }
 
@@ -189,10 +186,14 @@ func (d *dump) add(datagram []byte) error {
 			continue
 		}
 		d.interrupted = d.interrupted || m.isInterrupted()
-		if m.Type() != unix.NLMSG_DONE && m.Type() != unix.NLMSG_ERROR {
+		d.complete = m.Type() == unix.NLMSG_DONE || m.Type() == unix.NLMSG_ERROR
+		switch {
+		case !d.complete:
 			err = d.visit(m)
-		} else if d.complete = true; m.Errno() != 0 {
+		case m.Errno() != 0:
 			err = m.Errno()
+		case d.interrupted:
+			err = ErrInterrupted
 		}
 		if err != nil {
 			return err

@@ -265,8 +265,8 @@ func TestDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := test.transient || test.entries; !slices.Equal(decision.Targets, test.want) || decision.Transient != want {
-				t.Errorf("got the targets %v, transient %t, want %v, %t", decision.Targets, decision.Transient, test.want, want)
+			if want := test.transient || test.entries; !slices.Equal(decision.Targets, test.want) || decision.Transient != want || !decision.Known {
+				t.Errorf("got the targets %v, transient %t, known %t, want %v, %t, true", decision.Targets, decision.Transient, decision.Known, test.want, want)
 			}
 			if entries := slices.Equal(decision.Addresses, []netip.Addr{netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("192.0.2.1")}); entries != test.entries {
 				t.Errorf("got the addresses %v, want some: %t", decision.Addresses, test.entries)
