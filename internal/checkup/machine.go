@@ -25,8 +25,8 @@ type Machine struct {
 	// user.UnknownUserError and user.UnknownGroupError if there is no such name.
 	User  func(name string) (User, error)
 	Group func(name string) (*user.Group, error)
-	// Listeners returns the ports at which programs receive by a protocol; nil: not checked.
-	Listeners func(accounting.Protocol) ([]sockdiag.Listener, error)
+	// Listeners returns the sockets at which programs listen; nil: not checked.
+	Listeners func(accounting.Protocols) ([]sockdiag.ListeningSocket, error)
 	// Observe reads the rules of others.
 	Observe func(nft.Hook, []accounting.Target) (*publishing.Scene, error)
 }
@@ -41,7 +41,7 @@ type User struct {
 func ThisMachine() *Machine {
 	return &Machine{
 		Root: "/", Now: time.Now(), UID: os.Geteuid(),
-		User: lookupUser, Group: user.LookupGroup, Listeners: listeningPorts, Observe: publishing.Observe,
+		User: lookupUser, Group: user.LookupGroup, Listeners: sockdiag.ListeningSockets, Observe: publishing.Observe,
 	}
 }
 

@@ -74,16 +74,13 @@ func newScene(hook nft.Hook, host survey.Host, installed []accounting.Target) (*
 // listens returns a function that reports whether a program of the host listens at
 // a port. Where the kernel can't list sockets, none does.
 func listens() func(accounting.Protocol, uint16) bool {
-	ports := make(map[accounting.Protocol][]sockdiag.Listener)
-	if conn, err := sockdiag.Open(); err == nil {
-		defer func() { _ = conn.Close() }()
-		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-			ports[protocol], _ = conn.Listening(protocol)
-		}
+	var listening accounting.KeyMap[bool]
+	sockets, _ := sockdiag.ListeningSockets(accounting.TCPAndUDP)
+	for _, socket := range sockets {
+		*listening.At(accounting.Key{Port: socket.Port, Protocol: socket.Protocol}) = true
 	}
 	return func(protocol accounting.Protocol, port uint16) bool {
-		_, found := slices.BinarySearchFunc(ports[protocol], port, func(l sockdiag.Listener, port uint16) int { return int(l.Port) - int(port) })
-		return found
+		return listening.Get(accounting.Key{Port: port, Protocol: protocol})
 	}
 }
 

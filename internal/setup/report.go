@@ -119,10 +119,8 @@ func newPort(entry portlist.Entry) Port {
 
 func newCounted(port accounting.Port, targets []accounting.Target) Counted {
 	counted := Counted{Name: port.Name, Published: port.Published}
-	for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-		if port.Protocols.Has(protocol) {
-			counted.Protocols = append(counted.Protocols, protocol.String())
-		}
+	for protocol := range port.Protocols.All() {
+		counted.Protocols = append(counted.Protocols, protocol.String())
 	}
 	for _, target := range targets {
 		counted.Targets = append(counted.Targets, target.String())

@@ -7,27 +7,17 @@ import (
 )
 
 // RunningServers is where setup and check look for servers beside their configurations.
-var RunningServers = &processes.Host{Proc: "/proc", Listeners: receivers}
+var RunningServers = &processes.Host{Proc: "/proc", Listeners: listeners}
 
-// receivers returns the sockets at which programs of the network namespace receive. It
+// listeners returns the sockets at which programs of the network namespace listen. It
 // fails if the kernel can't list those of one of the protocols.
-func receivers() ([]processes.Listener, error) {
-	conn, err := sockdiag.Open()
+func listeners() (all []processes.Listener, err error) {
+	sockets, err := sockdiag.ListeningSockets(accounting.TCPAndUDP)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }()
-	var all []processes.Listener
-	for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
-		found, err := conn.Receivers(protocol)
-		if err != nil {
-			return nil, err
-		}
-		for _, listener := range found {
-			all = append(all, processes.Listener{
-				Port: listener.Port, Protocol: protocol, Inode: listener.Inode, Loopback: listener.Address.IsLoopback(),
-			})
-		}
+	for _, s := range sockets {
+		all = append(all, processes.Listener{Port: s.Port, Protocol: s.Protocol, Inode: s.Inode, Loopback: s.Address.IsLoopback()})
 	}
 	return all, nil
 }

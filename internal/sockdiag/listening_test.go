@@ -12,8 +12,8 @@ import (
 	"ssmonitor/internal/testkit"
 )
 
-// TestReceivers compares what the kernel lists with what the sockets themselves say.
-func TestReceivers(t *testing.T) {
+// TestListeningSocketsNameThemselves compares what the kernel lists with what the sockets themselves say.
+func TestListeningSocketsNameThemselves(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	for _, address := range []string{"127.0.0.1:1001", "[::1]:1002", ":1003", "0.0.0.0:1004"} {
 		listener, err := net.Listen("tcp", address)
@@ -22,7 +22,7 @@ func TestReceivers(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = listener.Close() })
 		bound := listener.Addr().(*net.TCPAddr).AddrPort()
-		found, err := open(t).Receivers(accounting.TCP)
+		found, err := ListeningSockets(accounting.OnlyTCP)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,7 @@ func TestReceivers(t *testing.T) {
 			t.Errorf("%s: %+v", address, found)
 		}
 	}
-	found, err := open(t).Receivers(accounting.UDP)
+	found, err := ListeningSockets(accounting.OnlyUDP)
 	if err != nil || len(found) != 0 {
 		t.Errorf("UDP: %v, %v", found, err)
 	}
