@@ -38,7 +38,7 @@ func (a *answers) Targets() ([]accounting.Target, error)     { return a.installe
 func (a *answers) SetForwarding(f accounting.Forwarding)     { a.forwarding = f }
 func (a *answers) Verify(accounting.Ports) ([]string, error) { return a.differences, a.verifyErr }
 func (a *answers) observe(_ nft.Hook, installed []accounting.Target) (*publishing.Scene, error) {
-	a.scene.Hook, a.scene.Installed, a.scene.ReadOnly = nft.HookHost, installed, true
+	a.scene.Hook, a.scene.Installed = nft.HookHost, installed
 	a.scene.Listens = func(accounting.Protocol, uint16) bool { return false }
 	a.scene.Connected = func(targets []accounting.Target) ([]accounting.Target, error) { return nil, nil }
 	return &a.scene, a.rulesErr

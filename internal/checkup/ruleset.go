@@ -29,7 +29,7 @@ func (c *checker) readRules() error {
 	if err != nil {
 		return err
 	}
-	decision, err := scene.Decide(c.ports, c.named)
+	decision, err := scene.Review(c.ports, c.named)
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ func TestDecide(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		scene     publishing.Scene
+		reviews   bool // whether nobody acts on the decision
 		named     []accounting.Target
 		connected []accounting.Target
 		want      []accounting.Target
@@ -237,15 +238,15 @@ func TestDecide(t *testing.T) {
 			rule(20000, 20000, container), rule(20000, 20001, "172.17.0.4:0", inOther), rule(20000, 20000, "172.17.0.3:1"), rule(30000, 30000, "172.17.0.3:1")}}},
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER and 1 more translate it to 172.17.0.2:8388, 172.17.0.3:1, 172.17.0.4:20000 for addresses",
 				"note port-dnat port 20001: chain ip nat OTHER translates it to 172.17.0.4:20001 for addresses"}},
-		{name: "a connection that entries count", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: []string{"ip"}}},
+		{name: "a connection that entries count", reviews: true, scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: []string{"ip"}}},
 			entries: true, findings: []string{"unknown legacy-nat"}},
-		{name: "a connection that the table counts, too", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
+		{name: "a connection that the table counts, too", reviews: true, scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"unknown legacy-nat", "ok port-dnat"}},
 		{name: "connections in any order", scene: publishing.Scene{Redirected: to("tcp 172.17.0.3:8388 20000", "tcp 172.17.0.2:8388 20000")},
 			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), transient: true, findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.3:8388, and"}},
-		{name: "nobody acts on it", scene: publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+		{name: "nobody acts on it", reviews: true, scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong port-dnat where it is not counted"}},
-		{name: "nobody needs to", scene: publishing.Scene{ReadOnly: true, Installed: to("tcp 172.17.0.2:8388 20000"),
+		{name: "nobody needs to", reviews: true, scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat and counted"}},
 		{name: "hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
@@ -261,7 +262,11 @@ func TestDecide(t *testing.T) {
 			scene := test.scene
 			complete(&scene)
 			scene.Connected = func([]accounting.Target) ([]accounting.Target, error) { return test.connected, nil }
-			decision, err := scene.Decide(aliceAndBob, test.named)
+			decide := scene.Decide
+			if test.reviews {
+				decide = scene.Review
+			}
+			decision, err := decide(aliceAndBob, test.named)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -378,11 +383,11 @@ func TestDecideForEveryPort(t *testing.T) {
 	for number := 1; number < 1<<16; number++ {
 		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP})
 	}
-	scene := publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{
+	scene := publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 		rule(0, 65535, "172.17.0.2:0"), rule(0, 65535, "172.17.0.2:0", byUDP),
 	}}}
 	complete(&scene)
-	decision, err := scene.Decide(ports, nil)
+	decision, err := scene.Review(ports, nil)
 	if err != nil || len(decision.Targets) != 2*len(ports) {
 		t.Errorf("got %d targets, %v, want %d", len(decision.Targets), err, 2*len(ports))
 	}

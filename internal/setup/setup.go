@@ -74,7 +74,7 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 	// First, since it explains what the kernel refuses. Without an owner: this only reads.
 	table, err := nft.Open(nft.Options{Hook: hook})
 	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
-		publishing.MarkPublished(&f.Result, f.Targets)
+		publishing.SetPublished(&f.Result, f.Targets)
 		f.Forwarding = accounting.Forwarding{Targets: f.Targets}
 		_, cause := nft.Explain(err)
 		f.Remarks = append(f.Remarks, finding.Warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
@@ -88,7 +88,7 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 	if err != nil {
 		return err
 	}
-	publishing.MarkPublished(&f.Result, decision.Targets)
+	publishing.SetPublished(&f.Result, decision.Targets)
 	f.Forwarding = decision.Forwarding
 	f.Remarks = append(f.Remarks, finding.Remarks(decision.Findings)...)
 	return nil
