@@ -35,7 +35,7 @@ func (m *Machine) listeners(protocols accounting.Protocols) listeners {
 // checkListeners finds the ports at which no program of this host receives what clients
 // send: they stay at 0. It leaves out those that are handed on, to a container for example.
 func (c *checker) checkListeners() {
-	if c.Machine.Listeners == nil || c.Hook == nft.HookContainer { // what that hook counts is for containers
+	if c.Machine.Listeners == nil || c.Settings.Hook == nft.HookContainer { // what that hook counts is for containers
 		return
 	}
 	servers := []listeners{c.Machine.listeners(accounting.OnlyTCP), c.Machine.listeners(accounting.OnlyUDP)}

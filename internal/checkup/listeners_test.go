@@ -31,7 +31,7 @@ func TestListeningFindings(t *testing.T) {
 		ports   accounting.Ports
 		listen  sockets
 		refused accounting.Protocols // that can't be listed
-		prepare func(*Check, *answers)
+		prepare func(*checker, *answers)
 		want    []string
 	}{
 		{name: "both protocols", ports: portsOf(1), listen: sockets{accounting.OnlyTCP: everywhere(1), accounting.OnlyUDP: everywhere(1)}},
@@ -47,16 +47,16 @@ func TestListeningFindings(t *testing.T) {
 			want: []string{"note port-not-listening ports 1-2: a server listens there at a loopback address only"}},
 		{name: "loopback, and everywhere", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: slices.Concat(at("127.0.0.1", 1), everywhere(1, 2), at("::1", 2))}},
 		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: sockets{accounting.OnlyTCP: at("127.0.0.1", 1), accounting.OnlyUDP: everywhere(1)}},
-		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *Check, k *answers) {
+		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *checker, k *answers) {
 			k.scene.Redirected = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 2}}
 		},
 			want: []string{"note port-not-listening port 1: "}},
-		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *Check, _ *answers) {
+		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *checker, _ *answers) {
 			c.Sources.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 1}}
 		}},
 		{name: "published by the list", ports: accounting.Ports{{Number: 1, Protocols: accounting.TCPAndUDP, Published: true}}},
-		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *Check, _ *answers) { c.Hook = nft.HookContainer }},
-		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *Check, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
+		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *checker, _ *answers) { c.Settings.Hook = nft.HookContainer }},
+		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *checker, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
 			want: []string{"note port-not-listening it stays at 0, unless rules that can't be read hand it on"}},
 		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: everywhere(2)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening can't be checked for port 1: refused"}},
@@ -66,7 +66,7 @@ func TestListeningFindings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, kernel := newCheck(t)
-			c.Sources, c.List = sources.Sources{Ports: test.ports}, "/nosuch"
+			c.Sources, c.Settings.List = sources.Sources{Ports: test.ports}, "/nosuch"
 			c.Machine.Listeners = func(protocols accounting.Protocols) ([]sockdiag.ListeningSocket, error) {
 				if test.refused&protocols != 0 {
 					return nil, errors.New("refused")
@@ -99,12 +99,12 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 	} {
 		c, _ := newCheck(t)
 		c.Machine.Listeners = func(accounting.Protocols) ([]sockdiag.ListeningSocket, error) { return nil, nil }
-		c.Sources, c.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
+		c.Sources, c.Settings.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
 		entry := portlist.Entry{Port: accounting.Port{Number: 1, Protocols: accounting.TCPAndUDP}}
 		if source != "" {
 			entry.Sources = []string{source}
 		}
-		if err := portlist.Write(c.List, []portlist.Entry{entry}); err != nil {
+		if err := portlist.Write(c.Settings.List, []portlist.Entry{entry}); err != nil {
 			t.Fatal(err)
 		}
 		found := false

@@ -84,7 +84,7 @@ func (m *Machine) netdataPlugin(directory string) finding.Finding {
 
 // netdataAccess checks whether Netdata's user may connect to the socket.
 func (m *Machine) netdataAccess(socket, group string) []finding.Finding {
-	account, err := m.User(netdataUser)
+	account, err := m.LookupUser(netdataUser)
 	if errors.As(err, new(user.UnknownUserError)) {
 		return []finding.Finding{{ID: finding.NetdataAccess, Level: finding.Note, Subject: socket, Message: "there is no user " + netdataUser + ": whether Netdata may read from the socket depends on the user that it runs as",
 			Remedy: "add that user to the group: usermod --append --groups " + group + " USER"}}
@@ -92,7 +92,7 @@ func (m *Machine) netdataAccess(socket, group string) []finding.Finding {
 	if err != nil {
 		return []finding.Finding{m.failure(finding.NetdataAccess, socket, err, "repair the look-up of users: see nsswitch.conf(5)")}
 	}
-	owner, err := m.Group(group)
+	owner, err := m.LookupGroup(group)
 	if err != nil || !slices.Contains(account.Groups, owner.Gid) {
 		return []finding.Finding{{ID: finding.NetdataAccess, Level: finding.Wrong, Subject: socket, Message: fmt.Sprintf("Netdata may not read from the socket: user %s is not in group %s", netdataUser, group),
 			Remedy: fmt.Sprintf("usermod --append --groups %s %s && systemctl restart netdata", group, netdataUser)}}

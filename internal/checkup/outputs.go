@@ -31,7 +31,7 @@ func (m *Machine) checkSocket(path, group string) []finding.Finding {
 		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("%s is not a socket (%s)", path, info.Mode()),
 			Remedy: "remove it, or name another path with --socket"}}
 	}
-	owner, err := m.Group(group)
+	owner, err := m.LookupGroup(group)
 	if errors.As(err, new(user.UnknownGroupError)) {
 		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("there is no group %s: only root and the agent's own group may read from the socket %s", group, path),
 			Remedy: "create it: groupadd --system " + group + "\nand restart the agent: systemctl restart ssmonitor"}}

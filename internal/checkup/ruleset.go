@@ -25,7 +25,7 @@ func (c *checker) readRules() error {
 	if err != nil {
 		return err
 	}
-	scene, err := c.Machine.Observe(c.Hook, installed)
+	scene, err := c.Machine.Observe(c.Settings.Hook, installed)
 	if err != nil {
 		return err
 	}

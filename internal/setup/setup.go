@@ -13,9 +13,9 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/portadvice"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
@@ -123,8 +123,7 @@ func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []finding.Remark) 
 	if err := unit.MemoryNote("/", len(ports)); err != nil {
 		notes = finding.Warnings(err)
 	}
-	notes = append(notes, finding.Remarks(checkup.AlikeNames(ports))...)
-	return append(notes, finding.Remarks(checkup.ThisMachine().LocalPorts(ports, hook))...)
+	return append(notes, finding.Remarks(portadvice.Findings("/", ports, hook))...)
 }
 
 // install writes the list and installs the counters.

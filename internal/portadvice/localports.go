@@ -1,7 +1,8 @@
-package checkup
+package portadvice
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -17,16 +18,16 @@ const (
 	reservedFile = "/etc/sysctl.d/60-ssmonitor.conf"
 )
 
-// LocalPorts looks for counted ports that the kernel may choose as the local ports
+// localPorts looks for counted ports that the kernel may choose as the local ports
 // of connections that this host begins, over IPv4 or IPv6. It would book those to
 // the ports' clients: no counter can tell their packets apart. The settings are
 // those of the caller's network namespace; one without them has nothing to find.
-func (m *Machine) LocalPorts(ports accounting.Ports, hook nft.Hook) []finding.Finding {
-	chosen, err := m.readPortSet(localPortRange)
+func localPorts(root string, ports accounting.Ports, hook nft.Hook) []finding.Finding {
+	chosen, err := readPortSet(root, localPortRange)
 	if err != nil {
 		return nil
 	}
-	reserved, err := m.readPortSet(reservedPorts)
+	reserved, err := readPortSet(root, reservedPorts)
 	if err != nil {
 		return nil
 	}
@@ -56,9 +57,9 @@ type portSet [1 << 16]bool
 
 // readPortSet reads a setting of the kernel that is a list of ports and ranges, or the
 // two ends of a range.
-func (m *Machine) readPortSet(setting string) (*portSet, error) {
+func readPortSet(root, setting string) (*portSet, error) {
 	// In /proc, files have no size.
-	data, err := os.ReadFile(m.path("/proc/sys/" + strings.ReplaceAll(setting, ".", "/")))
+	data, err := os.ReadFile(filepath.Join(root, "/proc/sys", strings.ReplaceAll(setting, ".", "/")))
 	if err != nil {
 		return nil, err
 	}
