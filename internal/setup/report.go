@@ -92,8 +92,8 @@ func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
 		}
 	}
 	slices.SortStableFunc(report.Ports, func(a, b Port) int { return int(a.Port) - int(b.Port) })
-	for _, note := range found.Remarks {
-		report.Notes = append(report.Notes, note.Error())
+	for _, remark := range found.Remarks {
+		report.Notes = append(report.Notes, remark.Error())
 	}
 	return report
 }
