@@ -140,7 +140,6 @@ func TestKernelFindings(t *testing.T) {
 
 func TestRulesetFindings(t *testing.T) {
 	place := func(chain string) survey.Place { return survey.Place{Family: "ip", Table: "other", Chain: chain} }
-	counting := func(chain string) survey.CountingRule { return survey.CountingRule{Place: place(chain)} }
 	toContainer := func(port uint16) []survey.Translation {
 		address := netip.AddrPortFrom(netip.MustParseAddr("172.17.0.2"), port)
 		return []survey.Translation{{Place: place("nat"), Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 1}, Target: address}}
@@ -158,7 +157,7 @@ func TestRulesetFindings(t *testing.T) {
 		{"mirrors of a container with the port", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Forwarded: true}}, Translations: toContainer(1)},
 			[]string{published, "wrong mirrored-packets chain ip other c"}},
 		{"later drop chain", survey.Survey{LaterDropChains: []survey.Place{place("c")}}, []string{"note later-drop-chain chain ip other c"}},
-		{"counting rules", survey.Survey{CountingRules: []survey.CountingRule{counting("INPUT"), counting("FORWARD"), counting("INPUT")}},
+		{"counting rules", survey.Survey{CountingRules: []survey.Place{place("INPUT"), place("FORWARD"), place("INPUT")}},
 			[]string{"note counting-rules chain ip other INPUT has 2 rules", "note counting-rules chain ip other FORWARD has 1 rule that"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

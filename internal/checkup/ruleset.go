@@ -82,9 +82,9 @@ func (c *checker) countsContainersAsSent() bool {
 func (c *checker) checkCountingRules() {
 	var chains []survey.Place
 	count := make(map[survey.Place]int)
-	for _, rule := range c.rules.survey.CountingRules {
-		if count[rule.Place]++; count[rule.Place] == 1 {
-			chains = append(chains, rule.Place)
+	for _, chain := range c.rules.survey.CountingRules {
+		if count[chain]++; count[chain] == 1 {
+			chains = append(chains, chain)
 		}
 	}
 	for _, chain := range chains {

@@ -1,8 +1,10 @@
 package portadvice
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,25 +25,25 @@ const (
 // the ports' clients: no counter can tell their packets apart. The settings are
 // those of the caller's network namespace; one without them has nothing to find.
 func localPorts(root string, ports accounting.Ports, hook nft.Hook) []finding.Finding {
-	chosen, err := readPortSet(root, localPortRange)
+	chosen, err := readPorts(root, localPortRange)
 	if err != nil {
 		return nil
 	}
-	reserved, err := readPortSet(root, reservedPorts)
+	reserved, err := readPorts(root, reservedPorts)
 	if err != nil {
 		return nil
 	}
 	var shared accounting.Ports
 	for _, port := range ports {
-		if chosen[port.Number] && !reserved[port.Number] {
-			shared = append(shared, accounting.Port{Number: port.Number, Protocols: accounting.TCPAndUDP})
-			reserved[port.Number] = true
+		both, isChosen := chosen.Find(port.Number)
+		if _, isReserved := reserved.Find(port.Number); isChosen && !isReserved {
+			shared = append(shared, both)
 		}
 	}
 	if len(shared) == 0 {
 		return nil
 	}
-	setting := reservedPorts + "=" + reserved.String()
+	setting := reservedPorts + "=" + strings.Join(finding.PortRanges(slices.Concat(reserved, shared)), ",")
 	message := finding.DescribePorts(shared) + ": in the range of ports that the kernel chooses for connections of this host: " +
 		"while no server listens there, their traffic can be booked to a client"
 	remedy := "reserve them: sysctl -w " + setting + "\nand for the next boot: echo " + setting + " > " + reservedFile
@@ -52,12 +54,9 @@ func localPorts(root string, ports accounting.Ports, hook nft.Hook) []finding.Fi
 	return []finding.Finding{{ID: finding.LocalPortRange, Level: finding.Note, Message: message, Remedy: remedy}}
 }
 
-// portSet is a set of ports by their numbers.
-type portSet [1 << 16]bool
-
-// readPortSet reads a setting of the kernel that is a list of ports and ranges, or the
-// two ends of a range.
-func readPortSet(root, setting string) (*portSet, error) {
+// readPorts reads a setting of the kernel that is a list of ports and ranges, or the two
+// ends of a range.
+func readPorts(root, setting string) (accounting.Ports, error) {
 	// In /proc, files have no size.
 	data, err := os.ReadFile(filepath.Join(root, "/proc/sys", strings.ReplaceAll(setting, ".", "/")))
 	if err != nil {
@@ -67,51 +66,21 @@ func readPortSet(root, setting string) (*portSet, error) {
 	if setting == localPortRange {
 		text = strings.Join(strings.Fields(text), "-")
 	}
-	return parsePortSet(text)
-}
-
-// parsePortSet reads ports and ranges between commas.
-func parsePortSet(text string) (*portSet, error) {
-	var set portSet
-	for part := range strings.SplitSeq(text, ",") {
-		if part == "" {
-			continue
-		}
+	var ports []accounting.Port
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' }) {
 		low, high, isRange := strings.Cut(part, "-")
 		if !isRange {
 			high = low
 		}
-		first, err := strconv.ParseUint(low, 10, 16)
-		if err != nil {
+		first, firstErr := strconv.ParseUint(low, 10, 16)
+		last, lastErr := strconv.ParseUint(high, 10, 16)
+		if err := errors.Join(firstErr, lastErr); err != nil {
 			return nil, err
 		}
-		last, err := strconv.ParseUint(high, 10, 16)
-		if err != nil {
-			return nil, err
-		}
-		for port := first; port <= last; port++ {
-			set[port] = true
+		for number := first; number <= last; number++ {
+			ports = append(ports, accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP})
 		}
 	}
-	return &set, nil
-}
-
-// String returns ports and ranges between commas, as the kernel writes them.
-func (s *portSet) String() string {
-	var parts []string
-	for port := 0; port < len(s); port++ {
-		if !s[port] {
-			continue
-		}
-		first := port
-		for port+1 < len(s) && s[port+1] {
-			port++
-		}
-		part := strconv.Itoa(first)
-		if port > first {
-			part += "-" + strconv.Itoa(port)
-		}
-		parts = append(parts, part)
-	}
-	return strings.Join(parts, ",")
+	sorted, _ := accounting.Union(ports)
+	return sorted, nil
 }

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -243,30 +242,14 @@ func writeRows(w io.Writer, rows [][]string) {
 
 // WriteDry prints the list, as comments, and the ruleset that setup would write.
 func (r *Report) WriteDry(w io.Writer, charset terminal.Charset, hook nft.Hook, found *Found) error {
-	if err := r.WriteTable(&commentWriter{w: w}, charset, math.MaxInt); err != nil {
+	var table strings.Builder
+	if err := r.WriteTable(&table, charset, math.MaxInt); err != nil {
 		return err
 	}
-	return nft.WriteRuleset(w, hook, found.Ports, found.Forwarding)
-}
-
-// commentWriter makes each line a comment of nft.
-type commentWriter struct {
-	w       io.Writer
-	started bool // whether a line has begun
-}
-
-// Write implements io.Writer.
-func (c *commentWriter) Write(data []byte) (int, error) {
-	for line := range bytes.Lines(data) {
-		if !c.started {
-			if _, err := io.WriteString(c.w, "# "); err != nil {
-				return 0, err
-			}
-		}
-		c.started = !bytes.HasSuffix(line, []byte("\n"))
-		if _, err := c.w.Write(line); err != nil {
-			return 0, err
+	for line := range strings.Lines(table.String()) {
+		if _, err := io.WriteString(w, "# "+line); err != nil {
+			return err
 		}
 	}
-	return len(data), nil
+	return nft.WriteRuleset(w, hook, found.Ports, found.Forwarding)
 }
