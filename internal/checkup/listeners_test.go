@@ -56,7 +56,7 @@ func TestListeningFindings(t *testing.T) {
 		}},
 		{name: "published by the list", ports: accounting.Ports{{Number: 1, Protocols: accounting.TCPAndUDP, Published: true}}},
 		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *checker, _ *answers) { c.Settings.Hook = nft.HookContainer }},
-		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *checker, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
+		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *checker, k *answers) { k.scene.Rules.LegacyNAT = true },
 			want: []string{"note port-not-listening it stays at 0, unless rules that can't be read hand it on"}},
 		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: everywhere(2)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening can't be checked for port 1: refused"}},

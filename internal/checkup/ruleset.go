@@ -35,7 +35,7 @@ func (c *checker) readRules() error {
 	}
 	decision.KeepInstalled(installed) // the agent may not have removed the others yet
 	c.table.SetForwarding(decision.Forwarding)
-	c.rules = rules{scene.Rules, decision, scene.HandedOn(c.ports), len(scene.Rules.LegacyNAT)+len(scene.Rules.Unread) > 0}
+	c.rules = rules{scene.Rules, decision, scene.HandedOn(c.ports), scene.Rules.LegacyNAT || len(scene.Rules.Unread) > 0}
 	for _, target := range decision.Targets {
 		c.rules.handedOn[target.Port] = true
 	}

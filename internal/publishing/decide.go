@@ -109,48 +109,6 @@ type decider struct {
 	byConnection bool
 }
 
-// HandedOn returns those of the ports for which a rule or a service may have a program
-// elsewhere receive what clients send: in a container, where the port may be published by
-// another number, or at another port of this host.
-func (s *Scene) HandedOn(ports accounting.Ports) map[uint16]bool {
-	d, on := &decider{Scene: s, ports: ports}, make(map[uint16]bool)
-	hand := func(protocol accounting.Protocol, ports survey.PortRange) {
-		for _, port := range d.covered(protocol, ports) {
-			on[port.Number] = true
-		}
-	}
-	inside := func(protocol accounting.Protocol, server netip.AddrPort) {
-		if s.Host.Forwards(server.Addr()) {
-			hand(protocol, survey.PortRange{First: server.Port(), Last: server.Port()})
-		}
-	}
-	for _, t := range slices.Concat(s.Rules.Translations, s.Rules.Elsewhere) {
-		hand(t.Protocol, t.Ports)
-		inside(t.Protocol, t.Target)
-	}
-	for _, u := range s.Rules.Unresolved {
-		hand(u.Protocol, u.Ports)
-	}
-	for _, t := range s.Rules.Transparent {
-		hand(t.Protocol, t.Ports)
-	}
-	for _, service := range s.Services {
-		hand(service.Protocol, portsOf(service))
-		for _, server := range service.Servers {
-			inside(service.Protocol, server)
-		}
-		if !service.Address.IsValid() { // for a mark, whatever the protocol
-			hand(accounting.TCP, portsOf(service))
-			hand(accounting.UDP, portsOf(service))
-		}
-	}
-	for _, target := range slices.Concat(s.Redirected, s.Installed) {
-		on[target.Port] = true
-		inside(target.Protocol, target.Address)
-	}
-	return on
-}
-
 // hostAddresses returns the addresses as packets have them, sorted and each once.
 func hostAddresses(addresses []netip.Addr) (list []netip.Addr) {
 	for _, address := range addresses {
@@ -265,12 +223,9 @@ func (d *decider) covered(protocol accounting.Protocol, ports survey.PortRange) 
 // targetsOf returns where a translation leads what clients send to the port. The
 // kernel chooses from a range.
 func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target) {
-	first, last := t.Target.Port(), max(t.Target.Port(), t.LastTargetPort)
-	if first == 0 {
-		first, last = port, port
-	}
-	for inside := int(first); inside <= int(last); inside++ {
-		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(inside)), Port: port})
+	inside := t.TargetPorts(survey.PortRange{First: port, Last: port})
+	for number := int(inside.First); number <= int(inside.Last); number++ {
+		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(number)), Port: port})
 	}
 	return targets
 }
@@ -322,7 +277,7 @@ func (d *decider) countUnseen() {
 			d.noteUnresolved(u, ports)
 		}
 	}
-	if len(d.Rules.LegacyNAT) > 0 {
+	if d.Rules.LegacyNAT {
 		d.byConnection = true
 		d.noteLegacyNAT()
 	}
@@ -381,11 +336,7 @@ func (d *decider) addLingering() error {
 // does: the container's address may have been given to another one.
 func (d *decider) isAnothers(at endpoint) bool {
 	return slices.ContainsFunc(d.Rules.Translations, func(t survey.Translation) bool {
-		ports := survey.PortRange{First: t.Target.Port(), Last: max(t.Target.Port(), t.LastTargetPort)}
-		if ports.First == 0 {
-			ports = t.Ports
-		}
-		return t.Protocol == at.protocol && t.Target.Addr() == at.address.Addr() && ports.Contains(at.address.Port())
+		return t.Protocol == at.protocol && t.Target.Addr() == at.address.Addr() && t.TargetPorts(t.Ports).Contains(at.address.Port())
 	})
 }
 
@@ -395,7 +346,7 @@ func (d *decider) doubt(at endpoint) { d.byConnection, d.doubts[at] = true, true
 
 // mayPublish reports whether a port may be published in a way that can't be seen.
 func (d *decider) mayPublish() bool {
-	return len(d.Rules.LegacyNAT) > 0 || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
+	return d.Rules.LegacyNAT || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
 		return len(d.covered(u.Protocol, u.Ports)) > 0
 	})
 }

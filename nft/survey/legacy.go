@@ -5,13 +5,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// legacyFiles is where each family's tables of iptables-legacy show: in a file of the
-// network namespace that only root can read, and as a module that is loaded when a
-// namespace creates the table nat.
-var legacyFiles = [...]struct{ family, tables, module string }{
+// legacyFile is where a family's tables of iptables-legacy show: in a file of the network
+// namespace that only root can read, and as a module that is loaded when a namespace
+// creates the table nat.
+type legacyFile struct{ family, tables, module string }
+
+var legacyFiles = [...]legacyFile{
 	{"ip", "ip_tables_names", "iptable_nat"},
 	{"ip6", "ip6_tables_names", "ip6table_nat"},
 }
@@ -34,21 +37,15 @@ func LegacyTables(directory string) (tables []LegacyTable, err error) {
 	return tables, nil
 }
 
-// legacyNAT returns the families in which iptables-legacy has a table that translates.
-// Without the right to know, it takes the kernel's module for one.
-func legacyNAT(directory, modules string) (families []string) {
+// legacyNAT reports whether iptables-legacy has a table that translates. Without the right
+// to know, it takes the kernel's module for one.
+func legacyNAT(directory, modules string) bool {
 	tables, err := LegacyTables(directory)
-	for _, table := range tables {
-		if table.Name == "nat" {
-			families = append(families, table.Family)
-		}
-	}
 	if errors.Is(err, fs.ErrPermission) {
-		for _, file := range legacyFiles {
-			if _, err := os.Stat(filepath.Join(modules, file.module)); err == nil {
-				families = append(families, file.family)
-			}
-		}
+		return slices.ContainsFunc(legacyFiles[:], func(file legacyFile) bool {
+			_, err := os.Stat(filepath.Join(modules, file.module))
+			return err == nil
+		})
 	}
-	return families
+	return slices.ContainsFunc(tables, func(table LegacyTable) bool { return table.Name == "nat" })
 }

@@ -26,7 +26,7 @@ type Survey struct {
 	Transparent     []Transparent // rules that hand what is sent to other hosts to a program of this one
 	Mirrors         []Mirror      // chains that send copies of packets, which may be counted twice
 	LaterDropChains []Place       // base chains that may drop packets after they were counted
-	LegacyNAT       []string      // the families, ip or ip6, in which iptables-legacy may translate: its rules can't be read
+	LegacyNAT       bool          // whether iptables-legacy may translate: its rules can't be read
 	Unread          []error       // one per rule or set that could not be read
 }
 
