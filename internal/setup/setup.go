@@ -12,12 +12,14 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/portadvice"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
@@ -28,6 +30,9 @@ const ErrNoPort = terminal.Message("no port found: name Shadowsocks' configurati
 	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
 	"or the ports themselves, as in\n" +
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
+
+// RunningServers is where setup and check look for servers beside their configurations.
+var RunningServers = &processes.Host{Proc: "/proc", Listeners: sockdiag.ListeningSockets}
 
 // Found are the ports, and where the host forwards those that are published.
 type Found struct {
