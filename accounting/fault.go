@@ -46,6 +46,9 @@ func (f *Fault) Observe(err error) FaultChange {
 	return FaultRaised
 }
 
+// Failing reports whether the latest attempt failed.
+func (f *Fault) Failing() bool { return f.cause != "" }
+
 // Log logs what the result of the latest attempt changes: an error once, and that the
 // operation works again.
 func (f *Fault) Log(log *slog.Logger, err error, broken, repaired string) {

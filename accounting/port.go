@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 )
@@ -55,6 +56,17 @@ func (s Protocols) Has(p Protocol) bool {
 		return s&OnlyUDP != 0
 	}
 	return false
+}
+
+// All yields the protocols in the set, in the order of their numbers.
+func (s Protocols) All() iter.Seq[Protocol] {
+	return func(yield func(Protocol) bool) {
+		for _, protocol := range [...]Protocol{TCP, UDP} {
+			if s.Has(protocol) && !yield(protocol) {
+				return
+			}
+		}
+	}
 }
 
 // Direction is the direction of traffic, seen from the server.
@@ -117,12 +129,10 @@ type Port struct {
 // Keys appends the port's counters in the order of [Key.Compare] and returns
 // the extended slice.
 func (p Port) Keys(keys []Key) []Key {
-	for _, protocol := range [...]Protocol{TCP, UDP} {
-		if p.Protocols.Has(protocol) {
-			keys = append(keys,
-				Key{p.Number, protocol, In},
-				Key{p.Number, protocol, Out})
-		}
+	for protocol := range p.Protocols.All() {
+		keys = append(keys,
+			Key{p.Number, protocol, In},
+			Key{p.Number, protocol, Out})
 	}
 	return keys
 }

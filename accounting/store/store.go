@@ -118,6 +118,10 @@ func Open(directory string, options Options) (*Store, accounting.State, []Notice
 	return openBy(directory, options, tryLock)
 }
 
+// LockPatience is how long the agent and a command wait for each other to let go of the
+// directory: to change a client takes a moment, as the agent's start and end do.
+const LockPatience = 5 * time.Second
+
 // OpenWhenFree is like [Open], but waits for a process that holds the directory. When
 // ctx ends, it fails with the *LockedError.
 func OpenWhenFree(ctx context.Context, directory string, options Options) (*Store, accounting.State, []Notice, error) {

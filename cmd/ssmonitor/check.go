@@ -64,24 +64,13 @@ func runCheck(c *cli.Context) error {
 	if c.Bool("json") && c.Bool("nagios") {
 		return failure.Wrong(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
-	loaded, settingsErr, err := loadInSpite(c)
+	loaded, settingsErr, err := loadInSpite(c, "interval") // by which the agent writes its files
 	if err != nil {
 		return err
 	}
-	from := setup.Sources(loaded)
-	from.Earlier = "" // check shows what is there now
-	task := &checkup.Check{
-		SettingsErr: settingsErr,
-		Sources:     from,
-		List:        loaded.List,
-		State:       loaded.State,
-		Socket:      loaded.Socket,
-		CSV:         loaded.CSV,
-		Group:       agent.Group,
-		Interval:    settings.Default().Interval,
-		Hook:        loaded.Hook,
-		Own:         loaded.Own,
-		Machine:     checkup.ThisMachine(),
+	task := checkup.Check{
+		Machine: checkup.ThisMachine(), Settings: loaded, SettingsErr: settingsErr,
+		Sources: setup.Sources(loaded), Group: agent.Group,
 	}
 	findings := task.Run(c.Context)
 	if err := writeFindings(c, findings); err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ssmonitor/internal/testkit"
 )
@@ -18,6 +20,22 @@ func healthy() bool {
 		}
 	}
 	return true
+}
+
+// TestCheckJudgesTheCSVFileByTheSettings has an agent that can't be asked and writes once
+// per minute.
+func TestCheckJudgesTheCSVFileByTheSettings(t *testing.T) {
+	p := newPlace(t)
+	testkit.WriteFile(t, p.csv, "")
+	written := time.Now().Add(-20 * time.Second)
+	if err := os.Chtimes(p.csv, written, written); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(p.directory, "settings.yaml")
+	for interval, want := range map[string]string{"1m": "ok      CSV file ", "5s": "WRONG   the CSV file "} {
+		testkit.WriteFile(t, file, "interval: "+interval+"\n")
+		p.wantCheck(p.socket, exitFailed, []string{want + p.csv + " is 2"}, "--config", file)
+	}
 }
 
 // TestCheckOfTheRuleset has rules of others of each kind, and a table that lost a rule.

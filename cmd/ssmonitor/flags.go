@@ -64,9 +64,10 @@ func (f *settingFlag) GetDefaultText() string { return f.DefaultText }
 func (f *settingFlag) GetEnvVars() []string   { return []string{f.Variable()} }
 func (f *settingFlag) IsSliceFlag() bool      { return f.Repeatable }
 
-// sheet returns where the settings of the running command are given.
-func sheet(c *cli.Context) settings.Sheet {
-	s := settings.Sheet{Flags: make(map[string][]string), Lookup: os.LookupEnv, File: os.Getenv(settings.Config.Variable())}
+// sheet returns where the settings of the running command are given. The command has no
+// flags for those with further names.
+func sheet(c *cli.Context, further ...string) settings.Sheet {
+	s := settings.Sheet{Keys: settings.Keys(os.Getenv, further...), Flags: make(map[string][]string), Lookup: os.LookupEnv, File: os.Getenv(settings.Config.Variable())}
 	for _, option := range c.Command.Flags {
 		own, ok := option.(*settingFlag)
 		switch {
@@ -91,8 +92,8 @@ func load(c *cli.Context) (*settings.Settings, error) {
 
 // loadInSpite returns the settings as load does. If only the settings file is wrong, that
 // is fileErr, and the settings are those without the file.
-func loadInSpite(c *cli.Context) (loaded *settings.Settings, fileErr, err error) {
-	all := sheet(c)
+func loadInSpite(c *cli.Context, further ...string) (loaded *settings.Settings, fileErr, err error) {
+	all := sheet(c, further...)
 	without := all
 	without.File = settings.NoFile
 	if loaded, err = without.Load(); err != nil {

@@ -16,10 +16,6 @@ import (
 	"ssmonitor/output/netdata"
 )
 
-// pluginName is the binary's name in Netdata's directory of plugins. Called by
-// this name, it runs the subcommand netdata.
-const pluginName = "ssmonitor.plugin"
-
 // askSocket is what a reader's help says of the key socket.
 const askSocket = "ask the agent on the unix socket `FILE`"
 
@@ -30,7 +26,7 @@ func netdataCommand() *cli.Command {
 		ArgsUsage: "[SECONDS]",
 		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
-			pluginName + " in a directory of plugins, from Netdata 1.12 on. It needs no privilege except membership in the " +
+			netdata.PluginName + " in a directory of plugins, from Netdata 1.12 on. It needs no privilege except membership in the " +
 			"socket's group, " + agent.Group + ".\n\n" +
 			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
 			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
@@ -38,7 +34,7 @@ func netdataCommand() *cli.Command {
 			"Examples:\n\n" +
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
-			"      /usr/lib/netdata/plugins.d/" + pluginName + "\n" +
+			"      /usr/lib/netdata/plugins.d/" + netdata.PluginName + "\n" +
 			"   adduser netdata " + agent.Group,
 		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
 		Flags:  described(settingFlagsBy(func(string) string { return "" }, "socket", "charts"), "socket", askSocket),
@@ -95,7 +91,7 @@ func reachesNetdata(stdout *os.File) bool {
 // binary was called by the plugin's name. Netdata passes the seconds, then the
 // "command options" of its configuration.
 func pluginArguments(arguments []string) []string {
-	if len(arguments) == 0 || filepath.Base(arguments[0]) != pluginName {
+	if len(arguments) == 0 || filepath.Base(arguments[0]) != netdata.PluginName {
 		return arguments
 	}
 	rest := arguments[1:]

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ssmonitor/internal/testkit"
+	"ssmonitor/output/netdata"
 )
 
 // sandboxed are the tests in the sandbox.
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		main()
 	}
-	testscript.Main(sandboxed{m}, map[string]func(){"ssmonitor": program, pluginName: program, "nobody": beNobody})
+	testscript.Main(sandboxed{m}, map[string]func(){"ssmonitor": program, netdata.PluginName: program, "nobody": beNobody})
 }
 
 // beNobody runs a command as user nobody.

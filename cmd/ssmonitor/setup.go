@@ -74,7 +74,7 @@ func runSetup(c *cli.Context) error {
 		return err
 	}
 	found, err := setup.Find(loaded)
-	printNotes(c, found.Remarks)
+	printRemarks(c, found.Remarks)
 	switch {
 	case errors.Is(err, setup.ErrNoPort) && c.Bool("if-configured"):
 		fmt.Fprintln(c.App.ErrWriter, "note: there is no port to count yet, nothing was changed")
@@ -88,8 +88,8 @@ func runSetup(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		apply = setup.Compare
 	}
-	report, notes, err := apply(loaded, found)
-	printNotes(c, notes)
+	report, remarks, err := apply(loaded, found)
+	printRemarks(c, remarks)
 	switch {
 	case err != nil:
 		return err
@@ -101,9 +101,9 @@ func runSetup(c *cli.Context) error {
 	return report.WriteTable(textWriter(c), charset(), math.MaxInt)
 }
 
-func printNotes(c *cli.Context, notes []finding.Remark) {
-	for _, note := range notes {
-		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(note))
+func printRemarks(c *cli.Context, remarks []finding.Remark) {
+	for _, remark := range remarks {
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Line(remark))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 )
 
 // errEnded means that a process has ended while it was looked at.
@@ -28,7 +29,7 @@ type Host struct {
 	Proc string
 	// Listeners returns the sockets of the network namespace at which programs receive
 	// connections, or datagrams of anybody.
-	Listeners func() ([]Listener, error)
+	Listeners func(accounting.Protocols) ([]sockdiag.ListeningSocket, error)
 	// Interval is the time between two looks at the servers, by who follows them; 10 s
 	// if it is 0.
 	Interval time.Duration

@@ -17,6 +17,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/internal/setup"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
 )
 
@@ -82,7 +83,7 @@ func found(t *testing.T) (descriptions []string, servers []processes.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listening, err := found.Listening(func(processes.Listener) bool { return true })
+	listening, err := found.Listening(func(sockdiag.ListeningSocket) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

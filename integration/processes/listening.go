@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 )
 
 const (
@@ -17,29 +18,21 @@ const (
 	maxDepth = 8
 )
 
-// Listener is a socket at which a program receives.
-type Listener struct {
-	Port     uint16
-	Protocol accounting.Protocol
-	Inode    uint32 // by which /proc names the socket
-	Loopback bool   // whether only this host can reach it
-}
-
 // Listening returns, for each server, the ports at which it or a program that it has
 // started, such as a plugin, receives from clients, as far as unexplained reports that
 // nothing else explains the port. Sockets of servers that are hidden are unknown.
-func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port, error) {
+func (f *Found) Listening(unexplained func(sockdiag.ListeningSocket) bool) ([][]accounting.Port, error) {
 	ports := make([][]accounting.Port, len(f.Servers))
 	if f.host.Listeners == nil || len(f.Servers) == 0 {
 		return ports, nil
 	}
-	all, err := f.host.Listeners()
+	all, err := f.host.Listeners(accounting.TCPAndUDP)
 	if err != nil {
 		return ports, err
 	}
-	wanted := make(map[uint32]Listener)
+	wanted := make(map[uint32]sockdiag.ListeningSocket)
 	for _, listener := range all {
-		if !listener.Loopback && unexplained(listener) {
+		if !listener.Address.IsLoopback() && unexplained(listener) {
 			wanted[listener.Inode] = listener
 		}
 	}
@@ -54,7 +47,7 @@ func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port,
 	for i, server := range f.Servers {
 		byPID[server.PID] = i
 	}
-	received := make([][]Listener, len(f.Servers))
+	received := make([][]sockdiag.ListeningSocket, len(f.Servers))
 	for pid := range parents {
 		if i, found := serverOf(pid, byPID, parents); found && !f.Servers[i].Hidden {
 			received[i] = append(received[i], f.host.owned(pid, wanted)...)
@@ -63,13 +56,13 @@ func (f *Found) Listening(unexplained func(Listener) bool) ([][]accounting.Port,
 	ephemeral := f.host.ephemeral()
 	accepted := make(map[uint16]bool)
 	for _, listener := range all {
-		if listener.Protocol == accounting.TCP && !listener.Loopback {
+		if listener.Protocol == accounting.TCP && !listener.Address.IsLoopback() {
 			accepted[listener.Port] = true
 		}
 	}
 	for i, listeners := range received {
 		server := &f.Servers[i]
-		ports[i] = server.forClients(listeners, func(listener Listener) bool {
+		ports[i] = server.forClients(listeners, func(listener sockdiag.ListeningSocket) bool {
 			return listener.Protocol == accounting.UDP && !accepted[listener.Port] &&
 				(server.line.manager || ephemeral.contains(listener.Port))
 		})
@@ -91,7 +84,7 @@ func serverOf(pid int, byPID, parents map[int]int) (i int, found bool) {
 }
 
 // owned returns the sockets that the process has open.
-func (h *Host) owned(pid int, wanted map[uint32]Listener) (found []Listener) {
+func (h *Host) owned(pid int, wanted map[uint32]sockdiag.ListeningSocket) (found []sockdiag.ListeningSocket) {
 	path := h.path(pid, "fd")
 	directory, err := os.Open(path)
 	if err != nil {
@@ -140,7 +133,7 @@ func (r portRange) contains(port uint16) bool {
 // forClients returns the ports of the sockets that clients send to. A server opens a
 // socket for each client whose datagrams it relays, at a port that the kernel gives it,
 // and a manager one at which it is told what to serve.
-func (s Server) forClients(listeners []Listener, inward func(Listener) bool) []accounting.Port {
+func (s Server) forClients(listeners []sockdiag.ListeningSocket, inward func(sockdiag.ListeningSocket) bool) []accounting.Port {
 	if s.program.starter {
 		return nil
 	}

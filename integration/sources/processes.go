@@ -10,6 +10,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/sockdiag"
 )
 
 const (
@@ -275,7 +276,7 @@ func (r *running) listening(explained []bool) {
 			typed[port.Number] = true
 		}
 	}
-	perServer, err := r.servers.Listening(func(listener processes.Listener) bool {
+	perServer, err := r.servers.Listening(func(listener sockdiag.ListeningSocket) bool {
 		_, found := r.known.Find(listener.Port)
 		return !found && !typed[listener.Port]
 	})

@@ -245,7 +245,7 @@ func TestSocketsShowWhatNoFileDoes(t *testing.T) {
 func (r *running) listens(t *testing.T, want int) {
 	t.Helper()
 	testkit.Eventually(t, patience, func() error {
-		if found, err := command.RunningServers.Listeners(); err != nil || len(found) < want {
+		if found, err := command.RunningServers.Listeners(accounting.TCPAndUDP); err != nil || len(found) < want {
 			return fmt.Errorf("%v, %w", found, err)
 		}
 		return nil

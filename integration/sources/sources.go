@@ -95,6 +95,17 @@ func Follow(sources Sources) *Follower {
 	return &Follower{sources: sources}
 }
 
+// Watch returns a follower of paths that somebody else reads; an empty one is none.
+func Watch(paths ...string) *Follower {
+	f := Follow(Sources{Watched: slices.DeleteFunc(paths, func(path string) bool { return path == "" })})
+	_, _ = f.Load() // reads nothing
+	return f
+}
+
+// Places returns what has to be opened to load the sources as they are now: see
+// [Sources.Places].
+func (f *Follower) Places() []Place { return f.sources.Places() }
+
 // Load reads all sources. If any of them fails, the error contains all failures,
 // each with its file, and the ports are empty: the caller goes on with those in
 // force. If nothing failed except that the list does not exist, the error is

@@ -29,7 +29,7 @@ func TestSecondAgentDoesNotWait(t *testing.T) {
 	s := settings.Default()
 	s.State = directory
 	a := newAgent(s, Options{Log: newLog(io.Discard), Lookup: func(string) string { return "" }})
-	if _, err := a.openLedger(t.Context()); !errors.As(err, new(*store.LockedError)) || time.Since(began) > lockPatience/2 {
+	if _, err := a.openLedger(t.Context()); !errors.As(err, new(*store.LockedError)) || time.Since(began) > store.LockPatience/2 {
 		t.Errorf("after %s: got %v", time.Since(began), err)
 	}
 }

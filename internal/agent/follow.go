@@ -64,14 +64,14 @@ func difference(before, after accounting.Ports) (added, removed int) {
 func (a *agent) publish(found *sources.Result) error {
 	a.named = found.Targets
 	if !a.settings.Hook.CountsForwarded() {
-		publishing.MarkPublished(found, nil)
+		publishing.SetPublished(found, nil)
 		return nil
 	}
 	decision, err := a.tracker.Decide(found.Ports, found.Targets, a.meter.Targets)
 	if err != nil {
 		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
-		publishing.Mark(found, func(port accounting.Port) bool {
+		publishing.SetPublishedWhere(found, func(port accounting.Port) bool {
 			if before, ok := inForce.Find(port.Number); ok {
 				return before.Published
 			}
@@ -79,7 +79,7 @@ func (a *agent) publish(found *sources.Result) error {
 		})
 		return nil
 	}
-	publishing.MarkPublished(found, decision.Targets)
+	publishing.SetPublished(found, decision.Targets)
 	a.published.Log(a.Log, finding.Remarks(decision.Findings))
 	return a.meter.SetForwarding(decision.Forwarding)
 }

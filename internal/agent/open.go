@@ -27,9 +27,6 @@ import (
 	"ssmonitor/nft"
 )
 
-// lockPatience is how long an agent waits for a command that holds the ledger.
-const lockPatience = 5 * time.Second
-
 func newAgent(s *settings.Settings, options Options) *agent {
 	a := &agent{
 		settings: s,
@@ -115,7 +112,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 	var notices []store.Notice
 	a.ledger, saved, notices, err = store.Open(a.settings.State, options)
 	if locked, ok := errors.AsType[*store.LockedError](err); ok && (locked.PID == 0 || locked.Holder == clients.Holder) {
-		waiting, cancel := context.WithTimeout(ctx, lockPatience)
+		waiting, cancel := context.WithTimeout(ctx, store.LockPatience)
 		defer cancel()
 		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.State, options)
 	}

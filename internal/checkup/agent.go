@@ -56,28 +56,28 @@ func (a *agentState) ports() (ports accounting.Ports) {
 // checkAgent checks whether one runs: it answers on the socket, or holds the state.
 func (c *checker) checkAgent() {
 	level, message, remedy := c.judgeAgent()
-	c.add(finding.Finding{ID: finding.Agent, Level: level, Subject: c.Socket, Message: message, Remedy: remedy})
+	c.add(finding.Finding{ID: finding.Agent, Level: level, Subject: c.Settings.Socket, Message: message, Remedy: remedy})
 }
 
-func (c *Check) judgeAgent() (level finding.Level, message, remedy string) {
+func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 	a := &c.agent
 	switch {
 	case a.Report != nil:
 		age := max(0, c.Machine.Now.Sub(a.Report.Time)).Round(100 * time.Millisecond)
-		return finding.OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", c.Socket, terminal.Count(len(a.Report.Ports), "port"), age), ""
+		return finding.OK, fmt.Sprintf("the agent answers on %s: %s, last read %s ago", c.Settings.Socket, terminal.Count(len(a.Report.Ports), "port"), age), ""
 	case errors.Is(a.ReportErr, fs.ErrPermission):
-		return finding.Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Socket),
+		return finding.Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Settings.Socket),
 			asRoot + "\nor add the user to the socket's group: usermod --append --groups " + c.Group + " USER"
-	case a.running() && c.Socket != "":
-		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Socket, a.ReportErr),
+	case a.running() && c.Settings.Socket != "":
+		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Settings.Socket, a.ReportErr),
 			"name the socket that it listens on with --socket\nor restart it: systemctl restart ssmonitor"
 	case a.running():
-		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.State), ""
+		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.Settings.State), ""
 	case a.Holder != nil:
-		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.State), ""
+		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.Settings.State), ""
 	case a.ReportErr != nil && !errors.Is(a.ReportErr, api.ErrAgentNotRunning):
 		return finding.Wrong, a.ReportErr.Error(), seeLog
-	case errors.Is(a.HolderErr, fs.ErrPermission) && c.Socket == "":
+	case errors.Is(a.HolderErr, fs.ErrPermission) && c.Settings.Socket == "":
 		return finding.Unknown, "whether an agent is running can't be seen: " + a.HolderErr.Error(), c.Machine.needRoot()
 	case a.HolderErr != nil && !errors.Is(a.HolderErr, fs.ErrPermission):
 		return finding.Wrong, a.HolderErr.Error(), "make sure that --state names the agent's directory"

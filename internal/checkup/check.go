@@ -16,24 +16,24 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/portadvice"
+	"ssmonitor/internal/settings"
 	"ssmonitor/nft"
 )
 
-// Check is what to check.
+// Check is what to c.
 type Check struct {
 	Machine     *Machine
+	Settings    *settings.Settings
 	SettingsErr error // why the settings file was not applied, or nil
 	Sources     sources.Sources
-	List        string        // path of the list of ports
-	State       string        // directory of the totals
-	Socket      string        // path of the agent's socket; empty: it has none
-	CSV         string        // path of the CSV file; empty: there is none
-	Group       string        // whose members may connect to the socket
-	Interval    time.Duration // of an agent that does not report its own
-	Hook        nft.Hook
-	Own         nft.Own
+	Group       string // whose members may connect to the socket
+}
 
-	// What Run learns.
+// checker collects what a check learns: first by asking others, then its findings, and
+// what the later parts have to know.
+type checker struct {
+	Check
 
 	table    counterTable // nil if tableErr is not
 	tableErr error        // why the kernel can't be asked
@@ -41,11 +41,7 @@ type Check struct {
 
 	ledgerProblems []string // how usage and totals differ
 	ledgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save
-}
 
-// checker collects the findings of a check, and what its later parts have to know.
-type checker struct {
-	*Check
 	found   []finding.Finding
 	ports   accounting.Ports    // that should be counted
 	named   []accounting.Target // of the ports, as the settings and the list name them
@@ -56,73 +52,73 @@ type checker struct {
 func (c *checker) add(findings ...finding.Finding) { c.found = append(c.found, findings...) }
 
 // Run asks the kernel, the agent and the ledger, and returns what was found.
-func (c *Check) Run(ctx context.Context) []finding.Finding {
+func (c Check) Run(ctx context.Context) []finding.Finding {
+	asked := &checker{Check: c}
 	// Without an owner, so that Open does not probe for owned tables.
-	table, err := nft.Open(nft.Options{Hook: c.Hook})
+	table, err := nft.Open(nft.Options{Hook: c.Settings.Hook})
 	if err == nil {
 		defer func() { _ = table.Close() }()
-		c.table = table
+		asked.table = table
 	}
-	c.tableErr = err
-	c.agent = askAgent(ctx, c.State, c.Socket)
-	c.ledgerProblems, c.ledgerErr = store.Check(c.State)
-	return c.findings()
+	asked.tableErr = err
+	asked.agent = askAgent(ctx, c.Settings.State, c.Settings.Socket)
+	asked.ledgerProblems, asked.ledgerErr = store.Check(c.Settings.State)
+	return asked.findings()
 }
 
 // findings checks one thing after another, in the order in which one would fix
 // them.
-func (c *Check) findings() []finding.Finding {
-	check := &checker{Check: c, rules: rules{doubtful: true}}
+func (c *checker) findings() []finding.Finding {
+	c.rules.doubtful = true // until they are read
 	if c.SettingsErr != nil {
-		check.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults"))
+		c.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults"))
 	}
-	check.checkKernel()
-	check.checkAgent()
-	check.checkLedger()
-	check.checkPorts()
-	check.add(AlikeNames(check.ports)...)
-	check.add(c.Machine.LocalPorts(check.ports, c.Hook)...)
+	c.checkKernel()
+	c.checkAgent()
+	c.checkLedger()
+	c.checkPorts()
+	c.add(portadvice.Findings(c.Machine.Root, c.ports, c.Settings.Hook)...)
 	if c.table != nil {
-		rulesErr := check.readRules() // first: they show what the table has to count
-		check.checkTable()
-		check.checkRules(rulesErr)
+		rulesErr := c.readRules() // first: they show what the table has to count
+		c.checkTable()
+		c.checkRules(rulesErr)
 	}
-	check.checkListeners()
-	if c.Socket != "" {
-		check.add(c.Machine.checkSocket(c.Socket, c.Group)...)
+	c.checkListeners()
+	if c.Settings.Socket != "" {
+		c.add(c.Machine.checkSocket(c.Settings.Socket, c.Group)...)
 	}
-	if c.CSV != "" {
-		check.add(c.Machine.checkCSV(c.CSV, c.interval(), c.agent.running())...)
+	if c.Settings.CSV != "" {
+		c.add(c.Machine.checkCSV(c.Settings.CSV, c.interval(), c.agent.running())...)
 	}
-	if c.Socket != "" {
-		check.add(c.Machine.checkNetdata(c.Socket, c.Group)...)
+	if c.Settings.Socket != "" {
+		c.add(c.Machine.checkNetdata(c.Settings.Socket, c.Group)...)
 	}
-	check.add(c.Machine.findLeftovers(c.CSV)...)
-	return check.found
+	c.add(c.Machine.findLeftovers(c.Settings.CSV)...)
+	return c.found
 }
 
 // checkLedger reports whether the recorded usage is what the totals gained.
 func (c *checker) checkLedger() {
-	f := finding.Finding{ID: finding.Ledger, Level: finding.OK, Subject: c.State, Message: "usage by hour, day and month agrees with the totals"}
+	f := finding.Finding{ID: finding.Ledger, Level: finding.OK, Subject: c.Settings.State, Message: "usage by hour, day and month agrees with the totals"}
 	switch {
 	case errors.Is(c.ledgerErr, fs.ErrNotExist):
 		return
 	case errors.Is(c.ledgerErr, fs.ErrPermission):
-		f.Level, f.Message = finding.Unknown, "the totals and the usage can't be checked: this user may not read "+c.State
+		f.Level, f.Message = finding.Unknown, "the totals and the usage can't be checked: this user may not read "+c.Settings.State
 		f.Remedy = asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"
 	case c.ledgerErr != nil:
-		f = c.Machine.failure(finding.Ledger, c.State, c.ledgerErr, "restart the agent: it continues from its backup")
+		f = c.Machine.failure(finding.Ledger, c.Settings.State, c.ledgerErr, "restart the agent: it continues from its backup")
 	case len(c.ledgerProblems) > 0:
 		f.Level, f.Message = finding.Wrong, "usage and totals differ: "+strings.Join(c.ledgerProblems, "; ")
-		f.Remedy = "report this as an error of ssmonitor, with a copy of " + c.State
+		f.Remedy = "report this as an error of ssmonitor, with a copy of " + c.Settings.State
 	}
 	c.add(f)
 }
 
-// interval returns the agent's, as far as it is known.
-func (c *Check) interval() time.Duration {
+// interval returns the agent's: its own report is right whatever the settings say by now.
+func (c *checker) interval() time.Duration {
 	if report := c.agent.Report; report != nil && report.Interval > 0 {
 		return report.Interval
 	}
-	return c.Interval
+	return c.Settings.Interval
 }

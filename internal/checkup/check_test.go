@@ -15,6 +15,7 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
+	"ssmonitor/internal/settings"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 	"ssmonitor/output/api"
@@ -38,32 +39,34 @@ func (a *answers) Targets() ([]accounting.Target, error)     { return a.installe
 func (a *answers) SetForwarding(f accounting.Forwarding)     { a.forwarding = f }
 func (a *answers) Verify(accounting.Ports) ([]string, error) { return a.differences, a.verifyErr }
 func (a *answers) observe(_ nft.Hook, installed []accounting.Target) (*publishing.Scene, error) {
-	a.scene.Hook, a.scene.Installed, a.scene.ReadOnly = nft.HookHost, installed, true
+	a.scene.Hook, a.scene.Installed = nft.HookHost, installed
 	a.scene.Listens = func(accounting.Protocol, uint16) bool { return false }
 	a.scene.Connected = func(targets []accounting.Target) ([]accounting.Target, error) { return nil, nil }
 	return &a.scene, a.rulesErr
 }
 
 // newCheck returns a check of a machine where all is well, and its kernel.
-func newCheck(t *testing.T) (*Check, *answers) {
+func newCheck(t *testing.T) (*checker, *answers) {
 	t.Helper()
 	m := newMachine(t)
 	kernel := &answers{support: nft.Support{ObjectMaps: true, OwnedTables: true}, scene: publishing.Scene{Rules: new(survey.Survey)}}
 	m.Observe = kernel.observe
-	return &Check{
-		Machine: m.Machine, table: kernel,
-		Sources: sources.Sources{Ports: portsOf(1, 2)}, List: list(t, "1\n2\n"), State: "/state", Group: group,
-		Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo,
-		agent: agentState{Holder: holder("run")},
+	return &checker{
+		Check: Check{
+			Machine: m.Machine, Sources: sources.Sources{Ports: portsOf(1, 2)}, Group: group,
+			Settings: &settings.Settings{List: list(t, "1\n2\n"), State: "/state", Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo},
+		},
+		table: kernel, agent: agentState{Holder: holder("run")},
 	}, kernel
 }
 
 func holder(command string) *store.LockedError { return &store.LockedError{PID: 42, Holder: command} }
 
 // wantProblems compares the findings that are not ok.
-func wantProblems(t *testing.T, c *Check, want ...string) {
+func wantProblems(t *testing.T, c *checker, want ...string) {
 	t.Helper()
 	var got []finding.Finding
+	c.found = nil // of an earlier call
 	for _, f := range c.findings() {
 		if f.Level != finding.OK {
 			got = append(got, f)
@@ -103,28 +106,28 @@ func TestKernelFindings(t *testing.T) {
 	refused := fmt.Errorf("%w: %w", nft.ErrPermission, syscall.EPERM)
 	for _, test := range []struct {
 		name    string
-		prepare func(*Check, *answers)
+		prepare func(*checker, *answers)
 		want    []string
 	}{
-		{"no privilege", func(c *Check, _ *answers) { c.Machine.UID, c.table, c.tableErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
-		{"no nf_tables", func(c *Check, _ *answers) { c.table, c.tableErr = nil, nft.ErrNoNFTables }, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
-		{"no netlink", func(c *Check, _ *answers) { c.table, c.tableErr = nil, errors.New("EIO") }, []string{"wrong kernel-nf-tables dmesg"}},
-		{"no counter maps", func(_ *Check, k *answers) { k.support = nft.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
-		{"support not known", func(_ *Check, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
-		{"owned tables not needed", func(_ *Check, k *answers) { k.support.OwnedTables = false }, nil},
-		{"owned tables needed", func(c *Check, k *answers) { k.support.OwnedTables, c.Own = false, nft.OwnYes },
+		{"no privilege", func(c *checker, _ *answers) { c.Machine.UID, c.table, c.tableErr = 1000, nil, refused }, []string{"unknown privilege run it as root"}},
+		{"no nf_tables", func(c *checker, _ *answers) { c.table, c.tableErr = nil, nft.ErrNoNFTables }, []string{"wrong kernel-nf-tables modprobe nf_tables"}},
+		{"no netlink", func(c *checker, _ *answers) { c.table, c.tableErr = nil, errors.New("EIO") }, []string{"wrong kernel-nf-tables dmesg"}},
+		{"no counter maps", func(_ *checker, k *answers) { k.support = nft.Support{} }, []string{"wrong kernel-counter-maps modprobe nft_objref"}},
+		{"support not known", func(_ *checker, k *answers) { k.supportErr = errors.New("EIO") }, []string{"wrong kernel-counter-maps EIO"}},
+		{"owned tables not needed", func(_ *checker, k *answers) { k.support.OwnedTables = false }, nil},
+		{"owned tables needed", func(c *checker, k *answers) { k.support.OwnedTables, c.Settings.Own = false, nft.OwnYes },
 			[]string{"wrong kernel-owned-tables auto or no"}},
-		{"table differs, agent running", func(_ *Check, k *answers) { k.differences = []string{"this", "that"} },
+		{"table differs, agent running", func(_ *checker, k *answers) { k.differences = []string{"this", "that"} },
 			[]string{"wrong counter-table this; that"}},
-		{"table differs, no agent", func(c *Check, k *answers) { c.agent, k.differences = agentState{}, []string{"this"} },
+		{"table differs, no agent", func(c *checker, k *answers) { c.agent, k.differences = agentState{}, []string{"this"} },
 			[]string{"wrong agent", "wrong counter-table install it: ssmonitor setup"}},
-		{"foreign table", func(_ *Check, k *answers) { k.verifyErr = nft.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
-		{"table not readable", func(_ *Check, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
-		{"rules not readable", func(_ *Check, k *answers) { k.rulesErr = errors.New("EIO") }, []string{"wrong ruleset EIO"}},
-		{"a rule not readable", func(_ *Check, k *answers) { k.scene.Rules.Unread = []error{errors.New("chain ip x y: EIO")} },
+		{"foreign table", func(_ *checker, k *answers) { k.verifyErr = nft.ErrForeignTable }, []string{"wrong counter-table nft list table inet ssmonitor"}},
+		{"table not readable", func(_ *checker, k *answers) { k.verifyErr = errors.New("EIO") }, []string{"wrong counter-table EIO"}},
+		{"rules not readable", func(_ *checker, k *answers) { k.rulesErr = errors.New("EIO") }, []string{"wrong ruleset EIO"}},
+		{"a rule not readable", func(_ *checker, k *answers) { k.scene.Rules.Unread = []error{errors.New("chain ip x y: EIO")} },
 			[]string{"unknown ruleset chain ip x y"}},
-		{"no ports", func(c *Check, k *answers) {
-			c.List, c.Sources.Ports, k.differences = "/nosuch", nil, []string{"the table is gone"}
+		{"no ports", func(c *checker, k *answers) {
+			c.Settings.List, c.Sources.Ports, k.differences = "/nosuch", nil, []string{"the table is gone"}
 		}, []string{"note configuration-search", noList}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -137,7 +140,6 @@ func TestKernelFindings(t *testing.T) {
 
 func TestRulesetFindings(t *testing.T) {
 	place := func(chain string) survey.Place { return survey.Place{Family: "ip", Table: "other", Chain: chain} }
-	counting := func(chain string) survey.CountingRule { return survey.CountingRule{Place: place(chain)} }
 	toContainer := func(port uint16) []survey.Translation {
 		address := netip.AddrPortFrom(netip.MustParseAddr("172.17.0.2"), port)
 		return []survey.Translation{{Place: place("nat"), Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 1}, Target: address}}
@@ -155,7 +157,7 @@ func TestRulesetFindings(t *testing.T) {
 		{"mirrors of a container with the port", survey.Survey{Mirrors: []survey.Mirror{{Place: place("c"), Forwarded: true}}, Translations: toContainer(1)},
 			[]string{published, "wrong mirrored-packets chain ip other c"}},
 		{"later drop chain", survey.Survey{LaterDropChains: []survey.Place{place("c")}}, []string{"note later-drop-chain chain ip other c"}},
-		{"counting rules", survey.Survey{CountingRules: []survey.CountingRule{counting("INPUT"), counting("FORWARD"), counting("INPUT")}},
+		{"counting rules", survey.Survey{CountingRules: []survey.Place{place("INPUT"), place("FORWARD"), place("INPUT")}},
 			[]string{"note counting-rules chain ip other INPUT has 2 rules", "note counting-rules chain ip other FORWARD has 1 rule that"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -203,7 +205,7 @@ func TestAgentFindings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := newCheck(t)
-			c.Socket, c.agent = test.socket, test.agent
+			c.Settings.Socket, c.agent = test.socket, test.agent
 			for _, f := range c.findings() {
 				if f.ID == finding.Agent {
 					wantFindings(t, []finding.Finding{f}, test.want)
@@ -235,9 +237,20 @@ func TestCSVInterval(t *testing.T) {
 	c, _ := newCheck(t)
 	m := machine{c.Machine, t}
 	m.write(csv, "", 0o644, time.Minute)
-	c.CSV = csv
+	c.Settings.CSV = csv
 	c.agent.Report = &accounting.Report{Time: m.Now, Interval: 30 * time.Second, Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}
 	wantProblems(t, c)
 	c.agent.Report.Interval = time.Second
 	wantProblems(t, c, "wrong csv-file 1m0s old")
+}
+
+func TestLocalPortsAreChecked(t *testing.T) {
+	c, _ := newCheck(t)
+	m := machine{c.Machine, t}
+	m.write("/proc/sys/net/ipv4/ip_local_port_range", "1\t9\n", 0o444, 0)
+	m.write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n", 0o444, 0)
+	wantProblems(t, c, "note local-port-range ports 1-2")
+	if Result(c.findings()) != finding.OK {
+		t.Error("a note is a problem")
+	}
 }

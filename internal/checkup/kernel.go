@@ -53,7 +53,7 @@ func (c *checker) checkKernel() {
 	c.add(finding.Finding{ID: finding.KernelCounterMaps, Level: finding.OK, Message: "the kernel has maps from ports to named counters"})
 	owned := finding.Finding{ID: finding.KernelOwnedTables, Level: finding.OK, Message: "the kernel has owned tables"}
 	switch {
-	case !support.OwnedTables && c.Own == nft.OwnYes:
+	case !support.OwnedTables && c.Settings.Own == nft.OwnYes:
 		owned.Level, owned.Message = finding.Wrong, "the kernel has no owned tables, which --own=yes needs: the agent can't start"
 		owned.Remedy = "set --own to auto or no, or boot Linux 6.9 or later"
 	case !support.OwnedTables:
@@ -76,7 +76,7 @@ func (c *checker) checkTable() {
 	case err != nil:
 		f = c.Machine.failure(finding.CounterTable, tableName, err, "try again")
 	case len(differences) == 0:
-		f.Level, f.Message = finding.OK, fmt.Sprintf("table %s counts %s at hook %s", tableName, terminal.Count(len(c.ports), "port"), c.Hook)
+		f.Level, f.Message = finding.OK, fmt.Sprintf("table %s counts %s at hook %s", tableName, terminal.Count(len(c.ports), "port"), c.Settings.Hook)
 	default:
 		f.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		f.Remedy = "install it: ssmonitor setup"

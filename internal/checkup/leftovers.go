@@ -2,9 +2,7 @@ package checkup
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"ssmonitor/internal/configfile"
 	"ssmonitor/internal/finding"
+	"ssmonitor/nft/survey"
 )
 
 // The parts of the setup with iptables and a script that ssmonitor replaces.
@@ -27,10 +26,6 @@ var (
 	oldModules = [...]string{
 		"/usr/lib/netdata/python.d/*.chart.py", "/usr/libexec/netdata/python.d/*.chart.py", "/etc/netdata/*/python.d/*.chart.py",
 	}
-	// legacyTables list the tables of iptables-legacy, which are not in
-	// nf_tables. Only root may read them. thread-self names the same network
-	// namespace that netlink answers for.
-	legacyTables = [...]string{"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"}
 )
 
 // countingRule matches a rule, as iptables-save writes it, that has a port and no
@@ -95,28 +90,22 @@ func readInstead(csv string) string {
 }
 
 // legacyFindings reports rules that can't be seen over nf_tables.
-func (m *Machine) legacyFindings() (findings []finding.Finding) {
-	var tables []string
-	for _, file := range legacyTables {
-		data, err := os.ReadFile(m.path(file)) // in /proc, files have no size
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Subject: file, Message: "rules of iptables-legacy can't be looked for", Remedy: m.needRoot()}}
-		}
-		program := "iptables-legacy"
-		if strings.Contains(file, "ip6") {
-			program = "ip6tables-legacy"
-		}
-		for table := range strings.FieldsSeq(string(data)) {
-			if table == "nat" || table == "filter" {
-				tables = append(tables, fmt.Sprintf("%s -t %s -S", program, table))
-			}
+func (m *Machine) legacyFindings() []finding.Finding {
+	found, err := survey.LegacyTables(m.path("/proc/thread-self/net")) // of the network namespace that netlink answers for
+	if err != nil {
+		return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Subject: pathOf(err), Message: "rules of iptables-legacy can't be looked for", Remedy: m.needRoot()}}
+	}
+	var listings []string
+	for _, table := range found {
+		if table.Name == "nat" || table.Name == "filter" {
+			listings = append(listings, fmt.Sprintf("%stables-legacy -t %s -S", table.Family, table.Name))
 		}
 	}
-	if len(tables) > 0 {
-		findings = append(findings, finding.Finding{ID: finding.IPTablesLegacy, Level: finding.Unknown, Message: "the rules of iptables-legacy can't be checked: they may redirect the ports of containers, or count the same ports",
-			Remedy: "look at them: " + strings.Join(tables, "; ")})
+	if len(listings) == 0 {
+		return nil
 	}
-	return findings
+	return []finding.Finding{{ID: finding.IPTablesLegacy, Level: finding.Unknown, Message: "the rules of iptables-legacy can't be checked: they may redirect the ports of containers, or count the same ports",
+		Remedy: "look at them: " + strings.Join(listings, "; ")}}
 }
 
 // read returns the content of a file, or nil if it can't be read. Most of these

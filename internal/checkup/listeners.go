@@ -9,47 +9,35 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
-	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 )
 
 // mostSilent is the most ports that get a finding each.
 const mostSilent = 5
 
-// listeningPorts returns the ports at which programs receive, in the network namespace of
-// the calling thread.
-func listeningPorts(protocol accounting.Protocol) ([]sockdiag.Listener, error) {
-	conn, err := sockdiag.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	return conn.Listening(protocol)
-}
-
-// listeners are the sockets at which programs of this host receive by a protocol.
+// listeners are the ports at which programs of this host listen by one protocol.
 type listeners struct {
-	protocol accounting.Protocol
-	byPort   map[uint16]sockdiag.Listener
-	err      error // why they are not known, or nil
+	protocols accounting.Protocols
+	remotely  map[uint16]bool // whether at other addresses than loopback ones, too
+	err       error           // why they are not known, or nil
 }
 
-func (m *Machine) listeners(protocol accounting.Protocol) listeners {
-	found, err := m.Listeners(protocol)
-	byPort := make(map[uint16]sockdiag.Listener)
-	for _, listener := range found {
-		byPort[listener.Port] = listener
+func (m *Machine) listeners(protocols accounting.Protocols) listeners {
+	sockets, err := m.Listeners(protocols)
+	remotely := make(map[uint16]bool)
+	for _, s := range sockets {
+		remotely[s.Port] = remotely[s.Port] || !s.Address.IsLoopback()
 	}
-	return listeners{protocol, byPort, err}
+	return listeners{protocols, remotely, err}
 }
 
 // checkListeners finds the ports at which no program of this host receives what clients
 // send: they stay at 0. It leaves out those that are handed on, to a container for example.
 func (c *checker) checkListeners() {
-	if c.Machine.Listeners == nil || !c.Hook.CountsForwarded() { // what that hook counts is for containers
+	if c.Machine.Listeners == nil || !c.Settings.Hook.CountsForwarded() { // what that hook counts is for containers
 		return
 	}
-	servers := []listeners{c.Machine.listeners(accounting.TCP), c.Machine.listeners(accounting.UDP)}
+	servers := []listeners{c.Machine.listeners(accounting.OnlyTCP), c.Machine.listeners(accounting.OnlyUDP)}
 	var unserved, local, unclear accounting.Ports
 	for _, port := range c.ports {
 		if c.rules.handedOn[port.Number] || port.Published {
@@ -58,9 +46,9 @@ func (c *checker) checkListeners() {
 		// A program may listen by one of the protocols alone.
 		var listens, remotely, unknown bool
 		for _, s := range servers {
-			if port.Protocols.Has(s.protocol) {
-				listener, found := s.byPort[port.Number]
-				listens, remotely = listens || found, remotely || found && !listener.Loopback
+			if port.Protocols&s.protocols != 0 {
+				reachable, found := s.remotely[port.Number]
+				listens, remotely = listens || found, remotely || reachable
 				unknown = unknown || s.err != nil
 			}
 		}

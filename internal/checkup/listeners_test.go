@@ -17,60 +17,61 @@ import (
 )
 
 func TestListeningFindings(t *testing.T) {
-	type sockets map[accounting.Protocol][]sockdiag.Listener
-	at := func(loopback bool, ports ...uint16) (list []sockdiag.Listener) {
+	type sockets map[accounting.Protocols][]sockdiag.ListeningSocket
+	at := func(address string, ports ...uint16) (list []sockdiag.ListeningSocket) {
 		for _, port := range ports {
-			list = append(list, sockdiag.Listener{Port: port, Loopback: loopback})
+			list = append(list, sockdiag.ListeningSocket{Port: port, Address: netip.MustParseAddr(address)})
 		}
 		return list
 	}
-	everywhere := func(ports ...uint16) []sockdiag.Listener { return at(false, ports...) }
+	everywhere := func(ports ...uint16) []sockdiag.ListeningSocket { return at("::", ports...) }
 	onlyTCP := accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}}
 	for _, test := range []struct {
 		name    string
 		ports   accounting.Ports
 		listen  sockets
 		refused accounting.Protocols // that can't be listed
-		prepare func(*Check, *answers)
+		prepare func(*checker, *answers)
 		want    []string
 	}{
-		{name: "both protocols", ports: portsOf(1), listen: sockets{accounting.TCP: everywhere(1), accounting.UDP: everywhere(1)}},
-		{name: "one of the protocols", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(1), accounting.UDP: everywhere(2)}},
-		{name: "nobody", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(2)},
+		{name: "both protocols", ports: portsOf(1), listen: sockets{accounting.OnlyTCP: everywhere(1), accounting.OnlyUDP: everywhere(1)}},
+		{name: "one of the protocols", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: everywhere(1), accounting.OnlyUDP: everywhere(2)}},
+		{name: "nobody", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: everywhere(2)},
 			want: []string{"note port-not-listening port 1: no program of this host listens there: it stays at 0"}},
-		{name: "the other protocol", ports: onlyTCP, listen: sockets{accounting.UDP: everywhere(1)},
+		{name: "the other protocol", ports: onlyTCP, listen: sockets{accounting.OnlyUDP: everywhere(1)},
 			want: []string{"note port-not-listening port 1/tcp: no program"}},
 		{name: "a few", ports: portsOf(1, 2, 3, 5, 7), want: slices.Repeat([]string{"note port-not-listening start the server"}, 5)},
 		{name: "many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening ports 1-6: no program of this host listens there: they stay at 0"}},
 		{name: "remedy for many", ports: portsOf(1, 2, 3, 4, 5, 6), want: []string{"note port-not-listening or, if the ports are left over from an earlier one, remove them from where"}},
-		{name: "loopback", ports: portsOf(1, 2), listen: sockets{accounting.TCP: at(true, 1, 2)},
+		{name: "loopback", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: at("127.0.0.1", 1, 2)},
 			want: []string{"note port-not-listening ports 1-2: a server listens there at a loopback address only"}},
-		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: sockets{accounting.TCP: at(true, 1), accounting.UDP: everywhere(1)}},
-		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *Check, k *answers) {
+		{name: "loopback, and everywhere", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: slices.Concat(at("127.0.0.1", 1), everywhere(1, 2), at("::1", 2))}},
+		{name: "loopback by TCP, UDP everywhere", ports: portsOf(1), listen: sockets{accounting.OnlyTCP: at("127.0.0.1", 1), accounting.OnlyUDP: everywhere(1)}},
+		{name: "handed on", ports: portsOf(1, 2), prepare: func(_ *checker, k *answers) {
 			k.scene.Redirected = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 2}}
 		},
 			want: []string{"note port-not-listening port 1: "}},
-		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *Check, _ *answers) {
+		{name: "named elsewhere", ports: portsOf(1), prepare: func(c *checker, _ *answers) {
 			c.Sources.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.2:8388"), Port: 1}}
 		}},
 		{name: "published by the list", ports: accounting.Ports{{Number: 1, Protocols: accounting.TCPAndUDP, Published: true}}},
-		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *Check, _ *answers) { c.Hook = nft.HookContainer }},
-		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *Check, k *answers) { k.scene.Rules.LegacyNAT = []string{"ip"} },
+		{name: "the hook for containers", ports: portsOf(1), prepare: func(c *checker, _ *answers) { c.Settings.Hook = nft.HookContainer }},
+		{name: "rules that can't be read", ports: portsOf(1), prepare: func(_ *checker, k *answers) { k.scene.Rules.LegacyNAT = true },
 			want: []string{"note port-not-listening it stays at 0, unless rules that can't be read hand it on"}},
-		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: sockets{accounting.TCP: everywhere(2)}, refused: accounting.OnlyUDP,
+		{name: "no UDP in the kernel", ports: portsOf(1, 2), listen: sockets{accounting.OnlyTCP: everywhere(2)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening can't be checked for port 1: refused"}},
-		{name: "no UDP in the kernel, but on loopback", ports: portsOf(1), listen: sockets{accounting.TCP: at(true, 1)}, refused: accounting.OnlyUDP,
+		{name: "no UDP in the kernel, but on loopback", ports: portsOf(1), listen: sockets{accounting.OnlyTCP: at("127.0.0.1", 1)}, refused: accounting.OnlyUDP,
 			want: []string{"unknown port-not-listening modprobe -a tcp_diag udp_diag"}},
 		{name: "no UDP in the kernel, where it does not count", ports: onlyTCP, refused: accounting.OnlyUDP, want: []string{"note port-not-listening port 1/tcp"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, kernel := newCheck(t)
-			c.Sources, c.List = sources.Sources{Ports: test.ports}, "/nosuch"
-			c.Machine.Listeners = func(protocol accounting.Protocol) ([]sockdiag.Listener, error) {
-				if test.refused.Has(protocol) {
+			c.Sources, c.Settings.List = sources.Sources{Ports: test.ports}, "/nosuch"
+			c.Machine.Listeners = func(protocols accounting.Protocols) ([]sockdiag.ListeningSocket, error) {
+				if test.refused&protocols != 0 {
 					return nil, errors.New("refused")
 				}
-				return test.listen[protocol], nil
+				return test.listen[protocols], nil
 			}
 			if test.prepare != nil {
 				test.prepare(c, kernel)
@@ -97,13 +98,13 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 		"process ssserver: sockets":       "restart ssserver, which has it, without it, then ssmonitor setup",
 	} {
 		c, _ := newCheck(t)
-		c.Machine.Listeners = func(accounting.Protocol) ([]sockdiag.Listener, error) { return nil, nil }
-		c.Sources, c.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
+		c.Machine.Listeners = func(accounting.Protocols) ([]sockdiag.ListeningSocket, error) { return nil, nil }
+		c.Sources, c.Settings.List = sources.Sources{}, filepath.Join(t.TempDir(), "ports")
 		entry := portlist.Entry{Port: accounting.Port{Number: 1, Protocols: accounting.TCPAndUDP}}
 		if source != "" {
 			entry.Sources = []string{source}
 		}
-		if err := portlist.Write(c.List, []portlist.Entry{entry}); err != nil {
+		if err := portlist.Write(c.Settings.List, []portlist.Entry{entry}); err != nil {
 			t.Fatal(err)
 		}
 		found := false
@@ -123,6 +124,8 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 func TestListeningWithoutRights(t *testing.T) {
 	c, _ := newCheck(t)
 	c.table, c.tableErr = nil, errors.New("refused")
-	c.Machine.Listeners = func(accounting.Protocol) ([]sockdiag.Listener, error) { return []sockdiag.Listener{{Port: 1}}, nil }
+	c.Machine.Listeners = func(accounting.Protocols) ([]sockdiag.ListeningSocket, error) {
+		return []sockdiag.ListeningSocket{{Port: 1, Address: netip.IPv6Unspecified()}}, nil
+	}
 	wantProblems(t, c, "wrong kernel-nf-tables", "note port-not-listening port 2: no program of this host listens there: it stays at 0, unless rules")
 }

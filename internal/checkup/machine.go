@@ -21,12 +21,12 @@ type Machine struct {
 	Root string // the directory that paths begin at, / outside of tests
 	Now  time.Time
 	UID  int // of the calling user
-	// User and Group look up a name. For errors.As, their errors are
+	// LookupUser and LookupGroup look up a name. For errors.As, their errors are
 	// user.UnknownUserError and user.UnknownGroupError if there is no such name.
-	User  func(name string) (User, error)
-	Group func(name string) (*user.Group, error)
-	// Listeners returns the ports at which programs receive by a protocol; nil: not checked.
-	Listeners func(accounting.Protocol) ([]sockdiag.Listener, error)
+	LookupUser  func(name string) (User, error)
+	LookupGroup func(name string) (*user.Group, error)
+	// Listeners returns the sockets at which programs listen; nil: not checked.
+	Listeners func(accounting.Protocols) ([]sockdiag.ListeningSocket, error)
 	// Observe reads the rules of others.
 	Observe func(nft.Hook, []accounting.Target) (*publishing.Scene, error)
 }
@@ -41,7 +41,7 @@ type User struct {
 func ThisMachine() *Machine {
 	return &Machine{
 		Root: "/", Now: time.Now(), UID: os.Geteuid(),
-		User: lookupUser, Group: user.LookupGroup, Listeners: listeningPorts, Observe: publishing.Observe,
+		LookupUser: lookupUser, LookupGroup: user.LookupGroup, Listeners: sockdiag.ListeningSockets, Observe: publishing.Observe,
 	}
 }
 

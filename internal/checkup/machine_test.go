@@ -50,13 +50,13 @@ func newMachine(t *testing.T) machine {
 	return machine{&Machine{
 		Root: root,
 		Now:  time.Now(),
-		User: func(name string) (User, error) {
+		LookupUser: func(name string) (User, error) {
 			if name != "netdata" {
 				return User{}, user.UnknownUserError(name)
 			}
 			return User{netdataID, []string{netdataID, own}}, nil
 		},
-		Group: func(name string) (*user.Group, error) {
+		LookupGroup: func(name string) (*user.Group, error) {
 			if name != group {
 				return nil, user.UnknownGroupError(name)
 			}
@@ -156,17 +156,17 @@ func render(t *testing.T, findings []finding.Finding) string {
 
 func TestThisMachine(t *testing.T) {
 	m := ThisMachine()
-	account, err := m.User("root")
+	account, err := m.LookupUser("root")
 	if err != nil || account.ID != "0" || len(account.Groups) == 0 {
 		t.Errorf("root is %+v, %v", account, err)
 	}
-	if _, err := m.User("no-such-user"); !errors.As(err, new(user.UnknownUserError)) {
+	if _, err := m.LookupUser("no-such-user"); !errors.As(err, new(user.UnknownUserError)) {
 		t.Errorf("an unknown user: %v", err)
 	}
-	if root, err := m.Group("root"); err != nil || root.Gid != "0" {
+	if root, err := m.LookupGroup("root"); err != nil || root.Gid != "0" {
 		t.Errorf("group root is %+v, %v", root, err)
 	}
-	if _, err := m.Group("no-such-group"); !errors.As(err, new(user.UnknownGroupError)) {
+	if _, err := m.LookupGroup("no-such-group"); !errors.As(err, new(user.UnknownGroupError)) {
 		t.Errorf("an unknown group: %v", err)
 	}
 }

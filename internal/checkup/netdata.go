@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ssmonitor/internal/finding"
+	"ssmonitor/output/netdata"
 )
 
 // netdataDirectories is where Netdata's plugins are: of Debian's packages, of
@@ -19,7 +20,6 @@ var netdataDirectories = [...]string{"/usr/lib/netdata", "/usr/libexec/netdata",
 const (
 	netdataUser   = "netdata"
 	customPlugins = "/etc/netdata/custom-plugins.d"
-	pluginName    = "ssmonitor.plugin"
 )
 
 // checkNetdata checks whether every Netdata on the machine has the plugin and may
@@ -54,12 +54,12 @@ func (m *Machine) hasNetdata(directory string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool { return entry.Name() != pluginName }), err
+	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool { return entry.Name() != netdata.PluginName }), err
 }
 
 // netdataPlugin checks the plugin's file.
 func (m *Machine) netdataPlugin(directory string) finding.Finding {
-	for _, candidate := range [...]string{directory + "/plugins.d/" + pluginName, customPlugins + "/" + pluginName} {
+	for _, candidate := range [...]string{directory + "/plugins.d/" + netdata.PluginName, customPlugins + "/" + netdata.PluginName} {
 		info, err := os.Lstat(m.path(candidate))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -78,13 +78,13 @@ func (m *Machine) netdataPlugin(directory string) finding.Finding {
 		}
 		return finding.Finding{ID: finding.NetdataPlugin, Level: finding.OK, Subject: candidate, Message: "Netdata has the plugin " + candidate}
 	}
-	return finding.Finding{ID: finding.NetdataPlugin, Level: finding.Note, Subject: directory, Message: fmt.Sprintf("the Netdata in %s has no plugin %s", directory, pluginName),
-		Remedy: fmt.Sprintf("for charts: ln -s \"$(command -v ssmonitor)\" %s/plugins.d/%s", directory, pluginName)}
+	return finding.Finding{ID: finding.NetdataPlugin, Level: finding.Note, Subject: directory, Message: fmt.Sprintf("the Netdata in %s has no plugin %s", directory, netdata.PluginName),
+		Remedy: fmt.Sprintf("for charts: ln -s \"$(command -v ssmonitor)\" %s/plugins.d/%s", directory, netdata.PluginName)}
 }
 
 // netdataAccess checks whether Netdata's user may connect to the socket.
 func (m *Machine) netdataAccess(socket, group string) []finding.Finding {
-	account, err := m.User(netdataUser)
+	account, err := m.LookupUser(netdataUser)
 	if errors.As(err, new(user.UnknownUserError)) {
 		return []finding.Finding{{ID: finding.NetdataAccess, Level: finding.Note, Subject: socket, Message: "there is no user " + netdataUser + ": whether Netdata may read from the socket depends on the user that it runs as",
 			Remedy: "add that user to the group: usermod --append --groups " + group + " USER"}}
@@ -92,7 +92,7 @@ func (m *Machine) netdataAccess(socket, group string) []finding.Finding {
 	if err != nil {
 		return []finding.Finding{m.failure(finding.NetdataAccess, socket, err, "repair the look-up of users: see nsswitch.conf(5)")}
 	}
-	owner, err := m.Group(group)
+	owner, err := m.LookupGroup(group)
 	if err != nil || !slices.Contains(account.Groups, owner.Gid) {
 		return []finding.Finding{{ID: finding.NetdataAccess, Level: finding.Wrong, Subject: socket, Message: fmt.Sprintf("Netdata may not read from the socket: user %s is not in group %s", netdataUser, group),
 			Remedy: fmt.Sprintf("usermod --append --groups %s %s && systemctl restart netdata", group, netdataUser)}}

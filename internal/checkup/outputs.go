@@ -11,11 +11,9 @@ import (
 	"time"
 
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/serving"
 	"ssmonitor/output/api"
 )
-
-// socketMode is the mode that the agent gives its socket: the group may connect.
-const socketMode = 0o660
 
 // checkSocket checks that the agent's socket is one and that the group may connect. It
 // returns nothing if the path does not exist: whether it should is known from
@@ -31,7 +29,7 @@ func (m *Machine) checkSocket(path, group string) []finding.Finding {
 		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("%s is not a socket (%s)", path, info.Mode()),
 			Remedy: "remove it, or name another path with --socket"}}
 	}
-	owner, err := m.Group(group)
+	owner, err := m.LookupGroup(group)
 	if errors.As(err, new(user.UnknownGroupError)) {
 		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("there is no group %s: only root and the agent's own group may read from the socket %s", group, path),
 			Remedy: "create it: groupadd --system " + group + "\nand restart the agent: systemctl restart ssmonitor"}}
@@ -40,8 +38,8 @@ func (m *Machine) checkSocket(path, group string) []finding.Finding {
 		return []finding.Finding{m.failure(finding.AgentSocket, path, err, "repair the look-up of groups: see nsswitch.conf(5)")}
 	}
 	status, ok := info.Sys().(*syscall.Stat_t)
-	if mode := info.Mode().Perm(); ok && (mode != socketMode || fmt.Sprint(status.Gid) != owner.Gid) {
-		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the socket %s has mode %#o and group %d: want mode %#o and group %s", path, mode, status.Gid, socketMode, group),
+	if mode := info.Mode().Perm(); ok && (mode != serving.SocketMode || fmt.Sprint(status.Gid) != owner.Gid) {
+		return []finding.Finding{{ID: finding.AgentSocket, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the socket %s has mode %#o and group %d: want mode %#o and group %s", path, mode, status.Gid, serving.SocketMode, group),
 			Remedy: "restart the agent: systemctl restart ssmonitor"}}
 	}
 	return []finding.Finding{{ID: finding.AgentSocket, Level: finding.OK, Subject: path, Message: fmt.Sprintf("socket %s: members of group %s may read", path, group)}}

@@ -11,11 +11,11 @@ import (
 )
 
 func (m machine) noGroup() {
-	m.Group = func(name string) (*user.Group, error) { return nil, user.UnknownGroupError(name) }
+	m.LookupGroup = func(name string) (*user.Group, error) { return nil, user.UnknownGroupError(name) }
 }
 
 func (m machine) otherGroup() {
-	m.Group = func(string) (*user.Group, error) { return &user.Group{Gid: "4711"}, nil }
+	m.LookupGroup = func(string) (*user.Group, error) { return &user.Group{Gid: "4711"}, nil }
 }
 
 func TestSocket(t *testing.T) {
@@ -112,13 +112,13 @@ func TestNetdata(t *testing.T) {
 		{"no such group", func(m machine) { complete(m); m.noGroup() }, []string{plugged, "wrong netdata-access usermod"}},
 		{"no such user", func(m machine) {
 			complete(m)
-			m.User = func(name string) (User, error) { return User{}, user.UnknownUserError(name) }
+			m.LookupUser = func(name string) (User, error) { return User{}, user.UnknownUserError(name) }
 		}, []string{plugged, "note netdata-access no user netdata"}},
 		{"directory open to the group", func(m machine) { complete(m); m.chmod("/run/ssmonitor", 0o710) }, []string{plugged, "ok netdata-access"}},
 		{"directory of Netdata's own", func(m machine) {
 			complete(m)
 			m.chmod("/run/ssmonitor", 0o700)
-			m.User = func(string) (User, error) {
+			m.LookupUser = func(string) (User, error) {
 				return User{fmt.Sprint(os.Getuid()), []string{fmt.Sprint(os.Getgid())}}, nil
 			}
 		}, []string{plugged, "ok netdata-access"}},

@@ -23,15 +23,16 @@ func (c *checker) checkPorts() {
 			Message: "configurations in directories that only root can read can't be found", Remedy: c.Machine.needRoot()})
 	}
 	from := c.Sources
-	listed, listErr := portlist.Read(c.List)
-	if listErr == nil { // else checkList reports it
-		from.Earlier = c.List // setup keeps the ports of a file that can't be read
+	from.Earlier = c.Settings.List // as setup does, which keeps the ports of a file that can't be read
+	listed, listErr := portlist.Read(c.Settings.List)
+	if listErr != nil { // checkList reports it
+		from.Earlier = ""
 	}
 	found, err := sources.Follow(from).Load()
 	c.checkConfigurations(found, err)
 	c.ports = c.checkList(listed, listErr, found.Ports)
 	if c.named, err = c.ports.Targets(found.Targets, portlist.Targets(listed)); err != nil {
-		c.add(c.Machine.failure(finding.SharedTarget, c.List, err, "or publish each to a port of its own"))
+		c.add(c.Machine.failure(finding.SharedTarget, c.Settings.List, err, "or publish each to a port of its own"))
 	}
 	if listErr == nil {
 		c.checkListedTargets(portlist.Targets(listed), found.Targets)
@@ -122,27 +123,27 @@ func pathOf(err error) string {
 // found and with those that a running agent serves; either may be empty. It returns the
 // ports that should be counted.
 func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
-	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.List}
+	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.Settings.List}
 	served := c.agent.ports()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
-		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.List)
+		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.Settings.List)
 		c.add(f)
 		return served
 	case errors.Is(err, fs.ErrNotExist):
-		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.Settings.List), writeList(found)
 		c.add(f)
 		return found
 	case err != nil:
-		c.add(c.Machine.failure(finding.PortList, c.List, err, "write it again: ssmonitor setup"))
+		c.add(c.Machine.failure(finding.PortList, c.Settings.List, err, "write it again: ssmonitor setup"))
 		return served
 	case len(entries) == 0:
-		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.Settings.List), writeList(found)
 		c.add(f)
 		return found
 	}
 	listed, _ := accounting.Union(portlist.Ports(entries))
-	f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.List, finding.DescribePorts(listed))
+	f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.Settings.List, finding.DescribePorts(listed))
 	c.add(f)
 	c.compareList(listed, found, served)
 	return listed
@@ -162,17 +163,17 @@ func writeList(found accounting.Ports) string {
 
 func (c *checker) compareList(listed, found, served accounting.Ports) {
 	if missing := without(found, listed); len(missing) > 0 {
-		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
-			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.List, finding.DescribePorts(missing)), Remedy: updateList})
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.Settings.List,
+			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.Settings.List, finding.DescribePorts(missing)), Remedy: updateList})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
-		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.List,
-			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", c.List, finding.DescribePorts(extra)),
+		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.Settings.List,
+			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", c.Settings.List, finding.DescribePorts(extra)),
 			Remedy:  "nothing, if they were named with --port; else write the list again: ssmonitor setup"})
 	}
 	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
-		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.List,
-			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", c.List, finding.DescribePorts(notServed)),
+		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.Settings.List,
+			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", c.Settings.List, finding.DescribePorts(notServed)),
 			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
 	}
 }
@@ -198,8 +199,8 @@ func (c *checker) checkListedTargets(listed, found []accounting.Target) {
 		return known
 	})
 	if len(missing) > 0 {
-		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.List,
-			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.List, describeTargets(missing)), Remedy: updateList})
+		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.Settings.List,
+			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.Settings.List, describeTargets(missing)), Remedy: updateList})
 	}
 }
 

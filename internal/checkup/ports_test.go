@@ -16,6 +16,7 @@ import (
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/settings"
 )
 
 func list(t *testing.T, content string) string {
@@ -58,14 +59,14 @@ func TestList(t *testing.T) {
 		{"malformed list", "80a\n", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &checker{Check: &Check{Machine: new(Machine), List: list(t, test.list)}}
+			c := &checker{Check: Check{Machine: new(Machine), Settings: &settings.Settings{List: list(t, test.list)}}}
 			if test.served != nil {
 				c.agent.Report = new(accounting.Report)
 			}
 			for _, port := range test.served {
 				c.agent.Report.Ports = append(c.agent.Report.Ports, accounting.PortReport{Port: port})
 			}
-			entries, err := portlist.Read(c.List)
+			entries, err := portlist.Read(c.Settings.List)
 			ports := c.checkList(entries, err, test.found)
 			wantFindings(t, c.found, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
@@ -112,7 +113,7 @@ func TestConfigurations(t *testing.T) {
 			[]string{"wrong configuration there is no list of ports yet"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &checker{Check: &Check{Machine: &Machine{UID: 1000}}}
+			c := &checker{Check: Check{Machine: &Machine{UID: 1000}}}
 			c.checkConfigurations(test.found, test.err)
 			wantFindings(t, c.found, test.want...)
 		})
@@ -130,7 +131,7 @@ func TestConfigurationsOfASearch(t *testing.T) {
 	}
 	c, _ := newCheck(t)
 	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
-	c.List = list(t, "20000\n")
+	c.Settings.List = list(t, "20000\n")
 	wantProblems(t, c, "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
 
@@ -143,7 +144,7 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	m.write("/etc/sing-box/conf/20.json", `{"inbounds":[`, 0o600, 0)
 	c, _ := newCheck(t)
 	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
-	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
+	c.Settings.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
 	for _, f := range c.findings() {
 		switch {

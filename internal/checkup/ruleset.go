@@ -25,17 +25,17 @@ func (c *checker) readRules() error {
 	if err != nil {
 		return err
 	}
-	scene, err := c.Machine.Observe(c.Hook, installed)
+	scene, err := c.Machine.Observe(c.Settings.Hook, installed)
 	if err != nil {
 		return err
 	}
-	decision, err := scene.Decide(c.ports, c.named)
+	decision, err := scene.Review(c.ports, c.named)
 	if err != nil {
 		return err
 	}
 	decision.KeepInstalled(installed) // the agent may not have removed the others yet
 	c.table.SetForwarding(decision.Forwarding)
-	c.rules = rules{scene.Rules, decision, scene.HandedOn(c.ports), len(scene.Rules.LegacyNAT)+len(scene.Rules.Unread) > 0}
+	c.rules = rules{scene.Rules, decision, scene.HandedOn(c.ports), scene.Rules.LegacyNAT || len(scene.Rules.Unread) > 0}
 	for _, target := range decision.Targets {
 		c.rules.handedOn[target.Port] = true
 	}
@@ -82,9 +82,9 @@ func (c *checker) countsContainersAsSent() bool {
 func (c *checker) checkCountingRules() {
 	var chains []survey.Place
 	count := make(map[survey.Place]int)
-	for _, rule := range c.rules.survey.CountingRules {
-		if count[rule.Place]++; count[rule.Place] == 1 {
-			chains = append(chains, rule.Place)
+	for _, chain := range c.rules.survey.CountingRules {
+		if count[chain]++; count[chain] == 1 {
+			chains = append(chains, chain)
 		}
 	}
 	for _, chain := range chains {

@@ -8,6 +8,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/settings"
 )
 
 func TestListTargets(t *testing.T) {
@@ -30,7 +31,7 @@ func TestListTargets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := &checker{Check: &Check{Machine: new(Machine), Sources: sources.Sources{Ports: ports, Targets: targets}, List: list(t, test.list)}}
+			c := &checker{Check: Check{Machine: new(Machine), Sources: sources.Sources{Ports: ports, Targets: targets}, Settings: &settings.Settings{List: list(t, test.list)}}}
 			c.checkPorts()
 			c.found = slices.DeleteFunc(c.found, func(f finding.Finding) bool { return !strings.Contains(f.Message, "where ports are forwarded") })
 			wantFindings(t, c.found, test.want...)

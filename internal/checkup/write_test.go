@@ -12,6 +12,7 @@ import (
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 )
 
@@ -25,7 +26,7 @@ func blogFindings(t *testing.T) []finding.Finding {
 	m.write("/run/ssmonitor/ssmonitor.sock", "", 0o660, 0)
 	m.write(csv, "", 0o644, 3*time.Minute)
 	path := list(t, "20000=alice\n20001=bob\n")
-	c := &checker{Check: &Check{Machine: m.Machine, List: path}}
+	c := &checker{Check: Check{Machine: m.Machine, Settings: &settings.Settings{List: path}}}
 	c.checkConfigurations(sources.Result{
 		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)

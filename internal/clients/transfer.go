@@ -22,12 +22,8 @@ import (
 	"ssmonitor/output/control"
 )
 
-const (
-	// lockPatience is how long a command waits for an agent that starts or ends.
-	lockPatience = 5 * time.Second
-	// answerPatience is how long a command waits for the agent's answer.
-	answerPatience = 20 * time.Second
-)
+// answerPatience is how long a command waits for the agent's answer.
+const answerPatience = 20 * time.Second
 
 // Holder is the name under which a command that changes clients holds the ledger.
 const Holder = "client"
@@ -59,7 +55,7 @@ func (t Transfer) Do(ctx context.Context) (later bool, err error) {
 	// The holder is starting or ending, is a command, which takes a moment, or
 	// listens elsewhere.
 	later, err = t.attempt(ctx, func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
-		waiting, cancel := context.WithTimeout(ctx, lockPatience)
+		waiting, cancel := context.WithTimeout(ctx, store.LockPatience)
 		defer cancel()
 		return store.OpenWhenFree(waiting, directory, options)
 	})

@@ -3,7 +3,7 @@
 //
 // It does without rtnetlink, which package net uses: a socket of that protocol can
 // also change every route and interface, so the agent's seccomp filter refuses it.
-// The same is to be had from two ioctls, which any socket answers, and from
+// [UplinksOfAllTables] alone asks it, before that filter. The rest is to be had from two ioctls, which any socket answers, and from
 // /proc/thread-self/net. /sys/class/net would be of no use for a namespace: it shows
 // that of whoever mounted it.
 package interfaces

@@ -19,9 +19,9 @@ const (
 	routes6 = netDirectory + "ipv6_route" // of all tables; missing without IPv6
 )
 
-// LongestDefault is the length of the longest prefix of a default route. Two routes
+// longestDefault is the length of the longest prefix of a default route. Two routes
 // to one half of all addresses each count as well: some VPNs have these.
-const LongestDefault = 1
+const longestDefault = 1
 
 // ErrMalformed means that a file of the kernel has an unknown form.
 var ErrMalformed = errors.New("the kernel's file has an unknown form")
@@ -67,7 +67,7 @@ func isDefault4(line []byte) (ok bool, err error) {
 	if err != nil {
 		return false, malformed(routes4, line)
 	}
-	if bits.OnesCount64(mask) > LongestDefault {
+	if bits.OnesCount64(mask) > longestDefault {
 		return false, nil
 	}
 	return isUsable(routes4, line, 3)
@@ -81,7 +81,7 @@ func isDefault6(line []byte) (ok bool, err error) {
 	if err != nil {
 		return false, malformed(routes6, line)
 	}
-	if length > LongestDefault {
+	if length > longestDefault {
 		return false, nil
 	}
 	return isUsable(routes6, line, 8)

@@ -25,20 +25,31 @@ type Decision struct {
 
 // KeepInstalled adds those of the installed targets that were not decided about.
 func (d *Decision) KeepInstalled(installed []accounting.Target) {
-	taken := make(map[end]bool)
+	taken := make(map[endpoint]bool)
 	for _, target := range d.Targets {
-		taken[placeOf(target)] = true
+		taken[endpointOf(target)] = true
 	}
 	for _, target := range installed {
-		if !taken[placeOf(target)] {
+		if !taken[endpointOf(target)] {
 			d.Targets = append(d.Targets, target)
 		}
 	}
 }
 
-// Decide decides for the ports. The operator has named some of the targets.
+// Decide decides for the ports, for a caller that puts the decision in force. The operator
+// has named some of the targets.
 func (s *Scene) Decide(ports accounting.Ports, named []accounting.Target) (Decision, error) {
-	d := &decider{Scene: s, ports: ports, owner: make(map[end]uint16), doubts: make(map[end]bool)}
+	return s.decide(ports, named, false)
+}
+
+// Review is [Scene.Decide] for a caller that shows the decision: what is not installed is
+// not counted.
+func (s *Scene) Review(ports accounting.Ports, named []accounting.Target) (Decision, error) {
+	return s.decide(ports, named, true)
+}
+
+func (s *Scene) decide(ports accounting.Ports, named []accounting.Target, onlyReviews bool) (Decision, error) {
+	d := &decider{Scene: s, ports: ports, onlyReviews: onlyReviews, owner: make(map[endpoint]uint16), doubts: make(map[endpoint]bool)}
 	d.Known = true
 	if !s.Hook.CountsForwarded() {
 		d.reportCountedBefore()
@@ -65,7 +76,7 @@ func (d *decider) collect(named []accounting.Target) error {
 	}
 	d.addTranslations()
 	d.addServices()
-	d.noteUnknown()
+	d.countUnseen()
 	if err := d.addLingering(); err != nil {
 		return err
 	}
@@ -88,55 +99,14 @@ func (d *decider) report(named []accounting.Target) {
 type decider struct {
 	*Scene
 	Decision
-	ports  accounting.Ports
-	owner  map[end]uint16 // the port for which a target is counted
-	doubts map[end]bool   // targets that are reached for other reasons, too
-	groups []*group
+	ports       accounting.Ports
+	onlyReviews bool                // nobody acts on the decision
+	owner       map[endpoint]uint16 // the port for which a target is counted
+	doubts      map[endpoint]bool   // targets that are reached for other reasons, too
+	groups      []*group
 	// byConnection is set where only the connection entry shows what a client has
 	// sent to.
 	byConnection bool
-}
-
-// HandedOn returns those of the ports for which a rule or a service may have a program
-// elsewhere receive what clients send: in a container, where the port may be published by
-// another number, or at another port of this host.
-func (s *Scene) HandedOn(ports accounting.Ports) map[uint16]bool {
-	d, on := &decider{Scene: s, ports: ports}, make(map[uint16]bool)
-	hand := func(protocol accounting.Protocol, ports survey.PortRange) {
-		for _, port := range d.covered(protocol, ports) {
-			on[port.Number] = true
-		}
-	}
-	inside := func(protocol accounting.Protocol, server netip.AddrPort) {
-		if s.Host.Forwards(server.Addr()) {
-			hand(protocol, survey.PortRange{First: server.Port(), Last: server.Port()})
-		}
-	}
-	for _, t := range slices.Concat(s.Rules.Translations, s.Rules.Elsewhere) {
-		hand(t.Protocol, t.Ports)
-		inside(t.Protocol, t.Target)
-	}
-	for _, u := range s.Rules.Unresolved {
-		hand(u.Protocol, u.Ports)
-	}
-	for _, t := range s.Rules.Transparent {
-		hand(t.Protocol, t.Ports)
-	}
-	for _, service := range s.Services {
-		hand(service.Protocol, portsOf(service))
-		for _, server := range service.Servers {
-			inside(service.Protocol, server)
-		}
-		if !service.Address.IsValid() { // for a mark, whatever the protocol
-			hand(accounting.TCP, portsOf(service))
-			hand(accounting.UDP, portsOf(service))
-		}
-	}
-	for _, target := range slices.Concat(s.Redirected, s.Installed) {
-		on[target.Port] = true
-		inside(target.Protocol, target.Address)
-	}
-	return on
 }
 
 // hostAddresses returns the addresses as packets have them, sorted and each once.
@@ -165,16 +135,17 @@ func (d *decider) add(target accounting.Target, by string) {
 	if !port.Protocols.Has(target.Protocol) {
 		return
 	}
-	place := placeOf(target)
-	owner, taken := d.owner[place]
+	at := endpointOf(target)
+	owner, taken := d.owner[at]
 	switch {
 	case !taken:
-		d.owner[place] = target.Port
+		d.owner[at] = target.Port
 		d.Targets = append(d.Targets, target)
 		g := d.group(by)
 		g.include(port, target.Address)
 		g.targets = append(g.targets, target)
-	case owner != target.Port:
+	case owner != target.Port: // the entry distinguishes what clients of the two begin
+		d.byConnection = true
 		d.noteShared(owner, target)
 	}
 }
@@ -215,11 +186,16 @@ func (d *decider) addTranslations() {
 			switch {
 			case !t.Forwards(d.Host):
 				d.noteRedirect(t, port)
-			case t.Outgoing(d.Host):
+			case t.Outgoing(d.Host): // of that, what is sent to an address of this host is the port's
+				for _, target := range targetsOf(t, port.Number) {
+					d.doubt(endpointOf(target))
+				}
 				d.noteDoubtful(t, port)
 			case int(t.LastTargetPort)-int(t.Target.Port()) >= mostChoices:
+				d.byConnection = true
 				d.noteByEntries(t, port, fmt.Sprintf("one of the ports %d-%d of %s:", t.Target.Port(), t.LastTargetPort, t.Target.Addr()))
 			case *targets > mostTargets:
+				d.byConnection = true
 				d.noteByEntries(t, port, fmt.Sprintf("more than %d targets: those beyond are", mostTargets))
 			default:
 				for _, target := range targetsOf(t, port.Number) {
@@ -247,12 +223,9 @@ func (d *decider) covered(protocol accounting.Protocol, ports survey.PortRange) 
 // targetsOf returns where a translation leads what clients send to the port. The
 // kernel chooses from a range.
 func targetsOf(t *survey.Translation, port uint16) (targets []accounting.Target) {
-	first, last := t.Target.Port(), max(t.Target.Port(), t.LastTargetPort)
-	if first == 0 {
-		first, last = port, port
-	}
-	for inside := int(first); inside <= int(last); inside++ {
-		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(inside)), Port: port})
+	inside := t.TargetPorts(survey.PortRange{First: port, Last: port})
+	for number := int(inside.First); number <= int(inside.Last); number++ {
+		targets = append(targets, accounting.Target{Protocol: t.Protocol, Address: netip.AddrPortFrom(t.Target.Addr(), uint16(number)), Port: port})
 	}
 	return targets
 }
@@ -290,18 +263,38 @@ func portsOf(service ipvs.Service) survey.PortRange {
 	return survey.PortRange{First: port, Last: port}
 }
 
+// countUnseen has connection entries count what may be published in a way that can't be
+// seen, as far as they show it.
+func (d *decider) countUnseen() {
+	for _, u := range d.Rules.Unresolved {
+		ports := d.covered(u.Protocol, u.Ports)
+		switch {
+		case len(ports) == 0:
+		case u.Stateless:
+			d.noteStateless(u, ports, "not counted", onlyNameTarget)
+		default:
+			d.byConnection = true
+			d.noteUnresolved(u, ports)
+		}
+	}
+	if d.Rules.LegacyNAT {
+		d.byConnection = true
+		d.noteLegacyNAT()
+	}
+}
+
 // addRedirected adds the targets of connections, whatever rule translates them. Where
 // entries count, those that the table doesn't have yet are counted all the same.
 func (d *decider) addRedirected() {
 	for _, target := range inOrder(d.Redirected) {
-		place := placeOf(target)
-		counted := d.ReadOnly && d.byConnection && !slices.Contains(d.Installed, target)
-		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || counted {
+		at := endpointOf(target)
+		counted := d.onlyReviews && d.byConnection && !slices.Contains(d.Installed, target)
+		if !d.Host.Forwards(target.Address.Addr()) || d.doubts[at] || counted {
 			continue
 		}
 		d.Transient = true
-		if _, decided := d.owner[place]; !decided && d.isAnothers(place) {
-			d.doubt(place)
+		if _, decided := d.owner[at]; !decided && d.isAnothers(at) {
+			d.doubt(at)
 			continue
 		}
 		d.add(target, connectionOnly)
@@ -319,7 +312,7 @@ func inOrder(targets []accounting.Target) []accounting.Target {
 // not installed at the next look, which must not decide otherwise.
 func (d *decider) addLingering() error {
 	rest := slices.DeleteFunc(slices.Clone(d.Installed), func(target accounting.Target) bool {
-		_, decided := d.owner[placeOf(target)]
+		_, decided := d.owner[endpointOf(target)]
 		return decided
 	})
 	if len(rest) > 0 && len(d.Rules.Unread) == 0 { // a rule that can't be read may publish any of them
@@ -329,8 +322,8 @@ func (d *decider) addLingering() error {
 		}
 	}
 	for _, target := range inOrder(rest) {
-		if place := placeOf(target); d.isAnothers(place) {
-			d.doubt(place)
+		if at := endpointOf(target); d.isAnothers(at) {
+			d.doubt(at)
 			continue
 		}
 		d.Transient = true
@@ -341,16 +334,19 @@ func (d *decider) addLingering() error {
 
 // isAnothers reports whether a rule leads to a target for which none of a counted port
 // does: the container's address may have been given to another one.
-func (d *decider) isAnothers(place end) bool {
+func (d *decider) isAnothers(at endpoint) bool {
 	return slices.ContainsFunc(d.Rules.Translations, func(t survey.Translation) bool {
-		ports := survey.PortRange{First: t.Target.Port(), Last: max(t.Target.Port(), t.LastTargetPort)}
-		if ports.First == 0 {
-			ports = t.Ports
-		}
-		return t.Protocol == place.protocol && t.Target.Addr() == place.address.Addr() && ports.Contains(place.address.Port())
+		return t.Protocol == at.protocol && t.Target.Addr() == at.address.Addr() && t.TargetPorts(t.Ports).Contains(at.address.Port())
 	})
 }
 
 // doubt has the connection entry decide which of the connections that go to a place are
 // a counted port's.
-func (d *decider) doubt(place end) { d.byConnection, d.doubts[place] = true, true }
+func (d *decider) doubt(at endpoint) { d.byConnection, d.doubts[at] = true, true }
+
+// mayPublish reports whether a port may be published in a way that can't be seen.
+func (d *decider) mayPublish() bool {
+	return d.Rules.LegacyNAT || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
+		return len(d.covered(u.Protocol, u.Ports)) > 0
+	})
+}

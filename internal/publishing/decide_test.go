@@ -68,6 +68,7 @@ func TestDecide(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		scene     publishing.Scene
+		reviews   bool // whether nobody acts on the decision
 		named     []accounting.Target
 		connected []accounting.Target
 		want      []accounting.Target
@@ -212,22 +213,22 @@ func TestDecide(t *testing.T) {
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("172.17.0.2:20000")}}}},
 			findings: []string{`wrong port-published-as port 20000: IPVS publishes it as port 18388: what clients send there, to 172.17.0.2:20000, is not counted` + "\n" + `count it as port 20000: add "20000@172.17.0.2:20000"`}},
 		{name: "iptables-legacy, under another number", scene: publishing.Scene{Redirected: to("udp 172.17.0.2:20000 18388", "tcp 172.17.0.2:20000 18388", "tcp 172.17.0.3:9000 9000", "tcp 192.0.2.1:20000 1"),
-			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true,
+			Rules: &survey.Survey{LegacyNAT: true}}, entries: true,
 			findings: []string{"unknown legacy-nat", "wrong port-published-as port 20000: a rule that can't be read, as connections show, publishes it as port 18388: what clients send there, to 172.17.0.2:20000, is not counted"}},
 		{name: "iptables-legacy, under many numbers", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:20000 18388", "tcp 172.17.0.2:20000 18390"),
-			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true,
+			Rules: &survey.Survey{LegacyNAT: true}}, entries: true,
 			findings: []string{"unknown legacy-nat", "wrong port-published-as publishes it as ports 18388-18390"}},
 		{name: "rules that can be read, under another number", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:20000 18388"), Rules: &survey.Survey{Translations: []survey.Translation{rule(18388, 18388, "172.17.0.2:20000")}}},
 			entries: true, findings: []string{"wrong port-published-as chain ip nat DOCKER"}},
 		{name: "a rule that is gone, under another number", scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:20000 18388")}, transient: true},
-		{name: "iptables-legacy, looked at", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true, findings: []string{"unknown legacy-nat iptables-legacy -t nat -S"}},
-		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, entries: true, findings: []string{"unknown legacy-nat hook: container"}},
+		{name: "iptables-legacy, looked at", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: true}}, entries: true, findings: []string{"unknown legacy-nat iptables-legacy -t nat -S"}},
+		{name: "iptables-legacy", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: true}}, entries: true, findings: []string{"unknown legacy-nat hook: container"}},
 		{name: "a flowtable", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}}, findings: []string{"ok flow-offload none of these"}},
 		{name: "a flowtable and a published port", scene: publishing.Scene{Rules: &survey.Survey{Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			named: to("tcp 172.17.0.2:8388 20000"), want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat", "wrong flow-offload flow add @fast"}},
-		{name: "a flowtable and rules that can't be read", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+		{name: "a flowtable and rules that can't be read", scene: publishing.Scene{Rules: &survey.Survey{LegacyNAT: true, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			entries: true, findings: []string{"unknown legacy-nat", "wrong flow-offload flow add @fast"}},
-		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{LegacyNAT: []string{"ip"}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
+		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{LegacyNAT: true, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}}},
 			findings: []string{"wrong flow-offload flow add @fast"}},
 		{name: "a transparent proxy", scene: publishing.Scene{Rules: &survey.Survey{Transparent: []survey.Transparent{
 			{Place: docker, Protocol: accounting.TCP, Ports: survey.PortRange{First: 1, Last: 65535}}, {Place: docker, Protocol: accounting.UDP, Ports: survey.PortRange{First: 1, Last: 65535}},
@@ -237,19 +238,19 @@ func TestDecide(t *testing.T) {
 			rule(20000, 20000, container), rule(20000, 20001, "172.17.0.4:0", inOther), rule(20000, 20000, "172.17.0.3:1"), rule(30000, 30000, "172.17.0.3:1")}}},
 			findings: []string{"note port-dnat port 20000: chain ip nat DOCKER and 1 more translate it to 172.17.0.2:8388, 172.17.0.3:1, 172.17.0.4:20000 for addresses",
 				"note port-dnat port 20001: chain ip nat OTHER translates it to 172.17.0.4:20001 for addresses"}},
-		{name: "a connection that entries count", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: []string{"ip"}}},
+		{name: "a connection that entries count", reviews: true, scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{LegacyNAT: true}},
 			entries: true, findings: []string{"unknown legacy-nat"}},
-		{name: "a connection that the table counts, too", scene: publishing.Scene{ReadOnly: true, Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
-			Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}, want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"unknown legacy-nat", "ok port-dnat"}},
+		{name: "a connection that the table counts, too", reviews: true, scene: publishing.Scene{Redirected: to("tcp 172.17.0.2:8388 20000"), Installed: to("tcp 172.17.0.2:8388 20000"),
+			Rules: &survey.Survey{LegacyNAT: true}}, want: to("tcp 172.17.0.2:8388 20000"), entries: true, findings: []string{"unknown legacy-nat", "ok port-dnat"}},
 		{name: "connections in any order", scene: publishing.Scene{Redirected: to("tcp 172.17.0.3:8388 20000", "tcp 172.17.0.2:8388 20000")},
 			want: to("tcp 172.17.0.2:8388 20000", "tcp 172.17.0.3:8388 20000"), transient: true, findings: []string{"ok port-dnat to 172.17.0.2:8388, 172.17.0.3:8388, and"}},
-		{name: "nobody acts on it", scene: publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
+		{name: "nobody acts on it", reviews: true, scene: publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"wrong port-dnat where it is not counted"}},
-		{name: "nobody needs to", scene: publishing.Scene{ReadOnly: true, Installed: to("tcp 172.17.0.2:8388 20000"),
+		{name: "nobody needs to", reviews: true, scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"),
 			Rules: &survey.Survey{Translations: []survey.Translation{rule(20000, 20000, container)}}},
 			want: to("tcp 172.17.0.2:8388 20000"), findings: []string{"ok port-dnat and counted"}},
 		{name: "hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{
-			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: []string{"ip"},
+			Translations: []survey.Translation{rule(20000, 20000, container)}, Offloads: []survey.Offload{{Place: docker, Flowtable: "fast"}}, LegacyNAT: true,
 		}}, findings: []string{"ok port-dnat after being counted", "wrong flow-offload @fast"}},
 		{name: "hook container and a rule for all ports", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(0, 65535, "172.17.0.2:0")}}},
 			findings: []string{"ok port-dnat ports 20000, 20001/tcp: published by chain ip nat DOCKER to 172.17.0.2, after being counted"}},
@@ -261,7 +262,11 @@ func TestDecide(t *testing.T) {
 			scene := test.scene
 			complete(&scene)
 			scene.Connected = func([]accounting.Target) ([]accounting.Target, error) { return test.connected, nil }
-			decision, err := scene.Decide(aliceAndBob, test.named)
+			decide := scene.Decide
+			if test.reviews {
+				decide = scene.Review
+			}
+			decision, err := decide(aliceAndBob, test.named)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -363,7 +368,7 @@ func TestAddressesOfConnections(t *testing.T) {
 	for _, address := range []string{"fe80::1%eth0", "fe80::1%eth1", "::1", "::ffff:192.0.2.1", "127.0.0.1"} {
 		list = append(list, netip.MustParseAddr(address))
 	}
-	scene := publishing.Scene{Host: survey.Host{Addresses: list}, Rules: &survey.Survey{LegacyNAT: []string{"ip"}}}
+	scene := publishing.Scene{Host: survey.Host{Addresses: list}, Rules: &survey.Survey{LegacyNAT: true}}
 	complete(&scene)
 	decision, err := scene.Decide(aliceAndBob, nil)
 	if want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}; err != nil || !slices.Equal(decision.Addresses, want) {
@@ -378,11 +383,11 @@ func TestDecideForEveryPort(t *testing.T) {
 	for number := 1; number < 1<<16; number++ {
 		ports = append(ports, accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP})
 	}
-	scene := publishing.Scene{ReadOnly: true, Rules: &survey.Survey{Translations: []survey.Translation{
+	scene := publishing.Scene{Rules: &survey.Survey{Translations: []survey.Translation{
 		rule(0, 65535, "172.17.0.2:0"), rule(0, 65535, "172.17.0.2:0", byUDP),
 	}}}
 	complete(&scene)
-	decision, err := scene.Decide(ports, nil)
+	decision, err := scene.Review(ports, nil)
 	if err != nil || len(decision.Targets) != 2*len(ports) {
 		t.Errorf("got %d targets, %v, want %d", len(decision.Targets), err, 2*len(ports))
 	}

@@ -9,8 +9,8 @@ import (
 	"ssmonitor/nft/survey"
 )
 
-// way is how what is sent to some ports of this host gets to another number.
-type way struct {
+// renumbering is how what is sent to some ports of this host gets to another number.
+type renumbering struct {
 	by, subject string
 	protocol    accounting.Protocol
 	outside     survey.PortRange
@@ -24,13 +24,13 @@ func (d *decider) reportOtherNumbers() {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		if !t.Outgoing(d.Host) {
-			d.reportNumber(way{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
+			d.reportNumber(renumbering{"chain " + t.Place.String(), t.Place.String(), t.Protocol, t.Ports, t.Target, t.Forwards(d.Host)})
 		}
 	}
 	for _, service := range d.Services {
 		for _, server := range service.Servers {
 			if service.Address.IsValid() {
-				d.reportNumber(way{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
+				d.reportNumber(renumbering{"IPVS", "IPVS", service.Protocol, portsOf(service), server, true})
 			}
 		}
 	}
@@ -43,16 +43,16 @@ func (d *decider) reportUnseenNumbers() {
 	if !d.byConnection { // every rule was read
 		return
 	}
-	var ways []*way
-	byPlace := make(map[end]*way)
+	var ways []*renumbering
+	byEndpoint := make(map[endpoint]*renumbering)
 	for _, target := range inOrder(d.Redirected) {
-		place := placeOf(target)
-		switch w := byPlace[place]; {
-		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[place] || d.isAnothers(place):
+		at := endpointOf(target)
+		switch w := byEndpoint[at]; {
+		case !d.Host.Forwards(target.Address.Addr()) || d.doubts[at] || d.isAnothers(at):
 		case w == nil:
-			byPlace[place] = &way{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
+			byEndpoint[at] = &renumbering{"a rule that can't be read, as connections show,", target.Address.String(), target.Protocol,
 				survey.PortRange{First: target.Port, Last: target.Port}, target.Address, true}
-			ways = append(ways, byPlace[place])
+			ways = append(ways, byEndpoint[at])
 		default: // the targets are in the order of their ports
 			w.outside.Last = target.Port
 		}
@@ -62,10 +62,10 @@ func (d *decider) reportUnseenNumbers() {
 	}
 }
 
-func (d *decider) reportNumber(w way) {
+func (d *decider) reportNumber(w renumbering) {
 	inside := w.target.Port()
 	port, _ := d.ports.Find(inside)
-	_, known := d.owner[end{w.protocol, w.target}]
+	_, known := d.owner[endpoint{w.protocol, w.target}]
 	if known || !port.Protocols.Has(w.protocol) || len(d.covered(w.protocol, w.outside)) > 0 {
 		return
 	}

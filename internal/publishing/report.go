@@ -59,7 +59,7 @@ func (d *decider) reportTargets() {
 			slices.SortFunc(g.ports, func(a, b accounting.Port) int { return cmp.Compare(a.Number, b.Number) })
 		}
 		message := fmt.Sprintf("%s: published by %s to %s", finding.DescribePorts(g.ports), g.by, describeAddresses(g.addresses))
-		if d.ReadOnly && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
+		if d.onlyReviews && slices.ContainsFunc(g.targets, func(target accounting.Target) bool { return !installed[target] }) {
 			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Wrong, Subject: g.by, Message: message + ", where it is not counted",
 				Remedy: "the agent counts it within seconds, if it runs: systemctl enable --now ssmonitor\nwithout an agent: ssmonitor setup"})
 		} else {
@@ -87,18 +87,15 @@ func describeAddresses(addresses []netip.AddrPort) string {
 	return text
 }
 
-// noteByEntries has the connection entry show which target a connection has, of more
-// than are counted by their addresses.
+// noteByEntries notes that the connection entry shows which target a connection has, of
+// more than are counted by their addresses.
 func (d *decider) noteByEntries(t *survey.Translation, port accounting.Port, targets string) {
-	d.byConnection = true
 	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(),
 		Message: fmt.Sprintf("%s: published by chain %s to %s counted as far as connection entries show it", finding.DescribePorts([]accounting.Port{port}), t.Place, targets)})
 }
 
-// noteShared reports a second port with the same target. What their clients begin is
-// distinguished by the connection entry.
+// noteShared notes a second port with the same target.
 func (d *decider) noteShared(owner uint16, target accounting.Target) {
-	d.byConnection = true
 	d.note(finding.Finding{ID: finding.SharedTarget, Level: finding.Note, Subject: target.String(), Message: fmt.Sprintf(
 		"ports %d and %d are both published to %s: a connection that begins there, or whose entry is lost, counts as port %d",
 		owner, target.Port, target, owner)})
@@ -110,7 +107,7 @@ func (d *decider) reportBesides(named []accounting.Target) {
 	for i := range d.Rules.Translations {
 		t := &d.Rules.Translations[i]
 		port := t.Ports.First
-		owner, taken := d.owner[end{t.Protocol, t.Target}]
+		owner, taken := d.owner[endpoint{t.Protocol, t.Target}]
 		target := accounting.Target{Protocol: t.Protocol, Address: t.Target, Port: owner}
 		if !taken || port != t.Ports.Last || len(d.covered(t.Protocol, t.Ports)) > 0 || t.Outgoing(d.Host) || slices.Contains(named, target) {
 			continue
@@ -121,7 +118,7 @@ func (d *decider) reportBesides(named []accounting.Target) {
 	}
 }
 
-// noteRedirect reports a translation to another port of this host. One that may be for
+// noteRedirect notes a translation to another port of this host. One that may be for
 // what containers send to other servers is no concern of the port.
 func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 	target := t.Target.Port()
@@ -142,16 +139,11 @@ func (d *decider) noteRedirect(t *survey.Translation, port accounting.Port) {
 		Remedy: "count the port that it is redirected to: " + addPorts(targets) + "\nor " + hookContainer})
 }
 
-// noteDoubtful reports a translation that may be for what others send to other servers.
-// Of that, what is sent to an address of this host is the port's.
+// noteDoubtful notes a translation that may be for what others send to other servers.
 func (d *decider) noteDoubtful(t *survey.Translation, port accounting.Port) {
-	targets := targetsOf(t, port.Number)
-	for _, target := range targets {
-		d.doubt(placeOf(target))
-	}
 	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Note, Subject: t.Place.String(), Message: fmt.Sprintf(
 		"%s: chain %s translates it for %s, to %s: counted where the connection entry shows that it was sent to this host, not to other servers",
-		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targets[0].Address)})
+		finding.DescribePorts([]accounting.Port{port}), t.Place, describeSenders(t), targetsOf(t, port.Number)[0].Address)})
 }
 
 func describeSenders(t *survey.Translation) string {
@@ -183,7 +175,7 @@ func (d *decider) reportOtherAddresses() {
 		t := &d.Rules.Elsewhere[i]
 		for _, port := range d.covered(t.Protocol, t.Ports) {
 			target := targetsOf(t, port.Number)[0]
-			if d.owner[placeOf(target)] == port.Number || !t.Forwards(d.Host) {
+			if d.owner[endpointOf(target)] == port.Number || !t.Forwards(d.Host) {
 				continue
 			}
 			places[port.Number] = union(places[port.Number], t.Place.String())
@@ -209,35 +201,17 @@ func union[T comparable](list []T, item T) []T {
 	return append(list, item)
 }
 
-// mayPublish reports whether a port may be published in a way that can't be seen.
-func (d *decider) mayPublish() bool {
-	return len(d.Rules.LegacyNAT) > 0 || slices.ContainsFunc(d.Rules.Unresolved, func(u survey.Unresolved) bool {
-		return len(d.covered(u.Protocol, u.Ports)) > 0
-	})
+func (d *decider) noteUnresolved(u survey.Unresolved, ports []accounting.Port) {
+	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
+		finding.DescribePorts(ports), u.Place, u.Reason), Remedy: nameTarget})
 }
 
-// noteUnknown reports what may be published, as far as that can't be seen.
-func (d *decider) noteUnknown() {
-	for _, u := range d.Rules.Unresolved {
-		ports := d.covered(u.Protocol, u.Ports)
-		switch {
-		case len(ports) == 0:
-		case u.Stateless:
-			d.noteStateless(u, ports, "not counted", onlyNameTarget)
-		default:
-			d.byConnection = true
-			d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it in a way that is not understood (%s): counted as far as connection entries show it",
-				finding.DescribePorts(ports), u.Place, u.Reason), Remedy: nameTarget})
-		}
-	}
-	if len(d.Rules.LegacyNAT) > 0 {
-		d.byConnection = true
-		d.note(finding.Finding{ID: finding.LegacyNAT, Level: finding.Unknown, Message: "iptables-legacy has a table nat, whose rules can't be read: " +
-			"ports that it publishes are counted as far as connection entries show it", Remedy: "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, " + nameTarget})
-	}
+func (d *decider) noteLegacyNAT() {
+	d.note(finding.Finding{ID: finding.LegacyNAT, Level: finding.Unknown, Message: "iptables-legacy has a table nat, whose rules can't be read: " +
+		"ports that it publishes are counted as far as connection entries show it", Remedy: "look at them: iptables-legacy -t nat -S; ip6tables-legacy -t nat -S\nif they lead a port elsewhere, " + nameTarget})
 }
 
-// noteStateless reports a translation that leaves no connection entry.
+// noteStateless notes a translation that leaves no connection entry.
 func (d *decider) noteStateless(u survey.Unresolved, ports []accounting.Port, consequence, remedy string) {
 	d.note(finding.Finding{ID: finding.PortDNAT, Level: finding.Unknown, Subject: u.Place.String(), Message: fmt.Sprintf("%s: chain %s may publish it (%s): %s",
 		finding.DescribePorts(ports), u.Place, u.Reason, consequence), Remedy: remedy})
@@ -258,7 +232,7 @@ func (d *decider) reportOffloads(published bool) {
 }
 
 // reportTransparent reports what a program of this host gets that was sent to ports of
-// other servers: at input, that looks as what is sent to this host.
+// other servers: at the input hook, that looks like traffic to this host.
 func (d *decider) reportTransparent() {
 	ports := make(map[survey.Place][]accounting.Port)
 	for _, t := range d.Rules.Transparent {

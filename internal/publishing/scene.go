@@ -22,9 +22,6 @@ type Scene struct {
 	Redirected []accounting.Target // to which connections with ports of this host lead, each once
 	Services   []ipvs.Service
 	Installed  []accounting.Target // that the table counts
-	// ReadOnly says that nobody acts on the decision: what is not installed is not
-	// counted.
-	ReadOnly bool
 	// Listens reports whether a program of the host listens at a port.
 	Listens func(accounting.Protocol, uint16) bool
 	// Connected returns those of the targets that a connection still leads to.
@@ -33,14 +30,9 @@ type Scene struct {
 
 // Observe asks the kernel, in the network namespace of the calling thread. It takes
 // milliseconds and more, so it is meant for the start and for changes. The error is
-// fs.ErrPermission without CAP_NET_ADMIN. Nobody acts on a decision about the scene.
+// fs.ErrPermission without CAP_NET_ADMIN.
 func Observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
-	scene, err := new(hostWatch).observe(hook, installed)
-	if err != nil {
-		return nil, err
-	}
-	scene.ReadOnly = true
-	return scene, nil
+	return new(hostWatch).observe(hook, installed)
 }
 
 func newScene(hook nft.Hook, host survey.Host, installed []accounting.Target) (*Scene, error) {
@@ -74,37 +66,37 @@ func newScene(hook nft.Hook, host survey.Host, installed []accounting.Target) (*
 // listens returns a function that reports whether a program of the host listens at
 // a port. Where the kernel can't list sockets, none does.
 func listens() func(accounting.Protocol, uint16) bool {
-	ports := make(map[accounting.Protocol][]sockdiag.Listener)
-	if conn, err := sockdiag.Open(); err == nil {
-		defer func() { _ = conn.Close() }()
-		for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-			ports[protocol], _ = conn.Listening(protocol)
-		}
+	var listening accounting.KeyMap[bool]
+	sockets, _ := sockdiag.ListeningSockets(accounting.TCPAndUDP)
+	for _, socket := range sockets {
+		*listening.At(accounting.Key{Port: socket.Port, Protocol: socket.Protocol}) = true
 	}
 	return func(protocol accounting.Protocol, port uint16) bool {
-		_, found := slices.BinarySearchFunc(ports[protocol], port, func(l sockdiag.Listener, port uint16) int { return int(l.Port) - int(port) })
-		return found
+		return listening.Get(accounting.Key{Port: port, Protocol: protocol})
 	}
 }
 
-// end is one end of a connection.
-type end struct {
+// endpoint is one end of a connection.
+type endpoint struct {
 	protocol accounting.Protocol
 	address  netip.AddrPort
 }
 
-func placeOf(target accounting.Target) end { return end{target.Protocol, target.Address} }
+func endpointOf(target accounting.Target) endpoint {
+	return endpoint{target.Protocol, target.Address}
+}
 
 // connected implements Scene.Connected.
 func connected(targets []accounting.Target) (still []accounting.Target, err error) {
-	wanted, found := make(map[end]bool), make(map[end]bool)
+	connected := make(map[endpoint]bool) // of the targets
 	for _, target := range targets {
-		wanted[placeOf(target)] = true
+		connected[endpointOf(target)] = false
 	}
 	err = conntrack.Flows(func(flow conntrack.Flow) {
 		for _, address := range flow.Ends() {
-			if e := (end{flow.Protocol, address}); wanted[e] {
-				found[e] = true
+			end := endpoint{flow.Protocol, address}
+			if _, wanted := connected[end]; wanted {
+				connected[end] = true
 			}
 		}
 	})
@@ -112,6 +104,6 @@ func connected(targets []accounting.Target) (still []accounting.Target, err erro
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(targets), func(target accounting.Target) bool {
-		return !found[placeOf(target)]
+		return !connected[endpointOf(target)]
 	}), nil
 }

@@ -89,24 +89,25 @@ func (t *Tracker) Outdated(generation uint32) (outdated bool) {
 	return outdated
 }
 
-// MarkPublished marks the ports that have a target, and no others.
-func MarkPublished(found *sources.Result, targets []accounting.Target) {
-	var marked accounting.PortMap[bool]
+// SetPublished says of the ports that have a target, and of no others, that they are
+// published.
+func SetPublished(found *sources.Result, targets []accounting.Target) {
+	var published accounting.PortMap[bool]
 	for _, target := range targets {
-		*marked.At(target.Port) = true
+		*published.At(target.Port) = true
 	}
-	Mark(found, func(port accounting.Port) bool { return marked.Get(port.Number) })
+	SetPublishedWhere(found, func(port accounting.Port) bool { return published.Get(port.Number) })
 }
 
-// Mark marks the ports that are published, in lists of its own: those that were found may
-// belong to somebody else.
-func Mark(found *sources.Result, published func(accounting.Port) bool) {
+// SetPublishedWhere says which ports are published, in lists of its own: those that were
+// found may belong to somebody else.
+func SetPublishedWhere(found *sources.Result, published func(accounting.Port) bool) {
 	found.Ports, found.Entries = slices.Clone(found.Ports), slices.Clone(found.Entries)
 	for i := range found.Ports {
 		found.Ports[i].Published = published(found.Ports[i])
-		if i < len(found.Entries) {
-			found.Entries[i].Published = found.Ports[i].Published
-		}
+	}
+	for i := range found.Entries {
+		found.Entries[i].Published = published(found.Entries[i].Port)
 	}
 }
 

@@ -118,13 +118,13 @@ func TestTransientDecision(t *testing.T) {
 	}
 }
 
-// TestMarkPublishedForgets has ports that were published at an earlier time. What
+// TestSetPublishedForgets has ports that were published at an earlier time. What
 // it was given may belong to somebody else.
-func TestMarkPublishedForgets(t *testing.T) {
+func TestSetPublishedForgets(t *testing.T) {
 	port := accounting.Port{Number: 20000, Protocols: accounting.TCPAndUDP, Published: true}
 	given := sources.Result{Ports: accounting.Ports{port}, Entries: []portlist.Entry{{Port: port}}}
 	found := given
-	MarkPublished(&found, nil)
+	SetPublished(&found, nil)
 	if found.Ports[0].Published || found.Entries[0].Published || !given.Ports[0].Published || !given.Entries[0].Published {
 		t.Errorf("got %+v, and of what was given %+v", found, given)
 	}

@@ -22,20 +22,17 @@ type hostWatch struct {
 	begun  bool
 }
 
-// observe is [Observe] for repeated calls, by somebody who acts on what is decided.
+// observe is [Observe] for repeated calls.
 func (w *hostWatch) observe(hook nft.Hook, installed []accounting.Target) (*Scene, error) {
-	if !w.begun {
-		shown, err := interfaces.Uplinks()
-		if err != nil {
-			return nil, err
-		}
-		w.hidden, _ = routedUplinks() // where it is refused, /proc has to be enough
-		w.hidden = slices.DeleteFunc(w.hidden, func(name string) bool { return slices.Contains(shown, name) })
-		w.begun = true
-	}
 	host, err := w.thisHost()
 	if err != nil {
 		return nil, err
+	}
+	if !w.begun {
+		all, _ := interfaces.UplinksOfAllTables() // where it is refused, /proc has to be enough
+		w.hidden = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(host.Uplinks, name) })
+		host.Uplinks = append(host.Uplinks, w.hidden...)
+		w.begun = true
 	}
 	w.host = host
 	return newScene(hook, host, installed)

@@ -25,7 +25,10 @@ var ErrSocketInUse = errors.New("the socket is in use by another process")
 // of sockaddr_un in linux/un.h, without the terminating 0.
 const maxSocketPath = 107
 
-// ListenSocket listens on a unix socket of mode 0660 that belongs to group, so
+// SocketMode is the mode of the agent's socket: its group may connect.
+const SocketMode = 0o660
+
+// ListenSocket listens on a unix socket of [SocketMode] that belongs to group, so
 // that members of the group may connect. If there is no such group, or the
 // calling user may not give a file to it, ListenSocket logs that and leaves the
 // socket to the user's own group.
@@ -41,7 +44,7 @@ func ListenSocket(path, group string, log *slog.Logger) (*Socket, error) {
 		if err := giveToGroup(path, own, group); err != nil {
 			log.Info("only the agent's own group can read from the socket", "socket", path, "error", err)
 		}
-		return os.Chmod(path, 0o660)
+		return os.Chmod(path, SocketMode)
 	}})
 }
 

@@ -47,20 +47,19 @@ type follower struct {
 	FollowOptions
 
 	// What the last setup has read.
-	settings, files *sources.Follower
-	tracker         *publishing.Tracker
-	forwarding      accounting.Forwarding
+	settingsFile, files *sources.Follower
+	tracker             *publishing.Tracker
 
 	notifier  *unit.Notifier
 	enclosure enclosure
 	budget    throttle.Budget
 
-	fault  accounting.Fault
-	last   time.Time    // when the last setup began
-	failed bool         // whether it failed
-	done   bool         // whether a setup has succeeded
-	news   finding.News // of the notes
-	state  string       // that systemd has
+	began     time.Time              // the last setup
+	installed *accounting.Forwarding // with the list by the last setup; nil: it has failed, or there was none
+	done      bool                   // whether a setup has succeeded
+	fault     accounting.Fault
+	news      finding.News // of the remarks
+	state     string       // that systemd has
 }
 
 // FollowOptions are what setup is given that follows changes.
@@ -127,21 +126,21 @@ func (f *follower) outdated() bool {
 	if f.budget.Spent(now) {
 		return false
 	}
-	failing := f.failed && now.Sub(f.last) >= followRetry
-	return failing || f.settings.Changed() || f.files.Changed() || f.tracker != nil && f.tracker.Outdated(0)
+	failing := f.fault.Failing() && now.Sub(f.began) >= followRetry
+	return failing || f.settingsFile.Changed() || f.files.Changed() || f.tracker != nil && f.tracker.Outdated(0)
 }
 
 // setUp sets up once. It prints the list if that has changed, and logs a failure
-// and each note once.
+// and each remark once.
 func (f *follower) setUp() (err error) {
-	f.last = time.Now()
+	f.began = time.Now()
 	var report *Report
-	var notes []finding.Remark
-	f.budget.Spend(f.last, func() { report, notes, err = f.attempt() })
+	var remarks []finding.Remark
+	f.budget.Spend(f.began, func() { report, remarks, err = f.attempt() })
 	if errors.Is(err, ErrAgain) {
 		return err
 	}
-	f.news.Log(f.Log, notes)
+	f.news.Log(f.Log, remarks)
 	state := "no port to count yet"
 	switch {
 	case errors.Is(err, ErrNoPort):
@@ -162,7 +161,9 @@ func (f *follower) setUp() (err error) {
 		}
 		f.done = true
 	}
-	f.failed = err != nil
+	if err != nil {
+		f.installed = nil
+	}
 	f.fault.Log(f.Log, err, "setup failed; the ports in force stay", "setup succeeds again")
 	f.state = state
 	f.notifier.Status(state)
@@ -171,14 +172,9 @@ func (f *follower) setUp() (err error) {
 
 // attempt is a setup with the settings, and the files that they name, as they are
 // now.
-func (f *follower) attempt() (report *Report, notes []finding.Remark, err error) {
-	file := sources.Sources{}
-	if path := f.Sheet.FilePath(); path != "" {
-		file.Watched = []string{path}
-	}
-	f.settings, f.files = sources.Follow(file), sources.Follow(sources.Sources{})
-	_, _ = f.settings.Load() // reads nothing
-	if err := f.enclosure.admit(file.Places()); err != nil {
+func (f *follower) attempt() (report *Report, remarks []finding.Remark, err error) {
+	f.settingsFile, f.files = sources.Watch(f.Sheet.FilePath()), sources.Watch()
+	if err := f.enclosure.admit(f.settingsFile.Places()); err != nil {
 		return nil, nil, err
 	}
 	loaded, err := f.Sheet.Load()
@@ -188,7 +184,7 @@ func (f *follower) attempt() (report *Report, notes []finding.Remark, err error)
 	from := Sources(loaded)
 	from.Following = true
 	from.Progress = func() { f.notifier.Progress(time.Now()) }
-	if err := f.enclosure.enter(f.Log, append(file.Places(), from.Places()...), loaded.List); err != nil {
+	if err := f.enclosure.enter(f.Log, append(f.settingsFile.Places(), from.Places()...), loaded.List); err != nil {
 		return nil, nil, err
 	}
 	f.files = sources.Follow(from)
@@ -199,19 +195,19 @@ func (f *follower) attempt() (report *Report, notes []finding.Remark, err error)
 	if err != nil {
 		return nil, found.Remarks, unit.HiddenError(err, f.Lookup)
 	}
-	report, notes, err = f.apply(loaded, found)
-	return report, append(found.Remarks, notes...), err
+	report, remarks, err = f.apply(loaded, found)
+	return report, append(found.Remarks, remarks...), err
 }
 
 // apply applies what was found. If the table was installed for the list before, and for
 // what is forwarded, and the list is the same, the table is the agent's concern.
-func (f *follower) apply(loaded *settings.Settings, found *Found) (report *Report, notes []finding.Remark, err error) {
-	installed := f.done && !f.failed && found.Forwarding.Equal(f.forwarding)
-	f.forwarding = found.Forwarding
+func (f *follower) apply(loaded *settings.Settings, found *Found) (report *Report, remarks []finding.Remark, err error) {
+	installed := f.installed != nil && found.Forwarding.Equal(*f.installed)
+	f.installed = &found.Forwarding
 	if installed {
-		report, notes, err = Compare(loaded, found)
+		report, remarks, err = Compare(loaded, found)
 		if err != nil || !report.changed() {
-			return report, notes, err
+			return report, remarks, err
 		}
 	}
 	return Apply(loaded, found)

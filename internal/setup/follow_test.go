@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -19,7 +20,7 @@ func TestFollowerWaits(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	for _, test := range []struct {
 		name   string
-		last   time.Time
+		began  time.Time
 		failed bool
 		want   bool
 	}{
@@ -27,9 +28,9 @@ func TestFollowerWaits(t *testing.T) {
 		{"a failure just now", ago(followRetry / 2), true, false},
 		{"a failure", ago(followRetry), true, true},
 	} {
-		f := follower{
-			last: test.last, failed: test.failed, budget: throttle.Budget{Share: setupShare, Burst: setupBurst},
-			settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
+		f := newFailingFollower(t, io.Discard, nil)
+		if f.began = test.began; test.failed {
+			f.fault.Observe(errors.New("failed"))
 		}
 		if got := f.outdated(); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
@@ -44,7 +45,7 @@ func newFailingFollower(t *testing.T, log io.Writer, notifier *unit.Notifier) *f
 		FollowOptions: FollowOptions{
 			Sheet: settings.Sheet{File: filepath.Join(t.TempDir(), "missing")}, Out: io.Discard, Log: newLog(log), Lookup: func(string) string { return "" },
 		},
-		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
+		settingsFile: sources.Watch(), files: sources.Watch(),
 		notifier: notifier, budget: throttle.Budget{Share: setupShare, Burst: setupBurst},
 	}
 }

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -92,8 +91,8 @@ func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
 		}
 	}
 	slices.SortStableFunc(report.Ports, func(a, b Port) int { return int(a.Port) - int(b.Port) })
-	for _, note := range found.Remarks {
-		report.Notes = append(report.Notes, note.Error())
+	for _, remark := range found.Remarks {
+		report.Notes = append(report.Notes, remark.Error())
 	}
 	return report
 }
@@ -119,10 +118,8 @@ func newPort(entry portlist.Entry) Port {
 
 func newCounted(port accounting.Port, targets []accounting.Target) Counted {
 	counted := Counted{Name: port.Name, Published: port.Published}
-	for _, protocol := range [...]accounting.Protocol{accounting.TCP, accounting.UDP} {
-		if port.Protocols.Has(protocol) {
-			counted.Protocols = append(counted.Protocols, protocol.String())
-		}
+	for protocol := range port.Protocols.All() {
+		counted.Protocols = append(counted.Protocols, protocol.String())
 	}
 	for _, target := range targets {
 		counted.Targets = append(counted.Targets, target.String())
@@ -245,30 +242,14 @@ func writeRows(w io.Writer, rows [][]string) {
 
 // WriteDry prints the list, as comments, and the ruleset that setup would write.
 func (r *Report) WriteDry(w io.Writer, charset terminal.Charset, hook nft.Hook, found *Found) error {
-	if err := r.WriteTable(&commentWriter{w: w}, charset, math.MaxInt); err != nil {
+	var table strings.Builder
+	if err := r.WriteTable(&table, charset, math.MaxInt); err != nil {
 		return err
 	}
-	return nft.WriteRuleset(w, hook, found.Ports, found.Forwarding)
-}
-
-// commentWriter makes each line a comment of nft.
-type commentWriter struct {
-	w       io.Writer
-	started bool // whether a line has begun
-}
-
-// Write implements io.Writer.
-func (c *commentWriter) Write(data []byte) (int, error) {
-	for line := range bytes.Lines(data) {
-		if !c.started {
-			if _, err := io.WriteString(c.w, "# "); err != nil {
-				return 0, err
-			}
-		}
-		c.started = !bytes.HasSuffix(line, []byte("\n"))
-		if _, err := c.w.Write(line); err != nil {
-			return 0, err
+	for line := range strings.Lines(table.String()) {
+		if _, err := io.WriteString(w, "# "+line); err != nil {
+			return err
 		}
 	}
-	return len(data), nil
+	return nft.WriteRuleset(w, hook, found.Ports, found.Forwarding)
 }

@@ -12,12 +12,14 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
+	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/portadvice"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
@@ -28,6 +30,9 @@ const ErrNoPort = terminal.Message("no port found: name Shadowsocks' configurati
 	"   ssmonitor setup --shadowsocks /etc/shadowsocks/config.json\n" +
 	"or the ports themselves, as in\n" +
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
+
+// RunningServers is where setup and check look for servers beside their configurations.
+var RunningServers = &processes.Host{Proc: "/proc", Listeners: sockdiag.ListeningSockets}
 
 // Found are the ports, and where the host forwards those that are published.
 type Found struct {
@@ -69,12 +74,12 @@ func find(follower *sources.Follower, tracker *publishing.Tracker, s *settings.S
 }
 
 // decide decides where published ports lead. Where the kernel can't be asked there is no
-// decision, and a note why.
+// decision, and a remark why.
 func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 	// First, since it explains what the kernel refuses. Without an owner: this only reads.
 	table, err := nft.Open(nft.Options{Hook: hook})
 	if errors.Is(err, nft.ErrPermission) || errors.Is(err, nft.ErrNoNFTables) {
-		publishing.MarkPublished(&f.Result, f.Targets)
+		publishing.SetPublished(&f.Result, f.Targets)
 		f.Forwarding = accounting.Forwarding{Known: true, Targets: f.Targets}
 		_, cause := nft.Explain(err)
 		f.Remarks = append(f.Remarks, finding.Warnings(fmt.Errorf("ports that a container engine publishes can't be recognised: %w", cause))...)
@@ -88,7 +93,7 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 	if err != nil {
 		return err
 	}
-	publishing.MarkPublished(&f.Result, decision.Targets)
+	publishing.SetPublished(&f.Result, decision.Targets)
 	f.Forwarding = decision.Forwarding
 	f.Remarks = append(f.Remarks, finding.Remarks(decision.Findings)...)
 	return nil
@@ -97,38 +102,37 @@ func (f *Found) decide(tracker *publishing.Tracker, hook nft.Hook) error {
 // Compare compares what was found with the list that setup would replace, and changes
 // nothing. The list of a user that may not read it counts as empty.
 func Compare(s *settings.Settings, found *Found) (*Report, []finding.Remark, error) {
-	earlier, notes, err := earlierList(s.List)
+	earlier, remarks, err := earlierList(s.List)
 	if errors.Is(err, fs.ErrPermission) {
 		err = nil
 	}
 	if err != nil {
-		return nil, notes, err
+		return nil, remarks, err
 	}
-	return newReport(s.List, earlier, found), append(notes, aboutPorts(found.Ports, s.Hook)...), nil
+	return newReport(s.List, earlier, found), append(remarks, aboutPorts(found.Ports, s.Hook)...), nil
 }
 
 // Apply writes the list of ports and installs their counters.
 func Apply(s *settings.Settings, found *Found) (*Report, []finding.Remark, error) {
-	earlier, notes, err := earlierList(s.List)
+	earlier, remarks, err := earlierList(s.List)
 	if err != nil {
-		return nil, notes, err
+		return nil, remarks, err
 	}
-	notes = append(notes, aboutPorts(found.Ports, s.Hook)...)
+	remarks = append(remarks, aboutPorts(found.Ports, s.Hook)...)
 	installed, err := install(s, found)
-	return newReport(s.List, earlier, found), append(notes, installed...), err
+	return newReport(s.List, earlier, found), append(remarks, installed...), err
 }
 
-// aboutPorts notes what is odd about the ports on this machine.
-func aboutPorts(ports accounting.Ports, hook nft.Hook) (notes []finding.Remark) {
+// aboutPorts remarks what is odd about the ports on this machine.
+func aboutPorts(ports accounting.Ports, hook nft.Hook) (remarks []finding.Remark) {
 	if err := unit.MemoryNote("/", len(ports)); err != nil {
-		notes = finding.Warnings(err)
+		remarks = finding.Warnings(err)
 	}
-	notes = append(notes, finding.Remarks(checkup.AlikeNames(ports))...)
-	return append(notes, finding.Remarks(checkup.ThisMachine().LocalPorts(ports, hook))...)
+	return append(remarks, finding.Remarks(portadvice.Findings("/", ports, hook))...)
 }
 
 // install writes the list and installs the counters.
-func install(s *settings.Settings, found *Found) (notes []finding.Remark, err error) {
+func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err error) {
 	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own})
 	if err != nil {
 		return nil, err
@@ -151,13 +155,13 @@ func install(s *settings.Settings, found *Found) (notes []finding.Remark, err er
 		return nil, err
 	}
 	if owned {
-		notes = finding.Warnings(errors.New("the running agent owns the table and loads the new list by itself"))
+		remarks = finding.Warnings(errors.New("the running agent owns the table and loads the new list by itself"))
 	}
 	other, err := otherList(agent, s.List)
-	return append(notes, other...), err
+	return append(remarks, other...), err
 }
 
-// otherList returns a note if the running agent does not follow the list.
+// otherList returns a remark if the running agent does not follow the list.
 func otherList(agent *presence.Agent, list string) ([]finding.Remark, error) {
 	if agent == nil {
 		return nil, nil
@@ -170,9 +174,9 @@ func otherList(agent *presence.Agent, list string) ([]finding.Remark, error) {
 		"start it without --port and --shadowsocks, or with --ports %s", path, path)), nil
 }
 
-// earlierList returns the list that is replaced, and a note if the list has a
+// earlierList returns the list that is replaced, and a remark if the list has a
 // mistake. A file that setup did not write and can't read may be anything.
-func earlierList(path string) (entries []portlist.Entry, notes []finding.Remark, err error) {
+func earlierList(path string) (entries []portlist.Entry, remarks []finding.Remark, err error) {
 	entries, err = portlist.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -190,8 +194,8 @@ func earlierList(path string) (entries []portlist.Entry, notes []finding.Remark,
 // installCounters reports whether the running agent owns the table, so that only
 // the agent can change it.
 func installCounters(table *nft.Table, ports accounting.Ports) (owned bool, err error) {
-	findings, err := table.Verify(ports)
-	if err != nil || len(findings) == 0 {
+	differences, err := table.Verify(ports)
+	if err != nil || len(differences) == 0 {
 		return false, err
 	}
 	err = table.Install(ports)

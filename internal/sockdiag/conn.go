@@ -1,9 +1,9 @@
 package sockdiag
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -117,43 +117,39 @@ func (c *Conn) Addresses(port uint16) ([]Remote, error) {
 	return remotes, nil
 }
 
-// Listener is a local port at which programs receive.
-type Listener struct {
+// ListeningSocket is a socket at which a program receives connections, or datagrams of
+// anybody.
+type ListeningSocket struct {
+	Protocol accounting.Protocol
 	Port     uint16
-	Loopback bool // at loopback addresses only
+	Inode    uint32     // by which /proc names the socket
+	Address  netip.Addr // that it is bound to; unspecified for any
 }
 
-// Listening returns the local ports at which programs of the network namespace
-// receive connections or datagrams, each once and ascending. It fails with
-// ErrUnsupported if the kernel can't list the sockets of the protocol.
-func (c *Conn) Listening(protocol accounting.Protocol) (listeners []Listener, err error) {
-	receivers, err := c.Receivers(protocol)
-	remotely := make(map[uint16]bool)
-	for _, r := range receivers {
-		remotely[r.Port] = remotely[r.Port] || !r.Address.IsLoopback()
+// ListeningSockets returns the sockets at which programs receive by the protocols, in the
+// network namespace of the calling thread. The error is that of the first protocol whose
+// sockets can't be listed, ErrUnsupported if the kernel can't; those of the others are
+// returned all the same.
+func ListeningSockets(protocols accounting.Protocols) (sockets []ListeningSocket, err error) {
+	conn, err := Open()
+	if err != nil {
+		return nil, err
 	}
-	for _, port := range slices.Sorted(maps.Keys(remotely)) {
-		listeners = append(listeners, Listener{port, !remotely[port]})
+	defer func() { _ = conn.Close() }()
+	for protocol := range protocols.All() {
+		listed, failed := conn.listening(protocol)
+		sockets, err = append(sockets, listed...), cmp.Or(err, failed)
 	}
-	return listeners, err
+	return sockets, err
 }
 
-// Receiver is a socket at which a program receives connections, or datagrams of anybody.
-type Receiver struct {
-	Port    uint16
-	Inode   uint32     // by which /proc names the socket
-	Address netip.Addr // that it is bound to; unspecified for any
-}
-
-// Receivers returns the sockets of the network namespace at which programs receive. It
-// fails as Listening does.
-func (c *Conn) Receivers(protocol accounting.Protocol) (found []Receiver, err error) {
+func (c *Conn) listening(protocol accounting.Protocol) (found []ListeningSocket, err error) {
 	of := kind{uint8(protocol), tcpListen}
 	if protocol == accounting.UDP {
 		of.state = tcpClose
 	}
 	err = c.dump(of, portRange{1, 1<<16 - 1}, func() { found = nil }, func(s socket, message []byte) {
-		found = append(found, Receiver{s.port, inodeOf(message), netip.AddrFrom16(s.address).Unmap()})
+		found = append(found, ListeningSocket{protocol, s.port, inodeOf(message), netip.AddrFrom16(s.address).Unmap()})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the sockets at which programs listen by %s: %w", protocol, err)

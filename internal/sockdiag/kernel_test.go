@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -177,14 +178,20 @@ func TestListening(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	conn := open(t)
-	for protocol, want := range map[accounting.Protocol][]Listener{
-		accounting.TCP: {{1234, true}, {1235, true}, {1238, false}, {1239, false}, {1240, true}},
-		accounting.UDP: {{1236, true}, {1237, false}},
+	for protocols, want := range map[accounting.Protocols][]string{
+		accounting.OnlyTCP:   {"tcp 127.0.0.1:1234", "tcp 127.0.0.1:1240", "tcp 127.0.0.2:1239", "tcp 0.0.0.0:1238", "tcp [::1]:1235", "tcp [::]:1239"},
+		accounting.OnlyUDP:   {"udp 127.0.0.1:1236", "udp [::]:1237"},
+		accounting.TCPAndUDP: {"tcp 127.0.0.1:1234", "tcp 127.0.0.1:1240", "tcp 127.0.0.2:1239", "tcp 0.0.0.0:1238", "tcp [::1]:1235", "tcp [::]:1239", "udp 127.0.0.1:1236", "udp [::]:1237"},
 	} {
-		got, err := conn.Listening(protocol)
+		sockets, err := ListeningSockets(protocols)
+		var got []string
+		for _, s := range sockets {
+			got = append(got, fmt.Sprint(s.Protocol, " ", netip.AddrPortFrom(s.Address, s.Port)))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v, -want +got:\n%s", protocol, err, diff)
+			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}
 	}
 }

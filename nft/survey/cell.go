@@ -65,12 +65,7 @@ func (c cell) through(mask, xor byte) cell {
 func (c cell) with(value byte) cell { return constantCell(value&^c.hidden ^ c.xor) }
 
 func has(cells []cell, f field) bool {
-	for _, c := range cells {
-		if c.field == f {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(cells, func(c cell) bool { return c.field == f })
 }
 
 // fill returns the cells with the bytes of a field filled in.

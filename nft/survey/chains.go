@@ -32,37 +32,44 @@ func (r *ruleset) others() []*chain {
 }
 
 // countingRules returns the rules that count one port and do nothing else.
-func (r *ruleset) countingRules() (found []CountingRule) {
+func (r *ruleset) countingRules() (found []Place) {
 	for _, c := range r.others() {
 		if c.Hooknum == nil {
 			continue
 		}
 		for _, rule := range c.rules {
-			if key, ok := r.countedKey(c, rule); ok {
-				found = append(found, CountingRule{c.place, key})
+			if rule.onlyCounts() && r.isForOnePort(c, rule) {
+				found = append(found, c.place)
 			}
 		}
 	}
 	return found
 }
 
-// countedKey returns the port of a rule that counts one port of one protocol and
-// does nothing else, in a base chain at input, output or forward.
-func (r *ruleset) countedKey(c *chain, counting rule) (key accounting.Key, ok bool) {
-	if !counting.onlyCounts() {
-		return key, false
-	}
+// isForOnePort reports whether a rule matches one port of one protocol, in a base chain at
+// input, output or forward.
+func (r *ruleset) isForOnePort(c *chain, counting rule) bool {
 	directions := map[nftables.ChainHook][]accounting.Direction{
 		unix.NF_INET_LOCAL_IN:  {accounting.In},
 		unix.NF_INET_LOCAL_OUT: {accounting.Out},
 		unix.NF_INET_FORWARD:   {accounting.In, accounting.Out}, // both pass through
 	}[*c.Hooknum]
-	for _, direction := range directions {
-		if key, ok = r.onlyPort(c, counting, direction); ok {
-			return key, true
+	return slices.ContainsFunc(directions, func(direction accounting.Direction) bool {
+		type match struct {
+			protocol accounting.Protocol
+			ports    PortRange
 		}
-	}
-	return key, false
+		matched := make(map[match]bool) // by a packet of some family
+		for _, p := range r.selected(c, counting, packet{sourcePort: direction == accounting.Out}) {
+			for _, ports := range p.ports {
+				matched[match{p.protocol, ports}] = true
+			}
+		}
+		for m := range matched {
+			return len(matched) == 1 && m.ports.First == m.ports.Last
+		}
+		return false
+	})
 }
 
 // onlyCounts reports whether a rule has a counter, and nothing else but conditions.
@@ -77,22 +84,6 @@ func (a rule) onlyCounts() (counts bool) {
 		}
 	}
 	return counts && !a.matters()
-}
-
-// onlyPort returns the port and protocol of a rule that matches no other.
-func (r *ruleset) onlyPort(c *chain, counting rule, direction accounting.Direction) (key accounting.Key, ok bool) {
-	matched := make(map[accounting.Protocol][]PortRange)
-	for _, p := range r.selected(c, counting, packet{sourcePort: direction == accounting.Out}) {
-		matched[p.protocol] = append(matched[p.protocol], p.ports...)
-	}
-	for protocol, ports := range matched {
-		ports := newPortSet(ports)
-		if len(matched) > 1 || len(ports) > 1 || ports[0].First != ports[0].Last {
-			return accounting.Key{}, false
-		}
-		key, ok = accounting.Key{Port: ports[0].First, Protocol: protocol, Direction: direction}, true
-	}
-	return key, ok
 }
 
 // selected returns the packets like p, of every family and protocol that a chain gets,

@@ -92,19 +92,11 @@ func header(payload []byte) (family byte, data []byte) {
 // decodeExpression decodes one expression. The library's own way to read a rule
 // leaves out what it can't decode, which would change the rule's meaning.
 func decodeExpression(family byte, data []byte) (expression any, err error) {
-	var name string
-	var body []byte
-	err = attributes(data, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case unix.NFTA_EXPR_NAME:
-			name = ad.String()
-		case unix.NFTA_EXPR_DATA:
-			body = ad.Bytes()
-		}
-	})
+	values, err := valuesOf(data)
 	if err != nil {
 		return nil, err
 	}
+	name, body := text(values[unix.NFTA_EXPR_NAME]), values[unix.NFTA_EXPR_DATA]
 	switch name {
 	case "last", "log", "objref":
 		return ignored{}, nil
@@ -169,7 +161,7 @@ var decodable = map[string]func() expr.Any{
 // would allocate that many. Other targets don't have the struct.
 func hasOneRange(body []byte) bool {
 	values, err := valuesOf(body)
-	name, info := strings.TrimRight(string(values[unix.NFTA_TARGET_NAME]), "\x00"), values[unix.NFTA_TARGET_INFO]
+	name, info := text(values[unix.NFTA_TARGET_NAME]), values[unix.NFTA_TARGET_INFO]
 	several := number(values[unix.NFTA_TARGET_REV]) == 0 && slices.Contains([]string{"DNAT", "SNAT", "MASQUERADE", "REDIRECT"}, name)
 	return err == nil && (!several || len(info) >= 4 && binary.NativeEndian.Uint32(info) == 1)
 }
@@ -204,6 +196,9 @@ func number(value []byte) uint32 {
 	}
 	return binary.BigEndian.Uint32(value)
 }
+
+// text returns the text in an attribute, which ends with a zero.
+func text(value []byte) string { return strings.TrimRight(string(value), "\x00") }
 
 func decodeImmediate(body []byte) (any, error) {
 	e := &expr.Immediate{}

@@ -23,8 +23,8 @@ func (d demands) and(other demands) demands {
 // exceed reports whether d has a demand that other has not.
 func (d demands) exceed(other demands) bool { return d.and(other) != other }
 
-// ends reports whether what gets to the rest of a rule does not go on with the next one.
-func ends(rest []any) bool {
+// endsRule reports whether what gets to the rest of a rule does not go on with the next one.
+func endsRule(rest []any) bool {
 	for _, expression := range rest {
 		switch e := expression.(type) {
 		case *expr.Verdict:

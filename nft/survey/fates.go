@@ -21,13 +21,13 @@ type fates struct {
 
 // reportTranslations adds to a survey what becomes of packets to a host.
 func (r *ruleset) reportTranslations(host Host, survey *Survey) {
-	found := &fates{
+	collected := &fates{
 		host:    slices.Concat(host.addresses(true), host.addresses(false)),
 		packets: make(map[fate][]packet),
 		reached: make(map[fate]map[netip.Addr]portSet),
 	}
-	r.translations(host, found.add)
-	found.report(survey)
+	r.translations(host, collected.add)
+	collected.addTo(survey)
 }
 
 // fate is what a rule makes of packets.
@@ -56,8 +56,8 @@ func (f *fates) add(c *chain, p packet, r result) {
 	f.packets[key] = append(f.packets[key], p)
 }
 
-// leavesOut reports whether addresses of this host are left out of those, of the same
-// family, whose packets to ports have a fate.
+// leavesOut reports whether some address of this host, of the same family, does not share
+// this fate for the ports.
 func (f *fates) leavesOut(key fate, ports PortRange) bool {
 	reached := f.reached[key]
 	return slices.ContainsFunc(f.host, func(address netip.Addr) bool {
@@ -70,9 +70,9 @@ func (f *fates) leavesOut(key fate, ports PortRange) bool {
 	})
 }
 
-// report adds to a survey what was collected, with an entry for each range of
+// addTo adds to a survey what was collected, with an entry for each range of
 // ports, in order.
-func (f *fates) report(s *Survey) {
+func (f *fates) addTo(s *Survey) {
 	for _, key := range f.keys {
 		for _, p := range mergePackets(f.packets[key]) {
 			if key.reason == "" {

@@ -245,7 +245,7 @@ func (a *application) target(t thread, e *expr.Target) []thread {
 	case e.Name == "MARK" || e.Name == "HMARK":
 		t.mark = [4]cell{}
 	case a.translates:
-		a.found(t, result{reason: "target " + e.Name + " is not known"})
+		a.report(t, result{reason: "target " + e.Name + " is not known"})
 		return nil
 	}
 	return []thread{t}

@@ -88,7 +88,7 @@ func read(t *testing.T) *ruleset {
 func passing(t *testing.T) map[uint16]uint32 {
 	t.Helper()
 	rules := read(t)
-	w := &walker{rules: rules, found: func(_ *chain, p packet, r result) { t.Errorf("%s: %v", r.reason, p.ports) }}
+	w := &walker{rules: rules, report: func(_ *chain, p packet, r result) { t.Errorf("%s: %v", r.reason, p.ports) }}
 	p := packet{
 		family: unix.NFPROTO_IPV4, protocol: accounting.UDP, tracked: true, addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		ports: portSet{{firstRandom, lastRandom}}, mark: [4]cell(constantCells(make([]byte, 4))), connMark: [4]cell(constantCells(make([]byte, 4))),

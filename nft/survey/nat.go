@@ -90,7 +90,7 @@ func (a *application) iptablesNAT(t thread, name string, info xt.InfoAny) {
 			given.NatRange = xt.NatRange(only)
 		}
 	default:
-		a.found(t, result{reason: "target " + name + " has a form that is not known"})
+		a.report(t, result{reason: "target " + name + " has a form that is not known"})
 		return
 	}
 	var to destination
@@ -103,5 +103,5 @@ func (a *application) iptablesNAT(t thread, name string, info xt.InfoAny) {
 		to.firstPort, to.lastPort = given.MinPort, given.MaxPort
 		to.shifted, to.basePort = flags&xt.NatRangeProtoOffset != 0, given.BasePort
 	}
-	a.found(t, result{to: to})
+	a.report(t, result{to: to})
 }

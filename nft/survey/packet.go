@@ -33,8 +33,8 @@ type packet struct {
 	toOthers bool // the destination is another host
 }
 
-// doubts is why it is not certain that the packets get here. What else is not known of
-// a condition, such as a limit, does not matter: some packets do.
+// doubts says why packets may not reach this rule. Other unknown conditions, such as a
+// limit, don't count: some packets pass them.
 type doubts uint8
 
 const (

@@ -39,12 +39,12 @@ type application struct {
 func (a *application) apply(applied rule) (outcomes []outcome, steps int) {
 	threads := []thread{{packet: a.packet}}
 	for n, expression := range applied.expressions {
-		last := ends(applied.expressions[n+1:])
+		last := endsRule(applied.expressions[n+1:])
 		var next []thread
 		for i, t := range threads {
 			if len(next) > maxThreads {
 				for _, t := range threads[i:] {
-					a.found(t, result{reason: "a rule has too many outcomes"})
+					a.report(t, result{reason: "a rule has too many outcomes"})
 				}
 				break
 			}
@@ -67,23 +67,23 @@ func (a *application) apply(applied rule) (outcomes []outcome, steps int) {
 // maxThreads bounds the threads of a rule. A map of all ports makes 65,535.
 const maxThreads = 1 << 16
 
-// end ends the rule for a thread with a verdict.
-func (a *application) end(t thread, verdict expr.Verdict) {
+// endWith ends the rule for a thread with a verdict.
+func (a *application) endWith(t thread, verdict expr.Verdict) {
 	if verdict.Kind == expr.VerdictContinue && !a.keepsDemands {
 		t.demands = a.packet.demands
 	}
 	a.outcomes = append(a.outcomes, outcome{packet: t.packet, verdict: verdict})
 }
 
-// found ends the rule for a thread with a translation.
-func (a *application) found(t thread, r result) {
+// report ends the rule for a thread with a translation.
+func (a *application) report(t thread, r result) {
 	a.outcomes = append(a.outcomes, outcome{packet: t.packet, result: &r})
 }
 
 // mismatch ends the rule for threads that it doesn't match, or has no verdict for.
 func (a *application) mismatch(threads []thread) {
 	for _, t := range threads {
-		a.end(t, expr.Verdict{Kind: expr.VerdictContinue})
+		a.endWith(t, expr.Verdict{Kind: expr.VerdictContinue})
 	}
 }
 
@@ -140,31 +140,31 @@ func (a *application) decide(t thread, expression any) bool {
 		if e.Kind == expr.VerdictContinue {
 			return false
 		}
-		a.end(t, *e)
+		a.endWith(t, *e)
 	case *expr.Reject:
-		a.end(t, expr.Verdict{Kind: expr.VerdictDrop})
+		a.endWith(t, expr.Verdict{Kind: expr.VerdictDrop})
 	case *expr.Queue: // a program decides, as a rule that the packet may pass
-		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+		a.endWith(t, expr.Verdict{Kind: expr.VerdictAccept})
 	case tproxy:
 		if !e.accepts {
 			return false
 		}
-		a.end(t, expr.Verdict{Kind: expr.VerdictAccept})
+		a.endWith(t, expr.Verdict{Kind: expr.VerdictAccept})
 	case *expr.NAT:
 		if e.Type != expr.NATTypeDestNAT || e.Family != unix.NFPROTO_INET && byte(e.Family) != t.family {
 			return false
 		}
-		a.found(t, t.destinationNAT(e))
+		a.report(t, t.destinationNAT(e))
 	case *expr.Redir:
-		a.found(t, t.newDestination(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
+		a.report(t, t.newDestination(0, 0, e.RegisterProtoMin, e.RegisterProtoMax))
 	case *expr.Payload: // a destination that connection tracking doesn't know of can't be followed
 		written := t.payload(e.Base, e.Offset, e.Len)
 		if !rewrites(e) || !has(written, portField) && !has(written, addressField) {
 			return false
 		}
-		a.found(t, result{reason: rewritten})
+		a.report(t, result{reason: rewritten})
 	case rewriting:
-		a.found(t, result{reason: rewritten})
+		a.report(t, result{reason: rewritten})
 	default:
 		return false
 	}
@@ -256,7 +256,7 @@ func (a *application) lookup(t thread, e *expr.Lookup) (branched branches) {
 	for _, h := range hits {
 		switch {
 		case setsVerdict(e) && h.entry.verdict != nil:
-			a.end(h.thread, *h.entry.verdict)
+			a.endWith(h.thread, *h.entry.verdict)
 			continue
 		case e.IsDestRegSet:
 			h.thread.load(e.DestRegister, constantCells(h.entry.value))
@@ -291,7 +291,7 @@ func (a *application) unknownSet(t thread, e *expr.Lookup, err error) branches {
 	unknown := t.either()
 	switch {
 	case setsVerdict(e):
-		a.found(t, result{reason: err.Error()})
+		a.report(t, result{reason: err.Error()})
 		unknown.yes = nil
 	case e.IsDestRegSet:
 		unknown.yes[0].load(e.DestRegister, make([]cell, 16))
@@ -310,8 +310,8 @@ func rewrites(expression any) bool {
 	return false
 }
 
-// rewritten is why what becomes of a packet is unknown whose destination a rule
-// changes.
+// rewritten is the reason given for packets whose destination a rule rewrites without
+// connection tracking.
 const rewritten = "it rewrites the destination without connection tracking"
 
 // matters reports whether a rule does anything that is followed here. Most rules

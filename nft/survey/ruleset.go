@@ -126,8 +126,8 @@ func (r *ruleset) addRule(payload []byte) {
 	found.rules = append(found.rules, decoded)
 }
 
-// addSet adds the set of a message. A look-up finds that one is missing that can't be
-// read.
+// addSet adds the set of a message. One that can't be decoded is left out; looking it up
+// reports it.
 func (r *ruleset) addSet(payload []byte) {
 	if id, decoded, err := decodeSet(payload); err == nil {
 		r.sets[id] = &decoded

@@ -14,22 +14,20 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"ssmonitor/accounting"
 )
 
 // Survey is what the tables of others do to packets that ssmonitor counts.
 type Survey struct {
-	Translations    []Translation  // rules that change the destination of packets from clients
-	Elsewhere       []Translation  // rules that do so for addresses that this host does not have, of which 256 are looked at
-	Unresolved      []Unresolved   // rules that may do so in a way that is not understood
-	Offloads        []Offload      // rules that move connections to a flowtable, past every hook
-	CountingRules   []CountingRule // rules that count a port and do nothing else
-	Transparent     []Transparent  // rules that hand what is sent to other hosts to a program of this one
-	Mirrors         []Mirror       // chains that send copies of packets, which may be counted twice
-	LaterDropChains []Place        // base chains that may drop packets after they were counted
-	LegacyNAT       []string       // the families, ip or ip6, in which iptables-legacy may translate: its rules can't be read
-	Unread          []error        // one per rule or set that could not be read
+	Translations    []Translation // rules that change the destination of packets from clients
+	Elsewhere       []Translation // rules that do so for addresses that this host does not have, of which 256 are looked at
+	Unresolved      []Unresolved  // rules that may do so in a way that is not understood
+	Offloads        []Offload     // rules that move connections to a flowtable, past every hook
+	CountingRules   []Place       // of rules that count a port and do nothing else, one for each
+	Transparent     []Transparent // rules that hand what is sent to other hosts to a program of this one
+	Mirrors         []Mirror      // chains that send copies of packets, which may be counted twice
+	LaterDropChains []Place       // base chains that may drop packets after they were counted
+	LegacyNAT       bool          // whether iptables-legacy may translate: its rules can't be read
+	Unread          []error       // one per rule or set that could not be read
 }
 
 // Place is where a rule stands.
@@ -51,13 +49,6 @@ type Mirror struct {
 	Place     Place
 	Sent      bool // copies what programs of this host send
 	Forwarded bool // copies what is forwarded, such as the replies of containers
-}
-
-// CountingRule is a rule that counts the packets of one port and does nothing
-// else with them.
-type CountingRule struct {
-	Place Place
-	Key   accounting.Key // In: a destination port, Out: a source port
 }
 
 // Read surveys every table but ssmonitor's own. It lists all rules and the sets

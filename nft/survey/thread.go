@@ -168,8 +168,8 @@ func (t thread) within(cells []cell, values interval) branches {
 	}
 }
 
-// possible returns those of the threads that note does not find to contradict what is
-// known of them.
+// possible keeps the threads for which note returns true: it notes what a condition means,
+// unless that contradicts what is known.
 func possible(threads []thread, note func(*packet) bool) (left []thread) {
 	for _, t := range threads {
 		if note(&t.packet) {

@@ -45,6 +45,15 @@ type Unresolved struct {
 // Contains reports whether a port is in the range.
 func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <= r.Last }
 
+// TargetPorts returns the ports that those of the packets may have afterwards: the kernel
+// chooses.
+func (t Translation) TargetPorts(before PortRange) PortRange {
+	if t.Target.Port() == 0 {
+		return before
+	}
+	return PortRange{t.Target.Port(), max(t.Target.Port(), t.LastTargetPort)}
+}
+
 // Forwards reports whether the host forwards the packets, because their new
 // destination is another host or a container.
 func (t Translation) Forwards(host Host) bool { return host.Forwards(t.Target.Addr()) }

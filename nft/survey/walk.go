@@ -24,7 +24,7 @@ const (
 // walker follows packets through the chains at prerouting.
 type walker struct {
 	rules      *ruleset
-	found      func(*chain, packet, result) // called for each translation
+	report     func(*chain, packet, result) // called for each translation
 	translates bool                         // whether the current base chain is of type nat
 	steps      int
 	accepted   []packet // by the current base chain
@@ -32,7 +32,7 @@ type walker struct {
 
 // translations follows every packet that clients send to ports of the host, up to
 // its translation.
-func (r *ruleset) translations(host Host, found func(*chain, packet, result)) {
+func (r *ruleset) translations(host Host, report func(*chain, packet, result)) {
 	for _, family := range families {
 		path := r.prerouting(family)
 		if !r.leadTo(path.after, rewrites) {
@@ -49,7 +49,7 @@ func (r *ruleset) translations(host Host, found func(*chain, packet, result)) {
 			if marked {
 				p.mark = p.connMark
 			}
-			w := walker{rules: r, found: found}
+			w := walker{rules: r, report: report}
 			w.follow(p, path)
 		}
 	}
@@ -198,7 +198,7 @@ func (w *walker) apply(c *chain, applied rule, packets []packet, jumps int) (nex
 		w.steps += steps
 		for _, o := range outcomes {
 			if o.result != nil {
-				w.found(c, o.packet, *o.result)
+				w.report(c, o.packet, *o.result)
 				continue
 			}
 			switch o.verdict.Kind {
@@ -252,7 +252,7 @@ func (w *walker) leave(from *chain, to way, packets []packet, jumps int) (return
 // giveUp reports packets that are not followed any further.
 func (w *walker) giveUp(c *chain, packets []packet, reason string) {
 	for _, p := range packets {
-		w.found(c, p, result{reason: reason})
+		w.report(c, p, result{reason: reason})
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Charts) retire(charts ...*chart) {
 
 func (c *Charts) writeChart(ch *chart, options string) {
 	c.command("CHART", ch.id, "", ch.shown, ch.units, ch.family, ch.context, ch.typ,
-		strconv.Itoa(ch.priority), strconv.Itoa(c.seconds), options, "ssmonitor.plugin", "nftables")
+		strconv.Itoa(ch.priority), strconv.Itoa(c.seconds), options, PluginName, "nftables")
 }
 
 // update writes the values of the dimensions, or empty ones if a total decreased:

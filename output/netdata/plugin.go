@@ -17,6 +17,10 @@ import (
 	"ssmonitor/output/api"
 )
 
+// PluginName is the binary's name in Netdata's directory of plugins. Called by this name,
+// it runs the subcommand netdata.
+const PluginName = "ssmonitor.plugin"
+
 // Plugin is Netdata's external plugin: it regularly asks the agent for a report
 // and prints it as [Charts].
 //

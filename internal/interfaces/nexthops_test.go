@@ -1,4 +1,4 @@
-package publishing
+package interfaces
 
 import (
 	"encoding/binary"

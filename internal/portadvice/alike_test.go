@@ -1,4 +1,4 @@
-package checkup
+package portadvice
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/finding"
+	"ssmonitor/nft"
 )
 
 func namedPorts(names ...string) (ports accounting.Ports) {
@@ -31,7 +32,7 @@ func TestAlikeNames(t *testing.T) {
 		{"many groups", namedPorts("a", "\u0430", "c", "\u0441", "e", "\u0435", "h", "\u04bb", "i", "\u0456", "j", "\u0458", "o", "\u043e", "p", "\u0440", "s", "\u0455", "x", "\u0445"),
 			[]string{"port 2", "port 4", "port 6", "port 8", "port 10", "port 12", "port 14", "port 16", "2 more groups of names that look alike"}},
 	} {
-		findings := AlikeNames(test.ports)
+		findings := Findings(t.TempDir(), test.ports, nft.HookHost)
 		if len(findings) != len(test.want) {
 			t.Errorf("%s: got %+v", test.name, findings)
 			continue

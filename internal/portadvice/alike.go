@@ -1,4 +1,4 @@
-package checkup
+package portadvice
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// AlikeNames looks for names of several clients that look like one: whoever reads
+// alikeNames looks for names of several clients that look like one: whoever reads
 // a table takes the usage of one for that of the other.
-func AlikeNames(ports accounting.Ports) (findings []finding.Finding) {
+func alikeNames(ports accounting.Ports) (findings []finding.Finding) {
 	const most = 8
 	bySkeleton := make(map[string]accounting.Ports) // a port for each name
 	known := make(map[string]bool)                  // names: there may be thousands that look like one

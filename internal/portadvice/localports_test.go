@@ -1,10 +1,14 @@
-package checkup
+package portadvice
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
 
@@ -42,32 +46,33 @@ func TestLocalPorts(t *testing.T) {
 		{"no port", "32768\t60999\n", "\n", "host", nil, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newMachine(t)
+			root := t.TempDir()
 			for path, content := range map[string]string{chosen: test.chosen, reserved: test.reserved} {
 				if content != "" {
-					m.write(path, content, 0o444, 0)
+					path = filepath.Join(root, path)
+					if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					testkit.WriteFile(t, path, content)
 				}
 			}
-			found := m.LocalPorts(test.ports, test.hook)
+			found := Findings(root, test.ports, test.hook)
 			if test.subject == "" {
-				wantFindings(t, found)
+				if len(found) > 0 {
+					t.Errorf("got %+v, want nothing", found)
+				}
 				return
 			}
-			wantFindings(t, found, "note local-port-range "+test.subject)
-			if len(found) == 1 && found[0].Remedy != test.remedy {
-				t.Errorf("got the remedy\n%s\nwant\n%s", found[0].Remedy, test.remedy)
+			if len(found) != 1 || found[0].ID != finding.LocalPortRange || found[0].Level != finding.Note || !strings.Contains(found[0].Message, test.subject) || found[0].Remedy != test.remedy {
+				t.Errorf("got %+v\nwant %s with the remedy\n%s", found, test.subject, test.remedy)
 			}
 		})
 	}
 }
 
-func TestLocalPortsAreChecked(t *testing.T) {
-	c, _ := newCheck(t)
-	m := machine{c.Machine, t}
-	m.write("/proc/sys/net/ipv4/ip_local_port_range", "1\t9\n", 0o444, 0)
-	m.write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n", 0o444, 0)
-	wantProblems(t, c, "note local-port-range ports 1-2")
-	if Result(c.findings()) != finding.OK {
-		t.Error("a note is a problem")
+func portsOf(numbers ...uint16) (ports accounting.Ports) {
+	for _, number := range numbers {
+		ports = append(ports, accounting.Port{Number: number, Protocols: accounting.TCPAndUDP})
 	}
+	return ports
 }

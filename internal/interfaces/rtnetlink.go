@@ -1,16 +1,14 @@
-package publishing
+package interfaces
 
 import (
 	"encoding/binary"
 	"slices"
 	"syscall"
-
-	"ssmonitor/internal/interfaces"
 )
 
-// routedUplinks returns the names of the interfaces with a default route in any
-// routing table, as rtnetlink lists them.
-func routedUplinks() ([]string, error) {
+// UplinksOfAllTables returns the names of the interfaces with a default route in any
+// routing table, each once. It is for a process that may still ask rtnetlink.
+func UplinksOfAllTables() ([]string, error) {
 	var names []string
 	for _, family := range [...]int{syscall.AF_INET, syscall.AF_INET6} {
 		dump, err := syscall.NetlinkRIB(syscall.RTM_GETROUTE, family)
@@ -24,7 +22,7 @@ func routedUplinks() ([]string, error) {
 		for i := range messages {
 			for _, index := range defaultRoute(&messages[i]) {
 				// An interface that has been removed meanwhile has no name.
-				if name, err := interfaces.Name(uint32(index)); err == nil && !slices.Contains(names, name) {
+				if name, err := Name(uint32(index)); err == nil && !slices.Contains(names, name) {
 					names = append(names, name)
 				}
 			}
@@ -39,7 +37,7 @@ func defaultRoute(m *syscall.NetlinkMessage) (indexes []int) {
 	if m.Header.Type != syscall.RTM_NEWROUTE || len(m.Data) < syscall.SizeofRtMsg {
 		return nil
 	}
-	if prefix, typ := m.Data[1], m.Data[7]; prefix > interfaces.LongestDefault || typ != syscall.RTN_UNICAST {
+	if prefix, typ := m.Data[1], m.Data[7]; prefix > longestDefault || typ != syscall.RTN_UNICAST {
 		return nil
 	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
