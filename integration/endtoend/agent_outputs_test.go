@@ -18,11 +18,10 @@ import (
 func TestNamedListBesidePorts(t *testing.T) {
 	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	ssmonitor.setup(t, "--port", "20000")
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--port", "20005")
-	agent.waitServing(t, 20000, 20005)
-	ssmonitor.setup(t, "--port", "20001")
+	server := newServer(t)
+	server.setup(t, "--port", "20000")
+	agent := server.startCounting(t, "--ports", server.list, "--port", "20005")
+	server.setup(t, "--port", "20001")
 	agent.waitServing(t, 20001, 20005)
 	agent.stop(t)
 }
@@ -32,10 +31,8 @@ func TestNamedListBesidePorts(t *testing.T) {
 func TestFailedReadingRemovesTheRates(t *testing.T) {
 	require(t, "curl")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
 	eventually(t, func() error {
 		agent.mustRun(t)
@@ -45,7 +42,7 @@ func TestFailedReadingRemovesTheRates(t *testing.T) {
 		return nil
 	})
 	code := server.run(t, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
-		"--unix-socket", ssmonitor.socket(), "http://ssmonitor/healthz")
+		"--unix-socket", server.socket(), "http://ssmonitor/healthz")
 	if code != "503" {
 		t.Errorf("without a reading /healthz answers with %s, want 503", code)
 	}
@@ -70,15 +67,14 @@ func (p product) listenAsSystemd(t *testing.T) *net.UnixConn {
 func TestStatusTellsInFromOut(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	socket := ssmonitor.listenAsSystemd(t)
-	ssmonitor.setup(t, "--port", "20000")
+	server := newServer(t)
+	socket := server.listenAsSystemd(t)
+	server.setup(t, "--port", "20000")
 	const perSecond, payload = 200, 972
 	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
-	command := ssmonitor.ssmonitor(nil, "run", "--interval", "2s", "--ports", ssmonitor.list)
+	command := server.ssmonitor(nil, "run", "--interval", "2s", "--ports", server.list)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
-	agent := agent{ssmonitor, start(t, command)}
+	agent := agent{server, start(t, command)}
 	var said []string
 	receive := func() string {
 		message := make([]byte, 4096)
@@ -121,9 +117,8 @@ func TestStatusTellsInFromOut(t *testing.T) {
 func TestTeardownStopsCountingFirst(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000")
+	server := newServer(t)
+	server.setup(t, "--port", "20000")
 	monitor := begin(t, server.command("nft", "monitor"))
 	server.nft(t, "add table inet marker\n")
 	eventually(t, func() error {
@@ -133,14 +128,9 @@ func TestTeardownStopsCountingFirst(t *testing.T) {
 		}
 		return nil
 	})
-	ssmonitor.succeed(t, "teardown")
+	server.succeed(t, "teardown")
 	const deleted = "delete table inet ssmonitor\n"
-	eventually(t, func() error {
-		if !strings.Contains(monitor.stdout.String(), deleted) {
-			return fmt.Errorf("the table is not deleted:\n%s", &monitor.stdout)
-		}
-		return nil
-	})
+	monitor.waitShowing(t, deleted)
 	before, _, _ := strings.Cut(monitor.stdout.String(), deleted)
 	for _, chain := range []string{"input", "output"} {
 		_, after, found := strings.Cut(before, "delete chain inet ssmonitor "+chain+"\n")

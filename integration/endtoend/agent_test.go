@@ -23,22 +23,21 @@ func asNobody(capability string) []string {
 func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	for _, path := range []string{ssmonitor.runtimeDirectory(), ssmonitor.stateDirectory()} {
+	server := newServer(t)
+	for _, path := range []string{server.runtimeDirectory(), server.stateDirectory()} {
 		if err := os.Chown(path, nobody, nobody); err != nil {
 			t.Fatal(err)
 		}
 	}
 	run := []string{"run", "--interval", "100ms", "--port", fmt.Sprint(countedPort)}
 
-	without := start(t, ssmonitor.ssmonitor(asNobody(""), run...))
+	without := start(t, server.ssmonitor(asNobody(""), run...))
 	without.endsWith(t, 1, "CAP_NET_ADMIN")
 	if ruleset := server.ruleset(t); ruleset != "" {
 		t.Errorf("without the capability: got the ruleset\n%s", ruleset)
 	}
 
-	with := agent{ssmonitor, start(t, ssmonitor.ssmonitor(asNobody(",+net_admin"), run...))}
+	with := agent{server, start(t, server.ssmonitor(asNobody(",+net_admin"), run...))}
 	with.waitServing(t, countedPort)
 	server.sendToItself(t, countedPort, 10)
 	if got := server.packets(t, "udp-20000-in"); got != 10 {
@@ -52,8 +51,8 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 	require(t)
 	t.Parallel()
 	const perSecond, payload, idlePort = 200, 972, 20001
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--interval", "1s", "--port", "20000-20001")
+	server := newServer(t)
+	agent := server.startAgent(t, "--interval", "1s", "--port", "20000-20001")
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
 	stream := server.startSending(t, sending{from: address, to: address, perSecond: perSecond, size: payload})
 	near := func(got, want float64) bool { return math.Abs(got-want) <= 0.05*want }
@@ -94,47 +93,42 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 func TestAgentCreatesItsDirectories(t *testing.T) {
 	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	for _, path := range []string{ssmonitor.runtimeDirectory(), ssmonitor.stateDirectory()} {
+	server := newServer(t)
+	for _, path := range []string{server.runtimeDirectory(), server.stateDirectory()} {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	agent := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	agent.stop(t)
 }
 
 func TestSecondAgentNamesTheFirst(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	first := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-	first.waitServing(t, countedPort)
-	second := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
+	server := newServer(t)
+	first := server.startCounting(t, "--port", fmt.Sprint(countedPort))
+	second := server.startAgent(t, "--port", fmt.Sprint(countedPort))
 	second.endsWith(t, 1, fmt.Sprint(first.command.Process.Pid))
 	first.waitServing(t, countedPort)
-	ssmonitor.fail(t, 1, []string{fmt.Sprint(first.command.Process.Pid)}, "teardown")
+	server.fail(t, 1, []string{fmt.Sprint(first.command.Process.Pid)}, "teardown")
 	first.stop(t)
-	ssmonitor.succeed(t, "teardown")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("after teardown there is still:\n%s", ruleset)
-	}
+	server.succeed(t, "teardown")
+	server.expectNoRuleset(t, "after teardown")
 }
 
 // TestAgentWithoutPortsWaitsForTheList starts the agent before setup.
 func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list)
 	agent.waitSaying(t, "waiting for the list of ports")
-	ssmonitor.setup(t, "--port", "20000")
+	server.setup(t, "--port", "20000")
 	agent.waitServing(t, 20000)
-	ssmonitor.setup(t, "--port", "20000-20001")
+	server.setup(t, "--port", "20000-20001")
 	agent.waitServing(t, 20000, 20001)
-	ssmonitor.setup(t, "--port", "20001")
+	server.setup(t, "--port", "20001")
 	agent.waitServing(t, 20001)
 	agent.stop(t)
 }
@@ -144,11 +138,10 @@ func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 func TestChangedSourceIsApplied(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	server := newServer(t)
+	configuration := filepath.Join(server.directory, "config.json")
 	writeConfiguration(t, configuration, 20000)
-	agent := ssmonitor.startAgent(t, "--shadowsocks", configuration)
+	agent := server.startAgent(t, "--shadowsocks", configuration)
 	agent.waitServing(t, 20000)
 	writeConfiguration(t, configuration, 20000, 20001)
 	agent.waitServing(t, 20000, 20001)
@@ -178,12 +171,11 @@ func TestChangedSourceIsApplied(t *testing.T) {
 func TestRepairedTableIsNoError(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	right := server.listing(t)
 	server.nft(t, "delete table inet ssmonitor\n")
-	server.waitListing(t, right, 2*agentInterval)
+	server.waitTable(t, right, 2*agentInterval)
 	agent.waitIntervals(t, 2)
 	if log := agent.stderr.String(); strings.Count(log, "is being repaired") != 1 || strings.Contains(log, "level=ERROR") || strings.Contains(log, "read again") {
 		t.Errorf("want one warning and no error:\n%s", log)
@@ -196,11 +188,10 @@ func TestRepairedTableIsNoError(t *testing.T) {
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	server := newServer(t)
+	configuration := filepath.Join(server.directory, "config.json")
 	writeConfiguration(t, configuration, 20000)
-	agent := ssmonitor.startAgent(t, "--interval", "1h", "--shadowsocks", configuration)
+	agent := server.startAgent(t, "--interval", "1h", "--shadowsocks", configuration)
 	counts := func(counter string) func() error {
 		return func() error {
 			if _, found := server.counters(t)[counter]; !found {

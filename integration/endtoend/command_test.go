@@ -11,7 +11,7 @@ import (
 func TestWrongUsageEndsWithStatus2(t *testing.T) {
 	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
+	ssmonitor := newServer(t)
 	settings := filepath.Join(ssmonitor.directory, "config.yaml")
 	writeFile(t, settings, "interval: 1s\nintervall: 2s\n")
 	client := filepath.Join(ssmonitor.directory, "client.json")
@@ -45,9 +45,7 @@ func TestWrongUsageEndsWithStatus2(t *testing.T) {
 			ssmonitor.fail(t, 2, test.words, test.arguments...)
 		})
 	}
-	if ruleset := ssmonitor.ruleset(t); ruleset != "" {
-		t.Errorf("wrong usage made:\n%s", ruleset)
-	}
+	ssmonitor.expectNoRuleset(t, "wrong usage made")
 }
 
 // TestSetupWithoutPortsNamesTheTwoWays runs setup in a file system that holds
@@ -70,9 +68,7 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	writeFile(t, filepath.Join(root, configuration), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("setup without ports made:\n%s", ruleset)
-	}
+	server.expectNoRuleset(t, "setup without ports made")
 }
 
 // TestClosedDirectoryIsNotEmpty searches, as nobody, where a usual place may not
@@ -116,8 +112,8 @@ func TestClosedDirectoryIsNotEmpty(t *testing.T) {
 func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	settings := filepath.Join(ssmonitor.directory, "config.yaml")
+	server := newServer(t)
+	settings := filepath.Join(server.directory, "config.yaml")
 	writeFile(t, settings, "port: [20000]\n")
 	tests := []struct {
 		name        string
@@ -131,7 +127,7 @@ func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			command := ssmonitor.ssmonitor(nil, append([]string{"setup", "--dry-run", "--config", settings}, test.flags...)...)
+			command := server.ssmonitor(nil, append([]string{"setup", "--dry-run", "--config", settings}, test.flags...)...)
 			command.Env = append(command.Env, test.environment...)
 			run := begin(t, command)
 			run.endsWith(t, 0)

@@ -13,7 +13,7 @@ func TestPublishedPortOfAContainer(t *testing.T) {
 	const containerIPv4, insidePort = "172.30.0.2", 8388
 	server, client := newServerAndClient(t)
 	container := newNamespace(t)
-	join(t, server, container, "bridge0", []string{"172.30.0.1/24"}, []string{containerIPv4 + "/24"})
+	join(t, server.namespace, container, "bridge0", []string{"172.30.0.1/24"}, []string{containerIPv4 + "/24"})
 	ip(t, "-netns", string(container), "route", "add", "default", "via", "172.30.0.1")
 	server.run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 	server.nft(t, fmt.Sprintf(`
@@ -27,8 +27,7 @@ func TestPublishedPortOfAContainer(t *testing.T) {
 				ip saddr 172.30.0.0/24 oifname != "bridge0" masquerade
 			}
 		}`, countedPort, containerIPv4, insidePort))
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--hook", "container", "--port", fmt.Sprint(countedPort))
+	server.setup(t, "--hook", "container", "--port", fmt.Sprint(countedPort))
 
 	container.serve(t, insidePort)
 	published := fmt.Sprintf("%s:%d", serverIPv4, countedPort)

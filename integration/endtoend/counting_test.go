@@ -23,12 +23,11 @@ var families = []struct{ name, loopback, client string }{
 func TestLoopbackIsCountedOnce(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
+	server := newServer(t)
 	// Counters see what TCP passes to IP. Loopback splits what is larger than
 	// 64 KiB into two packets, so each packet is limited to one segment.
-	ip(t, "-netns", string(server), "link", "set", "dev", "lo", "gso_max_segs", "1")
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	ip(t, "-netns", string(server.namespace), "link", "set", "dev", "lo", "gso_max_segs", "1")
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	server.serve(t, countedPort)
 	for _, family := range families {
 		address := fmt.Sprintf("%s:%d", family.loopback, countedPort)
@@ -63,8 +62,7 @@ func TestRemotePortOfTheSameNumberIsNotCounted(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	client.serve(t, countedPort)
 	for _, family := range families {
 		address := fmt.Sprintf("%s:%d", family.client, countedPort)
@@ -83,17 +81,16 @@ func TestRemotePortOfTheSameNumberIsNotCounted(t *testing.T) {
 func TestSetupAgainKeepsCounts(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server := newServer(t)
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	const datagrams = 10
 	server.sendToItself(t, countedPort, datagrams)
 	before := server.ruleset(t)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	if after := server.ruleset(t); after != before {
 		t.Errorf("the second setup changed the ruleset from\n%s\nto\n%s", before, after)
 	}
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort), "--port", fmt.Sprint(countedPort+1))
+	server.setup(t, "--port", fmt.Sprint(countedPort), "--port", fmt.Sprint(countedPort+1))
 	server.sendToItself(t, countedPort+1, 1)
 	for name, want := range map[string]int{"udp-20000-in": datagrams, "udp-20000-out": datagrams, "udp-20001-in": 1} {
 		if got := server.packets(t, name); got != want {
@@ -118,11 +115,10 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	require(t)
 	t.Parallel()
 	const changes, datagrams = 200, 1_000_000
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	server := newServer(t)
+	configuration := filepath.Join(server.directory, "config.json")
 	writeConfiguration(t, configuration, countedPort)
-	agent := ssmonitor.startAgent(t, "--shadowsocks", configuration)
+	agent := server.startAgent(t, "--shadowsocks", configuration)
 	agent.waitServing(t, countedPort)
 
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)

@@ -43,9 +43,8 @@ func TestOnlyWhatTheFirewallLetsInIsCounted(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			server, client := newServerAndClient(t)
-			ssmonitor := newProduct(t, server)
 			server.nft(t, test.firewall)
-			ssmonitor.setup(t, "--port", "20000-20001")
+			server.setup(t, "--port", "20000-20001")
 			for round := 1; round <= 2; round++ {
 				for _, port := range []int{open, closed} {
 					client.send(t, sending{to: fmt.Sprintf("%s:%d", serverIPv4, port), count: datagrams, size: 100})
@@ -71,8 +70,7 @@ func TestOnlyWhatTheFirewallLetsOutIsCounted(t *testing.T) {
 	t.Parallel()
 	const datagrams = 50
 	server, _ := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000-20001")
+	server.setup(t, "--port", "20000-20001")
 	server.nft(t, `
 		table inet firewall {
 			counter refused { }

@@ -14,12 +14,11 @@ func TestDormantTableIsRepaired(t *testing.T) {
 
 	t.Run("by the running agent", func(t *testing.T) {
 		t.Parallel()
-		server := newNamespace(t)
-		agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-		agent.waitServing(t, countedPort)
+		server := newServer(t)
+		agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 		right := server.listing(t)
 		server.nft(t, dormant)
-		server.waitListing(t, right, 2*agentInterval)
+		server.waitTable(t, right, 2*agentInterval)
 		agent.waitSaying(t, "dormant")
 		server.sendToItself(t, countedPort, 10)
 		agent.expectPackets(t, 10, map[int]uint64{countedPort: 10})
@@ -28,17 +27,14 @@ func TestDormantTableIsRepaired(t *testing.T) {
 
 	t.Run("by an agent that starts", func(t *testing.T) {
 		t.Parallel()
-		server := newNamespace(t)
-		ssmonitor := newProduct(t, server)
-		agent := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-		agent.waitServing(t, countedPort)
+		server := newServer(t)
+		agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 		right := server.listing(t)
 		server.sendToItself(t, countedPort, 10)
 		agent.stop(t)
 		server.nft(t, dormant)
-		agent = ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-		agent.waitServing(t, countedPort)
-		server.waitListing(t, right, 2*agentInterval)
+		agent = server.startCounting(t, "--port", fmt.Sprint(countedPort))
+		server.waitTable(t, right, 2*agentInterval)
 		server.sendToItself(t, countedPort, 5)
 		agent.expectPackets(t, 15, map[int]uint64{countedPort: 15})
 		agent.stop(t)
@@ -46,19 +42,18 @@ func TestDormantTableIsRepaired(t *testing.T) {
 
 	t.Run("by setup, after check has named it", func(t *testing.T) {
 		t.Parallel()
-		server := newNamespace(t)
-		ssmonitor := newProduct(t, server)
-		ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+		server := newServer(t)
+		server.setup(t, "--port", fmt.Sprint(countedPort))
 		right := server.listing(t)
 		server.sendToItself(t, countedPort, 10)
 		server.nft(t, dormant)
-		check := begin(t, ssmonitor.ssmonitor(nil, "check", "--ports", ssmonitor.list, "--port", fmt.Sprint(countedPort)))
+		check := begin(t, server.ssmonitor(nil, "check", "--ports", server.list, "--port", fmt.Sprint(countedPort)))
 		check.wait(t)
 		if !strings.Contains(check.stdout.String(), "dormant") {
 			t.Errorf("check does not name the dormant table:\n%s%s", &check.stdout, &check.stderr)
 		}
-		ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
-		server.waitListing(t, right, 0)
+		server.setup(t, "--port", fmt.Sprint(countedPort))
+		server.waitTable(t, right, 0)
 		server.sendToItself(t, countedPort, 5)
 		if got := server.packets(t, "udp-20000-in"); got != 15 {
 			t.Errorf("%d packets are counted, want 15", got)
@@ -74,16 +69,15 @@ func TestForeignContentIsRemoved(t *testing.T) {
 	for _, m := range additions() {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			a := &administrator{trial: &trial{agent: ssmonitor.startAgent(t, "--port", "20000-20001")}}
+			server := newServer(t)
+			a := &administrator{trial: &trial{agent: server.startAgent(t, "--port", "20000-20001")}}
 			a.waitServing(t, 20000, 20001)
 			server.sendToItself(t, 20000, 10)
 			right := server.listing(t)
 			m.do(t, a)
 			a.waitIntervals(t, 1) // whatever is in the table, the rates are published
 			ticks := max(m.ticks, 2)
-			server.waitListing(t, right, time.Duration(ticks)*agentInterval)
+			server.waitTable(t, right, time.Duration(ticks)*agentInterval)
 			server.sendToItself(t, 20000, 5)
 			server.sendToItself(t, 9, 3)
 			a.expectPackets(t, 15, map[int]uint64{20000: 15, 20001: 0})
@@ -96,22 +90,21 @@ func TestForeignContentIsRemoved(t *testing.T) {
 func TestSetupRemovesForeignContent(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000-20001")
+	server := newServer(t)
+	server.setup(t, "--port", "20000-20001")
 	server.sendToItself(t, 20000, 10)
 	right := server.listing(t)
-	a := &administrator{trial: &trial{agent: agent{product: ssmonitor}}}
+	a := &administrator{trial: &trial{agent: agent{product: server}}}
 	for _, m := range additions() {
 		if m.ticks > 0 {
 			continue // counters, which setup never deletes
 		}
 		m.do(t, a)
-		ssmonitor.setup(t, "--port", "20000-20001")
+		server.setup(t, "--port", "20000-20001")
 		if got := server.listing(t); got != right {
 			t.Errorf("%s: after setup: got %s", m.name, differences(right, got))
 			server.nft(t, "delete table inet ssmonitor\n")
-			ssmonitor.setup(t, "--port", "20000-20001")
+			server.setup(t, "--port", "20000-20001")
 			server.sendToItself(t, 20000, 10)
 		}
 		if got := server.packets(t, "udp-20000-in"); got != 10 {

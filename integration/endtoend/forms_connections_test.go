@@ -226,8 +226,7 @@ func TestContainerSendsFirst(t *testing.T) {
 	h := newHost(t)
 	h.hideContainers(t)
 	h.translate(t, map[int]int{publishedPort: publishedPort})
-	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	g := h.since(t, publishedPort)
 	flows := h.openAll(t, publishedPort, publishedPort)
 	for range 2 {
@@ -241,8 +240,7 @@ func TestContainerSendsFirst(t *testing.T) {
 	// An agent that starts now finds the same.
 	agent.expectCalm(t)
 	agent.stop(t)
-	agent = h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent = h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	h.forgetConnections(t)
 	for _, f := range flows {
 		f.pass(t)
@@ -261,8 +259,7 @@ func TestIdleFlowThatTheContainerWakes(t *testing.T) {
 	h.translate(t, map[int]int{publishedPort: publishedPort})
 	h.run(t, "sh", "-c", "cd /proc/sys/net/netfilter; echo 1 > nf_conntrack_udp_timeout; echo 1 > nf_conntrack_udp_timeout_stream")
 	h.setup(t, "--port", fmt.Sprint(publishedPort))
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for _, family := range formFamilies {
@@ -291,8 +288,7 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	h.hideContainers(t)
 	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
 	h.waitListing(t, publishedPort)
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for range 5 {
@@ -346,8 +342,7 @@ func TestAddressThatIsAnothers(t *testing.T) {
 	h := newHost(t)
 	h.hideContainers(t)
 	h.translate(t, map[int]int{publishedPort: containerPort})
-	agent := h.startAgent(t, "--port", fmt.Sprintf("%d-%d", publishedPort, bob))
-	agent.waitServing(t, publishedPort, bob)
+	agent := h.startCounting(t, "--port", fmt.Sprintf("%d-%d", publishedPort, bob))
 	h.waitCounted(t, containerPort, publishedPort)
 	g := h.since(t, publishedPort, bob)
 	abandon(h.openAll(t, publishedPort, containerPort))

@@ -20,16 +20,15 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 	t.Parallel()
 	const lives, stays, comesAndGoes = 3, 8391, 8394
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	directory := filepath.Join(ssmonitor.directory, "manager")
+	directory := filepath.Join(server.directory, "manager")
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	configuration := filepath.Join(server.directory, "config.json")
 	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"%d": %q},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, stays, password, cipher))
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
-	agent := ssmonitor.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
+	address := filepath.Join(server.directory, "manager.sock")
+	agent := server.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
 	server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
 		"--executable", "/usr/bin/ss-server", "-D", directory)
 	server.waitListening(t, stays, "tcp", "udp")
@@ -61,7 +60,7 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 		})
 		agent.freeze(t)
 		tell(fmt.Sprintf(`remove: {"server_port": %d}`, comesAndGoes))
-		download.end()
+		download.kill()
 		if datagrams.stop(t) == 0 {
 			t.Error("no datagram was sent")
 		}
@@ -79,9 +78,9 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 		t.Errorf("the port sent only %+v", gone.out)
 	}
 	expected := map[string]traffic{fmt.Sprint("port ", stays): server.settled(t, stays), fmt.Sprint("port ", comesAndGoes): gone}
-	ssmonitor.waitUsage(t, expected)
+	server.waitUsage(t, expected)
 	agent.stop(t)
-	ssmonitor.waitUsage(t, expected)
+	server.waitUsage(t, expected)
 	if said := agent.stderr.String(); strings.Contains(said, password) || strings.Contains(said, "level=ERROR") {
 		t.Errorf("the agent said:\n%s", said)
 	}

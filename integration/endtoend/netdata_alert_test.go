@@ -115,10 +115,9 @@ func (n netdata) waitAlerts(t *testing.T, statuses map[string]string) {
 func TestAlertsLoadAsShipped(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000", "--port", "20001")
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000", "--port", "20001")
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, shippedAlerts(t))
 	netdata = netdata.launch(t)
 	netdata.waitAlerts(t, map[string]string{
@@ -141,12 +140,10 @@ func TestAlertsLoadAsShipped(t *testing.T) {
 func TestAlertsRaiseAndClear(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	ports := []string{"--port", "20000", "--port", "20001"}
-	agent := ssmonitor.startAgent(t, ports...)
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	agent := server.startCounting(t, ports...)
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, replaceAll(t, shippedAlerts(t),
 		"(40000)", "(1000)", // the traffic is of 4000 kilobits/s in each direction
 		"(50000)", "(6000)",
@@ -158,7 +155,7 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 		"60 + 5 * $update_every", "6 * $update_every",
 		"delay: down 1m", "delay: down 1s",
 		"delay: down 5m", "delay: down 1s"))
-	traffic := startSteadyTraffic(t, server)
+	traffic := startSteadyTraffic(t, server.namespace)
 	server.serve(t, 20001)
 	clients := server.connect(t, addressesFrom("127.0.0.2", 2), 2, "127.0.0.1:20001")
 	netdata = netdata.launch(t)
@@ -187,7 +184,7 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	if server.pluginProcesses(t) == 0 {
 		t.Error("the plugin has ended with the agent")
 	}
-	agent = ssmonitor.startAgent(t, ports...)
+	agent = server.startAgent(t, ports...)
 	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
 	agent.stop(t)
 }
@@ -202,10 +199,9 @@ func TestPortAlertsCanBeTurnedOff(t *testing.T) {
 	if !found {
 		t.Fatal("there is no alert of each port")
 	}
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000", "--port", "20001")
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000", "--port", "20001")
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, alerts)
 	own := filepath.Join(netdata.directory, "etc", "health.d")
 	if err := os.Mkdir(own, 0o755); err != nil {
@@ -235,11 +231,9 @@ func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 	const payload = 60_000
 	const datagram = payload + 20 + 8 // with the headers of IPv4 and UDP
 	const count = 4_000_000_000 / datagram
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	netdata := startNetdata(t, server)
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
 	server.send(t, sending{from: address, to: address, count: count, size: payload})
 	eventually(t, func() error {
@@ -249,17 +243,16 @@ func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 		}
 		return err
 	})
-	traffic := startSteadyTraffic(t, server)
+	traffic := startSteadyTraffic(t, server.namespace)
 	begin := netdata.waitSteady(t, traffic.kilobits)
 
 	agent.signal(syscall.SIGKILL)
 	agent.wait(t)
-	if err := os.RemoveAll(ssmonitor.stateDirectory()); err != nil {
+	if err := os.RemoveAll(server.stateDirectory()); err != nil {
 		t.Fatal(err)
 	}
 	server.nft(t, "delete table inet ssmonitor") // the agent would adopt its counters
-	agent = ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
+	agent = server.startCounting(t, "--port", "20000")
 	if total := agent.report(t).Total.Out.Total.Bytes; total >= count*datagram {
 		t.Fatalf("the agent still knows of %d bytes", total)
 	}

@@ -26,10 +26,10 @@ func (n netdata) contexts() (map[string]netdataContext, error) {
 func TestContextsFitEveryPort(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	ssmonitor.setup(t, "--port", "20000=Alice")
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list)
+	server.setup(t, "--port", "20000=Alice")
+	netdata := startNetdata(t, server)
 	wantHeadings := map[string]netdataContext{
 		"ssmonitor.port_addresses": {Title: "Addresses connected to a port", Units: "addresses", Family: "ports", ChartType: "line"},
 		"ssmonitor.traffic":        {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
@@ -44,7 +44,7 @@ func TestContextsFitEveryPort(t *testing.T) {
 		{[]string{"--port", "20000=Alice", "--port", "20001=Bob"}, map[string]string{trafficChart: "Alice", "ssmonitor.port_20001_traffic": "Bob"}},
 		{[]string{"--port", "20000=Carol", "--port", "20001=Bob"}, map[string]string{trafficChart: "Carol", "ssmonitor.port_20001_traffic": "Bob"}},
 	} {
-		ssmonitor.setup(t, step.ports...)
+		server.setup(t, step.ports...)
 		eventually(t, func() error {
 			contexts, err := netdata.contexts()
 			if err != nil {
@@ -83,17 +83,16 @@ func TestNetdataOfManyPorts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			agent := ssmonitor.startAgent(t, "--csv", "", "--port", "20000-20499")
+			server := newServer(t)
+			agent := server.startAgent(t, "--csv", "", "--port", "20000-20499")
 			agent.waitSaying(t, "counting")
 			// The busiest ports are not the first ones.
 			server.sendToItself(t, 20400, 10)
 			server.sendToItself(t, 20401, 10)
 			server.sendToItself(t, 20007, 5)
-			netdata := newNetdata(t, ssmonitor)
+			netdata := newNetdata(t, server)
 			netdata.setAlerts(t, shippedAlerts(t))
-			netdata.addSettings(t, fmt.Sprintf("[plugin:ssmonitor]\n    command options = --socket %s %s\n", ssmonitor.socket(), test.options))
+			netdata.addSettings(t, fmt.Sprintf("[plugin:ssmonitor]\n    command options = --socket %s %s\n", server.socket(), test.options))
 			netdata = netdata.launch(t)
 			charts := 1 + 3*test.ports
 			if test.others {

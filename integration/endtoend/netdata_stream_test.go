@@ -15,8 +15,7 @@ func TestNetdataStreamsToAParent(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.startAgent(t, "--port", "20000=alice").waitSaying(t, "counting")
+	server.startAgent(t, "--port", "20000=alice").waitSaying(t, "counting")
 	example, err := os.ReadFile("../netdata/stream.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +45,7 @@ func TestNetdataStreamsToAParent(t *testing.T) {
 	change(parent, "stream.conf", "dbengine", "ram")
 	parent.launch(t)
 
-	child := newNetdata(t, ssmonitor)
+	child := newNetdata(t, server)
 	change(child, "netdata.conf", "[global]", "[global]\n    hostname = child")
 	writeFile(t, filepath.Join(child.directory, "etc", "stream.conf"), ofServers)
 	change(child, "stream.conf", "parent.example.com", clientIPv4)

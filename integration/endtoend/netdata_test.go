@@ -28,12 +28,11 @@ func TestNetdataShowsSteadyTraffic(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	const seconds = 20
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--interval", "2s", "--port", "20000=Alice", "--port", "20001")
+	server := newServer(t)
+	agent := server.startAgent(t, "--interval", "2s", "--port", "20000=Alice", "--port", "20001")
 	agent.waitSaying(t, "counting")
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 
 	begin := netdata.waitSteady(t, traffic.kilobits)
 	for chart, truth := range map[string]float64{
@@ -102,10 +101,10 @@ func (n netdata) collected(chart, dimension string) (uint64, error) {
 func TestNetdataFollowsThePorts(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	ssmonitor.setup(t, "--port", "20000=alice")
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list)
+	server.setup(t, "--port", "20000=alice")
+	netdata := startNetdata(t, server)
 	steps := []struct {
 		ports []string
 		names map[int]string // of all ports that Netdata is to show
@@ -117,7 +116,7 @@ func TestNetdataFollowsThePorts(t *testing.T) {
 		{[]string{"--port", "20000=dave", "--port", "20001=carol"}, map[int]string{20000: "dave", 20001: "carol"}},
 	}
 	for _, step := range steps {
-		ssmonitor.setup(t, step.ports...)
+		server.setup(t, step.ports...)
 		for port := 20000; port <= 20001; port++ {
 			id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
 			eventually(t, func() error {
@@ -145,12 +144,10 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	const away = 3 // seconds without the agent
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, 20000)
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 	begin := netdata.waitSteady(t, traffic.kilobits)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		agent.signal(signal)
@@ -162,7 +159,7 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 			}
 			return nil
 		})
-		agent = ssmonitor.startAgent(t, "--port", "20000")
+		agent = server.startAgent(t, "--port", "20000")
 		netdata.waitSteady(t, traffic.kilobits)
 		points, err := netdata.points(trafficChart, begin)
 		if err != nil {
@@ -193,12 +190,10 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 func TestModulesOfTheCSVShowTheSame(t *testing.T) {
 	require(t, "netdata", "curl", "ss", installedNetdata+"/plugins.d/charts.d.plugin", installedNetdata+"/plugins.d/python.d.plugin")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--interval", "1s", "--port", "20000")
-	agent.waitServing(t, countedPort)
-	traffic := startSteadyTraffic(t, server)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--interval", "1s", "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := newNetdata(t, server)
 	netdata.addModules(t, agent.csv)
 	netdata = netdata.launch(t)
 	for chart, truth := range map[string]float64{
@@ -228,10 +223,9 @@ func TestModulesOfTheCSVShowTheSame(t *testing.T) {
 func TestPluginOutsideTheGroupReportsIt(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
-	command := ssmonitor.ssmonitor(asNobody(""), "netdata", "--socket", ssmonitor.socket(), "1")
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	command := server.ssmonitor(asNobody(""), "netdata", "--socket", server.socket(), "1")
 	stdin, err := command.StdinPipe() // as Netdata's: open, and its end is the plugin's
 	if err != nil {
 		t.Fatal(err)
@@ -264,11 +258,10 @@ func TestPluginOutsideTheGroupReportsIt(t *testing.T) {
 func TestPluginEndsWithNetdata(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startAgent(t, "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		netdata.waitSteady(t, traffic.kilobits)
 		if server.pluginProcesses(t) == 0 {

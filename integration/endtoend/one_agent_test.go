@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -13,32 +12,29 @@ import (
 func TestOneAgentPerNetworkNamespace(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	first := newProduct(t, server).startAgent(t, "--port", "20000")
-	first.waitServing(t, 20000)
+	server := newServer(t)
+	first := server.startCounting(t, "--port", "20000")
 	right := server.listing(t)
 
-	another := newProduct(t, server) // with directories of its own
+	another := newProduct(t, server.namespace) // with directories of its own
 	second := another.startAgent(t, "--port", "20001")
 	select {
 	case <-second.done:
 	case <-time.After(patience):
-		second.end()
+		second.kill()
 		t.Errorf("a second agent with a state of its own runs at the same time as the first:\n%s", &second.stderr)
 	}
 	second.endsWith(t, 1, fmt.Sprint(first.command.Process.Pid))
 	first.waitServing(t, 20000)
-	server.waitListing(t, right, 0)
+	server.waitTable(t, right, 0)
 
-	elsewhere := newProduct(t, newNamespace(t)).startAgent(t, "--port", "20000")
+	elsewhere := newServer(t).startAgent(t, "--port", "20000")
 	elsewhere.waitServing(t, 20000)
 	elsewhere.stop(t)
 
 	// Nothing is left of an agent that was killed.
-	first.signal(syscall.SIGKILL)
-	<-first.done
-	second = another.startAgent(t, "--port", "20001")
-	second.waitServing(t, 20001)
+	first.kill()
+	second = another.startCounting(t, "--port", "20001")
 	second.stop(t)
 }
 
@@ -50,13 +46,11 @@ func TestSetupReportsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 	require(t)
 	t.Parallel()
 	const interval = time.Second
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--interval", interval.String(), "--port", "20000")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--interval", interval.String(), "--port", "20000")
 	time.Sleep(interval / 2) // the first tick that sees them comes half an interval later
 	began := time.Now()
-	setup := begin(t, ssmonitor.ssmonitor(nil, "setup", "--ports", ssmonitor.list, "--port", "20000-20001"))
+	setup := begin(t, server.ssmonitor(nil, "setup", "--ports", server.list, "--port", "20000-20001"))
 	setup.wait(t)
 	if said := setup.stdout.String() + setup.stderr.String(); !strings.Contains(said, "does not follow") {
 		t.Errorf("setup does not say that the agent does not follow the list:\n%s", said)
@@ -82,12 +76,10 @@ func TestSetupReportsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 func TestSetupDoesNotMentionAnAgentThatFollowsTheList(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000")
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	agent.waitServing(t, 20000)
-	setup := begin(t, ssmonitor.ssmonitor(nil, "setup", "--ports", ssmonitor.list, "--port", "20000-20001"))
+	server := newServer(t)
+	server.setup(t, "--port", "20000")
+	agent := server.startCounting(t, "--ports", server.list)
+	setup := begin(t, server.ssmonitor(nil, "setup", "--ports", server.list, "--port", "20000-20001"))
 	setup.endsWith(t, 0)
 	if said := setup.stdout.String() + setup.stderr.String(); strings.Contains(said, "does not follow") {
 		t.Errorf("setup says that the agent does not follow its list:\n%s", said)

@@ -24,7 +24,7 @@ basic_auth_users: {prometheus: $2a$04$3PeJc8qM/hHzAheIrWAQfuMtsRQYGQes4McVLc8DRi
 func TestPrometheusByOtherWays(t *testing.T) {
 	require(t, "prometheus", "prometheus-node-exporter", "victoria-metrics", "curl", "ss")
 	t.Parallel()
-	server := newProduct(t, newNamespace(t))
+	server := newServer(t)
 	directory := sharedDirectory(t)
 	testkit.Certificate(t, directory)
 	writeFile(t, filepath.Join(directory, "web.yml"), webConfiguration)

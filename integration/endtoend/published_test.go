@@ -52,9 +52,9 @@ const (
 func newHost(t *testing.T) *host {
 	t.Helper()
 	server, client := newServerAndClient(t)
-	h := &host{newProduct(t, server), client, newNamespace(t), newNamespace(t)}
-	join(t, server, h.container, "bridge0", []string{"172.30.0.1/24", "fd30::1/64"}, []string{containerIPv4 + "/24", containerIPv6 + "/64"})
-	join(t, server, h.elsewhere, "uplink", []string{"10.88.0.1/24", "fd88::1/64"}, []string{elsewhereIPv4 + "/24", elsewhereIPv6 + "/64"})
+	h := &host{server, client, newNamespace(t), newNamespace(t)}
+	join(t, server.namespace, h.container, "bridge0", []string{"172.30.0.1/24", "fd30::1/64"}, []string{containerIPv4 + "/24", containerIPv6 + "/64"})
+	join(t, server.namespace, h.elsewhere, "uplink", []string{"10.88.0.1/24", "fd88::1/64"}, []string{elsewhereIPv4 + "/24", elsewhereIPv6 + "/64"})
 	ip(t, "-netns", string(h.container), "route", "add", "default", "via", "172.30.0.1")
 	ip(t, "-netns", string(h.container), "-6", "route", "add", "default", "via", "fd30::1")
 	h.prepareForwarding(t)
@@ -130,8 +130,7 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 	if report := h.setup(t, "--port", fmt.Sprintf("%d=published", publishedPort), "--port", fmt.Sprint(hostPort)); !strings.Contains(report, "tcp, udp, forwarded") {
 		t.Errorf("setup does not say that a port is published:\n%s", report)
 	}
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, hostPort, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	h.startServer(t, h.container, containerPort)
 	h.startServer(t, h.namespace, hostPort)
 	h.serve(t, targetPort)

@@ -15,9 +15,8 @@ func TestSavedRulesetLoadsAgain(t *testing.T) {
 	for _, hook := range []string{"host", "container"} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			ssmonitor.setup(t, "--hook", hook, "--port", "20000", "--port", "20001/tcp=a name")
+			server := newServer(t)
+			server.setup(t, "--hook", hook, "--port", "20000", "--port", "20001/tcp=a name")
 			server.sendToItself(t, countedPort, 10)
 			saved := server.ruleset(t)
 			if !strings.Contains(saved, "packets 10 bytes 1280") {
@@ -37,9 +36,8 @@ func TestSavedRulesetLoadsAgain(t *testing.T) {
 func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	saved := server.ruleset(t)
 	server.nft(t, saved)
 	eventually(t, func() error {
@@ -107,14 +105,13 @@ func dryRun(flags ...string) func(*testing.T, product) string {
 func TestForeignTableIsLeftAlone(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	server.nft(t, "table inet ssmonitor { chain theirs { }; }")
 	before := server.ruleset(t)
 	look := []string{"nft list table inet ssmonitor"}
-	ssmonitor.fail(t, 1, look, "setup", "--ports", ssmonitor.list, "--port", "20000")
-	ssmonitor.fail(t, 1, look, "run", "--port", "20000")
-	ssmonitor.fail(t, 1, look, "teardown")
+	server.fail(t, 1, look, "setup", "--ports", server.list, "--port", "20000")
+	server.fail(t, 1, look, "run", "--port", "20000")
+	server.fail(t, 1, look, "teardown")
 	if after := server.ruleset(t); after != before {
 		t.Errorf("the foreign table was\n%s\nand is\n%s", before, after)
 	}

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"fmt"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,10 +29,9 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			configuration := filepath.Join(ssmonitor.directory, "config.json")
-			start := func() agent { return ssmonitor.startAgent(t, "--shadowsocks", configuration) }
+			server := newServer(t)
+			configuration := filepath.Join(server.directory, "config.json")
+			start := func() agent { return server.startAgent(t, "--shadowsocks", configuration) }
 			writeConfiguration(t, configuration, stays, goes)
 			agent := start()
 			agent.waitServing(t, stays, goes)
@@ -45,8 +43,7 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 			writeConfiguration(t, configuration, stays)
 			server.waitOnePort(t)
 			if test.whileKilled {
-				agent.signal(syscall.SIGKILL)
-				<-agent.done
+				agent.kill()
 			}
 			server.nft(t, saved)
 			if test.listed {
@@ -70,8 +67,7 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 			// What they count from now on is traffic.
 			server.sendToItself(t, goes, 7)
 			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
-			agent.signal(syscall.SIGKILL)
-			<-agent.done
+			agent.kill()
 			agent = start()
 			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
 			agent.stop(t)
@@ -97,10 +93,9 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 	for _, hook := range []string{"host", "container"} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
+			server := newServer(t)
 			flags := []string{"--port", fmt.Sprint(countedPort), "--hook", hook}
-			ssmonitor.setup(t, flags...)
+			server.setup(t, flags...)
 			saved := server.ruleset(t)
 			for range 3 {
 				server.nft(t, saved)
@@ -111,7 +106,7 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 					t.Errorf("%s: %d packets are counted, want 100", direction, got)
 				}
 			}
-			agent := ssmonitor.startAgent(t, flags...)
+			agent := server.startAgent(t, flags...)
 			agent.expectPackets(t, 100, map[int]uint64{countedPort: 100})
 			agent.stop(t)
 		})
@@ -123,9 +118,8 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	right := server.listing(t)
 	server.nft(t, `
 		table inet ssmonitor {
@@ -135,7 +129,7 @@ func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
 		}
 		insert rule inet ssmonitor output jump jumped
 	`)
-	server.waitListing(t, right, 2*agentInterval)
+	server.waitTable(t, right, 2*agentInterval)
 	before := server.packets(t, "udp-20000-in")
 	server.sendToItself(t, countedPort, 100)
 	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
@@ -147,9 +141,9 @@ func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
 // agentInterval is that of startAgent without flags.
 const agentInterval = 100 * time.Millisecond
 
-// waitListing waits until the table is as it was listed, within limit and the
+// waitTable waits until the table is as it was listed, within limit and the
 // time that a busy machine may take.
-func (n namespace) waitListing(t *testing.T, want string, limit time.Duration) {
+func (n namespace) waitTable(t *testing.T, want string, limit time.Duration) {
 	t.Helper()
 	testkit.Eventually(t, limit+administratorGrace, func() error {
 		if got := n.listing(t); got != want {

@@ -20,9 +20,8 @@ import (
 func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	require(t, "sqlite3")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	in := func(name string) string { return filepath.Join(ssmonitor.directory, "configurations", name) }
+	server := newServer(t)
+	in := func(name string) string { return filepath.Join(server.directory, "configurations", name) }
 	for _, directory := range []string{in("many"), in("ssr")} {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			t.Fatal(err)
@@ -36,10 +35,10 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	settings := in("config.yaml")
 	writeFile(t, settings, "port: [20004]\n")
 
-	setup := start(t, ssmonitor.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", ssmonitor.list,
+	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", server.list,
 		"--shadowsocks", in("single.json"), "--shadowsocks", in("many"), "--shadowsocks", in("ssr/user-config.json"),
 		"--shadowsocks", in("x-ui.db"), "--server-config", in("client.json")))
-	ssmonitor.waitListing(t, 20000, 20001, 20002, 20003, 20004)
+	server.waitListing(t, 20000, 20001, 20002, 20003, 20004)
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -63,18 +62,18 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 		{"the settings again", func() { writeFile(t, settings, "port: [20109]\n") }, []int{20101, 20104, 20105, 20106, 20109}},
 	} {
 		step.change()
-		if !t.Run(step.name, func(t *testing.T) { ssmonitor.waitListing(t, step.want...) }) {
+		if !t.Run(step.name, func(t *testing.T) { server.waitListing(t, step.want...) }) {
 			t.FailNow()
 		}
 	}
 
 	// A mistake is logged once, keeps the ports, and is forgotten when corrected.
 	overwrite(t, in("single.json"), `{`)
-	setup.waitWriting(t, in("single.json"))
+	setup.waitSaying(t, in("single.json"))
 	overwrite(t, in("single.json"), `{ `)
-	ssmonitor.waitListing(t, 20101, 20104, 20105, 20106, 20109)
+	server.waitListing(t, 20101, 20104, 20105, 20106, 20109)
 	overwrite(t, in("single.json"), `{"server_port": 20110}`)
-	ssmonitor.waitListing(t, 20104, 20105, 20106, 20109, 20110)
+	server.waitListing(t, 20104, 20105, 20106, 20109, 20110)
 	if errors := strings.Count(setup.stderr.String(), "level=ERROR"); errors != 1 {
 		t.Errorf("one mistake was logged %d times", errors)
 	}
@@ -89,12 +88,11 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	socket := ssmonitor.listenAsSystemd(t)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	server := newServer(t)
+	socket := server.listenAsSystemd(t)
+	configuration := filepath.Join(server.directory, "config.json")
 	writeFile(t, configuration, `{"server_port": 20000}`)
-	command := ssmonitor.ssmonitor(nil, "setup", "--follow", "--ports", ssmonitor.list, "--shadowsocks", configuration)
+	command := server.ssmonitor(nil, "setup", "--follow", "--ports", server.list, "--shadowsocks", configuration)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
 	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -115,8 +113,8 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	waitSaying("STATUS=1 port")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
 	writeFile(t, configuration, `{"server_port": 20001}`)
-	setup.waitWriting(t, "setup failed")
-	ssmonitor.waitListing(t, 20001)
+	setup.waitSaying(t, "setup failed")
+	server.waitListing(t, 20001)
 	server.nft(t, "delete table inet ssmonitor\n")
 	eventually(t, func() error {
 		if ruleset := server.ruleset(t); !strings.Contains(ruleset, "tcp . 20001") {
@@ -124,7 +122,7 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 		}
 		return nil
 	})
-	setup.waitWriting(t, "setup succeeds again")
+	setup.waitSaying(t, "setup succeeds again")
 	setup.signal(syscall.SIGTERM)
 	setup.wait(t)
 }
@@ -132,20 +130,20 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 // TestSetupLogsThatNoPortIsLeft removes the only configuration.
 func TestSetupLogsThatNoPortIsLeft(t *testing.T) {
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	many := filepath.Join(ssmonitor.directory, "many")
+	server := newServer(t)
+	many := filepath.Join(server.directory, "many")
 	if err := os.Mkdir(many, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
-	setup := start(t, ssmonitor.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
-		"--ports", ssmonitor.list, "--shadowsocks", many))
-	ssmonitor.waitListing(t, 20000)
+	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
+		"--ports", server.list, "--shadowsocks", many))
+	server.waitListing(t, 20000)
 	remove(t, filepath.Join(many, "a.json"))
-	setup.waitWriting(t, "no port found; the ports in force stay")
-	ssmonitor.waitListing(t, 20000)
+	setup.waitSaying(t, "no port found; the ports in force stay")
+	server.waitListing(t, 20000)
 	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
-	ssmonitor.waitListing(t, 20001)
+	server.waitListing(t, 20001)
 }
 
 // waitListing waits until the list of ports has these ports and no others.
@@ -163,17 +161,6 @@ func (p product) waitListing(t *testing.T, ports ...int) {
 		slices.Sort(got)
 		if !slices.Equal(got, ports) {
 			return fmt.Errorf("the list has the ports %v, want %v", got, ports)
-		}
-		return nil
-	})
-}
-
-// waitWriting waits until the program has written the text to stderr.
-func (p *program) waitWriting(t *testing.T, text string) {
-	t.Helper()
-	eventually(t, func() error {
-		if !strings.Contains(p.stderr.String(), text) {
-			return fmt.Errorf("%s has not written %q but:\n%s", p, text, &p.stderr)
 		}
 		return nil
 	})
@@ -211,12 +198,7 @@ func openPanel(t *testing.T, path string) (execute func(statement string)) {
 		if _, err := fmt.Fprintf(writer, "%s;\nSELECT 'done with %d';\n", statement, count); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, func() error {
-			if !strings.Contains(panel.stdout.String(), answer) {
-				return fmt.Errorf("sqlite3 has not executed %s", statement)
-			}
-			return nil
-		})
+		panel.waitShowing(t, answer)
 	}
 	execute(`PRAGMA journal_mode = WAL`)
 	execute(`CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)`)

@@ -83,11 +83,10 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	require(t, "ss-server", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	configuration := filepath.Join(server.directory, "config.json")
 	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, shadowsocksPort, password, cipher))
-	ssmonitor.setup(t, "--shadowsocks", configuration)
+	server.setup(t, "--shadowsocks", configuration)
 
 	server.start(t, "ss-server", "-c", configuration)
 	server.waitListening(t, shadowsocksPort, "tcp", "udp")
@@ -126,10 +125,8 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 			})
 		})
 	}
-	ssmonitor.succeed(t, "teardown")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("after teardown there is still:\n%s", ruleset)
-	}
+	server.succeed(t, "teardown")
+	server.expectNoRuleset(t, "after teardown")
 }
 
 // TestManagerReportsNoMoreThanIsCounted compares the counters with the
@@ -138,16 +135,15 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	configuration := filepath.Join(server.directory, "config.json")
 	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
 		"port_password": {"8391": "first-password", "8392": "second-password", "8393": "third-password"},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, cipher))
-	ssmonitor.setup(t, "--shadowsocks", configuration)
+	server.setup(t, "--shadowsocks", configuration)
 
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
+	address := filepath.Join(server.directory, "manager.sock")
 	manager := server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(ssmonitor.directory, "manager"))
+		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(server.directory, "manager"))
 	for _, port := range []int{8391, 8392, 8393} {
 		server.waitListening(t, port, "tcp", "udp")
 	}

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -20,20 +19,18 @@ func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
 		{"stopped", func(t *testing.T, a agent) { a.stop(t) }},
 		{"killed after a save", func(t *testing.T, a agent) {
 			a.waitIntervals(t, 3) // it saves at each
-			a.signal(syscall.SIGKILL)
-			<-a.done
+			a.kill()
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			const stays, goes = 20000, 20001
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			configuration := filepath.Join(ssmonitor.directory, "config.json")
+			server := newServer(t)
+			configuration := filepath.Join(server.directory, "config.json")
 			writeConfiguration(t, configuration, stays, goes)
 			start := func() agent {
-				return ssmonitor.startAgent(t, "--save-interval", "0s", "--shadowsocks", configuration)
+				return server.startAgent(t, "--save-interval", "0s", "--shadowsocks", configuration)
 			}
 			agent := start()
 			agent.waitServing(t, stays, goes)
@@ -44,12 +41,12 @@ func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
 			server.waitOnePort(t)
 			right := server.listing(t)
 			server.nft(t, "flush ruleset\n")
-			server.waitListing(t, right, 2*agentInterval)
+			server.waitTable(t, right, 2*agentInterval)
 			agent.waitIntervals(t, 2)
 			server.sendToItself(t, stays, 10)
 			agent.expectPackets(t, 160, map[int]uint64{stays: 110})
 
-			files, err := filepath.Glob(filepath.Join(ssmonitor.stateDirectory(), "*"))
+			files, err := filepath.Glob(filepath.Join(server.stateDirectory(), "*"))
 			if err != nil || len(files) == 0 {
 				t.Fatalf("the state directory has the files %v, %v", files, err)
 			}

@@ -10,14 +10,13 @@ import (
 func TestColorsOnATerminalOnly(t *testing.T) {
 	require(t, "script")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--save-interval", "0s")
-	ssmonitor.setup(t, "--port", "20000=alice")
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list, "--save-interval", "0s")
+	server.setup(t, "--port", "20000=alice")
 	agent.waitServing(t, 20000)
 	server.sendToItself(t, 20000, 10)
 	eventually(t, func() error {
-		run := begin(t, ssmonitor.ssmonitor(nil, "usage"))
+		run := begin(t, server.ssmonitor(nil, "usage"))
 		run.endsWith(t, 0)
 		if !strings.Contains(run.stdout.String(), "alice") {
 			agent.mustRun(t)
@@ -36,13 +35,13 @@ func TestColorsOnATerminalOnly(t *testing.T) {
 		{"usage on a dumb terminal", "usage", "TERM=dumb", false},
 		{"usage as CSV", "usage --format csv", "TERM=xterm", false},
 		{"usage as JSON", "usage --json", "TERM=xterm", false},
-		{"check", "check --ports " + ssmonitor.list, "TERM=xterm", false},
-		{"setup", "setup --port 20000=alice --ports " + ssmonitor.list, "TERM=xterm", false},
+		{"check", "check --ports " + server.list, "TERM=xterm", false},
+		{"setup", "setup --port 20000=alice --ports " + server.list, "TERM=xterm", false},
 		{"client list", "client list", "TERM=xterm", false},
 		{"help", "--help", "TERM=xterm", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			command := ssmonitor.ssmonitor([]string{"script", "--quiet", "--command"}, test.command)
+			command := server.ssmonitor([]string{"script", "--quiet", "--command"}, test.command)
 			words := command.Args
 			typed := strings.Join(words[len(words)-2:], " ") // the program and its arguments
 			command.Args = append(words[:len(words)-2:len(words)-2], typed, "/dev/null")
@@ -57,7 +56,7 @@ func TestColorsOnATerminalOnly(t *testing.T) {
 			if strings.Contains(strings.ReplaceAll(shown, "\r\n", "\n"), "\r") {
 				t.Errorf("progress on a terminal:\n%q", shown)
 			}
-			piped := begin(t, ssmonitor.ssmonitor(nil, strings.Fields(test.command)...))
+			piped := begin(t, server.ssmonitor(nil, strings.Fields(test.command)...))
 			piped.wait(t)
 			if written := piped.stdout.String() + piped.stderr.String(); strings.Contains(written, escape) || strings.Contains(written, "\r") || written == "" {
 				t.Errorf("into a pipe:\n%q", written)

@@ -38,12 +38,11 @@ func newTrial(t *testing.T, interval time.Duration) *trial {
 func prepareTrial(t *testing.T, interval time.Duration, flags ...string) *trial {
 	t.Helper()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
 	r := &trial{
-		agent:         agent{product: ssmonitor},
+		agent:         agent{product: server},
 		client:        client,
-		stream:        newStream(t, server, client, steadyPort, changedPort),
-		configuration: filepath.Join(ssmonitor.directory, "config.json"),
+		stream:        newStream(t, server.namespace, client, steadyPort, changedPort),
+		configuration: filepath.Join(server.directory, "config.json"),
 		lost:          make(map[accounting.Key]accounting.Count),
 	}
 	r.flags = append([]string{"--interval", interval.String(), "--save-interval", "1s", "--shadowsocks", r.configuration}, flags...)
@@ -70,10 +69,10 @@ func (r *trial) configure(t *testing.T, ports ...int) {
 	writeConfiguration(t, r.configuration, ports...)
 }
 
-// kill ends the agent as kill -9 does, and starts another one.
-func (r *trial) kill(t *testing.T) {
+// restart ends the agent as kill -9 does, and starts another one.
+func (r *trial) restart(t *testing.T) {
 	t.Helper()
-	r.end()
+	r.kill()
 	r.agent = r.startAgent(t, r.flags...)
 }
 

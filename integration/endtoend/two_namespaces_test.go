@@ -1,7 +1,6 @@
 package endtoend_test
 
 import (
-	"syscall"
 	"testing"
 )
 
@@ -18,8 +17,7 @@ func TestTwoNamespacesInTurnCountOnce(t *testing.T) {
 	for round := range 6 {
 		server := servers[round%2]
 		ssmonitor.namespace = server
-		agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000")
-		agent.waitServing(t, port)
+		agent := ssmonitor.startCounting(t, "--save-interval", "0s", "--port", "20000")
 		if round >= len(servers) {
 			read += unread
 		}
@@ -28,8 +26,7 @@ func TestTwoNamespacesInTurnCountOnce(t *testing.T) {
 		agent.expectPackets(t, read, map[int]uint64{port: read})
 		if round%3 == 2 {
 			agent.waitIntervals(t, 3) // it saves at each
-			agent.signal(syscall.SIGKILL)
-			<-agent.done
+			agent.kill()
 		} else {
 			agent.stop(t)
 		}

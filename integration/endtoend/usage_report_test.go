@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -265,12 +264,6 @@ func (p product) expectSocketUsage(t *testing.T, query url.Values, want map[stri
 	var answer usageAnswer
 	decodeUsage(t, body, &answer)
 	answer.expect(t, "GET /v1/usage", want)
-}
-
-// kill ends the agent at once.
-func (a agent) kill() {
-	a.signal(syscall.SIGKILL)
-	<-a.done
 }
 
 // stateFile returns the path of a file of the ledger.

@@ -12,14 +12,12 @@ import (
 func TestWrongCallsOfUsage(t *testing.T) {
 	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	begin(t, ssmonitor.ssmonitor(nil, "usage")).expectOneLine(t, 1, "nothing has been saved", ssmonitor.stateDirectory())
-	agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
-	agent.waitServing(t, 20000, 20001)
+	server := newServer(t)
+	begin(t, server.ssmonitor(nil, "usage")).expectOneLine(t, 1, "nothing has been saved", server.stateDirectory())
+	agent := server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
 	server.sendToItself(t, 20000, 10)
-	ssmonitor.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(10)})
-	monthDay := ssmonitor.settings(t, "month-day: 31\n")
+	server.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(10)})
+	monthDay := server.settings(t, "month-day: 31\n")
 	for _, test := range []struct {
 		name      string
 		arguments string
@@ -52,15 +50,15 @@ func TestWrongCallsOfUsage(t *testing.T) {
 		{"unknown command of client", "client add", 2, []string{"add", "ssmonitor client --help"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			begin(t, ssmonitor.ssmonitor(nil, strings.Fields(test.arguments)...)).expectOneLine(t, test.status, test.words...)
+			begin(t, server.ssmonitor(nil, strings.Fields(test.arguments)...)).expectOneLine(t, test.status, test.words...)
 		})
 	}
 	for _, query := range []string{"since=2026-13", "client=nobody", "month=11", "since=2026-11&until=2026-10", "top=-1", "by=day&by=hour", "%zz"} {
-		if status, body := ssmonitor.get(t, "/v1/usage?"+query); status != http.StatusBadRequest || strings.Count(body, "\n") != 1 {
+		if status, body := server.get(t, "/v1/usage?"+query); status != http.StatusBadRequest || strings.Count(body, "\n") != 1 {
 			t.Errorf("GET /v1/usage?%s answers %d: %s", query, status, body)
 		}
 	}
-	if text := ssmonitor.succeed(t, "usage", "--since", "2020-01", "--until", "2020-02"); !strings.Contains(text, "No usage is recorded for this time.") {
+	if text := server.succeed(t, "usage", "--since", "2020-01", "--until", "2020-02"); !strings.Contains(text, "No usage is recorded for this time.") {
 		t.Errorf("an empty time is shown as:\n%s", text)
 	}
 	agent.stop(t)
@@ -69,13 +67,11 @@ func TestWrongCallsOfUsage(t *testing.T) {
 func TestUsageOfALedgerThatCannotBeRead(t *testing.T) {
 	require(t, "sqlite3")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000=alice")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000=alice")
 	server.sendToItself(t, 20000, 10)
 	agent.stop(t)
-	database := ssmonitor.stateFile("ssmonitor.db")
+	database := server.stateFile("ssmonitor.db")
 	good, err := os.ReadFile(database)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +84,7 @@ func TestUsageOfALedgerThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range append(commands, []string{"run", "--port", "20000"}, []string{"teardown"}) {
-		begin(t, ssmonitor.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "version 99", "newer ssmonitor")
+		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "version 99", "newer ssmonitor")
 	}
 	if now, err := os.ReadFile(database); err != nil || string(now) != string(newer) {
 		t.Errorf("the newer database was touched: %v", err)
@@ -99,13 +95,13 @@ func TestUsageOfALedgerThatCannotBeRead(t *testing.T) {
 	}
 	damage(t, database)
 	for _, command := range commands {
-		begin(t, ssmonitor.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
+		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
 	}
 	if err := os.WriteFile(database, []byte("this is no database\n"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range commands {
-		begin(t, ssmonitor.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
+		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
 	}
 }
 

@@ -47,15 +47,15 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 				t.Parallel()
 				// Resolving an IPv6 address takes an interface with one.
 				n, _ := newServerAndClient(t)
-				ip(t, "-netns", string(n), "address", "add", "192.0.2.10/32", "dev", "lo")
+				ip(t, "-netns", string(n.namespace), "address", "add", "192.0.2.10/32", "dev", "lo")
 				file := filepath.Join(sharedDirectory(t), name)
 				content, err := os.ReadFile(filepath.Join(zoo, family.name, name))
 				if err != nil {
 					t.Fatal(err)
 				}
 				writeFile(t, file, string(content))
-				want := namedPorts(t, newProduct(t, n), file)
-				family.start(t, n, file)
+				want := namedPorts(t, n, file)
+				family.start(t, n.namespace, file)
 				n.waitListeningExactly(t, want)
 			})
 		}
@@ -159,18 +159,17 @@ func TestPortsOfAManagerAreFollowedLive(t *testing.T) {
 	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	directory := filepath.Join(ssmonitor.directory, "manager")
+	directory := filepath.Join(server.directory, "manager")
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
+	configuration := filepath.Join(server.directory, "config.json")
 	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"8391": %q},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, password, cipher))
-	agent := ssmonitor.startAgent(t, "--shadowsocks", directory) // which is empty
+	agent := server.startAgent(t, "--shadowsocks", directory) // which is empty
 	agent.waitSaying(t, "counting")
 
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
+	address := filepath.Join(server.directory, "manager.sock")
 	server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
 		"--executable", "/usr/bin/ss-server", "-D", directory)
 	agent.waitServing(t, 8391)
