@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,7 +147,7 @@ func TestChangedSourceIsApplied(t *testing.T) {
 	writeConfiguration(t, configuration, 20000, 20001)
 	agent.waitServing(t, 20000, 20001)
 
-	writeFile(t, configuration, `{"port_password": {"20000": `)
+	testkit.ReplaceFile(t, configuration, `{"port_password": {"20000": `)
 	agent.waitSaying(t, configuration)
 	agent.waitIntervals(t, 5)
 	agent.waitServing(t, 20000, 20001)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 )
@@ -13,11 +14,11 @@ func TestWrongUsageEndsWithStatus2(t *testing.T) {
 	t.Parallel()
 	ssmonitor := newServer(t)
 	settings := filepath.Join(ssmonitor.directory, "config.yaml")
-	writeFile(t, settings, "interval: 1s\nintervall: 2s\n")
+	testkit.ReplaceFile(t, settings, "interval: 1s\nintervall: 2s\n")
 	client := filepath.Join(ssmonitor.directory, "client.json")
-	writeFile(t, client, `{"server": "192.0.2.1", "server_port": 8388, "local_port": 1080, "password": "p", "method": "aes-256-gcm"}`)
+	testkit.ReplaceFile(t, client, `{"server": "192.0.2.1", "server_port": 8388, "local_port": 1080, "password": "p", "method": "aes-256-gcm"}`)
 	noJSON := filepath.Join(ssmonitor.directory, "no.json")
-	writeFile(t, noJSON, "port = 8388\n")
+	testkit.ReplaceFile(t, noJSON, "port = 8388\n")
 	tests := []struct {
 		name      string
 		arguments []string
@@ -60,12 +61,10 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, "no port to count yet")
-	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, filepath.Join(root, "etc"))
 	// An unreadable file is noted, and is an error where it is named.
 	configuration := "/etc/shadowsocks.json"
-	writeFile(t, filepath.Join(root, configuration), "{")
+	testkit.ReplaceFile(t, filepath.Join(root, configuration), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
 	server.expectNoRuleset(t, "setup without ports made")
@@ -79,9 +78,7 @@ func TestClosedDirectoryIsNotEmpty(t *testing.T) {
 	server := newNamespace(t)
 	root := sharedDirectory(t)
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
-	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, filepath.Join(root, "etc"))
 	if err := os.Mkdir(filepath.Join(root, "etc/shadowsocks"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +111,7 @@ func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	settings := filepath.Join(server.directory, "config.yaml")
-	writeFile(t, settings, "port: [20000]\n")
+	testkit.ReplaceFile(t, settings, "port: [20000]\n")
 	tests := []struct {
 		name        string
 		environment []string

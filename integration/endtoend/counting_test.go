@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 // countedPort is the port that most tests count.
@@ -162,6 +163,6 @@ func writeConfiguration(t *testing.T, path string, ports ...int) {
 	for i, port := range ports {
 		passwords[i] = fmt.Sprintf(`"%d": %q`, port, password)
 	}
-	writeFile(t, path, fmt.Sprintf(`{"server": "0.0.0.0", "port_password": {%s}, "method": %q, "mode": "tcp_and_udp"}`,
+	testkit.ReplaceFile(t, path, fmt.Sprintf(`{"server": "0.0.0.0", "port_password": {%s}, "method": %q, "mode": "tcp_and_udp"}`,
 		strings.Join(passwords, ", "), cipher))
 }

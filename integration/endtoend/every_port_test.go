@@ -98,11 +98,8 @@ func TestEveryPort(t *testing.T) {
 // the program, which the kernel may drop at any time.
 func ownMegabytes(t *testing.T, pid int) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	status := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(status, "RssAnon:")
 	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,8 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +27,9 @@ var mayBeEmpty = []string{"Agents that can't", "Resets and repairs"}
 // expectDashboardQueries runs the queries of every panel and variable.
 func expectDashboardQueries(t *testing.T, p prometheus) {
 	t.Helper()
-	content, err := os.ReadFile("../grafana/ssmonitor.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := testkit.ReadFile(t, "../grafana/ssmonitor.json")
 	var board grafanaDashboard
-	if err := json.Unmarshal(content, &board); err != nil {
+	if err := json.Unmarshal([]byte(content), &board); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().Unix()

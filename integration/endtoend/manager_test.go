@@ -2,8 +2,8 @@ package endtoend_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,11 +21,9 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 	const lives, stays, comesAndGoes = 3, 8391, 8394
 	server, client := newServerAndClient(t)
 	directory := filepath.Join(server.directory, "manager")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, directory)
 	configuration := filepath.Join(server.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"%d": %q},
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"%d": %q},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, stays, password, cipher))
 	address := filepath.Join(server.directory, "manager.sock")
 	agent := server.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")

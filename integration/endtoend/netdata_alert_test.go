@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,11 +22,7 @@ const (
 // shippedAlerts is the file as it is installed.
 func shippedAlerts(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile("../netdata/health.d/ssmonitor.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
+	return testkit.ReadFile(t, "../netdata/health.d/ssmonitor.conf")
 }
 
 // replaceAll replaces each old text with its new one, given in pairs. It fails if
@@ -56,10 +53,8 @@ func (n netdata) setAlerts(t *testing.T, alerts string) {
 	t.Helper()
 	n.addSettings(t, fmt.Sprintf(alertSettings, n.directory))
 	directory := filepath.Join(n.directory, "health.d")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(directory, "ssmonitor.conf"), alerts)
+	testkit.MakeDirectory(t, directory)
+	testkit.ReplaceFile(t, filepath.Join(directory, "ssmonitor.conf"), alerts)
 }
 
 // addSettings appends to netdata.conf. If a setting occurs twice, the last one
@@ -67,11 +62,8 @@ func (n netdata) setAlerts(t *testing.T, alerts string) {
 func (n netdata) addSettings(t *testing.T, settings string) {
 	t.Helper()
 	path := filepath.Join(n.directory, "etc", "netdata.conf")
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, path, string(before)+settings)
+	before := testkit.ReadFile(t, path)
+	testkit.ReplaceFile(t, path, before+settings)
 }
 
 // alert is an alert as Netdata's API returns it.
@@ -204,10 +196,8 @@ func TestPortAlertsCanBeTurnedOff(t *testing.T) {
 	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, alerts)
 	own := filepath.Join(netdata.directory, "etc", "health.d")
-	if err := os.Mkdir(own, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(own, "ssmonitor.conf"), edited)
+	testkit.MakeDirectory(t, own)
+	testkit.ReplaceFile(t, filepath.Join(own, "ssmonitor.conf"), edited)
 	netdata = netdata.launch(t)
 	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
 	eventually(t, func() error {

@@ -15,6 +15,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/testkit"
 )
 
 // product is ssmonitor in a namespace, with directories of its own.
@@ -41,9 +42,7 @@ func newProduct(t *testing.T, n namespace) product {
 		list:      filepath.Join(directory, "ports"),
 	}
 	for _, path := range []string{p.runtimeDirectory(), p.stateDirectory()} { // as systemd does
-		if err := os.Mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, path)
 	}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 )
@@ -93,7 +94,7 @@ func (h *host) publish(t *testing.T) {
 func (h *host) startServer(t *testing.T, n namespace, port int) {
 	t.Helper()
 	configuration := filepath.Join(t.TempDir(), "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, port, password, cipher))
 	n.start(t, "ss-server", "-c", configuration)
 	n.waitListening(t, port, "tcp", "udp")

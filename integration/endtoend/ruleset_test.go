@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 )
@@ -59,17 +60,14 @@ func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
 func TestRulesetOfNftAndOursListTheSame(t *testing.T) {
 	require(t)
 	t.Parallel()
-	byHand, err := os.ReadFile(filepath.Join("testdata", "two_ports.nft"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	byHand := testkit.ReadFile(t, filepath.Join("testdata", "two_ports.nft"))
 	ports := []string{"--port", "20000", "--port", "20001/tcp=a name"}
 	tests := []struct {
 		name  string
 		flags []string
 		text  func(t *testing.T, ssmonitor product) string
 	}{
-		{"written by hand", ports, func(*testing.T, product) string { return string(byHand) }},
+		{"written by hand", ports, func(*testing.T, product) string { return byHand }},
 		{"dry run", ports, dryRun(ports...)},
 		{"dry run for containers", append(ports, "--hook", "container"), dryRun(append(ports, "--hook", "container")...)},
 		{"dry run of a thousand ports", []string{"--port", "20000-20999"}, dryRun("--port", "20000-20999")},

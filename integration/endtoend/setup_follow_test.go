@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/testkit"
 )
 
 // TestSetupFollowsEverythingThatItReads changes each file that setup reads, in
@@ -23,17 +24,15 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	server := newServer(t)
 	in := func(name string) string { return filepath.Join(server.directory, "configurations", name) }
 	for _, directory := range []string{in("many"), in("ssr")} {
-		if err := os.MkdirAll(directory, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, directory)
 	}
-	writeFile(t, in("single.json"), `{"server_port": 20000}`)
-	writeFile(t, in("ssr/user-config.json"), `{"server_port": 20001, "obfs": "plain"}`)
-	writeFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20002, "local_port": 1080}`)
+	testkit.ReplaceFile(t, in("single.json"), `{"server_port": 20000}`)
+	testkit.ReplaceFile(t, in("ssr/user-config.json"), `{"server_port": 20001, "obfs": "plain"}`)
+	testkit.ReplaceFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20002, "local_port": 1080}`)
 	database := openPanel(t, in("x-ui.db"))
 	database(`INSERT INTO inbounds VALUES (1, 20003, 'shadowsocks', 'panel', '', '{}', 1)`)
 	settings := in("config.yaml")
-	writeFile(t, settings, "port: [20004]\n")
+	testkit.ReplaceFile(t, settings, "port: [20004]\n")
 
 	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", server.list,
 		"--shadowsocks", in("single.json"), "--shadowsocks", in("many"), "--shadowsocks", in("ssr/user-config.json"),
@@ -44,22 +43,22 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 		change func()
 		want   []int
 	}{
-		{"a file, by a rename", func() { writeFile(t, in("single.json"), `{"server_port": 20100}`) }, []int{20001, 20002, 20003, 20004, 20100}},
-		{"a file, in place", func() { overwrite(t, in("single.json"), `{"server_port": 20101}`) }, []int{20001, 20002, 20003, 20004, 20101}},
-		{"a file in a directory", func() { writeFile(t, in("many/a.json"), `{"server_port": 20102}`) }, []int{20001, 20002, 20003, 20004, 20101, 20102}},
-		{"that file, in place", func() { overwrite(t, in("many/a.json"), `{"server_port": 20103}`) }, []int{20001, 20002, 20003, 20004, 20101, 20103}},
+		{"a file, by a rename", func() { testkit.ReplaceFile(t, in("single.json"), `{"server_port": 20100}`) }, []int{20001, 20002, 20003, 20004, 20100}},
+		{"a file, in place", func() { testkit.WriteFile(t, in("single.json"), `{"server_port": 20101}`) }, []int{20001, 20002, 20003, 20004, 20101}},
+		{"a file in a directory", func() { testkit.ReplaceFile(t, in("many/a.json"), `{"server_port": 20102}`) }, []int{20001, 20002, 20003, 20004, 20101, 20102}},
+		{"that file, in place", func() { testkit.WriteFile(t, in("many/a.json"), `{"server_port": 20103}`) }, []int{20001, 20002, 20003, 20004, 20101, 20103}},
 		{"a removed file", func() { remove(t, in("many/a.json")) }, []int{20001, 20002, 20003, 20004, 20101}},
-		{"mudb.json", func() { writeFile(t, in("ssr/mudb.json"), `[{"port": 20104, "user": "a"}]`) }, []int{20002, 20003, 20004, 20101, 20104}},
+		{"mudb.json", func() { testkit.ReplaceFile(t, in("ssr/mudb.json"), `[{"port": 20104, "user": "a"}]`) }, []int{20002, 20003, 20004, 20101, 20104}},
 		{"a server's file that looks like a client's", func() {
-			overwrite(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20105, "local_port": 1080}`)
+			testkit.WriteFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20105, "local_port": 1080}`)
 		}, []int{20003, 20004, 20101, 20104, 20105}},
 		{"a database that its panel keeps open", func() { database(`UPDATE inbounds SET port = 20106`) }, []int{20004, 20101, 20104, 20105, 20106}},
-		{"the settings", func() { overwrite(t, settings, "port: [20107]\n") }, []int{20101, 20104, 20105, 20106, 20107}},
+		{"the settings", func() { testkit.WriteFile(t, settings, "port: [20107]\n") }, []int{20101, 20104, 20105, 20106, 20107}},
 		{"the settings, which name another file", func() {
-			writeFile(t, in("later.json"), `{"server_port": 20108}`)
-			writeFile(t, settings, "server-config: ["+in("later.json")+"]\n")
+			testkit.ReplaceFile(t, in("later.json"), `{"server_port": 20108}`)
+			testkit.ReplaceFile(t, settings, "server-config: ["+in("later.json")+"]\n")
 		}, []int{20101, 20104, 20105, 20106}}, // --server-config on the command line takes precedence
-		{"the settings again", func() { writeFile(t, settings, "port: [20109]\n") }, []int{20101, 20104, 20105, 20106, 20109}},
+		{"the settings again", func() { testkit.ReplaceFile(t, settings, "port: [20109]\n") }, []int{20101, 20104, 20105, 20106, 20109}},
 	} {
 		step.change()
 		if !t.Run(step.name, func(t *testing.T) { server.waitListing(t, step.want...) }) {
@@ -68,11 +67,11 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	}
 
 	// A mistake is logged once, keeps the ports, and is forgotten when corrected.
-	overwrite(t, in("single.json"), `{`)
+	testkit.WriteFile(t, in("single.json"), `{`)
 	setup.waitSaying(t, in("single.json"))
-	overwrite(t, in("single.json"), `{ `)
+	testkit.WriteFile(t, in("single.json"), `{ `)
 	server.waitListing(t, 20101, 20104, 20105, 20106, 20109)
-	overwrite(t, in("single.json"), `{"server_port": 20110}`)
+	testkit.WriteFile(t, in("single.json"), `{"server_port": 20110}`)
 	server.waitListing(t, 20104, 20105, 20106, 20109, 20110)
 	if errors := strings.Count(setup.stderr.String(), "level=ERROR"); errors != 1 {
 		t.Errorf("one mistake was logged %d times", errors)
@@ -91,7 +90,7 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	server := newServer(t)
 	socket := server.listenAsSystemd(t)
 	configuration := filepath.Join(server.directory, "config.json")
-	writeFile(t, configuration, `{"server_port": 20000}`)
+	testkit.ReplaceFile(t, configuration, `{"server_port": 20000}`)
 	command := server.ssmonitor(nil, "setup", "--follow", "--ports", server.list, "--shadowsocks", configuration)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
@@ -112,7 +111,7 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	setup.signal(syscall.SIGHUP) // as systemctl reload does
 	waitSaying("STATUS=1 port")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
-	writeFile(t, configuration, `{"server_port": 20001}`)
+	testkit.ReplaceFile(t, configuration, `{"server_port": 20001}`)
 	setup.waitSaying(t, "setup failed")
 	server.waitListing(t, 20001)
 	server.nft(t, "delete table inet ssmonitor\n")
@@ -132,17 +131,15 @@ func TestSetupLogsThatNoPortIsLeft(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	many := filepath.Join(server.directory, "many")
-	if err := os.Mkdir(many, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
+	testkit.MakeDirectory(t, many)
+	testkit.ReplaceFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
 	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
 		"--ports", server.list, "--shadowsocks", many))
 	server.waitListing(t, 20000)
 	remove(t, filepath.Join(many, "a.json"))
 	setup.waitSaying(t, "no port found; the ports in force stay")
 	server.waitListing(t, 20000)
-	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
+	testkit.ReplaceFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
 	server.waitListing(t, 20001)
 }
 
@@ -164,14 +161,6 @@ func (p product) waitListing(t *testing.T, ports ...int) {
 		}
 		return nil
 	})
-}
-
-// overwrite writes a file in place.
-func overwrite(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func remove(t *testing.T, path string) {

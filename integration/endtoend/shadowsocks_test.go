@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,7 +85,7 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	t.Parallel()
 	server, client := newServerAndClient(t)
 	configuration := filepath.Join(server.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, shadowsocksPort, password, cipher))
 	server.setup(t, "--shadowsocks", configuration)
 
@@ -136,7 +137,7 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	t.Parallel()
 	server, client := newServerAndClient(t)
 	configuration := filepath.Join(server.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
 		"port_password": {"8391": "first-password", "8392": "second-password", "8393": "third-password"},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, cipher))
 	server.setup(t, "--shadowsocks", configuration)

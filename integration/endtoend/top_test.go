@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -296,33 +294,13 @@ func TestTopIsCheap(t *testing.T) {
 	term.top(t, "--interval", "1s")
 	term.waitShowing(t, "client-000", "in 0 B/s")
 	table := term.child(t).Pid
-	agentBefore, tableBefore := processorTime(t, agent.command.Process.Pid), processorTime(t, table)
+	agentBefore, tableBefore := testkit.ProcessorTime(t, agent.command.Process.Pid), testkit.ProcessorTime(t, table)
 	time.Sleep(duration)
-	ofAgent := processorTime(t, agent.command.Process.Pid) - agentBefore
-	ofTable := processorTime(t, table) - tableBefore
+	ofAgent := testkit.ProcessorTime(t, agent.command.Process.Pid) - agentBefore
+	ofTable := testkit.ProcessorTime(t, table) - tableBefore
 	share := float64(ofAgent+ofTable) / float64(duration)
 	t.Logf("1,000 ports, a refresh per second: agent %s, top %s in %s, together %.1f%% of a core", ofAgent, ofTable, duration, 100*share)
 	if share > limit {
 		t.Errorf("%.1f%% of a core, want at most %.0f%%", 100*share, 100*limit)
 	}
-}
-
-// processorTime returns how long the process has run, in user and in kernel mode.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		t.Fatal(err)
-	}
-	system, err := strconv.Atoi(fields[12])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const tick = 10 * time.Millisecond // USER_HZ
-	return time.Duration(user+system) * tick
 }

@@ -3,6 +3,7 @@ package endtoend_test
 import (
 	"net/http"
 	"os"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 
@@ -72,34 +73,24 @@ func TestUsageOfALedgerThatCannotBeRead(t *testing.T) {
 	server.sendToItself(t, 20000, 10)
 	agent.stop(t)
 	database := server.stateFile("ssmonitor.db")
-	good, err := os.ReadFile(database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	good := testkit.ReadFile(t, database)
 	commands := [][]string{{"usage"}, {"usage", "--format", "html"}, {"client", "list"}, {"client", "new", "20000", "dave"}}
 
 	setVersion(t, database, "99")
-	newer, err := os.ReadFile(database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	newer := testkit.ReadFile(t, database)
 	for _, command := range append(commands, []string{"run", "--port", "20000"}, []string{"teardown"}) {
 		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "version 99", "newer ssmonitor")
 	}
-	if now, err := os.ReadFile(database); err != nil || string(now) != string(newer) {
+	if now, err := os.ReadFile(database); err != nil || string(now) != newer {
 		t.Errorf("the newer database was touched: %v", err)
 	}
 
-	if err := os.WriteFile(database, good, 0o640); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, database, good)
 	damage(t, database)
 	for _, command := range commands {
 		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
 	}
-	if err := os.WriteFile(database, []byte("this is no database\n"), 0o640); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, database, "this is no database\n")
 	for _, command := range commands {
 		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, 1, database, "damaged")
 	}

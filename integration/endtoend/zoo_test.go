@@ -3,9 +3,9 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 )
@@ -49,11 +49,8 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 				n, _ := newServerAndClient(t)
 				ip(t, "-netns", string(n.namespace), "address", "add", "192.0.2.10/32", "dev", "lo")
 				file := filepath.Join(sharedDirectory(t), name)
-				content, err := os.ReadFile(filepath.Join(zoo, family.name, name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				writeFile(t, file, string(content))
+				content := testkit.ReadFile(t, filepath.Join(zoo, family.name, name))
+				testkit.ReplaceFile(t, file, content)
 				want := namedPorts(t, n, file)
 				family.start(t, n.namespace, file)
 				n.waitListeningExactly(t, want)
@@ -160,11 +157,9 @@ func TestPortsOfAManagerAreFollowedLive(t *testing.T) {
 	t.Parallel()
 	server, client := newServerAndClient(t)
 	directory := filepath.Join(server.directory, "manager")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, directory)
 	configuration := filepath.Join(server.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"8391": %q},
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"8391": %q},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, password, cipher))
 	agent := server.startAgent(t, "--shadowsocks", directory) // which is empty
 	agent.waitSaying(t, "counting")

@@ -5,10 +5,10 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,11 +90,8 @@ func (i *initramfs) finish() []byte {
 // addFile appends a file of the host.
 func (i *initramfs) addFile(t *testing.T, name, source string) {
 	t.Helper()
-	content, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.add(strings.TrimPrefix(name, "/"), executable, content)
+	content := testkit.ReadFile(t, source)
+	i.add(strings.TrimPrefix(name, "/"), executable, []byte(content))
 }
 
 // addFiles appends the files of the host that match a pattern, and returns them.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"ssmonitor/internal/testkit"
 	"testing"
 )
 
@@ -46,9 +47,7 @@ func makeNetdata(t *testing.T, directories ...string) (root string) {
 	t.Helper()
 	root = t.TempDir()
 	for _, directory := range directories {
-		if err := os.MkdirAll(filepath.Join(root, directory), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, filepath.Join(root, directory))
 	}
 	return root
 }
@@ -85,9 +84,7 @@ func TestLinkScript(t *testing.T) {
 			name: "what the package has put there", directories: []string{debianPlugins},
 			prepare: func(t *testing.T, root string) {
 				t.Helper()
-				if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				testkit.MakeDirectory(t, filepath.Join(root, "usr/bin"))
 				if err := os.WriteFile(filepath.Join(root, program), nil, 0o755); err != nil {
 					t.Fatal(err)
 				}

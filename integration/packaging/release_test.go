@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 )
@@ -57,11 +58,8 @@ func TestReleaseIsReproducible(t *testing.T) {
 	second := release(t, one, filepath.Join(t.TempDir(), "another", "place"), "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
 	sums := make([]string, 2)
 	for i, directory := range []string{first, second} {
-		content, err := os.ReadFile(filepath.Join(directory, "SHA256SUMS"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sums[i] = string(content)
+		content := testkit.ReadFile(t, filepath.Join(directory, "SHA256SUMS"))
+		sums[i] = content
 		run(t, directory, nil, "sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
 	}
 	if sums[0] != sums[1] {
@@ -102,12 +100,8 @@ func testInstallScript(t *testing.T, unpacked string) {
 	root := makeNetdata(t, upstreamPlugins, commonHealth, staticPlugins, staticHealth)
 	environment := []string{"DESTDIR=" + root}
 	units := filepath.Join(root, "opt/ssmonitor/lib/systemd/system")
-	if err := os.MkdirAll(units, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(units, "ssmonitor-setup.path"), []byte("of version 0.2.0"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, units)
+	testkit.WriteFile(t, filepath.Join(units, "ssmonitor-setup.path"), "of version 0.2.0")
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
 	unit, err := os.ReadFile(filepath.Join(units, "ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
@@ -176,9 +170,7 @@ func TestPKGBUILDBuilds(t *testing.T) {
 	top := t.TempDir()
 	build, source, root := filepath.Join(top, "build"), filepath.Join(top, "src"), filepath.Join(top, "pkg")
 	for _, directory := range []string{source, root} {
-		if err := os.Mkdir(directory, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, directory)
 	}
 	run(t, "../..", nil, "make", "source", "BUILD="+build, "VERSION=0.2.0")
 	run(t, source, nil, "tar", "--extract", "--file", filepath.Join(build, "release", "ssmonitor-0.2.0.tar.gz"))

@@ -22,9 +22,7 @@ func advisory(t *testing.T, module, path string) (directory string) {
 			"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}],
 			"ecosystem_specific": {"imports": [{"path": %q}]}}],
 		"database_specific": {"url": "https://example.com/GO-0000-0001"}}`, module, path)
-	if err := os.WriteFile(filepath.Join(directory, "GO-0000-0001.json"), []byte(entry), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, filepath.Join(directory, "GO-0000-0001.json"), entry)
 	return directory
 }
 
