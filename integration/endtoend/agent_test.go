@@ -5,10 +5,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // nobody is an unprivileged user, by number.
@@ -87,35 +88,6 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 		t.Errorf("CSV: got mode %o, want 644", mode)
 	}
 	agent.stop(t)
-}
-
-// TestAgentCreatesItsDirectories starts the agent without systemd, which creates
-// them otherwise.
-func TestAgentCreatesItsDirectories(t *testing.T) {
-	require(t)
-	t.Parallel()
-	server := newServer(t)
-	for _, path := range []string{server.runtimeDirectory(), server.stateDirectory()} {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
-	agent.stop(t)
-}
-
-func TestSecondAgentNamesTheFirst(t *testing.T) {
-	require(t)
-	t.Parallel()
-	server := newServer(t)
-	first := server.startCounting(t, "--port", fmt.Sprint(countedPort))
-	second := server.startAgent(t, "--port", fmt.Sprint(countedPort))
-	second.endsWith(t, 1, fmt.Sprint(first.command.Process.Pid))
-	first.waitServing(t, countedPort)
-	server.fail(t, 1, []string{fmt.Sprint(first.command.Process.Pid)}, "teardown")
-	first.stop(t)
-	server.succeed(t, "teardown")
-	server.expectNoRuleset(t, "after teardown")
 }
 
 // TestAgentWithoutPortsWaitsForTheList starts the agent before setup.

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -172,44 +171,6 @@ func (a agent) waitPackets(t *testing.T, packets uint64) {
 		}
 		return nil
 	})
-}
-
-// TestClientNewFindsNoAgent has agents that the command can't ask: it changes nothing
-// and names what to do.
-func TestClientNewFindsNoAgent(t *testing.T) {
-	require(t, "setpriv")
-	t.Parallel()
-	server := newServer(t)
-	agent := server.startCounting(t, "--port", "20000=alice")
-	other := newServer(t)
-	elsewhere := other.startCounting(t, "--port", "20000=alice")
-	newClient := func(prefix []string, options ...string) *program {
-		return begin(t, server.ssmonitor(prefix, append(append([]string{"client", "new"}, options...), "20000", "dave")...))
-	}
-	holder := fmt.Sprint("process ", agent.command.Process.Pid)
-	runs := map[*program][]string{
-		newClient(nil, "--socket", filepath.Join(server.directory, "ssmonitor.sock")): {holder, "control.sock", "--socket", "stop it first"},
-		newClient(nil, "--socket", ""):             {holder, "--socket"},
-		newClient(nil, "--socket", other.socket()): {"another directory", "--socket"},
-		newClient(asNobody("")):                    {"only root changes clients: run it as root"},
-	}
-	for run, words := range runs {
-		run.expectOneLine(t, 1, append(words, "giving port 20000 to dave")...)
-	}
-	begin(t, server.ssmonitor(nil, "client", "new", "--state", other.directory, "20000", "dave")).
-		expectOneLine(t, 1, "nothing has been saved", other.directory)
-
-	// The state of an agent that has ended, while another one counts here.
-	elsewhere.stop(t)
-	begin(t, server.ssmonitor(nil, "client", "new", "--state", other.stateDirectory(), "20000", "dave")).
-		expectOneLine(t, 1, holder, other.stateDirectory(), "--state")
-	agent.stop(t)
-	newClient([]string{"setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin"}).expectOneLine(t, 1, "CAP_NET_ADMIN")
-	for _, p := range []product{server, other} {
-		if list := p.succeed(t, "client", "list"); strings.Contains(list, "dave") {
-			t.Errorf("a port belongs to dave:\n%s", list)
-		}
-	}
 }
 
 // TestClientNewWaitsForTheAgent runs the command at any moment of the agent's start and

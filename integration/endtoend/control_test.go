@@ -144,22 +144,3 @@ func TestControlSocketOfAKilledAgent(t *testing.T) {
 	agent.waitSaying(t, "client=erin")
 	agent.stop(t)
 }
-
-// TestAgentsThatShareADirectory have sockets for readers side by side, and one control
-// socket: the other agent counts, and no command changes the wrong one.
-func TestAgentsThatShareADirectory(t *testing.T) {
-	require(t)
-	t.Parallel()
-	first, second := newServer(t), newServer(t)
-	shared := func(p product, name string) agent {
-		agent := p.startCounting(t, "--port", "20000=alice", "--socket", filepath.Join(first.runtimeDirectory(), name))
-		return agent
-	}
-	one := shared(first, "one.sock")
-	other := shared(second, "other.sock")
-	other.waitSaying(t, "put --socket in a directory of its own")
-	second.fail(t, 1, []string{"another directory", "--socket"}, "client", "new", "--socket", filepath.Join(first.runtimeDirectory(), "other.sock"), "20000", "dave")
-	first.succeed(t, "client", "new", "--socket", filepath.Join(first.runtimeDirectory(), "one.sock"), "20000", "erin")
-	other.stop(t)
-	one.stop(t)
-}

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // grafanaDashboard is the part of Grafana's dashboard that is tested here.

@@ -3,11 +3,12 @@ package endtoend_test
 import (
 	"fmt"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestTotalsOfRemovedPortsAreExact adds and removes a port by ss-manager's API

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The alerts of netdata/health.d/ssmonitor.conf on the charts of the tests.

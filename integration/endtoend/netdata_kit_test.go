@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"ssmonitor/internal/testkit"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // netdataSettings is the configuration of Netdata: one plugin, no collectors of

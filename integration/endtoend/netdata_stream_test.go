@@ -5,9 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestNetdataStreamsToAParent runs a Netdata on a server and another one, its

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // metricsPort is where the agents of these tests serve metrics.

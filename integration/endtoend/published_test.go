@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The ports and addresses of the tests with a container.

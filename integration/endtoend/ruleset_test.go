@@ -1,12 +1,12 @@
 package endtoend_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestSavedRulesetLoadsAgain does what administrators do to keep a ruleset.
@@ -30,29 +30,6 @@ func TestSavedRulesetLoadsAgain(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRulesetLoadedOnTopDoesNotDoubleTheCount loads a saved ruleset on top of
-// the one that is still there, which adds our rules a second time.
-func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
-	require(t)
-	t.Parallel()
-	server := newServer(t)
-	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
-	saved := server.ruleset(t)
-	server.nft(t, saved)
-	eventually(t, func() error {
-		if repaired := server.run(t, "nft", "list", "chain", "inet", "ssmonitor", "input"); strings.Count(repaired, "ports-in") != 1 {
-			return fmt.Errorf("the chain is not repaired:\n%s", repaired)
-		}
-		return nil
-	})
-	before := server.packets(t, "udp-20000-in")
-	server.sendToItself(t, countedPort, 100)
-	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
-		t.Errorf("%d packets are counted, want 100", got)
-	}
-	agent.stop(t)
 }
 
 // TestRulesetOfNftAndOursListTheSame compares our ruleset with those that

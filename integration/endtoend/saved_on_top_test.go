@@ -113,27 +113,30 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 	}
 }
 
-// TestChainsThatCountTwiceAreRemoved appends the table's rules under another
-// name and another hook. They count twice until the agent removes them.
-func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
+// TestWhatCountsTwiceIsRemoved loads a saved ruleset on top of the one that is still
+// there, which adds our rules a second time, and the table's rules under another name and
+// another hook. They count twice until the agent removes them.
+func TestWhatCountsTwiceIsRemoved(t *testing.T) {
 	require(t)
 	t.Parallel()
 	server := newServer(t)
 	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	right := server.listing(t)
-	server.nft(t, `
+	for _, rules := range []string{server.ruleset(t), `
 		table inet ssmonitor {
 			chain again { type filter hook input priority 50; counter name meta l4proto . th dport map @ports-in accept; }
 			chain before { type filter hook prerouting priority 0; counter name meta l4proto . th dport map @ports-in accept; }
 			chain jumped { counter name meta l4proto . th sport map @ports-out; }
 		}
 		insert rule inet ssmonitor output jump jumped
-	`)
-	server.waitTable(t, right, 2*agentInterval)
-	before := server.packets(t, "udp-20000-in")
-	server.sendToItself(t, countedPort, 100)
-	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
-		t.Errorf("%d packets are counted, want 100", got)
+	`} {
+		server.nft(t, rules)
+		server.waitTable(t, right, 2*agentInterval)
+		before := server.packets(t, "udp-20000-in")
+		server.sendToItself(t, countedPort, 100)
+		if got := server.packets(t, "udp-20000-in") - before; got != 100 {
+			t.Errorf("%d packets are counted, want 100", got)
+		}
 	}
 	agent.stop(t)
 }

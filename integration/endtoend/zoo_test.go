@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 const zoo = "../shadowsocks/testdata/zoo"

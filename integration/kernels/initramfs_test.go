@@ -8,10 +8,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 //go:embed init.sh

@@ -4,8 +4,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"ssmonitor/internal/testkit"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The directories of three ways to install Netdata, and the links into them.
@@ -132,10 +133,10 @@ func TestLinkScript(t *testing.T) {
 }
 
 // TestInstallLinksIntoEveryNetdata installs below a directory that has three
-// Netdatas, and removes ssmonitor again.
+// Netdatas, and into one that the packager names, and removes ssmonitor again.
 func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 	root := makeNetdata(t, debianPlugins, commonHealth, upstreamPlugins, staticPlugins, staticHealth)
-	arguments := []string{"make", "DESTDIR=" + root, "PREFIX=/usr", "BUILD=" + t.TempDir()}
+	arguments := []string{"make", "DESTDIR=" + root, "PREFIX=/usr", "NETDATADIR=/usr/local/netdata", "BUILD=" + t.TempDir()}
 	run(t, "../..", nil, append(arguments, "install")...)
 	got := links(t, root)
 	for _, plugin := range []string{debianPlugins, upstreamPlugins, staticPlugins} {
@@ -148,8 +149,8 @@ func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 			t.Errorf("the alerts in %s link to %q", health, target)
 		}
 	}
-	if got[alerts[1:]] != "file" {
-		t.Error("the alerts are not installed")
+	if got["usr/local/netdata/plugins.d/ssmonitor.plugin"] == "" || got[alerts[1:]] != "file" || got["usr/lib/systemd/system/ssmonitor.service"] != "file" {
+		t.Errorf("make install made %q", got)
 	}
 	run(t, "../..", nil, append(arguments, "uninstall")...)
 	if left := links(t, root); len(left) > 0 {

@@ -2,7 +2,6 @@ package packaging
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -43,7 +42,7 @@ func TestLookingUpVulnerabilities(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			command := exec.Command("make", "-C", "../..", "vulncheck", "VULNDB="+test.database)
-			command.Env = withoutMake(os.Environ())
+			command.Env = testkit.WithoutMake()
 			output, err := command.CombinedOutput()
 			if failed := err != nil; failed != (test.want != "") || !strings.Contains(string(output), test.want) {
 				t.Errorf("%v, want %q in\n%s", err, test.want, output)

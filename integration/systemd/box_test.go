@@ -8,13 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"ssmonitor/internal/testkit"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 
 	"golang.org/x/sys/unix"
 )

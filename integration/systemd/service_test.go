@@ -15,9 +15,12 @@ import (
 // install installs a version of the package in the box.
 func (b *box) install(t *testing.T, version string) {
 	t.Helper()
-	path := packageFile(t, testkit.SandboxDirectory(), version)
-	b.copyIn(t, "/root", path)
-	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(path)))
+	paths, err := filepath.Glob(filepath.Join(testkit.SandboxDirectory(), "ssmonitor_"+version+"_*.deb"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("packages of version %s: %v, %v", version, paths, err)
+	}
+	b.copyIn(t, "/root", paths...)
+	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(paths[0])))
 }
 
 // newServer boots a box with shadowsocks-libev at port 8388 and the package
