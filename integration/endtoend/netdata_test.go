@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -97,7 +98,24 @@ func (n netdata) collected(chart, dimension string) (uint64, error) {
 	return strconv.ParseUint(match[1], 10, 64)
 }
 
-// TestNetdataFollowsThePorts adds, renames and removes a port.
+// netdataContext is a context as Netdata's API describes it: what newer versions show as
+// the heading of all its charts.
+type netdataContext struct {
+	Title, Units, Family string
+	ChartType            string `json:"chart_type"`
+	Charts               map[string]struct {
+		Labels map[string]string `json:"labels"`
+	}
+}
+
+func (n netdata) contexts() (map[string]netdataContext, error) {
+	var answer struct{ Contexts map[string]netdataContext }
+	err := n.get("contexts?options=all", &answer)
+	return answer.Contexts, err
+}
+
+// TestNetdataFollowsThePorts adds, renames and removes a port. No context carries the
+// identity of one port.
 func TestNetdataFollowsThePorts(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
@@ -105,6 +123,12 @@ func TestNetdataFollowsThePorts(t *testing.T) {
 	agent := server.startAgent(t, "--ports", server.list)
 	server.setup(t, "--port", "20000=alice")
 	netdata := startNetdata(t, server)
+	headings := map[string]netdataContext{
+		"ssmonitor.port_addresses": {Title: "Addresses connected to a port", Units: "addresses", Family: "ports", ChartType: "line"},
+		"ssmonitor.traffic":        {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
+		"ssmonitor.port_traffic":   {Title: "Traffic of a port", Units: "kilobits/s", Family: "ports", ChartType: "area"},
+		"ssmonitor.port_packets":   {Title: "Packets of a port", Units: "packets/s", Family: "ports", ChartType: "line"},
+	}
 	steps := []struct {
 		ports []string
 		names map[int]string // of all ports that Netdata is to show
@@ -117,23 +141,36 @@ func TestNetdataFollowsThePorts(t *testing.T) {
 	}
 	for _, step := range steps {
 		server.setup(t, step.ports...)
-		for port := 20000; port <= 20001; port++ {
-			id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
-			eventually(t, func() error {
+		eventually(t, func() error {
+			contexts, err := netdata.contexts()
+			if err != nil {
+				return err
+			}
+			for id, want := range headings {
+				got := contexts[id]
+				if got.Charts = nil; !reflect.DeepEqual(got, want) {
+					return fmt.Errorf("with %v the context %s is %+v, want %+v", step.ports, id, got, want)
+				}
+			}
+			for port := 20000; port <= 20001; port++ {
+				id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
 				name, wanted := step.names[port]
 				if listed := netdata.hasChart(t, id); listed != wanted {
 					return fmt.Errorf("with %v Netdata lists %s: %t", step.ports, id, listed)
 				}
 				if !wanted {
-					return nil
+					continue
 				}
 				c, err := netdata.chart(id)
-				if err == nil && c.Labels["name"] != name {
-					err = fmt.Errorf("with %v port %d is called %q", step.ports, port, c.Labels["name"])
+				if err != nil {
+					return err
 				}
-				return err
-			})
-		}
+				if other := contexts["ssmonitor.port_traffic"].Charts[id].Labels["name"]; c.Labels["name"] != name || other != name {
+					return fmt.Errorf("with %v port %d is called %q, and in its context %q", step.ports, port, c.Labels["name"], other)
+				}
+			}
+			return nil
+		})
 	}
 	agent.stop(t)
 }
