@@ -16,7 +16,6 @@ import (
 
 // TestNamedListBesidePorts gives the agent both: it counts their union.
 func TestNamedListBesidePorts(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	server.setup(t, "--port", "20000")
@@ -51,21 +50,41 @@ func TestFailedReadingRemovesTheRates(t *testing.T) {
 	agent.stop(t)
 }
 
-// listenAsSystemd opens a socket that receives what sd_notify(3) sends.
-func (p product) listenAsSystemd(t *testing.T) *net.UnixConn {
+// systemd is a socket that receives what sd_notify(3) sends.
+type systemd struct{ *net.UnixConn }
+
+func (p product) listenAsSystemd(t *testing.T) systemd {
 	t.Helper()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(p.directory, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = socket.Close() })
-	return socket
+	return systemd{socket}
+}
+
+// wait waits for a message that matches, and returns its submatches.
+func (s systemd) wait(t *testing.T, pattern string) []string {
+	t.Helper()
+	if err := s.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for message := make([]byte, 4096); ; {
+		n, err := s.Read(message)
+		if err != nil {
+			t.Fatalf("%v; want %s in %q", err, pattern, said)
+		}
+		said = append(said, string(message[:n]))
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(said[len(said)-1]); found != nil {
+			return found
+		}
+	}
 }
 
 // TestStatusTellsInFromOut sends to a port and not from it, and reads the status
 // as systemd does.
 func TestStatusTellsInFromOut(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	socket := server.listenAsSystemd(t)
@@ -75,47 +94,20 @@ func TestStatusTellsInFromOut(t *testing.T) {
 	command := server.ssmonitor(nil, "run", "--interval", "2s", "--ports", server.list)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	agent := agent{server, start(t, command)}
-	var said []string
-	receive := func() string {
-		message := make([]byte, 4096)
-		if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		n, err := socket.Read(message)
-		if err != nil {
-			t.Fatalf("%v; the agent has said %q", err, said)
-		}
-		said = append(said, string(message[:n]))
-		return string(message[:n])
-	}
-	for !strings.Contains(receive(), "READY=1") {
-	}
+	socket.wait(t, "READY=1")
 	const kilobits = perSecond * (payload + 20 + 8) * 8 / 1000
-	rates := regexp.MustCompile(`STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
-	for {
-		found := rates.FindStringSubmatch(receive())
-		if found == nil {
-			continue
-		}
-		in, _ := strconv.Atoi(found[1])
-		if found[2] != "0" {
-			t.Errorf("nothing was sent from the port, and the status is %q", found[0])
-		}
-		if in < kilobits*8/10 || in > kilobits*12/10 {
-			t.Errorf("%d kbit/s are sent, and the status is %q", kilobits, found[0])
-		}
-		break
+	status := socket.wait(t, `STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
+	if in, _ := strconv.Atoi(status[1]); in < kilobits*8/10 || in > kilobits*12/10 || status[2] != "0" {
+		t.Errorf("%d kbit/s are sent to the port, and nothing from it, and the status is %q", kilobits, status[0])
 	}
 	sender.stop(t)
 	agent.stop(t)
-	for !strings.Contains(receive(), "STOPPING=1") {
-	}
+	socket.wait(t, "STOPPING=1")
 }
 
 // TestTeardownStopsCountingFirst watches what teardown changes: the chains go in a
 // transaction before that of the table, so that what is read in between is all.
 func TestTeardownStopsCountingFirst(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	server.setup(t, "--port", "20000")

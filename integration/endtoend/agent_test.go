@@ -50,7 +50,6 @@ func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 
 // TestCSVShowsTheRatesOfKnownTraffic sends a steady stream and reads its rates.
 func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const perSecond, payload, idlePort = 200, 972, 20001
 	server := newServer(t)
@@ -92,7 +91,6 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 
 // TestAgentWithoutPortsWaitsForTheList starts the agent before setup.
 func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	agent := server.startAgent(t, "--ports", server.list)
@@ -109,7 +107,6 @@ func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 // TestChangedSourceIsApplied edits a configuration while the agent
 // runs: first correctly, then with an error, then correctly again.
 func TestChangedSourceIsApplied(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	configuration := filepath.Join(server.directory, "config.json")
@@ -142,7 +139,6 @@ func TestChangedSourceIsApplied(t *testing.T) {
 // TestRepairedTableIsNoError deletes the table once: the log says what was found,
 // and nothing of it is an error.
 func TestRepairedTableIsNoError(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
@@ -159,7 +155,6 @@ func TestRepairedTableIsNoError(t *testing.T) {
 // TestHangupReadsTheSourcesAgain uses an interval longer than the test, so that
 // only SIGHUP can make the agent read its sources.
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	configuration := filepath.Join(server.directory, "config.json")

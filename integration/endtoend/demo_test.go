@@ -29,7 +29,6 @@ func demoCommand(n namespace, mark string, words []string) *exec.Cmd {
 }
 
 func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
-	require(t)
 	t.Parallel()
 	host, mark := newNamespace(t), randomName()
 	demo := start(t, demoCommand(host, mark, demoWords("--duration", "1s")))
@@ -52,7 +51,6 @@ func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	require(t)
 	t.Parallel()
 	tests := []struct {
 		name      string

@@ -36,6 +36,7 @@ type namespace string
 // removed at the end of the test, together with all its processes.
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
+	require(t)
 	n := namespace(randomName())
 	ip(t, "netns", "add", string(n))
 	t.Cleanup(func() {

@@ -10,7 +10,6 @@ import (
 // TestOneAgentPerNetworkNamespace starts agents that share nothing but the
 // network namespace.
 func TestOneAgentPerNetworkNamespace(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	first := server.startCounting(t, "--port", "20000")
@@ -36,7 +35,6 @@ func TestOneAgentPerNetworkNamespace(t *testing.T) {
 // no port that it knows, and removes them if they are still unknown at the next
 // tick.
 func TestSetupReportsThatTheAgentDoesNotFollowTheList(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const interval = time.Second
 	server := newServer(t)

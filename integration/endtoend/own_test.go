@@ -11,7 +11,6 @@ import (
 // agent owns the table, so that they may not change it. --own yes fails where the kernel can't keep
 // one; package kernels shows what happens there.
 func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	server.setup(t, "--port", "20000=alice")

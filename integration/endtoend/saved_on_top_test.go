@@ -14,7 +14,6 @@ import (
 // anew with their old values, inside the table that has the agent's epoch: what
 // they hold was counted long ago.
 func TestCountersOfASavedFileAreABase(t *testing.T) {
-	require(t)
 	const stays, goes = 20000, 20001
 	tests := []struct {
 		name        string
@@ -89,7 +88,6 @@ func (n namespace) waitOnePort(t *testing.T) {
 // TestAppendedListingDoublesNothingWithoutAnAgent loads a saved listing on top
 // of the table again and again while nobody repairs it.
 func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
-	require(t)
 	for _, hook := range []string{"host", "container"} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +115,6 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 // there, which adds our rules a second time, and the table's rules under another name and
 // another hook. They count twice until the agent removes them.
 func TestWhatCountsTwiceIsRemoved(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ssmonitor/integration/portlist"
 	"ssmonitor/internal/testkit"
@@ -85,7 +84,6 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 // TestSetupThatFollowsTriesAgain has somebody else's table in the way of new
 // counters, after the list is written. It is ready before that, as systemd sees it.
 func TestSetupThatFollowsTriesAgain(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	socket := server.listenAsSystemd(t)
@@ -94,22 +92,9 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	command := server.ssmonitor(nil, "setup", "--follow", "--ports", server.list, "--shadowsocks", configuration)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
-	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	waitSaying := func(text string) {
-		for said := ""; !strings.Contains(said, text); {
-			message := make([]byte, 4096)
-			n, err := socket.Read(message)
-			if err != nil {
-				t.Fatalf("%v; want %s", err, text)
-			}
-			said = string(message[:n])
-		}
-	}
-	waitSaying("READY=1")
+	socket.wait(t, "READY=1")
 	setup.signal(syscall.SIGHUP) // as systemctl reload does
-	waitSaying("STATUS=1 port")
+	socket.wait(t, "STATUS=1 port")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
 	testkit.ReplaceFile(t, configuration, `{"server_port": 20001}`)
 	setup.waitSaying(t, "setup failed")

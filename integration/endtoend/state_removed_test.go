@@ -11,7 +11,6 @@ import (
 // that had left the list before among them. The table is made anew first, so
 // that the totals can't be had from its counters.
 func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
-	require(t)
 	tests := []struct {
 		name string
 		end  func(t *testing.T, a agent)

@@ -9,7 +9,6 @@ import (
 // TestDamageUnderTheAgentLosesNoTotal overwrites the database while the agent
 // has it open, with traffic that was saved after the last backup.
 func TestDamageUnderTheAgentLosesNoTotal(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	start := func() agent {

@@ -18,7 +18,6 @@ func (p product) byHand(settings string, arguments ...string) *exec.Cmd {
 // TestEveryCommandUsesTheStateOfTheSettings names a directory in the settings
 // and another one in the unit.
 func TestEveryCommandUsesTheStateOfTheSettings(t *testing.T) {
-	require(t)
 	t.Parallel()
 	server := newServer(t)
 	named := filepath.Join(server.directory, "named")

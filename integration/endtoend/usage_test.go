@@ -108,9 +108,7 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 		}
 	})
 	t.Run("checked", func(t *testing.T) {
-		if problems, err := store.Check(server.stateDirectory()); err != nil || len(problems) > 0 {
-			t.Errorf("the check of the ledger found %v, %v", problems, err)
-		}
+		server.expectSound(t)
 	})
 }
 
@@ -195,9 +193,7 @@ func TestUsageInTheMiddleOfABackup(t *testing.T) {
 	want = traffic.truth(t, server.namespace)
 	agent.stop(t)
 	expect()
-	if problems, err := store.Check(server.stateDirectory()); err != nil || len(problems) > 0 {
-		t.Errorf("the check of the ledger found %v, %v", problems, err)
-	}
+	server.expectSound(t)
 	if _, err := os.Stat(server.stateFile("ssmonitor.backup.db.new")); err == nil {
 		t.Error("the unfinished backup is still there")
 	}

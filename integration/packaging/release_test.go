@@ -156,9 +156,8 @@ func TestPKGBUILD(t *testing.T) {
 func TestPKGBUILDBuilds(t *testing.T) {
 	top := t.TempDir()
 	build, source, root := filepath.Join(top, "build"), filepath.Join(top, "src"), filepath.Join(top, "pkg")
-	for _, directory := range []string{source, root} {
-		testkit.MakeDirectory(t, directory)
-	}
+	testkit.MakeDirectory(t, source)
+	testkit.MakeDirectory(t, root)
 	run(t, "../..", nil, "make", "source", "BUILD="+build, "VERSION=0.2.0")
 	run(t, source, nil, "tar", "--extract", "--file", filepath.Join(build, "release", "ssmonitor-0.2.0.tar.gz"))
 	recipe, err := filepath.Abs("../arch/PKGBUILD")

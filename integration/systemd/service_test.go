@@ -51,6 +51,14 @@ func (b *box) mainPID(t *testing.T) int {
 	return pid
 }
 
+// expectSameAgent fails the test if another process is the agent.
+func (b *box) expectSameAgent(t *testing.T, before int) {
+	t.Helper()
+	if now := b.mainPID(t); now != before {
+		t.Errorf("the agent was restarted: process %d instead of %d", now, before)
+	}
+}
+
 // waitForAgent waits until systemd reports the state for the agent.
 func (b *box) waitForAgent(t *testing.T, state string) {
 	t.Helper()
@@ -94,11 +102,7 @@ func (b *box) filtersOfTheUnit(t *testing.T) (count int) {
 func TestServiceCountsWhatClientsUse(t *testing.T) {
 	b := newServer(t)
 	c := newClient(t, b, 8388)
-	for range 20 {
-		if err := c.exchange(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.exchangeAll(t, 20)
 	b.expectExact(t)
 
 	t.Run("as its own user with one capability", func(t *testing.T) {
@@ -129,9 +133,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 		b.waitForPorts(t, 8388, 8389)
 		b.run(t, "systemctl", "start", "shadowsocks-libev-server@second.service")
 		second := newClient(t, b, 8389)
-		if err := second.exchange(); err != nil {
-			t.Fatal(err)
-		}
+		second.exchangeAll(t, 1)
 		b.expectExact(t)
 		eventually(t, func() error { // setup counts it before the agent knows it
 			rates, err := b.attempt("cat", "/run/ssmonitor/ssmonitor.csv")
@@ -140,9 +142,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 			}
 			return err
 		})
-		if now := b.mainPID(t); now != agent {
-			t.Errorf("the agent was restarted: process %d instead of %d", now, agent)
-		}
+		b.expectSameAgent(t, agent)
 	})
 
 	t.Run("and a port that changes", func(t *testing.T) {
@@ -150,9 +150,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 		b.waitForPorts(t, 8388, 8390)
 		b.run(t, "systemctl", "restart", "shadowsocks-libev-server@second.service")
 		third := newClient(t, b, 8390)
-		if err := third.exchange(); err != nil {
-			t.Fatal(err)
-		}
+		third.exchangeAll(t, 1)
 		b.expectExact(t)
 	})
 
@@ -228,9 +226,7 @@ func TestTotalsAreExactWhateverHappensToTheAgent(t *testing.T) {
 				c.waitExchanges(t, 5)
 				test.happening(t)
 				if test.stays {
-					if now := b.mainPID(t); now != before {
-						t.Errorf("the agent was restarted: process %d instead of %d", now, before)
-					}
+					b.expectSameAgent(t, before)
 				} else {
 					b.waitForSuccessor(t, before)
 				}
@@ -280,9 +276,7 @@ func TestServiceIdlesUntilThereIsShadowsocks(t *testing.T) {
 	b.waitForPorts(t, 8388)
 	b.run(t, "systemctl", "start", "shadowsocks-libev.service")
 	c := newClient(t, b, 8388)
-	if err := c.exchange(); err != nil {
-		t.Fatal(err)
-	}
+	c.exchangeAll(t, 1)
 	b.expectExact(t)
 	if now, restarts := b.mainPID(t), b.agentProperty(t, "NRestarts"); now != agent || restarts != "0" {
 		t.Errorf("the agent did not wait: process %d instead of %d, %s restarts", now, agent, restarts)

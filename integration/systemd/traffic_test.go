@@ -266,6 +266,16 @@ func (c *client) exchange() error {
 	return err
 }
 
+// exchangeAll does that many exchanges, none of which may fail.
+func (c *client) exchangeAll(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		if err := c.exchange(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startBusy makes the client exchange data until stop is called, which returns
 // the last error.
 func (c *client) startBusy(t *testing.T) (stop func() error) {

@@ -32,11 +32,7 @@ func TestLedgerLivesUnderTheUnitsRestrictions(t *testing.T) {
 	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
 	b.run(t, "useradd", "stranger")
 	c := newClient(t, b, 8388)
-	for range 20 {
-		if err := c.exchange(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.exchangeAll(t, 20)
 	b.expectExact(t)
 	want, err := b.totals()
 	if err != nil || want.In.Bytes == 0 {
@@ -144,9 +140,7 @@ func TestStateOfTheSettingsUnderTheUnit(t *testing.T) {
 	b.run(t, "systemctl", "daemon-reload")
 	b.run(t, "systemctl", "restart", "ssmonitor.service")
 	c := newClient(t, b, 8388)
-	if err := c.exchange(); err != nil {
-		t.Fatal(err)
-	}
+	c.exchangeAll(t, 1)
 	b.run(t, "systemctl", "stop", "ssmonitor.service")
 	got, err := b.usage("root")
 	if err != nil || got == (traffic{}) || got.In == (accounting.Count{}) {
