@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,18 +108,17 @@ func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 func TestChangedSourceIsApplied(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	configuration := filepath.Join(server.directory, "config.json")
-	writeConfiguration(t, configuration, 20000)
-	agent := server.startAgent(t, "--shadowsocks", configuration)
+	server.configure(t, 20000)
+	agent := server.startAgent(t, "--shadowsocks", server.configuration())
 	agent.waitServing(t, 20000)
-	writeConfiguration(t, configuration, 20000, 20001)
+	server.configure(t, 20000, 20001)
 	agent.waitServing(t, 20000, 20001)
 
-	testkit.ReplaceFile(t, configuration, `{"port_password": {"20000": `)
-	agent.waitSaying(t, configuration)
+	testkit.ReplaceFile(t, server.configuration(), `{"port_password": {"20000": `)
+	agent.waitSaying(t, server.configuration())
 	agent.waitIntervals(t, 5)
 	agent.waitServing(t, 20000, 20001)
-	if said := strings.Count(agent.stderr.String(), configuration); said != 1 {
+	if said := strings.Count(agent.stderr.String(), server.configuration()); said != 1 {
 		t.Errorf("broken configuration: got %d reports, want 1:\n%s", said, &agent.stderr)
 	}
 	server.sendToItself(t, 20001, 10)
@@ -128,7 +126,7 @@ func TestChangedSourceIsApplied(t *testing.T) {
 		t.Errorf("with a broken configuration: got %d packets, want 10", got)
 	}
 
-	writeConfiguration(t, configuration, 20002)
+	server.configure(t, 20002)
 	agent.waitServing(t, 20002)
 	if strings.Contains(agent.stderr.String(), password) {
 		t.Errorf("the agent has logged a password:\n%s", &agent.stderr)
@@ -157,9 +155,8 @@ func TestRepairedTableIsNoError(t *testing.T) {
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	configuration := filepath.Join(server.directory, "config.json")
-	writeConfiguration(t, configuration, 20000)
-	agent := server.startAgent(t, "--interval", "1h", "--shadowsocks", configuration)
+	server.configure(t, 20000)
+	agent := server.startAgent(t, "--interval", "1h", "--shadowsocks", server.configuration())
 	counts := func(counter string) func() error {
 		return func() error {
 			if _, found := server.counters(t)[counter]; !found {
@@ -170,7 +167,7 @@ func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	}
 	agent.waitSaying(t, "counting")
 	eventually(t, counts("tcp-20000-in"))
-	writeConfiguration(t, configuration, 20000, 20001)
+	server.configure(t, 20000, 20001)
 	agent.signal(syscall.SIGHUP)
 	eventually(t, counts("tcp-20001-in"))
 	agent.signal(syscall.SIGTERM)

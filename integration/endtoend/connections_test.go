@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -104,11 +103,7 @@ func TestWhoIsConnected(t *testing.T) {
 
 	ssmonitor := newProduct(t, server)
 	testkit.ReplaceFile(t, ssmonitor.list, fmt.Sprintf("%d\n%d\n%d/udp\n# from --port\n%d@172.30.0.2:8388\n", dualPort, shadowsocksPort, udpOnlyPort, forContainerPort))
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 600}`, shadowsocksPort, password, cipher))
-	server.start(t, "ss-server", "-c", configuration)
-	server.waitListening(t, shadowsocksPort, "tcp", "udp")
+	server.startShadowsocks(t, shadowsocksPort)
 	for _, port := range []int{dualPort, udpOnlyPort, forContainerPort} {
 		server.serve(t, port)
 	}

@@ -2,13 +2,10 @@ package endtoend_test
 
 import (
 	"fmt"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/testkit"
 )
 
 // countedPort is the port that most tests count.
@@ -115,9 +112,8 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	t.Parallel()
 	const changes, datagrams = 200, 1_000_000
 	server := newServer(t)
-	configuration := filepath.Join(server.directory, "config.json")
-	writeConfiguration(t, configuration, countedPort)
-	agent := server.startAgent(t, "--shadowsocks", configuration)
+	server.configure(t, countedPort)
+	agent := server.startAgent(t, "--shadowsocks", server.configuration())
 	agent.waitServing(t, countedPort)
 
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
@@ -125,7 +121,7 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	other := 0
 	for i := range changes {
 		other = 30000 + i // comes with this change, goes with the next
-		writeConfiguration(t, configuration, countedPort, other)
+		server.configure(t, countedPort, other)
 		agent.signal(syscall.SIGHUP)
 		eventually(t, func() error {
 			if _, found := server.counters(t)[fmt.Sprintf("tcp-%d-in", other)]; !found {
@@ -152,15 +148,4 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 		return nil
 	})
 	agent.stop(t)
-}
-
-// writeConfiguration writes a Shadowsocks configuration with a password per port.
-func writeConfiguration(t *testing.T, path string, ports ...int) {
-	t.Helper()
-	passwords := make([]string, len(ports))
-	for i, port := range ports {
-		passwords[i] = fmt.Sprintf(`"%d": %q`, port, password)
-	}
-	testkit.ReplaceFile(t, path, fmt.Sprintf(`{"server": "0.0.0.0", "port_password": {%s}, "method": %q, "mode": "tcp_and_udp"}`,
-		strings.Join(passwords, ", "), cipher))
 }

@@ -217,6 +217,19 @@ func (h *host) look(t *testing.T) {
 	h.nft(t, "table ip other {}; delete table ip other")
 }
 
+// waitNothingForwarded waits until nothing is counted where the host forwards packets.
+func (h *host) waitNothingForwarded(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		h.forgetConnections(t) // again: a late packet may make an entry
+		h.look(t)
+		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
+			return fmt.Errorf("the chains at forward stay:\n%s", listing)
+		}
+		return nil
+	})
+}
+
 // TestContainerSendsFirst deletes the connection entries of live connections, after
 // which the container sends first: the new entries have begun at its side. It has
 // the number of the published port, so that the client still knows the sender.
@@ -318,14 +331,7 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	g.expectExact(t, 24*passed)
 
 	abandon(flows)
-	eventually(t, func() error {
-		h.forgetConnections(t) // again: a late packet may make an entry
-		h.look(t)
-		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
-			return fmt.Errorf("the chains at forward stay:\n%s", listing)
-		}
-		return nil
-	})
+	h.waitNothingForwarded(t)
 	agent.expectCalm(t)
 	agent.stop(t)
 }

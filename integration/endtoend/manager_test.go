@@ -23,12 +23,10 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 	server, client := newServerAndClient(t)
 	directory := filepath.Join(server.directory, "manager")
 	testkit.MakeDirectory(t, directory)
-	configuration := filepath.Join(server.directory, "config.json")
-	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"%d": %q},
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, stays, password, cipher))
+	server.configure(t, stays)
 	address := filepath.Join(server.directory, "manager.sock")
 	agent := server.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
-	server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
+	server.start(t, "ss-manager", "-c", server.configuration(), "--manager-address", address,
 		"--executable", "/usr/bin/ss-server", "-D", directory)
 	server.waitListening(t, stays, "tcp", "udp")
 	agent.waitServing(t, stays)

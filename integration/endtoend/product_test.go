@@ -52,6 +52,20 @@ func (p product) stateDirectory() string   { return filepath.Join(p.directory, "
 
 func (p product) socket() string { return filepath.Join(p.runtimeDirectory(), "ssmonitor.sock") }
 
+// configuration is the file that configure writes.
+func (p product) configuration() string { return filepath.Join(p.directory, "config.json") }
+
+// configure writes a Shadowsocks configuration with a password per port.
+func (p product) configure(t *testing.T, ports ...int) {
+	t.Helper()
+	passwords := make([]string, len(ports))
+	for i, port := range ports {
+		passwords[i] = fmt.Sprintf(`"%d": %q`, port, password)
+	}
+	testkit.ReplaceFile(t, p.configuration(), fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {%s}, "method": %q,
+		"mode": "tcp_and_udp", "timeout": 60}`, strings.Join(passwords, ", "), cipher))
+}
+
 // ssmonitor prepares a run of the binary under test. The words of prefix come
 // before its name on the command line, for programs such as setpriv.
 func (p product) ssmonitor(prefix []string, arguments ...string) *exec.Cmd {

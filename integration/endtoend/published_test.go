@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"ssmonitor/internal/testkit"
 )
 
 // The ports and addresses of the tests with a container.
@@ -91,16 +88,6 @@ func (h *host) publish(t *testing.T) {
 	h.nft(t, fmt.Sprintf(engine, "ip6", "::1", "fd30::/64", dnat("["+containerIPv6+"]")))
 }
 
-// startServer starts ss-server at a port of a namespace.
-func (h *host) startServer(t *testing.T, n namespace, port int) {
-	t.Helper()
-	configuration := filepath.Join(t.TempDir(), "config.json")
-	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, port, password, cipher))
-	n.start(t, "ss-server", "-c", configuration)
-	n.waitListening(t, port, "tcp", "udp")
-}
-
 // carries waits until the counters of the ports together equal what the client has
 // sent and received.
 func (h *host) carries(t *testing.T, ports ...int) (sum traffic) {
@@ -133,8 +120,8 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 		t.Errorf("setup does not say that a port is published:\n%s", report)
 	}
 	agent := h.startCounting(t, "--ports", h.list)
-	h.startServer(t, h.container, containerPort)
-	h.startServer(t, h.namespace, hostPort)
+	h.container.startShadowsocks(t, containerPort)
+	h.startShadowsocks(t, hostPort)
 	h.serve(t, targetPort)
 	h.elsewhere.serve(t, publishedPort)
 	for _, address := range []string{elsewhereIPv4, "[" + elsewhereIPv6 + "]"} {
@@ -201,41 +188,16 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	h := newHost(t)
 	agent := startCounting(t, h)
 	agent.waitServing(t, publishedPort)
-	chains := func(want int) {
-		t.Helper()
-		eventually(t, func() error {
-			if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Count(listing, "hook forward") != want {
-				return fmt.Errorf("want %d chains at forward in\n%s", want, listing)
-			}
-			return nil
-		})
-	}
-	chains(0)
+	h.waitNothingForwarded(t)
 	h.nft(t, "table ip other {}") // is no concern of anybody
 	h.publish(t)
-	eventually(t, func() error {
-		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
-		for _, target := range []string{containerIPv4 + " . udp . ", containerIPv6 + " . udp . "} {
-			if !strings.Contains(listing, target) {
-				return fmt.Errorf("want %q in\n%s", target, listing)
-			}
-		}
-		return nil
-	})
-	chains(4)
+	h.waitCounted(t, containerPort, publishedPort)
 	h.container.serve(t, containerPort)
 	h.client.curl(t, fmt.Sprintf("http://%s:%d/%d", serverIPv4, publishedPort, megabyte))
 	h.client.exchange(t, fmt.Sprintf("[%s]:%d", serverIPv6, publishedPort), 20, 1000)
 	total := h.carries(t, publishedPort)
 	h.nft(t, "delete table ip nat; delete table ip6 nat")
-	h.forgetConnections(t)
-	eventually(t, func() error { // when somebody looks
-		h.nft(t, "add table ip other; delete table ip other")
-		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
-			return fmt.Errorf("there are still chains at forward:\n%s", listing)
-		}
-		return nil
-	})
+	h.waitNothingForwarded(t)
 	if counted := h.counted(t, publishedPort); counted != total {
 		t.Errorf("counted were %+v, and are %+v", total, counted)
 	}

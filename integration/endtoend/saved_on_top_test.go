@@ -2,7 +2,6 @@ package endtoend_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -29,9 +28,8 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
-			configuration := filepath.Join(server.directory, "config.json")
-			start := func() agent { return server.startAgent(t, "--shadowsocks", configuration) }
-			writeConfiguration(t, configuration, stays, goes)
+			start := func() agent { return server.startAgent(t, "--shadowsocks", server.configuration()) }
+			server.configure(t, stays, goes)
 			agent := start()
 			agent.waitServing(t, stays, goes)
 			server.sendToItself(t, stays, 100)
@@ -39,14 +37,14 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
 			saved := server.ruleset(t)
 
-			writeConfiguration(t, configuration, stays)
+			server.configure(t, stays)
 			server.waitOnePort(t)
 			if test.whileKilled {
 				agent.kill()
 			}
 			server.nft(t, saved)
 			if test.listed {
-				writeConfiguration(t, configuration, stays, goes)
+				server.configure(t, stays, goes)
 			}
 			if test.whileKilled {
 				agent = start()
@@ -57,7 +55,7 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
 				server.waitOnePort(t)
 				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
-				writeConfiguration(t, configuration, stays, goes)
+				server.configure(t, stays, goes)
 				agent.waitServing(t, stays, goes)
 			}
 			agent.waitIntervals(t, 2)

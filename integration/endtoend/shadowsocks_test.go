@@ -63,6 +63,17 @@ func (c shadowsocksClient) echo(t *testing.T, count, size int) {
 	c.exchange(t, fmt.Sprintf("127.0.0.1:%d", c.tunnel), count, size)
 }
 
+// startShadowsocks starts ss-server at a port and returns its configuration.
+func (n namespace) startShadowsocks(t *testing.T, port int) (configuration string) {
+	t.Helper()
+	configuration = filepath.Join(t.TempDir(), "config.json")
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
+		"method": %q, "mode": "tcp_and_udp", "timeout": 600}`, port, password, cipher))
+	n.start(t, "ss-server", "-c", configuration)
+	n.waitListening(t, port, "tcp", "udp")
+	return configuration
+}
+
 // curl runs curl. The test fails if the response is not a success.
 func (n namespace) curl(t *testing.T, arguments ...string) {
 	t.Helper()
@@ -85,13 +96,7 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	require(t, "ss-server", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	configuration := filepath.Join(server.directory, "config.json")
-	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, shadowsocksPort, password, cipher))
-	server.setup(t, "--shadowsocks", configuration)
-
-	server.start(t, "ss-server", "-c", configuration)
-	server.waitListening(t, shadowsocksPort, "tcp", "udp")
+	server.setup(t, "--shadowsocks", server.startShadowsocks(t, shadowsocksPort))
 	server.serve(t, targetPort)
 	overIPv4 := startShadowsocksClient(t, client, serverIPv4, shadowsocksPort, 1080, password)
 	overIPv6 := startShadowsocksClient(t, client, serverIPv6, shadowsocksPort, 1090, password)

@@ -26,17 +26,16 @@ func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
 			t.Parallel()
 			const stays, goes = 20000, 20001
 			server := newServer(t)
-			configuration := filepath.Join(server.directory, "config.json")
-			writeConfiguration(t, configuration, stays, goes)
+			server.configure(t, stays, goes)
 			start := func() agent {
-				return server.startAgent(t, "--save-interval", "0s", "--shadowsocks", configuration)
+				return server.startAgent(t, "--save-interval", "0s", "--shadowsocks", server.configuration())
 			}
 			agent := start()
 			agent.waitServing(t, stays, goes)
 			server.sendToItself(t, stays, 100)
 			server.sendToItself(t, goes, 50)
 			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
-			writeConfiguration(t, configuration, stays)
+			server.configure(t, stays)
 			server.waitOnePort(t)
 			right := server.listing(t)
 			server.nft(t, "flush ruleset\n")
@@ -60,7 +59,7 @@ func TestStateRemovedUnderTheAgentIsWrittenAnew(t *testing.T) {
 
 			agent = start()
 			agent.expectPackets(t, 165, map[int]uint64{stays: 115})
-			writeConfiguration(t, configuration, stays, goes)
+			server.configure(t, stays, goes)
 			agent.waitServing(t, stays, goes)
 			agent.expectPackets(t, 165, map[int]uint64{stays: 115, goes: 50})
 			agent.stop(t)
