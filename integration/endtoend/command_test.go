@@ -28,7 +28,7 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	testkit.ReplaceFile(t, filepath.Join(root, configuration), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
-	server.expectNoRuleset(t, "setup without ports made")
+	server.expectNoRuleset(t, "after setup without ports")
 }
 
 // TestClosedDirectoryIsNotEmpty searches, as nobody, where a usual place may not

@@ -33,7 +33,7 @@ func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
 	host, mark := newNamespace(t), randomName()
 	demo := start(t, demoCommand(host, mark, demoWords("--duration", "1s")))
 	demo.waitShowing(t, "alice")
-	host.expectNoRuleset(t, "the demo made in the host's namespace")
+	host.expectNoRuleset(t, "in the host's namespace")
 	demo.endsWith(t, 0)
 	shown := demo.stdout.String()
 	if strings.Contains(shown, "\x1b") {
@@ -123,7 +123,7 @@ func (n namespace) hasNothingOf(t *testing.T, mark string) {
 		}
 		return nil
 	})
-	n.expectNoRuleset(t, "the demo left in the host's namespace")
+	n.expectNoRuleset(t, "in the host's namespace")
 	if _, err := os.Stat("/run/ssmonitor-demo"); err == nil {
 		t.Error("the demo left its directory")
 	}

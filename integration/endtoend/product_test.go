@@ -291,7 +291,7 @@ func (n namespace) nft(t *testing.T, ruleset string) {
 func (n namespace) expectNoRuleset(t *testing.T, when string) {
 	t.Helper()
 	if ruleset := n.ruleset(t); ruleset != "" {
-		t.Errorf("%s there is still:\n%s", when, ruleset)
+		t.Errorf("%s there are rules:\n%s", when, ruleset)
 	}
 }
 

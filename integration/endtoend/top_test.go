@@ -160,7 +160,9 @@ func TestTopShowsRootWhoIsConnected(t *testing.T) {
 	term.waitShowing(t, "3 connections", "alice")
 	term.press(t, "Down", "Enter")
 	term.waitShowing(t, "PROTOCOL", "HOUR")
-	time.Sleep(1500 * time.Millisecond) // three refreshes
+	for range 2 { // refreshes
+		term.waitTick(t)
+	}
 	if shown := term.shown(t); strings.Contains(shown, "127.0.0.") {
 		t.Errorf("the addresses are shown to another user:\n%s", shown)
 	}

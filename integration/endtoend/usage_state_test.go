@@ -24,7 +24,7 @@ func TestEveryCommandUsesTheStateOfTheSettings(t *testing.T) {
 	settings := server.settings(t, "state: "+named+"\n")
 	agent := server.startCounting(t, "--config", settings, "--port", "20000=alice")
 	server.sendToItself(t, 20000, 10)
-	begin(t, server.byHand(settings, "teardown")).expectOneLine(t, 1, "stop it first")
+	begin(t, server.byHand(settings, "teardown")).expectOneLine(t, "stop it first")
 	agent.stop(t)
 	server.sendToItself(t, 20000, 3) // saved by the next command
 	if run := begin(t, server.byHand(settings, "client", "new", "20000", "dave")); run.wait(t) != 0 {
@@ -47,7 +47,7 @@ func TestEveryCommandUsesTheStateOfTheSettings(t *testing.T) {
 
 	// The command line comes before both, the unit before the default.
 	begin(t, server.byHand(settings, "usage", "--state", server.stateDirectory())).
-		expectOneLine(t, 1, "nothing has been saved", server.stateDirectory())
+		expectOneLine(t, "nothing has been saved", server.stateDirectory())
 	begin(t, server.ssmonitor(nil, "usage", "--config", "none")).
-		expectOneLine(t, 1, "nothing has been saved", server.stateDirectory())
+		expectOneLine(t, "nothing has been saved", server.stateDirectory())
 }

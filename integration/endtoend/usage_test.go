@@ -80,7 +80,7 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 		server.waitUsage(t, want)
 		server.expectUsage(t, nil, want)
 		server.expectUsage(t, member, want)
-		begin(t, server.ssmonitor(stranger, "usage")).expectOneLine(t, 1, "permission denied", "ssmonitor")
+		begin(t, server.ssmonitor(stranger, "usage")).expectOneLine(t, "permission denied", "ssmonitor")
 	}
 	t.Run("running", func(t *testing.T) {
 		traffic.flow(t)
@@ -131,9 +131,9 @@ func (p product) expectPrivate(t *testing.T, file fs.DirEntry) {
 
 // expectOneLine waits for the end of a program that fails, with one line that
 // has all of the words.
-func (p *program) expectOneLine(t *testing.T, status int, words ...string) {
+func (p *program) expectOneLine(t *testing.T, words ...string) {
 	t.Helper()
-	p.endsWith(t, status, words...)
+	p.endsWith(t, 1, words...)
 	text := p.stderr.String()
 	if strings.Count(text, "\n") != 1 || strings.Contains(text, "goroutine") {
 		t.Errorf("%s does not say it in one line:\n%s", p, text)
