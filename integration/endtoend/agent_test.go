@@ -34,9 +34,7 @@ func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 
 	without := start(t, server.ssmonitor(asNobody(""), run...))
 	without.endsWith(t, 1, "CAP_NET_ADMIN")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("without the capability: got the ruleset\n%s", ruleset)
-	}
+	server.expectNoRuleset(t, "without the capability")
 
 	with := agent{server, start(t, server.ssmonitor(asNobody(",+net_admin"), run...))}
 	with.waitServing(t, countedPort)

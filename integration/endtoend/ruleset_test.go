@@ -53,9 +53,7 @@ func TestRulesetOfNftAndOursListTheSame(t *testing.T) {
 			ours, theirs := newNamespace(t), newNamespace(t)
 			ssmonitor := newProduct(t, ours)
 			theirs.nft(t, test.text(t, ssmonitor))
-			if ruleset := ours.ruleset(t); ruleset != "" {
-				t.Fatalf("before setup there is already:\n%s", ruleset)
-			}
+			ours.expectNoRuleset(t, "before setup")
 			ssmonitor.setup(t, test.flags...)
 			if want, got := theirs.ruleset(t), ours.ruleset(t); got != want {
 				t.Errorf("nft makes\n%s\nsetup makes\n%s", want, got)

@@ -2,6 +2,7 @@ package systemd_test
 
 import (
 	"fmt"
+	"ssmonitor/accounting"
 	"strings"
 	"testing"
 
@@ -74,6 +75,9 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		if !strings.Contains(journal, `msg="the totals can't be saved" error="writing /srv/ssmonitor:`) || !strings.Contains(journal, "ReadWritePaths=/srv/ssmonitor") {
 			t.Errorf("the agent does not say what to do:\n%s", journal)
 		}
+		if journal := b.restartAgent(t, "state: /srv/missing\n", "active"); !strings.Contains(journal, "/srv/missing") {
+			t.Errorf("the agent does not name the directory that can't be created:\n%s", journal)
+		}
 	})
 
 	t.Run("with what the errors say", func(t *testing.T) {
@@ -90,6 +94,11 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 			return err
 		})
 		eventually(t, func() error { _, err := b.attempt("cat", "/srv/ssmonitor/csv"); return err })
+		newClient(t, b, 8388).exchangeAll(t, 1)
+		b.run(t, "systemctl", "stop", "ssmonitor.service")
+		if used, err := b.usage("root"); err != nil || used.In == (accounting.Count{}) {
+			t.Errorf("by hand the usage is %+v, %v", used, err)
+		}
 	})
 }
 
