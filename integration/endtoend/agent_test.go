@@ -1,6 +1,7 @@
 package endtoend_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -21,15 +22,20 @@ func asNobody(capability string) []string {
 		"--inh-caps=-all" + capability, "--ambient-caps=-all" + capability, "--bounding-set=-all" + capability, "--no-new-privs"}
 }
 
+// giveToNobody makes an agent that runs as nobody the owner of its directories, as the
+// unit does.
+func (p product) giveToNobody(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(os.Chown(p.runtimeDirectory(), nobody, nobody), os.Chown(p.stateDirectory(), nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
 	server := newServer(t)
-	for _, path := range []string{server.runtimeDirectory(), server.stateDirectory()} {
-		if err := os.Chown(path, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server.giveToNobody(t)
 	run := []string{"run", "--interval", "100ms", "--port", fmt.Sprint(countedPort)}
 
 	without := start(t, server.ssmonitor(asNobody(""), run...))

@@ -42,11 +42,7 @@ func TestOnlyRootChangesTheAgent(t *testing.T) {
 	require(t, "setpriv", "curl", "/usr/bin/python3")
 	t.Parallel()
 	server := newServer(t)
-	for _, path := range []string{server.runtimeDirectory(), server.stateDirectory()} {
-		if err := os.Chown(path, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server.giveToNobody(t)
 	agent := agent{server, start(t, server.ssmonitor(asNobody(",+net_admin"), "run", "--interval", "100ms", "--port", "20000=alice"))}
 	agent.waitServing(t, 20000)
 	info, err := os.Lstat(server.controlSocket())
