@@ -24,14 +24,12 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 	directory := filepath.Join(server.directory, "manager")
 	testkit.MakeDirectory(t, directory)
 	server.configure(t, stays)
-	address := filepath.Join(server.directory, "manager.sock")
 	agent := server.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
-	server.start(t, "ss-manager", "-c", server.configuration(), "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", directory)
+	startManager(t, server.namespace, server.configuration())
 	server.waitListening(t, stays, "tcp", "udp")
 	agent.waitServing(t, stays)
 	server.serve(t, targetPort)
-	tell := commandManager(t, address)
+	tell := commandManager(t, managerAddress(server.configuration()))
 	keeps := startShadowsocksClient(t, client, serverIPv6, stays, 1080, password)
 	leaves := startShadowsocksClient(t, client, serverIPv4, comesAndGoes, 1090, password)
 

@@ -142,15 +142,12 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	configuration := filepath.Join(server.directory, "config.json")
-	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
+	testkit.ReplaceFile(t, server.configuration(), fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
 		"port_password": {"8391": "first-password", "8392": "second-password", "8393": "third-password"},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, cipher))
-	server.setup(t, "--shadowsocks", configuration)
+	server.setup(t, "--shadowsocks", server.configuration())
 
-	address := filepath.Join(server.directory, "manager.sock")
-	manager := server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(server.directory, "manager"))
+	manager := startManager(t, server.namespace, server.configuration())
 	for _, port := range []int{8391, 8392, 8393} {
 		server.waitListening(t, port, "tcp", "udp")
 	}
@@ -162,7 +159,7 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	first.echo(t, 50, 1000)
 	startShadowsocksClient(t, client, serverIPv6, 8392, 1090, "second-password").upload(t, 2*megabyte)
 
-	stat := askManager(t, address)
+	stat := askManager(t, managerAddress(server.configuration()))
 	eventually(t, func() error { // it hears from its servers every ten seconds
 		reported := stat()
 		for port, bytes := range payload {

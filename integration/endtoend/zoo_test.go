@@ -30,7 +30,7 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 			"loopback-without-local-port.json", "trailing-commas.json", "duplicate-key.json", "bom.json", "crlf.json",
 			"key-instead-of-password.json", "remarks.json", "key-case.json", "key-long-s.json", "key-kelvin.json", "managed.conf",
 		}},
-		{"ss-manager", startManager, []string{
+		{"ss-manager", func(t *testing.T, n namespace, file string) { startManager(t, n, file) }, []string{
 			"three-ports.json", "tcp-only.json", "number-as-password.json", "remarks.json",
 		}},
 		{"ss-manager", startBoth, []string{"with-server-port.json"}},
@@ -64,11 +64,14 @@ func startServer(t *testing.T, n namespace, file string) {
 	n.start(t, "ss-server", "-c", file)
 }
 
-func startManager(t *testing.T, n namespace, file string) {
-	directory := filepath.Dir(file)
-	n.start(t, "ss-manager", "-c", file, "--manager-address", filepath.Join(directory, "manager.sock"),
-		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(directory, "manager"))
+// startManager starts ss-manager, which keeps its files beside its configuration.
+func startManager(t *testing.T, n namespace, file string) *program {
+	return n.start(t, "ss-manager", "-c", file, "--manager-address", managerAddress(file),
+		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(filepath.Dir(file), "manager"))
 }
+
+// managerAddress returns where the ss-manager of a configuration takes commands.
+func managerAddress(file string) string { return filepath.Join(filepath.Dir(file), "manager.sock") }
 
 func startV2Ray(t *testing.T, n namespace, file string) {
 	n.start(t, "v2ray", "-config", file)
