@@ -66,12 +66,7 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 	server, client := newServerAndClient(t)
 	server.giveStateToGroup(t)
 	member, stranger := asUser(readersGroup), asUser(readersUser)
-	start := func() agent {
-		agent := server.startAgent(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
-		agent.waitSaying(t, "counting") // what one that was killed has published is still there
-		agent.waitServing(t, 20000, 20001)
-		return agent
-	}
+	start := func() agent { return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob") }
 	agent := start()
 	traffic := newStream(t, server.namespace, client, 20000, 20001)
 	expect := func(t *testing.T) {
