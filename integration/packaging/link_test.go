@@ -136,7 +136,7 @@ func TestLinkScript(t *testing.T) {
 // Netdatas, and into one that the packager names, and removes ssmonitor again.
 func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 	root := makeNetdata(t, debianPlugins, commonHealth, upstreamPlugins, staticPlugins, staticHealth)
-	arguments := []string{"make", "DESTDIR=" + root, "PREFIX=/usr", "NETDATADIR=/usr/local/netdata", "BUILD=" + t.TempDir()}
+	arguments := []string{"make", "DESTDIR=" + root, "PREFIX=/usr", "BUILD=" + t.TempDir()}
 	run(t, "../..", nil, append(arguments, "install")...)
 	got := links(t, root)
 	for _, plugin := range []string{debianPlugins, upstreamPlugins, staticPlugins} {
@@ -149,11 +149,22 @@ func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 			t.Errorf("the alerts in %s link to %q", health, target)
 		}
 	}
-	if got["usr/local/netdata/plugins.d/ssmonitor.plugin"] == "" || got[alerts[1:]] != "file" || got["usr/lib/systemd/system/ssmonitor.service"] != "file" {
+	if got[alerts[1:]] != "file" || got["usr/lib/systemd/system/ssmonitor.service"] != "file" {
 		t.Errorf("make install made %q", got)
 	}
-	run(t, "../..", nil, append(arguments, "uninstall")...)
-	if left := links(t, root); len(left) > 0 {
-		t.Errorf("make uninstall leaves %q", left)
+	expectUninstalled := func() {
+		t.Helper()
+		run(t, "../..", nil, append(arguments, "uninstall")...)
+		if left := links(t, root); len(left) > 0 {
+			t.Errorf("make uninstall leaves %q", left)
+		}
 	}
+	expectUninstalled()
+
+	arguments = append(arguments, "NETDATADIR=/usr/local/netdata")
+	run(t, "../..", nil, append(arguments, "install")...)
+	if plugin := links(t, root)["usr/local/netdata/plugins.d/ssmonitor.plugin"]; plugin != "../../../bin/ssmonitor" {
+		t.Errorf("the plugin links to %q", plugin)
+	}
+	expectUninstalled()
 }
