@@ -55,7 +55,7 @@ func nobody() *syscall.SysProcAttr {
 // directory of its own. -update rewrites what they compare with.
 func TestScripts(t *testing.T) {
 	testkit.RequireRoot(t, "a network namespace")
-	testkit.Require(t, "nft", "ip", "bash")
+	testkit.Require(t, "nft", "ip", "bash", "script", "setpriv")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", Deadline: time.Now().Add(3 * time.Minute), UpdateScripts: testkit.Updating(), RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
 
@@ -54,28 +55,15 @@ func runReader(limit time.Duration, words ...string) (got figures, err error) {
 func measureReadings(t *testing.T, read func() error) (figures, error) {
 	t.Helper()
 	defer pin(t)()
-	began, spent, readings := time.Now(), processorTime(t, os.Getpid()), 1
+	began, spent, readings := time.Now(), testkit.ProcessorTime(t, os.Getpid()), 1
 	err := read()
 	if time.Since(began) < slowReading {
-		began, spent, readings = time.Now(), processorTime(t, os.Getpid()), 0
+		began, spent, readings = time.Now(), testkit.ProcessorTime(t, os.Getpid()), 0
 		for ; err == nil && readings < mostReadings && time.Since(began) < readingTime; readings++ {
 			err = read()
 		}
 	}
-	return figures{Nanoseconds: float64(processorTime(t, os.Getpid())-spent) / float64(readings)}, err
-}
-
-// processorTime returns what all threads of a process have used so far, those
-// that have ended included.
-func processorTime(t *testing.T, process int) time.Duration {
-	t.Helper()
-	// CPUCLOCK_SCHED of a process: include/linux/posix-timers_types.h
-	clock := int32(^process<<3 | 2)
-	var used unix.Timespec
-	if err := unix.ClockGettime(clock, &used); err != nil {
-		t.Fatalf("reading the clock of process %d: %v", process, err)
-	}
-	return time.Duration(used.Nano())
+	return figures{Nanoseconds: float64(testkit.ProcessorTime(t, os.Getpid())-spent) / float64(readings)}, err
 }
 
 func readTable(t *testing.T, _ int, _ time.Duration) (figures, error) {

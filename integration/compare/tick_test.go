@@ -86,9 +86,9 @@ func tickAgent(t *testing.T, ports int) (got figures) {
 	})
 	// Half an interval after a tick, so that the last one is over.
 	time.Sleep(*interval / 2)
-	spent := processorTime(t, agent.Process.Pid)
+	spent := testkit.ProcessorTime(t, agent.Process.Pid)
 	time.Sleep(time.Duration(*ticks) * (*interval))
-	got.Nanoseconds = float64(processorTime(t, agent.Process.Pid)-spent) / float64(*ticks)
+	got.Nanoseconds = float64(testkit.ProcessorTime(t, agent.Process.Pid)-spent) / float64(*ticks)
 	got.Resident, got.Anonymous = memory(t, agent.Process.Pid)
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)

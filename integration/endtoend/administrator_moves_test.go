@@ -100,7 +100,7 @@ func (a *administrator) load(t *testing.T, ruleset string) {
 // harmlessMoves need no repair, or one that loses nothing.
 func harmlessMoves() []move {
 	return []move{
-		{name: "agent killed and started", alone: true, needsAgent: true, do: func(t *testing.T, a *administrator) { a.kill(t) }},
+		{name: "agent killed and started", alone: true, needsAgent: true, do: func(t *testing.T, a *administrator) { a.restart(t) }},
 		{name: "tables of others", do: script(
 			"table ip theirs { counter c { }; chain input { type filter hook input priority 0; udp dport 20000 counter name c; }; }",
 			"delete table ip theirs")},

@@ -245,7 +245,7 @@ func nameTargets(t *testing.T, a *administrator) {
 	for _, target := range a.named.targets() {
 		a.flags = append(a.flags, "--port", fmt.Sprintf("%d@%s", target.Port, target.Address))
 	}
-	a.kill(t)
+	a.restart(t)
 }
 
 // visitNamespace runs the agent in another network namespace with the same state,
@@ -256,7 +256,7 @@ func visitNamespace(t *testing.T, a *administrator) {
 		if a.random.IntN(2) == 0 {
 			running.stop(t)
 		} else {
-			running.end()
+			running.kill()
 		}
 	}
 	end(a.agent)

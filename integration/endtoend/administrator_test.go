@@ -177,7 +177,7 @@ func (a *administrator) round(t *testing.T, name string, down bool, moves ...mov
 	a.pass(administratorInterval / 2)
 	if down {
 		names = append(names, "no agent runs")
-		a.end()
+		a.kill()
 		killed = time.Now()
 		r.read = killed.Add(-administratorSave - 2*administratorInterval) // saved for sure
 	}

@@ -16,13 +16,11 @@ import (
 
 // TestNamedListBesidePorts gives the agent both: it counts their union.
 func TestNamedListBesidePorts(t *testing.T) {
-	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	ssmonitor.setup(t, "--port", "20000")
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--port", "20005")
-	agent.waitServing(t, 20000, 20005)
-	ssmonitor.setup(t, "--port", "20001")
+	server := newServer(t)
+	server.setup(t, "--port", "20000")
+	agent := server.startCounting(t, "--ports", server.list, "--port", "20005")
+	server.setup(t, "--port", "20001")
 	agent.waitServing(t, 20001, 20005)
 	agent.stop(t)
 }
@@ -32,10 +30,8 @@ func TestNamedListBesidePorts(t *testing.T) {
 func TestFailedReadingRemovesTheRates(t *testing.T) {
 	require(t, "curl")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
 	eventually(t, func() error {
 		agent.mustRun(t)
@@ -45,7 +41,7 @@ func TestFailedReadingRemovesTheRates(t *testing.T) {
 		return nil
 	})
 	code := server.run(t, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
-		"--unix-socket", ssmonitor.socket(), "http://ssmonitor/healthz")
+		"--unix-socket", server.socket(), "http://ssmonitor/healthz")
 	if code != "503" {
 		t.Errorf("without a reading /healthz answers with %s, want 503", code)
 	}
@@ -54,76 +50,67 @@ func TestFailedReadingRemovesTheRates(t *testing.T) {
 	agent.stop(t)
 }
 
-// listenAsSystemd opens a socket that receives what sd_notify(3) sends.
-func (p product) listenAsSystemd(t *testing.T) *net.UnixConn {
+// systemd is a socket that receives what sd_notify(3) sends.
+type systemd struct{ *net.UnixConn }
+
+func (p product) listenAsSystemd(t *testing.T) systemd {
 	t.Helper()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(p.directory, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = socket.Close() })
-	return socket
+	return systemd{socket}
+}
+
+// wait waits for a message that matches, and returns its submatches.
+func (s systemd) wait(t *testing.T, pattern string) []string {
+	t.Helper()
+	if err := s.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for message := make([]byte, 4096); ; {
+		n, err := s.Read(message)
+		if err != nil {
+			t.Fatalf("%v; want %s in %q", err, pattern, said)
+		}
+		said = append(said, string(message[:n]))
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(said[len(said)-1]); found != nil {
+			return found
+		}
+	}
 }
 
 // TestStatusTellsInFromOut sends to a port and not from it, and reads the status
 // as systemd does.
 func TestStatusTellsInFromOut(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	socket := ssmonitor.listenAsSystemd(t)
-	ssmonitor.setup(t, "--port", "20000")
+	server := newServer(t)
+	socket := server.listenAsSystemd(t)
+	server.setup(t, "--port", "20000")
 	const perSecond, payload = 200, 972
 	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
-	command := ssmonitor.ssmonitor(nil, "run", "--interval", "2s", "--ports", ssmonitor.list)
+	command := server.ssmonitor(nil, "run", "--interval", "2s", "--ports", server.list)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
-	agent := agent{ssmonitor, start(t, command)}
-	var said []string
-	receive := func() string {
-		message := make([]byte, 4096)
-		if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		n, err := socket.Read(message)
-		if err != nil {
-			t.Fatalf("%v; the agent has said %q", err, said)
-		}
-		said = append(said, string(message[:n]))
-		return string(message[:n])
-	}
-	for !strings.Contains(receive(), "READY=1") {
-	}
+	agent := agent{server, start(t, command)}
+	socket.wait(t, "READY=1")
 	const kilobits = perSecond * (payload + 20 + 8) * 8 / 1000
-	rates := regexp.MustCompile(`STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
-	for {
-		found := rates.FindStringSubmatch(receive())
-		if found == nil {
-			continue
-		}
-		in, _ := strconv.Atoi(found[1])
-		if found[2] != "0" {
-			t.Errorf("nothing was sent from the port, and the status is %q", found[0])
-		}
-		if in < kilobits*8/10 || in > kilobits*12/10 {
-			t.Errorf("%d kbit/s are sent, and the status is %q", kilobits, found[0])
-		}
-		break
+	status := socket.wait(t, `STATUS=counting 1 port, in (\d+) kbit/s, out (\d+) kbit/s`)
+	if in, _ := strconv.Atoi(status[1]); in < kilobits*8/10 || in > kilobits*12/10 || status[2] != "0" {
+		t.Errorf("%d kbit/s are sent to the port, and nothing from it, and the status is %q", kilobits, status[0])
 	}
 	sender.stop(t)
 	agent.stop(t)
-	for !strings.Contains(receive(), "STOPPING=1") {
-	}
+	socket.wait(t, "STOPPING=1")
 }
 
 // TestTeardownStopsCountingFirst watches what teardown changes: the chains go in a
 // transaction before that of the table, so that what is read in between is all.
 func TestTeardownStopsCountingFirst(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000")
+	server := newServer(t)
+	server.setup(t, "--port", "20000")
 	monitor := begin(t, server.command("nft", "monitor"))
 	server.nft(t, "add table inet marker\n")
 	eventually(t, func() error {
@@ -133,14 +120,9 @@ func TestTeardownStopsCountingFirst(t *testing.T) {
 		}
 		return nil
 	})
-	ssmonitor.succeed(t, "teardown")
+	server.succeed(t, "teardown")
 	const deleted = "delete table inet ssmonitor\n"
-	eventually(t, func() error {
-		if !strings.Contains(monitor.stdout.String(), deleted) {
-			return fmt.Errorf("the table is not deleted:\n%s", &monitor.stdout)
-		}
-		return nil
-	})
+	monitor.waitShowing(t, deleted)
 	before, _, _ := strings.Cut(monitor.stdout.String(), deleted)
 	for _, chain := range []string{"input", "output"} {
 		_, after, found := strings.Cut(before, "delete chain inet ssmonitor "+chain+"\n")

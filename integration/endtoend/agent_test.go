@@ -1,13 +1,15 @@
 package endtoend_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // nobody is an unprivileged user, by number.
@@ -20,25 +22,27 @@ func asNobody(capability string) []string {
 		"--inh-caps=-all" + capability, "--ambient-caps=-all" + capability, "--bounding-set=-all" + capability, "--no-new-privs"}
 }
 
+// giveToNobody makes an agent that runs as nobody the owner of its directories, as the
+// unit does.
+func (p product) giveToNobody(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(os.Chown(p.runtimeDirectory(), nobody, nobody), os.Chown(p.stateDirectory(), nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	for _, path := range []string{ssmonitor.runtimeDirectory(), ssmonitor.stateDirectory()} {
-		if err := os.Chown(path, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server := newServer(t)
+	server.giveToNobody(t)
 	run := []string{"run", "--interval", "100ms", "--port", fmt.Sprint(countedPort)}
 
-	without := start(t, ssmonitor.ssmonitor(asNobody(""), run...))
+	without := start(t, server.ssmonitor(asNobody(""), run...))
 	without.endsWith(t, 1, "CAP_NET_ADMIN")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("without the capability: got the ruleset\n%s", ruleset)
-	}
+	server.expectNoRuleset(t, "without the capability")
 
-	with := agent{ssmonitor, start(t, ssmonitor.ssmonitor(asNobody(",+net_admin"), run...))}
+	with := agent{server, start(t, server.ssmonitor(asNobody(",+net_admin"), run...))}
 	with.waitServing(t, countedPort)
 	server.sendToItself(t, countedPort, 10)
 	if got := server.packets(t, "udp-20000-in"); got != 10 {
@@ -49,11 +53,10 @@ func TestAgentNeedsOneCapabilityAndNoMore(t *testing.T) {
 
 // TestCSVShowsTheRatesOfKnownTraffic sends a steady stream and reads its rates.
 func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const perSecond, payload, idlePort = 200, 972, 20001
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--interval", "1s", "--port", "20000-20001")
+	server := newServer(t)
+	agent := server.startAgent(t, "--interval", "1s", "--port", "20000-20001")
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
 	stream := server.startSending(t, sending{from: address, to: address, perSecond: perSecond, size: payload})
 	near := func(got, want float64) bool { return math.Abs(got-want) <= 0.05*want }
@@ -89,52 +92,17 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 	agent.stop(t)
 }
 
-// TestAgentCreatesItsDirectories starts the agent without systemd, which creates
-// them otherwise.
-func TestAgentCreatesItsDirectories(t *testing.T) {
-	require(t)
-	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	for _, path := range []string{ssmonitor.runtimeDirectory(), ssmonitor.stateDirectory()} {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	agent := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
-	agent.stop(t)
-}
-
-func TestSecondAgentNamesTheFirst(t *testing.T) {
-	require(t)
-	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	first := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-	first.waitServing(t, countedPort)
-	second := ssmonitor.startAgent(t, "--port", fmt.Sprint(countedPort))
-	second.endsWith(t, 1, fmt.Sprint(first.command.Process.Pid))
-	first.waitServing(t, countedPort)
-	ssmonitor.fail(t, 1, []string{fmt.Sprint(first.command.Process.Pid)}, "teardown")
-	first.stop(t)
-	ssmonitor.succeed(t, "teardown")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("after teardown there is still:\n%s", ruleset)
-	}
-}
-
 // TestAgentWithoutPortsWaitsForTheList starts the agent before setup.
 func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
-	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list)
 	agent.waitSaying(t, "waiting for the list of ports")
-	ssmonitor.setup(t, "--port", "20000")
+	server.setup(t, "--port", "20000")
 	agent.waitServing(t, 20000)
-	ssmonitor.setup(t, "--port", "20000-20001")
+	server.setup(t, "--port", "20000-20001")
 	agent.waitServing(t, 20000, 20001)
-	ssmonitor.setup(t, "--port", "20001")
+	server.setup(t, "--port", "20001")
 	agent.waitServing(t, 20001)
 	agent.stop(t)
 }
@@ -142,22 +110,19 @@ func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 // TestChangedSourceIsApplied edits a configuration while the agent
 // runs: first correctly, then with an error, then correctly again.
 func TestChangedSourceIsApplied(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeConfiguration(t, configuration, 20000)
-	agent := ssmonitor.startAgent(t, "--shadowsocks", configuration)
+	server := newServer(t)
+	server.configure(t, 20000)
+	agent := server.startAgent(t, "--shadowsocks", server.configuration())
 	agent.waitServing(t, 20000)
-	writeConfiguration(t, configuration, 20000, 20001)
+	server.configure(t, 20000, 20001)
 	agent.waitServing(t, 20000, 20001)
 
-	writeFile(t, configuration, `{"port_password": {"20000": `)
-	agent.waitSaying(t, configuration)
+	testkit.ReplaceFile(t, server.configuration(), `{"port_password": {"20000": `)
+	agent.waitSaying(t, server.configuration())
 	agent.waitIntervals(t, 5)
 	agent.waitServing(t, 20000, 20001)
-	if said := strings.Count(agent.stderr.String(), configuration); said != 1 {
+	if said := strings.Count(agent.stderr.String(), server.configuration()); said != 1 {
 		t.Errorf("broken configuration: got %d reports, want 1:\n%s", said, &agent.stderr)
 	}
 	server.sendToItself(t, 20001, 10)
@@ -165,7 +130,7 @@ func TestChangedSourceIsApplied(t *testing.T) {
 		t.Errorf("with a broken configuration: got %d packets, want 10", got)
 	}
 
-	writeConfiguration(t, configuration, 20002)
+	server.configure(t, 20002)
 	agent.waitServing(t, 20002)
 	if strings.Contains(agent.stderr.String(), password) {
 		t.Errorf("the agent has logged a password:\n%s", &agent.stderr)
@@ -176,14 +141,12 @@ func TestChangedSourceIsApplied(t *testing.T) {
 // TestRepairedTableIsNoError deletes the table once: the log says what was found,
 // and nothing of it is an error.
 func TestRepairedTableIsNoError(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	right := server.listing(t)
 	server.nft(t, "delete table inet ssmonitor\n")
-	server.waitListing(t, right, 2*agentInterval)
+	server.waitTable(t, right, 2*agentInterval)
 	agent.waitIntervals(t, 2)
 	if log := agent.stderr.String(); strings.Count(log, "is being repaired") != 1 || strings.Contains(log, "level=ERROR") || strings.Contains(log, "read again") {
 		t.Errorf("want one warning and no error:\n%s", log)
@@ -194,13 +157,10 @@ func TestRepairedTableIsNoError(t *testing.T) {
 // TestHangupReadsTheSourcesAgain uses an interval longer than the test, so that
 // only SIGHUP can make the agent read its sources.
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeConfiguration(t, configuration, 20000)
-	agent := ssmonitor.startAgent(t, "--interval", "1h", "--shadowsocks", configuration)
+	server := newServer(t)
+	server.configure(t, 20000)
+	agent := server.startAgent(t, "--interval", "1h", "--shadowsocks", server.configuration())
 	counts := func(counter string) func() error {
 		return func() error {
 			if _, found := server.counters(t)[counter]; !found {
@@ -211,7 +171,7 @@ func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	}
 	agent.waitSaying(t, "counting")
 	eventually(t, counts("tcp-20000-in"))
-	writeConfiguration(t, configuration, 20000, 20001)
+	server.configure(t, 20000, 20001)
 	agent.signal(syscall.SIGHUP)
 	eventually(t, counts("tcp-20001-in"))
 	agent.signal(syscall.SIGTERM)

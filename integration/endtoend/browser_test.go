@@ -34,7 +34,7 @@ func (n namespace) startBrowser(t *testing.T) *browser {
 	command.ExtraFiles = []*os.File{reads, writes} // 3 and 4, as Chromium expects them
 	program := begin(t, command)
 	t.Cleanup(func() { // before its home is removed, into which its children write
-		program.end()
+		program.kill()
 		n.killAll(t)
 	})
 	for _, file := range command.ExtraFiles { // so that its end is seen here

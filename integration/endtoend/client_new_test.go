@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +12,10 @@ import (
 
 // beginnings collects what the client's kernel had counted when each client began.
 type beginnings struct {
-	server, client namespace
-	since          traffic
-	used           map[string]traffic
+	server product
+	client namespace
+	since  traffic
+	used   map[string]traffic
 }
 
 // use lets a client exchange datagrams with the server, and adds what the client's
@@ -45,7 +45,7 @@ func TestBooksCloseWhenAPortChangesHands(t *testing.T) {
 	require(t, "sqlite3")
 	t.Parallel()
 	b := newBeginnings(t)
-	ssmonitor := newProduct(t, b.server)
+	ssmonitor := b.server
 	run := func() agent {
 		t.Helper()
 		agent := ssmonitor.startAgent(t, "--interval", "1h", "--save-interval", "1h", "--port", "20000=bob")
@@ -124,22 +124,19 @@ func TestBooksCloseWhenAPortChangesHands(t *testing.T) {
 // TestPortChangesHandsUnderTraffic changes the client again and again while packets
 // pass: no byte is lost or booked twice.
 func TestPortChangesHandsUnderTraffic(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const clients = 12
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--save-interval", "300ms", "--port", "20000=client-0", "--port", "20001=bob")
-	agent.waitServing(t, 20000, 20001)
+	server := newServer(t)
+	agent := server.startCounting(t, "--save-interval", "300ms", "--port", "20000=client-0", "--port", "20001=bob")
 	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: 2000, size: 100, count: 100})
 	received := func(client int) traffic {
-		answer := ssmonitor.usage(t, "--by", "total")
+		answer := server.usage(t, "--by", "total")
 		return answer.clients()[fmt.Sprintf("client-%d", client)]
 	}
 	agent.waitPackets(t, 50)
 	last := agent.packetsIn(t, 20000)
 	for i := 1; i < clients; i++ {
-		ssmonitor.succeed(t, "client", "new", "20000", fmt.Sprintf("client-%d", i))
+		server.succeed(t, "client", "new", "20000", fmt.Sprintf("client-%d", i))
 		previous := received(i - 1)
 		agent.waitPackets(t, last+50)
 		last = agent.packetsIn(t, 20000)
@@ -150,7 +147,7 @@ func TestPortChangesHandsUnderTraffic(t *testing.T) {
 	}
 	sent := uint64(sender.stop(t))
 	agent.stop(t)
-	answer := ssmonitor.usage(t, "--by", "total")
+	answer := server.usage(t, "--by", "total")
 	var sum accounting.Count
 	for name, used := range answer.clients() {
 		sum = sum.Plus(used.in)
@@ -161,7 +158,7 @@ func TestPortChangesHandsUnderTraffic(t *testing.T) {
 	if want := (accounting.Count{Packets: sent, Bytes: 128 * sent}); sum != want || len(answer.clients()) != clients {
 		t.Errorf("%d clients have received %+v, want %d and %+v", len(answer.clients()), sum, clients, want)
 	}
-	ssmonitor.expectSound(t)
+	server.expectSound(t)
 }
 
 // waitPackets waits until so many packets have arrived at port 20000.
@@ -175,86 +172,41 @@ func (a agent) waitPackets(t *testing.T, packets uint64) {
 	})
 }
 
-// TestClientNewFindsNoAgent has agents that the command can't ask: it changes nothing
-// and names what to do.
-func TestClientNewFindsNoAgent(t *testing.T) {
-	require(t, "setpriv")
-	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000=alice")
-	agent.waitServing(t, 20000)
-	other := newProduct(t, newNamespace(t))
-	elsewhere := other.startAgent(t, "--port", "20000=alice")
-	elsewhere.waitServing(t, 20000)
-	newClient := func(prefix []string, options ...string) *program {
-		return begin(t, ssmonitor.ssmonitor(prefix, append(append([]string{"client", "new"}, options...), "20000", "dave")...))
-	}
-	holder := fmt.Sprint("process ", agent.command.Process.Pid)
-	runs := map[*program][]string{
-		newClient(nil, "--socket", filepath.Join(ssmonitor.directory, "ssmonitor.sock")): {holder, "control.sock", "--socket", "stop it first"},
-		newClient(nil, "--socket", ""):             {holder, "--socket"},
-		newClient(nil, "--socket", other.socket()): {"another directory", "--socket"},
-		newClient(asNobody("")):                    {"only root changes clients: run it as root"},
-	}
-	for run, words := range runs {
-		run.expectOneLine(t, 1, append(words, "giving port 20000 to dave")...)
-	}
-	begin(t, ssmonitor.ssmonitor(nil, "client", "new", "--state", other.directory, "20000", "dave")).
-		expectOneLine(t, 1, "nothing has been saved", other.directory)
-
-	// The state of an agent that has ended, while another one counts here.
-	elsewhere.stop(t)
-	begin(t, ssmonitor.ssmonitor(nil, "client", "new", "--state", other.stateDirectory(), "20000", "dave")).
-		expectOneLine(t, 1, holder, other.stateDirectory(), "--state")
-	agent.stop(t)
-	newClient([]string{"setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin"}).expectOneLine(t, 1, "CAP_NET_ADMIN")
-	for _, p := range []product{ssmonitor, other} {
-		if list := p.succeed(t, "client", "list"); strings.Contains(list, "dave") {
-			t.Errorf("a port belongs to dave:\n%s", list)
-		}
-	}
-}
-
 // TestClientNewWaitsForTheAgent runs the command at any moment of the agent's start and
 // end: it never fails, and no agent fails because of it.
 func TestClientNewWaitsForTheAgent(t *testing.T) {
-	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=client", "--port", "20001=bob")
-	agent.waitServing(t, 20000, 20001)
+	server := newServer(t)
+	agent := server.startCounting(t, "--save-interval", "0s", "--port", "20000=client", "--port", "20001=bob")
 	agent.stop(t)
 	for i := range 15 {
-		agent = ssmonitor.startAgent(t, "--port", "20000=client", "--port", "20001=bob")
+		agent = server.startAgent(t, "--port", "20000=client", "--port", "20001=bob")
 		time.Sleep(time.Duration(i) * 2 * time.Millisecond) // each round meets another moment of the start
-		first := begin(t, ssmonitor.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("first-%d", i)))
+		first := begin(t, server.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("first-%d", i)))
 		first.endsWith(t, 0)
 		agent.waitSaying(t, "counting")
-		second := begin(t, ssmonitor.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("second-%d", i)))
+		second := begin(t, server.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("second-%d", i)))
 		time.Sleep(time.Duration(i) * time.Millisecond)
 		agent.stop(t)
 		second.endsWith(t, 0)
 	}
-	if got := strings.Count(ssmonitor.succeed(t, "client", "list"), "20000  "); got != 31 {
+	if got := strings.Count(server.succeed(t, "client", "list"), "20000  "); got != 31 {
 		t.Errorf("port 20000 had %d clients, want 31", got)
 	}
-	ssmonitor.expectSound(t)
+	server.expectSound(t)
 }
 
 // TestClientNewOutlivesTheAgent kills the agent at any moment of a request: the port
 // changes hands once, and no byte is lost.
 func TestClientNewOutlivesTheAgent(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const rounds = 20
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	for i := range rounds {
-		agent := ssmonitor.startAgent(t, "--interval", "1h", "--save-interval", "1h", "--port", "20000=client")
+		agent := server.startAgent(t, "--interval", "1h", "--save-interval", "1h", "--port", "20000=client")
 		agent.waitSaying(t, "counting")
 		server.sendToItself(t, 20000, 10)
-		command := begin(t, ssmonitor.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("client-%d", i)))
+		command := begin(t, server.ssmonitor(nil, "client", "new", "20000", fmt.Sprintf("client-%d", i)))
 		time.Sleep(time.Duration(i) * 2 * time.Millisecond) // each round meets another moment of the request
 		agent.kill()
 		command.endsWith(t, 0)
@@ -263,7 +215,7 @@ func TestClientNewOutlivesTheAgent(t *testing.T) {
 	for i := range rounds - 1 {
 		want[fmt.Sprintf("client-%d", i)] = loopbackTraffic(10)
 	}
-	answer := ssmonitor.usage(t)
+	answer := server.usage(t)
 	answer.expect(t, "usage", want)
-	ssmonitor.expectSound(t)
+	server.expectSound(t)
 }

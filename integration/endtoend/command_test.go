@@ -6,49 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-func TestWrongUsageEndsWithStatus2(t *testing.T) {
-	require(t)
-	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	settings := filepath.Join(ssmonitor.directory, "config.yaml")
-	writeFile(t, settings, "interval: 1s\nintervall: 2s\n")
-	client := filepath.Join(ssmonitor.directory, "client.json")
-	writeFile(t, client, `{"server": "192.0.2.1", "server_port": 8388, "local_port": 1080, "password": "p", "method": "aes-256-gcm"}`)
-	noJSON := filepath.Join(ssmonitor.directory, "no.json")
-	writeFile(t, noJSON, "port = 8388\n")
-	tests := []struct {
-		name      string
-		arguments []string
-		words     []string // that stderr has to name
-	}{
-		{"unknown command", []string{"sttup"}, []string{"sttup"}},
-		{"unknown flag", []string{"setup", "--prot", "20000"}, []string{"prot"}},
-		{"superfluous word", []string{"teardown", "now"}, []string{"now"}},
-		{"port 0", []string{"setup", "--port", "0"}, []string{"0"}},
-		{"port above 65535", []string{"setup", "--port", "70000"}, []string{"70000"}},
-		{"port that is no number", []string{"setup", "--port", "80a"}, []string{"80a"}},
-		{"unknown protocol", []string{"setup", "--port", "80/sctp"}, []string{"sctp"}},
-		{"unknown hook", []string{"run", "--hook", "forward", "--port", "20000"}, []string{"forward"}},
-		{"unknown own", []string{"run", "--own", "maybe", "--port", "20000"}, []string{"maybe"}},
-		{"interval that is none", []string{"run", "--interval", "2", "--port", "20000"}, []string{"interval"}},
-		{"negative interval", []string{"run", "--interval", "-1s", "--port", "20000"}, []string{"interval"}},
-		{"misspelled setting", []string{"run", "--config", settings}, []string{settings, "intervall", "line 2, column 1"}},
-		{"missing settings", []string{"run", "--config", settings + ".old"}, []string{settings + ".old"}},
-		{"missing configuration", []string{"setup", "--shadowsocks", settings + ".old"}, []string{settings + ".old"}},
-		{"configuration of a client", []string{"setup", "--shadowsocks", client}, []string{client}},
-		{"configuration that is no JSON", []string{"setup", "--shadowsocks", noJSON}, []string{noJSON}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			ssmonitor.fail(t, 2, test.words, test.arguments...)
-		})
-	}
-	if ruleset := ssmonitor.ruleset(t); ruleset != "" {
-		t.Errorf("wrong usage made:\n%s", ruleset)
-	}
-}
+	"ssmonitor/internal/testkit"
+)
 
 // TestSetupWithoutPortsNamesTheTwoWays runs setup in a file system that holds
 // only the binary, so that no configuration can be found.
@@ -62,17 +22,13 @@ func TestSetupWithoutPortsNamesTheTwoWays(t *testing.T) {
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
 	start(t, server.command("chroot", root, "/ssmonitor", "setup")).endsWith(t, 1, "--shadowsocks", "--port")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, "no port to count yet")
-	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, filepath.Join(root, "etc"))
 	// An unreadable file is noted, and is an error where it is named.
 	configuration := "/etc/shadowsocks.json"
-	writeFile(t, filepath.Join(root, configuration), "{")
+	testkit.ReplaceFile(t, filepath.Join(root, configuration), "{")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured")).endsWith(t, 0, configuration, "no port to count yet")
 	start(t, server.command("chroot", root, "/ssmonitor", "setup", "--if-configured", "--shadowsocks", configuration)).endsWith(t, 2, configuration)
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("setup without ports made:\n%s", ruleset)
-	}
+	server.expectNoRuleset(t, "after setup without ports")
 }
 
 // TestClosedDirectoryIsNotEmpty searches, as nobody, where a usual place may not
@@ -83,9 +39,7 @@ func TestClosedDirectoryIsNotEmpty(t *testing.T) {
 	server := newNamespace(t)
 	root := sharedDirectory(t)
 	server.run(t, "cp", builtProgram("ssmonitor"), root)
-	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, filepath.Join(root, "etc"))
 	if err := os.Mkdir(filepath.Join(root, "etc/shadowsocks"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -108,37 +62,5 @@ func TestClosedDirectoryIsNotEmpty(t *testing.T) {
 	check.endsWith(t, 1)
 	if printed := check.stdout.String(); !strings.Contains(printed, "unknown "+closed) || strings.Contains(printed, "no Shadowsocks configuration was found") {
 		t.Errorf("check prints\n%s", printed)
-	}
-}
-
-// TestSettingsComeFromFlagEnvironmentAndFile gives each of the three a port
-// list of its own; the one with the highest precedence applies.
-func TestSettingsComeFromFlagEnvironmentAndFile(t *testing.T) {
-	require(t)
-	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	settings := filepath.Join(ssmonitor.directory, "config.yaml")
-	writeFile(t, settings, "port: [20000]\n")
-	tests := []struct {
-		name        string
-		environment []string
-		flags       []string
-		want        string
-	}{
-		{"file", nil, nil, "tcp-20000-in"},
-		{"environment over file", []string{"SSMONITOR_PORT=20001"}, nil, "tcp-20001-in"},
-		{"flag over both", []string{"SSMONITOR_PORT=20001"}, []string{"--port", "20002"}, "tcp-20002-in"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			command := ssmonitor.ssmonitor(nil, append([]string{"setup", "--dry-run", "--config", settings}, test.flags...)...)
-			command.Env = append(command.Env, test.environment...)
-			run := begin(t, command)
-			run.endsWith(t, 0)
-			ruleset := run.stdout.String()
-			if strings.Count(ruleset, "counter tcp-") != 2 || !strings.Contains(ruleset, test.want) {
-				t.Errorf("want one port with counter %s, got\n%s", test.want, ruleset)
-			}
-		})
 	}
 }

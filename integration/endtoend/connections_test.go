@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 // The ports of TestWhoIsConnected besides Shadowsocks'.
@@ -102,17 +102,12 @@ func TestWhoIsConnected(t *testing.T) {
 	join(t, server, client, link, []string{serverIPv4 + "/24", serverIPv6 + "/64"}, all)
 
 	ssmonitor := newProduct(t, server)
-	writeFile(t, ssmonitor.list, fmt.Sprintf("%d\n%d\n%d/udp\n# from --port\n%d@172.30.0.2:8388\n", dualPort, shadowsocksPort, udpOnlyPort, forContainerPort))
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 600}`, shadowsocksPort, password, cipher))
-	server.start(t, "ss-server", "-c", configuration)
-	server.waitListening(t, shadowsocksPort, "tcp", "udp")
+	testkit.ReplaceFile(t, ssmonitor.list, fmt.Sprintf("%d\n%d\n%d/udp\n# from --port\n%d@172.30.0.2:8388\n", dualPort, shadowsocksPort, udpOnlyPort, forContainerPort))
+	server.startShadowsocks(t, shadowsocksPort)
 	for _, port := range []int{dualPort, udpOnlyPort, forContainerPort} {
 		server.serve(t, port)
 	}
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	agent.waitServing(t, dualPort, shadowsocksPort, udpOnlyPort, forContainerPort)
+	agent := ssmonitor.startCounting(t, "--ports", ssmonitor.list)
 	none := accounting.Connections{Known: true}
 	want := map[uint16]accounting.Connections{dualPort: none, shadowsocksPort: none, udpOnlyPort: {}, forContainerPort: {}}
 	agent.waitConnections(t, want)

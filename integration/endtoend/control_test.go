@@ -41,48 +41,44 @@ except OSError as e:
 func TestOnlyRootChangesTheAgent(t *testing.T) {
 	require(t, "setpriv", "curl", "/usr/bin/python3")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	for _, path := range []string{ssmonitor.runtimeDirectory(), ssmonitor.stateDirectory()} {
-		if err := os.Chown(path, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
-	agent := agent{ssmonitor, start(t, ssmonitor.ssmonitor(asNobody(",+net_admin"), "run", "--interval", "100ms", "--port", "20000=alice"))}
+	server := newServer(t)
+	server.giveToNobody(t)
+	agent := agent{server, start(t, server.ssmonitor(asNobody(",+net_admin"), "run", "--interval", "100ms", "--port", "20000=alice"))}
 	agent.waitServing(t, 20000)
-	info, err := os.Lstat(ssmonitor.controlSocket())
+	info, err := os.Lstat(server.controlSocket())
 	if err != nil || info.Mode() != fs.ModeSocket|0o600 || info.Sys().(*syscall.Stat_t).Uid != nobody {
 		t.Errorf("the control socket is %+v, %v", info, err)
 	}
 	member := asUser(nobody) // of the group of the socket for readers
-	if got := ssmonitor.connectAs(t, member, ssmonitor.controlSocket()); !strings.Contains(got, "Permission denied") {
+	if got := server.connectAs(t, member, server.controlSocket()); !strings.Contains(got, "Permission denied") {
 		t.Errorf("a reader gets %q", got)
 	}
 	expectRefused := func(who string, prefix []string, user int) {
 		t.Helper()
-		got := ssmonitor.connectAs(t, prefix, ssmonitor.controlSocket())
+		got := server.connectAs(t, prefix, server.controlSocket())
 		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, fmt.Sprintf(`{"error":"user %d may not change anything here: run the command as root`, user)) {
 			t.Errorf("%s gets %q", who, got)
 		}
 	}
 	expectRefused("the agent's own user", asNobody(""), nobody)
-	if err := os.Chmod(ssmonitor.controlSocket(), 0o666); err != nil {
+	if err := os.Chmod(server.controlSocket(), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	expectRefused("a reader", member, readersUser)
 
 	// The socket for readers changes nothing, not even for root.
-	code := ssmonitor.run(t, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--unix-socket", ssmonitor.socket(),
+	code := server.run(t, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--unix-socket", server.socket(),
 		"--data", `{"port": 20000, "name": "dave"}`, "http://ssmonitor/v1/clients/new")
 	if code != "404" {
 		t.Errorf("the socket for readers answers %s, want 404", code)
 	}
-	if list := ssmonitor.succeed(t, "client", "list"); strings.Contains(list, "dave") {
+	if list := server.succeed(t, "client", "list"); strings.Contains(list, "dave") {
 		t.Errorf("a port belongs to dave:\n%s", list)
 	}
-	ssmonitor.succeed(t, "client", "new", "20000", "dave")
+	server.succeed(t, "client", "new", "20000", "dave")
 	agent.waitNamed(t, "dave")
 	agent.stop(t)
-	if _, err := os.Lstat(ssmonitor.controlSocket()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(server.controlSocket()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the control socket is still there: %v", err)
 	}
 }
@@ -90,13 +86,11 @@ func TestOnlyRootChangesTheAgent(t *testing.T) {
 // TestSlowRequestsDoNotDelayTheAgent holds more connections than the agent serves, each
 // with half a request.
 func TestSlowRequestsDoNotDelayTheAgent(t *testing.T) {
-	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000=alice")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000=alice")
 	hold := func() {
-		conn, err := net.Dial("unix", ssmonitor.controlSocket())
+		conn, err := net.Dial("unix", server.controlSocket())
 		if err == nil {
 			t.Cleanup(func() { _ = conn.Close() })
 			_, err = io.WriteString(conn, "POST /v1/clients/new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
@@ -113,7 +107,7 @@ func TestSlowRequestsDoNotDelayTheAgent(t *testing.T) {
 	if took := time.Since(began); took > patience {
 		t.Errorf("ten intervals take %s", took)
 	}
-	ssmonitor.succeed(t, "client", "new", "20000", "dave") // after the slow ones have been cut off
+	server.succeed(t, "client", "new", "20000", "dave") // after the slow ones have been cut off
 	for range 3 {
 		hold()
 	}
@@ -126,42 +120,21 @@ func TestSlowRequestsDoNotDelayTheAgent(t *testing.T) {
 
 // TestControlSocketOfAKilledAgent is replaced by the next one.
 func TestControlSocketOfAKilledAgent(t *testing.T) {
-	require(t)
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
+	server := newServer(t)
 	run := func() agent {
-		agent := ssmonitor.startAgent(t, "--port", "20000=alice")
+		agent := server.startAgent(t, "--port", "20000=alice")
 		agent.waitSaying(t, "counting")
 		return agent
 	}
 	agent := run()
 	agent.kill()
-	if _, err := os.Lstat(ssmonitor.controlSocket()); err != nil {
+	if _, err := os.Lstat(server.controlSocket()); err != nil {
 		t.Fatal(err)
 	}
-	ssmonitor.succeed(t, "client", "new", "20000", "dave") // without an agent
+	server.succeed(t, "client", "new", "20000", "dave") // without an agent
 	agent = run()
-	ssmonitor.succeed(t, "client", "new", "20000", "erin")
+	server.succeed(t, "client", "new", "20000", "erin")
 	agent.waitSaying(t, "client=erin")
 	agent.stop(t)
-}
-
-// TestAgentsThatShareADirectory have sockets for readers side by side, and one control
-// socket: the other agent counts, and no command changes the wrong one.
-func TestAgentsThatShareADirectory(t *testing.T) {
-	require(t)
-	t.Parallel()
-	first, second := newProduct(t, newNamespace(t)), newProduct(t, newNamespace(t))
-	shared := func(p product, name string) agent {
-		agent := p.startAgent(t, "--port", "20000=alice", "--socket", filepath.Join(first.runtimeDirectory(), name))
-		agent.waitServing(t, 20000)
-		return agent
-	}
-	one := shared(first, "one.sock")
-	other := shared(second, "other.sock")
-	other.waitSaying(t, "put --socket in a directory of its own")
-	second.fail(t, 1, []string{"another directory", "--socket"}, "client", "new", "--socket", filepath.Join(first.runtimeDirectory(), "other.sock"), "20000", "dave")
-	first.succeed(t, "client", "new", "--socket", filepath.Join(first.runtimeDirectory(), "one.sock"), "20000", "erin")
-	other.stop(t)
-	one.stop(t)
 }

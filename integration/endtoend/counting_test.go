@@ -2,8 +2,6 @@ package endtoend_test
 
 import (
 	"fmt"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -23,12 +21,11 @@ var families = []struct{ name, loopback, client string }{
 func TestLoopbackIsCountedOnce(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
+	server := newServer(t)
 	// Counters see what TCP passes to IP. Loopback splits what is larger than
 	// 64 KiB into two packets, so each packet is limited to one segment.
-	ip(t, "-netns", string(server), "link", "set", "dev", "lo", "gso_max_segs", "1")
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	ip(t, "-netns", string(server.namespace), "link", "set", "dev", "lo", "gso_max_segs", "1")
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	server.serve(t, countedPort)
 	for _, family := range families {
 		address := fmt.Sprintf("%s:%d", family.loopback, countedPort)
@@ -63,8 +60,7 @@ func TestRemotePortOfTheSameNumberIsNotCounted(t *testing.T) {
 	require(t, "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	client.serve(t, countedPort)
 	for _, family := range families {
 		address := fmt.Sprintf("%s:%d", family.client, countedPort)
@@ -81,19 +77,17 @@ func TestRemotePortOfTheSameNumberIsNotCounted(t *testing.T) {
 
 // TestSetupAgainKeepsCounts runs setup on a table in use.
 func TestSetupAgainKeepsCounts(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server := newServer(t)
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	const datagrams = 10
 	server.sendToItself(t, countedPort, datagrams)
 	before := server.ruleset(t)
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort))
+	server.setup(t, "--port", fmt.Sprint(countedPort))
 	if after := server.ruleset(t); after != before {
 		t.Errorf("the second setup changed the ruleset from\n%s\nto\n%s", before, after)
 	}
-	ssmonitor.setup(t, "--port", fmt.Sprint(countedPort), "--port", fmt.Sprint(countedPort+1))
+	server.setup(t, "--port", fmt.Sprint(countedPort), "--port", fmt.Sprint(countedPort+1))
 	server.sendToItself(t, countedPort+1, 1)
 	for name, want := range map[string]int{"udp-20000-in": datagrams, "udp-20000-out": datagrams, "udp-20001-in": 1} {
 		if got := server.packets(t, name); got != want {
@@ -115,14 +109,11 @@ func (n namespace) sendToItself(t *testing.T, port, count int) {
 // TestPortChangesLoseNoPacketOfAnother makes the agent add and remove ports
 // while a million datagrams pass a port that is counted throughout.
 func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const changes, datagrams = 200, 1_000_000
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeConfiguration(t, configuration, countedPort)
-	agent := ssmonitor.startAgent(t, "--shadowsocks", configuration)
+	server := newServer(t)
+	server.configure(t, countedPort)
+	agent := server.startAgent(t, "--shadowsocks", server.configuration())
 	agent.waitServing(t, countedPort)
 
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
@@ -130,7 +121,7 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 	other := 0
 	for i := range changes {
 		other = 30000 + i // comes with this change, goes with the next
-		writeConfiguration(t, configuration, countedPort, other)
+		server.configure(t, countedPort, other)
 		agent.signal(syscall.SIGHUP)
 		eventually(t, func() error {
 			if _, found := server.counters(t)[fmt.Sprintf("tcp-%d-in", other)]; !found {
@@ -157,15 +148,4 @@ func TestPortChangesLoseNoPacketOfAnother(t *testing.T) {
 		return nil
 	})
 	agent.stop(t)
-}
-
-// writeConfiguration writes a Shadowsocks configuration with a password per port.
-func writeConfiguration(t *testing.T, path string, ports ...int) {
-	t.Helper()
-	passwords := make([]string, len(ports))
-	for i, port := range ports {
-		passwords[i] = fmt.Sprintf(`"%d": %q`, port, password)
-	}
-	writeFile(t, path, fmt.Sprintf(`{"server": "0.0.0.0", "port_password": {%s}, "method": %q, "mode": "tcp_and_udp"}`,
-		strings.Join(passwords, ", "), cipher))
 }

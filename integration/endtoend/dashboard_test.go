@@ -101,12 +101,10 @@ func TestDashboard(t *testing.T) {
 	t.Parallel()
 	const charts = 1 + 3*3 // the sum, and three a port
 	const span = 5 * time.Second
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000=alice", "--port", "20001=bob", "--port", "20002=carol")
-	agent.waitServing(t, 20000, 20001, 20002)
-	traffic := startSteadyTraffic(t, server)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000=alice", "--port", "20001=bob", "--port", "20002=carol")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := newNetdata(t, server)
 	netdata.addSettings(t, "[global]\n    hostname = server\n")
 	netdata = netdata.launch(t)
 	browser := server.startBrowser(t)

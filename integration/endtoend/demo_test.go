@@ -29,14 +29,11 @@ func demoCommand(n namespace, mark string, words []string) *exec.Cmd {
 }
 
 func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
-	require(t)
 	t.Parallel()
 	host, mark := newNamespace(t), randomName()
 	demo := start(t, demoCommand(host, mark, demoWords("--duration", "1s")))
 	demo.waitShowing(t, "alice")
-	if ruleset := host.ruleset(t); ruleset != "" {
-		t.Errorf("the demo made in the host's namespace:\n%s", ruleset)
-	}
+	host.expectNoRuleset(t, "in the host's namespace")
 	demo.endsWith(t, 0)
 	shown := demo.stdout.String()
 	if strings.Contains(shown, "\x1b") {
@@ -54,7 +51,6 @@ func TestDemoShowsTrafficAndLeavesNothing(t *testing.T) {
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	require(t)
 	t.Parallel()
 	tests := []struct {
 		name      string
@@ -88,7 +84,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 func TestDemoPlaysASessionOnATerminal(t *testing.T) {
 	require(t, "tmux")
 	t.Parallel()
-	term := newTerminal(t, newProduct(t, newNamespace(t)), 100, 60)
+	term := newTerminal(t, newServer(t), 100, 60)
 	before := term.state(t)
 	term.run(t, strings.Join(demoWords("--duration", "4s"), " ")+"; echo ended with $?")
 	term.waitShowing(t, "ssmonitor top", "by rate", "q quit")
@@ -110,17 +106,6 @@ func TestDemoNeedsRootAndABinary(t *testing.T) {
 	start(t, demoCommand(host, "", demoWords("superfluous"))).endsWith(t, 2, "duration")
 }
 
-// waitShowing waits until the program has written the text.
-func (p *program) waitShowing(t *testing.T, text string) {
-	t.Helper()
-	eventually(t, func() error {
-		if !strings.Contains(p.stdout.String(), text) {
-			return fmt.Errorf("%s does not show %q but:\n%s\n%s", p, text, &p.stdout, &p.stderr)
-		}
-		return nil
-	})
-}
-
 // hasNothingOf checks that no process of the demo is left, so that its namespace
 // no longer exists, and that nothing changed in the host's namespace.
 func (n namespace) hasNothingOf(t *testing.T, mark string) {
@@ -138,9 +123,7 @@ func (n namespace) hasNothingOf(t *testing.T, mark string) {
 		}
 		return nil
 	})
-	if ruleset := n.ruleset(t); ruleset != "" {
-		t.Errorf("the demo left in the host's namespace:\n%s", ruleset)
-	}
+	n.expectNoRuleset(t, "in the host's namespace")
 	if _, err := os.Stat("/run/ssmonitor-demo"); err == nil {
 		t.Error("the demo left its directory")
 	}

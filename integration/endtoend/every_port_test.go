@@ -17,27 +17,25 @@ import (
 // TestEveryPort counts all 65,535 ports, with all outputs, and removes and adds
 // one of them.
 func TestEveryPort(t *testing.T) {
-	require(t)
 	if testing.Short() {
 		t.Skip("65,535 ports take a while")
 	}
 	const megabytes = 88 // of its own: XX at rest, and a report that was just read
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	step := func(name string, do func()) {
 		began := time.Now()
 		do()
 		t.Logf("%s: %s", name, time.Since(began).Round(time.Millisecond))
 	}
-	step("setup", func() { ssmonitor.setup(t, "--port", "1-65535") })
-	command := ssmonitor.ssmonitor(nil, "run", "--ports", ssmonitor.list, "--interval", "2s")
+	step("setup", func() { server.setup(t, "--port", "1-65535") })
+	command := server.ssmonitor(nil, "run", "--ports", server.list, "--interval", "2s")
 	command.Env = append(command.Env, "GOMEMLIMIT=67MiB") // as under the unit's limit
-	agent := agent{ssmonitor, start(t, command)}
+	agent := agent{server, start(t, command)}
 	lines := func(want int) func() {
 		return func() {
 			testkit.Eventually(t, 4*patience, func() error {
 				agent.mustRun(t)
-				content, err := os.ReadFile(ssmonitor.csv)
+				content, err := os.ReadFile(server.csv)
 				if got := bytes.Count(content, []byte("\n")); err != nil || got != want {
 					return fmt.Errorf("the CSV has %d lines, want %d (%w)", got, want, err)
 				}
@@ -72,11 +70,11 @@ func TestEveryPort(t *testing.T) {
 	step("a report", func() { expect(map[uint16]uint64{1: 7, 40000: 0, 65535: 5}) })
 
 	step("a port less", func() {
-		ssmonitor.setup(t, "--port", "1-39999", "--port", "40001-65535")
+		server.setup(t, "--port", "1-39999", "--port", "40001-65535")
 		lines(65534)()
 	})
 	step("a port more", func() {
-		ssmonitor.setup(t, "--port", "1-65535")
+		server.setup(t, "--port", "1-65535")
 		lines(65535)()
 	})
 	server.sendToItself(t, 40000, 3)
@@ -92,18 +90,15 @@ func TestEveryPort(t *testing.T) {
 		})
 	})
 	step("the end of the agent", func() { agent.stop(t) })
-	step("teardown", func() { ssmonitor.succeed(t, "teardown") })
+	step("teardown", func() { server.succeed(t, "teardown") })
 }
 
 // ownMegabytes returns RssAnon of a process, see proc_pid_status(5): without the pages of
 // the program, which the kernel may drop at any time.
 func ownMegabytes(t *testing.T, pid int) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	status := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(status, "RssAnon:")
 	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)

@@ -97,7 +97,7 @@ func faultKills(t *testing.T, f *figures) {
 	kills, changes := 0, 0
 	kill := func() {
 		anyTime(interval)
-		r.kill(t)
+		r.restart(t)
 		kills++
 	}
 	change := func(ports ...int) time.Time {
@@ -165,7 +165,7 @@ func faultFullDirectory(t *testing.T, f *figures) {
 	for range kills {
 		r.waitSaying(t, "the totals can't be saved")
 		anyTime(2 * interval)
-		r.kill(t)
+		r.restart(t)
 		r.expectNothingLost(t, steadyPort, changedPort)
 	}
 	r.waitServing(t, steadyPort, changedPort)
@@ -177,7 +177,7 @@ func faultFullDirectory(t *testing.T, f *figures) {
 	if count, err := r.counters(changedPort); err != nil || count != 4 {
 		t.Errorf("before a save is possible: got %d counters of the removed port, %v", count, err)
 	}
-	r.kill(t)
+	r.restart(t)
 	r.waitSaying(t, "the totals can't be saved")
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
@@ -348,7 +348,7 @@ func faultOwned(t *testing.T, f *figures) {
 	for ; f.goOn(flushes, fewest); flushes++ {
 		anyTime(interval)
 		if flushes%4 == 3 {
-			r.kill(t)
+			r.restart(t)
 			kills++
 			r.report(t) // it answers when it has adopted the table
 		}

@@ -217,17 +217,28 @@ func (h *host) look(t *testing.T) {
 	h.nft(t, "table ip other {}; delete table ip other")
 }
 
+// waitNothingForwarded waits until nothing is counted where the host forwards packets.
+func (h *host) waitNothingForwarded(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		h.forgetConnections(t) // again: a late packet may make an entry
+		h.look(t)
+		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
+			return fmt.Errorf("the chains at forward stay:\n%s", listing)
+		}
+		return nil
+	})
+}
+
 // TestContainerSendsFirst deletes the connection entries of live connections, after
 // which the container sends first: the new entries have begun at its side. It has
 // the number of the published port, so that the client still knows the sender.
 func TestContainerSendsFirst(t *testing.T) {
-	require(t)
 	t.Parallel()
 	h := newHost(t)
 	h.hideContainers(t)
 	h.translate(t, map[int]int{publishedPort: publishedPort})
-	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	g := h.since(t, publishedPort)
 	flows := h.openAll(t, publishedPort, publishedPort)
 	for range 2 {
@@ -241,8 +252,7 @@ func TestContainerSendsFirst(t *testing.T) {
 	// An agent that starts now finds the same.
 	agent.expectCalm(t)
 	agent.stop(t)
-	agent = h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent = h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	h.forgetConnections(t)
 	for _, f := range flows {
 		f.pass(t)
@@ -254,15 +264,13 @@ func TestContainerSendsFirst(t *testing.T) {
 
 // TestIdleFlowThatTheContainerWakes has entries that end by themselves, soon.
 func TestIdleFlowThatTheContainerWakes(t *testing.T) {
-	require(t)
 	t.Parallel()
 	h := newHost(t)
 	h.hideContainers(t)
 	h.translate(t, map[int]int{publishedPort: publishedPort})
 	h.run(t, "sh", "-c", "cd /proc/sys/net/netfilter; echo 1 > nf_conntrack_udp_timeout; echo 1 > nf_conntrack_udp_timeout_stream")
 	h.setup(t, "--port", fmt.Sprint(publishedPort))
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for _, family := range formFamilies {
@@ -285,14 +293,12 @@ func TestIdleFlowThatTheContainerWakes(t *testing.T) {
 // TestRuleThatGoesWhileConnectionsLive removes the rules that publish, five times,
 // while connections live, and after these have ended.
 func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
-	require(t)
 	t.Parallel()
 	h := newHost(t)
 	h.hideContainers(t)
 	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
 	h.waitListing(t, publishedPort)
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for range 5 {
@@ -325,14 +331,7 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	g.expectExact(t, 24*passed)
 
 	abandon(flows)
-	eventually(t, func() error {
-		h.forgetConnections(t) // again: a late packet may make an entry
-		h.look(t)
-		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
-			return fmt.Errorf("the chains at forward stay:\n%s", listing)
-		}
-		return nil
-	})
+	h.waitNothingForwarded(t)
 	agent.expectCalm(t)
 	agent.stop(t)
 }
@@ -340,14 +339,12 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 // TestAddressThatIsAnothers gives the address of a container, with which connections
 // live, to another one: its traffic is not the first one's.
 func TestAddressThatIsAnothers(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const bob, nobody = publishedPort + 1, publishedPort + 2
 	h := newHost(t)
 	h.hideContainers(t)
 	h.translate(t, map[int]int{publishedPort: containerPort})
-	agent := h.startAgent(t, "--port", fmt.Sprintf("%d-%d", publishedPort, bob))
-	agent.waitServing(t, publishedPort, bob)
+	agent := h.startCounting(t, "--port", fmt.Sprintf("%d-%d", publishedPort, bob))
 	h.waitCounted(t, containerPort, publishedPort)
 	g := h.since(t, publishedPort, bob)
 	abandon(h.openAll(t, publishedPort, containerPort))

@@ -37,8 +37,7 @@ func TestPortHoppingToAContainer(t *testing.T) {
 	dry.endsWith(t, 0, note)
 
 	h.setup(t, "--port", "8388@172.30.0.2:8388@[fd30::2]:8388")
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, containerPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	h.waitCounted(t, containerPort, containerPort)
 	g := h.since(t, containerPort)
 	for _, port := range []int{20000, 25000, 30000} {

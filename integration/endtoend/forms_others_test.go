@@ -127,8 +127,7 @@ func testOutgoing(t *testing.T, published string) {
 	h := newHostWithProxy(t)
 	ip(t, "-netns", string(h.namespace), "link", "set", "bridge0", "group", "7")
 	h.serve(t, proxyPort)
-	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	for number, f := range outgoing() {
 		if number == 1 { // what serves the clients starts after the first rules are known
 			h.container.serve(t, containerPort)

@@ -34,8 +34,7 @@ func TestContainerThatPublishesAnotherNumber(t *testing.T) {
 	h.translate(t, map[int]int{outside: containerPort})
 	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
 	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`, `add "18388" to the list "port"`)
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, containerPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	h.expectChecked(t, "WRONG port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to`, `add "8388@[fd30::2]:8388" to`)
 
 	h.setup(t, "--port", "8388@172.30.0.2:8388@[fd30::2]:8388")
@@ -59,8 +58,7 @@ func TestTwoPortsOfOneContainer(t *testing.T) {
 	h.container.serve(t, containerPort)
 	h.translate(t, map[int]int{first: containerPort, second: containerPort})
 	h.setup(t, "--port", fmt.Sprintf("%d-%d", first, second))
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, first, second)
+	agent := h.startCounting(t, "--ports", h.list)
 	h.expectChecked(t, "ports 20000 and 20001 are both published to tcp 172.30.0.2:8388")
 	for _, port := range []int{first, second, first} {
 		g, others := h.since(t, port), h.counted(t, first+second-port)
@@ -102,8 +100,7 @@ func TestPublishedByLegacyIptables(t *testing.T) {
 	h.legacy(t, publishedPort, publishedPort)
 	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
 	setup.endsWith(t, 0, "iptables-legacy", "hook: container")
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--ports", h.list)
 	h.expectChecked(t, "unknown iptables-legacy has a table nat", "hook: container", "PORT@ADDRESS:PORT")
 	g := h.since(t, publishedPort)
 	flows := h.openAll(t, publishedPort, publishedPort)
@@ -159,8 +156,7 @@ func TestAddressThatComesLater(t *testing.T) {
 	h.nft(t, fmt.Sprintf(`table ip nat {
 		chain prerouting { type nat hook prerouting priority dstnat; ip daddr %s meta l4proto { tcp, udp } th dport %d dnat to %s:%d; }
 	}`, later, publishedPort, containerIPv4, containerPort))
-	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	agent.waitIntervals(t, 2)
 	ip(t, "-netns", string(h.namespace), "address", "add", later+"/32", "dev", link)
 	ip(t, "-netns", string(h.client), "neighbour", "replace", later, "lladdr", "02:00:00:00:77:01", "dev", link, "nud", "permanent")

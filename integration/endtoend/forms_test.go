@@ -81,7 +81,7 @@ func (f family) expand(text string, number int) string {
 func newHostForForms(t *testing.T, forms int) *host {
 	t.Helper()
 	server, client := newServerAndClient(t)
-	h := &host{newProduct(t, server), client, newNamespace(t), newNamespace(t)}
+	h := &host{server, client, newNamespace(t), newNamespace(t)}
 	var addresses [2][]string
 	for _, f := range formFamilies {
 		length := f.prefix().Bits()
@@ -91,14 +91,14 @@ func newHostForForms(t *testing.T, forms int) *host {
 			addresses[1] = append(addresses[1], fmt.Sprintf("%s/%d", to, length), fmt.Sprintf("%s/%d", next, length))
 		}
 	}
-	join(t, server, h.container, "bridge0", addresses[0], addresses[1])
+	join(t, server.namespace, h.container, "bridge0", addresses[0], addresses[1])
 	ip(t, "-netns", string(h.container), "route", "add", "default", "via", "172.30.0.1")
 	ip(t, "-netns", string(h.container), "-6", "route", "add", "default", "via", "fd30::1")
 	h.container.nft(t, fmt.Sprintf(`table inet every {
 		chain prerouting { type nat hook prerouting priority dstnat; meta l4proto { tcp, udp } redirect to :%d; }
 	}`, containerPort))
-	ip(t, "-netns", string(server), "route", "add", "default", "via", clientIPv4)
-	ip(t, "-netns", string(server), "-6", "route", "add", "default", "via", clientIPv6)
+	ip(t, "-netns", string(h.namespace), "route", "add", "default", "via", clientIPv4)
+	ip(t, "-netns", string(h.namespace), "-6", "route", "add", "default", "via", clientIPv6)
 	h.prepareForwarding(t)
 	h.hideContainers(t)
 	h.container.serve(t, containerPort)
@@ -302,8 +302,7 @@ func testForms(t *testing.T, forms []form) {
 	require(t, "ss", "iptables-nft-restore", "ip6tables-nft-restore")
 	t.Parallel()
 	h := newHostForForms(t, len(forms))
-	agent := h.startAgent(t, "--port", fmt.Sprint(publishedPort))
-	agent.waitServing(t, publishedPort)
+	agent := h.startCounting(t, "--port", fmt.Sprint(publishedPort))
 	for number, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			h.load(t, f, number)

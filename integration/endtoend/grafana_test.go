@@ -3,11 +3,12 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // grafanaDashboard is the part of Grafana's dashboard that is tested here.
@@ -27,12 +28,9 @@ var mayBeEmpty = []string{"Agents that can't", "Resets and repairs"}
 // expectDashboardQueries runs the queries of every panel and variable.
 func expectDashboardQueries(t *testing.T, p prometheus) {
 	t.Helper()
-	content, err := os.ReadFile("../grafana/ssmonitor.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := testkit.ReadFile(t, "../grafana/ssmonitor.json")
 	var board grafanaDashboard
-	if err := json.Unmarshal(content, &board); err != nil {
+	if err := json.Unmarshal([]byte(content), &board); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().Unix()

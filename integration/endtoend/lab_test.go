@@ -92,17 +92,6 @@ func sharedDirectory(t *testing.T) string {
 	return directory
 }
 
-// writeFile replaces a file by a rename, as an editor does.
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path+".new", []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // randomName returns a name that no other namespace has.
 func randomName() string {
 	return "ssmonitor-" + strings.ToLower(rand.Text()[:10])

@@ -2,12 +2,13 @@ package endtoend_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestTotalsOfRemovedPortsAreExact adds and removes a port by ss-manager's API
@@ -20,22 +21,15 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 	t.Parallel()
 	const lives, stays, comesAndGoes = 3, 8391, 8394
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	directory := filepath.Join(ssmonitor.directory, "manager")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"%d": %q},
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, stays, password, cipher))
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
-	agent := ssmonitor.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
-	server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", directory)
+	directory := filepath.Join(server.directory, "manager")
+	testkit.MakeDirectory(t, directory)
+	server.configure(t, stays)
+	agent := server.startAgent(t, "--shadowsocks", directory, "--save-interval", "0s", "--interval", "400ms")
+	startManager(t, server.namespace, server.configuration())
 	server.waitListening(t, stays, "tcp", "udp")
 	agent.waitServing(t, stays)
 	server.serve(t, targetPort)
-	tell := commandManager(t, address)
+	tell := commandManager(t, managerAddress(server.configuration()))
 	keeps := startShadowsocksClient(t, client, serverIPv6, stays, 1080, password)
 	leaves := startShadowsocksClient(t, client, serverIPv4, comesAndGoes, 1090, password)
 
@@ -61,7 +55,7 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 		})
 		agent.freeze(t)
 		tell(fmt.Sprintf(`remove: {"server_port": %d}`, comesAndGoes))
-		download.end()
+		download.kill()
 		if datagrams.stop(t) == 0 {
 			t.Error("no datagram was sent")
 		}
@@ -79,9 +73,9 @@ func TestTotalsOfRemovedPortsAreExact(t *testing.T) {
 		t.Errorf("the port sent only %+v", gone.out)
 	}
 	expected := map[string]traffic{fmt.Sprint("port ", stays): server.settled(t, stays), fmt.Sprint("port ", comesAndGoes): gone}
-	ssmonitor.waitUsage(t, expected)
+	server.waitUsage(t, expected)
 	agent.stop(t)
-	ssmonitor.waitUsage(t, expected)
+	server.waitUsage(t, expected)
 	if said := agent.stderr.String(); strings.Contains(said, password) || strings.Contains(said, "level=ERROR") {
 		t.Errorf("the agent said:\n%s", said)
 	}

@@ -13,24 +13,21 @@ import (
 // killed: 10,000 ports were removed from the list, and their elements were
 // deleted, but not their counters. No report takes long meanwhile.
 func TestDetachedCountersOfManyPortsAreRemoved(t *testing.T) {
-	require(t)
 	if testing.Short() {
 		t.Skip("ten thousand ports take a while")
 	}
 	const most = 2 * time.Second
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--csv", "", "--port", "20000-29999")
+	server := newServer(t)
+	agent := server.startAgent(t, "--csv", "", "--port", "20000-29999")
 	agent.waitSaying(t, "counting")
 	server.sendToItself(t, 20000, 10)
 	agent.report(t)
-	agent.signal(syscall.SIGKILL)
-	<-agent.done
+	agent.kill()
 	server.nft(t, "flush map inet ssmonitor ports-in\nflush map inet ssmonitor ports-out\n"+
 		"add element inet ssmonitor ports-in { udp . 20000 : \"udp-20000-in\" }\n")
 
 	began := time.Now()
-	agent = ssmonitor.startAgent(t, "--port", "20000")
+	agent = server.startAgent(t, "--port", "20000")
 	var longest time.Duration
 	for {
 		asked := time.Now()
@@ -57,13 +54,11 @@ func TestDetachedCountersOfManyPortsAreRemoved(t *testing.T) {
 // makes other commits until the low 16 bits of the ruleset's generation are the
 // same as before.
 func TestDriftBehindManyCommitsIsFound(t *testing.T) {
-	require(t)
 	if testing.Short() {
 		t.Skip("65,536 commits take a while")
 	}
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", "20000")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
 	agent.waitIntervals(t, 2)
 	right := server.listing(t)
 	agent.freeze(t)
@@ -85,7 +80,7 @@ func TestDriftBehindManyCommitsIsFound(t *testing.T) {
 	})
 	t.Logf("65,536 commits took %s", time.Since(began))
 	agent.signal(syscall.SIGCONT)
-	server.waitListing(t, right, 2*agentInterval)
+	server.waitTable(t, right, 2*agentInterval)
 	server.sendToItself(t, 20000, 10)
 	agent.expectPackets(t, 10, map[int]uint64{20000: 10})
 	agent.stop(t)

@@ -36,6 +36,7 @@ type namespace string
 // removed at the end of the test, together with all its processes.
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
+	require(t)
 	n := namespace(randomName())
 	ip(t, "netns", "add", string(n))
 	t.Cleanup(func() {
@@ -47,10 +48,10 @@ func newNamespace(t *testing.T) namespace {
 }
 
 // newServerAndClient creates two namespaces and joins them.
-func newServerAndClient(t *testing.T) (server, client namespace) {
+func newServerAndClient(t *testing.T) (server product, client namespace) {
 	t.Helper()
-	server, client = newNamespace(t), newNamespace(t)
-	join(t, server, client, link,
+	server, client = newServer(t), newNamespace(t)
+	join(t, server.namespace, client, link,
 		[]string{serverIPv4 + "/24", serverIPv6 + "/64"},
 		[]string{clientIPv4 + "/24", clientIPv6 + "/64"})
 	return server, client
@@ -187,7 +188,7 @@ func start(t *testing.T, command *exec.Cmd) *program {
 	t.Helper()
 	p := begin(t, command)
 	t.Cleanup(func() {
-		p.end()
+		p.kill()
 		if t.Failed() {
 			t.Logf("%s: %s\nstdout:\n%s\nstderr:\n%s", p, command.ProcessState, &p.stdout, &p.stderr)
 		}
@@ -215,7 +216,7 @@ func begin(t *testing.T, command *exec.Cmd) *program {
 		_ = command.Wait() // wait looks at the state
 		close(p.done)
 	}()
-	t.Cleanup(p.end)
+	t.Cleanup(p.kill)
 	return p
 }
 
@@ -241,10 +242,44 @@ func (p *program) freeze(t *testing.T) {
 	}
 }
 
-// end kills the program if it still runs.
-func (p *program) end() {
+// kill ends the program at once, if it still runs.
+func (p *program) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
+}
+
+// waitSaying waits until the program has written the text to stderr.
+func (p *program) waitSaying(t *testing.T, text string) {
+	t.Helper()
+	p.waitWriting(t, &p.stderr, text)
+}
+
+// waitShowing waits until the program has written the text to stdout.
+func (p *program) waitShowing(t *testing.T, text string) {
+	t.Helper()
+	p.waitWriting(t, &p.stdout, text)
+}
+
+func (p *program) waitWriting(t *testing.T, written *testkit.Log, text string) {
+	t.Helper()
+	eventually(t, func() error {
+		if strings.Contains(written.String(), text) {
+			return nil
+		}
+		p.mustRun(t)
+		return fmt.Errorf("%s does not write %q but:\n%s\n%s", p, text, &p.stdout, &p.stderr)
+	})
+}
+
+// mustRun fails the test if the program has ended, so that the test does not wait
+// for it in vain.
+func (p *program) mustRun(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+		t.Fatalf("%s has ended with status %d:\n%s", p, p.command.ProcessState.ExitCode(), &p.stderr)
+	default:
+	}
 }
 
 // wait returns the program's exit status, or -1 if a signal ended it.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The alerts of netdata/health.d/ssmonitor.conf on the charts of the tests.
@@ -21,11 +23,7 @@ const (
 // shippedAlerts is the file as it is installed.
 func shippedAlerts(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile("../netdata/health.d/ssmonitor.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
+	return testkit.ReadFile(t, "../netdata/health.d/ssmonitor.conf")
 }
 
 // replaceAll replaces each old text with its new one, given in pairs. It fails if
@@ -56,10 +54,8 @@ func (n netdata) setAlerts(t *testing.T, alerts string) {
 	t.Helper()
 	n.addSettings(t, fmt.Sprintf(alertSettings, n.directory))
 	directory := filepath.Join(n.directory, "health.d")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(directory, "ssmonitor.conf"), alerts)
+	testkit.MakeDirectory(t, directory)
+	testkit.ReplaceFile(t, filepath.Join(directory, "ssmonitor.conf"), alerts)
 }
 
 // addSettings appends to netdata.conf. If a setting occurs twice, the last one
@@ -67,11 +63,8 @@ func (n netdata) setAlerts(t *testing.T, alerts string) {
 func (n netdata) addSettings(t *testing.T, settings string) {
 	t.Helper()
 	path := filepath.Join(n.directory, "etc", "netdata.conf")
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, path, string(before)+settings)
+	before := testkit.ReadFile(t, path)
+	testkit.ReplaceFile(t, path, before+settings)
 }
 
 // alert is an alert as Netdata's API returns it.
@@ -115,10 +108,9 @@ func (n netdata) waitAlerts(t *testing.T, statuses map[string]string) {
 func TestAlertsLoadAsShipped(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000", "--port", "20001")
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000", "--port", "20001")
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, shippedAlerts(t))
 	netdata = netdata.launch(t)
 	netdata.waitAlerts(t, map[string]string{
@@ -141,12 +133,10 @@ func TestAlertsLoadAsShipped(t *testing.T) {
 func TestAlertsRaiseAndClear(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	ports := []string{"--port", "20000", "--port", "20001"}
-	agent := ssmonitor.startAgent(t, ports...)
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	agent := server.startCounting(t, ports...)
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, replaceAll(t, shippedAlerts(t),
 		"(40000)", "(1000)", // the traffic is of 4000 kilobits/s in each direction
 		"(50000)", "(6000)",
@@ -158,7 +148,7 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 		"60 + 5 * $update_every", "6 * $update_every",
 		"delay: down 1m", "delay: down 1s",
 		"delay: down 5m", "delay: down 1s"))
-	traffic := startSteadyTraffic(t, server)
+	traffic := startSteadyTraffic(t, server.namespace)
 	server.serve(t, 20001)
 	clients := server.connect(t, addressesFrom("127.0.0.2", 2), 2, "127.0.0.1:20001")
 	netdata = netdata.launch(t)
@@ -187,7 +177,7 @@ func TestAlertsRaiseAndClear(t *testing.T) {
 	if server.pluginProcesses(t) == 0 {
 		t.Error("the plugin has ended with the agent")
 	}
-	agent = ssmonitor.startAgent(t, ports...)
+	agent = server.startAgent(t, ports...)
 	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
 	agent.stop(t)
 }
@@ -202,16 +192,13 @@ func TestPortAlertsCanBeTurnedOff(t *testing.T) {
 	if !found {
 		t.Fatal("there is no alert of each port")
 	}
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000", "--port", "20001")
-	agent.waitServing(t, 20000, 20001)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000", "--port", "20001")
+	netdata := newNetdata(t, server)
 	netdata.setAlerts(t, alerts)
 	own := filepath.Join(netdata.directory, "etc", "health.d")
-	if err := os.Mkdir(own, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(own, "ssmonitor.conf"), edited)
+	testkit.MakeDirectory(t, own)
+	testkit.ReplaceFile(t, filepath.Join(own, "ssmonitor.conf"), edited)
 	netdata = netdata.launch(t)
 	netdata.waitAlerts(t, map[string]string{lastCollectedAlert: "CLEAR"})
 	eventually(t, func() error {
@@ -235,11 +222,9 @@ func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 	const payload = 60_000
 	const datagram = payload + 20 + 8 // with the headers of IPv4 and UDP
 	const count = 4_000_000_000 / datagram
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	netdata := startNetdata(t, server)
 	address := fmt.Sprintf("127.0.0.1:%d", countedPort)
 	server.send(t, sending{from: address, to: address, count: count, size: payload})
 	eventually(t, func() error {
@@ -249,17 +234,16 @@ func TestLostStateShowsNeitherSpikeNorZero(t *testing.T) {
 		}
 		return err
 	})
-	traffic := startSteadyTraffic(t, server)
+	traffic := startSteadyTraffic(t, server.namespace)
 	begin := netdata.waitSteady(t, traffic.kilobits)
 
 	agent.signal(syscall.SIGKILL)
 	agent.wait(t)
-	if err := os.RemoveAll(ssmonitor.stateDirectory()); err != nil {
+	if err := os.RemoveAll(server.stateDirectory()); err != nil {
 		t.Fatal(err)
 	}
 	server.nft(t, "delete table inet ssmonitor") // the agent would adopt its counters
-	agent = ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
+	agent = server.startCounting(t, "--port", "20000")
 	if total := agent.report(t).Total.Out.Total.Bytes; total >= count*datagram {
 		t.Fatalf("the agent still knows of %d bytes", total)
 	}

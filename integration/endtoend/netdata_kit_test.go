@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // netdataSettings is the configuration of Netdata: one plugin, no collectors of
@@ -79,13 +81,11 @@ func newNetdata(t *testing.T, ssmonitor product) netdata {
 	t.Helper()
 	directory := t.TempDir()
 	for _, name := range []string{"etc", "log", "cache", "lib", "lock", "plugins.d"} {
-		if err := os.Mkdir(filepath.Join(directory, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, filepath.Join(directory, name))
 	}
 	settings := fmt.Sprintf(netdataSettings, directory, ssmonitor.socket())
-	writeFile(t, filepath.Join(directory, "etc", "netdata.conf"), settings)
-	writeFile(t, filepath.Join(directory, "etc", ".opt-out-from-anonymous-statistics"), "")
+	testkit.ReplaceFile(t, filepath.Join(directory, "etc", "netdata.conf"), settings)
+	testkit.ReplaceFile(t, filepath.Join(directory, "etc", ".opt-out-from-anonymous-statistics"), "")
 	if err := os.Symlink(builtProgram("ssmonitor"), filepath.Join(directory, "plugins.d", "ssmonitor.plugin")); err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +108,7 @@ func (n netdata) addModules(t *testing.T, csv string) {
 		"../python.d/python_modules": "python.d/python_modules",
 	}
 	for _, name := range []string{"charts.d", "python.d", "etc/charts.d", "etc/python.d"} {
-		if err := os.Mkdir(filepath.Join(n.directory, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, filepath.Join(n.directory, name))
 	}
 	for name, target := range installed {
 		if err := os.Symlink(filepath.Join(installedNetdata, target), filepath.Join(n.directory, "plugins.d", name)); err != nil {
@@ -121,11 +119,8 @@ func (n netdata) addModules(t *testing.T, csv string) {
 		"charts.d/ssmonitor.chart.sh":   "../netdata/charts.d/ssmonitor.chart.sh",
 		"python.d/shadowsocks.chart.py": "testdata/shadowsocks.chart.py",
 	} {
-		content, err := os.ReadFile(source)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, filepath.Join(n.directory, target), string(content))
+		content := testkit.ReadFile(t, source)
+		testkit.ReplaceFile(t, filepath.Join(n.directory, target), content)
 	}
 	for path, content := range map[string]string{
 		"charts.d.conf":             "enable_all_charts=no\nssmonitor=yes\n",
@@ -133,7 +128,7 @@ func (n netdata) addModules(t *testing.T, csv string) {
 		"python.d.conf":             "enabled: yes\ndefault_run: no\nshadowsocks: yes\n",
 		"python.d/shadowsocks.conf": "update_every: 1\nlocal:\n    csv: " + csv + "\n",
 	} {
-		writeFile(t, filepath.Join(n.directory, "etc", path), content)
+		testkit.ReplaceFile(t, filepath.Join(n.directory, "etc", path), content)
 	}
 }
 

@@ -5,68 +5,6 @@ import (
 	"testing"
 )
 
-// netdataContext is a context as Netdata's API describes it: what newer versions show as
-// the heading of all its charts.
-type netdataContext struct {
-	Title, Units, Family string
-	ChartType            string `json:"chart_type"`
-	Charts               map[string]struct {
-		Labels map[string]string `json:"labels"`
-	}
-}
-
-func (n netdata) contexts() (map[string]netdataContext, error) {
-	var answer struct{ Contexts map[string]netdataContext }
-	err := n.get("contexts?options=all", &answer)
-	return answer.Contexts, err
-}
-
-// TestContextsFitEveryPort asks Netdata for its contexts: none of them carries the
-// identity of one port, however the ports come and go.
-func TestContextsFitEveryPort(t *testing.T) {
-	require(t, "netdata", "curl", "ss")
-	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	ssmonitor.setup(t, "--port", "20000=Alice")
-	netdata := startNetdata(t, ssmonitor)
-	wantHeadings := map[string]netdataContext{
-		"ssmonitor.port_addresses": {Title: "Addresses connected to a port", Units: "addresses", Family: "ports", ChartType: "line"},
-		"ssmonitor.traffic":        {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
-		"ssmonitor.port_traffic":   {Title: "Traffic of a port", Units: "kilobits/s", Family: "ports", ChartType: "area"},
-		"ssmonitor.port_packets":   {Title: "Packets of a port", Units: "packets/s", Family: "ports", ChartType: "line"},
-	}
-	for _, step := range []struct {
-		ports []string
-		names map[string]string // by chart
-	}{
-		{[]string{"--port", "20000=Alice"}, map[string]string{trafficChart: "Alice"}},
-		{[]string{"--port", "20000=Alice", "--port", "20001=Bob"}, map[string]string{trafficChart: "Alice", "ssmonitor.port_20001_traffic": "Bob"}},
-		{[]string{"--port", "20000=Carol", "--port", "20001=Bob"}, map[string]string{trafficChart: "Carol", "ssmonitor.port_20001_traffic": "Bob"}},
-	} {
-		ssmonitor.setup(t, step.ports...)
-		eventually(t, func() error {
-			contexts, err := netdata.contexts()
-			if err != nil {
-				return err
-			}
-			for id, want := range wantHeadings {
-				got := contexts[id]
-				if got.Title != want.Title || got.Units != want.Units || got.Family != want.Family || got.ChartType != want.ChartType {
-					return fmt.Errorf("with %v the context %s is %+v, want %+v", step.ports, id, got, want)
-				}
-			}
-			for id, name := range step.names {
-				if got := contexts["ssmonitor.port_traffic"].Charts[id].Labels["name"]; got != name {
-					return fmt.Errorf("with %v the chart %s has the name %q, want %q", step.ports, id, got, name)
-				}
-			}
-			return nil
-		})
-	}
-	agent.stop(t)
-}
-
 // TestNetdataOfManyPorts has 500 ports: by default 100 of them have charts, and
 // two alerts each.
 func TestNetdataOfManyPorts(t *testing.T) {
@@ -83,17 +21,16 @@ func TestNetdataOfManyPorts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			agent := ssmonitor.startAgent(t, "--csv", "", "--port", "20000-20499")
+			server := newServer(t)
+			agent := server.startAgent(t, "--csv", "", "--port", "20000-20499")
 			agent.waitSaying(t, "counting")
 			// The busiest ports are not the first ones.
 			server.sendToItself(t, 20400, 10)
 			server.sendToItself(t, 20401, 10)
 			server.sendToItself(t, 20007, 5)
-			netdata := newNetdata(t, ssmonitor)
+			netdata := newNetdata(t, server)
 			netdata.setAlerts(t, shippedAlerts(t))
-			netdata.addSettings(t, fmt.Sprintf("[plugin:ssmonitor]\n    command options = --socket %s %s\n", ssmonitor.socket(), test.options))
+			netdata.addSettings(t, fmt.Sprintf("[plugin:ssmonitor]\n    command options = --socket %s %s\n", server.socket(), test.options))
 			netdata = netdata.launch(t)
 			charts := 1 + 3*test.ports
 			if test.others {

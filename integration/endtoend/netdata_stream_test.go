@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestNetdataStreamsToAParent runs a Netdata on a server and another one, its
@@ -15,26 +17,19 @@ func TestNetdataStreamsToAParent(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.startAgent(t, "--port", "20000=alice").waitSaying(t, "counting")
-	example, err := os.ReadFile("../netdata/stream.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ofServers, ofParent, found := strings.Cut(string(example), "# On the parent:")
+	server.startAgent(t, "--port", "20000=alice").waitSaying(t, "counting")
+	example := testkit.ReadFile(t, "../netdata/stream.conf")
+	ofServers, ofParent, found := strings.Cut(example, "# On the parent:")
 	if !found {
 		t.Fatalf("the example has no part for the parent:\n%s", example)
 	}
 	change := func(n netdata, file, old, replacement string) {
 		path := filepath.Join(n.directory, "etc", file)
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(content), old) {
+		content := testkit.ReadFile(t, path)
+		if !strings.Contains(content, old) {
 			t.Fatalf("%s has no %q", file, old)
 		}
-		writeFile(t, path, strings.ReplaceAll(string(content), old, replacement))
+		testkit.ReplaceFile(t, path, strings.ReplaceAll(content, old, replacement))
 	}
 
 	parent := newNetdata(t, newProduct(t, client))
@@ -42,13 +37,13 @@ func TestNetdataStreamsToAParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(parent, "netdata.conf", "bind to = 127.0.0.1", "bind to = 0.0.0.0")
-	writeFile(t, filepath.Join(parent.directory, "etc", "stream.conf"), ofParent)
+	testkit.ReplaceFile(t, filepath.Join(parent.directory, "etc", "stream.conf"), ofParent)
 	change(parent, "stream.conf", "dbengine", "ram")
 	parent.launch(t)
 
-	child := newNetdata(t, ssmonitor)
+	child := newNetdata(t, server)
 	change(child, "netdata.conf", "[global]", "[global]\n    hostname = child")
-	writeFile(t, filepath.Join(child.directory, "etc", "stream.conf"), ofServers)
+	testkit.ReplaceFile(t, filepath.Join(child.directory, "etc", "stream.conf"), ofServers)
 	change(child, "stream.conf", "parent.example.com", clientIPv4)
 	// What Netdata tells its parent about the system; it aborts without.
 	if err := os.Symlink(filepath.Join(installedNetdata, "plugins.d", "system-info.sh"), filepath.Join(child.directory, "plugins.d", "system-info.sh")); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,12 +29,11 @@ func TestNetdataShowsSteadyTraffic(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	const seconds = 20
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--interval", "2s", "--port", "20000=Alice", "--port", "20001")
+	server := newServer(t)
+	agent := server.startAgent(t, "--interval", "2s", "--port", "20000=Alice", "--port", "20001")
 	agent.waitSaying(t, "counting")
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 
 	begin := netdata.waitSteady(t, traffic.kilobits)
 	for chart, truth := range map[string]float64{
@@ -98,14 +98,37 @@ func (n netdata) collected(chart, dimension string) (uint64, error) {
 	return strconv.ParseUint(match[1], 10, 64)
 }
 
-// TestNetdataFollowsThePorts adds, renames and removes a port.
+// netdataContext is a context as Netdata's API describes it: what newer versions show as
+// the heading of all its charts.
+type netdataContext struct {
+	Title, Units, Family string
+	ChartType            string `json:"chart_type"`
+	Charts               map[string]struct {
+		Labels map[string]string `json:"labels"`
+	}
+}
+
+func (n netdata) contexts() (map[string]netdataContext, error) {
+	var answer struct{ Contexts map[string]netdataContext }
+	err := n.get("contexts?options=all", &answer)
+	return answer.Contexts, err
+}
+
+// TestNetdataFollowsThePorts adds, renames and removes a port. No context carries the
+// identity of one port.
 func TestNetdataFollowsThePorts(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-	ssmonitor.setup(t, "--port", "20000=alice")
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startAgent(t, "--ports", server.list)
+	server.setup(t, "--port", "20000=alice")
+	netdata := startNetdata(t, server)
+	headings := map[string]netdataContext{
+		"ssmonitor.port_addresses": {Title: "Addresses connected to a port", Units: "addresses", Family: "ports", ChartType: "line"},
+		"ssmonitor.traffic":        {Title: "Traffic of all ports", Units: "kilobits/s", Family: "all ports", ChartType: "area"},
+		"ssmonitor.port_traffic":   {Title: "Traffic of a port", Units: "kilobits/s", Family: "ports", ChartType: "area"},
+		"ssmonitor.port_packets":   {Title: "Packets of a port", Units: "packets/s", Family: "ports", ChartType: "line"},
+	}
 	steps := []struct {
 		ports []string
 		names map[int]string // of all ports that Netdata is to show
@@ -117,24 +140,37 @@ func TestNetdataFollowsThePorts(t *testing.T) {
 		{[]string{"--port", "20000=dave", "--port", "20001=carol"}, map[int]string{20000: "dave", 20001: "carol"}},
 	}
 	for _, step := range steps {
-		ssmonitor.setup(t, step.ports...)
-		for port := 20000; port <= 20001; port++ {
-			id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
-			eventually(t, func() error {
+		server.setup(t, step.ports...)
+		eventually(t, func() error {
+			contexts, err := netdata.contexts()
+			if err != nil {
+				return err
+			}
+			for id, want := range headings {
+				got := contexts[id]
+				if got.Charts = nil; !reflect.DeepEqual(got, want) {
+					return fmt.Errorf("with %v the context %s is %+v, want %+v", step.ports, id, got, want)
+				}
+			}
+			for port := 20000; port <= 20001; port++ {
+				id := fmt.Sprintf("ssmonitor.port_%d_traffic", port)
 				name, wanted := step.names[port]
 				if listed := netdata.hasChart(t, id); listed != wanted {
 					return fmt.Errorf("with %v Netdata lists %s: %t", step.ports, id, listed)
 				}
 				if !wanted {
-					return nil
+					continue
 				}
 				c, err := netdata.chart(id)
-				if err == nil && c.Labels["name"] != name {
-					err = fmt.Errorf("with %v port %d is called %q", step.ports, port, c.Labels["name"])
+				if err != nil {
+					return err
 				}
-				return err
-			})
-		}
+				if other := contexts["ssmonitor.port_traffic"].Charts[id].Labels["name"]; c.Labels["name"] != name || other != name {
+					return fmt.Errorf("with %v port %d is called %q, and in its context %q", step.ports, port, c.Labels["name"], other)
+				}
+			}
+			return nil
+		})
 	}
 	agent.stop(t)
 }
@@ -145,12 +181,10 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	const away = 3 // seconds without the agent
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, 20000)
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 	begin := netdata.waitSteady(t, traffic.kilobits)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		agent.signal(signal)
@@ -162,7 +196,7 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 			}
 			return nil
 		})
-		agent = ssmonitor.startAgent(t, "--port", "20000")
+		agent = server.startAgent(t, "--port", "20000")
 		netdata.waitSteady(t, traffic.kilobits)
 		points, err := netdata.points(trafficChart, begin)
 		if err != nil {
@@ -193,12 +227,10 @@ func TestNetdataWithoutTheAgentShowsAGap(t *testing.T) {
 func TestModulesOfTheCSVShowTheSame(t *testing.T) {
 	require(t, "netdata", "curl", "ss", installedNetdata+"/plugins.d/charts.d.plugin", installedNetdata+"/plugins.d/python.d.plugin")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--interval", "1s", "--port", "20000")
-	agent.waitServing(t, countedPort)
-	traffic := startSteadyTraffic(t, server)
-	netdata := newNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startCounting(t, "--interval", "1s", "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := newNetdata(t, server)
 	netdata.addModules(t, agent.csv)
 	netdata = netdata.launch(t)
 	for chart, truth := range map[string]float64{
@@ -228,10 +260,9 @@ func TestModulesOfTheCSVShowTheSame(t *testing.T) {
 func TestPluginOutsideTheGroupReportsIt(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	agent.waitServing(t, countedPort)
-	command := ssmonitor.ssmonitor(asNobody(""), "netdata", "--socket", ssmonitor.socket(), "1")
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000")
+	command := server.ssmonitor(asNobody(""), "netdata", "--socket", server.socket(), "1")
 	stdin, err := command.StdinPipe() // as Netdata's: open, and its end is the plugin's
 	if err != nil {
 		t.Fatal(err)
@@ -264,11 +295,10 @@ func TestPluginOutsideTheGroupReportsIt(t *testing.T) {
 func TestPluginEndsWithNetdata(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000")
-	traffic := startSteadyTraffic(t, server)
-	netdata := startNetdata(t, ssmonitor)
+	server := newServer(t)
+	agent := server.startAgent(t, "--port", "20000")
+	traffic := startSteadyTraffic(t, server.namespace)
+	netdata := startNetdata(t, server)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		netdata.waitSteady(t, traffic.kilobits)
 		if server.pluginProcesses(t) == 0 {

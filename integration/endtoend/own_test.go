@@ -11,13 +11,11 @@ import (
 // agent owns the table, so that they may not change it. --own yes fails where the kernel can't keep
 // one; package kernels shows what happens there.
 func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.setup(t, "--port", "20000=alice")
+	server := newServer(t)
+	server.setup(t, "--port", "20000=alice")
 	server.sendToItself(t, 20000, 5)
-	agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
+	agent := server.startAgent(t, "--ports", server.list, "--own", "yes")
 	agent.waitServing(t, 20000)
 
 	// The totals include what the table without an owner had counted.
@@ -27,29 +25,27 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	}
 
 	// It leaves the table to the agent, which may be faster than it anyway.
-	ssmonitor.succeed(t,
-		"setup", "--ports", ssmonitor.list, "--port", "20000=alice", "--port", "20001=bob")
+	server.succeed(t,
+		"setup", "--ports", server.list, "--port", "20000=alice", "--port", "20001=bob")
 	agent.waitServing(t, 20000, 20001)
 	server.nft(t, "flush ruleset")
 	server.sendToItself(t, 20001, 7)
 	if got := agent.packetsIn(t, 20001); got != 7 {
 		t.Errorf("the total of the new port is %d packets, want 7", got)
 	}
-	ssmonitor.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown")
-	ssmonitor.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown", "--purge")
+	server.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown")
+	server.fail(t, 1, []string{fmt.Sprintf("process %d", agent.command.Process.Pid)}, "teardown", "--purge")
 	agent.stop(t)
 
 	// The table has no owner now: another agent adopts it, teardown removes it.
-	agent = ssmonitor.startAgent(t, "--ports", ssmonitor.list, "--own", "yes")
+	agent = server.startAgent(t, "--ports", server.list, "--own", "yes")
 	agent.waitServing(t, 20000, 20001)
 	if first, second := agent.packetsIn(t, 20000), agent.packetsIn(t, 20001); first != 10 || second != 7 {
 		t.Errorf("after a restart the totals are %d and %d packets, want 10 and 7", first, second)
 	}
 	agent.stop(t)
-	ssmonitor.succeed(t, "teardown")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("after teardown there is still:\n%s", ruleset)
-	}
+	server.succeed(t, "teardown")
+	server.expectNoRuleset(t, "after teardown")
 }
 
 // packetsIn returns the total of UDP packets received on a port.

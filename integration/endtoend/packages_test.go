@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestInterruptedPackagesLeaveNoPolicy interrupts the script that installs
@@ -21,15 +23,13 @@ func TestInterruptedPackagesLeaveNoPolicy(t *testing.T) {
 		t.Run(signal.name, func(t *testing.T) {
 			directory := t.TempDir()
 			sbin := filepath.Join(directory, "sbin")
-			if err := os.Mkdir(sbin, 0o755); err != nil {
-				t.Fatal(err)
-			}
+			testkit.MakeDirectory(t, sbin)
 			started := filepath.Join(directory, "started")
 			apt := "#!/bin/sh\ncase $* in *install*) touch " + started + ";; esac\n"
 			if signal.Signal != 0 {
 				apt += "case $* in *install*) exec sleep 60;; esac\n"
 			}
-			writeFile(t, filepath.Join(directory, "apt-get"), apt)
+			testkit.ReplaceFile(t, filepath.Join(directory, "apt-get"), apt)
 			if err := os.Chmod(filepath.Join(directory, "apt-get"), 0o755); err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/testkit"
 )
 
 // product is ssmonitor in a namespace, with directories of its own.
@@ -22,6 +24,12 @@ type product struct {
 	directory string // all that it keeps is below
 	csv       string
 	list      string // of ports, which setup writes
+}
+
+// newServer returns a product in a namespace of its own.
+func newServer(t *testing.T) product {
+	t.Helper()
+	return newProduct(t, newNamespace(t))
 }
 
 func newProduct(t *testing.T, n namespace) product {
@@ -34,9 +42,7 @@ func newProduct(t *testing.T, n namespace) product {
 		list:      filepath.Join(directory, "ports"),
 	}
 	for _, path := range []string{p.runtimeDirectory(), p.stateDirectory()} { // as systemd does
-		if err := os.Mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, path)
 	}
 	return p
 }
@@ -45,6 +51,20 @@ func (p product) runtimeDirectory() string { return filepath.Dir(p.csv) }
 func (p product) stateDirectory() string   { return filepath.Join(p.directory, "state") }
 
 func (p product) socket() string { return filepath.Join(p.runtimeDirectory(), "ssmonitor.sock") }
+
+// configuration is the file that configure writes.
+func (p product) configuration() string { return filepath.Join(p.directory, "config.json") }
+
+// configure writes a Shadowsocks configuration with a password per port.
+func (p product) configure(t *testing.T, ports ...int) {
+	t.Helper()
+	passwords := make([]string, len(ports))
+	for i, port := range ports {
+		passwords[i] = fmt.Sprintf(`"%d": %q`, port, password)
+	}
+	testkit.ReplaceFile(t, p.configuration(), fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {%s}, "method": %q,
+		"mode": "tcp_and_udp", "timeout": 60}`, strings.Join(passwords, ", "), cipher))
+}
 
 // ssmonitor prepares a run of the binary under test. The words of prefix come
 // before its name on the command line, for programs such as setpriv.
@@ -108,6 +128,37 @@ func (p product) startAgent(t *testing.T, arguments ...string) agent {
 	return agent{p, start(t, p.ssmonitor(nil, arguments...))}
 }
 
+// startCounting is like startAgent, but waits until the agent serves the ports that
+// the arguments name by --port and --ports.
+func (p product) startCounting(t *testing.T, arguments ...string) agent {
+	t.Helper()
+	var want accounting.Ports
+	for i := 1; i < len(arguments); i++ {
+		var ports []accounting.Port
+		var err error
+		switch arguments[i-1] {
+		case "--port":
+			ports, _, err = portlist.ParseSpec(arguments[i])
+		case "--ports":
+			var entries []portlist.Entry
+			entries, err = portlist.Read(arguments[i])
+			ports = portlist.Ports(entries)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, ports...)
+	}
+	var numbers []int
+	for _, port := range want {
+		numbers = append(numbers, int(port.Number))
+	}
+	a := p.startAgent(t, arguments...)
+	a.waitSaying(t, "counting") // what one that was killed has published may still be there
+	a.waitServing(t, numbers...)
+	return a
+}
+
 // waitServing waits until the agent publishes these ports and no others.
 func (a agent) waitServing(t *testing.T, ports ...int) {
 	t.Helper()
@@ -126,29 +177,6 @@ func (a agent) waitServing(t *testing.T, ports ...int) {
 		}
 		return nil
 	})
-}
-
-// waitSaying waits until the agent has logged the text.
-func (a agent) waitSaying(t *testing.T, text string) {
-	t.Helper()
-	eventually(t, func() error {
-		a.mustRun(t)
-		if !strings.Contains(a.stderr.String(), text) {
-			return fmt.Errorf("the agent does not say %q but:\n%s", text, &a.stderr)
-		}
-		return nil
-	})
-}
-
-// mustRun fails the test if the agent has ended, so that the test does not wait
-// for it in vain.
-func (a agent) mustRun(t *testing.T) {
-	t.Helper()
-	select {
-	case <-a.done:
-		t.Fatalf("the agent has ended with status %d:\n%s", a.command.ProcessState.ExitCode(), &a.stderr)
-	default:
-	}
 }
 
 // stop ends the agent as systemd does, and checks that it ends well.
@@ -256,6 +284,14 @@ func (n namespace) nft(t *testing.T, ruleset string) {
 	command.Stdin = strings.NewReader(ruleset)
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("nft -f: %v\n%s\nof:\n%s", err, output, ruleset)
+	}
+}
+
+// expectNoRuleset fails the test if the namespace has any rules.
+func (n namespace) expectNoRuleset(t *testing.T, when string) {
+	t.Helper()
+	if ruleset := n.ruleset(t); ruleset != "" {
+		t.Errorf("%s there are rules:\n%s", when, ruleset)
 	}
 }
 

@@ -3,12 +3,13 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 // metricsPort is where the agents of these tests serve metrics.
@@ -37,12 +38,9 @@ func newMonitor(t *testing.T, servers ...namespace) (monitor namespace, targets 
 // hastyRules returns our rules, evaluated every second, and with short waits.
 func hastyRules(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile("../prometheus/ssmonitor.rules.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := testkit.ReadFile(t, "../prometheus/ssmonitor.rules.yml")
 	return strings.NewReplacer("interval: 1m", "interval: 1s", "offset 1m", "offset 1s",
-		"for: 5m", "for: 1s", "for: 2m", "for: 1s", "[10m]", "[5s]").Replace(string(content))
+		"for: 5m", "for: 1s", "for: 2m", "for: 1s", "[10m]", "[5s]").Replace(content)
 }
 
 // startPrometheus starts Prometheus with the targets from a file and further
@@ -54,9 +52,9 @@ func startPrometheus(t *testing.T, n namespace, targets []string, further string
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(directory, "servers.json"), string(list))
-	writeFile(t, filepath.Join(directory, "ssmonitor.rules.yml"), hastyRules(t))
-	writeFile(t, filepath.Join(directory, "prometheus.yml"), `
+	testkit.ReplaceFile(t, filepath.Join(directory, "servers.json"), string(list))
+	testkit.ReplaceFile(t, filepath.Join(directory, "ssmonitor.rules.yml"), hastyRules(t))
+	testkit.ReplaceFile(t, filepath.Join(directory, "prometheus.yml"), `
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 scrape_configs:
   - {job_name: ssmonitor, file_sd_configs: [{files: [servers.json]}]}

@@ -13,9 +13,8 @@ import (
 // TestScrapersDelayNoReading compares the intervals of an agent of 1,000 ports with
 // those while 200 clients scrape it, half of which never take the response.
 func TestScrapersDelayNoReading(t *testing.T) {
-	require(t)
 	const interval, clients = 200 * time.Millisecond, 200
-	server := newProduct(t, newNamespace(t))
+	server := newServer(t)
 	agent := server.startAgent(t, "--interval", interval.String(), "--port", "20000-20999", "--listen", fmt.Sprintf("127.0.0.1:%d", metricsPort))
 	agent.waitIntervals(t, 2)
 

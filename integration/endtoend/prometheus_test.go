@@ -24,7 +24,7 @@ func TestPrometheusCountsAFleet(t *testing.T) {
 			"--port", "20000=alice", "--port", "20001=bob", "--port", "20002", "--warn", fmt.Sprintf("alice=%dB", 30*datagram))
 	}
 	for range 3 {
-		server := newProduct(t, newNamespace(t))
+		server := newServer(t)
 		servers, namespaces = append(servers, server), append(namespaces, server.namespace)
 		agents = append(agents, startAgent(server))
 	}
@@ -77,8 +77,7 @@ func TestPrometheusCountsAFleet(t *testing.T) {
 		send(2, "bob", 20001, 9)
 		expect(t, total)
 		p.waitScrapes(t, 3) // the scrape has saved; nothing else does for an hour
-		agents[2].signal(syscall.SIGKILL)
-		<-agents[2].done
+		agents[2].kill()
 		servers[2].sendToItself(t, 20001, 2) // lost with the power
 		servers[2].run(t, "nft", "flush", "ruleset")
 		agents[2] = startAgent(servers[2])

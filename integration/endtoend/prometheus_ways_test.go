@@ -24,14 +24,12 @@ basic_auth_users: {prometheus: $2a$04$3PeJc8qM/hHzAheIrWAQfuMtsRQYGQes4McVLc8DRi
 func TestPrometheusByOtherWays(t *testing.T) {
 	require(t, "prometheus", "prometheus-node-exporter", "victoria-metrics", "curl", "ss")
 	t.Parallel()
-	server := newProduct(t, newNamespace(t))
+	server := newServer(t)
 	directory := sharedDirectory(t)
 	testkit.Certificate(t, directory)
-	writeFile(t, filepath.Join(directory, "web.yml"), webConfiguration)
+	testkit.ReplaceFile(t, filepath.Join(directory, "web.yml"), webConfiguration)
 	textfiles := filepath.Join(directory, "textfiles")
-	if err := os.Mkdir(textfiles, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, textfiles)
 	textfile := filepath.Join(textfiles, "ssmonitor.prom")
 	agent := server.startAgent(t, "--save-interval", "200ms", "--port", "20000=alice", "--port", "20001",
 		"--listen", fmt.Sprintf("127.0.0.1:%d", metricsPort), "--web-config", filepath.Join(directory, "web.yml"), "--textfile", textfile)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,9 +51,9 @@ const (
 func newHost(t *testing.T) *host {
 	t.Helper()
 	server, client := newServerAndClient(t)
-	h := &host{newProduct(t, server), client, newNamespace(t), newNamespace(t)}
-	join(t, server, h.container, "bridge0", []string{"172.30.0.1/24", "fd30::1/64"}, []string{containerIPv4 + "/24", containerIPv6 + "/64"})
-	join(t, server, h.elsewhere, "uplink", []string{"10.88.0.1/24", "fd88::1/64"}, []string{elsewhereIPv4 + "/24", elsewhereIPv6 + "/64"})
+	h := &host{server, client, newNamespace(t), newNamespace(t)}
+	join(t, server.namespace, h.container, "bridge0", []string{"172.30.0.1/24", "fd30::1/64"}, []string{containerIPv4 + "/24", containerIPv6 + "/64"})
+	join(t, server.namespace, h.elsewhere, "uplink", []string{"10.88.0.1/24", "fd88::1/64"}, []string{elsewhereIPv4 + "/24", elsewhereIPv6 + "/64"})
 	ip(t, "-netns", string(h.container), "route", "add", "default", "via", "172.30.0.1")
 	ip(t, "-netns", string(h.container), "-6", "route", "add", "default", "via", "fd30::1")
 	h.prepareForwarding(t)
@@ -89,16 +88,6 @@ func (h *host) publish(t *testing.T) {
 	h.nft(t, fmt.Sprintf(engine, "ip6", "::1", "fd30::/64", dnat("["+containerIPv6+"]")))
 }
 
-// startServer starts ss-server at a port of a namespace.
-func (h *host) startServer(t *testing.T, n namespace, port int) {
-	t.Helper()
-	configuration := filepath.Join(t.TempDir(), "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, port, password, cipher))
-	n.start(t, "ss-server", "-c", configuration)
-	n.waitListening(t, port, "tcp", "udp")
-}
-
 // carries waits until the counters of the ports together equal what the client has
 // sent and received.
 func (h *host) carries(t *testing.T, ports ...int) (sum traffic) {
@@ -130,10 +119,9 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 	if report := h.setup(t, "--port", fmt.Sprintf("%d=published", publishedPort), "--port", fmt.Sprint(hostPort)); !strings.Contains(report, "tcp, udp, forwarded") {
 		t.Errorf("setup does not say that a port is published:\n%s", report)
 	}
-	agent := h.startAgent(t, "--ports", h.list)
-	agent.waitServing(t, hostPort, publishedPort)
-	h.startServer(t, h.container, containerPort)
-	h.startServer(t, h.namespace, hostPort)
+	agent := h.startCounting(t, "--ports", h.list)
+	h.container.startShadowsocks(t, containerPort)
+	h.startShadowsocks(t, hostPort)
 	h.serve(t, targetPort)
 	h.elsewhere.serve(t, publishedPort)
 	for _, address := range []string{elsewhereIPv4, "[" + elsewhereIPv6 + "]"} {
@@ -200,41 +188,16 @@ func testPublishedLater(t *testing.T, startCounting func(t *testing.T, h *host) 
 	h := newHost(t)
 	agent := startCounting(t, h)
 	agent.waitServing(t, publishedPort)
-	chains := func(want int) {
-		t.Helper()
-		eventually(t, func() error {
-			if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Count(listing, "hook forward") != want {
-				return fmt.Errorf("want %d chains at forward in\n%s", want, listing)
-			}
-			return nil
-		})
-	}
-	chains(0)
+	h.waitNothingForwarded(t)
 	h.nft(t, "table ip other {}") // is no concern of anybody
 	h.publish(t)
-	eventually(t, func() error {
-		listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor")
-		for _, target := range []string{containerIPv4 + " . udp . ", containerIPv6 + " . udp . "} {
-			if !strings.Contains(listing, target) {
-				return fmt.Errorf("want %q in\n%s", target, listing)
-			}
-		}
-		return nil
-	})
-	chains(4)
+	h.waitCounted(t, containerPort, publishedPort)
 	h.container.serve(t, containerPort)
 	h.client.curl(t, fmt.Sprintf("http://%s:%d/%d", serverIPv4, publishedPort, megabyte))
 	h.client.exchange(t, fmt.Sprintf("[%s]:%d", serverIPv6, publishedPort), 20, 1000)
 	total := h.carries(t, publishedPort)
 	h.nft(t, "delete table ip nat; delete table ip6 nat")
-	h.forgetConnections(t)
-	eventually(t, func() error { // when somebody looks
-		h.nft(t, "add table ip other; delete table ip other")
-		if listing := h.run(t, "nft", "list", "table", "inet", "ssmonitor"); strings.Contains(listing, "hook forward") {
-			return fmt.Errorf("there are still chains at forward:\n%s", listing)
-		}
-		return nil
-	})
+	h.waitNothingForwarded(t)
 	if counted := h.counted(t, publishedPort); counted != total {
 		t.Errorf("counted were %+v, and are %+v", total, counted)
 	}

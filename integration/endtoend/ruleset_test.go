@@ -1,23 +1,22 @@
 package endtoend_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // TestSavedRulesetLoadsAgain does what administrators do to keep a ruleset.
 func TestSavedRulesetLoadsAgain(t *testing.T) {
-	require(t)
 	t.Parallel()
 	for _, hook := range []string{"host", "container"} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			ssmonitor.setup(t, "--hook", hook, "--port", "20000", "--port", "20001/tcp=a name")
+			server := newServer(t)
+			server.setup(t, "--hook", hook, "--port", "20000", "--port", "20001/tcp=a name")
 			server.sendToItself(t, countedPort, 10)
 			saved := server.ruleset(t)
 			if !strings.Contains(saved, "packets 10 bytes 1280") {
@@ -32,46 +31,18 @@ func TestSavedRulesetLoadsAgain(t *testing.T) {
 	}
 }
 
-// TestRulesetLoadedOnTopDoesNotDoubleTheCount loads a saved ruleset on top of
-// the one that is still there, which adds our rules a second time.
-func TestRulesetLoadedOnTopDoesNotDoubleTheCount(t *testing.T) {
-	require(t)
-	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
-	saved := server.ruleset(t)
-	server.nft(t, saved)
-	eventually(t, func() error {
-		if repaired := server.run(t, "nft", "list", "chain", "inet", "ssmonitor", "input"); strings.Count(repaired, "ports-in") != 1 {
-			return fmt.Errorf("the chain is not repaired:\n%s", repaired)
-		}
-		return nil
-	})
-	before := server.packets(t, "udp-20000-in")
-	server.sendToItself(t, countedPort, 100)
-	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
-		t.Errorf("%d packets are counted, want 100", got)
-	}
-	agent.stop(t)
-}
-
 // TestRulesetOfNftAndOursListTheSame compares our ruleset with those that
 // nft loads from a file, one written by hand and one by --dry-run.
 func TestRulesetOfNftAndOursListTheSame(t *testing.T) {
-	require(t)
 	t.Parallel()
-	byHand, err := os.ReadFile(filepath.Join("testdata", "two_ports.nft"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	byHand := testkit.ReadFile(t, filepath.Join("testdata", "two_ports.nft"))
 	ports := []string{"--port", "20000", "--port", "20001/tcp=a name"}
 	tests := []struct {
 		name  string
 		flags []string
 		text  func(t *testing.T, ssmonitor product) string
 	}{
-		{"written by hand", ports, func(*testing.T, product) string { return string(byHand) }},
+		{"written by hand", ports, func(*testing.T, product) string { return byHand }},
 		{"dry run", ports, dryRun(ports...)},
 		{"dry run for containers", append(ports, "--hook", "container"), dryRun(append(ports, "--hook", "container")...)},
 		{"dry run of a thousand ports", []string{"--port", "20000-20999"}, dryRun("--port", "20000-20999")},
@@ -82,9 +53,7 @@ func TestRulesetOfNftAndOursListTheSame(t *testing.T) {
 			ours, theirs := newNamespace(t), newNamespace(t)
 			ssmonitor := newProduct(t, ours)
 			theirs.nft(t, test.text(t, ssmonitor))
-			if ruleset := ours.ruleset(t); ruleset != "" {
-				t.Fatalf("before setup there is already:\n%s", ruleset)
-			}
+			ours.expectNoRuleset(t, "before setup")
 			ssmonitor.setup(t, test.flags...)
 			if want, got := theirs.ruleset(t), ours.ruleset(t); got != want {
 				t.Errorf("nft makes\n%s\nsetup makes\n%s", want, got)
@@ -105,16 +74,14 @@ func dryRun(flags ...string) func(*testing.T, product) string {
 
 // TestForeignTableIsLeftAlone gives our name to a table that is not ours.
 func TestForeignTableIsLeftAlone(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	server.nft(t, "table inet ssmonitor { chain theirs { }; }")
 	before := server.ruleset(t)
 	look := []string{"nft list table inet ssmonitor"}
-	ssmonitor.fail(t, 1, look, "setup", "--ports", ssmonitor.list, "--port", "20000")
-	ssmonitor.fail(t, 1, look, "run", "--port", "20000")
-	ssmonitor.fail(t, 1, look, "teardown")
+	server.fail(t, 1, look, "setup", "--ports", server.list, "--port", "20000")
+	server.fail(t, 1, look, "run", "--port", "20000")
+	server.fail(t, 1, look, "teardown")
 	if after := server.ruleset(t); after != before {
 		t.Errorf("the foreign table was\n%s\nand is\n%s", before, after)
 	}

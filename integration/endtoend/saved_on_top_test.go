@@ -2,8 +2,6 @@ package endtoend_test
 
 import (
 	"fmt"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 // anew with their old values, inside the table that has the agent's epoch: what
 // they hold was counted long ago.
 func TestCountersOfASavedFileAreABase(t *testing.T) {
-	require(t)
 	const stays, goes = 20000, 20001
 	tests := []struct {
 		name        string
@@ -30,11 +27,9 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			configuration := filepath.Join(ssmonitor.directory, "config.json")
-			start := func() agent { return ssmonitor.startAgent(t, "--shadowsocks", configuration) }
-			writeConfiguration(t, configuration, stays, goes)
+			server := newServer(t)
+			start := func() agent { return server.startAgent(t, "--shadowsocks", server.configuration()) }
+			server.configure(t, stays, goes)
 			agent := start()
 			agent.waitServing(t, stays, goes)
 			server.sendToItself(t, stays, 100)
@@ -42,15 +37,14 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 			agent.expectPackets(t, 150, map[int]uint64{stays: 100, goes: 50})
 			saved := server.ruleset(t)
 
-			writeConfiguration(t, configuration, stays)
+			server.configure(t, stays)
 			server.waitOnePort(t)
 			if test.whileKilled {
-				agent.signal(syscall.SIGKILL)
-				<-agent.done
+				agent.kill()
 			}
 			server.nft(t, saved)
 			if test.listed {
-				writeConfiguration(t, configuration, stays, goes)
+				server.configure(t, stays, goes)
 			}
 			if test.whileKilled {
 				agent = start()
@@ -61,7 +55,7 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
 				server.waitOnePort(t)
 				agent.expectPackets(t, 150, map[int]uint64{stays: 100})
-				writeConfiguration(t, configuration, stays, goes)
+				server.configure(t, stays, goes)
 				agent.waitServing(t, stays, goes)
 			}
 			agent.waitIntervals(t, 2)
@@ -70,8 +64,7 @@ func TestCountersOfASavedFileAreABase(t *testing.T) {
 			// What they count from now on is traffic.
 			server.sendToItself(t, goes, 7)
 			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
-			agent.signal(syscall.SIGKILL)
-			<-agent.done
+			agent.kill()
 			agent = start()
 			agent.expectPackets(t, 157, map[int]uint64{stays: 100, goes: 57})
 			agent.stop(t)
@@ -93,14 +86,12 @@ func (n namespace) waitOnePort(t *testing.T) {
 // TestAppendedListingDoublesNothingWithoutAnAgent loads a saved listing on top
 // of the table again and again while nobody repairs it.
 func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
-	require(t)
 	for _, hook := range []string{"host", "container"} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
+			server := newServer(t)
 			flags := []string{"--port", fmt.Sprint(countedPort), "--hook", hook}
-			ssmonitor.setup(t, flags...)
+			server.setup(t, flags...)
 			saved := server.ruleset(t)
 			for range 3 {
 				server.nft(t, saved)
@@ -111,35 +102,36 @@ func TestAppendedListingDoublesNothingWithoutAnAgent(t *testing.T) {
 					t.Errorf("%s: %d packets are counted, want 100", direction, got)
 				}
 			}
-			agent := ssmonitor.startAgent(t, flags...)
+			agent := server.startAgent(t, flags...)
 			agent.expectPackets(t, 100, map[int]uint64{countedPort: 100})
 			agent.stop(t)
 		})
 	}
 }
 
-// TestChainsThatCountTwiceAreRemoved appends the table's rules under another
-// name and another hook. They count twice until the agent removes them.
-func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
-	require(t)
+// TestWhatCountsTwiceIsRemoved loads a saved ruleset on top of the one that is still
+// there, which adds our rules a second time, and the table's rules under another name and
+// another hook. They count twice until the agent removes them.
+func TestWhatCountsTwiceIsRemoved(t *testing.T) {
 	t.Parallel()
-	server := newNamespace(t)
-	agent := newProduct(t, server).startAgent(t, "--port", fmt.Sprint(countedPort))
-	agent.waitServing(t, countedPort)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", fmt.Sprint(countedPort))
 	right := server.listing(t)
-	server.nft(t, `
+	for _, rules := range []string{server.ruleset(t), `
 		table inet ssmonitor {
 			chain again { type filter hook input priority 50; counter name meta l4proto . th dport map @ports-in accept; }
 			chain before { type filter hook prerouting priority 0; counter name meta l4proto . th dport map @ports-in accept; }
 			chain jumped { counter name meta l4proto . th sport map @ports-out; }
 		}
 		insert rule inet ssmonitor output jump jumped
-	`)
-	server.waitListing(t, right, 2*agentInterval)
-	before := server.packets(t, "udp-20000-in")
-	server.sendToItself(t, countedPort, 100)
-	if got := server.packets(t, "udp-20000-in") - before; got != 100 {
-		t.Errorf("%d packets are counted, want 100", got)
+	`} {
+		server.nft(t, rules)
+		server.waitTable(t, right, 2*agentInterval)
+		before := server.packets(t, "udp-20000-in")
+		server.sendToItself(t, countedPort, 100)
+		if got := server.packets(t, "udp-20000-in") - before; got != 100 {
+			t.Errorf("%d packets are counted, want 100", got)
+		}
 	}
 	agent.stop(t)
 }
@@ -147,9 +139,9 @@ func TestChainsThatCountTwiceAreRemoved(t *testing.T) {
 // agentInterval is that of startAgent without flags.
 const agentInterval = 100 * time.Millisecond
 
-// waitListing waits until the table is as it was listed, within limit and the
+// waitTable waits until the table is as it was listed, within limit and the
 // time that a busy machine may take.
-func (n namespace) waitListing(t *testing.T, want string, limit time.Duration) {
+func (n namespace) waitTable(t *testing.T, want string, limit time.Duration) {
 	t.Helper()
 	testkit.Eventually(t, limit+administratorGrace, func() error {
 		if got := n.listing(t); got != want {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
 
@@ -56,20 +55,18 @@ func totals(report *accounting.Report) map[accounting.Key]accounting.Count {
 // and loads it after a port change, a reset and a restart. The values in
 // the file were counted long ago, partly for a port that has been removed.
 func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
-	require(t)
 	for _, while := range []string{"the agent runs", "no agent runs"} {
 		t.Run(while, func(t *testing.T) {
 			t.Parallel()
 			const stays, goes, comes = 20000, 20001, 20002
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			start := func() agent { return ssmonitor.startAgent(t, "--ports", ssmonitor.list) }
+			server := newServer(t)
+			start := func() agent { return server.startAgent(t, "--ports", server.list) }
 			setup := func(ports ...int) {
 				var flags []string
 				for _, port := range ports {
 					flags = append(flags, "--port", fmt.Sprint(port))
 				}
-				ssmonitor.setup(t, flags...)
+				server.setup(t, flags...)
 			}
 
 			setup(stays, goes)
@@ -118,8 +115,7 @@ func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 			server.sendToItself(t, goes, 1)
 			agent.expectPackets(t, 191-unread, map[int]uint64{stays: 135 - unread, goes: 51, comes: 5})
 
-			agent.signal(syscall.SIGKILL)
-			<-agent.done
+			agent.kill()
 			agent = start()
 			agent.expectPackets(t, 191-unread, map[int]uint64{stays: 135 - unread, goes: 51, comes: 5})
 			agent.stop(t)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/testkit"
 )
 
 // secretOfTheZoo is in every secret of the zoo's files, and nowhere else.
@@ -53,7 +54,7 @@ func TestSecretsStayInTheirFiles(t *testing.T) {
 		return err
 	})
 	agent := run("run", "--interval", "100ms")
-	writeFile(t, in("etc/shadowsocks/late.json"), `{"server_port": 64999, "password": "QZQZQ", "remarks": "a name to look for"}`)
+	testkit.ReplaceFile(t, in("etc/shadowsocks/late.json"), `{"server_port": 64999, "password": "QZQZQ", "remarks": "a name to look for"}`)
 	eventually(t, func() error {
 		published, err := os.ReadFile(in("run/ssmonitor/ssmonitor.csv"))
 		if err == nil && !bytes.Contains(published, []byte("\n64999,")) {
@@ -137,17 +138,14 @@ func settle(t *testing.T, root string) (files int) {
 // is nowhere else.
 func memoryOf(t *testing.T, pid int) []byte {
 	t.Helper()
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	maps := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/maps", pid))
 	file, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
 	var memory bytes.Buffer
-	for line := range strings.Lines(string(maps)) {
+	for line := range strings.Lines(maps) {
 		var first, last uint64
 		var mode string
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &first, &last, &mode); err != nil {

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/testkit"
 )
 
 // TestSetupFollowsEverythingThatItReads changes each file that setup reads, in
@@ -20,61 +20,58 @@ import (
 func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	require(t, "sqlite3")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	in := func(name string) string { return filepath.Join(ssmonitor.directory, "configurations", name) }
+	server := newServer(t)
+	in := func(name string) string { return filepath.Join(server.directory, "configurations", name) }
 	for _, directory := range []string{in("many"), in("ssr")} {
-		if err := os.MkdirAll(directory, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, directory)
 	}
-	writeFile(t, in("single.json"), `{"server_port": 20000}`)
-	writeFile(t, in("ssr/user-config.json"), `{"server_port": 20001, "obfs": "plain"}`)
-	writeFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20002, "local_port": 1080}`)
+	testkit.ReplaceFile(t, in("single.json"), `{"server_port": 20000}`)
+	testkit.ReplaceFile(t, in("ssr/user-config.json"), `{"server_port": 20001, "obfs": "plain"}`)
+	testkit.ReplaceFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20002, "local_port": 1080}`)
 	database := openPanel(t, in("x-ui.db"))
 	database(`INSERT INTO inbounds VALUES (1, 20003, 'shadowsocks', 'panel', '', '{}', 1)`)
 	settings := in("config.yaml")
-	writeFile(t, settings, "port: [20004]\n")
+	testkit.ReplaceFile(t, settings, "port: [20004]\n")
 
-	setup := start(t, ssmonitor.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", ssmonitor.list,
+	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", server.list,
 		"--shadowsocks", in("single.json"), "--shadowsocks", in("many"), "--shadowsocks", in("ssr/user-config.json"),
 		"--shadowsocks", in("x-ui.db"), "--server-config", in("client.json")))
-	ssmonitor.waitListing(t, 20000, 20001, 20002, 20003, 20004)
+	server.waitListing(t, 20000, 20001, 20002, 20003, 20004)
 	for _, step := range []struct {
 		name   string
 		change func()
 		want   []int
 	}{
-		{"a file, by a rename", func() { writeFile(t, in("single.json"), `{"server_port": 20100}`) }, []int{20001, 20002, 20003, 20004, 20100}},
-		{"a file, in place", func() { overwrite(t, in("single.json"), `{"server_port": 20101}`) }, []int{20001, 20002, 20003, 20004, 20101}},
-		{"a file in a directory", func() { writeFile(t, in("many/a.json"), `{"server_port": 20102}`) }, []int{20001, 20002, 20003, 20004, 20101, 20102}},
-		{"that file, in place", func() { overwrite(t, in("many/a.json"), `{"server_port": 20103}`) }, []int{20001, 20002, 20003, 20004, 20101, 20103}},
+		{"a file, by a rename", func() { testkit.ReplaceFile(t, in("single.json"), `{"server_port": 20100}`) }, []int{20001, 20002, 20003, 20004, 20100}},
+		{"a file, in place", func() { testkit.WriteFile(t, in("single.json"), `{"server_port": 20101}`) }, []int{20001, 20002, 20003, 20004, 20101}},
+		{"a file in a directory", func() { testkit.ReplaceFile(t, in("many/a.json"), `{"server_port": 20102}`) }, []int{20001, 20002, 20003, 20004, 20101, 20102}},
+		{"that file, in place", func() { testkit.WriteFile(t, in("many/a.json"), `{"server_port": 20103}`) }, []int{20001, 20002, 20003, 20004, 20101, 20103}},
 		{"a removed file", func() { remove(t, in("many/a.json")) }, []int{20001, 20002, 20003, 20004, 20101}},
-		{"mudb.json", func() { writeFile(t, in("ssr/mudb.json"), `[{"port": 20104, "user": "a"}]`) }, []int{20002, 20003, 20004, 20101, 20104}},
+		{"mudb.json", func() { testkit.ReplaceFile(t, in("ssr/mudb.json"), `[{"port": 20104, "user": "a"}]`) }, []int{20002, 20003, 20004, 20101, 20104}},
 		{"a server's file that looks like a client's", func() {
-			overwrite(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20105, "local_port": 1080}`)
+			testkit.WriteFile(t, in("client.json"), `{"server": "203.0.113.7", "server_port": 20105, "local_port": 1080}`)
 		}, []int{20003, 20004, 20101, 20104, 20105}},
 		{"a database that its panel keeps open", func() { database(`UPDATE inbounds SET port = 20106`) }, []int{20004, 20101, 20104, 20105, 20106}},
-		{"the settings", func() { overwrite(t, settings, "port: [20107]\n") }, []int{20101, 20104, 20105, 20106, 20107}},
+		{"the settings", func() { testkit.WriteFile(t, settings, "port: [20107]\n") }, []int{20101, 20104, 20105, 20106, 20107}},
 		{"the settings, which name another file", func() {
-			writeFile(t, in("later.json"), `{"server_port": 20108}`)
-			writeFile(t, settings, "server-config: ["+in("later.json")+"]\n")
+			testkit.ReplaceFile(t, in("later.json"), `{"server_port": 20108}`)
+			testkit.ReplaceFile(t, settings, "server-config: ["+in("later.json")+"]\n")
 		}, []int{20101, 20104, 20105, 20106}}, // --server-config on the command line takes precedence
-		{"the settings again", func() { writeFile(t, settings, "port: [20109]\n") }, []int{20101, 20104, 20105, 20106, 20109}},
+		{"the settings again", func() { testkit.ReplaceFile(t, settings, "port: [20109]\n") }, []int{20101, 20104, 20105, 20106, 20109}},
 	} {
 		step.change()
-		if !t.Run(step.name, func(t *testing.T) { ssmonitor.waitListing(t, step.want...) }) {
+		if !t.Run(step.name, func(t *testing.T) { server.waitListing(t, step.want...) }) {
 			t.FailNow()
 		}
 	}
 
 	// A mistake is logged once, keeps the ports, and is forgotten when corrected.
-	overwrite(t, in("single.json"), `{`)
-	setup.waitWriting(t, in("single.json"))
-	overwrite(t, in("single.json"), `{ `)
-	ssmonitor.waitListing(t, 20101, 20104, 20105, 20106, 20109)
-	overwrite(t, in("single.json"), `{"server_port": 20110}`)
-	ssmonitor.waitListing(t, 20104, 20105, 20106, 20109, 20110)
+	testkit.WriteFile(t, in("single.json"), `{`)
+	setup.waitSaying(t, in("single.json"))
+	testkit.WriteFile(t, in("single.json"), `{ `)
+	server.waitListing(t, 20101, 20104, 20105, 20106, 20109)
+	testkit.WriteFile(t, in("single.json"), `{"server_port": 20110}`)
+	server.waitListing(t, 20104, 20105, 20106, 20109, 20110)
 	if errors := strings.Count(setup.stderr.String(), "level=ERROR"); errors != 1 {
 		t.Errorf("one mistake was logged %d times", errors)
 	}
@@ -87,36 +84,21 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 // TestSetupThatFollowsTriesAgain has somebody else's table in the way of new
 // counters, after the list is written. It is ready before that, as systemd sees it.
 func TestSetupThatFollowsTriesAgain(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	socket := ssmonitor.listenAsSystemd(t)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, `{"server_port": 20000}`)
-	command := ssmonitor.ssmonitor(nil, "setup", "--follow", "--ports", ssmonitor.list, "--shadowsocks", configuration)
+	server := newServer(t)
+	socket := server.listenAsSystemd(t)
+	configuration := filepath.Join(server.directory, "config.json")
+	testkit.ReplaceFile(t, configuration, `{"server_port": 20000}`)
+	command := server.ssmonitor(nil, "setup", "--follow", "--ports", server.list, "--shadowsocks", configuration)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
-	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	waitSaying := func(text string) {
-		for said := ""; !strings.Contains(said, text); {
-			message := make([]byte, 4096)
-			n, err := socket.Read(message)
-			if err != nil {
-				t.Fatalf("%v; want %s", err, text)
-			}
-			said = string(message[:n])
-		}
-	}
-	waitSaying("READY=1")
+	socket.wait(t, "READY=1")
 	setup.signal(syscall.SIGHUP) // as systemctl reload does
-	waitSaying("STATUS=1 port")
+	socket.wait(t, "STATUS=1 port")
 	server.nft(t, "delete table inet ssmonitor\nadd table inet ssmonitor\n")
-	writeFile(t, configuration, `{"server_port": 20001}`)
-	setup.waitWriting(t, "setup failed")
-	ssmonitor.waitListing(t, 20001)
+	testkit.ReplaceFile(t, configuration, `{"server_port": 20001}`)
+	setup.waitSaying(t, "setup failed")
+	server.waitListing(t, 20001)
 	server.nft(t, "delete table inet ssmonitor\n")
 	eventually(t, func() error {
 		if ruleset := server.ruleset(t); !strings.Contains(ruleset, "tcp . 20001") {
@@ -124,7 +106,7 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 		}
 		return nil
 	})
-	setup.waitWriting(t, "setup succeeds again")
+	setup.waitSaying(t, "setup succeeds again")
 	setup.signal(syscall.SIGTERM)
 	setup.wait(t)
 }
@@ -132,20 +114,18 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 // TestSetupLogsThatNoPortIsLeft removes the only configuration.
 func TestSetupLogsThatNoPortIsLeft(t *testing.T) {
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	many := filepath.Join(ssmonitor.directory, "many")
-	if err := os.Mkdir(many, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
-	setup := start(t, ssmonitor.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
-		"--ports", ssmonitor.list, "--shadowsocks", many))
-	ssmonitor.waitListing(t, 20000)
+	server := newServer(t)
+	many := filepath.Join(server.directory, "many")
+	testkit.MakeDirectory(t, many)
+	testkit.ReplaceFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
+	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
+		"--ports", server.list, "--shadowsocks", many))
+	server.waitListing(t, 20000)
 	remove(t, filepath.Join(many, "a.json"))
-	setup.waitWriting(t, "no port found; the ports in force stay")
-	ssmonitor.waitListing(t, 20000)
-	writeFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
-	ssmonitor.waitListing(t, 20001)
+	setup.waitSaying(t, "no port found; the ports in force stay")
+	server.waitListing(t, 20000)
+	testkit.ReplaceFile(t, filepath.Join(many, "a.json"), `{"server_port": 20001}`)
+	server.waitListing(t, 20001)
 }
 
 // waitListing waits until the list of ports has these ports and no others.
@@ -166,25 +146,6 @@ func (p product) waitListing(t *testing.T, ports ...int) {
 		}
 		return nil
 	})
-}
-
-// waitWriting waits until the program has written the text to stderr.
-func (p *program) waitWriting(t *testing.T, text string) {
-	t.Helper()
-	eventually(t, func() error {
-		if !strings.Contains(p.stderr.String(), text) {
-			return fmt.Errorf("%s has not written %q but:\n%s", p, text, &p.stderr)
-		}
-		return nil
-	})
-}
-
-// overwrite writes a file in place.
-func overwrite(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func remove(t *testing.T, path string) {
@@ -211,12 +172,7 @@ func openPanel(t *testing.T, path string) (execute func(statement string)) {
 		if _, err := fmt.Fprintf(writer, "%s;\nSELECT 'done with %d';\n", statement, count); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, func() error {
-			if !strings.Contains(panel.stdout.String(), answer) {
-				return fmt.Errorf("sqlite3 has not executed %s", statement)
-			}
-			return nil
-		})
+		panel.waitShowing(t, answer)
 	}
 	execute(`PRAGMA journal_mode = WAL`)
 	execute(`CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)`)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmonitor/internal/testkit"
 )
 
 const (
@@ -61,6 +63,17 @@ func (c shadowsocksClient) echo(t *testing.T, count, size int) {
 	c.exchange(t, fmt.Sprintf("127.0.0.1:%d", c.tunnel), count, size)
 }
 
+// startShadowsocks starts ss-server at a port and returns its configuration.
+func (n namespace) startShadowsocks(t *testing.T, port int) (configuration string) {
+	t.Helper()
+	configuration = filepath.Join(t.TempDir(), "config.json")
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
+		"method": %q, "mode": "tcp_and_udp", "timeout": 600}`, port, password, cipher))
+	n.start(t, "ss-server", "-c", configuration)
+	n.waitListening(t, port, "tcp", "udp")
+	return configuration
+}
+
 // curl runs curl. The test fails if the response is not a success.
 func (n namespace) curl(t *testing.T, arguments ...string) {
 	t.Helper()
@@ -83,14 +96,7 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 	require(t, "ss-server", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "server_port": %d, "password": %q,
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, shadowsocksPort, password, cipher))
-	ssmonitor.setup(t, "--shadowsocks", configuration)
-
-	server.start(t, "ss-server", "-c", configuration)
-	server.waitListening(t, shadowsocksPort, "tcp", "udp")
+	server.setup(t, "--shadowsocks", server.startShadowsocks(t, shadowsocksPort))
 	server.serve(t, targetPort)
 	overIPv4 := startShadowsocksClient(t, client, serverIPv4, shadowsocksPort, 1080, password)
 	overIPv6 := startShadowsocksClient(t, client, serverIPv6, shadowsocksPort, 1090, password)
@@ -126,10 +132,8 @@ func TestCountersEqualTheInterfaceUnderShadowsocks(t *testing.T) {
 			})
 		})
 	}
-	ssmonitor.succeed(t, "teardown")
-	if ruleset := server.ruleset(t); ruleset != "" {
-		t.Errorf("after teardown there is still:\n%s", ruleset)
-	}
+	server.succeed(t, "teardown")
+	server.expectNoRuleset(t, "after teardown")
 }
 
 // TestManagerReportsNoMoreThanIsCounted compares the counters with the
@@ -138,16 +142,12 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
+	testkit.ReplaceFile(t, server.configuration(), fmt.Sprintf(`{"server": ["::", "0.0.0.0"],
 		"port_password": {"8391": "first-password", "8392": "second-password", "8393": "third-password"},
 		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, cipher))
-	ssmonitor.setup(t, "--shadowsocks", configuration)
+	server.setup(t, "--shadowsocks", server.configuration())
 
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
-	manager := server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(ssmonitor.directory, "manager"))
+	manager := startManager(t, server.namespace, server.configuration())
 	for _, port := range []int{8391, 8392, 8393} {
 		server.waitListening(t, port, "tcp", "udp")
 	}
@@ -159,7 +159,7 @@ func TestManagerReportsNoMoreThanIsCounted(t *testing.T) {
 	first.echo(t, 50, 1000)
 	startShadowsocksClient(t, client, serverIPv6, 8392, 1090, "second-password").upload(t, 2*megabyte)
 
-	stat := askManager(t, address)
+	stat := askManager(t, managerAddress(server.configuration()))
 	eventually(t, func() error { // it hears from its servers every ten seconds
 		reported := stat()
 		for port, bytes := range payload {

@@ -14,10 +14,8 @@ import (
 // minute, which one agent waits for in real time.
 func TestSharedAccountIsLogged(t *testing.T) {
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000=alice", "--port", "20001=bob", "--addresses", "2", "--addresses", "bob=none")
-	agent.waitServing(t, 20000, 20001)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000=alice", "--port", "20001=bob", "--addresses", "2", "--addresses", "bob=none")
 	for _, port := range []int{20000, 20001} {
 		server.serve(t, port)
 		server.connect(t, addressesFrom("127.0.0.2", 3), 1, fmt.Sprintf("127.0.0.1:%d", port))

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -41,34 +40,25 @@ func TestSquatterIsNoObstacle(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
+			server := newServer(t)
 			words := slices.Concat(asNobody(""), []string{"/usr/bin/python3", "-c", squatter, test.way})
 			attacker := start(t, server.command(words[0], words[1:]...))
-			eventually(t, func() error {
-				if !strings.Contains(attacker.stdout.String(), "up") {
-					return fmt.Errorf("the squatter is not up: %s", &attacker.stderr)
-				}
-				return nil
-			})
+			attacker.waitShowing(t, "up")
 
-			ssmonitor.setup(t, "--port", "20000")
-			agent := ssmonitor.startAgent(t, "--ports", ssmonitor.list)
-			agent.waitServing(t, 20000)
+			server.setup(t, "--port", "20000")
+			agent := server.startCounting(t, "--ports", server.list)
 			if test.way != "rebinding" { // the agent may win
 				agent.waitSaying(t, "has taken the abstract address")
 			}
-			ssmonitor.setup(t, "--port", "20000-20001")
+			server.setup(t, "--port", "20000-20001")
 			agent.waitServing(t, 20000, 20001)
 			// Two agents still refuse each other.
-			ssmonitor.startAgent(t, "--ports", ssmonitor.list).endsWith(t, 1, fmt.Sprint(agent.command.Process.Pid))
-			ssmonitor.fail(t, 1, []string{fmt.Sprint(agent.command.Process.Pid)}, "teardown")
+			server.startAgent(t, "--ports", server.list).endsWith(t, 1, fmt.Sprint(agent.command.Process.Pid))
+			server.fail(t, 1, []string{fmt.Sprint(agent.command.Process.Pid)}, "teardown")
 			agent.stop(t)
-			ssmonitor.succeed(t, "teardown", "--dry-run")
-			ssmonitor.succeed(t, "teardown")
-			if ruleset := server.ruleset(t); ruleset != "" {
-				t.Errorf("after teardown there is still:\n%s", ruleset)
-			}
+			server.succeed(t, "teardown", "--dry-run")
+			server.succeed(t, "teardown")
+			server.expectNoRuleset(t, "after teardown")
 			select {
 			case <-attacker.done:
 				t.Errorf("the squatter has ended:\n%s", &attacker.stderr)

@@ -2,7 +2,6 @@ package endtoend_test
 
 import (
 	"os"
-	"syscall"
 	"testing"
 )
 
@@ -10,23 +9,17 @@ import (
 // place while the agent has them open. After kill -9 and a flush of the ruleset, as
 // after a power cut, the next agent begins with all totals.
 func TestStateTruncatedUnderTheAgentIsWrittenAgain(t *testing.T) {
-	require(t)
 	for _, suffixes := range [][]string{{"-wal"}, {"-shm"}, {""}, {"", "-wal", "-shm"}} {
 		t.Run("ssmonitor.db"+suffixes[0], func(t *testing.T) {
 			t.Parallel()
 			const port = 20000
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
-			start := func() agent {
-				agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice")
-				agent.waitServing(t, port)
-				return agent
-			}
+			server := newServer(t)
+			start := func() agent { return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice") }
 			agent := start()
 			server.sendToItself(t, port, 100)
 			agent.waitIntervals(t, 2) // it saves at each
 			for _, suffix := range suffixes {
-				if err := os.Truncate(ssmonitor.stateFile("ssmonitor.db"+suffix), 0); err != nil {
+				if err := os.Truncate(server.stateFile("ssmonitor.db"+suffix), 0); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -34,15 +27,14 @@ func TestStateTruncatedUnderTheAgentIsWrittenAgain(t *testing.T) {
 			server.sendToItself(t, port, 5)
 			agent.expectPackets(t, 105, map[int]uint64{port: 105})
 			agent.waitIntervals(t, 2)
-			agent.signal(syscall.SIGKILL)
-			<-agent.done
+			agent.kill()
 			server.nft(t, "flush ruleset\n")
 
 			agent = start()
 			agent.expectPackets(t, 105, map[int]uint64{port: 105})
 			agent.stop(t)
-			ssmonitor.expectSound(t)
-			ssmonitor.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(105)})
+			server.expectSound(t)
+			server.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(105)})
 		})
 	}
 }

@@ -89,6 +89,18 @@ func (term terminal) waitShowing(t *testing.T, texts ...string) (shown string) {
 	return shown
 }
 
+// waitTick waits until the terminal shows another time of day.
+func (term terminal) waitTick(t *testing.T) {
+	t.Helper()
+	before := clock.FindString(term.shown(t))
+	eventually(t, func() error {
+		if shown := term.shown(t); clock.FindString(shown) == before {
+			return fmt.Errorf("it is still %q:\n%s", before, shown)
+		}
+		return nil
+	})
+}
+
 // state returns whether the terminal shows another screen than the shell's, hides
 // the cursor, and sends other keys, and how its line is set.
 func (term terminal) state(t *testing.T) string {

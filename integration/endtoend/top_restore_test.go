@@ -35,7 +35,7 @@ func playTop(arguments []string) error {
 func TestTopRestoresTheTerminal(t *testing.T) {
 	require(t, "tmux", "stty")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
+	server := newServer(t)
 	signal := func(signal os.Signal) func(*testing.T, terminal) {
 		return func(t *testing.T, term terminal) {
 			if err := term.child(t).Signal(signal); err != nil {
@@ -78,7 +78,7 @@ func TestTopRestoresTheTerminal(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			term := newTerminal(t, ssmonitor, 100, 60)
+			term := newTerminal(t, server, 100, 60)
 			term.run(t, "echo be''fore")
 			term.waitShowing(t, "before")
 			before := term.state(t)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,9 +44,9 @@ func TestTopInATerminal(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ssmonitor := newProduct(t, newNamespace(t))
-			agent := ssmonitor.startAgent(t, append(test.ports, "--interval", "500ms")...)
-			term := newTerminal(t, ssmonitor, 80, 24)
+			server := newServer(t)
+			agent := server.startAgent(t, append(test.ports, "--interval", "500ms")...)
+			term := newTerminal(t, server, 80, 24)
 			before := term.state(t)
 			agent.waitSaying(t, "counting")
 			term.top(t, "--interval", "500ms")
@@ -92,10 +90,9 @@ func TestTopInATerminal(t *testing.T) {
 func TestTopOutlivesTheAgent(t *testing.T) {
 	require(t, "tmux")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	arguments := append(topPorts, "--port", "20003/udp=alice")
-	term := newTerminal(t, ssmonitor, 80, 24)
+	term := newTerminal(t, server, 80, 24)
 	term.top(t, "--interval", "100ms")
 	term.waitShowing(t, "the agent is not running", "systemctl start ssmonitor", "in -/s  out -/s")
 	address := "127.0.0.1:20003"
@@ -103,7 +100,7 @@ func TestTopOutlivesTheAgent(t *testing.T) {
 	rates := regexp.MustCompile(`alice +(\d\d\d?\.\d\d kB) +(\d\d\d?\.\d\d kB) `)
 	var frames []string
 	for range 2 {
-		agent := ssmonitor.startAgent(t, arguments...)
+		agent := server.startAgent(t, arguments...)
 		eventually(t, func() error {
 			shown := term.shown(t)
 			frames = append(frames, shown)
@@ -113,7 +110,7 @@ func TestTopOutlivesTheAgent(t *testing.T) {
 			}
 			return nil
 		})
-		agent.end()
+		agent.kill()
 		term.waitShowing(t, "the agent is not running", "in -/s  out -/s")
 		for range 5 {
 			shown := term.shown(t)
@@ -141,15 +138,13 @@ func TestTopOutlivesTheAgent(t *testing.T) {
 func TestTopShowsRootWhoIsConnected(t *testing.T) {
 	require(t, "tmux", "setpriv")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	agent := ssmonitor.startAgent(t, "--port", "20000/tcp=alice")
-	agent.waitServing(t, 20000)
+	server := newServer(t)
+	agent := server.startCounting(t, "--port", "20000/tcp=alice")
 	server.serve(t, 20000)
 	server.connect(t, []string{"127.0.0.2"}, 2, "127.0.0.1:20000")
 	server.connect(t, []string{"127.0.0.3"}, 1, "127.0.0.1:20000")
 
-	term := newTerminal(t, ssmonitor, 80, 24)
+	term := newTerminal(t, server, 80, 24)
 	term.top(t, "--interval", "500ms")
 	term.waitShowing(t, "3 connections", "alice")
 	term.press(t, "Down", "Enter")
@@ -165,13 +160,15 @@ func TestTopShowsRootWhoIsConnected(t *testing.T) {
 	term.waitShowing(t, "3 connections", "alice")
 	term.press(t, "Down", "Enter")
 	term.waitShowing(t, "PROTOCOL", "HOUR")
-	time.Sleep(1500 * time.Millisecond) // three refreshes
+	for range 2 { // refreshes
+		term.waitTick(t)
+	}
 	if shown := term.shown(t); strings.Contains(shown, "127.0.0.") {
 		t.Errorf("the addresses are shown to another user:\n%s", shown)
 	}
 	term.press(t, "q", "q")
 
-	elsewhere := newTerminal(t, product{newNamespace(t), ssmonitor.directory, ssmonitor.csv, ssmonitor.list}, 80, 24)
+	elsewhere := newTerminal(t, product{newNamespace(t), server.directory, server.csv, server.list}, 80, 24)
 	elsewhere.top(t, "--interval", "500ms")
 	elsewhere.waitShowing(t, "3 connections", "alice")
 	elsewhere.press(t, "Down", "Enter")
@@ -195,8 +192,8 @@ func (failingAgent) Usage(context.Context, url.Values) (*api.Usage, error) {
 func TestTopOnOldTerminals(t *testing.T) {
 	require(t, "tmux")
 	t.Parallel()
-	ssmonitor := newProduct(t, newNamespace(t))
-	ssmonitor.startAgent(t, append(topPorts, "--port", "20003/udp=alice")...).waitServing(t, 20000, 20001, 20002, 20003)
+	server := newServer(t)
+	server.startAgent(t, append(topPorts, "--port", "20003/udp=alice")...).waitServing(t, 20000, 20001, 20002, 20003)
 	const color = "\x1b[36m"
 	for _, test := range []struct {
 		name        string
@@ -215,7 +212,7 @@ func TestTopOnOldTerminals(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			term := newTerminal(t, ssmonitor, 100, 24)
+			term := newTerminal(t, server, 100, 24)
 			term.run(t, strings.Join(test.environment, " ")+" "+builtProgram("ssmonitor")+" top --interval 100ms")
 			term.waitShowing(t, "alice", test.sparkline+"\n", test.names, "q quit")
 			if raw := term.tmux(t, "capture-pane", "-p", "-e"); strings.Contains(raw, color) != test.colored {
@@ -229,7 +226,7 @@ func TestTopOnOldTerminals(t *testing.T) {
 	}
 	t.Run("dumb", func(t *testing.T) {
 		t.Parallel()
-		term := newTerminal(t, ssmonitor, 160, 24)
+		term := newTerminal(t, server, 160, 24)
 		term.run(t, "TERM=dumb "+builtProgram("ssmonitor")+" top; echo ended with $?")
 		term.waitShowing(t, "--once", "--json", "ended with 2")
 	})
@@ -238,24 +235,15 @@ func TestTopOnOldTerminals(t *testing.T) {
 func TestTopForScripts(t *testing.T) {
 	require(t, "setpriv")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.fail(t, 2, []string{"terminal", "--once", "--json"}, "top")
-	ssmonitor.fail(t, 2, []string{`interval "1ms"`}, "top", "--once", "--interval", "1ms")
-	ssmonitor.fail(t, 1, []string{"the agent is not running", "systemctl start ssmonitor"}, "top", "--once")
-	ssmonitor.fail(t, 1, []string{"the agent is not running"}, "top", "--once", "--json")
-	stream := start(t, ssmonitor.ssmonitor(nil, "top", "--json", "--interval", "100ms"))
-	eventually(t, func() error {
-		if !strings.Contains(stream.stderr.String(), "the agent is not running") {
-			return errors.New("the stream does not say that the agent is not running")
-		}
-		return nil
-	})
-	agent := ssmonitor.startAgent(t, append(topPorts, "--save-interval", "0s", "--warn", "1kB")...)
-	agent.waitServing(t, 20000, 20001, 20002)
+	server := newServer(t)
+	server.fail(t, 1, []string{"the agent is not running", "systemctl start ssmonitor"}, "top", "--once")
+	server.fail(t, 1, []string{"the agent is not running"}, "top", "--once", "--json")
+	stream := start(t, server.ssmonitor(nil, "top", "--json", "--interval", "100ms"))
+	stream.waitSaying(t, "the agent is not running")
+	server.startCounting(t, append(topPorts, "--save-interval", "0s", "--warn", "1kB")...)
 	server.sendToItself(t, 20000, 10)
 	eventually(t, func() error {
-		table := ssmonitor.succeed(t, "top", "--once")
+		table := server.succeed(t, "top", "--once")
 		if !regexp.MustCompile(`王小明的手機 .* 1\.28 kB  1\.28 kB 128\.0%`).MatchString(table) && !regexp.MustCompile(`王小明的手機 .* 2\.56 kB +2\.56 kB 256\.0%`).MatchString(table) {
 			return fmt.Errorf("the usage is not shown:\n%s", table)
 		}
@@ -268,7 +256,7 @@ func TestTopForScripts(t *testing.T) {
 			Today  int `json:"today_bytes"`
 		}
 	}
-	if err := json.Unmarshal([]byte(ssmonitor.succeed(t, "top", "--once", "--json")), &line); err != nil {
+	if err := json.Unmarshal([]byte(server.succeed(t, "top", "--once", "--json")), &line); err != nil {
 		t.Fatal(err)
 	}
 	if len(line.Clients) != 3 || line.Clients[0].Ports == nil {
@@ -288,7 +276,7 @@ func TestTopForScripts(t *testing.T) {
 	})
 	stream.signal(syscall.SIGTERM)
 	stream.endsWith(t, 0, "the agent answers again")
-	start(t, ssmonitor.ssmonitor(asNobody(""), "top", "--once", "--socket", ssmonitor.socket())).endsWith(t, 1, "permission denied", "usermod --append --groups ssmonitor")
+	start(t, server.ssmonitor(asNobody(""), "top", "--once", "--socket", server.socket())).endsWith(t, 1, "permission denied", "usermod --append --groups ssmonitor")
 }
 
 // TestTopIsCheap measures the processor time of the agent and of the table with a
@@ -300,39 +288,19 @@ func TestTopIsCheap(t *testing.T) {
 		duration = 10 * time.Second
 		limit    = 0.10 // of a core, on a machine that runs other tests too
 	)
-	ssmonitor := newProduct(t, newNamespace(t))
-	agent := ssmonitor.startAgent(t, append(manyTopPorts(), "--interval", "2s")...)
-	term := newTerminal(t, ssmonitor, 80, 24)
+	server := newServer(t)
+	agent := server.startAgent(t, append(manyTopPorts(), "--interval", "2s")...)
+	term := newTerminal(t, server, 80, 24)
 	term.top(t, "--interval", "1s")
 	term.waitShowing(t, "client-000", "in 0 B/s")
 	table := term.child(t).Pid
-	agentBefore, tableBefore := processorTime(t, agent.command.Process.Pid), processorTime(t, table)
+	agentBefore, tableBefore := testkit.ProcessorTime(t, agent.command.Process.Pid), testkit.ProcessorTime(t, table)
 	time.Sleep(duration)
-	ofAgent := processorTime(t, agent.command.Process.Pid) - agentBefore
-	ofTable := processorTime(t, table) - tableBefore
+	ofAgent := testkit.ProcessorTime(t, agent.command.Process.Pid) - agentBefore
+	ofTable := testkit.ProcessorTime(t, table) - tableBefore
 	share := float64(ofAgent+ofTable) / float64(duration)
 	t.Logf("1,000 ports, a refresh per second: agent %s, top %s in %s, together %.1f%% of a core", ofAgent, ofTable, duration, 100*share)
 	if share > limit {
 		t.Errorf("%.1f%% of a core, want at most %.0f%%", 100*share, 100*limit)
 	}
-}
-
-// processorTime returns how long the process has run, in user and in kernel mode.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		t.Fatal(err)
-	}
-	system, err := strconv.Atoi(fields[12])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const tick = 10 * time.Millisecond // USER_HZ
-	return time.Duration(user+system) * tick
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +17,11 @@ import (
 // independent view of the kernel's table.
 type trial struct {
 	agent
-	client        namespace
-	stream        *stream
-	table         *nft.Table
-	configuration string
-	flags         []string
-	lost          map[accounting.Key]accounting.Count // by the last comparison
+	client namespace
+	stream *stream
+	table  *nft.Table
+	flags  []string
+	lost   map[accounting.Key]accounting.Count // by the last comparison
 }
 
 // newTrial starts an agent that counts both ports, and the traffic.
@@ -38,15 +36,13 @@ func newTrial(t *testing.T, interval time.Duration) *trial {
 func prepareTrial(t *testing.T, interval time.Duration, flags ...string) *trial {
 	t.Helper()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
 	r := &trial{
-		agent:         agent{product: ssmonitor},
-		client:        client,
-		stream:        newStream(t, server, client, steadyPort, changedPort),
-		configuration: filepath.Join(ssmonitor.directory, "config.json"),
-		lost:          make(map[accounting.Key]accounting.Count),
+		agent:  agent{product: server},
+		client: client,
+		stream: newStream(t, server.namespace, client, steadyPort, changedPort),
+		lost:   make(map[accounting.Key]accounting.Count),
 	}
-	r.flags = append([]string{"--interval", interval.String(), "--save-interval", "1s", "--shadowsocks", r.configuration}, flags...)
+	r.flags = append([]string{"--interval", interval.String(), "--save-interval", "1s", "--shadowsocks", r.configuration()}, flags...)
 	server.within(t, func(*os.File) (err error) {
 		r.table, err = nft.Open(nft.Options{})
 		return err
@@ -64,16 +60,10 @@ func (r *trial) start(t *testing.T) {
 	r.stream.resume()
 }
 
-// configure sets the ports that the agent is to count.
-func (r *trial) configure(t *testing.T, ports ...int) {
+// restart ends the agent as kill -9 does, and starts another one.
+func (r *trial) restart(t *testing.T) {
 	t.Helper()
-	writeConfiguration(t, r.configuration, ports...)
-}
-
-// kill ends the agent as kill -9 does, and starts another one.
-func (r *trial) kill(t *testing.T) {
-	t.Helper()
-	r.end()
+	r.kill()
 	r.agent = r.startAgent(t, r.flags...)
 }
 

@@ -19,24 +19,19 @@ func loopbackTraffic(datagrams uint64) traffic {
 func TestUsageBelongsToClients(t *testing.T) {
 	require(t, "sqlite3")
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
+	server := newServer(t)
 	setup := func(first string) {
-		ssmonitor.setup(t, "--port", "20000="+first, "--port", "20001=bob", "--port", "20002="+first, "--port", "20003")
+		server.setup(t, "--port", "20000="+first, "--port", "20001=bob", "--port", "20002="+first, "--port", "20003")
 	}
 	setup("alice")
-	run := func() agent {
-		agent := ssmonitor.startAgent(t, "--save-interval", "1s", "--ports", ssmonitor.list)
-		agent.waitServing(t, 20000, 20001, 20002, 20003)
-		return agent
-	}
+	run := func() agent { return server.startCounting(t, "--save-interval", "1s", "--ports", server.list) }
 	agent := run()
 	for port, datagrams := range map[int]int{20000: 10, 20001: 5, 20002: 7, 20003: 3} {
 		server.sendToItself(t, port, datagrams)
 	}
 	want := map[string]traffic{"alice": loopbackTraffic(17), "bob": loopbackTraffic(5), "port 20003": loopbackTraffic(3)}
-	ssmonitor.waitUsage(t, want)
-	month := ssmonitor.usage(t, "--client", "alice")
+	server.waitUsage(t, want)
+	month := server.usage(t, "--client", "alice")
 	if clients := month.Periods[0].Clients; len(clients) != 1 || fmt.Sprint(clients[0].Ports) != "[20000 20002]" {
 		t.Errorf("a client with two ports is %+v", clients)
 	}
@@ -44,20 +39,20 @@ func TestUsageBelongsToClients(t *testing.T) {
 	// A new name in the list is the same client.
 	setup("alicia")
 	want = map[string]traffic{"alicia": loopbackTraffic(17), "bob": loopbackTraffic(5), "port 20003": loopbackTraffic(3)}
-	ssmonitor.waitUsage(t, want)
-	ssmonitor.fail(t, 2, []string{"alicia"}, "usage", "--client", "alice")
+	server.waitUsage(t, want)
+	server.fail(t, 2, []string{"alicia"}, "usage", "--client", "alice")
 
 	// Another person gets the port.
-	ssmonitor.succeed(t, "client", "new", "20000", "dave")
+	server.succeed(t, "client", "new", "20000", "dave")
 	agent.waitNamed(t, "dave")
 	server.sendToItself(t, 20000, 4)
 	server.sendToItself(t, 20002, 2)
 	want["alicia"], want["dave"] = loopbackTraffic(19), loopbackTraffic(4)
-	ssmonitor.waitUsage(t, want)
+	server.waitUsage(t, want)
 	agent.stop(t)
-	stopped := ssmonitor.usage(t)
+	stopped := server.usage(t)
 	stopped.expect(t, "stopped", want)
-	list := ssmonitor.succeed(t, "client", "list")
+	list := server.succeed(t, "client", "list")
 	for _, words := range []string{"20000  alicia", "20000  dave", "20001  bob", "20002  alicia", "20003"} {
 		if !strings.Contains(list, words) {
 			t.Errorf("the list of clients lacks %q:\n%s", words, list)
@@ -68,16 +63,16 @@ func TestUsageBelongsToClients(t *testing.T) {
 	// new one renames the client that has it. A port changes hands without an
 	// agent as well.
 	setup("alicia")
-	ssmonitor.succeed(t, "client", "new", "20001", "erin")
+	server.succeed(t, "client", "new", "20001", "erin")
 	agent = run()
 	server.sendToItself(t, 20000, 1)
 	server.sendToItself(t, 20001, 1)
 	want["dave"], want["erin"] = loopbackTraffic(5), loopbackTraffic(1)
-	ssmonitor.waitUsage(t, want)
-	ssmonitor.setup(t, "--port", "20000=david", "--port", "20001=bob", "--port", "20002=alicia", "--port", "20003")
+	server.waitUsage(t, want)
+	server.setup(t, "--port", "20000=david", "--port", "20001=bob", "--port", "20002=alicia", "--port", "20003")
 	want["david"] = want["dave"]
 	delete(want, "dave")
-	ssmonitor.waitUsage(t, want)
+	server.waitUsage(t, want)
 	agent.waitNamed(t, "david")
 	agent.stop(t)
 
@@ -86,11 +81,11 @@ func TestUsageBelongsToClients(t *testing.T) {
 		counted := server.counted(t, port)
 		kernel.in, kernel.out = kernel.in.Plus(counted.in), kernel.out.Plus(counted.out)
 	}
-	all := ssmonitor.usage(t, "--by", "total")
+	all := server.usage(t, "--by", "total")
 	if got := (traffic{in: all.Total.In, out: all.Total.Out}); got != kernel {
 		t.Errorf("the total is %+v, the kernel counted %+v", got, kernel)
 	}
-	views := ssmonitor.usageOfView(t, nil, "usage_daily")
+	views := server.usageOfView(t, nil, "usage_daily")
 	views["port 20003"] = views["20003"]
 	delete(views, "20003")
 	expectEqual(t, "usage_daily", views, want)
@@ -109,17 +104,13 @@ func (a agent) waitNamed(t *testing.T, name string) {
 }
 
 func TestWarningIsLoggedOnce(t *testing.T) {
-	require(t)
 	t.Parallel()
 	const warning = "has used more than its monthly limit"
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	settings := ssmonitor.settings(t, "warn:\n  alice: 2kB\n  bob: 2kB\n")
+	server := newServer(t)
+	settings := server.settings(t, "warn:\n  alice: 2kB\n  bob: 2kB\n")
 	start := func() agent {
-		agent := ssmonitor.startAgent(t, "--config", settings, "--save-interval", "0s",
+		return server.startCounting(t, "--config", settings, "--save-interval", "0s",
 			"--port", "20000=alice", "--port", "20001=bob", "--port", "20002=carol")
-		agent.waitServing(t, 20000, 20001, 20002)
-		return agent
 	}
 	warnings := func(a agent, want ...string) {
 		t.Helper()
@@ -156,10 +147,10 @@ func TestWarningIsLoggedOnce(t *testing.T) {
 	warnings(agent, "bob")
 	agent.stop(t)
 
-	answer = ssmonitor.usage(t, "--config", settings)
+	answer = server.usage(t, "--config", settings)
 	expectLimit(t, answer, "alice", 18*256, true)
 	expectLimit(t, answer, "bob", 8*256, true)
-	table := ssmonitor.succeed(t, "usage", "--config", settings)
+	table := server.succeed(t, "usage", "--config", settings)
 	_, over, _ := strings.Cut(table, "Over the monthly limit:")
 	if strings.Count(over, "of 2 kB") != 2 || strings.Contains(over, "carol") {
 		t.Errorf("the table does not name who is over the limit:\n%s", table)

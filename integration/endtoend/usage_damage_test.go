@@ -12,7 +12,6 @@ import (
 // between two agents. What the first one saved after its backup, and what is
 // counted while none runs, is a gap.
 func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
-	require(t)
 	for _, test := range []struct {
 		name   string
 		saved  int // datagrams after the backup that are saved
@@ -25,12 +24,9 @@ func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newNamespace(t)
-			ssmonitor := newProduct(t, server)
+			server := newServer(t)
 			start := func() agent {
-				agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
-				agent.waitServing(t, 20000, 20001)
-				return agent
+				return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
 			}
 			agent := start()
 			server.sendToItself(t, 20000, 10)
@@ -39,13 +35,13 @@ func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
 			if test.killed {
 				agent = start()
 				server.sendToItself(t, 20000, test.saved)
-				ssmonitor.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(uint64(10 + test.saved)), "bob": loopbackTraffic(10)})
+				server.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(uint64(10 + test.saved)), "bob": loopbackTraffic(10)})
 				agent.kill()
 			}
 			if test.unseen > 0 {
 				server.sendToItself(t, 20000, test.unseen)
 			}
-			damage(t, ssmonitor.stateFile("ssmonitor.db"))
+			damage(t, server.stateFile("ssmonitor.db"))
 
 			agent = start()
 			agent.waitSaying(t, "from its backup")
@@ -53,12 +49,12 @@ func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
 			lost := uint64(test.saved + test.unseen)
 			server.sendToItself(t, 20000, 5) // after the gap
 			want := map[string]traffic{"alice": loopbackTraffic(10 + lost + 5), "bob": loopbackTraffic(10)}
-			ssmonitor.waitUsage(t, want)
+			server.waitUsage(t, want)
 			if kernel := server.counted(t, 20000); kernel != want["alice"] {
 				t.Errorf("the kernel counted %+v, want %+v", kernel, want["alice"])
 			}
-			ssmonitor.expectGap(t, loopbackTraffic(lost))
-			if aside, _ := filepath.Glob(ssmonitor.stateFile("ssmonitor.db.damaged-*Z")); len(aside) != 1 {
+			server.expectGap(t, loopbackTraffic(lost))
+			if aside, _ := filepath.Glob(server.stateFile("ssmonitor.db.damaged-*Z")); len(aside) != 1 {
 				t.Errorf("the damaged files that are kept are %v", aside)
 			}
 			agent.stop(t)
@@ -67,8 +63,8 @@ func TestDamagedLedgerGoesOnFromItsBackup(t *testing.T) {
 			if text := agent.stderr.String(); strings.Contains(text, "damaged") || strings.Contains(text, "backup") {
 				t.Errorf("the damage is reported again:\n%s", text)
 			}
-			ssmonitor.expectGap(t, loopbackTraffic(lost))
-			ssmonitor.expectSound(t)
+			server.expectGap(t, loopbackTraffic(lost))
+			server.expectSound(t)
 		})
 	}
 }
@@ -103,31 +99,25 @@ func (p product) expectSound(t *testing.T) {
 }
 
 func TestLedgerWithoutAGoodCopyBeginsAnew(t *testing.T) {
-	require(t)
 	t.Parallel()
-	server := newNamespace(t)
-	ssmonitor := newProduct(t, server)
-	start := func() agent {
-		agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice")
-		agent.waitServing(t, 20000)
-		return agent
-	}
+	server := newServer(t)
+	start := func() agent { return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice") }
 	agent := start()
 	server.sendToItself(t, 20000, 10)
 	agent.stop(t)
-	damage(t, ssmonitor.stateFile("ssmonitor.db"))
-	damage(t, ssmonitor.stateFile("ssmonitor.backup.db"))
+	damage(t, server.stateFile("ssmonitor.db"))
+	damage(t, server.stateFile("ssmonitor.backup.db"))
 	agent = start()
 	agent.waitSaying(t, "level=ERROR")
 	agent.waitSaying(t, "the totals start again at 0")
-	if aside, _ := filepath.Glob(ssmonitor.stateFile("*.damaged-*Z")); len(aside) != 2 {
+	if aside, _ := filepath.Glob(server.stateFile("*.damaged-*Z")); len(aside) != 2 {
 		t.Errorf("the damaged files that are kept are %v", aside)
 	}
 	server.sendToItself(t, 20000, 5)
 	// The table of counters has outlived the ledger.
-	ssmonitor.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(15)})
+	server.waitUsage(t, map[string]traffic{"alice": loopbackTraffic(15)})
 	agent.stop(t)
-	ssmonitor.expectSound(t)
+	server.expectSound(t)
 	agent = start()
 	agent.stop(t)
 	if text := agent.stderr.String(); strings.Contains(text, "damaged") || strings.Contains(text, "anew") {

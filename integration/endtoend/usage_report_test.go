@@ -1,25 +1,23 @@
 package endtoend_test
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/serving"
+	"ssmonitor/internal/testkit"
 )
 
 // The form of `usage --format json` and of GET /v1/usage, as far as tests read it.
@@ -68,7 +66,7 @@ func (a *usageAnswer) clients() map[string]traffic {
 func (p product) settings(t *testing.T, lines string) (path string) {
 	t.Helper()
 	path = filepath.Join(p.directory, "config.yaml")
-	writeFile(t, path, lines)
+	testkit.ReplaceFile(t, path, lines)
 	return path
 }
 
@@ -98,12 +96,7 @@ func (p product) get(t *testing.T, path string) (status int, body string) {
 }
 
 func (p product) request(path string) (status int, body string, err error) {
-	client := http.Client{Timeout: patience, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", p.socket())
-		},
-	}}
+	client := http.Client{Timeout: patience, Transport: serving.NewTransport(p.socket(), nil)}
 	response, err := client.Get("http://ssmonitor" + path)
 	if err != nil {
 		return 0, "", err
@@ -267,26 +260,15 @@ func (p product) expectSocketUsage(t *testing.T, query url.Values, want map[stri
 	answer.expect(t, "GET /v1/usage", want)
 }
 
-// kill ends the agent at once.
-func (a agent) kill() {
-	a.signal(syscall.SIGKILL)
-	<-a.done
-}
-
 // stateFile returns the path of a file of the ledger.
 func (p product) stateFile(name string) string { return filepath.Join(p.stateDirectory(), name) }
 
 // damage overwrites the middle of a file.
 func damage(t *testing.T, path string) {
 	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := []byte(testkit.ReadFile(t, path))
 	for i := len(content) / 10; i < len(content)*9/10; i++ {
 		content[i] ^= 0xa5
 	}
-	if err := os.WriteFile(path, content, 0o640); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, path, string(content))
 }

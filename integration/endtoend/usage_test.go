@@ -64,34 +64,28 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 	require(t, "sqlite3", "setpriv")
 	t.Parallel()
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.giveStateToGroup(t)
+	server.giveStateToGroup(t)
 	member, stranger := asUser(readersGroup), asUser(readersUser)
-	start := func() agent {
-		agent := ssmonitor.startAgent(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
-		agent.waitSaying(t, "counting") // what one that was killed has published is still there
-		agent.waitServing(t, 20000, 20001)
-		return agent
-	}
+	start := func() agent { return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob") }
 	agent := start()
-	traffic := newStream(t, server, client, 20000, 20001)
+	traffic := newStream(t, server.namespace, client, 20000, 20001)
 	expect := func(t *testing.T) {
 		t.Helper()
-		want := traffic.truth(t, server)
-		ssmonitor.waitUsage(t, want)
-		ssmonitor.expectUsage(t, nil, want)
-		ssmonitor.expectUsage(t, member, want)
-		begin(t, ssmonitor.ssmonitor(stranger, "usage")).expectOneLine(t, 1, "permission denied", "ssmonitor")
+		want := traffic.truth(t, server.namespace)
+		server.waitUsage(t, want)
+		server.expectUsage(t, nil, want)
+		server.expectUsage(t, member, want)
+		begin(t, server.ssmonitor(stranger, "usage")).expectOneLine(t, "permission denied", "ssmonitor")
 	}
 	t.Run("running", func(t *testing.T) {
 		traffic.flow(t)
 		expect(t)
-		ssmonitor.expectSocketUsage(t, nil, traffic.truth(t, server))
-		ssmonitor.expectSocketUsage(t, url.Values{"by": {"hour"}, "last": {"2h"}}, traffic.truth(t, server))
+		server.expectSocketUsage(t, nil, traffic.truth(t, server.namespace))
+		server.expectSocketUsage(t, url.Values{"by": {"hour"}, "last": {"2h"}}, traffic.truth(t, server.namespace))
 	})
 	t.Run("killed", func(t *testing.T) {
 		traffic.flow(t)
-		ssmonitor.waitUsage(t, traffic.truth(t, server))
+		server.waitUsage(t, traffic.truth(t, server.namespace))
 		agent.kill()
 		expect(t)
 	})
@@ -100,18 +94,16 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 		traffic.flow(t)
 		agent.stop(t)
 		expect(t)
-		if files, err := os.ReadDir(ssmonitor.stateDirectory()); err != nil {
+		if files, err := os.ReadDir(server.stateDirectory()); err != nil {
 			t.Error(err)
 		} else {
 			for _, file := range files {
-				ssmonitor.expectPrivate(t, file)
+				server.expectPrivate(t, file)
 			}
 		}
 	})
 	t.Run("checked", func(t *testing.T) {
-		if problems, err := store.Check(ssmonitor.stateDirectory()); err != nil || len(problems) > 0 {
-			t.Errorf("the check of the ledger found %v, %v", problems, err)
-		}
+		server.expectSound(t)
 	})
 }
 
@@ -134,9 +126,9 @@ func (p product) expectPrivate(t *testing.T, file fs.DirEntry) {
 
 // expectOneLine waits for the end of a program that fails, with one line that
 // has all of the words.
-func (p *program) expectOneLine(t *testing.T, status int, words ...string) {
+func (p *program) expectOneLine(t *testing.T, words ...string) {
 	t.Helper()
-	p.endsWith(t, status, words...)
+	p.endsWith(t, 1, words...)
 	text := p.stderr.String()
 	if strings.Count(text, "\n") != 1 || strings.Contains(text, "goroutine") {
 		t.Errorf("%s does not say it in one line:\n%s", p, text)
@@ -153,22 +145,20 @@ func TestUsageInTheMiddleOfABackup(t *testing.T) {
 	t.Parallel()
 	const others, hours = 500, 60
 	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	ssmonitor.giveStateToGroup(t)
-	writeHistory(t, ssmonitor.stateDirectory(), others, hours)
+	server.giveStateToGroup(t)
+	writeHistory(t, server.stateDirectory(), others, hours)
 	run := []string{"--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob"}
-	traffic := newStream(t, server, client, 20000, 20001)
-	ssmonitor.setup(t, "--port", "20000=alice", "--port", "20001=bob")
+	traffic := newStream(t, server.namespace, client, 20000, 20001)
+	server.setup(t, "--port", "20000=alice", "--port", "20001=bob")
 	traffic.flow(t)
-	agent := ssmonitor.startAgent(t, run...)
-	agent.waitServing(t, 20000, 20001)
+	agent := server.startCounting(t, run...)
 	agent.stop(t) // all is saved before the next agent begins a backup
-	if err := os.Remove(ssmonitor.stateFile("ssmonitor.backup.db")); err != nil {
+	if err := os.Remove(server.stateFile("ssmonitor.backup.db")); err != nil {
 		t.Fatal(err)
 	}
-	agent = ssmonitor.startAgent(t, run...)
+	agent = server.startAgent(t, run...)
 	for deadline := time.Now().Add(patience); ; {
-		if _, err := os.Stat(ssmonitor.stateFile("ssmonitor.backup.db.new")); err == nil {
+		if _, err := os.Stat(server.stateFile("ssmonitor.backup.db.new")); err == nil {
 			agent.freeze(t)
 			break
 		}
@@ -176,33 +166,30 @@ func TestUsageInTheMiddleOfABackup(t *testing.T) {
 			t.Fatal("no backup is written")
 		}
 	}
-	if _, err := os.Stat(ssmonitor.stateFile("ssmonitor.backup.db")); err == nil {
+	if _, err := os.Stat(server.stateFile("ssmonitor.backup.db")); err == nil {
 		t.Skip("the backup was complete before the agent could be stopped")
 	}
-	want := traffic.truth(t, server)
+	want := traffic.truth(t, server.namespace)
 	expect := func() {
 		t.Helper()
-		answer := ssmonitor.usage(t, "--client", "alice", "--client", "bob")
+		answer := server.usage(t, "--client", "alice", "--client", "bob")
 		answer.expect(t, "in the middle of a backup", want)
-		got := ssmonitor.usageOfView(t, asUser(readersGroup), "usage_monthly")
+		got := server.usageOfView(t, asUser(readersGroup), "usage_monthly")
 		if got["alice"] != want["alice"] || got["bob"] != want["bob"] {
 			t.Errorf("sqlite3 reads %v and %v", got["alice"], got["bob"])
 		}
-		begin(t, ssmonitor.ssmonitor(asUser(readersGroup), "usage", "--top", "3")).endsWith(t, 0)
+		begin(t, server.ssmonitor(asUser(readersGroup), "usage", "--top", "3")).endsWith(t, 0)
 	}
 	expect()
 	agent.kill()
 	expect()
-	agent = ssmonitor.startAgent(t, run...)
-	agent.waitServing(t, 20000, 20001)
+	agent = server.startCounting(t, run...)
 	traffic.flow(t)
-	want = traffic.truth(t, server)
+	want = traffic.truth(t, server.namespace)
 	agent.stop(t)
 	expect()
-	if problems, err := store.Check(ssmonitor.stateDirectory()); err != nil || len(problems) > 0 {
-		t.Errorf("the check of the ledger found %v, %v", problems, err)
-	}
-	if _, err := os.Stat(ssmonitor.stateFile("ssmonitor.backup.db.new")); err == nil {
+	server.expectSound(t)
+	if _, err := os.Stat(server.stateFile("ssmonitor.backup.db.new")); err == nil {
 		t.Error("the unfinished backup is still there")
 	}
 }

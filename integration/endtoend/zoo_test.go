@@ -3,11 +3,12 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 const zoo = "../shadowsocks/testdata/zoo"
@@ -29,7 +30,7 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 			"loopback-without-local-port.json", "trailing-commas.json", "duplicate-key.json", "bom.json", "crlf.json",
 			"key-instead-of-password.json", "remarks.json", "key-case.json", "key-long-s.json", "key-kelvin.json", "managed.conf",
 		}},
-		{"ss-manager", startManager, []string{
+		{"ss-manager", func(t *testing.T, n namespace, file string) { startManager(t, n, file) }, []string{
 			"three-ports.json", "tcp-only.json", "number-as-password.json", "remarks.json",
 		}},
 		{"ss-manager", startBoth, []string{"with-server-port.json"}},
@@ -47,15 +48,12 @@ func TestServersListenWhereSetupSays(t *testing.T) {
 				t.Parallel()
 				// Resolving an IPv6 address takes an interface with one.
 				n, _ := newServerAndClient(t)
-				ip(t, "-netns", string(n), "address", "add", "192.0.2.10/32", "dev", "lo")
+				ip(t, "-netns", string(n.namespace), "address", "add", "192.0.2.10/32", "dev", "lo")
 				file := filepath.Join(sharedDirectory(t), name)
-				content, err := os.ReadFile(filepath.Join(zoo, family.name, name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				writeFile(t, file, string(content))
-				want := namedPorts(t, newProduct(t, n), file)
-				family.start(t, n, file)
+				content := testkit.ReadFile(t, filepath.Join(zoo, family.name, name))
+				testkit.ReplaceFile(t, file, content)
+				want := namedPorts(t, n, file)
+				family.start(t, n.namespace, file)
 				n.waitListeningExactly(t, want)
 			})
 		}
@@ -66,11 +64,14 @@ func startServer(t *testing.T, n namespace, file string) {
 	n.start(t, "ss-server", "-c", file)
 }
 
-func startManager(t *testing.T, n namespace, file string) {
-	directory := filepath.Dir(file)
-	n.start(t, "ss-manager", "-c", file, "--manager-address", filepath.Join(directory, "manager.sock"),
-		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(directory, "manager"))
+// startManager starts ss-manager, which keeps its files beside its configuration.
+func startManager(t *testing.T, n namespace, file string) *program {
+	return n.start(t, "ss-manager", "-c", file, "--manager-address", managerAddress(file),
+		"--executable", "/usr/bin/ss-server", "-D", filepath.Join(filepath.Dir(file), "manager"))
 }
+
+// managerAddress returns where the ss-manager of a configuration takes commands.
+func managerAddress(file string) string { return filepath.Join(filepath.Dir(file), "manager.sock") }
 
 func startV2Ray(t *testing.T, n namespace, file string) {
 	n.start(t, "v2ray", "-config", file)
@@ -151,55 +152,4 @@ func (n namespace) listening(t *testing.T) map[int][]string {
 		}
 	}
 	return ports
-}
-
-// TestPortsOfAManagerAreFollowedLive adds and removes ports by ss-manager's API
-// while the agent follows its working directory.
-func TestPortsOfAManagerAreFollowedLive(t *testing.T) {
-	require(t, "ss-manager", "ss-local", "ss-tunnel", "curl", "ss")
-	t.Parallel()
-	server, client := newServerAndClient(t)
-	ssmonitor := newProduct(t, server)
-	directory := filepath.Join(ssmonitor.directory, "manager")
-	if err := os.Mkdir(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	configuration := filepath.Join(ssmonitor.directory, "config.json")
-	writeFile(t, configuration, fmt.Sprintf(`{"server": ["::", "0.0.0.0"], "port_password": {"8391": %q},
-		"method": %q, "mode": "tcp_and_udp", "timeout": 60}`, password, cipher))
-	agent := ssmonitor.startAgent(t, "--shadowsocks", directory) // which is empty
-	agent.waitSaying(t, "counting")
-
-	address := filepath.Join(ssmonitor.directory, "manager.sock")
-	server.start(t, "ss-manager", "-c", configuration, "--manager-address", address,
-		"--executable", "/usr/bin/ss-server", "-D", directory)
-	agent.waitServing(t, 8391)
-	server.waitListening(t, 8391, "tcp", "udp")
-	server.serve(t, targetPort)
-	tell := commandManager(t, address)
-	const added = 8394
-	tell(fmt.Sprintf(`add: {"server_port": %d, "password": %q}`, added, password))
-	agent.waitServing(t, 8391, added)
-	server.waitListening(t, added, "tcp", "udp")
-
-	before := server.counted(t, added)
-	user := startShadowsocksClient(t, client, serverIPv4, added, 1080, password)
-	user.download(t, megabyte)
-	user.echo(t, 50, 500)
-	eventually(t, func() error {
-		counted, carried := server.counted(t, added), server.statistics(t, link)
-		if counted != carried || counted.out.Bytes-before.out.Bytes < megabyte {
-			return fmt.Errorf("counted %+v, the interface carried %+v", counted, carried)
-		}
-		return nil
-	})
-	// The manager leaves the files of the port behind, so that its server counts.
-	tell(fmt.Sprintf(`remove: {"server_port": %d}`, added))
-	agent.waitServing(t, 8391)
-	tell(fmt.Sprintf(`add: {"server_port": %d, "password": %q}`, added, password))
-	agent.waitServing(t, 8391, added)
-	agent.stop(t)
-	if said := agent.stderr.String(); strings.Contains(said, password) || strings.Contains(said, "level=ERROR") {
-		t.Errorf("the agent said:\n%s", said)
-	}
 }

@@ -3,8 +3,6 @@ package kernels_test
 import (
 	"context"
 	_ "embed"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,22 +24,9 @@ func TestUsageFollowsTheClock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	binary := filepath.Join(t.TempDir(), "ssmonitor")
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", binary, "ssmonitor/cmd/ssmonitor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output(t, build)
-
+	build(t, binary, "build", "ssmonitor/cmd/ssmonitor")
 	m := machine{kernel: fetchKernel(ctx, t, "6.1")}
-	archive := &initramfs{names: make(map[string]bool)}
-	archive.add("init", executable, clockScript)
-	for _, name := range []string{"proc", "sys", "dev", "tmp", "etc"} {
-		archive.add(name, folder, nil)
-	}
-	archive.addProgram(ctx, t, "busybox")
-	archive.addFile(t, "bin/ssmonitor", binary)
-	for _, name := range moduleFiles(t, m.kernel) {
-		archive.addFile(t, name, filepath.Join(m.kernel, name))
-	}
-	m.initramfs = archive.finish()
+	m.initramfs = newInitramfs(ctx, t, clockScript, m.kernel, binary).finish()
 	result := m.run(ctx, t)
 	report, log, _ := strings.Cut(result.tests, "\n\n")
 	lines := strings.Split(strings.TrimSpace(report), "\n")

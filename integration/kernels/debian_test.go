@@ -30,9 +30,7 @@ func fetchKernel(ctx context.Context, t *testing.T, series string) string {
 	if _, err := os.Stat(directory); err == nil {
 		return directory
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, cache)
 	// The directory gets its name when it is complete, so that an interrupted
 	// download is not taken for a kernel.
 	temporary, err := os.MkdirTemp(cache, "incomplete-")
@@ -78,12 +76,9 @@ var wantedModule = regexp.MustCompile(`/netfilter/|/drivers/net/(dummy|veth|vrf)
 func moduleFiles(t *testing.T, kernel string) []string {
 	t.Helper()
 	dependencies := only(t, kernel, "lib/modules/*/modules.dep")
-	content, err := os.ReadFile(dependencies)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := testkit.ReadFile(t, dependencies)
 	needed := make(map[string]bool)
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(content) {
 		// PATH: PATH PATH ..., all that the first needs.
 		if module, others, _ := strings.Cut(line, ":"); wantedModule.MatchString(module) {
 			needed[module] = true

@@ -5,38 +5,48 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 //go:embed init.sh
 var initScript []byte
 
+// newInitramfs begins the file system of a machine: init, the directories that it needs,
+// busybox, ssmonitor and the kernel's modules.
+func newInitramfs(ctx context.Context, t *testing.T, init []byte, kernel, product string) *initramfs {
+	t.Helper()
+	archive := &initramfs{names: make(map[string]bool)}
+	archive.add("init", executable, init)
+	for _, name := range []string{"proc", "sys", "dev", "tmp", "run", "etc"} {
+		archive.add(name, folder, nil)
+	}
+	archive.addProgram(ctx, t, "busybox")
+	archive.addFile(t, "bin/ssmonitor", product)
+	for _, name := range moduleFiles(t, kernel) {
+		archive.addFile(t, name, filepath.Join(kernel, name))
+	}
+	return archive
+}
+
 // packInitramfs returns the file system in which the test binaries run.
 func packInitramfs(ctx context.Context, t *testing.T, kernel, product string, binaries []string) []byte {
 	t.Helper()
-	archive := &initramfs{names: make(map[string]bool)}
-	archive.add("init", executable, initScript)
-	for _, name := range []string{"proc", "sys", "dev", "tmp", "run"} {
-		archive.add(name, folder, nil)
-	}
-	for _, program := range append(neighbours, "busybox") {
+	archive := newInitramfs(ctx, t, initScript, kernel, product)
+	for _, program := range neighbours {
 		archive.addProgram(ctx, t, program)
 	}
-	archive.addFile(t, "bin/ssmonitor", product)
 	for _, binary := range binaries {
 		archive.addFile(t, "nft/"+filepath.Base(binary), binary)
 	}
 	archive.addFiles(t, "nft/testdata", "../../nft/testdata/*.*")
 	archive.addLibraries(ctx, t, archive.addFiles(t, "xtables", "/usr/lib/*/xtables/*.so")...)
-	for _, name := range moduleFiles(t, kernel) {
-		archive.addFile(t, name, filepath.Join(kernel, name))
-	}
 	return archive.finish()
 }
 
@@ -90,11 +100,8 @@ func (i *initramfs) finish() []byte {
 // addFile appends a file of the host.
 func (i *initramfs) addFile(t *testing.T, name, source string) {
 	t.Helper()
-	content, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.add(strings.TrimPrefix(name, "/"), executable, content)
+	content := testkit.ReadFile(t, source)
+	i.add(strings.TrimPrefix(name, "/"), executable, []byte(content))
 }
 
 // addFiles appends the files of the host that match a pattern, and returns them.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // The directories of three ways to install Netdata, and the links into them.
@@ -46,9 +48,7 @@ func makeNetdata(t *testing.T, directories ...string) (root string) {
 	t.Helper()
 	root = t.TempDir()
 	for _, directory := range directories {
-		if err := os.MkdirAll(filepath.Join(root, directory), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, filepath.Join(root, directory))
 	}
 	return root
 }
@@ -85,9 +85,7 @@ func TestLinkScript(t *testing.T) {
 			name: "what the package has put there", directories: []string{debianPlugins},
 			prepare: func(t *testing.T, root string) {
 				t.Helper()
-				if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				testkit.MakeDirectory(t, filepath.Join(root, "usr/bin"))
 				if err := os.WriteFile(filepath.Join(root, program), nil, 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -135,7 +133,7 @@ func TestLinkScript(t *testing.T) {
 }
 
 // TestInstallLinksIntoEveryNetdata installs below a directory that has three
-// Netdatas, and removes ssmonitor again.
+// Netdatas, and into one that the packager names, and removes ssmonitor again.
 func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 	root := makeNetdata(t, debianPlugins, commonHealth, upstreamPlugins, staticPlugins, staticHealth)
 	arguments := []string{"make", "DESTDIR=" + root, "PREFIX=/usr", "BUILD=" + t.TempDir()}
@@ -151,11 +149,22 @@ func TestInstallLinksIntoEveryNetdata(t *testing.T) {
 			t.Errorf("the alerts in %s link to %q", health, target)
 		}
 	}
-	if got[alerts[1:]] != "file" {
-		t.Error("the alerts are not installed")
+	if got[alerts[1:]] != "file" || got["usr/lib/systemd/system/ssmonitor.service"] != "file" {
+		t.Errorf("make install made %q", got)
 	}
-	run(t, "../..", nil, append(arguments, "uninstall")...)
-	if left := links(t, root); len(left) > 0 {
-		t.Errorf("make uninstall leaves %q", left)
+	expectUninstalled := func() {
+		t.Helper()
+		run(t, "../..", nil, append(arguments, "uninstall")...)
+		if left := links(t, root); len(left) > 0 {
+			t.Errorf("make uninstall leaves %q", left)
+		}
 	}
+	expectUninstalled()
+
+	arguments = append(arguments, "NETDATADIR=/usr/local/netdata")
+	run(t, "../..", nil, append(arguments, "install")...)
+	if plugin := links(t, root)["usr/local/netdata/plugins.d/ssmonitor.plugin"]; plugin != "../../../bin/ssmonitor" {
+		t.Errorf("the plugin links to %q", plugin)
+	}
+	expectUninstalled()
 }

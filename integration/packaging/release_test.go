@@ -4,23 +4,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 // run runs a program and returns what it writes.
 func run(t *testing.T, directory string, environment []string, words ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(words[0]); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing", words[0])
-		}
-		t.Skipf("%s is missing", words[0])
-	}
+	testkit.Require(t, words[0])
 	command := exec.Command(words[0], words[1:]...)
 	command.Dir = directory
-	command.Env = append(withoutMake(os.Environ()), environment...)
+	command.Env = append(testkit.WithoutMake(), environment...)
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
@@ -28,20 +24,12 @@ func run(t *testing.T, directory string, environment []string, words ...string) 
 	return string(output)
 }
 
-// withoutMake removes the flags of a make that runs the tests, which are not for
-// another one.
-func withoutMake(environment []string) []string {
-	return slices.DeleteFunc(environment, func(variable string) bool {
-		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
-	})
-}
-
 // release clones the last commit of a checkout to the directory and builds a
 // release there. It returns the directory of the release.
-func release(t *testing.T, from, directory string, environment ...string) string {
+func release(t *testing.T, from, directory, umask string, environment ...string) string {
 	t.Helper()
 	run(t, ".", nil, "git", "clone", "--quiet", "--no-tags", from, directory)
-	run(t, directory, environment, "make", "release")
+	run(t, directory, environment, "sh", "-c", "umask "+umask+" && exec make release")
 	return filepath.Join(directory, "build", "release")
 }
 
@@ -53,15 +41,12 @@ func TestReleaseIsReproducible(t *testing.T) {
 	}
 	top := strings.TrimSpace(run(t, ".", nil, "git", "rev-parse", "--show-toplevel"))
 	one := filepath.Join(t.TempDir(), "one")
-	first := release(t, top, one)
-	second := release(t, one, filepath.Join(t.TempDir(), "another", "place"), "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
+	first := release(t, top, one, "022")
+	second := release(t, one, filepath.Join(t.TempDir(), "another", "place"), "077", "TZ=Pacific/Auckland", "LC_ALL=C", "GOFLAGS=-p=1")
 	sums := make([]string, 2)
 	for i, directory := range []string{first, second} {
-		content, err := os.ReadFile(filepath.Join(directory, "SHA256SUMS"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sums[i] = string(content)
+		content := testkit.ReadFile(t, filepath.Join(directory, "SHA256SUMS"))
+		sums[i] = content
 		run(t, directory, nil, "sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
 	}
 	if sums[0] != sums[1] {
@@ -102,12 +87,8 @@ func testInstallScript(t *testing.T, unpacked string) {
 	root := makeNetdata(t, upstreamPlugins, commonHealth, staticPlugins, staticHealth)
 	environment := []string{"DESTDIR=" + root}
 	units := filepath.Join(root, "opt/ssmonitor/lib/systemd/system")
-	if err := os.MkdirAll(units, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(units, "ssmonitor-setup.path"), []byte("of version 0.2.0"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.MakeDirectory(t, units)
+	testkit.WriteFile(t, filepath.Join(units, "ssmonitor-setup.path"), "of version 0.2.0")
 	run(t, unpacked, environment, filepath.Join(unpacked, "install.sh"), "--prefix", "/opt/ssmonitor")
 	unit, err := os.ReadFile(filepath.Join(units, "ssmonitor.service"))
 	if err != nil || !strings.Contains(string(unit), "ExecStart=/opt/ssmonitor/bin/ssmonitor run") {
@@ -175,11 +156,8 @@ func TestPKGBUILD(t *testing.T) {
 func TestPKGBUILDBuilds(t *testing.T) {
 	top := t.TempDir()
 	build, source, root := filepath.Join(top, "build"), filepath.Join(top, "src"), filepath.Join(top, "pkg")
-	for _, directory := range []string{source, root} {
-		if err := os.Mkdir(directory, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	testkit.MakeDirectory(t, source)
+	testkit.MakeDirectory(t, root)
 	run(t, "../..", nil, "make", "source", "BUILD="+build, "VERSION=0.2.0")
 	run(t, source, nil, "tar", "--extract", "--file", filepath.Join(build, "release", "ssmonitor-0.2.0.tar.gz"))
 	recipe, err := filepath.Abs("../arch/PKGBUILD")

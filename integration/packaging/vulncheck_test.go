@@ -2,7 +2,6 @@ package packaging
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -22,9 +21,7 @@ func advisory(t *testing.T, module, path string) (directory string) {
 			"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}],
 			"ecosystem_specific": {"imports": [{"path": %q}]}}],
 		"database_specific": {"url": "https://example.com/GO-0000-0001"}}`, module, path)
-	if err := os.WriteFile(filepath.Join(directory, "GO-0000-0001.json"), []byte(entry), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, filepath.Join(directory, "GO-0000-0001.json"), entry)
 	return directory
 }
 
@@ -45,7 +42,7 @@ func TestLookingUpVulnerabilities(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			command := exec.Command("make", "-C", "../..", "vulncheck", "VULNDB="+test.database)
-			command.Env = withoutMake(os.Environ())
+			command.Env = testkit.WithoutMake()
 			output, err := command.CombinedOutput()
 			if failed := err != nil; failed != (test.want != "") || !strings.Contains(string(output), test.want) {
 				t.Errorf("%v, want %q in\n%s", err, test.want, output)

@@ -181,18 +181,12 @@ func (s service) query(expression string) (results int, sum float64, took time.D
 // cost returns the CPU time and the resident memory of the service so far.
 func (s service) cost(t *testing.T) (cpu time.Duration, memory int) {
 	t.Helper()
-	read := func(name string) []string {
-		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.command.Process.Pid, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	process := s.command.Process.Pid
+	pages, err := strconv.Atoi(strings.Fields(testkit.ReadFile(t, fmt.Sprintf("/proc/%d/statm", process)))[1])
+	if err != nil {
+		t.Fatal(err)
 	}
-	stat := read("stat")
-	user, _ := strconv.Atoi(stat[11])
-	system, _ := strconv.Atoi(stat[12])
-	pages, _ := strconv.Atoi(read("statm")[1])
-	return time.Duration(user+system) * 10 * time.Millisecond, pages * os.Getpagesize()
+	return testkit.ProcessorTime(t, process), pages * os.Getpagesize()
 }
 
 // ruleDuration returns how long the last evaluation of the usage took a Prometheus.
@@ -226,16 +220,13 @@ func TestFleet(t *testing.T) {
 	victoria := startService(t, victoriaAddress, "/health", "victoria-metrics",
 		"-httpListenAddr="+victoriaAddress, "-storageDataPath="+filepath.Join(directory, "victoria"), "-search.latencyOffset=0s",
 		"-memory.allowedBytes=1GiB", "-search.maxUniqueTimeseries=3000000")
-	rules, err := os.ReadFile("ssmonitor.rules.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := testkit.ReadFile(t, "ssmonitor.rules.yml")
 	evaluation := time.Minute
 	if *fleetInterval < 10*time.Second {
 		evaluation = time.Second
-		rules = []byte(strings.NewReplacer("interval: 1m", "interval: 1s", "offset 1m", "offset 1s").Replace(string(rules)))
+		rules = strings.NewReplacer("interval: 1m", "interval: 1s", "offset 1m", "offset 1s").Replace(rules)
 	}
-	for name, content := range map[string]string{"ssmonitor.rules.yml": string(rules), "prometheus.yml": fmt.Sprintf(`
+	for name, content := range map[string]string{"ssmonitor.rules.yml": rules, "prometheus.yml": fmt.Sprintf(`
 global: {scrape_interval: %s, evaluation_interval: 1m}
 rule_files: [ssmonitor.rules.yml]
 scrape_configs:
@@ -243,9 +234,7 @@ scrape_configs:
     http_sd_configs: [{url: "http://%s/servers"}]
 remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadline: 1s}}]
 `, *fleetInterval, fleet, victoriaAddress)} {
-		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 	prometheus := startService(t, prometheusAddress, "/-/ready", "prometheus",
 		"--config.file="+filepath.Join(directory, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(directory, "data"),
@@ -259,11 +248,7 @@ remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadlin
 		}
 		return err
 	})
-	self := func() time.Duration {
-		var records syscall.Rusage
-		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &records)
-		return time.Duration(records.Utime.Nano() + records.Stime.Nano())
-	}
+	self := func() time.Duration { return testkit.ProcessorTime(t, os.Getpid()) }
 	began := time.Now()
 	ownCPU := self()
 	prometheusCPU, _ := prometheus.cost(t)

@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 )
 
 const largest = 4 << 20 // of a configuration
@@ -217,26 +217,17 @@ func TestIdleFollowerTakesLittleTime(t *testing.T) {
 	if _, err := follower.Load(); err != nil {
 		t.Fatal(err)
 	}
-	before := processorTime(t)
+	before := testkit.ProcessorTime(t, os.Getpid())
 	for range looks {
 		if follower.Changed() {
 			t.Fatal("something has changed")
 		}
 	}
-	if each := (processorTime(t) - before) / looks; each > 10*time.Millisecond*raceFactor {
+	if each := (testkit.ProcessorTime(t, os.Getpid()) - before) / looks; each > 10*time.Millisecond*raceFactor {
 		t.Errorf("a look takes %s, want at most 10ms", each)
 	} else {
 		t.Logf("a look takes %s", each)
 	}
-}
-
-func processorTime(t *testing.T) time.Duration {
-	t.Helper()
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // TestFollowSeesEachOfManyFiles changes one of thousands of files in place. It is

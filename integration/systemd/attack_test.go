@@ -124,9 +124,47 @@ func TestHungSetupIsStartedAgain(t *testing.T) {
 	}
 }
 
+// panel is a Python program that has 3x-ui's database open, as the panel has.
+const panel = `
+import os, sqlite3, sys
+os.umask(0o077)
+os.makedirs("/etc/x-ui", exist_ok=True)
+db = sqlite3.connect("/etc/x-ui/x-ui.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)")
+print("up", flush=True)
+for port in sys.stdin:
+    db.execute("INSERT INTO inbounds VALUES (?, ?, 'shadowsocks', '', '', '{}', 1)", (int(port), int(port)))
+`
+
+// startPanel starts the panel. The function that it returns adds a port.
+func (b *box) startPanel(t *testing.T) (add func(port int)) {
+	t.Helper()
+	program := b.command("/usr/bin/python3", "-c", panel)
+	input, inErr := program.StdinPipe()
+	output, outErr := program.StdoutPipe()
+	program.Stderr = os.Stderr
+	if err := errors.Join(inErr, outErr, program.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = input.Close() // which ends it
+		_ = program.Wait()
+	})
+	if _, err := output.Read(make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	return func(port int) {
+		if _, err := fmt.Fprintln(input, port); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSetupFindsEveryPlaceInItsEnclosure has files appear in all usual places after
 // setup has begun, in directories that do not exist then, and in a place that the
-// settings name.
+// settings name, and a panel of root whose database others can't read, which it writes
+// to.
 func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 	b := newBox(t, nil)
 	b.install(t, olderVersion)
@@ -155,7 +193,15 @@ func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 	const named = "/srv/shadowsocks/server.json"
 	b.write(t, named, serverConfiguration(port))
 	b.write(t, "/etc/ssmonitor/config.yaml", "shadowsocks: ["+named+"]\n")
-	b.waitForPorts(t, append(ports, port)...)
+	ports = append(ports, port)
+	b.waitForPorts(t, ports...)
+	add := b.startPanel(t)
+	for range 3 {
+		port++
+		add(port)
+		ports = append(ports, port)
+		b.waitForPorts(t, ports...)
+	}
 	status := b.run(t, "cat", fmt.Sprintf("/proc/%s/status", b.setupPID(t)))
 	user := strings.TrimSpace(b.run(t, "id", "--user", "ssmonitor-setup"))
 	if !strings.Contains(status, "Uid:\t"+user+"\t") {
@@ -164,48 +210,5 @@ func TestSetupFindsEveryPlaceInItsEnclosure(t *testing.T) {
 	journal := b.journal(t, "ssmonitor-setup.service")
 	if !strings.Contains(journal, "another place to read") || strings.Contains(journal, "no Landlock") {
 		t.Errorf("setup is not enclosed:\n%s", journal)
-	}
-}
-
-// panel is a Python program that has 3x-ui's database open, as the panel has.
-const panel = `
-import os, sqlite3, sys
-os.umask(0o077)
-os.makedirs("/etc/x-ui", exist_ok=True)
-db = sqlite3.connect("/etc/x-ui/x-ui.db", isolation_level=None)
-db.execute("PRAGMA journal_mode=WAL")
-db.execute("CREATE TABLE inbounds (id INTEGER, port INTEGER, protocol TEXT, remark TEXT, listen TEXT, settings TEXT, enable INTEGER)")
-print("up", flush=True)
-for port in sys.stdin:
-    db.execute("INSERT INTO inbounds VALUES (?, ?, 'shadowsocks', '', '', '{}', 1)", (int(port), int(port)))
-`
-
-// TestSetupReadsAPanelsDatabaseInItsEnclosure has a panel of root, which others can't
-// read, appear after setup, and write.
-func TestSetupReadsAPanelsDatabaseInItsEnclosure(t *testing.T) {
-	b := newBox(t, nil)
-	b.install(t, olderVersion)
-	b.waitForAgent(t, "active")
-	program := b.command("/usr/bin/python3", "-c", panel)
-	input, inErr := program.StdinPipe()
-	output, outErr := program.StdoutPipe()
-	program.Stderr = os.Stderr
-	if err := errors.Join(inErr, outErr, program.Start()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = input.Close() // which ends it
-		_ = program.Wait()
-	})
-	if _, err := output.Read(make([]byte, 2)); err != nil {
-		t.Fatal(err)
-	}
-	var ports []int
-	for port := 20000; port < 20003; port++ {
-		if _, err := fmt.Fprintln(input, port); err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, port)
-		b.waitForPorts(t, ports...)
 	}
 }

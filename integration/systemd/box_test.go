@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"ssmonitor/internal/testkit"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +43,7 @@ func newBox(t *testing.T, files map[string]string) *box {
 	b := &box{number: int(boxes.Add(1))}
 	b.mountImage(t)
 	for path, content := range files {
-		writeFile(t, filepath.Join(b.image, path), content)
+		testkit.ReplaceFile(t, filepath.Join(b.image, path), content)
 	}
 	b.boot(t)
 	t.Cleanup(func() {
@@ -62,9 +64,7 @@ func (b *box) mountImage(t *testing.T) {
 	b.image = filepath.Join(directory, "image")
 	work := filepath.Join(directory, "work")
 	for _, path := range []string{b.changed, b.image, work} {
-		if err := os.Mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.MakeDirectory(t, path)
 	}
 	mount(t, "overlay", b.image, fmt.Sprintf("lowerdir=/,upperdir=%s,workdir=%s", b.changed, work))
 	for _, pattern := range []string{
@@ -85,7 +85,7 @@ func (b *box) mountImage(t *testing.T) {
 			}
 		}
 	}
-	writeFile(t, filepath.Join(b.image, "etc/machine-id"), "")
+	testkit.ReplaceFile(t, filepath.Join(b.image, "etc/machine-id"), "")
 }
 
 // mount mounts a file system until the end of the test.
@@ -237,20 +237,7 @@ func (b *box) as(user string, arguments ...string) (string, error) {
 // write replaces a file of the box by a rename, as an editor does.
 func (b *box) write(t *testing.T, path, content string) {
 	t.Helper()
-	writeFile(t, b.path(path), content)
-}
-
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+".new", []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
+	testkit.ReplaceFile(t, b.path(path), content)
 }
 
 // journal returns the messages of a unit, those of systemd about it included.
@@ -264,13 +251,7 @@ func (b *box) journal(t *testing.T, unit string) string {
 func (b *box) copyIn(t *testing.T, directory string, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(b.path(filepath.Join(directory, filepath.Base(path))), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, b.path(filepath.Join(directory, filepath.Base(path))), testkit.ReadFile(t, path))
 	}
 }
 

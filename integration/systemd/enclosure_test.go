@@ -55,27 +55,14 @@ func wrapInControlGroup(attr *syscall.SysProcAttr) (done func(), err error) {
 // buildPackages builds both versions of the Debian package.
 func buildPackages(directory string) error {
 	for _, version := range []string{olderVersion, newerVersion} {
-		if output, err := makePackage(version, directory).CombinedOutput(); err != nil {
+		build := exec.Command("make", "--no-print-directory", "-C", root, "deb",
+			"DEBVERSION="+version, "BUILD="+directory, "DEBCOMPRESSION=-Zgzip -z1") // to compress well takes longer than most tests
+		build.Env = testkit.WithoutMake()
+		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the package: %w\n%s", err, output)
 		}
 	}
 	return nil
-}
-
-// makePackage prepares the build of a version of the package in a directory. It
-// compresses little, since that would take longer than most tests.
-func makePackage(version, directory string) *exec.Cmd {
-	return makeTarget("deb", "DEBVERSION="+version, "BUILD="+directory, "DEBCOMPRESSION=-Zgzip -z1")
-}
-
-// makeTarget prepares make to run with a target of the project's Makefile.
-func makeTarget(arguments ...string) *exec.Cmd {
-	command := exec.Command("make", append([]string{"--no-print-directory", "-C", root}, arguments...)...)
-	// This make must not inherit the flags of a make that runs the tests.
-	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
-	})
-	return command
 }
 
 // firewalls are Debian packages that the tests install only inside a box:

@@ -42,15 +42,9 @@ func TestTableIsRepairedWhenNftablesFlushesIt(t *testing.T) {
 				t.Errorf("got a loss of %+v, want at most the %+v between the last reading and the repair", since, window)
 			}
 			lost = loss
-			for range 5 {
-				if err := c.exchange(); err != nil {
-					t.Fatal(err)
-				}
-			}
+			c.exchangeAll(t, 5)
 			b.expectLoss(t, lost)
-			if now := b.mainPID(t); now != agent {
-				t.Errorf("the agent was restarted: process %d instead of %d", now, agent)
-			}
+			b.expectSameAgent(t, agent)
 		})
 	}
 }
@@ -131,11 +125,7 @@ func TestFirewallsLeaveTheTableAlone(t *testing.T) {
 	// What the firewalls dropped or rejected is not counted. Once they are
 	// removed, everything is.
 	dropped := b.loss(t)
-	for range 5 {
-		if err := c.exchange(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.exchangeAll(t, 5)
 	b.expectLoss(t, dropped)
 }
 

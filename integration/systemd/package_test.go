@@ -1,7 +1,6 @@
 package systemd_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -24,61 +23,6 @@ func TestUnitsAreSoundAndHardened(t *testing.T) {
 		b.run(t, "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+exposure, directory+unit)
 	}
 	b.run(t, "systemd-analyze", "security", "--no-pager", "--threshold=11", "ssmonitor.service")
-}
-
-func TestPackageIsReproducible(t *testing.T) {
-	require(t, "make", "dpkg-deb")
-	var packages [2][]byte
-	for i, builder := range []string{"umask 022", "umask 077; TZ=Pacific/Auckland; LC_ALL=C; export TZ LC_ALL"} {
-		directory := t.TempDir()
-		build := makePackage(olderVersion, directory)
-		build.Args = append([]string{"sh", "-c", builder + `; exec "$@"`, "sh"}, build.Args...)
-		build.Path = "/bin/sh"
-		if output, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("building the package: %v\n%s", err, output)
-		}
-		var err error
-		if packages[i], err = os.ReadFile(packageFile(t, directory, olderVersion)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !bytes.Equal(packages[0], packages[1]) {
-		t.Error("built by two, the package is not the same")
-	}
-}
-
-// packageFile returns the path of a version of the package.
-func packageFile(t *testing.T, directory, version string) string {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(directory, "ssmonitor_"+version+"_*.deb"))
-	if err != nil || len(paths) != 1 {
-		t.Fatalf("packages of version %s in %s: %v, %v", version, directory, paths, err)
-	}
-	return paths[0]
-}
-
-func TestUninstallRemovesWhatInstallMade(t *testing.T) {
-	require(t, "make")
-	destination := t.TempDir()
-	for _, target := range []string{"install", "uninstall"} {
-		command := makeTarget(target, "DESTDIR="+destination, "NETDATADIR=/usr/libexec/netdata", "BUILD="+t.TempDir())
-		if output, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("make %s: %v\n%s", target, err, output)
-		}
-		var files []string
-		_ = filepath.WalkDir(destination, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() {
-				files = append(files, strings.TrimPrefix(path, destination))
-			}
-			return nil
-		})
-		if target == "install" && !slices.Contains(files, "/usr/local/lib/systemd/system/ssmonitor.service") {
-			t.Fatalf("make install made %q", files)
-		}
-		if target == "uninstall" && len(files) > 0 {
-			t.Errorf("make uninstall left %q", files)
-		}
-	}
 }
 
 func TestPurgeLeavesNothing(t *testing.T) {

@@ -15,9 +15,12 @@ import (
 // install installs a version of the package in the box.
 func (b *box) install(t *testing.T, version string) {
 	t.Helper()
-	path := packageFile(t, testkit.SandboxDirectory(), version)
-	b.copyIn(t, "/root", path)
-	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(path)))
+	paths, err := filepath.Glob(filepath.Join(testkit.SandboxDirectory(), "ssmonitor_"+version+"_*.deb"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("packages of version %s: %v, %v", version, paths, err)
+	}
+	b.copyIn(t, "/root", paths...)
+	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(paths[0])))
 }
 
 // newServer boots a box with shadowsocks-libev at port 8388 and the package
@@ -46,6 +49,14 @@ func (b *box) mainPID(t *testing.T) int {
 		t.Fatalf("the agent does not run: %v\n%s", err, b.journal(t, "ssmonitor.service"))
 	}
 	return pid
+}
+
+// expectSameAgent fails the test if another process is the agent.
+func (b *box) expectSameAgent(t *testing.T, before int) {
+	t.Helper()
+	if now := b.mainPID(t); now != before {
+		t.Errorf("the agent was restarted: process %d instead of %d", now, before)
+	}
 }
 
 // waitForAgent waits until systemd reports the state for the agent.
@@ -91,11 +102,7 @@ func (b *box) filtersOfTheUnit(t *testing.T) (count int) {
 func TestServiceCountsWhatClientsUse(t *testing.T) {
 	b := newServer(t)
 	c := newClient(t, b, 8388)
-	for range 20 {
-		if err := c.exchange(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.exchangeAll(t, 20)
 	b.expectExact(t)
 
 	t.Run("as its own user with one capability", func(t *testing.T) {
@@ -126,9 +133,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 		b.waitForPorts(t, 8388, 8389)
 		b.run(t, "systemctl", "start", "shadowsocks-libev-server@second.service")
 		second := newClient(t, b, 8389)
-		if err := second.exchange(); err != nil {
-			t.Fatal(err)
-		}
+		second.exchangeAll(t, 1)
 		b.expectExact(t)
 		eventually(t, func() error { // setup counts it before the agent knows it
 			rates, err := b.attempt("cat", "/run/ssmonitor/ssmonitor.csv")
@@ -137,9 +142,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 			}
 			return err
 		})
-		if now := b.mainPID(t); now != agent {
-			t.Errorf("the agent was restarted: process %d instead of %d", now, agent)
-		}
+		b.expectSameAgent(t, agent)
 	})
 
 	t.Run("and a port that changes", func(t *testing.T) {
@@ -147,9 +150,7 @@ func TestServiceCountsWhatClientsUse(t *testing.T) {
 		b.waitForPorts(t, 8388, 8390)
 		b.run(t, "systemctl", "restart", "shadowsocks-libev-server@second.service")
 		third := newClient(t, b, 8390)
-		if err := third.exchange(); err != nil {
-			t.Fatal(err)
-		}
+		third.exchangeAll(t, 1)
 		b.expectExact(t)
 	})
 
@@ -198,60 +199,49 @@ func TestTotalsAreExactWhateverHappensToTheAgent(t *testing.T) {
 	b := newServer(t)
 	b.write(t, "/etc/systemd/system/ssmonitor.service.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
 	b.run(t, "systemctl", "daemon-reload")
-	c := newClient(t, b, 8388)
-	signal := func(signal syscall.Signal) func(t *testing.T) {
-		return func(t *testing.T) {
-			b.run(t, "kill", fmt.Sprintf("-%d", signal), strconv.Itoa(b.mainPID(t)))
+	t.Run("running", func(t *testing.T) { // until its client ends
+		c := newClient(t, b, 8388)
+		signal := func(signal syscall.Signal) func(t *testing.T) {
+			return func(t *testing.T) {
+				b.run(t, "kill", fmt.Sprintf("-%d", signal), strconv.Itoa(b.mainPID(t)))
+			}
 		}
-	}
-	systemctl := func(verb string) func(t *testing.T) {
-		return func(t *testing.T) { b.run(t, "systemctl", verb, "ssmonitor.service") }
-	}
-	for _, test := range []struct {
-		name      string
-		happening func(t *testing.T)
-		stays     bool // the process is the same afterwards
-	}{
-		{name: "systemctl restart", happening: systemctl("restart")},
-		{name: "systemctl reload", happening: systemctl("reload"), stays: true},
-		{name: "kill -9", happening: signal(syscall.SIGKILL)},
-		{name: "kill -STOP, until the watchdog aborts it", happening: signal(syscall.SIGSTOP)},
-		{name: "upgrade of the package", happening: func(t *testing.T) { b.install(t, newerVersion) }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			before := b.mainPID(t)
-			stop := c.startBusy(t)
-			c.waitExchanges(t, 5)
-			test.happening(t)
-			if test.stays {
-				if now := b.mainPID(t); now != before {
-					t.Errorf("the agent was restarted: process %d instead of %d", now, before)
+		systemctl := func(verb string) func(t *testing.T) {
+			return func(t *testing.T) { b.run(t, "systemctl", verb, "ssmonitor.service") }
+		}
+		for _, test := range []struct {
+			name      string
+			happening func(t *testing.T)
+			stays     bool // the process is the same afterwards
+		}{
+			{name: "systemctl restart", happening: systemctl("restart")},
+			{name: "systemctl reload", happening: systemctl("reload"), stays: true},
+			{name: "kill -9", happening: signal(syscall.SIGKILL)},
+			{name: "kill -STOP, until the watchdog aborts it", happening: signal(syscall.SIGSTOP)},
+			{name: "upgrade of the package", happening: func(t *testing.T) { b.install(t, newerVersion) }},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				before := b.mainPID(t)
+				stop := c.startBusy(t)
+				c.waitExchanges(t, 5)
+				test.happening(t)
+				if test.stays {
+					b.expectSameAgent(t, before)
+				} else {
+					b.waitForSuccessor(t, before)
 				}
-			} else {
-				b.waitForSuccessor(t, before)
-			}
-			c.waitExchanges(t, 5)
-			if err := stop(); err != nil {
-				t.Errorf("the client was disturbed: %v", err)
-			}
-			b.expectExact(t)
-		})
-	}
+				c.waitExchanges(t, 5)
+				if err := stop(); err != nil {
+					t.Errorf("the client was disturbed: %v", err)
+				}
+				b.expectExact(t)
+			})
+		}
+	})
 	if journal := b.journal(t, "ssmonitor.service"); !strings.Contains(journal, "Watchdog timeout") {
 		t.Errorf("got no watchdog timeout in the journal:\n%s", journal)
 	}
-}
 
-func TestTotalsAreExactAfterReboot(t *testing.T) {
-	b := newServer(t)
-	t.Run("traffic", func(t *testing.T) {
-		c := newClient(t, b, 8388)
-		for range 20 {
-			if err := c.exchange(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
 	b.expectExact(t)
 	before, err := b.totals()
 	if err != nil {
@@ -259,12 +249,8 @@ func TestTotalsAreExactAfterReboot(t *testing.T) {
 	}
 	b.reboot(t)
 	b.waitForAgent(t, "active")
-	after, err := b.totals()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if before != after || before.In.Bytes == 0 {
-		t.Errorf("before the reboot the totals were\n%+v, after it\n%+v", before, after)
+	if after, err := b.totals(); err != nil || before != after {
+		t.Errorf("before the reboot the totals were\n%+v, after it\n%+v, %v", before, after, err)
 	}
 }
 
@@ -290,9 +276,7 @@ func TestServiceIdlesUntilThereIsShadowsocks(t *testing.T) {
 	b.waitForPorts(t, 8388)
 	b.run(t, "systemctl", "start", "shadowsocks-libev.service")
 	c := newClient(t, b, 8388)
-	if err := c.exchange(); err != nil {
-		t.Fatal(err)
-	}
+	c.exchangeAll(t, 1)
 	b.expectExact(t)
 	if now, restarts := b.mainPID(t), b.agentProperty(t, "NRestarts"); now != agent || restarts != "0" {
 		t.Errorf("the agent did not wait: process %d instead of %d, %s restarts", now, agent, restarts)

@@ -2,9 +2,9 @@ package systemd_test
 
 import (
 	"fmt"
+	"ssmonitor/accounting"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,9 +43,8 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 					t.Errorf("the agent does not name %q:\n%s", word, journal)
 				}
 			}
-			// A restart would follow after RestartSec=2.
-			time.Sleep(3 * time.Second)
-			if state, restarts, status := b.agentProperty(t, "ActiveState"), b.agentProperty(t, "NRestarts"), b.agentProperty(t, "ExecMainStatus"); state != "failed" || restarts != "0" || status != "2" {
+			// Before a restart, the unit would be "auto-restart" for RestartSec=2.
+			if state, restarts, status := b.agentProperty(t, "SubState"), b.agentProperty(t, "NRestarts"), b.agentProperty(t, "ExecMainStatus"); state != "failed" || restarts != "0" || status != "2" {
 				t.Errorf("the agent is %s after %s restarts, its status is %s, want failed after none with 2", state, restarts, status)
 			}
 		})
@@ -76,6 +75,9 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		if !strings.Contains(journal, `msg="the totals can't be saved" error="writing /srv/ssmonitor:`) || !strings.Contains(journal, "ReadWritePaths=/srv/ssmonitor") {
 			t.Errorf("the agent does not say what to do:\n%s", journal)
 		}
+		if journal := b.restartAgent(t, "state: /srv/missing\n", "active"); !strings.Contains(journal, "/srv/missing") {
+			t.Errorf("the agent does not name the directory that can't be created:\n%s", journal)
+		}
 	})
 
 	t.Run("with what the errors say", func(t *testing.T) {
@@ -92,6 +94,11 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 			return err
 		})
 		eventually(t, func() error { _, err := b.attempt("cat", "/srv/ssmonitor/csv"); return err })
+		newClient(t, b, 8388).exchangeAll(t, 1)
+		b.run(t, "systemctl", "stop", "ssmonitor.service")
+		if used, err := b.usage("root"); err != nil || used.In == (accounting.Count{}) {
+			t.Errorf("by hand the usage is %+v, %v", used, err)
+		}
 	})
 }
 

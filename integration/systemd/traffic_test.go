@@ -1,14 +1,12 @@
 package systemd_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -20,6 +18,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/serving"
+	"ssmonitor/internal/testkit"
 )
 
 // password is the secret of all Shadowsocks configurations of the tests. It
@@ -84,11 +84,8 @@ func (b *box) connect(t *testing.T) {
 // up.
 func (b *box) truth(t *testing.T) traffic {
 	t.Helper()
-	statistics, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", b.leader))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(statistics)) {
+	statistics := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/net/dev", b.leader))
+	for line := range strings.Lines(statistics) {
 		fields := strings.Fields(line)
 		if fields[0] != "eth0:" {
 			continue
@@ -113,15 +110,7 @@ const socket = "/run/ssmonitor/ssmonitor.sock"
 
 // totals asks the agent for the totals of all ports together.
 func (b *box) totals() (traffic, error) {
-	client := http.Client{
-		Timeout: 2 * time.Second,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", b.path(socket))
-			},
-		},
-	}
+	client := http.Client{Timeout: 2 * time.Second, Transport: serving.NewTransport(b.path(socket), nil)}
 	response, err := client.Get("http://ssmonitor/v1/ports")
 	if err != nil {
 		return traffic{}, err
@@ -221,7 +210,7 @@ func startProxy(t *testing.T, server string, port int) *url.URL {
 	address := listener.Addr().(*net.TCPAddr)
 	_ = listener.Close() // nobody else takes ports in the test's network
 	configuration := filepath.Join(t.TempDir(), "client.json")
-	writeFile(t, configuration, fmt.Sprintf(
+	testkit.ReplaceFile(t, configuration, fmt.Sprintf(
 		`{"server":"%s","server_port":%d,"local_address":"127.0.0.1","local_port":%d,"password":"%s","method":"chacha20-ietf-poly1305"}`,
 		server, port, address.Port, password))
 	local := exec.Command("ss-local", "-c", configuration)
@@ -275,6 +264,16 @@ func (c *client) exchange() error {
 		_, err = c.datagrams.Write(make([]byte, 500))
 	}
 	return err
+}
+
+// exchangeAll does that many exchanges, none of which may fail.
+func (c *client) exchangeAll(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		if err := c.exchange(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // startBusy makes the client exchange data until stop is called, which returns

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"ssmonitor/accounting"
 )
 
 const state = "/var/lib/ssmonitor"
@@ -32,11 +30,7 @@ func TestLedgerLivesUnderTheUnitsRestrictions(t *testing.T) {
 	b.run(t, "useradd", "--groups", "ssmonitor", "reader")
 	b.run(t, "useradd", "stranger")
 	c := newClient(t, b, 8388)
-	for range 20 {
-		if err := c.exchange(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.exchangeAll(t, 20)
 	b.expectExact(t)
 	want, err := b.totals()
 	if err != nil || want.In.Bytes == 0 {
@@ -124,32 +118,5 @@ func (b *box) expectOwnFiles(t *testing.T) {
 	}
 	if strings.Count(listing, "\n") < 3 {
 		t.Errorf("the state has only:\n%s", listing)
-	}
-}
-
-// TestStateOfTheSettingsUnderTheUnit names another directory in the settings,
-// without and with the right to write to it.
-func TestStateOfTheSettingsUnderTheUnit(t *testing.T) {
-	b := newServer(t)
-	b.write(t, "/etc/ssmonitor/config.yaml", "state: /srv/ssmonitor\n")
-	b.run(t, "systemctl", "restart", "ssmonitor.service")
-	eventually(t, func() error {
-		if journal := b.journal(t, "ssmonitor.service"); !strings.Contains(journal, "/srv/ssmonitor") {
-			return fmt.Errorf("the journal does not name the directory that can't be written:\n%s", journal)
-		}
-		return nil
-	})
-	b.run(t, "install", "--directory", "--owner=ssmonitor", "--group=ssmonitor", "--mode=750", "/srv/ssmonitor")
-	b.write(t, "/etc/systemd/system/ssmonitor.service.d/state.conf", "[Service]\nReadWritePaths=/srv/ssmonitor\n")
-	b.run(t, "systemctl", "daemon-reload")
-	b.run(t, "systemctl", "restart", "ssmonitor.service")
-	c := newClient(t, b, 8388)
-	if err := c.exchange(); err != nil {
-		t.Fatal(err)
-	}
-	b.run(t, "systemctl", "stop", "ssmonitor.service")
-	got, err := b.usage("root")
-	if err != nil || got == (traffic{}) || got.In == (accounting.Count{}) {
-		t.Errorf("by hand the usage is %+v, %v", got, err)
 	}
 }

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -10,6 +11,16 @@ import (
 func WriteFile(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ReplaceFile replaces a file by a rename, as an editor does, and makes its directory.
+func ReplaceFile(t *testing.T, path, content string) {
+	t.Helper()
+	MakeDirectory(t, filepath.Dir(path))
+	WriteFile(t, path+".new", content)
+	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -38,5 +49,14 @@ func WantFiles(t *testing.T, directory string, want ...string) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the directory holds %q, want %q", got, want)
+	}
+}
+
+// MakeDirectory creates a directory and those above it that are missing, or ends the
+// test.
+func MakeDirectory(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
 	}
 }

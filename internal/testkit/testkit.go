@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,14 @@ func missingPrograms(programs []string) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// WithoutMake returns the environment without the flags of a make that runs the tests,
+// which are not for another one.
+func WithoutMake() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
+	})
 }
 
 // Eventually calls condition until it returns nil. If it still returns an error

@@ -2,10 +2,8 @@ package paths
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
 )
 
@@ -105,9 +104,7 @@ func (l *lab) startAgent(t *testing.T, arguments ...string) {
 			t.Errorf("the agent: %v, %v\n%s", err, waitErr, &log)
 		}
 	})
-	l.agent = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	l.agent = &http.Client{Transport: serving.NewTransport(socket, nil)}
 	testkit.Eventually(t, patience, func() error {
 		_, err := l.report()
 		return err
