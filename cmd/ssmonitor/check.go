@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
 	"ssmonitor/internal/failure"
@@ -47,7 +46,7 @@ func checkCommand() *cli.Command {
 			"   ssmonitor check --hook container\n" +
 			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
-		Flags: append(described(described(settingFlags(append(settings.Sources, "no-search", "state", "socket", "csv")...),
+		Flags: append(described(described(settingFlags(append(settings.PortKeys, "no-search", "state", "socket", "csv")...),
 			"socket", askSocket), "csv", "the `FILE` that the agent writes the rates to; empty: none"),
 			&cli.BoolFlag{Name: "quiet", Usage: "print only what is wrong or unknown: nothing if all is well"},
 			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
@@ -74,10 +73,10 @@ func runCheck(c *cli.Context) error {
 		SettingsErr: settingsErr,
 		Sources:     from,
 		List:        loaded.List,
-		State:       loaded.State,
+		State:       loaded.StateDirectory,
 		Socket:      loaded.Socket,
 		CSV:         loaded.CSV,
-		Group:       agent.Group,
+		Group:       settings.Group,
 		Interval:    settings.Default().Interval,
 		Hook:        loaded.Hook,
 		Own:         loaded.Own,

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting/store"
-	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 )
 
@@ -104,7 +103,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Error("setup has written a list of ports that nothing counts")
 			}
 
-			ledger, _, _, err := store.Open(p.state, store.Options{Holder: clients.Holder})
+			ledger, _, _, err := store.Open(p.state, store.Options{Holder: store.ClientHolder})
 			if err != nil {
 				t.Fatal(err)
 			}

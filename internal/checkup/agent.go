@@ -39,7 +39,7 @@ func askAgent(ctx context.Context, state, socket string) (agent agentState) {
 }
 
 func (a *agentState) running() bool {
-	return a.Report != nil || a.Holder != nil && a.Holder.Holder == "run"
+	return a.Report != nil || a.Holder != nil && a.Holder.Holder == store.AgentHolder
 }
 
 // ports returns the ports of the agent that answered.

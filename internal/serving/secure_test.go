@@ -1,7 +1,6 @@
 package serving_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -128,9 +127,7 @@ func TestWebConfigServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener := servingtest.ListenTCP(t)
-	servingtest.Run(t, listener, func(ctx context.Context, listener net.Listener) error {
-		return config.Serve(ctx, listener, page(small), testkit.Quiet())
-	})
+	servingtest.Run(t, listener, serving.Server{Handler: page(small), Web: config, Limits: serving.DefaultLimits()})
 	get := func(t *testing.T, scheme, user, password string, config *tls.Config) (int, error) {
 		t.Helper()
 		transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
@@ -181,9 +178,7 @@ func TestEncryptedRequestDespiteIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener := servingtest.ListenTCP(t)
-	servingtest.Run(t, listener, func(ctx context.Context, listener net.Listener) error {
-		return config.Serve(ctx, listener, page(large), testkit.Quiet())
-	})
+	servingtest.Run(t, listener, serving.Server{Handler: page(large), Web: config, Limits: serving.DefaultLimits()})
 	for range 200 {
 		connection, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/servingtest"
 )
 
 // testSocket serves "hello" on a socket of mode 0660.
@@ -21,17 +22,12 @@ func testSocket(t *testing.T, path string) *serving.Socket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
-	go func() { done <- serving.Serve(t.Context(), socket, handler, testkit.Quiet()) }()
 	t.Cleanup(func() {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 		if now, err := os.Lstat(path); err == nil && now.Mode() == fs.ModeSocket|0o660 {
 			t.Error("the socket is left behind")
 		}
 	})
+	servingtest.ServeUntilEnd(t, socket, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	return socket
 }
 

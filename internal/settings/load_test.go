@@ -18,26 +18,26 @@ import (
 )
 
 // given is a sheet of all keys, without an environment.
-func given(t *testing.T, file string, flags map[string][]string) Sheet {
+func given(t *testing.T, file string, flags map[string][]string) Inputs {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Sheet{Keys: All(), Flags: flags, File: path}
+	return Inputs{Keys: All(), Flags: flags, File: path}
 }
 
 func TestDefaults(t *testing.T) {
 	t.Setenv("TZ", "Asia/Tehran")
 	got := Default()
 	for what, right := range map[string]bool{
-		"paths": got.List == "/etc/ssmonitor/ports" && got.State == "/var/lib/ssmonitor" &&
+		"paths": got.List == "/etc/ssmonitor/ports" && got.StateDirectory == "/var/lib/ssmonitor" &&
 			got.CSV == "/run/ssmonitor/ssmonitor.csv" && got.Socket == "/run/ssmonitor/ssmonitor.sock",
 		"files that are off": got.Listen+got.WebConfig+got.Textfile == "",
 		"times":              got.Interval == 2*time.Second && got.SaveInterval == 10*time.Second,
 		"retention":          got.KeepHours == 90*24*time.Hour && got.KeepDays == 730*24*time.Hour,
 		"calendar":           got.Zone.String() == "Asia/Tehran" && got.MonthDay == 1,
-		"counting":           got.Hook == nft.HookHost && got.Own == nft.OwnNo && !got.NamesPorts(),
+		"counting":           got.Hook == nft.HookHost && got.Own == nft.OwnNo && !got.HasPortSources(),
 		"the rest":           got.MetricsNames && got.Charts == 100 && !got.AnyProtocol && !got.NoSearch && !got.Warn.Any() && !got.Addresses.Any(),
 		"nothing is given":   !got.Given("interval") && !got.Given("ports"),
 	} {
@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 func TestPrecedence(t *testing.T) {
 	variables := map[string]string{"SSMONITOR_INTERVAL": "3s", "SSMONITOR_PORT": "20000=alice, 20001", "SSMONITOR_CSV": ""}
 	sheet := given(t, "interval: 4s\nport: [20002]\ncsv: /x.csv\nno-search: true\n", map[string][]string{"interval": {"1s", "2s"}, "port": {"20003=a,b"}})
-	sheet.Lookup = func(name string) (string, bool) {
+	sheet.Environment = func(name string) (string, bool) {
 		value, found := variables[name]
 		return value, found
 	}
@@ -74,7 +74,7 @@ func TestPrecedence(t *testing.T) {
 	want("variables", "3s", "", 20000, 20001)
 	clear(variables)
 	want("file", "4s", "/x.csv", 20002)
-	sheet.Ignore = []string{"port"}
+	sheet.IgnoredInFile = []string{"port"}
 	want("file without ports", "4s", "/x.csv")
 	if got, err := sheet.Load(); err != nil || !got.NoSearch || !got.Given("no-search") {
 		t.Errorf("got %+v, %v", got, err)
@@ -82,7 +82,7 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestMissingFile(t *testing.T) {
-	sheet := Sheet{Keys: All(), File: filepath.Join(t.TempDir(), "missing")}
+	sheet := Inputs{Keys: All(), File: filepath.Join(t.TempDir(), "missing")}
 	if _, err := sheet.Load(); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, new(*failure.WrongError)) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)
 	}
@@ -120,8 +120,8 @@ func TestUnitDirectories(t *testing.T) {
 	lookup := func(name string) string {
 		return map[string]string{"RUNTIME_DIRECTORY": "/run/a:/run/b", "STATE_DIRECTORY": "/var/lib/a/"}[name]
 	}
-	got, err := Sheet{Keys: Keys(lookup, "csv", "socket", "state"), File: NoFile}.Load()
-	if err != nil || got.CSV != "/run/a/ssmonitor.csv" || got.Socket != "/run/a/ssmonitor.sock" || got.State != "/var/lib/a" {
+	got, err := Inputs{Keys: Keys(lookup, "csv", "socket", "state"), File: NoFile}.Load()
+	if err != nil || got.CSV != "/run/a/ssmonitor.csv" || got.Socket != "/run/a/ssmonitor.sock" || got.StateDirectory != "/var/lib/a" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -180,7 +180,7 @@ func TestWrongValues(t *testing.T) {
 			t.Errorf("--%s %s: got %v, want %s", test.key, test.value, err, test.want)
 		}
 		sheet := given(t, "", nil)
-		sheet.Lookup = func(name string) (string, bool) {
+		sheet.Environment = func(name string) (string, bool) {
 			return test.value, name == "SSMONITOR_"+strings.ToUpper(strings.ReplaceAll(test.key, "-", "_"))
 		}
 		if _, err = sheet.Load(); err == nil || !strings.Contains(err.Error(), "SSMONITOR_") || !strings.Contains(err.Error(), test.want) {

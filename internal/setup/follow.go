@@ -65,8 +65,8 @@ type follower struct {
 
 // FollowOptions are what setup is given that follows changes.
 type FollowOptions struct {
-	Sheet  settings.Sheet // where the settings are given, which may change
-	Out    io.Writer      // receives the list of ports whenever it has changed
+	Inputs settings.Inputs // where the settings are given, which may change
+	Out    io.Writer       // receives the list of ports whenever it has changed
 	Log    *slog.Logger
 	Lookup func(variable string) string // of the environment
 }
@@ -74,7 +74,7 @@ type FollowOptions struct {
 // Follow sets up, and again whenever something changes, until ctx ends. It returns
 // ErrAgain if another process has to go on.
 func Follow(ctx context.Context, options FollowOptions) error {
-	withoutFile := options.Sheet
+	withoutFile := options.Inputs
 	withoutFile.File = settings.NoFile
 	if _, err := withoutFile.Load(); err != nil { // a mistake on the command line
 		return err
@@ -173,7 +173,7 @@ func (f *follower) setUp() (err error) {
 // now.
 func (f *follower) attempt() (report *Report, notes []finding.Remark, err error) {
 	file := sources.Sources{}
-	if path := f.Sheet.FilePath(); path != "" {
+	if path := f.Inputs.FilePath(); path != "" {
 		file.Watched = []string{path}
 	}
 	f.settings, f.files = sources.Follow(file), sources.Follow(sources.Sources{})
@@ -181,7 +181,7 @@ func (f *follower) attempt() (report *Report, notes []finding.Remark, err error)
 	if err := f.enclosure.admit(file.Places()); err != nil {
 		return nil, nil, err
 	}
-	loaded, err := f.Sheet.Load()
+	loaded, err := f.Inputs.Load()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,7 +42,7 @@ func newFailingFollower(t *testing.T, log io.Writer, notifier *unit.Notifier) *f
 	t.Helper()
 	return &follower{
 		FollowOptions: FollowOptions{
-			Sheet: settings.Sheet{File: filepath.Join(t.TempDir(), "missing")}, Out: io.Discard, Log: newLog(log), Lookup: func(string) string { return "" },
+			Inputs: settings.Inputs{File: filepath.Join(t.TempDir(), "missing")}, Out: io.Discard, Log: newLog(log), Lookup: func(string) string { return "" },
 		},
 		settings: sources.Follow(sources.Sources{}), files: sources.Follow(sources.Sources{}),
 		notifier: notifier, budget: throttle.Budget{Share: setupShare, Burst: setupBurst},

@@ -23,7 +23,7 @@ func TestFollowerNotesAnotherNumberOnce(t *testing.T) {
 	var log, out bytes.Buffer
 	f := newFailingFollower(t, &log, unit.NotifierOf(func(string) {}, 0))
 	f.Out = &out
-	f.Sheet = settings.Sheet{Keys: settings.All(), File: settings.NoFile, Flags: map[string][]string{
+	f.Inputs = settings.Inputs{Keys: settings.All(), File: settings.NoFile, Flags: map[string][]string{
 		"port": {"8388"}, "ports": {filepath.Join(directory, "ports")}, "no-search": {"true"}, "state": {directory},
 	}}
 	for range 2 {

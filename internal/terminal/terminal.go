@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 )
 
 // Text returns the text for one line of a terminal.
@@ -56,16 +56,16 @@ func shows(text string, begin, end int, r rune) bool {
 	switch {
 	case r == utf8.RuneError:
 		return end-begin > 1 // else a byte that is not UTF-8
-	case accounting.Joiner(r):
+	case characters.Joiner(r):
 		before, _ := utf8.DecodeLastRuneInString(text[:begin])
 		after, _ := utf8.DecodeRuneInString(text[end:])
 		return joins(before) && joins(after)
 	}
-	return !accounting.Hidden(r)
+	return !characters.Hidden(r)
 }
 
 func joins(r rune) bool {
-	return r >= utf8.RuneSelf && r != utf8.RuneError && !accounting.Hidden(r)
+	return r >= utf8.RuneSelf && r != utf8.RuneError && !characters.Hidden(r)
 }
 
 // escape returns the characters as in a string constant of Go.

@@ -12,8 +12,10 @@ import (
 const rateInterval = 30 * time.Second
 
 // Notifier tells systemd about this process, if systemd started it: sd_notify(3).
-// The loop that reads calls it, so that systemd notices if the loop is stuck.
-// Failures are ignored, since nothing can be done about them.
+// The process's loop calls it, so that systemd notices if the loop is stuck: a loop with
+// ticks calls Tick at each, and Alive at those of Between; one without ticks calls Status and
+// Alive; and what takes long calls Progress. Failures are ignored, since nothing can be done
+// about them.
 type Notifier struct {
 	send     func(state string)
 	watchdog time.Duration // systemd aborts an agent that is silent for this long; 0: it does not

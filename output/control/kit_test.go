@@ -31,7 +31,7 @@ func (a *fakeAgent) HandOver(ctx context.Context, port uint16, name string) erro
 	return a.run(ctx)
 }
 
-func (a *fakeAgent) State() string { return "this-state" }
+func (a *fakeAgent) LedgerIdentity() string { return "this-state" }
 
 func (a *fakeAgent) expectChanges(t *testing.T, want ...string) {
 	t.Helper()
