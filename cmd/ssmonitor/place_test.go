@@ -26,19 +26,7 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	testkit.NetworkNamespace(t)
-	// Not t.TempDir(), whose paths are too long for a socket.
-	directory, err := os.MkdirTemp("", "check")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(directory); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	directory := testkit.OpenDirectory(t)
 	in := func(name string) string { return filepath.Join(directory, name) }
 	p := &place{t, directory, in("config.json"), in("ports"), in("state"), in("private/socket"), in("ssmonitor.csv")}
 	if err := os.Mkdir(in("private"), 0o700); err != nil {
@@ -97,12 +85,7 @@ func (p *place) agent(socket string, more ...string) {
 			p.t.Errorf("the agent: %v\n%s", err, &log)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(p.csv); err == nil {
-			return
-		}
-	}
-	p.t.Fatal("the agent has written no CSV file within 20 s")
+	testkit.Eventually(p.t, 20*time.Second, func() error { _, err := os.Stat(p.csv); return err })
 }
 
 // table opens the table until the test ends.

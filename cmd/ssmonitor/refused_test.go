@@ -122,9 +122,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Errorf("setup --dry-run: status %d\n%s%s", status, stdout, stderr)
 			}
 
-			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			testkit.WriteFile(t, p.list, "20000\n")
 			status, stdout, stderr = run("check", "--no-search", "--ports", p.list, "--state", filepath.Join(p.directory, "none"), "--socket", "", "--csv", "")
 			wantParts(t, stdout, test.finding, test.cause)
 			if status != exitFailed || stderr != "" || !strings.Contains(stdout, test.remedy) { // no agent runs

@@ -37,9 +37,7 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 					type nat hook prerouting priority dstnat; fib daddr type local tcp dport 20000 dnat to 172.30.0.2:8388
 				}
 			}`)
-			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			testkit.WriteFile(t, p.list, "20000\n")
 			words := func(text string) []string {
 				return strings.Fields(strings.NewReplacer("CONFIG", p.config, "LIST", p.list, "NONE", p.list+".none").Replace(text))
 			}

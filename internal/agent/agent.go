@@ -14,7 +14,6 @@ import (
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/finding"
@@ -45,7 +44,6 @@ type agent struct {
 
 	table    *nft.Table
 	ledger   *store.Store
-	claim    *presence.Claim
 	meter    *accounting.Meter
 	follower *sources.Follower
 
@@ -75,6 +73,7 @@ type agent struct {
 	notifier *unit.Notifier
 
 	readFault accounting.Fault
+	closing   []func() error // in the order of opening
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with

@@ -28,6 +28,9 @@ func (a *agent) openControl() error {
 		return failure.Wrong(errors.New("socket " + a.settings.Socket + ": want another name, since root changes the agent on a socket of this one"))
 	}
 	a.control.listener, a.control.err = control.Listen(path, a.Log)
+	if a.control.err == nil {
+		a.closing = append(a.closing, a.control.listener.Close)
+	}
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/output/control"
 )
 
@@ -36,11 +36,7 @@ func TestSecondAgentDoesNotWait(t *testing.T) {
 
 // TestOpenControl has places in which the socket can't be.
 func TestOpenControl(t *testing.T) {
-	directory, err := os.MkdirTemp("", "control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	directory := testkit.OpenDirectory(t)
 	open := func(socket string) (*agent, error) {
 		a := &agent{settings: &settings.Settings{Socket: socket}, Options: Options{Log: newLog(io.Discard)}}
 		err := a.openControl()

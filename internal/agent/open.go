@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"ssmonitor/accounting"
@@ -68,11 +69,14 @@ func (a *agent) open(ctx context.Context) error {
 	if a.table, err = nft.Open(nft.Options{Hook: a.settings.Hook, Own: a.settings.Own}); err != nil {
 		return err
 	}
-	if a.claim, err = presence.Take(from.List, a.settings.StateDirectory, settings.DefaultState); err != nil {
+	a.closing = append(a.closing, a.table.Close)
+	claim, err := presence.Take(from.List, a.settings.StateDirectory, settings.DefaultState)
+	if err != nil {
 		return err
 	}
-	if a.claim.Stranger != nil {
-		a.Log.Warn("other commands won't notice this agent", "error", a.claim.Stranger)
+	a.closing = append(a.closing, func() error { claim.Close(); return nil })
+	if claim.Stranger != nil {
+		a.Log.Warn("other commands won't notice this agent", "error", claim.Stranger)
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
 		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
@@ -102,6 +106,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 	if err != nil {
 		return saved, err
 	}
+	a.closing = append(a.closing, a.ledger.Close)
 	unit.NoteState(a.Log, a.settings.StateDirectory, a.Lookup)
 	if err := a.openControl(); err != nil {
 		return saved, err
@@ -173,6 +178,7 @@ func (a *agent) openSockets() {
 			a.Log.Warn("who is connected is unknown", "error", err)
 		} else {
 			a.sockets, source = conn, conn
+			a.closing = append(a.closing, conn.Close)
 		}
 	} else if a.settings.Addresses.Any() {
 		a.Log.Warn("--addresses has no effect with --hook container: connections to containers can't be seen")
@@ -190,23 +196,11 @@ func (a *agent) withdraw() error {
 	return errors.Join(errs...)
 }
 
-// close closes what is open. The counters go on counting.
+// close closes what is open, the last first. The counters go on counting.
 func (a *agent) close() error {
 	var errs []error
-	if a.control.listener != nil {
-		errs = append(errs, a.control.listener.Close())
-	}
-	if a.sockets != nil {
-		errs = append(errs, a.sockets.Close())
-	}
-	if a.claim != nil {
-		a.claim.Close()
-	}
-	if a.table != nil {
-		errs = append(errs, a.table.Close())
-	}
-	if a.ledger != nil {
-		errs = append(errs, a.ledger.Close())
+	for _, end := range slices.Backward(a.closing) {
+		errs = append(errs, end())
 	}
 	a.runtime.remove()
 	return errors.Join(errs...)

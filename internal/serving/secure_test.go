@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,9 +37,7 @@ func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 		"missing.yml":   "tls_server_config: {cert_file: nowhere.pem, key_file: key.pem}\n",
 		"plaintext.yml": "basic_auth_users: {prometheus: secret}\n",
 	} {
-		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(certificate)
@@ -108,9 +105,7 @@ func TestWebConfigShowsNoValue(t *testing.T) {
 		{"- hunter2\n", "line 1"},
 	} {
 		path := filepath.Join(directory, "wrong.yml")
-		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, path, test.content)
 		_, err := serving.OpenWebConfig(path)
 		if err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %s", test.content, err, test.want)

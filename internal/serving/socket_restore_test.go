@@ -74,7 +74,7 @@ func TestSocketIsRestored(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(shortDirectory(t), "d", "socket")
+			path := filepath.Join(testkit.OpenDirectory(t), "d", "socket")
 			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestSocketIsRestored(t *testing.T) {
 // TestSocketRestoresNothingThatBelongsToOthers has what may be precious at the path.
 // Once it is gone, the socket is back.
 func TestSocketRestoresNothingThatBelongsToOthers(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket := testSocket(t, path)
 	for name, put := range map[string]func() (remove func() error){
 		"a file": func() func() error {
@@ -149,7 +149,7 @@ func TestSocketRestoresNothingThatBelongsToOthers(t *testing.T) {
 
 // TestSocketLeavesTheAdministratorAlone has changes after which clients can connect.
 func TestSocketLeavesTheAdministratorAlone(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket := testSocket(t, path)
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestSocketLeavesTheAdministratorAlone(t *testing.T) {
 
 // TestClosedSocketIsNotRestored restores it while it is in use, and after its end.
 func TestClosedSocketIsNotRestored(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket, err := serving.ListenPrivateSocket(path)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestClosedSocketIsNotRestored(t *testing.T) {
 
 // TestSocketWaitsForItsDirectory has the directory removed, with all that is in it.
 func TestSocketWaitsForItsDirectory(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "d", "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "d", "socket")
 	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -217,15 +217,4 @@ func TestSocketWaitsForItsDirectory(t *testing.T) {
 	}
 	wantRestored(t, socket, true)
 	wantAnswer(t, path, nil)
-}
-
-// shortDirectory is like t.TempDir, whose paths may be too long for a socket.
-func shortDirectory(t *testing.T) string {
-	t.Helper()
-	directory, err := os.MkdirTemp("", "socket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	return directory
 }

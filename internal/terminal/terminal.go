@@ -18,15 +18,21 @@ func Text(text string) string {
 	if isASCII(text) {
 		return text
 	}
+	return rewrite(text, func(begin, end int, r rune) bool { return shows(text, begin, end, r) }, escape)
+}
+
+// rewrite replaces the characters that are not to be kept, and the bytes that are not UTF-8.
+func rewrite(text string, keep func(begin, end int, r rune) bool, replacement func(string) string) string {
 	var b strings.Builder
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if end := i + size; shows(text, i, end, r) {
-			b.WriteString(text[i:end])
+	for begin := 0; begin < len(text); {
+		r, size := utf8.DecodeRuneInString(text[begin:])
+		end := begin + size
+		if character := text[begin:end]; keep(begin, end, r) {
+			b.WriteString(character)
 		} else {
-			b.WriteString(escape(text[i:end]))
+			b.WriteString(replacement(character))
 		}
-		i += size
+		begin = end
 	}
 	return b.String()
 }

@@ -120,16 +120,7 @@ func TestClientOutsideTheGroupSaysHowToJoin(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testkit.Missing(t, "asking as another user needs root")
 	}
-	// Not t.TempDir: what is above it is closed to others.
-	directory, err := os.MkdirTemp("", "ssmonitor")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(directory) //nolint:errcheck // It is a test's.
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(directory, "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	servingtest.Listen(t, path)
 	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Dir = "/"
