@@ -15,7 +15,6 @@ import (
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/serving"
@@ -60,7 +59,6 @@ type agent struct {
 	monthBefore *usage.Records // the usage of the month before the first reading
 
 	watchers []watcher
-	files    []*atomicfile.Volatile // nobody may read them while no agent runs
 
 	runtime runtimeDirectory
 	web     *serving.WebConfig // of /metrics on TCP; nil: neither TLS nor passwords
@@ -73,7 +71,7 @@ type agent struct {
 	notifier *unit.Notifier
 
 	readFault accounting.Fault
-	closing   []func() error // in the order of opening
+	closing   []func() error // ends what is open, in the order of opening
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with
@@ -96,7 +94,7 @@ func Run(ctx context.Context, s *settings.Settings, options Options) error {
 	}
 	err := a.run(ctx, hangup)
 	a.servers.Wait()
-	return errors.Join(err, a.withdraw(), a.meter.Flush(), a.close())
+	return errors.Join(err, a.meter.Flush(), a.close())
 }
 
 // run ticks until ctx ends.

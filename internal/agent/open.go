@@ -187,16 +187,8 @@ func (a *agent) openSockets() {
 	a.readings = newReadings(a.meter, a.connections, a.month, a.settings.Interval)
 }
 
-// withdraw removes what nobody may read while no agent runs.
-func (a *agent) withdraw() error {
-	var errs []error
-	for _, file := range a.files {
-		errs = append(errs, file.Remove())
-	}
-	return errors.Join(errs...)
-}
-
-// close closes what is open, the last first. The counters go on counting.
+// close closes what is open, the last first, and removes what nobody may read while no agent
+// runs. The counters go on counting.
 func (a *agent) close() error {
 	var errs []error
 	for _, end := range slices.Backward(a.closing) {

@@ -42,7 +42,7 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 	var sent string
 	a := newTestAgent(t, io.Discard, nil)
 	table := openTable(t, a.settings.Ports...)
-	a.notifier = unit.NotifierOf(func(state string) { sent += state }, 0)
+	a.notifier = &unit.Notifier{Send: func(state string) { sent += state }}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{table}, Store: refusing{}, Log: a.Log})
 	a.openSockets()
 	a.tick(t.Context())

@@ -42,12 +42,12 @@ func (a *agent) openWatchers(metrics *prometheus.Metrics) {
 	}
 }
 
-// keepFile has withdraw remove the file. It removes the one of an earlier run.
+// keepFile has close remove the file. It removes the one of an earlier run.
 func (a *agent) keepFile(what string, file *atomicfile.Volatile) {
 	if err := file.RemoveStale(); err != nil {
 		a.Log.Warn("the "+what+" of an earlier run can't be removed", "error", err)
 	}
-	a.files = append(a.files, file)
+	a.closing = append(a.closing, file.Remove)
 }
 
 // usageWatcher logs the clients that exceed their monthly limit.

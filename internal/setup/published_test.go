@@ -21,7 +21,7 @@ func TestFollowerNotesAnotherNumberOnce(t *testing.T) {
 	}`)
 	directory := t.TempDir()
 	var log, out bytes.Buffer
-	f := newFailingFollower(t, &log, unit.NotifierOf(func(string) {}, 0))
+	f := newFailingFollower(t, &log, &unit.Notifier{Send: func(string) {}})
 	f.Out = &out
 	f.Inputs = settings.Inputs{Keys: settings.All(), File: settings.NoFile, Flags: map[string][]string{
 		"port": {"8388"}, "ports": {filepath.Join(directory, "ports")}, "no-search": {"true"}, "state": {directory},
