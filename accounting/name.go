@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"ssmonitor/internal/characters"
 )
 
 // MaxNameLength is the length of the longest name, in Unicode code points.
@@ -31,26 +33,11 @@ func NameFault(name string) string {
 }
 
 // blank reports whether a text shows nothing: it has only spaces, joiners and
-// characters that are [Hidden].
+// characters that are [characters.Hidden].
 func blank(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool {
-		return !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Variation_Selector, r) && !Hidden(r) && !Joiner(r)
+		return !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Variation_Selector, r) && !characters.Hidden(r) && !characters.Joiner(r)
 	})
-}
-
-// Hidden reports whether a character shows nothing, or acts on what surrounds it:
-// control characters, line separators, marks of direction, and fillers such as
-// U+3164, which Unicode counts among the letters. Spaces are not hidden.
-func Hidden(r rune) bool {
-	const blankBraille = '\u2800'
-	return r == blankBraille || !unicode.IsGraphic(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
-}
-
-// Joiner reports whether r is one of the two joiners. They are hidden as well, but
-// Persian, Indic scripts and emoji need them.
-func Joiner(r rune) bool {
-	const nonJoiner, joiner = '\u200c', '\u200d'
-	return r == nonJoiner || r == joiner
 }
 
 func firstCodePoint(text string) string {
@@ -61,7 +48,7 @@ func firstCodePoint(text string) string {
 // notInNames reports whether a name must not contain r. Names end up in lists,
 // tables, logs and charts, where control characters, line separators and
 // bidirectional marks would forge what surrounds them.
-func notInNames(r rune) bool { return !unicode.IsGraphic(r) && !Joiner(r) }
+func notInNames(r rune) bool { return !unicode.IsGraphic(r) && !characters.Joiner(r) }
 
 // CleanName turns text that others wrote, such as the remark in a server's
 // configuration, into a valid name. It replaces characters that a name must not

@@ -38,7 +38,7 @@ func NewMeter(counter Counter, now func() time.Time, log *slog.Logger) *Meter {
 	if now == nil {
 		now = time.Now
 	}
-	return &Meter{counter: counter, now: now, log: log, gap: throttle.Gap{Times: countShare}}
+	return &Meter{counter: counter, now: now, log: log, gap: throttle.Gap{Share: countShare}}
 }
 
 // Complete sets the connections of the report's ports. Those that can't be counted

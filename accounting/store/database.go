@@ -161,7 +161,7 @@ func (db *database) identify() error {
 	}
 	db.Limit(sqlite3.LIMIT_LENGTH, maxLength)
 	err = db.CheckTables()
-	if errors.Is(err, sqlitefile.ErrNotTable) {
+	if errors.Is(err, sqlitefile.ErrUnsafeTable) {
 		return damaged("%w", err)
 	}
 	return err

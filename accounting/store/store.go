@@ -53,8 +53,12 @@ type Options struct {
 // forEver is longer than any ledger lasts.
 const forEver = 100 * 366 * 24 * time.Hour
 
-// AgentHolder is the holder of an agent.
-const AgentHolder = "run"
+// Who holds a ledger, by the name of the command.
+const (
+	AgentHolder    = "run"
+	ClientHolder   = "client"
+	TeardownHolder = "teardown"
+)
 
 // Notice is something that the operator should know about a ledger that could be
 // opened or read nevertheless.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/checkup"
 	"ssmonitor/internal/confine"
 	"ssmonitor/internal/failure"
@@ -47,7 +46,7 @@ func checkCommand() *cli.Command {
 			"   ssmonitor check --hook container\n" +
 			"   ssmonitor check --quiet     for cron, which mails what it prints\n" +
 			"   ssmonitor check --json | jq '.findings[] | select(.level == \"wrong\").id'",
-		Flags: append(described(described(settingFlags(append(settings.Sources, "no-search", "state", "socket", "csv")...),
+		Flags: append(described(described(settingFlags(append(settings.PortKeys, "no-search", "state", "socket", "csv")...),
 			"socket", askSocket), "csv", "the `FILE` that the agent writes the rates to; empty: none"),
 			&cli.BoolFlag{Name: "quiet", Usage: "print only what is wrong or unknown: nothing if all is well"},
 			&cli.BoolFlag{Name: "json", Usage: "print the findings as JSON"},
@@ -70,7 +69,7 @@ func runCheck(c *cli.Context) error {
 	}
 	task := checkup.Check{
 		Machine: checkup.ThisMachine(), Settings: loaded, SettingsErr: settingsErr,
-		Sources: setup.Sources(loaded), Group: agent.Group,
+		Sources: setup.Sources(loaded), Group: settings.Group,
 	}
 	findings := task.Run(c.Context)
 	if err := writeFindings(c, findings); err != nil {

@@ -10,8 +10,8 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/internal/clients"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/handover"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
@@ -49,16 +49,16 @@ func clientCommand() *cli.Command {
 }
 
 func listClients(c *cli.Context) error {
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}
 	var clients []usage.Client
-	if err := (store.History{Directory: loaded.State}).View(c.Context, func(recorded usage.Snapshot) (err error) {
+	if err := (store.History{Directory: loaded.StateDirectory}).View(c.Context, func(recorded usage.Snapshot) (err error) {
 		clients, err = recorded.Clients()
 		return err
 	}); err != nil {
-		return historyError(err, loaded.State)
+		return historyError(err, loaded.StateDirectory)
 	}
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
@@ -70,7 +70,7 @@ func newClient(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return failure.Wrong(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}
@@ -85,10 +85,10 @@ func newClient(c *cli.Context) error {
 	if want := accounting.NameFault(name); want != "" {
 		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
-	t := clients.Transfer{Port: port, Name: name, State: loaded.State, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
-	later, err := t.Do(c.Context)
+	t := handover.Transfer{Port: port, Name: name, State: loaded.StateDirectory, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
+	later, err := t.Give(c.Context)
 	if err != nil {
-		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.State)
+		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.StateDirectory)
 	}
 	when := "now on."
 	if later {

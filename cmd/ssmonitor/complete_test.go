@@ -32,7 +32,7 @@ func TestComplete(t *testing.T) {
 		{"values of a subcommand's flag", []string{"client", "list", "--state", ""}, []string{":directories"}, []string{"--config"}},
 		{"flag of a subcommand given", []string{"client", "list", "--state", "x", "--"}, []string{"--config"}, []string{"--state"}},
 		{"unknown subcommand", []string{"client", "old", ""}, nil, []string{"list", "--state", "--help"}},
-		{"help", []string{"help", ""}, []string{"client", "setup"}, []string{"list"}},
+		{"help", []string{"help", ""}, []string{"client", "setup", "completion"}, []string{"list", "--help"}},
 		{"help of a subcommand", []string{"help", "client", ""}, []string{"list", "new"}, []string{"setup"}},
 		{"help of a command without subcommands", []string{"help", "setup", ""}, nil, []string{"setup", "--port", "list"}},
 		{"values", []string{"run", "--hook", ""}, []string{"host", "container"}, []string{"--port"}},
@@ -47,7 +47,6 @@ func TestComplete(t *testing.T) {
 		{"value that can't be known", []string{"setup", "--port", ""}, nil, []string{"--own", ":files", "setup"}},
 		{"shells", []string{"completion", ""}, []string{"bash", "zsh", "fish"}, []string{"--help"}},
 		{"a second shell", []string{"completion", "zsh", ""}, nil, []string{"bash"}},
-		{"help", []string{"help", ""}, []string{"setup", "completion"}, []string{"--help"}},
 		{"unknown command", []string{"sttup", "--"}, nil, []string{"--port", "--help"}},
 		{"nothing typed", nil, []string{"setup"}, nil},
 		{"after the end of flags", []string{"setup", "--", ""}, nil, []string{"setup"}},
@@ -97,9 +96,7 @@ func newShell(t *testing.T, start []string, script, lines string) shell {
 		t.Fatal(err)
 	}
 	for path, content := range map[string]string{"work/first file.json": "", script: scriptOf(t, start[0])} {
-		if err := os.WriteFile(filepath.Join(s.directory, path), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(s.directory, path), content)
 	}
 	return s
 }

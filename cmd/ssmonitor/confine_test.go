@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -79,14 +77,8 @@ func TestConfinedAgent(t *testing.T) {
 		}
 	}
 	ip("link add name up0 type veth peer name up1 && ip link set dev up0 up && ip link set dev up1 up")
-	agent := programOf("run", "--port", "20000", "--port", "20001", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms")
-	var log bytes.Buffer
-	agent.Stderr = &log
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { kill(agent) })
-	testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
+	agent := p.start("--port", "20000", "--port", "20001", "--socket", p.socket, "--csv", p.csv)
+	p.awaitCSV()
 	for _, count := range filters(t, agent.Process.Pid) {
 		if count != own+1 {
 			t.Errorf("a thread of the agent has %d filters, want %d", count, own+1)
@@ -121,8 +113,8 @@ func TestConfinedAgent(t *testing.T) {
 	counted("172.30.0.3 . tcp . 8388", false)
 	ip("route add default dev up0")
 	counted("172.30.0.3 . tcp . 8388", true)
-	_ = agent.Process.Signal(syscall.SIGTERM)
-	if err := agent.Wait(); err != nil || strings.Contains(log.String(), "level=WARN") || strings.Contains(log.String(), "level=ERROR") {
-		t.Errorf("the agent: %v\n%s", err, &log)
+	agent.stop()
+	if log := agent.log.String(); strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
+		t.Errorf("the agent logs\n%s", log)
 	}
 }

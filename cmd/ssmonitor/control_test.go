@@ -15,7 +15,6 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/control"
 )
@@ -24,7 +23,7 @@ import (
 func TestAgentWaitsForACommand(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	ledger, _, _, err := store.Open(p.state, store.Options{Holder: clients.Holder})
+	ledger, _, _, err := store.Open(p.state, store.Options{Holder: store.ClientHolder})
 	if err != nil {
 		t.Fatal(err)
 	}

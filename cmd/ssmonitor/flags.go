@@ -8,12 +8,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
 )
 
 // settingFlag is the flag of a setting. It only collects what the command line gives: the
-// environment, the file and the defaults are for [settings.Sheet].
+// environment, the file and the defaults are for [settings.Inputs].
 type settingFlag struct {
 	settings.Key
 	given []string
@@ -64,10 +63,13 @@ func (f *settingFlag) GetDefaultText() string { return f.DefaultText }
 func (f *settingFlag) GetEnvVars() []string   { return []string{f.Variable()} }
 func (f *settingFlag) IsSliceFlag() bool      { return f.Repeatable }
 
-// sheet returns where the settings of the running command are given. The command has no
+// inputs returns where the settings of the running command are given. The command has no
 // flags for those with further names.
-func sheet(c *cli.Context, further ...string) settings.Sheet {
-	s := settings.Sheet{Keys: settings.Keys(os.Getenv, further...), Flags: make(map[string][]string), Lookup: os.LookupEnv, File: os.Getenv(settings.Config.Variable())}
+func inputs(c *cli.Context, further ...string) settings.Inputs {
+	s := settings.Inputs{
+		Keys: settings.Keys(os.Getenv, further...), Flags: make(map[string][]string),
+		Environment: os.LookupEnv, File: os.Getenv(settings.Config.Variable()),
+	}
 	for _, option := range c.Command.Flags {
 		own, ok := option.(*settingFlag)
 		switch {
@@ -84,27 +86,21 @@ func sheet(c *cli.Context, further ...string) settings.Sheet {
 	return s
 }
 
-// load returns the settings of the running command. An error is wrong usage.
-func load(c *cli.Context) (*settings.Settings, error) {
-	loaded, err := sheet(c).Load()
-	return loaded, failure.Wrong(err)
-}
-
-// loadInSpite returns the settings as load does. If only the settings file is wrong, that
-// is fileErr, and the settings are those without the file.
+// loadInSpite returns the settings of the running command. If only the settings file is
+// wrong, that is fileErr, and the settings are those without the file.
 func loadInSpite(c *cli.Context, further ...string) (loaded *settings.Settings, fileErr, err error) {
-	all := sheet(c, further...)
+	all := inputs(c, further...)
 	without := all
 	without.File = settings.NoFile
 	if loaded, err = without.Load(); err != nil {
-		return nil, nil, failure.Wrong(err)
+		return nil, nil, err
 	}
 	withFile, fileErr := all.Load()
 	switch {
 	case fileErr == nil:
 		return withFile, nil, nil
 	case errors.Is(fileErr, fs.ErrNotExist): // only the default file may be missing
-		return nil, nil, failure.Wrong(fileErr)
+		return nil, nil, fileErr
 	}
 	return loaded, fileErr, nil
 }

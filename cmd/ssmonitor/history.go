@@ -13,8 +13,8 @@ import (
 
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/settings"
 	"ssmonitor/nft"
 )
 
@@ -35,8 +35,8 @@ func historyError(err error, directory string) error {
 // readerRemedy returns what else than to be root lets the user read the usage: to join the
 // group, and to open a directory to it that an agent without the unit has made.
 func readerRemedy(directory string, lookup func(string) (*user.Group, error), memberOf func() ([]int, error)) string {
-	join := "join the group " + agent.Group + " (usermod --append --groups " + agent.Group + " USER)"
-	group, err := lookup(agent.Group)
+	join := "join the group " + settings.Group + " (usermod --append --groups " + settings.Group + " USER)"
+	group, err := lookup(settings.Group)
 	if err != nil {
 		return ", or, to read, " + join
 	}
@@ -54,7 +54,7 @@ func readerRemedy(directory string, lookup func(string) (*user.Group, error), me
 				owned = fmt.Sprintf(" and the group %d", stat.Gid)
 			}
 			steps = append(steps, fmt.Sprintf("open %s to the group %s: it has the mode %04o%s (chgrp -R %s %s; chmod g+rx %s)",
-				directory, agent.Group, mode, owned, agent.Group, directory, directory))
+				directory, settings.Group, mode, owned, settings.Group, directory, directory))
 		}
 	}
 	if len(steps) == 0 {

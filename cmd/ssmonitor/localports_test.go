@@ -3,12 +3,12 @@ package main
 import (
 	"errors"
 	"net"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/testkit"
 )
 
 // TestReservedPortsAreNotBooked begins connections from a host whose counted ports
@@ -62,9 +62,7 @@ func TestReservedPortsAreNotBooked(t *testing.T) {
 // writeSetting sets a setting of the kernel in the network namespace of the test.
 func writeSetting(t *testing.T, name, value string) {
 	t.Helper()
-	if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"), value)
 }
 
 // beginConnections sends and receives datagrams over 300 connections to a port that

@@ -1,7 +1,8 @@
 // Command ssmonitor counts how much each client of a Shadowsocks server uses,
 // where each client has a port of its own.
 //
-// Each subcommand is one file, which only wires the parts together.
+// Each command is one file, which only wires the parts together. What several of them need
+// is in flags.go, history.go and here.
 package main
 
 import (

@@ -8,7 +8,6 @@ import (
 	"github.com/cpuguy83/go-md2man/v2/md2man"
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/commandline"
 	"ssmonitor/internal/settings"
 	"ssmonitor/output/control"
@@ -50,6 +49,6 @@ func manual(app *cli.App) (string, error) {
 		"csv":     filepath.Join(settings.DefaultRuntime, settings.CSVName),
 		"socket":  filepath.Join(settings.DefaultRuntime, settings.SocketName),
 		"control": filepath.Join(settings.DefaultRuntime, control.SocketName),
-		"group":   agent.Group,
+		"group":   settings.Group,
 	})
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/commandline"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/settings"
 	"ssmonitor/output/api"
 	"ssmonitor/output/netdata"
 )
@@ -27,7 +27,7 @@ func netdataCommand() *cli.Command {
 		Description: "netdata asks the agent on its socket every SECONDS seconds and prints charts in the protocol of " +
 			"Netdata's external plugins. Netdata starts it when it finds the binary under the name " +
 			netdata.PluginName + " in a directory of plugins, from Netdata 1.12 on. It needs no privilege except membership in the " +
-			"socket's group, " + agent.Group + ".\n\n" +
+			"socket's group, " + settings.Group + ".\n\n" +
 			"With more ports than --charts, only those with the largest totals have charts of their own, and two " +
 			"charts show the sum of the others. In Netdata's settings it is a command option: see " +
 			"integration/netdata/netdata.conf.\n\n" +
@@ -35,7 +35,7 @@ func netdataCommand() *cli.Command {
 			"   ssmonitor netdata 1\n" +
 			"   ln -s $(command -v ssmonitor) \\\n" +
 			"      /usr/lib/netdata/plugins.d/" + netdata.PluginName + "\n" +
-			"   adduser netdata " + agent.Group,
+			"   adduser netdata " + settings.Group,
 		// RUNTIME_DIRECTORY is not used: in a plugin it is that of Netdata's own unit.
 		Flags:  described(settingFlagsBy(func(string) string { return "" }, "socket", "charts"), "socket", askSocket),
 		Action: runPlugin,

@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// oldPlugin is the plugin as Netdata before 1.37 starts it: its output is a pipe, and
-// its stdin is Netdata's own.
-type oldPlugin struct {
+// plugin is a plugin that Netdata has started: its output is a pipe.
+type plugin struct {
 	*exec.Cmd
 	t      *testing.T
 	stdout io.ReadCloser
@@ -21,30 +20,37 @@ type oldPlugin struct {
 	log    bytes.Buffer
 }
 
-// startOldPlugin starts the plugin by a shell, with the shell's redirections of stdin.
-func startOldPlugin(t *testing.T, p *place, version string, stdin *os.File, redirection string) *oldPlugin {
+func startPlugin(t *testing.T, command *exec.Cmd) *plugin {
+	t.Helper()
+	p := &plugin{Cmd: command, t: t}
+	p.Stderr = &p.log
+	var err error
+	if p.stdout, err = p.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kill(p.Cmd) })
+	p.lines = bufio.NewScanner(p.stdout)
+	return p
+}
+
+// startOldPlugin starts the plugin as Netdata before 1.37 does, whose own stdin it gets, by
+// a shell with the shell's redirections of stdin.
+func startOldPlugin(t *testing.T, p *place, version string, stdin *os.File, redirection string) *plugin {
 	t.Helper()
 	program := programOf("netdata", "--config", "none", "--socket", p.socket, "1")
-	plugin := &oldPlugin{Cmd: exec.Command("sh", append([]string{"-c", `exec "$0" "$@" ` + redirection}, program.Args...)...), t: t}
-	plugin.Env = append(program.Env, "NETDATA_VERSION="+version, "LC_ALL=C")
+	command := exec.Command("sh", append([]string{"-c", `exec "$0" "$@" ` + redirection}, program.Args...)...)
+	command.Env = append(program.Env, "NETDATA_VERSION="+version, "LC_ALL=C")
 	if stdin != nil {
-		plugin.Stdin = stdin
+		command.Stdin = stdin
 	}
-	plugin.Stderr = &plugin.log
-	var err error
-	if plugin.stdout, err = plugin.StdoutPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := plugin.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { kill(plugin.Cmd) })
-	plugin.lines = bufio.NewScanner(plugin.stdout)
-	return plugin
+	return startPlugin(t, command)
 }
 
 // waitFor returns the lines up to the one with the text.
-func (p *oldPlugin) waitFor(text string) (before []string) {
+func (p *plugin) waitFor(text string) (before []string) {
 	p.t.Helper()
 	for p.lines.Scan() {
 		before = append(before, p.lines.Text())
@@ -58,7 +64,7 @@ func (p *oldPlugin) waitFor(text string) (before []string) {
 
 // endsQuietly waits for the end: after another status than 0, Netdata may disable the
 // plugin.
-func (p *oldPlugin) endsQuietly() {
+func (p *plugin) endsQuietly() {
 	p.t.Helper()
 	_, _ = io.Copy(io.Discard, p.stdout) // an error if it is closed
 	if err := p.Wait(); err != nil {
@@ -77,16 +83,16 @@ func TestPluginOfOldNetdataGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	hangUp := func(plugin *oldPlugin) { _ = plugin.stdout.Close() }
+	hangUp := func(plugin *plugin) { _ = plugin.stdout.Close() }
 	for _, test := range []struct {
 		name, version string
 		stdin         *os.File // nil: /dev/null
 		redirection   string
-		end           func(*oldPlugin)
+		end           func(*plugin)
 		labels        bool
 	}{
 		{"1.33, which is killed", "1.33.1", nil, "", hangUp, true},
-		{"1.33, which ends", "1.33.1", nil, "", func(plugin *oldPlugin) { _ = plugin.Process.Signal(syscall.SIGTERM) }, true},
+		{"1.33, which ends", "1.33.1", nil, "", func(plugin *plugin) { _ = plugin.Process.Signal(syscall.SIGTERM) }, true},
 		{"1.29 of Debian 11", "1.29.3-4", nil, "", hangUp, false},
 		{"1.19 of Ubuntu 20.04", "1.19.0", nil, "", hangUp, false},
 		{"a closed stdin", "", nil, "<&-", hangUp, true},

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -56,15 +54,8 @@ func TestPluginTakesChartsFromSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stdout, err := command.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			lines := bufio.NewScanner(stdout)
-			ports := 0
+			plugin := startPlugin(t, command)
+			lines, ports := plugin.lines, 0
 			// The second report begins with the total again.
 			for totals := 0; totals < 2 && lines.Scan(); {
 				if strings.HasPrefix(lines.Text(), "CHART 'ssmonitor.port_") && strings.Contains(lines.Text(), "_traffic' ''") {
@@ -75,9 +66,9 @@ func TestPluginTakesChartsFromSettings(t *testing.T) {
 				}
 			}
 			_ = stdin.Close()
-			_, _ = io.Copy(io.Discard, stdout)
-			if err := command.Wait(); err != nil || ports != test.ports {
-				t.Errorf("%d ports have charts, want %d; the plugin ended with %v", ports, test.ports, err)
+			plugin.endsQuietly()
+			if ports != test.ports {
+				t.Errorf("%d ports have charts, want %d", ports, test.ports)
 			}
 		})
 	}

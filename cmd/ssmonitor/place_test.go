@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,19 +27,7 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	testkit.NetworkNamespace(t)
-	// Not t.TempDir(), whose paths are too long for a socket.
-	directory, err := os.MkdirTemp("", "check")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(directory); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	directory := testkit.OpenDirectory(t)
 	in := func(name string) string { return filepath.Join(directory, name) }
 	p := &place{t, directory, in("config.json"), in("ports"), in("state"), in("private/socket"), in("ssmonitor.csv")}
 	if err := os.Mkdir(in("private"), 0o700); err != nil {
@@ -82,27 +71,57 @@ func kill(command *exec.Cmd) {
 	_ = command.Wait()
 }
 
-// agent starts the agent and waits for its first CSV file.
-func (p *place) agent(socket string, more ...string) {
+// agentProcess is an agent that runs, confined as every agent is.
+type agentProcess struct {
+	*exec.Cmd
+	t   *testing.T
+	log testkit.Log
+}
+
+// start starts an agent and waits until it counts.
+func (p *place) start(arguments ...string) *agentProcess {
 	p.t.Helper()
-	command := programOf(append([]string{"run", "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv, "--interval", "100ms"}, more...)...)
-	var log bytes.Buffer
-	command.Stderr = &log
-	if err := command.Start(); err != nil {
+	a := &agentProcess{Cmd: programOf(append([]string{"run", "--state", p.state, "--interval", "100ms"}, arguments...)...), t: p.t}
+	a.Stderr = &a.log
+	if err := a.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		if err := command.Wait(); err != nil {
-			p.t.Errorf("the agent: %v\n%s", err, &log)
+	p.t.Cleanup(func() { kill(a.Cmd) })
+	a.logs("msg=counting", 1)
+	return a
+}
+
+// agent starts the agent of the place, and waits for its first CSV file. The end of the test
+// stops it.
+func (p *place) agent(socket string, more ...string) {
+	p.t.Helper()
+	a := p.start(append([]string{"--ports", p.list, "--socket", socket, "--csv", p.csv}, more...)...)
+	p.t.Cleanup(a.stop)
+	p.awaitCSV()
+}
+
+func (p *place) awaitCSV() {
+	p.t.Helper()
+	testkit.Eventually(p.t, 20*time.Second, func() error { _, err := os.Stat(p.csv); return err })
+}
+
+// logs waits until the log has the text that many times.
+func (a *agentProcess) logs(text string, times int) {
+	a.t.Helper()
+	testkit.Eventually(a.t, 20*time.Second, func() error {
+		if got := strings.Count(a.log.String(), text); got != times {
+			return fmt.Errorf("the log has %q %d times, want %d:\n%s", text, got, times, a.log.String())
 		}
+		return nil
 	})
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(p.csv); err == nil {
-			return
-		}
+}
+
+func (a *agentProcess) stop() {
+	a.t.Helper()
+	_ = a.Process.Signal(syscall.SIGTERM)
+	if err := a.Wait(); err != nil {
+		a.t.Errorf("the agent ended with %v\n%s", err, a.log.String())
 	}
-	p.t.Fatal("the agent has written no CSV file within 20 s")
 }
 
 // table opens the table until the test ends.

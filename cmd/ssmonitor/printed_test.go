@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 	"ssmonitor/internal/setup"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit"
@@ -36,7 +36,7 @@ func hostileFiles(t *testing.T) (noted, broken string) {
 func requirePlain(t *testing.T, text string, begins ...string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
-		if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), accounting.Hidden) {
+		if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), characters.Hidden) {
 			t.Errorf("not safe for a terminal: %q", line)
 		}
 		if len(begins) > 0 && !slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(line, begin) }) {

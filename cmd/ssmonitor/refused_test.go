@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting/store"
-	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 )
 
@@ -104,7 +103,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Error("setup has written a list of ports that nothing counts")
 			}
 
-			ledger, _, _, err := store.Open(p.state, store.Options{Holder: clients.Holder})
+			ledger, _, _, err := store.Open(p.state, store.Options{Holder: store.ClientHolder})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,9 +122,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				t.Errorf("setup --dry-run: status %d\n%s%s", status, stdout, stderr)
 			}
 
-			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			testkit.WriteFile(t, p.list, "20000\n")
 			status, stdout, stderr = run("check", "--no-search", "--ports", p.list, "--state", filepath.Join(p.directory, "none"), "--socket", "", "--csv", "")
 			wantParts(t, stdout, test.finding, test.cause)
 			if status != exitFailed || stderr != "" || !strings.Contains(stdout, test.remedy) { // no agent runs

@@ -2,14 +2,11 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,8 +20,6 @@ import (
 type runtimePlace struct {
 	*place
 	runtime string
-	command *exec.Cmd
-	log     testkit.Log
 }
 
 func newRuntimePlace(t *testing.T) *runtimePlace {
@@ -34,38 +29,6 @@ func newRuntimePlace(t *testing.T) *runtimePlace {
 	t.Setenv("RUNTIME_DIRECTORY", p.runtime)
 	p.setup()
 	return p
-}
-
-// start starts the agent, confined as every agent is, and waits until it counts.
-func (p *runtimePlace) start(more ...string) {
-	p.t.Helper()
-	p.command = programOf(append([]string{"run", "--ports", p.list, "--state", p.state, "--interval", "100ms"}, more...)...)
-	p.command.Stderr = &p.log
-	if err := p.command.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	command := p.command
-	p.t.Cleanup(func() { kill(command) })
-	p.logs("msg=counting", 1)
-}
-
-// logs waits until the log has the text that many times.
-func (p *runtimePlace) logs(text string, times int) {
-	p.t.Helper()
-	testkit.Eventually(p.t, 20*time.Second, func() error {
-		if got := strings.Count(p.log.String(), text); got != times {
-			return fmt.Errorf("the log has %q %d times, want %d:\n%s", text, got, times, p.log.String())
-		}
-		return nil
-	})
-}
-
-func (p *runtimePlace) stop() {
-	p.t.Helper()
-	_ = p.command.Process.Signal(syscall.SIGTERM)
-	if err := p.command.Wait(); err != nil {
-		p.t.Errorf("the agent ended with %v\n%s", err, p.log.String())
-	}
 }
 
 // reachable waits until the agent answers on both sockets and writes its CSV file.
@@ -88,7 +51,7 @@ func (p *runtimePlace) reachable() {
 // with the directory and without.
 func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 	p := newRuntimePlace(t)
-	p.start()
+	agent := p.start("--ports", p.list)
 	in := func(name string) string { return filepath.Join(p.runtime, name) }
 	back := 0
 	remove := func(names ...string) (err error) {
@@ -111,16 +74,16 @@ func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 		back += harm.sockets
-		p.logs("the socket was removed by others, and is back", back)
+		agent.logs("the socket was removed by others, and is back", back)
 	}
 	p.reachable()
 	if info, err := os.Lstat(in(control.SocketName)); err != nil || info.Mode() != fs.ModeSocket|0o600 {
 		t.Errorf("the mode of the control socket is %s, %v", info.Mode(), err)
 	}
-	if said := strings.Count(p.log.String(), "level=ERROR"); said > 0 {
-		t.Errorf("the agent logs errors:\n%s", p.log.String())
+	if said := strings.Count(agent.log.String(), "level=ERROR"); said > 0 {
+		t.Errorf("the agent logs errors:\n%s", agent.log.String())
 	}
-	p.stop()
+	agent.stop()
 	if _, err := os.Stat(p.runtime); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the runtime directory is left: %v", err)
 	}
@@ -130,7 +93,7 @@ func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 // reports that once, and is back when the other has ended.
 func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 	p := newRuntimePlace(t)
-	p.start()
+	agent := p.start("--ports", p.list)
 	path := filepath.Join(p.runtime, settings.SocketName)
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
@@ -142,7 +105,7 @@ func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 		}
 		return err
 	})
-	p.logs("the socket is gone, and nobody can connect", 1)
+	agent.logs("the socket is gone, and nobody can connect", 1)
 	mine, err := os.Lstat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -154,12 +117,12 @@ func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 		t.Errorf("the other's socket was replaced: %v", err)
 	}
 	_ = other.Close()
-	p.logs("the socket is back", 1)
-	p.logs("the socket is gone, and nobody can connect", 1)
+	agent.logs("the socket is back", 1)
+	agent.logs("the socket is gone, and nobody can connect", 1)
 	if _, err := api.NewClient(path).Report(t.Context()); err != nil {
 		t.Error(err)
 	}
-	p.stop()
+	agent.stop()
 }
 
 // TestAgentLeavesNoEmptyDirectory has an agent without a file in the runtime directory,
@@ -172,13 +135,12 @@ func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
 			t.Errorf("%s: the directory exists: %t, want %t", when, err == nil, want)
 		}
 	}
-	p.start("--csv", "", "--socket", p.socket)
+	agent := p.start("--ports", p.list, "--csv", "", "--socket", p.socket)
 	exists(false, "nothing is in it")
-	p.stop()
-	p.log = testkit.Log{}
-	p.start("--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
+	agent.stop()
+	agent = p.start("--ports", p.list, "--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
 	exists(true, "the textfile is in it")
-	p.stop()
+	agent.stop()
 	exists(false, "after that")
 	if status, _, stderr := call(t, "run", "--ports", p.config, "--state", p.state); status != exitUsage {
 		t.Fatalf("got status %d and %s", status, stderr)
@@ -187,9 +149,8 @@ func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
 	if err := os.Mkdir(p.runtime, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p.log = testkit.Log{}
-	p.start()
-	p.stop()
+	agent = p.start("--ports", p.list)
+	agent.stop()
 	exists(true, "somebody else created it")
 }
 
@@ -203,14 +164,14 @@ func TestRemovedDirectoriesOfFilesAreNotLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.start("--csv", filepath.Join(csv, "csv"), "--textfile", filepath.Join(textfile, "prom"))
+	agent := p.start("--ports", p.list, "--csv", filepath.Join(csv, "csv"), "--textfile", filepath.Join(textfile, "prom"))
 	if err := errors.Join(os.RemoveAll(csv), os.RemoveAll(textfile)); err != nil {
 		t.Fatal(err)
 	}
-	p.logs("level=ERROR", 2)
+	agent.logs("level=ERROR", 2)
 	if err := errors.Join(os.Mkdir(csv, 0o755), os.Mkdir(textfile, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	p.logs("written again", 2)
-	p.stop()
+	agent.logs("written again", 2)
+	agent.stop()
 }

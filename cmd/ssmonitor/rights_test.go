@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -39,28 +38,18 @@ func TestPluginWithoutSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var log bytes.Buffer
-			command.Stderr = &log
-			stdout, err := command.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
+			plugin := startPlugin(t, command)
 			// Two lines: it has also asked the agent, which is not there.
-			line := make([]byte, 1)
 			for range 2 {
-				if _, err := stdout.Read(line); err != nil || line[0] != '\n' {
-					t.Fatalf("the plugin writes %q, %v\n%s", line, err, &log)
+				if !plugin.lines.Scan() || plugin.lines.Text() != "" {
+					t.Fatalf("the plugin writes %q\n%s", plugin.lines.Text(), &plugin.log)
 				}
 			}
-			if err := errors.Join(stdin.Close(), command.Wait()); err != nil {
-				t.Errorf("the plugin ended with %v", err)
-			}
-			if strings.Count(log.String(), "the settings can't be used") != 1 || !strings.Contains(log.String(), test.want) ||
-				!strings.Contains(log.String(), "/run/ssmonitor/ssmonitor.sock") {
-				t.Errorf("want one line about the settings, with %q, and one about the default socket:\n%s", test.want, &log)
+			_ = stdin.Close()
+			plugin.endsQuietly()
+			if log := plugin.log.String(); strings.Count(log, "the settings can't be used") != 1 || !strings.Contains(log, test.want) ||
+				!strings.Contains(log, "/run/ssmonitor/ssmonitor.sock") {
+				t.Errorf("want one line about the settings, with %q, and one about the default socket:\n%s", test.want, log)
 			}
 		})
 	}

@@ -25,22 +25,27 @@ func runCommand() *cli.Command {
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
 			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
-		Flags: settingFlags(slices.Concat(settings.Sources, settings.Periods, settings.Retention, []string{"warn", "addresses", "state",
+		Flags: settingFlags(slices.Concat(settings.PortKeys, settings.PeriodKeys, settings.RetentionKeys, []string{"warn", "addresses", "state",
 			"interval", "save-interval", "csv", "listen", "web-config", "metrics-names", "textfile", "socket"})...),
 		Action: run,
 	}
 }
 
 func run(c *cli.Context) error {
-	given := sheet(c)
-	if given.Names("ports") {
+	in := inputs(c)
+	if in.GivenAtStart("ports") {
 		// The sources in the settings file are for setup only then, as in the unit: the
 		// agent opens no file with passwords.
-		given.Ignore = []string{"shadowsocks", "server-config", "port"}
+		in.IgnoredInFile = []string{"shadowsocks", "server-config", "port"}
 	}
-	loaded, err := given.Load()
+	loaded, err := in.Load()
 	if err != nil {
 		return err
+	}
+	if len(loaded.Shadowsocks)+len(loaded.ServerConfigs) > 0 {
+		if err := confine.KeepOutOfDumps(); err != nil {
+			return err
+		}
 	}
 	return agent.Run(c.Context, loaded, agent.Options{
 		Version: version(), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv, Confine: confine.Enter,

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"ssmonitor/internal/testkit"
 )
@@ -37,34 +33,23 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 					type nat hook prerouting priority dstnat; fib daddr type local tcp dport 20000 dnat to 172.30.0.2:8388
 				}
 			}`)
-			if err := os.WriteFile(p.list, []byte("20000\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			testkit.WriteFile(t, p.list, "20000\n")
 			words := func(text string) []string {
 				return strings.Fields(strings.NewReplacer("CONFIG", p.config, "LIST", p.list, "NONE", p.list+".none").Replace(text))
 			}
-			agent := programOf(append([]string{"run", "--state", p.state, "--socket", p.socket, "--csv", p.csv, "--interval", "100ms"}, words(test.arguments)...)...)
-			var log bytes.Buffer
-			agent.Stderr = &log
-			if err := agent.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { kill(agent) })
-			testkit.Eventually(t, 10*time.Second, func() error { _, err := os.Stat(p.csv); return err })
+			agent := p.start(append([]string{"--socket", p.socket, "--csv", p.csv}, words(test.arguments)...)...)
+			p.awaitCSV()
 			ruleset := testkit.NFT(t, "list table inet ssmonitor")
 			if test.check != "" {
 				_, findings, _ := call(t, append([]string{"check", "--no-search", "--state", p.state, "--socket", p.socket, "--csv", p.csv}, words(test.check)...)...)
 				wantParts(t, findings, "ok      table inet ssmonitor counts", test.found+" port 20000: published by chain ip engine prerouting to 172.30.0.2:8388")
 			}
-			_ = agent.Process.Signal(syscall.SIGTERM)
-			if err := agent.Wait(); err != nil {
-				t.Errorf("the agent: %v", err)
-			}
+			agent.stop()
 			if chains := strings.Count(ruleset, "hook forward"); chains != test.chains {
 				t.Errorf("%d chains at forward, want %d in\n%s", chains, test.chains, ruleset)
 			}
-			if said := strings.Count(log.String(), rule); said != test.said || strings.Contains(log.String(), "applied the list") {
-				t.Errorf("want the rule %d times in a log of one list:\n%s", test.said, &log)
+			if said := strings.Count(agent.log.String(), rule); said != test.said || strings.Contains(agent.log.String(), "applied the list") {
+				t.Errorf("want the rule %d times in a log of one list:\n%s", test.said, agent.log.String())
 			}
 		})
 	}

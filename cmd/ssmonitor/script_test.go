@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -101,4 +102,15 @@ func await(script *testscript.TestScript, _ bool, arguments []string) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	script.Fatalf("there is no %s after 20 s", path)
+}
+
+// healthy reports whether a check can find nothing unknown. That depends on the host: rules
+// of iptables-legacy can't be checked.
+func healthy() bool {
+	for _, file := range []string{"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"} {
+		if names, err := os.ReadFile(file); err == nil && (bytes.Contains(names, []byte("nat")) || bytes.Contains(names, []byte("filter"))) {
+			return false
+		}
+	}
+	return true
 }

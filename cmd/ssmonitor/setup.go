@@ -52,7 +52,7 @@ func setupCommand() *cli.Command {
 			"   ssmonitor setup --port 8388@172.17.0.2:8388=alice --port '8389@[fd00::2]'\n" +
 			"   ssmonitor setup --no-search --port 51820/udp=wireguard\n" +
 			"   ssmonitor setup --dry-run",
-		Flags: append(settingFlags(append(settings.Sources, "no-search", "state")...),
+		Flags: append(settingFlags(append(settings.PortKeys, "no-search", "state")...),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the list, as comments, and the ruleset as nft text, and change nothing"},
 			&cli.BoolFlag{Name: "json", Usage: "print the list as JSON, and no ruleset"},
 			&cli.BoolFlag{Name: "follow", Usage: "keep running, and set up again when a configuration changes"},
@@ -69,7 +69,7 @@ func runSetup(c *cli.Context) error {
 	if c.Bool("follow") {
 		return followSetup(c)
 	}
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func followSetup(c *cli.Context) error {
 	if c.Bool("dry-run") || c.Bool("json") {
 		return failure.Wrong(errors.New("--follow excludes --dry-run and --json: see ssmonitor setup --help"))
 	}
-	err := setup.Follow(c.Context, setup.FollowOptions{Sheet: sheet(c), Out: textWriter(c), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv})
+	err := setup.Follow(c.Context, setup.FollowOptions{Inputs: inputs(c), Out: textWriter(c), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv})
 	if errors.Is(err, setup.ErrAgain) {
 		return exitCode(exitAgain)
 	}

@@ -34,11 +34,11 @@ func teardownCommand() *cli.Command {
 }
 
 func teardown(c *cli.Context) error {
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}
-	state := loaded.State
+	state := loaded.StateDirectory
 	table, err := nft.Open(nft.Options{})
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table, state string) error {
 		fmt.Fprintln(textWriter(c), "There were no counters to remove.")
 		return nil
 	}
-	ledger, saved, notices, err := store.Open(state, store.Options{Holder: "teardown"})
+	ledger, saved, notices, err := store.Open(state, store.Options{Holder: store.TeardownHolder})
 	if err != nil {
 		return err
 	}

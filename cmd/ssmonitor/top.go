@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
 	"ssmonitor/output/api"
@@ -27,7 +26,7 @@ func topCommand() *cli.Command {
 			"today and this month, the part of the monthly limit, TCP connections and the addresses these come from, " +
 			"and a sparkline of the last minutes. In is what clients send to the server; \"-\" is not known. " +
 			"A device has several addresses if it uses IPv4 and IPv6, MPTCP or a carrier's NAT.\n\n" +
-			"It asks the agent on its socket, for root and members of the group " + agent.Group + ", and goes on by itself " +
+			"It asks the agent on its socket, for root and members of the group " + settings.Group + ", and goes on by itself " +
 			"when the agent ends and is started again.\n\n" +
 			"Keys: arrows select a client and change the order, Enter shows its ports, its hours of today and, for " +
 			"root, who is connected. / filters, Space pauses, ? explains all keys, q quits.\n\n" +
@@ -41,7 +40,7 @@ func topCommand() *cli.Command {
 			"   ssmonitor top --json --interval 10s | jq '.clients[0]'",
 		Flags: append(described(settingFlags("socket"), "socket", askSocket),
 			// Without a variable and not from the settings, where interval is that of the agent.
-			&cli.StringFlag{Name: "interval", Value: "2s", Usage: "refresh every `TIME`, 100ms to 1h"},
+			&cli.StringFlag{Name: "interval", Value: settings.DefaultInterval, Usage: "refresh every `TIME`, 100ms to 1h"},
 			&cli.BoolFlag{Name: "once", Usage: "print the table once, as plain text"},
 			&cli.BoolFlag{Name: "json", Usage: "print one line of JSON per refresh; with --once one line"},
 		),
@@ -50,11 +49,11 @@ func topCommand() *cli.Command {
 }
 
 func runTop(c *cli.Context) error {
-	interval, err := settings.ParseInterval(c.String("interval"))
+	interval, err := settings.ParseInterval("interval", c.String("interval"), settings.ShortestInterval)
 	if err != nil {
 		return failure.Wrong(err)
 	}
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}

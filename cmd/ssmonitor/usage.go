@@ -14,9 +14,9 @@ import (
 
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/internal/agent"
 	"ssmonitor/internal/atomicfile"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/settings"
 	"ssmonitor/output/api"
 	"ssmonitor/output/report"
 )
@@ -26,7 +26,7 @@ func usageCommand() *cli.Command {
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, month or in total",
 		Description: "usage reports what each client received and sent, by default in the current month. It works " +
-			"whether the agent runs or not, for root and members of the group " + agent.Group + ".\n\n" +
+			"whether the agent runs or not, for root and members of the group " + settings.Group + ".\n\n" +
 			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an " +
 			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is " +
 			"today and the six days before: h, d, w, mo and y are hours, days, weeks, months and years. " +
@@ -66,7 +66,7 @@ const (
 )
 
 func printUsage(c *cli.Context) error {
-	loaded, err := load(c)
+	loaded, err := inputs(c).Load()
 	if err != nil {
 		return err
 	}
@@ -81,13 +81,13 @@ func printUsage(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	usageReport, err := usage.NewReport(c.Context, store.History{Directory: loaded.State}, usage.Request{
+	usageReport, err := usage.NewReport(c.Context, store.History{Directory: loaded.StateDirectory}, usage.Request{
 		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
 		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
 		Course: format == formatHTML,
 	}, loaded.Warn, time.Now())
 	if err != nil {
-		return historyError(err, loaded.State)
+		return historyError(err, loaded.StateDirectory)
 	}
 	return writeUsage(c, func(w io.Writer) error { return write(w, usageReport) })
 }
@@ -133,13 +133,13 @@ func writeUsage(c *cli.Context, write func(io.Writer) error) error {
 	if path == "" {
 		return write(c.App.Writer)
 	}
-	var usageReport bytes.Buffer
-	if err := write(&usageReport); err != nil {
+	var content bytes.Buffer
+	if err := write(&content); err != nil {
 		return err
 	}
 	umask := syscall.Umask(0o077)
 	syscall.Umask(umask)
-	if err := atomicfile.Write(path, usageReport.Bytes(), 0o644&^fs.FileMode(umask)); err != nil {
+	if err := atomicfile.Write(path, content.Bytes(), 0o644&^fs.FileMode(umask)); err != nil {
 		return fmt.Errorf("writing the usage: %w", err)
 	}
 	return nil

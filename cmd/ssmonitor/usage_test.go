@@ -12,7 +12,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
-	"ssmonitor/internal/clients"
 	"ssmonitor/internal/testkit"
 )
 
@@ -21,7 +20,7 @@ import (
 func ledger(tb testing.TB, name string) (directory string) {
 	tb.Helper()
 	directory = filepath.Join(tb.TempDir(), "state")
-	ledger, _, _, err := store.Open(directory, store.Options{Holder: clients.Holder})
+	ledger, _, _, err := store.Open(directory, store.Options{Holder: store.ClientHolder})
 	if err != nil {
 		tb.Fatal(err)
 	}

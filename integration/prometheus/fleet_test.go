@@ -41,7 +41,7 @@ type simulated struct {
 
 func (s *simulated) bytes() uint64 { return uint64(time.Since(s.began).Seconds() * 125000) }
 
-func (s *simulated) Report(context.Context) (*accounting.Report, error) {
+func (s *simulated) SavedReport(context.Context) (*accounting.Report, error) {
 	flow := accounting.Flow{Total: accounting.Count{Packets: s.bytes() / 1000, Bytes: s.bytes()}}
 	traffic := accounting.Traffic{In: flow, Out: flow}
 	report := &accounting.Report{Time: time.Now()}

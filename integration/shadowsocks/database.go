@@ -113,7 +113,7 @@ func immutable() url.Values { return url.Values{"mode": {"ro"}, "immutable": {"1
 func databaseError(err error) error {
 	code, ok := errors.AsType[sqlite3.ErrorCode](err)
 	switch {
-	case errors.Is(err, sqlitefile.ErrNoTable), ok && code == sqlite3.ERROR:
+	case errors.Is(err, sqlitefile.ErrMissingTable), ok && code == sqlite3.ERROR:
 		return fmt.Errorf("there is no table inbounds of 3x-ui or s-ui in it: %w; ports can be named with --port", ErrFormat)
 	case !ok:
 		return err

@@ -75,7 +75,7 @@ func (c *collector) readPanel(connection *sqlitefile.Conn) error {
 	switch {
 	case err == nil:
 		users = countTable
-	case !errors.Is(err, sqlitefile.ErrNoTable):
+	case !errors.Is(err, sqlitefile.ErrMissingTable):
 		return err
 	}
 	var inbounds []inbound
@@ -113,7 +113,7 @@ func (c *collector) parseRow(row *sqlite3.Stmt, place string) (inbound, error) {
 
 func (c *collector) addFallbacks(connection *sqlitefile.Conn, inbounds []inbound, byID map[int64]int) error {
 	switch err := connection.CheckTable("inbound_fallbacks"); {
-	case errors.Is(err, sqlitefile.ErrNoTable):
+	case errors.Is(err, sqlitefile.ErrMissingTable):
 		return nil
 	case err != nil:
 		return err

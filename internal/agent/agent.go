@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
@@ -23,11 +23,8 @@ import (
 	"ssmonitor/internal/ticker"
 	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
-	"ssmonitor/output/control"
+	"ssmonitor/output/prometheus"
 )
-
-// Group is the group that may read what the agent knows: its socket, and the ledger.
-const Group = "ssmonitor"
 
 // Options are what an agent is given beside the settings.
 type Options struct {
@@ -46,60 +43,67 @@ type agent struct {
 
 	table    *nft.Table
 	ledger   *store.Store
-	claim    *presence.Claim
 	meter    *accounting.Meter
 	follower *sources.Follower
 
-	tracker   *publishing.Tracker
-	named     []accounting.Target // by the operator
-	published finding.News        // what the last decision found
+	tracker        *publishing.Tracker
+	named          []accounting.Target // by the operator
+	forwardingNews finding.News        // what the last decision found
 
 	sockets     *sockdiag.Conn // nil: connections are unknown
 	connections *connections.Meter
 	readings    *readings
 
-	history usage.History
-	month   *monthUsage
+	history     usage.History
+	month       *monthUsage
+	monthBefore *usage.Records // the usage of the month before the first reading
 
-	outputs []output
+	watchers []watcher
+
+	runtime runtimeDirectory
 	web     *serving.WebConfig // of /metrics on TCP; nil: neither TLS nor passwords
+	servers sync.WaitGroup
+	failed  chan error // receives the error of a server that fails
+	served  []*servedSocket
+	control controlSocket
+	changes chan func() // what root requests, for the loop to run
 
-	runtime    runtimeDirectory
-	servers    sync.WaitGroup
-	failed     chan error // receives the error of a server that fails
-	served     []*servedSocket
-	control    *control.Listener // nil: none, or it is served already
-	controlErr error             // why there is none
-	changes    chan func()       // what root requests, for the loop to run
-
-	hangup   chan os.Signal
 	notifier *unit.Notifier
 
 	readFault accounting.Fault
+	closing   []func() error // ends what is open, in the order of opening
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with
 // these settings would fail alike.
+//
+// The order has its reasons. SIGHUP is caught first, since it would end an agent that is
+// starting. The lock of the ledger keeps all that follows from a second agent: its sockets,
+// the table, and the files of an earlier run. The control socket follows the lock, since a
+// command that finds the ledger held looks for it. Everything is open before confine takes the
+// right to open it, and only then does time begin to count.
 func Run(ctx context.Context, s *settings.Settings, options Options) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	unit.LimitMemory(unit.HeapShareOfAgent)
 	a := newAgent(s, options)
-	defer signal.Stop(a.hangup)
 	if err := a.open(ctx); err != nil {
 		_ = a.close() // why it failed is known already
 		return err
 	}
-	err := a.run(ctx)
+	err := a.run(ctx, hangup)
 	a.servers.Wait()
-	return errors.Join(err, a.withdraw(), a.meter.Flush(), a.close())
+	return errors.Join(err, a.meter.Flush(), a.close())
 }
 
 // run ticks until ctx ends.
-func (a *agent) run(ctx context.Context) error {
+func (a *agent) run(ctx context.Context, hangup <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also ends the servers
 	metrics := a.newMetrics()
-	a.openOutputs(metrics)
-	if err := a.listen(ctx, metrics, a.web); err != nil {
+	a.openWatchers(metrics)
+	if err := a.listen(ctx, prometheus.NewHandler(metrics, time.Now)); err != nil {
 		return err
 	}
 	a.confine()
@@ -121,7 +125,7 @@ func (a *agent) run(ctx context.Context) error {
 			return nil
 		case err := <-a.failed:
 			return err
-		case <-a.hangup:
+		case <-hangup:
 			a.reload()
 		case change := <-a.changes:
 			change()
@@ -131,5 +135,16 @@ func (a *agent) run(ctx context.Context) error {
 			a.tick(ctx)
 			a.follow()
 		}
+	}
+}
+
+// confine leaves to this process only what the agent does from now on. On a kernel
+// that can't do this, counting goes on all the same.
+func (a *agent) confine() {
+	if a.Confine == nil {
+		return
+	}
+	if err := a.Confine(); err != nil {
+		a.Log.Warn("the agent keeps the power over routes and interfaces, which it doesn't need", "error", err)
 	}
 }

@@ -58,14 +58,16 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 		{"a limit", func(s *settings.Settings) { s.Addresses = three }, nil, 1},
 		{"who asks on the socket", nil, read, 1},
 		{"who scrapes", nil, scrape, 1},
-		{"a textfile", func(s *settings.Settings) { s.SaveInterval, s.Textfile = 0, filepath.Join(s.State, "ssmonitor.prom") }, nil, 2},
+		{"a textfile", func(s *settings.Settings) {
+			s.SaveInterval, s.Textfile = 0, filepath.Join(s.StateDirectory, "ssmonitor.prom")
+		}, nil, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := open(t, newTestAgent(t, io.Discard, test.change))
 			source := &countedSource{Counter: a.sockets}
 			a.connections = connections.NewMeter(source, nil, a.Log)
-			a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
-			a.openOutputs(a.newMetrics())
+			a.readings = newReadings(a.meter, a.connections, a.month, a.settings.Interval)
+			a.openWatchers(a.newMetrics())
 			for range 10 {
 				a.tick(t.Context())
 				time.Sleep(20 * time.Millisecond) // more than a count is shared for

@@ -12,9 +12,13 @@ import (
 	"ssmonitor/output/control"
 )
 
-// openControl opens the socket on which root changes the agent. It is opened as soon
-// as the state is held, so that a command that finds the state held finds the socket,
-// too. An agent without it counts nevertheless.
+// controlSocket is the socket on which root changes the agent. An agent without it counts
+// nevertheless.
+type controlSocket struct {
+	listener *control.Listener // nil: there is none
+	err      error             // why there is none, although there is a socket for readers
+}
+
 func (a *agent) openControl() error {
 	if a.settings.Socket == "" {
 		return nil
@@ -23,19 +27,21 @@ func (a *agent) openControl() error {
 	if path == filepath.Clean(a.settings.Socket) {
 		return failure.Wrong(errors.New("socket " + a.settings.Socket + ": want another name, since root changes the agent on a socket of this one"))
 	}
-	a.control, a.controlErr = control.Listen(path, a.Log)
+	a.control.listener, a.control.err = control.Listen(path, a.Log)
+	if a.control.err == nil {
+		a.closing = append(a.closing, a.control.listener.Close)
+	}
 	return nil
 }
 
 // serveControl answers root's requests until ctx ends.
 func (a *agent) serveControl(ctx context.Context) {
-	if a.controlErr != nil {
-		a.Log.Error("no command can change this agent; it counts nevertheless", "error", a.controlErr,
+	if a.control.err != nil {
+		a.Log.Error("no command can change this agent; it counts nevertheless", "error", a.control.err,
 			"remedy", "put --socket in a directory of its own")
 		return
 	}
-	a.serveSocket(ctx, a.control, control.NewHandler(controller{a, ctx.Done()}))
-	a.control = nil // the server closes it
+	a.serveSocket(ctx, a.control.listener, control.NewHandler(controller{a, ctx.Done()}))
 }
 
 // controller runs what root requests in the agent's loop, one change after the other
@@ -45,7 +51,7 @@ type controller struct {
 	ended <-chan struct{} // closed when the loop ends
 }
 
-func (c controller) State() string { return c.ledger.Identity() }
+func (c controller) LedgerIdentity() string { return c.ledger.Identity() }
 
 func (c controller) HandOver(ctx context.Context, port uint16, name string) error {
 	err := c.inLoop(ctx, func() error { return c.newClient(port, name) })

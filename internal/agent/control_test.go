@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/output/control"
 )
 
@@ -27,7 +27,7 @@ func TestSecondAgentDoesNotWait(t *testing.T) {
 	defer func() { _ = first.Close() }()
 	began := time.Now()
 	s := settings.Default()
-	s.State = directory
+	s.StateDirectory = directory
 	a := newAgent(s, Options{Log: newLog(io.Discard), Lookup: func(string) string { return "" }})
 	if _, err := a.openLedger(t.Context()); !errors.As(err, new(*store.LockedError)) || time.Since(began) > store.LockPatience/2 {
 		t.Errorf("after %s: got %v", time.Since(began), err)
@@ -36,28 +36,24 @@ func TestSecondAgentDoesNotWait(t *testing.T) {
 
 // TestOpenControl has places in which the socket can't be.
 func TestOpenControl(t *testing.T) {
-	directory, err := os.MkdirTemp("", "control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	directory := testkit.OpenDirectory(t)
 	open := func(socket string) (*agent, error) {
 		a := &agent{settings: &settings.Settings{Socket: socket}, Options: Options{Log: newLog(io.Discard)}}
 		err := a.openControl()
 		t.Cleanup(func() { _ = a.close() })
 		return a, err
 	}
-	if a, err := open(""); err != nil || a.control != nil || a.controlErr != nil {
-		t.Errorf("without a socket: got %v, %v and %v", a.control, a.controlErr, err)
+	if a, err := open(""); err != nil || a.control != (controlSocket{}) {
+		t.Errorf("without a socket: got %+v and %v", a.control, err)
 	}
 	if _, err := open(filepath.Join(directory, control.SocketName)); !errors.As(err, new(*failure.WrongError)) || !strings.Contains(err.Error(), "want another name") {
 		t.Errorf("the name is taken: got %v", err)
 	}
-	if a, err := open(filepath.Join(directory, "a.sock")); err != nil || a.control == nil || a.controlErr != nil {
-		t.Errorf("got %v, %v and %v", a.control, a.controlErr, err)
+	if a, err := open(filepath.Join(directory, "a.sock")); err != nil || a.control.listener == nil || a.control.err != nil {
+		t.Errorf("got %+v and %v", a.control, err)
 	}
-	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control != nil || !errors.Is(a.controlErr, serving.ErrSocketInUse) {
-		t.Errorf("beside another agent's: got %v, %v and %v", a.control, a.controlErr, err)
+	if a, err := open(filepath.Join(directory, "b.sock")); err != nil || a.control.listener != nil || !errors.Is(a.control.err, serving.ErrSocketInUse) {
+		t.Errorf("beside another agent's: got %+v and %v", a.control, err)
 	}
 }
 

@@ -19,7 +19,7 @@ func (a *agent) follow() {
 	case a.follower.Changed():
 		a.reload()
 	case a.tracker.Outdated(a.meter.Status().Generation):
-		a.republish()
+		a.refreshForwarding()
 	}
 }
 
@@ -33,7 +33,7 @@ func (a *agent) reload() {
 		return
 	}
 	a.notifier.Progress(time.Now()) // each step may take seconds for thousands of ports
-	err = a.publish(&found)
+	err = a.applyForwarding(&found)
 	a.logNotes(found)
 	before := a.meter.Ports()
 	ports := a.ledger.SetPorts(found.Ports)
@@ -58,10 +58,10 @@ func difference(before, after accounting.Ports) (added, removed int) {
 	return added, len(before) + added - len(after)
 }
 
-// publish puts the decision for the ports in force. If there is none, the targets
+// applyForwarding puts the decision for the ports in force. If there is none, the targets
 // in force stay, and the marks of their ports: the rules of others don't keep the
 // agent from counting.
-func (a *agent) publish(found *sources.Result) error {
+func (a *agent) applyForwarding(found *sources.Result) error {
 	a.named = found.Targets
 	if !a.settings.Hook.CountsForwarded() {
 		publishing.SetPublished(found, nil)
@@ -80,14 +80,14 @@ func (a *agent) publish(found *sources.Result) error {
 		return nil
 	}
 	publishing.SetPublished(found, decision.Targets)
-	a.published.Log(a.Log, finding.Remarks(decision.Findings))
+	a.forwardingNews.Log(a.Log, finding.Remarks(decision.Findings))
 	return a.meter.SetForwarding(decision.Forwarding)
 }
 
-// republish puts what is published now in force for the ports in force.
-func (a *agent) republish() {
+// refreshForwarding puts what is published now in force for the ports in force.
+func (a *agent) refreshForwarding() {
 	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
-	err := a.publish(&found)
+	err := a.applyForwarding(&found)
 	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
 		a.Log.Error("what is published can't be counted yet", "error", err)
 	}

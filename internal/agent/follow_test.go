@@ -44,13 +44,13 @@ func TestRepublish(t *testing.T) {
 	a, log := publishingAgent(t, nft.HookHost)
 	found := sources.Result{Ports: bothPorts()}
 	found.Targets = []accounting.Target{{Protocol: accounting.TCP, Address: netip.MustParseAddrPort("172.17.0.9:8388"), Port: 20001}}
-	if err := errors.Join(a.publish(&found), a.meter.SetPorts(found.Ports)); err != nil {
+	if err := errors.Join(a.applyForwarding(&found), a.meter.SetPorts(found.Ports)); err != nil {
 		t.Fatal(err)
 	}
 	wantPublished(t, "at first", a.meter.Ports(), false, true)
 
 	testkit.NFT(t, "table ip nat { chain c { type nat hook prerouting priority dstnat; tcp dport 20000 dnat to 172.17.0.2:8388; }; }")
-	a.republish()
+	a.refreshForwarding()
 	wantPublished(t, "with a rule", a.meter.Ports(), true, true)
 	for _, address := range []string{"172.17.0.2", "172.17.0.9"} {
 		if table := testkit.NFT(t, "list table inet ssmonitor"); !strings.Contains(table, address+` . tcp . 8388`) {
@@ -58,7 +58,7 @@ func TestRepublish(t *testing.T) {
 		}
 	}
 	testkit.NFT(t, "delete table ip nat")
-	a.republish()
+	a.refreshForwarding()
 	wantPublished(t, "without the rule", a.meter.Ports(), false, true)
 	if text := log.String(); strings.Contains(text, "ERROR") {
 		t.Errorf("the agent logs\n%s", text)
@@ -76,7 +76,7 @@ func TestFailedDecision(t *testing.T) {
 	given := bothPorts()
 	given[0].Published, given[1].Published = true, false
 	found := sources.Result{Ports: given, Entries: []portlist.Entry{{Port: given[0]}, {Port: given[1]}}}
-	if err := a.publish(&found); err != nil || !strings.Contains(log.String(), "where ports are published to can't be determined") {
+	if err := a.applyForwarding(&found); err != nil || !strings.Contains(log.String(), "where ports are published to can't be determined") {
 		t.Errorf("got %v and the log\n%s", err, log)
 	}
 	wantPublished(t, "of the result", found.Ports, true, true)
@@ -88,7 +88,7 @@ func TestFailedDecision(t *testing.T) {
 func TestPublishAtTheContainerHook(t *testing.T) {
 	a, _ := publishingAgent(t, nft.HookContainer)
 	found := sources.Result{Ports: bothPorts()}
-	if err := a.publish(&found); err != nil {
+	if err := a.applyForwarding(&found); err != nil {
 		t.Fatal(err)
 	}
 	wantPublished(t, "at the container hook", found.Ports, false, false)

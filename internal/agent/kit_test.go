@@ -18,7 +18,7 @@ func newTestAgent(t *testing.T, log io.Writer, change func(*settings.Settings)) 
 	t.Helper()
 	testkit.NetworkNamespace(t)
 	s := settings.Default()
-	s.State, s.CSV, s.Socket = t.TempDir(), "", ""
+	s.StateDirectory, s.CSV, s.Socket = t.TempDir(), "", ""
 	s.Ports = accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP}, {Number: 20001, Protocols: accounting.TCPAndUDP}}
 	if change != nil {
 		change(s)

@@ -2,59 +2,20 @@ package agent
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
-	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
-	"ssmonitor/internal/serving"
 	"ssmonitor/internal/throttle"
 	"ssmonitor/output/prometheus"
 )
 
 func (a *agent) newMetrics() *prometheus.Metrics {
 	return prometheus.NewMetrics(prometheus.Options{
-		Source: savedReadings{a.readings, a.month}, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
+		Source: a.readings, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
 		Interval: a.settings.Interval, Names: a.settings.MetricsNames, Version: a.Version,
 	})
 }
-
-// serveMetrics serves metrics on a listener that may be reachable over the
-// network.
-func (a *agent) serveMetrics(ctx context.Context, listener net.Listener, web *serving.WebConfig, metrics http.Handler) {
-	if missing := web.Exposure(listener); missing != "" {
-		content := "the names and traffic of the clients"
-		if !a.settings.MetricsNames {
-			content = "the traffic of every port"
-		}
-		a.Log.Warn("metrics, with "+content+", are served to other hosts without "+missing+
-			": add it with --web-config, or listen on 127.0.0.1", "address", listener.Addr().String())
-	}
-	a.serveBy(ctx, web, listener, metrics)
-}
-
-// savedReadings are what the metrics are made of. Their totals are saved.
-type savedReadings struct {
-	*readings
-	month *monthUsage
-}
-
-func (r savedReadings) Report(ctx context.Context) (*accounting.Report, error) {
-	report, err := r.readings.Report(ctx)
-	if err == nil {
-		err = r.meter.Save()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return report, nil
-}
-
-func (r savedReadings) Status() accounting.Status { return r.meter.Status() }
-
-func (r savedReadings) Month(ctx context.Context) (*usage.Records, error) { return r.month.latest(ctx) }
 
 // monthGap is how old the usage of the month may be in metrics. At 1,000 ports a
 // query takes about 13 ms.

@@ -21,7 +21,7 @@ func (h *countedHistory) View(_ context.Context, read func(usage.Snapshot) error
 // TestMonthIsReadOnceInAWhile steps the clock, back as well.
 func TestMonthIsReadOnceInAWhile(t *testing.T) {
 	now, h := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), &countedHistory{}
-	source := savedReadings{month: &monthUsage{
+	source := readings{month: &monthUsage{
 		calendar: usage.Calendar{Zone: time.UTC, MonthDay: 1}, history: h, now: func() time.Time { return now }, gap: throttle.Gap{Least: monthGap},
 	}}
 	for _, step := range []struct {

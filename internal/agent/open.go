@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
+	"slices"
 	"time"
 
 	"ssmonitor/accounting"
@@ -15,8 +13,6 @@ import (
 	"ssmonitor/accounting/store"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
-	"ssmonitor/internal/clients"
-	"ssmonitor/internal/confine"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/serving"
@@ -32,29 +28,14 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		settings: s,
 		Options:  options,
 		tracker:  publishing.NewTracker(s.Hook),
-		history:  store.History{Directory: s.State},
+		history:  store.History{Directory: s.StateDirectory},
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
-		hangup:   make(chan os.Signal, 1),
 		notifier: unit.NewNotifier(),
-		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.State),
+		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.StateDirectory),
 	}
-	signal.Notify(a.hangup, syscall.SIGHUP)
 	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
 	return a
-}
-
-// sourcesOf returns where the ports come from: what is named, or else the list. If the
-// list is named as well, it is read together with the rest.
-func sourcesOf(s *settings.Settings) sources.Sources {
-	from := sources.Sources{
-		Shadowsocks: s.Shadowsocks, Servers: s.ServerConfigs, AnyProtocol: s.AnyProtocol,
-		Ports: s.Ports, Targets: s.Targets,
-	}
-	if !s.NamesPorts() || s.Given("ports") {
-		from.List = s.List
-	}
-	return from
 }
 
 // open opens the ledger and the table and puts the ports in force.
@@ -66,11 +47,11 @@ func (a *agent) open(ctx context.Context) error {
 		}
 		a.web = web
 	}
-	from := sourcesOf(a.settings)
-	if len(from.Shadowsocks)+len(from.Servers) > 0 {
-		if err := confine.KeepOutOfDumps(); err != nil {
-			return err
-		}
+	// What is named, or else the list. If the list is named as well, it is read together with
+	// the rest.
+	from := a.settings.Sources()
+	if !a.settings.HasPortSources() || a.settings.Given("ports") {
+		from.List = a.settings.List
 	}
 	if a.settings.CSV != "" {
 		unit.NoteCSV(a.Log, a.settings.CSV, a.Lookup)
@@ -85,17 +66,20 @@ func (a *agent) open(ctx context.Context) error {
 	if a.table, err = nft.Open(nft.Options{Hook: a.settings.Hook, Own: a.settings.Own}); err != nil {
 		return err
 	}
-	if a.claim, err = presence.Take(from.List, a.settings.State, settings.DefaultState); err != nil {
+	a.closing = append(a.closing, a.table.Close)
+	claim, err := presence.Take(from.List, a.settings.StateDirectory, settings.DefaultState)
+	if err != nil {
 		return err
 	}
-	if a.claim.Stranger != nil {
-		a.Log.Warn("other commands won't notice this agent", "error", a.claim.Stranger)
+	a.closing = append(a.closing, func() error { claim.Close(); return nil })
+	if claim.Stranger != nil {
+		a.Log.Warn("other commands won't notice this agent", "error", claim.Stranger)
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
 		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
 	})
 	if a.settings.Warn.Any() {
-		a.outputs = append(a.outputs, newLimitLog(ctx, a.settings.Warn, a.month, a.meter, a.Log))
+		a.monthBefore, _ = a.month.query(ctx) // fails before the first save
 	}
 	a.openSockets()
 	a.follower = sources.Follow(from)
@@ -110,16 +94,17 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 		KeepHours: a.settings.KeepHours, KeepDays: a.settings.KeepDays, Boot: a.Lookup("BOOT_ID"), Log: a.Log,
 	}
 	var notices []store.Notice
-	a.ledger, saved, notices, err = store.Open(a.settings.State, options)
-	if locked, ok := errors.AsType[*store.LockedError](err); ok && (locked.PID == 0 || locked.Holder == clients.Holder) {
+	a.ledger, saved, notices, err = store.Open(a.settings.StateDirectory, options)
+	if locked, ok := errors.AsType[*store.LockedError](err); ok && (locked.PID == 0 || locked.Holder == store.ClientHolder) {
 		waiting, cancel := context.WithTimeout(ctx, store.LockPatience)
 		defer cancel()
-		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.State, options)
+		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.StateDirectory, options)
 	}
 	if err != nil {
 		return saved, err
 	}
-	unit.NoteState(a.Log, a.settings.State, a.Lookup)
+	a.closing = append(a.closing, a.ledger.Close)
+	unit.NoteState(a.Log, a.settings.StateDirectory, a.Lookup)
 	if err := a.openControl(); err != nil {
 		return saved, err
 	}
@@ -143,7 +128,7 @@ func (a *agent) begin() error {
 	if err := a.replaceOwnerMismatch(); err != nil {
 		return err
 	}
-	err = a.publish(&found)
+	err = a.applyForwarding(&found)
 	a.logNotes(found)
 	if len(found.Ports) == 0 {
 		a.Log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
@@ -190,40 +175,21 @@ func (a *agent) openSockets() {
 			a.Log.Warn("who is connected is unknown", "error", err)
 		} else {
 			a.sockets, source = conn, conn
+			a.closing = append(a.closing, conn.Close)
 		}
 	} else if a.settings.Addresses.Any() {
 		a.Log.Warn("--addresses has no effect with --hook container: connections to containers can't be seen")
 	}
 	a.connections = connections.NewMeter(source, nil, a.Log)
-	a.readings = newReadings(a.meter, a.connections, a.settings.Interval)
+	a.readings = newReadings(a.meter, a.connections, a.month, a.settings.Interval)
 }
 
-// withdraw removes what nobody may read while no agent runs.
-func (a *agent) withdraw() error {
-	var errs []error
-	for _, o := range a.outputs {
-		errs = append(errs, o.withdraw())
-	}
-	return errors.Join(errs...)
-}
-
-// close closes what is open. The counters go on counting.
+// close closes what is open, the last first, and removes what nobody may read while no agent
+// runs. The counters go on counting.
 func (a *agent) close() error {
 	var errs []error
-	if a.control != nil {
-		errs = append(errs, a.control.Close())
-	}
-	if a.sockets != nil {
-		errs = append(errs, a.sockets.Close())
-	}
-	if a.claim != nil {
-		a.claim.Close()
-	}
-	if a.table != nil {
-		errs = append(errs, a.table.Close())
-	}
-	if a.ledger != nil {
-		errs = append(errs, a.ledger.Close())
+	for _, end := range slices.Backward(a.closing) {
+		errs = append(errs, end())
 	}
 	a.runtime.remove()
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/throttle"
 	"ssmonitor/output/api"
 )
@@ -16,17 +17,19 @@ import (
 const (
 	// minReadGap is the shortest time between two readings for requests.
 	minReadGap = 200 * time.Millisecond
-	// readShare is how much of the time clients can make the meter read: one part. Where
-	// there are many ports, a reading takes long.
+	// readShare bounds how much of the time clients can make the meter read: one part in
+	// readShare. Where there are many ports, a reading takes long.
 	readShare = 5
 )
 
-// readings are the reports for requests: the totals with who is connected. Requests that
+// readings are the reports for requests: the totals with who is connected, and the usage of
+// the month. Requests that
 // arrive while the counters are read share the reading, however many there are. Requests
 // that arrive soon after it get the totals as they are. It is safe for concurrent use.
 type readings struct {
 	meter       *accounting.Meter
 	connections *connections.Meter
+	month       *monthUsage
 	interval    time.Duration
 	now         func() time.Time
 
@@ -36,10 +39,10 @@ type readings struct {
 	err error // of the last reading
 }
 
-func newReadings(meter *accounting.Meter, connections *connections.Meter, interval time.Duration) *readings {
+func newReadings(meter *accounting.Meter, connections *connections.Meter, month *monthUsage, interval time.Duration) *readings {
 	return &readings{
-		meter: meter, connections: connections, interval: interval, now: time.Now,
-		gap: throttle.Gap{Least: minReadGap, Times: readShare},
+		meter: meter, connections: connections, month: month, interval: interval, now: time.Now,
+		gap: throttle.Gap{Least: minReadGap, Share: readShare},
 	}
 }
 
@@ -63,6 +66,24 @@ func (r *readings) Report(ctx context.Context) (*accounting.Report, error) {
 		return report, reading.Err
 	}
 }
+
+// SavedReport is Report with totals that are saved.
+func (r *readings) SavedReport(ctx context.Context) (*accounting.Report, error) {
+	report, err := r.Report(ctx)
+	if err == nil {
+		err = r.meter.Save()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// Status returns the state of the meter.
+func (r *readings) Status() accounting.Status { return r.meter.Status() }
+
+// Month returns the usage of the running month by client, as it was saved a while ago.
+func (r *readings) Month(ctx context.Context) (*usage.Records, error) { return r.month.latest(ctx) }
 
 // Health returns the state of the agent's own readings.
 func (r *readings) Health() api.Health {

@@ -41,7 +41,7 @@ func newTestReadings(t *testing.T, read func() error) (table *slowTable, r *read
 	if err := meter.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}}); err != nil {
 		t.Fatal(err)
 	}
-	r = newReadings(meter, connections.NewMeter(nil, nil, nil), time.Second)
+	r = newReadings(meter, connections.NewMeter(nil, nil, nil), nil, time.Second)
 	r.now = func() time.Time { return time.Unix(1e9, clock.Load()) }
 	return table, r, clock
 }
@@ -132,12 +132,11 @@ func TestSavedReadingsAreSaved(t *testing.T) {
 	_, r, _ := newTestReadings(t, func() error { return nil })
 	disk := &fullDisk{full: true}
 	r.meter = accounting.NewMeter(accounting.MeterOptions{Table: &slowTable{read: func() error { return nil }}, Store: disk, Log: newLog(io.Discard)})
-	saved := savedReadings{readings: r}
-	if report, err := saved.Report(t.Context()); report != nil || !errors.Is(err, syscall.ENOSPC) {
+	if report, err := r.SavedReport(t.Context()); report != nil || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("on a full disk: got %v, %v, want no report", report, err)
 	}
 	disk.full = false
-	report, err := saved.Report(t.Context())
+	report, err := r.SavedReport(t.Context())
 	if err != nil || report.Total.In.Total != disk.saved {
 		t.Errorf("got %+v, %v, want the total that is saved, %v", report, err, disk.saved)
 	}

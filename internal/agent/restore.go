@@ -13,9 +13,10 @@ import (
 	"ssmonitor/accounting"
 )
 
-// runtimeDirectory is the runtime directory, if a file of this agent is in it.
+// runtimeDirectory is the runtime directory, if a file or directory of this agent is to be
+// in it.
 type runtimeDirectory struct {
-	path    string // empty: no file is
+	path    string // empty: none is
 	created bool   // by this agent
 }
 
@@ -66,7 +67,7 @@ type servedSocket struct {
 
 func (a *agent) serveSocket(ctx context.Context, listener restorable, handler http.Handler) {
 	a.served = append(a.served, &servedSocket{restorable: listener})
-	a.serve(ctx, listener, handler)
+	a.serve(ctx, listener, handler, nil)
 }
 
 // restoreSockets makes the sockets anew whose files others have removed or replaced,

@@ -42,7 +42,7 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 	var sent string
 	a := newTestAgent(t, io.Discard, nil)
 	table := openTable(t, a.settings.Ports...)
-	a.notifier = unit.NotifierOf(func(state string) { sent += state }, 0)
+	a.notifier = &unit.Notifier{Send: func(state string) { sent += state }}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{table}, Store: refusing{}, Log: a.Log})
 	a.openSockets()
 	a.tick(t.Context())
@@ -59,7 +59,7 @@ func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
 	if err := meter.Status().LastError; err != nil {
 		t.Fatal(err)
 	}
-	if got := newReadings(meter, nil, 0).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
+	if got := newReadings(meter, nil, nil, 0).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
 		t.Errorf("got %v, want %v", got.Err, syscall.ENOBUFS)
 	}
 }
@@ -71,7 +71,7 @@ func TestTextfileWhileSavesFail(t *testing.T) {
 	a := newTestAgent(t, io.Discard, func(s *settings.Settings) { s.Textfile = path })
 	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: a.Log})
 	a.openSockets()
-	a.openOutputs(a.newMetrics())
+	a.openWatchers(a.newMetrics())
 	if err := a.meter.SetPorts(a.settings.Ports); err != nil {
 		t.Fatal(err)
 	}

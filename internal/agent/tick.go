@@ -11,7 +11,7 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// tick ends an interval and publishes it.
+// tick ends an interval.
 func (a *agent) tick(ctx context.Context) {
 	report, err := a.meter.Tick()
 	if !errors.Is(err, accounting.ErrNoTable) && !errors.Is(err, accounting.ErrRestored) { // the repair is logged
@@ -20,8 +20,8 @@ func (a *agent) tick(ctx context.Context) {
 	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
 	a.notifier.Tick(time.Now(), a.settings.Interval, state, rates)
 	a.restoreSockets() // in whose directory files may be written, too
-	for _, o := range a.outputs {
-		o.publish(ctx, report, err)
+	for _, w := range a.watchers {
+		w.observe(ctx, report, err)
 	}
 }
 

@@ -31,7 +31,7 @@ const (
 // is the caller's own, and removes anything else there, other than a directory with
 // files.
 func Write(path string, content []byte, mode fs.FileMode) error {
-	name := TemporaryName(path)
+	name := temporaryName(path)
 	file, err := openUnnamed(filepath.Dir(name))
 	if err != nil {
 		return writeNamed(path, content, mode, (*os.File).Sync)
@@ -52,7 +52,7 @@ func Write(path string, content []byte, mode fs.FileMode) error {
 // writeNamed writes to a file that has the temporary name from the beginning. It calls
 // finish, which may close the file, before that replaces the other one.
 func writeNamed(path string, content []byte, mode fs.FileMode, finish func(*os.File) error) error {
-	name := TemporaryName(path)
+	name := temporaryName(path)
 	file, err := open(name)
 	if err != nil {
 		return err
@@ -77,13 +77,13 @@ func rename(name, path string) error {
 // Interrupted reports whether a Write of the file has not ended: it is in progress,
 // or its process was killed.
 func Interrupted(path string) bool {
-	_, err := os.Lstat(TemporaryName(path))
+	_, err := os.Lstat(temporaryName(path))
 	return err == nil
 }
 
 // TemporaryName returns the name that the next content of a file has before it replaces
 // the other one. It is in the same directory, so that a rename is enough.
-func TemporaryName(path string) string {
+func temporaryName(path string) string {
 	directory, base := filepath.Split(path)
 	return directory + "." + base + ".new"
 }
@@ -99,7 +99,7 @@ func open(name string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if file != nil && lock(file) {
+		if file != nil && lockOrClose(file) {
 			return file, nil
 		}
 	}
@@ -142,11 +142,11 @@ func isOwn(info fs.FileInfo) bool {
 	return ok && info.Mode().IsRegular() && int(status.Uid) == os.Geteuid()
 }
 
-// lock waits for the file and reports whether its name is still the file's: the
-// process that had locked it may have renamed it to its destination. On a file
-// system without locks, writers have to take turns by themselves. A file that stays
-// locked loses its name.
-func lock(file *os.File) bool {
+// lockOrClose waits for the file and reports whether its name is still the file's: the
+// process that had locked it may have renamed it to its destination. If not, it closes the
+// file. On a file system without locks, writers have to take turns by themselves. A file
+// that stays locked for as long as our patience lasts loses its name.
+func lockOrClose(file *os.File) bool {
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return false

@@ -21,9 +21,9 @@ import (
 // childVariable turns the test binary into a writer of that file: see TestWriter.
 const childVariable = "SSMONITOR_TEST_WRITER"
 
-// writers are Write as it is here and on other file systems, and what publishes a file.
+// writers are Write as it is here and on other file systems, and that of a volatile file.
 var writers = map[string]func(path string, content []byte, mode fs.FileMode) error{
-	"unnamed": atomicfile.Write, "named": atomicfile.WriteNamed, "published": atomicfile.Publish,
+	"unnamed": atomicfile.Write, "named": atomicfile.WriteNamed, "volatile": atomicfile.WriteVolatile,
 }
 
 // contentOf returns a content of a size that takes a while to write.
@@ -67,7 +67,7 @@ func wantFile(t *testing.T, path string, content []byte, mode fs.FileMode) {
 func TestWriteSetsContentAndMode(t *testing.T) {
 	for how, write := range writers {
 		mode := fs.FileMode(0o640)
-		if how == "published" {
+		if how == "volatile" {
 			mode = 0o644
 		}
 		path := filepath.Join(t.TempDir(), "ports")

@@ -10,7 +10,7 @@ func WriteNamed(path string, content []byte, mode fs.FileMode) error {
 	return writeNamed(path, content, mode, (*os.File).Sync)
 }
 
-// Publish replaces a published file.
-func Publish(path string, content []byte, _ fs.FileMode) error {
-	return (&Published{Path: path}).Replace(content)
+// WriteVolatile replaces a volatile file.
+func WriteVolatile(path string, content []byte, _ fs.FileMode) error {
+	return (&Volatile{Path: path}).Replace(content)
 }

@@ -50,7 +50,7 @@ func linkTemporary(file *os.File, name string) error {
 		if err != nil {
 			return err
 		}
-		if other == nil || !lock(other) {
+		if other == nil || !lockOrClose(other) {
 			continue
 		}
 		err = os.Remove(name)

@@ -39,7 +39,7 @@ func askAgent(ctx context.Context, state, socket string) (agent agentState) {
 }
 
 func (a *agentState) running() bool {
-	return a.Report != nil || a.Holder != nil && a.Holder.Holder == "run"
+	return a.Report != nil || a.Holder != nil && a.Holder.Holder == store.AgentHolder
 }
 
 // ports returns the ports of the agent that answered.
@@ -72,9 +72,9 @@ func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Settings.Socket, a.ReportErr),
 			"name the socket that it listens on with --socket\nor restart it: systemctl restart ssmonitor"
 	case a.running():
-		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.Settings.State), ""
+		return finding.OK, fmt.Sprintf("the agent is running: process %d holds %s", a.Holder.PID, c.Settings.StateDirectory), ""
 	case a.Holder != nil:
-		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.Settings.State), ""
+		return finding.Note, fmt.Sprintf("process %d (ssmonitor %s) holds %s: the agent can't start before it ends", a.Holder.PID, a.Holder.Holder, c.Settings.StateDirectory), ""
 	case a.ReportErr != nil && !errors.Is(a.ReportErr, api.ErrAgentNotRunning):
 		return finding.Wrong, a.ReportErr.Error(), seeLog
 	case errors.Is(a.HolderErr, fs.ErrPermission) && c.Settings.Socket == "":

@@ -61,8 +61,8 @@ func (c Check) Run(ctx context.Context) []finding.Finding {
 		asked.table = table
 	}
 	asked.tableErr = err
-	asked.agent = askAgent(ctx, c.Settings.State, c.Settings.Socket)
-	asked.ledgerProblems, asked.ledgerErr = store.Check(c.Settings.State)
+	asked.agent = askAgent(ctx, c.Settings.StateDirectory, c.Settings.Socket)
+	asked.ledgerProblems, asked.ledgerErr = store.Check(c.Settings.StateDirectory)
 	return asked.findings()
 }
 
@@ -99,18 +99,18 @@ func (c *checker) findings() []finding.Finding {
 
 // checkLedger reports whether the recorded usage is what the totals gained.
 func (c *checker) checkLedger() {
-	f := finding.Finding{ID: finding.Ledger, Level: finding.OK, Subject: c.Settings.State, Message: "usage by hour, day and month agrees with the totals"}
+	f := finding.Finding{ID: finding.Ledger, Level: finding.OK, Subject: c.Settings.StateDirectory, Message: "usage by hour, day and month agrees with the totals"}
 	switch {
 	case errors.Is(c.ledgerErr, fs.ErrNotExist):
 		return
 	case errors.Is(c.ledgerErr, fs.ErrPermission):
-		f.Level, f.Message = finding.Unknown, "the totals and the usage can't be checked: this user may not read "+c.Settings.State
+		f.Level, f.Message = finding.Unknown, "the totals and the usage can't be checked: this user may not read "+c.Settings.StateDirectory
 		f.Remedy = asRoot + "\nor add the user to the group: usermod --append --groups " + c.Group + " USER"
 	case c.ledgerErr != nil:
-		f = c.Machine.failure(finding.Ledger, c.Settings.State, c.ledgerErr, "restart the agent: it continues from its backup")
+		f = c.Machine.failure(finding.Ledger, c.Settings.StateDirectory, c.ledgerErr, "restart the agent: it continues from its backup")
 	case len(c.ledgerProblems) > 0:
 		f.Level, f.Message = finding.Wrong, "usage and totals differ: "+strings.Join(c.ledgerProblems, "; ")
-		f.Remedy = "report this as an error of ssmonitor, with a copy of " + c.Settings.State
+		f.Remedy = "report this as an error of ssmonitor, with a copy of " + c.Settings.StateDirectory
 	}
 	c.add(f)
 }

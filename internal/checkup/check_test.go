@@ -54,7 +54,7 @@ func newCheck(t *testing.T) (*checker, *answers) {
 	return &checker{
 		Check: Check{
 			Machine: m.Machine, Sources: sources.Sources{Ports: portsOf(1, 2)}, Group: group,
-			Settings: &settings.Settings{List: list(t, "1\n2\n"), State: "/state", Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo},
+			Settings: &settings.Settings{List: list(t, "1\n2\n"), StateDirectory: "/state", Interval: 2 * time.Second, Hook: nft.HookHost, Own: nft.OwnNo},
 		},
 		table: kernel, agent: agentState{Holder: holder("run")},
 	}, kernel

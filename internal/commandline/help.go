@@ -41,8 +41,8 @@ func Help(c *cli.Context) error {
 	return Unexpected(c, rest[0])
 }
 
-// writeHelp writes the help of a command as plain text. Whether that can be written, the
-// library does not say: a writer that matters has to keep its error.
+// writeHelp writes the help of a command as plain text. The library drops write errors: a
+// writer whose errors matter must keep them.
 func writeHelp(w io.Writer, command *cli.Command) {
 	cli.HelpPrinterCustom(w, helpTemplate, command, map[string]any{
 		"synopsis": synopsis, "options": options, "wrapAt": func() int { return helpWidth },

@@ -1,12 +1,12 @@
 // Package confine takes from this process, for good, what the agent never does after
-// its start, so that whoever gets hold of it can't do it either.
+// its start, so that an attacker who takes it over can't either.
 //
 // CAP_NET_ADMIN, which the agent needs for its counters, is also the power over all
 // routes and interfaces. A seccomp filter leaves of it what goes through netfilter:
 // it knows the protocol of a netlink socket, which systemd's filters don't, but not
 // the messages on one. So no socket of rtnetlink may be open when the filter begins.
-// Nor does it see what another process passes over a unix socket: who has a process of
-// their own on the host can pass a socket of rtnetlink to one that they got hold of.
+// Nor does it see what another process passes over a unix socket: an attacker with another
+// process on the host can pass a socket of rtnetlink to the one that they took over.
 package confine
 
 import (
@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsupported means that there is no filter for this architecture.
-var ErrUnsupported = errors.New("there is no seccomp filter for this architecture")
+// errUnsupported means that there is no filter for this architecture.
+var errUnsupported = errors.New("there is no seccomp filter for this architecture")
 
 // Enter puts the filter in force for all threads of this process, and for all that
 // these ever start. What it refuses fails with EPERM. After an error nothing is

@@ -50,7 +50,7 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS |
 func program(goarch string) ([]unix.SockFilter, error) {
 	architecture, ok := architectures[goarch]
 	if !ok {
-		return nil, fmt.Errorf("%w, %s", ErrUnsupported, goarch)
+		return nil, fmt.Errorf("%w, %s", errUnsupported, goarch)
 	}
 	raw, err := bpf.Assemble(instructions(architecture))
 	if err != nil {

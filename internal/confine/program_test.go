@@ -34,7 +34,7 @@ func TestOtherArchitecture(t *testing.T) {
 }
 
 func TestUnsupportedArchitecture(t *testing.T) {
-	if filter, err := program("386"); !errors.Is(err, ErrUnsupported) {
+	if filter, err := program("386"); !errors.Is(err, errUnsupported) {
 		t.Errorf("got %d instructions, %v; 386 also has socketcall, which the filter can't look into", len(filter), err)
 	}
 }

@@ -23,5 +23,10 @@ type RemediedError struct{ error }
 // Unwrap returns what failed.
 func (e *RemediedError) Unwrap() error { return e.error }
 
-// Remedied marks an error that says itself what to do.
-func Remedied(err error) error { return &RemediedError{err} }
+// Remedied marks an error, unless it is nil, that says itself what to do.
+func Remedied(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RemediedError{err}
+}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 )
 
 // Skeleton returns a text that is the same for all names that look like the given one.
@@ -29,7 +29,7 @@ func Skeleton(name string) string {
 // visible drops what shows nothing; a space remains one.
 func visible(r rune) rune {
 	const firstSelector, lastSelector = '\ufe00', '\ufe0f' // of the style of the character before
-	if accounting.Hidden(r) || r >= firstSelector && r <= lastSelector {
+	if characters.Hidden(r) || r >= firstSelector && r <= lastSelector {
 		return -1
 	}
 	return r

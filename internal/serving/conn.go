@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// writeSize is how much of a response a client must take within limits.stall.
+	// writeSize is how much of a response a client must take within Limits.Stall.
 	writeSize = 16 << 10
 	// sendBuffer limits what the kernel holds for a client that takes nothing: it
 	// would be up to 4 MB (tcp_wmem), of the memory of the agent's control group. The
@@ -91,7 +91,7 @@ func (c *conn) blockedSince() time.Time {
 	return c.began
 }
 
-// Write writes in parts, each of which the client must take within limits.stall.
+// Write writes in parts, each of which the client must take within Limits.Stall.
 func (c *conn) Write(content []byte) (written int, err error) {
 	for err == nil && written < len(content) {
 		part := content[written:min(len(content), written+writeSize)]

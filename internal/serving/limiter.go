@@ -13,7 +13,7 @@ const recheck = 10 * time.Millisecond
 
 // limiter is a listener with a limited number of connections, none of which waits for
 // another's client for long: when all places are taken, a connection is closed that has
-// waited for its client for limits.patience, and the new one takes its place.
+// waited for its client for Limits.Patience, and the new one takes its place.
 //
 // First goes the oldest that has not sent a whole request, however many bytes of it
 // have arrived; then the one whose client has taken nothing of its response for the

@@ -1,11 +1,8 @@
 package serving
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -66,17 +63,4 @@ func (c *WebConfig) Exposure(listener net.Listener) string {
 		return "TLS"
 	}
 	return "TLS and authentication"
-}
-
-// Serve is like [Serve], with TLS, authentication and a limit of the rate as the
-// file has them. The file and its certificates are read again for every
-// connection. The configuration may be nil.
-func (c *WebConfig) Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	if c == nil {
-		return Serve(ctx, listener, handler, log)
-	}
-	server := newServer(handler, log, DefaultLimits)
-	return runServer(ctx, server, listener, func(listener net.Listener) error {
-		return web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &c.path}, log)
-	}, log, DefaultLimits)
 }

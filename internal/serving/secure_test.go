@@ -1,14 +1,12 @@
 package serving_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,9 +37,7 @@ func webFiles(t *testing.T) (directory string, roots *x509.CertPool) {
 		"missing.yml":   "tls_server_config: {cert_file: nowhere.pem, key_file: key.pem}\n",
 		"plaintext.yml": "basic_auth_users: {prometheus: secret}\n",
 	} {
-		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(certificate)
@@ -109,9 +105,7 @@ func TestWebConfigShowsNoValue(t *testing.T) {
 		{"- hunter2\n", "line 1"},
 	} {
 		path := filepath.Join(directory, "wrong.yml")
-		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, path, test.content)
 		_, err := serving.OpenWebConfig(path)
 		if err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %s", test.content, err, test.want)
@@ -128,9 +122,7 @@ func TestWebConfigServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener := servingtest.ListenTCP(t)
-	servingtest.Run(t, listener, func(ctx context.Context, listener net.Listener) error {
-		return config.Serve(ctx, listener, page(small), testkit.Quiet())
-	})
+	servingtest.Run(t, listener, serving.Server{Handler: page(small), Web: config, Limits: serving.DefaultLimits()})
 	get := func(t *testing.T, scheme, user, password string, config *tls.Config) (int, error) {
 		t.Helper()
 		transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
@@ -181,9 +173,7 @@ func TestEncryptedRequestDespiteIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener := servingtest.ListenTCP(t)
-	servingtest.Run(t, listener, func(ctx context.Context, listener net.Listener) error {
-		return config.Serve(ctx, listener, page(large), testkit.Quiet())
-	})
+	servingtest.Run(t, listener, serving.Server{Handler: page(large), Web: config, Limits: serving.DefaultLimits()})
 	for range 200 {
 		connection, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}})
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // Limits bounds the resources that a slow or hostile client can hold.
@@ -20,36 +22,58 @@ type Limits struct {
 	Connections int
 }
 
-// Serve serves HTTP on listener until ctx ends, then closes it and returns nil.
-// It returns an error if the listener fails.
-//
-// A connection serves one request, by HTTP/1. The client has 2 seconds to send it, in
-// at most 8 KiB, and 30 seconds to read the response; it is disconnected after 3
-// seconds in which it takes nothing.
-//
-// At most 128 connections are served at a time. Of these, a further one takes the place
-// of the oldest that has not sent its request, or else of the one that has taken nothing
-// of its response for the longest, if that has lasted 50 ms. So clients that do nothing
-// hardly delay others. Each listener has places of its own; those of five are well below
-// the 1024 files that the unit may open.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	return ServeWithin(ctx, listener, handler, log, DefaultLimits)
+// DefaultLimits are those of every listener of the agent. Each has places of its own; those of
+// five are well below the 1024 files that the unit may open.
+func DefaultLimits() Limits {
+	return Limits{
+		Request:     2 * time.Second,
+		Response:    30 * time.Second,
+		Stall:       3 * time.Second,
+		Patience:    50 * time.Millisecond,
+		Shutdown:    2 * time.Second,
+		Connections: 128,
+	}
 }
 
-// DefaultLimits are those of [Serve].
-var DefaultLimits = Limits{
-	Request:     2 * time.Second,
-	Response:    30 * time.Second,
-	Stall:       3 * time.Second,
-	Patience:    50 * time.Millisecond,
-	Shutdown:    2 * time.Second,
-	Connections: 128,
+// Server serves HTTP/1, one request per connection, of at most 8 KiB. When all places are
+// taken, a further connection takes the place of the oldest that has not sent its request, or
+// else of the one that has taken nothing of its response for the longest, if that has lasted
+// for Limits.Patience. So clients that do nothing hardly delay others.
+type Server struct {
+	Handler http.Handler
+	Web     *WebConfig // TLS and authentication; nil: neither
+	Limits  Limits
+	Log     *slog.Logger
 }
 
-// ServeWithin is [Serve] with other limits.
-func ServeWithin(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, limits Limits) error {
-	server := newServer(handler, log, limits)
-	return runServer(ctx, server, listener, server.Serve, log, limits)
+// Serve serves on listener until ctx ends, then closes it and returns nil. It returns an
+// error if the listener fails. The web configuration and its certificates are read again
+// for every connection.
+func (s Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := newServer(s.Handler, s.Log, s.Limits)
+	limited, done := newLimiter(listener, s.Limits), make(chan error, 1)
+	go func() {
+		if s.Web == nil {
+			done <- server.Serve(limited)
+		} else {
+			done <- web.Serve(limited, server, &web.FlagConfig{WebConfigFile: &s.Web.path}, s.Log)
+		}
+	}()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Limits.Shutdown)
+	defer cancel()
+	if err := server.Shutdown(shutdownCtx); err != nil {
+		s.Log.Debug("aborted the responses in progress", "error", err, "close_error", server.Close())
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	}
+	return nil
 }
 
 func newServer(handler http.Handler, log *slog.Logger, limits Limits) *http.Server {
@@ -67,25 +91,4 @@ func newServer(handler http.Handler, log *slog.Logger, limits Limits) *http.Serv
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true) // over HTTP/2, one connection may request hundreds of responses
 	return server
-}
-
-// runServer calls serveOn, which serves on the listener, until ctx ends.
-func runServer(ctx context.Context, server *http.Server, listener net.Listener, serveOn func(net.Listener) error, log *slog.Logger, limits Limits) error {
-	done := make(chan error, 1)
-	go func() { done <- serveOn(newLimiter(listener, limits)) }()
-	select {
-	case err := <-done:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-
-	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.Shutdown)
-	defer cancel()
-	if err := server.Shutdown(shutdownCtx); err != nil {
-		log.Debug("aborted the responses in progress", "error", err, "close_error", server.Close())
-	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
-	}
-	return nil
 }

@@ -150,6 +150,9 @@ func (s *Socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix
 func (s *Socket) Close() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	if s.closed {
+		return nil
+	}
 	s.closed = true
 	// While the socket is open, no other file has the number of its own.
 	return errors.Join(removeOwn(s.path, s.own), s.current.Close())

@@ -12,6 +12,7 @@ import (
 
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
+	"ssmonitor/internal/testkit/servingtest"
 )
 
 // testSocket serves "hello" on a socket of mode 0660.
@@ -21,17 +22,12 @@ func testSocket(t *testing.T, path string) *serving.Socket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
-	go func() { done <- serving.Serve(t.Context(), socket, handler, testkit.Quiet()) }()
 	t.Cleanup(func() {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 		if now, err := os.Lstat(path); err == nil && now.Mode() == fs.ModeSocket|0o660 {
 			t.Error("the socket is left behind")
 		}
 	})
+	servingtest.ServeUntilEnd(t, socket, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	return socket
 }
 
@@ -78,7 +74,7 @@ func TestSocketIsRestored(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(shortDirectory(t), "d", "socket")
+			path := filepath.Join(testkit.OpenDirectory(t), "d", "socket")
 			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +102,7 @@ func TestSocketIsRestored(t *testing.T) {
 // TestSocketRestoresNothingThatBelongsToOthers has what may be precious at the path.
 // Once it is gone, the socket is back.
 func TestSocketRestoresNothingThatBelongsToOthers(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket := testSocket(t, path)
 	for name, put := range map[string]func() (remove func() error){
 		"a file": func() func() error {
@@ -153,7 +149,7 @@ func TestSocketRestoresNothingThatBelongsToOthers(t *testing.T) {
 
 // TestSocketLeavesTheAdministratorAlone has changes after which clients can connect.
 func TestSocketLeavesTheAdministratorAlone(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket := testSocket(t, path)
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
@@ -174,7 +170,7 @@ func TestSocketLeavesTheAdministratorAlone(t *testing.T) {
 
 // TestClosedSocketIsNotRestored restores it while it is in use, and after its end.
 func TestClosedSocketIsNotRestored(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	socket, err := serving.ListenPrivateSocket(path)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +201,7 @@ func TestClosedSocketIsNotRestored(t *testing.T) {
 
 // TestSocketWaitsForItsDirectory has the directory removed, with all that is in it.
 func TestSocketWaitsForItsDirectory(t *testing.T) {
-	path := filepath.Join(shortDirectory(t), "d", "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "d", "socket")
 	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -221,15 +217,4 @@ func TestSocketWaitsForItsDirectory(t *testing.T) {
 	}
 	wantRestored(t, socket, true)
 	wantAnswer(t, path, nil)
-}
-
-// shortDirectory is like t.TempDir, whose paths may be too long for a socket.
-func shortDirectory(t *testing.T) string {
-	t.Helper()
-	directory, err := os.MkdirTemp("", "socket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	return directory
 }

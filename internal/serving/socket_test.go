@@ -56,12 +56,6 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	testkit.WantFiles(t, filepath.Dir(path))
 }
 
-func TestSocketRefusesAnAbstractName(t *testing.T) {
-	if _, err := serving.ListenSocket("@ssmonitor-test", "", testkit.Quiet()); err == nil || !strings.Contains(err.Error(), "want the path of a file") {
-		t.Errorf("got error %v, want one that asks for the path of a file", err)
-	}
-}
-
 func TestSocketOfALivingProcessIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	servingtest.Listen(t, path)
@@ -79,21 +73,6 @@ func TestSocketOfALivingProcessIsLeftAlone(t *testing.T) {
 	testkit.WantFiles(t, filepath.Dir(path), "socket")
 }
 
-func TestSocketReplacesNothingElse(t *testing.T) {
-	directory := t.TempDir()
-	file, link := filepath.Join(directory, "file"), filepath.Join(directory, "link")
-	testkit.WriteFile(t, file, "precious")
-	if err := os.Symlink(file, link); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{file, link} {
-		if _, err := serving.ListenSocket(path, "", testkit.Quiet()); err == nil || !strings.Contains(err.Error(), "not a socket") {
-			t.Errorf("%s: the error is %v", path, err)
-		}
-	}
-	testkit.WantFiles(t, directory, "file", "link")
-}
-
 func TestSocketKeepsTheFileOfItsSuccessor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	first := servingtest.Listen(t, path)
@@ -107,17 +86,24 @@ func TestSocketKeepsTheFileOfItsSuccessor(t *testing.T) {
 	testkit.WantFiles(t, filepath.Dir(path), "socket")
 }
 
-func TestSocketNamesAPathThatIsTooLong(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("x", 107))
-	if _, err := serving.ListenSocket(path, "", testkit.Quiet()); err == nil || !strings.Contains(err.Error(), "107") {
-		t.Errorf("the error is %v, want one with the bound", err)
+// TestSocketRefusesAPath has paths at which no socket can be, or something else is.
+func TestSocketRefusesAPath(t *testing.T) {
+	directory := testkit.OpenDirectory(t)
+	in := func(name string) string { return filepath.Join(directory, name) }
+	testkit.WriteFile(t, in("file"), "precious")
+	if err := os.Symlink(in("file"), in("link")); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestSocketInAMissingDirectory(t *testing.T) {
-	directory := filepath.Join(t.TempDir(), "missing")
-	_, err := serving.ListenSocket(filepath.Join(directory, "socket"), "no-such-group-here", testkit.Quiet())
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), ": create the directory "+directory+" or choose another path") {
-		t.Errorf("got %v", err)
+	for path, want := range map[string]string{
+		"@ssmonitor-test":            "want the path of a file",
+		in("file"):                   "not a socket",
+		in("link"):                   "not a socket",
+		in(strings.Repeat("x", 107)): "107",
+		in("missing") + "/socket":    "no such file or directory: create the directory " + in("missing") + " or choose another path",
+	} {
+		if _, err := serving.ListenSocket(path, "no-such-group-here", testkit.Quiet()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", path, err, want)
+		}
 	}
+	testkit.WantFiles(t, directory, "file", "link")
 }

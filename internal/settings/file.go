@@ -64,9 +64,9 @@ func pairsOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
 
 // values returns the values of a key as the command line would give them.
 func (k *Key) values(node ast.Node) ([]string, error) {
-	if k.clients != "" {
+	if k.perClient != nil {
 		if pairs, ok := pairsOf(node); ok {
-			return k.limits(pairs)
+			return k.ofClients(pairs)
 		}
 	}
 	list, isList := node.(*ast.SequenceNode)
@@ -88,8 +88,8 @@ func (k *Key) values(node ast.Node) ([]string, error) {
 	return values, nil
 }
 
-// limits returns the values of a map of clients.
-func (k *Key) limits(pairs []*ast.MappingValueNode) (values []string, err error) {
+// ofClients returns the values of a map of clients.
+func (k *Key) ofClients(pairs []*ast.MappingValueNode) (values []string, err error) {
 	for _, pair := range pairs {
 		value, ok := scalar(pair.Value)
 		if !ok {
@@ -105,8 +105,8 @@ func (k *Key) shape() string {
 	switch {
 	case k.Switch:
 		return "true or false"
-	case k.clients != "":
-		return "a limit, a list of limits, or a map of clients and limits, as in {" + k.clients + "}"
+	case k.perClient != nil:
+		return fmt.Sprintf("a %[1]s, a list of %[1]ss, or a map of clients and %[1]ss, as in {%[2]s}", k.perClient.thing, k.perClient.example)
 	case k.Repeatable:
 		return "a text, or a list of texts"
 	}

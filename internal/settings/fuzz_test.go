@@ -27,7 +27,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Sheet{Keys: All(), File: path}.Load()
+		_, err := Inputs{Keys: All(), File: path}.Load()
 		if err == nil {
 			return
 		}

@@ -11,8 +11,8 @@ import (
 // the settings file.
 type Key struct {
 	Name string
-	// Usage says in a line what the setting does. What stands in backquotes is what its
-	// value is called: alternatives as in `host|container`, FILE, DIRECTORY. Shells complete it by that.
+	// Usage says in a line what the setting does. The words in backquotes name the value:
+	// alternatives as in `host|container`, FILE, DIRECTORY. Shells complete it by that.
 	Usage string
 	// Default is the value of a key that is given nowhere, as users write it.
 	Default string
@@ -22,8 +22,14 @@ type Key struct {
 	Repeatable bool
 	Switch     bool // has no value on the command line
 
-	clients string // an example of the map of clients that the file may have; empty: no map
-	parse   func(s *Settings, values []string) error
+	perClient *perClient // nil: the file has no map of clients
+	parse     parser
+}
+
+// perClient describes the map of clients that the file may have for a key.
+type perClient struct {
+	thing   string // what a client has
+	example string
 }
 
 // Variable returns the name of the key's environment variable.
@@ -42,6 +48,12 @@ const (
 	SocketName = "ssmonitor.sock"
 )
 
+// DefaultInterval is how often the agent reads the counters, and readers their values.
+const DefaultInterval = "2s"
+
+// Group is the group that may read what the agent knows: its socket, and the ledger.
+const Group = "ssmonitor"
+
 // NoFile is the value of --config for no settings file.
 const NoFile = "none"
 
@@ -51,14 +63,14 @@ var Config = Key{
 	Usage: "read settings from the YAML `FILE`: each flag is a key, such as \"interval: 5s\"; none: no file",
 }
 
-// Sources are the names of the keys for the ports and how to count them.
-var Sources = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "hook", "own"}
+// PortKeys are the names of the keys for the ports and how to count them.
+var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "hook", "own"}
 
-// Periods are the names of the keys that divide usage into periods.
-var Periods = []string{"zone", "month-day"}
+// PeriodKeys are the names of the keys that divide usage into periods.
+var PeriodKeys = []string{"zone", "month-day"}
 
-// Retention are the names of the keys for how long usage is kept.
-var Retention = []string{"keep-hours", "keep-days"}
+// RetentionKeys are the names of the keys for how long usage is kept.
+var RetentionKeys = []string{"keep-hours", "keep-days"}
 
 // Keys returns the keys with the names. lookup returns variables of the environment,
 // some of which set defaults: RUNTIME_DIRECTORY and STATE_DIRECTORY of systemd's units.
@@ -106,15 +118,15 @@ func all(lookup func(string) string) []Key {
 			Usage: "do not look for configurations in the usual places, nor for running servers",
 		},
 		{
-			Name: "state", Default: StateDirectory(lookup), parse: directory(func(s *Settings) *string { return &s.State }),
+			Name: "state", Default: unitDirectory(lookup, "STATE_DIRECTORY", DefaultState), parse: directory(func(s *Settings) *string { return &s.StateDirectory }),
 			Usage: "keep the totals in `DIRECTORY`",
 		},
 		{
-			Name: "interval", Default: "2s", parse: interval,
+			Name: "interval", Default: DefaultInterval, parse: interval(func(s *Settings) *time.Duration { return &s.Interval }, ShortestInterval),
 			Usage: "read and publish once per `TIME`",
 		},
 		{
-			Name: "save-interval", Default: "10s", parse: saveInterval,
+			Name: "save-interval", Default: "10s", parse: interval(func(s *Settings) *time.Duration { return &s.SaveInterval }, 0),
 			Usage: "save the totals once per `TIME`, and at the end",
 		},
 		{
@@ -126,11 +138,11 @@ func all(lookup func(string) string) []Key {
 			Usage: "begin months on this `DAY`, 1 to 28",
 		},
 		{
-			Name: "keep-hours", Default: "90d", parse: keep("keep-hours", func(s *Settings) *time.Duration { return &s.KeepHours }),
+			Name: "keep-hours", Default: "90d", parse: keep(func(s *Settings) *time.Duration { return &s.KeepHours }),
 			Usage: "keep the usage of each hour for this `TIME`, in days, weeks or years: 90d, 12w, 2y",
 		},
 		{
-			Name: "keep-days", Default: "2y", parse: keep("keep-days", func(s *Settings) *time.Duration { return &s.KeepDays }),
+			Name: "keep-days", Default: "2y", parse: keep(func(s *Settings) *time.Duration { return &s.KeepDays }),
 			Usage: "keep the usage of each day for this `TIME`; months are kept for ever",
 		},
 		{
@@ -158,11 +170,11 @@ func all(lookup func(string) string) []Key {
 			Usage: "write the metrics to `FILE` for node_exporter's textfile collector",
 		},
 		{
-			Name: "warn", Repeatable: true, clients: "alice: 50GB", parse: warn,
+			Name: "warn", Repeatable: true, perClient: &perClient{"limit", "alice: 50GB"}, parse: warn,
 			Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
 		},
 		{
-			Name: "addresses", Repeatable: true, clients: "alice: 5", parse: addresses,
+			Name: "addresses", Repeatable: true, perClient: &perClient{"limit", "alice: 5"}, parse: addresses,
 			Usage: "warn when more addresses than this are connected to a port for a minute: `[CLIENT=]NUMBER`, such as 3 or alice=5, repeatable; a device has several if it uses IPv4 and IPv6, MPTCP or a carrier's NAT",
 		},
 		{
@@ -175,11 +187,6 @@ func all(lookup func(string) string) []Key {
 // RuntimeDirectory is where the agent puts the CSV file and the socket.
 func RuntimeDirectory(lookup func(string) string) string {
 	return unitDirectory(lookup, "RUNTIME_DIRECTORY", DefaultRuntime)
-}
-
-// StateDirectory is where the ledger is unless --state names another directory.
-func StateDirectory(lookup func(string) string) string {
-	return unitDirectory(lookup, "STATE_DIRECTORY", DefaultState)
 }
 
 // unitDirectory returns the first of the directories that systemd gave to the unit, which

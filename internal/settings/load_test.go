@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,30 +13,29 @@ import (
 
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 )
 
-// given is a sheet of all keys, without an environment.
-func given(t *testing.T, file string, flags map[string][]string) Sheet {
+// given is a in of all keys, without an environment.
+func given(t *testing.T, file string, flags map[string][]string) Inputs {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return Sheet{Keys: All(), Flags: flags, File: path}
+	testkit.WriteFile(t, path, file)
+	return Inputs{Keys: All(), Flags: flags, File: path}
 }
 
 func TestDefaults(t *testing.T) {
 	t.Setenv("TZ", "Asia/Tehran")
 	got := Default()
 	for what, right := range map[string]bool{
-		"paths": got.List == "/etc/ssmonitor/ports" && got.State == "/var/lib/ssmonitor" &&
+		"paths": got.List == "/etc/ssmonitor/ports" && got.StateDirectory == "/var/lib/ssmonitor" &&
 			got.CSV == "/run/ssmonitor/ssmonitor.csv" && got.Socket == "/run/ssmonitor/ssmonitor.sock",
 		"files that are off": got.Listen+got.WebConfig+got.Textfile == "",
 		"times":              got.Interval == 2*time.Second && got.SaveInterval == 10*time.Second,
 		"retention":          got.KeepHours == 90*24*time.Hour && got.KeepDays == 730*24*time.Hour,
 		"calendar":           got.Zone.String() == "Asia/Tehran" && got.MonthDay == 1,
-		"counting":           got.Hook == nft.HookHost && got.Own == nft.OwnNo && !got.NamesPorts(),
+		"counting":           got.Hook == nft.HookHost && got.Own == nft.OwnNo && !got.HasPortSources(),
 		"the rest":           got.MetricsNames && got.Charts == 100 && !got.AnyProtocol && !got.NoSearch && !got.Warn.Any() && !got.Addresses.Any(),
 		"nothing is given":   !got.Given("interval") && !got.Given("ports"),
 	} {
@@ -50,14 +48,14 @@ func TestDefaults(t *testing.T) {
 // TestPrecedence has a value in each place, and takes away the one that counts.
 func TestPrecedence(t *testing.T) {
 	variables := map[string]string{"SSMONITOR_INTERVAL": "3s", "SSMONITOR_PORT": "20000=alice, 20001", "SSMONITOR_CSV": ""}
-	sheet := given(t, "interval: 4s\nport: [20002]\ncsv: /x.csv\nno-search: true\n", map[string][]string{"interval": {"1s", "2s"}, "port": {"20003=a,b"}})
-	sheet.Lookup = func(name string) (string, bool) {
+	in := given(t, "interval: 4s\nport: [20002]\ncsv: /x.csv\nno-search: true\n", map[string][]string{"interval": {"1s", "2s"}, "port": {"20003=a,b"}})
+	in.Environment = func(name string) (string, bool) {
 		value, found := variables[name]
 		return value, found
 	}
 	want := func(step, interval, csv string, ports ...uint16) {
 		t.Helper()
-		got, err := sheet.Load()
+		got, err := in.Load()
 		if err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
@@ -70,24 +68,24 @@ func TestPrecedence(t *testing.T) {
 		}
 	}
 	want("flags", "2s", "", 20003)
-	sheet.Flags = nil
+	in.Flags = nil
 	want("variables", "3s", "", 20000, 20001)
 	clear(variables)
 	want("file", "4s", "/x.csv", 20002)
-	sheet.Ignore = []string{"port"}
+	in.IgnoredInFile = []string{"port"}
 	want("file without ports", "4s", "/x.csv")
-	if got, err := sheet.Load(); err != nil || !got.NoSearch || !got.Given("no-search") {
+	if got, err := in.Load(); err != nil || !got.NoSearch || !got.Given("no-search") {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
 func TestMissingFile(t *testing.T) {
-	sheet := Sheet{Keys: All(), File: filepath.Join(t.TempDir(), "missing")}
-	if _, err := sheet.Load(); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, new(*failure.WrongError)) {
+	in := Inputs{Keys: All(), File: filepath.Join(t.TempDir(), "missing")}
+	if _, err := in.Load(); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, new(*failure.WrongError)) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)
 	}
-	sheet.File = NoFile
-	if _, err := sheet.Load(); err != nil || sheet.FilePath() != "" {
+	in.File = NoFile
+	if _, err := in.Load(); err != nil || in.FilePath() != "" {
 		t.Errorf("without a file: %v", err)
 	}
 }
@@ -108,9 +106,9 @@ func TestEveryKey(t *testing.T) {
 		if fileErr != nil || flagErr != nil || !inFile.Given(key.Name) || fmt.Sprintf("%+v", inFile) != fmt.Sprintf("%+v", asFlag) {
 			t.Errorf("%s: got %+v, %v from the file and %+v, %v from the flag", key.Name, inFile, fileErr, asFlag, flagErr)
 		}
-		sheet := given(t, key.Name+": "+value+"\n", nil)
-		sheet.Keys = nil
-		if got, err := sheet.Load(); err != nil || got.Given(key.Name) {
+		in := given(t, key.Name+": "+value+"\n", nil)
+		in.Keys = nil
+		if got, err := in.Load(); err != nil || got.Given(key.Name) {
 			t.Errorf("%s: of another command: got %+v, %v", key.Name, got, err)
 		}
 	}
@@ -120,8 +118,8 @@ func TestUnitDirectories(t *testing.T) {
 	lookup := func(name string) string {
 		return map[string]string{"RUNTIME_DIRECTORY": "/run/a:/run/b", "STATE_DIRECTORY": "/var/lib/a/"}[name]
 	}
-	got, err := Sheet{Keys: Keys(lookup, "csv", "socket", "state"), File: NoFile}.Load()
-	if err != nil || got.CSV != "/run/a/ssmonitor.csv" || got.Socket != "/run/a/ssmonitor.sock" || got.State != "/var/lib/a" {
+	got, err := Inputs{Keys: Keys(lookup, "csv", "socket", "state"), File: NoFile}.Load()
+	if err != nil || got.CSV != "/run/a/ssmonitor.csv" || got.Socket != "/run/a/ssmonitor.sock" || got.StateDirectory != "/var/lib/a" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -179,11 +177,11 @@ func TestWrongValues(t *testing.T) {
 		if !errors.As(err, new(*failure.WrongError)) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("--%s %s: got %v, want %s", test.key, test.value, err, test.want)
 		}
-		sheet := given(t, "", nil)
-		sheet.Lookup = func(name string) (string, bool) {
+		in := given(t, "", nil)
+		in.Environment = func(name string) (string, bool) {
 			return test.value, name == "SSMONITOR_"+strings.ToUpper(strings.ReplaceAll(test.key, "-", "_"))
 		}
-		if _, err = sheet.Load(); err == nil || !strings.Contains(err.Error(), "SSMONITOR_") || !strings.Contains(err.Error(), test.want) {
+		if _, err = in.Load(); err == nil || !strings.Contains(err.Error(), "SSMONITOR_") || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("the variable of %s: got %v, want its name and %s", test.key, err, test.want)
 		}
 	}
@@ -236,9 +234,9 @@ func TestFileShowsNoValue(t *testing.T) {
 		{"hook: *hunter2\n", "line 1, column 7", "want a text"},
 		{"{\n", "line 1, column ", "want YAML"},
 	} {
-		sheet := given(t, test.file, nil)
-		_, err := sheet.Load()
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: %s", sheet.File, test.position)) || !strings.Contains(err.Error(), test.want) {
+		in := given(t, test.file, nil)
+		_, err := in.Load()
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: %s", in.File, test.position)) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %s and %s", test.file, err, test.position, test.want)
 		} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "unter") {
 			t.Errorf("%q: the value is shown: %v", test.file, err)

@@ -19,43 +19,45 @@ import (
 	"ssmonitor/nft"
 )
 
+// ShortestInterval is the shortest time between two readings.
+const ShortestInterval = 100 * time.Millisecond
+
 const (
-	shortestInterval = 100 * time.Millisecond
-	longestInterval  = time.Hour
-	lastMonthDay     = 28
-	mostKeepDays     = 100 * 365
+	longestInterval = time.Hour
+	lastMonthDay    = 28
+	mostKeepDays    = 100 * 365
 )
 
-// parser reads the values of a key. Its error is an *accounting.InvalidError or a
-// *portlist.SpecError.
-type parser = func(s *Settings, values []string) error
+// parser reads the values of the key into the settings. Its error is an
+// *accounting.InvalidError or a *portlist.SpecError.
+type parser = func(k *Key, s *Settings, values []string) error
 
 func text(field func(*Settings) *string) parser {
-	return func(s *Settings, values []string) error {
+	return func(_ *Key, s *Settings, values []string) error {
 		*field(s) = last(values)
 		return nil
 	}
 }
 
 func texts(field func(*Settings) *[]string) parser {
-	return func(s *Settings, values []string) error {
+	return func(_ *Key, s *Settings, values []string) error {
 		*field(s) = values
 		return nil
 	}
 }
 
 func directory(field func(*Settings) *string) parser {
-	return func(s *Settings, values []string) error {
+	return func(_ *Key, s *Settings, values []string) error {
 		*field(s) = filepath.Clean(last(values))
 		return nil
 	}
 }
 
 func yes(field func(*Settings) *bool) parser {
-	return func(s *Settings, values []string) error {
+	return func(k *Key, s *Settings, values []string) error {
 		on, err := strconv.ParseBool(last(values))
 		*field(s) = on
-		return invalid(err, "value", last(values), "true or false")
+		return invalid(err, k.Name, last(values), "true or false")
 	}
 }
 
@@ -75,7 +77,7 @@ func invalid(err error, key, value, want string) error {
 	return &accounting.InvalidError{Name: key, Text: value, Want: want}
 }
 
-func ports(s *Settings, values []string) error {
+func ports(_ *Key, s *Settings, values []string) error {
 	s.Ports, s.Targets = nil, nil
 	for _, value := range values {
 		ports, targets, err := portlist.ParseSpec(value)
@@ -87,32 +89,25 @@ func ports(s *Settings, values []string) error {
 	return nil
 }
 
-func hook(s *Settings, values []string) (err error) {
+func hook(_ *Key, s *Settings, values []string) (err error) {
 	s.Hook, err = nft.ParseHook(last(values))
 	return err
 }
 
-func own(s *Settings, values []string) (err error) {
+func own(_ *Key, s *Settings, values []string) (err error) {
 	s.Own, err = nft.ParseOwn(last(values))
 	return err
 }
 
-func interval(s *Settings, values []string) (err error) {
-	s.Interval, err = parseInterval("interval", last(values), shortestInterval)
-	return err
+func interval(field func(*Settings) *time.Duration, shortest time.Duration) parser {
+	return func(k *Key, s *Settings, values []string) (err error) {
+		*field(s), err = ParseInterval(k.Name, last(values), shortest)
+		return err
+	}
 }
 
-func saveInterval(s *Settings, values []string) (err error) {
-	s.SaveInterval, err = parseInterval("save-interval", last(values), 0)
-	return err
-}
-
-// ParseInterval reads an interval of the agent or of a reader, from 100ms to 1h.
-func ParseInterval(text string) (time.Duration, error) {
-	return parseInterval("interval", text, shortestInterval)
-}
-
-func parseInterval(key, text string, shortest time.Duration) (time.Duration, error) {
+// ParseInterval reads the interval that a key or flag has, of at most an hour.
+func ParseInterval(name, text string, shortest time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
@@ -120,23 +115,23 @@ func parseInterval(key, text string, shortest time.Duration) (time.Duration, err
 		if _, seconds := time.ParseDuration(text + "s"); seconds == nil {
 			want += ": write " + text + "s for seconds"
 		}
-		return 0, invalid(err, key, text, want)
+		return 0, invalid(err, name, text, want)
 	case d < shortest || d > longestInterval:
-		return 0, &accounting.InvalidError{Name: key, Text: text, Want: shortest.String() + " to 1h"}
+		return 0, &accounting.InvalidError{Name: name, Text: text, Want: shortest.String() + " to 1h"}
 	}
 	return d, nil
 }
 
-func monthDay(s *Settings, values []string) (err error) {
+func monthDay(k *Key, s *Settings, values []string) (err error) {
 	s.MonthDay, err = strconv.Atoi(last(values))
 	if err == nil && (s.MonthDay < 1 || s.MonthDay > lastMonthDay) {
 		err = strconv.ErrRange
 	}
-	return invalid(err, "month-day", last(values), "a number from 1 to 28, since not every month has more days")
+	return invalid(err, k.Name, last(values), "a number from 1 to 28, since not every month has more days")
 }
 
-func keep(key string, field func(*Settings) *time.Duration) parser {
-	return func(s *Settings, values []string) error {
+func keep(field func(*Settings) *time.Duration) parser {
+	return func(k *Key, s *Settings, values []string) error {
 		text := last(values)
 		digits := strings.TrimRight(text, "dwy")
 		n, err := strconv.ParseUint(digits, 10, 16)
@@ -145,11 +140,11 @@ func keep(key string, field func(*Settings) *time.Duration) parser {
 			err = strconv.ErrRange
 		}
 		*field(s) = time.Duration(days) * 24 * time.Hour
-		return invalid(err, key, text, "a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y")
+		return invalid(err, k.Name, text, "a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y")
 	}
 }
 
-func zone(s *Settings, values []string) (err error) {
+func zone(k *Key, s *Settings, values []string) (err error) {
 	name := last(values)
 	if name == "" {
 		s.Zone = hostZone()
@@ -159,7 +154,7 @@ func zone(s *Settings, values []string) (err error) {
 	if name == "Local" {
 		err = errors.New("that is no name of a zone")
 	}
-	return invalid(err, "zone", name, "a name of the time zone database, such as Europe/Berlin or UTC")
+	return invalid(err, k.Name, name, "a name of the time zone database, such as Europe/Berlin or UTC")
 }
 
 // hostZone returns the zone of TZ or /etc/localtime, under its name if that is known.
@@ -175,25 +170,25 @@ func hostZone() *time.Location {
 	return time.Local
 }
 
-func listen(s *Settings, values []string) error {
+func listen(k *Key, s *Settings, values []string) error {
 	s.Listen = last(values)
 	if s.Listen == "" {
 		return nil
 	}
 	_, _, err := net.SplitHostPort(s.Listen)
-	return invalid(err, "listen", s.Listen, "an address and a port, as in 127.0.0.1:10977")
+	return invalid(err, k.Name, s.Listen, "an address and a port, as in 127.0.0.1:10977")
 }
 
-func metricsNames(s *Settings, values []string) error {
+func metricsNames(k *Key, s *Settings, values []string) error {
 	value := last(values)
 	s.MetricsNames = value == "yes"
 	if value != "yes" && value != "no" {
-		return &accounting.InvalidError{Name: "metrics-names", Text: value, Want: "yes or no"}
+		return &accounting.InvalidError{Name: k.Name, Text: value, Want: "yes or no"}
 	}
 	return nil
 }
 
-func charts(s *Settings, values []string) error {
+func charts(k *Key, s *Settings, values []string) error {
 	switch value := last(values); value {
 	case "all":
 		s.Charts = math.MaxInt
@@ -202,17 +197,17 @@ func charts(s *Settings, values []string) error {
 	default:
 		number, err := strconv.ParseUint(value, 10, 16)
 		s.Charts = int(number)
-		return invalid(err, "charts", value, "a number of ports, such as 100, or all or none")
+		return invalid(err, k.Name, value, "a number of ports, such as 100, or all or none")
 	}
 	return nil
 }
 
-func warn(s *Settings, values []string) (err error) {
+func warn(_ *Key, s *Settings, values []string) (err error) {
 	s.Warn, err = usage.ParseLimits(values)
 	return err
 }
 
-func addresses(s *Settings, values []string) (err error) {
+func addresses(_ *Key, s *Settings, values []string) (err error) {
 	s.Addresses, err = connections.ParseLimits(values)
 	return err
 }

@@ -5,10 +5,11 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/integration/sources"
 	"ssmonitor/nft"
 )
 
-// Settings are the values in force. A file or address that is empty is none.
+// Settings are the values in force. An empty path or address means none.
 type Settings struct {
 	// Where the ports come from.
 	Shadowsocks   []string // configurations of servers, and directories of these
@@ -25,7 +26,7 @@ type Settings struct {
 	Interval, SaveInterval time.Duration
 
 	// What is kept.
-	State               string // the directory of the ledger
+	StateDirectory      string // the directory of the ledger
 	Zone                *time.Location
 	MonthDay            int
 	KeepHours, KeepDays time.Duration
@@ -44,16 +45,25 @@ type Settings struct {
 
 // Default returns the defaults of every key.
 func Default() *Settings {
-	defaults, _ := Sheet{Keys: All(), File: NoFile}.Load() // a test has them all
+	defaults, _ := Inputs{Keys: All(), File: NoFile}.Load() // a test has them all
 	return defaults
 }
 
-// Given reports whether a key has a value that is not its default.
+// Given reports whether a flag, the environment or the file gives the key.
 func (s *Settings) Given(key string) bool { return s.given[key] }
 
-// NamesPorts reports whether ports or configurations are named.
-func (s *Settings) NamesPorts() bool {
+// HasPortSources reports whether ports or configurations are named.
+func (s *Settings) HasPortSources() bool {
 	return len(s.Ports)+len(s.Shadowsocks)+len(s.ServerConfigs) > 0
+}
+
+// Sources are the ports and configurations that are named, for both that read them: setup
+// searches others, too, and the agent has the list.
+func (s *Settings) Sources() sources.Sources {
+	return sources.Sources{
+		Shadowsocks: s.Shadowsocks, Servers: s.ServerConfigs, AnyProtocol: s.AnyProtocol,
+		Ports: s.Ports, Targets: s.Targets,
+	}
 }
 
 // Calendar divides usage into periods.

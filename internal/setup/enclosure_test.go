@@ -91,7 +91,7 @@ func signOfLife(t *testing.T, signs <-chan string) {
 func TestFollowerSendsSignsOfLifeFromItsLoop(t *testing.T) {
 	unread, reading := io.Pipe()
 	signs := make(chan string, 100)
-	f := newFailingFollower(t, reading, unit.NotifierOf(func(state string) { signs <- state }, followInterval))
+	f := newFailingFollower(t, reading, &unit.Notifier{Send: func(state string) { signs <- state }, Watchdog: followInterval})
 	ctx, cancel := context.WithCancel(t.Context())
 	done, hangup := make(chan error), make(chan os.Signal)
 	go func() { done <- f.follow(ctx, hangup) }()

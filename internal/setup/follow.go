@@ -64,8 +64,8 @@ type follower struct {
 
 // FollowOptions are what setup is given that follows changes.
 type FollowOptions struct {
-	Sheet  settings.Sheet // where the settings are given, which may change
-	Out    io.Writer      // receives the list of ports whenever it has changed
+	Inputs settings.Inputs // where the settings are given, which may change
+	Out    io.Writer       // receives the list of ports whenever it has changed
 	Log    *slog.Logger
 	Lookup func(variable string) string // of the environment
 }
@@ -73,7 +73,7 @@ type FollowOptions struct {
 // Follow sets up, and again whenever something changes, until ctx ends. It returns
 // ErrAgain if another process has to go on.
 func Follow(ctx context.Context, options FollowOptions) error {
-	withoutFile := options.Sheet
+	withoutFile := options.Inputs
 	withoutFile.File = settings.NoFile
 	if _, err := withoutFile.Load(); err != nil { // a mistake on the command line
 		return err
@@ -173,11 +173,11 @@ func (f *follower) setUp() (err error) {
 // attempt is a setup with the settings, and the files that they name, as they are
 // now.
 func (f *follower) attempt() (report *Report, remarks []finding.Remark, err error) {
-	f.settingsFile, f.files = sources.Watch(f.Sheet.FilePath()), sources.Watch()
+	f.settingsFile, f.files = sources.Watch(f.Inputs.FilePath()), sources.Watch()
 	if err := f.enclosure.admit(f.settingsFile.Places()); err != nil {
 		return nil, nil, err
 	}
-	loaded, err := f.Sheet.Load()
+	loaded, err := f.Inputs.Load()
 	if err != nil {
 		return nil, nil, err
 	}

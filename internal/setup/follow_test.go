@@ -43,7 +43,7 @@ func newFailingFollower(t *testing.T, log io.Writer, notifier *unit.Notifier) *f
 	t.Helper()
 	return &follower{
 		FollowOptions: FollowOptions{
-			Sheet: settings.Sheet{File: filepath.Join(t.TempDir(), "missing")}, Out: io.Discard, Log: newLog(log), Lookup: func(string) string { return "" },
+			Inputs: settings.Inputs{File: filepath.Join(t.TempDir(), "missing")}, Out: io.Discard, Log: newLog(log), Lookup: func(string) string { return "" },
 		},
 		settingsFile: sources.Watch(), files: sources.Watch(),
 		notifier: notifier, budget: throttle.Budget{Share: setupShare, Burst: setupBurst},

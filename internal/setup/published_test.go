@@ -37,8 +37,8 @@ func TestFollowerNotesAnotherNumberOnce(t *testing.T) {
 func newFollower(t *testing.T, log io.Writer) *follower {
 	t.Helper()
 	directory := t.TempDir()
-	f := newFailingFollower(t, log, unit.NotifierOf(func(string) {}, 0))
-	f.Sheet = settings.Sheet{Keys: settings.All(), File: settings.NoFile, Flags: map[string][]string{
+	f := newFailingFollower(t, log, &unit.Notifier{Send: func(string) {}})
+	f.Inputs = settings.Inputs{Keys: settings.All(), File: settings.NoFile, Flags: map[string][]string{
 		"port": {"8388"}, "ports": {filepath.Join(directory, "ports")}, "no-search": {"true"}, "state": {directory},
 	}}
 	return f
@@ -51,7 +51,7 @@ func TestFollowerInstallsAgainAfterAFailure(t *testing.T) {
 	f := newFollower(t, io.Discard)
 	setUp := func(port string, fails, installs bool) {
 		t.Helper()
-		f.Sheet.Flags["port"] = []string{port}
+		f.Inputs.Flags["port"] = []string{port}
 		err := f.setUp()
 		if tables := testkit.NFT(t, "list tables"); (err != nil) != fails || strings.Contains(tables, "ssmonitor") != installs {
 			t.Errorf("port %s: got %v and the tables %q", port, err, tables)

@@ -43,10 +43,7 @@ type Found struct {
 
 // Sources returns where setup takes the ports from: what is named, and the usual places.
 func Sources(s *settings.Settings) sources.Sources {
-	from := sources.Sources{
-		Shadowsocks: s.Shadowsocks, Servers: s.ServerConfigs, AnyProtocol: s.AnyProtocol,
-		Ports: s.Ports, Targets: s.Targets,
-	}
+	from := s.Sources()
 	if !s.NoSearch {
 		from.SearchRoot = "/"
 		from.Processes = RunningServers
@@ -143,7 +140,7 @@ func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err 
 	if err := portlist.Write(s.List, found.Entries); err != nil {
 		return nil, err
 	}
-	agent, err := presence.Find(s.State, settings.DefaultState)
+	agent, err := presence.Find(s.StateDirectory, settings.DefaultState)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package sqlitefile opens SQLite databases that others may have written, in
-// directories where others may write. Nothing that they put there runs their SQL,
-// takes more than bounded memory and time, is waited for, or ends the process.
+// directories where others may write. Nothing in them can run SQL of its own, use
+// unbounded memory or time, block us, or crash the process.
 package sqlitefile
 
 import (

@@ -209,13 +209,13 @@ func TestCheckTables(t *testing.T) {
 	} {
 		conn := open(t, create(t, table+test.sql), "ro")
 		err := conn.CheckTable("t")
-		if errors.Is(err, sqlitefile.ErrNotTable) != test.reading {
+		if errors.Is(err, sqlitefile.ErrUnsafeTable) != test.reading {
 			t.Errorf("%s: reading it: %v", test.name, err)
 		}
 		if test.name == "a virtual table" && !strings.HasPrefix(err.Error(), `"t" is`) {
 			t.Errorf("the module was asked: %v", err)
 		}
-		if err := conn.CheckTables(); !errors.Is(err, sqlitefile.ErrNotTable) && test.name != "a view" {
+		if err := conn.CheckTables(); !errors.Is(err, sqlitefile.ErrUnsafeTable) && test.name != "a view" {
 			t.Errorf("%s: writing it: %v", test.name, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestCheckTables(t *testing.T) {
 	if err := errors.Join(conn.CheckTables(), conn.CheckTable("T"), conn.CheckTable("u")); err != nil {
 		t.Errorf("ordinary tables: %v", err)
 	}
-	if err := conn.CheckTable("v"); !errors.Is(err, sqlitefile.ErrNoTable) {
+	if err := conn.CheckTable("v"); !errors.Is(err, sqlitefile.ErrMissingTable) {
 		t.Errorf("a table that does not exist: %v", err)
 	}
 }

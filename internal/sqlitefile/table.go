@@ -7,12 +7,12 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// ErrNotTable means that reading or writing a table runs SQL or a module that somebody
+// ErrUnsafeTable means that reading or writing a table runs SQL or a module that somebody
 // has put into the database.
-var ErrNotTable = errors.New("not an ordinary table")
+var ErrUnsafeTable = errors.New("not an ordinary table")
 
-// ErrNoTable means that a table is missing.
-var ErrNoTable = errors.New("no such table")
+// ErrMissingTable means that a table is missing.
+var ErrMissingTable = errors.New("no such table")
 
 // SQLite writes "CREATE TABLE" like this, and "CREATE VIRTUAL TABLE" for a table of a
 // module, whose code would run. It refuses a file where type and text differ.
@@ -26,18 +26,18 @@ const (
 		or exists (select 1 from pragma_index_xinfo(l.name) where cid = -2)`
 )
 
-// CheckTable fails with ErrNotTable unless reading a table runs nothing of what is in
-// the database, and with ErrNoTable.
+// CheckTable fails with ErrUnsafeTable unless reading a table runs nothing of what is in
+// the database, and with ErrMissingTable.
 func (c *Conn) CheckTable(name string) error {
 	found := false
 	err := c.each(isOrdinary, name, func(row *sqlite3.Stmt) error {
 		if found = row.ColumnBool(0); !found {
-			return fmt.Errorf("%q is %w", name, ErrNotTable)
+			return fmt.Errorf("%q is %w", name, ErrUnsafeTable)
 		}
 		return nil
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%q: %w", name, ErrNoTable)
+		err = fmt.Errorf("%q: %w", name, ErrMissingTable)
 	}
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (c *Conn) CheckTable(name string) error {
 	return c.refuse("column", computed, name)
 }
 
-// CheckTables fails with ErrNotTable unless reading and writing the tables runs nothing
+// CheckTables fails with ErrUnsafeTable unless reading and writing the tables runs nothing
 // of what is in the database. Views do not matter: none of them can be used.
 func (c *Conn) CheckTables() error {
 	return c.each(`select name from sqlite_schema where type = 'table' and ?1 = ''`, "", func(row *sqlite3.Stmt) error {
@@ -63,7 +63,7 @@ func (c *Conn) CheckTables() error {
 // refuse fails if a query about a table finds something.
 func (c *Conn) refuse(kind, query, table string) error {
 	return c.each(query, table, func(row *sqlite3.Stmt) error {
-		return fmt.Errorf("%s %q of %q is computed: %w", kind, row.ColumnText(0), table, ErrNotTable)
+		return fmt.Errorf("%s %q of %q is computed: %w", kind, row.ColumnText(0), table, ErrUnsafeTable)
 	})
 }
 

@@ -61,17 +61,7 @@ func (c Charset) Drawn(text string) string {
 
 // asciiOf replaces what is not ASCII.
 func asciiOf(text string, replacement func(string) string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		_, size := utf8.DecodeRuneInString(text[i:])
-		if character := text[i : i+size]; text[i] < utf8.RuneSelf {
-			b.WriteString(character)
-		} else {
-			b.WriteString(replacement(character))
-		}
-		i += size
-	}
-	return b.String()
+	return rewrite(text, func(_, _ int, r rune) bool { return r < utf8.RuneSelf }, replacement)
 }
 
 // drawn returns the ASCII of a character that this project draws.

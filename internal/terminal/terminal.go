@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 )
 
 // Text returns the text for one line of a terminal.
@@ -18,15 +18,21 @@ func Text(text string) string {
 	if isASCII(text) {
 		return text
 	}
+	return rewrite(text, func(begin, end int, r rune) bool { return shows(text, begin, end, r) }, escape)
+}
+
+// rewrite replaces the characters that are not to be kept, and the bytes that are not UTF-8.
+func rewrite(text string, keep func(begin, end int, r rune) bool, replacement func(string) string) string {
 	var b strings.Builder
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if end := i + size; shows(text, i, end, r) {
-			b.WriteString(text[i:end])
+	for begin := 0; begin < len(text); {
+		r, size := utf8.DecodeRuneInString(text[begin:])
+		end := begin + size
+		if character := text[begin:end]; keep(begin, end, r) {
+			b.WriteString(character)
 		} else {
-			b.WriteString(escape(text[i:end]))
+			b.WriteString(replacement(character))
 		}
-		i += size
+		begin = end
 	}
 	return b.String()
 }
@@ -56,16 +62,16 @@ func shows(text string, begin, end int, r rune) bool {
 	switch {
 	case r == utf8.RuneError:
 		return end-begin > 1 // else a byte that is not UTF-8
-	case accounting.Joiner(r):
+	case characters.Joiner(r):
 		before, _ := utf8.DecodeLastRuneInString(text[:begin])
 		after, _ := utf8.DecodeRuneInString(text[end:])
 		return joins(before) && joins(after)
 	}
-	return !accounting.Hidden(r)
+	return !characters.Hidden(r)
 }
 
 func joins(r rune) bool {
-	return r >= utf8.RuneSelf && r != utf8.RuneError && !accounting.Hidden(r)
+	return r >= utf8.RuneSelf && r != utf8.RuneError && !characters.Hidden(r)
 }
 
 // escape returns the characters as in a string constant of Go.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 	"ssmonitor/internal/terminal"
 )
 
@@ -91,7 +91,7 @@ func FuzzText(f *testing.F) {
 			t.Errorf("Text(%q) = %q", text, safe)
 		}
 		for _, r := range safe {
-			if accounting.Hidden(r) && !accounting.Joiner(r) {
+			if characters.Hidden(r) && !characters.Joiner(r) {
 				t.Errorf("Text(%q) has %U", text, r)
 			}
 		}

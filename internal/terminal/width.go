@@ -26,12 +26,10 @@ func PadRight(text string, width int) string {
 
 // Width returns the number of a terminal's columns that text takes.
 func Width(text string) int {
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return uniseg.StringWidth(text)
-		}
+	if isASCII(text) { // as most names, for which segmentation would take most of a report's time
+		return len(text)
 	}
-	return len(text) // most names, for which segmentation would take most of a report's time
+	return uniseg.StringWidth(text)
 }
 
 func truncate(text string, width int) string {

@@ -25,6 +25,21 @@ func ReplaceFile(t *testing.T, path, content string) {
 	}
 }
 
+// OpenDirectory returns a directory that every user may enter. Its path is short enough for
+// that of a socket, as t.TempDir's may not be.
+func OpenDirectory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "ssmonitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
 // ReadFile returns the content of a file, or ends the test.
 func ReadFile(t *testing.T, path string) string {
 	t.Helper()

@@ -3,12 +3,12 @@ package throttle
 import "time"
 
 // Gap bounds how often others can cause something that takes time, such as a reading of the
-// kernel. From the start of one until the next is due, at least Least passes, and Times as
-// long as it took: so it takes at most one part in Times of the time. The zero value is due.
+// kernel. From the start of one until the next is due, at least Least passes, and Share times as
+// long as it took: so it takes at most one part in Share of the time. The zero value is due.
 // Gap is not safe for concurrent use.
 type Gap struct {
 	Least time.Duration
-	Times int
+	Share int
 
 	started time.Time // zero: never
 	took    time.Duration
@@ -19,7 +19,7 @@ type Gap struct {
 func (g *Gap) Do(now func() time.Time, work func()) (due bool) {
 	start := now()
 	age := start.Sub(g.started)
-	if !g.started.IsZero() && age >= 0 && age < max(g.Least, time.Duration(g.Times)*g.took) {
+	if !g.started.IsZero() && age >= 0 && age < max(g.Least, time.Duration(g.Share)*g.took) {
 		return false
 	}
 	g.started = start

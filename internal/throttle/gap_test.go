@@ -17,9 +17,9 @@ func TestGap(t *testing.T) {
 		takes time.Duration
 		steps []step
 	}{
-		{"what takes long", Gap{Times: 5}, 100 * time.Millisecond,
+		{"what takes long", Gap{Share: 5}, 100 * time.Millisecond,
 			[]step{{0, true}, {100 * time.Millisecond, false}, {499 * time.Millisecond, false}, {500 * time.Millisecond, true}, {900 * time.Millisecond, false}, {time.Second, true}}},
-		{"what takes a moment", Gap{Least: 200 * time.Millisecond, Times: 5}, time.Millisecond,
+		{"what takes a moment", Gap{Least: 200 * time.Millisecond, Share: 5}, time.Millisecond,
 			[]step{{0, true}, {199 * time.Millisecond, false}, {200 * time.Millisecond, true}, {399 * time.Millisecond, false}}},
 		{"the clock is set back", Gap{Least: time.Hour}, 0, []step{{0, true}, {time.Minute, false}, {-time.Second, true}, {0, false}}},
 		{"without a bound", Gap{}, time.Second, []step{{0, true}, {0, true}}},

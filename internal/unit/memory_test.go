@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ssmonitor/internal/testkit"
 )
 
 func TestMemoryNote(t *testing.T) {
@@ -27,9 +29,7 @@ func TestMemoryNote(t *testing.T) {
 		{"134217728\n", 40000, "40000 ports may need 164 MB, and ssmonitor.service may have 134 MB"},
 		{"\n", 65535, ""},
 	} {
-		if err := os.WriteFile(filepath.Join(unit, "memory.max"), []byte(test.limit), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(unit, "memory.max"), test.limit)
 		err := MemoryNote(root, test.ports)
 		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%d ports with a limit of %q: got %v, want %q", test.ports, test.limit, err, test.want)

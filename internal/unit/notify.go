@@ -12,11 +12,13 @@ import (
 const rateInterval = 30 * time.Second
 
 // Notifier tells systemd about this process, if systemd started it: sd_notify(3).
-// The loop that reads calls it, so that systemd notices if the loop is stuck.
-// Failures are ignored, since nothing can be done about them.
+// The process's loop calls it, so that systemd notices if the loop is stuck: a loop with
+// ticks calls Tick at each, and Alive at those of Between; one without ticks calls Status and
+// Alive; and what takes long calls Progress. Failures are ignored, since nothing can be done
+// about them.
 type Notifier struct {
-	send     func(state string)
-	watchdog time.Duration // systemd aborts an agent that is silent for this long; 0: it does not
+	Send     func(state string)
+	Watchdog time.Duration // systemd aborts a process that is silent for this long; 0: it does not
 
 	state, rates string    // that systemd has
 	statusSent   time.Time // when it got them
@@ -30,24 +32,19 @@ func NewNotifier() *Notifier {
 		timeout = 0
 	}
 	return &Notifier{
-		send:     func(state string) { _, _ = daemon.SdNotify(false, state) },
-		watchdog: timeout,
+		Send:     func(state string) { _, _ = daemon.SdNotify(false, state) },
+		Watchdog: timeout,
 	}
 }
 
-// NotifierOf returns a notifier that sends by a function, for tests.
-func NotifierOf(send func(state string), watchdog time.Duration) *Notifier {
-	return &Notifier{send: send, watchdog: watchdog}
-}
-
 // Ready says that the process has begun its work.
-func (n *Notifier) Ready() { n.send(daemon.SdNotifyReady) }
+func (n *Notifier) Ready() { n.Send(daemon.SdNotifyReady) }
 
 // Stopping says that the process ends.
-func (n *Notifier) Stopping() { n.send(daemon.SdNotifyStopping) }
+func (n *Notifier) Stopping() { n.Send(daemon.SdNotifyStopping) }
 
 // Status sends the line that `systemctl status` shows.
-func (n *Notifier) Status(line string) { n.send("STATUS=" + line) }
+func (n *Notifier) Status(line string) { n.Send("STATUS=" + line) }
 
 // Tick is called once per interval. It sends a new state at once, new rates from
 // time to time, and a sign of life when the next tick may be too late for it.
@@ -57,25 +54,25 @@ func (n *Notifier) Tick(now time.Time, interval time.Duration, state, rates stri
 		lines = append(lines, "STATUS="+state+rates)
 		n.state, n.rates, n.statusSent = state, rates, now
 	}
-	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/2-interval {
+	if n.Watchdog > 0 && now.Sub(n.aliveSent) > n.Watchdog/2-interval {
 		lines = append(lines, daemon.SdNotifyWatchdog)
 		n.aliveSent = now
 	}
 	if len(lines) > 0 {
-		n.send(strings.Join(lines, "\n"))
+		n.Send(strings.Join(lines, "\n"))
 	}
 }
 
 // Alive sends a sign of life.
 func (n *Notifier) Alive(now time.Time) {
-	n.send(daemon.SdNotifyWatchdog)
+	n.Send(daemon.SdNotifyWatchdog)
 	n.aliveSent = now
 }
 
 // Progress sends a sign of life if the last one was a while ago. What takes many steps
 // calls it in each.
 func (n *Notifier) Progress(now time.Time) {
-	if n.watchdog > 0 && now.Sub(n.aliveSent) > n.watchdog/4 {
+	if n.Watchdog > 0 && now.Sub(n.aliveSent) > n.Watchdog/4 {
 		n.Alive(now)
 	}
 }
@@ -83,9 +80,9 @@ func (n *Notifier) Progress(now time.Time) {
 // Between ticks twice per watchdog timeout if the ticks of the interval are too
 // far apart to be signs of life. Otherwise it never ticks.
 func (n *Notifier) Between(interval time.Duration) (ticks <-chan time.Time, stop func()) {
-	if n.watchdog == 0 || interval <= n.watchdog/2 {
+	if n.Watchdog == 0 || interval <= n.Watchdog/2 {
 		return nil, func() {}
 	}
-	ticker := time.NewTicker(n.watchdog / 2)
+	ticker := time.NewTicker(n.Watchdog / 2)
 	return ticker.C, ticker.Stop
 }

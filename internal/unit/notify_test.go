@@ -8,7 +8,7 @@ import (
 
 func TestNotifierSendsOnlyWhatIsNew(t *testing.T) {
 	var sent []string
-	n := &Notifier{send: func(state string) { sent = append(sent, state) }, watchdog: 30 * time.Second}
+	n := &Notifier{Send: func(state string) { sent = append(sent, state) }, Watchdog: 30 * time.Second}
 	start := time.Unix(1e9, 0)
 	steps := []struct {
 		after        time.Duration // since the start
@@ -40,19 +40,19 @@ func TestNotifierSendsOnlyWhatIsNew(t *testing.T) {
 func TestNotifierIsNeverSilentForTooLong(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 14 * time.Second, 15 * time.Second} {
 		var now, last, longest time.Duration
-		n := &Notifier{send: func(string) { longest, last = max(longest, now-last), now }, watchdog: 30 * time.Second}
+		n := &Notifier{Send: func(string) { longest, last = max(longest, now-last), now }, Watchdog: 30 * time.Second}
 		for range 100 {
 			n.Tick(time.Unix(1e9, 0).Add(now), interval, "counting", "")
 			now += interval
 		}
-		if longest > n.watchdog/2 {
-			t.Errorf("at intervals of %s it was silent for %s, want at most %s", interval, longest, n.watchdog/2)
+		if longest > n.Watchdog/2 {
+			t.Errorf("at intervals of %s it was silent for %s, want at most %s", interval, longest, n.Watchdog/2)
 		}
 		if ticks, _ := n.Between(interval); ticks != nil {
 			t.Errorf("at intervals of %s there is a timer for the watchdog as well", interval)
 		}
 	}
-	n := &Notifier{watchdog: 30 * time.Second}
+	n := &Notifier{Watchdog: 30 * time.Second}
 	ticks, stop := n.Between(16 * time.Second)
 	defer stop()
 	if ticks == nil {
@@ -63,7 +63,7 @@ func TestNotifierIsNeverSilentForTooLong(t *testing.T) {
 // TestProgressIsASignOfLife has a setup that takes many steps.
 func TestProgressIsASignOfLife(t *testing.T) {
 	sent := 0
-	n := &Notifier{send: func(string) { sent++ }, watchdog: 40 * time.Second}
+	n := &Notifier{Send: func(string) { sent++ }, Watchdog: 40 * time.Second}
 	start := time.Unix(1e9, 0)
 	for step := range 100 {
 		n.Progress(start.Add(time.Duration(step) * time.Second))
@@ -71,6 +71,6 @@ func TestProgressIsASignOfLife(t *testing.T) {
 	if sent < 5 || sent > 10 {
 		t.Errorf("got %d signs of life in 100 s, want one in about 10 s", sent)
 	}
-	none := &Notifier{send: func(string) { t.Error("without a watchdog: got a sign of life") }}
+	none := &Notifier{Send: func(string) { t.Error("without a Watchdog: got a sign of life") }}
 	none.Progress(start)
 }

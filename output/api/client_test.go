@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/serving"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/sample"
 	"ssmonitor/internal/testkit/servingtest"
@@ -101,17 +100,10 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		"404 Not Found":               http.NotFound,
 	} {
 		t.Run("another program: "+words, func(t *testing.T) {
-			listener := servingtest.Listen(t, path)
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error)
-			go func() { ended <- serving.ServeWithin(ctx, listener, answer, testkit.Quiet(), servingtest.Generous) }()
+			servingtest.Start(t, path, answer, servingtest.Generous)
 			expect(t, nil, words)
 			expect(t, nil, "agent on "+path+": what answers there is not ssmonitor's agent")
 			expect(t, nil, "): end that process and restart the agent")
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
 		})
 	}
 }
@@ -128,16 +120,7 @@ func TestClientOutsideTheGroupSaysHowToJoin(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testkit.Missing(t, "asking as another user needs root")
 	}
-	// Not t.TempDir: what is above it is closed to others.
-	directory, err := os.MkdirTemp("", "ssmonitor")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(directory) //nolint:errcheck // It is a test's.
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(directory, "socket")
+	path := filepath.Join(testkit.OpenDirectory(t), "socket")
 	servingtest.Listen(t, path)
 	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Dir = "/"

@@ -59,7 +59,7 @@ func (h Health) Check(now time.Time) error {
 func NewHandler(source Reporter, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
 	// A report of many ports is large, and a slow client holds it for as long as it reads.
-	reports := serving.NewGenerations(source.Report, 0, now)
+	reports := serving.NewShared(source.Report, 0, now)
 	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, req *http.Request) {
 		ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
 		defer cancel()

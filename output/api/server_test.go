@@ -177,23 +177,17 @@ func TestServingLimits(t *testing.T) {
 	if want := (serving.Limits{
 		Request: 2 * time.Second, Response: 30 * time.Second, Shutdown: 2 * time.Second,
 		Stall: 3 * time.Second, Patience: 50 * time.Millisecond, Connections: 128,
-	}); serving.DefaultLimits != want {
-		t.Errorf("got %+v, want %+v", serving.DefaultLimits, want)
+	}); serving.DefaultLimits() != want {
+		t.Errorf("got %+v, want %+v", serving.DefaultLimits(), want)
 	}
 	path := filepath.Join(t.TempDir(), "socket")
 	listener := servingtest.Listen(t, path)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- serving.Serve(ctx, listener, http.NotFoundHandler(), testkit.Quiet()) }()
+	servingtest.ServeUntilEnd(t, listener, http.NotFoundHandler())
 	began := time.Now()
 	connection := servingtest.Dial(t, path)
 	// The client sends nothing, and the server hangs up.
 	if _, err := connection.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || time.Since(began) < time.Second {
 		t.Errorf("after %s: got %v, want the end of the connection after 2s", time.Since(began), err)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }
 
@@ -257,7 +251,7 @@ func TestServerSaysThatItsListenerFailed(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := serving.Serve(t.Context(), listener, http.NotFoundHandler(), testkit.Quiet()); !errors.Is(err, net.ErrClosed) {
+	if err := (serving.Server{Handler: http.NotFoundHandler(), Log: testkit.Quiet()}).Serve(t.Context(), listener); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the error is %v, want net.ErrClosed", err)
 	}
 }

@@ -110,11 +110,7 @@ func TestClientThatGetsNoAnswer(t *testing.T) {
 func TestClientSendsNothingToAStranger(t *testing.T) {
 	testkit.RequireRoot(t, "another user")
 	testkit.Require(t, "setpriv", "/usr/bin/python3")
-	directory, err := os.MkdirTemp("", "control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	directory := testkit.OpenDirectory(t)
 	if err := os.Chmod(directory, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ type Agent interface {
 	// HandOver gives a port to another client from now on. When it returns nil, the
 	// change is durable.
 	HandOver(ctx context.Context, port uint16, name string) error
-	// State identifies the state directory that the agent holds, by its lock.
-	State() string
+	// LedgerIdentity identifies the state directory that the agent holds, by its lock.
+	LedgerIdentity() string
 }
 
 // clientRequest is the JSON of POST /v1/clients/new.
@@ -98,7 +98,7 @@ func checkHeader(req *http.Request, agent Agent) error {
 	if req.Method != http.MethodPost {
 		return &Error{http.StatusMethodNotAllowed, fmt.Sprintf("method %q: want POST", req.Method)}
 	}
-	if meant := req.Header.Get(stateHeader); meant != "" && meant != agent.State() {
+	if meant := req.Header.Get(stateHeader); meant != "" && meant != agent.LedgerIdentity() {
 		return &Error{http.StatusPreconditionFailed, "this agent keeps its totals in another directory"}
 	}
 	return nil

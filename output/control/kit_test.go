@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -31,7 +30,7 @@ func (a *fakeAgent) HandOver(ctx context.Context, port uint16, name string) erro
 	return a.run(ctx)
 }
 
-func (a *fakeAgent) State() string { return "this-state" }
+func (a *fakeAgent) LedgerIdentity() string { return "this-state" }
 
 func (a *fakeAgent) expectChanges(t *testing.T, want ...string) {
 	t.Helper()
@@ -47,15 +46,7 @@ func (a *fakeAgent) expectChanges(t *testing.T, want ...string) {
 func serve(t *testing.T, agent Agent) (path string, logged *testkit.Log) {
 	t.Helper()
 	testkit.RequireRoot(t, "a client of the control socket")
-	directory, err := os.MkdirTemp("", "control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	if err := os.Chmod(directory, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path, logged = filepath.Join(directory, SocketName), new(testkit.Log)
+	path, logged = filepath.Join(testkit.OpenDirectory(t), SocketName), new(testkit.Log)
 	listener, err := Listen(path, slog.New(slog.NewTextHandler(logged, nil)))
 	if err != nil {
 		t.Fatal(err)

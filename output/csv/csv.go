@@ -39,14 +39,14 @@ func Append(dst []byte, report *accounting.Report) []byte {
 
 // File is the file in which the CSV is published. It is used by one goroutine.
 type File struct {
-	atomicfile.Published
+	atomicfile.Volatile
 	buffer []byte
 }
 
 // NewFile returns the CSV file at that path without touching it. Call
 // RemoveStale once it is certain that no other agent is running.
 func NewFile(path string) *File {
-	return &File{Published: atomicfile.Published{Path: path}}
+	return &File{Volatile: atomicfile.Volatile{Path: path}}
 }
 
 // Write replaces the file with the rates of the report. If the report has no

@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 )
 
 // chart is one chart.
@@ -184,7 +184,7 @@ func cleanField(text string) string {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case r == utf8.RuneError, accounting.Hidden(r), strings.ContainsRune("'\"`\\<>&", r):
+		case r == utf8.RuneError, characters.Hidden(r), strings.ContainsRune("'\"`\\<>&", r):
 			return '_'
 		}
 		return r

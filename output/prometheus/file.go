@@ -12,7 +12,7 @@ import (
 // File is a file for the textfile collector of node_exporter. It is used
 // by one goroutine.
 type File struct {
-	atomicfile.Published
+	atomicfile.Volatile
 	metrics *Metrics
 	page    bytes.Buffer
 }
@@ -20,7 +20,7 @@ type File struct {
 // NewFile returns the file at that path without touching it. Call
 // RemoveStale once it is certain that no other agent is running.
 func NewFile(path string, metrics *Metrics) *File {
-	return &File{Published: atomicfile.Published{Path: path}, metrics: metrics}
+	return &File{Volatile: atomicfile.Volatile{Path: path}, metrics: metrics}
 }
 
 // Write replaces the file with the metrics of the report, whose totals must be

@@ -36,13 +36,13 @@ var (
 // or in OpenMetrics, compressed if the client accepts that.
 //
 // Clients that ask within a second get the same page of a format, which is kept compressed.
-// At most two such generations exist. While slow clients read the older one,
+// At most two such versions exist. While slow clients read the older one,
 // others get the newer one until it is 3 seconds old; then the slow ones are
 // disconnected. So neither many clients nor slow ones cost more than two.
 func NewHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	pages := make(map[expfmt.Format]*serving.Generations[*page])
+	pages := make(map[expfmt.Format]*serving.Shared[*page])
 	for _, format := range []expfmt.Format{textFormat, openMetricsFormat} {
-		pages[format] = serving.NewGenerations(func(ctx context.Context) (*page, error) {
+		pages[format] = serving.NewShared(func(ctx context.Context) (*page, error) {
 			return metrics.render(ctx, format)
 		}, Gap, now)
 	}

@@ -127,12 +127,12 @@ type leaving struct {
 	leave context.CancelFunc
 }
 
-func (l leaving) Report(ctx context.Context) (*accounting.Report, error) {
+func (l leaving) SavedReport(ctx context.Context) (*accounting.Report, error) {
 	l.leave()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return l.metered.Report(ctx)
+	return l.metered.SavedReport(ctx)
 }
 
 func TestMetricsHandlerSurvivesTheClientThatAskedFirst(t *testing.T) {

@@ -21,12 +21,12 @@ import (
 // Agent provides what the metrics are made of. Its methods are safe for
 // concurrent use.
 type Agent interface {
-	// Report reads the counters anew and returns totals that are saved. The
+	// SavedReport reads the counters anew and returns totals that are saved. The
 	// metrics publish no others: a counter that stepped back by a little, since
 	// a power cut took what was not saved, would look to Prometheus like a
 	// reset, and be added whole. The report must not be changed once it is
 	// returned.
-	Report(ctx context.Context) (*accounting.Report, error)
+	SavedReport(ctx context.Context) (*accounting.Report, error)
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
 	// Month returns the usage of the running month, by month.
@@ -125,7 +125,7 @@ type reading struct {
 // read takes a reading. What can't be read or saved is omitted, and the metrics of
 // the agent say so.
 func (m *Metrics) read(ctx context.Context) *reading {
-	report, _ := m.options.Source.Report(ctx)
+	report, _ := m.options.Source.SavedReport(ctx)
 	return m.readingOf(ctx, report)
 }
 

@@ -35,7 +35,7 @@ type metered struct {
 	readings atomic.Int64
 }
 
-func (m *metered) Report(context.Context) (*accounting.Report, error) {
+func (m *metered) SavedReport(context.Context) (*accounting.Report, error) {
 	m.readings.Add(1)
 	return m.report, m.err
 }

@@ -25,10 +25,10 @@ var metricsRequests = []string{
 	"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\nAccept-Encoding: gzip\r\n\r\n",
 }
 
-// TestSlowScrapersHoldTwoGenerations has slow readers in all formats, four more in each
+// TestSlowScrapersHoldTwoVersions has slow readers in all formats, four more in each
 // second. However many there are, what they hold is not more than the pages of two
 // seconds in all formats, and another scraper gets its page.
-func TestSlowScrapersHoldTwoGenerations(t *testing.T) {
+func TestSlowScrapersHoldTwoVersions(t *testing.T) {
 	source := sampleMetered()
 	source.report = sample.ManyPorts(5000)
 	for i := range source.report.Ports {

@@ -10,6 +10,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/characters"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/testkit/sample"
 	"ssmonitor/output/api"
@@ -48,7 +49,7 @@ func TestNothingPrintedMovesACursor(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(text.String()) {
-			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), accounting.Hidden) || strings.HasPrefix(line, "mallory") {
+			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), characters.Hidden) || strings.HasPrefix(line, "mallory") {
 				t.Errorf("%s: %q", name, line)
 			}
 		}

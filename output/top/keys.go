@@ -3,7 +3,7 @@ package top
 import (
 	"unicode/utf8"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/characters"
 	"ssmonitor/internal/terminal"
 )
 
@@ -150,7 +150,7 @@ func (m *Model) edit(key string) {
 		m.move(key)
 	default:
 		r, size := utf8.DecodeRuneInString(key)
-		if (size == len(key) || key[0] != '<') && (terminal.Text(key) == key || accounting.Joiner(r)) {
+		if (size == len(key) || key[0] != '<') && (terminal.Text(key) == key || characters.Joiner(r)) {
 			m.filter += key
 		}
 	}

@@ -48,11 +48,12 @@ func ListenTCP(t *testing.T) net.Listener {
 }
 
 // Run serves on a listener until the test ends or stop is called.
-func Run(t *testing.T, listener net.Listener, serve func(context.Context, net.Listener) error) (stop func()) {
+func Run(t *testing.T, listener net.Listener, server serving.Server) (stop func()) {
 	t.Helper()
+	server.Log = testkit.Quiet()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, listener) }()
+	go func() { ended <- server.Serve(ctx, listener) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -63,18 +64,16 @@ func Run(t *testing.T, listener net.Listener, serve func(context.Context, net.Li
 	return stop
 }
 
-// ServeWithin runs ServeWithin.
+// ServeWithin is Run with a handler and limits.
 func ServeWithin(t *testing.T, listener net.Listener, handler http.Handler, limits serving.Limits) (stop func()) {
 	t.Helper()
-	return Run(t, listener, func(ctx context.Context, listener net.Listener) error {
-		return serving.ServeWithin(ctx, listener, handler, testkit.Quiet(), limits)
-	})
+	return Run(t, listener, serving.Server{Handler: handler, Limits: limits})
 }
 
-// ServeUntilEnd runs Serve.
+// ServeUntilEnd is ServeWithin the default limits.
 func ServeUntilEnd(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Helper()
-	ServeWithin(t, listener, handler, serving.DefaultLimits)
+	ServeWithin(t, listener, handler, serving.DefaultLimits())
 }
 
 // Start runs ServeWithin on a socket.

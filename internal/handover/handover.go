@@ -1,6 +1,6 @@
-// Package clients changes who has which port: by the agent that runs, or in the ledger
-// where none does.
-package clients
+// Package handover gives a port to another client: by the agent that runs, or in the
+// ledger where none does.
+package handover
 
 import (
 	"context"
@@ -25,9 +25,6 @@ import (
 // answerPatience is how long a command waits for the agent's answer.
 const answerPatience = 20 * time.Second
 
-// Holder is the name under which a command that changes clients holds the ledger.
-const Holder = "client"
-
 // Transfer is a port that another client gets.
 type Transfer struct {
 	Port   uint16
@@ -40,10 +37,10 @@ type Transfer struct {
 // openStore is store.Open, or its like.
 type openStore func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error)
 
-// Do gives the port to another client: by the agent that holds the ledger, or without
+// Give gives the port to another client: by the agent that holds the ledger, or without
 // one. What was counted so far belongs to the previous client. later reports that the
 // agent does it when it starts, because the counters can't be read now.
-func (t Transfer) Do(ctx context.Context) (later bool, err error) {
+func (t Transfer) Give(ctx context.Context) (later bool, err error) {
 	if os.Geteuid() != 0 {
 		return false, errors.New("only root changes clients: run it as root")
 	}
@@ -106,9 +103,7 @@ func (t Transfer) byAgent(ctx context.Context, locked *store.LockedError) error 
 // alone reads the counters, if there are any, and changes the database. Until
 // it returns, no agent can start with this state.
 func (t Transfer) alone(open openStore) (later bool, err error) {
-	options := store.Options{Holder: Holder}
-	options.Intact, options.Log = true, t.Log
-	ledger, saved, _, err := open(t.State, options)
+	ledger, saved, _, err := open(t.State, store.Options{Holder: store.ClientHolder, Intact: true, Log: t.Log})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, fmt.Errorf("nothing has been saved in %s yet: start the agent, or name its state directory with --state: %w", t.State, err)

@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/accounting/connections"
+	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/atomicfile"
+	"ssmonitor/output/csv"
+	"ssmonitor/output/prometheus"
+)
+
+// watcher does something at the end of every interval: it writes a file, or logs. Another
+// one is a type with this method, and a line in openWatchers.
+type watcher interface {
+	// observe gets the report of the interval, or why the counters can't be read. What
+	// else was saved or counted, the watcher asks for.
+	observe(ctx context.Context, report *accounting.Report, err error)
+}
+
+// openWatchers begins all watchers. It removes the files of an earlier run.
+func (a *agent) openWatchers(metrics *prometheus.Metrics) {
+	if a.settings.Warn.Any() {
+		watch := usage.NewLimitWatch(a.settings.Warn, a.monthBefore)
+		a.watchers = append(a.watchers, &usageWatcher{watch: watch, month: a.month, meter: a.meter, log: a.Log})
+	}
+	if a.settings.Addresses.Any() && a.sockets != nil {
+		a.watchers = append(a.watchers, &addressWatcher{connections.NewWatch(a.settings.Addresses, a.connections, nil), a.Log})
+	}
+	if path := a.settings.Textfile; path != "" {
+		file := prometheus.NewFile(path, metrics)
+		a.keepFile("textfile", &file.Volatile)
+		a.watchers = append(a.watchers, &textfileWatcher{file: file, meter: a.meter, connections: a.connections, log: a.Log})
+	}
+	if path := a.settings.CSV; path != "" {
+		file := csv.NewFile(path)
+		a.keepFile("CSV file", &file.Volatile)
+		a.watchers = append(a.watchers, &csvWatcher{file: file, log: a.Log})
+	}
+}
+
+// keepFile has close remove the file. It removes the one of an earlier run.
+func (a *agent) keepFile(what string, file *atomicfile.Volatile) {
+	if err := file.RemoveStale(); err != nil {
+		a.Log.Warn("the "+what+" of an earlier run can't be removed", "error", err)
+	}
+	a.closing = append(a.closing, file.Remove)
+}
+
+// usageWatcher logs the clients that exceed their monthly limit.
+type usageWatcher struct {
+	watch   *usage.LimitWatch
+	month   *monthUsage
+	meter   *accounting.Meter
+	log     *slog.Logger
+	checked time.Time // when the usage of the last check was saved
+	fault   accounting.Fault
+}
+
+// observe looks at the usage if it was saved since the last look.
+func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ error) {
+	saved := w.meter.Status().LastSave
+	if saved.Equal(w.checked) {
+		return
+	}
+	w.checked = saved
+	months, err := w.month.query(ctx)
+	w.fault.Log(w.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
+	if err != nil {
+		return
+	}
+	for _, state := range w.watch.Crossed(months) {
+		w.log.Warn("a client has used more than its monthly limit",
+			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
+	}
+}
+
+// addressWatcher logs the ports whose number of addresses has crossed the limit.
+type addressWatcher struct {
+	watch *connections.Watch
+	log   *slog.Logger
+}
+
+func (w *addressWatcher) observe(_ context.Context, report *accounting.Report, err error) {
+	if err != nil {
+		return
+	}
+	for _, change := range w.watch.Changed(report) {
+		attributes := []any{"port", change.Port.Number, "client", change.Port.Name, "addresses", change.Addresses, "limit", change.Limit}
+		if change.Over {
+			w.log.Warn("more addresses than the limit are connected to a port", attributes...)
+		} else {
+			w.log.Info("no more addresses than the limit are connected to a port", attributes...)
+		}
+	}
+}
+
+// textfileWatcher keeps the metrics in the textfile, whose totals are saved.
+type textfileWatcher struct {
+	file        *prometheus.File
+	meter       *accounting.Meter
+	connections *connections.Meter
+	log         *slog.Logger
+	fault       accounting.Fault
+}
+
+// observe omits the totals if they can't be read or saved. Between two saves the file keeps
+// those of the last one.
+func (w *textfileWatcher) observe(ctx context.Context, _ *accounting.Report, err error) {
+	report := w.meter.Report() // what is read after it may not be saved
+	dirty := w.meter.Dirty()
+	switch {
+	case err != nil || dirty && w.meter.Status().LastSaveError != nil:
+		report = nil
+	case dirty:
+		return
+	default:
+		w.connections.Complete(report)
+	}
+	w.fault.Log(w.log, w.file.Write(ctx, report), "the textfile can't be written", "the textfile is written again")
+}
+
+// csvWatcher keeps the rates of the last interval in the CSV file.
+type csvWatcher struct {
+	file  *csv.File
+	log   *slog.Logger
+	fault accounting.Fault
+}
+
+func (w *csvWatcher) observe(_ context.Context, report *accounting.Report, err error) {
+	if err != nil {
+		_ = w.file.Remove() // its rates are out of date; the next write reports any failure
+		return
+	}
+	w.fault.Log(w.log, w.file.Write(report), "the CSV file can't be written", "the CSV file is written again")
+}
