@@ -82,20 +82,6 @@ func (h *Host) stat(pid string) (process, bool) {
 	return parseStat(text)
 }
 
-// Ended reports whether a process has ended, even if its parent has not noticed yet.
-func Ended(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
-	}
-	host := Host{Proc: "/proc"}
-	text, err := host.read(strconv.Itoa(pid), "stat", maxText)
-	if err != nil {
-		return false // it may be hidden
-	}
-	_, alive := parseStat(text)
-	return !alive
-}
-
 // parseStat reads the fields pid, comm, state, ppid and, 18 fields on, starttime. comm may
 // hold anything.
 func parseStat(text string) (p process, alive bool) {

@@ -69,7 +69,7 @@ func (c *collector) counts(in inbound) bool {
 // isReplaced reports whether a later part of the configuration has another inbound
 // instead.
 func (c *collector) isReplaced(in inbound) bool {
-	later, replaced := c.options.replaced[in.tag]
+	later, replaced := c.part.replaced[in.tag]
 	if replaced && c.counts(in) {
 		c.missing("%s is not used, since %s has an inbound of the same tag", in.place, filepath.Base(later))
 	}

@@ -87,11 +87,12 @@ func TestStoppedServersAreNotRead(t *testing.T) {
 	} {
 		path := write(t, dir, ".shadowsocks_1.conf", `{"server_port": 1}`)
 		write(t, dir, ".shadowsocks_1.pid", pid+"\n")
-		if _, read, err := shadowsocks.ReadListed(path, shadowsocks.Options{}); read != want || err != nil {
+		if _, read, err := (shadowsocks.Part{Path: path}).ReadListed(shadowsocks.Options{}); read != want || err != nil {
 			t.Errorf("process %q: read %v, %v, want %v", pid, read, err, want)
 		}
 	}
-	if _, read, err := shadowsocks.ReadListed(write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`), shadowsocks.Options{}); !read || err != nil {
+	unstarted := shadowsocks.Part{Path: write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`)}
+	if _, read, err := unstarted.ReadListed(shadowsocks.Options{}); !read || err != nil {
 		t.Errorf("no process: read %v, %v", read, err)
 	}
 }

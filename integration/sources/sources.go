@@ -92,6 +92,9 @@ func Follow(sources Sources) *Follower {
 	if sources.Host == nil {
 		sources.Host = thisHost
 	}
+	if sources.Progress == nil {
+		sources.Progress = func() {}
+	}
 	return &Follower{sources: sources}
 }
 

@@ -87,7 +87,7 @@ func TestConfigurations(t *testing.T) {
 		{"none", sources.Result{}, nil, []string{"note configuration-search --shadowsocks FILE"}},
 		{"none, but a port was named", sources.Result{Ports: portsOf(1)}, nil, nil},
 		{"found, with notes", sources.Result{
-			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20002, 20000, 20001)}},
+			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: &shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20002, 20000, 20001)}},
 			Notes: []error{
 				fmt.Errorf("reading a Shadowsocks configuration: /etc/a.json: %w", shadowsocks.ErrClient),
 				&fs.PathError{Op: "stat", Path: "/etc/dangling.json", Err: fs.ErrNotExist},
@@ -98,7 +98,7 @@ func TestConfigurations(t *testing.T) {
 			"note configuration client", "note configuration dangling.json", "note configuration two names",
 			"unknown configuration run it as root"}},
 		{"of running servers", sources.Result{
-			Configs: []shadowsocks.Config{{Path: "/srv/a.json", Form: shadowsocks.Form{Program: "shadowsocks-libev, -rust or -python", Sign: "server_port"}, Ports: portsOf(1)}},
+			Configs: []shadowsocks.Config{{Path: "/srv/a.json", Form: &shadowsocks.Form{Program: "shadowsocks-libev, -rust or -python", Sign: "server_port"}, Ports: portsOf(1)}},
 			Entries: []portlist.Entry{
 				{Port: portsOf(1)[0], Sources: []string{"process ss-server: /srv/a.json"}},
 				{Port: portsOf(2)[0], Sources: []string{"/etc/a.json", "process ss-server: sockets"}},
