@@ -274,14 +274,14 @@ func TestServersThatAreHidden(t *testing.T) {
 	if !servers[0].Hidden {
 		t.Error("not hidden")
 	}
-	if _, err := servers[0].MayRead("a.json"); !errors.Is(err, processes.ErrRelative) {
+	if _, err := servers[0].Resolve("a.json"); !errors.Is(err, processes.ErrRelative) {
 		t.Errorf("a relative path: %v", err)
 	}
 }
 
 func TestWithoutProc(t *testing.T) {
 	for _, proc := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
-		found, err := (&processes.Host{Proc: proc}).Find()
+		found, err := (&processes.Procfs{Proc: proc}).Find()
 		if err != nil || len(found.Servers) != 0 {
 			t.Errorf("%+v, %v", found, err)
 		}

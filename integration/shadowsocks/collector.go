@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 const (
@@ -69,14 +69,14 @@ func (c *collector) missing(format string, arguments ...any) {
 	c.reasons.add(maxNotes, format, arguments...)
 }
 
-// share counts users behind a port.
-func (c *collector) share(number uint16, users int) {
-	c.shareOver(accounting.TCPAndUDP, number, users)
+// addUsers counts users behind a port.
+func (c *collector) addUsers(number uint16, users int) {
+	c.addUsersOver(accounting.TCPAndUDP, number, users)
 }
 
-// shareOver counts users behind a port over some protocols. What serves it over TCP and
+// addUsersOver counts users behind a port over some protocols. What serves it over TCP and
 // what serves it over UDP have the same users.
-func (c *collector) shareOver(protocols accounting.Protocols, number uint16, users int) {
+func (c *collector) addUsersOver(protocols accounting.Protocols, number uint16, users int) {
 	if c.users == nil {
 		c.users = make(map[uint16][2]int)
 	}

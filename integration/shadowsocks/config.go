@@ -12,7 +12,7 @@ import (
 // Options says how configurations are read.
 type Options struct {
 	// Host distinguishes a server's configuration from a client's.
-	Host Host
+	Host LocalHost
 	// ForceServer reads every configuration as a server's.
 	ForceServer bool
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from

@@ -2,7 +2,7 @@ package shadowsocks
 
 import (
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // foreign are the files of other programs that people keep beside a server's, or take

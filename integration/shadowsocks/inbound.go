@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // inbound is one of Xray or V2Ray, in a file or in the database of a panel.
@@ -184,7 +184,7 @@ func (c *collector) addInbound(in inbound) {
 		return
 	}
 	for _, number := range readPorts(c, in.port) {
-		c.share(number, in.users)
+		c.addUsers(number, in.users)
 		c.add(in.port, number, in.protocols, in.name)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 const protocolShadowsocks = "shadowsocks"
@@ -201,7 +201,7 @@ func readSingBoxInbound(c *collector, inbound node, routes detours) {
 	if end.at("managed").flag(false) {
 		c.note("the users of %s are managed at run time and can't be told apart by its counters", end.place)
 	}
-	c.shareOver(protocols, number, users)
+	c.addUsersOver(protocols, number, users)
 	c.add(inbound, number, protocols, name)
 }
 

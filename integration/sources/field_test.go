@@ -38,8 +38,8 @@ type fieldCase struct {
 type fieldFile struct{ path, content string }
 
 // fieldHost is the host that the cases were written for.
-func fieldHost() (shadowsocks.Host, error) {
-	return shadowsocks.Host{
+func fieldHost() (shadowsocks.LocalHost, error) {
+	return shadowsocks.LocalHost{
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 		Names:     []string{"server", "server.example.org"},
 	}, nil

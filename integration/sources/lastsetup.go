@@ -133,7 +133,7 @@ func (s *Sources) runningPlaces() (roots, others []string) {
 	for _, server := range found.Servers {
 		paths := server.Files
 		for _, directory := range server.Directories {
-			resolved, err := server.MayRead(directory)
+			resolved, err := server.Resolve(directory)
 			id, found := identify(resolved)
 			if err != nil || !found || known[id] {
 				continue
@@ -144,9 +144,9 @@ func (s *Sources) runningPlaces() (roots, others []string) {
 			paths = slices.Concat(paths, []string{directory}, files)
 		}
 		for _, path := range paths {
-			switch _, err := server.MayRead(path); {
+			switch _, err := server.Resolve(path); {
 			case err != nil || shadowsocks.IsDatabase(path):
-			case server.Root():
+			case server.IsRoots():
 				roots = append(roots, path)
 			default:
 				others = append(others, path)

@@ -16,7 +16,6 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
 	command "ssmonitor/internal/setup"
 	"ssmonitor/internal/testkit"
@@ -40,7 +39,7 @@ func newRunning(t *testing.T) *running {
 	list := filepath.Join(directory, "list")
 	return &running{directory, list, sources.Sources{
 		SearchRoot: filepath.Join(directory, "root"), Earlier: list, Host: noHost,
-		Processes: &processes.Host{Proc: "/proc", Listeners: command.RunningServers.Listeners, Interval: time.Millisecond},
+		Processes: command.RunningServers, LookInterval: time.Millisecond,
 	}}
 }
 

@@ -49,7 +49,8 @@ func (l *loading) findServers() {
 	if l.sources.Processes == nil {
 		return
 	}
-	l.seen.servers.look(l.sources.Processes)
+	l.seen.servers = serverSight{host: l.sources.Processes, interval: l.sources.LookInterval}
+	l.seen.servers.look()
 	found, err := l.sources.Processes.Find()
 	if err != nil {
 		l.note(fmt.Errorf("%w; the ports that running servers had stay counted", err))
@@ -60,11 +61,11 @@ func (l *loading) findServers() {
 		l.note(fmt.Errorf("%d running servers are not asked, since there are too many: name their configurations with --shadowsocks", found.More))
 	}
 	for _, server := range found.Servers {
-		if server.Several || !server.Root() {
+		if server.Several || !server.IsRoots() {
 			continue
 		}
 		for _, path := range server.Files {
-			if resolved, err := server.MayRead(path); err == nil {
+			if resolved, err := server.Resolve(path); err == nil {
 				l.inUse[path], l.inUse[resolved] = true, true
 			}
 		}
@@ -99,7 +100,7 @@ func (l *loading) askServers() {
 // configurations reads those that the server was started with, unless another source has,
 // and reports whether they say which ports it has.
 func (r *running) configurations(server processes.Server) (explained bool) {
-	if server.Elsewhere() {
+	if server.SeesOtherFiles() {
 		return false
 	}
 	var group shadowsocks.Group
@@ -109,7 +110,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 		switch {
 		case !found:
 		case r.startReading(resolved, false):
-			if !server.Root() { // who may lead a link elsewhere later
+			if !server.IsRoots() { // who may lead a link elsewhere later
 				path = resolved
 				r.given[processSource(server.Program, path)] = true
 			}
@@ -162,7 +163,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 func (r *running) find(server processes.Server, path string) (resolved string, found bool) {
 	r.sources.Progress()
 	r.given[processSource(server.Program, path)] = true
-	resolved, err := server.MayRead(path)
+	resolved, err := server.Resolve(path)
 	if err != nil {
 		r.notRead(server, path, err)
 	}
@@ -229,7 +230,7 @@ func (r *running) unnamed(ports []accounting.Port) []accounting.Port {
 func (r *running) notRead(server processes.Server, path string, why error) {
 	source := processSource(server.Program, path)
 	why = fmt.Errorf("configuration of the running %s: %w", server.Program, why)
-	if server.Root() || r.sources.Following && len(r.lastSetup[source]) > 0 {
+	if server.IsRoots() || r.sources.Following && len(r.lastSetup[source]) > 0 {
 		r.keepPorts(source, why)
 		return
 	}
@@ -262,7 +263,7 @@ func (r *running) unexplained(ports []accounting.Port) []accounting.Port {
 func (r *running) listening(explained []bool) {
 	typed := make(map[uint16]bool)
 	for _, server := range r.servers.Servers {
-		if !server.Root() {
+		if !server.IsRoots() {
 			continue
 		}
 		ports := r.unexplained(server.Ports)
@@ -281,7 +282,7 @@ func (r *running) listening(explained []bool) {
 	for i, server := range r.servers.Servers {
 		ports := perServer[i]
 		switch {
-		case !server.Root():
+		case !server.IsRoots():
 			all, _ := accounting.Union(ports, r.unexplained(server.Ports))
 			r.noteOthersPorts(server, all)
 		case len(ports) == 0:

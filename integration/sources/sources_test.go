@@ -20,7 +20,7 @@ import (
 
 const both = accounting.TCPAndUDP
 
-func noHost() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }
+func noHost() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }
 
 func TestLoadTakesTheUnion(t *testing.T) {
 	dir := t.TempDir()
@@ -176,7 +176,7 @@ func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 	unknown := errors.New("unknown")
 	follower := sources.Follow(sources.Sources{
 		Shadowsocks: []string{t.TempDir()},
-		Host:        func() (shadowsocks.Host, error) { return shadowsocks.Host{}, unknown },
+		Host:        func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, unknown },
 	})
 	if _, err := follower.Load(); !errors.Is(err, unknown) {
 		t.Errorf("Load() = %v", err)

@@ -129,7 +129,7 @@ func TestConfigurationsOfASearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := newCheck(t)
-	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }}
 	c.List = list(t, "20000\n")
 	wantProblems(t, c, "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
@@ -142,7 +142,7 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	m.write("/etc/sing-box/conf/10.json", part, 0o600, 0)
 	m.write("/etc/sing-box/conf/20.json", `{"inbounds":[`, 0o600, 0)
 	c, _ := newCheck(t)
-	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }}
 	c.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
 	for _, f := range c.findings() {

@@ -7,7 +7,7 @@ import (
 )
 
 // RunningServers is where setup and check look for servers beside their configurations.
-var RunningServers = &processes.Host{Proc: "/proc", Listeners: receivers}
+var RunningServers = &processes.Procfs{Proc: "/proc", Listeners: receivers}
 
 // receivers returns the sockets at which programs of the network namespace receive. It
 // fails if the kernel can't list those of one of the protocols.
