@@ -20,7 +20,7 @@ import (
 // Nobody has root read a file for him.
 func TestResolve(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	program := fake(t, directory, "ss-server")
 	open, secret := write(t, directory, "open.json", "{}"), write(t, directory, "secret.json", "{}")
 	group, below := write(t, directory, "group.json", "{}"), write(t, directory, "closed/open.json", "{}")
@@ -51,7 +51,7 @@ func TestResolve(t *testing.T) {
 			command.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{1, 1234}}
 		},
 	} {
-		command := start(t, adjust, program, "-c", "sleep 1000; true")
+		command := testkit.Start(t, adjust, program, "-c", "sleep 1000; true")
 		servers := waitFor(t, "ss-server "+filepath.Join(workingDirectory(t), "sleep 1000; true"))
 		for path, want := range map[string]bool{
 			open: true, directory: true, secret: name == "root", group: name != "nobody", below: name == "root", link: name == "root",
@@ -68,8 +68,7 @@ func TestResolve(t *testing.T) {
 		if _, err := servers[0].Resolve(filepath.Join(directory, "missing")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a missing file: %v", err)
 		}
-		_ = command.Process.Kill()
-		_ = command.Wait()
+		testkit.Stop(command)
 	}
 }
 
@@ -85,12 +84,12 @@ func TestResolveIgnoresTheSetUserIDBit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	program, secret := write(t, directory, "ss-server", string(content)), write(t, directory, "secret.json", "{}")
 	if err := errors.Join(os.Chmod(secret, 0o600), os.Chmod(program, 0o755|fs.ModeSetuid)); err != nil {
 		t.Fatal(err)
 	}
-	start(t, as(nobody), program, "1000")
+	testkit.Start(t, as(nobody), program, "1000")
 	servers := waitFor(t, "ss-server")
 	if _, err := servers[0].Resolve(secret); !errors.Is(err, processes.ErrUnreadable) || servers[0].IsRoots() {
 		t.Errorf("a user may read root's file: %v", err)

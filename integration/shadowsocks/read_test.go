@@ -151,9 +151,6 @@ func TestSearchIsBounded(t *testing.T) {
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	testkit.WriteFile(t, path, content)
 	return path
 }

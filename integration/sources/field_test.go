@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
@@ -69,10 +68,8 @@ func TestField(t *testing.T) {
 // compare reports where the result is not what the case says.
 func (c fieldCase) compare(t *testing.T, root string, result sources.Result, err error) {
 	t.Helper()
-	var ports, notes []string
-	for _, port := range result.Ports {
-		ports = append(ports, portlist.FormatSpec(port))
-	}
+	var notes []string
+	ports := specs(result.Ports)
 	if diff := cmp.Diff(c.ports, ports); diff != "" {
 		t.Errorf("ports (-right +got):\n%s", diff)
 	}

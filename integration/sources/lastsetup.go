@@ -65,7 +65,7 @@ func (l *loading) keepPorts(source string, why error) {
 
 // addKept adds ports that a source had, and that can't be read now.
 func (l *loading) addKept(source string, ports []accounting.Port) {
-	l.fail(l.taken.addKept(source, ports))
+	l.fail(l.taken.kept.add(source, ports))
 	l.others = append(l.others, sourcePorts{source, ports})
 }
 

@@ -166,7 +166,7 @@ func (l *loading) readPart(part shadowsocks.Part, asServer, wanted bool) (config
 
 // add adds a configuration and its notes, unless there is no room for it any more.
 func (l *loading) add(config shadowsocks.Config) error {
-	if err := l.taken.addPorts(config.Path, config.Ports); err != nil {
+	if err := l.taken.read.add(config.Path, config.Ports); err != nil {
 		return err
 	}
 	l.configs = append(l.configs, config)

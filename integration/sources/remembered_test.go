@@ -195,11 +195,7 @@ func TestFollowRunningServers(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			var got []string
-			for _, port := range result.Ports {
-				got = append(got, portlist.FormatSpec(port))
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, specs(result.Ports)); diff != "" {
 				return fmt.Errorf("%s: -want +got:\n%s", what, diff)
 			}
 			return nil

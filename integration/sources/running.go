@@ -242,7 +242,7 @@ func (r *running) addPorts(source string, ports []accounting.Port) {
 	if len(ports) == 0 {
 		return
 	}
-	if err := r.taken.addPorts(source, ports); err != nil {
+	if err := r.taken.read.add(source, ports); err != nil {
 		r.note(err)
 		return
 	}

@@ -37,7 +37,9 @@ type quota struct {
 	files int
 	bytes int64
 	read  content
-	kept  content // of files that can't be read any more
+	// kept is of files that can't be read any more. They have as much room as those that
+	// are read: without a bound, files that take turns in being broken would add up.
+	kept content
 }
 
 // content is how much is in configurations.
@@ -58,15 +60,7 @@ func (q *quota) addFile(path string) error {
 	return nil
 }
 
-// addPorts adds the ports of a configuration, unless there is no room for them.
-func (q *quota) addPorts(path string, ports []accounting.Port) error { return q.read.add(path, ports) }
-
-// addKept adds the ports that a source had. They have as much room as those that are
-// read: without a bound, files that take turns in being broken would add up.
-func (q *quota) addKept(source string, ports []accounting.Port) error {
-	return q.kept.add(source, ports)
-}
-
+// add adds the ports of a source, unless there is no room for them.
 func (c *content) add(source string, ports []accounting.Port) error {
 	mark := len(strconv.QuoteToASCII(source)) // above each group of ports of the list
 	text, names := mark*len(ports), 0
