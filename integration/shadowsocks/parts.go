@@ -107,19 +107,19 @@ func (g Group) Load(progress func()) (rest []error) {
 // parts are what is known of the files of a group.
 type parts struct {
 	inbounds []partInbounds
-	replaced map[string]map[string]string // by the file and the tag of an inbound: the file that has it instead
 	waiting  []waitingPart
-	contents map[string]*decoded // of the files with inbounds, which are in memory anyway
-	served   []*Form             // that have ports
-	stores   map[string]bool     // files with users that another file names
-	cloak    bool                // whether a server starts Cloak as its plugin, on its own port
+	served   []*Form         // that have ports
+	stores   map[string]bool // files with users that another file names
+	cloak    bool            // whether a server starts Cloak as its plugin, on its own port
 }
 
 // partInbounds are the inbounds of a file.
 type partInbounds struct {
-	path    string
-	form    *Form
-	objects []node
+	path     string
+	form     *Form
+	objects  []node
+	contents *decoded          // of the whole file, which is in memory anyway
+	replaced map[string]string // by the tag of an inbound: the file that has it instead
 }
 
 type waitingPart struct {
@@ -137,7 +137,7 @@ func (g Group) look(progress func()) *parts {
 		// file that has any.
 		maxLooks = 1 << 18
 	)
-	parts, size := &parts{contents: make(map[string]*decoded), stores: make(map[string]bool)}, int64(0)
+	parts, size := &parts{stores: make(map[string]bool)}, int64(0)
 	for _, path := range g.Paths {
 		size += Size(path)
 	}
@@ -160,7 +160,7 @@ func (g Group) look(progress func()) *parts {
 		inbounds += len(part.objects)
 	}
 	if len(parts.inbounds)*inbounds > maxLooks {
-		parts.inbounds, parts.contents = nil, nil
+		parts.inbounds = nil
 	}
 	parts.replace()
 	return parts
@@ -185,8 +185,7 @@ func (p *parts) look(path string, contents *decoded) {
 		return
 	}
 	if objects := root.at("inbounds").objects(); len(objects) > 0 {
-		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
-		p.contents[path] = contents
+		p.inbounds = append(p.inbounds, partInbounds{path: path, form: form, objects: objects, contents: contents})
 	}
 }
 
@@ -194,38 +193,40 @@ func (p *parts) look(path string, contents *decoded) {
 // the last inbound of a tag, https://xtls.github.io/en/config/features/multiple.html.
 // Files in other directories may be configurations of their own.
 func (p *parts) replace() {
-	p.replaced = make(map[string]map[string]string)
 	last := make(map[[2]string]string) // by the directory and the tag
 	for i, part := range slices.Backward(p.inbounds) {
 		directory := filepath.Dir(part.path)
 		if part.form != formXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
 			continue
 		}
-		own := make(map[string]string)
+		p.inbounds[i].replaced = make(map[string]string)
 		p.inbounds[i].objects = slices.DeleteFunc(slices.Clone(part.objects), func(object node) bool {
 			tag := object.at("tag").word() // what is wrong is reported when the part is read
 			later, found := last[[2]string{directory, tag}]
 			if found && tag != "" && later != part.path {
-				own[tag] = later
+				p.inbounds[i].replaced[tag] = later
 				return true
 			}
 			last[[2]string{directory, tag}] = part.path
 			return false
 		})
-		p.replaced[part.path] = own
 	}
 }
 
 // part returns the file at path as one of the parts.
 func (p *parts) part(path string) Part {
-	return Part{path, func(form *Form) (others [][]node) {
-		for _, part := range p.inbounds {
-			if part.form == form && part.path != path {
-				others = append(others, part.objects)
+	part := Part{Path: path, beside: func(form *Form) (others [][]node) {
+		for _, other := range p.inbounds {
+			if other.form == form && other.path != path {
+				others = append(others, other.objects)
 			}
 		}
 		return others
-	}, p.replaced[path], p.contents[path]}
+	}}
+	if own := slices.IndexFunc(p.inbounds, func(own partInbounds) bool { return own.path == path }); own >= 0 {
+		part.replaced, part.decoded = p.inbounds[own].replaced, p.inbounds[own].contents
+	}
+	return part
 }
 
 // beside returns the inbounds of each other part of the configuration.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/internal/configfile"
@@ -112,11 +111,9 @@ func TestStoppedServerThatNobodyHasWaitedFor(t *testing.T) {
 	write(t, dir, ".shadowsocks_1.conf", `{"server_port": 1}`)
 	write(t, dir, ".shadowsocks_1.pid", fmt.Sprint(ended.Process.Pid))
 	_, _ = stdout.Read(make([]byte, 1)) // until it ends
-	for deadline := time.Now().Add(10 * time.Second); !shadowsocks.Stopped(filepath.Join(dir, ".shadowsocks_1.conf")); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("a server that has ended is taken for one that runs")
-		}
-	}
+	testkit.Until(t, "notice of the server that has ended", func() bool {
+		return shadowsocks.Stopped(filepath.Join(dir, ".shadowsocks_1.conf"))
+	})
 }
 
 // A directory with more files than it may have is not listed in part.

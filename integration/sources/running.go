@@ -90,21 +90,21 @@ func (l *loading) askServers() {
 	}
 	explained := make([]bool, len(l.servers.Servers))
 	for i, server := range l.servers.Servers {
-		explained[i] = r.configurations(server) || len(server.Ports) > 0
+		explained[i] = r.readConfigurations(server) || len(server.Ports) > 0
 	}
 	r.known, _ = l.merge()
 	r.listening(explained)
 	r.keepUnseen()
 }
 
-// configurations reads those that the server was started with, unless another source has,
+// readConfigurations reads those that the server was started with, unless another source has,
 // and reports whether they say which ports it has.
-func (r *running) configurations(server processes.Server) (explained bool) {
+func (r *running) readConfigurations(server processes.Server) (explained bool) {
 	if server.SeesOtherFiles() {
 		return false
 	}
 	var group shadowsocks.Group
-	paths := make(map[string]string) // that the server names, by where they are without links
+	asNamed := make(map[string]string) // the paths as the server names them, by where they lead
 	add := func(path string) {
 		resolved, found := r.find(server, path)
 		switch {
@@ -114,7 +114,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 				path = resolved
 				r.given[processSource(server.Program, path)] = true
 			}
-			group.Paths, paths[resolved] = append(group.Paths, resolved), path
+			group.Paths, asNamed[resolved] = append(group.Paths, resolved), path
 		default:
 			explained = true // as far as another source does
 		}
@@ -141,7 +141,7 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 	})
 	var harmless []error
 	group.Read = func(part shadowsocks.Part) (shadowsocks.Config, bool, error) {
-		switch read, err := r.file(server, paths[part.Path], part); {
+		switch read, err := r.file(server, asNamed[part.Path], part); {
 		case read:
 			explained = true
 		case err != nil:
