@@ -60,7 +60,7 @@ func teardown(c *cli.Context) error {
 
 // describeTeardown prints what teardown would do, or fails as it would.
 func describeTeardown(c *cli.Context, table *nft.Table, state string) error {
-	if err := presence.Running(state, settings.DefaultState); err != nil {
+	if err := presence.RefuseRunning(state, settings.DefaultState); err != nil {
 		return err
 	}
 	totals := fmt.Sprintf("The totals in %s would be kept.", terminal.Text(state))

@@ -193,10 +193,7 @@ func TestWriteReplacesTheListAndItsMode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("the directory holds %v, want the list alone: %v", entries, err)
-	}
+	testkit.WantFiles(t, filepath.Dir(path), "ports")
 }
 
 // TestWriteRemovesWhatAKilledProcessLeft has a list that is right already.
@@ -206,13 +203,8 @@ func TestWriteRemovesWhatAKilledProcessLeft(t *testing.T) {
 		if err := portlist.Write(path, without(port(2, accounting.TCPAndUDP, ""))); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := os.ReadDir(filepath.Dir(path))
-		if err != nil || len(entries) != 1 {
-			t.Errorf("the directory holds %v, want the list alone: %v", entries, err)
-		}
-		if err := os.WriteFile(filepath.Join(filepath.Dir(path), ".ports.new"), []byte("1"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WantFiles(t, filepath.Dir(path), "ports")
+		testkit.WriteFile(t, filepath.Join(filepath.Dir(path), ".ports.new"), "1")
 	}
 }
 
@@ -337,9 +329,7 @@ func TestReadNamesFileAndLine(t *testing.T) {
 		"1-65535\n1-65535\n1":                          "line 3: more than 131070 ports",
 		strings.Repeat("1-32767@1.1.1.1@1.1.1.2\n", 3): "line 3: more than 262140 targets",
 	} {
-		if err := os.WriteFile(list, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, list, content)
 		_, err := portlist.Read(list)
 		if err == nil || !strings.Contains(err.Error(), list+": "+text) {
 			t.Errorf("Read(%q) = %v, want file and %q", content, err, text)

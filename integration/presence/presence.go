@@ -152,9 +152,9 @@ func retry(ctx context.Context, list string) {
 	}
 }
 
-// Running returns a *RunningError if an agent runs in the network namespace, nil if
+// RefuseRunning returns a *RunningError if an agent runs in the network namespace, nil if
 // there is none, and another error if that can't be determined.
-func Running(states ...string) error {
+func RefuseRunning(states ...string) error {
 	agent, err := Find(states...)
 	if err != nil {
 		return err

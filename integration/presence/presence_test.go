@@ -2,6 +2,7 @@ package presence
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -65,21 +66,23 @@ func squat(t *testing.T, command ...string) {
 	if err := errors.Join(err, listener.Close()); err != nil {
 		t.Fatal(err)
 	}
+	defer file.Close() //nolint:errcheck // the child has its own
 	// Listening again makes the credentials those of the child.
-	command = append(command, "/usr/bin/python3", "-c",
-		"import socket,sys; s=socket.socket(fileno=3); s.listen(5); print('up', flush=True); sys.stdin.read()")
-	child := exec.Command(command[0], command[1:]...)
-	child.Stderr = os.Stderr
-	child.ExtraFiles = []*os.File{file}
-	stdin, inErr := child.StdinPipe()
-	stdout, outErr := child.StdoutPipe()
-	if err := errors.Join(inErr, outErr, child.Start(), file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = child.Wait()
-	})
+	startPython(t, command, "import signal,socket; s=socket.socket(fileno=3); s.listen(5); print('up', flush=True); signal.pause()", file)
+}
+
+// startPython starts a program of Python by a command, and waits until it says up.
+func startPython(t *testing.T, command []string, program string, files ...*os.File) {
+	t.Helper()
+	var stdout io.Reader
+	command = slices.Concat(command, []string{"/usr/bin/python3", "-c", program})
+	testkit.Start(t, func(child *exec.Cmd) {
+		var err error
+		child.Stderr, child.ExtraFiles = os.Stderr, files
+		if stdout, err = child.StdoutPipe(); err != nil {
+			t.Fatal(err)
+		}
+	}, command[0], command[1:]...)
 	if _, err := stdout.Read(make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}
@@ -128,19 +131,26 @@ func TestStrangerIsNoObstacle(t *testing.T) {
 	}
 }
 
+// takeAddress returns a socket that has the address, and does not listen.
+func takeAddress(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
 // TestSilentStrangerIsNoObstacle has a process take the address that accepts no
 // connection: it does not listen, or its backlog is full.
 func TestSilentStrangerIsNoObstacle(t *testing.T) {
 	for _, listens := range []bool{false, true} {
 		testkit.NetworkNamespace(t)
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = unix.Close(fd) }()
-		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err != nil {
-			t.Fatal(err)
-		}
+		fd := takeAddress(t)
 		if listens {
 			if err := unix.Listen(fd, 0); err != nil {
 				t.Fatal(err)
@@ -168,14 +178,7 @@ func TestSilentStrangerIsNoObstacle(t *testing.T) {
 // TestClaimWaitsForAnAgentThatBegins has an agent between bind and listen.
 func TestClaimWaitsForAnAgentThatBegins(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err != nil {
-		t.Fatal(err)
-	}
+	fd := takeAddress(t)
 	begun := time.AfterFunc(10*pause, func() { _ = unix.Listen(fd, 5) })
 	defer begun.Stop()
 	claim, err := Take("", "")
@@ -197,7 +200,7 @@ func TestFloodHidesNoAgent(t *testing.T) {
 	}
 	defer claim.Close()
 	for range 2 {
-		flood := exec.Command(asNobody[0], append(slices.Clone(asNobody[1:]), "/usr/bin/python3", "-c", `
+		startPython(t, asNobody, `
 import os, socket, sys
 print("up", flush=True)
 held, parent = [], os.getppid()
@@ -209,18 +212,7 @@ while os.getppid() == parent:
         held = held[-500:] + [s]
     except OSError:
         pass
-`)...)
-		stdout, err := flood.StdoutPipe()
-		if err := errors.Join(err, flood.Start()); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = flood.Process.Kill()
-			_ = flood.Wait()
-		})
-		if _, err := stdout.Read(make([]byte, 3)); err != nil {
-			t.Fatal(err)
-		}
+`)
 	}
 	for range 10 {
 		if agent, err := Find(""); agent == nil || err != nil {

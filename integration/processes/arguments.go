@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // maxNamed is the most files, directories and ports of a command line each.
@@ -55,14 +55,14 @@ func (p *program) parse(arguments []string) (c commandLine) {
 			}
 		}
 	}
-	c.manager = p.manager || p.name == "ssservice" && slices.Contains(arguments, "manager")
-	protocols := p.protocols(set, len(c.files) > 0)
+	c.manager = p.role == manages || p.name == "ssservice" && slices.Contains(arguments, "manager")
+	served := p.serves.with(set, len(c.files) > 0)
 	for _, o := range listen {
-		if port, ok := p.port(o.value, protocols); ok && !loopback && len(c.ports) < maxNamed {
+		if port, ok := p.port(o.value, served); ok && !loopback && len(c.ports) < maxNamed {
 			c.ports = append(c.ports, port)
 		}
 	}
-	if p.numbers() && len(c.ports) > 0 {
+	if p.takesPort() && len(c.ports) > 0 {
 		c.files = nil // the port of the file is not in use
 	}
 	if !slices.ContainsFunc(slices.Concat(p.files, p.folders), func(name string) bool { return set[name] }) {
@@ -129,20 +129,20 @@ func (p *program) cluster(letters string, next func() string) (options []option)
 	return options
 }
 
-// numbers reports whether an option gives the program its only port.
-func (p *program) numbers() bool { return slices.Contains(p.listen, "p") }
+// takesPort reports whether an option gives the program its only port.
+func (p *program) takesPort() bool { return slices.Contains(p.listen, "p") }
 
 func (p *program) takesValue(name string) bool {
 	return slices.Contains(slices.Concat(p.files, p.folders, p.workdir, p.home, p.listen, p.address, p.admin), name)
 }
 
-// protocols returns what the options make the program serve. With a file or a plugin,
-// that is not known from the options alone unless they say it.
-func (p *program) protocols(set map[string]bool, file bool) accounting.Protocols {
+// with returns what the options make the program serve. With a file or a plugin, that is
+// not known from the options alone unless they say it.
+func (p protocols) with(set map[string]bool, file bool) accounting.Protocols {
 	switch {
 	case p.udpOnly != "" && set[p.udpOnly]:
 		return accounting.OnlyUDP
-	case p.bothAlways, set[p.both], file, set["plugin"]:
+	case p.alwaysBoth, set[p.both], file, set["plugin"]:
 		return accounting.TCPAndUDP
 	}
 	return accounting.OnlyTCP
@@ -150,14 +150,14 @@ func (p *program) protocols(set map[string]bool, file bool) accounting.Protocols
 
 // port returns the port of an option: a number, an address or a URL. Nothing else of a
 // URL is looked at: there is a password in it.
-func (p *program) port(value string, protocols accounting.Protocols) (accounting.Port, bool) {
+func (p *program) port(value string, served accounting.Protocols) (accounting.Port, bool) {
 	scheme, rest, isURL := endpoint.CutLink(value)
 	if isURL {
 		if !scheme.IsShadowsocks() {
 			return accounting.Port{}, false
 		}
 		if scheme.IsOverUDP() {
-			protocols = accounting.OnlyUDP
+			served = accounting.OnlyUDP
 		}
 		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 			rest = rest[:end]
@@ -168,7 +168,7 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 			return accounting.Port{}, false // a method and a password
 		}
 	}
-	if p.several && !isURL {
+	if p.role == servesSeveral && !isURL {
 		return accounting.Port{}, false // of gost's own choice of protocols
 	}
 	host, port := endpoint.Split(value)
@@ -176,7 +176,7 @@ func (p *program) port(value string, protocols accounting.Protocols) (accounting
 		host, port = "", value // a number only
 	}
 	number, err := accounting.ParsePort(port)
-	return accounting.Port{Number: number, Protocols: protocols}, err == nil && !endpoint.IsLoopback(host)
+	return accounting.Port{Number: number, Protocols: served}, err == nil && !endpoint.IsLoopback(host)
 }
 
 // isPath reports whether the value may be a file: not the standard input and not an

@@ -100,7 +100,7 @@ func TestCommandLines(t *testing.T) {
 				t.Error("its command line is not read")
 			}
 			if program != nil {
-				if n := program.parse(arguments); !program.dual || len(n.ports) > 0 {
+				if n := program.parse(arguments); program.role != connects || len(n.ports) > 0 {
 					got = program.name + n.text()
 				}
 			}

@@ -7,6 +7,6 @@
 // sockets only by who may trace it, as root may.
 //
 // Any user may start a program under any name. So what root's processes say counts, but
-// of a file that another user's process names only what root wrote: see Server.MayRead.
+// of a file that another user's process names only what root wrote: see Server.Resolve.
 // Nothing of a command line is kept but paths and port numbers.
 package processes

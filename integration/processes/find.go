@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/sockdiag"
@@ -23,16 +22,13 @@ var errEnded = errors.New("the process has ended")
 // may be as many of root and as many of others.
 const maxServers = 1 << 12
 
-// Host is where processes are looked for.
-type Host struct {
-	// Proc is where procfs is mounted: /proc outside of tests.
+// Procfs is where processes are looked for.
+type Procfs struct {
+	// Proc is its directory: /proc outside of tests.
 	Proc string
 	// Listeners returns the sockets of the network namespace at which programs receive
 	// connections, or datagrams of anybody.
 	Listeners func(accounting.Protocols) ([]sockdiag.ListeningSocket, error)
-	// Interval is the time between two looks at the servers, by who follows them; 10 s
-	// if it is 0.
-	Interval time.Duration
 }
 
 // ID distinguishes a server from those before and after it.
@@ -64,7 +60,7 @@ type Server struct {
 
 // Look returns the servers that run, in the order of [Found]. It does not look for what
 // they use, which makes it cheap.
-func (h *Host) Look() ([]ID, error) {
+func (h *Procfs) Look() ([]ID, error) {
 	servers, _, err := h.look()
 	ids := make([]ID, len(servers))
 	for i, server := range servers {
@@ -81,11 +77,11 @@ type Found struct {
 	// More is how many further ones were left out, since there are too many.
 	More int
 
-	host *Host
+	host *Procfs
 }
 
 // Find returns the servers that run. It leaves out one that ends meanwhile.
-func (h *Host) Find() (*Found, error) {
+func (h *Procfs) Find() (*Found, error) {
 	servers, more, err := h.look()
 	if err != nil {
 		return nil, err
@@ -101,7 +97,7 @@ func (h *Host) Find() (*Found, error) {
 }
 
 // look returns the servers in the network namespace, and how many more there are.
-func (h *Host) look() (servers []Server, more int, err error) {
+func (h *Procfs) look() (servers []Server, more int, err error) {
 	names, err := h.list()
 	if err != nil || len(names) == 0 {
 		return nil, 0, err
@@ -120,7 +116,7 @@ func (h *Host) look() (servers []Server, more int, err error) {
 			continue
 		}
 		group := &others
-		if server.Root() {
+		if server.IsRoots() {
 			group = &servers
 		}
 		if len(*group) == maxServers {
@@ -137,7 +133,7 @@ func (h *Host) look() (servers []Server, more int, err error) {
 
 // list returns the numbers of the processes: none where procfs is not mounted, as in a
 // bare chroot.
-func (h *Host) list() ([]string, error) {
+func (h *Procfs) list() ([]string, error) {
 	directory, err := os.Open(h.Proc)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -155,7 +151,7 @@ func (h *Host) list() ([]string, error) {
 
 // server returns the server that a process is. To read a command line needs a lock of the
 // process, which may hold it for long: only those of candidates are read.
-func (h *Host) server(pid string) (Server, bool) {
+func (h *Procfs) server(pid string) (Server, bool) {
 	if !candidate(h.comm(pid)) {
 		return Server{}, false
 	}
@@ -177,12 +173,12 @@ func (h *Host) server(pid string) (Server, bool) {
 	}
 	line := program.parse(arguments)
 	return Server{
-		ID: ID{p.pid, p.start, program.name}, Several: program.several, program: program, line: line, owner: owner,
-	}, !program.dual || len(line.ports) > 0
+		ID: ID{p.pid, p.start, program.name}, Several: program.role == servesSeveral, program: program, line: line, owner: owner,
+	}, program.role != connects || len(line.ports) > 0
 }
 
 // describe adds what the server uses.
-func (h *Host) describe(s *Server, own mounts) error {
+func (h *Procfs) describe(s *Server, own mounts) error {
 	_, err := os.Readlink(h.path(s.PID, "ns/net"))
 	s.Hidden = errors.Is(err, fs.ErrPermission)
 	s.view = own.compare(h.mounts(strconv.Itoa(s.PID)))

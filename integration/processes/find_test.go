@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
@@ -28,51 +27,14 @@ const (
 
 var host = setup.RunningServers
 
-// start runs a program in the network namespace of the test.
-func start(t *testing.T, adjust func(*exec.Cmd), name string, arguments ...string) *exec.Cmd {
-	t.Helper()
-	if !filepath.IsAbs(name) {
-		testkit.Require(t, name)
-	}
-	command := exec.Command(name, arguments...)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if adjust != nil {
-		adjust(command)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	return command
-}
-
 func as(user uint32) func(*exec.Cmd) {
 	return func(command *exec.Cmd) { command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user} }
-}
-
-// directory returns one that only root may write or replace, and any user may read.
-func directory(t *testing.T) string {
-	t.Helper()
-	testkit.PrivateMounts(t)
-	const directory = "/mnt"
-	if err := unix.Mount("none", directory, "tmpfs", 0, "mode=755"); err != nil {
-		t.Fatal(err)
-	}
-	return directory
 }
 
 func write(t *testing.T, directory, name, content string) string {
 	t.Helper()
 	path := filepath.Join(directory, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, path, content)
 	return path
 }
 
@@ -122,19 +84,19 @@ func configuration(port int, mode string) string {
 
 func TestServersThatRun(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	file := write(t, directory, "odd/a.json", configuration(8001, "tcp_and_udp"))
 	in := func(command *exec.Cmd) { command.Dir = directory }
-	start(t, nil, "ss-server", "-c", file)
+	testkit.Start(t, nil, "ss-server", "-c", file)
 	waitFor(t, "ss-server "+file+" listens:8001")
-	start(t, in, "ss-server", "-c", "odd/../odd/a.json", "-p", "8002")
+	testkit.Start(t, in, "ss-server", "-c", "odd/../odd/a.json", "-p", "8002")
 	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002")
-	start(t, as(nobody), "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	testkit.Start(t, as(nobody), "ss-server", "-s", "0.0.0.0", "-p", "8003", "-k", "QZQZQ", "-m", "aes-256-gcm")
 	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "ss-server 8003/tcp listens:8003/tcp")
 	v2ray := write(t, directory, "v2ray/a.json", `{"inbounds": [
 		{"port": 8004, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}},
 		{"listen": "127.0.0.1", "port": 8005, "protocol": "socks"}], "outbounds": [{"protocol": "freedom"}]}`)
-	start(t, in, "v2ray", "-config=v2ray/a.json")
+	testkit.Start(t, in, "v2ray", "-config=v2ray/a.json")
 	waitFor(t, "ss-server "+file+" listens:8001", "ss-server 8002 listens:8002", "v2ray "+v2ray+" listens:8004/tcp",
 		"ss-server 8003/tcp listens:8003/tcp") // those of root come first
 }
@@ -142,10 +104,10 @@ func TestServersThatRun(t *testing.T) {
 // The manager's own sockets are not for clients; its servers have files of their own.
 func TestTheServersOfAManager(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	work := filepath.Join(directory, "work")
 	file := write(t, directory, "m.json", `{"server": "0.0.0.0", "port_password": {"8011": "QZQZQ"}, "method": "aes-256-gcm"}`)
-	manager := start(t, nil, "ss-manager", "-c", file, "-D", work, "--manager-address", "0.0.0.0:6001")
+	manager := testkit.Start(t, nil, "ss-manager", "-c", file, "-D", work, "--manager-address", "0.0.0.0:6001")
 	t.Cleanup(func() {
 		servers, _ := host.Find()
 		for _, server := range servers.Servers {
@@ -160,12 +122,12 @@ func TestTheServersOfAManager(t *testing.T) {
 
 func TestOtherNamespacesAndClientsDoNotCount(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	file := write(t, directory, "a.json", configuration(8021, "tcp_only"))
 	other := func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }
-	start(t, other, "ss-server", "-c", file)
-	start(t, nil, "ss-local", "-s", "192.0.2.1", "-p", "8022", "-l", "1080", "-k", "QZQZQ", "-m", "aes-256-gcm")
-	start(t, nil, "ss-server", "-c", file)
+	testkit.Start(t, other, "ss-server", "-c", file)
+	testkit.Start(t, nil, "ss-local", "-s", "192.0.2.1", "-p", "8022", "-l", "1080", "-k", "QZQZQ", "-m", "aes-256-gcm")
+	testkit.Start(t, nil, "ss-server", "-c", file)
 	waitFor(t, "ss-server "+file+" listens:8021/tcp")
 }
 
@@ -215,14 +177,13 @@ func socket(t *testing.T, network, address string) *os.File {
 // A manager in whose process the servers are is told by UDP what to serve, at any port.
 func TestTheSocketsOfAManagerInOneProcess(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	files := []*os.File{socket(t, "tcp", ":8081"), socket(t, "udp", ":8081"), socket(t, "udp", ":6001")}
 	for _, arguments := range [][]string{{"ssmanager"}, {"ssservice", "manager"}} {
-		command := start(t, func(command *exec.Cmd) { command.ExtraFiles = files }, fake(t, directory, arguments[0]),
+		command := testkit.Start(t, func(command *exec.Cmd) { command.ExtraFiles = files }, fake(t, directory, arguments[0]),
 			append([]string{"-c", "sleep 1000; true"}, arguments[1:]...)...)
 		waitFor(t, arguments[0]+" "+filepath.Join(workingDirectory(t), "sleep 1000; true")+" listens:8081")
-		_ = command.Process.Kill()
-		_ = command.Wait()
+		testkit.Stop(command)
 	}
 }
 
@@ -230,14 +191,14 @@ func TestTheSocketsOfAManagerInOneProcess(t *testing.T) {
 // only this host can reach, are not for clients.
 func TestTheSocketsOfAPlugin(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	program := fake(t, directory(t), "ss-server")
+	program := fake(t, testkit.RootsDirectory(t), "ss-server")
 	files := []*os.File{
 		socket(t, "tcp", ":8031"), socket(t, "udp", ":8032"), socket(t, "tcp", "127.0.0.1:8033"), socket(t, "udp", "[::1]:8034"),
 		socket(t, "udp", ":40000"), socket(t, "udp", ":40001"), socket(t, "tcp", ":40001"),
 	}
 	plugin := func(command *exec.Cmd) { command.ExtraFiles = files }
 	script := "sleep 1000 & exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; wait"
-	start(t, plugin, program, "-c", script)
+	testkit.Start(t, plugin, program, "-c", script)
 	for _, file := range files {
 		_ = file.Close()
 	}
@@ -257,11 +218,11 @@ func workingDirectory(t *testing.T) string {
 // hidden, its command line is not, and neither is its network namespace.
 func TestServersThatAreHidden(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	file := write(t, directory(t), "a.json", configuration(8041, "tcp_only"))
-	start(t, func(command *exec.Cmd) { command.Dir = filepath.Dir(file) }, "ss-server", "-c", "a.json")
-	start(t, func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }, "ss-server", "-c", file)
+	file := write(t, testkit.RootsDirectory(t), "a.json", configuration(8041, "tcp_only"))
+	testkit.Start(t, func(command *exec.Cmd) { command.Dir = filepath.Dir(file) }, "ss-server", "-c", "a.json")
+	testkit.Start(t, func(command *exec.Cmd) { command.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET }, "ss-server", "-c", file)
 	usual := write(t, filepath.Dir(file), "config.json", "{}")
-	start(t, func(command *exec.Cmd) {
+	testkit.Start(t, func(command *exec.Cmd) {
 		command.Dir = filepath.Dir(file)
 		if _, err := command.StdinPipe(); err != nil { // its shell waits for more
 			t.Fatal(err)
@@ -275,14 +236,14 @@ func TestServersThatAreHidden(t *testing.T) {
 	if !servers[0].Hidden {
 		t.Error("not hidden")
 	}
-	if _, err := servers[0].MayRead("a.json"); !errors.Is(err, processes.ErrRelative) {
+	if _, err := servers[0].Resolve("a.json"); !errors.Is(err, processes.ErrRelative) {
 		t.Errorf("a relative path: %v", err)
 	}
 }
 
 func TestWithoutProc(t *testing.T) {
 	for _, proc := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
-		found, err := (&processes.Host{Proc: proc}).Find()
+		found, err := (&processes.Procfs{Proc: proc}).Find()
 		if err != nil || len(found.Servers) != 0 {
 			t.Errorf("%+v, %v", found, err)
 		}

@@ -84,7 +84,7 @@ func serverOf(pid int, byPID, parents map[int]int) (i int, found bool) {
 }
 
 // owned returns the sockets that the process has open.
-func (h *Host) owned(pid int, wanted map[uint32]sockdiag.ListeningSocket) (found []sockdiag.ListeningSocket) {
+func (h *Procfs) owned(pid int, wanted map[uint32]sockdiag.ListeningSocket) (found []sockdiag.ListeningSocket) {
 	path := h.path(pid, "fd")
 	directory, err := os.Open(path)
 	if err != nil {
@@ -111,7 +111,7 @@ func (h *Host) owned(pid int, wanted map[uint32]sockdiag.ListeningSocket) (found
 type portRange struct{ first, last uint64 }
 
 // ephemeral returns the ports that the kernel gives sockets that ask for none.
-func (h *Host) ephemeral() portRange {
+func (h *Procfs) ephemeral() portRange {
 	usual := portRange{32768, 60999}
 	text, err := h.read("sys/net/ipv4", "ip_local_port_range", maxText)
 	fields := strings.Fields(text)
@@ -134,7 +134,7 @@ func (r portRange) contains(port uint16) bool {
 // socket for each client whose datagrams it relays, at a port that the kernel gives it,
 // and a manager one at which it is told what to serve.
 func (s Server) forClients(listeners []sockdiag.ListeningSocket, inward func(sockdiag.ListeningSocket) bool) []accounting.Port {
-	if s.program.starter {
+	if s.program.role == starts {
 		return nil
 	}
 	var ports []accounting.Port
@@ -142,11 +142,11 @@ func (s Server) forClients(listeners []sockdiag.ListeningSocket, inward func(soc
 		if inward(listener) || slices.Contains(s.line.admin, listener.Port) {
 			continue
 		}
-		protocols := accounting.OnlyTCP
+		received := accounting.OnlyTCP
 		if listener.Protocol == accounting.UDP {
-			protocols = accounting.OnlyUDP
+			received = accounting.OnlyUDP
 		}
-		ports = append(ports, accounting.Port{Number: listener.Port, Protocols: protocols})
+		ports = append(ports, accounting.Port{Number: listener.Port, Protocols: received})
 	}
 	union, _ := accounting.Union(ports)
 	return union

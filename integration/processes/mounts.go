@@ -23,7 +23,7 @@ type view struct {
 
 // mounts returns those of a process: none if it has ended, or if nothing is mounted at its
 // root directory.
-func (h *Host) mounts(pid string) mounts {
+func (h *Procfs) mounts(pid string) mounts {
 	text, err := h.read(pid, "mountinfo", maxText)
 	if err != nil || len(text) == maxText {
 		return nil

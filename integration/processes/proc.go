@@ -30,11 +30,11 @@ type process struct {
 	comm        string
 }
 
-func (h *Host) path(pid int, name string) string {
+func (h *Procfs) path(pid int, name string) string {
 	return filepath.Join(h.Proc, strconv.Itoa(pid), name)
 }
 
-func (h *Host) read(pid, name string, limit int64) (string, error) {
+func (h *Procfs) read(pid, name string, limit int64) (string, error) {
 	file, err := os.Open(filepath.Join(h.Proc, pid, name))
 	if err != nil {
 		return "", err
@@ -46,7 +46,7 @@ func (h *Host) read(pid, name string, limit int64) (string, error) {
 
 // comm returns the name that the kernel keeps of a process. It is read of every process,
 // so that it has to be cheap.
-func (h *Host) comm(pid string) string {
+func (h *Procfs) comm(pid string) string {
 	fd, err := syscall.Open(filepath.Join(h.Proc, pid, "comm"), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
@@ -61,7 +61,7 @@ func (h *Host) comm(pid string) string {
 }
 
 // parents returns the parent of each process.
-func (h *Host) parents() (map[int]int, error) {
+func (h *Procfs) parents() (map[int]int, error) {
 	names, err := h.list()
 	parents := make(map[int]int, len(names))
 	for _, name := range names {
@@ -74,26 +74,12 @@ func (h *Host) parents() (map[int]int, error) {
 
 // stat reads /proc/PID/stat, unless the process has ended:
 // https://docs.kernel.org/filesystems/proc.html.
-func (h *Host) stat(pid string) (process, bool) {
+func (h *Procfs) stat(pid string) (process, bool) {
 	text, err := h.read(pid, "stat", maxText)
 	if err != nil {
 		return process{}, false
 	}
 	return parseStat(text)
-}
-
-// Ended reports whether a process has ended, even if its parent has not noticed yet.
-func Ended(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
-	}
-	host := Host{Proc: "/proc"}
-	text, err := host.read(strconv.Itoa(pid), "stat", maxText)
-	if err != nil {
-		return false // it may be hidden
-	}
-	_, alive := parseStat(text)
-	return !alive
 }
 
 // parseStat reads the fields pid, comm, state, ppid and, 18 fields on, starttime. comm may
@@ -114,7 +100,7 @@ func parseStat(text string) (p process, alive bool) {
 }
 
 // arguments returns the command line of a process, nil if it has none.
-func (h *Host) arguments(pid int) []string {
+func (h *Procfs) arguments(pid int) []string {
 	text, err := h.read(strconv.Itoa(pid), "cmdline", maxCommandLine)
 	if err != nil {
 		return nil
@@ -136,7 +122,7 @@ func splitArguments(text string) []string {
 // namespace returns a number of the network namespace of a process. Each namespace has
 // such a file of its own, whose attributes anybody may read: the namespace itself can be
 // seen only by who may trace the process.
-func (h *Host) namespace(pid string) (uint64, error) {
+func (h *Procfs) namespace(pid string) (uint64, error) {
 	var status syscall.Stat_t
 	path := filepath.Join(h.Proc, pid, "net/dev")
 	if err := syscall.Stat(path, &status); err != nil {
@@ -152,7 +138,7 @@ type account struct {
 	groups []uint32
 }
 
-func (h *Host) owner(pid int) (account, error) {
+func (h *Procfs) owner(pid int) (account, error) {
 	text, err := h.read(strconv.Itoa(pid), "status", maxText)
 	if err != nil {
 		return account{}, err

@@ -20,27 +20,40 @@ type program struct {
 	listen  []string // options with a port, an address or an ss:// URL
 	address []string // options with the address that goes with listen, if that is a port only
 	admin   []string // options with an address that is not for clients
-	both    string   // the option for TCP and UDP; TCP only without it
-	udpOnly string   // the option for UDP only
-	// bothAlways is set if the program serves TCP and UDP without any option.
-	bothAlways bool
-	fallback   string // the configuration without any option, in the working directory
-	inHome     string
-	commands   []string // one of them starts the server, if there are any
-	dual       bool     // a client unless an option of listen is there
-	several    bool     // serves other protocols as well, so that a socket may be anything's
-	manager    bool     // is told by UDP which ports to serve
-	starter    bool     // its sockets are not for clients: it starts programs that have those
+	serves  protocols
+	role    role
+	// fallback is the configuration without any option, in the working directory.
+	fallback string
+	inHome   string
+	commands []string // one of them starts the server, if there are any
 }
+
+// protocols are the options that say what a program serves. It serves TCP without them.
+type protocols struct {
+	both       string // the option for TCP and UDP
+	udpOnly    string // the option for UDP only
+	alwaysBoth bool   // TCP and UDP without any option
+}
+
+// role is what a program does.
+type role int
+
+const (
+	servesShadowsocks role = iota // and nothing else
+	servesSeveral                 // other protocols as well, so that a socket may be anything's
+	manages                       // is told by UDP which ports to serve
+	starts                        // its sockets are not for clients: it starts programs that have those
+	connects                      // a client, unless an option of listen is there
+)
 
 var (
 	pythonServer = &program{
 		name: "ssserver", letters: "dspkmOoGgct", files: []string{"c"},
-		listen: []string{"p"}, address: []string{"s"}, bothAlways: true,
+		listen: []string{"p"}, address: []string{"s"}, serves: protocols{alwaysBoth: true},
 	}
 	shadowsocksR = &program{
 		name: "server.py", letters: "dspkmOoGgct", files: []string{"c"},
-		listen: []string{"p"}, address: []string{"s"}, bothAlways: true, fallback: "user-config.json",
+		listen: []string{"p"}, address: []string{"s"}, serves: protocols{alwaysBoth: true}, fallback: "user-config.json",
 	}
 )
 
@@ -49,51 +62,51 @@ var (
 var programs = []*program{
 	{ // https://github.com/shadowsocks/shadowsocks-libev, src/server.c
 		name: "ss-server", letters: "fspkltmicbadn", files: []string{"c"},
-		listen: []string{"p"}, address: []string{"s"}, both: "u", udpOnly: "U",
+		listen: []string{"p"}, address: []string{"s"}, serves: protocols{both: "u", udpOnly: "U"},
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-libev, src/manager.c
-		name: "ss-manager", letters: "fsklmtcidanD", files: []string{"c"}, folders: []string{"D", "workdir"}, starter: true,
+		name: "ss-manager", letters: "fsklmtcidanD", files: []string{"c"}, folders: []string{"D", "workdir"}, role: starts,
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/server.rs; the scripts of xOS and jinqians rename it
 		name: "ssserver", names: []string{"ss-rust", "shadowsocks-rust"}, letters: "sbkmtca", files: []string{"c", "config"},
-		listen: []string{"s", "server-addr"}, both: "U", udpOnly: "u",
+		listen: []string{"s", "server-addr"}, serves: protocols{both: "U", udpOnly: "u"},
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, src/service/manager.rs
-		name: "ssmanager", letters: "sbkmtca", files: []string{"c", "config"}, manager: true,
+		name: "ssmanager", letters: "sbkmtca", files: []string{"c", "config"}, role: manages,
 		admin: []string{"manager-addr", "manager-address"},
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-rust, bin/ssservice.rs
 		name: "ssservice", letters: "sbkmtca", files: []string{"c", "config"}, listen: []string{"s", "server-addr"},
-		both: "U", udpOnly: "u", admin: []string{"manager-addr", "manager-address"}, commands: []string{"server", "manager"},
+		serves: protocols{both: "U", udpOnly: "u"}, admin: []string{"manager-addr", "manager-address"}, commands: []string{"server", "manager"},
 	},
 	{ // https://github.com/Jigsaw-Code/outline-ss-server, cmd/outline-ss-server/main.go
 		name: "outline-ss-server", files: []string{"config"}, admin: []string{"metrics"},
 	},
 	{ // https://github.com/shadowsocks/go-shadowsocks2, main.go
-		name: "go-shadowsocks2", names: []string{"shadowsocks2"}, listen: []string{"s"}, both: "udp", dual: true,
+		name: "go-shadowsocks2", names: []string{"shadowsocks2"}, listen: []string{"s"}, serves: protocols{both: "udp"}, role: connects,
 	},
 	{ // https://github.com/shadowsocks/shadowsocks-go, cmd/shadowsocks-server/server.go
-		name: "shadowsocks-server", files: []string{"c"}, listen: []string{"p"}, both: "u",
+		name: "shadowsocks-server", files: []string{"c"}, listen: []string{"p"}, serves: protocols{both: "u"},
 	},
 	{ // https://github.com/database64128/shadowsocks-go, cmd/shadowsocks-go/main.go
-		name: "shadowsocks-go", files: []string{"confPath"}, several: true,
+		name: "shadowsocks-go", files: []string{"confPath"}, role: servesSeveral,
 	},
 	{ // https://sing-box.sagernet.org/configuration/, and cmd/sing-box/cmd.go
 		name: "sing-box", letters: "cCD", files: []string{"c", "config"}, folders: []string{"C", "config-directory"},
-		workdir: []string{"D", "directory"}, fallback: "config.json", commands: []string{"run"}, several: true,
+		workdir: []string{"D", "directory"}, fallback: "config.json", commands: []string{"run"}, role: servesSeveral,
 	},
 	{ // https://github.com/XTLS/Xray-core, main/run.go; https://github.com/bulianglin/demo renames it
-		name: "xray", names: []string{"xrayL"}, files: []string{"c", "config"}, folders: []string{"confdir"}, fallback: "config.json", several: true,
+		name: "xray", names: []string{"xrayL"}, files: []string{"c", "config"}, folders: []string{"confdir"}, fallback: "config.json", role: servesSeveral,
 	},
 	{ // https://github.com/v2fly/v2ray-core, main/commands/run.go
-		name: "v2ray", files: []string{"c", "config"}, folders: []string{"d", "confdir"}, fallback: "config.json", several: true,
+		name: "v2ray", files: []string{"c", "config"}, folders: []string{"d", "confdir"}, fallback: "config.json", role: servesSeveral,
 	},
 	{ // https://github.com/MetaCubeX/mihomo, main.go
 		name: "mihomo", names: []string{"clash-meta", "clash.meta"}, files: []string{"f"}, home: []string{"d"},
-		inHome: "config.yaml", several: true,
+		inHome: "config.yaml", role: servesSeveral,
 	},
 	{ // https://github.com/go-gost/gost, cmd/gost/main.go
-		name: "gost", files: []string{"C"}, listen: []string{"L"}, several: true,
+		name: "gost", files: []string{"C"}, listen: []string{"L"}, role: servesSeveral,
 	},
 }
 
@@ -112,7 +125,7 @@ func identify(comm string, arguments []string, where func() string) (*program, [
 	}
 	for _, p := range programs {
 		if p.isNamed(comm) {
-			if p.serves(arguments[1:]) {
+			if p.startsServer(arguments[1:]) {
 				return p, arguments[1:]
 			}
 			return nil, nil
@@ -138,8 +151,8 @@ func (p *program) isNamed(comm string) bool {
 	})
 }
 
-// serves reports whether the arguments start a server.
-func (p *program) serves(arguments []string) bool {
+// startsServer reports whether the arguments start a server.
+func (p *program) startsServer(arguments []string) bool {
 	if len(p.commands) == 0 {
 		return true
 	}

@@ -25,12 +25,12 @@ var (
 	ErrElsewhere = errors.New("the process sees other files there, as in a container: name its ports with --port")
 )
 
-// MayRead fails unless the file or directory counts that a server names: it has to be the
-// one that the server sees. If the server is not root's, only root may write it or any
-// directory that leads to it, so that nobody can put another one in its place while it is
-// read, and the server's user may read it by their modes. MayRead fails with one of the
-// errors above, or as Stat of package os does. It returns the path without links.
-func (s Server) MayRead(path string) (resolved string, err error) {
+// Resolve returns the path, without links, of a file or directory that the server names, if
+// that counts: it has to be the one that the server sees. If the server is not root's, only
+// root may write it or any directory that leads to it, so that nobody can put another one
+// in its place while it is read, and the server's user may read it by their modes. Resolve
+// fails with one of the errors above, or as Stat of package os does.
+func (s Server) Resolve(path string) (resolved string, err error) {
 	switch {
 	case !filepath.IsAbs(path):
 		return "", fmt.Errorf("%s: %w", path, ErrRelative)
@@ -43,7 +43,7 @@ func (s Server) MayRead(path string) (resolved string, err error) {
 		return "", err
 	case !s.view.has(resolved):
 		return "", fmt.Errorf("%s: %w", path, ErrElsewhere)
-	case s.Root():
+	case s.IsRoots():
 		return resolved, nil
 	}
 	const execute, read = 1, 4
@@ -66,12 +66,12 @@ func (s Server) MayRead(path string) (resolved string, err error) {
 	}
 }
 
-// Elsewhere reports whether the server has another root directory: its paths mean other
+// SeesOtherFiles reports whether the server has another root directory: its paths mean other
 // files.
-func (s Server) Elsewhere() bool { return s.view.nothing }
+func (s Server) SeesOtherFiles() bool { return s.view.nothing }
 
-// Root reports whether root runs the server.
-func (s Server) Root() bool { return s.owner.id == 0 }
+// IsRoots reports whether root runs the server.
+func (s Server) IsRoots() bool { return s.owner.id == 0 }
 
 // User returns the name of the user who runs the server, or the number.
 func (s Server) User() string {

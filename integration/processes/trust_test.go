@@ -18,9 +18,9 @@ import (
 )
 
 // Nobody has root read a file for him.
-func TestMayRead(t *testing.T) {
+func TestResolve(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	program := fake(t, directory, "ss-server")
 	open, secret := write(t, directory, "open.json", "{}"), write(t, directory, "secret.json", "{}")
 	group, below := write(t, directory, "group.json", "{}"), write(t, directory, "closed/open.json", "{}")
@@ -51,30 +51,29 @@ func TestMayRead(t *testing.T) {
 			command.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{1, 1234}}
 		},
 	} {
-		command := start(t, adjust, program, "-c", "sleep 1000; true")
+		command := testkit.Start(t, adjust, program, "-c", "sleep 1000; true")
 		servers := waitFor(t, "ss-server "+filepath.Join(workingDirectory(t), "sleep 1000; true"))
 		for path, want := range map[string]bool{
 			open: true, directory: true, secret: name == "root", group: name != "nobody", below: name == "root", link: name == "root",
 		} {
-			if _, err := servers[0].MayRead(path); (err == nil) != want || err != nil && !errors.Is(err, processes.ErrUnreadable) {
+			if _, err := servers[0].Resolve(path); (err == nil) != want || err != nil && !errors.Is(err, processes.ErrUnreadable) {
 				t.Errorf("%s may read %s: %v, want %v", name, path, err, want)
 			}
 		}
 		for what, path := range writable {
-			if _, err := servers[0].MayRead(path); (err == nil) != (name == "root") || err != nil && !errors.Is(err, processes.ErrWritable) {
+			if _, err := servers[0].Resolve(path); (err == nil) != (name == "root") || err != nil && !errors.Is(err, processes.ErrWritable) {
 				t.Errorf("%s may read %s, which others may write: %v", name, what, err)
 			}
 		}
-		if _, err := servers[0].MayRead(filepath.Join(directory, "missing")); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := servers[0].Resolve(filepath.Join(directory, "missing")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a missing file: %v", err)
 		}
-		_ = command.Process.Kill()
-		_ = command.Wait()
+		testkit.Stop(command)
 	}
 }
 
 // Anybody can start a program that has the rights of root under any name.
-func TestMayReadIgnoresTheSetUserIDBit(t *testing.T) {
+func TestResolveIgnoresTheSetUserIDBit(t *testing.T) {
 	testkit.NetworkNamespace(t)
 	testkit.Require(t, "sleep")
 	sleep, err := exec.LookPath("sleep")
@@ -85,14 +84,14 @@ func TestMayReadIgnoresTheSetUserIDBit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory := directory(t)
+	directory := testkit.RootsDirectory(t)
 	program, secret := write(t, directory, "ss-server", string(content)), write(t, directory, "secret.json", "{}")
 	if err := errors.Join(os.Chmod(secret, 0o600), os.Chmod(program, 0o755|fs.ModeSetuid)); err != nil {
 		t.Fatal(err)
 	}
-	start(t, as(nobody), program, "1000")
+	testkit.Start(t, as(nobody), program, "1000")
 	servers := waitFor(t, "ss-server")
-	if _, err := servers[0].MayRead(secret); !errors.Is(err, processes.ErrUnreadable) || servers[0].Root() {
+	if _, err := servers[0].Resolve(secret); !errors.Is(err, processes.ErrUnreadable) || servers[0].IsRoots() {
 		t.Errorf("a user may read root's file: %v", err)
 	}
 }
@@ -128,14 +127,14 @@ func TestProc(t *testing.T) {
 	if err := os.Remove(filepath.Join(proc, "16/status")); err != nil { // it ends at this moment
 		t.Fatal(err)
 	}
-	here := &processes.Host{Proc: proc}
+	here := &processes.Procfs{Proc: proc}
 	servers, err := here.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, server := range servers.Servers {
-		got = append(got, fmt.Sprintf("%d %q %v", server.PID, server.Files, server.Elsewhere()))
+		got = append(got, fmt.Sprintf("%d %q %v", server.PID, server.Files, server.SeesOtherFiles()))
 	}
 	if diff := cmp.Diff([]string{`15 ["/e\n\x1b[2J"] true`, `13 ["/d"] true`, `11 ["/b"] true`, `10 ["/a"] false`}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -149,7 +148,7 @@ func TestProc(t *testing.T) {
 		}
 	}
 	all, err := here.Find()
-	if err != nil || len(all.Servers) != 4+1<<12 || all.More != 1 || !all.Servers[3].Root() || all.Servers[4].Root() {
+	if err != nil || len(all.Servers) != 4+1<<12 || all.More != 1 || !all.Servers[3].IsRoots() || all.Servers[4].IsRoots() {
 		t.Errorf("thousands of servers: %d, %d more, %v", len(all.Servers), all.More, err)
 	}
 }
@@ -179,7 +178,7 @@ func TestANumberThatAnotherProcessGets(t *testing.T) {
 		}
 		written <- err
 	}()
-	found, err := (&processes.Host{Proc: proc}).Find()
+	found, err := (&processes.Procfs{Proc: proc}).Find()
 	if err := errors.Join(err, <-written); err != nil {
 		t.Fatal(err)
 	}

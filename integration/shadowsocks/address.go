@@ -5,19 +5,19 @@ import (
 	"slices"
 	"strings"
 
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
-// Host distinguishes the addresses of this host from others, and so a server's
+// LocalHost distinguishes the addresses of this host from others, and so a server's
 // configuration from a client's.
-type Host struct {
+type LocalHost struct {
 	Addresses []netip.Addr // of the network interfaces
 	Names     []string     // of the kernel and of /etc/hosts, for these addresses
 }
 
 // isLocal reports whether a server can listen on the host that a configuration
 // names: a wildcard, loopback, or this host.
-func (h Host) isLocal(host string) bool {
+func (h LocalHost) isLocal(host string) bool {
 	if host == "" || endpoint.IsLoopback(host) {
 		return true
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // readBasic reads the forms with server_port, port_password or servers:
@@ -107,7 +107,7 @@ func readServerPort(c *collector, root node) {
 	readServer(c, root, root, root.at("server"), root.at("server_port"))
 	users, _ := usersIn(root)
 	for _, port := range c.ports[before:] {
-		c.share(port.Number, users)
+		c.addUsers(port.Number, users)
 	}
 	switch {
 	case len(c.ports) == before || c.form == formShadowsocksR:
@@ -135,7 +135,7 @@ func readServers(c *collector, root node, servers []node) {
 		}
 		name, users := readUsers(server, "name", "users")
 		for i := before; i < len(c.ports); i++ {
-			c.shareOver(c.ports[i].Protocols, c.ports[i].Number, max(1, users))
+			c.addUsersOver(c.ports[i].Protocols, c.ports[i].Number, max(1, users))
 			c.ports[i].Name = cmp.Or(c.ports[i].Name, c.cleanName(server.place, name))
 		}
 		c.form = formServers

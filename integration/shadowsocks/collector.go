@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 const (
@@ -23,14 +23,15 @@ const (
 // collector gathers what a reader finds.
 type collector struct {
 	options  Options
-	form     Form
-	mistakes mistakes
+	part     Part
+	form     *Form
+	mistakes mistakes // of which the first is the file's error
 	ports    []accounting.Port
-	notes    few
-	reasons  few               // why there may be no port
+	notes    few               // of a file with ports, and further reasons of one without
+	reasons  few               // why there may be no port; further notes of a file with ports
 	users    map[uint16][2]int // behind a port, over TCP and over UDP
-	others   few               // ports of other protocols, as 443 (vless)
-	blank    few               // places whose name can't be seen, as servers[0] (U+3164)
+	others   few               // ports of other protocols, as 443 (vless): one note or reason
+	blank    few               // places whose name can't be seen, as servers[0] (U+3164): one note
 
 	additional []accounting.Port
 }
@@ -68,14 +69,14 @@ func (c *collector) missing(format string, arguments ...any) {
 	c.reasons.add(maxNotes, format, arguments...)
 }
 
-// share counts users behind a port.
-func (c *collector) share(number uint16, users int) {
-	c.shareOver(accounting.TCPAndUDP, number, users)
+// addUsers counts users behind a port.
+func (c *collector) addUsers(number uint16, users int) {
+	c.addUsersOver(accounting.TCPAndUDP, number, users)
 }
 
-// shareOver counts users behind a port over some protocols. What serves it over TCP and
+// addUsersOver counts users behind a port over some protocols. What serves it over TCP and
 // what serves it over UDP have the same users.
-func (c *collector) shareOver(protocols accounting.Protocols, number uint16, users int) {
+func (c *collector) addUsersOver(protocols accounting.Protocols, number uint16, users int) {
 	if c.users == nil {
 		c.users = make(map[uint16][2]int)
 	}
@@ -143,29 +144,29 @@ func (c *collector) config() (Config, error) {
 	if c.mistakes.first != nil {
 		return Config{}, c.mistakes.first
 	}
+	notes, reasons := c.notes, c.reasons
 	if len(c.others.texts) > 0 {
-		others := notCounted(c.others)
+		list := &notes
 		if len(c.ports) == 0 {
-			c.missing("%s", others)
-		} else {
-			c.note("%s", others)
+			list = &reasons
 		}
+		list.add(maxNotes, "%s", notCounted(c.others))
 	}
 	if len(c.blank.texts) > 0 {
-		c.note("counted without a name, since nothing of it can be seen: %s", c.blank)
+		notes.add(maxNotes, "counted without a name, since nothing of it can be seen: %s", c.blank)
 	}
 	if len(c.ports) == 0 {
-		if reasons := append(c.reasons.all(), c.notes.all()...); len(reasons) > 0 {
+		if reasons := append(reasons.all(), notes.all()...); len(reasons) > 0 {
 			return Config{}, fmt.Errorf("%w: %s", ErrNoPorts, strings.Join(reasons, "; "))
 		}
-		if !isBasic(c.form) {
+		if !c.form.basic {
 			return Config{}, ErrNoPorts
 		}
 		return Config{}, fmt.Errorf("%w: want server_port, port_password, servers, inbounds, services or listeners; "+
 			"if another program reads it, name its ports with --port", ErrNoPorts)
 	}
 	c.nameHalves()
-	notes := append(c.notes.all(), c.reasons.all()...)
+	all := append(notes.all(), reasons.all()...)
 	var shared few
 	for _, number := range slices.Sorted(maps.Keys(c.users)) {
 		if users := max(c.users[number][0], c.users[number][1]); users > 1 {
@@ -173,10 +174,10 @@ func (c *collector) config() (Config, error) {
 		}
 	}
 	if len(shared.texts) > 0 {
-		notes = append(notes, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
+		all = append(all, fmt.Sprintf("several users share a port and can't be told apart by its counters: %s", shared))
 	}
 	return Config{
-		Form: c.form, Ports: slices.Clone(c.ports), Notes: notes, additional: c.additional,
+		Form: c.form, Ports: slices.Clone(c.ports), Notes: all, additional: c.additional,
 	}, nil
 }
 

@@ -12,7 +12,7 @@ import (
 // Options says how configurations are read.
 type Options struct {
 	// Host distinguishes a server's configuration from a client's.
-	Host Host
+	Host LocalHost
 	// ForceServer reads every configuration as a server's.
 	ForceServer bool
 	// AnyProtocol also takes the ports of other protocols, such as VLESS, from
@@ -20,16 +20,12 @@ type Options struct {
 	AnyProtocol bool
 	// Progress is called before each file is looked at, and read; it may be nil.
 	Progress func()
-
-	beside   func(Form) [][]node // the inbounds of each other part of a configuration
-	replaced map[string]string   // by the tags of inbounds: the part that has another one instead
-	decoded  *decoded            // the file, if it was read before as a part of one
 }
 
 // Config is what a server's configuration says about ports.
 type Config struct {
 	Path string // of the file
-	Form Form
+	Form *Form
 	// Ports in the order of the file. A port can be there twice;
 	// [accounting.Union] merges.
 	Ports []accounting.Port
@@ -46,8 +42,8 @@ type decoded struct {
 	isYAML bool
 }
 
-// config returns what it says about ports.
-func (d decoded) config(options Options) (Config, error) {
+// config returns what the file says about ports, as a part.
+func (d decoded) config(part Part, options Options) (Config, error) {
 	root := d.root
 	if root.kind != kindObject && root.kind != kindList {
 		return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
@@ -63,17 +59,16 @@ func (d decoded) config(options Options) (Config, error) {
 		if !reader.matches(top) {
 			continue
 		}
-		c := collector{options: options, form: reader.form}
+		c := collector{options: options, part: part, form: reader.form}
 		reader.read(&c, top.with(&c.mistakes))
-		if d.isYAML && isBasic(c.form) && (!errors.Is(c.mistakes.first, ErrNoPorts)) && top.has("server", "server_port", "port_password", "servers") {
+		if d.isYAML && c.form.basic && !errors.Is(c.mistakes.first, ErrNoPorts) && top.has("server", "server_port", "port_password", "servers") {
 			return Config{}, fmt.Errorf("this is YAML: %w; the servers with a server_port or port_password read JSON", ErrFormat)
 		}
-		missing := len(c.reasons.texts)+len(c.notes.texts) > 0
 		config, err := c.config()
-		if err != nil && !isBasic(c.form) {
+		if err != nil && !c.form.basic {
 			err = fmt.Errorf("as %s: %w", c.form.Program, err)
 		}
-		return config, c.asPart(top, missing, err)
+		return config, c.asPart(top, err)
 	}
 	return Config{}, &ValueError{"the file", string(root.kind), "an object, {...}"}
 }

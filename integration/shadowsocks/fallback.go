@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // lead is where an inbound hands connections over on this host: a port, or a unix

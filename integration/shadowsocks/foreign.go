@@ -2,7 +2,7 @@ package shadowsocks
 
 import (
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // foreign are the files of other programs that people keep beside a server's, or take
@@ -80,7 +80,7 @@ func (p foreignProgram) read(root node, options Options) (Config, error) {
 	if !options.AnyProtocol || p.listen == nil || p.listen(root).value == nil {
 		return Config{}, refusal
 	}
-	c := collector{options: options, form: Form{p.program, "its keys"}}
+	c := collector{options: options, form: &Form{Program: p.program, Sign: "its keys"}}
 	address := p.listen(root.with(&c.mistakes))
 	host, port := endpoint.Split(address.text())
 	if c.mistakes.first == nil && (port == "" || !options.Host.isLocal(host)) {

@@ -39,7 +39,7 @@ func checkConfig(t *testing.T, config shadowsocks.Config, err error) {
 		}
 		return
 	}
-	if config.Form == (shadowsocks.Form{}) || len(config.Ports) == 0 {
+	if config.Form == nil || len(config.Ports) == 0 {
 		t.Fatalf("neither ports nor an error: %+v", config)
 	}
 	for _, port := range config.Ports {

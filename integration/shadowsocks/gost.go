@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // isGost2 recognises gost 2 by its nodes.
@@ -78,6 +78,6 @@ func readGostService(c *collector, service node) {
 	if users.count() == 1 && len(users.members) == 1 {
 		name = users.members[0].key
 	}
-	c.shareOver(protocols, number, users.count())
+	c.addUsersOver(protocols, number, users.count())
 	c.add(service, number, protocols, name)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // inbound is one of Xray or V2Ray, in a file or in the database of a panel.
@@ -69,7 +69,7 @@ func (c *collector) counts(in inbound) bool {
 // isReplaced reports whether a later part of the configuration has another inbound
 // instead.
 func (c *collector) isReplaced(in inbound) bool {
-	later, replaced := c.options.replaced[in.tag]
+	later, replaced := c.part.replaced[in.tag]
 	if replaced && c.counts(in) {
 		c.missing("%s is not used, since %s has an inbound of the same tag", in.place, filepath.Base(later))
 	}
@@ -184,7 +184,7 @@ func (c *collector) addInbound(in inbound) {
 		return
 	}
 	for _, number := range readPorts(c, in.port) {
-		c.share(number, in.users)
+		c.addUsers(number, in.users)
 		c.add(in.port, number, in.protocols, in.name)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // reduceLink returns the scheme and the port of a link for servers, such as

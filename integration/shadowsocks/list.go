@@ -22,9 +22,9 @@ var ErrTooMany = errors.New("too many files")
 // name: *.json, *.json5, *.jsonc, *.yaml, *.yml, *.toml, the databases of panels by
 // their usual names, and the .shadowsocks_PORT.conf that ss-manager writes for each of
 // its ports. It omits subdirectories, other hidden files, and copies such as
-// config.bak.json. More than most are ErrTooMany.
-func ListDirectory(directory string, most int) ([]string, error) {
-	paths, err := list(directory, most, isConfigName)
+// config.bak.json. With more than limit of them, it fails with ErrTooMany.
+func ListDirectory(directory string, limit int) ([]string, error) {
+	paths, err := list(directory, limit, isConfigName)
 	if err != nil {
 		return nil, fmt.Errorf("reading Shadowsocks configurations: %w", err)
 	}
@@ -33,7 +33,7 @@ func ListDirectory(directory string, most int) ([]string, error) {
 
 // list returns the paths of the files whose names match, sorted. It reads the
 // directory in parts, since anybody may have filled it who may write there.
-func list(directory string, most int, matches func(name string) bool) (paths []string, err error) {
+func list(directory string, limit int, matches func(name string) bool) (paths []string, err error) {
 	const part = 1024
 	open, err := os.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -51,8 +51,8 @@ func list(directory string, most int, matches func(name string) bool) (paths []s
 		switch {
 		case seen > maxEntries:
 			return nil, fmt.Errorf("%s: %w: want a directory of at most %d entries", directory, ErrTooMany, maxEntries)
-		case len(paths) > most:
-			return nil, fmt.Errorf("%s: %w: want at most %d, with those of the directories before", directory, ErrTooMany, most)
+		case len(paths) > limit:
+			return nil, fmt.Errorf("%s: %w: want at most %d, with those of the directories before", directory, ErrTooMany, limit)
 		case errors.Is(err, io.EOF):
 			slices.Sort(paths)
 			return paths, nil

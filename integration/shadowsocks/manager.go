@@ -2,11 +2,13 @@ package shadowsocks
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
-	"ssmonitor/integration/processes"
 	"ssmonitor/internal/configfile"
 )
 
@@ -43,5 +45,19 @@ func Stopped(path string) bool {
 	if err != nil || pid <= 0 {
 		return false
 	}
-	return processes.Ended(pid)
+	return ended(pid)
+}
+
+// ended reports whether a process has ended, even if its parent has not noticed yet.
+func ended(pid int) bool {
+	const maxStatSize = 4096
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	stat, err := configfile.Read(fmt.Sprintf("/proc/%d/stat", pid), maxStatSize)
+	if err != nil {
+		return false // it may be hidden
+	}
+	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:]) // of proc(5), behind the name
+	return len(state) > 0 && strings.IndexByte("ZXx", state[0]) >= 0
 }

@@ -37,7 +37,7 @@ func readMihomoListener(c *collector, listener node) {
 	protocols := mihomoProtocols(listener, typ)
 	name := listener.at("name").text()
 	for _, number := range numbers {
-		c.shareOver(protocols, number, listener.at("users").count())
+		c.addUsersOver(protocols, number, listener.at("users").count())
 		c.add(port, number, protocols, name)
 	}
 }

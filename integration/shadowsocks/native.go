@@ -24,6 +24,6 @@ func readNative(c *collector, root node) {
 		c.note("over_tls_settings: clients connect to a web server before it, which has another port: name that with --port")
 	}
 	users, _ := usersIn(root)
-	c.share(number, users)
+	c.addUsers(number, users)
 	c.add(port, number, protocols, "")
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 // readOutlineManager reads shadowbox_config.json, in which the Outline server keeps its
@@ -42,7 +42,7 @@ func readKeys(c *collector, keys []node, nameKey string) {
 	var first []node // with each port
 	for _, key := range keys {
 		number, name := key.at("port").port(), key.at(nameKey).text()
-		c.share(number, 1)
+		c.addUsers(number, 1)
 		if _, found := names[number]; found {
 			name = ""
 		} else {
@@ -75,7 +75,7 @@ func readOutlineService(c *collector, service node, web map[string][]node) {
 		}
 	}
 	for number, protocols := range counted {
-		c.shareOver(protocols, number, len(keys))
+		c.addUsersOver(protocols, number, len(keys))
 	}
 }
 

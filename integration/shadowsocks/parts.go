@@ -45,24 +45,81 @@ func Below(directory string) (path string, found bool) {
 	return "", false
 }
 
-// Parts are the files of one group of [Together]. Of sing-box, Xray and V2Ray, each may be
+// Part is a file of a group, of which the others are known as well. One with only a path
+// is a file of its own.
+type Part struct {
+	Path string
+
+	beside   func(*Form) [][]node // the inbounds of each other part of a configuration
+	replaced map[string]string    // by the tags of inbounds: the part that has another one instead
+	decoded  *decoded             // the file, if it was read before with the group
+}
+
+// Group reads the files of one group of [Together]. Of sing-box, Xray and V2Ray, each may be
 // a part of one configuration: an inbound can hand over to one in another file, and in a
 // file without ports nothing is missing if another one has some.
-type Parts struct {
+type Group struct {
+	// Paths are those of the files.
+	Paths []string
+	// Named are the files that have to have ports themselves, or to complete others that
+	// do: they were named one by one.
+	Named map[string]bool
+	// Read returns what is in a file, with [Part.Read] or [Part.ReadListed], or nothing
+	// where it is not to count. What was read before is returned again.
+	Read func(part Part) (config Config, found bool, err error)
+	// Refuse takes the errors of Read that do not depend on other files: of a named file
+	// when all were read, of others at once.
+	Refuse func(path string, err error)
+}
+
+// Load calls Read for each file, and Refuse, and returns what remains to be reported of
+// the files together. progress is called before each file is looked at; it may be nil.
+func (g Group) Load(progress func()) (rest []error) {
+	parts := g.look(progress)
+	var named []waitingPart
+	for _, path := range g.Paths {
+		config, found, err := g.Read(parts.part(path))
+		part, isPart := errors.AsType[*partError](err)
+		foreign, isForeign := errors.AsType[*ForeignError](err)
+		switch {
+		case err == nil && found:
+			parts.served = append(parts.served, config.Form)
+		case err == nil:
+		case g.Named[path]:
+			named = append(named, waitingPart{path, err, part})
+		case parts.stores[path] || isForeign && foreign.Program == cloak && parts.cloak:
+		case isPart:
+			parts.waiting = append(parts.waiting, waitingPart{path, err, part})
+		default:
+			g.Refuse(path, err)
+		}
+	}
+	for _, part := range named {
+		if part.partError == nil || !slices.Contains(parts.served, part.form) {
+			g.Refuse(part.path, part.err)
+		} else if !parts.stores[part.path] {
+			parts.waiting = append(parts.waiting, part)
+		}
+	}
+	return parts.rest()
+}
+
+// parts are what is known of the files of a group.
+type parts struct {
 	inbounds []partInbounds
-	replaced map[string]map[string]string // by the file and the tag of an inbound: the file that has it instead
 	waiting  []waitingPart
-	contents map[string]*decoded // of the files with inbounds, which are in memory anyway
-	served   []Form              // that have ports
-	stores   map[string]bool     // files with users that another file names
-	cloak    bool                // whether a server starts Cloak as its plugin, on its own port
+	served   []*Form         // that have ports
+	stores   map[string]bool // files with users that another file names
+	cloak    bool            // whether a server starts Cloak as its plugin, on its own port
 }
 
 // partInbounds are the inbounds of a file.
 type partInbounds struct {
-	path    string
-	form    Form
-	objects []node
+	path     string
+	form     *Form
+	objects  []node
+	contents *decoded          // of the whole file, which is in memory anyway
+	replaced map[string]string // by the tag of an inbound: the file that has it instead
 }
 
 type waitingPart struct {
@@ -71,29 +128,28 @@ type waitingPart struct {
 	*partError
 }
 
-// NewParts returns the parts of a group. It looks for their inbounds, unless the files
-// are too many, or too large, to be kept in memory and compared. What is wrong with one
-// is reported when it is read.
-func NewParts(paths []string, options Options) *Parts {
+// look looks for the inbounds of all files, unless they are too many, or too large, to be
+// kept in memory and compared. What is wrong with one is reported when it is read.
+func (g Group) look(progress func()) *parts {
 	const (
 		most = 512
 		// maxLooks bounds how often the inbounds of all files are looked at: once for each
 		// file that has any.
 		maxLooks = 1 << 18
 	)
-	parts, size := &Parts{contents: make(map[string]*decoded), stores: make(map[string]bool)}, int64(0)
-	for _, path := range paths {
+	parts, size := &parts{stores: make(map[string]bool)}, int64(0)
+	for _, path := range g.Paths {
 		size += Size(path)
 	}
-	if len(paths) < 2 || len(paths) > most || size > maxSize {
+	if len(g.Paths) < 2 || len(g.Paths) > most || size > maxSize {
 		return parts
 	}
-	for _, path := range paths {
+	for _, path := range g.Paths {
 		if IsDatabase(path) || Managed(path) {
 			continue
 		}
-		if options.Progress != nil {
-			options.Progress()
+		if progress != nil {
+			progress()
 		}
 		if contents, err := decodeFile(path); err == nil {
 			parts.look(path, contents)
@@ -104,13 +160,13 @@ func NewParts(paths []string, options Options) *Parts {
 		inbounds += len(part.objects)
 	}
 	if len(parts.inbounds)*inbounds > maxLooks {
-		parts.inbounds, parts.contents = nil, nil
+		parts.inbounds = nil
 	}
 	parts.replace()
 	return parts
 }
 
-func (p *Parts) look(path string, contents *decoded) {
+func (p *parts) look(path string, contents *decoded) {
 	root := node{value: &contents.root}
 	if strings.HasPrefix(filepath.Base(root.at("plugin").word()), "ck-server") {
 		p.cloak = true
@@ -129,106 +185,79 @@ func (p *Parts) look(path string, contents *decoded) {
 		return
 	}
 	if objects := root.at("inbounds").objects(); len(objects) > 0 {
-		p.inbounds = append(p.inbounds, partInbounds{path, form, objects})
-		p.contents[path] = contents
+		p.inbounds = append(p.inbounds, partInbounds{path: path, form: form, objects: objects, contents: contents})
 	}
 }
 
 // replace finds what a later file in a directory of parts has instead: Xray and V2Ray keep
 // the last inbound of a tag, https://xtls.github.io/en/config/features/multiple.html.
 // Files in other directories may be configurations of their own.
-func (p *Parts) replace() {
-	p.replaced = make(map[string]map[string]string)
+func (p *parts) replace() {
 	last := make(map[[2]string]string) // by the directory and the tag
 	for i, part := range slices.Backward(p.inbounds) {
 		directory := filepath.Dir(part.path)
 		if part.form != formXray || !slices.Contains(confDirectories, filepath.Base(directory)) {
 			continue
 		}
-		own := make(map[string]string)
+		p.inbounds[i].replaced = make(map[string]string)
 		p.inbounds[i].objects = slices.DeleteFunc(slices.Clone(part.objects), func(object node) bool {
 			tag := object.at("tag").word() // what is wrong is reported when the part is read
 			later, found := last[[2]string{directory, tag}]
 			if found && tag != "" && later != part.path {
-				own[tag] = later
+				p.inbounds[i].replaced[tag] = later
 				return true
 			}
 			last[[2]string{directory, tag}] = part.path
 			return false
 		})
-		p.replaced[part.path] = own
 	}
 }
 
-// Options returns how the file at path is read as one of the parts.
-func (p *Parts) Options(path string, options Options) Options {
-	options.decoded, options.replaced = p.contents[path], p.replaced[path]
-	options.beside = func(form Form) (others [][]node) {
-		for _, part := range p.inbounds {
-			if part.form == form && part.path != path {
-				others = append(others, part.objects)
+// part returns the file at path as one of the parts.
+func (p *parts) part(path string) Part {
+	part := Part{Path: path, beside: func(form *Form) (others [][]node) {
+		for _, other := range p.inbounds {
+			if other.form == form && other.path != path {
+				others = append(others, other.objects)
 			}
 		}
 		return others
+	}}
+	if own := slices.IndexFunc(p.inbounds, func(own partInbounds) bool { return own.path == path }); own >= 0 {
+		part.replaced, part.decoded = p.inbounds[own].replaced, p.inbounds[own].contents
 	}
-	return options
+	return part
 }
 
 // beside returns the inbounds of each other part of the configuration.
 func (c *collector) beside() [][]node {
-	if c.options.beside == nil {
+	if c.part.beside == nil {
 		return nil
 	}
-	return c.options.beside(c.form)
+	return c.part.beside(c.form)
 }
 
-// Take takes what [Read] returned for a file. It returns the error, unless that
-// depends on the other files.
-func (p *Parts) Take(path string, config Config, err error) error {
-	if err == nil {
-		p.served = append(p.served, config.Form)
-		return nil
-	}
-	foreign, isForeign := errors.AsType[*ForeignError](err)
-	if p.stores[path] || isForeign && foreign.Program == cloak && p.cloak {
-		return nil
-	}
-	part, isPart := errors.AsType[*partError](err)
-	if !isPart {
-		return err
-	}
-	p.waiting = append(p.waiting, waitingPart{path, err, part})
-	return nil
-}
-
-// Complete reports whether the inbounds or outbounds of a file without ports belong to a
-// configuration that has its ports in another file. It takes the error of the file.
-func (p *Parts) Complete(err error) bool {
-	part, isPart := errors.AsType[*partError](err)
-	return isPart && slices.Contains(p.served, part.form)
-}
-
-// Rest returns what remains to be reported when all files were taken.
-func (p *Parts) Rest() (rest []error) {
+// rest returns what remains to be reported when all files were read.
+func (p *parts) rest() (rest []error) {
 	var formless []waitingPart
-	parts := make(map[Form][]waitingPart)
+	byForm := make(map[*Form][]waitingPart)
 	for _, part := range p.waiting {
-		if part.form == (partError{}).form {
+		if part.form == nil {
 			formless = append(formless, part)
 		} else {
-			parts[part.form] = append(parts[part.form], part)
+			byForm[part.form] = append(byForm[part.form], part)
 		}
 	}
 	for _, form := range mergedForms {
 		switch served := slices.Contains(p.served, form); {
 		case served:
 			formless = nil
-			others := slices.DeleteFunc(parts[form], func(part waitingPart) bool { return len(part.others.texts) == 0 })
+			others := slices.DeleteFunc(byForm[form], func(part waitingPart) bool { return len(part.others.texts) == 0 })
 			if len(others) > 0 {
 				rest = append(rest, fmt.Errorf("%s: %s", placeOf(others), notCounted(othersOf(others))))
 			}
-		case len(parts[form]) > 0:
-			rest = append(rest, withoutPorts(append(parts[form], formless...)))
+		case len(byForm[form]) > 0:
+			rest = append(rest, withoutPorts(append(byForm[form], formless...)))
 			formless = nil
 		}
 	}
@@ -281,13 +310,13 @@ func placeOf(parts []waitingPart) string {
 }
 
 // mergedForms are those whose servers read several files as one configuration.
-var mergedForms = []Form{formSingBox, formXray}
+var mergedForms = []*Form{formSingBox, formXray}
 
 // partError reports a file that has no port, and may be a part of a configuration that
 // has some elsewhere.
 type partError struct {
-	form   Form // none where any server could read the file
-	others few  // ports of other protocols
+	form   *Form // nil where any server could read the file
+	others few   // ports of other protocols
 	err    error
 }
 
@@ -297,8 +326,8 @@ func (e *partError) Unwrap() error { return e.err }
 
 // asPart marks an error of a file that may be a part: nothing in it is wrong, and none
 // of its ports is missing for a reason of its own.
-func (c *collector) asPart(root node, missing bool, err error) error {
-	if missing || !errors.Is(err, ErrNoPorts) && !errors.Is(err, ErrClient) {
+func (c *collector) asPart(root node, err error) error {
+	if len(c.reasons.texts)+len(c.notes.texts) > 0 || !errors.Is(err, ErrNoPorts) && !errors.Is(err, ErrClient) {
 		return err
 	}
 	part := &partError{others: c.others, err: err}

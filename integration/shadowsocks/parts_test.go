@@ -16,16 +16,18 @@ func TestAPartIsReadOnce(t *testing.T) {
 		paths = append(paths, write(t, directory, name, `{"inbounds": [{"type": "shadowsocks", "listen_port": 8388}]}`))
 	}
 	progress := 0
-	options := shadowsocks.Options{Progress: func() { progress++ }}
-	parts := shadowsocks.NewParts(paths, options)
-	if progress != len(paths) {
-		t.Errorf("%d signs of progress, want %d", progress, len(paths))
+	read := func(part shadowsocks.Part) (shadowsocks.Config, bool, error) {
+		if progress != len(paths) {
+			t.Errorf("%d signs of progress, want %d", progress, len(paths))
+		}
+		write(t, directory, "a.json", "")
+		config, err := part.Read(shadowsocks.Options{})
+		if err != nil || len(config.Ports) != 1 {
+			t.Errorf("got %v, %v, want the port that was read before", config, err)
+		}
+		return config, true, err
 	}
-	write(t, directory, "a.json", "")
-	config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], options))
-	if err != nil || len(config.Ports) != 1 {
-		t.Errorf("got %v, %v, want the port that was read before", config, err)
-	}
+	shadowsocks.Group{Paths: paths, Read: read}.Load(func() { progress++ })
 }
 
 // Only Xray and V2Ray keep the last inbound of a tag, and only that of another file.
@@ -58,11 +60,14 @@ func TestWhatAPartReplaces(t *testing.T) {
 				name := fmt.Sprintf("%s/%d.json", test.directory, i)
 				paths = append(paths, write(t, root, name, `{"inbounds": [`+strings.Join(inbounds, ",")+`]}`))
 			}
-			parts := shadowsocks.NewParts(paths, shadowsocks.Options{})
-			config, err := shadowsocks.Read(paths[0], parts.Options(paths[0], shadowsocks.Options{}))
-			if err != nil || len(config.Ports) != test.want {
-				t.Errorf("got %v, %v, want %d ports", config.Ports, err, test.want)
+			read := func(part shadowsocks.Part) (shadowsocks.Config, bool, error) {
+				config, err := part.Read(shadowsocks.Options{})
+				if part.Path == paths[0] && (err != nil || len(config.Ports) != test.want) {
+					t.Errorf("got %v, %v, want %d ports", config.Ports, err, test.want)
+				}
+				return config, true, err
 			}
+			shadowsocks.Group{Paths: paths, Read: read}.Load(nil)
 		})
 	}
 }

@@ -17,15 +17,18 @@ const maxSize = 4 << 20
 // ErrNoPorts, ErrFormat, a *SyntaxError or a *ValueError, with errors of the operating
 // system, such as fs.ErrNotExist, and with those of package configfile for anything but a
 // regular file of bounded size. All of them name the file.
-func Read(path string, options Options) (Config, error) {
-	config, err := readFile(path, options)
-	if err == nil && config.Form == formShadowsocksR && filepath.Base(path) == userConfig {
-		config, err = readClients(path, config, options)
+func Read(path string, options Options) (Config, error) { return Part{Path: path}.Read(options) }
+
+// Read is [Read] for a part.
+func (p Part) Read(options Options) (Config, error) {
+	config, err := p.read(options)
+	if err == nil && config.Form == formShadowsocksR && filepath.Base(p.Path) == userConfig {
+		config, err = readClients(p.Path, config, options)
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("reading a Shadowsocks configuration: %w", err)
 	}
-	config.Path, config.additional = path, nil
+	config.Path, config.additional = p.Path, nil
 	return config, nil
 }
 
@@ -46,7 +49,8 @@ func Size(path string) (size int64) {
 // IsDatabase reports whether the file at path is read as a database, by its name.
 func IsDatabase(path string) bool { return filepath.Ext(path) == databaseSuffix }
 
-func readFile(path string, options Options) (Config, error) {
+func (p Part) read(options Options) (Config, error) {
+	path := p.Path
 	if options.Progress != nil {
 		options.Progress()
 	}
@@ -59,14 +63,14 @@ func readFile(path string, options Options) (Config, error) {
 	if root, is := isPanelEnvironment(path); is {
 		return readEnvironment(root, path)
 	}
-	contents := options.decoded
+	contents := p.decoded
 	if contents == nil {
 		var err error
 		if contents, err = decodeFile(path); err != nil {
 			return Config{}, err
 		}
 	}
-	config, err := contents.config(options)
+	config, err := contents.config(p, options)
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -87,8 +91,7 @@ func decodeFile(path string) (*decoded, error) {
 
 // readClients adds what mudb.json beside the configuration says, if it is there.
 func readClients(path string, config Config, options Options) (Config, error) {
-	options.decoded = nil // of another file
-	clients, err := readFile(filepath.Join(filepath.Dir(path), multiUser), options)
+	clients, err := Part{Path: filepath.Join(filepath.Dir(path), multiUser)}.read(options)
 	if errors.Is(err, fs.ErrNotExist) && len(config.additional) > 0 {
 		return config.withPanel(), nil
 	}
@@ -106,12 +109,12 @@ func readClients(path string, config Config, options Options) (Config, error) {
 
 // ReadListed is Read for a file of a list that was made before. It reports false for
 // one that is [Stopped], and for one that was removed since, as ss-manager does.
-func ReadListed(path string, options Options) (config Config, read bool, err error) {
-	if Stopped(path) {
+func (p Part) ReadListed(options Options) (config Config, found bool, err error) {
+	if Stopped(p.Path) {
 		return Config{}, false, nil
 	}
-	config, err = Read(path, options)
-	if errors.Is(err, errSilent) || errors.Is(err, fs.ErrNotExist) && !isLink(path) {
+	config, err = p.Read(options)
+	if errors.Is(err, errSilent) || errors.Is(err, fs.ErrNotExist) && !isLink(p.Path) {
 		return Config{}, false, nil
 	}
 	return config, true, err

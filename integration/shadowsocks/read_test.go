@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/internal/configfile"
@@ -87,11 +86,12 @@ func TestStoppedServersAreNotRead(t *testing.T) {
 	} {
 		path := write(t, dir, ".shadowsocks_1.conf", `{"server_port": 1}`)
 		write(t, dir, ".shadowsocks_1.pid", pid+"\n")
-		if _, read, err := shadowsocks.ReadListed(path, shadowsocks.Options{}); read != want || err != nil {
+		if _, read, err := (shadowsocks.Part{Path: path}).ReadListed(shadowsocks.Options{}); read != want || err != nil {
 			t.Errorf("process %q: read %v, %v, want %v", pid, read, err, want)
 		}
 	}
-	if _, read, err := shadowsocks.ReadListed(write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`), shadowsocks.Options{}); !read || err != nil {
+	unstarted := shadowsocks.Part{Path: write(t, dir, ".shadowsocks_7.conf", `{"server_port": 7}`)}
+	if _, read, err := unstarted.ReadListed(shadowsocks.Options{}); !read || err != nil {
 		t.Errorf("no process: read %v, %v", read, err)
 	}
 }
@@ -111,11 +111,9 @@ func TestStoppedServerThatNobodyHasWaitedFor(t *testing.T) {
 	write(t, dir, ".shadowsocks_1.conf", `{"server_port": 1}`)
 	write(t, dir, ".shadowsocks_1.pid", fmt.Sprint(ended.Process.Pid))
 	_, _ = stdout.Read(make([]byte, 1)) // until it ends
-	for deadline := time.Now().Add(10 * time.Second); !shadowsocks.Stopped(filepath.Join(dir, ".shadowsocks_1.conf")); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("a server that has ended is taken for one that runs")
-		}
-	}
+	testkit.Until(t, "notice of the server that has ended", func() bool {
+		return shadowsocks.Stopped(filepath.Join(dir, ".shadowsocks_1.conf"))
+	})
 }
 
 // A directory with more files than it may have is not listed in part.
@@ -150,9 +148,6 @@ func TestSearchIsBounded(t *testing.T) {
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	testkit.WriteFile(t, path, content)
 	return path
 }

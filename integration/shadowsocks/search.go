@@ -16,9 +16,9 @@ type Skipped struct {
 }
 
 // Search returns the files in the usual places below root, which is / outside of
-// tests. It does not list a directory with more files than are left of most, and
+// tests. It does not list a directory with more files than are left of the limit, and
 // returns it with the reason, as it does with any other that can't be looked into.
-func Search(root string, most int) (paths []string, unlisted []Skipped) {
+func Search(root string, limit int) (paths []string, unlisted []Skipped) {
 	for _, place := range usualPlaces {
 		directory, isDirectory := place.directory(root)
 		if !isDirectory {
@@ -30,7 +30,7 @@ func Search(root string, most int) (paths []string, unlisted []Skipped) {
 			}
 			continue
 		}
-		found, err := list(directory, most-len(paths), place.matches)
+		found, err := list(directory, limit-len(paths), place.matches)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			unlisted = append(unlisted, Skipped{directory, err})
 		}

@@ -63,7 +63,7 @@ func readMultiUser(c *collector, root node) {
 			shared.add(maxShown, "%d", number)
 		}
 		c.add(client, number, accounting.TCPAndUDP, client.at("user").text())
-		c.share(number, 1)
+		c.addUsers(number, 1)
 	}
 	if len(shared.texts) > 0 {
 		c.note("all clients may share a port and can't be told apart by its counters: %s", shared)

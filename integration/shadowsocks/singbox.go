@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
-	"ssmonitor/internal/endpoint"
+	"ssmonitor/integration/shadowsocks/endpoint"
 )
 
 const protocolShadowsocks = "shadowsocks"
@@ -55,26 +55,27 @@ func refuseOutbounds(c *collector, root node, key string) {
 const maxDetours = 16
 
 // detours are the inbounds by their tags and ports, and those to which another one hands
-// over.
+// over. Other than with Xray's [frontSearch], each inbound leads to one other at most, and
+// that is found by a key: no search through ranges and branches is needed.
 type detours struct {
-	inbounds map[address]node
-	inner    map[address]bool
-	leads    func(inbound node) []address
+	inbounds map[destination]node
+	inner    map[destination]bool
+	leads    func(inbound node) []destination
 }
 
-// address is what an inbound hands over to: one of a tag, or a port on this host.
-type address struct {
+// destination is what an inbound hands over to: one of a tag, or a port on this host.
+type destination struct {
 	tag  string
 	port uint16
 }
 
 func (c *collector) newDetours(inbounds []node, mistakes *mistakes) detours {
-	found := detours{make(map[address]node), make(map[address]bool), c.leadsOfSingBox}
+	found := detours{make(map[destination]node), make(map[destination]bool), c.leadsOfSingBox}
 	for _, inbound := range inbounds {
 		inbound = inbound.with(mistakes)
 		_ = inbound.at("detour").text() // it has to be one, whatever it leads to
-		for _, address := range addressesOf(inbound) {
-			found.inbounds[address] = inbound
+		for _, key := range destinationsOf(inbound) {
+			found.inbounds[key] = inbound
 		}
 		for _, lead := range found.leads(inbound) {
 			found.inner[lead] = true
@@ -83,28 +84,28 @@ func (c *collector) newDetours(inbounds []node, mistakes *mistakes) detours {
 	return found
 }
 
-// addressesOf returns how others hand over to an inbound.
-func addressesOf(inbound node) (addresses []address) {
+// destinationsOf returns how others hand over to an inbound.
+func destinationsOf(inbound node) (destinations []destination) {
 	if tag := inbound.at("tag").text(); tag != "" {
-		addresses = append(addresses, address{tag: tag})
+		destinations = append(destinations, destination{tag: tag})
 	}
 	// What is wrong with a port is reported when its inbound is read.
 	if number := inbound.at("listen_port").with(nil).port(); number > 0 {
-		addresses = append(addresses, address{port: number})
+		destinations = append(destinations, destination{port: number})
 	}
-	return addresses
+	return destinations
 }
 
 // leadsOfSingBox returns where an inbound hands over connections: with its detour, where
 // Trojan falls back to, and where direct forwards to.
-func (c *collector) leadsOfSingBox(inbound node) (leads []address) {
+func (c *collector) leadsOfSingBox(inbound node) (leads []destination) {
 	if detour := inbound.at("detour").word(); detour != "" {
-		return []address{{tag: detour}}
+		return []destination{{tag: detour}}
 	}
 	add := func(host, port node) {
 		number := port.with(nil).port()
 		if isName := host.value == nil || host.kind == kindText; isName && number > 0 && c.options.Host.isLocal(host.word()) {
-			leads = append(leads, address{port: number})
+			leads = append(leads, destination{port: number})
 		}
 	}
 	add(inbound.at("override_address"), inbound.at("override_port"))
@@ -121,14 +122,14 @@ func (d detours) addPart(c *collector, inbounds []node) {
 	if found.first != nil {
 		return // reported when the part is read
 	}
-	for address, inbound := range own.inbounds {
-		if _, found := d.inbounds[address]; !found {
-			d.inbounds[address] = inbound
+	for key, inbound := range own.inbounds {
+		if _, found := d.inbounds[key]; !found {
+			d.inbounds[key] = inbound
 		}
 	}
-	for address := range own.inner {
-		if _, found := own.inbounds[address]; !found {
-			d.inner[address] = true
+	for key := range own.inner {
+		if _, found := own.inbounds[key]; !found {
+			d.inner[key] = true
 		}
 	}
 }
@@ -155,7 +156,7 @@ func (d detours) end(inbound node) (end node, found bool) {
 
 // isInner reports whether clients reach the inbound through another one only.
 func (d detours) isInner(inbound node) bool {
-	if !slices.ContainsFunc(addressesOf(inbound), func(a address) bool { return d.inner[a] }) {
+	if !slices.ContainsFunc(destinationsOf(inbound), func(to destination) bool { return d.inner[to] }) {
 		return false
 	}
 	listen := inbound.at("listen").text()
@@ -201,7 +202,7 @@ func readSingBoxInbound(c *collector, inbound node, routes detours) {
 	if end.at("managed").flag(false) {
 		c.note("the users of %s are managed at run time and can't be told apart by its counters", end.place)
 	}
-	c.shareOver(protocols, number, users)
+	c.addUsersOver(protocols, number, users)
 	c.add(inbound, number, protocols, name)
 }
 

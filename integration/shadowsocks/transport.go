@@ -51,7 +51,7 @@ func isSocketTransport(name string) bool {
 	return known && carrier == noProtocols
 }
 
-// transportOf returns the name of the transport in small letters, which Xray has in
+// transportOf returns the name of the transport in lower case, which Xray has in
 // network, or in method since 2026, and V2Ray 5 in transport.
 func transportOf(stream node) string {
 	if stream.is(kindText) && stream.scalar == "" || !stream.check(kindObject, "an object, {...}") {

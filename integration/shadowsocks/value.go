@@ -200,10 +200,10 @@ func (n node) firstObject() (first node) {
 	return first
 }
 
-// any reports whether an entry of a list of objects is as is says.
-func (n node) any(is func(node) bool) bool {
+// any reports whether an entry of a list of objects meets the condition.
+func (n node) any(condition func(node) bool) bool {
 	for entry := range n.onlyObjects() {
-		if is(entry) {
+		if condition(entry) {
 			return true
 		}
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 // testHost is the host that the zoo's files were written for.
-var testHost = shadowsocks.Host{
+var testHost = shadowsocks.LocalHost{
 	Addresses: []netip.Addr{
 		netip.MustParseAddr("192.0.2.10"),
 		netip.MustParseAddr("2001:db8::10"),

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ncruces/go-sqlite3"
 
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
@@ -38,8 +37,8 @@ type fieldCase struct {
 type fieldFile struct{ path, content string }
 
 // fieldHost is the host that the cases were written for.
-func fieldHost() (shadowsocks.Host, error) {
-	return shadowsocks.Host{
+func fieldHost() (shadowsocks.LocalHost, error) {
+	return shadowsocks.LocalHost{
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 		Names:     []string{"server", "server.example.org"},
 	}, nil
@@ -69,10 +68,8 @@ func TestField(t *testing.T) {
 // compare reports where the result is not what the case says.
 func (c fieldCase) compare(t *testing.T, root string, result sources.Result, err error) {
 	t.Helper()
-	var ports, notes []string
-	for _, port := range result.Ports {
-		ports = append(ports, portlist.FormatSpec(port))
-	}
+	var notes []string
+	ports := specs(result.Ports)
 	if diff := cmp.Diff(c.ports, ports); diff != "" {
 		t.Errorf("ports (-right +got):\n%s", diff)
 	}

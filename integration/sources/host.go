@@ -22,12 +22,12 @@ const (
 
 // thisHost returns the addresses of the network interfaces, and the names of
 // this host as the kernel and /etc/hosts give them. It asks no name server.
-func thisHost() (shadowsocks.Host, error) {
+func thisHost() (shadowsocks.LocalHost, error) {
 	addresses, err := interfaces.Addresses()
 	if err != nil {
-		return shadowsocks.Host{}, err
+		return shadowsocks.LocalHost{}, err
 	}
-	host := shadowsocks.Host{Addresses: addresses}
+	host := shadowsocks.LocalHost{Addresses: addresses}
 	if name, err := os.Hostname(); err == nil && name != "" {
 		host.Names = append(host.Names, name)
 	}

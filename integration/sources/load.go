@@ -18,14 +18,14 @@ type loading struct {
 	sources    *Sources
 	options    shadowsocks.Options
 	seen       sight
-	taken      share                        // of what all configurations may take
-	files      map[string]*outcome          // by their paths
-	outcomes   map[reading]*outcome         // the same, whatever the names of a file
-	companions map[string][]string          // of the files that were looked at
-	earlier    map[string][]accounting.Port // of the last setup, by their sources
+	taken      quota                // of what all configurations may take
+	byPath     map[string]*progress // of files
+	byKey      map[fileKey]*progress
+	companions map[string][]string // of the files that were looked at
+	lastSetup  lastSetup
 	listed     []portlist.Entry
 	configs    []shadowsocks.Config
-	kept       []kept // of files that can't be read any more, and what servers give without a file
+	others     []sourcePorts // of files that can't be read any more, and what servers give without a file
 	servers    *processes.Found
 	inUse      map[string]bool   // the configurations that running servers of Shadowsocks were started with
 	origins    map[string]string // the sources of configurations that only servers name
@@ -35,10 +35,16 @@ type loading struct {
 	noList     error // that the list does not exist
 }
 
+// sourcePorts are the ports of a source that is no configuration that was read.
+type sourcePorts struct {
+	source string
+	ports  []accounting.Port
+}
+
 // read reads the sources. It also returns the states of the paths that it read.
 func read(sources *Sources) (Result, sight, error) {
 	loading := loading{
-		sources: sources, files: make(map[string]*outcome), outcomes: make(map[reading]*outcome),
+		sources: sources, byPath: make(map[string]*progress), byKey: make(map[fileKey]*progress),
 		companions: make(map[string][]string), inUse: make(map[string]bool), origins: make(map[string]string),
 	}
 	for _, path := range sources.Watched {
@@ -124,39 +130,43 @@ func (l *loading) configurations() {
 	}
 	l.options = shadowsocks.Options{Host: host, AnyProtocol: l.sources.AnyProtocol, Progress: l.sources.Progress}
 	if l.sources.SearchRoot != "" {
-		l.findServers()
+		l.findServers() // and so inUse, for all that is read
 	}
 	// As a server's first: what is read like that says all that it says otherwise.
 	l.named(l.sources.Servers, true)
 	l.named(l.sources.Shadowsocks, false)
 	if l.sources.SearchRoot != "" {
+		l.findLastSetup() // whose ports both of these keep
 		l.search()
-		l.askServers()
+		l.askServers() // for what no other source explains
 	}
 }
 
-// readPart reads a file as one of the parts, and adds what it says. It reports false for
+// readPart reads a file as one of a group, and adds what it says. It reports false for
 // one that need not be there, and is not any more.
-func (l *loading) readPart(path string, parts *shadowsocks.Parts, asServer, wanted bool) (config shadowsocks.Config, read bool, err error) {
-	if err := l.taken.file(path); err != nil {
+func (l *loading) readPart(part shadowsocks.Part, asServer, wanted bool) (config shadowsocks.Config, found bool, err error) {
+	if err := l.taken.addFile(part.Path); err != nil {
 		return config, false, err
 	}
-	options := parts.Options(path, l.options)
-	options.ForceServer = asServer || l.inUse[path]
+	options := l.options
+	options.ForceServer = asServer || l.inUse[part.Path]
 	if wanted {
-		config, err = shadowsocks.Read(path, options)
-	} else if config, read, err = shadowsocks.ReadListed(path, options); !read {
+		config, err = part.Read(options)
+	} else if config, found, err = part.ReadListed(options); !found {
 		return config, false, err
 	}
 	if err == nil {
 		err = l.add(config)
+	}
+	if err != nil {
+		config = shadowsocks.Config{}
 	}
 	return config, true, err
 }
 
 // add adds a configuration and its notes, unless there is no room for it any more.
 func (l *loading) add(config shadowsocks.Config) error {
-	if err := l.taken.ports(config.Path, config.Ports); err != nil {
+	if err := l.taken.read.add(config.Path, config.Ports); err != nil {
 		return err
 	}
 	l.configs = append(l.configs, config)
@@ -191,8 +201,8 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	for _, config := range l.configs {
 		lists = append(lists, config.Ports)
 	}
-	for _, kept := range l.kept {
-		lists = append(lists, kept.ports)
+	for _, other := range l.others {
+		lists = append(lists, other.ports)
 	}
 	fromFiles, _ := accounting.Union(lists...)
 	ports, more := accounting.Union(append([][]accounting.Port{l.naming(explicit, fromFiles)}, lists...)...)
@@ -269,8 +279,8 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 			add(source, entry.Port)
 		}
 	}
-	for _, kept := range l.kept {
-		add(kept.source, kept.ports...)
+	for _, other := range l.others {
+		add(other.source, other.ports...)
 	}
 	for _, config := range l.configs {
 		add(cmp.Or(l.origins[config.Path], config.Path), config.Ports...)

@@ -11,58 +11,57 @@ import (
 	"ssmonitor/integration/shadowsocks"
 )
 
-// reading distinguishes what was read: a file, whatever its name, and what is read with
-// it, which depends on the name.
-type reading struct {
+// fileKey distinguishes what is read: a file, whatever its name, and what is read with it,
+// which depends on the name.
+type fileKey struct {
 	file identity
 	with string
 }
 
-// readingOf returns what is read at the path.
-func (l *loading) readingOf(path string) reading {
+// keyOf returns what is read at the path.
+func (l *loading) keyOf(path string) fileKey {
 	file, found := identify(path)
 	if !found || shadowsocks.Managed(path) {
-		return reading{with: path}
+		return fileKey{with: path}
 	}
 	var with []identity
 	for _, companion := range l.companionsOf(path) {
 		beside, _ := identify(companion)
 		with = append(with, beside)
 	}
-	return reading{file, fmt.Sprint(with)}
+	return fileKey{file, fmt.Sprint(with)}
 }
 
-// outcome is what came of a reading so far.
-type outcome struct {
+// progress is what came of a file so far.
+type progress struct {
 	begun  bool
-	forced bool // whether the file was read as a server's
-	served bool // whether it has ports
-	failed bool // whether something was wrong with it, or it has none
-	form   shadowsocks.Form
+	forced bool              // whether it was read as a server's
+	form   *shadowsocks.Form // nil as long as it has no ports
+	failed bool              // whether something was wrong with it, or it has no ports
 }
 
-// outcome returns that of reading the file at the path, under this name or another one:
-// scripts link one to the place where a server looks for it.
-func (l *loading) outcome(path string) *outcome {
-	if known, found := l.files[path]; found {
+// progressOf returns that of the file at the path, under this name or another one: scripts
+// link one to the place where a server looks for it.
+func (l *loading) progressOf(path string) *progress {
+	if known, found := l.byPath[path]; found {
 		return known
 	}
-	of := l.readingOf(path)
-	if l.outcomes[of] == nil {
-		l.outcomes[of] = &outcome{}
+	key := l.keyOf(path)
+	if l.byKey[key] == nil {
+		l.byKey[key] = &progress{}
 	}
-	l.files[path] = l.outcomes[of]
-	return l.files[path]
+	l.byPath[path] = l.byKey[key]
+	return l.byPath[path]
 }
 
-// claim reports whether the file is to be read: once, but what was read as a client's
-// again as a server's.
-func (l *loading) claim(path string, asServer bool) bool {
-	earlier, forced := l.outcome(path), asServer || l.inUse[path]
-	if earlier.begun && (!forced || earlier.forced || earlier.served) {
+// startReading marks the file as read. It reports false if it is not to be read again: only
+// what was read as a client's, without ports, is read again as a server's.
+func (l *loading) startReading(path string, asServer bool) bool {
+	earlier, forced := l.progressOf(path), asServer || l.inUse[path]
+	if earlier.begun && (!forced || earlier.forced || earlier.form != nil) {
 		return false
 	}
-	*earlier = outcome{begun: true, forced: forced}
+	*earlier = progress{begun: true, forced: forced}
 	return true
 }
 
@@ -121,11 +120,11 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 		if err != nil || !filepath.IsLocal(relative) {
 			continue
 		}
-		result := l.outcome(file)
-		if result.served {
+		of := l.progressOf(file)
+		if of.form != nil {
 			return
 		}
-		silent = silent || result.failed
+		silent = silent || of.failed
 	}
 	named := func(path string) bool { return filepath.Clean(path) == below }
 	switch {
@@ -139,44 +138,36 @@ func (l *loading) noteEmpty(directory string, directories, files []string) {
 // together reads files of which a server may read several as one configuration. What is
 // wrong with a file is a failure if that was wanted by its name, and is reported otherwise.
 func (l *loading) together(files []string, asServer bool, wanted map[string]bool, report func(path string, err error)) {
-	var left []string
-	known := make(map[string]bool)
+	left := make(map[string]bool)
 	for _, file := range files {
-		if (l.claim(file, asServer) || wanted[file]) && !known[file] {
-			left, known[file] = append(left, file), true
+		if l.startReading(file, asServer) || wanted[file] {
+			left[file] = true
 		}
 	}
 	if len(left) == 0 {
 		return
 	}
-	parts := shadowsocks.NewParts(files, l.options)
-	for _, file := range files {
-		if earlier := l.outcome(file); !known[file] && earlier.served {
-			_ = parts.Take(file, shadowsocks.Config{Form: earlier.form}, nil)
+	group := shadowsocks.Group{Paths: files, Named: wanted}
+	group.Read = func(part shadowsocks.Part) (config shadowsocks.Config, found bool, err error) {
+		of := l.progressOf(part.Path)
+		if !left[part.Path] {
+			return shadowsocks.Config{Form: of.form}, of.form != nil, nil
+		}
+		delete(left, part.Path)
+		config, found, err = l.readPart(part, asServer, wanted[part.Path])
+		if found || err != nil {
+			of.form, of.failed = config.Form, err != nil
+		}
+		return config, found, err
+	}
+	group.Refuse = func(path string, err error) {
+		if wanted[path] {
+			l.fail(err)
+		} else {
+			report(path, err)
 		}
 	}
-	failed := make(map[string]error)
-	for _, file := range left {
-		config, read, err := l.readPart(file, parts, asServer, wanted[file])
-		if err == nil && !read {
-			continue
-		}
-		of := l.outcome(file)
-		of.served, of.failed, of.form = err == nil, err != nil, config.Form
-		if err != nil && wanted[file] {
-			failed[file] = err
-		} else if err := parts.Take(file, config, err); err != nil {
-			report(file, err)
-		}
-	}
-	for _, file := range left {
-		err := failed[file]
-		if parts.Complete(err) {
-			err = parts.Take(file, shadowsocks.Config{}, err)
-		}
-		l.fail(err)
-	}
-	for _, note := range parts.Rest() {
+	for _, note := range group.Load(l.sources.Progress) {
 		l.note(note)
 	}
 }

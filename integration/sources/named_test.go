@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/testkit"
 )
@@ -141,11 +140,7 @@ func expectLoaded(t *testing.T, from sources.Sources, want string, notes ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ports []string
-	for _, port := range result.Ports {
-		ports = append(ports, portlist.FormatSpec(port))
-	}
-	if got := strings.Join(ports, " "); got != want || len(result.Notes) != len(notes) {
+	if got := strings.Join(specs(result.Ports), " "); got != want || len(result.Notes) != len(notes) {
 		t.Fatalf("got %q and %q, want %q and %q", got, result.Notes, want, notes)
 	}
 	for i, note := range notes {

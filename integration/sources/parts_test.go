@@ -118,22 +118,7 @@ func TestANamedDirectoryOfParts(t *testing.T) {
 			for name, content := range test.files {
 				write(t, directory, name, content)
 			}
-			result, err := sources.Follow(sources.Sources{Shadowsocks: []string{directory}, Host: noHost}).Load()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ports []string
-			for _, port := range result.Ports {
-				ports = append(ports, portlist.FormatSpec(port))
-			}
-			if got := strings.Join(ports, " "); got != test.ports || len(result.Notes) != len(test.notes) {
-				t.Fatalf("got %q and %v, want %q and %q", got, result.Notes, test.ports, test.notes)
-			}
-			for i, note := range test.notes {
-				if !strings.Contains(result.Notes[i].Error(), note) {
-					t.Errorf("got %v, want %q", result.Notes[i], note)
-				}
-			}
+			expectLoaded(t, sources.Sources{Shadowsocks: []string{directory}}, test.ports, test.notes...)
 		})
 	}
 }

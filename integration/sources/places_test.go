@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ssmonitor/integration/shadowsocks"
+	"ssmonitor/internal/testkit"
 )
 
 // pathsOf returns the paths of the places without the root.
@@ -28,13 +29,7 @@ func TestPlaces(t *testing.T) {
 	}
 	write := func(path string) {
 		t.Helper()
-		path = filepath.Join(root, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(root, path), "")
 	}
 	for _, path := range []string{"etc/shadowsocks/a.json", "etc/x-ui/x-ui.db", "srv/panel/config.json", "secret/target.json", "ports/list", "home/key"} {
 		write(path)
@@ -135,13 +130,7 @@ func TestUnitCanReadDatabasesInUse(t *testing.T) {
 func TestProgress(t *testing.T) {
 	root := t.TempDir()
 	for _, name := range []string{"a.json", "b.json"} {
-		path := filepath.Join(root, "etc/shadowsocks", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteFile(t, filepath.Join(root, "etc/shadowsocks", name), "{}")
 	}
 	steps := 0
 	_, _ = Follow(Sources{SearchRoot: root, Progress: func() { steps++ }}).Load() // no port in them

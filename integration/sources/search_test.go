@@ -31,10 +31,7 @@ func setup(t *testing.T, from sources.Sources) (ports, notes string) {
 	if err := portlist.Write(from.Earlier, result.Entries); err != nil {
 		t.Fatal(err)
 	}
-	for _, port := range result.Ports {
-		ports += portlist.FormatSpec(port) + " "
-	}
-	return strings.TrimSpace(ports), fmt.Sprint(result.Notes)
+	return strings.Join(specs(result.Ports), " "), fmt.Sprint(result.Notes)
 }
 
 // A file that the search can't read keeps the ports that it had, until it is

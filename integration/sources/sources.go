@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -46,7 +47,9 @@ type Sources struct {
 	Earlier string
 	// Processes are asked for running servers as well, if SearchRoot is set: nil
 	// outside of setup and check.
-	Processes *processes.Host
+	Processes *processes.Procfs
+	// LookInterval is the time between two looks at the servers; 10 s if it is 0.
+	LookInterval time.Duration
 	// Following keeps the ports of a server that has ended: it may start again.
 	Following bool
 	// Watched are paths whose change is a change of the sources too, such as that
@@ -55,7 +58,7 @@ type Sources struct {
 	// Host returns what is known of this host. It distinguishes a client's
 	// configuration from a server's, and is called only if configurations are
 	// read; nil stands for the one that the kernel and /etc/hosts know.
-	Host func() (shadowsocks.Host, error)
+	Host func() (shadowsocks.LocalHost, error)
 	// Progress is called before each configuration is read; it may be nil.
 	Progress func()
 }
@@ -91,6 +94,9 @@ type Follower struct {
 func Follow(sources Sources) *Follower {
 	if sources.Host == nil {
 		sources.Host = thisHost
+	}
+	if sources.Progress == nil {
+		sources.Progress = func() {}
 	}
 	return &Follower{sources: sources}
 }

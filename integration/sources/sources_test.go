@@ -16,11 +16,12 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/testkit"
 )
 
 const both = accounting.TCPAndUDP
 
-func noHost() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }
+func noHost() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }
 
 func TestLoadTakesTheUnion(t *testing.T) {
 	dir := t.TempDir()
@@ -176,7 +177,7 @@ func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 	unknown := errors.New("unknown")
 	follower := sources.Follow(sources.Sources{
 		Shadowsocks: []string{t.TempDir()},
-		Host:        func() (shadowsocks.Host, error) { return shadowsocks.Host{}, unknown },
+		Host:        func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, unknown },
 	})
 	if _, err := follower.Load(); !errors.Is(err, unknown) {
 		t.Errorf("Load() = %v", err)
@@ -186,13 +187,16 @@ func TestLoadFailsWithoutTheHostsAddresses(t *testing.T) {
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, path, content)
 	return path
+}
+
+// specs writes the ports as specifications.
+func specs(ports accounting.Ports) (texts []string) {
+	for _, port := range ports {
+		texts = append(texts, portlist.FormatSpec(port))
+	}
+	return texts
 }
 
 func remove(t *testing.T, path string) {

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 	"time"
@@ -117,23 +118,19 @@ const (
 
 // serverSight is which servers ran at the last look.
 type serverSight struct {
-	host  *processes.Host
-	ids   []processes.ID
-	young bool // whether one may not listen yet
-	next  time.Time
+	host     *processes.Procfs
+	interval time.Duration // between two looks
+	ids      []processes.ID
+	young    bool // whether one may not listen yet
+	next     time.Time
 }
 
-func (s *serverSight) look(host *processes.Host) {
+func (s *serverSight) look() {
 	begin := time.Now()
-	s.host = host
-	s.ids, _ = host.Look() // Load reports the error
+	s.ids, _ = s.host.Look() // Load reports the error
 	s.young = slices.ContainsFunc(s.ids, processes.ID.Young)
 	end := time.Now()
-	interval := host.Interval
-	if interval == 0 {
-		interval = lookInterval
-	}
-	s.next = end.Add(max(interval, lookShare*end.Sub(begin)))
+	s.next = end.Add(max(cmp.Or(s.interval, lookInterval), lookShare*end.Sub(begin)))
 }
 
 // outdated reports whether a server was started or has ended since the last look, or was
@@ -143,6 +140,6 @@ func (s *serverSight) outdated() bool {
 		return false
 	}
 	before := *s
-	s.look(s.host)
+	s.look()
 	return before.young || !slices.Equal(before.ids, s.ids)
 }

@@ -88,7 +88,7 @@ func TestConfigurations(t *testing.T) {
 		{"none", sources.Result{}, nil, []string{"note configuration-search --shadowsocks FILE"}},
 		{"none, but a port was named", sources.Result{Ports: portsOf(1)}, nil, nil},
 		{"found, with notes", sources.Result{
-			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20002, 20000, 20001)}},
+			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: &shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20002, 20000, 20001)}},
 			Notes: []error{
 				fmt.Errorf("reading a Shadowsocks configuration: /etc/a.json: %w", shadowsocks.ErrClient),
 				&fs.PathError{Op: "stat", Path: "/etc/dangling.json", Err: fs.ErrNotExist},
@@ -99,7 +99,7 @@ func TestConfigurations(t *testing.T) {
 			"note configuration client", "note configuration dangling.json", "note configuration two names",
 			"unknown configuration run it as root"}},
 		{"of running servers", sources.Result{
-			Configs: []shadowsocks.Config{{Path: "/srv/a.json", Form: shadowsocks.Form{Program: "shadowsocks-libev, -rust or -python", Sign: "server_port"}, Ports: portsOf(1)}},
+			Configs: []shadowsocks.Config{{Path: "/srv/a.json", Form: &shadowsocks.Form{Program: "shadowsocks-libev, -rust or -python", Sign: "server_port"}, Ports: portsOf(1)}},
 			Entries: []portlist.Entry{
 				{Port: portsOf(1)[0], Sources: []string{"process ss-server: /srv/a.json"}},
 				{Port: portsOf(2)[0], Sources: []string{"/etc/a.json", "process ss-server: sockets"}},
@@ -130,7 +130,7 @@ func TestConfigurationsOfASearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := newCheck(t)
-	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }}
 	c.Settings.List = list(t, "20000\n")
 	wantProblems(t, c, "note configuration broken.json", "note configuration dangling.json", "note configuration worse.json")
 }
@@ -143,7 +143,7 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	m.write("/etc/sing-box/conf/10.json", part, 0o600, 0)
 	m.write("/etc/sing-box/conf/20.json", `{"inbounds":[`, 0o600, 0)
 	c, _ := newCheck(t)
-	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil }}
+	c.Sources = sources.Sources{SearchRoot: m.Root, Host: func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }}
 	c.Settings.List = list(t, fmt.Sprintf("# from %[1]s/10.json\n21001\n# from %[1]s/20.json\n21002\n", filepath.Join(m.Root, "/etc/sing-box/conf")))
 	var broken, extra string
 	for _, f := range c.findings() {

@@ -28,7 +28,7 @@ func blogFindings(t *testing.T) []finding.Finding {
 	path := list(t, "20000=alice\n20001=bob\n")
 	c := &checker{Check: Check{Machine: m.Machine, Settings: &settings.Settings{List: path}}}
 	c.checkConfigurations(sources.Result{
-		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
+		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: &shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)
 	entries, err := portlist.Read(path)
 	c.checkList(entries, err, portsOf(20000, 20001, 20002))

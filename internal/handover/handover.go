@@ -117,7 +117,7 @@ func (t Transfer) alone(open openStore) (later bool, err error) {
 			t.Log.Warn("the ledger has no backup of the change yet", "error", err)
 		}
 	}()
-	if running := presence.Running(t.State, settings.DefaultState); running != nil {
+	if running := presence.RefuseRunning(t.State, settings.DefaultState); running != nil {
 		return false, fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, t.State)
 	}
 	table, err := nft.Open(nft.Options{})

@@ -175,7 +175,7 @@ func (r *Report) writeConfigurations(w io.Writer, most int) {
 			fmt.Fprintf(w, "and %d more configurations\n", len(r.Configurations)-most)
 			return
 		}
-		form := shadowsocks.Form{Program: config.Program, Sign: config.RecognisedBy}
+		form := &shadowsocks.Form{Program: config.Program, Sign: config.RecognisedBy}
 		fmt.Fprintf(w, "%s: %s: %s\n", terminal.Text(config.Path), form, terminal.Count(config.Ports, "port"))
 	}
 }

@@ -32,7 +32,7 @@ const ErrNoPort = terminal.Message("no port found: name Shadowsocks' configurati
 	"   ssmonitor setup --port 20000=alice --port 20001=bob")
 
 // RunningServers is where setup and check look for servers beside their configurations.
-var RunningServers = &processes.Host{Proc: "/proc", Listeners: sockdiag.ListeningSockets}
+var RunningServers = &processes.Procfs{Proc: "/proc", Listeners: sockdiag.ListeningSockets}
 
 // Found are the ports, and where the host forwards those that are published.
 type Found struct {

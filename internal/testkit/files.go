@@ -7,9 +7,12 @@ import (
 	"testing"
 )
 
-// WriteFile writes a file, or ends the test.
+// WriteFile writes a file, with the directories above it, or ends the test.
 func WriteFile(t *testing.T, path, content string) {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package testkit
 
 import (
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +70,42 @@ func PrivateMounts(tb testing.TB) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// RootsDirectory returns a directory of the test's own that only root may write or replace,
+// and any user may read. It is in a mount namespace of the test.
+func RootsDirectory(tb testing.TB) string {
+	tb.Helper()
+	PrivateMounts(tb)
+	const directory = "/mnt"
+	if err := unix.Mount("none", directory, "tmpfs", 0, "mode=755"); err != nil {
+		tb.Fatal(err)
+	}
+	return directory
+}
+
+// Start starts a program, as adjusted, which ends with the test.
+func Start(tb testing.TB, adjust func(*exec.Cmd), name string, arguments ...string) *exec.Cmd {
+	tb.Helper()
+	if !filepath.IsAbs(name) {
+		Require(tb, name)
+	}
+	command := exec.Command(name, arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if adjust != nil {
+		adjust(command)
+	}
+	if err := command.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { Stop(command) })
+	return command
+}
+
+// Stop kills a program, and waits until it has ended.
+func Stop(command *exec.Cmd) {
+	_ = command.Process.Kill()
+	_ = command.Wait()
 }
 
 // DropCapabilities takes every capability from the test's thread, which is never

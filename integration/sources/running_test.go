@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/processes"
 	"ssmonitor/integration/sources"
 	command "ssmonitor/internal/setup"
 	"ssmonitor/internal/testkit"
@@ -36,23 +34,13 @@ type running struct {
 func newRunning(t *testing.T) *running {
 	t.Helper()
 	testkit.NetworkNamespace(t)
-	directory := rootsDirectory(t)
+	directory := testkit.RootsDirectory(t)
 	list := filepath.Join(directory, "list")
+	host := *command.RunningServers
 	return &running{directory, list, sources.Sources{
 		SearchRoot: filepath.Join(directory, "root"), Earlier: list, Host: noHost,
-		Processes: &processes.Host{Proc: "/proc", Listeners: command.RunningServers.Listeners, Interval: time.Millisecond},
+		Processes: &host, LookInterval: time.Millisecond,
 	}}
-}
-
-// rootsDirectory returns one that only root may write or replace, and any user may read.
-func rootsDirectory(t *testing.T) string {
-	t.Helper()
-	testkit.PrivateMounts(t)
-	const directory = "/mnt"
-	if err := unix.Mount("none", directory, "tmpfs", 0, "mode=755"); err != nil {
-		t.Fatal(err)
-	}
-	return directory
 }
 
 // write writes a file that any user may read.
@@ -70,22 +58,13 @@ func (r *running) write(t *testing.T, name, content string) string {
 // start starts a server, and returns a function that ends it.
 func (r *running) start(t *testing.T, user uint32, name string, arguments ...string) (stop func()) {
 	t.Helper()
-	testkit.Require(t, name)
-	command := exec.Command(name, arguments...)
-	command.Dir = r.directory
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if user != 0 {
-		command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user}
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	}
-	t.Cleanup(stop)
-	return stop
+	command := testkit.Start(t, func(command *exec.Cmd) {
+		command.Dir = r.directory
+		if user != 0 {
+			command.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user}
+		}
+	}, name, arguments...)
+	return func() { testkit.Stop(command) }
 }
 
 // setUp loads the sources and writes the list, as setup does. It returns the ports with
@@ -322,17 +301,8 @@ func TestDirectoriesThatAreNamedOften(t *testing.T) {
 // A program that serves other protocols too may listen for any of these.
 func TestSocketsOfSeveralProtocols(t *testing.T) {
 	r := newRunning(t)
-	testkit.Require(t, "v2ray")
-	command := exec.Command("v2ray", "-config=stdin:")
-	command.Stdin = strings.NewReader(`{"inbounds": [{"port": 8071, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}}], "outbounds": [{"protocol": "freedom"}]}`)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
+	configuration := strings.NewReader(`{"inbounds": [{"port": 8071, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ"}}], "outbounds": [{"protocol": "freedom"}]}`)
+	testkit.Start(t, func(command *exec.Cmd) { command.Stdin = configuration }, "v2ray", "-config=stdin:")
 	testkit.Eventually(t, patience, func() error {
 		got, notes := r.setUp(t)
 		if len(got) != 0 || !strings.Contains(notes, "the running v2ray listens at 8071/tcp") || !strings.Contains(notes, "--port") {

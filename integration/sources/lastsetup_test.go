@@ -155,8 +155,8 @@ func TestFollowServersOfALongTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	host := &processes.Host{Proc: proc, Interval: time.Nanosecond}
-	from := sources.Sources{SearchRoot: filepath.Join(proc, "root"), Host: noHost, Processes: host}
+	host := &processes.Procfs{Proc: proc}
+	from := sources.Sources{SearchRoot: filepath.Join(proc, "root"), Host: noHost, Processes: host, LookInterval: time.Nanosecond}
 	follower := sources.Follow(from)
 	noticed := func() { // at the next look, which is not at once
 		testkit.Eventually(t, patience, func() error {
@@ -195,11 +195,7 @@ func TestFollowRunningServers(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			var got []string
-			for _, port := range result.Ports {
-				got = append(got, portlist.FormatSpec(port))
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, specs(result.Ports)); diff != "" {
 				return fmt.Errorf("%s: -want +got:\n%s", what, diff)
 			}
 			return nil

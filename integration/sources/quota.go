@@ -32,41 +32,35 @@ const (
 // files together have too much.
 var ErrTooMuch = errors.New("too much in all configurations together")
 
-// share is what the configurations have taken so far.
-type share struct {
-	files     int
-	bytes     int64
-	read      content
-	remaining content // of files that can't be read any more
+// quota is what the configurations have taken so far of what they may.
+type quota struct {
+	files int
+	bytes int64
+	read  content
+	// kept is of files that can't be read any more. They have as much room as those that
+	// are read: without a bound, files that take turns in being broken would add up.
+	kept content
 }
 
 // content is how much is in configurations.
 type content struct{ ports, text, names int }
 
-// file adds the file at path, unless there is no room for it. It does not report
+// addFile adds the file at path, unless there is no room for it. It does not report
 // what is wrong with the file itself.
-func (s *share) file(path string) error {
-	if s.files == maxFiles {
+func (q *quota) addFile(path string) error {
+	if q.files == maxFiles {
 		return fmt.Errorf("%s: %w: want at most %d files", path, ErrTooMuch, maxFiles)
 	}
-	s.files++
+	q.files++
 	size := shadowsocks.Size(path)
-	if size > maxBytes-s.bytes {
-		return fmt.Errorf("%s: %w: want at most %d bytes; the files before have %d, and this one %d", path, ErrTooMuch, maxBytes, s.bytes, size)
+	if size > maxBytes-q.bytes {
+		return fmt.Errorf("%s: %w: want at most %d bytes; the files before have %d, and this one %d", path, ErrTooMuch, maxBytes, q.bytes, size)
 	}
-	s.bytes += size
+	q.bytes += size
 	return nil
 }
 
-// ports adds the ports of a configuration, unless there is no room for them.
-func (s *share) ports(path string, ports []accounting.Port) error { return s.read.add(path, ports) }
-
-// keep adds the ports that a source had. They have as much room as those that are
-// read: without a bound, files that take turns in being broken would add up.
-func (s *share) keep(source string, ports []accounting.Port) error {
-	return s.remaining.add(source, ports)
-}
-
+// add adds the ports of a source, unless there is no room for them.
 func (c *content) add(source string, ports []accounting.Port) error {
 	mark := len(strconv.QuoteToASCII(source)) // above each group of ports of the list
 	text, names := mark*len(ports), 0

@@ -36,7 +36,7 @@ func IsAddress(host string) bool {
 
 // Scheme is what comes before :// in the links of gost.
 type Scheme struct {
-	Protocol  string // in small letters, as ss
+	Protocol  string // in lower case, as ss
 	Transport string // that carries it, as kcp; none by default
 }
 

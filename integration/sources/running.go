@@ -18,8 +18,8 @@ const (
 	// ofArguments and ofSockets stand in place of the path of a configuration.
 	ofArguments = "command line"
 	ofSockets   = "sockets"
-	// maxWithheld is the most notes on servers of other users than root.
-	maxWithheld = 8
+	// maxOthersNotes is the most notes on servers of other users than root.
+	maxOthersNotes = 8
 )
 
 // processSource returns the name of a source that a running server gives, as in
@@ -37,11 +37,11 @@ func OfProcess(source string) (program, what string, ok bool) {
 // running is the reading of what running servers use.
 type running struct {
 	*loading
-	given     map[string]bool  // the sources that there are now
-	known     accounting.Ports // of sources that no server gives, and then also of files that servers name
-	listed    int              // files in directories that servers name
-	withheld  int              // notes on servers of other users than root
-	relatives map[string]bool  // the sources of earlier setups in place of paths whose directory is hidden
+	given       map[string]bool  // the sources that there are now
+	known       accounting.Ports // of sources that no server gives, and then also of files that servers name
+	listed      int              // files in directories that servers name
+	othersNotes int              // on servers of other users than root
+	hidden      map[string]bool  // the sources of the last setup in place of paths whose directory is hidden
 }
 
 // findServers looks for the servers that run. What root started one with that serves
@@ -50,7 +50,8 @@ func (l *loading) findServers() {
 	if l.sources.Processes == nil {
 		return
 	}
-	l.seen.servers.look(l.sources.Processes)
+	l.seen.servers = serverSight{host: l.sources.Processes, interval: l.sources.LookInterval}
+	l.seen.servers.look()
 	found, err := l.sources.Processes.Find()
 	if err != nil {
 		l.note(fmt.Errorf("%w; the ports that running servers had stay counted", err))
@@ -61,11 +62,11 @@ func (l *loading) findServers() {
 		l.note(fmt.Errorf("%d running servers are not asked, since there are too many: name their configurations with --shadowsocks", found.More))
 	}
 	for _, server := range found.Servers {
-		if server.Several || !server.Root() {
+		if server.Several || !server.IsRoots() {
 			continue
 		}
 		for _, path := range server.Files {
-			if resolved, err := server.MayRead(path); err == nil {
+			if resolved, err := server.Resolve(path); err == nil {
 				l.inUse[path], l.inUse[resolved] = true, true
 			}
 		}
@@ -82,58 +83,53 @@ func (l *loading) askServers() {
 	if l.sources.Following {
 		l.watch(l.sources.Earlier) // setup as root may find more
 	}
-	r := running{loading: l, given: make(map[string]bool), relatives: make(map[string]bool)}
+	r := running{loading: l, given: make(map[string]bool), hidden: make(map[string]bool)}
 	r.known, _ = l.merge()
 	if l.servers == nil {
-		r.retainOthers()
+		r.keepUnseen()
 		return
 	}
 	explained := make([]bool, len(l.servers.Servers))
 	for i, server := range l.servers.Servers {
-		explained[i] = r.configurations(server) || len(server.Ports) > 0
+		explained[i] = r.readConfigurations(server) || len(server.Ports) > 0
 	}
 	r.known, _ = l.merge()
 	r.listening(explained)
-	r.retainOthers()
+	r.keepUnseen()
 }
 
-func (l *loading) progress() {
-	if l.sources.Progress != nil {
-		l.sources.Progress()
-	}
-}
-
-// part is a configuration that a server names, and where it is without links. The path of
-// another user's server has none: he may lead a link elsewhere later.
-type part struct{ path, resolved string }
-
-// configurations reads those that the server was started with, unless another source has,
+// readConfigurations reads those that the server was started with, unless another source has,
 // and reports whether they say which ports it has.
-func (r *running) configurations(server processes.Server) (explained bool) {
-	if server.Elsewhere() {
+func (r *running) readConfigurations(server processes.Server) (explained bool) {
+	if server.SeesOtherFiles() {
 		return false
 	}
-	var parts []part
-	var paths []string
+	var group shadowsocks.Group
+	asNamed := make(map[string]string) // the paths as the server names them, by where they lead
 	add := func(path string) {
 		resolved, found := r.find(server, path)
 		switch {
 		case !found:
-		case r.claim(resolved, false):
-			if !server.Root() {
+		case r.startReading(resolved, false):
+			if !server.IsRoots() { // who may lead a link elsewhere later
 				path = resolved
 				r.given[processSource(server.Program, path)] = true
 			}
-			parts, paths = append(parts, part{path, resolved}), append(paths, resolved)
+			group.Paths, asNamed[resolved] = append(group.Paths, resolved), path
 		default:
 			explained = true // as far as another source does
 		}
 	}
 	each := func(paths []string, do func(path string)) {
 		for _, path := range paths {
-			if !filepath.IsAbs(path) && r.recall(server.Program, path) {
-				explained = true
-			} else {
+			var earlier []string
+			if !filepath.IsAbs(path) {
+				earlier = r.lastSetup.below(server.Program, path)
+			}
+			for _, source := range earlier {
+				r.hidden[source], explained = true, true
+			}
+			if len(earlier) == 0 {
 				do(path)
 			}
 		}
@@ -144,16 +140,17 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 			add(path)
 		}
 	})
-	together := shadowsocks.NewParts(paths, r.options)
 	var harmless []error
-	for _, part := range parts {
-		switch read, err := r.file(server, part, together); {
+	group.Read = func(part shadowsocks.Part) (shadowsocks.Config, bool, error) {
+		switch read, err := r.file(server, asNamed[part.Path], part); {
 		case read:
 			explained = true
 		case err != nil:
 			harmless = append(harmless, err)
 		}
+		return shadowsocks.Config{}, false, nil // all is said of it
 	}
+	group.Load(r.sources.Progress)
 	if !explained { // otherwise they are parts of one configuration
 		for _, err := range harmless {
 			r.note(err)
@@ -165,9 +162,9 @@ func (r *running) configurations(server processes.Server) (explained bool) {
 // find returns where a file or directory is that the server names, or notes why it does
 // not count.
 func (r *running) find(server processes.Server, path string) (resolved string, found bool) {
-	r.progress()
+	r.sources.Progress()
 	r.given[processSource(server.Program, path)] = true
-	resolved, err := server.MayRead(path)
+	resolved, err := server.Resolve(path)
 	if err != nil {
 		r.notRead(server, path, err)
 	}
@@ -177,7 +174,7 @@ func (r *running) find(server processes.Server, path string) (resolved string, f
 // directory returns the files of a directory of configurations, unless it was read before.
 func (r *running) directory(server processes.Server, directory string) []string {
 	resolved, found := r.find(server, directory)
-	if !found || !r.claim(resolved, false) {
+	if !found || !r.startReading(resolved, false) {
 		return nil
 	}
 	r.watch(directory)
@@ -191,28 +188,28 @@ func (r *running) directory(server processes.Server, directory string) []string 
 
 // file reads a configuration, and reports whether that names ports. It returns an error if
 // the file certainly names none; any other is noted.
-func (r *running) file(server processes.Server, part part, together *shadowsocks.Parts) (read bool, harmless error) {
-	if shadowsocks.IsDatabase(part.resolved) { // a panel's, which no server reads
+func (r *running) file(server processes.Server, path string, part shadowsocks.Part) (read bool, harmless error) {
+	if shadowsocks.IsDatabase(part.Path) { // a panel's, which no server reads
 		return false, nil
 	}
-	err := r.readAs(processSource(server.Program, part.path), part, together)
+	err := r.readAs(processSource(server.Program, path), path, part)
 	switch {
 	case shadowsocks.Harmless(err):
 		return false, err
 	case err != nil:
-		r.notRead(server, part.path, err)
+		r.notRead(server, path, err)
 	}
 	return err == nil, nil
 }
 
-// readAs reads a configuration, and adds its ports as those of the source.
-func (r *running) readAs(source string, part part, together *shadowsocks.Parts) error {
-	r.watchFile(part.path, &r.seen.others)
-	_, read, err := r.readPart(part.resolved, together, false, false)
+// readAs reads a configuration, and adds its ports as those of the source and the path.
+func (r *running) readAs(source, path string, part shadowsocks.Part) error {
+	r.watchFile(path, &r.seen.others)
+	_, read, err := r.readPart(part, false, false)
 	if read && err == nil {
 		added := &r.configs[len(r.configs)-1]
-		added.Path, added.Ports = part.path, r.unnamed(added.Ports)
-		r.origins[part.path] = source
+		added.Path, added.Ports = path, r.unnamed(added.Ports)
+		r.origins[path] = source
 	}
 	return err
 }
@@ -234,23 +231,23 @@ func (r *running) unnamed(ports []accounting.Port) []accounting.Port {
 func (r *running) notRead(server processes.Server, path string, why error) {
 	source := processSource(server.Program, path)
 	why = fmt.Errorf("configuration of the running %s: %w", server.Program, why)
-	if server.Root() || r.sources.Following && len(r.earlier[source]) > 0 {
-		r.keep(source, why)
+	if server.IsRoots() || r.sources.Following && len(r.lastSetup[source]) > 0 {
+		r.keepPorts(source, why)
 		return
 	}
 	r.noteOther(why)
 }
 
-// give adds ports that a server gives without a configuration.
-func (r *running) give(source string, ports []accounting.Port) {
+// addPorts adds ports that a server gives without a configuration.
+func (r *running) addPorts(source string, ports []accounting.Port) {
 	if len(ports) == 0 {
 		return
 	}
-	if err := r.taken.ports(source, ports); err != nil {
+	if err := r.taken.read.add(source, ports); err != nil {
 		r.note(err)
 		return
 	}
-	r.kept = append(r.kept, kept{source, ports})
+	r.others = append(r.others, sourcePorts{source, ports})
 }
 
 // unexplained returns the ports that nothing but a command line or a socket names.
@@ -267,11 +264,11 @@ func (r *running) unexplained(ports []accounting.Port) []accounting.Port {
 func (r *running) listening(explained []bool) {
 	typed := make(map[uint16]bool)
 	for _, server := range r.servers.Servers {
-		if !server.Root() {
+		if !server.IsRoots() {
 			continue
 		}
 		ports := r.unexplained(server.Ports)
-		r.give(processSource(server.Program, ofArguments), ports)
+		r.addPorts(processSource(server.Program, ofArguments), ports)
 		for _, port := range ports {
 			typed[port.Number] = true
 		}
@@ -286,25 +283,25 @@ func (r *running) listening(explained []bool) {
 	for i, server := range r.servers.Servers {
 		ports := perServer[i]
 		switch {
-		case !server.Root():
+		case !server.IsRoots():
 			all, _ := accounting.Union(ports, r.unexplained(server.Ports))
-			r.withhold(server, all)
+			r.noteOthersPorts(server, all)
 		case len(ports) == 0:
 		case !server.Several:
-			r.give(processSource(server.Program, ofSockets), ports)
+			r.addPorts(processSource(server.Program, ofSockets), ports)
 		case !explained[i]:
 			r.note(fmt.Errorf("the running %s listens at %s, and no configuration that was found says which of them is Shadowsocks': "+
 				"name the file with --shadowsocks, or the port with --port", server.Program, describe(ports)))
 		}
 	}
-	if more := r.withheld - maxWithheld; more > 0 {
+	if more := r.othersNotes - maxOthersNotes; more > 0 {
 		r.note(fmt.Errorf("%d more notes on running servers of other users than root are not shown", more))
 	}
 }
 
-// withhold notes ports that do not count, since any user may start a program under any
+// noteOthersPorts notes ports that do not count, since any user may start a program under any
 // name.
-func (r *running) withhold(server processes.Server, ports []accounting.Port) {
+func (r *running) noteOthersPorts(server processes.Server, ports []accounting.Port) {
 	if len(ports) > 0 {
 		r.noteOther(fmt.Errorf("%s (process %d of user %s) listens on %s: name it with --port, if it is to be counted",
 			server.Program, server.PID, server.User(), describe(ports)))
@@ -325,7 +322,7 @@ func describe(ports []accounting.Port) string {
 
 // noteOther notes something of another user's server. Any user may start thousands.
 func (r *running) noteOther(err error) {
-	if r.withheld++; r.withheld <= maxWithheld {
+	if r.othersNotes++; r.othersNotes <= maxOthersNotes {
 		r.note(err)
 	}
 }
