@@ -66,7 +66,9 @@ func TestUsageEqualsTheKernelsCounters(t *testing.T) {
 	server, client := newServerAndClient(t)
 	server.giveStateToGroup(t)
 	member, stranger := asUser(readersGroup), asUser(readersUser)
-	start := func() agent { return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob") }
+	start := func() agent {
+		return server.startCounting(t, "--save-interval", "0s", "--port", "20000=alice", "--port", "20001=bob")
+	}
 	agent := start()
 	traffic := newStream(t, server.namespace, client, 20000, 20001)
 	expect := func(t *testing.T) {

@@ -2,9 +2,10 @@ package systemd_test
 
 import (
 	"fmt"
-	"ssmonitor/accounting"
 	"strings"
 	"testing"
+
+	"ssmonitor/accounting"
 
 	"golang.org/x/sys/unix"
 )
