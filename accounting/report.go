@@ -28,7 +28,7 @@ type PortReport struct {
 	TCP, UDP Traffic // zero if Port.Protocols does not include the protocol
 	// Rated reports whether the rates are known: the port was read at both ends
 	// of the last interval.
-	Rated       bool
+	RatesKnown  bool
 	Connections Connections
 }
 

@@ -128,7 +128,7 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 // own at a time. The usage that is saved by then stays with the previous client. When
 // NewClient returns nil, the change is durable. It fails with an *UnknownClientError if
 // the port was never counted, and with a *SameClientError.
-func (s *Store) NewClient(port uint16, name string, since time.Time) error {
+func (s *Store) HandOver(port uint16, name string, since time.Time) error {
 	return s.newClient(port, name, func(known tenure) error {
 		if _, err := s.beginTenure(port, name, known.source, since); err != nil {
 			return err

@@ -230,7 +230,7 @@ func (m *model) step() {
 	case 3:
 		port := 1 + uint16(m.random.IntN(modelPorts))
 		name := fmt.Sprintf("client-%d", m.random.IntN(10))
-		err := m.store.NewClient(port, name, m.clock())
+		err := m.store.HandOver(port, name, m.clock())
 		if same := m.names[m.owners[port]] == name; (err != nil) != same {
 			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
 		}

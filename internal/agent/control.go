@@ -83,7 +83,7 @@ func (a *agent) giveLater() {
 
 // newClient gives a port to another client.
 func (a *agent) newClient(port uint16, name string) error {
-	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.NewClient(port, name, since) })
+	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.HandOver(port, name, since) })
 	if err == nil {
 		a.Log.Info("a port belongs to another client from now on", "port", port, "client", name)
 	}

@@ -60,10 +60,10 @@ func WriteReport(w io.Writer, report *accounting.Report) error {
 		port := &report.Ports[i]
 		line = jsonPort{Port: port.Port.Number, Name: port.Port.Name}
 		if port.Port.Protocols.Has(accounting.TCP) {
-			line.TCP = tcp.set(&port.TCP, port.Rated)
+			line.TCP = tcp.set(&port.TCP, port.RatesKnown)
 		}
 		if port.Port.Protocols.Has(accounting.UDP) {
-			line.UDP = udp.set(&port.UDP, port.Rated)
+			line.UDP = udp.set(&port.UDP, port.RatesKnown)
 		}
 		if port.Connections.Known {
 			line.Connections, line.Addresses = &port.Connections.Established, &port.Connections.Addresses
@@ -137,14 +137,14 @@ func (line *jsonPort) report() accounting.PortReport {
 	if line.TCP.counted() {
 		port.Port.Protocols |= accounting.OnlyTCP
 		port.TCP = line.TCP.traffic()
-		rated = rated && line.TCP.rated()
+		rated = rated && line.TCP.hasRates()
 	}
 	if line.UDP.counted() {
 		port.Port.Protocols |= accounting.OnlyUDP
 		port.UDP = line.UDP.traffic()
-		rated = rated && line.UDP.rated()
+		rated = rated && line.UDP.hasRates()
 	}
-	port.Rated = rated && port.Port.Protocols != 0
+	port.RatesKnown = rated && port.Port.Protocols != 0
 	if line.Connections != nil {
 		port.Connections = accounting.Connections{Known: true, Established: *line.Connections, Addresses: *line.Addresses}
 	}
@@ -160,7 +160,7 @@ func (line *jsonFlow) flow() accounting.Flow {
 	if line.Bytes != nil {
 		flow.Total.Bytes = *line.Bytes
 	}
-	if line.rated() {
+	if line.hasRates() {
 		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
 	}
 	return flow
@@ -170,6 +170,8 @@ func (line *jsonFlow) flow() accounting.Flow {
 func (line *jsonTraffic) counted() bool { return line != nil && line.In.Bytes != nil }
 
 // rated reports whether all rates are present.
-func (line *jsonTraffic) rated() bool { return line.In.rated() && line.Out.rated() }
+func (line *jsonTraffic) hasRates() bool { return line.In.hasRates() && line.Out.hasRates() }
 
-func (line *jsonFlow) rated() bool { return line.BytesPerSecond != nil && line.PacketsPerSecond != nil }
+func (line *jsonFlow) hasRates() bool {
+	return line.BytesPerSecond != nil && line.PacketsPerSecond != nil
+}

@@ -139,7 +139,7 @@ func TestReadJSONPassesOverKeysOfANewerAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Ports) != 1 || report.Ports[0].Port.Number != 7 || report.Ports[0].Rated {
+	if len(report.Ports) != 1 || report.Ports[0].Port.Number != 7 || report.Ports[0].RatesKnown {
 		t.Errorf("read %+v", report)
 	}
 }

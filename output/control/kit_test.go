@@ -44,7 +44,7 @@ func (a *fakeAgent) expectChanges(t *testing.T, want ...string) {
 
 // serve serves the agent on a control socket until the test ends, in a directory that
 // every user may enter.
-func serve(t *testing.T, agent Agent) (path string, logged *testkit.Log) {
+func serve(t *testing.T, agent Changes) (path string, logged *testkit.Log) {
 	t.Helper()
 	testkit.RequireRoot(t, "a client of the control socket")
 	directory, err := os.MkdirTemp("", "control")

@@ -68,7 +68,7 @@ func (s *series) value() int64 { return int64(min(s.base+s.last, math.MaxInt64))
 
 // define writes the chart's definition. Defining a chart again revives it if
 // it was obsolete, and updates its labels.
-func (c *Charts) define(ch *chart, label string) {
+func (c *chartWriter) define(ch *chart, label string) {
 	ch.live, ch.shown = true, ch.title
 	if c.unlabelled {
 		ch.shown = strings.Replace(ch.title, " a port", " port "+ch.port, 1)
@@ -96,7 +96,7 @@ func (c *Charts) define(ch *chart, label string) {
 }
 
 // retire writes that charts are obsolete.
-func (c *Charts) retire(charts ...*chart) {
+func (c *chartWriter) retire(charts ...*chart) {
 	for _, ch := range charts {
 		ch.live = false
 		c.writeChart(ch, "obsolete")
@@ -104,7 +104,7 @@ func (c *Charts) retire(charts ...*chart) {
 	c.buffer = append(c.buffer, '\n')
 }
 
-func (c *Charts) writeChart(ch *chart, options string) {
+func (c *chartWriter) writeChart(ch *chart, options string) {
 	c.command("CHART", ch.id, "", ch.shown, ch.units, ch.family, ch.context, ch.typ,
 		strconv.Itoa(ch.priority), strconv.Itoa(c.seconds), options, "ssmonitor.plugin", "nftables")
 }
@@ -112,7 +112,7 @@ func (c *Charts) writeChart(ch *chart, options string) {
 // update writes the values of the dimensions, or empty ones if a total decreased:
 // without these Netdata would spread the next difference over the time before. If the
 // previous cycle had no value, or c.since is 0, Netdata uses the time of arrival.
-func (c *Charts) update(ch *chart, values ...uint64) {
+func (c *chartWriter) update(ch *chart, values ...uint64) {
 	decreased := false
 	for i, value := range values {
 		decreased = ch.dimensions[i].advance(value) || decreased
@@ -134,7 +134,7 @@ func (c *Charts) update(ch *chart, values ...uint64) {
 }
 
 // skip writes no values.
-func (c *Charts) skip(ch *chart) {
+func (c *chartWriter) skip(ch *chart) {
 	c.begin(ch)
 	for i := range ch.dimensions {
 		c.buffer = append(append(append(c.buffer, "\nSET '"...), ch.dimensions[i].id...), "' = ''"...)
@@ -142,7 +142,7 @@ func (c *Charts) skip(ch *chart) {
 	c.buffer = append(c.buffer, "\nEND\n\n"...)
 }
 
-func (c *Charts) begin(ch *chart) {
+func (c *chartWriter) begin(ch *chart) {
 	c.buffer = append(append(append(c.buffer, "BEGIN '"...), ch.id...), '\'')
 }
 
@@ -162,7 +162,7 @@ func knowsLabels(version string) bool {
 }
 
 // command writes a line of quoted fields.
-func (c *Charts) command(keyword string, fields ...string) {
+func (c *chartWriter) command(keyword string, fields ...string) {
 	c.buffer = append(c.buffer, keyword...)
 	for _, field := range fields {
 		c.buffer = append(append(append(c.buffer, " '"...), cleanField(field)...), '\'')

@@ -27,7 +27,7 @@ import (
 // Netdata calculates the rates from the totals. It may take a total that
 // decreases for the overflow of a 32-bit counter and show a rate that never
 // occurred; see [series].
-type Charts struct {
+type chartWriter struct {
 	out        io.Writer
 	seconds    int
 	maxPorts   int  // that have charts of their own
@@ -45,7 +45,7 @@ type Charts struct {
 
 // AllPorts is the number of ports with charts of their own that does not limit
 // them.
-const AllPorts = math.MaxInt
+const allPorts = math.MaxInt
 
 // portCharts is a port as Netdata knows it. Its charts live while traffic does.
 type portCharts struct {
@@ -64,8 +64,8 @@ type portCharts struct {
 // NewCharts returns charts with that many seconds between two values. At most
 // maxPorts ports have charts of their own, those with the largest totals. Each
 // report is written to out with a single call of Write.
-func NewCharts(out io.Writer, seconds, maxPorts int) *Charts {
-	return &Charts{
+func newChartWriter(out io.Writer, seconds, maxPorts int) *chartWriter {
+	return &chartWriter{
 		out: out, seconds: seconds, maxPorts: maxPorts, cycle: 1,
 		total: newTotalChart(), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
 	}
@@ -74,7 +74,7 @@ func NewCharts(out io.Writer, seconds, maxPorts int) *Charts {
 // Write writes the report's totals, preceded by the definitions of charts that
 // are new or have changed. It ignores a report with the same time as the last
 // one, since that contains nothing new.
-func (c *Charts) Write(report *accounting.Report) error {
+func (c *chartWriter) write(report *accounting.Report) error {
 	elapsed := report.Time.Sub(c.previous)
 	if elapsed == 0 {
 		return nil
@@ -101,12 +101,12 @@ func (c *Charts) Write(report *accounting.Report) error {
 
 // Gap marks a cycle without a report. The next values are not written as a
 // continuation of the previous ones.
-func (c *Charts) Gap() { c.cycle++ }
+func (c *chartWriter) gap() { c.cycle++ }
 
 // microseconds returns the time since the last report for Netdata. It returns 0,
 // so that Netdata uses its own clock, if a cycle was missed or the clock of the
 // reports must have been set.
-func (c *Charts) microseconds(elapsed time.Duration) int64 {
+func (c *chartWriter) microseconds(elapsed time.Duration) int64 {
 	cycle := time.Duration(c.seconds) * time.Second
 	if elapsed < cycle/2 || elapsed >= 2*cycle {
 		return 0
@@ -116,7 +116,7 @@ func (c *Charts) microseconds(elapsed time.Duration) int64 {
 
 // writePort writes the values of a port, preceded by the definitions of its charts if
 // they are not live or the port has a new name.
-func (c *Charts) writePort(port *accounting.PortReport) {
+func (c *chartWriter) writePort(port *accounting.PortReport) {
 	charts := c.ports[port.Port.Number]
 	if charts == nil {
 		charts = newPortCharts(port.Port.Number)
@@ -142,7 +142,7 @@ func (c *Charts) writePort(port *accounting.PortReport) {
 
 // retireUnreported tells Netdata that the charts of ports that are not in the report are
 // obsolete. Their totals are kept, so that a port that returns continues from there.
-func (c *Charts) retireUnreported() {
+func (c *chartWriter) retireUnreported() {
 	var numbers []uint16
 	for number, charts := range c.ports {
 		if charts.traffic.live && charts.reported != c.cycle {
@@ -164,12 +164,12 @@ type pair struct {
 	traffic, packets chart
 }
 
-func (c *Charts) definePair(p *pair, label string) {
+func (c *chartWriter) definePair(p *pair, label string) {
 	c.define(&p.traffic, label)
 	c.define(&p.packets, label)
 }
 
-func (c *Charts) updatePair(p *pair, sum accounting.Traffic) {
+func (c *chartWriter) updatePair(p *pair, sum accounting.Traffic) {
 	c.update(&p.traffic, sum.In.Total.Bytes, sum.Out.Total.Bytes)
 	c.update(&p.packets, sum.In.Total.Packets, sum.Out.Total.Packets)
 }

@@ -52,7 +52,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	allGone := at(6 * time.Second)
 	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 13900), count(0, 65900)
 	var all, cycle strings.Builder
-	charts := NewCharts(&cycle, 1, AllPorts)
+	charts := newChartWriter(&cycle, 1, allPorts)
 	reader := newNetdata()
 	for _, step := range []struct {
 		title  string
@@ -81,8 +81,8 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	} {
 		cycle.Reset()
 		if step.report == nil {
-			charts.Gap()
-		} else if err := charts.Write(step.report); err != nil {
+			charts.gap()
+		} else if err := charts.write(step.report); err != nil {
 			t.Fatal(err)
 		}
 		reader.feed(t, cycle.String())
@@ -95,7 +95,7 @@ func TestChartsAreTheDesigns(t *testing.T) {
 	var text strings.Builder
 	alice := named(20000, "alice", count(3, 300), count(4, 400))
 	alice.Connections = accounting.Connections{Known: true, Established: 7, Addresses: 2}
-	if err := NewCharts(&text, 5, AllPorts).Write(at(0, alice)); err != nil {
+	if err := newChartWriter(&text, 5, allPorts).write(at(0, alice)); err != nil {
 		t.Fatal(err)
 	}
 	reader := newNetdata()
@@ -151,12 +151,12 @@ func testFallingTotals(t *testing.T, received func(sent uint64) uint64) {
 	const id = "ssmonitor.port_1_traffic"
 	const nearlyOverflow = 1<<32 - 1000
 	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
+	charts := newChartWriter(&text, 1, allPorts)
 	reader := newNetdata()
 	var seen []int64
 	for i, total := range []uint64{nearlyOverflow, nearlyOverflow + 10, 0, 5, 7, 2, 3} {
 		text.Reset()
-		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, received(total)), count(0, total)))); err != nil {
+		if err := charts.write(at(time.Duration(i)*time.Second, named(1, "", count(0, received(total)), count(0, total)))); err != nil {
 			t.Fatal(err)
 		}
 		if fell := i == 2 || i == 5; strings.Contains(text.String(), "BEGIN '"+id+"'\nSET 'received' = ''\nSET 'sent' = ''") != fell {
@@ -201,9 +201,9 @@ func TestStepsOfTime(t *testing.T) {
 		{time.Hour, 0},
 	} {
 		var text strings.Builder
-		charts := NewCharts(&text, 5, AllPorts)
+		charts := newChartWriter(&text, 5, allPorts)
 		for _, after := range []time.Duration{0, test.step} {
-			if err := charts.Write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
+			if err := charts.write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -219,9 +219,9 @@ func TestStepsOfTime(t *testing.T) {
 
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
+	charts := newChartWriter(&text, 1, allPorts)
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
-		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
+		if err := charts.write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -234,9 +234,9 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 
 func TestChartsAreWrittenAtOnce(t *testing.T) {
 	var writes writeCounter
-	charts := NewCharts(&writes, 1, AllPorts)
+	charts := newChartWriter(&writes, 1, allPorts)
 	for i := range 3 {
-		if err := charts.Write(at(time.Duration(i)*time.Second, sample.ManyPorts(1000).Ports...)); err != nil {
+		if err := charts.write(at(time.Duration(i)*time.Second, sample.ManyPorts(1000).Ports...)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,7 +253,7 @@ func (w *writeCounter) Write(p []byte) (int, error) {
 }
 
 func TestChartsSayThatTheWriteFailed(t *testing.T) {
-	if err := NewCharts(brokenWriter{}, 1, AllPorts).Write(at(0)); !errors.Is(err, errBroken) {
+	if err := newChartWriter(brokenWriter{}, 1, allPorts).write(at(0)); !errors.Is(err, errBroken) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -297,10 +297,10 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
 		var text strings.Builder
-		charts := NewCharts(&text, 1, AllPorts)
+		charts := newChartWriter(&text, 1, allPorts)
 		port := named(number, name, count(total, total), count(total, total))
 		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
-			if err := charts.Write(report); err != nil {
+			if err := charts.write(report); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -320,11 +320,11 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 func BenchmarkCharts(b *testing.B) {
 	report := sample.ManyPorts(10000)
 	var writes writeCounter
-	charts := NewCharts(&writes, 1, AllPorts)
+	charts := newChartWriter(&writes, 1, allPorts)
 	b.ReportAllocs()
 	for b.Loop() {
 		report.Time = report.Time.Add(time.Second)
-		if err := charts.Write(report); err != nil {
+		if err := charts.write(report); err != nil {
 			b.Fatal(err)
 		}
 	}

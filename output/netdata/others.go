@@ -34,7 +34,7 @@ type ranked struct {
 // shown returns the ports that get charts of their own, sorted by number. A port
 // that has them keeps them until another one has a tenth more, so that charts do
 // not come and go.
-func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
+func (c *chartWriter) shown(ports []accounting.PortReport) []accounting.PortReport {
 	if len(ports) <= c.maxPorts {
 		return ports
 	}
@@ -64,7 +64,7 @@ func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
 // writeOthers writes the charts of the ports that have none of their own, if
 // there are too many ports. It is called after the charts of ports are written.
 // If no port has charts, the others are all of them, which have one already.
-func (c *Charts) writeOthers(report *accounting.Report) {
+func (c *chartWriter) writeOthers(report *accounting.Report) {
 	others := &c.others
 	if len(report.Ports) <= c.maxPorts || c.maxPorts <= 0 {
 		if others.traffic.live {

@@ -27,7 +27,7 @@ import (
 // The write also fails once Netdata has ended: for one before 1.37 that was killed,
 // it is the only sign.
 type Plugin struct {
-	Agent    Reporter
+	Agent    Reports
 	Seconds  int       // between two values; at least 1, see UpdateEvery
 	MaxPorts int       // that have charts of their own, see NewCharts
 	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin; nil: none, see PluginStdin
@@ -42,11 +42,11 @@ type Plugin struct {
 }
 
 // Reporter is the part of an [api.Client] that the plugin needs.
-type Reporter interface {
+type Reports interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }
 
-var _ Reporter = (*api.Client)(nil)
+var _ Reports = (*api.Client)(nil)
 
 // writeGrace is how long Run waits at the end for a write in progress.
 const writeGrace = 500 * time.Millisecond
@@ -91,7 +91,7 @@ type response struct {
 
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
-		charts    = NewCharts(p.Stdout, p.Seconds, p.MaxPorts)
+		charts    = newChartWriter(p.Stdout, p.Seconds, p.MaxPorts)
 		ticks     = p.Ticks
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress
@@ -120,9 +120,9 @@ func (p *Plugin) loop(ctx context.Context) error {
 			pending = false
 			p.logChange(&fault, resp.err)
 			if resp.err != nil {
-				charts.Gap()
+				charts.gap()
 			} else {
-				err = charts.Write(resp.report)
+				err = charts.write(resp.report)
 			}
 		}
 		if errors.Is(err, syscall.EPIPE) {

@@ -10,7 +10,7 @@ import (
 // Netdata that disables a plugin for a label.
 func TestNetdataWithoutLabels(t *testing.T) {
 	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
+	charts := newChartWriter(&text, 1, allPorts)
 	charts.unlabelled = true
 	reader := newNetdata()
 	reader.old = true
@@ -22,7 +22,7 @@ func TestNetdataWithoutLabels(t *testing.T) {
 		port := named(20000, step.name, count(1, 1), count(1, 1))
 		port.Connections.Known = true
 		text.Reset()
-		if err := charts.Write(at(time.Duration(second)*time.Second, port)); err != nil {
+		if err := charts.write(at(time.Duration(second)*time.Second, port)); err != nil {
 			t.Fatal(err)
 		}
 		reader.feed(t, text.String())
@@ -53,13 +53,13 @@ func TestLabelsByVersion(t *testing.T) {
 func TestLongestNameFitsIntoALine(t *testing.T) {
 	for _, unlabelled := range []bool{false, true} {
 		var text strings.Builder
-		charts := NewCharts(&text, 86400, AllPorts)
+		charts := newChartWriter(&text, 86400, allPorts)
 		charts.unlabelled = unlabelled
 		reader := newNetdata()
 		reader.old = unlabelled
 		port := named(65535, strings.Repeat("李", 1000), count(1, 1), count(1, 1))
 		port.Connections.Known = true
-		if err := charts.Write(at(0, port)); err != nil {
+		if err := charts.write(at(0, port)); err != nil {
 			t.Fatal(err)
 		}
 		reader.feed(t, text.String())

@@ -11,16 +11,16 @@ import (
 )
 
 // Agent is the part of [output.Client] that the table needs.
-type Agent interface {
+type Answers interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
 }
 
-var _ Agent = (*api.Client)(nil)
+var _ Answers = (*api.Client)(nil)
 
 // Top shows what an agent publishes.
 type Top struct {
-	Agent    Agent
+	Agent    Answers
 	Host     string // name of this host
 	Interval time.Duration
 	// Remotes returns who is connected to a port. It is nil for users who must

@@ -28,17 +28,17 @@ type detail struct {
 }
 
 // openDetail opens the view of the selected client, or of the first one.
-func (m *Model) openDetail() Action {
+func (m *model) openDetail() action {
 	row := max(0, m.row())
 	if row >= len(m.rows) {
-		return Nothing
+		return actionNone
 	}
 	m.selected = m.rows[row].label
 	m.detail = &detail{label: m.selected}
-	return OpenDetail
+	return actionDetail
 }
 
-func (m *Model) pressInDetail(key string) {
+func (m *model) pressInDetail(key string) {
 	switch key {
 	case "q", keyEscape, keyEnter, keyBackspace, keyLeft:
 		m.detail = nil
@@ -52,7 +52,7 @@ const unlimited = 1 << 30
 
 // Detail returns the label of the client in the detail view, and its ports whose
 // connections can be seen.
-func (m *Model) Detail() (label string, ports []uint16, open bool) {
+func (m *model) openedClient() (label string, ports []uint16, open bool) {
 	if m.detail == nil {
 		return "", nil, false
 	}
@@ -67,7 +67,7 @@ func (m *Model) Detail() (label string, ports []uint16, open bool) {
 }
 
 // ObserveHours takes the client's usage of today by hour.
-func (m *Model) ObserveHours(label string, hours *api.Usage, err error) {
+func (m *model) observeHours(label string, hours *api.Usage, err error) {
 	if m.detail != nil && m.detail.label == label && !errors.Is(err, context.Canceled) {
 		m.detail.hours, m.detail.hoursErr = hours, err
 	}
@@ -75,7 +75,7 @@ func (m *Model) ObserveHours(label string, hours *api.Usage, err error) {
 
 // ObserveRemotes takes the addresses that are connected to the client's ports,
 // in any order. An address on several ports is one.
-func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
+func (m *model) observeRemotes(label string, remotes []Remote, err error) {
 	if m.detail == nil || m.detail.label != label || m.paused {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 
 // Model is the state of the live table: what the agent has answered, and what the
 // user has selected. Its methods do no input or output.
-type Model struct {
+type model struct {
 	host    string
 	levels  string // of sparklines
 	charset terminal.Charset
@@ -49,13 +49,13 @@ type snapshot struct {
 
 // NewModel returns the model of a table that is refreshed once per interval.
 // Without Unicode, sparklines are of ASCII characters.
-func NewModel(host string, interval time.Duration, unicode bool) *Model {
+func NewModel(host string, interval time.Duration, unicode bool) *model {
 	const maxHost = 20 // leaves room for the rates
 	host = terminal.Text(host)
 	if terminal.Width(host) > maxHost {
 		host = terminal.PadRight(host, maxHost)
 	}
-	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: columnOf("r")}
+	m := &model{host: host, levels: ascii, history: newHistory(interval), by: columnOf("r")}
 	if unicode {
 		m.levels = blocks
 	}
@@ -63,14 +63,14 @@ func NewModel(host string, interval time.Duration, unicode bool) *Model {
 }
 
 // newModel returns the model for the terminal.
-func (t *Top) newModel(blocks bool) *Model {
+func (t *Top) newModel(blocks bool) *model {
 	m := NewModel(t.Charset.Text(t.Host), t.Interval, blocks)
 	m.charset = t.Charset
 	return m
 }
 
 // ObserveReport takes an answer to GET /v1/ports.
-func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err error) {
+func (m *model) observeReport(now time.Time, report *accounting.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the program ends
 	}
@@ -84,7 +84,7 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 		m.latest.clients = slices.Clone(m.latest.clients)
 		for i := range m.latest.clients {
 			c := &m.latest.clients[i]
-			c.rated, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
+			c.ratesKnown, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
 		}
 		m.latest.today, m.latest.month = nil, nil
 	}
@@ -92,7 +92,7 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 }
 
 // ObserveUsage takes the answers to GET /v1/usage for today and this month.
-func (m *Model) ObserveUsage(now time.Time, today, month *api.Usage, err error) {
+func (m *model) observeUsage(now time.Time, today, month *api.Usage, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
 		m.latest.today, m.latest.month = usedIn(today), usedIn(month)
@@ -102,7 +102,7 @@ func (m *Model) ObserveUsage(now time.Time, today, month *api.Usage, err error) 
 }
 
 // refresh shows the latest snapshot unless the user has paused.
-func (m *Model) refresh() {
+func (m *model) refresh() {
 	if m.paused {
 		return
 	}
@@ -120,7 +120,7 @@ func (m *Model) refresh() {
 }
 
 // arrange filters and sorts the rows.
-func (m *Model) arrange() {
+func (m *model) arrange() {
 	m.rows = m.rows[:0]
 	filter := strings.ToLower(m.filter)
 	for _, c := range m.shown.clients {
@@ -132,7 +132,7 @@ func (m *Model) arrange() {
 }
 
 // row returns the place of the selected client among the rows, or -1.
-func (m *Model) row() int {
+func (m *model) row() int {
 	if m.selected == "" {
 		return -1
 	}
@@ -140,7 +140,7 @@ func (m *Model) row() int {
 }
 
 // scroll moves the window of that many rows so that it has the selected one.
-func (m *Model) scroll(page int) {
+func (m *model) scroll(page int) {
 	m.page = max(1, page)
 	if row := m.row(); row >= 0 {
 		m.first = min(m.first, row)
@@ -150,7 +150,7 @@ func (m *Model) scroll(page int) {
 }
 
 // client returns the client with the label, or nil.
-func (m *Model) client(label string) *client {
+func (m *model) client(label string) *client {
 	for i := range m.shown.clients {
 		if m.shown.clients[i].label == label {
 			return &m.shown.clients[i]

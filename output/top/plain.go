@@ -23,7 +23,7 @@ func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
 }
 
 // writeTable writes the whole table as plain text.
-func (m *Model) writeTable(w io.Writer) error {
+func (m *model) writeTable(w io.Writer) error {
 	out := bufio.NewWriter(m.charset.Writer(w))
 	for _, line := range m.head(unlimited) {
 		fmt.Fprintln(out, line)
@@ -49,18 +49,18 @@ func (t *Top) OnceJSON(ctx context.Context, w io.Writer, log *slog.Logger) error
 }
 
 // once asks the agent once. Without the usage the rest is still worth showing.
-func (t *Top) once(ctx context.Context, log *slog.Logger) (*Model, error) {
+func (t *Top) once(ctx context.Context, log *slog.Logger) (*model, error) {
 	m := t.newModel(true)
 	report, err := t.report(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.ObserveReport(t.Now(), report, nil)
+	m.observeReport(t.Now(), report, nil)
 	today, month, err := t.usage(ctx)
 	if err != nil {
 		log.Warn("the usage is not known", "error", err)
 	}
-	m.ObserveUsage(t.Now(), today, month, err)
+	m.observeUsage(t.Now(), today, month, err)
 	m.shown.usageErr = nil // logged
 	return m, nil
 }
@@ -86,14 +86,14 @@ func (t *Top) Stream(ctx context.Context, w io.Writer, log *slog.Logger) error {
 			usageAt = time.Time{}
 		case accounting.FaultUnchanged:
 		}
-		m.ObserveReport(t.Now(), report, err)
+		m.observeReport(t.Now(), report, err)
 		if err == nil && t.Now().Sub(usageAt) >= usageInterval(report) {
 			usageAt = t.Now()
 			today, month, err := t.usage(ctx)
 			if usageFault.Observe(err) == accounting.FaultRaised && ctx.Err() == nil {
 				log.Error("the usage is not known, will keep trying", "error", err)
 			}
-			m.ObserveUsage(t.Now(), today, month, err)
+			m.observeUsage(t.Now(), today, month, err)
 		}
 		if err == nil {
 			if err := m.writeJSON(w); err != nil {
@@ -140,7 +140,7 @@ type (
 )
 
 // writeJSON writes what the table shows as one line.
-func (m *Model) writeJSON(w io.Writer) error {
+func (m *model) writeJSON(w io.Writer) error {
 	report := m.shown.report
 	value := jsonTable{
 		Time: report.Time, IntervalSeconds: report.Interval.Seconds(), Clients: []jsonClient{},
@@ -159,7 +159,7 @@ func (m *Model) writeJSON(w io.Writer) error {
 }
 
 func (c *client) json() jsonClient {
-	value := jsonClient{Client: c.label, In: rateJSON(c.in, c.rated), Out: rateJSON(c.out, c.rated)}
+	value := jsonClient{Client: c.label, In: rateJSON(c.in, c.ratesKnown), Out: rateJSON(c.out, c.ratesKnown)}
 	for _, port := range c.ports {
 		value.Ports = append(value.Ports, port.Port.Number)
 	}

@@ -18,7 +18,7 @@ import (
 // usageAgent answers requests for usage with usage, and has the clients that were
 // asked for.
 type usageAgent struct {
-	Agent
+	Answers
 	usage *api.Usage
 	err   error
 	asked []string
@@ -46,10 +46,10 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 		answer.apply(s.model)
 	}
 	press(s.model, "<down><enter>")
-	first, _, _ := s.model.Detail()
+	first, _, _ := s.model.openedClient()
 	s.requestDetail(true)
 	press(s.model, "<escape><down><enter>") // before the answer
-	second, _, _ := s.model.Detail()
+	second, _, _ := s.model.openedClient()
 	s.requestDetail(true)
 	receive()
 	agent.err = errors.New("not running")

@@ -10,8 +10,8 @@ import (
 
 // View returns the lines of a window of that size, at most height, none wider than
 // width.
-func (m *Model) View(width, height int) []Line {
-	var lines []Line
+func (m *model) view(width, height int) []textLine {
+	var lines []textLine
 	foot := " q quit  ? help  / filter  Enter details  Space pause  Left Right sort"
 	switch {
 	case m.help:
@@ -30,7 +30,7 @@ func (m *Model) View(width, height int) []Line {
 		lines = append(lines, nil)
 	}
 	if height > 0 {
-		lines = append(lines[:height-1:height-1], Line{{foot, Faint}})
+		lines = append(lines[:height-1:height-1], textLine{{foot, styleFaint}})
 	}
 	for i, line := range lines {
 		lines[i] = line.fit(width)
@@ -39,10 +39,10 @@ func (m *Model) View(width, height int) []Line {
 }
 
 // table returns the head and the rows that fit.
-func (m *Model) table(width, height int) []Line {
+func (m *model) table(width, height int) []textLine {
 	lines := m.head(width)
 	l := layoutOf(width, m.rows, m.charset)
-	lines = append(lines, l.head().styled(Reverse, width))
+	lines = append(lines, l.head().styled(styleReverse, width))
 	m.scroll(height - len(lines))
 	if len(m.rows) == 0 {
 		return append(lines, plain(m.emptyText()))
@@ -60,18 +60,18 @@ func (m *Model) table(width, height int) []Line {
 }
 
 // selected marks the line also where a terminal can't show it in reverse.
-func (l Line) selected(width int) Line {
+func (l textLine) selected(width int) textLine {
 	taken := 0
-	marked := make(Line, len(l), len(l)+1)
+	marked := make(textLine, len(l), len(l)+1)
 	for i, span := range l {
 		taken += terminal.Width(span.Text)
-		marked[i] = Span{span.Text, Reverse}
+		marked[i] = textSpan{span.Text, styleReverse}
 	}
 	marked[0].Text = ">" + marked[0].Text[margin:]
-	return append(marked, Span{strings.Repeat(" ", max(0, width-taken)), Reverse})
+	return append(marked, textSpan{strings.Repeat(" ", max(0, width-taken)), styleReverse})
 }
 
-func (m *Model) emptyText() string {
+func (m *model) emptyText() string {
 	switch s := &m.shown; {
 	case s.report == nil && s.err == nil:
 		return " waiting for the agent"
@@ -84,14 +84,14 @@ func (m *Model) emptyText() string {
 }
 
 // head returns the lines above the table.
-func (m *Model) head(width int) []Line {
+func (m *model) head(width int) []textLine {
 	s := &m.shown
-	first := Line{{" ssmonitor top", Bold}, {Text: "  " + m.host}}
+	first := textLine{{" ssmonitor top", styleBold}, {Text: "  " + m.host}}
 	if !s.at.IsZero() {
-		first = append(first, Span{Text: s.at.Format("  15:04:05")})
+		first = append(first, textSpan{Text: s.at.Format("  15:04:05")})
 	}
-	first = append(first, Span{"  " + s.rates(), Bold})
-	lines := []Line{first, m.counts()}
+	first = append(first, textSpan{"  " + s.rates(), styleBold})
+	lines := []textLine{first, m.counts()}
 	switch {
 	case s.err != nil:
 		lines = append(lines, faultLines(terminal.Line(s.err), width)...)
@@ -102,8 +102,8 @@ func (m *Model) head(width int) []Line {
 }
 
 // faultLines shows all of what is wrong.
-func faultLines(text string, width int) []Line {
-	lines := wrap(text, max(1, width-margin), Alarming)
+func faultLines(text string, width int) []textLine {
+	lines := wrap(text, max(1, width-margin), styleAlarming)
 	for i := range lines {
 		lines[i] = append(plain(strings.Repeat(" ", margin)), lines[i]...)
 	}
@@ -121,7 +121,7 @@ func (s *snapshot) rates() string {
 
 // counts returns the line with numbers of clients, ports and connections, and how
 // the table is arranged.
-func (m *Model) counts() Line {
+func (m *model) counts() textLine {
 	s := &m.shown
 	var texts []string
 	if s.report != nil {
@@ -138,19 +138,19 @@ func (m *Model) counts() Line {
 	}
 	line := plain(" " + strings.Join(texts, ", ") + "  by " + columns[m.by].name)
 	if m.reversed {
-		line = append(line, Span{Text: ", reversed"})
+		line = append(line, textSpan{Text: ", reversed"})
 	}
 	if m.filter != "" {
-		line = append(line, Span{Text: "  filter: "}, Span{m.charset.Text(m.filter), Bold})
+		line = append(line, textSpan{Text: "  filter: "}, textSpan{m.charset.Text(m.filter), styleBold})
 	}
 	if m.paused {
-		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})
+		line = append(line, textSpan{Text: "  "}, textSpan{"PAUSED", styleReverse})
 	}
 	return line
 }
 
 // helpLines explain the view.
-func helpLines() []Line {
+func helpLines() []textLine {
 	text := ` Clients by what they use now. In is what clients send to the server.
 
  IN/s OUT/s  bytes per second in the agent's last interval
@@ -171,7 +171,7 @@ func helpLines() []Line {
  Space p                      pause, and go on
  Esc                          remove the filter, then the selection
  q Ctrl-C                     quit      Ctrl-Z  stop until fg`
-	var lines []Line
+	var lines []textLine
 	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, plain(line))
 	}
