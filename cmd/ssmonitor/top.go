@@ -74,7 +74,7 @@ func runTop(c *cli.Context) error {
 	}
 	t := &top.Top{Agent: api.NewClient(socket), Host: host, Interval: interval, Now: time.Now, Charset: charset()}
 	if os.Geteuid() == 0 {
-		t.Remotes = top.RemotesOf(socket)
+		t.Remotes = remotesOf(socket)
 	}
 	// As Ctrl-C does, a terminal that is closed ends the view.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)

@@ -2,7 +2,6 @@ package setup
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -161,9 +160,8 @@ func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 
 // WriteJSON writes the report as one indented JSON object, as `setup --json` prints it.
 func (r *Report) WriteJSON(w io.Writer) error {
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
+	encoder := terminal.NewJSONEncoder(w)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
 	return encoder.Encode(r)
 }
 

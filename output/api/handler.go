@@ -4,7 +4,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,7 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Reporter provides the data that the agent publishes. Its methods are safe for
+// Readings are what the agent publishes. Their methods are safe for
 // concurrent use.
 type Readings interface {
 	// Report reads the counters anew. The report must not be changed once it
@@ -98,7 +97,7 @@ func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
 	}
 	setJSONHeader(w.Header())
 	w.WriteHeader(code)
-	_ = json.NewEncoder(terminal.JSONWriter(w)).Encode(response) // a client that has disconnected needs no response
+	_ = terminal.NewJSONEncoder(w).Encode(response) // a client that has disconnected needs no response
 }
 
 func setJSONHeader(header http.Header) {

@@ -28,7 +28,7 @@ type (
 		Out jsonFlow `json:"out"`
 	}
 	jsonFlow struct {
-		Bytes            *uint64  `json:"bytes"` // in the answer of an agent: of both directions or none
+		Bytes            *uint64  `json:"bytes"` // an agent tells those of both directions, or neither
 		Packets          uint64   `json:"packets"`
 		BytesPerSecond   *float64 `json:"bytes_per_second,omitempty"`
 		PacketsPerSecond *float64 `json:"packets_per_second,omitempty"`
@@ -43,7 +43,7 @@ const jsonTime = "2006-01-02T15:04:05.000000000Z07:00"
 // rates and connections are omitted.
 func WriteReport(w io.Writer, report *accounting.Report) error {
 	out := bufio.NewWriterSize(w, 16<<10)
-	encoder := json.NewEncoder(terminal.JSONWriter(out))
+	encoder := terminal.NewJSONEncoder(out)
 	fmt.Fprintf(out, `{"time":%q,"interval_seconds":%v,"total":`,
 		report.Time.UTC().Format(jsonTime), report.Interval.Seconds())
 	// One of each is enough: each value is written before the next one is set.

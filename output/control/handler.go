@@ -37,7 +37,7 @@ type Error struct {
 // Error says what was refused, and what to do.
 func (e *Error) Error() string { return e.Text }
 
-// Agent is what root can change in a running agent. An error that is not an [*Error]
+// Changes are what root can change in a running agent. An error that is not an [*Error]
 // stands for status 503.
 type Changes interface {
 	// HandOver gives a port to another client from now on. When it returns nil, the

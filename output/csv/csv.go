@@ -10,14 +10,14 @@ import (
 	"ssmonitor/internal/atomicfile"
 )
 
-// Append appends the rates of a report to dst, one line per port, and returns
+// appendRates appends the rates of a report to dst, one line per port, and returns
 // the extended slice. A line such as
 //
 //	20000,12.500,14.000,1834.221,98211.007
 //
 // holds the port, packets in, packets out, bytes in and bytes out, each per
 // second, TCP and UDP together. Ports whose rates are unknown are omitted.
-// Append does not allocate if dst is large enough.
+// It does not allocate if dst is large enough.
 func appendRates(dst []byte, report *accounting.Report) []byte {
 	for i := range report.Ports {
 		port := &report.Ports[i]

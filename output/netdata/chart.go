@@ -38,7 +38,7 @@ type chart struct {
 // that cycle is unknown.
 type series struct {
 	id       string
-	absolute bool // no total
+	absolute bool // a value that is shown as it is; otherwise a total
 	// Netdata multiplies a value by the multiplier and divides it by the divisor.
 	multiplier, divisor int
 
@@ -70,14 +70,14 @@ func (s *series) value() int64 { return int64(min(s.base+s.last, math.MaxInt64))
 // it was obsolete, and updates its labels.
 func (c *chartWriter) define(ch *chart, label string) {
 	ch.live, ch.shown = true, ch.title
-	if c.unlabelled {
+	if !c.labels {
 		ch.shown = strings.Replace(ch.title, " a port", " port "+ch.port, 1)
 		if label != "" {
 			ch.shown += " (" + label + ")"
 		}
 	}
 	c.writeChart(ch, "")
-	if ch.port != "" && !c.unlabelled {
+	if ch.port != "" && c.labels {
 		c.command("CLABEL", "port", ch.port, labelSource)
 		if label != "" { // Netdata does not allow an empty label
 			c.command("CLABEL", "name", label, labelSource)

@@ -5,7 +5,6 @@ package netdata
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Charts writes a series of reports in the protocol of Netdata's external
+// chartWriter writes a series of reports in the protocol of Netdata's external
 // plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
 // keywords that every Netdata since 1.12 knows, and labels, which came with 1.32: an
 // older one disables a plugin for a keyword that it does not know. There is a chart of the total,
@@ -28,10 +27,10 @@ import (
 // decreases for the overflow of a 32-bit counter and show a rate that never
 // occurred; see [series].
 type chartWriter struct {
-	out        io.Writer
-	seconds    int
-	maxPorts   int  // that have charts of their own
-	unlabelled bool // for a Netdata without labels, whose titles name port and client instead
+	out      io.Writer
+	seconds  int
+	maxPorts int  // that have charts of their own
+	labels   bool // without them titles name port and client
 
 	total  chart
 	ports  map[uint16]*portCharts // also those that are retired
@@ -42,10 +41,6 @@ type chartWriter struct {
 	since    int64     // microseconds since the last report; 0: not to be told
 	buffer   []byte
 }
-
-// AllPorts is the number of ports with charts of their own that does not limit
-// them.
-const allPorts = math.MaxInt
 
 // portCharts is a port as Netdata knows it. Its charts live while traffic does.
 type portCharts struct {
@@ -61,17 +56,17 @@ type portCharts struct {
 	reported  int    // cycle of the last report with this port
 }
 
-// NewCharts returns charts with that many seconds between two values. At most
-// maxPorts ports have charts of their own, those with the largest totals. Each
-// report is written to out with a single call of Write.
-func newChartWriter(out io.Writer, seconds, maxPorts int) *chartWriter {
+// newChartWriter returns a writer of charts with that many seconds between two values. At
+// most maxPorts ports have charts of their own, those with the largest totals. Labels are
+// for a Netdata that knows them. Each report is written to out with a single call of Write.
+func newChartWriter(out io.Writer, seconds, maxPorts int, labels bool) *chartWriter {
 	return &chartWriter{
-		out: out, seconds: seconds, maxPorts: maxPorts, cycle: 1,
+		out: out, seconds: seconds, maxPorts: maxPorts, labels: labels, cycle: 1,
 		total: newTotalChart(), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
 	}
 }
 
-// Write writes the report's totals, preceded by the definitions of charts that
+// write writes the report's totals, preceded by the definitions of charts that
 // are new or have changed. It ignores a report with the same time as the last
 // one, since that contains nothing new.
 func (c *chartWriter) write(report *accounting.Report) error {
@@ -99,7 +94,7 @@ func (c *chartWriter) write(report *accounting.Report) error {
 	return nil
 }
 
-// Gap marks a cycle without a report. The next values are not written as a
+// gap marks a cycle without a report. The next values are not written as a
 // continuation of the previous ones.
 func (c *chartWriter) gap() { c.cycle++ }
 

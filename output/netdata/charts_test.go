@@ -52,7 +52,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	allGone := at(6 * time.Second)
 	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 13900), count(0, 65900)
 	var all, cycle strings.Builder
-	charts := newChartWriter(&cycle, 1, allPorts)
+	charts := newChartWriter(&cycle, 1, allPorts, true)
 	reader := newNetdata()
 	for _, step := range []struct {
 		title  string
@@ -95,7 +95,7 @@ func TestChartsAreTheDesigns(t *testing.T) {
 	var text strings.Builder
 	alice := named(20000, "alice", count(3, 300), count(4, 400))
 	alice.Connections = accounting.Connections{Known: true, Established: 7, Addresses: 2}
-	if err := newChartWriter(&text, 5, allPorts).write(at(0, alice)); err != nil {
+	if err := newChartWriter(&text, 5, allPorts, true).write(at(0, alice)); err != nil {
 		t.Fatal(err)
 	}
 	reader := newNetdata()
@@ -151,7 +151,7 @@ func testFallingTotals(t *testing.T, received func(sent uint64) uint64) {
 	const id = "ssmonitor.port_1_traffic"
 	const nearlyOverflow = 1<<32 - 1000
 	var text strings.Builder
-	charts := newChartWriter(&text, 1, allPorts)
+	charts := newChartWriter(&text, 1, allPorts, true)
 	reader := newNetdata()
 	var seen []int64
 	for i, total := range []uint64{nearlyOverflow, nearlyOverflow + 10, 0, 5, 7, 2, 3} {
@@ -201,7 +201,7 @@ func TestStepsOfTime(t *testing.T) {
 		{time.Hour, 0},
 	} {
 		var text strings.Builder
-		charts := newChartWriter(&text, 5, allPorts)
+		charts := newChartWriter(&text, 5, allPorts, true)
 		for _, after := range []time.Duration{0, test.step} {
 			if err := charts.write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
 				t.Fatal(err)
@@ -219,7 +219,7 @@ func TestStepsOfTime(t *testing.T) {
 
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 	var text strings.Builder
-	charts := newChartWriter(&text, 1, allPorts)
+	charts := newChartWriter(&text, 1, allPorts, true)
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
 		if err := charts.write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
 			t.Fatal(err)
@@ -234,7 +234,7 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 
 func TestChartsAreWrittenAtOnce(t *testing.T) {
 	var writes writeCounter
-	charts := newChartWriter(&writes, 1, allPorts)
+	charts := newChartWriter(&writes, 1, allPorts, true)
 	for i := range 3 {
 		if err := charts.write(at(time.Duration(i)*time.Second, sample.ManyPorts(1000).Ports...)); err != nil {
 			t.Fatal(err)
@@ -253,7 +253,7 @@ func (w *writeCounter) Write(p []byte) (int, error) {
 }
 
 func TestChartsSayThatTheWriteFailed(t *testing.T) {
-	if err := newChartWriter(brokenWriter{}, 1, allPorts).write(at(0)); !errors.Is(err, errBroken) {
+	if err := newChartWriter(brokenWriter{}, 1, allPorts, true).write(at(0)); !errors.Is(err, errBroken) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -297,7 +297,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
 		var text strings.Builder
-		charts := newChartWriter(&text, 1, allPorts)
+		charts := newChartWriter(&text, 1, allPorts, true)
 		port := named(number, name, count(total, total), count(total, total))
 		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
 			if err := charts.write(report); err != nil {
@@ -320,7 +320,7 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 func BenchmarkCharts(b *testing.B) {
 	report := sample.ManyPorts(10000)
 	var writes writeCounter
-	charts := newChartWriter(&writes, 1, allPorts)
+	charts := newChartWriter(&writes, 1, allPorts, true)
 	b.ReportAllocs()
 	for b.Loop() {
 		report.Time = report.Time.Add(time.Second)

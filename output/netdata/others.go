@@ -26,9 +26,8 @@ func newOtherCharts() otherCharts {
 
 // ranked is a port in the order in which ports get charts.
 type ranked struct {
-	index   int // in the report
-	bytes   float64
-	without int // 1: it has no charts yet
+	index int // in the report
+	bytes float64
 }
 
 // shown returns the ports that get charts of their own, sorted by number. A port
@@ -38,20 +37,16 @@ func (c *chartWriter) shown(ports []accounting.PortReport) []accounting.PortRepo
 	if len(ports) <= c.maxPorts {
 		return ports
 	}
-	const advantage = 1.1
+	const advantage, more = 1.1, 0.05 // more than nothing, for ports without traffic
 	order := make([]ranked, len(ports))
 	for i := range ports {
 		sum := ports[i].Sum()
 		order[i] = ranked{index: i, bytes: float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes)}
 		if charts := c.ports[ports[i].Port.Number]; charts != nil && charts.traffic.live {
-			order[i].bytes *= advantage
-		} else {
-			order[i].without = 1
+			order[i].bytes = order[i].bytes*advantage + more
 		}
 	}
-	slices.SortStableFunc(order, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.without, b.without))
-	})
+	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(b.bytes, a.bytes) })
 	order = order[:max(c.maxPorts, 0)]
 	slices.SortFunc(order, func(a, b ranked) int { return a.index - b.index })
 	shown := make([]accounting.PortReport, len(order))

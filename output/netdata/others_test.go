@@ -27,7 +27,7 @@ type life struct {
 func newLife(t *testing.T, maxPorts int) *life {
 	t.Helper()
 	l := &life{t: t, netdata: newNetdata()}
-	l.charts = newChartWriter(&l.text, 1, maxPorts)
+	l.charts = newChartWriter(&l.text, 1, maxPorts, true)
 	return l
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // Plugin is Netdata's external plugin: it regularly asks the agent for a report
-// and prints it as [Charts].
+// and prints it as charts.
 //
 // While the agent is not running, the plugin prints no values, which is a gap in
 // the charts, and keeps trying: Netdata disables a plugin that exits before it
@@ -29,7 +29,7 @@ import (
 type Plugin struct {
 	Agent    Reports
 	Seconds  int       // between two values; at least 1, see UpdateEvery
-	MaxPorts int       // that have charts of their own, see NewCharts
+	MaxPorts int       // that have charts of their own, see newChartWriter
 	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin; nil: none, see PluginStdin
 	Stdout   io.Writer // to Netdata; nothing else may write to it
 	Log      *slog.Logger
@@ -41,7 +41,7 @@ type Plugin struct {
 	Ticks <-chan time.Time
 }
 
-// Reporter is the part of an [api.Client] that the plugin needs.
+// Reports are what the plugin shows, those of the agent that an [api.Client] asks.
 type Reports interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }
@@ -91,7 +91,7 @@ type response struct {
 
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
-		charts    = newChartWriter(p.Stdout, p.Seconds, p.MaxPorts)
+		charts    = newChartWriter(p.Stdout, p.Seconds, p.MaxPorts, knowsLabels(p.Netdata))
 		ticks     = p.Ticks
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress
@@ -101,7 +101,6 @@ func (p *Plugin) loop(ctx context.Context) error {
 	if ticks == nil {
 		ticks = everySecond(ctx)
 	}
-	charts.unlabelled = !knowsLabels(p.Netdata)
 	for {
 		var err error
 		select {

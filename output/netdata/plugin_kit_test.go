@@ -3,6 +3,7 @@ package netdata
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"ssmonitor/internal/testkit/servingtest"
 	"ssmonitor/output/api"
 )
+
+// allPorts limits no port to have charts of its own.
+const allPorts = math.MaxInt
 
 // pluginUnderTest runs a Plugin, second by second as the test says.
 type pluginUnderTest struct {

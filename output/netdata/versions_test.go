@@ -10,8 +10,7 @@ import (
 // Netdata that disables a plugin for a label.
 func TestNetdataWithoutLabels(t *testing.T) {
 	var text strings.Builder
-	charts := newChartWriter(&text, 1, allPorts)
-	charts.unlabelled = true
+	charts := newChartWriter(&text, 1, allPorts, false)
 	reader := newNetdata()
 	reader.old = true
 	for second, step := range []struct{ name, traffic, packets, addresses string }{
@@ -51,12 +50,11 @@ func TestLabelsByVersion(t *testing.T) {
 // TestLongestNameFitsIntoALine has the longest name that a chart shows, with labels
 // and without.
 func TestLongestNameFitsIntoALine(t *testing.T) {
-	for _, unlabelled := range []bool{false, true} {
+	for _, labels := range []bool{true, false} {
 		var text strings.Builder
-		charts := newChartWriter(&text, 86400, allPorts)
-		charts.unlabelled = unlabelled
+		charts := newChartWriter(&text, 86400, allPorts, labels)
 		reader := newNetdata()
-		reader.old = unlabelled
+		reader.old = !labels
 		port := named(65535, strings.Repeat("李", 1000), count(1, 1), count(1, 1))
 		port.Connections.Known = true
 		if err := charts.write(at(0, port)); err != nil {

@@ -17,7 +17,7 @@ import (
 	"ssmonitor/internal/serving"
 )
 
-// Gap is the shortest time between two readings for /metrics, each of
+// shortestGap is the shortest time between two readings for /metrics, each of
 // which may save the totals. It is shorter than any useful interval of scrapes.
 const shortestGap = time.Second
 

@@ -18,7 +18,7 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// Agent provides what the metrics are made of. Its methods are safe for
+// SavedReadings are what the metrics are made of. Their methods are safe for
 // concurrent use.
 type SavedReadings interface {
 	// Report reads the counters anew and returns totals that are saved. The
@@ -29,7 +29,8 @@ type SavedReadings interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
-	// Month returns the usage of the running month, by month.
+	// Month returns the usage of the running month, by month. Its query begins when
+	// the month did.
 	Month(ctx context.Context) (*usage.Records, error)
 }
 

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 )
 
-// Agent is the part of [output.Client] that the table needs.
+// Answers are what the table shows, those of the agent that an [api.Client] asks.
 type Answers interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
@@ -25,7 +26,7 @@ type Top struct {
 	Interval time.Duration
 	// Remotes returns who is connected to a port. It is nil for users who must
 	// not see it.
-	Remotes func(port uint16) ([]Remote, error)
+	Remotes func(port uint16) ([]sockdiag.Remote, error)
 	Now     func() time.Time
 	Charset terminal.Charset // of the terminal
 }
@@ -72,8 +73,8 @@ func (t *Top) hours(ctx context.Context, label string) (*api.Usage, error) {
 }
 
 // remotes returns who is connected to the ports.
-func (t *Top) remotes(ports []uint16) ([]Remote, error) {
-	var all []Remote
+func (t *Top) remotes(ports []uint16) ([]sockdiag.Remote, error) {
+	var all []sockdiag.Remote
 	for _, port := range ports {
 		remotes, err := t.Remotes(port)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output/report"
+	"ssmonitor/internal/units"
 )
 
 // unknown stands for every value that is not known.
@@ -63,14 +63,14 @@ func rateText(rate accounting.Rate, known bool) string {
 	if !known {
 		return unknown
 	}
-	return report.HumanRate(rate.Bytes)
+	return units.Rate(rate.Bytes)
 }
 
 func (a amount) String() string {
 	if !a.known {
 		return unknown
 	}
-	return report.HumanBytes(a.bytes)
+	return units.Bytes(a.bytes)
 }
 
 func limitText(c *client) string {
@@ -81,7 +81,7 @@ func limitText(c *client) string {
 	case share >= 10:
 		return ">999%"
 	}
-	return report.HumanShare(share)
+	return units.Share(share)
 }
 
 func countText(count int32, known bool) string {

@@ -6,34 +6,29 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output/report"
+	"ssmonitor/internal/units"
 )
 
 const hourBar = 20 // width of the longest bar
 
-// detailView returns the lines of the client's view that fit.
-func (m *model) detailView(width, height int) []textLine {
-	lines := m.head(width)
-	d := m.detail
-	c := m.client(d.label)
-	title := " " + m.charset.Text(d.label)
+// detailBody returns the lines of the client's view below the head.
+func (m *model) detailBody() []textLine {
+	c := m.client(m.detail.label)
+	body := []textLine{nil, {{" " + m.charset.Text(m.detail.label), styleBold}}}
 	if c == nil {
-		return append(lines, nil, textLine{{title, styleBold}}, plain(" This client has no port any more."))
+		return append(body, plain(" This client has no port any more."))
 	}
-	body := []textLine{nil, {{title, styleBold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
-		rateText(c.in, c.ratesKnown), rateText(c.out, c.ratesKnown), c.today, c.month))}
+	body = append(body, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
+		rateText(c.in, c.ratesKnown), rateText(c.out, c.ratesKnown), c.today, c.month)))
 	if c.limit.Limit > 0 {
-		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), report.RoundBytes(float64(c.limit.Limit)))))
+		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), units.RoundBytes(float64(c.limit.Limit)))))
 	}
-	if line := m.history.sparkline(c.label, m.shown.at, max(0, width-2*margin), m.levels); line != "" {
+	if line := m.history.sparkline(c.label, m.shown.at, max(0, m.width-2*margin), m.levels); line != "" {
 		body = append(body, textLine{{Text: " "}, {line, styleChart}})
 	}
 	body = append(body, portLines(c, m.shown.err == nil)...)
-	body = append(body, m.remoteLines(width)...)
-	body = append(body, m.hourLines(width)...)
-	m.page = max(1, height-len(lines))
-	d.first = max(0, min(d.first, len(body)-m.page))
-	return append(lines, body[d.first:min(len(body), d.first+m.page)]...)
+	body = append(body, m.remoteLines()...)
+	return append(body, m.hourLines()...)
 }
 
 // portLines shows the ports by protocol. Numbers are known while the agent answers.
@@ -61,14 +56,14 @@ func portLines(c *client, answers bool) []textLine {
 }
 
 // remoteLines shows who is connected, while that is known.
-func (m *model) remoteLines(width int) []textLine {
+func (m *model) remoteLines() []textLine {
 	d := m.detail
 	_, ports, _ := m.openedClient()
 	switch {
 	case m.shown.err != nil || len(ports) == 0:
 		return nil
 	case d.remoteErr != nil:
-		return append([]textLine{nil}, faultLines("addresses: "+terminal.Line(d.remoteErr), width)...)
+		return append([]textLine{nil}, faultLines("addresses: "+terminal.Line(d.remoteErr), m.width)...)
 	case d.remotes == nil:
 		return nil
 	case len(d.remotes) == 0:
@@ -82,10 +77,10 @@ func (m *model) remoteLines(width int) []textLine {
 }
 
 // hourLines shows the hours of today that have usage.
-func (m *model) hourLines(width int) []textLine {
+func (m *model) hourLines() []textLine {
 	d := m.detail
 	if d.hoursErr != nil && m.shown.err == nil {
-		return append([]textLine{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), width)...)
+		return append([]textLine{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), m.width)...)
 	}
 	hours, known := d.hoursAt(m.shown.at)
 	lines := []textLine{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), styleBold}}}
@@ -101,12 +96,12 @@ func (m *model) hourLines(width int) []textLine {
 	}
 	for i := range hours {
 		h := &hours[i]
-		bar := report.Bar(h.Total.Bytes, largest, hourBar)
+		bar := units.Bar(h.Total.Bytes, largest, hourBar)
 		if m.levels == ascii {
 			bar = strings.Repeat("#", len([]rune(bar)))
 		}
 		lines = append(lines, textLine{
-			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), report.HumanBytes(h.Total.In.Bytes), report.HumanBytes(h.Total.Out.Bytes))},
+			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), units.Bytes(h.Total.In.Bytes), units.Bytes(h.Total.Out.Bytes))},
 			{bar, styleChart},
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Action is what a key asks of the program around the model.
+// action is what a key asks of the program around the model.
 type action int
 
 // The actions.
@@ -36,7 +36,7 @@ const (
 	keySuspend   = "<ctrl-z>"
 )
 
-// Press handles a key: one of the names above or a typed character.
+// press handles a key: one of the names above or a typed character.
 func (m *model) press(key string) action {
 	switch {
 	case key == keyInterrupt:

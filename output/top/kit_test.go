@@ -78,9 +78,13 @@ func sampleUsage() (today, month *api.Usage) {
 	return today, month
 }
 
+func newModel(interval time.Duration, unicode bool) *model {
+	return (&Top{Host: "server", Interval: interval}).newModel(unicode)
+}
+
 // sampleModel has seen the sample for two minutes, with an outage between.
 func sampleModel() *model {
-	m := NewModel("server", 2*time.Second, true)
+	m := newModel(2*time.Second, true)
 	for i := range 12 {
 		at := noon.Add(time.Duration(i-11) * 10 * time.Second)
 		if i == 6 || i == 7 {
@@ -105,7 +109,7 @@ func press(m *model, keys string) (last action) {
 			key = keys[:strings.IndexByte(keys, '>')+1]
 		}
 		last = m.press(key)
-		m.view(80, 24) // as the terminal does, which sets the page
+		m.resize(80, 24) // as the terminal does, which sets the page
 		keys = keys[len(key):]
 	}
 	return last
@@ -114,7 +118,8 @@ func press(m *model, keys string) (last action) {
 // screenshot returns the view as text. It checks that it fits.
 func screenshot(t *testing.T, m *model, width, height int) string {
 	t.Helper()
-	lines := m.view(width, height)
+	m.resize(width, height)
+	lines := m.view()
 	if len(lines) != height {
 		t.Errorf("%dx%d: %d lines", width, height, len(lines))
 	}

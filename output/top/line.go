@@ -6,7 +6,7 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Style is the look of a text. Without colours, styles that differ only in colour
+// textStyle is the look of a text. Without colours, styles that differ only in colour
 // look the same; nothing is told by colour alone.
 type textStyle int
 
@@ -20,13 +20,13 @@ const (
 	styleAlarming // over a limit, and errors
 )
 
-// Span is text of one style.
+// textSpan is text of one style.
 type textSpan struct {
 	Text  string
 	Style textStyle
 }
 
-// Line is a line of the screen.
+// textLine is a line of the screen.
 type textLine []textSpan
 
 // String returns the line as plain text, without blanks at the end.

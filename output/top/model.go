@@ -12,7 +12,7 @@ import (
 	"ssmonitor/output/api"
 )
 
-// Model is the state of the live table: what the agent has answered, and what the
+// model is the state of the live table: what the agent has answered, and what the
 // user has selected. Its methods do no input or output.
 type model struct {
 	host    string
@@ -30,8 +30,10 @@ type model struct {
 	filter   string
 	typing   bool   // keys go to the filter
 	selected string // label of the selected client; empty until the user moves
-	first    int    // row at the top of the window
-	page     int    // rows in the window, as drawn last
+
+	width, height int // of the window
+	first         int // row at its top
+	page          int // rows that it has, or lines of the detail
 
 	help   bool
 	detail *detail // nil: the table
@@ -47,29 +49,22 @@ type snapshot struct {
 	usageErr     error
 }
 
-// NewModel returns the model of a table that is refreshed once per interval.
-// Without Unicode, sparklines are of ASCII characters.
-func NewModel(host string, interval time.Duration, unicode bool) *model {
+// newModel returns the model for the terminal, which may lack the characters of Unicode
+// that sparklines have.
+func (t *Top) newModel(unicode bool) *model {
 	const maxHost = 20 // leaves room for the rates
-	host = terminal.Text(host)
+	host := t.Charset.Text(t.Host)
 	if terminal.Width(host) > maxHost {
 		host = terminal.PadRight(host, maxHost)
 	}
-	m := &model{host: host, levels: ascii, history: newHistory(interval), by: columnOf("r")}
+	m := &model{host: host, charset: t.Charset, levels: ascii, history: newHistory(t.Interval), by: columnOf("r")}
 	if unicode {
 		m.levels = blocks
 	}
 	return m
 }
 
-// newModel returns the model for the terminal.
-func (t *Top) newModel(blocks bool) *model {
-	m := NewModel(t.Charset.Text(t.Host), t.Interval, blocks)
-	m.charset = t.Charset
-	return m
-}
-
-// ObserveReport takes an answer to GET /v1/ports.
+// observeReport takes an answer to GET /v1/ports.
 func (m *model) observeReport(now time.Time, report *accounting.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the program ends
@@ -91,7 +86,7 @@ func (m *model) observeReport(now time.Time, report *accounting.Report, err erro
 	m.refresh()
 }
 
-// ObserveUsage takes the answers to GET /v1/usage for today and this month.
+// observeUsage takes the answers to GET /v1/usage for today and this month.
 func (m *model) observeUsage(now time.Time, today, month *api.Usage, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
@@ -139,9 +134,17 @@ func (m *model) row() int {
 	return slices.IndexFunc(m.rows, func(c client) bool { return c.label == m.selected })
 }
 
-// scroll moves the window of that many rows so that it has the selected one.
-func (m *model) scroll(page int) {
-	m.page = max(1, page)
+// resize fits the model into a window, and scrolls so that the window has the selected
+// row. It comes before each view: the lines of the head may have changed.
+func (m *model) resize(width, height int) {
+	m.width, m.height = width, height
+	room := height - 1 - len(m.head(width)) // below the head and above the foot
+	if m.detail != nil {
+		m.page = max(1, room)
+		m.detail.first = max(0, min(m.detail.first, len(m.detailBody())-m.page))
+		return
+	}
+	m.page = max(1, room-1)
 	if row := m.row(); row >= 0 {
 		m.first = min(m.first, row)
 		m.first = max(m.first, row-m.page+1)

@@ -70,7 +70,7 @@ func TestSort(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.keys, func(t *testing.T) {
-			m := NewModel("server", time.Second, true)
+			m := newModel(time.Second, true)
 			m.observeReport(noon, report, nil)
 			press(m, test.keys)
 			var got []string
@@ -85,13 +85,13 @@ func TestSort(t *testing.T) {
 }
 
 func TestSelectionStaysOnTheClient(t *testing.T) {
-	m := NewModel("server", time.Second, true)
+	m := newModel(time.Second, true)
 	var ports []accounting.PortReport
 	for i := range 100 {
 		ports = append(ports, port(uint16(1000+i), "", float64(1000-i), 0))
 	}
 	m.observeReport(noon, reportOf(ports...), nil)
-	m.view(80, 24)
+	m.resize(80, 24)
 	press(m, "<down><down><down>")
 	if m.selected != "port 1002" || m.row() != 2 {
 		t.Fatalf("selected is %s, row %d", m.selected, m.row())

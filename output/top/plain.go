@@ -3,7 +3,6 @@ package top
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -150,9 +149,7 @@ func (m *model) writeJSON(w io.Writer) error {
 	for i := range m.rows {
 		value.Clients = append(value.Clients, m.rows[i].json())
 	}
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
+	if err := terminal.NewJSONEncoder(w).Encode(value); err != nil {
 		return fmt.Errorf("writing the clients as JSON: %w", err)
 	}
 	return nil

@@ -230,7 +230,8 @@ func (s *session) suspend() error {
 func (s *session) draw() {
 	width, height := s.screen.Size()
 	colored := s.screen.Colors() > 0
-	for y, line := range s.model.view(width, height) {
+	s.model.resize(width, height)
+	for y, line := range s.model.view() {
 		x, end := 0, 0
 		for _, span := range line {
 			// The terminal library may disagree about the width of a name. What

@@ -105,7 +105,7 @@ func TestUsageIsRequestedWhenTheAgentIsBack(t *testing.T) {
 	asked := make(chan string, 1000)
 	s := &session{
 		Top:    &Top{Agent: &returningAgent{asked: asked}, Interval: 500 * time.Millisecond, Now: time.Now},
-		screen: screen, ctx: ctx, model: NewModel("server", time.Second, true), answers: make(chan answer),
+		screen: screen, ctx: ctx, model: newModel(time.Second, true), answers: make(chan answer),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()

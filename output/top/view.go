@@ -8,9 +8,9 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// View returns the lines of a window of that size, at most height, none wider than
-// width.
-func (m *model) view(width, height int) []textLine {
+// view returns the lines of the window, none wider than it.
+func (m *model) view() []textLine {
+	height := m.height
 	var lines []textLine
 	foot := " q quit  ? help  / filter  Enter details  Space pause  Left Right sort"
 	switch {
@@ -18,10 +18,11 @@ func (m *model) view(width, height int) []textLine {
 		lines, foot = helpLines(), " q quit  any other key: back"
 		lines = lines[:min(len(lines), max(0, height-1))]
 	case m.detail != nil:
-		lines = m.detailView(width, max(0, height-1))
+		body := m.detailBody()
+		lines = append(m.head(m.width), body[m.detail.first:min(len(body), m.detail.first+m.page)]...)
 		foot = " q back  Up Down scroll  Space pause  ? help"
 	default:
-		lines = m.table(width, max(0, height-1))
+		lines = m.table()
 	}
 	if m.typing {
 		foot = " filter: " + m.charset.Text(m.filter) + "_  Enter keep  Esc remove"
@@ -33,17 +34,15 @@ func (m *model) view(width, height int) []textLine {
 		lines = append(lines[:height-1:height-1], textLine{{foot, styleFaint}})
 	}
 	for i, line := range lines {
-		lines[i] = line.fit(width)
+		lines[i] = line.fit(m.width)
 	}
 	return lines
 }
 
 // table returns the head and the rows that fit.
-func (m *model) table(width, height int) []textLine {
-	lines := m.head(width)
-	l := layoutOf(width, m.rows, m.charset)
-	lines = append(lines, l.head().styled(styleReverse, width))
-	m.scroll(height - len(lines))
+func (m *model) table() []textLine {
+	l := layoutOf(m.width, m.rows, m.charset)
+	lines := append(m.head(m.width), l.head().styled(styleReverse, m.width))
 	if len(m.rows) == 0 {
 		return append(lines, plain(m.emptyText()))
 	}
@@ -52,7 +51,7 @@ func (m *model) table(width, height int) []textLine {
 		c := &m.rows[i]
 		line := l.line(c, m.history.sparkline(c.label, m.shown.at, l.sparkline, m.levels))
 		if i == selected {
-			line = line.selected(width)
+			line = line.selected(m.width)
 		}
 		lines = append(lines, line)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
 )
@@ -32,7 +33,7 @@ func TestViewOfTheTable(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := sampleModel()
-			m.view(test.width, test.height)
+			m.resize(test.width, test.height)
 			press(m, test.keys)
 			golden(t, test.name, m, test.width, test.height)
 		})
@@ -47,7 +48,8 @@ func TestViewFitsEveryWindow(t *testing.T) {
 			if size[1] > 0 {
 				screenshot(t, m, size[0], size[1])
 			} else {
-				m.view(size[0], size[1])
+				m.resize(size[0], size[1])
+				m.view()
 			}
 		}
 	}
@@ -71,7 +73,9 @@ func TestViewOfOneClient(t *testing.T) {
 	m.observeHours("bob", nil, errors.New("of another client"))
 	m.observeHours(label, hours, nil)
 	address := netip.MustParseAddr
-	m.observeRemotes(label, []Remote{{address("192.0.2.1"), 1}, {address("2001:db8::1"), 2}, {address("192.0.2.1"), 2}}, nil)
+	m.observeRemotes(label, []sockdiag.Remote{
+		{Address: address("192.0.2.1"), Connections: 1}, {Address: address("2001:db8::1"), Connections: 2}, {Address: address("192.0.2.1"), Connections: 2},
+	}, nil)
 	golden(t, "client", m, 80, 30)
 	m.press(keyEnd)
 	golden(t, "client-end", m, 60, 12)
@@ -105,7 +109,7 @@ func TestClientWithoutUsageToday(t *testing.T) {
 // TestNoStaleNumbers lets the agent end: every number is unknown until it answers
 // again.
 func TestNoStaleNumbers(t *testing.T) {
-	m := NewModel("server", time.Second, false)
+	m := newModel(time.Second, false)
 	golden(t, "waiting", m, 80, 8)
 	m.observeReport(noon, reportOf(), nil)
 	golden(t, "no-ports", m, 80, 8)
