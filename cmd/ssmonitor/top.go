@@ -81,10 +81,8 @@ func runTop(c *cli.Context) error {
 	defer stop()
 	log := newLog(c.App.ErrWriter)
 	switch {
-	case once && json:
-		err = t.OnceJSON(ctx, c.App.Writer, log)
 	case once:
-		err = t.Once(ctx, c.App.Writer, log)
+		err = t.Once(ctx, c.App.Writer, json, log)
 	case json:
 		err = t.Stream(ctx, c.App.Writer, log)
 	default:

@@ -91,51 +91,6 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	testkit.Golden(t, "life.netdata", all.String())
 }
 
-func TestChartsAreTheDesigns(t *testing.T) {
-	var text strings.Builder
-	alice := named(20000, "alice", count(3, 300), count(4, 400))
-	alice.Connections = accounting.Connections{Known: true, Established: 7, Addresses: 2}
-	if err := newChartWriter(&text, 5, allPorts, true).write(at(0, alice)); err != nil {
-		t.Fatal(err)
-	}
-	reader := newNetdata()
-	reader.feed(t, text.String())
-	labels := map[string]string{"port": "20000", "name": "alice"}
-	bits := map[string]dimension{"received": {"incremental", 8, 1000}, "sent": {"incremental", -8, 1000}}
-	packets := map[string]dimension{"received": {"incremental", 1, 1}, "sent": {"incremental", -1, 1}}
-	bytes := []chartUpdate{{values: map[string]int64{"received": 300, "sent": 400}}}
-	want := map[string]*netdataChart{
-		"ssmonitor.total_traffic": {
-			title: "Traffic of all ports", units: "kilobits/s", family: "all ports", context: "ssmonitor.traffic",
-			kind: "area", every: "5", priority: 59990, dimensions: bits, updates: bytes,
-		},
-		"ssmonitor.port_20000_traffic": {
-			title: "Traffic of a port", units: "kilobits/s", family: "ports",
-			context: "ssmonitor.port_traffic", kind: "area", every: "5", priority: 60000, labels: labels,
-			dimensions: bits, updates: bytes,
-		},
-		"ssmonitor.port_20000_packets": {
-			title: "Packets of a port", units: "packets/s", family: "ports",
-			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
-			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
-		},
-		"ssmonitor.port_20000_addresses": {
-			title: "Addresses connected to a port", units: "addresses", family: "ports",
-			context: "ssmonitor.port_addresses", kind: "line", every: "5", priority: 60002, labels: labels,
-			dimensions: map[string]dimension{"addresses": {"absolute", 1, 1}}, updates: []chartUpdate{{values: map[string]int64{"addresses": 2}}},
-		},
-	}
-	for id, chart := range reader.charts {
-		if chart.plugin != "ssmonitor.plugin" || chart.module != "nftables" {
-			t.Errorf("%s is of plugin %q, module %q", id, chart.plugin, chart.module)
-		}
-		chart.plugin, chart.module, chart.pending = "", "", nil
-	}
-	if difference := cmp.Diff(want, reader.charts, cmp.AllowUnexported(netdataChart{}, dimension{}, chartUpdate{})); difference != "" {
-		t.Errorf("(-want +got):\n%s", difference)
-	}
-}
-
 // TestChartsNeverFall has an agent that loses its state twice. Netdata has to see the
 // differences that were measured and nothing else.
 func TestChartsNeverFall(t *testing.T) {
@@ -212,6 +167,9 @@ func TestStepsOfTime(t *testing.T) {
 		for _, id := range []string{"ssmonitor.total_traffic", "ssmonitor.port_1_traffic", "ssmonitor.port_1_packets"} {
 			if got := reader.last(t, id).microseconds; got != test.want {
 				t.Errorf("after %s: %s has %d microseconds, want %d", test.step, id, got, test.want)
+			}
+			if every := reader.charts[id].every; every != "5" {
+				t.Errorf("%s is updated every %s seconds, want 5", id, every)
 			}
 		}
 	}

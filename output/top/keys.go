@@ -18,18 +18,18 @@ const (
 	actionDetail  // the detail view has been opened: it needs data
 )
 
-// The keys that are not text.
+// The keys that are not text: their names in tcell, in lower case.
 const (
 	keyUp        = "<up>"
 	keyDown      = "<down>"
 	keyLeft      = "<left>"
 	keyRight     = "<right>"
-	keyPageUp    = "<page up>"
-	keyPageDown  = "<page down>"
+	keyPageUp    = "<pgup>"
+	keyPageDown  = "<pgdn>"
 	keyHome      = "<home>"
 	keyEnd       = "<end>"
 	keyEnter     = "<enter>"
-	keyEscape    = "<escape>"
+	keyEscape    = "<esc>"
 	keyBackspace = "<backspace>"
 	keyClear     = "<ctrl-u>"
 	keyInterrupt = "<ctrl-c>"

@@ -102,7 +102,7 @@ func TestSelectionStaysOnTheClient(t *testing.T) {
 	if shown := screenshot(t, m, 80, 24); m.selected != "port 1002" || !strings.Contains(shown, ">port 1002") {
 		t.Errorf("selected is %s in\n%s", m.selected, shown)
 	}
-	press(m, "<page up><page up><page up><page up><page up><page up>")
+	press(m, "<pgup><pgup><pgup><pgup><pgup><pgup>")
 	if m.row() != 0 || m.first != 0 {
 		t.Errorf("at the top, row %d, first %d", m.row(), m.first)
 	}
@@ -114,11 +114,11 @@ func TestSelectionStaysOnTheClient(t *testing.T) {
 	if m.selected != "port 1002" || m.row() != -1 {
 		t.Errorf("with no row selected is %s, row %d", m.selected, m.row())
 	}
-	press(m, "<escape>")
+	press(m, "<esc>")
 	if m.filter != "" || m.row() != 99 {
 		t.Errorf("filter %q, row %d", m.filter, m.row())
 	}
-	press(m, "<escape>")
+	press(m, "<esc>")
 	if m.selected != "" {
 		t.Errorf("selected is %s", m.selected)
 	}
@@ -139,7 +139,7 @@ func TestKeysThatEnd(t *testing.T) {
 		{"<enter>", actionDetail},
 		{"<enter>q", actionNone},
 		{"<enter>qq", actionQuit},
-		{"<enter>?x<escape>q", actionQuit},
+		{"<enter>?x<esc>q", actionQuit},
 		{"/nobody<enter><enter>", actionNone},
 	}
 	for _, test := range tests {
@@ -161,7 +161,7 @@ func TestFilter(t *testing.T) {
 		{"/ALI<backspace><backspace>", "A", 5},
 		{"/x<backspace><backspace>", "", 11},
 		{"/xyz<ctrl-u>", "", 11},
-		{"/xyz<escape>", "", 11},
+		{"/xyz<esc>", "", 11},
 		{"/a<f5><left>", "a", 5},
 	}
 	for _, test := range tests {

@@ -12,11 +12,24 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Once writes the table as plain text: every client, and no name is cut.
-func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
-	m, err := t.once(ctx, log)
+// Once asks the agent once. It writes the table as plain text, with every client and the
+// whole of each name, or one line of JSON as [Top.Stream] does. Without the usage the rest
+// is still worth showing.
+func (t *Top) Once(ctx context.Context, w io.Writer, asJSON bool, log *slog.Logger) error {
+	m := t.newModel(true)
+	report, err := t.report(ctx)
 	if err != nil {
 		return err
+	}
+	m.observeReport(t.Now(), report, nil)
+	today, month, err := t.usage(ctx)
+	if err != nil {
+		log.Warn("the usage is not known", "error", err)
+	}
+	m.observeUsage(t.Now(), today, month, err)
+	m.shown.usageErr = nil // logged
+	if asJSON {
+		return m.writeJSON(w)
 	}
 	return m.writeTable(w)
 }
@@ -36,32 +49,6 @@ func (m *model) writeTable(w io.Writer) error {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	return nil
-}
-
-// OnceJSON writes one line of JSON, see [Top.Stream].
-func (t *Top) OnceJSON(ctx context.Context, w io.Writer, log *slog.Logger) error {
-	m, err := t.once(ctx, log)
-	if err != nil {
-		return err
-	}
-	return m.writeJSON(w)
-}
-
-// once asks the agent once. Without the usage the rest is still worth showing.
-func (t *Top) once(ctx context.Context, log *slog.Logger) (*model, error) {
-	m := t.newModel(true)
-	report, err := t.report(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m.observeReport(t.Now(), report, nil)
-	today, month, err := t.usage(ctx)
-	if err != nil {
-		log.Warn("the usage is not known", "error", err)
-	}
-	m.observeUsage(t.Now(), today, month, err)
-	m.shown.usageErr = nil // logged
-	return m, nil
 }
 
 // Stream writes a line of JSON once per interval until ctx ends. While the agent

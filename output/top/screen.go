@@ -129,7 +129,11 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 			s.screen.Sync() // repaint what another program has overwritten
 			return false, nil
 		}
-		switch s.model.press(keyName(event)) {
+		key := event.Str()
+		if event.Key() != tcell.KeyRune {
+			key = "<" + strings.ToLower(tcell.KeyNames[event.Key()]) + ">"
+		}
+		switch s.model.press(key) {
 		case actionQuit:
 			return true, nil
 		case actionSuspend:

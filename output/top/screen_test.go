@@ -48,7 +48,7 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	press(s.model, "<down><enter>")
 	first, _, _ := s.model.openedClient()
 	s.requestDetail(true)
-	press(s.model, "<escape><down><enter>") // before the answer
+	press(s.model, "<esc><down><enter>") // before the answer
 	second, _, _ := s.model.openedClient()
 	s.requestDetail(true)
 	receive()
