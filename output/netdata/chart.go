@@ -117,33 +117,27 @@ func (c *chartWriter) update(ch *chart, values ...uint64) {
 	for i, value := range values {
 		decreased = ch.dimensions[i].advance(value) || decreased
 	}
-	if decreased {
-		c.skip(ch)
-		return
+	c.writeValues(ch, !decreased)
+}
+
+// writeValues writes the values of the dimensions, or that they are not known.
+func (c *chartWriter) writeValues(ch *chart, known bool) {
+	c.buffer = append(append(append(c.buffer, "BEGIN '"...), ch.id...), '\'')
+	if known {
+		if ch.updated == c.cycle-1 && c.since > 0 {
+			c.buffer = strconv.AppendInt(append(c.buffer, ' '), c.since, 10)
+		}
+		ch.updated = c.cycle
 	}
-	c.begin(ch)
-	if ch.updated == c.cycle-1 && c.since > 0 {
-		c.buffer = strconv.AppendInt(append(c.buffer, ' '), c.since, 10)
-	}
-	ch.updated = c.cycle
 	for i := range ch.dimensions {
 		c.buffer = append(append(append(c.buffer, "\nSET '"...), ch.dimensions[i].id...), "' = "...)
-		c.buffer = strconv.AppendInt(c.buffer, ch.dimensions[i].value(), 10)
+		if known {
+			c.buffer = strconv.AppendInt(c.buffer, ch.dimensions[i].value(), 10)
+		} else {
+			c.buffer = append(c.buffer, "''"...)
+		}
 	}
 	c.buffer = append(c.buffer, "\nEND\n\n"...)
-}
-
-// skip writes no values.
-func (c *chartWriter) skip(ch *chart) {
-	c.begin(ch)
-	for i := range ch.dimensions {
-		c.buffer = append(append(append(c.buffer, "\nSET '"...), ch.dimensions[i].id...), "' = ''"...)
-	}
-	c.buffer = append(c.buffer, "\nEND\n\n"...)
-}
-
-func (c *chartWriter) begin(ch *chart) {
-	c.buffer = append(append(append(c.buffer, "BEGIN '"...), ch.id...), '\'')
 }
 
 // labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a

@@ -62,7 +62,7 @@ type portCharts struct {
 func newChartWriter(out io.Writer, seconds, maxPorts int, labels bool) *chartWriter {
 	return &chartWriter{
 		out: out, seconds: seconds, maxPorts: maxPorts, labels: labels, cycle: 1,
-		total: newTotalChart(), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
+		total: newTrafficChart("total", "traffic", " of all ports", "all ports", 59990), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
 	}
 }
 
@@ -169,37 +169,31 @@ func (c *chartWriter) updatePair(p *pair, sum accounting.Traffic) {
 	c.update(&p.packets, sum.In.Total.Packets, sum.Out.Total.Packets)
 }
 
-func newTotalChart() chart {
-	return chart{
-		id: "ssmonitor.total_traffic", title: "Traffic of all ports", family: "all ports", units: "kilobits/s",
-		context: "ssmonitor.traffic", typ: "area", priority: 59990, dimensions: receivedAndSent(8, 1000),
-	}
-}
-
 func newPortCharts(number uint16) *portCharts {
 	port := strconv.Itoa(int(number))
-	charts := &portCharts{pair: newPair("port", " of a port", "ports", 60000), addresses: chart{
+	charts := &portCharts{pair: newPair("port_"+port, "port", " of a port", "ports", 60000), addresses: chart{
 		id: "ssmonitor.port_" + port + "_addresses", port: port, title: "Addresses connected to a port", family: "ports",
 		units: "addresses", context: "ssmonitor.port_addresses", typ: "line", priority: 60002,
 		dimensions: []series{{id: "addresses", absolute: true, multiplier: 1, divisor: 1}},
 	}}
-	charts.traffic.id, charts.traffic.port = "ssmonitor.port_"+port+"_traffic", port
-	charts.packets.id, charts.packets.port = "ssmonitor.port_"+port+"_packets", port
+	charts.traffic.port, charts.packets.port = port, port
 	return charts
 }
 
-// newPair returns the charts that belong to ssmonitor.NAME_traffic and
-// ssmonitor.NAME_packets, as contexts and as ids.
-func newPair(name, of, family string, priority int) pair {
-	traffic, packets := "ssmonitor."+name+"_traffic", "ssmonitor."+name+"_packets"
+// newPair returns the charts ssmonitor.ID_traffic and ssmonitor.ID_packets.
+func newPair(id, context, of, family string, priority int) pair {
 	return pair{
-		traffic: chart{
-			id: traffic, context: traffic, title: "Traffic" + of, family: family, units: "kilobits/s",
-			typ: "area", priority: priority, dimensions: receivedAndSent(8, 1000),
-		},
+		traffic: newTrafficChart(id, context+"_traffic", of, family, priority),
 		packets: chart{
-			id: packets, context: packets, title: "Packets" + of, family: family, units: "packets/s",
-			typ: "line", priority: priority + 1, dimensions: receivedAndSent(1, 1),
+			id: "ssmonitor." + id + "_packets", context: "ssmonitor." + context + "_packets", title: "Packets" + of, family: family,
+			units: "packets/s", typ: "line", priority: priority + 1, dimensions: receivedAndSent(1, 1),
 		},
+	}
+}
+
+func newTrafficChart(id, context, of, family string, priority int) chart {
+	return chart{
+		id: "ssmonitor." + id + "_traffic", context: "ssmonitor." + context, title: "Traffic" + of, family: family,
+		units: "kilobits/s", typ: "area", priority: priority, dimensions: receivedAndSent(8, 1000),
 	}
 }

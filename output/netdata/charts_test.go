@@ -38,6 +38,22 @@ func at(after time.Duration, ports ...accounting.PortReport) *accounting.Report 
 	return report
 }
 
+// netdataAfter returns what Netdata knows after the reports.
+func netdataAfter(t *testing.T, seconds int, labels bool, reports ...*accounting.Report) *netdata {
+	t.Helper()
+	var text strings.Builder
+	charts := newChartWriter(&text, seconds, allPorts, labels)
+	for _, report := range reports {
+		if err := charts.write(report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := newNetdata()
+	reader.old = !labels
+	reader.feed(t, text.String())
+	return reader
+}
+
 func TestChartsOfAScriptedLife(t *testing.T) {
 	alice := func(n uint64) accounting.PortReport {
 		return named(20000, "alice", count(n, 1000*n), count(2*n, 5000*n))
@@ -155,15 +171,8 @@ func TestStepsOfTime(t *testing.T) {
 		{10 * time.Second, 0},
 		{time.Hour, 0},
 	} {
-		var text strings.Builder
-		charts := newChartWriter(&text, 5, allPorts, true)
-		for _, after := range []time.Duration{0, test.step} {
-			if err := charts.write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reader := newNetdata()
-		reader.feed(t, text.String())
+		port := named(1, "", count(1, 1), count(1, 1))
+		reader := netdataAfter(t, 5, true, at(0, port), at(test.step, port))
 		for _, id := range []string{"ssmonitor.total_traffic", "ssmonitor.port_1_traffic", "ssmonitor.port_1_packets"} {
 			if got := reader.last(t, id).microseconds; got != test.want {
 				t.Errorf("after %s: %s has %d microseconds, want %d", test.step, id, got, test.want)
@@ -176,15 +185,11 @@ func TestStepsOfTime(t *testing.T) {
 }
 
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
-	var text strings.Builder
-	charts := newChartWriter(&text, 1, allPorts, true)
+	var reports []*accounting.Report
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
-		if err := charts.write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
-			t.Fatal(err)
-		}
+		reports = append(reports, at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0))))
 	}
-	reader := newNetdata()
-	reader.feed(t, text.String())
+	reader := netdataAfter(t, 1, true, reports...)
 	if got := reader.last(t, "ssmonitor.port_1_traffic").values["received"]; got != math.MaxInt64 {
 		t.Errorf("the last total is %d, want the highest there is", got)
 	}
@@ -254,16 +259,8 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 		f.Add(name, uint16(20000), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
-		var text strings.Builder
-		charts := newChartWriter(&text, 1, allPorts, true)
 		port := named(number, name, count(total, total), count(total, total))
-		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
-			if err := charts.write(report); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reader := newNetdata()
-		reader.feed(t, text.String())
+		reader := netdataAfter(t, 1, true, at(0, port), at(time.Second, port), at(2*time.Second))
 		if len(reader.charts) != 3 {
 			t.Fatalf("%d charts, want 3", len(reader.charts))
 		}

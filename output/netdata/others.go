@@ -19,7 +19,7 @@ type otherCharts struct {
 
 func newOtherCharts() otherCharts {
 	return otherCharts{
-		pair:   newPair("other", " of the other ports", "other ports", 59995),
+		pair:   newPair("other", "other", " of the other ports", "other ports", 59995),
 		before: make(map[uint16]accounting.Traffic), now: make(map[uint16]accounting.Traffic),
 	}
 }
@@ -86,8 +86,8 @@ func (c *chartWriter) writeOthers(report *accounting.Report) {
 		c.updatePair(&others.pair, others.sum)
 		return
 	}
-	c.skip(&others.traffic)
-	c.skip(&others.packets)
+	c.writeValues(&others.traffic, false)
+	c.writeValues(&others.packets, false)
 }
 
 // add adds what a port gained since the last report, unless it has charts. It

@@ -2,6 +2,7 @@ package netdata
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,9 @@ type Plugin struct {
 	Stdout   io.Writer // to Netdata; nothing else may write to it
 	Log      *slog.Logger
 	Netdata  string // its version, as in NETDATA_VERSION; empty: unknown
-	// Timeout limits how long the agent may take to answer; 0 means 5 seconds.
-	Timeout time.Duration
-	// Ticks delivers the time once a second. If it is nil, the system's clock
-	// does so at the beginning of each second.
-	Ticks <-chan time.Time
+
+	timeout time.Duration    // in which the agent has to answer; 0: 5 seconds
+	ticks   <-chan time.Time // delivers the time once a second; nil: at the beginning of each
 }
 
 // Reports are what the plugin shows, those of the agent that an [api.Client] asks.
@@ -92,14 +91,14 @@ type response struct {
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
 		charts    = newChartWriter(p.Stdout, p.Seconds, p.MaxPorts, knowsLabels(p.Netdata))
-		ticks     = p.Ticks
+		ticks     = p.ticks
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress
 		cycle     int64 // number of the current cycle, counted from the epoch
 		fault     accounting.Fault
 	)
-	if ticks == nil {
-		ticks = everySecond(ctx)
+	if p.ticks == nil {
+		ticks = nextSecond()
 	}
 	for {
 		var err error
@@ -107,6 +106,9 @@ func (p *Plugin) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticks:
+			if p.ticks == nil {
+				ticks = nextSecond()
+			}
 			_, err = io.WriteString(p.Stdout, "\n")
 			if current := now.Unix() / int64(p.Seconds); current != cycle {
 				cycle = current
@@ -134,11 +136,7 @@ func (p *Plugin) loop(ctx context.Context) error {
 }
 
 func (p *Plugin) request(ctx context.Context) response {
-	timeout := p.Timeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.timeout, 5*time.Second))
 	defer cancel()
 	report, err := p.Agent.Report(ctx)
 	return response{report, err}
@@ -186,27 +184,10 @@ func waitForQuit(stdin io.Reader) {
 	}
 }
 
-// everySecond delivers the time at the beginning of each second until ctx ends.
-// A tick is dropped if the previous one has not been received yet.
-func everySecond(ctx context.Context) <-chan time.Time {
-	ticks := make(chan time.Time, 1)
-	go func() {
-		for {
-			now := time.Now()
-			timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			case now := <-timer.C:
-				select {
-				case ticks <- now:
-				default:
-				}
-			}
-		}
-	}()
-	return ticks
+// nextSecond delivers the time at the beginning of the next second.
+func nextSecond() <-chan time.Time {
+	now := time.Now()
+	return time.After(now.Truncate(time.Second).Add(time.Second).Sub(now))
 }
 
 // maxUpdateEvery is Netdata's longest interval, one day, in seconds.

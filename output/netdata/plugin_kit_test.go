@@ -48,7 +48,7 @@ func startImpatientPlugin(t *testing.T, agent Reports, seconds int, timeout time
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, MaxPorts: allPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: timeout,
+		Agent: agent, Seconds: seconds, MaxPorts: allPorts, Stdin: stdin, Stdout: &p.out, ticks: p.ticks, timeout: timeout,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()

@@ -51,15 +51,8 @@ func TestLabelsByVersion(t *testing.T) {
 // and without.
 func TestLongestNameFitsIntoALine(t *testing.T) {
 	for _, labels := range []bool{true, false} {
-		var text strings.Builder
-		charts := newChartWriter(&text, 86400, allPorts, labels)
-		reader := newNetdata()
-		reader.old = !labels
 		port := named(65535, strings.Repeat("李", 1000), count(1, 1), count(1, 1))
 		port.Connections.Known = true
-		if err := charts.write(at(0, port)); err != nil {
-			t.Fatal(err)
-		}
-		reader.feed(t, text.String())
+		netdataAfter(t, 86400, labels, at(0, port))
 	}
 }
