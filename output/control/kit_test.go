@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -62,6 +63,13 @@ func serve(t *testing.T, agent Changes) (path string, logged *testkit.Log) {
 	}
 	servingtest.ServeUntilEnd(t, listener, NewHandler(agent))
 	return path, logged
+}
+
+// python is a program of another user, to which the path is an argument.
+func python(t *testing.T, user, group, path, script string) *exec.Cmd {
+	t.Helper()
+	testkit.Require(t, "setpriv", "/usr/bin/python3")
+	return exec.Command("setpriv", "--reuid="+user, "--regid="+group, "--clear-groups", "/usr/bin/python3", "-c", "import select, socket, sys\n"+script, path)
 }
 
 var errBroken = errors.New("broken")

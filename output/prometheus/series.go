@@ -88,13 +88,12 @@ const (
 )
 
 func (w *seriesWriter) ports(report *accounting.Report) {
-	w.begin(portBytes)
 	w.flows(report, portBytes, func(count accounting.Count) uint64 { return count.Bytes })
-	w.begin(portPackets)
 	w.flows(report, portPackets, func(count accounting.Count) uint64 { return count.Packets })
 }
 
 func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of func(accounting.Count) uint64) {
+	w.begin(family)
 	for i := range report.Ports {
 		port := &report.Ports[i]
 		w.setLabels(port.Port.Number, port.Port.Name)
