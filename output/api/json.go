@@ -81,15 +81,15 @@ func WriteReport(w io.Writer, report *accounting.Report) error {
 
 // set fills line with the traffic and returns it. line points to the rates of
 // the report instead of copying them.
-func (line *jsonTraffic) set(traffic *accounting.Traffic, rated bool) *jsonTraffic {
-	line.In.set(&traffic.In, rated)
-	line.Out.set(&traffic.Out, rated)
+func (line *jsonTraffic) set(traffic *accounting.Traffic, ratesKnown bool) *jsonTraffic {
+	line.In.set(&traffic.In, ratesKnown)
+	line.Out.set(&traffic.Out, ratesKnown)
 	return line
 }
 
-func (line *jsonFlow) set(flow *accounting.Flow, rated bool) {
+func (line *jsonFlow) set(flow *accounting.Flow, ratesKnown bool) {
 	*line = jsonFlow{Bytes: &flow.Total.Bytes, Packets: flow.Total.Packets}
-	if rated {
+	if ratesKnown {
 		line.BytesPerSecond, line.PacketsPerSecond = &flow.Rate.Bytes, &flow.Rate.Packets
 	}
 }
@@ -128,50 +128,4 @@ func readReport(r io.Reader, limit int64) (*accounting.Report, error) {
 		return nil, fmt.Errorf("reading the ports as JSON: %w", err)
 	}
 	return report, nil
-}
-
-// report converts one port; WriteReport does the inverse.
-func (line *jsonPort) report() accounting.PortReport {
-	port := accounting.PortReport{Port: accounting.Port{Number: line.Port, Name: line.Name}}
-	rated := true
-	if line.TCP.counted() {
-		port.Port.Protocols |= accounting.OnlyTCP
-		port.TCP = line.TCP.traffic()
-		rated = rated && line.TCP.hasRates()
-	}
-	if line.UDP.counted() {
-		port.Port.Protocols |= accounting.OnlyUDP
-		port.UDP = line.UDP.traffic()
-		rated = rated && line.UDP.hasRates()
-	}
-	port.RatesKnown = rated && port.Port.Protocols != 0
-	if line.Connections != nil {
-		port.Connections = accounting.Connections{Known: true, Established: *line.Connections, Addresses: *line.Addresses}
-	}
-	return port
-}
-
-func (line *jsonTraffic) traffic() accounting.Traffic {
-	return accounting.Traffic{In: line.In.flow(), Out: line.Out.flow()}
-}
-
-func (line *jsonFlow) flow() accounting.Flow {
-	flow := accounting.Flow{Total: accounting.Count{Packets: line.Packets}}
-	if line.Bytes != nil {
-		flow.Total.Bytes = *line.Bytes
-	}
-	if line.hasRates() {
-		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
-	}
-	return flow
-}
-
-// counted reports whether the protocol is counted.
-func (line *jsonTraffic) counted() bool { return line != nil && line.In.Bytes != nil }
-
-// rated reports whether all rates are present.
-func (line *jsonTraffic) hasRates() bool { return line.In.hasRates() && line.Out.hasRates() }
-
-func (line *jsonFlow) hasRates() bool {
-	return line.BytesPerSecond != nil && line.PacketsPerSecond != nil
 }

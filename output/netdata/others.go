@@ -24,12 +24,6 @@ func newOtherCharts() otherCharts {
 	}
 }
 
-// ranked is a port in the order in which ports get charts.
-type ranked struct {
-	index int // in the report
-	bytes float64
-}
-
 // shown returns the ports that get charts of their own, sorted by number. A port
 // that has them keeps them until another one has a tenth more, so that charts do
 // not come and go.
@@ -37,21 +31,21 @@ func (c *chartWriter) shown(ports []accounting.PortReport) []accounting.PortRepo
 	if len(ports) <= c.maxPorts {
 		return ports
 	}
-	const advantage, more = 1.1, 0.05 // more than nothing, for ports without traffic
-	order := make([]ranked, len(ports))
+	const advantage, more = 1.1, 0.05                                    // more than nothing, for ports without traffic
+	bytes, order := make([]float64, len(ports)), make([]int, len(ports)) // order has indices
 	for i := range ports {
 		sum := ports[i].Sum()
-		order[i] = ranked{index: i, bytes: float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes)}
+		order[i], bytes[i] = i, float64(sum.In.Total.Bytes)+float64(sum.Out.Total.Bytes)
 		if charts := c.ports[ports[i].Port.Number]; charts != nil && charts.traffic.live {
-			order[i].bytes = order[i].bytes*advantage + more
+			bytes[i] = bytes[i]*advantage + more
 		}
 	}
-	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(b.bytes, a.bytes) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(bytes[b], bytes[a]) })
 	order = order[:max(c.maxPorts, 0)]
-	slices.SortFunc(order, func(a, b ranked) int { return a.index - b.index })
+	slices.Sort(order)
 	shown := make([]accounting.PortReport, len(order))
 	for i, port := range order {
-		shown[i] = ports[port.index]
+		shown[i] = ports[port]
 	}
 	return shown
 }
