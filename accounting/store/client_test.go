@@ -29,7 +29,7 @@ func bytesOf(t *testing.T, directory, client string) (sum uint64) {
 	return sum
 }
 
-func TestNewClientBeginsAHistory(t *testing.T) {
+func TestHandOverBeginsAHistory(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
@@ -88,9 +88,9 @@ func TestClientsOfAClockSetBack(t *testing.T) {
 	}
 }
 
-// TestNewClientSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
+// TestHandOverSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
 // after the change. An older backup is still being written at the change.
-func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
+func TestHandOverSurvivesTheLossOfTheDatabase(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
@@ -118,9 +118,9 @@ func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
 	}
 }
 
-// TestNewClientAfterAFailure expects the next attempt to find what the first one
+// TestHandOverAfterAFailure expects the next attempt to find what the first one
 // has left.
-func TestNewClientAfterAFailure(t *testing.T) {
+func TestHandOverAfterAFailure(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)

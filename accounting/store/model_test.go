@@ -120,7 +120,7 @@ func (m *model) rename() {
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
 	for _, port := range m.store.SetPorts(ports) {
-		// If the source has not changed its name, that of NewClient is kept.
+		// If the source has not changed its name, that of HandOver is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
 			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
 		}

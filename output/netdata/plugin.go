@@ -40,7 +40,7 @@ type Plugin struct {
 	ticks   <-chan time.Time // delivers the time once a second; nil: at the beginning of each
 }
 
-// Reports are what the plugin shows, those of the agent that an [api.Client] asks.
+// Reports are those of the agent, as an [api.Client] gives them.
 type Reports interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }

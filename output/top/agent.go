@@ -11,7 +11,7 @@ import (
 	"ssmonitor/output/api"
 )
 
-// Answers are what the table shows, those of the agent that an [api.Client] asks.
+// Answers are those of the agent, as an [api.Client] gives them.
 type Answers interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
