@@ -29,8 +29,7 @@ type SavedReadings interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
-	// Month returns the usage of the running month, by month. Its query begins when
-	// the month did.
+	// Month returns the usage of the running month, by month.
 	Month(ctx context.Context) (*usage.Records, error)
 }
 
