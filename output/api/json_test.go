@@ -138,6 +138,15 @@ func TestReadJSONPassesOverKeysOfANewerAgent(t *testing.T) {
 	}
 }
 
+func TestReadJSONNeedsTheRatesOfBothProtocols(t *testing.T) {
+	const flow = `{"bytes":1,"packets":1,"bytes_per_second":1,"packets_per_second":1}`
+	report, err := ReadReport(strings.NewReader(`{"time":"2026-11-22T12:00:00Z","ports":[{"port":7,` +
+		`"tcp":{"in":{"bytes":1},"out":{"bytes":1}},"udp":{"in":` + flow + `,"out":` + flow + `}}]}`))
+	if err != nil || report.Ports[0].RatesKnown {
+		t.Errorf("read %+v, %v", report, err)
+	}
+}
+
 func FuzzReadJSON(f *testing.F) {
 	for _, report := range []*accounting.Report{sample.Report(), sample.ManyPorts(2), {Time: sample.Noon}} {
 		var text bytes.Buffer

@@ -129,11 +129,7 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 			s.screen.Sync() // repaint what another program has overwritten
 			return false, nil
 		}
-		key := event.Str()
-		if event.Key() != tcell.KeyRune {
-			key = "<" + strings.ToLower(tcell.KeyNames[event.Key()]) + ">"
-		}
-		switch s.model.press(key) {
+		switch s.model.press(keyName(event)) {
 		case actionQuit:
 			return true, nil
 		case actionSuspend:
@@ -146,6 +142,14 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 		return true, nil // the terminal is closed
 	}
 	return false, nil
+}
+
+// keyName returns the model's name of a key, or the typed character.
+func keyName(event *tcell.EventKey) string {
+	if event.Key() == tcell.KeyRune {
+		return event.Str()
+	}
+	return "<" + strings.ToLower(tcell.KeyNames[event.Key()]) + ">"
 }
 
 // request runs a request in the background, unless one of its kind is in progress.

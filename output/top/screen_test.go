@@ -32,6 +32,19 @@ func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*api.Usage
 	return a.usage, nil
 }
 
+func TestKeyNames(t *testing.T) {
+	for key, want := range map[tcell.Key]string{
+		tcell.KeyUp: keyUp, tcell.KeyDown: keyDown, tcell.KeyLeft: keyLeft, tcell.KeyRight: keyRight,
+		tcell.KeyPgUp: keyPageUp, tcell.KeyPgDn: keyPageDown, tcell.KeyHome: keyHome, tcell.KeyEnd: keyEnd,
+		tcell.KeyEnter: keyEnter, tcell.KeyEscape: keyEscape, tcell.KeyBackspace: keyBackspace,
+		tcell.KeyCtrlU: keyClear, tcell.KeyCtrlC: keyInterrupt, tcell.KeyCtrlZ: keySuspend,
+	} {
+		if got := keyName(tcell.NewEventKey(key, "", tcell.ModNone)); got != want {
+			t.Errorf("key %d is %q, want %q", key, got, want)
+		}
+	}
+}
+
 func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 	today, _ := sampleUsage()
 	agent := &usageAgent{usage: today}
