@@ -128,7 +128,7 @@ func inOf(t *testing.T, report *Report, number uint16) (flow Flow, rated bool) {
 	t.Helper()
 	for _, port := range report.Ports {
 		if port.Port.Number == number {
-			return port.UDP.In, port.Rated
+			return port.UDP.In, port.RatesKnown
 		}
 	}
 	t.Fatalf("port %d is not in the report", number)

@@ -50,7 +50,7 @@ func (l *interval) next(now time.Time, ledger *Ledger) {
 			flow.Total = total
 			l.read[i] = l.read[i] && read
 		}
-		p.Rated = known && l.read[i]
+		p.RatesKnown = known && l.read[i]
 	}
 	l.report.finish(now, ledger)
 }
@@ -68,7 +68,7 @@ func (l *interval) forget() {
 	clear(l.read)
 	for i := range l.report.Ports {
 		p := &l.report.Ports[i]
-		p.Rated = false
+		p.RatesKnown = false
 		for _, flow := range p.flows() {
 			flow.Rate = Rate{}
 		}

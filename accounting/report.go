@@ -26,9 +26,8 @@ type Traffic struct {
 type PortReport struct {
 	Port     Port
 	TCP, UDP Traffic // zero if Port.Protocols does not include the protocol
-	// Rated reports whether the rates are known: the port was read at both ends
-	// of the last interval.
-	Rated       bool
+	// RatesKnown reports whether the port was read at both ends of the last interval.
+	RatesKnown  bool
 	Connections Connections
 }
 

@@ -29,20 +29,20 @@ func bytesOf(t *testing.T, directory, client string) (sum uint64) {
 	return sum
 }
 
-func TestNewClientBeginsAHistory(t *testing.T) {
+func TestHandOverBeginsAHistory(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
 	save(t, s, stateAt(1, 2))
-	if err := s.NewClient(20000, "dave", noon); err != nil {
+	if err := s.HandOver(20000, "dave", noon); err != nil {
 		t.Fatal(err)
 	}
 	var unknown *UnknownClientError
-	if err := s.NewClient(20009, "dave", noon); !errors.As(err, &unknown) || unknown.Port != 20009 {
+	if err := s.HandOver(20009, "dave", noon); !errors.As(err, &unknown) || unknown.Port != 20009 {
 		t.Errorf("a port that was never counted: got %v", err)
 	}
 	var same *SameClientError
-	if err := s.NewClient(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
+	if err := s.HandOver(20000, "dave", noon); !errors.As(err, &same) || same.Client != "dave" {
 		t.Errorf("the same client: got %v", err)
 	}
 	if saves, err := s.db.value("select saves from ledger"); err != nil || saves != s.saved.saves {
@@ -62,7 +62,7 @@ func TestNewClientBeginsAHistory(t *testing.T) {
 		t.Errorf("got the rows %v, %v, want those of alice and dave", selected, err)
 	}
 	closeStore(t, s)
-	if err := s.NewClient(20000, "erin", noon); !errors.Is(err, fs.ErrClosed) {
+	if err := s.HandOver(20000, "erin", noon); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("after Close: got %v", err)
 	}
 	wantSound(t, directory)
@@ -75,7 +75,7 @@ func TestClientsOfAClockSetBack(t *testing.T) {
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
 	for i, name := range []string{"dave", "erin"} {
-		if err := s.NewClient(20000, name, noon.Add(-time.Duration(i)*time.Hour)); err != nil {
+		if err := s.HandOver(20000, name, noon.Add(-time.Duration(i)*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,9 +88,9 @@ func TestClientsOfAClockSetBack(t *testing.T) {
 	}
 }
 
-// TestNewClientSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
+// TestHandOverSurvivesTheLossOfTheDatabase damages it as soon as there is a backup
 // after the change. An older backup is still being written at the change.
-func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
+func TestHandOverSurvivesTheLossOfTheDatabase(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
@@ -106,7 +106,7 @@ func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
 		}
 		done <- backupResult{err: context.Canceled}
 	}()
-	if err := s.NewClient(20000, "dave", noon); err != nil {
+	if err := s.HandOver(20000, "dave", noon); err != nil {
 		t.Fatal(err)
 	}
 	awaitBackup(s)
@@ -118,9 +118,9 @@ func TestNewClientSurvivesTheLossOfTheDatabase(t *testing.T) {
 	}
 }
 
-// TestNewClientAfterAFailure expects the next attempt to find what the first one
+// TestHandOverAfterAFailure expects the next attempt to find what the first one
 // has left.
-func TestNewClientAfterAFailure(t *testing.T) {
+func TestHandOverAfterAFailure(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
 	s.SetPorts(aliceAndBob)
@@ -128,13 +128,13 @@ func TestNewClientAfterAFailure(t *testing.T) {
 	if err := s.db.Exec("create temp trigger refuse before update on ledger begin select raise(abort, 'refused'); end"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.NewClient(20000, "dave", noon); err == nil {
+	if err := s.HandOver(20000, "dave", noon); err == nil {
 		t.Fatal("a client begins in a database that can't be written")
 	}
 	if err := s.db.Exec("drop trigger refuse"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.NewClient(20000, "dave", noon); err != nil {
+	if err := s.HandOver(20000, "dave", noon); err != nil {
 		t.Fatal(err)
 	}
 	save(t, s, stateAt(2, 2))

@@ -109,7 +109,7 @@ func (s *Store) named(ports accounting.Ports) accounting.Ports {
 
 // SetPorts records the ports with the names from the sources and returns them
 // with their current names. If a source changes the name of a port, its client is
-// renamed, with all of its history. Until then a name from [Store.NewClient] is kept.
+// renamed, with all of its history. Until then a name from [Store.HandOver] is kept.
 func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -124,12 +124,12 @@ func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
 	return s.named(ports)
 }
 
-// NewClient gives a port to a client of another name, which begins a history of its
+// HandOver gives a port to a client of another name, which begins a history of its
 // own at a time. The usage that is saved by then stays with the previous client. When
-// NewClient returns nil, the change is durable. It fails with an *UnknownClientError if
+// HandOver returns nil, the change is durable. It fails with an *UnknownClientError if
 // the port was never counted, and with a *SameClientError.
-func (s *Store) NewClient(port uint16, name string, since time.Time) error {
-	return s.newClient(port, name, func(known tenure) error {
+func (s *Store) HandOver(port uint16, name string, since time.Time) error {
+	return s.handOver(port, name, func(known tenure) error {
 		if _, err := s.beginTenure(port, name, known.source, since); err != nil {
 			return err
 		}
@@ -137,16 +137,16 @@ func (s *Store) NewClient(port uint16, name string, since time.Time) error {
 	})
 }
 
-// NewClientLater gives a port to a client of another name at the next start of an
+// HandOverLater gives a port to a client of another name at the next start of an
 // agent, which first reads what was counted until then: it belongs to the previous
-// client. It fails as [Store.NewClient] does.
-func (s *Store) NewClientLater(port uint16, name string) error {
-	return s.newClient(port, name, func(tenure) error {
+// client. It fails as [Store.HandOver] does.
+func (s *Store) HandOverLater(port uint16, name string) error {
+	return s.handOver(port, name, func(tenure) error {
 		return s.db.run("insert or replace into later values (?, ?)", nil, int64(port), name)
 	})
 }
 
-// Later returns the clients that [Store.NewClientLater] had named, when the store was
+// Later returns the clients that [Store.HandOverLater] had named, when the store was
 // opened, and that had not got their port yet.
 func (s *Store) Later() []usage.Client {
 	s.mutex.Lock()
@@ -154,8 +154,8 @@ func (s *Store) Later() []usage.Client {
 	return slices.Clone(s.saved.clients.later)
 }
 
-// newClient makes a change for a client of another name, and a backup after it.
-func (s *Store) newClient(port uint16, name string, change func(known tenure) error) error {
+// handOver makes a change for a client of another name, and a backup after it.
+func (s *Store) handOver(port uint16, name string, change func(known tenure) error) error {
 	return s.apply("beginning a client", func() error {
 		if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
 			return err

@@ -52,7 +52,7 @@ func TestFilesBelongToTheDirectorysOwner(t *testing.T) {
 		t.Error(err)
 	}
 	s, _, _ = open(t, directory)
-	if err := s.NewClient(20000, "dave", noon); err != nil {
+	if err := s.HandOver(20000, "dave", noon); err != nil {
 		t.Error(err)
 	}
 	awaitBackup(s)

@@ -65,8 +65,8 @@
 // # Clients
 //
 // Usage belongs to a tenure: the time during which a client has a port. A source
-// that changes its name for a port renames the tenure; [Store.NewClient] begins
-// another one, and [Store.NewClientLater] has the next agent do so, after its first
+// that changes its name for a port renames the tenure; [Store.HandOver] begins
+// another one, and [Store.HandOverLater] has the next agent do so, after its first
 // reading. Reports combine tenures of the same name. Since no reading of the
 // counters can restore a tenure, it is followed by a backup.
 //

@@ -120,7 +120,7 @@ func (m *model) rename() {
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
 	for _, port := range m.store.SetPorts(ports) {
-		// If the source has not changed its name, that of NewClient is kept.
+		// If the source has not changed its name, that of HandOver is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
 			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
 		}
@@ -230,7 +230,7 @@ func (m *model) step() {
 	case 3:
 		port := 1 + uint16(m.random.IntN(modelPorts))
 		name := fmt.Sprintf("client-%d", m.random.IntN(10))
-		err := m.store.NewClient(port, name, m.clock())
+		err := m.store.HandOver(port, name, m.clock())
 		if same := m.names[m.owners[port]] == name; (err != nil) != same {
 			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
 		}

@@ -255,7 +255,7 @@ func TestViews(t *testing.T) {
 	s, _, _ := openWith(t, directory, options)
 	s.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}})
 	save(t, s, stateAt(1, 2))
-	if err := s.NewClient(20000, "dave", noon.AddDate(0, 0, 1)); err != nil {
+	if err := s.HandOver(20000, "dave", noon.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	save(t, s, stateAt(3, 2))

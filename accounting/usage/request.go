@@ -44,6 +44,16 @@ type Request struct {
 	Course         bool // also return the periods of a chart
 }
 
+// ReadRequest reads a request from the options of `ssmonitor usage`, or from the parameters
+// of GET /v1/usage, which have the same names: one returns the value of a name, or "", and
+// all those of a name that may be repeated.
+func ReadRequest(one func(name string) string, all func(name string) []string) Request {
+	return Request{
+		By: one("by"), Since: one("since"), Until: one("until"), Last: one("last"),
+		Clients: all("client"), Ports: all("port"), Top: one("top"), Sort: one("sort"),
+	}
+}
+
 // RequestError is a mistake in a request.
 type RequestError struct{ err error }
 

@@ -83,7 +83,7 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 				_, err = conn.Read(make([]byte, 4096))
 			}
 			if made {
-				err = errors.Join(err, ledger.NewClient(20000, "dave", time.Now()))
+				err = errors.Join(err, ledger.HandOver(20000, "dave", time.Now()))
 			}
 			ended <- errors.Join(err, listener.Close(), conn.Close(), ledger.Close())
 		}()

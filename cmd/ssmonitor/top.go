@@ -73,17 +73,15 @@ func runTop(c *cli.Context) error {
 	}
 	t := &top.Top{Agent: api.NewClient(socket), Host: host, Interval: interval, Now: time.Now, Charset: charset()}
 	if os.Geteuid() == 0 {
-		t.Remotes = top.RemotesOf(socket)
+		t.Remotes = remotesOf(socket)
 	}
 	// As Ctrl-C does, a terminal that is closed ends the view.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGHUP)
 	defer stop()
 	log := newLog(c.App.ErrWriter)
 	switch {
-	case once && json:
-		err = t.OnceJSON(ctx, c.App.Writer, log)
 	case once:
-		err = t.Once(ctx, c.App.Writer, log)
+		err = t.Once(ctx, c.App.Writer, json, log)
 	case json:
 		err = t.Stream(ctx, c.App.Writer, log)
 	default:

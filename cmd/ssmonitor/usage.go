@@ -81,11 +81,9 @@ func printUsage(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	usageReport, err := usage.NewReport(c.Context, store.History{Directory: loaded.StateDirectory}, usage.Request{
-		By: c.String("by"), Since: c.String("since"), Until: c.String("until"), Last: c.String("last"),
-		Clients: c.StringSlice("client"), Ports: c.StringSlice("port"), Top: c.String("top"), Sort: c.String("sort"),
-		Course: format == formatHTML,
-	}, loaded.Warn, time.Now())
+	request := usage.ReadRequest(c.String, c.StringSlice)
+	request.Course = format == formatHTML
+	usageReport, err := usage.NewReport(c.Context, store.History{Directory: loaded.StateDirectory}, request, loaded.Warn, time.Now())
 	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}

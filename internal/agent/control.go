@@ -54,7 +54,7 @@ type controller struct {
 func (c controller) LedgerIdentity() string { return c.ledger.Identity() }
 
 func (c controller) HandOver(ctx context.Context, port uint16, name string) error {
-	err := c.inLoop(ctx, func() error { return c.newClient(port, name) })
+	err := c.inLoop(ctx, func() error { return c.handOver(port, name) })
 	switch {
 	case errors.As(err, new(*store.UnknownClientError)):
 		return &control.Error{Status: http.StatusUnprocessableEntity, Text: err.Error()}
@@ -81,15 +81,15 @@ func (c controller) inLoop(ctx context.Context, change func() error) error {
 // counters could not be read.
 func (a *agent) giveLater() {
 	for _, client := range a.ledger.Later() {
-		if err := a.newClient(client.Port, client.Name); err != nil {
+		if err := a.handOver(client.Port, client.Name); err != nil {
 			a.Log.Error("a port still belongs to the previous client", "port", client.Port, "error", err)
 		}
 	}
 }
 
-// newClient gives a port to another client.
-func (a *agent) newClient(port uint16, name string) error {
-	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.NewClient(port, name, since) })
+// handOver gives a port to another client.
+func (a *agent) handOver(port uint16, name string) error {
+	err := a.meter.HandOver(port, name, func(since time.Time) error { return a.ledger.HandOver(port, name, since) })
 	if err == nil {
 		a.Log.Info("a port belongs to another client from now on", "port", port, "client", name)
 	}

@@ -2,7 +2,6 @@ package checkup
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -96,8 +95,7 @@ func WriteJSON(w io.Writer, findings []finding.Finding, problemsOnly bool) error
 	for _, f := range findings {
 		document.Findings = append(document.Findings, jsonFinding{f.ID, f.Level, f.Subject, f.Message, remedyLines(f.Remedy)})
 	}
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
-	encoder.SetEscapeHTML(false)
+	encoder := terminal.NewJSONEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(document)
 }

@@ -127,8 +127,8 @@ func (t Transfer) alone(open openStore) (later bool, err error) {
 	defer func() { _ = table.Close() }()
 	var sample accounting.Sample
 	if errors.Is(table.Read(&sample), accounting.ErrNoTable) {
-		return true, ledger.NewClientLater(t.Port, t.Name)
+		return true, ledger.HandOverLater(t.Port, t.Name)
 	}
 	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: ledger, Initial: saved, Log: t.Log})
-	return false, meter.HandOver(t.Port, t.Name, func(since time.Time) error { return ledger.NewClient(t.Port, t.Name, since) })
+	return false, meter.HandOver(t.Port, t.Name, func(since time.Time) error { return ledger.HandOver(t.Port, t.Name, since) })
 }

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -158,9 +157,8 @@ func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
 
 // WriteJSON writes the report as one indented JSON object, as `setup --json` prints it.
 func (r *Report) WriteJSON(w io.Writer) error {
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
+	encoder := terminal.NewJSONEncoder(w)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
 	return encoder.Encode(r)
 }
 

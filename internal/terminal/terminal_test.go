@@ -99,7 +99,7 @@ func FuzzText(f *testing.F) {
 		text = strings.ToValidUTF8(text, "")
 		var b bytes.Buffer
 		var back []string
-		if err := json.NewEncoder(terminal.JSONWriter(&b)).Encode([]string{text}); err != nil {
+		if err := terminal.NewJSONEncoder(&b).Encode([]string{text}); err != nil {
 			t.Fatal(err)
 		}
 		shown := strings.TrimSuffix(b.String(), "\n")

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"unicode/utf16"
@@ -25,18 +26,19 @@ func Writer(w io.Writer) io.Writer {
 	})
 }
 
-// JSONWriter returns a writer for an encoder of JSON. In the values, which JSON may
-// hold as they are, it writes the characters that Text escapes as \uXXXX: whoever
-// decodes them gets the same values, and a terminal that shows the JSON comes to no
-// harm.
-func JSONWriter(w io.Writer) io.Writer {
-	return writer(func(data []byte) error {
+// NewJSONEncoder returns the encoder of all JSON that this project writes. It escapes no
+// characters of HTML. The characters that Text escapes are written as \uXXXX: whoever
+// decodes them gets the same values, and a terminal that shows the JSON comes to no harm.
+func NewJSONEncoder(w io.Writer) *json.Encoder {
+	encoder := json.NewEncoder(writer(func(data []byte) error {
 		if bytes.IndexFunc(data, func(r rune) bool { return r > '~' }) >= 0 {
 			data = escapeJSON(string(data))
 		}
 		_, err := w.Write(data)
 		return err
-	})
+	}))
+	encoder.SetEscapeHTML(false)
+	return encoder
 }
 
 func escapeJSON(text string) []byte {

@@ -4,7 +4,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,9 +15,9 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Reporter provides the data that the agent publishes. Its methods are safe for
+// Readings are what the agent publishes. Their methods are safe for
 // concurrent use.
-type Reporter interface {
+type Readings interface {
 	// Report reads the counters anew. The report must not be changed once it
 	// is returned.
 	Report(ctx context.Context) (*accounting.Report, error)
@@ -56,7 +55,7 @@ func (h Health) Check(now time.Time) error {
 // NewHandler serves GET /v1/ports as the JSON of [WriteReport], and GET /healthz
 // as 200 or 503 with a reason. It answers other methods with 405: clients
 // cannot change anything. The caller may add more paths to the returned mux.
-func NewHandler(source Reporter, now func() time.Time, log *slog.Logger) *http.ServeMux {
+func NewHandler(source Readings, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
 	// A report of many ports is large, and a slow client holds it for as long as it reads.
 	reports := serving.NewShared(source.Report, 0, now)
@@ -98,7 +97,7 @@ func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
 	}
 	setJSONHeader(w.Header())
 	w.WriteHeader(code)
-	_ = json.NewEncoder(terminal.JSONWriter(w)).Encode(response) // a client that has disconnected needs no response
+	_ = terminal.NewJSONEncoder(w).Encode(response) // a client that has disconnected needs no response
 }
 
 func setJSONHeader(header http.Header) {

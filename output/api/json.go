@@ -28,7 +28,7 @@ type (
 		Out jsonFlow `json:"out"`
 	}
 	jsonFlow struct {
-		Bytes            *uint64  `json:"bytes"` // in the answer of an agent: of both directions or none
+		Bytes            *uint64  `json:"bytes"` // an agent tells those of both directions, or neither
 		Packets          uint64   `json:"packets"`
 		BytesPerSecond   *float64 `json:"bytes_per_second,omitempty"`
 		PacketsPerSecond *float64 `json:"packets_per_second,omitempty"`
@@ -43,7 +43,7 @@ const jsonTime = "2006-01-02T15:04:05.000000000Z07:00"
 // rates and connections are omitted.
 func WriteReport(w io.Writer, report *accounting.Report) error {
 	out := bufio.NewWriterSize(w, 16<<10)
-	encoder := json.NewEncoder(terminal.JSONWriter(out))
+	encoder := terminal.NewJSONEncoder(out)
 	fmt.Fprintf(out, `{"time":%q,"interval_seconds":%v,"total":`,
 		report.Time.UTC().Format(jsonTime), report.Interval.Seconds())
 	// One of each is enough: each value is written before the next one is set.
@@ -60,10 +60,10 @@ func WriteReport(w io.Writer, report *accounting.Report) error {
 		port := &report.Ports[i]
 		line = jsonPort{Port: port.Port.Number, Name: port.Port.Name}
 		if port.Port.Protocols.Has(accounting.TCP) {
-			line.TCP = tcp.set(&port.TCP, port.Rated)
+			line.TCP = tcp.set(&port.TCP, port.RatesKnown)
 		}
 		if port.Port.Protocols.Has(accounting.UDP) {
-			line.UDP = udp.set(&port.UDP, port.Rated)
+			line.UDP = udp.set(&port.UDP, port.RatesKnown)
 		}
 		if port.Connections.Known {
 			line.Connections, line.Addresses = &port.Connections.Established, &port.Connections.Addresses
@@ -81,15 +81,15 @@ func WriteReport(w io.Writer, report *accounting.Report) error {
 
 // set fills line with the traffic and returns it. line points to the rates of
 // the report instead of copying them.
-func (line *jsonTraffic) set(traffic *accounting.Traffic, rated bool) *jsonTraffic {
-	line.In.set(&traffic.In, rated)
-	line.Out.set(&traffic.Out, rated)
+func (line *jsonTraffic) set(traffic *accounting.Traffic, ratesKnown bool) *jsonTraffic {
+	line.In.set(&traffic.In, ratesKnown)
+	line.Out.set(&traffic.Out, ratesKnown)
 	return line
 }
 
-func (line *jsonFlow) set(flow *accounting.Flow, rated bool) {
+func (line *jsonFlow) set(flow *accounting.Flow, ratesKnown bool) {
 	*line = jsonFlow{Bytes: &flow.Total.Bytes, Packets: flow.Total.Packets}
-	if rated {
+	if ratesKnown {
 		line.BytesPerSecond, line.PacketsPerSecond = &flow.Rate.Bytes, &flow.Rate.Packets
 	}
 }
@@ -129,47 +129,3 @@ func readReport(r io.Reader, limit int64) (*accounting.Report, error) {
 	}
 	return report, nil
 }
-
-// report converts one port; WriteReport does the inverse.
-func (line *jsonPort) report() accounting.PortReport {
-	port := accounting.PortReport{Port: accounting.Port{Number: line.Port, Name: line.Name}}
-	rated := true
-	if line.TCP.counted() {
-		port.Port.Protocols |= accounting.OnlyTCP
-		port.TCP = line.TCP.traffic()
-		rated = rated && line.TCP.rated()
-	}
-	if line.UDP.counted() {
-		port.Port.Protocols |= accounting.OnlyUDP
-		port.UDP = line.UDP.traffic()
-		rated = rated && line.UDP.rated()
-	}
-	port.Rated = rated && port.Port.Protocols != 0
-	if line.Connections != nil {
-		port.Connections = accounting.Connections{Known: true, Established: *line.Connections, Addresses: *line.Addresses}
-	}
-	return port
-}
-
-func (line *jsonTraffic) traffic() accounting.Traffic {
-	return accounting.Traffic{In: line.In.flow(), Out: line.Out.flow()}
-}
-
-func (line *jsonFlow) flow() accounting.Flow {
-	flow := accounting.Flow{Total: accounting.Count{Packets: line.Packets}}
-	if line.Bytes != nil {
-		flow.Total.Bytes = *line.Bytes
-	}
-	if line.rated() {
-		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
-	}
-	return flow
-}
-
-// counted reports whether the protocol is counted.
-func (line *jsonTraffic) counted() bool { return line != nil && line.In.Bytes != nil }
-
-// rated reports whether all rates are present.
-func (line *jsonTraffic) rated() bool { return line.In.rated() && line.Out.rated() }
-
-func (line *jsonFlow) rated() bool { return line.BytesPerSecond != nil && line.PacketsPerSecond != nil }

@@ -16,7 +16,7 @@ func decodeReport(decoder *json.Decoder) (*accounting.Report, error) {
 	const maxSeconds = math.MaxInt64 / int64(time.Second)
 	var at time.Time
 	var seconds float64
-	var total jsonTraffic
+	var total accounting.Traffic
 	var ports []accounting.PortReport
 	listed := false
 	if err := expect(decoder, json.Delim('{'), "an object"); err != nil {
@@ -33,8 +33,11 @@ func decodeReport(decoder *json.Decoder) (*accounting.Report, error) {
 		case "interval_seconds":
 			err = decoder.Decode(&seconds)
 		case "total":
-			if err = decoder.Decode(&total); err == nil && !total.ratesValid() {
-				err = errors.New("total: " + wantRates)
+			var line jsonTraffic
+			if err = decoder.Decode(&line); err == nil {
+				if total, _, err = line.traffic(); err != nil {
+					err = fmt.Errorf("total: %w", err)
+				}
 			}
 		case "ports":
 			listed = true
@@ -60,45 +63,70 @@ func decodeReport(decoder *json.Decoder) (*accounting.Report, error) {
 	return &accounting.Report{
 		Time:     at,
 		Interval: time.Duration(math.Round(seconds * float64(time.Second))),
-		Total:    total.traffic(),
+		Total:    total,
 		Ports:    ports,
 	}, nil
 }
 
-// maxRate is beyond every link. With it, sums of rates stay finite.
-const (
-	maxRate   = 1e18
-	wantRates = "want rates from 0 to 1e18 per second"
-)
-
-// ratesValid reports whether the rates are valid, or omitted.
-func (line *jsonTraffic) ratesValid() bool {
-	for _, rate := range []*float64{
-		line.In.BytesPerSecond, line.In.PacketsPerSecond, line.Out.BytesPerSecond, line.Out.PacketsPerSecond,
-	} {
-		if rate != nil && (*rate < 0 || *rate > maxRate) {
-			return false
-		}
-	}
-	return true
-}
-
-// check returns what is wrong with the values of a port.
-func (line *jsonPort) check() error {
+// report returns one port, of which WriteReport makes the line.
+func (line *jsonPort) report() (accounting.PortReport, error) {
+	port := accounting.PortReport{Port: accounting.Port{Number: line.Port, Name: line.Name}, RatesKnown: true}
 	switch connections, addresses := line.Connections, line.Addresses; {
 	case (connections == nil) != (addresses == nil), connections != nil && (*connections < 0 || *addresses < 0):
-		return errors.New("want connections and addresses from 0 on, both or none")
+		return port, errors.New("want connections and addresses from 0 on, both or none")
+	case connections != nil:
+		port.Connections = accounting.Connections{Known: true, Established: *connections, Addresses: *addresses}
 	}
-	for _, traffic := range []*jsonTraffic{line.TCP, line.UDP} {
-		switch {
-		case traffic == nil:
-		case (traffic.In.Bytes == nil) != (traffic.Out.Bytes == nil):
-			return errors.New("want the bytes of both directions")
-		case !traffic.ratesValid():
-			return errors.New(wantRates)
+	for _, protocol := range [...]struct {
+		line    *jsonTraffic
+		only    accounting.Protocols
+		traffic *accounting.Traffic
+	}{{line.TCP, accounting.OnlyTCP, &port.TCP}, {line.UDP, accounting.OnlyUDP, &port.UDP}} {
+		if protocol.line == nil {
+			continue
+		}
+		if (protocol.line.In.Bytes == nil) != (protocol.line.Out.Bytes == nil) {
+			return port, errors.New("want the bytes of both directions")
+		}
+		traffic, ratesKnown, err := protocol.line.traffic()
+		if err != nil {
+			return port, err
+		}
+		if protocol.line.In.Bytes != nil { // otherwise the protocol is not counted
+			port.Port.Protocols |= protocol.only
+			*protocol.traffic = traffic
+			port.RatesKnown = port.RatesKnown && ratesKnown
 		}
 	}
-	return nil
+	port.RatesKnown = port.RatesKnown && port.Port.Protocols != 0
+	return port, nil
+}
+
+func (line *jsonTraffic) traffic() (traffic accounting.Traffic, ratesKnown bool, err error) {
+	in, inKnown, err := line.In.flow()
+	if err != nil {
+		return traffic, false, err
+	}
+	out, outKnown, err := line.Out.flow()
+	return accounting.Traffic{In: in, Out: out}, inKnown && outKnown, err
+}
+
+// flow returns one direction. Its rates are known if both are there.
+func (line *jsonFlow) flow() (flow accounting.Flow, ratesKnown bool, err error) {
+	const maxRate = 1e18 // beyond every link; with it, sums of rates stay finite
+	flow.Total.Packets = line.Packets
+	if line.Bytes != nil {
+		flow.Total.Bytes = *line.Bytes
+	}
+	for _, rate := range [...]*float64{line.BytesPerSecond, line.PacketsPerSecond} {
+		if rate != nil && (*rate < 0 || *rate > maxRate) {
+			return flow, false, errors.New("want rates from 0 to 1e18 per second")
+		}
+	}
+	if ratesKnown = line.BytesPerSecond != nil && line.PacketsPerSecond != nil; ratesKnown {
+		flow.Rate = accounting.Rate{Packets: *line.PacketsPerSecond, Bytes: *line.BytesPerSecond}
+	}
+	return flow, ratesKnown, nil
 }
 
 // expect reads a token that must be the wanted one.
@@ -124,11 +152,12 @@ func decodePorts(decoder *json.Decoder) ([]accounting.PortReport, error) {
 		if line.Port <= last { // also refuses port 0
 			return nil, fmt.Errorf("port %d after port %d: want ascending numbers", line.Port, last)
 		}
-		if err := line.check(); err != nil {
+		port, err := line.report()
+		if err != nil {
 			return nil, fmt.Errorf("port %d: %w", line.Port, err)
 		}
 		last = line.Port
-		ports = append(ports, line.report())
+		ports = append(ports, port)
 	}
 	return ports, expect(decoder, json.Delim(']'), "the end of the list of ports")
 }

@@ -45,19 +45,20 @@ func TestJSONIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestJSONIsWrittenWithoutHoldingItAll(t *testing.T) {
-	var writes longestWrite
+	var writes measure
 	if err := WriteReport(&writes, sample.ManyPorts(10000)); err != nil {
 		t.Fatal(err)
 	}
-	if writes > 16<<10 {
-		t.Errorf("a single write has %d bytes", writes)
+	if writes.longest > 16<<10 {
+		t.Errorf("a single write has %d bytes", writes.longest)
 	}
 }
 
-type longestWrite int
+// measure has the sizes of what was written.
+type measure struct{ longest, all int }
 
-func (l *longestWrite) Write(p []byte) (int, error) {
-	*l = max(*l, longestWrite(len(p)))
+func (m *measure) Write(p []byte) (int, error) {
+	m.longest, m.all = max(m.longest, len(p)), m.all+len(p)
 	return len(p), nil
 }
 
@@ -117,20 +118,13 @@ func TestReadJSONTakesAllPortsThereAre(t *testing.T) {
 		report.Ports[i].Port.Number += 64000 // The longest numbers, and a long name.
 		report.Ports[i].Port.Name = strings.Repeat("x", 100)
 	}
-	var written size
+	var written measure
 	if err := WriteReport(&written, report); err != nil {
 		t.Fatal(err)
 	}
-	if all := written / 1000 * 65535; all > maxJSON {
+	if all := written.all / 1000 * 65535; all > maxJSON {
 		t.Errorf("all ports take %d bytes, ReadJSON reads %d", all, maxJSON)
 	}
-}
-
-type size int
-
-func (s *size) Write(p []byte) (int, error) {
-	*s += size(len(p))
-	return len(p), nil
 }
 
 func TestReadJSONPassesOverKeysOfANewerAgent(t *testing.T) {
@@ -139,8 +133,17 @@ func TestReadJSONPassesOverKeysOfANewerAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Ports) != 1 || report.Ports[0].Port.Number != 7 || report.Ports[0].Rated {
+	if len(report.Ports) != 1 || report.Ports[0].Port.Number != 7 || report.Ports[0].RatesKnown {
 		t.Errorf("read %+v", report)
+	}
+}
+
+func TestReadJSONNeedsTheRatesOfBothProtocols(t *testing.T) {
+	const flow = `{"bytes":1,"packets":1,"bytes_per_second":1,"packets_per_second":1}`
+	report, err := ReadReport(strings.NewReader(`{"time":"2026-11-22T12:00:00Z","ports":[{"port":7,` +
+		`"tcp":{"in":{"bytes":1},"out":{"bytes":1}},"udp":{"in":` + flow + `,"out":` + flow + `}}]}`))
+	if err != nil || report.Ports[0].RatesKnown {
+		t.Errorf("read %+v, %v", report, err)
 	}
 }
 

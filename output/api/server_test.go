@@ -29,7 +29,7 @@ type agent struct {
 func (a *agent) Health() Health { return a.health }
 
 // start serves the source on a socket until the test ends or stop is called.
-func start(t *testing.T, path string, source Reporter, limits serving.Limits) (stop func()) {
+func start(t *testing.T, path string, source Readings, limits serving.Limits) (stop func()) {
 	t.Helper()
 	return servingtest.Start(t, path, NewHandler(source, sample.AtNoon, testkit.Quiet()), limits)
 }

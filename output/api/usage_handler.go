@@ -30,10 +30,6 @@ const (
 
 const usageBusy = "too many clients read usage: try again"
 
-// usageParameters are the parameters of GET /v1/usage. They have the names of the
-// options of `ssmonitor usage`.
-var usageParameters = []string{"by", "since", "until", "last", "client", "port", "top", "sort"}
-
 // NewUsageHandler answers GET /v1/usage with the JSON of [WriteUsage]. It
 // answers an invalid request with 400 and one line that names the mistake. Further
 // requests wait while two are being answered; a client has 3 seconds to read its report.
@@ -80,16 +76,21 @@ func parseUsageParameters(query string) (usage.Request, error) {
 	if err != nil {
 		return usage.Request{}, err
 	}
-	for name, given := range values {
-		if !slices.Contains(usageParameters, name) {
-			return usage.Request{}, fmt.Errorf("parameter %q: want one of %s", name, strings.Join(usageParameters, ", "))
+	var known []string
+	request := usage.ReadRequest(func(name string) string {
+		known = append(known, name)
+		if len(values[name]) > 1 {
+			err = fmt.Errorf("parameter %q: want it once", name)
 		}
-		if len(given) > 1 && name != "client" && name != "port" {
-			return usage.Request{}, fmt.Errorf("parameter %q: want it once", name)
+		return values.Get(name)
+	}, func(name string) []string {
+		known = append(known, name)
+		return values[name]
+	})
+	for name := range values {
+		if !slices.Contains(known, name) {
+			err = fmt.Errorf("parameter %q: want one of %s", name, strings.Join(known, ", "))
 		}
 	}
-	return usage.Request{
-		By: values.Get("by"), Since: values.Get("since"), Until: values.Get("until"), Last: values.Get("last"),
-		Clients: values["client"], Ports: values["port"], Top: values.Get("top"), Sort: values.Get("sort"),
-	}, nil
+	return request, err
 }

@@ -101,8 +101,7 @@ func WriteUsage(w io.Writer, report *usage.Report) error {
 		value.Limits = append(value.Limits, UsageLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
 	}
 	out := bufio.NewWriter(w)
-	encoder := json.NewEncoder(terminal.JSONWriter(out))
-	encoder.SetEscapeHTML(false)
+	encoder := terminal.NewJSONEncoder(out)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Errorf("writing the usage as JSON: %w", err)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,14 +108,12 @@ func TestClientThatGetsNoAnswer(t *testing.T) {
 // TestClientSendsNothingToAStranger has nobody listen on the socket's path.
 func TestClientSendsNothingToAStranger(t *testing.T) {
 	testkit.RequireRoot(t, "another user")
-	testkit.Require(t, "setpriv", "/usr/bin/python3")
 	directory := testkit.OpenDirectory(t)
 	if err := os.Chmod(directory, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(directory, SocketName)
-	stranger := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", `
-import socket, sys
+	stranger := python(t, "65534", "65534", path, `
 s = socket.socket(socket.AF_UNIX)
 s.bind(sys.argv[1])
 s.listen()
@@ -126,7 +123,7 @@ print(len(c.recv(100)), flush=True)
 c, _ = s.accept()
 c.recv(4096)
 c.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-`, path)
+`)
 	stdout, err := stranger.StdoutPipe()
 	if err := errors.Join(err, stranger.Start()); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,6 @@
 // The header Ssmonitor-State, if there is one, names the state directory that the
 // change is meant for. An agent that holds another one answers 412.
 //
-// A new kind of request is a method of [Agent], a struct with its members, and a line
+// A new kind of request is a method of [Changes], a struct with its members, and a line
 // in [NewHandler] and in [Client].
 package control

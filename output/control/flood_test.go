@@ -7,18 +7,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ssmonitor/internal/testkit"
 )
 
 // stranger is a client of another user, on a socket that everybody may connect to.
 func stranger(t *testing.T, path, script string) *exec.Cmd {
 	t.Helper()
-	testkit.Require(t, "setpriv", "/usr/bin/python3")
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	return exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", "import select, socket, sys\n"+script, path)
+	return python(t, "65534", "65534", path, script)
 }
 
 // TestRefusedClientReadsItsAnswer has clients of another user that send their request

@@ -37,9 +37,9 @@ type Error struct {
 // Error says what was refused, and what to do.
 func (e *Error) Error() string { return e.Text }
 
-// Agent is what root can change in a running agent. An error that is not an [*Error]
+// Changes are what root can change in a running agent. An error that is not an [*Error]
 // stands for status 503.
-type Agent interface {
+type Changes interface {
 	// HandOver gives a port to another client from now on. When it returns nil, the
 	// change is durable.
 	HandOver(ctx context.Context, port uint16, name string) error
@@ -54,7 +54,7 @@ type clientRequest struct {
 }
 
 // NewHandler answers the requests of the control socket.
-func NewHandler(agent Agent) http.Handler {
+func NewHandler(agent Changes) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(newClientPath, command(agent, func(ctx context.Context, req clientRequest) error {
 		if req.Port < 1 || req.Port > math.MaxUint16 {
@@ -73,7 +73,7 @@ func NewHandler(agent Agent) http.Handler {
 }
 
 // command answers the requests of one path: it decodes the body of each and runs it.
-func command[Request any](agent Agent, run func(context.Context, Request) error) http.HandlerFunc {
+func command[Request any](agent Changes, run func(context.Context, Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		ctx, cancel := context.WithTimeout(req.Context(), changeTimeout)
 		defer cancel()
@@ -94,7 +94,7 @@ func command[Request any](agent Agent, run func(context.Context, Request) error)
 }
 
 // checkHeader refuses a request that is no POST, or for another state directory.
-func checkHeader(req *http.Request, agent Agent) error {
+func checkHeader(req *http.Request, agent Changes) error {
 	if req.Method != http.MethodPost {
 		return &Error{http.StatusMethodNotAllowed, fmt.Sprintf("method %q: want POST", req.Method)}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func (a *fakeAgent) expectChanges(t *testing.T, want ...string) {
 
 // serve serves the agent on a control socket until the test ends, in a directory that
 // every user may enter.
-func serve(t *testing.T, agent Agent) (path string, logged *testkit.Log) {
+func serve(t *testing.T, agent Changes) (path string, logged *testkit.Log) {
 	t.Helper()
 	testkit.RequireRoot(t, "a client of the control socket")
 	path, logged = filepath.Join(testkit.OpenDirectory(t), SocketName), new(testkit.Log)
@@ -53,6 +54,13 @@ func serve(t *testing.T, agent Agent) (path string, logged *testkit.Log) {
 	}
 	servingtest.ServeUntilEnd(t, listener, NewHandler(agent))
 	return path, logged
+}
+
+// python is a program of another user, to which the path is an argument.
+func python(t *testing.T, user, group, path, script string) *exec.Cmd {
+	t.Helper()
+	testkit.Require(t, "setpriv", "/usr/bin/python3")
+	return exec.Command("setpriv", "--reuid="+user, "--regid="+group, "--clear-groups", "/usr/bin/python3", "-c", "import select, socket, sys\n"+script, path)
 }
 
 var errBroken = errors.New("broken")

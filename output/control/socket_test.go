@@ -2,26 +2,20 @@ package control
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
-
-	"ssmonitor/internal/testkit"
 )
 
 // asUser connects as another user and returns everything that the socket sends.
 func asUser(t *testing.T, path, user, group string) (received string, failed bool) {
 	t.Helper()
-	testkit.Require(t, "setpriv", "/usr/bin/python3")
-	connect := exec.Command("setpriv", "--reuid="+user, "--regid="+group, "--clear-groups", "/usr/bin/python3", "-c", `
-import socket, sys
+	output, err := python(t, user, group, path, `
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(10)
 s.connect(sys.argv[1])
 while data := s.recv(4096):
     sys.stdout.buffer.write(data)
-`, path)
-	output, err := connect.CombinedOutput()
+`).CombinedOutput()
 	return string(output), err != nil
 }
 

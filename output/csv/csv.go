@@ -10,18 +10,18 @@ import (
 	"ssmonitor/internal/atomicfile"
 )
 
-// Append appends the rates of a report to dst, one line per port, and returns
+// appendRates appends the rates of a report to dst, one line per port, and returns
 // the extended slice. A line such as
 //
 //	20000,12.500,14.000,1834.221,98211.007
 //
 // holds the port, packets in, packets out, bytes in and bytes out, each per
 // second, TCP and UDP together. Ports whose rates are unknown are omitted.
-// Append does not allocate if dst is large enough.
-func Append(dst []byte, report *accounting.Report) []byte {
+// It does not allocate if dst is large enough.
+func appendRates(dst []byte, report *accounting.Report) []byte {
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		if !port.Rated {
+		if !port.RatesKnown {
 			continue
 		}
 		sum := port.Sum()
@@ -56,7 +56,7 @@ func (f *File) Write(report *accounting.Report) error {
 	if report.Interval <= 0 {
 		return f.Remove()
 	}
-	f.buffer = Append(f.buffer[:0], report)
+	f.buffer = appendRates(f.buffer[:0], report)
 	if err := f.Replace(f.buffer); err != nil {
 		return fmt.Errorf("writing the rates to %s: %w", f.Path, err)
 	}

@@ -38,7 +38,7 @@ type chart struct {
 // that cycle is unknown.
 type series struct {
 	id       string
-	absolute bool // no total
+	absolute bool // a value that is shown as it is; otherwise a total
 	// Netdata multiplies a value by the multiplier and divides it by the divisor.
 	multiplier, divisor int
 
@@ -68,16 +68,16 @@ func (s *series) value() int64 { return int64(min(s.base+s.last, math.MaxInt64))
 
 // define writes the chart's definition. Defining a chart again revives it if
 // it was obsolete, and updates its labels.
-func (c *Charts) define(ch *chart, label string) {
+func (c *chartWriter) define(ch *chart, label string) {
 	ch.live, ch.shown = true, ch.title
-	if c.unlabelled {
+	if !c.labels {
 		ch.shown = strings.Replace(ch.title, " a port", " port "+ch.port, 1)
 		if label != "" {
 			ch.shown += " (" + label + ")"
 		}
 	}
 	c.writeChart(ch, "")
-	if ch.port != "" && !c.unlabelled {
+	if ch.port != "" && c.labels {
 		c.command("CLABEL", "port", ch.port, labelSource)
 		if label != "" { // Netdata does not allow an empty label
 			c.command("CLABEL", "name", label, labelSource)
@@ -96,7 +96,7 @@ func (c *Charts) define(ch *chart, label string) {
 }
 
 // retire writes that charts are obsolete.
-func (c *Charts) retire(charts ...*chart) {
+func (c *chartWriter) retire(charts ...*chart) {
 	for _, ch := range charts {
 		ch.live = false
 		c.writeChart(ch, "obsolete")
@@ -104,7 +104,7 @@ func (c *Charts) retire(charts ...*chart) {
 	c.buffer = append(c.buffer, '\n')
 }
 
-func (c *Charts) writeChart(ch *chart, options string) {
+func (c *chartWriter) writeChart(ch *chart, options string) {
 	c.command("CHART", ch.id, "", ch.shown, ch.units, ch.family, ch.context, ch.typ,
 		strconv.Itoa(ch.priority), strconv.Itoa(c.seconds), options, PluginName, "nftables")
 }
@@ -112,38 +112,32 @@ func (c *Charts) writeChart(ch *chart, options string) {
 // update writes the values of the dimensions, or empty ones if a total decreased:
 // without these Netdata would spread the next difference over the time before. If the
 // previous cycle had no value, or c.since is 0, Netdata uses the time of arrival.
-func (c *Charts) update(ch *chart, values ...uint64) {
+func (c *chartWriter) update(ch *chart, values ...uint64) {
 	decreased := false
 	for i, value := range values {
 		decreased = ch.dimensions[i].advance(value) || decreased
 	}
-	if decreased {
-		c.skip(ch)
-		return
+	c.writeValues(ch, !decreased)
+}
+
+// writeValues writes the values of the dimensions, or that they are not known.
+func (c *chartWriter) writeValues(ch *chart, known bool) {
+	c.buffer = append(append(append(c.buffer, "BEGIN '"...), ch.id...), '\'')
+	if known {
+		if ch.updated == c.cycle-1 && c.since > 0 {
+			c.buffer = strconv.AppendInt(append(c.buffer, ' '), c.since, 10)
+		}
+		ch.updated = c.cycle
 	}
-	c.begin(ch)
-	if ch.updated == c.cycle-1 && c.since > 0 {
-		c.buffer = strconv.AppendInt(append(c.buffer, ' '), c.since, 10)
-	}
-	ch.updated = c.cycle
 	for i := range ch.dimensions {
 		c.buffer = append(append(append(c.buffer, "\nSET '"...), ch.dimensions[i].id...), "' = "...)
-		c.buffer = strconv.AppendInt(c.buffer, ch.dimensions[i].value(), 10)
+		if known {
+			c.buffer = strconv.AppendInt(c.buffer, ch.dimensions[i].value(), 10)
+		} else {
+			c.buffer = append(c.buffer, "''"...)
+		}
 	}
 	c.buffer = append(c.buffer, "\nEND\n\n"...)
-}
-
-// skip writes no values.
-func (c *Charts) skip(ch *chart) {
-	c.begin(ch)
-	for i := range ch.dimensions {
-		c.buffer = append(append(append(c.buffer, "\nSET '"...), ch.dimensions[i].id...), "' = ''"...)
-	}
-	c.buffer = append(c.buffer, "\nEND\n\n"...)
-}
-
-func (c *Charts) begin(ch *chart) {
-	c.buffer = append(append(append(c.buffer, "BEGIN '"...), ch.id...), '\'')
 }
 
 // labelSource is "auto": the plugin set the label. Netdata 1.37 crashes on a
@@ -162,7 +156,7 @@ func knowsLabels(version string) bool {
 }
 
 // command writes a line of quoted fields.
-func (c *Charts) command(keyword string, fields ...string) {
+func (c *chartWriter) command(keyword string, fields ...string) {
 	c.buffer = append(c.buffer, keyword...)
 	for _, field := range fields {
 		c.buffer = append(append(append(c.buffer, " '"...), cleanField(field)...), '\'')

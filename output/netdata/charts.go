@@ -5,7 +5,6 @@ package netdata
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"ssmonitor/accounting"
 )
 
-// Charts writes a series of reports in the protocol of Netdata's external
+// chartWriter writes a series of reports in the protocol of Netdata's external
 // plugins (src/plugins.d/README.md in Netdata's repository). It uses only the
 // keywords that every Netdata since 1.12 knows, and labels, which came with 1.32: an
 // older one disables a plugin for a keyword that it does not know. There is a chart of the total,
@@ -27,11 +26,11 @@ import (
 // Netdata calculates the rates from the totals. It may take a total that
 // decreases for the overflow of a 32-bit counter and show a rate that never
 // occurred; see [series].
-type Charts struct {
-	out        io.Writer
-	seconds    int
-	maxPorts   int  // that have charts of their own
-	unlabelled bool // for a Netdata without labels, whose titles name port and client instead
+type chartWriter struct {
+	out      io.Writer
+	seconds  int
+	maxPorts int  // that have charts of their own
+	labels   bool // without them titles name port and client
 
 	total  chart
 	ports  map[uint16]*portCharts // also those that are retired
@@ -42,10 +41,6 @@ type Charts struct {
 	since    int64     // microseconds since the last report; 0: not to be told
 	buffer   []byte
 }
-
-// AllPorts is the number of ports with charts of their own that does not limit
-// them.
-const AllPorts = math.MaxInt
 
 // portCharts is a port as Netdata knows it. Its charts live while traffic does.
 type portCharts struct {
@@ -61,20 +56,20 @@ type portCharts struct {
 	reported  int    // cycle of the last report with this port
 }
 
-// NewCharts returns charts with that many seconds between two values. At most
-// maxPorts ports have charts of their own, those with the largest totals. Each
-// report is written to out with a single call of Write.
-func NewCharts(out io.Writer, seconds, maxPorts int) *Charts {
-	return &Charts{
-		out: out, seconds: seconds, maxPorts: maxPorts, cycle: 1,
-		total: newTotalChart(), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
+// newChartWriter returns a writer of charts with that many seconds between two values. At
+// most maxPorts ports have charts of their own, those with the largest totals. Labels are
+// for a Netdata that knows them. Each report is written to out with a single call of Write.
+func newChartWriter(out io.Writer, seconds, maxPorts int, labels bool) *chartWriter {
+	return &chartWriter{
+		out: out, seconds: seconds, maxPorts: maxPorts, labels: labels, cycle: 1,
+		total: newTrafficChart("total", "traffic", " of all ports", "all ports", 59990), ports: make(map[uint16]*portCharts), others: newOtherCharts(),
 	}
 }
 
-// Write writes the report's totals, preceded by the definitions of charts that
+// write writes the report's totals, preceded by the definitions of charts that
 // are new or have changed. It ignores a report with the same time as the last
 // one, since that contains nothing new.
-func (c *Charts) Write(report *accounting.Report) error {
+func (c *chartWriter) write(report *accounting.Report) error {
 	elapsed := report.Time.Sub(c.previous)
 	if elapsed == 0 {
 		return nil
@@ -99,14 +94,14 @@ func (c *Charts) Write(report *accounting.Report) error {
 	return nil
 }
 
-// Gap marks a cycle without a report. The next values are not written as a
+// gap marks a cycle without a report. The next values are not written as a
 // continuation of the previous ones.
-func (c *Charts) Gap() { c.cycle++ }
+func (c *chartWriter) gap() { c.cycle++ }
 
 // microseconds returns the time since the last report for Netdata. It returns 0,
 // so that Netdata uses its own clock, if a cycle was missed or the clock of the
 // reports must have been set.
-func (c *Charts) microseconds(elapsed time.Duration) int64 {
+func (c *chartWriter) microseconds(elapsed time.Duration) int64 {
 	cycle := time.Duration(c.seconds) * time.Second
 	if elapsed < cycle/2 || elapsed >= 2*cycle {
 		return 0
@@ -116,7 +111,7 @@ func (c *Charts) microseconds(elapsed time.Duration) int64 {
 
 // writePort writes the values of a port, preceded by the definitions of its charts if
 // they are not live or the port has a new name.
-func (c *Charts) writePort(port *accounting.PortReport) {
+func (c *chartWriter) writePort(port *accounting.PortReport) {
 	charts := c.ports[port.Port.Number]
 	if charts == nil {
 		charts = newPortCharts(port.Port.Number)
@@ -142,7 +137,7 @@ func (c *Charts) writePort(port *accounting.PortReport) {
 
 // retireUnreported tells Netdata that the charts of ports that are not in the report are
 // obsolete. Their totals are kept, so that a port that returns continues from there.
-func (c *Charts) retireUnreported() {
+func (c *chartWriter) retireUnreported() {
 	var numbers []uint16
 	for number, charts := range c.ports {
 		if charts.traffic.live && charts.reported != c.cycle {
@@ -164,47 +159,41 @@ type pair struct {
 	traffic, packets chart
 }
 
-func (c *Charts) definePair(p *pair, label string) {
+func (c *chartWriter) definePair(p *pair, label string) {
 	c.define(&p.traffic, label)
 	c.define(&p.packets, label)
 }
 
-func (c *Charts) updatePair(p *pair, sum accounting.Traffic) {
+func (c *chartWriter) updatePair(p *pair, sum accounting.Traffic) {
 	c.update(&p.traffic, sum.In.Total.Bytes, sum.Out.Total.Bytes)
 	c.update(&p.packets, sum.In.Total.Packets, sum.Out.Total.Packets)
 }
 
-func newTotalChart() chart {
-	return chart{
-		id: "ssmonitor.total_traffic", title: "Traffic of all ports", family: "all ports", units: "kilobits/s",
-		context: "ssmonitor.traffic", typ: "area", priority: 59990, dimensions: receivedAndSent(8, 1000),
-	}
-}
-
 func newPortCharts(number uint16) *portCharts {
 	port := strconv.Itoa(int(number))
-	charts := &portCharts{pair: newPair("port", " of a port", "ports", 60000), addresses: chart{
+	charts := &portCharts{pair: newPair("port_"+port, "port", " of a port", "ports", 60000), addresses: chart{
 		id: "ssmonitor.port_" + port + "_addresses", port: port, title: "Addresses connected to a port", family: "ports",
 		units: "addresses", context: "ssmonitor.port_addresses", typ: "line", priority: 60002,
 		dimensions: []series{{id: "addresses", absolute: true, multiplier: 1, divisor: 1}},
 	}}
-	charts.traffic.id, charts.traffic.port = "ssmonitor.port_"+port+"_traffic", port
-	charts.packets.id, charts.packets.port = "ssmonitor.port_"+port+"_packets", port
+	charts.traffic.port, charts.packets.port = port, port
 	return charts
 }
 
-// newPair returns the charts that belong to ssmonitor.NAME_traffic and
-// ssmonitor.NAME_packets, as contexts and as ids.
-func newPair(name, of, family string, priority int) pair {
-	traffic, packets := "ssmonitor."+name+"_traffic", "ssmonitor."+name+"_packets"
+// newPair returns the charts ssmonitor.ID_traffic and ssmonitor.ID_packets.
+func newPair(id, context, of, family string, priority int) pair {
 	return pair{
-		traffic: chart{
-			id: traffic, context: traffic, title: "Traffic" + of, family: family, units: "kilobits/s",
-			typ: "area", priority: priority, dimensions: receivedAndSent(8, 1000),
-		},
+		traffic: newTrafficChart(id, context+"_traffic", of, family, priority),
 		packets: chart{
-			id: packets, context: packets, title: "Packets" + of, family: family, units: "packets/s",
-			typ: "line", priority: priority + 1, dimensions: receivedAndSent(1, 1),
+			id: "ssmonitor." + id + "_packets", context: "ssmonitor." + context + "_packets", title: "Packets" + of, family: family,
+			units: "packets/s", typ: "line", priority: priority + 1, dimensions: receivedAndSent(1, 1),
 		},
+	}
+}
+
+func newTrafficChart(id, context, of, family string, priority int) chart {
+	return chart{
+		id: "ssmonitor." + id + "_traffic", context: "ssmonitor." + context, title: "Traffic" + of, family: family,
+		units: "kilobits/s", typ: "area", priority: priority, dimensions: receivedAndSent(8, 1000),
 	}
 }

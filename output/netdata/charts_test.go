@@ -38,6 +38,22 @@ func at(after time.Duration, ports ...accounting.PortReport) *accounting.Report 
 	return report
 }
 
+// netdataAfter returns what Netdata knows after the reports.
+func netdataAfter(t *testing.T, seconds int, labels bool, reports ...*accounting.Report) *netdata {
+	t.Helper()
+	var text strings.Builder
+	charts := newChartWriter(&text, seconds, allPorts, labels)
+	for _, report := range reports {
+		if err := charts.write(report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := newNetdata()
+	reader.old = !labels
+	reader.feed(t, text.String())
+	return reader
+}
+
 func TestChartsOfAScriptedLife(t *testing.T) {
 	alice := func(n uint64) accounting.PortReport {
 		return named(20000, "alice", count(n, 1000*n), count(2*n, 5000*n))
@@ -52,7 +68,7 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	allGone := at(6 * time.Second)
 	allGone.Total.In.Total, allGone.Total.Out.Total = count(0, 13900), count(0, 65900)
 	var all, cycle strings.Builder
-	charts := NewCharts(&cycle, 1, AllPorts)
+	charts := newChartWriter(&cycle, 1, allPorts, true)
 	reader := newNetdata()
 	for _, step := range []struct {
 		title  string
@@ -81,59 +97,14 @@ func TestChartsOfAScriptedLife(t *testing.T) {
 	} {
 		cycle.Reset()
 		if step.report == nil {
-			charts.Gap()
-		} else if err := charts.Write(step.report); err != nil {
+			charts.gap()
+		} else if err := charts.write(step.report); err != nil {
 			t.Fatal(err)
 		}
 		reader.feed(t, cycle.String())
 		all.WriteString("--- " + step.title + "\n" + cycle.String())
 	}
 	testkit.Golden(t, "life.netdata", all.String())
-}
-
-func TestChartsAreTheDesigns(t *testing.T) {
-	var text strings.Builder
-	alice := named(20000, "alice", count(3, 300), count(4, 400))
-	alice.Connections = accounting.Connections{Known: true, Established: 7, Addresses: 2}
-	if err := NewCharts(&text, 5, AllPorts).Write(at(0, alice)); err != nil {
-		t.Fatal(err)
-	}
-	reader := newNetdata()
-	reader.feed(t, text.String())
-	labels := map[string]string{"port": "20000", "name": "alice"}
-	bits := map[string]dimension{"received": {"incremental", 8, 1000}, "sent": {"incremental", -8, 1000}}
-	packets := map[string]dimension{"received": {"incremental", 1, 1}, "sent": {"incremental", -1, 1}}
-	bytes := []chartUpdate{{values: map[string]int64{"received": 300, "sent": 400}}}
-	want := map[string]*netdataChart{
-		"ssmonitor.total_traffic": {
-			title: "Traffic of all ports", units: "kilobits/s", family: "all ports", context: "ssmonitor.traffic",
-			kind: "area", every: "5", priority: 59990, dimensions: bits, updates: bytes,
-		},
-		"ssmonitor.port_20000_traffic": {
-			title: "Traffic of a port", units: "kilobits/s", family: "ports",
-			context: "ssmonitor.port_traffic", kind: "area", every: "5", priority: 60000, labels: labels,
-			dimensions: bits, updates: bytes,
-		},
-		"ssmonitor.port_20000_packets": {
-			title: "Packets of a port", units: "packets/s", family: "ports",
-			context: "ssmonitor.port_packets", kind: "line", every: "5", priority: 60001, labels: labels,
-			dimensions: packets, updates: []chartUpdate{{values: map[string]int64{"received": 3, "sent": 4}}},
-		},
-		"ssmonitor.port_20000_addresses": {
-			title: "Addresses connected to a port", units: "addresses", family: "ports",
-			context: "ssmonitor.port_addresses", kind: "line", every: "5", priority: 60002, labels: labels,
-			dimensions: map[string]dimension{"addresses": {"absolute", 1, 1}}, updates: []chartUpdate{{values: map[string]int64{"addresses": 2}}},
-		},
-	}
-	for id, chart := range reader.charts {
-		if chart.plugin != "ssmonitor.plugin" || chart.module != "nftables" {
-			t.Errorf("%s is of plugin %q, module %q", id, chart.plugin, chart.module)
-		}
-		chart.plugin, chart.module, chart.pending = "", "", nil
-	}
-	if difference := cmp.Diff(want, reader.charts, cmp.AllowUnexported(netdataChart{}, dimension{}, chartUpdate{})); difference != "" {
-		t.Errorf("(-want +got):\n%s", difference)
-	}
 }
 
 // TestChartsNeverFall has an agent that loses its state twice. Netdata has to see the
@@ -151,12 +122,12 @@ func testFallingTotals(t *testing.T, received func(sent uint64) uint64) {
 	const id = "ssmonitor.port_1_traffic"
 	const nearlyOverflow = 1<<32 - 1000
 	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
+	charts := newChartWriter(&text, 1, allPorts, true)
 	reader := newNetdata()
 	var seen []int64
 	for i, total := range []uint64{nearlyOverflow, nearlyOverflow + 10, 0, 5, 7, 2, 3} {
 		text.Reset()
-		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, received(total)), count(0, total)))); err != nil {
+		if err := charts.write(at(time.Duration(i)*time.Second, named(1, "", count(0, received(total)), count(0, total)))); err != nil {
 			t.Fatal(err)
 		}
 		if fell := i == 2 || i == 5; strings.Contains(text.String(), "BEGIN '"+id+"'\nSET 'received' = ''\nSET 'sent' = ''") != fell {
@@ -200,33 +171,25 @@ func TestStepsOfTime(t *testing.T) {
 		{10 * time.Second, 0},
 		{time.Hour, 0},
 	} {
-		var text strings.Builder
-		charts := NewCharts(&text, 5, AllPorts)
-		for _, after := range []time.Duration{0, test.step} {
-			if err := charts.Write(at(after, named(1, "", count(1, 1), count(1, 1)))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reader := newNetdata()
-		reader.feed(t, text.String())
+		port := named(1, "", count(1, 1), count(1, 1))
+		reader := netdataAfter(t, 5, true, at(0, port), at(test.step, port))
 		for _, id := range []string{"ssmonitor.total_traffic", "ssmonitor.port_1_traffic", "ssmonitor.port_1_packets"} {
 			if got := reader.last(t, id).microseconds; got != test.want {
 				t.Errorf("after %s: %s has %d microseconds, want %d", test.step, id, got, test.want)
+			}
+			if every := reader.charts[id].every; every != "5" {
+				t.Errorf("%s is updated every %s seconds, want 5", id, every)
 			}
 		}
 	}
 }
 
 func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
-	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
+	var reports []*accounting.Report
 	for i, total := range []uint64{math.MaxInt64 - 1, math.MaxUint64 - 1, math.MaxUint64} {
-		if err := charts.Write(at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0)))); err != nil {
-			t.Fatal(err)
-		}
+		reports = append(reports, at(time.Duration(i)*time.Second, named(1, "", count(0, total), count(0, 0))))
 	}
-	reader := newNetdata()
-	reader.feed(t, text.String())
+	reader := netdataAfter(t, 1, true, reports...)
 	if got := reader.last(t, "ssmonitor.port_1_traffic").values["received"]; got != math.MaxInt64 {
 		t.Errorf("the last total is %d, want the highest there is", got)
 	}
@@ -234,9 +197,9 @@ func TestChartsStayWithinWhatNetdataCounts(t *testing.T) {
 
 func TestChartsAreWrittenAtOnce(t *testing.T) {
 	var writes writeCounter
-	charts := NewCharts(&writes, 1, AllPorts)
+	charts := newChartWriter(&writes, 1, allPorts, true)
 	for i := range 3 {
-		if err := charts.Write(at(time.Duration(i)*time.Second, sample.ManyPorts(1000).Ports...)); err != nil {
+		if err := charts.write(at(time.Duration(i)*time.Second, sample.ManyPorts(1000).Ports...)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,7 +216,7 @@ func (w *writeCounter) Write(p []byte) (int, error) {
 }
 
 func TestChartsSayThatTheWriteFailed(t *testing.T) {
-	if err := NewCharts(brokenWriter{}, 1, AllPorts).Write(at(0)); !errors.Is(err, errBroken) {
+	if err := newChartWriter(brokenWriter{}, 1, allPorts, true).write(at(0)); !errors.Is(err, errBroken) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -296,16 +259,8 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 		f.Add(name, uint16(20000), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, name string, number uint16, total uint64) {
-		var text strings.Builder
-		charts := NewCharts(&text, 1, AllPorts)
 		port := named(number, name, count(total, total), count(total, total))
-		for _, report := range []*accounting.Report{at(0, port), at(time.Second, port), at(2 * time.Second)} {
-			if err := charts.Write(report); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reader := newNetdata()
-		reader.feed(t, text.String())
+		reader := netdataAfter(t, 1, true, at(0, port), at(time.Second, port), at(2*time.Second))
 		if len(reader.charts) != 3 {
 			t.Fatalf("%d charts, want 3", len(reader.charts))
 		}
@@ -320,11 +275,11 @@ func FuzzChartsTakeAnyName(f *testing.F) {
 func BenchmarkCharts(b *testing.B) {
 	report := sample.ManyPorts(10000)
 	var writes writeCounter
-	charts := NewCharts(&writes, 1, AllPorts)
+	charts := newChartWriter(&writes, 1, allPorts, true)
 	b.ReportAllocs()
 	for b.Loop() {
 		report.Time = report.Time.Add(time.Second)
-		if err := charts.Write(report); err != nil {
+		if err := charts.write(report); err != nil {
 			b.Fatal(err)
 		}
 	}

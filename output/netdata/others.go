@@ -19,44 +19,33 @@ type otherCharts struct {
 
 func newOtherCharts() otherCharts {
 	return otherCharts{
-		pair:   newPair("other", " of the other ports", "other ports", 59995),
+		pair:   newPair("other", "other", " of the other ports", "other ports", 59995),
 		before: make(map[uint16]accounting.Traffic), now: make(map[uint16]accounting.Traffic),
 	}
-}
-
-// ranked is a port in the order in which ports get charts.
-type ranked struct {
-	index   int // in the report
-	bytes   float64
-	without int // 1: it has no charts yet
 }
 
 // shown returns the ports that get charts of their own, sorted by number. A port
 // that has them keeps them until another one has a tenth more, so that charts do
 // not come and go.
-func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
+func (c *chartWriter) shown(ports []accounting.PortReport) []accounting.PortReport {
 	if len(ports) <= c.maxPorts {
 		return ports
 	}
-	const advantage = 1.1
-	order := make([]ranked, len(ports))
+	const advantage, more = 1.1, 0.05                                    // more than nothing, for ports without traffic
+	bytes, order := make([]float64, len(ports)), make([]int, len(ports)) // order has indices
 	for i := range ports {
 		sum := ports[i].Sum()
-		order[i] = ranked{index: i, bytes: float64(sum.In.Total.Bytes) + float64(sum.Out.Total.Bytes)}
+		order[i], bytes[i] = i, float64(sum.In.Total.Bytes)+float64(sum.Out.Total.Bytes)
 		if charts := c.ports[ports[i].Port.Number]; charts != nil && charts.traffic.live {
-			order[i].bytes *= advantage
-		} else {
-			order[i].without = 1
+			bytes[i] = bytes[i]*advantage + more
 		}
 	}
-	slices.SortStableFunc(order, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.without, b.without))
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(bytes[b], bytes[a]) })
 	order = order[:max(c.maxPorts, 0)]
-	slices.SortFunc(order, func(a, b ranked) int { return a.index - b.index })
+	slices.Sort(order)
 	shown := make([]accounting.PortReport, len(order))
 	for i, port := range order {
-		shown[i] = ports[port.index]
+		shown[i] = ports[port]
 	}
 	return shown
 }
@@ -64,7 +53,7 @@ func (c *Charts) shown(ports []accounting.PortReport) []accounting.PortReport {
 // writeOthers writes the charts of the ports that have none of their own, if
 // there are too many ports. It is called after the charts of ports are written.
 // If no port has charts, the others are all of them, which have one already.
-func (c *Charts) writeOthers(report *accounting.Report) {
+func (c *chartWriter) writeOthers(report *accounting.Report) {
 	others := &c.others
 	if len(report.Ports) <= c.maxPorts || c.maxPorts <= 0 {
 		if others.traffic.live {
@@ -91,8 +80,8 @@ func (c *Charts) writeOthers(report *accounting.Report) {
 		c.updatePair(&others.pair, others.sum)
 		return
 	}
-	c.skip(&others.traffic)
-	c.skip(&others.packets)
+	c.writeValues(&others.traffic, false)
+	c.writeValues(&others.packets, false)
 }
 
 // add adds what a port gained since the last report, unless it has charts. It

@@ -18,7 +18,7 @@ import (
 // Netdata then knows.
 type life struct {
 	t       *testing.T
-	charts  *Charts
+	charts  *chartWriter
 	text    strings.Builder
 	netdata *netdata
 	second  int
@@ -27,7 +27,7 @@ type life struct {
 func newLife(t *testing.T, maxPorts int) *life {
 	t.Helper()
 	l := &life{t: t, netdata: newNetdata()}
-	l.charts = NewCharts(&l.text, 1, maxPorts)
+	l.charts = newChartWriter(&l.text, 1, maxPorts, true)
 	return l
 }
 
@@ -43,7 +43,7 @@ func (l *life) report(totals ...int) {
 	}
 	l.second++
 	l.text.Reset()
-	if err := l.charts.Write(at(time.Duration(l.second)*time.Second, ports...)); err != nil {
+	if err := l.charts.write(at(time.Duration(l.second)*time.Second, ports...)); err != nil {
 		l.t.Fatal(err)
 	}
 	l.netdata.feed(l.t, l.text.String())
@@ -192,7 +192,7 @@ func TestOtherPortsNeverShowASpike(t *testing.T) {
 	if got := other(); got.values["sent"]-begin != 13 || got.microseconds == 0 {
 		t.Errorf("and then: %+v", got)
 	}
-	l.charts.Gap()
+	l.charts.gap()
 	l.report(1070, 6, 401, 803)
 	if got := other(); got.microseconds != 0 {
 		t.Error("a value after a cycle without a report is told as a continuation")

@@ -2,6 +2,7 @@ package netdata
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 const PluginName = "ssmonitor.plugin"
 
 // Plugin is Netdata's external plugin: it regularly asks the agent for a report
-// and prints it as [Charts].
+// and prints it as charts.
 //
 // While the agent is not running, the plugin prints no values, which is a gap in
 // the charts, and keeps trying: Netdata disables a plugin that exits before it
@@ -31,26 +32,24 @@ const PluginName = "ssmonitor.plugin"
 // The write also fails once Netdata has ended: for one before 1.37 that was killed,
 // it is the only sign.
 type Plugin struct {
-	Agent    Reporter
+	Agent    Reports
 	Seconds  int       // between two values; at least 1, see UpdateEvery
-	MaxPorts int       // that have charts of their own, see NewCharts
+	MaxPorts int       // that have charts of their own, see newChartWriter
 	Stdin    io.Reader // from Netdata; its end, or the word QUIT, stops the plugin; nil: none, see PluginStdin
 	Stdout   io.Writer // to Netdata; nothing else may write to it
 	Log      *slog.Logger
 	Netdata  string // its version, as in NETDATA_VERSION; empty: unknown
-	// Timeout limits how long the agent may take to answer; 0 means 5 seconds.
-	Timeout time.Duration
-	// Ticks delivers the time once a second. If it is nil, the system's clock
-	// does so at the beginning of each second.
-	Ticks <-chan time.Time
+
+	timeout time.Duration    // in which the agent has to answer; 0: 5 seconds
+	ticks   <-chan time.Time // delivers the time once a second; nil: at the beginning of each
 }
 
-// Reporter is the part of an [api.Client] that the plugin needs.
-type Reporter interface {
+// Reports are those of the agent, as an [api.Client] gives them.
+type Reports interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 }
 
-var _ Reporter = (*api.Client)(nil)
+var _ Reports = (*api.Client)(nil)
 
 // writeGrace is how long Run waits at the end for a write in progress.
 const writeGrace = 500 * time.Millisecond
@@ -95,23 +94,25 @@ type response struct {
 
 func (p *Plugin) loop(ctx context.Context) error {
 	var (
-		charts    = NewCharts(p.Stdout, p.Seconds, p.MaxPorts)
-		ticks     = p.Ticks
+		charts    = newChartWriter(p.Stdout, p.Seconds, p.MaxPorts, knowsLabels(p.Netdata))
+		ticks     = p.ticks
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress
 		cycle     int64 // number of the current cycle, counted from the epoch
 		fault     accounting.Fault
 	)
-	if ticks == nil {
-		ticks = everySecond(ctx)
+	if p.ticks == nil {
+		ticks = nextSecond()
 	}
-	charts.unlabelled = !knowsLabels(p.Netdata)
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticks:
+			if p.ticks == nil {
+				ticks = nextSecond()
+			}
 			_, err = io.WriteString(p.Stdout, "\n")
 			if current := now.Unix() / int64(p.Seconds); current != cycle {
 				cycle = current
@@ -124,9 +125,9 @@ func (p *Plugin) loop(ctx context.Context) error {
 			pending = false
 			p.logChange(&fault, resp.err)
 			if resp.err != nil {
-				charts.Gap()
+				charts.gap()
 			} else {
-				err = charts.Write(resp.report)
+				err = charts.write(resp.report)
 			}
 		}
 		if errors.Is(err, syscall.EPIPE) {
@@ -139,11 +140,7 @@ func (p *Plugin) loop(ctx context.Context) error {
 }
 
 func (p *Plugin) request(ctx context.Context) response {
-	timeout := p.Timeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.timeout, 5*time.Second))
 	defer cancel()
 	report, err := p.Agent.Report(ctx)
 	return response{report, err}
@@ -191,27 +188,10 @@ func waitForQuit(stdin io.Reader) {
 	}
 }
 
-// everySecond delivers the time at the beginning of each second until ctx ends.
-// A tick is dropped if the previous one has not been received yet.
-func everySecond(ctx context.Context) <-chan time.Time {
-	ticks := make(chan time.Time, 1)
-	go func() {
-		for {
-			now := time.Now()
-			timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			case now := <-timer.C:
-				select {
-				case ticks <- now:
-				default:
-				}
-			}
-		}
-	}()
-	return ticks
+// nextSecond delivers the time at the beginning of the next second.
+func nextSecond() <-chan time.Time {
+	now := time.Now()
+	return time.After(now.Truncate(time.Second).Add(time.Second).Sub(now))
 }
 
 // maxUpdateEvery is Netdata's longest interval, one day, in seconds.

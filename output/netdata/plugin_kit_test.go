@@ -3,6 +3,7 @@ package netdata
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"ssmonitor/internal/testkit/servingtest"
 	"ssmonitor/output/api"
 )
+
+// allPorts limits no port to have charts of its own.
+const allPorts = math.MaxInt
 
 // pluginUnderTest runs a Plugin, second by second as the test says.
 type pluginUnderTest struct {
@@ -29,13 +33,13 @@ type pluginUnderTest struct {
 	fed    int // bytes of out that reader has read
 }
 
-func startPlugin(t *testing.T, agent Reporter, seconds int) *pluginUnderTest {
+func startPlugin(t *testing.T, agent Reports, seconds int) *pluginUnderTest {
 	t.Helper()
 	return startImpatientPlugin(t, agent, seconds, 0)
 }
 
 // startImpatientPlugin starts one that waits for the agent for so long.
-func startImpatientPlugin(t *testing.T, agent Reporter, seconds int, timeout time.Duration) *pluginUnderTest {
+func startImpatientPlugin(t *testing.T, agent Reports, seconds int, timeout time.Duration) *pluginUnderTest {
 	t.Helper()
 	stdin, netdataStdin := pipe(t)
 	ctx, stop := context.WithCancel(context.Background())
@@ -44,7 +48,7 @@ func startImpatientPlugin(t *testing.T, agent Reporter, seconds int, timeout tim
 		ended: make(chan error, 1), reader: newNetdata(),
 	}
 	plugin := &Plugin{
-		Agent: agent, Seconds: seconds, MaxPorts: AllPorts, Stdin: stdin, Stdout: &p.out, Ticks: p.ticks, Timeout: timeout,
+		Agent: agent, Seconds: seconds, MaxPorts: allPorts, Stdin: stdin, Stdout: &p.out, ticks: p.ticks, timeout: timeout,
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	}
 	go func() { p.ended <- plugin.Run(ctx) }()

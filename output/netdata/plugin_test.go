@@ -95,7 +95,7 @@ func TestPluginIsPatient(t *testing.T) {
 			left <- time.Until(deadline)
 			return nil, accounting.ErrNoTable
 		})
-		plugin := &Plugin{Agent: feed, Timeout: timeout}
+		plugin := &Plugin{Agent: feed, timeout: timeout}
 		_ = plugin.request(t.Context())
 		if got := <-left; got > want || got < want-time.Second {
 			t.Errorf("timeout %s: the agent may take %s, want %s", timeout, got, want)
@@ -244,7 +244,7 @@ func tickedOnce(t *testing.T, stdout io.Writer) *Plugin {
 	stdin, _ := pipe(t)
 	ticks := make(chan time.Time, 1)
 	ticks <- sample.Noon
-	return &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stdout, Log: testkit.Quiet(), Ticks: ticks}
+	return &Plugin{Agent: growing(), Seconds: 1, Stdin: stdin, Stdout: stdout, Log: testkit.Quiet(), ticks: ticks}
 }
 
 // readOn is where a plugin reads that has missed the word.
@@ -273,11 +273,8 @@ type writerFunc func(p []byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestPluginRunsByTheClock(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ticks := everySecond(ctx)
 	for range 2 {
-		if tick := <-ticks; tick.Sub(tick.Truncate(time.Second)) > 900*time.Millisecond {
+		if tick := <-nextSecond(); tick.Sub(tick.Truncate(time.Second)) > 900*time.Millisecond {
 			t.Errorf("a tick came at %s, want the begin of a second", tick)
 		}
 	}

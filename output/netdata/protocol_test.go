@@ -34,7 +34,7 @@ type netdata struct {
 
 type netdataChart struct {
 	title, units, family, context, kind string
-	plugin, module, every               string
+	every                               string
 	priority                            int
 	obsolete                            bool
 	labels, pending                     map[string]string
@@ -123,7 +123,7 @@ func (n *netdata) chart(words []string) error {
 		n.charts[id] = chart
 	}
 	chart.title, chart.units, chart.family, chart.context, chart.kind = words[2], words[3], words[4], words[5], words[6]
-	chart.every, chart.plugin, chart.module = words[8], words[10], words[11]
+	chart.every = words[8]
 	var err error
 	if chart.priority, err = strconv.Atoi(words[7]); err != nil {
 		return err

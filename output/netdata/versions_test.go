@@ -10,8 +10,7 @@ import (
 // Netdata that disables a plugin for a label.
 func TestNetdataWithoutLabels(t *testing.T) {
 	var text strings.Builder
-	charts := NewCharts(&text, 1, AllPorts)
-	charts.unlabelled = true
+	charts := newChartWriter(&text, 1, allPorts, false)
 	reader := newNetdata()
 	reader.old = true
 	for second, step := range []struct{ name, traffic, packets, addresses string }{
@@ -22,7 +21,7 @@ func TestNetdataWithoutLabels(t *testing.T) {
 		port := named(20000, step.name, count(1, 1), count(1, 1))
 		port.Connections.Known = true
 		text.Reset()
-		if err := charts.Write(at(time.Duration(second)*time.Second, port)); err != nil {
+		if err := charts.write(at(time.Duration(second)*time.Second, port)); err != nil {
 			t.Fatal(err)
 		}
 		reader.feed(t, text.String())
@@ -51,17 +50,9 @@ func TestLabelsByVersion(t *testing.T) {
 // TestLongestNameFitsIntoALine has the longest name that a chart shows, with labels
 // and without.
 func TestLongestNameFitsIntoALine(t *testing.T) {
-	for _, unlabelled := range []bool{false, true} {
-		var text strings.Builder
-		charts := NewCharts(&text, 86400, AllPorts)
-		charts.unlabelled = unlabelled
-		reader := newNetdata()
-		reader.old = unlabelled
+	for _, labels := range []bool{true, false} {
 		port := named(65535, strings.Repeat("李", 1000), count(1, 1), count(1, 1))
 		port.Connections.Known = true
-		if err := charts.Write(at(0, port)); err != nil {
-			t.Fatal(err)
-		}
-		reader.feed(t, text.String())
+		netdataAfter(t, 86400, labels, at(0, port))
 	}
 }

@@ -3,7 +3,6 @@ package prometheus
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -114,57 +113,4 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
-}
-
-// TestManySlowScrapersDelayNoReading lets 200 clients scrape, half of them without
-// taking the response, while a reader reads on. Memory stays bounded.
-func TestManySlowScrapersDelayNoReading(t *testing.T) {
-	source := sampleMetered()
-	source.report = sample.ManyPorts(10000) // a page of 10 MB
-	source.month.Rows = nil
-	handler := NewHandler(sampleMetrics(source, true), time.Now)
-	limits := serving.Limits{Request: time.Second, Response: 3 * time.Second, Shutdown: time.Second, Stall: 3 * time.Second, Patience: time.Second, Connections: 64}
-	listener := servingtest.ListenTCP(t)
-	servingtest.ServeWithin(t, listener, handler, limits)
-	address := listener.Addr().String()
-	began := time.Now()
-	ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
-	defer stop()
-	var scrapers sync.WaitGroup
-	for i := range 200 {
-		scrapers.Go(func() {
-			for ctx.Err() == nil {
-				connection, err := net.Dial("tcp", address)
-				if err != nil {
-					continue
-				}
-				_, _ = io.WriteString(connection, "GET /metrics HTTP/1.0\r\n\r\n")
-				if i%2 == 0 {
-					<-ctx.Done()
-				} else {
-					_ = connection.SetDeadline(time.Now().Add(time.Second))
-					_, _ = io.Copy(io.Discard, connection)
-				}
-				_ = connection.Close()
-			}
-		})
-	}
-	var peak uint64
-	var memory runtime.MemStats
-	for ctx.Err() == nil {
-		runtime.ReadMemStats(&memory)
-		peak = max(peak, memory.HeapInuse)
-		time.Sleep(50 * time.Millisecond) // the interval of a gauge
-	}
-	scrapers.Wait()
-	// 64 clients that each held a page of their own would take 640 MB. Each of
-	// the seconds may leave one page to those that are slow.
-	if peak > 250<<20 {
-		t.Errorf("the heap grew to %d MB", peak>>20)
-	}
-	took := time.Since(began) // the last responses end later on a busy machine
-	if readings := source.readings.Load(); readings > int64(took/time.Second)+2 {
-		t.Errorf("got %d readings in %s, want one per second", readings, took)
-	}
-	t.Logf("peak of the heap %d MB, %d readings", peak>>20, source.readings.Load())
 }

@@ -17,9 +17,9 @@ import (
 	"ssmonitor/internal/serving"
 )
 
-// Gap is the shortest time between two readings for /metrics, each of
+// shortestGap is the shortest time between two readings for /metrics, each of
 // which may save the totals. It is shorter than any useful interval of scrapes.
-const Gap = time.Second
+const shortestGap = time.Second
 
 // gzipMinimum is the size from which a response is compressed. A smaller one is
 // sent in the first round trip anyway, and a compressor takes 800 KB of memory.
@@ -44,7 +44,7 @@ func NewHandler(metrics *Metrics, now func() time.Time) http.Handler {
 	for _, format := range []expfmt.Format{textFormat, openMetricsFormat} {
 		pages[format] = serving.NewShared(func(ctx context.Context) (*page, error) {
 			return metrics.render(ctx, format)
-		}, Gap, now)
+		}, shortestGap, now)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, req *http.Request) {

@@ -18,9 +18,9 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// Agent provides what the metrics are made of. Its methods are safe for
+// SavedReadings are what the metrics are made of. Their methods are safe for
 // concurrent use.
-type Agent interface {
+type SavedReadings interface {
 	// SavedReport reads the counters anew and returns totals that are saved. The
 	// metrics publish no others: a counter that stepped back by a little, since
 	// a power cut took what was not saved, would look to Prometheus like a
@@ -35,7 +35,7 @@ type Agent interface {
 
 // Options configure the metrics.
 type Options struct {
-	Source Agent
+	Source SavedReadings
 	Limits usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
 	AddressLimits usage.Limits

@@ -76,7 +76,7 @@ func sampleMetered() *metered {
 // goVersion is the label of build_info that changes with the toolchain.
 var goVersion = runtime.Version()
 
-func sampleMetrics(source Agent, names bool) *Metrics {
+func sampleMetrics(source SavedReadings, names bool) *Metrics {
 	addresses, err := connections.ParseLimits([]string{"3", "alice=1"})
 	if err != nil {
 		panic(err)

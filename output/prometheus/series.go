@@ -55,10 +55,14 @@ func (w *seriesWriter) begin(family metricFamily) {
 	}
 }
 
-// setLabels sets the labels that identify a port or client. An empty label is the
-// same to Prometheus as none.
-func (w *seriesWriter) setLabels(port, name string) {
-	w.labels = append(append(append(w.labels[:0], `{port="`...), port...), '"')
+// setLabels sets the labels that identify a port or client. Port 0 and an empty name are
+// empty labels, which are the same to Prometheus as none.
+func (w *seriesWriter) setLabels(port uint16, name string) {
+	w.labels = append(w.labels[:0], `{port="`...)
+	if port > 0 {
+		w.labels = strconv.AppendUint(w.labels, uint64(port), 10)
+	}
+	w.labels = append(w.labels, '"')
 	if w.names {
 		escaped := labelEscapes.Replace(strings.ToValidUTF8(name, "\uFFFD"))
 		w.labels = append(append(append(w.labels, `,name="`...), escaped...), '"')
@@ -84,16 +88,15 @@ const (
 )
 
 func (w *seriesWriter) ports(report *accounting.Report) {
-	w.begin(portBytes)
 	w.flows(report, portBytes, func(count accounting.Count) uint64 { return count.Bytes })
-	w.begin(portPackets)
 	w.flows(report, portPackets, func(count accounting.Count) uint64 { return count.Packets })
 }
 
 func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of func(accounting.Count) uint64) {
+	w.begin(family)
 	for i := range report.Ports {
 		port := &report.Ports[i]
-		w.setLabels(strconv.Itoa(int(port.Port.Number)), port.Port.Name)
+		w.setLabels(port.Port.Number, port.Port.Name)
 		if port.Port.Protocols.Has(accounting.TCP) {
 			w.sample(family, `,proto="tcp"`+labelIn, of(port.TCP.In.Total))
 			w.sample(family, `,proto="tcp"`+labelOut, of(port.TCP.Out.Total))
@@ -132,7 +135,7 @@ func (w *seriesWriter) gauge(report *accounting.Report, family metricFamily, of 
 			w.begin(family)
 			begun = true
 		}
-		w.setLabels(strconv.Itoa(int(port.Port.Number)), port.Port.Name)
+		w.setLabels(port.Port.Number, port.Port.Name)
 		w.sample(family, "", uint64(value))
 	}
 }
@@ -154,8 +157,8 @@ func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, li
 	_, _ = w.out.WriteString(monthStart.name + " ")
 	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Query.Since.Unix(), 10), '\n'))
 
-	type usage struct{ in, out uint64 }
-	used := make(map[portClient]usage)
+	type sum struct{ in, out uint64 }
+	used := make(map[portClient]sum)
 	var clients []portClient
 	for i := range month.Rows {
 		row := &month.Rows[i]
@@ -164,12 +167,12 @@ func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, li
 		if !w.names {
 			client.name = ""
 		}
-		sum := used[client]
-		used[client] = usage{sum.in + row.In.Bytes, sum.out + row.Out.Bytes}
+		before := used[client]
+		used[client] = sum{before.in + row.In.Bytes, before.out + row.Out.Bytes}
 	}
 	w.begin(monthBytes)
 	for _, client := range slices.SortedFunc(maps.Keys(used), portClient.compare) {
-		w.setLabels(strconv.Itoa(int(client.port)), client.name)
+		w.setLabels(client.port, client.name)
 		w.sample(monthBytes, labelIn, used[client].in)
 		w.sample(monthBytes, labelOut, used[client].out)
 	}
@@ -185,23 +188,17 @@ func (w *seriesWriter) limits(clients []portClient, limits usage.Limits) {
 	if !limits.Any() {
 		return
 	}
-	for i := range clients {
-		if clients[i].name != "" {
-			clients[i].port = 0 // a client with a name may have several
-		}
+	ids := make(map[usage.ClientID]bool)
+	for _, client := range clients {
+		ids[usage.ClientOf(client.name, client.port)] = true
 	}
-	slices.SortFunc(clients, portClient.compare)
 	w.begin(monthLimit)
-	for _, client := range slices.Compact(clients) {
-		limit, limited := limits.For(usage.ClientOf(client.name, client.port))
-		switch {
-		case !limited || client.name != "" && !w.names:
-			continue
-		case client.name != "":
-			w.setLabels("", client.name)
-		default:
-			w.setLabels(strconv.Itoa(int(client.port)), "")
+	for _, id := range slices.SortedFunc(maps.Keys(ids), func(a, b usage.ClientID) int {
+		return portClient{a.Port, a.Name}.compare(portClient{b.Port, b.Name})
+	}) {
+		if limit, limited := limits.For(id); limited && (id.Name == "" || w.names) {
+			w.setLabels(id.Port, id.Name)
+			w.sample(monthLimit, "", limit)
 		}
-		w.sample(monthLimit, "", limit)
 	}
 }

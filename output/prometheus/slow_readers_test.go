@@ -4,17 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/sample"
 	"ssmonitor/internal/testkit/servingtest"
-	"ssmonitor/output/api"
 )
 
 // metricsRequests ask for every format there is.
@@ -62,57 +59,36 @@ func TestSlowScrapersHoldTwoVersions(t *testing.T) {
 	}
 }
 
-const portsPath = "GET /v1/ports HTTP/1.1\r\nHost: x\r\n\r\n"
-
-// feed is a source of the agent's socket.
-type feed struct{ sample.Source }
-
-func (f *feed) Health() api.Health { return api.Health{} }
-
-// TestSlowReaderHasThreeSeconds has a slow reader of the first second, and a client in the
-// next. A third one gets what the second got for as long as the first may go on reading.
+// TestSlowReaderHasThreeSeconds has a slow reader of the first second, and another one of
+// the next. A third one gets what the second got for as long as the first may go on reading.
 func TestSlowReaderHasThreeSeconds(t *testing.T) {
 	source := sampleMetered()
 	source.report = sample.ManyPorts(5000)
-	feed := &feed{}
-	feed.AnswersWith(source.report, nil)
-	for _, test := range []struct {
-		name, request string
-		handler       func(clock func() time.Time) http.Handler
-		next          func(t *testing.T, address net.Addr)
-	}{
-		{"metrics", metricsRequests[0], func(clock func() time.Time) http.Handler {
-			return NewHandler(sampleMetrics(source, true), clock)
-		}, func(t *testing.T, address net.Addr) { servingtest.SlowReader(t, address, metricsRequests[0]) }},
-		{"ports", portsPath, func(clock func() time.Time) http.Handler {
-			return api.NewHandler(feed, clock, testkit.Quiet())
-		}, func(t *testing.T, address net.Addr) { servingtest.Request(t, address.String(), portsPath) }},
-	} {
-		for seconds, complete := range map[int64]bool{2: true, 3: false} {
-			t.Run(fmt.Sprintf("%s after %d s", test.name, seconds), func(t *testing.T) {
-				var second atomic.Int64
-				clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
-				listener := servingtest.Listen(t, filepath.Join(t.TempDir(), "socket"))
-				servingtest.ServeWithin(t, listener, test.handler(clock), servingtest.Generous) // only the clock ends a response
-				first := servingtest.Dial(t, listener.Addr().String())
-				servingtest.Send(t, first, test.request)
-				response, err := http.ReadResponse(bufio.NewReader(first), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer response.Body.Close() //nolint:errcheck // it is broken on purpose
-				second.Store(1)
-				test.next(t, listener.Addr())
-				second.Store(1 + seconds)
-				began := time.Now()
-				servingtest.Request(t, listener.Addr().String(), test.request)
-				if waited := time.Since(began); waited > servingtest.Generous.Stall/2 {
-					t.Errorf("the third client waited for %s", waited)
-				}
-				if size, err := io.Copy(io.Discard, response.Body); (err == nil) != complete {
-					t.Errorf("the first client got %d bytes, %v", size, err)
-				}
-			})
-		}
+	for seconds, complete := range map[int64]bool{2: true, 3: false} {
+		t.Run(fmt.Sprintf("after %d s", seconds), func(t *testing.T) {
+			var second atomic.Int64
+			clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
+			listener := servingtest.Listen(t, filepath.Join(t.TempDir(), "socket"))
+			handler := NewHandler(sampleMetrics(source, true), clock)
+			servingtest.ServeWithin(t, listener, handler, servingtest.Generous) // only the clock ends a response
+			first := servingtest.Dial(t, listener.Addr().String())
+			servingtest.Send(t, first, metricsRequests[0])
+			response, err := http.ReadResponse(bufio.NewReader(first), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close() //nolint:errcheck // it is broken on purpose
+			second.Store(1)
+			servingtest.SlowReader(t, listener.Addr(), metricsRequests[0])
+			second.Store(1 + seconds)
+			began := time.Now()
+			servingtest.Request(t, listener.Addr().String(), metricsRequests[0])
+			if waited := time.Since(began); waited > servingtest.Generous.Stall/2 {
+				t.Errorf("the third client waited for %s", waited)
+			}
+			if size, err := io.Copy(io.Discard, response.Body); (err == nil) != complete {
+				t.Errorf("the first client got %d bytes, %v", size, err)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/units"
 )
 
 // Colours of the chart: the clients with the most usage have one each.
@@ -77,7 +78,7 @@ func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
 	top := scaleTop(largest)
 	for i := range scaleSteps + 1 {
 		chart.Lines = append(chart.Lines, i*chartHeight/scaleSteps)
-		chart.Scale = append(chart.Scale, RoundBytes(top*float64(scaleSteps-i)/scaleSteps))
+		chart.Scale = append(chart.Scale, units.RoundBytes(top*float64(scaleSteps-i)/scaleSteps))
 	}
 	chart.Legend = legend(report, colors)
 	every := (len(report.Course) + maxLabels - 1) / maxLabels
@@ -153,10 +154,10 @@ func barTitle(period *usage.PeriodUsage, bar htmlBar) string {
 	if len(period.Clients) == 0 {
 		b.WriteString("\nno usage recorded")
 	} else {
-		b.WriteString(": " + HumanBytes(period.Bytes()))
+		b.WriteString(": " + units.Bytes(period.Bytes()))
 	}
 	for _, part := range slices.Backward(bar.Parts) {
-		fmt.Fprintf(&b, "\n%s %s", part.name, HumanBytes(part.bytes))
+		fmt.Fprintf(&b, "\n%s %s", part.name, units.Bytes(part.bytes))
 	}
 	if bar.Gap {
 		b.WriteString("\nhistory was lost here")

@@ -3,7 +3,6 @@ package report
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -63,9 +62,8 @@ func WriteClientsJSON(w io.Writer, clients []usage.Client) error {
 	for _, c := range sortClients(clients) {
 		list.Clients = append(list.Clients, client(c))
 	}
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
+	encoder := terminal.NewJSONEncoder(w)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(list); err != nil {
 		return fmt.Errorf("writing the clients as JSON: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/units"
 )
 
 var (
@@ -67,7 +68,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		Style: template.CSS(usageStyle), Script: template.JS(usageScript),
 		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
 		Range: rangeText(report), Zone: zoneText(report), By: string(report.By), Sorted: string(report.Sort),
-		In: HumanBytes(report.In.Bytes), Out: HumanBytes(report.Out.Bytes), Total: HumanBytes(report.Bytes()),
+		In: units.Bytes(report.In.Bytes), Out: units.Bytes(report.Out.Bytes), Total: units.Bytes(report.Bytes()),
 		Written:     report.Now.In(report.Zone).Format(time.RFC3339),
 		WrittenText: report.Now.In(report.Zone).Format(minuteLayout),
 	}
@@ -78,7 +79,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		for _, period := range report.Periods {
 			page.Periods = append(page.Periods, htmlPeriod{
 				spanText(period.Start, period.End),
-				HumanBytes(period.In.Bytes), HumanBytes(period.Out.Bytes), HumanBytes(period.Bytes()),
+				units.Bytes(period.In.Bytes), units.Bytes(period.Out.Bytes), units.Bytes(period.Bytes()),
 				len(period.Clients) == 0,
 			})
 		}
@@ -110,7 +111,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 			over[state.Client] = true
 			page.Over = append(page.Over, htmlLimit{
 				state.Client, spanText(state.Start.In(report.Zone), state.End.In(report.Zone)),
-				HumanBytes(state.Used), RoundBytes(float64(state.Limit)),
+				units.Bytes(state.Used), units.RoundBytes(float64(state.Limit)),
 			})
 		}
 	}
@@ -124,8 +125,8 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 	for _, client := range report.Whole.Clients {
 		line := htmlClient{
 			Name: client.Label(),
-			In:   HumanBytes(client.In.Bytes), Out: HumanBytes(client.Out.Bytes), Total: HumanBytes(client.Bytes()),
-			Share:   HumanShare(report.Whole.Share(client)),
+			In:   units.Bytes(client.In.Bytes), Out: units.Bytes(client.Out.Bytes), Total: units.Bytes(client.Bytes()),
+			Share:   units.Share(report.Whole.Share(client)),
 			InBytes: client.In.Bytes, OutBytes: client.Out.Bytes, Bytes: client.Bytes(),
 			Bar:  barPercent(client.Bytes(), largest),
 			Over: over[client.Label()],

@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/units"
 )
 
 // The widths of the table in terminal cells. Two spaces separate the columns.
@@ -121,14 +121,14 @@ func (t *table) writePeriod(period *usage.PeriodUsage) {
 		}
 	}
 	for _, client := range period.Clients {
-		share := HumanShare(period.Share(client))
-		line := t.line(t.charset.Text(client.Label()), HumanBytes(client.In.Bytes), HumanBytes(client.Out.Bytes), HumanBytes(client.Bytes()), share)
+		share := units.Share(period.Share(client))
+		line := t.line(t.charset.Text(client.Label()), units.Bytes(client.In.Bytes), units.Bytes(client.Out.Bytes), units.Bytes(client.Bytes()), share)
 		if t.over[overKey{client.Label(), period.Start.Unix()}] {
 			line = t.style(styleOver, line)
 		}
 		bar := ""
 		if client.Others == 0 {
-			bar = Bar(client.Bytes(), largest, t.bar)
+			bar = units.Bar(client.Bytes(), largest, t.bar)
 		}
 		if bar != "" {
 			line += columnSpace + t.style(styleBar, bar)
@@ -144,7 +144,7 @@ func (t *table) writePeriod(period *usage.PeriodUsage) {
 }
 
 func (t *table) writeSum(label string, in, out accounting.Count, share string) {
-	line := t.line(label, HumanBytes(in.Bytes), HumanBytes(out.Bytes), HumanBytes(in.Bytes+out.Bytes), share)
+	line := t.line(label, units.Bytes(in.Bytes), units.Bytes(out.Bytes), units.Bytes(in.Bytes+out.Bytes), share)
 	fmt.Fprintln(t.out, t.style(styleBold, line))
 }
 
@@ -161,7 +161,7 @@ func (t *table) writeLimits() {
 	for _, state := range t.report.Limits {
 		if state.Over() {
 			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client), t.name)),
-				spanText(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), HumanBytes(state.Used), RoundBytes(float64(state.Limit)))
+				spanText(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), units.Bytes(state.Used), units.RoundBytes(float64(state.Limit)))
 		}
 	}
 }
@@ -185,18 +185,4 @@ func (t *table) style(style, text string) string {
 		return text
 	}
 	return style + text + styleEnd
-}
-
-// Bar draws a bar of which largest would fill width cells, to an eighth of a
-// cell. Every value above 0 has a bar.
-func Bar(value, largest uint64, width int) string {
-	if value == 0 || largest == 0 || width <= 0 {
-		return ""
-	}
-	eighths := max(1, int(math.Round(float64(value)/float64(largest)*float64(width)*8)))
-	bar := strings.Repeat("█", eighths/8)
-	if part := eighths % 8; part > 0 {
-		bar += string([]rune("▏▎▍▌▋▊▉")[part-1])
-	}
-	return bar
 }

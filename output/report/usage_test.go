@@ -103,38 +103,6 @@ func TestUsageTableMarksTheMonth(t *testing.T) {
 	}
 }
 
-func TestHumanBytes(t *testing.T) {
-	tests := []struct {
-		bytes uint64
-		want  string
-	}{
-		{0, "0 B"}, {999, "999 B"}, {1000, "1.00 kB"}, {999994, "999.99 kB"}, {999995, "1.00 MB"}, {46900000000, "46.90 GB"},
-		{999995000, "1.00 GB"}, {1e12, "1.00 TB"}, {1e15, "1.00 PB"}, {math.MaxUint64, "18.45 EB"},
-	}
-	for _, test := range tests {
-		if got := HumanBytes(test.bytes); got != test.want || len(got) > bytesWidth {
-			t.Errorf("%d: got %q, want %q", test.bytes, got, test.want)
-		}
-	}
-	for share, want := range map[float64]string{0: "0.0%", 1e-9: "<0.1%", 0.0005: "0.1%", 0.1234: "12.3%", 0.9999: ">99.9%", 1: "100.0%"} {
-		if got := HumanShare(share); got != want || len(got) > shareWidth {
-			t.Errorf("%v: got %q, want %q", share, got, want)
-		}
-	}
-}
-
-func TestUsageBar(t *testing.T) {
-	tests := []struct {
-		value, largest uint64
-		want           string
-	}{{0, 10, ""}, {1, 1e9, "▏"}, {5, 10, "██"}, {10, 10, "████"}, {6, 10, "██▍"}, {math.MaxUint64, math.MaxUint64, "████"}, {0, 0, ""}}
-	for _, test := range tests {
-		if got := Bar(test.value, test.largest, 4); got != test.want {
-			t.Errorf("%d of %d: got %q, want %q", test.value, test.largest, got, test.want)
-		}
-	}
-}
-
 func TestUsageSpanText(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -241,11 +209,6 @@ func TestScaleTop(t *testing.T) {
 	for largest, want := range map[uint64]float64{0: 4, 1: 1, 5: 6, 7: 8, 9: 10, 10: 10, 11: 12, 61e9: 80e9, 99e9: 100e9, 130e9: 160e9} {
 		if got := scaleTop(largest); got != want || got < float64(largest) {
 			t.Errorf("%d: got %v, want %v", largest, got, want)
-		}
-	}
-	for bytes, want := range map[float64]string{0: "0", 750: "750 B", 2.5e9: "2.5 GB", 1e12: "1 TB", 0.25: "0.25 B"} {
-		if got := RoundBytes(bytes); got != want {
-			t.Errorf("%v: got %q, want %q", bytes, got, want)
 		}
 	}
 }

@@ -6,26 +6,27 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 )
 
-// Agent is the part of [output.Client] that the table needs.
-type Agent interface {
+// Answers are those of the agent, as an [api.Client] gives them.
+type Answers interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
 }
 
-var _ Agent = (*api.Client)(nil)
+var _ Answers = (*api.Client)(nil)
 
 // Top shows what an agent publishes.
 type Top struct {
-	Agent    Agent
+	Agent    Answers
 	Host     string // name of this host
 	Interval time.Duration
 	// Remotes returns who is connected to a port. It is nil for users who must
 	// not see it.
-	Remotes func(port uint16) ([]Remote, error)
+	Remotes func(port uint16) ([]sockdiag.Remote, error)
 	Now     func() time.Time
 	Charset terminal.Charset // of the terminal
 }
@@ -72,8 +73,8 @@ func (t *Top) hours(ctx context.Context, label string) (*api.Usage, error) {
 }
 
 // remotes returns who is connected to the ports.
-func (t *Top) remotes(ports []uint16) ([]Remote, error) {
-	var all []Remote
+func (t *Top) remotes(ports []uint16) ([]sockdiag.Remote, error) {
+	var all []sockdiag.Remote
 	for _, port := range ports {
 		remotes, err := t.Remotes(port)
 		if err != nil {

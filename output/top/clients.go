@@ -14,11 +14,11 @@ import (
 
 // client is one line of the table: what a client does on all of its ports.
 type client struct {
-	id      usage.ClientID
-	label   string // of id: the name, or "port 20000" for a port without one
-	ports   []*accounting.PortReport
-	rated   bool // the rates of all ports are known
-	in, out accounting.Rate
+	id         usage.ClientID
+	label      string // of id: the name, or "port 20000" for a port without one
+	ports      []*accounting.PortReport
+	ratesKnown bool // the rates of all ports are known
+	in, out    accounting.Rate
 	// connections are unknown if those of any port with TCP are. Addresses can't
 	// be told from each other across ports: with several ports they are the
 	// least that there can be.
@@ -53,7 +53,7 @@ func clientsOf(report *accounting.Report) []client {
 		if !found {
 			place = len(clients)
 			places[id] = place
-			clients = append(clients, client{id: id, label: id.Label(), rated: true})
+			clients = append(clients, client{id: id, label: id.Label(), ratesKnown: true})
 		}
 		clients[place].add(port)
 	}
@@ -65,7 +65,7 @@ func clientsOf(report *accounting.Report) []client {
 
 func (c *client) add(port *accounting.PortReport) {
 	sum := port.Sum()
-	c.rated = c.rated && port.Rated
+	c.ratesKnown = c.ratesKnown && port.RatesKnown
 	c.in, c.out = c.in.Plus(sum.In.Rate), c.out.Plus(sum.Out.Rate)
 	c.ports = append(c.ports, port)
 }

@@ -8,7 +8,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output/report"
+	"ssmonitor/internal/units"
 )
 
 // unknown stands for every value that is not known.
@@ -38,11 +38,11 @@ type column struct {
 // out.
 var columns = []column{
 	{name: "name", key: "n"},
-	{"in", "i", "IN/s", bytesWidth, func(c *client) string { return rateText(c.in, c.rated) },
-		func(c *client) (float64, bool) { return c.in.Bytes, c.rated }},
-	{"out", "o", "OUT/s", bytesWidth, func(c *client) string { return rateText(c.out, c.rated) },
-		func(c *client) (float64, bool) { return c.out.Bytes, c.rated }},
-	{name: "rate", key: "r", value: func(c *client) (float64, bool) { return c.in.Bytes + c.out.Bytes, c.rated }},
+	{"in", "i", "IN/s", bytesWidth, func(c *client) string { return rateText(c.in, c.ratesKnown) },
+		func(c *client) (float64, bool) { return c.in.Bytes, c.ratesKnown }},
+	{"out", "o", "OUT/s", bytesWidth, func(c *client) string { return rateText(c.out, c.ratesKnown) },
+		func(c *client) (float64, bool) { return c.out.Bytes, c.ratesKnown }},
+	{name: "rate", key: "r", value: func(c *client) (float64, bool) { return c.in.Bytes + c.out.Bytes, c.ratesKnown }},
 	{"today", "t", "TODAY", bytesWidth, func(c *client) string { return c.today.String() },
 		func(c *client) (float64, bool) { return float64(c.today.bytes), c.today.known }},
 	{"month", "m", "MONTH", bytesWidth, func(c *client) string { return c.month.String() },
@@ -63,14 +63,14 @@ func rateText(rate accounting.Rate, known bool) string {
 	if !known {
 		return unknown
 	}
-	return report.HumanRate(rate.Bytes)
+	return units.Rate(rate.Bytes)
 }
 
 func (a amount) String() string {
 	if !a.known {
 		return unknown
 	}
-	return report.HumanBytes(a.bytes)
+	return units.Bytes(a.bytes)
 }
 
 func limitText(c *client) string {
@@ -81,7 +81,7 @@ func limitText(c *client) string {
 	case share >= 10:
 		return ">999%"
 	}
-	return report.HumanShare(share)
+	return units.Share(share)
 }
 
 func countText(count int32, known bool) string {
@@ -138,7 +138,7 @@ func layoutOf(width int, rows []client, charset terminal.Charset) layout {
 }
 
 // head returns the head of the table.
-func (l layout) head() Line {
+func (l layout) head() textLine {
 	var b strings.Builder
 	b.WriteString(strings.Repeat(" ", margin) + terminal.PadRight("CLIENT", l.name))
 	for _, c := range l.columns {
@@ -149,19 +149,19 @@ func (l layout) head() Line {
 
 // line returns the line of a client. The name is a span of its own: a terminal may
 // disagree about its width.
-func (l layout) line(c *client, sparkline string) Line {
+func (l layout) line(c *client, sparkline string) textLine {
 	name := strings.Repeat(" ", margin) + terminal.PadRight(l.charset.Text(c.label), l.name)
 	var numbers strings.Builder
 	for _, column := range l.columns {
 		fmt.Fprintf(&numbers, " %*s", column.width, column.cell(c))
 	}
-	style := Plain
+	style := stylePlain
 	if c.limit.Limit > 0 && c.limit.Over {
-		style = Alarming
+		style = styleAlarming
 	}
-	line := Line{{name, style}, {numbers.String(), style}}
+	line := textLine{{name, style}, {numbers.String(), style}}
 	if sparkline != "" {
-		line = append(line, Span{" " + sparkline, Chart})
+		line = append(line, textSpan{" " + sparkline, styleChart})
 	}
 	return line
 }

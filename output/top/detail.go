@@ -8,14 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/output/api"
 )
-
-// Remote is an address that is connected to a port.
-type Remote struct {
-	Address     netip.Addr
-	Connections int
-}
 
 // detail is the view of one client.
 type detail struct {
@@ -23,22 +18,22 @@ type detail struct {
 	first     int        // line at the top of the window
 	hours     *api.Usage // of today; nil until the agent answers
 	hoursErr  error
-	remotes   []Remote // nil: not known
+	remotes   []sockdiag.Remote // nil: not known
 	remoteErr error
 }
 
 // openDetail opens the view of the selected client, or of the first one.
-func (m *Model) openDetail() Action {
+func (m *model) openDetail() action {
 	row := max(0, m.row())
 	if row >= len(m.rows) {
-		return Nothing
+		return actionNone
 	}
 	m.selected = m.rows[row].label
 	m.detail = &detail{label: m.selected}
-	return OpenDetail
+	return actionDetail
 }
 
-func (m *Model) pressInDetail(key string) {
+func (m *model) pressInDetail(key string) {
 	switch key {
 	case "q", keyEscape, keyEnter, keyBackspace, keyLeft:
 		m.detail = nil
@@ -50,9 +45,9 @@ func (m *Model) pressInDetail(key string) {
 // unlimited is more than a view has lines or columns.
 const unlimited = 1 << 30
 
-// Detail returns the label of the client in the detail view, and its ports whose
+// openedClient returns the label of the client in the detail view, and its ports whose
 // connections can be seen.
-func (m *Model) Detail() (label string, ports []uint16, open bool) {
+func (m *model) openedClient() (label string, ports []uint16, open bool) {
 	if m.detail == nil {
 		return "", nil, false
 	}
@@ -66,16 +61,16 @@ func (m *Model) Detail() (label string, ports []uint16, open bool) {
 	return m.detail.label, ports, true
 }
 
-// ObserveHours takes the client's usage of today by hour.
-func (m *Model) ObserveHours(label string, hours *api.Usage, err error) {
+// observeHours takes the client's usage of today by hour.
+func (m *model) observeHours(label string, hours *api.Usage, err error) {
 	if m.detail != nil && m.detail.label == label && !errors.Is(err, context.Canceled) {
 		m.detail.hours, m.detail.hoursErr = hours, err
 	}
 }
 
-// ObserveRemotes takes the addresses that are connected to the client's ports,
+// observeRemotes takes the addresses that are connected to the client's ports,
 // in any order. An address on several ports is one.
-func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
+func (m *model) observeRemotes(label string, remotes []sockdiag.Remote, err error) {
 	if m.detail == nil || m.detail.label != label || m.paused {
 		return
 	}
@@ -83,11 +78,11 @@ func (m *Model) ObserveRemotes(label string, remotes []Remote, err error) {
 	for _, remote := range remotes {
 		sum[remote.Address] += remote.Connections
 	}
-	m.detail.remotes, m.detail.remoteErr = make([]Remote, 0, len(sum)), err
+	m.detail.remotes, m.detail.remoteErr = make([]sockdiag.Remote, 0, len(sum)), err
 	for address, connections := range sum {
-		m.detail.remotes = append(m.detail.remotes, Remote{address, connections})
+		m.detail.remotes = append(m.detail.remotes, sockdiag.Remote{Address: address, Connections: connections})
 	}
-	slices.SortFunc(m.detail.remotes, func(a, b Remote) int {
+	slices.SortFunc(m.detail.remotes, func(a, b sockdiag.Remote) int {
 		return cmp.Or(cmp.Compare(b.Connections, a.Connections), a.Address.Compare(b.Address))
 	})
 }

@@ -6,39 +6,34 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/internal/terminal"
-	"ssmonitor/output/report"
+	"ssmonitor/internal/units"
 )
 
 const hourBar = 20 // width of the longest bar
 
-// detailView returns the lines of the client's view that fit.
-func (m *Model) detailView(width, height int) []Line {
-	lines := m.head(width)
-	d := m.detail
-	c := m.client(d.label)
-	title := " " + m.charset.Text(d.label)
+// detailBody returns the lines of the client's view below the head.
+func (m *model) detailBody() []textLine {
+	c := m.client(m.detail.label)
+	body := []textLine{nil, {{" " + m.charset.Text(m.detail.label), styleBold}}}
 	if c == nil {
-		return append(lines, nil, Line{{title, Bold}}, plain(" This client has no port any more."))
+		return append(body, plain(" This client has no port any more."))
 	}
-	body := []Line{nil, {{title, Bold}}, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
-		rateText(c.in, c.rated), rateText(c.out, c.rated), c.today, c.month))}
+	body = append(body, plain(fmt.Sprintf(" in %s/s  out %s/s  today %s  month %s",
+		rateText(c.in, c.ratesKnown), rateText(c.out, c.ratesKnown), c.today, c.month)))
 	if c.limit.Limit > 0 {
-		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), report.RoundBytes(float64(c.limit.Limit)))))
+		body = append(body, plain(fmt.Sprintf(" %s of the monthly limit of %s", limitText(c), units.RoundBytes(float64(c.limit.Limit)))))
 	}
-	if line := m.history.sparkline(c.label, m.shown.at, max(0, width-2*margin), m.levels); line != "" {
-		body = append(body, Line{{Text: " "}, {line, Chart}})
+	if line := m.history.sparkline(c.label, m.shown.at, max(0, m.width-2*margin), m.levels); line != "" {
+		body = append(body, textLine{{Text: " "}, {line, styleChart}})
 	}
 	body = append(body, portLines(c, m.shown.err == nil)...)
-	body = append(body, m.remoteLines(width)...)
-	body = append(body, m.hourLines(width)...)
-	m.page = max(1, height-len(lines))
-	d.first = max(0, min(d.first, len(body)-m.page))
-	return append(lines, body[d.first:min(len(body), d.first+m.page)]...)
+	body = append(body, m.remoteLines()...)
+	return append(body, m.hourLines()...)
 }
 
 // portLines shows the ports by protocol. Numbers are known while the agent answers.
-func portLines(c *client, answers bool) []Line {
-	lines := []Line{nil, {{fmt.Sprintf(" %5s  %-8s %9s %9s %11s %11s %5s %5s", "PORT", "PROTOCOL", "IN/s", "OUT/s", "IN", "OUT", "CONN", "ADDR"), Bold}}}
+func portLines(c *client, answers bool) []textLine {
+	lines := []textLine{nil, {{fmt.Sprintf(" %5s  %-8s %9s %9s %11s %11s %5s %5s", "PORT", "PROTOCOL", "IN/s", "OUT/s", "IN", "OUT", "CONN", "ADDR"), styleBold}}}
 	for _, port := range c.ports {
 		for _, protocol := range []accounting.Protocol{accounting.TCP, accounting.UDP} {
 			if !port.Port.Protocols.Has(protocol) {
@@ -51,7 +46,7 @@ func portLines(c *client, answers bool) []Line {
 				connections = countText(port.Connections.Established, known)
 				addresses = countText(port.Connections.Addresses, known)
 			}
-			rated := answers && port.Rated
+			rated := answers && port.RatesKnown
 			lines = append(lines, plain(fmt.Sprintf(" %5d  %-8s %9s %9s %11s %11s %5s %5s", port.Port.Number, protocol,
 				rateText(traffic.In.Rate, rated), rateText(traffic.Out.Rate, rated),
 				amount{traffic.In.Total.Bytes, answers}, amount{traffic.Out.Total.Bytes, answers}, connections, addresses)))
@@ -61,20 +56,20 @@ func portLines(c *client, answers bool) []Line {
 }
 
 // remoteLines shows who is connected, while that is known.
-func (m *Model) remoteLines(width int) []Line {
+func (m *model) remoteLines() []textLine {
 	d := m.detail
-	_, ports, _ := m.Detail()
+	_, ports, _ := m.openedClient()
 	switch {
 	case m.shown.err != nil || len(ports) == 0:
 		return nil
 	case d.remoteErr != nil:
-		return append([]Line{nil}, faultLines("addresses: "+terminal.Line(d.remoteErr), width)...)
+		return append([]textLine{nil}, faultLines("addresses: "+terminal.Line(d.remoteErr), m.width)...)
 	case d.remotes == nil:
 		return nil
 	case len(d.remotes) == 0:
-		return []Line{nil, plain(" Nobody is connected over TCP.")}
+		return []textLine{nil, plain(" Nobody is connected over TCP.")}
 	}
-	lines := []Line{nil, {{fmt.Sprintf(" %-39s %5s", "CONNECTED FROM", "CONN"), Bold}}}
+	lines := []textLine{nil, {{fmt.Sprintf(" %-39s %5s", "CONNECTED FROM", "CONN"), styleBold}}}
 	for _, remote := range d.remotes {
 		lines = append(lines, plain(fmt.Sprintf(" %-39s %5d", remote.Address, remote.Connections)))
 	}
@@ -82,13 +77,13 @@ func (m *Model) remoteLines(width int) []Line {
 }
 
 // hourLines shows the hours of today that have usage.
-func (m *Model) hourLines(width int) []Line {
+func (m *model) hourLines() []textLine {
 	d := m.detail
 	if d.hoursErr != nil && m.shown.err == nil {
-		return append([]Line{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), width)...)
+		return append([]textLine{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), m.width)...)
 	}
 	hours, known := d.hoursAt(m.shown.at)
-	lines := []Line{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), Bold}}}
+	lines := []textLine{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), styleBold}}}
 	switch {
 	case !known || m.shown.err != nil:
 		return append(lines, plain(" "+unknown))
@@ -101,13 +96,13 @@ func (m *Model) hourLines(width int) []Line {
 	}
 	for i := range hours {
 		h := &hours[i]
-		bar := report.Bar(h.Total.Bytes, largest, hourBar)
+		bar := units.Bar(h.Total.Bytes, largest, hourBar)
 		if m.levels == ascii {
 			bar = strings.Repeat("#", len([]rune(bar)))
 		}
-		lines = append(lines, Line{
-			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), report.HumanBytes(h.Total.In.Bytes), report.HumanBytes(h.Total.Out.Bytes))},
-			{bar, Chart},
+		lines = append(lines, textLine{
+			{Text: fmt.Sprintf(" %-5s %9s %9s ", h.Start.Format("15:04"), units.Bytes(h.Total.In.Bytes), units.Bytes(h.Total.Out.Bytes))},
+			{bar, styleChart},
 		})
 	}
 	return lines

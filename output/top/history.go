@@ -35,7 +35,7 @@ func (h *history) add(now time.Time, clients []client) {
 	h.advance(now)
 	for i := range clients {
 		c := &clients[i]
-		if !c.rated {
+		if !c.ratesKnown {
 			continue
 		}
 		bins := h.clients[c.label]

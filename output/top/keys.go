@@ -7,48 +7,48 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Action is what a key asks of the program around the model.
-type Action int
+// action is what a key asks of the program around the model.
+type action int
 
 // The actions.
 const (
-	Nothing Action = iota
-	Quit
-	Suspend    // stop until the shell continues the program
-	OpenDetail // the detail view has been opened: it needs data
+	actionNone action = iota
+	actionQuit
+	actionSuspend // stop until the shell continues the program
+	actionDetail  // the detail view has been opened: it needs data
 )
 
-// The keys that are not text.
+// The keys that are not text: their names in tcell, in lower case.
 const (
 	keyUp        = "<up>"
 	keyDown      = "<down>"
 	keyLeft      = "<left>"
 	keyRight     = "<right>"
-	keyPageUp    = "<page up>"
-	keyPageDown  = "<page down>"
+	keyPageUp    = "<pgup>"
+	keyPageDown  = "<pgdn>"
 	keyHome      = "<home>"
 	keyEnd       = "<end>"
 	keyEnter     = "<enter>"
-	keyEscape    = "<escape>"
+	keyEscape    = "<esc>"
 	keyBackspace = "<backspace>"
 	keyClear     = "<ctrl-u>"
 	keyInterrupt = "<ctrl-c>"
 	keySuspend   = "<ctrl-z>"
 )
 
-// Press handles a key: one of the names above or a typed character.
-func (m *Model) Press(key string) Action {
+// press handles a key: one of the names above or a typed character.
+func (m *model) press(key string) action {
 	switch {
 	case key == keyInterrupt:
-		return Quit
+		return actionQuit
 	case key == keySuspend:
-		return Suspend
+		return actionSuspend
 	case m.typing:
 		m.edit(key)
 	case m.help:
 		m.help = false
 		if key == "q" {
-			return Quit
+			return actionQuit
 		}
 	case key == "?", key == "h":
 		m.help = true
@@ -60,13 +60,13 @@ func (m *Model) Press(key string) Action {
 	default:
 		return m.pressInTable(key)
 	}
-	return Nothing
+	return actionNone
 }
 
-func (m *Model) pressInTable(key string) Action {
+func (m *model) pressInTable(key string) action {
 	switch key {
 	case "q":
-		return Quit
+		return actionQuit
 	case "/":
 		m.typing = true
 	case keyEscape:
@@ -84,24 +84,24 @@ func (m *Model) pressInTable(key string) Action {
 		m.sortBy((m.by + 1) % len(columns))
 	default:
 		if m.move(key) {
-			return Nothing
+			return actionNone
 		}
 		if by := columnOf(key); by >= 0 {
 			m.sortBy(by)
 		}
 	}
-	return Nothing
+	return actionNone
 }
 
 // sortBy sorts by a column; by the same again, the other way round.
-func (m *Model) sortBy(by int) {
+func (m *model) sortBy(by int) {
 	m.reversed = by == m.by && !m.reversed
 	m.by = by
 	m.arrange()
 }
 
 // move moves the selection, and reports whether the key does.
-func (m *Model) move(key string) bool {
+func (m *model) move(key string) bool {
 	row := m.row()
 	if key == keyPageDown {
 		row = max(row, 0)
@@ -115,7 +115,7 @@ func (m *Model) move(key string) bool {
 
 // scrolled returns where a key leads from a row, which may be beyond the last one, and
 // whether it is a key that moves.
-func (m *Model) scrolled(key string, row, last int) (to int, moves bool) {
+func (m *model) scrolled(key string, row, last int) (to int, moves bool) {
 	switch key {
 	case keyUp:
 		return row - 1, true
@@ -134,7 +134,7 @@ func (m *Model) scrolled(key string, row, last int) (to int, moves bool) {
 }
 
 // edit changes the filter, which applies at once.
-func (m *Model) edit(key string) {
+func (m *model) edit(key string) {
 	switch key {
 	case keyEnter:
 		m.typing = false

@@ -23,7 +23,7 @@ func port(number uint16, name string, in, out float64) accounting.PortReport {
 			Out: accounting.Flow{Total: accounting.Count{Bytes: 7890123}, Rate: accounting.Rate{Bytes: out}},
 		},
 		UDP:         accounting.Traffic{In: accounting.Flow{Rate: accounting.Rate{Bytes: in * 0.25}}},
-		Rated:       true,
+		RatesKnown:  true,
 		Connections: accounting.Connections{Known: true, Established: 3, Addresses: 2},
 	}
 }
@@ -42,7 +42,7 @@ func reportOf(ports ...accounting.PortReport) *accounting.Report {
 // a name, one without rates, one of UDP alone and one in a container.
 func sampleReport() *accounting.Report {
 	unrated := port(20005, "new", 0, 0)
-	unrated.Rated = false
+	unrated.RatesKnown = false
 	udp := port(20006, "only-udp", 10, 0)
 	udp.Port.Protocols, udp.TCP, udp.Connections = accounting.OnlyUDP, accounting.Traffic{}, accounting.Connections{}
 	container := port(20007, "container", 999_994, 5)
@@ -78,43 +78,48 @@ func sampleUsage() (today, month *api.Usage) {
 	return today, month
 }
 
+func newModel(interval time.Duration, unicode bool) *model {
+	return (&Top{Host: "server", Interval: interval}).newModel(unicode)
+}
+
 // sampleModel has seen the sample for two minutes, with an outage between.
-func sampleModel() *Model {
-	m := NewModel("server", 2*time.Second, true)
+func sampleModel() *model {
+	m := newModel(2*time.Second, true)
 	for i := range 12 {
 		at := noon.Add(time.Duration(i-11) * 10 * time.Second)
 		if i == 6 || i == 7 {
-			m.ObserveReport(at, nil, api.ErrAgentNotRunning)
+			m.observeReport(at, nil, api.ErrAgentNotRunning)
 			continue
 		}
 		report := sampleReport()
 		report.Ports[0].TCP.Out.Rate.Bytes *= float64(i) / 11
-		m.ObserveReport(at, report, nil)
+		m.observeReport(at, report, nil)
 	}
 	today, month := sampleUsage()
-	m.ObserveUsage(noon, today, month, nil)
+	m.observeUsage(noon, today, month, nil)
 	return m
 }
 
 // press presses the keys one after the other: names in angle brackets, or single
 // characters.
-func press(m *Model, keys string) (last Action) {
+func press(m *model, keys string) (last action) {
 	for keys != "" {
 		key := keys[:1]
 		if keys[0] == '<' {
 			key = keys[:strings.IndexByte(keys, '>')+1]
 		}
-		last = m.Press(key)
-		m.View(80, 24) // as the terminal does, which sets the page
+		last = m.press(key)
+		m.resize(80, 24) // as the terminal does, which sets the page
 		keys = keys[len(key):]
 	}
 	return last
 }
 
 // screenshot returns the view as text. It checks that it fits.
-func screenshot(t *testing.T, m *Model, width, height int) string {
+func screenshot(t *testing.T, m *model, width, height int) string {
 	t.Helper()
-	lines := m.View(width, height)
+	m.resize(width, height)
+	lines := m.view()
 	if len(lines) != height {
 		t.Errorf("%dx%d: %d lines", width, height, len(lines))
 	}
@@ -129,7 +134,7 @@ func screenshot(t *testing.T, m *Model, width, height int) string {
 }
 
 // golden compares the view with a file.
-func golden(t *testing.T, name string, m *Model, width, height int) {
+func golden(t *testing.T, name string, m *model, width, height int) {
 	t.Helper()
 	testkit.Golden(t, name+".golden", screenshot(t, m, width, height))
 }

@@ -6,31 +6,31 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Style is the look of a text. Without colours, styles that differ only in colour
+// textStyle is the look of a text. Without colours, styles that differ only in colour
 // look the same; nothing is told by colour alone.
-type Style int
+type textStyle int
 
 // The styles.
 const (
-	Plain Style = iota
-	Bold
-	Faint
-	Reverse  // the head of a table, and the selected line
-	Chart    // sparklines and bars
-	Alarming // over a limit, and errors
+	stylePlain textStyle = iota
+	styleBold
+	styleFaint
+	styleReverse  // the head of a table, and the selected line
+	styleChart    // sparklines and bars
+	styleAlarming // over a limit, and errors
 )
 
-// Span is text of one style.
-type Span struct {
+// textSpan is text of one style.
+type textSpan struct {
 	Text  string
-	Style Style
+	Style textStyle
 }
 
-// Line is a line of the screen.
-type Line []Span
+// textLine is a line of the screen.
+type textLine []textSpan
 
 // String returns the line as plain text, without blanks at the end.
-func (l Line) String() string {
+func (l textLine) String() string {
 	var text strings.Builder
 	for _, span := range l {
 		text.WriteString(span.Text)
@@ -38,17 +38,17 @@ func (l Line) String() string {
 	return strings.TrimRight(text.String(), " ")
 }
 
-func plain(text string) Line { return Line{{Text: text}} }
+func plain(text string) textLine { return textLine{{Text: text}} }
 
 // fit cuts the line to a width.
-func (l Line) fit(width int) Line {
+func (l textLine) fit(width int) textLine {
 	for i, span := range l {
 		taken := terminal.Width(span.Text)
 		if taken > width {
 			if width <= 0 {
 				return l[:i]
 			}
-			return append(l[:i:i], Span{terminal.PadRight(span.Text, width), span.Style})
+			return append(l[:i:i], textSpan{terminal.PadRight(span.Text, width), span.Style})
 		}
 		width -= taken
 	}
@@ -56,18 +56,18 @@ func (l Line) fit(width int) Line {
 }
 
 // styled returns the whole line in one style, padded to the width.
-func (l Line) styled(style Style, width int) Line {
+func (l textLine) styled(style textStyle, width int) textLine {
 	text := l.String()
-	return Line{{text + strings.Repeat(" ", max(0, width-terminal.Width(text))), style}}
+	return textLine{{text + strings.Repeat(" ", max(0, width-terminal.Width(text))), style}}
 }
 
 // wrap breaks text into lines between words.
-func wrap(text string, width int, style Style) []Line {
-	var lines []Line
+func wrap(text string, width int, style textStyle) []textLine {
+	var lines []textLine
 	line := ""
 	for word := range strings.FieldsSeq(text) {
 		if line != "" && terminal.Width(line+" "+word) > width {
-			lines = append(lines, Line{{line, style}})
+			lines = append(lines, textLine{{line, style}})
 			line = ""
 		}
 		if line != "" {
@@ -75,5 +75,5 @@ func wrap(text string, width int, style Style) []Line {
 		}
 		line += word
 	}
-	return append(lines, Line{{line, style}}.fit(width))
+	return append(lines, textLine{{line, style}}.fit(width))
 }

@@ -12,9 +12,9 @@ import (
 	"ssmonitor/output/api"
 )
 
-// Model is the state of the live table: what the agent has answered, and what the
+// model is the state of the live table: what the agent has answered, and what the
 // user has selected. Its methods do no input or output.
-type Model struct {
+type model struct {
 	host    string
 	levels  string // of sparklines
 	charset terminal.Charset
@@ -30,8 +30,10 @@ type Model struct {
 	filter   string
 	typing   bool   // keys go to the filter
 	selected string // label of the selected client; empty until the user moves
-	first    int    // row at the top of the window
-	page     int    // rows in the window, as drawn last
+
+	width, height int // of the window
+	first         int // row at its top
+	page          int // rows that it has, or lines of the detail
 
 	help   bool
 	detail *detail // nil: the table
@@ -47,30 +49,23 @@ type snapshot struct {
 	usageErr     error
 }
 
-// NewModel returns the model of a table that is refreshed once per interval.
-// Without Unicode, sparklines are of ASCII characters.
-func NewModel(host string, interval time.Duration, unicode bool) *Model {
+// newModel returns the model for the terminal, which may lack the characters of Unicode
+// that sparklines have.
+func (t *Top) newModel(unicode bool) *model {
 	const maxHost = 20 // leaves room for the rates
-	host = terminal.Text(host)
+	host := t.Charset.Text(t.Host)
 	if terminal.Width(host) > maxHost {
 		host = terminal.PadRight(host, maxHost)
 	}
-	m := &Model{host: host, levels: ascii, history: newHistory(interval), by: columnOf("r")}
+	m := &model{host: host, charset: t.Charset, levels: ascii, history: newHistory(t.Interval), by: columnOf("r")}
 	if unicode {
 		m.levels = blocks
 	}
 	return m
 }
 
-// newModel returns the model for the terminal.
-func (t *Top) newModel(blocks bool) *Model {
-	m := NewModel(t.Charset.Text(t.Host), t.Interval, blocks)
-	m.charset = t.Charset
-	return m
-}
-
-// ObserveReport takes an answer to GET /v1/ports.
-func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err error) {
+// observeReport takes an answer to GET /v1/ports.
+func (m *model) observeReport(now time.Time, report *accounting.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the program ends
 	}
@@ -84,15 +79,15 @@ func (m *Model) ObserveReport(now time.Time, report *accounting.Report, err erro
 		m.latest.clients = slices.Clone(m.latest.clients)
 		for i := range m.latest.clients {
 			c := &m.latest.clients[i]
-			c.rated, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
+			c.ratesKnown, c.connections, c.addressesAtLeast = false, accounting.Connections{}, false
 		}
 		m.latest.today, m.latest.month = nil, nil
 	}
 	m.refresh()
 }
 
-// ObserveUsage takes the answers to GET /v1/usage for today and this month.
-func (m *Model) ObserveUsage(now time.Time, today, month *api.Usage, err error) {
+// observeUsage takes the answers to GET /v1/usage for today and this month.
+func (m *model) observeUsage(now time.Time, today, month *api.Usage, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
 		m.latest.today, m.latest.month = usedIn(today), usedIn(month)
@@ -102,7 +97,7 @@ func (m *Model) ObserveUsage(now time.Time, today, month *api.Usage, err error) 
 }
 
 // refresh shows the latest snapshot unless the user has paused.
-func (m *Model) refresh() {
+func (m *model) refresh() {
 	if m.paused {
 		return
 	}
@@ -120,7 +115,7 @@ func (m *Model) refresh() {
 }
 
 // arrange filters and sorts the rows.
-func (m *Model) arrange() {
+func (m *model) arrange() {
 	m.rows = m.rows[:0]
 	filter := strings.ToLower(m.filter)
 	for _, c := range m.shown.clients {
@@ -132,16 +127,24 @@ func (m *Model) arrange() {
 }
 
 // row returns the place of the selected client among the rows, or -1.
-func (m *Model) row() int {
+func (m *model) row() int {
 	if m.selected == "" {
 		return -1
 	}
 	return slices.IndexFunc(m.rows, func(c client) bool { return c.label == m.selected })
 }
 
-// scroll moves the window of that many rows so that it has the selected one.
-func (m *Model) scroll(page int) {
-	m.page = max(1, page)
+// resize fits the model into a window, and scrolls so that the window has the selected
+// row. It comes before each view: the lines of the head may have changed.
+func (m *model) resize(width, height int) {
+	m.width, m.height = width, height
+	room := height - 1 - len(m.head(width)) // below the head and above the foot
+	if m.detail != nil {
+		m.page = max(1, room)
+		m.detail.first = max(0, min(m.detail.first, len(m.detailBody())-m.page))
+		return
+	}
+	m.page = max(1, room-1)
 	if row := m.row(); row >= 0 {
 		m.first = min(m.first, row)
 		m.first = max(m.first, row-m.page+1)
@@ -150,7 +153,7 @@ func (m *Model) scroll(page int) {
 }
 
 // client returns the client with the label, or nil.
-func (m *Model) client(label string) *client {
+func (m *model) client(label string) *client {
 	for i := range m.shown.clients {
 		if m.shown.clients[i].label == label {
 			return &m.shown.clients[i]

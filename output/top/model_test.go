@@ -16,7 +16,7 @@ func TestClientsOf(t *testing.T) {
 	}
 	with := func(number uint16, protocols accounting.Protocols, rated bool, c accounting.Connections) accounting.PortReport {
 		p := port(number, "alice", 4, 2)
-		p.Port.Protocols, p.Rated, p.Connections = protocols, rated, c
+		p.Port.Protocols, p.RatesKnown, p.Connections = protocols, rated, c
 		return p
 	}
 	tests := []struct {
@@ -42,8 +42,8 @@ func TestClientsOf(t *testing.T) {
 				t.Fatalf("%d clients", len(clients))
 			}
 			c := clients[0]
-			if c.rated != test.rated || c.connections != test.connections || c.addressesAtLeast != test.atLeast {
-				t.Errorf("got rated %v, %+v, at least %v", c.rated, c.connections, c.addressesAtLeast)
+			if c.ratesKnown != test.rated || c.connections != test.connections || c.addressesAtLeast != test.atLeast {
+				t.Errorf("got rated %v, %+v, at least %v", c.ratesKnown, c.connections, c.addressesAtLeast)
 			}
 			if want := 4 * float64(len(test.ports)); c.in.Bytes != want {
 				t.Errorf("%v bytes/s in, want %v", c.in.Bytes, want)
@@ -54,7 +54,7 @@ func TestClientsOf(t *testing.T) {
 
 func TestSort(t *testing.T) {
 	report := reportOf(port(1, "bob", 1, 30), port(2, "Alice", 2, 20), port(10, "", 3, 10), port(9, "", 3, 10), port(3, "carol", 9, 9))
-	report.Ports[4].Rated = false
+	report.Ports[4].RatesKnown = false
 	report.Ports[1].Connections.Established = 9
 	tests := []struct{ keys, want string }{
 		{"", "bob Alice port 9 port 10 carol"},
@@ -70,8 +70,8 @@ func TestSort(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.keys, func(t *testing.T) {
-			m := NewModel("server", time.Second, true)
-			m.ObserveReport(noon, report, nil)
+			m := newModel(time.Second, true)
+			m.observeReport(noon, report, nil)
 			press(m, test.keys)
 			var got []string
 			for _, c := range m.rows {
@@ -85,24 +85,24 @@ func TestSort(t *testing.T) {
 }
 
 func TestSelectionStaysOnTheClient(t *testing.T) {
-	m := NewModel("server", time.Second, true)
+	m := newModel(time.Second, true)
 	var ports []accounting.PortReport
 	for i := range 100 {
 		ports = append(ports, port(uint16(1000+i), "", float64(1000-i), 0))
 	}
-	m.ObserveReport(noon, reportOf(ports...), nil)
-	m.View(80, 24)
+	m.observeReport(noon, reportOf(ports...), nil)
+	m.resize(80, 24)
 	press(m, "<down><down><down>")
 	if m.selected != "port 1002" || m.row() != 2 {
 		t.Fatalf("selected is %s, row %d", m.selected, m.row())
 	}
 	ports[2].TCP.In.Rate.Bytes = 0 // to the end
 	ports[2].UDP.In.Rate.Bytes = 0
-	m.ObserveReport(noon, reportOf(ports...), nil)
+	m.observeReport(noon, reportOf(ports...), nil)
 	if shown := screenshot(t, m, 80, 24); m.selected != "port 1002" || !strings.Contains(shown, ">port 1002") {
 		t.Errorf("selected is %s in\n%s", m.selected, shown)
 	}
-	press(m, "<page up><page up><page up><page up><page up><page up>")
+	press(m, "<pgup><pgup><pgup><pgup><pgup><pgup>")
 	if m.row() != 0 || m.first != 0 {
 		t.Errorf("at the top, row %d, first %d", m.row(), m.first)
 	}
@@ -114,11 +114,11 @@ func TestSelectionStaysOnTheClient(t *testing.T) {
 	if m.selected != "port 1002" || m.row() != -1 {
 		t.Errorf("with no row selected is %s, row %d", m.selected, m.row())
 	}
-	press(m, "<escape>")
+	press(m, "<esc>")
 	if m.filter != "" || m.row() != 99 {
 		t.Errorf("filter %q, row %d", m.filter, m.row())
 	}
-	press(m, "<escape>")
+	press(m, "<esc>")
 	if m.selected != "" {
 		t.Errorf("selected is %s", m.selected)
 	}
@@ -127,20 +127,20 @@ func TestSelectionStaysOnTheClient(t *testing.T) {
 func TestKeysThatEnd(t *testing.T) {
 	tests := []struct {
 		keys string
-		want Action
+		want action
 	}{
-		{"q", Quit},
-		{"<ctrl-c>", Quit},
-		{"<ctrl-z>", Suspend},
-		{"/<ctrl-c>", Quit},
-		{"/q", Nothing},
-		{"?q", Quit},
-		{"?x", Nothing},
-		{"<enter>", OpenDetail},
-		{"<enter>q", Nothing},
-		{"<enter>qq", Quit},
-		{"<enter>?x<escape>q", Quit},
-		{"/nobody<enter><enter>", Nothing},
+		{"q", actionQuit},
+		{"<ctrl-c>", actionQuit},
+		{"<ctrl-z>", actionSuspend},
+		{"/<ctrl-c>", actionQuit},
+		{"/q", actionNone},
+		{"?q", actionQuit},
+		{"?x", actionNone},
+		{"<enter>", actionDetail},
+		{"<enter>q", actionNone},
+		{"<enter>qq", actionQuit},
+		{"<enter>?x<esc>q", actionQuit},
+		{"/nobody<enter><enter>", actionNone},
 	}
 	for _, test := range tests {
 		t.Run(test.keys, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestFilter(t *testing.T) {
 		{"/ALI<backspace><backspace>", "A", 5},
 		{"/x<backspace><backspace>", "", 11},
 		{"/xyz<ctrl-u>", "", 11},
-		{"/xyz<escape>", "", 11},
+		{"/xyz<esc>", "", 11},
 		{"/a<f5><left>", "a", 5},
 	}
 	for _, test := range tests {
@@ -175,13 +175,13 @@ func TestFilter(t *testing.T) {
 	}
 	m := sampleModel()
 	for _, key := range []string{"/", "王", "小", "\x1b", "\x00", "\u202e"} {
-		m.Press(key)
+		m.press(key)
 	}
 	if m.filter != "王小" || len(m.rows) != 1 {
 		t.Errorf("filter %q, %d rows", m.filter, len(m.rows))
 	}
 	for _, key := range []string{"<ctrl-u>", "👩", "\u200d", "👩"} {
-		m.Press(key)
+		m.press(key)
 	}
 	if m.filter != "👩\u200d👩" || len(m.rows) != 1 {
 		t.Errorf("filter %q, %d rows, with a joiner", m.filter, len(m.rows))
@@ -192,8 +192,8 @@ func TestPause(t *testing.T) {
 	m := sampleModel()
 	before := screenshot(t, m, 80, 24)
 	press(m, "p")
-	m.ObserveReport(noon.Add(time.Second), reportOf(port(1, "other", 1, 1)), nil)
-	m.ObserveReport(noon.Add(2*time.Second), nil, api.ErrAgentNotRunning)
+	m.observeReport(noon.Add(time.Second), reportOf(port(1, "other", 1, 1)), nil)
+	m.observeReport(noon.Add(2*time.Second), nil, api.ErrAgentNotRunning)
 	if paused := screenshot(t, m, 80, 24); strings.ReplaceAll(paused, "  PAUSED", "") != before {
 		t.Errorf("paused:\n%s\nbefore:\n%s", paused, before)
 	}
@@ -205,7 +205,7 @@ func TestPause(t *testing.T) {
 
 func TestSparkline(t *testing.T) {
 	rated := func(rate float64) []client {
-		return []client{{label: "alice", rated: true, in: accounting.Rate{Bytes: rate}}}
+		return []client{{label: "alice", ratesKnown: true, in: accounting.Rate{Bytes: rate}}}
 	}
 	tests := []struct {
 		name  string

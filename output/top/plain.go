@@ -3,7 +3,6 @@ package top
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,17 +12,30 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// Once writes the table as plain text: every client, and no name is cut.
-func (t *Top) Once(ctx context.Context, w io.Writer, log *slog.Logger) error {
-	m, err := t.once(ctx, log)
+// Once asks the agent once. It writes the table as plain text, with every client and the
+// whole of each name, or one line of JSON as [Top.Stream] does. Without the usage the rest
+// is still worth showing.
+func (t *Top) Once(ctx context.Context, w io.Writer, asJSON bool, log *slog.Logger) error {
+	m := t.newModel(true)
+	report, err := t.report(ctx)
 	if err != nil {
 		return err
+	}
+	m.observeReport(t.Now(), report, nil)
+	today, month, err := t.usage(ctx)
+	if err != nil {
+		log.Warn("the usage is not known", "error", err)
+	}
+	m.observeUsage(t.Now(), today, month, err)
+	m.shown.usageErr = nil // logged
+	if asJSON {
+		return m.writeJSON(w)
 	}
 	return m.writeTable(w)
 }
 
 // writeTable writes the whole table as plain text.
-func (m *Model) writeTable(w io.Writer) error {
+func (m *model) writeTable(w io.Writer) error {
 	out := bufio.NewWriter(m.charset.Writer(w))
 	for _, line := range m.head(unlimited) {
 		fmt.Fprintln(out, line)
@@ -37,32 +49,6 @@ func (m *Model) writeTable(w io.Writer) error {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	return nil
-}
-
-// OnceJSON writes one line of JSON, see [Top.Stream].
-func (t *Top) OnceJSON(ctx context.Context, w io.Writer, log *slog.Logger) error {
-	m, err := t.once(ctx, log)
-	if err != nil {
-		return err
-	}
-	return m.writeJSON(w)
-}
-
-// once asks the agent once. Without the usage the rest is still worth showing.
-func (t *Top) once(ctx context.Context, log *slog.Logger) (*Model, error) {
-	m := t.newModel(true)
-	report, err := t.report(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m.ObserveReport(t.Now(), report, nil)
-	today, month, err := t.usage(ctx)
-	if err != nil {
-		log.Warn("the usage is not known", "error", err)
-	}
-	m.ObserveUsage(t.Now(), today, month, err)
-	m.shown.usageErr = nil // logged
-	return m, nil
 }
 
 // Stream writes a line of JSON once per interval until ctx ends. While the agent
@@ -86,14 +72,14 @@ func (t *Top) Stream(ctx context.Context, w io.Writer, log *slog.Logger) error {
 			usageAt = time.Time{}
 		case accounting.FaultUnchanged:
 		}
-		m.ObserveReport(t.Now(), report, err)
+		m.observeReport(t.Now(), report, err)
 		if err == nil && t.Now().Sub(usageAt) >= usageInterval(report) {
 			usageAt = t.Now()
 			today, month, err := t.usage(ctx)
 			if usageFault.Observe(err) == accounting.FaultRaised && ctx.Err() == nil {
 				log.Error("the usage is not known, will keep trying", "error", err)
 			}
-			m.ObserveUsage(t.Now(), today, month, err)
+			m.observeUsage(t.Now(), today, month, err)
 		}
 		if err == nil {
 			if err := m.writeJSON(w); err != nil {
@@ -140,7 +126,7 @@ type (
 )
 
 // writeJSON writes what the table shows as one line.
-func (m *Model) writeJSON(w io.Writer) error {
+func (m *model) writeJSON(w io.Writer) error {
 	report := m.shown.report
 	value := jsonTable{
 		Time: report.Time, IntervalSeconds: report.Interval.Seconds(), Clients: []jsonClient{},
@@ -150,16 +136,14 @@ func (m *Model) writeJSON(w io.Writer) error {
 	for i := range m.rows {
 		value.Clients = append(value.Clients, m.rows[i].json())
 	}
-	encoder := json.NewEncoder(terminal.JSONWriter(w))
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
+	if err := terminal.NewJSONEncoder(w).Encode(value); err != nil {
 		return fmt.Errorf("writing the clients as JSON: %w", err)
 	}
 	return nil
 }
 
 func (c *client) json() jsonClient {
-	value := jsonClient{Client: c.label, In: rateJSON(c.in, c.rated), Out: rateJSON(c.out, c.rated)}
+	value := jsonClient{Client: c.label, In: rateJSON(c.in, c.ratesKnown), Out: rateJSON(c.out, c.ratesKnown)}
 	for _, port := range c.ports {
 		value.Ports = append(value.Ports, port.Port.Number)
 	}

@@ -55,7 +55,7 @@ type session struct {
 	*Top
 	screen    tcell.Screen
 	ctx       context.Context
-	model     *Model
+	model     *model
 	answers   chan answer
 	panics    chan string    // of requests, with their stacks
 	continued chan os.Signal // after a stop, by the shell or somebody else
@@ -77,7 +77,7 @@ const (
 // answer applies what was requested to the model.
 type answer struct {
 	kind  kind
-	apply func(*Model)
+	apply func(*model)
 }
 
 func (s *session) run() error {
@@ -129,14 +129,14 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 			s.screen.Sync() // repaint what another program has overwritten
 			return false, nil
 		}
-		switch s.model.Press(keyName(event)) {
-		case Quit:
+		switch s.model.press(keyName(event)) {
+		case actionQuit:
 			return true, nil
-		case Suspend:
+		case actionSuspend:
 			return false, s.suspend()
-		case OpenDetail:
+		case actionDetail:
 			s.requestDetail(true)
-		case Nothing:
+		case actionNone:
 		}
 	case *tcell.EventError:
 		return true, nil // the terminal is closed
@@ -144,8 +144,16 @@ func (s *session) handle(event tcell.Event) (done bool, err error) {
 	return false, nil
 }
 
+// keyName returns the model's name of a key, or the typed character.
+func keyName(event *tcell.EventKey) string {
+	if event.Key() == tcell.KeyRune {
+		return event.Str()
+	}
+	return "<" + strings.ToLower(tcell.KeyNames[event.Key()]) + ">"
+}
+
 // request runs a request in the background, unless one of its kind is in progress.
-func (s *session) request(kind kind, run func() func(*Model)) {
+func (s *session) request(kind kind, run func() func(*model)) {
 	if s.pending[kind] {
 		return
 	}
@@ -169,36 +177,36 @@ func (s *session) passPanic() {
 }
 
 func (s *session) requestReport() {
-	s.request(reportRequest, func() func(*Model) {
+	s.request(reportRequest, func() func(*model) {
 		report, err := s.report(s.ctx)
-		return func(m *Model) { m.ObserveReport(s.Now(), report, err) }
+		return func(m *model) { m.observeReport(s.Now(), report, err) }
 	})
 }
 
 func (s *session) requestUsage() {
-	s.request(usageRequest, func() func(*Model) {
+	s.request(usageRequest, func() func(*model) {
 		today, month, err := s.usage(s.ctx)
-		return func(m *Model) { m.ObserveUsage(s.Now(), today, month, err) }
+		return func(m *model) { m.observeUsage(s.Now(), today, month, err) }
 	})
 }
 
 // requestDetail requests what the detail view shows, if it is open. Hours that are not
 // known are always requested.
 func (s *session) requestDetail(hours bool) {
-	label, ports, open := s.model.Detail()
+	label, ports, open := s.model.openedClient()
 	if !open {
 		return
 	}
 	if hours || s.model.detail.hours == nil {
-		s.request(hoursRequest, func() func(*Model) {
+		s.request(hoursRequest, func() func(*model) {
 			usage, err := s.hours(s.ctx, label)
-			return func(m *Model) { m.ObserveHours(label, usage, err) }
+			return func(m *model) { m.observeHours(label, usage, err) }
 		})
 	}
 	if s.Remotes != nil && len(ports) > 0 {
-		s.request(remotesRequest, func() func(*Model) {
+		s.request(remotesRequest, func() func(*model) {
 			remotes, err := s.remotes(ports)
-			return func(m *Model) { m.ObserveRemotes(label, remotes, err) }
+			return func(m *model) { m.observeRemotes(label, remotes, err) }
 		})
 	}
 }
@@ -230,7 +238,8 @@ func (s *session) suspend() error {
 func (s *session) draw() {
 	width, height := s.screen.Size()
 	colored := s.screen.Colors() > 0
-	for y, line := range s.model.View(width, height) {
+	s.model.resize(width, height)
+	for y, line := range s.model.view() {
 		x, end := 0, 0
 		for _, span := range line {
 			// The terminal library may disagree about the width of a name. What
@@ -255,25 +264,25 @@ func (s *session) put(x, y int, text string, style tcell.Style) {
 }
 
 // look returns how a style looks.
-func look(style Style, colored bool) tcell.Style {
+func look(style textStyle, colored bool) tcell.Style {
 	plain := tcell.StyleDefault
 	switch style {
-	case Bold:
+	case styleBold:
 		return plain.Bold(true)
-	case Faint:
+	case styleFaint:
 		return plain.Dim(true)
-	case Reverse:
+	case styleReverse:
 		return plain.Reverse(true)
-	case Chart:
+	case styleChart:
 		if colored {
 			return plain.Foreground(color.Teal)
 		}
-	case Alarming:
+	case styleAlarming:
 		if colored {
 			plain = plain.Foreground(color.Maroon)
 		}
 		return plain.Bold(true)
-	case Plain:
+	case stylePlain:
 	}
 	return plain
 }

@@ -18,7 +18,7 @@ import (
 // usageAgent answers requests for usage with usage, and has the clients that were
 // asked for.
 type usageAgent struct {
-	Agent
+	Answers
 	usage *api.Usage
 	err   error
 	asked []string
@@ -30,6 +30,19 @@ func (a *usageAgent) Usage(_ context.Context, parameters url.Values) (*api.Usage
 		return nil, a.err
 	}
 	return a.usage, nil
+}
+
+func TestKeyNames(t *testing.T) {
+	for key, want := range map[tcell.Key]string{
+		tcell.KeyUp: keyUp, tcell.KeyDown: keyDown, tcell.KeyLeft: keyLeft, tcell.KeyRight: keyRight,
+		tcell.KeyPgUp: keyPageUp, tcell.KeyPgDn: keyPageDown, tcell.KeyHome: keyHome, tcell.KeyEnd: keyEnd,
+		tcell.KeyEnter: keyEnter, tcell.KeyEscape: keyEscape, tcell.KeyBackspace: keyBackspace,
+		tcell.KeyCtrlU: keyClear, tcell.KeyCtrlC: keyInterrupt, tcell.KeyCtrlZ: keySuspend,
+	} {
+		if got := keyName(tcell.NewEventKey(key, "", tcell.ModNone)); got != want {
+			t.Errorf("key %d is %q, want %q", key, got, want)
+		}
+	}
 }
 
 func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
@@ -46,10 +59,10 @@ func TestHoursAreRequestedUntilTheyAreKnown(t *testing.T) {
 		answer.apply(s.model)
 	}
 	press(s.model, "<down><enter>")
-	first, _, _ := s.model.Detail()
+	first, _, _ := s.model.openedClient()
 	s.requestDetail(true)
-	press(s.model, "<escape><down><enter>") // before the answer
-	second, _, _ := s.model.Detail()
+	press(s.model, "<esc><down><enter>") // before the answer
+	second, _, _ := s.model.openedClient()
 	s.requestDetail(true)
 	receive()
 	agent.err = errors.New("not running")
@@ -105,7 +118,7 @@ func TestUsageIsRequestedWhenTheAgentIsBack(t *testing.T) {
 	asked := make(chan string, 1000)
 	s := &session{
 		Top:    &Top{Agent: &returningAgent{asked: asked}, Interval: 500 * time.Millisecond, Now: time.Now},
-		screen: screen, ctx: ctx, model: NewModel("server", time.Second, true), answers: make(chan answer),
+		screen: screen, ctx: ctx, model: newModel(time.Second, true), answers: make(chan answer),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()

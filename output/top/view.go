@@ -8,20 +8,21 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
-// View returns the lines of a window of that size, at most height, none wider than
-// width.
-func (m *Model) View(width, height int) []Line {
-	var lines []Line
+// view returns the lines of the window, none wider than it.
+func (m *model) view() []textLine {
+	height := m.height
+	var lines []textLine
 	foot := " q quit  ? help  / filter  Enter details  Space pause  Left Right sort"
 	switch {
 	case m.help:
 		lines, foot = helpLines(), " q quit  any other key: back"
 		lines = lines[:min(len(lines), max(0, height-1))]
 	case m.detail != nil:
-		lines = m.detailView(width, max(0, height-1))
+		body := m.detailBody()
+		lines = append(m.head(m.width), body[m.detail.first:min(len(body), m.detail.first+m.page)]...)
 		foot = " q back  Up Down scroll  Space pause  ? help"
 	default:
-		lines = m.table(width, max(0, height-1))
+		lines = m.table()
 	}
 	if m.typing {
 		foot = " filter: " + m.charset.Text(m.filter) + "_  Enter keep  Esc remove"
@@ -30,20 +31,18 @@ func (m *Model) View(width, height int) []Line {
 		lines = append(lines, nil)
 	}
 	if height > 0 {
-		lines = append(lines[:height-1:height-1], Line{{foot, Faint}})
+		lines = append(lines[:height-1:height-1], textLine{{foot, styleFaint}})
 	}
 	for i, line := range lines {
-		lines[i] = line.fit(width)
+		lines[i] = line.fit(m.width)
 	}
 	return lines
 }
 
 // table returns the head and the rows that fit.
-func (m *Model) table(width, height int) []Line {
-	lines := m.head(width)
-	l := layoutOf(width, m.rows, m.charset)
-	lines = append(lines, l.head().styled(Reverse, width))
-	m.scroll(height - len(lines))
+func (m *model) table() []textLine {
+	l := layoutOf(m.width, m.rows, m.charset)
+	lines := append(m.head(m.width), l.head().styled(styleReverse, m.width))
 	if len(m.rows) == 0 {
 		return append(lines, plain(m.emptyText()))
 	}
@@ -52,7 +51,7 @@ func (m *Model) table(width, height int) []Line {
 		c := &m.rows[i]
 		line := l.line(c, m.history.sparkline(c.label, m.shown.at, l.sparkline, m.levels))
 		if i == selected {
-			line = line.selected(width)
+			line = line.selected(m.width)
 		}
 		lines = append(lines, line)
 	}
@@ -60,18 +59,18 @@ func (m *Model) table(width, height int) []Line {
 }
 
 // selected marks the line also where a terminal can't show it in reverse.
-func (l Line) selected(width int) Line {
+func (l textLine) selected(width int) textLine {
 	taken := 0
-	marked := make(Line, len(l), len(l)+1)
+	marked := make(textLine, len(l), len(l)+1)
 	for i, span := range l {
 		taken += terminal.Width(span.Text)
-		marked[i] = Span{span.Text, Reverse}
+		marked[i] = textSpan{span.Text, styleReverse}
 	}
 	marked[0].Text = ">" + marked[0].Text[margin:]
-	return append(marked, Span{strings.Repeat(" ", max(0, width-taken)), Reverse})
+	return append(marked, textSpan{strings.Repeat(" ", max(0, width-taken)), styleReverse})
 }
 
-func (m *Model) emptyText() string {
+func (m *model) emptyText() string {
 	switch s := &m.shown; {
 	case s.report == nil && s.err == nil:
 		return " waiting for the agent"
@@ -84,14 +83,14 @@ func (m *Model) emptyText() string {
 }
 
 // head returns the lines above the table.
-func (m *Model) head(width int) []Line {
+func (m *model) head(width int) []textLine {
 	s := &m.shown
-	first := Line{{" ssmonitor top", Bold}, {Text: "  " + m.host}}
+	first := textLine{{" ssmonitor top", styleBold}, {Text: "  " + m.host}}
 	if !s.at.IsZero() {
-		first = append(first, Span{Text: s.at.Format("  15:04:05")})
+		first = append(first, textSpan{Text: s.at.Format("  15:04:05")})
 	}
-	first = append(first, Span{"  " + s.rates(), Bold})
-	lines := []Line{first, m.counts()}
+	first = append(first, textSpan{"  " + s.rates(), styleBold})
+	lines := []textLine{first, m.counts()}
 	switch {
 	case s.err != nil:
 		lines = append(lines, faultLines(terminal.Line(s.err), width)...)
@@ -102,8 +101,8 @@ func (m *Model) head(width int) []Line {
 }
 
 // faultLines shows all of what is wrong.
-func faultLines(text string, width int) []Line {
-	lines := wrap(text, max(1, width-margin), Alarming)
+func faultLines(text string, width int) []textLine {
+	lines := wrap(text, max(1, width-margin), styleAlarming)
 	for i := range lines {
 		lines[i] = append(plain(strings.Repeat(" ", margin)), lines[i]...)
 	}
@@ -121,7 +120,7 @@ func (s *snapshot) rates() string {
 
 // counts returns the line with numbers of clients, ports and connections, and how
 // the table is arranged.
-func (m *Model) counts() Line {
+func (m *model) counts() textLine {
 	s := &m.shown
 	var texts []string
 	if s.report != nil {
@@ -138,19 +137,19 @@ func (m *Model) counts() Line {
 	}
 	line := plain(" " + strings.Join(texts, ", ") + "  by " + columns[m.by].name)
 	if m.reversed {
-		line = append(line, Span{Text: ", reversed"})
+		line = append(line, textSpan{Text: ", reversed"})
 	}
 	if m.filter != "" {
-		line = append(line, Span{Text: "  filter: "}, Span{m.charset.Text(m.filter), Bold})
+		line = append(line, textSpan{Text: "  filter: "}, textSpan{m.charset.Text(m.filter), styleBold})
 	}
 	if m.paused {
-		line = append(line, Span{Text: "  "}, Span{"PAUSED", Reverse})
+		line = append(line, textSpan{Text: "  "}, textSpan{"PAUSED", styleReverse})
 	}
 	return line
 }
 
 // helpLines explain the view.
-func helpLines() []Line {
+func helpLines() []textLine {
 	text := ` Clients by what they use now. In is what clients send to the server.
 
  IN/s OUT/s  bytes per second in the agent's last interval
@@ -171,7 +170,7 @@ func helpLines() []Line {
  Space p                      pause, and go on
  Esc                          remove the filter, then the selection
  q Ctrl-C                     quit      Ctrl-Z  stop until fg`
-	var lines []Line
+	var lines []textLine
 	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, plain(line))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
 )
@@ -32,7 +33,7 @@ func TestViewOfTheTable(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := sampleModel()
-			m.View(test.width, test.height)
+			m.resize(test.width, test.height)
 			press(m, test.keys)
 			golden(t, test.name, m, test.width, test.height)
 		})
@@ -47,7 +48,8 @@ func TestViewFitsEveryWindow(t *testing.T) {
 			if size[1] > 0 {
 				screenshot(t, m, size[0], size[1])
 			} else {
-				m.View(size[0], size[1])
+				m.resize(size[0], size[1])
+				m.view()
 			}
 		}
 	}
@@ -64,24 +66,26 @@ func TestViewOfOneClient(t *testing.T) {
 		}}
 		hours.Periods = append(hours.Periods, hour)
 	}
-	label, ports, open := m.Detail()
+	label, ports, open := m.openedClient()
 	if label != "alice" || len(ports) != 2 || !open {
 		t.Errorf("the detail is of %q, %v", label, ports)
 	}
-	m.ObserveHours("bob", nil, errors.New("of another client"))
-	m.ObserveHours(label, hours, nil)
+	m.observeHours("bob", nil, errors.New("of another client"))
+	m.observeHours(label, hours, nil)
 	address := netip.MustParseAddr
-	m.ObserveRemotes(label, []Remote{{address("192.0.2.1"), 1}, {address("2001:db8::1"), 2}, {address("192.0.2.1"), 2}}, nil)
+	m.observeRemotes(label, []sockdiag.Remote{
+		{Address: address("192.0.2.1"), Connections: 1}, {Address: address("2001:db8::1"), Connections: 2}, {Address: address("192.0.2.1"), Connections: 2},
+	}, nil)
 	golden(t, "client", m, 80, 30)
-	m.Press(keyEnd)
+	m.press(keyEnd)
 	golden(t, "client-end", m, 60, 12)
-	m.ObserveReport(noon, nil, api.ErrAgentNotRunning)
+	m.observeReport(noon, nil, api.ErrAgentNotRunning)
 	golden(t, "client-outage", m, 80, 30)
-	m.ObserveReport(noon.Add(12*time.Hour), sampleReport(), nil)
+	m.observeReport(noon.Add(12*time.Hour), sampleReport(), nil)
 	if shown := screenshot(t, m, 80, 30); strings.Contains(shown, "10:00") || !strings.Contains(shown, "OUT\n -\n") {
 		t.Errorf("after midnight:\n%s", shown)
 	}
-	m.ObserveReport(noon, reportOf(port(20001, "bob", 1, 1)), nil)
+	m.observeReport(noon, reportOf(port(20001, "bob", 1, 1)), nil)
 	golden(t, "client-removed", m, 80, 10)
 }
 
@@ -90,9 +94,9 @@ func TestViewOfOneClient(t *testing.T) {
 func TestClientWithoutUsageToday(t *testing.T) {
 	m := sampleModel()
 	press(m, "n<down><down><enter>")
-	label, _, _ := m.Detail()
-	m.ObserveHours(label, &api.Usage{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}, nil)
-	m.ObserveRemotes(label, nil, errors.New("the agent, process 14728, is in another network namespace: run top there: nsenter --net --target 14728 ssmonitor top"))
+	label, _, _ := m.openedClient()
+	m.observeHours(label, &api.Usage{By: usage.ByHour, Until: noon.Add(12 * time.Hour)}, nil)
+	m.observeRemotes(label, nil, errors.New("the agent, process 14728, is in another network namespace: run top there: nsenter --net --target 14728 ssmonitor top"))
 	shown := screenshot(t, m, 80, 30)
 	if !strings.Contains(shown, "OUT\n none yet\n") {
 		t.Errorf("no usage is not shown:\n%s", shown)
@@ -105,28 +109,28 @@ func TestClientWithoutUsageToday(t *testing.T) {
 // TestNoStaleNumbers lets the agent end: every number is unknown until it answers
 // again.
 func TestNoStaleNumbers(t *testing.T) {
-	m := NewModel("server", time.Second, false)
+	m := newModel(time.Second, false)
 	golden(t, "waiting", m, 80, 8)
-	m.ObserveReport(noon, reportOf(), nil)
+	m.observeReport(noon, reportOf(), nil)
 	golden(t, "no-ports", m, 80, 8)
 	m = sampleModel()
-	m.ObserveReport(noon, nil, errors.New("asking the agent on /run/ssmonitor/ssmonitor.sock: the agent is not running: start it (systemctl start ssmonitor)"))
+	m.observeReport(noon, nil, errors.New("asking the agent on /run/ssmonitor/ssmonitor.sock: the agent is not running: start it (systemctl start ssmonitor)"))
 	golden(t, "outage", m, 80, 24)
-	m.ObserveReport(noon.Add(time.Second), sampleReport(), nil)
+	m.observeReport(noon.Add(time.Second), sampleReport(), nil)
 	for _, c := range m.rows {
 		if c.today.known || c.month.known || c.limit.Limit != 0 {
 			t.Errorf("the usage of %s is known before the agent has been asked", c.label)
 		}
 	}
 	today, month := sampleUsage()
-	m.ObserveUsage(noon, today, month, nil)
-	m.ObserveReport(noon.Add(12*time.Hour), sampleReport(), nil) // after midnight
+	m.observeUsage(noon, today, month, nil)
+	m.observeReport(noon.Add(12*time.Hour), sampleReport(), nil) // after midnight
 	for _, c := range m.rows {
 		if c.today.known || !c.month.known {
 			t.Errorf("%s: after midnight today is %v and the month %v", c.label, c.today, c.month)
 		}
 	}
-	m.ObserveUsage(noon, nil, nil, errors.New("the database is locked"))
+	m.observeUsage(noon, nil, nil, errors.New("the database is locked"))
 	if shown := screenshot(t, m, 80, 24); !strings.Contains(shown, "usage: the database is locked") || m.rows[0].month.known {
 		t.Errorf("without usage:\n%s", shown)
 	}

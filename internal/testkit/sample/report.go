@@ -43,17 +43,17 @@ func Report() *accounting.Report {
 					Out: Flow(2000, 9.1e18, 13.5, 98000.003),
 				},
 				UDP:         accounting.Traffic{In: Flow(99, 960, 0.5, 34), Out: Flow(200, 1000, 0.5, 211.0041)},
-				Rated:       true,
+				RatesKnown:  true,
 				Connections: accounting.Connections{Known: true, Established: 3, Addresses: 2},
 			},
 			{
-				Port:  accounting.Port{Number: 20001, Protocols: accounting.OnlyUDP, Name: "bob é 漢"},
-				Rated: true,
+				Port:       accounting.Port{Number: 20001, Protocols: accounting.OnlyUDP, Name: "bob é 漢"},
+				RatesKnown: true,
 			},
 			{
 				Port:        accounting.Port{Number: 65535, Protocols: accounting.OnlyTCP},
 				TCP:         accounting.Traffic{Out: Flow(7, 7, 0, 1234567890.1234)},
-				Rated:       true,
+				RatesKnown:  true,
 				Connections: accounting.Connections{Known: true},
 			},
 		},
@@ -69,10 +69,10 @@ func ManyPorts(number int) *accounting.Report {
 			Out: Flow(uint64(i), uint64(i)*2000, 12345.678, 2345678.912),
 		}
 		report.Ports = append(report.Ports, accounting.PortReport{
-			Port:  accounting.Port{Number: uint16(i + 1), Protocols: accounting.TCPAndUDP, Name: "client"},
-			TCP:   traffic,
-			UDP:   traffic,
-			Rated: true,
+			Port:       accounting.Port{Number: uint16(i + 1), Protocols: accounting.TCPAndUDP, Name: "client"},
+			TCP:        traffic,
+			UDP:        traffic,
+			RatesKnown: true,
 		})
 	}
 	return report

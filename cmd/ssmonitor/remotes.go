@@ -1,4 +1,4 @@
-package top
+package main
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 	"ssmonitor/internal/sockdiag"
 )
 
-// RemotesOf returns a function that lists the addresses that are connected to a port
+// remotesOf returns a function that lists the addresses that are connected to a port
 // now. It asks the kernel, and fails if the agent on the socket counts elsewhere.
-func RemotesOf(socket string) func(port uint16) ([]Remote, error) {
-	return func(port uint16) (all []Remote, err error) {
+func remotesOf(socket string) func(port uint16) ([]sockdiag.Remote, error) {
+	return func(port uint16) (remotes []sockdiag.Remote, err error) {
 		if err := sameNetwork(socket); err != nil {
 			return nil, err
 		}
@@ -22,11 +22,7 @@ func RemotesOf(socket string) func(port uint16) ([]Remote, error) {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, conn.Close()) }()
-		found, err := conn.Addresses(port)
-		for _, remote := range found {
-			all = append(all, Remote(remote))
-		}
-		return all, err
+		return conn.Addresses(port)
 	}
 }
 

@@ -1,4 +1,4 @@
-package top_test
+package main
 
 import (
 	"net"
@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
-	"ssmonitor/output/top"
 )
 
 func TestRemotesAreThoseOfThePort(t *testing.T) {
@@ -31,10 +31,10 @@ func TestRemotesAreThoseOfThePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = agent.Close() }()
-	remotes := top.RemotesOf(socket)
+	remotes := remotesOf(socket)
 	port := uint16(listener.Addr().(*net.TCPAddr).Port)
 	got, err := remotes(port)
-	if want := []top.Remote{{Address: netip.MustParseAddr("127.0.0.1"), Connections: 2}}; err != nil || !slices.Equal(got, want) {
+	if want := []sockdiag.Remote{{Address: netip.MustParseAddr("127.0.0.1"), Connections: 2}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	if got, err := remotes(port + 1); err != nil || len(got) != 0 {

@@ -2,62 +2,13 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/units"
 )
-
-// HumanBytes writes bytes in decimal units, as providers bill them: 46.90 GB.
-func HumanBytes(bytes uint64) string {
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	value, unit := float64(bytes), -1
-	for value >= 999.995 { // which two decimals would show as 1000.00
-		value /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.2f %cB", value, "kMGTPE"[unit])
-}
-
-// HumanRate writes bytes per second, without the unit of time: 46.90 GB.
-func HumanRate(bytesPerSecond float64) string {
-	return HumanBytes(uint64(math.Round(max(0, min(bytesPerSecond, math.MaxInt64)))))
-}
-
-// RoundBytes writes a round number of bytes without needless decimals: 1.5 TB.
-func RoundBytes(bytes float64) string {
-	const units = "kMGTPE"
-	unit := -1
-	for bytes >= 1000 && unit < len(units)-1 {
-		bytes /= 1000
-		unit++
-	}
-	number := fmt.Sprintf("%.4g", bytes)
-	if bytes == 0 {
-		return "0"
-	}
-	if unit < 0 {
-		return number + " B"
-	}
-	return fmt.Sprintf("%s %cB", number, units[unit])
-}
-
-// HumanShare writes a share from 0 to 1 in percent. It never rounds a positive
-// share to 0.0% or a share below 1 to 100.0%.
-func HumanShare(share float64) string {
-	switch percent := math.Round(share*1000) / 10; {
-	case share > 0 && percent == 0:
-		return "<0.1%"
-	case share < 1 && percent == 100:
-		return ">99.9%"
-	default:
-		return fmt.Sprintf("%.1f%%", percent)
-	}
-}
 
 // Layouts of times for people.
 const (
@@ -144,7 +95,7 @@ func gapText(gap usage.Gap, zone *time.Location) string {
 		since = gap.Since.In(zone).Format(minuteLayout)
 	}
 	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.In(zone).Format(minuteLayout),
-		HumanBytes(gap.In.Bytes), HumanBytes(gap.Out.Bytes))
+		units.Bytes(gap.In.Bytes), units.Bytes(gap.Out.Bytes))
 }
 
 // countClients writes "1 client" or "3 clients", including those summed as others.
