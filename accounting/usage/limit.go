@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func isDigits(text string) bool {
 // together, or addresses at the same time.
 type Limits struct {
 	Default uint64            // of every client that Clients does not have; 0: no limit
-	Clients map[string]uint64 // by name, or by the number of a port without a name; 0: no limit
+	Clients map[string]uint64 // as the operator wrote the client; 0: no limit
 }
 
 // ParseLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
@@ -104,12 +105,12 @@ func parseLimit(text string) (uint64, error) {
 	return bytes, err
 }
 
-// For returns the limit of the client. A limit for 20000 also applies to "port 20000".
+// For returns the limit of the client. The operator may write a port without a name as
+// 20000 or as "port 20000".
 func (l Limits) For(client ClientID) (limit uint64, limited bool) {
-	label := client.Label()
-	limit, found := l.Clients[label]
-	if !found {
-		limit, found = l.Clients[strings.TrimPrefix(label, portPrefix)]
+	limit, found := l.Clients[client.Label()]
+	if !found && client.Name == "" {
+		limit, found = l.Clients[strconv.Itoa(int(client.Port))]
 	}
 	if !found {
 		limit = l.Default
@@ -129,7 +130,7 @@ func (l Limits) Any() bool {
 
 // LimitState is what a client with a limit has used in a month.
 type LimitState struct {
-	Client      string // as reports show it
+	Client      ClientID
 	Start, End  time.Time
 	Used, Limit uint64
 }
@@ -148,8 +149,8 @@ func LimitStates(months *Records, limits Limits) []LimitState {
 	for _, period := range periodsOf(months.Rows) {
 		sortClients(period.Clients, SortUsage)
 		for _, client := range period.Clients {
-			if limit, limited := limits.For(client.id()); limited {
-				states = append(states, LimitState{client.Label(), period.Start, period.End, client.Bytes(), limit})
+			if limit, limited := limits.For(client.ID()); limited {
+				states = append(states, LimitState{client.ID(), period.Start, period.End, client.Bytes(), limit})
 			}
 		}
 	}
@@ -163,7 +164,7 @@ type LimitWatch struct {
 }
 
 type limitKey struct {
-	client string
+	client ClientID
 	month  int64 // Unix time of its start
 }
 

@@ -100,7 +100,7 @@ func TestLimitWatch(t *testing.T) {
 	names := func(states []LimitState) string {
 		var b strings.Builder
 		for _, state := range states {
-			fmt.Fprintf(&b, "%s %d/%d ", state.Client, state.Used, state.Limit)
+			fmt.Fprintf(&b, "%s %d/%d ", state.Client.Label(), state.Used, state.Limit)
 		}
 		return b.String()
 	}

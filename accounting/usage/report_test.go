@@ -187,7 +187,7 @@ func TestLimitsOfReport(t *testing.T) {
 	}
 	var got []string
 	for _, state := range report.Limits {
-		got = append(got, fmt.Sprint(state.Client, state.Start.Format(" 2006-01 "), state.Used, " of ", state.Limit, state.Over()))
+		got = append(got, fmt.Sprint(state.Client.Label(), state.Start.Format(" 2006-01 "), state.Used, " of ", state.Limit, state.Over()))
 	}
 	if want := []string{"alice 2026-11 2333 of 2332 true", "bob 2026-11 330 of 331 false"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -258,10 +258,16 @@ func (p *plan) addLimits(recorded Snapshot, report *Report, limits Limits) error
 	}
 	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
 	usage, err := recorded.Usage(Query{By: ByMonth, Since: months.since, Until: months.until, Clients: p.query.Clients})
-	if err == nil {
-		report.Limits = LimitStates(usage, limits)
+	if err != nil {
+		return err
 	}
-	return err
+	report.Limits, report.over = LimitStates(usage, limits), make(map[ClientID][]LimitState)
+	for _, state := range report.Limits {
+		if state.Over() {
+			report.over[state.Client] = append(report.over[state.Client], state)
+		}
+	}
+	return nil
 }
 
 // A chart has one bar per hour for up to four days, one per day for up to a

@@ -39,7 +39,7 @@ func (o *limitLog) publish(ctx context.Context, _ *accounting.Report, _ error) {
 	}
 	for _, state := range o.watch.Crossed(months) {
 		o.log.Warn("a client has used more than its monthly limit",
-			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
+			"client", state.Client.Label(), "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
 	}
 }
 

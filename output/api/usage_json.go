@@ -98,7 +98,7 @@ func WriteUsage(w io.Writer, report *usage.Report) error {
 		value.Gaps = append(value.Gaps, UsageGap{in(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
 	}
 	for _, state := range report.Limits {
-		value.Limits = append(value.Limits, UsageLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
+		value.Limits = append(value.Limits, UsageLimit{state.Client.Label(), in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
 	}
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(terminal.JSONWriter(out))

@@ -103,13 +103,11 @@ func sourceHash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(hash[:])
 }
 
-func (page *htmlPage) addClients(report *usage.Report, colors map[string]string) {
-	over := make(map[string]bool)
+func (page *htmlPage) addClients(report *usage.Report, colors map[usage.ClientID]string) {
 	for _, state := range report.Limits {
 		if state.Over() {
-			over[state.Client] = true
 			page.Over = append(page.Over, htmlLimit{
-				state.Client, spanText(state.Start.In(report.Zone), state.End.In(report.Zone)),
+				state.Client.Label(), spanText(state.Start.In(report.Zone), state.End.In(report.Zone)),
 				HumanBytes(state.Used), RoundBytes(float64(state.Limit)),
 			})
 		}
@@ -128,7 +126,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 			Share:   HumanShare(report.Whole.Share(client)),
 			InBytes: client.In.Bytes, OutBytes: client.Out.Bytes, Bytes: client.Bytes(),
 			Bar:  barPercent(client.Bytes(), largest),
-			Over: over[client.Label()],
+			Over: report.Over(client, &report.Whole),
 		}
 		if client.Others > 0 {
 			page.Others = &line
@@ -137,7 +135,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 		if client.Client != "" {
 			line.Ports = portList(client.Ports)
 		}
-		line.Class = cmp.Or(colors[line.Name], othersClass)
+		line.Class = cmp.Or(colors[client.ID()], othersClass)
 		page.Clients = append(page.Clients, line)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -50,12 +51,6 @@ type table struct {
 	charset terminal.Charset
 	name    int // width of the column of names
 	bar     int // width of the longest bar
-	over    map[overKey]bool
-}
-
-type overKey struct {
-	client string
-	start  int64
 }
 
 // measure gives the names the width that they need, and the bars the rest.
@@ -71,12 +66,6 @@ func (t *table) measure() {
 	}
 	taken := t.name + 3*bytesWidth + shareWidth + 5*len(columnSpace)
 	t.bar = min(barWidth, tableWidth-taken)
-	t.over = make(map[overKey]bool)
-	for _, state := range t.report.Limits {
-		if state.Over() {
-			t.over[overKey{state.Client, state.Start.Unix()}] = true
-		}
-	}
 }
 
 func (t *table) write() {
@@ -123,7 +112,7 @@ func (t *table) writePeriod(period *usage.PeriodUsage) {
 	for _, client := range period.Clients {
 		share := HumanShare(period.Share(client))
 		line := t.line(t.charset.Text(client.Label()), HumanBytes(client.In.Bytes), HumanBytes(client.Out.Bytes), HumanBytes(client.Bytes()), share)
-		if t.over[overKey{client.Label(), period.Start.Unix()}] {
+		if t.report.Over(client, period) {
 			line = t.style(styleOver, line)
 		}
 		bar := ""
@@ -153,14 +142,14 @@ func (t *table) writeLimits() {
 	if len(t.report.Limits) == 0 {
 		return
 	}
-	if len(t.over) == 0 {
+	if !slices.ContainsFunc(t.report.Limits, usage.LimitState.Over) {
 		fmt.Fprintln(t.out, "\nNobody is over the monthly limit.")
 		return
 	}
 	fmt.Fprintln(t.out, "\nOver the monthly limit:")
 	for _, state := range t.report.Limits {
 		if state.Over() {
-			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client), t.name)),
+			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client.Label()), t.name)),
 				spanText(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), HumanBytes(state.Used), RoundBytes(float64(state.Limit)))
 		}
 	}
