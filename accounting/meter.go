@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Meter reads a source into a ledger, repairs the source when it does not match
+// Meter reads a table into a ledger, repairs the table when it does not match
 // the ports in force, and saves the ledger. It is safe for concurrent use.
 //
 // The order of its steps keeps the totals exact. After a reset, after a change of
@@ -47,7 +47,7 @@ type MeterOptions struct {
 	Table Table
 	// Store keeps the ledger. If it is nil, the ledger is kept in memory only.
 	Store Store
-	// Saved is the state with which the ledger begins.
+	// Initial is the state with which the ledger begins.
 	Initial State
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time

@@ -138,15 +138,15 @@ type LimitState struct {
 // Over reports whether the client has used more than its limit.
 func (s LimitState) Over() bool { return s.Used > s.Limit }
 
-// LimitStates returns the state of every client that has a limit and used
-// anything, by month and then by usage, the most first. The usage has to be by
+// limitStates returns the state of every client that has a limit and used
+// anything, by month and then by usage, the most first. The rows have to be by
 // month.
-func LimitStates(months *Records, limits Limits) []LimitState {
-	if months == nil || !limits.Any() {
+func limitStates(months []Row, limits Limits) []LimitState {
+	if !limits.Any() {
 		return nil
 	}
 	var states []LimitState
-	for _, period := range periodsOf(months.Rows) {
+	for _, period := range periodsOf(months) {
 		sortClients(period.Clients, SortUsage)
 		for _, client := range period.Clients {
 			if limit, limited := limits.For(client.ID()); limited {
@@ -169,23 +169,24 @@ type limitKey struct {
 }
 
 // NewLimitWatch returns a watch for which the clients that are over their limit
-// in the saved usage have been reported already. Pass it the current month as
-// the store has it before the first reading: then a restart repeats no warning,
-// and clients that exceed their limit while the agent is not running are still
-// reported.
-func NewLimitWatch(limits Limits, saved *Records) *LimitWatch {
+// in the saved usage have been reported already. Pass it the month as the store has
+// it before the first reading, or nil if it has none: then a restart repeats no
+// warning, and clients that exceed their limit while the agent is not running are
+// still reported.
+func NewLimitWatch(limits Limits, saved *Month) *LimitWatch {
 	w := &LimitWatch{limits: limits}
-	w.Crossed(saved)
+	if saved != nil {
+		w.Crossed(saved)
+	}
 	return w
 }
 
-// Crossed returns the clients that are over their limit and were not before. The
-// usage must be by month and include the current one. Months that it does not
-// include are forgotten.
-func (w *LimitWatch) Crossed(months *Records) []LimitState {
+// Crossed returns the clients that are over their limit and were not before. Earlier
+// months are forgotten.
+func (w *LimitWatch) Crossed(month *Month) []LimitState {
 	var crossed []LimitState
 	reported := make(map[limitKey]bool)
-	for _, state := range LimitStates(months, w.limits) {
+	for _, state := range limitStates(month.Rows, w.limits) {
 		if !state.Over() {
 			continue
 		}

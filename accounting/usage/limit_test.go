@@ -83,8 +83,8 @@ func TestParseLimits(t *testing.T) {
 }
 
 // monthOf is the usage of clients in the month that begins at start.
-func monthOf(start time.Time, bytes map[string]uint64) *Records {
-	usage := new(Records)
+func monthOf(start time.Time, bytes map[string]uint64) *Month {
+	usage := &Month{Start: start}
 	for client, n := range bytes {
 		// Half of it on another port.
 		usage.Rows = append(usage.Rows,

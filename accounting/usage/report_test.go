@@ -18,7 +18,6 @@ type fakeUsage struct {
 	hours    []Row
 	calendar Calendar
 	clients  []Client
-	gaps     []Gap
 	err      error
 }
 
@@ -29,12 +28,12 @@ func (f *fakeUsage) View(_ context.Context, read func(Snapshot) error) error {
 	return read(f)
 }
 
-func (f *fakeUsage) Calendar() (Calendar, error) { return f.calendar, nil }
+func (f *fakeUsage) Calendar() Calendar { return f.calendar }
 
 func (f *fakeUsage) Clients() ([]Client, error) { return f.clients, nil }
 
 func (f *fakeUsage) Usage(query Query) (*Records, error) {
-	usage := &Records{Query: query, Gaps: f.gaps}
+	usage := new(Records)
 	for _, row := range f.hours {
 		if query.By == ByTotal {
 			row.Start, row.End = f.hours[0].Start, f.hours[len(f.hours)-1].End

@@ -32,12 +32,12 @@ func (o *limitLog) publish(ctx context.Context, _ *accounting.Report, _ error) {
 		return
 	}
 	o.checked = saved
-	months, err := o.month.query(ctx)
+	month, err := o.month.query(ctx)
 	o.fault.Log(o.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
 	if err != nil {
 		return
 	}
-	for _, state := range o.watch.Crossed(months) {
+	for _, state := range o.watch.Crossed(month) {
 		o.log.Warn("a client has used more than its monthly limit",
 			"client", state.Client.Label(), "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
 	}

@@ -32,7 +32,7 @@ func SocketPath(readers string) string { return filepath.Join(filepath.Dir(reade
 
 // Listen listens on the control socket at a path. It accepts connections of root only;
 // others receive a refusal and are logged. Files at the path are replaced or left alone
-// as by [output.ListenSocket].
+// as by [serving.ListenSocket].
 func Listen(path string, log *slog.Logger) (*Listener, error) {
 	socket, err := serving.ListenPrivateSocket(path)
 	if err != nil {

@@ -68,8 +68,8 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
 		Range: rangeText(report), Zone: zoneText(report), By: string(report.By), Sorted: string(report.Sort),
 		In: HumanBytes(report.In.Bytes), Out: HumanBytes(report.Out.Bytes), Total: HumanBytes(report.Bytes()),
-		Written:     report.Now.In(report.Zone).Format(time.RFC3339),
-		WrittenText: report.Now.In(report.Zone).Format(minuteLayout),
+		Written:     report.Now.Format(time.RFC3339),
+		WrittenText: report.Now.Format(minuteLayout),
 	}
 	colors := clientColors(report)
 	page.addClients(report, colors)
@@ -84,7 +84,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		}
 	}
 	for _, gap := range report.Gaps {
-		page.Gaps = append(page.Gaps, gapText(gap, report.Zone))
+		page.Gaps = append(page.Gaps, gapText(gap))
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	if err := pageTemplate.Execute(out, page); err != nil {
@@ -107,7 +107,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[usage.ClientID
 	for _, state := range report.Limits {
 		if state.Over() {
 			page.Over = append(page.Over, htmlLimit{
-				state.Client.Label(), spanText(state.Start.In(report.Zone), state.End.In(report.Zone)),
+				state.Client.Label(), spanText(state.Start, state.End),
 				HumanBytes(state.Used), RoundBytes(float64(state.Limit)),
 			})
 		}

@@ -91,7 +91,7 @@ func (t *table) write() {
 		if i == 0 {
 			fmt.Fprintln(t.out, "\nHistory was lost here; this traffic is in the period in which it was read:")
 		}
-		fmt.Fprintf(t.out, "  %s\n", gapText(gap, report.Zone))
+		fmt.Fprintf(t.out, "  %s\n", gapText(gap))
 	}
 }
 
@@ -150,7 +150,7 @@ func (t *table) writeLimits() {
 	for _, state := range t.report.Limits {
 		if state.Over() {
 			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client.Label()), t.name)),
-				spanText(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), HumanBytes(state.Used), RoundBytes(float64(state.Limit)))
+				spanText(state.Start, state.End), HumanBytes(state.Used), RoundBytes(float64(state.Limit)))
 		}
 	}
 }

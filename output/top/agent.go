@@ -10,7 +10,7 @@ import (
 	"ssmonitor/output/api"
 )
 
-// Agent is the part of [output.Client] that the table needs.
+// Agent is the part of [api.Client] that the table needs.
 type Agent interface {
 	Report(ctx context.Context) (*accounting.Report, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
