@@ -3,6 +3,14 @@ package accounting
 import "slices"
 
 // counterState is what the meter has to do with a counter.
+//
+//	unclassified -- SetPorts --> inForce
+//	unclassified -- found by a tick --> notInForce -- detach, by the next tick --> draining
+//	inForce -- detach, by SetPorts --> draining -- read --> drained
+//	drained -- deleteDrained --> notInForce -- no longer found --> unclassified
+//
+// If the table can't be changed, detach leaves or makes a counter notInForce, so that the
+// next tick tries again.
 type counterState byte
 
 const (
@@ -38,18 +46,11 @@ func (m *Meter) detachStray() {
 	}
 	if err == nil {
 		for _, key := range m.stray { // those that were not found again
-			m.states.replace(key, notInForce, unclassified)
+			m.states.changeIf(key, notInForce, unclassified)
 		}
 		m.stray = m.stray[:0]
 	}
 	m.detachNext(fresh)
-}
-
-// replace sets the value of key if it is old.
-func (m *KeyMap[T]) replace(key Key, old, value T) {
-	if at := m.At(key); *at == old {
-		*at = value
-	}
 }
 
 // detachNext makes the next tick detach the keys.
@@ -81,7 +82,7 @@ func (m *Meter) detach(keys []Key) error {
 // drain records that the detached counters were read.
 func (m *Meter) drain() {
 	for _, key := range m.detached {
-		m.states.replace(key, draining, drained)
+		m.states.changeIf(key, draining, drained)
 	}
 }
 
@@ -93,7 +94,7 @@ func (m *Meter) deleteDrained() {
 			done = append(done, key)
 		}
 	}
-	if len(done) == 0 || !m.save() {
+	if len(done) == 0 || m.save() != nil {
 		return
 	}
 	slices.SortFunc(done, Key.Compare)

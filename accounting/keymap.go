@@ -45,6 +45,13 @@ func (m *KeyMap[T]) Get(key Key) (value T) {
 // At returns where the value of key is. The result remains valid.
 func (m *KeyMap[T]) At(key Key) *T { return &m.ports.At(key.Port)[key.slot()] }
 
+// changeIf sets the value of key if it is old.
+func (m *KeyMap[T]) changeIf(key Key, old, value T) {
+	if at := m.At(key); *at == old {
+		*at = value
+	}
+}
+
 // All returns the keys whose value is not the zero T with their values, in the
 // order of [Key.Compare].
 func (m *KeyMap[T]) All() iter.Seq2[Key, T] {

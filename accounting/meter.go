@@ -29,8 +29,8 @@ type Meter struct {
 	forwarding Forwarding
 	forwards   bool // whether it is set
 	states     KeyMap[counterState]
-	stray      []Key // that were given this state since the last tick
-	detached   []Key // that may be draining or drained
+	stray      []Key // notInForce since the last tick
+	detached   []Key // draining or drained, and some that were deleted
 	sample     Sample
 	last       interval
 	lastDrift  []string // findings that are not repaired yet
@@ -187,7 +187,7 @@ func (m *Meter) Tick() (*Report, error) {
 		m.status.Uncertain += m.losses.end(result.began, m.now())
 	}
 	if m.now().Sub(m.attempted) >= m.saveInterval {
-		m.save()
+		_ = m.save() // tried again by a later tick
 	}
 	switch {
 	case result.err != nil:
@@ -221,17 +221,28 @@ func (m *Meter) Report() *Report {
 func (m *Meter) Save() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if m.ledger.dirty() && !m.save() {
-		return fmt.Errorf("saving the totals: %w", m.status.LastSaveError)
+	if !m.ledger.dirty() {
+		return nil
 	}
-	return nil
+	return savingError(m.save())
 }
 
-// Dirty reports whether there are changes that are not saved yet.
-func (m *Meter) Dirty() bool {
+// SavedReport is like [Meter.Report], but returns nil while changes wait to be saved, and
+// an error if they could not be saved.
+func (m *Meter) SavedReport() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.ledger.dirty()
+	if m.ledger.dirty() {
+		return nil, savingError(m.status.LastSaveError)
+	}
+	return m.last.fresh(m.status.LastRead, m.ledger), nil
+}
+
+func savingError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("saving the totals: %w", err)
 }
 
 // Flush reads and saves at once. It is called when an agent ends, whose counters
@@ -250,11 +261,7 @@ func (m *Meter) flush() (time.Time, error) {
 	if result.repairable() {
 		result.err = nil
 	}
-	if m.store == nil {
-		return result.began, result.err
-	}
-	m.save()
-	return result.began, errors.Join(result.err, m.status.LastSaveError)
+	return result.began, errors.Join(result.err, m.save())
 }
 
 // readResult is how an attempt to read the table ended.
@@ -307,14 +314,15 @@ func (m *Meter) post() {
 	}
 	m.losses.observe(posting)
 	if posting.NewTable || len(posting.Resets) > 0 || len(posting.Loaded) > 0 {
-		m.save()
+		_ = m.save() // until a later one the ledger has them in memory
 	}
 }
 
-// save saves the changes and reports whether the ledger is durable now.
-func (m *Meter) save() bool {
+// save saves the changes. It records and logs a failure, after which the next save has the
+// same changes again.
+func (m *Meter) save() error {
 	if m.store == nil {
-		return true
+		return nil
 	}
 	m.attempted = m.now()
 	err := m.store.Save(m.ledger.Changes())
@@ -322,9 +330,9 @@ func (m *Meter) save() bool {
 	m.saveFault.Log(m.log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
 	if err != nil {
 		m.status.SaveFailures++
-		return false
+		return err
 	}
 	m.ledger.MarkSaved()
 	m.status.LastSave = m.attempted
-	return true
+	return nil
 }

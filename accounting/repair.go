@@ -44,9 +44,10 @@ func (m *Meter) repairDrift() error {
 }
 
 // install creates or repairs the table for the ports in force. It saves first:
-// if the table no longer exists, only the ledger has its last values.
+// if the table no longer exists, only the ledger has its last values. It goes on if that
+// fails: traffic that nothing counts would be lost as well.
 func (m *Meter) install() error {
-	m.save()
+	_ = m.save()
 	m.losses.expected = true
 	return m.table.Install(m.ports)
 }

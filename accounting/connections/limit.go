@@ -61,7 +61,7 @@ type Watch struct {
 // addressState is what the watch knows of one port.
 type addressState struct {
 	over  bool      // as it was reported last
-	since time.Time // when that became untrue; zero: it is true
+	since time.Time // when the port began to differ from that; zero: it does not
 	round int       // the last one with the port
 }
 

@@ -56,7 +56,7 @@ func TestBackup(t *testing.T) {
 	before, after := stateAt(3, 2), stateAt(9, 2)
 	want := usage.Gap{
 		Since: now.Truncate(time.Second).UTC(), Until: now.Add(time.Hour).Truncate(time.Second).UTC(),
-		In: minus(after.In, before.In), Out: minus(after.Out, before.Out),
+		In: after.In.Minus(before.In), Out: after.Out.Minus(before.Out),
 	}
 	if len(gaps) != 1 || gaps[0] != want {
 		t.Errorf("got gaps %+v, want %+v", gaps, want)

@@ -25,7 +25,7 @@ const (
 
 const (
 	fileMode      = 0o640
-	lockMode      = 0o600 // who may read a file may keep others from locking it
+	lockMode      = 0o600 // a reader could lock the file, and keep the agent from it
 	directoryMode = 0o750
 	// maxSetAside is how many damaged databases are kept: they must not fill up a
 	// failing disk.

@@ -66,15 +66,17 @@ func (s *Store) openLedger() error {
 	return s.replay(legible)
 }
 
-// reopen opens the database if Open could not, or if somebody has removed,
+// ensureOpen opens the database if Open could not, or if somebody has removed,
 // replaced or changed it.
-func (s *Store) reopen() error {
+func (s *Store) ensureOpen() error {
 	missing := false
 	if s.db != nil {
-		var err error
-		if missing, err = s.inspect(); err != nil || s.db != nil {
+		sound, lost, err := s.inspect()
+		if sound || err != nil {
 			return err
 		}
+		s.closeDatabase()
+		missing = lost
 	}
 	known := s.saved
 	err := s.hold(tryLock)
@@ -196,7 +198,7 @@ func (db *database) contents() (c contents, err error) {
 		return c, err
 	}
 	c.opened, c.gapOpen = true, gaps > 0
-	c.starts, c.oldest = make(map[start]bool), make(map[int64]time.Time)
+	c.starts, c.oldest = make(map[periodKey]bool), make(map[int64]time.Time)
 	return c, nil
 }
 

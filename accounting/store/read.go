@@ -14,14 +14,14 @@ import (
 // may be unable to write to the directory.
 func openToRead(path, vfs string) (*database, error) {
 	names := siblings(path)
-	log, logErr := os.Stat(names[1])
+	log, logErr := os.Stat(names[logFile])
 	empty := errors.Is(logErr, fs.ErrNotExist) || (logErr == nil && log.Size() == 0)
-	if _, err := os.Stat(names[2]); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(names[indexFile]); errors.Is(err, fs.ErrNotExist) {
 		if empty {
 			return openImmutable(path, vfs) // nobody has it open
 		}
 		// SQLite would create the index with root's group.
-		if index, err := createFile(names[2]); err == nil {
+		if index, err := createFile(names[indexFile]); err == nil {
 			_ = index.Close()
 		}
 	}
@@ -42,7 +42,7 @@ func openImmutable(path, vfs string) (*database, error) {
 
 // view calls read with the database in the state of one save.
 func view(path, vfs string, open func(path, vfs string) (*database, error), read func(*database) error) error {
-	return explain(path, retrying(func() error {
+	return explain(path, againAfterFault(func() error {
 		db, err := open(path, vfs)
 		if err != nil {
 			return err

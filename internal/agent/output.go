@@ -69,12 +69,11 @@ type textfileOutput struct {
 // publish omits the totals if they can't be read or saved. Between two saves the file keeps
 // those of the last one.
 func (o *textfileOutput) publish(ctx context.Context, _ *accounting.Report, err error) {
-	report := o.meter.Report() // what is read after it may not be saved
-	dirty := o.meter.Dirty()
+	report, notSaved := o.meter.SavedReport()
 	switch {
-	case err != nil || dirty && o.meter.Status().LastSaveError != nil:
+	case err != nil || notSaved != nil:
 		report = nil
-	case dirty:
+	case report == nil:
 		return
 	default:
 		o.connections.Complete(report)
