@@ -35,12 +35,7 @@ type KeyMap[T comparable] struct {
 const keysPerPort = 4
 
 // Get returns the value of key, or the zero T.
-func (m *KeyMap[T]) Get(key Key) (value T) {
-	if page := m.ports.pages[key.Port>>8]; page != nil {
-		value = page[key.Port&0xff][key.slot()]
-	}
-	return value
-}
+func (m *KeyMap[T]) Get(key Key) T { return m.ports.Get(key.Port)[key.slot()] }
 
 // At returns where the value of key is. The result remains valid.
 func (m *KeyMap[T]) At(key Key) *T { return &m.ports.At(key.Port)[key.slot()] }

@@ -61,17 +61,11 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 // it returns those of the backup and a notice. It fails with fs.ErrNotExist if nothing
 // has been saved, with ErrDamaged if no copy is usable, and with a *NewerError.
 func read(directory, vfs string) (found contents, notices []Notice, err error) {
-	get := func(db *database) (err error) {
-		if found.accounts, err = db.accounts(); err == nil {
-			found.saves, err = db.saves()
-		}
-		return err
-	}
-	err = view(filepath.Join(directory, databaseName), vfs, openToRead, get)
+	err = view(filepath.Join(directory, databaseName), vfs, openToRead, found.readAccounts)
 	if !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
 		return found, nil, err
 	}
-	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
+	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, found.readAccounts)
 	switch {
 	case backupErr == nil:
 		return found, []Notice{{Text: fmt.Sprintf("%v; the backup is used", err)}}, nil

@@ -102,14 +102,9 @@ func (s *Store) transact(gains []accounting.Gain, change func(*saving) error) er
 // difference between its total and the one in the database, regardless of the
 // gains that were read: a save that failed may have been written nevertheless.
 func (s *saving) bookChanges(changed []accounting.Account, endsGap bool) error {
-	gains, newest := s.gains, time.Time{}
-	for i := range gains {
-		if gain := &gains[i]; gain.Time.After(newest) {
-			newest = gain.Time
-		}
-	}
-	if newest.IsZero() {
-		newest = s.now
+	gains, newest := s.gains, s.now
+	if len(gains) > 0 {
+		newest = slices.MaxFunc(gains, func(a, b accounting.Gain) int { return a.Time.Compare(b.Time) }).Time
 	}
 	book := booking{saving: s}
 	for i := range changed {

@@ -92,7 +92,6 @@ type Report struct {
 	Calendar
 	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
-	In, Out accounting.Count // of all periods
 	// Whole has the usage of each client over the whole time, sorted and cut as
 	// in each period. It has no bounds of its own.
 	Whole  PeriodUsage
@@ -104,9 +103,6 @@ type Report struct {
 	CourseBy Period
 	Course   []PeriodUsage
 }
-
-// Bytes returns what all clients received and sent together.
-func (r *Report) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
 
 // Over reports whether the client used more than its monthly limit in a month that the
 // period touches. The whole time touches every month of the report.

@@ -216,9 +216,7 @@ func (p *plan) report(usage *Records, now time.Time) *Report {
 		Periods:  periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: usage.Gaps,
 	}
 	for i := range report.Periods {
-		period := &report.Periods[i]
-		report.In, report.Out = report.In.Plus(period.In), report.Out.Plus(period.Out)
-		period.arrange(p.order, p.top)
+		report.Periods[i].arrange(p.order, p.top)
 	}
 	report.Whole.arrange(p.order, p.top)
 	if len(report.Periods) > 0 && p.query.By != ByTotal {

@@ -82,7 +82,7 @@ func WriteUsage(w io.Writer, report *usage.Report) error {
 	value := Usage{
 		By: report.By, Zone: report.Zone.String(), MonthDay: report.MonthDay,
 		Since: report.Since, Until: report.Until,
-		Total:   sumJSON(report.In, report.Out),
+		Total:   sumJSON(report.Whole.In, report.Whole.Out),
 		Periods: []UsagePeriod{}, Gaps: []UsageGap{}, Limits: []UsageLimit{},
 	}
 	for i := range report.Periods {

@@ -67,7 +67,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		Style: template.CSS(usageStyle), Script: template.JS(usageScript),
 		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
 		Range: rangeText(report), Zone: zoneText(report), By: string(report.By), Sorted: string(report.Sort),
-		In: HumanBytes(report.In.Bytes), Out: HumanBytes(report.Out.Bytes), Total: HumanBytes(report.Bytes()),
+		In: HumanBytes(report.Whole.In.Bytes), Out: HumanBytes(report.Whole.Out.Bytes), Total: HumanBytes(report.Whole.Bytes()),
 		Written:     report.Now.Format(time.RFC3339),
 		WrittenText: report.Now.Format(minuteLayout),
 	}

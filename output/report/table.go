@@ -84,7 +84,7 @@ func (t *table) write() {
 		}
 	}
 	if len(report.Periods) > 1 {
-		t.writeSum("Total", report.In, report.Out, "")
+		t.writeSum("Total", report.Whole.In, report.Whole.Out, "")
 	}
 	t.writeLimits()
 	for i, gap := range report.Gaps {

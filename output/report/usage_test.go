@@ -216,8 +216,8 @@ func TestUsageFormatsAgree(t *testing.T) {
 		}
 		sum += both
 	}
-	if sum != report.Bytes() {
-		t.Errorf("the CSV has %d bytes in %d lines, want %d", sum, clients, report.Bytes())
+	if sum != report.Whole.Bytes() {
+		t.Errorf("the CSV has %d bytes in %d lines, want %d", sum, clients, report.Whole.Bytes())
 	}
 	text.Reset()
 	if err := api.WriteUsage(&text, report); err != nil {
@@ -241,8 +241,8 @@ func TestUsageFormatsAgree(t *testing.T) {
 			sum += client.Bytes
 		}
 	}
-	if sum != report.Bytes() || value.Total.Bytes != sum || len(value.Gaps) != 2 || value.Gaps[0].Bytes != 9876555555 {
-		t.Errorf("the JSON has %d bytes and in total %d, want %d; gaps %v", sum, value.Total.Bytes, report.Bytes(), value.Gaps)
+	if sum != report.Whole.Bytes() || value.Total.Bytes != sum || len(value.Gaps) != 2 || value.Gaps[0].Bytes != 9876555555 {
+		t.Errorf("the JSON has %d bytes and in total %d, want %d; gaps %v", sum, value.Total.Bytes, report.Whole.Bytes(), value.Gaps)
 	}
 }
 
