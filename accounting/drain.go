@@ -37,12 +37,12 @@ func (m *Meter) detachStray() {
 		}
 	}
 	if len(fresh) > 0 {
-		m.log.Warn("the table has counters of ports that are not in force; they are removed with the next reading",
+		m.options.Log.Warn("the table has counters of ports that are not in force; they are removed with the next reading",
 			"counters", len(fresh), "first", fresh[0].String())
 	}
 	err := m.detach(due)
 	if m.detachFault.Observe(err) == FaultRaised {
-		m.log.Error("ports that are not in force are still counted", "error", err)
+		m.options.Log.Error("ports that are not in force are still counted", "error", err)
 	}
 	if err == nil {
 		for _, key := range m.stray { // those that were not found again
@@ -68,7 +68,7 @@ func (m *Meter) detach(keys []Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := m.table.Detach(keys); err != nil {
+	if err := m.options.Table.Detach(keys); err != nil {
 		m.detachNext(keys)
 		return err
 	}
@@ -99,8 +99,8 @@ func (m *Meter) deleteDrained() {
 	}
 	slices.SortFunc(done, Key.Compare)
 	done = slices.Compact(done)
-	if err := m.table.Delete(done); err != nil {
-		m.log.Error("the counters of removed ports could not be deleted", "error", err)
+	if err := m.options.Table.Delete(done); err != nil {
+		m.options.Log.Error("the counters of removed ports could not be deleted", "error", err)
 	}
 	// Counters that still exist are detached again: somebody may have attached
 	// them meanwhile.

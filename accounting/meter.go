@@ -17,11 +17,7 @@ import (
 // anything. A removed port is detached, read once more, saved and only then
 // deleted.
 type Meter struct {
-	now          func() time.Time
-	table        Table
-	store        Store
-	saveInterval time.Duration
-	log          *slog.Logger
+	options MeterOptions
 
 	mutex      sync.Mutex
 	ledger     *Ledger
@@ -76,18 +72,12 @@ type Status struct {
 
 // NewMeter returns a meter without ports.
 func NewMeter(options MeterOptions) *Meter {
-	now := options.Now
-	if now == nil {
-		now = time.Now
+	if options.Now == nil {
+		options.Now = time.Now
 	}
-	return &Meter{
-		now:          now,
-		table:        options.Table,
-		store:        options.Store,
-		saveInterval: options.SaveInterval,
-		log:          options.Log,
-		ledger:       NewLedger(options.Initial),
-	}
+	ledger := NewLedger(options.Initial)
+	options.Initial = State{} // it may be large
+	return &Meter{options: options, ledger: ledger}
 }
 
 // SetPorts puts a list of ports in force. The counters of new ports are installed
@@ -100,7 +90,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	added, removed := m.ports.changes(ports)
 	var err error
 	if len(added) > 0 {
-		err = m.table.Attach(added)
+		err = m.options.Table.Attach(added)
 	}
 	if errors.Is(err, ErrChanged) {
 		// Drift from the time when no agent ran is found before anything is added.
@@ -137,7 +127,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 	if len(m.ports) > 0 {
 		m.superviseTable(m.read()) // drift is found before anything is changed
 	}
-	m.table.SetForwarding(forwarding)
+	m.options.Table.SetForwarding(forwarding)
 	m.forwarding, m.forwards = forwarding, true
 	if len(m.ports) == 0 {
 		return nil // installed with the first ports
@@ -152,7 +142,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 func (m *Meter) Targets() ([]Target, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.table.Targets()
+	return m.options.Table.Targets()
 }
 
 // Ports returns the list in force.
@@ -184,9 +174,9 @@ func (m *Meter) Tick() (*Report, error) {
 	m.superviseTable(result)
 	m.deleteDrained()
 	if m.status.RepairError == nil && result.repairable() {
-		m.status.Uncertain += m.losses.end(result.began, m.now())
+		m.status.Uncertain += m.losses.end(result.began, m.options.Now())
 	}
-	if m.now().Sub(m.attempted) >= m.saveInterval {
+	if m.options.Now().Sub(m.attempted) >= m.options.SaveInterval {
 		_ = m.save() // tried again by a later tick
 	}
 	switch {
@@ -278,10 +268,10 @@ func (r readResult) repairable() bool {
 
 // read takes a sample and posts it.
 func (m *Meter) read() readResult {
-	result := readResult{began: m.now()}
+	result := readResult{began: m.options.Now()}
 	m.sample.Time = result.began
-	result.err = m.table.Read(&m.sample)
-	m.status.ReadDuration = m.now().Sub(result.began)
+	result.err = m.options.Table.Read(&m.sample)
+	m.status.ReadDuration = m.options.Now().Sub(result.began)
 	if len(m.ports) == 0 && errors.Is(result.err, ErrNoTable) {
 		result.err, result.empty = nil, true
 		m.sample.Readings = m.sample.Readings[:0]
@@ -305,11 +295,11 @@ func (m *Meter) post() {
 	posting := m.ledger.Add(&m.sample)
 	if resets := posting.Resets; len(resets) > 0 {
 		m.status.Resets += uint64(len(resets))
-		m.log.Warn("counters were reset by somebody else; what they counted between the last reading and the reset is lost",
+		m.options.Log.Warn("counters were reset by somebody else; what they counted between the last reading and the reset is lost",
 			"counters", len(resets), "first", resets[0].Key.String(), "was_bytes", resets[0].Was.Bytes, "is_bytes", resets[0].Is.Bytes)
 	}
 	if loaded := posting.Loaded; len(loaded) > 0 {
-		m.log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
+		m.options.Log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
 			"counters", len(loaded), "first", loaded[0].String())
 	}
 	m.losses.observe(posting)
@@ -321,13 +311,13 @@ func (m *Meter) post() {
 // save saves the changes. It records and logs a failure, after which the next save has the
 // same changes again.
 func (m *Meter) save() error {
-	if m.store == nil {
+	if m.options.Store == nil {
 		return nil
 	}
-	m.attempted = m.now()
-	err := m.store.Save(m.ledger.Changes())
+	m.attempted = m.options.Now()
+	err := m.options.Store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
-	m.saveFault.Log(m.log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
+	m.saveFault.Log(m.options.Log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
 	if err != nil {
 		m.status.SaveFailures++
 		return err

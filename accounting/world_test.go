@@ -224,7 +224,7 @@ func (w *world) tick() {
 		}
 		w.expectRead(due)
 		w.expectReport(report)
-		if agent.saveInterval == 0 && !w.tried {
+		if agent.options.SaveInterval == 0 && !w.tried {
 			w.violate("the tick did not save")
 		}
 	})

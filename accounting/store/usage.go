@@ -41,17 +41,13 @@ func (h History) View(ctx context.Context, read func(usage.Snapshot) error) erro
 
 // readSnapshot is a database in a transaction that only reads.
 type readSnapshot struct {
-	db       *database
-	calendar usage.Calendar
+	*database
+	inForce usage.Calendar
 }
 
-func (s readSnapshot) Calendar() usage.Calendar { return s.calendar }
+func (s readSnapshot) Calendar() usage.Calendar { return s.inForce }
 
-func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
-	return s.db.usage(query, s.calendar)
-}
-
-func (s readSnapshot) Clients() ([]usage.Client, error) { return s.db.portClients() }
+func (s readSnapshot) Clients() ([]usage.Client, error) { return s.portClients() }
 
 // readingError explains why something could not be read, and what to do.
 func readingError(what, directory string, err error) error {
@@ -73,17 +69,17 @@ type owner struct {
 	selected bool // by the query
 }
 
-func (db *database) usage(query usage.Query, calendar usage.Calendar) (*usage.Records, error) {
+func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
 	records := new(usage.Records)
-	owners, err := db.owners(query)
+	owners, err := s.owners(query)
 	if err != nil {
 		return nil, err
 	}
-	if records.Gaps, err = db.gaps(query, calendar.Zone); err != nil {
+	if records.Gaps, err = s.gaps(query, s.inForce.Zone); err != nil {
 		return nil, err
 	}
 	if query.By == usage.ByTotal {
-		records.Rows, err = db.total(query, calendar, owners)
+		records.Rows, err = s.total(query, s.inForce, owners)
 		return records, err
 	}
 	period := slices.Index(periods[:], query.By)
@@ -91,7 +87,7 @@ func (db *database) usage(query usage.Query, calendar usage.Calendar) (*usage.Re
 		return nil, fmt.Errorf("usage by %q: want hour, day, month or total", query.By)
 	}
 	since, until := bounds(query)
-	records.Rows, err = db.rows(period, since, until, calendar.Zone, owners)
+	records.Rows, err = s.rows(period, since, until, s.inForce.Zone, owners)
 	return records, err
 }
 
