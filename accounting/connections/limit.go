@@ -39,13 +39,6 @@ const (
 	addressGap = 10 * time.Second
 )
 
-// Change says that a port is over its limit now, or no longer.
-type Change struct {
-	Port             accounting.Port
-	Addresses, Limit uint64
-	Over             bool
-}
-
 // Watch finds the ports to which more addresses are connected than their
 // limits allow, for a minute or longer. It is not safe for concurrent use.
 type Watch struct {
@@ -72,36 +65,36 @@ func NewWatch(limits usage.Limits, meter *Meter, now func() time.Time) *Watch {
 	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}}
 }
 
-// Changed counts the connections of the report's ports, if there is a limit and
+// Check counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.
-func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
+func (w *Watch) Check(report *accounting.Report) (crossed []usage.Crossing) {
 	if w.limits.Any() {
-		w.gap.Do(w.now, func() { changed = w.count(report.Ports) })
+		w.gap.Do(w.now, func() { crossed = w.count(report.Ports) })
 	}
-	return changed
+	return crossed
 }
 
 // count counts anew. Ports that are no longer counted, or have no limit, are forgotten.
-func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
+func (w *Watch) count(ports []accounting.PortReport) (crossed []usage.Crossing) {
 	now, before := w.now(), w.ports
 	w.ports = make(map[uint16]addressState)
 	w.meter.visit(ports, func(i int, connections accounting.Connections) {
-		port := &ports[i].Port
-		limit, limited := w.limits.For(usage.ClientOf(port.Name, port.Number))
+		number, client := ports[i].Port.Number, usage.ClientOf(ports[i].Port.Name, ports[i].Port.Number)
+		limit, limited := w.limits.For(client)
 		if !limited {
 			return
 		}
 		addresses := uint64(connections.Addresses)
-		state, due := before[port.Number].next(now, connections.Known, addresses > limit)
+		state, due := before[number].next(now, connections.Known, addresses > limit)
 		if state != (addressState{}) {
-			w.ports[port.Number] = state
+			w.ports[number] = state
 		}
 		if due {
-			changed = append(changed, Change{*port, addresses, limit, addresses > limit})
+			crossed = append(crossed, usage.Crossing{Client: client, Port: number, Used: addresses, Limit: limit, Over: state.over})
 		}
 	})
-	return changed
+	return crossed
 }
 
 // next returns the state after a count, and whether it is due to be reported, having been

@@ -200,15 +200,9 @@ func ownFiles(directory string, keep func(name string) bool) ([]string, error) {
 
 func isOwn(name string) bool {
 	for _, own := range [...]string{databaseName, backupName} {
-		rest, found := strings.CutPrefix(name, own)
-		if !found {
-			continue
-		}
-		switch rest {
-		case "", "-wal", "-shm", "-journal":
+		if slices.Contains(sqlitefile.With(own), name) || strings.HasPrefix(name, own+newSuffix) || strings.HasPrefix(name, own+damagedInfix) {
 			return true
 		}
-		return strings.HasPrefix(rest, newSuffix) || strings.HasPrefix(rest, damagedInfix)
 	}
 	return false
 }

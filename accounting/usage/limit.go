@@ -157,6 +157,15 @@ func limitStates(months []Row, limits Limits) []LimitState {
 	return states
 }
 
+// Crossing says that a client has come over its limit, or that it no longer is.
+type Crossing struct {
+	Client      ClientID
+	Port        uint16    // 0: all of the client's ports together
+	Month       time.Time // when it began; zero: the limit is of what is at the same time
+	Used, Limit uint64
+	Over        bool
+}
+
 // LimitWatch finds the clients that exceed their limit, each once per month.
 type LimitWatch struct {
 	limits   Limits
@@ -176,15 +185,14 @@ type limitKey struct {
 func NewLimitWatch(limits Limits, saved *Month) *LimitWatch {
 	w := &LimitWatch{limits: limits}
 	if saved != nil {
-		w.Crossed(saved)
+		w.Check(saved)
 	}
 	return w
 }
 
-// Crossed returns the clients that are over their limit and were not before. Earlier
+// Check returns the clients that are over their limit and were not before. Earlier
 // months are forgotten.
-func (w *LimitWatch) Crossed(month *Month) []LimitState {
-	var crossed []LimitState
+func (w *LimitWatch) Check(month *Month) (crossed []Crossing) {
 	reported := make(map[limitKey]bool)
 	for _, state := range limitStates(month.Rows, w.limits) {
 		if !state.Over() {
@@ -192,7 +200,7 @@ func (w *LimitWatch) Crossed(month *Month) []LimitState {
 		}
 		key := limitKey{state.Client, state.Start.Unix()}
 		if reported[key] = true; !w.reported[key] {
-			crossed = append(crossed, state)
+			crossed = append(crossed, Crossing{Client: state.Client, Month: state.Start, Used: state.Used, Limit: state.Limit, Over: true})
 		}
 	}
 	w.reported = reported

@@ -37,9 +37,9 @@ func (o *limitLog) publish(ctx context.Context, _ *accounting.Report, _ error) {
 	if err != nil {
 		return
 	}
-	for _, state := range o.watch.Crossed(month) {
+	for _, crossing := range o.watch.Check(month) {
 		o.log.Warn("a client has used more than its monthly limit",
-			"client", state.Client.Label(), "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
+			"client", crossing.Client.Label(), "used_bytes", crossing.Used, "limit_bytes", crossing.Limit, "month_began", crossing.Month.Format(time.DateOnly))
 	}
 }
 

@@ -93,9 +93,9 @@ func (o *addressLog) publish(_ context.Context, report *accounting.Report, err e
 	if err != nil {
 		return
 	}
-	for _, change := range o.watch.Changed(report) {
-		attributes := []any{"port", change.Port.Number, "client", change.Port.Name, "addresses", change.Addresses, "limit", change.Limit}
-		if change.Over {
+	for _, crossing := range o.watch.Check(report) {
+		attributes := []any{"port", crossing.Port, "client", crossing.Client.Name, "addresses", crossing.Used, "limit", crossing.Limit}
+		if crossing.Over {
 			o.log.Warn("more addresses than the limit are connected to a port", attributes...)
 		} else {
 			o.log.Info("no more addresses than the limit are connected to a port", attributes...)
