@@ -34,7 +34,10 @@ func (c Calendar) start(by Period, t time.Time) time.Time {
 }
 
 // next returns the first instant of the period after the one that contains t.
-func (c Calendar) next(by Period, t time.Time) time.Time { return c.add(by, t, 1) }
+func (c Calendar) next(by Period, t time.Time) time.Time {
+	_, end := c.Bounds(by, t)
+	return end
+}
 
 // add returns the start of the period that is n periods after the one that
 // contains t.
