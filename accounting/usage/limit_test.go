@@ -58,7 +58,7 @@ func TestParseLimits(t *testing.T) {
 		want    uint64
 		limited bool
 	}{
-		{ClientID{Name: "alice"}, 50e9, true}, {ClientID{Name: "bob"}, 0, false}, {ClientID{Port: 20000}, 1e9, true}, {ClientID{Name: "a=b"}, 2e9, true}, {ClientID{Name: "carol"}, 100e9, true},
+		{ClientID{Name: "alice"}, 50e9, true}, {ClientID{Name: "bob"}, 0, false}, {ClientID{Port: 20000}, 1e9, true}, {ClientID{Name: "port 20000"}, 100e9, true}, {ClientID{Name: "a=b"}, 2e9, true}, {ClientID{Name: "carol"}, 100e9, true},
 	}
 	for _, test := range tests {
 		if got, limited := limits.For(test.client); got != test.want || limited != test.limited {
