@@ -61,6 +61,11 @@ func TestBackup(t *testing.T) {
 	if len(gaps) != 1 || gaps[0] != want {
 		t.Errorf("got gaps %+v, want %+v", gaps, want)
 	}
+	for _, query := range []usage.Query{{By: usage.ByDay, Until: want.Since}, {By: usage.ByDay, Since: want.Until.Add(time.Second)}} {
+		if beside, err := Usage(t.Context(), directory, query); err != nil || len(beside.Gaps) > 0 {
+			t.Errorf("%+v: got gaps %+v, %v, want none", query, beside.Gaps, err)
+		}
+	}
 	closeStore(t, s)
 	if err := os.Remove(filepath.Join(directory, databaseName)); err != nil {
 		t.Fatal(err)
