@@ -3,6 +3,14 @@ package accounting
 import "slices"
 
 // counterState is what the meter has to do with a counter.
+//
+//	unclassified -- SetPorts --> inForce
+//	unclassified -- found by a tick --> notInForce -- detach, by the next tick --> draining
+//	inForce -- detach, by SetPorts --> draining -- read --> drained
+//	drained -- deleteDrained --> notInForce -- no longer found --> unclassified
+//
+// If the table can't be changed, detach leaves or makes a counter notInForce, so that the
+// next tick tries again.
 type counterState byte
 
 const (
@@ -29,27 +37,20 @@ func (m *Meter) detachStray() {
 		}
 	}
 	if len(fresh) > 0 {
-		m.log.Warn("the table has counters of ports that are not in force; they are removed with the next reading",
+		m.options.Log.Warn("the table has counters of ports that are not in force; they are removed with the next reading",
 			"counters", len(fresh), "first", fresh[0].String())
 	}
 	err := m.detach(due)
 	if m.detachFault.Observe(err) == FaultRaised {
-		m.log.Error("ports that are not in force are still counted", "error", err)
+		m.options.Log.Error("ports that are not in force are still counted", "error", err)
 	}
 	if err == nil {
 		for _, key := range m.stray { // those that were not found again
-			m.states.replace(key, notInForce, unclassified)
+			m.states.changeIf(key, notInForce, unclassified)
 		}
 		m.stray = m.stray[:0]
 	}
 	m.detachNext(fresh)
-}
-
-// replace sets the value of key if it is old.
-func (m *KeyMap[T]) replace(key Key, old, value T) {
-	if at := m.At(key); *at == old {
-		*at = value
-	}
 }
 
 // detachNext makes the next tick detach the keys.
@@ -67,7 +68,7 @@ func (m *Meter) detach(keys []Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := m.table.Detach(keys); err != nil {
+	if err := m.options.Table.Detach(keys); err != nil {
 		m.detachNext(keys)
 		return err
 	}
@@ -81,7 +82,7 @@ func (m *Meter) detach(keys []Key) error {
 // drain records that the detached counters were read.
 func (m *Meter) drain() {
 	for _, key := range m.detached {
-		m.states.replace(key, draining, drained)
+		m.states.changeIf(key, draining, drained)
 	}
 }
 
@@ -93,13 +94,13 @@ func (m *Meter) deleteDrained() {
 			done = append(done, key)
 		}
 	}
-	if len(done) == 0 || !m.save() {
+	if len(done) == 0 || m.save() != nil {
 		return
 	}
 	slices.SortFunc(done, Key.Compare)
 	done = slices.Compact(done)
-	if err := m.table.Delete(done); err != nil {
-		m.log.Error("the counters of removed ports could not be deleted", "error", err)
+	if err := m.options.Table.Delete(done); err != nil {
+		m.options.Log.Error("the counters of removed ports could not be deleted", "error", err)
 	}
 	// Counters that still exist are detached again: somebody may have attached
 	// them meanwhile.

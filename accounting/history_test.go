@@ -364,7 +364,7 @@ func TestHistoriesLoseWhatTheyMust(t *testing.T) {
 			if w.violation != nil {
 				t.Error(w.violation)
 			}
-			if lost := minus(w.truth[key], w.total(key)); w.truth[key] != count(test.truth) || lost != count(test.lost) {
+			if lost := w.truth[key].Minus(w.total(key)); w.truth[key] != count(test.truth) || lost != count(test.lost) {
 				t.Errorf("got %v counted and %v lost, want %v and %v", w.truth[key], lost, count(test.truth), count(test.lost))
 			}
 		})

@@ -2,9 +2,8 @@ package accounting
 
 import "fmt"
 
-// InvalidError describes the value of a setting that is not valid. Inspect it with
-// errors.As: who has the value from a file that may hold a password shows only what
-// is wanted.
+// InvalidError describes the value of a setting that is not valid. A value that was read
+// from a file may be a password: then show only Want, which errors.As finds.
 type InvalidError struct {
 	Name string // of the setting
 	Text string // the value

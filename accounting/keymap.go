@@ -35,15 +35,17 @@ type KeyMap[T comparable] struct {
 const keysPerPort = 4
 
 // Get returns the value of key, or the zero T.
-func (m *KeyMap[T]) Get(key Key) (value T) {
-	if page := m.ports.pages[key.Port>>8]; page != nil {
-		value = page[key.Port&0xff][key.slot()]
-	}
-	return value
-}
+func (m *KeyMap[T]) Get(key Key) T { return m.ports.Get(key.Port)[key.slot()] }
 
 // At returns where the value of key is. The result remains valid.
 func (m *KeyMap[T]) At(key Key) *T { return &m.ports.At(key.Port)[key.slot()] }
+
+// changeIf sets the value of key if it is old.
+func (m *KeyMap[T]) changeIf(key Key, old, value T) {
+	if at := m.At(key); *at == old {
+		*at = value
+	}
+}
 
 // All returns the keys whose value is not the zero T with their values, in the
 // order of [Key.Compare].

@@ -112,7 +112,7 @@ func (l *Ledger) post(a *account, reading *Reading, sample *Sample, posting *Pos
 	case gained.Packets < last.Packets || gained.Bytes < last.Bytes:
 		posting.Resets = append(posting.Resets, Reset{reading.Key, last, reading.Count})
 	default:
-		gained = gained.minus(last)
+		gained = gained.Minus(last)
 	}
 	a.total = a.total.Plus(gained)
 	if reading.Key.Direction == In {

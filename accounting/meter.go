@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Meter reads a source into a ledger, repairs the source when it does not match
+// Meter reads a table into a ledger, repairs the table when it does not match
 // the ports in force, and saves the ledger. It is safe for concurrent use.
 //
 // The order of its steps keeps the totals exact. After a reset, after a change of
@@ -17,19 +17,15 @@ import (
 // anything. A removed port is detached, read once more, saved and only then
 // deleted.
 type Meter struct {
-	now          func() time.Time
-	table        Table
-	store        Store
-	saveInterval time.Duration
-	log          *slog.Logger
+	options MeterOptions
 
 	mutex      sync.Mutex
 	ledger     *Ledger
 	ports      Ports
 	forwarding Forwarding
 	states     KeyMap[counterState]
-	stray      []Key // that were given this state since the last tick
-	detached   []Key // that may be draining or drained
+	stray      []Key // notInForce since the last tick
+	detached   []Key // draining or drained, and some that were deleted
 	sample     Sample
 	last       interval
 	lastDrift  []string // findings that are not repaired yet
@@ -46,7 +42,7 @@ type MeterOptions struct {
 	Table Table
 	// Store keeps the ledger. If it is nil, the ledger is kept in memory only.
 	Store Store
-	// Saved is the state with which the ledger begins.
+	// Initial is the state with which the ledger begins.
 	Initial State
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
@@ -75,18 +71,12 @@ type Status struct {
 
 // NewMeter returns a meter without ports.
 func NewMeter(options MeterOptions) *Meter {
-	now := options.Now
-	if now == nil {
-		now = time.Now
+	if options.Now == nil {
+		options.Now = time.Now
 	}
-	return &Meter{
-		now:          now,
-		table:        options.Table,
-		store:        options.Store,
-		saveInterval: options.SaveInterval,
-		log:          options.Log,
-		ledger:       NewLedger(options.Initial),
-	}
+	ledger := NewLedger(options.Initial)
+	options.Initial = State{} // it may be large
+	return &Meter{options: options, ledger: ledger}
 }
 
 // SetPorts puts a list of ports in force. The counters of new ports are installed
@@ -99,7 +89,7 @@ func (m *Meter) SetPorts(ports Ports) error {
 	added, removed := m.ports.changes(ports)
 	var err error
 	if len(added) > 0 {
-		err = m.table.Attach(added)
+		err = m.options.Table.Attach(added)
 	}
 	if errors.Is(err, ErrChanged) {
 		// Drift from the time when no agent ran is found before anything is added.
@@ -136,7 +126,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 	if len(m.ports) > 0 {
 		m.superviseTable(m.read()) // drift is found before anything is changed
 	}
-	m.table.SetForwarding(forwarding)
+	m.options.Table.SetForwarding(forwarding)
 	m.forwarding = forwarding
 	if len(m.ports) == 0 {
 		return nil // installed with the first ports
@@ -151,7 +141,7 @@ func (m *Meter) SetForwarding(forwarding Forwarding) error {
 func (m *Meter) Targets() ([]Target, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.table.Targets()
+	return m.options.Table.Targets()
 }
 
 // Ports returns the list in force.
@@ -183,10 +173,10 @@ func (m *Meter) Tick() (*Report, error) {
 	m.superviseTable(result)
 	m.deleteDrained()
 	if m.status.RepairError == nil && result.repairable() {
-		m.status.Uncertain += m.losses.end(result.began, m.now())
+		m.status.Uncertain += m.losses.end(result.began, m.options.Now())
 	}
-	if m.now().Sub(m.attempted) >= m.saveInterval {
-		m.save()
+	if m.options.Now().Sub(m.attempted) >= m.options.SaveInterval {
+		_ = m.save() // tried again by a later tick
 	}
 	switch {
 	case result.err != nil:
@@ -220,17 +210,28 @@ func (m *Meter) Report() *Report {
 func (m *Meter) Save() error {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if m.ledger.dirty() && !m.save() {
-		return fmt.Errorf("saving the totals: %w", m.status.LastSaveError)
+	if !m.ledger.dirty() {
+		return nil
 	}
-	return nil
+	return savingError(m.save())
 }
 
-// Dirty reports whether there are changes that are not saved yet.
-func (m *Meter) Dirty() bool {
+// SavedReport is like [Meter.Report], but returns nil while changes wait to be saved, and
+// an error if they could not be saved.
+func (m *Meter) SavedReport() (*Report, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.ledger.dirty()
+	if m.ledger.dirty() {
+		return nil, savingError(m.status.LastSaveError)
+	}
+	return m.last.fresh(m.status.LastRead, m.ledger), nil
+}
+
+func savingError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("saving the totals: %w", err)
 }
 
 // Flush reads and saves at once. It is called when an agent ends, whose counters
@@ -249,11 +250,7 @@ func (m *Meter) flush() (time.Time, error) {
 	if result.repairable() {
 		result.err = nil
 	}
-	if m.store == nil {
-		return result.began, result.err
-	}
-	m.save()
-	return result.began, errors.Join(result.err, m.status.LastSaveError)
+	return result.began, errors.Join(result.err, m.save())
 }
 
 // readResult is how an attempt to read the table ended.
@@ -270,10 +267,10 @@ func (r readResult) repairable() bool {
 
 // read takes a sample and posts it.
 func (m *Meter) read() readResult {
-	result := readResult{began: m.now()}
+	result := readResult{began: m.options.Now()}
 	m.sample.Time = result.began
-	result.err = m.table.Read(&m.sample)
-	m.status.ReadDuration = m.now().Sub(result.began)
+	result.err = m.options.Table.Read(&m.sample)
+	m.status.ReadDuration = m.options.Now().Sub(result.began)
 	if len(m.ports) == 0 && errors.Is(result.err, ErrNoTable) {
 		result.err, result.empty = nil, true
 		m.sample.Readings = m.sample.Readings[:0]
@@ -297,33 +294,34 @@ func (m *Meter) post() {
 	posting := m.ledger.Add(&m.sample)
 	if resets := posting.Resets; len(resets) > 0 {
 		m.status.Resets += uint64(len(resets))
-		m.log.Warn("counters were reset by somebody else; what they counted between the last reading and the reset is lost",
+		m.options.Log.Warn("counters were reset by somebody else; what they counted between the last reading and the reset is lost",
 			"counters", len(resets), "first", resets[0].Key.String(), "was_bytes", resets[0].Was.Bytes, "is_bytes", resets[0].Is.Bytes)
 	}
 	if loaded := posting.Loaded; len(loaded) > 0 {
-		m.log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
+		m.options.Log.Warn("counters were loaded from a saved ruleset; their initial values are not counted",
 			"counters", len(loaded), "first", loaded[0].String())
 	}
 	m.losses.observe(posting)
 	if posting.NewTable || len(posting.Resets) > 0 || len(posting.Loaded) > 0 {
-		m.save()
+		_ = m.save() // until a later one the ledger has them in memory
 	}
 }
 
-// save saves the changes and reports whether the ledger is durable now.
-func (m *Meter) save() bool {
-	if m.store == nil {
-		return true
+// save saves the changes. It records and logs a failure, after which the next save has the
+// same changes again.
+func (m *Meter) save() error {
+	if m.options.Store == nil {
+		return nil
 	}
-	m.attempted = m.now()
-	err := m.store.Save(m.ledger.Changes())
+	m.attempted = m.options.Now()
+	err := m.options.Store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
-	m.saveFault.Log(m.log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
+	m.saveFault.Log(m.options.Log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
 	if err != nil {
 		m.status.SaveFailures++
-		return false
+		return err
 	}
 	m.ledger.MarkSaved()
 	m.status.LastSave = m.attempted
-	return true
+	return nil
 }

@@ -16,18 +16,18 @@ func (m *Meter) superviseTable(read readResult) {
 		err = m.repairDrift()
 	}
 	m.status.RepairError = err
-	m.repairFault.Log(m.log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
+	m.repairFault.Log(m.options.Log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
 }
 
 // repairDrift verifies the table and repairs it if it has drifted.
 func (m *Meter) repairDrift() error {
-	findings, err := m.table.Verify(m.ports)
+	findings, err := m.options.Table.Verify(m.ports)
 	if err != nil {
 		return err
 	}
 	if !slices.Equal(findings, m.lastDrift) {
 		for _, finding := range findings {
-			m.log.Warn("the table has drifted and is being repaired", "found", finding)
+			m.options.Log.Warn("the table has drifted and is being repaired", "found", finding)
 		}
 	}
 	m.lastDrift = findings
@@ -44,9 +44,10 @@ func (m *Meter) repairDrift() error {
 }
 
 // install creates or repairs the table for the ports in force. It saves first:
-// if the table no longer exists, only the ledger has its last values.
+// if the table no longer exists, only the ledger has its last values. It goes on if that
+// fails: traffic that nothing counts would be lost as well.
 func (m *Meter) install() error {
-	m.save()
+	_ = m.save()
 	m.losses.expected = true
-	return m.table.Install(m.ports)
+	return m.options.Table.Install(m.ports)
 }

@@ -16,7 +16,8 @@ func (c Count) Plus(other Count) Count {
 	return Count{c.Packets + other.Packets, c.Bytes + other.Bytes}
 }
 
-func (c Count) minus(other Count) Count {
+// Minus returns the difference of two counts.
+func (c Count) Minus(other Count) Count {
 	return Count{c.Packets - other.Packets, c.Bytes - other.Bytes}
 }
 

@@ -50,9 +50,7 @@ type known struct {
 	zero  Count // the truth when it stood at 0
 }
 
-func (k known) total() Count { return minus(k.truth, k.lost) }
-
-func minus(a, b Count) Count { return Count{a.Packets - b.Packets, a.Bytes - b.Bytes} }
+func (k known) total() Count { return k.truth.Minus(k.lost) }
 
 // less reports whether any field of a is below that of b.
 func less(a, b Count) bool { return a.Packets < b.Packets || a.Bytes < b.Bytes }
@@ -129,7 +127,7 @@ func (w *world) read() {
 func (w *world) readCounter(key Key, c *counter) {
 	at := counting{key, c}
 	before, seen := w.memory[at]
-	next := known{truth: c.truth, lost: before.lost, zero: minus(c.truth, c.value)}
+	next := known{truth: c.truth, lost: before.lost, zero: c.truth.Minus(c.value)}
 	switch {
 	case !seen && c.loaded: // it began with an unknown value
 		next.lost = c.truth
@@ -137,8 +135,8 @@ func (w *world) readCounter(key Key, c *counter) {
 	case !seen:
 		next.lost = next.zero
 	case before.zero != next.zero:
-		next.lost = next.lost.Plus(minus(next.zero, before.truth))
-		if last := minus(before.truth, before.zero); less(c.value, last) {
+		next.lost = next.lost.Plus(next.zero.Minus(before.truth))
+		if last := before.truth.Minus(before.zero); less(c.value, last) {
 			w.urgent = true
 		} else {
 			next.lost = next.lost.Plus(last)
@@ -226,7 +224,7 @@ func (w *world) tick() {
 		}
 		w.expectRead(due)
 		w.expectReport(report)
-		if agent.saveInterval == 0 && !w.tried {
+		if agent.options.SaveInterval == 0 && !w.tried {
 			w.violate("the tick did not save")
 		}
 	})

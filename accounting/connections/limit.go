@@ -39,13 +39,6 @@ const (
 	addressGap = 10 * time.Second
 )
 
-// Change says that a port is over its limit now, or no longer.
-type Change struct {
-	Port             accounting.Port
-	Addresses, Limit uint64
-	Over             bool
-}
-
 // Watch finds the ports to which more addresses are connected than their
 // limits allow, for a minute or longer. It is not safe for concurrent use.
 type Watch struct {
@@ -54,15 +47,13 @@ type Watch struct {
 	now    func() time.Time
 
 	gap   throttle.Gap
-	round int
-	ports map[uint16]*addressState // those that are over their limit, or were
+	ports map[uint16]addressState // those that are over their limit, or were
 }
 
 // addressState is what the watch knows of one port.
 type addressState struct {
 	over  bool      // as it was reported last
-	since time.Time // when that became untrue; zero: it is true
-	round int       // the last one with the port
+	since time.Time // when the port began to differ from that; zero: it does not
 }
 
 // NewWatch returns a watch that counts with the meter. If now is nil, it
@@ -71,60 +62,51 @@ func NewWatch(limits usage.Limits, meter *Meter, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
-	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}, ports: make(map[uint16]*addressState)}
+	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}}
 }
 
-// Changed counts the connections of the report's ports, if there is a limit and
+// Check counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.
-func (w *Watch) Changed(report *accounting.Report) (changed []Change) {
+func (w *Watch) Check(report *accounting.Report) (crossed []usage.Crossing) {
 	if w.limits.Any() {
-		w.gap.Do(w.now, func() { changed = w.count(report.Ports) })
+		w.gap.Do(w.now, func() { crossed = w.count(report.Ports) })
 	}
-	return changed
+	return crossed
 }
 
-func (w *Watch) count(ports []accounting.PortReport) (changed []Change) {
-	now := w.now()
-	w.round++
+// count counts anew. Ports that are no longer counted, or have no limit, are forgotten.
+func (w *Watch) count(ports []accounting.PortReport) (crossed []usage.Crossing) {
+	now, before := w.now(), w.ports
+	w.ports = make(map[uint16]addressState)
 	w.meter.visit(ports, func(i int, connections accounting.Connections) {
-		port := &ports[i].Port
-		limit, limited := w.limits.For(usage.ClientOf(port.Name, port.Number))
+		number, client := ports[i].Port.Number, usage.ClientOf(ports[i].Port.Name, ports[i].Port.Number)
+		limit, limited := w.limits.For(client)
+		if !limited {
+			return
+		}
 		addresses := uint64(connections.Addresses)
-		if limited && w.observe(now, port.Number, connections.Known, addresses > limit) {
-			changed = append(changed, Change{*port, addresses, limit, addresses > limit})
+		state, due := before[number].next(now, connections.Known, addresses > limit)
+		if state != (addressState{}) {
+			w.ports[number] = state
+		}
+		if due {
+			crossed = append(crossed, usage.Crossing{Client: client, Port: number, Used: addresses, Limit: limit, Over: state.over})
 		}
 	})
-	for number, state := range w.ports {
-		if state.round != w.round {
-			delete(w.ports, number) // no longer counted
-		}
-	}
-	return changed
+	return crossed
 }
 
-// observe reports whether what is known of a port has changed for long enough.
-func (w *Watch) observe(now time.Time, number uint16, known, over bool) (changed bool) {
-	state := w.ports[number]
-	if state == nil {
-		if !known || !over {
-			return false
-		}
-		state = &addressState{}
-		w.ports[number] = state
-	}
-	state.round = w.round
+// next returns the state after a count, and whether it is due to be reported, having been
+// the same for long enough.
+func (s addressState) next(now time.Time, known, over bool) (next addressState, due bool) {
 	switch {
-	case !known || over == state.over:
-		state.since = time.Time{}
-	case state.since.IsZero() || now.Before(state.since):
-		state.since = now
-	case now.Sub(state.since) >= addressTime:
-		state.over, state.since = over, time.Time{}
-		changed = true
+	case !known || over == s.over:
+		s.since = time.Time{}
+	case s.since.IsZero() || now.Before(s.since):
+		s.since = now
+	case now.Sub(s.since) >= addressTime:
+		return addressState{over: over}, true
 	}
-	if !state.over && state.since.IsZero() {
-		delete(w.ports, number)
-	}
-	return changed
+	return s, false
 }

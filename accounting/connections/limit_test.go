@@ -90,10 +90,10 @@ func TestWatch(t *testing.T) {
 				source.of[20000] = accounting.Connections{Established: 20, Addresses: addresses}
 				source.of[20001] = accounting.Connections{Established: 20, Addresses: 20} // bob has no limit
 				source.clock = start.Add(time.Duration(i) * addressGap)
-				for _, change := range watch.Changed(report) {
+				for _, change := range watch.Check(report) {
 					word := map[bool]string{true: "over", false: "under"}[change.Over]
-					got = append(got, fmt.Sprintf("%gs: %d %s", source.clock.Sub(start).Seconds(), change.Addresses, word))
-					if change.Port.Name != "alice" || change.Limit != 3 {
+					got = append(got, fmt.Sprintf("%gs: %d %s", source.clock.Sub(start).Seconds(), change.Used, word))
+					if change.Client.Name != "alice" || change.Limit != 3 {
 						t.Errorf("got %+v, want alice's limit of 3", change)
 					}
 				}
@@ -117,7 +117,7 @@ func TestWatchCountsOnlyWithALimit(t *testing.T) {
 			watch := NewWatch(addressLimitsOf(t, test.limits...), NewMeter(source, source.now, nil), source.now)
 			report := crowdReport()
 			for range 1800 {
-				watch.Changed(report)
+				watch.Check(report)
 				source.clock = source.clock.Add(2 * time.Second)
 			}
 			if source.counted != test.want {
@@ -133,12 +133,12 @@ func TestWatchForgetsPorts(t *testing.T) {
 	watch := NewWatch(addressLimitsOf(t, "3"), NewMeter(source, source.now, nil), source.now)
 	changes := 0
 	for range 7 {
-		changes += len(watch.Changed(crowdReport()))
+		changes += len(watch.Check(crowdReport()))
 		source.clock = source.clock.Add(addressGap)
 	}
 	without := crowdReport()
 	without.Ports = without.Ports[1:]
-	changes += len(watch.Changed(without))
+	changes += len(watch.Check(without))
 	if changes != 1 || len(watch.ports) != 0 {
 		t.Errorf("got %d changes, and %d ports are remembered, want 1 and none", changes, len(watch.ports))
 	}

@@ -81,9 +81,9 @@ func (s *Store) startBackup() {
 
 // backUp starts a backup in the background now, since the last one lacks a change
 // that no reading of the counters can restore.
-func (s *Store) backUp(now time.Time) {
+func (s *Store) backUp() {
 	s.abandonBackup() // it may have begun before the change
-	s.backup.due = now
+	s.backup.due = s.options.Now()
 	s.startBackup()
 }
 

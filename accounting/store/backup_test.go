@@ -56,10 +56,15 @@ func TestBackup(t *testing.T) {
 	before, after := stateAt(3, 2), stateAt(9, 2)
 	want := usage.Gap{
 		Since: now.Truncate(time.Second).UTC(), Until: now.Add(time.Hour).Truncate(time.Second).UTC(),
-		In: minus(after.In, before.In), Out: minus(after.Out, before.Out),
+		In: after.In.Minus(before.In), Out: after.Out.Minus(before.Out),
 	}
 	if len(gaps) != 1 || gaps[0] != want {
 		t.Errorf("got gaps %+v, want %+v", gaps, want)
+	}
+	for _, query := range []usage.Query{{By: usage.ByDay, Until: want.Since}, {By: usage.ByDay, Since: want.Until.Add(time.Second)}} {
+		if beside, err := Usage(t.Context(), directory, query); err != nil || len(beside.Gaps) > 0 {
+			t.Errorf("%+v: got gaps %+v, %v, want none", query, beside.Gaps, err)
+		}
 	}
 	closeStore(t, s)
 	if err := os.Remove(filepath.Join(directory, databaseName)); err != nil {

@@ -350,7 +350,7 @@ func TestLogMovedByAnotherProgram(t *testing.T) {
 		checkpoint(t, other)
 		other.close()
 		if !checksums {
-			s.db.look(theDatabase)
+			s.db.renewMark(theDatabase)
 			overwritten(int(page)*4096-8, 8, "")(t, s.directory)
 		}
 		save(t, s, stateAt(3, 300))

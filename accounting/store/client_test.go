@@ -32,7 +32,7 @@ func bytesOf(t *testing.T, directory, client string) (sum uint64) {
 func TestHandOverBeginsAHistory(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	s.SetPorts(aliceAndBob)
+	s.ResolveNames(aliceAndBob)
 	save(t, s, stateAt(1, 2))
 	if err := s.HandOver(20000, "dave", noon); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestHandOverBeginsAHistory(t *testing.T) {
 		t.Errorf("the database has %d saves, %v, want %d", saves, err, s.saved.saves)
 	}
 	save(t, s, stateAt(3, 2))
-	if got := s.SetPorts(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {
+	if got := s.ResolveNames(aliceAndBob); got[0].Name != "dave" || got[1].Name != "bob" {
 		t.Errorf("the ports are named %v", got)
 	}
 	for client, want := range map[string]uint64{"alice": 4000, "dave": 8000, "bob": 24000} {
@@ -73,7 +73,7 @@ func TestHandOverBeginsAHistory(t *testing.T) {
 func TestClientsOfAClockSetBack(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	s.SetPorts(aliceAndBob)
+	s.ResolveNames(aliceAndBob)
 	for i, name := range []string{"dave", "erin"} {
 		if err := s.HandOver(20000, name, noon.Add(-time.Duration(i)*time.Hour)); err != nil {
 			t.Fatal(err)
@@ -93,7 +93,7 @@ func TestClientsOfAClockSetBack(t *testing.T) {
 func TestHandOverSurvivesTheLossOfTheDatabase(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	s.SetPorts(aliceAndBob)
+	s.ResolveNames(aliceAndBob)
 	save(t, s, stateAt(1, 2))
 	awaitBackup(s)
 	running, cancel := context.WithCancel(t.Context())
@@ -113,7 +113,7 @@ func TestHandOverSurvivesTheLossOfTheDatabase(t *testing.T) {
 	directory = killed(t, s)
 	writeAll(t, filepath.Join(directory, databaseName), []byte("damaged"))
 	s, _, notices := open(t, directory)
-	if got := s.SetPorts(aliceAndBob); len(notices) == 0 || got[0].Name != "dave" {
+	if got := s.ResolveNames(aliceAndBob); len(notices) == 0 || got[0].Name != "dave" {
 		t.Errorf("got the ports %v and the notices %v", got, notices)
 	}
 }
@@ -123,7 +123,7 @@ func TestHandOverSurvivesTheLossOfTheDatabase(t *testing.T) {
 func TestHandOverAfterAFailure(t *testing.T) {
 	directory := t.TempDir()
 	s, _, _ := open(t, directory)
-	s.SetPorts(aliceAndBob)
+	s.ResolveNames(aliceAndBob)
 	save(t, s, stateAt(1, 2))
 	if err := s.db.Exec("create temp trigger refuse before update on ledger begin select raise(abort, 'refused'); end"); err != nil {
 		t.Fatal(err)

@@ -107,16 +107,16 @@ func (s *Store) named(ports accounting.Ports) accounting.Ports {
 	return named
 }
 
-// SetPorts records the ports with the names from the sources and returns them
+// ResolveNames records the ports with the names from the sources and returns them
 // with their current names. If a source changes the name of a port, its client is
 // renamed, with all of its history. Until then a name from [Store.HandOver] is kept.
-func (s *Store) SetPorts(ports accounting.Ports) accounting.Ports {
+func (s *Store) ResolveNames(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.wanted = slices.Clone(ports)
 	if !s.closed {
 		// If this fails, the next save writes the names.
-		if err := s.attempt(func() error { return s.write(accounting.State{}) }); err != nil {
+		if err := s.use(func() error { return s.write(accounting.State{}) }); err != nil {
 			s.note(false, "the names of the ports can't be saved yet: %v", err)
 		}
 		s.logNotices()
@@ -160,8 +160,7 @@ func (s *Store) handOver(port uint16, name string, change func(known tenure) err
 		if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
 			return err
 		}
-		now := s.instant()
-		err := s.transact(now, nil, func([]accounting.Gain) error {
+		err := s.transact(nil, func(*saving) error {
 			known := s.saved.clients.ports.Get(port)
 			if known.id == 0 {
 				return &UnknownClientError{Port: port}
@@ -177,8 +176,8 @@ func (s *Store) handOver(port uint16, name string, change func(known tenure) err
 		if err != nil {
 			return explain(s.path, err)
 		}
-		s.db.look(theLog)
-		s.backUp(time.Unix(now.wall, 0))
+		s.db.renewMark(theLog)
+		s.backUp()
 		return nil
 	})
 }

@@ -47,14 +47,20 @@ type database struct {
 	deadline   *deadline
 	maxRows    int               // that one query may find
 	version    int               // of the schema
-	names      [3]string         // the database, its log and the log's index
+	names      [3]string         // of its files
 	files      [3]syscall.Stat_t // when they were opened
 	handles    [2]*os.File       // the database and its log, to look at
 	mark       mark
 }
 
-// siblings are the files that a database consists of: itself, its log and the
-// log's index.
+// The files that a database consists of, as places in lists of them.
+const (
+	databaseFile = iota
+	logFile
+	indexFile
+)
+
+// siblings are the paths of these files.
 func siblings(path string) []string { return sqlitefile.With(path)[:3] }
 
 // readOnly are the parameters of a connection that only reads.

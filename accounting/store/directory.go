@@ -25,7 +25,7 @@ const (
 
 const (
 	fileMode      = 0o640
-	lockMode      = 0o600 // who may read a file may keep others from locking it
+	lockMode      = 0o600 // a reader could lock the file, and keep the agent from it
 	directoryMode = 0o750
 	// maxSetAside is how many damaged databases are kept: they must not fill up a
 	// failing disk.
@@ -200,15 +200,9 @@ func ownFiles(directory string, keep func(name string) bool) ([]string, error) {
 
 func isOwn(name string) bool {
 	for _, own := range [...]string{databaseName, backupName} {
-		rest, found := strings.CutPrefix(name, own)
-		if !found {
-			continue
-		}
-		switch rest {
-		case "", "-wal", "-shm", "-journal":
+		if slices.Contains(sqlitefile.With(own), name) || strings.HasPrefix(name, own+newSuffix) || strings.HasPrefix(name, own+damagedInfix) {
 			return true
 		}
-		return strings.HasPrefix(rest, newSuffix) || strings.HasPrefix(rest, damagedInfix)
 	}
 	return false
 }

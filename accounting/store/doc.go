@@ -101,6 +101,18 @@
 // opens another connection and repeats the save; some megabytes of the old one
 // are never freed.
 //
+// # Layers
+//
+// Saves, names and the last backup go through one entry, which consists of these layers:
+//
+//	use               damage, and repeats once, in the ledger that continues
+//	againAfterFault   faults (SIGBUS), and repeats up to twice, with a new index
+//	closeAfterFault   panics of SQLite: it closes the database for the next save
+//	ensureOpen        what others did to the files, or a directory that could not be locked
+//	connect           a write lock of another program, for which it waits
+//
+// Opening the store has its own way with damage, and readers begin at againAfterFault.
+//
 // # For other programs
 //
 // Four views stay the same in all later versions. Other programs should open the

@@ -3,8 +3,6 @@ package store
 import (
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"ssmonitor/accounting"
 )
 
@@ -36,18 +34,8 @@ func (s *Store) leave(formers []accounting.Former, now time.Time) error {
 // trimFormers forgets the tables that were left longest ago until at most limit
 // counters are remembered, but never the table that was left last.
 func (db *database) trimFormers(limit int64) error {
-	var forgotten [][]byte
-	kept := int64(0)
-	err := db.run("select epoch, count(*) from former group by epoch order by max(left) desc", func(row *sqlite3.Stmt) error {
-		if kept += row.ColumnInt64(1); kept > limit && kept > row.ColumnInt64(1) {
-			forgotten = append(forgotten, row.ColumnBlob(0, nil))
-		}
-		return nil
-	})
-	for _, epoch := range forgotten {
-		if err == nil {
-			err = db.run("delete from former where epoch = ?", nil, epoch)
-		}
-	}
-	return err
+	return db.run(`delete from former where epoch in (select epoch from (
+			select epoch, count(*) as own, sum(count(*)) over (order by max(left) desc rows unbounded preceding) as kept
+			from former group by epoch
+		) where kept > ? and kept > own)`, nil, limit)
 }

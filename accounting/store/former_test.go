@@ -134,6 +134,9 @@ func TestFormerTablesAreForgotten(t *testing.T) {
 func TestFormerTablesAreBounded(t *testing.T) {
 	s, state, _ := open(t, fast(t))
 	readTables(t, s, state, reads(1, 1), reads(2, 1), reads(3, 1), reads(4, 1))
+	if err := s.db.Exec("update former set left = left + substr(hex(epoch), 2, 1)"); err != nil { // one after the other
+		t.Fatal(err)
+	}
 	for limit := int64(4); limit >= 0; limit-- {
 		if err := s.db.trimFormers(limit); err != nil {
 			t.Fatal(err)
@@ -142,6 +145,9 @@ func TestFormerTablesAreBounded(t *testing.T) {
 		if want := min(3, max(limit, 1)); err != nil || left != want {
 			t.Errorf("with a limit of %d: got %d former counters, %v, want %d", limit, left, err, want)
 		}
+	}
+	if last, err := s.db.value("select substr(hex(epoch), 2, 1) from former"); err != nil || last != 3 {
+		t.Errorf("got the counters of table %d, %v, want those of the one that was left last, 3", last, err)
 	}
 }
 

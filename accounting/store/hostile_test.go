@@ -206,7 +206,7 @@ func TestRowsAreBounded(t *testing.T) {
 func TestAPanicOfTheDriverIsAnError(t *testing.T) {
 	s, _, _ := open(t, t.TempDir())
 	save(t, s, stateAt(1, 2))
-	err := s.guard(func() error {
+	err := s.closeAfterFault(func() error {
 		if err := s.db.Exec("begin immediate; delete from account"); err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func checkpoint(t testing.TB, db *database) {
 	if _, _, err := db.WALCheckpoint("main", checkpointMode); err != nil {
 		t.Fatal(err)
 	}
-	db.look(theDatabase)
+	db.renewMark(theDatabase)
 }
 
 // abandon releases everything without a backup.

@@ -46,8 +46,9 @@ const (
 	theDatabase // and its log
 )
 
-// look compares the files with the mark, and sets the mark if they are intact.
-func (db *database) look(own writes) fileState {
+// renewMark compares the files with the mark, and sets the mark if they are intact but for
+// the store's own writes.
+func (db *database) renewMark(own writes) fileState {
 	now, err := db.readMark()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -57,21 +58,21 @@ func (db *database) look(own writes) fileState {
 	}
 	was := &db.mark
 	switch {
-	case now.sizes[0] < was.sizes[0], !bytes.HasPrefix(now.header[:], []byte("SQLite format 3\x00")):
+	case now.sizes[databaseFile] < was.sizes[databaseFile], !bytes.HasPrefix(now.header[:], []byte("SQLite format 3\x00")):
 		return databaseLost
-	case now.sizes[1] == 0 && was.sizes[1] == 0: // nothing was written to it yet
-	case now.log == was.log && now.sizes[1] < was.sizes[1], !validLog(now.log):
+	case now.sizes[logFile] == 0 && was.sizes[logFile] == 0: // nothing was written to it yet
+	case now.log == was.log && now.sizes[logFile] < was.sizes[logFile], !validLog(now.log):
 		return logLost
-	case own == nothing && now.times[1] != was.times[1] && !db.wholeLog():
+	case own == nothing && now.times[logFile] != was.times[logFile] && !db.wholeLog():
 		return logLost
 	}
-	if now.sizes[2] < was.sizes[2] {
+	if now.sizes[indexFile] < was.sizes[indexFile] {
 		return indexCut
 	}
 	if own != theDatabase && now.header != was.header {
 		return rewritten
 	}
-	if own != theDatabase && now.times[0] != was.times[0] {
+	if own != theDatabase && now.times[databaseFile] != was.times[databaseFile] {
 		return touched
 	}
 	db.mark = now
@@ -95,8 +96,8 @@ func (db *database) readMark() (now mark, err error) {
 		}
 	}
 	// What can't be read is zero, which is not intact.
-	_, _ = db.handles[0].ReadAt(now.header[:], 0)
-	_, _ = db.handles[1].ReadAt(now.log[:], 0)
+	_, _ = db.handles[databaseFile].ReadAt(now.header[:], 0)
+	_, _ = db.handles[logFile].ReadAt(now.log[:], 0)
 	return now, nil
 }
 
@@ -120,48 +121,47 @@ func (db *database) openMarked() (err error) {
 // renewIndex empties the index and gives it its size again, so that its pages exist
 // and closing the database reads nothing else from them.
 func (db *database) renewIndex() error {
-	index, err := sqlitefile.OpenRegular(db.path+"-shm", os.O_RDWR) // os.Truncate would follow a link
+	index, err := sqlitefile.OpenRegular(db.names[indexFile], os.O_RDWR) // os.Truncate would follow a link
 	if err != nil {
 		return err
 	}
 	if err = index.Truncate(0); err == nil {
-		err = index.Truncate(db.mark.sizes[2])
+		err = index.Truncate(db.mark.sizes[indexFile])
 	}
 	return errors.Join(err, index.Close())
 }
 
-// inspect looks for what others have done to the files since the last save. It
-// closes the database if another one has to be opened. missing reports that what the
-// log contained may be lost.
-func (s *Store) inspect() (missing bool, err error) {
-	state := s.db.look(nothing)
+// inspect looks for what others have done to the files since the last save. If the database
+// is not sound, it has to be opened again, and missing reports that what the log contained
+// may be lost.
+func (s *Store) inspect() (sound, missing bool, err error) {
+	state := s.db.renewMark(nothing)
 	if (state == rewritten || state == touched) && s.agrees() { // another program has moved the log into the database
-		s.db.look(theDatabase)
-		return false, nil
+		s.db.renewMark(theDatabase)
+		return true, false, nil
 	}
 	found, names := "", siblings(s.path)
 	switch state {
 	case intact:
-		return false, nil
+		return true, false, nil
 	case moved:
 		found, err = " was removed or replaced by somebody else: it is written again", s.rescue()
 	case indexCut:
-		found, err = "-shm was truncated by somebody else: it is written again", s.drop(names[2])
+		found, err = "-shm was truncated by somebody else: it is written again", s.drop(names[indexFile])
 	case logLost:
-		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop(names[1], names[2])
+		found, err = "-wal was truncated or overwritten by somebody else: what it contained is written again", s.drop(names[logFile], names[indexFile])
 	case touched:
 		// Without its index the log is applied from its beginning, which repairs pages
 		// that another program moved without their checksums.
-		found, err = " was written to by somebody else: what its log contains is written again", s.drop(names[2])
+		found, err = " was written to by somebody else: what its log contains is written again", s.drop(names[indexFile])
 	default:
-		return false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
+		return false, false, explain(s.path, damaged("it was truncated or overwritten by somebody else"))
 	}
 	if err != nil { // tried again by the next save
-		return false, fmt.Errorf("%s%s: %w", s.path, found, err)
+		return false, false, fmt.Errorf("%s%s: %w", s.path, found, err)
 	}
 	s.note(false, "%s%s", s.path, found)
-	s.closeDatabase()
-	return state == logLost || state == touched, nil
+	return false, state == logLost || state == touched, nil
 }
 
 // agrees reports whether the files have the accounts that are in memory, and sound

@@ -119,7 +119,7 @@ func (m *model) rename() {
 		}
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
-	for _, port := range m.store.SetPorts(ports) {
+	for _, port := range m.store.ResolveNames(ports) {
 		// If the source has not changed its name, that of HandOver is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
 			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
@@ -151,7 +151,7 @@ func (m *model) reading() {
 	sample := accounting.Sample{Time: m.clock(), Epoch: accounting.Epoch{byte(m.table)}}
 	for key, count := range m.counters[m.table] {
 		sample.Readings = append(sample.Readings, accounting.Reading{Key: key, Handle: 1, Count: count})
-		if gained := minus(count, m.seen[m.table][key]); gained != (accounting.Count{}) {
+		if gained := count.Minus(m.seen[m.table][key]); gained != (accounting.Count{}) {
 			m.pending = append(m.pending, accounting.Gain{Time: m.now, Key: key, Count: gained})
 			m.read[key], m.seen[m.table][key] = m.read[key].Plus(gained), count
 		}

@@ -19,33 +19,33 @@ type movement struct {
 }
 
 // advance goes on to now, moves the usage that follows the clock if that was set,
-// and returns the gains with the times at which they were read.
-func (s *Store) advance(now instant, gains []accounting.Gain) ([]accounting.Gain, error) {
-	s.next, s.moves = s.saved.clock, nil
-	if s.started != nil && s.started.boot == "" {
-		s.boot = s.saved.clock.bootAt(*s.started)
-		s.started.boot, now.boot = s.boot, s.boot
-	}
+// and gives the gains the times at which they were read.
+func (s *saving) advance(now instant) error {
+	s.clock = s.saved.clock
 	if s.started != nil {
+		if s.started.boot == "" {
+			s.boot = s.clock.bootAt(*s.started)
+			s.started.boot, now.boot = s.boot, s.boot
+		}
 		if _, err := s.adjust(*s.started); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	was := s.next
+	was := s.clock
 	adjusted, err := s.adjust(now)
 	misread := func(gain accounting.Gain) bool { // the clock was set and set back since the last save
-		return gain.Time.Unix() > max(was.wall, s.next.wall)+secondsPerDay
+		return gain.Time.Unix() > max(was.wall, s.clock.wall)+secondsPerDay
 	}
-	if err == nil && (adjusted.jump != 0 || slices.ContainsFunc(gains, misread)) {
-		gains = replace(gains, was, s.next, adjusted.move)
+	if err == nil && (adjusted.jump != 0 || slices.ContainsFunc(s.gains, misread)) {
+		s.gains = retime(s.gains, was, s.clock, adjusted.move)
 	}
-	return gains, err
+	return err
 }
 
 // adjust goes on to an instant.
-func (s *Store) adjust(to instant) (a adjustment, err error) {
-	began := s.next.began
-	a = s.next.advance(to, s.options.KeepHours)
+func (s *saving) adjust(to instant) (a adjustment, err error) {
+	began := s.clock.began
+	a = s.clock.advance(to, s.options.KeepHours)
 	m := movement{jump: a.jump}
 	if a.move != 0 {
 		if m, err = s.move(a.move, began); err != nil {
@@ -75,10 +75,10 @@ func (db *database) runAll(texts ...string) error {
 // track records that the usage of an hour follows the clock, with what the hour
 // contains already.
 func (b *booking) track() error {
-	if b.store.next.began == 0 {
+	if b.clock.began == 0 {
 		return nil
 	}
-	db, hour := b.store.db, b.starts[hourPeriod].at
+	db, hour := b.db, b.starts[hourPeriod].at
 	known, err := db.value("select count(*) from recent_hour where start = ?", hour)
 	if err != nil || known > 0 {
 		return err
@@ -132,7 +132,7 @@ func sumOf(sign, period, places string) string {
 // move moves the usage that follows the clock by so many seconds, to the hour, the
 // day and the month in which each of its hours began. What was added to an hour
 // never moves to a time before began or after now.
-func (s *Store) move(seconds, began int64) (done movement, err error) {
+func (s *saving) move(seconds, began int64) (done movement, err error) {
 	if err := s.db.runAll(beginMove...); err != nil {
 		return done, err
 	}
@@ -154,9 +154,9 @@ func (s *Store) move(seconds, began int64) (done movement, err error) {
 		return done, err
 	}
 	clear(s.saved.starts)
-	book := booking{store: s}
+	book := booking{saving: s}
 	for _, hour := range recent {
-		at := min(max(hour, began)+seconds, s.next.wall)
+		at := min(max(hour, began)+seconds, s.clock.wall)
 		if _, err := book.enter(time.Unix(at, 0)); err != nil {
 			return done, err
 		}
@@ -187,30 +187,30 @@ func (s *Store) moveTimes(seconds, began int64) error {
 	return nil
 }
 
-// replace returns the gains with the times that their readings would have had if
+// retime returns the gains with the times that their readings would have had if
 // the clock had been right. They were read between the last save and now, before or
 // after the clock was set.
-func replace(gains []accounting.Gain, was, now clock, move int64) []accounting.Gain {
+func retime(gains []accounting.Gain, was, now clock, move int64) []accounting.Gain {
 	elapsed := max(now.uptime-was.uptime, 0)
 	apart := func(t, from int64) int64 { return max(from-t, t-(from+elapsed), 0) }
-	replaced := slices.Clone(gains)
-	for i := range replaced {
-		at := replaced[i].Time.Unix()
+	retimed := slices.Clone(gains)
+	for i := range retimed {
+		at := retimed[i].Time.Unix()
 		if apart(at, was.wall) < apart(at, now.wall-elapsed) {
 			at += move
 		}
 		if at > now.wall+tolerance && at > was.wall+elapsed+tolerance {
 			at = now.wall
 		}
-		replaced[i].Time = time.Unix(at, 0)
+		retimed[i].Time = time.Unix(at, 0)
 	}
-	return replaced
+	return retimed
 }
 
 // noteMoves reports what a save has moved.
-func (s *Store) noteMoves() {
+func (s *Store) noteMoves(moves []movement) {
 	in := func(at int64) string { return time.Unix(at, 0).In(s.calendar.Zone).Format(time.RFC3339) }
-	for _, m := range s.moves {
+	for _, m := range moves {
 		direction := "forward"
 		if m.jump < 0 {
 			direction = "back"
@@ -221,5 +221,4 @@ func (s *Store) noteMoves() {
 		}
 		s.note(false, "%s; usage is deleted by this time only when it has held", text)
 	}
-	s.moves = nil
 }

@@ -53,28 +53,30 @@ func (s *Store) openLedger() error {
 	case !errors.Is(err, ErrDamaged):
 		return err
 	}
-	legible, saves := s.legible()
+	legible := s.legible()
 	if err := s.setAside(err); err != nil {
 		return err
 	}
-	if len(known.list) == 0 && saves > 0 {
-		known = legible
+	if len(known.list) == 0 && legible.saves > 0 {
+		known = legible.accounts
 	}
-	if err := s.restore(known, true); err != nil || saves <= s.saved.saves {
+	if err := s.restore(known, true); err != nil || legible.saves <= s.saved.saves {
 		return err
 	}
-	return s.replay(legible)
+	return s.replay(legible.accounts)
 }
 
-// reopen opens the database if Open could not, or if somebody has removed,
+// ensureOpen opens the database if Open could not, or if somebody has removed,
 // replaced or changed it.
-func (s *Store) reopen() error {
+func (s *Store) ensureOpen() error {
 	missing := false
 	if s.db != nil {
-		var err error
-		if missing, err = s.inspect(); err != nil || s.db != nil {
+		sound, lost, err := s.inspect()
+		if sound || err != nil {
 			return err
 		}
+		s.closeDatabase()
+		missing = lost
 	}
 	known := s.saved
 	err := s.hold(tryLock)
@@ -124,17 +126,19 @@ func (s *Store) newer(known accounts) accounting.State {
 
 // legible returns the accounts of a damaged database and the number of its saves, or 0
 // unless all of them can be read: each page has a checksum.
-func (s *Store) legible() (found accounts, saves int64) {
-	err := view(s.path, s.options.vfs, openToRead, func(db *database) (err error) {
-		if found, err = db.accounts(); err == nil {
-			saves, err = db.saves()
-		}
-		return err
-	})
-	if err != nil {
-		return accounts{}, 0
+func (s *Store) legible() (found contents) {
+	if view(s.path, s.options.vfs, openToRead, found.readAccounts) != nil {
+		return contents{}
 	}
-	return found, saves
+	return found
+}
+
+// readAccounts reads the accounts and the number of saves.
+func (c *contents) readAccounts(db *database) (err error) {
+	if c.accounts, err = db.accounts(); err == nil {
+		c.saves, err = db.saves()
+	}
+	return err
 }
 
 // behindBackup reports whether the backup is newer than the database. The
@@ -176,10 +180,7 @@ func (s *Store) reload() error {
 }
 
 func (db *database) contents() (c contents, err error) {
-	if c.accounts, err = db.accounts(); err != nil {
-		return c, err
-	}
-	if c.saves, err = db.saves(); err != nil {
+	if err = c.readAccounts(db); err != nil {
 		return c, err
 	}
 	gaps, err := db.value("select count(*) from gap where until is null")
@@ -196,7 +197,7 @@ func (db *database) contents() (c contents, err error) {
 		return c, err
 	}
 	c.opened, c.gapOpen = true, gaps > 0
-	c.starts, c.oldest = make(map[start]bool), make(map[int64]time.Time)
+	c.starts, c.oldest = make(map[periodKey]bool), make(map[int64]time.Time)
 	return c, nil
 }
 

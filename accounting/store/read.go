@@ -14,14 +14,14 @@ import (
 // may be unable to write to the directory.
 func openToRead(path, vfs string) (*database, error) {
 	names := siblings(path)
-	log, logErr := os.Stat(names[1])
+	log, logErr := os.Stat(names[logFile])
 	empty := errors.Is(logErr, fs.ErrNotExist) || (logErr == nil && log.Size() == 0)
-	if _, err := os.Stat(names[2]); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(names[indexFile]); errors.Is(err, fs.ErrNotExist) {
 		if empty {
 			return openImmutable(path, vfs) // nobody has it open
 		}
 		// SQLite would create the index with root's group.
-		if index, err := createFile(names[2]); err == nil {
+		if index, err := createFile(names[indexFile]); err == nil {
 			_ = index.Close()
 		}
 	}
@@ -42,7 +42,7 @@ func openImmutable(path, vfs string) (*database, error) {
 
 // view calls read with the database in the state of one save.
 func view(path, vfs string, open func(path, vfs string) (*database, error), read func(*database) error) error {
-	return explain(path, retrying(func() error {
+	return explain(path, againAfterFault(func() error {
 		db, err := open(path, vfs)
 		if err != nil {
 			return err
@@ -61,17 +61,11 @@ func view(path, vfs string, open func(path, vfs string) (*database, error), read
 // it returns those of the backup and a notice. It fails with fs.ErrNotExist if nothing
 // has been saved, with ErrDamaged if no copy is usable, and with a *NewerError.
 func read(directory, vfs string) (found contents, notices []Notice, err error) {
-	get := func(db *database) (err error) {
-		if found.accounts, err = db.accounts(); err == nil {
-			found.saves, err = db.saves()
-		}
-		return err
-	}
-	err = view(filepath.Join(directory, databaseName), vfs, openToRead, get)
+	err = view(filepath.Join(directory, databaseName), vfs, openToRead, found.readAccounts)
 	if !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
 		return found, nil, err
 	}
-	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, get)
+	backupErr := view(filepath.Join(directory, backupName), vfs, openImmutable, found.readAccounts)
 	switch {
 	case backupErr == nil:
 		return found, []Notice{{Text: fmt.Sprintf("%v; the backup is used", err)}}, nil

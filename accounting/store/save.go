@@ -10,8 +10,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// start identifies a row of the table period by its primary key.
-type start struct {
+// periodKey is the primary key of the table period.
+type periodKey struct {
 	period int64 // index of periods
 	at     int64 // seconds since 1970
 }
@@ -20,10 +20,19 @@ type start struct {
 const addToRow = `on conflict do update set packets_in = packets_in + excluded.packets_in, bytes_in = bytes_in + excluded.bytes_in,
 	packets_out = packets_out + excluded.packets_out, bytes_out = bytes_out + excluded.bytes_out`
 
-// row is usage to be added to a row of the database.
-type row struct {
-	start
+// usageRow is usage to be added to a row of the database.
+type usageRow struct {
+	periodKey
 	counts [2]accounting.Count // in, out
+}
+
+// saving is a save in progress. What it has found out counts once it is committed.
+type saving struct {
+	*Store
+	now   time.Time         // by the wall clock
+	clock clock             // as of this save
+	moves []movement        // of usage, because the clock was set
+	gains []accounting.Gain // since the last save, with the times at which they were read
 }
 
 // save writes what has changed, in one transaction. written reports whether there was
@@ -33,24 +42,22 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && len(s.renamed()) == 0 {
 		return false, nil
 	}
-	now := s.instant()
-	err = s.transact(now, changed.Gains, func(gains []accounting.Gain) error {
-		changed.Gains = gains
-		if err := s.rename(time.Unix(now.wall, 0)); err != nil {
+	err = s.transact(changed.Gains, func(current *saving) error {
+		if err := s.rename(current.now); err != nil {
 			return err
 		}
 		if s.calendar != s.saved.calendar {
-			if err := s.db.setCalendar(s.calendar, time.Unix(now.wall, 0)); err != nil {
+			if err := s.db.setCalendar(s.calendar, current.now); err != nil {
 				return err
 			}
 		}
-		if err := s.bookChanges(changed, time.Unix(now.wall, 0), endsGap); err != nil {
+		if err := current.bookChanges(changed.Accounts, endsGap); err != nil {
 			return err
 		}
-		if err := s.leave(changed.Formers, time.Unix(s.next.best(), 0)); err != nil {
+		if err := s.leave(changed.Formers, time.Unix(current.clock.best(), 0)); err != nil {
 			return err
 		}
-		return s.prune()
+		return current.prune()
 	})
 	if err != nil {
 		return false, err
@@ -61,51 +68,47 @@ func (s *Store) save(changed accounting.State) (written bool, err error) {
 	return true, nil
 }
 
-// transact goes on to now and makes a change in a transaction, which counts as a save.
-// The change gets the gains with the times at which they were read.
-func (s *Store) transact(now instant, gains []accounting.Gain, change func(gains []accounting.Gain) error) error {
+// transact makes a change in a transaction, which counts as a save.
+func (s *Store) transact(gains []accounting.Gain, change func(*saving) error) error {
+	now := s.instant()
+	current := &saving{Store: s, now: time.Unix(now.wall, 0), gains: gains}
 	err := inTransaction(s.db.Conn.Conn, func() error {
 		if s.uncertain {
 			if err := s.reload(); err != nil {
 				return err
 			}
 		}
-		gains, err := s.advance(now, gains)
-		if err != nil {
+		if err := current.advance(now); err != nil {
 			return err
 		}
-		if err := change(gains); err != nil {
+		if err := change(current); err != nil {
 			return err
 		}
+		next := &current.clock
 		return s.db.run("update ledger set saves = ?, saved = ?, boot = ?, uptime = ?, trusted = ?, held = ?, began = ?, ran = ?", nil,
-			s.saved.saves+1, s.next.wall, s.next.boot, s.next.uptime, s.next.trusted, s.next.held, s.next.began, s.next.ran)
+			s.saved.saves+1, next.wall, next.boot, next.uptime, next.trusted, next.held, next.began, next.ran)
 	})
 	if err != nil {
 		s.uncertain = true
 		return err
 	}
 	s.saved.saves++
-	s.saved.clock, s.started = s.next, nil
-	s.noteMoves()
+	s.saved.clock, s.started = current.clock, nil
+	s.noteMoves(current.moves)
 	return nil
 }
 
 // bookChanges writes the accounts and books what each of them has gained. The gain is the
 // difference between its total and the one in the database, regardless of the
-// gains in changed: a save that failed may have been written nevertheless.
-func (s *Store) bookChanges(changed accounting.State, now time.Time, endsGap bool) error {
-	gains, newest := changed.Gains, time.Time{}
-	for i := range changed.Gains {
-		if gain := &changed.Gains[i]; gain.Time.After(newest) {
-			newest = gain.Time
-		}
+// gains that were read: a save that failed may have been written nevertheless.
+func (s *saving) bookChanges(changed []accounting.Account, endsGap bool) error {
+	gains, newest := s.gains, s.now
+	if len(gains) > 0 {
+		newest = slices.MaxFunc(gains, func(a, b accounting.Gain) int { return a.Time.Compare(b.Time) }).Time
 	}
-	if newest.IsZero() {
-		newest = now
-	}
-	book := booking{store: s, now: now}
-	for i := range changed.Accounts {
-		account := &changed.Accounts[i]
+	book := booking{saving: s}
+	for i := range changed {
+		account := &changed[i]
 		for len(gains) > 0 && gains[0].Key.Compare(account.Key) < 0 {
 			gains = gains[1:]
 		}
@@ -139,13 +142,12 @@ func (s *Store) bookChanges(changed accounting.State, now time.Time, endsGap boo
 // booking collects the usage of one port and protocol, whose two accounts follow
 // one another, and writes it.
 type booking struct {
-	store  *Store
-	now    time.Time
+	*saving
 	key    accounting.Key // without the direction
-	rows   []row
-	sums   [2]accounting.Count // of all accounts, by direction
-	at     time.Time           // of the last gain
-	starts [len(periods)]start // the periods that contain at
+	rows   []usageRow
+	sums   [2]accounting.Count     // of all accounts, by direction
+	at     time.Time               // of the last gain
+	starts [len(periods)]periodKey // the periods that contain at
 }
 
 // account books the gain of an account, beginning with the newest reading: if a
@@ -153,7 +155,7 @@ type booking struct {
 // already. The part of the gain that no reading explains is booked with the newest
 // reading.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
-	saved := b.store.saved.accounts.get(account.Key).Total
+	saved := b.saved.accounts.get(account.Key).Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
 		return fmt.Errorf("the total of %s is %d bytes, less than the %d that are saved: restart ssmonitor", account.Key, account.Total.Bytes, saved.Bytes)
 	}
@@ -165,7 +167,7 @@ func (b *booking) account(account *accounting.Account, gains []accounting.Gain, 
 		}
 		b.key = key
 	}
-	rest := minus(account.Total, saved)
+	rest := account.Total.Minus(saved)
 	direction := account.Key.Direction
 	b.sums[direction] = b.sums[direction].Plus(rest)
 	for _, gain := range slices.Backward(gains) {
@@ -173,7 +175,7 @@ func (b *booking) account(account *accounting.Account, gains []accounting.Gain, 
 			Packets: min(rest.Packets, gain.Count.Packets),
 			Bytes:   min(rest.Bytes, gain.Count.Bytes),
 		}
-		rest = minus(rest, part)
+		rest = rest.Minus(part)
 		if err := b.add(gain.Time, direction, part); err != nil {
 			return err
 		}
@@ -182,10 +184,6 @@ func (b *booking) account(account *accounting.Account, gains []accounting.Gain, 
 		newest = gains[len(gains)-1].Time
 	}
 	return b.add(newest, direction, rest)
-}
-
-func minus(a, b accounting.Count) accounting.Count {
-	return accounting.Count{Packets: a.Packets - b.Packets, Bytes: a.Bytes - b.Bytes}
 }
 
 func (b *booking) add(at time.Time, direction accounting.Direction, count accounting.Count) error {
@@ -201,11 +199,11 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 			return err
 		}
 	}
-	for _, start := range b.starts {
-		i := slices.IndexFunc(b.rows, func(r row) bool { return r.start == start })
+	for _, period := range b.starts {
+		i := slices.IndexFunc(b.rows, func(row usageRow) bool { return row.periodKey == period })
 		if i < 0 {
 			i = len(b.rows)
-			b.rows = append(b.rows, row{start: start})
+			b.rows = append(b.rows, usageRow{periodKey: period})
 		}
 		b.rows[i].counts[direction] = b.rows[i].counts[direction].Plus(count)
 	}
@@ -215,17 +213,17 @@ func (b *booking) add(at time.Time, direction accounting.Direction, count accoun
 // enter sets the periods that contain a time, and adds new ones to the database.
 func (b *booking) enter(at time.Time) (newHour bool, err error) {
 	for i, period := range periods {
-		first, until := b.store.calendar.Bounds(period, at)
-		begin := start{int64(i), first.Unix()}
-		if !b.store.saved.starts[begin] {
-			if err := b.store.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
-				begin.period, begin.at, until.Unix(), first.Format(labels[i])); err != nil {
+		first, until := b.calendar.Bounds(period, at)
+		key := periodKey{int64(i), first.Unix()}
+		if !b.saved.starts[key] {
+			if err := b.db.run("insert into period values (?, ?, ?, ?) on conflict do update set until = excluded.until, label = excluded.label", nil,
+				key.period, key.at, until.Unix(), first.Format(labels[i])); err != nil {
 				return false, err
 			}
-			b.store.saved.starts[begin] = true
+			b.saved.starts[key] = true
 			newHour = newHour || i == hourPeriod
 		}
-		b.starts[i] = begin
+		b.starts[i] = key
 	}
 	b.at = at
 	return newHour, nil
@@ -236,16 +234,16 @@ func (b *booking) flush() error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	tenure, err := b.store.tenureOf(b.key.Port, b.now)
+	tenure, err := b.tenureOf(b.key.Port, b.now)
 	if err != nil {
 		return err
 	}
 	for i := range b.rows {
-		r := &b.rows[i]
-		in, out := r.counts[accounting.In], r.counts[accounting.Out]
-		if err := b.store.db.run(`insert into usage values (?, ?, ?, ?, ?, ?, ?, ?)
+		row := &b.rows[i]
+		in, out := row.counts[accounting.In], row.counts[accounting.Out]
+		if err := b.db.run(`insert into usage values (?, ?, ?, ?, ?, ?, ?, ?)
 			`+addToRow, nil,
-			r.period, r.at, tenure, int64(b.key.Protocol),
+			row.period, row.at, tenure, int64(b.key.Protocol),
 			int64(in.Packets), int64(in.Bytes), int64(out.Packets), int64(out.Bytes)); err != nil {
 			return err
 		}
@@ -268,12 +266,13 @@ var pruneStatements = [...]string{
 // prune deletes the oldest hour and the oldest day if their retention time is
 // over, except those whose usage follows the clock. It deletes only one of each per
 // save, so that no save takes long.
-func (s *Store) prune() error {
-	now, known := s.next.deleteBefore()
+func (s *saving) prune() error {
+	now, known := s.clock.deleteBefore()
 	if !known {
 		return nil
 	}
-	for period, keep := range map[int64]time.Duration{hourPeriod: s.options.KeepHours, dayPeriod: s.options.KeepDays} {
+	for period, keep := range [...]time.Duration{hourPeriod: s.options.KeepHours, dayPeriod: s.options.KeepDays} {
+		period := int64(period)
 		if now.Before(s.saved.oldest[period]) {
 			continue
 		}
@@ -298,7 +297,7 @@ func (s *Store) prune() error {
 				return err
 			}
 		}
-		delete(s.saved.starts, start{period, first})
+		delete(s.saved.starts, periodKey{period, first})
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type Options struct {
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
 	// Boot is the id of the boot, for a process that can't read it. Empty stands for
-	// the kernel's, or for an unknown one with a clock of its own.
+	// that of the kernel. It stays unknown if Now is set.
 	Boot string
 	// Zone determines when hours, days and months begin. Nil stands for the zone
 	// of the last save, which is time.Local for a new ledger.
@@ -87,8 +87,6 @@ type Store struct {
 	wanted    accounting.Ports // as the sources name them
 	boot      string           // which boot of which machine; empty or a name of its own if its id is not known
 	started   *instant         // when the store was opened; nil after the first save
-	next      clock            // in the save that is being written
-	moves     []movement       // by the save that is being written
 
 	backup  backup
 	notices []Notice // not yet returned or logged
@@ -96,7 +94,8 @@ type Store struct {
 
 var _ accounting.Store = (*Store)(nil)
 
-// contents is what the store keeps in memory of the database, as of the last save.
+// contents is what the store keeps in memory of the database, as of the last save. A save
+// in progress changes clients, starts and oldest: if it fails, all is read again.
 type contents struct {
 	opened   bool // the database has been opened; before, only the accounts and the number of saves are known
 	accounts accounts
@@ -105,7 +104,7 @@ type contents struct {
 	calendar usage.Calendar
 	clock    clock
 	clients  clients
-	starts   map[start]bool      // periods that are known to be in the database
+	starts   map[periodKey]bool  // periods that are known to be in the database
 	oldest   map[int64]time.Time // of hours and days: no pruning before this time
 }
 
@@ -140,7 +139,7 @@ func openBy(directory string, options Options, take locker) (*Store, accounting.
 	s := &Store{directory: directory, path: filepath.Join(directory, databaseName), options: options, boot: options.Boot}
 	started := s.instant()
 	s.started = &started
-	if err := s.attempt(func() error { return s.openOrRead(take) }); err != nil {
+	if err := s.againAfterFault(func() error { return s.openOrRead(take) }); err != nil {
 		s.release()
 		return nil, accounting.State{}, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
@@ -223,26 +222,16 @@ func (s *Store) apply(what string, do func() error) error {
 		return fmt.Errorf("%s: %w", what, fs.ErrClosed)
 	}
 	defer s.logNotices()
-	err := s.repairing(do)
+	err := s.use(do)
 	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// repairing calls do, and once more if it finds that the database is damaged.
-func (s *Store) repairing(do func() error) error {
-	err := s.attempt(do)
-	if errors.Is(err, ErrDamaged) {
-		s.condemn(err)
-		err = s.attempt(do)
-	}
-	return err
-}
-
 // write saves in the database as it is now.
 func (s *Store) write(changed accounting.State) error {
-	if err := s.reopen(); err != nil {
+	if err := s.ensureOpen(); err != nil {
 		return err
 	}
 	written, err := s.save(changed)
@@ -250,8 +239,8 @@ func (s *Store) write(changed accounting.State) error {
 		return explain(s.path, err)
 	}
 	if written {
-		if s.db.look(theLog) != intact {
-			return s.reopen() // and saves again what is in memory
+		if s.db.renewMark(theLog) != intact {
+			return s.ensureOpen() // and saves again what is in memory
 		}
 		if err := s.checkpoint(); errors.Is(err, ErrDamaged) {
 			return err // the save is durable; it is repeated in another database
@@ -264,12 +253,12 @@ func (s *Store) write(changed accounting.State) error {
 // checkpoint moves a long log into the database. The caller may ignore a failure
 // other than damage: the log grows, and saves fail only when it can't grow further.
 func (s *Store) checkpoint() error {
-	log, err := os.Stat(s.path + "-wal")
+	log, err := os.Stat(siblings(s.path)[logFile])
 	if err != nil || log.Size() < checkpointAfter*4096 {
 		return nil
 	}
 	_, _, err = s.db.WALCheckpoint("main", checkpointMode)
-	s.db.look(theDatabase)
+	s.db.renewMark(theDatabase)
 	return explain(s.path, err)
 }
 
@@ -284,7 +273,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.stopBackup()
 	defer s.logNotices()
-	err := s.repairing(s.settle)
+	err := s.use(s.settle)
 	s.release()
 	if err != nil {
 		return fmt.Errorf("closing the ledger: %w", err)
@@ -297,7 +286,7 @@ func (s *Store) settle() error {
 	if !s.saved.opened {
 		return nil // nothing was ever saved
 	}
-	if err := s.reopen(); err != nil {
+	if err := s.ensureOpen(); err != nil {
 		return err
 	}
 	// SQLite may know pages by its memory or by the log that a damaged file lacks,

@@ -147,7 +147,7 @@ func TestNothingNewIsNotWritten(t *testing.T) {
 	stopBackup(s)
 	before := snapshot(t, directory)
 	save(t, s, accounting.State{In: stateAt(1, 1).In})
-	s.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}})
+	s.ResolveNames(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}})
 	for name, content := range snapshot(t, directory) {
 		if before[name] != content && !strings.HasSuffix(name, "-shm") {
 			t.Errorf("%s was written", name)

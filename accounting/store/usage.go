@@ -27,7 +27,11 @@ type History struct{ Directory string }
 func (h History) View(ctx context.Context, read func(usage.Snapshot) error) error {
 	err := view(filepath.Join(h.Directory, databaseName), "", openToRead, func(db *database) error {
 		db.deadline.caller = ctx
-		return read(readSnapshot{db})
+		calendar, err := db.calendar()
+		if err != nil {
+			return err
+		}
+		return read(readSnapshot{db, calendar})
 	})
 	if ctx.Err() != nil {
 		err = ctx.Err() // SQLite says that it was interrupted
@@ -36,13 +40,14 @@ func (h History) View(ctx context.Context, read func(usage.Snapshot) error) erro
 }
 
 // readSnapshot is a database in a transaction that only reads.
-type readSnapshot struct{ db *database }
+type readSnapshot struct {
+	*database
+	inForce usage.Calendar
+}
 
-func (s readSnapshot) Calendar() (usage.Calendar, error) { return s.db.calendar() }
+func (s readSnapshot) Calendar() usage.Calendar { return s.inForce }
 
-func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) { return s.db.usage(query) }
-
-func (s readSnapshot) Clients() ([]usage.Client, error) { return s.db.portClients() }
+func (s readSnapshot) Clients() ([]usage.Client, error) { return s.portClients() }
 
 // readingError explains why something could not be read, and what to do.
 func readingError(what, directory string, err error) error {
@@ -64,30 +69,25 @@ type owner struct {
 	selected bool // by the query
 }
 
-func (db *database) usage(query usage.Query) (*usage.Records, error) {
-	calendar, err := db.calendar()
+func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
+	records := new(usage.Records)
+	owners, err := s.owners(query)
 	if err != nil {
 		return nil, err
 	}
-	records := &usage.Records{Query: query}
-	owners, err := db.owners(query)
-	if err != nil {
-		return nil, err
-	}
-	if records.Gaps, err = db.gaps(query, calendar.Zone); err != nil {
+	if records.Gaps, err = s.gaps(query, s.inForce.Zone); err != nil {
 		return nil, err
 	}
 	if query.By == usage.ByTotal {
-		records.Rows, err = db.total(query, calendar, owners)
+		records.Rows, err = s.total(query, s.inForce, owners)
 		return records, err
 	}
 	period := slices.Index(periods[:], query.By)
 	if period < 0 {
-		_, err := usage.ParsePeriod(string(query.By))
-		return nil, err
+		return nil, fmt.Errorf("usage by %q: want hour, day, month or total", query.By)
 	}
 	since, until := bounds(query)
-	records.Rows, err = db.rows(period, since, until, calendar.Zone, owners)
+	records.Rows, err = s.rows(period, since, until, s.inForce.Zone, owners)
 	return records, err
 }
 
@@ -179,7 +179,7 @@ func compareClients(a, b usage.Row) int {
 // total returns the usage of all periods together. It adds up the longest
 // periods that the bounds of the query do not cut and that are still kept.
 func (db *database) total(query usage.Query, calendar usage.Calendar, owners map[int64]owner) ([]usage.Row, error) {
-	period, err := db.divides(query, calendar)
+	period, err := db.longestPeriod(query, calendar)
 	if err != nil {
 		return nil, err
 	}
@@ -196,9 +196,9 @@ func (db *database) total(query usage.Query, calendar usage.Calendar, owners map
 		where period = ? and start >= ? and start < ? group by tenure, protocol`, period, since, until)
 }
 
-// divides returns the longest period that begins at both bounds of a query. If
+// longestPeriod returns the longest period that begins at both bounds of a query. If
 // there is none, it returns hours, or days if hours of that time were deleted.
-func (db *database) divides(query usage.Query, calendar usage.Calendar) (int64, error) {
+func (db *database) longestPeriod(query usage.Query, calendar usage.Calendar) (int64, error) {
 	at := func(period usage.Period, t time.Time) bool {
 		start, _ := calendar.Bounds(period, t)
 		return t.IsZero() || start.Equal(t)
@@ -208,11 +208,11 @@ func (db *database) divides(query usage.Query, calendar usage.Calendar) (int64, 
 			return int64(period), nil
 		}
 	}
-	oldest, err := db.value("select coalesce(min(start), 0) from period where period = 0")
+	oldest, err := db.value("select coalesce(min(start), 0) from period where period = ?", int64(hourPeriod))
 	if err != nil {
 		return 0, err
 	}
-	pruned, err := db.value("select count(*) from pruned where period = 0")
+	pruned, err := db.value("select count(*) from pruned where period = ?", int64(hourPeriod))
 	if err != nil || pruned == 0 || (!query.Since.IsZero() && query.Since.Unix() >= oldest) {
 		return hourPeriod, err
 	}

@@ -18,9 +18,9 @@ func Usage(ctx context.Context, directory string, query usage.Query) (records *u
 
 func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
 	t.Helper()
-	err := History{directory}.View(t.Context(), func(recorded usage.Snapshot) (err error) {
-		calendar, err = recorded.Calendar()
-		return err
+	err := History{directory}.View(t.Context(), func(recorded usage.Snapshot) error {
+		calendar = recorded.Calendar()
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

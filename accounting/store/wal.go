@@ -73,15 +73,15 @@ func (db *database) wholeLog() bool {
 		return true // that is not known
 	}
 	var header [logHeaderSize]byte
-	if _, err := db.handles[1].ReadAt(header[:], 0); err != nil || !validLog(header) {
+	if _, err := db.handles[logFile].ReadAt(header[:], 0); err != nil || !validLog(header) {
 		return false
 	}
-	return frames(db.handles[1], header) >= binary.NativeEndian.Uint32(index[16:])
+	return frames(db.handles[logFile], header) >= binary.NativeEndian.Uint32(index[16:])
 }
 
 // readIndex reads the beginning of the log's index.
 func (db *database) readIndex() (index [20]byte, err error) {
-	file, err := sqlitefile.OpenRegular(db.names[2], os.O_RDONLY)
+	file, err := sqlitefile.OpenRegular(db.names[indexFile], os.O_RDONLY)
 	if err != nil {
 		return index, err
 	}

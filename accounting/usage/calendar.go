@@ -10,13 +10,12 @@ type Calendar struct {
 
 // Bounds returns the period that contains t: its first instant and the first one
 // after it. A day on which clocks change has 23 or 25 hours. An hour in which
-// they change by less than an hour ends at the change. ByTotal has no bounds.
+// they change by less than an hour ends at the change. A total begins and ends as an
+// hour does.
 func (c Calendar) Bounds(period Period, t time.Time) (start, end time.Time) {
 	t = t.In(c.Zone)
 	year, month, day := t.Date()
 	switch period {
-	case ByHour:
-		return c.hour(t)
 	case ByDay:
 		return c.midnight(year, month, day), c.midnight(year, month, day+1)
 	case ByMonth:
@@ -25,7 +24,38 @@ func (c Calendar) Bounds(period Period, t time.Time) (start, end time.Time) {
 		}
 		return c.midnight(year, month, c.MonthDay), c.midnight(year, month+1, c.MonthDay)
 	}
-	return time.Time{}, time.Time{}
+	return c.hour(t)
+}
+
+// start returns the first instant of the period that contains t.
+func (c Calendar) start(by Period, t time.Time) time.Time {
+	start, _ := c.Bounds(by, t)
+	return start
+}
+
+// next returns the first instant of the period after the one that contains t.
+func (c Calendar) next(by Period, t time.Time) time.Time {
+	_, end := c.Bounds(by, t)
+	return end
+}
+
+// add returns the start of the period that is n periods after the one that
+// contains t.
+func (c Calendar) add(by Period, t time.Time, n int) time.Time {
+	start := c.start(by, t)
+	year, month, day := start.Date()
+	switch by {
+	case ByDay:
+		return c.midnight(year, month, day+n)
+	case ByMonth:
+		return c.month(year, month+time.Month(n))
+	}
+	return c.start(ByHour, start.Add(time.Duration(n)*time.Hour))
+}
+
+// month returns the first instant of the month that begins in the named one.
+func (c Calendar) month(year int, month time.Month) time.Time {
+	return c.midnight(year, month, c.MonthDay)
 }
 
 func (c Calendar) hour(t time.Time) (start, end time.Time) {

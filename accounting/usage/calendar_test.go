@@ -17,6 +17,7 @@ func TestCalendarBounds(t *testing.T) {
 		{"an hour", "UTC", 1, ByHour, "2026-11-24T13:59:59Z", "2026-11-24T13:00:00Z", "2026-11-24T14:00:00Z"},
 		{"its first instant", "UTC", 1, ByHour, "2026-11-24T13:00:00Z", "2026-11-24T13:00:00Z", "2026-11-24T14:00:00Z"},
 		{"an hour in Iran", "Asia/Tehran", 1, ByHour, "2026-11-24T13:10:00Z", "2026-11-24T12:30:00Z", "2026-11-24T13:30:00Z"},
+		{"an hour before 1970", "Asia/Kolkata", 1, ByHour, "1969-12-31T10:00:00Z", "1969-12-31T09:30:00Z", "1969-12-31T10:30:00Z"},
 		{"an hour in Nepal", "Asia/Kathmandu", 1, ByHour, "2026-11-24T13:10:00Z", "2026-11-24T12:15:00Z", "2026-11-24T13:15:00Z"},
 		{"a day in Iran", "Asia/Tehran", 1, ByDay, "2026-11-24T20:29:59Z", "2026-11-23T20:30:00Z", "2026-11-24T20:30:00Z"},
 		{"a month in Nepal", "Asia/Kathmandu", 1, ByMonth, "2026-11-30T18:15:00Z", "2026-11-30T18:15:00Z", "2026-12-31T18:15:00Z"},
@@ -37,15 +38,7 @@ func TestCalendarBounds(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			zone, err := time.LoadLocation(test.zone)
-			if err != nil {
-				t.Fatal(err)
-			}
-			at, err := time.Parse(time.RFC3339, test.at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			start, end := Calendar{zone, test.monthDay}.Bounds(test.period, at)
+			start, end := Calendar{mustZone(t, test.zone), test.monthDay}.Bounds(test.period, mustTime(t, test.at))
 			if got := start.UTC().Format(time.RFC3339); got != test.start {
 				t.Errorf("got start %s, want %s", got, test.start)
 			}
@@ -62,13 +55,10 @@ func TestCalendarBounds(t *testing.T) {
 func TestCalendarHasNoHolesAndNoOverlaps(t *testing.T) {
 	zones := []string{
 		"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe",
-		"Africa/Cairo", "America/Havana", "Africa/Casablanca", "Pacific/Apia", "Pacific/Chatham", "Asia/Beirut",
+		"Africa/Cairo", "America/Havana", "Africa/Casablanca", "Pacific/Apia", "Pacific/Chatham", "Asia/Beirut", "Atlantic/Azores",
 	}
 	for _, name := range zones {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		zone := mustZone(t, name)
 		for _, period := range []Period{ByHour, ByDay, ByMonth} {
 			calendar := Calendar{zone, 1 + len(name)}
 			from, to := time.Date(2010, 1, 1, 0, 0, 0, 0, zone), time.Date(2028, 1, 1, 0, 0, 0, 0, zone)

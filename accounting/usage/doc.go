@@ -2,7 +2,7 @@
 // client used by hour, day, month or in total. It divides time by a [Calendar],
 // and compares usage with the [Limits] of clients.
 //
-// Data flows one way: a [History] answers a [Query] with [Records], and
-// [NewReport] makes a [Report] of them. The database, which is a source, is in
-// ssmonitor/accounting/store.
+// [NewReport] makes a [Report] for a [Request]. It has a [History], the database of
+// ssmonitor/accounting/store, show it a [Snapshot], which answers each [Query] with
+// [Records].
 package usage

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func isDigits(text string) bool {
 // together, or addresses at the same time.
 type Limits struct {
 	Default uint64            // of every client that Clients does not have; 0: no limit
-	Clients map[string]uint64 // by name, or by the number of a port without a name; 0: no limit
+	Clients map[string]uint64 // as the operator wrote the client; 0: no limit
 }
 
 // ParseLimits reads limits: SIZE for every client, or CLIENT=SIZE for one.
@@ -104,12 +105,12 @@ func parseLimit(text string) (uint64, error) {
 	return bytes, err
 }
 
-// For returns the limit of the client. A limit for 20000 also applies to "port 20000".
+// For returns the limit of the client. The operator may write a port without a name as
+// 20000 or as "port 20000".
 func (l Limits) For(client ClientID) (limit uint64, limited bool) {
-	label := client.Label()
-	limit, found := l.Clients[label]
-	if !found {
-		limit, found = l.Clients[strings.TrimPrefix(label, portPrefix)]
+	limit, found := l.Clients[client.Label()]
+	if !found && client.Name == "" {
+		limit, found = l.Clients[strconv.Itoa(int(client.Port))]
 	}
 	if !found {
 		limit = l.Default
@@ -129,7 +130,7 @@ func (l Limits) Any() bool {
 
 // LimitState is what a client with a limit has used in a month.
 type LimitState struct {
-	Client      string // as reports show it
+	Client      ClientID
 	Start, End  time.Time
 	Used, Limit uint64
 }
@@ -137,23 +138,32 @@ type LimitState struct {
 // Over reports whether the client has used more than its limit.
 func (s LimitState) Over() bool { return s.Used > s.Limit }
 
-// LimitStates returns the state of every client that has a limit and used
-// anything, by month and then by usage, the most first. The usage has to be by
+// limitStates returns the state of every client that has a limit and used
+// anything, by month and then by usage, the most first. The rows have to be by
 // month.
-func LimitStates(months *Records, limits Limits) []LimitState {
-	if months == nil || !limits.Any() {
+func limitStates(months []Row, limits Limits) []LimitState {
+	if !limits.Any() {
 		return nil
 	}
 	var states []LimitState
-	for _, period := range periodsOf(months.Rows) {
+	for _, period := range periodsOf(months) {
 		sortClients(period.Clients, SortUsage)
 		for _, client := range period.Clients {
-			if limit, limited := limits.For(client.id()); limited {
-				states = append(states, LimitState{client.Label(), period.Start, period.End, client.Bytes(), limit})
+			if limit, limited := limits.For(client.ID()); limited {
+				states = append(states, LimitState{client.ID(), period.Start, period.End, client.Bytes(), limit})
 			}
 		}
 	}
 	return states
+}
+
+// Crossing says that a client has come over its limit, or that it no longer is.
+type Crossing struct {
+	Client      ClientID
+	Port        uint16    // 0: all of the client's ports together
+	Month       time.Time // when it began; zero: the limit is of what is at the same time
+	Used, Limit uint64
+	Over        bool
 }
 
 // LimitWatch finds the clients that exceed their limit, each once per month.
@@ -163,34 +173,34 @@ type LimitWatch struct {
 }
 
 type limitKey struct {
-	client string
+	client ClientID
 	month  int64 // Unix time of its start
 }
 
 // NewLimitWatch returns a watch for which the clients that are over their limit
-// in the saved usage have been reported already. Pass it the current month as
-// the store has it before the first reading: then a restart repeats no warning,
-// and clients that exceed their limit while the agent is not running are still
-// reported.
-func NewLimitWatch(limits Limits, saved *Records) *LimitWatch {
+// in the saved usage have been reported already. Pass it the month as the store has
+// it before the first reading, or nil if it has none: then a restart repeats no
+// warning, and clients that exceed their limit while the agent is not running are
+// still reported.
+func NewLimitWatch(limits Limits, saved *Month) *LimitWatch {
 	w := &LimitWatch{limits: limits}
-	w.Crossed(saved)
+	if saved != nil {
+		w.Check(saved)
+	}
 	return w
 }
 
-// Crossed returns the clients that are over their limit and were not before. The
-// usage must be by month and include the current one. Months that it does not
-// include are forgotten.
-func (w *LimitWatch) Crossed(months *Records) []LimitState {
-	var crossed []LimitState
+// Check returns the clients that are over their limit and were not before. Earlier
+// months are forgotten.
+func (w *LimitWatch) Check(month *Month) (crossed []Crossing) {
 	reported := make(map[limitKey]bool)
-	for _, state := range LimitStates(months, w.limits) {
+	for _, state := range limitStates(month.Rows, w.limits) {
 		if !state.Over() {
 			continue
 		}
 		key := limitKey{state.Client, state.Start.Unix()}
 		if reported[key] = true; !w.reported[key] {
-			crossed = append(crossed, state)
+			crossed = append(crossed, Crossing{Client: state.Client, Month: state.Start, Used: state.Used, Limit: state.Limit, Over: true})
 		}
 	}
 	w.reported = reported

@@ -58,7 +58,7 @@ func TestParseLimits(t *testing.T) {
 		want    uint64
 		limited bool
 	}{
-		{ClientID{Name: "alice"}, 50e9, true}, {ClientID{Name: "bob"}, 0, false}, {ClientID{Port: 20000}, 1e9, true}, {ClientID{Name: "a=b"}, 2e9, true}, {ClientID{Name: "carol"}, 100e9, true},
+		{ClientID{Name: "alice"}, 50e9, true}, {ClientID{Name: "bob"}, 0, false}, {ClientID{Port: 20000}, 1e9, true}, {ClientID{Name: "port 20000"}, 100e9, true}, {ClientID{Name: "a=b"}, 2e9, true}, {ClientID{Name: "carol"}, 100e9, true},
 	}
 	for _, test := range tests {
 		if got, limited := limits.For(test.client); got != test.want || limited != test.limited {
@@ -83,8 +83,8 @@ func TestParseLimits(t *testing.T) {
 }
 
 // monthOf is the usage of clients in the month that begins at start.
-func monthOf(start time.Time, bytes map[string]uint64) *Records {
-	usage := new(Records)
+func monthOf(start time.Time, bytes map[string]uint64) *Month {
+	usage := &Month{Start: start}
 	for client, n := range bytes {
 		// Half of it on another port.
 		usage.Rows = append(usage.Rows,
@@ -97,10 +97,10 @@ func monthOf(start time.Time, bytes map[string]uint64) *Records {
 func TestLimitWatch(t *testing.T) {
 	november, december := mustTime(t, "2026-11-01T00:00:00Z"), mustTime(t, "2026-12-01T00:00:00Z")
 	limits := Limits{Default: 100, Clients: map[string]uint64{"bob": 50, "free": 0}}
-	names := func(states []LimitState) string {
+	names := func(crossed []Crossing) string {
 		var b strings.Builder
-		for _, state := range states {
-			fmt.Fprintf(&b, "%s %d/%d ", state.Client, state.Used, state.Limit)
+		for _, state := range crossed {
+			fmt.Fprintf(&b, "%s %d/%d ", state.Client.Label(), state.Used, state.Limit)
 		}
 		return b.String()
 	}
@@ -118,17 +118,17 @@ func TestLimitWatch(t *testing.T) {
 		{"beyond it again", december, map[string]uint64{"alice": 110}, "alice 110/100 "},
 	}
 	for _, step := range steps {
-		if got := names(watch.Crossed(monthOf(step.month, step.usage))); got != step.want {
+		if got := names(watch.Check(monthOf(step.month, step.usage))); got != step.want {
 			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
 		}
 	}
 	both := monthOf(november, map[string]uint64{"dave": 200})
 	watch = NewLimitWatch(limits, both)
 	both.Rows = append(both.Rows, monthOf(december, map[string]uint64{"dave": 150}).Rows...)
-	if got := names(watch.Crossed(both)); got != "dave 150/100 " {
+	if got := names(watch.Check(both)); got != "dave 150/100 " {
 		t.Errorf("beyond it in the month after: got %q", got)
 	}
-	if got := NewLimitWatch(Limits{}, nil).Crossed(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
+	if got := NewLimitWatch(Limits{}, nil).Check(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
 		t.Errorf("without limits: %v", got)
 	}
 }

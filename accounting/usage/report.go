@@ -47,11 +47,11 @@ func (u ClientUsage) Label() string {
 	case u.Others > 0:
 		return fmt.Sprintf("%d others", u.Others)
 	}
-	return u.id().Label()
+	return u.ID().Label()
 }
 
-// id identifies the client, unless it stands for several.
-func (u ClientUsage) id() ClientID {
+// ID identifies the client, unless it stands for several.
+func (u ClientUsage) ID() ClientID {
 	if len(u.Ports) == 0 {
 		return ClientOf(u.Client, 0)
 	}
@@ -92,20 +92,28 @@ type Report struct {
 	Calendar
 	// Periods are sorted by time. A period without clients has no recorded usage.
 	Periods []PeriodUsage
-	In, Out accounting.Count // of all periods
 	// Whole has the usage of each client over the whole time, sorted and cut as
 	// in each period. It has no bounds of its own.
 	Whole  PeriodUsage
 	Gaps   []Gap
 	Limits []LimitState
+	over   map[ClientID][]LimitState // those of Limits that are over it
 	// Course divides the time into shorter periods for a chart. It is empty if
 	// none was requested.
 	CourseBy Period
 	Course   []PeriodUsage
 }
 
-// Bytes returns what all clients received and sent together.
-func (r *Report) Bytes() uint64 { return r.In.Bytes + r.Out.Bytes }
+// Over reports whether the client used more than its monthly limit in a month that the
+// period touches. The whole time touches every month of the report.
+func (r *Report) Over(client ClientUsage, period *PeriodUsage) bool {
+	if client.Others > 0 {
+		return false
+	}
+	return slices.ContainsFunc(r.over[client.ID()], func(month LimitState) bool {
+		return period == &r.Whole || month.Start.Before(period.End) && month.End.After(period.Start)
+	})
+}
 
 // Empty reports whether no usage and no gap is recorded.
 func (r *Report) Empty() bool { return len(r.Whole.Clients) == 0 && len(r.Gaps) == 0 }
@@ -154,7 +162,7 @@ func sortClients(clients []ClientUsage, order Sort) {
 		case SortOut:
 			first = cmp.Compare(b.Out.Bytes, a.Out.Bytes)
 		}
-		return cmp.Or(first, a.id().Compare(b.id()))
+		return cmp.Or(first, a.ID().Compare(b.ID()))
 	})
 }
 

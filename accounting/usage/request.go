@@ -16,22 +16,6 @@ import (
 	"ssmonitor/accounting"
 )
 
-// History is the recorded usage.
-type History interface {
-	// View calls read with the usage as one save recorded it, more than once if the
-	// first attempt fails. It returns the error of read, or its own.
-	View(ctx context.Context, read func(Snapshot) error) error
-}
-
-// Snapshot is the usage as one save recorded it.
-type Snapshot interface {
-	Calendar() (Calendar, error)
-	Usage(query Query) (*Records, error)
-	// Clients returns every client that has ever had a port, in no particular
-	// order.
-	Clients() ([]Client, error)
-}
-
 // Request asks for a report as people write it on the command line or in
 // the parameters of an HTTP request. An empty field selects the default.
 type Request struct {
@@ -102,14 +86,20 @@ func (r Request) plan(c Calendar, now time.Time) (plan, error) {
 		return p, err
 	}
 	if p.query.By == "" {
-		p.query.By = ByTotal
-		if r.unbounded() {
-			p.query.By = ByMonth
-		}
+		p.query.By = r.defaultBy()
 	}
 	s = c.widen(s, p.query.By)
 	p.query.Since, p.query.Until = s.since, s.until
 	return p, nil
+}
+
+// defaultBy is the total of the requested time. Without one that is the current month, as
+// it was recorded, even under another month day.
+func (r Request) defaultBy() Period {
+	if r.unbounded() {
+		return ByMonth
+	}
+	return ByTotal
 }
 
 func (r Request) unbounded() bool { return r.Since == "" && r.Until == "" && r.Last == "" }
@@ -148,17 +138,17 @@ func NewReport(ctx context.Context, history History, request Request, limits Lim
 	case errors.As(err, &mistake):
 		return nil, mistake
 	}
+	// Without the usage its zone is unknown, too. Most mistakes are ones in every zone, and
+	// whoever asks can correct them first.
 	if _, wrong := request.plan(Calendar{now.Location(), 1}, now); wrong != nil {
-		return nil, &RequestError{wrong} // which is corrected first
+		return nil, &RequestError{wrong}
 	}
 	return nil, err
 }
 
 func newReport(recorded Snapshot, request Request, limits Limits, now time.Time) (*Report, error) {
-	calendar, err := recorded.Calendar()
-	if err != nil {
-		return nil, err
-	}
+	calendar := recorded.Calendar()
+	now = now.In(calendar.Zone)
 	plan, err := request.plan(calendar, now)
 	if err != nil {
 		return nil, &RequestError{err}
@@ -233,13 +223,10 @@ func (p *plan) report(usage *Records, now time.Time) *Report {
 	report := &Report{
 		By: p.query.By, Since: p.query.Since, Until: p.query.Until, Now: now, Sort: p.order,
 		Calendar: p.calendar,
-		Periods:  periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: p.gaps(usage.Gaps),
+		Periods:  periodsOf(usage.Rows), Whole: whole(usage.Rows), Gaps: usage.Gaps,
 	}
 	for i := range report.Periods {
-		period := &report.Periods[i]
-		period.Start, period.End = period.Start.In(report.Zone), period.End.In(report.Zone)
-		report.In, report.Out = report.In.Plus(period.In), report.Out.Plus(period.Out)
-		period.arrange(p.order, p.top)
+		report.Periods[i].arrange(p.order, p.top)
 	}
 	report.Whole.arrange(p.order, p.top)
 	if len(report.Periods) > 0 && p.query.By != ByTotal {
@@ -252,13 +239,6 @@ func (p *plan) report(usage *Records, now time.Time) *Report {
 	return report
 }
 
-// gaps returns the gaps that touch the time of the report.
-func (p *plan) gaps(gaps []Gap) []Gap {
-	return slices.DeleteFunc(slices.Clone(gaps), func(gap Gap) bool {
-		return gap.Until.Before(p.query.Since) || !p.query.Until.IsZero() && !gap.Since.Before(p.query.Until)
-	})
-}
-
 // addLimits adds the limits of the months that the report touches. A limit
 // applies to all of a client's ports and the whole month, whatever the report
 // shows.
@@ -268,10 +248,16 @@ func (p *plan) addLimits(recorded Snapshot, report *Report, limits Limits) error
 	}
 	months := p.calendar.widen(span{p.query.Since, p.query.Until}, ByMonth)
 	usage, err := recorded.Usage(Query{By: ByMonth, Since: months.since, Until: months.until, Clients: p.query.Clients})
-	if err == nil {
-		report.Limits = LimitStates(usage, limits)
+	if err != nil {
+		return err
 	}
-	return err
+	report.Limits, report.over = limitStates(usage.Rows, limits), make(map[ClientID][]LimitState)
+	for _, state := range report.Limits {
+		if state.Over() {
+			report.over[state.Client] = append(report.over[state.Client], state)
+		}
+	}
+	return nil
 }
 
 // A chart has one bar per hour for up to four days, one per day for up to a
@@ -306,7 +292,6 @@ func (p *plan) addCourse(recorded Snapshot, report *Report) error {
 	}
 	course := periodsOf(usage.Rows)
 	for i := range course {
-		course[i].Start, course[i].End = course[i].Start.In(c.Zone), course[i].End.In(c.Zone)
 		course[i].arrange(SortUsage, 0)
 	}
 	report.CourseBy, report.Course = query.By, c.fill(course, query.By, bounds.since, bounds.until)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// moment is a time as people write it: an instant, or a whole day or month. The
-// start and the end of an instant are the same.
-type moment struct{ start, end time.Time }
+// span is the time of a report, or a time as people write it: an instant, whose bounds are
+// the same, or a whole day or month. A zero time is no bound.
+type span struct{ since, until time.Time }
 
 // The years that a moment may lie in. Their instants fit into nanoseconds.
 const (
@@ -21,21 +21,21 @@ const (
 var errMoment = errors.New("want a month (2026-11), a day (2026-11-24) or a time (2026-11-24T16:00 or 2026-11-24T16:00:00Z)")
 
 // moment parses a month, a day, a local time or an RFC 3339 time.
-func (c Calendar) moment(text string) (moment, error) {
+func (c Calendar) moment(text string) (span, error) {
 	date, clock, timed := cutClock(text)
 	year, month, day, err := parseDate(date)
 	switch {
 	case err != nil:
-		return moment{}, err
+		return span{}, err
 	case timed && day == 0:
-		return moment{}, errMoment
+		return span{}, errMoment
 	case timed:
 		t, err := c.clock(date + "T" + clock)
-		return moment{t, t}, err
+		return span{t, t}, err
 	case day > 0:
-		return moment{c.midnight(year, month, day), c.midnight(year, month, day+1)}, nil
+		return span{c.midnight(year, month, day), c.midnight(year, month, day+1)}, nil
 	}
-	return moment{c.month(year, month), c.month(year, month+1)}, nil
+	return span{c.month(year, month), c.month(year, month+1)}, nil
 }
 
 func cutClock(text string) (date, clock string, found bool) {
@@ -84,9 +84,6 @@ func (c Calendar) clock(text string) (time.Time, error) {
 	return time.Time{}, errMoment
 }
 
-// span is the time of a report. A zero time is no bound.
-type span struct{ since, until time.Time }
-
 // between parses --since and --until, which may be empty. The span includes the
 // day or month that either of them names.
 func (c Calendar) between(since, until string) (span, error) {
@@ -96,14 +93,14 @@ func (c Calendar) between(since, until string) (span, error) {
 		if err != nil {
 			return s, fmt.Errorf("since %q: %w", since, err)
 		}
-		s.since = m.start
+		s.since = m.since
 	}
 	if until != "" {
 		m, err := c.moment(until)
 		if err != nil {
 			return s, fmt.Errorf("until %q: %w", until, err)
 		}
-		s.until = m.end
+		s.until = m.until
 	}
 	if since != "" && until != "" && !s.since.Before(s.until) {
 		return s, fmt.Errorf("since %q is not before until %q", since, until)

@@ -24,62 +24,6 @@ func mustTime(t testing.TB, text string) time.Time {
 	return at
 }
 
-func TestCalendar(t *testing.T) {
-	tests := []struct {
-		name, zone string
-		monthDay   int
-		by         Period
-		at         string
-		start, end string
-	}{
-		{"hour", "UTC", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T16:00:00Z", "2026-11-24T17:00:00Z"},
-		{"hour in Tehran", "Asia/Tehran", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T15:30:00Z", "2026-11-24T16:30:00Z"},
-		{"hour in Kathmandu", "Asia/Kathmandu", 1, ByHour, "2026-11-24T16:17:24Z", "2026-11-24T16:15:00Z", "2026-11-24T17:15:00Z"},
-		{"hour before 1970", "Asia/Kolkata", 1, ByHour, "1969-12-31T10:00:00Z", "1969-12-31T09:30:00Z", "1969-12-31T10:30:00Z"},
-		{"day in Tehran", "Asia/Tehran", 1, ByDay, "2026-11-24T21:00:00Z", "2026-11-24T20:30:00Z", "2026-11-25T20:30:00Z"},
-		{"day of 23 hours", "Europe/Berlin", 1, ByDay, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
-		{"day of 25 hours", "Europe/Berlin", 1, ByDay, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"},
-		{"day without midnight", "America/Havana", 1, ByDay, "2026-03-08T12:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"},
-		{"day with midnight twice", "America/Havana", 1, ByDay, "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"},
-		{"day before one that was skipped", "Pacific/Apia", 1, ByDay, "2011-12-30T00:00:00Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"},
-		{"month", "UTC", 1, ByMonth, "2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"},
-		{"month before its day", "UTC", 15, ByMonth, "2027-01-14T23:59:59Z", "2026-12-15T00:00:00Z", "2027-01-15T00:00:00Z"},
-		{"month on its day", "UTC", 15, ByMonth, "2027-01-15T00:00:00Z", "2027-01-15T00:00:00Z", "2027-02-15T00:00:00Z"},
-		{"month of 28 days", "UTC", 28, ByMonth, "2027-02-28T00:00:00Z", "2027-02-28T00:00:00Z", "2027-03-28T00:00:00Z"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			c := Calendar{mustZone(t, test.zone), test.monthDay}
-			at := mustTime(t, test.at)
-			start, end := c.start(test.by, at), c.next(test.by, at)
-			if !start.Equal(mustTime(t, test.start)) || !end.Equal(mustTime(t, test.end)) {
-				t.Errorf("got %s to %s, want %s to %s", start.UTC(), end.UTC(), test.start, test.end)
-			}
-		})
-	}
-}
-
-// TestCalendarCoversTime walks through 30 years: periods follow each other without
-// a hole, and each contains its own first instant.
-func TestCalendarCoversTime(t *testing.T) {
-	for _, name := range []string{"UTC", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/Havana", "Atlantic/Azores", "Pacific/Apia", "Asia/Beirut"} {
-		for _, by := range []Period{ByDay, ByMonth} {
-			c := Calendar{mustZone(t, name), 7}
-			at := c.start(by, mustTime(t, "2000-01-01T00:00:00Z"))
-			for at.Year() < 2030 {
-				next := c.next(by, at)
-				if !next.After(at) {
-					t.Fatalf("%s: got the %s after %s at %s", name, by, at, next)
-				}
-				if start := c.start(by, next.Add(-time.Second)); !start.Equal(at) {
-					t.Fatalf("%s: the %s before %s begins %s, want %s", name, by, next, start, at)
-				}
-				at = next
-			}
-		}
-	}
-}
-
 func TestSpan(t *testing.T) {
 	now := "2026-11-24T16:17:24Z"
 	tests := []struct {

@@ -71,7 +71,7 @@ func TestClientNewAfterAnAgentThatDidNotAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ledger.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}})
+		ledger.ResolveNames(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}})
 		listener, err := control.Listen(control.SocketPath(p.socket), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)

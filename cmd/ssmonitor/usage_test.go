@@ -24,7 +24,7 @@ func ledger(tb testing.TB, name string) (directory string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ledger.SetPorts(accounting.Ports{
+	ledger.ResolveNames(accounting.Ports{
 		{Number: 20000, Protocols: accounting.TCPAndUDP, Name: name}, {Number: 20001, Protocols: accounting.TCPAndUDP, Name: "bob"},
 	})
 	now, state := time.Now(), accounting.State{Read: true}

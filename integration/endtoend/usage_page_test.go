@@ -26,15 +26,15 @@ type monthSource struct {
 
 func (s *monthSource) View(_ context.Context, read func(usage.Snapshot) error) error { return read(s) }
 
-func (s *monthSource) Calendar() (usage.Calendar, error) {
-	return usage.Calendar{Zone: s.start.Location(), MonthDay: 1}, nil
+func (s *monthSource) Calendar() usage.Calendar {
+	return usage.Calendar{Zone: s.start.Location(), MonthDay: 1}
 }
 
 func (s *monthSource) Clients() ([]usage.Client, error) { return nil, nil }
 
 func (s *monthSource) Usage(query usage.Query) (*usage.Records, error) {
 	random := rand.New(rand.NewPCG(2, 7))
-	records := &usage.Records{Query: query}
+	records := new(usage.Records)
 	for day := s.start; day.Before(s.end); day = day.AddDate(0, 0, 1) {
 		for i, name := range s.names {
 			mean := 40e9 / float64(i+2)

@@ -53,14 +53,14 @@ func (s *simulated) SavedReport(context.Context) (*accounting.Report, error) {
 
 func (s *simulated) Status() accounting.Status { return accounting.Status{Ports: len(s.ports)} }
 
-func (s *simulated) Month(context.Context) (*usage.Records, error) {
+func (s *simulated) Month(context.Context) (*usage.Month, error) {
 	now := time.Now()
-	records := &usage.Records{Query: usage.Query{Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)}}
+	month := &usage.Month{Start: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)}
 	for _, port := range s.ports {
 		used := accounting.Count{Bytes: 2 * s.bytes()}
-		records.Rows = append(records.Rows, usage.Row{Client: port.Name, Port: port.Number, In: used, Out: used})
+		month.Rows = append(month.Rows, usage.Row{Client: port.Name, Port: port.Number, In: used, Out: used})
 	}
-	return records, nil
+	return month, nil
 }
 
 // serveFleet serves the metrics of all servers under paths of their own, and the

@@ -56,7 +56,7 @@ type agent struct {
 
 	history     usage.History
 	month       *monthUsage
-	monthBefore *usage.Records // the usage of the month before the first reading
+	monthBefore *usage.Month // the usage of the month before the first reading
 
 	watchers []watcher
 

@@ -30,12 +30,12 @@ type monthUsage struct {
 
 	mutex sync.Mutex
 	gap   throttle.Gap
-	usage *usage.Records
+	usage *usage.Month
 	err   error
 }
 
 // latest returns the usage as it was saved at most monthGap ago.
-func (m *monthUsage) latest(ctx context.Context) (*usage.Records, error) {
+func (m *monthUsage) latest(ctx context.Context) (*usage.Month, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.gap.Do(m.now, func() { m.usage, m.err = m.query(ctx) })
@@ -43,11 +43,6 @@ func (m *monthUsage) latest(ctx context.Context) (*usage.Records, error) {
 }
 
 // query returns the usage as it was saved last.
-func (m *monthUsage) query(ctx context.Context) (month *usage.Records, err error) {
-	start, _ := m.calendar.Bounds(usage.ByMonth, m.now())
-	err = m.history.View(ctx, func(recorded usage.Snapshot) (err error) {
-		month, err = recorded.Usage(usage.Query{By: usage.ByMonth, Since: start})
-		return err
-	})
-	return month, err
+func (m *monthUsage) query(ctx context.Context) (*usage.Month, error) {
+	return usage.ThisMonth(ctx, m.history, m.calendar, m.now())
 }

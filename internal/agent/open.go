@@ -133,7 +133,7 @@ func (a *agent) begin() error {
 	if len(found.Ports) == 0 {
 		a.Log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
-	if err := errors.Join(err, a.meter.SetPorts(a.ledger.SetPorts(found.Ports))); err != nil {
+	if err := errors.Join(err, a.meter.SetPorts(a.ledger.ResolveNames(found.Ports))); err != nil {
 		return err
 	}
 	a.giveLater()

@@ -83,7 +83,7 @@ func (r *readings) SavedReport(ctx context.Context) (*accounting.Report, error) 
 func (r *readings) Status() accounting.Status { return r.meter.Status() }
 
 // Month returns the usage of the running month by client, as it was saved a while ago.
-func (r *readings) Month(ctx context.Context) (*usage.Records, error) { return r.month.latest(ctx) }
+func (r *readings) Month(ctx context.Context) (*usage.Month, error) { return r.month.latest(ctx) }
 
 // Health returns the state of the agent's own readings.
 func (r *readings) Health() api.Health {

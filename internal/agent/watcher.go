@@ -67,14 +67,14 @@ func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ erro
 		return
 	}
 	w.checked = saved
-	months, err := w.month.query(ctx)
+	month, err := w.month.query(ctx)
 	w.fault.Log(w.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
 	if err != nil {
 		return
 	}
-	for _, state := range w.watch.Crossed(months) {
+	for _, crossing := range w.watch.Check(month) {
 		w.log.Warn("a client has used more than its monthly limit",
-			"client", state.Client, "used_bytes", state.Used, "limit_bytes", state.Limit, "month_began", state.Start.Format(time.DateOnly))
+			"client", crossing.Client.Label(), "used_bytes", crossing.Used, "limit_bytes", crossing.Limit, "month_began", crossing.Month.Format(time.DateOnly))
 	}
 }
 
@@ -88,9 +88,9 @@ func (w *addressWatcher) observe(_ context.Context, report *accounting.Report, e
 	if err != nil {
 		return
 	}
-	for _, change := range w.watch.Changed(report) {
-		attributes := []any{"port", change.Port.Number, "client", change.Port.Name, "addresses", change.Addresses, "limit", change.Limit}
-		if change.Over {
+	for _, crossing := range w.watch.Check(report) {
+		attributes := []any{"port", crossing.Port, "client", crossing.Client.Name, "addresses", crossing.Used, "limit", crossing.Limit}
+		if crossing.Over {
 			w.log.Warn("more addresses than the limit are connected to a port", attributes...)
 		} else {
 			w.log.Info("no more addresses than the limit are connected to a port", attributes...)
@@ -110,12 +110,11 @@ type textfileWatcher struct {
 // observe omits the totals if they can't be read or saved. Between two saves the file keeps
 // those of the last one.
 func (w *textfileWatcher) observe(ctx context.Context, _ *accounting.Report, err error) {
-	report := w.meter.Report() // what is read after it may not be saved
-	dirty := w.meter.Dirty()
+	report, notSaved := w.meter.SavedReport()
 	switch {
-	case err != nil || dirty && w.meter.Status().LastSaveError != nil:
+	case err != nil || notSaved != nil:
 		report = nil
-	case dirty:
+	case report == nil:
 		return
 	default:
 		w.connections.Complete(report)

@@ -79,26 +79,20 @@ type (
 
 // WriteUsage writes the report as one JSON object.
 func WriteUsage(w io.Writer, report *usage.Report) error {
-	in := func(t time.Time) time.Time {
-		if t.IsZero() {
-			return t
-		}
-		return t.In(report.Zone)
-	}
 	value := Usage{
 		By: report.By, Zone: report.Zone.String(), MonthDay: report.MonthDay,
-		Since: in(report.Since), Until: in(report.Until),
-		Total:   sumJSON(report.In, report.Out),
+		Since: report.Since, Until: report.Until,
+		Total:   sumJSON(report.Whole.In, report.Whole.Out),
 		Periods: []UsagePeriod{}, Gaps: []UsageGap{}, Limits: []UsageLimit{},
 	}
 	for i := range report.Periods {
 		value.Periods = append(value.Periods, periodJSON(&report.Periods[i]))
 	}
 	for _, gap := range report.Gaps {
-		value.Gaps = append(value.Gaps, UsageGap{in(gap.Since), in(gap.Until), sumJSON(gap.In, gap.Out)})
+		value.Gaps = append(value.Gaps, UsageGap{gap.Since, gap.Until, sumJSON(gap.In, gap.Out)})
 	}
 	for _, state := range report.Limits {
-		value.Limits = append(value.Limits, UsageLimit{state.Client, in(state.Start), in(state.End), state.Used, state.Limit, state.Over()})
+		value.Limits = append(value.Limits, UsageLimit{state.Client.Label(), state.Start, state.End, state.Used, state.Limit, state.Over()})
 	}
 	out := bufio.NewWriter(w)
 	encoder := terminal.NewJSONEncoder(out)

@@ -29,8 +29,8 @@ type SavedReadings interface {
 	SavedReport(ctx context.Context) (*accounting.Report, error)
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
-	// Month returns the usage of the running month, by month.
-	Month(ctx context.Context) (*usage.Records, error)
+	// Month returns the usage of the running month.
+	Month(ctx context.Context) (*usage.Month, error)
 }
 
 // Options configure the metrics.
@@ -119,7 +119,7 @@ type reading struct {
 	*Options
 	report *accounting.Report // nil: unknown
 	status accounting.Status
-	month  *usage.Records // nil: unknown
+	month  *usage.Month // nil: unknown
 }
 
 // read takes a reading. What can't be read or saved is omitted, and the metrics of

@@ -31,7 +31,7 @@ type metered struct {
 	report   *accounting.Report
 	err      error
 	status   accounting.Status
-	month    *usage.Records
+	month    *usage.Month
 	readings atomic.Int64
 }
 
@@ -42,7 +42,7 @@ func (m *metered) SavedReport(context.Context) (*accounting.Report, error) {
 
 func (m *metered) Status() accounting.Status { return m.status }
 
-func (m *metered) Month(context.Context) (*usage.Records, error) {
+func (m *metered) Month(context.Context) (*usage.Month, error) {
 	if m.month == nil {
 		return nil, errors.New("nothing has been saved yet")
 	}
@@ -63,8 +63,8 @@ func sampleMetered() *metered {
 			LastRead: sample.Noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3, Uncertain: 2500 * time.Millisecond,
 			SaveFailures: 1, LastSave: sample.Noon.Add(-time.Second), Ports: 4,
 		},
-		month: &usage.Records{
-			Query: usage.Query{By: usage.ByMonth, Since: start},
+		month: &usage.Month{
+			Start: start,
 			Rows: []usage.Row{
 				row("alice", 20000, accounting.TCP, 40, 2), row("alice", 20000, accounting.UDP, 2, 1),
 				row("carol, who had it before", 20000, accounting.TCP, 5, 6), row("", 65535, accounting.TCP, 0, 7),
@@ -222,7 +222,7 @@ func TestMetricsFile(t *testing.T) {
 // BenchmarkMetrics renders a scrape.
 func BenchmarkMetrics(b *testing.B) {
 	for _, ports := range []int{3, 1000, 10000} {
-		source := &metered{report: sample.ManyPorts(ports), month: &usage.Records{}}
+		source := &metered{report: sample.ManyPorts(ports), month: &usage.Month{}}
 		for i := range source.report.Ports {
 			port := &source.report.Ports[i].Port
 			port.Name = fmt.Sprintf("client %d", i)

@@ -152,10 +152,10 @@ func (a portClient) compare(b portClient) int {
 
 // month writes the usage of the month and the limits of the clients that have a
 // port or used anything.
-func (w *seriesWriter) month(month *usage.Records, report *accounting.Report, limits usage.Limits) {
+func (w *seriesWriter) month(month *usage.Month, report *accounting.Report, limits usage.Limits) {
 	w.begin(monthStart)
 	_, _ = w.out.WriteString(monthStart.name + " ")
-	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Query.Since.Unix(), 10), '\n'))
+	_, _ = w.out.Write(append(strconv.AppendInt(w.out.AvailableBuffer(), month.Start.Unix(), 10), '\n'))
 
 	type sum struct{ in, out uint64 }
 	used := make(map[portClient]sum)

@@ -54,19 +54,19 @@ type (
 )
 
 // clientColors returns the class of each client that has a colour.
-func clientColors(report *usage.Report) map[string]string {
+func clientColors(report *usage.Report) map[usage.ClientID]string {
 	clients := slices.DeleteFunc(slices.Clone(report.Whole.Clients), func(c usage.ClientUsage) bool { return c.Others > 0 })
 	slices.SortStableFunc(clients, func(a, b usage.ClientUsage) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
-	colors := make(map[string]string)
+	colors := make(map[usage.ClientID]string)
 	for i, client := range clients[:min(len(clients), colorCount)] {
-		colors[client.Label()] = fmt.Sprintf("c%d", i)
+		colors[client.ID()] = fmt.Sprintf("c%d", i)
 	}
 	return colors
 }
 
 // newHTMLChart returns a chart with one stacked bar per period of the report's
 // course. It returns nil if the report has no course.
-func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
+func newHTMLChart(report *usage.Report, colors map[usage.ClientID]string) *htmlChart {
 	if len(report.Course) == 0 {
 		return nil
 	}
@@ -106,14 +106,14 @@ func newHTMLChart(report *usage.Report, colors map[string]string) *htmlChart {
 
 // legend returns the series from the bottom of the stack up. The last one sums the
 // clients without a colour, if there are any.
-func legend(report *usage.Report, colors map[string]string) (series []htmlSeries) {
-	for name, class := range colors {
-		series = append(series, htmlSeries{class, name})
+func legend(report *usage.Report, colors map[usage.ClientID]string) (series []htmlSeries) {
+	for client, class := range colors {
+		series = append(series, htmlSeries{class, client.Label()})
 	}
 	slices.SortFunc(series, func(a, b htmlSeries) int { return strings.Compare(a.Class, b.Class) })
 	for i := range report.Course {
 		for _, client := range report.Course[i].Clients {
-			if colors[client.Label()] == "" {
+			if colors[client.ID()] == "" {
 				return append(series, htmlSeries{othersClass, "others"})
 			}
 		}
@@ -122,10 +122,10 @@ func legend(report *usage.Report, colors map[string]string) (series []htmlSeries
 }
 
 // stack draws the parts of a bar, each on top of the one before.
-func stack(period *usage.PeriodUsage, series []htmlSeries, colors map[string]string, slot int, top float64) (parts []htmlPart) {
+func stack(period *usage.PeriodUsage, series []htmlSeries, colors map[usage.ClientID]string, slot int, top float64) (parts []htmlPart) {
 	bytes := make(map[string]uint64) // by class
 	for _, client := range period.Clients {
-		bytes[cmp.Or(colors[client.Label()], othersClass)] += client.Bytes()
+		bytes[cmp.Or(colors[client.ID()], othersClass)] += client.Bytes()
 	}
 	var below uint64
 	for _, s := range series {

@@ -30,7 +30,7 @@ func WriteCSV(w io.Writer, report *usage.Report) error {
 	out := csv.NewWriter(w)
 	lines := [][]string{columns}
 	for _, period := range report.Periods {
-		start, end := csvTime(period.Start, report.Zone), csvTime(period.End, report.Zone)
+		start, end := csvTime(period.Start), csvTime(period.End)
 		if len(period.Clients) == 0 {
 			lines = append(lines, csvLine("empty", start, end, "", "", accounting.Count{}, accounting.Count{}))
 		}
@@ -44,7 +44,7 @@ func WriteCSV(w io.Writer, report *usage.Report) error {
 	}
 	for _, gap := range report.Gaps {
 		lines = append(lines, []string{
-			"gap", csvTime(gap.Since, report.Zone), csvTime(gap.Until, report.Zone), "", "", "", "", "", "", "",
+			"gap", csvTime(gap.Since), csvTime(gap.Until), "", "", "", "", "", "", "",
 			csvNumber(gap.In.Bytes), csvNumber(gap.Out.Bytes),
 		})
 	}
@@ -62,11 +62,11 @@ func csvLine(kind, start, end, client, ports string, in, out accounting.Count) [
 	}
 }
 
-func csvTime(t time.Time, zone *time.Location) string {
+func csvTime(t time.Time) string {
 	if t.IsZero() {
 		return "" // not known
 	}
-	return t.In(zone).Format(time.RFC3339)
+	return t.Format(time.RFC3339)
 }
 
 func csvNumber(n uint64) string { return strconv.FormatUint(n, 10) }

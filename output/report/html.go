@@ -68,9 +68,9 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		Style: template.CSS(usageStyle), Script: template.JS(usageScript),
 		StyleHash: sourceHash(usageStyle), ScriptHash: sourceHash(usageScript),
 		Range: rangeText(report), Zone: zoneText(report), By: string(report.By), Sorted: string(report.Sort),
-		In: units.Bytes(report.In.Bytes), Out: units.Bytes(report.Out.Bytes), Total: units.Bytes(report.Bytes()),
-		Written:     report.Now.In(report.Zone).Format(time.RFC3339),
-		WrittenText: report.Now.In(report.Zone).Format(minuteLayout),
+		In: units.Bytes(report.Whole.In.Bytes), Out: units.Bytes(report.Whole.Out.Bytes), Total: units.Bytes(report.Whole.Bytes()),
+		Written:     report.Now.Format(time.RFC3339),
+		WrittenText: report.Now.Format(minuteLayout),
 	}
 	colors := clientColors(report)
 	page.addClients(report, colors)
@@ -85,7 +85,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 		}
 	}
 	for _, gap := range report.Gaps {
-		page.Gaps = append(page.Gaps, gapText(gap, report.Zone))
+		page.Gaps = append(page.Gaps, gapText(gap))
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	if err := pageTemplate.Execute(out, page); err != nil {
@@ -104,13 +104,11 @@ func sourceHash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(hash[:])
 }
 
-func (page *htmlPage) addClients(report *usage.Report, colors map[string]string) {
-	over := make(map[string]bool)
+func (page *htmlPage) addClients(report *usage.Report, colors map[usage.ClientID]string) {
 	for _, state := range report.Limits {
 		if state.Over() {
-			over[state.Client] = true
 			page.Over = append(page.Over, htmlLimit{
-				state.Client, spanText(state.Start.In(report.Zone), state.End.In(report.Zone)),
+				state.Client.Label(), spanText(state.Start, state.End),
 				units.Bytes(state.Used), units.RoundBytes(float64(state.Limit)),
 			})
 		}
@@ -129,7 +127,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 			Share:   units.Share(report.Whole.Share(client)),
 			InBytes: client.In.Bytes, OutBytes: client.Out.Bytes, Bytes: client.Bytes(),
 			Bar:  barPercent(client.Bytes(), largest),
-			Over: over[client.Label()],
+			Over: report.Over(client, &report.Whole),
 		}
 		if client.Others > 0 {
 			page.Others = &line
@@ -138,7 +136,7 @@ func (page *htmlPage) addClients(report *usage.Report, colors map[string]string)
 		if client.Client != "" {
 			line.Ports = portList(client.Ports)
 		}
-		line.Class = cmp.Or(colors[line.Name], othersClass)
+		line.Class = cmp.Or(colors[client.ID()], othersClass)
 		page.Clients = append(page.Clients, line)
 	}
 }

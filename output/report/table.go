@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -50,12 +51,6 @@ type table struct {
 	charset terminal.Charset
 	name    int // width of the column of names
 	bar     int // width of the longest bar
-	over    map[overKey]bool
-}
-
-type overKey struct {
-	client string
-	start  int64
 }
 
 // measure gives the names the width that they need, and the bars the rest.
@@ -71,12 +66,6 @@ func (t *table) measure() {
 	}
 	taken := t.name + 3*bytesWidth + shareWidth + 5*len(columnSpace)
 	t.bar = min(barWidth, tableWidth-taken)
-	t.over = make(map[overKey]bool)
-	for _, state := range t.report.Limits {
-		if state.Over() {
-			t.over[overKey{state.Client, state.Start.Unix()}] = true
-		}
-	}
 }
 
 func (t *table) write() {
@@ -95,14 +84,14 @@ func (t *table) write() {
 		}
 	}
 	if len(report.Periods) > 1 {
-		t.writeSum("Total", report.In, report.Out, "")
+		t.writeSum("Total", report.Whole.In, report.Whole.Out, "")
 	}
 	t.writeLimits()
 	for i, gap := range report.Gaps {
 		if i == 0 {
 			fmt.Fprintln(t.out, "\nHistory was lost here; this traffic is in the period in which it was read:")
 		}
-		fmt.Fprintf(t.out, "  %s\n", gapText(gap, report.Zone))
+		fmt.Fprintf(t.out, "  %s\n", gapText(gap))
 	}
 }
 
@@ -123,7 +112,7 @@ func (t *table) writePeriod(period *usage.PeriodUsage) {
 	for _, client := range period.Clients {
 		share := units.Share(period.Share(client))
 		line := t.line(t.charset.Text(client.Label()), units.Bytes(client.In.Bytes), units.Bytes(client.Out.Bytes), units.Bytes(client.Bytes()), share)
-		if t.over[overKey{client.Label(), period.Start.Unix()}] {
+		if t.report.Over(client, period) {
 			line = t.style(styleOver, line)
 		}
 		bar := ""
@@ -153,15 +142,15 @@ func (t *table) writeLimits() {
 	if len(t.report.Limits) == 0 {
 		return
 	}
-	if len(t.over) == 0 {
+	if !slices.ContainsFunc(t.report.Limits, usage.LimitState.Over) {
 		fmt.Fprintln(t.out, "\nNobody is over the monthly limit.")
 		return
 	}
 	fmt.Fprintln(t.out, "\nOver the monthly limit:")
 	for _, state := range t.report.Limits {
 		if state.Over() {
-			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client), t.name)),
-				spanText(state.Start.In(t.report.Zone), state.End.In(t.report.Zone)), units.Bytes(state.Used), units.RoundBytes(float64(state.Limit)))
+			fmt.Fprintf(t.out, "  %s  %s  %s of %s\n", t.style(styleOver, terminal.PadRight(t.charset.Text(state.Client.Label()), t.name)),
+				spanText(state.Start, state.End), units.Bytes(state.Used), units.RoundBytes(float64(state.Limit)))
 		}
 	}
 }

@@ -63,7 +63,7 @@ func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLa
 
 // rangeText writes the time of a whole report.
 func rangeText(report *usage.Report) string {
-	since, until := report.Since.In(report.Zone), report.Until.In(report.Zone)
+	since, until := report.Since, report.Until
 	switch {
 	case report.Since.IsZero() && report.Until.IsZero():
 		return "all of the time"
@@ -89,12 +89,12 @@ func zoneText(report *usage.Report) string {
 }
 
 // gapText writes the time of a gap and the traffic that was counted in it.
-func gapText(gap usage.Gap, zone *time.Location) string {
+func gapText(gap usage.Gap) string {
 	since := "some time"
 	if !gap.Since.IsZero() {
-		since = gap.Since.In(zone).Format(minuteLayout)
+		since = gap.Since.Format(minuteLayout)
 	}
-	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.In(zone).Format(minuteLayout),
+	return fmt.Sprintf("%s to %s: %s received, %s sent", since, gap.Until.Format(minuteLayout),
 		units.Bytes(gap.In.Bytes), units.Bytes(gap.Out.Bytes))
 }
 

@@ -81,24 +81,46 @@ func TestUsageTableAligns(t *testing.T) {
 	}
 }
 
-// TestUsageTableMarksTheMonth has a client that is over its limit in one of two
-// months.
-func TestUsageTableMarksTheMonth(t *testing.T) {
+// TestMarks has a client that is over its limit in one of two months, and another one
+// with the label of a client that is over it.
+func TestMarks(t *testing.T) {
 	source := &sample.Usage{Zone: time.UTC}
 	for i, bytes := range []uint64{1e9, 5e9} {
 		start := time.Date(2026, time.October+time.Month(i), 3, 0, 0, 0, 0, time.UTC)
 		source.Rows = append(source.Rows, usage.Row{
 			Start: start, End: start.AddDate(0, 0, 1), Client: "alice", Port: 20000, In: accounting.Count{Packets: 1, Bytes: bytes},
+		}, usage.Row{
+			Start: start, End: start.AddDate(0, 0, 1), Client: "port 20001", Port: 20002, In: accounting.Count{Packets: 1, Bytes: 2e9},
+		}, usage.Row{
+			Start: start, End: start.AddDate(0, 0, 1), Port: 20001, In: accounting.Count{Packets: 1, Bytes: 4e9},
 		})
 	}
-	var b strings.Builder
-	if err := WriteTable(&b, sample.UsageReport(t, source, usage.Request{By: "month"}, "3GB"), true, terminal.Unicode); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(b.String()) {
-		_, row, found := strings.Cut(line, "alice")
-		if found && strings.Contains(row, "%") && strings.HasPrefix(line, styleOver) != strings.Contains(row, "5.00 GB") {
-			t.Errorf("want the month of 5 GB marked and no other:\n%s", b.String())
+	for _, by := range []string{"month", "day"} {
+		var b strings.Builder
+		report := sample.UsageReport(t, source, usage.Request{By: by, Since: "2026-10"}, "3GB")
+		if err := WriteTable(&b, report, true, terminal.Unicode); err != nil {
+			t.Fatal(err)
+		}
+		marked := 0
+		for line := range strings.Lines(b.String()) {
+			if !strings.Contains(line, "%") || !strings.Contains(line, "alice") && !strings.Contains(line, "port 20001") {
+				continue
+			}
+			over := strings.Contains(line, "5.00 GB") || strings.Contains(line, "4.00 GB")
+			if strings.HasPrefix(line, styleOver) != over {
+				t.Errorf("by %s: want those over 3 GB marked and no others:\n%s", by, b.String())
+			}
+			if over {
+				marked++
+			}
+		}
+		if marked != 3 {
+			t.Errorf("by %s: got %d lines over the limit, want 3:\n%s", by, marked, b.String())
+		}
+		for _, client := range report.Whole.Clients {
+			if got := report.Over(client, &report.Whole); got != (client.Client != "port 20001") {
+				t.Errorf("the page: %s of %s: got %t", client.Label(), client.Client, got)
+			}
 		}
 	}
 }
@@ -162,8 +184,8 @@ func TestUsageFormatsAgree(t *testing.T) {
 		}
 		sum += both
 	}
-	if sum != report.Bytes() {
-		t.Errorf("the CSV has %d bytes in %d lines, want %d", sum, clients, report.Bytes())
+	if sum != report.Whole.Bytes() {
+		t.Errorf("the CSV has %d bytes in %d lines, want %d", sum, clients, report.Whole.Bytes())
 	}
 	text.Reset()
 	if err := api.WriteUsage(&text, report); err != nil {
@@ -187,8 +209,8 @@ func TestUsageFormatsAgree(t *testing.T) {
 			sum += client.Bytes
 		}
 	}
-	if sum != report.Bytes() || value.Total.Bytes != sum || len(value.Gaps) != 2 || value.Gaps[0].Bytes != 9876555555 {
-		t.Errorf("the JSON has %d bytes and in total %d, want %d; gaps %v", sum, value.Total.Bytes, report.Bytes(), value.Gaps)
+	if sum != report.Whole.Bytes() || value.Total.Bytes != sum || len(value.Gaps) != 2 || value.Gaps[0].Bytes != 9876555555 {
+		t.Errorf("the JSON has %d bytes and in total %d, want %d; gaps %v", sum, value.Total.Bytes, report.Whole.Bytes(), value.Gaps)
 	}
 }
 

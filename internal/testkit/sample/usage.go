@@ -27,9 +27,7 @@ func (s *Usage) View(_ context.Context, read func(usage.Snapshot) error) error {
 }
 
 // Calendar has months that begin on the first day.
-func (s *Usage) Calendar() (usage.Calendar, error) {
-	return usage.Calendar{Zone: s.Zone, MonthDay: 1}, nil
-}
+func (s *Usage) Calendar() usage.Calendar { return usage.Calendar{Zone: s.Zone, MonthDay: 1} }
 
 // Clients returns the clients of the rows.
 func (s *Usage) Clients() ([]usage.Client, error) {
@@ -42,7 +40,12 @@ func (s *Usage) Clients() ([]usage.Client, error) {
 
 // Usage takes all rows for ones of a day.
 func (s *Usage) Usage(query usage.Query) (*usage.Records, error) {
-	recorded := &usage.Records{Query: query, Gaps: s.Gaps}
+	recorded := new(usage.Records)
+	for _, gap := range s.Gaps {
+		if !gap.Until.Before(query.Since) && (query.Until.IsZero() || gap.Since.Before(query.Until)) {
+			recorded.Gaps = append(recorded.Gaps, gap)
+		}
+	}
 	for _, row := range s.Rows {
 		if !query.Since.IsZero() && row.Start.Before(query.Since) || !query.Until.IsZero() && !row.Start.Before(query.Until) ||
 			len(query.Clients) > 0 && !slices.Contains(query.Clients, usage.ClientOf(row.Client, row.Port)) {
