@@ -132,8 +132,7 @@ func (a *agent) run(ctx context.Context, hangup <-chan os.Signal) error {
 		case <-watchdog:
 			a.notifier.Alive(time.Now())
 		case <-ticks.C:
-			a.tick(ctx)
-			a.follow()
+			a.endInterval(ctx)
 		}
 	}
 }

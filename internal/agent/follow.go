@@ -12,13 +12,16 @@ import (
 	"ssmonitor/internal/publishing"
 )
 
-// follow applies what has changed: the sources of the ports, or, as the last reading shows,
-// where published ports lead.
-func (a *agent) follow() {
-	switch {
-	case a.follower.Changed():
+// endInterval applies what has changed, and reads the counters. The list of ports comes
+// first: those that setup has added count already, and the reading would find them not in
+// force. Where published ports lead comes after it: the reading shows whether the ruleset
+// has changed.
+func (a *agent) endInterval(ctx context.Context) {
+	if a.follower.Changed() {
 		a.reload()
-	case a.tracker.Outdated(a.meter.Status().Generation):
+	}
+	a.tick(ctx)
+	if a.tracker.Outdated(a.meter.Status().Generation) {
 		a.refreshForwarding()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +36,21 @@ func wantPublished(t *testing.T, step string, ports accounting.Ports, first, sec
 	t.Helper()
 	if len(ports) != 2 || ports[0].Published != first || ports[1].Published != second {
 		t.Errorf("%s: got the ports %+v, want them published: %t and %t", step, ports, first, second)
+	}
+}
+
+// TestListIsAppliedBeforeTheReading has setup add a port while the agent runs.
+func TestListIsAppliedBeforeTheReading(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "ports")
+	testkit.WriteFile(t, list, "20000\n")
+	var log bytes.Buffer
+	a := open(t, newTestAgent(t, &log, func(s *settings.Settings) { s.Ports, s.List = nil, list }))
+	a.endInterval(t.Context())
+	openTable(t, bothPorts()...)
+	testkit.WriteFile(t, list, "20000\n20001\n")
+	a.endInterval(t.Context())
+	if len(a.meter.Ports()) != 2 || strings.Contains(log.String(), "not in force") {
+		t.Errorf("the ports %v are in force, and the log is\n%s", a.meter.Ports(), &log)
 	}
 }
 
