@@ -54,7 +54,12 @@ func lookupUser(name string) (User, error) {
 	return User{found.Uid, groups}, err
 }
 
-func (m *Machine) path(path string) string { return filepath.Join(m.Root, path) }
+func (m *Machine) path(path string) string {
+	if !filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(m.Root, path)
+}
 
 func (m *Machine) exists(path string) bool {
 	_, err := os.Stat(m.path(path))

@@ -20,7 +20,7 @@ func main() {
 	root := os.Args[1]
 	result, err := sources.Follow(sources.Sources{
 		SearchRoot: root,
-		Host:       func() (shadowsocks.Host, error) { return shadowsocks.Host{}, nil },
+		Host:       func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil },
 	}).Load()
 	if err != nil {
 		log.Fatal(err)
