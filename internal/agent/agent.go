@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -117,6 +118,7 @@ func (a *agent) run(ctx context.Context, hangup <-chan os.Signal) error {
 
 	a.Log.Info("counting", "ports", len(a.meter.Ports()), "interval", a.settings.Interval, "version", a.Version)
 	a.tick(ctx)
+	debug.FreeOSMemory() // gives back what only the start needed
 	a.notifier.Ready()
 	for {
 		select {
