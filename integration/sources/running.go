@@ -148,7 +148,7 @@ func (r *running) readConfigurations(server processes.Server) (explained bool) {
 		case err != nil:
 			harmless = append(harmless, err)
 		}
-		return shadowsocks.Config{}, false, nil // all is said of it
+		return shadowsocks.Config{}, false, nil // its own notes say why
 	}
 	group.Load(r.sources.Progress)
 	if !explained { // otherwise they are parts of one configuration
