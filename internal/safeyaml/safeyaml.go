@@ -16,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"ssmonitor/internal/terminal"
 )
 
 const (
@@ -132,7 +134,7 @@ func locate(err error) error {
 	default: // these name keys and kinds
 		position.Reason = located.GetMessage()
 	}
-	position.Reason = quoted.ReplaceAllStringFunc(position.Reason, quotedWord)
+	position.Reason = terminal.Text(quoted.ReplaceAllStringFunc(position.Reason, quotedWord))
 	return position
 }
 

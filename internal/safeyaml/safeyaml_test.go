@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"ssmonitor/internal/safeyaml"
+	"ssmonitor/internal/testkit"
 )
 
 type settings struct {
@@ -30,6 +31,7 @@ func TestErrorsHavePositionsAndNoValues(t *testing.T) {
 		{"a text for a bool", "any: " + secret, "line 1, column 6: want true or false"},
 		{"an alias of nothing", "hook: *" + secret, "line 1, column 8: want YAML"},
 		{"no YAML", "hook: \"" + secret, "line 1, column 7: want YAML: could not find end character of double-quoted text"},
+		{"a tab before a key", "hook: host\n\tany: true", `line 2, column 1: want YAML: found character '\t' that cannot start any token`},
 		{"nesting", strings.Repeat("[", 2000), "line 1, column 1: too much nesting"},
 		{"too large", strings.Repeat("#", safeyaml.MaxSize+1), "too large: want at most 256 KiB of YAML, with 32768 commas, colons and lines"},
 		{"too many values", "port: [" + strings.Repeat("a,", 1<<15) + "]", "too large: want at most 256 KiB of YAML, with 32768 commas, colons and lines"},
@@ -69,6 +71,9 @@ func FuzzDecode(f *testing.F) {
 		err := safeyaml.Decode([]byte(text), new(settings), yaml.Strict())
 		if located, ok := errors.AsType[*safeyaml.Error](err); err != nil && !errors.Is(err, safeyaml.ErrTooLarge) && (!ok || located.Line < 1 || located.Column < 0) {
 			t.Errorf("got %#v", err)
+		}
+		if err != nil && strings.ContainsFunc(err.Error(), testkit.CommandsTerminal) {
+			t.Errorf("not one line: %q", err)
 		}
 	})
 }
