@@ -67,6 +67,18 @@ func (r *running) start(t *testing.T, user uint32, name string, arguments ...str
 	return func() { testkit.Stop(command) }
 }
 
+// waitingScript returns a script with which a shell waits by itself. If it started a
+// program for that, there would be two processes with its command line for a moment. No
+// process writes to the FIFO.
+func (r *running) waitingScript(t *testing.T) string {
+	t.Helper()
+	fifo := filepath.Join(r.directory, "fifo")
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.Chmod(fifo, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	return r.write(t, "wait.sh", "read line < '"+fifo+"'\n")
+}
+
 // setUp loads the sources and writes the list, as setup does. It returns the ports with
 // their sources.
 func (r *running) setUp(t *testing.T) (ports []string, notes string) {
@@ -157,7 +169,7 @@ func TestHostileProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := r.write(t, "ssserver", string(shell))
-	script := r.write(t, "wait.sh", "sleep 1000; true\n")
+	script := r.waitingScript(t)
 	r.start(t, nobody, program, script, "-c", link, "-c", owned, "-c", beside,
 		"-c", "/etc/shadow", "-c", "../../../../etc/shadow", "-c", "/dev/zero", "-c", "/proc/1/environ", "-s", "0.0.0.0:8055")
 	// The link may lead elsewhere later: it is not the source.
@@ -273,7 +285,7 @@ func TestDirectoriesThatAreNamedOften(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, script := r.write(t, "xray", string(shell)), r.write(t, "wait.sh", "sleep 1000; true\n")
+	program, script := r.write(t, "xray", string(shell)), r.waitingScript(t)
 	const form = `{"inbounds": [{"port": %d, "protocol": "shadowsocks", "settings": {"method": "aes-256-gcm", "password": "QZQZQ", "network": "tcp"}}]}`
 	for i := range 10 {
 		r.write(t, fmt.Sprintf("conf/%d.json", i), fmt.Sprintf(form, 8110+i))
