@@ -66,6 +66,7 @@ func TestWalkReturnsTheVisitorsError(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add("port: !x\nhook: host")
+	f.Add("hook: host\n\tany: true")
 	f.Add("port: [a, b]\nany: true\nhook: &a host\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		err := safeyaml.Decode([]byte(text), new(settings), yaml.Strict())
