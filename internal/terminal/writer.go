@@ -27,7 +27,7 @@ func Writer(w io.Writer) io.Writer {
 }
 
 // NewJSONEncoder returns the encoder of all JSON that this project writes. It escapes no
-// characters of HTML. The characters that Text escapes are written as \uXXXX: whoever
+// characters of HTML. The characters that Text escapes are written as in \u202e: whoever
 // decodes them gets the same values, and a terminal that shows the JSON comes to no harm.
 func NewJSONEncoder(w io.Writer) *json.Encoder {
 	encoder := json.NewEncoder(writer(func(data []byte) error {
