@@ -15,10 +15,14 @@ import (
 // environment, the file and the defaults are for [settings.Inputs].
 type settingFlag struct {
 	settings.Key
-	given []string
+	given  []string
+	hidden bool // from the help
 }
 
-var _ cli.DocGenerationFlag = (*settingFlag)(nil)
+var (
+	_ cli.DocGenerationFlag = (*settingFlag)(nil)
+	_ cli.VisibleFlag       = (*settingFlag)(nil)
+)
 
 // settingFlags returns the flags of the settings with the names, and --config.
 func settingFlags(names ...string) []cli.Flag { return settingFlagsBy(os.Getenv, names...) }
@@ -42,6 +46,15 @@ func described(flags []cli.Flag, name, usage string) []cli.Flag {
 	return flags
 }
 
+// hidden returns the flags of the settings with the names for a command that has no use for
+// them, and says so.
+func hidden(names ...string) (flags []cli.Flag) {
+	for _, key := range settings.Keys(os.Getenv, names...) {
+		flags = append(flags, &settingFlag{Key: key, hidden: true})
+	}
+	return flags
+}
+
 func (f *settingFlag) Apply(set *flag.FlagSet) error {
 	set.Var(f, f.Name, f.Usage)
 	return nil
@@ -52,6 +65,7 @@ func (f *settingFlag) Set(value string) error {
 	return nil
 }
 
+func (f *settingFlag) IsVisible() bool        { return !f.hidden }
 func (f *settingFlag) IsBoolFlag() bool       { return f.Switch }
 func (f *settingFlag) Names() []string        { return []string{f.Name} }
 func (f *settingFlag) IsSet() bool            { return f.given != nil }

@@ -124,6 +124,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			runCommand(),
 			teardownCommand(),
 			netdataCommand(),
+			metricsCommand(),
 			checkCommand(),
 			topCommand(),
 			usageCommand(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
 
@@ -8,6 +9,7 @@ import (
 
 	"ssmonitor/internal/agent"
 	"ssmonitor/internal/confine"
+	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
 )
 
@@ -25,14 +27,25 @@ func runCommand() *cli.Command {
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
 			"   ssmonitor run --shadowsocks /etc/shadowsocks/config.json --csv ''",
-		Flags: settingFlags(slices.Concat(settings.PortKeys, settings.PeriodKeys, settings.RetentionKeys, []string{"warn", "addresses", "state",
-			"interval", "save-interval", "csv", "listen", "web-config", "metrics-names", "textfile", "socket"})...),
+		Flags: append(settingFlags(slices.Concat(settings.PortKeys, settings.PeriodKeys, settings.RetentionKeys, []string{"warn", "addresses", "state",
+			"interval", "save-interval", "csv", "metrics-names", "textfile", "socket"})...), hidden(movedToMetrics...)...),
 		Action: run,
 	}
 }
 
+// movedToMetrics are the settings that up to version 0.2.0 had the agent serve /metrics
+// over TCP.
+var movedToMetrics = []string{"listen", "web-config"}
+
+const metricsRemedy = "run `ssmonitor metrics`, or `systemctl enable --now ssmonitor-metrics.socket`"
+
 func run(c *cli.Context) error {
 	in := inputs(c)
+	for _, name := range movedToMetrics {
+		if _, given := in.Flags[name]; given {
+			return failure.Wrong(fmt.Errorf("--%s: the agent has no network, and /metrics over TCP is a process of its own: %s", name, metricsRemedy))
+		}
+	}
 	if in.GivenAtStart("ports") {
 		// The sources in the settings file are for setup only then, as in the unit: the
 		// agent opens no file with passwords.
@@ -42,12 +55,16 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	log := newLog(c.App.ErrWriter)
+	if loaded.Given("listen") && loaded.Listen != "" {
+		log.Warn("the agent does not serve the address in the settings: /metrics over TCP is a process of its own", "listen", loaded.Listen, "remedy", metricsRemedy)
+	}
 	if len(loaded.Shadowsocks)+len(loaded.ServerConfigs) > 0 {
 		if err := confine.KeepOutOfDumps(); err != nil {
 			return err
 		}
 	}
 	return agent.Run(c.Context, loaded, agent.Options{
-		Version: version(), Log: newLog(c.App.ErrWriter), Lookup: os.Getenv, Confine: confine.Enter,
+		Version: version(), Log: log, Lookup: os.Getenv, Confine: confine.Enter,
 	})
 }

@@ -18,7 +18,6 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
-	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/ticker"
@@ -62,7 +61,6 @@ type agent struct {
 	watchers []watcher
 
 	runtime runtimeDirectory
-	web     *serving.WebConfig // of /metrics on TCP; nil: neither TLS nor passwords
 	servers sync.WaitGroup
 	failed  chan error // receives the error of a server that fails
 	served  []*servedSocket

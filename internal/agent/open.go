@@ -15,7 +15,6 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/publishing"
-	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/throttle"
@@ -40,13 +39,6 @@ func newAgent(s *settings.Settings, options Options) *agent {
 
 // open opens the ledger and the table and puts the ports in force.
 func (a *agent) open(ctx context.Context) error {
-	if path := a.settings.WebConfig; path != "" {
-		web, err := serving.OpenWebConfig(path)
-		if err != nil {
-			return failure.Wrong(err)
-		}
-		a.web = web
-	}
 	// What is named, or else the list. If the list is named as well, it is read together with
 	// the rest.
 	from := a.settings.Sources()

@@ -67,7 +67,7 @@ type servedSocket struct {
 
 func (a *agent) serveSocket(ctx context.Context, listener restorable, handler http.Handler) {
 	a.served = append(a.served, &servedSocket{restorable: listener})
-	a.serve(ctx, listener, handler, nil)
+	a.serve(ctx, listener, handler)
 }
 
 // restoreSockets makes the sockets anew whose files others have removed or replaced,

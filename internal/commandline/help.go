@@ -69,6 +69,9 @@ type option struct {
 
 func options(flags []cli.Flag) (all []option) {
 	for _, flag := range flags {
+		if hideable, ok := flag.(cli.VisibleFlag); ok && !hideable.IsVisible() {
+			continue
+		}
 		all = append(all, newOption(flag))
 	}
 	return append(all, option{names: []string{"--help", "-h"}, usage: "print this help"})

@@ -96,7 +96,7 @@ func instructions(architecture uint32) []bpf.Instruction {
 			argument(1),
 			allowIf(unix.SIOCGIFCONF, unix.SIOCGIFNAME),
 			[]bpf.Instruction{refuse})),
-		// With a TCP socket, as of /metrics, options of these levels change iptables'
+		// With a TCP socket, which another process may pass, options of these levels change iptables'
 		// rules of before nftables, the services of IPVS and multicast routes.
 		when(unix.SYS_SETSOCKOPT, slices.Concat(
 			argument(1),

@@ -154,8 +154,8 @@ func all(lookup func(string) string) []Key {
 			Usage: "answer readers on the unix socket `FILE`, and root on control.sock beside it; empty: open neither",
 		},
 		{
-			Name: "listen", DefaultText: "none", parse: listen,
-			Usage: "answer GET /metrics on the TCP `ADDRESS`, such as 127.0.0.1:10977",
+			Name: "listen", Default: "127.0.0.1:10977", parse: listen,
+			Usage: "answer GET /metrics on the TCP `ADDRESS`, unless systemd gives a socket",
 		},
 		{
 			Name: "web-config", DefaultText: "none", parse: text(func(s *Settings) *string { return &s.WebConfig }),

@@ -19,18 +19,8 @@ import (
 // it, as ssmonitor.service does.
 func Started(lookup func(string) string) bool { return lookup("NOTIFY_SOCKET") != "" }
 
-// ListenError adds what to do to an error from listening on TCP. What the unit
-// forbids is a wrong configuration: another attempt would fail alike.
-func ListenError(err error, lookup func(string) string) error {
-	if !errors.Is(err, syscall.EAFNOSUPPORT) || !Started(lookup) {
-		return err
-	}
-	return failure.Wrong(fmt.Errorf("%w: the unit gives the agent no network; remove the key listen and run "+
-		"`systemctl enable ssmonitor-metrics.socket`, which serves /metrics on 127.0.0.1:10977, or allow it in a drop-in "+
-		"(systemctl edit ssmonitor): RestrictAddressFamilies=AF_INET AF_INET6 and IPAddressAllow=localhost", err))
-}
-
-// WriteError does the same for a file that the agent can't write at path.
+// WriteError adds what to do to an error from a file that the agent can't write at path.
+// What the unit forbids is a wrong configuration: another attempt would fail alike.
 func WriteError(err error, path string, lookup func(string) string) error {
 	if !errors.Is(err, syscall.EROFS) || !Started(lookup) {
 		return err

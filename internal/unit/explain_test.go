@@ -51,9 +51,6 @@ func TestUnitErrors(t *testing.T) {
 		unit   bool
 		want   string // in the remedy and a line feed; empty: the error is unchanged
 	}{
-		{"no network in the unit", ListenError, syscall.EAFNOSUPPORT, true, "enable ssmonitor-metrics.socket"},
-		{"no network", ListenError, syscall.EAFNOSUPPORT, false, ""},
-		{"address in use", ListenError, syscall.EADDRINUSE, true, ""},
 		{"read-only in the unit", write, syscall.EROFS, true, "ReadWritePaths=/srv/a\n"},
 		{"read-only in the unit, where it may write", write, syscall.EROFS, true, "write to /run/other and"},
 		{"read-only", write, syscall.EROFS, false, ""},

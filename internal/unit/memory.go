@@ -16,6 +16,8 @@ import (
 const (
 	HeapShareOfAgent = 0.21
 	HeapShareOfSetup = 0.4
+	// The kernel holds what is sent to clients of /metrics.
+	HeapShareOfMetrics = 0.5
 )
 
 // LimitMemory makes the garbage collector respect the memory limit of the

@@ -39,17 +39,32 @@ var errStranger = errors.New("what answers there is not ssmonitor's agent")
 // group, context.DeadlineExceeded if the agent did not answer within ctx, or an
 // error without a type of its own.
 func (c *Client) Report(ctx context.Context) (*accounting.Report, error) {
-	return fetch(ctx, c, "/v1/ports", ReadReport)
+	return fetch(ctx, c, "/v1/ports", nil, bodyBy(ReadReport))
 }
 
 // Usage requests GET /v1/usage with these parameters. Its errors are those of
 // Report.
 func (c *Client) Usage(ctx context.Context, parameters url.Values) (*Usage, error) {
-	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), ReadUsage)
+	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), nil, bodyBy(ReadUsage))
 }
 
-func fetch[T any](ctx context.Context, c *Client, path string, read func(io.Reader) (*T, error)) (*T, error) {
-	value, err := get(ctx, c, path, read)
+// Metrics requests GET /metrics with these parameters and header, and calls read with the
+// response, whose body is as it came: compressed, if the header accepts that. An error of
+// read means that it is no response of the agent. The errors are those of Report.
+func (c *Client) Metrics(ctx context.Context, parameters url.Values, header http.Header, read func(*http.Response) error) error {
+	_, err := fetch(ctx, c, "/metrics?"+parameters.Encode(), header, func(response *http.Response) (*struct{}, error) {
+		return nil, read(response)
+	})
+	return err
+}
+
+// bodyBy reads the body of a response.
+func bodyBy[T any](read func(io.Reader) (*T, error)) func(*http.Response) (*T, error) {
+	return func(response *http.Response) (*T, error) { return read(response.Body) }
+}
+
+func fetch[T any](ctx context.Context, c *Client, path string, header http.Header, read func(*http.Response) (*T, error)) (*T, error) {
+	value, err := get(ctx, c, path, header, read)
 	if err == nil {
 		return value, nil
 	}
@@ -67,11 +82,14 @@ func fetch[T any](ctx context.Context, c *Client, path string, read func(io.Read
 	return nil, fmt.Errorf("asking the agent on %s: %w%s", c.socket, err, advice)
 }
 
-func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader) (*T, error)) (*T, error) {
+func get[T any](ctx context.Context, c *Client, path string, header http.Header, read func(*http.Response) (*T, error)) (*T, error) {
 	// The host name does not matter: the transport always dials the socket.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor"+path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if header != nil {
+		req.Header = header
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -87,7 +105,7 @@ func get[T any](ctx context.Context, c *Client, path string, read func(io.Reader
 		}
 		return nil, errors.New(text)
 	}
-	value, err := read(resp.Body)
+	value, err := read(resp)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = notRunning(err)

@@ -31,36 +31,60 @@ var (
 	openMetricsFormat = expfmt.NewFormat(expfmt.TypeOpenMetrics)
 )
 
-// NewHandler serves GET /metrics and nothing else: it is the part that
-// may be reachable over the network. It answers in the text format of Prometheus
-// or in OpenMetrics, compressed if the client accepts that.
+// variant is what the clients of a page have in common.
+type variant struct {
+	format expfmt.Format
+	names  bool
+}
+
+// NewHandler serves GET /metrics on the agent's socket, in the text format of Prometheus
+// or in OpenMetrics, compressed if the client accepts that. With ?names=no there are no
+// names of clients.
 //
 // Clients that ask within a second get the same page of a format, which is kept compressed.
 // At most two such versions exist. While slow clients read the older one,
 // others get the newer one until it is 3 seconds old; then the slow ones are
 // disconnected. So neither many clients nor slow ones cost more than two.
 func NewHandler(metrics *Metrics, now func() time.Time) http.Handler {
-	pages := make(map[expfmt.Format]*serving.Shared[*page])
-	for _, format := range []expfmt.Format{textFormat, openMetricsFormat} {
-		pages[format] = serving.NewShared(func(ctx context.Context) (*page, error) {
-			return metrics.render(ctx, format)
-		}, shortestGap, now)
+	pages := make(map[variant]*serving.Shared[*page])
+	for _, v := range variants {
+		pages[v] = serving.NewShared(func(ctx context.Context) (*page, error) { return metrics.render(ctx, v) }, shortestGap, now)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, req *http.Request) {
-		ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
-		defer cancel()
-		format := negotiateFormat(req.Header)
-		pages[format].Read(ctx, w, func(p *page, err error) {
-			if err == nil {
-				err = p.send(w, format, acceptsGzip(req.Header))
-			}
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			}
-		})
+	return handle(func(w http.ResponseWriter, req *http.Request) {
+		names := req.URL.Query().Get(namesParameter)
+		if names != "" && names != "yes" && names != "no" {
+			http.Error(w, namesParameter+": want yes or no", http.StatusBadRequest)
+			return
+		}
+		v := variant{negotiateFormat(req.Header), metrics.options.Names && names != "no"}
+		sendShared(w, req, pages[v], v.format)
 	})
+}
+
+// namesParameter says whether a page has the names of clients.
+const namesParameter = "names"
+
+var variants = []variant{{textFormat, true}, {textFormat, false}, {openMetricsFormat, true}, {openMetricsFormat, false}}
+
+// handle answers GET /metrics, and refuses everything else.
+func handle(get http.HandlerFunc) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", get)
 	return mux
+}
+
+// sendShared sends the page that its clients share.
+func sendShared(w http.ResponseWriter, req *http.Request, shared *serving.Shared[*page], format expfmt.Format) {
+	ctx, cancel := context.WithTimeout(req.Context(), serving.ReadTimeout)
+	defer cancel()
+	shared.Read(ctx, w, func(p *page, err error) {
+		if err == nil {
+			err = p.send(w, format, acceptsGzip(req.Header))
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
 }
 
 func negotiateFormat(header http.Header) expfmt.Format {
@@ -91,9 +115,11 @@ type page struct {
 }
 
 // render takes a reading and writes its page.
-func (m *Metrics) render(ctx context.Context, format expfmt.Format) (*page, error) {
+func (m *Metrics) render(ctx context.Context, v variant) (*page, error) {
 	p := new(page)
-	if err := m.read(ctx).write(p, format, m.process); err != nil {
+	r := m.read(ctx)
+	r.names = v.names
+	if err := r.write(p, v.format, m.process); err != nil {
 		return nil, fmt.Errorf("collecting the metrics: %w", err)
 	}
 	if p.compressor == nil {

@@ -41,7 +41,8 @@ type Options struct {
 	AddressLimits usage.Limits
 	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
-	// a month is by port, and the limits of clients with a name are omitted.
+	// a month is by port, and the limits of clients with a name are omitted. A scraper
+	// of the handler may renounce them.
 	Names   bool
 	Version string // of the agent
 }
@@ -117,6 +118,7 @@ func unixSeconds(t time.Time) float64 {
 // reading is what one scrape publishes.
 type reading struct {
 	*Options
+	names  bool
 	report *accounting.Report // nil: unknown
 	status accounting.Status
 	month  *usage.Month // nil: unknown
@@ -132,7 +134,7 @@ func (m *Metrics) read(ctx context.Context) *reading {
 // readingOf completes a report, or none.
 func (m *Metrics) readingOf(ctx context.Context, report *accounting.Report) *reading {
 	month, _ := m.options.Source.Month(ctx)
-	return &reading{Options: &m.options, report: report, month: month, status: m.options.Source.Status()}
+	return &reading{Options: &m.options, names: m.options.Names, report: report, month: month, status: m.options.Source.Status()}
 }
 
 // write writes the metrics of the reading in the format, followed by those of further
@@ -142,7 +144,7 @@ func (m *Metrics) readingOf(ctx context.Context, report *accounting.Report) *rea
 // ports, of which there may be many, are written without it: at 1,000 ports that
 // takes a thirtieth of the time.
 func (r *reading) write(out io.Writer, format expfmt.Format, further ...prometheus.Collector) error {
-	w := seriesWriter{out: bufio.NewWriter(out), openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.Names}
+	w := seriesWriter{out: bufio.NewWriter(out), openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.names}
 	if r.report != nil {
 		w.ports(r.report)
 		w.connections(r.report, r.AddressLimits)
