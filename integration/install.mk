@@ -19,7 +19,7 @@ SYSUSERSDIR    ?= $(PREFIX)/lib/sysusers.d
 NETDATADIR       ?=
 NETDATAHEALTHDIR ?= /usr/lib/netdata/conf.d/health.d
 
-UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket
+UNITS := ssmonitor.service ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor-metrics.service
 
 # Of integration, installed below SHAREDIR.
 SHARED := netdata/netdata.conf netdata/stream.conf netdata/health.d/ssmonitor.conf \

@@ -45,7 +45,7 @@ prefix=${prefix%/}
 destination=${DESTDIR:-}
 
 cd "$(dirname "$0")"
-units='ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor.service'
+units='ssmonitor-setup.service ssmonitor-metrics.socket ssmonitor-metrics.service ssmonitor.service'
 
 netdata() { DESTDIR=$destination sh share/ssmonitor/netdata/link.sh "$1" "$prefix/bin/ssmonitor"; }
 

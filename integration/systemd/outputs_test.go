@@ -13,44 +13,119 @@ import (
 )
 
 // metricsPort is what ssmonitor-metrics.socket listens on.
-const metricsPort = "10977"
+const (
+	metricsPort = "10977"
+	metricsURL  = "http://127.0.0.1:" + metricsPort + "/metrics"
+)
 
 func TestMetricsAreServedToLoopbackOnly(t *testing.T) {
 	b := newServer(t)
-	const url = "http://127.0.0.1:" + metricsPort + "/metrics"
-	if output, err := b.attempt("curl", "--silent", "--max-time", "5", url); err == nil {
+	if output, err := b.attempt("curl", "--silent", "--max-time", "5", metricsURL); err == nil {
 		t.Fatalf("metrics are served though nobody asked for them:\n%s", output)
 	}
-	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
-	b.run(t, "systemctl", "restart", "ssmonitor.service")
-	b.expectMetrics(t, url)
+	b.run(t, "systemctl", "enable", "--now", "ssmonitor-metrics.socket") // while the agent runs
+	b.expectMetrics(t, metricsURL)
 	expectNoConnection(t, b.address())
+	if rights := b.run(t, "sh", "-c", "grep -h -E '^(Uid|CapEff|CapBnd|NoNewPrivs)' /proc/$(systemctl show --property=MainPID --value ssmonitor-metrics.service)/status | cut -f 2"); rights !=
+		b.run(t, "id", "--user", "ssmonitor-metrics")+strings.Repeat("0", 16)+"\n"+strings.Repeat("0", 16)+"\n1\n" {
+		t.Errorf("the process has the user, capabilities and privileges\n%s", rights)
+	}
 
 	t.Run("even if the socket is open to all", func(t *testing.T) {
 		b.write(t, "/etc/systemd/system/ssmonitor-metrics.socket.d/all.conf", "[Socket]\nListenStream=\nListenStream=0.0.0.0:"+metricsPort+"\n")
 		b.run(t, "systemctl", "daemon-reload")
-		b.run(t, "systemctl", "restart", "ssmonitor.service")
-		b.expectMetrics(t, url)
+		b.run(t, "systemctl", "restart", "ssmonitor-metrics.socket")
+		b.expectMetrics(t, metricsURL)
 		expectNoConnection(t, b.address())
+		if said := b.journal(t, "ssmonitor-metrics.service"); !strings.Contains(said, "without TLS and authentication") {
+			t.Errorf("the log does not have what the listener lacks:\n%s", said)
+		}
 	})
 
 	t.Run("and with a password if the settings have one", func(t *testing.T) {
-		// The password is "secret", by bcrypt.
+		b.write(t, settingsFile, "web-config: /etc/ssmonitor/web.yml\nlisten: 127.0.0.1:9924\n")
+		b.write(t, "/etc/ssmonitor/web.yml", "basic_auth_users: {prometheus: secret}\n") // no hash
+		_, _ = b.attempt("systemctl", "restart", "ssmonitor-metrics.service")             // fails
+		if output, err := b.attempt("curl", "--silent", "--max-time", "1", metricsURL); err == nil {
+			t.Errorf("with a mistake in the web configuration, metrics are served:\n%s", output)
+		}
+		// The password is "secret", by bcrypt. The unit tries again by itself.
 		b.write(t, "/etc/ssmonitor/web.yml", "basic_auth_users: {prometheus: $2a$04$3PeJc8qM/hHzAheIrWAQfuMtsRQYGQes4McVLc8DRiGsJDJcYmjPC}\n")
-		b.restartAgent(t, "web-config: /etc/ssmonitor/web.yml\n", "active")
-		if page, err := b.attempt("curl", "--silent", "--fail", "--max-time", "5", url); err == nil {
+		b.expectMetrics(t, strings.Replace(metricsURL, "//", "//prometheus:secret@", 1))
+		if page, err := b.attempt("curl", "--silent", "--fail", "--max-time", "5", metricsURL); err == nil {
 			t.Errorf("metrics are served without the password:\n%s", page)
 		}
-		b.expectMetrics(t, strings.Replace(url, "//", "//prometheus:secret@", 1))
+		said := b.journal(t, "ssmonitor-metrics.service")
+		for _, want := range []string{"reading the web configuration: /etc/ssmonitor/web.yml", "ListenStream="} {
+			if !strings.Contains(said, want) {
+				t.Errorf("the log does not have %q:\n%s", want, said)
+			}
+		}
+		b.write(t, settingsFile, "")
+		b.run(t, "systemctl", "restart", "ssmonitor-metrics.service")
+		b.expectMetrics(t, metricsURL)
 	})
 
-	t.Run("and not at all when the agent is stopped", func(t *testing.T) {
+	t.Run("and not while the agent is stopped", func(t *testing.T) {
+		b.run(t, "systemctl", "disable", "--now", "ssmonitor-metrics.socket")
 		b.run(t, "systemctl", "stop", "ssmonitor.service")
-		if output, err := b.attempt("curl", "--silent", "--max-time", "5", url); err == nil {
-			t.Errorf("metrics are served by a stopped agent:\n%s", output)
+		b.run(t, "systemctl", "enable", "--now", "ssmonitor-metrics.socket")
+		output := b.run(t, "curl", "--silent", "--max-time", "5", "--write-out", "%{http_code}", metricsURL)
+		if !strings.Contains(output, "the agent is not running") || !strings.HasSuffix(output, "503") {
+			t.Errorf("in place of metrics of a stopped agent there is:\n%s", output)
 		}
 		b.waitForAgent(t, "inactive")
+		b.run(t, "systemctl", "start", "ssmonitor.service")
+		b.expectMetrics(t, metricsURL)
 	})
+
+	t.Run("and after a reboot", func(t *testing.T) {
+		b.reboot(t)
+		b.expectMetrics(t, metricsURL)
+	})
+}
+
+// formerSocket is the unit of version 0.2.0, whose agent served metrics itself.
+const formerSocket = `[Unit]
+PartOf=ssmonitor.service
+[Socket]
+ListenStream=127.0.0.1:10977
+IPAddressDeny=any
+IPAddressAllow=localhost
+FileDescriptorName=metrics
+Service=ssmonitor.service
+[Install]
+WantedBy=ssmonitor.service
+`
+
+// TestUpgradeKeepsMetricsOnTheirAddress upgrades from a version whose agent has the
+// socket.
+func TestUpgradeKeepsMetricsOnTheirAddress(t *testing.T) {
+	b := newServer(t)
+	b.write(t, "/usr/lib/systemd/system/ssmonitor-metrics.socket", formerSocket)
+	const port = "9924"
+	b.write(t, "/etc/systemd/system/ssmonitor-metrics.socket.d/port.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:"+port+"\n")
+	b.run(t, "rm", "/usr/lib/systemd/system/ssmonitor-metrics.service")
+	b.run(t, "systemctl", "daemon-reload")
+	b.run(t, "env", "DPKG_MAINTSCRIPT_PACKAGE=ssmonitor", "deb-systemd-helper", "update-state", "ssmonitor-metrics.socket")
+	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
+	b.run(t, "systemctl", "restart", "ssmonitor.service")
+	if state := b.run(t, "systemctl", "show", "--property=SubState,Triggers", "ssmonitor-metrics.socket"); !strings.Contains(state, "SubState=running") || !strings.Contains(state, "ssmonitor.service") {
+		t.Fatalf("before the upgrade, the socket is %s", state)
+	}
+
+	b.install(t, newerVersion)
+	url := strings.Replace(metricsURL, metricsPort, port, 1)
+	b.expectMetrics(t, url)
+	if enabled := b.run(t, "systemctl", "is-enabled", "ssmonitor-metrics.socket"); enabled != "enabled\n" {
+		t.Errorf("after the upgrade, the socket is %s", enabled)
+	}
+	b.install(t, newerVersion) // also while the new socket is in use
+	b.expectMetrics(t, url)
+	b.run(t, "dpkg", "--purge", "ssmonitor")
+	if left := b.run(t, "find", "/etc/systemd/system", "-name", "ssmonitor-metrics.socket"); left != "" {
+		t.Errorf("purged, the package leaves %s", left)
+	}
 }
 
 // expectMetrics waits until the page is one of ssmonitor's.

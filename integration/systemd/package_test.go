@@ -17,8 +17,8 @@ func TestUnitsAreSoundAndHardened(t *testing.T) {
 	b := newServer(t)
 	const directory = "/usr/lib/systemd/system/"
 	b.run(t, "systemd-analyze", "verify", "--man=no", directory+"ssmonitor.service", directory+"ssmonitor-setup.service",
-		directory+"ssmonitor-metrics.socket")
-	for unit, exposure := range map[string]string{"ssmonitor.service": "11", "ssmonitor-setup.service": "15"} {
+		directory+"ssmonitor-metrics.socket", directory+"ssmonitor-metrics.service")
+	for unit, exposure := range map[string]string{"ssmonitor.service": "11", "ssmonitor-setup.service": "15", "ssmonitor-metrics.service": "2"} {
 		// The threshold is in tenths; a unit above it is a failure.
 		b.run(t, "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+exposure, directory+unit)
 	}
@@ -30,7 +30,8 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	before := b.inventory(t)
 	b.install(t, olderVersion)
 	b.waitForAgent(t, "active")
-	b.run(t, "systemctl", "enable", "ssmonitor-metrics.socket")
+	b.run(t, "systemctl", "enable", "--now", "ssmonitor-metrics.socket")
+	b.expectMetrics(t, metricsURL)
 	b.waitForPorts(t, 8388)
 	// Removal does not depend on a file that users edit.
 	b.write(t, "/etc/ssmonitor/config.yaml", "intervall: {\n")

@@ -34,7 +34,6 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		words          []string
 	}{
 		{"misspelled key", "intervall: 5s\n", []string{settingsFile, "line 1, column 1", "intervall"}},
-		{"listen", "listen: 127.0.0.1:9924\n", []string{"systemctl enable ssmonitor-metrics.socket", "RestrictAddressFamilies=AF_INET"}},
 		{"socket", "socket: /srv/ssmonitor/sock\n", []string{"/srv/ssmonitor/sock", "use a path there", "ReadWritePaths=/srv/ssmonitor"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -81,15 +80,20 @@ func TestSettingsThatTheUnitForbids(t *testing.T) {
 		}
 	})
 
+	t.Run("listen, as an older version had it", func(t *testing.T) {
+		journal := b.restartAgent(t, "listen: 127.0.0.1:9924\nweb-config: /srv/missing.yml\n", "active")
+		if !strings.Contains(journal, "level=WARN") || !strings.Contains(journal, "systemctl enable --now ssmonitor-metrics.socket") {
+			t.Errorf("the agent does not say what to do:\n%s", journal)
+		}
+	})
+
 	t.Run("with what the errors say", func(t *testing.T) {
-		b.write(t, "/etc/systemd/system/ssmonitor.service.d/outside.conf", "[Service]\nReadWritePaths=/srv/ssmonitor\n"+
-			"RestrictAddressFamilies=AF_INET AF_INET6\nIPAddressAllow=localhost\n")
+		b.write(t, "/etc/systemd/system/ssmonitor.service.d/outside.conf", "[Service]\nReadWritePaths=/srv/ssmonitor\n")
 		b.run(t, "systemctl", "daemon-reload")
-		journal := b.restartAgent(t, "listen: 127.0.0.1:9924\nsocket: /srv/ssmonitor/sock\ncsv: /srv/ssmonitor/csv\nstate: /srv/ssmonitor\n", "active")
+		journal := b.restartAgent(t, "socket: /srv/ssmonitor/sock\ncsv: /srv/ssmonitor/csv\nstate: /srv/ssmonitor\n", "active")
 		if strings.Contains(journal, "level=ERROR") {
 			t.Errorf("the agent logs:\n%s", journal)
 		}
-		b.expectMetrics(t, "http://127.0.0.1:9924/metrics")
 		eventually(t, func() error {
 			_, err := b.attempt("curl", "--silent", "--show-error", "--fail", "--unix-socket", "/srv/ssmonitor/sock", "http://ssmonitor/v1/ports")
 			return err

@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 	for what, right := range map[string]bool{
 		"paths": got.List == "/etc/ssmonitor/ports" && got.StateDirectory == "/var/lib/ssmonitor" &&
 			got.CSV == "/run/ssmonitor/ssmonitor.csv" && got.Socket == "/run/ssmonitor/ssmonitor.sock",
-		"files that are off": got.Listen+got.WebConfig+got.Textfile == "",
+		"files that are off": got.WebConfig+got.Textfile == "" && got.Listen == "127.0.0.1:10977",
 		"times":              got.Interval == 2*time.Second && got.SaveInterval == 10*time.Second,
 		"retention":          got.KeepHours == 90*24*time.Hour && got.KeepDays == 730*24*time.Hour,
 		"calendar":           got.Zone.String() == "Asia/Tehran" && got.MonthDay == 1,

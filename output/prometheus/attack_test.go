@@ -25,7 +25,7 @@ import (
 func TestMetricsUnderAttack(t *testing.T) {
 	source := sampleMetered()
 	source.report = sample.ManyPorts(2000)
-	handler := NewHandler(sampleMetrics(source, true), time.Now)
+	handler := newProxy(t, NewHandler(sampleMetrics(source, true), time.Now), true)
 	limits := serving.Limits{Request: 200 * time.Millisecond, Response: time.Second, Shutdown: time.Second, Stall: time.Second, Patience: time.Second, Connections: 64}
 	listener := servingtest.ListenTCP(t)
 	servingtest.ServeWithin(t, listener, handler, limits)

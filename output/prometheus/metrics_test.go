@@ -234,7 +234,7 @@ func BenchmarkMetrics(b *testing.B) {
 				b.ReportAllocs()
 				size := 0
 				for b.Loop() {
-					page, err := metrics.render(b.Context(), format)
+					page, err := metrics.render(b.Context(), variant{format, true})
 					if err != nil {
 						b.Fatal(err)
 					}

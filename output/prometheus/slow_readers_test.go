@@ -34,7 +34,7 @@ func TestSlowScrapersHoldTwoVersions(t *testing.T) {
 	var second atomic.Int64
 	clock := func() time.Time { return sample.Noon.Add(time.Duration(second.Load()) * time.Second) }
 	listener := servingtest.ListenTCP(t)
-	servingtest.ServeUntilEnd(t, listener, NewHandler(sampleMetrics(source, true), clock))
+	servingtest.ServeUntilEnd(t, listener, newProxy(t, NewHandler(sampleMetrics(source, true), clock), true))
 	page, err := servingtest.Fetch(listener.Addr(), 30*time.Second)
 	if err != nil || page < 5<<20 {
 		t.Fatalf("got a page of %d bytes, want a large one: %v", page, err)
