@@ -128,6 +128,12 @@ func (p product) startAgent(t *testing.T, arguments ...string) agent {
 	return agent{p, start(t, p.ssmonitor(nil, arguments...))}
 }
 
+// startMetrics starts `ssmonitor metrics` for the agent of the product.
+func (p product) startMetrics(t *testing.T, address string, arguments ...string) *program {
+	t.Helper()
+	return start(t, p.ssmonitor(nil, append([]string{"metrics", "--socket", p.socket(), "--listen", fmt.Sprintf("%s:%d", address, metricsPort)}, arguments...)...))
+}
+
 // startCounting is like startAgent, but waits until the agent serves the ports that
 // the arguments name by --port and --ports.
 func (p product) startCounting(t *testing.T, arguments ...string) agent {

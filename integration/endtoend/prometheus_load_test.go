@@ -15,7 +15,9 @@ import (
 func TestScrapersDelayNoReading(t *testing.T) {
 	const interval, clients = 200 * time.Millisecond, 200
 	server := newServer(t)
-	agent := server.startAgent(t, "--interval", interval.String(), "--port", "20000-20999", "--listen", fmt.Sprintf("127.0.0.1:%d", metricsPort))
+	agent := server.startAgent(t, "--interval", interval.String(), "--port", "20000-20999")
+	metrics := server.startMetrics(t, "127.0.0.1")
+	server.waitListening(t, metricsPort, "tcp")
 	agent.waitIntervals(t, 2)
 
 	quiet := server.longestInterval(t, 3*time.Second)
@@ -38,6 +40,7 @@ func TestScrapersDelayNoReading(t *testing.T) {
 	if limit := 3*quiet + time.Second; busy > limit {
 		t.Errorf("with %d scrapers an interval took %s, want at most %s", clients, busy, limit)
 	}
+	metrics.mustRun(t)
 	agent.mustRun(t)
 	agent.stop(t)
 }

@@ -20,18 +20,20 @@ func TestPrometheusCountsAFleet(t *testing.T) {
 	var agents []agent
 	var namespaces []namespace
 	startAgent := func(server product) agent {
-		return server.startAgent(t, "--save-interval", "1h", "--listen", fmt.Sprintf("0.0.0.0:%d", metricsPort),
+		return server.startAgent(t, "--save-interval", "1h",
 			"--port", "20000=alice", "--port", "20001=bob", "--port", "20002", "--warn", fmt.Sprintf("alice=%dB", 30*datagram))
 	}
+	var exporters []*program
 	for range 3 {
 		server := newServer(t)
+		exporters = append(exporters, server.startMetrics(t, "0.0.0.0"))
 		servers, namespaces = append(servers, server), append(namespaces, server.namespace)
 		agents = append(agents, startAgent(server))
 	}
 	monitor, targets := newMonitor(t, namespaces...)
 	storage := filepath.Join(sharedDirectory(t), "storage")
 	p := startPrometheus(t, monitor, targets, "rule_files: [ssmonitor.rules.yml]\n", "--storage.tsdb.path="+storage)
-	agents[0].waitSaying(t, "without TLS and authentication")
+	exporters[0].waitSaying(t, "without TLS and authentication")
 	monitor.waitValue(t, 9090, `count(ssmonitor:port_bytes:day)`, 9)
 
 	const total, day = `sum(ssmonitor_port_bytes_total{name=%q})`, `ssmonitor:client_bytes:day{client=%q}`

@@ -32,7 +32,8 @@ func TestPrometheusByOtherWays(t *testing.T) {
 	testkit.MakeDirectory(t, textfiles)
 	textfile := filepath.Join(textfiles, "ssmonitor.prom")
 	agent := server.startAgent(t, "--save-interval", "200ms", "--port", "20000=alice", "--port", "20001",
-		"--listen", fmt.Sprintf("127.0.0.1:%d", metricsPort), "--web-config", filepath.Join(directory, "web.yml"), "--textfile", textfile)
+		"--textfile", textfile)
+	server.startMetrics(t, "127.0.0.1", "--web-config", filepath.Join(directory, "web.yml"))
 	agent.waitSaying(t, "counting")
 
 	const nodePort, victoriaPort = 9100, 8428

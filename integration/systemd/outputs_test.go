@@ -45,7 +45,7 @@ func TestMetricsAreServedToLoopbackOnly(t *testing.T) {
 	t.Run("and with a password if the settings have one", func(t *testing.T) {
 		b.write(t, settingsFile, "web-config: /etc/ssmonitor/web.yml\nlisten: 127.0.0.1:9924\n")
 		b.write(t, "/etc/ssmonitor/web.yml", "basic_auth_users: {prometheus: secret}\n") // no hash
-		_, _ = b.attempt("systemctl", "restart", "ssmonitor-metrics.service")             // fails
+		_, _ = b.attempt("systemctl", "restart", "ssmonitor-metrics.service")            // fails
 		if output, err := b.attempt("curl", "--silent", "--max-time", "1", metricsURL); err == nil {
 			t.Errorf("with a mistake in the web configuration, metrics are served:\n%s", output)
 		}
