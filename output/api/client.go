@@ -48,22 +48,22 @@ func (c *Client) Usage(ctx context.Context, parameters url.Values) (*Usage, erro
 	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), nil, bodyBy(ReadUsage))
 }
 
-// Metrics requests GET /metrics with these parameters and header, and calls read with the
-// response, whose body is as it came: compressed, if the header accepts that. An error of
+// Metrics requests GET /metrics with these parameters and header, and calls read with those
+// of the response and its body, as it came: compressed, if the header accepts that. An error of
 // read means that it is no response of the agent. The errors are those of Report.
-func (c *Client) Metrics(ctx context.Context, parameters url.Values, header http.Header, read func(*http.Response) error) error {
-	_, err := fetch(ctx, c, "/metrics?"+parameters.Encode(), header, func(response *http.Response) (*struct{}, error) {
-		return nil, read(response)
+func (c *Client) Metrics(ctx context.Context, parameters url.Values, header http.Header, read func(http.Header, io.Reader) error) error {
+	_, err := fetch(ctx, c, "/metrics?"+parameters.Encode(), header, func(header http.Header, body io.Reader) (*struct{}, error) {
+		return nil, read(header, body)
 	})
 	return err
 }
 
 // bodyBy reads the body of a response.
-func bodyBy[T any](read func(io.Reader) (*T, error)) func(*http.Response) (*T, error) {
-	return func(response *http.Response) (*T, error) { return read(response.Body) }
+func bodyBy[T any](read func(io.Reader) (*T, error)) func(http.Header, io.Reader) (*T, error) {
+	return func(_ http.Header, body io.Reader) (*T, error) { return read(body) }
 }
 
-func fetch[T any](ctx context.Context, c *Client, path string, header http.Header, read func(*http.Response) (*T, error)) (*T, error) {
+func fetch[T any](ctx context.Context, c *Client, path string, header http.Header, read func(http.Header, io.Reader) (*T, error)) (*T, error) {
 	value, err := get(ctx, c, path, header, read)
 	if err == nil {
 		return value, nil
@@ -82,7 +82,7 @@ func fetch[T any](ctx context.Context, c *Client, path string, header http.Heade
 	return nil, fmt.Errorf("asking the agent on %s: %w%s", c.socket, err, advice)
 }
 
-func get[T any](ctx context.Context, c *Client, path string, header http.Header, read func(*http.Response) (*T, error)) (*T, error) {
+func get[T any](ctx context.Context, c *Client, path string, header http.Header, read func(http.Header, io.Reader) (*T, error)) (*T, error) {
 	// The host name does not matter: the transport always dials the socket.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmonitor"+path, nil)
 	if err != nil {
@@ -105,7 +105,7 @@ func get[T any](ctx context.Context, c *Client, path string, header http.Header,
 		}
 		return nil, errors.New(text)
 	}
-	value, err := read(resp)
+	value, err := read(resp.Header, resp.Body)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = notRunning(err)

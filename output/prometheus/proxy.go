@@ -58,7 +58,9 @@ func (p *Proxy) fetch(ctx context.Context, format expfmt.Format) (*page, error) 
 	}
 	fetched := new(page)
 	header := http.Header{"Accept": {string(format)}, "Accept-Encoding": {"gzip"}}
-	err := p.Agent.Metrics(ctx, parameters, header, func(response *http.Response) error { return fetched.receive(response, format) })
+	err := p.Agent.Metrics(ctx, parameters, header, func(header http.Header, body io.Reader) error {
+		return fetched.receive(header, body, format)
+	})
 	p.Observe(err)
 	if err != nil {
 		return nil, err
@@ -66,19 +68,19 @@ func (p *Proxy) fetch(ctx context.Context, format expfmt.Format) (*page, error) 
 	return fetched, nil
 }
 
-// receive reads the page from a response in the format.
-func (p *page) receive(response *http.Response, format expfmt.Format) error {
-	if got := response.Header.Get("Content-Type"); got != string(format) {
+// receive reads the page from a response that should be in the format.
+func (p *page) receive(header http.Header, body io.Reader, format expfmt.Format) error {
+	if got := header.Get("Content-Type"); got != string(format) {
 		return fmt.Errorf("the type of its answer is %q, want %q", got, format)
 	}
-	length, err := p.content.ReadFrom(io.LimitReader(response.Body, largestPage+1))
+	length, err := p.content.ReadFrom(io.LimitReader(body, largestPage+1))
 	if err != nil {
 		return err
 	}
 	if length > largestPage {
 		return fmt.Errorf("its answer has more than %d bytes", largestPage)
 	}
-	p.gzipped = response.Header.Get("Content-Encoding") == "gzip"
+	p.gzipped = header.Get("Content-Encoding") == "gzip"
 	if p.gzipped && length < sizeLength {
 		return errors.New("its answer is no gzip data")
 	}
