@@ -118,15 +118,22 @@ func (n Node) error(reason string) *Error {
 	return &Error{line, column, reason}
 }
 
-// kind names what stands there as people call it, without the value.
+// kind names what stands there as people call it. It shows a value only if that is a small
+// number, which is no password.
 func (n Node) kind() string {
 	if n.IsNull() {
 		return "nothing"
 	}
-	switch n.node.(type) {
+	const digits = 3
+	switch node := n.node.(type) {
 	case *ast.BoolNode:
 		return "true or false"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case *ast.IntegerNode:
+		if text := node.GetToken().Value; len(text) <= digits {
+			return text
+		}
+		return "a number"
+	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		return "a number"
 	case *ast.StringNode, *ast.LiteralNode:
 		return "a text"

@@ -64,7 +64,7 @@ func TestRead(t *testing.T) {
 
 func TestNodesOfOtherKinds(t *testing.T) {
 	for _, test := range []struct{ value, want string }{
-		{"", "nothing"}, {"~", "nothing"}, {"hunter2", "a text"}, {"|\n  hunter2", "a text"}, {"2", "a number"}, {".inf", "a number"},
+		{"", "nothing"}, {"~", "nothing"}, {"hunter2", "a text"}, {"|\n  hunter2", "a text"}, {"31", "31"}, {"8388", "a number"}, {"1.5", "a number"}, {".inf", "a number"},
 		{"true", "true or false"}, {"[hunter2]", "a list"}, {"{hunter2: 1}", "keys with values"}, {"\n  hunter2: 1", "keys with values"},
 		{"!hunter2 x", "a tag (!)"}, {"&hunter2 x", "an anchor (&)"}, {"*hunter2", "a reference (*)"},
 	} {
