@@ -48,6 +48,9 @@ type agent struct {
 	inForce      atomic.Pointer[settings.Settings] // with what was applied since
 	settingsFile *sources.Follower
 
+	settingsFault accounting.Fault
+	later         string // the keys that wait for a restart
+
 	table    *nft.Table
 	ledger   *store.Store
 	meter    *accounting.Meter

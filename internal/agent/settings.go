@@ -15,15 +15,17 @@ import (
 func (a *agent) applySettings() {
 	a.settingsFile = sources.Watch(a.Inputs.FilePath()) // before it is read
 	loaded, err := a.Inputs.Load()
+	a.settingsFault.Log(a.Log, err, "the settings can't be applied; those in force stay", "the settings are applied again")
 	if err != nil {
-		a.Log.Error("the settings can't be applied; those in force stay", "error", err)
 		return
 	}
 	applied, later := a.inForce.Load().Apply(loaded)
 	a.inForce.Store(applied)
-	if len(later) > 0 {
-		a.Log.Warn("some settings wait for a restart", "keys", strings.Join(later, ", "), "remedy", "systemctl restart ssmonitor")
+	keys := strings.Join(later, ", ")
+	if keys != "" && keys != a.later { // a file that was written just now is read twice
+		a.Log.Warn("some settings wait for a restart", "keys", keys, "remedy", "systemctl restart ssmonitor")
 	}
+	a.later = keys
 }
 
 // warn and addresses return the limits in force. They are safe for concurrent use.

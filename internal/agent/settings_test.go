@@ -40,7 +40,11 @@ func TestSettingsAreAppliedWhenTheFileChanges(t *testing.T) {
 	testkit.ReplaceFile(t, path, "warn: 30\ninterval: 1s\n")
 	want("a mistake", 2e9, "line 1, column 7: key warn: want a number and a unit")
 	testkit.ReplaceFile(t, path, "warn: 4GB\ninterval: 1s\n")
-	want("one that waits", 4e9, "some settings wait for a restart")
+	want("one that waits", 4e9, "wait for a restart")
+	a.applySettings()
+	if log.Len() > 0 {
+		t.Errorf("read again: the log has\n%s", &log)
+	}
 	got := a.publishedSettings()
 	if warn := got.Keys["warn"]; got.File != path || warn.From != api.FromFile || warn.Values[0] != "4GB" {
 		t.Errorf("got %+v", got)
