@@ -65,6 +65,9 @@ func NewWatch(limits usage.Limits, meter *Meter, now func() time.Time) *Watch {
 	return &Watch{limits: limits, meter: meter, now: now, gap: throttle.Gap{Least: addressGap}}
 }
 
+// SetLimits replaces the limits.
+func (w *Watch) SetLimits(limits usage.Limits) { w.limits = limits }
+
 // Check counts the connections of the report's ports, if there is a limit and
 // the last count was 10 seconds ago, and returns the ports that have been over
 // their limit for a minute, each once, and those that no longer are.

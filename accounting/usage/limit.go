@@ -190,6 +190,9 @@ func NewLimitWatch(limits Limits, saved *Month) *LimitWatch {
 	return w
 }
 
+// SetLimits replaces the limits. What was reported stays so while it is over its limit.
+func (w *LimitWatch) SetLimits(limits Limits) { w.limits = limits }
+
 // Check returns the clients that are over their limit and were not before. Earlier
 // months are forgotten.
 func (w *LimitWatch) Check(month *Month) (crossed []Crossing) {

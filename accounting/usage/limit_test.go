@@ -128,6 +128,11 @@ func TestLimitWatch(t *testing.T) {
 	if got := names(watch.Check(both)); got != "dave 150/100 " {
 		t.Errorf("beyond it in the month after: got %q", got)
 	}
+	watch.SetLimits(Limits{Default: 140, Clients: map[string]uint64{"erin": 10}})
+	both.Rows = append(both.Rows, monthOf(december, map[string]uint64{"erin": 11}).Rows...)
+	if got := names(watch.Check(both)); got != "erin 11/10 " {
+		t.Errorf("other limits: got %q, want only who was not over the limit before", got)
+	}
 	if got := NewLimitWatch(Limits{}, nil).Check(monthOf(november, map[string]uint64{"alice": 1e9})); got != nil {
 		t.Errorf("without limits: %v", got)
 	}

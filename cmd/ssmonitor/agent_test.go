@@ -47,9 +47,9 @@ func TestTextfileBetweenSaves(t *testing.T) {
 }
 
 // TestAgentOpensNoSourceOfTheSettings has settings with sources that would be
-// errors: beside --ports they are for setup.
+// errors: beside --list they are for setup.
 func TestAgentOpensNoSourceOfTheSettings(t *testing.T) {
 	p := newPlace(t)
 	p.setup()
-	p.agent(p.socket, "--config", writeSettings(t, "shadowsocks: [/nowhere]\nserver-config: [/nowhere]\nport: [nothing]\n"))
+	p.agent(p.socket, "--config", writeSettings(t, "shadowsocks: [/nowhere]\nserver-config: [/nowhere]\nport: [20009]\n"))
 }

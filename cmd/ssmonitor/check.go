@@ -34,8 +34,8 @@ func checkCommand() *cli.Command {
 			"   unknown  could not be checked; the lines below say how to\n\n" +
 			"Root can check everything, other users less. Give check the flags that setup " +
 			"and run are started with, if any; those in the settings file are used anyway. " +
-			"If that file can't be read or has a mistake, check reports it and uses the " +
-			"defaults.\n\n" +
+			"If that file can't be read or has a mistake, check reports every one and uses the " +
+			"defaults in its place.\n\n" +
 			"Every finding has an id that stays the same between versions: see --json.\n\n" +
 			"Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage, " +
 			"3 nothing wrong was found, but something could not be checked. " +
@@ -63,7 +63,7 @@ func runCheck(c *cli.Context) error {
 	if c.Bool("json") && c.Bool("nagios") {
 		return failure.Wrong(errors.New("--json and --nagios exclude each other: see ssmonitor check --help"))
 	}
-	loaded, settingsErr, err := loadInSpite(c, "interval") // by which the agent writes its files
+	loaded, settingsErr, err := loadInSpite(c, "interval", "textfile", "warn", "addresses") // of the agent
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"flag"
-	"io/fs"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -16,7 +14,18 @@ import (
 type settingFlag struct {
 	settings.Key
 	given  []string
-	hidden bool // from the help
+	former settingValues // given under the former name
+	hidden bool          // from the help
+}
+
+// settingValues are the values of a flag that only another name of it has.
+type settingValues []string
+
+func (v *settingValues) String() string { return "" }
+
+func (v *settingValues) Set(value string) error {
+	*v = append(*v, value)
+	return nil
 }
 
 var (
@@ -57,6 +66,9 @@ func hidden(names ...string) (flags []cli.Flag) {
 
 func (f *settingFlag) Apply(set *flag.FlagSet) error {
 	set.Var(f, f.Name, f.Usage)
+	if f.Former != "" {
+		set.Var(&f.former, f.Former, f.Usage)
+	}
 	return nil
 }
 
@@ -93,6 +105,9 @@ func inputs(c *cli.Context, further ...string) settings.Inputs {
 			if own.IsSet() {
 				s.Flags[own.Name] = own.given
 			}
+			if own.former != nil {
+				s.Flags[own.Former] = own.former
+			}
 		case own.IsSet():
 			s.File = own.given[len(own.given)-1]
 		}
@@ -101,20 +116,11 @@ func inputs(c *cli.Context, further ...string) settings.Inputs {
 }
 
 // loadInSpite returns the settings of the running command. If only the settings file is
-// wrong, that is fileErr, and the settings are those without the file.
+// wrong, that is fileErr, and the settings are those without what is wrong there.
 func loadInSpite(c *cli.Context, further ...string) (loaded *settings.Settings, fileErr, err error) {
-	all := inputs(c, further...)
-	without := all
-	without.File = settings.NoFile
-	if loaded, err = without.Load(); err != nil {
+	loaded, err = inputs(c, further...).Load()
+	if loaded == nil {
 		return nil, nil, err
 	}
-	withFile, fileErr := all.Load()
-	switch {
-	case fileErr == nil:
-		return withFile, nil, nil
-	case errors.Is(fileErr, fs.ErrNotExist): // only the default file may be missing
-		return nil, nil, fileErr
-	}
-	return loaded, fileErr, nil
+	return loaded, err, nil
 }

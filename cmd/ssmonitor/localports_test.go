@@ -19,7 +19,7 @@ func TestReservedPortsAreNotBooked(t *testing.T) {
 	p := newPlace(t)
 	writeSetting(t, "net.ipv4.ip_local_port_range", chosen)
 	writeSetting(t, "net.ipv4.ip_local_reserved_ports", "41990-41999")
-	arguments := []string{"--no-search", "--port", counted, "--ports", p.list}
+	arguments := []string{"--no-search", "--port", counted, "--list", p.list}
 	_, _, stderr := call(t, append([]string{"setup"}, arguments...)...)
 	wantParts(t, stderr, "note: ports 40000-40999: ", "/etc/sysctl.d/60-ssmonitor.conf")
 	_, findings, _ := call(t, append([]string{"check"}, arguments...)...)

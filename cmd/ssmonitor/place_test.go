@@ -47,7 +47,7 @@ func (p *place) configure(content string) {
 // setup runs setup and returns what it writes.
 func (p *place) setup(more ...string) string {
 	p.t.Helper()
-	arguments := append([]string{"ssmonitor", "setup", "--no-search", "--shadowsocks", p.config, "--ports", p.list}, more...)
+	arguments := append([]string{"ssmonitor", "setup", "--no-search", "--shadowsocks", p.config, "--list", p.list}, more...)
 	var output bytes.Buffer
 	if status := execute(context.Background(), arguments, &output, &output); status != exitDone {
 		p.t.Fatalf("setup ended with %d:\n%s", status, &output)
@@ -95,7 +95,7 @@ func (p *place) start(arguments ...string) *agentProcess {
 // stops it.
 func (p *place) agent(socket string, more ...string) {
 	p.t.Helper()
-	a := p.start(append([]string{"--ports", p.list, "--socket", socket, "--csv", p.csv}, more...)...)
+	a := p.start(append([]string{"--list", p.list, "--socket", socket, "--csv", p.csv}, more...)...)
 	p.t.Cleanup(a.stop)
 	p.awaitCSV()
 }
@@ -136,7 +136,7 @@ func (p *place) table() *nft.Table {
 }
 
 func (p *place) checkArguments(socket string) []string {
-	return []string{"check", "--no-search", "--shadowsocks", p.config, "--ports", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
+	return []string{"check", "--no-search", "--shadowsocks", p.config, "--list", p.list, "--state", p.state, "--socket", socket, "--csv", p.csv}
 }
 
 // wantCheck runs check with more arguments and compares its exit status. Each of

@@ -89,7 +89,7 @@ func TestErrorsPrintPathsInOneLine(t *testing.T) {
 
 func TestCheckPrintsPathsInOneLine(t *testing.T) {
 	noted, broken := hostileFiles(t)
-	arguments := []string{"check", "--no-search", "--shadowsocks", noted, "--shadowsocks", broken, "--ports", filepath.Join(noted, hostile)}
+	arguments := []string{"check", "--no-search", "--shadowsocks", noted, "--shadowsocks", broken, "--list", filepath.Join(noted, hostile)}
 	_, stdout, stderr := call(t, arguments...)
 	if !strings.Contains(stdout, filepath.Join(noted, shown)) || !strings.Contains(stdout, filepath.Join(broken, shown)) {
 		t.Errorf("got\n%s%s", stdout, stderr)

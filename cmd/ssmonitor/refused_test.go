@@ -82,7 +82,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 				}
 				return command.ProcessState.ExitCode(), out.String(), failure.String()
 			}
-			setup := []string{"setup", "--no-search", "--port", "20000", "--ports", p.list}
+			setup := []string{"setup", "--no-search", "--port", "20000", "--list", p.list}
 			for _, arguments := range [][]string{
 				setup,
 				append(setup, "--if-configured"),
@@ -123,7 +123,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 			}
 
 			testkit.WriteFile(t, p.list, "20000\n")
-			status, stdout, stderr = run("check", "--no-search", "--ports", p.list, "--state", filepath.Join(p.directory, "none"), "--socket", "", "--csv", "")
+			status, stdout, stderr = run("check", "--no-search", "--list", p.list, "--state", filepath.Join(p.directory, "none"), "--socket", "", "--csv", "")
 			wantParts(t, stdout, test.finding, test.cause)
 			if status != exitFailed || stderr != "" || !strings.Contains(stdout, test.remedy) { // no agent runs
 				t.Errorf("check: status %d\n%s%s", status, stdout, stderr)

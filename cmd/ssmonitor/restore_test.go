@@ -51,7 +51,7 @@ func (p *runtimePlace) reachable() {
 // with the directory and without.
 func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 	p := newRuntimePlace(t)
-	agent := p.start("--ports", p.list)
+	agent := p.start("--list", p.list)
 	in := func(name string) string { return filepath.Join(p.runtime, name) }
 	back := 0
 	remove := func(names ...string) (err error) {
@@ -93,7 +93,7 @@ func TestAgentRestoresWhatOthersRemove(t *testing.T) {
 // reports that once, and is back when the other has ended.
 func TestAgentWaitsForItsSocketsPlace(t *testing.T) {
 	p := newRuntimePlace(t)
-	agent := p.start("--ports", p.list)
+	agent := p.start("--list", p.list)
 	path := filepath.Join(p.runtime, settings.SocketName)
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
@@ -135,21 +135,21 @@ func TestAgentLeavesNoEmptyDirectory(t *testing.T) {
 			t.Errorf("%s: the directory exists: %t, want %t", when, err == nil, want)
 		}
 	}
-	agent := p.start("--ports", p.list, "--csv", "", "--socket", p.socket)
+	agent := p.start("--list", p.list, "--csv", "", "--socket", p.socket)
 	exists(false, "nothing is in it")
 	agent.stop()
-	agent = p.start("--ports", p.list, "--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
+	agent = p.start("--list", p.list, "--csv", "", "--socket", "", "--textfile", filepath.Join(p.runtime, "metrics.prom"))
 	exists(true, "the textfile is in it")
 	agent.stop()
 	exists(false, "after that")
-	if status, _, stderr := call(t, "run", "--ports", p.config, "--state", p.state); status != exitUsage {
+	if status, _, stderr := call(t, "run", "--list", p.config, "--state", p.state); status != exitUsage {
 		t.Fatalf("got status %d and %s", status, stderr)
 	}
 	exists(false, "after a start that failed")
 	if err := os.Mkdir(p.runtime, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	agent = p.start("--ports", p.list)
+	agent = p.start("--list", p.list)
 	agent.stop()
 	exists(true, "somebody else created it")
 }
@@ -164,7 +164,7 @@ func TestRemovedDirectoriesOfFilesAreNotLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	agent := p.start("--ports", p.list, "--csv", filepath.Join(csv, "csv"), "--textfile", filepath.Join(textfile, "prom"))
+	agent := p.start("--list", p.list, "--csv", filepath.Join(csv, "csv"), "--textfile", filepath.Join(textfile, "prom"))
 	if err := errors.Join(os.RemoveAll(csv), os.RemoveAll(textfile)); err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func TestRootOfAnotherUserNamespace(t *testing.T) {
 		return command.ProcessState.ExitCode(), string(text)
 	}
 	const remedy = "even root may not do this here: give the file to this root (chown, --userns), or grant CAP_DAC_OVERRIDE"
-	status, output := run("setup", "--no-search", "--dry-run", "--shadowsocks", p.config, "--ports", p.list)
+	status, output := run("setup", "--no-search", "--dry-run", "--shadowsocks", p.config, "--list", p.list)
 	if status != exitFailed || !strings.Contains(output, "permission denied: "+remedy) || strings.Contains(output, "run it as root") {
 		t.Errorf("setup: status %d\n%s", status, output)
 	}

@@ -21,8 +21,9 @@ func runCommand() *cli.Command {
 			"--port name, and applies changes of these sources while it runs. It installs missing counters, " +
 			"repairs its table if others change it, and publishes the rates once per interval. The only " +
 			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again. " +
+			"It follows the settings file and applies warn and addresses while it runs; check names the settings that wait for a restart. " +
 			"Where a port is published, as by a container engine, run finds where it leads and counts it there. " +
-			"With --ports, it ignores the sources in the settings file, which are then for setup only.\n\n" +
+			"With --list, it ignores the sources in the settings file, which are then for setup only.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor run\n" +
 			"   ssmonitor run --port 20000=alice --interval 1s --csv /tmp/ssmonitor.tmp\n" +
@@ -46,7 +47,7 @@ func run(c *cli.Context) error {
 			return failure.Wrong(fmt.Errorf("--%s: the agent has no network, and /metrics over TCP is a process of its own: %s", name, metricsRemedy))
 		}
 	}
-	if in.GivenAtStart("ports") {
+	if in.GivenAtStart("list") {
 		// The sources in the settings file are for setup only then, as in the unit: the
 		// agent opens no file with passwords.
 		in.IgnoredInFile = []string{"shadowsocks", "server-config", "port"}
@@ -56,6 +57,9 @@ func run(c *cli.Context) error {
 		return err
 	}
 	log := newLog(c.App.ErrWriter)
+	for _, note := range loaded.Notes {
+		log.Warn(note)
+	}
 	if loaded.Given("listen") && loaded.Listen != "" {
 		log.Warn("the agent does not serve the address in the settings: /metrics over TCP is a process of its own", "listen", loaded.Listen, "remedy", metricsRemedy)
 	}
@@ -65,6 +69,6 @@ func run(c *cli.Context) error {
 		}
 	}
 	return agent.Run(c.Context, loaded, agent.Options{
-		Version: version(), Log: log, Lookup: os.Getenv, Confine: confine.Enter,
+		Version: version(), Log: log, Lookup: os.Getenv, Confine: confine.Enter, Inputs: in,
 	})
 }

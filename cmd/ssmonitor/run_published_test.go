@@ -19,12 +19,12 @@ func TestRunMarksPublishedPorts(t *testing.T) {
 		check     string
 		found     string // by check, of the rule
 	}{
-		{"a port", "--port 20000", 4, 1, "--ports NONE", "ok     "},
-		{"a port and the list", "--port 20000 --ports LIST", 4, 1, "", ""},
-		{"the list alone", "--ports LIST", 4, 1, "--ports LIST", "ok     "},
-		{"a configuration", "--shadowsocks CONFIG", 4, 1, "--ports NONE", "ok     "},
+		{"a port", "--port 20000", 4, 1, "--list NONE", "ok     "},
+		{"a port and the list", "--port 20000 --list LIST", 4, 1, "", ""},
+		{"the list alone", "--list LIST", 4, 1, "--list LIST", "ok     "},
+		{"a configuration", "--shadowsocks CONFIG", 4, 1, "--list NONE", "ok     "},
 		{"a configuration of a server", "--server-config CONFIG", 4, 1, "", ""},
-		{"hook container", "--port 20000 --hook container", 0, 0, "--ports NONE --hook container", "ok     "},
+		{"hook container", "--port 20000 --hook container", 0, 0, "--list NONE --hook container", "ok     "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)

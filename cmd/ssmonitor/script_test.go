@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -62,8 +61,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			testkit.NetworkNamespace(env.T().(testing.TB))
 			env.Vars = append(env.Vars, "LC_ALL=C.UTF-8", "SSMONITOR_CONFIG=none", "SSMONITOR_NO_SEARCH=true")
-			for _, name := range []string{"ports", "state", "socket", "csv"} {
-				env.Setenv("SSMONITOR_"+strings.ToUpper(name), filepath.Join(env.WorkDir, name))
+			for key, name := range map[string]string{"LIST": "ports", "STATE": "state", "SOCKET": "socket", "CSV": "csv"} {
+				env.Setenv("SSMONITOR_"+key, filepath.Join(env.WorkDir, name))
 			}
 			return os.Chmod(filepath.Dir(env.WorkDir), 0o755) // for nobody
 		},

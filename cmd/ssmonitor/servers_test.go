@@ -32,15 +32,15 @@ func TestSetupAsksRunningServers(t *testing.T) {
 	expect := func(want, found string) {
 		t.Helper()
 		testkit.Eventually(t, 20*time.Second, func() error {
-			_, stdout, stderr := call(t, "setup", "--ports", p.list, "--state", p.state, "--config", "none")
+			_, stdout, stderr := call(t, "setup", "--list", p.list, "--state", p.state, "--config", "none")
 			if !strings.Contains(strings.Join(strings.Fields(stdout), " "), want) {
 				return fmt.Errorf("setup does not print %q:\n%s%s", want, stdout, stderr)
 			}
 			return nil
 		})
-		_, stdout, _ := call(t, "check", "--ports", p.list, "--state", p.state, "--config", "none")
+		_, stdout, _ := call(t, "check", "--list", p.list, "--state", p.state, "--config", "none")
 		wantParts(t, stdout, found)
-		_, stdout, _ = call(t, "setup", "--no-search", "--dry-run", "--port", "1", "--ports", p.list, "--state", p.state, "--config", "none")
+		_, stdout, _ = call(t, "setup", "--no-search", "--dry-run", "--port", "1", "--list", p.list, "--state", p.state, "--config", "none")
 		wantParts(t, stdout, "# - 23456") // removed
 	}
 	expect("23456 tcp, udp process ss-server: "+p.config, "(by server_port), named by the running ss-server: port 23456")

@@ -73,6 +73,9 @@ func runSetup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, note := range loaded.Notes {
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Text(note))
+	}
 	found, err := setup.Find(loaded)
 	printRemarks(c, found.Remarks)
 	switch {

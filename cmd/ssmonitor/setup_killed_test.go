@@ -29,7 +29,7 @@ func TestKilledSetupsLeaveNothing(t *testing.T) {
 		return len(entries)
 	}
 	setup := func(name string) []string {
-		return []string{"setup", "--no-search", "--port", "20000-21999=" + name, "--ports", p.list}
+		return []string{"setup", "--no-search", "--port", "20000-21999=" + name, "--list", p.list}
 	}
 	left, took := 0, 20*time.Millisecond
 	for round := range 100 {

@@ -71,7 +71,7 @@ func tickAgent(t *testing.T, ports int) (got figures) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	agent := exec.Command(filepath.Join(testkit.SandboxDirectory(), "ssmonitor"), "run", "--config", "none", "--ports", list,
+	agent := exec.Command(filepath.Join(testkit.SandboxDirectory(), "ssmonitor"), "run", "--config", "none", "--list", list,
 		"--interval", interval.String(), "--csv", csv, "--socket", filepath.Join(directory, "ssmonitor.sock"),
 		"--state", filepath.Join(directory, "state"))
 	agent.Stdout, agent.Stderr = &log, &log

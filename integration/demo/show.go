@@ -75,7 +75,7 @@ func prepare() error {
 }
 
 func setup(ctx context.Context, out io.Writer, binary string) error {
-	command := childOf(ctx, binary, "setup", "--no-search", "--shadowsocks", configuration, "--ports", list)
+	command := childOf(ctx, binary, "setup", "--no-search", "--shadowsocks", configuration, "--list", list)
 	announce(out, command.Args...)
 	output, err := command.CombinedOutput()
 	fmt.Fprintf(out, "%s", output)
@@ -96,7 +96,7 @@ type agent struct {
 func startAgent(ctx context.Context, out io.Writer, binary string) (*agent, error) {
 	a := &agent{ended: make(chan struct{})}
 	ctx, a.cancel = context.WithCancel(ctx)
-	command := childOf(ctx, binary, "run", "--ports", list, "--interval", interval.String(), "--csv", csv,
+	command := childOf(ctx, binary, "run", "--list", list, "--interval", interval.String(), "--csv", csv,
 		"--socket", socket, "--state", state, "--save-interval", "1s")
 	command.Stdout, command.Stderr = &a.log, &a.log
 	command.SysProcAttr.Setpgid = true // Ctrl-C is for the demo, which then ends the agent

@@ -19,7 +19,7 @@ func TestNamedListBesidePorts(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	server.setup(t, "--port", "20000")
-	agent := server.startCounting(t, "--ports", server.list, "--port", "20005")
+	agent := server.startCounting(t, "--list", server.list, "--port", "20005")
 	server.setup(t, "--port", "20001")
 	agent.waitServing(t, 20001, 20005)
 	agent.stop(t)
@@ -91,7 +91,7 @@ func TestStatusTellsInFromOut(t *testing.T) {
 	server.setup(t, "--port", "20000")
 	const perSecond, payload = 200, 972
 	sender := server.startSending(t, sending{to: "127.0.0.1:20000", perSecond: perSecond, size: payload})
-	command := server.ssmonitor(nil, "run", "--interval", "2s", "--ports", server.list)
+	command := server.ssmonitor(nil, "run", "--interval", "2s", "--list", server.list)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	agent := agent{server, start(t, command)}
 	socket.wait(t, "READY=1")

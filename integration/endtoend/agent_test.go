@@ -96,7 +96,7 @@ func TestCSVShowsTheRatesOfKnownTraffic(t *testing.T) {
 func TestAgentWithoutPortsWaitsForTheList(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	agent := server.startAgent(t, "--ports", server.list)
+	agent := server.startAgent(t, "--list", server.list)
 	agent.waitSaying(t, "waiting for the list of ports")
 	server.setup(t, "--port", "20000")
 	agent.waitServing(t, 20000)

@@ -107,7 +107,7 @@ func TestWhoIsConnected(t *testing.T) {
 	for _, port := range []int{dualPort, udpOnlyPort, forContainerPort} {
 		server.serve(t, port)
 	}
-	agent := ssmonitor.startCounting(t, "--ports", ssmonitor.list)
+	agent := ssmonitor.startCounting(t, "--list", ssmonitor.list)
 	none := accounting.Connections{Known: true}
 	want := map[uint16]accounting.Connections{dualPort: none, shadowsocksPort: none, udpOnlyPort: {}, forContainerPort: {}}
 	agent.waitConnections(t, want)

@@ -28,7 +28,7 @@ func TestEveryPort(t *testing.T) {
 		t.Logf("%s: %s", name, time.Since(began).Round(time.Millisecond))
 	}
 	step("setup", func() { server.setup(t, "--port", "1-65535") })
-	command := server.ssmonitor(nil, "run", "--ports", server.list, "--interval", "2s")
+	command := server.ssmonitor(nil, "run", "--list", server.list, "--interval", "2s")
 	command.Env = append(command.Env, "GOMEMLIMIT=67MiB") // as under the unit's limit
 	agent := agent{server, start(t, command)}
 	lines := func(want int) func() {

@@ -270,7 +270,7 @@ func TestIdleFlowThatTheContainerWakes(t *testing.T) {
 	h.translate(t, map[int]int{publishedPort: publishedPort})
 	h.run(t, "sh", "-c", "cd /proc/sys/net/netfilter; echo 1 > nf_conntrack_udp_timeout; echo 1 > nf_conntrack_udp_timeout_stream")
 	h.setup(t, "--port", fmt.Sprint(publishedPort))
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for _, family := range formFamilies {
@@ -296,9 +296,9 @@ func TestRuleThatGoesWhileConnectionsLive(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.hideContainers(t)
-	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--list", h.list, "--port", fmt.Sprint(publishedPort)))
 	h.waitListing(t, publishedPort)
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	g := h.since(t, publishedPort)
 	var flows []flow
 	for range 5 {

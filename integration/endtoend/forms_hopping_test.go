@@ -31,13 +31,13 @@ func TestPortHoppingToAContainer(t *testing.T) {
 		return "dnat to " + netip.AddrPortFrom(f.containerAddress(2), containerPort).String()
 	})
 	note := "port 8388: chain ip nat prerouting publishes it as ports 20000-30000"
-	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
+	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	setup.endsWith(t, 0, note, `add "8388@172.30.0.2:8388" to the list "port"`, `add "8388@[fd30::2]:8388" to the list "port"`)
-	dry := begin(t, h.ssmonitor(nil, "setup", "--dry-run", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
+	dry := begin(t, h.ssmonitor(nil, "setup", "--dry-run", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	dry.endsWith(t, 0, note)
 
 	h.setup(t, "--port", "8388@172.30.0.2:8388@[fd30::2]:8388")
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	h.waitCounted(t, containerPort, containerPort)
 	g := h.since(t, containerPort)
 	for _, port := range []int{20000, 25000, 30000} {
@@ -55,7 +55,7 @@ func TestPortHopping(t *testing.T) {
 	h := newHost(t)
 	h.serve(t, containerPort)
 	h.hop(t, func(family) string { return fmt.Sprintf("redirect to :%d", containerPort) })
-	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
+	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	setup.endsWith(t, 0)
 	if text := setup.stderr.String(); strings.Contains(text, "20000-30000") {
 		t.Errorf("setup notes what is counted:\n%s", text)
@@ -67,6 +67,6 @@ func TestPortHopping(t *testing.T) {
 	}
 	g.expectExact(t, 3*4*formSize)
 
-	other := begin(t, h.ssmonitor(nil, "setup", "--hook", "container", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
+	other := begin(t, h.ssmonitor(nil, "setup", "--hook", "container", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	other.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as ports 20000-30000: what clients send there, to this host, is not counted", "hook: host")
 }

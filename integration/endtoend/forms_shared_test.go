@@ -13,7 +13,7 @@ import (
 // expectChecked fails the test unless `ssmonitor check` writes each of the words.
 func (p product) expectChecked(t *testing.T, words ...string) {
 	t.Helper()
-	check := begin(t, p.ssmonitor(nil, "check", "--ports", p.list))
+	check := begin(t, p.ssmonitor(nil, "check", "--list", p.list))
 	check.wait(t)
 	for _, word := range words {
 		if report := strings.Join(strings.Fields(check.stdout.String()), " "); !strings.Contains(report, word) {
@@ -32,9 +32,9 @@ func TestContainerThatPublishesAnotherNumber(t *testing.T) {
 	h.hideContainers(t)
 	h.container.serve(t, containerPort)
 	h.translate(t, map[int]int{outside: containerPort})
-	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)))
+	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`, `add "18388" to the list "port"`)
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	h.expectChecked(t, "WRONG port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to`, `add "8388@[fd30::2]:8388" to`)
 
 	h.setup(t, "--port", "8388@172.30.0.2:8388@[fd30::2]:8388")
@@ -58,7 +58,7 @@ func TestTwoPortsOfOneContainer(t *testing.T) {
 	h.container.serve(t, containerPort)
 	h.translate(t, map[int]int{first: containerPort, second: containerPort})
 	h.setup(t, "--port", fmt.Sprintf("%d-%d", first, second))
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	h.expectChecked(t, "ports 20000 and 20001 are both published to tcp 172.30.0.2:8388")
 	for _, port := range []int{first, second, first} {
 		g, others := h.since(t, port), h.counted(t, first+second-port)
@@ -98,9 +98,9 @@ func TestPublishedByLegacyIptables(t *testing.T) {
 	h := newHost(t)
 	h.hideContainers(t)
 	h.legacy(t, publishedPort, publishedPort)
-	setup := begin(t, h.ssmonitor(nil, "setup", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(publishedPort)))
 	setup.endsWith(t, 0, "iptables-legacy", "hook: container")
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	h.expectChecked(t, "unknown iptables-legacy has a table nat", "hook: container", "PORT@ADDRESS:PORT")
 	g := h.since(t, publishedPort)
 	flows := h.openAll(t, publishedPort, publishedPort)
@@ -132,7 +132,7 @@ func TestLegacyIptablesThatPublishesAnotherNumber(t *testing.T) {
 	h := newHost(t)
 	h.hideContainers(t)
 	h.legacy(t, outside, containerPort)
-	arguments := []string{"setup", "--ports", h.list, "--port", fmt.Sprint(containerPort)}
+	arguments := []string{"setup", "--list", h.list, "--port", fmt.Sprint(containerPort)}
 	begin(t, h.ssmonitor(nil, arguments...)).endsWith(t, 0, "iptables-legacy -t nat -S")
 	for _, f := range h.openAll(t, outside, containerPort) {
 		f.pass(t)

@@ -120,7 +120,7 @@ func TestNetdataFollowsThePorts(t *testing.T) {
 	require(t, "netdata", "curl", "ss")
 	t.Parallel()
 	server := newServer(t)
-	agent := server.startAgent(t, "--ports", server.list)
+	agent := server.startAgent(t, "--list", server.list)
 	server.setup(t, "--port", "20000=alice")
 	netdata := startNetdata(t, server)
 	headings := map[string]netdataContext{

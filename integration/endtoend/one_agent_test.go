@@ -39,7 +39,7 @@ func TestSetupReportsThatTheAgentDoesNotFollowTheList(t *testing.T) {
 	const interval = time.Second
 	server := newServer(t)
 	agent := server.startCounting(t, "--interval", interval.String(), "--port", "20000")
-	setup := begin(t, server.ssmonitor(nil, "setup", "--ports", server.list, "--port", "20000-20001"))
+	setup := begin(t, server.ssmonitor(nil, "setup", "--list", server.list, "--port", "20000-20001"))
 	setup.wait(t)
 	if said := setup.stdout.String() + setup.stderr.String(); !strings.Contains(said, "does not follow") {
 		t.Errorf("setup does not say that the agent does not follow the list:\n%s", said)

@@ -15,7 +15,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	server := newServer(t)
 	server.setup(t, "--port", "20000=alice")
 	server.sendToItself(t, 20000, 5)
-	agent := server.startAgent(t, "--ports", server.list, "--own", "yes")
+	agent := server.startAgent(t, "--list", server.list, "--own", "yes")
 	agent.waitServing(t, 20000)
 
 	// The totals include what the table without an owner had counted.
@@ -26,7 +26,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 
 	// It leaves the table to the agent, which may be faster than it anyway.
 	server.succeed(t,
-		"setup", "--ports", server.list, "--port", "20000=alice", "--port", "20001=bob")
+		"setup", "--list", server.list, "--port", "20000=alice", "--port", "20001=bob")
 	agent.waitServing(t, 20000, 20001)
 	server.nft(t, "flush ruleset")
 	server.sendToItself(t, 20001, 7)
@@ -38,7 +38,7 @@ func TestSetupWorksThroughAnAgentThatOwnsTheTable(t *testing.T) {
 	agent.stop(t)
 
 	// The table has no owner now: another agent adopts it, teardown removes it.
-	agent = server.startAgent(t, "--ports", server.list, "--own", "yes")
+	agent = server.startAgent(t, "--list", server.list, "--own", "yes")
 	agent.waitServing(t, 20000, 20001)
 	if first, second := agent.packetsIn(t, 20000), agent.packetsIn(t, 20001); first != 10 || second != 7 {
 		t.Errorf("after a restart the totals are %d and %d packets, want 10 and 7", first, second)

@@ -27,9 +27,9 @@ func TestPublishedPortsOfPodman(t *testing.T) {
 	require(t, "podman", "crun", "ss-server", "ss-local", "ss-tunnel", "curl", "ss", "unshare")
 	t.Parallel()
 	h := newHost(t)
-	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+	setup := start(t, h.ssmonitor(nil, "setup", "--follow", "--list", h.list, "--port", fmt.Sprint(publishedPort)))
 	h.waitListing(t, publishedPort)
-	h.startCounting(t, "--ports", h.list)
+	h.startCounting(t, "--list", h.list)
 
 	directory, err := os.MkdirTemp("", "podman") // t.TempDir's paths are too long for podman
 	if err != nil {

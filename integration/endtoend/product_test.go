@@ -92,7 +92,7 @@ func (p product) succeed(t *testing.T, arguments ...string) string {
 // setup runs `ssmonitor setup` with the flags and returns what it wrote to stdout.
 func (p product) setup(t *testing.T, flags ...string) string {
 	t.Helper()
-	return p.succeed(t, append([]string{"setup", "--ports", p.list}, flags...)...)
+	return p.succeed(t, append([]string{"setup", "--list", p.list}, flags...)...)
 }
 
 // fail runs ssmonitor, which must exit with the status and write each of the
@@ -135,7 +135,7 @@ func (p product) startMetrics(t *testing.T, address string, arguments ...string)
 }
 
 // startCounting is like startAgent, but waits until the agent serves the ports that
-// the arguments name by --port and --ports.
+// the arguments name by --port and --list.
 func (p product) startCounting(t *testing.T, arguments ...string) agent {
 	t.Helper()
 	var want accounting.Ports
@@ -145,7 +145,7 @@ func (p product) startCounting(t *testing.T, arguments ...string) agent {
 		switch arguments[i-1] {
 		case "--port":
 			ports, _, err = portlist.ParseSpec(arguments[i])
-		case "--ports":
+		case "--list":
 			var entries []portlist.Entry
 			entries, err = portlist.Read(arguments[i])
 			ports = portlist.Ports(entries)

@@ -119,7 +119,7 @@ func TestPublishedPortsAreCountedWhereTheyAreForwarded(t *testing.T) {
 	if report := h.setup(t, "--port", fmt.Sprintf("%d=published", publishedPort), "--port", fmt.Sprint(hostPort)); !strings.Contains(report, "tcp, udp, forwarded") {
 		t.Errorf("setup does not say that a port is published:\n%s", report)
 	}
-	agent := h.startCounting(t, "--ports", h.list)
+	agent := h.startCounting(t, "--list", h.list)
 	h.container.startShadowsocks(t, containerPort)
 	h.startShadowsocks(t, hostPort)
 	h.serve(t, targetPort)
@@ -170,9 +170,9 @@ func TestPortThatIsPublishedLater(t *testing.T) {
 		start func(t *testing.T, h *host) agent
 	}{
 		{"setup", func(t *testing.T, h *host) agent {
-			start(t, h.ssmonitor(nil, "setup", "--follow", "--ports", h.list, "--port", fmt.Sprint(publishedPort)))
+			start(t, h.ssmonitor(nil, "setup", "--follow", "--list", h.list, "--port", fmt.Sprint(publishedPort)))
 			h.waitListing(t, publishedPort)
-			return h.startAgent(t, "--ports", h.list)
+			return h.startAgent(t, "--list", h.list)
 		}},
 		{"run", func(t *testing.T, h *host) agent { return h.startAgent(t, "--port", fmt.Sprint(publishedPort)) }},
 	}

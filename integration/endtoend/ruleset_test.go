@@ -79,7 +79,7 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	server.nft(t, "table inet ssmonitor { chain theirs { }; }")
 	before := server.ruleset(t)
 	look := []string{"nft list table inet ssmonitor"}
-	server.fail(t, 1, look, "setup", "--ports", server.list, "--port", "20000")
+	server.fail(t, 1, look, "setup", "--list", server.list, "--port", "20000")
 	server.fail(t, 1, look, "run", "--port", "20000")
 	server.fail(t, 1, look, "teardown")
 	if after := server.ruleset(t); after != before {

@@ -60,7 +60,7 @@ func TestLedgerStaysRightWhenASavedRulesetIsLoaded(t *testing.T) {
 			t.Parallel()
 			const stays, goes, comes = 20000, 20001, 20002
 			server := newServer(t)
-			start := func() agent { return server.startAgent(t, "--ports", server.list) }
+			start := func() agent { return server.startAgent(t, "--list", server.list) }
 			setup := func(ports ...int) {
 				var flags []string
 				for _, port := range ports {

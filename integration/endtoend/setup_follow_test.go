@@ -33,7 +33,7 @@ func TestSetupFollowsEverythingThatItReads(t *testing.T) {
 	settings := in("config.yaml")
 	testkit.ReplaceFile(t, settings, "port: [20004]\n")
 
-	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--config", settings, "--ports", server.list,
+	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--config", settings, "--list", server.list,
 		"--shadowsocks", in("single.json"), "--shadowsocks", in("many"), "--shadowsocks", in("ssr/user-config.json"),
 		"--shadowsocks", in("x-ui.db"), "--server-config", in("client.json")))
 	server.waitListing(t, 20000, 20001, 20002, 20003, 20004)
@@ -89,7 +89,7 @@ func TestSetupThatFollowsTriesAgain(t *testing.T) {
 	socket := server.listenAsSystemd(t)
 	configuration := filepath.Join(server.directory, "config.json")
 	testkit.ReplaceFile(t, configuration, `{"server_port": 20000}`)
-	command := server.ssmonitor(nil, "setup", "--follow", "--ports", server.list, "--shadowsocks", configuration)
+	command := server.ssmonitor(nil, "setup", "--follow", "--list", server.list, "--shadowsocks", configuration)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	setup := start(t, command)
 	socket.wait(t, "READY=1")
@@ -119,7 +119,7 @@ func TestSetupLogsThatNoPortIsLeft(t *testing.T) {
 	testkit.MakeDirectory(t, many)
 	testkit.ReplaceFile(t, filepath.Join(many, "a.json"), `{"server_port": 20000}`)
 	setup := start(t, server.ssmonitor(nil, "setup", "--follow", "--no-search", "--config", "none",
-		"--ports", server.list, "--shadowsocks", many))
+		"--list", server.list, "--shadowsocks", many))
 	server.waitListing(t, 20000)
 	remove(t, filepath.Join(many, "a.json"))
 	setup.waitSaying(t, "no port found; the ports in force stay")

@@ -46,14 +46,14 @@ func TestSquatterIsNoObstacle(t *testing.T) {
 			attacker.waitShowing(t, "up")
 
 			server.setup(t, "--port", "20000")
-			agent := server.startCounting(t, "--ports", server.list)
+			agent := server.startCounting(t, "--list", server.list)
 			if test.way != "rebinding" { // the agent may win
 				agent.waitSaying(t, "has taken the abstract address")
 			}
 			server.setup(t, "--port", "20000-20001")
 			agent.waitServing(t, 20000, 20001)
 			// Two agents still refuse each other.
-			server.startAgent(t, "--ports", server.list).endsWith(t, 1, fmt.Sprint(agent.command.Process.Pid))
+			server.startAgent(t, "--list", server.list).endsWith(t, 1, fmt.Sprint(agent.command.Process.Pid))
 			server.fail(t, 1, []string{fmt.Sprint(agent.command.Process.Pid)}, "teardown")
 			agent.stop(t)
 			server.succeed(t, "teardown", "--dry-run")

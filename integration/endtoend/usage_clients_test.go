@@ -24,7 +24,7 @@ func TestUsageBelongsToClients(t *testing.T) {
 		server.setup(t, "--port", "20000="+first, "--port", "20001=bob", "--port", "20002="+first, "--port", "20003")
 	}
 	setup("alice")
-	run := func() agent { return server.startCounting(t, "--save-interval", "1s", "--ports", server.list) }
+	run := func() agent { return server.startCounting(t, "--save-interval", "1s", "--list", server.list) }
 	agent := run()
 	for port, datagrams := range map[int]int{20000: 10, 20001: 5, 20002: 7, 20003: 3} {
 		server.sendToItself(t, port, datagrams)

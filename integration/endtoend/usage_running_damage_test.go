@@ -47,7 +47,7 @@ func TestWriteByAnotherProgramIsDamage(t *testing.T) {
 	for _, command := range [][]string{{"usage"}, {"client", "list"}, {"client", "new", "20000", "dave"}} {
 		begin(t, server.ssmonitor(nil, command...)).expectOneLine(t, "ssmonitor.db")
 	}
-	run := begin(t, server.ssmonitor(nil, "check", "--ports", server.list, "--csv", "", "--socket", ""))
+	run := begin(t, server.ssmonitor(nil, "check", "--list", server.list, "--csv", "", "--socket", ""))
 	run.wait(t)
 	if text := run.stdout.String(); !strings.Contains(text, "ssmonitor.db") || strings.Contains(text+run.stderr.String(), "goroutine") {
 		t.Errorf("check does not report the ledger:\n%s%s", text, &run.stderr)

@@ -92,7 +92,7 @@ func namedPorts(t *testing.T, ssmonitor product, file string) map[int][]string {
 			Protocols []string
 		}
 	}
-	arguments := []string{"setup", "--dry-run", "--json", "--ports", ssmonitor.list, "--shadowsocks", file}
+	arguments := []string{"setup", "--dry-run", "--json", "--list", ssmonitor.list, "--shadowsocks", file}
 	if strings.Contains(file, ".any-protocol.") {
 		arguments = append(arguments, "--any-protocol")
 	}

@@ -296,7 +296,7 @@ func TestReadShowsNothingOfAShadowsocksConfiguration(t *testing.T) {
 	}
 }
 
-// Whoever names another file with --ports must not see what is in it.
+// Whoever names another file with --list must not see what is in it.
 func TestReadShowsNothingOfALine(t *testing.T) {
 	for line, want := range map[string]string{
 		"hunter2":                            "line 2, column 1: want a port number",

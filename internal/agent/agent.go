@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,12 +35,20 @@ type Options struct {
 	// Confine leaves to this process only what an agent does once it runs; nil: nothing
 	// is taken from it.
 	Confine func() error
+	// Inputs are where the settings were given: the agent follows the file.
+	Inputs settings.Inputs
 }
 
 // agent holds the parts that run connects.
 type agent struct {
-	settings *settings.Settings
+	settings *settings.Settings // as they were at the start
 	Options
+
+	inForce      atomic.Pointer[settings.Settings] // with what was applied since
+	settingsFile *sources.Follower
+
+	settingsFault accounting.Fault
+	later         string // the keys that wait for a restart
 
 	table    *nft.Table
 	ledger   *store.Store
@@ -126,6 +135,7 @@ func (a *agent) run(ctx context.Context, hangup <-chan os.Signal) error {
 		case err := <-a.failed:
 			return err
 		case <-hangup:
+			a.applySettings()
 			a.reload()
 		case change := <-a.changes:
 			change()

@@ -17,6 +17,9 @@ import (
 // force. Where published ports lead comes after it: the reading shows whether the ruleset
 // has changed.
 func (a *agent) endInterval(ctx context.Context) {
+	if a.settingsFile.Changed() {
+		a.applySettings()
+	}
 	if a.follower.Changed() {
 		a.reload()
 	}

@@ -23,7 +23,7 @@ func newTestAgent(t *testing.T, log io.Writer, change func(*settings.Settings)) 
 	if change != nil {
 		change(s)
 	}
-	return newAgent(s, Options{Log: newLog(log), Lookup: func(string) string { return "" }})
+	return newAgent(s, Options{Log: newLog(log), Lookup: func(string) string { return "" }, Inputs: settings.Inputs{File: settings.NoFile}})
 }
 
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

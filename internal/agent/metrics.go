@@ -12,7 +12,7 @@ import (
 
 func (a *agent) newMetrics() *prometheus.Metrics {
 	return prometheus.NewMetrics(prometheus.Options{
-		Source: a.readings, Limits: a.settings.Warn, AddressLimits: a.settings.Addresses,
+		Source: a.readings, Limits: a.warn, AddressLimits: a.addresses,
 		Interval: a.settings.Interval, Names: a.settings.MetricsNames, Version: a.Version,
 	})
 }

@@ -33,6 +33,8 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		notifier: unit.NewNotifier(),
 		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.StateDirectory),
 	}
+	a.inForce.Store(s)
+	a.settingsFile = sources.Watch(options.Inputs.FilePath())
 	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
 	return a
 }
@@ -42,7 +44,7 @@ func (a *agent) open(ctx context.Context) error {
 	// What is named, or else the list. If the list is named as well, it is read together with
 	// the rest.
 	from := a.settings.Sources()
-	if !a.settings.HasPortSources() || a.settings.Given("ports") {
+	if !a.settings.HasPortSources() || a.settings.Given("list") {
 		from.List = a.settings.List
 	}
 	if a.settings.CSV != "" {

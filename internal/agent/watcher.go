@@ -23,12 +23,12 @@ type watcher interface {
 
 // openWatchers begins all watchers. It removes the files of an earlier run.
 func (a *agent) openWatchers(metrics *prometheus.Metrics) {
-	if a.settings.Warn.Any() {
-		watch := usage.NewLimitWatch(a.settings.Warn, a.monthBefore)
-		a.watchers = append(a.watchers, &usageWatcher{watch: watch, month: a.month, meter: a.meter, log: a.Log})
-	}
-	if a.settings.Addresses.Any() && a.sockets != nil {
-		a.watchers = append(a.watchers, &addressWatcher{connections.NewWatch(a.settings.Addresses, a.connections, nil), a.Log})
+	a.watchers = append(a.watchers, &usageWatcher{
+		watch: usage.NewLimitWatch(a.settings.Warn, a.monthBefore), limits: a.warn, month: a.month, meter: a.meter, log: a.Log,
+	})
+	if a.sockets != nil {
+		watch := connections.NewWatch(a.settings.Addresses, a.connections, nil)
+		a.watchers = append(a.watchers, &addressWatcher{watch: watch, limits: a.addresses, log: a.Log})
 	}
 	if path := a.settings.Textfile; path != "" {
 		file := prometheus.NewFile(path, metrics)
@@ -53,6 +53,7 @@ func (a *agent) keepFile(what string, file *atomicfile.Volatile) {
 // usageWatcher logs the clients that exceed their monthly limit.
 type usageWatcher struct {
 	watch   *usage.LimitWatch
+	limits  func() usage.Limits
 	month   *monthUsage
 	meter   *accounting.Meter
 	log     *slog.Logger
@@ -62,8 +63,8 @@ type usageWatcher struct {
 
 // observe looks at the usage if it was saved since the last look.
 func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ error) {
-	saved := w.meter.Status().LastSave
-	if saved.Equal(w.checked) {
+	saved, limits := w.meter.Status().LastSave, w.limits()
+	if !limits.Any() || saved.Equal(w.checked) {
 		return
 	}
 	w.checked = saved
@@ -72,6 +73,7 @@ func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ erro
 	if err != nil {
 		return
 	}
+	w.watch.SetLimits(limits)
 	for _, crossing := range w.watch.Check(month) {
 		w.log.Warn("a client has used more than its monthly limit",
 			"client", crossing.Client.Label(), "used_bytes", crossing.Used, "limit_bytes", crossing.Limit, "month_began", crossing.Month.Format(time.DateOnly))
@@ -80,14 +82,16 @@ func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ erro
 
 // addressWatcher logs the ports whose number of addresses has crossed the limit.
 type addressWatcher struct {
-	watch *connections.Watch
-	log   *slog.Logger
+	watch  *connections.Watch
+	limits func() usage.Limits
+	log    *slog.Logger
 }
 
 func (w *addressWatcher) observe(_ context.Context, report *accounting.Report, err error) {
 	if err != nil {
 		return
 	}
+	w.watch.SetLimits(w.limits())
 	for _, crossing := range w.watch.Check(report) {
 		attributes := []any{"port", crossing.Port, "client", crossing.Client.Name, "addresses", crossing.Used, "limit", crossing.Limit}
 		if crossing.Over {

@@ -21,6 +21,7 @@ const agentPatience = 5 * time.Second
 type agentState struct {
 	Report    *accounting.Report // its answer on the socket, or nil
 	ReportErr error              // why there is no answer; nil without a socket
+	Settings  *api.Settings      // that it runs with; nil: it does not say
 
 	Holder    *store.LockedError // the process that holds the state directory, or nil
 	HolderErr error              // why the holder is not known, or nil
@@ -33,7 +34,10 @@ func askAgent(ctx context.Context, state, socket string) (agent agentState) {
 	if socket != "" {
 		ctx, cancel := context.WithTimeout(ctx, agentPatience)
 		defer cancel()
-		agent.Report, agent.ReportErr = api.NewClient(socket).Report(ctx)
+		client := api.NewClient(socket)
+		if agent.Report, agent.ReportErr = client.Report(ctx); agent.ReportErr == nil {
+			agent.Settings, _ = client.Settings(ctx) // older agents don't have it
+		}
 	}
 	return agent
 }

@@ -70,13 +70,13 @@ func (c Check) Run(ctx context.Context) []finding.Finding {
 // them.
 func (c *checker) findings() []finding.Finding {
 	c.rules.doubtful = true // until they are read
-	if c.SettingsErr != nil {
-		c.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, "correct the settings: until then the agent does not start, and this check uses defaults"))
-	}
+	c.checkSettings()
 	c.checkKernel()
 	c.checkAgent()
+	c.checkInForce()
 	c.checkLedger()
 	c.checkPorts()
+	c.checkClients()
 	c.add(portadvice.Findings(c.Machine.Root, c.ports, c.Settings.Hook)...)
 	if c.table != nil {
 		rulesErr := c.readRules() // first: they show what the table has to count

@@ -8,11 +8,14 @@ type ID string
 // The IDs, in the order of the checks.
 const (
 	Settings            ID = "settings"
+	SettingsUnit        ID = "settings-unit"
+	SettingsClient      ID = "settings-client"
 	Privilege           ID = "privilege"
 	KernelNFTables      ID = "kernel-nf-tables"
 	KernelCounterMaps   ID = "kernel-counter-maps"
 	KernelOwnedTables   ID = "kernel-owned-tables"
 	Agent               ID = "agent"
+	SettingsInForce     ID = "settings-in-force"
 	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"

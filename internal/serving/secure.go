@@ -3,6 +3,7 @@ package serving
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -23,6 +24,14 @@ func OpenWebConfig(path string) (*WebConfig, error) {
 	content, err := configfile.Read(path, safeyaml.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading the web configuration: %w", err)
+	}
+	if err := safeyaml.Read(content, func(root safeyaml.Node) error {
+		if mistake := fits(root, reflect.TypeFor[web.Config]()); mistake != nil {
+			return mistake
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading the web configuration: %s: %w", path, err)
 	}
 	if err := safeyaml.Guard(content, func() error { return web.Validate(path) }); err != nil {
 		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, safeyaml.Conceal(content, err.Error(), isPath))

@@ -1,101 +1,129 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
-
-	"github.com/goccy/go-yaml/ast"
+	"strings"
 
 	"ssmonitor/internal/safeyaml"
 )
 
-// entry is a key of the settings file with its values, and where these begin.
-type entry struct {
-	values       []string
-	line, column int
+// FileError is all that is wrong in a settings file.
+type FileError struct {
+	Path     string
+	Mistakes []*safeyaml.Error // in the order of the file
 }
 
-// entriesOf reads a settings file. A key may be that of another command; one that no
-// command knows is an error.
-func entriesOf(content []byte) (map[string]entry, error) {
-	entries, keys := make(map[string]entry), All()
-	err := safeyaml.Walk(content, func(file *ast.File) error {
-		if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-			return nil
-		}
-		pairs, ok := pairsOf(file.Docs[0].Body)
-		if !ok {
-			return wrong(file.Docs[0].Body, "want keys with values")
+// Error names the file and every mistake, one per line.
+func (e *FileError) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap returns an error for each mistake.
+func (e *FileError) Unwrap() (list []error) {
+	for _, mistake := range e.Mistakes {
+		list = append(list, fmt.Errorf("reading the settings: %s: %w", e.Path, mistake))
+	}
+	return list
+}
+
+// fileReader reads the pairs of a settings file.
+type fileReader struct {
+	keys     []Key
+	values   map[string][]string // of the keys that are right, as the command line would give them
+	lines    map[string]int      // of the keys that were read
+	notes    []string
+	mistakes []*safeyaml.Error
+}
+
+// readFile reads a settings file with the keys of every command: one that no command
+// knows is a mistake, and so is a wrong value, whoever uses it.
+func readFile(content []byte) *fileReader {
+	r := &fileReader{keys: All(), values: make(map[string][]string), lines: make(map[string]int)}
+	err := safeyaml.Read(content, func(root safeyaml.Node) error {
+		pairs, ok := root.Pairs()
+		if !ok && !root.IsNull() {
+			return root.WrongKind("keys with values, as in interval: 5s")
 		}
 		for _, pair := range pairs {
-			key := find(keys, pair.Key.GetToken().Value)
-			if key == nil {
-				return wrong(pair.Key, "unknown key "+safeyaml.Word(pair.Key.GetToken().Value))
-			}
-			if pair.Value.Type() == ast.NullType {
-				continue
-			}
-			values, err := key.values(pair.Value)
-			if err != nil {
-				return err
-			}
-			at := pair.Value.GetToken().Position
-			entries[key.Name] = entry{values, at.Line, at.Column}
+			r.note(r.read(pair))
 		}
 		return nil
 	})
-	return entries, err
+	if errors.Is(err, safeyaml.ErrTooLarge) {
+		err = &safeyaml.Error{Line: 1, Column: 1, Reason: err.Error()}
+	}
+	if mistake, ok := errors.AsType[*safeyaml.Error](err); ok {
+		r.note(mistake)
+	}
+	return r
 }
 
-func wrong(node ast.Node, reason string) error {
-	at := node.GetToken().Position
-	return &safeyaml.Error{Line: at.Line, Column: at.Column, Reason: reason}
+func (r *fileReader) note(mistake *safeyaml.Error) {
+	if mistake != nil {
+		r.mistakes = append(r.mistakes, mistake)
+	}
 }
 
-// pairsOf returns the pairs of a mapping.
-func pairsOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch node := node.(type) {
-	case *ast.MappingNode:
-		return node.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{node}, true
+// read reads a key with its value.
+func (r *fileReader) read(pair safeyaml.Pair) *safeyaml.Error {
+	key := find(r.keys, pair.Key())
+	if key == nil {
+		return pair.Unknown(names(r.keys))
 	}
-	return nil, false
+	line, _ := pair.Position()
+	if other, twice := r.lines[key.Name]; twice {
+		return pair.WrongKey(fmt.Sprintf("key %s: line %d has it under its other name: remove %s", pair.Key(), other, key.Former))
+	}
+	r.lines[key.Name] = line
+	if pair.Key() == key.Former {
+		r.notes = append(r.notes, fmt.Sprintf("line %d: the key %s is now called %s", line, key.Former, key.Name))
+	}
+	if pair.Value.IsNull() {
+		return nil
+	}
+	values, mistake := key.read(pair.Value)
+	if mistake != nil {
+		mistake.Reason = "key " + pair.Key() + ": " + mistake.Reason
+		return mistake
+	}
+	r.values[key.Name] = values
+	return nil
 }
 
-// values returns the values of a key as the command line would give them.
-func (k *Key) values(node ast.Node) ([]string, error) {
-	if k.perClient != nil {
-		if pairs, ok := pairsOf(node); ok {
-			return k.ofClients(pairs)
+// read returns the values of a key as the command line would give them.
+func (k *Key) read(node safeyaml.Node) (values []string, mistake *safeyaml.Error) {
+	if pairs, ok := node.Pairs(); ok && k.perClient != nil {
+		for _, pair := range pairs {
+			value, ok := pair.Value.Scalar()
+			if !ok {
+				return nil, pair.Value.WrongKind(k.perClient.thing)
+			}
+			if values, mistake = k.add(values, pair.Key()+"="+value, pair.Value); mistake != nil {
+				return nil, mistake
+			}
 		}
+		return values, nil
 	}
-	list, isList := node.(*ast.SequenceNode)
-	if !isList || !k.Repeatable {
-		value, ok := scalar(node)
-		if !ok || k.Switch && node.Type() != ast.BoolType {
-			return nil, wrong(node, "want "+k.shape())
-		}
-		return []string{value}, nil
+	items := []safeyaml.Node{node}
+	if k.Repeatable {
+		items = node.Items()
 	}
-	var values []string
-	for _, item := range list.Values {
-		value, ok := scalar(item)
-		if !ok {
-			return nil, wrong(item, "want "+k.shape())
+	for _, item := range items {
+		value, ok := item.Scalar()
+		if !ok || k.Switch && !item.IsBool() {
+			return nil, item.WrongKind(k.shape())
 		}
-		values = append(values, value)
+		if values, mistake = k.add(values, value, item); mistake != nil {
+			return nil, mistake
+		}
 	}
 	return values, nil
 }
 
-// ofClients returns the values of a map of clients.
-func (k *Key) ofClients(pairs []*ast.MappingValueNode) (values []string, err error) {
-	for _, pair := range pairs {
-		value, ok := scalar(pair.Value)
-		if !ok {
-			return nil, wrong(pair.Value, fmt.Sprintf("key %s: want %s", k.Name, k.shape()))
-		}
-		values = append(values, pair.Key.GetToken().Value+"="+value)
+// add appends a value, which stands at a node, unless the key can't have it.
+func (k *Key) add(values []string, value string, node safeyaml.Node) ([]string, *safeyaml.Error) {
+	values = append(values, value)
+	if err := k.parse(k, new(Settings), values); err != nil {
+		return nil, node.WrongKind(fault(err))
 	}
 	return values, nil
 }
@@ -106,22 +134,10 @@ func (k *Key) shape() string {
 	case k.Switch:
 		return "true or false"
 	case k.perClient != nil:
-		return fmt.Sprintf("a %[1]s, a list of %[1]ss, or a map of clients and %[1]ss, as in {%[2]s}", k.perClient.thing, k.perClient.example)
+		return fmt.Sprintf("%[1]s, a list of %[2]s, or a map of clients and %[2]s, as in {%[3]s}",
+			k.perClient.thing, strings.TrimPrefix(k.perClient.thing, "a ")+"s", k.perClient.example)
 	case k.Repeatable:
 		return "a text, or a list of texts"
 	}
-	return "a text"
-}
-
-// scalar returns the text of a value, as it stands there.
-func scalar(node ast.Node) (string, bool) {
-	switch node := node.(type) {
-	case *ast.StringNode:
-		return node.Value, true
-	case *ast.LiteralNode:
-		return node.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return node.GetToken().Value, true
-	}
-	return "", false
+	return "one value"
 }

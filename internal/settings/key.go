@@ -18,6 +18,8 @@ type Key struct {
 	Default string
 	// DefaultText describes the default where that is not a value; empty: see Default.
 	DefaultText string
+	// Former is the name that the key had, which is understood as well; empty: none.
+	Former string
 
 	Repeatable bool
 	Switch     bool // has no value on the command line
@@ -28,13 +30,15 @@ type Key struct {
 
 // perClient describes the map of clients that the file may have for a key.
 type perClient struct {
-	thing   string // what a client has
+	thing   string // what a client has, as in "a limit"
 	example string
 }
 
 // Variable returns the name of the key's environment variable.
-func (k *Key) Variable() string {
-	return "SSMONITOR_" + strings.ToUpper(strings.ReplaceAll(k.Name, "-", "_"))
+func (k *Key) Variable() string { return variableOf(k.Name) }
+
+func variableOf(name string) string {
+	return "SSMONITOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // The paths and the file names that are used unless others are named.
@@ -64,7 +68,7 @@ var Config = Key{
 }
 
 // PortKeys are the names of the keys for the ports and how to count them.
-var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "hook", "own"}
+var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "list", "hook", "own"}
 
 // PeriodKeys are the names of the keys that divide usage into periods.
 var PeriodKeys = []string{"zone", "month-day"}
@@ -102,7 +106,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]`, repeatable; after @: where the host forwards it",
 		},
 		{
-			Name: "ports", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
+			Name: "list", Former: "ports", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
 			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
 		},
 		{
@@ -170,11 +174,11 @@ func all(lookup func(string) string) []Key {
 			Usage: "write the metrics to `FILE` for node_exporter's textfile collector",
 		},
 		{
-			Name: "warn", Repeatable: true, perClient: &perClient{"limit", "alice: 50GB"}, parse: warn,
+			Name: "warn", Repeatable: true, perClient: &perClient{"a limit", "alice: 50GB"}, parse: warn,
 			Usage: "warn when a client uses more than this in a month: `[CLIENT=]SIZE`, such as 100GB or alice=50GB, repeatable",
 		},
 		{
-			Name: "addresses", Repeatable: true, perClient: &perClient{"limit", "alice: 5"}, parse: addresses,
+			Name: "addresses", Repeatable: true, perClient: &perClient{"a limit", "alice: 5"}, parse: addresses,
 			Usage: "warn when more addresses than this are connected to a port for a minute: `[CLIENT=]NUMBER`, such as 3 or alice=5, repeatable; a device has several if it uses IPv4 and IPv6, MPTCP or a carrier's NAT",
 		},
 		{

@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 		"calendar":           got.Zone.String() == "Asia/Tehran" && got.MonthDay == 1,
 		"counting":           got.Hook == nft.HookHost && got.Own == nft.OwnNo && !got.HasPortSources(),
 		"the rest":           got.MetricsNames && got.Charts == 100 && !got.AnyProtocol && !got.NoSearch && !got.Warn.Any() && !got.Addresses.Any(),
-		"nothing is given":   !got.Given("interval") && !got.Given("ports"),
+		"nothing is given":   !got.Given("interval") && !got.Given("list"),
 	} {
 		if !right {
 			t.Errorf("%s: got %+v", what, got)
@@ -103,8 +103,12 @@ func TestEveryKey(t *testing.T) {
 		}
 		inFile, fileErr := given(t, key.Name+": "+value+"\n", nil).Load()
 		asFlag, flagErr := given(t, "", map[string][]string{key.Name: {value}}).Load()
-		if fileErr != nil || flagErr != nil || !inFile.Given(key.Name) || fmt.Sprintf("%+v", inFile) != fmt.Sprintf("%+v", asFlag) {
-			t.Errorf("%s: got %+v, %v from the file and %+v, %v from the flag", key.Name, inFile, fileErr, asFlag, flagErr)
+		if fileErr != nil || flagErr != nil || !inFile.Given(key.Name) || !asFlag.Given(key.Name) {
+			t.Fatalf("%s: got %v from the file and %v from the flag", key.Name, fileErr, flagErr)
+		}
+		inFile.origins, asFlag.origins = nil, nil
+		if fmt.Sprintf("%+v", inFile) != fmt.Sprintf("%+v", asFlag) {
+			t.Errorf("%s: got %+v from the file and %+v from the flag", key.Name, inFile, asFlag)
 		}
 		in := given(t, key.Name+": "+value+"\n", nil)
 		in.Keys = nil
@@ -205,12 +209,12 @@ func TestFileShowsNoValue(t *testing.T) {
 	for _, test := range []struct{ file, position, want string }{
 		{"hook: hunter2\n", "line 1, column 7", "key hook: want host or container"},
 		{"own: hunter2\n", "line 1, column 6", "key own: want no, auto or yes"},
-		{"# first\nport: [20000, \"hunter2\"]\n", "line 2, column 7", "key port: want a port number"},
-		{"port: [20000/hunter2]\n", "line 1, column 7", "key port: want tcp or udp"},
-		{"port: [20000@hunter2]\n", "line 1, column 7", "key port: want the address"},
+		{"# first\nport: [20000, \"hunter2\"]\n", "line 2, column 15", "key port: want a port number"},
+		{"port: [20000/hunter2]\n", "line 1, column 8", "key port: want tcp or udp"},
+		{"port: [20000@hunter2]\n", "line 1, column 8", "key port: want the address"},
 		{"port: {hunter2: 1}\n", "line 1, column ", "want a text, or a list of texts"},
 		{"interval: hunter2\n", "line 1, column 11", "key interval: want a duration"},
-		{"interval: [hunter2]\n", "line 1, column 11", "want a text"},
+		{"interval: [hunter2]\n", "line 1, column 11", "key interval: want one value, found a list"},
 		{"save-interval: hunter2\n", "line 1, column 16", "key save-interval: want a duration"},
 		{"month-day: hunter2\n", "line 1, column 12", "key month-day: want a number"},
 		{"zone: hunter2\n", "line 1, column 7", "key zone: want a name of the time zone database"},
@@ -218,20 +222,20 @@ func TestFileShowsNoValue(t *testing.T) {
 		{"listen: hunter2\n", "line 1, column 9", "key listen: want an address and a port"},
 		{"metrics-names: hunter2\n", "line 1, column 16", "key metrics-names: want yes or no"},
 		{"hook: host\nwarn: hunter2\n", "line 2, column 7", "key warn: want a number and a unit"},
-		{"warn: {alice: hunter2}\n", "line 1, column 7", "key warn: want a number and a unit"},
-		{"warn: {hunter2: 1GB, ' hunter2': 2GB}\n", "line 1, column 7", "key warn: want one limit for this client"},
+		{"warn: {alice: hunter2}\n", "line 1, column 15", "key warn: want a number and a unit"},
+		{"warn: {hunter2: 1GB, ' hunter2': 2GB}\n", "line 1, column 34", "key warn: want one limit for this client"},
 		{"warn: {hunter2: [1GB]}\n", "line 1, column 17", "key warn: want a limit"},
 		{"addresses: hunter2\n", "line 1, column 12", "key addresses: want a number of addresses"},
 		{"any-protocol: hunter2\n", "line 1, column 15", "want true or false"},
 		{"server_password: hunter2\n", "line 1, column 1", `unknown key "server_password"`},
 		{"hunter2: [8388]\n", "line 1, column 1", "unknown key (not shown)"},
-		{"hunter2: 1\nhunter2: 2\n", "line 2, column 1", "already defined"},
+		{"hunter2: 1\nhunter2: 2\n", "line 2, column 1", "stands in line 1 already"},
 		{"{\"password\": \"hunter2\", \"server_port\": 8388}\n", "line 1, column ", "unknown key"},
 		{"hook: 'hunter2\n", "line 1, column 7", "want YAML"},
 		{"hunter2\n", "line 1, column 1", "want keys with values"},
 		{"- hunter2\n", "line 1, column 1", "want keys with values"},
 		{"hook: !hunter2 [x\n", "line 1, column ", "want YAML"},
-		{"hook: *hunter2\n", "line 1, column 7", "want a text"},
+		{"hook: *hunter2\n", "line 1, column 7", "key hook: want one value, found a reference (*)"},
 		{"{\n", "line 1, column ", "want YAML"},
 	} {
 		in := given(t, test.file, nil)
@@ -246,5 +250,106 @@ func TestFileShowsNoValue(t *testing.T) {
 		if _, err := given(t, empty, nil).Load(); err != nil {
 			t.Errorf("%q: %v", empty, err)
 		}
+	}
+}
+
+// TestEveryMistakeInTheFile has mistakes in keys of several commands: each command finds
+// all of them, and has what is right.
+func TestEveryMistakeInTheFile(t *testing.T) {
+	in := given(t, "month-day: 31\ninterval: 5\nwarn: 100\nkeep-hours: forever\nchart: all\nport:\n- 20000: alice\nsocket: /x.sock\n", nil)
+	in.Keys = Keys(func(string) string { return "" }, "socket", "interval")
+	got, err := in.Load()
+	if got == nil || got.Socket != "/x.sock" || got.Interval != 2*time.Second || got.Given("interval") {
+		t.Errorf("got %+v, want what is right", got)
+	}
+	file, ok := errors.AsType[*FileError](err)
+	if !ok || !errors.As(err, new(*failure.WrongError)) {
+		t.Fatalf("got %v, want a FileError", err)
+	}
+	want := []string{
+		"line 1, column 12: key month-day: want a number from 1 to 28, since not every month has more days, found 31",
+		"line 2, column 11: key interval: want a duration with its unit, such as 500ms, 2s or 1m30s: write 5s for seconds, found 5",
+		"line 3, column 7: key warn: want a number and a unit, as in 500MB, 100GB or 1.5TiB, found 100",
+		"line 4, column 13: key keep-hours: want a time from 1d to 100y in days, weeks or years, as in 90d, 12w or 2y, found a text",
+		"line 5, column 1: unknown key \"chart\" (did you mean charts?)",
+		"line 7, column 3: key port: want a text, or a list of texts, found keys with values",
+	}
+	for i, mistake := range file.Mistakes {
+		if i >= len(want) || mistake.Error() != want[i] {
+			t.Errorf("mistake %d: got %v", i, mistake)
+		}
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(want) || !strings.HasPrefix(lines[5], "reading the settings: "+in.File+": line 7") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFormerName gives the list of ports under the name that the key had.
+func TestFormerName(t *testing.T) {
+	variables := func(names ...string) func(string) (string, bool) {
+		return func(name string) (string, bool) { return "/variable", slices.Contains(names, name) }
+	}
+	for _, test := range []struct {
+		name        string
+		file        string
+		flags       map[string][]string
+		environment func(string) (string, bool)
+		list, note  string
+		err         string
+	}{
+		{"in the file", "# first\nports: /x\n", nil, variables(), "/x", "config.yaml: line 2: the key ports is now called list", ""},
+		{"as a variable", "", nil, variables("SSMONITOR_PORTS"), "/variable", "SSMONITOR_PORTS is now called SSMONITOR_LIST", ""},
+		{"as a flag", "", map[string][]string{"ports": {"/x"}}, variables("SSMONITOR_LIST"), "/x", "--ports is now called --list", ""},
+		{"both in the file", "list: /x\nports: /y\n", nil, variables(), "", "", "line 2, column 1: key ports: line 1 has it under its other name: remove ports"},
+		{"both in the file, the former first", "ports: /x\nlist: /y\n", nil, variables(), "", "", "line 2, column 1: key list: line 1 has it under its other name: remove ports"},
+		{"both as variables", "", nil, variables("SSMONITOR_LIST", "SSMONITOR_PORTS"), "", "", "SSMONITOR_LIST and SSMONITOR_PORTS are the same setting: give only SSMONITOR_LIST"},
+		{"both as flags", "", map[string][]string{"ports": {"/x"}, "list": {"/y"}}, variables(), "", "", "--list and --ports are the same setting: give only --list"},
+	} {
+		in := given(t, test.file, test.flags)
+		in.Environment = test.environment
+		got, err := in.Load()
+		switch {
+		case test.err != "":
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: got %v, want %s", test.name, err, test.err)
+			}
+		case err != nil || got.List != test.list || len(got.Notes) != 1 || !strings.HasSuffix(got.Notes[0], test.note) || !got.Given("list"):
+			t.Errorf("%s: got %+v, %v", test.name, got, err)
+		}
+	}
+}
+
+// TestCommasInNames gives a name with a comma in every place.
+func TestCommasInNames(t *testing.T) {
+	const spec, name = "20000=Smith, John", "Smith, John"
+	for place, in := range map[string]Inputs{
+		"the file":            given(t, "port:\n- "+spec+"\n- 20001\nwarn:\n  Smith, John: 1GB\n", nil),
+		"brackets":            given(t, "port: ['"+spec+"', 20001]\nwarn: [\"Smith, John=1GB\"]\n", nil),
+		"a scalar":            given(t, "port: "+spec+"\nwarn: Smith, John=1GB\n", nil),
+		"a flag":              given(t, "", map[string][]string{"port": {spec}, "warn": {name + "=1GB"}}),
+		"variables of lines":  given(t, "", nil),
+		"a line that is last": given(t, "", nil),
+	} {
+		in.Environment = func(variable string) (string, bool) {
+			lines := map[string]map[string]string{
+				"variables of lines":  {"SSMONITOR_PORT": spec + "\n20001", "SSMONITOR_WARN": "2GB\n" + name + "=1GB"},
+				"a line that is last": {"SSMONITOR_PORT": spec + "\n", "SSMONITOR_WARN": name + "=1GB\n"},
+			}
+			value, found := lines[place][variable]
+			return value, found
+		}
+		got, err := in.Load()
+		if err != nil {
+			t.Errorf("%s: %v", place, err)
+			continue
+		}
+		if limit, _ := got.Warn.For(usage.ClientOf(name, 1)); len(got.Ports) == 0 || got.Ports[0].Name != name || limit != 1e9 {
+			t.Errorf("%s: got %+v and the limit %d", place, got.Ports, limit)
+		}
+	}
+	in := given(t, "", nil)
+	in.Environment = func(variable string) (string, bool) { return spec, variable == "SSMONITOR_PORT" }
+	if _, err := in.Load(); err == nil || !strings.Contains(err.Error(), `SSMONITOR_PORT: port "John": want a port number`) || !strings.Contains(err.Error(), "write each in a line of its own") {
+		t.Errorf("a variable of one line: got %v", err)
 	}
 }

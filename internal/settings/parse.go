@@ -224,10 +224,18 @@ func fault(err error) string {
 	return "another value"
 }
 
-// find returns the key with the name, or nil.
+// find returns the key with the name, or the former name, or nil.
 func find(keys []Key, name string) *Key {
-	if i := slices.IndexFunc(keys, func(key Key) bool { return key.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(keys, func(key Key) bool { return name != "" && (key.Name == name || key.Former == name) }); i >= 0 {
 		return &keys[i]
 	}
 	return nil
+}
+
+// names returns the names of the keys.
+func names(keys []Key) (list []string) {
+	for _, key := range keys {
+		list = append(list, key.Name)
+	}
+	return list
 }

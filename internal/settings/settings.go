@@ -1,6 +1,9 @@
 package settings
 
 import (
+	"maps"
+	"reflect"
+	"slices"
 	"time"
 
 	"ssmonitor/accounting"
@@ -40,7 +43,10 @@ type Settings struct {
 	Warn      usage.Limits
 	Addresses usage.Limits
 
-	given map[string]bool
+	// Notes say what should be written in another way, although it is understood.
+	Notes []string
+
+	origins map[string]Origin
 }
 
 // Default returns the defaults of every key.
@@ -50,7 +56,44 @@ func Default() *Settings {
 }
 
 // Given reports whether a flag, the environment or the file gives the key.
-func (s *Settings) Given(key string) bool { return s.given[key] }
+func (s *Settings) Given(key string) bool { return s.origins[key].From > FromDefault }
+
+// Origin returns where the value of a key comes from.
+func (s *Settings) Origin(key string) Origin { return s.origins[key] }
+
+// Origins returns the origin of every key that has effect, by name.
+func (s *Settings) Origins() map[string]Origin { return maps.Clone(s.origins) }
+
+// live are the keys that a running agent applies.
+var live = []string{"warn", "addresses"}
+
+// Apply returns the settings with those of another load that a running agent applies, and
+// the names of the keys that differ otherwise.
+func (s *Settings) Apply(loaded *Settings) (applied *Settings, later []string) {
+	next := *s
+	next.Warn, next.Addresses = loaded.Warn, loaded.Addresses
+	next.origins = maps.Clone(s.origins)
+	for name, origin := range loaded.origins {
+		if slices.Contains(live, name) {
+			next.origins[name] = origin
+		} else if !Same(name, s.origins[name].Values, origin.Values) {
+			later = append(later, name)
+		}
+	}
+	slices.Sort(later)
+	return &next, later
+}
+
+// Same reports whether values of a key, as users write them, mean the same.
+func Same(name string, a, b []string) bool {
+	key := find(All(), name)
+	if key == nil {
+		return slices.Equal(a, b)
+	}
+	var one, other Settings
+	errA, errB := key.parse(key, &one, a), key.parse(key, &other, b)
+	return errA == nil && errB == nil && reflect.DeepEqual(one, other)
+}
 
 // HasPortSources reports whether ports or configurations are named.
 func (s *Settings) HasPortSources() bool {

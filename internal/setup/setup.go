@@ -168,7 +168,7 @@ func otherList(agent *presence.Agent, list string) ([]finding.Remark, error) {
 		return nil, err
 	}
 	return finding.Warnings(fmt.Errorf("the running agent does not follow %s and removes the counters of ports that it does not know: "+
-		"start it without --port and --shadowsocks, or with --ports %s", path, path)), nil
+		"start it without --port and --shadowsocks, or with --list %s", path, path)), nil
 }
 
 // earlierList returns the list that is replaced, and a remark if the list has a
@@ -179,7 +179,7 @@ func earlierList(path string) (entries []portlist.Entry, remarks []finding.Remar
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, new(*portlist.LineError)), errors.Is(err, portlist.ErrNotAList):
 		if !portlist.WrittenBySetup(path) {
-			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --ports", err)
+			return nil, nil, fmt.Errorf("%w: setup did not write this file, and does not replace it: correct or remove it, or name another one with --list", err)
 		}
 		return entries, finding.Warnings(fmt.Errorf("%w; the list is replaced", err)), nil
 	case err != nil:

@@ -138,7 +138,7 @@ func serveUsage(t *testing.T, source usage.History) net.Addr {
 	t.Helper()
 	listener := servingtest.Listen(t, filepath.Join(t.TempDir(), "socket"))
 	mux := http.NewServeMux()
-	mux.Handle("GET /v1/usage", NewUsageHandler(source, usage.Limits{}, sample.AtNoon, testkit.Quiet()))
+	mux.Handle("GET /v1/usage", NewUsageHandler(source, func() usage.Limits { return usage.Limits{} }, sample.AtNoon, testkit.Quiet()))
 	servingtest.ServeUntilEnd(t, listener, mux)
 	return listener.Addr()
 }

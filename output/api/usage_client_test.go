@@ -52,7 +52,7 @@ func TestClientRequestsUsage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	now := func() time.Time { return time.Date(2026, 11, 24, 16, 17, 24, 0, sample.Tehran) }
 	listener := servingtest.Listen(t, path)
-	server := &http.Server{Handler: NewUsageHandler(sample.WideUsage(), usage.Limits{}, now, testkit.Quiet()), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: NewUsageHandler(sample.WideUsage(), func() usage.Limits { return usage.Limits{} }, now, testkit.Quiet()), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	client := NewClient(path)

@@ -34,7 +34,7 @@ const usageBusy = "too many clients read usage: try again"
 // answers an invalid request with 400 and one line that names the mistake. Further
 // requests wait while two are being answered; a client has 3 seconds to read its report.
 // More than 16 clients get 503.
-func NewUsageHandler(source usage.History, limits usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
+func NewUsageHandler(source usage.History, limits func() usage.Limits, now func() time.Time, log *slog.Logger) http.Handler {
 	requests, reports := semaphore.NewWeighted(maxUsageRequests), semaphore.NewWeighted(maxUsageReports)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), usageTimeout)
@@ -54,7 +54,7 @@ func NewUsageHandler(source usage.History, limits usage.Limits, now func() time.
 			return
 		}
 		defer reports.Release(1)
-		report, err := usage.NewReport(ctx, source, usageRequest, limits, now())
+		report, err := usage.NewReport(ctx, source, usageRequest, limits(), now())
 		switch {
 		case errors.As(err, new(*usage.RequestError)):
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -36,9 +36,9 @@ type SavedReadings interface {
 // Options configure the metrics.
 type Options struct {
 	Source SavedReadings
-	Limits usage.Limits // of the clients in a month
+	Limits func() usage.Limits // of the clients in a month
 	// AddressLimits are those of the addresses that are connected to a port.
-	AddressLimits usage.Limits
+	AddressLimits func() usage.Limits
 	Interval      time.Duration // at which the agent reads
 	// Names adds the names of the clients as labels. Without them, the usage of
 	// a month is by port, and the limits of clients with a name are omitted. A scraper
@@ -147,10 +147,10 @@ func (r *reading) write(out io.Writer, format expfmt.Format, further ...promethe
 	w := seriesWriter{out: bufio.NewWriter(out), openMetrics: format.FormatType() == expfmt.TypeOpenMetrics, names: r.names}
 	if r.report != nil {
 		w.ports(r.report)
-		w.connections(r.report, r.AddressLimits)
+		w.connections(r.report, r.AddressLimits())
 	}
 	if r.month != nil {
-		w.month(r.month, r.report, r.Limits)
+		w.month(r.month, r.report, r.Limits())
 	}
 	// A registry of its own: the global one has metrics that others register.
 	registry := prometheus.NewRegistry()

@@ -83,8 +83,10 @@ func sampleMetrics(source SavedReadings, names bool) *Metrics {
 	}
 	return NewMetrics(Options{
 		Source: source, Interval: 2 * time.Second, Names: names, Version: "1.2.3",
-		Limits:        usage.Limits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}},
-		AddressLimits: addresses,
+		Limits: func() usage.Limits {
+			return usage.Limits{Default: 100e9, Clients: map[string]uint64{"alice": 50e9, "carol, who had it before": 0}}
+		},
+		AddressLimits: func() usage.Limits { return addresses },
 	})
 }
 

@@ -273,7 +273,7 @@ func TestUsageHandler(t *testing.T) {
 	now := func() time.Time { return time.Date(2026, 11, 24, 16, 17, 24, 0, sample.Tehran) }
 	get := func(path string) (int, string) {
 		answer := httptest.NewRecorder()
-		api.NewUsageHandler(source, usage.Limits{}, now, testkit.Quiet()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		api.NewUsageHandler(source, func() usage.Limits { return usage.Limits{} }, now, testkit.Quiet()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		return answer.Code, answer.Body.String()
 	}
 	code, got := get("/v1/usage?by=day&since=2026-11-09&until=2026-11-11&top=3")
@@ -315,7 +315,7 @@ func FuzzUsageParameters(f *testing.F) {
 		request := httptest.NewRequest(http.MethodGet, "/v1/usage", nil)
 		request.URL.RawQuery = query
 		answer := httptest.NewRecorder()
-		api.NewUsageHandler(source, usage.Limits{}, time.Now, testkit.Quiet()).ServeHTTP(answer, request)
+		api.NewUsageHandler(source, func() usage.Limits { return usage.Limits{} }, time.Now, testkit.Quiet()).ServeHTTP(answer, request)
 		body := answer.Body.String()
 		switch answer.Code {
 		case http.StatusOK:

@@ -24,7 +24,7 @@ func TestFlowtableIsReported(t *testing.T) {
 	l.addContainer(t).echo(t, "")
 	l.publish(t)
 	l.server.nft(t, fmt.Sprintf(offload, ""))
-	report := run(t, l.ssmonitor("setup", "--no-search", "--json", "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
+	report := run(t, l.ssmonitor("setup", "--no-search", "--json", "--list", l.list(), "--port", fmt.Sprint(publishedPort)))
 	if !strings.Contains(report, "offloads connections to flowtable ft: only the first packets of published ports are counted") {
 		t.Errorf("setup does not report the flowtable:\n%s", report)
 	}
@@ -46,8 +46,8 @@ func TestRemedyForFlowtables(t *testing.T) {
 	l.addContainer(t).echo(t, "")
 	l.publish(t)
 	l.server.nft(t, fmt.Sprintf(offload, fmt.Sprintf("ct original proto-dst != %d", publishedPort)))
-	run(t, l.ssmonitor("setup", "--no-search", "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
-	l.startAgent(t, "--ports", l.list())
+	run(t, l.ssmonitor("setup", "--no-search", "--list", l.list(), "--port", fmt.Sprint(publishedPort)))
+	l.startAgent(t, "--list", l.list())
 	each(t, publishedPort, l.exact, serverIPv4, serverIPv6)
 }
 
@@ -60,7 +60,7 @@ type finding struct {
 // finding returns what check reports with the id.
 func (l *lab) finding(t *testing.T, id string) finding {
 	t.Helper()
-	printed, err := l.ssmonitor("check", "--json", "--no-search", "--state", l.state, "--csv", "", "--ports", l.list()).Output()
+	printed, err := l.ssmonitor("check", "--json", "--no-search", "--state", l.state, "--csv", "", "--list", l.list()).Output()
 	if _, wrong := errors.AsType[*exec.ExitError](err); err != nil && !wrong {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ func TestIPVS(t *testing.T) {
 			l.addContainer(t).echo(t, "")
 			l.server.do(t, func() error { return addVirtualService(serverIPv4, publishedPort, containerV4, countedPort) })
 			l.server.set(t, "ipv4/vs/conntrack", conntrack)
-			run(t, l.ssmonitor("setup", "--no-search", "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
-			l.startAgent(t, "--ports", l.list())
+			run(t, l.ssmonitor("setup", "--no-search", "--list", l.list(), "--port", fmt.Sprint(publishedPort)))
+			l.startAgent(t, "--list", l.list())
 			each(t, publishedPort, l.exact, serverIPv4)
 		})
 	}

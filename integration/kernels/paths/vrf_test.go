@@ -103,8 +103,8 @@ func TestPublishedPortInAVRF(t *testing.T) {
 				l.moveUplink(t, intoVRF)
 				l.server.ip(t, bridge.config...)
 				l.publish(t)
-				run(t, l.ssmonitor("setup", "--no-search", "--hook", hook, "--ports", l.list(), "--port", fmt.Sprint(publishedPort)))
-				l.startAgent(t, "--hook", hook, "--ports", l.list())
+				run(t, l.ssmonitor("setup", "--no-search", "--hook", hook, "--list", l.list(), "--port", fmt.Sprint(publishedPort)))
+				l.startAgent(t, "--hook", hook, "--list", l.list())
 				each(t, publishedPort, l.exact, serverIPv4, serverIPv6)
 			})
 		}

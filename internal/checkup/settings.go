@@ -1,0 +1,121 @@
+package checkup
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/finding"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/spelling"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/output/api"
+)
+
+// checkSettings reports every mistake in the settings file, and what in it is to be
+// written in another way or can't work.
+func (c *checker) checkSettings() {
+	const remedy = "correct the settings: until then the agent does not start, and this check uses defaults in place of what is wrong"
+	if file, ok := errors.AsType[*settings.FileError](c.SettingsErr); ok {
+		for _, mistake := range file.Unwrap() {
+			c.add(finding.Finding{ID: finding.Settings, Level: finding.Wrong, Subject: file.Path, Message: terminal.Line(mistake), Remedy: remedy})
+		}
+	} else if c.SettingsErr != nil {
+		c.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, remedy))
+	}
+	for _, note := range c.Settings.Notes {
+		c.add(finding.Finding{ID: finding.Settings, Level: finding.Note, Message: note})
+	}
+	for _, key := range []struct{ name, path string }{
+		{"csv", c.Settings.CSV}, {"socket", c.Settings.Socket}, {"textfile", c.Settings.Textfile}, {"state", c.Settings.StateDirectory + "/."},
+	} {
+		if c.Settings.Origin(key.name).From == settings.FromFile && c.Machine.unitForbids(key.path) {
+			c.add(finding.Finding{ID: finding.SettingsUnit, Level: finding.Wrong, Subject: filepath.Clean(key.path),
+				Message: fmt.Sprintf("key %s: ssmonitor.service lets the agent write to %s and %s only, not to %s",
+					key.name, settings.DefaultRuntime, settings.DefaultState, filepath.Dir(key.path)),
+				Remedy: "use a path there\nor allow another one: systemctl edit ssmonitor, with ReadWritePaths=" + filepath.Dir(key.path) + " below [Service]"})
+		}
+	}
+}
+
+// checkInForce compares the settings file with what the agent runs with.
+func (c *checker) checkInForce() {
+	running := c.agent.Settings
+	if running == nil || running.File == "" {
+		return
+	}
+	file, err := settings.Inputs{Keys: settings.All(), File: running.File}.Load()
+	if err != nil {
+		return // checkSettings reports it, if it is the file of this check
+	}
+	var differ []string
+	for name, inForce := range running.Keys {
+		now := file.Origin(name)
+		changeable := inForce.From == api.FromFile || inForce.From == "" && now.From == settings.FromFile
+		if changeable && !settings.Same(name, inForce.Values, now.Values) {
+			differ = append(differ, name)
+		}
+	}
+	if len(differ) == 0 {
+		return
+	}
+	slices.Sort(differ)
+	c.add(finding.Finding{ID: finding.SettingsInForce, Level: finding.Wrong, Subject: running.File,
+		Message: fmt.Sprintf("set in %s, but not in force: %s", running.File, strings.Join(differ, ", ")), Remedy: "restart: systemctl restart ssmonitor"})
+}
+
+// unitForbids reports whether the unit, as it is installed, keeps the agent from writing a
+// file. Where somebody has changed what the unit may write to, nothing is forbidden here:
+// the agent itself reports what it can't write.
+func (m *Machine) unitForbids(path string) bool {
+	const name = "ssmonitor.service"
+	installed := false
+	for _, directory := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"} {
+		installed = installed || m.exists(filepath.Join(directory, name))
+		for _, dropIn := range m.glob(filepath.Join(directory, name+".d", "*.conf")) {
+			content, _ := os.ReadFile(m.path(dropIn)) // else it changes nothing that is known
+			if strings.Contains(string(content), "ReadWritePaths=") || strings.Contains(string(content), "ProtectSystem=") {
+				return false
+			}
+		}
+	}
+	for _, writable := range []string{settings.DefaultRuntime, settings.DefaultState, "/tmp", "/var/tmp", "/dev"} {
+		if strings.HasPrefix(filepath.Clean(path)+"/", writable+"/") {
+			return false
+		}
+	}
+	return installed && filepath.IsAbs(path)
+}
+
+// checkClients reports clients that a setting names and that no counted port has.
+func (c *checker) checkClients() {
+	labels, numbers := make(map[string]bool), make(map[string]bool)
+	for _, port := range slices.Concat(c.ports, c.agent.ports()) {
+		labels[usage.ClientOf(port.Name, port.Number).Label()] = true
+		if port.Name == "" {
+			numbers[strconv.Itoa(int(port.Number))] = true
+		}
+	}
+	known := slices.Sorted(maps.Keys(labels))
+	if len(known) == 0 {
+		return
+	}
+	for _, key := range []struct {
+		name   string
+		limits usage.Limits
+	}{{"warn", c.Settings.Warn}, {"addresses", c.Settings.Addresses}} {
+		for _, client := range slices.Sorted(maps.Keys(key.limits.Clients)) {
+			if !labels[client] && !numbers[client] {
+				c.add(finding.Finding{ID: finding.SettingsClient, Level: finding.Note, Subject: client,
+					Message: fmt.Sprintf("key %s: no client is called %s%s", key.name, client, spelling.DidYouMean(spelling.Closest(client, known))),
+					Remedy:  "see the names with ssmonitor client list, and correct the setting"})
+			}
+		}
+	}
+}
