@@ -48,11 +48,11 @@ func TestList(t *testing.T) {
 		ports         accounting.Ports
 	}{
 		{"all agree", "1\n2\n", "", portsOf(1, 2), portsOf(1, 2), []string{"ok port-list ports 1-2"}, portsOf(1, 2)},
-		{"a port is missing", "1\n", "", portsOf(1, 2), nil, []string{"ok port-list", "wrong port-list-incomplete port 2", ""}, portsOf(1)},
-		{"a protocol is missing", "1/tcp\n", "", portsOf(1), nil, []string{"ok port-list port 1/tcp", "wrong port-list-incomplete port 1/udp", ""}, onlyTCP},
-		{"a port too many", "1\n2\n", "", portsOf(1), nil, []string{"ok port-list", "note port-list-extra port 2", ""}, portsOf(1, 2)},
+		{"a port is missing", "1\n", "", portsOf(1, 2), nil, []string{"ok port-list", "wrong port-list-incomplete port 2"}, portsOf(1)},
+		{"a protocol is missing", "1/tcp\n", "", portsOf(1), nil, []string{"ok port-list port 1/tcp", "wrong port-list-incomplete port 1/udp"}, onlyTCP},
+		{"a port too many", "1\n2\n", "", portsOf(1), nil, []string{"ok port-list", "note port-list-extra port 2"}, portsOf(1, 2)},
 		{"no configurations", "1\n2\n", "", nil, nil, []string{"ok port-list"}, portsOf(1, 2)},
-		{"not served by the agent", "1\n2\n", "", nil, portsOf(1), []string{"ok port-list", "wrong port-list-not-served reload", ""}, portsOf(1, 2)},
+		{"not served by the agent", "1\n2\n", "", nil, portsOf(1), []string{"ok port-list", "wrong port-list-not-served reload"}, portsOf(1, 2)},
 		{"no list", "", "", portsOf(1), nil, []string{"wrong port-list ssmonitor setup"}, portsOf(1)},
 		{"no list, no configurations", "", "", nil, nil, []string{"wrong port-list --port 20000=alice"}, nil},
 		{"no list, ports of the agent", "", "", portsOf(1), portsOf(3), []string{"note port-list was started with"}, portsOf(3)},
