@@ -55,7 +55,11 @@ func Edit(path string, change Change) error {
 
 func replace(path string, change Change) error {
 	old, err := configfile.Read(path, safeyaml.MaxSize)
-	missing := errors.Is(err, fs.ErrNotExist)
+	missing := false
+	if errors.Is(err, fs.ErrNotExist) {
+		_, linkErr := os.Lstat(path)
+		missing = linkErr != nil // else it is a link that leads nowhere
+	}
 	if missing {
 		old = []byte(header)
 	} else if err != nil {
