@@ -38,24 +38,49 @@ var ErrByHand = errors.New("can't be changed here without losing something else,
 // Change is a change of a clients file: [Add] and its like make one.
 type Change struct{ apply func(*edit) error }
 
-// Edit changes the clients file at path, which it creates if necessary. Edits at the same
+// Edit makes changes in the clients file at path, one after another, and creates it if necessary. Edits at the same
 // time take turns. The new file replaces the old one as a whole, with its mode and owner,
 // after it was read again: on any error, the old one is in force as it was. A change that
 // changes nothing leaves the file alone.
-func Edit(path string, change Change) error {
+func Edit(path string, changes ...Change) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("changing the clients: %w", err)
 	}
-	err := atomicfile.InTurn(path, func() error { return replace(path, change) })
+	err := atomicfile.InTurn(path, func() error { return replace(path, changes) })
 	if err != nil {
 		return fmt.Errorf("changing the clients: %w", err)
 	}
 	return nil
 }
 
-func replace(path string, change Change) error {
-	old, err := configfile.Read(path, safeyaml.MaxSize)
-	missing := false
+// Preview returns the file that [Edit] would leave, and changes nothing.
+func Preview(path string, changes ...Change) (*File, error) {
+	_, changed, _, err := change(path, changes)
+	if err != nil {
+		return nil, fmt.Errorf("changing the clients: %w", err)
+	}
+	doc, err := parse(changed)
+	if err != nil {
+		return nil, err
+	}
+	return doc.file(), nil
+}
+
+func replace(path string, changes []Change) error {
+	old, changed, missing, err := change(path, changes)
+	switch {
+	case err != nil || bytes.Equal(old, changed):
+		return err
+	case missing:
+		return atomicfile.Write(path, changed, mode)
+	}
+	return atomicfile.Replace(path, changed)
+}
+
+// change returns the text of the file, or what begins one that is missing, and the changed
+// text.
+func change(path string, changes []Change) (old, changed []byte, missing bool, err error) {
+	old, err = configfile.Read(path, safeyaml.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, linkErr := os.Lstat(path)
 		missing = linkErr != nil // else it is a link that leads nowhere
@@ -63,18 +88,15 @@ func replace(path string, change Change) error {
 	if missing {
 		old = []byte(header)
 	} else if err != nil {
-		return err
+		return nil, nil, false, err
 	}
-	changed, err := change.of(old)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
-	case bytes.Equal(old, changed):
-		return nil
-	case missing:
-		return atomicfile.Write(path, changed, mode)
+	changed = old
+	for _, change := range changes {
+		if changed, err = change.of(changed); err != nil {
+			return nil, nil, false, fmt.Errorf("%s: %w", path, err)
+		}
 	}
-	return atomicfile.Replace(path, changed)
+	return old, changed, missing, nil
 }
 
 // of returns the text of a changed file.

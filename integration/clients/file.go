@@ -31,16 +31,23 @@ type Client struct {
 	Line    int                 // of the name
 }
 
-// Ports returns the ports of all clients, in the order of the file.
+// Ports returns the ports of all clients, in the order of the file; those of nil are none.
 func (f *File) Ports() (ports []accounting.Port) {
+	if f == nil {
+		return nil
+	}
 	for _, client := range f.Clients {
 		ports = append(ports, client.Ports...)
 	}
 	return ports
 }
 
-// Targets returns the targets of all clients, in the order of the file.
+// Targets returns the targets of all clients, in the order of the file; those of nil are
+// none.
 func (f *File) Targets() (targets []accounting.Target) {
+	if f == nil {
+		return nil
+	}
 	for _, client := range f.Clients {
 		targets = append(targets, client.Targets...)
 	}
@@ -63,11 +70,7 @@ func Read(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the clients: %s: %w", path, err)
 	}
-	file := new(File)
-	for _, block := range doc.blocks {
-		file.Clients = append(file.Clients, block.Client)
-	}
-	return file, nil
+	return doc.file(), nil
 }
 
 // document is a clients file with its text.
@@ -75,6 +78,14 @@ type document struct {
 	text   string // without a byte order mark; its lines end with \n
 	blocks []*block
 	owners map[uint16]owner
+}
+
+func (d *document) file() *File {
+	file := new(File)
+	for _, block := range d.blocks {
+		file.Clients = append(file.Clients, block.Client)
+	}
+	return file
 }
 
 // owner is the block that has a port, and for which protocols.
