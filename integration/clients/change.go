@@ -300,6 +300,9 @@ func parseItems(name string, specs []string) (items []item, err error) {
 		return nil, failure.Wrong(fmt.Errorf("name %q: want %s", name, fault))
 	}
 	for _, spec := range specs {
+		if strings.Contains(spec, "=") {
+			return nil, failure.Wrong(fmt.Errorf("port %q: want a port without a name, which is %q here", spec, name))
+		}
 		item, err := parseItem(name, spec)
 		if err != nil {
 			return nil, failure.Wrong(err)
