@@ -73,24 +73,32 @@ func Remove(name string, specs ...string) Change {
 	}}
 }
 
-// Rename gives a client another name: it is the same person, whose history stays. It fails
-// with ErrNoClient and ErrExists.
-func Rename(old, new string) Change {
+// Rename gives a client another name: it is the same person, whose history stays. The
+// client also gets the ports that have its old name elsewhere and that no client has in the
+// file: else they would keep that. It fails with ErrExists, and with ErrNoClient if the old
+// name is nowhere.
+func Rename(old, new string, elsewhere ...string) Change {
 	return Change{func(e *edit) error {
-		if fault := nameFault(new); fault != "" {
-			return failure.Wrong(fmt.Errorf("name %q: want %s", new, fault))
+		items, err := parseItems(new, elsewhere)
+		if err != nil {
+			return err
 		}
 		i, err := e.find(old)
 		switch {
-		case err != nil:
+		case new == "":
+			return failure.Wrong(errors.New(`name "": want the new name of a client`))
+		case err != nil && len(items) == 0:
 			return err
 		case old == new:
 			return nil
 		case e.doc.find(new) != nil:
 			return failure.Wrong(fmt.Errorf("client %q: %w", new, ErrExists))
+		case err == nil:
+			e.rename(i, new)
+			e.append(i, e.unowned(items))
+			return nil
 		}
-		e.rename(i, new)
-		return nil
+		return e.add(new, items)
 	}}
 }
 
@@ -292,6 +300,9 @@ func parseItems(name string, specs []string) (items []item, err error) {
 		return nil, failure.Wrong(fmt.Errorf("name %q: want %s", name, fault))
 	}
 	for _, spec := range specs {
+		if strings.Contains(spec, "=") {
+			return nil, failure.Wrong(fmt.Errorf("port %q: want a port without a name, which is %q here", spec, name))
+		}
 		item, err := parseItem(name, spec)
 		if err != nil {
 			return nil, failure.Wrong(err)

@@ -81,7 +81,10 @@ func replace(path string, changes []Change) error {
 // text.
 func change(path string, changes []Change) (old, changed []byte, missing bool, err error) {
 	old, err = configfile.Read(path, safeyaml.MaxSize)
-	missing = errors.Is(err, fs.ErrNotExist)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, linkErr := os.Lstat(path)
+		missing = linkErr != nil // else it is a link that leads nowhere
+	}
 	if missing {
 		old = []byte(header)
 	} else if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -115,10 +116,16 @@ type item struct {
 	targets []accounting.Target
 }
 
+// secondDocument is what precedes a document that the reader would not see.
+var secondDocument = regexp.MustCompile(`(?ms)^ *[^#\s-].*?^---`)
+
 // parse reads a clients file.
 func parse(text []byte) (*document, error) {
 	text = bytes.ReplaceAll(bytes.TrimPrefix(text, []byte(byteOrderMark)), []byte("\r\n"), []byte("\n"))
 	doc := &document{text: string(text), owners: make(map[uint16]owner)}
+	if second := secondDocument.FindIndex(text); second != nil {
+		return nil, &Error{Line: bytes.Count(text[:second[1]], []byte("\n")) + 1, Column: 1, Reason: "want one document, without --- before another"}
+	}
 	err := safeyaml.Read(text, func(root safeyaml.Node) error {
 		if root.IsNull() {
 			return nil

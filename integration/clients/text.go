@@ -178,7 +178,6 @@ func (e *edit) append(i int, specs []string) {
 		return
 	}
 	e.want[i].specs = append(e.want[i].specs, specs...)
-	at, style := e.offset(b.list), e.styleOf(b)
 	switch {
 	case b.empty:
 		indent := strings.Repeat(" ", b.key.column+1)
@@ -189,19 +188,24 @@ func (e *edit) append(i int, specs []string) {
 		end := e.spanOf(*b.listKey, portsKey).end
 		e.insert(end+len(colon.FindString(e.doc.text[end:])), " "+list(specs))
 	case len(b.items) == 0: // []
-		e.insert(at+1, joined(specs))
+		e.insert(e.offset(b.list)+1, joined(specs))
 	default:
-		last := b.items[len(b.items)-1]
-		end := e.spanOf(last.place, last.spec).end
-		switch {
-		case style == flow:
-			e.insert(end, ", "+joined(specs))
-		case style == entries:
-			e.insertLines(end, e.lines(b, specs))
-		default:
-			e.insert(at, "[")
-			e.insert(end, ", "+joined(specs)+"]")
-		}
+		e.appendItems(b, specs)
+	}
+}
+
+// appendItems appends ports to others.
+func (e *edit) appendItems(b *block, specs []string) {
+	last := b.items[len(b.items)-1]
+	end := e.spanOf(last.place, last.spec).end
+	switch e.styleOf(b) {
+	case flow:
+		e.insert(end, ", "+joined(specs))
+	case entries:
+		e.insertLines(end, e.lines(b, specs))
+	case single:
+		e.insert(e.offset(b.list), "[")
+		e.insert(end, ", "+joined(specs)+"]")
 	}
 }
 
@@ -253,12 +257,15 @@ func (e *edit) replaceEntry(b *block, at span, next []string) {
 func (e *edit) withComma(b *block, k int, at span, next [][]string) span {
 	behind := e.doc.text[at.end:]
 	if k+1 < len(b.items) && slices.ContainsFunc(next[k+1:], func(specs []string) bool { return len(specs) > 0 }) {
-		comma := len(behind) - len(strings.TrimLeft(behind, " ,"))
-		return span{at.start, at.end + comma}
+		rest := strings.TrimPrefix(strings.TrimLeft(behind, " "), ",")
+		if next := strings.TrimLeft(rest, " "); !strings.HasPrefix(next, "#") && !strings.HasPrefix(next, "\n") {
+			rest = next
+		}
+		return span{at.start, len(e.doc.text) - len(rest)}
 	}
 	before := strings.TrimRight(e.doc.text[:at.start], " ")
 	if strings.HasSuffix(before, ",") {
-		return span{len(strings.TrimRight(before, " ,")), at.end}
+		return span{len(strings.TrimRight(strings.TrimSuffix(before, ","), " ")), at.end}
 	}
 	return at
 }

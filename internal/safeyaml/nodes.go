@@ -14,16 +14,10 @@ type Node struct{ node ast.Node }
 // Pair is a key of a map, with its value.
 type Pair struct{ key, Value Node }
 
-// Read calls visit with the value of the document, and returns its error. An empty text
-// has the value null, and a text with a second document is wrong. Other errors are as
-// those of [Decode].
+// Read calls visit with the value of the first document, and returns its error. An empty
+// text has the value null. Other errors are as those of [Decode].
 func Read(text []byte, visit func(Node) error) error {
 	return Walk(text, func(file *ast.File) error {
-		for i, document := range file.Docs {
-			if i > 0 && document.Body != nil {
-				return Node{document.Body}.Wrong("one document, without --- before another")
-			}
-		}
 		if len(file.Docs) == 0 {
 			return visit(Node{})
 		}

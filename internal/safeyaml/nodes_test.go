@@ -30,6 +30,9 @@ func outline(node safeyaml.Node) string {
 	}
 	var parts []string
 	for _, item := range node.Items() {
+		if item == node { // of another kind, such as a tag
+			return "other" + at
+		}
 		parts = append(parts, outline(item))
 	}
 	return "[" + strings.Join(parts, " ") + "]" + at
