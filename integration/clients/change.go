@@ -77,28 +77,28 @@ func Remove(name string, specs ...string) Change {
 // client also gets the ports that have its old name elsewhere and that no client has in the
 // file: else they would keep that. It fails with ErrExists, and with ErrNoClient if the old
 // name is nowhere.
-func Rename(old, new string, elsewhere ...string) Change {
+func Rename(old, name string, elsewhere ...string) Change {
 	return Change{func(e *edit) error {
-		items, err := parseItems(new, elsewhere)
+		items, err := parseItems(name, elsewhere)
 		if err != nil {
 			return err
 		}
 		i, err := e.find(old)
 		switch {
-		case new == "":
+		case name == "":
 			return failure.Wrong(errors.New(`name "": want the new name of a client`))
 		case err != nil && len(items) == 0:
 			return err
-		case old == new:
+		case old == name:
 			return nil
-		case e.doc.find(new) != nil:
-			return failure.Wrong(fmt.Errorf("client %q: %w", new, ErrExists))
+		case e.doc.find(name) != nil:
+			return failure.Wrong(fmt.Errorf("client %q: %w", name, ErrExists))
 		case err == nil:
-			e.rename(i, new)
+			e.rename(i, name)
 			e.append(i, e.unowned(items))
 			return nil
 		}
-		return e.add(new, items)
+		return e.add(name, items)
 	}}
 }
 

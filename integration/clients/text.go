@@ -264,8 +264,8 @@ func (e *edit) withComma(b *block, k int, at span, next [][]string) span {
 		return span{at.start, len(e.doc.text) - len(rest)}
 	}
 	before := strings.TrimRight(e.doc.text[:at.start], " ")
-	if strings.HasSuffix(before, ",") {
-		return span{len(strings.TrimRight(strings.TrimSuffix(before, ","), " ")), at.end}
+	if before, found := strings.CutSuffix(before, ","); found {
+		return span{len(strings.TrimRight(before, " ")), at.end}
 	}
 	return at
 }
