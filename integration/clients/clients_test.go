@@ -138,6 +138,7 @@ func TestEditKeepsTheRest(t *testing.T) {
 		{"to one value", clients.Add("dave, jr.", "20010/tcp"), "{ports: 20020}", "{ports: [20020, 20010/tcp]}"},
 		{"into brackets of several lines", clients.Add("erin", "20024"), "20023]", "20023, 20024]"},
 		{"the port of no name", clients.Add("alice", "20030"), "/tcp\"]  # phone, laptop\n", "/tcp\", 20030]  # phone, laptop\n"},
+		{"the port of no name, to a new client", clients.Add("fay", "20030"), "\"\":\n  ports: 20030\n# The end.\n", "# The end.\nfay:\n  ports: [20030]\n"},
 		{"of brackets, the first", clients.Remove("alice", "20000"), `[20000, "20001/tcp"]`, `["20001/tcp"]`},
 		{"of brackets, the last", clients.Remove("alice", "20001/tcp"), `[20000, "20001/tcp"]`, `[20000]`},
 		{"of several lines", clients.Remove("erin", "20021", "20023"), "[20021,  # a desk\n   20022, 20023]", "[  # a desk\n   20022]"},

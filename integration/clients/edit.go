@@ -38,10 +38,10 @@ var ErrByHand = errors.New("can't be changed here without losing something else,
 // Change is a change of a clients file: [Add] and its like make one.
 type Change struct{ apply func(*edit) error }
 
-// Edit makes changes in the clients file at path, one after another, and creates it if necessary. Edits at the same
-// time take turns. The new file replaces the old one as a whole, with its mode and owner,
-// after it was read again: on any error, the old one is in force as it was. A change that
-// changes nothing leaves the file alone.
+// Edit makes changes in the clients file at path, one after another, and creates it if
+// necessary. Edits at the same time take turns. The new file replaces the old one as a
+// whole, with its mode and owner, after it was read again: on any error, the old one is in
+// force as it was. A change that changes nothing leaves the file alone.
 func Edit(path string, changes ...Change) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("changing the clients: %w", err)

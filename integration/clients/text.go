@@ -103,7 +103,6 @@ func (e *edit) spanOf(at place, value string) span {
 		e.unclear = true
 		return span{start, start}
 	}
-	e.unclear = e.unclear || length == 0
 	return span{start, start + length}
 }
 
@@ -152,11 +151,7 @@ func (e *edit) appendBlock(name string, specs []string) {
 func (e *edit) removeBlock(i int) {
 	b := e.doc.blocks[i]
 	e.want[i].removed = true
-	key := e.spanOf(b.key, b.Name)
-	gone := e.lineOf(key.start)
-	if strings.TrimSpace(e.doc.text[gone.start:key.start]) != "" {
-		e.unclear = true
-	}
+	gone := e.lineOf(e.spanOf(b.key, b.Name).start)
 	for end := gone.end; end < len(e.doc.text); {
 		line := e.lineOf(end)
 		text := e.doc.text[line.start:line.end]
