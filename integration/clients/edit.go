@@ -69,7 +69,7 @@ func Preview(path string, changes ...Change) (*File, error) {
 func replace(path string, changes []Change) error {
 	old, changed, missing, err := change(path, changes)
 	switch {
-	case err != nil || bytes.Equal(old, changed):
+	case err != nil || bytes.Equal(old, changed) && !atomicfile.Interrupted(path):
 		return err
 	case missing:
 		return atomicfile.Write(path, changed, mode)

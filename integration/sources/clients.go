@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -42,6 +43,10 @@ func (l *loading) readClients() {
 		return
 	}
 	file, err := clients.Read(path)
+	if err == nil && len(l.memory.clients.Ports()) > 0 && isEmpty(path) {
+		// Whoever writes it in place has only begun, or the disk is full.
+		err = fmt.Errorf("%s is empty: remove it if there is no client any more", path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.clients = new(clients.File)
@@ -53,6 +58,11 @@ func (l *loading) readClients() {
 		l.clients = file
 	}
 	l.memory.clients = l.clients
+}
+
+func isEmpty(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == 0
 }
 
 // clientsSource returns the source of the ports in the file of clients: the same for

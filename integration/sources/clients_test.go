@@ -55,6 +55,7 @@ func TestFollowClients(t *testing.T) {
 	dir := t.TempDir()
 	list, file := filepath.Join(dir, "ports"), filepath.Join(dir, "clients.yaml")
 	follower := sources.Follow(sources.Sources{List: list, Clients: file})
+	const truncated = "\x00"
 	written := "20000=alice\n# from " + file + "\n20001=bob\n# from " + file + "\n# from /etc/a.json\n20002=carol\n"
 	for _, test := range []struct {
 		what          string
@@ -68,6 +69,7 @@ func TestFollowClients(t *testing.T) {
 		{"a port in the clients alone", written, "bob: {ports: [20001, 20003/udp]}\n", "20000=alice 20001=bob 20002=carol 20003/udp=bob", nil},
 		{"a mistake", written, "bob: {ports: [20001, 20003/udp]}\nbob:\n", "20000=alice 20001=bob 20002=carol 20003/udp=bob", sources.ErrClients},
 		{"the list has changed meanwhile", "20000=alice\n", "bob: {ports: [20001, 20003/udp]}\nbob:\n", "20000=alice 20001=bob 20003/udp=bob", sources.ErrClients},
+		{"truncated", written, truncated, "20000=alice 20001=bob 20002=carol 20003/udp=bob", sources.ErrClients},
 		{"another name", written, "robert: {ports: 20001}\n", "20000=alice 20001=robert 20002=carol", nil},
 		{"a client that was removed", written, "# nobody\n", "20000=alice 20002=carol", nil},
 		{"no file of clients", written, "", "20000=alice 20002=carol", nil},
@@ -75,6 +77,7 @@ func TestFollowClients(t *testing.T) {
 		for path, content := range map[string]string{list: test.list, file: test.clients} {
 			_ = os.Remove(path) // there may be none
 			if content != "" {
+				content = strings.TrimPrefix(content, truncated)
 				write(t, dir, filepath.Base(path), content)
 			}
 		}
