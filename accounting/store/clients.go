@@ -65,13 +65,20 @@ func (s *Store) rename(now time.Time) error {
 			}
 			continue
 		}
-		if err := s.db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id); err != nil {
+		waiting, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)
+		if err != nil {
 			return err
+		}
+		if waiting == 0 { // else it is the name of the client that gets the port at the next reading
+			if err := s.db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id); err != nil {
+				return err
+			}
+			known.name = port.Name
 		}
 		if err := s.db.run("update port set source_name = ? where port = ?", nil, port.Name, int64(port.Number)); err != nil {
 			return err
 		}
-		known.name, known.source = port.Name, port.Name
+		known.source = port.Name
 	}
 	return nil
 }

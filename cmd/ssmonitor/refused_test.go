@@ -117,7 +117,7 @@ func TestRefusedByTheKernel(t *testing.T) {
 			}
 
 			status, stdout, stderr = run(append(setup, "--dry-run")...)
-			if status != exitDone || !strings.Contains(stdout, `counter tcp-20000-in`) || strings.Count(stderr, "\n") != 1 ||
+			if status != exitDone || !strings.Contains(stdout, `counter tcp-20000-in`) || strings.Count(stderr, "\n") != 2 ||
 				!strings.HasPrefix(stderr, "note: ") || !strings.Contains(stderr, test.cause) {
 				t.Errorf("setup --dry-run: status %d\n%s%s", status, stdout, stderr)
 			}

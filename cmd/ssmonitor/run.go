@@ -18,7 +18,8 @@ func runCommand() *cli.Command {
 		Name:  "run",
 		Usage: "the agent: read the counters, keep the totals, publish the rates",
 		Description: "run counts the ports in the list that `ssmonitor setup` wrote, or those that --shadowsocks and " +
-			"--port name, and applies changes of these sources while it runs. It installs missing counters, " +
+			"--port name, and those in the file of clients, whose names are preferred. It applies changes of these " +
+			"sources while it runs; a mistake in the file of clients is logged, and what it said before counts. It installs missing counters, " +
 			"repairs its table if others change it, and publishes the rates once per interval. The only " +
 			"privilege that it needs is CAP_NET_ADMIN. SIGTERM ends it, SIGHUP makes it read its sources again. " +
 			"It follows the settings file and applies warn and addresses while it runs; check names the settings that wait for a restart. " +

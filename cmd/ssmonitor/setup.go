@@ -37,6 +37,11 @@ func setupCommand() *cli.Command {
 			"The agent, or setup where no agent runs, finds that by the rules that translate addresses, by IPVS " +
 			"and by connections; setup notes it. --port 8388@172.17.0.2:8388 names the container's address and port " +
 			"if they can't be found; a second @ names another one.\n\n" +
+			"What --port names on the command line is written to the file of clients (--clients), where it stays until " +
+			"it is changed there; not with --follow. The names in that file are preferred to those of " +
+			"--port, in SSMONITOR_PORT and in the settings file, and these to those of configurations; setup notes a name " +
+			"that is overruled. A name that changes is the same person's; another person gets a port by " +
+			"`ssmonitor client new`.\n\n" +
 			"--port counts the port of any service, Shadowsocks or not. Users who share a port can't be told " +
 			"apart: give each a port of their own.\n\n" +
 			"With --follow, setup runs until it is stopped, as ssmonitor-setup.service does: it sets up again " +
@@ -69,14 +74,15 @@ func runSetup(c *cli.Context) error {
 	if c.Bool("follow") {
 		return followSetup(c)
 	}
-	loaded, err := inputs(c).Load()
+	given := inputs(c)
+	loaded, err := given.Load()
 	if err != nil {
 		return err
 	}
 	for _, note := range loaded.Notes {
 		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Text(note))
 	}
-	found, err := setup.Find(loaded)
+	found, err := setup.Find(loaded, given.Flags["port"])
 	printRemarks(c, found.Remarks)
 	switch {
 	case errors.Is(err, setup.ErrNoPort) && c.Bool("if-configured"):

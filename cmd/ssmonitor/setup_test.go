@@ -16,7 +16,7 @@ import (
 // setupIn runs setup --dry-run on the files of a directory.
 func setupIn(t *testing.T, directory string, arguments ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	return call(t, append([]string{"setup", "--dry-run", "--no-search", "--list", filepath.Join(directory, "ports")}, arguments...)...)
+	return call(t, append([]string{"setup", "--dry-run", "--no-search", "--clients", "", "--list", filepath.Join(directory, "ports")}, arguments...)...)
 }
 
 // Names take other numbers of a terminal's cells than of letters, and other ones in ASCII.

@@ -43,7 +43,7 @@ func TestUsageBelongsToClients(t *testing.T) {
 	server.fail(t, 2, []string{"alicia"}, "usage", "--client", "alice")
 
 	// Another person gets the port.
-	server.succeed(t, "client", "new", "20000", "dave")
+	server.succeed(t, "client", "new", "--list", server.list, "20000", "dave")
 	agent.waitNamed(t, "dave")
 	server.sendToItself(t, 20000, 4)
 	server.sendToItself(t, 20002, 2)
@@ -59,17 +59,16 @@ func TestUsageBelongsToClients(t *testing.T) {
 		}
 	}
 
-	// The name that the source had all the time does not take the port back, a
-	// new one renames the client that has it. A port changes hands without an
-	// agent as well.
-	setup("alicia")
-	server.succeed(t, "client", "new", "20001", "erin")
+	// The former name does not take the port back, another one renames the client that
+	// has it. A port changes hands without an agent as well.
+	server.fail(t, 2, []string{`port 20000 is "dave"'s`, "client new 20000 NAME"}, "setup", "--no-search", "--list", server.list, "--port", "20000=alicia")
+	server.succeed(t, "client", "new", "--list", server.list, "20001", "erin")
 	agent = run()
 	server.sendToItself(t, 20000, 1)
 	server.sendToItself(t, 20001, 1)
 	want["dave"], want["erin"] = loopbackTraffic(5), loopbackTraffic(1)
 	server.waitUsage(t, want)
-	server.setup(t, "--port", "20000=david", "--port", "20001=bob", "--port", "20002=alicia", "--port", "20003")
+	server.succeed(t, "client", "rename", "--list", server.list, "dave", "david")
 	want["david"] = want["dave"]
 	delete(want, "dave")
 	server.waitUsage(t, want)

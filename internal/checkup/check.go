@@ -76,7 +76,7 @@ func (c *checker) findings() []finding.Finding {
 	c.checkInForce()
 	c.checkLedger()
 	c.checkPorts()
-	c.checkClients()
+	c.checkSettingsClients()
 	c.add(portadvice.Findings(c.Machine.Root, c.ports, c.Settings.Hook)...)
 	if c.table != nil {
 		rulesErr := c.readRules() // first: they show what the table has to count

@@ -93,8 +93,8 @@ func (m *Machine) unitForbids(path string) bool {
 	return installed && filepath.IsAbs(path)
 }
 
-// checkClients reports clients that a setting names and that no counted port has.
-func (c *checker) checkClients() {
+// checkSettingsClients reports clients that a setting names and that no counted port has.
+func (c *checker) checkSettingsClients() {
 	labels, numbers := make(map[string]bool), make(map[string]bool)
 	for _, port := range slices.Concat(c.ports, c.agent.ports()) {
 		labels[usage.ClientOf(port.Name, port.Number).Label()] = true

@@ -151,6 +151,13 @@ func (n Node) kind() string {
 	return "something else"
 }
 
+// IsWord reports whether the key is a single value, rather than a list, a map or a
+// reference.
+func (p Pair) IsWord() bool {
+	_, ok := p.key.Scalar()
+	return ok || p.key.IsNull()
+}
+
 // Key returns the name of the key.
 func (p Pair) Key() string { return p.key.token().Value }
 

@@ -88,6 +88,7 @@ func (in Inputs) load() (*Settings, error) {
 			loaded.origins[key.Name] = Origin{from, given.values}
 		}
 	}
+	loaded.setClients(in)
 	return loaded, fileErr
 }
 

@@ -185,6 +185,7 @@ func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) err
 	rows := [][]string{{"  PORT", "COUNTED", "NAME", "SOURCE"}}
 	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
 	changes := make(map[string]int)
+	renamed := false
 	for _, port := range r.Ports {
 		changes[port.Change]++
 		if len(r.Ports) > most && (port.Change == "" || len(rows)-1 == most) {
@@ -196,6 +197,7 @@ func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) err
 				counted += " (was " + was + ")"
 			}
 			if before.Name != name {
+				renamed = renamed || before.Name != "" && name != ""
 				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
 			}
 		}
@@ -205,6 +207,9 @@ func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) err
 	writeRows(w, rows)
 	if left := len(r.Ports) - (len(rows) - 1); left > 0 {
 		fmt.Fprintf(w, "  and %d more\n", left)
+	}
+	if renamed {
+		fmt.Fprint(w, "\n~ A name that changes is the same person's, whose usage goes on. For another person: ssmonitor client new PORT NAME\n")
 	}
 	r.writeConfigurations(w, min(most, maxConfigurations))
 	summary := "nothing has changed"
