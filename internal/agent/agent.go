@@ -17,6 +17,7 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
@@ -70,9 +71,9 @@ type agent struct {
 	changes chan func() // what root requests, for the loop to run
 
 	notifier *unit.Notifier
+	board    *health.Board
 
-	readFault accounting.Fault
-	closing   []func() error // ends what is open, in the order of opening
+	closing []func() error // ends what is open, in the order of opening
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with

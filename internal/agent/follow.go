@@ -9,6 +9,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/publishing"
 )
 
@@ -30,9 +31,9 @@ func (a *agent) endInterval(ctx context.Context) {
 // and the ports in force stay.
 func (a *agent) reload() {
 	found, err := a.follower.Load()
+	a.board.Observe(health.PortList, err)
 	if err != nil {
 		a.logNotes(found)
-		a.Log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
 	a.notifier.Progress(time.Now()) // each step may take seconds for thousands of ports
@@ -43,8 +44,8 @@ func (a *agent) reload() {
 	a.notifier.Progress(time.Now())
 	err = errors.Join(err, a.meter.SetPorts(ports))
 	a.notifier.Progress(time.Now())
+	a.board.Observe(health.NewPorts, err)
 	if err != nil {
-		a.Log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}
 	added, removed := difference(before, found.Ports)
@@ -71,8 +72,8 @@ func (a *agent) applyForwarding(found *sources.Result) error {
 		return nil
 	}
 	decision, err := a.tracker.Decide(found.Ports, found.Targets, a.meter.Targets)
+	a.board.Observe(health.Published, err)
 	if err != nil {
-		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
 		publishing.SetPublishedWhere(found, func(port accounting.Port) bool {
 			if before, ok := inForce.Find(port.Number); ok {
@@ -91,9 +92,7 @@ func (a *agent) applyForwarding(found *sources.Result) error {
 func (a *agent) refreshForwarding() {
 	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
 	err := a.applyForwarding(&found)
-	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
-		a.Log.Error("what is published can't be counted yet", "error", err)
-	}
+	a.board.Observe(health.NewPorts, errors.Join(err, a.meter.SetPorts(found.Ports)))
 }
 
 func (a *agent) logNotes(found sources.Result) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/unit"
@@ -44,7 +45,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 		handler := api.NewHandler(a.readings, time.Now, a.Log)
 		handler.Handle("GET /v1/usage", api.NewUsageHandler(a.history, a.settings.Warn, time.Now, a.Log))
 		handler.Handle("GET /metrics", metrics)
-		a.serveSocket(ctx, listener, handler)
+		a.serveSocket(ctx, listener, health.Socket, handler)
 		a.serveControl(ctx)
 	}
 	return nil

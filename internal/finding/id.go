@@ -13,6 +13,8 @@ const (
 	KernelCounterMaps   ID = "kernel-counter-maps"
 	KernelOwnedTables   ID = "kernel-owned-tables"
 	Agent               ID = "agent"
+	AgentProblem        ID = "agent-problem"
+	SetupService        ID = "setup-service"
 	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"
