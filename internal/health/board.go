@@ -56,7 +56,7 @@ func (b *Board) Observe(id ID, err error) FaultChange {
 			e.since = b.now()
 		}
 		e.message = k.broken + ": " + terminal.Line(err)
-		b.log.Error(k.broken, "error", err)
+		b.log.Error(k.broken, "error", err, "remedy", k.remedy)
 	case FaultCleared:
 		b.log.Info(k.repaired)
 	case FaultUnchanged:
