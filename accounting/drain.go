@@ -1,6 +1,10 @@
 package accounting
 
-import "slices"
+import (
+	"slices"
+
+	"ssmonitor/internal/health"
+)
 
 // counterState is what the meter has to do with a counter.
 //
@@ -41,9 +45,7 @@ func (m *Meter) detachStray() {
 			"counters", len(fresh), "first", fresh[0].String())
 	}
 	err := m.detach(due)
-	if m.detachFault.Observe(err) == FaultRaised {
-		m.options.Log.Error("ports that are not in force are still counted", "error", err)
-	}
+	m.options.Board.Observe(health.RemovedPorts, err)
 	if err == nil {
 		for _, key := range m.stray { // those that were not found again
 			m.states.changeIf(key, notInForce, unclassified)

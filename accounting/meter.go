@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"ssmonitor/internal/health"
 )
 
 // Meter reads a table into a ledger, repairs the table when it does not match
@@ -32,8 +34,6 @@ type Meter struct {
 	status     Status
 	attempted  time.Time // when the last save was attempted
 	losses     losses
-
-	repairFault, saveFault, detachFault Fault
 }
 
 // MeterOptions configure a meter.
@@ -49,8 +49,10 @@ type MeterOptions struct {
 	// SaveInterval is the longest time that a change waits to be saved. Changes
 	// that could not be computed again are saved at once. 0 saves at every tick.
 	SaveInterval time.Duration
-	// Log receives faults, repairs and what is lost.
+	// Log receives repairs and what is lost.
 	Log *slog.Logger
+	// Board has what does not work; nil stands for one that logs only.
+	Board *health.Board
 }
 
 // Status is the state of the meter itself.
@@ -73,6 +75,9 @@ type Status struct {
 func NewMeter(options MeterOptions) *Meter {
 	if options.Now == nil {
 		options.Now = time.Now
+	}
+	if options.Board == nil {
+		options.Board = health.NewBoard(options.Now, options.Log)
 	}
 	ledger := NewLedger(options.Initial)
 	options.Initial = State{} // it may be large
@@ -316,7 +321,7 @@ func (m *Meter) save() error {
 	m.attempted = m.options.Now()
 	err := m.options.Store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
-	m.saveFault.Log(m.options.Log, err, "the totals can't be saved; counting continues, and saving is tried again", "the totals are saved again")
+	m.options.Board.Observe(health.Saves, err)
 	if err != nil {
 		m.status.SaveFailures++
 		return err

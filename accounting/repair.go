@@ -3,6 +3,8 @@ package accounting
 import (
 	"fmt"
 	"slices"
+
+	"ssmonitor/internal/health"
 )
 
 // superviseTable verifies the table, repairs it if necessary, and records the result in
@@ -16,7 +18,7 @@ func (m *Meter) superviseTable(read readResult) {
 		err = m.repairDrift()
 	}
 	m.status.RepairError = err
-	m.repairFault.Log(m.options.Log, err, "the table can't be repaired; there are no rates until it is", "the table is correct again")
+	m.options.Board.Observe(health.Table, err)
 }
 
 // repairDrift verifies the table and repairs it if it has drifted.

@@ -80,7 +80,7 @@ func TestWatch(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()
 			start := source.clock
-			watch := NewWatch(addressLimitsOf(t, "3", "bob=none"), NewMeter(source, source.now, nil), source.now)
+			watch := NewWatch(addressLimitsOf(t, "3", "bob=none"), NewMeter(source, source.now, quietBoard()), source.now)
 			var got []string
 			for i, addresses := range test.counts {
 				report := crowdReport()
@@ -114,7 +114,7 @@ func TestWatchCountsOnlyWithALimit(t *testing.T) {
 	}{{"unset", nil, 0}, {"off", []string{"0", "alice=none"}, 0}, {"set", []string{"3"}, 360}} {
 		t.Run(test.name, func(t *testing.T) {
 			source := newCrowd()
-			watch := NewWatch(addressLimitsOf(t, test.limits...), NewMeter(source, source.now, nil), source.now)
+			watch := NewWatch(addressLimitsOf(t, test.limits...), NewMeter(source, source.now, quietBoard()), source.now)
 			report := crowdReport()
 			for range 1800 {
 				watch.Check(report)
@@ -130,7 +130,7 @@ func TestWatchCountsOnlyWithALimit(t *testing.T) {
 // TestWatchForgetsPorts removes a port that is over its limit.
 func TestWatchForgetsPorts(t *testing.T) {
 	source := newCrowd()
-	watch := NewWatch(addressLimitsOf(t, "3"), NewMeter(source, source.now, nil), source.now)
+	watch := NewWatch(addressLimitsOf(t, "3"), NewMeter(source, source.now, quietBoard()), source.now)
 	changes := 0
 	for range 7 {
 		changes += len(watch.Check(crowdReport()))

@@ -1,11 +1,11 @@
 package connections
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/throttle"
 )
 
@@ -22,23 +22,22 @@ type Counter interface {
 type Meter struct {
 	counter Counter
 	now     func() time.Time
-	log     *slog.Logger
+	board   *health.Board
 
 	mutex  sync.Mutex
 	ports  []uint16                 // of the last count: those whose connections are visible
 	counts []accounting.Connections // of these ports; empty if the count failed
 	gap    throttle.Gap
-	fault  accounting.Fault
 }
 
 // NewMeter returns a meter that counts with the counter. If that is nil, all
-// connections are unknown. If now is nil, the meter uses time.Now. The log receives
-// faults.
-func NewMeter(counter Counter, now func() time.Time, log *slog.Logger) *Meter {
+// connections are unknown. If now is nil, the meter uses time.Now. The board has
+// whether it can.
+func NewMeter(counter Counter, now func() time.Time, board *health.Board) *Meter {
 	if now == nil {
 		now = time.Now
 	}
-	return &Meter{counter: counter, now: now, log: log, gap: throttle.Gap{Share: countShare}}
+	return &Meter{counter: counter, now: now, board: board, gap: throttle.Gap{Share: countShare}}
 }
 
 // Complete sets the connections of the report's ports. Those that can't be counted
@@ -95,6 +94,6 @@ func (m *Meter) count(ports []accounting.PortReport) {
 			counts, m.gap.Least = m.counts[:0], retryGap
 		}
 		m.counts = counts
-		m.fault.Log(m.log, err, "the connections can't be counted; they are unknown until they can", "the connections are counted again")
+		m.board.Observe(health.Connections, err)
 	})
 }

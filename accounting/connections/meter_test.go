@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
+	"ssmonitor/internal/testkit"
 )
 
 // crowd is who is connected, as a source with a clock.
@@ -40,6 +42,8 @@ func (c *crowd) Count(ports []uint16, reuse []accounting.Connections) ([]account
 	return reuse, nil
 }
 
+func quietBoard() *health.Board { return health.NewBoard(time.Now, testkit.Quiet()) }
+
 func newCrowd() *crowd {
 	return &crowd{
 		clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
@@ -69,7 +73,7 @@ func TestMeterCompletesReports(t *testing.T) {
 	known := []accounting.Connections{{Known: true, Established: 9, Addresses: 4}, {Known: true, Established: 1, Addresses: 1}, {}, {}}
 	t.Run("known where visible", func(t *testing.T) {
 		report, source := crowdReport(), newCrowd()
-		NewMeter(source, source.now, nil).Complete(report)
+		NewMeter(source, source.now, quietBoard()).Complete(report)
 		if got := connectionsOf(report); !slices.Equal(got, known) {
 			t.Errorf("got %v, want %v", got, known)
 		}
@@ -85,7 +89,7 @@ func TestMeterCompletesReports(t *testing.T) {
 	t.Run("the ports change while a count is shared", func(t *testing.T) {
 		source := newCrowd()
 		source.takes = time.Second
-		meter := NewMeter(source, source.now, nil)
+		meter := NewMeter(source, source.now, quietBoard())
 		meter.Complete(crowdReport())
 		report := &accounting.Report{Ports: []accounting.PortReport{
 			{Port: accounting.Port{Number: 19999, Protocols: accounting.OnlyTCP}}, {Port: accounting.Port{Number: 20000, Protocols: accounting.OnlyUDP}},
@@ -104,7 +108,7 @@ func TestMeterSharesCounts(t *testing.T) {
 	source := newCrowd()
 	source.takes = 100 * time.Millisecond
 	start := source.clock
-	meter := NewMeter(source, source.now, nil)
+	meter := NewMeter(source, source.now, quietBoard())
 	for _, step := range []struct {
 		at   time.Duration
 		want int
@@ -122,7 +126,7 @@ func TestMeterSharesCounts(t *testing.T) {
 func TestMeterOutlivesFaults(t *testing.T) {
 	var log bytes.Buffer
 	source := newCrowd()
-	meter := NewMeter(source, source.now, slog.New(slog.NewTextHandler(&log, nil)))
+	meter := NewMeter(source, source.now, health.NewBoard(source.now, slog.New(slog.NewTextHandler(&log, nil))))
 	complete := func() accounting.Connections {
 		report := crowdReport()
 		meter.Complete(report)
@@ -152,7 +156,7 @@ func TestMeterOutlivesFaults(t *testing.T) {
 
 func TestMeterAllocatesLittle(t *testing.T) {
 	source := newCrowd()
-	meter, report := NewMeter(source, source.now, nil), &accounting.Report{}
+	meter, report := NewMeter(source, source.now, quietBoard()), &accounting.Report{}
 	for i := range 1000 {
 		report.Ports = append(report.Ports, accounting.PortReport{Port: accounting.Port{Number: uint16(1 + i), Protocols: accounting.OnlyTCP, Name: "alice"}})
 	}

@@ -76,6 +76,9 @@ func exitStatus(err error, out *checkedWriter, stderr io.Writer) int {
 	case errors.As(err, new(*failure.WrongError)):
 		status = exitUsage
 	}
+	if unit.Started(os.Getenv) {
+		unit.NoteFailure(err)
+	}
 	fmt.Fprintf(stderr, "ssmonitor: %s\n", terminal.Error(err))
 	return int(status)
 }

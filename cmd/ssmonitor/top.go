@@ -32,7 +32,7 @@ func topCommand() *cli.Command {
 			"root, who is connected. / filters, Space pauses, ? explains all keys, q quits.\n\n" +
 			"--once prints the table once, --json one line of JSON per refresh: {\"time\", \"interval_seconds\", \"in\", " +
 			"\"out\", \"clients\": [{\"client\", \"ports\", \"in\", \"out\", \"today_bytes\", \"month_bytes\", \"limit\", " +
-			"\"connections\", \"addresses\"}]}. In and out have bytes_per_second and packets_per_second. Unknown values " +
+			"\"connections\", \"addresses\"}], \"problems\"}. In and out have bytes_per_second and packets_per_second. Unknown values " +
 			"are omitted.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor top\n" +

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
 )
@@ -183,6 +184,8 @@ func (a failingAgent) Report(context.Context) (*accounting.Report, error) {
 	}
 	return &accounting.Report{Time: time.Now(), Ports: []accounting.PortReport{{Port: accounting.Port{Number: 1, Protocols: accounting.OnlyUDP, Name: "somebody"}}}}, nil
 }
+
+func (failingAgent) Problems(context.Context) ([]health.Problem, error) { return nil, nil }
 
 func (failingAgent) Usage(context.Context, url.Values) (*api.Usage, error) {
 	return nil, errors.New("no usage")

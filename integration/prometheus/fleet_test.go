@@ -20,6 +20,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/prometheus"
 )
@@ -52,6 +53,8 @@ func (s *simulated) SavedReport(context.Context) (*accounting.Report, error) {
 }
 
 func (s *simulated) Status() accounting.Status { return accounting.Status{Ports: len(s.ports)} }
+
+func (s *simulated) Problems() []health.Problem { return nil }
 
 func (s *simulated) Month(context.Context) (*usage.Month, error) {
 	now := time.Now()

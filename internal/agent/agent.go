@@ -18,6 +18,7 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
@@ -47,7 +48,6 @@ type agent struct {
 	inForce      atomic.Pointer[settings.Settings] // with what was applied since
 	settingsFile *sources.Follower
 
-	settingsFault accounting.Fault
 	later         string // the keys that wait for a restart
 
 	table    *nft.Table
@@ -77,9 +77,9 @@ type agent struct {
 	changes chan func() // what root requests, for the loop to run
 
 	notifier *unit.Notifier
+	board    *health.Board
 
-	readFault accounting.Fault
-	closing   []func() error // ends what is open, in the order of opening
+	closing []func() error // ends what is open, in the order of opening
 }
 
 // Run counts until ctx ends. Its error is a [failure.WrongError] if another attempt with

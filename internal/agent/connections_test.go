@@ -65,8 +65,8 @@ func TestConnectionsAreCountedForReaders(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			a := open(t, newTestAgent(t, io.Discard, test.change))
 			source := &countedSource{Counter: a.sockets}
-			a.connections = connections.NewMeter(source, nil, a.Log)
-			a.readings = newReadings(a.meter, a.connections, a.month, a.settings.Interval)
+			a.connections = connections.NewMeter(source, nil, a.board)
+			a.readings = newReadings(a.meter, a.connections, a.month, a.board, a.settings.Interval)
 			a.openWatchers(a.newMetrics())
 			for range 10 {
 				a.tick(t.Context())

@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"time"
 
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/health"
 	"ssmonitor/output/control"
 )
 
@@ -36,12 +38,11 @@ func (a *agent) openControl() error {
 
 // serveControl answers root's requests until ctx ends.
 func (a *agent) serveControl(ctx context.Context) {
+	a.board.Observe(health.ControlSocket, a.control.err)
 	if a.control.err != nil {
-		a.Log.Error("no command can change this agent; it counts nevertheless", "error", a.control.err,
-			"remedy", "put --socket in a directory of its own")
 		return
 	}
-	a.serveSocket(ctx, a.control.listener, control.NewHandler(controller{a, ctx.Done()}))
+	a.serveSocket(ctx, a.control.listener, health.ControlSocket, control.NewHandler(controller{a, ctx.Done()}))
 }
 
 // controller runs what root requests in the agent's loop, one change after the other
@@ -80,11 +81,13 @@ func (c controller) inLoop(ctx context.Context, change func() error) error {
 // giveLater gives ports to the clients that were named while no agent ran and the
 // counters could not be read.
 func (a *agent) giveLater() {
+	var errs []error
 	for _, client := range a.ledger.Later() {
 		if err := a.handOver(client.Port, client.Name); err != nil {
-			a.Log.Error("a port still belongs to the previous client", "port", client.Port, "error", err)
+			errs = append(errs, fmt.Errorf("port %d: %w", client.Port, err))
 		}
 	}
+	a.board.Observe(health.Handover, errors.Join(errs...))
 }
 
 // handOver gives a port to another client.

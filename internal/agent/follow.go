@@ -9,6 +9,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/publishing"
 )
 
@@ -35,7 +36,6 @@ func (a *agent) reload() {
 	found, err := a.load()
 	if err != nil {
 		a.logNotes(found)
-		a.Log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
 		return
 	}
 	a.notifier.Progress(time.Now()) // each step may take seconds for thousands of ports
@@ -46,25 +46,28 @@ func (a *agent) reload() {
 	a.notifier.Progress(time.Now())
 	err = errors.Join(err, a.meter.SetPorts(ports))
 	a.notifier.Progress(time.Now())
+	a.board.Observe(health.NewPorts, err)
 	if err != nil {
-		a.Log.Error("the new ports can't be counted yet", "error", err)
 		return
 	}
 	added, removed := difference(before, found.Ports)
 	a.Log.Info("applied the list of ports", "ports", len(found.Ports), "added", added, "removed", removed)
 }
 
-// load reads the sources. It logs what is wrong with the list and the file of clients, if
-// that is no reason to stop: what they said before counts.
+// load reads the sources, and reports what is wrong with them. A mistake in the list or in
+// the file of clients is no reason to stop: what they said before counts. Nor is a list
+// that is missing yet.
 func (a *agent) load() (sources.Result, error) {
 	found, err := a.follower.Load()
-	if !errors.As(err, new(*sources.PartialError)) {
-		return found, err
+	partial := errors.As(err, new(*sources.PartialError))
+	if partial && errors.Is(err, sources.ErrNoList) && !errors.Is(err, sources.ErrClients) {
+		err = nil
 	}
-	if !errors.Is(err, sources.ErrNoList) || errors.Is(err, sources.ErrClients) {
-		a.Log.Error("a source of ports can't be read; what it said before stays in force", "error", err)
+	a.board.Observe(health.PortList, err)
+	if partial {
+		err = nil
 	}
-	return found, nil
+	return found, err
 }
 
 // difference counts the ports that are in one list only.
@@ -87,8 +90,8 @@ func (a *agent) applyForwarding(found *sources.Result) error {
 		return nil
 	}
 	decision, err := a.tracker.Decide(found.Ports, found.Targets, a.meter.Targets)
+	a.board.Observe(health.Published, err)
 	if err != nil {
-		a.Log.Error("where ports are published to can't be determined; what is counted at forward stays", "error", err)
 		inForce := a.meter.Ports()
 		publishing.SetPublishedWhere(found, func(port accounting.Port) bool {
 			if before, ok := inForce.Find(port.Number); ok {
@@ -107,9 +110,7 @@ func (a *agent) applyForwarding(found *sources.Result) error {
 func (a *agent) refreshForwarding() {
 	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
 	err := a.applyForwarding(&found)
-	if err := errors.Join(err, a.meter.SetPorts(found.Ports)); err != nil {
-		a.Log.Error("what is published can't be counted yet", "error", err)
-	}
+	a.board.Observe(health.NewPorts, errors.Join(err, a.meter.SetPorts(found.Ports)))
 }
 
 func (a *agent) logNotes(found sources.Result) {

@@ -12,6 +12,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
@@ -51,6 +52,44 @@ func TestListIsAppliedBeforeTheReading(t *testing.T) {
 	a.endInterval(t.Context())
 	if len(a.meter.Ports()) != 2 || strings.Contains(log.String(), "not in force") {
 		t.Errorf("the ports %v are in force, and the log is\n%s", a.meter.Ports(), &log)
+	}
+}
+
+// TestRefusedListIsAProblem has a mistake in the list until it is corrected.
+func TestRefusedListIsAProblem(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "ports")
+	testkit.WriteFile(t, list, "20000\n")
+	var log bytes.Buffer
+	a := open(t, newTestAgent(t, &log, func(s *settings.Settings) { s.Ports, s.List = nil, list }))
+	for _, step := range []struct {
+		content string
+		want    health.ID // empty: no problem
+	}{{"20000\n", ""}, {"eighty\n", health.PortList}, {"eighty-one\n", health.PortList}, {"20001\n", ""}} {
+		testkit.WriteFile(t, list, step.content)
+		a.endInterval(t.Context())
+		problems := a.board.Problems()
+		if step.want == "" && len(problems) > 0 || step.want != "" && (len(problems) != 1 || problems[0].ID != step.want) {
+			t.Errorf("%q: got %+v, want %q", step.content, problems, step.want)
+		}
+	}
+	if got := strings.Count(log.String(), "the sources of ports are read again"); got != 1 {
+		t.Errorf("got the log\n%s", &log)
+	}
+}
+
+// TestFailuresAreProblems has ports that can't be installed until a tick repairs the table,
+// and no control socket.
+func TestFailuresAreProblems(t *testing.T) {
+	a := open(t, newTestAgent(t, io.Discard, nil))
+	a.board.Observe(health.NewPorts, errors.New("refused"))
+	a.tick(t.Context())
+	if problems := a.board.Problems(); len(problems) > 0 {
+		t.Errorf("after a tick: got %+v", problems)
+	}
+	a.control.err = errors.New("no place")
+	a.serveControl(t.Context())
+	if problems := a.board.Problems(); len(problems) != 1 || problems[0].ID != health.ControlSocket {
+		t.Errorf("without a control socket: got %+v", problems)
 	}
 }
 

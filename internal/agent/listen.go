@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/unit"
@@ -23,7 +24,7 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 		handler.Handle("GET /v1/usage", api.NewUsageHandler(a.history, a.warn, time.Now, a.Log))
 		handler.Handle("GET /v1/settings", api.NewSettingsHandler(a.publishedSettings, a.Log))
 		handler.Handle("GET /metrics", metrics)
-		a.serveSocket(ctx, listener, handler)
+		a.serveSocket(ctx, listener, health.Socket, handler)
 		a.serveControl(ctx)
 	}
 	return nil

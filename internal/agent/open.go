@@ -14,6 +14,7 @@ import (
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/sockdiag"
@@ -31,6 +32,7 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
 		notifier: unit.NewNotifier(),
+		board:    health.NewBoard(time.Now, options.Log),
 		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.StateDirectory),
 	}
 	a.inForce.Store(s)
@@ -70,7 +72,7 @@ func (a *agent) open(ctx context.Context) error {
 		a.Log.Warn("other commands won't notice this agent", "error", claim.Stranger)
 	}
 	a.meter = accounting.NewMeter(accounting.MeterOptions{
-		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log,
+		Table: a.table, Store: a.ledger, Initial: saved, SaveInterval: a.settings.SaveInterval, Log: a.Log, Board: a.board,
 	})
 	if a.settings.Warn.Any() {
 		a.monthBefore, _ = a.month.query(ctx) // fails before the first save
@@ -165,17 +167,16 @@ func (a *agent) openSockets() {
 	// lead to a container, whose connections are not seen here.
 	if a.settings.Hook.CountsForwarded() {
 		conn, err := sockdiag.Open()
-		if err != nil {
-			a.Log.Warn("who is connected is unknown", "error", err)
-		} else {
+		a.board.Observe(health.Connections, err)
+		if err == nil {
 			a.sockets, source = conn, conn
 			a.closing = append(a.closing, conn.Close)
 		}
 	} else if a.settings.Addresses.Any() {
 		a.Log.Warn("--addresses has no effect with --hook container: connections to containers can't be seen")
 	}
-	a.connections = connections.NewMeter(source, nil, a.Log)
-	a.readings = newReadings(a.meter, a.connections, a.month, a.settings.Interval)
+	a.connections = connections.NewMeter(source, nil, a.board)
+	a.readings = newReadings(a.meter, a.connections, a.month, a.board, a.settings.Interval)
 }
 
 // close closes what is open, the last first, and removes what nobody may read while no agent

@@ -10,6 +10,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/throttle"
 	"ssmonitor/output/api"
 )
@@ -30,6 +31,7 @@ type readings struct {
 	meter       *accounting.Meter
 	connections *connections.Meter
 	month       *monthUsage
+	board       *health.Board
 	interval    time.Duration
 	now         func() time.Time
 
@@ -39,9 +41,9 @@ type readings struct {
 	err error // of the last reading
 }
 
-func newReadings(meter *accounting.Meter, connections *connections.Meter, month *monthUsage, interval time.Duration) *readings {
+func newReadings(meter *accounting.Meter, connections *connections.Meter, month *monthUsage, board *health.Board, interval time.Duration) *readings {
 	return &readings{
-		meter: meter, connections: connections, month: month, interval: interval, now: time.Now,
+		meter: meter, connections: connections, month: month, board: board, interval: interval, now: time.Now,
 		gap: throttle.Gap{Least: minReadGap, Share: readShare},
 	}
 }
@@ -85,8 +87,14 @@ func (r *readings) Status() accounting.Status { return r.meter.Status() }
 // Month returns the usage of the running month by client, as it was saved a while ago.
 func (r *readings) Month(ctx context.Context) (*usage.Month, error) { return r.month.latest(ctx) }
 
-// Health returns the state of the agent's own readings.
+// Problems returns what the agent knows to be wrong.
+func (r *readings) Problems() []health.Problem { return r.board.Problems() }
+
+// Health returns the state of the agent's own readings, and its problems.
 func (r *readings) Health() api.Health {
 	status := r.meter.Status()
-	return api.Health{LastRead: status.LastRead, Interval: r.interval, Err: errors.Join(status.LastError, status.RepairError)}
+	return api.Health{
+		LastRead: status.LastRead, Interval: r.interval,
+		Err: errors.Join(status.LastError, status.RepairError), Problems: r.Problems(),
+	}
 }

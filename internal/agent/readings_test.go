@@ -41,7 +41,7 @@ func newTestReadings(t *testing.T, read func() error) (table *slowTable, r *read
 	if err := meter.SetPorts(accounting.Ports{{Number: 20000, Protocols: accounting.OnlyTCP}}); err != nil {
 		t.Fatal(err)
 	}
-	r = newReadings(meter, connections.NewMeter(nil, nil, nil), nil, time.Second)
+	r = newReadings(meter, connections.NewMeter(nil, nil, nil), nil, nil, time.Second)
 	r.now = func() time.Time { return time.Unix(1e9, clock.Load()) }
 	return table, r, clock
 }

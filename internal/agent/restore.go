@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 )
 
 // runtimeDirectory is the runtime directory, if a file or directory of this agent is to be
@@ -62,11 +62,11 @@ type restorable interface {
 // servedSocket is a socket that the agent serves, and what has become of its file.
 type servedSocket struct {
 	restorable
-	fault accounting.Fault
+	id health.ID // of its problem
 }
 
-func (a *agent) serveSocket(ctx context.Context, listener restorable, handler http.Handler) {
-	a.served = append(a.served, &servedSocket{restorable: listener})
+func (a *agent) serveSocket(ctx context.Context, listener restorable, id health.ID, handler http.Handler) {
+	a.served = append(a.served, &servedSocket{listener, id})
 	a.serve(ctx, listener, handler)
 }
 
@@ -79,15 +79,8 @@ func (a *agent) restoreSockets() {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: create its directory, or let systemd do so (systemctl restart ssmonitor)", err)
 		}
-		switch s.fault.Observe(err) {
-		case accounting.FaultRaised:
-			a.Log.Error("the socket is gone, and nobody can connect to it until it is back: will keep trying", "error", err)
-		case accounting.FaultCleared:
-			a.Log.Info("the socket is back", "socket", s.Addr())
-		case accounting.FaultUnchanged:
-			if restored {
-				a.Log.Warn("the socket was removed by others, and is back", "socket", s.Addr())
-			}
+		if a.board.Observe(s.id, err) == health.FaultUnchanged && restored {
+			a.Log.Warn("the socket was removed by others, and is back", "socket", s.Addr())
 		}
 	}
 }

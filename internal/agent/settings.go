@@ -6,6 +6,7 @@ import (
 
 	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/sources"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/settings"
 	"ssmonitor/output/api"
 )
@@ -15,7 +16,7 @@ import (
 func (a *agent) applySettings() {
 	a.settingsFile = sources.Watch(a.Inputs.FilePath()) // before it is read
 	loaded, err := a.Inputs.Load()
-	a.settingsFault.Log(a.Log, err, "the settings can't be applied; those in force stay", "the settings are applied again")
+	a.board.Observe(health.Settings, err)
 	if err != nil {
 		return
 	}

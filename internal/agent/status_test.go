@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/unit"
@@ -23,15 +24,18 @@ func TestStatus(t *testing.T) {
 		name         string
 		report       *accounting.Report
 		err          error
+		problems     []health.Problem
 		state, rates string
 	}{
-		{"rates", report, nil, "counting 2 ports", ", in 8 kbit/s, out 1 kbit/s"},
-		{"no rates yet", &accounting.Report{Ports: report.Ports[:1]}, nil, "counting 1 port", ""},
-		{"no ports", &accounting.Report{}, nil, "no port to count yet: run ssmonitor setup", ""},
+		{"rates", report, nil, nil, "counting 2 ports", ", in 8 kbit/s, out 1 kbit/s"},
+		{"no rates yet", &accounting.Report{Ports: report.Ports[:1]}, nil, nil, "counting 1 port", ""},
+		{"no ports", &accounting.Report{}, nil, nil, "no port to count yet: run ssmonitor setup", ""},
 		// In sd_notify's protocol a second line would be another assignment.
-		{"two errors", nil, errors.Join(errors.New("refused"), errors.New("WATCHDOG=trigger")), "no rates: refused", ""},
+		{"two errors", nil, errors.Join(errors.New("refused"), errors.New("WATCHDOG=trigger")), nil, "no rates: refused; WATCHDOG=trigger", ""},
+		{"a problem", report, nil, []health.Problem{{Message: "full"}}, "full: see ssmonitor check", ""},
+		{"problems", report, errors.New("refused"), []health.Problem{{Message: "full"}, {Message: "gone"}, {Message: "lost"}}, "full, and 2 more: see ssmonitor check", ""},
 	} {
-		if state, rates := status(test.report, test.err); state != test.state || rates != test.rates {
+		if state, rates := status(test.report, test.err, test.problems); state != test.state || rates != test.rates {
 			t.Errorf("%s: got %q and %q, want %q and %q", test.name, state, rates, test.state, test.rates)
 		}
 	}
@@ -43,10 +47,10 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 	a := newTestAgent(t, io.Discard, nil)
 	table := openTable(t, a.settings.Ports...)
 	a.notifier = &unit.Notifier{Send: func(state string) { sent += state }}
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{table}, Store: refusing{}, Log: a.Log})
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{table}, Store: refusing{}, Log: a.Log, Board: a.board})
 	a.openSockets()
 	a.tick(t.Context())
-	if want := "STATUS=no rates: " + syscall.ENOBUFS.Error(); sent != want {
+	if want := "STATUS=the totals can't be saved; counting continues, and saving is tried again: no space left on device, and 1 more: see ssmonitor check"; sent != want {
 		t.Errorf("got %q, want %q", sent, want)
 	}
 }
@@ -54,12 +58,13 @@ func TestTickSendsWhyNothingIsRepaired(t *testing.T) {
 // TestHealthNamesWhyNothingIsRepaired has a table that can be read.
 func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
 	testkit.NetworkNamespace(t)
-	meter := accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{openTable(t, accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP})}, Log: newLog(io.Discard)})
+	board := health.NewBoard(time.Now, newLog(io.Discard))
+	meter := accounting.NewMeter(accounting.MeterOptions{Table: unrepairable{openTable(t, accounting.Port{Number: 20000, Protocols: accounting.OnlyTCP})}, Log: newLog(io.Discard), Board: board})
 	_, _ = meter.Tick()
 	if err := meter.Status().LastError; err != nil {
 		t.Fatal(err)
 	}
-	if got := newReadings(meter, nil, nil, 0).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
+	if got := newReadings(meter, nil, nil, board, 0).Health(); !errors.Is(got.Err, syscall.ENOBUFS) {
 		t.Errorf("got %v, want %v", got.Err, syscall.ENOBUFS)
 	}
 }
@@ -69,7 +74,7 @@ func TestHealthNamesWhyNothingIsRepaired(t *testing.T) {
 func TestTextfileWhileSavesFail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ssmonitor.prom")
 	a := newTestAgent(t, io.Discard, func(s *settings.Settings) { s.Textfile = path })
-	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: a.Log})
+	a.meter = accounting.NewMeter(accounting.MeterOptions{Table: openTable(t), Store: refusing{}, Log: a.Log, Board: a.board})
 	a.openSockets()
 	a.openWatchers(a.newMetrics())
 	if err := a.meter.SetPorts(a.settings.Ports); err != nil {

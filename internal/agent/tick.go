@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/terminal"
 )
 
@@ -15,22 +15,26 @@ import (
 func (a *agent) tick(ctx context.Context) {
 	report, err := a.meter.Tick()
 	if !errors.Is(err, accounting.ErrNoTable) && !errors.Is(err, accounting.ErrRestored) { // the repair is logged
-		a.readFault.Log(a.Log, err, "the counters can't be read", "the counters are read again")
+		a.board.Observe(health.Readings, err)
 	}
-	state, rates := status(report, errors.Join(err, a.meter.Status().RepairError))
-	a.notifier.Tick(time.Now(), a.settings.Interval, state, rates)
+	if err == nil && a.meter.Status().RepairError == nil {
+		a.board.Observe(health.NewPorts, nil) // the meter has completed what failed
+	}
 	a.restoreSockets() // in whose directory files may be written, too
 	for _, w := range a.watchers {
 		w.observe(ctx, report, err)
 	}
+	state, rates := status(report, err, a.board.Problems())
+	a.notifier.Tick(time.Now(), a.settings.Interval, state, rates)
 }
 
 // status returns the two parts of the line that `systemctl status` shows.
-func status(report *accounting.Report, err error) (state, rates string) {
+func status(report *accounting.Report, err error, problems []health.Problem) (state, rates string) {
 	switch {
-	case err != nil:
-		line, _, _ := strings.Cut(terminal.Error(err), "\n")
-		return "no rates: " + line, ""
+	case len(problems) > 0:
+		return health.Summary(problems), ""
+	case err != nil: // that the table did not exist, which is repaired
+		return "no rates: " + terminal.Line(err), ""
 	case len(report.Ports) == 0:
 		return "no port to count yet: run ssmonitor setup", ""
 	}

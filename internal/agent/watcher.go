@@ -9,6 +9,7 @@ import (
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/atomicfile"
+	"ssmonitor/internal/health"
 	"ssmonitor/output/csv"
 	"ssmonitor/output/prometheus"
 )
@@ -24,7 +25,7 @@ type watcher interface {
 // openWatchers begins all watchers. It removes the files of an earlier run.
 func (a *agent) openWatchers(metrics *prometheus.Metrics) {
 	a.watchers = append(a.watchers, &usageWatcher{
-		watch: usage.NewLimitWatch(a.settings.Warn, a.monthBefore), limits: a.warn, month: a.month, meter: a.meter, log: a.Log,
+		watch: usage.NewLimitWatch(a.settings.Warn, a.monthBefore), limits: a.warn, month: a.month, meter: a.meter, board: a.board, log: a.Log,
 	})
 	if a.sockets != nil {
 		watch := connections.NewWatch(a.settings.Addresses, a.connections, nil)
@@ -33,12 +34,12 @@ func (a *agent) openWatchers(metrics *prometheus.Metrics) {
 	if path := a.settings.Textfile; path != "" {
 		file := prometheus.NewFile(path, metrics)
 		a.keepFile("textfile", &file.Volatile)
-		a.watchers = append(a.watchers, &textfileWatcher{file: file, meter: a.meter, connections: a.connections, log: a.Log})
+		a.watchers = append(a.watchers, &textfileWatcher{file: file, meter: a.meter, connections: a.connections, board: a.board})
 	}
 	if path := a.settings.CSV; path != "" {
 		file := csv.NewFile(path)
 		a.keepFile("CSV file", &file.Volatile)
-		a.watchers = append(a.watchers, &csvWatcher{file: file, log: a.Log})
+		a.watchers = append(a.watchers, &csvWatcher{file: file, board: a.board})
 	}
 }
 
@@ -56,9 +57,9 @@ type usageWatcher struct {
 	limits  func() usage.Limits
 	month   *monthUsage
 	meter   *accounting.Meter
+	board   *health.Board
 	log     *slog.Logger
 	checked time.Time // when the usage of the last check was saved
-	fault   accounting.Fault
 }
 
 // observe looks at the usage if it was saved since the last look.
@@ -69,7 +70,7 @@ func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ erro
 	}
 	w.checked = saved
 	month, err := w.month.query(ctx)
-	w.fault.Log(w.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
+	w.board.Observe(health.Limits, err)
 	if err != nil {
 		return
 	}
@@ -107,8 +108,7 @@ type textfileWatcher struct {
 	file        *prometheus.File
 	meter       *accounting.Meter
 	connections *connections.Meter
-	log         *slog.Logger
-	fault       accounting.Fault
+	board       *health.Board
 }
 
 // observe omits the totals if they can't be read or saved. Between two saves the file keeps
@@ -123,14 +123,13 @@ func (w *textfileWatcher) observe(ctx context.Context, _ *accounting.Report, err
 	default:
 		w.connections.Complete(report)
 	}
-	w.fault.Log(w.log, w.file.Write(ctx, report), "the textfile can't be written", "the textfile is written again")
+	w.board.Observe(health.Textfile, w.file.Write(ctx, report))
 }
 
 // csvWatcher keeps the rates of the last interval in the CSV file.
 type csvWatcher struct {
 	file  *csv.File
-	log   *slog.Logger
-	fault accounting.Fault
+	board *health.Board
 }
 
 func (w *csvWatcher) observe(_ context.Context, report *accounting.Report, err error) {
@@ -138,5 +137,5 @@ func (w *csvWatcher) observe(_ context.Context, report *accounting.Report, err e
 		_ = w.file.Remove() // its rates are out of date; the next write reports any failure
 		return
 	}
-	w.fault.Log(w.log, w.file.Write(report), "the CSV file can't be written", "the CSV file is written again")
+	w.board.Observe(health.CSVFile, w.file.Write(report))
 }

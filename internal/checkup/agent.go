@@ -10,6 +10,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 )
@@ -22,6 +23,9 @@ type agentState struct {
 	Report    *accounting.Report // its answer on the socket, or nil
 	ReportErr error              // why there is no answer; nil without a socket
 	Settings  *api.Settings      // that it runs with; nil: it does not say
+
+	Problems    []health.Problem // that it knows
+	ProblemsErr error            // why they are not known; nil without an agent that answers
 
 	Holder    *store.LockedError // the process that holds the state directory, or nil
 	HolderErr error              // why the holder is not known, or nil
@@ -38,6 +42,7 @@ func askAgent(ctx context.Context, state, socket string) (agent agentState) {
 		if agent.Report, agent.ReportErr = client.Report(ctx); agent.ReportErr == nil {
 			agent.Settings, _ = client.Settings(ctx) // older agents don't have it
 		}
+		agent.Problems, agent.ProblemsErr = client.Problems(ctx)
 	}
 	return agent
 }
@@ -86,5 +91,19 @@ func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 	case a.HolderErr != nil && !errors.Is(a.HolderErr, fs.ErrPermission):
 		return finding.Wrong, a.HolderErr.Error(), "make sure that --state names the agent's directory"
 	}
-	return finding.Wrong, "no agent is running: nothing is published, and the totals are not kept", startAgent
+	message, remedy = deadAgent(c.agentService)
+	return finding.Wrong, message, remedy
+}
+
+// checkProblems reports what the agent knows to be wrong with itself.
+func (c *checker) checkProblems() {
+	if errors.Is(c.agent.ProblemsErr, api.ErrOldAgent) && c.agent.Report != nil {
+		c.add(finding.Finding{ID: finding.AgentProblem, Level: finding.Unknown, Subject: c.Settings.Socket,
+			Message: "what the agent knows to be wrong is unknown: it is older than this program", Remedy: "restart it: systemctl restart ssmonitor"})
+	}
+	for _, problem := range c.agent.Problems {
+		c.add(finding.Finding{ID: finding.AgentProblem, Level: finding.Wrong, Subject: string(problem.ID),
+			Message: fmt.Sprintf("since %s: %s", problem.Since.Local().Format("2006-01-02 15:04:05"), terminal.Text(problem.Message)),
+			Remedy:  terminal.Text(problem.Remedy)})
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/portadvice"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
 )
 
@@ -38,6 +39,8 @@ type checker struct {
 	table    counterTable // nil if tableErr is not
 	tableErr error        // why the kernel can't be asked
 	agent    agentState
+
+	agentService, setupService *unit.Service // nil: unknown, or not installed
 
 	ledgerProblems []string // how usage and totals differ
 	ledgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save
@@ -62,6 +65,8 @@ func (c Check) Run(ctx context.Context) []finding.Finding {
 	}
 	asked.tableErr = err
 	asked.agent = askAgent(ctx, c.Settings.StateDirectory, c.Settings.Socket)
+	asked.agentService = c.Machine.readService(ctx, agentService)
+	asked.setupService = c.Machine.readService(ctx, setupService)
 	asked.ledgerProblems, asked.ledgerErr = store.Check(c.Settings.StateDirectory)
 	return asked.findings()
 }
@@ -74,6 +79,8 @@ func (c *checker) findings() []finding.Finding {
 	c.checkKernel()
 	c.checkAgent()
 	c.checkInForce()
+	c.checkProblems()
+	c.checkSetupService()
 	c.checkLedger()
 	c.checkPorts()
 	c.checkSettingsClients()

@@ -1,6 +1,7 @@
 package checkup
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/sockdiag"
+	"ssmonitor/internal/unit"
 	"ssmonitor/nft"
 )
 
@@ -29,6 +31,8 @@ type Machine struct {
 	Listeners func(accounting.Protocols) ([]sockdiag.ListeningSocket, error)
 	// Observe reads the rules of others.
 	Observe func(nft.Hook, []accounting.Target) (*publishing.Scene, error)
+	// Service asks systemd for the state of a service; nil: it is not asked.
+	Service func(ctx context.Context, name string) (*unit.Service, error)
 }
 
 // User is a user by the numbers that the kernel knows, as package user writes them.
@@ -42,6 +46,7 @@ func ThisMachine() *Machine {
 	return &Machine{
 		Root: "/", Now: time.Now(), UID: os.Geteuid(),
 		LookupUser: lookupUser, LookupGroup: user.LookupGroup, Listeners: sockdiag.ListeningSockets, Observe: publishing.Observe,
+		Service: unit.ReadService,
 	}
 }
 

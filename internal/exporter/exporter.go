@@ -14,8 +14,8 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sync/errgroup"
 
-	"ssmonitor/accounting"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/unit"
@@ -31,7 +31,7 @@ type exporter struct {
 	notifier *unit.Notifier
 
 	mutex sync.Mutex
-	fault accounting.Fault // of the agent
+	fault health.Fault // of the agent
 }
 
 // Run serves until ctx ends, on the sockets that systemd opened or else on the address in

@@ -16,6 +16,8 @@ const (
 	KernelOwnedTables   ID = "kernel-owned-tables"
 	Agent               ID = "agent"
 	SettingsInForce     ID = "settings-in-force"
+	AgentProblem        ID = "agent-problem"
+	SetupService        ID = "setup-service"
 	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"

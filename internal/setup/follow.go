@@ -15,6 +15,7 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/landlock"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
@@ -57,7 +58,7 @@ type follower struct {
 	began     time.Time              // the last setup
 	installed *accounting.Forwarding // with the list by the last setup; nil: it has failed, or there was none
 	done      bool                   // whether a setup has succeeded
-	fault     accounting.Fault
+	fault     health.Fault
 	news      finding.News // of the remarks
 	state     string       // that systemd has
 }

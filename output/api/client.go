@@ -34,6 +34,12 @@ var ErrAgentNotRunning = errors.New("the agent is not running")
 // errStranger means that another program answers on the socket.
 var errStranger = errors.New("what answers there is not ssmonitor's agent")
 
+// notFoundError is an answer of something that knows no such path.
+type notFoundError string
+
+// Error returns the answer.
+func (e notFoundError) Error() string { return string(e) }
+
 // Report requests GET /v1/ports. Its error says what to do. It is
 // ErrAgentNotRunning, fs.ErrPermission if the user is not in the socket's
 // group, context.DeadlineExceeded if the agent did not answer within ctx, or an
@@ -101,7 +107,7 @@ func get[T any](ctx context.Context, c *Client, path string, header http.Header,
 		// It may be another program that answers, and the error ends up in a terminal.
 		text := terminal.Text(fmt.Sprintf("answered %s: %s", resp.Status, strings.Join(strings.Fields(string(reason)), " ")))
 		if resp.StatusCode == http.StatusNotFound {
-			return nil, fmt.Errorf("%w (%s)", errStranger, text)
+			return nil, fmt.Errorf("%w (%w)", errStranger, notFoundError(text))
 		}
 		return nil, errors.New(text)
 	}
@@ -117,7 +123,7 @@ func get[T any](ctx context.Context, c *Client, path string, header http.Header,
 
 // notRunning turns every failure to get a response into ErrAgentNotRunning,
 // except those with a cause of their own. An agent that ends shows in many
-// ways; one cause for all of them lets an [accounting.Fault] report it once.
+// ways; one cause for all of them lets a [health.Fault] report it once.
 func notRunning(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err

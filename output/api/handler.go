@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/terminal"
 )
@@ -21,24 +22,35 @@ type Readings interface {
 	// Report reads the counters anew. The report must not be changed once it
 	// is returned.
 	Report(ctx context.Context) (*accounting.Report, error)
-	// Health returns the state of the agent's own readings.
+	// Health returns what the agent knows about itself.
 	Health() Health
 }
 
-// Health is the state of the agent's readings.
+// Health is the state of the agent's readings, and what else is wrong.
 type Health struct {
 	LastRead time.Time     // the last successful reading; zero if there was none
 	Interval time.Duration // at which the agent reads
 	Err      error         // of the last reading; nil if it succeeded
+	Problems []health.Problem
 }
 
 // StaleAfter returns the age from which on what an agent reads or writes at every interval
 // shows that it does not.
 func StaleAfter(interval time.Duration) time.Duration { return max(3*interval, 10*time.Second) }
 
-// Check returns nil if the agent reads as it should. It returns an error if the
-// last reading failed, or is too old by StaleAfter.
+// Check returns nil if nothing is wrong. It returns an error if the last reading failed, or
+// is too old by StaleAfter, and one for each problem.
 func (h Health) Check(now time.Time) error {
+	errs := []error{h.checkReading(now)}
+	for _, problem := range h.Problems {
+		if h.Err == nil || problem.ID != health.Readings && problem.ID != health.Table { // has been named
+			errs = append(errs, errors.New(problem.Message))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h Health) checkReading(now time.Time) error {
 	limit := StaleAfter(h.Interval)
 	switch age := now.Sub(h.LastRead); {
 	case h.Err != nil:
@@ -52,8 +64,8 @@ func (h Health) Check(now time.Time) error {
 	return nil
 }
 
-// NewHandler serves GET /v1/ports as the JSON of [WriteReport], and GET /healthz
-// as 200 or 503 with a reason. It answers other methods with 405: clients
+// NewHandler serves GET /v1/ports as the JSON of [WriteReport], GET /v1/problems, and
+// GET /healthz as 200 or 503 with a reason: one line per problem. It answers other methods with 405: clients
 // cannot change anything. The caller may add more paths to the returned mux.
 func NewHandler(source Readings, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()
@@ -73,6 +85,9 @@ func NewHandler(source Readings, now func() time.Time, log *slog.Logger) *http.S
 			}
 		})
 	})
+	mux.HandleFunc("GET /v1/problems", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblems(w, source.Health().Problems)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeHealth(w, source.Health(), now())
 	})
@@ -81,17 +96,17 @@ func NewHandler(source Readings, now func() time.Time, log *slog.Logger) *http.S
 
 // writeHealth writes {"status":"ok","last_read":TIME} with code 200, or the
 // status "failing" and a reason with code 503.
-func writeHealth(w http.ResponseWriter, health Health, now time.Time) {
+func writeHealth(w http.ResponseWriter, state Health, now time.Time) {
 	response := struct {
 		Status   string `json:"status"`
 		Reason   string `json:"reason,omitempty"`
 		LastRead string `json:"last_read,omitempty"`
 	}{Status: "ok"}
-	if !health.LastRead.IsZero() {
-		response.LastRead = health.LastRead.UTC().Format(jsonTime)
+	if !state.LastRead.IsZero() {
+		response.LastRead = state.LastRead.UTC().Format(jsonTime)
 	}
 	code := http.StatusOK
-	if err := health.Check(now); err != nil {
+	if err := state.Check(now); err != nil {
 		response.Status, response.Reason = "failing", err.Error()
 		code = http.StatusServiceUnavailable
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/output/api"
 )
 
@@ -99,7 +100,7 @@ func (p *Plugin) loop(ctx context.Context) error {
 		responses = make(chan response, 1)
 		pending   bool  // a request is in progress
 		cycle     int64 // number of the current cycle, counted from the epoch
-		fault     accounting.Fault
+		fault     health.Fault
 	)
 	if p.ticks == nil {
 		ticks = nextSecond()
@@ -147,16 +148,16 @@ func (p *Plugin) request(ctx context.Context) response {
 }
 
 // logChange logs once that the agent stopped or resumed answering.
-func (p *Plugin) logChange(fault *accounting.Fault, err error) {
+func (p *Plugin) logChange(fault *health.Fault, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the plugin itself ends
 	}
 	switch fault.Observe(err) {
-	case accounting.FaultRaised:
+	case health.FaultRaised:
 		p.Log.Error("no values for Netdata, will keep trying", "error", err)
-	case accounting.FaultCleared:
+	case health.FaultCleared:
 		p.Log.Info("the agent answers again", "missed", fault.Failures())
-	case accounting.FaultUnchanged:
+	case health.FaultUnchanged:
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/sample"
 	"ssmonitor/output/api"
@@ -108,7 +109,7 @@ func TestPluginIsPatient(t *testing.T) {
 func TestPluginEndsQuietly(t *testing.T) {
 	var log testkit.Log
 	plugin := &Plugin{Log: slog.New(slog.NewTextHandler(&log, nil))}
-	var fault accounting.Fault
+	var fault health.Fault
 	plugin.logChange(&fault, fmt.Errorf("asking the agent: %w", context.Canceled))
 	if said := log.String(); said != "" {
 		t.Errorf("the plugin logs its own end:\n%s", said)

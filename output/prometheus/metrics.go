@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/health"
 )
 
 // SavedReadings are what the metrics are made of. Their methods are safe for
@@ -29,6 +31,8 @@ type SavedReadings interface {
 	SavedReport(ctx context.Context) (*accounting.Report, error)
 	// Status returns the state of the agent itself.
 	Status() accounting.Status
+	// Problems returns what the agent knows to be wrong.
+	Problems() []health.Problem
 	// Month returns the usage of the running month.
 	Month(ctx context.Context) (*usage.Month, error)
 }
@@ -95,6 +99,9 @@ var agentMetrics = []agentMetric{
 var buildInfo = prometheus.NewDesc("ssmonitor_build_info",
 	"The constant 1, with the version of the agent and of Go as labels.", []string{"version", "goversion"}, nil)
 
+var problem = prometheus.NewDesc("ssmonitor_problem",
+	"Whether the agent knows this to be wrong: ssmonitor check says since when, why, and what to do.", []string{"id"}, nil)
+
 func newAgentDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("ssmonitor_"+name, help, nil, nil)
 }
@@ -122,6 +129,8 @@ type reading struct {
 	report *accounting.Report // nil: unknown
 	status accounting.Status
 	month  *usage.Month // nil: unknown
+	// problems is what the agent knows to be wrong.
+	problems []health.Problem
 }
 
 // read takes a reading. What can't be read or saved is omitted, and the metrics of
@@ -134,7 +143,7 @@ func (m *Metrics) read(ctx context.Context) *reading {
 // readingOf completes a report, or none.
 func (m *Metrics) readingOf(ctx context.Context, report *accounting.Report) *reading {
 	month, _ := m.options.Source.Month(ctx)
-	return &reading{Options: &m.options, names: m.options.Names, report: report, month: month, status: m.options.Source.Status()}
+	return &reading{Options: &m.options, names: m.options.Names, report: report, month: month, status: m.options.Source.Status(), problems: m.options.Source.Problems()}
 }
 
 // write writes the metrics of the reading in the format, followed by those of further
@@ -180,6 +189,7 @@ func (r *reading) write(out io.Writer, format expfmt.Format, further ...promethe
 // Describe implements [prometheus.Collector].
 func (r *reading) Describe(descs chan<- *prometheus.Desc) {
 	descs <- buildInfo
+	descs <- problem
 	for _, metric := range agentMetrics {
 		descs <- metric.desc
 	}
@@ -190,6 +200,13 @@ func (r *reading) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- constMetric(buildInfo, prometheus.GaugeValue, 1, strings.ToValidUTF8(r.Version, "\uFFFD"), runtime.Version())
 	for _, metric := range agentMetrics {
 		metrics <- constMetric(metric.desc, metric.kind, metric.value(&r.status, r.Options))
+	}
+	for _, id := range health.IDs() {
+		present := 0.0
+		if slices.ContainsFunc(r.problems, func(p health.Problem) bool { return p.ID == id }) {
+			present = 1
+		}
+		metrics <- constMetric(problem, prometheus.GaugeValue, present, string(id))
 	}
 }
 

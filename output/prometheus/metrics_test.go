@@ -22,6 +22,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/connections"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/sample"
 )
@@ -32,6 +33,7 @@ type metered struct {
 	err      error
 	status   accounting.Status
 	month    *usage.Month
+	problems []health.Problem
 	readings atomic.Int64
 }
 
@@ -41,6 +43,8 @@ func (m *metered) SavedReport(context.Context) (*accounting.Report, error) {
 }
 
 func (m *metered) Status() accounting.Status { return m.status }
+
+func (m *metered) Problems() []health.Problem { return m.problems }
 
 func (m *metered) Month(context.Context) (*usage.Month, error) {
 	if m.month == nil {
@@ -104,6 +108,7 @@ func TestMetricsPages(t *testing.T) {
 	blind.report, blind.err, blind.month = nil, accounting.ErrNoTable, nil
 	blind.status.LastError, blind.status.RepairError, blind.status.LastSaveError = accounting.ErrNoTable, accounting.ErrNoTable, errors.New("disk full")
 	blind.status.LastSave = time.Time{}
+	blind.problems = []health.Problem{{ID: health.Table}, {ID: health.Saves}}
 	for _, c := range []struct {
 		name   string
 		source *metered

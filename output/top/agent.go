@@ -2,10 +2,12 @@ package top
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
@@ -14,6 +16,7 @@ import (
 // Answers are those of the agent, as an [api.Client] gives them.
 type Answers interface {
 	Report(ctx context.Context) (*accounting.Report, error)
+	Problems(ctx context.Context) ([]health.Problem, error)
 	Usage(ctx context.Context, parameters url.Values) (*api.Usage, error)
 }
 
@@ -48,11 +51,20 @@ const (
 	usageTimeout  = 10 * time.Second
 )
 
-// report requests the ports.
-func (t *Top) report(ctx context.Context) (*accounting.Report, error) {
+// report requests the ports, and what the agent knows to be wrong: nothing if it is too
+// old to say so.
+func (t *Top) report(ctx context.Context) (*accounting.Report, []health.Problem, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return t.Agent.Report(ctx)
+	report, err := t.Agent.Report(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	problems, err := t.Agent.Problems(ctx)
+	if errors.Is(err, api.ErrOldAgent) {
+		err = nil
+	}
+	return report, problems, err
 }
 
 // usage requests the usage of today and of the current month, with the limits.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/api"
 )
@@ -47,6 +48,7 @@ type snapshot struct {
 	clients      []client
 	today, month *used
 	usageErr     error
+	problems     []health.Problem // that the agent knows
 }
 
 // newModel returns the model for the terminal, which may lack the characters of Unicode

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/terminal"
 )
 
@@ -17,10 +18,11 @@ import (
 // is still worth showing.
 func (t *Top) Once(ctx context.Context, w io.Writer, asJSON bool, log *slog.Logger) error {
 	m := t.newModel(true)
-	report, err := t.report(ctx)
+	report, problems, err := t.report(ctx)
 	if err != nil {
 		return err
 	}
+	m.latest.problems = problems
 	m.observeReport(t.Now(), report, nil)
 	today, month, err := t.usage(ctx)
 	if err != nil {
@@ -56,27 +58,28 @@ func (m *model) writeTable(w io.Writer) error {
 func (t *Top) Stream(ctx context.Context, w io.Writer, log *slog.Logger) error {
 	ticks := time.NewTicker(t.Interval)
 	defer ticks.Stop()
-	var fault, usageFault accounting.Fault
+	var fault, usageFault health.Fault
 	m := t.newModel(true)
 	var usageAt time.Time // of the last request
 	for {
-		report, err := t.report(ctx)
+		report, problems, err := t.report(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		switch fault.Observe(err) {
-		case accounting.FaultRaised:
+		case health.FaultRaised:
 			log.Error("no lines, will keep trying", "error", err)
-		case accounting.FaultCleared:
+		case health.FaultCleared:
 			log.Info("the agent answers again", "missed", fault.Failures())
 			usageAt = time.Time{}
-		case accounting.FaultUnchanged:
+		case health.FaultUnchanged:
 		}
+		m.latest.problems = problems
 		m.observeReport(t.Now(), report, err)
 		if err == nil && t.Now().Sub(usageAt) >= usageInterval(report) {
 			usageAt = t.Now()
 			today, month, err := t.usage(ctx)
-			if usageFault.Observe(err) == accounting.FaultRaised && ctx.Err() == nil {
+			if usageFault.Observe(err) == health.FaultRaised && ctx.Err() == nil {
 				log.Error("the usage is not known, will keep trying", "error", err)
 			}
 			m.observeUsage(t.Now(), today, month, err)
@@ -102,6 +105,7 @@ type (
 		In              *jsonRate    `json:"in,omitempty"`
 		Out             *jsonRate    `json:"out,omitempty"`
 		Clients         []jsonClient `json:"clients"`
+		Problems        []string     `json:"problems,omitempty"`
 	}
 	jsonClient struct {
 		Client      string     `json:"client"`
@@ -135,6 +139,9 @@ func (m *model) writeJSON(w io.Writer) error {
 	}
 	for i := range m.rows {
 		value.Clients = append(value.Clients, m.rows[i].json())
+	}
+	for _, problem := range m.shown.problems {
+		value.Problems = append(value.Problems, problem.Message)
 	}
 	if err := terminal.NewJSONEncoder(w).Encode(value); err != nil {
 		return fmt.Errorf("writing the clients as JSON: %w", err)

@@ -178,8 +178,11 @@ func (s *session) passPanic() {
 
 func (s *session) requestReport() {
 	s.request(reportRequest, func() func(*model) {
-		report, err := s.report(s.ctx)
-		return func(m *model) { m.observeReport(s.Now(), report, err) }
+		report, problems, err := s.report(s.ctx)
+		return func(m *model) {
+			m.latest.problems = problems
+			m.observeReport(s.Now(), report, err)
+		}
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gdamore/tcell/v3/vt"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/output/api"
 )
 
@@ -96,6 +97,8 @@ func (a *returningAgent) Report(context.Context) (*accounting.Report, error) {
 	}
 	return sampleReport(), nil
 }
+
+func (a *returningAgent) Problems(context.Context) ([]health.Problem, error) { return nil, nil }
 
 func (a *returningAgent) Usage(context.Context, url.Values) (*api.Usage, error) {
 	a.asked <- "usage"

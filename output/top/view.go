@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/terminal"
 )
 
@@ -96,6 +97,10 @@ func (m *model) head(width int) []textLine {
 		lines = append(lines, faultLines(terminal.Line(s.err), width)...)
 	case s.usageErr != nil:
 		lines = append(lines, faultLines("usage: "+terminal.Line(s.usageErr), width)...)
+	}
+	if len(s.problems) > 0 {
+		since := s.problems[0].Since.In(s.at.Location()).Format("since 2006-01-02 15:04: ")
+		lines = append(lines, faultLines(since+health.Summary(s.problems), width)...)
 	}
 	return lines
 }

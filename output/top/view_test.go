@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/usage"
+	"ssmonitor/internal/health"
 	"ssmonitor/internal/sockdiag"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/output/api"
@@ -151,4 +152,19 @@ func TestPlainTableAndJSON(t *testing.T) {
 		t.Errorf("want one line:\n%s", &text)
 	}
 	testkit.Golden(t, "once.json", text.String())
+}
+
+// TestViewShowsProblems has the agent know one problem, and another one later.
+func TestViewShowsProblems(t *testing.T) {
+	m := sampleModel()
+	m.latest.problems = []health.Problem{{ID: health.Saves, Since: noon, Message: "the disk is\x1b[2J full"}}
+	m.refresh()
+	if got := screenshot(t, m, 100, 24); !strings.Contains(got, "\n since 2026-11-22 12:00: the disk is\\x1b[2J full: see ssmonitor check\n") {
+		t.Errorf("got\n%s", got)
+	}
+	m.latest.problems = append(m.latest.problems, health.Problem{ID: health.CSVFile})
+	m.refresh()
+	if got := screenshot(t, m, 100, 24); !strings.Contains(got, "full, and 1 more: see ssmonitor check\n") {
+		t.Errorf("got\n%s", got)
+	}
 }

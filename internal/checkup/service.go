@@ -1,0 +1,77 @@
+package checkup
+
+import (
+	"context"
+	"fmt"
+
+	"ssmonitor/internal/finding"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/unit"
+)
+
+// The services that the package installs.
+const (
+	agentService = "ssmonitor.service"
+	setupService = "ssmonitor-setup.service"
+)
+
+// readService returns the state of a service, nil if it is not known or not installed.
+func (m *Machine) readService(ctx context.Context, name string) *unit.Service {
+	if m.Service == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, agentPatience)
+	defer cancel()
+	service, err := m.Service(ctx, name)
+	if err != nil || service.Loaded == "not-found" {
+		return nil
+	}
+	return service
+}
+
+// deadAgent says why no agent is running, and what to do about it.
+func deadAgent(service *unit.Service) (message, remedy string) {
+	const dead = "no agent is running: nothing is published, and the totals are not kept"
+	switch {
+	case service == nil:
+		return dead, startAgent
+	case service.Failed():
+		return fmt.Sprintf("%s: %s failed: %s", dead, agentService, terminal.Text(service.Outcome())), afterFailure(service, agentService)
+	case service.Loaded == "masked":
+		return dead + ": " + agentService + " is masked", "systemctl unmask ssmonitor\n" + startAgent
+	case service.Active == "activating":
+		return dead + ": " + agentService + " is starting", "wait a moment, and " + seeLog
+	}
+	return dead, startAgent
+}
+
+// afterFailure says what to do about a service that failed: what made it fail is still there.
+func afterFailure(service *unit.Service, name string) string {
+	again := "then start it again: systemctl restart " + name
+	if service.Retried() {
+		again = "systemd goes on trying by itself"
+	}
+	log := "see its log: journalctl --unit " + name + "\n"
+	switch service.Result {
+	case "exit-code":
+		return "correct that: journalctl --unit " + name + " has more\n" + again
+	case "oom-kill":
+		return "give this host more memory, or the service (systemctl edit " + name + "): MemoryMax=\n" + again
+	case "watchdog", "core-dump":
+		return log + "report it as an error of ssmonitor, with that log\n" + again
+	}
+	return log + again
+}
+
+// checkSetupService reports a service that follows the configurations no more.
+func (c *checker) checkSetupService() {
+	service := c.setupService
+	if service == nil || !service.Failed() {
+		return
+	}
+	c.add(finding.Finding{
+		ID: finding.SetupService, Level: finding.Wrong, Subject: setupService,
+		Message: fmt.Sprintf("changes of configurations are not followed: %s failed: %s", setupService, terminal.Text(service.Outcome())),
+		Remedy:  afterFailure(service, setupService),
+	})
+}

@@ -1,0 +1,94 @@
+package checkup
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/finding"
+	"ssmonitor/internal/health"
+	"ssmonitor/internal/unit"
+	"ssmonitor/output/api"
+)
+
+// findingsOf returns the findings with an id.
+func findingsOf(c *checker, id finding.ID) (found []finding.Finding) {
+	for _, f := range c.findings() {
+		if f.ID == id {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// TestDeadAgent has systemd know why no agent is running. What can't work is not advised.
+func TestDeadAgent(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		service *unit.Service
+		message string
+		remedy  string
+	}{
+		{"no unit", nil, "are not kept", "enable --now"},
+		{"stopped", &unit.Service{Loaded: "loaded", Active: "inactive", Result: "success"}, "are not kept", "enable --now"},
+		{"masked", &unit.Service{Loaded: "masked", Active: "inactive"}, "is masked", "systemctl unmask ssmonitor\n"},
+		{"starting", &unit.Service{Active: "activating", Result: "success"}, "is starting", "wait"},
+		{"settings", &unit.Service{Active: "failed", Result: "exit-code", Reason: "month-day 31"}, "ssmonitor.service failed: month-day 31", "correct that: journalctl --unit ssmonitor.service has more\nthen start it again: systemctl restart ssmonitor.service"},
+		{"settings, tried again", &unit.Service{Active: "activating", Result: "exit-code", Reason: "x\x1b[2J"}, `failed: x\x1b[2J`, "systemd goes on trying"},
+		{"watchdog", &unit.Service{Active: "failed", Result: "watchdog"}, "watchdog ended it", "report it"},
+		{"memory", &unit.Service{Active: "failed", Result: "oom-kill"}, "memory was short", "MemoryMax="},
+		{"signal", &unit.Service{Active: "failed", Result: "signal", Status: 9}, "signal 9 (killed)", "then start it again"},
+	} {
+		c, _ := newCheck(t)
+		c.Settings.Socket, c.agent = socket, agentState{ReportErr: api.ErrAgentNotRunning}
+		c.agentService = test.service
+		got := findingsOf(c, finding.Agent)
+		if len(got) != 1 || got[0].Level != finding.Wrong || !strings.Contains(got[0].Message, test.message) || !strings.Contains(got[0].Remedy, test.remedy) ||
+			test.service != nil && test.service.Failed() && strings.Contains(got[0].Remedy, "enable --now") {
+			t.Errorf("%s: got %+v", test.name, got)
+		}
+	}
+}
+
+func TestSetupServiceFindings(t *testing.T) {
+	c, _ := newCheck(t)
+	c.setupService = &unit.Service{Active: "active", Result: "success"}
+	if got := findingsOf(c, finding.SetupService); got != nil {
+		t.Errorf("while it runs: got %+v", got)
+	}
+	c.setupService = &unit.Service{Active: "failed", Result: "exit-code", Reason: "line 3"}
+	wantFindings(t, findingsOf(c, finding.SetupService), "wrong setup-service line 3")
+}
+
+// TestServiceThatIsNotKnown has no systemd, and a systemd without the unit.
+func TestServiceThatIsNotKnown(t *testing.T) {
+	for _, machine := range []*Machine{
+		{},
+		{Service: func(context.Context, string) (*unit.Service, error) { return nil, errors.New("no bus") }},
+		{Service: func(context.Context, string) (*unit.Service, error) { return &unit.Service{Loaded: "not-found"}, nil }},
+	} {
+		if got := machine.readService(t.Context(), agentService); got != nil {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+// TestProblemFindings has an agent that knows two problems, and one that is too old.
+func TestProblemFindings(t *testing.T) {
+	c, _ := newCheck(t)
+	c.agent.Problems = []health.Problem{
+		{ID: health.Saves, Since: time.Date(2026, 12, 1, 12, 0, 0, 0, time.Local), Message: "disk full", Remedy: "make room"},
+		{ID: health.CSVFile, Message: "gone", Remedy: "wait"},
+	}
+	got := findingsOf(c, finding.AgentProblem)
+	wantFindings(t, got, "wrong agent-problem since 2026-12-01 12:00:00: disk full", "wrong agent-problem gone")
+	if len(got) > 0 && (got[0].Subject != "saves" || got[0].Remedy != "make room") {
+		t.Errorf("got %+v", got[0])
+	}
+	c, _ = newCheck(t)
+	c.agent.Report, c.agent.ProblemsErr = &accounting.Report{}, api.ErrOldAgent
+	wantFindings(t, findingsOf(c, finding.AgentProblem), "unknown agent-problem older than this program")
+}
