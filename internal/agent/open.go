@@ -28,11 +28,14 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		settings: s,
 		Options:  options,
 		tracker:  publishing.NewTracker(s.Hook),
-		history:  store.History{Directory: s.StateDirectory},
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
 		notifier: unit.NewNotifier(),
 		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.StateDirectory),
+	}
+	a.history = store.History{
+		Directory: s.StateDirectory, Calendar: s.Calendar(),
+		Unsaved: func() accounting.Unsaved { return a.meter.Unsaved() },
 	}
 	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
 	return a

@@ -56,17 +56,24 @@ type usageWatcher struct {
 	month   *monthUsage
 	meter   *accounting.Meter
 	log     *slog.Logger
-	checked time.Time // when the usage of the last check was saved
+	checked attempt
 	fault   accounting.Fault
 }
 
-// observe looks at the usage if it was saved since the last look.
+// attempt identifies the last attempt to save.
+type attempt struct {
+	saved    time.Time
+	failures uint64
+}
+
+// observe looks at the usage once per attempt to save it. What can't be saved counts as well.
 func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ error) {
-	saved := w.meter.Status().LastSave
-	if saved.Equal(w.checked) {
+	status := w.meter.Status()
+	last := attempt{status.LastSave, status.SaveFailures}
+	if last == w.checked {
 		return
 	}
-	w.checked = saved
+	w.checked = last
 	month, err := w.month.query(ctx)
 	w.fault.Log(w.log, err, "the usage can't be compared with the limits", "the usage is compared with the limits again")
 	if err != nil {

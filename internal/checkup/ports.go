@@ -29,8 +29,12 @@ func (c *checker) checkPorts() {
 		from.Earlier = ""
 	}
 	found, err := sources.Follow(from).Load()
-	c.checkConfigurations(found, err)
-	c.ports = c.checkList(listed, listErr, found.Ports)
+	noneFound := !c.checkConfigurations(found, err) && from.SearchRoot != ""
+	if unlisted := len(listed) == 0 && (listErr == nil || errors.Is(listErr, fs.ErrNotExist)); noneFound && !unlisted {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: noConfiguration,
+			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
+	}
+	c.ports = c.checkList(listed, listErr, found.Ports, noneFound)
 	if c.named, err = c.ports.Targets(found.Targets, portlist.Targets(listed)); err != nil {
 		c.add(c.Machine.failure(finding.SharedTarget, c.Settings.List, err, "or publish each to a port of its own"))
 	}
@@ -41,8 +45,8 @@ func (c *checker) checkPorts() {
 }
 
 // checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
-// package sources returned.
-func (c *checker) checkConfigurations(found sources.Result, err error) {
+// package sources returned. It reports whether there are any, or other ports.
+func (c *checker) checkConfigurations(found sources.Result, err error) bool {
 	before := len(c.found)
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
@@ -62,11 +66,12 @@ func (c *checker) checkConfigurations(found sources.Result, err error) {
 	for _, err := range separate(err) {
 		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
-	if len(c.found) == before && len(found.Ports) == 0 {
-		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
-			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
-	}
+	return len(c.found) > before || len(found.Ports) > 0
 }
+
+// noConfiguration is one finding with a list of ports that is missing or empty, and one of
+// its own otherwise.
+const noConfiguration = "no Shadowsocks configuration was found in the usual places"
 
 // remedyOf returns what to do about a note, where it is on a mistake in a file.
 func remedyOf(note error) string {
@@ -121,24 +126,28 @@ func pathOf(err error) string {
 
 // checkList compares the list of ports, which was read or not, with the ports that were
 // found and with those that a running agent serves; either may be empty. It returns the
-// ports that should be counted.
-func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
+// ports that should be counted. noneFound reports that a search found no configuration.
+func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports, noneFound bool) accounting.Ports {
 	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.Settings.List}
 	served := c.agent.ports()
+	nor := ""
+	if noneFound {
+		nor = ", and " + noConfiguration
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
-		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.Settings.List)
+		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with%s", c.Settings.List, nor)
 		c.add(f)
 		return served
 	case errors.Is(err, fs.ErrNotExist):
-		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.Settings.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count%s", c.Settings.List, nor), writeList(found)
 		c.add(f)
 		return found
 	case err != nil:
 		c.add(c.Machine.failure(finding.PortList, c.Settings.List, err, "write it again: ssmonitor setup"))
 		return served
 	case len(entries) == 0:
-		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.Settings.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty%s", c.Settings.List, nor), writeList(found)
 		c.add(f)
 		return found
 	}

@@ -48,6 +48,12 @@ func (c *Client) Usage(ctx context.Context, parameters url.Values) (*Usage, erro
 	return fetch(ctx, c, "/v1/usage?"+parameters.Encode(), ReadUsage)
 }
 
+// Unsaved requests GET /v1/unsaved. Its errors are those of Report. An agent of an older
+// version does not know the request.
+func (c *Client) Unsaved(ctx context.Context) (*Unsaved, error) {
+	return fetch(ctx, c, "/v1/unsaved", ReadUnsaved)
+}
+
 func fetch[T any](ctx context.Context, c *Client, path string, read func(io.Reader) (*T, error)) (*T, error) {
 	value, err := get(ctx, c, path, read)
 	if err == nil {
