@@ -57,7 +57,10 @@ func TestUsageIsTheSameBeforeAndAfterASave(t *testing.T) {
 			options := at(noon)
 			options.Now = func() time.Time { return now }
 			s, _, _ := openWith(t, fast(t), options)
-			ports := accounting.Ports{{Number: 20000, Name: "alice"}, {Number: 20001, Name: "bob"}, {Number: 20002}}
+			ports := accounting.Ports{
+				{Number: 20000, Name: "alice", Protocols: accounting.TCPAndUDP}, {Number: 20001, Name: "bob", Protocols: accounting.OnlyTCP},
+				{Number: 20002, Protocols: accounting.OnlyUDP},
+			}
 			s.ResolveNames(ports)
 			ledger := accounting.NewLedger(accounting.State{})
 			var sample accounting.Sample
@@ -89,6 +92,13 @@ func TestUsageIsTheSameBeforeAndAfterASave(t *testing.T) {
 				if diff := cmp.Diff(before, answers(t, History{Directory: s.directory})); diff != "" {
 					t.Fatalf("(-before +after):\n%s", diff)
 				}
+			}
+			var want accounting.Count
+			for _, reading := range sample.Readings {
+				want = want.Plus(reading.Count)
+			}
+			if in, out := sums(&answers(t, history)[0]); in.Plus(out) != want || want.Bytes == 0 {
+				t.Errorf("all hours have %v, want %v", in.Plus(out), want)
 			}
 		})
 	}
