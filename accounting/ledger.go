@@ -146,6 +146,9 @@ func (l *Ledger) Sum() (in, out Count) { return l.in, l.out }
 // dirty reports whether an account has changed since the last call of MarkSaved.
 func (l *Ledger) dirty() bool { return l.changed > 0 }
 
+// gained reports whether there was traffic since the last call of MarkSaved.
+func (l *Ledger) gained() bool { return len(l.gains.list) > 0 }
+
 // Changes returns what has changed since the last call of [Ledger.MarkSaved].
 func (l *Ledger) Changes() State {
 	state := State{In: l.in, Out: l.out, Read: l.sample > 0}

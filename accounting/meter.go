@@ -33,6 +33,7 @@ type Meter struct {
 	lastDrift  []string // findings that are not repaired yet
 	status     Status
 	attempted  time.Time // when the last save was attempted
+	traffic    bool      // an attempt to save had some
 	losses     losses
 }
 
@@ -47,7 +48,8 @@ type MeterOptions struct {
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
 	// SaveInterval is the longest time that a change waits to be saved. Changes
-	// that could not be computed again are saved at once. 0 saves at every tick.
+	// that could not be computed again are saved at once, and so is the first traffic,
+	// for readers of the store who wait for it. 0 saves at every tick.
 	SaveInterval time.Duration
 	// Log receives repairs and what is lost.
 	Log *slog.Logger
@@ -180,7 +182,8 @@ func (m *Meter) Tick() (*Report, error) {
 	if m.status.RepairError == nil && result.repairable() {
 		m.status.Uncertain += m.losses.end(result.began, m.options.Now())
 	}
-	if m.options.Now().Sub(m.attempted) >= m.options.SaveInterval {
+	firstTraffic := !m.traffic && m.ledger.gained()
+	if firstTraffic || m.options.Now().Sub(m.attempted) >= m.options.SaveInterval {
 		_ = m.save() // tried again by a later tick
 	}
 	switch {
@@ -318,7 +321,7 @@ func (m *Meter) save() error {
 	if m.options.Store == nil {
 		return nil
 	}
-	m.attempted = m.options.Now()
+	m.attempted, m.traffic = m.options.Now(), m.traffic || m.ledger.gained()
 	err := m.options.Store.Save(m.ledger.Changes())
 	m.status.LastSaveError = err
 	m.options.Board.Observe(health.Saves, err)

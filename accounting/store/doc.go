@@ -28,6 +28,10 @@
 // [accounting.MaxFormers] of them; the tables that were left longest ago are
 // forgotten first. What a forgotten table still holds is counted again.
 //
+// A [History] with [History.Unsaved] also shows what was read and not saved yet, by the
+// same arithmetic: a report is the same just before and just after a save, unless the
+// save follows a clock that was set, renames a client or deletes what is too old.
+//
 // Periods begin according to the zone and the day of the month in [Options].
 // Another zone or day begins new periods; existing ones are kept as they are.
 // Hours and days are deleted when their retention time is over, the oldest first,

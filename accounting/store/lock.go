@@ -97,7 +97,7 @@ func openLock(path string) (*os.File, error) {
 
 // heldBy names the process that has written its name to the lock.
 func heldBy(file *os.File, directory string) *LockedError {
-	locked := &LockedError{Directory: directory, Identity: identity(file)}
+	locked := &LockedError{Directory: directory, Identity: identity(file.Stat())}
 	text, err := io.ReadAll(io.LimitReader(file, 128))
 	if err != nil {
 		return locked
@@ -119,10 +119,9 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, there)
 }
 
-// identity returns what is the same for every process that opens the file, whatever
+// identity returns what is the same for every process that finds the file, whatever
 // path leads to it: its device and inode. It is empty if they are not known.
-func identity(file *os.File) string {
-	information, err := file.Stat()
+func identity(information os.FileInfo, err error) string {
 	if err != nil {
 		return ""
 	}
@@ -131,6 +130,12 @@ func identity(file *os.File) string {
 		return ""
 	}
 	return fmt.Sprintf("%x-%x", stat.Dev, stat.Ino)
+}
+
+// Identity returns what identifies a directory whose ledger exists, as [Store.Identity]
+// does for its holder. It is empty if that is not known.
+func Identity(directory string) string {
+	return identity(os.Lstat(filepath.Join(directory, lockName)))
 }
 
 func (l *lock) release() {

@@ -102,21 +102,13 @@ func (s *Store) transact(gains []accounting.Gain, change func(*saving) error) er
 // difference between its total and the one in the database, regardless of the
 // gains that were read: a save that failed may have been written nevertheless.
 func (s *saving) bookChanges(changed []accounting.Account, endsGap bool) error {
-	gains, newest := s.gains, s.now
-	if len(gains) > 0 {
-		newest = slices.MaxFunc(gains, func(a, b accounting.Gain) int { return a.Time.Compare(b.Time) }).Time
-	}
+	gains, newest := s.gains, newestOf(s.gains, s.now)
 	book := booking{saving: s}
 	for i := range changed {
 		account := &changed[i]
-		for len(gains) > 0 && gains[0].Key.Compare(account.Key) < 0 {
-			gains = gains[1:]
-		}
-		own := 0
-		for own < len(gains) && gains[own].Key == account.Key {
-			own++
-		}
-		if err := book.account(account, gains[:own], newest); err != nil {
+		var own []accounting.Gain
+		own, gains = cutGains(gains, account.Key)
+		if err := book.account(account, own, newest); err != nil {
 			return err
 		}
 		if err := s.db.run(`insert into account values (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -150,10 +142,7 @@ type booking struct {
 	starts [len(periods)]periodKey // the periods that contain at
 }
 
-// account books the gain of an account, beginning with the newest reading: if a
-// save that failed was written nevertheless, the older readings are booked
-// already. The part of the gain that no reading explains is booked with the newest
-// reading.
+// account books the gain of an account.
 func (b *booking) account(account *accounting.Account, gains []accounting.Gain, newest time.Time) error {
 	saved := b.saved.accounts.get(account.Key).Total
 	if account.Total.Packets < saved.Packets || account.Total.Bytes < saved.Bytes {
@@ -170,20 +159,9 @@ func (b *booking) account(account *accounting.Account, gains []accounting.Gain, 
 	rest := account.Total.Minus(saved)
 	direction := account.Key.Direction
 	b.sums[direction] = b.sums[direction].Plus(rest)
-	for _, gain := range slices.Backward(gains) {
-		part := accounting.Count{
-			Packets: min(rest.Packets, gain.Count.Packets),
-			Bytes:   min(rest.Bytes, gain.Count.Bytes),
-		}
-		rest = rest.Minus(part)
-		if err := b.add(gain.Time, direction, part); err != nil {
-			return err
-		}
-	}
-	if len(gains) > 0 {
-		newest = gains[len(gains)-1].Time
-	}
-	return b.add(newest, direction, rest)
+	return distribute(rest, gains, newest, func(at time.Time, part accounting.Count) error {
+		return b.add(at, direction, part)
+	})
 }
 
 func (b *booking) add(at time.Time, direction accounting.Direction, count accounting.Count) error {

@@ -311,7 +311,7 @@ func (s *Store) Identity() string {
 	if s.lock == nil {
 		return ""
 	}
-	return identity(s.lock.file)
+	return identity(s.lock.file.Stat())
 }
 
 // release closes the database and unlocks the directory.

@@ -18,36 +18,73 @@ import (
 )
 
 // History is the recorded usage in a state directory, whether an agent runs or not.
-type History struct{ Directory string }
+type History struct {
+	Directory string
+	// Unsaved returns what an agent has read and not saved yet; nil: nothing is known of
+	// one. Then the usage is what the next save would record.
+	Unsaved func() accounting.Unsaved
+	// Calendar divides what was read before the first save.
+	Calendar usage.Calendar
+}
 
 // View implements [usage.History]. It opens and closes the database, so that an idle reader
 // delays no save, and takes no lock that a save waits for. It fails with fs.ErrNotExist if
-// nothing has been saved, with ErrDamaged, with a *NewerError, with the error of read, and
-// with that of ctx, whose end interrupts it.
+// nothing has been saved or read, with ErrDamaged, with a *NewerError, with the error of
+// read, and with that of ctx, whose end interrupts it.
 func (h History) View(ctx context.Context, read func(usage.Snapshot) error) error {
+	var unsaved accounting.Unsaved
+	if h.Unsaved != nil {
+		unsaved = h.Unsaved() // before the database: a save in between shows in its totals
+	}
 	err := view(filepath.Join(h.Directory, databaseName), "", openToRead, func(db *database) error {
 		db.deadline.caller = ctx
 		calendar, err := db.calendar()
 		if err != nil {
 			return err
 		}
-		return read(readSnapshot{db, calendar})
+		snapshot := readSnapshot{db, calendar, nil, unsaved.Ports}
+		if snapshot.gained, err = db.gained(unsaved); err != nil {
+			return err
+		}
+		return read(snapshot)
 	})
+	if errors.Is(err, fs.ErrNotExist) && len(unsaved.Accounts) > 0 {
+		return read(readSnapshot{nil, h.Calendar, gainedSince(nil, unsaved), unsaved.Ports})
+	}
 	if ctx.Err() != nil {
 		err = ctx.Err() // SQLite says that it was interrupted
 	}
 	return readingError("the usage", h.Directory, err)
 }
 
-// readSnapshot is a database in a transaction that only reads.
+// readSnapshot is a database in a transaction that only reads, and what was read since
+// its save.
 type readSnapshot struct {
-	*database
-	inForce usage.Calendar
+	*database // nil before the first save
+	inForce   usage.Calendar
+	gained    []gained
+	ports     accounting.Ports // in force, if they are known
 }
 
 func (s readSnapshot) Calendar() usage.Calendar { return s.inForce }
 
-func (s readSnapshot) Clients() ([]usage.Client, error) { return s.portClients() }
+func (s readSnapshot) Clients() (clients []usage.Client, err error) {
+	if s.database != nil {
+		if clients, err = s.portClients(); err != nil {
+			return nil, err
+		}
+	}
+	known := make(map[uint16]bool)
+	for _, client := range clients {
+		known[client.Port] = true
+	}
+	for _, port := range s.ports {
+		if !known[port.Number] {
+			clients = append(clients, usage.Client{Port: port.Number, Name: port.Name})
+		}
+	}
+	return clients, nil
+}
 
 // readingError explains why something could not be read, and what to do.
 func readingError(what, directory string, err error) error {
@@ -71,6 +108,9 @@ type owner struct {
 
 func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
 	records := new(usage.Records)
+	if s.database == nil {
+		return records, s.usageBeforeSave(records, query)
+	}
 	owners, err := s.owners(query)
 	if err != nil {
 		return nil, err
@@ -79,7 +119,7 @@ func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
 		return nil, err
 	}
 	if query.By == usage.ByTotal {
-		records.Rows, err = s.total(query, s.inForce, owners)
+		records.Rows, err = s.total(query, owners)
 		return records, err
 	}
 	period := slices.Index(periods[:], query.By)
@@ -87,8 +127,21 @@ func (s readSnapshot) Usage(query usage.Query) (*usage.Records, error) {
 		return nil, fmt.Errorf("usage by %q: want hour, day, month or total", query.By)
 	}
 	since, until := bounds(query)
-	records.Rows, err = s.rows(period, since, until, s.inForce.Zone, owners)
+	if records.Rows, err = s.rows(period, since, until, s.inForce.Zone, owners); err != nil {
+		return nil, err
+	}
+	records.Rows, err = s.addGained(records.Rows, query, query.By)
 	return records, err
+}
+
+// usageBeforeSave is Usage without a database.
+func (s readSnapshot) usageBeforeSave(records *usage.Records, query usage.Query) (err error) {
+	if query.By == usage.ByTotal {
+		records.Rows, err = s.addGainedTotal(nil, query, usage.ByHour)
+	} else {
+		records.Rows, err = s.gainedRows(query, query.By)
+	}
+	return err
 }
 
 // bounds returns the range of seconds in which the periods of a query begin. The
@@ -116,12 +169,17 @@ func (db *database) owners(query usage.Query) (map[int64]owner, error) {
 	owners := make(map[int64]owner)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
 		o := owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
-		o.selected = (len(query.Clients) == 0 || slices.Contains(query.Clients, usage.ClientOf(o.name, o.port))) &&
-			(len(query.Ports) == 0 || slices.Contains(query.Ports, o.port))
+		o.selected = selects(query, o.name, o.port)
 		owners[row.ColumnInt64(0)] = o
 		return nil
 	})
 	return owners, err
+}
+
+// selects reports whether a query selects the client of a port.
+func selects(query usage.Query, name string, port uint16) bool {
+	return (len(query.Clients) == 0 || slices.Contains(query.Clients, usage.ClientOf(name, port))) &&
+		(len(query.Ports) == 0 || slices.Contains(query.Ports, port))
 }
 
 // rows returns the usage by hour, day or month.
@@ -161,15 +219,7 @@ func (db *database) group(rows []usage.Row, owners map[int64]owner, start, end t
 		return nil
 	}, parameters...)
 	slices.SortFunc(rows, compareClients)
-	merged := rows[:0]
-	for _, row := range rows {
-		if last := len(merged) - 1; last >= 0 && compareClients(merged[last], row) == 0 {
-			merged[last].In, merged[last].Out = merged[last].In.Plus(row.In), merged[last].Out.Plus(row.Out)
-		} else {
-			merged = append(merged, row)
-		}
-	}
-	return merged, err
+	return mergeRows(rows), err
 }
 
 func compareClients(a, b usage.Row) int {
@@ -178,22 +228,26 @@ func compareClients(a, b usage.Row) int {
 
 // total returns the usage of all periods together. It adds up the longest
 // periods that the bounds of the query do not cut and that are still kept.
-func (db *database) total(query usage.Query, calendar usage.Calendar, owners map[int64]owner) ([]usage.Row, error) {
-	period, err := db.longestPeriod(query, calendar)
+func (s readSnapshot) total(query usage.Query, owners map[int64]owner) ([]usage.Row, error) {
+	period, err := s.longestPeriod(query, s.inForce)
 	if err != nil {
 		return nil, err
 	}
 	since, until := bounds(query)
 	var first, last time.Time
-	err = db.run("select min(start), max(until) from period where period = ? and start >= ? and start < ?", func(row *sqlite3.Stmt) error {
-		first, last = time.Unix(row.ColumnInt64(0), 0).In(calendar.Zone), time.Unix(row.ColumnInt64(1), 0).In(calendar.Zone)
+	err = s.run("select min(start), max(until) from period where period = ? and start >= ? and start < ? having count(*) > 0", func(row *sqlite3.Stmt) error {
+		first, last = time.Unix(row.ColumnInt64(0), 0).In(s.inForce.Zone), time.Unix(row.ColumnInt64(1), 0).In(s.inForce.Zone)
 		return nil
 	}, period, since, until)
 	if err != nil {
 		return nil, err
 	}
-	return db.group(nil, owners, first, last, `select tenure, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from usage
+	rows, err := s.group(nil, owners, first, last, `select tenure, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from usage
 		where period = ? and start >= ? and start < ? group by tenure, protocol`, period, since, until)
+	if err != nil {
+		return nil, err
+	}
+	return s.addGainedTotal(rows, query, periods[period])
 }
 
 // longestPeriod returns the longest period that begins at both bounds of a query. If

@@ -9,7 +9,7 @@ import (
 
 // Usage answers one query.
 func Usage(ctx context.Context, directory string, query usage.Query) (records *usage.Records, err error) {
-	err = History{directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+	err = History{Directory: directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
 		records, err = recorded.Usage(query)
 		return err
 	})
@@ -18,7 +18,7 @@ func Usage(ctx context.Context, directory string, query usage.Query) (records *u
 
 func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
 	t.Helper()
-	err := History{directory}.View(t.Context(), func(recorded usage.Snapshot) error {
+	err := History{Directory: directory}.View(t.Context(), func(recorded usage.Snapshot) error {
 		calendar = recorded.Calendar()
 		return nil
 	})
@@ -30,7 +30,7 @@ func calendarOf(t *testing.T, directory string) (calendar usage.Calendar) {
 
 // Clients returns the clients of all ports.
 func Clients(ctx context.Context, directory string) (clients []usage.Client, err error) {
-	err = History{directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+	err = History{Directory: directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
 		clients, err = recorded.Clients()
 		return err
 	})

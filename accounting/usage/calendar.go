@@ -2,10 +2,21 @@ package usage
 
 import "time"
 
-// Calendar divides time into the hours, days and months of a zone.
+// Calendar divides time into the hours, days, weeks and months of a zone.
 type Calendar struct {
 	Zone     *time.Location
 	MonthDay int // day on which a month begins, 1 to 28
+}
+
+// ZoneName returns the name of the zone for people, the same one for UTC whatever the host
+// calls it. A zone without a name has that of its offset at a time.
+func (c Calendar) ZoneName(at time.Time) string {
+	name := c.Zone.String()
+	short, offset := at.In(c.Zone).Zone()
+	if name == "Local" || name == "" || short == "UTC" && offset == 0 {
+		return short
+	}
+	return name
 }
 
 // Bounds returns the period that contains t: its first instant and the first one
@@ -18,6 +29,9 @@ func (c Calendar) Bounds(period Period, t time.Time) (start, end time.Time) {
 	switch period {
 	case ByDay:
 		return c.midnight(year, month, day), c.midnight(year, month, day+1)
+	case ByWeek:
+		monday := day - (int(t.Weekday())+6)%7
+		return c.midnight(year, month, monday), c.midnight(year, month, monday+7)
 	case ByMonth:
 		if day < c.MonthDay {
 			month--
@@ -47,6 +61,8 @@ func (c Calendar) add(by Period, t time.Time, n int) time.Time {
 	switch by {
 	case ByDay:
 		return c.midnight(year, month, day+n)
+	case ByWeek:
+		return c.midnight(year, month, day+7*n)
 	case ByMonth:
 		return c.month(year, month+time.Month(n))
 	}

@@ -20,6 +20,9 @@ func TestCalendarBounds(t *testing.T) {
 		{"an hour before 1970", "Asia/Kolkata", 1, ByHour, "1969-12-31T10:00:00Z", "1969-12-31T09:30:00Z", "1969-12-31T10:30:00Z"},
 		{"an hour in Nepal", "Asia/Kathmandu", 1, ByHour, "2026-11-24T13:10:00Z", "2026-11-24T12:15:00Z", "2026-11-24T13:15:00Z"},
 		{"a day in Iran", "Asia/Tehran", 1, ByDay, "2026-11-24T20:29:59Z", "2026-11-23T20:30:00Z", "2026-11-24T20:30:00Z"},
+		{"a week from its Sunday", "UTC", 1, ByWeek, "2026-11-29T23:59:59Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"},
+		{"a week from its Monday", "UTC", 15, ByWeek, "2026-11-30T00:00:00Z", "2026-11-30T00:00:00Z", "2026-12-07T00:00:00Z"},
+		{"a week with a change", "Europe/Berlin", 1, ByWeek, "2026-10-25T22:59:59Z", "2026-10-18T22:00:00Z", "2026-10-25T23:00:00Z"},
 		{"a month in Nepal", "Asia/Kathmandu", 1, ByMonth, "2026-11-30T18:15:00Z", "2026-11-30T18:15:00Z", "2026-12-31T18:15:00Z"},
 		{"a day of 23 hours", "Europe/Berlin", 1, ByDay, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
 		{"a day of 25 hours", "Europe/Berlin", 1, ByDay, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"},
@@ -59,7 +62,7 @@ func TestCalendarHasNoHolesAndNoOverlaps(t *testing.T) {
 	}
 	for _, name := range zones {
 		zone := mustZone(t, name)
-		for _, period := range []Period{ByHour, ByDay, ByMonth} {
+		for _, period := range []Period{ByHour, ByDay, ByWeek, ByMonth} {
 			calendar := Calendar{zone, 1 + len(name)}
 			from, to := time.Date(2010, 1, 1, 0, 0, 0, 0, zone), time.Date(2028, 1, 1, 0, 0, 0, 0, zone)
 			if period == ByHour {

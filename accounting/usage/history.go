@@ -9,12 +9,12 @@ import (
 
 // History is the recorded usage.
 type History interface {
-	// View calls read with the usage as one save recorded it, more than once if the
+	// View calls read with the usage at one moment, more than once if the
 	// first attempt fails. It returns the error of read, or its own.
 	View(ctx context.Context, read func(Snapshot) error) error
 }
 
-// Snapshot is the usage as one save recorded it.
+// Snapshot is the usage at one moment.
 type Snapshot interface {
 	// Calendar returns the calendar in force.
 	Calendar() Calendar
@@ -66,7 +66,7 @@ type Month struct {
 	Rows  []Row // by month; later ones are of a clock that was set back
 }
 
-// ThisMonth returns the usage that was saved last of the month that contains now.
+// ThisMonth returns the recorded usage of the month that contains now.
 func ThisMonth(ctx context.Context, history History, calendar Calendar, now time.Time) (*Month, error) {
 	month := &Month{Start: calendar.start(ByMonth, now)}
 	err := history.View(ctx, func(recorded Snapshot) error {

@@ -102,6 +102,7 @@ func TestNewReport(t *testing.T) {
 		{"clients with and without a name", Request{Clients: []string{"20003", "port 20004", "bob"}}, "11-01T00: port 20004[20004] 7000+0 bob[20002] 300+30 port 20003[20003] 50+60\n"},
 		{"a port", Request{Ports: []string{"20001", "20003"}}, "11-01T00: alice[20001] 100+2000 port 20003[20003] 50+60\n"},
 		{"days, one of them without usage", Request{By: "day"}, "11-01T00: alice[20000 20001] 111+2220 bob[20002] 300+30\n11-02T00:\n11-03T00: port 20004[20004] 7000+0 port 20003[20003] 50+60 alice[20000] 1+1\n11-04T00:\n"},
+		{"weeks, from their Mondays", Request{By: "week"}, "10-26T00: bob[20002] 1300+2030 alice[20000 20001] 111+2220\n11-02T00: port 20004[20004] 7000+0 port 20003[20003] 50+60 alice[20000] 1+1\n"},
 		{"all months", Request{By: "month"}, "10-01T00: bob[20002] 1000+2000\n" + november},
 		{"nothing", Request{Since: "2026-01", Until: "2026-02", By: "month"}, ""},
 	}
@@ -135,7 +136,7 @@ func TestSumsAreExact(t *testing.T) {
 			in, out = in.Plus(row.In), out.Plus(row.Out)
 		}
 		slices.SortFunc(source.hours, func(a, b Row) int { return a.Start.Compare(b.Start) })
-		by := []string{"hour", "day", "month", "total"}[random.IntN(4)]
+		by := []string{"hour", "day", "week", "month", "total"}[random.IntN(5)]
 		request := Request{By: by, Since: "2026-10", Course: true, Top: []string{"", "1", "3"}[random.IntN(3)], Sort: []string{"usage", "name", "in", "out"}[random.IntN(4)]}
 		if by == "month" {
 			request.Since = "" // the day of the month may begin one before

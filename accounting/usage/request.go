@@ -19,9 +19,9 @@ import (
 // Request asks for a report as people write it on the command line or in
 // the parameters of an HTTP request. An empty field selects the default.
 type Request struct {
-	By             string // hour, day, month or total
+	By             string // hour, day, week, month or total
 	Since, Until   string // a month, a day or a time
-	Last           string // such as 7d, instead of Since and Until
+	Last           string // such as 7d or yesterday, instead of Since and Until
 	Top            string // how many clients to show
 	Sort           string // usage, name, in or out
 	Clients, Ports []string
@@ -156,7 +156,7 @@ func newReport(recorded Snapshot, request Request, limits Limits, now time.Time)
 	if err := plan.selectClients(recorded, request.Clients); err != nil {
 		return nil, err
 	}
-	usage, err := recorded.Usage(plan.query)
+	usage, err := plan.records(recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +168,24 @@ func newReport(recorded Snapshot, request Request, limits Limits, now time.Time)
 		err = plan.addCourse(recorded, report)
 	}
 	return report, err
+}
+
+// records answers the query. A week is the sum of its days.
+func (p *plan) records(recorded Snapshot) (*Records, error) {
+	if p.query.By != ByWeek {
+		return recorded.Usage(p.query)
+	}
+	days := p.query
+	days.By = ByDay
+	records, err := recorded.Usage(days)
+	if err != nil {
+		return nil, err
+	}
+	for i := range records.Rows {
+		row := &records.Rows[i]
+		row.Start, row.End = p.calendar.Bounds(ByWeek, row.Start)
+	}
+	return records, nil
 }
 
 // selectClients selects the clients with the labels, and checks that they and the

@@ -111,11 +111,33 @@ func (c Calendar) between(since, until string) (span, error) {
 // maxHours bounds --last: the hours of 100 years.
 const maxHours = 100 * 366 * 24
 
-var errLast = errors.New("want a number of hours, days, weeks, months or years, as in 24h, 7d, 4w, 3mo or 1y")
+var errLast = errors.New("want a number of hours, days, weeks, months or years, as in 24h, 7d, 4w, 3mo or 1y, or one of " + strings.Join(NamedTimes, ", "))
+
+// NamedTimes are the times that --last takes by a name.
+var NamedTimes = []string{"today", "yesterday", "week", "month"}
+
+// named returns the time with the name: the day that runs, or the last day, week or month
+// that is over.
+func (c Calendar) named(name string, now time.Time) (s span, found bool) {
+	switch name {
+	case "today":
+		return span{c.start(ByDay, now), c.next(ByDay, now)}, true
+	case "yesterday":
+		return span{c.add(ByDay, now, -1), c.start(ByDay, now)}, true
+	case "week":
+		return span{c.add(ByWeek, now, -1), c.start(ByWeek, now)}, true
+	case "month":
+		return span{c.add(ByMonth, now, -1), c.start(ByMonth, now)}, true
+	}
+	return span{}, false
+}
 
 // last parses --last: the current hour, day or month and those before it, so that
-// 7d is today and the six days before.
+// 7d is today and the six days before. A name stands for a time that is over, but for today.
 func (c Calendar) last(text string, now time.Time) (span, error) {
+	if s, found := c.named(text, now); found {
+		return s, nil
+	}
 	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz")
 	n, err := strconv.ParseUint(digits, 10, 32)
 	if err != nil {

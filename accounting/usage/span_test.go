@@ -50,6 +50,13 @@ func TestSpan(t *testing.T) {
 		{"last days", Request{Last: "7d", By: "day"}, "2026-11-18T00:00:00Z", "2026-11-25T00:00:00Z", ByDay},
 		{"last weeks", Request{Last: "2w"}, "2026-11-11T00:00:00Z", "2026-11-25T00:00:00Z", ByTotal},
 		{"last months", Request{Last: "12mo"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
+		{"by week", Request{By: "week"}, "2026-10-26T00:00:00Z", "2026-12-07T00:00:00Z", ByWeek},
+		{"last weeks by week", Request{By: "week", Last: "2w"}, "2026-11-09T00:00:00Z", "2026-11-30T00:00:00Z", ByWeek},
+		{"today", Request{Last: "today"}, "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z", ByTotal},
+		{"yesterday", Request{Last: "yesterday"}, "2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z", ByTotal},
+		{"yesterday by hour", Request{Last: "yesterday", By: "hour"}, "2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z", ByHour},
+		{"last week", Request{Last: "week"}, "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", ByTotal},
+		{"last month", Request{Last: "month"}, "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", ByTotal},
 		{"last years", Request{Last: "1y"}, "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", ByTotal},
 	}
 	for _, test := range tests {
@@ -109,7 +116,8 @@ func TestRequestErrors(t *testing.T) {
 		{"last too long", Request{Last: "101y"}, `want 1 to 100y`},
 		{"last without a number", Request{Last: "mo"}, "want a number of hours"},
 		{"negative last", Request{Last: "-7d"}, "want a number of hours"},
-		{"period", Request{By: "week"}, `period "week": want hour, day, month or total`},
+		{"period", Request{By: "year"}, `period "year": want hour, day, week, month or total`},
+		{"last by a wrong name", Request{Last: "tomorrow"}, `last "tomorrow": want a number of hours, days, weeks, months or years, as in 24h, 7d, 4w, 3mo or 1y, or one of today, yesterday, week, month`},
 		{"sort", Request{Sort: "size"}, `sort "size": want usage, name, in or out`},
 		{"top", Request{Top: "0"}, `top "0": want a number from 1`},
 		{"top of letters", Request{Top: "ten"}, `top "ten": want a number from 1`},

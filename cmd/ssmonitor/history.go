@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,13 +11,43 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
+	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
 	"ssmonitor/nft"
+	"ssmonitor/output/api"
 )
+
+// latestUsage asks the agent on a socket for what it has read and not saved yet.
+type latestUsage struct {
+	socket, state string
+	err           error // why that is missing, although an agent runs
+}
+
+// agentPatience is how long the agent may need to read the counters.
+const agentPatience = 5 * time.Second
+
+// unsaved returns nothing if no agent runs, if it is of an older version, and if it keeps
+// its totals in another directory.
+func (l *latestUsage) unsaved(ctx context.Context) accounting.Unsaved {
+	if l.socket == "" {
+		return accounting.Unsaved{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, agentPatience)
+	defer cancel()
+	answer, err := api.NewClient(l.socket).Unsaved(ctx)
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, context.DeadlineExceeded):
+		l.err = err
+	case err == nil && answer.Ledger != "" && answer.Ledger == store.Identity(l.state):
+		return answer.Unsaved
+	}
+	return accounting.Unsaved{}
+}
 
 // historyError adds the remedy to an error from reading or changing the usage in a
 // state directory.

@@ -58,10 +58,15 @@ func teardown(c *cli.Context) error {
 	return removeKeepingTotals(c, table, state)
 }
 
-// describeTeardown prints what teardown would do, or fails as it would.
+// describeTeardown prints what teardown would do, also beside an agent, which has to be
+// stopped before.
 func describeTeardown(c *cli.Context, table *nft.Table, state string) error {
-	if err := presence.RefuseRunning(state, settings.DefaultState); err != nil {
-		return err
+	running := presence.RefuseRunning(state, settings.DefaultState)
+	if running != nil && !errors.As(running, new(*presence.RunningError)) {
+		return running
+	}
+	if running != nil {
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", terminal.Error(running))
 	}
 	totals := fmt.Sprintf("The totals in %s would be kept.", terminal.Text(state))
 	if c.Bool("purge") {

@@ -48,7 +48,7 @@ type agent struct {
 	inForce      atomic.Pointer[settings.Settings] // with what was applied since
 	settingsFile *sources.Follower
 
-	later         string // the keys that wait for a restart
+	later string // the keys that wait for a restart
 
 	table    *nft.Table
 	ledger   *store.Store

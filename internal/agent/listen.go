@@ -21,7 +21,8 @@ func (a *agent) listen(ctx context.Context, metrics http.Handler) error {
 			return unit.WriteError(err, a.settings.Socket, a.Lookup)
 		}
 		handler := api.NewHandler(a.readings, time.Now, a.Log)
-		handler.Handle("GET /v1/usage", api.NewUsageHandler(a.history, a.warn, time.Now, a.Log))
+		handler.Handle("GET /v1/usage", api.NewUsageHandler(freshHistory{a.history, a.readings}, a.warn, time.Now, a.Log))
+		handler.Handle("GET /v1/unsaved", api.NewUnsavedHandler(a.unsaved, time.Now, a.Log))
 		handler.Handle("GET /v1/settings", api.NewSettingsHandler(a.publishedSettings, a.Log))
 		handler.Handle("GET /metrics", metrics)
 		a.serveSocket(ctx, listener, health.Socket, handler)

@@ -34,7 +34,7 @@ type monthUsage struct {
 	err   error
 }
 
-// latest returns the usage as it was saved at most monthGap ago.
+// latest returns the usage as it was read at most monthGap ago.
 func (m *monthUsage) latest(ctx context.Context) (*usage.Month, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -42,7 +42,7 @@ func (m *monthUsage) latest(ctx context.Context) (*usage.Month, error) {
 	return m.usage, m.err
 }
 
-// query returns the usage as it was saved last.
+// query returns the usage as it was read last.
 func (m *monthUsage) query(ctx context.Context) (*usage.Month, error) {
 	return usage.ThisMonth(ctx, m.history, m.calendar, m.now())
 }

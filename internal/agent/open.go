@@ -28,7 +28,6 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		settings: s,
 		Options:  options,
 		tracker:  publishing.NewTracker(s.Hook),
-		history:  store.History{Directory: s.StateDirectory},
 		failed:   make(chan error, 1),
 		changes:  make(chan func()),
 		notifier: unit.NewNotifier(),
@@ -37,6 +36,10 @@ func newAgent(s *settings.Settings, options Options) *agent {
 	}
 	a.inForce.Store(s)
 	a.settingsFile = sources.Watch(options.Inputs.FilePath())
+	a.history = store.History{
+		Directory: s.StateDirectory, Calendar: s.Calendar(),
+		Unsaved: func() accounting.Unsaved { return a.meter.Unsaved() },
+	}
 	a.month = &monthUsage{calendar: s.Calendar(), history: a.history, now: time.Now, gap: throttle.Gap{Least: monthGap}}
 	return a
 }

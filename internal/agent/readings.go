@@ -81,10 +81,29 @@ func (r *readings) SavedReport(ctx context.Context) (*accounting.Report, error) 
 	return report, nil
 }
 
+// freshHistory is the usage up to the moment in which somebody asks.
+type freshHistory struct {
+	usage.History
+	readings *readings
+}
+
+// View reads the counters first. If that fails, the usage is that of the last reading.
+func (h freshHistory) View(ctx context.Context, read func(usage.Snapshot) error) error {
+	_, _ = h.readings.Report(ctx)
+	return h.History.View(ctx, read)
+}
+
+// unsaved returns what is not saved yet, as freshHistory has it, for a process that reads
+// the ledger itself.
+func (a *agent) unsaved(ctx context.Context) (*api.Unsaved, error) {
+	_, _ = a.readings.Report(ctx)
+	return &api.Unsaved{Ledger: a.ledger.Identity(), Unsaved: a.meter.Unsaved()}, nil
+}
+
 // Status returns the state of the meter.
 func (r *readings) Status() accounting.Status { return r.meter.Status() }
 
-// Month returns the usage of the running month by client, as it was saved a while ago.
+// Month returns the usage of the running month by client, as it was read a while ago.
 func (r *readings) Month(ctx context.Context) (*usage.Month, error) { return r.month.latest(ctx) }
 
 // Problems returns what the agent knows to be wrong.

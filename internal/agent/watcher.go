@@ -59,16 +59,23 @@ type usageWatcher struct {
 	meter   *accounting.Meter
 	board   *health.Board
 	log     *slog.Logger
-	checked time.Time // when the usage of the last check was saved
+	checked attempt
 }
 
-// observe looks at the usage if it was saved since the last look.
+// attempt identifies the last attempt to save.
+type attempt struct {
+	saved    time.Time
+	failures uint64
+}
+
+// observe looks at the usage once per attempt to save it. What can't be saved counts as well.
 func (w *usageWatcher) observe(ctx context.Context, _ *accounting.Report, _ error) {
-	saved, limits := w.meter.Status().LastSave, w.limits()
-	if !limits.Any() || saved.Equal(w.checked) {
+	status, limits := w.meter.Status(), w.limits()
+	last := attempt{status.LastSave, status.SaveFailures}
+	if !limits.Any() || last == w.checked {
 		return
 	}
-	w.checked = saved
+	w.checked = last
 	month, err := w.month.query(ctx)
 	w.board.Observe(health.Limits, err)
 	if err != nil {

@@ -31,8 +31,12 @@ func (c *checker) checkPorts() {
 	}
 	found, err := sources.Follow(from).Load()
 	c.checkClients(found.Clients, err)
-	c.checkConfigurations(found, err)
-	c.ports = c.checkList(counted, listErr, found.Ports)
+	noneFound := !c.checkConfigurations(found, err) && from.SearchRoot != ""
+	if noneFound && len(counted.Ports) > 0 {
+		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: noConfiguration,
+			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
+	}
+	c.ports = c.checkList(counted, listErr, found.Ports, noneFound)
 	if c.named, err = c.ports.Targets(found.Targets, counted.Targets); err != nil {
 		c.add(c.Machine.failure(finding.SharedTarget, c.Settings.List, err, "or publish each to a port of its own"))
 	}
@@ -71,8 +75,8 @@ func (c *checker) checkClients(found *clients.File, err error) {
 }
 
 // checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
-// package sources returned.
-func (c *checker) checkConfigurations(found sources.Result, err error) {
+// package sources returned. It reports whether there are any, or other ports.
+func (c *checker) checkConfigurations(found sources.Result, err error) bool {
 	before := len(c.found)
 	running, others := runningServers(found.Entries)
 	for _, config := range found.Configs {
@@ -99,11 +103,12 @@ func (c *checker) checkConfigurations(found sources.Result, err error) {
 		}
 		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
-	if len(c.found) == before && len(found.Ports) == 0 {
-		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: "no Shadowsocks configuration was found in the usual places",
-			Remedy: "if there is one, name it: ssmonitor setup --shadowsocks FILE"})
-	}
+	return len(c.found) > before || len(found.Ports) > 0
 }
+
+// noConfiguration is one finding with a list of ports that is missing or empty, and one of
+// its own otherwise.
+const noConfiguration = "no Shadowsocks configuration was found in the usual places"
 
 // remedyOf returns what to do about a note, where it is on a mistake in a file.
 func remedyOf(note error) string {
@@ -158,28 +163,33 @@ func pathOf(err error) string {
 
 // checkList compares what is counted, by the list of ports and the file of clients, with
 // the ports that were found and with those that a running agent serves; either may be empty.
-// err is why the list could not be read. It returns the ports that should be counted.
-func (c *checker) checkList(counted sources.Result, err error, found accounting.Ports) accounting.Ports {
+// err is why the list could not be read. noneFound reports that a search found
+// no configuration. It returns the ports that should be counted.
+func (c *checker) checkList(counted sources.Result, err error, found accounting.Ports, noneFound bool) accounting.Ports {
 	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.Settings.List}
 	served := c.agent.ports()
+	nor := ""
+	if noneFound {
+		nor = ", and " + noConfiguration
+	}
 	missing := errors.Is(err, sources.ErrNoList)
 	switch {
 	case missing && len(counted.Ports) > 0:
 		f.Level, f.Remedy = finding.Note, "write it: ssmonitor setup"
 		f.Message = fmt.Sprintf("there is no list of ports %s: the agent counts the clients in %s alone", c.Settings.List, c.Settings.Clients)
 	case missing && len(served) > 0:
-		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.Settings.List)
+		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with%s", c.Settings.List, nor)
 		c.add(f)
 		return served
 	case missing:
-		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.Settings.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count%s", c.Settings.List, nor), writeList(found)
 		c.add(f)
 		return found
 	case err != nil:
 		c.add(c.Machine.failure(finding.PortList, c.Settings.List, err, "write it again: ssmonitor setup"))
 		return served
 	case len(counted.Ports) == 0:
-		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.Settings.List), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty%s", c.Settings.List, nor), writeList(found)
 		c.add(f)
 		return found
 	default:

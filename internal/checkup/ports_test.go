@@ -74,7 +74,7 @@ func TestList(t *testing.T) {
 				testkit.WriteFile(t, c.Settings.Clients, test.clients)
 			}
 			counted, err := c.counted()
-			ports := c.checkList(counted, err, test.found)
+			ports := c.checkList(counted, err, test.found, false)
 			wantFindings(t, c.found, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
 				t.Errorf("ports (-want +got)\n%s", difference)
@@ -92,7 +92,7 @@ func TestConfigurations(t *testing.T) {
 		err   error
 		want  []string
 	}{
-		{"none", sources.Result{}, nil, []string{"note configuration-search --shadowsocks FILE"}},
+		{"none", sources.Result{}, nil, nil},
 		{"none, but a port was named", sources.Result{Ports: portsOf(1)}, nil, nil},
 		{"found, with notes", sources.Result{
 			Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: &shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20002, 20000, 20001)}},
@@ -123,6 +123,38 @@ func TestConfigurations(t *testing.T) {
 			c := &checker{Check: Check{Machine: &Machine{UID: 1000}}}
 			c.checkConfigurations(test.found, test.err)
 			wantFindings(t, c.found, test.want...)
+		})
+	}
+}
+
+// TestNoConfigurationIsOneFinding searches a host without Shadowsocks, or doesn't.
+func TestNoConfigurationIsOneFinding(t *testing.T) {
+	const none = "no Shadowsocks configuration was found in the usual places"
+	for _, test := range []struct {
+		name, list string
+		search     bool
+		want       []string
+	}{
+		{"no list", "", true, []string{"wrong port-list nothing to count, and " + none}},
+		{"no list, not searched", "", false, []string{"wrong port-list nothing to count"}},
+		{"a list of named ports", "20000\n", true, []string{"note configuration-search " + none, "ok port-list port 20000"}},
+		{"a list of named ports, not searched", "20000\n", false, []string{"ok port-list port 20000"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := newCheck(t)
+			c.agent.Report = nil
+			c.Settings.List = list(t, test.list)
+			c.Sources = sources.Sources{Host: func() (shadowsocks.LocalHost, error) { return shadowsocks.LocalHost{}, nil }}
+			if test.search {
+				c.Sources.SearchRoot = newMachine(t).Root
+			}
+			c.checkPorts()
+			wantFindings(t, c.found, test.want...)
+			for _, f := range c.found {
+				if !test.search && strings.Contains(f.Message, none) {
+					t.Errorf("got %q without a search", f.Message)
+				}
+			}
 		})
 	}
 }

@@ -64,6 +64,12 @@ func (c *Client) Metrics(ctx context.Context, parameters url.Values, header http
 	return err
 }
 
+// Unsaved requests GET /v1/unsaved. Its errors are those of Report. An agent of an older
+// version does not know the request.
+func (c *Client) Unsaved(ctx context.Context) (*Unsaved, error) {
+	return fetch(ctx, c, "/v1/unsaved", nil, bodyBy(ReadUnsaved))
+}
+
 // bodyBy reads the body of a response.
 func bodyBy[T any](read func(io.Reader) (*T, error)) func(http.Header, io.Reader) (*T, error) {
 	return func(_ http.Header, body io.Reader) (*T, error) { return read(body) }

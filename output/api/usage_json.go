@@ -80,7 +80,7 @@ type (
 // WriteUsage writes the report as one JSON object.
 func WriteUsage(w io.Writer, report *usage.Report) error {
 	value := Usage{
-		By: report.By, Zone: report.Zone.String(), MonthDay: report.MonthDay,
+		By: report.By, Zone: report.ZoneName(report.Now), MonthDay: report.MonthDay,
 		Since: report.Since, Until: report.Until,
 		Total:   sumJSON(report.Whole.In, report.Whole.Out),
 		Periods: []UsagePeriod{}, Gaps: []UsageGap{}, Limits: []UsageLimit{},

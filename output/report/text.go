@@ -64,12 +64,15 @@ func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLa
 // rangeText writes the time of a whole report.
 func rangeText(report *usage.Report) string {
 	since, until := report.Since, report.Until
+	if open := since.IsZero() || until.IsZero(); open && report.By != usage.ByTotal && len(report.Periods) == 1 {
+		since, until = report.Periods[0].Start, report.Periods[0].End
+	}
 	switch {
-	case report.Since.IsZero() && report.Until.IsZero():
+	case since.IsZero() && until.IsZero():
 		return "all of the time"
-	case report.Since.IsZero():
+	case since.IsZero():
 		return "before " + timeText(until)
-	case report.Until.IsZero():
+	case until.IsZero():
 		return "since " + timeText(since)
 	}
 	if span := spanText(since, until); span != since.Format("2006-01") {
@@ -81,7 +84,7 @@ func rangeText(report *usage.Report) string {
 // zoneText names the zone, and the day on which months begin unless that is the
 // first.
 func zoneText(report *usage.Report) string {
-	zone := report.Zone.String()
+	zone := report.ZoneName(report.Now)
 	if report.MonthDay > 1 {
 		return fmt.Sprintf("%s, months begin on day %d", zone, report.MonthDay)
 	}
