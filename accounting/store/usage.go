@@ -115,7 +115,7 @@ func ceil(t time.Time) int64 {
 func (db *database) owners(query usage.Query) (map[int64]owner, error) {
 	owners := make(map[int64]owner)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
-		o := owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
+		o := owner{name: clientName(row.ColumnText(1), row.ColumnInt64(2)), port: uint16(row.ColumnInt64(2))}
 		o.selected = (len(query.Clients) == 0 || slices.Contains(query.Clients, usage.ClientOf(o.name, o.port))) &&
 			(len(query.Ports) == 0 || slices.Contains(query.Ports, o.port))
 		owners[row.ColumnInt64(0)] = o

@@ -22,6 +22,19 @@ type ClientID struct {
 	Port uint16 // 0 if there is a name
 }
 
+// Past selects clients that have no port any more: those of a name, whatever ports they
+// had, or those without a name.
+type Past struct {
+	Name        string
+	First, Last uint16 // ports
+}
+
+// Forgotten identifies all clients that were forgotten, as one.
+var Forgotten = ClientID{}
+
+// forgottenLabel is the label of Forgotten. A client of that name is another one.
+const forgottenLabel = "forgotten"
+
 // ClientOf returns the client of a port, whose name may be empty.
 func ClientOf(name string, port uint16) ClientID {
 	if name != "" {
@@ -35,8 +48,11 @@ const portPrefix = "port "
 
 // Label returns what reports show for the client.
 func (c ClientID) Label() string {
-	if c.Name != "" {
+	switch {
+	case c.Name != "":
 		return c.Name
+	case c == Forgotten:
+		return forgottenLabel
 	}
 	return portPrefix + strconv.Itoa(int(c.Port))
 }
