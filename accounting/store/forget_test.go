@@ -93,7 +93,7 @@ func TestForget(t *testing.T) {
 		save(t, s, stateAt(uint64(2+i), 2))
 	}
 	before, earlier := recorded(t, directory, usage.ByHour), earlierOf(t, s)
-	everyPort := func(name string) usage.Past { return usage.Past{Name: name, Last: 65535} }
+	everyPort := func(name string) usage.Past { return usage.Past{Name: name, First: 1, Last: 65535} }
 	if err := s.Forget(everyPort("alice")); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestForgottenLeavesNoTrace(t *testing.T) {
 	awaitBackup(s)
 	s.ResolveNames(aliceAndBob[:1]) // which renames a client of the name
 	save(t, s, stateAt(2, 300))
-	if err := s.Forget(usage.Past{Name: name, Last: 65535}); err != nil {
+	if err := s.Forget(usage.Past{Name: name, First: 1, Last: 65535}); err != nil {
 		t.Fatal(err)
 	}
 	awaitBackup(s)

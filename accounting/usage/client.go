@@ -15,6 +15,9 @@ type Client struct {
 	Until time.Time // zero: it has the port now
 }
 
+// ID identifies the client.
+func (c Client) ID() ClientID { return ClientOf(c.Name, c.Port) }
+
 // ClientID identifies a client in reports, queries and limits: by its name, whatever ports
 // it has, or by its port if it has no name.
 type ClientID struct {
@@ -22,11 +25,15 @@ type ClientID struct {
 	Port uint16 // 0 if there is a name
 }
 
-// Past selects clients that have no port any more: those of a name, whatever ports they
-// had, or those without a name.
+// Past selects clients that have no port any more.
 type Past struct {
-	Name        string
-	First, Last uint16 // ports
+	Name        string // empty: those without a name
+	First, Last uint16 // ports that they had
+}
+
+// Has reports whether the client is one of them.
+func (p Past) Has(client Client) bool {
+	return client.Name == p.Name && p.First <= client.Port && client.Port <= p.Last && client.Port > 0 && !client.Until.IsZero()
 }
 
 // Forgotten identifies all clients that were forgotten, as one.

@@ -16,7 +16,7 @@ import (
 func Find(clients []Client, label string) ([]ClientID, error) {
 	known := make(map[string][]ClientID)
 	for _, client := range clients {
-		id := ClientOf(client.Name, client.Port)
+		id := client.ID()
 		if same := known[id.Label()]; !slices.Contains(same, id) {
 			known[id.Label()] = append(same, id)
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,6 +14,7 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/handover"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
@@ -19,13 +22,14 @@ import (
 func clientCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "client",
-		Usage: "list clients, or give a port to another one",
+		Usage: "list clients, give a port to another one, or forget one",
 		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port " +
 			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a " +
-			"new history for it; the previous client keeps its own.\n\n" +
+			"new history for it; the previous client keeps its own. `client forget` removes a client that has left.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client list\n" +
-			"   ssmonitor client new 20000 dave",
+			"   ssmonitor client new 20000 dave\n" +
+			"   ssmonitor client forget alice",
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the clients, with the time during which each had its port",
@@ -44,8 +48,18 @@ func clientCommand() *cli.Command {
 				Flags:  described(settingFlags("state", "socket"), "socket", askSocket),
 				Action: newClient,
 			},
+			forgetCommand(),
 		},
 	}
+}
+
+// recordedClients returns the clients in a state directory that are not forgotten.
+func recordedClients(ctx context.Context, directory string) (clients []usage.Client, err error) {
+	err = store.History{Directory: directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+		clients, err = recorded.Clients()
+		return err
+	})
+	return slices.DeleteFunc(clients, func(client usage.Client) bool { return client.ID() == usage.Forgotten }), err
 }
 
 func listClients(c *cli.Context) error {
@@ -53,17 +67,19 @@ func listClients(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var clients []usage.Client
-	if err := (store.History{Directory: loaded.StateDirectory}).View(c.Context, func(recorded usage.Snapshot) (err error) {
-		clients, err = recorded.Clients()
-		return err
-	}); err != nil {
+	clients, err := recordedClients(c.Context, loaded.StateDirectory)
+	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
 	}
 	return report.WriteClients(c.App.Writer, clients, charset())
+}
+
+// clientLedger returns the ledger of the settings, to change its clients.
+func clientLedger(c *cli.Context, loaded *settings.Settings) handover.Ledger {
+	return handover.Ledger{State: loaded.StateDirectory, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
 }
 
 func newClient(c *cli.Context) error {
@@ -85,8 +101,7 @@ func newClient(c *cli.Context) error {
 	if want := accounting.NameFault(name); want != "" {
 		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
-	t := handover.Transfer{Port: port, Name: name, State: loaded.StateDirectory, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
-	later, err := t.Give(c.Context)
+	later, err := clientLedger(c, loaded).Give(c.Context, port, name)
 	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.StateDirectory)
 	}
