@@ -4,6 +4,7 @@
 // Product, linked into the binary:
 //   - shadowsocks: reads the configurations of the Shadowsocks servers
 //   - portlist: reads and writes the list of ports, and parses port arguments
+//   - clients: reads and edits the file of clients, which says who is who
 //   - processes: finds the servers that run, and what they were started with
 //   - sources: combines the sources of ports and follows their changes
 //   - presence: finds the running agent, and lets one run per network namespace

@@ -68,6 +68,43 @@ func TestHandOverBeginsAHistory(t *testing.T) {
 	wantSound(t, directory)
 }
 
+// TestANewNameInTheSourcesOfALaterClient has the sources name the client that gets the
+// port at the first reading, as the file of clients does by then: that renames nobody.
+func TestANewNameInTheSourcesOfALaterClient(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	s.ResolveNames(aliceAndBob)
+	save(t, s, stateAt(1, 2))
+	if err := s.HandOverLater(20000, "dave"); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s, _, _ = open(t, directory)
+	daveAndBob := accounting.Ports{aliceAndBob[0], aliceAndBob[1]}
+	daveAndBob[0].Name = "dave"
+	if got := s.ResolveNames(daveAndBob); got[0].Name != "alice" {
+		t.Errorf("before the reading, the port is named %v", got)
+	}
+	if err := s.HandOver(20000, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, stateAt(3, 2))
+	if got := s.ResolveNames(daveAndBob); got[0].Name != "dave" {
+		t.Errorf("the ports are named %v", got)
+	}
+	for client, want := range map[string]uint64{"alice": 4000, "dave": 8000} {
+		if got := bytesOf(t, directory, client); got != want {
+			t.Errorf("%s has used %d bytes, want %d", client, got, want)
+		}
+	}
+	daveAndBob[0].Name = "david"
+	if got := s.ResolveNames(daveAndBob); got[0].Name != "david" || bytesOf(t, directory, "david") != 8000 {
+		t.Errorf("after another name, the ports are named %v", got)
+	}
+	closeStore(t, s)
+	wantSound(t, directory)
+}
+
 // TestClientsOfAClockSetBack gives a port away twice, between which the clock is set
 // back by less than a day. The last client has the port.
 func TestClientsOfAClockSetBack(t *testing.T) {

@@ -90,14 +90,23 @@ func (s *Store) ended() (ports []uint16) {
 func (s *Store) rename(now time.Time) error {
 	for _, port := range s.renamed() {
 		known := s.saved.clients.ports.At(port.Number)
-		if known.id == 0 || known.until > 0 && known.named(port) {
+		// The client that gets the port at the next reading.
+		count, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)
+		if err != nil {
+			return err
+		}
+		waiting := count > 0
+		if known.id == 0 || known.until > 0 && known.named(port) && !waiting {
 			if _, err := s.beginTenure(port.Number, port.Name, port.Name, now); err != nil {
 				return err
 			}
 			continue
 		}
 		if known.named(port) {
-			known.name, known.source = port.Name, port.Name
+			if !waiting {
+				known.name = port.Name
+			}
+			known.source = port.Name
 		}
 		known.until = 0
 		if err := s.db.run("update tenure set name = ?, until = 0 where id = ?", nil, known.name, known.id); err != nil {

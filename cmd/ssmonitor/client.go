@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,14 +20,17 @@ import (
 func clientCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "client",
-		Usage: "list clients, give a port to another one, or forget one",
-		Description: "Usage belongs to a client: a port and its name. A new name in the list of ports (setup --port " +
-			"20000=alicia) only renames the client. When another person gets the port, `client new` begins a " +
-			"new history for it; the previous client keeps its own. `client forget` removes a client that has left.\n\n" +
+		Usage: "say who the clients are, and list them",
+		Description: "Usage belongs to a client: a port and its name. The file of clients, clients.yaml, says who is who, " +
+			"whatever configurations say; people and these commands edit it. A new name in it only renames the " +
+			"client. When another person gets the port, `client new` begins a new history for it; the previous " +
+			"client keeps its own. `client forget` removes a client that has left.\n\n" +
 			"Examples:\n\n" +
-			"   ssmonitor client list\n" +
+			"   ssmonitor client add alice 20000 20001/tcp\n" +
+			"   ssmonitor client rename alice alicia\n" +
 			"   ssmonitor client new 20000 dave\n" +
-			"   ssmonitor client forget alice",
+			"   ssmonitor client forget alice\n" +
+			"   ssmonitor client list",
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the clients, with the time during which each had its port",
@@ -38,14 +39,16 @@ func clientCommand() *cli.Command {
 					&cli.BoolFlag{Name: "json", Usage: "print the clients as JSON"}),
 				Action: listClients,
 			},
+			addCommand(), removeCommand(), renameCommand(),
 			{
 				Name: "new", Usage: "give a port to another client from now on (root)", ArgsUsage: "PORT NAME",
 				Description: "What was counted so far belongs to the previous client, to the byte. A running agent reads the " +
 					"counters at that moment. The command asks it on control.sock, beside the socket that --socket names. " +
 					"Without an agent, the command reads them itself. Where there are none, as in another network " +
-					"namespace, the next agent gives the port away after its first reading.\n\n" +
+					"namespace, the next agent gives the port away after its first reading. The file of clients then " +
+					"names the new client, if that file, the list of ports or --port has the port.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
-				Flags:  described(settingFlags("state", "socket"), "socket", askSocket),
+				Flags:  described(settingFlags("state", "socket", "clients"), "socket", askSocket),
 				Action: newClient,
 			},
 			forgetCommand(),
@@ -86,7 +89,7 @@ func newClient(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return failure.Wrong(fmt.Errorf("got %d arguments: want a port and a name after the options, as in ssmonitor client new 20000 dave", c.NArg()))
 	}
-	loaded, err := inputs(c).Load()
+	loaded, err := loadClients(c)
 	if err != nil {
 		return err
 	}
@@ -94,12 +97,13 @@ func newClient(c *cli.Context) error {
 	if err != nil {
 		return failure.Wrong(err)
 	}
-	name := strings.TrimSpace(c.Args().Get(1))
-	if name == "" {
-		return failure.Wrong(errors.New(`name "": want the name of a client, as in ssmonitor client new 20000 dave`))
+	name, err := clientName(c.Args().Get(1))
+	if err != nil {
+		return err
 	}
-	if want := accounting.NameFault(name); want != "" {
-		return failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
+	given := transfer{port: port, name: name, path: loaded.Clients}
+	if err := given.prepare(loaded); err != nil {
+		return fmt.Errorf("giving port %d to %s: %w", port, name, err)
 	}
 	later, err := clientLedger(c, loaded).Give(c.Context, port, name)
 	if err != nil {
@@ -110,5 +114,5 @@ func newClient(c *cli.Context) error {
 		when = "the next start of the agent on:\nnothing is counted in this network namespace, and what the agent reads first still belongs to the previous client."
 	}
 	fmt.Fprintf(textWriter(c), "Port %d belongs to %s from %s\n", port, terminal.Text(name), when)
-	return nil
+	return given.write(c)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
 	"ssmonitor/accounting/usage"
+	"ssmonitor/integration/clients"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/terminal"
 )
@@ -24,12 +26,12 @@ func forgetCommand() *cli.Command {
 		Description: "What the client used is added to one row, \"forgotten\", hour by hour, so that all sums stay what they were. " +
 			"This can't be undone. A client that still has a port can't be forgotten. A port, or a range such as one that was " +
 			"counted by mistake, stands for its past clients without a name.\n\n" +
-			"The backup is made anew without the client. Other copies of the state directory, files that were kept as " +
+			"The block of the client in the file of clients goes as well. The backup is made anew without the client. Other copies of the state directory, files that were kept as " +
 			"damaged, and what was exported to other programs or logged still have it.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client forget alice\n" +
 			"   ssmonitor client forget --yes 1-65535",
-		Flags: append(described(settingFlags("state", "socket"), "socket", askSocket),
+		Flags: append(described(settingFlags("state", "socket", "clients"), "socket", askSocket),
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"}),
 		Action: forgetClient,
 	}
@@ -39,19 +41,19 @@ func forgetClient(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return failure.Wrong(fmt.Errorf("got %d arguments: want a client or a range of ports after the options, as in ssmonitor client forget alice", c.NArg()))
 	}
-	loaded, err := inputs(c).Load()
+	loaded, err := loadClients(c)
 	if err != nil {
 		return err
 	}
-	clients, err := recordedClients(c.Context, loaded.StateDirectory)
+	recorded, err := recordedClients(c.Context, loaded.StateDirectory)
 	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
-	past, err := pastClients(clients, c.Args().First())
+	past, err := pastClients(recorded, c.Args().First())
 	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
-	what := pastText(past, clients)
+	what := pastText(past, recorded)
 	if !c.Bool("yes") {
 		question := fmt.Sprintf("Forget %s? What was used is added to one row, \"forgotten\". This can't be undone. [y/N] ", what)
 		if err := confirm(c, question); err != nil {
@@ -62,7 +64,20 @@ func forgetClient(c *cli.Context) error {
 		return historyError(fmt.Errorf("forgetting %s: %w", what, err), loaded.StateDirectory)
 	}
 	fmt.Fprintf(textWriter(c), "Forgot %s.\n", what)
-	return nil
+	return removeForgotten(loaded.Clients, past.Name)
+}
+
+// removeForgotten removes the block of a client, which has no port any more, from the file
+// of clients.
+func removeForgotten(path, name string) error {
+	if path == "" || name == "" {
+		return nil
+	}
+	err := clients.Edit(path, clients.Remove(name))
+	if errors.Is(err, clients.ErrNoClient) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // pastClients returns what the argument selects. It fails if a selected client has a port,

@@ -69,11 +69,12 @@ func runSetup(c *cli.Context) error {
 	if c.Bool("follow") {
 		return followSetup(c)
 	}
-	loaded, err := inputs(c).Load()
+	given := inputs(c)
+	loaded, err := given.Load()
 	if err != nil {
 		return err
 	}
-	found, err := setup.Find(loaded)
+	found, err := setup.Find(loaded, given.Flags["port"])
 	printRemarks(c, found.Remarks)
 	switch {
 	case errors.Is(err, setup.ErrNoPort) && c.Bool("if-configured"):

@@ -64,7 +64,7 @@ func TestFollowTheListOfPorts(t *testing.T) {
 			write(t, dir, "ports", "1\n")
 			write(t, dir, "ports", "2\n3\n")
 		}, 2, false},
-		{"removed", func() { remove(t, list) }, 0, true},
+		{"removed: its ports stay", func() { remove(t, list) }, 2, true},
 	})
 }
 

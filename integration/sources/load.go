@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
@@ -23,6 +24,8 @@ type loading struct {
 	byKey      map[fileKey]*progress
 	companions map[string][]string // of the files that were looked at
 	lastSetup  lastSetup
+	memory     *memory
+	clients    *clients.File // nil: unknown
 	listed     []portlist.Entry
 	configs    []shadowsocks.Config
 	others     []sourcePorts // of files that can't be read any more, and what servers give without a file
@@ -33,6 +36,7 @@ type loading struct {
 	more       int // notes that were not kept
 	failures   []error
 	noList     error // that the list does not exist
+	badClients error // why the file of clients can't be read
 }
 
 // sourcePorts are the ports of a source that is no configuration that was read.
@@ -41,15 +45,22 @@ type sourcePorts struct {
 	ports  []accounting.Port
 }
 
+// memory is what was read last of sources that stay in force if they can't be read.
+type memory struct {
+	clients *clients.File
+	listed  []portlist.Entry
+}
+
 // read reads the sources. It also returns the states of the paths that it read.
-func read(sources *Sources) (Result, sight, error) {
+func read(sources *Sources, memory *memory) (Result, sight, error) {
 	loading := loading{
-		sources: sources, byPath: make(map[string]*progress), byKey: make(map[fileKey]*progress),
+		sources: sources, memory: memory, byPath: make(map[string]*progress), byKey: make(map[fileKey]*progress),
 		companions: make(map[string][]string), inUse: make(map[string]bool), origins: make(map[string]string),
 	}
 	for _, path := range sources.Watched {
 		loading.watch(path)
 	}
+	loading.readClients()
 	loading.list()
 	loading.configurations()
 	result, err := loading.result()
@@ -110,12 +121,18 @@ func (l *loading) list() {
 	}
 	l.watch(path)
 	entries, err := portlist.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && l.memory.listed != nil:
+		l.noList = fmt.Errorf("the ports of the list stay in force: %w", err)
+		entries = l.memory.listed
+	case errors.Is(err, fs.ErrNotExist):
 		l.noList = fmt.Errorf("%w (%w)", ErrNoList, err)
-	} else {
+	case err != nil:
 		l.fail(err)
+	default:
+		l.memory.listed = entries
 	}
-	l.listed = entries
+	l.listed = l.withoutFormer(entries)
 }
 
 func (l *loading) configurations() {
@@ -179,24 +196,30 @@ func (l *loading) add(config shadowsocks.Config) error {
 // result merges what was read, unless something failed. A missing list is no reason to go
 // on without the others.
 func (l *loading) result() (Result, error) {
-	result := Result{Configs: l.configs, Notes: l.allNotes()}
+	result := Result{Configs: l.configs, Clients: l.clients, Notes: l.allNotes()}
 	if err := errors.Join(l.failures...); err != nil {
-		return result, err
+		return result, errors.Join(err, l.badClients)
 	}
 	ports, conflicts := l.merge()
-	targets, conflict := ports.Targets(l.sources.Targets, portlist.Targets(l.listed))
+	targets, conflict := ports.Targets(l.clients.Targets(), l.sources.Targets, portlist.Targets(l.listed))
 	if conflict != nil {
 		return result, conflict
 	}
+	l.noteOverruled()
 	l.noteConflicts(conflicts)
 	result.Ports, result.Targets, result.Entries, result.Notes = ports, targets, l.entries(ports, targets), l.allNotes()
-	return result, l.noList
+	if partial := errors.Join(l.noList, l.badClients); partial != nil {
+		return result, &PartialError{partial}
+	}
+	return result, nil
 }
 
 // merge returns the union of all ports. It returns a conflict for each port to
-// which two sources give different names, unless the command line names it.
+// which two sources give different names, unless the command line or the file of clients
+// names it.
 func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
-	explicit, conflicts := accounting.Union(l.sources.Ports)
+	_, conflicts := accounting.Union(l.sources.Ports)
+	explicit, _ := accounting.Union(l.clients.Ports(), l.sources.Ports)
 	lists := [][]accounting.Port{portlist.Ports(l.listed)}
 	for _, config := range l.configs {
 		lists = append(lists, config.Ports)
@@ -245,7 +268,7 @@ func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 func (l *loading) naming(explicit, fromFiles accounting.Ports) accounting.Ports {
 	wanted := slices.Clone(explicit)
 	var hasTarget accounting.PortMap[bool]
-	for _, target := range l.sources.Targets {
+	for _, target := range slices.Concat(l.clients.Targets(), l.sources.Targets) {
 		*hasTarget.At(target.Port) = true
 	}
 	for i, port := range wanted {
@@ -273,7 +296,8 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 			}
 		}
 	}
-	add(Flag, l.sources.Ports...)
+	add(l.sources.clientsSource(), l.clients.Ports()...)
+	add(l.sources.portsSource(), l.sources.Ports...)
 	for _, entry := range l.listed {
 		for _, source := range entry.Sources {
 			add(source, entry.Port)

@@ -31,7 +31,7 @@ type Place struct {
 // that it can be replaced, and the other files of a database are beside it, unless that
 // has much else in it: whoever may add a link could make a place of anything.
 func (s *Sources) Places() []Place {
-	paths := slices.Concat(s.Watched, []string{s.List, s.Earlier})
+	paths := slices.Concat(s.Watched, []string{s.Clients, s.List, s.Earlier})
 	if len(s.Shadowsocks)+len(s.Servers) > 0 || s.SearchRoot != "" {
 		paths = append(paths, hostsFile)
 	}

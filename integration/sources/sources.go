@@ -1,6 +1,8 @@
-// Package sources combines everything that names ports (specifications on the
-// command line, the list of ports, Shadowsocks configurations) and notices when
-// one of them has changed.
+// Package sources combines everything that names ports (the file of clients,
+// specifications on the command line, the list of ports, Shadowsocks configurations) and
+// notices when one of them has changed. The ports are those of all of them. Of several
+// names for a port, the file of clients decides, then the command line or the settings
+// file, then the list, then configurations.
 package sources
 
 import (
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/processes"
 	"ssmonitor/integration/shadowsocks"
@@ -19,16 +22,37 @@ import (
 // Such an error is fs.ErrNotExist as well.
 var ErrNoList = errors.New("there is no list of ports yet: run ssmonitor setup, or name ports with --port or --shadowsocks")
 
+// ErrClients means that the file of clients can't be read, for errors.Is.
+var ErrClients = errors.New("until this is corrected, the names and ports of before stay in force")
+
+// PartialError means that nothing failed but the reading of the list of ports, which is
+// missing, or of the file of clients. The ports are those of the other sources, and of
+// these two as an earlier Load has read them. Inspect it with errors.As.
+type PartialError struct{ err error }
+
+// Error returns what failed.
+func (e *PartialError) Error() string { return e.err.Error() }
+
+// Unwrap returns what failed: ErrNoList, ErrClients or both.
+func (e *PartialError) Unwrap() error { return e.err }
+
 // Flag is the source of the ports that were named one by one.
 const Flag = "--port"
 
 // Sources is where the ports come from. Each field may be empty.
 type Sources struct {
 	// Ports were named one by one. A name given here is preferred to that of
-	// any other source, without a note.
+	// any other source but Clients, without a note.
 	Ports []accounting.Port
+	// PortFile is the settings file, if that gives Ports; empty: see [Flag].
+	PortFile string
 	// Targets are where the host forwards Ports, as far as that was named.
 	Targets []accounting.Target
+	// Clients is the path of the file of clients, which may be missing. Its names are
+	// preferred to all others, with a note.
+	Clients string
+	// ClientChanges are about to be made there: the file is read as it will be.
+	ClientChanges []clients.Change
 	// List is the path of the list of ports.
 	List string
 	// Shadowsocks are the paths of configurations, and of directories of them.
@@ -72,10 +96,14 @@ type Result struct {
 	Targets []accounting.Target
 	// Entries are the same ports with their sources and targets.
 	Entries []portlist.Entry
+	// Clients are those of the file of clients; nil if there is none, or none that can be
+	// read.
+	Clients *clients.File
 	// Configs are the Shadowsocks configurations that were read.
 	Configs []shadowsocks.Config
 	// Notes are worth a line in the log though nothing failed: files that were
-	// skipped, and ports to which two sources give different names.
+	// skipped, and ports to which two sources give different names, one of which may be
+	// an *[OverruledError].
 	Notes []error
 }
 
@@ -88,6 +116,8 @@ type Follower struct {
 	targets []accounting.Target
 	said    string // its error and its notes
 	seen    sight
+	// What any Load has read last.
+	memory memory
 }
 
 // Follow returns a follower of the sources. It reads nothing before Load.
@@ -113,12 +143,10 @@ func Watch(paths ...string) *Follower {
 func (f *Follower) Places() []Place { return f.sources.Places() }
 
 // Load reads all sources. If any of them fails, the error contains all failures,
-// each with its file, and the ports are empty: the caller goes on with those in
-// force. If nothing failed except that the list does not exist, the error is
-// ErrNoList and the ports are those of the other sources. Configs and Notes are
-// returned with an error as well.
+// each with its file, and the ports are empty, unless the error is a *[PartialError]: the
+// caller goes on with those in force. Configs and Notes are returned with an error as well.
 func (f *Follower) Load() (Result, error) {
-	result, seen, err := read(&f.sources)
+	result, seen, err := read(&f.sources, &f.memory)
 	f.ports, f.targets, f.said, f.seen = result.Ports, result.Targets, said(result, err), seen
 	return result, err
 }
@@ -139,7 +167,7 @@ func (f *Follower) Changed() bool {
 	if len(f.sources.Watched) > 0 {
 		return true // what is in them is not known here
 	}
-	result, seen, err := read(&f.sources)
+	result, seen, err := read(&f.sources, &f.memory)
 	if !slices.Equal(result.Ports, f.ports) || !slices.Equal(result.Targets, f.targets) || said(result, err) != f.said {
 		f.seen.changed = true
 		return true

@@ -29,7 +29,7 @@ func (a *agent) endInterval(ctx context.Context) {
 // reload reads the sources again and applies the list. If that fails, it logs why,
 // and the ports in force stay.
 func (a *agent) reload() {
-	found, err := a.follower.Load()
+	found, err := a.load()
 	if err != nil {
 		a.logNotes(found)
 		a.Log.Error("the sources of ports can't be read; the ports in force stay", "error", err)
@@ -49,6 +49,19 @@ func (a *agent) reload() {
 	}
 	added, removed := difference(before, found.Ports)
 	a.Log.Info("applied the list of ports", "ports", len(found.Ports), "added", added, "removed", removed)
+}
+
+// load reads the sources. It logs what is wrong with the list and the file of clients, if
+// that is no reason to stop: what they said before counts.
+func (a *agent) load() (sources.Result, error) {
+	found, err := a.follower.Load()
+	if !errors.As(err, new(*sources.PartialError)) {
+		return found, err
+	}
+	if !errors.Is(err, sources.ErrNoList) || errors.Is(err, sources.ErrClients) {
+		a.Log.Error("a source of ports can't be read; what it said before stays in force", "error", err)
+	}
+	return found, nil
 }
 
 // difference counts the ports that are in one list only.

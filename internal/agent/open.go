@@ -47,8 +47,8 @@ func (a *agent) open(ctx context.Context) error {
 		}
 		a.web = web
 	}
-	// What is named, or else the list. If the list is named as well, it is read together with
-	// the rest.
+	// What is named, or else the list; and the file of clients. If the list is named as well,
+	// it is read together with the rest.
 	from := a.settings.Sources()
 	if !a.settings.HasPortSources() || a.settings.Given("ports") {
 		from.List = a.settings.List
@@ -120,8 +120,8 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 
 // begin puts the ports in force for the first time.
 func (a *agent) begin() error {
-	found, err := a.follower.Load()
-	if err != nil && !errors.Is(err, sources.ErrNoList) {
+	found, err := a.load()
+	if err != nil {
 		a.logNotes(found)
 		return failure.Wrong(err) // the table of an earlier agent goes on counting
 	}

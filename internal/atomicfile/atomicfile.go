@@ -31,12 +31,17 @@ const (
 // is the caller's own, and removes anything else there, other than a directory with
 // files.
 func Write(path string, content []byte, mode fs.FileMode) error {
+	return write(path, content, mode, (*os.File).Sync)
+}
+
+// write calls finish before the new file replaces the other one.
+func write(path string, content []byte, mode fs.FileMode, finish func(*os.File) error) error {
 	name := temporaryName(path)
 	file, err := openUnnamed(filepath.Dir(name))
 	if err != nil {
-		return writeNamed(path, content, mode, (*os.File).Sync)
+		return writeNamed(path, content, mode, finish)
 	}
-	err = fill(file, content, mode, (*os.File).Sync)
+	err = fill(file, content, mode, finish)
 	if err == nil && !Interrupted(path) && link(file, path) == nil { // there was no file to replace
 		return file.Close()
 	}
@@ -147,13 +152,31 @@ func isOwn(info fs.FileInfo) bool {
 // file. On a file system without locks, writers have to take turns by themselves. A file
 // that stays locked for as long as our patience lasts loses its name.
 func lockOrClose(file *os.File) bool {
+	locked, err := lock(file)
+	if err == nil && !locked {
+		_ = os.Remove(file.Name())
+	}
+	if err == nil {
+		var opened, named fs.FileInfo
+		if opened, err = file.Stat(); err == nil {
+			if named, err = os.Lstat(file.Name()); err == nil && os.SameFile(opened, named) {
+				return true
+			}
+		}
+	}
+	_ = file.Close()
+	return false
+}
+
+// lock waits for the lock of a file until it has it or our patience ends.
+func lock(file *os.File) (locked bool, err error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return false
+		return false, err
 	}
-	locked := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(locked)
+		defer close(done)
 		_ = raw.Control(func(fd uintptr) { // which keeps the descriptor open until then
 			for errors.Is(syscall.Flock(int(fd), syscall.LOCK_EX), syscall.EINTR) {
 			}
@@ -162,19 +185,11 @@ func lockOrClose(file *os.File) bool {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
-	case <-locked:
+	case <-done:
+		return true, nil
 	case <-timeout.C:
-		_ = os.Remove(file.Name())
+		return false, nil
 	}
-	opened, err := file.Stat()
-	if err == nil {
-		var named fs.FileInfo
-		if named, err = os.Lstat(file.Name()); err == nil && os.SameFile(opened, named) {
-			return true
-		}
-	}
-	_ = file.Close()
-	return false
 }
 
 // fill writes the content, and calls finish before a rename gives it its name.

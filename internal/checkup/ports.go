@@ -10,10 +10,12 @@ import (
 	"strings"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/terminal"
 )
 
 // checkPorts checks the sources of ports, and finds out which ports should be counted.
@@ -22,22 +24,50 @@ func (c *checker) checkPorts() {
 		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Unknown,
 			Message: "configurations in directories that only root can read can't be found", Remedy: c.Machine.needRoot()})
 	}
+	counted, listErr := c.counted()
 	from := c.Sources
-	from.Earlier = c.Settings.List // as setup does, which keeps the ports of a file that can't be read
-	listed, listErr := portlist.Read(c.Settings.List)
-	if listErr != nil { // checkList reports it
-		from.Earlier = ""
+	if listErr == nil {
+		from.Earlier = c.Settings.List // as setup does, which keeps the ports of a file that can't be read
 	}
 	found, err := sources.Follow(from).Load()
+	c.checkClients(found.Clients, err)
 	c.checkConfigurations(found, err)
-	c.ports = c.checkList(listed, listErr, found.Ports)
-	if c.named, err = c.ports.Targets(found.Targets, portlist.Targets(listed)); err != nil {
+	c.ports = c.checkList(counted, listErr, found.Ports)
+	if c.named, err = c.ports.Targets(found.Targets, counted.Targets); err != nil {
 		c.add(c.Machine.failure(finding.SharedTarget, c.Settings.List, err, "or publish each to a port of its own"))
 	}
 	if listErr == nil {
-		c.checkListedTargets(portlist.Targets(listed), found.Targets)
+		c.checkListedTargets(counted.Targets, found.Targets)
 	}
-	c.entries = slices.Concat(listed, found.Entries)
+	c.entries = slices.Concat(counted.Entries, found.Entries)
+}
+
+// counted reads what the agent counts: the list of ports, and the file of clients, whose
+// mistakes are reported elsewhere. The error is that of the list.
+func (c *checker) counted() (counted sources.Result, listErr error) {
+	counted, err := sources.Follow(sources.Sources{Clients: c.Settings.Clients, List: c.Settings.List}).Load()
+	if errors.As(err, new(*sources.PartialError)) && !errors.Is(err, sources.ErrNoList) {
+		err = nil
+	}
+	return counted, err
+}
+
+// checkClients checks the file of clients. found and err are what Load of package sources
+// returned.
+func (c *checker) checkClients(found *clients.File, err error) {
+	path := c.Settings.Clients
+	for _, err := range separate(err) {
+		if errors.Is(err, sources.ErrClients) {
+			c.add(c.Machine.failure(finding.Clients, path, err, "correct the file"))
+		}
+	}
+	if found != nil && len(found.Clients) > 0 {
+		c.add(finding.Finding{ID: finding.Clients, Level: finding.OK, Subject: path,
+			Message: fmt.Sprintf("clients %s: %s", path, finding.DescribePorts(found.Ports()))})
+	}
+	if note := c.Settings.PortNote(); note != nil {
+		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: c.Settings.PortFile, Message: terminal.Line(note)})
+	}
 }
 
 // checkConfigurations checks Shadowsocks' configurations. found and err are what Load of
@@ -53,13 +83,20 @@ func (c *checker) checkConfigurations(found sources.Result, err error) {
 		c.add(finding.Finding{ID: finding.Configuration, Level: finding.OK, Subject: source, Message: fmt.Sprintf("%s: %s", source, finding.DescribePorts(others[source]))})
 	}
 	for _, note := range found.Notes {
-		f := c.Machine.failure(finding.Configuration, pathOf(note), note, remedyOf(note))
+		id := finding.Configuration
+		if errors.As(note, new(*sources.OverruledError)) {
+			id = finding.Clients
+		}
+		f := c.Machine.failure(id, pathOf(note), note, remedyOf(note))
 		if f.Level != finding.Unknown {
 			f.Level = finding.Note
 		}
 		c.add(f)
 	}
 	for _, err := range separate(err) {
+		if errors.Is(err, sources.ErrClients) {
+			continue // checkClients reports it
+		}
 		c.add(c.Machine.failure(finding.Configuration, pathOf(err), err, "correct or remove the file, or name another"))
 	}
 	if len(c.found) == before && len(found.Ports) == 0 {
@@ -119,34 +156,38 @@ func pathOf(err error) string {
 	return ""
 }
 
-// checkList compares the list of ports, which was read or not, with the ports that were
-// found and with those that a running agent serves; either may be empty. It returns the
-// ports that should be counted.
-func (c *checker) checkList(entries []portlist.Entry, err error, found accounting.Ports) accounting.Ports {
+// checkList compares what is counted, by the list of ports and the file of clients, with
+// the ports that were found and with those that a running agent serves; either may be empty.
+// err is why the list could not be read. It returns the ports that should be counted.
+func (c *checker) checkList(counted sources.Result, err error, found accounting.Ports) accounting.Ports {
 	f := finding.Finding{ID: finding.PortList, Level: finding.Wrong, Subject: c.Settings.List}
 	served := c.agent.ports()
+	missing := errors.Is(err, sources.ErrNoList)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(served) > 0:
+	case missing && len(counted.Ports) > 0:
+		f.Level, f.Remedy = finding.Note, "write it: ssmonitor setup"
+		f.Message = fmt.Sprintf("there is no list of ports %s: the agent counts the clients in %s alone", c.Settings.List, c.Settings.Clients)
+	case missing && len(served) > 0:
 		f.Level, f.Message = finding.Note, fmt.Sprintf("there is no list of ports %s: the agent counts those that it was started with", c.Settings.List)
 		c.add(f)
 		return served
-	case errors.Is(err, fs.ErrNotExist):
+	case missing:
 		f.Message, f.Remedy = fmt.Sprintf("there is no list of ports %s: the agent has nothing to count", c.Settings.List), writeList(found)
 		c.add(f)
 		return found
 	case err != nil:
 		c.add(c.Machine.failure(finding.PortList, c.Settings.List, err, "write it again: ssmonitor setup"))
 		return served
-	case len(entries) == 0:
+	case len(counted.Ports) == 0:
 		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty", c.Settings.List), writeList(found)
 		c.add(f)
 		return found
+	default:
+		f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.Settings.List, finding.DescribePorts(counted.Ports))
 	}
-	listed, _ := accounting.Union(portlist.Ports(entries))
-	f.Level, f.Message = finding.OK, fmt.Sprintf("list of ports %s: %s", c.Settings.List, finding.DescribePorts(listed))
 	c.add(f)
-	c.compareList(listed, found, served)
-	return listed
+	c.compareList(counted.Ports, found, served)
+	return counted.Ports
 }
 
 // updateList is the remedy for a list that lacks what is configured.
@@ -169,7 +210,7 @@ func (c *checker) compareList(listed, found, served accounting.Ports) {
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
 		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.Settings.List,
 			Message: fmt.Sprintf("in the list %s, but in no configuration that was found: %s", c.Settings.List, finding.DescribePorts(extra)),
-			Remedy:  "nothing, if they were named with --port; else write the list again: ssmonitor setup"})
+			Remedy:  "write the list again: ssmonitor setup\nor, to go on counting a port, name it: ssmonitor setup --port 20000=alice"})
 	}
 	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
 		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.Settings.List,

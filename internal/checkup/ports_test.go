@@ -17,6 +17,7 @@ import (
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
 )
 
 func list(t *testing.T, content string) string {
@@ -41,22 +42,24 @@ func TestList(t *testing.T) {
 	onlyTCP := accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}}
 	for _, test := range []struct {
 		name          string
-		list          string // empty: no file
+		list, clients string // empty: no file
 		found, served accounting.Ports
 		want          []string
 		ports         accounting.Ports
 	}{
-		{"all agree", "1\n2\n", portsOf(1, 2), portsOf(1, 2), []string{"ok port-list ports 1-2"}, portsOf(1, 2)},
-		{"a port is missing", "1\n", portsOf(1, 2), nil, []string{"ok port-list", "wrong port-list-incomplete port 2"}, portsOf(1)},
-		{"a protocol is missing", "1/tcp\n", portsOf(1), nil, []string{"ok port-list port 1/tcp", "wrong port-list-incomplete port 1/udp"}, onlyTCP},
-		{"a port too many", "1\n2\n", portsOf(1), nil, []string{"ok port-list", "note port-list-extra port 2"}, portsOf(1, 2)},
-		{"no configurations", "1\n2\n", nil, nil, []string{"ok port-list"}, portsOf(1, 2)},
-		{"not served by the agent", "1\n2\n", nil, portsOf(1), []string{"ok port-list", "wrong port-list-not-served reload"}, portsOf(1, 2)},
-		{"no list", "", portsOf(1), nil, []string{"wrong port-list ssmonitor setup"}, portsOf(1)},
-		{"no list, no configurations", "", nil, nil, []string{"wrong port-list --port 20000=alice"}, nil},
-		{"no list, ports of the agent", "", portsOf(1), portsOf(3), []string{"note port-list was started with"}, portsOf(3)},
-		{"empty list", "# none\n", nil, nil, []string{"wrong port-list is empty"}, nil},
-		{"malformed list", "80a\n", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
+		{"all agree", "1\n2\n", "", portsOf(1, 2), portsOf(1, 2), []string{"ok port-list ports 1-2"}, portsOf(1, 2)},
+		{"a port is missing", "1\n", "", portsOf(1, 2), nil, []string{"ok port-list", "wrong port-list-incomplete port 2"}, portsOf(1)},
+		{"a protocol is missing", "1/tcp\n", "", portsOf(1), nil, []string{"ok port-list port 1/tcp", "wrong port-list-incomplete port 1/udp"}, onlyTCP},
+		{"a port too many", "1\n2\n", "", portsOf(1), nil, []string{"ok port-list", "note port-list-extra port 2"}, portsOf(1, 2)},
+		{"no configurations", "1\n2\n", "", nil, nil, []string{"ok port-list"}, portsOf(1, 2)},
+		{"not served by the agent", "1\n2\n", "", nil, portsOf(1), []string{"ok port-list", "wrong port-list-not-served reload"}, portsOf(1, 2)},
+		{"no list", "", "", portsOf(1), nil, []string{"wrong port-list ssmonitor setup"}, portsOf(1)},
+		{"no list, no configurations", "", "", nil, nil, []string{"wrong port-list --port 20000=alice"}, nil},
+		{"no list, ports of the agent", "", "", portsOf(1), portsOf(3), []string{"note port-list was started with"}, portsOf(3)},
+		{"empty list", "# none\n", "", nil, nil, []string{"wrong port-list is empty"}, nil},
+		{"malformed list", "80a\n", "", portsOf(1), nil, []string{"wrong port-list line 1"}, nil},
+		{"clients alone", "", "alice: {ports: 1}\n", portsOf(1), portsOf(1), []string{"note port-list clients.yaml alone"}, accounting.Ports{{Number: 1, Protocols: 3, Name: "alice"}}},
+		{"clients beside the list", "2\n", "alice: {ports: 1}\n", portsOf(1, 2), portsOf(2), []string{"ok port-list ports 1-2", "wrong port-list-not-served port 1"}, accounting.Ports{{Number: 1, Protocols: 3, Name: "alice"}, portsOf(2)[0]}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &checker{Check: Check{Machine: new(Machine), Settings: &settings.Settings{List: list(t, test.list)}}}
@@ -66,8 +69,12 @@ func TestList(t *testing.T) {
 			for _, port := range test.served {
 				c.agent.Report.Ports = append(c.agent.Report.Ports, accounting.PortReport{Port: port})
 			}
-			entries, err := portlist.Read(c.Settings.List)
-			ports := c.checkList(entries, err, test.found)
+			if test.clients != "" {
+				c.Settings.Clients = filepath.Join(t.TempDir(), "clients.yaml")
+				testkit.WriteFile(t, c.Settings.Clients, test.clients)
+			}
+			counted, err := c.counted()
+			ports := c.checkList(counted, err, test.found)
 			wantFindings(t, c.found, test.want...)
 			if difference := cmp.Diff(test.ports, ports); difference != "" {
 				t.Errorf("ports (-want +got)\n%s", difference)

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/shadowsocks"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/finding"
@@ -30,8 +29,8 @@ func blogFindings(t *testing.T) []finding.Finding {
 	c.checkConfigurations(sources.Result{
 		Configs: []shadowsocks.Config{{Path: "/etc/shadowsocks/config.json", Form: &shadowsocks.Form{Program: "ss-manager or shadowsocks-python", Sign: "port_password"}, Ports: portsOf(20000, 20001, 20002)}},
 	}, nil)
-	entries, err := portlist.Read(path)
-	c.checkList(entries, err, portsOf(20000, 20001, 20002))
+	counted, err := c.counted()
+	c.checkList(counted, err, portsOf(20000, 20001, 20002))
 	findings := slices.Concat(c.found, m.checkSocket(socket, group), m.checkCSV(csv, 2*time.Second, true), m.checkNetdata(socket, group), m.findLeftovers(csv))
 	for i := range findings {
 		f := &findings[i]

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"github.com/xrash/smetrics"
 
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/spelling"
 )
 
 // onUsageError answers --help, which the flag package returns as an error because
@@ -29,11 +29,11 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	for _, flag := range c.Command.Flags {
 		known = append(known, flag.Names()...)
 	}
-	suggestion := closest(unknown, known)
+	suggestion := spelling.Closest(unknown, known)
 	if suggestion != "" {
 		suggestion = dashed(suggestion)
 	}
-	return failure.Wrong(fmt.Errorf("%s has no flag %s%s: see %s --help", name, dashed(unknown), didYouMean(suggestion), name))
+	return failure.Wrong(fmt.Errorf("%s has no flag %s%s: see %s --help", name, dashed(unknown), spelling.DidYouMean(suggestion), name))
 }
 
 // needsCommand is the action of a command that only groups others.
@@ -52,30 +52,7 @@ func unknownCommand(parent *cli.Command, name string) error {
 		known = append(known, command.Name)
 	}
 	_, path, _ := strings.Cut(parent.HelpName+" "+name, " ") // without the program
-	return failure.Wrong(fmt.Errorf("there is no command %q%s: see %s --help", path, didYouMean(closest(name, known)), parent.HelpName))
-}
-
-func didYouMean(suggestion string) string {
-	if suggestion == "" {
-		return ""
-	}
-	return " (did you mean " + suggestion + "?)"
-}
-
-// closest returns the known word that is most similar to the given one, or "" if
-// none is similar.
-func closest(word string, known []string) string {
-	const (
-		boostThreshold, prefixSize = 0.7, 4 // as the algorithm's author chose them
-		enough                     = 0.8
-	)
-	best, similarity := "", enough
-	for _, candidate := range known {
-		if s := smetrics.JaroWinkler(word, candidate, boostThreshold, prefixSize); len(candidate) > 1 && s > similarity {
-			best, similarity = candidate, s
-		}
-	}
-	return best
+	return failure.Wrong(fmt.Errorf("there is no command %q%s: see %s --help", path, spelling.DidYouMean(spelling.Closest(name, known)), parent.HelpName))
 }
 
 // refuseArguments fails if there are arguments that belong to no flag.

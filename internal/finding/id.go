@@ -16,6 +16,7 @@ const (
 	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"
+	Clients             ID = "clients"
 	PortList            ID = "port-list"
 	PortListIncomplete  ID = "port-list-incomplete"
 	PortListExtra       ID = "port-list-extra"

@@ -122,8 +122,8 @@ func locate(err error) error {
 	switch located := located.(type) {
 	case *yaml.SyntaxError:
 		switch {
-		case strings.HasPrefix(located.Message, "mapping key "):
-			position.Reason = located.Message
+		case twice.MatchString(located.Message):
+			position.Reason = twice.ReplaceAllString(located.Message, "the key $1 stands in line $2 already")
 		case !strings.Contains(located.Message, `"`): // else it quotes a value
 			position.Reason = notYAML + ": " + located.Message
 		}
@@ -152,6 +152,8 @@ func quotedWord(quoted string) string {
 var (
 	// quoted is the name of a key in a message.
 	quoted = regexp.MustCompile(`(?s)".*"`)
+	// twice is the message about a key that a map has already.
+	twice = regexp.MustCompile(`(?s)^mapping key (".*") already defined at \[(\d+):\d+\]$`)
 	// word is one that is a word. Anything else may be a password in the wrong place.
 	word = regexp.MustCompile(`^"[A-Za-z][A-Za-z_-]*"$`)
 )

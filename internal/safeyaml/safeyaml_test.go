@@ -23,9 +23,9 @@ func TestErrorsHavePositionsAndNoValues(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"a tag that the library panics at", "port: !x\nhook: " + secret, "line 1, column 1: want YAML"},
 		{"an unknown key", "hook: host\nhok: " + secret, `line 2, column 1: unknown field "hok"`},
-		{"a key twice", "hook: host\nhook: " + secret, `line 2, column 1: mapping key "hook" already defined at [1:1]`},
+		{"a key twice", "hook: host\nhook: " + secret, `line 2, column 1: the key "hook" stands in line 1 already`},
 		{"an unknown key that is no word", secret + ": 1", "line 1, column 1: unknown field (not shown)"},
-		{"such a key twice", secret + "\": 1\n" + secret + "\": 2", "line 2, column 1: mapping key (not shown) already defined at [1:1]"},
+		{"such a key twice", secret + "\": 1\n" + secret + "\": 2", "line 2, column 1: the key (not shown) stands in line 1 already"},
 		{"a list for a text", "hook: [" + secret + "]", "line 1, column 7: want a text"},
 		{"a text for a list", "port:\n  a: " + secret, "line 2, column 4: mapping was used where sequence is expected"},
 		{"a text for a bool", "any: " + secret, "line 1, column 6: want true or false"},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ssmonitor/integration/clients"
 )
 
 // Key is one setting: the flag --NAME, the variable SSMONITOR_NAME and the key NAME of
@@ -64,7 +66,7 @@ var Config = Key{
 }
 
 // PortKeys are the names of the keys for the ports and how to count them.
-var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "hook", "own"}
+var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "ports", "clients", "hook", "own"}
 
 // PeriodKeys are the names of the keys that divide usage into periods.
 var PeriodKeys = []string{"zone", "month-day"}
@@ -104,6 +106,10 @@ func all(lookup func(string) string) []Key {
 		{
 			Name: "ports", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
 			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
+		},
+		{
+			Name: "clients", DefaultText: clients.DefaultName + " beside the list of ports", parse: text(func(s *Settings) *string { return &s.Clients }),
+			Usage: "the `FILE` of clients, whose ports count and whose names are preferred to all others; empty: none",
 		},
 		{
 			Name: "hook", Default: "host", parse: hook,

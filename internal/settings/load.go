@@ -82,6 +82,7 @@ func (in Inputs) load() (*Settings, error) {
 		}
 		loaded.given[key.Name] = given
 	}
+	loaded.setClients(in)
 	return loaded, nil
 }
 

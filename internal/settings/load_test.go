@@ -102,6 +102,7 @@ func TestEveryKey(t *testing.T) {
 			value = "x"
 		}
 		inFile, fileErr := given(t, key.Name+": "+value+"\n", nil).Load()
+		inFile.PortFile = ""
 		asFlag, flagErr := given(t, "", map[string][]string{key.Name: {value}}).Load()
 		if fileErr != nil || flagErr != nil || !inFile.Given(key.Name) || fmt.Sprintf("%+v", inFile) != fmt.Sprintf("%+v", asFlag) {
 			t.Errorf("%s: got %+v, %v from the file and %+v, %v from the flag", key.Name, inFile, fileErr, asFlag, flagErr)

@@ -78,7 +78,7 @@ func invalid(err error, key, value, want string) error {
 }
 
 func ports(_ *Key, s *Settings, values []string) error {
-	s.Ports, s.Targets = nil, nil
+	s.Ports, s.Targets, s.PortSpecs = nil, nil, values
 	for _, value := range values {
 		ports, targets, err := portlist.ParseSpec(value)
 		if err != nil {

@@ -18,7 +18,10 @@ type Settings struct {
 	NoSearch      bool     // look in no usual place
 	Ports         []accounting.Port
 	Targets       []accounting.Target // of these ports
+	PortSpecs     []string            // Ports and Targets as they were given
+	PortFile      string              // the settings file, if that gives Ports
 	List          string              // the list of ports
+	Clients       string              // the file of clients
 
 	// How they are counted.
 	Hook                   nft.Hook
@@ -62,7 +65,7 @@ func (s *Settings) HasPortSources() bool {
 func (s *Settings) Sources() sources.Sources {
 	return sources.Sources{
 		Shadowsocks: s.Shadowsocks, Servers: s.ServerConfigs, AnyProtocol: s.AnyProtocol,
-		Ports: s.Ports, Targets: s.Targets,
+		Ports: s.Ports, Targets: s.Targets, PortFile: s.PortFile, Clients: s.Clients,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/presence"
 	"ssmonitor/integration/processes"
@@ -39,6 +40,8 @@ type Found struct {
 	sources.Result
 	Forwarding accounting.Forwarding
 	Remarks    []finding.Remark // on both
+
+	kept []string // what goes to the file of clients before the list is written, as in the flag --port
 }
 
 // Sources returns where setup takes the ports from: what is named, and the usual places.
@@ -52,15 +55,29 @@ func Sources(s *settings.Settings) sources.Sources {
 	return from
 }
 
-// Find reads the sources, and where those of the ports lead that are published. The error
-// is ErrNoPort if the sources name no port. The remarks are valid in any case.
-func Find(s *settings.Settings) (*Found, error) {
-	return find(sources.Follow(Sources(s)), publishing.NewTracker(s.Hook), s)
+// Find reads the sources, and where those of the ports lead that are published. What ports
+// names, as in the flag --port, is written to the file of clients, if there is one, when the
+// rest is applied. The error is ErrNoPort if the sources name no port. The remarks are valid
+// in any case.
+func Find(s *settings.Settings, ports []string) (*Found, error) {
+	from := Sources(s)
+	if s.Clients == "" {
+		ports = nil
+	}
+	if len(ports) > 0 {
+		from.Ports, from.Targets, from.ClientChanges = nil, nil, clients.AssignAll(ports...)
+	}
+	found, err := find(sources.Follow(from), publishing.NewTracker(s.Hook), s)
+	found.kept = ports
+	return found, err
 }
 
 func find(follower *sources.Follower, tracker *publishing.Tracker, s *settings.Settings) (*Found, error) {
 	result, err := follower.Load()
 	found := &Found{Result: result, Remarks: finding.Warnings(result.Notes...)}
+	if note := s.PortNote(); note != nil {
+		found.Remarks = append(found.Remarks, finding.Warnings(note)...)
+	}
 	switch {
 	case err != nil:
 		return found, failure.Wrong(err)
@@ -106,6 +123,9 @@ func Compare(s *settings.Settings, found *Found) (*Report, []finding.Remark, err
 	if err != nil {
 		return nil, remarks, err
 	}
+	if len(found.kept) > 0 {
+		remarks = append(remarks, found.aboutKept("would be written to "+s.Clients))
+	}
 	return newReport(s.List, earlier, found), append(remarks, aboutPorts(found.Ports, s.Hook)...), nil
 }
 
@@ -135,6 +155,12 @@ func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err 
 		return nil, err
 	}
 	defer func() { _ = table.Close() }()
+	if len(found.kept) > 0 {
+		if err := clients.Edit(s.Clients, clients.AssignAll(found.kept...)...); err != nil {
+			return nil, err
+		}
+		remarks = append(remarks, found.aboutKept("is in "+s.Clients+" now, and stays until it is changed there"))
+	}
 	// The list comes first: a running agent removes counters of ports that it
 	// does not know.
 	if err := portlist.Write(s.List, found.Entries); err != nil {
@@ -149,13 +175,18 @@ func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err 
 	}
 	owned, err := installCounters(table, found.Ports)
 	if err != nil {
-		return nil, err
+		return remarks, err
 	}
 	if owned {
-		remarks = finding.Warnings(errors.New("the running agent owns the table and loads the new list by itself"))
+		remarks = append(remarks, finding.Warnings(errors.New("the running agent owns the table and loads the new list by itself"))...)
 	}
 	other, err := otherList(agent, s.List)
 	return append(remarks, other...), err
+}
+
+// aboutKept remarks what becomes of the ports that were named.
+func (f *Found) aboutKept(what string) finding.Remark {
+	return finding.Warnings(fmt.Errorf("what --port names %s: %s", what, clients.Blocks(f.kept...)))[0]
 }
 
 // otherList returns a remark if the running agent does not follow the list.

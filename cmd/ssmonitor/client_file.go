@@ -1,0 +1,312 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
+	"ssmonitor/integration/portlist"
+	"ssmonitor/internal/failure"
+	"ssmonitor/internal/lookalike"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/terminal"
+)
+
+func addCommand() *cli.Command {
+	return &cli.Command{
+		Name: "add", Usage: "name a client, with ports, in the file of clients (root)", ArgsUsage: "NAME [PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...]...",
+		Description: "The ports are counted from then on, whatever configurations say, and have that name. A client without " +
+			"ports stands for that name in a configuration. What the client has already is no mistake; a port of " +
+			"another client in the file is.\n\n" + clientFileText +
+			"Examples:\n\n   ssmonitor client add alice 20000 20001/tcp\n   ssmonitor client add bob 21000-21009\n   ssmonitor client add carol 8388@172.17.0.2",
+		Flags: settingFlags("clients"), Action: addClient,
+	}
+}
+
+func removeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "remove", Usage: "remove a client, or ports of it, from the file of clients (root)", ArgsUsage: "NAME [PORT[-PORT][/tcp|/udp]]...",
+		Description: "The ports are no longer counted, unless something else names them. The history stays. Without a port, " +
+			"or with the last one, the whole block goes.\n\n" + clientFileText +
+			"Examples:\n\n   ssmonitor client remove alice 20001/tcp\n   ssmonitor client remove alice",
+		Flags: settingFlags("clients"), Action: removeClient,
+	}
+}
+
+func renameCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rename", Usage: "give a client another name in the file of clients (root)", ArgsUsage: "OLD NEW",
+		Description: "It is the same person, whose history stays; for another person, see `ssmonitor client new`. A client " +
+			"that only a configuration names gets a block with its ports, which is preferred to the configuration.\n\n" + clientFileText +
+			"Example:\n\n   ssmonitor client rename alice alicia",
+		Flags: settingFlags("clients"), Action: renameClient,
+	}
+}
+
+const clientFileText = "Comments, order and quotation marks in the file stay. On any mistake, the old file is in force as it was. " +
+	"A running agent that reads the file applies the change within seconds.\n\n"
+
+func addClient(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return failure.Wrong(errors.New("got no arguments: want a name and its ports after the options, as in ssmonitor client add alice 20000"))
+	}
+	loaded, name, err := clientToEdit(c)
+	if err != nil {
+		return err
+	}
+	specs := c.Args().Tail()
+	if err := clients.Edit(loaded.Clients, clients.Add(name, specs...)); err != nil {
+		return err
+	}
+	if err := noteOtherNames(c, loaded, name, specs); err != nil {
+		return err
+	}
+	client, err := noteAlike(c, loaded.Clients, name)
+	if err != nil {
+		return err
+	}
+	has := "the ports that a configuration gives it"
+	if len(client.Ports) > 0 {
+		has = numbers(client.Ports)
+	}
+	return applied(c, loaded, fmt.Sprintf("%s has %s.", terminal.Text(name), has))
+}
+
+func removeClient(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return failure.Wrong(errors.New("got no arguments: want a name after the options, as in ssmonitor client remove alice"))
+	}
+	loaded, name, err := clientToEdit(c)
+	if err != nil {
+		return err
+	}
+	if err := clients.Edit(loaded.Clients, clients.Remove(name, c.Args().Tail()...)); err != nil {
+		return err
+	}
+	what := "The client " + terminal.Text(name)
+	if ports := c.Args().Tail(); len(ports) > 0 {
+		what = "What is " + terminal.Text(name) + "'s of " + strings.Join(ports, ", ")
+	}
+	return applied(c, loaded, fmt.Sprintf("%s is no longer in the file. What a configuration or the flag --port names is counted all the same.\n"+
+		"The history stays, until ssmonitor client forget takes it.", what))
+}
+
+func renameClient(c *cli.Context) error {
+	if c.NArg() != 2 {
+		return failure.Wrong(fmt.Errorf("got %d arguments: want the old and the new name after the options, as in ssmonitor client rename alice alicia", c.NArg()))
+	}
+	loaded, old, err := clientToEdit(c)
+	if err != nil {
+		return err
+	}
+	name, err := clientName(c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	elsewhere, err := elsewhere(loaded)
+	if err != nil {
+		return err
+	}
+	elsewhere = slices.DeleteFunc(elsewhere, func(entry portlist.Entry) bool { return entry.Name != old })
+	if err := clients.Edit(loaded.Clients, clients.Rename(old, name, specs(elsewhere)...)); err != nil {
+		return err
+	}
+	if _, err := noteAlike(c, loaded.Clients, name); err != nil {
+		return err
+	}
+	return applied(c, loaded, fmt.Sprintf("%s is %s now: the same person, whose history stays.", terminal.Text(old), terminal.Text(name)))
+}
+
+// clientToEdit returns the settings and the name in the first argument of a command that
+// edits the file of clients.
+func clientToEdit(c *cli.Context) (*settings.Settings, string, error) {
+	name, err := clientName(c.Args().First())
+	if err != nil {
+		return nil, "", err
+	}
+	loaded, err := loadClients(c)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case os.Geteuid() != 0:
+		return nil, "", errors.New("only root changes clients: run it as root")
+	case loaded.Clients == "":
+		return nil, "", failure.Wrong(errors.New("the setting clients is empty: name the file of clients with --clients"))
+	}
+	return loaded, name, nil
+}
+
+// loadClients returns the settings of a command that edits the file of clients.
+func loadClients(c *cli.Context) (*settings.Settings, error) {
+	return inputs(c, "ports", "port").Load()
+}
+
+// clientName returns a name that was given as an argument.
+func clientName(argument string) (string, error) {
+	name := strings.TrimSpace(argument)
+	if name == "" {
+		return "", failure.Wrong(errors.New(`name "": want the name of a client, as in alice`))
+	}
+	if want := accounting.NameFault(name); want != "" {
+		return "", failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
+	}
+	return name, nil
+}
+
+// elsewhere returns the ports that the settings and the list of ports name.
+func elsewhere(loaded *settings.Settings) (entries []portlist.Entry, err error) {
+	for _, port := range loaded.Ports {
+		entry := portlist.Entry{Port: port}
+		for _, target := range loaded.Targets {
+			if target.Port == port.Number && port.Protocols.Has(target.Protocol) {
+				entry.Targets = append(entry.Targets, target)
+			}
+		}
+		entries = append(entries, entry)
+	}
+	if loaded.List == "" {
+		return entries, nil
+	}
+	list, err := portlist.Read(loaded.List)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return append(entries, list...), err
+}
+
+// specs returns the specifications of ports, without names.
+func specs(entries []portlist.Entry) (specs []string) {
+	known := make(map[uint16]bool)
+	for _, entry := range entries {
+		if !known[entry.Number] {
+			known[entry.Number] = true
+			entry.Name = ""
+			specs = append(specs, portlist.FormatSpec(entry.Port, entry.Targets...))
+		}
+	}
+	return specs
+}
+
+// noteOtherNames notes the names that something else gives to the ports of a client.
+func noteOtherNames(c *cli.Context, loaded *settings.Settings, name string, specs []string) error {
+	others, err := elsewhere(loaded)
+	if err != nil {
+		return err
+	}
+	const most = 3
+	noted := 0
+	for _, spec := range specs {
+		ports, _, _ := portlist.ParseSpec(spec) // which was read before
+		for _, port := range ports {
+			i := slices.IndexFunc(others, func(entry portlist.Entry) bool {
+				return entry.Number == port.Number && entry.Name != "" && entry.Name != name
+			})
+			if i < 0 || noted == most {
+				continue
+			}
+			noted++
+			fmt.Fprintf(c.App.ErrWriter, "note: port %d was %s: the file of clients counts, so this renames the client, with its history; "+
+				"for another person, run ssmonitor client remove %s %d and then ssmonitor client new %d NAME\n",
+				port.Number, terminal.Text(others[i].Name), terminal.Text(name), port.Number, port.Number)
+		}
+	}
+	return nil
+}
+
+// noteAlike notes the clients whose names look like that of one, which it returns.
+func noteAlike(c *cli.Context, path, name string) (found clients.Client, err error) {
+	file, err := clients.Read(path)
+	if err != nil {
+		return found, err
+	}
+	for _, client := range file.Clients {
+		switch {
+		case client.Name == name:
+			found = client
+		case strings.EqualFold(client.Name, name), lookalike.Skeleton(client.Name) == lookalike.Skeleton(name):
+			fmt.Fprintf(c.App.ErrWriter, "note: %s looks like %s in line %d of %s: if they are one client, give them one name\n",
+				terminal.Text(name), terminal.Text(client.Name), client.Line, terminal.Text(path))
+		}
+	}
+	return found, nil
+}
+
+// numbers describes ports in words.
+func numbers(ports []accounting.Port) string {
+	sorted, _ := accounting.Union(ports)
+	if len(sorted) == 1 {
+		return "port " + portlist.FormatSpec(accounting.Port{Number: sorted[0].Number, Protocols: sorted[0].Protocols})
+	}
+	const most = 8
+	var parts []string
+	for i, port := range sorted {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("%d more", len(sorted)-most))
+			break
+		}
+		parts = append(parts, portlist.FormatSpec(accounting.Port{Number: port.Number, Protocols: port.Protocols}))
+	}
+	return "the ports " + strings.Join(parts, ", ")
+}
+
+// applied prints what an edit has changed, and when that takes effect.
+func applied(c *cli.Context, loaded *settings.Settings, what string) error {
+	_, err := fmt.Fprintf(textWriter(c), "%s\nAn agent that reads %s applies this within seconds; without one, it holds from the next start on.\n",
+		what, terminal.Text(loaded.Clients))
+	return err
+}
+
+// transfer is what the file of clients says once a port is another client's.
+type transfer struct {
+	port   uint16
+	name   string
+	path   string // empty: there is no such file
+	change clients.Change
+}
+
+// prepare finds out whether the file can be changed, before anything is.
+func (t *transfer) prepare(loaded *settings.Settings) error {
+	if t.path == "" || os.Geteuid() != 0 {
+		t.path = ""
+		return nil
+	}
+	file, err := clients.Read(t.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	known, err := elsewhere(loaded)
+	if err != nil {
+		return err
+	}
+	for _, port := range file.Ports() {
+		known = append(known, portlist.Entry{Port: port})
+	}
+	i := slices.IndexFunc(known, func(entry portlist.Entry) bool { return entry.Number == t.port })
+	if i < 0 {
+		t.path = "" // an agent counts it that reads something else
+		return nil
+	}
+	t.change = clients.Give(t.port, known[i].Protocols, t.name)
+	_, err = clients.Preview(t.path, t.change)
+	return err
+}
+
+// write changes the file. It comes after the change of the ledger: a name that changes in
+// the file alone is another name of the same client.
+func (t *transfer) write(c *cli.Context) error {
+	if t.path == "" {
+		return nil
+	}
+	if err := clients.Edit(t.path, t.change); err != nil {
+		return fmt.Errorf("port %d belongs to %s, but the file of clients does not say so: %w", t.port, t.name, err)
+	}
+	_, err := fmt.Fprintf(textWriter(c), "%s names %s for it.\n", terminal.Text(t.path), terminal.Text(t.name))
+	return err
+}

@@ -1,0 +1,102 @@
+package sources
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"ssmonitor/accounting"
+	"ssmonitor/integration/clients"
+	"ssmonitor/integration/portlist"
+)
+
+// OverruledError is a name that a source gives to a port, though the file of clients gives
+// it another one, which counts. Inspect it with errors.As.
+type OverruledError struct {
+	Port       uint16
+	Kept, Lost string
+	Clients    string // the file of clients
+	Source     string // of the name that was lost
+}
+
+// Error names both names, where they stand, and what to do.
+func (e *OverruledError) Error() string {
+	return fmt.Sprintf("port %d is %q in %s, which counts, and %q in %s: to change it, run ssmonitor client rename OLD NEW for the "+
+		"same person, or ssmonitor client new %d NAME for another one", e.Port, e.Kept, e.Clients, e.Lost, e.Source, e.Port)
+}
+
+// readClients reads the file of clients. If that fails, it has those that were read last.
+func (l *loading) readClients() {
+	path := l.sources.Clients
+	if path == "" {
+		return
+	}
+	l.watch(path)
+	if changes := l.sources.ClientChanges; len(changes) > 0 {
+		var err error
+		l.clients, err = clients.Preview(path, changes...)
+		l.fail(err)
+		return
+	}
+	file, err := clients.Read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.clients = new(clients.File)
+	case err != nil:
+		l.badClients = fmt.Errorf("%w; %w", err, ErrClients)
+		l.clients = l.memory.clients
+		return
+	default:
+		l.clients = file
+	}
+	l.memory.clients = l.clients
+}
+
+// clientsSource returns the source of the ports in the file of clients: the same for
+// setup and for the agent, which may be started in other directories.
+func (s *Sources) clientsSource() string {
+	path, err := filepath.Abs(s.Clients)
+	if err != nil {
+		return s.Clients
+	}
+	return path
+}
+
+// portsSource returns the source of the ports that were named one by one.
+func (s *Sources) portsSource() string { return cmp.Or(s.PortFile, Flag) }
+
+// withoutFormer returns the entries of the list without those that only the file of
+// clients had named when setup wrote it: that says by itself what it has now. If it can't
+// be read, they stay.
+func (l *loading) withoutFormer(entries []portlist.Entry) []portlist.Entry {
+	if l.clients == nil {
+		return entries
+	}
+	only := []string{l.sources.clientsSource()}
+	return slices.DeleteFunc(slices.Clone(entries), func(entry portlist.Entry) bool { return slices.Equal(entry.Sources, only) })
+}
+
+// noteOverruled notes each name that the file of clients overrules. The list is left out:
+// setup writes it again.
+func (l *loading) noteOverruled() {
+	named, _ := accounting.Union(l.clients.Ports())
+	known := make(map[accounting.NameConflict]bool)
+	note := func(source string, ports []accounting.Port) {
+		for _, port := range ports {
+			kept, _ := named.Find(port.Number)
+			conflict := accounting.NameConflict{Port: port.Number, Kept: kept.Name, Lost: port.Name}
+			if kept.Name == "" || port.Name == "" || kept.Name == port.Name || known[conflict] {
+				continue
+			}
+			known[conflict] = true
+			l.note(&OverruledError{port.Number, kept.Name, port.Name, l.sources.Clients, source})
+		}
+	}
+	note(l.sources.portsSource(), l.sources.Ports)
+	for _, config := range l.configs {
+		note(config.Path, config.Ports)
+	}
+}
