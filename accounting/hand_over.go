@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,8 +21,17 @@ func (m *Meter) HandOver(port uint16, name string, begin func(since time.Time) e
 	if err := begin(since); err != nil {
 		return err
 	}
+	m.last.beginClient(port, m.ledger)
 	m.rename(port, name)
 	return nil
+}
+
+// SetEarlier sets what clients used that had the ports before the present ones, as the
+// store knows it when the names of the ports are resolved.
+func (m *Meter) SetEarlier(earlier map[Key]Count) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.last.earlier = maps.Clone(earlier)
 }
 
 // rename changes the name of a port in force.

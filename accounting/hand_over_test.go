@@ -32,7 +32,18 @@ func TestHandOverClosesTheBooks(t *testing.T) {
 	if err != nil || report.Ports[0].Port.Name != "dave" || report.Ports[1].Port.Name != "bob" {
 		t.Errorf("the next report has the ports %+v, %v", report.Ports, err)
 	}
-	if flow, rated := inOf(t, b.tick(t), 20000); !rated || flow.Rate.Packets != 3.5 {
+	if got := report.Ports[0].UDP.In.Earlier; got != count(7) {
+		t.Errorf("dave's predecessor has used %v, want 7 packets", got)
+	}
+	b.traffic(t, aliceIn, 2)
+	if report, err := b.refresh(); err != nil || report.Ports[0].UDP.In.Total != count(9) || report.Ports[0].UDP.In.Earlier != count(7) {
+		t.Errorf("after dave's traffic: got %+v, %v", report.Ports, err)
+	}
+	b.SetEarlier(map[Key]Count{aliceIn: count(3)})
+	if report, err := b.refresh(); err != nil || report.Ports[0].UDP.In.Earlier != count(3) || report.Ports[1].UDP.In.Earlier != (Count{}) {
+		t.Errorf("as the store knows it, the ports are %+v, %v", report, err)
+	}
+	if flow, rated := inOf(t, b.tick(t), 20000); !rated || flow.Rate.Packets != 4.5 {
 		t.Errorf("the tick after it has %+v, %t, want the rate of two seconds", flow, rated)
 	}
 }

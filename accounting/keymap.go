@@ -26,6 +26,22 @@ func (m *PortMap[T]) At(port uint16) *T {
 	return &(*page)[port&0xff]
 }
 
+// All returns the ports that may have another value than the zero T, in ascending order.
+func (m *PortMap[T]) All() iter.Seq2[uint16, *T] {
+	return func(yield func(uint16, *T) bool) {
+		for high, page := range &m.pages {
+			if page == nil {
+				continue
+			}
+			for low := range page {
+				if !yield(uint16(high<<8|low), &page[low]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // KeyMap is a PortMap with a value per key. Its keys have the protocol TCP or UDP.
 type KeyMap[T comparable] struct {
 	ports PortMap[[keysPerPort]T]
@@ -52,15 +68,10 @@ func (m *KeyMap[T]) changeIf(key Key, old, value T) {
 func (m *KeyMap[T]) All() iter.Seq2[Key, T] {
 	return func(yield func(Key, T) bool) {
 		var zero T
-		for high, page := range &m.ports.pages {
-			if page == nil {
-				continue
-			}
-			for low := range page {
-				for slot, value := range &page[low] {
-					if value != zero && !yield(keyAt(uint16(high<<8|low), slot), value) {
-						return
-					}
+		for port, values := range m.ports.All() {
+			for slot, value := range values {
+				if value != zero && !yield(keyAt(port, slot), value) {
+					return
 				}
 			}
 		}

@@ -8,9 +8,10 @@ import (
 // interval is the last complete interval. Its report has the totals at its end,
 // from which the next interval begins, and its rates.
 type interval struct {
-	end    time.Time // zero: the next interval has no rates
-	report Report
-	read   []bool // by place in report.Ports: whether all counters of the port were read at the end
+	end     time.Time // zero: the next interval has no rates
+	report  Report
+	earlier map[Key]Count // [Flow.Earlier] of the counters that have any
+	read    []bool        // by place in report.Ports: whether all counters of the port were read at the end
 }
 
 // follow makes the report one of the ports.
@@ -26,6 +27,17 @@ func (l *interval) follow(ports Ports) {
 			l.report.Ports[i], l.read[i] = before[at], read[at]
 		}
 		l.report.Ports[i].Port = port
+	}
+}
+
+// beginClient makes what was counted on a port so far that of earlier clients.
+func (l *interval) beginClient(port uint16, ledger *Ledger) {
+	if l.earlier == nil {
+		l.earlier = make(map[Key]Count)
+	}
+	for slot := range keysPerPort {
+		key := keyAt(port, slot)
+		l.earlier[key], _ = ledger.Total(key)
 	}
 }
 
@@ -47,7 +59,7 @@ func (l *interval) next(now time.Time, ledger *Ledger) {
 			if known {
 				flow.Rate = perSecond(flow.Total, total, l.report.Interval)
 			}
-			flow.Total = total
+			flow.Total, flow.Earlier = total, l.earlier[key]
 			l.read[i] = l.read[i] && read
 		}
 		p.RatesKnown = known && l.read[i]
@@ -82,6 +94,7 @@ func (l *interval) fresh(now time.Time, ledger *Ledger) *Report {
 	for i := range report.Ports {
 		for key, flow := range report.Ports[i].flows() {
 			flow.Total, _ = ledger.Total(key)
+			flow.Earlier = l.earlier[key]
 		}
 	}
 	report.finish(now, ledger)

@@ -18,7 +18,7 @@ func TestMeterRates(t *testing.T) {
 	b.traffic(t, aliceIn, 10)
 	b.kernel.clock = b.kernel.clock.Add(time.Second)
 	report = b.tick(t)
-	want := Flow{count(15), Rate{Packets: 5, Bytes: 500}}
+	want := Flow{Total: count(15), Rate: Rate{Packets: 5, Bytes: 500}}
 	if in, rated := inOf(t, report, 20000); !rated || report.Interval != 2*time.Second || in != want {
 		t.Errorf("got %+v, rated %t, over %s, want %+v over 2s", in, rated, report.Interval, want)
 	}
@@ -94,7 +94,7 @@ func TestReportHasFreshTotalsAndTheLastRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Flow{count(14), Rate{Packets: 4, Bytes: 400}}
+	want := Flow{Total: count(14), Rate: Rate{Packets: 4, Bytes: 400}}
 	if in, rated := inOf(t, report, 20000); in != want || !rated || report.Interval != time.Second {
 		t.Errorf("got %+v, rated %t, over %s, want %+v over 1s", in, rated, report.Interval, want)
 	}
@@ -103,7 +103,7 @@ func TestReportHasFreshTotalsAndTheLastRates(t *testing.T) {
 	}
 	b.kernel.clock = b.kernel.clock.Add(500 * time.Millisecond)
 	report = b.tick(t) // two seconds after the last tick
-	want = Flow{count(14), Rate{Packets: 5, Bytes: 500}}
+	want = Flow{Total: count(14), Rate: Rate{Packets: 5, Bytes: 500}}
 	if in, _ := inOf(t, report, 20000); in != want || report.Interval != 2*time.Second {
 		t.Errorf("next tick: got %+v over %s, want %+v over 2s", in, report.Interval, want)
 	}

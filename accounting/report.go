@@ -13,8 +13,9 @@ type Rate struct {
 
 // Flow is one direction of a port's traffic.
 type Flow struct {
-	Total Count // of all time
-	Rate  Rate  // over the last complete interval
+	Total   Count // of all time
+	Earlier Count // the part of it that was used before the present client had the port
+	Rate    Rate  // over the last complete interval
 }
 
 // Traffic is both directions of one protocol, or of all of them.
@@ -65,7 +66,7 @@ func (p *PortReport) flows() iter.Seq2[Key, *Flow] {
 }
 
 func (f Flow) plus(other Flow) Flow {
-	return Flow{Total: f.Total.Plus(other.Total), Rate: f.Rate.Plus(other.Rate)}
+	return Flow{Total: f.Total.Plus(other.Total), Earlier: f.Earlier.Plus(other.Earlier), Rate: f.Rate.Plus(other.Rate)}
 }
 
 // Plus returns the sum of both rates.

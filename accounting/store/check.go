@@ -9,13 +9,14 @@ import (
 	"ssmonitor/accounting"
 )
 
-// booked finds the ports whose usage by one period, including what was pruned, is
-// not their total.
+// booked finds the ports whose usage by one period, including what was pruned and what
+// was forgotten, is not their total.
 const booked = `
 with booked as (
 	select port, protocol, sum(packets_in) as packets_in, sum(bytes_in) as bytes_in, sum(packets_out) as packets_out, sum(bytes_out) as bytes_out
 	from (select port, protocol, packets_in, bytes_in, packets_out, bytes_out from usage join tenure on tenure.id = usage.tenure where period = ?1
-		union all select port, protocol, packets_in, bytes_in, packets_out, bytes_out from pruned where period = ?1)
+		union all select port, protocol, packets_in, bytes_in, packets_out, bytes_out from pruned where period = ?1
+		union all select port, protocol, packets_in, bytes_in, packets_out, bytes_out from forgotten where period = ?1)
 	group by port, protocol
 ), total as (
 	select port, protocol, sum(packets * (direction = 0)) as packets_in, sum(bytes * (direction = 0)) as bytes_in,

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"math"
 	"slices"
 	"time"
@@ -12,7 +11,7 @@ import (
 	"ssmonitor/accounting/usage"
 )
 
-// clients holds the current tenure of each port, with its names.
+// clients holds the last tenure of each port, with its names.
 type clients struct {
 	ports accounting.PortMap[tenure]
 	later []usage.Client // that get their port at the next reading
@@ -23,16 +22,28 @@ type tenure struct {
 	id     int64 // 0: there is none
 	name   string
 	source string // the last name from a source
+	until  int64  // as in the database: 0 or less, unless it has ended
+}
+
+// countedOnce is the end of a tenure that may have ended before ends were recorded.
+const countedOnce = -1
+
+// untilColumn is the end of a tenure, which only later versions of the schema have.
+func (db *database) untilColumn() string {
+	if db.version < untilVersion {
+		return "0"
+	}
+	return "until"
 }
 
 func (db *database) clients() (c clients, err error) {
-	err = db.run("select port.port, tenure.id, name, source_name from port join tenure on tenure.id = port.tenure",
+	err = db.run("select port.port, tenure.id, name, source_name, "+db.untilColumn()+" from port join tenure on tenure.id = port.tenure",
 		func(row *sqlite3.Stmt) error {
 			port := row.ColumnInt64(0)
 			if port < 0 || port > math.MaxUint16 {
 				return damaged("a client of port %d", port)
 			}
-			*c.ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3)}
+			*c.ports.At(uint16(port)) = tenure{row.ColumnInt64(1), row.ColumnText(2), row.ColumnText(3), row.ColumnInt64(4)}
 			return nil
 		})
 	if err != nil || db.version < laterVersion {
@@ -45,52 +56,106 @@ func (db *database) clients() (c clients, err error) {
 	return c, err
 }
 
-// renamed returns the ports whose names from the sources are not those in the database.
+// named reports whether a source gives the port another name than the last one. A port
+// without a name says nothing about its client.
+func (t tenure) named(port accounting.Port) bool { return port.Name != "" && port.Name != t.source }
+
+// renamed returns the ports that the sources name otherwise than the database does, or
+// that had ended.
 func (s *Store) renamed() (ports []accounting.Port) {
 	for _, port := range s.wanted {
-		if known := s.saved.clients.ports.Get(port.Number); known.id == 0 || (port.Name != "" && port.Name != known.source) {
+		if known := s.saved.clients.ports.Get(port.Number); known.id == 0 || known.until != 0 || known.named(port) {
 			ports = append(ports, port)
 		}
 	}
 	return ports
 }
 
-// rename writes the names that the sources have changed. It is part of a transaction.
+// ended returns the ports that are not counted any more. Only an agent knows them.
+func (s *Store) ended() (ports []uint16) {
+	if !s.resolved {
+		return nil
+	}
+	for port, known := range s.saved.clients.ports.All() {
+		if _, wanted := s.wanted.Find(port); known.id != 0 && known.until <= 0 && !wanted {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
+
+// rename writes the names that the sources have changed, and which ports have ended. A
+// port that is counted again belongs to the same client if its name is the same. It is
+// part of a transaction.
 func (s *Store) rename(now time.Time) error {
 	for _, port := range s.renamed() {
 		known := s.saved.clients.ports.At(port.Number)
-		if known.id == 0 {
+		// The client that gets the port at the next reading.
+		count, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)
+		if err != nil {
+			return err
+		}
+		waiting := count > 0
+		if known.id == 0 || known.until > 0 && known.named(port) && !waiting {
 			if _, err := s.beginTenure(port.Number, port.Name, port.Name, now); err != nil {
 				return err
 			}
 			continue
 		}
-		waiting, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)
-		if err != nil {
+		if known.named(port) {
+			if !waiting {
+				known.name = port.Name
+			}
+			known.source = port.Name
+		}
+		known.until = 0
+		if err := s.db.run("update tenure set name = ?, until = 0 where id = ?", nil, known.name, known.id); err != nil {
 			return err
 		}
-		if waiting == 0 { // else it is the name of the client that gets the port at the next reading
-			if err := s.db.run("update tenure set name = ? where id = ?", nil, port.Name, known.id); err != nil {
+		if err := s.db.run("update port set source_name = ? where port = ?", nil, known.source, int64(port.Number)); err != nil {
+			return err
+		}
+	}
+	return s.endTenures(now)
+}
+
+// endTenures writes which ports have ended. What ended before that was recorded did so
+// after its last usage.
+func (s *Store) endTenures(now time.Time) error {
+	estimated := false
+	for _, port := range s.ended() {
+		known := s.saved.clients.ports.At(port)
+		if known.until == countedOnce && !estimated {
+			if err := s.db.run(`update tenure set until = max(since, used.last) from (select tenure, max(start) as last from usage group by tenure) as used
+				where used.tenure = tenure.id and until = ?1`, nil, int64(countedOnce)); err != nil {
 				return err
 			}
-			known.name = port.Name
+			if err := s.db.run("update tenure set until = since where until = ?", nil, int64(countedOnce)); err != nil {
+				return err
+			}
+			estimated = true
 		}
-		if err := s.db.run("update port set source_name = ? where port = ?", nil, port.Name, int64(port.Number)); err != nil {
-			return err
+		if known.until == 0 {
+			if err := s.db.run("update tenure set until = ? where id = ?", nil, now.Unix(), known.id); err != nil {
+				return err
+			}
 		}
-		known.source = port.Name
+		known.until = now.Unix()
 	}
 	return nil
 }
 
 // beginTenure gives a port to a client since a time, and returns the tenure's id.
 func (s *Store) beginTenure(port uint16, name, source string, since time.Time) (id int64, err error) {
+	if err := s.db.run("update tenure set until = ? where id = ? and until <= 0", nil, since.Unix(), s.saved.clients.ports.Get(port).id); err != nil {
+		return 0, err
+	}
 	if err := s.db.run("insert into tenure (port, name, since) values (?, ?, ?)", nil, int64(port), name, since.Unix()); err != nil {
 		return 0, err
 	}
 	id = s.db.LastInsertRowID()
-	*s.saved.clients.ports.At(port) = tenure{id, name, source} // read again if the transaction fails
-	return id, s.db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure", nil, int64(port), id, source)
+	*s.saved.clients.ports.At(port) = tenure{id, name, source, 0} // read again if the transaction fails
+	return id, s.db.run("insert into port values (?, ?, ?) on conflict do update set tenure = excluded.tenure, source_name = excluded.source_name", nil, int64(port), id, source)
 }
 
 // tenureOf returns the id of the port's current tenure, which it begins if there is
@@ -116,11 +181,13 @@ func (s *Store) named(ports accounting.Ports) accounting.Ports {
 
 // ResolveNames records the ports with the names from the sources and returns them
 // with their current names. If a source changes the name of a port, its client is
-// renamed, with all of its history. Until then a name from [Store.HandOver] is kept.
+// renamed, with all of its history. Until then a name from [Store.HandOver] is kept. Other ports
+// are not counted any more; if they are named again, by another name, another client
+// begins.
 func (s *Store) ResolveNames(ports accounting.Ports) accounting.Ports {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.wanted = slices.Clone(ports)
+	s.wanted, s.resolved = slices.Clone(ports), true
 	if !s.closed {
 		// If this fails, the next save writes the names.
 		if err := s.use(func() error { return s.write(accounting.State{}) }); err != nil {
@@ -161,13 +228,10 @@ func (s *Store) Later() []usage.Client {
 	return slices.Clone(s.saved.clients.later)
 }
 
-// handOver makes a change for a client of another name, and a backup after it.
+// handOver makes a change for a client of another name.
 func (s *Store) handOver(port uint16, name string, change func(known tenure) error) error {
-	return s.apply("beginning a client", func() error {
-		if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
-			return err
-		}
-		err := s.transact(nil, func(*saving) error {
+	return s.changeClients("beginning a client", func() error {
+		return s.transact(nil, func(*saving) error {
 			known := s.saved.clients.ports.Get(port)
 			if known.id == 0 {
 				return &UnknownClientError{Port: port}
@@ -177,10 +241,18 @@ func (s *Store) handOver(port uint16, name string, change func(known tenure) err
 			}
 			return change(known)
 		})
-		if errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
+	})
+}
+
+// changeClients makes a change, which is described for errors, and a backup after it.
+func (s *Store) changeClients(what string, change func() error) error {
+	return s.apply(what, func() error {
+		if err := s.write(accounting.State{}); err != nil { // names that the sources have changed
 			return err
 		}
-		if err != nil {
+		if err := change(); refused(err) {
+			return err
+		} else if err != nil {
 			return explain(s.path, err)
 		}
 		s.db.renewMark(theLog)
@@ -193,11 +265,14 @@ func (s *Store) handOver(port uint16, name string, change func(known tenure) err
 // order in which they got it. Their times are in another order if the clock was set
 // back.
 func (db *database) portClients() (clients []usage.Client, err error) {
-	err = db.run("select port, name, since from tenure order by port, id", func(row *sqlite3.Stmt) error {
+	err = db.run("select port, name, since, "+db.untilColumn()+" from tenure order by port, id", func(row *sqlite3.Stmt) error {
 		client := usage.Client{
-			Port: uint16(row.ColumnInt64(0)), Name: row.ColumnText(1), Since: time.Unix(row.ColumnInt64(2), 0),
+			Port: uint16(row.ColumnInt64(0)), Name: clientName(row.ColumnText(1), row.ColumnInt64(0)), Since: time.Unix(row.ColumnInt64(2), 0),
 		}
-		if last := len(clients) - 1; last >= 0 && clients[last].Port == client.Port {
+		if until := row.ColumnInt64(3); until > 0 {
+			client.Until = time.Unix(until, 0)
+		}
+		if last := len(clients) - 1; last >= 0 && clients[last].Port == client.Port && clients[last].Until.IsZero() {
 			clients[last].Until = client.Since
 		}
 		clients = append(clients, client)

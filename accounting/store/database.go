@@ -127,7 +127,8 @@ func (db *database) prepareToWrite() error {
 	if err := db.WALAutoCheckpoint(0); err != nil {
 		return err
 	}
-	if err := db.Exec("pragma synchronous = full; pragma journal_size_limit = " + strconv.Itoa(walLimit)); err != nil {
+	// A page that is freed is filled with zeros: no name stays in one that was forgotten.
+	if err := db.Exec("pragma synchronous = full; pragma secure_delete = on; pragma journal_size_limit = " + strconv.Itoa(walLimit)); err != nil {
 		return err
 	}
 	version, err := db.value("pragma user_version")

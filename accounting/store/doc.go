@@ -74,6 +74,14 @@
 // reading. Reports combine tenures of the same name. Since no reading of the
 // counters can restore a tenure, it is followed by a backup.
 //
+// A tenure ends when its port is not counted any more. If the port is counted again,
+// the tenure goes on, unless a source has another name for the port then.
+//
+// [Store.Forget] adds the usage of past tenures to one tenure of port 0, in each period,
+// and deletes them: every sum over clients stays what it was. What the ports lack is in
+// the table forgotten. Deleted rows are overwritten, and the backup is made anew. Files
+// that were set aside as damaged, and copies that others have made, still have them.
+//
 // # Damage
 //
 // Damaged pages are found when they are read: accounts and clients at the start,
@@ -128,7 +136,8 @@
 //	usage_daily    the same
 //	usage_monthly  the same
 //
-// client is the name, or the port's number if it has no name. period is the start
+// client is the name, or the port's number if it has no name; "forgotten" of port 0 stands
+// for the clients that were forgotten. period is the start
 // of the hour (RFC 3339, with the offset of its zone), or of the day or month (ISO
 // 8601 date of the first day); time is the same instant in seconds since 1970.
 // protocol is tcp or udp. A client that had a port twice can have two rows in a

@@ -61,6 +61,27 @@ func (e *SameClientError) Error() string {
 	return fmt.Sprintf("port %d belongs to %q already: a new client needs another name", e.Port, e.Client)
 }
 
+// ErrNothingToForget means that no past client is selected.
+var ErrNothingToForget = errors.New("no such client is known, or it is forgotten already")
+
+// CountedError is an attempt to forget a client that has a port.
+type CountedError struct {
+	Client string
+	Port   uint16
+}
+
+// Error names the client, the port and what to do.
+func (e *CountedError) Error() string {
+	return fmt.Sprintf("client %q still has port %d: stop counting it first, by ssmonitor client remove or in Shadowsocks' configuration, "+
+		"or give the port to another client by ssmonitor client new", e.Client, e.Port)
+}
+
+// refused reports whether a change of clients was a mistake, so that nothing was changed.
+func refused(err error) bool {
+	return errors.Is(err, ErrNothingToForget) || errors.As(err, new(*CountedError)) ||
+		errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError))
+}
+
 func damaged(format string, arguments ...any) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(format, arguments...))
 }

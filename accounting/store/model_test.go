@@ -38,6 +38,9 @@ type model struct {
 	owners   map[uint16]int                         // the tenure in force, an index of names
 	names    []string
 	sources  map[uint16]string
+	wanted   map[uint16]bool // by the sources
+	ended    map[uint16]bool // the tenure of the port
+	gone     map[int]bool    // tenures that were forgotten
 	booked   map[bookedKey][2]accounting.Count
 	saved    map[accounting.Key]accounting.Count
 }
@@ -59,7 +62,8 @@ func newModel(t *testing.T, seed uint64, settable bool) *model {
 		settable: settable,
 		t:        t, random: rand.New(rand.NewPCG(seed, 1)), directory: fast(t),
 		now: time.Date(2023, 2, 27, 22, 0, 0, 0, time.UTC), zone: time.UTC, monthDay: 1,
-		owners: make(map[uint16]int), sources: make(map[uint16]string),
+		owners: make(map[uint16]int), sources: make(map[uint16]string), wanted: make(map[uint16]bool),
+		ended: make(map[uint16]bool), gone: make(map[int]bool),
 		booked: make(map[bookedKey][2]accounting.Count), saved: make(map[accounting.Key]accounting.Count),
 	}
 	for table := range m.counters {
@@ -104,34 +108,6 @@ func (m *model) reboot() {
 	}
 }
 
-// rename changes names in the sources at random.
-func (m *model) rename() {
-	var ports accounting.Ports
-	for port := uint16(1); port <= modelPorts; port++ {
-		if m.random.IntN(8) == 0 || m.sources[port] == "" {
-			name := fmt.Sprintf("client-%d", m.random.IntN(10))
-			if _, found := m.owners[port]; !found {
-				m.own(port, name)
-			} else if name != m.sources[port] {
-				m.names[m.owners[port]] = name
-			}
-			m.sources[port] = name
-		}
-		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
-	}
-	for _, port := range m.store.ResolveNames(ports) {
-		// If the source has not changed its name, that of HandOver is kept.
-		if want := m.names[m.owners[port.Number]]; port.Name != want {
-			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
-		}
-	}
-}
-
-func (m *model) own(port uint16, name string) {
-	m.owners[port] = len(m.names)
-	m.names = append(m.names, name)
-}
-
 func (m *model) traffic() {
 	for range 1 + m.random.IntN(4) {
 		key := accounting.Key{
@@ -165,7 +141,12 @@ func (m *model) save(uncertain bool) {
 	if err := m.store.Save(m.ledger.Changes()); err != nil {
 		m.t.Fatal(err)
 	}
+	m.end()
 	for _, gain := range m.pending {
+		if _, found := m.owners[gain.Key.Port]; !found {
+			m.own(gain.Key.Port, "")
+			m.sources[gain.Key.Port] = ""
+		}
 		calendar := usage.Calendar{Zone: m.zone, MonthDay: m.monthDay}
 		for _, period := range periods {
 			first, _ := calendar.Bounds(period, gain.Time)
@@ -228,15 +209,9 @@ func (m *model) step() {
 	case 2:
 		m.rename()
 	case 3:
-		port := 1 + uint16(m.random.IntN(modelPorts))
-		name := fmt.Sprintf("client-%d", m.random.IntN(10))
-		err := m.store.HandOver(port, name, m.clock())
-		if same := m.names[m.owners[port]] == name; (err != nil) != same {
-			m.t.Fatalf("handing port %d of %q to %q: %v", port, m.names[m.owners[port]], name, err)
-		}
-		if err == nil {
-			m.own(port, name)
-		}
+		m.handOver()
+	case 4:
+		m.forget()
 	default:
 		m.traffic()
 		m.reading()
@@ -266,6 +241,7 @@ func (m *model) compare() {
 			out = out.Plus(count)
 		}
 	}
+	m.compareEarlier()
 	for _, by := range []usage.Period{usage.ByMonth, usage.ByTotal} {
 		if gotIn, gotOut := sums(recorded(m.t, m.directory, by)); gotIn != in || gotOut != out {
 			m.t.Errorf("by %s: got %v in, %v out, want %v and %v", by, gotIn, gotOut, in, out)
@@ -284,6 +260,9 @@ func (m *model) comparePeriod(period usage.Period) {
 	for key, counts := range m.booked {
 		if key.period == period {
 			l := line{key.start, m.names[key.tenure], key.port, key.protocol}
+			if m.gone[key.tenure] {
+				l.client, l.port = "", 0
+			}
 			sum := want[l]
 			for direction := range sum {
 				sum[direction] = sum[direction].Plus(counts[direction])

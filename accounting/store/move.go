@@ -172,11 +172,12 @@ func (s *saving) move(seconds, began int64) (done movement, err error) {
 	return done, s.moveTimes(seconds, began)
 }
 
-// moveTimes moves the beginnings of tenures and gaps, and the times at which tables
+// moveTimes moves the beginnings and ends of tenures, the ends of gaps, and the times at which tables
 // were left.
 func (s *Store) moveTimes(seconds, began int64) error {
 	for _, text := range []string{
 		"update tenure set since = since + ?1 where since between ?2 and ?3",
+		"update tenure set until = until + ?1 where until between ?2 and ?3",
 		"update gap set until = until + ?1 where until between ?2 and ?3",
 		"update former set left = left + ?1 where left between ?2 and ?3",
 	} {

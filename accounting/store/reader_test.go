@@ -253,7 +253,7 @@ func TestViews(t *testing.T) {
 	directory := t.TempDir()
 	options := at(noon)
 	s, _, _ := openWith(t, directory, options)
-	s.ResolveNames(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}})
+	s.ResolveNames(accounting.Ports{{Number: 20000, Protocols: accounting.TCPAndUDP, Name: "alice"}, {Number: 20001, Protocols: accounting.TCPAndUDP}})
 	save(t, s, stateAt(1, 2))
 	if err := s.HandOver(20000, "dave", noon.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)

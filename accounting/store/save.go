@@ -39,7 +39,7 @@ type saving struct {
 // anything.
 func (s *Store) save(changed accounting.State) (written bool, err error) {
 	endsGap := s.saved.gapOpen && (changed.Read || len(changed.Accounts) > 0)
-	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && len(s.renamed()) == 0 {
+	if len(changed.Accounts) == 0 && len(changed.Formers) == 0 && !endsGap && len(s.renamed())+len(s.ended()) == 0 {
 		return false, nil
 	}
 	err = s.transact(changed.Gains, func(current *saving) error {

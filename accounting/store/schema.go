@@ -12,7 +12,7 @@ const applicationID = 0x73736d6f
 
 // migrations lead from one version of the schema to the next. The user_version of
 // a database is the number of migrations that were applied to it.
-var migrations = []string{schema, formerSchema, clockSchema, laterSchema}
+var migrations = []string{schema, formerSchema, clockSchema, laterSchema, untilSchema}
 
 // Names of tables are singular; plurals are the views for other programs.
 const schema = `
@@ -161,6 +161,36 @@ create table later (
 	port integer primary key,
 	name text not null
 ) strict;
+`
+
+// untilVersion is the first version that has the end of a tenure and the table forgotten.
+const untilVersion = 5
+
+// untilSchema adds the end of each tenure, and what clients had used that were forgotten.
+// That is usage of the tenure of port 0.
+const untilSchema = `
+alter table tenure add column until integer not null default 0; -- 0: the client has the port, -1: had it at this migration
+update tenure set until = -1;
+update tenure set until = (select since from tenure next where next.port = tenure.port and next.id > tenure.id order by next.id limit 1)
+	where id not in (select tenure from port);
+
+-- What was moved from a port to port 0, where it counts negative, so that sums can be checked.
+create table forgotten (
+	period integer not null,
+	port integer not null,
+	protocol integer not null,
+	packets_in integer not null,
+	bytes_in integer not null,
+	packets_out integer not null,
+	bytes_out integer not null,
+	primary key (period, port, protocol)
+) strict, without rowid;
+
+drop view clients;
+create view clients as
+select case name when '' then cast(port as text) else name end as client, port,
+	strftime('%Y-%m-%dT%H:%M:%SZ', since, 'unixepoch') as since, until <= 0 as current
+from tenure where port > 0;
 `
 
 const usageView = `

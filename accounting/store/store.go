@@ -85,6 +85,7 @@ type Store struct {
 	uncertain bool
 	calendar  usage.Calendar   // in force, which the next save writes if the database has another one
 	wanted    accounting.Ports // as the sources name them
+	resolved  bool             // wanted is known, as to an agent
 	boot      string           // which boot of which machine; empty or a name of its own if its id is not known
 	started   *instant         // when the store was opened; nil after the first save
 
@@ -223,7 +224,7 @@ func (s *Store) apply(what string, do func() error) error {
 	}
 	defer s.logNotices()
 	err := s.use(do)
-	if err == nil || errors.As(err, new(*UnknownClientError)) || errors.As(err, new(*SameClientError)) {
+	if err == nil || refused(err) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", what, err)
@@ -262,6 +263,12 @@ func (s *Store) checkpoint() error {
 	return explain(s.path, err)
 }
 
+// emptyLog moves the log into the database. It fails beside a reader.
+func (db *database) emptyLog() {
+	_, _, _ = db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+	db.mark, _ = db.readMark()
+}
+
 // Close makes a backup and unlocks the directory. Everything that was saved is
 // durable even if Close fails.
 func (s *Store) Close() error {
@@ -291,8 +298,7 @@ func (s *Store) settle() error {
 	}
 	// SQLite may know pages by its memory or by the log that a damaged file lacks,
 	// such as those of tables without rows, which nothing else reads.
-	_, _, _ = s.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE) // it fails beside a reader
-	s.db.mark, _ = s.db.readMark()
+	s.db.emptyLog()
 	if err := explain(s.path, errors.Join(s.db.Exec("pragma shrink_memory"), s.db.quickCheck())); err != nil {
 		return err
 	}

@@ -168,7 +168,7 @@ func ceil(t time.Time) int64 {
 func (db *database) owners(query usage.Query) (map[int64]owner, error) {
 	owners := make(map[int64]owner)
 	err := db.run("select id, name, port from tenure", func(row *sqlite3.Stmt) error {
-		o := owner{name: row.ColumnText(1), port: uint16(row.ColumnInt64(2))}
+		o := owner{name: clientName(row.ColumnText(1), row.ColumnInt64(2)), port: uint16(row.ColumnInt64(2))}
 		o.selected = selects(query, o.name, o.port)
 		owners[row.ColumnInt64(0)] = o
 		return nil

@@ -21,7 +21,7 @@ type Snapshot interface {
 	// Usage answers a query. Its times are in the zone of the calendar.
 	Usage(query Query) (*Records, error)
 	// Clients returns every client that has ever had a port, in no particular
-	// order.
+	// order. One of port 0 stands for those that were forgotten.
 	Clients() ([]Client, error)
 }
 
@@ -41,7 +41,7 @@ type Row struct {
 	// Start and End bound the period. For ByTotal they bound the recorded usage.
 	Start, End time.Time
 	Client     string // empty if the port has no name
-	Port       uint16
+	Port       uint16 // 0 of forgotten clients
 	Protocol   accounting.Protocol
 	In, Out    accounting.Count
 }

@@ -106,8 +106,11 @@ func parseLimit(text string) (uint64, error) {
 }
 
 // For returns the limit of the client. The operator may write a port without a name as
-// 20000 or as "port 20000".
+// 20000 or as "port 20000". Forgotten clients have none.
 func (l Limits) For(client ClientID) (limit uint64, limited bool) {
+	if client == Forgotten {
+		return 0, false
+	}
 	limit, found := l.Clients[client.Label()]
 	if !found && client.Name == "" {
 		limit, found = l.Clients[strconv.Itoa(int(client.Port))]

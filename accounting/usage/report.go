@@ -140,11 +140,11 @@ func (p *PeriodUsage) addRow(row *Row, clientOf map[ClientID]int) {
 	if !found {
 		place = len(p.Clients)
 		clientOf[id] = place
-		p.Clients = append(p.Clients, ClientUsage{Client: row.Client})
+		p.Clients = append(p.Clients, ClientUsage{Client: row.Client, Ports: []uint16{}})
 	}
 	client := &p.Clients[place]
 	client.add(row.In, row.Out)
-	if i, found := slices.BinarySearch(client.Ports, row.Port); !found {
+	if i, found := slices.BinarySearch(client.Ports, row.Port); !found && row.Port > 0 {
 		client.Ports = slices.Insert(client.Ports, i, row.Port)
 	}
 	p.In, p.Out = p.In.Plus(row.In), p.Out.Plus(row.Out)

@@ -1,17 +1,11 @@
 package usage
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/xrash/smetrics"
 
 	"ssmonitor/accounting"
 )
@@ -198,10 +192,9 @@ func (p *plan) selectClients(recorded Snapshot, labels []string) error {
 	if err != nil {
 		return err
 	}
-	ports, known := make(map[uint16]bool), make(map[string][]ClientID)
+	ports := make(map[uint16]bool)
 	for _, client := range clients {
-		id := ClientOf(client.Name, client.Port)
-		ports[client.Port], known[id.Label()] = true, append(known[id.Label()], id)
+		ports[client.Port] = true
 	}
 	for _, port := range p.query.Ports {
 		if !ports[port] {
@@ -209,31 +202,13 @@ func (p *plan) selectClients(recorded Snapshot, labels []string) error {
 		}
 	}
 	for _, label := range labels {
-		selected := known[label]
-		if selected == nil {
-			selected = known[portPrefix+label] // as in --client 20000
-		}
-		if selected == nil {
-			return &RequestError{unknownClient(label, slices.Sorted(maps.Keys(known)))}
+		selected, err := Find(clients, label)
+		if err != nil {
+			return err
 		}
 		p.query.Clients = append(p.query.Clients, selected...)
 	}
 	return nil
-}
-
-// unknownClient returns an error that suggests the most similar names.
-func unknownClient(label string, known []string) error {
-	if len(known) == 0 {
-		return fmt.Errorf("client %q: no usage of any client is recorded yet", label)
-	}
-	distances := make(map[string]int, len(known))
-	for _, name := range known {
-		distances[name] = smetrics.WagnerFischer(strings.ToLower(label), strings.ToLower(name), 1, 1, 1)
-	}
-	slices.SortStableFunc(known, func(a, b string) int { return cmp.Compare(distances[a], distances[b]) })
-	const most = 3
-	return fmt.Errorf("client %q is not known: the nearest of %d are %s; see ssmonitor client list",
-		label, len(known), strings.Join(known[:min(most, len(known))], ", "))
 }
 
 // report computes the report from the usage.

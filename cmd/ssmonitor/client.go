@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -10,6 +12,7 @@ import (
 	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/handover"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/output/report"
 )
@@ -21,11 +24,12 @@ func clientCommand() *cli.Command {
 		Description: "Usage belongs to a client: a port and its name. The file of clients, clients.yaml, says who is who, " +
 			"whatever configurations say; people and these commands edit it. A new name in it only renames the " +
 			"client. When another person gets the port, `client new` begins a new history for it; the previous " +
-			"client keeps its own.\n\n" +
+			"client keeps its own. `client forget` removes a client that has left.\n\n" +
 			"Examples:\n\n" +
 			"   ssmonitor client add alice 20000 20001/tcp\n" +
 			"   ssmonitor client rename alice alicia\n" +
 			"   ssmonitor client new 20000 dave\n" +
+			"   ssmonitor client forget alice\n" +
 			"   ssmonitor client list",
 		Subcommands: []*cli.Command{
 			{
@@ -47,8 +51,18 @@ func clientCommand() *cli.Command {
 				Flags:  described(settingFlags("state", "socket", "clients", "ports"), "socket", askSocket),
 				Action: newClient,
 			},
+			forgetCommand(),
 		},
 	}
+}
+
+// recordedClients returns the clients in a state directory that are not forgotten.
+func recordedClients(ctx context.Context, directory string) (clients []usage.Client, err error) {
+	err = store.History{Directory: directory}.View(ctx, func(recorded usage.Snapshot) (err error) {
+		clients, err = recorded.Clients()
+		return err
+	})
+	return slices.DeleteFunc(clients, func(client usage.Client) bool { return client.ID() == usage.Forgotten }), err
 }
 
 func listClients(c *cli.Context) error {
@@ -56,17 +70,19 @@ func listClients(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var clients []usage.Client
-	if err := (store.History{Directory: loaded.StateDirectory}).View(c.Context, func(recorded usage.Snapshot) (err error) {
-		clients, err = recorded.Clients()
-		return err
-	}); err != nil {
+	clients, err := recordedClients(c.Context, loaded.StateDirectory)
+	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
 	if c.Bool("json") {
 		return report.WriteClientsJSON(c.App.Writer, clients)
 	}
 	return report.WriteClients(c.App.Writer, clients, charset())
+}
+
+// clientLedger returns the ledger of the settings, to change its clients.
+func clientLedger(c *cli.Context, loaded *settings.Settings) handover.Ledger {
+	return handover.Ledger{State: loaded.StateDirectory, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
 }
 
 func newClient(c *cli.Context) error {
@@ -89,8 +105,7 @@ func newClient(c *cli.Context) error {
 	if err := given.prepare(loaded); err != nil {
 		return fmt.Errorf("giving port %d to %s: %w", port, name, err)
 	}
-	t := handover.Transfer{Port: port, Name: name, State: loaded.StateDirectory, Socket: loaded.Socket, Log: newLog(c.App.ErrWriter)}
-	later, err := t.Give(c.Context)
+	later, err := clientLedger(c, loaded).Give(c.Context, port, name)
 	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.StateDirectory)
 	}

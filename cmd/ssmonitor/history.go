@@ -53,7 +53,7 @@ func (l *latestUsage) unsaved(ctx context.Context) accounting.Unsaved {
 // state directory.
 func historyError(err error, directory string) error {
 	switch {
-	case errors.As(err, new(*usage.RequestError)), errors.As(err, new(*store.UnknownClientError)):
+	case errors.As(err, new(*usage.RequestError)), errors.As(err, new(*store.UnknownClientError)), errors.Is(err, store.ErrNothingToForget):
 		return failure.Wrong(err)
 	case errors.As(err, new(*nft.OpError)), errors.As(err, new(*failure.RemediedError)), os.Geteuid() == 0:
 		return err

@@ -124,6 +124,7 @@ func removeKeepingTotals(c *cli.Context, table *nft.Table, state string) error {
 	if err := agent.Retire(table, meter); err != nil {
 		return err
 	}
+	ledger.ResolveNames(nil) // no port is counted any more
 	fmt.Fprintf(textWriter(c), "The counters are removed; the totals are kept in %s.\n", terminal.Text(state))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/health"
 	"ssmonitor/output/control"
@@ -61,6 +62,30 @@ func (c controller) HandOver(ctx context.Context, port uint16, name string) erro
 		return &control.Error{Status: http.StatusUnprocessableEntity, Text: err.Error()}
 	case errors.As(err, new(*store.SameClientError)):
 		return &control.Error{Status: http.StatusConflict, Text: err.Error()}
+	}
+	return err
+}
+
+func (c controller) Forget(ctx context.Context, past usage.Past) error {
+	err := c.inLoop(ctx, func() error { return c.forget(past) })
+	switch {
+	case errors.Is(err, store.ErrNothingToForget):
+		return &control.Error{Status: http.StatusUnprocessableEntity, Text: err.Error()}
+	case errors.As(err, new(*store.CountedError)):
+		return &control.Error{Status: http.StatusConflict, Text: err.Error()}
+	}
+	return err
+}
+
+// forget forgets past clients, after a last reading of what they have used. The log does
+// not name them.
+func (a *agent) forget(past usage.Past) error {
+	err := a.meter.Flush()
+	if err == nil {
+		err = a.ledger.Forget(past)
+	}
+	if err == nil {
+		a.Log.Info("clients of the past are forgotten")
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func (a *agent) reload() {
 	err = a.applyForwarding(&found)
 	a.logNotes(found)
 	before := a.meter.Ports()
-	ports := a.ledger.ResolveNames(found.Ports)
+	ports := a.resolve(found.Ports)
 	a.notifier.Progress(time.Now())
 	err = errors.Join(err, a.meter.SetPorts(ports))
 	a.notifier.Progress(time.Now())

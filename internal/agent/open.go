@@ -132,11 +132,23 @@ func (a *agent) begin() error {
 	if len(found.Ports) == 0 {
 		a.Log.Info("no port to count yet: waiting for the list of ports, which `ssmonitor setup` writes; --port and --shadowsocks name ports for this agent")
 	}
-	if err := errors.Join(err, a.meter.SetPorts(a.ledger.ResolveNames(found.Ports))); err != nil {
+	if err := errors.Join(err, a.meter.SetPorts(a.resolve(found.Ports))); err != nil {
 		return err
 	}
 	a.giveLater()
 	return nil
+}
+
+// resolve returns the ports with their current names, and has the meter know what clients
+// used before the present ones.
+func (a *agent) resolve(ports accounting.Ports) accounting.Ports {
+	named := a.ledger.ResolveNames(ports)
+	earlier, err := a.ledger.Earlier()
+	if err != nil {
+		a.Log.Error("the metrics of clients include what others used on their ports before", "error", err)
+	}
+	a.meter.SetEarlier(earlier)
+	return named
 }
 
 // replaceOwnerMismatch removes a table that was created with another --own, whose

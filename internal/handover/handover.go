@@ -1,5 +1,5 @@
-// Package handover gives a port to another client: by the agent that runs, or in the
-// ledger where none does.
+// Package handover gives ports to other clients, and forgets past clients: by the agent that
+// runs, or in the ledger where none does.
 package handover
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/store"
+	"ssmonitor/accounting/usage"
 	"ssmonitor/integration/presence"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/settings"
@@ -25,56 +26,89 @@ import (
 // answerPatience is how long a command waits for the agent's answer.
 const answerPatience = 20 * time.Second
 
-// Transfer is a port that another client gets.
-type Transfer struct {
-	Port   uint16
-	Name   string
-	State  string // the directory of the ledger
+// Ledger is what holds the clients.
+type Ledger struct {
+	State  string // its directory
 	Socket string // of the agent, for readers; empty: none
 	Log    *slog.Logger
+}
+
+// change is made by the agent that holds the ledger, or without one.
+type change struct {
+	ask    func(ctx context.Context, agent *control.Client) error
+	alone  func(ledger *store.Store, saved accounting.State) error
+	status int   // by which an agent refuses what is made already
+	made   error // stands for that
+}
+
+// isMade reports whether the error says that there was nothing left to change.
+func isMade(err error) bool {
+	return errors.As(err, new(*store.SameClientError)) || errors.Is(err, store.ErrNothingToForget)
 }
 
 // openStore is store.Open, or its like.
 type openStore func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error)
 
-// Give gives the port to another client: by the agent that holds the ledger, or without
-// one. What was counted so far belongs to the previous client. later reports that the
-// agent does it when it starts, because the counters can't be read now.
-func (t Transfer) Give(ctx context.Context) (later bool, err error) {
+// Give gives the port to another client. What was counted so far belongs to the previous
+// client. later reports that the agent does it when it starts, because the counters can't
+// be read now.
+func (l Ledger) Give(ctx context.Context, port uint16, name string) (later bool, err error) {
+	err = l.apply(ctx, change{
+		ask: func(ctx context.Context, agent *control.Client) error { return agent.HandOver(ctx, port, name) },
+		alone: func(ledger *store.Store, saved accounting.State) (err error) {
+			later, err = l.giveAlone(ledger, saved, port, name)
+			return err
+		},
+		status: http.StatusConflict, made: &store.SameClientError{Port: port, Client: name},
+	})
+	return later, err
+}
+
+// Forget forgets past clients.
+func (l Ledger) Forget(ctx context.Context, past usage.Past) error {
+	return l.apply(ctx, change{
+		ask:    func(ctx context.Context, agent *control.Client) error { return agent.Forget(ctx, past) },
+		alone:  func(ledger *store.Store, _ accounting.State) error { return ledger.Forget(past) },
+		status: http.StatusUnprocessableEntity, made: store.ErrNothingToForget,
+	})
+}
+
+// apply makes a change.
+func (l Ledger) apply(ctx context.Context, c change) error {
 	if os.Geteuid() != 0 {
-		return false, errors.New("only root changes clients: run it as root")
+		return errors.New("only root changes clients: run it as root")
 	}
-	later, err = t.attempt(ctx, store.Open)
+	err := l.attempt(ctx, c, store.Open)
 	unanswered := errors.Is(err, control.ErrNoAnswer) // an agent has ended and may have made the change
 	if !unanswered && !errors.Is(err, control.ErrNotListening) && !errors.As(err, new(*store.LockedError)) {
-		return later, err
+		return err
 	}
 	// The holder is starting or ending, is a command, which takes a moment, or
 	// listens elsewhere.
-	later, err = t.attempt(ctx, func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
+	err = l.attempt(ctx, c, func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error) {
 		waiting, cancel := context.WithTimeout(ctx, store.LockPatience)
 		defer cancel()
 		return store.OpenWhenFree(waiting, directory, options)
 	})
-	if unanswered && errors.As(err, new(*store.SameClientError)) {
-		return false, nil
+	if unanswered && isMade(err) {
+		return nil
 	}
-	return later, err
+	return err
 }
 
 // attempt makes the change alone, or by the agent if one holds the ledger.
-func (t Transfer) attempt(ctx context.Context, open openStore) (later bool, err error) {
-	later, err = t.alone(open)
+func (l Ledger) attempt(ctx context.Context, c change, open openStore) error {
+	err := l.alone(c, open)
 	if locked, isLocked := errors.AsType[*store.LockedError](err); isLocked && (locked.PID == 0 || locked.Holder == store.AgentHolder) {
-		err = t.byAgent(ctx, locked)
+		err = l.byAgent(ctx, c, locked)
 	}
-	return later, err
+	return err
 }
 
 // byAgent asks the agent that holds the state.
-func (t Transfer) byAgent(ctx context.Context, locked *store.LockedError) error {
+func (l Ledger) byAgent(ctx context.Context, c change, locked *store.LockedError) error {
 	state := control.Directory{Identity: locked.Identity}
-	if information, err := os.Stat(t.State); err == nil {
+	if information, err := os.Stat(l.State); err == nil {
 		if stat, ok := information.Sys().(*syscall.Stat_t); ok {
 			state.Owner = stat.Uid
 		}
@@ -82,44 +116,48 @@ func (t Transfer) byAgent(ctx context.Context, locked *store.LockedError) error 
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	err := control.ErrNotListening
-	if t.Socket != "" {
-		err = control.NewClient(control.SocketPath(t.Socket), state).HandOver(ctx, t.Port, t.Name)
+	if l.Socket != "" {
+		err = c.ask(ctx, control.NewClient(control.SocketPath(l.Socket), state))
 	}
 	refused, isRefused := errors.AsType[*control.Error](err)
 	switch {
 	case errors.Is(err, control.ErrNotListening):
 		return fmt.Errorf("process %d holds %s, and %w: name the agent's socket with --socket, restart an agent of an older version, "+
-			"or stop it first (systemctl stop ssmonitor)", locked.PID, t.State, err)
+			"or stop it first (systemctl stop ssmonitor)", locked.PID, l.State, err)
+	case isRefused && refused.Status == c.status:
+		return c.made
 	case isRefused && refused.Status == http.StatusUnprocessableEntity:
 		return failure.Wrong(err)
-	case isRefused && refused.Status == http.StatusConflict:
-		return &store.SameClientError{Port: t.Port, Client: t.Name}
 	case errors.Is(err, fs.ErrPermission):
 		return failure.Remedied(err)
 	}
 	return err
 }
 
-// alone reads the counters, if there are any, and changes the database. Until
-// it returns, no agent can start with this state.
-func (t Transfer) alone(open openStore) (later bool, err error) {
-	ledger, saved, _, err := open(t.State, store.Options{Holder: store.ClientHolder, Intact: true, Log: t.Log})
+// alone changes the database. Until it returns, no agent can start with this state.
+func (l Ledger) alone(c change, open openStore) error {
+	ledger, saved, _, err := open(l.State, store.Options{Holder: store.ClientHolder, Intact: true, Log: l.Log})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("nothing has been saved in %s yet: start the agent, or name its state directory with --state: %w", t.State, err)
+		return fmt.Errorf("nothing has been saved in %s yet: start the agent, or name its state directory with --state: %w", l.State, err)
 	case errors.Is(err, store.ErrDamaged):
-		return false, fmt.Errorf("%w: start the agent, which then continues from its backup", err)
+		return fmt.Errorf("%w: start the agent, which then continues from its backup", err)
 	case err != nil:
-		return false, err
+		return err
 	}
 	defer func() {
 		if err := ledger.Close(); err != nil { // what was changed is durable nevertheless
-			t.Log.Warn("the ledger has no backup of the change yet", "error", err)
+			l.Log.Warn("the ledger has no backup of the change yet", "error", err)
 		}
 	}()
-	if running := presence.RefuseRunning(t.State, settings.DefaultState); running != nil {
-		return false, fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, t.State)
+	if running := presence.RefuseRunning(l.State, settings.DefaultState); running != nil {
+		return fmt.Errorf("%w, or name its state directory with --state: its totals are not in %s", running, l.State)
 	}
+	return c.alone(ledger, saved)
+}
+
+// giveAlone reads the counters, if there are any, and gives the port away.
+func (l Ledger) giveAlone(ledger *store.Store, saved accounting.State, port uint16, name string) (later bool, err error) {
 	table, err := nft.Open(nft.Options{})
 	if err != nil {
 		return false, err
@@ -127,8 +165,8 @@ func (t Transfer) alone(open openStore) (later bool, err error) {
 	defer func() { _ = table.Close() }()
 	var sample accounting.Sample
 	if errors.Is(table.Read(&sample), accounting.ErrNoTable) {
-		return true, ledger.HandOverLater(t.Port, t.Name)
+		return true, ledger.HandOverLater(port, name)
 	}
-	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: ledger, Initial: saved, Log: t.Log})
-	return false, meter.HandOver(t.Port, t.Name, func(since time.Time) error { return ledger.HandOver(t.Port, t.Name, since) })
+	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: ledger, Initial: saved, Log: l.Log})
+	return false, meter.HandOver(port, name, func(since time.Time) error { return ledger.HandOver(port, name, since) })
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/peer"
 	"ssmonitor/internal/serving"
 	"ssmonitor/internal/terminal"
@@ -62,6 +63,11 @@ func (d Directory) checkPeer(conn net.Conn) error {
 // say what to do.
 func (c *Client) HandOver(ctx context.Context, port uint16, name string) error {
 	return c.post(ctx, newClientPath, clientRequest{int(port), name})
+}
+
+// Forget forgets past clients. Its errors are those of [Client.HandOver].
+func (c *Client) Forget(ctx context.Context, past usage.Past) error {
+	return c.post(ctx, forgetClientPath, pastRequest{past.Name, int(past.First), int(past.Last)})
 }
 
 func (c *Client) post(ctx context.Context, path string, request any) error {

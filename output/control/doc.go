@@ -16,7 +16,8 @@
 // the change is made and durable, and otherwise with a status and the JSON object
 // {"error": "..."}; nothing has changed then.
 //
-//	POST /v1/clients/new   {"port": 20000, "name": "dave"}
+//	POST /v1/clients/new      {"port": 20000, "name": "dave"}
+//	POST /v1/clients/forget   {"name": "alice", "first": 1, "last": 65535}
 //
 // The header Ssmonitor-State, if there is one, names the state directory that the
 // change is meant for. An agent that holds another one answers 412.

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/usage"
 )
 
 const (
-	newClientPath = "/v1/clients/new"
-	stateHeader   = "Ssmonitor-State"
+	newClientPath    = "/v1/clients/new"
+	forgetClientPath = "/v1/clients/forget"
+	stateHeader      = "Ssmonitor-State"
 
 	// maxBody is the size of the largest request, which is a name and some numbers.
 	maxBody = 4 << 10
@@ -43,6 +45,8 @@ type Changes interface {
 	// HandOver gives a port to another client from now on. When it returns nil, the
 	// change is durable.
 	HandOver(ctx context.Context, port uint16, name string) error
+	// Forget forgets past clients. When it returns nil, the change is durable.
+	Forget(ctx context.Context, past usage.Past) error
 	// LedgerIdentity identifies the state directory that the agent holds, by its lock.
 	LedgerIdentity() string
 }
@@ -51,6 +55,13 @@ type Changes interface {
 type clientRequest struct {
 	Port int    `json:"port"`
 	Name string `json:"name"`
+}
+
+// pastRequest is the JSON of POST /v1/clients/forget.
+type pastRequest struct {
+	Name  string `json:"name,omitempty"`
+	First int    `json:"first"`
+	Last  int    `json:"last"`
 }
 
 // NewHandler answers the requests of the control socket.
@@ -65,6 +76,12 @@ func NewHandler(agent Changes) http.Handler {
 			return badRequest("name %q: want %s", name, want)
 		}
 		return agent.HandOver(ctx, uint16(req.Port), name)
+	}))
+	mux.Handle(forgetClientPath, command(agent, func(ctx context.Context, req pastRequest) error {
+		if req.First < 1 || req.Last < req.First || req.Last > math.MaxUint16 {
+			return badRequest("ports %d to %d: want numbers from 1 to 65535", req.First, req.Last)
+		}
+		return agent.Forget(ctx, usage.Past{Name: req.Name, First: uint16(req.First), Last: uint16(req.Last)})
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		writeError(w, &Error{http.StatusNotFound, fmt.Sprintf("path %q: this agent knows no such request", req.URL.Path)})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit/servingtest"
 )
 
@@ -60,6 +61,28 @@ func TestRequests(t *testing.T) {
 				agent.expectChanges(t)
 			}
 		})
+	}
+}
+
+func TestForgetRequests(t *testing.T) {
+	for _, test := range []struct {
+		past usage.Past
+		says string
+	}{
+		{usage.Past{Name: "alice", First: 1, Last: 65535}, ""},
+		{usage.Past{First: 20000, Last: 20000}, ""},
+		{usage.Past{Name: "alice"}, "ports 0 to 0: want numbers from 1 to 65535"},
+		{usage.Past{First: 2, Last: 1}, "ports 2 to 1"},
+	} {
+		agent := new(fakeAgent)
+		path, _ := serve(t, agent)
+		err := NewClient(path, Directory{}).Forget(t.Context(), test.past)
+		if test.says == "" {
+			agent.expectChanges(t, fmt.Sprintf("forget %+v", test.past))
+		}
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v: got %v, want %q", test.past, err, test.says)
+		}
 	}
 }
 

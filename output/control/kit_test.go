@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"ssmonitor/accounting/usage"
 	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/testkit/servingtest"
 )
@@ -22,8 +23,16 @@ type fakeAgent struct {
 }
 
 func (a *fakeAgent) HandOver(ctx context.Context, port uint16, name string) error {
+	return a.change(ctx, fmt.Sprintf("%d %s", port, name))
+}
+
+func (a *fakeAgent) Forget(ctx context.Context, past usage.Past) error {
+	return a.change(ctx, fmt.Sprintf("forget %+v", past))
+}
+
+func (a *fakeAgent) change(ctx context.Context, change string) error {
 	a.mutex.Lock()
-	a.changes = append(a.changes, fmt.Sprintf("%d %s", port, name))
+	a.changes = append(a.changes, change)
 	a.mutex.Unlock()
 	if a.run == nil {
 		return nil

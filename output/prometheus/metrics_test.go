@@ -61,8 +61,10 @@ func sampleMetered() *metered {
 			In: accounting.Count{Bytes: in}, Out: accounting.Count{Bytes: out},
 		}
 	}
+	report := sample.Report()
+	report.Ports[1].TCP.In.Earlier = accounting.Count{Packets: 2, Bytes: 100} // carol's
 	return &metered{
-		report: sample.Report(),
+		report: report,
 		status: accounting.Status{
 			LastRead: sample.Noon, ReadDuration: 450 * time.Microsecond, Reinstalls: 2, Resets: 3, Uncertain: 2500 * time.Millisecond,
 			SaveFailures: 1, LastSave: sample.Noon.Add(-time.Second), Ports: 4,
@@ -72,6 +74,7 @@ func sampleMetered() *metered {
 			Rows: []usage.Row{
 				row("alice", 20000, accounting.TCP, 40, 2), row("alice", 20000, accounting.UDP, 2, 1),
 				row("carol, who had it before", 20000, accounting.TCP, 5, 6), row("", 65535, accounting.TCP, 0, 7),
+				row("", 0, accounting.TCP, 8, 9), // forgotten
 			},
 		},
 	}

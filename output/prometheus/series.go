@@ -27,7 +27,7 @@ type metricFamily struct{ name, kind, help string }
 
 var (
 	portBytes = metricFamily{"ssmonitor_port_bytes_total", "counter",
-		"Bytes from the IP header up that clients sent to the port (in) and that the port sent (out). Never decreases while the state is kept."}
+		"Bytes from the IP header up that clients sent to the port (in) and that the port sent (out). With a name, since that client has the port."}
 	portPackets = metricFamily{"ssmonitor_port_packets_total", "counter",
 		"Packets, as the kernel sees them, that clients sent to the port (in) and that the port sent (out)."}
 	portConnections = metricFamily{"ssmonitor_port_connections", "gauge",
@@ -56,7 +56,7 @@ func (w *seriesWriter) begin(family metricFamily) {
 }
 
 // setLabels sets the labels that identify a port or client. Port 0 and an empty name are
-// empty labels, which are the same to Prometheus as none.
+// empty labels, which are the same to Prometheus as none. Both are of forgotten clients.
 func (w *seriesWriter) setLabels(port uint16, name string) {
 	w.labels = append(w.labels[:0], `{port="`...)
 	if port > 0 {
@@ -64,6 +64,9 @@ func (w *seriesWriter) setLabels(port uint16, name string) {
 	}
 	w.labels = append(w.labels, '"')
 	if w.names {
+		if port == 0 && name == "" {
+			name = usage.Forgotten.Label()
+		}
 		escaped := labelEscapes.Replace(strings.ToValidUTF8(name, "\uFFFD"))
 		w.labels = append(append(append(w.labels, `,name="`...), escaped...), '"')
 	}
@@ -92,18 +95,26 @@ func (w *seriesWriter) ports(report *accounting.Report) {
 	w.flows(report, portPackets, func(count accounting.Count) uint64 { return count.Packets })
 }
 
+// flows writes a counter of each port. With the names of clients it is that of the
+// present one, and begins at 0 with it.
 func (w *seriesWriter) flows(report *accounting.Report, family metricFamily, of func(accounting.Count) uint64) {
+	used := func(flow accounting.Flow) uint64 {
+		if w.names {
+			return of(flow.Total) - min(of(flow.Earlier), of(flow.Total))
+		}
+		return of(flow.Total)
+	}
 	w.begin(family)
 	for i := range report.Ports {
 		port := &report.Ports[i]
 		w.setLabels(port.Port.Number, port.Port.Name)
 		if port.Port.Protocols.Has(accounting.TCP) {
-			w.sample(family, `,proto="tcp"`+labelIn, of(port.TCP.In.Total))
-			w.sample(family, `,proto="tcp"`+labelOut, of(port.TCP.Out.Total))
+			w.sample(family, `,proto="tcp"`+labelIn, used(port.TCP.In))
+			w.sample(family, `,proto="tcp"`+labelOut, used(port.TCP.Out))
 		}
 		if port.Port.Protocols.Has(accounting.UDP) {
-			w.sample(family, `,proto="udp"`+labelIn, of(port.UDP.In.Total))
-			w.sample(family, `,proto="udp"`+labelOut, of(port.UDP.Out.Total))
+			w.sample(family, `,proto="udp"`+labelIn, used(port.UDP.In))
+			w.sample(family, `,proto="udp"`+labelOut, used(port.UDP.Out))
 		}
 	}
 }

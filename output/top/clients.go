@@ -86,6 +86,15 @@ func (c *client) countConnections() {
 	}
 }
 
+// total returns the bytes of the client's ports of all time.
+func (c *client) total() (bytes uint64) {
+	for _, port := range c.ports {
+		sum := port.Sum()
+		bytes += sum.In.Total.Bytes + sum.Out.Total.Bytes
+	}
+	return bytes
+}
+
 // matches reports whether the client's name or one of its ports has the text, in
 // lower case.
 func (c *client) matches(text string) bool {
@@ -99,10 +108,17 @@ type used struct {
 	until  time.Time // when the period ends
 	bytes  map[string]uint64
 	limits map[string]api.UsageLimit
+	totals map[string]uint64 // of the clients at the answer
 }
 
-func usedIn(report *api.Usage) *used {
-	u := &used{until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]api.UsageLimit)}
+func usedIn(report *api.Usage, clients []client) *used {
+	u := &used{
+		until: report.Until, bytes: make(map[string]uint64), limits: make(map[string]api.UsageLimit),
+		totals: make(map[string]uint64),
+	}
+	for i := range clients {
+		u.totals[clients[i].label] = clients[i].total()
+	}
 	for _, period := range report.Periods {
 		for _, c := range period.Clients {
 			u.bytes[c.Client] += c.Bytes
@@ -114,13 +130,16 @@ func usedIn(report *api.Usage) *used {
 	return u
 }
 
-// of returns what the client has used. It is unknown without an answer, and when
-// the answer's period is over.
-func (u *used) of(label string, now time.Time) amount {
+// of returns what the client has used. It is unknown without an answer, when the answer's
+// period is over, and if the client has no usage in the answer, but has used something
+// since.
+func (u *used) of(c *client, now time.Time) amount {
 	if !u.valid(now) {
 		return amount{}
 	}
-	return amount{u.bytes[label], true}
+	bytes, found := u.bytes[c.label]
+	before, seen := u.totals[c.label]
+	return amount{bytes, found || seen && c.total() == before}
 }
 
 func (u *used) valid(now time.Time) bool { return u != nil && now.Before(u.until) }

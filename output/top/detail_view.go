@@ -28,7 +28,7 @@ func (m *model) detailBody() []textLine {
 	}
 	body = append(body, portLines(c, m.shown.err == nil)...)
 	body = append(body, m.remoteLines()...)
-	return append(body, m.hourLines()...)
+	return append(body, m.hourLines(c.today.known)...)
 }
 
 // portLines shows the ports by protocol. Numbers are known while the agent answers.
@@ -76,8 +76,9 @@ func (m *model) remoteLines() []textLine {
 	return lines
 }
 
-// hourLines shows the hours of today that have usage.
-func (m *model) hourLines() []textLine {
+// hourLines shows the hours of today that have usage. If nothing is known of today, they
+// are not either.
+func (m *model) hourLines(todayKnown bool) []textLine {
 	d := m.detail
 	if d.hoursErr != nil && m.shown.err == nil {
 		return append([]textLine{nil}, faultLines("hours: "+terminal.Line(d.hoursErr), m.width)...)
@@ -85,7 +86,7 @@ func (m *model) hourLines() []textLine {
 	hours, known := d.hoursAt(m.shown.at)
 	lines := []textLine{nil, {{fmt.Sprintf(" %-5s %9s %9s", "HOUR", "IN", "OUT"), styleBold}}}
 	switch {
-	case !known || m.shown.err != nil:
+	case !known || m.shown.err != nil || len(hours) == 0 && !todayKnown:
 		return append(lines, plain(" "+unknown))
 	case len(hours) == 0:
 		return append(lines, plain(" none yet"))

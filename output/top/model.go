@@ -92,7 +92,7 @@ func (m *model) observeReport(now time.Time, report *accounting.Report, err erro
 func (m *model) observeUsage(now time.Time, today, month *api.Usage, err error) {
 	m.latest.today, m.latest.month, m.latest.usageErr = nil, nil, err
 	if err == nil && m.latest.err == nil {
-		m.latest.today, m.latest.month = usedIn(today), usedIn(month)
+		m.latest.today, m.latest.month = usedIn(today, m.latest.clients), usedIn(month, m.latest.clients)
 	}
 	m.latest.at = now
 	m.refresh()
@@ -108,7 +108,7 @@ func (m *model) refresh() {
 	s := &m.shown
 	for i := range s.clients {
 		c := &s.clients[i]
-		c.today, c.month = s.today.of(c.label, s.at), s.month.of(c.label, s.at)
+		c.today, c.month = s.today.of(c, s.at), s.month.of(c, s.at)
 		if c.month.known {
 			c.limit = s.month.limits[c.label]
 		}

@@ -255,3 +255,39 @@ func TestSparkline(t *testing.T) {
 		t.Errorf("after the clock was set back: %q", got)
 	}
 }
+
+// TestUsageThatIsNotKnown has a client that is not in the agent's answer: it has used
+// nothing, until its totals grow.
+func TestUsageThatIsNotKnown(t *testing.T) {
+	report := func(bytes uint64) *accounting.Report {
+		alice := port(20000, "alice", 1, 1)
+		alice.TCP.In.Total.Bytes = bytes
+		return reportOf(alice)
+	}
+	m := (&Top{}).newModel(true)
+	answer := func() *api.Usage { return &api.Usage{Until: noon.Add(time.Hour)} }
+	expect := func(what, want string) {
+		t.Helper()
+		if c := m.client("alice"); c.today.String() != want || c.month.String() != want {
+			t.Errorf("%s: got today %s and month %s, want %s", what, c.today, c.month, want)
+		}
+		m.detail = &detail{label: "alice", hours: answer()}
+		m.resize(80, 40)
+		none := want != unknown
+		if view := m.detailBody(); strings.Contains(view[2].String(), "month "+want) != true || strings.Contains(view[len(view)-1].String(), "none yet") != none {
+			t.Errorf("%s: the detail shows %v", what, view)
+		}
+		m.detail = nil
+	}
+	m.observeUsage(noon, answer(), answer(), nil) // before the first report
+	m.observeReport(noon, report(100), nil)
+	expect("before the first report", unknown)
+	m.observeUsage(noon, answer(), answer(), nil)
+	expect("nothing since", "0 B")
+	m.observeReport(noon, report(40_000_000), nil)
+	expect("40 MB since", unknown)
+	month := answer()
+	month.Periods = []api.UsagePeriod{{Clients: []api.UsageClient{{Client: "alice", UsageSum: api.UsageSum{Bytes: 7}}}}}
+	m.observeUsage(noon, month, month, nil)
+	expect("in the answer", "7 B")
+}
