@@ -101,7 +101,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.StateDirectory, options)
 	}
 	if err != nil {
-		return saved, err
+		return saved, unit.ExplainHolder(err, "/proc")
 	}
 	a.closing = append(a.closing, a.ledger.Close)
 	unit.NoteState(a.Log, a.settings.StateDirectory, a.Lookup)
