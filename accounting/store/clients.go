@@ -58,6 +58,7 @@ func (s *Store) renamed() (ports []accounting.Port) {
 // rename writes the names that the sources have changed. It is part of a transaction.
 func (s *Store) rename(now time.Time) error {
 	for _, port := range s.renamed() {
+		s.options.Progress()
 		known := s.saved.clients.ports.At(port.Number)
 		if known.id == 0 {
 			if _, err := s.beginTenure(port.Number, port.Name, port.Name, now); err != nil {

@@ -108,6 +108,7 @@ func (s *saving) bookChanges(changed []accounting.Account, endsGap bool) error {
 	}
 	book := booking{saving: s}
 	for i := range changed {
+		s.options.Progress()
 		account := &changed[i]
 		for len(gains) > 0 && gains[0].Key.Compare(account.Key) < 0 {
 			gains = gains[1:]

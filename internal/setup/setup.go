@@ -39,6 +39,8 @@ type Found struct {
 	sources.Result
 	Forwarding accounting.Forwarding
 	Remarks    []finding.Remark // on both
+
+	progress func() // see [nft.Options]
 }
 
 // Sources returns where setup takes the ports from: what is named, and the usual places.
@@ -130,7 +132,7 @@ func aboutPorts(ports accounting.Ports, hook nft.Hook) (remarks []finding.Remark
 
 // install writes the list and installs the counters.
 func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err error) {
-	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own})
+	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own, Progress: found.progress})
 	if err != nil {
 		return nil, err
 	}
