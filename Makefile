@@ -4,7 +4,10 @@
 
 GO      ?= go
 BUILD   ?= build
-VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.2.0)
+# Without a tag there is no telling what is between this commit and the last release; a
+# source tarball, without git, is that of a release.
+COMMITS := $(shell git log -1 --format=+dev.g%h 2>/dev/null)
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.2.0$(COMMITS))
 # The date of the last commit, which the packed files and the manual get.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 LDFLAGS := -s -w -X main.release=$(VERSION) -X main.released=$(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)

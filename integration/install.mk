@@ -112,9 +112,9 @@ DEBARCH_mips64le := mips64el
 DEBARCH_ppc64le  := ppc64el
 DEBARCH           = $(or $(DEBARCH_$(shell $(GO) env GOARCH)),$(shell $(GO) env GOARCH))
 
-# Four commits after the tag v1.2.3 it is 1.2.3+4.gCOMMIT. Before the first tag
-# it sorts below 0.2.0.
-DEBVERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'),0.2.0~$(shell git rev-list --count HEAD).g$(shell git rev-parse --short HEAD))
+# Four commits after the tag v1.2.3 it is 1.2.3+4.gCOMMIT. Without a
+# tag it sorts above 0.2.0, too.
+DEBVERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'),0.2.0+$(shell git rev-list --count HEAD).g$(shell git rev-parse --short HEAD))
 
 DEBCOMPRESSION ?= -Zxz
 DEBROOT         = $(BUILD)/deb

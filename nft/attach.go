@@ -54,6 +54,7 @@ func (t *Table) attachParts(keys []accounting.Key, commit func(*batch) error) er
 
 // commit commits a batch.
 func (t *Table) commit(b *batch) error {
+	t.conn.progress()
 	err := t.conn.commit(b)
 	if err == nil {
 		t.known.committed()

@@ -29,7 +29,8 @@ type conn struct {
 	*netlink.Conn
 	room int // length of the longest datagram that can be sent; 0: not known yet
 
-	lookup tableLookup
+	lookup   tableLookup
+	progress func() // runs in each step of what may take many
 
 	// beforeSend runs before each send. Tests change the ruleset in it.
 	beforeSend func()
@@ -53,6 +54,7 @@ func dial() (*conn, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", opening, err), c.Close())
 	}
 	c.lookup.prepare()
+	c.progress = func() {}
 	return c, nil
 }
 

@@ -207,6 +207,7 @@ func (c *conn) listOfTable(op string, typ uint16, visit func([]byte)) error {
 // not exist, the list is empty, without an error.
 func (c *conn) list(op string, req []byte, visit func([]byte)) error {
 	err := c.dump(req, func(m netlink.Message) error {
+		c.progress()
 		visit(payload(m))
 		return nil
 	})

@@ -36,6 +36,9 @@ func ParseOwn(name string) (Own, error) {
 type Options struct {
 	Hook Hook // where to count; empty: HookHost
 	Own  Own  // empty: OwnNo
+	// Progress is called in each step of an inspection or a change, which take seconds
+	// for thousands of ports. Nil: nobody wants to know.
+	Progress func()
 }
 
 // Table is our table in the kernel. It need not exist. Table is not safe for
@@ -69,6 +72,9 @@ func Open(options Options) (*Table, error) {
 	c, err := dial()
 	if err != nil {
 		return nil, err
+	}
+	if options.Progress != nil {
+		c.progress = options.Progress
 	}
 	t := &Table{conn: c, options: options, layout: options.Hook.layout(accounting.Forwarding{})}
 	t.reader = reader{dumpRequest: counterRequest(), visit: t.addCounter, dumpLimit: dumpLimit, guessLimit: guessLimit}

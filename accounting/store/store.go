@@ -37,6 +37,9 @@ type Options struct {
 	// KeepHours and KeepDays are how long usage by hour and by day is kept. 0 deletes
 	// nothing: a command leaves that to the agent. Usage by month is kept for ever.
 	KeepHours, KeepDays time.Duration
+	// Progress is called for each row of a save, which takes seconds for thousands of
+	// ports, by whoever saves. Nil: nobody wants to know.
+	Progress func()
 	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger
 	// Intact makes Open fail with fs.ErrNotExist or ErrDamaged, and change nothing,
@@ -154,6 +157,9 @@ func (o *Options) setDefaults() {
 	o.setClocks()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func() {}
 	}
 	if o.rename == nil {
 		o.rename = os.Rename

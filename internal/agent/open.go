@@ -62,7 +62,9 @@ func (a *agent) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.table, err = nft.Open(nft.Options{Hook: a.settings.Hook, Own: a.settings.Own}); err != nil {
+	if a.table, err = nft.Open(nft.Options{
+		Hook: a.settings.Hook, Own: a.settings.Own, Progress: func() { a.notifier.Progress(time.Now()) },
+	}); err != nil {
 		return err
 	}
 	a.closing = append(a.closing, a.table.Close)
@@ -91,6 +93,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 	options := store.Options{
 		Holder: store.AgentHolder, Zone: a.settings.Zone, MonthDay: a.settings.MonthDay,
 		KeepHours: a.settings.KeepHours, KeepDays: a.settings.KeepDays, Boot: a.Lookup("BOOT_ID"), Log: a.Log,
+		Progress: func() { a.notifier.Progress(time.Now()) },
 	}
 	var notices []store.Notice
 	a.ledger, saved, notices, err = store.Open(a.settings.StateDirectory, options)
@@ -100,7 +103,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.StateDirectory, options)
 	}
 	if err != nil {
-		return saved, err
+		return saved, unit.ExplainHolder(err, "/proc")
 	}
 	a.closing = append(a.closing, a.ledger.Close)
 	unit.NoteState(a.Log, a.settings.StateDirectory, a.Lookup)

@@ -44,7 +44,7 @@ func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 		if bytes.Contains(m.read(unit), []byte("ssmonitor.py")) {
 			findings = append(findings, finding.Finding{ID: finding.OldUnit, Level: finding.Wrong, Subject: unit,
 				Message: fmt.Sprintf("the unit %s starts the old script and has the name of the agent's unit", unit),
-				Remedy:  "systemctl disable --now ssmonitor; rm " + unit + "; systemctl daemon-reload\n" + migration})
+				Remedy:  removeOldUnit(unit) + migration})
 		}
 	}
 	for _, file := range oldRules {
@@ -55,6 +55,13 @@ func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 	}
 	findings = append(findings, m.oldModuleFindings(csv)...)
 	return append(findings, m.legacyFindings()...)
+}
+
+// removeOldUnit returns the commands that let our unit run. The old one's enablement is
+// that of ours, which has the same name.
+func removeOldUnit(unit string) string {
+	return "systemctl disable --now ssmonitor; rm " + unit + "; systemctl daemon-reload\n" +
+		"then, once ssmonitor is installed: systemctl enable --now ssmonitor-setup ssmonitor\n"
 }
 
 // oldModuleFindings checks who reads the old script's file, and whether it is

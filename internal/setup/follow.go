@@ -196,6 +196,7 @@ func (f *follower) attempt() (report *Report, remarks []finding.Remark, err erro
 	if err != nil {
 		return nil, found.Remarks, unit.HiddenError(err, f.Lookup)
 	}
+	found.progress = from.Progress
 	report, remarks, err = f.apply(loaded, found)
 	return report, append(found.Remarks, remarks...), err
 }

@@ -178,34 +178,27 @@ func (r *Report) writeConfigurations(w io.Writer, most int) {
 	}
 }
 
-// WriteTable writes one line per port, and one per configuration. Its first column marks
-// the changes. Of more ports than most it leaves out those without a change, and further
+// WriteTable writes one line per port or long range of ports that differ in nothing else,
+// and one per configuration. Its first column marks the changes. Of more ports than most it leaves out those without a change, and further
 // ones.
 func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) error {
 	rows := [][]string{{"  PORT", "COUNTED", "NAME", "SOURCE"}}
-	marks := map[string]string{"": " ", portAdded: "+", portRemoved: "-", portChanged: "~"}
 	changes := make(map[string]int)
 	renamed := false
 	for _, port := range r.Ports {
 		changes[port.Change]++
-		if len(r.Ports) > most && (port.Change == "" || len(rows)-1 == most) {
+	}
+	left := len(r.Ports)
+	for _, part := range portRanges(r.Ports) {
+		if len(r.Ports) > most && (part[0].Change == "" || len(rows)-1 == most) {
 			continue
 		}
-		counted, name := port.describe(), port.Name
-		if before := port.Before; before != nil {
-			if was := before.describe(); was != counted {
-				counted += " (was " + was + ")"
-			}
-			if before.Name != name {
-				renamed = renamed || before.Name != "" && name != ""
-				name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
-			}
-		}
-		rows = append(rows, []string{fmt.Sprintf("%s %d", marks[port.Change], port.Port), counted, charset.Text(name),
-			strings.Join(terminal.Texts(port.Sources), ", ")})
+		renamed = renamed || slices.ContainsFunc(part, Port.renamed)
+		rows = append(rows, row(part, charset))
+		left -= len(part)
 	}
 	writeRows(w, rows)
-	if left := len(r.Ports) - (len(rows) - 1); left > 0 {
+	if left > 0 {
 		fmt.Fprintf(w, "  and %d more\n", left)
 	}
 	if renamed {

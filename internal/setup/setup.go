@@ -41,7 +41,8 @@ type Found struct {
 	Forwarding accounting.Forwarding
 	Remarks    []finding.Remark // on both
 
-	kept []string // what goes to the file of clients before the list is written, as in the flag --port
+	kept     []string // what goes to the file of clients before the list is written, as in the flag --port
+	progress func()   // see [nft.Options]
 }
 
 // Sources returns where setup takes the ports from: what is named, and the usual places.
@@ -150,7 +151,7 @@ func aboutPorts(ports accounting.Ports, hook nft.Hook) (remarks []finding.Remark
 
 // install writes the list and installs the counters.
 func install(s *settings.Settings, found *Found) (remarks []finding.Remark, err error) {
-	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own})
+	table, err := nft.Open(nft.Options{Hook: s.Hook, Own: s.Own, Progress: found.progress})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package unit
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,7 +23,9 @@ type Notifier struct {
 
 	state, rates string    // that systemd has
 	statusSent   time.Time // when it got them
-	aliveSent    time.Time // when it last got a sign of life
+
+	mutex     sync.Mutex // a save, which makes progress, may be a server's
+	aliveSent time.Time  // when it last got a sign of life
 }
 
 // NewNotifier returns a notifier for the unit that this process is, if it is one.
@@ -54,9 +57,8 @@ func (n *Notifier) Tick(now time.Time, interval time.Duration, state, rates stri
 		lines = append(lines, "STATUS="+state+rates)
 		n.state, n.rates, n.statusSent = state, rates, now
 	}
-	if n.Watchdog > 0 && now.Sub(n.aliveSent) > n.Watchdog/2-interval {
+	if n.due(now, n.Watchdog/2-interval) {
 		lines = append(lines, daemon.SdNotifyWatchdog)
-		n.aliveSent = now
 	}
 	if len(lines) > 0 {
 		n.Send(strings.Join(lines, "\n"))
@@ -65,16 +67,30 @@ func (n *Notifier) Tick(now time.Time, interval time.Duration, state, rates stri
 
 // Alive sends a sign of life.
 func (n *Notifier) Alive(now time.Time) {
-	n.Send(daemon.SdNotifyWatchdog)
+	n.mutex.Lock()
 	n.aliveSent = now
+	n.mutex.Unlock()
+	n.Send(daemon.SdNotifyWatchdog)
 }
 
 // Progress sends a sign of life if the last one was a while ago. What takes many steps
-// calls it in each.
+// calls it in each, in any goroutine.
 func (n *Notifier) Progress(now time.Time) {
-	if n.Watchdog > 0 && now.Sub(n.aliveSent) > n.Watchdog/4 {
-		n.Alive(now)
+	if n.due(now, n.Watchdog/4) {
+		n.Send(daemon.SdNotifyWatchdog)
 	}
+}
+
+// due reports whether a sign of life is due since the last one was longer ago, and
+// records it as sent.
+func (n *Notifier) due(now time.Time, longer time.Duration) bool {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.Watchdog == 0 || now.Sub(n.aliveSent) <= longer {
+		return false
+	}
+	n.aliveSent = now
+	return true
 }
 
 // Between ticks twice per watchdog timeout if the ticks of the interval are too

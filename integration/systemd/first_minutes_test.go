@@ -1,0 +1,136 @@
+package systemd_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ssmonitor/internal/testkit"
+)
+
+// installAloud installs the package and returns what dpkg prints.
+func (b *box) installAloud(t *testing.T, version string) string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(testkit.SandboxDirectory(), "ssmonitor_"+version+"_*.deb"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("packages of version %s: %v, %v", version, paths, err)
+	}
+	b.copyIn(t, "/root", paths...)
+	return b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(paths[0])))
+}
+
+// TestInstallationSaysWhatRuns expects three lines at the first installation, and none at
+// an upgrade.
+func TestInstallationSaysWhatRuns(t *testing.T) {
+	b := newBox(t, map[string]string{configurationFile: serverConfiguration(8388)})
+	first := b.installAloud(t, olderVersion)
+	for _, want := range []string{
+		"ssmonitor runs, now and at every boot: systemctl status ssmonitor ssmonitor-setup\n",
+		"Ports that it counts, listed in /etc/ssmonitor/ports: 1\n",
+		"Next: ssmonitor check (what is wrong), ssmonitor top (now), ssmonitor usage (by client)\n",
+	} {
+		if !strings.Contains(first, want) {
+			t.Errorf("the installation does not print %q:\n%s", want, first)
+		}
+	}
+	if output, err := b.attempt("ssmonitor", "run"); err == nil || !strings.Contains(output, "journalctl -u ssmonitor") {
+		t.Errorf("beside the service, run prints %v, %s", err, output)
+	}
+	upgrade := b.installAloud(t, newerVersion)
+	for _, unwanted := range []string{"ssmonitor runs", "Failed to stop"} {
+		if strings.Contains(upgrade, unwanted) {
+			t.Errorf("the upgrade prints %q:\n%s", unwanted, upgrade)
+		}
+	}
+}
+
+// TestMigrationInBothOrders runs step 1 of the migration before and after the installation.
+// The blog's unit may be in either place of units.
+func TestMigrationInBothOrders(t *testing.T) {
+	const script = "/usr/bin/ssmonitor.py"
+	for _, unit := range []string{"/etc/systemd/system/ssmonitor.service", "/usr/lib/systemd/system/ssmonitor.service"} {
+		for _, order := range []string{"step 1 first", "step 1 last"} {
+			t.Run(order+" beside a unit in "+strings.Split(unit, "/")[1], func(t *testing.T) {
+				b := newBox(t, map[string]string{
+					configurationFile: serverConfiguration(8388),
+					script:            "#!/bin/sh\nexec sleep infinity\n",
+					unit:              "[Service]\nExecStart=" + script + "\n[Install]\nWantedBy=multi-user.target\n",
+				})
+				b.run(t, "chmod", "755", script)
+				b.run(t, "systemctl", "daemon-reload")
+				b.run(t, "systemctl", "enable", "--now", "ssmonitor")
+				if order == "step 1 first" {
+					b.followSection(t, "Migration from the blog post")
+				}
+				output := b.installAloud(t, olderVersion)
+				hidden := order == "step 1 last" && strings.HasPrefix(unit, "/etc")
+				if strings.Contains(output, "ssmonitor does not run: "+unit) != hidden {
+					t.Errorf("hidden %v, the installation prints:\n%s", hidden, output)
+				}
+				if order == "step 1 last" {
+					b.followSection(t, "Migration from the blog post")
+					b.run(t, "systemctl", "enable", "--now", "ssmonitor-setup", "ssmonitor")
+				}
+				b.waitForAgent(t, "active")
+				b.waitForPorts(t, 8388)
+				if enabled := b.run(t, "systemctl", "is-enabled", "ssmonitor.service"); enabled != "enabled\n" {
+					t.Errorf("the service is %s", enabled)
+				}
+				if _, err := os.Stat(b.path(script)); err == nil {
+					t.Errorf("%s is still there", script)
+				}
+			})
+		}
+	}
+}
+
+// followSection runs the commands of a section of integration/README.md.
+func (b *box) followSection(t *testing.T, title string) {
+	t.Helper()
+	for _, block := range commandsOf(t, title) {
+		b.run(t, "sh", "-ec", block)
+	}
+}
+
+// commandsOf returns the blocks of commands of a section of integration/README.md.
+func commandsOf(t *testing.T, title string) (blocks []string) {
+	t.Helper()
+	_, section, _ := strings.Cut(testkit.ReadFile(t, "../README.md"), "## "+title+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, paragraph := range strings.Split(section, "\n\n") {
+		if strings.HasPrefix(paragraph, "    ") {
+			blocks = append(blocks, strings.TrimSpace(paragraph))
+		}
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("the section %s has no commands", title)
+	}
+	return blocks
+}
+
+// TestMoveToAnotherMachine follows the commands for a back-up on one machine, and those
+// for a move on another.
+func TestMoveToAnotherMachine(t *testing.T) {
+	b := newServer(t)
+	newClient(t, b, 8388).exchangeAll(t, 20)
+	b.expectExact(t)
+	want, err := b.totals()
+	if err != nil || want.In.Bytes == 0 {
+		t.Fatalf("the totals are %+v, %v", want, err)
+	}
+	commands := commandsOf(t, "Back-ups, and another machine")
+	b.run(t, "sh", "-ec", "cd /root\n"+commands[0])
+	other := newBox(t, nil)
+	other.install(t, newerVersion)
+	other.copyIn(t, "/root", b.path("/root/ssmonitor.tar.gz"))
+	other.run(t, "sh", "-ec", "cd /root\n"+commands[1])
+	other.waitForAgent(t, "active")
+	eventually(t, func() error {
+		got, err := other.totals()
+		if err == nil && got != want {
+			t.Fatalf("the totals are %+v, want %+v", got, want)
+		}
+		return err
+	})
+}
