@@ -3,6 +3,9 @@ package clients
 import (
 	"fmt"
 	"strings"
+
+	"ssmonitor/accounting"
+	"ssmonitor/internal/failure"
 )
 
 // named are specifications of ports that belong to one name.
@@ -32,9 +35,41 @@ func byName(specs []string) (groups []named) {
 // [Assign].
 func AssignAll(specs ...string) (changes []Change) {
 	for _, group := range byName(specs) {
-		changes = append(changes, Assign(group.name, group.specs...))
+		changes = append(changes, retarget(group.name, group.specs), Assign(group.name, group.specs...))
 	}
 	return changes
+}
+
+// retarget takes from a client the ports that are given to it again with other targets.
+func retarget(name string, specs []string) Change {
+	return Change{func(e *edit) error {
+		items, err := parseItems(name, specs)
+		if err != nil {
+			return err
+		}
+		gone := make(map[*block]map[uint16]accounting.Protocols)
+		for i, item := range items {
+			for number := range protocolsOf(items[i : i+1]) {
+				owner := e.doc.owners[number].block
+				if owner == nil || owner.hasTargets(item) == nil {
+					continue
+				}
+				if owner.Name != name {
+					return failure.Wrong(fmt.Errorf("port %d is %q's: name the client with its port, as in --port %d@ADDRESS=NAME", number, owner.Name, number))
+				}
+				if gone[owner] == nil {
+					gone[owner] = make(map[uint16]accounting.Protocols)
+				}
+				gone[owner][number] = accounting.TCPAndUDP
+			}
+		}
+		for i, b := range e.doc.blocks {
+			if gone[b] != nil {
+				e.takeAway(i, gone[b])
+			}
+		}
+		return nil
+	}}
 }
 
 // maxBlocks is the most blocks that are shown in a line.

@@ -32,7 +32,7 @@ func TestPortHoppingToAContainer(t *testing.T) {
 	})
 	note := "port 8388: chain ip nat prerouting publishes it as ports 20000-30000"
 	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(containerPort)))
-	setup.endsWith(t, 0, note, `add "8388@172.30.0.2:8388" to the list "port"`, `add "8388@[fd30::2]:8388" to the list "port"`)
+	setup.endsWith(t, 0, note, `add "8388@172.30.0.2:8388" to the ports in`, `add "8388@[fd30::2]:8388" to the ports in`)
 	dry := begin(t, h.ssmonitor(nil, "setup", "--dry-run", "--list", h.list, "--port", fmt.Sprint(containerPort)))
 	dry.endsWith(t, 0, note)
 

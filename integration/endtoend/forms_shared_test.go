@@ -33,7 +33,7 @@ func TestContainerThatPublishesAnotherNumber(t *testing.T) {
 	h.container.serve(t, containerPort)
 	h.translate(t, map[int]int{outside: containerPort})
 	setup := begin(t, h.ssmonitor(nil, "setup", "--list", h.list, "--port", fmt.Sprint(containerPort)))
-	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`, `add "18388" to the list "port"`)
+	setup.endsWith(t, 0, "port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to the ports in`, `add "18388" to the ports in`)
 	agent := h.startCounting(t, "--list", h.list)
 	h.expectChecked(t, "WRONG port 8388: chain ip nat prerouting publishes it as port 18388", `add "8388@172.30.0.2:8388" to`, `add "8388@[fd30::2]:8388" to`)
 
@@ -139,7 +139,7 @@ func TestLegacyIptablesThatPublishesAnotherNumber(t *testing.T) {
 	}
 	for _, more := range []string{"--dry-run", "--json"} {
 		begin(t, h.ssmonitor(nil, append(arguments, more)...)).endsWith(t, 0,
-			"port 8388: a rule that can't be read, as connections show, publishes it as port 18388", `add "8388@172.30.0.2:8388" to the list "port"`)
+			"port 8388: a rule that can't be read, as connections show, publishes it as port 18388", `add "8388@172.30.0.2:8388" to the ports in`)
 	}
 	h.expectChecked(t, "WRONG port 8388: a rule that can't be read, as connections show, publishes it as port 18388")
 }

@@ -116,7 +116,14 @@ func TestChangesThatAreAboutToBeMade(t *testing.T) {
 	if _, err := clients.Read(file); err == nil {
 		t.Error("the file was written")
 	}
-	write(t, filepath.Dir(file), "clients.yaml", "alice: {ports: [20000, 20001]}\n")
+	write(t, filepath.Dir(file), "clients.yaml", "alice:\n  ports: [20000, 20001]\n\"\":\n  ports: 20002\n")
+	result, err = load("20000@172.17.0.2=alice", "20002@172.17.0.3")
+	if len(result.Targets) != 4 || len(result.Ports) != 3 || result.Ports[0].Name != "alice" || err != nil {
+		t.Errorf("got %v and the targets %v, %v", result.Ports, result.Targets, err)
+	}
+	if _, err := load("20000@172.17.0.2"); err == nil || !strings.Contains(err.Error(), "=NAME") {
+		t.Errorf("got %v, want that the client is to be named", err)
+	}
 	if _, err := load("20000=bob"); !errors.As(err, new(*clients.TakenError)) || errors.Is(err, sources.ErrClients) {
 		t.Errorf("got %v, want that the port is taken", err)
 	}

@@ -31,7 +31,7 @@ func TestPlaces(t *testing.T) {
 		t.Helper()
 		testkit.WriteFile(t, filepath.Join(root, path), "")
 	}
-	for _, path := range []string{"etc/shadowsocks/a.json", "etc/x-ui/x-ui.db", "srv/panel/config.json", "secret/target.json", "ports/list", "home/key"} {
+	for _, path := range []string{"etc/shadowsocks/a.json", "etc/x-ui/x-ui.db", "srv/panel/config.json", "secret/target.json", "ports/list", "srv/who/clients.yaml", "home/key"} {
 		write(path)
 	}
 	if err := os.Symlink(filepath.Join(root, "secret/target.json"), filepath.Join(root, "etc/shadowsocks/b.json")); err != nil {
@@ -39,10 +39,10 @@ func TestPlaces(t *testing.T) {
 	}
 	s := &Sources{
 		SearchRoot: root, Shadowsocks: []string{filepath.Join(root, "srv/panel/config.json"), filepath.Join(root, "missing/x.json")},
-		Earlier: filepath.Join(root, "ports/list"),
+		Earlier: filepath.Join(root, "ports/list"), Clients: filepath.Join(root, "srv/who/clients.yaml"),
 	}
 	before := s.Places()
-	want := []string{"etc/shadowsocks", "etc/x-ui", "ports", "secret", "srv/panel"}
+	want := []string{"etc/shadowsocks", "etc/x-ui", "ports", "secret", "srv/panel", "srv/who"}
 	if got := pathsOf(root, before); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

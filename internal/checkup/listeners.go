@@ -106,7 +106,7 @@ func removal(from []string) string {
 		program, what, ofProcess := sources.OfProcess(source)
 		switch {
 		case source == sources.Flag:
-			steps = append(steps, "name it no more with --port or in config.yaml")
+			steps = append(steps, "name it no more with --port")
 		case !ofProcess:
 			steps = append(steps, "remove it from "+source)
 		case filepath.IsAbs(what):

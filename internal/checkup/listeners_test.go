@@ -92,7 +92,7 @@ func TestRemovingWhatNobodyServes(t *testing.T) {
 	for source, want := range map[string]string{
 		"":                                "ssmonitor setup",
 		"/etc/ss.json":                    "remove it from /etc/ss.json, then ssmonitor setup",
-		"--port":                          "name it no more with --port or in config.yaml, then ssmonitor setup",
+		"--port":                          "name it no more with --port, then ssmonitor setup",
 		"process ss-server: /srv/a b":     "remove it from /srv/a b, with which ss-server runs, then ssmonitor setup",
 		"process ss-server: command line": "restart ss-server, which has it, without it, then ssmonitor setup",
 		"process ssserver: sockets":       "restart ssserver, which has it, without it, then ssmonitor setup",

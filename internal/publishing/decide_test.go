@@ -107,7 +107,7 @@ func TestDecide(t *testing.T) {
 		{name: "to a counted port of the host", scene: translating(rule(20000, 20000, "127.0.0.1:20001")),
 			findings: []string{"note port-dnat port 20000: redirected to port 20001 by chain ip nat DOCKER: counts as that port"}},
 		{name: "to some ports of the host", scene: translating(rule(20000, 20000, "127.0.0.1:9000", func(t *survey.Translation) { t.LastTargetPort = 9009 })),
-			findings: []string{"wrong port-dnat add \"9000-9009\" to the list"}},
+			findings: []string{"wrong port-dnat add \"9000-9009\" to the ports in"}},
 		{name: "to the same port of the host", scene: translating(rule(20000, 20000, "192.0.2.1:0"))},
 		{name: "what containers send, to a port of the host", scene: translating(rule(20000, 20000, "172.17.0.1:9000", inside))},
 		{name: "what containers send, to a proxy", scene: translating(rule(20000, 20000, "172.31.0.2:3129", inside)), entries: true,
@@ -165,7 +165,7 @@ func TestDecide(t *testing.T) {
 		{name: "a rule can't be read", scene: publishing.Scene{Installed: to("tcp 172.17.0.2:8388 20000"), Rules: &survey.Survey{Unread: []error{errors.New("EIO")}}},
 			want: to("tcp 172.17.0.2:8388 20000"), transient: true, findings: []string{"ok port-dnat port 20000: "}},
 		{name: "the container has the number", scene: translating(rule(30000, 30000, "172.17.0.2:20000")),
-			findings: []string{"wrong port-published-as count it as port 20000: add \"20000@172.17.0.2:20000\" to the list \"port\""}},
+			findings: []string{"wrong port-published-as count it as port 20000: add \"20000@172.17.0.2:20000\" to the ports in"}},
 		{name: "the container has the number, and so has a program", scene: publishing.Scene{
 			Listens: func(accounting.Protocol, uint16) bool { return true },
 			Rules:   &survey.Survey{Translations: []survey.Translation{rule(30000, 30000, "172.17.0.2:20000")}}}},
@@ -174,7 +174,7 @@ func TestDecide(t *testing.T) {
 			scene: translating(rule(30000, 30000, "172.17.0.2:20000")),
 			want:  to("tcp 172.17.0.2:20000 20000"), findings: []string{"ok port-dnat"}},
 		{name: "at an address of others", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{rule(20000, 20000, container)}}},
-			findings: []string{"note port-dnat if these are routed to this host, name where the port leads: add \"20000@172.17.0.2:8388\" to the list"}},
+			findings: []string{"note port-dnat if these are routed to this host, name where the port leads: add \"20000@172.17.0.2:8388\" to the ports in"}},
 		{name: "at an address of others, for several senders", scene: publishing.Scene{Rules: &survey.Survey{Elsewhere: []survey.Translation{
 			rule(20000, 20000, container), rule(20000, 20000, container, inside),
 		}}}, findings: []string{"note port-dnat port 20000"}},
@@ -194,7 +194,7 @@ func TestDecide(t *testing.T) {
 			findings: []string{"unknown port-dnat this may be before hook container counts"}},
 		{name: "a container with the number, under another one", scene: translating(rule(18388, 18388, "172.17.0.2:20000"), rule(18388, 18388, "172.17.0.2:20000", byUDP)),
 			findings: []string{"wrong port-published-as port 20000: chain ip nat DOCKER publishes it as port 18388: what clients send there, to 172.17.0.2:20000, is not counted\n" +
-				`count it as port 20000: add "20000@172.17.0.2:20000" to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup` + "\n" + `or as port 18388: add "18388"`}},
+				`count it as port 20000: add "20000@172.17.0.2:20000" to the ports in /etc/ssmonitor/clients.yaml, then ssmonitor setup` + "\n" + `or as port 18388: add "18388"`}},
 		{name: "the same at hook container", scene: publishing.Scene{Hook: nft.HookContainer, Rules: &survey.Survey{Translations: []survey.Translation{rule(18388, 18388, "172.17.0.2:20000")}}},
 			findings: []string{"wrong port-published-as is not counted\n" + `count it as port 18388: add "18388" to`}},
 		{name: "under many numbers", scene: translating(rule(30000, 40000, "172.17.0.2:20000")),

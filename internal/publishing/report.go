@@ -31,9 +31,9 @@ const onlyNameTarget = `name where the port leads: add "PORT@ADDRESS:PORT"` + ad
 // nameTarget is the remedy where a target is unknown.
 const nameTarget = onlyNameTarget + "\nor " + hookContainer
 
-// addToList ends the remedy of adding a port or a target. `ssmonitor setup --port` would
-// count it instead of the ports in the list, and only until the next setup.
-const addToList = ` to the list "port" in /etc/ssmonitor/config.yaml, then ssmonitor setup`
+// addToList ends the remedy of adding a port or a target. `ssmonitor setup --port` would not
+// add a target to a port that is there already.
+const addToList = ` to the ports in /etc/ssmonitor/clients.yaml, then ssmonitor setup`
 
 func addPorts(ports string) string { return fmt.Sprintf(`add "%s"%s`, ports, addToList) }
 
