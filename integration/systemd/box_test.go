@@ -247,11 +247,11 @@ func (b *box) journal(t *testing.T, unit string) string {
 	return b.run(t, "journalctl", "--no-pager", "--quiet", "--output=cat", "--unit="+unit)
 }
 
-// copyIn copies files into a directory of the box.
-func (b *box) copyIn(t *testing.T, directory string, paths ...string) {
+// copyIn copies files into the home directory of the box's root.
+func (b *box) copyIn(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
-		testkit.WriteFile(t, b.path(filepath.Join(directory, filepath.Base(path))), testkit.ReadFile(t, path))
+		testkit.WriteFile(t, b.path(filepath.Join("/root", filepath.Base(path))), testkit.ReadFile(t, path))
 	}
 }
 

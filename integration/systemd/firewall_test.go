@@ -82,7 +82,7 @@ func TestFirewallsLeaveTheTableAlone(t *testing.T) {
 		testkit.Missing(t, "this test needs %s", strings.Join(firewalls, " and ")+" from Debian's archive")
 	}
 	b := newServer(t)
-	b.copyIn(t, "/root", packages...)
+	b.copyIn(t, packages...)
 	names := make([]string, len(packages))
 	for i, path := range packages {
 		names[i] = "/root/" + filepath.Base(path)

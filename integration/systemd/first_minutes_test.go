@@ -16,7 +16,7 @@ func (b *box) installAloud(t *testing.T, version string) string {
 	if err != nil || len(paths) != 1 {
 		t.Fatalf("packages of version %s: %v, %v", version, paths, err)
 	}
-	b.copyIn(t, "/root", paths...)
+	b.copyIn(t, paths...)
 	return b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(paths[0])))
 }
 
@@ -98,7 +98,7 @@ func commandsOf(t *testing.T, title string) (blocks []string) {
 	t.Helper()
 	_, section, _ := strings.Cut(testkit.ReadFile(t, "../README.md"), "## "+title+"\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	for _, paragraph := range strings.Split(section, "\n\n") {
+	for paragraph := range strings.SplitSeq(section, "\n\n") {
 		if strings.HasPrefix(paragraph, "    ") {
 			blocks = append(blocks, strings.TrimSpace(paragraph))
 		}
@@ -123,7 +123,7 @@ func TestMoveToAnotherMachine(t *testing.T) {
 	b.run(t, "sh", "-ec", "cd /root\n"+commands[0])
 	other := newBox(t, nil)
 	other.install(t, newerVersion)
-	other.copyIn(t, "/root", b.path("/root/ssmonitor.tar.gz"))
+	other.copyIn(t, b.path("/root/ssmonitor.tar.gz"))
 	other.run(t, "sh", "-ec", "cd /root\n"+commands[1])
 	other.waitForAgent(t, "active")
 	eventually(t, func() error {

@@ -19,7 +19,7 @@ func (b *box) install(t *testing.T, version string) {
 	if err != nil || len(paths) != 1 {
 		t.Fatalf("packages of version %s: %v, %v", version, paths, err)
 	}
-	b.copyIn(t, "/root", paths...)
+	b.copyIn(t, paths...)
 	b.run(t, "dpkg", "--install", filepath.Join("/root", filepath.Base(paths[0])))
 }
 
