@@ -89,10 +89,11 @@ func (p product) succeed(t *testing.T, arguments ...string) string {
 	return run.stdout.String()
 }
 
-// setup runs `ssmonitor setup` with the flags and returns what it wrote to stdout.
+// setup runs `ssmonitor setup` with the flags and returns what it wrote to stdout. Without a
+// file of clients, the ports are those of this setup alone.
 func (p product) setup(t *testing.T, flags ...string) string {
 	t.Helper()
-	return p.succeed(t, append([]string{"setup", "--list", p.list}, flags...)...)
+	return p.succeed(t, append([]string{"setup", "--clients", "", "--list", p.list}, flags...)...)
 }
 
 // fail runs ssmonitor, which must exit with the status and write each of the

@@ -21,7 +21,7 @@ func TestUsageBelongsToClients(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	setup := func(first string) {
-		server.setup(t, "--port", "20000="+first, "--port", "20001=bob", "--port", "20002="+first, "--port", "20003")
+		server.succeed(t, "setup", "--no-search", "--list", server.list, "--port", "20000="+first, "--port", "20001=bob", "--port", "20002="+first, "--port", "20003")
 	}
 	setup("alice")
 	run := func() agent { return server.startCounting(t, "--save-interval", "1s", "--list", server.list) }
