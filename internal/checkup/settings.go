@@ -22,9 +22,14 @@ import (
 // written in another way or can't work.
 func (c *checker) checkSettings() {
 	const remedy = "correct the settings: until then the agent does not start, and this check uses defaults in place of what is wrong"
+	const ofSetup = "correct the settings: until then no setup runs and new ports are not found; the service counts those of the list"
 	if file, ok := errors.AsType[*settings.FileError](c.SettingsErr); ok {
-		for _, mistake := range file.Unwrap() {
-			c.add(finding.Finding{ID: finding.Settings, Level: finding.Wrong, Subject: file.Path, Message: terminal.Line(mistake), Remedy: remedy})
+		for _, mistake := range file.Mistakes {
+			f := finding.Finding{ID: finding.Settings, Level: finding.Wrong, Subject: file.Path, Message: terminal.Line(file.Wrap(mistake)), Remedy: remedy}
+			if slices.Contains(settings.IgnoredByService, mistake.Key) {
+				f.Remedy = ofSetup
+			}
+			c.add(f)
 		}
 	} else if c.SettingsErr != nil {
 		c.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, remedy))
@@ -50,9 +55,18 @@ func (c *checker) checkInForce() {
 	if running == nil || running.File == "" {
 		return
 	}
-	file, err := settings.Inputs{Keys: settings.All(), File: running.File}.Load()
+	in := settings.Inputs{Keys: settings.All(), File: running.File}
+	if running.File == settings.DefaultFile {
+		in.File = "" // need not exist
+	}
+	for _, key := range in.Keys {
+		if _, known := running.Keys[key.Name]; !known {
+			in.IgnoredInFile = append(in.IgnoredInFile, key.Name)
+		}
+	}
+	file, err := in.Load()
 	if err != nil {
-		return // checkSettings reports it, if it is the file of this check
+		return // checkSettings reports it, if it is the file of this check, and the agent does
 	}
 	var differ []string
 	for name, inForce := range running.Keys {
