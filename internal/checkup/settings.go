@@ -68,20 +68,29 @@ func (c *checker) checkInForce() {
 	if err != nil {
 		return // checkSettings reports it, if it is the file of this check, and the agent does
 	}
-	var differ []string
+	var differ, overridden []string
 	for name, inForce := range running.Keys {
 		now := file.Origin(name)
-		changeable := inForce.From == api.FromFile || inForce.From == "" && now.From == settings.FromFile
-		if changeable && !settings.Same(name, inForce.Values, now.Values) {
+		switch {
+		case settings.Same(name, inForce.Values, now.Values):
+		case inForce.From != api.FromStart && (inForce.From == api.FromFile || now.From == settings.FromFile):
 			differ = append(differ, name)
+		case inForce.From == api.FromStart && now.From == settings.FromFile:
+			overridden = append(overridden, name)
 		}
 	}
-	if len(differ) == 0 {
+	c.addInForce(finding.Wrong, differ, running.File, "set in %s, but not in force: %s", "restart: systemctl restart ssmonitor")
+	c.addInForce(finding.Note, overridden, running.File, "set in %s, but the agent was started with other values, which precede: %s",
+		"remove them there: from its command line, or its environment (SSMONITOR_...): systemctl cat ssmonitor")
+}
+
+// addInForce adds what is to say about keys of the settings file, if there are any.
+func (c *checker) addInForce(level finding.Level, keys []string, file, message, remedy string) {
+	if len(keys) == 0 {
 		return
 	}
-	slices.Sort(differ)
-	c.add(finding.Finding{ID: finding.SettingsInForce, Level: finding.Wrong, Subject: running.File,
-		Message: fmt.Sprintf("set in %s, but not in force: %s", running.File, strings.Join(differ, ", ")), Remedy: "restart: systemctl restart ssmonitor"})
+	slices.Sort(keys)
+	c.add(finding.Finding{ID: finding.SettingsInForce, Level: level, Subject: file, Message: fmt.Sprintf(message, file, strings.Join(keys, ", ")), Remedy: remedy})
 }
 
 // unitForbids reports whether the unit, as it is installed, keeps the agent from writing a
