@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -43,6 +44,7 @@ const metricsRemedy = "run `ssmonitor metrics`, or `systemctl enable --now ssmon
 
 func run(c *cli.Context) error {
 	in := inputs(c)
+	in.IgnoredInFile = settings.IgnoredByAgent
 	for _, name := range movedToMetrics {
 		if _, given := in.Flags[name]; given {
 			return failure.Wrong(fmt.Errorf("--%s: the agent has no network, and /metrics over TCP is a process of its own: %s", name, metricsRemedy))
@@ -51,7 +53,7 @@ func run(c *cli.Context) error {
 	if in.GivenAtStart("list") {
 		// The sources in the settings file are for setup only then, as in the unit: the
 		// agent opens no file with passwords.
-		in.IgnoredInFile = []string{"shadowsocks", "server-config", "port"}
+		in.IgnoredInFile = settings.IgnoredByService
 	}
 	loaded, err := in.Load()
 	if err != nil {
@@ -61,8 +63,9 @@ func run(c *cli.Context) error {
 	for _, note := range loaded.Notes {
 		log.Warn(note)
 	}
-	if loaded.Given("listen") && loaded.Listen != "" {
-		log.Warn("the agent does not serve the address in the settings: /metrics over TCP is a process of its own", "listen", loaded.Listen, "remedy", metricsRemedy)
+	listen := slices.Concat(loaded.Ignored.Values["listen"], loaded.Origin("listen").Values)
+	if listen := strings.Join(listen, ", "); listen != "" {
+		log.Warn("the agent does not serve the address in the settings: /metrics over TCP is a process of its own", "listen", listen, "remedy", metricsRemedy)
 	}
 	if len(loaded.Shadowsocks)+len(loaded.ServerConfigs) > 0 {
 		if err := confine.KeepOutOfDumps(); err != nil {

@@ -35,6 +35,7 @@ func newAgent(s *settings.Settings, options Options) *agent {
 		runtime:  newRuntimeDirectory(settings.RuntimeDirectory(options.Lookup), s.CSV, s.Socket, s.Textfile, s.StateDirectory),
 	}
 	a.inForce.Store(s)
+	a.board.Observe(health.Settings, s.Ignored.Err)
 	a.settingsFile = sources.Watch(options.Inputs.FilePath())
 	a.history = store.History{
 		Directory: s.StateDirectory, Calendar: s.Calendar(),

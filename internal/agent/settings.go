@@ -16,10 +16,11 @@ import (
 func (a *agent) applySettings() {
 	a.settingsFile = sources.Watch(a.Inputs.FilePath()) // before it is read
 	loaded, err := a.Inputs.Load()
-	a.board.Observe(health.Settings, err)
 	if err != nil {
+		a.board.Observe(health.Settings, err)
 		return
 	}
+	a.board.Observe(health.Settings, loaded.Ignored.Err)
 	applied, later := a.inForce.Load().Apply(loaded)
 	a.inForce.Store(applied)
 	keys := strings.Join(later, ", ")

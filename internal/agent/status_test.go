@@ -33,6 +33,7 @@ func TestStatus(t *testing.T) {
 		// In sd_notify's protocol a second line would be another assignment.
 		{"two errors", nil, errors.Join(errors.New("refused"), errors.New("WATCHDOG=trigger")), nil, "no rates: refused; WATCHDOG=trigger", ""},
 		{"a problem", report, nil, []health.Problem{{Message: "full"}}, "full: see ssmonitor check", ""},
+		{"a note", report, nil, []health.Problem{{Level: health.Note, Message: "no connections"}}, "counting 2 ports", ", in 8 kbit/s, out 1 kbit/s"},
 		{"problems", report, errors.New("refused"), []health.Problem{{Message: "full"}, {Message: "gone"}, {Message: "lost"}}, "full, and 2 more: see ssmonitor check", ""},
 	} {
 		if state, rates := status(test.report, test.err, test.problems); state != test.state || rates != test.rates {

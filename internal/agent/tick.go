@@ -30,9 +30,10 @@ func (a *agent) tick(ctx context.Context) {
 
 // status returns the two parts of the line that `systemctl status` shows.
 func status(report *accounting.Report, err error, problems []health.Problem) (state, rates string) {
+	wrong := health.Summary(problems)
 	switch {
-	case len(problems) > 0:
-		return health.Summary(problems), ""
+	case wrong != "":
+		return wrong, ""
 	case err != nil: // that the table did not exist, which is repaired
 		return "no rates: " + terminal.Line(err), ""
 	case len(report.Ports) == 0:

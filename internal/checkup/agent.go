@@ -102,7 +102,11 @@ func (c *checker) checkProblems() {
 			Message: "what the agent knows to be wrong is unknown: it is older than this program", Remedy: "restart it: systemctl restart ssmonitor"})
 	}
 	for _, problem := range c.agent.Problems {
-		c.add(finding.Finding{ID: finding.AgentProblem, Level: finding.Wrong, Subject: string(problem.ID),
+		level := finding.Wrong
+		if problem.Level == health.Note {
+			level = finding.Note
+		}
+		c.add(finding.Finding{ID: finding.AgentProblem, Level: level, Subject: string(problem.ID),
 			Message: fmt.Sprintf("since %s: %s", problem.Since.Local().Format("2006-01-02 15:04:05"), terminal.Text(problem.Message)),
 			Remedy:  terminal.Text(problem.Remedy)})
 	}

@@ -82,9 +82,10 @@ func TestProblemFindings(t *testing.T) {
 	c.agent.Problems = []health.Problem{
 		{ID: health.Saves, Since: time.Date(2026, 12, 1, 12, 0, 0, 0, time.Local), Message: "disk full", Remedy: "make room"},
 		{ID: health.CSVFile, Message: "gone", Remedy: "wait"},
+		{ID: health.Connections, Level: health.Note, Message: "not supported"},
 	}
 	got := findingsOf(c, finding.AgentProblem)
-	wantFindings(t, got, "wrong agent-problem since 2026-12-01 12:00:00: disk full", "wrong agent-problem gone")
+	wantFindings(t, got, "wrong agent-problem since 2026-12-01 12:00:00: disk full", "wrong agent-problem gone", "note agent-problem not supported")
 	if len(got) > 0 && (got[0].Subject != "saves" || got[0].Remedy != "make room") {
 		t.Errorf("got %+v", got[0])
 	}

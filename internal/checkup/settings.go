@@ -22,9 +22,14 @@ import (
 // written in another way or can't work.
 func (c *checker) checkSettings() {
 	const remedy = "correct the settings: until then the agent does not start, and this check uses defaults in place of what is wrong"
+	const ofSetup = "correct the settings: until then no setup runs and new ports are not found; the service counts those of the list"
 	if file, ok := errors.AsType[*settings.FileError](c.SettingsErr); ok {
-		for _, mistake := range file.Unwrap() {
-			c.add(finding.Finding{ID: finding.Settings, Level: finding.Wrong, Subject: file.Path, Message: terminal.Line(mistake), Remedy: remedy})
+		for _, mistake := range file.Mistakes {
+			f := finding.Finding{ID: finding.Settings, Level: finding.Wrong, Subject: file.Path, Message: terminal.Line(file.Wrap(mistake)), Remedy: remedy}
+			if slices.Contains(settings.IgnoredByService, mistake.Key) {
+				f.Remedy = ofSetup
+			}
+			c.add(f)
 		}
 	} else if c.SettingsErr != nil {
 		c.add(c.Machine.failure(finding.Settings, "", c.SettingsErr, remedy))
@@ -50,24 +55,42 @@ func (c *checker) checkInForce() {
 	if running == nil || running.File == "" {
 		return
 	}
-	file, err := settings.Inputs{Keys: settings.All(), File: running.File}.Load()
-	if err != nil {
-		return // checkSettings reports it, if it is the file of this check
+	in := settings.Inputs{Keys: settings.All(), File: running.File}
+	if running.File == settings.DefaultFile {
+		in.File = "" // need not exist
 	}
-	var differ []string
-	for name, inForce := range running.Keys {
-		now := file.Origin(name)
-		changeable := inForce.From == api.FromFile || inForce.From == "" && now.From == settings.FromFile
-		if changeable && !settings.Same(name, inForce.Values, now.Values) {
-			differ = append(differ, name)
+	for _, key := range in.Keys {
+		if _, known := running.Keys[key.Name]; !known {
+			in.IgnoredInFile = append(in.IgnoredInFile, key.Name)
 		}
 	}
-	if len(differ) == 0 {
+	file, err := in.Load()
+	if err != nil {
+		return // checkSettings reports it, if it is the file of this check, and the agent does
+	}
+	var differ, overridden []string
+	for name, inForce := range running.Keys {
+		now := file.Origin(name)
+		switch {
+		case settings.Same(name, inForce.Values, now.Values):
+		case inForce.From != api.FromStart && (inForce.From == api.FromFile || now.From == settings.FromFile):
+			differ = append(differ, name)
+		case inForce.From == api.FromStart && now.From == settings.FromFile:
+			overridden = append(overridden, name)
+		}
+	}
+	c.addInForce(finding.Wrong, differ, running.File, "set in %s, but not in force: %s", "restart: systemctl restart ssmonitor")
+	c.addInForce(finding.Note, overridden, running.File, "set in %s, but the agent was started with other values, which precede: %s",
+		"remove them there: from its command line, or its environment (SSMONITOR_...): systemctl cat ssmonitor")
+}
+
+// addInForce adds what is to say about keys of the settings file, if there are any.
+func (c *checker) addInForce(level finding.Level, keys []string, file, message, remedy string) {
+	if len(keys) == 0 {
 		return
 	}
-	slices.Sort(differ)
-	c.add(finding.Finding{ID: finding.SettingsInForce, Level: finding.Wrong, Subject: running.File,
-		Message: fmt.Sprintf("set in %s, but not in force: %s", running.File, strings.Join(differ, ", ")), Remedy: "restart: systemctl restart ssmonitor"})
+	slices.Sort(keys)
+	c.add(finding.Finding{ID: finding.SettingsInForce, Level: level, Subject: file, Message: fmt.Sprintf(message, file, strings.Join(keys, ", ")), Remedy: remedy})
 }
 
 // unitForbids reports whether the unit, as it is installed, keeps the agent from writing a

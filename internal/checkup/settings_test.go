@@ -71,6 +71,8 @@ func TestEverySettingIsChecked(t *testing.T) {
 func TestSettingsInForce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	testkit.WriteFile(t, path, "interval: 1000ms\nsave-interval: 1m\nwarn: 100GB\nzone: UTC\n")
+	mistaken := filepath.Join(t.TempDir(), "config.yaml")
+	testkit.WriteFile(t, mistaken, "interval: 1s\nport: eighty\n")
 	for _, test := range []struct {
 		name string
 		file string
@@ -78,11 +80,15 @@ func TestSettingsInForce(t *testing.T) {
 		want string
 	}{
 		{"the same in other words", path, map[string]api.Setting{"interval": {From: api.FromFile, Values: []string{"1s"}}, "warn": {From: api.FromFile, Values: []string{"0.1TB"}}}, ""},
-		{"changed", path, map[string]api.Setting{"interval": {From: api.FromFile, Values: []string{"2s"}}, "zone": {From: api.FromFile, Values: []string{"Asia/Tehran"}}}, "interval, zone"},
-		{"added", path, map[string]api.Setting{"save-interval": {Values: []string{"10s"}}}, "save-interval"},
-		{"removed", path, map[string]api.Setting{"month-day": {From: api.FromFile, Values: []string{"5"}}}, "month-day"},
-		{"of a flag", path, map[string]api.Setting{"interval": {From: api.FromStart, Values: []string{"5s"}}}, ""},
+		{"changed", path, map[string]api.Setting{"interval": {From: api.FromFile, Values: []string{"2s"}}, "zone": {From: api.FromFile, Values: []string{"Asia/Tehran"}}}, "but not in force: interval, zone"},
+		{"added", path, map[string]api.Setting{"save-interval": {Values: []string{"10s"}}}, "but not in force: save-interval"},
+		{"removed", path, map[string]api.Setting{"month-day": {From: api.FromFile, Values: []string{"5"}}}, "but not in force: month-day"},
+		{"of a flag", path, map[string]api.Setting{"interval": {From: api.FromStart, Values: []string{"5s"}}}, "but the agent was started with other values, which precede: interval"},
+		{"the same of a flag", path, map[string]api.Setting{"interval": {From: api.FromStart, Values: []string{"1s"}}}, ""},
+		{"of a flag alone", path, map[string]api.Setting{"month-day": {From: api.FromStart, Values: []string{"5"}}}, ""},
 		{"other defaults", path, map[string]api.Setting{"csv": {Values: []string{"/run/other/ssmonitor.csv"}}}, ""},
+		{"a mistake in a key that it does not have", mistaken, map[string]api.Setting{"interval": {From: api.FromFile, Values: []string{"2s"}}}, "but not in force: interval"},
+		{"a mistake in a key that it has", mistaken, map[string]api.Setting{"interval": {From: api.FromFile, Values: []string{"2s"}}, "port": {}}, ""},
 		{"a key of a later version", path, map[string]api.Setting{"later": {Values: []string{"x"}}}, ""},
 		{"no file", "", map[string]api.Setting{"interval": {Values: []string{"5s"}}}, ""},
 	} {
@@ -91,7 +97,7 @@ func TestSettingsInForce(t *testing.T) {
 		got := strings.Join(settingsFindings(c.findings()), "\n")
 		want := ""
 		if test.want != "" {
-			want = "settings-in-force: set in " + path + ", but not in force: " + test.want
+			want = "settings-in-force: set in " + test.file + ", " + test.want
 		}
 		if got != want {
 			t.Errorf("%s: got %s, want %s", test.name, got, want)

@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 // Problem is one thing that does not work.
 type Problem struct {
 	ID      ID
+	Level   Level
 	Since   time.Time
 	Message string // what does not work, and why
 	Remedy  string // what to do about it
@@ -36,6 +38,8 @@ type entry struct {
 	message string
 }
 
+var logLevels = map[Level]slog.Level{Wrong: slog.LevelError, Note: slog.LevelWarn}
+
 // NewBoard returns a board without problems, with a clock and the log of what changes.
 func NewBoard(now func() time.Time, log *slog.Logger) *Board {
 	return &Board{now: now, log: log, entries: make([]entry, len(kinds))}
@@ -56,7 +60,7 @@ func (b *Board) Observe(id ID, err error) FaultChange {
 			e.since = b.now()
 		}
 		e.message = k.broken + ": " + terminal.Line(err)
-		b.log.Error(k.broken, "error", err, "remedy", k.remedy)
+		b.log.Log(context.Background(), logLevels[k.level], k.broken, "error", err, "remedy", k.remedy)
 	case FaultCleared:
 		b.log.Info(k.repaired)
 	case FaultUnchanged:
@@ -71,16 +75,22 @@ func (b *Board) Problems() []Problem {
 	problems := []Problem{}
 	for i := range b.entries {
 		if e := &b.entries[i]; e.fault.Failing() {
-			problems = append(problems, Problem{ID: kinds[i].id, Since: e.since, Message: e.message, Remedy: kinds[i].remedy})
+			problems = append(problems, Problem{ID: kinds[i].id, Level: kinds[i].level, Since: e.since, Message: e.message, Remedy: kinds[i].remedy})
 		}
 	}
 	slices.SortStableFunc(problems, func(x, y Problem) int { return cmp.Compare(x.Since.UnixNano(), y.Since.UnixNano()) })
 	return problems
 }
 
+// WithoutNotes returns the problems that need somebody who repairs them.
+func WithoutNotes(problems []Problem) []Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return p.Level == Note })
+}
+
 // Summary returns the first of the problems and the number of the others, as one line;
-// nothing if there is none.
+// nothing if there is none. Notes are not for a line that is always there.
 func Summary(problems []Problem) string {
+	problems = WithoutNotes(problems)
 	if len(problems) == 0 {
 		return ""
 	}

@@ -62,24 +62,46 @@ func TestBoard(t *testing.T) {
 	}
 }
 
+// TestNotes has a problem that keeps nothing from counting: it is logged as a warning, and is
+// in no summary.
+func TestNotes(t *testing.T) {
+	var log bytes.Buffer
+	board := health.NewBoard(time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	board.Observe(health.Connections, errors.New("not supported"))
+	problems := board.Problems()
+	if len(problems) != 1 || problems[0].Level != health.Note || health.Summary(problems) != "" || !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("got %+v, the summary %q and the log %s", problems, health.Summary(problems), &log)
+	}
+	board.Observe(health.Saves, errors.New("full"))
+	if got := health.Summary(board.Problems()); !strings.HasSuffix(got, ": full: see ssmonitor check") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestIDsAreDocumented compares the constants, what is said about each, and findings.md.
 func TestIDsAreDocumented(t *testing.T) {
-	names := func(path, pattern string) (names []health.ID) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	var known, documented []string
+	for id, level := range health.Levels() {
+		known = append(known, fmt.Sprintf("%s %t", id, level == health.Note))
+	}
+	for _, match := range find(t, "../../integration/findings.md", "(?m)^\\| `([a-z-]+)` \\| (note: )?[^|]+ \\|$") {
+		documented = append(documented, fmt.Sprintf("%s %t", match[1], match[2] != ""))
+	}
+	if difference := cmp.Diff(known, documented); difference != "" {
+		t.Errorf("findings.md differs from id.go (-known +documented)\n%s", difference)
+	}
+	for i, match := range find(t, "id.go", `ID += "(.+)"`) {
+		if i >= len(known) || !strings.HasPrefix(known[i], match[1]+" ") {
+			t.Errorf("%s: the kinds are not in the order of the constants", match[1])
 		}
-		for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
-			names = append(names, health.ID(match[1]))
-		}
-		return names
 	}
-	declared := names("id.go", `ID += "(.+)"`)
-	if difference := cmp.Diff(declared, health.IDs()); difference != "" {
-		t.Errorf("IDs differ from the constants (-constants +IDs)\n%s", difference)
+}
+
+func find(t *testing.T, path, pattern string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	documented := names("../../integration/findings.md", "(?m)^\\| `([a-z-]+)` \\| [^|]+\\|$")
-	if difference := cmp.Diff(declared, documented); difference != "" {
-		t.Errorf("findings.md differs from id.go (-declared +documented)\n%s", difference)
-	}
+	return regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
 }

@@ -15,9 +15,6 @@ import (
 // since there may be some in a value.
 var marked = regexp.MustCompile("(?s)`.*`|'.*'|\".*\"")
 
-// tagged is where the toolkit's YAML shows the tag of a value, which may be any text.
-var tagged = regexp.MustCompile(`(?s)cannot unmarshal .* into `)
-
 const notShown = "(not shown)"
 
 // Conceal returns in one line what another library says about a text, without the
@@ -35,7 +32,6 @@ func Conceal(text []byte, message string, shown func(key string) bool) string {
 		return err.Error() // in words of ours
 	}
 	original := message
-	message = tagged.ReplaceAllString(message, "cannot unmarshal "+notShown+" into ")
 	message = marked.ReplaceAllString(message, notShown)
 	slices.SortStableFunc(values, func(a, b *token.Token) int { return cmp.Compare(len(b.Value), len(a.Value)) })
 	const shortest = 4 // what is shorter is in the words of every message

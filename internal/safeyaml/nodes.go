@@ -1,6 +1,9 @@
 package safeyaml
 
 import (
+	"bytes"
+	"unicode/utf8"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
@@ -14,15 +17,42 @@ type Node struct{ node ast.Node }
 // Pair is a key of a map, with its value.
 type Pair struct{ key, Value Node }
 
-// Read calls visit with the value of the first document, and returns its error. An empty
-// text has the value null. Other errors are as those of [Decode].
+// byteOrderMark is what some editors begin a text with.
+const byteOrderMark = "\ufeff"
+
+// Read calls visit with the value of the text, and returns its error. An empty text has the
+// value null. Other errors are as those of [Decode]; in a text for people, a second document
+// is one, since nobody would read it, and so is another encoding than UTF-8.
 func Read(text []byte, visit func(Node) error) error {
+	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
+	if !utf8.Valid(text) {
+		return &Error{lineOfInvalid(text), 1, "want UTF-8, as editors save it: there is a character in another encoding"}
+	}
 	return Walk(text, func(file *ast.File) error {
-		if len(file.Docs) == 0 {
-			return visit(Node{})
+		var root Node
+		for _, document := range file.Docs {
+			body := Node{document.Body}
+			if _, directive := body.node.(*ast.DirectiveNode); directive || body.IsNull() {
+				continue
+			}
+			if root.node != nil {
+				return body.Wrong("one document, without --- before another")
+			}
+			root = body
 		}
-		return visit(Node{file.Docs[0].Body})
+		return visit(root)
 	})
+}
+
+func lineOfInvalid(text []byte) int {
+	line := 1
+	for part := range bytes.Lines(text) {
+		if !utf8.Valid(part) {
+			break
+		}
+		line++
+	}
+	return line
 }
 
 // IsNull reports whether nothing stands there, or null.

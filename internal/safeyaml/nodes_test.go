@@ -48,7 +48,8 @@ func TestRead(t *testing.T) {
 		{"- a\n- b: 1\n", "[a@1:3 {b@2:3=1@2:6}@2:3]@1:1"},
 		{"20000: x\n\"q r\": y\n? z\n: 1\n", "{20000@1:1=x@1:8 q r@2:1=y@2:8 z@3:3=1@4:3}@1:1"},
 		{"a: |\n  x\n  y\n", "{a@1:1=x\ny\n@1:4}@1:1"},
-		{"a: 1\n---\nb: 2\n", "{a@1:1=1@1:4}@1:1"},
+		{"---\na: 1\n---\n", "{a@2:1=1@2:4}@2:1"}, {"---\na: 1\n...\n", "{a@2:1=1@2:4}@2:1"},
+		{"%YAML 1.2\n---\na: 1\n", "{a@3:1=1@3:4}@3:1"}, {"\ufeffa: 1\r\nb: 2\r\n", "{a@1:1=1@1:4 b@2:1=2@2:4}@1:1"},
 	} {
 		err := safeyaml.Read([]byte(test.text), func(root safeyaml.Node) error {
 			if got := outline(root); got != test.want {
@@ -58,6 +59,20 @@ func TestRead(t *testing.T) {
 		})
 		if err != nil {
 			t.Errorf("%q: %v", test.text, err)
+		}
+	}
+}
+
+// TestTextsThatAreNotRead has what would be read in part, or as something else.
+func TestTextsThatAreNotRead(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"a: 1\n---\nb: 2\n", "line 3, column 1: want one document, without --- before another"},
+		{"a: 1\nb: M\xfcller\n", "line 2, column 1: want UTF-8, as editors save it: there is a character in another encoding"},
+		{"\xff\xfea\x00:\x00 \x001\x00", "line 1, column 1: want UTF-8, as editors save it: there is a character in another encoding"},
+	} {
+		err := safeyaml.Read([]byte(test.text), func(safeyaml.Node) error { return nil })
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%q: got %v, want %s", test.text, err, test.want)
 		}
 	}
 }

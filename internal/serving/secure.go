@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"reflect"
@@ -34,6 +35,9 @@ func OpenWebConfig(path string) (*WebConfig, error) {
 		return nil, fmt.Errorf("reading the web configuration: %s: %w", path, err)
 	}
 	if err := safeyaml.Guard(content, func() error { return web.Validate(path) }); err != nil {
+		if strings.Contains(err.Error(), "unmarshal") { // of what fits can't see
+			err = errors.New("a value that stands after a tag (!) or elsewhere (&, *, <<) is none that its key can have")
+		}
 		return nil, fmt.Errorf("reading the web configuration: %s: %s", path, safeyaml.Conceal(content, err.Error(), isPath))
 	}
 	// The toolkit, which has accepted the file, does not export what is in it.

@@ -27,6 +27,9 @@ func TestWebConfigMistakesAreInItsOwnWords(t *testing.T) {
 		{"rate_limit: 3", "line 1, column 13: key rate_limit: want keys with values, found 3"},
 		{"rate_limit: {burst: hunter2}", "key burst: want a number, found a text"},
 		{"rate_limit: {interval: hunter2}", "key interval: want a duration with its unit, such as 1s, found a text"},
+		{"<<: {hunter2: 1}", "a value that stands after a tag (!) or elsewhere (&, *, <<) is none that its key can have"},
+		{"rate_limit: {burst: &a hunter2}", "a value that stands after a tag (!) or elsewhere (&, *, <<) is none that its key can have"},
+		{"rate_limit: {burst: !hunter2 x}", "a value that stands after a tag (!) or elsewhere (&, *, <<) is none that its key can have"},
 	} {
 		testkit.WriteFile(t, path, test.text)
 		_, err := OpenWebConfig(path)

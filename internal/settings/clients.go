@@ -26,5 +26,5 @@ func (s *Settings) PortNote() error {
 		return nil
 	}
 	return fmt.Errorf("%s: key port: it counts as before, and %s is the place for it now, where commands can change it: "+
-		"write these lines there, and remove the key: %s", s.PortFile, s.Clients, clients.Blocks(s.PortSpecs...))
+		"write these lines there, except for ports that it has already, and remove the key: %s", s.PortFile, s.Clients, clients.Blocks(s.PortSpecs...))
 }

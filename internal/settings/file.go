@@ -11,7 +11,13 @@ import (
 // FileError is all that is wrong in a settings file.
 type FileError struct {
 	Path     string
-	Mistakes []*safeyaml.Error // in the order of the file
+	Mistakes []Mistake // in the order of the file
+}
+
+// Mistake is one thing that is wrong in a settings file.
+type Mistake struct {
+	Key   string // whose value is wrong; empty: something else is
+	Cause *safeyaml.Error
 }
 
 // Error names the file and every mistake, one per line.
@@ -20,9 +26,28 @@ func (e *FileError) Error() string { return errors.Join(e.Unwrap()...).Error() }
 // Unwrap returns an error for each mistake.
 func (e *FileError) Unwrap() (list []error) {
 	for _, mistake := range e.Mistakes {
-		list = append(list, fmt.Errorf("reading the settings: %s: %w", e.Path, mistake))
+		list = append(list, e.Wrap(mistake))
 	}
 	return list
+}
+
+// Wrap returns one of the mistakes as an error that names the file.
+func (e *FileError) Wrap(mistake Mistake) error {
+	return fmt.Errorf("reading the settings: %s: %w", e.Path, mistake.Cause)
+}
+
+// only returns the error with the mistakes that are wanted, nil if there is none.
+func (e *FileError) only(wanted func(Mistake) bool) error {
+	var mistakes []Mistake
+	for _, mistake := range e.Mistakes {
+		if wanted(mistake) {
+			mistakes = append(mistakes, mistake)
+		}
+	}
+	if len(mistakes) == 0 {
+		return nil
+	}
+	return &FileError{e.Path, mistakes}
 }
 
 // fileReader reads the pairs of a settings file.
@@ -31,7 +56,7 @@ type fileReader struct {
 	values   map[string][]string // of the keys that are right, as the command line would give them
 	lines    map[string]int      // of the keys that were read
 	notes    []string
-	mistakes []*safeyaml.Error
+	mistakes []Mistake
 }
 
 // readFile reads a settings file with the keys of every command: one that no command
@@ -44,7 +69,8 @@ func readFile(content []byte) *fileReader {
 			return root.WrongKind("keys with values, as in interval: 5s")
 		}
 		for _, pair := range pairs {
-			r.note(r.read(pair))
+			key, mistake := r.read(pair)
+			r.note(key, mistake)
 		}
 		return nil
 	})
@@ -52,41 +78,41 @@ func readFile(content []byte) *fileReader {
 		err = &safeyaml.Error{Line: 1, Column: 1, Reason: err.Error()}
 	}
 	if mistake, ok := errors.AsType[*safeyaml.Error](err); ok {
-		r.note(mistake)
+		r.note("", mistake)
 	}
 	return r
 }
 
-func (r *fileReader) note(mistake *safeyaml.Error) {
+func (r *fileReader) note(key string, mistake *safeyaml.Error) {
 	if mistake != nil {
-		r.mistakes = append(r.mistakes, mistake)
+		r.mistakes = append(r.mistakes, Mistake{key, mistake})
 	}
 }
 
-// read reads a key with its value.
-func (r *fileReader) read(pair safeyaml.Pair) *safeyaml.Error {
+// read reads a key with its value. It returns the name of the key, if that is known.
+func (r *fileReader) read(pair safeyaml.Pair) (name string, mistake *safeyaml.Error) {
 	key := find(r.keys, pair.Key())
 	if key == nil {
-		return pair.Unknown(names(r.keys))
+		return "", pair.Unknown(names(r.keys))
 	}
 	line, _ := pair.Position()
 	if other, twice := r.lines[key.Name]; twice {
-		return pair.WrongKey(fmt.Sprintf("key %s: line %d has it under its other name: remove %s", pair.Key(), other, key.Former))
+		return key.Name, pair.WrongKey(fmt.Sprintf("key %s: line %d has it under its other name: remove %s", pair.Key(), other, key.Former))
 	}
 	r.lines[key.Name] = line
 	if pair.Key() == key.Former {
 		r.notes = append(r.notes, fmt.Sprintf("line %d: the key %s is now called %s", line, key.Former, key.Name))
 	}
 	if pair.Value.IsNull() {
-		return nil
+		return key.Name, nil
 	}
 	values, mistake := key.read(pair.Value)
 	if mistake != nil {
 		mistake.Reason = "key " + pair.Key() + ": " + mistake.Reason
-		return mistake
+		return key.Name, mistake
 	}
 	r.values[key.Name] = values
-	return nil
+	return key.Name, nil
 }
 
 // read returns the values of a key as the command line would give them.

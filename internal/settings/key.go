@@ -72,6 +72,14 @@ var Config = Key{
 // PortKeys are the names of the keys for the ports and how to count them.
 var PortKeys = []string{"shadowsocks", "server-config", "any-protocol", "port", "list", "clients", "hook", "own"}
 
+// IgnoredByAgent are the names of the keys that an agent has no use for in the settings
+// file, so that no mistake in one keeps it from counting. An agent that is given the list of
+// ports, as the service is, leaves further ones to setup.
+var (
+	IgnoredByAgent   = []string{"no-search", "listen", "web-config", "charts"}
+	IgnoredByService = append([]string{"shadowsocks", "server-config", "any-protocol", "port"}, IgnoredByAgent...)
+)
+
 // PeriodKeys are the names of the keys that divide usage into periods.
 var PeriodKeys = []string{"zone", "month-day"}
 

@@ -21,7 +21,8 @@ type Inputs struct {
 	Environment func(string) (string, bool)
 	// File is the settings file; empty: DefaultFile if it exists; NoFile: none.
 	File string
-	// IgnoredInFile are keys that have no effect in the file.
+	// IgnoredInFile are keys that have no effect in the file, not even by a mistake: that is
+	// for Settings.Ignored.
 	IgnoredInFile []string
 }
 
@@ -61,7 +62,17 @@ func (in Inputs) load() (*Settings, error) {
 	if errors.Is(fileErr, fs.ErrNotExist) {
 		return nil, fileErr
 	}
-	loaded := &Settings{origins: make(map[string]Origin)}
+	loaded := &Settings{origins: make(map[string]Origin), Ignored: Ignored{Values: make(map[string][]string)}}
+	for _, name := range in.IgnoredInFile {
+		if values := file.values[name]; values != nil {
+			loaded.Ignored.Values[name] = values
+		}
+	}
+	if mistakes, ok := errors.AsType[*FileError](fileErr); ok {
+		ignored := func(m Mistake) bool { return slices.Contains(in.IgnoredInFile, m.Key) }
+		loaded.Ignored.Err = mistakes.only(ignored)
+		fileErr = mistakes.only(func(m Mistake) bool { return !ignored(m) })
+	}
 	for _, note := range file.notes {
 		loaded.Notes = append(loaded.Notes, in.FilePath()+": "+note)
 	}

@@ -276,8 +276,8 @@ func TestEveryMistakeInTheFile(t *testing.T) {
 		"line 7, column 3: key port: want a text, or a list of texts, found keys with values",
 	}
 	for i, mistake := range file.Mistakes {
-		if i >= len(want) || mistake.Error() != want[i] {
-			t.Errorf("mistake %d: got %v", i, mistake)
+		if i >= len(want) || mistake.Cause.Error() != want[i] {
+			t.Errorf("mistake %d: got %v", i, mistake.Cause)
 		}
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(want) || !strings.HasPrefix(lines[5], "reading the settings: "+in.File+": line 7") {

@@ -49,7 +49,16 @@ type Settings struct {
 	// Notes say what should be written in another way, although it is understood.
 	Notes []string
 
+	// Ignored is what the settings file says about keys that have no effect there.
+	Ignored Ignored
+
 	origins map[string]Origin
+}
+
+// Ignored is what is read without effect.
+type Ignored struct {
+	Values map[string][]string // by key
+	Err    error               // the mistakes, a *FileError, or nil
 }
 
 // Default returns the defaults of every key.

@@ -39,10 +39,10 @@ type Health struct {
 func StaleAfter(interval time.Duration) time.Duration { return max(3*interval, 10*time.Second) }
 
 // Check returns nil if nothing is wrong. It returns an error if the last reading failed, or
-// is too old by StaleAfter, and one for each problem.
+// is too old by StaleAfter, and one for each problem that is not a note.
 func (h Health) Check(now time.Time) error {
 	errs := []error{h.checkReading(now)}
-	for _, problem := range h.Problems {
+	for _, problem := range health.WithoutNotes(h.Problems) {
 		if h.Err == nil || problem.ID != health.Readings && problem.ID != health.Table { // has been named
 			errs = append(errs, errors.New(problem.Message))
 		}
@@ -65,7 +65,7 @@ func (h Health) checkReading(now time.Time) error {
 }
 
 // NewHandler serves GET /v1/ports as the JSON of [WriteReport], GET /v1/problems, and
-// GET /healthz as 200 or 503 with a reason: one line per problem. It answers other methods with 405: clients
+// GET /healthz as 200 or 503 with a reason: one line per problem that is not a note. It answers other methods with 405: clients
 // cannot change anything. The caller may add more paths to the returned mux.
 func NewHandler(source Readings, now func() time.Time, log *slog.Logger) *http.ServeMux {
 	mux := http.NewServeMux()

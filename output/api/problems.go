@@ -18,10 +18,11 @@ var ErrOldAgent = errors.New("the agent is older than this program: restart it (
 
 // jsonProblem is one of the response to GET /v1/problems, which is a list.
 type jsonProblem struct {
-	ID      health.ID `json:"id"`
-	Since   time.Time `json:"since"`
-	Message string    `json:"message"`
-	Remedy  string    `json:"remedy"`
+	ID      health.ID    `json:"id"`
+	Level   health.Level `json:"level"`
+	Since   time.Time    `json:"since"`
+	Message string       `json:"message"`
+	Remedy  string       `json:"remedy"`
 }
 
 // Problems requests GET /v1/problems, the oldest problem first. Its errors are those of

@@ -24,7 +24,8 @@ func TestProblems(t *testing.T) {
 		t.Errorf("without problems: got %v, %v", got, err)
 	}
 	feed.health.Problems = []health.Problem{
-		{ID: health.Saves, Since: sample.Noon, Message: "disk full", Remedy: "make room"},
+		{ID: health.Connections, Level: health.Note, Since: sample.Noon, Message: "not supported"},
+		{ID: health.Saves, Level: health.Wrong, Since: sample.Noon, Message: "disk full", Remedy: "make room"},
 		{ID: health.Table, Since: sample.Noon.Add(time.Hour), Message: "refused", Remedy: "look"},
 	}
 	got, err := NewClient(path).Problems(t.Context())
@@ -33,7 +34,7 @@ func TestProblems(t *testing.T) {
 	}
 	for _, test := range []struct {
 		err  error
-		want string
+		want string // without the note
 	}{
 		{nil, `"reason":"disk full\nrefused"`},
 		{errors.New("refused"), `"reason":"the last reading of the counters failed: refused\ndisk full"`},
@@ -43,6 +44,10 @@ func TestProblems(t *testing.T) {
 		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body, test.want) {
 			t.Errorf("got %d %s, want %s", answer.Code, answer.Body, test.want)
 		}
+	}
+	feed.health = Health{LastRead: sample.Noon, Interval: time.Second, Problems: feed.health.Problems[:1]}
+	if answer := servingtest.Request(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); answer.Code != http.StatusOK {
+		t.Errorf("with a note: got %d %s", answer.Code, answer.Body)
 	}
 }
 

@@ -100,7 +100,7 @@ var buildInfo = prometheus.NewDesc("ssmonitor_build_info",
 	"The constant 1, with the version of the agent and of Go as labels.", []string{"version", "goversion"}, nil)
 
 var problem = prometheus.NewDesc("ssmonitor_problem",
-	"Whether the agent knows this to be wrong: ssmonitor check says since when, why, and what to do.", []string{"id"}, nil)
+	"Whether the agent knows this to be wrong: ssmonitor check says since when, why, and what to do. A note impairs neither counting nor what is published.", []string{"id", "level"}, nil)
 
 func newAgentDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("ssmonitor_"+name, help, nil, nil)
@@ -201,12 +201,12 @@ func (r *reading) Collect(metrics chan<- prometheus.Metric) {
 	for _, metric := range agentMetrics {
 		metrics <- constMetric(metric.desc, metric.kind, metric.value(&r.status, r.Options))
 	}
-	for _, id := range health.IDs() {
+	for id, level := range health.Levels() {
 		present := 0.0
 		if slices.ContainsFunc(r.problems, func(p health.Problem) bool { return p.ID == id }) {
 			present = 1
 		}
-		metrics <- constMetric(problem, prometheus.GaugeValue, present, string(id))
+		metrics <- constMetric(problem, prometheus.GaugeValue, present, string(id), string(level))
 	}
 }
 

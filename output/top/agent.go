@@ -51,8 +51,8 @@ const (
 	usageTimeout  = 10 * time.Second
 )
 
-// report requests the ports, and what the agent knows to be wrong: nothing if it is too
-// old to say so.
+// report requests the ports, and what the agent knows to be wrong, without notes: nothing if
+// it is too old to say so.
 func (t *Top) report(ctx context.Context) (*accounting.Report, []health.Problem, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -64,7 +64,7 @@ func (t *Top) report(ctx context.Context) (*accounting.Report, []health.Problem,
 	if errors.Is(err, api.ErrOldAgent) {
 		err = nil
 	}
-	return report, problems, err
+	return report, health.WithoutNotes(problems), err
 }
 
 // usage requests the usage of today and of the current month, with the limits.
