@@ -48,7 +48,7 @@ func clientCommand() *cli.Command {
 					"namespace, the next agent gives the port away after its first reading. The file of clients then " +
 					"names the new client, if that file, the list of ports or --port has the port.\n\n" +
 					"Example:\n\n   ssmonitor client new 20000 dave",
-				Flags:  described(settingFlags("state", "socket", "clients", "ports"), "socket", askSocket),
+				Flags:  described(settingFlags("state", "socket", "clients", "list"), "socket", askSocket),
 				Action: newClient,
 			},
 			forgetCommand(),

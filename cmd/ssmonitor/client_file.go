@@ -26,7 +26,7 @@ func addCommand() *cli.Command {
 			"ports stands for that name in a configuration. What the client has already is no mistake; a port of " +
 			"another client in the file is.\n\n" + clientFileText +
 			"Examples:\n\n   ssmonitor client add alice 20000 20001/tcp\n   ssmonitor client add bob 21000-21009\n   ssmonitor client add carol 8388@172.17.0.2",
-		Flags: settingFlags("clients", "ports"), Action: addClient,
+		Flags: settingFlags("clients", "list"), Action: addClient,
 	}
 }
 
@@ -36,7 +36,7 @@ func removeCommand() *cli.Command {
 		Description: "The ports are no longer counted, unless something else names them. The history stays. Without a port, " +
 			"or with the last one, the whole block goes.\n\n" + clientFileText +
 			"Examples:\n\n   ssmonitor client remove alice 20001/tcp\n   ssmonitor client remove alice",
-		Flags: settingFlags("clients", "ports"), Action: removeClient,
+		Flags: settingFlags("clients", "list"), Action: removeClient,
 	}
 }
 
@@ -46,7 +46,7 @@ func renameCommand() *cli.Command {
 		Description: "It is the same person, whose history stays; for another person, see `ssmonitor client new`. A client " +
 			"that only a configuration names gets a block with its ports, which is preferred to the configuration.\n\n" + clientFileText +
 			"Example:\n\n   ssmonitor client rename alice alicia",
-		Flags: settingFlags("clients", "ports"), Action: renameClient,
+		Flags: settingFlags("clients", "list"), Action: renameClient,
 	}
 }
 

@@ -31,7 +31,7 @@ func forgetCommand() *cli.Command {
 			"Examples:\n\n" +
 			"   ssmonitor client forget alice\n" +
 			"   ssmonitor client forget --yes 1-65535",
-		Flags: append(described(settingFlags("state", "socket", "clients"), "socket", askSocket),
+		Flags: append(described(settingFlags("state", "socket", "clients", "list"), "socket", askSocket),
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"}),
 		Action: forgetClient,
 	}
