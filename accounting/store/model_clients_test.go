@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
@@ -11,6 +12,7 @@ import (
 // rename changes names in the sources at random, and which ports these have.
 func (m *model) rename() {
 	var ports accounting.Ports
+	renamed := make(map[string][]string)
 	for port := uint16(1); port <= modelPorts; port++ {
 		m.wanted[port] = m.random.IntN(6) > 0
 		if !m.wanted[port] {
@@ -23,16 +25,41 @@ func (m *model) rename() {
 		if _, found := m.owners[port]; !found || m.ended[port] && name != m.sources[port] {
 			m.own(port, name)
 		} else if name != m.sources[port] {
+			if old := m.names[m.owners[port]]; old != name {
+				renamed[old] = append(renamed[old], name)
+			}
 			m.names[m.owners[port]] = name
 		}
 		m.sources[port], m.ended[port] = name, false
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
 	m.end()
+	m.renamePast(renamed)
 	for _, port := range m.store.ResolveNames(ports) {
 		// If the source has not changed its name, that of HandOver is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
 			m.t.Fatalf("port %d: got name %q, want %q", port.Number, port.Name, want)
+		}
+	}
+}
+
+// renamePast gives the past of clients their new names, if no port has the old one.
+func (m *model) renamePast(renamed map[string][]string) {
+	for old, names := range renamed {
+		held := len(slices.Compact(names)) > 1
+		for port, owner := range m.owners {
+			held = held || !m.ended[port] && m.names[owner] == old
+		}
+		for tenure, name := range m.names {
+			if held || name != old || m.gone[tenure] {
+				continue
+			}
+			m.names[tenure] = names[0]
+			for port, owner := range m.owners {
+				if owner == tenure {
+					m.sources[port] = names[0]
+				}
+			}
 		}
 	}
 }

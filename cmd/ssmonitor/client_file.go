@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -42,11 +43,14 @@ func removeCommand() *cli.Command {
 
 func renameCommand() *cli.Command {
 	return &cli.Command{
-		Name: "rename", Usage: "give a client another name in the file of clients (root)", ArgsUsage: "OLD NEW",
+		Name: "rename", Usage: "give a client another name in the file of clients (root)", ArgsUsage: "OLD|PORT NEW",
 		Description: "It is the same person, whose history stays; for another person, see `ssmonitor client new`. A client " +
-			"that only a configuration names gets a block with its ports, which is preferred to the configuration.\n\n" + clientFileText +
-			"Example:\n\n   ssmonitor client rename alice alicia",
-		Flags: settingFlags("clients", "list"), Action: renameClient,
+			"that only a configuration names gets a block with its ports, which is preferred to the configuration. " +
+			"If the file has the new name already, both become one client, after a question. " +
+			"A port stands for the client that has it, where the name is hard to type.\n\n" + clientFileText +
+			"Examples:\n\n   ssmonitor client rename alice alicia\n   ssmonitor client rename --yes ALICE alice",
+		Flags:  append(settingFlags("clients", "list"), doNotAsk()),
+		Action: renameClient,
 	}
 }
 
@@ -114,6 +118,17 @@ func renameClient(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	file, err := clients.Read(loaded.Clients)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	named := slices.Concat(file.Ports(), portlist.Ports(elsewhere))
+	old = nameOf(old, named)
+	if old != name && hasName(named, old) && hasName(named, name) {
+		if err := confirm(c, fmt.Sprintf("%s is a client already. Is %s the same person, so that usage is added up?", terminal.Text(name), terminal.Text(old))); err != nil {
+			return fmt.Errorf("client %s: %w", strconv.Quote(name), err)
+		}
+	}
 	elsewhere = slices.DeleteFunc(elsewhere, func(entry portlist.Entry) bool { return entry.Name != old })
 	if err := clients.Edit(loaded.Clients, clients.Rename(old, name, specs(elsewhere)...)); err != nil {
 		return err
@@ -122,6 +137,25 @@ func renameClient(c *cli.Context) error {
 		return err
 	}
 	return applied(c, loaded, fmt.Sprintf("%s is %s now: the same person, whose history stays.", terminal.Text(old), terminal.Text(name)))
+}
+
+// nameOf returns the name of the client that an argument stands for: its name, or one of
+// its ports.
+func nameOf(argument string, named []accounting.Port) string {
+	number, err := accounting.ParsePort(argument)
+	if err != nil || hasName(named, argument) {
+		return argument
+	}
+	for _, port := range named {
+		if port.Number == number && port.Name != "" {
+			return port.Name
+		}
+	}
+	return argument
+}
+
+func hasName(ports []accounting.Port, name string) bool {
+	return slices.ContainsFunc(ports, func(port accounting.Port) bool { return port.Name == name })
 }
 
 // clientToEdit returns the settings and the name in the first argument of a command that
@@ -231,7 +265,7 @@ func noteAlike(c *cli.Context, path, name string) (found clients.Client, err err
 		case client.Name == name:
 			found = client
 		case strings.EqualFold(client.Name, name), lookalike.Skeleton(client.Name) == lookalike.Skeleton(name):
-			fmt.Fprintf(c.App.ErrWriter, "note: %s looks like %s in line %d of %s: if they are one client, give them one name\n",
+			fmt.Fprintf(c.App.ErrWriter, "note: %s looks like %s in line %d of %s: if they are one client, run ssmonitor client rename OLD NEW, which makes one of them\n",
 				terminal.Text(name), terminal.Text(client.Name), client.Line, terminal.Text(path))
 		}
 	}
