@@ -137,6 +137,16 @@ func TestANewNameIsThatOfThePast(t *testing.T) {
 	if clients, err := s.db.portClients(); err != nil || len(clients) != 3 {
 		t.Errorf("got %v, %v, want three clients", clients, err)
 	}
+	// Whoever had the port before keeps the name, though it was once that of both.
+	if err := s.HandOver(20001, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dave", "carol", "dave"} {
+		s.ResolveNames(accounting.Ports{port(20001, name)})
+	}
+	if clients, err := s.db.portClients(); err != nil || clients[1].Name != "carol" || clients[2].Name != "dave" {
+		t.Errorf("after another person's name and back: got %v, %v", clients, err)
+	}
 	closeStore(t, s)
 	wantSound(t, directory)
 }

@@ -154,8 +154,9 @@ func (s *Store) endTenures(now time.Time) error {
 	return nil
 }
 
-// renamePast gives clients that have another name now that name also where they had ports
-// before, unless a port still has the old one, or several names have come in its place.
+// renamePast gives clients that have another name now that name also for other ports that
+// they had before, unless a port still has the old name, or several names have come in its
+// place. Whoever had one of their present ports is somebody else: see [Store.HandOver].
 func (s *Store) renamePast(renamed map[string][]string) error {
 	maps.DeleteFunc(renamed, func(_ string, names []string) bool { return len(slices.Compact(names)) > 1 })
 	for _, known := range s.saved.clients.ports.All() {
@@ -182,7 +183,7 @@ func (s *Store) renamePast(renamed map[string][]string) error {
 	}
 	return s.db.runAll(
 		"update port set source_name = new from tenure join renaming on name = old where id = tenure",
-		"update tenure set name = new from renaming where name = old and port > 0",
+		"update tenure set name = new from renaming where name = old and port > 0 and port not in (select port from tenure where name = new and until <= 0)",
 		"delete from renaming",
 	)
 }

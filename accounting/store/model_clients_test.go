@@ -43,7 +43,8 @@ func (m *model) rename() {
 	}
 }
 
-// renamePast gives the past of clients their new names, if no port has the old one.
+// renamePast gives the past of clients on other ports their new names, if no port has the
+// old one.
 func (m *model) renamePast(renamed map[string][]string) {
 	for old, names := range renamed {
 		held := len(slices.Compact(names)) > 1
@@ -51,14 +52,13 @@ func (m *model) renamePast(renamed map[string][]string) {
 			held = held || !m.ended[port] && m.names[owner] == old
 		}
 		for tenure, name := range m.names {
-			if held || name != old || m.gone[tenure] {
+			port := m.ports[tenure]
+			if held || name != old || m.gone[tenure] || !m.ended[port] && m.names[m.owners[port]] == names[0] {
 				continue
 			}
 			m.names[tenure] = names[0]
-			for port, owner := range m.owners {
-				if owner == tenure {
-					m.sources[port] = names[0]
-				}
+			if m.owners[port] == tenure {
+				m.sources[port] = names[0]
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func (m *model) renamePast(renamed map[string][]string) {
 
 func (m *model) own(port uint16, name string) {
 	m.owners[port], m.ended[port] = len(m.names), false
-	m.names = append(m.names, name)
+	m.names, m.ports = append(m.names, name), append(m.ports, port)
 }
 
 // end ends the ports that no source has.

@@ -52,10 +52,17 @@ func forgetClient(c *cli.Context) error {
 		return historyError(err, loaded.StateDirectory)
 	}
 	past, err := pastClients(recorded, c.Args().First())
+	if counted, ok := errors.AsType[*store.CountedError](err); ok {
+		return stillNamed(err, counted.Port, loaded)
+	}
 	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
 	what := pastText(past, recorded)
+	block, err := removal(loaded.Clients, past.Name)
+	if err != nil {
+		return err
+	}
 	if err := confirm(c, fmt.Sprintf("Forget %s? What was used is added to one row, \"forgotten\". This can't be undone.", what)); err != nil {
 		return err
 	}
@@ -63,20 +70,24 @@ func forgetClient(c *cli.Context) error {
 		return historyError(fmt.Errorf("forgetting %s: %w", what, err), loaded.StateDirectory)
 	}
 	fmt.Fprintf(textWriter(c), "Forgot %s.\n", what)
-	return removeForgotten(loaded.Clients, past.Name)
+	if block == nil {
+		return nil
+	}
+	return clients.Edit(loaded.Clients, block...)
 }
 
-// removeForgotten removes the block of a client, which has no port any more, from the file
-// of clients.
-func removeForgotten(path, name string) error {
+// removal returns the change that removes the block of a client from the file of clients,
+// or nothing if there is none. It fails if that can't be done.
+func removal(path, name string) ([]clients.Change, error) {
 	if path == "" || name == "" {
-		return nil
+		return nil, nil
 	}
-	err := clients.Edit(path, clients.Remove(name))
+	change := []clients.Change{clients.Remove(name)}
+	_, err := clients.Preview(path, change...)
 	if errors.Is(err, clients.ErrNoClient) || errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return change, err
 }
 
 // pastClients returns what the argument selects. It fails if a selected client has a port,
