@@ -233,6 +233,8 @@ type transfer struct {
 	path   string // empty: there is no such file
 	change clients.Change
 	others []portlist.Entry // what names the port otherwise
+
+	differs bool // the file has another name for the port
 }
 
 // prepare finds out whether the file can be changed, before anything is.
@@ -257,6 +259,7 @@ func (t *transfer) prepare(loaded *settings.Settings) error {
 	}
 	for _, port := range file.Ports() {
 		known = append(known, portlist.Entry{Port: port})
+		t.differs = t.differs || port.Number == t.port && port.Name != "" && port.Name != t.name
 	}
 	i := slices.IndexFunc(known, func(entry portlist.Entry) bool { return entry.Number == t.port })
 	if i < 0 {
