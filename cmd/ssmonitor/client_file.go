@@ -16,6 +16,7 @@ import (
 	"ssmonitor/integration/portlist"
 	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 )
@@ -78,7 +79,7 @@ func addClient(c *cli.Context) error {
 	}
 	has := "the ports that a configuration gives it"
 	if len(client.Ports) > 0 {
-		has = numbers(client.Ports)
+		has = finding.DescribePorts(client.Ports)
 	}
 	return applied(c, loaded, fmt.Sprintf("%s has %s.", terminal.Text(name), has))
 }
@@ -172,6 +173,11 @@ func clientToEdit(c *cli.Context) (*settings.Settings, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	for _, argument := range c.Args().Tail() {
+		if strings.HasPrefix(argument, "--") {
+			return nil, "", failure.Wrong(fmt.Errorf("%q: want options before the name", argument))
+		}
+	}
 	loaded, err := loadClients(c)
 	switch {
 	case err != nil:
@@ -199,24 +205,6 @@ func clientName(argument string) (string, error) {
 		return "", failure.Wrong(fmt.Errorf("name %q: want %s", name, want))
 	}
 	return name, nil
-}
-
-// numbers describes ports in words.
-func numbers(ports []accounting.Port) string {
-	sorted, _ := accounting.Union(ports)
-	if len(sorted) == 1 {
-		return "port " + portlist.FormatSpec(accounting.Port{Number: sorted[0].Number, Protocols: sorted[0].Protocols})
-	}
-	const most = 8
-	var parts []string
-	for i, port := range sorted {
-		if i == most {
-			parts = append(parts, fmt.Sprintf("%d more", len(sorted)-most))
-			break
-		}
-		parts = append(parts, portlist.FormatSpec(accounting.Port{Number: port.Number, Protocols: port.Protocols}))
-	}
-	return "the ports " + strings.Join(parts, ", ")
 }
 
 // applied prints what an edit has changed, and when that takes effect.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -71,6 +72,10 @@ func (c *checker) checkClients(found *clients.File, err error) {
 	if found != nil && len(found.Clients) > 0 {
 		c.add(finding.Finding{ID: finding.Clients, Level: finding.OK, Subject: path,
 			Message: fmt.Sprintf("clients %s: %s", path, finding.DescribePorts(found.Ports()))})
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: path,
+			Message: fmt.Sprintf("every user can change %s, and so whose usage is whose", path), Remedy: "chmod o-w " + path})
 	}
 	if note := c.Settings.PortNote(); note != nil {
 		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: c.Settings.PortFile, Message: terminal.Line(note)})
