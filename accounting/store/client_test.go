@@ -105,6 +105,52 @@ func TestANewNameInTheSourcesOfALaterClient(t *testing.T) {
 	wantSound(t, directory)
 }
 
+// TestANewNameIsThatOfThePast renames a client that had another port before.
+func TestANewNameIsThatOfThePast(t *testing.T) {
+	directory := t.TempDir()
+	s, _, _ := open(t, directory)
+	port := func(number uint16, name string) accounting.Port {
+		return accounting.Port{Number: number, Protocols: accounting.TCPAndUDP, Name: name}
+	}
+	for _, step := range []struct {
+		name  string
+		ports accounting.Ports
+		past  string // the client of port 20002
+	}{
+		{"the port is counted", accounting.Ports{port(20000, "alice"), port(20001, "bob"), port(20002, "alice")}, "alice"},
+		{"it has ended", accounting.Ports{port(20000, "alice"), port(20001, "alice")}, "alice"},
+		{"a port has the name", accounting.Ports{port(20000, "alicia"), port(20001, "alice")}, "alice"},
+		{"two names have come", accounting.Ports{port(20000, "alice"), port(20001, "alice")}, "alice"},
+		{"of which none can be the one", accounting.Ports{port(20000, "alicia"), port(20001, "bob")}, "alice"},
+		{"one name", accounting.Ports{port(20000, "alice"), port(20001, "bob")}, "alice"},
+		{"another one", accounting.Ports{port(20000, "alicia"), port(20001, "bob")}, "alicia"},
+		{"it ends with its name", accounting.Ports{port(20001, "bob")}, "alicia"},
+		{"another client's, which had it", accounting.Ports{port(20001, "carol")}, "alicia"},
+		{"counted again", accounting.Ports{port(20001, "carol"), port(20002, "alicia")}, "alicia"},
+	} {
+		s.ResolveNames(step.ports)
+		clients, err := s.db.portClients()
+		if last := clients[len(clients)-1]; err != nil || last.Port != 20002 || last.Name != step.past {
+			t.Errorf("%s: got %v, %v, want %s", step.name, clients, err, step.past)
+		}
+	}
+	if clients, err := s.db.portClients(); err != nil || len(clients) != 3 {
+		t.Errorf("got %v, %v, want three clients", clients, err)
+	}
+	// Whoever had the port before keeps the name, though it was once that of both.
+	if err := s.HandOver(20001, "dave", noon); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dave", "carol", "dave"} {
+		s.ResolveNames(accounting.Ports{port(20001, name)})
+	}
+	if clients, err := s.db.portClients(); err != nil || clients[1].Name != "carol" || clients[2].Name != "dave" {
+		t.Errorf("after another person's name and back: got %v, %v", clients, err)
+	}
+	closeStore(t, s)
+	wantSound(t, directory)
+}
+
 // TestClientsOfAClockSetBack gives a port away twice, between which the clock is set
 // back by less than a day. The last client has the port.
 func TestClientsOfAClockSetBack(t *testing.T) {

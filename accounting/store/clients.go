@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -88,6 +89,7 @@ func (s *Store) ended() (ports []uint16) {
 // port that is counted again belongs to the same client if its name is the same. It is
 // part of a transaction.
 func (s *Store) rename(now time.Time) error {
+	renamed := make(map[string][]string)
 	for _, port := range s.renamed() {
 		s.options.Progress()
 		known := s.saved.clients.ports.At(port.Number)
@@ -105,6 +107,9 @@ func (s *Store) rename(now time.Time) error {
 		}
 		if known.named(port) {
 			if !waiting {
+				if known.name != port.Name && known.name != "" {
+					renamed[known.name] = append(renamed[known.name], port.Name)
+				}
 				known.name = port.Name
 			}
 			known.source = port.Name
@@ -117,7 +122,10 @@ func (s *Store) rename(now time.Time) error {
 			return err
 		}
 	}
-	return s.endTenures(now)
+	if err := s.endTenures(now); err != nil {
+		return err
+	}
+	return s.renamePast(renamed)
 }
 
 // endTenures writes which ports have ended. What ended before that was recorded did so
@@ -144,6 +152,40 @@ func (s *Store) endTenures(now time.Time) error {
 		known.until = now.Unix()
 	}
 	return nil
+}
+
+// renamePast gives clients that have another name now that name also for other ports that
+// they had before, unless a port still has the old name, or several names have come in its
+// place. Whoever had one of their present ports is somebody else: see [Store.HandOver].
+func (s *Store) renamePast(renamed map[string][]string) error {
+	maps.DeleteFunc(renamed, func(_ string, names []string) bool { return len(slices.Compact(names)) > 1 })
+	for _, known := range s.saved.clients.ports.All() {
+		if known.until <= 0 {
+			delete(renamed, known.name)
+		}
+	}
+	if len(renamed) == 0 {
+		return nil
+	}
+	for _, known := range s.saved.clients.ports.All() {
+		if names := renamed[known.name]; names != nil {
+			known.name, known.source = names[0], names[0]
+		}
+	}
+	if err := s.db.runAll("create temp table if not exists renaming (old text primary key, new text)", "delete from renaming"); err != nil {
+		return err
+	}
+	for old, names := range renamed {
+		s.options.Progress()
+		if err := s.db.run("insert into renaming values (?, ?)", nil, old, names[0]); err != nil {
+			return err
+		}
+	}
+	return s.db.runAll(
+		"update port set source_name = new from tenure join renaming on name = old where id = tenure",
+		"update tenure set name = new from renaming where name = old and port > 0 and port not in (select port from tenure where name = new and until <= 0)",
+		"delete from renaming",
+	)
 }
 
 // beginTenure gives a port to a client since a time, and returns the tenure's id.

@@ -72,8 +72,7 @@ type CountedError struct {
 
 // Error names the client, the port and what to do.
 func (e *CountedError) Error() string {
-	return fmt.Sprintf("client %q still has port %d: stop counting it first, by ssmonitor client remove or in Shadowsocks' configuration, "+
-		"or give the port to another client by ssmonitor client new", e.Client, e.Port)
+	return fmt.Sprintf("client %q still has port %d: stop counting it first, or give it to another client by ssmonitor client new", e.Client, e.Port)
 }
 
 // refused reports whether a change of clients was a mistake, so that nothing was changed.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"io/fs"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -106,15 +107,15 @@ func (s *Store) refuseCounted(name string) error {
 }
 
 // Earlier returns what clients that had ports before the present ones used on them, by
-// counter: their part of the totals.
+// counter: their part of the totals. It fails while no database is open, as on a full disk.
 func (s *Store) Earlier() (earlier map[accounting.Key]accounting.Count, err error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	earlier = make(map[accounting.Key]accounting.Count)
-	if s.db == nil {
-		return earlier, nil
-	}
 	err = s.use(func() error {
+		if s.db == nil {
+			return fmt.Errorf("reading %s: %w", s.path, fs.ErrClosed)
+		}
 		clear(earlier)
 		return explain(s.path, s.db.run(`select port, protocol, sum(packets_in), sum(bytes_in), sum(packets_out), sum(bytes_out) from (
 				select port, protocol, packets_in, bytes_in, packets_out, bytes_out from usage join tenure on tenure.id = usage.tenure

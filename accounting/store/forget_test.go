@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,6 +126,9 @@ func TestForget(t *testing.T) {
 		t.Errorf("a client that gets a port: got %v", err)
 	}
 	closeStore(t, s)
+	if _, err := s.Earlier(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("what earlier clients have used after Close: got %v, not that it is unknown", err)
+	}
 	wantSound(t, directory)
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"ssmonitor/accounting"
 	"ssmonitor/accounting/usage"
@@ -11,6 +12,7 @@ import (
 // rename changes names in the sources at random, and which ports these have.
 func (m *model) rename() {
 	var ports accounting.Ports
+	renamed := make(map[string][]string)
 	for port := uint16(1); port <= modelPorts; port++ {
 		m.wanted[port] = m.random.IntN(6) > 0
 		if !m.wanted[port] {
@@ -23,12 +25,16 @@ func (m *model) rename() {
 		if _, found := m.owners[port]; !found || m.ended[port] && name != m.sources[port] {
 			m.own(port, name)
 		} else if name != m.sources[port] {
+			if old := m.names[m.owners[port]]; old != name {
+				renamed[old] = append(renamed[old], name)
+			}
 			m.names[m.owners[port]] = name
 		}
 		m.sources[port], m.ended[port] = name, false
 		ports = append(ports, accounting.Port{Number: port, Protocols: accounting.TCPAndUDP, Name: m.sources[port]})
 	}
 	m.end()
+	m.renamePast(renamed)
 	for _, port := range m.store.ResolveNames(ports) {
 		// If the source has not changed its name, that of HandOver is kept.
 		if want := m.names[m.owners[port.Number]]; port.Name != want {
@@ -37,9 +43,30 @@ func (m *model) rename() {
 	}
 }
 
+// renamePast gives the past of clients on other ports their new names, if no port has the
+// old one.
+func (m *model) renamePast(renamed map[string][]string) {
+	for old, names := range renamed {
+		held := len(slices.Compact(names)) > 1
+		for port, owner := range m.owners {
+			held = held || !m.ended[port] && m.names[owner] == old
+		}
+		for tenure, name := range m.names {
+			port := m.ports[tenure]
+			if held || name != old || m.gone[tenure] || !m.ended[port] && m.names[m.owners[port]] == names[0] {
+				continue
+			}
+			m.names[tenure] = names[0]
+			if m.owners[port] == tenure {
+				m.sources[port] = names[0]
+			}
+		}
+	}
+}
+
 func (m *model) own(port uint16, name string) {
 	m.owners[port], m.ended[port] = len(m.names), false
-	m.names = append(m.names, name)
+	m.names, m.ports = append(m.names, name), append(m.ports, port)
 }
 
 // end ends the ports that no source has.

@@ -37,6 +37,7 @@ type model struct {
 	pending  []accounting.Gain                      // not saved yet
 	owners   map[uint16]int                         // the tenure in force, an index of names
 	names    []string
+	ports    []uint16 // of the tenures
 	sources  map[uint16]string
 	wanted   map[uint16]bool // by the sources
 	ended    map[uint16]bool // the tenure of the port

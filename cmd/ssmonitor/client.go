@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -106,6 +107,9 @@ func newClient(c *cli.Context) error {
 		return fmt.Errorf("giving port %d to %s: %w", port, name, err)
 	}
 	later, err := clientLedger(c, loaded).Give(c.Context, port, name)
+	if errors.As(err, new(*store.SameClientError)) && given.differs {
+		return given.write(c) // which did not succeed before
+	}
 	if err != nil {
 		return historyError(fmt.Errorf("giving port %d to %s: %w", port, name, err), loaded.StateDirectory)
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -13,8 +14,9 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
+	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
-	"ssmonitor/internal/lookalike"
+	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 )
@@ -26,7 +28,7 @@ func addCommand() *cli.Command {
 			"ports stands for that name in a configuration. What the client has already is no mistake; a port of " +
 			"another client in the file is.\n\n" + clientFileText +
 			"Examples:\n\n   ssmonitor client add alice 20000 20001/tcp\n   ssmonitor client add bob 21000-21009\n   ssmonitor client add carol 8388@172.17.0.2",
-		Flags: settingFlags("clients", "list"), Action: addClient,
+		Flags: settingFlags("state", "clients", "list"), Action: addClient,
 	}
 }
 
@@ -42,11 +44,14 @@ func removeCommand() *cli.Command {
 
 func renameCommand() *cli.Command {
 	return &cli.Command{
-		Name: "rename", Usage: "give a client another name in the file of clients (root)", ArgsUsage: "OLD NEW",
+		Name: "rename", Usage: "give a client another name in the file of clients (root)", ArgsUsage: "OLD|PORT NEW",
 		Description: "It is the same person, whose history stays; for another person, see `ssmonitor client new`. A client " +
-			"that only a configuration names gets a block with its ports, which is preferred to the configuration.\n\n" + clientFileText +
-			"Example:\n\n   ssmonitor client rename alice alicia",
-		Flags: settingFlags("clients", "list"), Action: renameClient,
+			"that only a configuration names gets a block with its ports, which is preferred to the configuration. " +
+			"If the file has the new name already, both become one client, after a question. " +
+			"A port stands for the client that has it, where the name is hard to type.\n\n" + clientFileText +
+			"Examples:\n\n   ssmonitor client rename alice alicia\n   ssmonitor client rename --yes ALICE alice",
+		Flags:  append(settingFlags("clients", "list"), doNotAsk()),
+		Action: renameClient,
 	}
 }
 
@@ -65,7 +70,7 @@ func addClient(c *cli.Context) error {
 	if err := clients.Edit(loaded.Clients, clients.Add(name, specs...)); err != nil {
 		return err
 	}
-	if err := noteOtherNames(c, loaded, name, specs); err != nil {
+	if err := noteFormer(c, loaded, name, specs); err != nil {
 		return err
 	}
 	client, err := noteAlike(c, loaded.Clients, name)
@@ -74,7 +79,7 @@ func addClient(c *cli.Context) error {
 	}
 	has := "the ports that a configuration gives it"
 	if len(client.Ports) > 0 {
-		has = numbers(client.Ports)
+		has = finding.DescribePorts(client.Ports)
 	}
 	return applied(c, loaded, fmt.Sprintf("%s has %s.", terminal.Text(name), has))
 }
@@ -87,7 +92,14 @@ func removeClient(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	before, err := clients.Read(loaded.Clients)
+	if err != nil {
+		return err
+	}
 	if err := clients.Edit(loaded.Clients, clients.Remove(name, c.Args().Tail()...)); err != nil {
+		return err
+	}
+	if err := noteStillNamed(c, loaded, name, before); err != nil {
 		return err
 	}
 	what := "The client " + terminal.Text(name)
@@ -114,6 +126,17 @@ func renameClient(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	file, err := clients.Read(loaded.Clients)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	named := slices.Concat(file.Ports(), portlist.Ports(elsewhere))
+	old = nameOf(old, named)
+	if old != name && hasName(named, old) && hasName(named, name) {
+		if err := confirm(c, fmt.Sprintf("%s is a client already. Is %s the same person, so that usage is added up?", terminal.Text(name), terminal.Text(old))); err != nil {
+			return fmt.Errorf("client %s: %w", strconv.Quote(name), err)
+		}
+	}
 	elsewhere = slices.DeleteFunc(elsewhere, func(entry portlist.Entry) bool { return entry.Name != old })
 	if err := clients.Edit(loaded.Clients, clients.Rename(old, name, specs(elsewhere)...)); err != nil {
 		return err
@@ -124,12 +147,36 @@ func renameClient(c *cli.Context) error {
 	return applied(c, loaded, fmt.Sprintf("%s is %s now: the same person, whose history stays.", terminal.Text(old), terminal.Text(name)))
 }
 
+// nameOf returns the name of the client that an argument stands for: its name, or one of
+// its ports.
+func nameOf(argument string, named []accounting.Port) string {
+	number, err := accounting.ParsePort(argument)
+	if err != nil || hasName(named, argument) {
+		return argument
+	}
+	for _, port := range named {
+		if port.Number == number && port.Name != "" {
+			return port.Name
+		}
+	}
+	return argument
+}
+
+func hasName(ports []accounting.Port, name string) bool {
+	return slices.ContainsFunc(ports, func(port accounting.Port) bool { return port.Name == name })
+}
+
 // clientToEdit returns the settings and the name in the first argument of a command that
 // edits the file of clients.
 func clientToEdit(c *cli.Context) (*settings.Settings, string, error) {
 	name, err := clientName(c.Args().First())
 	if err != nil {
 		return nil, "", err
+	}
+	for _, argument := range c.Args().Tail() {
+		if strings.HasPrefix(argument, "--") {
+			return nil, "", failure.Wrong(fmt.Errorf("%q: want options before the name", argument))
+		}
 	}
 	loaded, err := loadClients(c)
 	switch {
@@ -160,102 +207,6 @@ func clientName(argument string) (string, error) {
 	return name, nil
 }
 
-// elsewhere returns the ports that the settings and the list of ports name.
-func elsewhere(loaded *settings.Settings) (entries []portlist.Entry, err error) {
-	for _, port := range loaded.Ports {
-		entry := portlist.Entry{Port: port}
-		for _, target := range loaded.Targets {
-			if target.Port == port.Number && port.Protocols.Has(target.Protocol) {
-				entry.Targets = append(entry.Targets, target)
-			}
-		}
-		entries = append(entries, entry)
-	}
-	if loaded.List == "" {
-		return entries, nil
-	}
-	list, err := portlist.Read(loaded.List)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return append(entries, list...), err
-}
-
-// specs returns the specifications of ports, without names.
-func specs(entries []portlist.Entry) (specs []string) {
-	known := make(map[uint16]bool)
-	for _, entry := range entries {
-		if !known[entry.Number] {
-			known[entry.Number] = true
-			entry.Name = ""
-			specs = append(specs, portlist.FormatSpec(entry.Port, entry.Targets...))
-		}
-	}
-	return specs
-}
-
-// noteOtherNames notes the names that something else gives to the ports of a client.
-func noteOtherNames(c *cli.Context, loaded *settings.Settings, name string, specs []string) error {
-	others, err := elsewhere(loaded)
-	if err != nil {
-		return err
-	}
-	const most = 3
-	noted := 0
-	for _, spec := range specs {
-		ports, _, _ := portlist.ParseSpec(spec) // which was read before
-		for _, port := range ports {
-			i := slices.IndexFunc(others, func(entry portlist.Entry) bool {
-				return entry.Number == port.Number && entry.Name != "" && entry.Name != name
-			})
-			if i < 0 || noted == most {
-				continue
-			}
-			noted++
-			fmt.Fprintf(c.App.ErrWriter, "note: port %d was %s: the file of clients counts, so this renames the client, with its history; "+
-				"for another person, run ssmonitor client remove %s %d and then ssmonitor client new %d NAME\n",
-				port.Number, terminal.Text(others[i].Name), terminal.Text(name), port.Number, port.Number)
-		}
-	}
-	return nil
-}
-
-// noteAlike notes the clients whose names look like that of one, which it returns.
-func noteAlike(c *cli.Context, path, name string) (found clients.Client, err error) {
-	file, err := clients.Read(path)
-	if err != nil {
-		return found, err
-	}
-	for _, client := range file.Clients {
-		switch {
-		case client.Name == name:
-			found = client
-		case strings.EqualFold(client.Name, name), lookalike.Skeleton(client.Name) == lookalike.Skeleton(name):
-			fmt.Fprintf(c.App.ErrWriter, "note: %s looks like %s in line %d of %s: if they are one client, give them one name\n",
-				terminal.Text(name), terminal.Text(client.Name), client.Line, terminal.Text(path))
-		}
-	}
-	return found, nil
-}
-
-// numbers describes ports in words.
-func numbers(ports []accounting.Port) string {
-	sorted, _ := accounting.Union(ports)
-	if len(sorted) == 1 {
-		return "port " + portlist.FormatSpec(accounting.Port{Number: sorted[0].Number, Protocols: sorted[0].Protocols})
-	}
-	const most = 8
-	var parts []string
-	for i, port := range sorted {
-		if i == most {
-			parts = append(parts, fmt.Sprintf("%d more", len(sorted)-most))
-			break
-		}
-		parts = append(parts, portlist.FormatSpec(accounting.Port{Number: port.Number, Protocols: port.Protocols}))
-	}
-	return "the ports " + strings.Join(parts, ", ")
-}
-
 // applied prints what an edit has changed, and when that takes effect.
 func applied(c *cli.Context, loaded *settings.Settings, what string) error {
 	_, err := fmt.Fprintf(textWriter(c), "%s\nAn agent that reads %s applies this within seconds; without one, it holds from the next start on.\n",
@@ -269,24 +220,34 @@ type transfer struct {
 	name   string
 	path   string // empty: there is no such file
 	change clients.Change
+	others []portlist.Entry // what names the port otherwise
+
+	differs bool // the file has another name for the port
 }
 
 // prepare finds out whether the file can be changed, before anything is.
 func (t *transfer) prepare(loaded *settings.Settings) error {
-	if t.path == "" || os.Geteuid() != 0 {
+	if os.Geteuid() != 0 {
 		t.path = ""
+		return nil
+	}
+	known, err := elsewhere(loaded)
+	if err != nil {
+		return err
+	}
+	t.others = slices.DeleteFunc(slices.Clone(known), func(entry portlist.Entry) bool {
+		return entry.Number != t.port || entry.Name == "" || entry.Name == t.name || slices.Contains(entry.Sources, sources.ClientsSource(loaded.Clients))
+	})
+	if t.path == "" {
 		return nil
 	}
 	file, err := clients.Read(t.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	known, err := elsewhere(loaded)
-	if err != nil {
-		return err
-	}
 	for _, port := range file.Ports() {
 		known = append(known, portlist.Entry{Port: port})
+		t.differs = t.differs || port.Number == t.port && port.Name != "" && port.Name != t.name
 	}
 	i := slices.IndexFunc(known, func(entry portlist.Entry) bool { return entry.Number == t.port })
 	if i < 0 {
@@ -301,12 +262,16 @@ func (t *transfer) prepare(loaded *settings.Settings) error {
 // write changes the file. It comes after the change of the ledger: a name that changes in
 // the file alone is another name of the same client.
 func (t *transfer) write(c *cli.Context) error {
-	if t.path == "" {
-		return nil
+	counts := "the name in the ledger counts, until that one changes"
+	if t.path != "" {
+		if err := clients.Edit(t.path, t.change); err != nil {
+			return fmt.Errorf("port %d belongs to %s, but the file of clients does not say so: %w", t.port, t.name, err)
+		}
+		fmt.Fprintf(textWriter(c), "%s names %s for it.\n", terminal.Text(t.path), terminal.Text(t.name))
+		counts = "the file of clients counts, but change it there as well"
 	}
-	if err := clients.Edit(t.path, t.change); err != nil {
-		return fmt.Errorf("port %d belongs to %s, but the file of clients does not say so: %w", t.port, t.name, err)
+	for _, other := range t.others {
+		fmt.Fprintf(c.App.ErrWriter, "note: port %d is still %s in %s: %s\n", t.port, terminal.Text(other.Name), terminal.Text(placesOf(other)), counts)
 	}
-	_, err := fmt.Fprintf(textWriter(c), "%s names %s for it.\n", terminal.Text(t.path), terminal.Text(t.name))
-	return err
+	return nil
 }

@@ -31,11 +31,13 @@ func forgetCommand() *cli.Command {
 			"Examples:\n\n" +
 			"   ssmonitor client forget alice\n" +
 			"   ssmonitor client forget --yes 1-65535",
-		Flags: append(described(settingFlags("state", "socket", "clients", "list"), "socket", askSocket),
-			&cli.BoolFlag{Name: "yes", Usage: "do not ask"}),
+		Flags:  append(described(settingFlags("state", "socket", "clients", "list"), "socket", askSocket), doNotAsk()),
 		Action: forgetClient,
 	}
 }
+
+// doNotAsk returns the flag of commands that [confirm] a change.
+func doNotAsk() cli.Flag { return &cli.BoolFlag{Name: "yes", Usage: "do not ask"} }
 
 func forgetClient(c *cli.Context) error {
 	if c.NArg() != 1 {
@@ -50,34 +52,42 @@ func forgetClient(c *cli.Context) error {
 		return historyError(err, loaded.StateDirectory)
 	}
 	past, err := pastClients(recorded, c.Args().First())
+	if counted, ok := errors.AsType[*store.CountedError](err); ok {
+		return stillNamed(err, counted.Port, loaded)
+	}
 	if err != nil {
 		return historyError(err, loaded.StateDirectory)
 	}
 	what := pastText(past, recorded)
-	if !c.Bool("yes") {
-		question := fmt.Sprintf("Forget %s? What was used is added to one row, \"forgotten\". This can't be undone. [y/N] ", what)
-		if err := confirm(c, question); err != nil {
-			return err
-		}
+	block, err := removal(loaded.Clients, past.Name)
+	if err != nil {
+		return err
+	}
+	if err := confirm(c, fmt.Sprintf("Forget %s? What was used is added to one row, \"forgotten\". This can't be undone.", what)); err != nil {
+		return err
 	}
 	if err := clientLedger(c, loaded).Forget(c.Context, past); err != nil {
 		return historyError(fmt.Errorf("forgetting %s: %w", what, err), loaded.StateDirectory)
 	}
 	fmt.Fprintf(textWriter(c), "Forgot %s.\n", what)
-	return removeForgotten(loaded.Clients, past.Name)
+	if block == nil {
+		return nil
+	}
+	return clients.Edit(loaded.Clients, block...)
 }
 
-// removeForgotten removes the block of a client, which has no port any more, from the file
-// of clients.
-func removeForgotten(path, name string) error {
+// removal returns the change that removes the block of a client from the file of clients,
+// or nothing if there is none. It fails if that can't be done.
+func removal(path, name string) ([]clients.Change, error) {
 	if path == "" || name == "" {
-		return nil
+		return nil, nil
 	}
-	err := clients.Edit(path, clients.Remove(name))
+	change := []clients.Change{clients.Remove(name)}
+	_, err := clients.Preview(path, change...)
 	if errors.Is(err, clients.ErrNoClient) || errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return change, err
 }
 
 // pastClients returns what the argument selects. It fails if a selected client has a port,
@@ -131,13 +141,16 @@ func pastText(past usage.Past, clients []usage.Client) string {
 	return terminal.Text(label)
 }
 
-// confirm asks the person at the terminal. It fails if the answer is no, and without a
-// terminal.
+// confirm asks the person at the terminal, unless --yes is given. It fails if the answer is
+// no, and without a terminal.
 func confirm(c *cli.Context, question string) error {
+	if c.Bool("yes") {
+		return nil
+	}
 	if !isTerminal(c.App.Reader) {
 		return failure.Wrong(errors.New("there is no terminal to ask on: confirm with --yes"))
 	}
-	fmt.Fprint(textWriter(c), question)
+	fmt.Fprint(textWriter(c), question, " [y/N] ")
 	answer, err := bufio.NewReader(io.LimitReader(c.App.Reader, 1<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the answer: %w", err)

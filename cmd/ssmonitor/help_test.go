@@ -1,12 +1,20 @@
 package main
 
 import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"ssmonitor/internal/commandline"
+	"ssmonitor/internal/settings"
 )
 
 // TestHelp asks for the help of the program and of every command, in each way. It fits a
@@ -50,5 +58,42 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s: blanks at the end of %q", name, line)
 			}
 		}
+	}
+}
+
+// TestNamesOfSettings looks for the names of settings in the source: a wrong one would be
+// no flag, without an error.
+func TestNamesOfSettings(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			call, ok := node.(*ast.CallExpr)
+			if !ok || !slices.Contains([]string{"settingFlags", "settingFlagsBy", "inputs", "loadInSpite"}, fmt.Sprint(call.Fun)) {
+				return true
+			}
+			for _, argument := range call.Args {
+				literal, ok := argument.(*ast.BasicLit)
+				if !ok {
+					continue
+				}
+				found++
+				name, _ := strconv.Unquote(literal.Value)
+				if !slices.ContainsFunc(settings.All(), func(key settings.Key) bool { return key.Name == name }) {
+					t.Errorf("%s: there is no setting %q", path, name)
+				}
+			}
+			return true
+		})
+	}
+	if found == 0 {
+		t.Error("found no name of a setting")
 	}
 }

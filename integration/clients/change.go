@@ -16,9 +16,6 @@ import (
 // ErrNoClient means that the file has no block of a name.
 var ErrNoClient = errors.New("the file has no such client")
 
-// ErrExists means that the file has a block of a name already.
-var ErrExists = errors.New("the file has this client already")
-
 // TakenError means that a port is another client's. Inspect it with errors.As.
 type TakenError struct {
 	Port   uint16
@@ -75,8 +72,8 @@ func Remove(name string, specs ...string) Change {
 
 // Rename gives a client another name: it is the same person, whose history stays. The
 // client also gets the ports that have its old name elsewhere and that no client has in the
-// file: else they would keep that. It fails with ErrExists, and with ErrNoClient if the old
-// name is nowhere.
+// file: else they would keep that. If the file has a client of the new name, that one gets
+// all of them. It fails with ErrNoClient if the old name is nowhere.
 func Rename(old, name string, elsewhere ...string) Change {
 	return Change{func(e *edit) error {
 		items, err := parseItems(name, elsewhere)
@@ -84,6 +81,7 @@ func Rename(old, name string, elsewhere ...string) Change {
 			return err
 		}
 		i, err := e.find(old)
+		into := e.index(name)
 		switch {
 		case name == "":
 			return failure.Wrong(errors.New(`name "": want the new name of a client`))
@@ -91,14 +89,16 @@ func Rename(old, name string, elsewhere ...string) Change {
 			return err
 		case old == name:
 			return nil
-		case e.doc.find(name) != nil:
-			return failure.Wrong(fmt.Errorf("client %q: %w", name, ErrExists))
-		case err == nil:
-			e.rename(i, name)
-			e.append(i, e.unowned(items))
+		case err != nil:
+			return e.add(name, items)
+		case into >= 0:
+			e.append(into, slices.Concat(e.doc.blocks[i].specs(), e.unowned(items)))
+			e.removeBlock(i)
 			return nil
 		}
-		return e.add(name, items)
+		e.rename(i, name)
+		e.append(i, e.unowned(items))
+		return nil
 	}}
 }
 

@@ -192,6 +192,10 @@ func TestEditOfOtherStyles(t *testing.T) {
 		{"an empty value", clients.Add("a", "1"), "a:\n  ports: # none\n", "a:\n  ports: [1] # none\n"},
 		{"an empty map", clients.Add("a", "1"), "a: {} # none\n", "a: {ports: [1]} # none\n"},
 		{"the rest of one value", clients.Remove("a", "2"), "a:\n  ports: 1-3\n", "a:\n  ports: [1, 3]\n"},
+		{"two of one person", clients.Rename("A", "a", "4", "5"), "A: {ports: [2@10.0.0.1]} # gone\na:\n  ports: 1 # kept\nb: {ports: 4}\n",
+			"a:\n  ports: [1, \"2@10.0.0.1\", 5] # kept\nb: {ports: 4}\n"},
+		{"two of one person, in the other order", clients.Rename("b", "a"), "a: {ports: []}\nb:\n  ports:\n  - 4 # gone\n", "a: {ports: [4]}\n"},
+		{"one of them elsewhere", clients.Rename("b", "a", "4"), "a: {ports: 1}\n", "a: {ports: [1, 4]}\n"},
 		{"the last client", clients.Remove("a"), "# x\na:\n  ports: 1-3", "# x\n"},
 	} {
 		path := write(t, test.old)
@@ -213,7 +217,6 @@ func TestRefusedEdits(t *testing.T) {
 		{"one of several, assigned", ours, clients.Assign("fay", "20000"), `port 20000 is "alice"'s`, nil},
 		{"no such client", ours, clients.Remove("alce"), `client "alce": the file has no such client (did you mean alice?)`, clients.ErrNoClient},
 		{"no such client to rename", ours, clients.Rename("zoe", "x"), `client "zoe": the file has no such client`, clients.ErrNoClient},
-		{"a name that is there", ours, clients.Rename("alice", "bob"), `client "bob": the file has this client already`, clients.ErrExists},
 		{"a wrong name", ours, clients.Rename("alice", "a\x1bb"), "want a name without control", nil},
 		{"a wrong name of a new client", ours, clients.Add("a\nb", "1"), "want a name without control", nil},
 		{"a wrong port", ours, clients.Add("fay", "70000"), `port "70000": want a port number`, nil},

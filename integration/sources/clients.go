@@ -65,12 +65,12 @@ func isEmpty(path string) bool {
 	return err == nil && info.Size() == 0
 }
 
-// clientsSource returns the source of the ports in the file of clients: the same for
+// ClientsSource returns the source of the ports in the file of clients: the same for
 // setup and for the agent, which may be started in other directories.
-func (s *Sources) clientsSource() string {
-	path, err := filepath.Abs(s.Clients)
+func ClientsSource(clients string) string {
+	path, err := filepath.Abs(clients)
 	if err != nil {
-		return s.Clients
+		return clients
 	}
 	return path
 }
@@ -78,15 +78,22 @@ func (s *Sources) clientsSource() string {
 // portsSource returns the source of the ports that were named one by one.
 func (s *Sources) portsSource() string { return cmp.Or(s.PortFile, Flag) }
 
-// withoutFormer returns the entries of the list without those that only the file of
-// clients had named when setup wrote it: that says by itself what it has now. If it can't
-// be read, they stay.
+// withoutFormer returns the entries of the list without those of the file of clients, which
+// says by itself what it has now. If it can't be read, they stay.
 func (l *loading) withoutFormer(entries []portlist.Entry) []portlist.Entry {
 	if l.clients == nil {
 		return entries
 	}
-	only := []string{l.sources.clientsSource()}
-	return slices.DeleteFunc(slices.Clone(entries), func(entry portlist.Entry) bool { return slices.Equal(entry.Sources, only) })
+	return OfOthers(entries, ClientsSource(l.sources.Clients))
+}
+
+// OfOthers returns the entries of a list without those for which it names no other sources
+// than some, which say by themselves what they have now.
+func OfOthers(entries []portlist.Entry, some ...string) []portlist.Entry {
+	isOther := func(source string) bool { return !slices.Contains(some, source) }
+	return slices.DeleteFunc(slices.Clone(entries), func(entry portlist.Entry) bool {
+		return len(entry.Sources) > 0 && !slices.ContainsFunc(entry.Sources, isOther)
+	})
 }
 
 // noteOverruled notes each name that the file of clients overrules. The list is left out:

@@ -296,7 +296,7 @@ func (l *loading) entries(ports accounting.Ports, targets []accounting.Target) [
 			}
 		}
 	}
-	add(l.sources.clientsSource(), l.clients.Ports()...)
+	add(ClientsSource(l.sources.Clients), l.clients.Ports()...)
 	add(l.sources.portsSource(), l.sources.Ports...)
 	for _, entry := range l.listed {
 		for _, source := range entry.Sources {

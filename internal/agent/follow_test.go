@@ -148,3 +148,31 @@ func TestPublishAtTheContainerHook(t *testing.T) {
 	}
 	wantPublished(t, "at the container hook", found.Ports, false, false)
 }
+
+// TestEarlierUsageStays has the database unreadable when names are resolved: what earlier
+// clients used stays known, so that metrics don't step up, and back later.
+func TestEarlierUsageStays(t *testing.T) {
+	a := open(t, newTestAgent(t, io.Discard, nil))
+	key := accounting.Key{Port: 20000, Protocol: accounting.UDP, Direction: accounting.In}
+	a.meter.SetEarlier(map[accounting.Key]accounting.Count{key: {Bytes: 1000, Packets: 1}})
+	a.resolve(a.settings.Ports)
+	if got := earlierOf(t, a); got != 0 {
+		t.Fatalf("the ledger has no earlier client, got %d bytes", got)
+	}
+	a.meter.SetEarlier(map[accounting.Key]accounting.Count{key: {Bytes: 1000, Packets: 1}})
+	if err := a.ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.resolve(a.settings.Ports)
+	if got := earlierOf(t, a); got != 1000 {
+		t.Errorf("without a database, earlier clients used %d bytes, want 1000 as before", got)
+	}
+}
+
+func earlierOf(t *testing.T, a *agent) uint64 {
+	t.Helper()
+	if err := a.meter.Read(); err != nil {
+		t.Fatal(err)
+	}
+	return a.meter.Report().Ports[0].UDP.In.Earlier.Bytes
+}

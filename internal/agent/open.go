@@ -144,12 +144,14 @@ func (a *agent) begin() error {
 }
 
 // resolve returns the ports with their current names, and has the meter know what clients
-// used before the present ones.
+// used before the present ones. What it knows of that stays while it can't be read: metrics
+// must not step up and back.
 func (a *agent) resolve(ports accounting.Ports) accounting.Ports {
 	named := a.ledger.ResolveNames(ports)
 	earlier, err := a.ledger.Earlier()
 	if err != nil {
-		a.Log.Error("the metrics of clients include what others used on their ports before", "error", err)
+		a.Log.Error("the metrics of clients may include what others used on their ports before", "error", err)
+		return named
 	}
 	a.meter.SetEarlier(earlier)
 	return named

@@ -1,12 +1,15 @@
 package checkup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ssmonitor/accounting"
@@ -31,6 +34,7 @@ func (c *checker) checkPorts() {
 	}
 	found, err := sources.Follow(from).Load()
 	c.checkClients(found.Clients, err)
+	c.compareNames(counted)
 	noneFound := !c.checkConfigurations(found, err) && from.SearchRoot != ""
 	if noneFound && len(counted.Ports) > 0 {
 		c.add(finding.Finding{ID: finding.ConfigurationSearch, Level: finding.Note, Message: noConfiguration,
@@ -69,8 +73,31 @@ func (c *checker) checkClients(found *clients.File, err error) {
 		c.add(finding.Finding{ID: finding.Clients, Level: finding.OK, Subject: path,
 			Message: fmt.Sprintf("clients %s: %s", path, finding.DescribePorts(found.Ports()))})
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: path,
+			Message: fmt.Sprintf("every user can change %s, and so whose usage is whose", path), Remedy: "chmod o-w " + path})
+	}
 	if note := c.Settings.PortNote(); note != nil {
 		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: c.Settings.PortFile, Message: terminal.Line(note)})
+	}
+}
+
+// compareNames compares the names that the agent reads with those that it reports, which
+// differ after a client new that could not change the file of clients.
+func (c *checker) compareNames(counted sources.Result) {
+	const most = 3
+	noted := 0
+	served := c.agent.ports()
+	for _, entry := range counted.Entries {
+		port, found := served.Find(entry.Number)
+		if !found || entry.Name == "" || port.Name == entry.Name || noted == most {
+			continue
+		}
+		noted++
+		c.add(finding.Finding{ID: finding.Clients, Level: finding.Note, Subject: strconv.Itoa(int(entry.Number)),
+			Message: fmt.Sprintf("port %d is %q in %s, and %q in reports, where ssmonitor client new has given it to that client", entry.Number, entry.Name,
+				cmp.Or(strings.Join(entry.Sources, ", "), c.Settings.List), port.Name),
+			Remedy: fmt.Sprintf("if it stays so, name the client in the file of clients: ssmonitor client new %d NAME", entry.Number)})
 	}
 }
 

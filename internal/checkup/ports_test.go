@@ -38,6 +38,28 @@ func portsOf(numbers ...uint16) (ports accounting.Ports) {
 	return ports
 }
 
+// TestNames compares the names in the list with those that an agent reports.
+func TestNames(t *testing.T) {
+	c := &checker{Check: Check{Machine: new(Machine), Settings: &settings.Settings{List: "ports"}}}
+	var counted sources.Result
+	named := func(number uint16, name string) accounting.Port {
+		return accounting.Port{Number: number, Protocols: accounting.TCPAndUDP, Name: name}
+	}
+	for _, port := range []accounting.Port{named(1, "alice"), named(2, ""), named(3, "bob"), named(4, "carol")} {
+		counted.Entries = append(counted.Entries, portlist.Entry{Port: port, Sources: []string{"a.json"}})
+	}
+	c.compareNames(counted)
+	c.agent.Report = new(accounting.Report)
+	for _, port := range []accounting.Port{named(1, "alice"), named(2, "dave"), named(3, "erin")} {
+		c.agent.Report.Ports = append(c.agent.Report.Ports, accounting.PortReport{Port: port})
+	}
+	c.compareNames(counted)
+	if len(c.found) != 1 || c.found[0].ID != finding.Clients || c.found[0].Level != finding.Note ||
+		!strings.HasPrefix(c.found[0].Message, `port 3 is "bob" in a.json, and "erin" in reports`) || !strings.Contains(c.found[0].Remedy, "client new 3 NAME") {
+		t.Errorf("got %+v", c.found)
+	}
+}
+
 func TestList(t *testing.T) {
 	onlyTCP := accounting.Ports{{Number: 1, Protocols: accounting.OnlyTCP}}
 	for _, test := range []struct {

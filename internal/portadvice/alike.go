@@ -53,7 +53,7 @@ func alikeFinding(ports accounting.Ports) finding.Finding {
 	}
 	last := ports[len(ports)-1]
 	return finding.Finding{ID: finding.ClientNames, Level: finding.Note, Subject: ports[0].Name, Message: "the names of several clients look alike: " + strings.Join(names, ", "),
-		Remedy: fmt.Sprintf("if they are one client, give them one name, else another: ssmonitor setup --port %d=NAME", last.Number)}
+		Remedy: fmt.Sprintf("if they are one client, give it one name, else another: ssmonitor client rename %d NAME", last.Number)}
 }
 
 // firstDifference returns the first character of a name that another does not have in

@@ -202,7 +202,7 @@ func (r *Report) WriteTable(w io.Writer, charset terminal.Charset, most int) err
 		fmt.Fprintf(w, "  and %d more\n", left)
 	}
 	if renamed {
-		fmt.Fprint(w, "\n~ A name that changes is the same person's, whose usage goes on. For another person: ssmonitor client new PORT NAME\n")
+		fmt.Fprint(w, "\n~ A name that changes is the same person's, whose usage goes on, unless it was given by ssmonitor client new PORT NAME\n")
 	}
 	r.writeConfigurations(w, min(most, maxConfigurations))
 	summary := "nothing has changed"

@@ -13,31 +13,61 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
+// shortRange is the most consecutive ports of one client that have a line each. More of
+// them, which had the ports at the same time, share one.
+const shortRange = 16
+
 // WriteClients writes the clients as a table for terminals, sorted by port. Times are shown in their own location.
 func WriteClients(w io.Writer, clients []usage.Client, charset terminal.Charset) error {
 	out := bufio.NewWriter(charset.Writer(w))
 	if len(clients) == 0 {
-		fmt.Fprintln(out, "No client is known yet.")
+		_, err := fmt.Fprintln(w, "No client is known yet.")
+		return err
 	}
 	clients = sortClients(clients)
 	width := len("NAME")
 	for _, client := range clients {
 		width = max(width, min(nameWidth, terminal.Width(charset.Text(client.Name))))
 	}
-	line := func(port, name, since, until string) {
-		text := fmt.Sprintf("%5s  %s  %-16s  %s", port, terminal.PadRight(charset.Text(name), width), since, until)
+	rows := [][]string{{"PORT", "NAME", "SINCE", "UNTIL"}}
+	for len(clients) > 0 {
+		first, length := clients[0], rangeOf(clients)
+		port := fmt.Sprint(first.Port)
+		if length > 1 {
+			port += fmt.Sprint("-", clients[length-1].Port)
+		}
+		rows = append(rows, []string{port, first.Name, clientTime(first.Since), clientTime(first.Until)})
+		clients = clients[length:]
+	}
+	portWidth := len("65535")
+	for _, row := range rows {
+		portWidth = max(portWidth, len(row[0]))
+	}
+	for _, row := range rows {
+		text := fmt.Sprintf("%*s  %s  %-16s  %s", portWidth, row[0], terminal.PadRight(charset.Text(row[1]), width), row[2], row[3])
 		fmt.Fprintln(out, strings.TrimRight(text, " "))
-	}
-	if len(clients) > 0 {
-		line("PORT", "NAME", "SINCE", "UNTIL")
-	}
-	for _, client := range clients {
-		line(fmt.Sprint(client.Port), client.Name, clientTime(client.Since), clientTime(client.Until))
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing the clients: %w", err)
 	}
 	return nil
+}
+
+// rangeOf returns how many of the clients share the first line.
+func rangeOf(clients []usage.Client) int {
+	length := 1
+	for length < len(clients) {
+		next := clients[length-1]
+		next.Port++
+		if next != clients[length] {
+			break
+		}
+		length++
+	}
+	if length <= shortRange {
+		return 1
+	}
+	return length
 }
 
 // sortClients returns the clients sorted by port. Those of one port stay in order.

@@ -362,3 +362,21 @@ func TestWriteClients(t *testing.T) {
 		t.Errorf("got %q, %v", asJSON.String(), err)
 	}
 }
+
+// TestWriteClientsOfARange has the ports of a mistaken range, and as many as may be clients.
+func TestWriteClientsOfARange(t *testing.T) {
+	var clients []usage.Client
+	for port := range uint16(30) {
+		clients = append(clients, usage.Client{Port: 100 + port})
+	}
+	clients[13].Name = "alice" // between 13 and 16
+	var b strings.Builder
+	if err := WriteClients(&b, clients, terminal.Unicode); err != nil || strings.Count(b.String(), "\n") != 31 {
+		t.Errorf("got %v and\n%s", err, &b)
+	}
+	clients = append(clients, usage.Client{Port: 130}, usage.Client{Port: 132})
+	b.Reset()
+	if err := WriteClients(&b, clients, terminal.Unicode); err != nil || !strings.HasSuffix(b.String(), "\n    113  alice\n114-130\n    132\n") {
+		t.Errorf("got %v and\n%s", err, &b)
+	}
+}
