@@ -89,7 +89,6 @@ func (s *Store) ended() (ports []uint16) {
 // part of a transaction.
 func (s *Store) rename(now time.Time) error {
 	for _, port := range s.renamed() {
-		s.options.Progress()
 		known := s.saved.clients.ports.At(port.Number)
 		// The client that gets the port at the next reading.
 		count, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)
