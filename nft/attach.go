@@ -17,14 +17,16 @@ import (
 // changed, except that the first ones may have been added of more ports than fit into
 // one transaction.
 func (t *Table) Attach(ports accounting.Ports) error {
+	_, keys := partition(ports.Keys(), &t.known.counted)
 	if !t.known.verified {
+		t.known.refuse(keys)
 		return accounting.ErrChanged
 	}
-	_, keys := partition(ports.Keys(), &t.known.counted)
 	err := t.attachParts(keys, func(b *batch) error {
 		b.onlyAt(t.known.generation)
 		switch err := t.commit(b); {
 		case errors.Is(err, unix.ERESTART), errors.Is(err, unix.EEXIST):
+			t.known.refuse(keys)
 			return accounting.ErrChanged
 		default:
 			return t.ownership(err)

@@ -333,3 +333,26 @@ func TestAttachOfACountedPort(t *testing.T) {
 		t.Errorf("after a flush by others: got %q, want one finding", findings)
 	}
 }
+
+// TestReadBesideWhoAddsManyPorts has setup add the ports that an agent is about to add. A
+// dump of so many counters takes many seconds, and the table may not have all of them yet.
+func TestReadBesideWhoAddsManyPorts(t *testing.T) {
+	inNamespace(t)
+	ports := portList(100)
+	table := open(t, Options{})
+	install(t, table, ports[:1])
+	verifyNothing(t, table, ports[:1])
+	install(t, open(t, Options{}), ports[:50])
+	if err := table.Attach(ports[1:]); !errors.Is(err, accounting.ErrChanged) {
+		t.Fatalf("got %v, want %v", err, accounting.ErrChanged)
+	}
+	table.reader.dumpLimit, table.reader.guessLimit = 300, 350
+	expectWay := func(want readingWay) {
+		t.Helper()
+		if got := len(read(t, table)); got != 4*50 || table.reader.way != want {
+			t.Errorf("got %d counters by way %d, want %d by %d", got, table.reader.way, 4*50, want)
+		}
+	}
+	expectWay(everyKey)
+	expectWay(oneDump)
+}

@@ -31,6 +31,7 @@ type known struct {
 	lookupUnused bool
 
 	counters counterList
+	refused  int  // counters that could not be attached since the last reading: somebody else may be adding them
 	listed   bool // counters was exactly what existed at the generation
 
 	onlyOurChanges bool // only we have changed the ruleset since the last inspection began
@@ -84,7 +85,12 @@ func (k *known) reading() { k.listed = false }
 
 // readAt follows a reading of every counter. Its first answer was written at the
 // generation, as far as a message holds that.
-func (k *known) readAt(generation uint16) { k.listed = generation == uint16(k.generation) }
+func (k *known) readAt(generation uint16) {
+	k.listed, k.refused = generation == uint16(k.generation), 0
+}
+
+// refuse records that keys could not be attached.
+func (k *known) refuse(keys []accounting.Key) { k.refused = len(keys) }
 
 func (k *known) attached(keys []accounting.Key) {
 	for _, key := range keys {

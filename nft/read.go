@@ -113,7 +113,7 @@ func (t *Table) requestCounters() (err error) {
 // chooseWay looks the table up first if the choice depends on it.
 func (t *Table) chooseWay() (readingWay, error) {
 	r, k := &t.reader, &t.known
-	if n := k.counters.len(); 0 < n && n <= r.dumpLimit {
+	if n := max(k.counters.len(), k.refused); 0 < n && n <= r.dumpLimit {
 		return oneDump, nil
 	}
 	if err := t.look(); err != nil {
@@ -121,11 +121,13 @@ func (t *Table) chooseWay() (readingWay, error) {
 	}
 	r.sample.Readings = slices.Grow(r.sample.Readings, int(k.table.use))
 	switch {
+	case !k.table.exists():
+		return oneDump, nil
 	// This relies on the table's chains and maps being complete: while some are
 	// missing, as many new counters go unnoticed.
 	case k.counters.len() > r.dumpLimit && int(k.table.use) == k.counters.len()+len(t.layout.sets)+len(t.layout.chains):
 		return knownKeys, nil
-	case int(k.table.use) > r.guessLimit:
+	case max(int(k.table.use), k.refused) > r.guessLimit:
 		return everyKey, nil
 	}
 	return oneDump, nil
@@ -148,6 +150,7 @@ func (s *readState) begin(sample *accounting.Sample, counters *counterList) {
 
 // addCounter adds the counter of a message to the sample.
 func (t *Table) addCounter(m netlink.Message) error {
+	t.conn.progress()
 	s, counters := &t.reader.readState, &t.known.counters
 	if !s.answered {
 		s.answered, s.first = true, generationOf(m)
@@ -227,6 +230,7 @@ func (t *Table) requestEach(keys []accounting.Key) error {
 	r := &t.reader
 	e := &r.singles
 	for len(keys) > 0 {
+		t.conn.progress() // missing counters make none
 		part := keys[:min(requestsPerDatagram, len(keys))]
 		keys = keys[len(part):]
 		e.buffer = e.buffer[:0]

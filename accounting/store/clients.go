@@ -91,7 +91,6 @@ func (s *Store) ended() (ports []uint16) {
 func (s *Store) rename(now time.Time) error {
 	renamed := make(map[string][]string)
 	for _, port := range s.renamed() {
-		s.options.Progress()
 		known := s.saved.clients.ports.At(port.Number)
 		// The client that gets the port at the next reading.
 		count, err := s.db.value("select count(*) from later where port = ? and name = ?", int64(port.Number), port.Name)

@@ -70,7 +70,7 @@ func readOnly() url.Values { return url.Values{"mode": {"ro"}} }
 // the one of package sqlitefile.
 func connect(path, vfs string, parameters url.Values) (*database, error) {
 	parameters.Set("vfs", vfs)
-	limit := &deadline{patience: statementPatience}
+	limit := &deadline{patience: statementPatience, progress: func() {}}
 	conn, err := sqlitefile.Open(limit, path, parameters)
 	if err != nil {
 		return nil, err

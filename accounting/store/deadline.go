@@ -13,6 +13,7 @@ const statementPatience = 5 * time.Minute
 // no timer, as SQLite asks for its error.
 type deadline struct {
 	patience time.Duration
+	progress func()          // runs whenever a statement begins or asks
 	at       time.Time       // zero: there is none
 	caller   context.Context // of whoever waits for the statements; nil: nobody
 }
@@ -20,6 +21,7 @@ type deadline struct {
 // start gives the statement that begins now its time, and returns the deadline of the
 // statement that it is nested in, which [deadline.restore] restores.
 func (d *deadline) start() (before time.Time) {
+	d.progress()
 	before = d.at
 	d.at = time.Now().Add(d.patience)
 	return before
@@ -35,6 +37,7 @@ func (d *deadline) Done() <-chan struct{} { return nil }
 
 // Err reports whether the time is over, or the caller has left.
 func (d *deadline) Err() error {
+	d.progress()
 	if d.caller != nil && d.caller.Err() != nil {
 		return d.caller.Err()
 	}

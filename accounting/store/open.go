@@ -159,6 +159,7 @@ func (s *Store) openDatabase() error {
 		return explain(s.path, err)
 	}
 	s.db = db
+	db.deadline.progress = s.options.Progress
 	if err := s.reload(); err != nil {
 		s.closeDatabase()
 		return explain(s.path, err)

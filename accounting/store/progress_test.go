@@ -6,7 +6,8 @@ import (
 	"ssmonitor/accounting"
 )
 
-// TestProgress expects a sign of life for each port that gets a name.
+// TestProgress expects a sign of life for each port that gets a name, and many from a
+// statement that takes long.
 func TestProgress(t *testing.T) {
 	calls := 0
 	s, _, _, err := Open(t.TempDir(), Options{Holder: "test", Progress: func() { calls++ }})
@@ -20,6 +21,11 @@ func TestProgress(t *testing.T) {
 	s.ResolveNames(ports)
 	if calls < len(ports) {
 		t.Errorf("got %d signs of life for the names, want at least %d", calls, len(ports))
+	}
+	calls = 0
+	const long = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) select count(*) from n"
+	if _, err := s.db.value(long); err != nil || calls < 100 {
+		t.Errorf("got %d signs of life from a long statement, want at least 100 (%v)", calls, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -105,7 +105,6 @@ func (s *saving) bookChanges(changed []accounting.Account, endsGap bool) error {
 	gains, newest := s.gains, newestOf(s.gains, s.now)
 	book := booking{saving: s}
 	for i := range changed {
-		s.options.Progress()
 		account := &changed[i]
 		var own []accounting.Gain
 		own, gains = cutGains(gains, account.Key)

@@ -37,8 +37,8 @@ type Options struct {
 	// KeepHours and KeepDays are how long usage by hour and by day is kept. 0 deletes
 	// nothing: a command leaves that to the agent. Usage by month is kept for ever.
 	KeepHours, KeepDays time.Duration
-	// Progress is called for each row of a save, which takes seconds for thousands of
-	// ports, by whoever saves. Nil: nobody wants to know.
+	// Progress is called while statements of the store run, by whoever has them run: those
+	// about thousands of ports take seconds. Nil: nobody wants to know.
 	Progress func()
 	// Log receives the notices of an open store; nil discards them.
 	Log *slog.Logger

@@ -227,3 +227,17 @@ func TestCheckFindsWhatDiffers(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckOfManyPorts adds up the usage of each port once. Comparing each with each other
+// took a minute.
+func TestCheckOfManyPorts(t *testing.T) {
+	directory := fast(t)
+	s, _, _ := open(t, directory)
+	save(t, s, stateAt(1, 5000))
+	closeStore(t, s)
+	began := time.Now()
+	wantSound(t, directory)
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it takes %s", took)
+	}
+}

@@ -77,6 +77,7 @@ type agent struct {
 	changes chan func() // what root requests, for the loop to run
 
 	notifier *unit.Notifier
+	working  atomic.Bool // see work
 	board    *health.Board
 
 	closing []func() error // ends what is open, in the order of opening
@@ -138,7 +139,7 @@ func (a *agent) run(ctx context.Context, hangup <-chan os.Signal) error {
 			a.applySettings()
 			a.reload()
 		case change := <-a.changes:
-			change()
+			a.work(change)
 		case <-watchdog:
 			a.notifier.Alive(time.Now())
 		case <-ticks.C:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/sources"
@@ -38,14 +37,12 @@ func (a *agent) reload() {
 		a.logNotes(found)
 		return
 	}
-	a.notifier.Progress(time.Now()) // each step may take seconds for thousands of ports
-	err = a.applyForwarding(&found)
-	a.logNotes(found)
 	before := a.meter.Ports()
-	ports := a.resolve(found.Ports)
-	a.notifier.Progress(time.Now())
-	err = errors.Join(err, a.meter.SetPorts(ports))
-	a.notifier.Progress(time.Now())
+	a.work(func() {
+		err = a.applyForwarding(&found)
+		a.logNotes(found)
+		err = errors.Join(err, a.meter.SetPorts(a.resolve(found.Ports)))
+	})
 	a.board.Observe(health.NewPorts, err)
 	if err != nil {
 		return
@@ -108,9 +105,11 @@ func (a *agent) applyForwarding(found *sources.Result) error {
 
 // refreshForwarding puts what is published now in force for the ports in force.
 func (a *agent) refreshForwarding() {
-	found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
-	err := a.applyForwarding(&found)
-	a.board.Observe(health.NewPorts, errors.Join(err, a.meter.SetPorts(found.Ports)))
+	a.work(func() {
+		found := sources.Result{Ports: a.meter.Ports(), Targets: a.named}
+		err := a.applyForwarding(&found)
+		a.board.Observe(health.NewPorts, errors.Join(err, a.meter.SetPorts(found.Ports)))
+	})
 }
 
 func (a *agent) logNotes(found sources.Result) {

@@ -63,9 +63,7 @@ func (a *agent) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.table, err = nft.Open(nft.Options{
-		Hook: a.settings.Hook, Own: a.settings.Own, Progress: func() { a.notifier.Progress(time.Now()) },
-	}); err != nil {
+	if a.table, err = nft.Open(nft.Options{Hook: a.settings.Hook, Own: a.settings.Own, Progress: a.progress}); err != nil {
 		return err
 	}
 	a.closing = append(a.closing, a.table.Close)
@@ -94,7 +92,7 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 	options := store.Options{
 		Holder: store.AgentHolder, Zone: a.settings.Zone, MonthDay: a.settings.MonthDay,
 		KeepHours: a.settings.KeepHours, KeepDays: a.settings.KeepDays, Boot: a.Lookup("BOOT_ID"), Log: a.Log,
-		Progress: func() { a.notifier.Progress(time.Now()) },
+		Progress: a.progress,
 	}
 	var notices []store.Notice
 	a.ledger, saved, notices, err = store.Open(a.settings.StateDirectory, options)

@@ -87,3 +87,21 @@ func TestTextfileWhileSavesFail(t *testing.T) {
 		t.Errorf("got %v and\n%s", err, page)
 	}
 }
+
+// TestReadersAreNoSignOfLife has readers ask while the loop does nothing, as if it were
+// stuck, and then the loop tick.
+func TestReadersAreNoSignOfLife(t *testing.T) {
+	a := open(t, newTestAgent(t, io.Discard, nil))
+	signs := 0
+	a.notifier = &unit.Notifier{Send: func(string) { signs++ }, Watchdog: time.Nanosecond}
+	if _, err := a.readings.SavedReport(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if signs > 0 {
+		t.Errorf("a reader gives %d signs of life", signs)
+	}
+	a.tick(t.Context())
+	if signs < 3 { // at the beginning and the end, and for each of the counters
+		t.Errorf("a tick gives %d signs of life, want more", signs)
+	}
+}

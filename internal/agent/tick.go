@@ -11,9 +11,29 @@ import (
 	"ssmonitor/internal/terminal"
 )
 
+// work runs a step of the loop that changes or reads the table or the ledger, which takes
+// seconds for thousands of ports. Meanwhile their progress is a sign of life.
+func (a *agent) work(step func()) {
+	a.working.Store(true)
+	defer a.working.Store(false)
+	a.progress()
+	step()
+	a.progress()
+}
+
+// progress is a sign of life of the loop, which works or waits for a reader who does.
+// Otherwise it is none, or readers would keep an agent alive whose loop is stuck.
+func (a *agent) progress() {
+	if a.working.Load() {
+		a.notifier.Progress(time.Now())
+	}
+}
+
 // tick ends an interval.
 func (a *agent) tick(ctx context.Context) {
-	report, err := a.meter.Tick()
+	var report *accounting.Report
+	var err error
+	a.work(func() { report, err = a.meter.Tick() })
 	if !errors.Is(err, accounting.ErrNoTable) && !errors.Is(err, accounting.ErrRestored) { // the repair is logged
 		a.board.Observe(health.Readings, err)
 	}

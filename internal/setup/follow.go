@@ -36,7 +36,7 @@ const (
 	// setupShare and setupBurst bound the processor time of setups: somebody may write
 	// large configurations all the time.
 	setupShare = 10
-	setupBurst = time.Second
+	setupBurst = 5 * time.Second
 )
 
 // ErrAgain ends a process that has to read what its enclosure hides. Nothing opens that

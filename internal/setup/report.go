@@ -68,6 +68,11 @@ func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
 	}
 	before, _ := accounting.Union(portlist.Ports(earlier))
 	targetsBefore, _ := before.Targets(portlist.Targets(earlier)) // setup replaces a list with a mistake
+	var sourcesBefore accounting.PortMap[[]string]
+	for _, entry := range earlier {
+		from := sourcesBefore.At(entry.Number)
+		*from = append(*from, entry.Sources...)
+	}
 	for _, entry := range found.Entries {
 		row := newPort(entry)
 		old, existed := before.Find(entry.Number)
@@ -84,7 +89,7 @@ func newReport(list string, earlier []portlist.Entry, found *Found) *Report {
 	}
 	for _, old := range before {
 		if _, remains := found.Ports.Find(old.Number); !remains {
-			row := newPort(portlist.Entry{Port: old, Sources: sourcesOf(earlier, old.Number), Targets: targetsOf(targetsBefore, old.Number)})
+			row := newPort(portlist.Entry{Port: old, Sources: sourcesBefore.Get(old.Number), Targets: targetsOf(targetsBefore, old.Number)})
 			row.Change = portRemoved
 			report.Ports = append(report.Ports, row)
 		}
@@ -144,15 +149,6 @@ func (c *Counted) describe() string {
 		text += " to " + strings.Join(c.Targets, ", ")
 	}
 	return text
-}
-
-func sourcesOf(entries []portlist.Entry, port uint16) (from []string) {
-	for _, entry := range entries {
-		if entry.Number == port {
-			from = append(from, entry.Sources...)
-		}
-	}
-	return from
 }
 
 // WriteJSON writes the report as one indented JSON object, as `setup --json` prints it.

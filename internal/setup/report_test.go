@@ -3,8 +3,10 @@ package setup
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ssmonitor/accounting"
 	"ssmonitor/integration/portlist"
@@ -57,5 +59,22 @@ func TestSetupReportsWhatBecamePublished(t *testing.T) {
 	var table strings.Builder
 	if err := report.WriteTable(&table, terminal.Unicode, 2); err != nil || !report.changed() || !strings.Contains(table.String(), "~ 20000  tcp, udp, forwarded (was tcp, udp)") {
 		t.Errorf("got changed %t, %v and\n%s", report.changed(), err, &table)
+	}
+}
+
+// TestReportOfAnEndedRange corrects a list that has every port. Looking for each port in
+// the whole list took ten seconds.
+func TestReportOfAnEndedRange(t *testing.T) {
+	var earlier []portlist.Entry
+	for number := 1; number <= 65535; number++ {
+		earlier = append(earlier, portlist.Entry{Port: accounting.Port{Number: uint16(number), Protocols: accounting.TCPAndUDP}, Sources: []string{"a.yaml"}})
+	}
+	began := time.Now()
+	report := newReport("ports", earlier, &Found{})
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it takes %s", took)
+	}
+	if last := report.Ports[len(report.Ports)-1]; len(report.Ports) != 65535 || last.Change != portRemoved || !slices.Equal(last.Sources, []string{"a.yaml"}) {
+		t.Errorf("got %d ports, the last of which is %+v", len(report.Ports), last)
 	}
 }
