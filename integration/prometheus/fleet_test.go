@@ -85,7 +85,7 @@ func serveFleet(t *testing.T) (address string) {
 				Number: uint16(20000 + j), Protocols: accounting.TCPAndUDP, Name: fmt.Sprintf("client %d", i/2**fleetClients+j),
 			})
 		}
-		metrics := prometheus.NewMetrics(prometheus.Options{Source: server, Interval: 2 * time.Second, Names: true, Version: "simulated"})
+		metrics := prometheus.NewMetrics(prometheus.Options{Source: server, Limits: noLimits, AddressLimits: noLimits, Interval: 2 * time.Second, Names: true, Version: "simulated"})
 		prefix := fmt.Sprintf("/server/%d", i)
 		mux.Handle(prefix+"/metrics", http.StripPrefix(prefix, prometheus.NewHandler(metrics, time.Now)))
 		groups = append(groups, map[string]any{"targets": []string{address}, "labels": map[string]string{
@@ -307,3 +307,5 @@ remote_write: [{url: "http://%s/api/v1/write", queue_config: {batch_send_deadlin
 		}
 	}
 }
+
+func noLimits() usage.Limits { return usage.Limits{} }
