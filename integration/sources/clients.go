@@ -14,10 +14,10 @@ import (
 	"ssmonitor/integration/portlist"
 )
 
-// OverruledError is a name that a source gives to a port, though the file of clients gives
-// it another one, which counts. Inspect it with errors.As.
+// OverruledError is a name that a source gives to ports, though the file of clients gives
+// them another one, which counts. Inspect it with errors.As.
 type OverruledError struct {
-	Port       uint16
+	portRange
 	Kept, Lost string
 	Clients    string // the file of clients
 	Source     string // of the name that was lost
@@ -25,8 +25,8 @@ type OverruledError struct {
 
 // Error names both names, where they stand, and what to do.
 func (e *OverruledError) Error() string {
-	return fmt.Sprintf("port %d is %q in %s, which counts, and %q in %s: to change it, run ssmonitor client rename OLD NEW for the "+
-		"same person, or ssmonitor client new %d NAME for another one", e.Port, e.Kept, e.Clients, e.Lost, e.Source, e.Port)
+	return fmt.Sprintf("%s %q in %s, which counts, and %q in %s: to change it, run ssmonitor client rename OLD NEW for the "+
+		"same person, or ssmonitor client new %d NAME for another one", e.with("is", "are"), e.Kept, e.Clients, e.Lost, e.Source, e.First)
 }
 
 // readClients reads the file of clients. If that fails, it has those that were read last.
@@ -96,12 +96,13 @@ func OfOthers(entries []portlist.Entry, some ...string) []portlist.Entry {
 	})
 }
 
-// noteOverruled notes each name that the file of clients overrules. The list is left out:
-// setup writes it again.
+// noteOverruled notes each name that the file of clients overrules, and ports that follow one
+// another together. The list is left out: setup writes it again.
 func (l *loading) noteOverruled() {
 	named, _ := accounting.Union(l.clients.Ports())
 	known := make(map[accounting.NameConflict]bool)
 	note := func(source string, ports []accounting.Port) {
+		var last *OverruledError
 		for _, port := range ports {
 			kept, _ := named.Find(port.Number)
 			conflict := accounting.NameConflict{Port: port.Number, Kept: kept.Name, Lost: port.Name}
@@ -109,7 +110,12 @@ func (l *loading) noteOverruled() {
 				continue
 			}
 			known[conflict] = true
-			l.note(&OverruledError{port.Number, kept.Name, port.Name, l.sources.Clients, source})
+			if last != nil && last.followedBy(port.Number) && last.Kept == kept.Name && last.Lost == port.Name {
+				last.Last = port.Number
+				continue
+			}
+			last = &OverruledError{onePort(port.Number), kept.Name, port.Name, l.sources.Clients, source}
+			l.note(last)
 		}
 	}
 	note(l.sources.portsSource(), l.sources.Ports)

@@ -38,10 +38,10 @@ func TestNamesHaveOneOrder(t *testing.T) {
 	var overruled []string
 	for _, note := range result.Notes {
 		if note, ok := errors.AsType[*sources.OverruledError](note); ok {
-			overruled = append(overruled, fmt.Sprint(note.Port, note.Kept, note.Lost, filepath.Base(note.Source)))
+			overruled = append(overruled, fmt.Sprintf("%d-%d %s %s %s", note.First, note.Last, note.Kept, note.Lost, filepath.Base(note.Source)))
 		}
 	}
-	if difference := cmp.Diff([]string{"20000aliceflag--port", "20000aliceconfigconfig.json", "20001aliceconfigconfig.json"}, overruled); difference != "" {
+	if difference := cmp.Diff([]string{"20000-20000 alice flag --port", "20000-20001 alice config config.json"}, overruled); difference != "" {
 		t.Errorf("overruled (-want +got)\n%s", difference)
 	}
 	if got := result.Entries[0].Sources; len(got) != 3 || got[0] != of.Clients {

@@ -237,7 +237,8 @@ func (l *loading) merge() (accounting.Ports, []accounting.NameConflict) {
 	return ports, conflicts
 }
 
-// noteConflicts notes each port with more than one name once.
+// noteConflicts notes each port with more than one name once, and ports that follow one
+// another together.
 func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 	names := make(map[uint16]int) // beside the one that is used
 	known := make(map[accounting.NameConflict]bool)
@@ -247,18 +248,31 @@ func (l *loading) noteConflicts(conflicts []accounting.NameConflict) {
 			names[conflict.Port]++
 		}
 	}
+	type note struct {
+		portRange
+		kept, lost string
+		others     int // names beside the one that is used
+	}
+	var notes []note
 	for _, conflict := range conflicts {
-		several := "two names,"
-		switch names[conflict.Port] {
-		case 0:
+		next := note{onePort(conflict.Port), conflict.Kept, conflict.Lost, names[conflict.Port]}
+		if next.others == 0 {
 			continue // noted already
-		case 1:
-		default:
-			several = fmt.Sprintf("%d names, among them", 1+names[conflict.Port])
 		}
 		names[conflict.Port] = 0
-		l.note(fmt.Errorf("port %d has %s %q and %q: the first is used; choose with --port %d=NAME",
-			conflict.Port, several, conflict.Kept, conflict.Lost, conflict.Port))
+		if last := len(notes) - 1; last >= 0 && notes[last].followedBy(conflict.Port) && notes[last] == (note{notes[last].portRange, next.kept, next.lost, next.others}) {
+			notes[last].Last = conflict.Port
+			continue
+		}
+		notes = append(notes, next)
+	}
+	for _, note := range notes {
+		several := "two names,"
+		if note.others > 1 {
+			several = fmt.Sprintf("%d names, among them", 1+note.others)
+		}
+		l.note(fmt.Errorf("%s %s %q and %q: the first is used; choose with --port %s=NAME",
+			note.with("has", "have"), several, note.kept, note.lost, note))
 	}
 }
 
