@@ -77,7 +77,20 @@ func TestCheckSaysWhyTheServiceDied(t *testing.T) {
 		b.restartAgent(t, "interval: 5\n", "failed")
 		expect(t, "ssmonitor.service failed: ", "interval", "then start it again: systemctl restart ssmonitor.service")
 	})
+	t.Run("what is setup's alone", func(t *testing.T) {
+		b.restartAgent(t, "port: eighty\n", "active")
+		expect(t, "key port: want a port number", "until then no setup runs", "the settings can't be applied in full")
+	})
 	b.write(t, settingsFile, "")
+	t.Run("another agent", func(t *testing.T) {
+		b.run(t, "systemctl", "stop", "ssmonitor.service")
+		b.run(t, "systemd-run", "--unit=other", "--uid=ssmonitor", "--property=AmbientCapabilities=CAP_NET_ADMIN",
+			"ssmonitor", "run", "--list", "/etc/ssmonitor/ports", "--state", "/var/lib/ssmonitor", "--socket", "", "--csv", "")
+		b.waitForOutput(t, "msg=counting", "journalctl", "--no-pager", "--unit", "other.service")
+		_, _ = b.attempt("systemctl", "start", "ssmonitor.service")
+		expect(t, "ssmonitor.service failed: ", "is held by process", "end that process, if the service is to count: kill ")
+		b.run(t, "systemctl", "stop", "other.service")
+	})
 	b.run(t, "mkdir", "-p", "/etc/systemd/system/ssmonitor.service.d")
 	b.write(t, "/etc/systemd/system/ssmonitor.service.d/test.conf", "[Service]\nRestart=no\n")
 	b.run(t, "systemctl", "daemon-reload")
@@ -94,6 +107,18 @@ func TestCheckSaysWhyTheServiceDied(t *testing.T) {
 		b.run(t, "systemctl", "kill", "--signal=STOP", "ssmonitor.service")
 		b.waitForAgent(t, "failed")
 		expect(t, "ssmonitor.service failed: it was stuck, and systemd's watchdog ended it")
+	})
+	t.Run("a unit that is not valid", func(t *testing.T) {
+		b.run(t, "systemctl", "reset-failed", "ssmonitor.service")
+		b.write(t, "/etc/systemd/system/ssmonitor.service.d/test.conf", "[Service]\nExecStart=\n")
+		b.run(t, "systemctl", "daemon-reload")
+		expect(t, "systemd can't use ssmonitor.service", "systemctl edit ssmonitor")
+	})
+	t.Run("no program", func(t *testing.T) {
+		b.write(t, "/etc/systemd/system/ssmonitor.service.d/test.conf", "[Service]\nRestart=no\nExecStart=\nExecStart=/nonexistent\n")
+		b.run(t, "systemctl", "daemon-reload")
+		b.restartAgent(t, "", "failed")
+		expect(t, "systemd could not start its program (status 203)")
 	})
 	t.Run("setup", func(t *testing.T) {
 		b.run(t, "systemctl", "reset-failed", "ssmonitor.service")

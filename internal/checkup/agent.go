@@ -77,6 +77,9 @@ func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 	case errors.Is(a.ReportErr, fs.ErrPermission):
 		return finding.Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Settings.Socket),
 			asRoot + "\nor add the user to the socket's group: usermod --append --groups " + c.Group + " USER"
+	case a.running() && c.Settings.Socket != "" && c.agentService != nil && c.agentService.Failed():
+		return finding.Wrong, fmt.Sprintf("%s failed: %s; the agent that runs, process %d, does not answer on %s", agentService, terminal.Text(c.agentService.Outcome()), a.Holder.PID, c.Settings.Socket),
+			fmt.Sprintf("end that process, if the service is to count: kill %d\n%s", a.Holder.PID, afterFailure(c.agentService, agentService))
 	case a.running() && c.Settings.Socket != "":
 		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Settings.Socket, a.ReportErr),
 			"name the socket that it listens on with --socket\nor restart it: systemctl restart ssmonitor"

@@ -35,6 +35,8 @@ func deadAgent(service *unit.Service) (message, remedy string) {
 	switch {
 	case service == nil:
 		return dead, startAgent
+	case service.Loaded == "bad-setting" || service.Loaded == "error":
+		return dead + ": systemd can't use " + agentService, "see why: systemctl status ssmonitor\ncorrect what was changed: systemctl edit ssmonitor"
 	case service.Failed():
 		return fmt.Sprintf("%s: %s failed: %s", dead, agentService, terminal.Text(service.Outcome())), afterFailure(service, agentService)
 	case service.Loaded == "masked":

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ssmonitor/accounting"
+	"ssmonitor/accounting/store"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/health"
 	"ssmonitor/internal/unit"
@@ -40,6 +41,7 @@ func TestDeadAgent(t *testing.T) {
 		{"settings, tried again", &unit.Service{Active: "activating", Result: "exit-code", Reason: "x\x1b[2J"}, `failed: x\x1b[2J`, "systemd goes on trying"},
 		{"watchdog", &unit.Service{Active: "failed", Result: "watchdog"}, "watchdog ended it", "report it"},
 		{"memory", &unit.Service{Active: "failed", Result: "oom-kill"}, "memory was short", "MemoryMax="},
+		{"a unit that is not valid", &unit.Service{Loaded: "bad-setting", Active: "failed", Result: "exit-code"}, "systemd can't use ssmonitor.service", "systemctl edit ssmonitor"},
 		{"signal", &unit.Service{Active: "failed", Result: "signal", Status: 9}, "signal 9 (killed)", "then start it again"},
 	} {
 		c, _ := newCheck(t)
@@ -50,6 +52,20 @@ func TestDeadAgent(t *testing.T) {
 			test.service != nil && test.service.Failed() && strings.Contains(got[0].Remedy, "enable --now") {
 			t.Errorf("%s: got %+v", test.name, got)
 		}
+	}
+}
+
+// TestServiceThatAnotherAgentKeepsFromStarting has that agent without the socket.
+func TestServiceThatAnotherAgentKeepsFromStarting(t *testing.T) {
+	c, _ := newCheck(t)
+	c.Settings.Socket = socket
+	c.agent = agentState{ReportErr: api.ErrAgentNotRunning, Holder: &store.LockedError{PID: 7, Holder: store.AgentHolder}}
+	wantFindings(t, findingsOf(c, finding.Agent), "wrong agent process 7, does not answer on")
+	c.found, c.agentService = nil, &unit.Service{Active: "activating", Result: "exit-code", Reason: "held"}
+	got := findingsOf(c, finding.Agent)
+	wantFindings(t, got, "wrong agent ssmonitor.service failed: held; the agent that runs, process 7,")
+	if !strings.HasPrefix(got[0].Remedy, "end that process, if the service is to count: kill 7\n") {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 // until the next start.
 const failedPrefix = "failed: "
 
+// firstOfSystemd is the lowest status with which systemd says that it could not start a
+// program: systemd.exec(5).
+const firstOfSystemd = 200
+
 // NoteFailure leaves with systemd why this process ends, if it is a unit.
 func NoteFailure(err error) {
 	NewNotifier().Status(failedPrefix + terminal.Line(err))
@@ -80,6 +84,8 @@ func (s *Service) Outcome() string {
 	switch {
 	case s.Reason != "":
 		return s.Reason
+	case s.Result == "exit-code" && s.Status >= firstOfSystemd:
+		return fmt.Sprintf("systemd could not start its program (status %d)", s.Status)
 	case s.Result == "exit-code":
 		return fmt.Sprintf("it ended with status %d", s.Status)
 	case s.Result == "watchdog":
