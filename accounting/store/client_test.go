@@ -118,16 +118,19 @@ func TestANewNameIsThatOfThePast(t *testing.T) {
 		past  string // the client of port 20002
 	}{
 		{"the port is counted", accounting.Ports{port(20000, "alice"), port(20001, "bob"), port(20002, "alice")}, "alice"},
+		{"it ends with the name", accounting.Ports{port(20000, "alicia"), port(20001, "bob")}, "alicia"},
 		{"it has ended", accounting.Ports{port(20000, "alice"), port(20001, "alice")}, "alice"},
 		{"a port has the name", accounting.Ports{port(20000, "alicia"), port(20001, "alice")}, "alice"},
 		{"two names have come", accounting.Ports{port(20000, "alice"), port(20001, "alice")}, "alice"},
 		{"of which none can be the one", accounting.Ports{port(20000, "alicia"), port(20001, "bob")}, "alice"},
 		{"one name", accounting.Ports{port(20000, "alice"), port(20001, "bob")}, "alice"},
 		{"another one", accounting.Ports{port(20000, "alicia"), port(20001, "bob")}, "alicia"},
-		{"it ends with its name", accounting.Ports{port(20001, "bob")}, "alicia"},
+		{"the other port ends", accounting.Ports{port(20001, "bob")}, "alicia"},
 		{"another client's, which had it", accounting.Ports{port(20001, "carol")}, "alicia"},
 		{"counted again", accounting.Ports{port(20001, "carol"), port(20002, "alicia")}, "alicia"},
 	} {
+		closeStore(t, s)
+		s, _, _ = open(t, directory)
 		s.ResolveNames(step.ports)
 		clients, err := s.db.portClients()
 		if last := clients[len(clients)-1]; err != nil || last.Port != 20002 || last.Name != step.past {

@@ -14,7 +14,6 @@ import (
 	"ssmonitor/accounting"
 	"ssmonitor/integration/clients"
 	"ssmonitor/integration/portlist"
-	"ssmonitor/integration/sources"
 	"ssmonitor/internal/failure"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
@@ -236,7 +235,7 @@ func (t *transfer) prepare(loaded *settings.Settings) error {
 		return err
 	}
 	t.others = slices.DeleteFunc(slices.Clone(known), func(entry portlist.Entry) bool {
-		return entry.Number != t.port || entry.Name == "" || entry.Name == t.name || slices.Contains(entry.Sources, sources.ClientsSource(loaded.Clients))
+		return entry.Number != t.port || entry.Name == "" || entry.Name == t.name
 	})
 	if t.path == "" {
 		return nil

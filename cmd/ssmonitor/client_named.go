@@ -40,7 +40,14 @@ func elsewhere(loaded *settings.Settings) (entries []portlist.Entry, err error) 
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return append(entries, sources.OfOthers(list, sources.ClientsSource(loaded.Clients), loaded.PortFile)...), err
+	own := sources.ClientsSource(loaded.Clients)
+	for _, entry := range sources.OfOthers(list, own, loaded.PortFile) {
+		if i := slices.Index(entry.Sources, own); i >= 0 {
+			entry.Sources, entry.Name = slices.Delete(slices.Clone(entry.Sources), i, i+1), "" // the name is the file's
+		}
+		entries = append(entries, entry)
+	}
+	return entries, err
 }
 
 // placesOf returns where a port is named.
@@ -135,7 +142,7 @@ func noteStillNamed(c *cli.Context, loaded *settings.Settings, name string, befo
 		}
 		noted++
 		becomes := ""
-		if entry.Name != "" && entry.Name != name && !slices.Contains(entry.Sources, sources.ClientsSource(loaded.Clients)) {
+		if entry.Name != "" && entry.Name != name {
 			becomes = fmt.Sprintf(" as %s, which renames %s, with its history; for another person, run ssmonitor client add %[2]s %[3]d and then ssmonitor client new %[3]d %[1]s",
 				terminal.Text(entry.Name), terminal.Text(name), entry.Number)
 		}
@@ -179,7 +186,7 @@ func stillNamed(err error, port uint16, loaded *settings.Settings) error {
 	}
 	for _, entry := range named {
 		for _, source := range entry.Sources {
-			if entry.Number == port && source != sources.ClientsSource(loaded.Clients) {
+			if entry.Number == port {
 				places = append(places, source)
 			}
 		}
