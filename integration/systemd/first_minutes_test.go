@@ -1,6 +1,7 @@
 package systemd_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,8 +149,8 @@ func commandsOf(t *testing.T, title string) (blocks []string) {
 	return blocks
 }
 
-// TestMoveToAnotherMachine follows the commands for a back-up on one machine, and those
-// for a move on another.
+// TestMoveToAnotherMachine follows the commands for back-ups, of an agent that is stopped
+// and of one that runs, and those for a move on another machine, which then counts on.
 func TestMoveToAnotherMachine(t *testing.T) {
 	b := newServer(t)
 	newClient(t, b, 8388).exchangeAll(t, 20)
@@ -159,17 +160,25 @@ func TestMoveToAnotherMachine(t *testing.T) {
 		t.Fatalf("the totals are %+v, %v", want, err)
 	}
 	commands := commandsOf(t, "Back-ups, and another machine")
-	b.run(t, "sh", "-ec", "cd /root\n"+commands[0])
-	other := newBox(t, nil)
-	other.install(t, newerVersion)
-	other.copyIn(t, b.path("/root/ssmonitor.tar.gz"))
-	other.run(t, "sh", "-ec", "cd /root\n"+commands[1])
-	other.waitForAgent(t, "active")
-	eventually(t, func() error {
-		got, err := other.totals()
-		if err == nil && got != want {
-			t.Fatalf("the totals are %+v, want %+v", got, want)
-		}
-		return err
-	})
+	if len(commands) != 3 {
+		t.Fatalf("there are %d blocks of commands, want 3", len(commands))
+	}
+	for i, name := range []string{"stopped", "running"} {
+		b.run(t, "sh", "-ec", "cd /root\n"+commands[i]) // stopped first: this writes the backup
+		t.Run(name, func(t *testing.T) {
+			other := newServer(t)
+			other.copyIn(t, b.path("/root/ssmonitor.tar.gz"))
+			other.run(t, "sh", "-ec", "cd /root\n"+commands[2])
+			other.waitForAgent(t, "active")
+			newClient(t, other, 8388).exchangeAll(t, 5)
+			truth := other.truth(t)
+			eventually(t, func() error {
+				got, err := other.totals()
+				if err == nil && (got.In.Bytes != want.In.Bytes+truth.In.Bytes || got.Out.Bytes != want.Out.Bytes+truth.Out.Bytes) {
+					err = fmt.Errorf("the totals are %+v, want %+v and %+v", got, want, truth)
+				}
+				return err
+			})
+		})
+	}
 }
