@@ -74,6 +74,10 @@ ifeq ($(DESTDIR),)
 	-if [ -d /run/systemd/system ] && [ -e $(SYSTEMDUNITDIR)/ssmonitor-setup.path ]; then systemctl disable --now ssmonitor-setup.path; fi
 endif
 	rm -f $(DESTDIR)$(SYSTEMDUNITDIR)/ssmonitor-setup.path
+# Up to version 0.2.0 the agent wanted this socket, and served metrics itself.
+ifeq ($(DESTDIR),)
+	-if [ -L /etc/systemd/system/ssmonitor.service.wants/ssmonitor-metrics.socket ]; then systemctl reenable ssmonitor-metrics.socket; fi
+endif
 ifneq ($(NETDATADIR),)
 	install -d $(DESTDIR)$(NETDATADIR)/plugins.d
 	ln -sfr $(DESTDIR)$(BINDIR)/ssmonitor $(DESTDIR)$(NETDATADIR)/plugins.d/ssmonitor.plugin
@@ -85,6 +89,7 @@ ifeq ($(DESTDIR),)
 	@echo 'Installed. To start counting, now and at every boot:'
 	@echo '  systemd-sysusers && systemctl daemon-reload'
 	@echo '  systemctl enable --now ssmonitor-setup.service ssmonitor.service'
+	@echo 'Next: ssmonitor check (what is wrong), ssmonitor top (now), ssmonitor usage (by client)'
 	@echo 'To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata'
 endif
 

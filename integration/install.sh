@@ -89,10 +89,15 @@ if [ -z "$destination" ] && [ -d /run/systemd/system ] && [ -e "$path_unit" ]; t
     systemctl disable --now ssmonitor-setup.path || true
 fi
 rm -f "$destination$path_unit"
+# Up to version 0.2.0 the agent wanted this socket, and served metrics itself.
+if [ -z "$destination" ] && [ -L /etc/systemd/system/ssmonitor.service.wants/ssmonitor-metrics.socket ]; then
+    systemctl reenable ssmonitor-metrics.socket || true
+fi
 
 cat <<END
 Installed below $prefix. To start counting, now and at every boot:
   systemd-sysusers && systemctl daemon-reload
   systemctl enable --now ssmonitor-setup.service ssmonitor.service
+Next: ssmonitor check (what is wrong), ssmonitor top (now), ssmonitor usage (by client)
 To let Netdata read: usermod -aG ssmonitor netdata && systemctl restart netdata
 END

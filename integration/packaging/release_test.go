@@ -116,7 +116,7 @@ func testInstallScript(t *testing.T, unpacked string) {
 func TestRPM(t *testing.T) {
 	top := t.TempDir()
 	build := filepath.Join(top, "build")
-	run(t, "../..", nil, "make", "source", "BUILD="+build)
+	run(t, "../..", nil, "make", "source", "BUILD="+build, "VERSION=0.2.0")
 	root := filepath.Join(top, "root")
 	run(t, "../rpm", nil, "rpmbuild", "-bb", "--nodeps", "--define", "_topdir "+top,
 		"--define", "_sourcedir "+filepath.Join(build, "release"), "ssmonitor.spec")

@@ -1,6 +1,7 @@
 package systemd_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,14 +35,53 @@ func TestInstallationSaysWhatRuns(t *testing.T) {
 			t.Errorf("the installation does not print %q:\n%s", want, first)
 		}
 	}
-	if output, err := b.attempt("ssmonitor", "run"); err == nil || !strings.Contains(output, "journalctl -u ssmonitor") {
-		t.Errorf("beside the service, run prints %v, %s", err, output)
+	second := b.installAgain(t)
+	if !strings.Contains(second, "Ports that it counts, listed in /etc/ssmonitor/ports: 1\n") {
+		t.Errorf("installed again after a removal, it prints:\n%s", second)
+	}
+	b.run(t, "useradd", "someone")
+	for _, command := range [][]string{{"ssmonitor", "run"}, {"ssmonitor", "run", "--state", "/tmp/state"}, {"runuser", "-u", "someone", "ssmonitor", "run"}} {
+		if output, err := b.attempt(command...); err == nil || !strings.Contains(output, "journalctl -u ssmonitor") {
+			t.Errorf("beside the service, %v prints %v, %s", command, err, output)
+		}
 	}
 	upgrade := b.installAloud(t, newerVersion)
 	for _, unwanted := range []string{"ssmonitor runs", "Failed to stop"} {
 		if strings.Contains(upgrade, unwanted) {
 			t.Errorf("the upgrade prints %q:\n%s", unwanted, upgrade)
 		}
+	}
+}
+
+// installAgain removes the package, and returns what dpkg prints while it installs it.
+func (b *box) installAgain(t *testing.T) string {
+	t.Helper()
+	b.run(t, "dpkg", "--remove", "ssmonitor")
+	return b.installAloud(t, olderVersion)
+}
+
+// TestInstallationSaysWhatIsMissing expects the way on where nothing is counted yet.
+func TestInstallationSaysWhatIsMissing(t *testing.T) {
+	b := newBox(t, nil)
+	for _, step := range []struct{ name, prepare, want string }{
+		{"without Shadowsocks", "true", "No port is counted yet: ssmonitor check says why. To name one: ssmonitor client add alice 20000\n"},
+		{"after that advice", "ssmonitor client add alice 20000", "Ports that it counts, listed in /etc/ssmonitor/ports: 1\n"},
+		{"with a mistake in the clients", "echo nonsense > /etc/ssmonitor/clients.yaml; rm /etc/ssmonitor/ports", "No port is counted yet: ssmonitor check says why."},
+		{"beside a unit of an administrator", "rm -f /etc/ssmonitor/clients.yaml; mkdir -p /usr/local/lib/systemd/system; " +
+			"printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > /usr/local/lib/systemd/system/ssmonitor.service",
+			"ssmonitor does not run: /usr/local/lib/systemd/system/ssmonitor.service starts another program"},
+		{"masked", "rm /usr/local/lib/systemd/system/ssmonitor.service; systemctl daemon-reload; dpkg --purge ssmonitor; systemctl mask ssmonitor", "ssmonitor is installed, but does not run: ssmonitor check"},
+	} {
+		b.run(t, "sh", "-ec", step.prepare)
+		if output := b.installAgain(t); !strings.Contains(output, step.want) {
+			t.Errorf("%s, the installation prints no %q:\n%s", step.name, step.want, output)
+		}
+	}
+	b.run(t, "systemctl", "unmask", "ssmonitor")
+	b.run(t, "dpkg", "--purge", "ssmonitor")
+	output := b.run(t, "unshare", "--mount", "sh", "-ec", "mount -t tmpfs none /run/systemd; dpkg --install /root/ssmonitor_"+olderVersion+"_*.deb")
+	if !strings.Contains(output, "without systemd: ssmonitor setup && ssmonitor run\n") {
+		t.Errorf("without systemd, the installation prints:\n%s", output)
 	}
 }
 
@@ -109,8 +149,8 @@ func commandsOf(t *testing.T, title string) (blocks []string) {
 	return blocks
 }
 
-// TestMoveToAnotherMachine follows the commands for a back-up on one machine, and those
-// for a move on another.
+// TestMoveToAnotherMachine follows the commands for back-ups, of an agent that is stopped
+// and of one that runs, and those for a move on another machine, which then counts on.
 func TestMoveToAnotherMachine(t *testing.T) {
 	b := newServer(t)
 	newClient(t, b, 8388).exchangeAll(t, 20)
@@ -120,17 +160,25 @@ func TestMoveToAnotherMachine(t *testing.T) {
 		t.Fatalf("the totals are %+v, %v", want, err)
 	}
 	commands := commandsOf(t, "Back-ups, and another machine")
-	b.run(t, "sh", "-ec", "cd /root\n"+commands[0])
-	other := newBox(t, nil)
-	other.install(t, newerVersion)
-	other.copyIn(t, b.path("/root/ssmonitor.tar.gz"))
-	other.run(t, "sh", "-ec", "cd /root\n"+commands[1])
-	other.waitForAgent(t, "active")
-	eventually(t, func() error {
-		got, err := other.totals()
-		if err == nil && got != want {
-			t.Fatalf("the totals are %+v, want %+v", got, want)
-		}
-		return err
-	})
+	if len(commands) != 3 {
+		t.Fatalf("there are %d blocks of commands, want 3", len(commands))
+	}
+	for i, name := range []string{"stopped", "running"} {
+		b.run(t, "sh", "-ec", "cd /root\n"+commands[i]) // stopped first: this writes the backup
+		t.Run(name, func(t *testing.T) {
+			other := newServer(t)
+			other.copyIn(t, b.path("/root/ssmonitor.tar.gz"))
+			other.run(t, "sh", "-ec", "cd /root\n"+commands[2])
+			other.waitForAgent(t, "active")
+			newClient(t, other, 8388).exchangeAll(t, 5)
+			truth := other.truth(t)
+			eventually(t, func() error {
+				got, err := other.totals()
+				if err == nil && (got.In.Bytes != want.In.Bytes+truth.In.Bytes || got.Out.Bytes != want.Out.Bytes+truth.Out.Bytes) {
+					err = fmt.Errorf("the totals are %+v, want %+v and %+v", got, want, truth)
+				}
+				return err
+			})
+		})
+	}
 }

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"time"
@@ -69,7 +71,7 @@ func (a *agent) open(ctx context.Context) error {
 	a.closing = append(a.closing, a.table.Close)
 	claim, err := presence.Take(from.List, a.settings.StateDirectory, settings.DefaultState)
 	if err != nil {
-		return err
+		return unit.ExplainHolder(err, "/proc")
 	}
 	a.closing = append(a.closing, func() error { claim.Close(); return nil })
 	if claim.Stranger != nil {
@@ -100,6 +102,9 @@ func (a *agent) openLedger(ctx context.Context) (saved accounting.State, err err
 		waiting, cancel := context.WithTimeout(ctx, store.LockPatience)
 		defer cancel()
 		a.ledger, saved, notices, err = store.OpenWhenFree(waiting, a.settings.StateDirectory, options)
+	}
+	if errors.Is(err, fs.ErrPermission) { // who may not read it need not become root to learn that another agent runs
+		err = cmp.Or(presence.RefuseRunning(a.settings.StateDirectory, settings.DefaultState), err)
 	}
 	if err != nil {
 		return saved, unit.ExplainHolder(err, "/proc")

@@ -40,7 +40,8 @@ type checker struct {
 	tableErr error        // why the kernel can't be asked
 	agent    agentState
 
-	agentService, setupService *unit.Service // nil: unknown, or not installed
+	// nil: unknown, or not installed
+	agentService, setupService, metricsSocket, metricsService *unit.Service
 
 	ledgerProblems []string // how usage and totals differ
 	ledgerErr      error    // why the ledger can't be checked; fs.ErrNotExist before the first save
@@ -67,6 +68,8 @@ func (c Check) Run(ctx context.Context) []finding.Finding {
 	asked.agent = askAgent(ctx, c.Settings.StateDirectory, c.Settings.Socket)
 	asked.agentService = c.Machine.readService(ctx, agentService)
 	asked.setupService = c.Machine.readService(ctx, setupService)
+	asked.metricsSocket = c.Machine.readService(ctx, metricsSocket)
+	asked.metricsService = c.Machine.readService(ctx, metricsService)
 	asked.ledgerProblems, asked.ledgerErr = store.Check(c.Settings.StateDirectory)
 	return asked.findings()
 }
@@ -81,6 +84,7 @@ func (c *checker) findings() []finding.Finding {
 	c.checkInForce()
 	c.checkProblems()
 	c.checkSetupService()
+	c.checkMetricsService()
 	c.checkLedger()
 	c.checkPorts()
 	c.checkSettingsClients()

@@ -20,7 +20,8 @@ const (
 )
 
 var (
-	oldUnits = [...]string{"/etc/systemd/system/ssmonitor.service", "/usr/lib/systemd/system/ssmonitor.service"}
+	oldUnits = [...]string{"/etc/systemd/system/ssmonitor.service", "/run/systemd/system/ssmonitor.service",
+		"/usr/local/lib/systemd/system/ssmonitor.service", "/usr/lib/systemd/system/ssmonitor.service"}
 	oldRules = [...]string{"/etc/iptables/iptables.rules", "/etc/iptables/ip6tables.rules", "/etc/iptables/rules.v4", "/etc/iptables/rules.v6"}
 	// oldModules are the usual places of python.d modules.
 	oldModules = [...]string{

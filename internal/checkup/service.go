@@ -5,14 +5,17 @@ import (
 	"fmt"
 
 	"ssmonitor/internal/finding"
+	"ssmonitor/internal/settings"
 	"ssmonitor/internal/terminal"
 	"ssmonitor/internal/unit"
 )
 
-// The services that the package installs.
+// The units that the package installs.
 const (
-	agentService = "ssmonitor.service"
-	setupService = "ssmonitor-setup.service"
+	agentService   = "ssmonitor.service"
+	setupService   = "ssmonitor-setup.service"
+	metricsSocket  = "ssmonitor-metrics.socket"
+	metricsService = "ssmonitor-metrics.service"
 )
 
 // readService returns the state of a service, nil if it is not known or not installed.
@@ -76,4 +79,28 @@ func (c *checker) checkSetupService() {
 		Message: fmt.Sprintf("changes of configurations are not followed: %s failed: %s", setupService, terminal.Text(service.Outcome())),
 		Remedy:  afterFailure(service, setupService),
 	})
+}
+
+// checkMetricsService reports why /metrics is not served over TCP, though its socket is
+// enabled.
+func (c *checker) checkMetricsService() {
+	socket, service := c.metricsSocket, c.metricsService
+	if socket == nil || socket.Enabled != "enabled" && socket.Active != "active" {
+		return
+	}
+	f := finding.Finding{ID: finding.MetricsService, Level: finding.Wrong, Subject: metricsSocket}
+	switch {
+	case service != nil && service.Failed():
+		f.Subject, f.Remedy = metricsService, afterFailure(service, metricsService)
+		f.Message = fmt.Sprintf("/metrics is not served over TCP: %s failed: %s", metricsService, terminal.Text(service.Outcome()))
+	case socket.Active != "active":
+		f.Message = fmt.Sprintf("/metrics is not served over TCP: %s is enabled, but %s", metricsSocket, socket.Active)
+		f.Remedy = "see what it says: systemctl status " + metricsSocket + "\nthen start it again: systemctl restart " + metricsSocket
+	case c.Settings.Origin("listen").From == settings.FromFile:
+		f.Level, f.Message = finding.Note, fmt.Sprintf("key listen: %s has no effect, since %s has the address", c.Settings.Listen, metricsSocket)
+		f.Remedy = "remove the key; for another address: systemctl edit " + metricsSocket + ", with ListenStream="
+	default:
+		return
+	}
+	c.add(f)
 }

@@ -109,3 +109,35 @@ func TestProblemFindings(t *testing.T) {
 	c.agent.Report, c.agent.ProblemsErr = &accounting.Report{}, api.ErrOldAgent
 	wantFindings(t, findingsOf(c, finding.AgentProblem), "unknown agent-problem older than this program")
 }
+
+// TestMetricsServiceFindings turns the socket on, which then does or does not work.
+func TestMetricsServiceFindings(t *testing.T) {
+	enabled := &unit.Service{Enabled: "enabled", Active: "active", Result: "success"}
+	failed := &unit.Service{Active: "activating", Result: "exit-code", Reason: "web.yml: permission denied"}
+	for _, test := range []struct {
+		name            string
+		socket, service *unit.Service
+		listen          string
+		level           finding.Level
+		message         string
+	}{
+		{"off", &unit.Service{Enabled: "disabled", Active: "inactive"}, nil, "127.0.0.1:9924", 0, ""},
+		{"on", enabled, &unit.Service{Active: "active", Result: "success"}, "", 0, ""},
+		{"on, nobody has asked yet", enabled, &unit.Service{Active: "inactive", Result: "success"}, "", 0, ""},
+		{"on, with an address of its own", enabled, nil, "127.0.0.1:9924", finding.Note, "key listen: 127.0.0.1:9924 has no effect"},
+		{"not active", &unit.Service{Enabled: "enabled", Active: "failed"}, nil, "", finding.Wrong, "ssmonitor-metrics.socket is enabled, but failed"},
+		{"the service fails", enabled, failed, "", finding.Wrong, "ssmonitor-metrics.service failed: web.yml: permission denied"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := newCheck(t)
+			if test.listen != "" {
+				c.load(t, "listen: "+test.listen+"\n")
+			}
+			c.metricsSocket, c.metricsService = test.socket, test.service
+			got := findingsOf(c, finding.MetricsService)
+			if test.message == "" && got != nil || test.message != "" && (len(got) != 1 || got[0].Level != test.level || !strings.Contains(got[0].Message, test.message)) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}

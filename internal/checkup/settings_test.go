@@ -11,7 +11,7 @@ import (
 	"ssmonitor/output/api"
 )
 
-// loaded sets what the check has from a settings file.
+// load sets what the check has from a settings file.
 func (c *checker) load(t *testing.T, content string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -76,6 +77,9 @@ func (e *exporter) listen() (listeners []net.Listener, err error) {
 		return nil, failure.Wrong(errors.New("no address to serve /metrics on: name one with --listen, or enable ssmonitor-metrics.socket"))
 	default:
 		listener, err := net.Listen("tcp", address)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: name another address with --listen, or stop what listens there, such as ssmonitor-metrics.socket", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("listening for /metrics: %w", err)
 		}

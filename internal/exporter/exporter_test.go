@@ -135,3 +135,13 @@ func TestWrongSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestTakenAddress names the way on where another process serves at the address.
+func TestTakenAddress(t *testing.T) {
+	var log bytes.Buffer
+	e := newExporter(&log, nil)
+	e.settings.Listen = servingtest.ListenTCP(t).Addr().String()
+	if _, err := e.listen(); err == nil || !strings.Contains(err.Error(), "name another address with --listen") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -18,6 +18,7 @@ const (
 	SettingsInForce     ID = "settings-in-force"
 	AgentProblem        ID = "agent-problem"
 	SetupService        ID = "setup-service"
+	MetricsService      ID = "metrics-service"
 	Ledger              ID = "ledger"
 	ConfigurationSearch ID = "configuration-search"
 	Configuration       ID = "configuration"

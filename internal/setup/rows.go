@@ -53,7 +53,9 @@ func row(part []Port, charset terminal.Charset) []string {
 		if was := before.describe(); was != counted {
 			counted += " (was " + was + ")"
 		}
-		if before.Name != name {
+		if before.Name == "" && name != "" {
+			name += " (had no name)"
+		} else if before.Name != name {
 			name = strings.TrimSpace(fmt.Sprintf("%s (was %q)", name, before.Name))
 		}
 	}

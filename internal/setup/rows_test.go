@@ -44,3 +44,19 @@ func expectTable(t *testing.T, report *Report, want ...string) {
 		}
 	}
 }
+
+// TestRowSaysTheNameOfBefore has ports that get a name, lose it, or change it.
+func TestRowSaysTheNameOfBefore(t *testing.T) {
+	for _, test := range []struct{ before, now, want string }{
+		{"", "carol", "carol (had no name)"},
+		{"carol", "", `(was "carol")`},
+		{"carol", "caroline", `caroline (was "carol")`},
+	} {
+		port := accounting.Port{Number: 8388, Protocols: accounting.TCPAndUDP, Name: test.before}
+		before := newCounted(port, nil)
+		port.Name = test.now
+		if got := row([]Port{{Port: 8388, Counted: newCounted(port, nil), Before: &before}}, terminal.Unicode)[2]; got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}

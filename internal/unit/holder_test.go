@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ssmonitor/accounting/store"
+	"ssmonitor/integration/presence"
 	"ssmonitor/internal/testkit"
 )
 
@@ -18,6 +19,7 @@ func TestExplainHolder(t *testing.T) {
 	}{
 		{"the unit", "0::/system.slice/ssmonitor.service\n", &store.LockedError{PID: 42}, true},
 		{"the unit beside control groups of version 1", "5:pids:/\n1:name=systemd:/system.slice/ssmonitor.service\n0::/\n", &store.LockedError{PID: 42}, true},
+		{"the unit, with another state directory", "0::/system.slice/ssmonitor.service\n", &presence.RunningError{PID: 42}, true},
 		{"a shell", "0::/user.slice/session-1.scope\n", &store.LockedError{PID: 42}, false},
 		{"a unit of another name", "0::/system.slice/not-ssmonitor.service\n", &store.LockedError{PID: 42}, false},
 		{"another process", "0::/system.slice/ssmonitor.service\n", &store.LockedError{PID: 43}, false},

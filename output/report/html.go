@@ -75,7 +75,7 @@ func WriteHTML(w io.Writer, report *usage.Report) error {
 	colors := clientColors(report)
 	page.addClients(report, colors)
 	page.Chart = newHTMLChart(report, colors)
-	if len(report.Periods) > 1 {
+	if divided(report) {
 		for _, period := range report.Periods {
 			page.Periods = append(page.Periods, htmlPeriod{
 				spanText(period.Start, period.End),

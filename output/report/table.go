@@ -71,7 +71,7 @@ func (t *table) measure() {
 func (t *table) write() {
 	report := t.report
 	title := "Usage, " + rangeText(report)
-	if len(report.Periods) > 1 {
+	if divided(report) {
 		title = fmt.Sprintf("Usage by %s, %s", report.By, rangeText(report))
 	}
 	fmt.Fprintf(t.out, "%s (%s)\n", t.style(styleBold, title), zoneText(report))
@@ -83,7 +83,7 @@ func (t *table) write() {
 			t.writePeriod(&report.Periods[i])
 		}
 	}
-	if len(report.Periods) > 1 {
+	if divided(report) {
 		t.writeSum("Total", report.Whole.In, report.Whole.Out, "")
 	}
 	t.writeLimits()
@@ -96,7 +96,7 @@ func (t *table) write() {
 }
 
 func (t *table) writePeriod(period *usage.PeriodUsage) {
-	several := len(t.report.Periods) > 1
+	several := divided(t.report)
 	if several {
 		fmt.Fprintf(t.out, "%s\n", t.style(styleFaint, spanText(period.Start, period.End)))
 	}

@@ -61,6 +61,16 @@ func clockText(start, end time.Time) string {
 
 func sameDay(a, b time.Time) bool { return a.Format(dayLayout) == b.Format(dayLayout) }
 
+// divided reports whether the report names its periods. One that is all of its time needs
+// no name beside that.
+func divided(report *usage.Report) bool {
+	if len(report.Periods) != 1 || report.By == usage.ByTotal {
+		return len(report.Periods) > 1
+	}
+	period := report.Periods[0]
+	return !report.Since.IsZero() && !report.Since.Equal(period.Start) || !report.Until.IsZero() && !report.Until.Equal(period.End)
+}
+
 // rangeText writes the time of a whole report.
 func rangeText(report *usage.Report) string {
 	since, until := report.Since, report.Until
