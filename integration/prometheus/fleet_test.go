@@ -66,6 +66,8 @@ func (s *simulated) Month(context.Context) (*usage.Month, error) {
 	return month, nil
 }
 
+func noLimits() usage.Limits { return usage.Limits{} }
+
 // serveFleet serves the metrics of all servers under paths of their own, and the
 // list of the servers for HTTP service discovery. Clients are on two servers each.
 func serveFleet(t *testing.T) (address string) {
@@ -85,7 +87,9 @@ func serveFleet(t *testing.T) (address string) {
 				Number: uint16(20000 + j), Protocols: accounting.TCPAndUDP, Name: fmt.Sprintf("client %d", i/2**fleetClients+j),
 			})
 		}
-		metrics := prometheus.NewMetrics(prometheus.Options{Source: server, Interval: 2 * time.Second, Names: true, Version: "simulated"})
+		metrics := prometheus.NewMetrics(prometheus.Options{
+			Source: server, Interval: 2 * time.Second, Names: true, Version: "simulated", Limits: noLimits, AddressLimits: noLimits,
+		})
 		prefix := fmt.Sprintf("/server/%d", i)
 		mux.Handle(prefix+"/metrics", http.StripPrefix(prefix, prometheus.NewHandler(metrics, time.Now)))
 		groups = append(groups, map[string]any{"targets": []string{address}, "labels": map[string]string{
