@@ -27,7 +27,8 @@ func usageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "who used how much: by hour, day, week, month or in total",
-		Description: "usage reports what each client received and sent, by default in the current month. It works " +
+		Description: "usage reports what the server received from each client and sent to it, which is what the client uploaded and " +
+			"downloaded, by default in the current month. It works " +
 			"whether the agent runs or not, and asks the agent that runs for what is not saved yet. It is for root and members of the group " + settings.Group + ".\n\n" +
 			"--since and --until take a month, a day or a time: 2026-11, 2026-11-24, 2026-11-24T16:00 or with an " +
 			"offset, 2026-11-24T16:00:00Z. A month or day named by --until is part of the report. --last 7d is " +

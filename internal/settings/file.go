@@ -109,6 +109,9 @@ func (r *fileReader) read(pair safeyaml.Pair) (name string, mistake *safeyaml.Er
 	values, mistake := key.read(pair.Value)
 	if mistake != nil {
 		mistake.Reason = "key " + pair.Key() + ": " + mistake.Reason
+		if pair.Key() == key.Former {
+			mistake.Reason += ": " + key.notFormer
+		}
 		return key.Name, mistake
 	}
 	r.values[key.Name] = values

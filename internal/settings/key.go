@@ -22,6 +22,8 @@ type Key struct {
 	DefaultText string
 	// Former is the name that the key had, which is understood as well; empty: none.
 	Former string
+	// notFormer is what to do about a value that the former name never had.
+	notFormer string
 
 	Repeatable bool
 	Switch     bool // has no value on the command line
@@ -116,7 +118,7 @@ func all(lookup func(string) string) []Key {
 			Usage: "count a port, or name one that a file gives: `PORT[-PORT][/tcp|/udp][@ADDRESS[:PORT]]...[=NAME]`, repeatable; after @: where the host forwards it",
 		},
 		{
-			Name: "list", Former: "ports", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
+			Name: "list", Former: "ports", notFormer: "it names the file with the list; ports themselves go to clients.yaml, or to the key port", Default: DefaultList, parse: text(func(s *Settings) *string { return &s.List }),
 			Usage: "the `FILE` with the list of ports: setup writes it, run reads and follows it",
 		},
 		{

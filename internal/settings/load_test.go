@@ -304,6 +304,7 @@ func TestFormerName(t *testing.T) {
 		{"both in the file", "list: /x\nports: /y\n", nil, variables(), "", "", "line 2, column 1: key ports: line 1 has it under its other name: remove ports"},
 		{"both in the file, the former first", "ports: /x\nlist: /y\n", nil, variables(), "", "", "line 2, column 1: key list: line 1 has it under its other name: remove ports"},
 		{"both as variables", "", nil, variables("SSMONITOR_LIST", "SSMONITOR_PORTS"), "", "", "SSMONITOR_LIST and SSMONITOR_PORTS are the same setting: give only SSMONITOR_LIST"},
+		{"in place of port", "ports: [20000=alice]\n", nil, variables(), "", "", "line 1, column 8: key ports: want one value, found a list: it names the file with the list; ports themselves go to clients.yaml, or to the key port"},
 		{"both as flags", "", map[string][]string{"ports": {"/x"}, "list": {"/y"}}, variables(), "", "", "--list and --ports are the same setting: give only --list"},
 	} {
 		in := given(t, test.file, test.flags)
