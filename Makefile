@@ -4,9 +4,9 @@
 
 GO      ?= go
 BUILD   ?= build
-# Without a tag there is no telling what is between this commit and the last release; a
-# source tarball, without git, is that of a release.
-COMMITS := $(addprefix +dev.g,$(shell git describe --always --dirty --exclude='*' 2>/dev/null))
+# Without a tag, the number of commits and the last one follow the last release, as in the
+# version of the package; a source tarball, without git, is that of a release.
+COMMITS := $(addprefix +$(shell git rev-list --count HEAD 2>/dev/null).g,$(shell git describe --always --dirty --exclude='*' 2>/dev/null))
 VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.2.0$(COMMITS))
 # The date of the last commit, which the packed files and the manual get.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
