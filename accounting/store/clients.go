@@ -240,6 +240,17 @@ func (s *Store) ResolveNames(ports accounting.Ports) accounting.Ports {
 	return s.named(ports)
 }
 
+// ResolveName has the next change record the name that a source gives a port now, as
+// [Store.ResolveNames] does where all ports are known. A port that is not counted keeps its
+// last client.
+func (s *Store) ResolveName(port accounting.Port) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if known := s.saved.clients.ports.Get(port.Number); known.id != 0 && known.until <= 0 {
+		s.wanted = accounting.Ports{port}
+	}
+}
+
 // HandOver gives a port to a client of another name, which begins a history of its
 // own at a time. The usage that is saved by then stays with the previous client. When
 // HandOver returns nil, the change is durable. It fails with an *UnknownClientError if

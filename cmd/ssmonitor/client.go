@@ -106,8 +106,8 @@ func newClient(c *cli.Context) error {
 	if err := given.prepare(loaded); err != nil {
 		return fmt.Errorf("giving port %d to %s: %w", port, name, err)
 	}
-	later, err := clientLedger(c, loaded).Give(c.Context, port, name)
-	if errors.As(err, new(*store.SameClientError)) && given.differs {
+	later, err := clientLedger(c, loaded).Give(c.Context, accounting.Port{Number: port, Name: given.former}, name)
+	if errors.As(err, new(*store.SameClientError)) && given.differs() {
 		return given.write(c) // which did not succeed before
 	}
 	if err != nil {

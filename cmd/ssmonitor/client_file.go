@@ -221,7 +221,7 @@ type transfer struct {
 	change clients.Change
 	others []portlist.Entry // what names the port otherwise
 
-	differs bool // the file has another name for the port
+	former string // the name that the file has for the port
 }
 
 // prepare finds out whether the file can be changed, before anything is.
@@ -246,7 +246,9 @@ func (t *transfer) prepare(loaded *settings.Settings) error {
 	}
 	for _, port := range file.Ports() {
 		known = append(known, portlist.Entry{Port: port})
-		t.differs = t.differs || port.Number == t.port && port.Name != "" && port.Name != t.name
+		if port.Number == t.port {
+			t.former = port.Name
+		}
 	}
 	i := slices.IndexFunc(known, func(entry portlist.Entry) bool { return entry.Number == t.port })
 	if i < 0 {
@@ -257,6 +259,9 @@ func (t *transfer) prepare(loaded *settings.Settings) error {
 	_, err = clients.Preview(t.path, t.change)
 	return err
 }
+
+// differs reports whether the file has another name for the port.
+func (t *transfer) differs() bool { return t.former != "" && t.former != t.name }
 
 // write changes the file. It comes after the change of the ledger: a name that changes in
 // the file alone is another name of the same client.

@@ -141,12 +141,13 @@ func noteStillNamed(c *cli.Context, loaded *settings.Settings, name string, befo
 			continue
 		}
 		noted++
-		becomes := ""
+		becomes := fmt.Sprintf("lists it, and it stays %s's unless another name is there: for another person, run ssmonitor client new %d NAME",
+			terminal.Text(name), entry.Number)
 		if entry.Name != "" && entry.Name != name {
-			becomes = fmt.Sprintf(" as %s, which renames %s, with its history; for another person, run ssmonitor client add %[2]s %[3]d and then ssmonitor client new %[3]d %[1]s",
+			becomes = fmt.Sprintf("names it as %s, which renames %s, with its history; for another person, run ssmonitor client add %[2]s %[3]d and then ssmonitor client new %[3]d %[1]s",
 				terminal.Text(entry.Name), terminal.Text(name), entry.Number)
 		}
-		fmt.Fprintf(c.App.ErrWriter, "note: port %d is counted all the same: %s names it%s\n", entry.Number, terminal.Text(placesOf(entry)), becomes)
+		fmt.Fprintf(c.App.ErrWriter, "note: port %d is counted all the same: %s %s\n", entry.Number, terminal.Text(placesOf(entry)), becomes)
 	}
 	return nil
 }
@@ -194,5 +195,6 @@ func stillNamed(err error, port uint16, loaded *settings.Settings) error {
 	if len(places) == 0 {
 		return fmt.Errorf("%w; no file names it, so its time ends once an agent runs without --port %d", err, port)
 	}
-	return fmt.Errorf("%w; it is named in %s", err, strings.Join(places, ", "))
+	return fmt.Errorf("%w; it is named in %s, and stays this client's until none of these lists it: for another person, run ssmonitor client new %d NAME",
+		err, strings.Join(places, ", "), port)
 }

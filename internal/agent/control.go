@@ -56,7 +56,10 @@ type controller struct {
 func (c controller) LedgerIdentity() string { return c.ledger.Identity() }
 
 func (c controller) HandOver(ctx context.Context, port uint16, name string) error {
-	err := c.inLoop(ctx, func() error { return c.handOver(port, name) })
+	err := c.inLoop(ctx, func() error {
+		c.follow() // a new name that was written just now is the previous client's
+		return c.handOver(port, name)
+	})
 	switch {
 	case errors.As(err, new(*store.UnknownClientError)):
 		return &control.Error{Status: http.StatusUnprocessableEntity, Text: err.Error()}

@@ -20,12 +20,17 @@ func (a *agent) endInterval(ctx context.Context) {
 	if a.settingsFile.Changed() {
 		a.applySettings()
 	}
-	if a.follower.Changed() {
-		a.reload()
-	}
+	a.follow()
 	a.tick(ctx)
 	if a.tracker.Outdated(a.meter.Status().Generation) {
 		a.refreshForwarding()
+	}
+}
+
+// follow applies what has changed in the sources.
+func (a *agent) follow() {
+	if a.follower.Changed() {
+		a.reload()
 	}
 }
 

@@ -216,7 +216,7 @@ func (c *checker) checkList(counted sources.Result, err error, found accounting.
 		c.add(c.Machine.failure(finding.PortList, c.Settings.List, err, "write it again: ssmonitor setup"))
 		return served
 	case len(counted.Ports) == 0:
-		f.Message, f.Remedy = fmt.Sprintf("the list of ports %s is empty%s", c.Settings.List, nor), writeList(found)
+		f.Message, f.Remedy = fmt.Sprintf("nothing is counted: %s%s", c.emptyList(), nor), writeList(found)
 		c.add(f)
 		return found
 	default:
@@ -225,6 +225,14 @@ func (c *checker) checkList(counted sources.Result, err error, found accounting.
 	c.add(f)
 	c.compareList(counted.Ports, found, served)
 	return counted.Ports
+}
+
+// emptyList says why nothing in the list of ports counts.
+func (c *checker) emptyList() string {
+	if entries, err := portlist.Read(c.Settings.List); err == nil && len(entries) > 0 {
+		return fmt.Sprintf("the list of ports %s has only those that %s had before", c.Settings.List, c.Settings.Clients)
+	}
+	return fmt.Sprintf("the list of ports %s is empty", c.Settings.List)
 }
 
 // updateList is the remedy for a list that lacks what is configured.

@@ -50,16 +50,17 @@ func isMade(err error) bool {
 type openStore func(directory string, options store.Options) (*store.Store, accounting.State, []store.Notice, error)
 
 // Give gives the port to another client. What was counted so far belongs to the previous
-// client. later reports that the agent does it when it starts, because the counters can't
+// client, whose name is the one that the port has, if any: an agent reads that by itself,
+// but none may have run since it was written. later reports that the agent does it when it starts, because the counters can't
 // be read now.
-func (l Ledger) Give(ctx context.Context, port uint16, name string) (later bool, err error) {
+func (l Ledger) Give(ctx context.Context, port accounting.Port, name string) (later bool, err error) {
 	err = l.apply(ctx, change{
-		ask: func(ctx context.Context, agent *control.Client) error { return agent.HandOver(ctx, port, name) },
+		ask: func(ctx context.Context, agent *control.Client) error { return agent.HandOver(ctx, port.Number, name) },
 		alone: func(ledger *store.Store, saved accounting.State) (err error) {
 			later, err = l.giveAlone(ledger, saved, port, name)
 			return err
 		},
-		status: http.StatusConflict, made: &store.SameClientError{Port: port, Client: name},
+		status: http.StatusConflict, made: &store.SameClientError{Port: port.Number, Client: name},
 	})
 	return later, err
 }
@@ -157,7 +158,10 @@ func (l Ledger) alone(c change, open openStore) error {
 }
 
 // giveAlone reads the counters, if there are any, and gives the port away.
-func (l Ledger) giveAlone(ledger *store.Store, saved accounting.State, port uint16, name string) (later bool, err error) {
+func (l Ledger) giveAlone(ledger *store.Store, saved accounting.State, port accounting.Port, name string) (later bool, err error) {
+	if port.Name != name {
+		ledger.ResolveName(port)
+	}
 	table, err := nft.Open(nft.Options{})
 	if err != nil {
 		return false, err
@@ -165,8 +169,8 @@ func (l Ledger) giveAlone(ledger *store.Store, saved accounting.State, port uint
 	defer func() { _ = table.Close() }()
 	var sample accounting.Sample
 	if errors.Is(table.Read(&sample), accounting.ErrNoTable) {
-		return true, ledger.HandOverLater(port, name)
+		return true, ledger.HandOverLater(port.Number, name)
 	}
 	meter := accounting.NewMeter(accounting.MeterOptions{Table: table, Store: ledger, Initial: saved, Log: l.Log})
-	return false, meter.HandOver(port, name, func(since time.Time) error { return ledger.HandOver(port, name, since) })
+	return false, meter.HandOver(port.Number, name, func(since time.Time) error { return ledger.HandOver(port.Number, name, since) })
 }

@@ -57,7 +57,7 @@ type follower struct {
 
 	began     time.Time              // the last setup
 	installed *accounting.Forwarding // with the list by the last setup; nil: it has failed, or there was none
-	done      bool                   // whether a setup has succeeded
+	done      bool                   // whether a setup has succeeded, and ports are in force
 	fault     health.Fault
 	news      finding.News // of the remarks
 	state     string       // that systemd has
@@ -160,7 +160,7 @@ func (f *follower) setUp() (err error) {
 		if !f.done || report.changed() {
 			err = report.WriteTable(f.Out, terminal.CharsetOf(f.Lookup), followRows)
 		}
-		f.done = true
+		f.done = report.count() > 0
 	}
 	if err != nil {
 		f.installed = nil

@@ -58,7 +58,8 @@ func Sources(s *settings.Settings) sources.Sources {
 
 // Find reads the sources, and where those of the ports lead that are published. What ports
 // names, as in the flag --port, is written to the file of clients, if there is one, when the
-// rest is applied. The error is ErrNoPort if the sources name no port. The remarks are valid
+// rest is applied. The error is ErrNoPort if the sources name no port, unless the file of
+// clients had all that are listed. The remarks are valid
 // in any case.
 func Find(s *settings.Settings, ports []string) (*Found, error) {
 	from := Sources(s)
@@ -82,10 +83,20 @@ func find(follower *sources.Follower, tracker *publishing.Tracker, s *settings.S
 	switch {
 	case err != nil:
 		return found, failure.Wrong(err)
-	case len(result.Ports) == 0:
+	case len(result.Ports) == 0 && !onlyFormer(s):
 		return found, ErrNoPort
 	}
 	return found, found.decide(tracker, s.Hook)
+}
+
+// onlyFormer reports whether all that the list has are ports that the file of clients had
+// before: whoever removed the last one there wants none counted.
+func onlyFormer(s *settings.Settings) bool {
+	if s.Clients == "" {
+		return false
+	}
+	list, err := portlist.Read(s.List)
+	return err == nil && len(list) > 0 && len(sources.OfOthers(list, sources.ClientsSource(s.Clients))) == 0
 }
 
 // decide decides where published ports lead. Where the kernel can't be asked there is no
