@@ -130,7 +130,10 @@ func renameClient(c *cli.Context) error {
 		return err
 	}
 	named := slices.Concat(file.Ports(), portlist.Ports(elsewhere))
-	old = nameOf(old, named)
+	old, port := nameOf(old, named)
+	if port != 0 {
+		return failure.Wrong(fmt.Errorf("port %d has no name yet: give it one by ssmonitor client add %s %[1]d", port, name))
+	}
 	if old != name && hasName(named, old) && hasName(named, name) {
 		if err := confirm(c, fmt.Sprintf("%s is a client already. Is %s the same person, so that usage is added up?", terminal.Text(name), terminal.Text(old))); err != nil {
 			return fmt.Errorf("client %s: %w", strconv.Quote(name), err)
@@ -147,18 +150,22 @@ func renameClient(c *cli.Context) error {
 }
 
 // nameOf returns the name of the client that an argument stands for: its name, or one of
-// its ports.
-func nameOf(argument string, named []accounting.Port) string {
-	number, err := accounting.ParsePort(argument)
+// its ports, also as in "port 20000", which is how reports name it without a name: that has
+// a port alone.
+func nameOf(argument string, named []accounting.Port) (name string, unnamed uint16) {
+	number, err := accounting.ParsePort(strings.TrimPrefix(argument, "port "))
 	if err != nil || hasName(named, argument) {
-		return argument
+		return argument, 0
 	}
 	for _, port := range named {
 		if port.Number == number && port.Name != "" {
-			return port.Name
+			return port.Name, 0
+		}
+		if port.Number == number {
+			unnamed = number
 		}
 	}
-	return argument
+	return argument, unnamed
 }
 
 func hasName(ports []accounting.Port, name string) bool {
