@@ -275,6 +275,10 @@ func TestChangesSettle(t *testing.T) {
 		{"the agent's start", func(c *checker, _ *answers) {
 			c.Settings.CSV, c.agent.Holder.Since = csv, time.Now()
 		}, []string{"note csv-file after its first interval, 2s"}, []string{"wrong csv-file writes no CSV file"}},
+		{"the start of an agent whose predecessor was killed", func(c *checker, _ *answers) {
+			machine{c.Machine, t}.write(csv, "", 0o644, 10*time.Minute)
+			c.Settings.CSV, c.agent.Holder.Since = csv, time.Now()
+		}, []string{"note csv-file after its first interval, 2s"}, []string{"wrong csv-file old"}},
 		{"the agent's start, by another user", func(c *checker, _ *answers) {
 			c.Settings.CSV, c.agent = csv, agentState{Report: &accounting.Report{Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}}
 		}, []string{"note csv-file"}, []string{"note csv-file"}}, // as long as it knows no rates

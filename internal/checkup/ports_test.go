@@ -220,3 +220,16 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 		t.Errorf("got %q and %q, want that the ports are kept, and to correct the file", extra, broken)
 	}
 }
+
+// TestRemedyForAnIncompleteList names the unit that follows the configurations where it is
+// installed only.
+func TestRemedyForAnIncompleteList(t *testing.T) {
+	c, _ := newCheck(t)
+	if got := c.updateList(); got != "update it: ssmonitor setup" {
+		t.Errorf("without units: got %s", got)
+	}
+	testkit.WriteFile(t, c.Machine.path("/usr/lib/systemd/system/ssmonitor.service"), "")
+	if got := c.updateList(); !strings.Contains(got, "systemctl enable --now ssmonitor-setup.service") {
+		t.Errorf("with units: got %s", got)
+	}
+}
