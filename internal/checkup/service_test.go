@@ -96,7 +96,9 @@ func TestMistakesAreSaidOnce(t *testing.T) {
 
 	c, _ = newCheck(t)
 	c.agent, c.agentService = agentState{}, &unit.Service{Active: "failed", Result: "exit-code", Reason: text}
-	load("interval: 5s\n")
+	if _, err := load("interval: 5s\n"); err != nil {
+		t.Fatal(err)
+	}
 	got := findingsOf(c, finding.Agent)
 	wantFindings(t, got, "wrong agent failed: "+path+" had a mistake, and is correct by now")
 	if got[0].Remedy != "start it: systemctl restart ssmonitor.service" {
