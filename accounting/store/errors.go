@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -14,9 +15,10 @@ var ErrDamaged = errors.New("damaged")
 // LockedError says that another process holds the state directory.
 type LockedError struct {
 	Directory string
-	PID       int    // 0 if the holder has not written it yet
-	Holder    string // what the process does, such as "run"
-	Identity  string // of the directory: the same as the holder's [Store.Identity]
+	PID       int       // 0 if the holder has not written it yet
+	Holder    string    // what the process does, such as "run"
+	Since     time.Time // when the holder took the directory; zero if it is not known
+	Identity  string    // of the directory: the same as the holder's [Store.Identity]
 }
 
 // Error names the process and what to do.

@@ -153,7 +153,7 @@ func TestForgottenLeavesNoTrace(t *testing.T) {
 	s.ResolveNames(ports)
 	save(t, s, stateAt(1, 300))
 	awaitBackup(s)
-	s.ResolveNames(aliceAndBob[:1]) // which renames a client of the name
+	s.ResolveNames(accounting.Ports{{Number: 20500, Protocols: accounting.TCPAndUDP, Name: "alice"}})
 	save(t, s, stateAt(2, 300))
 	if err := s.Forget(usage.Past{Name: name, First: 1, Last: 65535}); err != nil {
 		t.Fatal(err)

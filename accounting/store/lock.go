@@ -98,6 +98,9 @@ func openLock(path string) (*os.File, error) {
 // heldBy names the process that has written its name to the lock.
 func heldBy(file *os.File, directory string) *LockedError {
 	locked := &LockedError{Directory: directory, Identity: identity(file.Stat())}
+	if info, err := file.Stat(); err == nil {
+		locked.Since = info.ModTime() // nobody but a holder writes to it, once
+	}
 	text, err := io.ReadAll(io.LimitReader(file, 128))
 	if err != nil {
 		return locked

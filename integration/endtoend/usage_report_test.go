@@ -110,7 +110,7 @@ func (p product) request(path string) (status int, body string, err error) {
 func (p product) waitUsage(t *testing.T, want map[string]traffic) {
 	t.Helper()
 	eventually(t, func() error {
-		run := begin(t, p.ssmonitor(nil, "usage", "--format", "json"))
+		run := begin(t, p.ssmonitor(nil, "usage", "--socket", "", "--format", "json"))
 		if status := run.wait(t); status != 0 {
 			return fmt.Errorf("usage ended with status %d: %s", status, &run.stderr)
 		}

@@ -88,7 +88,7 @@ func TestInstallationSaysWhatIsMissing(t *testing.T) {
 // TestMigrationInBothOrders runs step 1 of the migration before and after the installation.
 // The blog's unit may be in either place of units.
 func TestMigrationInBothOrders(t *testing.T) {
-	const script = "/usr/bin/ssmonitor.py"
+	const script, rates = "/usr/bin/ssmonitor.py", "/tmp/ssmonitor.tmp"
 	for _, unit := range []string{"/etc/systemd/system/ssmonitor.service", "/usr/lib/systemd/system/ssmonitor.service"} {
 		for _, order := range []string{"step 1 first", "step 1 last"} {
 			t.Run(order+" beside a unit in "+strings.Split(unit, "/")[1], func(t *testing.T) {
@@ -100,6 +100,7 @@ func TestMigrationInBothOrders(t *testing.T) {
 				b.run(t, "chmod", "755", script)
 				b.run(t, "systemctl", "daemon-reload")
 				b.run(t, "systemctl", "enable", "--now", "ssmonitor")
+				b.run(t, "touch", rates)
 				if order == "step 1 first" {
 					b.followSection(t, "Migration from the blog post")
 				}
@@ -119,6 +120,9 @@ func TestMigrationInBothOrders(t *testing.T) {
 				}
 				if _, err := os.Stat(b.path(script)); err == nil {
 					t.Errorf("%s is still there", script)
+				}
+				if _, err := b.attempt("test", "-e", rates); err == nil {
+					t.Errorf("%s is still there", rates)
 				}
 			})
 		}

@@ -75,11 +75,13 @@ func TestCheckSaysWhyTheServiceDied(t *testing.T) {
 	}
 	t.Run("wrong settings", func(t *testing.T) {
 		b.restartAgent(t, "interval: 5\n", "failed")
-		expect(t, "ssmonitor.service failed: ", "interval", "then start it again: systemctl restart ssmonitor.service")
+		expect(t, "ssmonitor.service failed: ", "interval", "then start it again: systemctl restart ssmonitor.service", "the reason is what is wrong above")
+		b.write(t, settingsFile, "interval: 5s\n")
+		expect(t, "ssmonitor.service failed: "+settingsFile+" had a mistake, and is correct by now", " start it: systemctl restart ssmonitor.service")
 	})
 	t.Run("what is setup's alone", func(t *testing.T) {
 		b.restartAgent(t, "port: eighty\n", "active")
-		expect(t, "key port: want a port number", "until then no setup runs", "the settings can't be applied in full")
+		expect(t, "key port: want a port number", "until then no setup runs")
 	})
 	b.write(t, settingsFile, "")
 	t.Run("another agent", func(t *testing.T) {

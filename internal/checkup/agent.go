@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"ssmonitor/accounting"
@@ -78,7 +79,7 @@ func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 		return finding.Unknown, fmt.Sprintf("the agent on %s can't be asked: this user may not connect", c.Settings.Socket),
 			asRoot + "\nor add the user to the socket's group: usermod --append --groups " + c.Group + " USER"
 	case a.running() && c.Settings.Socket != "" && c.agentService != nil && c.agentService.Failed():
-		return finding.Wrong, fmt.Sprintf("%s failed: %s; the agent that runs, process %d, does not answer on %s", agentService, terminal.Text(c.agentService.Outcome()), a.Holder.PID, c.Settings.Socket),
+		return finding.Wrong, fmt.Sprintf("%s failed: %s; the agent that runs, process %d, does not answer on %s", agentService, c.outcome(c.agentService), a.Holder.PID, c.Settings.Socket),
 			fmt.Sprintf("end that process, if the service is to count: kill %d\n%s", a.Holder.PID, afterFailure(c.agentService, agentService))
 	case a.running() && c.Settings.Socket != "":
 		return finding.Wrong, fmt.Sprintf("the agent, process %d, does not answer on %s: %v", a.Holder.PID, c.Settings.Socket, a.ReportErr),
@@ -94,7 +95,7 @@ func (c *checker) judgeAgent() (level finding.Level, message, remedy string) {
 	case a.HolderErr != nil && !errors.Is(a.HolderErr, fs.ErrPermission):
 		return finding.Wrong, a.HolderErr.Error(), "make sure that --state names the agent's directory"
 	}
-	message, remedy = deadAgent(c.agentService)
+	message, remedy = c.deadAgent()
 	return finding.Wrong, message, remedy
 }
 
@@ -109,8 +110,12 @@ func (c *checker) checkProblems() {
 		if problem.Level == health.Note {
 			level = finding.Note
 		}
+		message := problem.Message
+		if rest := c.unsaid(message); rest != message && !strings.Contains(rest, ": ") {
+			level, message = finding.Note, rest // it has no error that is not a finding already
+		}
 		c.add(finding.Finding{ID: finding.AgentProblem, Level: level, Subject: string(problem.ID),
-			Message: fmt.Sprintf("since %s: %s", problem.Since.Local().Format("2006-01-02 15:04:05"), terminal.Text(problem.Message)),
+			Message: fmt.Sprintf("since %s: %s", problem.Since.Local().Format("2006-01-02 15:04:05"), terminal.Text(message)),
 			Remedy:  terminal.Text(problem.Remedy)})
 	}
 }

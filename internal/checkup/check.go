@@ -80,14 +80,14 @@ func (c *checker) findings() []finding.Finding {
 	c.rules.doubtful = true // until they are read
 	c.checkSettings()
 	c.checkKernel()
-	c.checkAgent()
+	c.checkPorts()
+	c.checkSettingsClients()
+	c.checkAgent() // after all that can keep it from starting
 	c.checkInForce()
 	c.checkProblems()
 	c.checkSetupService()
 	c.checkMetricsService()
 	c.checkLedger()
-	c.checkPorts()
-	c.checkSettingsClients()
 	c.add(portadvice.Findings(c.Machine.Root, c.ports, c.Settings.Hook)...)
 	if c.table != nil {
 		rulesErr := c.readRules() // first: they show what the table has to count
@@ -99,7 +99,7 @@ func (c *checker) findings() []finding.Finding {
 		c.add(c.Machine.checkSocket(c.Settings.Socket, c.Group)...)
 	}
 	if c.Settings.CSV != "" {
-		c.add(c.Machine.checkCSV(c.Settings.CSV, c.interval(), c.agent.running())...)
+		c.add(c.Machine.checkCSV(c.Settings.CSV, c.interval(), c.agent.running(), c.agentIsNew())...)
 	}
 	if c.Settings.Socket != "" {
 		c.add(c.Machine.checkNetdata(c.Settings.Socket, c.Group)...)

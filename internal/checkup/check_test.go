@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/publishing"
 	"ssmonitor/internal/settings"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/nft"
 	"ssmonitor/nft/survey"
 	"ssmonitor/output/api"
@@ -49,6 +51,7 @@ func (a *answers) observe(_ nft.Hook, installed []accounting.Target) (*publishin
 func newCheck(t *testing.T) (*checker, *answers) {
 	t.Helper()
 	m := newMachine(t)
+	m.Now = m.Now.Add(time.Minute) // the files that tests write were not changed just now
 	kernel := &answers{support: nft.Support{ObjectMaps: true, OwnedTables: true}, scene: publishing.Scene{Rules: new(survey.Survey)}}
 	m.Observe = kernel.observe
 	return &checker{
@@ -78,7 +81,7 @@ func wantProblems(t *testing.T, c *checker, want ...string) {
 func TestFindings(t *testing.T) {
 	c, _ := newCheck(t)
 	wantFindings(t, c.findings(), "ok kernel-nf-tables", "ok kernel-counter-maps", "ok kernel-owned-tables has owned tables",
-		"ok agent process 42 holds /state", "ok ledger usage", "ok port-list", "ok counter-table counts 2 ports at hook host")
+		"ok port-list", "ok agent process 42 holds /state", "ok ledger usage", "ok counter-table counts 2 ports at hook host")
 }
 
 func TestLedgerFindings(t *testing.T) {
@@ -198,7 +201,7 @@ func TestAgentFindings(t *testing.T) {
 		{"does not answer", socket, agentState{ReportErr: away, Holder: holder("run")}, "wrong agent does not answer on"},
 		{"another command", socket, agentState{ReportErr: away, Holder: holder("teardown")}, "note agent ssmonitor teardown"},
 		{"malformed answer", socket, agentState{ReportErr: errors.New("malformed")}, "wrong agent malformed"},
-		{"not running", socket, agentState{ReportErr: away}, "wrong agent systemctl enable --now"},
+		{"not running", socket, agentState{ReportErr: away}, "wrong agent start the agent: ssmonitor run"},
 		{"not running, state closed", socket, agentState{ReportErr: away, HolderErr: fs.ErrPermission}, "wrong agent no agent is running"},
 		{"state closed, no socket", "", agentState{HolderErr: fs.ErrPermission}, "unknown agent permission denied"},
 		{"state unreadable", "", agentState{HolderErr: errors.New("EIO")}, "wrong agent --state names"},
@@ -242,6 +245,55 @@ func TestCSVInterval(t *testing.T) {
 	wantProblems(t, c)
 	c.agent.Report.Interval = time.Second
 	wantProblems(t, c, "wrong csv-file 1m0s old")
+}
+
+// TestChangesSettle has changes that the agent applies within an interval, and later: then
+// it should have.
+func TestChangesSettle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	testkit.WriteFile(t, path, "interval: 1s\nwarn: 100GB\n")
+	report := func(interval time.Duration) *accounting.Report {
+		return &accounting.Report{Interval: interval, Ports: []accounting.PortReport{{Port: portsOf(1)[0]}}}
+	}
+	for _, test := range []struct {
+		name         string
+		prepare      func(*checker, *answers)
+		early, later []string
+	}{
+		{"a setting that is applied, and one that is not", func(c *checker, _ *answers) {
+			c.agent.Settings = &api.Settings{File: path, Keys: map[string]api.Setting{"interval": {Values: []string{"2s"}}, "warn": {Values: []string{"1GB"}}}}
+		}, []string{"wrong settings-in-force in force: interval", "note settings-in-force within an interval: warn"}, []string{"wrong settings-in-force in force: interval, warn"}},
+		{"the list", func(c *checker, k *answers) {
+			c.agent.Report, k.differences = report(2*time.Second), []string{"port 2 is missing"}
+		}, []string{"note port-list-not-served within an interval: port 2", "note counter-table port 2 is missing: the ports changed just now"},
+			[]string{"wrong port-list-not-served reload", "wrong counter-table port 2"}},
+		{"the file of clients", func(c *checker, _ *answers) {
+			c.Settings.Clients = list(t, "bob: {ports: 2}\n")
+			c.Settings.List, c.agent.Report = "/nosuch", report(2*time.Second)
+			c.Sources = sources.Sources{Clients: c.Settings.Clients}
+		}, []string{"note port-list clients", "note port-list-not-served port 2"}, nil},
+		{"the agent's start", func(c *checker, _ *answers) {
+			c.Settings.CSV, c.agent.Holder.Since = csv, time.Now()
+		}, []string{"note csv-file after its first interval, 2s"}, []string{"wrong csv-file writes no CSV file"}},
+		{"the start of an agent whose predecessor was killed", func(c *checker, _ *answers) {
+			machine{c.Machine, t}.write(csv, "", 0o644, 10*time.Minute)
+			c.Settings.CSV, c.agent.Holder.Since = csv, time.Now()
+		}, []string{"note csv-file after its first interval, 2s"}, []string{"wrong csv-file old"}},
+		{"the agent's start, by another user", func(c *checker, _ *answers) {
+			c.Settings.CSV, c.agent = csv, agentState{Report: &accounting.Report{Ports: []accounting.PortReport{{Port: portsOf(1)[0]}, {Port: portsOf(2)[0]}}}}
+		}, []string{"note csv-file"}, []string{"note csv-file"}}, // as long as it knows no rates
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, kernel := newCheck(t)
+			test.prepare(c, kernel)
+			c.Machine.Now = time.Now()
+			wantProblems(t, c, test.early...)
+			if test.later != nil {
+				c.Machine.Now = time.Now().Add(5 * time.Second)
+				wantProblems(t, c, test.later...)
+			}
+		})
+	}
 }
 
 func TestLocalPortsAreChecked(t *testing.T) {

@@ -80,7 +80,9 @@ func (c *checker) checkTable() {
 	default:
 		f.Message = fmt.Sprintf("table %s: %s", tableName, strings.Join(differences, "; "))
 		f.Remedy = "install it: ssmonitor setup"
-		if c.agent.running() {
+		if c.agent.running() && c.portsAreSettling() {
+			f.Level, f.Message, f.Remedy = finding.Note, f.Message+": the ports changed just now, and the agent applies that within an interval", ""
+		} else if c.agent.running() {
 			f.Remedy = "the agent repairs it at its next reading; if this stays, " + seeLog
 		}
 	}

@@ -41,12 +41,10 @@ func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 	if m.exists(oldScript) {
 		findings = append(findings, finding.Finding{ID: finding.OldScript, Level: finding.Note, Subject: oldScript, Message: "the script that ssmonitor replaces is still there: " + oldScript, Remedy: migration})
 	}
-	for _, unit := range oldUnits {
-		if bytes.Contains(m.read(unit), []byte("ssmonitor.py")) {
-			findings = append(findings, finding.Finding{ID: finding.OldUnit, Level: finding.Wrong, Subject: unit,
-				Message: fmt.Sprintf("the unit %s starts the old script and has the name of the agent's unit", unit),
-				Remedy:  removeOldUnit(unit) + migration})
-		}
+	for _, unit := range m.findOldUnits() {
+		findings = append(findings, finding.Finding{ID: finding.OldUnit, Level: finding.Wrong, Subject: unit,
+			Message: fmt.Sprintf("the unit %s starts the old script and has the name of the agent's unit", unit),
+			Remedy:  removeOldUnit(unit) + migration})
 	}
 	for _, file := range oldRules {
 		if rules := len(countingRule.FindAll(m.read(file), -1)); rules > 0 {
@@ -58,6 +56,16 @@ func (m *Machine) findLeftovers(csv string) (findings []finding.Finding) {
 	return append(findings, m.legacyFindings()...)
 }
 
+// findOldUnits returns the units that start the old script.
+func (m *Machine) findOldUnits() (units []string) {
+	for _, unit := range oldUnits {
+		if bytes.Contains(m.read(unit), []byte("ssmonitor.py")) {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
 // removeOldUnit returns the commands that let our unit run. The old one's enablement is
 // that of ours, which has the same name.
 func removeOldUnit(unit string) string {
@@ -65,18 +73,19 @@ func removeOldUnit(unit string) string {
 		"then, once ssmonitor is installed: systemctl enable --now ssmonitor-setup ssmonitor\n"
 }
 
-// oldModuleFindings checks who reads the old script's file, and whether it is
-// still written.
+// oldModuleFindings checks who reads the old script's file, and whether it is still there.
 func (m *Machine) oldModuleFindings(csv string) (findings []finding.Finding) {
 	if csv == oldCSV {
 		return nil
 	}
 	if info, err := os.Stat(m.path(oldCSV)); err == nil {
 		message := "the old script's file is still there: " + oldCSV
-		if m.Now.Sub(info.ModTime()) < 10*time.Second {
-			message = "something still writes the old script's file: " + oldCSV
+		remedy := "rm " + oldCSV
+		if age := m.Now.Sub(info.ModTime()).Truncate(time.Second); age < 10*time.Second {
+			message += fmt.Sprintf(", written %s ago", max(0, age))
+			remedy = "stop the script, if it still runs: " + migration + "\nthen " + remedy
 		}
-		findings = append(findings, finding.Finding{ID: finding.OldCSV, Level: finding.Note, Subject: oldCSV, Message: message, Remedy: migration})
+		findings = append(findings, finding.Finding{ID: finding.OldCSV, Level: finding.Note, Subject: oldCSV, Message: message, Remedy: remedy})
 	}
 	for _, pattern := range oldModules {
 		for _, module := range m.glob(pattern) {

@@ -111,7 +111,7 @@ func (m *Machine) reaches(account User, socket string) finding.Finding {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return finding.Finding{ID: finding.NetdataAccess, Level: finding.Note, Subject: socket, Message: fmt.Sprintf("whether Netdata can reach the socket can't be checked before there is a directory %s", directory),
-				Remedy: "start the agent: systemctl start ssmonitor"}
+				Remedy: "start the agent"}
 		case err != nil:
 			return m.failure(finding.NetdataAccess, socket, err, "make the directory readable")
 		case !account.enters(info):

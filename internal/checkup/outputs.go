@@ -46,27 +46,31 @@ func (m *Machine) checkSocket(path, group string) []finding.Finding {
 }
 
 // checkCSV checks the age of the CSV file, which the agent writes once per interval.
-// If no agent is running there should be no file.
-func (m *Machine) checkCSV(path string, interval time.Duration, running bool) []finding.Finding {
+// If no agent is running there should be no file, and a new one has not written it yet.
+func (m *Machine) checkCSV(path string, interval time.Duration, running, isNew bool) []finding.Finding {
 	info, err := os.Stat(m.path(path))
+	stale := err == nil && m.Now.Sub(info.ModTime()) > api.StaleAfter(interval)
 	switch {
+	case isNew && (stale || errors.Is(err, fs.ErrNotExist)):
+		return []finding.Finding{{ID: finding.CSVFile, Level: finding.Note, Subject: path,
+			Message: fmt.Sprintf("the agent was started just now: it writes the CSV file %s after its first interval, %s", path, interval.Round(time.Second/10))}}
 	case errors.Is(err, fs.ErrNotExist) && !running:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		remedy := fmt.Sprintf("if it was started just now, wait: the first is written after one interval, %s\n", interval.Round(time.Second/10))
+		remedy := seeLog
 		if strings.HasPrefix(path, "/tmp/") {
-			remedy += "if it runs as ssmonitor.service, it has a /tmp of its own (PrivateTmp=): use a path in /run/ssmonitor\n"
+			remedy = "if it runs as ssmonitor.service, it has a /tmp of its own (PrivateTmp=): use a path in /run/ssmonitor\nelse " + seeLog
 		}
-		return []finding.Finding{{ID: finding.CSVFile, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the agent writes no CSV file %s", path), Remedy: remedy + "else " + seeLog}}
+		return []finding.Finding{{ID: finding.CSVFile, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the agent writes no CSV file %s", path), Remedy: remedy}}
 	case err != nil:
 		return []finding.Finding{m.failure(finding.CSVFile, path, err, "make the directory readable")}
 	}
 	age := m.Now.Sub(info.ModTime()).Truncate(time.Second)
-	if age > api.StaleAfter(interval) {
+	if stale {
 		f := finding.Finding{ID: finding.CSVFile, Level: finding.Wrong, Subject: path, Message: fmt.Sprintf("the CSV file %s is %s old", path, age), Remedy: seeLog}
 		if !running {
 			f.Message += ": no agent writes it"
-			f.Remedy = "start the agent: systemctl start ssmonitor\nor remove the file: rm " + path
+			f.Remedy = "start the agent\nor remove the file: rm " + path
 		}
 		return []finding.Finding{f}
 	}

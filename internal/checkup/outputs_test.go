@@ -61,7 +61,7 @@ func TestCSV(t *testing.T) {
 			if test.age >= 0 {
 				m.write(test.path, "20000,1,1,1,1\n", 0o644, test.age)
 			}
-			wantFindings(t, m.checkCSV(test.path, interval, test.running), test.want...)
+			wantFindings(t, m.checkCSV(test.path, interval, test.running, false), test.want...)
 		})
 	}
 }
@@ -158,7 +158,11 @@ func TestLeftovers(t *testing.T) {
 	m.writeBlogSetup()
 	wantFindings(t, m.findLeftovers(csv),
 		"note old-script ssmonitor.py", "wrong old-unit systemctl disable", "note old-rules iptables.rules still has 2 rules that only count",
-		"note old-csv something still writes", "note old-module shadowsocks.chart.py reads", "unknown iptables-legacy iptables-legacy -t filter -S")
+		"note old-csv written 1s ago", "note old-module shadowsocks.chart.py reads", "unknown iptables-legacy iptables-legacy -t filter -S")
+	m.write("/tmp/ssmonitor.tmp", "", 0o644, time.Minute)
+	if got := m.oldModuleFindings(csv); len(got) == 0 || got[0].Remedy != "rm /tmp/ssmonitor.tmp" {
+		t.Errorf("once nothing writes the file: got %+v", got)
+	}
 	// With --csv /tmp/ssmonitor.tmp the old module keeps working.
 	wantFindings(t, m.findLeftovers("/tmp/ssmonitor.tmp"), "note old-script", "wrong old-unit", "note old-rules", "unknown iptables-legacy")
 }
@@ -208,5 +212,5 @@ func TestOutputsAsNobody(t *testing.T) {
 	wantFindings(t, m.checkNetdata(socket, group), "unknown netdata-plugin plugins.d: permission denied")
 	wantFindings(t, m.findLeftovers(csv), "unknown iptables-legacy as root")
 	wantFindings(t, m.checkSocket(socket, group), "unknown agent-socket permission denied")
-	wantFindings(t, m.checkCSV(csv, time.Second, true), "unknown csv-file permission denied")
+	wantFindings(t, m.checkCSV(csv, time.Second, true, false), "unknown csv-file permission denied")
 }

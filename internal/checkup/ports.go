@@ -235,8 +235,14 @@ func (c *checker) emptyList() string {
 	return fmt.Sprintf("the list of ports %s is empty", c.Settings.List)
 }
 
-// updateList is the remedy for a list that lacks what is configured.
-const updateList = "update it: ssmonitor setup\nand have that done at every change: systemctl enable --now ssmonitor-setup.service"
+// updateList returns the remedy for a list that lacks what is configured.
+func (c *checker) updateList() string {
+	remedy := "update it: ssmonitor setup"
+	if c.setupService != nil || c.Machine.unitIsInstalled() {
+		remedy += "\nand have that done at every change: systemctl enable --now " + setupService
+	}
+	return remedy
+}
 
 // writeList returns the remedy for a list that is missing or empty.
 func writeList(found accounting.Ports) string {
@@ -250,7 +256,7 @@ func writeList(found accounting.Ports) string {
 func (c *checker) compareList(listed, found, served accounting.Ports) {
 	if missing := without(found, listed); len(missing) > 0 {
 		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.Settings.List,
-			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.Settings.List, finding.DescribePorts(missing)), Remedy: updateList})
+			Message: fmt.Sprintf("configured, but not in the list %s: %s", c.Settings.List, finding.DescribePorts(missing)), Remedy: c.updateList()})
 	}
 	if extra := without(listed, found); len(extra) > 0 && len(found) > 0 {
 		c.add(finding.Finding{ID: finding.PortListExtra, Level: finding.Note, Subject: c.Settings.List,
@@ -258,9 +264,14 @@ func (c *checker) compareList(listed, found, served accounting.Ports) {
 			Remedy:  "write the list again: ssmonitor setup\nor, to go on counting a port, name it: ssmonitor setup --port 20000=alice"})
 	}
 	if notServed := without(listed, served); len(notServed) > 0 && len(served) > 0 {
-		c.add(finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.Settings.List,
+		f := finding.Finding{ID: finding.PortListNotServed, Level: finding.Wrong, Subject: c.Settings.List,
 			Message: fmt.Sprintf("in the list %s, but not counted by the agent: %s", c.Settings.List, finding.DescribePorts(notServed)),
-			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog})
+			Remedy:  "have it read the list again: systemctl reload ssmonitor\nand " + seeLog}
+		if c.portsAreSettling() {
+			f.Level, f.Remedy = finding.Note, ""
+			f.Message = fmt.Sprintf("in the list %s since just now: the agent counts it within an interval: %s", c.Settings.List, finding.DescribePorts(notServed))
+		}
+		c.add(f)
 	}
 }
 
@@ -286,7 +297,7 @@ func (c *checker) checkListedTargets(listed, found []accounting.Target) {
 	})
 	if len(missing) > 0 {
 		c.add(finding.Finding{ID: finding.PortListIncomplete, Level: finding.Wrong, Subject: c.Settings.List,
-			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.Settings.List, describeTargets(missing)), Remedy: updateList})
+			Message: fmt.Sprintf("where ports are forwarded is configured, but not in the list %s: %s", c.Settings.List, describeTargets(missing)), Remedy: c.updateList()})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -84,7 +85,7 @@ func TestList(t *testing.T) {
 		{"clients beside the list", "2\n", "alice: {ports: 1}\n", portsOf(1, 2), portsOf(2), []string{"ok port-list ports 1-2", "wrong port-list-not-served port 1"}, accounting.Ports{{Number: 1, Protocols: 3, Name: "alice"}, portsOf(2)[0]}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &checker{Check: Check{Machine: new(Machine), Settings: &settings.Settings{List: list(t, test.list)}}}
+			c := &checker{Check: Check{Machine: &Machine{Root: t.TempDir(), Now: time.Now().Add(time.Minute)}, Settings: &settings.Settings{List: list(t, test.list)}}}
 			if test.served != nil {
 				c.agent.Report = new(accounting.Report)
 			}
@@ -217,5 +218,18 @@ func TestABrokenPartKeepsItsPorts(t *testing.T) {
 	}
 	if extra != "" || !strings.Contains(broken, "stay counted: 1: correct the file") {
 		t.Errorf("got %q and %q, want that the ports are kept, and to correct the file", extra, broken)
+	}
+}
+
+// TestRemedyForAnIncompleteList names the unit that follows the configurations where it is
+// installed only.
+func TestRemedyForAnIncompleteList(t *testing.T) {
+	c, _ := newCheck(t)
+	if got := c.updateList(); got != "update it: ssmonitor setup" {
+		t.Errorf("without units: got %s", got)
+	}
+	testkit.WriteFile(t, c.Machine.path("/usr/lib/systemd/system/ssmonitor.service"), "")
+	if got := c.updateList(); !strings.Contains(got, "systemctl enable --now ssmonitor-setup.service") {
+		t.Errorf("with units: got %s", got)
 	}
 }

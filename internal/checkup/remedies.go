@@ -16,6 +16,8 @@ const (
 	migration = "see Migration from the blog post in integration/README.md of the documentation"
 	// seeLog is the remedy where the agent has logged the reason.
 	seeLog = "see the agent's log: journalctl --unit ssmonitor"
+	// runAgent is the remedy where nothing runs, and no unit is installed.
+	runAgent = "start the agent: ssmonitor run (or install the package, whose unit does that at every boot)"
 	// startAgent is the remedy where nothing runs.
 	startAgent = "start the agent: systemctl enable --now ssmonitor (or, by hand, ssmonitor run)"
 )

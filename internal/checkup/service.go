@@ -3,6 +3,7 @@ package checkup
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/settings"
@@ -33,15 +34,21 @@ func (m *Machine) readService(ctx context.Context, name string) *unit.Service {
 }
 
 // deadAgent says why no agent is running, and what to do about it.
-func deadAgent(service *unit.Service) (message, remedy string) {
+func (c *checker) deadAgent() (message, remedy string) {
 	const dead = "no agent is running: nothing is published, and the totals are not kept"
+	service := c.agentService
+	if old := c.Machine.findOldUnits(); len(old) > 0 {
+		return dead, fmt.Sprintf("first remove %s, which starts the old script: what to do about it is below", old[0])
+	}
 	switch {
+	case service == nil && !c.Machine.unitIsInstalled():
+		return dead, runAgent
 	case service == nil:
 		return dead, startAgent
 	case service.Loaded == "bad-setting" || service.Loaded == "error":
 		return dead + ": systemd can't use " + agentService, "see why: systemctl status ssmonitor\ncorrect what was changed: systemctl edit ssmonitor"
 	case service.Failed():
-		return fmt.Sprintf("%s: %s failed: %s", dead, agentService, terminal.Text(service.Outcome())), afterFailure(service, agentService)
+		return fmt.Sprintf("%s: %s failed: %s", dead, agentService, c.outcome(service)), afterFailure(service, agentService)
 	case service.Loaded == "masked":
 		return dead + ": " + agentService + " is masked", "systemctl unmask ssmonitor\n" + startAgent
 	case service.Active == "activating":
@@ -50,8 +57,53 @@ func deadAgent(service *unit.Service) (message, remedy string) {
 	return dead, startAgent
 }
 
+// outcome says how the last run of a service ended, without the mistakes that are findings
+// already, and those that are corrected by now.
+func (c *checker) outcome(service *unit.Service) string {
+	text := service.Outcome()
+	if path := correctedSettings(service); path != "" {
+		return fmt.Sprintf("%s had a mistake, and is correct by now", terminal.Text(path))
+	}
+	if c.unsaid(text) == "" {
+		return "the reason is what is wrong above"
+	}
+	return terminal.Text(text)
+}
+
+// unsaid returns what is left of a list of errors without those that are findings already,
+// or all of it if there are none.
+func (c *checker) unsaid(text string) string {
+	rest := text
+	for _, f := range c.found {
+		if f.Level == finding.Wrong {
+			rest = strings.ReplaceAll(rest, f.Message, "")
+		}
+	}
+	if rest == text {
+		return text
+	}
+	return strings.Trim(rest, ":; ")
+}
+
+// correctedSettings returns the settings file whose mistakes ended a service, if it has
+// none by now, or nothing.
+func correctedSettings(service *unit.Service) string {
+	reason, mistaken := strings.CutPrefix(service.Reason, settings.Reading)
+	path, _, located := strings.Cut(reason, ": line ")
+	if !mistaken || !located {
+		return ""
+	}
+	if _, err := (settings.Inputs{Keys: settings.All(), File: path}).Load(); err != nil {
+		return ""
+	}
+	return path
+}
+
 // afterFailure says what to do about a service that failed: what made it fail is still there.
 func afterFailure(service *unit.Service, name string) string {
+	if correctedSettings(service) != "" {
+		return "start it: systemctl restart " + name
+	}
 	again := "then start it again: systemctl restart " + name
 	if service.Retried() {
 		again = "systemd goes on trying by itself"
@@ -76,7 +128,7 @@ func (c *checker) checkSetupService() {
 	}
 	c.add(finding.Finding{
 		ID: finding.SetupService, Level: finding.Wrong, Subject: setupService,
-		Message: fmt.Sprintf("changes of configurations are not followed: %s failed: %s", setupService, terminal.Text(service.Outcome())),
+		Message: fmt.Sprintf("changes of configurations are not followed: %s failed: %s", setupService, c.outcome(service)),
 		Remedy:  afterFailure(service, setupService),
 	})
 }
@@ -92,7 +144,7 @@ func (c *checker) checkMetricsService() {
 	switch {
 	case service != nil && service.Failed():
 		f.Subject, f.Remedy = metricsService, afterFailure(service, metricsService)
-		f.Message = fmt.Sprintf("/metrics is not served over TCP: %s failed: %s", metricsService, terminal.Text(service.Outcome()))
+		f.Message = fmt.Sprintf("/metrics is not served over TCP: %s failed: %s", metricsService, c.outcome(service))
 	case socket.Active != "active":
 		f.Message = fmt.Sprintf("/metrics is not served over TCP: %s is enabled, but %s", metricsSocket, socket.Active)
 		f.Remedy = "see what it says: systemctl status " + metricsSocket + "\nthen start it again: systemctl restart " + metricsSocket

@@ -3,6 +3,7 @@ package checkup
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,9 @@ import (
 	"ssmonitor/accounting/store"
 	"ssmonitor/internal/finding"
 	"ssmonitor/internal/health"
+	"ssmonitor/internal/settings"
+	"ssmonitor/internal/terminal"
+	"ssmonitor/internal/testkit"
 	"ssmonitor/internal/unit"
 	"ssmonitor/output/api"
 )
@@ -33,7 +37,7 @@ func TestDeadAgent(t *testing.T) {
 		message string
 		remedy  string
 	}{
-		{"no unit", nil, "are not kept", "enable --now"},
+		{"no unit", nil, "are not kept", "ssmonitor run (or install the package"},
 		{"stopped", &unit.Service{Loaded: "loaded", Active: "inactive", Result: "success"}, "are not kept", "enable --now"},
 		{"masked", &unit.Service{Loaded: "masked", Active: "inactive"}, "is masked", "systemctl unmask ssmonitor\n"},
 		{"starting", &unit.Service{Active: "activating", Result: "success"}, "is starting", "wait"},
@@ -52,6 +56,53 @@ func TestDeadAgent(t *testing.T) {
 			test.service != nil && test.service.Failed() && strings.Contains(got[0].Remedy, "enable --now") {
 			t.Errorf("%s: got %+v", test.name, got)
 		}
+	}
+}
+
+// TestDeadAgentBesideUnits has no service that systemd tells of: it can't be asked, or has
+// the blog's unit in place of ours.
+func TestDeadAgentBesideUnits(t *testing.T) {
+	for _, test := range []struct{ path, unit, want string }{
+		{"/usr/lib/systemd/system/ssmonitor.service", "ExecStart=/usr/bin/ssmonitor run\n", startAgent},
+		{"/etc/systemd/system/ssmonitor.service", "ExecStart=/usr/bin/ssmonitor.py\n", "first remove /etc/systemd/system/ssmonitor.service, which starts the old script: what to do about it is below"},
+	} {
+		c, _ := newCheck(t)
+		c.agent = agentState{}
+		testkit.WriteFile(t, c.Machine.path(test.path), test.unit)
+		if got := findingsOf(c, finding.Agent); len(got) != 1 || got[0].Remedy != test.want {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+// TestMistakesAreSaidOnce has mistakes that a service and the agent complain of: this check
+// finds them as well, or they are corrected by now.
+func TestMistakesAreSaidOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	load := func(content string) (*settings.Settings, error) {
+		testkit.WriteFile(t, path, content)
+		return settings.Inputs{Keys: settings.All(), File: path}.Load()
+	}
+	_, mistakes := load("month-day: 31\ninterval: 5\n")
+	text := terminal.Line(mistakes)
+	c, _ := newCheck(t)
+	c.SettingsErr, c.agent = mistakes, agentState{Problems: []health.Problem{{ID: health.Settings, Level: health.Wrong, Message: "those in force stay: " + text, Remedy: "correct the file"}}}
+	c.agentService = &unit.Service{Active: "failed", Result: "exit-code", Reason: text}
+	c.setupService = &unit.Service{Active: "failed", Result: "exit-code", Reason: text + "; and another"}
+	wantProblems(t, c, "wrong settings found 31", "wrong settings found 5", "wrong agent failed: the reason is what is wrong above",
+		"note agent-problem those in force stay", "wrong setup-service found 5; and another")
+	c.agent.Problems[0].Message += "; another: no"
+	wantFindings(t, findingsOf(c, finding.AgentProblem)[1:], "wrong agent-problem found 5; another: no")
+
+	c, _ = newCheck(t)
+	c.agent, c.agentService = agentState{}, &unit.Service{Active: "failed", Result: "exit-code", Reason: text}
+	if _, err := load("interval: 5s\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := findingsOf(c, finding.Agent)
+	wantFindings(t, got, "wrong agent failed: "+path+" had a mistake, and is correct by now")
+	if got[0].Remedy != "start it: systemctl restart ssmonitor.service" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -68,18 +68,24 @@ func (c *checker) checkInForce() {
 	if err != nil {
 		return // checkSettings reports it, if it is the file of this check, and the agent does
 	}
-	var differ, overridden []string
+	var differ, live, overridden []string
+	settling := c.settling(running.File)
 	for name, inForce := range running.Keys {
 		now := file.Origin(name)
 		switch {
 		case settings.Same(name, inForce.Values, now.Values):
-		case inForce.From != api.FromStart && (inForce.From == api.FromFile || now.From == settings.FromFile):
-			differ = append(differ, name)
 		case inForce.From == api.FromStart && now.From == settings.FromFile:
 			overridden = append(overridden, name)
+		case inForce.From == api.FromStart || inForce.From != api.FromFile && now.From != settings.FromFile:
+			// the file has nothing to do with it
+		case settling && settings.AppliesLive(name):
+			live = append(live, name)
+		default:
+			differ = append(differ, name)
 		}
 	}
 	c.addInForce(finding.Wrong, differ, running.File, "set in %s, but not in force: %s", "restart: systemctl restart ssmonitor")
+	c.addInForce(finding.Note, live, running.File, "set in %s just now: the agent applies it within an interval: %s", "")
 	c.addInForce(finding.Note, overridden, running.File, "set in %s, but the agent was started with other values, which precede: %s",
 		"remove them there: from its command line, or its environment (SSMONITOR_...): systemctl cat ssmonitor")
 }
@@ -93,15 +99,19 @@ func (c *checker) addInForce(level finding.Level, keys []string, file, message, 
 	c.add(finding.Finding{ID: finding.SettingsInForce, Level: level, Subject: file, Message: fmt.Sprintf(message, file, strings.Join(keys, ", ")), Remedy: remedy})
 }
 
+var unitDirectories = [...]string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"}
+
+// unitIsInstalled reports whether the agent's unit is there, by its file.
+func (m *Machine) unitIsInstalled() bool {
+	return slices.ContainsFunc(unitDirectories[:], func(directory string) bool { return m.exists(filepath.Join(directory, agentService)) })
+}
+
 // unitForbids reports whether the unit, as it is installed, keeps the agent from writing a
 // file. Where somebody has changed what the unit may write to, nothing is forbidden here:
 // the agent itself reports what it can't write.
 func (m *Machine) unitForbids(path string) bool {
-	const name = "ssmonitor.service"
-	installed := false
-	for _, directory := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"} {
-		installed = installed || m.exists(filepath.Join(directory, name))
-		for _, dropIn := range m.glob(filepath.Join(directory, name+".d", "*.conf")) {
+	for _, directory := range unitDirectories {
+		for _, dropIn := range m.glob(filepath.Join(directory, agentService+".d", "*.conf")) {
 			content, _ := os.ReadFile(m.path(dropIn)) // else it changes nothing that is known
 			if strings.Contains(string(content), "ReadWritePaths=") || strings.Contains(string(content), "ProtectSystem=") {
 				return false
@@ -113,7 +123,7 @@ func (m *Machine) unitForbids(path string) bool {
 			return false
 		}
 	}
-	return installed && filepath.IsAbs(path)
+	return m.unitIsInstalled() && filepath.IsAbs(path)
 }
 
 // checkSettingsClients reports clients that a setting names and that no counted port has.

@@ -31,7 +31,7 @@ func blogFindings(t *testing.T) []finding.Finding {
 	}, nil)
 	counted, err := c.counted()
 	c.checkList(counted, err, portsOf(20000, 20001, 20002), false)
-	findings := slices.Concat(c.found, m.checkSocket(socket, group), m.checkCSV(csv, 2*time.Second, true), m.checkNetdata(socket, group), m.findLeftovers(csv))
+	findings := slices.Concat(c.found, m.checkSocket(socket, group), m.checkCSV(csv, 2*time.Second, true, false), m.checkNetdata(socket, group), m.findLeftovers(csv))
 	for i := range findings {
 		f := &findings[i]
 		f.Message = strings.ReplaceAll(f.Message, path, "/etc/ssmonitor/ports")

@@ -8,6 +8,9 @@ import (
 	"ssmonitor/internal/safeyaml"
 )
 
+// Reading begins every error from reading a settings file.
+const Reading = "reading the settings: "
+
 // FileError is all that is wrong in a settings file.
 type FileError struct {
 	Path     string
@@ -33,7 +36,7 @@ func (e *FileError) Unwrap() (list []error) {
 
 // Wrap returns one of the mistakes as an error that names the file.
 func (e *FileError) Wrap(mistake Mistake) error {
-	return fmt.Errorf("reading the settings: %s: %w", e.Path, mistake.Cause)
+	return fmt.Errorf(Reading+"%s: %w", e.Path, mistake.Cause)
 }
 
 // only returns the error with the mistakes that are wanted, nil if there is none.

@@ -215,7 +215,7 @@ func (in Inputs) read() (*fileReader, error) {
 		return &fileReader{}, nil
 	}
 	if err != nil {
-		return &fileReader{}, fmt.Errorf("reading the settings: %w", err)
+		return &fileReader{}, fmt.Errorf(Reading+"%w", err)
 	}
 	file := readFile(content)
 	if len(file.mistakes) > 0 {

@@ -79,6 +79,9 @@ func (s *Settings) Origins() map[string]Origin { return maps.Clone(s.origins) }
 // live are the keys that a running agent applies.
 var live = []string{"warn", "addresses"}
 
+// AppliesLive reports whether a running agent applies a changed key by itself.
+func AppliesLive(key string) bool { return slices.Contains(live, key) }
+
 // Apply returns the settings with those of another load that a running agent applies, and
 // the names of the keys that differ otherwise.
 func (s *Settings) Apply(loaded *Settings) (applied *Settings, later []string) {
@@ -86,7 +89,7 @@ func (s *Settings) Apply(loaded *Settings) (applied *Settings, later []string) {
 	next.Warn, next.Addresses = loaded.Warn, loaded.Addresses
 	next.origins = maps.Clone(s.origins)
 	for name, origin := range loaded.origins {
-		if slices.Contains(live, name) {
+		if AppliesLive(name) {
 			next.origins[name] = origin
 		} else if !Same(name, s.origins[name].Values, origin.Values) {
 			later = append(later, name)
