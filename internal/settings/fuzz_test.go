@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func FuzzFile(f *testing.F) {
 		"", "{", "port: !x\nhook: host", "port: [20000=alice, 20001-20003/tcp@10.0.0.1]\nzone: Asia/Kathmandu\nmonth-day: 15\nkeep-hours: 90d",
 		"warn: {alice: 3kB, 20001: 1GB}\naddresses: {alice: 5}", "warn: [100GB, bob=none]", "warn: 100GB\naddresses: 3\ncharts: all",
 		"interval: 100ms\nsave-interval: 1h\ncsv: ''\nlisten: 127.0.0.1:10977\nmetrics-names: no\nown: auto\nkeep-days: 2y\nno-search: true",
-		"interval: \"\\e[2J\"", "zone: \"a\\nb\"", "month-day: 1e9", "port: &a [*a]", "hook: container\n---\nhook: x", "<<: {hook: host}",
+		"port: [no]\nz-ne: 1", "interval: \"\\e[2J\"", "zone: \"a\\nb\"", "month-day: 1e9", "port: &a [*a]", "hook: container\n---\nhook: x", "<<: {hook: host}",
 	} {
 		f.Add([]byte(text))
 	}
@@ -31,8 +32,14 @@ func FuzzFile(f *testing.F) {
 		if err == nil {
 			return
 		}
-		if message := terminal.Error(err); !errors.As(err, new(*failure.WrongError)) || strings.ContainsFunc(message, testkit.CommandsTerminal) {
-			t.Fatalf("got %q", message)
+		lines := strings.Split(terminal.Error(err), "\n")
+		mistakes := 1
+		if file, ok := errors.AsType[*FileError](err); ok {
+			mistakes = len(file.Mistakes)
+		}
+		if !errors.As(err, new(*failure.WrongError)) || len(lines) != mistakes ||
+			slices.ContainsFunc(lines, func(line string) bool { return strings.ContainsFunc(line, testkit.CommandsTerminal) }) {
+			t.Fatalf("got %q", lines)
 		}
 	})
 }
