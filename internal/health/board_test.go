@@ -78,7 +78,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// TestIDsAreDocumented compares the constants, what is said about each, and findings.md.
+// TestIDsAreDocumented compares the constants, the texts for each, and findings.md.
 func TestIDsAreDocumented(t *testing.T) {
 	var known, documented []string
 	for id, level := range health.Levels() {

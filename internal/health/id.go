@@ -34,7 +34,7 @@ const (
 	Note  Level = "note"  // all of that works; there is less to see, or to command
 )
 
-// kind is what is said about all problems of one ID.
+// kind has the texts for all problems of one ID.
 type kind struct {
 	id       ID
 	level    Level
